@@ -1,0 +1,68 @@
+/*
+ * One client's byte stream: a TCP connection, with or without TLS, or a local stream socket.
+ * Buffers are bounded: when `output` is full the owner must stop producing until on_room; input is
+ * read only while wanted, so a peer's flow control reaches through.
+ */
+#ifndef NET_CONNECTION_H
+#define NET_CONNECTION_H
+
+#include "base/str.h"
+#include "net/loop.h"
+#include "net/tls.h"
+
+#include <stddef.h>
+
+struct net_connection;
+
+enum net_close_reason {
+    NET_CLOSED_BY_PEER,
+    NET_CLOSED_TIMEOUT,  /* nothing was read or written for the time set */
+    NET_CLOSED_TLS,      /* the handshake failed */
+    NET_CLOSED_ERROR,
+};
+
+struct net_connection_events {
+    /* Bytes came; the view holds during the call, and what the owner did not take is gone. Take
+     * all, or call net_connection_want_input(false) beforehand. */
+    void (*on_input)(void *owner, struct net_connection *connection, struct str bytes);
+    /* The output buffer fell under half of its limit; may be NULL. */
+    void (*on_room)(void *owner, struct net_connection *connection);
+    /* TLS is up (after net_connection_start_tls, or at once for implicit TLS); may be NULL. */
+    void (*on_secure)(void *owner, struct net_connection *connection);
+    /* Over; free it inside or later. */
+    void (*on_close)(void *owner, struct net_connection *connection, enum net_close_reason reason);
+};
+
+/*
+ * Takes over `fd`. `tls` not NULL: starts the server's handshake at once (implicit TLS).
+ * `output_limit` bytes may wait for the peer. `events`, `owner`, `tls` are borrowed.
+ */
+struct net_connection *net_connection_new(struct net_loop *loop, int fd, struct net_tls *tls,
+                                          size_t output_limit,
+                                          const struct net_connection_events *events, void *owner);
+void net_connection_free(struct net_connection **connection);
+
+/* Queues; the connection may take more than the limit in one call, so check room before. */
+void net_connection_write(struct net_connection *connection, struct str bytes);
+/* How much may be written now (0: wait for on_room). */
+size_t net_connection_room(const struct net_connection *connection);
+void net_connection_want_input(struct net_connection *connection, bool is_wanted);
+/*
+ * Starts the server's TLS handshake on a plain connection, after what is queued was sent. Input
+ * that came before it is dropped (RFC 3207 §4.2, RFC 9051 §11.1).
+ */
+void net_connection_start_tls(struct net_connection *connection, struct net_tls *tls);
+bool net_connection_is_secure(const struct net_connection *connection);
+/* Sends what is queued (for at most 10 s), then on_close is called. */
+void net_connection_finish(struct net_connection *connection);
+/* Closes with NET_CLOSED_TIMEOUT when no byte passed for this long; 0: never. */
+void net_connection_set_timeout(struct net_connection *connection, int64_t idle_ms);
+
+/* The client's address as text without port ("192.0.2.1", "2001:db8::1"; "local" for a local
+ * socket). Borrowed for the connection's life. */
+struct str net_connection_address(const struct net_connection *connection);
+bool net_connection_is_loopback(const struct net_connection *connection);
+/* "TLSv1.3, TLS_AES_256_GCM_SHA384", empty without TLS; for the Received field. */
+struct str net_connection_tls_words(const struct net_connection *connection);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * The event loop of a process: one, single-threaded, over libevent. Timers and readiness; sockets
+ * with clients are in net/connection.h, listeners in net/listener.h, TLS in net/tls.h.
+ */
+#ifndef NET_LOOP_H
+#define NET_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct net_loop;
+
+/* Aborts when the kernel refuses. Signals are left as they are, but for SIGPIPE, which is ignored. */
+struct net_loop *net_loop_new(void);
+void net_loop_free(struct net_loop **loop);
+/* Until net_loop_stop. */
+void net_loop_run(struct net_loop *loop);
+void net_loop_stop(struct net_loop *loop);
+
+typedef void (*net_callback)(void *owner);
+
+/* Calls on_time once after `delay_ms` (0: after the events that are due now). */
+struct net_timer;
+struct net_timer *net_timer_new(struct net_loop *loop, net_callback on_time, void *owner);
+void net_timer_free(struct net_timer **timer);
+void net_timer_start(struct net_timer *timer, int64_t delay_ms); /* restarts a running one */
+void net_timer_stop(struct net_timer *timer);
+
+/* Level-triggered readiness of a descriptor (borrowed). */
+struct net_watch;
+struct net_watch *net_watch_new(struct net_loop *loop, int fd, net_callback on_readable,
+                                net_callback on_writable, void *owner);
+void net_watch_free(struct net_watch **watch);
+void net_watch_want(struct net_watch *watch, bool is_reading, bool is_writing);
+
+/* Calls on_signal in the loop. For master. */
+struct net_signal;
+struct net_signal *net_signal_new(struct net_loop *loop, int signal_number, net_callback on_signal,
+                                  void *owner);
+void net_signal_free(struct net_signal **signal);
+
+#endif

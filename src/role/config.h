@@ -1,0 +1,64 @@
+/*
+ * The configuration: one commented text file, read with libconfuse; every setting can be overridden
+ * from the environment as SEALPOST_<SETTING>, upper case, dots as underscores. One table
+ * (config.c) lists the settings: the parser, the environment, `check-config` and the manual's list
+ * come from it.
+ */
+#ifndef ROLE_CONFIG_H
+#define ROLE_CONFIG_H
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/task.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { CONFIG_ADDRESSES_MAX = 16 };
+
+struct config {
+    /* Strings are in the configuration's own arena. */
+    struct str data;          /* data folder, absolute */
+    struct str hostname;      /* in greetings, Received, certificates */
+    struct str user;          /* roles run as this user when started by root; empty: as they are */
+    struct str certificate;   /* PEM files; empty: <data>/tls/certificate.pem and key.pem */
+    struct str key;
+    struct str host_key;      /* file; empty: <data>/host.key; or a systemd credential's path */
+    struct str admin_socket;  /* empty: <data>/run/admin.sock */
+    /* "address:port" each, several allowed; none: the service is not offered. */
+    struct str imap[CONFIG_ADDRESSES_MAX], imaps[CONFIG_ADDRESSES_MAX];
+    struct str mx[CONFIG_ADDRESSES_MAX];
+    struct str submission[CONFIG_ADDRESSES_MAX], submissions[CONFIG_ADDRESSES_MAX];
+    uint64_t processes;       /* of gate and smtp; 0: one a core */
+    bool plain_login_on_loopback; /* login without TLS from loopback */
+    bool loopback_is_foreign; /* loopback is throttled and limited as any other client */
+    bool sandbox_required;
+    enum log_level log_level;
+    enum log_format log_format;
+    uint64_t message_size_max;     /* bytes; default 50 MiB */
+    uint64_t recipients_max;       /* default 50 */
+    uint64_t hops_max;             /* default 25 */
+    uint64_t login_timeout_ms;     /* default 75,000: cut before login */
+    uint64_t idle_timeout_ms;      /* after login; default 30 min */
+    uint64_t connections_max;      /* of one process of gate or smtp */
+    uint64_t connections_per_address_max;
+    uint64_t failures_per_address; /* default 20 */
+    uint64_t failures_per_account; /* default 40 */
+    uint64_t failures_window_ms;   /* in which they count */
+    uint64_t mailbox_linger_ms;    /* how long a mailbox process stays after its last session */
+    struct arena arena;
+};
+
+/*
+ * From a file's text (`name` for messages). ERR_INVALID with "file:line: reason" in the task's words
+ * for the first mistake; `problems`, when not NULL, gets all of them, one a line.
+ */
+MUST_CHECK enum err config_parse(struct task *task, const char *name, struct str text,
+                                 struct buf *problems, struct config *out);
+void config_done(struct config *config);
+/* <data>/<rest> in the arena of the task, NUL-terminated. */
+const char *config_path(const struct config *config, struct task *task, const char *rest);
+/* The commented file with all settings and their defaults, for a first start. */
+void config_template(struct buf *out);
+
+#endif

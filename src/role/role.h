@@ -1,0 +1,69 @@
+/*
+ * What every role's process has in common: the channel to master, the channels to its peers, its
+ * configuration, its log, the sandbox; and the order in which they come up.
+ *
+ *   forked by master ─> role_run: receives CONFIGURE, LISTENER, PEER, START over descriptor 3
+ *     ─> role->setup (open files, read keys) ─> sandbox ─> role->start ─> READY ─> the loop
+ *
+ * A PEER that comes later replaces a channel whose other end was restarted.
+ */
+#ifndef ROLE_ROLE_H
+#define ROLE_ROLE_H
+
+#include "base/log.h"
+#include "role/config.h"
+#include "role/sandbox.h"
+#include "wire/channel.h"
+
+enum { ROLE_PEERS_MAX = 64 };
+
+struct role_process; /* this process; one */
+
+struct role_listener {
+    struct str name; /* "imap", "imaps", "mx", "submission", "submissions", "admin" */
+    bool is_tls;     /* implicit TLS */
+    int fd;          /* taken by the role (set to -1), else closed at exit */
+};
+
+/* What a role is: one constant of this in role/<name>.c, listed in role/roles.c. */
+struct role {
+    enum wire_role kind;
+    /* Before the sandbox: read what the sandbox will hide. NULL: nothing. */
+    enum err (*setup)(struct role_process *process, struct task *task);
+    /* What the process may still do afterwards. */
+    void (*sandbox)(struct role_process *process, struct sandbox_rules *rules);
+    /* Inside it: accept, connect, begin. */
+    enum err (*start)(struct role_process *process, struct task *task);
+    /* A peer's channel is there, also again after the peer was restarted. NULL: no interest. */
+    void (*on_peer)(struct role_process *process, struct wire_channel *channel);
+    void (*on_message)(struct role_process *process, struct wire_channel *channel,
+                       struct wire_message *message);
+    void (*on_peer_lost)(struct role_process *process, struct wire_channel *channel);
+    /* New configuration or certificates (SIGHUP). NULL: nothing to do. */
+    void (*on_reload)(struct role_process *process);
+    /* Orderly end: finish what is acknowledged, then net_loop_stop. NULL: stops at once. */
+    void (*on_stop)(struct role_process *process, int64_t grace_ms);
+    bool is_per_core; /* as many processes as the configuration's `processes` says */
+};
+
+struct net_loop *role_loop(struct role_process *process);
+const struct log *role_log(const struct role_process *process);
+const struct config *role_config(const struct role_process *process);
+/* The role's own state, set in setup. */
+void role_set_state(struct role_process *process, void *state);
+void *role_state(const struct role_process *process);
+/* The channel to a peer role; NULL while it is down. With several processes of that role, the one
+ * with this index. */
+struct wire_channel *role_peer(struct role_process *process, enum wire_role peer, unsigned index);
+size_t role_listener_count(const struct role_process *process);
+struct role_listener *role_listener_at(struct role_process *process, size_t index);
+unsigned role_index(const struct role_process *process);
+/* Contents that came with CONFIGURE; views into guarded memory, empty where not given. */
+struct str role_certificate_pem(const struct role_process *process);
+struct str role_key_pem(const struct role_process *process);
+struct str role_host_key(const struct role_process *process); /* keeper only */
+
+/* The process's main function after the fork: never returns. */
+_Noreturn void role_run(const struct role *role, int master_fd, unsigned index);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * Confinement of a process: no_new_privs, no capabilities, Landlock, seccomp, resource limits. What
+ * is not named here is forbidden; a forbidden system call fails with EPERM and is logged by the
+ * kernel, so that a test can see it, and network or exec attempts never succeed.
+ */
+#ifndef ROLE_SANDBOX_H
+#define ROLE_SANDBOX_H
+
+#include "base/log.h"
+#include "base/task.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { SANDBOX_PATHS_MAX = 8 };
+
+enum sandbox_access {
+    SANDBOX_READ,       /* files below it may be read */
+    SANDBOX_READ_WRITE, /* and written, created, renamed and removed */
+};
+
+struct sandbox_path {
+    const char *path; /* a folder or file that exists; borrowed for the call */
+    enum sandbox_access access;
+};
+
+struct sandbox_rules {
+    struct sandbox_path paths[SANDBOX_PATHS_MAX];
+    size_t path_count;
+    bool may_accept;  /* take connections from listening sockets that it was given */
+    bool may_connect; /* make connections of its own (none of today's roles) */
+    bool may_fork;    /* nursery and master */
+    bool may_exec;    /* nobody after start */
+    bool may_send_descriptors;
+};
+
+void sandbox_allow_path(struct sandbox_rules *rules, const char *path, enum sandbox_access access);
+
+/*
+ * Confines this process for good. Where the kernel lacks Landlock or seccomp: ERR_IO, unless the
+ * configuration allows to go on without (then a warning).
+ */
+MUST_CHECK enum err sandbox_enter(struct task *task, const struct sandbox_rules *rules,
+                                  bool is_required, const struct log *log);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * The primitives, by purpose: keyed hash, authenticated sealing, the sealed stream, X25519, and the
+ * derivation of a mailbox key from its password. The only caller of libsodium; PBKDF2 is OpenSSL's.
+ */
+#ifndef SECRET_CRYPT_H
+#define SECRET_CRYPT_H
+
+#include "base/buf.h"
+#include "base/task.h"
+#include "secret/secret.h"
+
+enum {
+    CRYPT_KEY_BYTES = 32,
+    CRYPT_HASH_BYTES = 32,
+    CRYPT_X25519_BYTES = 32,
+    MAILBOX_SALT_BYTES = 16,
+    /* 32 bytes of key and the file's 16 bytes of salt, together (design §3). */
+    MAILBOX_KEY_BYTES = CRYPT_KEY_BYTES + MAILBOX_SALT_BYTES,
+    /* nonce (24) + tag (16) that crypt_seal adds */
+    CRYPT_SEAL_OVERHEAD = 40,
+};
+
+/*
+ * H(key, label, data): BLAKE2b-256, keyed with `key` (up to 64 bytes, may be empty), over
+ * len(label) as 8 bytes little-endian, then the label, then the data (dropbox.md, "Names").
+ */
+void crypt_hash(struct str key, struct str label, struct str data,
+                unsigned char out[static CRYPT_HASH_BYTES]);
+/* Unkeyed BLAKE2b-256 of `data`. */
+void crypt_digest(struct str data, unsigned char out[static CRYPT_HASH_BYTES]);
+
+/*
+ * XChaCha20-Poly1305 with a random nonce; appends nonce ‖ ciphertext ‖ tag. `key` has 32 bytes,
+ * `associated` is authenticated beside it.
+ */
+MUST_CHECK enum err crypt_seal(struct buf *out, struct str key, struct str associated,
+                               struct str plain);
+/* ERR_DENIED when the key, the associated data or a byte is wrong. */
+MUST_CHECK enum err crypt_open(struct buf *out, struct str key, struct str associated,
+                               struct str sealed);
+
+/*
+ * PBKDF2-HMAC-SHA256(password, salt, 64007, 32): what SQLite3 Multiple Ciphers derives for
+ * cipher=chacha20. Gives MAILBOX_KEY_BYTES: key ‖ salt. About 19 ms.
+ */
+struct secret *crypt_mailbox_key(struct str password,
+                                 const unsigned char salt[static MAILBOX_SALT_BYTES]);
+
+/*
+ * A key slot: `mailbox_key` sealed under BLAKE2b(password, context). `context` binds the slot to
+ * its mailbox and purpose.
+ */
+MUST_CHECK enum err crypt_slot_seal(struct buf *out, struct str password, struct str context,
+                                    const struct secret *mailbox_key);
+/* ERR_DENIED when the password or context is another one. Microseconds. */
+MUST_CHECK enum err crypt_slot_open(struct str sealed, struct str password, struct str context,
+                                    struct secret **out_mailbox_key);
+
+/* A 32-byte key for one purpose, derived from the host key: H(host_key, purpose, detail). */
+struct secret *crypt_derive(const struct secret *host_key, struct str purpose, struct str detail);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * An encrypted SQLite database: opening with our cipher, the pragmas of design §4, statements,
+ * transactions, error mapping. The account database, the mailbox file and the drop box all stand on
+ * this; the SQL is theirs.
+ *
+ * The cipher has SQLite3 Multiple Ciphers' `chacha20` format, but OpenSSL does the arithmetic and
+ * the kernel gives every page nonce (sqlite/cipher.c).
+ */
+#ifndef SQLITE_DB_H
+#define SQLITE_DB_H
+
+#include "base/task.h"
+#include "secret/secret.h"
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct db; /* a connection, with its cache of prepared statements */
+
+enum db_mode {
+    DB_OPEN,        /* must exist */
+    DB_CREATE,      /* must not exist; made with mode 0600, its folder synced */
+    DB_OPEN_CREATE, /* either */
+};
+
+/* Once in a process (before any open): registers the cipher and configures SQLite. */
+void db_init_library(void);
+
+/*
+ * Opens `path` with `key` (MAILBOX_KEY_BYTES: key ‖ salt, borrowed for the call) and sets the
+ * pragmas of design §4. With a wrong key, ERR_DENIED if the file is intact as far as can be told
+ * (header present, first page does not authenticate); ERR_NOT_FOUND, ERR_EXISTS, ERR_CORRUPT,
+ * ERR_LIMIT (disk full), ERR_IO.
+ */
+MUST_CHECK enum err db_open(struct task *task, const char *path, enum db_mode mode,
+                            const struct secret *key, struct db **out_db);
+/* Finalises all statements; checkpoints if it can. */
+void db_close(struct db **db);
+
+sqlite3 *db_handle(struct db *db);
+
+/*
+ * The prepared statement for a constant SQL text, from the connection's cache (keyed by the
+ * pointer: pass string literals). It is reset and unbound when db_release is called, which
+ * CLEANUP(db_release) on the local does.
+ */
+MUST_CHECK enum err db_prepare(struct db *db, struct task *task, const char *sql,
+                               sqlite3_stmt **out_statement);
+void db_release(sqlite3_stmt **statement);
+
+/* Binds by position from 1: bind functions cannot fail but for memory, which aborts. */
+void db_bind_int(sqlite3_stmt *statement, int index, int64_t value);
+void db_bind_text(sqlite3_stmt *statement, int index, struct str text); /* borrowed until release */
+void db_bind_blob(sqlite3_stmt *statement, int index, struct str bytes); /* likewise */
+void db_bind_null(sqlite3_stmt *statement, int index);
+
+/* One row: *out_has_row tells. Errors are mapped and worded from the connection. */
+MUST_CHECK enum err db_step(struct db *db, struct task *task, sqlite3_stmt *statement,
+                            bool *out_has_row);
+/* To the end, expecting no row. ERR_EXISTS for a uniqueness violation. */
+MUST_CHECK enum err db_run(struct db *db, struct task *task, sqlite3_stmt *statement);
+
+int64_t db_column_int(sqlite3_stmt *statement, int column);
+struct str db_column_text(sqlite3_stmt *statement, int column); /* until the next step */
+struct str db_column_blob(sqlite3_stmt *statement, int column); /* until the next step */
+bool db_column_is_null(sqlite3_stmt *statement, int column);
+
+/* Constant SQL without results: schema files and pragmas. */
+MUST_CHECK enum err db_execute(struct db *db, struct task *task, const char *sql);
+
+/*
+ * Transactions. Writers use BEGIN IMMEDIATE. A durable commit (acknowledged to someone) runs with
+ * synchronous=FULL, another with NORMAL. After a failed sync the handle is not trusted: every later
+ * call gives ERR_IO, and the owner must close and reopen it. Not nested.
+ */
+MUST_CHECK enum err db_begin(struct db *db, struct task *task);
+MUST_CHECK enum err db_commit(struct db *db, struct task *task, bool is_durable);
+/* Harmless outside a transaction. */
+void db_rollback(struct db *db);
+bool db_is_broken(const struct db *db);
+
+/* SQLite's result code as our error, with its words in the task. */
+enum err db_fail(struct db *db, struct task *task, int result_code, const char *what);
+
+/*
+ * Numbered migrations: `migrations[i]` brings user_version from i to i + 1; those missing are
+ * applied in one transaction. Then the live schema is compared with the one that all migrations
+ * give on an empty database: missing indexes and nullable columns are added; any other difference
+ * is ERR_CORRUPT, its words naming the table and column. A newer user_version is ERR_INVALID.
+ */
+MUST_CHECK enum err db_migrate(struct db *db, struct task *task, const char *const *migrations,
+                               size_t migration_count);
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * Messages in folders: flags, dates, arrival, copy, move, expunge. Their bytes are in content.h.
+ *
+ * Expunging hides a message and logs it (change.h); the bytes stay readable by UID for sessions
+ * that have not announced it yet, until vault_housekeeping purges it after
+ * VAULT_EXPUNGED_GRACE_MS or the vault is closed.
+ */
+#ifndef VAULT_MESSAGE_H
+#define VAULT_MESSAGE_H
+
+#include "vault/folder.h"
+
+/*
+ * Flags are one 64-bit set: the system flags below, then keywords from VAULT_KEYWORD_FIRST on, each
+ * bit given to one keyword of the mailbox when it is first used. \Recent is not stored.
+ */
+#define VAULT_FLAG_SEEN (UINT64_C(1) << 0)
+#define VAULT_FLAG_ANSWERED (UINT64_C(1) << 1)
+#define VAULT_FLAG_FLAGGED (UINT64_C(1) << 2)
+#define VAULT_FLAG_DELETED (UINT64_C(1) << 3)
+#define VAULT_FLAG_DRAFT (UINT64_C(1) << 4)
+enum { VAULT_KEYWORD_FIRST = 5, VAULT_KEYWORD_END = 63, VAULT_KEYWORD_NAME_MAX = 128 };
+
+enum { VAULT_EXPUNGED_GRACE_MS = 60 * 1000 };
+
+/*
+ * The bit of a keyword (compared without case, first spelling kept); made when `may_create`.
+ * ERR_LIMIT when all bits are taken, ERR_NOT_FOUND. Inside the caller's batch if there is one.
+ */
+MUST_CHECK enum err vault_keyword_bit(struct vault *vault, struct task *task, struct str name,
+                                      bool may_create, uint64_t *out_bit);
+/* The keyword of a bit number; empty when there is none. Borrowed until the vault closes. */
+struct str vault_keyword_name(const struct vault *vault, unsigned bit_number);
+/* All bits that have a keyword. */
+uint64_t vault_keywords(const struct vault *vault);
+
+enum vault_columns { /* what a cursor loads, as a set */
+    VAULT_COLUMN_FLAGS = 1 << 0, /* flags, modseq: always cheap */
+    VAULT_COLUMN_DATES = 1 << 1, /* internal_date_ms, save_date_ms */
+    VAULT_COLUMN_SIZE = 1 << 2,
+    VAULT_COLUMN_ENVELOPE = 1 << 3,
+    VAULT_COLUMN_BODYSTRUCTURE = 1 << 4,
+    VAULT_COLUMN_BODY = 1 << 5,
+    VAULT_COLUMN_STRUCTURE = 1 << 6, /* message_structure_encode's bytes */
+    VAULT_COLUMN_SEARCH = 1 << 7,    /* subject, from, to, cc, bcc, sent day */
+};
+
+struct vault_message {
+    uint32_t uid;
+    uint64_t modseq;
+    uint64_t flags;
+    int64_t internal_date_ms; /* UTC */
+    int16_t internal_zone_minutes; /* as it was given, for INTERNALDATE */
+    int64_t save_date_ms;
+    uint64_t size_bytes;
+    int64_t content_id; /* for vault_content_open */
+    struct str envelope, bodystructure, body, structure;
+    struct str subject, from, to, cc, bcc; /* decoded UTF-8 */
+    int64_t sent_day; /* days since 1970; INT64_MIN: no valid Date: */
+};
+
+/*
+ * Every UID in the folder, ascending, with its flags and modseq: what a session needs at SELECT.
+ * Three parallel arrays would be a table with twins: one array of this.
+ */
+struct vault_uid_flags {
+    uint32_t uid;
+    uint64_t flags;
+    uint64_t modseq;
+};
+MUST_CHECK enum err vault_message_list(struct vault *vault, struct task *task, int64_t folder_id,
+                                       struct vault_uid_flags **out_messages, size_t *out_count);
+
+/*
+ * Reads messages first_uid … last_uid in ascending order, also those expunged a moment ago
+ * (`is_with_expunged`). Views in the row hold until the next call. Close before anything is
+ * written and before returning to the event loop.
+ */
+struct vault_cursor;
+MUST_CHECK enum err vault_cursor_open(struct vault *vault, struct task *task, int64_t folder_id,
+                                      uint32_t first_uid, uint32_t last_uid, unsigned columns,
+                                      bool is_with_expunged, struct vault_cursor **out_cursor);
+MUST_CHECK enum err vault_cursor_next(struct vault_cursor *cursor, struct task *task,
+                                      struct vault_message *out, bool *out_has_row);
+void vault_cursor_close(struct vault_cursor **cursor);
+
+struct vault_append {
+    struct str raw;           /* the whole message, borrowed */
+    uint64_t flags;
+    int64_t internal_date_ms;
+    int16_t internal_zone_minutes;
+    uint64_t trace_len;       /* leading bytes that the receiving server added (Received …); the
+                                 retransmission digest covers what follows */
+    bool is_delivery;         /* from SMTP: a message with the same digest delivered within a day is
+                                 not stored again, and *out_uid is 0 */
+    struct id drop_record;    /* from the drop box: also noted as imported; unset: none */
+};
+/*
+ * Appends one message. ERR_NOT_FOUND no such folder (TRYCREATE), ERR_LIMIT over quota or disk full,
+ * ERR_EXISTS this drop record was imported before.
+ */
+MUST_CHECK enum err vault_message_append(struct vault *vault, struct task *task, int64_t folder_id,
+                                         const struct vault_append *append, uint32_t *out_uid);
+
+enum vault_store_mode { VAULT_STORE_REPLACE, VAULT_STORE_ADD, VAULT_STORE_REMOVE };
+/*
+ * Changes flags of the messages named, all in one transaction; one new MODSEQ for all of them.
+ * A message whose modseq is over `unchanged_since` (UINT64_MAX: no condition) is left and its UID
+ * goes to *out_modified (RFC 7162 §3.1.3); UIDs that are gone go to *out_gone. A message whose flags
+ * are as asked already keeps its MODSEQ. Arrays are in the task's arena.
+ */
+MUST_CHECK enum err vault_message_store(struct vault *vault, struct task *task, int64_t folder_id,
+                                        const uint32_t *uids, size_t uid_count,
+                                        enum vault_store_mode mode, uint64_t flags,
+                                        uint64_t unchanged_since, uint32_t **out_modified,
+                                        size_t *out_modified_count, uint32_t **out_gone,
+                                        size_t *out_gone_count);
+
+/*
+ * Copies (or moves) the messages to another folder, in the order given, with flags and dates. All
+ * or nothing. UIDs that are gone are skipped: the pairs (source_uids[i], out_uids[i]) are those that
+ * were copied. ERR_NOT_FOUND no such folder, ERR_LIMIT over quota.
+ */
+MUST_CHECK enum err vault_message_copy(struct vault *vault, struct task *task, int64_t from_id,
+                                       int64_t to_id, const uint32_t *uids, size_t uid_count,
+                                       bool is_move, uint32_t **out_source_uids,
+                                       uint32_t **out_uids, size_t *out_count);
+
+/*
+ * Expunges those of the messages named that have \Deleted (`uids` NULL: all in the folder that
+ * have it). The UIDs that went, ascending, in the task's arena.
+ */
+MUST_CHECK enum err vault_message_expunge(struct vault *vault, struct task *task, int64_t folder_id,
+                                          const uint32_t *uids, size_t uid_count,
+                                          uint32_t **out_uids, size_t *out_count);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * The mailbox file: opening, closing, creating. One process, one connection, one key, one file
+ * (design §1.4). The other headers of this folder are its subjects: folder.h, message.h, content.h,
+ * change.h, search.h.
+ *
+ * Every vault_ function that writes is one transaction, unless vault_batch_begin opened a batch;
+ * it is durable (synchronous=FULL) when it returns. On any error the vault is unchanged.
+ */
+#ifndef VAULT_VAULT_H
+#define VAULT_VAULT_H
+
+#include "base/id.h"
+#include "base/log.h"
+#include "base/task.h"
+#include "secret/secret.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vault;
+
+struct vault_options {
+    const char *folder;           /* the mailbox's own folder; the file in it is <id>.sqlite */
+    struct id id;
+    uint64_t limit_bytes;         /* quota; UINT64_MAX: none */
+    uint64_t epoch_seen;          /* the registry's last values, for roll-back detection; 0, 0: */
+    uint64_t change_counter_seen; /* never seen */
+    const struct log *log;        /* borrowed for the vault's life */
+};
+
+/* Makes a new mailbox with the standard folders. ERR_EXISTS when there is a file already. */
+MUST_CHECK enum err vault_create(struct task *task, const struct vault_options *options,
+                                 const struct secret *key, struct vault **out_vault);
+/*
+ * ERR_DENIED wrong key, ERR_CORRUPT damaged (nothing is written), ERR_NOT_FOUND, ERR_IO, ERR_LIMIT.
+ * A file older than the registry's last values is opened, gets new UIDVALIDITYs and a new epoch, and
+ * vault_was_rolled_back tells.
+ */
+MUST_CHECK enum err vault_open(struct task *task, const struct vault_options *options,
+                               const struct secret *key, struct vault **out_vault);
+void vault_close(struct vault **vault);
+
+bool vault_was_rolled_back(const struct vault *vault);
+/* After a failed sync: every call gives ERR_IO until the process reopens the file. */
+bool vault_is_broken(const struct vault *vault);
+
+struct vault_usage {
+    uint64_t bytes;    /* sum of RFC822.SIZE over messages */
+    uint64_t messages;
+    uint64_t limit_bytes; /* UINT64_MAX: none */
+    uint64_t epoch;
+    uint64_t change_counter; /* grows with every committed change */
+};
+void vault_usage(const struct vault *vault, struct vault_usage *out);
+void vault_set_limit(struct vault *vault, uint64_t limit_bytes);
+
+/*
+ * Group commit: the writes between are one durable transaction, and each of them succeeds or fails
+ * by itself (savepoints). None may be acknowledged before vault_batch_end returned ERR_OK.
+ * Subscribers hear of the changes after it. Not nested.
+ */
+MUST_CHECK enum err vault_batch_begin(struct vault *vault, struct task *task);
+MUST_CHECK enum err vault_batch_end(struct vault *vault, struct task *task);
+
+/* Work that may be put off (merging indexes, purging expunged rows): one slice of at most about
+ * 10 ms; *out_more tells whether another would find work. Call when idle. */
+MUST_CHECK enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_more);
+
+#endif

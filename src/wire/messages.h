@@ -1,0 +1,221 @@
+/*
+ * The messages that roles exchange: one table, from which the structures, the codec and the checks
+ * of who may send what to whom are made. Fields are MessagePack-encoded in the order given;
+ * descriptors travel beside the message.
+ *
+ * A request carries a tag that its sender chose; the reply carries the same tag.
+ */
+#ifndef WIRE_MESSAGES_H
+#define WIRE_MESSAGES_H
+
+#include "base/id.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The roles of design §2 that exist so far. CLI is the administrator's command. */
+#define WIRE_ROLES(R)                                                                              \
+    R(MASTER, master)                                                                              \
+    R(KEEPER, keeper)                                                                              \
+    R(GATE, gate)                                                                                  \
+    R(STORE, store)                                                                                \
+    R(NURSERY, nursery) /* the pre-initialised parent of the mailbox processes */                  \
+    R(MAILBOX, mailbox)                                                                            \
+    R(SEALER, sealer)                                                                              \
+    R(SMTP, smtp)                                                                                  \
+    R(CLI, cli)
+
+enum wire_role {
+#define R(NAME, name) WIRE_ROLE_##NAME,
+    WIRE_ROLES(R)
+#undef R
+        WIRE_ROLE_COUNT
+};
+
+#define WIRE_BIT(NAME) (1u << WIRE_ROLE_##NAME)
+#define WIRE_SERVICES (WIRE_BIT(KEEPER) | WIRE_BIT(GATE) | WIRE_BIT(STORE) | WIRE_BIT(NURSERY) |   \
+                       WIRE_BIT(SEALER) | WIRE_BIT(SMTP))
+
+enum wire_service { WIRE_SERVICE_IMAP, WIRE_SERVICE_POP3, WIRE_SERVICE_SUBMISSION };
+
+/* What a reply says; a kind exists only where the receiver answers its peer differently. */
+enum wire_status {
+    WIRE_OK,
+    WIRE_DENIED,      /* wrong password, unknown user: one and the same */
+    WIRE_THROTTLED,   /* too many failures; the peer is told what DENIED is told */
+    WIRE_UNKNOWN,     /* no such recipient */
+    WIRE_DISABLED,    /* the recipient exists but takes no mail now */
+    WIRE_OVER_QUOTA,
+    WIRE_DISK_FULL,   /* temporary */
+    WIRE_UNAVAILABLE, /* temporary: busy, restarting, input/output error */
+    WIRE_DAMAGED,     /* the mailbox file does not open; an operator must look */
+    WIRE_INVALID,     /* the request made no sense */
+    WIRE_EXISTS,
+};
+
+/*
+ * M(NAME, name, senders, receivers, descriptors)
+ * Field kinds: u64, i64, flag (bool), id (struct id), str (struct str, borrowed from the frame),
+ * secret (struct str whose frame is wiped after its handler returned).
+ */
+#define WIRE_MESSAGES(M)                                                                           \
+    /* A connection to another role; replaces an earlier one to the same role and index. */        \
+    M(PEER, peer, WIRE_BIT(MASTER), WIRE_SERVICES, 1)                                              \
+    /* A listening socket; sent before START. */                                                   \
+    M(LISTENER, listener, WIRE_BIT(MASTER), WIRE_SERVICES, 1)                                      \
+    /* Configuration as a sealed memfd, then certificate and key (for gate and smtp), host key    \
+     * (for keeper). Sent at start, and again on SIGHUP. */                                        \
+    M(CONFIGURE, configure, WIRE_BIT(MASTER), WIRE_SERVICES, 4)                                    \
+    M(START, start, WIRE_BIT(MASTER), WIRE_SERVICES, 0)                                            \
+    M(STOP, stop, WIRE_BIT(MASTER) | WIRE_BIT(STORE), WIRE_SERVICES | WIRE_BIT(MAILBOX), 0)        \
+    M(READY, ready, WIRE_SERVICES, WIRE_BIT(MASTER), 0)                                            \
+    /* Logging in. */                                                                              \
+    M(LOGIN, login, WIRE_BIT(GATE) | WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                          \
+    M(LOGIN_REPLY, login_reply, WIRE_BIT(KEEPER), WIRE_BIT(GATE) | WIRE_BIT(SMTP), 0)              \
+    M(SESSION_CLOSE, session_close, WIRE_BIT(GATE), WIRE_BIT(KEEPER) | WIRE_BIT(STORE), 0)         \
+    /* After it: the descriptor is the byte stream to the client. */                               \
+    M(SESSION_OPEN, session_open, WIRE_BIT(GATE) | WIRE_BIT(STORE),                                \
+      WIRE_BIT(STORE) | WIRE_BIT(MAILBOX), 1)                                                      \
+    M(SESSION_OPEN_REPLY, session_open_reply, WIRE_BIT(MAILBOX) | WIRE_BIT(STORE),                 \
+      WIRE_BIT(STORE) | WIRE_BIT(GATE), 0)                                                         \
+    /* The life of a mailbox process. SPAWN's descriptor is its channel to the store. */           \
+    M(MAILBOX_SPAWN, mailbox_spawn, WIRE_BIT(STORE), WIRE_BIT(NURSERY), 1)                         \
+    M(MAILBOX_EXITED, mailbox_exited, WIRE_BIT(NURSERY), WIRE_BIT(STORE), 0)                       \
+    /* From the nursery, never from the store: the new process's channel to the keeper. */         \
+    M(MAILBOX_STARTED, mailbox_started, WIRE_BIT(NURSERY), WIRE_BIT(KEEPER), 1)                    \
+    M(MAILBOX_KEY, mailbox_key, WIRE_BIT(KEEPER), WIRE_BIT(MAILBOX), 0)                            \
+    /* To both: the file is open, or why not. */                                                   \
+    M(MAILBOX_OPENED, mailbox_opened, WIRE_BIT(MAILBOX), WIRE_BIT(KEEPER) | WIRE_BIT(STORE), 0)    \
+    M(MAILBOX_USAGE, mailbox_usage, WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER) | WIRE_BIT(STORE),        \
+      WIRE_BIT(STORE) | WIRE_BIT(KEEPER), 0)                                                       \
+    M(MAILBOX_LIMIT, mailbox_limit, WIRE_BIT(KEEPER), WIRE_BIT(MAILBOX), 0)                        \
+    /* Nothing to do for a while: may it end? The store answers with STOP, or sends work. */       \
+    M(MAILBOX_IDLE, mailbox_idle, WIRE_BIT(MAILBOX), WIRE_BIT(STORE), 0)                           \
+    /* The keeper wants a new mailbox file made; the reply comes when it is on disk. */            \
+    M(MAILBOX_CREATE, mailbox_create, WIRE_BIT(KEEPER), WIRE_BIT(STORE), 0)                        \
+    M(MAILBOX_CREATE_REPLY, mailbox_create_reply, WIRE_BIT(STORE), WIRE_BIT(KEEPER), 0)            \
+    /* The keeper removes a mailbox: its process ends, its files go. */                            \
+    M(MAILBOX_REMOVE, mailbox_remove, WIRE_BIT(KEEPER) | WIRE_BIT(STORE),                          \
+      WIRE_BIT(STORE) | WIRE_BIT(NURSERY), 0)                                                      \
+    M(MAILBOX_REMOVE_REPLY, mailbox_remove_reply, WIRE_BIT(STORE) | WIRE_BIT(NURSERY),             \
+      WIRE_BIT(KEEPER) | WIRE_BIT(STORE), 0)                                                       \
+    /* All sessions of a mailbox end (its password changed, its alias went). */                    \
+    M(MAILBOX_EXPEL, mailbox_expel, WIRE_BIT(KEEPER), WIRE_BIT(STORE), 0)                          \
+    /* Mail. DELIVER's descriptor is a sealed memfd with the whole message. */                     \
+    M(RECIPIENT, recipient, WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                                   \
+    M(RECIPIENT_REPLY, recipient_reply, WIRE_BIT(KEEPER), WIRE_BIT(SMTP), 0)                       \
+    M(SENDER, sender, WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                                         \
+    M(SENDER_REPLY, sender_reply, WIRE_BIT(KEEPER), WIRE_BIT(SMTP), 0)                             \
+    M(DELIVER, deliver, WIRE_BIT(SMTP) | WIRE_BIT(STORE),                                          \
+      WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER), 1)                                   \
+    M(DELIVER_REPLY, deliver_reply, WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER) | WIRE_BIT(STORE),        \
+      WIRE_BIT(STORE) | WIRE_BIT(SMTP), 0)                                                         \
+    /* The drop box changes hands: the sealer finishes, closes the file, forgets the chain. */     \
+    M(LANE_RELEASE, lane_release, WIRE_BIT(STORE), WIRE_BIT(SEALER), 0)                            \
+    M(LANE_RELEASE_REPLY, lane_release_reply, WIRE_BIT(SEALER), WIRE_BIT(STORE), 0)                \
+    /* Keys derived from the host key for the roles that need one (sealer: drop boxes). */         \
+    M(HOST_KEY, host_key, WIRE_BIT(KEEPER), WIRE_BIT(SEALER), 0)                                   \
+    /* The administrator's commands: JSON both ways (cli/command.h). */                            \
+    M(ADMIN, admin, WIRE_BIT(CLI), WIRE_BIT(KEEPER), 0)                                            \
+    M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER), WIRE_BIT(CLI), 0)
+
+#define WIRE_FIELDS_peer(F) F(u64, role) F(u64, index)
+/* `name` is the setting's: imap, imaps, mx, submission, submissions, admin. */
+#define WIRE_FIELDS_listener(F) F(str, name) F(flag, is_tls)
+#define WIRE_FIELDS_configure(F) F(u64, descriptor_count)
+#define WIRE_FIELDS_start(F) F(u64, index)
+#define WIRE_FIELDS_stop(F) F(u64, grace_ms)
+#define WIRE_FIELDS_ready(F) F(u64, status)
+
+/* `address` is the client's IP, for throttling; `is_local` that it is loopback and trusted so. */
+#define WIRE_FIELDS_login(F)                                                                       \
+    F(id, session) F(u64, service) F(str, username) F(secret, password) F(str, address)            \
+    F(flag, is_local)
+/* For SUBMISSION no session is kept; `mailbox` tells whose login it is. `delay_ms`: wait this long
+ * before the refusal is passed on, so that all refusals take the same time. */
+#define WIRE_FIELDS_login_reply(F) F(u64, status) F(id, mailbox) F(u64, delay_ms)
+#define WIRE_FIELDS_session_close(F) F(id, session) F(id, mailbox)
+
+/* `tag` is the login command's, answered by the mailbox process; `input` what the client sent
+ * behind it; `capabilities` what was negotiated before (bits, imap/session.h). */
+#define WIRE_FIELDS_session_open(F)                                                                \
+    F(id, session) F(id, mailbox) F(u64, service) F(str, tag) F(str, input) F(flag, is_secure)
+#define WIRE_FIELDS_session_open_reply(F) F(u64, status)
+
+#define WIRE_FIELDS_mailbox_spawn(F) F(id, mailbox) F(flag, is_new)
+#define WIRE_FIELDS_mailbox_exited(F) F(id, mailbox) F(i64, pid) F(i64, wait_status)
+#define WIRE_FIELDS_mailbox_started(F) F(id, mailbox) F(flag, is_new)
+/* `key` is key ‖ salt; `drop_key` the same for <id>.drop.sqlite; `limit_bytes` UINT64_MAX: none;
+ * epoch and change_counter are the registry's, for roll-back detection. status other than OK: no
+ * session of this mailbox is alive, there is no key. */
+#define WIRE_FIELDS_mailbox_key(F)                                                                 \
+    F(u64, status) F(secret, key) F(secret, drop_key) F(u64, limit_bytes) F(u64, epoch)            \
+    F(u64, change_counter)
+#define WIRE_FIELDS_mailbox_opened(F) F(id, mailbox) F(u64, status) F(flag, was_rolled_back)
+/* bytes and messages in the mailbox; drop_bytes waiting in the drop box (absolute values). The
+ * mailbox sends bytes, messages, epoch, counter; the sealer drop_bytes; `is_drop` tells which. */
+#define WIRE_FIELDS_mailbox_usage(F)                                                               \
+    F(id, mailbox) F(flag, is_drop) F(u64, bytes) F(u64, messages) F(u64, epoch)                   \
+    F(u64, change_counter)
+#define WIRE_FIELDS_mailbox_limit(F) F(u64, limit_bytes)
+#define WIRE_FIELDS_mailbox_idle(F) F(id, mailbox)
+#define WIRE_FIELDS_mailbox_create(F) F(id, mailbox)
+#define WIRE_FIELDS_mailbox_create_reply(F) F(id, mailbox) F(u64, status)
+#define WIRE_FIELDS_mailbox_remove(F) F(id, mailbox)
+#define WIRE_FIELDS_mailbox_remove_reply(F) F(id, mailbox) F(u64, status)
+#define WIRE_FIELDS_mailbox_expel(F) F(id, mailbox) F(id, session) /* session unset: all */
+
+/* `size_bytes` as announced with SIZE, 0: unknown. `detail` is the +tag, for filing. */
+#define WIRE_FIELDS_recipient(F) F(str, address) F(u64, size_bytes)
+#define WIRE_FIELDS_recipient_reply(F) F(u64, status) F(id, mailbox) F(str, detail)
+#define WIRE_FIELDS_sender(F) F(id, mailbox) F(str, address)
+#define WIRE_FIELDS_sender_reply(F) F(u64, status)
+
+/* One for each recipient mailbox. `folder` empty: INBOX. trace_len: how many leading bytes of the
+ * message we added ourselves (vault/message.h). */
+#define WIRE_FIELDS_deliver(F)                                                                     \
+    F(id, mailbox) F(str, sender) F(str, recipient) F(str, folder) F(i64, received_ms)             \
+    F(u64, size_bytes) F(u64, trace_len)
+#define WIRE_FIELDS_deliver_reply(F) F(u64, status)
+
+#define WIRE_FIELDS_lane_release(F) F(id, mailbox)
+#define WIRE_FIELDS_lane_release_reply(F) F(id, mailbox) F(u64, status)
+#define WIRE_FIELDS_host_key(F) F(secret, key)
+
+#define WIRE_FIELDS_admin(F) F(secret, json)
+/* `is_last` false: more replies to the same tag follow. */
+#define WIRE_FIELDS_admin_reply(F) F(secret, json) F(flag, is_last)
+
+enum wire_type {
+#define M(NAME, name, senders, receivers, descriptors) WIRE_##NAME,
+    WIRE_MESSAGES(M)
+#undef M
+        WIRE_TYPE_COUNT
+};
+
+/* The structures: struct wire_login { struct id session; uint64_t service; … }. */
+#define WIRE_C_u64 uint64_t
+#define WIRE_C_i64 int64_t
+#define WIRE_C_flag bool
+#define WIRE_C_id struct id
+#define WIRE_C_str struct str
+#define WIRE_C_secret struct str
+#define WIRE_FIELD(kind, name) WIRE_C_##kind name;
+#define M(NAME, name, senders, receivers, descriptors)                                             \
+    struct wire_##name {                                                                           \
+        WIRE_FIELDS_##name(WIRE_FIELD)                                                             \
+    };
+WIRE_MESSAGES(M)
+#undef M
+
+union wire_body {
+#define M(NAME, name, senders, receivers, descriptors) struct wire_##name name;
+    WIRE_MESSAGES(M)
+#undef M
+};
+
+const char *wire_role_name(enum wire_role role);
+const char *wire_type_name(enum wire_type type);
+
+#endif
