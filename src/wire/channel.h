@@ -8,6 +8,7 @@
 #ifndef WIRE_CHANNEL_H
 #define WIRE_CHANNEL_H
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/task.h"
 #include "net/loop.h"
