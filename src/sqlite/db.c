@@ -163,7 +163,7 @@ static enum err inspect_header(struct task *task, int fd, const struct stat *sta
         return fail(task, ERR_CORRUPT, "database: truncated, or its header is damaged");
     /* File format versions, reserved bytes, and the three fixed fractions of the format. */
     if (header[18] < 1 || header[18] > 2 || header[19] < 1 || header[19] > 2 ||
-        header[20] < CIPHER_RESERVED_BYTES || header[21] != 64 || header[22] != 32 ||
+        header[20] != CIPHER_RESERVED_BYTES || header[21] != 64 || header[22] != 32 ||
         header[23] != 32)
         return fail(task, ERR_CORRUPT, "database: its header is damaged");
     return ERR_OK;
