@@ -248,6 +248,22 @@ static void plain_address(struct parser *p)
     address->host = domain(p);
 }
 
+static struct str without_escapes(struct arena *arena, struct str text)
+{
+    char *copy;
+    size_t len = 0;
+
+    if (str_index(text, '\\') < 0)
+        return text;
+    copy = arena_alloc(arena, text.len, 1);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\\' && i + 1 < text.len)
+            i++;
+        copy[len++] = text.ptr[i];
+    }
+    return str_make(copy, len);
+}
+
 /* The end of what stands between two commas. */
 static void end_address(struct parser *p, size_t count_before)
 {
@@ -262,7 +278,7 @@ static void end_address(struct parser *p, size_t count_before)
     }
     last = &p->list->addresses[p->list->count - 1];
     if (last->name.ptr == NULL && p->comment.len > 0)
-        last->name = p->comment;
+        last->name = without_escapes(p->arena, p->comment);
     forget_words(p);
     p->comment = (struct str){0};
 }

@@ -29,6 +29,7 @@ enum {
 struct level {
     uint32_t part;
     struct str boundary; /* of a multipart that is not closed yet; else empty */
+    uint32_t boundary_hash;
     uint32_t last_child; /* 0: none yet */
     uint64_t first_line; /* line breaks in the message before the part's body */
     bool is_digest;
@@ -105,27 +106,46 @@ struct boundary_hit {
     bool is_close;
 };
 
+static uint32_t boundary_hash(struct str text)
+{
+    uint32_t hash = 2166136261u;
+
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (unsigned char)text.ptr[i]) * 16777619u;
+    return hash;
+}
+
 /*
  * delimiter = "--" boundary, close-delimiter = delimiter "--", then transport-padding
- * (RFC 2046 §5.1.1). The innermost multipart goes first. `line` begins with "--".
+ * (RFC 2046 §5.1.1). The innermost multipart goes first. `line` begins with "--". Lines are hashed
+ * since somebody may send nothing but lines that almost are each of 64 open boundaries.
  */
 static bool find_boundary(const struct scanner *s, struct str line, struct boundary_hit *out)
 {
+    struct str inner;
+    uint32_t hash, inner_hash;
+
     line = str_from(line, 2);
     while (line.len > 0 && ascii_is_space(line.ptr[line.len - 1]))
         line.len--;
+    if (line.len == 0 || line.len > BOUNDARY_MAX + 2)
+        return false;
+    hash = inner_hash = boundary_hash(line);
+    inner = line;
+    if (str_ends_with(line, STR("--"))) {
+        inner.len -= 2;
+        inner_hash = boundary_hash(inner);
+    }
     for (size_t i = s->depth; i-- > 0;) {
-        struct str boundary = s->levels[i].boundary;
+        const struct level *level = &s->levels[i];
 
-        if (boundary.len == 0 || line.len < boundary.len || line.len > boundary.len + 2)
+        if (level->boundary_hash != hash && level->boundary_hash != inner_hash)
             continue;
-        if (line.ptr[0] != boundary.ptr[0] || memcmp(line.ptr, boundary.ptr, boundary.len) != 0)
-            continue;
-        if (line.len == boundary.len) {
+        if (level->boundary.len > 0 && str_equal(level->boundary, line)) {
             *out = (struct boundary_hit){i, false};
             return true;
         }
-        if (line.len == boundary.len + 2 && str_ends_with(line, STR("--"))) {
+        if (level->boundary.len > 0 && inner.len < line.len && str_equal(level->boundary, inner)) {
             *out = (struct boundary_hit){i, true};
             return true;
         }
@@ -320,6 +340,7 @@ static void set_boundary(struct scanner *s, struct level *level, struct str boun
 {
     s->open_boundaries += (boundary.len > 0) - (size_t)(level->boundary.len > 0);
     level->boundary = boundary;
+    level->boundary_hash = boundary_hash(boundary);
 }
 
 /*
