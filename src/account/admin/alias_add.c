@@ -28,17 +28,15 @@ static enum err insert_alias(struct admin_request *request, int64_t mailbox_row)
 
 static enum err add_to_mailbox(struct admin_request *request)
 {
-    static const char *const not_for_it[] = {"user", "quota"};
     struct account_database *database = request->admin->database;
     struct account_alias target;
 
-    for (size_t i = 0; i < ARRAY_LEN(not_for_it); i++) {
-        if (admin_argument_text(request, not_for_it[i]).len > 0 ||
-            admin_argument_flag(request, "recovery-key"))
-            return admin_refuse(request, ERR_INVALID,
-                                "With --to no mailbox is made: --user, --quota and "
-                                "--recovery-key have no meaning.");
-    }
+    if (admin_argument_text(request, "user").len > 0 ||
+        admin_argument_text(request, "quota").len > 0 ||
+        admin_argument_flag(request, "recovery-key"))
+        return admin_refuse(request, ERR_INVALID,
+                            "With --to no mailbox is made: --user, --quota and --recovery-key "
+                            "have no meaning.");
     TRY(admin_find_alias(request, "to", &target));
     TRY(account_begin(database, &request->task));
     TRY(insert_alias(request, target.mailbox));

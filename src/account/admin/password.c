@@ -4,6 +4,7 @@
  */
 #include "account/admin/handlers.h"
 #include "account/admin/request.h"
+#include "base/buf.h"
 #include "wire/messages.h"
 
 static const struct {
