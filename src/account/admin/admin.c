@@ -114,6 +114,8 @@ static bool has_right_kind(const struct admin_argument *argument, const json_t *
     case ADMIN_SECRET: /* any bytes: a wrong one is only wrong */
         return json_is_string(value) && json_string_length(value) <= ADMIN_LINE_MAX;
     case ADMIN_TEXT:
+        return json_is_string(value) && json_string_length(value) > 0 &&
+               is_line(value, ADMIN_NAME_MAX);
     case ADMIN_ADDRESS:
     case ADMIN_DOMAIN:
     case ADMIN_SIZE:

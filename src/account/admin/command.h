@@ -19,7 +19,7 @@
 #include <stddef.h>
 
 enum admin_kind {
-    ADMIN_TEXT,     /* a name: UTF-8, no control characters, at most ADMIN_TEXT_MAX */
+    ADMIN_TEXT,     /* a name: UTF-8, no control characters, at most ADMIN_NAME_MAX bytes */
     ADMIN_ADDRESS,  /* someone@domain */
     ADMIN_DOMAIN,
     ADMIN_SIZE,     /* bytes, or with K, M, G, T (of 1024), or "none" */
@@ -29,7 +29,8 @@ enum admin_kind {
     ADMIN_FILE,     /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
 };
 
-enum { ADMIN_TEXT_MAX = 512, ADMIN_LINES_MAX = 500, ADMIN_LINE_MAX = 1024 };
+/* A page of a list, in the longest names, stays below a frame (WIRE_FRAME_MAX). */
+enum { ADMIN_NAME_MAX = 64, ADMIN_TEXT_MAX = 512, ADMIN_LINES_MAX = 500, ADMIN_LINE_MAX = 1024 };
 
 struct admin_argument {
     const char *name; /* NULL ends the list; of an option without the dashes */
