@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const char schema_0001[] =
-#include "account/sqlite/0001.sql.inc"
+#include "0001.sql.inc"
     ;
 
 static const char *const migrations[] = {schema_0001};
