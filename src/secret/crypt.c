@@ -200,32 +200,73 @@ static void stream_begin(crypto_secretstream_xchacha20poly1305_state *state, str
         abort();
 }
 
-enum err crypt_stream_seal(struct buf *out, struct str key, struct str nonce, struct str associated,
-                           struct str plain)
+/* The next `len` bytes of the parts, which are consumed. */
+static void gather(struct str **parts, unsigned char *out, size_t len)
 {
-    crypto_secretstream_xchacha20poly1305_state state;
-    size_t len = crypt_stream_len(plain.len);
-    unsigned char *at;
-    char *room;
+    while (len > 0) {
+        struct str piece = str_upto(**parts, len);
 
-    if (plain.len <= CRYPT_CHUNK_BYTES)
-        return seal_piece(out, key, nonce, associated, plain);
-    TRY(buf_reserve(out, len, &room));
-    at = (unsigned char *)room;
-    stream_begin(&state, key, nonce);
-    while (plain.len > 0) {
-        struct str chunk = str_upto(plain, CRYPT_CHUNK_BYTES);
-        unsigned char tag = chunk.len == plain.len ? crypto_secretstream_xchacha20poly1305_TAG_FINAL
+        if (piece.len > 0)
+            memcpy(out, piece.ptr, piece.len);
+        out += piece.len;
+        len -= piece.len;
+        **parts = str_from(**parts, piece.len);
+        if (len > 0)
+            (*parts)++;
+    }
+}
+
+/* Takes the parts' bytes chunk by chunk through `chunk`, into `at`. */
+static void seal_chunks(crypto_secretstream_xchacha20poly1305_state *state, unsigned char *at,
+                        struct str associated, struct str *parts, size_t plain_len,
+                        unsigned char *chunk)
+{
+    while (plain_len > 0) {
+        size_t chunk_len = plain_len < CRYPT_CHUNK_BYTES ? plain_len : CRYPT_CHUNK_BYTES;
+        unsigned char tag = chunk_len == plain_len ? crypto_secretstream_xchacha20poly1305_TAG_FINAL
                                                    : 0;
 
-        crypto_secretstream_xchacha20poly1305_push(&state, at, NULL, bytes_of(chunk), chunk.len,
+        gather(&parts, chunk, chunk_len);
+        crypto_secretstream_xchacha20poly1305_push(state, at, NULL, chunk, chunk_len,
                                                    bytes_of(associated), associated.len, tag);
-        at += chunk.len + CHUNK_OVERHEAD;
-        plain = str_from(plain, chunk.len);
+        at += chunk_len + CHUNK_OVERHEAD;
+        plain_len -= chunk_len;
     }
-    mem_wipe(&state, sizeof(state));
-    buf_commit(out, len);
-    return ERR_OK;
+}
+
+enum err crypt_stream_seal(struct buf *out, struct str key, struct str nonce, struct str associated,
+                           const struct str *parts, size_t part_count)
+{
+    crypto_secretstream_xchacha20poly1305_state state;
+    size_t plain_len = 0, chunk_len;
+    struct str *left = NEW_ARRAY(struct str, part_count);
+    struct str *rest = left;
+    unsigned char *chunk;
+    enum err err;
+    char *room;
+
+    for (size_t i = 0; i < part_count; i++) {
+        left[i] = parts[i];
+        plain_len += parts[i].len;
+    }
+    chunk_len = plain_len < CRYPT_CHUNK_BYTES ? plain_len : CRYPT_CHUNK_BYTES;
+    chunk = mem_new(chunk_len, 1);
+    if (plain_len <= CRYPT_CHUNK_BYTES) {
+        gather(&rest, chunk, plain_len);
+        err = seal_piece(out, key, nonce, associated, str_make(chunk, plain_len));
+    } else {
+        err = buf_reserve(out, crypt_stream_len(plain_len), &room);
+        if (err == ERR_OK) {
+            stream_begin(&state, key, nonce);
+            seal_chunks(&state, (unsigned char *)room, associated, left, plain_len, chunk);
+            mem_wipe(&state, sizeof(state));
+            buf_commit(out, crypt_stream_len(plain_len));
+        }
+    }
+    mem_wipe(chunk, chunk_len);
+    mem_free(&chunk);
+    mem_free(&left);
+    return err;
 }
 
 /* All chunks into `room`; false when one does not fit its place. */

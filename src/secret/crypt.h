@@ -72,10 +72,12 @@ MUST_CHECK enum err crypt_x25519_shared(struct str secret, struct str public,
  * XChaCha20-Poly1305 under a key that is used once, with the nonce (CRYPT_NONCE_BYTES) chosen by
  * the caller: up to CRYPT_CHUNK_BYTES of plain text as one piece (text ‖ tag), more of it as
  * crypto_secretstream, in chunks of CRYPT_CHUNK_BYTES (each tag byte ‖ text ‖ tag), `associated`
- * bound to every chunk, the last one marked. Appended to `out`.
+ * bound to every chunk, the last one marked. Appended to `out`. The plain text is the parts, one
+ * after the other; more than a chunk of it is never copied together.
  */
 MUST_CHECK enum err crypt_stream_seal(struct buf *out, struct str key, struct str nonce,
-                                      struct str associated, struct str plain);
+                                      struct str associated, const struct str *parts,
+                                      size_t part_count);
 /* `plain_len` decides between the forms. ERR_DENIED for anything that is not exactly its output. */
 MUST_CHECK enum err crypt_stream_open(struct buf *out, struct str key, struct str nonce,
                                       struct str associated, size_t plain_len, struct str sealed);

@@ -77,7 +77,7 @@ static void test_xchacha20_poly1305_vector(void **state)
                       "c0875924c1c7987947deafd8780acf49");
     buf_init(&out, SIZE_MAX);
     assert_int_equal(crypt_stream_seal(&out, buf_str(&key), buf_str(&nonce), buf_str(&associated),
-                                       plain),
+                                       &plain, 1),
                      ERR_OK);
     assert_true(str_equal(buf_str(&out), buf_str(&sealed)));
 
@@ -227,7 +227,7 @@ static void test_stream_round_trips(void **state)
     random_bytes(key, sizeof(key));
     random_bytes(nonce, sizeof(nonce));
     for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
-        struct str k = str_make(key, 32), v = str_make(nonce, 24), plain;
+        struct str k = str_make(key, 32), v = str_make(nonce, 24), plain, parts[4];
         unsigned char *bytes = mem_new(lens[i], 1);
         struct buf sealed, out;
 
@@ -235,7 +235,11 @@ static void test_stream_round_trips(void **state)
         plain = str_make(bytes, lens[i]);
         buf_init(&sealed, SIZE_MAX);
         buf_init(&out, SIZE_MAX);
-        assert_int_equal(crypt_stream_seal(&sealed, k, v, STR("h"), plain), ERR_OK);
+        parts[0] = str_upto(plain, 7);
+        parts[1] = str_upto(str_from(plain, 7), 65536 - 7);
+        parts[2] = STR("");
+        parts[3] = str_from(plain, 65536);
+        assert_int_equal(crypt_stream_seal(&sealed, k, v, STR("h"), parts, 4), ERR_OK);
         assert_int_equal(sealed.len, crypt_stream_len(lens[i]));
         assert_int_equal(crypt_stream_open(&out, k, v, STR("h"), lens[i], buf_str(&sealed)),
                          ERR_OK);
@@ -264,14 +268,14 @@ static void test_stream_cannot_be_shortened(void **state)
 {
     (void)state;
     unsigned char key[32] = {1}, nonce[24] = {2};
-    struct str k = str_make(key, 32), v = str_make(nonce, 24);
+    struct str k = str_make(key, 32), v = str_make(nonce, 24), plain;
     unsigned char *bytes = mem_new(4 * CRYPT_CHUNK_BYTES, 1);
     struct buf sealed, out;
 
     buf_init(&sealed, SIZE_MAX);
     buf_init(&out, SIZE_MAX);
-    assert_int_equal(
-        crypt_stream_seal(&sealed, k, v, STR(""), str_make(bytes, 4 * CRYPT_CHUNK_BYTES)), ERR_OK);
+    plain = str_make(bytes, 4 * CRYPT_CHUNK_BYTES);
+    assert_int_equal(crypt_stream_seal(&sealed, k, v, STR(""), &plain, 1), ERR_OK);
     for (size_t chunks = 1; chunks < 4; chunks++) {
         size_t plain_len = chunks * CRYPT_CHUNK_BYTES;
 
