@@ -67,8 +67,8 @@ static bool read_time(struct str word, struct clock_date *date)
     while (count < 3 && str_split(&word, ':', &part)) {
         uint32_t value;
 
-        part = str_upto(part, (size_t)(str_index(part, '.') < 0 ? (ptrdiff_t)part.len
-                                                                : str_index(part, '.')));
+        part = str_upto(
+            part, (size_t)(str_index(part, '.') < 0 ? (ptrdiff_t)part.len : str_index(part, '.')));
         if (part.len > 2 || !parse_u32(part, &value) || value > (count == 0 ? 23u : 60u))
             return false;
         *parts[count++] = (int)value;

@@ -52,7 +52,8 @@ static void fold_run(struct str run, struct buf *out)
 {
     g_autofree char *decomposed = g_utf8_normalize(run.ptr, (gssize)run.len, G_NORMALIZE_NFD);
     g_autofree char *folded = decomposed == NULL ? NULL : g_utf8_casefold(decomposed, -1);
-    g_autofree char *composed = folded == NULL ? NULL : g_utf8_normalize(folded, -1, G_NORMALIZE_NFC);
+    g_autofree char *composed =
+        folded == NULL ? NULL : g_utf8_normalize(folded, -1, G_NORMALIZE_NFC);
 
     buf_put(out, composed == NULL ? run : str_from_c(composed));
 }

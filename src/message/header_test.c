@@ -77,10 +77,17 @@ static void test_words(void **state)
         {"inside a word", "a=?utf-8?q?b?=c", "abc"},
         {"blanks inside, as some write", "=?utf-8?q?a b?=", "a b"},
         {"no end", "=?utf-8?q?a", "=?utf-8?q?a"},
-        {"no charset", "=?" "?q?a?=", "=?" "?q?a?="},
+        {"no charset",
+         "=?"
+         "?q?a?=",
+         "=?"
+         "?q?a?="},
         {"no such encoding", "=?utf-8?z?a?=", "=?utf-8?z?a?="},
         {"no such charset", "=?x-none?q?a=E4?=", "a\xef\xbf\xbd"},
-        {"an empty word", "=?utf-8?q?" "?=x", "x"},
+        {"an empty word",
+         "=?utf-8?q?"
+         "?=x",
+         "x"},
         {"invalid in its charset", "=?utf-8?q?=FF?=", "\xef\xbf\xbd"},
         {"raw UTF-8", "\xc3\xa4", "ä"},
         {"raw Latin-1", "\xe4\x80", "ä€"},
@@ -175,8 +182,9 @@ static void test_subjects(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields), cmocka_unit_test(test_next),     cmocka_unit_test(test_words),
-        cmocka_unit_test(test_dates),  cmocka_unit_test(test_subjects),
+        cmocka_unit_test(test_fields),   cmocka_unit_test(test_next),
+        cmocka_unit_test(test_words),    cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_subjects),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

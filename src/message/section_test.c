@@ -63,7 +63,9 @@ static void test_tree(void **state)
         {{1, 1}, 2, MESSAGE_SECTION_ALL, NULL},
         {{2}, 1, MESSAGE_SECTION_MIME, "Content-Type: application/octet-stream\r\n\r\n"},
         {{3}, 1, MESSAGE_SECTION_MIME, "Content-Type: message/rfc822\r\n\r\n"},
-        {{3}, 1, MESSAGE_SECTION_HEADER,
+        {{3},
+         1,
+         MESSAGE_SECTION_HEADER,
          "Subject: three\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"},
         {{3, 1}, 2, MESSAGE_SECTION_ALL, "T31"},
         {{3, 2}, 2, MESSAGE_SECTION_ALL, "O32"},
@@ -90,9 +92,12 @@ static void test_plain(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        {{0}, 0, MESSAGE_SECTION_HEADER, "A: b\r\n\r\n"}, {{0}, 0, MESSAGE_SECTION_TEXT, "x\r\n"},
-        {{1}, 1, MESSAGE_SECTION_ALL, "x\r\n"},           {{1}, 1, MESSAGE_SECTION_MIME, "A: b\r\n\r\n"},
-        {{1}, 1, MESSAGE_SECTION_HEADER, NULL},           {{1, 1}, 2, MESSAGE_SECTION_ALL, NULL},
+        {{0}, 0, MESSAGE_SECTION_HEADER, "A: b\r\n\r\n"},
+        {{0}, 0, MESSAGE_SECTION_TEXT, "x\r\n"},
+        {{1}, 1, MESSAGE_SECTION_ALL, "x\r\n"},
+        {{1}, 1, MESSAGE_SECTION_MIME, "A: b\r\n\r\n"},
+        {{1}, 1, MESSAGE_SECTION_HEADER, NULL},
+        {{1, 1}, 2, MESSAGE_SECTION_ALL, NULL},
         {{2}, 1, MESSAGE_SECTION_ALL, NULL},
     };
 

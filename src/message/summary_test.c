@@ -30,7 +30,8 @@ static void test_envelope(void **state)
          "((\"Fred\" NIL \"f\" \"b.com\")) ((NIL NIL \"s\" \"b.com\")) "
          "((NIL NIL \"r\" \"b.com\")) ((NIL NIL \"t\" \"b.com\")) ((NIL NIL \"c\" \"b.com\")) "
          "((NIL NIL \"b\" \"b.com\")) \"<a@b>\" \"<c@d>\")"},
-        {"Sender and Reply-To are From by default, also when empty", "From: a@b\r\nSender: \r\n\r\n",
+        {"Sender and Reply-To are From by default, also when empty",
+         "From: a@b\r\nSender: \r\n\r\n",
          "(NIL NIL ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) "
          "NIL NIL NIL NIL NIL)"},
         {"present but empty is an empty string", "Subject:\r\nMessage-ID: \r\n\r\n",
@@ -130,33 +131,41 @@ static void test_bodystructure(void **state)
          "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 29 (NIL \"in\" ((NIL NIL \"a\" \"b\")) "
          "((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) "
          "(\"text\" \"plain\" " LEAF "3 1 NIL NIL NIL NIL) 4 NIL NIL NIL NIL)"},
-        {"in a digest a part is a message", "Content-Type: multipart/digest; boundary=b\r\n\r\n"
+        {"in a digest a part is a message",
+         "Content-Type: multipart/digest; boundary=b\r\n\r\n"
          "--b\r\n\r\nSubject: s\r\n\r\n--b--\r\n",
          "((\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 14 "
          "(NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL) (\"text\" \"plain\" " LEAF "0 0) 2) "
-         "\"digest\")", NULL},
+         "\"digest\")",
+         NULL},
         {"a boundary that never occurs: the text is readable",
          "Content-Type: multipart/mixed; boundary=b\r\n\r\ntext\r\n",
          "(\"text\" \"plain\" " LEAF "6 1)", NULL},
         {"no boundary at all", "Content-Type: multipart/mixed\r\n\r\n--\r\n",
          "(\"text\" \"plain\" " LEAF "4 1)", NULL},
-        {"an encoded message is opaque", "Content-Type: message/rfc822\r\n"
+        {"an encoded message is opaque",
+         "Content-Type: message/rfc822\r\n"
          "Content-Transfer-Encoding: base64\r\n\r\nAA==",
          "(\"application\" \"octet-stream\" NIL NIL NIL \"base64\" 4)", NULL},
-        {"the outer boundary ends the inner multipart", "Content-Type: multipart/mixed; boundary=a"
+        {"the outer boundary ends the inner multipart",
+         "Content-Type: multipart/mixed; boundary=a"
          "\r\n\r\n--a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--a--",
          "(((\"text\" \"plain\" " LEAF "1 0) \"mixed\") \"mixed\")", NULL},
-        {"the same boundary inside: the innermost has it", "Content-Type: multipart/mixed; "
+        {"the same boundary inside: the innermost has it",
+         "Content-Type: multipart/mixed; "
          "boundary=a\r\n\r\n--a\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx"
          "\r\n--a--\r\n--a--\r\n",
          "(((\"text\" \"plain\" " LEAF "1 0) \"mixed\") \"mixed\")", NULL},
-        {"a boundary that begins like another", "Content-Type: multipart/mixed; boundary=a\r\n\r\n"
+        {"a boundary that begins like another",
+         "Content-Type: multipart/mixed; boundary=a\r\n\r\n"
          "--ab\r\n--a\r\n\r\nx\r\n--ab--\r\n--a--x\r\n--a--",
          "((\"text\" \"plain\" " LEAF "17 2) \"mixed\")", NULL},
-        {"a boundary in a part's header", "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n"
+        {"a boundary in a part's header",
+         "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n"
          "Content-Type: text/css\r\n--a--\r\n",
          "((\"text\" \"css\" " LEAF "0 0) \"mixed\")", NULL},
-        {"cut in the middle", "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx\r\n--a",
+        {"cut in the middle",
+         "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx\r\n--a",
          "((\"text\" \"plain\" " LEAF "1 0)(\"text\" \"plain\" " LEAF "0 0) \"mixed\")", NULL},
         {"an unknown encoding is told", "Content-Transfer-Encoding: x-uu\r\n\r\n",
          "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"x-uu\" 0 0)", NULL},
@@ -229,8 +238,8 @@ static void test_limits(void **state)
         size_t count;
         uint32_t parts_max;
     } rows[] = {
-        {"nested multiparts", "",
-         "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n", 100000, MESSAGE_PARTS_MAX},
+        {"nested multiparts", "", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n",
+         100000, MESSAGE_PARTS_MAX},
         {"nested messages", "", "Content-Type: message/rfc822\r\n\r\n", 100000,
          MESSAGE_DEPTH_MAX + 1},
         {"many parts", "Content-Type: multipart/mixed; boundary=b\r\n\r\n", "--b\r\n\r\nx\r\n",
@@ -276,8 +285,8 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_envelope),       cmocka_unit_test(test_nul_in_envelope),
-        cmocka_unit_test(test_bodystructure),  cmocka_unit_test(test_decoded_fields),
+        cmocka_unit_test(test_envelope),      cmocka_unit_test(test_nul_in_envelope),
+        cmocka_unit_test(test_bodystructure), cmocka_unit_test(test_decoded_fields),
         cmocka_unit_test(test_limits),
     };
 

@@ -32,7 +32,8 @@ static void test_decode(void **state)
         {"base64 junk is skipped", MESSAGE_ENCODING_BASE64, "S*G-V_s", "Hel"},
         {"base64 one left", MESSAGE_ENCODING_BASE64, "SGVsb", "Hel"},
         {"base64 nothing", MESSAGE_ENCODING_BASE64, "====\r\n", ""},
-        {"quoted-printable", MESSAGE_ENCODING_QUOTED_PRINTABLE, "a=3Db=\r\nc=\nd=e9=  \r\n", "a=bcd\xe9"},
+        {"quoted-printable", MESSAGE_ENCODING_QUOTED_PRINTABLE, "a=3Db=\r\nc=\nd=e9=  \r\n",
+         "a=bcd\xe9"},
         {"quoted-printable errors", MESSAGE_ENCODING_QUOTED_PRINTABLE, "=ZZ =4 =", "=ZZ =4 "},
         {"7bit", MESSAGE_ENCODING_7BIT, "=41", "=41"},
         {"unknown", MESSAGE_ENCODING_OTHER, "=41", "=41"},
@@ -101,10 +102,12 @@ static void test_html(void **state)
         {"others part", "<td>a</td><td>b</td>c<br>d", "a\nb\nc\nd"},
         {"white space is one blank", " a \r\n\t b ", "a b"},
         {"references", "&auml;&#228;&#xE4;&amp;&nbsp;x&lt;", "äää& x<"},
-        {"what is none stays", "a & b &unknown; &#xzz; &#9999999999; &", "a & b &unknown; &#xzz; &#9999999999; &"},
+        {"what is none stays", "a & b &unknown; &#xzz; &#9999999999; &",
+         "a & b &unknown; &#xzz; &#9999999999; &"},
         {"surrogates and NUL vanish", "a&#xd800;&#0;b", "ab"},
         {"soft hyphen", "foot&shy;ball", "football"},
-        {"comments, styles, scripts", "a<!-- x > y -->b<style>c</style><script>d<p></script >e", "ab\ne"},
+        {"comments, styles, scripts", "a<!-- x > y -->b<style>c</style><script>d<p></script >e",
+         "ab\ne"},
         {"a quoted >", "<a href=\"x>y\">z</a>", "z"},
         {"an open quote", "<a href=\"x>y", "y"},
         {"an open comment", "a<!-- b", "a"},
@@ -126,12 +129,12 @@ static void test_html(void **state)
 static void test_message_text(void **state)
 {
     (void)state;
-    const struct str raw =
-        STR("Subject: =?utf-8?q?=C3=A4?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
-            "Content-Type: text/html; charset=iso-8859-1\r\n"
-            "Content-Transfer-Encoding: quoted-printable\r\n\r\n<p>=E4</p>\r\n--b\r\n"
-            "Content-Type: image/png; name*=utf-8''%C3%A4.png\r\n\r\nPNG\r\n--b\r\n"
-            "Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\nbody\r\n--b--\r\n");
+    const struct str raw = STR(
+        "Subject: =?utf-8?q?=C3=A4?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        "Content-Type: text/html; charset=iso-8859-1\r\n"
+        "Content-Transfer-Encoding: quoted-printable\r\n\r\n<p>=E4</p>\r\n--b\r\n"
+        "Content-Type: image/png; name*=utf-8''%C3%A4.png\r\n\r\nPNG\r\n--b\r\n"
+        "Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\nbody\r\n--b--\r\n");
     struct message_summary summary;
     struct task task;
     struct buf out;
@@ -165,7 +168,10 @@ static void test_fold(void **state)
         {"ПРИВЕТ", "привет"},
         {"東京", "東京"},
         {"Ꭰꭰ Ᏸᏸ", "ᎠᎠ ᏰᏰ"},
-        {"a\xff" "B\xc3", "a\xff" "b\xc3"},
+        {"a\xff"
+         "B\xc3",
+         "a\xff"
+         "b\xc3"},
         {"\xcc\x81x", "\xcc\x81x"},
         {"é\xcc\xa3", "ẹ́"},
     };
@@ -222,9 +228,9 @@ static void test_fold_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decode),       cmocka_unit_test(test_charsets),
-        cmocka_unit_test(test_html),         cmocka_unit_test(test_message_text),
-        cmocka_unit_test(test_fold),         cmocka_unit_test(test_fold_all),
+        cmocka_unit_test(test_decode), cmocka_unit_test(test_charsets),
+        cmocka_unit_test(test_html),   cmocka_unit_test(test_message_text),
+        cmocka_unit_test(test_fold),   cmocka_unit_test(test_fold_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
