@@ -45,7 +45,8 @@ struct scanner {
     struct level levels[MESSAGE_DEPTH_MAX + 1];
     size_t depth; /* levels in use */
     size_t open_boundaries;
-    bool is_full; /* MESSAGE_PARTS_MAX is reached: boundaries only close */
+    size_t budget; /* for header_flat */
+    bool is_full;  /* MESSAGE_PARTS_MAX is reached: boundaries only close */
 };
 
 static const struct {
@@ -210,7 +211,7 @@ static void read_header(struct scanner *s, struct message_part *part, struct str
     part->body_start = s->at;
     for (size_t i = 0; i < STRUCTURE_FIELDS; i++) {
         if (notes->fields[i].ptr != NULL)
-            notes->fields[i] = header_flat(s->arena, notes->fields[i]);
+            notes->fields[i] = header_flat(s->arena, notes->fields[i], &s->budget);
     }
 }
 
@@ -465,7 +466,7 @@ static void skip_lines(struct scanner *s)
 void structure_scan(struct arena *arena, struct str raw, struct message_structure *out,
                     struct structure_notes **out_notes)
 {
-    struct scanner s = {.arena = arena, .raw = raw.len > 0 ? raw : STR("")};
+    struct scanner s = {.arena = arena, .raw = raw, .budget = HEADER_BUDGET};
 
     open_parts(&s);
     while (s.at < s.raw.len && s.open_boundaries > 0) {

@@ -223,6 +223,27 @@ static void test_decoded_fields(void **state)
     task_done(&task);
 }
 
+/* 10,000 parts with long fields: what is kept stays far below what came. */
+static void test_budget(void **state)
+{
+    (void)state;
+    struct message_summary summary;
+    struct task task;
+    struct buf raw;
+
+    buf_init(&raw, SIZE_MAX);
+    buf_put(&raw, STR("Content-Type: multipart/digest; boundary=b\r\n\r\n"));
+    for (int i = 0; i < 4000; i++)
+        buf_putf(&raw, "--b\r\nContent-Description: %04000d\r\n\r\nSubject: %04000d\r\n\r\n", i, i);
+    task_init(&task, 0);
+    message_parse(&task, buf_str(&raw), &summary);
+    assert_true(raw.len > 32000000);
+    assert_true(summary.bodystructure.len < 14000000);
+    assert_true(check_is_list(summary.bodystructure));
+    buf_free(&raw);
+    task_done(&task);
+}
+
 static void repeat(struct buf *out, const char *text, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -287,7 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_envelope),      cmocka_unit_test(test_nul_in_envelope),
         cmocka_unit_test(test_bodystructure), cmocka_unit_test(test_decoded_fields),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_budget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
