@@ -25,13 +25,17 @@ static bool has_addresses(enum envelope_field field)
 static void note(struct arena *arena, const struct header_field *field, struct envelope *out)
 {
     for (size_t i = 0; i < ENVELOPE_FIELDS; i++) {
+        struct str flat;
+
         if (field->name.len != names[i].len || !str_equal_nocase(field->name, names[i]))
             continue;
-        if (out->values[i].ptr != NULL)
+        if (out->values[i].ptr != NULL && !has_addresses((enum envelope_field)i))
             return;
-        out->values[i] = header_flat(arena, field->value);
+        flat = header_flat(arena, field->value);
+        if (out->values[i].ptr == NULL)
+            out->values[i] = flat;
         if (has_addresses((enum envelope_field)i))
-            address_parse(arena, out->values[i], &out->addresses[i]);
+            address_parse(arena, flat, &out->addresses[i]);
         return;
     }
 }

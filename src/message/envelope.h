@@ -22,8 +22,8 @@ enum envelope_field {
 };
 
 struct envelope {
-    struct str values[ENVELOPE_FIELDS]; /* flat; ptr NULL: no such field. The first one counts */
-    struct address_list addresses[ENVELOPE_FIELDS]; /* of FROM … BCC */
+    struct str values[ENVELOPE_FIELDS]; /* flat, of the first such field; ptr NULL: none */
+    struct address_list addresses[ENVELOPE_FIELDS]; /* of all FROM … BCC fields */
     uint32_t received_count;
 };
 

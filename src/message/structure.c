@@ -20,7 +20,6 @@
 #include <string.h>
 
 enum {
-    BOUNDARY_MAX = 998,
     CHARSET_MAX = 64,
     FILENAME_MAX_BYTES = 1000,
     FIRST_PARTS = 8,
@@ -128,8 +127,6 @@ static bool find_boundary(const struct scanner *s, struct str line, struct bound
     line = str_from(line, 2);
     while (line.len > 0 && ascii_is_space(line.ptr[line.len - 1]))
         line.len--;
-    if (line.len == 0 || line.len > BOUNDARY_MAX + 2)
-        return false;
     hash = inner_hash = boundary_hash(line);
     inner = line;
     if (str_ends_with(line, STR("--"))) {
@@ -222,18 +219,29 @@ static struct str cut(struct str text, size_t max)
     return text.len > max ? STR("") : text;
 }
 
+/* A parameter of Content-Type that readers act on; in pieces or encoded (RFC 2231) it counts too. */
 static struct str find_param(struct scanner *s, const struct structure_notes *notes,
                              struct str name)
 {
     struct str flat = notes->fields[STRUCTURE_CONTENT_TYPE];
     size_t position = notes->params;
     struct mime_param param;
+    bool has_pieces = false;
+    struct buf decoded;
+    struct str value;
 
     while (mime_param_next(s->arena, flat, &position, &param)) {
         if (str_equal_nocase(param.name, name))
             return param.value;
+        has_pieces = has_pieces || str_starts_with_nocase(param.name, name);
     }
-    return STR("");
+    if (!has_pieces)
+        return STR("");
+    buf_init(&decoded, SIZE_MAX);
+    (void)mime_param_decoded(s->arena, flat, notes->params, name, &decoded);
+    value = arena_copy(s->arena, buf_str(&decoded));
+    buf_free(&decoded);
+    return value;
 }
 
 static void read_disposition(struct scanner *s, struct message_part *part,
@@ -375,7 +383,7 @@ static void open_parts(struct scanner *s)
 
             part->kind = MESSAGE_KIND_MULTIPART;
             level->is_digest = str_equal(part->subtype, STR("digest"));
-            if (!has_room || boundary.len > BOUNDARY_MAX)
+            if (!has_room)
                 become(part, &s->notes[index], STR("application"), STR("octet-stream"));
             else
                 set_boundary(s, level, str_trim(boundary));
