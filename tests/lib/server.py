@@ -164,7 +164,7 @@ class Server:
 
     def write_config(self):
         self.data.mkdir(mode=0o700, exist_ok=True)
-        lines = {"data": str(self.data), "hostname": "sealpost.test",
+        lines = {"data": str(self.data), "hostname": "localhost",
                  "plain_login_on_loopback": True}
         lines.update(self.settings)
         text = ""
