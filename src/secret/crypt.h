@@ -18,6 +18,8 @@ enum {
     MAILBOX_KEY_BYTES = CRYPT_KEY_BYTES + MAILBOX_SALT_BYTES,
     /* nonce (24) + tag (16) that crypt_seal adds */
     CRYPT_SEAL_OVERHEAD = 40,
+    CRYPT_NONCE_BYTES = 24,
+    CRYPT_CHUNK_BYTES = 64 * 1024,
 };
 
 /*
@@ -55,6 +57,32 @@ MUST_CHECK enum err crypt_slot_seal(struct buf *out, struct str password, struct
 /* ERR_DENIED when the password or context is another one. Microseconds. */
 MUST_CHECK enum err crypt_slot_open(struct str sealed, struct str password, struct str context,
                                     struct secret **out_mailbox_key);
+
+/*
+ * X25519 (RFC 7748). A new pair: the secret half, and the public one written to `out_public`.
+ */
+struct secret *crypt_x25519_new(unsigned char out_public[static CRYPT_X25519_BYTES]);
+/* The public half of a secret one (CRYPT_X25519_BYTES both). */
+void crypt_x25519_public(struct str secret, unsigned char out_public[static CRYPT_X25519_BYTES]);
+/* The shared secret into `out_shared`. ERR_INVALID when it is all zero (a point of small order). */
+MUST_CHECK enum err crypt_x25519_shared(struct str secret, struct str public,
+                                        unsigned char out_shared[static CRYPT_X25519_BYTES]);
+
+/*
+ * XChaCha20-Poly1305 under a key that is used once, with the nonce (CRYPT_NONCE_BYTES) chosen by
+ * the caller: up to CRYPT_CHUNK_BYTES of plain text as one piece (text ‖ tag), more of it as
+ * crypto_secretstream, in chunks of CRYPT_CHUNK_BYTES (each tag byte ‖ text ‖ tag), `associated`
+ * bound to every chunk, the last one marked. Appended to `out`. The plain text is the parts, one
+ * after the other; more than a chunk of it is never copied together.
+ */
+MUST_CHECK enum err crypt_stream_seal(struct buf *out, struct str key, struct str nonce,
+                                      struct str associated, const struct str *parts,
+                                      size_t part_count);
+/* `plain_len` decides between the forms. ERR_DENIED for anything that is not exactly its output. */
+MUST_CHECK enum err crypt_stream_open(struct buf *out, struct str key, struct str nonce,
+                                      struct str associated, size_t plain_len, struct str sealed);
+/* The bytes that crypt_stream_seal appends for so much plain text. */
+size_t crypt_stream_len(size_t plain_len);
 
 /* A 32-byte key for one purpose, derived from the host key: H(host_key, purpose, detail). */
 struct secret *crypt_derive(const struct secret *host_key, struct str purpose, struct str detail);

@@ -35,7 +35,12 @@ void db_init_library(void);
  */
 MUST_CHECK enum err db_open(struct task *task, const char *path, enum db_mode mode,
                             const struct secret *key, struct db **out_db);
-/* Finalises all statements; checkpoints if it can. */
+/*
+ * An empty database in memory, without a cipher: for schema comparison and tests, never for content
+ * of a mailbox or account.
+ */
+MUST_CHECK enum err db_open_memory(struct task *task, struct db **out_db);
+/* Finalises all statements; writes the log back and removes it, unless the file is damaged. */
 void db_close(struct db **db);
 
 sqlite3 *db_handle(struct db *db);
@@ -79,6 +84,16 @@ MUST_CHECK enum err db_commit(struct db *db, struct task *task, bool is_durable)
 /* Harmless outside a transaction. */
 void db_rollback(struct db *db);
 bool db_is_broken(const struct db *db);
+
+/*
+ * The write-ahead log goes back into the file when it has grown far enough, at the end of a commit.
+ * Whoever has idle moments does it earlier: db_wal_pages says how much waits, db_checkpoint writes
+ * it back (passively; what cannot be done now is not an error).
+ */
+int db_wal_pages(const struct db *db);
+MUST_CHECK enum err db_checkpoint(struct db *db, struct task *task);
+/* Gives page cache back to the allocator: for a connection that will be idle. */
+void db_shrink(struct db *db);
 
 /* SQLite's result code as our error, with its words in the task. */
 enum err db_fail(struct db *db, struct task *task, int result_code, const char *what);

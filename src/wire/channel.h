@@ -8,6 +8,7 @@
 #ifndef WIRE_CHANNEL_H
 #define WIRE_CHANNEL_H
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/task.h"
 #include "net/loop.h"
@@ -24,6 +25,8 @@ struct wire_message {
     uint64_t tag;
     union wire_body body;          /* views into the frame: valid during on_message only */
     int fds[WIRE_DESCRIPTORS_MAX]; /* own unless taken (set to -1): closed after on_message */
+    /* At most what the table says; fewer when this process has no descriptors left (EMFILE), so a
+     * handler that needs one looks here first and answers UNAVAILABLE. */
     size_t fd_count;
 };
 

@@ -52,6 +52,7 @@ enum wire_status {
     WIRE_DAMAGED,     /* the mailbox file does not open; an operator must look */
     WIRE_INVALID,     /* the request made no sense */
     WIRE_EXISTS,
+    WIRE_NOT_LOCAL, /* the recipient's domain is not one of ours */
 };
 
 /*

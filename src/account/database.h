@@ -1,0 +1,236 @@
+/*
+ * The account database: users (accounts), domains, aliases, mailboxes, key slots, usage. What is
+ * stored, not what it means: resolving, logging in and creating are in the files beside it. One
+ * driver exists, sqlite/; nothing here tells which it is.
+ *
+ * Writes that are answered to somebody go between account_begin and account_commit, which is
+ * durable. Bookkeeping (usage, last use) is written at once, is seen by later reads, and reaches
+ * the disk with the next commit or account_flush; a crash loses no more than what mailboxes report
+ * again.
+ *
+ * Texts and arrays of results live in the task's arena. Names, local parts and domains are expected
+ * in their normal form (account/address.h).
+ */
+#ifndef ACCOUNT_DATABASE_H
+#define ACCOUNT_DATABASE_H
+
+#include "base/id.h"
+#include "base/task.h"
+#include "secret/secret.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* No limit, where a quota is asked for. */
+#define ACCOUNT_UNLIMITED UINT64_MAX
+
+enum { ACCOUNT_PAGE_MAX = 200 }; /* rows of one list call */
+
+struct account_database;
+
+/* `key`: MAILBOX_KEY_BYTES, key ‖ salt. The file is made where there is none. Errors as db_open. */
+MUST_CHECK enum err account_database_open(struct task *task, const char *path,
+                                          const struct secret *key,
+                                          struct account_database **out_database);
+void account_database_close(struct account_database **database);
+/* The key of the account database, from the host key. */
+struct secret *account_database_key(const struct secret *host_key);
+
+MUST_CHECK enum err account_begin(struct account_database *database, struct task *task);
+MUST_CHECK enum err account_commit(struct account_database *database, struct task *task);
+/* Harmless outside a transaction; takes back bookkeeping only where it was written since begin. */
+void account_rollback(struct account_database *database);
+/* Commits bookkeeping, if there is any; not durable by itself. */
+MUST_CHECK enum err account_flush(struct account_database *database, struct task *task);
+/* After a failed sync nothing works any more: opens the file again. Cheap when all is well. */
+MUST_CHECK enum err account_database_recover(struct account_database *database,
+                                             struct task *task);
+
+/* Users. */
+struct account_user {
+    int64_t row;
+    struct str name;
+    uint64_t quota_bytes, used_bytes;
+    struct str created; /* ISO 8601 */
+    /* Filled by account_user_find only. */
+    uint64_t domains, mailboxes;
+};
+
+MUST_CHECK enum err account_user_add(struct account_database *database, struct task *task,
+                                     struct str name, uint64_t quota_bytes, int64_t *out_row);
+MUST_CHECK enum err account_user_find(struct account_database *database, struct task *task,
+                                      struct str name, struct account_user *out_user);
+/* Those whose name sorts after `after`, at most ACCOUNT_PAGE_MAX. */
+MUST_CHECK enum err account_user_list(struct account_database *database, struct task *task,
+                                      struct str after, struct account_user **out_users,
+                                      size_t *out_count);
+MUST_CHECK enum err account_user_set_quota(struct account_database *database, struct task *task,
+                                           int64_t user, uint64_t quota_bytes);
+/* Removes the user, its domains and aliases and its slots; its mailboxes become `removing`. */
+MUST_CHECK enum err account_user_remove(struct account_database *database, struct task *task,
+                                        int64_t user);
+
+/* Domains. */
+struct account_domain {
+    int64_t row;
+    struct str name;
+    int64_t user;
+    struct str user_name;
+    uint64_t quota_bytes, used_bytes;
+    struct str created;
+    uint64_t aliases; /* account_domain_find only */
+};
+
+MUST_CHECK enum err account_domain_add(struct account_database *database, struct task *task,
+                                       struct str name, int64_t user, uint64_t quota_bytes);
+MUST_CHECK enum err account_domain_find(struct account_database *database, struct task *task,
+                                        struct str name, struct account_domain *out_domain);
+/* Only the row, for the paths that mail and logins take. 0: not ours. */
+MUST_CHECK enum err account_domain_row(struct account_database *database, struct task *task,
+                                       struct str name, int64_t *out_row);
+MUST_CHECK enum err account_domain_list(struct account_database *database, struct task *task,
+                                        struct str after, struct account_domain **out_domains,
+                                        size_t *out_count);
+MUST_CHECK enum err account_domain_set_quota(struct account_database *database, struct task *task,
+                                             int64_t domain, uint64_t quota_bytes);
+/* Removes the domain with its aliases; mailboxes that no alias is left for become `removing`, and
+ * their slots go. */
+MUST_CHECK enum err account_domain_remove(struct account_database *database, struct task *task,
+                                          int64_t domain);
+
+/* Mailboxes. */
+enum account_mailbox_state {
+    ACCOUNT_MAILBOX_CREATING,
+    ACCOUNT_MAILBOX_ACTIVE,
+    ACCOUNT_MAILBOX_REMOVING,
+};
+
+struct account_mailbox {
+    int64_t row;
+    struct id id;
+    int64_t user, domain; /* domain: its home, 0 when that was removed */
+    enum account_mailbox_state state;
+    uint64_t quota_bytes;
+    uint64_t mail_bytes, messages, drop_bytes;
+    uint64_t epoch, change_counter;
+    uint64_t user_quota_bytes, user_used_bytes;
+    uint64_t domain_quota_bytes, domain_used_bytes; /* unlimited and 0 without a home */
+};
+
+/* In state `creating`. */
+MUST_CHECK enum err account_mailbox_add(struct account_database *database, struct task *task,
+                                        const struct id *id, int64_t user, int64_t domain,
+                                        uint64_t quota_bytes, int64_t *out_row);
+MUST_CHECK enum err account_mailbox_find(struct account_database *database, struct task *task,
+                                         const struct id *id, struct account_mailbox *out_mailbox);
+MUST_CHECK enum err account_mailbox_at(struct account_database *database, struct task *task,
+                                       int64_t row, struct account_mailbox *out_mailbox);
+MUST_CHECK enum err account_mailbox_activate(struct account_database *database, struct task *task,
+                                             int64_t row);
+/* To `removing`: its slots, known addresses and usage go at once, so that the key is gone even
+ * while the files are not. */
+MUST_CHECK enum err account_mailbox_retire(struct account_database *database, struct task *task,
+                                           int64_t row);
+/* The row of a mailbox whose files are gone. */
+MUST_CHECK enum err account_mailbox_forget(struct account_database *database, struct task *task,
+                                           int64_t row);
+/* The first in `creating` or `removing` with a row greater than `after`; *out_row 0: none. */
+MUST_CHECK enum err account_mailbox_unfinished(struct account_database *database,
+                                               struct task *task, int64_t after, int64_t *out_row,
+                                               struct id *out_id);
+MUST_CHECK enum err account_mailbox_set_quota(struct account_database *database, struct task *task,
+                                              int64_t row, uint64_t quota_bytes);
+/* How many aliases name it. */
+MUST_CHECK enum err account_mailbox_alias_count(struct account_database *database,
+                                                struct task *task, int64_t row,
+                                                uint64_t *out_count);
+
+/* Bookkeeping: what a mailbox process reports; user's and domain's sums follow. */
+struct account_usage {
+    uint64_t mail_bytes, messages, epoch, change_counter;
+};
+MUST_CHECK enum err account_mailbox_set_usage(struct account_database *database, struct task *task,
+                                              const struct id *id,
+                                              const struct account_usage *usage);
+MUST_CHECK enum err account_mailbox_set_drop(struct account_database *database, struct task *task,
+                                             const struct id *id, uint64_t drop_bytes);
+
+/* Aliases. */
+struct account_alias {
+    int64_t row;
+    int64_t domain;
+    struct str local, domain_name;
+    int64_t mailbox;
+    struct id mailbox_id;
+    bool is_enabled;
+    struct str created;
+};
+
+MUST_CHECK enum err account_alias_add(struct account_database *database, struct task *task,
+                                      int64_t domain, struct str local, int64_t mailbox);
+/* `domain` as account_domain_row gives it (0 finds nothing, for the same work). */
+MUST_CHECK enum err account_alias_find(struct account_database *database, struct task *task,
+                                       int64_t domain, struct str local,
+                                       struct account_alias *out_alias);
+/* In the order of their making, or within `domain` (0: all) by local part. `after` is the `next` of
+ * the call before, empty at first; *out_next is empty with the last page. */
+MUST_CHECK enum err account_alias_list(struct account_database *database, struct task *task,
+                                       int64_t domain, struct str after,
+                                       struct account_alias **out_aliases, size_t *out_count,
+                                       struct str *out_next);
+/* Those of one mailbox, at most ACCOUNT_PAGE_MAX. */
+MUST_CHECK enum err account_alias_list_mailbox(struct account_database *database,
+                                               struct task *task, int64_t mailbox,
+                                               struct account_alias **out_aliases,
+                                               size_t *out_count);
+MUST_CHECK enum err account_alias_set_enabled(struct account_database *database,
+                                              struct task *task, int64_t row, bool is_enabled);
+MUST_CHECK enum err account_alias_set_mailbox(struct account_database *database,
+                                              struct task *task, int64_t row, int64_t mailbox);
+MUST_CHECK enum err account_alias_remove(struct account_database *database, struct task *task,
+                                         int64_t row);
+
+/* Key slots. */
+enum account_slot_kind { ACCOUNT_SLOT_PASSWORD, ACCOUNT_SLOT_APP, ACCOUNT_SLOT_RECOVERY };
+
+enum { ACCOUNT_SLOTS_MAX = 32 }; /* of one mailbox */
+
+struct account_slot {
+    int64_t row;
+    struct id id;
+    enum account_slot_kind kind;
+    struct str name;   /* of an app password, else empty */
+    uint64_t services; /* BIT(wire_service) each */
+    struct str sealed;
+    struct str created, last_used; /* last_used empty: never */
+};
+
+/* ERR_EXISTS: a slot of that kind and name is there. ERR_LIMIT: ACCOUNT_SLOTS_MAX. */
+MUST_CHECK enum err account_slot_add(struct account_database *database, struct task *task,
+                                     int64_t mailbox, const struct account_slot *slot);
+/* All of a mailbox (`mailbox` 0: none, for the same work). Room for ACCOUNT_SLOTS_MAX. */
+MUST_CHECK enum err account_slot_list(struct account_database *database, struct task *task,
+                                      int64_t mailbox, struct account_slot *out_slots,
+                                      size_t *out_count);
+MUST_CHECK enum err account_slot_remove(struct account_database *database, struct task *task,
+                                        int64_t row);
+/* Bookkeeping. */
+MUST_CHECK enum err account_slot_used(struct account_database *database, struct task *task,
+                                      int64_t row);
+
+/* Known addresses: `hash` is a keyed hash, 16 bytes. Noting is bookkeeping; a mailbox keeps the 64
+ * last seen, for half a year. */
+MUST_CHECK enum err account_known_has(struct account_database *database, struct task *task,
+                                      int64_t mailbox, struct str hash, bool *out_is_known);
+MUST_CHECK enum err account_known_note(struct account_database *database, struct task *task,
+                                       int64_t mailbox, struct str hash);
+
+/* Totals for `status`. */
+struct account_totals {
+    uint64_t users, domains, aliases, mailboxes, unfinished, used_bytes;
+};
+MUST_CHECK enum err account_totals(struct account_database *database, struct task *task,
+                                   struct account_totals *out_totals);
+
+#endif

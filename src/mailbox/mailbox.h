@@ -1,0 +1,67 @@
+/*
+ * The inside of a mailbox process: one vault, its sessions, its deliveries. role/mailbox.c starts
+ * it; mailbox/session.c carries a client's bytes to an engine, mailbox/delivery.c stores mail.
+ *
+ *   waiting for the key ──> open (vault, drop box imported, lane renewed) ──> serving ──> ending
+ *
+ * Everything here runs in one event loop turn after another; the vault is never touched by two
+ * things at once.
+ */
+#ifndef MAILBOX_MAILBOX_H
+#define MAILBOX_MAILBOX_H
+
+#include "net/loop.h"
+#include "role/mailbox.h"
+#include "vault/change.h"
+#include "wire/channel.h"
+
+enum {
+    MAILBOX_SESSIONS_MAX = 1000,
+    MAILBOX_KEY_TIMEOUT_MS = 10 * 1000, /* for the keeper to send the key */
+    MAILBOX_ENDING_MS = 3 * 1000,       /* for clients to take their last bytes */
+    MAILBOX_USAGE_DELAY_MS = 50,        /* changes within it are reported together */
+    MAILBOX_IDLE_AGAIN_MS = 5 * 1000,   /* the store did not let us end: ask again */
+};
+
+struct mailbox_session;
+struct mailbox_delivery;
+
+struct mailbox {
+    const struct mailbox_start *start; /* borrowed */
+    struct net_loop *loop;             /* own */
+    struct wire_channel *store;        /* own */
+    struct wire_channel *keeper;       /* own; NULL: the keeper is gone */
+    struct vault *vault;               /* own; NULL before the key came */
+    struct vault_subscriber changes;
+    struct mailbox_session *sessions; /* own, a list */
+    size_t session_count;
+    struct mailbox_delivery *first_delivery, *last_delivery; /* own, a queue */
+    struct net_timer *delivery_timer;     /* own: stores what is queued */
+    struct net_timer *usage_timer;        /* own: tells the keeper */
+    struct net_timer *idle_timer;         /* own: nobody there for a while */
+    struct net_timer *housekeeping_timer; /* own: work that was put off */
+    struct net_timer *deadline;           /* own: the key is late, or the end is */
+    bool is_ending;
+};
+
+/* Looks whether the process has become idle, or busy again. After every change of either kind. */
+void mailbox_check_idle(struct mailbox *mailbox);
+/* No more of it: clients get BYE, the vault is closed, the loop stops. */
+void mailbox_end(struct mailbox *mailbox, const char *why);
+/* The wire's word for why the vault refused `size_bytes` more. */
+enum wire_status mailbox_status(const struct mailbox *mailbox, enum err err, uint64_t size_bytes);
+
+/* session.c: takes the client's stream over; the answer to the store is the caller's. */
+MUST_CHECK enum err mailbox_session_open(struct mailbox *mailbox,
+                                         const struct wire_session_open *open, int fd);
+/* Tells every client BYE; they go as they have taken it. */
+void mailbox_session_end_all(struct mailbox *mailbox, const char *words);
+/* At once. */
+void mailbox_session_free_all(struct mailbox *mailbox);
+
+/* delivery.c: queues one DELIVER; what comes in one turn of the loop is committed together. */
+void mailbox_delivery_queue(struct mailbox *mailbox, struct wire_message *message);
+void mailbox_delivery_run(void *mailbox);
+void mailbox_delivery_free_all(struct mailbox *mailbox);
+
+#endif

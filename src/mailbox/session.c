@@ -1,0 +1,183 @@
+/* One client's session: its byte stream (through the gate) on one side, its engine on the other. */
+#include "base/clock.h"
+#include "base/memory.h"
+#include "imap/session.h"
+#include "mailbox/mailbox.h"
+#include "net/connection.h"
+
+enum { OUTPUT_LIMIT = 512 * 1024 };
+
+struct mailbox_session {
+    struct mailbox *mailbox; /* borrowed */
+    struct mailbox_session *previous, *next;
+    struct net_connection *connection; /* own */
+    struct imap_session *imap;         /* own */
+    struct net_timer *turn;            /* own */
+    bool is_finishing;
+};
+
+static void session_free(struct mailbox_session *session)
+{
+    struct mailbox *mailbox = session->mailbox;
+
+    if (session->previous != NULL)
+        session->previous->next = session->next;
+    else
+        mailbox->sessions = session->next;
+    if (session->next != NULL)
+        session->next->previous = session->previous;
+    mailbox->session_count--;
+    imap_session_free(&session->imap);
+    net_timer_free(&session->turn);
+    net_connection_free(&session->connection);
+    mem_free(&session);
+}
+
+static void send_output(struct mailbox_session *session)
+{
+    struct str output = str_upto(imap_session_output(session->imap),
+                                 net_connection_room(session->connection));
+
+    if (output.len == 0)
+        return;
+    net_connection_write(session->connection, output);
+    imap_session_consume_output(session->imap, output.len);
+}
+
+static void finish(struct mailbox_session *session)
+{
+    if (session->is_finishing || imap_session_output(session->imap).len > 0)
+        return;
+    session->is_finishing = true;
+    net_connection_finish(session->connection);
+}
+
+/* Goes on until the engine waits for the client, for room, or lets others have their turn. */
+static void pump(struct mailbox_session *session)
+{
+    for (;;) {
+        bool is_full;
+
+        send_output(session);
+        if (vault_is_broken(session->mailbox->vault))
+            mailbox_end(session->mailbox, "the mailbox file cannot be written");
+        is_full = imap_session_is_input_full(session->imap);
+        net_connection_want_input(session->connection, !is_full && !session->is_finishing);
+        switch (imap_session_wants(session->imap)) {
+        case IMAP_WANTS_INPUT:
+            return;
+        case IMAP_WANTS_ROOM:
+            if (imap_session_output(session->imap).len > IMAP_OUTPUT_HIGH / 2)
+                return; /* on_room comes back here */
+            imap_session_resume(session->imap, clock_now_ms());
+            break;
+        case IMAP_WANTS_TURN:
+            net_timer_start(session->turn, 0);
+            return;
+        case IMAP_WANTS_TLS:
+        case IMAP_WANTS_LOGIN: /* never after login */
+        case IMAP_WANTS_CLOSE:
+            finish(session);
+            return;
+        }
+    }
+}
+
+static void on_turn(void *owner)
+{
+    struct mailbox_session *session = owner;
+
+    if (imap_session_wants(session->imap) == IMAP_WANTS_TURN)
+        imap_session_resume(session->imap, clock_now_ms());
+    pump(session);
+}
+
+static void on_input(void *owner, struct net_connection *connection, struct str bytes)
+{
+    struct mailbox_session *session = owner;
+
+    (void)connection;
+    imap_session_input(session->imap, bytes, clock_now_ms());
+    pump(session);
+}
+
+static void on_room(void *owner, struct net_connection *connection)
+{
+    (void)connection;
+    pump(owner);
+}
+
+static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
+{
+    struct mailbox_session *session = owner;
+    struct mailbox *mailbox = session->mailbox;
+
+    (void)connection;
+    log_debug(mailbox->start->log, "session ended reason=%d", (int)reason);
+    session_free(session);
+    mailbox_check_idle(mailbox);
+}
+
+/* Another session's change reached this one in IDLE: the engine is in the middle of a commit, so
+ * the bytes go out in the next turn. */
+static void on_output(void *owner)
+{
+    struct mailbox_session *session = owner;
+
+    net_timer_start(session->turn, 0);
+}
+
+static const struct net_connection_events connection_events = {
+    .on_input = on_input,
+    .on_room = on_room,
+    .on_close = on_close,
+};
+
+enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session_open *open, int fd)
+{
+    const struct config *config = mailbox->start->config;
+    struct imap_options options = {
+        .hostname = config->hostname,
+        .append_limit_bytes = config->message_size_max,
+        .is_secure = true,
+        .is_tls = open->is_secure,
+        .log = mailbox->start->log,
+    };
+    struct mailbox_session *session;
+
+    if (open->service != WIRE_SERVICE_IMAP)
+        return ERR_INVALID;
+    if (mailbox->session_count >= MAILBOX_SESSIONS_MAX)
+        return ERR_LIMIT;
+    session = NEW(struct mailbox_session);
+    session->mailbox = mailbox;
+    session->next = mailbox->sessions;
+    if (session->next != NULL)
+        session->next->previous = session;
+    mailbox->sessions = session;
+    mailbox->session_count++;
+    session->turn = net_timer_new(mailbox->loop, on_turn, session);
+    session->connection = net_connection_new(mailbox->loop, fd, NULL, OUTPUT_LIMIT,
+                                             &connection_events, session);
+    session->imap = imap_session_resume_authenticated(&options, mailbox->vault, open->tag);
+    imap_session_on_output(session->imap, on_output, session);
+    if (open->input.len > 0)
+        imap_session_input(session->imap, open->input, clock_now_ms());
+    net_timer_start(session->turn, 0);
+    return ERR_OK;
+}
+
+void mailbox_session_end_all(struct mailbox *mailbox, const char *words)
+{
+    for (struct mailbox_session *session = mailbox->sessions; session != NULL;
+         session = session->next) {
+        imap_session_bye(session->imap, words);
+        net_timer_start(session->turn, 0);
+    }
+}
+
+void mailbox_session_free_all(struct mailbox *mailbox)
+{
+    while (mailbox->sessions != NULL)
+        session_free(mailbox->sessions);
+}

@@ -1,0 +1,28 @@
+/*
+ * Charsets to UTF-8. What comes out is always valid UTF-8 without NUL, whatever went in.
+ */
+#ifndef MESSAGE_CHARSET_H
+#define MESSAGE_CHARSET_H
+
+#include "base/buf.h"
+#include "base/str.h"
+
+/*
+ * Loads the usual converters, so that a process which may open no files later still has them
+ * (glibc keeps them in shared objects). Once in a process.
+ */
+void charset_init(void);
+
+/*
+ * Appends `bytes` as UTF-8. An unknown charset: ASCII stays and every other byte becomes U+FFFD; so
+ * does what is invalid in a known one. NUL becomes U+FFFD. An empty name means US-ASCII.
+ */
+void charset_to_utf8(struct str charset, struct str bytes, struct buf *out);
+/* For text that names no charset, such as raw 8-bit header fields: UTF-8 if it is, else
+ * windows-1252, which is what most such writers mean. */
+void charset_guess_to_utf8(struct str bytes, struct buf *out);
+
+/* The length of a prefix of `text` of at most `max` bytes that splits no UTF-8 character. */
+size_t charset_utf8_cut(struct str text, size_t max);
+
+#endif

@@ -1,0 +1,330 @@
+/*
+ * HTML to text: one pass, no tree. What is left open (a comment, a script) hides the rest of the
+ * document, as in a browser; an open quote does not, since mail is often cut.
+ */
+#include "message/html.h"
+
+#include "base/ascii.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct reference {
+    struct str name;
+    uint32_t code;
+};
+
+/* HTML 4's character references, in the order of bytes. */
+static const struct reference references[] = {
+    {STR_INIT("AElig"), 0xc6}, {STR_INIT("Aacute"), 0xc1}, {STR_INIT("Acirc"), 0xc2},
+    {STR_INIT("Agrave"), 0xc0}, {STR_INIT("Alpha"), 0x391}, {STR_INIT("Aring"), 0xc5},
+    {STR_INIT("Atilde"), 0xc3}, {STR_INIT("Auml"), 0xc4}, {STR_INIT("Beta"), 0x392},
+    {STR_INIT("Ccedil"), 0xc7}, {STR_INIT("Chi"), 0x3a7}, {STR_INIT("Dagger"), 0x2021},
+    {STR_INIT("Delta"), 0x394}, {STR_INIT("ETH"), 0xd0}, {STR_INIT("Eacute"), 0xc9},
+    {STR_INIT("Ecirc"), 0xca}, {STR_INIT("Egrave"), 0xc8}, {STR_INIT("Epsilon"), 0x395},
+    {STR_INIT("Eta"), 0x397}, {STR_INIT("Euml"), 0xcb}, {STR_INIT("Gamma"), 0x393},
+    {STR_INIT("Iacute"), 0xcd}, {STR_INIT("Icirc"), 0xce}, {STR_INIT("Igrave"), 0xcc},
+    {STR_INIT("Iota"), 0x399}, {STR_INIT("Iuml"), 0xcf}, {STR_INIT("Kappa"), 0x39a},
+    {STR_INIT("Lambda"), 0x39b}, {STR_INIT("Mu"), 0x39c}, {STR_INIT("Ntilde"), 0xd1},
+    {STR_INIT("Nu"), 0x39d}, {STR_INIT("OElig"), 0x152}, {STR_INIT("Oacute"), 0xd3},
+    {STR_INIT("Ocirc"), 0xd4}, {STR_INIT("Ograve"), 0xd2}, {STR_INIT("Omega"), 0x3a9},
+    {STR_INIT("Omicron"), 0x39f}, {STR_INIT("Oslash"), 0xd8}, {STR_INIT("Otilde"), 0xd5},
+    {STR_INIT("Ouml"), 0xd6}, {STR_INIT("Phi"), 0x3a6}, {STR_INIT("Pi"), 0x3a0},
+    {STR_INIT("Prime"), 0x2033}, {STR_INIT("Psi"), 0x3a8}, {STR_INIT("Rho"), 0x3a1},
+    {STR_INIT("Scaron"), 0x160}, {STR_INIT("Sigma"), 0x3a3}, {STR_INIT("THORN"), 0xde},
+    {STR_INIT("Tau"), 0x3a4}, {STR_INIT("Theta"), 0x398}, {STR_INIT("Uacute"), 0xda},
+    {STR_INIT("Ucirc"), 0xdb}, {STR_INIT("Ugrave"), 0xd9}, {STR_INIT("Upsilon"), 0x3a5},
+    {STR_INIT("Uuml"), 0xdc}, {STR_INIT("Xi"), 0x39e}, {STR_INIT("Yacute"), 0xdd},
+    {STR_INIT("Yuml"), 0x178}, {STR_INIT("Zeta"), 0x396}, {STR_INIT("aacute"), 0xe1},
+    {STR_INIT("acirc"), 0xe2}, {STR_INIT("acute"), 0xb4}, {STR_INIT("aelig"), 0xe6},
+    {STR_INIT("agrave"), 0xe0}, {STR_INIT("alpha"), 0x3b1}, {STR_INIT("amp"), 0x26},
+    {STR_INIT("apos"), 0x27}, {STR_INIT("aring"), 0xe5}, {STR_INIT("asymp"), 0x2248},
+    {STR_INIT("atilde"), 0xe3}, {STR_INIT("auml"), 0xe4}, {STR_INIT("bdquo"), 0x201e},
+    {STR_INIT("beta"), 0x3b2}, {STR_INIT("brvbar"), 0xa6}, {STR_INIT("bull"), 0x2022},
+    {STR_INIT("ccedil"), 0xe7}, {STR_INIT("cedil"), 0xb8}, {STR_INIT("cent"), 0xa2},
+    {STR_INIT("chi"), 0x3c7}, {STR_INIT("circ"), 0x2c6}, {STR_INIT("copy"), 0xa9},
+    {STR_INIT("curren"), 0xa4}, {STR_INIT("dagger"), 0x2020}, {STR_INIT("darr"), 0x2193},
+    {STR_INIT("deg"), 0xb0}, {STR_INIT("delta"), 0x3b4}, {STR_INIT("divide"), 0xf7},
+    {STR_INIT("eacute"), 0xe9}, {STR_INIT("ecirc"), 0xea}, {STR_INIT("egrave"), 0xe8},
+    {STR_INIT("emsp"), 0x2003}, {STR_INIT("ensp"), 0x2002}, {STR_INIT("epsilon"), 0x3b5},
+    {STR_INIT("equiv"), 0x2261}, {STR_INIT("eta"), 0x3b7}, {STR_INIT("eth"), 0xf0},
+    {STR_INIT("euml"), 0xeb}, {STR_INIT("euro"), 0x20ac}, {STR_INIT("fnof"), 0x192},
+    {STR_INIT("frac12"), 0xbd}, {STR_INIT("frac14"), 0xbc}, {STR_INIT("frac34"), 0xbe},
+    {STR_INIT("frasl"), 0x2044}, {STR_INIT("gamma"), 0x3b3}, {STR_INIT("ge"), 0x2265},
+    {STR_INIT("gt"), 0x3e}, {STR_INIT("harr"), 0x2194}, {STR_INIT("hellip"), 0x2026},
+    {STR_INIT("iacute"), 0xed}, {STR_INIT("icirc"), 0xee}, {STR_INIT("iexcl"), 0xa1},
+    {STR_INIT("igrave"), 0xec}, {STR_INIT("infin"), 0x221e}, {STR_INIT("iota"), 0x3b9},
+    {STR_INIT("iquest"), 0xbf}, {STR_INIT("iuml"), 0xef}, {STR_INIT("kappa"), 0x3ba},
+    {STR_INIT("lambda"), 0x3bb}, {STR_INIT("laquo"), 0xab}, {STR_INIT("larr"), 0x2190},
+    {STR_INIT("ldquo"), 0x201c}, {STR_INIT("le"), 0x2264}, {STR_INIT("lrm"), 0x200e},
+    {STR_INIT("lsaquo"), 0x2039}, {STR_INIT("lsquo"), 0x2018}, {STR_INIT("lt"), 0x3c},
+    {STR_INIT("macr"), 0xaf}, {STR_INIT("mdash"), 0x2014}, {STR_INIT("micro"), 0xb5},
+    {STR_INIT("middot"), 0xb7}, {STR_INIT("minus"), 0x2212}, {STR_INIT("mu"), 0x3bc},
+    {STR_INIT("nbsp"), 0xa0}, {STR_INIT("ndash"), 0x2013}, {STR_INIT("ne"), 0x2260},
+    {STR_INIT("not"), 0xac}, {STR_INIT("ntilde"), 0xf1}, {STR_INIT("nu"), 0x3bd},
+    {STR_INIT("oacute"), 0xf3}, {STR_INIT("ocirc"), 0xf4}, {STR_INIT("oelig"), 0x153},
+    {STR_INIT("ograve"), 0xf2}, {STR_INIT("oline"), 0x203e}, {STR_INIT("omega"), 0x3c9},
+    {STR_INIT("omicron"), 0x3bf}, {STR_INIT("ordf"), 0xaa}, {STR_INIT("ordm"), 0xba},
+    {STR_INIT("oslash"), 0xf8}, {STR_INIT("otilde"), 0xf5}, {STR_INIT("ouml"), 0xf6},
+    {STR_INIT("para"), 0xb6}, {STR_INIT("permil"), 0x2030}, {STR_INIT("phi"), 0x3c6},
+    {STR_INIT("pi"), 0x3c0}, {STR_INIT("plusmn"), 0xb1}, {STR_INIT("pound"), 0xa3},
+    {STR_INIT("prime"), 0x2032}, {STR_INIT("psi"), 0x3c8}, {STR_INIT("quot"), 0x22},
+    {STR_INIT("raquo"), 0xbb}, {STR_INIT("rarr"), 0x2192}, {STR_INIT("rdquo"), 0x201d},
+    {STR_INIT("reg"), 0xae}, {STR_INIT("rho"), 0x3c1}, {STR_INIT("rlm"), 0x200f},
+    {STR_INIT("rsaquo"), 0x203a}, {STR_INIT("rsquo"), 0x2019}, {STR_INIT("sbquo"), 0x201a},
+    {STR_INIT("scaron"), 0x161}, {STR_INIT("sect"), 0xa7}, {STR_INIT("shy"), 0xad},
+    {STR_INIT("sigma"), 0x3c3}, {STR_INIT("sigmaf"), 0x3c2}, {STR_INIT("sup1"), 0xb9},
+    {STR_INIT("sup2"), 0xb2}, {STR_INIT("sup3"), 0xb3}, {STR_INIT("szlig"), 0xdf},
+    {STR_INIT("tau"), 0x3c4}, {STR_INIT("theta"), 0x3b8}, {STR_INIT("thinsp"), 0x2009},
+    {STR_INIT("thorn"), 0xfe}, {STR_INIT("tilde"), 0x2dc}, {STR_INIT("times"), 0xd7},
+    {STR_INIT("trade"), 0x2122}, {STR_INIT("uacute"), 0xfa}, {STR_INIT("uarr"), 0x2191},
+    {STR_INIT("ucirc"), 0xfb}, {STR_INIT("ugrave"), 0xf9}, {STR_INIT("uml"), 0xa8},
+    {STR_INIT("upsilon"), 0x3c5}, {STR_INIT("uuml"), 0xfc}, {STR_INIT("xi"), 0x3be},
+    {STR_INIT("yacute"), 0xfd}, {STR_INIT("yen"), 0xa5}, {STR_INIT("yuml"), 0xff},
+    {STR_INIT("zeta"), 0x3b6}, {STR_INIT("zwj"), 0x200d}, {STR_INIT("zwnj"), 0x200c},
+};
+
+/* Elements that do not end a word. */
+static const struct str inline_tags[] = {
+    STR_INIT("a"), STR_INIT("abbr"), STR_INIT("acronym"), STR_INIT("b"), STR_INIT("bdi"),
+    STR_INIT("bdo"), STR_INIT("big"), STR_INIT("cite"), STR_INIT("code"), STR_INIT("del"),
+    STR_INIT("dfn"), STR_INIT("em"), STR_INIT("font"), STR_INIT("i"), STR_INIT("ins"),
+    STR_INIT("kbd"), STR_INIT("label"), STR_INIT("mark"), STR_INIT("nobr"), STR_INIT("q"),
+    STR_INIT("s"), STR_INIT("samp"), STR_INIT("small"), STR_INIT("span"), STR_INIT("strike"),
+    STR_INIT("strong"), STR_INIT("sub"), STR_INIT("sup"), STR_INIT("tt"), STR_INIT("u"),
+    STR_INIT("var"), STR_INIT("wbr"),
+};
+
+enum { REFERENCE_MAX = 10, TAG_NAME_MAX = 12 };
+
+struct reader {
+    struct str html;
+    size_t i;
+    char *room; /* output; as long as the input, which is never outgrown */
+    size_t len;
+    char blank; /* white space to write before the next text, 0: none */
+    bool has_no_more[2]; /* closing quotes: double, single */
+};
+
+static void put(struct reader *r, const char *bytes, size_t len)
+{
+    if (r->blank != 0 && r->len > 0)
+        r->room[r->len++] = r->blank;
+    r->blank = 0;
+    memcpy(r->room + r->len, bytes, len);
+    r->len += len;
+}
+
+static void put_code(struct reader *r, uint32_t code)
+{
+    char text[4];
+
+    if (code == 0xa0 || (code < 128 && ascii_is_space((char)code))) {
+        if (r->blank == 0)
+            r->blank = ' ';
+    } else if (code == 0xad || code < 0x20) {
+        return; /* a soft hyphen is inside a word */
+    } else if (code < 0x80) {
+        text[0] = (char)code;
+        put(r, text, 1);
+    } else if (code < 0x800) {
+        text[0] = (char)(0xc0 | (code >> 6));
+        text[1] = (char)(0x80 | (code & 0x3f));
+        put(r, text, 2);
+    } else if (code < 0x10000) {
+        if (code >= 0xd800 && code <= 0xdfff)
+            return;
+        text[0] = (char)(0xe0 | (code >> 12));
+        text[1] = (char)(0x80 | ((code >> 6) & 0x3f));
+        text[2] = (char)(0x80 | (code & 0x3f));
+        put(r, text, 3);
+    } else if (code <= 0x10ffff) {
+        text[0] = (char)(0xf0 | (code >> 18));
+        text[1] = (char)(0x80 | ((code >> 12) & 0x3f));
+        text[2] = (char)(0x80 | ((code >> 6) & 0x3f));
+        text[3] = (char)(0x80 | (code & 0x3f));
+        put(r, text, 4);
+    }
+}
+
+static int compare_reference(const void *key, const void *row)
+{
+    return str_compare(*(const struct str *)key, ((const struct reference *)row)->name);
+}
+
+static int digit_value(char c)
+{
+    if (ascii_is_digit(c))
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 99;
+}
+
+/* &#228; &#xe4; */
+static bool read_number(struct str text, uint32_t *out_code)
+{
+    int base = 10;
+    uint32_t code = 0;
+    size_t i = 0;
+
+    if (text.len > 0 && ascii_lower(text.ptr[0]) == 'x') {
+        base = 16;
+        i = 1;
+    }
+    if (i == text.len)
+        return false;
+    for (; i < text.len; i++) {
+        int digit = digit_value(text.ptr[i]);
+
+        if (digit >= base || code > 0x10ffff)
+            return false;
+        code = code * (uint32_t)base + (uint32_t)digit;
+    }
+    *out_code = code;
+    return true;
+}
+
+/* At a '&'. */
+static void read_reference(struct reader *r)
+{
+    struct str rest = str_upto(str_from(r->html, r->i + 1), REFERENCE_MAX);
+    ptrdiff_t semicolon = str_index(rest, ';');
+    uint32_t code;
+
+    if (semicolon > 0) {
+        struct str name = str_upto(rest, (size_t)semicolon);
+        const struct reference *row =
+            bsearch(&name, references, ARRAY_LEN(references), sizeof(*row), compare_reference);
+
+        if (row != NULL || (name.ptr[0] == '#' && read_number(str_from(name, 1), &code))) {
+            put_code(r, row != NULL ? row->code : code);
+            r->i += 1 + (size_t)semicolon + 1;
+            return;
+        }
+    }
+    put(r, "&", 1);
+    r->i++;
+}
+
+static void skip_behind(struct reader *r, struct str mark)
+{
+    ptrdiff_t found = str_find(str_from(r->html, r->i), mark);
+
+    r->i = found < 0 ? r->html.len : r->i + (size_t)found + mark.len;
+}
+
+/* Behind the tag that begins at r->i; a '>' inside quotes does not end it. */
+static void skip_tag(struct reader *r)
+{
+    while (r->i < r->html.len && r->html.ptr[r->i] != '>') {
+        char c = r->html.ptr[r->i++];
+        bool *has_no_more = &r->has_no_more[c == '"' ? 0 : 1];
+        const char *end;
+
+        if ((c != '"' && c != '\'') || *has_no_more)
+            continue;
+        end = memchr(r->html.ptr + r->i, c, r->html.len - r->i);
+        if (end == NULL)
+            *has_no_more = true;
+        else
+            r->i = (size_t)(end - r->html.ptr) + 1;
+    }
+    if (r->i < r->html.len)
+        r->i++;
+}
+
+/* To the end tag of script or style; what is inside is no text. */
+static void skip_content(struct reader *r, struct str name)
+{
+    for (;;) {
+        const char *mark = memchr(r->html.ptr + r->i, '<', r->html.len - r->i);
+        struct str rest;
+
+        if (mark == NULL)
+            break;
+        r->i = (size_t)(mark - r->html.ptr) + 1;
+        rest = str_from(r->html, r->i);
+        if (str_starts_with(rest, STR("/")) && str_starts_with_nocase(str_from(rest, 1), name)) {
+            r->i--;
+            return;
+        }
+    }
+    r->i = r->html.len;
+}
+
+static struct str tag_name(struct str rest)
+{
+    size_t len = 0;
+
+    while (len < rest.len && len < TAG_NAME_MAX && ascii_is_alnum(rest.ptr[len]))
+        len++;
+    return str_upto(rest, len);
+}
+
+static bool is_inline(struct str name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(inline_tags); i++) {
+        if (str_equal_nocase(inline_tags[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* At a '<'. */
+static void read_tag(struct reader *r)
+{
+    struct str rest = str_from(r->html, r->i + 1);
+    bool is_end = str_starts_with(rest, STR("/"));
+    struct str name;
+
+    if (str_starts_with(rest, STR("!--"))) {
+        r->i += 4;
+        skip_behind(r, STR("-->"));
+        return;
+    }
+    if (str_starts_with(rest, STR("!")) || str_starts_with(rest, STR("?"))) {
+        skip_behind(r, STR(">"));
+        return;
+    }
+    name = tag_name(str_from(rest, is_end ? 1 : 0));
+    if (name.len == 0 || !ascii_is_alpha(name.ptr[0])) {
+        put(r, "<", 1);
+        r->i++;
+        return;
+    }
+    skip_tag(r);
+    if (!is_inline(name))
+        r->blank = '\n';
+    if (!is_end &&
+        (str_equal_nocase(name, STR("script")) || str_equal_nocase(name, STR("style"))))
+        skip_content(r, name);
+}
+
+void html_text(struct str html, struct buf *out)
+{
+    struct reader r = {.html = html};
+
+    if (html.len == 0 || buf_reserve(out, html.len + 1, &r.room) != ERR_OK)
+        return;
+    while (r.i < html.len) {
+        size_t start = r.i;
+
+        while (r.i < html.len && html.ptr[r.i] != '<' && html.ptr[r.i] != '&' &&
+               !ascii_is_space(html.ptr[r.i]))
+            r.i++;
+        if (r.i > start)
+            put(&r, html.ptr + start, r.i - start);
+        if (r.i == html.len)
+            break;
+        if (html.ptr[r.i] == '<') {
+            read_tag(&r);
+        } else if (html.ptr[r.i] == '&') {
+            read_reference(&r);
+        } else {
+            if (r.blank == 0)
+                r.blank = ' ';
+            r.i++;
+        }
+    }
+    buf_commit(out, r.len);
+}

@@ -1,0 +1,219 @@
+#include "net/loop.h"
+
+#include "base/memory.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+
+enum { SCRATCH_BYTES = 64 * 1024 };
+
+struct net_loop {
+    struct event_base *base; /* own */
+    char *scratch;           /* own; made when first needed */
+};
+
+struct net_timer {
+    struct event event;
+    net_callback on_time;
+    void *owner; /* borrowed */
+};
+
+/* Reading and writing are events of their own, so that one is changed without the other. */
+struct net_watch {
+    struct event reading;
+    struct event writing;
+    net_callback on_readable;
+    net_callback on_writable;
+    void *owner; /* borrowed */
+    bool is_reading;
+    bool is_writing;
+};
+
+struct net_signal {
+    struct event event;
+    net_callback on_signal;
+    void *owner; /* borrowed */
+};
+
+static void must(bool is_done)
+{
+    if (!is_done) {
+        fputs("sealpost: the event loop failed\n", stderr);
+        abort();
+    }
+}
+
+struct net_loop *net_loop_new(void)
+{
+    struct net_loop *loop = NEW(struct net_loop);
+    struct event_config *config = event_config_new();
+
+    signal(SIGPIPE, SIG_IGN);
+    must(config != NULL);
+    /* One thread: no locks. Not more than 64 events before the timers get a look. */
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
+    event_config_set_max_dispatch_interval(config, NULL, 64, 0);
+    loop->base = event_base_new_with_config(config);
+    event_config_free(config);
+    must(loop->base != NULL);
+    return loop;
+}
+
+void net_loop_free(struct net_loop **loop)
+{
+    if (*loop == NULL)
+        return;
+    event_base_free((*loop)->base);
+    mem_free(&(*loop)->scratch);
+    mem_free(loop);
+}
+
+char *net_loop_scratch(struct net_loop *loop, size_t *out_size)
+{
+    if (loop->scratch == NULL)
+        loop->scratch = NEW_ARRAY(char, SCRATCH_BYTES);
+    *out_size = SCRATCH_BYTES;
+    return loop->scratch;
+}
+
+void net_loop_run(struct net_loop *loop)
+{
+    must(event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0);
+}
+
+void net_loop_stop(struct net_loop *loop)
+{
+    must(event_base_loopbreak(loop->base) == 0);
+}
+
+static void timer_fired(evutil_socket_t fd, short what, void *data)
+{
+    struct net_timer *timer = data;
+
+    (void)fd;
+    (void)what;
+    timer->on_time(timer->owner);
+}
+
+struct net_timer *net_timer_new(struct net_loop *loop, net_callback on_time, void *owner)
+{
+    struct net_timer *timer = NEW(struct net_timer);
+
+    timer->on_time = on_time;
+    timer->owner = owner;
+    must(event_assign(&timer->event, loop->base, -1, 0, timer_fired, timer) == 0);
+    return timer;
+}
+
+void net_timer_free(struct net_timer **timer)
+{
+    if (*timer == NULL)
+        return;
+    event_del(&(*timer)->event);
+    mem_free(timer);
+}
+
+void net_timer_start(struct net_timer *timer, int64_t delay_ms)
+{
+    struct timeval delay = {0};
+
+    if (delay_ms > 0) {
+        delay.tv_sec = delay_ms / 1000;
+        delay.tv_usec = delay_ms % 1000 * 1000;
+    }
+    /* Also for no delay: a timer comes after the readiness found in the same turn, an activated
+     * event would go before it and could starve it. */
+    must(event_add(&timer->event, &delay) == 0);
+}
+
+void net_timer_stop(struct net_timer *timer)
+{
+    event_del(&timer->event);
+}
+
+static void watch_readable(evutil_socket_t fd, short what, void *data)
+{
+    struct net_watch *watch = data;
+
+    (void)fd;
+    (void)what;
+    watch->on_readable(watch->owner);
+}
+
+static void watch_writable(evutil_socket_t fd, short what, void *data)
+{
+    struct net_watch *watch = data;
+
+    (void)fd;
+    (void)what;
+    watch->on_writable(watch->owner);
+}
+
+struct net_watch *net_watch_new(struct net_loop *loop, int fd, net_callback on_readable,
+                                net_callback on_writable, void *owner)
+{
+    struct net_watch *watch = NEW(struct net_watch);
+
+    watch->on_readable = on_readable;
+    watch->on_writable = on_writable;
+    watch->owner = owner;
+    must(event_assign(&watch->reading, loop->base, fd, EV_READ | EV_PERSIST, watch_readable,
+                      watch) == 0);
+    must(event_assign(&watch->writing, loop->base, fd, EV_WRITE | EV_PERSIST, watch_writable,
+                      watch) == 0);
+    return watch;
+}
+
+void net_watch_free(struct net_watch **watch)
+{
+    if (*watch == NULL)
+        return;
+    event_del(&(*watch)->reading);
+    event_del(&(*watch)->writing);
+    mem_free(watch);
+}
+
+void net_watch_want(struct net_watch *watch, bool is_reading, bool is_writing)
+{
+    if (is_reading != watch->is_reading)
+        must((is_reading ? event_add(&watch->reading, NULL) : event_del(&watch->reading)) == 0);
+    if (is_writing != watch->is_writing)
+        must((is_writing ? event_add(&watch->writing, NULL) : event_del(&watch->writing)) == 0);
+    watch->is_reading = is_reading;
+    watch->is_writing = is_writing;
+}
+
+static void signal_came(evutil_socket_t fd, short what, void *data)
+{
+    struct net_signal *signal_event = data;
+
+    (void)fd;
+    (void)what;
+    signal_event->on_signal(signal_event->owner);
+}
+
+struct net_signal *net_signal_new(struct net_loop *loop, int signal_number, net_callback on_signal,
+                                  void *owner)
+{
+    struct net_signal *signal_event = NEW(struct net_signal);
+
+    signal_event->on_signal = on_signal;
+    signal_event->owner = owner;
+    must(event_assign(&signal_event->event, loop->base, signal_number, EV_SIGNAL | EV_PERSIST,
+                      signal_came, signal_event) == 0);
+    must(event_add(&signal_event->event, NULL) == 0);
+    return signal_event;
+}
+
+void net_signal_free(struct net_signal **signal_event)
+{
+    if (*signal_event == NULL)
+        return;
+    event_del(&(*signal_event)->event);
+    mem_free(signal_event);
+}

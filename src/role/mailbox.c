@@ -1,0 +1,348 @@
+/* The mailbox process: gets its key, opens its file, serves, ends (role/mailbox.h). */
+#include "role/mailbox.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "dropbox/dropbox.h"
+#include "mailbox/mailbox.h"
+
+#include <stdlib.h>
+
+enum wire_status mailbox_status(const struct mailbox *mailbox, enum err err, uint64_t size_bytes)
+{
+    struct vault_usage usage;
+
+    switch (err) {
+    case ERR_OK:
+        return WIRE_OK;
+    case ERR_LIMIT:
+        vault_usage(mailbox->vault, &usage);
+        return usage.limit_bytes - usage.bytes < size_bytes || usage.bytes > usage.limit_bytes
+                   ? WIRE_OVER_QUOTA
+                   : WIRE_DISK_FULL;
+    case ERR_CORRUPT:
+        return WIRE_DAMAGED;
+    case ERR_DENIED:
+        return WIRE_DENIED;
+    case ERR_EXISTS:
+        return WIRE_EXISTS;
+    case ERR_NOT_FOUND:
+        return WIRE_UNKNOWN;
+    case ERR_INVALID:
+        return WIRE_INVALID;
+    case ERR_BUSY:
+    case ERR_IO:
+        break;
+    }
+    return WIRE_UNAVAILABLE;
+}
+
+void mailbox_check_idle(struct mailbox *mailbox)
+{
+    bool is_idle = mailbox->session_count == 0 && mailbox->first_delivery == NULL;
+
+    if (mailbox->is_ending) {
+        if (is_idle)
+            net_loop_stop(mailbox->loop);
+        return;
+    }
+    if (is_idle)
+        net_timer_start(mailbox->idle_timer, (int64_t)mailbox->start->config->mailbox_linger_ms);
+    else
+        net_timer_stop(mailbox->idle_timer);
+}
+
+static void on_idle(void *owner)
+{
+    struct mailbox *mailbox = owner;
+    struct wire_mailbox_idle idle = {.mailbox = mailbox->start->id};
+
+    /* Without an answer (work is on its way to us) the question is repeated. */
+    if (wire_send(mailbox->store, WIRE_MAILBOX_IDLE, 0, &idle, NULL, 0) != ERR_OK)
+        net_loop_stop(mailbox->loop);
+    net_timer_start(mailbox->idle_timer, MAILBOX_IDLE_AGAIN_MS);
+}
+
+static void on_deadline(void *owner)
+{
+    struct mailbox *mailbox = owner;
+
+    if (mailbox->vault == NULL)
+        log_warning(mailbox->start->log, "no key came; giving up");
+    net_loop_stop(mailbox->loop);
+}
+
+void mailbox_end(struct mailbox *mailbox, const char *why)
+{
+    if (mailbox->is_ending)
+        return;
+    mailbox->is_ending = true;
+    log_debug(mailbox->start->log, "ending: %s", why);
+    mailbox_session_end_all(mailbox, why);
+    net_timer_start(mailbox->deadline, MAILBOX_ENDING_MS);
+    mailbox_check_idle(mailbox);
+}
+
+/* --- usage ------------------------------------------------------------------------------------ */
+
+static void tell_usage(void *owner)
+{
+    struct mailbox *mailbox = owner;
+    struct wire_mailbox_usage body = {.mailbox = mailbox->start->id};
+    struct vault_usage usage;
+
+    if (mailbox->keeper == NULL)
+        return;
+    vault_usage(mailbox->vault, &usage);
+    body.bytes = usage.bytes;
+    body.messages = usage.messages;
+    body.epoch = usage.epoch;
+    body.change_counter = usage.change_counter;
+    if (wire_send(mailbox->keeper, WIRE_MAILBOX_USAGE, 0, &body, NULL, 0) != ERR_OK)
+        net_timer_start(mailbox->usage_timer, MAILBOX_USAGE_DELAY_MS);
+}
+
+static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
+{
+    struct mailbox *mailbox = CONTAINER_OF(subscriber, struct mailbox, changes);
+
+    (void)folder_id;
+    net_timer_start(mailbox->usage_timer, MAILBOX_USAGE_DELAY_MS);
+    net_timer_start(mailbox->housekeeping_timer, 1000);
+}
+
+static void on_housekeeping(void *owner)
+{
+    struct mailbox *mailbox = owner;
+    bool has_more = false;
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    if (vault_housekeeping(mailbox->vault, &task, &has_more) != ERR_OK)
+        log_failure(mailbox->start->log, "housekeeping", &task);
+    task_done(&task);
+    if (has_more)
+        net_timer_start(mailbox->housekeeping_timer, 20);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static enum err open_vault(struct mailbox *mailbox, struct task *task,
+                           const struct wire_mailbox_key *key)
+{
+    const struct mailbox_start *start = mailbox->start;
+    struct vault_options options = {
+        .folder = start->mail_folder,
+        .id = start->id,
+        .limit_bytes = key->limit_bytes,
+        .epoch_seen = key->epoch,
+        .change_counter_seen = key->change_counter,
+        .log = start->log,
+    };
+    CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(key->key);
+
+    if (start->is_new)
+        return vault_create(task, &options, mailbox_key, &mailbox->vault);
+    return vault_open(task, &options, mailbox_key, &mailbox->vault);
+}
+
+/* Takes the waiting mail over. The mailbox is usable even if that fails: the mail stays waiting. */
+static void take_drop_box(struct mailbox *mailbox, struct task *task,
+                          const struct wire_mailbox_key *key)
+{
+    CLEANUP(secret_free) struct secret *drop_key = secret_copy(key->drop_key);
+    struct dropbox_owner owner = {
+        .folder = mailbox->start->drop_folder,
+        .mailbox = mailbox->start->id,
+        .drop_key = drop_key,
+        .vault = mailbox->vault,
+        .log = mailbox->start->log,
+    };
+    uint64_t imported = 0;
+
+    if (dropbox_import(&owner, task, &imported) != ERR_OK) {
+        log_failure(mailbox->start->log, "taking over the drop box", task);
+        task_forgive(task);
+    }
+    if (imported > 0)
+        log_info(mailbox->start->log, "took over waiting mail mailbox=%s messages=%llu",
+                 mailbox->start->id.text, (unsigned long long)imported);
+    if (dropbox_renew(&owner, task) != ERR_OK)
+        log_failure(mailbox->start->log, "renewing the drop box", task);
+}
+
+static void tell_opened(struct mailbox *mailbox, enum wire_status status)
+{
+    struct wire_mailbox_opened body = {
+        .mailbox = mailbox->start->id,
+        .status = status,
+        .was_rolled_back = mailbox->vault != NULL && vault_was_rolled_back(mailbox->vault),
+    };
+
+    /* Whoever does not hear it finds the channel closed, which says the same. */
+    if (wire_send(mailbox->keeper, WIRE_MAILBOX_OPENED, 0, &body, NULL, 0) != ERR_OK ||
+        wire_send(mailbox->store, WIRE_MAILBOX_OPENED, 0, &body, NULL, 0) != ERR_OK)
+        net_loop_stop(mailbox->loop);
+}
+
+static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
+{
+    struct task task;
+    enum err err;
+
+    if (mailbox->vault != NULL)
+        return;
+    if (key->status != WIRE_OK) {
+        tell_opened(mailbox, WIRE_UNAVAILABLE);
+        return;
+    }
+    task_init(&task, clock_now_ms());
+    err = open_vault(mailbox, &task, key);
+    if (err != ERR_OK) {
+        log_error(mailbox->start->log, "mailbox=%s does not open: %s (%s)",
+                  mailbox->start->id.text, task.words, err_name(err));
+        /* The password was right, or there would be no key: the file is not what it was. */
+        tell_opened(mailbox, err == ERR_CORRUPT || err == ERR_DENIED || err == ERR_NOT_FOUND
+                                 ? WIRE_DAMAGED
+                                 : WIRE_UNAVAILABLE);
+        task_done(&task);
+        return;
+    }
+    mailbox->changes.on_change = on_change;
+    vault_subscribe(mailbox->vault, &mailbox->changes);
+    take_drop_box(mailbox, &task, key);
+    task_done(&task);
+    net_timer_stop(mailbox->deadline);
+    tell_opened(mailbox, WIRE_OK);
+    tell_usage(mailbox);
+    mailbox_check_idle(mailbox);
+}
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+static void on_session_open(struct mailbox *mailbox, struct wire_message *message)
+{
+    struct wire_session_open_reply reply = {.status = WIRE_UNAVAILABLE};
+
+    if (mailbox->vault != NULL && !mailbox->is_ending) {
+        enum err err =
+            mailbox_session_open(mailbox, &message->body.session_open, message->fds[0]);
+
+        if (err == ERR_OK)
+            message->fds[0] = -1;
+        reply.status = err == ERR_OK ? WIRE_OK : WIRE_UNAVAILABLE;
+    }
+    if (wire_send(mailbox->store, WIRE_SESSION_OPEN_REPLY, message->tag, &reply, NULL, 0) != ERR_OK)
+        net_loop_stop(mailbox->loop);
+    mailbox_check_idle(mailbox);
+}
+
+static void on_store_message(void *owner, struct wire_channel *channel,
+                             struct wire_message *message)
+{
+    struct mailbox *mailbox = owner;
+    struct wire_deliver_reply refused = {.status = WIRE_UNAVAILABLE};
+
+    (void)channel;
+    if (message->type == WIRE_SESSION_OPEN) {
+        on_session_open(mailbox, message);
+    } else if (message->type == WIRE_DELIVER) {
+        if (mailbox->vault != NULL && !mailbox->is_ending)
+            mailbox_delivery_queue(mailbox, message);
+        else if (wire_send(mailbox->store, WIRE_DELIVER_REPLY, message->tag, &refused, NULL, 0) !=
+                 ERR_OK)
+            net_loop_stop(mailbox->loop);
+        mailbox_check_idle(mailbox);
+    } else if (message->type == WIRE_STOP) {
+        mailbox_end(mailbox, "the server ends this session; connect again");
+    }
+}
+
+static void on_keeper_message(void *owner, struct wire_channel *channel,
+                              struct wire_message *message)
+{
+    struct mailbox *mailbox = owner;
+
+    (void)channel;
+    if (message->type == WIRE_MAILBOX_KEY)
+        on_key(mailbox, &message->body.mailbox_key);
+    else if (message->type == WIRE_MAILBOX_LIMIT && mailbox->vault != NULL)
+        vault_set_limit(mailbox->vault, message->body.mailbox_limit.limit_bytes);
+}
+
+/* Without a store nobody routes mail past us: end, so that the next store finds no second writer. */
+static void on_store_close(void *owner, struct wire_channel *channel)
+{
+    struct mailbox *mailbox = owner;
+
+    (void)channel;
+    net_loop_stop(mailbox->loop);
+}
+
+/* The keeper restarted: sessions go on; there is only nobody to tell the usage to. */
+static void on_keeper_close(void *owner, struct wire_channel *channel)
+{
+    struct mailbox *mailbox = owner;
+
+    (void)channel;
+    wire_channel_free(&mailbox->keeper);
+    if (mailbox->vault == NULL)
+        net_loop_stop(mailbox->loop);
+}
+
+void mailbox_sandbox(const struct mailbox_start *start, struct sandbox_rules *rules)
+{
+    sandbox_allow_path(rules, start->mail_folder, SANDBOX_READ_WRITE);
+    sandbox_allow_path(rules, start->drop_folder, SANDBOX_READ_WRITE);
+}
+
+static void confine(const struct mailbox_start *start)
+{
+    struct sandbox_rules rules = {0};
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    mailbox_sandbox(start, &rules);
+    if (sandbox_enter(&task, &rules, start->config->sandbox_required, start->log) != ERR_OK) {
+        log_failure(start->log, "confining the mailbox process", &task);
+        exit(1);
+    }
+    task_done(&task);
+}
+
+_Noreturn void mailbox_run(const struct mailbox_start *start)
+{
+    static const struct wire_channel_events store_events = {on_store_message, on_store_close};
+    static const struct wire_channel_events keeper_events = {on_keeper_message, on_keeper_close};
+    struct mailbox mailbox = {.start = start};
+
+    confine(start);
+    mailbox.loop = net_loop_new();
+    mailbox.store = wire_channel_new(mailbox.loop, start->store_fd, WIRE_ROLE_MAILBOX,
+                                     WIRE_ROLE_STORE, &store_events, &mailbox, start->log);
+    mailbox.keeper = wire_channel_new(mailbox.loop, start->keeper_fd, WIRE_ROLE_MAILBOX,
+                                      WIRE_ROLE_KEEPER, &keeper_events, &mailbox, start->log);
+    mailbox.delivery_timer = net_timer_new(mailbox.loop, mailbox_delivery_run, &mailbox);
+    mailbox.usage_timer = net_timer_new(mailbox.loop, tell_usage, &mailbox);
+    mailbox.idle_timer = net_timer_new(mailbox.loop, on_idle, &mailbox);
+    mailbox.housekeeping_timer = net_timer_new(mailbox.loop, on_housekeeping, &mailbox);
+    mailbox.deadline = net_timer_new(mailbox.loop, on_deadline, &mailbox);
+    net_timer_start(mailbox.deadline, MAILBOX_KEY_TIMEOUT_MS);
+
+    net_loop_run(mailbox.loop);
+
+    mailbox_delivery_free_all(&mailbox);
+    mailbox_session_free_all(&mailbox);
+    if (mailbox.vault != NULL)
+        tell_usage(&mailbox);
+    vault_close(&mailbox.vault);
+    wire_channel_free(&mailbox.keeper);
+    wire_channel_free(&mailbox.store);
+    net_timer_free(&mailbox.delivery_timer);
+    net_timer_free(&mailbox.usage_timer);
+    net_timer_free(&mailbox.idle_timer);
+    net_timer_free(&mailbox.housekeeping_timer);
+    net_timer_free(&mailbox.deadline);
+    net_loop_free(&mailbox.loop);
+    exit(0);
+}

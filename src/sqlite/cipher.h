@@ -1,0 +1,25 @@
+/*
+ * The page cipher of every database: SQLite3 Multiple Ciphers' `chacha20` format with OpenSSL's
+ * arithmetic. sqlite/db.c is the only user; a stock build opens what this writes, given the
+ * password (`PRAGMA cipher='chacha20'`), and the other way round.
+ */
+#ifndef SQLITE_CIPHER_H
+#define SQLITE_CIPHER_H
+
+/* The name under which SQLite knows our implementation; the format's own name is chacha20. */
+#define CIPHER_NAME "sealpost"
+
+enum {
+    CIPHER_SALT_BYTES = 16,
+    CIPHER_PAGE_NONCE_BYTES = 16,
+    CIPHER_PAGE_TAG_BYTES = 16,
+    /* At the end of every page. */
+    CIPHER_RESERVED_BYTES = CIPHER_PAGE_NONCE_BYTES + CIPHER_PAGE_TAG_BYTES,
+    /* Page 1: the salt, then the part of SQLite's header that is needed to read anything at all. */
+    CIPHER_PAGE1_CLEAR_BYTES = 24,
+};
+
+/* Once in a process: registers the cipher and makes it the default. Aborts when it cannot. */
+void cipher_register(void);
+
+#endif

@@ -1,0 +1,586 @@
+/*
+ * A connection. Invariants:
+ *
+ * - Whatever SQLite reports passes through db_fail, which turns it into our error and notices the
+ *   two kinds after which the connection may not go on as if nothing had happened: a failed sync
+ *   (is_broken), and damage (is_damaged: closing must not write the log back over it).
+ * - A durable commit is a commit under synchronous=NORMAL followed by a sync of the log: the same
+ *   system calls in the same order as synchronous=FULL gives, without the pragma that SQLite does
+ *   not take inside a transaction. A commit that nobody waits for leaves the sync out.
+ * - SQLite's own automatic checkpoint hides a failed sync, so ours replaces it.
+ *
+ * Content never gets into the words of an error: SQLite's own message is used for constant SQL and
+ * constraint names only.
+ */
+#include "sqlite/db.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "secret/crypt.h"
+#include "sqlite/cipher.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    BUSY_TIMEOUT_MS = 5000,
+    WAL_PAGES_MAX = 4000, /* then a commit writes the log back */
+    HEADER_BYTES = 100,
+    LOOKASIDE_SLOT_BYTES = 1200, /* small allocations of one connection: 48 KiB */
+    LOOKASIDE_SLOTS = 40,
+    STATEMENTS_AT_FIRST = 64, /* a power of two; the table grows */
+};
+
+struct cached_statement {
+    const char *sql;         /* borrowed, a literal: the key; NULL: the place is free */
+    sqlite3_stmt *statement; /* own */
+    bool is_used;
+};
+
+/* A statement that is out with a caller. */
+struct used_statement {
+    sqlite3_stmt *statement;
+    struct cached_statement *cached; /* NULL: prepared for this use only; finalised after it */
+};
+
+struct db {
+    sqlite3 *handle;                    /* own */
+    struct cached_statement **cached;   /* own, and each entry: open addressing by the pointer */
+    size_t cached_count, cached_room;   /* room: a power of two */
+    struct used_statement *used;        /* own; usually released in reverse order */
+    size_t used_count, used_room;
+    int wal_pages;                      /* in the log after the last commit */
+    bool is_log_unsynced;               /* a commit wrote to the log since its last sync */
+    bool is_broken;
+    bool is_damaged;
+};
+
+static const char client_name[] = "sealpost";
+
+void db_init_library(void)
+{
+    /* Refused when SQLite is initialised already, which is then as it should be. */
+    (void)sqlite3_config(SQLITE_CONFIG_LOOKASIDE, LOOKASIDE_SLOT_BYTES, LOOKASIDE_SLOTS);
+    cipher_register();
+}
+
+/* --- Errors --- */
+
+static enum err err_of_system(int system_errno, enum err otherwise)
+{
+    if (system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG)
+        return ERR_LIMIT;
+    return otherwise;
+}
+
+static enum err err_of_result(sqlite3 *handle, int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return ERR_BUSY;
+    case SQLITE_FULL:
+    case SQLITE_TOOBIG:
+        return ERR_LIMIT;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_FORMAT:
+        return ERR_CORRUPT;
+    case SQLITE_CONSTRAINT:
+        if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY ||
+            code == SQLITE_CONSTRAINT_ROWID)
+            return ERR_EXISTS;
+        return ERR_INVALID;
+    case SQLITE_CANTOPEN:
+        if (sqlite3_system_errno(handle) == ENOENT)
+            return ERR_NOT_FOUND;
+        return err_of_system(sqlite3_system_errno(handle), ERR_IO);
+    case SQLITE_IOERR:
+        if (code == SQLITE_IOERR_CORRUPTFS || code == SQLITE_IOERR_DATA)
+            return ERR_CORRUPT;
+        return err_of_system(sqlite3_system_errno(handle), ERR_IO);
+    case SQLITE_NOMEM:
+        abort();
+    default:
+        return ERR_IO;
+    }
+}
+
+enum err db_fail(struct db *db, struct task *task, int result_code, const char *what)
+{
+    enum err err = err_of_result(db->handle, result_code);
+    int kind = result_code & 0xff;
+
+    if (result_code == SQLITE_IOERR_FSYNC || result_code == SQLITE_IOERR_DIR_FSYNC)
+        db->is_broken = true;
+    if (err == ERR_CORRUPT)
+        db->is_damaged = true;
+    if (db->is_broken)
+        err = ERR_IO;
+    if (kind == SQLITE_CONSTRAINT)
+        return fail(task, err, "%s: %s", what, sqlite3_errmsg(db->handle));
+    return fail(task, err, "%s: %s (%d)", what, sqlite3_errstr(result_code), result_code);
+}
+
+static enum err check_usable(const struct db *db, struct task *task)
+{
+    if (db->is_broken)
+        return fail(task, ERR_IO, "database: an earlier sync failed, it must be reopened");
+    return ERR_OK;
+}
+
+/* --- Opening and closing --- */
+
+static int on_wal_commit(void *data, sqlite3 *handle, const char *name, int pages)
+{
+    struct db *db = data;
+
+    (void)handle;
+    (void)name;
+    db->wal_pages = pages;
+    db->is_log_unsynced = true;
+    return SQLITE_OK;
+}
+
+/* What can be told about a file before its key is tried: something of ours, or damaged. */
+static enum err inspect_header(struct task *task, int fd, const struct stat *status)
+{
+    unsigned char header[HEADER_BYTES];
+    uint32_t page_bytes;
+
+    if (pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
+        return fail(task, ERR_CORRUPT, "database: shorter than a header");
+    page_bytes = (uint32_t)header[16] << 8 | header[17];
+    if (page_bytes == 1)
+        page_bytes = 65536;
+    if (page_bytes < 512 || (page_bytes & (page_bytes - 1)) != 0 ||
+        status->st_size < (off_t)page_bytes)
+        return fail(task, ERR_CORRUPT, "database: truncated, or its header is damaged");
+    /* File format versions, reserved bytes, and the three fixed fractions of the format. */
+    if (header[18] < 1 || header[18] > 2 || header[19] < 1 || header[19] > 2 ||
+        header[20] != CIPHER_RESERVED_BYTES || header[21] != 64 || header[22] != 32 ||
+        header[23] != 32)
+        return fail(task, ERR_CORRUPT, "database: its header is damaged");
+    return ERR_OK;
+}
+
+static enum err prepare_file(struct task *task, const char *path, enum db_mode mode,
+                             bool *out_is_new)
+{
+    int flags = O_RDWR | O_CLOEXEC | (mode == DB_OPEN ? 0 : O_CREAT) |
+                (mode == DB_CREATE ? O_EXCL : 0);
+    CLEANUP(fd_close) int fd = open(path, flags, 0600);
+    struct stat status;
+
+    if (fd < 0 && errno == ENOENT)
+        return fail(task, ERR_NOT_FOUND, "database: no such file");
+    if (fd < 0 && errno == EEXIST)
+        return fail(task, ERR_EXISTS, "database: the file exists");
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return fail(task, err_of_system(errno, ERR_IO), "database: open: %s", strerror(errno));
+    *out_is_new = status.st_size == 0;
+    if (!*out_is_new)
+        return inspect_header(task, fd, &status);
+    if (mode == DB_OPEN)
+        return fail(task, ERR_CORRUPT, "database: the file is empty");
+    return ERR_OK;
+}
+
+/* In design §4's order; journal_mode reads the first page, so the key is known to fit after it. */
+static enum err configure(struct db *db, struct task *task, bool is_new)
+{
+    static const char *const pragmas[] = {
+        "PRAGMA journal_mode=WAL",     "PRAGMA synchronous=NORMAL",  "PRAGMA foreign_keys=ON",
+        "PRAGMA encoding='UTF-8'",     "PRAGMA secure_delete=ON",    "PRAGMA temp_store=MEMORY",
+        "PRAGMA trusted_schema=OFF",   "PRAGMA cell_size_check=ON",  "PRAGMA memory_security=fill",
+        "PRAGMA cache_size=-2048",
+    };
+    int code;
+
+    sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    sqlite3_wal_hook(db->handle, on_wal_commit, db);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(pragmas); i++) {
+        code = sqlite3_exec(db->handle, pragmas[i], NULL, NULL, NULL);
+        if (code == SQLITE_NOTADB && !is_new) {
+            db->is_damaged = true; /* or the key is wrong: in both cases nothing is written */
+            return fail(task, ERR_DENIED, "database: the key does not open it");
+        }
+        if (code != SQLITE_OK)
+            return db_fail(db, task, sqlite3_extended_errcode(db->handle), pragmas[i]);
+    }
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    return ERR_OK;
+}
+
+enum err db_open(struct task *task, const char *path, enum db_mode mode, const struct secret *key,
+                 struct db **out_db)
+{
+    CLEANUP(db_close) struct db *db = NULL;
+    struct str key_bytes = secret_str(key);
+    bool is_new = false;
+    int code;
+
+    if (key_bytes.len != MAILBOX_KEY_BYTES)
+        return fail(task, ERR_INVALID, "database: a key has %d bytes", MAILBOX_KEY_BYTES);
+    TRY(prepare_file(task, path, mode, &is_new));
+    db = NEW(struct db);
+    code = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE, NULL);
+    if (db->handle == NULL)
+        abort();
+    if (code != SQLITE_OK)
+        return db_fail(db, task, code, "database: open");
+    sqlite3_set_clientdata(db->handle, client_name, db, NULL);
+    code = sqlite3_key(db->handle, key_bytes.ptr, (int)key_bytes.len);
+    if (code != SQLITE_OK)
+        return db_fail(db, task, code, "database: key");
+    TRY(configure(db, task, is_new));
+    *out_db = db;
+    db = NULL;
+    return ERR_OK;
+}
+
+enum err db_open_memory(struct task *task, struct db **out_db)
+{
+    CLEANUP(db_close) struct db *db = NEW(struct db);
+    int code = sqlite3_open_v2(":memory:", &db->handle,
+                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXRESCODE,
+                               NULL);
+
+    if (db->handle == NULL)
+        abort();
+    if (code != SQLITE_OK)
+        return db_fail(db, task, code, "database: memory");
+    sqlite3_set_clientdata(db->handle, client_name, db, NULL);
+    *out_db = db;
+    db = NULL;
+    return ERR_OK;
+}
+
+void db_close(struct db **db_place)
+{
+    struct db *db = *db_place;
+
+    if (db == NULL)
+        return;
+    *db_place = NULL;
+    while (db->used_count > 0) {
+        sqlite3_stmt *statement = db->used[db->used_count - 1].statement;
+
+        db_release(&statement);
+    }
+    for (size_t i = 0; i < db->cached_room; i++) {
+        if (db->cached[i] == NULL)
+            continue;
+        sqlite3_finalize(db->cached[i]->statement);
+        mem_free(&db->cached[i]);
+    }
+    db_rollback(db);
+    /* Closing writes the log back and removes it; but never over a damaged or doubtful file. */
+    if (!db->is_broken && !db->is_damaged)
+        sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    if (sqlite3_close(db->handle) != SQLITE_OK)
+        abort(); /* a statement is open that did not come from db_prepare */
+    mem_free(&db->cached);
+    mem_free(&db->used);
+    mem_free(&db);
+}
+
+sqlite3 *db_handle(struct db *db)
+{
+    return db->handle;
+}
+
+/* --- Statements --- */
+
+static size_t place_of(const struct db *db, const char *sql)
+{
+    uint64_t mixed = (uint64_t)(uintptr_t)sql * UINT64_C(0x9e3779b97f4a7c15);
+    size_t place = (size_t)(mixed >> 32) & (db->cached_room - 1);
+
+    while (db->cached[place] != NULL && db->cached[place]->sql != sql)
+        place = (place + 1) & (db->cached_room - 1);
+    return place;
+}
+
+static void cache_grow(struct db *db)
+{
+    struct cached_statement **old = db->cached;
+    size_t old_room = db->cached_room;
+
+    db->cached_room = old_room == 0 ? STATEMENTS_AT_FIRST : old_room * 2;
+    db->cached = NEW_ARRAY(struct cached_statement *, db->cached_room);
+    for (size_t i = 0; i < old_room; i++) {
+        if (old[i] != NULL)
+            db->cached[place_of(db, old[i]->sql)] = old[i];
+    }
+    mem_free(&old);
+}
+
+static void note_used(struct db *db, sqlite3_stmt *statement, struct cached_statement *cached)
+{
+    if (db->used_count == db->used_room) {
+        db->used_room = db->used_room == 0 ? 16 : db->used_room * 2;
+        db->used = mem_resize(db->used, db->used_room, sizeof(*db->used));
+    }
+    db->used[db->used_count++] = (struct used_statement){statement, cached};
+    if (cached != NULL)
+        cached->is_used = true;
+}
+
+enum err db_prepare(struct db *db, struct task *task, const char *sql, sqlite3_stmt **out_statement)
+{
+    struct cached_statement *cached;
+    sqlite3_stmt *statement;
+    size_t place;
+    int code;
+
+    TRY(check_usable(db, task));
+    if (db->cached_count * 2 >= db->cached_room)
+        cache_grow(db);
+    place = place_of(db, sql);
+    cached = db->cached[place];
+    if (cached != NULL && !cached->is_used) {
+        note_used(db, cached->statement, cached);
+        *out_statement = cached->statement;
+        return ERR_OK;
+    }
+    code = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL);
+    if (code == SQLITE_ERROR) /* a mistake in constant SQL: its words help, and hold no content */
+        return fail(task, ERR_IO, "database: %s", sqlite3_errmsg(db->handle));
+    if (code != SQLITE_OK)
+        return db_fail(db, task, code, "database: prepare");
+    if (cached == NULL) {
+        cached = NEW(struct cached_statement);
+        cached->sql = sql;
+        cached->statement = statement;
+        db->cached[place] = cached;
+        db->cached_count++;
+        note_used(db, statement, cached);
+    } else {
+        note_used(db, statement, NULL);
+    }
+    *out_statement = statement;
+    return ERR_OK;
+}
+
+void db_release(sqlite3_stmt **statement_place)
+{
+    sqlite3_stmt *statement = *statement_place;
+    struct db *db;
+    size_t i;
+
+    if (statement == NULL)
+        return;
+    *statement_place = NULL;
+    db = sqlite3_get_clientdata(sqlite3_db_handle(statement), client_name);
+    for (i = db->used_count; i > 0 && db->used[i - 1].statement != statement; i--)
+        ;
+    assert(i > 0);
+    if (db->used[i - 1].cached != NULL) {
+        sqlite3_reset(statement);
+        sqlite3_clear_bindings(statement);
+        db->used[i - 1].cached->is_used = false;
+    } else {
+        sqlite3_finalize(statement);
+    }
+    memmove(&db->used[i - 1], &db->used[i], (db->used_count - i) * sizeof(*db->used));
+    db->used_count--;
+}
+
+/* A failing bind is a mistake of ours or a lack of memory. */
+static void check_bind(int code)
+{
+    if (code != SQLITE_OK)
+        abort();
+}
+
+void db_bind_int(sqlite3_stmt *statement, int index, int64_t value)
+{
+    check_bind(sqlite3_bind_int64(statement, index, value));
+}
+
+void db_bind_text(sqlite3_stmt *statement, int index, struct str text)
+{
+    check_bind(sqlite3_bind_text64(statement, index, text.ptr == NULL ? "" : text.ptr, text.len,
+                                   SQLITE_STATIC, SQLITE_UTF8));
+}
+
+void db_bind_blob(sqlite3_stmt *statement, int index, struct str bytes)
+{
+    check_bind(sqlite3_bind_blob64(statement, index, bytes.ptr == NULL ? "" : bytes.ptr, bytes.len,
+                                   SQLITE_STATIC));
+}
+
+void db_bind_null(sqlite3_stmt *statement, int index)
+{
+    check_bind(sqlite3_bind_null(statement, index));
+}
+
+enum err db_step(struct db *db, struct task *task, sqlite3_stmt *statement, bool *out_has_row)
+{
+    int code;
+
+    TRY(check_usable(db, task));
+    code = sqlite3_step(statement);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        enum err err = db_fail(db, task, code, "database");
+
+        sqlite3_reset(statement);
+        return err;
+    }
+    *out_has_row = code == SQLITE_ROW;
+    return ERR_OK;
+}
+
+enum err db_run(struct db *db, struct task *task, sqlite3_stmt *statement)
+{
+    bool has_row;
+
+    do {
+        TRY(db_step(db, task, statement, &has_row));
+    } while (has_row);
+    sqlite3_reset(statement);
+    return ERR_OK;
+}
+
+int64_t db_column_int(sqlite3_stmt *statement, int column)
+{
+    return sqlite3_column_int64(statement, column);
+}
+
+struct str db_column_text(sqlite3_stmt *statement, int column)
+{
+    const unsigned char *text = sqlite3_column_text(statement, column);
+
+    return str_make(text, (size_t)sqlite3_column_bytes(statement, column));
+}
+
+struct str db_column_blob(sqlite3_stmt *statement, int column)
+{
+    const void *bytes = sqlite3_column_blob(statement, column);
+
+    return str_make(bytes, (size_t)sqlite3_column_bytes(statement, column));
+}
+
+bool db_column_is_null(sqlite3_stmt *statement, int column)
+{
+    return sqlite3_column_type(statement, column) == SQLITE_NULL;
+}
+
+enum err db_execute(struct db *db, struct task *task, const char *sql)
+{
+    int code;
+
+    TRY(check_usable(db, task));
+    code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+    if (code == SQLITE_ERROR)
+        return fail(task, ERR_IO, "database: %s", sqlite3_errmsg(db->handle));
+    if (code != SQLITE_OK)
+        return db_fail(db, task, code, "database: execute");
+    return ERR_OK;
+}
+
+/* --- Transactions --- */
+
+static enum err run_constant(struct db *db, struct task *task, const char *sql)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(db, task, sql, &statement));
+    return db_run(db, task, statement);
+}
+
+enum err db_begin(struct db *db, struct task *task)
+{
+    return run_constant(db, task, "BEGIN IMMEDIATE");
+}
+
+/* The part of synchronous=FULL that NORMAL leaves out. */
+static enum err sync_log(struct db *db, struct task *task)
+{
+    sqlite3_file *log = NULL;
+    int code;
+
+    if (!db->is_log_unsynced)
+        return ERR_OK;
+    code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (code == SQLITE_OK && log != NULL && log->pMethods != NULL)
+        code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+    else
+        code = SQLITE_IOERR_FSYNC;
+    if (code != SQLITE_OK)
+        return db_fail(db, task, SQLITE_IOERR_FSYNC, "database: commit");
+    db->is_log_unsynced = false;
+    return ERR_OK;
+}
+
+enum err db_commit(struct db *db, struct task *task, bool is_durable)
+{
+    enum err err = run_constant(db, task, "COMMIT");
+
+    if (err != ERR_OK) {
+        db_rollback(db);
+        return err;
+    }
+    if (is_durable)
+        TRY(sync_log(db, task));
+    if (db->wal_pages >= WAL_PAGES_MAX) {
+        struct task aside;
+
+        /* What was committed is safe whatever becomes of this; only a failed sync matters, and
+         * later calls will tell of it. */
+        task_init(&aside, task->now_ms);
+        if (db_checkpoint(db, &aside) != ERR_OK)
+            task_forgive(&aside);
+        task_done(&aside);
+    }
+    return ERR_OK;
+}
+
+void db_rollback(struct db *db)
+{
+    if (db->handle != NULL && !sqlite3_get_autocommit(db->handle))
+        (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+bool db_is_broken(const struct db *db)
+{
+    return db->is_broken;
+}
+
+/* --- The log, and memory --- */
+
+int db_wal_pages(const struct db *db)
+{
+    return db->wal_pages;
+}
+
+enum err db_checkpoint(struct db *db, struct task *task)
+{
+    int pages = 0, written = 0, code;
+
+    TRY(check_usable(db, task));
+    code = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, &pages,
+                                     &written);
+    if (code == SQLITE_BUSY)
+        return ERR_OK;
+    if (code != SQLITE_OK)
+        return db_fail(db, task, code, "database: checkpoint");
+    if (pages >= 0 && written == pages) {
+        db->wal_pages = 0; /* the next writer starts the log over */
+        db->is_log_unsynced = false;
+    }
+    return ERR_OK;
+}
+
+void db_shrink(struct db *db)
+{
+    sqlite3_db_release_memory(db->handle);
+}

@@ -1,0 +1,495 @@
+/* Routing, against peers that speak over real channels: the arrows of store.h, one test each. */
+#include "store/store.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { SEEN_MAX = 2048 };
+
+struct seen {
+    enum wire_type type;
+    uint64_t tag;
+    uint64_t status;
+    int fd; /* own */
+};
+
+/* One peer of the store: the far end of a channel, and all it was sent. */
+struct peer {
+    struct wire_channel *far;  /* own; ours */
+    struct wire_channel *near; /* own; the store's */
+    struct seen seen[SEEN_MAX];
+    size_t seen_count;
+    bool is_closed;
+};
+
+struct fixture {
+    struct net_loop *loop;
+    struct log log;
+    struct store *store;
+    struct peer smtp, gate, keeper, nursery, sealer, box;
+    struct id mailbox;
+    bool is_done;
+};
+
+static uint64_t status_of(const struct wire_message *message)
+{
+    if (message->type == WIRE_DELIVER_REPLY)
+        return message->body.deliver_reply.status;
+    if (message->type == WIRE_SESSION_OPEN_REPLY)
+        return message->body.session_open_reply.status;
+    if (message->type == WIRE_MAILBOX_CREATE_REPLY)
+        return message->body.mailbox_create_reply.status;
+    if (message->type == WIRE_MAILBOX_REMOVE_REPLY)
+        return message->body.mailbox_remove_reply.status;
+    return WIRE_OK;
+}
+
+static void far_message(void *owner, struct wire_channel *channel, struct wire_message *message)
+{
+    struct peer *peer = owner;
+    struct seen *seen = &peer->seen[peer->seen_count++];
+
+    (void)channel;
+    assert_true(peer->seen_count <= SEEN_MAX);
+    *seen = (struct seen){message->type, message->tag, status_of(message), -1};
+    if (message->fd_count > 0) {
+        seen->fd = message->fds[0];
+        message->fds[0] = -1;
+    }
+}
+
+static void far_close(void *owner, struct wire_channel *channel)
+{
+    struct peer *peer = owner;
+
+    (void)channel;
+    peer->is_closed = true;
+    wire_channel_free(&peer->far);
+}
+
+static const struct wire_channel_events far_events = {far_message, far_close};
+
+static void near_message(void *owner, struct wire_channel *channel, struct wire_message *message)
+{
+    store_message(((struct fixture *)owner)->store, channel, message);
+}
+
+static void near_close(void *owner, struct wire_channel *channel)
+{
+    (void)owner;
+    (void)channel;
+}
+
+static const struct wire_channel_events near_events = {near_message, near_close};
+
+static void connect_peer(struct fixture *f, struct peer *peer, enum wire_role role)
+{
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+                     0);
+    peer->far =
+        wire_channel_new(f->loop, pair[0], role, WIRE_ROLE_STORE, &far_events, peer, &f->log);
+    peer->near =
+        wire_channel_new(f->loop, pair[1], WIRE_ROLE_STORE, role, &near_events, f, &f->log);
+}
+
+/* The mailbox process: the far end of the channel that came with SPAWN. */
+static void start_box(struct fixture *f)
+{
+    struct seen *spawn = &f->nursery.seen[f->nursery.seen_count - 1];
+
+    assert_int_equal(spawn->type, WIRE_MAILBOX_SPAWN);
+    f->box.seen_count = 0;
+    f->box.is_closed = false;
+    f->box.far = wire_channel_new(f->loop, spawn->fd, WIRE_ROLE_MAILBOX, WIRE_ROLE_STORE,
+                                  &far_events, &f->box, &f->log);
+    spawn->fd = -1;
+}
+
+static void stop_loop(void *owner)
+{
+    net_loop_stop(owner);
+}
+
+static void turn(struct fixture *f)
+{
+    struct net_timer *timer = net_timer_new(f->loop, stop_loop, f->loop);
+
+    net_timer_start(timer, 5);
+    net_loop_run(f->loop);
+    net_timer_free(&timer);
+}
+
+static void setup(struct fixture *f)
+{
+    memset(f, 0, sizeof(*f));
+    f->loop = net_loop_new();
+    f->log = (struct log){.level = LOG_LEVEL_ERROR, .fd = STDERR_FILENO, .role = "test"};
+    f->mailbox = id_random();
+    f->store = store_new(f->loop, &f->log);
+    connect_peer(f, &f->smtp, WIRE_ROLE_SMTP);
+    connect_peer(f, &f->gate, WIRE_ROLE_GATE);
+    connect_peer(f, &f->keeper, WIRE_ROLE_KEEPER);
+    connect_peer(f, &f->nursery, WIRE_ROLE_NURSERY);
+    connect_peer(f, &f->sealer, WIRE_ROLE_SEALER);
+    store_set_peer(f->store, WIRE_ROLE_KEEPER, f->keeper.near);
+    store_set_peer(f->store, WIRE_ROLE_NURSERY, f->nursery.near);
+    store_set_peer(f->store, WIRE_ROLE_SEALER, f->sealer.near);
+}
+
+static void free_peer(struct peer *peer)
+{
+    wire_channel_free(&peer->far);
+    wire_channel_free(&peer->near);
+    for (size_t i = 0; i < peer->seen_count; i++)
+        fd_close(&peer->seen[i].fd);
+}
+
+static void teardown(struct fixture *f)
+{
+    store_free(&f->store);
+    free_peer(&f->smtp);
+    free_peer(&f->gate);
+    free_peer(&f->keeper);
+    free_peer(&f->nursery);
+    free_peer(&f->sealer);
+    free_peer(&f->box);
+    net_loop_free(&f->loop);
+}
+
+static void send_message(struct peer *from, enum wire_type type, uint64_t tag, const void *body,
+                         bool with_fd)
+{
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(wire_send(from->far, type, tag, body, pair, with_fd ? 1 : 0), ERR_OK);
+    fd_close(&pair[0]);
+    fd_close(&pair[1]);
+}
+
+static void deliver(struct fixture *f, uint64_t tag)
+{
+    struct wire_deliver body = {.mailbox = f->mailbox, .sender = STR("a@example.org")};
+
+    send_message(&f->smtp, WIRE_DELIVER, tag, &body, true);
+}
+
+static void open_session(struct fixture *f, uint64_t tag)
+{
+    struct wire_session_open body = {.mailbox = f->mailbox, .tag = STR("a1")};
+
+    send_message(&f->gate, WIRE_SESSION_OPEN, tag, &body, true);
+}
+
+static void release(struct fixture *f)
+{
+    struct wire_lane_release_reply body = {.mailbox = f->mailbox};
+
+    send_message(&f->sealer, WIRE_LANE_RELEASE_REPLY, 0, &body, false);
+}
+
+static void opened(struct fixture *f, enum wire_status status)
+{
+    struct wire_mailbox_opened body = {.mailbox = f->mailbox, .status = status};
+
+    send_message(&f->box, WIRE_MAILBOX_OPENED, 0, &body, false);
+}
+
+static void expect_last(const struct peer *peer, enum wire_type type, size_t count)
+{
+    assert_int_equal(peer->seen_count, count);
+    assert_int_equal(peer->seen[count - 1].type, type);
+}
+
+/* To LIVE, with a session. */
+static void make_live(struct fixture *f)
+{
+    open_session(f, 1);
+    turn(f);
+    release(f);
+    turn(f);
+    start_box(f);
+    opened(f, WIRE_OK);
+    turn(f);
+    expect_last(&f->box, WIRE_SESSION_OPEN, 1);
+}
+
+static void answer_delivery(struct peer *from, uint64_t tag, enum wire_status status)
+{
+    struct wire_deliver_reply reply = {.status = status};
+
+    send_message(from, WIRE_DELIVER_REPLY, tag, &reply, false);
+}
+
+static void test_absent_owner_is_sealed(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    deliver(&f, 77);
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 1);
+    assert_true(f.sealer.seen[0].fd >= 0);
+    answer_delivery(&f.sealer, f.sealer.seen[0].tag, WIRE_DISK_FULL);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 1);
+    assert_int_equal(f.smtp.seen[0].tag, 77);
+    assert_int_equal(f.smtp.seen[0].status, WIRE_DISK_FULL);
+    teardown(&f);
+}
+
+static void test_session_takes_the_drop_box_over_first(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    open_session(&f, 5);
+    turn(&f);
+    expect_last(&f.sealer, WIRE_LANE_RELEASE, 1);
+    assert_int_equal(f.nursery.seen_count, 0);
+    deliver(&f, 6); /* waits: neither the sealer's any more, nor the mailbox's yet */
+    turn(&f);
+    assert_int_equal(f.sealer.seen_count, 1);
+    release(&f);
+    turn(&f);
+    start_box(&f);
+    turn(&f);
+    assert_int_equal(f.box.seen_count, 0);
+    opened(&f, WIRE_OK);
+    turn(&f);
+    expect_last(&f.box, WIRE_DELIVER, 2);
+    assert_int_equal(f.box.seen[0].type, WIRE_SESSION_OPEN);
+    answer_delivery(&f.box, f.box.seen[1].tag, WIRE_OK);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 1);
+    assert_int_equal(f.smtp.seen[0].tag, 6);
+    teardown(&f);
+}
+
+static void test_mailbox_that_does_not_open_loses_no_mail(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    open_session(&f, 5);
+    deliver(&f, 6);
+    turn(&f);
+    release(&f);
+    turn(&f);
+    start_box(&f);
+    opened(&f, WIRE_DAMAGED);
+    turn(&f);
+    expect_last(&f.gate, WIRE_SESSION_OPEN_REPLY, 1);
+    assert_int_equal(f.gate.seen[0].status, WIRE_DAMAGED);
+    expect_last(&f.sealer, WIRE_DELIVER, 2);
+    teardown(&f);
+}
+
+static void test_death_of_the_process_is_answered(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    deliver(&f, 8);
+    turn(&f);
+    expect_last(&f.box, WIRE_DELIVER, 2);
+    wire_channel_free(&f.box.far);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 1);
+    assert_int_equal(f.smtp.seen[0].status, WIRE_UNAVAILABLE);
+    deliver(&f, 9); /* absent again */
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 2);
+    teardown(&f);
+}
+
+static void test_mail_between_stop_and_end_is_kept(void **state)
+{
+    struct fixture f;
+    struct wire_mailbox_idle idle;
+    struct wire_session_open_reply reply = {.status = WIRE_OK};
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    idle = (struct wire_mailbox_idle){.mailbox = f.mailbox};
+    send_message(&f.box, WIRE_MAILBOX_IDLE, 0, &idle, false);
+    turn(&f);
+    assert_int_equal(f.box.seen_count, 1); /* not yet: the session's answer is outstanding */
+    send_message(&f.box, WIRE_SESSION_OPEN_REPLY, f.box.seen[0].tag, &reply, false);
+    send_message(&f.box, WIRE_MAILBOX_IDLE, 0, &idle, false);
+    turn(&f);
+    expect_last(&f.box, WIRE_STOP, 2);
+    deliver(&f, 9);
+    turn(&f);
+    assert_int_equal(f.box.seen_count, 2);
+    wire_channel_free(&f.box.far);
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 2);
+    teardown(&f);
+}
+
+static void test_session_that_comes_while_ending_starts_anew(void **state)
+{
+    struct fixture f;
+    struct wire_mailbox_expel expel;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    expel = (struct wire_mailbox_expel){.mailbox = f.mailbox};
+    send_message(&f.keeper, WIRE_MAILBOX_EXPEL, 0, &expel, false);
+    turn(&f);
+    expect_last(&f.box, WIRE_STOP, 2);
+    open_session(&f, 2);
+    turn(&f);
+    wire_channel_free(&f.box.far);
+    turn(&f);
+    expect_last(&f.sealer, WIRE_LANE_RELEASE, 2);
+    teardown(&f);
+}
+
+static void test_new_mailbox_is_answered_when_it_is_open(void **state)
+{
+    struct fixture f;
+    struct wire_mailbox_create create;
+
+    (void)state;
+    setup(&f);
+    create = (struct wire_mailbox_create){.mailbox = f.mailbox};
+    send_message(&f.keeper, WIRE_MAILBOX_CREATE, 3, &create, false);
+    turn(&f);
+    assert_int_equal(f.sealer.seen_count, 0); /* there is no drop box to let go of */
+    start_box(&f);
+    assert_int_equal(f.keeper.seen_count, 0);
+    opened(&f, WIRE_OK);
+    turn(&f);
+    expect_last(&f.keeper, WIRE_MAILBOX_CREATE_REPLY, 1);
+    assert_int_equal(f.keeper.seen[0].status, WIRE_OK);
+    expect_last(&f.box, WIRE_STOP, 1);
+    teardown(&f);
+}
+
+static void test_removal_ends_process_sealer_and_files_in_order(void **state)
+{
+    struct fixture f;
+    struct wire_mailbox_remove remove;
+    struct wire_mailbox_remove_reply reply;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    remove = (struct wire_mailbox_remove){.mailbox = f.mailbox};
+    reply = (struct wire_mailbox_remove_reply){.mailbox = f.mailbox, .status = WIRE_OK};
+    send_message(&f.keeper, WIRE_MAILBOX_REMOVE, 4, &remove, false);
+    turn(&f);
+    expect_last(&f.box, WIRE_STOP, 2);
+    deliver(&f, 9);
+    turn(&f);
+    assert_int_equal(f.smtp.seen[0].status, WIRE_UNKNOWN);
+    wire_channel_free(&f.box.far);
+    turn(&f);
+    expect_last(&f.sealer, WIRE_LANE_RELEASE, 2);
+    assert_int_equal(f.nursery.seen_count, 1);
+    release(&f);
+    turn(&f);
+    expect_last(&f.nursery, WIRE_MAILBOX_REMOVE, 2);
+    send_message(&f.nursery, WIRE_MAILBOX_REMOVE_REPLY, 0, &reply, false);
+    turn(&f);
+    expect_last(&f.keeper, WIRE_MAILBOX_REMOVE_REPLY, 1);
+    assert_int_equal(f.keeper.seen[0].tag, 4);
+    teardown(&f);
+}
+
+static void test_sealer_that_dies_has_let_go(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    deliver(&f, 1);
+    turn(&f);
+    open_session(&f, 2);
+    turn(&f);
+    store_set_peer(f.store, WIRE_ROLE_SEALER, NULL);
+    turn(&f);
+    assert_int_equal(f.smtp.seen[0].status, WIRE_UNAVAILABLE);
+    expect_last(&f.nursery, WIRE_MAILBOX_SPAWN, 1);
+    teardown(&f);
+}
+
+static void test_queue_is_bounded(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    open_session(&f, 1);
+    turn(&f);
+    for (uint64_t i = 0; i < STORE_QUEUE_MAX; i++) {
+        deliver(&f, i);
+        if (i % 50 == 0)
+            turn(&f);
+    }
+    turn(&f);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 1); /* the session waits too: one too many */
+    assert_int_equal(f.smtp.seen[0].status, WIRE_UNAVAILABLE);
+    teardown(&f);
+}
+
+static void note_done(void *owner)
+{
+    *(bool *)owner = true;
+}
+
+static void test_stop_waits_for_every_process(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    store_stop(f.store, note_done, &f.is_done);
+    turn(&f);
+    expect_last(&f.box, WIRE_STOP, 2);
+    assert_false(f.is_done);
+    wire_channel_free(&f.box.far);
+    turn(&f);
+    assert_true(f.is_done);
+    teardown(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_absent_owner_is_sealed),
+        cmocka_unit_test(test_session_takes_the_drop_box_over_first),
+        cmocka_unit_test(test_mailbox_that_does_not_open_loses_no_mail),
+        cmocka_unit_test(test_death_of_the_process_is_answered),
+        cmocka_unit_test(test_mail_between_stop_and_end_is_kept),
+        cmocka_unit_test(test_session_that_comes_while_ending_starts_anew),
+        cmocka_unit_test(test_new_mailbox_is_answered_when_it_is_open),
+        cmocka_unit_test(test_removal_ends_process_sealer_and_files_in_order),
+        cmocka_unit_test(test_sealer_that_dies_has_let_go),
+        cmocka_unit_test(test_queue_is_bounded),
+        cmocka_unit_test(test_stop_waits_for_every_process),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
