@@ -41,7 +41,7 @@ static const struct {
 
 /* Kept loaded by charset_init. */
 static const char *const usual[] = {
-    "iso-8859-2", "iso-8859-5",   "iso-8859-7",   "iso-8859-9",   "iso-8859-15",  "windows-1250",
+    "iso-8859-2",   "iso-8859-5",   "iso-8859-7",   "iso-8859-9",   "iso-8859-15",  "windows-1250",
     "windows-1251", "windows-1253", "windows-1254", "windows-1255", "windows-1256", "windows-1257",
     "windows-1258", "koi8-r",       "koi8-u",       "cp866",        "cp874",        "macintosh",
     "gb18030",      "big5-hkscs",   "euc-jp",       "cp932",        "iso-2022-jp",  "cp949",
@@ -56,13 +56,20 @@ static const struct {
     struct str name;
     enum charset_kind kind;
 } builtin[] = {
-    {STR_INIT("us-ascii"), CHARSET_ASCII},    {STR_INIT("ascii"), CHARSET_ASCII},
-    {STR_INIT(""), CHARSET_ASCII},            {STR_INIT("ansi_x3.4-1968"), CHARSET_ASCII},
-    {STR_INIT("utf-8"), CHARSET_UTF8},        {STR_INIT("utf8"), CHARSET_UTF8},
-    {STR_INIT("x-unknown"), CHARSET_UTF8},    {STR_INIT("unknown-8bit"), CHARSET_UTF8},
-    {STR_INIT("iso-8859-1"), CHARSET_LATIN1}, {STR_INIT("windows-1252"), CHARSET_LATIN1},
-    {STR_INIT("cp1252"), CHARSET_LATIN1},     {STR_INIT("latin1"), CHARSET_LATIN1},
-    {STR_INIT("iso8859-1"), CHARSET_LATIN1},  {STR_INIT("iso_8859-1"), CHARSET_LATIN1},
+    {STR_INIT("us-ascii"), CHARSET_ASCII},
+    {STR_INIT("ascii"), CHARSET_ASCII},
+    {STR_INIT(""), CHARSET_ASCII},
+    {STR_INIT("ansi_x3.4-1968"), CHARSET_ASCII},
+    {STR_INIT("utf-8"), CHARSET_UTF8},
+    {STR_INIT("utf8"), CHARSET_UTF8},
+    {STR_INIT("x-unknown"), CHARSET_UTF8},
+    {STR_INIT("unknown-8bit"), CHARSET_UTF8},
+    {STR_INIT("iso-8859-1"), CHARSET_LATIN1},
+    {STR_INIT("windows-1252"), CHARSET_LATIN1},
+    {STR_INIT("cp1252"), CHARSET_LATIN1},
+    {STR_INIT("latin1"), CHARSET_LATIN1},
+    {STR_INIT("iso8859-1"), CHARSET_LATIN1},
+    {STR_INIT("iso_8859-1"), CHARSET_LATIN1},
 };
 
 /* windows-1252 in 0x80 … 0x9f; the rest is Latin-1. Mail that says Latin-1 means this. */
@@ -77,7 +84,8 @@ static const uint16_t windows_1252[32] = {
 void charset_init(void)
 {
     /* glibc unloads a converter a while after its last descriptor is closed, so one of each stays
-     * open. Written once, before anything is forked, and never read: reachable is all it must be. */
+     * open. Written once, before anything is forked, and never read: reachable is all it must be.
+     */
     static iconv_t kept[ARRAY_LEN(usual)];
 
     for (size_t i = 0; i < ARRAY_LEN(usual); i++) {

@@ -280,7 +280,7 @@ static enum smtp_reply join_answers(const struct smtp_transaction *transaction)
     return reply;
 }
 
-void smtp_session_delivery_done(struct smtp_session *s, size_t target, enum wire_status status,
+bool smtp_session_delivery_done(struct smtp_session *s, size_t target, enum wire_status status,
                                 int64_t now_ms)
 {
     struct smtp_transaction *transaction = &s->transaction;
@@ -288,11 +288,11 @@ void smtp_session_delivery_done(struct smtp_session *s, size_t target, enum wire
 
     if (s->state != SMTP_STATE_WAITING || s->asked != SMTP_WANTS_DELIVERY ||
         target >= transaction->target_count || transaction->targets[target].is_answered)
-        return; /* it is over already */
+        return false; /* it is over already */
     transaction->targets[target].is_answered = true;
     transaction->targets[target].status = status;
     if (++transaction->answered_count < transaction->target_count)
-        return;
+        return false;
     reply = join_answers(transaction);
     if (reply != SMTP_REPLY_OK) {
         end_transaction(s, reply, now_ms);
@@ -304,4 +304,5 @@ void smtp_session_delivery_done(struct smtp_session *s, size_t target, enum wire
         smtp_next_command(s, now_ms);
     }
     smtp_session_resume(s, now_ms);
+    return true;
 }

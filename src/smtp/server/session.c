@@ -236,6 +236,11 @@ void smtp_session_input(struct smtp_session *s, struct str bytes, int64_t now_ms
         run_pending(s, now_ms);
 }
 
+bool smtp_session_is_input_full(const struct smtp_session *s)
+{
+    return s->pending.len >= SMTP_PENDING_HIGH;
+}
+
 void smtp_session_resume(struct smtp_session *s, int64_t now_ms)
 {
     run_pending(s, now_ms);
@@ -323,8 +328,10 @@ static void answer_for_it(struct smtp_session *s, int64_t now_ms)
         smtp_session_recipient_done(s, WIRE_UNAVAILABLE, NULL, STR(""), now_ms);
         break;
     case SMTP_WANTS_DELIVERY:
-        for (size_t i = 0; s->state == SMTP_STATE_WAITING && i < s->transaction.target_count; i++)
-            smtp_session_delivery_done(s, i, WIRE_UNAVAILABLE, now_ms);
+        for (size_t i = 0; i < s->transaction.target_count; i++) {
+            if (smtp_session_delivery_done(s, i, WIRE_UNAVAILABLE, now_ms))
+                break;
+        }
         break;
     case SMTP_WANTS_INPUT:
     case SMTP_WANTS_ROOM:

@@ -17,6 +17,7 @@ struct smtp_session;
 
 enum {
     SMTP_OUTPUT_HIGH = 32 * 1024, /* no command is begun while more than this waits */
+    SMTP_PENDING_HIGH = 64 * 1024,
 };
 
 enum smtp_service {
@@ -57,6 +58,8 @@ void smtp_session_free(struct smtp_session **session);
 /* Bytes from the client. Best given while SMTP_WANTS_INPUT; else they are queued (while
  * SMTP_WANTS_TLS or CLOSE: dropped). */
 void smtp_session_input(struct smtp_session *session, struct str bytes, int64_t now_ms);
+/* So much is queued that no more should be given for now. */
+bool smtp_session_is_input_full(const struct smtp_session *session);
 /* Goes on with what was queued, once there is room again. The answers below do it themselves. */
 void smtp_session_resume(struct smtp_session *session, int64_t now_ms);
 enum smtp_want smtp_session_wants(const struct smtp_session *session);
@@ -117,8 +120,8 @@ void smtp_session_delivery(struct smtp_session *session, int64_t wall_ms,
                            const struct id *trace_id, struct smtp_delivery *out);
 /* The caller has the content elsewhere: it is wiped here. */
 void smtp_session_content_taken(struct smtp_session *session);
-/* The client is told when all targets are answered: 250 only if it is on disk for every one. */
-void smtp_session_delivery_done(struct smtp_session *session, size_t target,
+/* The client is told when all targets are answered (true): 250 only if it is on disk for each. */
+bool smtp_session_delivery_done(struct smtp_session *session, size_t target,
                                 enum wire_status status, int64_t now_ms);
 
 #endif
