@@ -347,7 +347,7 @@ class Sealpost(Measured):
         super().__init__(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.server = Server(base=self.folder,
-                             settings={"connections_max": 20000, "log_level": "warn",
+                             settings={"connections_max": 20000, "log_level": "warning",
                                        "connections_per_address_max": 20000})
         self.imap_port = self.server.ports["imap"]
         self.imaps_port = self.server.ports["imaps"]

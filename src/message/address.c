@@ -2,8 +2,8 @@
  * Address lists. Words are gathered until a special character tells what they were: a phrase
  * before '<', a local part before '@', a group's name before ':'.
  *
- * Not GMime's parser: ENVELOPE wants names with their encoded words undecoded (RFC 3501 §7.4.2), and
- * GMime keeps them only decoded.
+ * Not GMime's parser: ENVELOPE wants names with their encoded words undecoded (RFC 3501 §7.4.2),
+ * and GMime keeps them only decoded.
  */
 #include "message/address.h"
 
@@ -291,8 +291,9 @@ static void parse_list(struct parser *p)
         char c;
 
         skip_cfws(p);
-        is_apart = is_apart || (p->i > 0 && (ascii_is_space(p->text.ptr[p->i - 1]) ||
-                                             p->text.ptr[p->i - 1] == ')'));
+        is_apart =
+            is_apart ||
+            (p->i > 0 && (ascii_is_space(p->text.ptr[p->i - 1]) || p->text.ptr[p->i - 1] == ')'));
         if (p->i >= p->text.len)
             break;
         c = p->text.ptr[p->i];

@@ -22,7 +22,8 @@ static bool has_addresses(enum envelope_field field)
     return field >= ENVELOPE_FROM && field <= ENVELOPE_BCC;
 }
 
-static void note(struct arena *arena, const struct header_field *field, struct envelope *out)
+static void note(struct arena *arena, const struct header_field *field, size_t *budget,
+                 struct envelope *out)
 {
     for (size_t i = 0; i < ENVELOPE_FIELDS; i++) {
         struct str flat;
@@ -31,7 +32,7 @@ static void note(struct arena *arena, const struct header_field *field, struct e
             continue;
         if (out->values[i].ptr != NULL && !has_addresses((enum envelope_field)i))
             return;
-        flat = header_flat(arena, field->value);
+        flat = header_flat(arena, field->value, budget);
         if (out->values[i].ptr == NULL)
             out->values[i] = flat;
         if (has_addresses((enum envelope_field)i))
@@ -40,7 +41,7 @@ static void note(struct arena *arena, const struct header_field *field, struct e
     }
 }
 
-void envelope_read(struct arena *arena, struct str header, struct envelope *out)
+void envelope_read(struct arena *arena, struct str header, size_t *budget, struct envelope *out)
 {
     struct header_field field;
     size_t position = 0;
@@ -50,7 +51,7 @@ void envelope_read(struct arena *arena, struct str header, struct envelope *out)
         if (str_equal_nocase(field.name, STR("received")))
             out->received_count++;
         else
-            note(arena, &field, out);
+            note(arena, &field, budget, out);
     }
 }
 

@@ -27,8 +27,8 @@ struct envelope {
     uint32_t received_count;
 };
 
-/* Everything is in the arena or in `header`. */
-void envelope_read(struct arena *arena, struct str header, struct envelope *out);
+/* Everything is in the arena or in `header`. `budget` is for header_flat. */
+void envelope_read(struct arena *arena, struct str header, size_t *budget, struct envelope *out);
 
 /*
  * The parenthesised list of RFC 3501 §7.4.2: (date subject from sender reply-to to cc bcc

@@ -45,7 +45,8 @@ struct scanner {
     struct level levels[MESSAGE_DEPTH_MAX + 1];
     size_t depth; /* levels in use */
     size_t open_boundaries;
-    bool is_full; /* MESSAGE_PARTS_MAX is reached: boundaries mean nothing any more */
+    size_t budget; /* for header_flat */
+    bool is_full;  /* MESSAGE_PARTS_MAX is reached: boundaries only close */
 };
 
 static const struct {
@@ -153,9 +154,10 @@ static bool find_boundary(const struct scanner *s, struct str line, struct bound
 static bool is_boundary_line(const struct scanner *s, size_t start, size_t end,
                              struct boundary_hit *out)
 {
-    return s->open_boundaries > 0 && !s->is_full && end - start > 2 && s->raw.ptr[start] == '-' &&
+    return s->open_boundaries > 0 && end - start > 2 && s->raw.ptr[start] == '-' &&
            s->raw.ptr[start + 1] == '-' &&
-           find_boundary(s, str_make(s->raw.ptr + start, end - start), out);
+           find_boundary(s, str_make(s->raw.ptr + start, end - start), out) &&
+           (out->is_close || !s->is_full);
 }
 
 /* ---- one part's header ---- */
@@ -182,8 +184,7 @@ static void note_field(struct structure_notes *notes, struct str line, struct st
 }
 
 /* Goes over the header at s->at, up to and with the empty line, or to a boundary or the end. */
-static void read_header(struct scanner *s, struct message_part *part,
-                        struct structure_notes *notes)
+static void read_header(struct scanner *s, struct message_part *part, struct structure_notes *notes)
 {
     struct str *current = NULL; /* the field that a folded line continues */
 
@@ -210,7 +211,7 @@ static void read_header(struct scanner *s, struct message_part *part,
     part->body_start = s->at;
     for (size_t i = 0; i < STRUCTURE_FIELDS; i++) {
         if (notes->fields[i].ptr != NULL)
-            notes->fields[i] = header_flat(s->arena, notes->fields[i]);
+            notes->fields[i] = header_flat(s->arena, notes->fields[i], &s->budget);
     }
 }
 
@@ -219,7 +220,8 @@ static struct str cut(struct str text, size_t max)
     return text.len > max ? STR("") : text;
 }
 
-/* A parameter of Content-Type that readers act on; in pieces or encoded (RFC 2231) it counts too. */
+/* A parameter of Content-Type that readers act on; in pieces or encoded (RFC 2231) it counts too.
+ */
 static struct str find_param(struct scanner *s, const struct structure_notes *notes,
                              struct str name)
 {
@@ -319,8 +321,8 @@ static void read_part(struct scanner *s, struct message_part *part, struct struc
     }
     read_disposition(s, part, notes);
     if (str_equal(part->type, STR("text")) && notes->is_type_given)
-        part->charset = arena_copy(
-            s->arena, cut(find_param(s, notes, STR("charset")), CHARSET_MAX));
+        part->charset =
+            arena_copy(s->arena, cut(find_param(s, notes, STR("charset")), CHARSET_MAX));
 }
 
 /* ---- the tree ---- */
@@ -352,8 +354,8 @@ static void set_boundary(struct scanner *s, struct level *level, struct str boun
 }
 
 /*
- * Reads one entity's header and opens its level; then, as long as the entity is an embedded message,
- * the same for the message inside.
+ * Reads one entity's header and opens its level; then, as long as the entity is an embedded
+ * message, the same for the message inside.
  */
 static void open_parts(struct scanner *s)
 {
@@ -464,10 +466,10 @@ static void skip_lines(struct scanner *s)
 void structure_scan(struct arena *arena, struct str raw, struct message_structure *out,
                     struct structure_notes **out_notes)
 {
-    struct scanner s = {.arena = arena, .raw = raw.len > 0 ? raw : STR("")};
+    struct scanner s = {.arena = arena, .raw = raw, .budget = HEADER_BUDGET};
 
     open_parts(&s);
-    while (s.at < s.raw.len && s.open_boundaries > 0 && !s.is_full) {
+    while (s.at < s.raw.len && s.open_boundaries > 0) {
         struct boundary_hit hit;
         size_t end;
 

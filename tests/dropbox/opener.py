@@ -71,13 +71,11 @@ def lengths(ad, text_len):
 
 def aead(key, nonce, ad, text, is_opening):  # draft-irtf-cfrg-xchacha §2.3
     sub, n = hchacha20(key, nonce[:16]), bytes(4) + nonce[16:]
-    body = text[:-16] if is_opening else text
-    out = xor(body, chacha20(sub, n, 1, len(body)))
-    sealed = body if is_opening else out
-    tag = poly1305(chacha20(sub, n, 0, 32), pad(ad) + pad(sealed) + lengths(ad, len(sealed)))
+    body = text[:-16] if is_opening else xor(text, chacha20(sub, n, 1, len(text)))
+    tag = poly1305(chacha20(sub, n, 0, 32), pad(ad) + pad(body) + lengths(ad, len(body)))
     if is_opening:
-        return out if tag == text[-16:] else None
-    return sealed + tag
+        return xor(body, chacha20(sub, n, 1, len(body))) if tag == text[-16:] else None
+    return body + tag
 
 
 def stream_open(key, nonce, ad, sealed, plain_len):  # libsodium's crypto_secretstream
@@ -142,10 +140,13 @@ def parse(record):
     return record[:size], lane, generation, boot, n, record[43:75], record[75:99], padded, record[size:]
 
 
-def open_with(record, mk, secret):
-    h, _, _, _, _, public, nonce, padded, sealed = parse(record)
-    shared = x25519(secret, public)
-    sk = H(mk, b"seal", shared + x25519(secret, BASE) + h)
+def exchange(record, secret):
+    return x25519(secret, parse(record)[5]) + x25519(secret, BASE)
+
+
+def open_with(record, mk, exchanged):
+    h, _, _, _, _, _, nonce, padded, sealed = parse(record)
+    sk = H(mk, b"seal", exchanged + h)
     if padded <= 65536:
         return aead(sk, nonce, h, sealed, True)
     return stream_open(sk, nonce, h, sealed, padded)
@@ -175,7 +176,7 @@ def command_open(roots_path, records_path):
         _, lane, generation, boot, n = parse(record)[:5]
         root, secret = roots.get((lane, generation), (bytes(32), bytes(32)))
         mk = message_key(boot_key(root, lane, generation, boot), lane, generation, boot, n)
-        plain = open_with(record, mk, secret)
+        plain = open_with(record, mk, exchange(record, secret))
         if plain is None:
             print(f"{generation} {boot} {n} does not open")
             is_good = False
@@ -203,7 +204,8 @@ def command_attack(disk_path, records_path):
             for b in range(1, boot + 2):
                 tried.add(message_key(key, lane, generation, b, n))
                 tried.add(message_key(boot_key(key, lane, generation, b), lane, generation, boot, n))
-        opened += any(open_with(record, mk, secret) for mk in tried for secret in secrets)
+        shared = [exchange(record, secret) for secret in secrets]
+        opened += any(open_with(record, mk, pair) for mk in tried for pair in shared)
     print(opened)
     return 0
 

@@ -84,14 +84,15 @@ static void finish(struct admin_request *request, enum err err)
     request_free(&request);
 }
 
-static bool is_line(const json_t *value, size_t len_max)
+/* Text without control characters; tabs separate the columns of an imported line. */
+static bool is_line(const json_t *value, size_t len_max, bool may_have_tabs)
 {
     struct str text = str_make(json_string_value(value), json_string_length(value));
 
     if (text.len > len_max)
         return false;
     for (size_t i = 0; i < text.len; i++) {
-        if (ascii_is_control(text.ptr[i]))
+        if (ascii_is_control(text.ptr[i]) && !(may_have_tabs && text.ptr[i] == '\t'))
             return false;
     }
     return true;
@@ -107,7 +108,7 @@ static bool has_right_kind(const struct admin_argument *argument, const json_t *
             return false;
         for (size_t i = 0; i < json_array_size(value); i++) {
             if (!json_is_string(json_array_get(value, i)) ||
-                !is_line(json_array_get(value, i), ADMIN_LINE_MAX))
+                !is_line(json_array_get(value, i), ADMIN_LINE_MAX, true))
                 return false;
         }
         return true;
@@ -115,13 +116,13 @@ static bool has_right_kind(const struct admin_argument *argument, const json_t *
         return json_is_string(value) && json_string_length(value) <= ADMIN_LINE_MAX;
     case ADMIN_TEXT:
         return json_is_string(value) && json_string_length(value) > 0 &&
-               is_line(value, ADMIN_NAME_MAX);
+               is_line(value, ADMIN_NAME_MAX, false);
     case ADMIN_ADDRESS:
     case ADMIN_DOMAIN:
     case ADMIN_SIZE:
     case ADMIN_SERVICES:
         return json_is_string(value) && json_string_length(value) > 0 &&
-               is_line(value, ADMIN_TEXT_MAX);
+               is_line(value, ADMIN_TEXT_MAX, false);
     }
     return false;
 }

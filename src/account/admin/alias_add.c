@@ -113,7 +113,8 @@ static enum err on_created(struct admin_request *request, bool is_done)
 
     if (!is_done) {
         admin_hint(request, "The service's log says why. Nothing was added; try again.");
-        return admin_refuse(request, ERR_IO, "The mailbox file could not be made.");
+        admin_say(request, "The mailbox file could not be made.");
+        return fail(&request->task, ERR_IO, "the store did not make the mailbox file");
     }
     if (request->client == NULL) /* nobody would ever know the password */
         return fail(&request->task, ERR_BUSY, "the administrator went away");
