@@ -85,7 +85,7 @@ enum err premises_listen(struct task *task, const struct config *config,
         const struct str *addresses = addresses_of(config, service);
 
         for (size_t i = 0; i < CONFIG_ADDRESSES_MAX && addresses[i].len > 0; i++) {
-            int fd;
+            int fd = -1;
 
             TRY(bind_address(task, services[service].name, addresses[i], &fd));
             out->at[out->count++] = (struct premises_listener){
