@@ -37,6 +37,13 @@ static gunichar fold_simple(gunichar c)
         (c >= 0x3041 && c <= 0x3096) || (c >= 0x30a1 && c <= 0x30fe) ||
         (c >= 0x4e00 && c <= 0x9fff) || c == 0xfffd)
         return c;
+    /* Cherokee folds to its older, upper case (Unicode §5.18); GLib swaps the two. */
+    if (c >= 0x13a0 && c <= 0x13f5)
+        return c;
+    if (c >= 0x13f8 && c <= 0x13fd)
+        return c - 8;
+    if (c >= 0xab70 && c <= 0xabbf)
+        return c - 0xab70 + 0x13a0;
     return 0;
 }
 
@@ -45,7 +52,8 @@ static void fold_run(struct str run, struct buf *out)
 {
     g_autofree char *decomposed = g_utf8_normalize(run.ptr, (gssize)run.len, G_NORMALIZE_NFD);
     g_autofree char *folded = decomposed == NULL ? NULL : g_utf8_casefold(decomposed, -1);
-    g_autofree char *composed = folded == NULL ? NULL : g_utf8_normalize(folded, -1, G_NORMALIZE_NFC);
+    g_autofree char *composed =
+        folded == NULL ? NULL : g_utf8_normalize(folded, -1, G_NORMALIZE_NFC);
 
     buf_put(out, composed == NULL ? run : str_from_c(composed));
 }

@@ -9,8 +9,11 @@
 #include <stdlib.h>
 #include <sys/time.h>
 
+enum { SCRATCH_BYTES = 64 * 1024 };
+
 struct net_loop {
     struct event_base *base; /* own */
+    char *scratch;           /* own; made when first needed */
 };
 
 struct net_timer {
@@ -66,7 +69,16 @@ void net_loop_free(struct net_loop **loop)
     if (*loop == NULL)
         return;
     event_base_free((*loop)->base);
+    mem_free(&(*loop)->scratch);
     mem_free(loop);
+}
+
+char *net_loop_scratch(struct net_loop *loop, size_t *out_size)
+{
+    if (loop->scratch == NULL)
+        loop->scratch = NEW_ARRAY(char, SCRATCH_BYTES);
+    *out_size = SCRATCH_BYTES;
+    return loop->scratch;
 }
 
 void net_loop_run(struct net_loop *loop)

@@ -6,6 +6,7 @@
 #define NET_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct net_loop;
@@ -16,6 +17,12 @@ void net_loop_free(struct net_loop **loop);
 /* Until net_loop_stop. */
 void net_loop_run(struct net_loop *loop);
 void net_loop_stop(struct net_loop *loop);
+
+/*
+ * The loop's room for bytes that were just read: one for all connections, since a process handles
+ * one at a time. Whoever uses it wipes what he put there before he returns to the loop.
+ */
+char *net_loop_scratch(struct net_loop *loop, size_t *out_size);
 
 typedef void (*net_callback)(void *owner);
 

@@ -103,7 +103,7 @@ def mbsync_config(world, alias, maildir):
         ("127.0.0.1", world.server.ports["imaps"])))
     return world.file("mbsyncrc", f"""
 IMAPAccount sealpost
-Host 127.0.0.1
+Host localhost
 Port {world.server.ports['imaps']}
 User {alias.address}
 Pass {alias.password}
