@@ -75,7 +75,7 @@ static const int calls_for_forking[] = {
     SCMP_SYS(dup3),         SCMP_SYS(setsid),      SCMP_SYS(landlock_create_ruleset),
     SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_restrict_self),
     SCMP_SYS(fchownat),     SCMP_SYS(chown),       SCMP_SYS(lchown),
-    SCMP_SYS(chmod),        SCMP_SYS(fchmodat),
+    SCMP_SYS(chmod),        SCMP_SYS(fchmodat),    SCMP_SYS(signalfd4),
 };
 
 #if defined(__has_feature)
