@@ -207,32 +207,34 @@ static void run(struct imap_session *s)
         finish(s, err);
 }
 
-void imap_dispatch_running(struct imap_session *s)
+/* The line that the command waits for. False: it is not there yet. */
+static bool run_with_line(struct imap_session *s)
 {
     struct imap_literal literal;
     struct str line;
 
-    if (s->command == NULL) {
-        s->pause = IMAP_PAUSE_NONE;
-        return;
-    }
-    if (s->pause != IMAP_PAUSE_LINE) {
-        run(s);
-        return;
-    }
     switch (imap_reader_next(&s->reader, line_max(s), true, &line, &literal)) {
     case IMAP_READ_MORE:
     case IMAP_READ_LITERAL:
-        return;
+        return false;
     case IMAP_READ_TOO_LONG:
         imap_session_bye(s, "The line is too long.");
-        return;
+        return false;
     case IMAP_READ_COMMAND:
         s->line = arena_copy(&s->task.arena, line);
         imap_reader_consume(&s->reader);
         run(s);
-        return;
+        return true;
     }
+    return false;
+}
+
+void imap_dispatch_resume(struct imap_session *s)
+{
+    s->pause = IMAP_PAUSE_NONE;
+    if (s->command != NULL)
+        run(s);
+    imap_dispatch(s);
 }
 
 /* ---- The beginning of a command ---- */
@@ -401,10 +403,15 @@ static void on_literal(struct imap_session *s, struct str line, struct imap_lite
 
 void imap_dispatch(struct imap_session *s)
 {
-    while (s->state != IMAP_STATE_LOGOUT && s->command == NULL) {
+    while (s->state != IMAP_STATE_LOGOUT) {
         struct imap_literal literal;
         struct str line;
 
+        if (s->command != NULL) {
+            if (s->pause != IMAP_PAUSE_LINE || !run_with_line(s))
+                return;
+            continue;
+        }
         if (s->batch.count >= IMAP_BATCH_MESSAGES_MAX || s->batch.bytes >= IMAP_BATCH_BYTES_MAX)
             imap_batch_flush(s);
         if (imap_must_give_way(s)) {

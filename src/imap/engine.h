@@ -106,8 +106,8 @@ void imap_session_end(struct imap_session *s);
 /* dispatch.c */
 /* Processes what input and room allow. */
 void imap_dispatch(struct imap_session *s);
-/* Goes on with the running command after a pause that is over. */
-void imap_dispatch_running(struct imap_session *s);
+/* The same after IMAP_PAUSE_TURN. */
+void imap_dispatch_resume(struct imap_session *s);
 /* The command is over without a tagged answer (it was given already). */
 void imap_dispatch_end_quietly(struct imap_session *s);
 /* The paused command failed so. */

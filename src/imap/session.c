@@ -158,8 +158,6 @@ void imap_session_input(struct imap_session *s, struct str bytes, int64_t now_ms
     if (s->pause != IMAP_PAUSE_NONE && s->pause != IMAP_PAUSE_LINE)
         return;
     s->budget = IMAP_BUDGET;
-    if (s->pause == IMAP_PAUSE_LINE)
-        imap_dispatch_running(s);
     imap_dispatch(s);
     release(s);
 }
@@ -180,12 +178,8 @@ void imap_session_resume(struct imap_session *s, int64_t now_ms)
     s->now_ms = now_ms;
     s->budget = IMAP_BUDGET;
     tell_idle(s);
-    if (s->pause == IMAP_PAUSE_TURN) {
-        if (s->out.len >= IMAP_OUTPUT_HIGH)
-            return;
-        imap_dispatch_running(s);
-        imap_dispatch(s);
-    }
+    if (s->pause == IMAP_PAUSE_TURN && s->out.len < IMAP_OUTPUT_HIGH)
+        imap_dispatch_resume(s);
     release(s);
 }
 

@@ -213,7 +213,7 @@ static void on_client(struct run *run, size_t n, struct str text)
 
 static bool is_word_end(char c)
 {
-    return strchr(" ()[]\"<>,:", c) != NULL;
+    return strchr(" ()[]{}\"<>,:", c) != NULL;
 }
 
 static size_t name_len(struct str text)
@@ -316,7 +316,7 @@ static void check_login(struct run *run, size_t n, struct str arguments)
         complain(run, "no login is wanted", arguments);
     imap_session_login(run->sessions[n], &tag, &username, &password);
     str_split(&arguments, ' ', &expected_username);
-    str_split(&arguments, ' ', &expected_password);
+    expected_password = arguments;
     if (!str_equal(username, expected_username) || !str_equal(password, expected_password))
         complain(run, "other credentials", username);
 }

@@ -5,6 +5,7 @@
 #ifndef VAULT_CONTENT_H
 #define VAULT_CONTENT_H
 
+#include "base/buf.h"
 #include "vault/message.h"
 
 struct vault_content;

@@ -1,0 +1,168 @@
+/*
+ * Who hears of changes, and what changed since a MODSEQ. The newest changes are in a ring that says
+ * which UIDs each touched, so that the usual question (what came since a moment ago?) reads a few
+ * rows; an older one reads the folder.
+ */
+#include "vault/change.h"
+
+#include "vault/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void vault_subscribe(struct vault *vault, struct vault_subscriber *subscriber)
+{
+    subscriber->next = vault->subscribers;
+    vault->subscribers = subscriber;
+}
+
+void vault_unsubscribe(struct vault *vault, struct vault_subscriber *subscriber)
+{
+    for (struct vault_subscriber **at = &vault->subscribers; *at != NULL; at = &(*at)->next) {
+        if (*at == subscriber) {
+            *at = subscriber->next;
+            return;
+        }
+    }
+}
+
+uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id)
+{
+    for (size_t i = 0; i < vault->folder_count; i++) {
+        if (vault->folders[i].id == folder_id)
+            return vault->folders[i].highest_modseq;
+    }
+    return 0;
+}
+
+/* The UIDs that changes after `since` touched. */
+static void touched_range(const struct vault *vault, int64_t folder_id, uint64_t since,
+                          uint32_t *out_first, uint32_t *out_last)
+{
+    size_t kept = vault->change_count < VAULT_CHANGES_KEPT ? vault->change_count
+                                                           : VAULT_CHANGES_KEPT;
+
+    if (since < vault->changes_floor) {
+        *out_first = 1;
+        *out_last = UINT32_MAX;
+        return;
+    }
+    *out_first = UINT32_MAX;
+    *out_last = 0;
+    for (size_t i = 0; i < kept; i++) {
+        const struct change *change = &vault->changes[i];
+
+        if (change->folder_id != folder_id || change->modseq <= since || change->last_uid == 0)
+            continue;
+        if (change->first_uid < *out_first)
+            *out_first = change->first_uid;
+        if (change->last_uid > *out_last)
+            *out_last = change->last_uid;
+    }
+}
+
+static enum err read_changed(struct vault *vault, struct task *task, int64_t folder_id,
+                             uint64_t since, struct vault_changes *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    uint32_t first_uid, last_uid;
+    size_t room = 0;
+    bool has_row;
+
+    touched_range(vault, folder_id, since, &first_uid, &last_uid);
+    if (last_uid == 0)
+        return ERR_OK;
+    TRY(db_prepare(vault->db, task,
+                   "SELECT key, flags, modseq FROM message WHERE key BETWEEN ?1 AND ?2 "
+                   "AND modseq > ?3 AND is_expunged = 0",
+                   &statement));
+    db_bind_int(statement, 1, message_key(folder_id, first_uid));
+    db_bind_int(statement, 2, message_key(folder_id, last_uid));
+    db_bind_int(statement, 3, (int64_t)since);
+    for (;;) {
+        TRY(db_step(vault->db, task, statement, &has_row));
+        if (!has_row)
+            return ERR_OK;
+        if (out->changed_count == room) {
+            struct vault_uid_flags *larger;
+
+            room = room * 2 + 16;
+            larger = ARENA_ARRAY(&task->arena, struct vault_uid_flags, room);
+            if (out->changed_count > 0)
+                memcpy(larger, out->changed, out->changed_count * sizeof(*larger));
+            out->changed = larger;
+        }
+        out->changed[out->changed_count++] = (struct vault_uid_flags){
+            .uid = key_uid(db_column_int(statement, 0)),
+            .flags = (uint64_t)db_column_int(statement, 1),
+            .modseq = (uint64_t)db_column_int(statement, 2),
+        };
+    }
+}
+
+static int compare_uids(const void *a, const void *b)
+{
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static enum err read_expunged(struct vault *vault, struct task *task, int64_t folder_id,
+                              uint64_t since, struct vault_changes *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    size_t room = 0;
+    bool has_row;
+
+    TRY(db_prepare(vault->db, task,
+                   "SELECT first_uid, last_uid FROM expunge WHERE folder_id = ?1 AND modseq > ?2",
+                   &statement));
+    db_bind_int(statement, 1, folder_id);
+    db_bind_int(statement, 2, (int64_t)since);
+    for (;;) {
+        uint32_t first_uid, last_uid;
+        size_t count;
+
+        TRY(db_step(vault->db, task, statement, &has_row));
+        if (!has_row)
+            break;
+        first_uid = (uint32_t)db_column_int(statement, 0);
+        last_uid = (uint32_t)db_column_int(statement, 1);
+        if (first_uid == 0 || last_uid < first_uid)
+            return fail(task, ERR_CORRUPT, "vault: an impossible expunge range");
+        count = (size_t)last_uid - first_uid + 1;
+        if (out->expunged_count + count > room) {
+            uint32_t *larger;
+
+            room = (out->expunged_count + count) * 2;
+            larger = ARENA_ARRAY(&task->arena, uint32_t, room);
+            if (out->expunged_count > 0)
+                memcpy(larger, out->expunged, out->expunged_count * sizeof(*larger));
+            out->expunged = larger;
+        }
+        for (size_t i = 0; i < count; i++)
+            out->expunged[out->expunged_count++] = first_uid + (uint32_t)i;
+    }
+    if (out->expunged_count > 1)
+        qsort(out->expunged, out->expunged_count, sizeof(*out->expunged), compare_uids);
+    return ERR_OK;
+}
+
+enum err vault_changes_since(struct vault *vault, struct task *task, int64_t folder_id,
+                             uint64_t since, struct vault_changes *out)
+{
+    const struct folder *folder;
+    struct vault_changes changes = {0};
+
+    TRY(vault_check(vault, task));
+    folder = vault_folder_get(vault, folder_id);
+    if (folder == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
+    changes.modseq = folder->highest_modseq;
+    if (since < folder->highest_modseq) {
+        TRY(read_changed(vault, task, folder_id, since, &changes));
+        TRY(read_expunged(vault, task, folder_id, since, &changes));
+    }
+    *out = changes;
+    return ERR_OK;
+}

@@ -1,0 +1,117 @@
+/* Reading messages one after the other. What a cursor does not load it does not touch either. */
+#include "vault/message.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "vault/state.h"
+
+enum {
+    CONTENT_COLUMNS = VAULT_COLUMN_ENVELOPE | VAULT_COLUMN_BODYSTRUCTURE | VAULT_COLUMN_BODY |
+                      VAULT_COLUMN_STRUCTURE | VAULT_COLUMN_SEARCH,
+    /* Where the content's columns begin, in both statements. */
+    FIRST_CONTENT_COLUMN = 8,
+};
+
+struct vault_cursor {
+    struct vault *vault; /* borrowed */
+    sqlite3_stmt *statement;
+    unsigned columns;
+};
+
+static const char plain_sql[] =
+    "SELECT key, flags, modseq, content_id, size_bytes, internal_date, internal_zone, save_date "
+    "FROM message WHERE key BETWEEN ?1 AND ?2 AND is_expunged <= ?3";
+/* CROSS JOIN: the order of the loops is ours. */
+static const char content_sql[] =
+    "SELECT m.key, m.flags, m.modseq, m.content_id, m.size_bytes, m.internal_date, "
+    "m.internal_zone, m.save_date, c.envelope, c.bodystructure, c.sent_day, c.subject, c.sender, "
+    "c.recipient, c.cc, c.bcc, c.body, c.structure "
+    "FROM message AS m CROSS JOIN content AS c ON c.id = m.content_id "
+    "WHERE m.key BETWEEN ?1 AND ?2 AND m.is_expunged <= ?3";
+
+enum err vault_cursor_open(struct vault *vault, struct task *task, int64_t folder_id,
+                           uint32_t first_uid, uint32_t last_uid, unsigned columns,
+                           bool is_with_expunged, struct vault_cursor **out_cursor)
+{
+    sqlite3_stmt *statement;
+    struct vault_cursor *cursor;
+
+    TRY(vault_check(vault, task));
+    if (vault_folder_get(vault, folder_id) == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
+    TRY(db_prepare(vault->db, task, (columns & CONTENT_COLUMNS) != 0 ? content_sql : plain_sql,
+                   &statement));
+    db_bind_int(statement, 1, message_key(folder_id, first_uid));
+    db_bind_int(statement, 2, message_key(folder_id, last_uid));
+    db_bind_int(statement, 3, is_with_expunged);
+    cursor = NEW(struct vault_cursor);
+    cursor->vault = vault;
+    cursor->statement = statement;
+    cursor->columns = columns;
+    *out_cursor = cursor;
+    return ERR_OK;
+}
+
+static enum err load_dates(sqlite3_stmt *statement, struct task *task, struct vault_message *out)
+{
+    if (!clock_parse_iso(db_column_text(statement, 5), &out->internal_date_ms) ||
+        !clock_parse_iso(db_column_text(statement, 7), &out->save_date_ms))
+        return fail(task, ERR_CORRUPT, "vault: message %u has no valid date", (unsigned)out->uid);
+    out->internal_zone_minutes = (int16_t)db_column_int(statement, 6);
+    return ERR_OK;
+}
+
+static void load_content(sqlite3_stmt *statement, unsigned columns, struct vault_message *out)
+{
+    if ((columns & VAULT_COLUMN_ENVELOPE) != 0)
+        out->envelope = db_column_text(statement, FIRST_CONTENT_COLUMN);
+    if ((columns & VAULT_COLUMN_BODYSTRUCTURE) != 0)
+        out->bodystructure = db_column_text(statement, FIRST_CONTENT_COLUMN + 1);
+    if ((columns & VAULT_COLUMN_SEARCH) != 0) {
+        out->sent_day = db_column_is_null(statement, FIRST_CONTENT_COLUMN + 2)
+                            ? INT64_MIN
+                            : db_column_int(statement, FIRST_CONTENT_COLUMN + 2);
+        out->subject = db_column_text(statement, FIRST_CONTENT_COLUMN + 3);
+        out->from = db_column_text(statement, FIRST_CONTENT_COLUMN + 4);
+        out->to = db_column_text(statement, FIRST_CONTENT_COLUMN + 5);
+        out->cc = db_column_text(statement, FIRST_CONTENT_COLUMN + 6);
+        out->bcc = db_column_text(statement, FIRST_CONTENT_COLUMN + 7);
+    }
+    if ((columns & VAULT_COLUMN_BODY) != 0)
+        out->body = db_column_text(statement, FIRST_CONTENT_COLUMN + 8);
+    if ((columns & VAULT_COLUMN_STRUCTURE) != 0)
+        out->structure = db_column_blob(statement, FIRST_CONTENT_COLUMN + 9);
+}
+
+enum err vault_cursor_next(struct vault_cursor *cursor, struct task *task,
+                           struct vault_message *out, bool *out_has_row)
+{
+    sqlite3_stmt *statement = cursor->statement;
+    bool has_row;
+
+    TRY(db_step(cursor->vault->db, task, statement, &has_row));
+    *out_has_row = has_row;
+    if (!has_row)
+        return ERR_OK;
+    *out = (struct vault_message){
+        .uid = key_uid(db_column_int(statement, 0)),
+        .flags = (uint64_t)db_column_int(statement, 1),
+        .modseq = (uint64_t)db_column_int(statement, 2),
+        .content_id = db_column_int(statement, 3),
+        .size_bytes = (uint64_t)db_column_int(statement, 4),
+        .sent_day = INT64_MIN,
+    };
+    if ((cursor->columns & VAULT_COLUMN_DATES) != 0)
+        TRY(load_dates(statement, task, out));
+    if ((cursor->columns & CONTENT_COLUMNS) != 0)
+        load_content(statement, cursor->columns, out);
+    return ERR_OK;
+}
+
+void vault_cursor_close(struct vault_cursor **cursor)
+{
+    if (*cursor == NULL)
+        return;
+    db_release(&(*cursor)->statement);
+    mem_free(cursor);
+}

@@ -1,0 +1,506 @@
+/*
+ * Folders. All reading is from the mirror (state.h); only \Recent is counted in the file.
+ * INBOX is the name of that folder alone and of no level below another: "inbox" is INBOX to the IMAP
+ * engine before it comes here.
+ */
+#include "vault/folder.h"
+
+#include "base/memory.h"
+#include "vault/rows.h"
+#include "vault/state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Names --- */
+
+/* Sorts a folder's children right after it: '/' is the lowest character, INBOX the first name. */
+static int compare_names(struct str a, struct str b)
+{
+    bool a_is_inbox = str_equal(a, STR("INBOX")), b_is_inbox = str_equal(b, STR("INBOX"));
+    size_t len = a.len < b.len ? a.len : b.len;
+
+    if (a_is_inbox || b_is_inbox)
+        return (int)b_is_inbox - (int)a_is_inbox;
+    for (size_t i = 0; i < len; i++) {
+        int left = a.ptr[i] == '/' ? -1 : (unsigned char)a.ptr[i];
+        int right = b.ptr[i] == '/' ? -1 : (unsigned char)b.ptr[i];
+
+        if (left != right)
+            return left - right;
+    }
+    return a.len < b.len ? -1 : a.len > b.len;
+}
+
+static bool is_below(struct str name, struct str parent)
+{
+    return name.len > parent.len + 1 && name.ptr[parent.len] == '/' &&
+           str_starts_with(name, parent);
+}
+
+static bool has_children(const struct vault *vault, struct str name)
+{
+    for (size_t i = 0; i < vault->folder_count; i++) {
+        if (is_below(vault->folders[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+/* No empty level, no control characters, and the limits. */
+static enum err check_name(struct task *task, struct str name)
+{
+    struct str rest = name, level;
+    size_t depth = 0;
+
+    if (name.len == 0 || name.len > VAULT_FOLDER_NAME_MAX || !str_is_utf8(name))
+        return fail(task, ERR_INVALID, "vault: a folder's name is empty, too long or not UTF-8");
+    for (size_t i = 0; i < name.len; i++) {
+        if ((unsigned char)name.ptr[i] < 0x20 || name.ptr[i] == 0x7f)
+            return fail(task, ERR_INVALID, "vault: a folder's name has a control character");
+    }
+    while (str_split(&rest, '/', &level)) {
+        if (level.len == 0 || ++depth > VAULT_FOLDER_DEPTH_MAX)
+            return fail(task, ERR_INVALID, "vault: a folder's name has empty or too many levels");
+    }
+    if (name.ptr[name.len - 1] == '/')
+        return fail(task, ERR_INVALID, "vault: a folder's name ends with its separator");
+    if (str_equal_nocase(name, STR("INBOX")) && !str_equal(name, STR("INBOX")))
+        return fail(task, ERR_INVALID, "vault: INBOX is upper case");
+    return ERR_OK;
+}
+
+/* --- Reading --- */
+
+static enum err is_subscribed(struct vault *vault, struct task *task, struct str name, bool *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task, "SELECT 1 FROM subscription WHERE name = ?1", &statement));
+    db_bind_text(statement, 1, name);
+    return db_step(vault->db, task, statement, out);
+}
+
+static enum err count_recent(struct vault *vault, struct task *task, const struct folder *folder,
+                             uint32_t *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row;
+
+    *out = 0;
+    if (folder->first_recent_uid >= folder->uidnext)
+        return ERR_OK;
+    TRY(db_prepare(vault->db, task,
+                   "SELECT count(*) FROM message WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0",
+                   &statement));
+    db_bind_int(statement, 1, message_key(folder->id, folder->first_recent_uid));
+    db_bind_int(statement, 2, message_key(folder->id, UINT32_MAX));
+    TRY(db_step(vault->db, task, statement, &has_row));
+    *out = (uint32_t)db_column_int(statement, 0);
+    return ERR_OK;
+}
+
+static enum err describe(struct vault *vault, struct task *task, const struct folder *folder,
+                         struct vault_folder *out)
+{
+    struct vault_folder description = {
+        .id = folder->id,
+        .name = arena_copy(&task->arena, folder->name),
+        .use = folder->use,
+        .is_selectable = folder->is_selectable,
+        .has_children = has_children(vault, folder->name),
+        .uidvalidity = folder->uidvalidity,
+        .uidnext = folder->uidnext,
+        .highest_modseq = folder->highest_modseq,
+        .message_count = (uint32_t)folder->message_count,
+        .unseen_count = (uint32_t)folder->unseen_count,
+        .deleted_count = (uint32_t)folder->deleted_count,
+        .size_bytes = folder->size_bytes,
+    };
+
+    TRY(is_subscribed(vault, task, folder->name, &description.is_subscribed));
+    TRY(count_recent(vault, task, folder, &description.recent_count));
+    *out = description;
+    return ERR_OK;
+}
+
+static int compare_folders(const void *a, const void *b)
+{
+    return compare_names(((const struct vault_folder *)a)->name,
+                         ((const struct vault_folder *)b)->name);
+}
+
+enum err vault_folder_list(struct vault *vault, struct task *task,
+                           struct vault_folder **out_folders, size_t *out_count)
+{
+    struct vault_folder *folders;
+
+    TRY(vault_check(vault, task));
+    folders = ARENA_ARRAY(&task->arena, struct vault_folder, vault->folder_count + 1);
+    for (size_t i = 0; i < vault->folder_count; i++)
+        TRY(describe(vault, task, &vault->folders[i], &folders[i]));
+    qsort(folders, vault->folder_count, sizeof(*folders), compare_folders);
+    *out_folders = folders;
+    *out_count = vault->folder_count;
+    return ERR_OK;
+}
+
+enum err vault_folder_find(struct vault *vault, struct task *task, struct str name,
+                           struct vault_folder *out)
+{
+    const struct folder *folder;
+
+    TRY(vault_check(vault, task));
+    folder = vault_folder_named(vault, name);
+    if (folder == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: no such folder");
+    return describe(vault, task, folder, out);
+}
+
+enum err vault_folder_by_id(struct vault *vault, struct task *task, int64_t folder_id,
+                            struct vault_folder *out)
+{
+    const struct folder *folder;
+
+    TRY(vault_check(vault, task));
+    folder = vault_folder_get(vault, folder_id);
+    if (folder == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
+    return describe(vault, task, folder, out);
+}
+
+/* --- Creating --- */
+
+static bool is_use_taken(const struct vault *vault, enum vault_special_use use)
+{
+    for (size_t i = 0; i < vault->folder_count; i++) {
+        if (use != VAULT_USE_NONE && vault->folders[i].use == use)
+            return true;
+    }
+    return false;
+}
+
+/* The levels above `name` that do not exist; they become ordinary folders. */
+static enum err create_parents(struct vault *vault, struct task *task, struct str name)
+{
+    for (size_t i = 1; i < name.len; i++) {
+        struct folder *folder;
+
+        if (name.ptr[i] != '/' || vault_folder_named(vault, str_upto(name, i)) != NULL)
+            continue;
+        if (vault->folder_count >= VAULT_FOLDERS_MAX)
+            return fail(task, ERR_LIMIT, "vault: too many folders");
+        TRY(vault_folder_insert(vault, task, str_upto(name, i), VAULT_USE_NONE, true, &folder));
+    }
+    return ERR_OK;
+}
+
+/* A \Noselect name becomes a folder again: a new one, so its UIDVALIDITY is new too. */
+static void revive(struct vault *vault, struct task *task, struct folder *folder)
+{
+    folder->is_selectable = true;
+    folder->uidvalidity = vault_next_uidvalidity(vault, task);
+    folder->is_dirty = true;
+}
+
+static size_t missing_levels(struct vault *vault, struct str name)
+{
+    size_t count = 1;
+
+    for (size_t i = 1; i < name.len; i++) {
+        if (name.ptr[i] == '/' && vault_folder_named(vault, str_upto(name, i)) == NULL)
+            count++;
+    }
+    return count;
+}
+
+static enum err create(struct vault *vault, struct task *task, struct str name,
+                       enum vault_special_use use)
+{
+    struct folder *folder = vault_folder_named(vault, name);
+
+    if (folder != NULL && folder->is_selectable)
+        return fail(task, ERR_EXISTS, "vault: the folder exists");
+    if (is_use_taken(vault, use))
+        return fail(task, ERR_EXISTS, "vault: a folder with this use exists");
+    if (vault->folder_count + missing_levels(vault, name) > VAULT_FOLDERS_MAX)
+        return fail(task, ERR_LIMIT, "vault: too many folders");
+    (void)vault_touch(vault);
+    vault_note(vault, -1);
+    if (folder != NULL) {
+        revive(vault, task, folder);
+        return ERR_OK;
+    }
+    TRY(create_parents(vault, task, name));
+    return vault_folder_insert(vault, task, name, use, true, &folder);
+}
+
+enum err vault_folder_create(struct vault *vault, struct task *task, struct str name,
+                             enum vault_special_use use)
+{
+    TRY(check_name(task, name));
+    TRY(vault_write_begin(vault, task));
+    return vault_write_end(vault, task, create(vault, task, name, use), VAULT_DURABLE);
+}
+
+/* --- Deleting --- */
+
+static enum err delete_row(struct vault *vault, struct task *task, struct folder *folder)
+{
+    CLEANUP(db_release) sqlite3_stmt *folder_row = NULL;
+    CLEANUP(db_release) sqlite3_stmt *expunges = NULL;
+    char *name = (char *)(uintptr_t)folder->name.ptr;
+
+    TRY(db_prepare(vault->db, task, "DELETE FROM folder WHERE id = ?1", &folder_row));
+    db_bind_int(folder_row, 1, folder->id);
+    TRY(db_run(vault->db, task, folder_row));
+    TRY(db_prepare(vault->db, task, "DELETE FROM expunge WHERE folder_id = ?1", &expunges));
+    db_bind_int(expunges, 1, folder->id);
+    TRY(db_run(vault->db, task, expunges));
+    mem_free(&name);
+    *folder = vault->folders[--vault->folder_count];
+    return ERR_OK;
+}
+
+/* Hides all messages of the folder, to be purged; takes them off the counters. */
+static enum err empty(struct vault *vault, struct task *task, struct folder *folder)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    if (folder->uidnext == 1)
+        return ERR_OK;
+    TRY(db_prepare(vault->db, task,
+                   "UPDATE message SET is_expunged = 1 WHERE key BETWEEN ?1 AND ?2", &statement));
+    db_bind_int(statement, 1, message_key(folder->id, 1));
+    db_bind_int(statement, 2, message_key(folder->id, UINT32_MAX));
+    TRY(db_run(vault->db, task, statement));
+    TRY(rows_purge_later(vault, task, folder->id, 1, UINT32_MAX));
+    vault->size_bytes -= folder->size_bytes;
+    vault->message_count -= folder->message_count;
+    folder->size_bytes = 0;
+    folder->message_count = 0;
+    folder->unseen_count = 0;
+    folder->deleted_count = 0;
+    return ERR_OK;
+}
+
+static enum err delete_folder(struct vault *vault, struct task *task, struct str name)
+{
+    struct folder *folder = vault_folder_named(vault, name);
+    int64_t folder_id;
+    uint64_t modseq;
+
+    if (folder == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: no such folder");
+    if (str_equal(name, STR("INBOX")))
+        return fail(task, ERR_DENIED, "vault: INBOX stays");
+    if (!folder->is_selectable && has_children(vault, name))
+        return fail(task, ERR_EXISTS, "vault: the name has folders below it");
+    folder_id = folder->id;
+    modseq = vault_touch(vault);
+    TRY(empty(vault, task, folder));
+    vault_note_messages(vault, folder, modseq, 0, 0);
+    vault_note(vault, -1);
+    if (!has_children(vault, name))
+        return delete_row(vault, task, vault_folder_get(vault, folder_id));
+    /* UIDs go on counting: the hidden rows still have the old ones. */
+    folder->is_selectable = false;
+    folder->first_recent_uid = folder->uidnext;
+    return ERR_OK;
+}
+
+enum err vault_folder_delete(struct vault *vault, struct task *task, struct str name)
+{
+    TRY(vault_write_begin(vault, task));
+    return vault_write_end(vault, task, delete_folder(vault, task, name), VAULT_DURABLE);
+}
+
+/* --- Renaming --- */
+
+static enum err set_name(struct vault *vault, struct task *task, struct folder *folder,
+                         struct str name)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    char *old = (char *)(uintptr_t)folder->name.ptr;
+
+    TRY(db_prepare(vault->db, task, "UPDATE folder SET name = ?2 WHERE id = ?1", &statement));
+    db_bind_int(statement, 1, folder->id);
+    db_bind_text(statement, 2, name);
+    TRY(db_run(vault->db, task, statement));
+    folder->name = str_make(mem_copy_text(name.ptr, name.len), name.len);
+    mem_free(&old);
+    return ERR_OK;
+}
+
+/* INBOX stays, empty; its messages and their UIDs go with a folder of the new name. */
+static enum err rename_inbox(struct vault *vault, struct task *task, struct folder *inbox,
+                             struct str to)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    int64_t inbox_id = inbox->id;
+    struct folder *folder;
+    uint32_t *uids, *source_uids, *new_uids;
+    size_t count;
+
+    TRY(vault_folder_insert(vault, task, to, VAULT_USE_NONE, true, &folder));
+    TRY(rows_live_uids(vault, task, inbox_id, &uids, &count));
+    return rows_copy(vault, task, inbox_id, folder->id, uids, count, true,
+                               &source_uids, &new_uids, &count);
+}
+
+static enum err check_below(struct vault *vault, struct task *task, struct str from, struct str to)
+{
+    for (size_t i = 0; i < vault->folder_count; i++) {
+        struct str name = vault->folders[i].name, moved;
+
+        if (!is_below(name, from))
+            continue;
+        moved = arena_printf(&task->arena, "%.*s%.*s", STR_ARG(to), STR_ARG(str_from(name, from.len)));
+        TRY(check_name(task, moved));
+        if (vault_folder_named(vault, moved) != NULL)
+            return fail(task, ERR_EXISTS, "vault: a folder of the new name exists");
+    }
+    return ERR_OK;
+}
+
+static enum err rename_below(struct vault *vault, struct task *task, struct str from, struct str to)
+{
+    for (size_t i = 0; i < vault->folder_count; i++) {
+        struct folder *folder = &vault->folders[i];
+
+        if (!is_below(folder->name, from))
+            continue;
+        TRY(set_name(vault, task, folder,
+                     arena_printf(&task->arena, "%.*s%.*s", STR_ARG(to),
+                                  STR_ARG(str_from(folder->name, from.len)))));
+    }
+    return ERR_OK;
+}
+
+static enum err rename_folder(struct vault *vault, struct task *task, struct str from,
+                              struct str to)
+{
+    struct folder *folder = vault_folder_named(vault, from);
+    int64_t folder_id;
+
+    if (folder == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: no such folder");
+    if (vault_folder_named(vault, to) != NULL)
+        return fail(task, ERR_EXISTS, "vault: a folder of the new name exists");
+    if (is_below(to, from) && !str_equal(from, STR("INBOX")))
+        return fail(task, ERR_INVALID, "vault: a folder cannot move below itself");
+    if (vault->folder_count + missing_levels(vault, to) > VAULT_FOLDERS_MAX)
+        return fail(task, ERR_LIMIT, "vault: too many folders");
+    folder_id = folder->id;
+    if (!str_equal(from, STR("INBOX")))
+        TRY(check_below(vault, task, from, to));
+    (void)vault_touch(vault);
+    TRY(create_parents(vault, task, to));
+    vault_note(vault, -1);
+    folder = vault_folder_get(vault, folder_id);
+    if (str_equal(from, STR("INBOX")))
+        return rename_inbox(vault, task, folder, to);
+    TRY(set_name(vault, task, folder, to));
+    return rename_below(vault, task, from, to);
+}
+
+enum err vault_folder_rename(struct vault *vault, struct task *task, struct str from,
+                             struct str to)
+{
+    TRY(check_name(task, to));
+    TRY(vault_write_begin(vault, task));
+    return vault_write_end(vault, task, rename_folder(vault, task, from, to), VAULT_DURABLE);
+}
+
+/* --- Subscriptions --- */
+
+static enum err subscribe(struct vault *vault, struct task *task, struct str name,
+                          bool is_subscribing)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool was_subscribed;
+
+    TRY(is_subscribed(vault, task, name, &was_subscribed));
+    if (was_subscribed == is_subscribing)
+        return ERR_OK;
+    (void)vault_touch(vault);
+    vault_note(vault, -1);
+    TRY(db_prepare(vault->db, task,
+                   is_subscribing ? "INSERT INTO subscription VALUES (?1)"
+                                  : "DELETE FROM subscription WHERE name = ?1",
+                   &statement));
+    db_bind_text(statement, 1, name);
+    return db_run(vault->db, task, statement);
+}
+
+enum err vault_folder_subscribe(struct vault *vault, struct task *task, struct str name,
+                                bool is_subscribing)
+{
+    if (is_subscribing)
+        TRY(check_name(task, name));
+    TRY(vault_write_begin(vault, task));
+    return vault_write_end(vault, task, subscribe(vault, task, name, is_subscribing),
+                           VAULT_DURABLE);
+}
+
+static int compare_strs(const void *a, const void *b)
+{
+    return compare_names(*(const struct str *)a, *(const struct str *)b);
+}
+
+enum err vault_subscription_list(struct vault *vault, struct task *task, struct str **out_names,
+                                 size_t *out_count)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct str *names = NULL;
+    size_t count = 0, room = 0;
+    bool has_row;
+
+    TRY(vault_check(vault, task));
+    TRY(db_prepare(vault->db, task, "SELECT name FROM subscription", &statement));
+    for (;;) {
+        TRY(db_step(vault->db, task, statement, &has_row));
+        if (!has_row)
+            break;
+        if (count == room) {
+            struct str *larger = ARENA_ARRAY(&task->arena, struct str, room * 2 + 16);
+
+            if (count > 0)
+                memcpy(larger, names, count * sizeof(*names));
+            names = larger;
+            room = room * 2 + 16;
+        }
+        names[count++] = arena_copy(&task->arena, db_column_text(statement, 0));
+    }
+    if (count > 1)
+        qsort(names, count, sizeof(*names), compare_strs);
+    *out_names = names;
+    *out_count = count;
+    return ERR_OK;
+}
+
+/* --- \Recent --- */
+
+enum err vault_folder_take_recent(struct vault *vault, struct task *task, int64_t folder_id,
+                                  bool is_read_only, uint32_t *out_first_recent_uid)
+{
+    struct folder *folder;
+    uint32_t first_recent_uid;
+
+    TRY(vault_check(vault, task));
+    folder = vault_folder_get(vault, folder_id);
+    if (folder == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
+    first_recent_uid = folder->first_recent_uid;
+    if (!is_read_only && first_recent_uid < folder->uidnext) {
+        /* Losing this in a power cut only shows a message as recent twice. */
+        TRY(vault_write_begin(vault, task));
+        vault_touch_quietly(vault);
+        folder->first_recent_uid = folder->uidnext;
+        folder->is_dirty = true;
+        TRY(vault_write_end(vault, task, ERR_OK, VAULT_RELAXED));
+    }
+    *out_first_recent_uid = first_recent_uid;
+    return ERR_OK;
+}

@@ -1,0 +1,186 @@
+/*
+ * What may be put off: purging expunged messages, merging the word indexes, forgetting deliveries,
+ * writing the log back. Each call does one slice; everything in it can be lost in a power cut and is
+ * done again, so its transactions are relaxed.
+ */
+#include "vault/vault.h"
+
+#include "base/clock.h"
+#include "vault/parts.h"
+#include "vault/words.h"
+
+enum {
+    PURGES_IN_SLICE = 100,
+    WAL_PAGES_IDLE = 500,   /* written back when there is nothing else to do */
+    DELIVERY_PURGE_EVERY_MS = 60 * 60 * 1000,
+};
+
+/* --- Purging --- */
+
+struct purge {
+    int64_t id;
+    int64_t first_key, last_key;
+};
+
+/* The oldest note whose time has come. */
+static enum err next_purge(struct vault *vault, struct task *task, struct purge *out,
+                           bool *out_is_due)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    int64_t expunged_ms;
+    bool has_row;
+
+    *out_is_due = false;
+    TRY(db_prepare(vault->db, task,
+                   "SELECT id, first_key, last_key, expunged FROM purge ORDER BY id LIMIT 1",
+                   &statement));
+    TRY(db_step(vault->db, task, statement, &has_row));
+    vault->has_purges = has_row;
+    if (!has_row)
+        return ERR_OK;
+    out->id = db_column_int(statement, 0);
+    out->first_key = db_column_int(statement, 1);
+    out->last_key = db_column_int(statement, 2);
+    if (!clock_parse_iso(db_column_text(statement, 3), &expunged_ms))
+        return fail(task, ERR_CORRUPT, "vault: a purge note has no valid date");
+    /* Those of an earlier session have no one left who could ask; a clock set back waits for none. */
+    *out_is_due = out->id <= vault->purge_open_id || task->now_ms < expunged_ms ||
+                  task->now_ms - expunged_ms >= VAULT_EXPUNGED_GRACE_MS;
+    return ERR_OK;
+}
+
+static enum err delete_message(struct vault *vault, struct task *task, int64_t key,
+                               int64_t content_id)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task, "DELETE FROM message WHERE key = ?1", &statement));
+    db_bind_int(statement, 1, key);
+    TRY(db_run(vault->db, task, statement));
+    return content_release(vault, task, content_id);
+}
+
+static enum err delete_note(struct vault *vault, struct task *task, int64_t id)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task, "DELETE FROM purge WHERE id = ?1", &statement));
+    db_bind_int(statement, 1, id);
+    return db_run(vault->db, task, statement);
+}
+
+struct expunged {
+    int64_t key, content_id;
+};
+
+static enum err read_expunged(struct vault *vault, struct task *task, const struct purge *purge,
+                              struct expunged out[static PURGES_IN_SLICE], size_t *out_count)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    size_t count = 0;
+    bool has_row;
+
+    TRY(db_prepare(vault->db, task,
+                   "SELECT key, content_id FROM message WHERE key BETWEEN ?1 AND ?2 "
+                   "AND is_expunged = 1 LIMIT ?3",
+                   &statement));
+    db_bind_int(statement, 1, purge->first_key);
+    db_bind_int(statement, 2, purge->last_key);
+    db_bind_int(statement, 3, PURGES_IN_SLICE);
+    for (;;) {
+        TRY(db_step(vault->db, task, statement, &has_row));
+        if (!has_row || count == PURGES_IN_SLICE)
+            break;
+        out[count].key = db_column_int(statement, 0);
+        out[count].content_id = db_column_int(statement, 1);
+        count++;
+    }
+    *out_count = count;
+    return ERR_OK;
+}
+
+static enum err purge_slice(struct vault *vault, struct task *task, bool *out_did)
+{
+    struct expunged rows[PURGES_IN_SLICE];
+    struct purge purge;
+    size_t count;
+    bool is_due;
+
+    TRY(next_purge(vault, task, &purge, &is_due));
+    if (!is_due)
+        return ERR_OK;
+    *out_did = true;
+    vault_touch_quietly(vault);
+    TRY(read_expunged(vault, task, &purge, rows, &count));
+    for (size_t i = 0; i < count; i++)
+        TRY(delete_message(vault, task, rows[i].key, rows[i].content_id));
+    if (count == PURGES_IN_SLICE)
+        return ERR_OK;
+    return delete_note(vault, task, purge.id);
+}
+
+/* --- Deliveries --- */
+
+static enum err forget_deliveries(struct vault *vault, struct task *task)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    char since[CLOCK_ISO_ROOM];
+
+    clock_format_iso(task->now_ms - VAULT_DELIVERY_MEMORY_MS, since);
+    vault_touch_quietly(vault);
+    TRY(db_prepare(vault->db, task, "DELETE FROM delivery WHERE arrived < ?1", &statement));
+    db_bind_text(statement, 1, str_from_c(since));
+    TRY(db_run(vault->db, task, statement));
+    vault->delivery_purged_ms = task->now_ms;
+    return ERR_OK;
+}
+
+static bool deliveries_are_due(const struct vault *vault, const struct task *task)
+{
+    return task->now_ms < vault->delivery_purged_ms ||
+           task->now_ms - vault->delivery_purged_ms >= DELIVERY_PURGE_EVERY_MS;
+}
+
+/* --- One slice --- */
+
+static enum err merge_slice(struct vault *vault, struct task *task, bool *out_did)
+{
+    bool has_more;
+
+    vault_touch_quietly(vault);
+    TRY(words_merge(vault, task, &has_more));
+    if (!has_more)
+        vault->merges_due = 0;
+    *out_did = true;
+    return ERR_OK;
+}
+
+static enum err slice(struct vault *vault, struct task *task, bool *out_did)
+{
+    if (vault->has_purges)
+        TRY(purge_slice(vault, task, out_did));
+    if (*out_did)
+        return ERR_OK;
+    if (vault->merges_due >= VAULT_MERGE_AFTER_APPENDS)
+        return merge_slice(vault, task, out_did);
+    if (deliveries_are_due(vault, task))
+        return forget_deliveries(vault, task);
+    return ERR_OK;
+}
+
+enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_more)
+{
+    bool did = false;
+
+    *out_more = false;
+    if (vault->batch != VAULT_BATCH_NONE)
+        return ERR_OK;
+    TRY(vault_write_begin(vault, task));
+    TRY(vault_write_end(vault, task, slice(vault, task, &did), VAULT_RELAXED));
+    if (!did && db_wal_pages(vault->db) >= WAL_PAGES_IDLE)
+        TRY(db_checkpoint(vault->db, task));
+    if (!did)
+        db_shrink(vault->db);
+    *out_more = did;
+    return ERR_OK;
+}

@@ -1,0 +1,172 @@
+/*
+ * Changing flags. First a look at the rows named tells which of them change, which are refused by
+ * UNCHANGEDSINCE and which are gone; then one UPDATE for each run of neighbouring UIDs.
+ */
+#include "vault/message.h"
+
+#include "vault/rows.h"
+
+#include <string.h>
+
+struct flag_change {
+    enum vault_store_mode mode;
+    uint64_t flags;
+};
+
+static uint64_t apply(const struct flag_change *change, uint64_t flags)
+{
+    switch (change->mode) {
+    case VAULT_STORE_REPLACE:
+        return change->flags;
+    case VAULT_STORE_ADD:
+        return flags | change->flags;
+    case VAULT_STORE_REMOVE:
+        return flags & ~change->flags;
+    }
+    return flags;
+}
+
+struct store {
+    uint32_t *changing; /* ascending, as all of these */
+    size_t changing_count;
+    uint32_t *modified;
+    size_t modified_count;
+    uint32_t *gone;
+    size_t gone_count;
+    int64_t unseen_delta, deleted_delta;
+};
+
+static void look_at(struct store *store, const struct flag_change *change, uint32_t uid,
+                    uint64_t flags)
+{
+    uint64_t after = apply(change, flags);
+
+    if (after == flags)
+        return;
+    store->changing[store->changing_count++] = uid;
+    store->unseen_delta += (int64_t)((after & VAULT_FLAG_SEEN) == 0) -
+                           (int64_t)((flags & VAULT_FLAG_SEEN) == 0);
+    store->deleted_delta += (int64_t)((after & VAULT_FLAG_DELETED) != 0) -
+                            (int64_t)((flags & VAULT_FLAG_DELETED) != 0);
+}
+
+/* Sorts the UIDs of one range into those that change, are refused, or are gone. */
+static enum err look_at_range(struct vault *vault, struct task *task, int64_t folder_id,
+                              struct uid_range range, const struct flag_change *change,
+                              uint64_t unchanged_since, struct store *store)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    uint64_t expected = range.first;
+    bool has_row;
+
+    TRY(db_prepare(vault->db, task,
+                   "SELECT key, flags, modseq FROM message WHERE key BETWEEN ?1 AND ?2 "
+                   "AND is_expunged = 0",
+                   &statement));
+    db_bind_int(statement, 1, message_key(folder_id, range.first));
+    db_bind_int(statement, 2, message_key(folder_id, range.last));
+    for (;;) {
+        uint32_t uid;
+
+        TRY(db_step(vault->db, task, statement, &has_row));
+        uid = has_row ? key_uid(db_column_int(statement, 0)) : range.last;
+        for (; expected < uid || (!has_row && expected == uid); expected++)
+            store->gone[store->gone_count++] = (uint32_t)expected;
+        if (!has_row)
+            return ERR_OK;
+        expected = (uint64_t)uid + 1;
+        if ((uint64_t)db_column_int(statement, 2) > unchanged_since)
+            store->modified[store->modified_count++] = uid;
+        else
+            look_at(store, change, uid, (uint64_t)db_column_int(statement, 1));
+    }
+}
+
+static const char *update_sql(enum vault_store_mode mode)
+{
+    switch (mode) {
+    case VAULT_STORE_REPLACE:
+        return "UPDATE message SET flags = ?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
+               "AND is_expunged = 0";
+    case VAULT_STORE_ADD:
+        return "UPDATE message SET flags = flags | ?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
+               "AND is_expunged = 0";
+    case VAULT_STORE_REMOVE:
+        return "UPDATE message SET flags = flags & ~?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
+               "AND is_expunged = 0";
+    }
+    return NULL;
+}
+
+static enum err update_ranges(struct vault *vault, struct task *task, struct folder *folder,
+                              const struct store *store, const struct flag_change *change,
+                              uint64_t modseq)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct uid_range range;
+    size_t position = 0;
+
+    TRY(db_prepare(vault->db, task, update_sql(change->mode), &statement));
+    while (rows_next_range(store->changing, store->changing_count, &position, &range)) {
+        db_bind_int(statement, 1, message_key(folder->id, range.first));
+        db_bind_int(statement, 2, message_key(folder->id, range.last));
+        db_bind_int(statement, 3, (int64_t)change->flags);
+        db_bind_int(statement, 4, (int64_t)modseq);
+        TRY(db_run(vault->db, task, statement));
+    }
+    return ERR_OK;
+}
+
+static enum err store_in_change(struct vault *vault, struct task *task, int64_t folder_id,
+                                const uint32_t *uids, size_t uid_count,
+                                const struct flag_change *change, uint64_t unchanged_since,
+                                struct store *store)
+{
+    struct folder *folder = vault_folder_get(vault, folder_id);
+    struct uid_range range;
+    size_t position = 0;
+    uint64_t modseq;
+
+    if (folder == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
+    while (rows_next_range(uids, uid_count, &position, &range))
+        TRY(look_at_range(vault, task, folder_id, range, change, unchanged_since, store));
+    if (store->changing_count == 0)
+        return ERR_OK;
+    modseq = vault_touch(vault);
+    TRY(update_ranges(vault, task, folder, store, change, modseq));
+    folder->unseen_count = (uint64_t)((int64_t)folder->unseen_count + store->unseen_delta);
+    folder->deleted_count = (uint64_t)((int64_t)folder->deleted_count + store->deleted_delta);
+    vault_note_messages(vault, folder, modseq, store->changing[0],
+                        store->changing[store->changing_count - 1]);
+    return ERR_OK;
+}
+
+enum err vault_message_store(struct vault *vault, struct task *task, int64_t folder_id,
+                             const uint32_t *uids, size_t uid_count, enum vault_store_mode mode,
+                             uint64_t flags, uint64_t unchanged_since, uint32_t **out_modified,
+                             size_t *out_modified_count, uint32_t **out_gone,
+                             size_t *out_gone_count)
+{
+    struct flag_change change = {mode, flags};
+    struct store store = {0};
+    uint32_t *sorted;
+    size_t count;
+
+    if ((flags >> VAULT_KEYWORD_END & 1) != 0)
+        return fail(task, ERR_INVALID, "vault: no such flag");
+    rows_sort(task, uids, uid_count, &sorted, &count);
+    store.changing = ARENA_ARRAY(&task->arena, uint32_t, count + 1);
+    store.modified = ARENA_ARRAY(&task->arena, uint32_t, count + 1);
+    store.gone = ARENA_ARRAY(&task->arena, uint32_t, count + 1);
+    TRY(vault_write_begin(vault, task));
+    TRY(vault_write_end(vault, task,
+                        store_in_change(vault, task, folder_id, sorted, count, &change,
+                                        unchanged_since, &store),
+                        VAULT_DURABLE));
+    *out_modified = store.modified;
+    *out_modified_count = store.modified_count;
+    *out_gone = store.gone;
+    *out_gone_count = store.gone_count;
+    return ERR_OK;
+}

@@ -1,0 +1,131 @@
+/* Helpers for many messages at once: sets of UIDs as ranges, hiding, purging later. */
+#include "vault/rows.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_uids(const void *a, const void *b)
+{
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+void rows_sort(struct task *task, const uint32_t *uids, size_t uid_count, uint32_t **out_uids,
+               size_t *out_count)
+{
+    uint32_t *sorted = ARENA_ARRAY(&task->arena, uint32_t, uid_count + 1);
+    bool is_sorted = true;
+    size_t count = 0;
+
+    for (size_t i = 0; i < uid_count; i++) {
+        sorted[i] = uids[i];
+        is_sorted = is_sorted && (i == 0 || uids[i - 1] < uids[i]);
+    }
+    if (!is_sorted)
+        qsort(sorted, uid_count, sizeof(*sorted), compare_uids);
+    for (size_t i = 0; i < uid_count; i++) {
+        if (i == 0 || sorted[i] != sorted[count - 1])
+            sorted[count++] = sorted[i];
+    }
+    *out_uids = sorted;
+    *out_count = count;
+}
+
+bool rows_next_range(const uint32_t *uids, size_t uid_count, size_t *position,
+                     struct uid_range *out)
+{
+    size_t i = *position;
+
+    if (i >= uid_count)
+        return false;
+    out->first = uids[i];
+    out->last = uids[i];
+    for (i++; i < uid_count && uids[i] == out->last + 1; i++)
+        out->last = uids[i];
+    *position = i;
+    return true;
+}
+
+enum err rows_live_uids(struct vault *vault, struct task *task, int64_t folder_id,
+                        uint32_t **out_uids, size_t *out_count)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    const struct folder *folder = vault_folder_get(vault, folder_id);
+    size_t room = folder == NULL ? 0 : (size_t)folder->message_count, count = 0;
+    uint32_t *uids = ARENA_ARRAY(&task->arena, uint32_t, room + 1);
+    bool has_row;
+
+    TRY(db_prepare(vault->db, task,
+                   "SELECT key FROM message WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0",
+                   &statement));
+    db_bind_int(statement, 1, message_key(folder_id, 1));
+    db_bind_int(statement, 2, message_key(folder_id, UINT32_MAX));
+    for (;;) {
+        TRY(db_step(vault->db, task, statement, &has_row));
+        if (!has_row)
+            break;
+        if (count == room)
+            return fail(task, ERR_CORRUPT, "vault: a folder has more messages than it counted");
+        uids[count++] = key_uid(db_column_int(statement, 0));
+    }
+    *out_uids = uids;
+    *out_count = count;
+    return ERR_OK;
+}
+
+enum err rows_purge_later(struct vault *vault, struct task *task, int64_t folder_id,
+                          uint32_t first_uid, uint32_t last_uid)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    char now[CLOCK_ISO_ROOM];
+
+    clock_format_iso(task->now_ms, now);
+    TRY(db_prepare(vault->db, task,
+                   "INSERT INTO purge(first_key, last_key, expunged) VALUES (?1, ?2, ?3)",
+                   &statement));
+    db_bind_int(statement, 1, message_key(folder_id, first_uid));
+    db_bind_int(statement, 2, message_key(folder_id, last_uid));
+    db_bind_text(statement, 3, str_from_c(now));
+    TRY(db_run(vault->db, task, statement));
+    vault->has_purges = true;
+    return ERR_OK;
+}
+
+static enum err hide_range(struct vault *vault, struct task *task, int64_t folder_id,
+                           uint64_t modseq, struct uid_range range)
+{
+    CLEANUP(db_release) sqlite3_stmt *hide = NULL;
+    CLEANUP(db_release) sqlite3_stmt *log = NULL;
+
+    TRY(db_prepare(vault->db, task,
+                   "UPDATE message SET is_expunged = 1, modseq = ?3 WHERE key BETWEEN ?1 AND ?2 "
+                   "AND is_expunged = 0",
+                   &hide));
+    db_bind_int(hide, 1, message_key(folder_id, range.first));
+    db_bind_int(hide, 2, message_key(folder_id, range.last));
+    db_bind_int(hide, 3, (int64_t)modseq);
+    TRY(db_run(vault->db, task, hide));
+    TRY(db_prepare(vault->db, task, "INSERT INTO expunge VALUES (?1, ?2, ?3, ?4)", &log));
+    db_bind_int(log, 1, folder_id);
+    db_bind_int(log, 2, (int64_t)modseq);
+    db_bind_int(log, 3, range.first);
+    db_bind_int(log, 4, range.last);
+    return db_run(vault->db, task, log);
+}
+
+enum err rows_hide(struct vault *vault, struct task *task, int64_t folder_id, uint64_t modseq,
+                   const uint32_t *uids, size_t uid_count)
+{
+    struct uid_range range;
+    size_t position = 0;
+
+    while (rows_next_range(uids, uid_count, &position, &range))
+        TRY(hide_range(vault, task, folder_id, modseq, range));
+    /* One note for all: purging looks at the rows themselves. */
+    if (uid_count > 0)
+        TRY(rows_purge_later(vault, task, folder_id, uids[0], uids[uid_count - 1]));
+    return ERR_OK;
+}

@@ -1,0 +1,139 @@
+/*
+ * Inside the vault only: the open mailbox, and how a change is made.
+ *
+ * Folders, keywords and counters are held in memory, as the one process that has the file open may.
+ * A change works on this mirror and is flushed in the transaction that carries it; when anything
+ * fails after the first write, the transaction is rolled back and the mirror read anew.
+ *
+ *   TRY(vault_write_begin(vault, task));          also inside a batch
+ *   err = do_it(...);                             finds out all that may be refused first, then
+ *                                                 calls vault_touch, then writes
+ *   return vault_write_end(vault, task, err, VAULT_DURABLE);
+ *
+ * Inside a batch there are no savepoints (each would make the word indexes write a segment): what
+ * is refused before vault_touch leaves no trace, and a failure after it, which can only be the
+ * disk's, fails the whole batch.
+ */
+#ifndef VAULT_STATE_H
+#define VAULT_STATE_H
+
+#include "sqlite/db.h"
+#include "vault/change.h"
+
+#include <zstd.h>
+
+enum {
+    VAULT_CHANGES_KEPT = 256,
+    VAULT_MERGE_AFTER_APPENDS = 16,
+    VAULT_DELIVERY_MEMORY_MS = 24 * 60 * 60 * 1000, /* in which a retransmission is known */
+};
+
+/* A folder's row. */
+struct folder {
+    int64_t id;
+    struct str name; /* own */
+    enum vault_special_use use;
+    bool is_selectable;
+    bool is_dirty;
+    uint32_t uidvalidity;
+    uint32_t uidnext;
+    uint32_t first_recent_uid;
+    uint64_t highest_modseq;
+    uint64_t message_count;
+    uint64_t unseen_count;
+    uint64_t deleted_count;
+    uint64_t size_bytes;
+};
+
+/* What one change touched, to answer "what happened since" without looking at a whole folder. */
+struct change {
+    int64_t folder_id;
+    uint64_t modseq;
+    uint32_t first_uid, last_uid; /* 0, 0: none that is still there */
+};
+
+enum vault_batch { VAULT_BATCH_NONE, VAULT_BATCH_OPEN, VAULT_BATCH_FAILED };
+enum vault_durability { VAULT_DURABLE, VAULT_RELAXED };
+
+struct vault {
+    struct db *db; /* own */
+    int lock_fd;   /* own: no other process of ours opens this file */
+    struct id id;
+    const struct log *log;
+    uint64_t limit_bytes;
+    bool was_rolled_back;
+
+    /* The mirror. */
+    bool is_stale; /* it must be read anew before anything is done */
+    struct folder *folders; /* own; in no order */
+    size_t folder_count, folder_room;
+    struct str keywords[64]; /* own */
+    uint64_t epoch;
+    uint64_t change_counter;
+    uint32_t next_uidvalidity;
+    uint64_t size_bytes;
+    uint64_t message_count;
+    bool is_mailbox_dirty;
+
+    /* The change under way. */
+    enum vault_batch batch;
+    bool is_writing;  /* between vault_write_begin and vault_write_end */
+    bool has_touched; /* this write changed something */
+    bool has_modseq;  /* and its number was taken */
+    int64_t *notes;   /* own; folders to tell the subscribers of after the commit */
+    size_t note_count, note_room;
+
+    struct change changes[VAULT_CHANGES_KEPT]; /* the newest, in a ring */
+    size_t change_count;                       /* ever */
+    uint64_t changes_floor;                    /* what happened up to this modseq is not in it */
+
+    struct vault_subscriber *subscribers; /* borrowed */
+    ZSTD_CCtx *compressor;                /* own, made when needed */
+    ZSTD_DCtx *decompressor;              /* likewise */
+    int64_t purge_open_id; /* purge rows up to this one are from an earlier session */
+    bool has_purges;
+    unsigned merges_due;   /* appends since the word indexes were last merged */
+    int64_t delivery_purged_ms;
+};
+
+/* Reads folders, keywords and counters from the file. */
+MUST_CHECK enum err vault_state_load(struct vault *vault, struct task *task);
+void vault_state_free(struct vault *vault);
+
+/* ERR_IO when the handle is broken; reads the mirror anew where needed. Before any reading. */
+MUST_CHECK enum err vault_check(struct vault *vault, struct task *task);
+
+MUST_CHECK enum err vault_write_begin(struct vault *vault, struct task *task);
+/* `err` is what the change gave; it is passed on, or what committing gave. */
+MUST_CHECK enum err vault_write_end(struct vault *vault, struct task *task, enum err err,
+                                    enum vault_durability durability);
+/* From here on the change writes: gives its MODSEQ, one for a whole change. */
+uint64_t vault_touch(struct vault *vault);
+/* A relaxed change writes: no MODSEQ, no change of the counter. */
+void vault_touch_quietly(struct vault *vault);
+/* Subscribers hear of this folder (-1: of the list) after the commit. */
+void vault_note(struct vault *vault, int64_t folder_id);
+/* The same, for messages first_uid … last_uid that have this modseq now; 0, 0: expunged only. */
+void vault_note_messages(struct vault *vault, struct folder *folder, uint64_t modseq,
+                         uint32_t first_uid, uint32_t last_uid);
+
+/* NULL: none. The pointer holds until a folder is made or deleted. */
+struct folder *vault_folder_get(struct vault *vault, int64_t folder_id);
+struct folder *vault_folder_named(struct vault *vault, struct str name);
+/* Adds to the mirror and the file. The name is copied. Gives NULL in *out_folder on error. */
+MUST_CHECK enum err vault_folder_insert(struct vault *vault, struct task *task, struct str name,
+                                        enum vault_special_use use, bool is_selectable,
+                                        struct folder **out_folder);
+uint32_t vault_next_uidvalidity(struct vault *vault, struct task *task);
+
+static inline int64_t message_key(int64_t folder_id, uint32_t uid)
+{
+    return folder_id << 32 | uid;
+}
+
+static inline uint32_t key_uid(int64_t key)
+{
+    return (uint32_t)(key & UINT32_MAX);
+}
+
+#endif
