@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "role/config.h"
+#include "role/premises.h"
 #include "wire/channel.h"
 
 #include <errno.h>
@@ -31,7 +32,7 @@ static enum err socket_path(struct task *task, const char *config_path, struct s
                     config_path);
     }
     TRY(config_parse(task, config_path, buf_str(&text), NULL, &config));
-    *out_path = arena_copy(&task->arena, config.admin_socket);
+    *out_path = arena_copy(&task->arena, str_from_c(premises_admin_path(&config, task)));
     return ERR_OK;
 }
 
