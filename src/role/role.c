@@ -151,8 +151,6 @@ static enum err read_config(struct role_process *process, struct task *task, int
     struct config config;
 
     buf_init(&text, SIZE_MAX);
-    if (lseek(fd, 0, SEEK_SET) != 0)
-        return fail(task, ERR_IO, "configuration: %s", strerror(errno));
     TRY(fd_read_all(task, fd, CONFIG_TEXT_MAX, &text));
     TRY(config_parse(task, "configuration", buf_str(&text), NULL, &config));
     if (process->is_configured) {
