@@ -131,13 +131,13 @@ struct wire_channel *role_peer(struct role_process *process, enum wire_role peer
  * sandbox the C library's fstat is the call that takes a path, and that is forbidden. The master
  * sends one descriptor to several processes, which share its position: nothing is read from there.
  */
-static enum err read_secret(struct task *task, int fd, struct secret **out_secret)
+static enum err read_secret(struct task *task, int fd, off_t size_max, struct secret **out_secret)
 {
     off_t size = lseek(fd, 0, SEEK_END);
     struct secret *secret;
 
-    if (size < 1 || size > SECRET_LEN_MAX)
-        return fail(task, ERR_INVALID, "a key, certificate or configuration is empty or larger than 64 KiB");
+    if (size < 1 || size > size_max)
+        return fail(task, ERR_INVALID, "a key, certificate or configuration is empty or too large");
     secret = secret_new((size_t)size);
     if (pread(fd, secret_bytes(secret), (size_t)size, 0) != (ssize_t)size) {
         secret_free(&secret);
@@ -153,7 +153,7 @@ static enum err read_config(struct role_process *process, struct task *task, int
     CLEANUP(secret_free) struct secret *text = NULL;
     struct config config;
 
-    TRY(read_secret(task, fd, &text));
+    TRY(read_secret(task, fd, CONFIG_TEXT_MAX, &text));
     TRY(config_parse(task, "configuration", secret_str(text), NULL, &config));
     if (process->is_configured) {
         struct retired *retired = NEW(struct retired);
@@ -183,7 +183,7 @@ static enum err take_configuration(struct role_process *process, struct task *ta
     if (message->fd_count != count + 1)
         return fail(task, ERR_INVALID, "CONFIGURE with %zu descriptors", message->fd_count);
     for (size_t i = 0; i < count; i++)
-        TRY(read_secret(task, message->fds[i + 1], places[i]));
+        TRY(read_secret(task, message->fds[i + 1], SECRET_LEN_MAX, places[i]));
     TRY(read_config(process, task, message->fds[0]));
     process->is_configured = true;
     return ERR_OK;
