@@ -345,7 +345,7 @@ static void test_lists_page_on(void **state)
     assert_int_equal(total, 457);
 }
 
-/* --- slots and logins -------------------------------------------------------------------------- */
+/* --- slots and logins ----------------------------------------------------------------------- */
 
 static void test_a_slot_opens_in_its_place_only(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * The live sessions and their mailboxes' keys (design §3). A key is kept once for a mailbox, however
- * many sessions it has, sealed under a key of this process alone, in guarded memory; it is wiped
+ * The live sessions and their mailboxes' keys (design §3). A key is kept once for a mailbox,
+ * however many sessions it has, sealed under a key of this process alone, in guarded memory; it is wiped
  * with the mailbox's last session.
  */
 #ifndef ACCOUNT_SESSIONS_H

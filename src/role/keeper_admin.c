@@ -80,7 +80,7 @@ static void on_accept(void *owner, int fd)
     keeper->client_count++;
 }
 
-/* --- what commands ask of others --------------------------------------------------------------- */
+/* --- what commands ask of others ------------------------------------------------------------ */
 
 static enum err ask_store(struct keeper *keeper, enum wire_type type, const void *body)
 {

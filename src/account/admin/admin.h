@@ -5,7 +5,7 @@
  *
  * A mailbox is made in steps: its row (`creating`) is committed; the store has the file made; then
  * alias, slots and the row (`active`) in one transaction; then the answer. A crash in between
- * leaves a row that is not `active`, and admin_sweep has such mailboxes removed, one after the other.
+ * leaves a row that is not `active`, and admin_sweep has such mailboxes removed, one by one.
  */
 #ifndef ACCOUNT_ADMIN_ADMIN_H
 #define ACCOUNT_ADMIN_ADMIN_H
@@ -17,8 +17,8 @@
 #include <jansson.h>
 
 struct admin_services {
-    /* Ask the store; admin_mailbox_created and admin_mailbox_removed tell what came of it. ERR_BUSY:
-     * it cannot be asked now. */
+    /* Ask the store; admin_mailbox_created and admin_mailbox_removed tell what came of it.
+     * ERR_BUSY: it cannot be asked now. */
     enum err (*create_mailbox)(void *owner, const struct id *mailbox);
     enum err (*remove_mailbox)(void *owner, const struct id *mailbox);
     /* Ends all sessions of a mailbox. */

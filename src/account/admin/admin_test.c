@@ -31,7 +31,7 @@ struct fixture {
     bool is_store_down, does_not_answer;
 };
 
-/* --- the store and the client ------------------------------------------------------------------ */
+/* --- the store and the client --------------------------------------------------------------- */
 
 static enum err create_mailbox(void *owner, const struct id *mailbox)
 {
@@ -178,7 +178,7 @@ static void add_demo(struct fixture *f)
         ask(f, "{'command':'alias add','arguments':{'address':'you@demo.test'}}"), "ok");
 }
 
-/* --- tests ------------------------------------------------------------------------------------- */
+/* --- tests ---------------------------------------------------------------------------------- */
 
 static void test_a_first_start(void **state)
 {

@@ -25,7 +25,7 @@ enum admin_kind {
     ADMIN_SIZE,     /* bytes, or with K, M, G, T (of 1024), or "none" */
     ADMIN_SERVICES, /* imap, pop3, smtp, with commas between */
     ADMIN_FLAG,     /* an option without a value */
-    ADMIN_SECRET,   /* a password: from a file, the standard input or a terminal, never an argument */
+    ADMIN_SECRET,   /* a password: from a file, standard input or terminal, never an argument */
     ADMIN_FILE,     /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
 };
 

@@ -89,12 +89,14 @@ enum err admin_domain_show(struct admin_request *request)
     struct account_domain domain;
     struct account_alias alias;
     struct str name;
+    uint64_t aliases;
     enum err err;
 
     TRY(admin_argument_domain(request, &name));
     TRY(admin_find_domain(request, name, &domain));
     put_domain(request->reply, &domain);
-    admin_put_size(request->reply, "aliases", domain.aliases);
+    TRY(account_domain_count(request->admin->database, &request->task, domain.row, &aliases));
+    admin_put_size(request->reply, "aliases", aliases);
     err = catch_all(request, domain.row, &alias);
     if (err == ERR_NOT_FOUND) {
         json_object_set_new(request->reply, "catch_all", json_null());
@@ -110,14 +112,16 @@ enum err admin_domain_remove(struct admin_request *request)
     struct account_database *database = request->admin->database;
     struct account_domain domain;
     struct str name;
+    uint64_t aliases;
 
     TRY(admin_argument_domain(request, &name));
     TRY(admin_find_domain(request, name, &domain));
+    TRY(account_domain_count(database, &request->task, domain.row, &aliases));
     TRY(account_begin(database, &request->task));
     TRY(account_domain_remove(database, &request->task, domain.row));
     TRY(account_commit(database, &request->task));
     admin_say(request, "The domain %.*s was removed, with %llu aliases.", STR_ARG(name),
-              (unsigned long long)domain.aliases);
+              (unsigned long long)aliases);
     admin_sweep(request->admin, request->task.now_ms);
     return ERR_OK;
 }

@@ -1,6 +1,6 @@
 /*
  * Removing users, domains and mailboxes with all that hangs on them. Aliases and slots go in the
- * caller's transaction; the mailboxes become `removing`, and their rows go when their files are gone.
+ * caller's transaction; the mailboxes become `removing`, their rows go when their files are gone.
  */
 #include "account/sqlite/driver.h"
 
