@@ -69,9 +69,13 @@ MUST_CHECK enum err account_user_list(struct account_database *database, struct 
                                       size_t *out_count);
 MUST_CHECK enum err account_user_set_quota(struct account_database *database, struct task *task,
                                            int64_t user, uint64_t quota_bytes);
-/* Removes the user, its domains and aliases and its slots; its mailboxes become `removing`. */
+/*
+ * Removes the user, its domains, aliases and slots; its mailboxes become `removing`. At most
+ * `limit` aliases or mailboxes in one call: to be called, each time in a transaction, until
+ * *out_is_done.
+ */
 MUST_CHECK enum err account_user_remove(struct account_database *database, struct task *task,
-                                        int64_t user);
+                                        int64_t user, size_t limit, bool *out_is_done);
 
 /* Domains. */
 struct account_domain {
@@ -98,9 +102,9 @@ MUST_CHECK enum err account_domain_list(struct account_database *database, struc
 MUST_CHECK enum err account_domain_set_quota(struct account_database *database, struct task *task,
                                              int64_t domain, uint64_t quota_bytes);
 /* Removes the domain with its aliases; mailboxes that no alias is left for become `removing`, and
- * their slots go. */
+ * their slots go. In portions, like a user. */
 MUST_CHECK enum err account_domain_remove(struct account_database *database, struct task *task,
-                                          int64_t domain);
+                                          int64_t domain, size_t limit, bool *out_is_done);
 
 /* Mailboxes. */
 enum account_mailbox_state {

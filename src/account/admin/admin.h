@@ -25,6 +25,8 @@ struct admin_services {
     void (*expel)(void *owner, const struct id *mailbox);
     /* A quota changed: tell the mailboxes that are open. */
     void (*limits_changed)(void *owner);
+    /* Asks for a call of admin_work, when others had their turn. */
+    void (*work_soon)(void *owner);
     /* Adds to the answer of `status`. */
     void (*describe)(void *owner, json_t *reply);
     /* `client` and `tag` as admin_request got them. */
@@ -54,6 +56,8 @@ void admin_mailbox_removed(struct admin *admin, const struct id *mailbox, bool i
 void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms);
 /* Requests that wait longer than `limit_ms` fail; call it now and then. */
 void admin_expire(struct admin *admin, int64_t now_ms, int64_t limit_ms);
+/* The next portion of what is done in portions. */
+void admin_work(struct admin *admin, int64_t now_ms);
 /* Removes what a crash or a removal left, as far as the store answers. */
 void admin_sweep(struct admin *admin, int64_t now_ms);
 

@@ -29,6 +29,7 @@ enum admin_kind {
     ADMIN_FILE,     /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
 };
 
+enum { ADMIN_PORTION = 200 }; /* rows that are removed before others have their turn */
 /* A page of a list, in the longest names, stays below a frame (WIRE_FRAME_MAX). */
 enum { ADMIN_NAME_MAX = 64, ADMIN_TEXT_MAX = 512, ADMIN_LINES_MAX = 500, ADMIN_LINE_MAX = 1024 };
 

@@ -107,6 +107,13 @@ enum err admin_domain_show(struct admin_request *request)
     return ERR_OK;
 }
 
+/* A crash in between leaves what was not removed yet; removing it again goes on. */
+static enum err remove_portion(struct admin_request *request, bool *out_is_done)
+{
+    return account_domain_remove(request->admin->database, &request->task, request->row,
+                                 ADMIN_PORTION, out_is_done);
+}
+
 enum err admin_domain_remove(struct admin_request *request)
 {
     struct account_database *database = request->admin->database;
@@ -117,12 +124,10 @@ enum err admin_domain_remove(struct admin_request *request)
     TRY(admin_argument_domain(request, &name));
     TRY(admin_find_domain(request, name, &domain));
     TRY(account_domain_count(database, &request->task, domain.row, &aliases));
-    TRY(account_begin(database, &request->task));
-    TRY(account_domain_remove(database, &request->task, domain.row));
-    TRY(account_commit(database, &request->task));
+    request->row = domain.row;
+    request->portion = remove_portion;
     admin_say(request, "The domain %.*s was removed, with %llu aliases.", STR_ARG(name),
               (unsigned long long)aliases);
-    admin_sweep(request->admin, request->task.now_ms);
     return ERR_OK;
 }
 

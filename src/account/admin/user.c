@@ -66,6 +66,13 @@ enum err admin_user_show(struct admin_request *request)
     return ERR_OK;
 }
 
+/* A crash in between leaves what was not removed yet; removing it again goes on. */
+static enum err remove_portion(struct admin_request *request, bool *out_is_done)
+{
+    return account_user_remove(request->admin->database, &request->task, request->row,
+                               ADMIN_PORTION, out_is_done);
+}
+
 enum err admin_user_remove(struct admin_request *request)
 {
     struct account_database *database = request->admin->database;
@@ -74,12 +81,10 @@ enum err admin_user_remove(struct admin_request *request)
 
     TRY(admin_find_user(request, admin_argument_text(request, "name"), &user));
     TRY(account_user_count(database, &request->task, user.row, &domains, &mailboxes));
-    TRY(account_begin(database, &request->task));
-    TRY(account_user_remove(database, &request->task, user.row));
-    TRY(account_commit(database, &request->task));
+    request->row = user.row;
+    request->portion = remove_portion;
     admin_say(request, "User %.*s was removed, with %llu domains and %llu mailboxes.",
               STR_ARG(user.name), (unsigned long long)domains, (unsigned long long)mailboxes);
-    admin_sweep(request->admin, request->task.now_ms);
     return ERR_OK;
 }
 
