@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "role/config.h"
-#include "role/premises.h"
 #include "wire/channel.h"
 
 #include <errno.h>
@@ -32,7 +31,7 @@ static enum err socket_path(struct task *task, const char *config_path, struct s
                     config_path);
     }
     TRY(config_parse(task, config_path, buf_str(&text), NULL, &config));
-    *out_path = arena_copy(&task->arena, str_from_c(premises_admin_path(&config, task)));
+    *out_path = arena_copy(&task->arena, config.admin_socket);
     return ERR_OK;
 }
 

@@ -122,11 +122,13 @@ _Noreturn static void become_mailbox(const struct nursery *nursery, struct mailb
                                      pid_t parent)
 {
     struct log log = *role_log(nursery->process);
+    sigset_t none;
 
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent ||
         !keep_only(&begin->store_fd, &begin->keeper_fd))
         _exit(EXIT_FAILURE);
-    signal(SIGCHLD, SIG_DFL);
     (void)prctl(PR_SET_NAME, wire_role_name(WIRE_ROLE_MAILBOX), 0, 0, 0);
     log.role = wire_role_name(WIRE_ROLE_MAILBOX);
     begin->log = &log;
