@@ -43,8 +43,9 @@ MUST_CHECK enum err account_commit(struct account_database *database, struct tas
 void account_rollback(struct account_database *database);
 /* Commits bookkeeping, if there is any; not durable by itself. */
 MUST_CHECK enum err account_flush(struct account_database *database, struct task *task);
-/* A sync failed: nothing works until it is closed and opened again. */
-bool account_is_broken(const struct account_database *database);
+/* After a failed sync nothing works any more: opens the file again. Cheap when all is well. */
+MUST_CHECK enum err account_database_recover(struct account_database *database,
+                                             struct task *task);
 
 /* Users. */
 struct account_user {

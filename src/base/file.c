@@ -136,20 +136,31 @@ enum err dir_make(struct task *task, int dir_fd, const char *path, bool with_par
     return fail(task, ERR_IO, "create folder %s: %s", path, strerror(errno));
 }
 
-enum err memfd_from(struct task *task, struct str bytes, int *out_fd)
+enum err memfd_new(struct task *task, int *out_fd)
 {
     int fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
     if (fd < 0)
         return fail(task, ERR_IO, "memfd: %s", strerror(errno));
-    if (fd_write_all(task, fd, bytes) != ERR_OK) {
-        close(fd);
-        return task->err;
-    }
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-        close(fd);
-        return fail(task, ERR_IO, "memfd seals: %s", strerror(errno));
-    }
     *out_fd = fd;
+    return ERR_OK;
+}
+
+enum err memfd_seal(struct task *task, int fd)
+{
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+        return fail(task, ERR_IO, "memfd seals: %s", strerror(errno));
+    return ERR_OK;
+}
+
+enum err memfd_from(struct task *task, struct str bytes, int *out_fd)
+{
+    CLEANUP(fd_close) int fd = -1;
+
+    TRY(memfd_new(task, &fd));
+    TRY(fd_write_all(task, fd, bytes));
+    TRY(memfd_seal(task, fd));
+    *out_fd = fd;
+    fd = -1;
     return ERR_OK;
 }

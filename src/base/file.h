@@ -32,5 +32,8 @@ MUST_CHECK enum err dir_make(struct task *task, int dir_fd, const char *path, bo
  * travels between processes without touching a disk. The caller owns the descriptor.
  */
 MUST_CHECK enum err memfd_from(struct task *task, struct str bytes, int *out_fd);
+/* The same in steps, for what is not in one piece: an empty one, to be written, then sealed. */
+MUST_CHECK enum err memfd_new(struct task *task, int *out_fd);
+MUST_CHECK enum err memfd_seal(struct task *task, int fd);
 
 #endif

@@ -287,7 +287,7 @@ enum err lane_take_boot(struct lane *lane, struct task *task, struct chain *out_
     struct chain_place place = lane->place;
 
     if (lane->slot < 0)
-        return fail(task, ERR_NOT_FOUND, "no slot of the lane is valid");
+        return fail(task, ERR_CORRUPT, "no slot of the lane is valid");
     chain_start(&chain, &place, lane->boot_key);
     chain_next_boot(&place, lane->boot_key, next);
     TRY(lane_write(lane, task, place.generation, place.boot + 1, next, lane->public));

@@ -52,7 +52,7 @@ MUST_CHECK enum err lane_write(struct lane *lane, struct task *task, uint64_t ge
                                const unsigned char public[static CRYPT_X25519_BYTES]);
 /*
  * The first message of a boot: starts the newest slot's chain, after the next boot's key took its
- * place on the disk and its own key was wiped there and here. ERR_NOT_FOUND without a valid slot.
+ * place on the disk and its own key was wiped there and here. ERR_CORRUPT without a valid slot: the owner must log in and renew it.
  */
 MUST_CHECK enum err lane_take_boot(struct lane *lane, struct task *task, struct chain *out_chain);
 

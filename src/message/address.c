@@ -2,8 +2,8 @@
  * Address lists. Words are gathered until a special character tells what they were: a phrase
  * before '<', a local part before '@', a group's name before ':'.
  *
- * Not GMime's parser: ENVELOPE wants names with their encoded words undecoded (RFC 3501 §7.4.2), and
- * GMime keeps them only decoded.
+ * Not GMime's parser: ENVELOPE wants names with their encoded words undecoded (RFC 3501 §7.4.2),
+ * and GMime keeps them only decoded.
  */
 #include "message/address.h"
 
@@ -24,7 +24,6 @@ struct parser {
     struct str comment; /* the last one seen; ptr NULL: none */
     bool is_in_group;
     struct address_list *list;
-    size_t room;
 };
 
 static bool is_special(char c)
@@ -36,14 +35,14 @@ static struct address *add(struct parser *p, enum address_kind kind)
 {
     struct address *address;
 
-    if (p->list->count == p->room) {
-        size_t room = p->room == 0 ? 4 : p->room * 2;
+    if (p->list->count == p->list->room) {
+        size_t room = p->list->room == 0 ? 4 : p->list->room * 2;
         struct address *more = ARENA_ARRAY(p->arena, struct address, room);
 
         if (p->list->count > 0)
             memcpy(more, p->list->addresses, p->list->count * sizeof(*more));
         p->list->addresses = more;
-        p->room = room;
+        p->list->room = room;
     }
     address = &p->list->addresses[p->list->count++];
     address->kind = kind;
@@ -248,6 +247,22 @@ static void plain_address(struct parser *p)
     address->host = domain(p);
 }
 
+static struct str without_escapes(struct arena *arena, struct str text)
+{
+    char *copy;
+    size_t len = 0;
+
+    if (str_index(text, '\\') < 0)
+        return text;
+    copy = arena_alloc(arena, text.len, 1);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\\' && i + 1 < text.len)
+            i++;
+        copy[len++] = text.ptr[i];
+    }
+    return str_make(copy, len);
+}
+
 /* The end of what stands between two commas. */
 static void end_address(struct parser *p, size_t count_before)
 {
@@ -262,22 +277,23 @@ static void end_address(struct parser *p, size_t count_before)
     }
     last = &p->list->addresses[p->list->count - 1];
     if (last->name.ptr == NULL && p->comment.len > 0)
-        last->name = p->comment;
+        last->name = without_escapes(p->arena, p->comment);
     forget_words(p);
     p->comment = (struct str){0};
 }
 
 static void parse_list(struct parser *p)
 {
-    size_t count_before = 0;
+    size_t count_before = p->list->count;
 
     for (;;) {
         bool is_apart = p->i > 0 && ascii_is_space(p->text.ptr[p->i - 1]);
         char c;
 
         skip_cfws(p);
-        is_apart = is_apart || (p->i > 0 && (ascii_is_space(p->text.ptr[p->i - 1]) ||
-                                             p->text.ptr[p->i - 1] == ')'));
+        is_apart =
+            is_apart ||
+            (p->i > 0 && (ascii_is_space(p->text.ptr[p->i - 1]) || p->text.ptr[p->i - 1] == ')'));
         if (p->i >= p->text.len)
             break;
         c = p->text.ptr[p->i];
@@ -315,11 +331,10 @@ static void parse_list(struct parser *p)
         add(p, ADDRESS_GROUP_END);
 }
 
-void address_parse(struct arena *arena, struct str flat, struct address_list *out)
+void address_parse(struct arena *arena, struct str flat, struct address_list *list)
 {
-    struct parser p = {.arena = arena, .text = flat, .list = out};
+    struct parser p = {.arena = arena, .text = flat, .list = list};
 
-    *out = (struct address_list){0};
     /* Every byte is gathered once, with at most one space before it. */
     p.phrase = arena_alloc(arena, flat.len * 2 + 1, 1);
     p.joined = arena_alloc(arena, flat.len * 2 + 1, 1);

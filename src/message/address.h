@@ -27,10 +27,10 @@ struct address {
 
 struct address_list {
     struct address *addresses; /* in the arena, as what they point to, unless it is in the value */
-    size_t count;
+    size_t count, room;
 };
 
-/* `flat` is a flat value (header_flat) and outlives the list. */
-void address_parse(struct arena *arena, struct str flat, struct address_list *out);
+/* Adds to *list, which begins all zero. `flat` is a flat value (header_flat) and outlives it. */
+void address_parse(struct arena *arena, struct str flat, struct address_list *list);
 
 #endif

@@ -40,6 +40,7 @@ bool check_is_list(struct str text)
 {
     size_t depth = 0;
     size_t i = 0;
+    char before = 0; /* the token before this one; 's' for a string */
 
     if (!str_starts_with(text, STR("(")))
         return false;
@@ -49,21 +50,23 @@ bool check_is_list(struct str text)
         if (c == '"' || c == '{') {
             if (!skip_string(text, &i))
                 return false;
+            before = 's';
             continue;
         }
         if (c == '(') {
             depth++;
         } else if (c == ')') {
-            if (depth == 0 || text.ptr[i - 1] == ' ' || (--depth == 0 && i + 1 != text.len))
+            if (depth == 0 || before == ' ' || (--depth == 0 && i + 1 != text.len))
                 return false;
         } else if (c == ' ') {
-            if (i + 1 >= text.len || text.ptr[i + 1] == ' ' || text.ptr[i - 1] == '(')
+            if (before == ' ' || before == '(')
                 return false;
         } else if (str_starts_with(str_from(text, i), STR("NIL"))) {
             i += 2;
         } else if (!ascii_is_digit(c)) {
             return false;
         }
+        before = c;
         i++;
     }
     return depth == 0;

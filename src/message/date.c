@@ -33,7 +33,7 @@ struct reading {
 };
 
 /* The next word: up to a blank, a comma, or a '-' between the parts of "22-Nov-2026". */
-static bool next_word(struct str text, size_t *position, struct str *out)
+static bool next_word(struct str text, size_t *position, bool may_be_zone, struct str *out)
 {
     size_t start, end;
 
@@ -52,8 +52,8 @@ static bool next_word(struct str text, size_t *position, struct str *out)
              text.ptr[end] != '(' && text.ptr[end] != '-' && text.ptr[end] != '+');
     *position = end;
     *out = str_make(text.ptr + start, end - start);
-    /* The '-' of 22-Nov-2026 is a blank, that of -0500 a sign. */
-    if (out->ptr[0] == '-' && out->len != 5)
+    /* The '-' of 22-Nov-2026 is a blank, that of -0500, behind the time, a sign. */
+    if (out->ptr[0] == '-' && !may_be_zone)
         *out = str_from(*out, 1);
     return true;
 }
@@ -67,8 +67,8 @@ static bool read_time(struct str word, struct clock_date *date)
     while (count < 3 && str_split(&word, ':', &part)) {
         uint32_t value;
 
-        part = str_upto(part, (size_t)(str_index(part, '.') < 0 ? (ptrdiff_t)part.len
-                                                                : str_index(part, '.')));
+        part = str_upto(
+            part, (size_t)(str_index(part, '.') < 0 ? (ptrdiff_t)part.len : str_index(part, '.')));
         if (part.len > 2 || !parse_u32(part, &value) || value > (count == 0 ? 23u : 60u))
             return false;
         *parts[count++] = (int)value;
@@ -147,7 +147,9 @@ bool date_parse(struct str value, int64_t *out_ms, int64_t *out_day)
     size_t position = 0;
 
     value = str_upto(value, 1000);
-    for (size_t i = 0; i < DATE_WORDS_MAX && next_word(value, &position, &word); i++) {
+    for (size_t i = 0; i < DATE_WORDS_MAX; i++) {
+        if (!next_word(value, &position, reading.has_time, &word))
+            break;
         if (str_index(word, ':') >= 0) {
             if (!reading.has_time)
                 reading.has_time = read_time(word, &reading.date);

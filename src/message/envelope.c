@@ -22,21 +22,26 @@ static bool has_addresses(enum envelope_field field)
     return field >= ENVELOPE_FROM && field <= ENVELOPE_BCC;
 }
 
-static void note(struct arena *arena, const struct header_field *field, struct envelope *out)
+static void note(struct arena *arena, const struct header_field *field, size_t *budget,
+                 struct envelope *out)
 {
     for (size_t i = 0; i < ENVELOPE_FIELDS; i++) {
+        struct str flat;
+
         if (field->name.len != names[i].len || !str_equal_nocase(field->name, names[i]))
             continue;
-        if (out->values[i].ptr != NULL)
+        if (out->values[i].ptr != NULL && !has_addresses((enum envelope_field)i))
             return;
-        out->values[i] = header_flat(arena, field->value);
+        flat = header_flat(arena, field->value, budget);
+        if (out->values[i].ptr == NULL)
+            out->values[i] = flat;
         if (has_addresses((enum envelope_field)i))
-            address_parse(arena, out->values[i], &out->addresses[i]);
+            address_parse(arena, flat, &out->addresses[i]);
         return;
     }
 }
 
-void envelope_read(struct arena *arena, struct str header, struct envelope *out)
+void envelope_read(struct arena *arena, struct str header, size_t *budget, struct envelope *out)
 {
     struct header_field field;
     size_t position = 0;
@@ -46,7 +51,7 @@ void envelope_read(struct arena *arena, struct str header, struct envelope *out)
         if (str_equal_nocase(field.name, STR("received")))
             out->received_count++;
         else
-            note(arena, &field, out);
+            note(arena, &field, budget, out);
     }
 }
 

@@ -22,13 +22,13 @@ enum envelope_field {
 };
 
 struct envelope {
-    struct str values[ENVELOPE_FIELDS]; /* flat; ptr NULL: no such field. The first one counts */
-    struct address_list addresses[ENVELOPE_FIELDS]; /* of FROM … BCC */
+    struct str values[ENVELOPE_FIELDS]; /* flat, of the first such field; ptr NULL: none */
+    struct address_list addresses[ENVELOPE_FIELDS]; /* of all FROM … BCC fields */
     uint32_t received_count;
 };
 
-/* Everything is in the arena or in `header`. */
-void envelope_read(struct arena *arena, struct str header, struct envelope *out);
+/* Everything is in the arena or in `header`. `budget` is for header_flat. */
+void envelope_read(struct arena *arena, struct str header, size_t *budget, struct envelope *out);
 
 /*
  * The parenthesised list of RFC 3501 §7.4.2: (date subject from sender reply-to to cc bcc

@@ -22,12 +22,38 @@ static size_t char_len(const char *p, size_t left, gunichar *out_code)
     return (size_t)g_unichar_to_utf8(code, NULL);
 }
 
+/*
+ * Characters that fold to one character and combine with nothing unless a mark follows: what most
+ * text over 127 is. 0: not one of them.
+ */
+static gunichar fold_simple(gunichar c)
+{
+    if ((c >= 0xc0 && c <= 0x17e && c != 0xdf && c != 0x130 && c != 0x149) ||
+        (c >= 0x391 && c <= 0x3ce && c != 0x3b0 && c != 0x3c2) || (c >= 0x400 && c <= 0x481) ||
+        (c >= 0x48a && c <= 0x52f))
+        return g_unichar_tolower(c);
+    if ((c >= 0xa0 && c <= 0xbf && c != 0xb5) || (c >= 0x2010 && c <= 0x2027) ||
+        (c >= 0x2030 && c <= 0x205e) || (c >= 0x3001 && c <= 0x3029) ||
+        (c >= 0x3041 && c <= 0x3096) || (c >= 0x30a1 && c <= 0x30fe) ||
+        (c >= 0x4e00 && c <= 0x9fff) || c == 0xfffd)
+        return c;
+    /* Cherokee folds to its older, upper case (Unicode §5.18); GLib swaps the two. */
+    if (c >= 0x13a0 && c <= 0x13f5)
+        return c;
+    if (c >= 0x13f8 && c <= 0x13fd)
+        return c - 8;
+    if (c >= 0xab70 && c <= 0xabbf)
+        return c - 0xab70 + 0x13a0;
+    return 0;
+}
+
 /* Canonical caseless matching (Unicode §3.13 D145): NFD, fold, and here NFC instead of NFD. */
 static void fold_run(struct str run, struct buf *out)
 {
     g_autofree char *decomposed = g_utf8_normalize(run.ptr, (gssize)run.len, G_NORMALIZE_NFD);
     g_autofree char *folded = decomposed == NULL ? NULL : g_utf8_casefold(decomposed, -1);
-    g_autofree char *composed = folded == NULL ? NULL : g_utf8_normalize(folded, -1, G_NORMALIZE_NFC);
+    g_autofree char *composed =
+        folded == NULL ? NULL : g_utf8_normalize(folded, -1, G_NORMALIZE_NFC);
 
     buf_put(out, composed == NULL ? run : str_from_c(composed));
 }
@@ -84,31 +110,69 @@ static size_t run_end(struct str text, size_t i, bool *out_is_invalid)
     return i;
 }
 
+/*
+ * Folds simple characters from `i` on, up to the first other one, or one that a mark may follow.
+ * Gives where it stopped.
+ */
+static size_t fold_simple_run(struct str text, size_t i, struct buf *out)
+{
+    gunichar code, next;
+    size_t len = i < text.len ? char_len(text.ptr + i, text.len - i, &code) : 0;
+
+    while (len > 0) {
+        gunichar folded = fold_simple(code);
+        size_t next_at = i + len;
+        size_t next_len = 0;
+        char bytes[6];
+
+        if (folded == 0)
+            break;
+        if (next_at < text.len && ascii_is_8bit(text.ptr[next_at])) {
+            next_len = char_len(text.ptr + next_at, text.len - next_at, &next);
+            if (next_len > 0 && fold_simple(next) == 0)
+                break;
+        }
+        buf_put(out, str_make(bytes, (size_t)g_unichar_to_utf8(folded, bytes)));
+        i = next_at;
+        len = next_len;
+        code = next_len > 0 ? next : 0;
+    }
+    return i;
+}
+
 void message_fold(struct str text, struct buf *out)
 {
     size_t i = 0;
 
     while (i < text.len) {
         size_t end = ascii_end(text, i);
+        size_t ascii_len = end - i;
         bool is_invalid;
+        gunichar code;
         size_t stop;
 
         if (end == text.len) {
-            put_lower(str_make(text.ptr + i, end - i), out);
+            put_lower(str_make(text.ptr + i, ascii_len), out);
             return;
         }
-        stop = run_end(text, end, &is_invalid);
-        if (is_invalid) {
-            put_lower(str_make(text.ptr + i, end - i), out);
-            buf_put(out, str_make(text.ptr + end, 1));
-            i = end + 1;
-            continue;
+        if (char_len(text.ptr + end, text.len - end, &code) > 0 && fold_simple(code) != 0) {
+            put_lower(str_make(text.ptr + i, ascii_len), out);
+            i = fold_simple_run(text, end, out);
+            if (i > end)
+                continue;
+            ascii_len = 0;
         }
+        stop = run_end(text, end, &is_invalid);
         /* The letter before may be the base of the marks that follow. */
-        if (end > i && text.ptr[end - 1] != 0)
+        if (ascii_len > 0 && !is_invalid && text.ptr[end - 1] != 0) {
+            ascii_len--;
             end--;
-        put_lower(str_make(text.ptr + i, end - i), out);
-        fold_run(str_make(text.ptr + end, stop - end), out);
-        i = stop;
+        }
+        put_lower(str_make(text.ptr + end - ascii_len, ascii_len), out);
+        if (is_invalid)
+            buf_put(out, str_make(text.ptr + end, 1));
+        else
+            fold_run(str_make(text.ptr + end, stop - end), out);
+        i = is_invalid ? end + 1 : stop;
     }
 }

@@ -68,12 +68,18 @@ bool header_field_next(struct str header, size_t *position, struct header_field 
     return true;
 }
 
-struct str header_flat(struct arena *arena, struct str value)
+struct str header_flat(struct arena *arena, struct str value, size_t *budget)
 {
+    size_t max = *budget;
     char *flat;
     size_t len = 0;
 
-    value = str_trim(str_upto(str_trim(value), HEADER_FIELD_MAX));
+    if (max > HEADER_FIELD_MAX)
+        max = HEADER_FIELD_MAX;
+    if (max < HEADER_FIELD_MIN)
+        max = HEADER_FIELD_MIN;
+    value = str_trim(str_upto(str_trim(value), max));
+    *budget -= value.len < *budget ? value.len : *budget;
     if (value.len == 0)
         return STR("");
     if (memchr(value.ptr, '\n', value.len) == NULL && memchr(value.ptr, '\0', value.len) == NULL)

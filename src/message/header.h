@@ -11,10 +11,15 @@
 #include <stdbool.h>
 
 /*
- * What one field may contribute to a summary (ENVELOPE, BODYSTRUCTURE, subject, …). The rest of a
- * longer one is only found in the message itself.
+ * What one field may contribute to a summary (ENVELOPE, BODYSTRUCTURE, subject, …), and what all
+ * fields of a message may; once that is used up, still so much for each. The rest is only found in
+ * the message itself. No writer comes near; a hostile one would fill the memory.
  */
-enum { HEADER_FIELD_MAX = 256 * 1024 };
+enum {
+    HEADER_FIELD_MAX = 256 * 1024,
+    HEADER_BUDGET = 4 * 1024 * 1024,
+    HEADER_FIELD_MIN = 256,
+};
 
 struct header_field {
     struct str name;  /* without white space before the colon; empty: a line that is no field */
@@ -30,8 +35,9 @@ bool header_field_next(struct str header, size_t *position, struct header_field 
 
 /*
  * A value as text in one line: trimmed, the line breaks of its folding taken out, NUL made '?', cut
- * to HEADER_FIELD_MAX. A view of `value` where nothing had to change, else in the arena.
+ * to what *budget allows, which is lowered. A view of `value` where nothing had to change, else in
+ * the arena.
  */
-struct str header_flat(struct arena *arena, struct str value);
+struct str header_flat(struct arena *arena, struct str value, size_t *budget);
 
 #endif

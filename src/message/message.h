@@ -1,6 +1,6 @@
 /*
  * One mail message (RFC 5322, RFC 2045-2047): its MIME structure with byte offsets, and what IMAP
- * tells about it. Parsed once on arrival; the vault keeps the results. GMime does the parsing.
+ * tells about it. Parsed once on arrival; the vault keeps the results.
  *
  * Any bytes are a message: nothing here fails for bad input. Limits (parts, depth, header bytes)
  * bound the work; what lies beyond them is treated as one opaque part.
@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 enum {
-    MESSAGE_PARTS_MAX = 10000,
+    MESSAGE_PARTS_MAX = 10001, /* the message itself, and 10,000 parts in it */
     MESSAGE_DEPTH_MAX = 64,
 };
 

@@ -63,8 +63,8 @@ static struct str lower_copy(struct arena *arena, struct str text)
     return str_make(copy, text.len);
 }
 
-bool mime_type(struct arena *arena, struct str flat, struct str *out_type,
-               struct str *out_subtype, size_t *out_position)
+bool mime_type(struct arena *arena, struct str flat, struct str *out_type, struct str *out_subtype,
+               size_t *out_position)
 {
     size_t position;
     struct str type = mime_token(flat, &position);
@@ -155,8 +155,7 @@ static bool skip_to_param(struct str flat, size_t *position)
     return i < flat.len;
 }
 
-bool mime_param_next(struct arena *arena, struct str flat, size_t *position,
-                     struct mime_param *out)
+bool mime_param_next(struct arena *arena, struct str flat, size_t *position, struct mime_param *out)
 {
     mime_skip_cfws(flat, position);
     while (skip_to_param(flat, position)) {

@@ -12,11 +12,11 @@
 #include <stdbool.h>
 
 /*
- * type "/" subtype, in lower case in the arena. False when it is none (RFC 2045 §5.2: such a part is
- * text/plain). *out_position is where the parameters begin.
+ * type "/" subtype, in lower case in the arena. False when it is none (RFC 2045 §5.2: such a part
+ * is text/plain). *out_position is where the parameters begin.
  */
-bool mime_type(struct arena *arena, struct str flat, struct str *out_type,
-               struct str *out_subtype, size_t *out_position);
+bool mime_type(struct arena *arena, struct str flat, struct str *out_type, struct str *out_subtype,
+               size_t *out_position);
 /* The first token: a disposition or a transfer encoding. May be empty. */
 struct str mime_token(struct str flat, size_t *out_position);
 
@@ -24,7 +24,8 @@ struct mime_param {
     struct str name;  /* as written: "filename*0*" */
     struct str value; /* without quotes and backslashes; else as written */
 };
-/* The next parameter; what is not one is skipped. False: no more. Values are views or in the arena. */
+/* The next parameter; what is not one is skipped. False: no more. Values are views or in the arena.
+ */
 bool mime_param_next(struct arena *arena, struct str flat, size_t *position,
                      struct mime_param *out);
 

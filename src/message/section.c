@@ -54,8 +54,7 @@ static bool find_part(const struct message_structure *structure, const uint32_t 
 }
 
 bool message_section_range(const struct message_structure *structure, const uint32_t *path,
-                           size_t path_len, enum message_section section,
-                           struct message_range *out)
+                           size_t path_len, enum message_section section, struct message_range *out)
 {
     const struct message_part *part;
     uint32_t index;

@@ -6,8 +6,9 @@
  *   flags = kind + 4 * encoding + 32 * is_attachment, one byte; header_start counts from the
  *   parent's body_start; a text is its length and its bytes
  *
- * Links between siblings and body_start follow from these. Decoding checks all that callers rely on:
- * ranges lie inside the parents' bodies, in order, and every kind has the children it must have.
+ * Links between siblings and body_start follow from these. Decoding checks all that callers rely
+ * on: ranges lie inside the parents' bodies, in order, and every kind has the children it must
+ * have.
  */
 #include "message/message.h"
 

@@ -20,7 +20,6 @@
 #include <string.h>
 
 enum {
-    BOUNDARY_MAX = 998,
     CHARSET_MAX = 64,
     FILENAME_MAX_BYTES = 1000,
     FIRST_PARTS = 8,
@@ -29,6 +28,7 @@ enum {
 struct level {
     uint32_t part;
     struct str boundary; /* of a multipart that is not closed yet; else empty */
+    uint32_t boundary_hash;
     uint32_t last_child; /* 0: none yet */
     uint64_t first_line; /* line breaks in the message before the part's body */
     bool is_digest;
@@ -45,7 +45,8 @@ struct scanner {
     struct level levels[MESSAGE_DEPTH_MAX + 1];
     size_t depth; /* levels in use */
     size_t open_boundaries;
-    bool is_full; /* MESSAGE_PARTS_MAX is reached: boundaries mean nothing any more */
+    size_t budget; /* for header_flat */
+    bool is_full;  /* MESSAGE_PARTS_MAX is reached: boundaries only close */
 };
 
 static const struct {
@@ -105,27 +106,44 @@ struct boundary_hit {
     bool is_close;
 };
 
+static uint32_t boundary_hash(struct str text)
+{
+    uint32_t hash = 2166136261u;
+
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (unsigned char)text.ptr[i]) * 16777619u;
+    return hash;
+}
+
 /*
  * delimiter = "--" boundary, close-delimiter = delimiter "--", then transport-padding
- * (RFC 2046 §5.1.1). The innermost multipart goes first. `line` begins with "--".
+ * (RFC 2046 §5.1.1). The innermost multipart goes first. `line` begins with "--". Lines are hashed
+ * since somebody may send nothing but lines that almost are each of 64 open boundaries.
  */
 static bool find_boundary(const struct scanner *s, struct str line, struct boundary_hit *out)
 {
+    struct str inner;
+    uint32_t hash, inner_hash;
+
     line = str_from(line, 2);
     while (line.len > 0 && ascii_is_space(line.ptr[line.len - 1]))
         line.len--;
+    hash = inner_hash = boundary_hash(line);
+    inner = line;
+    if (str_ends_with(line, STR("--"))) {
+        inner.len -= 2;
+        inner_hash = boundary_hash(inner);
+    }
     for (size_t i = s->depth; i-- > 0;) {
-        struct str boundary = s->levels[i].boundary;
+        const struct level *level = &s->levels[i];
 
-        if (boundary.len == 0 || line.len < boundary.len || line.len > boundary.len + 2)
+        if (level->boundary_hash != hash && level->boundary_hash != inner_hash)
             continue;
-        if (line.ptr[0] != boundary.ptr[0] || memcmp(line.ptr, boundary.ptr, boundary.len) != 0)
-            continue;
-        if (line.len == boundary.len) {
+        if (level->boundary.len > 0 && str_equal(level->boundary, line)) {
             *out = (struct boundary_hit){i, false};
             return true;
         }
-        if (line.len == boundary.len + 2 && str_ends_with(line, STR("--"))) {
+        if (level->boundary.len > 0 && inner.len < line.len && str_equal(level->boundary, inner)) {
             *out = (struct boundary_hit){i, true};
             return true;
         }
@@ -136,9 +154,10 @@ static bool find_boundary(const struct scanner *s, struct str line, struct bound
 static bool is_boundary_line(const struct scanner *s, size_t start, size_t end,
                              struct boundary_hit *out)
 {
-    return s->open_boundaries > 0 && !s->is_full && end - start > 2 && s->raw.ptr[start] == '-' &&
+    return s->open_boundaries > 0 && end - start > 2 && s->raw.ptr[start] == '-' &&
            s->raw.ptr[start + 1] == '-' &&
-           find_boundary(s, str_make(s->raw.ptr + start, end - start), out);
+           find_boundary(s, str_make(s->raw.ptr + start, end - start), out) &&
+           (out->is_close || !s->is_full);
 }
 
 /* ---- one part's header ---- */
@@ -165,8 +184,7 @@ static void note_field(struct structure_notes *notes, struct str line, struct st
 }
 
 /* Goes over the header at s->at, up to and with the empty line, or to a boundary or the end. */
-static void read_header(struct scanner *s, struct message_part *part,
-                        struct structure_notes *notes)
+static void read_header(struct scanner *s, struct message_part *part, struct structure_notes *notes)
 {
     struct str *current = NULL; /* the field that a folded line continues */
 
@@ -193,7 +211,7 @@ static void read_header(struct scanner *s, struct message_part *part,
     part->body_start = s->at;
     for (size_t i = 0; i < STRUCTURE_FIELDS; i++) {
         if (notes->fields[i].ptr != NULL)
-            notes->fields[i] = header_flat(s->arena, notes->fields[i]);
+            notes->fields[i] = header_flat(s->arena, notes->fields[i], &s->budget);
     }
 }
 
@@ -202,18 +220,30 @@ static struct str cut(struct str text, size_t max)
     return text.len > max ? STR("") : text;
 }
 
+/* A parameter of Content-Type that readers act on; in pieces or encoded (RFC 2231) it counts too.
+ */
 static struct str find_param(struct scanner *s, const struct structure_notes *notes,
                              struct str name)
 {
     struct str flat = notes->fields[STRUCTURE_CONTENT_TYPE];
     size_t position = notes->params;
     struct mime_param param;
+    bool has_pieces = false;
+    struct buf decoded;
+    struct str value;
 
     while (mime_param_next(s->arena, flat, &position, &param)) {
         if (str_equal_nocase(param.name, name))
             return param.value;
+        has_pieces = has_pieces || str_starts_with_nocase(param.name, name);
     }
-    return STR("");
+    if (!has_pieces)
+        return STR("");
+    buf_init(&decoded, SIZE_MAX);
+    (void)mime_param_decoded(s->arena, flat, notes->params, name, &decoded);
+    value = arena_copy(s->arena, buf_str(&decoded));
+    buf_free(&decoded);
+    return value;
 }
 
 static void read_disposition(struct scanner *s, struct message_part *part,
@@ -291,8 +321,8 @@ static void read_part(struct scanner *s, struct message_part *part, struct struc
     }
     read_disposition(s, part, notes);
     if (str_equal(part->type, STR("text")) && notes->is_type_given)
-        part->charset = arena_copy(
-            s->arena, cut(find_param(s, notes, STR("charset")), CHARSET_MAX));
+        part->charset =
+            arena_copy(s->arena, cut(find_param(s, notes, STR("charset")), CHARSET_MAX));
 }
 
 /* ---- the tree ---- */
@@ -320,11 +350,12 @@ static void set_boundary(struct scanner *s, struct level *level, struct str boun
 {
     s->open_boundaries += (boundary.len > 0) - (size_t)(level->boundary.len > 0);
     level->boundary = boundary;
+    level->boundary_hash = boundary_hash(boundary);
 }
 
 /*
- * Reads one entity's header and opens its level; then, as long as the entity is an embedded message,
- * the same for the message inside.
+ * Reads one entity's header and opens its level; then, as long as the entity is an embedded
+ * message, the same for the message inside.
  */
 static void open_parts(struct scanner *s)
 {
@@ -354,7 +385,7 @@ static void open_parts(struct scanner *s)
 
             part->kind = MESSAGE_KIND_MULTIPART;
             level->is_digest = str_equal(part->subtype, STR("digest"));
-            if (!has_room || boundary.len > BOUNDARY_MAX)
+            if (!has_room)
                 become(part, &s->notes[index], STR("application"), STR("octet-stream"));
             else
                 set_boundary(s, level, str_trim(boundary));
@@ -435,10 +466,10 @@ static void skip_lines(struct scanner *s)
 void structure_scan(struct arena *arena, struct str raw, struct message_structure *out,
                     struct structure_notes **out_notes)
 {
-    struct scanner s = {.arena = arena, .raw = raw.len > 0 ? raw : STR("")};
+    struct scanner s = {.arena = arena, .raw = raw, .budget = HEADER_BUDGET};
 
     open_parts(&s);
-    while (s.at < s.raw.len && s.open_boundaries > 0 && !s.is_full) {
+    while (s.at < s.raw.len && s.open_boundaries > 0) {
         struct boundary_hit hit;
         size_t end;
 

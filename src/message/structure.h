@@ -8,7 +8,8 @@
 #include "base/arena.h"
 #include "message/message.h"
 
-enum structure_field { /* what BODYSTRUCTURE needs of a part's header */
+/* What BODYSTRUCTURE needs of a part's header. */
+enum structure_field {
     STRUCTURE_CONTENT_TYPE,
     STRUCTURE_CONTENT_ENCODING,
     STRUCTURE_CONTENT_DISPOSITION,
@@ -24,8 +25,8 @@ enum structure_field { /* what BODYSTRUCTURE needs of a part's header */
  * header_flat) once the part's header was read. */
 struct structure_notes {
     struct str fields[STRUCTURE_FIELDS];
-    size_t params;       /* where the parameters begin in CONTENT_TYPE */
-    bool is_type_given;  /* the type is the header's own, with its parameters */
+    size_t params;      /* where the parameters begin in CONTENT_TYPE */
+    bool is_type_given; /* the type is the header's own, with its parameters */
 };
 
 /*

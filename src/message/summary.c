@@ -3,6 +3,7 @@
 #include "message/charset.h"
 #include "message/date.h"
 #include "message/envelope.h"
+#include "message/header.h"
 #include "message/message.h"
 #include "message/structure.h"
 #include "message/subject.h"
@@ -142,7 +143,8 @@ static struct str header_of(struct str raw, const struct message_part *part)
 
 /* ENVELOPE of every embedded message, by part index. */
 static struct str *inner_envelopes(struct arena *arena, struct str raw,
-                                   const struct message_structure *structure, struct buf *scratch)
+                                   const struct message_structure *structure, size_t *budget,
+                                   struct buf *scratch)
 {
     struct str *envelopes = ARENA_ARRAY(arena, struct str, structure->part_count);
 
@@ -152,7 +154,7 @@ static struct str *inner_envelopes(struct arena *arena, struct str raw,
 
         if (structure->parts[part->parent].kind != MESSAGE_KIND_MESSAGE)
             continue;
-        envelope_read(arena, header_of(raw, part), &envelope);
+        envelope_read(arena, header_of(raw, part), budget, &envelope);
         envelope_write(&envelope, scratch);
         envelopes[i] = take(arena, scratch);
     }
@@ -163,6 +165,7 @@ void message_parse(struct task *task, struct str raw, struct message_summary *ou
 {
     struct arena *arena = &task->arena;
     struct structure_notes *notes;
+    size_t budget = HEADER_BUDGET;
     struct envelope envelope;
     struct str *envelopes;
     struct buf scratch;
@@ -172,10 +175,10 @@ void message_parse(struct task *task, struct str raw, struct message_summary *ou
         raw = STR("");
     buf_init(&scratch, SIZE_MAX);
     structure_scan(arena, raw, &out->structure, &notes);
-    envelope_read(arena, header_of(raw, &out->structure.parts[0]), &envelope);
+    envelope_read(arena, header_of(raw, &out->structure.parts[0]), &budget, &envelope);
     envelope_write(&envelope, &scratch);
     out->envelope = take(arena, &scratch);
-    envelopes = inner_envelopes(arena, raw, &out->structure, &scratch);
+    envelopes = inner_envelopes(arena, raw, &out->structure, &budget, &scratch);
     bodystructure_write(arena, &out->structure, notes, envelopes, true, &scratch);
     out->bodystructure = take(arena, &scratch);
     bodystructure_write(arena, &out->structure, notes, envelopes, false, &scratch);

@@ -53,7 +53,10 @@ void net_connection_want_input(struct net_connection *connection, bool is_wanted
  */
 void net_connection_start_tls(struct net_connection *connection, struct net_tls *tls);
 bool net_connection_is_secure(const struct net_connection *connection);
-/* Sends what is queued (for at most 10 s), then on_close is called. */
+/*
+ * Sends what is queued (for at most 10 s) and waits a moment for the peer to close, lest its unread
+ * replies are destroyed; then on_close is called, with NET_CLOSED_BY_PEER if all was sent.
+ */
 void net_connection_finish(struct net_connection *connection);
 /* Closes with NET_CLOSED_TIMEOUT when no byte passed for this long; 0: never. */
 void net_connection_set_timeout(struct net_connection *connection, int64_t idle_ms);

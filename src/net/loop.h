@@ -6,6 +6,7 @@
 #define NET_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct net_loop;
@@ -16,6 +17,12 @@ void net_loop_free(struct net_loop **loop);
 /* Until net_loop_stop. */
 void net_loop_run(struct net_loop *loop);
 void net_loop_stop(struct net_loop *loop);
+
+/*
+ * The loop's room for bytes that were just read: one for all connections, since a process handles
+ * one at a time. Whoever uses it wipes what he put there before he returns to the loop.
+ */
+char *net_loop_scratch(struct net_loop *loop, size_t *out_size);
 
 typedef void (*net_callback)(void *owner);
 
@@ -33,7 +40,8 @@ struct net_watch *net_watch_new(struct net_loop *loop, int fd, net_callback on_r
 void net_watch_free(struct net_watch **watch);
 void net_watch_want(struct net_watch *watch, bool is_reading, bool is_writing);
 
-/* Calls on_signal in the loop. For master. */
+/* Calls on_signal in the loop, once for any number of signals that came meanwhile. The signal is
+ * blocked from now on, also in children, which unblock it. */
 struct net_signal;
 struct net_signal *net_signal_new(struct net_loop *loop, int signal_number, net_callback on_signal,
                                   void *owner);

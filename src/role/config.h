@@ -1,8 +1,8 @@
 /*
  * The configuration: one commented text file, read with libconfuse; every setting can be overridden
  * from the environment as SEALPOST_<SETTING>, upper case, dots as underscores. One table
- * (config.c) lists the settings: the parser, the environment, `check-config` and the manual's list
- * come from it.
+ * (config.c) lists the settings: the parser, the environment, `check-config` and the template come
+ * from it.
  */
 #ifndef ROLE_CONFIG_H
 #define ROLE_CONFIG_H
@@ -24,7 +24,7 @@ struct config {
     struct str certificate;   /* PEM files; empty: <data>/tls/certificate.pem and key.pem */
     struct str key;
     struct str host_key;      /* file; empty: <data>/host.key; or a systemd credential's path */
-    struct str admin_socket;  /* empty: <data>/run/admin.sock */
+    struct str admin_socket;  /* <data>/run/admin.sock unless set otherwise */
     /* "address:port" each, several allowed; none: the service is not offered. */
     struct str imap[CONFIG_ADDRESSES_MAX], imaps[CONFIG_ADDRESSES_MAX];
     struct str mx[CONFIG_ADDRESSES_MAX];
@@ -60,5 +60,8 @@ void config_done(struct config *config);
 const char *config_path(const struct config *config, struct task *task, const char *rest);
 /* The commented file with all settings and their defaults, for a first start. */
 void config_template(struct buf *out);
+/* The settings' names, for the manual's check. */
+size_t config_setting_count(void);
+const char *config_setting_name(size_t index);
 
 #endif

@@ -29,9 +29,11 @@ struct sandbox_rules {
     size_t path_count;
     bool may_accept;  /* take connections from listening sockets that it was given */
     bool may_connect; /* make connections of its own (none of today's roles) */
+    bool may_bind;    /* listen on new sockets (nobody after start) */
     bool may_fork;    /* nursery and master */
     bool may_exec;    /* nobody after start */
-    bool may_send_descriptors;
+    bool may_send_descriptors; /* make socket pairs, whose ends it hands out */
+    bool keeps_capabilities;   /* master, when its children are to become another user */
 };
 
 void sandbox_allow_path(struct sandbox_rules *rules, const char *path, enum sandbox_access access);

@@ -96,11 +96,11 @@ def find_key(value, key):
 class Process:
     """One process of the service, as /proc shows it."""
 
-    def __init__(self, pid, words):
+    def __init__(self, pid, name, words):
         self.pid = pid
         self.words = words
-        self.role = next((role for role in ROLES if role in words.split()[1:2]), None) or next(
-            (role for role in ROLES if role in words), "master")
+        # A role names its process after itself; the master keeps the program's name.
+        self.role = name if name in ROLES else "master"
 
     def __repr__(self):
         return f"{self.role}({self.pid})"
@@ -123,7 +123,7 @@ def processes_of_session(session):
                 comm = file.read().strip()
         except (OSError, IndexError, ValueError):
             continue  # it ended while we looked
-        found.append(Process(int(entry), words or comm))
+        found.append(Process(int(entry), comm, words))
     return found
 
 
@@ -164,15 +164,16 @@ class Server:
 
     def write_config(self):
         self.data.mkdir(mode=0o700, exist_ok=True)
-        lines = {"data": str(self.data), "hostname": "sealpost.test",
-                 "plain_login_on_loopback": True}
+        lines = {"data": str(self.data), "hostname": "localhost",
+                 "plain_login_on_loopback": True,
+                 "admin_socket": str(self.data / "run" / "admin.sock")}
         lines.update(self.settings)
         text = ""
         for name in LISTENERS:
             text += f'{name} = {{"127.0.0.1:{self.ports[name]}"}}\n'
         for name, value in lines.items():
             if isinstance(value, bool):
-                text += f"{name} = {'true' if value else 'false'}\n"
+                text += f"{name} = {'yes' if value else 'no'}\n"
             elif isinstance(value, int):
                 text += f"{name} = {value}\n"
             else:

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const char schema_0001[] =
-#include "account/sqlite/0001.sql.inc"
+#include "0001.sql.inc"
     ;
 
 static const char *const migrations[] = {schema_0001};
@@ -32,6 +32,8 @@ enum err account_database_open(struct task *task, const char *path, const struct
     CLEANUP(account_database_close) struct account_database *database =
         NEW(struct account_database);
 
+    database->path = mem_copy_text(path, strlen(path));
+    database->key = secret_copy(secret_str(key));
     TRY(db_open(task, path, DB_OPEN_CREATE, key, &database->db));
     TRY(db_migrate(database->db, task, migrations, ARRAY_LEN(migrations)));
     *out_database = database;
@@ -56,7 +58,24 @@ void account_database_close(struct account_database **database)
         }
         db_close(&(*database)->db);
     }
+    mem_free(&(*database)->path);
+    secret_free(&(*database)->key);
     mem_free(database);
+}
+
+enum err account_database_recover(struct account_database *database, struct task *task)
+{
+    struct db *fresh = NULL;
+
+    if (!db_is_broken(database->db))
+        return ERR_OK;
+    /* The old one stays until then: it refuses everything, which is what callers expect. */
+    TRY(db_open(task, database->path, DB_OPEN, database->key, &fresh));
+    database->is_noting = false;
+    database->is_transacting = false;
+    db_close(&database->db);
+    database->db = fresh;
+    return ERR_OK;
 }
 
 enum err account_begin(struct account_database *database, struct task *task)
@@ -99,11 +118,6 @@ enum err account_flush(struct account_database *database, struct task *task)
     if (err != ERR_OK)
         db_rollback(database->db);
     return err;
-}
-
-bool account_is_broken(const struct account_database *database)
-{
-    return db_is_broken(database->db);
 }
 
 enum err account_sqlite_note(struct account_database *database, struct task *task)

@@ -8,6 +8,8 @@
 
 struct account_database {
     struct db *db;       /* own */
+    char *path;          /* own */
+    struct secret *key;  /* own */
     bool is_noting;      /* a transaction with bookkeeping is open */
     bool is_transacting; /* account_begin was called */
 };

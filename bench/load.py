@@ -1,0 +1,344 @@
+"""The load client of bench/compare: raw sockets and prepared bytes, so that it costs little itself.
+
+Every function does one thing to one server (bench/servers.py) and gives back how many operations
+it made; bench/compare measures wall and processor time around it.
+"""
+
+import random
+import select
+import socket
+import ssl
+import threading
+import time
+
+
+class Corpus:
+    """Messages like those of a mailbox: mostly short text, some HTML, a few attachments."""
+
+    def __init__(self, count, seed=1):
+        chance = random.Random(seed)
+        words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 11)))
+                 for _ in range(5000)]
+        block = chance.randbytes(200_000)
+        self.messages = [self.message(chance, words, block, number) for number in range(count)]
+
+    @staticmethod
+    def text(chance, words, size):
+        lines, length = [], 0
+        while length < size:
+            line = " ".join(chance.choices(words, k=10))
+            lines.append(line)
+            length += len(line) + 2
+        return "\r\n".join(lines)
+
+    def message(self, chance, words, block, number):
+        import base64
+        head = (f"Return-Path: <sender{number % 500}@example.org>\r\n"
+                f"Received: from mx{number % 7}.example.org (mx.example.org [192.0.2.7])\r\n"
+                f"\tby bench.test with ESMTPS id {chance.getrandbits(48):012x}\r\n"
+                f"\tfor <me@bench.test>; Mon, 6 Jul 2026 10:00:00 +0000\r\n"
+                f"From: \"{' '.join(chance.choices(words, k=2))}\" <sender{number % 500}@example.org>\r\n"
+                f"To: me@bench.test\r\nSubject: {' '.join(chance.choices(words, k=6))}\r\n"
+                f"Message-ID: <{number}.{chance.getrandbits(64):016x}@example.org>\r\n"
+                f"Date: Mon, 6 Jul 2026 10:{number // 60 % 60:02d}:{number % 60:02d} +0000\r\n"
+                f"MIME-Version: 1.0\r\n")
+        kind = chance.random()
+        text = self.text(chance, words, chance.randint(300, 4000))
+        if kind < 0.6:
+            return (head + "Content-Type: text/plain; charset=utf-8\r\n\r\n" + text +
+                    "\r\n").encode()
+        edge = f"edge{chance.getrandbits(64):016x}"
+        html = self.text(chance, words, chance.randint(2000, 15000))
+        body = (f"--{edge}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
+                f"--{edge}\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
+                f"<html><body><p>{html}</p></body></html>\r\n")
+        if kind < 0.9:
+            return (head + f"Content-Type: multipart/alternative; boundary={edge}\r\n\r\n" + body +
+                    f"--{edge}--\r\n").encode()
+        start = chance.randrange(len(block) // 2)
+        data = block[start:start + chance.randint(10_000, 90_000)]
+        coded = base64.encodebytes(data).replace(b"\n", b"\r\n")
+        return ((head + f"Content-Type: multipart/mixed; boundary={edge}\r\n\r\n" + body +
+                 f"--{edge}\r\nContent-Type: application/pdf; name=a.pdf\r\n"
+                 "Content-Disposition: attachment; filename=a.pdf\r\n"
+                 "Content-Transfer-Encoding: base64\r\n\r\n").encode() + coded +
+                f"--{edge}--\r\n".encode())
+
+
+class Imap:
+    """One connection, logged in."""
+
+    def __init__(self, server, user, tls=None):
+        port = server.imaps_port if tls else server.imap_port
+        self.sock = socket.create_connection(("127.0.0.1", port), 120)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.sock = tls.wrap_socket(self.sock)
+        self.tail = b""
+        self.until_line(b"* OK")
+        address, password = server.user(user)
+        self.command(b'LOGIN "%s" "%s"' % (address.encode(), password.encode()))
+
+    def until_line(self, start):
+        """Reads until a line that begins so has come whole; gives the line."""
+        data = self.tail
+        while True:
+            at = 0 if data.startswith(start) else data.find(b"\n" + start) + 1
+            if at > 0 or data.startswith(start):
+                end = data.find(b"\n", at)
+                if end >= 0:
+                    self.tail = data[end + 1:]
+                    return data[at:end + 1]
+            piece = self.sock.recv(1 << 18)
+            if not piece:
+                raise RuntimeError(f"the connection ended; last was {data[-300:]!r}")
+            # What cannot be the beginning of the line any more is dropped.
+            data = data[max(0, len(data) - 8192):] + piece
+
+    def command(self, text):
+        self.sock.sendall(b"x " + text + b"\r\n")
+        line = self.until_line(b"x ")
+        if not line.startswith(b"x OK"):
+            raise RuntimeError(f"{text[:60]!r}: {line!r}")
+        return line
+
+    def bulk(self, text):
+        """A command with a long answer, of which only the end is looked at. Bytes that came."""
+        self.sock.sendall(b"x " + text + b"\r\n")
+        total, end = 0, b"\n"
+        while True:
+            piece = self.sock.recv(1 << 20)
+            if not piece:
+                raise RuntimeError("the connection ended")
+            total += len(piece)
+            end = (end + piece)[-400:]
+            if end.endswith(b"\r\n") and b"\nx " in end:
+                line = end[end.rfind(b"\nx ") + 1:]
+                if line.count(b"\n") == 1:
+                    if not line.startswith(b"x OK"):
+                        raise RuntimeError(f"{text[:60]!r}: {line!r}")
+                    return total
+
+    def close(self):
+        self.sock.close()
+
+
+def append_command(raw, folder=b"INBOX"):
+    return b"x APPEND %s {%d+}\r\n" % (folder, len(raw)) + raw + b"\r\n"
+
+
+def append_synchronous(server, user, messages, connections):
+    """Each connection waits for the OK before it sends the next."""
+    clients = [Imap(server, user) for _ in range(connections)]
+    poll = select.epoll()
+    by_fd = {client.sock.fileno(): client for client in clients}
+    waiting = list(reversed(messages))
+    active = 0
+    for client in clients:
+        if waiting:
+            client.sock.sendall(append_command(waiting.pop()))
+            poll.register(client.sock.fileno(), select.EPOLLIN)
+            active += 1
+    while active:
+        for fd, _ in poll.poll():
+            client = by_fd[fd]
+            line = client.until_line(b"x ")
+            if not line.startswith(b"x OK"):
+                raise RuntimeError(line)
+            if waiting:
+                client.sock.sendall(append_command(waiting.pop()))
+            else:
+                poll.unregister(fd)
+                active -= 1
+    for client in clients:
+        client.close()
+    return len(messages)
+
+
+def append_pipelined(server, user, messages, connections):
+    """All on their way at once; the answers are counted by a thread for each connection."""
+    clients = [Imap(server, user) for _ in range(connections)]
+    failures = []
+
+    def count(client, expected):
+        seen, rest = 0, b""
+        while seen < expected:
+            piece = client.sock.recv(1 << 18)
+            if not piece:
+                failures.append("the connection ended")
+                return
+            lines = (rest + piece).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                if line.startswith(b"x OK"):
+                    seen += 1
+                elif line.startswith(b"x "):
+                    failures.append(repr(line))
+                    return
+
+    def send(client, share):
+        for at in range(0, len(share), 16):
+            client.sock.sendall(b"".join(map(append_command, share[at:at + 16])))
+
+    threads = []
+    for number, client in enumerate(clients):
+        share = messages[number::connections]
+        threads.append(threading.Thread(target=count, args=(client, len(share))))
+        threads.append(threading.Thread(target=send, args=(client, share)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for client in clients:
+        client.close()
+    if failures:
+        raise RuntimeError(failures[0])
+    return len(messages)
+
+
+def tls_context():
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def logins(server, users, count, threads=4):
+    """Connect with TLS, log in, log out; from a few clients at once."""
+    context = tls_context()
+    failures = []
+
+    def work(first):
+        try:
+            for number in range(first, count, threads):
+                client = Imap(server, users[number % len(users)], tls=context)
+                client.command(b"LOGOUT")
+                client.close()
+        except (OSError, RuntimeError) as error:
+            failures.append(str(error))
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if failures:
+        raise RuntimeError(failures[0])
+    return count
+
+
+class Smtp:
+    def __init__(self, server):
+        self.sock = socket.create_connection(("127.0.0.1", server.smtp_port), 120)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.rest = b""
+        self.reply()
+        self.sock.sendall(b"EHLO client.test\r\n")
+        self.reply()
+
+    def reply(self):
+        while True:
+            end = self.rest.find(b"\n")
+            while end >= 0:
+                line, self.rest = self.rest[:end], self.rest[end + 1:]
+                if line[3:4] != b"-":
+                    if line[:1] not in b"23":
+                        raise RuntimeError(line)
+                    return line
+                end = self.rest.find(b"\n")
+            piece = self.sock.recv(65536)
+            if not piece:
+                raise RuntimeError("the connection ended")
+            self.rest += piece
+
+    def begin(self, address):
+        """Pipelined up to DATA (RFC 2920)."""
+        self.sock.sendall(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<%s>\r\nDATA\r\n" %
+                          address.encode())
+        for _ in range(3):
+            self.reply()
+
+    def send(self, address, stuffed):
+        self.begin(address)
+        self.sock.sendall(stuffed + b".\r\n")
+        self.reply()
+
+    def close(self):
+        self.sock.close()
+
+
+def stuffed(raw):
+    raw = raw if raw.endswith(b"\r\n") else raw + b"\r\n"
+    return raw.replace(b"\n.", b"\n..")
+
+
+def deliver(server, users, messages, connections=4):
+    """Round the users; several connections at once, each waiting for its answers."""
+    addresses = [server.user(user)[0] for user in users]
+    failures = []
+
+    def work(first):
+        try:
+            client = Smtp(server)
+            for number in range(first, len(messages), connections):
+                client.send(addresses[number % len(addresses)], stuffed(messages[number]))
+            client.close()
+        except (OSError, RuntimeError) as error:
+            failures.append(str(error))
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(connections)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if failures:
+        raise RuntimeError(failures[0])
+    return len(messages)
+
+
+def message_count(server, user):
+    client = Imap(server, user)
+    client.sock.sendall(b"x STATUS INBOX (MESSAGES)\r\n")
+    line = client.until_line(b"* STATUS")
+    client.until_line(b"x ")
+    client.close()
+    return int(line.split(b"MESSAGES")[1].split(b")")[0])
+
+
+def dot_to_exists(server, user, messages):
+    """Milliseconds from the final dot to the IDLE client's EXISTS, one for each message."""
+    client = Imap(server, user)
+    client.command(b"SELECT INBOX")
+    client.sock.sendall(b"x IDLE\r\n")
+    client.until_line(b"+")
+    times = []
+    smtp = Smtp(server)
+    address = server.user(user)[0]
+    for raw in messages:
+        smtp.begin(address)
+        smtp.sock.sendall(stuffed(raw))
+        time.sleep(0.01)
+        start = time.perf_counter()
+        smtp.sock.sendall(b".\r\n")
+        while True:
+            line = client.until_line(b"* ")
+            if b"EXISTS" in line:
+                break
+        times.append((time.perf_counter() - start) * 1000)
+        smtp.reply()
+    smtp.close()
+    client.close()
+    return sorted(times)
+
+
+def idle_sessions(server, users):
+    """One TLS session for each user, INBOX selected, in IDLE. Keep what it returns."""
+    context = tls_context()
+    clients = []
+    for user in users:
+        client = Imap(server, user, tls=context)
+        client.command(b"SELECT INBOX")
+        client.sock.sendall(b"x IDLE\r\n")
+        client.until_line(b"+")
+        clients.append(client)
+    return clients

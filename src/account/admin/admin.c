@@ -1,0 +1,351 @@
+/* Requests in, replies out, and what waits in between. */
+#include "account/admin/request.h"
+
+#include "base/ascii.h"
+#include "base/memory.h"
+
+#include <string.h>
+
+struct admin *admin_new(struct account_database *database, const struct admin_services *services,
+                        void *owner, const struct log *log)
+{
+    struct admin *admin = NEW(struct admin);
+
+    admin->database = database;
+    admin->services = services;
+    admin->owner = owner;
+    admin->log = log;
+    return admin;
+}
+
+static void request_free(struct admin_request **request)
+{
+    struct admin_request *r = *request;
+
+    if (r == NULL)
+        return;
+    json_decref(r->arguments);
+    json_decref(r->reply);
+    secret_free(&r->key);
+    secret_free(&r->password);
+    secret_free(&r->recovery);
+    task_done(&r->task);
+    mem_free(request);
+}
+
+void admin_free(struct admin **admin)
+{
+    if (*admin == NULL)
+        return;
+    while ((*admin)->waiting != NULL) {
+        struct admin_request *request = (*admin)->waiting;
+
+        (*admin)->waiting = request->next;
+        request_free(&request);
+    }
+    mem_free(admin);
+}
+
+static const struct admin_status *status_of(enum err err)
+{
+    for (size_t i = 0; i < admin_status_count; i++) {
+        if (admin_statuses[i].err == err)
+            return &admin_statuses[i];
+    }
+    return &admin_statuses[1];
+}
+
+/* Answers and frees. */
+static void finish(struct admin_request *request, enum err err)
+{
+    struct admin *admin = request->admin;
+    const struct admin_status *status = status_of(err);
+    char *text;
+
+    account_rollback(admin->database);
+    if (err == ERR_IO || err == ERR_CORRUPT)
+        log_error(admin->log, "administrator's command failed command=\"%s\" error=%s: %s",
+                  request->command == NULL ? "" : request->command->name, err_name(err),
+                  request->task.words);
+    else
+        log_info(admin->log, "administrator's command command=\"%s\" result=%s",
+                 request->command == NULL ? "" : request->command->name, status->name);
+    json_object_set_new(request->reply, "status", json_string(status->name));
+    if (json_object_get(request->reply, "message") == NULL && err != ERR_OK)
+        admin_say(request, "It did not work: %s.",
+                  request->task.words[0] == '\0' ? status->meaning : request->task.words);
+    text = json_dumps(request->reply, JSON_COMPACT);
+    if (request->client != NULL && text != NULL)
+        admin->services->reply(admin->owner, request->client, request->tag, str_from_c(text));
+    if (text != NULL) {
+        mem_wipe(text, strlen(text));
+        mem_free(&text);
+    }
+    request_free(&request);
+}
+
+/* Text without control characters; tabs separate the columns of an imported line. */
+static bool is_line(const json_t *value, size_t len_max, bool may_have_tabs)
+{
+    struct str text = str_make(json_string_value(value), json_string_length(value));
+
+    if (text.len > len_max)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (ascii_is_control(text.ptr[i]) && !(may_have_tabs && text.ptr[i] == '\t'))
+            return false;
+    }
+    return true;
+}
+
+static bool has_right_kind(const struct admin_argument *argument, const json_t *value)
+{
+    switch (argument->kind) {
+    case ADMIN_FLAG:
+        return json_is_boolean(value);
+    case ADMIN_FILE:
+        if (!json_is_array(value) || json_array_size(value) > ADMIN_LINES_MAX)
+            return false;
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            if (!json_is_string(json_array_get(value, i)) ||
+                !is_line(json_array_get(value, i), ADMIN_LINE_MAX, true))
+                return false;
+        }
+        return true;
+    case ADMIN_SECRET: /* any bytes: a wrong one is only wrong */
+        return json_is_string(value) && json_string_length(value) <= ADMIN_LINE_MAX;
+    case ADMIN_TEXT:
+        return json_is_string(value) && json_string_length(value) > 0 &&
+               is_line(value, ADMIN_NAME_MAX, false);
+    case ADMIN_ADDRESS:
+    case ADMIN_DOMAIN:
+    case ADMIN_SIZE:
+    case ADMIN_SERVICES:
+        return json_is_string(value) && json_string_length(value) > 0 &&
+               is_line(value, ADMIN_TEXT_MAX, false);
+    }
+    return false;
+}
+
+/* Every argument is in the table, has its kind, and none that is required is missing. */
+static enum err check_arguments(struct admin_request *request)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(request->arguments, name, value)
+    {
+        const struct admin_argument *argument =
+            admin_argument_find(request->command, str_from_c(name));
+
+        if (argument == NULL && request->command->columns != NULL &&
+            strcmp(name, "after") == 0 && json_is_string(value))
+            continue; /* where a list goes on */
+        if (argument == NULL)
+            return admin_refuse(request, ERR_INVALID, "%s takes no \"%.40s\".",
+                                request->command->name, name);
+        if (!has_right_kind(argument, value))
+            return admin_refuse(request, ERR_INVALID, "The value of \"%s\" is not one it can have.",
+                                argument->name);
+    }
+    for (const struct admin_argument *argument = request->command->arguments;
+         argument->name != NULL; argument++) {
+        if (argument->is_required && json_object_get(request->arguments, argument->name) == NULL)
+            return admin_refuse(request, ERR_INVALID, "%s needs \"%s\".", request->command->name,
+                                argument->name);
+    }
+    return ERR_OK;
+}
+
+static enum err read_request(struct admin_request *request, struct str json)
+{
+    json_error_t error;
+    json_t *root = json_loadb(json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);
+    const json_t *name = json_object_get(root, "command");
+    json_t *arguments = json_object_get(root, "arguments");
+    enum err err = ERR_OK;
+
+    if (!json_is_string(name) || (arguments != NULL && !json_is_object(arguments)))
+        err = admin_refuse(request, ERR_INVALID, "That is not a request.");
+    if (err == ERR_OK) {
+        request->command = admin_command_find(
+            str_make(json_string_value(name), json_string_length(name)));
+        request->arguments = arguments != NULL ? json_incref(arguments) : json_object();
+        if (request->command == NULL) {
+            admin_hint(request, "See: sealpost --help");
+            err = admin_refuse(request, ERR_INVALID, "There is no such command.");
+        }
+    }
+    json_decref(root);
+    return err == ERR_OK ? check_arguments(request) : err;
+}
+
+void admin_request(struct admin *admin, struct str json, int64_t now_ms, void *client,
+                   uint64_t tag)
+{
+    struct admin_request *request = NEW(struct admin_request);
+    enum err err;
+
+    request->admin = admin;
+    request->client = client;
+    request->tag = tag;
+    request->reply = json_object();
+    task_init(&request->task, now_ms);
+    err = read_request(request, json);
+    if (err == ERR_OK)
+        err = request->command->run(request);
+    if (err == ERR_OK && request->resume != NULL) {
+        request->next = admin->waiting;
+        admin->waiting = request;
+        return;
+    }
+    finish(request, err);
+}
+
+void admin_client_gone(struct admin *admin, const void *client)
+{
+    for (struct admin_request *request = admin->waiting; request != NULL; request = request->next) {
+        if (request->client == client)
+            request->client = NULL;
+    }
+}
+
+const struct secret *admin_new_key(const struct admin *admin, const struct id *mailbox)
+{
+    for (struct admin_request *request = admin->waiting; request != NULL; request = request->next) {
+        if (request->key != NULL && id_equal(&request->mailbox, mailbox))
+            return request->key;
+    }
+    return NULL;
+}
+
+/* Goes on with the one that *link names. */
+static void resume(struct admin_request **link, bool is_done, int64_t now_ms)
+{
+    struct admin_request *request = *link;
+    enum err (*go_on)(struct admin_request *, bool) = request->resume;
+    enum err err;
+
+    *link = request->next;
+    request->resume = NULL;
+    request->task.now_ms = now_ms;
+    err = go_on(request, is_done);
+    finish(request, err);
+}
+
+static bool resume_mailbox(struct admin *admin, const struct id *mailbox, bool is_creating,
+                           bool is_done, int64_t now_ms)
+{
+    for (struct admin_request **link = &admin->waiting; *link != NULL; link = &(*link)->next) {
+        if (id_equal(&(*link)->mailbox, mailbox) && ((*link)->key != NULL) == is_creating) {
+            resume(link, is_done, now_ms);
+            return true;
+        }
+    }
+    return false;
+}
+
+void admin_mailbox_created(struct admin *admin, const struct id *mailbox, bool is_done,
+                           int64_t now_ms)
+{
+    (void)resume_mailbox(admin, mailbox, true, is_done, now_ms);
+    admin_sweep(admin, now_ms);
+}
+
+/* The files are gone: so is the row. */
+static void forget(struct admin *admin, int64_t row, int64_t now_ms)
+{
+    struct task task;
+    enum err err;
+
+    task_init(&task, now_ms);
+    err = account_begin(admin->database, &task);
+    if (err == ERR_OK)
+        err = account_mailbox_forget(admin->database, &task, row);
+    if (err == ERR_OK)
+        err = account_commit(admin->database, &task);
+    account_rollback(admin->database);
+    if (err != ERR_OK)
+        log_error(admin->log, "a removed mailbox's row stays error=%s: %s", err_name(err),
+                  task.words);
+    task_done(&task);
+}
+
+void admin_mailbox_removed(struct admin *admin, const struct id *mailbox, bool is_done,
+                           int64_t now_ms)
+{
+    (void)resume_mailbox(admin, mailbox, false, is_done, now_ms);
+    if (!id_is_set(&admin->sweeping) || !id_equal(&admin->sweeping, mailbox))
+        return;
+    admin->sweeping = (struct id){0};
+    if (is_done)
+        forget(admin, admin->sweeping_row, now_ms);
+    else
+        log_warning(admin->log, "a mailbox's files could not be removed mailbox=%s",
+                    mailbox->text);
+    /* One that stays is passed over until the store or the keeper starts again. */
+    admin_sweep(admin, now_ms);
+}
+
+void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms)
+{
+    admin->sweeping = (struct id){0};
+    admin->sweeping_row = 0;
+    if (is_there) {
+        admin_sweep(admin, now_ms);
+        return;
+    }
+    while (admin->waiting != NULL)
+        resume(&admin->waiting, false, now_ms);
+}
+
+void admin_expire(struct admin *admin, int64_t now_ms, int64_t limit_ms)
+{
+    struct admin_request **link = &admin->waiting;
+
+    while (*link != NULL) {
+        int64_t waited_ms = now_ms - (*link)->task.now_ms;
+
+        if (waited_ms >= limit_ms || waited_ms < -limit_ms)
+            resume(link, false, now_ms);
+        else
+            link = &(*link)->next;
+    }
+}
+
+static bool is_waited_for(const struct admin *admin, const struct id *mailbox)
+{
+    for (const struct admin_request *request = admin->waiting; request != NULL;
+         request = request->next) {
+        if (id_equal(&request->mailbox, mailbox))
+            return true;
+    }
+    return false;
+}
+
+void admin_sweep(struct admin *admin, int64_t now_ms)
+{
+    struct task task;
+    struct id id;
+    int64_t row = admin->sweeping_row;
+    enum err err;
+
+    if (id_is_set(&admin->sweeping))
+        return; /* goes on with the answer */
+    task_init(&task, now_ms);
+    do {
+        err = account_mailbox_unfinished(admin->database, &task, row, &row, &id);
+    } while (err == ERR_OK && row != 0 && is_waited_for(admin, &id));
+    if (err == ERR_OK && row != 0) {
+        admin->sweeping = id;
+        admin->sweeping_row = row;
+        if (admin->services->remove_mailbox(admin->owner, &id) != ERR_OK)
+            admin->sweeping = (struct id){0};
+    } else if (err == ERR_OK) {
+        admin->sweeping_row = 0;
+    } else {
+        log_error(admin->log, "left-over mailboxes cannot be listed error=%s: %s", err_name(err),
+                  task.words);
+    }
+    task_done(&task);
+}

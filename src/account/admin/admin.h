@@ -1,0 +1,60 @@
+/*
+ * The service's side of the administrator's commands: takes a request as JSON, runs it against the
+ * account database, and answers. What needs other roles goes through `struct admin_services`, which
+ * the keeper's role fills in.
+ *
+ * A mailbox is made in steps: its row (`creating`) is committed; the store has the file made; then
+ * alias, slots and the row (`active`) in one transaction; then the answer. A crash in between
+ * leaves a row that is not `active`, and admin_sweep has such mailboxes removed, one after the other.
+ */
+#ifndef ACCOUNT_ADMIN_ADMIN_H
+#define ACCOUNT_ADMIN_ADMIN_H
+
+#include "account/admin/command.h"
+#include "account/database.h"
+#include "base/log.h"
+
+#include <jansson.h>
+
+struct admin_services {
+    /* Ask the store; admin_mailbox_created and admin_mailbox_removed tell what came of it. ERR_BUSY:
+     * it cannot be asked now. */
+    enum err (*create_mailbox)(void *owner, const struct id *mailbox);
+    enum err (*remove_mailbox)(void *owner, const struct id *mailbox);
+    /* Ends all sessions of a mailbox. */
+    void (*expel)(void *owner, const struct id *mailbox);
+    /* A quota changed: tell the mailboxes that are open. */
+    void (*limits_changed)(void *owner);
+    /* Adds to the answer of `status`. */
+    void (*describe)(void *owner, json_t *reply);
+    /* `client` and `tag` as admin_request got them. */
+    void (*reply)(void *owner, void *client, uint64_t tag, struct str json);
+};
+
+struct admin;
+
+/* All borrowed. */
+struct admin *admin_new(struct account_database *database, const struct admin_services *services,
+                        void *owner, const struct log *log);
+void admin_free(struct admin **admin);
+
+/* One request; the reply comes through services, at once or later. */
+void admin_request(struct admin *admin, struct str json, int64_t now_ms, void *client,
+                   uint64_t tag);
+/* A client is gone: nobody to answer. What it began is finished or taken back. */
+void admin_client_gone(struct admin *admin, const void *client);
+
+/* The key of a mailbox that is being made; NULL when none of this id is. Borrowed. */
+const struct secret *admin_new_key(const struct admin *admin, const struct id *mailbox);
+void admin_mailbox_created(struct admin *admin, const struct id *mailbox, bool is_done,
+                           int64_t now_ms);
+void admin_mailbox_removed(struct admin *admin, const struct id *mailbox, bool is_done,
+                           int64_t now_ms);
+/* The store came, or went: what waits for it fails when it went. */
+void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms);
+/* Requests that wait longer than `limit_ms` fail; call it now and then. */
+void admin_expire(struct admin *admin, int64_t now_ms, int64_t limit_ms);
+/* Removes what a crash or a removal left, as far as the store answers. */
+void admin_sweep(struct admin *admin, int64_t now_ms);
+
+#endif

@@ -1,0 +1,434 @@
+/* The administrator's requests, on a real database, with the store's part played by the test. */
+#include "account/admin/admin.h"
+
+#include "account/login.h"
+#include "account/resolve.h"
+#include "base/buf.h"
+#include "secret/crypt.h"
+#include "sqlite/db.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { NOW_MS = 1000000 };
+
+struct fixture {
+    char folder[64];
+    struct secret *host_key, *key;
+    struct account_database *database;
+    struct admin *admin;
+    struct log log;
+    json_t *answer; /* the last; own */
+    struct id created, removed, expelled;
+    int create_count, remove_count, limits_count;
+    bool is_store_down, does_not_answer;
+};
+
+/* --- the store and the client ------------------------------------------------------------------ */
+
+static enum err create_mailbox(void *owner, const struct id *mailbox)
+{
+    struct fixture *f = owner;
+
+    f->created = *mailbox;
+    f->create_count++;
+    return f->is_store_down ? ERR_BUSY : ERR_OK;
+}
+
+static enum err remove_mailbox(void *owner, const struct id *mailbox)
+{
+    struct fixture *f = owner;
+
+    f->removed = *mailbox;
+    f->remove_count++;
+    return f->is_store_down ? ERR_BUSY : ERR_OK;
+}
+
+static void expel(void *owner, const struct id *mailbox)
+{
+    ((struct fixture *)owner)->expelled = *mailbox;
+}
+
+static void limits_changed(void *owner)
+{
+    ((struct fixture *)owner)->limits_count++;
+}
+
+static void describe(void *owner, json_t *reply)
+{
+    (void)owner;
+    json_object_set_new(reply, "sessions", json_integer(0));
+}
+
+static void on_reply(void *owner, void *client, uint64_t tag, struct str json)
+{
+    struct fixture *f = owner;
+    json_error_t error;
+
+    (void)client;
+    assert_int_equal(tag, 7);
+    json_decref(f->answer);
+    f->answer = json_loadb(json.ptr, json.len, 0, &error);
+    assert_non_null(f->answer);
+}
+
+static const struct admin_services services = {create_mailbox, remove_mailbox, expel,
+                                               limits_changed, describe,       on_reply};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    char path[96];
+    struct task task;
+
+    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/admin-test-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    (void)snprintf(path, sizeof(path), "%s/account.sqlite", f->folder);
+    f->log = (struct log){.level = LOG_LEVEL_ERROR, .fd = STDERR_FILENO, .role = "test"};
+    f->host_key = secret_new(32);
+    f->key = account_database_key(f->host_key);
+    task_init(&task, NOW_MS);
+    assert_int_equal(account_database_open(&task, path, f->key, &f->database), ERR_OK);
+    task_done(&task);
+    f->admin = admin_new(f->database, &services, f, &f->log);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    char command[128];
+
+    admin_free(&f->admin);
+    account_database_close(&f->database);
+    secret_free(&f->host_key);
+    secret_free(&f->key);
+    json_decref(f->answer);
+    (void)snprintf(command, sizeof(command), "rm -r '%s'", f->folder);
+    assert_int_equal(system(command), 0);
+    free(f);
+    return 0;
+}
+
+/* Sends and plays the store; gives the status. Single quotes in `json` stand for double ones. */
+static const char *ask(struct fixture *f, const char *json)
+{
+    char *text = strdup(json);
+
+    for (char *at = text; *at != '\0'; at++)
+        *at = *at == '\'' ? '"' : *at;
+    json_decref(f->answer);
+    f->answer = NULL;
+    f->created = f->removed = (struct id){0};
+    admin_request(f->admin, str_from_c(text), NOW_MS, f, 7);
+    if (id_is_set(&f->created) && !f->does_not_answer && !f->is_store_down) {
+        assert_null(f->answer);
+        assert_non_null(admin_new_key(f->admin, &f->created));
+        admin_mailbox_created(f->admin, &f->created, true, NOW_MS);
+        assert_null(admin_new_key(f->admin, &f->created));
+    }
+    if (id_is_set(&f->removed) && !f->does_not_answer && !f->is_store_down)
+        admin_mailbox_removed(f->admin, &f->removed, true, NOW_MS);
+    free(text);
+    return f->answer == NULL ? "(none)"
+                             : json_string_value(json_object_get(f->answer, "status"));
+}
+
+static const char *member(const struct fixture *f, const char *name)
+{
+    const char *text = json_string_value(json_object_get(f->answer, name));
+
+    return text == NULL ? "" : text;
+}
+
+static enum account_verdict login(struct fixture *f, const char *username, const char *password,
+                                  enum wire_service service)
+{
+    static const struct account_throttle_limits none = {.window_ms = 1};
+    struct account_login *checker = account_login_new(f->host_key, &none);
+    struct account_attempt attempt = {.service = service,
+                                      .username = str_from_c(username),
+                                      .password = str_from_c(password),
+                                      .address = STR("192.0.2.1")};
+    struct account_login_result result;
+    struct task task;
+
+    task_init(&task, NOW_MS);
+    assert_int_equal(account_login_check(checker, f->database, &task, &attempt, 1, &result),
+                     ERR_OK);
+    task_done(&task);
+    secret_free(&result.key);
+    account_login_free(&checker);
+    return result.verdict;
+}
+
+static void add_demo(struct fixture *f)
+{
+    assert_string_equal(
+        ask(f, "{'command':'domain add','arguments':{'domain':'demo.test'}}"), "ok");
+    assert_string_equal(
+        ask(f, "{'command':'alias add','arguments':{'address':'you@demo.test'}}"), "ok");
+}
+
+/* --- tests ------------------------------------------------------------------------------------- */
+
+static void test_a_first_start(void **state)
+{
+    struct fixture *f = *state;
+    char password[40];
+
+    add_demo(f);
+    (void)snprintf(password, sizeof(password), "%s", member(f, "password"));
+    assert_int_equal(strlen(password), 32);
+    assert_string_equal(member(f, "address"), "you@demo.test");
+    assert_int_equal(strlen(member(f, "mailbox")), 24);
+    assert_string_equal(member(f, "recovery_key"), "");
+    assert_int_equal(login(f, "you@demo.test", password, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    assert_int_equal(f->remove_count, 0);
+    assert_string_equal(ask(f, "{'command':'status'}"), "ok");
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "mailboxes")), 1);
+}
+
+static void test_statuses(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *request, *status;
+    } rows[] = {
+        {"", "invalid"},
+        {"[]", "invalid"},
+        {"{'command':7}", "invalid"},
+        {"{'command':'nothing'}", "invalid"},
+        {"{'command':'status','arguments':[]}", "invalid"},
+        {"{'command':'status','arguments':{'x':'y'}}", "invalid"},
+        {"{'command':'domain add'}", "invalid"},
+        {"{'command':'domain add','arguments':{'domain':7}}", "invalid"},
+        {"{'command':'domain add','arguments':{'domain':''}}", "invalid"},
+        {"{'command':'domain add','arguments':{'domain':'a..b'}}", "invalid"},
+        {"{'command':'domain add','arguments':{'domain':'demo.test','domain':'x.test'}}",
+         "invalid"},
+        {"{'command':'domain add','arguments':{'domain':'DEMO.test'}}", "exists"},
+        {"{'command':'domain add','arguments':{'domain':'a.test','user':'nobody'}}", "not-found"},
+        {"{'command':'domain add','arguments':{'domain':'a.test','quota':'much'}}", "invalid"},
+        {"{'command':'domain add','arguments':{'domain':'a.test','quota':'99999999999T'}}",
+         "invalid"},
+        {"{'command':'domain show','arguments':{'domain':'a.test'}}", "not-found"},
+        {"{'command':'domain show','arguments':{'domain':'demo.test'}}", "ok"},
+        {"{'command':'domain quota','arguments':{'domain':'demo.test','size':'10G'}}", "ok"},
+        {"{'command':'user add','arguments':{'name':'ann','quota':'1T'}}", "ok"},
+        {"{'command':'user add','arguments':{'name':'ann'}}", "exists"},
+        {"{'command':'user show','arguments':{'name':'ann'}}", "ok"},
+        {"{'command':'user quota','arguments':{'name':'ann','size':'none'}}", "ok"},
+        {"{'command':'user list'}", "ok"},
+        {"{'command':'alias add','arguments':{'address':'you@demo.test'}}", "exists"},
+        {"{'command':'alias add','arguments':{'address':'x@nowhere.test'}}", "not-found"},
+        {"{'command':'alias add','arguments':{'address':'nonsense'}}", "invalid"},
+        {"{'command':'alias add','arguments':{'address':'a@demo.test','to':'you@demo.test'}}",
+         "ok"},
+        {"{'command':'alias add','arguments':{'address':'b@demo.test','to':'no@demo.test'}}",
+         "not-found"},
+        {"{'command':'alias add','arguments':{'address':'b@demo.test','to':'you@demo.test',"
+         "'quota':'1G'}}",
+         "invalid"},
+        {"{'command':'alias show','arguments':{'address':'a@demo.test'}}", "ok"},
+        {"{'command':'alias list','arguments':{'domain':'demo.test'}}", "ok"},
+        {"{'command':'alias list','arguments':{'domain':'demo.test','after':'you'}}", "ok"},
+        {"{'command':'alias list','arguments':{'after':'x'}}", "invalid"},
+        {"{'command':'alias disable','arguments':{'address':'a@demo.test'}}", "ok"},
+        {"{'command':'alias enable','arguments':{'address':'a@demo.test'}}", "ok"},
+        {"{'command':'alias quota','arguments':{'address':'a@demo.test','size':'1G'}}", "ok"},
+        {"{'command':'alias password','arguments':{'address':'a@demo.test'}}", "invalid"},
+        {"{'command':'alias password','arguments':{'address':'a@demo.test',"
+         "'old-password':'wrong'}}",
+         "denied"},
+        {"{'command':'alias app-password remove','arguments':{'address':'a@demo.test',"
+         "'name':'phone'}}",
+         "not-found"},
+        {"{'command':'domain catch-all','arguments':{'domain':'demo.test'}}", "invalid"},
+        {"{'command':'domain catch-all','arguments':{'domain':'demo.test',"
+         "'address':'a@demo.test'}}",
+         "ok"},
+        {"{'command':'domain catch-all','arguments':{'domain':'demo.test','off':true}}", "ok"},
+        {"{'command':'alias remove','arguments':{'address':'a@demo.test'}}", "ok"},
+        {"{'command':'alias remove','arguments':{'address':'a@demo.test'}}", "not-found"},
+    };
+
+    add_demo(f);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *status = ask(f, rows[i].request);
+
+        if (strcmp(status, rows[i].status) != 0)
+            print_error("%s\n", rows[i].request);
+        assert_string_equal(status, rows[i].status);
+        if (strcmp(status, "ok") != 0)
+            assert_true(strlen(member(f, "message")) > 0);
+    }
+    assert_int_equal(f->limits_count, 3);
+    assert_int_equal(f->remove_count, 0);
+}
+
+static void test_passwords(void **state)
+{
+    struct fixture *f = *state;
+    char first[40], second[40], app[40], recovery[40], request[256];
+
+    add_demo(f);
+    (void)snprintf(first, sizeof(first), "%s", member(f, "password"));
+    (void)snprintf(request, sizeof(request),
+                   "{'command':'alias app-password add','arguments':{'address':'you@demo.test',"
+                   "'name':'phone','scope':'IMAP,smtp','password':'%s'}}",
+                   first);
+    assert_string_equal(ask(f, request), "ok");
+    assert_string_equal(member(f, "scope"), "imap,smtp");
+    (void)snprintf(app, sizeof(app), "%s", member(f, "password"));
+    assert_string_equal(ask(f, request), "exists");
+    assert_int_equal(login(f, "you@demo.test", app, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    assert_int_equal(login(f, "you@demo.test", app, WIRE_SERVICE_POP3), ACCOUNT_LOGIN_DENIED);
+    (void)snprintf(request, sizeof(request),
+                   "{'command':'alias recovery-key','arguments':{'address':'you@demo.test',"
+                   "'password':'%s'}}",
+                   first);
+    assert_string_equal(ask(f, request), "ok");
+    (void)snprintf(recovery, sizeof(recovery), "%s", member(f, "recovery_key"));
+    /* The old password is forgotten; the recovery key is not. */
+    (void)snprintf(request, sizeof(request),
+                   "{'command':'alias password','arguments':{'address':'you@demo.test',"
+                   "'old-password':'%s'}}",
+                   recovery);
+    assert_string_equal(ask(f, request), "ok");
+    assert_true(id_is_set(&f->expelled));
+    (void)snprintf(second, sizeof(second), "%s", member(f, "password"));
+    assert_string_not_equal(first, second);
+    assert_int_equal(login(f, "you@demo.test", first, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_DENIED);
+    assert_int_equal(login(f, "you@demo.test", second, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    assert_int_equal(login(f, "you@demo.test", app, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    assert_string_equal(
+        ask(f, "{'command':'alias app-password list','arguments':{'address':'you@demo.test'}}"),
+        "ok");
+    assert_int_equal(json_array_size(json_object_get(f->answer, "items")), 1);
+    assert_string_equal(ask(f, "{'command':'alias app-password remove','arguments':{'address':"
+                               "'you@demo.test','name':'phone'}}"),
+                        "ok");
+    assert_int_equal(login(f, "you@demo.test", app, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_DENIED);
+}
+
+static void test_a_mailbox_that_could_not_be_made(void **state)
+{
+    struct fixture *f = *state;
+    const char *request = "{'command':'alias add','arguments':{'address':'new@demo.test'}}";
+    struct id failed;
+
+    add_demo(f);
+    f->is_store_down = true;
+    assert_string_equal(ask(f, request), "busy");
+    f->is_store_down = false;
+    f->does_not_answer = true;
+    assert_string_equal(ask(f, request), "(none)");
+    failed = f->created;
+    admin_mailbox_created(f->admin, &failed, false, NOW_MS);
+    assert_string_equal(member(f, "status"), "failed");
+    /* What was begun is swept up, the first one too, in turn. */
+    assert_true(id_is_set(&f->removed));
+    admin_mailbox_removed(f->admin, &f->removed, true, NOW_MS);
+    assert_true(id_equal(&f->removed, &failed));
+    admin_mailbox_removed(f->admin, &failed, true, NOW_MS);
+    assert_int_equal(f->remove_count, 2);
+    /* The store dies while one waits; another waits too long. */
+    assert_string_equal(ask(f, request), "(none)");
+    admin_store_changed(f->admin, false, NOW_MS);
+    assert_string_equal(member(f, "status"), "failed");
+    assert_string_equal(ask(f, request), "(none)");
+    admin_expire(f->admin, NOW_MS + 29999, 30000);
+    assert_null(f->answer);
+    admin_expire(f->admin, NOW_MS + 30000, 30000);
+    assert_string_equal(member(f, "status"), "failed");
+    admin_store_changed(f->admin, true, NOW_MS);
+    admin_mailbox_removed(f->admin, &f->removed, true, NOW_MS);
+    admin_mailbox_removed(f->admin, &f->removed, true, NOW_MS);
+    f->does_not_answer = false;
+    assert_string_equal(ask(f, "{'command':'status'}"), "ok");
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "unfinished_mailboxes")), 0);
+    assert_string_equal(ask(f, request), "ok");
+}
+
+static void test_an_administrator_who_goes_away(void **state)
+{
+    struct fixture *f = *state;
+
+    add_demo(f);
+    f->does_not_answer = true;
+    (void)ask(f, "{'command':'alias add','arguments':{'address':'new@demo.test'}}");
+    admin_client_gone(f->admin, f);
+    admin_mailbox_created(f->admin, &f->created, true, NOW_MS);
+    assert_null(f->answer);
+    assert_true(id_equal(&f->removed, &f->created)); /* nobody knows its password */
+    admin_mailbox_removed(f->admin, &f->removed, true, NOW_MS);
+    f->does_not_answer = false;
+    assert_string_equal(
+        ask(f, "{'command':'alias add','arguments':{'address':'new@demo.test'}}"), "ok");
+}
+
+static void test_removing(void **state)
+{
+    struct fixture *f = *state;
+
+    add_demo(f);
+    assert_string_equal(
+        ask(f, "{'command':'alias add','arguments':{'address':'b@demo.test',"
+               "'to':'you@demo.test'}}"),
+        "ok");
+    assert_string_equal(
+        ask(f, "{'command':'alias remove','arguments':{'address':'you@demo.test'}}"), "ok");
+    assert_int_equal(f->remove_count, 0);
+    assert_string_equal(
+        ask(f, "{'command':'alias remove','arguments':{'address':'b@demo.test'}}"), "ok");
+    assert_int_equal(f->remove_count, 1);
+    assert_true(id_equal(&f->expelled, &f->removed));
+    assert_string_equal(
+        ask(f, "{'command':'alias add','arguments':{'address':'you@demo.test'}}"), "ok");
+}
+
+static void test_import(void **state)
+{
+    struct fixture *f = *state;
+    const char *request =
+        "{'command':'alias import','arguments':{'file':['# a comment','','a@demo.test "
+        "you@demo.test','b@demo.test, you@demo.test','c@demo.test','d@demo.test x@demo.test',"
+        "'e@else.test you@demo.test','A@demo.test\\tyou@demo.test','@ you@demo.test']}}";
+
+    add_demo(f);
+    assert_string_equal(ask(f, request), "ok");
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "added")), 2);
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "there_already")), 1);
+    assert_int_equal(json_array_size(json_object_get(f->answer, "problems")), 4);
+    assert_string_equal(ask(f, request), "ok");
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "added")), 0);
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "there_already")), 3);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_first_start),
+        TEST(test_statuses),
+        TEST(test_passwords),
+        TEST(test_a_mailbox_that_could_not_be_made),
+        TEST(test_an_administrator_who_goes_away),
+        TEST(test_removing),
+        TEST(test_import),
+    };
+
+    secret_init();
+    db_init_library();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

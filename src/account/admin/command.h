@@ -1,0 +1,82 @@
+/*
+ * The administrator's commands: one table, from which the command line is parsed and checked, the
+ * help and the manual page's list are made, requests are checked again where they arrive, and the
+ * function that does the work is called.
+ *
+ * A request is {"command": "alias add", "arguments": {"address": "…", …}}; every argument is a
+ * string, true for a flag, or an array of strings for ADMIN_FILE. A reply is an object with
+ * "status" (admin_status), "message", maybe "hint", and the command's own members. A list gives
+ * "items" and, while more follow, "next", which the next request repeats as argument "after".
+ */
+#ifndef ACCOUNT_ADMIN_COMMAND_H
+#define ACCOUNT_ADMIN_COMMAND_H
+
+#include "base/err.h"
+#include "base/macros.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum admin_kind {
+    ADMIN_TEXT,     /* a name: UTF-8, no control characters, at most ADMIN_NAME_MAX bytes */
+    ADMIN_ADDRESS,  /* someone@domain */
+    ADMIN_DOMAIN,
+    ADMIN_SIZE,     /* bytes, or with K, M, G, T (of 1024), or "none" */
+    ADMIN_SERVICES, /* imap, pop3, smtp, with commas between */
+    ADMIN_FLAG,     /* an option without a value */
+    ADMIN_SECRET,   /* a password: from a file, the standard input or a terminal, never an argument */
+    ADMIN_FILE,     /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
+};
+
+/* A page of a list, in the longest names, stays below a frame (WIRE_FRAME_MAX). */
+enum { ADMIN_NAME_MAX = 64, ADMIN_TEXT_MAX = 512, ADMIN_LINES_MAX = 500, ADMIN_LINE_MAX = 1024 };
+
+struct admin_argument {
+    const char *name; /* NULL ends the list; of an option without the dashes */
+    enum admin_kind kind;
+    bool is_option;
+    bool is_required;
+    const char *help;
+};
+
+struct admin_request;
+
+struct admin_command {
+    const char *name; /* "alias add" */
+    const char *help; /* one line */
+    const char *details;
+    const struct admin_argument *arguments;
+    /* What is asked before it is done, to be answered with yes; NULL: nothing is lost. */
+    const char *question;
+    /* Of a list: the members shown in columns, separated by spaces; NULL: not a list. */
+    const char *columns;
+    enum err (*run)(struct admin_request *request);
+};
+
+extern const struct admin_command admin_commands[];
+extern const size_t admin_command_count;
+
+/* NULL when there is none of that name. */
+const struct admin_command *admin_command_find(struct str name);
+const struct admin_argument *admin_argument_find(const struct admin_command *command,
+                                                 struct str name);
+
+/* How an outcome is called in a reply, and what the program exits with. */
+struct admin_status {
+    enum err err;
+    const char *name;
+    int exit_code;
+    const char *meaning;
+};
+extern const struct admin_status admin_statuses[];
+extern const size_t admin_status_count;
+
+enum {
+    ADMIN_EXIT_OK = 0,
+    ADMIN_EXIT_FAILED = 1,
+    ADMIN_EXIT_USAGE = 2,
+    ADMIN_EXIT_NOT_RUNNING = 3,
+};
+
+#endif

@@ -1,0 +1,72 @@
+/* A request while it is worked on, for admin.c and the handlers. */
+#ifndef ACCOUNT_ADMIN_REQUEST_H
+#define ACCOUNT_ADMIN_REQUEST_H
+
+#include "account/address.h"
+#include "account/admin/admin.h"
+#include "account/slot.h"
+
+struct admin {
+    struct account_database *database;       /* borrowed */
+    const struct admin_services *services;   /* borrowed */
+    void *owner;                             /* of the services */
+    const struct log *log;                   /* borrowed */
+    struct admin_request *waiting;           /* own; those that wait for the store */
+    struct id sweeping;                      /* the mailbox whose removal was asked for; or unset */
+    int64_t sweeping_row;
+};
+
+struct admin_request {
+    struct admin *admin;
+    const struct admin_command *command;
+    struct task task;
+    json_t *arguments; /* own */
+    json_t *reply;     /* own */
+    void *client;      /* NULL: gone */
+    uint64_t tag;
+    /* While it waits for the store's answer about `mailbox`: */
+    struct admin_request *next;
+    enum err (*resume)(struct admin_request *request, bool is_done); /* NULL: does not wait */
+    struct id mailbox;
+    int64_t mailbox_row;
+    /* alias add: what is committed when the file is there. */
+    struct account_address address;
+    int64_t domain;
+    struct secret *key, *password, *recovery; /* own */
+    struct account_slot slots[2];
+    size_t slot_count;
+};
+
+/* An argument's text; empty when it was not given. Valid as long as the request. */
+struct str admin_argument_text(const struct admin_request *request, const char *name);
+bool admin_argument_flag(const struct admin_request *request, const char *name);
+/* `fallback` when it was not given. ERR_INVALID with its words said. */
+MUST_CHECK enum err admin_argument_size(struct admin_request *request, const char *name,
+                                        uint64_t fallback, uint64_t *out_bytes);
+MUST_CHECK enum err admin_argument_address(struct admin_request *request, const char *name,
+                                           struct account_address *out_address);
+MUST_CHECK enum err admin_argument_domain(struct admin_request *request, struct str *out_domain);
+
+/* The alias that "address" names, with its domain's row; words when there is none. */
+MUST_CHECK enum err admin_find_alias(struct admin_request *request, const char *argument,
+                                     struct account_alias *out_alias);
+MUST_CHECK enum err admin_find_domain(struct admin_request *request, struct str name,
+                                      struct account_domain *out_domain);
+MUST_CHECK enum err admin_find_user(struct admin_request *request, struct str name,
+                                    struct account_user *out_user);
+
+/* The reply: what happened; what to do next. The last words count. */
+void admin_say(struct admin_request *request, const char *format, ...) PRINTF_LIKE(2, 3);
+void admin_hint(struct admin_request *request, const char *format, ...) PRINTF_LIKE(2, 3);
+/* admin_say and `err` back. */
+enum err admin_refuse(struct admin_request *request, enum err err, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/* Members of a reply. Quotas: a number of bytes, null for none. */
+void admin_put_text(json_t *object, const char *name, struct str text);
+void admin_put_size(json_t *object, const char *name, uint64_t value);
+void admin_put_quota(json_t *object, const char *name, uint64_t quota_bytes);
+/* "items" of a list; gives the array. */
+json_t *admin_put_items(struct admin_request *request);
+
+#endif

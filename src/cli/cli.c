@@ -1,0 +1,230 @@
+/* One command: read the line, ask the service, show the answer, give the exit code. */
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "cli/help.h"
+#include "cli/import.h"
+#include "cli/parse.h"
+#include "cli/render.h"
+#include "cli/secret_input.h"
+#include "cli/service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The same as that of `serve` (role/main.c). */
+static const char default_config[] = "/etc/sealpost/sealpost.conf";
+
+/* Written at once and past stdio, whose buffers would keep a password. */
+static void write_out(int fd, struct buf *text)
+{
+    struct task task;
+
+    task_init(&task, 0);
+    if (fd_write_all(&task, fd, buf_str(text)) != ERR_OK)
+        task_forgive(&task); /* nobody reads it */
+    task_done(&task);
+    buf_reset(text);
+}
+
+/* A failure that the service had no part in. */
+static int give_up(const struct cli_line *line, int exit_code, const char *status,
+                   const char *words)
+{
+    CLEANUP(buf_free) struct buf text;
+
+    buf_init(&text, SIZE_MAX);
+    if (line->is_json) {
+        json_t *answer = json_object();
+
+        json_object_set_new(answer, "status", json_string(status));
+        json_object_set_new(answer, "message", json_string(words));
+        cli_render_answer(&text, answer, true);
+        json_decref(answer);
+        write_out(STDOUT_FILENO, &text);
+    }
+    buf_putf(&text, "sealpost: %s\n", words);
+    write_out(STDERR_FILENO, &text);
+    return exit_code;
+}
+
+static int show_help(const struct cli_line *line)
+{
+    CLEANUP(buf_free) struct buf text;
+
+    buf_init(&text, SIZE_MAX);
+    if (line->command != NULL)
+        cli_help_command(&text, line->command);
+    else
+        cli_help_overview(&text, line->noun);
+    write_out(STDOUT_FILENO, &text);
+    return ADMIN_EXIT_OK;
+}
+
+static int show_answer(const struct cli_line *line, const json_t *answer)
+{
+    CLEANUP(buf_free) struct buf text;
+    int exit_code = cli_render_exit_code(answer);
+
+    buf_init(&text, SIZE_MAX);
+    if (line->is_json || exit_code == ADMIN_EXIT_OK) {
+        cli_render_answer(&text, answer, line->is_json);
+        write_out(STDOUT_FILENO, &text);
+    }
+    if (exit_code != ADMIN_EXIT_OK) {
+        cli_render_failure(&text, answer);
+        write_out(STDERR_FILENO, &text);
+    }
+    return exit_code;
+}
+
+/* False: it is not to be done. */
+static bool is_confirmed(const struct cli_line *line, const char **out_words)
+{
+    char answer[16] = {0};
+
+    *out_words = NULL;
+    if (line->command->question == NULL || line->is_yes)
+        return true;
+    if (isatty(STDIN_FILENO) != 1) {
+        *out_words = "this destroys something, and there is no terminal to ask at: say --yes if "
+                     "it is meant";
+        return false;
+    }
+    (void)fprintf(stderr, "%s\nType \"yes\" to go on: ", line->command->question);
+    if (fgets(answer, sizeof(answer), stdin) != NULL && strcmp(answer, "yes\n") == 0)
+        return true;
+    *out_words = "nothing was done";
+    return false;
+}
+
+static enum err add_secret(struct task *task, const struct cli_line *line)
+{
+    CLEANUP(secret_free) struct secret *secret = NULL;
+    json_t *value;
+
+    if (line->secret == NULL)
+        return ERR_OK;
+    TRY(cli_secret_input(task, line->secret_file, "Password or recovery key of the mailbox: ",
+                         &secret));
+    value = json_stringn(secret_str(secret).ptr, secret_str(secret).len);
+    if (value == NULL)
+        return fail(task, ERR_DENIED, "that is not the mailbox's password or recovery key");
+    json_object_set_new(line->arguments, line->secret->name, value);
+    return ERR_OK;
+}
+
+struct connection {
+    int fd;
+    const struct admin_command *command;
+};
+
+static enum err call(void *owner, struct task *task, json_t *arguments, json_t **out_answer)
+{
+    const struct connection *connection = owner;
+
+    return cli_service_call(task, connection->fd, connection->command, arguments, out_answer);
+}
+
+static int run_list(struct task *task, const struct cli_line *line, struct connection *connection)
+{
+    struct cli_render_list list = {.command = line->command, .is_json = line->is_json};
+    CLEANUP(buf_free) struct buf text;
+
+    buf_init(&text, SIZE_MAX);
+    for (;;) {
+        json_t *answer = NULL, *next;
+        int exit_code;
+
+        if (call(connection, task, line->arguments, &answer) != ERR_OK)
+            return give_up(line, ADMIN_EXIT_FAILED, "failed", task->words);
+        exit_code = cli_render_exit_code(answer);
+        if (exit_code != ADMIN_EXIT_OK) {
+            (void)show_answer(line, answer);
+            json_decref(answer);
+            return exit_code;
+        }
+        cli_render_list_page(&list, &text, answer);
+        write_out(STDOUT_FILENO, &text);
+        next = json_object_get(answer, "next");
+        if (json_is_string(next))
+            json_object_set(line->arguments, "after", next);
+        json_decref(answer);
+        if (next == NULL)
+            break;
+    }
+    cli_render_list_end(&list, &text);
+    write_out(STDOUT_FILENO, &text);
+    return ADMIN_EXIT_OK;
+}
+
+static int run_command(struct task *task, const struct cli_line *line,
+                       struct connection *connection)
+{
+    const struct cli_import_portion portion = {call, connection};
+    json_t *answer = NULL;
+    enum err err;
+    int exit_code;
+
+    if (line->command->columns != NULL)
+        return run_list(task, line, connection);
+    err = add_secret(task, line);
+    if (err != ERR_OK)
+        return give_up(line, ADMIN_EXIT_USAGE, "invalid", task->words);
+    if (line->file != NULL)
+        err = cli_import(task, line->file, line->is_json, &portion, &answer);
+    else
+        err = call(connection, task, line->arguments, &answer);
+    if (err != ERR_OK)
+        return give_up(line, ADMIN_EXIT_FAILED, "failed", task->words);
+    exit_code = show_answer(line, answer);
+    json_decref(answer);
+    return exit_code;
+}
+
+static int run(struct task *task, const struct cli_line *line)
+{
+    const char *config = line->config != NULL ? line->config : getenv("SEALPOST_CONFIG");
+    struct connection connection = {.fd = -1, .command = line->command};
+    const char *words;
+    int exit_code;
+    enum err err;
+
+    if (!is_confirmed(line, &words))
+        return give_up(line, ADMIN_EXIT_USAGE, "invalid", words);
+    err = cli_service_connect(task, config != NULL ? config : default_config, &connection.fd);
+    if (err != ERR_OK)
+        return give_up(line, err == ERR_INVALID ? ADMIN_EXIT_USAGE : ADMIN_EXIT_NOT_RUNNING,
+                       err == ERR_INVALID ? "invalid" : "not-running", task->words);
+    exit_code = run_command(task, line, &connection);
+    fd_close(&connection.fd);
+    return exit_code;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli_line line;
+    struct buf words;
+    struct task task;
+    int exit_code;
+
+    secret_init();
+    buf_init(&words, SIZE_MAX);
+    task_init(&task, clock_now_ms());
+    if (cli_parse(argc, argv, &words, &line) != ERR_OK) {
+        write_out(STDERR_FILENO, &words);
+        exit_code = ADMIN_EXIT_USAGE;
+    } else if (line.wants_help) {
+        exit_code = show_help(&line);
+    } else {
+        exit_code = run(&task, &line);
+    }
+    cli_line_done(&line);
+    task_done(&task);
+    buf_free(&words);
+    return exit_code;
+}

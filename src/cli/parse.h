@@ -1,0 +1,28 @@
+/* A command line, checked against the table of commands. Touches nothing but its own memory. */
+#ifndef CLI_PARSE_H
+#define CLI_PARSE_H
+
+#include "account/admin/command.h"
+#include "base/buf.h"
+#include "base/task.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+struct cli_line {
+    const struct admin_command *command; /* NULL: only help was asked for */
+    const char *noun;                    /* help for this group of commands; NULL: for all */
+    json_t *arguments;                   /* own */
+    bool wants_help, is_json, is_yes;
+    const char *config;                  /* --config; NULL: not given */
+    const struct admin_argument *secret; /* the command's ADMIN_SECRET; NULL: it has none */
+    const char *secret_file;             /* its option's value; NULL: not given */
+    const char *file;                    /* the command's ADMIN_FILE */
+};
+
+/* ERR_INVALID: `words` says what is wrong and how it is written. Strings are borrowed from argv. */
+MUST_CHECK enum err cli_parse(int argc, char *const *argv, struct buf *words,
+                              struct cli_line *out_line);
+void cli_line_done(struct cli_line *line);
+
+#endif

@@ -1,0 +1,71 @@
+/* Reading a password without leaving it anywhere. */
+#include "cli/secret_input.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 1024 };
+
+/* Up to the end of the line, byte by byte: what comes behind it belongs to somebody else. */
+static enum err read_line(struct task *task, int fd, struct secret **out_secret)
+{
+    CLEANUP(secret_free) struct secret *line = secret_new(LINE_MAX_BYTES);
+    size_t len = 0;
+
+    while (len < LINE_MAX_BYTES) {
+        ssize_t got = read(fd, secret_bytes(line) + len, 1);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail(task, ERR_IO, "the password cannot be read: %s", strerror(errno));
+        if (got == 0 || secret_bytes(line)[len] == '\n')
+            break;
+        len++;
+    }
+    if (len > 0 && secret_bytes(line)[len - 1] == '\r')
+        len--;
+    if (len == 0)
+        return fail(task, ERR_INVALID, "the password is empty");
+    *out_secret = secret_copy(str_make(secret_bytes(line), len));
+    return ERR_OK;
+}
+
+static enum err ask_terminal(struct task *task, const char *prompt, struct secret **out_secret)
+{
+    CLEANUP(fd_close) int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    struct termios seen, unseen;
+    enum err err;
+
+    if (fd < 0 || tcgetattr(fd, &seen) != 0)
+        return fail(task, ERR_INVALID, "there is no terminal to ask for it at; give it in a file");
+    unseen = seen;
+    unseen.c_lflag &= ~(tcflag_t)ECHO;
+    TRY(fd_write_all(task, fd, str_from_c(prompt)));
+    (void)tcsetattr(fd, TCSAFLUSH, &unseen);
+    err = read_line(task, fd, out_secret);
+    (void)tcsetattr(fd, TCSAFLUSH, &seen);
+    TRY(fd_write_all(task, fd, STR("\n")));
+    return err;
+}
+
+enum err cli_secret_input(struct task *task, const char *file, const char *prompt,
+                          struct secret **out_secret)
+{
+    CLEANUP(fd_close) int fd = -1;
+
+    if (file == NULL)
+        return ask_terminal(task, prompt, out_secret);
+    if (strcmp(file, "-") == 0)
+        return read_line(task, STDIN_FILENO, out_secret);
+    fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(task, ERR_INVALID, "%s cannot be opened: %s", file, strerror(errno));
+    return read_line(task, fd, out_secret);
+}

@@ -1,0 +1,20 @@
+/* The connection to the running service. */
+#ifndef CLI_SERVICE_H
+#define CLI_SERVICE_H
+
+#include "account/admin/command.h"
+#include "base/task.h"
+
+#include <jansson.h>
+
+/*
+ * Connects to the socket that the configuration names. ERR_NOT_FOUND: nothing answers there (words
+ * say what to do); ERR_INVALID: the configuration is wrong; ERR_DENIED: the socket refuses us.
+ */
+MUST_CHECK enum err cli_service_connect(struct task *task, const char *config_path, int *out_fd);
+
+/* Asks and waits, at most a minute. ERR_IO: the connection broke. */
+MUST_CHECK enum err cli_service_call(struct task *task, int fd, const struct admin_command *command,
+                                     json_t *arguments, json_t **out_answer);
+
+#endif

@@ -1,0 +1,47 @@
+/* APPEND (RFC 3501 §6.3.11, RFC 4315 §3). Its answer waits for the commit it shares (batch.c). */
+#include "imap/engine.h"
+
+/* append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal */
+IMAP_PARSE(append)
+{
+    TRY(imap_parse_space(parser));
+    TRY(imap_parse_mailbox(parser, &args->append.name));
+    TRY(imap_parse_space(parser));
+    if (imap_at(parser, '(')) {
+        TRY(imap_parse_flags(parser, false, &args->append.flags));
+        TRY(imap_parse_space(parser));
+    }
+    if (imap_at(parser, '"')) {
+        args->append.has_date = true;
+        TRY(imap_parse_date_time(parser, &args->append.date_ms, &args->append.zone_minutes));
+        TRY(imap_parse_space(parser));
+    }
+    return imap_parse_literal(parser, &args->append.message);
+}
+
+IMAP_COMMAND(append)
+{
+    const struct imap_append_args *append = &args->append;
+    struct vault_append what = {
+        .raw = append->message,
+        .internal_date_ms = append->has_date ? append->date_ms : s->now_ms,
+        .internal_zone_minutes = append->zone_minutes,
+    };
+    struct vault_folder folder;
+    uint32_t uid = 0;
+
+    if (append->message.len == 0)
+        return imap_refuse(s, task, IMAP_REFUSAL_EMPTY_MESSAGE);
+    if (append->message.len > s->options.append_limit_bytes)
+        return imap_refuse(s, task, IMAP_REFUSAL_MESSAGE_TOO_BIG);
+    TRY(imap_batch_open(s, task));
+    TRY(vault_folder_find(s->vault, task, append->name, &folder));
+    if (!folder.is_selectable)
+        return fail(task, ERR_NOT_FOUND, "the folder is \\Noselect");
+    TRY(imap_flags_bits(&append->flags, s->vault, task, true, &what.flags));
+    TRY(vault_message_append(s->vault, task, folder.id, &what, &uid));
+    s->batch.bytes += append->message.len;
+    imap_spend(s, 200 + append->message.len / 64);
+    s->code = arena_printf(&task->arena, "APPENDUID %u %u", folder.uidvalidity, uid);
+    return ERR_OK;
+}

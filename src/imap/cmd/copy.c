@@ -1,0 +1,60 @@
+/*
+ * COPY and MOVE (RFC 3501 §6.4.7, RFC 6851), with COPYUID (RFC 4315 §3). All or nothing, so this is
+ * one transaction however large the set.
+ */
+#include "imap/engine.h"
+
+#include "imap/write.h"
+
+static enum err transfer(struct imap_session *s, struct task *task, union imap_args *args,
+                         bool is_move, struct str *out_code)
+{
+    uint32_t *uids, *from_uids, *to_uids;
+    size_t uid_count, count;
+    struct vault_folder target;
+    struct imap_set ranges;
+    struct buf code;
+
+    TRY(imap_command_ranges(s, task, args->copy.set, &ranges));
+    TRY(vault_folder_find(s->vault, task, args->copy.name, &target));
+    if (!target.is_selectable)
+        return fail(task, ERR_NOT_FOUND, "the folder is \\Noselect");
+    imap_view_uids(&s->view, task, &ranges, &uids, &uid_count);
+    *out_code = (struct str){NULL, 0};
+    if (uid_count == 0)
+        return ERR_OK;
+    TRY(vault_message_copy(s->vault, task, s->view.folder_id, target.id, uids, uid_count, is_move,
+                           &from_uids, &to_uids, &count));
+    imap_spend(s, count * 10);
+    if (count == 0)
+        return ERR_OK;
+    buf_init(&code, SIZE_MAX);
+    buf_put(&code, STR("COPYUID "));
+    imap_write_number(&code, target.uidvalidity);
+    buf_put(&code, STR(" "));
+    imap_write_set(&code, from_uids, count);
+    buf_put(&code, STR(" "));
+    imap_write_set(&code, to_uids, count);
+    *out_code = arena_copy(&task->arena, buf_str(&code));
+    buf_free(&code);
+    return ERR_OK;
+}
+
+IMAP_COMMAND(copy)
+{
+    return transfer(s, task, args, false, &s->code);
+}
+
+/* COPYUID comes before the EXPUNGEs (RFC 6851 §4.3), which the command's end tells. */
+IMAP_COMMAND(move)
+{
+    struct str code;
+
+    TRY(transfer(s, task, args, true, &code));
+    if (code.len == 0)
+        return ERR_OK;
+    buf_put(&s->out, STR("* OK ["));
+    buf_put(&s->out, code);
+    buf_put(&s->out, STR("] Moved.\r\n"));
+    return ERR_OK;
+}

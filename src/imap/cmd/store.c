@@ -1,0 +1,170 @@
+/*
+ * STORE and UID STORE (RFC 3501 §6.4.6, RFC 7162 §3.1.3). A large set is changed in slices, each a
+ * transaction with one MODSEQ, and answered slice by slice.
+ */
+#include "imap/engine.h"
+
+#include "imap/write.h"
+
+enum { SLICE = 1000, MESSAGE_UNITS = 8 };
+
+/* store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag))) */
+IMAP_PARSE(store)
+{
+    struct imap_store_args *store = &args->store;
+
+    TRY(imap_parse_space(parser));
+    TRY(imap_parse_set(parser, &store->set));
+    TRY(imap_parse_space(parser));
+    if (imap_take(parser, '(')) { /* store-modifier (RFC 7162 §7) */
+        if (!imap_take_word(parser, STR("UNCHANGEDSINCE")))
+            return imap_expected(parser, "UNCHANGEDSINCE");
+        TRY(imap_parse_space(parser));
+        TRY(imap_parse_number64(parser, &store->unchanged_since));
+        store->has_unchanged_since = true;
+        TRY(imap_parse_byte(parser, ')'));
+        TRY(imap_parse_space(parser));
+    }
+    store->mode = VAULT_STORE_REPLACE;
+    if (imap_take(parser, '+'))
+        store->mode = VAULT_STORE_ADD;
+    else if (imap_take(parser, '-'))
+        store->mode = VAULT_STORE_REMOVE;
+    store->is_silent = imap_take_word(parser, STR("FLAGS.SILENT"));
+    if (!store->is_silent && !imap_take_word(parser, STR("FLAGS")))
+        return imap_expected(parser, "FLAGS or FLAGS.SILENT");
+    TRY(imap_parse_space(parser));
+    return imap_parse_flags(parser, true, &store->flags);
+}
+
+static enum err start(struct imap_session *s, struct task *task, struct imap_store_args *store)
+{
+    struct imap_set ranges;
+
+    store->is_started = true;
+    if (store->has_unchanged_since)
+        imap_enable_condstore(s);
+    else
+        store->unchanged_since = UINT64_MAX;
+    TRY(imap_command_ranges(s, task, store->set, &ranges));
+    imap_view_uids(&s->view, task, &ranges, &store->uids, &store->uid_count);
+    store->modified = ARENA_ARRAY(&task->arena, uint32_t, store->uid_count);
+    /* -FLAGS of a keyword that nobody has changes nothing and makes none. */
+    return imap_flags_bits(&store->flags, s->vault, task, store->mode != VAULT_STORE_REMOVE,
+                           &store->bits);
+}
+
+static void write_row(struct imap_session *s, const struct imap_store_args *store, size_t index,
+                      const struct vault_message *row)
+{
+    struct str separator = STR(" (");
+
+    buf_put(&s->out, STR("* "));
+    imap_write_number(&s->out, index + 1);
+    buf_put(&s->out, STR(" FETCH"));
+    if (imap_is_by_uid(s) || s->is_condstore) {
+        buf_put(&s->out, STR(" (UID "));
+        imap_write_number(&s->out, row->uid);
+        separator = STR(" ");
+    }
+    if (s->is_condstore) {
+        buf_put(&s->out, separator);
+        buf_put(&s->out, STR("MODSEQ ("));
+        imap_write_number(&s->out, row->modseq);
+        buf_put(&s->out, STR(")"));
+        separator = STR(" ");
+    }
+    if (!store->is_silent) {
+        buf_put(&s->out, separator);
+        buf_put(&s->out, STR("FLAGS "));
+        imap_write_flags(&s->out, s->vault, row->flags, imap_view_is_recent(&s->view, row->uid));
+    }
+    buf_put(&s->out, STR(")\r\n"));
+}
+
+/* The new flags of the slice, but for those that its condition left alone. */
+static enum err tell(struct imap_session *s, struct task *task, const struct imap_store_args *store,
+                     const uint32_t *uids, size_t count, const uint32_t *left, size_t left_count)
+{
+    CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
+    size_t next = 0, skip = 0;
+
+    TRY(vault_cursor_open(s->vault, task, s->view.folder_id, uids[0], uids[count - 1],
+                          VAULT_COLUMN_FLAGS, true, &cursor));
+    while (next < count) {
+        struct vault_message row;
+        bool has_row;
+
+        TRY(vault_cursor_next(cursor, task, &row, &has_row));
+        if (!has_row)
+            return ERR_OK;
+        while (next < count && uids[next] < row.uid)
+            next++;
+        while (skip < left_count && left[skip] < row.uid)
+            skip++;
+        if (next < count && uids[next] == row.uid && (skip == left_count || left[skip] != row.uid))
+            write_row(s, store, imap_view_index(&s->view, row.uid), &row);
+    }
+    return ERR_OK;
+}
+
+static enum err store_slice(struct imap_session *s, struct task *task,
+                            struct imap_store_args *store)
+{
+    const uint32_t *uids = store->uids + store->next;
+    size_t count = store->uid_count - store->next, modified_count, gone_count;
+    uint32_t *modified, *gone;
+
+    if (count > SLICE)
+        count = SLICE;
+    /* What others did comes first, so that afterwards only our own change is left to tell. */
+    TRY(imap_view_sync(s, task, false));
+    TRY(vault_message_store(s->vault, task, s->view.folder_id, uids, count, store->mode,
+                            store->bits, store->unchanged_since, &modified, &modified_count, &gone,
+                            &gone_count));
+    imap_view_skip_own(s);
+    imap_view_announce_keywords(s);
+    if (!store->is_silent || s->is_condstore)
+        TRY(tell(s, task, store, uids, count, modified, modified_count));
+    for (size_t i = 0; i < modified_count; i++)
+        store->modified[store->modified_count++] =
+            imap_is_by_uid(s) ? modified[i] : (uint32_t)imap_view_index(&s->view, modified[i]) + 1;
+    store->has_gone |= gone_count > 0;
+    store->next += count;
+    imap_spend(s, count * MESSAGE_UNITS);
+    return ERR_OK;
+}
+
+static void outcome(struct imap_session *s, struct task *task, const struct imap_store_args *store)
+{
+    struct buf code;
+
+    if (store->modified_count > 0) {
+        buf_init(&code, SIZE_MAX);
+        buf_put(&code, STR("MODIFIED "));
+        imap_write_set(&code, store->modified, store->modified_count);
+        s->code = arena_copy(&task->arena, buf_str(&code));
+        s->words = "Conditional STORE failed for some.";
+        buf_free(&code);
+    } else if (store->has_gone && !imap_is_by_uid(s)) {
+        s->code = STR("EXPUNGEISSUED");
+        s->words = "Some of the messages are expunged.";
+    }
+}
+
+IMAP_COMMAND(store)
+{
+    struct imap_store_args *store = &args->store;
+
+    if (!store->is_started)
+        TRY(start(s, task, store));
+    while (store->next < store->uid_count) {
+        if (imap_must_give_way(s)) {
+            imap_give_way(s);
+            return ERR_OK;
+        }
+        TRY(store_slice(s, task, store));
+    }
+    outcome(s, task, store);
+    return ERR_OK;
+}

@@ -1,0 +1,442 @@
+/*
+ * From bytes to commands: reads a command, finds its row in the table, ensures what the row's flags
+ * promise, runs it and answers it. Failures are logged here, once.
+ */
+#include "imap/engine.h"
+
+#include "imap/write.h"
+
+#include <assert.h>
+
+static size_t line_max(const struct imap_session *s)
+{
+    return s->state == IMAP_STATE_NOT_AUTH ? IMAP_LINE_MAX_BEFORE_LOGIN : IMAP_LINE_MAX;
+}
+
+static void count_bad(struct imap_session *s)
+{
+    if (++s->bad_count >= IMAP_BAD_COMMANDS_MAX)
+        imap_session_bye(s, "Too many bad commands.");
+}
+
+enum err imap_bad(struct imap_session *s, struct task *task, const char *words)
+{
+    s->is_bad = true;
+    return fail(task, ERR_INVALID, "%s", words);
+}
+
+enum err imap_refuse(struct imap_session *s, struct task *task, enum imap_refusal refusal)
+{
+    s->refusal = refusal;
+    return fail(task, ERR_DENIED, "refused");
+}
+
+enum err imap_command_ranges(struct imap_session *s, struct task *task, struct imap_set set,
+                             struct imap_set *out_ranges)
+{
+    if (!imap_view_ranges(&s->view, task, set, imap_is_by_uid(s), out_ranges))
+        return imap_bad(s, task, "there is no message of this number");
+    return ERR_OK;
+}
+
+void imap_enable_condstore(struct imap_session *s)
+{
+    if (s->is_condstore)
+        return;
+    s->is_condstore = true;
+    if (s->state != IMAP_STATE_SELECTED)
+        return;
+    buf_put(&s->out, STR("* OK [HIGHESTMODSEQ "));
+    imap_write_number(&s->out, s->view.modseq);
+    buf_put(&s->out, STR("] Highest.\r\n"));
+}
+
+void imap_sync_or_end(struct imap_session *s, struct task *task, bool may_expunge)
+{
+    enum err err = imap_view_sync(s, task, may_expunge);
+
+    if (err == ERR_OK)
+        return;
+    if (err == ERR_NOT_FOUND) {
+        imap_session_deselect(s);
+        imap_session_bye(s, "The selected mailbox was deleted.");
+        return;
+    }
+    log_failure(s->options.log, "looking for changes", task);
+    task_forgive(task);
+}
+
+/* ---- The end of a command ---- */
+
+static void forget_command(struct imap_session *s)
+{
+    if (s->is_input_held)
+        imap_reader_consume(&s->reader);
+    s->is_input_held = false;
+    vault_content_close(&s->content);
+    arena_free(&s->message_arena);
+    s->command = NULL;
+    s->args = NULL;
+    s->tag = s->code = s->line = (struct str){NULL, 0};
+    s->words = NULL;
+    s->is_bad = false;
+    s->refusal = IMAP_REFUSAL_NONE;
+    s->doom = IMAP_REFUSAL_NONE;
+    s->pause = IMAP_PAUSE_NONE;
+    task_done(&s->task);
+}
+
+void imap_dispatch_end_quietly(struct imap_session *s)
+{
+    forget_command(s);
+}
+
+/* The tagged line, to the output or to the batch that it waits for. */
+static void answer(struct imap_session *s, struct str line, bool is_ok)
+{
+    if (s->batch.is_open)
+        imap_batch_hold(s, s->tag, line, is_ok);
+    else
+        buf_put(&s->out, line);
+}
+
+static void answer_ok(struct imap_session *s)
+{
+    struct buf line;
+
+    buf_init(&line, SIZE_MAX);
+    buf_put(&line, s->tag);
+    buf_put(&line, STR(" OK "));
+    if (s->code.len > 0) {
+        buf_put(&line, STR("["));
+        buf_put(&line, s->code);
+        buf_put(&line, STR("] "));
+    }
+    if (s->words != NULL) {
+        buf_put(&line, str_from_c(s->words));
+    } else {
+        buf_put(&line, s->command->name);
+        buf_put(&line, STR(" completed."));
+    }
+    buf_put(&line, STR("\r\n"));
+    answer(s, buf_str(&line), true);
+    buf_free(&line);
+}
+
+/* BAD with the words of a parser or of imap_bad: they hold none of the peer's bytes. */
+static void answer_bad(struct imap_session *s, const char *words)
+{
+    struct buf line;
+
+    buf_init(&line, SIZE_MAX);
+    imap_write_words(&line, s->tag, STR("BAD"), words);
+    answer(s, buf_str(&line), false);
+    buf_free(&line);
+}
+
+static void answer_reply(struct imap_session *s, const struct imap_reply *reply)
+{
+    struct buf line;
+
+    buf_init(&line, SIZE_MAX);
+    imap_write_reply(&line, s->tag, reply);
+    answer(s, buf_str(&line), false);
+    buf_free(&line);
+}
+
+static void answer_error(struct imap_session *s, enum err err)
+{
+    struct str name = s->command->name;
+
+    if (s->is_bad) {
+        answer_bad(s, s->task.words);
+        return;
+    }
+    if (s->refusal != IMAP_REFUSAL_NONE) {
+        answer_reply(s, imap_reply_for_refusal(s->refusal));
+        return;
+    }
+    if (err == ERR_IO || err == ERR_CORRUPT)
+        log_failure(s->options.log, name.ptr, &s->task);
+    answer_reply(s, imap_reply_for_error(err, name, s->command->flags));
+}
+
+static void finish(struct imap_session *s, enum err err)
+{
+    bool is_bad = s->is_bad;
+
+    /* What others changed is told before the tagged line, where the command allows. */
+    if (s->state == IMAP_STATE_SELECTED && !s->batch.is_open &&
+        (s->command->flags & IMAP_NO_SYNC) == 0) {
+        struct task task;
+
+        task_init(&task, s->now_ms);
+        s->has_changes = false;
+        imap_sync_or_end(s, &task, (s->command->flags & IMAP_NO_EXPUNGE) == 0);
+        task_done(&task);
+    }
+    if (err == ERR_OK)
+        answer_ok(s);
+    else if (s->state != IMAP_STATE_LOGOUT)
+        answer_error(s, err);
+    forget_command(s);
+    if (s->vault != NULL && vault_is_broken(s->vault))
+        imap_session_bye(s, "[UNAVAILABLE] The mailbox is not available now.");
+    else if (is_bad)
+        count_bad(s);
+    else
+        s->bad_count = 0;
+}
+
+void imap_dispatch_refuse(struct imap_session *s, enum imap_refusal refusal)
+{
+    s->refusal = refusal;
+    s->pause = IMAP_PAUSE_NONE;
+    finish(s, ERR_DENIED);
+}
+
+/* ---- Running ---- */
+
+static void run(struct imap_session *s)
+{
+    enum err err;
+
+    s->pause = IMAP_PAUSE_NONE;
+    err = s->command->run(s, &s->task, s->args);
+    if (err != ERR_OK || s->pause == IMAP_PAUSE_NONE)
+        finish(s, err);
+}
+
+/* The line that the command waits for. False: it is not there yet. */
+static bool run_with_line(struct imap_session *s)
+{
+    struct imap_literal literal;
+    struct str line;
+
+    switch (imap_reader_next(&s->reader, line_max(s), true, &line, &literal)) {
+    case IMAP_READ_MORE:
+    case IMAP_READ_LITERAL:
+        return false;
+    case IMAP_READ_TOO_LONG:
+        imap_session_bye(s, "The line is too long.");
+        return false;
+    case IMAP_READ_COMMAND:
+        s->line = arena_copy(&s->task.arena, line);
+        imap_reader_consume(&s->reader);
+        run(s);
+        return true;
+    }
+    return false;
+}
+
+void imap_dispatch_resume(struct imap_session *s)
+{
+    s->pause = IMAP_PAUSE_NONE;
+    if (s->command != NULL)
+        run(s);
+    imap_dispatch(s);
+}
+
+/* ---- The beginning of a command ---- */
+
+/* A command that ends before it began: syntax, state, or a row that does not exist. */
+static void reject(struct imap_session *s, enum imap_refusal refusal)
+{
+    const struct imap_reply *reply = imap_reply_for_refusal(refusal);
+    bool is_bad = str_equal(reply->status, STR("BAD"));
+
+    answer_reply(s, reply);
+    forget_command(s);
+    if (is_bad)
+        count_bad(s);
+}
+
+static void reject_syntax(struct imap_session *s)
+{
+    const char *words = s->task.words;
+
+    if (s->tag.len == 0)
+        s->tag = STR("*");
+    answer_bad(s, words);
+    forget_command(s);
+    count_bad(s);
+}
+
+/* command = tag SP name; "UID" takes the next word along. */
+static enum err parse_name(struct imap_parser *parser, struct str *out_tag,
+                           const struct imap_command **out_command)
+{
+    struct str start, name, second;
+
+    TRY(imap_parse_tag(parser, out_tag));
+    TRY(imap_parse_space(parser));
+    start = parser->rest;
+    TRY(imap_parse_atom(parser, &name));
+    if (str_equal_nocase(name, STR("UID"))) {
+        TRY(imap_parse_space(parser));
+        TRY(imap_parse_atom(parser, &second));
+        name = str_upto(start, start.len - parser->rest.len);
+    }
+    *out_command = imap_command_find(name);
+    return ERR_OK;
+}
+
+/* What the command's row demands before its arguments are looked at. */
+static enum imap_refusal refusal_of(const struct imap_session *s, const struct imap_command *command)
+{
+    if (command == NULL)
+        return IMAP_REFUSAL_UNKNOWN_COMMAND;
+    if ((command->flags & BIT(s->state)) == 0)
+        return IMAP_REFUSAL_WRONG_STATE;
+    return IMAP_REFUSAL_NONE;
+}
+
+static void on_command(struct imap_session *s, struct str line)
+{
+    struct imap_parser parser = {.rest = line, .task = &s->task};
+    enum imap_refusal refusal;
+    struct str tag = {NULL, 0};
+    enum err err;
+
+    imap_spend(s, 50);
+    task_init(&s->task, s->now_ms);
+    s->is_input_held = true;
+    err = parse_name(&parser, &tag, &s->command);
+    s->tag = arena_copy(&s->task.arena, tag);
+    if (s->command == NULL || (s->command->flags & IMAP_TAKES_MESSAGE) == 0)
+        imap_batch_flush(s);
+    if (s->state == IMAP_STATE_LOGOUT) { /* the flush met a broken vault */
+        forget_command(s);
+        return;
+    }
+    if (err != ERR_OK) {
+        reject_syntax(s);
+        return;
+    }
+    refusal = refusal_of(s, s->command);
+    if (refusal != IMAP_REFUSAL_NONE) {
+        reject(s, refusal);
+        return;
+    }
+    if ((s->command->flags & IMAP_TAKES_MESSAGE) == 0) {
+        parser.rest = arena_copy(&s->task.arena, parser.rest);
+        imap_reader_consume(&s->reader);
+        s->is_input_held = false;
+    }
+    s->args = ARENA_NEW(&s->task.arena, union imap_args);
+    err = s->command->parse(&parser, s->args);
+    if (err == ERR_OK)
+        err = imap_parse_end(&parser);
+    if (err != ERR_OK && parser.is_name_impossible)
+        reject(s, IMAP_REFUSAL_IMPOSSIBLE_NAME);
+    else if (err != ERR_OK)
+        reject_syntax(s);
+    else if ((s->command->flags & IMAP_WRITES) != 0 && s->view.is_read_only)
+        reject(s, IMAP_REFUSAL_READ_ONLY);
+    else
+        run(s);
+}
+
+/* ---- Literals ---- */
+
+/* May this literal come? Decided before a byte of it is kept. */
+static enum imap_refusal judge_literal(struct imap_session *s, const struct imap_command *command,
+                                       uint64_t size)
+{
+    enum imap_refusal refusal = refusal_of(s, command);
+    size_t before = s->reader.literal_bytes;
+    uint64_t message_max = s->options.append_limit_bytes;
+
+    if (refusal != IMAP_REFUSAL_NONE)
+        return refusal;
+    if (command->flags & IMAP_TAKES_MESSAGE) {
+        if (size > message_max || before > IMAP_LITERALS_MAX)
+            return IMAP_REFUSAL_MESSAGE_TOO_BIG;
+        return IMAP_REFUSAL_NONE;
+    }
+    if (size > IMAP_LITERALS_MAX || before + size > (s->state == IMAP_STATE_NOT_AUTH
+                                                         ? (size_t)IMAP_LITERALS_MAX_BEFORE_LOGIN
+                                                         : (size_t)IMAP_LITERALS_MAX))
+        return IMAP_REFUSAL_LITERAL_TOO_BIG;
+    return IMAP_REFUSAL_NONE;
+}
+
+static void on_literal(struct imap_session *s, struct str line, struct imap_literal literal)
+{
+    enum imap_refusal refusal = s->doom;
+    struct str tag = s->tag;
+
+    if (refusal == IMAP_REFUSAL_NONE) {
+        struct imap_parser parser = {.rest = line, .task = &s->task};
+        const struct imap_command *command = NULL;
+        enum err err;
+
+        task_init(&s->task, s->now_ms);
+        err = parse_name(&parser, &tag, &command);
+        refusal = err == ERR_OK ? judge_literal(s, command, literal.size)
+                                : IMAP_REFUSAL_UNKNOWN_COMMAND;
+    }
+    if (refusal == IMAP_REFUSAL_NONE) {
+        task_done(&s->task);
+        imap_reader_accept(&s->reader, (size_t)literal.size);
+        if (literal.is_waiting) {
+            imap_batch_flush(s);
+            buf_put(&s->out, STR("+ OK\r\n"));
+        }
+        return;
+    }
+    imap_batch_flush(s);
+    if (s->doom == IMAP_REFUSAL_NONE)
+        s->tag = tag.len > 0 ? arena_copy(&s->task.arena, tag) : STR("*");
+    if (literal.is_waiting) {
+        imap_reader_discard(&s->reader, 0);
+        reject(s, refusal);
+    } else if (s->state == IMAP_STATE_NOT_AUTH || literal.size > UINT32_MAX) {
+        imap_write_reply(&s->out, s->tag, imap_reply_for_refusal(refusal));
+        forget_command(s);
+        imap_session_bye(s, "The literal is too long.");
+    } else {
+        s->doom = refusal;
+        imap_reader_discard(&s->reader, literal.size);
+    }
+}
+
+void imap_dispatch(struct imap_session *s)
+{
+    while (s->state != IMAP_STATE_LOGOUT) {
+        struct imap_literal literal;
+        struct str line;
+
+        if (s->command != NULL) {
+            if (s->pause != IMAP_PAUSE_LINE || !run_with_line(s))
+                return;
+            continue;
+        }
+        if (s->batch.count >= IMAP_BATCH_MESSAGES_MAX || s->batch.bytes >= IMAP_BATCH_BYTES_MAX)
+            imap_batch_flush(s);
+        if (imap_must_give_way(s)) {
+            imap_batch_flush(s);
+            s->pause = IMAP_PAUSE_TURN;
+            return;
+        }
+        switch (imap_reader_next(&s->reader, line_max(s), false, &line, &literal)) {
+        case IMAP_READ_MORE:
+            imap_batch_flush(s);
+            return;
+        case IMAP_READ_TOO_LONG:
+            imap_session_bye(s, "The line is too long.");
+            return;
+        case IMAP_READ_LITERAL:
+            on_literal(s, line, literal);
+            break;
+        case IMAP_READ_COMMAND:
+            if (s->doom != IMAP_REFUSAL_NONE) {
+                imap_reader_consume(&s->reader);
+                reject(s, s->doom);
+            } else {
+                on_command(s, line);
+            }
+            break;
+        }
+    }
+}

@@ -1,0 +1,162 @@
+/*
+ * Inside the engine: the session, and what the commands use of it.
+ *
+ *   NOT_AUTH ──────────> (gate frees it)      AUTH <──> SELECTED         any ──> LOGOUT
+ *
+ *   The gate's session stays NOT_AUTH; login is the mailbox process's session, born AUTH.
+ *   AUTH -> SELECTED   imap_session_select      SELECTED -> AUTH   imap_session_deselect
+ *   any  -> LOGOUT     imap_session_end
+ *   While SELECTED, `view` numbers the messages and changes only as a command ends (view.h).
+ *
+ * A command runs in turns. `budget` is what is left of the present one, in units of about a
+ * microsecond; a long command takes from it with imap_spend, and when imap_must_give_way says so,
+ * calls imap_give_way and returns ERR_OK with its progress in its arguments.
+ */
+#ifndef IMAP_ENGINE_H
+#define IMAP_ENGINE_H
+
+#include "imap/capability.h"
+#include "imap/command.h"
+#include "imap/reader.h"
+#include "imap/reply.h"
+#include "imap/session.h"
+#include "imap/view.h"
+#include "vault/content.h"
+
+enum {
+    IMAP_BUDGET = 8000,              /* of one turn */
+    IMAP_BAD_COMMANDS_MAX = 20,      /* one after the other, then BYE */
+    IMAP_LOGIN_FAILURES_MAX = 5,     /* of a connection, then BYE */
+    IMAP_LITERALS_MAX_BEFORE_LOGIN = 4096, /* bytes, all of a command */
+    IMAP_LITERALS_MAX = 64 * 1024,   /* the same after login, but for a message */
+    IMAP_PENDING_MAX = 64 * 1024,    /* input that waits behind a running command */
+    IMAP_BATCH_MESSAGES_MAX = 64,    /* APPENDs that share a commit */
+    IMAP_BATCH_BYTES_MAX = 16 * 1024 * 1024,
+};
+
+enum imap_pause { /* why the running command is not running now */
+    IMAP_PAUSE_NONE,
+    IMAP_PAUSE_TURN,  /* imap_session_resume goes on (with ROOM in the output) */
+    IMAP_PAUSE_LINE,  /* a line from the client: `line` then holds it */
+    IMAP_PAUSE_TLS,   /* imap_session_secured */
+    IMAP_PAUSE_LOGIN, /* imap_session_login_failed, or the session is freed */
+};
+
+/* APPENDs that were done and wait for the commit they share. */
+struct imap_append_batch {
+    struct arena arena;
+    struct imap_held_reply {
+        struct str tag;
+        struct str reply; /* the tagged line, should the commit succeed */
+        bool is_ok;       /* it says OK */
+        struct imap_held_reply *next;
+    } *first, *last;
+    bool is_open; /* vault_batch_begin was called */
+    size_t count;
+    size_t bytes;
+};
+
+struct imap_session {
+    struct imap_options options; /* hostname is in the arena */
+    struct arena arena;
+    struct vault *vault; /* borrowed; NULL before login */
+    struct vault_subscriber subscriber;
+    void (*on_output)(void *owner);
+    void *on_output_owner;
+    enum imap_state state;
+    enum imap_pause pause;
+    struct imap_reader reader;
+    struct buf out;
+    int64_t now_ms;
+    int64_t budget;
+    unsigned bad_count;
+    unsigned login_failures;
+    bool is_condstore; /* MODSEQ in every FETCH (RFC 7162 §3.1) */
+    bool has_changes;  /* something was committed since the last look */
+    bool is_idling;
+
+    struct imap_view view; /* while SELECTED */
+
+    /* The running command. */
+    const struct imap_command *command; /* NULL: none */
+    struct task task;
+    union imap_args *args; /* in the task's arena */
+    struct str tag;        /* in the task's arena */
+    struct str code;       /* response code of its OK, without brackets; may be empty */
+    const char *words;     /* of its OK; NULL: "<NAME> completed" */
+    bool is_bad;           /* its failure is the client's syntax: BAD */
+    enum imap_refusal refusal; /* its failure, where it is not the outcome of a call */
+    bool is_input_held;    /* its arguments point into the reader's input */
+    struct str line;       /* after IMAP_PAUSE_LINE */
+    struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
+    struct arena message_arena;    /* what belongs to that message */
+
+    /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
+    enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */
+
+    struct imap_append_batch batch;
+};
+
+/* session.c */
+void imap_session_select(struct imap_session *s); /* the view is ready */
+void imap_session_deselect(struct imap_session *s);
+/* No further input; the output so far (a BYE is in it) is sent. */
+void imap_session_end(struct imap_session *s);
+
+/* dispatch.c */
+/* Processes what input and room allow. */
+void imap_dispatch(struct imap_session *s);
+/* The same after IMAP_PAUSE_TURN. */
+void imap_dispatch_resume(struct imap_session *s);
+/* The command is over without a tagged answer (it was given already). */
+void imap_dispatch_end_quietly(struct imap_session *s);
+/* The paused command failed so. */
+void imap_dispatch_refuse(struct imap_session *s, enum imap_refusal refusal);
+
+/* batch.c */
+/* From here on APPENDs wait for imap_batch_flush. */
+MUST_CHECK enum err imap_batch_open(struct imap_session *s, struct task *task);
+/* A tagged line that must not go before the commit. */
+void imap_batch_hold(struct imap_session *s, struct str tag, struct str reply, bool is_ok);
+/* Commits the APPENDs that wait for it, and answers them. */
+void imap_batch_flush(struct imap_session *s);
+
+static inline void imap_spend(struct imap_session *s, uint64_t units)
+{
+    s->budget -= (int64_t)(units & INT32_MAX);
+}
+
+static inline bool imap_must_give_way(const struct imap_session *s)
+{
+    return s->budget <= 0 || s->out.len >= IMAP_OUTPUT_HIGH;
+}
+
+static inline void imap_give_way(struct imap_session *s)
+{
+    s->pause = IMAP_PAUSE_TURN;
+}
+
+/* A failure that is the client's syntax, found only while running: BAD with these words. */
+enum err imap_bad(struct imap_session *s, struct task *task, const char *words);
+/* A failure that is a rule of the protocol; for `return`. */
+enum err imap_refuse(struct imap_session *s, struct task *task, enum imap_refusal refusal);
+/* A sync with its failures handled: a deleted folder and a broken vault end the session. */
+void imap_sync_or_end(struct imap_session *s, struct task *task, bool may_expunge);
+/* Resolves a set of the command against the view; out of range is BAD. */
+MUST_CHECK enum err imap_command_ranges(struct imap_session *s, struct task *task,
+                                        struct imap_set set, struct imap_set *out_ranges);
+static inline bool imap_is_by_uid(const struct imap_session *s)
+{
+    return (s->command->flags & IMAP_BY_UID) != 0;
+}
+/* MODSEQ was asked for: from now on it is always told; says HIGHESTMODSEQ when selected. */
+void imap_enable_condstore(struct imap_session *s);
+
+/* "(\Seen … \*)" or "()" as the view is. */
+void imap_write_permanent_flags(struct imap_session *s);
+
+/* cmd/status.c, also for LIST-STATUS */
+MUST_CHECK enum err imap_parse_status_items(struct imap_parser *parser, unsigned *out_items);
+void imap_write_status(struct imap_session *s, const struct vault_folder *folder, unsigned items);
+
+#endif

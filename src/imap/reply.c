@@ -1,0 +1,95 @@
+#include "imap/reply.h"
+
+#include "base/macros.h"
+#include "imap/command.h"
+
+/* The first row that fits wins: those with a command or flags come before the general ones. */
+static const struct {
+    enum err err;
+    struct str command; /* empty: any */
+    unsigned flags;     /* any of these; 0: any command */
+    struct imap_reply reply;
+} ERRORS[] = {
+#define ROW(err, command, flags, code, words)                                                      \
+    {err, STR_INIT(command), flags, {STR_INIT("NO"), STR_INIT(code), STR_INIT(words)}}
+    ROW(ERR_NOT_FOUND, "", IMAP_TO_FOLDER, "TRYCREATE", "There is no such mailbox."),
+    ROW(ERR_NOT_FOUND, "", 0, "NONEXISTENT", "There is no such mailbox."),
+    ROW(ERR_EXISTS, "DELETE", 0, "HASCHILDREN", "The mailbox has children."),
+    ROW(ERR_EXISTS, "", 0, "ALREADYEXISTS", "There is a mailbox of this name."),
+    ROW(ERR_LIMIT, "CREATE", 0, "LIMIT", "There are too many mailboxes."),
+    ROW(ERR_LIMIT, "RENAME", 0, "LIMIT", "There are too many mailboxes."),
+    ROW(ERR_LIMIT, "SUBSCRIBE", 0, "LIMIT", "There are too many subscriptions."),
+    ROW(ERR_LIMIT, "STORE", 0, "LIMIT", "No more keywords fit, or no room is left."),
+    ROW(ERR_LIMIT, "UID STORE", 0, "LIMIT", "No more keywords fit, or no room is left."),
+    ROW(ERR_LIMIT, "", 0, "OVERQUOTA", "The mailbox is full."),
+    ROW(ERR_INVALID, "", 0, "CANNOT", "This is not possible."),
+    ROW(ERR_DENIED, "", 0, "CANNOT", "This is not allowed."),
+    ROW(ERR_BUSY, "", 0, "INUSE", "The mailbox is in use, try again."),
+    ROW(ERR_IO, "", 0, "UNAVAILABLE", "Temporary failure, try again later."),
+    ROW(ERR_CORRUPT, "", 0, "CORRUPTION", "The stored data is damaged; the operator was told."),
+#undef ROW
+};
+
+static const struct imap_reply REFUSALS[] = {
+#define ROW(refusal, status, code, words)                                                          \
+    [refusal] = {STR_INIT(status), STR_INIT(code), STR_INIT(words)}
+    ROW(IMAP_REFUSAL_NONE, "NO", "", "Failed."),
+    ROW(IMAP_REFUSAL_UNKNOWN_COMMAND, "BAD", "", "Unknown command."),
+    ROW(IMAP_REFUSAL_WRONG_STATE, "BAD", "", "Not possible in this state."),
+    ROW(IMAP_REFUSAL_READ_ONLY, "NO", "", "The mailbox is selected read-only."),
+    ROW(IMAP_REFUSAL_PRIVACY, "NO", "PRIVACYREQUIRED", "Start TLS first."),
+    ROW(IMAP_REFUSAL_LITERAL_TOO_BIG, "BAD", "TOOBIG", "The literal is too long."),
+    ROW(IMAP_REFUSAL_MESSAGE_TOO_BIG, "NO", "TOOBIG", "The message is too large."),
+    ROW(IMAP_REFUSAL_LOGIN_DENIED, "NO", "AUTHENTICATIONFAILED", "Authentication failed."),
+    ROW(IMAP_REFUSAL_LOGIN_UNAVAILABLE, "NO", "UNAVAILABLE", "Temporary failure, try again later."),
+    ROW(IMAP_REFUSAL_IMPOSSIBLE_NAME, "NO", "CANNOT", "No mailbox can have this name."),
+    ROW(IMAP_REFUSAL_CHARSET, "NO", "BADCHARSET (US-ASCII UTF-8)", "Unknown charset."),
+    ROW(IMAP_REFUSAL_NO_QUOTA_ROOT, "NO", "NONEXISTENT", "There is no such quota root."),
+    ROW(IMAP_REFUSAL_QUOTA_FIXED, "NO", "NOPERM", "The quota is the operator's."),
+    ROW(IMAP_REFUSAL_EMPTY_MESSAGE, "NO", "CANNOT", "The message is empty."),
+    ROW(IMAP_REFUSAL_CANCELLED, "BAD", "", "Authentication was cancelled."),
+    ROW(IMAP_REFUSAL_MECHANISM, "NO", "CANNOT", "This mechanism is not offered."),
+#undef ROW
+};
+
+const struct imap_reply *imap_reply_for_error(enum err err, struct str command_name,
+                                              unsigned command_flags)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ERRORS); i++) {
+        if (ERRORS[i].err == err &&
+            (ERRORS[i].command.len == 0 || str_equal(ERRORS[i].command, command_name)) &&
+            (ERRORS[i].flags == 0 || (ERRORS[i].flags & command_flags) != 0))
+            return &ERRORS[i].reply;
+    }
+    return &REFUSALS[IMAP_REFUSAL_NONE];
+}
+
+const struct imap_reply *imap_reply_for_refusal(enum imap_refusal refusal)
+{
+    return &REFUSALS[refusal];
+}
+
+void imap_write_reply(struct buf *out, struct str tag, const struct imap_reply *reply)
+{
+    buf_put(out, tag);
+    buf_put(out, STR(" "));
+    buf_put(out, reply->status);
+    if (reply->code.len > 0) {
+        buf_put(out, STR(" ["));
+        buf_put(out, reply->code);
+        buf_put(out, STR("]"));
+    }
+    buf_put(out, STR(" "));
+    buf_put(out, reply->words);
+    buf_put(out, STR("\r\n"));
+}
+
+void imap_write_words(struct buf *out, struct str tag, struct str status, const char *words)
+{
+    buf_put(out, tag);
+    buf_put(out, STR(" "));
+    buf_put(out, status);
+    buf_put(out, STR(" "));
+    buf_put(out, str_from_c(words));
+    buf_put(out, STR("\r\n"));
+}

@@ -1,0 +1,279 @@
+#include "imap/search.h"
+
+#include "imap/flags.h"
+
+#include <string.h>
+
+enum arguments { /* what follows a key's name */
+    NONE,
+    DATE,
+    NUMBER,
+    ASTRING,
+    SET,
+};
+
+static const struct {
+    struct str name;
+    enum imap_search_op op;
+    enum arguments arguments;
+    uint64_t flag;
+    bool is_absent;
+    enum vault_search_field field;
+} KEYS[] = {
+    {STR_INIT("ALL"), IMAP_SEARCH_ALL, NONE, 0, false, 0},
+    {STR_INIT("ANSWERED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_ANSWERED, false, 0},
+    {STR_INIT("BCC"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_BCC},
+    {STR_INIT("BEFORE"), IMAP_SEARCH_BEFORE, DATE, 0, false, 0},
+    {STR_INIT("BODY"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_BODY},
+    {STR_INIT("CC"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_CC},
+    {STR_INIT("DELETED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_DELETED, false, 0},
+    {STR_INIT("DRAFT"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_DRAFT, false, 0},
+    {STR_INIT("FLAGGED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_FLAGGED, false, 0},
+    {STR_INIT("FROM"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_FROM},
+    {STR_INIT("KEYWORD"), IMAP_SEARCH_KEYWORD, ASTRING, 0, false, 0},
+    {STR_INIT("LARGER"), IMAP_SEARCH_LARGER, NUMBER, 0, false, 0},
+    {STR_INIT("NEW"), IMAP_SEARCH_NEW, NONE, 0, false, 0},
+    {STR_INIT("OLD"), IMAP_SEARCH_OLD, NONE, 0, false, 0},
+    {STR_INIT("ON"), IMAP_SEARCH_ON, DATE, 0, false, 0},
+    {STR_INIT("RECENT"), IMAP_SEARCH_RECENT, NONE, 0, false, 0},
+    {STR_INIT("SEEN"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_SEEN, false, 0},
+    {STR_INIT("SENTBEFORE"), IMAP_SEARCH_SENTBEFORE, DATE, 0, false, 0},
+    {STR_INIT("SENTON"), IMAP_SEARCH_SENTON, DATE, 0, false, 0},
+    {STR_INIT("SENTSINCE"), IMAP_SEARCH_SENTSINCE, DATE, 0, false, 0},
+    {STR_INIT("SINCE"), IMAP_SEARCH_SINCE, DATE, 0, false, 0},
+    {STR_INIT("SMALLER"), IMAP_SEARCH_SMALLER, NUMBER, 0, false, 0},
+    {STR_INIT("SUBJECT"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_SUBJECT},
+    {STR_INIT("TEXT"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_TEXT},
+    {STR_INIT("TO"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_TO},
+    {STR_INIT("UID"), IMAP_SEARCH_UID, SET, 0, false, 0},
+    {STR_INIT("UNANSWERED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_ANSWERED, true, 0},
+    {STR_INIT("UNDELETED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_DELETED, true, 0},
+    {STR_INIT("UNDRAFT"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_DRAFT, true, 0},
+    {STR_INIT("UNFLAGGED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_FLAGGED, true, 0},
+    {STR_INIT("UNKEYWORD"), IMAP_SEARCH_KEYWORD, ASTRING, 0, true, 0},
+    {STR_INIT("UNSEEN"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_SEEN, true, 0},
+};
+
+/* What a node still waits for: the parser's own stack, so that no input deepens the C stack. */
+struct level {
+    uint32_t node;
+    uint32_t operands; /* still missing; 0: as many as come, up to ")" or the end */
+};
+
+struct search_parser {
+    struct imap_parser *parser;
+    struct imap_search_args *out;
+    struct level levels[IMAP_SEARCH_DEPTH_MAX];
+    size_t depth;
+    uint32_t room;
+};
+
+static enum err add_node(struct search_parser *p, enum imap_search_op op,
+                         struct imap_search_node **out_node)
+{
+    struct imap_search_args *out = p->out;
+
+    if (out->node_count == IMAP_SEARCH_KEYS_MAX)
+        return imap_expected(p->parser, "fewer search keys");
+    if (out->node_count == p->room) {
+        struct imap_search_node *grown;
+
+        p->room = p->room == 0 ? 8 : p->room * 2;
+        grown = ARENA_ARRAY(&p->parser->task->arena, struct imap_search_node, p->room);
+        if (out->node_count > 0)
+            memcpy(grown, out->nodes, out->node_count * sizeof(*grown));
+        out->nodes = grown;
+    }
+    *out_node = &out->nodes[out->node_count++];
+    (*out_node)->op = op;
+    (*out_node)->next = out->node_count;
+    return ERR_OK;
+}
+
+static enum err push(struct search_parser *p, enum imap_search_op op, uint32_t operands)
+{
+    struct imap_search_node *node;
+
+    if (p->depth == IMAP_SEARCH_DEPTH_MAX)
+        return imap_expected(p->parser, "less nesting");
+    TRY(add_node(p, op, &node));
+    p->levels[p->depth++] = (struct level){p->out->node_count - 1, operands};
+    return ERR_OK;
+}
+
+/* MODSEQ [SP entry-name SP entry-type-req] SP mod-sequence-valzer (RFC 7162 §7) */
+static enum err parse_modseq(struct search_parser *p)
+{
+    struct imap_search_node *node;
+    struct str name;
+
+    TRY(add_node(p, IMAP_SEARCH_MODSEQ, &node));
+    p->out->has_modseq = true;
+    TRY(imap_parse_space(p->parser));
+    if (imap_at(p->parser, '"')) {
+        /* One MODSEQ is kept for each message, whatever the entry. */
+        TRY(imap_parse_string(p->parser, &name));
+        TRY(imap_parse_space(p->parser));
+        TRY(imap_parse_atom(p->parser, &name));
+        if (!str_equal_nocase(name, STR("all")) && !str_equal_nocase(name, STR("shared")) &&
+            !str_equal_nocase(name, STR("priv")))
+            return imap_expected(p->parser, "priv, shared or all");
+        TRY(imap_parse_space(p->parser));
+    }
+    return imap_parse_number64(p->parser, &node->number);
+}
+
+static enum err parse_header(struct search_parser *p)
+{
+    struct imap_search_node *node;
+
+    TRY(add_node(p, IMAP_SEARCH_HEADER, &node));
+    node->field = VAULT_SEARCH_HEADER;
+    TRY(imap_parse_space(p->parser));
+    TRY(imap_parse_astring(p->parser, &node->name));
+    TRY(imap_parse_space(p->parser));
+    return imap_parse_astring(p->parser, &node->text);
+}
+
+static enum err parse_arguments(struct search_parser *p, enum arguments arguments,
+                                struct imap_search_node *node)
+{
+    uint32_t number;
+
+    if (arguments != NONE)
+        TRY(imap_parse_space(p->parser));
+    switch (arguments) {
+    case NONE:
+        return ERR_OK;
+    case DATE:
+        return imap_parse_date(p->parser, &node->day);
+    case NUMBER:
+        TRY(imap_parse_number(p->parser, &number));
+        node->number = number;
+        return ERR_OK;
+    case ASTRING:
+        return imap_parse_astring(p->parser, &node->text);
+    case SET:
+        return imap_parse_set(p->parser, &node->set);
+    }
+    return ERR_OK;
+}
+
+/* One search-key that has no search-key inside it. */
+static enum err parse_leaf(struct search_parser *p)
+{
+    struct imap_search_node *node;
+    char first = p->parser->rest.len > 0 ? p->parser->rest.ptr[0] : '\0';
+
+    if (first == '*' || (first >= '0' && first <= '9')) {
+        TRY(add_node(p, IMAP_SEARCH_SEQUENCE, &node));
+        return imap_parse_set(p->parser, &node->set);
+    }
+    if (imap_take_word(p->parser, STR("MODSEQ")))
+        return parse_modseq(p);
+    if (imap_take_word(p->parser, STR("HEADER")))
+        return parse_header(p);
+    for (size_t i = 0; i < ARRAY_LEN(KEYS); i++) {
+        if (!imap_take_word(p->parser, KEYS[i].name))
+            continue;
+        TRY(add_node(p, KEYS[i].op, &node));
+        node->number = KEYS[i].flag;
+        node->is_absent = KEYS[i].is_absent;
+        node->field = KEYS[i].field;
+        return parse_arguments(p, KEYS[i].arguments, node);
+    }
+    return imap_expected(p->parser, "a search key");
+}
+
+/* An operand is complete: so are the operators that waited for it only. */
+static void pop_complete(struct search_parser *p)
+{
+    while (p->depth > 0) {
+        struct level *level = &p->levels[p->depth - 1];
+
+        if (level->operands == 0 || --level->operands > 0)
+            return;
+        p->out->nodes[level->node].next = p->out->node_count;
+        p->depth--;
+    }
+}
+
+static enum err close_list(struct search_parser *p)
+{
+    struct level *level = &p->levels[p->depth - 1];
+
+    if (p->depth < 2 || level->operands != 0)
+        return imap_expected(p->parser, "a search key");
+    p->out->nodes[level->node].next = p->out->node_count;
+    p->depth--;
+    pop_complete(p);
+    return ERR_OK;
+}
+
+/* search-key *(SP search-key); "(" search-key *(SP search-key) ")", NOT key, OR key key */
+static enum err parse_keys(struct search_parser *p)
+{
+    TRY(push(p, IMAP_SEARCH_AND, 0));
+    for (;;) {
+        if (imap_take(p->parser, '(')) {
+            TRY(push(p, IMAP_SEARCH_AND, 0));
+            continue;
+        }
+        if (imap_take_word(p->parser, STR("NOT"))) {
+            TRY(push(p, IMAP_SEARCH_NOT, 1));
+            TRY(imap_parse_space(p->parser));
+            continue;
+        }
+        if (imap_take_word(p->parser, STR("OR"))) {
+            TRY(push(p, IMAP_SEARCH_OR, 2));
+            TRY(imap_parse_space(p->parser));
+            continue;
+        }
+        TRY(parse_leaf(p));
+        pop_complete(p);
+        while (imap_take(p->parser, ')'))
+            TRY(close_list(p));
+        if (imap_at_end(p->parser))
+            break;
+        TRY(imap_parse_space(p->parser));
+    }
+    if (p->depth != 1)
+        return imap_expected(p->parser, "a search key, or a closing parenthesis");
+    p->out->nodes[0].next = p->out->node_count;
+    return ERR_OK;
+}
+
+/* Keys are compared as UTF-8. */
+static bool has_bad_text(const struct imap_search_args *search, bool is_ascii)
+{
+    for (uint32_t i = 0; i < search->node_count; i++) {
+        struct str text = search->nodes[i].text;
+
+        if (!str_is_utf8(text))
+            return true;
+        for (size_t k = 0; is_ascii && k < text.len; k++)
+            if ((unsigned char)text.ptr[k] >= 0x80)
+                return true;
+    }
+    return false;
+}
+
+enum err imap_search_parse(struct imap_parser *parser, struct imap_search_args *out)
+{
+    struct search_parser p = {.parser = parser, .out = out};
+    struct str charset = {NULL, 0};
+    bool is_ascii;
+
+    if (imap_take_word(parser, STR("CHARSET"))) {
+        TRY(imap_parse_space(parser));
+        TRY(imap_parse_astring(parser, &charset));
+        TRY(imap_parse_space(parser));
+    }
+    TRY(parse_keys(&p));
+    is_ascii = str_equal_nocase(charset, STR("US-ASCII"));
+    out->is_wrong_charset =
+        charset.len > 0 && !is_ascii && !str_equal_nocase(charset, STR("UTF-8"));
+    if (!out->is_wrong_charset && has_bad_text(out, is_ascii))
+        return imap_expected(parser, "strings in the charset that was named");
+    return ERR_OK;
+}

@@ -1,0 +1,155 @@
+#include "imap/search.h"
+
+#include "base/buf.h"
+#include "base/macros.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* The program as text: AND( … ), OR( … ), and a letter for each other key. */
+static void write_program(const struct imap_search_args *search, struct buf *out)
+{
+    uint32_t ends[IMAP_SEARCH_DEPTH_MAX + 1];
+    size_t depth = 0;
+
+    for (uint32_t i = 0; i < search->node_count; i++) {
+        while (depth > 0 && ends[depth - 1] == i) {
+            buf_putf(out, ")");
+            depth--;
+        }
+        switch (search->nodes[i].op) {
+        case IMAP_SEARCH_AND:
+            buf_putf(out, "and(");
+            ends[depth++] = search->nodes[i].next;
+            break;
+        case IMAP_SEARCH_OR:
+            buf_putf(out, "or(");
+            ends[depth++] = search->nodes[i].next;
+            break;
+        case IMAP_SEARCH_NOT:
+            buf_putf(out, "not(");
+            ends[depth++] = search->nodes[i].next;
+            break;
+        default: /* a test's shorthand */
+            buf_putf(out, "%d ", (int)search->nodes[i].op);
+        }
+    }
+    while (depth-- > 0)
+        buf_putf(out, ")");
+}
+
+static enum err parse(struct task *task, struct str text, struct imap_search_args *search)
+{
+    struct imap_parser parser = {.rest = text, .task = task};
+
+    task_init(task, 0);
+    memset(search, 0, sizeof(*search));
+    return imap_search_parse(&parser, search);
+}
+
+static void test_programs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *program; /* NULL: refused */
+    } ROWS[] = {
+        {"ALL", "and(3 )"},
+        {"SEEN UNSEEN", "and(4 4 )"},
+        {"NOT SEEN", "and(not(4 ))"},
+        {"OR SEEN ALL", "and(or(4 3 ))"},
+        {"OR (SEEN ALL) NOT (OR ALL SEEN) DELETED", "and(or(and(4 3 )not(and(or(3 4 ))))4 )"},
+        {"NOT NOT NOT ALL", "and(not(not(not(3 ))))"},
+        {"((ALL))", "and(and(and(3 )))"},
+        {"1:3,7 UID 4:*", "and(17 18 )"},
+        {"CHARSET utf-8 SUBJECT \"x\"", "and(20 )"},
+        {"MODSEQ 5", "and(19 )"},
+        {"MODSEQ \"/flags/\\\\draft\" all 620162338", "and(19 )"},
+        {"HEADER subject \"\"", "and(21 )"},
+        {"", NULL},
+        {"()", NULL},
+        {"(ALL", NULL},
+        {"ALL)", NULL},
+        {"OR ALL", NULL},
+        {"(OR ALL) SEEN", NULL},
+        {"NOT", NULL},
+        {"NOT )", NULL},
+        {"ALL ", NULL},
+        {"ALLSEEN", NULL},
+        {"SUBJECT", NULL},
+        {"SUBJECT \"\xff\"", NULL},
+        {"CHARSET US-ASCII SUBJECT \"\xc3\xa4\"", NULL},
+        {"SINCE 1-Jan-20", NULL},
+        {"MODSEQ 99999999999999999999", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        struct imap_search_args search;
+        struct task task;
+        struct buf out;
+        enum err err = parse(&task, str_from_c(ROWS[i].text), &search);
+
+        if ((err == ERR_OK) != (ROWS[i].program != NULL))
+            fail_msg("row %zu: %s", i, ROWS[i].text);
+        buf_init(&out, SIZE_MAX);
+        if (err == ERR_OK)
+            write_program(&search, &out);
+        if (err == ERR_OK && !str_equal(buf_str(&out), str_from_c(ROWS[i].program)))
+            fail_msg("row %zu: %.*s", i, (int)out.len, out.ptr);
+        buf_free(&out);
+        task_done(&task);
+    }
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    struct imap_search_args search;
+    struct task task;
+    struct buf text;
+
+    buf_init(&text, SIZE_MAX);
+    for (size_t i = 0; i < 10000; i++)
+        buf_put(&text, STR("("));
+    assert_int_equal(parse(&task, buf_str(&text), &search), ERR_INVALID);
+    task_done(&task);
+    buf_reset(&text);
+    for (size_t i = 0; i < 10000; i++)
+        buf_put(&text, STR("NOT "));
+    assert_int_equal(parse(&task, buf_str(&text), &search), ERR_INVALID);
+    task_done(&task);
+    buf_reset(&text);
+    for (size_t i = 0; i < 10000; i++)
+        buf_put(&text, STR("ALL "));
+    assert_int_equal(parse(&task, buf_str(&text), &search), ERR_INVALID);
+    task_done(&task);
+    buf_free(&text);
+}
+
+static void test_charsets(void **state)
+{
+    (void)state;
+    struct imap_search_args search;
+    struct task task;
+
+    assert_int_equal(parse(&task, STR("CHARSET KOI8-R SUBJECT x"), &search), ERR_OK);
+    assert_true(search.is_wrong_charset);
+    task_done(&task);
+    assert_int_equal(parse(&task, STR("CHARSET us-ascii SUBJECT x"), &search), ERR_OK);
+    assert_false(search.is_wrong_charset);
+    task_done(&task);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_charsets),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

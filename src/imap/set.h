@@ -1,0 +1,31 @@
+/*
+ * Sequence sets (RFC 3501 §9 sequence-set), of message numbers or of UIDs. Kept as ranges, so that
+ * 1:4294967295 costs no more than 1.
+ */
+#ifndef IMAP_SET_H
+#define IMAP_SET_H
+
+#include "base/str.h"
+#include "base/task.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct imap_range {
+    uint32_t first, last; /* inclusive; 0 is "*" until the set is resolved */
+};
+
+struct imap_set {
+    struct imap_range *ranges; /* in the task's arena */
+    size_t count;
+};
+
+/* The whole text, or false. */
+bool imap_set_parse(struct task *task, struct str text, struct imap_set *out);
+/* Gives "*" its value, puts each range the right way round, sorts and joins. `star` 0: the mailbox
+ * is empty, and ranges that reach "*" fall away. */
+void imap_set_resolve(struct imap_set *set, uint32_t star);
+/* A resolved set. */
+bool imap_set_contains(const struct imap_set *set, uint32_t number);
+
+#endif

@@ -1,0 +1,504 @@
+/*
+ * Runs the conversations in tests/protocol/imap on the engine and a real vault in a temporary
+ * folder; each file has a vault of its own. A check at the end fails for a row of the command or the
+ * capability table that no conversation covers.
+ *
+ *   # text                  a comment; "# capability: NAME" says what the file covers
+ *   2 C: text               connection 2 sends a line; lines that follow each other are one packet
+ *   2 S: text               ... and gets this line. $name captures a word, or demands the same again;
+ *                           "..." is any text; after OK, NO, BAD, BYE or "]" any words may follow
+ *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
+ *   2 ! secured | denied | unavailable | login user password | close | closed
+ *   @ mail INBOX 3          three simple messages arrive
+ *   @ quota 5000            the mailbox's limit
+ *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
+ *
+ * A connection that is not announced is born logged in, with the tag L; its answer is read past.
+ */
+#include "imap/command.h"
+#include "imap/capability.h"
+#include "imap/session.h"
+
+#include "base/encode.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "imap/transcript_vault.h"
+#include "message/message.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { CONNECTIONS_MAX = 10, VARIABLES_MAX = 50, FILES_MAX = 200, NAMES_MAX = 300 };
+
+static const int64_t NOW_MS = INT64_C(1795323600000); /* 2026-11-22T05:00:00Z */
+static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
+
+struct run {
+    const char *file;
+    size_t line_number;
+    struct transcript_vault *home;
+    struct imap_session *sessions[CONNECTIONS_MAX];
+    struct buf output[CONNECTIONS_MAX]; /* what the server said and no S line has matched yet */
+    struct buf packet;                  /* C lines that are not sent yet */
+    size_t packet_to;
+    struct {
+        struct str name, value;
+    } variables[VARIABLES_MAX];
+    size_t variable_count;
+    struct arena arena;
+    unsigned mails;
+};
+
+/* What all files cover together. */
+static struct {
+    struct arena arena;
+    struct str commands[NAMES_MAX], capabilities[NAMES_MAX];
+    size_t command_count, capability_count;
+} covered;
+
+static _Noreturn void complain(const struct run *run, const char *what, struct str text)
+{
+    print_error("%s:%zu: %s: %.*s\n", run->file, run->line_number, what, STR_ARG(text));
+    fail();
+    abort();
+}
+
+static bool is_named(const struct str *names, size_t count, struct str name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_equal_nocase(names[i], name))
+            return true;
+    return false;
+}
+
+/* ---- The conversation's machinery ---- */
+
+static void drain(struct run *run, size_t n)
+{
+    struct str output = imap_session_output(run->sessions[n]);
+
+    buf_put(&run->output[n], output);
+    imap_session_consume_output(run->sessions[n], output.len);
+}
+
+/* Until every session waits for its client. */
+static void pump(struct run *run)
+{
+    bool has_work = true;
+
+    while (has_work) {
+        has_work = false;
+        for (size_t n = 0; n < CONNECTIONS_MAX; n++) {
+            enum imap_want want;
+
+            if (run->sessions[n] == NULL)
+                continue;
+            drain(run, n);
+            want = imap_session_wants(run->sessions[n]);
+            if (want == IMAP_WANTS_ROOM || want == IMAP_WANTS_TURN) {
+                imap_session_resume(run->sessions[n], NOW_MS);
+                has_work = true;
+            }
+            drain(run, n);
+        }
+    }
+}
+
+static struct imap_options options_of(bool is_secure)
+{
+    return (struct imap_options){
+        .hostname = STR("mail.example"),
+        .append_limit_bytes = 1000000,
+        .is_secure = is_secure,
+        .is_tls = is_secure,
+        .log = &quiet,
+    };
+}
+
+static struct imap_session *session_of(struct run *run, size_t n)
+{
+    struct imap_options options = options_of(true);
+
+    if (run->sessions[n] == NULL) {
+        run->sessions[n] =
+            imap_session_resume_authenticated(&options, transcript_vault(run->home), STR("L"));
+        drain(run, n);
+        buf_reset(&run->output[n]);
+    }
+    return run->sessions[n];
+}
+
+static void send_packet(struct run *run)
+{
+    if (run->packet.len == 0)
+        return;
+    imap_session_input(session_of(run, run->packet_to), buf_str(&run->packet), NOW_MS);
+    buf_reset(&run->packet);
+    pump(run);
+}
+
+/* $(x*70000) and \xNN */
+static void expand(struct run *run, struct str text, struct buf *out)
+{
+    while (text.len > 0) {
+        if (str_starts_with(text, STR("$("))) {
+            struct str times = str_from(text, 4);
+            ptrdiff_t end = str_index(times, ')');
+            uint32_t count;
+
+            if (end < 0 || text.ptr[3] != '*' || !parse_u32(str_upto(times, (size_t)end), &count))
+                complain(run, "not a repetition", text);
+            for (uint32_t i = 0; i < count; i++)
+                buf_put(out, str_make(text.ptr + 2, 1));
+            text = str_from(times, (size_t)end + 1);
+        } else if (str_starts_with(text, STR("\\x"))) {
+            if (decode_hex(out, str_upto(str_from(text, 2), 2)) != ERR_OK)
+                complain(run, "not a byte", text);
+            text = str_from(text, 4);
+        } else if (str_starts_with(text, STR("$"))) {
+            size_t i = 0;
+
+            while (i < run->variable_count &&
+                   !str_starts_with(str_from(text, 1), run->variables[i].name))
+                i++;
+            if (i == run->variable_count) {
+                buf_put(out, STR("$"));
+                text = str_from(text, 1);
+                continue;
+            }
+            buf_put(out, run->variables[i].value);
+            text = str_from(text, 1 + run->variables[i].name.len);
+        } else {
+            buf_put(out, str_upto(text, 1));
+            text = str_from(text, 1);
+        }
+    }
+}
+
+/* The commands that a C line seems to hold; more than needed does not matter. */
+static void cover(struct str line)
+{
+    struct str tag, name, second, rest = line;
+
+    if (!str_split(&rest, ' ', &tag) || !str_split(&rest, ' ', &name))
+        return;
+    if (str_equal_nocase(name, STR("UID")) && str_split(&rest, ' ', &second))
+        name = arena_printf(&covered.arena, "UID %.*s", STR_ARG(second));
+    if (imap_command_find(name) != NULL && covered.command_count < NAMES_MAX &&
+        !is_named(covered.commands, covered.command_count, name))
+        covered.commands[covered.command_count++] = arena_copy(&covered.arena, name);
+}
+
+static void on_client(struct run *run, size_t n, struct str text)
+{
+    if (run->packet.len > 0 && run->packet_to != n)
+        send_packet(run);
+    if (run->output[n].len > 0)
+        complain(run, "the server said more", buf_str(&run->output[n]));
+    cover(text);
+    run->packet_to = n;
+    expand(run, text, &run->packet);
+    buf_put(&run->packet, STR("\r\n"));
+}
+
+static bool is_word_end(char c)
+{
+    return strchr(" ()[]{}\"<>,:", c) != NULL;
+}
+
+static size_t name_len(struct str text)
+{
+    size_t len = 0;
+
+    while (len < text.len && ((text.ptr[len] >= 'a' && text.ptr[len] <= 'z') ||
+                              (text.ptr[len] >= '0' && text.ptr[len] <= '9')))
+        len++;
+    return len;
+}
+
+static bool match_variable(struct run *run, struct str name, struct str word)
+{
+    for (size_t i = 0; i < run->variable_count; i++)
+        if (str_equal(run->variables[i].name, name))
+            return str_equal(run->variables[i].value, word);
+    assert_true(run->variable_count < VARIABLES_MAX);
+    run->variables[run->variable_count].name = arena_copy(&run->arena, name);
+    run->variables[run->variable_count++].value = arena_copy(&run->arena, word);
+    return true;
+}
+
+static bool may_have_words(struct str expected)
+{
+    return str_ends_with(expected, STR(" OK")) || str_ends_with(expected, STR(" NO")) ||
+           str_ends_with(expected, STR(" BAD")) || str_ends_with(expected, STR(" BYE")) ||
+           (str_ends_with(expected, STR("]")) && str_find(expected, STR("BODY[")) < 0);
+}
+
+static bool matches(struct run *run, struct str expected, struct str line)
+{
+    struct str whole = expected;
+
+    while (expected.len > 0) {
+        size_t len = 0, name;
+
+        if (str_starts_with(expected, STR("..."))) {
+            struct str after = str_from(expected, 3);
+
+            if (after.len == 0)
+                return true;
+            /* Up to the last place where the rest fits. */
+            for (size_t i = line.len + 1; i-- > 0;)
+                if (matches(run, after, str_from(line, i)))
+                    return true;
+            return false;
+        }
+        name = expected.ptr[0] == '$' ? name_len(str_from(expected, 1)) : 0;
+        if (name > 0) {
+            while (len < line.len && !is_word_end(line.ptr[len]))
+                len++;
+            if (len == 0 ||
+                !match_variable(run, str_upto(str_from(expected, 1), name), str_upto(line, len)))
+                return false;
+            expected = str_from(expected, name + 1);
+            line = str_from(line, len);
+            continue;
+        }
+        if (line.len == 0 || line.ptr[0] != expected.ptr[0])
+            return false;
+        expected = str_from(expected, 1);
+        line = str_from(line, 1);
+    }
+    return line.len == 0 || (may_have_words(whole) && line.ptr[0] == ' ');
+}
+
+static void on_server(struct run *run, size_t n, struct str expected)
+{
+    struct str line;
+    ptrdiff_t end;
+
+    send_packet(run);
+    (void)session_of(run, n);
+    end = str_index(buf_str(&run->output[n]), '\n');
+    if (end < 0)
+        complain(run, "the server said nothing, expected", expected);
+    line = str_upto(buf_str(&run->output[n]), (size_t)end);
+    if (str_ends_with(line, STR("\r")))
+        line.len--;
+    if (!matches(run, expected, line)) {
+        print_error("expected: %.*s\n", STR_ARG(expected));
+        complain(run, "the server said", line);
+    }
+    buf_consume(&run->output[n], (size_t)end + 1);
+}
+
+static void end_connection(struct run *run, size_t n)
+{
+    if (run->output[n].len > 0)
+        complain(run, "the server said more", buf_str(&run->output[n]));
+    imap_session_free(&run->sessions[n]);
+}
+
+static void check_login(struct run *run, size_t n, struct str arguments)
+{
+    struct str tag, username, password, expected_username, expected_password;
+
+    if (imap_session_wants(run->sessions[n]) != IMAP_WANTS_LOGIN)
+        complain(run, "no login is wanted", arguments);
+    imap_session_login(run->sessions[n], &tag, &username, &password);
+    str_split(&arguments, ' ', &expected_username);
+    expected_password = arguments;
+    if (!str_equal(username, expected_username) || !str_equal(password, expected_password))
+        complain(run, "other credentials", username);
+}
+
+static void on_act(struct run *run, size_t n, struct str act)
+{
+    send_packet(run);
+    if (str_starts_with(act, STR("gate"))) {
+        struct imap_options options = options_of(str_equal(act, STR("gate-tls")));
+
+        run->sessions[n] = imap_session_new(&options);
+    } else if (str_equal(act, STR("secured"))) {
+        if (imap_session_wants(run->sessions[n]) != IMAP_WANTS_TLS)
+            complain(run, "TLS is not wanted", act);
+        imap_session_secured(run->sessions[n]);
+    } else if (str_equal(act, STR("denied"))) {
+        imap_session_login_failed(run->sessions[n], IMAP_LOGIN_DENIED);
+    } else if (str_equal(act, STR("unavailable"))) {
+        imap_session_login_failed(run->sessions[n], IMAP_LOGIN_UNAVAILABLE);
+    } else if (str_starts_with(act, STR("login "))) {
+        check_login(run, n, str_from(act, 6));
+    } else if (str_equal(act, STR("close"))) {
+        end_connection(run, n);
+    } else if (str_equal(act, STR("closed"))) {
+        if (imap_session_wants(run->sessions[n]) != IMAP_WANTS_CLOSE)
+            complain(run, "the session goes on", act);
+        end_connection(run, n);
+    } else {
+        complain(run, "no such act", act);
+    }
+    pump(run);
+}
+
+/* "@ mail INBOX 3", "@ quota 5000" */
+static void on_world(struct run *run, struct str text)
+{
+    struct vault *vault = transcript_vault(run->home);
+    struct str verb, folder, number;
+    uint32_t count = 0;
+
+    send_packet(run);
+    str_split(&text, ' ', &verb);
+    if (str_equal(verb, STR("mail"))) {
+        str_split(&text, ' ', &folder);
+        str_split(&text, ' ', &number);
+        if (!parse_u32(number, &count))
+            complain(run, "how many?", number);
+        for (uint32_t i = 0; i < count; i++)
+            transcript_vault_mail(run->home, folder, ++run->mails, NOW_MS);
+    } else if (str_equal(verb, STR("quota"))) {
+        str_split(&text, ' ', &number);
+        if (!parse_u32(number, &count))
+            complain(run, "how much?", number);
+        vault_set_limit(vault, count);
+    } else {
+        complain(run, "unknown", verb);
+    }
+    pump(run);
+}
+
+static void on_line(struct run *run, struct str line)
+{
+    size_t n;
+
+    if (line.len == 0)
+        return;
+    if (line.ptr[0] == '#') {
+        if (str_starts_with(line, STR("# capability: ")) && covered.capability_count < NAMES_MAX)
+            covered.capabilities[covered.capability_count++] =
+                arena_copy(&covered.arena, str_from(line, 14));
+        return;
+    }
+    if (str_starts_with(line, STR("@ "))) {
+        on_world(run, str_from(line, 2));
+        return;
+    }
+    if (line.len < 4 || line.ptr[0] < '0' || line.ptr[0] > '9' || line.ptr[1] != ' ')
+        complain(run, "not a line of a transcript", line);
+    n = (size_t)(line.ptr[0] - '0');
+    if (str_starts_with(str_from(line, 2), STR("C:")))
+        on_client(run, n, str_from(line, 5));
+    else if (str_starts_with(str_from(line, 2), STR("S:")))
+        on_server(run, n, str_from(line, 5));
+    else if (str_starts_with(str_from(line, 2), STR("! ")))
+        on_act(run, n, str_from(line, 4));
+    else
+        complain(run, "not a line of a transcript", line);
+}
+
+static void run_text(const char *name, struct str text)
+{
+    struct run run = {.file = name};
+    struct str line;
+
+    run.home = transcript_vault_new(&quiet);
+    buf_init(&run.packet, SIZE_MAX);
+    for (size_t n = 0; n < CONNECTIONS_MAX; n++)
+        buf_init(&run.output[n], SIZE_MAX);
+    while (str_split(&text, '\n', &line)) {
+        run.line_number++;
+        on_line(&run, line);
+    }
+    send_packet(&run);
+    for (size_t n = 0; n < CONNECTIONS_MAX; n++) {
+        end_connection(&run, n);
+        buf_free(&run.output[n]);
+    }
+    buf_free(&run.packet);
+    arena_free(&run.arena);
+    transcript_vault_free(&run.home);
+}
+
+/* ---- The tests ---- */
+
+static void run_file(void **state)
+{
+    const char *path = *state;
+    struct task task;
+    struct buf text;
+
+    task_init(&task, NOW_MS);
+    buf_init(&text, SIZE_MAX);
+    assert_int_equal(file_read(&task, AT_FDCWD, path, 1 << 20, &text), ERR_OK);
+    run_text(path, buf_str(&text));
+    buf_free(&text);
+    task_done(&task);
+}
+
+static void test_every_row_has_a_transcript(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < imap_command_count; i++)
+        if (!is_named(covered.commands, covered.command_count, imap_commands[i].name))
+            fail_msg("no transcript has %s", imap_commands[i].name.ptr);
+    for (size_t i = 0; i < imap_capability_count; i++)
+        if (!is_named(covered.capabilities, covered.capability_count, imap_capabilities[i].name))
+            fail_msg("no transcript covers %s", imap_capabilities[i].name.ptr);
+}
+
+static int compare_tests(const void *a, const void *b)
+{
+    return strcmp(((const struct CMUnitTest *)a)->name, ((const struct CMUnitTest *)b)->name);
+}
+
+int main(int argc, char **argv)
+{
+    static struct CMUnitTest tests[FILES_MAX + 1];
+    const char *source = getenv("SEALPOST_SOURCE");
+    size_t count = 0;
+    char folder[2048];
+    struct dirent *entry;
+    DIR *files;
+    int failed;
+
+    snprintf(folder, sizeof(folder), "%s/tests/protocol/imap", source == NULL ? "." : source);
+    files = opendir(folder);
+    if (files == NULL)
+        return 1;
+    message_init_library();
+    secret_init();
+    while ((entry = readdir(files)) != NULL && count < FILES_MAX) {
+        char path[4096];
+
+        if (!str_ends_with(str_from_c(entry->d_name), STR(".txt")) ||
+            (argc > 1 && strstr(entry->d_name, argv[1]) == NULL))
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        tests[count].name = mem_copy_text(entry->d_name, strlen(entry->d_name));
+        tests[count].test_func = run_file;
+        tests[count++].initial_state = mem_copy_text(path, strlen(path));
+    }
+    closedir(files);
+    qsort(tests, count, sizeof(tests[0]), compare_tests);
+    if (argc == 1)
+        tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_every_row_has_a_transcript);
+    failed = _cmocka_run_group_tests("transcripts", tests, count, NULL, NULL);
+    for (size_t i = 0; i < count; i++) {
+        if (tests[i].initial_state == NULL)
+            continue;
+        free((void *)(uintptr_t)tests[i].name);
+        free(tests[i].initial_state);
+    }
+    arena_free(&covered.arena);
+    return failed;
+}

@@ -1,0 +1,89 @@
+#include "imap/transcript_vault.h"
+
+#include "base/memory.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { KEY_LEN = 48 }; /* key and salt */
+
+struct transcript_vault {
+    char folder[64];
+    struct vault *vault; /* own */
+};
+
+static void must(enum err err, const struct task *task)
+{
+    if (err == ERR_OK)
+        return;
+    fprintf(stderr, "%s: %s\n", err_name(err), task->words);
+    abort();
+}
+
+struct transcript_vault *transcript_vault_new(const struct log *log)
+{
+    struct transcript_vault *home = NEW(struct transcript_vault);
+    struct vault_options options = {
+        .id = id_random(), .limit_bytes = UINT64_MAX, .log = log, .folder = home->folder};
+    struct secret *key = secret_new(KEY_LEN);
+    struct task task;
+
+    snprintf(home->folder, sizeof(home->folder), "%s/imap-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    if (mkdtemp(home->folder) == NULL)
+        abort();
+    memset(secret_bytes(key), 7, KEY_LEN);
+    task_init(&task, 0);
+    must(vault_create(&task, &options, key, &home->vault), &task);
+    task_done(&task);
+    secret_free(&key);
+    return home;
+}
+
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *walk)
+{
+    (void)status;
+    (void)kind;
+    (void)walk;
+    return remove(path);
+}
+
+void transcript_vault_free(struct transcript_vault **home)
+{
+    if (*home == NULL)
+        return;
+    vault_close(&(*home)->vault);
+    nftw((*home)->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    mem_free(home);
+}
+
+struct vault *transcript_vault(struct transcript_vault *home)
+{
+    return home->vault;
+}
+
+void transcript_vault_mail(struct transcript_vault *home, struct str folder, unsigned n,
+                           int64_t now_ms)
+{
+    struct vault_append append = {.internal_date_ms = now_ms, .is_delivery = true};
+    struct vault_folder found;
+    struct task task;
+    uint32_t uid;
+
+    task_init(&task, now_ms);
+    must(vault_folder_find(home->vault, &task, folder, &found), &task);
+    append.raw = arena_printf(&task.arena,
+                              "From: Alice <alice@example.org>\r\n"
+                              "To: bob@example.net\r\n"
+                              "Subject: Message %u\r\n"
+                              "Date: Sun, 22 Nov 2026 05:00:00 +0000\r\n"
+                              "Message-ID: <%u@example.org>\r\n"
+                              "\r\n"
+                              "This is message %u.\r\n",
+                              n, n, n);
+    must(vault_message_append(home->vault, &task, found.id, &append, &uid), &task);
+    task_done(&task);
+}

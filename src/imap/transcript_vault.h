@@ -1,0 +1,17 @@
+/* A real vault in a temporary folder, for the transcripts, the fuzzer and measurements. */
+#ifndef IMAP_TRANSCRIPT_VAULT_H
+#define IMAP_TRANSCRIPT_VAULT_H
+
+#include "vault/message.h"
+
+struct transcript_vault;
+
+/* Aborts when it cannot be made. secret_init and message_init_library come first. */
+struct transcript_vault *transcript_vault_new(const struct log *log);
+void transcript_vault_free(struct transcript_vault **home);
+struct vault *transcript_vault(struct transcript_vault *home);
+/* A simple message, number `n`: Subject "Message <n>", from alice@example.org; delivered. */
+void transcript_vault_mail(struct transcript_vault *home, struct str folder, unsigned n,
+                           int64_t now_ms);
+
+#endif

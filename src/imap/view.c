@@ -1,0 +1,327 @@
+#include "imap/view.h"
+
+#include "base/memory.h"
+#include "imap/engine.h"
+#include "imap/flags.h"
+#include "imap/write.h"
+
+#include <string.h>
+
+void imap_view_init(struct imap_view *view)
+{
+    memset(view, 0, sizeof(*view));
+}
+
+void imap_view_done(struct imap_view *view)
+{
+    mem_free(&view->uids);
+    mem_free(&view->gone);
+    mem_free(&view->recent);
+    imap_view_init(view);
+}
+
+static void add_uid(struct imap_view *view, uint32_t uid)
+{
+    if (view->count == view->room) {
+        view->room = view->room < 16 ? 16 : view->room + view->room / 4;
+        view->uids = mem_resize(view->uids, view->room, sizeof(*view->uids));
+    }
+    view->uids[view->count++] = uid;
+    view->next_uid = uid + 1;
+}
+
+static void add_recent(struct imap_view *view, uint32_t first, uint32_t last)
+{
+    struct imap_range *newest = view->recent_count == 0 ? NULL : view->recent + view->recent_count - 1;
+
+    if (newest != NULL && first <= newest->last + 1) {
+        newest->last = last;
+        return;
+    }
+    view->recent = mem_resize(view->recent, view->recent_count + 1, sizeof(*view->recent));
+    view->recent[view->recent_count++] = (struct imap_range){first, last};
+}
+
+/* Takes the messages from `first_new` on that no session has been told of as recent. */
+static enum err take_recent(struct imap_view *view, struct vault *vault, struct task *task,
+                            uint32_t first_new)
+{
+    uint32_t first_recent = 0;
+
+    enum err err = vault_folder_take_recent(vault, task, view->folder_id, view->is_read_only,
+                                            &first_recent);
+
+    /* With a full disk they stay recent for the next session too; reading goes on. */
+    if ((err == ERR_LIMIT || err == ERR_IO) && !view->is_read_only) {
+        task_forgive(task);
+        err = vault_folder_take_recent(vault, task, view->folder_id, true, &first_recent);
+    }
+    TRY(err);
+    if (first_recent == 0 || first_recent >= view->next_uid)
+        return ERR_OK;
+    add_recent(view, first_recent > first_new ? first_recent : first_new, view->next_uid - 1);
+    return ERR_OK;
+}
+
+enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task *task,
+                        const struct vault_folder *folder, bool is_read_only,
+                        size_t *out_first_unseen)
+{
+    struct vault_uid_flags *messages;
+    size_t count;
+
+    imap_view_done(view);
+    TRY(vault_message_list(vault, task, folder->id, &messages, &count));
+    view->folder_id = folder->id;
+    view->uidvalidity = folder->uidvalidity;
+    view->is_read_only = is_read_only;
+    view->modseq = vault_folder_modseq(vault, folder->id);
+    view->keywords = vault_keywords(vault);
+    view->uids = NEW_ARRAY(uint32_t, count);
+    view->room = count;
+    *out_first_unseen = 0;
+    for (size_t i = 0; i < count; i++) {
+        view->uids[i] = messages[i].uid;
+        if (*out_first_unseen == 0 && (messages[i].flags & VAULT_FLAG_SEEN) == 0)
+            *out_first_unseen = i + 1;
+    }
+    view->count = count;
+    view->next_uid = folder->uidnext;
+    if (count > 0 && view->uids[count - 1] >= view->next_uid)
+        view->next_uid = view->uids[count - 1] + 1;
+    return take_recent(view, vault, task, 1);
+}
+
+static size_t lower_bound(const uint32_t *numbers, size_t count, uint32_t number)
+{
+    size_t low = 0, high = count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (numbers[middle] < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+size_t imap_view_index(const struct imap_view *view, uint32_t uid)
+{
+    return lower_bound(view->uids, view->count, uid);
+}
+
+bool imap_view_has(const struct imap_view *view, uint32_t uid)
+{
+    size_t index = imap_view_index(view, uid);
+
+    return index < view->count && view->uids[index] == uid;
+}
+
+bool imap_view_is_recent(const struct imap_view *view, uint32_t uid)
+{
+    /* Newest first: that is what is asked for, and there is seldom more than one range. */
+    for (size_t i = view->recent_count; i-- > 0;)
+        if (uid >= view->recent[i].first)
+            return uid <= view->recent[i].last;
+    return false;
+}
+
+size_t imap_view_recent_count(const struct imap_view *view)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < view->recent_count; i++) {
+        size_t first = imap_view_index(view, view->recent[i].first);
+        size_t end = view->recent[i].last == UINT32_MAX
+                         ? view->count
+                         : imap_view_index(view, view->recent[i].last + 1);
+
+        count += end - first;
+    }
+    return count;
+}
+
+bool imap_view_ranges(const struct imap_view *view, struct task *task, struct imap_set set,
+                      bool is_uid, struct imap_set *out_ranges)
+{
+    uint32_t star = is_uid ? (view->count == 0 ? 0 : view->uids[view->count - 1])
+                           : (uint32_t)view->count;
+    bool had_ranges = set.count > 0;
+
+    imap_set_resolve(&set, star);
+    if (!is_uid && had_ranges &&
+        (set.count == 0 || set.ranges[set.count - 1].last > (uint32_t)view->count))
+        return false;
+    out_ranges->ranges = ARENA_ARRAY(&task->arena, struct imap_range, set.count);
+    out_ranges->count = 0;
+    for (size_t i = 0; i < set.count; i++) {
+        struct imap_range *range = &out_ranges->ranges[out_ranges->count];
+
+        if (is_uid) {
+            size_t first = imap_view_index(view, set.ranges[i].first), end = view->count;
+
+            if (set.ranges[i].last != UINT32_MAX)
+                end = imap_view_index(view, set.ranges[i].last + 1);
+            if (first == end)
+                continue;
+            *range = (struct imap_range){(uint32_t)first, (uint32_t)end - 1};
+        } else {
+            *range = (struct imap_range){set.ranges[i].first - 1, set.ranges[i].last - 1};
+        }
+        out_ranges->count++;
+    }
+    return true;
+}
+
+void imap_view_uids(const struct imap_view *view, struct task *task, const struct imap_set *ranges,
+                    uint32_t **out_uids, size_t *out_count)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < ranges->count; i++)
+        count += ranges->ranges[i].last - ranges->ranges[i].first + 1;
+    *out_uids = ARENA_ARRAY(&task->arena, uint32_t, count);
+    *out_count = count;
+    count = 0;
+    for (size_t i = 0; i < ranges->count; i++) {
+        size_t len = ranges->ranges[i].last - ranges->ranges[i].first + 1;
+
+        memcpy(*out_uids + count, view->uids + ranges->ranges[i].first, len * sizeof(uint32_t));
+        count += len;
+    }
+}
+
+void imap_view_announce_keywords(struct imap_session *s)
+{
+    uint64_t keywords = vault_keywords(s->vault);
+    uint64_t system = (UINT64_C(1) << VAULT_KEYWORD_FIRST) - 1;
+
+    if (keywords == s->view.keywords)
+        return;
+    s->view.keywords = keywords;
+    buf_put(&s->out, STR("* FLAGS "));
+    imap_write_flags(&s->out, s->vault, keywords | system, false);
+    buf_put(&s->out, STR("\r\n* OK [PERMANENTFLAGS "));
+    imap_write_permanent_flags(s);
+    buf_put(&s->out, STR("] Flags permitted.\r\n"));
+}
+
+/* Remembers what was expunged, of what the client knows. */
+static void add_gone(struct imap_view *view, const uint32_t *expunged, size_t count)
+{
+    uint32_t *all;
+    size_t a = 0, b = 0, all_count = 0;
+
+    if (count == 0)
+        return;
+    all = NEW_ARRAY(uint32_t, view->gone_count + count);
+    while (a < view->gone_count || b < count) {
+        uint32_t uid;
+
+        if (b == count || (a < view->gone_count && view->gone[a] <= expunged[b])) {
+            uid = view->gone[a];
+            b += b < count && expunged[b] == uid;
+            a++;
+        } else {
+            uid = expunged[b++];
+            if (!imap_view_has(view, uid))
+                continue;
+        }
+        all[all_count++] = uid;
+    }
+    mem_free(&view->gone);
+    view->gone = all;
+    view->gone_count = all_count;
+}
+
+/* Highest number first, so that each one is valid as it stands, then the array closes up once. */
+static void announce_gone(struct imap_session *s)
+{
+    struct imap_view *view = &s->view;
+    size_t kept = 0, gone = 0;
+
+    for (size_t i = view->gone_count; i-- > 0;) {
+        buf_put(&s->out, STR("* "));
+        imap_write_number(&s->out, imap_view_index(view, view->gone[i]) + 1);
+        buf_put(&s->out, STR(" EXPUNGE\r\n"));
+    }
+    for (size_t i = 0; i < view->count; i++) {
+        if (gone < view->gone_count && view->gone[gone] == view->uids[i])
+            gone++;
+        else
+            view->uids[kept++] = view->uids[i];
+    }
+    view->count = kept;
+    mem_free(&view->gone);
+    view->gone_count = 0;
+}
+
+static void announce_flags(struct imap_session *s, size_t index, const struct vault_uid_flags *now)
+{
+    buf_put(&s->out, STR("* "));
+    imap_write_number(&s->out, index + 1);
+    buf_put(&s->out, STR(" FETCH ("));
+    if (s->is_condstore) {
+        buf_put(&s->out, STR("UID "));
+        imap_write_number(&s->out, now->uid);
+        buf_put(&s->out, STR(" MODSEQ ("));
+        imap_write_number(&s->out, now->modseq);
+        buf_put(&s->out, STR(") "));
+    }
+    buf_put(&s->out, STR("FLAGS "));
+    imap_write_flags(&s->out, s->vault, now->flags, imap_view_is_recent(&s->view, now->uid));
+    buf_put(&s->out, STR(")\r\n"));
+}
+
+void imap_view_skip_own(struct imap_session *s)
+{
+    s->view.modseq = vault_folder_modseq(s->vault, s->view.folder_id);
+}
+
+enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expunge)
+{
+    struct imap_view *view = &s->view;
+    uint64_t modseq = vault_folder_modseq(s->vault, view->folder_id);
+    uint32_t first_new = view->next_uid;
+    size_t old_count = view->count;
+    struct vault_changes changes;
+    bool has_new;
+
+    if (modseq == 0)
+        return fail(task, ERR_NOT_FOUND, "the selected folder is gone");
+    imap_view_announce_keywords(s);
+    if (modseq == view->modseq && (view->gone_count == 0 || !may_expunge))
+        return ERR_OK;
+    if (modseq != view->modseq) {
+        TRY(vault_changes_since(s->vault, task, view->folder_id, view->modseq, &changes));
+        add_gone(view, changes.expunged, changes.expunged_count);
+        for (size_t i = 0; i < changes.changed_count; i++) {
+            const struct vault_uid_flags *now = &changes.changed[i];
+            size_t index;
+
+            if (now->uid >= first_new) {
+                add_uid(view, now->uid);
+                continue;
+            }
+            index = imap_view_index(view, now->uid);
+            if (index < view->count && view->uids[index] == now->uid)
+                announce_flags(s, index, now);
+        }
+        view->modseq = changes.modseq;
+    }
+    has_new = view->count > old_count;
+    if (has_new)
+        TRY(take_recent(view, s->vault, task, first_new));
+    if (may_expunge && view->gone_count > 0)
+        announce_gone(s);
+    if (has_new) {
+        buf_put(&s->out, STR("* "));
+        imap_write_number(&s->out, view->count);
+        buf_put(&s->out, STR(" EXISTS\r\n* "));
+        imap_write_number(&s->out, imap_view_recent_count(view));
+        buf_put(&s->out, STR(" RECENT\r\n"));
+    }
+    return ERR_OK;
+}

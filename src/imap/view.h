@@ -1,0 +1,65 @@
+/*
+ * The selected mailbox as this session numbers it: the UIDs by message number. It changes only in
+ * imap_view_sync, which announces every change as it makes it (RFC 3501 §7.4.1, §5.2).
+ *
+ * A message that another session expunged stays in `uids`, and fetchable, until a command that may
+ * announce EXPUNGE ends; meanwhile its UID is in `gone`.
+ */
+#ifndef IMAP_VIEW_H
+#define IMAP_VIEW_H
+
+#include "base/buf.h"
+#include "imap/set.h"
+#include "vault/change.h"
+
+struct imap_session;
+
+struct imap_view {
+    int64_t folder_id;
+    uint32_t uidvalidity;
+    bool is_read_only;
+    uint32_t *uids; /* own; ascending */
+    size_t count, room;
+    uint32_t next_uid; /* above every UID that was announced */
+    uint64_t modseq;   /* all changes up to it are known here */
+    uint64_t keywords; /* the bits that FLAGS told of */
+    uint32_t *gone;    /* own; ascending */
+    size_t gone_count;
+    struct imap_range *recent; /* own; UIDs that are \Recent in this session, ascending */
+    size_t recent_count;
+};
+
+void imap_view_init(struct imap_view *view);
+void imap_view_done(struct imap_view *view);
+/* Reads the folder afresh. `first_unseen` is a message number, 0: none. */
+MUST_CHECK enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task *task,
+                                   const struct vault_folder *folder, bool is_read_only,
+                                   size_t *out_first_unseen);
+
+/* The index (message number - 1) of the first UID that is not below `uid`; count: none. */
+size_t imap_view_index(const struct imap_view *view, uint32_t uid);
+bool imap_view_has(const struct imap_view *view, uint32_t uid);
+bool imap_view_is_recent(const struct imap_view *view, uint32_t uid);
+size_t imap_view_recent_count(const struct imap_view *view);
+
+/*
+ * A sequence set as ranges of indexes: `first` … `last` inclusive, ascending. False: a message
+ * number beyond the mailbox (RFC 3501 §9 seq-number); UIDs that do not exist are left out.
+ */
+bool imap_view_ranges(const struct imap_view *view, struct task *task, struct imap_set set,
+                      bool is_uid, struct imap_set *out_ranges);
+/* The UIDs of such ranges, in the task's arena. */
+void imap_view_uids(const struct imap_view *view, struct task *task, const struct imap_set *ranges,
+                    uint32_t **out_uids, size_t *out_count);
+
+/*
+ * Tells the client what happened since the last time: FLAGS, FETCH, EXPUNGE (when it may), EXISTS,
+ * RECENT. Cheap when nothing did. ERR_NOT_FOUND: the folder was deleted.
+ */
+MUST_CHECK enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expunge);
+/* The session's own change was answered by its own means: not to be told again. */
+void imap_view_skip_own(struct imap_session *s);
+/* "* FLAGS (…)" and PERMANENTFLAGS, when there are keywords the client has not heard of. */
+void imap_view_announce_keywords(struct imap_session *s);
+
+#endif

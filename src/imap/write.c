@@ -1,0 +1,145 @@
+#include "imap/write.h"
+
+#include "base/ascii.h"
+#include "base/clock.h"
+#include "imap/parse.h"
+#include "imap/utf7.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { U64_DIGITS = 20 };
+
+static const char MONTHS[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+static char *reserve(struct buf *out, size_t len)
+{
+    char *room;
+
+    if (buf_reserve(out, len, &room) != ERR_OK)
+        abort();
+    return room;
+}
+
+void imap_write_number(struct buf *out, uint64_t number)
+{
+    char digits[U64_DIGITS];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    memcpy(reserve(out, U64_DIGITS), digits + at, sizeof(digits) - at);
+    buf_commit(out, sizeof(digits) - at);
+}
+
+static bool is_quotable(struct str text)
+{
+    if (text.len > 1000)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (ascii_is_control(text.ptr[i]) || ascii_is_8bit(text.ptr[i]))
+            return false;
+    return true;
+}
+
+void imap_write_string(struct buf *out, struct str text)
+{
+    if (!is_quotable(text)) {
+        buf_put(out, STR("{"));
+        imap_write_number(out, text.len);
+        buf_put(out, STR("}\r\n"));
+        buf_put(out, text);
+        return;
+    }
+    buf_put(out, STR("\""));
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '"' || text.ptr[i] == '\\')
+            buf_put(out, STR("\\"));
+        buf_put(out, str_make(text.ptr + i, 1));
+    }
+    buf_put(out, STR("\""));
+}
+
+void imap_write_astring(struct buf *out, struct str text)
+{
+    bool is_atom = text.len > 0 && !str_equal_nocase(text, STR("NIL"));
+
+    for (size_t i = 0; i < text.len && is_atom; i++)
+        is_atom = imap_is_astring_char(text.ptr[i]);
+    if (is_atom)
+        buf_put(out, text);
+    else
+        imap_write_string(out, text);
+}
+
+void imap_write_mailbox(struct buf *out, struct str name)
+{
+    struct buf encoded;
+
+    buf_init(&encoded, SIZE_MAX);
+    imap_utf7_encode(name, &encoded);
+    imap_write_astring(out, buf_str(&encoded));
+    buf_free(&encoded);
+}
+
+void imap_write_set(struct buf *out, const uint32_t *numbers, size_t count)
+{
+    for (size_t i = 0; i < count;) {
+        size_t end = i + 1;
+
+        while (end < count && numbers[end] == numbers[end - 1] + 1)
+            end++;
+        if (i > 0)
+            buf_put(out, STR(","));
+        imap_write_number(out, numbers[i]);
+        if (end > i + 1) {
+            buf_put(out, STR(":"));
+            imap_write_number(out, numbers[end - 1]);
+        }
+        i = end;
+    }
+}
+
+static char *two_digits(char *at, int number)
+{
+    at[0] = (char)('0' + number / 10 % 10);
+    at[1] = (char)('0' + number % 10);
+    return at + 2;
+}
+
+void imap_write_date_time(struct buf *out, int64_t ms, int zone_minutes)
+{
+    struct clock_date date;
+    int zone = zone_minutes < 0 ? -zone_minutes : zone_minutes;
+    char *start = reserve(out, 40), *at = start;
+
+    clock_split(ms + (int64_t)zone_minutes * 60000, &date);
+    *at++ = '"';
+    if (date.day < 10) { /* date-day-fixed = (SP DIGIT) / 2DIGIT */
+        *at++ = ' ';
+        *at++ = (char)('0' + date.day);
+    } else {
+        at = two_digits(at, date.day);
+    }
+    *at++ = '-';
+    memcpy(at, MONTHS[date.month - 1], 3);
+    at += 3;
+    *at++ = '-';
+    at = two_digits(at, date.year / 100);
+    at = two_digits(at, date.year % 100);
+    *at++ = ' ';
+    at = two_digits(at, date.hour);
+    *at++ = ':';
+    at = two_digits(at, date.minute);
+    *at++ = ':';
+    at = two_digits(at, date.second);
+    *at++ = ' ';
+    *at++ = zone_minutes < 0 ? '-' : '+';
+    at = two_digits(at, zone / 60);
+    at = two_digits(at, zone % 60);
+    *at++ = '"';
+    buf_commit(out, (size_t)(at - start));
+}

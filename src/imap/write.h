@@ -1,0 +1,24 @@
+/*
+ * Writing IMAP's own syntax into an output buffer, without printf where it is hot.
+ */
+#ifndef IMAP_WRITE_H
+#define IMAP_WRITE_H
+
+#include "base/buf.h"
+#include "base/str.h"
+
+#include <stdint.h>
+
+void imap_write_number(struct buf *out, uint64_t number);
+/* A quoted string where the grammar allows, else a literal (RFC 3501 §4.3). */
+void imap_write_string(struct buf *out, struct str text);
+/* The same, but an atom stays bare (astring). */
+void imap_write_astring(struct buf *out, struct str text);
+/* A folder's name: modified UTF-7, then as an astring. */
+void imap_write_mailbox(struct buf *out, struct str name);
+/* Ascending or not: "1:3,7", neighbours joined as they come (RFC 4315 §4 uid-set). */
+void imap_write_set(struct buf *out, const uint32_t *numbers, size_t count);
+/* "22-Nov-2026 05:00:00 +0100", quotes included (RFC 3501 §9 date-time). */
+void imap_write_date_time(struct buf *out, int64_t ms, int zone_minutes);
+
+#endif

@@ -1,0 +1,293 @@
+/* Decoding, charsets, HTML, searchable text, folding. */
+#include "message/charset.h"
+#include "message/html.h"
+#include "message/message.h"
+
+#include <glib.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define BAD "\xef\xbf\xbd"
+
+static void assert_text(const char *rule, struct str found, const char *expected)
+{
+    if (!str_equal(found, str_from_c(expected)))
+        fail_msg("%s:\n  found    %.*s\n  expected %s", rule, STR_ARG(found), expected);
+}
+
+static void test_decode(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule;
+        enum message_encoding encoding;
+        const char *body, *expected;
+    } rows[] = {
+        {"base64", MESSAGE_ENCODING_BASE64, "SGVs\r\nbG8=\r\n", "Hello"},
+        {"base64 without padding", MESSAGE_ENCODING_BASE64, "SGVsbG8", "Hello"},
+        {"base64 two together", MESSAGE_ENCODING_BASE64, "SGk=SGk=", "HiHi"},
+        {"base64 junk is skipped", MESSAGE_ENCODING_BASE64, "S*G-V_s", "Hel"},
+        {"base64 one left", MESSAGE_ENCODING_BASE64, "SGVsb", "Hel"},
+        {"base64 nothing", MESSAGE_ENCODING_BASE64, "====\r\n", ""},
+        {"quoted-printable", MESSAGE_ENCODING_QUOTED_PRINTABLE, "a=3Db=\r\nc=\nd=e9=  \r\n",
+         "a=bcd\xe9"},
+        {"quoted-printable errors", MESSAGE_ENCODING_QUOTED_PRINTABLE, "=ZZ =4 =", "=ZZ =4 "},
+        {"7bit", MESSAGE_ENCODING_7BIT, "=41", "=41"},
+        {"unknown", MESSAGE_ENCODING_OTHER, "=41", "=41"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf out;
+
+        buf_init(&out, SIZE_MAX);
+        message_decode_body(rows[i].encoding, str_from_c(rows[i].body), &out);
+        assert_text(rows[i].rule, buf_str(&out), rows[i].expected);
+        buf_free(&out);
+    }
+}
+
+static void test_charsets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *charset;
+        struct str bytes;
+        const char *expected;
+    } rows[] = {
+        {"utf-8", STR_INIT("\xc3\xa4"), "ä"},
+        {"UTF-8", STR_INIT("a\xff\xc3"), "a" BAD BAD},
+        {"utf-8", STR_INIT("\xed\xa0\x80\xc0\x80"), BAD BAD BAD BAD BAD},
+        {"us-ascii", STR_INIT("a\xe4"), "a" BAD},
+        {"us-ascii", STR_INIT("\xc3\xa4"), "ä"},
+        {"", STR_INIT("a\0b"), "a" BAD "b"},
+        {"iso-8859-1", STR_INIT("\xe4\x80"), "ä€"},
+        {"windows-1252", STR_INIT("\x93q\x94"), "“q”"},
+        {"iso-8859-2", STR_INIT("\xb3"), "ł"},
+        {"iso-8859-15", STR_INIT("\xa4"), "€"},
+        {"koi8-r", STR_INIT("\xc1"), "а"},
+        {"Windows-1251", STR_INIT("\xe0\x98"), "а" BAD},
+        {"iso-8859-8-i", STR_INIT("\xe0"), "א"},
+        {"tis-620", STR_INIT("\xa1"), "ก"},
+        {"cp437", STR_INIT("\x84\xe1"), "äß"},
+        {"viscii", STR_INIT("\xd5"), "ạ"},
+        {"gb2312", STR_INIT("\xc4\xe3"), "你"},
+        {"big5", STR_INIT("\xa7\x41"), "你"},
+        {"shift_jis", STR_INIT("\x93\x8c"), "東"},
+        {"iso-2022-jp", STR_INIT("\x1b$BEl\x1b(B"), "東"},
+        {"euc-kr", STR_INIT("\xb0\xa1"), "가"},
+        {"utf-7", STR_INIT("+AOQ-"), "ä"},
+        {"utf-16le", STR_INIT("a\0\xe4\0"), "aä"},
+        {"utf-16le", STR_INIT("a\0\0\0"), "a" BAD},
+        {"x-none", STR_INIT("a\xe4"), "a" BAD},
+        {"utf-8//TRANSLIT", STR_INIT("\xe4"), BAD},
+        {"../../x", STR_INIT("\xe4"), BAD},
+    };
+
+    message_init_library();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf out;
+
+        buf_init(&out, SIZE_MAX);
+        charset_to_utf8(str_from_c(rows[i].charset), rows[i].bytes, &out);
+        assert_text(rows[i].charset, buf_str(&out), rows[i].expected);
+        buf_free(&out);
+    }
+}
+
+/* A sandboxed process can open nothing: what message_init_library loaded must stay. */
+static void test_charsets_without_files(void **state)
+{
+    (void)state;
+    static const struct {
+        struct str charset, bytes;
+        const char *expected;
+    } rows[] = {
+        {STR_INIT("gb18030"), STR_INIT("\xc4\xe3"), "你"},
+        {STR_INIT("big5"), STR_INIT("\xa7\x41"), "你"},
+        {STR_INIT("euc-jp"), STR_INIT("\xc5\xec"), "東"},
+        {STR_INIT("iso-2022-jp"), STR_INIT("\x1b$BEl\x1b(B"), "東"},
+        {STR_INIT("shift_jis"), STR_INIT("\x93\x8c"), "東"},
+        {STR_INIT("euc-kr"), STR_INIT("\xb0\xa1"), "가"},
+        {STR_INIT("utf-7"), STR_INIT("+AOQ-"), "ä"},
+        {STR_INIT("utf-16"), STR_INIT("\xff\xfe\xe4\0"), "ä"},
+        {STR_INIT("viscii"), STR_INIT("a\xd5"), "a" BAD}, /* not loaded: no failure */
+    };
+    int status = 0;
+    pid_t child;
+
+    message_init_library();
+    child = fork();
+    if (child == 0) {
+        const struct rlimit none = {0, 0};
+        int failed = setrlimit(RLIMIT_NOFILE, &none) == 0 ? 0 : 100;
+
+        for (int round = 0; round < 20; round++) {
+            for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct buf out;
+
+                buf_init(&out, SIZE_MAX);
+                charset_to_utf8(rows[i].charset, rows[i].bytes, &out);
+                if (!str_equal(buf_str(&out), str_from_c(rows[i].expected)))
+                    failed = (int)i + 1;
+                buf_free(&out);
+            }
+        }
+        _exit(failed);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    assert_int_equal(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+}
+
+static void test_html(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule, *html, *expected;
+    } rows[] = {
+        {"inline tags join", "<p>a<b>b</b>c</p>", "abc"},
+        {"others part", "<td>a</td><td>b</td>c<br>d", "a\nb\nc\nd"},
+        {"white space is one blank", " a \r\n\t b ", "a b"},
+        {"references", "&auml;&#228;&#xE4;&amp;&nbsp;x&lt;", "äää& x<"},
+        {"what is none stays", "a & b &unknown; &#xzz; &#9999999999; &",
+         "a & b &unknown; &#xzz; &#9999999999; &"},
+        {"surrogates and NUL vanish", "a&#xd800;&#0;b", "ab"},
+        {"soft hyphen", "foot&shy;ball", "football"},
+        {"comments, styles, scripts", "a<!-- x > y -->b<style>c</style><script>d<p></script >e",
+         "ab\ne"},
+        {"a quoted >", "<a href=\"x>y\">z</a>", "z"},
+        {"an open quote", "<a href=\"x>y", "y"},
+        {"an open comment", "a<!-- b", "a"},
+        {"an open script", "a<script>b</scr", "a"},
+        {"not a tag", "1 < 2 <3 <> x", "1 < 2 <3 <> x"},
+        {"a declaration", "<!DOCTYPE html>a<?xml x?>b", "ab"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf out;
+
+        buf_init(&out, SIZE_MAX);
+        html_text(str_from_c(rows[i].html), &out);
+        assert_text(rows[i].rule, buf_str(&out), rows[i].expected);
+        buf_free(&out);
+    }
+}
+
+static void test_message_text(void **state)
+{
+    (void)state;
+    const struct str raw = STR(
+        "Subject: =?utf-8?q?=C3=A4?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        "Content-Type: text/html; charset=iso-8859-1\r\n"
+        "Content-Transfer-Encoding: quoted-printable\r\n\r\n<p>=E4</p>\r\n--b\r\n"
+        "Content-Type: image/png; name*=utf-8''%C3%A4.png\r\n\r\nPNG\r\n--b\r\n"
+        "Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\nbody\r\n--b--\r\n");
+    struct message_summary summary;
+    struct task task;
+    struct buf out;
+
+    task_init(&task, 0);
+    buf_init(&out, SIZE_MAX);
+    message_parse(&task, raw, &summary);
+    message_text(&summary.structure, raw, false, &out);
+    assert_text("body", buf_str(&out), "ä\nä.png\nbody\n");
+    buf_reset(&out);
+    message_text(&summary.structure, raw, true, &out);
+    assert_true(str_starts_with(buf_str(&out), STR("Subject: ä\nContent-Type: multipart/mixed;")));
+    assert_true(str_find(buf_str(&out), STR("\nSubject: inner\n")) > 0);
+    assert_true(str_ends_with(buf_str(&out), STR("\nä\nä.png\nbody\n")));
+    buf_free(&out);
+    task_done(&task);
+}
+
+static void test_fold(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *expected;
+    } rows[] = {
+        {"Hello World 123", "hello world 123"},
+        {"ÄÖÜ Straße", "äöü strasse"},
+        {"A\xcc\x88", "ä"},
+        {"ΑΣ ας", "ασ ασ"},
+        {"İ", "i̇"},
+        {"ﬁ", "fi"},
+        {"ПРИВЕТ", "привет"},
+        {"東京", "東京"},
+        {"Ꭰꭰ Ᏸᏸ", "ᎠᎠ ᏰᏰ"},
+        {"a\xff"
+         "B\xc3",
+         "a\xff"
+         "b\xc3"},
+        {"\xcc\x81x", "\xcc\x81x"},
+        {"é\xcc\xa3", "ẹ́"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf out;
+
+        buf_init(&out, SIZE_MAX);
+        message_fold(str_from_c(rows[i].text), &out);
+        assert_text(rows[i].text, buf_str(&out), rows[i].expected);
+        buf_free(&out);
+    }
+}
+
+static bool is_cherokee(gunichar code)
+{
+    return (code >= 0x13a0 && code <= 0x13ff) || (code >= 0xab70 && code <= 0xabbf);
+}
+
+/* Every character, and with a letter and a mark around it: the quick way gives what GLib's whole
+ * way gives, and folding twice changes nothing. */
+static void test_fold_all(void **state)
+{
+    (void)state;
+    for (gunichar code = 1; code < 0x20000; code++) {
+        static const char *const marks[] = {"", "\xcc\x88"};
+
+        if (code >= 0xd800 && code <= 0xdfff)
+            continue;
+        for (size_t m = 0; m < ARRAY_LEN(marks); m++) {
+            char text[16] = "A";
+            size_t len = 1 + (size_t)g_unichar_to_utf8(code, text + 1);
+            g_autofree char *decomposed = NULL, *folded = NULL, *composed = NULL;
+            struct buf out, again;
+
+            memcpy(text + len, marks[m], strlen(marks[m]) + 1);
+            decomposed = g_utf8_normalize(text, -1, G_NORMALIZE_NFD);
+            folded = g_utf8_casefold(decomposed, -1);
+            composed = g_utf8_normalize(folded, -1, G_NORMALIZE_NFC);
+            buf_init(&out, SIZE_MAX);
+            buf_init(&again, SIZE_MAX);
+            message_fold(str_from_c(text), &out);
+            if (!is_cherokee(code) && !str_equal(buf_str(&out), str_from_c(composed)))
+                fail_msg("U+%04X: %.*s, not %s", code, STR_ARG(buf_str(&out)), composed);
+            message_fold(buf_str(&out), &again);
+            if (!is_cherokee(code) && !str_equal(buf_str(&out), buf_str(&again)))
+                fail_msg("U+%04X: folded again: %.*s", code, STR_ARG(buf_str(&again)));
+            buf_free(&out);
+            buf_free(&again);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_charsets_without_files),
+        cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_charsets),
+        cmocka_unit_test(test_html),
+        cmocka_unit_test(test_message_text),
+        cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_fold_all),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

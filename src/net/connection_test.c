@@ -1,0 +1,402 @@
+/* The peer is a process of its own with blocking sockets: a real client. */
+#include "net/connection.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/macros.h"
+#include "net/certificate.h"
+
+#include <arpa/inet.h>
+#include <openssl/ssl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { LIMIT = 256 * 1024, LARGE = 12 * 1000 * 1000 };
+
+/* The server's side of a test. */
+struct server {
+    struct net_loop *loop;
+    struct net_tls *tls;
+    struct net_connection *connection;
+    struct buf input;
+    size_t to_send, largest_queue;
+    bool is_echo, frees_on_input, finishes_on_input, starts_tls, is_closed, was_secured;
+    enum net_close_reason reason;
+};
+
+static void send_large(struct server *server)
+{
+    static char chunk[50 * 1000];
+
+    while (server->to_send > 0 && net_connection_room(server->connection) > 0) {
+        size_t len = server->to_send < sizeof(chunk) ? server->to_send : sizeof(chunk);
+        size_t waiting;
+
+        memset(chunk, 'a' + (int)(server->to_send % 26), sizeof(chunk));
+        net_connection_write(server->connection, str_make(chunk, len));
+        server->to_send -= len;
+        waiting = LIMIT - net_connection_room(server->connection);
+        if (waiting > server->largest_queue)
+            server->largest_queue = waiting;
+    }
+    if (server->to_send == 0)
+        net_connection_finish(server->connection);
+}
+
+static void on_input(void *owner, struct net_connection *connection, struct str bytes)
+{
+    struct server *server = owner;
+
+    buf_put(&server->input, bytes);
+    if (server->frees_on_input) {
+        net_connection_free(&server->connection);
+        net_loop_stop(server->loop);
+        return;
+    }
+    if (server->starts_tls && !net_connection_is_secure(connection)) {
+        buf_reset(&server->input); /* what came with the command is dropped */
+        net_connection_write(connection, STR("OK\n"));
+        net_connection_start_tls(connection, server->tls);
+        return;
+    }
+    if (server->is_echo)
+        net_connection_write(connection, bytes);
+    if (server->finishes_on_input)
+        net_connection_finish(connection);
+    if (server->to_send > 0)
+        send_large(server);
+}
+
+static void on_room(void *owner, struct net_connection *connection)
+{
+    (void)connection;
+    send_large(owner);
+}
+
+static void on_secure(void *owner, struct net_connection *connection)
+{
+    struct server *server = owner;
+
+    assert_true(net_connection_is_secure(connection));
+    assert_true(
+        str_starts_with(net_connection_tls_words(connection), STR("TLSv1.3, TLS_AES_256_GCM")));
+    server->was_secured = true;
+}
+
+static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
+{
+    struct server *server = owner;
+
+    assert_ptr_equal(connection, server->connection);
+    server->is_closed = true;
+    server->reason = reason;
+    net_connection_free(&server->connection);
+    net_loop_stop(server->loop);
+}
+
+static const struct net_connection_events events = {on_input, on_room, on_secure, on_close};
+
+typedef int (*client_main)(int fd);
+
+/* Forks `client` on one end of a TCP connection; the server's end is served until the loop stops.
+ * The client's verdict is its exit status. */
+static void serve(struct server *server, client_main client, bool is_tls)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd, status;
+    pid_t pid;
+
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(fd, (struct sockaddr *)&address, len) != 0)
+            _exit(100);
+        _exit(client(fd));
+    }
+    fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    close(listener);
+    server->loop = net_loop_new();
+    buf_init(&server->input, SIZE_MAX);
+    server->connection = net_connection_new(server->loop, fd, is_tls ? server->tls : NULL, LIMIT,
+                                            &events, server);
+    assert_true(str_equal(net_connection_address(server->connection), STR("127.0.0.1")));
+    assert_true(net_connection_is_loopback(server->connection));
+    if (server->is_closed) /* tells serve to set a time-out */
+        net_connection_set_timeout(server->connection, 150);
+    server->is_closed = false;
+    net_loop_run(server->loop);
+    net_connection_free(&server->connection);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    net_loop_free(&server->loop);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("the client failed: %d", status);
+}
+
+static SSL *client_tls(int fd)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(context);
+
+    SSL_set_fd(ssl, fd);
+    if (SSL_connect(ssl) != 1)
+        _exit(101);
+    return ssl;
+}
+
+static int plain_hello(int fd)
+{
+    char reply[6] = "";
+
+    if (write(fd, "hello", 5) != 5 || recv(fd, reply, 5, MSG_WAITALL) != 5)
+        return 1;
+    return memcmp(reply, "hello", 5) == 0 && read(fd, reply, 1) == 0 ? 0 : 2;
+}
+
+static void a_plain_line_is_echoed(void **state)
+{
+    struct server server = {.is_echo = true, .finishes_on_input = true};
+
+    (void)state;
+    serve(&server, plain_hello, false);
+    assert_true(str_equal(buf_str(&server.input), STR("hello")));
+    assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
+    buf_free(&server.input);
+}
+
+static int tls_hello(int fd)
+{
+    SSL *ssl = client_tls(fd);
+    char reply[6] = "";
+
+    if (SSL_write(ssl, "hello", 5) != 5 || SSL_read(ssl, reply, 5) != 5)
+        return 1;
+    if (memcmp(reply, "hello", 5) != 0 || SSL_read(ssl, reply, 1) != 0)
+        return 2;
+    return SSL_get_shutdown(ssl) == SSL_RECEIVED_SHUTDOWN ? 0 : 3; /* close_notify came */
+}
+
+static void a_tls_line_is_echoed(void **state)
+{
+    struct server server = {.tls = *state, .is_echo = true, .finishes_on_input = true};
+
+    serve(&server, tls_hello, true);
+    assert_true(server.was_secured);
+    assert_true(str_equal(buf_str(&server.input), STR("hello")));
+    assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
+    buf_free(&server.input);
+}
+
+static int starttls_with_injection(int fd)
+{
+    char reply[3];
+    SSL *ssl;
+
+    /* An attacker in the middle would add this, to have it taken for what TLS protected. */
+    if (write(fd, "STARTTLS\r\nINJECTED\r\n", 20) != 20 || recv(fd, reply, 3, MSG_WAITALL) != 3)
+        return 1;
+    ssl = client_tls(fd);
+    if (SSL_write(ssl, "sealed", 6) != 6 || SSL_read(ssl, reply, 3) <= 0)
+        return 2;
+    return 0;
+}
+
+static void starttls_drops_what_came_before(void **state)
+{
+    struct server server = {
+        .tls = *state, .starts_tls = true, .is_echo = true, .finishes_on_input = true};
+
+    serve(&server, starttls_with_injection, false);
+    assert_true(server.was_secured);
+    assert_true(str_equal(buf_str(&server.input), STR("sealed")));
+    buf_free(&server.input);
+}
+
+/* Reads it all, slowly at first, and looks at every byte. */
+static int check_large(int fd, SSL *ssl)
+{
+    static char room[100 * 1000];
+    size_t left = LARGE;
+
+    usleep(100 * 1000);
+    while (left > 0) {
+        ssize_t got = ssl == NULL ? read(fd, room, sizeof(room))
+                                  : SSL_read(ssl, room, sizeof(room));
+
+        if (got <= 0)
+            return 3;
+        for (ssize_t i = 0; i < got; i++, left--) {
+            size_t chunk_end = left % 50000 == 0 ? left : left - left % 50000 + 50000;
+
+            /* The first chunks are whole, the last one is what is left. */
+            if (chunk_end > LARGE)
+                chunk_end = LARGE;
+            if (room[i] != (char)('a' + (int)(chunk_end % 26)))
+                return 4;
+        }
+    }
+    return (ssl == NULL ? read(fd, room, 1) : SSL_read(ssl, room, 1)) == 0 ? 0 : 5;
+}
+
+static int plain_large(int fd)
+{
+    return write(fd, "x", 1) == 1 ? check_large(fd, NULL) : 1;
+}
+
+static int tls_large(int fd)
+{
+    SSL *ssl = client_tls(fd);
+
+    return SSL_write(ssl, "x", 1) == 1 ? check_large(fd, ssl) : 1;
+}
+
+static void large_output_waits_in_bounds(void **state)
+{
+    for (int is_tls = 0; is_tls < 2; is_tls++) {
+        struct server server = {.tls = *state, .to_send = LARGE};
+
+        serve(&server, is_tls ? tls_large : plain_large, is_tls);
+        assert_int_equal(server.to_send, 0);
+        assert_in_range(server.largest_queue, LIMIT / 2, LIMIT);
+        assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
+        buf_free(&server.input);
+    }
+}
+
+static int garbage(int fd)
+{
+    char reply[100];
+
+    if (write(fd, "GET / HTTP/1.0\r\n\r\n", 18) != 18)
+        return 1;
+    while (read(fd, reply, sizeof(reply)) > 0)
+        ;
+    return 0;
+}
+
+static void garbage_for_a_handshake_closes(void **state)
+{
+    struct server server = {.tls = *state};
+
+    serve(&server, garbage, true);
+    assert_int_equal(server.reason, NET_CLOSED_TLS);
+    assert_int_equal(server.input.len, 0);
+    buf_free(&server.input);
+}
+
+static int silent(int fd)
+{
+    char byte;
+
+    return read(fd, &byte, 1) == 0 ? 0 : 1;
+}
+
+static void silence_is_timed_out(void **state)
+{
+    struct server server = {.is_closed = true};
+    int64_t before_ms = clock_monotonic_ms();
+
+    (void)state;
+    serve(&server, silent, false);
+    assert_int_equal(server.reason, NET_CLOSED_TIMEOUT);
+    assert_in_range(clock_monotonic_ms() - before_ms, 150, 2000);
+    buf_free(&server.input);
+}
+
+static int talk_and_wait(int fd)
+{
+    char byte;
+
+    if (write(fd, "x", 1) != 1)
+        return 1;
+    return read(fd, &byte, 1) <= 0 ? 0 : 2;
+}
+
+static void the_owner_may_free_inside(void **state)
+{
+    struct server server = {.frees_on_input = true};
+
+    (void)state;
+    serve(&server, talk_and_wait, false);
+    assert_false(server.is_closed);
+    buf_free(&server.input);
+}
+
+static int reset(int fd)
+{
+    struct linger none = {1, 0};
+
+    usleep(20 * 1000);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    close(fd);
+    return 0;
+}
+
+static void a_reset_is_an_error(void **state)
+{
+    struct server server = {.is_echo = true};
+
+    (void)state;
+    serve(&server, reset, false);
+    assert_true(server.is_closed);
+    assert_int_equal(server.reason, NET_CLOSED_ERROR);
+    buf_free(&server.input);
+}
+
+static int setup(void **state)
+{
+    struct buf certificate, key;
+    struct net_tls *tls;
+    struct task task;
+
+    signal(SIGPIPE, SIG_IGN);
+    task_init(&task, 0);
+    buf_init(&certificate, SIZE_MAX);
+    buf_init(&key, SIZE_MAX);
+    if (net_certificate_make(&task, STR("localhost"), clock_now_ms(), &certificate, &key) !=
+            ERR_OK ||
+        net_tls_new(&task, buf_str(&certificate), buf_str(&key), &tls) != ERR_OK)
+        return -1;
+    *state = tls;
+    buf_free(&certificate);
+    buf_free(&key);
+    task_done(&task);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct net_tls *tls = *state;
+
+    net_tls_free(&tls);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plain_line_is_echoed),
+        cmocka_unit_test(a_tls_line_is_echoed),
+        cmocka_unit_test(starttls_drops_what_came_before),
+        cmocka_unit_test(large_output_waits_in_bounds),
+        cmocka_unit_test(garbage_for_a_handshake_closes),
+        cmocka_unit_test(silence_is_timed_out),
+        cmocka_unit_test(the_owner_may_free_inside),
+        cmocka_unit_test(a_reset_is_an_error),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,509 @@
+/*
+ * The table of settings, and what fills a `struct config` from it: the file through libconfuse, then
+ * the environment, then what must hold between settings.
+ *
+ * libconfuse knows every setting as text; what the text means is config_value.h's. It stops at the
+ * first unknown name or broken line, but an operator wants to hear of all at once: so such a line is
+ * blanked and the file read again, until nothing new is found.
+ */
+#include "role/config.h"
+
+#include "base/ascii.h"
+#include "base/memory.h"
+#include "role/config_value.h"
+
+#include <confuse.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    READINGS_MAX = 100, /* so many unknown names are reported at most */
+    ENVIRONMENT_ROOM = 64,
+    REASON_ROOM = 512,
+};
+
+enum setting_kind {
+    SETTING_TEXT,
+    SETTING_PATH, /* absolute */
+    SETTING_HOSTNAME,
+    SETTING_ADDRESSES,
+    SETTING_NUMBER,
+    SETTING_SIZE,
+    SETTING_DURATION,
+    SETTING_FLAG,
+    SETTING_LOG_LEVEL,
+    SETTING_LOG_FORMAT,
+};
+
+struct setting {
+    const char *name;
+    enum setting_kind kind;
+    size_t offset;        /* in struct config */
+    const char *fallback; /* the default, as it would be written; empty: none */
+    uint64_t least, most; /* of numbers, sizes and durations */
+    const char *example;  /* what the template sets; NULL: the default, commented out */
+    const char *comment;
+};
+
+#define AT(field) offsetof(struct config, field)
+
+static const struct setting settings[] = {
+    {"data", SETTING_PATH, AT(data), "/var/lib/sealpost", 0, 0, NULL,
+     "The folder that holds everything: accounts, mailboxes, waiting mail, keys."},
+    {"hostname", SETTING_HOSTNAME, AT(hostname), "localhost", 0, 0, NULL,
+     "This host's name, in greetings, Received fields and the self-signed certificate."},
+    {"user", SETTING_TEXT, AT(user), "", 0, 0, NULL,
+     "When started by root: the user that the service's processes become."},
+    {"imap", SETTING_ADDRESSES, AT(imap), "", 0, 0, "{\"127.0.0.1:1143\"}",
+     "IMAP with STARTTLS. Address and port each, several allowed; not set: not offered."},
+    {"imaps", SETTING_ADDRESSES, AT(imaps), "", 0, 0, "{\"127.0.0.1:1993\"}", "IMAP over TLS."},
+    {"mx", SETTING_ADDRESSES, AT(mx), "", 0, 0, "{\"127.0.0.1:1025\"}",
+     "SMTP for mail from other servers (port 25)."},
+    {"submission", SETTING_ADDRESSES, AT(submission), "", 0, 0, "{\"127.0.0.1:1587\"}",
+     "SMTP for the users' own mail, with STARTTLS (port 587)."},
+    {"submissions", SETTING_ADDRESSES, AT(submissions), "", 0, 0, "{\"127.0.0.1:1465\"}",
+     "SMTP for the users' own mail, over TLS (port 465)."},
+    {"certificate", SETTING_PATH, AT(certificate), "", 0, 0, NULL,
+     "PEM file with the certificate chain; not set: <data>/tls/certificate.pem."},
+    {"key", SETTING_PATH, AT(key), "", 0, 0, NULL,
+     "PEM file with the certificate's key; not set: <data>/tls/key.pem."},
+    {"host_key", SETTING_PATH, AT(host_key), "", 0, 0, NULL,
+     "File with the host key (32 bytes); not set: <data>/host.key, made at the first start."},
+    {"admin_socket", SETTING_PATH, AT(admin_socket), "", 0, 0, NULL,
+     "Where the administrator's commands meet the service; not set: <data>/run/admin.sock."},
+    {"processes", SETTING_NUMBER, AT(processes), "0", 0, 32, NULL,
+     "How many processes serve IMAP clients, and how many SMTP; 0: one a processor core."},
+    {"plain_login_on_loopback", SETTING_FLAG, AT(plain_login_on_loopback), "no", 0, 0, NULL,
+     "Whether clients on this machine may log in without TLS."},
+    {"loopback_is_foreign", SETTING_FLAG, AT(loopback_is_foreign), "no", 0, 0, NULL,
+     "Whether this machine's own addresses are throttled and limited as any other (for tests)."},
+    {"sandbox_required", SETTING_FLAG, AT(sandbox_required), "yes", 0, 0, NULL,
+     "Whether to refuse to run where the kernel cannot confine the processes."},
+    {"log_level", SETTING_LOG_LEVEL, AT(log_level), "info", 0, 0, NULL,
+     "debug, info, warning or error. Addresses appear at debug only, content never."},
+    {"log_format", SETTING_LOG_FORMAT, AT(log_format), "text", 0, 0, NULL, "text or json."},
+    {"message_size_max", SETTING_SIZE, AT(message_size_max), "50M", 1024, UINT64_C(1) << 31, NULL,
+     "The largest message accepted."},
+    {"recipients_max", SETTING_NUMBER, AT(recipients_max), "50", 1, 10000, NULL,
+     "The most recipients of one message."},
+    {"hops_max", SETTING_NUMBER, AT(hops_max), "25", 1, 1000, NULL,
+     "A message with more Received fields than this goes in a circle and is refused."},
+    {"login_timeout", SETTING_DURATION, AT(login_timeout_ms), "75s", 100, 3600 * 1000, NULL,
+     "A client that has not logged in after this long is cut off."},
+    {"idle_timeout", SETTING_DURATION, AT(idle_timeout_ms), "30m", 100,
+     UINT64_C(7) * 24 * 3600 * 1000, NULL,
+     "A client that is logged in and silent for this long is cut off (RFC 9051 asks for 30m)."},
+    {"connections_max", SETTING_NUMBER, AT(connections_max), "10000", 1, 1000000, NULL,
+     "The most connections of one process."},
+    {"connections_per_address_max", SETTING_NUMBER, AT(connections_per_address_max), "100", 1,
+     1000000, NULL, "And of one client address."},
+    {"failures_per_address", SETTING_NUMBER, AT(failures_per_address), "20", 1, 1000000, NULL,
+     "So many failed logins from one address, then its logins are refused for a while."},
+    {"failures_per_account", SETTING_NUMBER, AT(failures_per_account), "40", 1, 1000000, NULL,
+     "The same for one account from many addresses; its known addresses still get in."},
+    {"failures_window", SETTING_DURATION, AT(failures_window_ms), "15m", 100,
+     UINT64_C(7) * 24 * 3600 * 1000, NULL, "How long failed logins count."},
+    {"mailbox_linger", SETTING_DURATION, AT(mailbox_linger_ms), "5s", 0, 3600 * 1000, NULL,
+     "How long a mailbox's process, with its key, stays after the last session."},
+};
+
+enum { SETTING_COUNT = ARRAY_LEN(settings) };
+
+/* One reading of a configuration. libconfuse's callbacks get no pointer of ours, hence `current`. */
+struct reading {
+    struct task *task;
+    const char *name;     /* of the file, for the words */
+    struct buf *problems; /* borrowed; may be NULL */
+    struct config *config;
+    size_t problem_count;
+    int last_line;   /* problems up to here were reported by an earlier reading */
+    int broken_line; /* where libconfuse gave up */
+    int seen_line[SETTING_COUNT];
+    unsigned seen_values[SETTING_COUNT]; /* of a list: how many were taken */
+};
+
+static struct reading *current;
+
+static void problem(struct reading *reading, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void problem(struct reading *reading, const char *format, ...)
+{
+    char words[REASON_ROOM];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(words, sizeof(words), format, args);
+    va_end(args);
+    reading->problem_count++;
+    if (reading->task->err == ERR_OK)
+        (void)fail(reading->task, ERR_INVALID, "%s", words);
+    if (reading->problems != NULL)
+        buf_putf(reading->problems, "%s\n", words);
+}
+
+/* How many letters must change to make one of the other; for "did you mean". */
+static size_t distance(struct str a, struct str b)
+{
+    size_t row[64];
+
+    if (a.len >= ARRAY_LEN(row) || b.len >= ARRAY_LEN(row))
+        return SIZE_MAX;
+    for (size_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= b.len; j++) {
+            size_t best = diagonal + (ascii_lower(a.ptr[i - 1]) != ascii_lower(b.ptr[j - 1]));
+
+            diagonal = row[j];
+            best = row[j] + 1 < best ? row[j] + 1 : best;
+            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+        }
+    }
+    return row[b.len];
+}
+
+/* The setting most like `name`, or NULL. */
+static const char *nearest(struct str name)
+{
+    const char *found = NULL;
+    size_t best = 4;
+
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        size_t far = distance(name, str_from_c(settings[i].name));
+
+        if (far < best) {
+            best = far;
+            found = settings[i].name;
+        }
+    }
+    return found;
+}
+
+static const char *set_number(const struct setting *setting, struct reading *reading,
+                              const char *reason, uint64_t value)
+{
+    if (reason == NULL && (value < setting->least || value > setting->most))
+        reason = value < setting->least ? "too small" : "too large";
+    if (reason == NULL)
+        *(uint64_t *)(void *)((char *)reading->config + setting->offset) = value;
+    return reason;
+}
+
+static const char *add_address(struct reading *reading, struct str *places, struct str text)
+{
+    struct sockaddr_storage address;
+    socklen_t len;
+    const char *reason = config_parse_address(text, &address, &len);
+    size_t count = 0;
+
+    while (count < CONFIG_ADDRESSES_MAX && places[count].len > 0)
+        count++;
+    if (reason == NULL && count == CONFIG_ADDRESSES_MAX)
+        reason = "too many addresses";
+    if (reason == NULL)
+        places[count] = arena_copy(&reading->config->arena, text);
+    return reason;
+}
+
+/* NULL, or why `text` is no value for it. */
+static const char *set_value(struct reading *reading, const struct setting *setting,
+                             struct str text)
+{
+    void *at = (char *)reading->config + setting->offset;
+    const char *reason = NULL;
+    uint64_t value = 0;
+
+    switch (setting->kind) {
+    case SETTING_PATH:
+        if (text.len > 0 && text.ptr[0] != '/')
+            return "not an absolute path";
+        *(struct str *)at = arena_copy(&reading->config->arena, text);
+        return NULL;
+    case SETTING_HOSTNAME:
+        reason = config_parse_hostname(text);
+        if (reason != NULL)
+            return reason;
+        *(struct str *)at = arena_copy(&reading->config->arena, text);
+        return NULL;
+    case SETTING_TEXT:
+        *(struct str *)at = arena_copy(&reading->config->arena, text);
+        return NULL;
+    case SETTING_ADDRESSES:
+        return add_address(reading, at, text);
+    case SETTING_NUMBER:
+        reason = config_parse_number(text, &value);
+        return set_number(setting, reading, reason, value);
+    case SETTING_SIZE:
+        reason = config_parse_size(text, &value);
+        return set_number(setting, reading, reason, value);
+    case SETTING_DURATION:
+        reason = config_parse_duration(text, &value);
+        return set_number(setting, reading, reason, value);
+    case SETTING_FLAG:
+        return config_parse_flag(text, at);
+    case SETTING_LOG_LEVEL:
+        return log_level_parse(text, at) ? NULL : "not one of debug, info, warning, error";
+    case SETTING_LOG_FORMAT:
+        return log_format_parse(text, at) ? NULL : "neither text nor json";
+    }
+    return "no such setting";
+}
+
+static void clear_addresses(struct reading *reading, const struct setting *setting)
+{
+    memset((char *)reading->config + setting->offset, 0,
+           sizeof(struct str) * CONFIG_ADDRESSES_MAX);
+}
+
+static size_t setting_index(const char *name)
+{
+    size_t i = 0;
+
+    while (i < SETTING_COUNT && strcmp(settings[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+/* libconfuse calls this after each value that it has read, and again at the end of a list. */
+static int on_value(cfg_t *cfg, cfg_opt_t *option)
+{
+    struct reading *reading = current;
+    size_t i = setting_index(option->name);
+    bool is_list, is_new_line = cfg->line > reading->last_line;
+
+    if (i == SETTING_COUNT)
+        return 0;
+    is_list = settings[i].kind == SETTING_ADDRESSES;
+    if (!is_list && reading->seen_line[i] != 0 && is_new_line)
+        problem(reading, "%s:%d: %s was set already in line %d", reading->name, cfg->line,
+                settings[i].name, reading->seen_line[i]);
+    reading->seen_line[i] = cfg->line;
+    for (unsigned n = is_list ? reading->seen_values[i] : 0; n < cfg_opt_size(option); n++) {
+        const char *reason =
+            set_value(reading, &settings[i], str_from_c(cfg_opt_getnstr(option, n)));
+
+        reading->seen_values[i] = n + 1;
+        if (reason != NULL && is_new_line)
+            problem(reading, "%s:%d: %s: %s", reading->name, cfg->line, settings[i].name, reason);
+    }
+    return 0;
+}
+
+/* libconfuse's own complaints: it gives up after one. */
+static void on_error(cfg_t *cfg, const char *format, va_list args)
+{
+    struct reading *reading = current;
+    const char *suggestion = NULL;
+    char words[REASON_ROOM];
+    struct str unknown;
+    ptrdiff_t quote;
+
+    vsnprintf(words, sizeof(words), format, args);
+    if (cfg->line <= reading->last_line)
+        return;
+    reading->broken_line = cfg->line;
+    unknown = str_from_c(words);
+    if (!str_starts_with(unknown, STR("no such option '"))) {
+        problem(reading, "%s:%d: %s", reading->name, cfg->line, words);
+        return;
+    }
+    unknown = str_from(unknown, sizeof("no such option '") - 1);
+    quote = str_last_index(unknown, '\'');
+    if (quote >= 0)
+        unknown = str_upto(unknown, (size_t)quote);
+    suggestion = nearest(unknown);
+    problem(reading, "%s:%d: there is no setting '%.*s'%s%s%s", reading->name, cfg->line,
+            STR_ARG(str_upto(unknown, 60)), suggestion == NULL ? "" : "; did you mean '",
+            suggestion == NULL ? "" : suggestion, suggestion == NULL ? "" : "'?");
+}
+
+static void read_text(struct reading *reading, const char *text)
+{
+    cfg_opt_t options[SETTING_COUNT + 1];
+    cfg_t *cfg;
+
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        cfg_opt_t one = CFG_STR(settings[i].name, NULL, CFGF_NODEFAULT);
+        cfg_opt_t several = CFG_STR_LIST(settings[i].name, NULL, CFGF_NODEFAULT);
+
+        options[i] = settings[i].kind == SETTING_ADDRESSES ? several : one;
+        options[i].validcb = on_value;
+        if (settings[i].kind == SETTING_ADDRESSES)
+            clear_addresses(reading, &settings[i]);
+    }
+    options[SETTING_COUNT] = (cfg_opt_t)CFG_END();
+    memset(reading->seen_line, 0, sizeof(reading->seen_line));
+    memset(reading->seen_values, 0, sizeof(reading->seen_values));
+    reading->broken_line = 0;
+    current = reading;
+    cfg = cfg_init(options, CFGF_NONE);
+    if (cfg == NULL)
+        abort();
+    cfg_set_error_function(cfg, on_error);
+    if (cfg_parse_buf(cfg, text) != CFG_SUCCESS && reading->broken_line == 0 &&
+        cfg->line > reading->last_line) {
+        reading->broken_line = cfg->line;
+        problem(reading, "%s:%d: this line is not understood", reading->name, cfg->line);
+    }
+    cfg_free(cfg);
+    current = NULL;
+}
+
+/* Overwrites a line (from 1) with spaces; false when there is none. */
+static bool blank_line(char *text, int line)
+{
+    for (; line > 1; line--) {
+        text = strchr(text, '\n');
+        if (text == NULL)
+            return false;
+        text++;
+    }
+    for (; *text != '\0' && *text != '\n'; text++)
+        *text = ' ';
+    return true;
+}
+
+static void read_file(struct reading *reading, struct str bytes)
+{
+    char *text;
+
+    if (memchr(bytes.ptr == NULL ? "" : bytes.ptr, '\0', bytes.len) != NULL) {
+        problem(reading, "%s:1: this is not a text file", reading->name);
+        return;
+    }
+    text = mem_copy_text(bytes.ptr, bytes.len);
+    for (int i = 0; i < READINGS_MAX; i++) {
+        read_text(reading, text);
+        if (reading->broken_line == 0 || !blank_line(text, reading->broken_line))
+            break;
+        reading->last_line = reading->broken_line;
+    }
+    mem_free(&text);
+}
+
+static void environment_name(const struct setting *setting, char out[static ENVIRONMENT_ROOM])
+{
+    size_t at = (size_t)snprintf(out, ENVIRONMENT_ROOM, "SEALPOST_%s", setting->name);
+
+    for (size_t i = 0; i < at; i++)
+        out[i] = out[i] == '.' ? '_' : ascii_upper(out[i]);
+}
+
+/* Addresses stand side by side, separated by commas or spaces. */
+static const char *set_from_environment(struct reading *reading, const struct setting *setting,
+                                        struct str text)
+{
+    const char *reason = NULL;
+
+    if (setting->kind != SETTING_ADDRESSES)
+        return set_value(reading, setting, str_trim(text));
+    clear_addresses(reading, setting);
+    while (text.len > 0 && reason == NULL) {
+        size_t len = 0;
+
+        while (len < text.len && text.ptr[len] != ',' && !ascii_is_space(text.ptr[len]))
+            len++;
+        if (len > 0)
+            reason = set_value(reading, setting, str_upto(text, len));
+        text = str_from(text, len + 1);
+    }
+    return reason;
+}
+
+static void read_environment(struct reading *reading)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        char name[ENVIRONMENT_ROOM];
+        const char *text, *reason;
+
+        environment_name(&settings[i], name);
+        text = getenv(name);
+        if (text == NULL)
+            continue;
+        reason = set_from_environment(reading, &settings[i], str_from_c(text));
+        if (reason != NULL)
+            problem(reading, "environment: %s: %s", name, reason);
+    }
+}
+
+static void check_whole(struct reading *reading)
+{
+    const struct config *config = reading->config;
+
+    if (config->data.len == 0 || config->data.ptr[0] != '/')
+        problem(reading, "%s: data: the folder must be given, as an absolute path", reading->name);
+    if ((config->certificate.len == 0) != (config->key.len == 0))
+        problem(reading, "%s: certificate and key: set both, or neither", reading->name);
+}
+
+enum err config_parse(struct task *task, const char *name, struct str text, struct buf *problems,
+                      struct config *out)
+{
+    struct config config = {.processes = 0};
+    struct reading reading = {
+        .task = task, .name = name, .problems = problems, .config = &config};
+
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        if (settings[i].kind != SETTING_ADDRESSES) {
+            const char *reason = set_value(&reading, &settings[i], str_from_c(settings[i].fallback));
+
+            if (reason != NULL)
+                problem(&reading, "%s: the default is %s", settings[i].name, reason);
+        }
+    }
+    read_file(&reading, text);
+    read_environment(&reading);
+    check_whole(&reading);
+    if (config.admin_socket.len == 0)
+        config.admin_socket =
+            arena_printf(&config.arena, "%.*s/run/admin.sock", STR_ARG(config.data));
+    if (reading.problem_count > 0) {
+        config_done(&config);
+        return ERR_INVALID;
+    }
+    *out = config;
+    return ERR_OK;
+}
+
+void config_done(struct config *config)
+{
+    arena_free(&config->arena);
+    *config = (struct config){.processes = 0};
+}
+
+const char *config_path(const struct config *config, struct task *task, const char *rest)
+{
+    return arena_printf(&task->arena, "%.*s/%s", STR_ARG(config->data), rest).ptr;
+}
+
+void config_template(struct buf *out)
+{
+    buf_put(out, STR("# The configuration of a Sealpost. A line that begins with # is a comment; the "
+                     "settings that\n# are commented out show their defaults. Every setting can be "
+                     "overridden from the environment:\n# data as SEALPOST_DATA, log_level as "
+                     "SEALPOST_LOG_LEVEL, and so on.\n"));
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        const struct setting *setting = &settings[i];
+
+        buf_putf(out, "\n# %s\n", setting->comment);
+        if (setting->example != NULL)
+            buf_putf(out, "%s = %s\n", setting->name, setting->example);
+        else
+            buf_putf(out, "# %s = \"%s\"\n", setting->name, setting->fallback);
+    }
+}
+
+size_t config_setting_count(void)
+{
+    return SETTING_COUNT;
+}
+
+const char *config_setting_name(size_t index)
+{
+    return settings[index].name;
+}

@@ -1,0 +1,267 @@
+#include "role/config.h"
+#include "role/config_value.h"
+
+#include "base/macros.h"
+
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void defaults_hold_for_an_empty_file(void **state)
+{
+    struct config config;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    assert_int_equal(config_parse(&task, "f", STR(""), NULL, &config), ERR_OK);
+    assert_true(str_equal(config.data, STR("/var/lib/sealpost")));
+    assert_true(str_equal(config.hostname, STR("localhost")));
+    assert_int_equal(config.imap[0].len, 0);
+    assert_true(config.sandbox_required);
+    assert_false(config.plain_login_on_loopback);
+    assert_int_equal(config.message_size_max, 50 * 1024 * 1024);
+    assert_int_equal(config.recipients_max, 50);
+    assert_int_equal(config.hops_max, 25);
+    assert_int_equal(config.login_timeout_ms, 75000);
+    assert_int_equal(config.idle_timeout_ms, 30 * 60 * 1000);
+    assert_int_equal(config.failures_per_address, 20);
+    assert_int_equal(config.failures_per_account, 40);
+    config_done(&config);
+    task_done(&task);
+}
+
+static void a_file_sets_what_it_says(void **state)
+{
+    static const char text[] = "# a comment\n"
+                               "data = \"/srv/mail\"   # another\n"
+                               "hostname = mail.example.org\n"
+                               "imap = {\"127.0.0.1:1143\", \"[::1]:1143\"}\n"
+                               "message_size_max = 10M\n"
+                               "login_timeout = 1500ms\n"
+                               "log_level = debug\n"
+                               "log_format = \"json\"\n"
+                               "plain_login_on_loopback = yes\n";
+    struct config config;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    if (config_parse(&task, "f", str_from_c(text), NULL, &config) != ERR_OK)
+        fail_msg("%s", task.words);
+    assert_true(str_equal(config.data, STR("/srv/mail")));
+    assert_true(str_equal(config.admin_socket, STR("/srv/mail/run/admin.sock")));
+    assert_true(str_equal(config.hostname, STR("mail.example.org")));
+    assert_true(str_equal(config.imap[0], STR("127.0.0.1:1143")));
+    assert_true(str_equal(config.imap[1], STR("[::1]:1143")));
+    assert_int_equal(config.imap[2].len, 0);
+    assert_int_equal(config.message_size_max, 10 * 1024 * 1024);
+    assert_int_equal(config.login_timeout_ms, 1500);
+    assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(config.log_format, LOG_FORMAT_JSON);
+    assert_true(config.plain_login_on_loopback);
+    config_done(&config);
+    task_done(&task);
+}
+
+static void every_mistake_is_named_with_its_line(void **state)
+{
+    static const struct {
+        const char *rule;
+        const char *text;
+        const char *problems;
+    } rows[] = {
+        {"unknown, with the nearest name", "\nsubmision = \"x\"\n",
+         "f:2: there is no setting 'submision'; did you mean 'submission'?\n"},
+        {"unknown, like nothing", "zzzzzzzzzzz = 1\n",
+         "f:1: there is no setting 'zzzzzzzzzzz'\n"},
+        {"all of them, in order",
+         "imap = {\"127.0.0.1\"}\nfoobarbaz = 1\nlog_level = loud\n\nquuxquux = {1}\nhops_max = 0\n",
+         "f:1: imap: no port; write an address as 127.0.0.1:143 or [::1]:143\n"
+         "f:2: there is no setting 'foobarbaz'\n"
+         "f:3: log_level: not one of debug, info, warning, error\n"
+         "f:5: there is no setting 'quuxquux'\n"
+         "f:6: hops_max: too small\n"},
+        {"relative path", "data = mail\n", "f:1: data: not an absolute path\n"},
+        {"bad port", "imap = {\"127.0.0.1:70000\"}\n",
+         "f:1: imap: no port; write an address as 127.0.0.1:143 or [::1]:143\n"},
+        {"bad host", "mx = {\"localhost:25\"}\n",
+         "f:1: mx: not an IP address; write it as 127.0.0.1:143 or [::1]:143\n"},
+        {"size", "message_size_max = 5X\n",
+         "f:1: message_size_max: not a size; write bytes, or a number with K, M or G, such as "
+         "50M\n"},
+        {"overflow", "message_size_max = 99999999999999999999G\n",
+         "f:1: message_size_max: not a size; write bytes, or a number with K, M or G, such as "
+         "50M\n"},
+        {"duration without unit", "login_timeout = 75\n",
+         "f:1: login_timeout: not a duration; write a number with ms, s, m, h or d, such as 75s\n"},
+        {"flag", "sandbox_required = maybe\n", "f:1: sandbox_required: neither yes nor no\n"},
+        {"twice", "hops_max = 3\nhops_max = 4\n", "f:2: hops_max was set already in line 1\n"},
+        {"certificate alone", "certificate = /a\n",
+         "f: certificate and key: set both, or neither\n"},
+        {"host name", "hostname = \"a..b\"\n",
+         "f:1: hostname: not a host name; letters, digits, hyphens and dots make one\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct config config;
+        struct buf problems;
+        struct task task;
+        enum err err;
+
+        task_init(&task, 0);
+        buf_init(&problems, SIZE_MAX);
+        err = config_parse(&task, "f", str_from_c(rows[i].text), &problems, &config);
+        if (err != ERR_INVALID)
+            fail_msg("%s: accepted", rows[i].rule);
+        if (!str_equal(buf_str(&problems), str_from_c(rows[i].problems)))
+            fail_msg("%s: %.*s", rows[i].rule, STR_ARG(buf_str(&problems)));
+        assert_true(str_starts_with(str_from_c(rows[i].problems), str_from_c(task.words)));
+        buf_free(&problems);
+        task_done(&task);
+    }
+}
+
+/* Whatever stands in the file: an answer, never a crash; and broken lines have their number. */
+static void broken_files_are_refused(void **state)
+{
+    static const struct str rows[] = {
+        STR_INIT("imap = {\"127.0.0.1:1\", \n"),
+        STR_INIT("= = =\n"),
+        STR_INIT("data = \"/x\n"),
+        STR_INIT("}\n"),
+        STR_INIT("data\n"),
+        STR_INIT("data = /x\0\n"),
+        STR_INIT("include(\"/etc/passwd\")\n"),
+        STR_INIT("/* never ends\nfoo = 1\n"),
+        STR_INIT("hops_max = {1,2}\n"),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct config config;
+        struct task task;
+
+        task_init(&task, 0);
+        if (config_parse(&task, "f", rows[i], NULL, &config) == ERR_OK) {
+            config_done(&config);
+            /* An unfinished comment at the end is libconfuse's to like. */
+            if (!str_starts_with(rows[i], STR("/*")))
+                fail_msg("accepted: %s", rows[i].ptr);
+        } else {
+            assert_true(str_starts_with(str_from_c(task.words), STR("f:")));
+        }
+        task_done(&task);
+    }
+}
+
+static void the_environment_overrides(void **state)
+{
+    struct config config;
+    struct buf problems;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    buf_init(&problems, SIZE_MAX);
+    setenv("SEALPOST_IMAP", "127.0.0.1:3143, [::1]:3143", 1);
+    setenv("SEALPOST_LOGIN_TIMEOUT", "3s", 1);
+    assert_int_equal(config_parse(&task, "f",
+                                  STR("imap = {\"127.0.0.1:1\"}\nlogin_timeout = 9s\n"), NULL,
+                                  &config),
+                     ERR_OK);
+    assert_true(str_equal(config.imap[0], STR("127.0.0.1:3143")));
+    assert_true(str_equal(config.imap[1], STR("[::1]:3143")));
+    assert_int_equal(config.imap[2].len, 0);
+    assert_int_equal(config.login_timeout_ms, 3000);
+    config_done(&config);
+    setenv("SEALPOST_LOGIN_TIMEOUT", "soon", 1);
+    assert_int_equal(config_parse(&task, "f", STR(""), &problems, &config), ERR_INVALID);
+    assert_true(
+        str_starts_with(buf_str(&problems), STR("environment: SEALPOST_LOGIN_TIMEOUT: not a")));
+    unsetenv("SEALPOST_IMAP");
+    unsetenv("SEALPOST_LOGIN_TIMEOUT");
+    buf_free(&problems);
+    task_done(&task);
+}
+
+static void the_template_is_a_valid_configuration(void **state)
+{
+    struct config config;
+    struct buf text;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    buf_init(&text, SIZE_MAX);
+    config_template(&text);
+    if (config_parse(&task, "template", buf_str(&text), NULL, &config) != ERR_OK)
+        fail_msg("%s", task.words);
+    assert_true(str_equal(config.imap[0], STR("127.0.0.1:1143")));
+    for (size_t i = 0; i < config_setting_count(); i++)
+        assert_true(str_find(buf_str(&text), str_from_c(config_setting_name(i))) > 0);
+    config_done(&config);
+    /* With every comment sign before a setting removed, it says the same: the defaults. */
+    for (size_t i = 0; i + 2 < text.len; i++) {
+        if (text.ptr[i] == '#' && memchr(text.ptr + i, '\n', text.len - i) != NULL) {
+            struct str line = str_from(buf_str(&text), i + 2);
+
+            line = str_upto(line, (size_t)str_index(line, '\n'));
+            if (str_find(line, STR(" = \"")) > 0)
+                text.ptr[i] = ' ';
+        }
+    }
+    if (config_parse(&task, "template", buf_str(&text), NULL, &config) != ERR_OK)
+        fail_msg("%s", task.words);
+    assert_int_equal(config.login_timeout_ms, 75000);
+    config_done(&config);
+    buf_free(&text);
+    task_done(&task);
+}
+
+static void addresses_are_of_both_families(void **state)
+{
+    static const struct {
+        const char *text;
+        int family; /* 0: refused */
+    } rows[] = {
+        {"127.0.0.1:143", AF_INET}, {"[::1]:143", AF_INET6}, {"0.0.0.0:1", AF_INET},
+        {"[::]:65535", AF_INET6},   {"::1:143", 0},          {"127.0.0.1", 0},
+        {"127.0.0.1:0", 0},         {"127.0.0.1:65536", 0},  {":143", 0},
+        {"[]:143", 0},              {"[127.0.0.1]:143", 0},  {"127.0.0.1:14 3", 0},
+        {"", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct sockaddr_storage address;
+        socklen_t len;
+        const char *reason = config_parse_address(str_from_c(rows[i].text), &address, &len);
+
+        if ((reason == NULL) != (rows[i].family != 0))
+            fail_msg("%s: %s", rows[i].text, reason == NULL ? "accepted" : reason);
+        if (reason == NULL)
+            assert_int_equal(address.ss_family, rows[i].family);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_hold_for_an_empty_file),
+        cmocka_unit_test(a_file_sets_what_it_says),
+        cmocka_unit_test(every_mistake_is_named_with_its_line),
+        cmocka_unit_test(broken_files_are_refused),
+        cmocka_unit_test(the_environment_overrides),
+        cmocka_unit_test(the_template_is_a_valid_configuration),
+        cmocka_unit_test(addresses_are_of_both_families),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

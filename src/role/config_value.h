@@ -1,0 +1,26 @@
+/* The kinds of a setting's value, from text: addresses, sizes, durations, yes and no. */
+#ifndef ROLE_CONFIG_VALUE_H
+#define ROLE_CONFIG_VALUE_H
+
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* Each gives NULL, or the reason why the text is no such value (static words). */
+
+/* "192.0.2.1:143", "[2001:db8::1]:143" */
+const char *config_parse_address(struct str text, struct sockaddr_storage *out_address,
+                                 socklen_t *out_len);
+/* "50M": bytes, or with K, M, G for powers of 1024 */
+const char *config_parse_size(struct str text, uint64_t *out_bytes);
+/* "75s": ms, s, m, h or d; the unit is needed */
+const char *config_parse_duration(struct str text, uint64_t *out_ms);
+/* yes, no, true, false, on, off */
+const char *config_parse_flag(struct str text, bool *out_flag);
+const char *config_parse_number(struct str text, uint64_t *out_value);
+/* letters, digits, hyphens and dots, as in RFC 1123 §2.1; at most 253 */
+const char *config_parse_hostname(struct str text);
+
+#endif

@@ -1,0 +1,46 @@
+/* The keeper's process: its state, shared by role/keeper.c, keeper_mailbox.c and keeper_admin.c. */
+#ifndef ROLE_KEEPER_H
+#define ROLE_KEEPER_H
+
+#include "account/admin/admin.h"
+#include "account/login.h"
+#include "account/sessions.h"
+#include "net/listener.h"
+#include "role/role.h"
+
+struct keeper {
+    struct role_process *process;
+    const struct log *log;
+    struct account_database *database; /* own */
+    struct account_login *login;       /* own */
+    struct account_sessions *sessions; /* own */
+    struct admin *admin;               /* own */
+    struct secret *drop_root;          /* own */
+    char *folder;                      /* own; <data>/account */
+    struct net_timer *tick; /* own; commits bookkeeping, tells limits, expires requests */
+    bool is_tick_due;
+    struct keeper_mailbox *mailboxes;  /* own; channels to mailbox processes */
+    size_t mailbox_count;
+    struct keeper_client *clients;     /* own; administrators' connections */
+    size_t client_count;
+    struct net_listener *listeners[CONFIG_ADDRESSES_MAX]; /* own */
+    size_t listener_count;
+    bool are_limits_stale; /* some usage changed: those with a limit must hear of theirs */
+    bool are_quotas_new;   /* a quota changed: all of them */
+};
+
+/* A wake-up in half a second, unless one is due already. */
+void keeper_tick_soon(struct keeper *keeper);
+
+/* keeper_mailbox.c: a new mailbox process, and the bookkeeping that it reports. */
+void keeper_mailbox_started(struct keeper *keeper, struct wire_message *message);
+void keeper_mailbox_usage(struct keeper *keeper, const struct wire_mailbox_usage *usage);
+/* Tells open mailboxes how much they may hold, where that changed. */
+void keeper_mailbox_tell_limits(struct keeper *keeper);
+void keeper_mailbox_free_all(struct keeper *keeper);
+
+/* keeper_admin.c: the listener for administrators, and what their commands ask of other roles. */
+void keeper_admin_start(struct keeper *keeper);
+void keeper_admin_stop(struct keeper *keeper);
+
+#endif

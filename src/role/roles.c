@@ -1,0 +1,7 @@
+#include "role/roles.h"
+
+/* Each one uses only those before it, or waits for them. */
+const struct role *const roles[] = {
+    &role_keeper, &role_sealer, &role_nursery, &role_store, &role_smtp, &role_gate,
+};
+const size_t roles_count = ARRAY_LEN(roles);

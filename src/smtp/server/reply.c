@@ -1,0 +1,64 @@
+#include "smtp/server/reply.h"
+
+#include "base/macros.h"
+
+static const struct {
+    unsigned code;
+    const char *enhanced, *words;
+} replies[] = {
+#define R(NAME, number, enhanced_code, text) {number, enhanced_code, text},
+    SMTP_REPLIES(R)
+#undef R
+};
+
+void smtp_reply_write(struct buf *out, enum smtp_reply reply)
+{
+    buf_putf(out, "%u %s%s%s\r\n", replies[reply].code, replies[reply].enhanced,
+             replies[reply].enhanced[0] == '\0' ? "" : " ", replies[reply].words);
+}
+
+unsigned smtp_reply_code(enum smtp_reply reply)
+{
+    return replies[reply].code;
+}
+
+#define REPLY(NAME) SMTP_REPLY_##NAME
+
+/* A row is a status, a column a question in the order of the enumeration. */
+static const enum smtp_reply answers[][SMTP_QUESTION_COUNT] = {
+    [WIRE_OK] = {REPLY(LOGGED_IN), REPLY(SENDER_OK), REPLY(OK), REPLY(RECIPIENT_OK),
+                 REPLY(RECIPIENT_OK), REPLY(OK)},
+    [WIRE_DENIED] = {REPLY(LOGIN_DENIED), REPLY(SENDER_NOT_OWN), REPLY(AUTHOR_NOT_OWN),
+                     REPLY(NOT_ALLOWED), REPLY(NOT_ALLOWED), REPLY(NOT_ALLOWED)},
+    /* Nobody learns by the words that he is being throttled. */
+    [WIRE_THROTTLED] = {REPLY(LOGIN_DENIED), REPLY(LATER), REPLY(LATER), REPLY(LATER),
+                        REPLY(LATER), REPLY(LATER)},
+    [WIRE_UNKNOWN] = {REPLY(LOGIN_DENIED), REPLY(SENDER_NOT_OWN), REPLY(AUTHOR_NOT_OWN),
+                      REPLY(UNKNOWN_RECIPIENT), REPLY(UNKNOWN_RECIPIENT),
+                      REPLY(UNKNOWN_RECIPIENT)},
+    [WIRE_DISABLED] = {REPLY(LOGIN_DENIED), REPLY(SENDER_NOT_OWN), REPLY(AUTHOR_NOT_OWN),
+                       REPLY(RECIPIENT_DISABLED), REPLY(RECIPIENT_DISABLED),
+                       REPLY(RECIPIENT_DISABLED)},
+    [WIRE_OVER_QUOTA] = {REPLY(LOGIN_UNAVAILABLE), REPLY(UNAVAILABLE), REPLY(UNAVAILABLE),
+                         REPLY(OVER_QUOTA), REPLY(OVER_QUOTA), REPLY(OVER_QUOTA)},
+    [WIRE_DISK_FULL] = {REPLY(LOGIN_UNAVAILABLE), REPLY(NO_ROOM), REPLY(NO_ROOM), REPLY(NO_ROOM),
+                        REPLY(NO_ROOM), REPLY(NO_ROOM)},
+    [WIRE_UNAVAILABLE] = {REPLY(LOGIN_UNAVAILABLE), REPLY(UNAVAILABLE), REPLY(UNAVAILABLE),
+                          REPLY(UNAVAILABLE), REPLY(UNAVAILABLE), REPLY(UNAVAILABLE)},
+    /* An operator must look; the sender keeps the mail meanwhile. */
+    [WIRE_DAMAGED] = {REPLY(LOGIN_UNAVAILABLE), REPLY(UNAVAILABLE), REPLY(UNAVAILABLE),
+                      REPLY(UNAVAILABLE), REPLY(UNAVAILABLE), REPLY(UNAVAILABLE)},
+    [WIRE_INVALID] = {REPLY(LOGIN_DENIED), REPLY(BAD_SENDER), REPLY(BAD_AUTHOR),
+                      REPLY(BAD_RECIPIENT), REPLY(BAD_RECIPIENT), REPLY(UNAVAILABLE)},
+    [WIRE_EXISTS] = {REPLY(LOGIN_UNAVAILABLE), REPLY(UNAVAILABLE), REPLY(UNAVAILABLE),
+                     REPLY(UNAVAILABLE), REPLY(UNAVAILABLE), REPLY(UNAVAILABLE)},
+    [WIRE_NOT_LOCAL] = {REPLY(LOGIN_DENIED), REPLY(SENDER_NOT_OWN), REPLY(AUTHOR_NOT_OWN),
+                        REPLY(RELAYING), REPLY(REMOTE_RECIPIENT), REPLY(UNKNOWN_RECIPIENT)},
+};
+
+enum smtp_reply smtp_reply_to(enum smtp_question question, enum wire_status status)
+{
+    if ((size_t)status >= ARRAY_LEN(answers))
+        return smtp_reply_to(question, WIRE_UNAVAILABLE);
+    return answers[status][question];
+}

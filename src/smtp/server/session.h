@@ -1,0 +1,127 @@
+/*
+ * The SMTP server's engine (RFC 5321 and extensions): bytes in, bytes out, and what it waits for.
+ * It does no network I/O and reads no clock, so the server, the tests, the fuzzer and a transcript
+ * use the same one.
+ *
+ * All `now_ms` are of a clock that never jumps (clock_monotonic_ms).
+ */
+#ifndef SMTP_SERVER_SESSION_H
+#define SMTP_SERVER_SESSION_H
+
+#include "base/id.h"
+#include "base/log.h"
+#include "smtp/server/content.h"
+#include "wire/messages.h"
+
+struct smtp_session;
+
+enum {
+    SMTP_OUTPUT_HIGH = 32 * 1024, /* no command is begun while more than this waits */
+    SMTP_PENDING_HIGH = 64 * 1024,
+};
+
+enum smtp_service {
+    SMTP_SERVICE_MX,         /* from anybody, to our recipients */
+    SMTP_SERVICE_SUBMISSION, /* from our users */
+};
+
+struct smtp_options {
+    enum smtp_service service;
+    struct str hostname;
+    struct str client;         /* the peer's address as text */
+    struct str tls_words;      /* with is_tls: for the Received field */
+    bool is_tls;               /* implicit TLS, up already */
+    bool may_login_plain;      /* loopback, where the configuration lets it log in without TLS */
+    uint64_t message_size_max; /* bytes */
+    uint64_t recipients_max;
+    uint64_t hops_max;
+    int64_t greeting_timeout_ms; /* to reach the first MAIL (MX) or the login (submission) */
+    struct smtp_memory *memory;  /* borrowed; shared by the process's sessions */
+    const struct log *log;       /* borrowed */
+};
+
+enum smtp_want {
+    SMTP_WANTS_INPUT,
+    SMTP_WANTS_ROOM,      /* output is above SMTP_OUTPUT_HIGH: consume some, then resume */
+    SMTP_WANTS_TLS,       /* send the output, start TLS, then smtp_session_secured */
+    SMTP_WANTS_LOGIN,     /* see smtp_session_login */
+    SMTP_WANTS_SENDER,    /* may the login send as smtp_session_address? */
+    SMTP_WANTS_RECIPIENT, /* which mailbox is smtp_session_address? */
+    SMTP_WANTS_DELIVERY,  /* see smtp_session_delivery */
+    SMTP_WANTS_CLOSE,     /* send the output, then close */
+};
+
+/* The greeting is in the output at once. Strings of `options` are copied. */
+struct smtp_session *smtp_session_new(const struct smtp_options *options, int64_t now_ms);
+void smtp_session_free(struct smtp_session **session);
+
+/* Bytes from the client. Best given while SMTP_WANTS_INPUT; else they are queued (while
+ * SMTP_WANTS_TLS or CLOSE: dropped). */
+void smtp_session_input(struct smtp_session *session, struct str bytes, int64_t now_ms);
+/* So much is queued that no more should be given for now. */
+bool smtp_session_is_input_full(const struct smtp_session *session);
+/* Goes on with what was queued, once there is room again. The answers below do it themselves. */
+void smtp_session_resume(struct smtp_session *session, int64_t now_ms);
+enum smtp_want smtp_session_wants(const struct smtp_session *session);
+/* What is to be sent; holds until the next call. Tell what was taken with consume. */
+struct str smtp_session_output(const struct smtp_session *session);
+void smtp_session_consume_output(struct smtp_session *session, size_t len);
+
+/* When to call smtp_session_expire, unless something happens before. */
+int64_t smtp_session_deadline(const struct smtp_session *session);
+/* The deadline is over: tells the client, or answers for a role that does not. */
+void smtp_session_expire(struct smtp_session *session, int64_t now_ms);
+/* The service stops: an idle client is told; a delivery under way is answered first. */
+void smtp_session_stop(struct smtp_session *session);
+
+/* TLS is up: all that the client said before is forgotten (RFC 3207 §4.2). */
+void smtp_session_secured(struct smtp_session *session, struct str tls_words, int64_t now_ms);
+
+/* While SMTP_WANTS_LOGIN; borrowed until smtp_session_login_done. The caller delays refusals. */
+void smtp_session_login(const struct smtp_session *session, struct str *out_username,
+                        struct str *out_password);
+void smtp_session_login_done(struct smtp_session *session, enum wire_status status,
+                             const struct id *mailbox, int64_t now_ms);
+/* Whose login it is; unset: nobody's. */
+const struct id *smtp_session_mailbox(const struct smtp_session *session);
+
+/* While SMTP_WANTS_SENDER or SMTP_WANTS_RECIPIENT. */
+struct str smtp_session_address(const struct smtp_session *session);
+/* SIZE as the client announced it, 0: not at all. */
+uint64_t smtp_session_announced_size(const struct smtp_session *session);
+void smtp_session_sender_done(struct smtp_session *session, enum wire_status status,
+                              int64_t now_ms);
+/* `folder`: where in the mailbox, empty: INBOX. Copied. */
+void smtp_session_recipient_done(struct smtp_session *session, enum wire_status status,
+                                 const struct id *mailbox, struct str folder, int64_t now_ms);
+
+/* One of these for each mailbox, however many recipients lead to it. */
+struct smtp_target {
+    struct id mailbox;
+    struct str recipient; /* the first that led to it */
+    struct str folder;
+    enum wire_status status; /* of its delivery */
+    bool is_answered;
+};
+
+struct smtp_delivery {
+    struct str sender;                  /* empty: the null path */
+    struct str trace;                   /* our own fields, to be stored before the content */
+    const struct smtp_content *content; /* as received */
+    const struct smtp_target *targets;
+    size_t target_count;
+};
+
+/*
+ * While SMTP_WANTS_DELIVERY: what goes where; borrowed until smtp_session_content_taken (content
+ * and trace) or the last smtp_session_delivery_done. `wall_ms` and `trace_id` go into the trace.
+ */
+void smtp_session_delivery(struct smtp_session *session, int64_t wall_ms,
+                           const struct id *trace_id, struct smtp_delivery *out);
+/* The caller has the content elsewhere: it is wiped here. */
+void smtp_session_content_taken(struct smtp_session *session);
+/* The client is told when all targets are answered (true): 250 only if it is on disk for each. */
+bool smtp_session_delivery_done(struct smtp_session *session, size_t target,
+                                enum wire_status status, int64_t now_ms);
+
+#endif

@@ -1,0 +1,439 @@
+#!/usr/bin/python3
+"""Mail and accounts from end to end, as an administrator and an owner live through them."""
+
+import imaplib
+
+import pathlib
+import signal
+import smtplib
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from crash.load import mailbox_file, stock_shell  # noqa: E402
+from lib.server import AdminError, Server, find_key, program  # noqa: E402
+from lib.suite import Suite, check  # noqa: E402
+
+suite = Suite(__doc__)
+
+
+def send(server, recipients, subject="words", sender="a@example.org"):
+    """{address: code} of what was refused; empty: all stored."""
+    raw = f"From: {sender}\r\nSubject: {subject}\r\n\r\n{subject}\r\n".encode()
+    with server.smtp() as client:
+        try:
+            refused = client.sendmail(sender, recipients, raw)
+        except smtplib.SMTPRecipientsRefused as error:
+            refused = error.recipients
+        except smtplib.SMTPResponseException as error:
+            return {"data": error.smtp_code}
+    return {address: code for address, (code, _) in refused.items()}
+
+
+def subjects(server, alias, folder="INBOX"):
+    with server.imap(alias) as client:
+        answer, data = client.select(folder, readonly=True)
+        check(answer == "OK", data)
+        if data[0] == b"0":
+            return []
+        _, data = client.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+        return [part[1].split(b":", 1)[1].strip().decode() for part in data
+                if isinstance(part, tuple)]
+
+
+def can_log_in(server, address, password):
+    client = server.imap()
+    try:
+        client.login(address, password)
+    except imaplib.IMAP4.error:
+        client.shutdown()
+        return False
+    client.logout()
+    return True
+
+
+def secret_file(server, text):
+    path = server.folder / "secret"
+    path.write_text(text + "\n")
+    return str(path)
+
+
+@suite.case
+def mail_for_an_absent_and_a_present_owner(server):
+    alias = server.add_alias("first@life.test")
+    check(send(server, [alias.address], "while away") == {}, "refused")
+    check(subjects(server, alias) == ["while away"], subjects(server, alias))
+    with server.imap(alias) as client:
+        client.select("INBOX")
+        check(send(server, [alias.address], "while here") == {}, "refused")
+        client.noop()
+        check(client.untagged_responses.get("EXISTS") is not None or
+              client.select("INBOX")[1] == [b"2"], "the open session sees it")
+    check(subjects(server, alias) == ["while away", "while here"], "both, in order")
+
+
+@suite.case
+def addresses_lead_to_mailboxes(server):
+    alias = server.add_alias("many@life.test")
+    server.admin("alias", "add", "other@life.test", "--to", alias.address)
+    check(send(server, ["other@life.test"], "by another address") == {}, "another address")
+    check(send(server, ["many+tag@life.test"], "with a tag") == {}, "plus-addressing")
+    check(send(server, ["MANY@Life.Test"], "in capitals") == {}, "case")
+    check(send(server, ["unknown@life.test"]) == {"unknown@life.test": 550}, "unknown")
+    server.admin("domain", "catch-all", "life.test", alias.address)
+    check(send(server, ["unknown@life.test"], "caught") == {}, "catch-all")
+    server.admin("domain", "catch-all", "life.test", "--off")
+    check(send(server, ["unknown@life.test"]) == {"unknown@life.test": 550}, "unknown again")
+    got = subjects(server, alias)
+    check(sorted(got) == sorted(["by another address", "with a tag", "in capitals", "caught"]), got)
+
+
+@suite.case
+def a_disabled_alias_takes_no_mail(server):
+    alias = server.add_alias("off@life.test")
+    server.admin("alias", "disable", alias.address)
+    code = send(server, [alias.address]).get(alias.address)
+    check(code in (550, 450, 554), f"mail to a disabled alias: {code}")
+    check(can_log_in(server, alias.address, alias.password), "its owner still logs in")
+    server.admin("alias", "enable", alias.address)
+    check(send(server, [alias.address]) == {}, "enabled again")
+
+
+@suite.case
+def a_quota_is_kept(server):
+    alias = server.add_alias("small@life.test", "--quota", "20K")
+    for _ in range(40):
+        refused = send(server, [alias.address], "x" * 60)
+        if refused:
+            break
+        with server.imap(alias) as client:
+            client.append("INBOX", None, None, b"Subject: big\r\n\r\n" + b"y" * 3000 + b"\r\n")
+    check(refused.get(alias.address) in (452, 552, 422), f"over quota: {refused}")
+    with server.imap(alias) as client:
+        answer, words = client.append("INBOX", None, None, b"Subject: z\r\n\r\n" + b"z" * 30000)
+        check(answer == "NO" and b"OVERQUOTA" in words[0], f"{answer} {words}")
+        client.select("INBOX")
+        client.store("1:*", "+FLAGS", "(\\Deleted)")
+        client.expunge()
+    deadline = time.monotonic() + 5
+    while send(server, [alias.address], "fits again"):
+        check(time.monotonic() < deadline, "after deleting it is still refused")
+        time.sleep(0.1)
+
+
+@suite.case
+def passwords_are_renewed(server):
+    alias = server.add_alias("renew@life.test", "--recovery-key")
+    check(alias.recovery, "no recovery key was shown")
+    send(server, [alias.address], "from before")
+    session = server.imap(alias)
+    answer = server.admin("alias", "password", alias.address, "--old-password-file",
+                          secret_file(server, alias.password))
+    new = find_key(answer, "password")
+    check(new and new != alias.password, f"no new password in {answer}")
+    check(not can_log_in(server, alias.address, alias.password), "the old password still works")
+    check(can_log_in(server, alias.address, new), "the new password does not work")
+    try:
+        session.noop()
+        raise AssertionError("a session of the old password goes on")
+    except (imaplib.IMAP4.abort, OSError):
+        pass
+    check(can_log_in(server, alias.address, new), "again")
+    answer = server.admin("alias", "password", alias.address, "--old-password-file",
+                          secret_file(server, alias.recovery))
+    alias.password = find_key(answer, "password")
+    check(not can_log_in(server, alias.address, new), "the second password still works")
+    check("from before" in subjects(server, alias), "the mail is still there")
+    try:
+        server.admin("alias", "password", alias.address, "--old-password-file",
+                     secret_file(server, "wrong"))
+        raise AssertionError("a wrong old password was accepted")
+    except AdminError as error:
+        check(error.status != 0, error)
+
+
+@suite.case
+def app_passwords_have_a_scope(server):
+    alias = server.add_alias("apps@life.test")
+    answer = server.admin("alias", "app-password", "add", alias.address, "phone", "--scope", "imap",
+                          "--password-file", secret_file(server, alias.password))
+    phone = find_key(answer, "password")
+    answer = server.admin("alias", "app-password", "add", alias.address, "scanner", "--scope",
+                          "smtp", "--password-file", secret_file(server, alias.password))
+    scanner = find_key(answer, "password")
+    check(can_log_in(server, alias.address, phone), "the phone reads")
+    check(not can_log_in(server, alias.address, scanner), "the scanner reads")
+    alias.password, kept = scanner, alias.password
+    with server.submission(alias) as client:
+        client.sendmail(alias.address, [alias.address], b"Subject: scanned\r\n\r\nx\r\n")
+    alias.password = phone
+    try:
+        server.submission(alias).close()
+        raise AssertionError("the phone sends")
+    except smtplib.SMTPAuthenticationError:
+        pass
+    check("scanned" in subjects(server, alias), "with the phone's password the mail is there")
+    server.admin("alias", "app-password", "remove", alias.address, "phone", "--yes")
+    check(not can_log_in(server, alias.address, phone), "a removed app password works")
+    check(can_log_in(server, alias.address, kept), "the owner's password works")
+
+
+@suite.case
+def removing_asks_first_and_removes(server):
+    alias = server.add_alias("gone@gone.test")
+    send(server, [alias.address], "to be lost")
+    check(subjects(server, alias) == ["to be lost"], "it is there")
+    path = mailbox_file(server, alias)
+    try:
+        server.admin("alias", "remove", alias.address)
+        raise AssertionError("removed without a question")
+    except AdminError as error:
+        check(error.status != 0, error)
+    check(can_log_in(server, alias.address, alias.password), "it is still there")
+    server.admin("alias", "remove", alias.address, "--yes")
+    check(not can_log_in(server, alias.address, alias.password), "the login is gone")
+    check(send(server, [alias.address]) == {alias.address: 550}, "the address is gone")
+    deadline = time.monotonic() + 10
+    while path.exists():
+        check(time.monotonic() < deadline, f"{path} is still there")
+        time.sleep(0.1)
+    server.admin("domain", "remove", "gone.test", "--yes")
+
+
+@suite.case
+def the_file_opens_elsewhere(server):
+    alias = server.add_alias("leave@life.test")
+    send(server, [alias.address], "to take along")
+    check(subjects(server, alias) == ["to take along"], "it is there")
+    deadline = time.monotonic() + 15
+    while server.processes("mailbox") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    path = mailbox_file(server, alias)
+    status, text = stock_shell(path, alias.password, "PRAGMA integrity_check")
+    check(status == 0 and text.strip() == "ok", text)
+    status, text = stock_shell(path, alias.password,
+                               "SELECT name FROM sqlite_master WHERE type='table'")
+    check(status == 0 and "message" in text, text)
+    status, text = stock_shell(path, "not the password", "SELECT * FROM sqlite_master")
+    check(status == 1, "it opens with another password")
+
+
+@suite.case
+def a_stop_and_a_start_lose_nothing(server):
+    alias = server.add_alias("again@life.test")
+    send(server, [alias.address], "one")
+    with server.imap(alias) as client:
+        client.append("INBOX", None, None, b"Subject: two\r\n\r\n\r\n")
+    send(server, [alias.address], "three")
+    server.stop()
+    start = time.monotonic()
+    server.start()
+    took = time.monotonic() - start
+    check(sorted(subjects(server, alias)) == ["one", "three", "two"], "not all is there")
+    return f"started in {took:.2f} s"
+
+
+@suite.case
+def a_new_certificate_without_a_restart(server):
+    def serial():
+        return ssl.get_server_certificate(("127.0.0.1", server.ports["imaps"]))
+
+    alias = server.add_alias("certificate@life.test")
+    session = server.imap(alias, tls=True)
+    before = serial()
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=new.test",
+                    "-keyout", server.data / "tls" / "key.pem", "-out",
+                    server.data / "tls" / "certificate.pem"], check=True, capture_output=True)
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 10
+    while serial() == before:
+        check(time.monotonic() < deadline, "the old certificate is still shown")
+        time.sleep(0.1)
+    check(session.noop()[0] == "OK", "an open session goes on")
+    session.logout()
+
+
+@suite.case
+def a_broken_configuration_is_explained(server):
+    path = server.folder / "broken.conf"
+    path.write_text('data = "/tmp"\n\nno_such_setting = 5\n')
+    done = subprocess.run([program(), "check-config", "--config", path], capture_output=True,
+                          text=True)
+    check(done.returncode != 0, "it was accepted")
+    check("broken.conf:3" in done.stdout + done.stderr, done.stdout + done.stderr)
+    done = subprocess.run([program(), "check-config", "--config", server.conf],
+                          capture_output=True, text=True)
+    check(done.returncode == 0, done.stderr)
+
+
+@suite.case
+def what_comes_with_starttls_is_dropped(server):
+    """RFC 3207 §4.2, RFC 9051 §6.2.1: it was not encrypted."""
+    for port, before, line, after in (
+            ("imap", b"", b"a STARTTLS\r\n", b"b CAPABILITY\r\n"),
+            ("submission", b"EHLO x.test\r\n", b"STARTTLS\r\n", b"NOOP\r\n")):
+        with socket.create_connection(("127.0.0.1", server.ports[port]), 10) as raw:
+            raw.recv(4096)
+            if before:
+                raw.sendall(before)
+                time.sleep(0.2)
+                raw.recv(65536)
+            raw.sendall(line + after)
+            time.sleep(0.3)
+            raw.recv(65536)
+            try:
+                with server.tls.wrap_socket(raw) as secure:
+                    secure.settimeout(0.7)
+                    try:
+                        said = secure.recv(4096)
+                    except (TimeoutError, ssl.SSLError):
+                        said = b""
+                    check(said == b"", f"{port}: answered {said!r} inside TLS")
+            except (ssl.SSLError, OSError):
+                pass  # refusing to go on is as good
+
+
+@suite.case
+def bare_line_ends_do_not_smuggle(server):
+    alias = server.add_alias("smuggle@life.test")
+    for end in (b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\n", b"\r\n.\r"):
+        with server.smtp() as client:
+            client.ehlo()
+            client.mail("a@example.org")
+            client.rcpt(alias.address)
+            client.docmd("DATA")
+            client.sock.sendall(b"Subject: outer\r\n\r\nx" + end +
+                                b"MAIL FROM:<b@example.org>\r\nRCPT TO:<" +
+                                alias.address.encode() + b">\r\nDATA\r\nSubject: smuggled\r\n\r\n"
+                                b"y\r\n.\r\n")
+            try:
+                client.getreply()
+            except smtplib.SMTPServerDisconnected:
+                pass
+    check("smuggled" not in subjects(server, alias), "a second message came out of the first")
+
+
+@suite.case
+def hundred_thousand_aliases(server):
+    """They cost no noticeable start-up time or memory."""
+    count = 100_000 if suite.options.long else 20_000
+    alias = server.add_alias("everyone@crowd.test")
+    path = server.folder / "aliases"
+    path.write_text("".join(f"a{n}@crowd.test {alias.address}\n" for n in range(count)))
+    server.admin("alias", "import", str(path), timeout=300)
+    server.stop()
+    start = time.monotonic()
+    server.start()
+    took = time.monotonic() - start
+    check(took < 3, f"starting takes {took:.1f} s")
+    check(send(server, [f"a{count - 1}@crowd.test"], "for the last") == {}, "the last one")
+    check(subjects(server, alias) == ["for the last"], "it arrived")
+    keeper = server.processes("keeper")[0]
+    with open(f"/proc/{keeper.pid}/smaps_rollup", encoding="ascii") as file:
+        pss = next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+    if "asan" not in program():
+        check(pss < 40_000, f"the keeper uses {pss} KiB")
+    return f"{count} aliases, started in {took:.2f} s, keeper {pss} KiB"
+
+
+def refused_time(server, address, password):
+    client = server.imap(tls=True)
+    start = time.perf_counter()
+    try:
+        client.login(address, password)
+        raise AssertionError("a wrong password was accepted")
+    except imaplib.IMAP4.error as error:
+        took = (time.perf_counter() - start) * 1000
+        words = str(error)
+    client.shutdown()
+    return took, words
+
+
+@suite.case
+def refusals_look_the_same(_):
+    """The same words, and within 15 ms the same time."""
+    with Server(settings={"failures_per_address": 100000, "failures_per_account": 100000,
+                          "plain_login_on_loopback": False}) as server:
+        alias = server.add_alias("real@same.test")
+        cases = {"wrong password": (alias.address, "x" * 32),
+                 "unknown alias": ("nobody@same.test", "x" * 32),
+                 "unknown domain": ("nobody@elsewhere.test", "x" * 32),
+                 "raw key": (alias.address, "raw:" + "0" * 64),
+                 "hex key": (alias.address, "x'" + "0" * 64 + "'")}
+        times, words = {name: [] for name in cases}, set()
+        for _ in range(9):
+            for name, (address, password) in cases.items():
+                took, said = refused_time(server, address, password)
+                times[name].append(took)
+                words.add(said)
+        check(len(words) == 1, words)
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        spread = max(medians.values()) - min(medians.values())
+        check(spread < 15, medians)
+        return f"within {spread:.1f} ms"
+
+
+@suite.case
+def guessing_is_slowed_down(_):
+    """At most 20 quick failures from an address; then not even the right password is tried."""
+    with Server(settings={"loopback_is_foreign": True, "failures_window": "60s",
+                          "connections_per_address_max": 1000}) as server:
+        alias = server.add_alias("guessed@slow.test")
+        start = time.monotonic()
+        for number in range(25):
+            client = server.imap(tls=True, timeout=60)
+            try:
+                client.login(alias.address, f"wrong{number}" + "x" * 26)
+            except (imaplib.IMAP4.error, OSError):
+                pass
+            client.shutdown()
+            if time.monotonic() - start > 20:
+                break
+        check(not tls_login(server, alias), "the right password is accepted after 25 failures")
+
+
+def tls_login(server, alias):
+    try:
+        with server.imap(alias, tls=True, timeout=60) as client:
+            return client.noop()[0] == "OK"
+    except (imaplib.IMAP4.error, OSError):
+        return False
+
+
+@suite.case
+def silent_clients_are_cut_off(_):
+    with Server(settings={"login_timeout": "2s"}) as server:
+        for port in ("imap", "mx", "submission"):
+            with socket.create_connection(("127.0.0.1", server.ports[port]), 10) as raw:
+                start = time.monotonic()
+                raw.settimeout(15)
+                try:
+                    # A byte now and then does not help.
+                    while True:
+                        raw.settimeout(0.5)
+                        try:
+                            if raw.recv(4096) == b"":
+                                break
+                        except TimeoutError:
+                            pass
+                        raw.sendall(b"a")
+                        check(time.monotonic() - start < 10, f"{port}: still there after 10 s")
+                except (ConnectionError, BrokenPipeError):
+                    pass
+
+
+@suite.case
+def nothing_was_found_by_the_sanitizers(server):
+    findings = server.sanitizer_findings()
+    check(not findings, findings[:10])
+
+
+if __name__ == "__main__":
+    suite.parse()
+    with Server() as running:
+        suite.run(running)
