@@ -95,6 +95,10 @@ struct imap_session {
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */
 
     struct imap_append_batch batch;
+    /* APPEND's last folder: a client that fills one does not have it looked up each time. */
+    struct buf append_name; /* own; empty: none */
+    int64_t append_folder_id;
+    uint32_t append_uidvalidity;
 };
 
 /* session.c */

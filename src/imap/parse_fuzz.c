@@ -10,8 +10,6 @@
 #include "imap/engine.h"
 #include "imap/transcript_vault.h"
 
-#include "base/clock.h"
-#include "message/message.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -141,8 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     if (!is_ready) {
-        message_init_library();
-        secret_init();
+        transcript_vault_init();
         is_ready = true;
     }
     packet = (data[0] >> 2) == 0 ? SIZE_MAX : data[0] >> 2;

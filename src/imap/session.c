@@ -37,6 +37,7 @@ static struct imap_session *session_new(const struct imap_options *options, enum
     s->budget = IMAP_BUDGET;
     imap_reader_init(&s->reader);
     buf_init(&s->out, SIZE_MAX);
+    buf_init(&s->append_name, SIZE_MAX);
     imap_view_init(&s->view);
     return s;
 }
@@ -58,6 +59,8 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
 {
     struct imap_session *s = CONTAINER_OF(subscriber, struct imap_session, subscriber);
 
+    if (folder_id == -1)
+        buf_free(&s->append_name);
     if (s->state != IMAP_STATE_SELECTED || (folder_id != -1 && folder_id != s->view.folder_id))
         return;
     s->has_changes = true;
@@ -95,6 +98,7 @@ void imap_session_free(struct imap_session **session)
     imap_view_done(&s->view);
     imap_reader_free(&s->reader);
     buf_free(&s->out);
+    buf_free(&s->append_name);
     task_done(&s->task);
     arena_free(&s->arena);
     mem_free(session);

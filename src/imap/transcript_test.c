@@ -24,7 +24,6 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "imap/transcript_vault.h"
-#include "message/message.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -475,8 +474,7 @@ int main(int argc, char **argv)
     files = opendir(folder);
     if (files == NULL)
         return 1;
-    message_init_library();
-    secret_init();
+    transcript_vault_init();
     while ((entry = readdir(files)) != NULL && count < FILES_MAX) {
         char path[4096];
 
