@@ -16,7 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char default_config[] = "/etc/sealpost.conf";
+/* The same as that of `serve` (role/main.c). */
+static const char default_config[] = "/etc/sealpost/sealpost.conf";
 
 /* Written at once and past stdio, whose buffers would keep a password. */
 static void write_out(int fd, struct buf *text)

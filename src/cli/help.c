@@ -89,7 +89,7 @@ static void put_global_options(struct buf *out)
     put_row(out, STR("--json"), "print the answer as JSON");
     put_row(out, STR("--config FILE"),
             "the service's configuration, which says where its socket is; else SEALPOST_CONFIG, "
-            "else /etc/sealpost.conf");
+            "else /etc/sealpost/sealpost.conf");
     put_row(out, STR("--yes"), "do not ask before something is destroyed");
     put_row(out, STR("--help"), "explain the command");
 }
@@ -134,6 +134,8 @@ void cli_help_overview(struct buf *out, const char *noun)
                       "The service:\n");
         put_row(out, STR("serve"), "run it in the foreground: sealpost serve --config FILE");
         put_row(out, STR("check-config"), "say what is wrong with a configuration, line by line");
+        put_row(out, STR("config-template"), "print a configuration with every setting explained");
+        put_row(out, STR("make-certificate"), "make a self-signed certificate where there is none");
         buf_putf(out, "\nAdministration, while it runs:\n");
     }
     for (size_t i = 0; i < admin_command_count; i++) {

@@ -85,6 +85,11 @@ int ftruncate64(int fd, off64_t len)
     return strikes(false) ? -1 : (int)syscall(SYS_ftruncate, fd, len);
 }
 
+int rename(const char *from, const char *to)
+{
+    return strikes(false) ? -1 : (int)syscall(SYS_rename, from, to);
+}
+
 int unlink(const char *path)
 {
     return strikes(false) ? -1 : (int)syscall(SYS_unlink, path);

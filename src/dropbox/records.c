@@ -27,6 +27,53 @@ static void bind_place(sqlite3_stmt *statement, const struct chain_place *place)
     db_bind_int(statement, 3, (int64_t)place->boot);
 }
 
+/* A database's files: the main one last, since SQLite ignores a log without its file. */
+static enum err remove_files(struct task *task, const char *path)
+{
+    static const char *const suffixes[] = {"-wal", "-shm", "-journal", ""};
+
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        char name[PATH_ROOM];
+
+        if (snprintf(name, sizeof(name), "%s%s", path, suffixes[i]) >= (int)sizeof(name))
+            return fail(task, ERR_INVALID, "path too long");
+        if (unlink(name) != 0 && errno != ENOENT)
+            return fail(task, ERR_IO, "remove drop file: %s", strerror(errno));
+    }
+    return ERR_OK;
+}
+
+static enum err fill_new(struct task *task, const char *path, const struct secret *drop_key)
+{
+    CLEANUP(db_close) struct db *db = NULL;
+
+    TRY(db_open(task, path, DB_CREATE, drop_key, &db));
+    return db_migrate(db, task, migrations, ARRAY_LEN(migrations));
+}
+
+/*
+ * Made whole under another name and then renamed, so that a crash at any moment leaves no file or a
+ * good one: a half-made database could not be told from a damaged one.
+ */
+static enum err create(struct task *task, const struct records *records,
+                       const struct secret *drop_key)
+{
+    CLEANUP(fd_close) int fd = -1;
+    char path[PATH_ROOM];
+
+    if (snprintf(path, sizeof(path), "%s.new", records->path) >= (int)sizeof(path))
+        return fail(task, ERR_INVALID, "path too long");
+    TRY(remove_files(task, path));
+    TRY(fill_new(task, path, drop_key));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        return fail(task, ERR_IO, "sync drop file: %s", strerror(errno));
+    if (rename(path, records->path) != 0)
+        return fail(task, errno == ENOSPC ? ERR_LIMIT : ERR_IO, "rename drop file: %s",
+                    strerror(errno));
+    return dir_sync(task, AT_FDCWD, records->folder);
+}
+
 enum err records_open(struct task *task, const char *drop_folder, const struct id *mailbox,
                       const struct secret *drop_key, bool may_create, struct records **out_records)
 {
@@ -38,7 +85,9 @@ enum err records_open(struct task *task, const char *drop_folder, const struct i
         return fail(task, ERR_INVALID, "path too long");
     records->path = mem_copy_text(path, strlen(path));
     records->folder = mem_copy_text(drop_folder, strlen(drop_folder));
-    TRY(db_open(task, path, may_create ? DB_OPEN_CREATE : DB_OPEN, drop_key, &records->db));
+    if (may_create && access(path, F_OK) != 0 && errno == ENOENT)
+        TRY(create(task, records, drop_key));
+    TRY(db_open(task, path, DB_OPEN, drop_key, &records->db));
     TRY(db_migrate(records->db, task, migrations, ARRAY_LEN(migrations)));
     *out_records = records;
     records = NULL;
@@ -55,24 +104,13 @@ void records_close(struct records **records)
     mem_free(records);
 }
 
-/*
- * The main file goes last: SQLite ignores a log without its file, and makes nothing of a file whose
- * log went (closing has written it back, and there is no record left).
- */
 enum err records_remove(struct records **records, struct task *task)
 {
-    static const char *const suffixes[] = {"-wal", "-shm", ""};
     CLEANUP(records_close) struct records *gone = *records;
 
     *records = NULL;
-    db_close(&gone->db);
-    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-        char path[PATH_ROOM];
-
-        snprintf(path, sizeof(path), "%s%s", gone->path, suffixes[i]);
-        if (unlink(path) != 0 && errno != ENOENT)
-            return fail(task, ERR_IO, "remove drop file: %s", strerror(errno));
-    }
+    db_close(&gone->db); /* writes the log back, so that nothing is lost between the removals */
+    TRY(remove_files(task, gone->path));
     return dir_sync(task, AT_FDCWD, gone->folder);
 }
 

@@ -1,10 +1,11 @@
 /*
- * Charsets to UTF-8, by iconv; ASCII, UTF-8 and the Latin-1 family without it, since that is nearly
- * all there is. Not g_mime_iconv: it keeps descriptors in the process, ours live for one call.
+ * Charsets to UTF-8: ASCII and UTF-8 here, single-byte ones by charset_tables.c, the East Asian and
+ * the rare by iconv. Not g_mime_iconv: it keeps descriptors in the process, ours live for one call.
  */
 #include "message/charset.h"
 
 #include "base/ascii.h"
+#include "message/charset_tables.h"
 
 #include <errno.h>
 #include <iconv.h>
@@ -30,53 +31,24 @@ static const struct {
     {STR_INIT("windows-31j"), STR_INIT("cp932")},
     {STR_INIT("big5"), STR_INIT("big5-hkscs")},
     {STR_INIT("x-big5"), STR_INIT("big5-hkscs")},
-    {STR_INIT("iso-8859-8-i"), STR_INIT("iso-8859-8")},
-    {STR_INIT("iso-8859-8-e"), STR_INIT("iso-8859-8")},
-    {STR_INIT("iso-8859-6-i"), STR_INIT("iso-8859-6")},
     {STR_INIT("unicode-1-1-utf-7"), STR_INIT("utf-7")},
-    {STR_INIT("x-mac-roman"), STR_INIT("macintosh")},
-    {STR_INIT("tis-620"), STR_INIT("cp874")},
-    {STR_INIT("windows-874"), STR_INIT("cp874")},
 };
 
 /* Kept loaded by charset_init. */
 static const char *const usual[] = {
-    "iso-8859-2",   "iso-8859-5",   "iso-8859-7",   "iso-8859-9",   "iso-8859-15",  "windows-1250",
-    "windows-1251", "windows-1253", "windows-1254", "windows-1255", "windows-1256", "windows-1257",
-    "windows-1258", "koi8-r",       "koi8-u",       "cp866",        "cp874",        "macintosh",
-    "gb18030",      "big5-hkscs",   "euc-jp",       "cp932",        "iso-2022-jp",  "cp949",
-    "iso-2022-kr",  "utf-7",        "utf-16",       "hz",           "iso-8859-3",   "iso-8859-4",
-    "iso-8859-6",   "iso-8859-8",   "iso-8859-10",  "iso-8859-13",  "iso-8859-14",  "iso-8859-16",
-    "cp437",        "cp850",        "cp852",        "windows-1252",
+    "gb18030", "big5-hkscs", "euc-jp", "cp932", "iso-2022-jp", "cp949", "utf-7", "utf-16",
 };
 
-enum charset_kind { CHARSET_ASCII, CHARSET_UTF8, CHARSET_LATIN1, CHARSET_ICONV };
+enum charset_kind { CHARSET_ASCII, CHARSET_UTF8, CHARSET_OTHER };
 
 static const struct {
     struct str name;
     enum charset_kind kind;
 } builtin[] = {
-    {STR_INIT("us-ascii"), CHARSET_ASCII},
-    {STR_INIT("ascii"), CHARSET_ASCII},
-    {STR_INIT(""), CHARSET_ASCII},
-    {STR_INIT("ansi_x3.4-1968"), CHARSET_ASCII},
-    {STR_INIT("utf-8"), CHARSET_UTF8},
-    {STR_INIT("utf8"), CHARSET_UTF8},
-    {STR_INIT("x-unknown"), CHARSET_UTF8},
-    {STR_INIT("unknown-8bit"), CHARSET_UTF8},
-    {STR_INIT("iso-8859-1"), CHARSET_LATIN1},
-    {STR_INIT("windows-1252"), CHARSET_LATIN1},
-    {STR_INIT("cp1252"), CHARSET_LATIN1},
-    {STR_INIT("latin1"), CHARSET_LATIN1},
-    {STR_INIT("iso8859-1"), CHARSET_LATIN1},
-    {STR_INIT("iso_8859-1"), CHARSET_LATIN1},
-};
-
-/* windows-1252 in 0x80 … 0x9f; the rest is Latin-1. Mail that says Latin-1 means this. */
-static const uint16_t windows_1252[32] = {
-    0x20ac, 0xfffd, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160,
-    0x2039, 0x0152, 0xfffd, 0x017d, 0xfffd, 0xfffd, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
-    0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0xfffd, 0x017e, 0x0178,
+    {STR_INIT("us-ascii"), CHARSET_ASCII}, {STR_INIT("ascii"), CHARSET_ASCII},
+    {STR_INIT(""), CHARSET_ASCII},         {STR_INIT("ansi_x3.4-1968"), CHARSET_ASCII},
+    {STR_INIT("utf-8"), CHARSET_UTF8},     {STR_INIT("utf8"), CHARSET_UTF8},
+    {STR_INIT("x-unknown"), CHARSET_UTF8}, {STR_INIT("unknown-8bit"), CHARSET_UTF8},
 };
 
 #define REPLACEMENT STR("\xef\xbf\xbd")
@@ -179,8 +151,8 @@ static void put_code_point(uint16_t code, struct buf *out)
     buf_put(out, str_make(text, 3));
 }
 
-/* ASCII, with every other byte as windows-1252 or as U+FFFD. */
-static void put_single_byte(struct str bytes, bool is_latin1, struct buf *out)
+/* ASCII, with every other byte by the table of the upper half, or as U+FFFD without one. */
+static void put_single_byte(struct str bytes, const uint16_t *high, struct buf *out)
 {
     size_t i = 0;
 
@@ -193,10 +165,7 @@ static void put_single_byte(struct str bytes, bool is_latin1, struct buf *out)
         if (i == bytes.len)
             break;
         byte = (unsigned char)bytes.ptr[i++];
-        if (!is_latin1 || byte == 0)
-            buf_put(out, REPLACEMENT);
-        else
-            put_code_point(byte < 0xa0 ? windows_1252[byte - 0x80] : byte, out);
+        put_code_point(high == NULL || byte == 0 ? 0xfffd : high[byte - 0x80], out);
     }
 }
 
@@ -235,7 +204,7 @@ static void put_iconv(iconv_t converter, struct str bytes, struct buf *out)
         in_left--;
         /* Mostly errors: not this charset at all, and a call for each byte would take long. */
         if (++error_count > ERRORS_MAX + (bytes.len - in_left) / 8) {
-            put_single_byte(str_make(in, in_left), false, out);
+            put_single_byte(str_make(in, in_left), NULL, out);
             in_left = 0;
         }
     }
@@ -270,7 +239,8 @@ static bool open_converter(struct str charset, iconv_t *out_converter)
 
 void charset_to_utf8(struct str charset, struct str bytes, struct buf *out)
 {
-    enum charset_kind kind = CHARSET_ICONV;
+    enum charset_kind kind = CHARSET_OTHER;
+    const uint16_t *high;
     iconv_t converter;
 
     charset = str_trim(charset);
@@ -284,19 +254,21 @@ void charset_to_utf8(struct str charset, struct str bytes, struct buf *out)
         if (str_is_utf8(bytes))
             put_utf8(bytes, out);
         else
-            put_single_byte(bytes, false, out);
+            put_single_byte(bytes, NULL, out);
         return;
     case CHARSET_UTF8:
         put_utf8(bytes, out);
         return;
-    case CHARSET_LATIN1:
-        put_single_byte(bytes, true, out);
-        return;
-    case CHARSET_ICONV:
+    case CHARSET_OTHER:
         break;
     }
+    high = charset_table(charset);
+    if (high != NULL) {
+        put_single_byte(bytes, high, out);
+        return;
+    }
     if (!open_converter(charset, &converter)) {
-        put_single_byte(bytes, false, out);
+        put_single_byte(bytes, NULL, out);
         return;
     }
     put_iconv(converter, bytes, out);
@@ -311,7 +283,7 @@ void charset_guess_to_utf8(struct str bytes, struct buf *out)
         size_t len = utf8_len(bytes, i);
 
         if (len == 0 && bytes.ptr[i] != 0) {
-            put_single_byte(bytes, true, out);
+            put_single_byte(bytes, charset_table(STR("windows-1252")), out);
             return;
         }
         i += len == 0 ? 1 : len;

@@ -92,99 +92,99 @@ static void test_nul_in_envelope(void **state)
 
 #define LEAF "(\"charset\" \"us-ascii\") NIL NIL \"7bit\" "
 
+static const struct {
+    const char *rule, *message, *body, *bodystructure;
+} structures[] = {
+    {"empty message", "", "(\"text\" \"plain\" " LEAF "0 0)",
+     "(\"text\" \"plain\" " LEAF "0 0 NIL NIL NIL NIL)"},
+    {"no header", "\r\nab\r\n", "(\"text\" \"plain\" " LEAF "4 1)",
+     "(\"text\" \"plain\" " LEAF "4 1 NIL NIL NIL NIL)"},
+    {"bytes and line breaks as stored", "a: b\n\n1\n2\n3", "(\"text\" \"plain\" " LEAF "5 2)",
+     "(\"text\" \"plain\" " LEAF "5 2 NIL NIL NIL NIL)"},
+    {"a leaf with everything",
+     "Content-Type: Image/PNG; NAME=\"a \\\"b\"; x=y (c)\r\nContent-ID: <i@d>\r\n"
+     "Content-Description: it\r\nContent-Transfer-Encoding: BASE64\r\n"
+     "Content-MD5: abc=\r\nContent-Disposition: Attachment; filename*=utf-8''%C3%A4\r\n"
+     "Content-Language: en, de\r\nContent-Location: http://x/\r\n\r\nAAAA",
+     "(\"image\" \"png\" (\"NAME\" \"a \\\"b\" \"x\" \"y\") \"<i@d>\" \"it\" \"base64\" 4)",
+     "(\"image\" \"png\" (\"NAME\" \"a \\\"b\" \"x\" \"y\") \"<i@d>\" \"it\" \"base64\" 4 "
+     "\"abc=\" (\"Attachment\" (\"filename*\" \"utf-8''%C3%A4\")) (\"en\" \"de\") "
+     "\"http://x/\")"},
+    {"no type is text/plain", "Content-Type: text\r\n\r\n", "(\"text\" \"plain\" " LEAF "0 0)",
+     "(\"text\" \"plain\" " LEAF "0 0 NIL NIL NIL NIL)"},
+    {"a multipart; the line break before a boundary is the boundary's",
+     "Content-Type: multipart/mixed; boundary=b\r\n\r\npre\r\n--b\r\n\r\none\r\n--b \r\n"
+     "Content-Type: text/html; charset=utf-8\r\n\r\ntwo\r\n\r\n--b--\r\npost\r\n",
+     "((\"text\" \"plain\" " LEAF "3 0)"
+     "(\"text\" \"html\" (\"charset\" \"utf-8\") NIL NIL \"7bit\" 5 1) \"mixed\")",
+     "((\"text\" \"plain\" " LEAF "3 0 NIL NIL NIL NIL)"
+     "(\"text\" \"html\" (\"charset\" \"utf-8\") NIL NIL \"7bit\" 5 1 NIL NIL NIL NIL) "
+     "\"mixed\" (\"boundary\" \"b\") NIL NIL NIL)"},
+    {"an embedded message",
+     "Content-Type: message/rfc822\r\n\r\nSubject: in\r\nFrom: a@b\r\n\r\nx\r\n",
+     "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 29 (NIL \"in\" ((NIL NIL \"a\" \"b\")) "
+     "((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) "
+     "(\"text\" \"plain\" " LEAF "3 1) 4)",
+     "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 29 (NIL \"in\" ((NIL NIL \"a\" \"b\")) "
+     "((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) "
+     "(\"text\" \"plain\" " LEAF "3 1 NIL NIL NIL NIL) 4 NIL NIL NIL NIL)"},
+    {"in a digest a part is a message",
+     "Content-Type: multipart/digest; boundary=b\r\n\r\n"
+     "--b\r\n\r\nSubject: s\r\n\r\n--b--\r\n",
+     "((\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 14 "
+     "(NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL) (\"text\" \"plain\" " LEAF "0 0) 2) "
+     "\"digest\")",
+     NULL},
+    {"a boundary that never occurs: the text is readable",
+     "Content-Type: multipart/mixed; boundary=b\r\n\r\ntext\r\n",
+     "(\"text\" \"plain\" " LEAF "6 1)", NULL},
+    {"no boundary at all", "Content-Type: multipart/mixed\r\n\r\n--\r\n",
+     "(\"text\" \"plain\" " LEAF "4 1)", NULL},
+    {"an encoded message is opaque",
+     "Content-Type: message/rfc822\r\n"
+     "Content-Transfer-Encoding: base64\r\n\r\nAA==",
+     "(\"application\" \"octet-stream\" NIL NIL NIL \"base64\" 4)", NULL},
+    {"the outer boundary ends the inner multipart",
+     "Content-Type: multipart/mixed; boundary=a"
+     "\r\n\r\n--a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--a--",
+     "(((\"text\" \"plain\" " LEAF "1 0) \"mixed\") \"mixed\")", NULL},
+    {"the same boundary inside: the innermost has it",
+     "Content-Type: multipart/mixed; "
+     "boundary=a\r\n\r\n--a\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx"
+     "\r\n--a--\r\n--a--\r\n",
+     "(((\"text\" \"plain\" " LEAF "1 0) \"mixed\") \"mixed\")", NULL},
+    {"a boundary that begins like another",
+     "Content-Type: multipart/mixed; boundary=a\r\n\r\n"
+     "--ab\r\n--a\r\n\r\nx\r\n--ab--\r\n--a--x\r\n--a--",
+     "((\"text\" \"plain\" " LEAF "17 2) \"mixed\")", NULL},
+    {"a boundary in a part's header",
+     "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n"
+     "Content-Type: text/css\r\n--a--\r\n",
+     "((\"text\" \"css\" " LEAF "0 0) \"mixed\")", NULL},
+    {"cut in the middle", "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx\r\n--a",
+     "((\"text\" \"plain\" " LEAF "1 0)(\"text\" \"plain\" " LEAF "0 0) \"mixed\")", NULL},
+    {"an unknown encoding is told", "Content-Transfer-Encoding: x-uu\r\n\r\n",
+     "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"x-uu\" 0 0)", NULL},
+    {"RFC 2231 stays raw", "Content-Type: a/b; n*0*=utf-8''%41; n*1=c\r\n\r\n",
+     "(\"a\" \"b\" (\"n*0*\" \"utf-8''%41\" \"n*1\" \"c\") NIL NIL \"7bit\" 0)", NULL},
+    {"quotes forgotten", "Content-Type: a/b; name=my file.pdf; x=\"open\r\n\r\n",
+     "(\"a\" \"b\" (\"name\" \"my file.pdf\" \"x\" \"open\") NIL NIL \"7bit\" 0)", NULL},
+};
+
 static void test_bodystructure(void **state)
 {
     (void)state;
-    static const struct {
-        const char *rule, *message, *body, *bodystructure;
-    } rows[] = {
-        {"empty message", "", "(\"text\" \"plain\" " LEAF "0 0)",
-         "(\"text\" \"plain\" " LEAF "0 0 NIL NIL NIL NIL)"},
-        {"no header", "\r\nab\r\n", "(\"text\" \"plain\" " LEAF "4 1)",
-         "(\"text\" \"plain\" " LEAF "4 1 NIL NIL NIL NIL)"},
-        {"bytes and line breaks as stored", "a: b\n\n1\n2\n3", "(\"text\" \"plain\" " LEAF "5 2)",
-         "(\"text\" \"plain\" " LEAF "5 2 NIL NIL NIL NIL)"},
-        {"a leaf with everything",
-         "Content-Type: Image/PNG; NAME=\"a \\\"b\"; x=y (c)\r\nContent-ID: <i@d>\r\n"
-         "Content-Description: it\r\nContent-Transfer-Encoding: BASE64\r\n"
-         "Content-MD5: abc=\r\nContent-Disposition: Attachment; filename*=utf-8''%C3%A4\r\n"
-         "Content-Language: en, de\r\nContent-Location: http://x/\r\n\r\nAAAA",
-         "(\"image\" \"png\" (\"NAME\" \"a \\\"b\" \"x\" \"y\") \"<i@d>\" \"it\" \"base64\" 4)",
-         "(\"image\" \"png\" (\"NAME\" \"a \\\"b\" \"x\" \"y\") \"<i@d>\" \"it\" \"base64\" 4 "
-         "\"abc=\" (\"Attachment\" (\"filename*\" \"utf-8''%C3%A4\")) (\"en\" \"de\") "
-         "\"http://x/\")"},
-        {"no type is text/plain", "Content-Type: text\r\n\r\n", "(\"text\" \"plain\" " LEAF "0 0)",
-         "(\"text\" \"plain\" " LEAF "0 0 NIL NIL NIL NIL)"},
-        {"a multipart; the line break before a boundary is the boundary's",
-         "Content-Type: multipart/mixed; boundary=b\r\n\r\npre\r\n--b\r\n\r\none\r\n--b \r\n"
-         "Content-Type: text/html; charset=utf-8\r\n\r\ntwo\r\n\r\n--b--\r\npost\r\n",
-         "((\"text\" \"plain\" " LEAF "3 0)"
-         "(\"text\" \"html\" (\"charset\" \"utf-8\") NIL NIL \"7bit\" 5 1) \"mixed\")",
-         "((\"text\" \"plain\" " LEAF "3 0 NIL NIL NIL NIL)"
-         "(\"text\" \"html\" (\"charset\" \"utf-8\") NIL NIL \"7bit\" 5 1 NIL NIL NIL NIL) "
-         "\"mixed\" (\"boundary\" \"b\") NIL NIL NIL)"},
-        {"an embedded message",
-         "Content-Type: message/rfc822\r\n\r\nSubject: in\r\nFrom: a@b\r\n\r\nx\r\n",
-         "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 29 (NIL \"in\" ((NIL NIL \"a\" \"b\")) "
-         "((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) "
-         "(\"text\" \"plain\" " LEAF "3 1) 4)",
-         "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 29 (NIL \"in\" ((NIL NIL \"a\" \"b\")) "
-         "((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) "
-         "(\"text\" \"plain\" " LEAF "3 1 NIL NIL NIL NIL) 4 NIL NIL NIL NIL)"},
-        {"in a digest a part is a message",
-         "Content-Type: multipart/digest; boundary=b\r\n\r\n"
-         "--b\r\n\r\nSubject: s\r\n\r\n--b--\r\n",
-         "((\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 14 "
-         "(NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL) (\"text\" \"plain\" " LEAF "0 0) 2) "
-         "\"digest\")",
-         NULL},
-        {"a boundary that never occurs: the text is readable",
-         "Content-Type: multipart/mixed; boundary=b\r\n\r\ntext\r\n",
-         "(\"text\" \"plain\" " LEAF "6 1)", NULL},
-        {"no boundary at all", "Content-Type: multipart/mixed\r\n\r\n--\r\n",
-         "(\"text\" \"plain\" " LEAF "4 1)", NULL},
-        {"an encoded message is opaque",
-         "Content-Type: message/rfc822\r\n"
-         "Content-Transfer-Encoding: base64\r\n\r\nAA==",
-         "(\"application\" \"octet-stream\" NIL NIL NIL \"base64\" 4)", NULL},
-        {"the outer boundary ends the inner multipart",
-         "Content-Type: multipart/mixed; boundary=a"
-         "\r\n\r\n--a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--a--",
-         "(((\"text\" \"plain\" " LEAF "1 0) \"mixed\") \"mixed\")", NULL},
-        {"the same boundary inside: the innermost has it",
-         "Content-Type: multipart/mixed; "
-         "boundary=a\r\n\r\n--a\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx"
-         "\r\n--a--\r\n--a--\r\n",
-         "(((\"text\" \"plain\" " LEAF "1 0) \"mixed\") \"mixed\")", NULL},
-        {"a boundary that begins like another",
-         "Content-Type: multipart/mixed; boundary=a\r\n\r\n"
-         "--ab\r\n--a\r\n\r\nx\r\n--ab--\r\n--a--x\r\n--a--",
-         "((\"text\" \"plain\" " LEAF "17 2) \"mixed\")", NULL},
-        {"a boundary in a part's header",
-         "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n"
-         "Content-Type: text/css\r\n--a--\r\n",
-         "((\"text\" \"css\" " LEAF "0 0) \"mixed\")", NULL},
-        {"cut in the middle",
-         "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nx\r\n--a",
-         "((\"text\" \"plain\" " LEAF "1 0)(\"text\" \"plain\" " LEAF "0 0) \"mixed\")", NULL},
-        {"an unknown encoding is told", "Content-Transfer-Encoding: x-uu\r\n\r\n",
-         "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"x-uu\" 0 0)", NULL},
-        {"RFC 2231 stays raw", "Content-Type: a/b; n*0*=utf-8''%41; n*1=c\r\n\r\n",
-         "(\"a\" \"b\" (\"n*0*\" \"utf-8''%41\" \"n*1\" \"c\") NIL NIL \"7bit\" 0)", NULL},
-        {"quotes forgotten", "Content-Type: a/b; name=my file.pdf; x=\"open\r\n\r\n",
-         "(\"a\" \"b\" (\"name\" \"my file.pdf\" \"x\" \"open\") NIL NIL \"7bit\" 0)", NULL},
-    };
 
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(structures); i++) {
         struct message_summary summary;
         struct task task;
 
         task_init(&task, 0);
-        message_parse(&task, str_from_c(rows[i].message), &summary);
-        assert_text(rows[i].rule, summary.body, rows[i].body);
-        if (rows[i].bodystructure != NULL)
-            assert_text(rows[i].rule, summary.bodystructure, rows[i].bodystructure);
-        check_message(str_from_c(rows[i].message));
+        message_parse(&task, str_from_c(structures[i].message), &summary);
+        assert_text(structures[i].rule, summary.body, structures[i].body);
+        if (structures[i].bodystructure != NULL)
+            assert_text(structures[i].rule, summary.bodystructure, structures[i].bodystructure);
+        check_message(str_from_c(structures[i].message));
         task_done(&task);
     }
 }

@@ -7,6 +7,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -68,6 +71,11 @@ static void test_charsets(void **state)
         {"iso-8859-2", STR_INIT("\xb3"), "ł"},
         {"iso-8859-15", STR_INIT("\xa4"), "€"},
         {"koi8-r", STR_INIT("\xc1"), "а"},
+        {"Windows-1251", STR_INIT("\xe0\x98"), "а" BAD},
+        {"iso-8859-8-i", STR_INIT("\xe0"), "א"},
+        {"tis-620", STR_INIT("\xa1"), "ก"},
+        {"cp437", STR_INIT("\x84\xe1"), "äß"},
+        {"viscii", STR_INIT("\xd5"), "ạ"},
         {"gb2312", STR_INIT("\xc4\xe3"), "你"},
         {"big5", STR_INIT("\xa7\x41"), "你"},
         {"shift_jis", STR_INIT("\x93\x8c"), "東"},
@@ -90,6 +98,50 @@ static void test_charsets(void **state)
         assert_text(rows[i].charset, buf_str(&out), rows[i].expected);
         buf_free(&out);
     }
+}
+
+/* A sandboxed process can open nothing: what message_init_library loaded must stay. */
+static void test_charsets_without_files(void **state)
+{
+    (void)state;
+    static const struct {
+        struct str charset, bytes;
+        const char *expected;
+    } rows[] = {
+        {STR_INIT("gb18030"), STR_INIT("\xc4\xe3"), "你"},
+        {STR_INIT("big5"), STR_INIT("\xa7\x41"), "你"},
+        {STR_INIT("euc-jp"), STR_INIT("\xc5\xec"), "東"},
+        {STR_INIT("iso-2022-jp"), STR_INIT("\x1b$BEl\x1b(B"), "東"},
+        {STR_INIT("shift_jis"), STR_INIT("\x93\x8c"), "東"},
+        {STR_INIT("euc-kr"), STR_INIT("\xb0\xa1"), "가"},
+        {STR_INIT("utf-7"), STR_INIT("+AOQ-"), "ä"},
+        {STR_INIT("utf-16"), STR_INIT("\xff\xfe\xe4\0"), "ä"},
+        {STR_INIT("viscii"), STR_INIT("a\xd5"), "a" BAD}, /* not loaded: no failure */
+    };
+    int status = 0;
+    pid_t child;
+
+    message_init_library();
+    child = fork();
+    if (child == 0) {
+        const struct rlimit none = {0, 0};
+        int failed = setrlimit(RLIMIT_NOFILE, &none) == 0 ? 0 : 100;
+
+        for (int round = 0; round < 20; round++) {
+            for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                struct buf out;
+
+                buf_init(&out, SIZE_MAX);
+                charset_to_utf8(rows[i].charset, rows[i].bytes, &out);
+                if (!str_equal(buf_str(&out), str_from_c(rows[i].expected)))
+                    failed = (int)i + 1;
+                buf_free(&out);
+            }
+        }
+        _exit(failed);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    assert_int_equal(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
 }
 
 static void test_html(void **state)
@@ -228,9 +280,13 @@ static void test_fold_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decode), cmocka_unit_test(test_charsets),
-        cmocka_unit_test(test_html),   cmocka_unit_test(test_message_text),
-        cmocka_unit_test(test_fold),   cmocka_unit_test(test_fold_all),
+        cmocka_unit_test(test_charsets_without_files),
+        cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_charsets),
+        cmocka_unit_test(test_html),
+        cmocka_unit_test(test_message_text),
+        cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_fold_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

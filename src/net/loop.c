@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 enum { SCRATCH_BYTES = 64 * 1024 };
 
@@ -33,8 +35,11 @@ struct net_watch {
     bool is_writing;
 };
 
+/* A signalfd, not libevent's signals: those are one set for the whole process, which a process that
+ * was forked from another loop would share with it. */
 struct net_signal {
-    struct event event;
+    struct net_watch *watch; /* own */
+    int fd;                  /* own */
     net_callback on_signal;
     void *owner; /* borrowed */
 };
@@ -188,25 +193,30 @@ void net_watch_want(struct net_watch *watch, bool is_reading, bool is_writing)
     watch->is_writing = is_writing;
 }
 
-static void signal_came(evutil_socket_t fd, short what, void *data)
+static void signal_came(void *owner)
 {
-    struct net_signal *signal_event = data;
+    struct net_signal *signal_event = owner;
+    struct signalfd_siginfo info;
 
-    (void)fd;
-    (void)what;
-    signal_event->on_signal(signal_event->owner);
+    if (read(signal_event->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        signal_event->on_signal(signal_event->owner);
 }
 
 struct net_signal *net_signal_new(struct net_loop *loop, int signal_number, net_callback on_signal,
                                   void *owner)
 {
     struct net_signal *signal_event = NEW(struct net_signal);
+    sigset_t set;
 
+    sigemptyset(&set);
+    sigaddset(&set, signal_number);
+    must(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+    signal_event->fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    must(signal_event->fd >= 0);
     signal_event->on_signal = on_signal;
     signal_event->owner = owner;
-    must(event_assign(&signal_event->event, loop->base, signal_number, EV_SIGNAL | EV_PERSIST,
-                      signal_came, signal_event) == 0);
-    must(event_add(&signal_event->event, NULL) == 0);
+    signal_event->watch = net_watch_new(loop, signal_event->fd, signal_came, NULL, signal_event);
+    net_watch_want(signal_event->watch, true, false);
     return signal_event;
 }
 
@@ -214,6 +224,7 @@ void net_signal_free(struct net_signal **signal_event)
 {
     if (*signal_event == NULL)
         return;
-    event_del(&(*signal_event)->event);
+    net_watch_free(&(*signal_event)->watch);
+    close((*signal_event)->fd);
     mem_free(signal_event);
 }

@@ -40,7 +40,8 @@ struct net_watch *net_watch_new(struct net_loop *loop, int fd, net_callback on_r
 void net_watch_free(struct net_watch **watch);
 void net_watch_want(struct net_watch *watch, bool is_reading, bool is_writing);
 
-/* Calls on_signal in the loop. For master. */
+/* Calls on_signal in the loop, once for any number of signals that came meanwhile. The signal is
+ * blocked from now on, also in children, which unblock it. */
 struct net_signal;
 struct net_signal *net_signal_new(struct net_loop *loop, int signal_number, net_callback on_signal,
                                   void *owner);

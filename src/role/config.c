@@ -459,6 +459,9 @@ enum err config_parse(struct task *task, const char *name, struct str text, stru
     read_file(&reading, text);
     read_environment(&reading);
     check_whole(&reading);
+    if (config.admin_socket.len == 0)
+        config.admin_socket =
+            arena_printf(&config.arena, "%.*s/run/admin.sock", STR_ARG(config.data));
     if (reading.problem_count > 0) {
         config_done(&config);
         return ERR_INVALID;

@@ -24,7 +24,7 @@ struct config {
     struct str certificate;   /* PEM files; empty: <data>/tls/certificate.pem and key.pem */
     struct str key;
     struct str host_key;      /* file; empty: <data>/host.key; or a systemd credential's path */
-    struct str admin_socket;  /* empty: <data>/run/admin.sock */
+    struct str admin_socket;  /* <data>/run/admin.sock unless set otherwise */
     /* "address:port" each, several allowed; none: the service is not offered. */
     struct str imap[CONFIG_ADDRESSES_MAX], imaps[CONFIG_ADDRESSES_MAX];
     struct str mx[CONFIG_ADDRESSES_MAX];

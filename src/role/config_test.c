@@ -55,6 +55,7 @@ static void a_file_sets_what_it_says(void **state)
     if (config_parse(&task, "f", str_from_c(text), NULL, &config) != ERR_OK)
         fail_msg("%s", task.words);
     assert_true(str_equal(config.data, STR("/srv/mail")));
+    assert_true(str_equal(config.admin_socket, STR("/srv/mail/run/admin.sock")));
     assert_true(str_equal(config.hostname, STR("mail.example.org")));
     assert_true(str_equal(config.imap[0], STR("127.0.0.1:1143")));
     assert_true(str_equal(config.imap[1], STR("[::1]:1143")));

@@ -58,7 +58,7 @@ static enum err bind_address(struct task *task, const char *name, struct str tex
 static enum err bind_admin(struct task *task, const struct config *config,
                            const struct identity *identity, int *out_fd)
 {
-    const char *path = premises_admin_path(config, task);
+    const char *path = arena_copy(&task->arena, config->admin_socket).ptr;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     size_t len = strlen(path);
@@ -85,7 +85,7 @@ enum err premises_listen(struct task *task, const struct config *config,
         const struct str *addresses = addresses_of(config, service);
 
         for (size_t i = 0; i < CONFIG_ADDRESSES_MAX && addresses[i].len > 0; i++) {
-            int fd;
+            int fd = -1;
 
             TRY(bind_address(task, services[service].name, addresses[i], &fd));
             out->at[out->count++] = (struct premises_listener){

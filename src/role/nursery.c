@@ -35,6 +35,7 @@ struct nursling {
 
 struct nursery {
     struct role_process *process; /* borrowed */
+    struct task paths;            /* of the sandbox's rules */
     struct net_signal *child;     /* own */
     struct nursling *nurslings;   /* own */
 };
@@ -45,6 +46,7 @@ static enum err setup(struct role_process *process, struct task *task)
 
     (void)task;
     nursery->process = process;
+    task_init(&nursery->paths, clock_now_ms());
     role_set_state(process, nursery);
     db_init_library();
     message_init_library();
@@ -53,11 +55,9 @@ static enum err setup(struct role_process *process, struct task *task)
 
 static void sandbox(struct role_process *process, struct sandbox_rules *rules)
 {
-    struct task task;
+    struct nursery *nursery = role_state(process);
 
-    /* The paths live as long as the call that reads them: in a task that is never done. */
-    task_init(&task, clock_now_ms());
-    nursery_sandbox(role_config(process), &task, rules);
+    nursery_sandbox(role_config(process), &nursery->paths, rules);
 }
 
 void nursery_sandbox(const struct config *config, struct task *task, struct sandbox_rules *rules)
@@ -122,11 +122,13 @@ _Noreturn static void become_mailbox(const struct nursery *nursery, struct mailb
                                      pid_t parent)
 {
     struct log log = *role_log(nursery->process);
+    sigset_t none;
 
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent ||
         !keep_only(&begin->store_fd, &begin->keeper_fd))
         _exit(EXIT_FAILURE);
-    signal(SIGCHLD, SIG_DFL);
     (void)prctl(PR_SET_NAME, wire_role_name(WIRE_ROLE_MAILBOX), 0, 0, 0);
     log.role = wire_role_name(WIRE_ROLE_MAILBOX);
     begin->log = &log;

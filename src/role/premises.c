@@ -68,11 +68,6 @@ const char *premises_host_key_path(const struct config *config, struct task *tas
     return path_or(config, task, config->host_key, "host.key");
 }
 
-const char *premises_admin_path(const struct config *config, struct task *task)
-{
-    return path_or(config, task, config->admin_socket, "run/admin.sock");
-}
-
 enum err premises_make_host_key(struct task *task, const struct config *config)
 {
     const char *path = premises_host_key_path(config, task);

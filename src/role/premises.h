@@ -21,7 +21,6 @@ MUST_CHECK enum err premises_lock(struct task *task, const struct config *config
 const char *premises_certificate_path(const struct config *config, struct task *task);
 const char *premises_key_path(const struct config *config, struct task *task);
 const char *premises_host_key_path(const struct config *config, struct task *task);
-const char *premises_admin_path(const struct config *config, struct task *task);
 
 /* Makes the host key at a first start. ERR_NOT_FOUND when it is missing although there are accounts:
  * only the old one opens them. */

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -127,16 +126,20 @@ struct wire_channel *role_peer(struct role_process *process, enum wire_role peer
     return NULL;
 }
 
-/* The whole content of a memfd, into guarded memory. */
+/*
+ * The whole content of a file or memfd, into guarded memory. Its size is found by seeking: inside the
+ * sandbox the C library's fstat is the call that takes a path, and that is forbidden. The master
+ * sends one descriptor to several processes, which share its position: nothing is read from there.
+ */
 static enum err read_secret(struct task *task, int fd, struct secret **out_secret)
 {
-    struct stat status;
+    off_t size = lseek(fd, 0, SEEK_END);
     struct secret *secret;
 
-    if (fstat(fd, &status) != 0 || status.st_size < 1 || status.st_size > SECRET_LEN_MAX)
-        return fail(task, ERR_INVALID, "a key or certificate is empty or larger than 64 KiB");
-    secret = secret_new((size_t)status.st_size);
-    if (pread(fd, secret_bytes(secret), (size_t)status.st_size, 0) != status.st_size) {
+    if (size < 1 || size > SECRET_LEN_MAX)
+        return fail(task, ERR_INVALID, "a key, certificate or configuration is empty or larger than 64 KiB");
+    secret = secret_new((size_t)size);
+    if (pread(fd, secret_bytes(secret), (size_t)size, 0) != (ssize_t)size) {
         secret_free(&secret);
         return fail(task, ERR_IO, "reading a key: %s", strerror(errno));
     }
@@ -147,14 +150,11 @@ static enum err read_secret(struct task *task, int fd, struct secret **out_secre
 
 static enum err read_config(struct role_process *process, struct task *task, int fd)
 {
-    CLEANUP(buf_free) struct buf text;
+    CLEANUP(secret_free) struct secret *text = NULL;
     struct config config;
 
-    buf_init(&text, SIZE_MAX);
-    if (lseek(fd, 0, SEEK_SET) != 0)
-        return fail(task, ERR_IO, "configuration: %s", strerror(errno));
-    TRY(fd_read_all(task, fd, CONFIG_TEXT_MAX, &text));
-    TRY(config_parse(task, "configuration", buf_str(&text), NULL, &config));
+    TRY(read_secret(task, fd, &text));
+    TRY(config_parse(task, "configuration", secret_str(text), NULL, &config));
     if (process->is_configured) {
         struct retired *retired = NEW(struct retired);
 
@@ -354,6 +354,44 @@ static enum err receive_start(struct role_process *process, struct task *task, i
     return process->is_configured ? ERR_OK : fail(task, ERR_INVALID, "START before CONFIGURE");
 }
 
+static void begin(struct role_process *process, const struct role *role, unsigned index)
+{
+    *process = (struct role_process){
+        .role = role,
+        .index = index,
+        .log = {.level = LOG_LEVEL_INFO, .fd = STDERR_FILENO, .role = wire_role_name(role->kind)},
+    };
+    secret_init();
+}
+
+/* Up to the walls: what the role sets up, and what it asks to be left. */
+static enum err set_up(struct role_process *process, struct task *task, struct sandbox_rules *rules)
+{
+    process->loop = net_loop_new();
+    if (process->role->setup != NULL)
+        TRY(process->role->setup(process, task));
+    if (process->role->sandbox != NULL)
+        process->role->sandbox(process, rules);
+    return ERR_OK;
+}
+
+enum err role_rehearse(const struct role *role, struct task *task,
+                       const struct role_rehearsal *given, struct sandbox_rules *out_rules)
+{
+    struct role_process *process = &the_process;
+
+    begin(process, role, 0);
+    TRY(config_parse(task, "configuration", given->config, NULL, &process->config));
+    if (role_files(role->kind).has_certificate) {
+        process->certificate = secret_copy(given->certificate);
+        process->key = secret_copy(given->key);
+    }
+    if (role_files(role->kind).has_host_key)
+        process->host_key = secret_copy(given->host_key);
+    *out_rules = (struct sandbox_rules){.path_count = 0};
+    return set_up(process, task, out_rules);
+}
+
 static enum err bring_up(struct role_process *process, struct task *task, int master_fd)
 {
     struct sandbox_rules rules = {.path_count = 0};
@@ -362,13 +400,9 @@ static enum err bring_up(struct role_process *process, struct task *task, int ma
     TRY(identity_become(task, &roles_identity));
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
         return fail(task, ERR_IO, "prctl: %s", strerror(errno));
-    process->loop = net_loop_new();
+    TRY(set_up(process, task, &rules));
     process->master = wire_channel_new(process->loop, master_fd, process->role->kind,
                                        WIRE_ROLE_MASTER, &master_events, process, &process->log);
-    if (process->role->setup != NULL)
-        TRY(process->role->setup(process, task));
-    if (process->role->sandbox != NULL)
-        process->role->sandbox(process, &rules);
     TRY(sandbox_enter(task, &rules, process->config.sandbox_required, &process->log));
     for (size_t i = 0; i < process->peer_count; i++)
         connect_peer(&process->peers[i]);
@@ -388,13 +422,8 @@ _Noreturn void role_run(const struct role *role, int master_fd, unsigned index)
     struct wire_ready ready = {.status = WIRE_OK};
     struct task task;
 
-    *process = (struct role_process){
-        .role = role,
-        .index = index,
-        .log = {.level = LOG_LEVEL_INFO, .fd = STDERR_FILENO, .role = wire_role_name(role->kind)},
-    };
+    begin(process, role, index);
     (void)prctl(PR_SET_NAME, wire_role_name(role->kind), 0, 0, 0);
-    secret_init();
     task_init(&task, clock_now_ms());
     if (bring_up(process, &task, master_fd) != ERR_OK) {
         log_error(&process->log, "could not start: %s (%s)", task.words, err_name(task.err));

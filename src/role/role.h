@@ -63,6 +63,17 @@ struct str role_certificate_pem(const struct role_process *process);
 struct str role_key_pem(const struct role_process *process);
 struct str role_host_key(const struct role_process *process); /* keeper only */
 
+/*
+ * For the sandbox's test: this process becomes the role up to the point where it would confine
+ * itself, without master; gives the rules that it would enter. Once in a process.
+ */
+struct role_rehearsal {
+    struct str config, certificate, key, host_key; /* texts */
+};
+MUST_CHECK enum err role_rehearse(const struct role *role, struct task *task,
+                                  const struct role_rehearsal *given,
+                                  struct sandbox_rules *out_rules);
+
 /* The process's main function after the fork: never returns. */
 _Noreturn void role_run(const struct role *role, int master_fd, unsigned index);
 

@@ -337,7 +337,6 @@ static enum err set_name(struct vault *vault, struct task *task, struct folder *
 static enum err rename_inbox(struct vault *vault, struct task *task, struct folder *inbox,
                              struct str to)
 {
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     int64_t inbox_id = inbox->id;
     struct folder *folder;
     uint32_t *uids, *source_uids, *new_uids;

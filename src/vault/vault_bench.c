@@ -1,6 +1,8 @@
 /*
  * Not a test: how long the vault takes for its work, in processor time and wall time.
- *   vault_bench [FOLDER [MESSAGES]]      a new mailbox is made in FOLDER, and removed
+ *   vault_bench [FOLDER [MESSAGES [TEXT]]]
+ * A new mailbox is made in FOLDER, and removed. The messages are slices of the file TEXT, or of
+ * made-up words.
  */
 #include "vault/change.h"
 #include "vault/content.h"
@@ -8,12 +10,13 @@
 #include "vault/vault.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
-#include "base/random.h"
 #include "message/message.h"
 #include "secret/crypt.h"
 #include "sqlite/db.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +56,18 @@ static void must(enum err err, const struct task *task)
     }
 }
 
+static uint32_t cheap_random(uint32_t bound)
+{
+    static uint64_t state = 88172645463325252u;
+
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 33) % bound;
+}
+
 /* About 12 KB of words with the frequencies of a language, more or less. */
-static void make_message(struct buf *out, unsigned number)
+static void make_message(struct buf *out, unsigned number, struct str text)
 {
     buf_reset(out);
     buf_putf(out,
@@ -66,22 +79,21 @@ static void make_message(struct buf *out, unsigned number)
              "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
              number % 7, number * 2654435761u, number * 40503u, number, number % 97, number % 97,
              number);
+    if (text.len > 20000)
+        buf_put(out, str_upto(str_from(text, cheap_random((uint32_t)text.len - 12000)), 11500));
     while (out->len < 12000) {
         for (int i = 0; i < 12; i++) {
-            uint32_t rank = random_below(1 + random_below(1 + random_below(20000)));
+            uint32_t rank = cheap_random(1 + cheap_random(1 + cheap_random(20000)));
 
-            buf_putf(out, "%c%c%c%u%s", 'a' + (int)(rank % 26), 'a' + (int)(rank / 26 % 26),
-                     'a' + (int)(rank % 17), rank % 100, i == 11 ? "\r\n" : " ");
+            buf_putf(out, "%c%c%c%c%s", 'a' + (int)(rank % 26), 'a' + (int)(rank / 26 % 26),
+                     'a' + (int)(rank / 676 % 26), "aeiou"[rank % 5], i == 11 ? "\r\n" : " ");
         }
     }
 }
 
-static void append_all(struct vault *vault, int64_t folder_id, unsigned count, unsigned in_batch)
+static void append_all(struct vault *vault, int64_t folder_id, const struct buf *messages,
+                       unsigned count, unsigned in_batch)
 {
-    CLEANUP(buf_free) struct buf raw = {0};
-    double parse_cpu = 0;
-
-    buf_init(&raw, SIZE_MAX);
     start();
     for (unsigned i = 0; i < count;) {
         struct task task;
@@ -91,19 +103,15 @@ static void append_all(struct vault *vault, int64_t folder_id, unsigned count, u
             must(vault_batch_begin(vault, &task), &task);
         for (unsigned k = 0; k < in_batch && i < count; k++, i++) {
             struct vault_append append = {.internal_date_ms = task.now_ms};
-            double before = cpu_us();
             uint32_t uid;
 
-            make_message(&raw, i);
-            parse_cpu += cpu_us() - before;
-            append.raw = buf_str(&raw);
+            append.raw = buf_str(&messages[i]);
             must(vault_message_append(vault, &task, folder_id, &append, &uid), &task);
         }
         if (in_batch > 1)
             must(vault_batch_end(vault, &task), &task);
         task_done(&task);
     }
-    started_cpu += parse_cpu;
     report(in_batch > 1 ? "append, in batches of 50" : "append 12 KB, one by one", count);
 }
 
@@ -243,8 +251,11 @@ int main(int argc, char **argv)
     struct secret *key;
     struct task task;
     struct stat status;
+    struct buf *messages;
+    struct buf text;
     char folder[512], path[600];
 
+    buf_init(&text, SIZE_MAX);
     secret_init();
     message_init_library();
     db_init_library();
@@ -256,6 +267,8 @@ int main(int argc, char **argv)
     key = crypt_mailbox_key(STR("password"), salt);
     task_init(&task, clock_now_ms());
     start();
+    if (argc > 3)
+        must(file_read(&task, AT_FDCWD, argv[3], SIZE_MAX, &text), &task);
     must(vault_create(&task, &options, key, &vault), &task);
     report("create", 1);
     vault_close(&vault);
@@ -264,8 +277,13 @@ int main(int argc, char **argv)
     report("open", 1);
     must(vault_folder_find(vault, &task, STR("INBOX"), &inbox), &task);
     must(vault_folder_find(vault, &task, STR("Archive"), &archive), &task);
-    append_all(vault, inbox.id, count, 1);
-    append_all(vault, inbox.id, count, 50);
+    messages = NEW_ARRAY(struct buf, count);
+    for (unsigned i = 0; i < count; i++) {
+        buf_init(&messages[i], SIZE_MAX);
+        make_message(&messages[i], i, buf_str(&text));
+    }
+    append_all(vault, inbox.id, messages, count, 1);
+    append_all(vault, inbox.id, messages, count, 50);
     snprintf(path, sizeof(path), "%s/%s.sqlite", folder, options.id.text);
     housekeep(vault);
     stat(path, &status);
@@ -290,6 +308,10 @@ int main(int argc, char **argv)
     vault_close(&vault);
     unlink(path);
     rmdir(folder);
+    for (unsigned i = 0; i < count; i++)
+        buf_free(&messages[i]);
+    mem_free(&messages);
+    buf_free(&text);
     secret_free(&key);
     task_done(&task);
     return 0;

@@ -10,21 +10,81 @@
 
 /* --- Making the text --- */
 
-/* A run of bytes that could be one word and would be cut. */
-static bool has_long_word(struct str text)
+/*
+ * The words of a text, each once: neither index keeps positions or counts, and handing FTS5 a word
+ * twice costs it more than finding that out here. A run of ASCII letters, digits and bytes over 127
+ * is kept as it is; what the tokenizer makes of it is the tokenizer's affair.
+ */
+struct distinct {
+    struct str *slots; /* own; a hash table with open addressing */
+    size_t room;       /* a power of two */
+    size_t count;
+};
+
+static bool may_be_in_word(unsigned char c)
 {
-    size_t run = 0;
+    return c >= 0x80 || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
+}
 
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        bool may_be_in_word = c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                              (c >= 'A' && c <= 'Z');
+static size_t slot_of(const struct distinct *distinct, struct str word)
+{
+    uint64_t hash = word.len;
+    size_t slot;
 
-        run = may_be_in_word ? run + 1 : 0;
-        if (run > WORDS_WORD_MAX)
-            return true;
+    for (size_t i = 0; i < word.len; i++)
+        hash = (hash ^ (unsigned char)word.ptr[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    slot = (size_t)(hash >> 32) & (distinct->room - 1);
+    while (distinct->slots[slot].ptr != NULL && !str_equal(distinct->slots[slot], word))
+        slot = (slot + 1) & (distinct->room - 1);
+    return slot;
+}
+
+static void distinct_grow(struct distinct *distinct)
+{
+    struct distinct larger = {.room = distinct->room == 0 ? 2048 : distinct->room * 4,
+                              .count = distinct->count};
+
+    larger.slots = NEW_ARRAY(struct str, larger.room);
+    for (size_t i = 0; i < distinct->room; i++) {
+        if (distinct->slots[i].ptr != NULL)
+            larger.slots[slot_of(&larger, distinct->slots[i])] = distinct->slots[i];
     }
-    return false;
+    mem_free(&distinct->slots);
+    *distinct = larger;
+}
+
+/* Appends the words of `text` to `out`; true when one is so long that the tokenizer would cut it. */
+static bool put_distinct(struct str text, struct buf *out)
+{
+    struct distinct distinct = {0};
+    bool has_long = false;
+    size_t at = 0;
+
+    while (at < text.len) {
+        struct str word;
+        size_t start, slot;
+
+        while (at < text.len && !may_be_in_word((unsigned char)text.ptr[at]))
+            at++;
+        start = at;
+        while (at < text.len && may_be_in_word((unsigned char)text.ptr[at]))
+            at++;
+        word = str_make(text.ptr + start, at - start);
+        if (word.len == 0)
+            break;
+        has_long = has_long || word.len > WORDS_WORD_MAX;
+        if (distinct.count * 2 >= distinct.room)
+            distinct_grow(&distinct);
+        slot = slot_of(&distinct, word);
+        if (distinct.slots[slot].ptr != NULL)
+            continue;
+        distinct.slots[slot] = word;
+        distinct.count++;
+        buf_put(out, word);
+        buf_put(out, STR(" "));
+    }
+    mem_free(&distinct.slots);
+    return has_long;
 }
 
 /* Cuts at the limit, before a UTF-8 sequence rather than within it. */
@@ -78,6 +138,19 @@ static void header_text(struct str raw, const struct message_structure *structur
     mem_free(&bare.parts);
 }
 
+/* Folds the text, and adds its words; true when the index will not have all of it. */
+static bool put_words(struct buf *text, struct buf *out)
+{
+    struct buf folded;
+    bool is_cut = cut(text);
+
+    buf_init(&folded, SIZE_MAX);
+    message_fold(buf_str(text), &folded);
+    is_cut = put_distinct(buf_str(&folded), out) || is_cut || !str_is_utf8(buf_str(out));
+    buf_free(&folded);
+    return is_cut;
+}
+
 void words_make(struct words *words, struct str raw, const struct message_summary *summary)
 {
     struct buf text;
@@ -88,16 +161,11 @@ void words_make(struct words *words, struct str raw, const struct message_summar
     buf_init(&words->fields, SIZE_MAX);
     buf_init(&text, SIZE_MAX);
     message_text(&summary->structure, raw, false, &text);
-    words->is_cut = cut(&text);
-    message_fold(buf_str(&text), &words->body);
+    words->is_cut = put_words(&text, &words->body);
     buf_reset(&text);
     header_text(raw, &summary->structure, &text);
-    words->is_cut = cut(&text) || words->is_cut;
-    message_fold(buf_str(&text), &words->headers);
+    words->is_cut = put_words(&text, &words->headers) || words->is_cut;
     buf_free(&text);
-    words->is_cut = words->is_cut || has_long_word(buf_str(&words->body)) ||
-                    has_long_word(buf_str(&words->headers)) ||
-                    !str_is_utf8(buf_str(&words->body)) || !str_is_utf8(buf_str(&words->headers));
     fold_fields(words, summary);
 }
 

@@ -17,8 +17,8 @@ enum {
 
 /* The text that is indexed, made before the change begins. */
 struct words {
-    struct buf body;    /* own; folded */
-    struct buf headers; /* own; folded: all header fields of all levels */
+    struct buf body;    /* own; folded; each word once */
+    struct buf headers; /* own; the same of all header fields of all levels */
     struct buf fields;  /* own; folded: the five fields below, one after the other */
     struct str subject, from, to, cc, bcc; /* in `fields` */
     bool is_cut;

@@ -165,7 +165,8 @@ class Server:
     def write_config(self):
         self.data.mkdir(mode=0o700, exist_ok=True)
         lines = {"data": str(self.data), "hostname": "localhost",
-                 "plain_login_on_loopback": True}
+                 "plain_login_on_loopback": True,
+                 "admin_socket": str(self.data / "run" / "admin.sock")}
         lines.update(self.settings)
         text = ""
         for name in LISTENERS:

@@ -49,12 +49,11 @@ def can_log_in(server, address, password):
     client = server.imap()
     try:
         client.login(address, password)
-        client.logout()
-        return True
     except imaplib.IMAP4.error:
-        return False
-    finally:
         client.shutdown()
+        return False
+    client.logout()
+    return True
 
 
 def secret_file(server, text):

@@ -9,18 +9,17 @@ its own; half a minute after the last session nobody may hold anything.
 
 import base64
 import hashlib
-import os
+import importlib.util
 import pathlib
-import random
-import re
 import secrets
+import shutil
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import mailbox_file, patiently, stock_shell  # noqa: E402
-from lib.server import PROJECT, Server, program  # noqa: E402
+from lib.server import PROJECT, Server  # noqa: E402
 from lib.suite import Skip, Suite, check  # noqa: E402
 
 suite = Suite(__doc__)
@@ -277,6 +276,71 @@ def files_after_crashes(world):
         world.server.start()
     count, size = scan_files(world)
     return f"{count} files, {size >> 10} KiB"
+
+
+def drop_records(data, mailbox):
+    """The sealed records of a drop box, as whoever has the whole disk gets them: the box itself is
+    encrypted with the host key, which is one of its files."""
+    path = data / "drop" / mailbox[-2:] / mailbox / f"{mailbox}.drop.sqlite"
+    check(path.exists(), f"no mail is waiting at {path}")
+    root = opener().H((data / "host.key").read_bytes()[:32], b"drop-root", b"")
+    key = opener().H(root, b"drop-key", mailbox.encode())
+    salt = opener().H(root, b"drop-salt", mailbox.encode())[:16]
+    status, text = stock_shell(path, "raw:" + key.hex() + salt.hex(),
+                               "SELECT sealed FROM record ORDER BY lane, generation, boot, n")
+    check(status == 0, text)
+    return text.split()
+
+
+def opener():
+    spec = importlib.util.spec_from_file_location(
+        "opener", PROJECT / "tests" / "dropbox" / "opener.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_opener(*arguments):
+    done = subprocess.run([sys.executable, PROJECT / "tests" / "dropbox" / "opener.py", *arguments],
+                          capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+@suite.case
+def the_disk_opens_no_waiting_mail(world):
+    """Nor with X25519 broken: the opener is given the mailbox's X25519 secrets. With the lane roots,
+    which only the mailbox holds, it opens every record."""
+    server, owner = world.server, world.away[0]
+    for number in range(3):
+        with server.smtp() as client:
+            client.sendmail("a@example.org", [owner.address], message("waiting", number))
+    mailbox = mailbox_file(server, owner).stem
+    server.stop()
+    copy = server.folder / "copy"
+    shutil.copytree(server.data, copy, ignore=lambda folder, names: [
+        name for name in names if name.endswith((".sock", "-shm"))])
+    server.start()
+    records = drop_records(copy, mailbox)
+    check(len(records) == 3, f"{len(records)} records for 3 messages")
+    disk = [f"file {path.read_bytes().hex()}" for path in
+            sorted((copy / "drop" / mailbox[-2:] / mailbox / "lanes").iterdir())]
+    disk.append(f"file {(copy / 'host.key').read_bytes().hex()}")
+    status, text = stock_shell(copy / "mail" / mailbox[-2:] / mailbox / f"{mailbox}.sqlite",
+                               owner.password,
+                               "SELECT lane, generation, boot_key_1, x25519_secret FROM lane_root")
+    check(status == 0 and text.strip(), text)
+    roots = [line.split("\t") for line in text.splitlines()]
+    disk += [f"secret {root[3]}" for root in roots]
+    files = {"records": "\n".join(records), "disk": "\n".join(disk),
+             "roots": "\n".join(" ".join(root) for root in roots)}
+    for name, content in files.items():
+        (copy / name).write_text(content + "\n")
+    status, text = run_opener("attack", copy / "disk", copy / "records")
+    check(status == 0 and text.strip() == "0", f"the disk opens waiting mail: {text}")
+    status, text = run_opener("open", copy / "roots", copy / "records")
+    check(status == 0 and len(text.splitlines()) == 3, f"the owner's roots do not open it: {text}")
+    shutil.rmtree(copy)
+    return f"{len(records)} records, {len(disk)} things to try"
 
 
 def page_tails(path):

@@ -1,0 +1,146 @@
+/*
+ * Requests of any bytes, against a real database (in a folder of its own, kept for the run). What
+ * must hold: every request that does not wait for the store gets exactly one reply, a JSON object
+ * with a status; nothing crashes, and no transaction stays open.
+ */
+#include "account/admin/admin.h"
+#include "sqlite/db.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct world {
+    struct account_database *database;
+    struct admin *admin;
+    struct log log;
+    unsigned replies, created;
+    struct id mailbox;
+};
+
+static enum err create_mailbox(void *owner, const struct id *mailbox)
+{
+    struct world *world = owner;
+
+    world->mailbox = *mailbox;
+    world->created++;
+    return ERR_OK;
+}
+
+static enum err remove_mailbox(void *owner, const struct id *mailbox)
+{
+    (void)owner;
+    (void)mailbox;
+    return ERR_BUSY;
+}
+
+static void nothing_for(void *owner, const struct id *mailbox)
+{
+    (void)owner;
+    (void)mailbox;
+}
+
+static void nothing(void *owner)
+{
+    (void)owner;
+}
+
+static void describe(void *owner, json_t *reply)
+{
+    (void)owner;
+    (void)reply;
+}
+
+static void on_reply(void *owner, void *client, uint64_t tag, struct str json)
+{
+    struct world *world = owner;
+    json_error_t error;
+    json_t *root = json_loadb(json.ptr, json.len, 0, &error);
+
+    (void)client;
+    assert(tag == 3);
+    assert(json_is_string(json_object_get(root, "status")));
+    json_decref(root);
+    world->replies++;
+}
+
+static const struct admin_services services = {create_mailbox, remove_mailbox, nothing_for,
+                                               nothing,        describe,       on_reply};
+
+static int open_null(void)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        abort();
+    return fd;
+}
+
+static void remove_files(const char *folder)
+{
+    static const char *const names[] = {"a.sqlite", "a.sqlite-wal", "a.sqlite-shm"};
+    char path[96];
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(folder);
+}
+
+static struct world *open_world(void)
+{
+    static struct world world;
+    static char folder[] = "/tmp/admin-fuzz-XXXXXX";
+    static const char demo[] = "{\"command\":\"domain add\",\"arguments\":{\"domain\":\"a.test\"}}";
+    struct secret *host_key, *key;
+    struct task task;
+    char path[64];
+
+    if (world.admin != NULL)
+        return &world;
+    secret_init();
+    db_init_library();
+    world.log = (struct log){.level = LOG_LEVEL_ERROR, .fd = open_null(), .role = "fuzz"};
+    if (mkdtemp(folder) == NULL)
+        abort();
+    (void)snprintf(path, sizeof(path), "%s/a.sqlite", folder);
+    host_key = secret_new(32);
+    key = account_database_key(host_key);
+    task_init(&task, 0);
+    if (account_database_open(&task, path, key, &world.database) != ERR_OK)
+        abort();
+    task_done(&task);
+    secret_free(&key);
+    secret_free(&host_key);
+    /* Nothing needs the name from here on. */
+    remove_files(folder);
+    world.admin = admin_new(world.database, &services, &world, &world.log);
+    admin_request(world.admin, str_from_c(demo), 1, &world, 3);
+    return &world;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct world *world = open_world();
+    struct task task;
+
+    world->replies = world->created = 0;
+    admin_request(world->admin, str_make(data, size), 1, world, 3);
+    if (world->created > 0) {
+        assert(world->replies == 0);
+        admin_mailbox_created(world->admin, &world->mailbox, true, 1);
+    }
+    assert(world->replies == 1);
+    task_init(&task, 1);
+    assert(account_begin(world->database, &task) == ERR_OK); /* aborts while one is open */
+    account_rollback(world->database);
+    task_done(&task);
+    return 0;
+}

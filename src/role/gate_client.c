@@ -1,0 +1,537 @@
+/*
+ * One client.
+ *
+ *   TALKING ──> ASKING ──> OPENING ──> CARRYING        any ──> ENDING
+ *      ^──────────┴───────────┘
+ *
+ *   TALKING -> ASKING     the engine wants a login: LOGIN to the keeper
+ *   ASKING -> TALKING     refused (after the keeper's delay), or no keeper
+ *   ASKING -> OPENING     the password is right: SESSION_OPEN, with a stream, to the store
+ *   OPENING -> TALKING    the mailbox does not open now
+ *   OPENING -> CARRYING   the mailbox process speaks: the engine is freed
+ *   any -> ENDING         what is queued on either side still goes out, then the client is freed
+ *
+ * Until CARRYING one deadline runs that nothing resets: a client that sends a byte a second is cut
+ * off like a silent one. While CARRYING the gate understands nothing; each side is read only while
+ * the other one has room.
+ */
+#include "role/gate.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    OUTPUT_LIMIT = 128 * 1024, /* to the client, and as much to the mailbox process */
+    BYE_WINDOW = 512,          /* the words of an end are looked for in so many last bytes */
+};
+
+enum state { STATE_TALKING, STATE_ASKING, STATE_OPENING, STATE_CARRYING, STATE_ENDING };
+
+struct gate_client {
+    struct gate *gate; /* borrowed */
+    uint64_t tag;
+    enum state state;
+    struct net_connection *connection; /* own; NULL: the client is gone */
+    struct net_connection *stream;     /* own; to the mailbox process */
+    int stream_fd;                     /* own; OPENING */
+    struct imap_session *engine;       /* own; until CARRYING */
+    struct net_timer *deadline;        /* own; until CARRYING */
+    struct net_timer *step;            /* own; a refusal that waits, or the engine's next turn */
+    struct id session, mailbox;        /* set: the keeper knows the session */
+    bool has_store_session;            /* the store may know it too */
+    bool is_secured;                   /* TLS was told to the engine */
+    bool is_refusing;                  /* `step` passes a refusal on */
+    bool is_counted;                   /* in the census */
+    bool said_bye;                     /* the mailbox process ended the session in words */
+    bool is_at_line_end;
+};
+
+static void pump(struct gate_client *client);
+
+static const struct log *log_of(const struct gate_client *client)
+{
+    return role_log(client->gate->process);
+}
+
+static const struct config *config_of(const struct gate_client *client)
+{
+    return role_config(client->gate->process);
+}
+
+/* The keeper and the store forget the session. */
+static void close_session(struct gate_client *client)
+{
+    struct wire_session_close body = {.session = client->session, .mailbox = client->mailbox};
+    struct wire_channel *keeper = role_peer(client->gate->process, WIRE_ROLE_KEEPER, 0);
+    struct wire_channel *store = role_peer(client->gate->process, WIRE_ROLE_STORE, 0);
+
+    if (!id_is_set(&client->mailbox))
+        return;
+    /* Whoever cannot be told is gone, and has forgotten. */
+    if (client->has_store_session && store != NULL &&
+        wire_send(store, WIRE_SESSION_CLOSE, 0, &body, NULL, 0) != ERR_OK)
+        log_debug(log_of(client), "store was not told of a session's end");
+    if (keeper != NULL && wire_send(keeper, WIRE_SESSION_CLOSE, 0, &body, NULL, 0) != ERR_OK)
+        log_debug(log_of(client), "keeper was not told of a session's end");
+    client->mailbox = (struct id){{0}};
+    client->has_store_session = false;
+}
+
+void gate_client_free(struct gate_client **client)
+{
+    struct gate_client *gone = *client;
+
+    *client = NULL;
+    if (gone == NULL)
+        return;
+    close_session(gone);
+    if (gone->is_counted)
+        census_remove(&gone->gate->census, net_connection_address(gone->connection));
+    imap_session_free(&gone->engine);
+    net_timer_free(&gone->deadline);
+    net_timer_free(&gone->step);
+    net_connection_free(&gone->connection);
+    net_connection_free(&gone->stream);
+    fd_close(&gone->stream_fd);
+    gate_delist(gone->gate, gone->tag);
+    mem_free(&gone);
+}
+
+struct gate_client *gate_find(struct gate *gate, uint64_t tag)
+{
+    size_t slot = tag & UINT32_MAX;
+
+    if (slot >= gate->slot_count || gate->slots[slot] == NULL || gate->slots[slot]->tag != tag)
+        return NULL;
+    return gate->slots[slot];
+}
+
+/* What is queued for the client goes out, then it is over. */
+static void end(struct gate_client *client)
+{
+    if (client->state == STATE_ENDING)
+        return;
+    client->state = STATE_ENDING;
+    net_timer_free(&client->deadline);
+    net_timer_free(&client->step);
+    close_session(client);
+    net_connection_finish(client->connection);
+}
+
+/* ---- Before login: the engine ---- */
+
+static void send_output(struct gate_client *client)
+{
+    for (;;) {
+        struct str output = imap_session_output(client->engine);
+        size_t room = net_connection_room(client->connection);
+
+        output = str_upto(output, room);
+        if (output.len == 0)
+            return;
+        net_connection_write(client->connection, output);
+        imap_session_consume_output(client->engine, output.len);
+    }
+}
+
+static void login_failed(struct gate_client *client, enum imap_login_result result)
+{
+    client->state = STATE_TALKING;
+    imap_session_login_failed(client->engine, result);
+    pump(client);
+}
+
+/* Asks the keeper. The engine keeps the credentials until the answer. */
+static void ask(struct gate_client *client)
+{
+    struct wire_channel *keeper = role_peer(client->gate->process, WIRE_ROLE_KEEPER, 0);
+    bool is_loopback = net_connection_is_loopback(client->connection);
+    struct wire_login body = {
+        .session = id_random(),
+        .service = WIRE_SERVICE_IMAP,
+        .address = net_connection_address(client->connection),
+        .is_local = is_loopback && !config_of(client)->loopback_is_foreign,
+    };
+    struct str tag;
+
+    client->state = STATE_ASKING;
+    client->session = body.session;
+    net_connection_want_input(client->connection, false);
+    imap_session_login(client->engine, &tag, &body.username, &body.password);
+    if (keeper == NULL || wire_send(keeper, WIRE_LOGIN, client->tag, &body, NULL, 0) != ERR_OK)
+        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+}
+
+static void on_step(void *owner)
+{
+    struct gate_client *client = owner;
+
+    if (client->is_refusing) {
+        client->is_refusing = false;
+        login_failed(client, IMAP_LOGIN_DENIED);
+        return;
+    }
+    imap_session_resume(client->engine, clock_now_ms());
+    pump(client);
+}
+
+static void step_later(struct gate_client *client, int64_t delay_ms)
+{
+    if (client->step == NULL)
+        client->step = net_timer_new(role_loop(client->gate->process), on_step, client);
+    net_timer_start(client->step, delay_ms);
+}
+
+/* Does what the engine wants, once. */
+static void pump(struct gate_client *client)
+{
+    if (client->state != STATE_TALKING)
+        return;
+    send_output(client);
+    switch (imap_session_wants(client->engine)) {
+    case IMAP_WANTS_INPUT:
+        net_connection_want_input(client->connection,
+                                  !imap_session_is_input_full(client->engine));
+        return;
+    case IMAP_WANTS_ROOM:
+        net_connection_want_input(client->connection, false);
+        if (net_connection_room(client->connection) > 0)
+            step_later(client, 0);
+        return; /* else on_room */
+    case IMAP_WANTS_TURN:
+        net_connection_want_input(client->connection, false);
+        step_later(client, 0);
+        return;
+    case IMAP_WANTS_TLS:
+        net_connection_want_input(client->connection, false);
+        if (imap_session_output(client->engine).len == 0 && !client->is_secured) {
+            client->is_secured = true;
+            net_connection_start_tls(client->connection, client->gate->tls);
+        }
+        return;
+    case IMAP_WANTS_LOGIN:
+        ask(client);
+        return;
+    case IMAP_WANTS_CLOSE:
+        if (imap_session_output(client->engine).len == 0)
+            end(client);
+        return;
+    }
+}
+
+static void on_deadline(void *owner)
+{
+    struct gate_client *client = owner;
+
+    if (client->state == STATE_TALKING) {
+        imap_session_bye(client->engine, "you took too long to log in");
+        send_output(client);
+    }
+    end(client);
+}
+
+/* ---- After login: carrying ---- */
+
+/* Whether these last bytes hold a line that begins with "* BYE". */
+static bool has_bye(struct str bytes)
+{
+    bytes = str_from(bytes, bytes.len > BYE_WINDOW ? bytes.len - BYE_WINDOW : 0);
+    return str_starts_with(bytes, STR("* BYE")) || str_find(bytes, STR("\n* BYE")) >= 0;
+}
+
+static void on_stream_input(void *owner, struct net_connection *stream, struct str bytes)
+{
+    struct gate_client *client = owner;
+
+    if (client->state != STATE_CARRYING)
+        return;
+    client->said_bye = client->said_bye || has_bye(bytes);
+    client->is_at_line_end = bytes.ptr[bytes.len - 1] == '\n';
+    net_connection_write(client->connection, bytes);
+    if (net_connection_room(client->connection) == 0)
+        net_connection_want_input(stream, false);
+}
+
+static void on_stream_room(void *owner, struct net_connection *stream)
+{
+    struct gate_client *client = owner;
+
+    (void)stream;
+    if (client->state == STATE_CARRYING)
+        net_connection_want_input(client->connection, true);
+}
+
+/* The mailbox process ended the session, or died. */
+static void on_stream_close(void *owner, struct net_connection *stream,
+                            enum net_close_reason reason)
+{
+    struct gate_client *client = owner;
+
+    (void)stream;
+    (void)reason;
+    net_connection_free(&client->stream);
+    if (client->connection == NULL || client->state != STATE_CARRYING) {
+        if (client->connection == NULL)
+            gate_client_free(&client);
+        return;
+    }
+    /* Not in the middle of a line or a literal, where nobody would understand it. */
+    if (!client->said_bye && client->is_at_line_end)
+        net_connection_write(client->connection,
+                             STR("* BYE the mailbox is not available just now\r\n"));
+    end(client);
+}
+
+static const struct net_connection_events stream_events = {
+    .on_input = on_stream_input, .on_room = on_stream_room, .on_close = on_stream_close};
+
+static void carry(struct gate_client *client)
+{
+    client->state = STATE_CARRYING;
+    client->is_at_line_end = true;
+    client->stream = net_connection_new(role_loop(client->gate->process), client->stream_fd, NULL,
+                                        OUTPUT_LIMIT, &stream_events, client);
+    client->stream_fd = -1;
+    imap_session_free(&client->engine);
+    net_timer_free(&client->deadline);
+    net_timer_free(&client->step);
+    net_connection_set_timeout(client->connection, (int64_t)config_of(client)->idle_timeout_ms);
+    net_connection_want_input(client->connection, true);
+}
+
+/* ---- The client's connection ---- */
+
+static void on_input(void *owner, struct net_connection *connection, struct str bytes)
+{
+    struct gate_client *client = owner;
+
+    switch (client->state) {
+    case STATE_TALKING:
+        imap_session_input(client->engine, bytes, clock_now_ms());
+        pump(client);
+        return;
+    case STATE_CARRYING:
+        net_connection_write(client->stream, bytes);
+        if (net_connection_room(client->stream) == 0)
+            net_connection_want_input(connection, false);
+        return;
+    case STATE_ASKING:
+    case STATE_OPENING:
+    case STATE_ENDING:
+        return; /* no input is wanted then */
+    }
+}
+
+static void on_room(void *owner, struct net_connection *connection)
+{
+    struct gate_client *client = owner;
+
+    (void)connection;
+    if (client->state == STATE_CARRYING) {
+        net_connection_want_input(client->stream, true);
+    } else if (client->state == STATE_TALKING) {
+        send_output(client);
+        if (imap_session_wants(client->engine) == IMAP_WANTS_ROOM)
+            imap_session_resume(client->engine, clock_now_ms());
+        pump(client);
+    }
+}
+
+static void on_secure(void *owner, struct net_connection *connection)
+{
+    struct gate_client *client = owner;
+
+    (void)connection;
+    if (client->state != STATE_TALKING || !client->is_secured)
+        return; /* implicit TLS: the engine knew from the start */
+    imap_session_secured(client->engine);
+    net_connection_want_input(client->connection, true);
+    pump(client);
+}
+
+static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
+{
+    struct gate_client *client = owner;
+
+    (void)connection;
+    (void)reason;
+    if (client->is_counted) {
+        census_remove(&client->gate->census, net_connection_address(client->connection));
+        client->is_counted = false;
+    }
+    if (client->stream == NULL) {
+        gate_client_free(&client);
+        return;
+    }
+    /* What the client sent before it went still reaches the mailbox process. */
+    client->state = STATE_ENDING;
+    close_session(client);
+    net_connection_free(&client->connection);
+    net_connection_finish(client->stream);
+}
+
+static const struct net_connection_events client_events = {
+    .on_input = on_input, .on_room = on_room, .on_secure = on_secure, .on_close = on_close};
+
+/* Refused before anything was allocated; a TLS client is told nothing that it could read. */
+static void turn_away(int fd, bool is_tls)
+{
+    static const char words[] = "* BYE too many connections, try again later\r\n";
+
+    if (!is_tls && send(fd, words, sizeof(words) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        /* It does not even read that. */
+    }
+    close(fd);
+}
+
+static bool is_too_many(struct gate_client *client)
+{
+    const struct config *config = config_of(client);
+
+    if (net_connection_is_loopback(client->connection) && !config->loopback_is_foreign)
+        return false;
+    client->is_counted = true;
+    return census_add(&client->gate->census, net_connection_address(client->connection)) >
+           config->connections_per_address_max;
+}
+
+static void begin(struct gate_client *client, bool is_tls)
+{
+    const struct config *config = config_of(client);
+    struct imap_options options = {
+        .hostname = config->hostname,
+        .append_limit_bytes = config->message_size_max,
+        .is_secure = is_tls || (config->plain_login_on_loopback &&
+                                net_connection_is_loopback(client->connection)),
+        .is_tls = is_tls,
+        .log = log_of(client),
+    };
+
+    client->engine = imap_session_new(&options);
+    client->deadline = net_timer_new(role_loop(client->gate->process), on_deadline, client);
+    net_timer_start(client->deadline, (int64_t)config->login_timeout_ms);
+    if (is_too_many(client)) {
+        imap_session_bye(client->engine, "too many connections from your address");
+        send_output(client);
+        end(client);
+        return;
+    }
+    pump(client);
+}
+
+void gate_client_new(struct gate *gate, int fd, bool is_tls)
+{
+    struct gate_client *client;
+
+    if (gate->is_stopping || gate->client_count >= role_config(gate->process)->connections_max) {
+        turn_away(fd, is_tls);
+        return;
+    }
+    client = NEW(struct gate_client);
+    client->gate = gate;
+    client->stream_fd = -1;
+    client->tag = gate_enlist(gate, client);
+    client->connection = net_connection_new(role_loop(gate->process), fd, is_tls ? gate->tls : NULL,
+                                            OUTPUT_LIMIT, &client_events, client);
+    begin(client, is_tls);
+}
+
+/* ---- Answers ---- */
+
+static void open_session(struct gate_client *client)
+{
+    struct wire_channel *store = role_peer(client->gate->process, WIRE_ROLE_STORE, 0);
+    struct wire_session_open body = {
+        .session = client->session,
+        .mailbox = client->mailbox,
+        .service = WIRE_SERVICE_IMAP,
+        .input = imap_session_pending_input(client->engine),
+        .is_secure = net_connection_is_secure(client->connection),
+    };
+    struct str username, password;
+    int fds[2];
+    enum err err;
+
+    if (store == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
+        close_session(client);
+        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+        return;
+    }
+    client->stream_fd = fds[0];
+    client->state = STATE_OPENING;
+    client->has_store_session = true;
+    imap_session_login(client->engine, &body.tag, &username, &password);
+    err = wire_send(store, WIRE_SESSION_OPEN, client->tag, &body, &fds[1], 1);
+    close(fds[1]);
+    if (err != ERR_OK)
+        gate_client_open_reply(client, WIRE_UNAVAILABLE);
+}
+
+static void refuse_later(struct gate_client *client, uint64_t delay_ms)
+{
+    client->is_refusing = true;
+    step_later(client, delay_ms > 60 * 1000 ? 60 * 1000 : (int64_t)delay_ms);
+}
+
+void gate_client_login_reply(struct gate_client *client, const struct wire_login_reply *reply)
+{
+    if (client->state != STATE_ASKING || client->is_refusing)
+        return;
+    if (reply->status == WIRE_OK && id_is_set(&reply->mailbox)) {
+        client->mailbox = reply->mailbox;
+        log_info(log_of(client), "login session=%s mailbox=%s", client->session.text,
+                 client->mailbox.text);
+        open_session(client);
+    } else if (reply->status == WIRE_DENIED || reply->status == WIRE_THROTTLED) {
+        log_info(log_of(client), "login refused reason=%s",
+                 reply->status == WIRE_DENIED ? "denied" : "throttled");
+        refuse_later(client, reply->delay_ms);
+    } else {
+        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+    }
+}
+
+void gate_client_open_reply(struct gate_client *client, uint64_t status)
+{
+    if (client->state != STATE_OPENING)
+        return;
+    if (status == WIRE_OK) {
+        carry(client);
+        return;
+    }
+    log_warning(log_of(client), "session did not open status=%d mailbox=%s", (int)status,
+                client->mailbox.text);
+    fd_close(&client->stream_fd);
+    close_session(client);
+    login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+}
+
+void gate_client_peer_lost(struct gate_client *client, enum wire_role peer)
+{
+    if (peer == WIRE_ROLE_KEEPER && client->state == STATE_ASKING && !client->is_refusing)
+        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+    else if (peer == WIRE_ROLE_STORE && client->state == STATE_OPENING)
+        gate_client_open_reply(client, WIRE_UNAVAILABLE);
+}
+
+void gate_client_bye(struct gate_client *client)
+{
+    switch (client->state) {
+    case STATE_TALKING:
+    case STATE_ASKING:
+    case STATE_OPENING:
+        imap_session_bye(client->engine, "the service stops");
+        send_output(client);
+        end(client);
+        return;
+    case STATE_CARRYING: /* the mailbox process has the last word */
+    case STATE_ENDING:
+        return;
+    }
+}

@@ -1,0 +1,457 @@
+/*
+ * The keeper as a process, with the test as master, gate, store, nursery, mailbox, sealer, smtp and
+ * administrator: a first start, logins, keys, quotas, a gate that dies.
+ */
+#include "role/roles.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "wire/channel.h"
+#include "wire/socket.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { PEERS = 5, REPLY_SECONDS = 20 };
+
+static const enum wire_role peer_roles[PEERS] = {WIRE_ROLE_GATE, WIRE_ROLE_STORE,
+                                                 WIRE_ROLE_NURSERY, WIRE_ROLE_SEALER,
+                                                 WIRE_ROLE_SMTP};
+enum { GATE, STORE, NURSERY, SEALER, SMTP };
+
+struct fixture {
+    char folder[64], socket[96];
+    pid_t pid;
+    int master, listener, admin;
+    int peers[PEERS];
+    struct buf storage;
+    struct task task;
+    struct wire_message message; /* the last received */
+    char password[40];
+    struct id mailbox;
+};
+
+static void bound_waits(int fd)
+{
+    struct timeval wait = {.tv_sec = REPLY_SECONDS};
+
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
+}
+
+static void send_to(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
+                    size_t fd_count)
+{
+    struct buf frame;
+
+    buf_init(&frame, SIZE_MAX);
+    assert_int_equal(wire_encode(type, tag, body, &frame), ERR_OK);
+    assert_int_equal(wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0), WIRE_SOCKET_DONE);
+    buf_free(&frame);
+}
+
+/* The next message there, which must be of this type. */
+static const union wire_body *receive(struct fixture *f, int fd, enum wire_role self,
+                                      enum wire_type type)
+{
+    enum err err = wire_receive_blocking(&f->task, fd, self, WIRE_ROLE_KEEPER, &f->storage,
+                                         &f->message);
+
+    assert_int_equal(err, ERR_OK);
+    assert_int_equal(f->message.type, type);
+    return &f->message.body;
+}
+
+/* --- as master --------------------------------------------------------------------------------- */
+
+static void connect_peer(struct fixture *f, size_t peer)
+{
+    struct wire_peer body = {.role = peer_roles[peer]};
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    send_to(f->master, WIRE_PEER, 0, &body, &ends[1], 1);
+    (void)close(ends[1]);
+    f->peers[peer] = ends[0];
+    bound_waits(ends[0]);
+}
+
+static void configure(struct fixture *f)
+{
+    static const char key[] = "0123456789abcdef0123456789abcdef";
+    struct wire_configure body = {.descriptor_count = 2};
+    struct buf text;
+    int fds[2];
+
+    buf_init(&text, SIZE_MAX);
+    buf_putf(&text,
+             "data = \"%s\"\nsandbox_required = no\nlog_level = error\n"
+             "failures_per_address = 5\nfailures_per_account = 8\n",
+             f->folder);
+    assert_int_equal(memfd_from(&f->task, buf_str(&text), &fds[0]), ERR_OK);
+    assert_int_equal(memfd_from(&f->task, str_from_c(key), &fds[1]), ERR_OK);
+    send_to(f->master, WIRE_CONFIGURE, 0, &body, fds, 2);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    buf_free(&text);
+}
+
+static void listen_for_admin(struct fixture *f)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct wire_listener body = {.name = STR("admin")};
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", f->socket);
+    (void)unlink(f->socket);
+    f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(f->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(f->listener, 5), 0);
+    send_to(f->master, WIRE_LISTENER, 0, &body, &f->listener, 1);
+    (void)close(f->listener);
+}
+
+static void connect_admin(struct fixture *f)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", f->socket);
+    f->admin = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(f->admin, (struct sockaddr *)&address, sizeof(address)), 0);
+    bound_waits(f->admin);
+}
+
+static void start_keeper(struct fixture *f)
+{
+    struct wire_start start = {.index = 0};
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    f->pid = fork();
+    assert_true(f->pid >= 0);
+    if (f->pid == 0) {
+        (void)close(ends[0]);
+        role_run(&role_keeper, ends[1], 0);
+    }
+    (void)close(ends[1]);
+    f->master = ends[0];
+    bound_waits(f->master);
+    configure(f);
+    listen_for_admin(f);
+    for (size_t i = 0; i < PEERS; i++)
+        connect_peer(f, i);
+    send_to(f->master, WIRE_START, 0, &start, NULL, 0);
+    assert_int_equal(wire_receive_blocking(&f->task, f->master, WIRE_ROLE_MASTER, WIRE_ROLE_KEEPER,
+                                           &f->storage, &f->message),
+                     ERR_OK);
+    assert_int_equal(f->message.type, WIRE_READY);
+    connect_admin(f);
+}
+
+static void stop_keeper(struct fixture *f, bool is_orderly)
+{
+    struct wire_stop stop = {.grace_ms = 1000};
+    int status;
+
+    if (is_orderly)
+        send_to(f->master, WIRE_STOP, 0, &stop, NULL, 0);
+    else
+        assert_int_equal(kill(f->pid, SIGKILL), 0);
+    assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+    if (is_orderly)
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    for (size_t i = 0; i < PEERS; i++)
+        (void)close(f->peers[i]);
+    (void)close(f->master);
+    (void)close(f->admin);
+}
+
+/* --- as administrator -------------------------------------------------------------------------- */
+
+static void ask(struct fixture *f, const char *json)
+{
+    char text[512];
+    struct wire_admin body;
+
+    (void)snprintf(text, sizeof(text), "%s", json);
+    for (char *at = text; *at != '\0'; at++)
+        *at = *at == '\'' ? '"' : *at;
+    body.json = str_from_c(text);
+    send_to(f->admin, WIRE_ADMIN, 9, &body, NULL, 0);
+}
+
+/* The answer's status must be `status`; gives the answer. */
+static json_t *answer(struct fixture *f, const char *status)
+{
+    const union wire_body *body = receive(f, f->admin, WIRE_ROLE_CLI, WIRE_ADMIN_REPLY);
+    json_error_t error;
+    json_t *json = json_loadb(body->admin_reply.json.ptr, body->admin_reply.json.len, 0, &error);
+
+    assert_int_equal(f->message.tag, 9);
+    assert_string_equal(json_string_value(json_object_get(json, "status")), status);
+    return json;
+}
+
+static void ask_ok(struct fixture *f, const char *json)
+{
+    ask(f, json);
+    json_decref(answer(f, "ok"));
+}
+
+/* --- as nursery and mailbox -------------------------------------------------------------------- */
+
+/* A mailbox process starts; gives its channel, on which the key came (or did not). */
+static int start_mailbox(struct fixture *f, const struct id *id, bool is_new,
+                         enum wire_status expected)
+{
+    struct wire_mailbox_started body = {.mailbox = *id, .is_new = is_new};
+    const struct wire_mailbox_key *key;
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    send_to(f->peers[NURSERY], WIRE_MAILBOX_STARTED, 0, &body, &ends[1], 1);
+    (void)close(ends[1]);
+    bound_waits(ends[0]);
+    key = &receive(f, ends[0], WIRE_ROLE_MAILBOX, WIRE_MAILBOX_KEY)->mailbox_key;
+    assert_int_equal(key->status, expected);
+    assert_int_equal(key->key.len, expected == WIRE_OK ? 48 : 0);
+    assert_int_equal(key->drop_key.len, expected == WIRE_OK ? 48 : 0);
+    return ends[0];
+}
+
+static void tell_usage(int channel, const struct id *id, uint64_t bytes, uint64_t counter)
+{
+    struct wire_mailbox_usage body = {
+        .mailbox = *id, .bytes = bytes, .messages = 1, .epoch = 1, .change_counter = counter};
+
+    send_to(channel, WIRE_MAILBOX_USAGE, 0, &body, NULL, 0);
+}
+
+/* `alias add`, with the store's and nursery's parts. */
+static void make_alias(struct fixture *f)
+{
+    struct wire_mailbox_create_reply created = {.status = WIRE_OK};
+    json_t *json;
+    int channel;
+
+    ask(f, "{'command':'alias add','arguments':{'address':'you@demo.test','user':'ann'}}");
+    created.mailbox =
+        receive(f, f->peers[STORE], WIRE_ROLE_STORE, WIRE_MAILBOX_CREATE)->mailbox_create.mailbox;
+    channel = start_mailbox(f, &created.mailbox, true, WIRE_OK);
+    tell_usage(channel, &created.mailbox, 0, 1);
+    (void)close(channel);
+    send_to(f->peers[STORE], WIRE_MAILBOX_CREATE_REPLY, 0, &created, NULL, 0);
+    json = answer(f, "ok");
+    (void)snprintf(f->password, sizeof(f->password), "%s",
+                   json_string_value(json_object_get(json, "password")));
+    json_decref(json);
+    f->mailbox = created.mailbox;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/keeper-test-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    (void)snprintf(f->socket, sizeof(f->socket), "%s/admin.sock", f->folder);
+    buf_init(&f->storage, SIZE_MAX);
+    task_init(&f->task, clock_now_ms());
+    start_keeper(f);
+    assert_int_equal(
+        receive(f, f->peers[SEALER], WIRE_ROLE_SEALER, WIRE_HOST_KEY)->host_key.key.len, 32);
+    ask_ok(f, "{'command':'domain add','arguments':{'domain':'demo.test'}}");
+    make_alias(f);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    char command[96];
+
+    stop_keeper(f, true);
+    buf_free(&f->storage);
+    task_done(&f->task);
+    (void)snprintf(command, sizeof(command), "rm -r '%s'", f->folder);
+    assert_int_equal(system(command), 0);
+    free(f);
+    return 0;
+}
+
+/* --- tests ------------------------------------------------------------------------------------- */
+
+static enum wire_status log_in(struct fixture *f, const struct id *session,
+                               enum wire_service service, const char *username,
+                               const char *password, const char *address)
+{
+    struct wire_login body = {
+        .session = *session,
+        .service = service,
+        .username = str_from_c(username),
+        .password = str_from_c(password),
+        .address = str_from_c(address),
+    };
+    bool is_submission = service == WIRE_SERVICE_SUBMISSION;
+    const struct wire_login_reply *reply;
+
+    send_to(f->peers[is_submission ? SMTP : GATE], WIRE_LOGIN, 4, &body, NULL, 0);
+    reply = &receive(f, f->peers[is_submission ? SMTP : GATE],
+                     is_submission ? WIRE_ROLE_SMTP : WIRE_ROLE_GATE, WIRE_LOGIN_REPLY)
+                 ->login_reply;
+    assert_int_equal(f->message.tag, 4);
+    if (reply->status == WIRE_OK)
+        assert_true(id_equal(&reply->mailbox, &f->mailbox));
+    else
+        assert_true(reply->delay_ms > 200 && reply->delay_ms <= 250);
+    return (enum wire_status)reply->status;
+}
+
+static void test_a_key_lives_as_long_as_its_sessions(void **state)
+{
+    struct fixture *f = *state;
+    struct id one = id_random(), two = id_random(), three = id_random();
+    struct wire_session_close close_two = {.session = two, .mailbox = f->mailbox};
+
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_DENIED));
+    (void)close(start_mailbox(f, &f->mailbox, true, WIRE_DENIED)); /* was made already */
+    assert_int_equal(log_in(f, &three, WIRE_SERVICE_SUBMISSION, "you@demo.test", f->password,
+                            "192.0.2.1"),
+                     WIRE_OK);
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_DENIED)); /* sending needs no key */
+    assert_int_equal(log_in(f, &one, WIRE_SERVICE_IMAP, "YOU+x@demo.test", f->password,
+                            "192.0.2.1"),
+                     WIRE_OK);
+    assert_int_equal(
+        log_in(f, &two, WIRE_SERVICE_IMAP, "you@demo.test", f->password, "192.0.2.1"), WIRE_OK);
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_OK));
+    send_to(f->peers[GATE], WIRE_SESSION_CLOSE, 0, &close_two, NULL, 0);
+    (void)log_in(f, &three, WIRE_SERVICE_IMAP, "you@demo.test", "x", "192.0.2.1"); /* in order */
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_OK));
+    /* The gate dies, and its sessions with it. */
+    (void)close(f->peers[GATE]);
+    connect_peer(f, GATE);
+    (void)log_in(f, &three, WIRE_SERVICE_IMAP, "you@demo.test", "x", "192.0.2.1");
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_DENIED));
+}
+
+static void test_failures_are_throttled(void **state)
+{
+    struct fixture *f = *state;
+    struct id session = id_random();
+
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(log_in(f, &session, WIRE_SERVICE_IMAP,
+                                i == 1 ? "no@demo.test" : "you@demo.test", "x", "192.0.2.1"),
+                         WIRE_DENIED);
+    assert_int_equal(
+        log_in(f, &session, WIRE_SERVICE_IMAP, "you@demo.test", f->password, "192.0.2.1"),
+        WIRE_THROTTLED);
+    assert_int_equal(
+        log_in(f, &session, WIRE_SERVICE_IMAP, "you@demo.test", f->password, "192.0.2.2"),
+        WIRE_OK);
+}
+
+static enum wire_status recipient(struct fixture *f, const char *address, uint64_t size_bytes)
+{
+    struct wire_recipient body = {.address = str_from_c(address), .size_bytes = size_bytes};
+
+    send_to(f->peers[SMTP], WIRE_RECIPIENT, 5, &body, NULL, 0);
+    return (enum wire_status)receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_RECIPIENT_REPLY)
+        ->recipient_reply.status;
+}
+
+static void test_quota_reaches_smtp_and_mailbox(void **state)
+{
+    struct fixture *f = *state;
+    struct id session = id_random();
+    struct wire_mailbox_usage drop = {.mailbox = f->mailbox, .is_drop = true, .bytes = 100};
+    int channel;
+
+    assert_int_equal(recipient(f, "you@demo.test", 1000), WIRE_OK);
+    assert_int_equal(recipient(f, "no@demo.test", 1000), WIRE_UNKNOWN);
+    assert_int_equal(recipient(f, "you@else.test", 1000), WIRE_NOT_LOCAL);
+    assert_int_equal(
+        log_in(f, &session, WIRE_SERVICE_IMAP, "you@demo.test", f->password, "192.0.2.1"),
+        WIRE_OK);
+    channel = start_mailbox(f, &f->mailbox, false, WIRE_OK);
+    assert_true(f->message.body.mailbox_key.limit_bytes == UINT64_MAX);
+    ask_ok(f, "{'command':'user quota','arguments':{'name':'ann','size':'1K'}}");
+    assert_int_equal(
+        receive(f, channel, WIRE_ROLE_MAILBOX, WIRE_MAILBOX_LIMIT)->mailbox_limit.limit_bytes,
+        1024);
+    tell_usage(channel, &f->mailbox, 900, 2);
+    send_to(f->peers[SEALER], WIRE_MAILBOX_USAGE, 0, &drop, NULL, 0);
+    ask_ok(f, "{'command':'alias show','arguments':{'address':'you@demo.test'}}");
+    assert_int_equal(recipient(f, "you@demo.test", 25), WIRE_OVER_QUOTA);
+    assert_int_equal(recipient(f, "you@demo.test", 24), WIRE_OK);
+    ask_ok(f, "{'command':'alias quota','arguments':{'address':'you@demo.test','size':'950'}}");
+    assert_int_equal(
+        receive(f, channel, WIRE_ROLE_MAILBOX, WIRE_MAILBOX_LIMIT)->mailbox_limit.limit_bytes,
+        950);
+    (void)close(channel);
+}
+
+static void test_senders(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_sender body = {.mailbox = f->mailbox, .address = STR("You+x@demo.test")};
+
+    send_to(f->peers[SMTP], WIRE_SENDER, 6, &body, NULL, 0);
+    assert_int_equal(
+        receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_SENDER_REPLY)->sender_reply.status,
+        WIRE_OK);
+    body.address = STR("me@demo.test");
+    send_to(f->peers[SMTP], WIRE_SENDER, 6, &body, NULL, 0);
+    assert_int_equal(
+        receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_SENDER_REPLY)->sender_reply.status,
+        WIRE_DENIED);
+}
+
+/* Killed between a mailbox's row and its file: the next keeper has it removed. */
+static void test_a_crash_while_a_mailbox_is_made(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_mailbox_remove_reply removed = {.status = WIRE_OK};
+    struct id session = id_random(), id;
+
+    ask(f, "{'command':'alias add','arguments':{'address':'new@demo.test'}}");
+    id = receive(f, f->peers[STORE], WIRE_ROLE_STORE, WIRE_MAILBOX_CREATE)->mailbox_create.mailbox;
+    stop_keeper(f, false);
+    start_keeper(f);
+    removed.mailbox =
+        receive(f, f->peers[STORE], WIRE_ROLE_STORE, WIRE_MAILBOX_REMOVE)->mailbox_remove.mailbox;
+    assert_true(id_equal(&removed.mailbox, &id));
+    send_to(f->peers[STORE], WIRE_MAILBOX_REMOVE_REPLY, 0, &removed, NULL, 0);
+    assert_int_equal(recipient(f, "new@demo.test", 0), WIRE_UNKNOWN);
+    assert_int_equal(
+        log_in(f, &session, WIRE_SERVICE_IMAP, "you@demo.test", f->password, "192.0.2.1"),
+        WIRE_OK);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_key_lives_as_long_as_its_sessions),
+        TEST(test_failures_are_throttled),
+        TEST(test_quota_reaches_smtp_and_mailbox),
+        TEST(test_senders),
+        TEST(test_a_crash_while_a_mailbox_is_made),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

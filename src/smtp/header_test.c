@@ -1,0 +1,116 @@
+#include "smtp/header.h"
+
+#include "base/buf.h"
+#include "base/macros.h"
+#include "base/task.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+static const struct {
+    const char *rule, *text, *authors; /* separated by blanks; NULL: refused */
+} headers[] = {
+    {"no From", "Subject: a\r\n\r\n", ""},
+    {"an address", "From: a@b\r\n\r\n", "a@b"},
+    {"a name and an address", "From: Ann <a@b>\r\n\r\n", "a@b"},
+    {"a quoted name", "From: \"x@y, <z@y>\" <a@b>\r\n\r\n", "a@b"},
+    {"a name that looks like an address", "From: x@y <a@b>\r\n\r\n", "a@b"},
+    {"comments", "From: (x@y) a@b (\\) (nested) <z@y>)\r\n\r\n", "a@b"},
+    {"several", "From: a@b, C <c@d> ,,e@f\r\n\r\n", "a@b c@d e@f"},
+    {"folded", "From: a@b,\r\n\tc@d\r\n\r\n", "a@b c@d"},
+    {"two fields", "From: a@b\r\nFROM: c@d\r\n\r\n", "a@b c@d"},
+    {"a blank before the colon", "From : a@b\r\n\r\n", "a@b"},
+    {"behind a line that is no field", "nonsense\r\nFrom: a@b\r\n\r\n", "a@b"},
+    {"Sender too", "From: a@b\r\nSender: c@d\r\n\r\n", "a@b c@d"},
+    {"not behind the header", "From: a@b\r\n\r\nFrom: c@d\r\n", "a@b"},
+    {"an empty header", "\r\nFrom: c@d\r\n\r\n", ""},
+    {"a header alone", "From: a@b\r\n", "a@b"},
+    {"a group", "From: team: a@b, c@d;\r\n\r\n", "a@b c@d"},
+    {"an empty group", "From: nobody:;\r\n\r\n", ""},
+    {"a source route", "From: <@x,@y:a@b>\r\n\r\n", "a@b"},
+    {"a quoted local part", "From: \"a b\"@c\r\n\r\n", "\"a_b\"@c"},
+    {"a literal", "From: a@[192.0.2.1]\r\n\r\n", "a@[192.0.2.1]"},
+    {"text behind the address", "From: <a@b> c@d\r\n\r\n", NULL},
+    {"two addresses without a comma", "From: <a@b> <c@d>\r\n\r\n", NULL},
+    {"blanks in an address", "From: a b@c\r\n\r\n", NULL},
+    {"no domain", "From: ann\r\n\r\n", NULL},
+    {"nothing in brackets", "From: Ann <>\r\n\r\n", NULL},
+    {"an open bracket", "From: Ann <a@b\r\n\r\n", NULL},
+    {"an open quoted string", "From: \"Ann <a@b>\r\n\r\n", NULL},
+    {"an open comment", "From: a@b (Ann\r\n\r\n", NULL},
+};
+
+static void test_authors(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
+        struct arena arena = {NULL};
+        struct smtp_authors authors;
+        char found[256] = "";
+        enum err err = smtp_header_authors(&arena, str_from_c(headers[i].text), &authors);
+
+        for (size_t j = 0; err == ERR_OK && j < authors.count; j++) {
+            size_t at = strlen(found);
+
+            if (j > 0)
+                found[at++] = ' ';
+            for (size_t k = 0; k < authors.addresses[j].len; k++) {
+                char c = authors.addresses[j].ptr[k];
+
+                found[at++] = c == ' ' ? '_' : c;
+            }
+        }
+        if ((err == ERR_OK) != (headers[i].authors != NULL) ||
+            (err == ERR_OK && strcmp(found, headers[i].authors) != 0))
+            fail_msg("%s: %s, %s", headers[i].rule, err_name(err), found);
+        arena_free(&arena);
+    }
+}
+
+static void test_many_authors(void **state)
+{
+    struct arena arena = {NULL};
+    struct smtp_authors authors;
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, SIZE_MAX);
+    for (size_t i = 0; i < SMTP_AUTHORS_MAX; i++)
+        buf_put(&text, STR("From: a@b\r\n"));
+    assert_int_equal(smtp_header_authors(&arena, buf_str(&text), &authors), ERR_OK);
+    buf_put(&text, STR("From: a@b\r\n"));
+    assert_int_equal(smtp_header_authors(&arena, buf_str(&text), &authors), ERR_LIMIT);
+    buf_free(&text);
+    arena_free(&arena);
+}
+
+static void test_scan(void **state)
+{
+    struct smtp_header header;
+
+    (void)state;
+    smtp_header_scan(STR("received: a\r\n b\r\nX-Received: no\r\nReceived\t: c\r\n"
+                         "message-id: <x>\r\n\r\nDate: no\r\nReceived: no\r\n"),
+                     &header);
+    assert_int_equal(header.received_count, 2);
+    assert_false(header.has_date);
+    assert_true(header.has_message_id);
+    smtp_header_scan(STR("Date:\r\n"), &header);
+    assert_true(header.has_date);
+    smtp_header_scan(STR(""), &header);
+    assert_int_equal(header.received_count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_authors),
+        cmocka_unit_test(test_many_authors),
+        cmocka_unit_test(test_scan),
+    };
+
+    return cmocka_run_group_tests_name("smtp/header", tests, NULL, NULL);
+}

@@ -1,0 +1,530 @@
+/*
+ * Plays the conversations in tests/protocol/smtp against the engine. A line is
+ *
+ *   # words           for the reader
+ *   1 O: mx           opens connection 1: mx or submission, then any of:
+ *                     tls loopback limit=N memory=N
+ *   1 C: text         the client's line; \r \n \t \0 \\ and \xHH are bytes, \[N c] is N times the byte c,
+ *                     and a "\" at the very end leaves the CRLF off
+ *   1 S: text         the server's next line: exactly this; $name stands for a word without blanks,
+ *                     the same one wherever the name comes again; "..." at the end for the rest
+ *   1 S: [closed]     the server closes
+ *   1 B: question …   the engine's question to another role, and the answer:
+ *                       login USER PASSWORD STATUS [MAILBOX]      sender ADDRESS STATUS
+ *                       recipient ADDRESS STATUS [MAILBOX]        deliver STATUS…   (one a mailbox)
+ *                       tls          the handshake is done
+ *                       stop         the service stops
+ *                       wait N       N milliseconds pass
+ *   1 T: text         a line of the trace of what was last delivered;
+ *   1 M: text         of the message behind it
+ *   1 M: [end]        there are no more
+ *
+ * A last test fails for a command that no conversation sends and a reply that none shows.
+ */
+#include "smtp/server/state.h"
+
+#include "base/ascii.h"
+#include "base/file.h"
+#include "base/macros.h"
+#include "base/memory.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONNECTIONS = 10, VARIABLES = 32, NAME_ROOM = 32, WORDS = 16 };
+
+struct player {
+    const char *file;
+    unsigned line;
+    struct arena arena;
+    struct smtp_session *sessions[CONNECTIONS];
+    struct smtp_memory memory;
+    int64_t now_ms;
+    struct buf trace[CONNECTIONS], message[CONNECTIONS];
+    struct {
+        struct str name, value;
+    } variables[VARIABLES];
+    size_t variable_count;
+};
+
+static bool is_command_seen[64], is_reply_seen[256];
+static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
+
+static const struct {
+    unsigned code;
+    const char *words;
+} replies[] = {
+#define R(NAME, code, enhanced, words) {code, words},
+    SMTP_REPLIES(R)
+#undef R
+};
+
+static void wrong(const struct player *p, const char *what, struct str expected, struct str found)
+{
+    fail_msg("%s:%u: %s\n  expected: %.*s\n  found:    %.*s", p->file, p->line, what,
+             STR_ARG(expected), STR_ARG(found));
+}
+
+/* ---- matching ---- */
+
+static bool match_variable(struct player *p, struct str name, struct str value)
+{
+    for (size_t i = 0; i < p->variable_count; i++) {
+        if (str_equal(p->variables[i].name, name))
+            return str_equal(p->variables[i].value, value);
+    }
+    assert_true(p->variable_count < VARIABLES);
+    p->variables[p->variable_count].name = name;
+    p->variables[p->variable_count++].value = arena_copy(&p->arena, value);
+    return true;
+}
+
+static size_t word_len(struct str text)
+{
+    size_t len = 0;
+
+    while (len < text.len && (ascii_is_alnum(text.ptr[len]) || text.ptr[len] == '_'))
+        len++;
+    return len;
+}
+
+static bool matches(struct player *p, struct str pattern, struct str text)
+{
+    bool is_open = str_ends_with(pattern, STR("..."));
+
+    if (is_open)
+        pattern = str_upto(pattern, pattern.len - 3);
+    while (pattern.len > 0) {
+        if (pattern.ptr[0] == '$' && word_len(str_from(pattern, 1)) > 0) {
+            struct str name = str_upto(str_from(pattern, 1), word_len(str_from(pattern, 1)));
+            struct str value = str_upto(text, word_len(text));
+
+            if (value.len == 0 || !match_variable(p, name, value))
+                return false;
+            pattern = str_from(pattern, name.len + 1);
+            text = str_from(text, value.len);
+        } else if (text.len == 0 || text.ptr[0] != pattern.ptr[0]) {
+            return false;
+        } else {
+            pattern = str_from(pattern, 1);
+            text = str_from(text, 1);
+        }
+    }
+    return is_open || text.len == 0;
+}
+
+static int hex(char c)
+{
+    if (ascii_is_digit(c))
+        return c - '0';
+    return ascii_lower(c) - 'a' + 10;
+}
+
+/* "[N c]" at the front of the text; its length. */
+static size_t repeat(struct str text, struct buf *out)
+{
+    ptrdiff_t blank = str_index(text, ' ');
+    uint32_t count;
+
+    assert_true(blank > 0 && (size_t)blank + 2 < text.len && text.ptr[blank + 2] == ']');
+    assert_true(parse_u32(str_make(text.ptr + 1, (size_t)blank - 1), &count));
+    while (count-- > 0)
+        buf_put(out, str_make(text.ptr + blank + 1, 1));
+    return (size_t)blank + 3;
+}
+
+/* The bytes that a C: line means. */
+static void unescape(struct str text, struct buf *out)
+{
+    static const char names[] = "rnt0\\", bytes[] = "\r\n\t\0\\";
+    bool has_crlf = true;
+
+    for (size_t i = 0; i < text.len; i++) {
+        const char *name;
+        char byte = text.ptr[i];
+
+        if (byte == '\\' && i + 1 == text.len) {
+            has_crlf = false;
+            break;
+        }
+        if (byte == '\\' && text.ptr[i + 1] == '[') {
+            i += repeat(str_from(text, i + 1), out);
+            continue;
+        }
+        if (byte == '\\') {
+            i++;
+            name = memchr(names, text.ptr[i], sizeof(names) - 1);
+            if (name != NULL) {
+                byte = bytes[name - names];
+            } else {
+                assert_true(text.ptr[i] == 'x' && i + 2 < text.len);
+                byte = (char)(hex(text.ptr[i + 1]) << 4 | hex(text.ptr[i + 2]));
+                i += 2;
+            }
+        }
+        buf_put(out, str_make(&byte, 1));
+    }
+    if (has_crlf)
+        buf_put(out, STR("\r\n"));
+}
+
+/* ---- the other roles ---- */
+
+static enum wire_status status_named(const struct player *p, struct str name)
+{
+    static const struct str names[] = {
+        [WIRE_OK] = STR_INIT("OK"), [WIRE_DENIED] = STR_INIT("DENIED"),
+        [WIRE_THROTTLED] = STR_INIT("THROTTLED"), [WIRE_UNKNOWN] = STR_INIT("UNKNOWN"),
+        [WIRE_DISABLED] = STR_INIT("DISABLED"), [WIRE_OVER_QUOTA] = STR_INIT("OVER_QUOTA"),
+        [WIRE_DISK_FULL] = STR_INIT("DISK_FULL"), [WIRE_UNAVAILABLE] = STR_INIT("UNAVAILABLE"),
+        [WIRE_DAMAGED] = STR_INIT("DAMAGED"), [WIRE_INVALID] = STR_INIT("INVALID"),
+        [WIRE_EXISTS] = STR_INIT("EXISTS"), [WIRE_NOT_LOCAL] = STR_INIT("NOT_LOCAL"),
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (str_equal(names[i], name))
+            return (enum wire_status)i;
+    }
+    wrong(p, "no such status", STR(""), name);
+    return WIRE_OK;
+}
+
+/* "1" is mailbox 000000000000000000000001. */
+static struct id mailbox_named(struct str name)
+{
+    struct id id = {.text = "000000000000000000000000"};
+
+    if (name.len == 0)
+        return (struct id){.text = ""};
+    assert_true(name.len < ID_TEXT_LEN);
+    memcpy(id.text + ID_TEXT_LEN - name.len, name.ptr, name.len);
+    return id;
+}
+
+static void expect_want(const struct player *p, struct smtp_session *s, enum smtp_want want)
+{
+    if (smtp_session_wants(s) != want)
+        fail_msg("%s:%u: the engine wants %d, not %d; output: %.*s", p->file, p->line,
+                 (int)smtp_session_wants(s), (int)want, STR_ARG(smtp_session_output(s)));
+}
+
+static void play_delivery(struct player *p, size_t number, const struct str *words, size_t count)
+{
+    struct smtp_session *s = p->sessions[number];
+    struct id id;
+    struct smtp_delivery delivery;
+    const void *position = NULL;
+    struct str block;
+
+    assert_true(id_parse(STR("0123456789abcdef01234567"), &id));
+    smtp_session_delivery(s, 1795323600000, &id, &delivery);
+    buf_reset(&p->trace[number]);
+    buf_reset(&p->message[number]);
+    buf_put(&p->trace[number], delivery.trace);
+    while (smtp_content_next(delivery.content, &position, &block))
+        buf_put(&p->message[number], block);
+    if (delivery.target_count != count - 1)
+        fail_msg("%s:%u: %zu mailboxes, not %zu", p->file, p->line, delivery.target_count,
+                 count - 1);
+    smtp_session_content_taken(s);
+    for (size_t i = 1; i < count; i++)
+        smtp_session_delivery_done(s, i - 1, status_named(p, words[i]), p->now_ms);
+}
+
+static void play_backend(struct player *p, size_t number, struct str text)
+{
+    struct smtp_session *s = p->sessions[number];
+    struct str words[WORDS] = {{NULL, 0}}, rest = text;
+    size_t count = 0;
+    struct id mailbox;
+
+    while (count < WORDS && str_split(&rest, ' ', &words[count]))
+        count++;
+    if (str_equal(words[0], STR("login"))) {
+        struct str username, password;
+
+        expect_want(p, s, SMTP_WANTS_LOGIN);
+        smtp_session_login(s, &username, &password);
+        if (!str_equal(username, words[1]) || !str_equal(password, words[2]))
+            wrong(p, "login", words[1], username);
+        mailbox = mailbox_named(words[4]);
+        smtp_session_login_done(s, status_named(p, words[3]), &mailbox, p->now_ms);
+    } else if (str_equal(words[0], STR("sender"))) {
+        expect_want(p, s, SMTP_WANTS_SENDER);
+        if (!str_equal(smtp_session_address(s), words[1]))
+            wrong(p, "sender", words[1], smtp_session_address(s));
+        smtp_session_sender_done(s, status_named(p, words[2]), p->now_ms);
+    } else if (str_equal(words[0], STR("recipient"))) {
+        expect_want(p, s, SMTP_WANTS_RECIPIENT);
+        if (!str_equal(smtp_session_address(s), words[1]))
+            wrong(p, "recipient", words[1], smtp_session_address(s));
+        mailbox = mailbox_named(words[3]);
+        smtp_session_recipient_done(s, status_named(p, words[2]), &mailbox, STR(""), p->now_ms);
+    } else if (str_equal(words[0], STR("deliver"))) {
+        expect_want(p, s, SMTP_WANTS_DELIVERY);
+        play_delivery(p, number, words, count);
+    } else if (str_equal(words[0], STR("tls"))) {
+        expect_want(p, s, SMTP_WANTS_TLS);
+        smtp_session_secured(s, STR("TLSv1.3, TLS_AES_256_GCM_SHA384"), p->now_ms);
+    } else if (str_equal(words[0], STR("stop"))) {
+        smtp_session_stop(s);
+    } else if (str_equal(words[0], STR("wait"))) {
+        uint32_t wait_ms;
+
+        assert_true(parse_u32(words[1], &wait_ms));
+        p->now_ms += wait_ms;
+        if (p->now_ms >= smtp_session_deadline(s))
+            smtp_session_expire(s, p->now_ms);
+    } else {
+        wrong(p, "no such question", STR(""), words[0]);
+    }
+}
+
+/* ---- lines ---- */
+
+static void open_connection(struct player *p, size_t number, struct str text)
+{
+    struct smtp_options options = {
+        .hostname = STR("mail.demo.test"),
+        .client = STR("192.0.2.1"),
+        .message_size_max = 100000,
+        .recipients_max = 3,
+        .hops_max = 25,
+        .greeting_timeout_ms = 75000,
+        .memory = &p->memory,
+        .log = &quiet,
+    };
+    struct str word;
+
+    while (str_split(&text, ' ', &word)) {
+        uint32_t limit;
+
+        if (str_equal(word, STR("submission"))) {
+            options.service = SMTP_SERVICE_SUBMISSION;
+        } else if (str_equal(word, STR("tls"))) {
+            options.is_tls = true;
+            options.tls_words = STR("TLSv1.3, TLS_AES_256_GCM_SHA384");
+        } else if (str_equal(word, STR("loopback"))) {
+            options.may_login_plain = true;
+            options.client = STR("::1");
+        } else if (str_starts_with(word, STR("limit="))) {
+            assert_true(parse_u32(str_from(word, 6), &limit));
+            options.message_size_max = limit;
+        } else if (str_starts_with(word, STR("memory="))) {
+            assert_true(parse_u32(str_from(word, 7), &limit));
+            p->memory.limit_bytes = limit;
+        } else if (!str_equal(word, STR("mx"))) {
+            wrong(p, "no such option", STR(""), word);
+        }
+    }
+    smtp_session_free(&p->sessions[number]);
+    p->sessions[number] = smtp_session_new(&options, p->now_ms);
+}
+
+static void note_command(struct str text)
+{
+    struct str verb, argument;
+
+    smtp_command_split(text, &verb, &argument);
+    for (size_t i = 0; i < smtp_command_count; i++) {
+        if (str_equal(verb, smtp_commands[i].verb))
+            is_command_seen[i] = true;
+    }
+}
+
+static void note_reply(struct str text)
+{
+    for (size_t i = 0; i < ARRAY_LEN(replies); i++) {
+        if (str_ends_with(text, str_from_c(replies[i].words)))
+            is_reply_seen[i] = true;
+    }
+}
+
+/* Takes the next line off a buffer; false when there is none. */
+static bool next_line(struct str rest, struct str *out_line, size_t *out_len)
+{
+    ptrdiff_t end = str_find(rest, STR("\r\n"));
+
+    if (end < 0)
+        return false;
+    *out_line = str_upto(rest, (size_t)end);
+    *out_len = (size_t)end + 2;
+    return true;
+}
+
+static void expect_output(struct player *p, struct smtp_session *s, struct str pattern)
+{
+    struct str output = smtp_session_output(s), line;
+    size_t len = 0;
+
+    if (str_equal(pattern, STR("[closed]"))) {
+        if (output.len > 0)
+            wrong(p, "the end", pattern, output);
+        expect_want(p, s, SMTP_WANTS_CLOSE);
+        return;
+    }
+    if (!next_line(output, &line, &len))
+        wrong(p, "no line", pattern, output);
+    if (!matches(p, pattern, line))
+        wrong(p, "another line", pattern, line);
+    note_reply(line);
+    smtp_session_consume_output(s, len);
+    smtp_session_resume(s, p->now_ms);
+}
+
+static void expect_text(struct player *p, struct buf *text, struct str pattern)
+{
+    struct str line;
+    size_t len = 0;
+
+    if (str_equal(pattern, STR("[end]"))) {
+        if (text->len > 0)
+            wrong(p, "more text", pattern, buf_str(text));
+        return;
+    }
+    if (!next_line(buf_str(text), &line, &len))
+        wrong(p, "no line", pattern, buf_str(text));
+    if (!matches(p, pattern, line))
+        wrong(p, "another line", pattern, line);
+    buf_consume(text, len);
+}
+
+static void play_line(struct player *p, struct str line)
+{
+    size_t number = (size_t)(line.ptr[0] - '0');
+    struct str text = str_from(line, 5);
+    struct buf bytes;
+
+    if (line.len < 4 || !ascii_is_digit(line.ptr[0]) || line.ptr[1] != ' ' || line.ptr[3] != ':')
+        wrong(p, "not a line of a conversation", STR(""), line);
+    if (p->sessions[number] == NULL && line.ptr[2] != 'O')
+        open_connection(p, number, STR("mx"));
+    switch (line.ptr[2]) {
+    case 'O':
+        open_connection(p, number, text);
+        break;
+    case 'C':
+        note_command(text);
+        buf_init(&bytes, SIZE_MAX);
+        unescape(text, &bytes);
+        smtp_session_input(p->sessions[number], buf_str(&bytes), p->now_ms);
+        buf_free(&bytes);
+        break;
+    case 'S':
+        expect_output(p, p->sessions[number], text);
+        break;
+    case 'B':
+        play_backend(p, number, text);
+        break;
+    case 'T':
+        expect_text(p, &p->trace[number], text);
+        break;
+    case 'M':
+        expect_text(p, &p->message[number], text);
+        break;
+    default:
+        wrong(p, "not a line of a conversation", STR(""), line);
+    }
+}
+
+static void play_file(void **state)
+{
+    struct player *p = NEW(struct player);
+    struct task task;
+    struct buf text;
+    struct str rest, line;
+
+    task_init(&task, 0);
+    buf_init(&text, SIZE_MAX);
+    p->file = *state;
+    p->memory.limit_bytes = 1 << 20;
+    p->now_ms = 1000;
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        buf_init(&p->trace[i], SIZE_MAX);
+        buf_init(&p->message[i], SIZE_MAX);
+    }
+    assert_int_equal(file_read(&task, AT_FDCWD, p->file, 1 << 20, &text), ERR_OK);
+    rest = buf_str(&text);
+    while (str_split(&rest, '\n', &line)) {
+        p->line++;
+        if (line.len > 0 && line.ptr[0] != '#')
+            play_line(p, line);
+    }
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        if (p->sessions[i] != NULL && smtp_session_output(p->sessions[i]).len > 0)
+            wrong(p, "more output", STR(""), smtp_session_output(p->sessions[i]));
+        smtp_session_free(&p->sessions[i]);
+        buf_free(&p->trace[i]);
+        buf_free(&p->message[i]);
+    }
+    assert_int_equal(p->memory.used_bytes, 0);
+    arena_free(&p->arena);
+    buf_free(&text);
+    task_done(&task);
+    mem_free(&p);
+}
+
+static void test_coverage(void **state)
+{
+    unsigned missing = 0;
+
+    (void)state;
+    for (size_t i = 0; i < smtp_command_count; i++) {
+        if (!is_command_seen[i]) {
+            print_error("no conversation sends %.*s\n", STR_ARG(smtp_commands[i].verb));
+            missing++;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(replies); i++) {
+        /* The connection is refused before there is an engine. */
+        if (!is_reply_seen[i] && i != SMTP_REPLY_TOO_MANY_CONNECTIONS) {
+            print_error("no conversation shows %u %s\n", replies[i].code, replies[i].words);
+            missing++;
+        }
+    }
+    assert_int_equal(missing, 0);
+}
+
+static int is_transcript(const struct dirent *entry)
+{
+    return str_ends_with(str_from_c(entry->d_name), STR(".txt"));
+}
+
+int main(void)
+{
+    const char *source = getenv("SEALPOST_SOURCE");
+    struct CMUnitTest tests[128] = {{0}};
+    struct dirent **entries;
+    char folder[4096];
+    int count, failed;
+
+    snprintf(folder, sizeof(folder), "%s/tests/protocol/smtp", source == NULL ? "." : source);
+    count = scandir(folder, &entries, is_transcript, alphasort);
+    if (count <= 0 || count >= (int)ARRAY_LEN(tests)) {
+        fprintf(stderr, "no conversations in %s\n", folder);
+        return 1;
+    }
+    for (int i = 0; i < count; i++) {
+        char path[8192];
+
+        snprintf(path, sizeof(path), "%s/%s", folder, entries[i]->d_name);
+        tests[i].initial_state = mem_copy_text(path, strlen(path));
+        tests[i].name = strrchr(tests[i].initial_state, '/') + 1;
+        tests[i].test_func = play_file;
+        free(entries[i]);
+    }
+    free(entries);
+    tests[count].name = "every command and reply has a conversation";
+    tests[count].test_func = test_coverage;
+    failed = _cmocka_run_group_tests("smtp/transcripts", tests, (size_t)count + 1, NULL, NULL);
+    for (int i = 0; i < count; i++)
+        mem_free(&tests[i].initial_state);
+    return failed;
+}

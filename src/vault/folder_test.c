@@ -1,0 +1,275 @@
+/* Folders: standard ones, creating, deleting, renaming, subscriptions, \Recent. */
+#include "vault/fixture.h"
+
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *names(struct fixture *f)
+{
+    CLEANUP(buf_free) struct buf out = {0};
+    struct vault_folder *folders;
+    size_t count;
+
+    buf_init(&out, SIZE_MAX);
+    assert_int_equal(vault_folder_list(f->vault, &f->task, &folders, &count), ERR_OK);
+    for (size_t i = 0; i < count; i++)
+        buf_putf(&out, "%s%.*s%s%s", i > 0 ? " " : "", STR_ARG(folders[i].name),
+                 folders[i].has_children ? "+" : "", folders[i].is_selectable ? "" : "-");
+    return arena_copy(&f->task.arena, buf_str(&out)).ptr;
+}
+
+static void test_standard_folders(void **state)
+{
+    static const struct {
+        const char *name;
+        enum vault_special_use use;
+    } rows[] = {
+        {"INBOX", VAULT_USE_NONE}, {"Archive", VAULT_USE_ARCHIVE}, {"Drafts", VAULT_USE_DRAFTS},
+        {"Junk", VAULT_USE_JUNK},  {"Sent", VAULT_USE_SENT},       {"Trash", VAULT_USE_TRASH},
+    };
+    struct fixture *f = *state;
+    struct vault_folder *folders;
+    size_t count;
+
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(vault_folder_list(f->vault, &f->task, &folders, &count), ERR_OK);
+        assert_int_equal(count, ARRAY_LEN(rows));
+        for (size_t i = 0; i < count; i++) {
+            assert_true(str_equal(folders[i].name, str_from_c(rows[i].name)));
+            assert_int_equal(folders[i].use, rows[i].use);
+            assert_true(folders[i].is_selectable && folders[i].is_subscribed);
+            assert_int_equal(folders[i].uidnext, 1);
+            assert_true(folders[i].uidvalidity > 0 && folders[i].highest_modseq >= 1);
+        }
+        fixture_reopen(f);
+    }
+    /* Made once: one that was renamed or deleted does not come again. */
+    assert_int_equal(vault_folder_rename(f->vault, &f->task, STR("Sent"), STR("Gesendet")), ERR_OK);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("Junk")), ERR_OK);
+    fixture_reopen(f);
+    assert_string_equal(names(f), "INBOX Archive Drafts Gesendet Trash");
+}
+
+static void test_names(void **state)
+{
+    static const struct {
+        const char *name;
+        enum err err;
+    } rows[] = {
+        {"Simple", ERR_OK},        {"a/b/c", ERR_OK},        {"Entw\xc3\xbcrfe", ERR_OK},
+        {"INBOX/below", ERR_OK},   {"with space", ERR_OK},   {"", ERR_INVALID},
+        {"/a", ERR_INVALID},       {"a/", ERR_INVALID},      {"a//b", ERR_INVALID},
+        {"tab\there", ERR_INVALID}, {"bad\xff", ERR_INVALID}, {"inbox", ERR_INVALID},
+        {"Simple", ERR_EXISTS},    {"a", ERR_EXISTS},        {"INBOX", ERR_EXISTS},
+        {"1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18/19/20/21/22/23/24/25/26/27/28/29/30/31/32/33",
+         ERR_INVALID},
+    };
+    struct fixture *f = *state;
+    char *long_name = mem_new(VAULT_FOLDER_NAME_MAX + 2, 1);
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        enum err err =
+            vault_folder_create(f->vault, &f->task, str_from_c(rows[i].name), VAULT_USE_NONE);
+
+        if (err != rows[i].err)
+            fail_msg("%s: %s", rows[i].name, err_name(err));
+        task_forgive(&f->task);
+    }
+    memset(long_name, 'x', VAULT_FOLDER_NAME_MAX + 1);
+    assert_int_equal(vault_folder_create(f->vault, &f->task, str_from_c(long_name), VAULT_USE_NONE),
+                     ERR_INVALID);
+    long_name[VAULT_FOLDER_NAME_MAX] = '\0';
+    assert_int_equal(vault_folder_create(f->vault, &f->task, str_from_c(long_name), VAULT_USE_NONE),
+                     ERR_OK);
+    mem_free(&long_name);
+}
+
+static void test_order_and_children(void **state)
+{
+    static const char *const made[] = {"b", "a/z", "a-b", "a b", "a/b/c", "A"};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(made); i++)
+        assert_int_equal(
+            vault_folder_create(f->vault, &f->task, str_from_c(made[i]), VAULT_USE_NONE), ERR_OK);
+    assert_string_equal(names(f), "INBOX A Archive Drafts Junk Sent Trash a+ a/b+ a/b/c a/z a b a-b b");
+    fixture_reopen(f);
+    assert_string_equal(names(f), "INBOX A Archive Drafts Junk Sent Trash a+ a/b+ a/b/c a/z a b a-b b");
+}
+
+static void test_delete(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_folder before, after;
+    int64_t id;
+
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("INBOX")), ERR_DENIED);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("none")), ERR_NOT_FOUND);
+    task_forgive(&f->task);
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("p/q"), VAULT_USE_NONE), ERR_OK);
+    id = fixture_folder_id(f, "p");
+    fixture_append(f, id, fixture_message(f, "one"), 0);
+    assert_int_equal(vault_folder_find(f->vault, &f->task, STR("p"), &before), ERR_OK);
+    /* With children it stays as a name. */
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("p")), ERR_OK);
+    assert_int_equal(vault_folder_find(f->vault, &f->task, STR("p"), &after), ERR_OK);
+    assert_false(after.is_selectable);
+    assert_int_equal(after.message_count, 0);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("p")), ERR_EXISTS);
+    task_forgive(&f->task);
+    /* And can be made a folder again, with another UIDVALIDITY, while old rows are still there. */
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("p"), VAULT_USE_NONE), ERR_OK);
+    assert_int_equal(vault_folder_find(f->vault, &f->task, STR("p"), &after), ERR_OK);
+    assert_true(after.is_selectable && after.uidvalidity > before.uidvalidity);
+    fixture_append(f, after.id, fixture_message(f, "two"), 0);
+    fixture_check(f);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("p/q")), ERR_OK);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("p")), ERR_OK);
+    assert_int_equal(vault_folder_by_id(f->vault, &f->task, id, &after), ERR_NOT_FOUND);
+    task_forgive(&f->task);
+    fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM content"), 0);
+}
+
+static void test_uidvalidity_never_repeats(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t last = 0;
+
+    for (int i = 0; i < 20; i++) {
+        struct vault_folder folder;
+
+        if (i == 10)
+            f->task.now_ms -= 365LL * 24 * 3600 * 1000; /* the clock was set back */
+        assert_int_equal(vault_folder_create(f->vault, &f->task, STR("again"), VAULT_USE_NONE),
+                         ERR_OK);
+        assert_int_equal(vault_folder_find(f->vault, &f->task, STR("again"), &folder), ERR_OK);
+        assert_true(folder.uidvalidity > last);
+        last = folder.uidvalidity;
+        assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("again")), ERR_OK);
+        if (i % 5 == 0)
+            fixture_reopen(f);
+    }
+}
+
+static void test_rename(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_folder before, after;
+
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("a/b/c"), VAULT_USE_NONE), ERR_OK);
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("ab"), VAULT_USE_NONE), ERR_OK);
+    assert_int_equal(vault_folder_find(f->vault, &f->task, STR("a/b"), &before), ERR_OK);
+    fixture_append(f, before.id, fixture_message(f, "one"), 0);
+    assert_int_equal(vault_folder_rename(f->vault, &f->task, STR("a"), STR("x/y")), ERR_OK);
+    assert_string_equal(names(f),
+                        "INBOX Archive Drafts Junk Sent Trash ab x+ x/y+ x/y/b+ x/y/b/c");
+    fixture_reopen(f);
+    assert_int_equal(vault_folder_find(f->vault, &f->task, STR("x/y/b"), &after), ERR_OK);
+    assert_int_equal(after.id, before.id);
+    assert_int_equal(after.uidvalidity, before.uidvalidity);
+    assert_int_equal(after.message_count, 1);
+    assert_int_equal(vault_folder_rename(f->vault, &f->task, STR("x"), STR("x/z")), ERR_INVALID);
+    assert_int_equal(vault_folder_rename(f->vault, &f->task, STR("x"), STR("ab")), ERR_EXISTS);
+    assert_int_equal(vault_folder_rename(f->vault, &f->task, STR("q"), STR("r")), ERR_NOT_FOUND);
+    assert_int_equal(vault_folder_rename(f->vault, &f->task, STR("ab"), STR("a//b")), ERR_INVALID);
+    task_forgive(&f->task);
+}
+
+/* RFC 3501 §6.3.5: INBOX's messages go, INBOX stays. */
+static void test_rename_inbox(void **state)
+{
+    struct fixture *f = *state;
+    struct str raw = fixture_message(f, "one");
+    int64_t id;
+
+    fixture_append(f, f->inbox, raw, VAULT_FLAG_SEEN);
+    fixture_append(f, f->inbox, fixture_message(f, "two"), 0);
+    assert_int_equal(vault_folder_rename(f->vault, &f->task, STR("INBOX"), STR("old/mail")),
+                     ERR_OK);
+    assert_string_equal(names(f), "INBOX Archive Drafts Junk Sent Trash old+ old/mail");
+    assert_string_equal(fixture_uids(f, f->inbox), "");
+    id = fixture_folder_id(f, "old/mail");
+    assert_string_equal(fixture_uids(f, id), "1 2");
+    assert_true(str_equal(fixture_read(f, id, 1), raw));
+    /* An empty INBOX too. */
+    assert_int_equal(vault_folder_rename(f->vault, &f->task, STR("INBOX"), STR("INBOX/none")),
+                     ERR_OK);
+    fixture_check(f);
+}
+
+static void test_subscriptions(void **state)
+{
+    struct fixture *f = *state;
+    struct str *subscribed;
+    size_t count;
+
+    assert_int_equal(vault_folder_subscribe(f->vault, &f->task, STR("nowhere"), true), ERR_OK);
+    assert_int_equal(vault_folder_subscribe(f->vault, &f->task, STR("nowhere"), true), ERR_OK);
+    assert_int_equal(vault_folder_subscribe(f->vault, &f->task, STR("Junk"), false), ERR_OK);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("Sent")), ERR_OK);
+    fixture_reopen(f);
+    assert_int_equal(vault_subscription_list(f->vault, &f->task, &subscribed, &count), ERR_OK);
+    assert_int_equal(count, 6);
+    assert_true(str_equal(subscribed[0], STR("INBOX")));
+    assert_true(str_equal(subscribed[3], STR("Sent")));
+    assert_true(str_equal(subscribed[5], STR("nowhere")));
+}
+
+static void test_special_use(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_folder folder;
+
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("Sent2"), VAULT_USE_SENT),
+                     ERR_EXISTS);
+    task_forgive(&f->task);
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("Stars"), VAULT_USE_FLAGGED),
+                     ERR_OK);
+    fixture_reopen(f);
+    assert_int_equal(vault_folder_find(f->vault, &f->task, STR("Stars"), &folder), ERR_OK);
+    assert_int_equal(folder.use, VAULT_USE_FLAGGED);
+}
+
+static void test_recent(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_folder folder;
+    uint32_t first;
+
+    for (int i = 0; i < 3; i++)
+        fixture_append(f, f->inbox, fixture_message(f, "x"), 0);
+    assert_int_equal(vault_folder_take_recent(f->vault, &f->task, f->inbox, true, &first), ERR_OK);
+    assert_int_equal(first, 1);
+    assert_int_equal(vault_folder_take_recent(f->vault, &f->task, f->inbox, false, &first), ERR_OK);
+    assert_int_equal(first, 1);
+    fixture_append(f, f->inbox, fixture_message(f, "x"), 0);
+    assert_int_equal(vault_folder_by_id(f->vault, &f->task, f->inbox, &folder), ERR_OK);
+    assert_int_equal(folder.recent_count, 1);
+    fixture_reopen(f);
+    assert_int_equal(vault_folder_take_recent(f->vault, &f->task, f->inbox, false, &first), ERR_OK);
+    assert_int_equal(first, 4);
+    assert_int_equal(vault_folder_by_id(f->vault, &f->task, f->inbox, &folder), ERR_OK);
+    assert_int_equal(folder.recent_count, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_standard_folders), TEST(test_names),         TEST(test_order_and_children),
+        TEST(test_delete),           TEST(test_rename),        TEST(test_uidvalidity_never_repeats),
+        TEST(test_rename_inbox),     TEST(test_subscriptions), TEST(test_special_use),
+        TEST(test_recent),
+    };
+
+    fixture_init_libraries();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
