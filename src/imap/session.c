@@ -74,6 +74,7 @@ struct imap_session *imap_session_resume_authenticated(const struct imap_options
     struct imap_session *s = session_new(options, IMAP_STATE_AUTH);
 
     s->vault = vault;
+    s->group = options->group == NULL ? imap_group_new(vault) : options->group;
     s->subscriber.on_change = on_change;
     vault_subscribe(vault, &s->subscriber);
     buf_put(&s->out, login_tag);
@@ -89,8 +90,11 @@ void imap_session_free(struct imap_session **session)
 
     if (s == NULL)
         return;
-    if (s->batch.is_open)
-        imap_batch_flush(s);
+    s->on_output = NULL;
+    if (s->is_waiting)
+        imap_group_flush(s);
+    if (s->options.group == NULL)
+        imap_group_free(&s->group);
     if (s->vault != NULL)
         vault_unsubscribe(s->vault, &s->subscriber);
     vault_content_close(&s->content);
@@ -127,7 +131,7 @@ void imap_session_bye(struct imap_session *s, const char *words)
 {
     if (s->state == IMAP_STATE_LOGOUT)
         return;
-    imap_batch_flush(s);
+    imap_group_flush(s);
     imap_write_words(&s->out, STR("*"), STR("BYE"), words);
     imap_session_end(s);
 }
@@ -181,6 +185,7 @@ void imap_session_resume(struct imap_session *s, int64_t now_ms)
 {
     s->now_ms = now_ms;
     s->budget = IMAP_BUDGET;
+    imap_group_flush(s);
     tell_idle(s);
     if (s->pause == IMAP_PAUSE_TURN && s->out.len < IMAP_OUTPUT_HIGH)
         imap_dispatch_resume(s);
@@ -189,7 +194,8 @@ void imap_session_resume(struct imap_session *s, int64_t now_ms)
 
 enum imap_want imap_session_wants(const struct imap_session *s)
 {
-    bool has_work = s->pause == IMAP_PAUSE_TURN || (s->is_idling && s->has_changes);
+    bool has_work = s->pause == IMAP_PAUSE_TURN || s->is_waiting ||
+                    (s->is_idling && s->has_changes);
 
     if (s->state == IMAP_STATE_LOGOUT)
         return IMAP_WANTS_CLOSE;

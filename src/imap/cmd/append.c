@@ -1,4 +1,4 @@
-/* APPEND (RFC 3501 §6.3.11, RFC 4315 §3). Its answer waits for the commit it shares (batch.c). */
+/* APPEND (RFC 3501 §6.3.11, RFC 4315 §3). Its answer waits for the commit it shares (group.c). */
 #include "imap/engine.h"
 
 /* append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal */
@@ -49,11 +49,10 @@ IMAP_COMMAND(append)
         return imap_refuse(s, task, IMAP_REFUSAL_EMPTY_MESSAGE);
     if (append->message.len > s->options.append_limit_bytes)
         return imap_refuse(s, task, IMAP_REFUSAL_MESSAGE_TOO_BIG);
-    TRY(imap_batch_open(s, task));
+    TRY(imap_group_join(s, task, append->message.len));
     TRY(find_folder(s, task, append->name));
     TRY(imap_flags_bits(&append->flags, s->vault, task, true, &what.flags));
     TRY(vault_message_append(s->vault, task, s->append_folder_id, &what, &uid));
-    s->batch.bytes += append->message.len;
     imap_spend(s, 200 + append->message.len / 64);
     s->code = arena_printf(&task->arena, "APPENDUID %u %u", s->append_uidvalidity, uid);
     return ERR_OK;
