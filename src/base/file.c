@@ -21,12 +21,16 @@ void fd_close(int *fd)
 
 enum err fd_read_all(struct task *task, int fd, size_t limit_bytes, struct buf *out)
 {
+    off_t position = 0;
+
     for (;;) {
         char *room;
         ssize_t got;
 
         TRY(buf_reserve(out, 16384, &room));
-        got = read(fd, room, 16384);
+        got = pread(fd, room, 16384, position);
+        if (got < 0 && errno == ESPIPE)
+            got = read(fd, room, 16384);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -34,6 +38,7 @@ enum err fd_read_all(struct task *task, int fd, size_t limit_bytes, struct buf *
         if (got == 0)
             return ERR_OK;
         buf_commit(out, (size_t)got);
+        position += got;
         if (out->len > limit_bytes)
             return fail(task, ERR_LIMIT, "file larger than %zu bytes", limit_bytes);
     }

@@ -11,7 +11,8 @@ void fd_close(int *fd);
 /* All of it, up to `limit_bytes`. ERR_NOT_FOUND, ERR_LIMIT, ERR_IO. `dir_fd` may be AT_FDCWD. */
 MUST_CHECK enum err file_read(struct task *task, int dir_fd, const char *path, size_t limit_bytes,
                               struct buf *out);
-/* From the present position to the end of an open descriptor. */
+/* An open descriptor's whole content, wherever others that share it are reading (what was passed
+ * between processes has one position for all); of a pipe, what is left. */
 MUST_CHECK enum err fd_read_all(struct task *task, int fd, size_t limit_bytes, struct buf *out);
 /* Writes all, through EINTR and short writes. */
 MUST_CHECK enum err fd_write_all(struct task *task, int fd, struct str bytes);

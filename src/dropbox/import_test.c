@@ -477,6 +477,43 @@ static void test_kill_at_every_call(void **state)
     tear_down(&f);
 }
 
+/* Taken over in part, the rest of a boot is imported later without a false alarm. */
+static void test_kill_between_batches(void **state)
+{
+    (void)state;
+    size_t partial = 0;
+    struct fixture f;
+
+    set_up(&f);
+    for (long at = 60; at < 2000; at += 80) {
+        uint64_t imported;
+        int status;
+        pid_t child;
+
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(deliver(&f, 40), ERR_OK);
+        sealing_free(&f.sealing);
+        vault_close(&f.vault);
+        child = fork();
+        if (child == 0) {
+            open_sealing(&f);
+            reopen_vault(&f);
+            faults_set(FAULTS_KILL, at, false);
+            _exit(take_over(&f, false, &imported) == ERR_OK ? 0 : 2);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) || status == 0);
+        open_sealing(&f);
+        reopen_vault(&f);
+        assert_int_equal(deliver(&f, 1), ERR_OK); /* another boot behind it */
+        assert_int_equal(take_over(&f, false, &imported), ERR_OK);
+        partial += imported > 1 && imported < 161;
+        assert_true(check(&f) == 0);
+    }
+    assert_true(partial > 0);
+    tear_down(&f);
+}
+
 /* A call fails, once or for a while: an error or success, and later all is there. */
 static void test_failing_calls(void **state)
 {
@@ -518,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_what_does_not_open_is_kept_and_told),
         cmocka_unit_test(test_replayed_records_are_not_stored_twice),
         cmocka_unit_test(test_kill_at_every_call),
+        cmocka_unit_test(test_kill_between_batches),
         cmocka_unit_test(test_failing_calls),
     };
 

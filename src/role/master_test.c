@@ -11,6 +11,7 @@
 #include "role/premises.h"
 #include "role/roles.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,6 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -91,18 +94,33 @@ const size_t roles_count = ARRAY_LEN(roles);
 struct service {
     char folder[64];
     char config[96];
+    unsigned imap_port, mx_port;
     pid_t pid;
     int log_fd;
     struct buf log; /* what was read of it and not yet looked for */
 };
+
+/* One that nobody listens on just now: several runs of this test may go on at once. */
+static unsigned free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
 
 static void write_config(struct service *service, const char *more)
 {
     FILE *file = fopen(service->config, "w");
 
     assert_non_null(file);
-    fprintf(file, "data = \"%s\"\nimap = {\"127.0.0.1:21143\"}\nmx = {\"127.0.0.1:21025\"}\n%s\n",
-            service->folder, more);
+    fprintf(file,
+            "data = \"%s\"\nimap = {\"127.0.0.1:%u\"}\nmx = {\"127.0.0.1:%u\"}\n%s\n",
+            service->folder, service->imap_port, service->mx_port, more);
     fclose(file);
 }
 
@@ -113,6 +131,8 @@ static void service_init(struct service *service)
     struct task task;
 
     memset(service, 0, sizeof(*service));
+    service->imap_port = free_port();
+    service->mx_port = free_port();
     snprintf(service->folder, sizeof(service->folder), "/tmp/sealpost-master-XXXXXX");
     assert_non_null(mkdtemp(service->folder));
     snprintf(service->config, sizeof(service->config), "%s/conf", service->folder);
@@ -136,6 +156,7 @@ static void service_start(struct service *service)
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     service->pid = fork();
     if (service->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a test that fails leaves nothing behind */
         dup2(fds[1], STDERR_FILENO);
         exit(master_run(service->config));
     }
@@ -212,7 +233,7 @@ static void it_starts_connects_and_stops_in_order(void **state)
     static const char *const in_order[] = {"smtp[", "store[", "nursery[", "sealer[", "keeper["};
     struct service service;
     struct stat status;
-    char path[128];
+    char path[128], ready[128];
 
     (void)state;
     service_init(&service);
@@ -220,7 +241,9 @@ static void it_starts_connects_and_stops_in_order(void **state)
     /* smtp has one listener, gate one; both know keeper and store. */
     assert_true(sees(&service, "keeper is up"));
     assert_true(sees(&service, "store is up"));
-    assert_true(sees(&service, "ready imap=127.0.0.1:21143 mx=127.0.0.1:21025"));
+    snprintf(ready, sizeof(ready), "ready imap=127.0.0.1:%u mx=127.0.0.1:%u", service.imap_port,
+             service.mx_port);
+    assert_true(sees(&service, ready));
     snprintf(path, sizeof(path), "%s/host.key", service.folder);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_size, 32);

@@ -137,7 +137,7 @@ static enum err read_secret(struct task *task, int fd, struct secret **out_secre
     struct secret *secret;
 
     if (size < 1 || size > SECRET_LEN_MAX)
-        return fail(task, ERR_INVALID, "a key, certificate or configuration is empty or larger than 64 KiB");
+        return fail(task, ERR_INVALID, "a key or certificate is empty or larger than 64 KiB");
     secret = secret_new((size_t)size);
     if (pread(fd, secret_bytes(secret), (size_t)size, 0) != (ssize_t)size) {
         secret_free(&secret);
@@ -150,11 +150,12 @@ static enum err read_secret(struct task *task, int fd, struct secret **out_secre
 
 static enum err read_config(struct role_process *process, struct task *task, int fd)
 {
-    CLEANUP(secret_free) struct secret *text = NULL;
+    CLEANUP(buf_free) struct buf text;
     struct config config;
 
-    TRY(read_secret(task, fd, &text));
-    TRY(config_parse(task, "configuration", secret_str(text), NULL, &config));
+    buf_init(&text, SIZE_MAX);
+    TRY(fd_read_all(task, fd, CONFIG_TEXT_MAX, &text));
+    TRY(config_parse(task, "configuration", buf_str(&text), NULL, &config));
     if (process->is_configured) {
         struct retired *retired = NEW(struct retired);
 

@@ -112,8 +112,8 @@ static bool has_capabilities(void)
 
 static bool maps_writable_code(void)
 {
-    return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                0) == MAP_FAILED;
+    return SYSCALLS_SANITIZED || mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
 }
 
 static const struct {
@@ -134,9 +134,7 @@ static const struct {
     {"gain privileges", gains_privileges},
     {"dump core", dumps_core},
     {"hold a capability", has_capabilities},
-#ifndef SYSCALLS_SANITIZED
     {"map memory to write and execute", maps_writable_code},
-#endif
 };
 
 /* In a child that is confined by `rules`: its exit status. */

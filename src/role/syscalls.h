@@ -12,6 +12,9 @@
 #define SYSCALLS_SANITIZED 1
 #endif
 #endif
+#ifndef SYSCALLS_SANITIZED
+#define SYSCALLS_SANITIZED 0
+#endif
 
 /* ERR_IO where the kernel has no seccomp filters. */
 MUST_CHECK enum err syscalls_enter(struct task *task, const struct sandbox_rules *rules);

@@ -222,6 +222,8 @@ static void end_box(struct store *store, struct store_box *box)
 static void on_opened(struct store *store, struct store_box *box,
                       const struct wire_mailbox_opened *opened)
 {
+    bool was_new = box->is_new;
+
     if (box->state != BOX_STARTING)
         return;
     if (opened->status != WIRE_OK) {
@@ -232,8 +234,9 @@ static void on_opened(struct store *store, struct store_box *box,
         return;
     }
     store_box_enter(box, BOX_LIVE, store->log);
+    box->is_new = false;
     flush_waiting(store, box);
-    if (box->is_new && box->sent_count == 0)
+    if (was_new && box->sent_count == 0)
         end_box(store, box);
 }
 

@@ -382,6 +382,13 @@ static void test_new_mailbox_is_answered_when_it_is_open(void **state)
     expect_last(&f.keeper, WIRE_MAILBOX_CREATE_REPLY, 1);
     assert_int_equal(f.keeper.seen[0].status, WIRE_OK);
     expect_last(&f.box, WIRE_STOP, 1);
+    /* The file is there now: mail that comes while its first process ends is sealed. */
+    deliver(&f, 9);
+    turn(&f);
+    wire_channel_free(&f.box.far);
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 1);
+    assert_int_equal(f.smtp.seen_count, 0);
     teardown(&f);
 }
 

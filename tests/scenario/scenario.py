@@ -106,13 +106,13 @@ def a_disabled_alias_takes_no_mail(server):
 @suite.case
 def a_quota_is_kept(server):
     alias = server.add_alias("small@life.test", "--quota", "20K")
-    for _ in range(40):
-        refused = send(server, [alias.address], "x" * 60)
+    for number in range(40):
+        refused = send(server, [alias.address], f"number {number}")
         if refused:
             break
         with server.imap(alias) as client:
             client.append("INBOX", None, None, b"Subject: big\r\n\r\n" + b"y" * 3000 + b"\r\n")
-    check(refused.get(alias.address) in (452, 552, 422), f"over quota: {refused}")
+    check(set(refused.values()) & {452, 552}, f"over quota: {refused}")
     with server.imap(alias) as client:
         answer, words = client.append("INBOX", None, None, b"Subject: z\r\n\r\n" + b"z" * 30000)
         check(answer == "NO" and b"OVERQUOTA" in words[0], f"{answer} {words}")

@@ -55,6 +55,21 @@ static const struct admin_status *status_of(enum err err)
     return &admin_statuses[1];
 }
 
+/* Reading is no event. */
+static void log_outcome(const struct admin_request *request, enum err err, const char *status)
+{
+    const struct log *log = request->admin->log;
+    const char *name = request->command == NULL ? "unknown" : request->command->name;
+
+    if (err == ERR_IO || err == ERR_CORRUPT)
+        log_error(log, "administrator's command failed: %s error=%s: %s", name, err_name(err),
+                  request->task.words);
+    else if (request->command != NULL && request->command->is_reading)
+        log_debug(log, "administrator's command: %s result=%s", name, status);
+    else
+        log_info(log, "administrator's command: %s result=%s", name, status);
+}
+
 /* Answers and frees. */
 static void finish(struct admin_request *request, enum err err)
 {
@@ -63,13 +78,7 @@ static void finish(struct admin_request *request, enum err err)
     char *text;
 
     account_rollback(admin->database);
-    if (err == ERR_IO || err == ERR_CORRUPT)
-        log_error(admin->log, "administrator's command failed command=\"%s\" error=%s: %s",
-                  request->command == NULL ? "" : request->command->name, err_name(err),
-                  request->task.words);
-    else
-        log_info(admin->log, "administrator's command command=\"%s\" result=%s",
-                 request->command == NULL ? "" : request->command->name, status->name);
+    log_outcome(request, err, status->name);
     json_object_set_new(request->reply, "status", json_string(status->name));
     if (json_object_get(request->reply, "message") == NULL && err != ERR_OK)
         admin_say(request, "It did not work: %s.",
@@ -190,6 +199,7 @@ void admin_request(struct admin *admin, struct str json, int64_t now_ms, void *c
     request->client = client;
     request->tag = tag;
     request->reply = json_object();
+    json_object_set_new(request->reply, "status", json_null()); /* the first member */
     task_init(&request->task, now_ms);
     err = read_request(request, json);
     if (err == ERR_OK)

@@ -52,6 +52,7 @@ struct admin_command {
     /* Of a list: the members shown in columns, separated by spaces; NULL: not a list. */
     const char *columns;
     enum err (*run)(struct admin_request *request);
+    bool is_reading; /* changes nothing */
 };
 
 extern const struct admin_command admin_commands[];

@@ -291,6 +291,10 @@ bool smtp_session_delivery_done(struct smtp_session *s, size_t target, enum wire
         return false; /* it is over already */
     transaction->targets[target].is_answered = true;
     transaction->targets[target].status = status;
+    if (status != WIRE_OK)
+        log_info(s->options.log, "delivery failed id=%s mailbox=%s status=%d",
+                 transaction->trace_id.text, transaction->targets[target].mailbox.text,
+                 (int)status);
     if (++transaction->answered_count < transaction->target_count)
         return false;
     reply = join_answers(transaction);
