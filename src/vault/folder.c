@@ -1,7 +1,7 @@
 /*
  * Folders. All reading is from the mirror (state.h); only \Recent is counted in the file.
- * INBOX is the name of that folder alone and of no level below another: "inbox" is INBOX to the IMAP
- * engine before it comes here.
+ * INBOX is the name of that folder alone and of no level below another: "inbox" is INBOX to the
+ * IMAP engine before it comes here.
  */
 #include "vault/folder.h"
 
@@ -344,8 +344,8 @@ static enum err rename_inbox(struct vault *vault, struct task *task, struct fold
 
     TRY(vault_folder_insert(vault, task, to, VAULT_USE_NONE, true, &folder));
     TRY(rows_live_uids(vault, task, inbox_id, &uids, &count));
-    return rows_copy(vault, task, inbox_id, folder->id, uids, count, true,
-                               &source_uids, &new_uids, &count);
+    return rows_copy(vault, task, inbox_id, folder->id, uids, count, true, &source_uids, &new_uids,
+                     &count);
 }
 
 static enum err check_below(struct vault *vault, struct task *task, struct str from, struct str to)
@@ -355,7 +355,8 @@ static enum err check_below(struct vault *vault, struct task *task, struct str f
 
         if (!is_below(name, from))
             continue;
-        moved = arena_printf(&task->arena, "%.*s%.*s", STR_ARG(to), STR_ARG(str_from(name, from.len)));
+        moved =
+            arena_printf(&task->arena, "%.*s%.*s", STR_ARG(to), STR_ARG(str_from(name, from.len)));
         TRY(check_name(task, moved));
         if (vault_folder_named(vault, moved) != NULL)
             return fail(task, ERR_EXISTS, "vault: a folder of the new name exists");
@@ -404,8 +405,7 @@ static enum err rename_folder(struct vault *vault, struct task *task, struct str
     return rename_below(vault, task, from, to);
 }
 
-enum err vault_folder_rename(struct vault *vault, struct task *task, struct str from,
-                             struct str to)
+enum err vault_folder_rename(struct vault *vault, struct task *task, struct str from, struct str to)
 {
     TRY(check_name(task, to));
     TRY(vault_write_begin(vault, task));

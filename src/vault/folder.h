@@ -10,14 +10,14 @@
 enum { VAULT_FOLDER_NAME_MAX = 1000, VAULT_FOLDER_DEPTH_MAX = 32, VAULT_FOLDERS_MAX = 10000 };
 
 enum vault_special_use { /* RFC 6154 */
-    VAULT_USE_NONE,
-    VAULT_USE_DRAFTS,
-    VAULT_USE_SENT,
-    VAULT_USE_JUNK,
-    VAULT_USE_TRASH,
-    VAULT_USE_ARCHIVE,
-    VAULT_USE_ALL,
-    VAULT_USE_FLAGGED,
+                         VAULT_USE_NONE,
+                         VAULT_USE_DRAFTS,
+                         VAULT_USE_SENT,
+                         VAULT_USE_JUNK,
+                         VAULT_USE_TRASH,
+                         VAULT_USE_ARCHIVE,
+                         VAULT_USE_ALL,
+                         VAULT_USE_FLAGGED,
 };
 
 struct vault_folder {
