@@ -329,7 +329,8 @@ enum err imap_parse_date(struct imap_parser *parser, int64_t *out_day)
     return ERR_OK;
 }
 
-/* date-day-fixed = (SP DIGIT) / 2DIGIT; time = 2DIGIT ":" 2DIGIT ":" 2DIGIT; zone = ("+" / "-") 4DIGIT */
+/* date-day-fixed = (SP DIGIT) / 2DIGIT; time = 2DIGIT ":" 2DIGIT ":" 2DIGIT; zone = ("+" / "-")
+ * 4DIGIT */
 static bool take_date_time(struct str text, int64_t *out_ms, int16_t *out_zone_minutes)
 {
     struct clock_date date = {0};
