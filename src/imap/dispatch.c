@@ -91,11 +91,11 @@ void imap_dispatch_end_quietly(struct imap_session *s)
     forget_command(s);
 }
 
-/* The tagged line, to the output or to the batch that it waits for. */
+/* The tagged line, to the output or to what waits for the commit. */
 static void answer(struct imap_session *s, struct str line, bool is_ok)
 {
-    if (s->batch.is_open)
-        imap_batch_hold(s, s->tag, line, is_ok);
+    if (s->is_waiting)
+        imap_group_hold(s, s->tag, line, is_ok);
     else
         buf_put(&s->out, line);
 }
@@ -166,7 +166,7 @@ static void finish(struct imap_session *s, enum err err)
     bool is_bad = s->is_bad;
 
     /* What others changed is told before the tagged line, where the command allows. */
-    if (s->state == IMAP_STATE_SELECTED && !s->batch.is_open &&
+    if (s->state == IMAP_STATE_SELECTED && !s->is_waiting &&
         (s->command->flags & IMAP_NO_SYNC) == 0) {
         struct task task;
 
@@ -223,6 +223,7 @@ static bool run_with_line(struct imap_session *s)
     case IMAP_READ_COMMAND:
         s->line = arena_copy(&s->task.arena, line);
         imap_reader_consume(&s->reader);
+        imap_group_flush(s);
         run(s);
         return true;
     }
@@ -304,7 +305,7 @@ static void on_command(struct imap_session *s, struct str line)
     err = parse_name(&parser, &tag, &s->command);
     s->tag = arena_copy(&s->task.arena, tag);
     if (s->command == NULL || (s->command->flags & IMAP_TAKES_MESSAGE) == 0)
-        imap_batch_flush(s);
+        imap_group_flush(s);
     if (s->state == IMAP_STATE_LOGOUT) { /* the flush met a broken vault */
         forget_command(s);
         return;
@@ -380,12 +381,12 @@ static void on_literal(struct imap_session *s, struct str line, struct imap_lite
         task_done(&s->task);
         imap_reader_accept(&s->reader, (size_t)literal.size);
         if (literal.is_waiting) {
-            imap_batch_flush(s);
+            imap_group_flush(s);
             buf_put(&s->out, STR("+ OK\r\n"));
         }
         return;
     }
-    imap_batch_flush(s);
+    imap_group_flush(s);
     if (s->doom == IMAP_REFUSAL_NONE)
         s->tag = tag.len > 0 ? arena_copy(&s->task.arena, tag) : STR("*");
     if (literal.is_waiting) {
@@ -412,16 +413,17 @@ void imap_dispatch(struct imap_session *s)
                 return;
             continue;
         }
-        if (s->batch.count >= IMAP_BATCH_MESSAGES_MAX || s->batch.bytes >= IMAP_BATCH_BYTES_MAX)
-            imap_batch_flush(s);
+        if (imap_group_is_full(s->group))
+            imap_group_flush(s);
         if (imap_must_give_way(s)) {
-            imap_batch_flush(s);
             s->pause = IMAP_PAUSE_TURN;
             return;
         }
         switch (imap_reader_next(&s->reader, line_max(s), false, &line, &literal)) {
         case IMAP_READ_MORE:
-            imap_batch_flush(s);
+            /* Alone, nothing else will join; in a group the next turn commits. */
+            if (s->options.group == NULL)
+                imap_group_flush(s);
             return;
         case IMAP_READ_TOO_LONG:
             imap_session_bye(s, "The line is too long.");

@@ -30,8 +30,6 @@ enum {
     IMAP_LITERALS_MAX_BEFORE_LOGIN = 4096, /* bytes, all of a command */
     IMAP_LITERALS_MAX = 64 * 1024,   /* the same after login, but for a message */
     IMAP_PENDING_MAX = 64 * 1024,    /* input that waits behind a running command */
-    IMAP_BATCH_MESSAGES_MAX = 64,    /* APPENDs that share a commit */
-    IMAP_BATCH_BYTES_MAX = 16 * 1024 * 1024,
 };
 
 enum imap_pause { /* why the running command is not running now */
@@ -42,18 +40,12 @@ enum imap_pause { /* why the running command is not running now */
     IMAP_PAUSE_LOGIN, /* imap_session_login_failed, or the session is freed */
 };
 
-/* APPENDs that were done and wait for the commit they share. */
-struct imap_append_batch {
-    struct arena arena;
-    struct imap_held_reply {
-        struct str tag;
-        struct str reply; /* the tagged line, should the commit succeed */
-        bool is_ok;       /* it says OK */
-        struct imap_held_reply *next;
-    } *first, *last;
-    bool is_open; /* vault_batch_begin was called */
-    size_t count;
-    size_t bytes;
+/* The answers of APPENDs that were done and wait for the commit they share. */
+struct imap_held_reply {
+    struct str tag;
+    struct str reply; /* the tagged line, should the commit succeed */
+    bool is_ok;       /* it says OK */
+    struct imap_held_reply *next;
 };
 
 struct imap_session {
@@ -94,7 +86,15 @@ struct imap_session {
     /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */
 
-    struct imap_append_batch batch;
+    struct imap_group *group;     /* own, or the options' */
+    bool is_waiting;              /* in the group, for its commit */
+    struct imap_session *waiting; /* the next one in the group */
+    struct arena held_arena;
+    struct imap_held_reply *first_held, *last_held;
+    /* APPEND's last folder: a client that fills one does not have it looked up each time. */
+    struct buf append_name; /* own; empty: none */
+    int64_t append_folder_id;
+    uint32_t append_uidvalidity;
 };
 
 /* session.c */
@@ -113,13 +113,15 @@ void imap_dispatch_end_quietly(struct imap_session *s);
 /* The paused command failed so. */
 void imap_dispatch_refuse(struct imap_session *s, enum imap_refusal refusal);
 
-/* batch.c */
-/* From here on APPENDs wait for imap_batch_flush. */
-MUST_CHECK enum err imap_batch_open(struct imap_session *s, struct task *task);
+/* group.c */
+/* From here on this session's answers wait for the group's commit. */
+MUST_CHECK enum err imap_group_join(struct imap_session *s, struct task *task, size_t bytes);
 /* A tagged line that must not go before the commit. */
-void imap_batch_hold(struct imap_session *s, struct str tag, struct str reply, bool is_ok);
-/* Commits the APPENDs that wait for it, and answers them. */
-void imap_batch_flush(struct imap_session *s);
+void imap_group_hold(struct imap_session *s, struct str tag, struct str reply, bool is_ok);
+/* Commits what waits, whoever's it is: before all else that this session does with the vault. */
+void imap_group_flush(struct imap_session *s);
+/* Enough has come together. */
+bool imap_group_is_full(const struct imap_group *group);
 
 static inline void imap_spend(struct imap_session *s, uint64_t units)
 {

@@ -10,8 +10,6 @@
 #include "imap/engine.h"
 #include "imap/transcript_vault.h"
 
-#include "base/clock.h"
-#include "message/message.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -102,12 +100,15 @@ static void synchronise(struct imap_session *s)
 
 static void after_login(struct vault *vault, struct str bytes, size_t packet)
 {
+    struct imap_group *group = imap_group_new(vault);
+    struct imap_options options = OPTIONS;
     struct imap_session *sessions[2];
     struct str part;
     size_t turn = 0;
 
+    options.group = group;
     for (size_t i = 0; i < 2; i++) {
-        sessions[i] = imap_session_resume_authenticated(&OPTIONS, vault, STR("L"));
+        sessions[i] = imap_session_resume_authenticated(&options, vault, STR("L"));
         settle(sessions[i]);
         feed(sessions[i], STR("y SELECT INBOX\r\n"), SIZE_MAX);
     }
@@ -128,6 +129,7 @@ static void after_login(struct vault *vault, struct str bytes, size_t packet)
     }
     imap_session_free(&sessions[0]);
     imap_session_free(&sessions[1]);
+    imap_group_free(&group);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -141,8 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     if (!is_ready) {
-        message_init_library();
-        secret_init();
+        transcript_vault_init();
         is_ready = true;
     }
     packet = (data[0] >> 2) == 0 ? SIZE_MAX : data[0] >> 2;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "imap/session.h"
 #include "mailbox/mailbox.h"
 
 #include <errno.h>
@@ -123,6 +124,7 @@ void mailbox_delivery_run(void *owner)
     size_t count = 0;
 
     task_init(&task, clock_now_ms());
+    imap_group_commit(mailbox->appends, task.now_ms);
     err = vault_batch_begin(mailbox->vault, &task);
     for (struct mailbox_delivery *delivery = mailbox->first_delivery;
          delivery != NULL && count < BATCH_MAX; delivery = delivery->next, count++) {

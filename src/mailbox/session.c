@@ -142,6 +142,7 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
         .is_secure = true,
         .is_tls = open->is_secure,
         .log = mailbox->start->log,
+        .group = mailbox->appends,
     };
     struct mailbox_session *session;
 

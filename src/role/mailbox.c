@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "dropbox/dropbox.h"
+#include "imap/session.h"
 #include "mailbox/mailbox.h"
 
 #include <stdlib.h>
@@ -93,6 +94,8 @@ static void tell_usage(void *owner)
 
     if (mailbox->keeper == NULL)
         return;
+    /* The registry must not hear of a change that is not on the disk yet. */
+    imap_group_commit(mailbox->appends, clock_now_ms());
     vault_usage(mailbox->vault, &usage);
     body.bytes = usage.bytes;
     body.messages = usage.messages;
@@ -118,6 +121,7 @@ static void on_housekeeping(void *owner)
     struct task task;
 
     task_init(&task, clock_now_ms());
+    imap_group_commit(mailbox->appends, task.now_ms);
     if (vault_housekeeping(mailbox->vault, &task, &has_more) != ERR_OK)
         log_failure(mailbox->start->log, "housekeeping", &task);
     task_done(&task);
@@ -208,6 +212,7 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
         task_done(&task);
         return;
     }
+    mailbox->appends = imap_group_new(mailbox->vault);
     mailbox->changes.on_change = on_change;
     vault_subscribe(mailbox->vault, &mailbox->changes);
     take_drop_box(mailbox, &task, key);
@@ -335,6 +340,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     mailbox_session_free_all(&mailbox);
     if (mailbox.vault != NULL)
         tell_usage(&mailbox);
+    imap_group_free(&mailbox.appends);
     vault_close(&mailbox.vault);
     wire_channel_free(&mailbox.keeper);
     wire_channel_free(&mailbox.store);

@@ -344,12 +344,14 @@ static enum err compare_schemas(struct db *live, struct task *task, const char *
 static enum err migrate_in_transaction(struct db *db, struct task *task,
                                        const char *const *migrations, size_t migration_count)
 {
-    int64_t version, mark;
+    int64_t version, mark, object_count;
 
     TRY(query_int(db, task, "PRAGMA user_version", &version));
+    TRY(query_int(db, task, "SELECT count(*) FROM sqlite_schema", &object_count));
     for (size_t i = (size_t)version; i < migration_count; i++)
         TRY(db_execute(db, task, migrations[i]));
-    TRY(compare_schemas(db, task, migrations, migration_count));
+    if (version > 0 || object_count > 0) /* a new file has just what the migrations gave it */
+        TRY(compare_schemas(db, task, migrations, migration_count));
     TRY(schema_mark(db, task, migrations, migration_count, &mark));
     TRY(set_pragma(db, task, "PRAGMA user_version=%" PRId64, (int64_t)migration_count));
     return set_pragma(db, task, "PRAGMA application_id=%" PRId64, mark);

@@ -69,6 +69,17 @@ static enum err delete_note(struct vault *vault, struct task *task, int64_t id)
     return db_run(vault->db, task, statement);
 }
 
+/* The next slice goes on behind this key. */
+static enum err shorten_note(struct vault *vault, struct task *task, int64_t id, int64_t key)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task, "UPDATE purge SET first_key = ?2 WHERE id = ?1", &statement));
+    db_bind_int(statement, 1, id);
+    db_bind_int(statement, 2, key + 1);
+    return db_run(vault->db, task, statement);
+}
+
 struct expunged {
     int64_t key, content_id;
 };
@@ -115,7 +126,7 @@ static enum err purge_slice(struct vault *vault, struct task *task, bool *out_di
     for (size_t i = 0; i < count; i++)
         TRY(delete_message(vault, task, rows[i].key, rows[i].content_id));
     if (count == PURGES_IN_SLICE)
-        return ERR_OK;
+        return shorten_note(vault, task, purge.id, rows[count - 1].key);
     return delete_note(vault, task, purge.id);
 }
 

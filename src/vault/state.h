@@ -71,6 +71,7 @@ struct vault {
     uint64_t epoch;
     uint64_t change_counter;
     uint32_t next_uidvalidity;
+    int64_t next_content_id;
     uint64_t size_bytes;
     uint64_t message_count;
     bool is_mailbox_dirty;

@@ -44,7 +44,7 @@ static enum err insert_mailbox(struct vault *vault, struct task *task)
 
     clock_format_iso(task->now_ms, now);
     TRY(db_prepare(vault->db, task,
-                   "INSERT INTO mailbox VALUES (1, ?1, ?2, 1, 1, 1, 0, 0)", &statement));
+                   "INSERT INTO mailbox VALUES (1, ?1, ?2, 1, 1, 1, 1, 0, 0)", &statement));
     db_bind_text(statement, 1, id_str(&vault->id));
     db_bind_text(statement, 2, str_from_c(now));
     return db_run(vault->db, task, statement);

@@ -146,7 +146,7 @@ static bool put_words(struct buf *text, struct buf *out)
 
     buf_init(&folded, SIZE_MAX);
     message_fold(buf_str(text), &folded);
-    is_cut = put_distinct(buf_str(&folded), out) || is_cut || !str_is_utf8(buf_str(out));
+    is_cut = put_distinct(buf_str(&folded), out) || is_cut;
     buf_free(&folded);
     return is_cut;
 }
