@@ -516,7 +516,7 @@ enum err vault_folder_take_recent(struct vault *vault, struct task *task, int64_
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
     first_recent_uid = folder->first_recent_uid;
     if (!is_read_only && first_recent_uid < folder->uidnext) {
-        /* Written with the next change, by housekeeping, or at the end: a session that has the
+        /* Written with the next change or at the end: a session that has the
          * folder selected takes every new message, and must not make each arrival two commits.
          * Losing this only shows a message as recent twice. */
         folder->first_recent_uid = folder->uidnext;

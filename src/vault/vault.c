@@ -245,9 +245,11 @@ static void save_notes(struct vault *vault)
     if (!is_dirty || vault->is_stale || vault->batch != VAULT_BATCH_NONE || vault_is_broken(vault))
         return;
     task_init(&task, clock_now_ms());
-    if (vault_write_begin(vault, &task) != ERR_OK ||
-        vault_write_end(vault, &task, ERR_OK, VAULT_RELAXED) != ERR_OK)
-        log_failure(vault->log, "noting what was seen", &task);
+    if (vault_write_begin(vault, &task) == ERR_OK) {
+        vault_touch_quietly(vault);
+        if (vault_write_end(vault, &task, ERR_OK, VAULT_RELAXED) != ERR_OK)
+            log_failure(vault->log, "noting what was seen", &task);
+    }
     task_done(&task);
 }
 
