@@ -52,7 +52,7 @@ class Bench:
             Load.drop(self.session)
             self.session = None
         try:
-            self.session = self.server.imap(self.here, timeout=6)
+            self.session = self.server.imap(self.here, timeout=2.5)
             self.session.select("INBOX")
         except (*GONE, imaplib.IMAP4.error) as error:
             if "AUTHENTICATIONFAILED" in str(error):
@@ -67,7 +67,7 @@ class Bench:
         ledger = self.load.ledger
         ledger.expect(owner.address, mark, 0, 1)
         try:
-            with self.server.smtp(timeout=6) as client:
+            with self.server.smtp(timeout=2.5) as client:
                 client.sendmail("a@example.org", [owner.address], raw)
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
@@ -105,7 +105,7 @@ class Bench:
 
     def visit(self):
         try:
-            client = self.server.imap(self.away, timeout=6)
+            client = self.server.imap(self.away, timeout=2.5)
             client.select("INBOX")
             client.logout()
         except GONE:
