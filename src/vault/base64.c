@@ -8,16 +8,14 @@ static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 enum { ENCODE_BLOCK_BYTES = 3 * 1024 };
 
 static const unsigned char digits[256] = {
-    ['A'] = 0,  ['B'] = 1,  ['C'] = 2,  ['D'] = 3,  ['E'] = 4,  ['F'] = 5,  ['G'] = 6,
-    ['H'] = 7,  ['I'] = 8,  ['J'] = 9,  ['K'] = 10, ['L'] = 11, ['M'] = 12, ['N'] = 13,
-    ['O'] = 14, ['P'] = 15, ['Q'] = 16, ['R'] = 17, ['S'] = 18, ['T'] = 19, ['U'] = 20,
-    ['V'] = 21, ['W'] = 22, ['X'] = 23, ['Y'] = 24, ['Z'] = 25, ['a'] = 26, ['b'] = 27,
-    ['c'] = 28, ['d'] = 29, ['e'] = 30, ['f'] = 31, ['g'] = 32, ['h'] = 33, ['i'] = 34,
-    ['j'] = 35, ['k'] = 36, ['l'] = 37, ['m'] = 38, ['n'] = 39, ['o'] = 40, ['p'] = 41,
-    ['q'] = 42, ['r'] = 43, ['s'] = 44, ['t'] = 45, ['u'] = 46, ['v'] = 47, ['w'] = 48,
-    ['x'] = 49, ['y'] = 50, ['z'] = 51, ['0'] = 52, ['1'] = 53, ['2'] = 54, ['3'] = 55,
-    ['4'] = 56, ['5'] = 57, ['6'] = 58, ['7'] = 59, ['8'] = 60, ['9'] = 61, ['+'] = 62,
-    ['/'] = 63,
+    ['A'] = 0,  ['B'] = 1,  ['C'] = 2,  ['D'] = 3,  ['E'] = 4,  ['F'] = 5,  ['G'] = 6,  ['H'] = 7,
+    ['I'] = 8,  ['J'] = 9,  ['K'] = 10, ['L'] = 11, ['M'] = 12, ['N'] = 13, ['O'] = 14, ['P'] = 15,
+    ['Q'] = 16, ['R'] = 17, ['S'] = 18, ['T'] = 19, ['U'] = 20, ['V'] = 21, ['W'] = 22, ['X'] = 23,
+    ['Y'] = 24, ['Z'] = 25, ['a'] = 26, ['b'] = 27, ['c'] = 28, ['d'] = 29, ['e'] = 30, ['f'] = 31,
+    ['g'] = 32, ['h'] = 33, ['i'] = 34, ['j'] = 35, ['k'] = 36, ['l'] = 37, ['m'] = 38, ['n'] = 39,
+    ['o'] = 40, ['p'] = 41, ['q'] = 42, ['r'] = 43, ['s'] = 44, ['t'] = 45, ['u'] = 46, ['v'] = 47,
+    ['w'] = 48, ['x'] = 49, ['y'] = 50, ['z'] = 51, ['0'] = 52, ['1'] = 53, ['2'] = 54, ['3'] = 55,
+    ['4'] = 56, ['5'] = 57, ['6'] = 58, ['7'] = 59, ['8'] = 60, ['9'] = 61, ['+'] = 62, ['/'] = 63,
 };
 
 /* 'A' is the one character whose digit is 0 by right. */
@@ -120,9 +118,11 @@ static bool is_rebuilt(struct str core, const struct base64_layout *layout, stru
 
         base64_decoded_range(layout, at, end, &first, &last);
         buf_reset(&block);
-        base64_encode_range(layout, str_upto(str_from(decoded, (size_t)first), (size_t)(last - first)),
-                            at, end, &block);
-        is_same = str_equal(buf_str(&block), str_upto(str_from(core, (size_t)at), (size_t)(end - at)));
+        base64_encode_range(layout,
+                            str_upto(str_from(decoded, (size_t)first), (size_t)(last - first)), at,
+                            end, &block);
+        is_same =
+            str_equal(buf_str(&block), str_upto(str_from(core, (size_t)at), (size_t)(end - at)));
     }
     buf_free(&block);
     return is_same;
@@ -210,9 +210,9 @@ static void put_characters(struct str decoded, uint64_t base, uint64_t first, ui
     while (first < end) {
         size_t at = (size_t)(first / 4 * 3 - base), skip = (size_t)(first % 4), take;
         uint64_t needed = (end - first + skip + 3) / 4 * 3;
-        struct str bytes = str_upto(
-            str_from(decoded, at),
-            needed < ENCODE_BLOCK_BYTES ? (size_t)needed : (size_t)ENCODE_BLOCK_BYTES);
+        struct str bytes =
+            str_upto(str_from(decoded, at),
+                     needed < ENCODE_BLOCK_BYTES ? (size_t)needed : (size_t)ENCODE_BLOCK_BYTES);
 
         if (bytes.len == 0)
             return;

@@ -5,9 +5,9 @@
  * <id>.sqlite is never a half-made file. What a crash leaves is <id>.new…, and the next attempt
  * removes it.
  *
- * Roll-back (design §4): the registry remembers the epoch and the change counter it saw last. A file
- * that is behind gets a new epoch, new UIDVALIDITYs, and a counter ahead of all that was seen, so
- * that no UID, MODSEQ or UIDVALIDITY that a client may know means something else now.
+ * Roll-back (design §4): the registry remembers the epoch and the change counter it saw last. A
+ * file that is behind gets a new epoch, new UIDVALIDITYs, and a counter ahead of all that was seen,
+ * so that no UID, MODSEQ or UIDVALIDITY that a client may know means something else now.
  */
 #include "vault/vault.h"
 
@@ -43,8 +43,8 @@ static enum err insert_mailbox(struct vault *vault, struct task *task)
     char now[CLOCK_ISO_ROOM];
 
     clock_format_iso(task->now_ms, now);
-    TRY(db_prepare(vault->db, task,
-                   "INSERT INTO mailbox VALUES (1, ?1, ?2, 1, 1, 1, 1, 0, 0)", &statement));
+    TRY(db_prepare(vault->db, task, "INSERT INTO mailbox VALUES (1, ?1, ?2, 1, 1, 1, 1, 0, 0)",
+                   &statement));
     db_bind_text(statement, 1, id_str(&vault->id));
     db_bind_text(statement, 2, str_from_c(now));
     return db_run(vault->db, task, statement);
@@ -56,9 +56,9 @@ static enum err insert_standard_folders(struct vault *vault, struct task *task)
         struct str name;
         enum vault_special_use use;
     } rows[] = {
-        {STR_INIT("INBOX"), VAULT_USE_NONE},     {STR_INIT("Drafts"), VAULT_USE_DRAFTS},
-        {STR_INIT("Sent"), VAULT_USE_SENT},      {STR_INIT("Junk"), VAULT_USE_JUNK},
-        {STR_INIT("Trash"), VAULT_USE_TRASH},    {STR_INIT("Archive"), VAULT_USE_ARCHIVE},
+        {STR_INIT("INBOX"), VAULT_USE_NONE},  {STR_INIT("Drafts"), VAULT_USE_DRAFTS},
+        {STR_INIT("Sent"), VAULT_USE_SENT},   {STR_INIT("Junk"), VAULT_USE_JUNK},
+        {STR_INIT("Trash"), VAULT_USE_TRASH}, {STR_INIT("Archive"), VAULT_USE_ARCHIVE},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
