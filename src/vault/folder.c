@@ -516,12 +516,11 @@ enum err vault_folder_take_recent(struct vault *vault, struct task *task, int64_
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
     first_recent_uid = folder->first_recent_uid;
     if (!is_read_only && first_recent_uid < folder->uidnext) {
-        /* Losing this in a power cut only shows a message as recent twice. */
-        TRY(vault_write_begin(vault, task));
-        vault_touch_quietly(vault);
+        /* Written with the next change or at the end: a session that has the
+         * folder selected takes every new message, and must not make each arrival two commits.
+         * Losing this only shows a message as recent twice. */
         folder->first_recent_uid = folder->uidnext;
         folder->is_dirty = true;
-        TRY(vault_write_end(vault, task, ERR_OK, VAULT_RELAXED));
     }
     *out_first_recent_uid = first_recent_uid;
     return ERR_OK;
