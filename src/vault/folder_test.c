@@ -270,6 +270,9 @@ static void test_recent(void **state)
     assert_int_equal(first, 4);
     assert_int_equal(vault_folder_by_id(f->vault, &f->task, f->inbox, &folder), ERR_OK);
     assert_int_equal(folder.recent_count, 0);
+    fixture_reopen(f); /* what was only noted is written at the end */
+    assert_int_equal(vault_folder_by_id(f->vault, &f->task, f->inbox, &folder), ERR_OK);
+    assert_int_equal(folder.recent_count, 0);
 }
 
 int main(void)

@@ -234,6 +234,25 @@ enum err vault_open(struct task *task, const struct vault_options *options,
     return ERR_OK;
 }
 
+/* What was only noted in memory (vault_folder_take_recent). Not worth a failure. */
+static void save_notes(struct vault *vault)
+{
+    struct task task;
+    bool is_dirty = false;
+
+    for (size_t i = 0; i < vault->folder_count; i++)
+        is_dirty |= vault->folders[i].is_dirty;
+    if (!is_dirty || vault->is_stale || vault->batch != VAULT_BATCH_NONE || vault_is_broken(vault))
+        return;
+    task_init(&task, clock_now_ms());
+    if (vault_write_begin(vault, &task) == ERR_OK) {
+        vault_touch_quietly(vault);
+        if (vault_write_end(vault, &task, ERR_OK, VAULT_RELAXED) != ERR_OK)
+            log_failure(vault->log, "noting what was seen", &task);
+    }
+    task_done(&task);
+}
+
 void vault_close(struct vault **vault_place)
 {
     struct vault *vault = *vault_place;
@@ -241,6 +260,8 @@ void vault_close(struct vault **vault_place)
     if (vault == NULL)
         return;
     *vault_place = NULL;
+    if (vault->db != NULL)
+        save_notes(vault);
     db_close(&vault->db);
     fd_close(&vault->lock_fd);
     ZSTD_freeCCtx(vault->compressor);
