@@ -249,7 +249,8 @@ static void on_session_open(struct mailbox *mailbox, struct wire_message *messag
 {
     struct wire_session_open_reply reply = {.status = WIRE_UNAVAILABLE};
 
-    if (mailbox->vault != NULL && !mailbox->is_ending) {
+    /* Without a stream, which the kernel leaves out when we have no descriptor free, no session. */
+    if (mailbox->vault != NULL && !mailbox->is_ending && message->fd_count == 1) {
         enum err err =
             mailbox_session_open(mailbox, &message->body.session_open, message->fds[0]);
 
@@ -272,7 +273,7 @@ static void on_store_message(void *owner, struct wire_channel *channel,
     if (message->type == WIRE_SESSION_OPEN) {
         on_session_open(mailbox, message);
     } else if (message->type == WIRE_DELIVER) {
-        if (mailbox->vault != NULL && !mailbox->is_ending)
+        if (mailbox->vault != NULL && !mailbox->is_ending && message->fd_count == 1)
             mailbox_delivery_queue(mailbox, message);
         else if (wire_send(mailbox->store, WIRE_DELIVER_REPLY, message->tag, &refused, NULL, 0) !=
                  ERR_OK)
