@@ -29,7 +29,7 @@ enum { ACCOUNT_PAGE_MAX = 200 }; /* rows of one list call */
 
 struct account_database;
 
-/* `key`: MAILBOX_KEY_BYTES, key ‖ salt. The file is made where there is none. Errors as db_open. */
+/* `key`: MAILBOX_KEY_BYTES, key ‖ salt. Makes the file where there is none. Errors as db_open. */
 MUST_CHECK enum err account_database_open(struct task *task, const char *path,
                                           const struct secret *key,
                                           struct account_database **out_database);
@@ -53,23 +53,29 @@ struct account_user {
     struct str name;
     uint64_t quota_bytes, used_bytes;
     struct str created; /* ISO 8601 */
-    /* Filled by account_user_find only. */
-    uint64_t domains, mailboxes;
 };
 
 MUST_CHECK enum err account_user_add(struct account_database *database, struct task *task,
                                      struct str name, uint64_t quota_bytes, int64_t *out_row);
 MUST_CHECK enum err account_user_find(struct account_database *database, struct task *task,
                                       struct str name, struct account_user *out_user);
+/* How many it has; reads them all. */
+MUST_CHECK enum err account_user_count(struct account_database *database, struct task *task,
+                                       int64_t user, uint64_t *out_domains,
+                                       uint64_t *out_mailboxes);
 /* Those whose name sorts after `after`, at most ACCOUNT_PAGE_MAX. */
 MUST_CHECK enum err account_user_list(struct account_database *database, struct task *task,
                                       struct str after, struct account_user **out_users,
                                       size_t *out_count);
 MUST_CHECK enum err account_user_set_quota(struct account_database *database, struct task *task,
                                            int64_t user, uint64_t quota_bytes);
-/* Removes the user, its domains and aliases and its slots; its mailboxes become `removing`. */
+/*
+ * Removes the user, its domains, aliases and slots; its mailboxes become `removing`. At most
+ * `limit` aliases or mailboxes in one call: to be called, each time in a transaction, until
+ * *out_is_done.
+ */
 MUST_CHECK enum err account_user_remove(struct account_database *database, struct task *task,
-                                        int64_t user);
+                                        int64_t user, size_t limit, bool *out_is_done);
 
 /* Domains. */
 struct account_domain {
@@ -79,7 +85,6 @@ struct account_domain {
     struct str user_name;
     uint64_t quota_bytes, used_bytes;
     struct str created;
-    uint64_t aliases; /* account_domain_find only */
 };
 
 MUST_CHECK enum err account_domain_add(struct account_database *database, struct task *task,
@@ -89,15 +94,17 @@ MUST_CHECK enum err account_domain_find(struct account_database *database, struc
 /* Only the row, for the paths that mail and logins take. 0: not ours. */
 MUST_CHECK enum err account_domain_row(struct account_database *database, struct task *task,
                                        struct str name, int64_t *out_row);
+MUST_CHECK enum err account_domain_count(struct account_database *database, struct task *task,
+                                         int64_t domain, uint64_t *out_aliases);
 MUST_CHECK enum err account_domain_list(struct account_database *database, struct task *task,
                                         struct str after, struct account_domain **out_domains,
                                         size_t *out_count);
 MUST_CHECK enum err account_domain_set_quota(struct account_database *database, struct task *task,
                                              int64_t domain, uint64_t quota_bytes);
 /* Removes the domain with its aliases; mailboxes that no alias is left for become `removing`, and
- * their slots go. */
+ * their slots go. In portions, like a user. */
 MUST_CHECK enum err account_domain_remove(struct account_database *database, struct task *task,
-                                          int64_t domain);
+                                          int64_t domain, size_t limit, bool *out_is_done);
 
 /* Mailboxes. */
 enum account_mailbox_state {

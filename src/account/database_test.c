@@ -294,9 +294,11 @@ static void test_removing_a_domain(void **state)
     struct account_mailbox mailbox;
     struct id id;
     int64_t row;
+    bool is_done;
 
     OK(account_begin(f->database, &f->task));
-    OK(account_domain_remove(f->database, &f->task, f->home));
+    OK(account_domain_remove(f->database, &f->task, f->home, 100, &is_done));
+    assert_true(is_done);
     OK(account_commit(f->database, &f->task));
     assert_int_equal(verdict_for(f, "one@home.test", 0), ACCOUNT_RECIPIENT_NOT_LOCAL);
     /* Both mailboxes have an address in the other domain. */
@@ -304,7 +306,8 @@ static void test_removing_a_domain(void **state)
     OK(account_mailbox_unfinished(f->database, &f->task, 0, &row, &id));
     assert_int_equal(row, 0);
     OK(account_begin(f->database, &f->task));
-    OK(account_user_remove(f->database, &f->task, f->user));
+    for (is_done = false; !is_done;)
+        OK(account_user_remove(f->database, &f->task, f->user, 1, &is_done));
     OK(account_commit(f->database, &f->task));
     OK(account_mailbox_unfinished(f->database, &f->task, 0, &row, &id));
     assert_int_equal(row, f->one);
@@ -345,7 +348,7 @@ static void test_lists_page_on(void **state)
     assert_int_equal(total, 457);
 }
 
-/* --- slots and logins -------------------------------------------------------------------------- */
+/* --- slots and logins ----------------------------------------------------------------------- */
 
 static void test_a_slot_opens_in_its_place_only(void **state)
 {

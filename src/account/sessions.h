@@ -1,7 +1,7 @@
 /*
- * The live sessions and their mailboxes' keys (design §3). A key is kept once for a mailbox, however
- * many sessions it has, sealed under a key of this process alone, in guarded memory; it is wiped
- * with the mailbox's last session.
+ * The live sessions and their mailboxes' keys (design §3). A key is kept once for a mailbox,
+ * however many sessions it has, sealed under a key of this process alone, in guarded memory; it is
+ * wiped with the mailbox's last session.
  */
 #ifndef ACCOUNT_SESSIONS_H
 #define ACCOUNT_SESSIONS_H

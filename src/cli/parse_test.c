@@ -219,7 +219,7 @@ static void test_rendering(void **state)
     json_decref(page);
 }
 
-/* --- import ------------------------------------------------------------------------------------ */
+/* --- import --------------------------------------------------------------------------------- */
 
 struct portions {
     size_t count, lines, largest;
@@ -280,7 +280,7 @@ static void test_import_portions(void **state)
     (void)unlink(path);
 }
 
-/* --- the manual page --------------------------------------------------------------------------- */
+/* --- the manual page ------------------------------------------------------------------------ */
 
 /* Without roff's "\-" for "-". */
 static void read_manual(struct buf *out)

@@ -91,11 +91,11 @@ void imap_dispatch_end_quietly(struct imap_session *s)
     forget_command(s);
 }
 
-/* The tagged line, to the output or to the batch that it waits for. */
+/* The tagged line, to the output or to what waits for the commit. */
 static void answer(struct imap_session *s, struct str line, bool is_ok)
 {
-    if (s->batch.is_open)
-        imap_batch_hold(s, s->tag, line, is_ok);
+    if (s->is_waiting)
+        imap_group_hold(s, s->tag, line, is_ok);
     else
         buf_put(&s->out, line);
 }
@@ -166,7 +166,7 @@ static void finish(struct imap_session *s, enum err err)
     bool is_bad = s->is_bad;
 
     /* What others changed is told before the tagged line, where the command allows. */
-    if (s->state == IMAP_STATE_SELECTED && !s->batch.is_open &&
+    if (s->state == IMAP_STATE_SELECTED && !s->is_waiting &&
         (s->command->flags & IMAP_NO_SYNC) == 0) {
         struct task task;
 
@@ -223,6 +223,7 @@ static bool run_with_line(struct imap_session *s)
     case IMAP_READ_COMMAND:
         s->line = arena_copy(&s->task.arena, line);
         imap_reader_consume(&s->reader);
+        imap_group_flush(s);
         run(s);
         return true;
     }
@@ -282,7 +283,8 @@ static enum err parse_name(struct imap_parser *parser, struct str *out_tag,
 }
 
 /* What the command's row demands before its arguments are looked at. */
-static enum imap_refusal refusal_of(const struct imap_session *s, const struct imap_command *command)
+static enum imap_refusal refusal_of(const struct imap_session *s,
+                                    const struct imap_command *command)
 {
     if (command == NULL)
         return IMAP_REFUSAL_UNKNOWN_COMMAND;
@@ -304,7 +306,7 @@ static void on_command(struct imap_session *s, struct str line)
     err = parse_name(&parser, &tag, &s->command);
     s->tag = arena_copy(&s->task.arena, tag);
     if (s->command == NULL || (s->command->flags & IMAP_TAKES_MESSAGE) == 0)
-        imap_batch_flush(s);
+        imap_group_flush(s);
     if (s->state == IMAP_STATE_LOGOUT) { /* the flush met a broken vault */
         forget_command(s);
         return;
@@ -354,8 +356,8 @@ static enum imap_refusal judge_literal(struct imap_session *s, const struct imap
             return IMAP_REFUSAL_MESSAGE_TOO_BIG;
         return IMAP_REFUSAL_NONE;
     }
-    if (size > IMAP_LITERALS_MAX || before + size > (s->state == IMAP_STATE_NOT_AUTH
-                                                         ? (size_t)IMAP_LITERALS_MAX_BEFORE_LOGIN
+    if (size > IMAP_LITERALS_MAX ||
+        before + size > (s->state == IMAP_STATE_NOT_AUTH ? (size_t)IMAP_LITERALS_MAX_BEFORE_LOGIN
                                                          : (size_t)IMAP_LITERALS_MAX))
         return IMAP_REFUSAL_LITERAL_TOO_BIG;
     return IMAP_REFUSAL_NONE;
@@ -373,19 +375,19 @@ static void on_literal(struct imap_session *s, struct str line, struct imap_lite
 
         task_init(&s->task, s->now_ms);
         err = parse_name(&parser, &tag, &command);
-        refusal = err == ERR_OK ? judge_literal(s, command, literal.size)
-                                : IMAP_REFUSAL_UNKNOWN_COMMAND;
+        refusal =
+            err == ERR_OK ? judge_literal(s, command, literal.size) : IMAP_REFUSAL_UNKNOWN_COMMAND;
     }
     if (refusal == IMAP_REFUSAL_NONE) {
         task_done(&s->task);
         imap_reader_accept(&s->reader, (size_t)literal.size);
         if (literal.is_waiting) {
-            imap_batch_flush(s);
+            imap_group_flush(s);
             buf_put(&s->out, STR("+ OK\r\n"));
         }
         return;
     }
-    imap_batch_flush(s);
+    imap_group_flush(s);
     if (s->doom == IMAP_REFUSAL_NONE)
         s->tag = tag.len > 0 ? arena_copy(&s->task.arena, tag) : STR("*");
     if (literal.is_waiting) {
@@ -412,16 +414,17 @@ void imap_dispatch(struct imap_session *s)
                 return;
             continue;
         }
-        if (s->batch.count >= IMAP_BATCH_MESSAGES_MAX || s->batch.bytes >= IMAP_BATCH_BYTES_MAX)
-            imap_batch_flush(s);
+        if (imap_group_is_full(s->group))
+            imap_group_flush(s);
         if (imap_must_give_way(s)) {
-            imap_batch_flush(s);
             s->pause = IMAP_PAUSE_TURN;
             return;
         }
         switch (imap_reader_next(&s->reader, line_max(s), false, &line, &literal)) {
         case IMAP_READ_MORE:
-            imap_batch_flush(s);
+            /* Alone, nothing else will join; in a group the next turn commits. */
+            if (s->options.group == NULL)
+                imap_group_flush(s);
             return;
         case IMAP_READ_TOO_LONG:
             imap_session_bye(s, "The line is too long.");

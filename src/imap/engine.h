@@ -24,17 +24,16 @@
 #include "vault/content.h"
 
 enum {
-    IMAP_BUDGET = 8000,              /* of one turn */
-    IMAP_BAD_COMMANDS_MAX = 20,      /* one after the other, then BYE */
-    IMAP_LOGIN_FAILURES_MAX = 5,     /* of a connection, then BYE */
+    IMAP_BUDGET = 8000,                    /* of one turn */
+    IMAP_BAD_COMMANDS_MAX = 20,            /* one after the other, then BYE */
+    IMAP_LOGIN_FAILURES_MAX = 5,           /* of a connection, then BYE */
     IMAP_LITERALS_MAX_BEFORE_LOGIN = 4096, /* bytes, all of a command */
-    IMAP_LITERALS_MAX = 64 * 1024,   /* the same after login, but for a message */
-    IMAP_PENDING_MAX = 64 * 1024,    /* input that waits behind a running command */
-    IMAP_BATCH_MESSAGES_MAX = 64,    /* APPENDs that share a commit */
-    IMAP_BATCH_BYTES_MAX = 16 * 1024 * 1024,
+    IMAP_LITERALS_MAX = 64 * 1024,         /* the same after login, but for a message */
+    IMAP_PENDING_MAX = 64 * 1024,          /* input that waits behind a running command */
 };
 
-enum imap_pause { /* why the running command is not running now */
+/* Why the running command is not running now. */
+enum imap_pause {
     IMAP_PAUSE_NONE,
     IMAP_PAUSE_TURN,  /* imap_session_resume goes on (with ROOM in the output) */
     IMAP_PAUSE_LINE,  /* a line from the client: `line` then holds it */
@@ -42,18 +41,12 @@ enum imap_pause { /* why the running command is not running now */
     IMAP_PAUSE_LOGIN, /* imap_session_login_failed, or the session is freed */
 };
 
-/* APPENDs that were done and wait for the commit they share. */
-struct imap_append_batch {
-    struct arena arena;
-    struct imap_held_reply {
-        struct str tag;
-        struct str reply; /* the tagged line, should the commit succeed */
-        bool is_ok;       /* it says OK */
-        struct imap_held_reply *next;
-    } *first, *last;
-    bool is_open; /* vault_batch_begin was called */
-    size_t count;
-    size_t bytes;
+/* The answers of APPENDs that were done and wait for the commit they share. */
+struct imap_held_reply {
+    struct str tag;
+    struct str reply; /* the tagged line, should the commit succeed */
+    bool is_ok;       /* it says OK */
+    struct imap_held_reply *next;
 };
 
 struct imap_session {
@@ -80,21 +73,29 @@ struct imap_session {
     /* The running command. */
     const struct imap_command *command; /* NULL: none */
     struct task task;
-    union imap_args *args; /* in the task's arena */
-    struct str tag;        /* in the task's arena */
-    struct str code;       /* response code of its OK, without brackets; may be empty */
-    const char *words;     /* of its OK; NULL: "<NAME> completed" */
-    bool is_bad;           /* its failure is the client's syntax: BAD */
-    enum imap_refusal refusal; /* its failure, where it is not the outcome of a call */
-    bool is_input_held;    /* its arguments point into the reader's input */
-    struct str line;       /* after IMAP_PAUSE_LINE */
+    union imap_args *args;         /* in the task's arena */
+    struct str tag;                /* in the task's arena */
+    struct str code;               /* response code of its OK, without brackets; may be empty */
+    const char *words;             /* of its OK; NULL: "<NAME> completed" */
+    bool is_bad;                   /* its failure is the client's syntax: BAD */
+    enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
+    bool is_input_held;            /* its arguments point into the reader's input */
+    struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
     struct arena message_arena;    /* what belongs to that message */
 
     /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */
 
-    struct imap_append_batch batch;
+    struct imap_group *group;     /* own, or the options' */
+    bool is_waiting;              /* in the group, for its commit */
+    struct imap_session *waiting; /* the next one in the group */
+    struct arena held_arena;
+    struct imap_held_reply *first_held, *last_held;
+    /* APPEND's last folder: a client that fills one does not have it looked up each time. */
+    struct buf append_name; /* own; empty: none */
+    int64_t append_folder_id;
+    uint32_t append_uidvalidity;
 };
 
 /* session.c */
@@ -113,13 +114,15 @@ void imap_dispatch_end_quietly(struct imap_session *s);
 /* The paused command failed so. */
 void imap_dispatch_refuse(struct imap_session *s, enum imap_refusal refusal);
 
-/* batch.c */
-/* From here on APPENDs wait for imap_batch_flush. */
-MUST_CHECK enum err imap_batch_open(struct imap_session *s, struct task *task);
+/* group.c */
+/* From here on this session's answers wait for the group's commit. */
+MUST_CHECK enum err imap_group_join(struct imap_session *s, struct task *task, size_t bytes);
 /* A tagged line that must not go before the commit. */
-void imap_batch_hold(struct imap_session *s, struct str tag, struct str reply, bool is_ok);
-/* Commits the APPENDs that wait for it, and answers them. */
-void imap_batch_flush(struct imap_session *s);
+void imap_group_hold(struct imap_session *s, struct str tag, struct str reply, bool is_ok);
+/* Commits what waits, whoever's it is: before all else that this session does with the vault. */
+void imap_group_flush(struct imap_session *s);
+/* Enough has come together. */
+bool imap_group_is_full(const struct imap_group *group);
 
 static inline void imap_spend(struct imap_session *s, uint64_t units)
 {

@@ -10,9 +10,6 @@
 #include "imap/engine.h"
 #include "imap/transcript_vault.h"
 
-#include "base/clock.h"
-#include "message/message.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,12 +99,15 @@ static void synchronise(struct imap_session *s)
 
 static void after_login(struct vault *vault, struct str bytes, size_t packet)
 {
+    struct imap_group *group = imap_group_new(vault);
+    struct imap_options options = OPTIONS;
     struct imap_session *sessions[2];
     struct str part;
     size_t turn = 0;
 
+    options.group = group;
     for (size_t i = 0; i < 2; i++) {
-        sessions[i] = imap_session_resume_authenticated(&OPTIONS, vault, STR("L"));
+        sessions[i] = imap_session_resume_authenticated(&options, vault, STR("L"));
         settle(sessions[i]);
         feed(sessions[i], STR("y SELECT INBOX\r\n"), SIZE_MAX);
     }
@@ -119,8 +119,8 @@ static void after_login(struct vault *vault, struct str bytes, size_t packet)
     synchronise(sessions[1]);
     if (sessions[0]->state == IMAP_STATE_SELECTED && sessions[1]->state == IMAP_STATE_SELECTED &&
         sessions[0]->view.folder_id == sessions[1]->view.folder_id &&
-        sessions[0]->view.modseq == sessions[1]->view.modseq &&
-        sessions[0]->view.gone_count == 0 && sessions[1]->view.gone_count == 0) {
+        sessions[0]->view.modseq == sessions[1]->view.modseq && sessions[0]->view.gone_count == 0 &&
+        sessions[1]->view.gone_count == 0) {
         assert(sessions[0]->view.count == sessions[1]->view.count);
         assert(sessions[0]->view.count == 0 ||
                memcmp(sessions[0]->view.uids, sessions[1]->view.uids,
@@ -128,6 +128,7 @@ static void after_login(struct vault *vault, struct str bytes, size_t packet)
     }
     imap_session_free(&sessions[0]);
     imap_session_free(&sessions[1]);
+    imap_group_free(&group);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -141,8 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     if (!is_ready) {
-        message_init_library();
-        secret_init();
+        transcript_vault_init();
         is_ready = true;
     }
     packet = (data[0] >> 2) == 0 ? SIZE_MAX : data[0] >> 2;

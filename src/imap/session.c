@@ -37,6 +37,7 @@ static struct imap_session *session_new(const struct imap_options *options, enum
     s->budget = IMAP_BUDGET;
     imap_reader_init(&s->reader);
     buf_init(&s->out, SIZE_MAX);
+    buf_init(&s->append_name, SIZE_MAX);
     imap_view_init(&s->view);
     return s;
 }
@@ -58,6 +59,8 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
 {
     struct imap_session *s = CONTAINER_OF(subscriber, struct imap_session, subscriber);
 
+    if (folder_id == -1)
+        buf_free(&s->append_name);
     if (s->state != IMAP_STATE_SELECTED || (folder_id != -1 && folder_id != s->view.folder_id))
         return;
     s->has_changes = true;
@@ -71,6 +74,7 @@ struct imap_session *imap_session_resume_authenticated(const struct imap_options
     struct imap_session *s = session_new(options, IMAP_STATE_AUTH);
 
     s->vault = vault;
+    s->group = options->group == NULL ? imap_group_new(vault) : options->group;
     s->subscriber.on_change = on_change;
     vault_subscribe(vault, &s->subscriber);
     buf_put(&s->out, login_tag);
@@ -86,8 +90,11 @@ void imap_session_free(struct imap_session **session)
 
     if (s == NULL)
         return;
-    if (s->batch.is_open)
-        imap_batch_flush(s);
+    s->on_output = NULL;
+    if (s->is_waiting)
+        imap_group_flush(s);
+    if (s->options.group == NULL)
+        imap_group_free(&s->group);
     if (s->vault != NULL)
         vault_unsubscribe(s->vault, &s->subscriber);
     vault_content_close(&s->content);
@@ -95,6 +102,7 @@ void imap_session_free(struct imap_session **session)
     imap_view_done(&s->view);
     imap_reader_free(&s->reader);
     buf_free(&s->out);
+    buf_free(&s->append_name);
     task_done(&s->task);
     arena_free(&s->arena);
     mem_free(session);
@@ -123,7 +131,7 @@ void imap_session_bye(struct imap_session *s, const char *words)
 {
     if (s->state == IMAP_STATE_LOGOUT)
         return;
-    imap_batch_flush(s);
+    imap_group_flush(s);
     imap_write_words(&s->out, STR("*"), STR("BYE"), words);
     imap_session_end(s);
 }
@@ -177,6 +185,7 @@ void imap_session_resume(struct imap_session *s, int64_t now_ms)
 {
     s->now_ms = now_ms;
     s->budget = IMAP_BUDGET;
+    imap_group_flush(s);
     tell_idle(s);
     if (s->pause == IMAP_PAUSE_TURN && s->out.len < IMAP_OUTPUT_HIGH)
         imap_dispatch_resume(s);
@@ -185,7 +194,8 @@ void imap_session_resume(struct imap_session *s, int64_t now_ms)
 
 enum imap_want imap_session_wants(const struct imap_session *s)
 {
-    bool has_work = s->pause == IMAP_PAUSE_TURN || (s->is_idling && s->has_changes);
+    bool has_work =
+        s->pause == IMAP_PAUSE_TURN || s->is_waiting || (s->is_idling && s->has_changes);
 
     if (s->state == IMAP_STATE_LOGOUT)
         return IMAP_WANTS_CLOSE;
@@ -224,8 +234,8 @@ void imap_session_secured(struct imap_session *s)
     imap_dispatch_end_quietly(s);
 }
 
-void imap_session_login(const struct imap_session *s, struct str *out_tag,
-                        struct str *out_username, struct str *out_password)
+void imap_session_login(const struct imap_session *s, struct str *out_tag, struct str *out_username,
+                        struct str *out_password)
 {
     assert(s->pause == IMAP_PAUSE_LOGIN);
     *out_tag = s->tag;

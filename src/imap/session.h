@@ -17,10 +17,21 @@
 struct imap_session;
 
 enum {
-    IMAP_LINE_MAX = 64 * 1024,           /* a command without its literals, after login */
+    IMAP_LINE_MAX = 64 * 1024, /* a command without its literals, after login */
     IMAP_LINE_MAX_BEFORE_LOGIN = 8 * 1024,
-    IMAP_OUTPUT_HIGH = 256 * 1024,       /* long answers pause above this */
+    IMAP_OUTPUT_HIGH = 256 * 1024, /* long answers pause above this */
 };
+
+/*
+ * APPENDs that arrive together, from one session or several, share a commit: each is done at once
+ * and answered after the commit, which comes when a session resumes (IMAP_WANTS_TURN) or does
+ * anything else. Whoever else touches the vault commits first. One for each vault; it outlives its
+ * sessions.
+ */
+struct imap_group;
+struct imap_group *imap_group_new(struct vault *vault);
+void imap_group_free(struct imap_group **group);
+void imap_group_commit(struct imap_group *group, int64_t now_ms);
 
 struct imap_options {
     struct str hostname;
@@ -28,6 +39,7 @@ struct imap_options {
     bool is_secure;              /* TLS, or loopback where plain login is allowed */
     bool is_tls;                 /* TLS is on already: no STARTTLS */
     const struct log *log;       /* borrowed */
+    struct imap_group *group;    /* borrowed; NULL: the session commits its APPENDs by itself */
 };
 
 enum imap_want {
@@ -60,7 +72,11 @@ enum imap_want imap_session_wants(const struct imap_session *session);
 /* What is to be sent; holds until the next call. Tell what was taken with consume. */
 struct str imap_session_output(const struct imap_session *session);
 void imap_session_consume_output(struct imap_session *session, size_t len);
-/* Called when output appears without input (another session's change while in IDLE). */
+/*
+ * Called when there is something to do without input (another session's change while in IDLE, a
+ * commit that others brought about): look at wants and output in the next turn, not in the call,
+ * which may come in the middle of a commit.
+ */
 void imap_session_on_output(struct imap_session *session, void (*on_output)(void *owner),
                             void *owner);
 /* The server ends: untagged BYE with these words. */

@@ -1,11 +1,12 @@
 /*
  * Runs the conversations in tests/protocol/imap on the engine and a real vault in a temporary
- * folder; each file has a vault of its own. A check at the end fails for a row of the command or the
- * capability table that no conversation covers.
+ * folder; each file has a vault of its own. A check at the end fails for a row of the command or
+ * the capability table that no conversation covers.
  *
  *   # text                  a comment; "# capability: NAME" says what the file covers
  *   2 C: text               connection 2 sends a line; lines that follow each other are one packet
- *   2 S: text               ... and gets this line. $name captures a word, or demands the same again;
+ *   2 S: text               ... and gets this line. $name captures a word, or demands the same
+ * again;
  *                           "..." is any text; after OK, NO, BAD, BYE or "]" any words may follow
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
  *   2 ! secured | denied | unavailable | login user password | close | closed
@@ -24,7 +25,6 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "imap/transcript_vault.h"
-#include "message/message.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -47,6 +47,7 @@ struct run {
     const char *file;
     size_t line_number;
     struct transcript_vault *home;
+    struct imap_group *group;
     struct imap_session *sessions[CONNECTIONS_MAX];
     struct buf output[CONNECTIONS_MAX]; /* what the server said and no S line has matched yet */
     struct buf packet;                  /* C lines that are not sent yet */
@@ -129,6 +130,7 @@ static struct imap_session *session_of(struct run *run, size_t n)
 {
     struct imap_options options = options_of(true);
 
+    options.group = run->group;
     if (run->sessions[n] == NULL) {
         run->sessions[n] =
             imap_session_resume_authenticated(&options, transcript_vault(run->home), STR("L"));
@@ -412,6 +414,7 @@ static void run_text(const char *name, struct str text)
     struct str line;
 
     run.home = transcript_vault_new(&quiet);
+    run.group = imap_group_new(transcript_vault(run.home));
     buf_init(&run.packet, SIZE_MAX);
     for (size_t n = 0; n < CONNECTIONS_MAX; n++)
         buf_init(&run.output[n], SIZE_MAX);
@@ -426,6 +429,7 @@ static void run_text(const char *name, struct str text)
     }
     buf_free(&run.packet);
     arena_free(&run.arena);
+    imap_group_free(&run.group);
     transcript_vault_free(&run.home);
 }
 
@@ -475,8 +479,7 @@ int main(int argc, char **argv)
     files = opendir(folder);
     if (files == NULL)
         return 1;
-    message_init_library();
-    secret_init();
+    transcript_vault_init();
     while ((entry = readdir(files)) != NULL && count < FILES_MAX) {
         char path[4096];
 

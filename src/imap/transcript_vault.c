@@ -1,6 +1,8 @@
 #include "imap/transcript_vault.h"
 
 #include "base/memory.h"
+#include "message/message.h"
+#include "sqlite/db.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -21,6 +23,13 @@ static void must(enum err err, const struct task *task)
         return;
     fprintf(stderr, "%s: %s\n", err_name(err), task->words);
     abort();
+}
+
+void transcript_vault_init(void)
+{
+    secret_init();
+    db_init_library();
+    message_init_library();
 }
 
 struct transcript_vault *transcript_vault_new(const struct log *log)

@@ -6,7 +6,9 @@
 
 struct transcript_vault;
 
-/* Aborts when it cannot be made. secret_init and message_init_library come first. */
+/* Once in a process: the libraries that a vault needs. */
+void transcript_vault_init(void);
+/* Aborts when it cannot be made. */
 struct transcript_vault *transcript_vault_new(const struct log *log);
 void transcript_vault_free(struct transcript_vault **home);
 struct vault *transcript_vault(struct transcript_vault *home);

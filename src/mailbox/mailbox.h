@@ -25,6 +25,7 @@ enum {
     MAILBOX_IDLE_AGAIN_MS = 5 * 1000,   /* the store did not let us end: ask again */
 };
 
+struct imap_group;
 struct mailbox_session;
 struct mailbox_delivery;
 
@@ -34,6 +35,7 @@ struct mailbox {
     struct wire_channel *store;        /* own */
     struct wire_channel *keeper;       /* own; NULL: the keeper is gone */
     struct vault *vault;               /* own; NULL before the key came */
+    struct imap_group *appends;        /* own; committed before anything else uses the vault */
     struct secret *drop_key;           /* own; likewise */
     struct vault_subscriber changes;
     struct mailbox_session *sessions; /* own, a list */

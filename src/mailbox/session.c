@@ -5,7 +5,7 @@
 #include "mailbox/mailbox.h"
 #include "net/connection.h"
 
-enum { OUTPUT_LIMIT = 512 * 1024 };
+enum { OUTPUT_LIMIT = 64 * 1024 }; /* small: what waits there was copied */
 
 struct mailbox_session {
     struct mailbox *mailbox; /* borrowed */
@@ -33,15 +33,18 @@ static void session_free(struct mailbox_session *session)
     mem_free(&session);
 }
 
+/* What the socket does not take stays in the engine's output; on_room comes back for it. */
 static void send_output(struct mailbox_session *session)
 {
-    struct str output = str_upto(imap_session_output(session->imap),
-                                 net_connection_room(session->connection));
+    for (;;) {
+        struct str output = str_upto(imap_session_output(session->imap),
+                                     net_connection_room(session->connection));
 
-    if (output.len == 0)
-        return;
-    net_connection_write(session->connection, output);
-    imap_session_consume_output(session->imap, output.len);
+        if (output.len == 0)
+            return;
+        net_connection_write(session->connection, output);
+        imap_session_consume_output(session->imap, output.len);
+    }
 }
 
 static void finish(struct mailbox_session *session)
@@ -142,6 +145,7 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
         .is_secure = true,
         .is_tls = open->is_secure,
         .log = mailbox->start->log,
+        .group = mailbox->appends,
     };
     struct mailbox_session *session;
 

@@ -80,7 +80,7 @@ static void on_accept(void *owner, int fd)
     keeper->client_count++;
 }
 
-/* --- what commands ask of others --------------------------------------------------------------- */
+/* --- what commands ask of others ------------------------------------------------------------ */
 
 static enum err ask_store(struct keeper *keeper, enum wire_type type, const void *body)
 {
@@ -122,6 +122,18 @@ static void limits_changed(void *owner)
     keeper_mailbox_tell_limits(keeper);
 }
 
+static void on_work(void *owner)
+{
+    admin_work(((struct keeper *)owner)->admin, clock_now_ms());
+}
+
+static void work_soon(void *owner)
+{
+    struct keeper *keeper = owner;
+
+    net_timer_start(keeper->work, 0);
+}
+
 static void describe(void *owner, json_t *reply)
 {
     struct keeper *keeper = owner;
@@ -149,12 +161,14 @@ static const struct admin_services services = {
     .remove_mailbox = remove_mailbox,
     .expel = expel,
     .limits_changed = limits_changed,
+    .work_soon = work_soon,
     .describe = describe,
     .reply = send_reply,
 };
 
 void keeper_admin_start(struct keeper *keeper)
 {
+    keeper->work = net_timer_new(role_loop(keeper->process), on_work, keeper);
     keeper->admin = admin_new(keeper->database, &services, keeper, keeper->log);
     for (size_t i = 0; i < role_listener_count(keeper->process); i++) {
         struct role_listener *listener = role_listener_at(keeper->process, i);
@@ -175,5 +189,6 @@ void keeper_admin_stop(struct keeper *keeper)
     keeper->listener_count = 0;
     while (keeper->clients != NULL)
         unlink_and_free(keeper->clients);
+    net_timer_free(&keeper->work);
     admin_free(&keeper->admin);
 }

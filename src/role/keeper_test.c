@@ -74,7 +74,7 @@ static const union wire_body *receive(struct fixture *f, int fd, enum wire_role 
     return &f->message.body;
 }
 
-/* --- as master --------------------------------------------------------------------------------- */
+/* --- as master ------------------------------------------------------------------------------ */
 
 static void connect_peer(struct fixture *f, size_t peer)
 {
@@ -177,7 +177,7 @@ static void stop_keeper(struct fixture *f, bool is_orderly)
     (void)close(f->admin);
 }
 
-/* --- as administrator -------------------------------------------------------------------------- */
+/* --- as administrator ----------------------------------------------------------------------- */
 
 static void ask(struct fixture *f, const char *json)
 {
@@ -209,7 +209,7 @@ static void ask_ok(struct fixture *f, const char *json)
     json_decref(answer(f, "ok"));
 }
 
-/* --- as nursery and mailbox -------------------------------------------------------------------- */
+/* --- as nursery and mailbox ----------------------------------------------------------------- */
 
 /* A mailbox process starts; gives its channel, on which the key came (or did not). */
 static int start_mailbox(struct fixture *f, const struct id *id, bool is_new,
@@ -291,7 +291,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* --- tests ------------------------------------------------------------------------------------- */
+/* --- tests ---------------------------------------------------------------------------------- */
 
 static enum wire_status log_in(struct fixture *f, const struct id *session,
                                enum wire_service service, const char *username,

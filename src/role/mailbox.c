@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "dropbox/dropbox.h"
+#include "imap/session.h"
 #include "mailbox/mailbox.h"
 
 #include <stdlib.h>
@@ -93,6 +94,8 @@ static void tell_usage(void *owner)
 
     if (mailbox->keeper == NULL)
         return;
+    /* The registry must not hear of a change that is not on the disk yet. */
+    imap_group_commit(mailbox->appends, clock_now_ms());
     vault_usage(mailbox->vault, &usage);
     body.bytes = usage.bytes;
     body.messages = usage.messages;
@@ -118,6 +121,7 @@ static void on_housekeeping(void *owner)
     struct task task;
 
     task_init(&task, clock_now_ms());
+    imap_group_commit(mailbox->appends, task.now_ms);
     if (vault_housekeeping(mailbox->vault, &task, &has_more) != ERR_OK)
         log_failure(mailbox->start->log, "housekeeping", &task);
     task_done(&task);
@@ -181,6 +185,7 @@ static void on_renewal(void *owner)
     struct task task;
 
     task_init(&task, clock_now_ms());
+    imap_group_commit(mailbox->appends, task.now_ms);
     if (dropbox_renew_if_due(&drop_box, &task, age_ms) == ERR_OK)
         mailbox->was_renewed = true;
     else
@@ -226,6 +231,7 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
         task_done(&task);
         return;
     }
+    mailbox->appends = imap_group_new(mailbox->vault);
     mailbox->changes.on_change = on_change;
     vault_subscribe(mailbox->vault, &mailbox->changes);
     mailbox->drop_key = secret_copy(key->drop_key);
@@ -243,7 +249,8 @@ static void on_session_open(struct mailbox *mailbox, struct wire_message *messag
 {
     struct wire_session_open_reply reply = {.status = WIRE_UNAVAILABLE};
 
-    if (mailbox->vault != NULL && !mailbox->is_ending) {
+    /* Without a stream, which the kernel leaves out when we have no descriptor free, no session. */
+    if (mailbox->vault != NULL && !mailbox->is_ending && message->fd_count == 1) {
         enum err err =
             mailbox_session_open(mailbox, &message->body.session_open, message->fds[0]);
 
@@ -266,7 +273,7 @@ static void on_store_message(void *owner, struct wire_channel *channel,
     if (message->type == WIRE_SESSION_OPEN) {
         on_session_open(mailbox, message);
     } else if (message->type == WIRE_DELIVER) {
-        if (mailbox->vault != NULL && !mailbox->is_ending)
+        if (mailbox->vault != NULL && !mailbox->is_ending && message->fd_count == 1)
             mailbox_delivery_queue(mailbox, message);
         else if (wire_send(mailbox->store, WIRE_DELIVER_REPLY, message->tag, &refused, NULL, 0) !=
                  ERR_OK)
@@ -358,6 +365,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
             on_renewal(&mailbox);
         tell_usage(&mailbox);
     }
+    imap_group_free(&mailbox.appends);
     vault_close(&mailbox.vault);
     secret_free(&mailbox.drop_key);
     wire_channel_free(&mailbox.keeper);

@@ -252,8 +252,16 @@ static void take_peer(struct role_process *process, struct wire_message *message
     const struct wire_peer *body = &message->body.peer;
     struct peer *peer;
 
-    if (message->fd_count != 1 || body->role >= WIRE_ROLE_COUNT || body->index > UINT16_MAX)
+    if (body->role >= WIRE_ROLE_COUNT || body->index > UINT16_MAX)
         return;
+    if (message->fd_count != 1) {
+        /* No descriptor was free to receive it with. Nobody sends it again: start anew. */
+        log_error(&process->log, "a connection got lost peer=%s",
+                  wire_role_name((enum wire_role)body->role));
+        if (process->loop != NULL)
+            net_loop_stop(process->loop);
+        return;
+    }
     peer = peer_place(process, (enum wire_role)body->role, (unsigned)body->index);
     if (peer == NULL)
         return;

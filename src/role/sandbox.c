@@ -45,9 +45,13 @@ static enum err drop_capabilities(struct task *task)
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
 
-    /* Fails for want of a capability when there is nothing to drop. */
-    for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
-        (void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+    int has;
+
+    for (int capability = 0; (has = prctl(PR_CAPBSET_READ, capability, 0, 0, 0)) >= 0;
+         capability++) {
+        if (has == 1)
+            (void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0); /* only root may, and need */
+    }
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     if (syscall(SYS_capset, &header, none) != 0)
         return fail(task, ERR_IO, "capset: %s", strerror(errno));

@@ -274,8 +274,14 @@ static void on_deliver(struct sealer *sealer, struct wire_message *message)
         order->fd = message->fds[0];
         message->fds[0] = -1;
     }
+    if (order->fd < 0) { /* no descriptor was free to receive it with: that passes */
+        log_warning(role_log(sealer->process), "a delivery came without its message");
+        answer(sealer, order, WIRE_UNAVAILABLE);
+        order_free(&order);
+        return;
+    }
     /* What is not sealed could shrink under our feet. */
-    seals = order->fd < 0 ? -1 : fcntl(order->fd, F_GET_SEALS);
+    seals = fcntl(order->fd, F_GET_SEALS);
     if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || (seals & F_SEAL_WRITE) == 0 ||
         fstat(order->fd, &status) != 0 || status.st_size > MESSAGE_MAX) {
         log_error(role_log(sealer->process), "delivery without a sealed message");

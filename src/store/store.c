@@ -415,11 +415,24 @@ static void on_expel(struct store *store, const struct id *id)
         end_box(store, box);
 }
 
+/* The kernel leaves out what we have no room for: without its message or stream nobody can do the
+ * request, and the asker may try again. */
+static bool lost_its_descriptor(const struct wire_message *message)
+{
+    return (message->type == WIRE_DELIVER || message->type == WIRE_SESSION_OPEN) &&
+           message->fd_count == 0;
+}
+
 void store_message(struct store *store, struct wire_channel *from, struct wire_message *message)
 {
     struct store_box *box;
 
-    if (message->type == WIRE_DELIVER) {
+    if (lost_its_descriptor(message)) {
+        struct store_request *request = store_request_new(&store->requests, from, message);
+
+        log_warning(store->log, "a request came without its descriptor");
+        store_request_answer(&store->requests, &request, WIRE_UNAVAILABLE);
+    } else if (message->type == WIRE_DELIVER) {
         on_deliver(store, store_request_new(&store->requests, from, message));
     } else if (message->type == WIRE_SESSION_OPEN) {
         on_session_open(store, store_request_new(&store->requests, from, message));

@@ -249,6 +249,29 @@ static void test_absent_owner_is_sealed(void **state)
     teardown(&f);
 }
 
+/* What the kernel does when the store has no descriptor free: the message comes, its file does not. */
+static void test_request_without_its_descriptor_is_answered(void **state)
+{
+    struct fixture f;
+    struct wire_deliver mail;
+    struct wire_session_open session;
+
+    (void)state;
+    setup(&f);
+    mail = (struct wire_deliver){.mailbox = f.mailbox, .sender = STR("a@example.org")};
+    session = (struct wire_session_open){.mailbox = f.mailbox, .tag = STR("a1")};
+    send_message(&f.smtp, WIRE_DELIVER, 7, &mail, false);
+    send_message(&f.gate, WIRE_SESSION_OPEN, 8, &session, false);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 1);
+    assert_int_equal(f.smtp.seen[0].status, WIRE_UNAVAILABLE);
+    expect_last(&f.gate, WIRE_SESSION_OPEN_REPLY, 1);
+    assert_int_equal(f.gate.seen[0].status, WIRE_UNAVAILABLE);
+    assert_int_equal(f.sealer.seen_count, 0);
+    make_live(&f);
+    teardown(&f);
+}
+
 static void test_session_takes_the_drop_box_over_first(void **state)
 {
     struct fixture f;
@@ -486,6 +509,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_absent_owner_is_sealed),
+        cmocka_unit_test(test_request_without_its_descriptor_is_answered),
         cmocka_unit_test(test_session_takes_the_drop_box_over_first),
         cmocka_unit_test(test_mailbox_that_does_not_open_loses_no_mail),
         cmocka_unit_test(test_death_of_the_process_is_answered),

@@ -48,8 +48,8 @@ enum err vault_lane_root_add(struct vault *vault, struct task *task,
 }
 
 enum err vault_lane_root_get(struct vault *vault, struct task *task,
-                             const unsigned char lane[static VAULT_LANE_BYTES],
-                             uint64_t generation, struct vault_lane_root *out)
+                             const unsigned char lane[static VAULT_LANE_BYTES], uint64_t generation,
+                             struct vault_lane_root *out)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     struct str boot_key_1, x25519_secret;

@@ -12,8 +12,8 @@ enum { VAULT_LANE_BYTES = 16 };
 struct vault_lane_root {
     unsigned char lane[VAULT_LANE_BYTES];
     uint64_t generation;
-    struct secret *boot_key_1;     /* own, 32 bytes */
-    struct secret *x25519_secret;  /* own, 32 bytes */
+    struct secret *boot_key_1;    /* own, 32 bytes */
+    struct secret *x25519_secret; /* own, 32 bytes */
 };
 void vault_lane_root_done(struct vault_lane_root *root);
 

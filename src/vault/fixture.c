@@ -82,7 +82,7 @@ void fixture_reopen(struct fixture *f)
 int64_t fixture_ask(struct fixture *f, const char *sql)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    bool has_row;
+    bool has_row = false;
 
     if (db_prepare(f->vault->db, &f->task, sql, &statement) != ERR_OK ||
         db_step(f->vault->db, &f->task, statement, &has_row) != ERR_OK)
@@ -128,6 +128,7 @@ static const char *const faults[] = {
     "SELECT count(*) FROM content WHERE id NOT IN (SELECT id FROM body_words_docsize) "
     "OR id NOT IN (SELECT id FROM header_words_docsize)",
     "SELECT (SELECT count(*) FROM body_words_docsize) - (SELECT count(*) FROM content)",
+    "SELECT count(*) FROM mailbox WHERE next_content_id <= (SELECT max(id) FROM content)",
 };
 
 void fixture_check(struct fixture *f)
@@ -158,8 +159,10 @@ struct str fixture_message(struct fixture *f, const char *subject)
 
 uint32_t fixture_append(struct fixture *f, int64_t folder_id, struct str raw, uint64_t flags)
 {
-    struct vault_append append = {
-        .raw = raw, .flags = flags, .internal_date_ms = 1763787600123, .internal_zone_minutes = -90};
+    struct vault_append append = {.raw = raw,
+                                  .flags = flags,
+                                  .internal_date_ms = 1763787600123,
+                                  .internal_zone_minutes = -90};
     uint32_t uid;
 
     if (vault_message_append(f->vault, &f->task, folder_id, &append, &uid) != ERR_OK)

@@ -1,7 +1,7 @@
 /*
  * What may be put off: purging expunged messages, merging the word indexes, forgetting deliveries,
- * writing the log back. Each call does one slice; everything in it can be lost in a power cut and is
- * done again, so its transactions are relaxed.
+ * writing the log back. Each call does one slice; everything in it can be lost in a power cut and
+ * is done again, so its transactions are relaxed.
  */
 #include "vault/vault.h"
 
@@ -11,7 +11,7 @@
 
 enum {
     PURGES_IN_SLICE = 100,
-    WAL_PAGES_IDLE = 500,   /* written back when there is nothing else to do */
+    WAL_PAGES_IDLE = 500, /* written back when there is nothing else to do */
     DELIVERY_PURGE_EVERY_MS = 60 * 60 * 1000,
 };
 
@@ -43,7 +43,8 @@ static enum err next_purge(struct vault *vault, struct task *task, struct purge 
     out->last_key = db_column_int(statement, 2);
     if (!clock_parse_iso(db_column_text(statement, 3), &expunged_ms))
         return fail(task, ERR_CORRUPT, "vault: a purge note has no valid date");
-    /* Those of an earlier session have no one left who could ask; a clock set back waits for none. */
+    /* Those of an earlier session have no one left who could ask; a clock set back waits for none.
+     */
     *out_is_due = out->id <= vault->purge_open_id || task->now_ms < expunged_ms ||
                   task->now_ms - expunged_ms >= VAULT_EXPUNGED_GRACE_MS;
     return ERR_OK;
@@ -66,6 +67,17 @@ static enum err delete_note(struct vault *vault, struct task *task, int64_t id)
 
     TRY(db_prepare(vault->db, task, "DELETE FROM purge WHERE id = ?1", &statement));
     db_bind_int(statement, 1, id);
+    return db_run(vault->db, task, statement);
+}
+
+/* The next slice goes on behind this key. */
+static enum err shorten_note(struct vault *vault, struct task *task, int64_t id, int64_t key)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task, "UPDATE purge SET first_key = ?2 WHERE id = ?1", &statement));
+    db_bind_int(statement, 1, id);
+    db_bind_int(statement, 2, key + 1);
     return db_run(vault->db, task, statement);
 }
 
@@ -115,7 +127,7 @@ static enum err purge_slice(struct vault *vault, struct task *task, bool *out_di
     for (size_t i = 0; i < count; i++)
         TRY(delete_message(vault, task, rows[i].key, rows[i].content_id));
     if (count == PURGES_IN_SLICE)
-        return ERR_OK;
+        return shorten_note(vault, task, purge.id, rows[count - 1].key);
     return delete_note(vault, task, purge.id);
 }
 

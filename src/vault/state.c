@@ -121,8 +121,8 @@ static enum err load_mailbox(struct vault *vault, struct task *task)
     bool has_row;
 
     TRY(db_prepare(vault->db, task,
-                   "SELECT mailbox_id, epoch, change_counter, next_uidvalidity, size_bytes, "
-                   "message_count FROM mailbox",
+                   "SELECT mailbox_id, epoch, change_counter, next_uidvalidity, next_content_id, "
+                   "size_bytes, message_count FROM mailbox",
                    &statement));
     TRY(db_step(vault->db, task, statement, &has_row));
     if (!has_row)
@@ -132,8 +132,9 @@ static enum err load_mailbox(struct vault *vault, struct task *task)
     vault->epoch = (uint64_t)db_column_int(statement, 1);
     vault->change_counter = (uint64_t)db_column_int(statement, 2);
     vault->next_uidvalidity = (uint32_t)db_column_int(statement, 3);
-    vault->size_bytes = (uint64_t)db_column_int(statement, 4);
-    vault->message_count = (uint64_t)db_column_int(statement, 5);
+    vault->next_content_id = db_column_int(statement, 4);
+    vault->size_bytes = (uint64_t)db_column_int(statement, 5);
+    vault->message_count = (uint64_t)db_column_int(statement, 6);
     return ERR_OK;
 }
 
@@ -259,13 +260,14 @@ static enum err flush(struct vault *vault, struct task *task)
         return ERR_OK;
     TRY(db_prepare(vault->db, task,
                    "UPDATE mailbox SET epoch = ?1, change_counter = ?2, next_uidvalidity = ?3, "
-                   "size_bytes = ?4, message_count = ?5",
+                   "next_content_id = ?4, size_bytes = ?5, message_count = ?6",
                    &statement));
     db_bind_int(statement, 1, (int64_t)vault->epoch);
     db_bind_int(statement, 2, (int64_t)vault->change_counter);
     db_bind_int(statement, 3, vault->next_uidvalidity);
-    db_bind_int(statement, 4, (int64_t)vault->size_bytes);
-    db_bind_int(statement, 5, (int64_t)vault->message_count);
+    db_bind_int(statement, 4, vault->next_content_id);
+    db_bind_int(statement, 5, (int64_t)vault->size_bytes);
+    db_bind_int(statement, 6, (int64_t)vault->message_count);
     TRY(db_run(vault->db, task, statement));
     vault->is_mailbox_dirty = false;
     return ERR_OK;

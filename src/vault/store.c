@@ -170,8 +170,8 @@ static enum err insert_content(struct vault *vault, struct task *task,
     TRY(db_prepare(vault->db, task,
                    "INSERT INTO content(envelope, bodystructure, sent_day, subject, sender, "
                    "recipient, cc, bcc, body, structure, sent, message_id, in_reply_to, "
-                   "message_references, base_subject, arrived) "
-                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                   "message_references, base_subject, arrived, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
+                   "?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
                    &statement));
     db_bind_text(statement, 1, summary->envelope);
     db_bind_text(statement, 2, summary->bodystructure);
@@ -192,8 +192,10 @@ static enum err insert_content(struct vault *vault, struct task *task,
     db_bind_text(statement, 14, summary->references);
     db_bind_text(statement, 15, summary->base_subject);
     db_bind_text(statement, 16, str_from_c(now));
+    db_bind_int(statement, 17, vault->next_content_id);
     TRY(db_run(vault->db, task, statement));
-    *out_content_id = sqlite3_last_insert_rowid(db_handle(vault->db));
+    *out_content_id = vault->next_content_id++;
+    vault->is_mailbox_dirty = true;
     return ERR_OK;
 }
 
@@ -269,7 +271,8 @@ enum err content_release(struct vault *vault, struct task *task, int64_t content
                      content_id, 0));
     if (sqlite3_changes(db_handle(vault->db)) > 0)
         return ERR_OK;
-    TRY(run_with_key(vault, task, "DELETE FROM content_share WHERE content_id = ?1", content_id, 0));
+    TRY(run_with_key(vault, task, "DELETE FROM content_share WHERE content_id = ?1", content_id,
+                     0));
     if (sqlite3_changes(db_handle(vault->db)) > 0)
         return ERR_OK;
     TRY(words_remove(vault, task, content_id));

@@ -53,7 +53,8 @@ static void distinct_grow(struct distinct *distinct)
     *distinct = larger;
 }
 
-/* Appends the words of `text` to `out`; true when one is so long that the tokenizer would cut it. */
+/* Appends the words of `text` to `out`; true when one is so long that the tokenizer would cut it.
+ */
 static bool put_distinct(struct str text, struct buf *out)
 {
     struct distinct distinct = {0};
@@ -146,7 +147,7 @@ static bool put_words(struct buf *text, struct buf *out)
 
     buf_init(&folded, SIZE_MAX);
     message_fold(buf_str(text), &folded);
-    is_cut = put_distinct(buf_str(&folded), out) || is_cut || !str_is_utf8(buf_str(out));
+    is_cut = put_distinct(buf_str(&folded), out) || is_cut;
     buf_free(&folded);
     return is_cut;
 }

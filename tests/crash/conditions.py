@@ -125,7 +125,7 @@ def a_clock_that_jumps():
             for days in (0, 1, -1, 400, -400, 20000, 0):
                 faults.set_clock(days * 86400)
                 for owner in (here, away):
-                    raw = raw_message(f"{days} days off for {owner}")
+                    raw = raw_message(f"{expected}: {days} days off for {owner}")
                     check(send(server, owner, raw) == 250, f"{days} days off: mail to {owner}")
                 expected += 1
                 check(session.noop()[0] == "OK", f"{days} days off: the session ended")

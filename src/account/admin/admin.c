@@ -33,16 +33,22 @@ static void request_free(struct admin_request **request)
     mem_free(request);
 }
 
+static void free_all(struct admin_request **list)
+{
+    while (*list != NULL) {
+        struct admin_request *request = *list;
+
+        *list = request->next;
+        request_free(&request);
+    }
+}
+
 void admin_free(struct admin **admin)
 {
     if (*admin == NULL)
         return;
-    while ((*admin)->waiting != NULL) {
-        struct admin_request *request = (*admin)->waiting;
-
-        (*admin)->waiting = request->next;
-        request_free(&request);
-    }
+    free_all(&(*admin)->waiting);
+    free_all(&(*admin)->working);
     mem_free(admin);
 }
 
@@ -204,6 +210,12 @@ void admin_request(struct admin *admin, struct str json, int64_t now_ms, void *c
     err = read_request(request, json);
     if (err == ERR_OK)
         err = request->command->run(request);
+    if (err == ERR_OK && request->portion != NULL) {
+        request->next = admin->working;
+        admin->working = request;
+        admin->services->work_soon(admin->owner);
+        return;
+    }
     if (err == ERR_OK && request->resume != NULL) {
         request->next = admin->waiting;
         admin->waiting = request;
@@ -212,12 +224,41 @@ void admin_request(struct admin *admin, struct str json, int64_t now_ms, void *c
     finish(request, err);
 }
 
-void admin_client_gone(struct admin *admin, const void *client)
+void admin_work(struct admin *admin, int64_t now_ms)
 {
-    for (struct admin_request *request = admin->waiting; request != NULL; request = request->next) {
+    struct admin_request *request = admin->working;
+    bool is_done = false;
+    enum err err;
+
+    if (request == NULL)
+        return;
+    request->task.now_ms = now_ms;
+    err = account_begin(admin->database, &request->task);
+    if (err == ERR_OK)
+        err = request->portion(request, &is_done);
+    if (err == ERR_OK)
+        err = account_commit(admin->database, &request->task);
+    if (err != ERR_OK || is_done) {
+        admin->working = request->next;
+        finish(request, err);
+        admin_sweep(admin, now_ms);
+    }
+    if (admin->working != NULL)
+        admin->services->work_soon(admin->owner);
+}
+
+static void forget_client(struct admin_request *request, const void *client)
+{
+    for (; request != NULL; request = request->next) {
         if (request->client == client)
             request->client = NULL;
     }
+}
+
+void admin_client_gone(struct admin *admin, const void *client)
+{
+    forget_client(admin->waiting, client);
+    forget_client(admin->working, client);
 }
 
 const struct secret *admin_new_key(const struct admin *admin, const struct id *mailbox)

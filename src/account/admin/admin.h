@@ -5,7 +5,7 @@
  *
  * A mailbox is made in steps: its row (`creating`) is committed; the store has the file made; then
  * alias, slots and the row (`active`) in one transaction; then the answer. A crash in between
- * leaves a row that is not `active`, and admin_sweep has such mailboxes removed, one after the other.
+ * leaves a row that is not `active`, and admin_sweep has such mailboxes removed, one by one.
  */
 #ifndef ACCOUNT_ADMIN_ADMIN_H
 #define ACCOUNT_ADMIN_ADMIN_H
@@ -17,14 +17,16 @@
 #include <jansson.h>
 
 struct admin_services {
-    /* Ask the store; admin_mailbox_created and admin_mailbox_removed tell what came of it. ERR_BUSY:
-     * it cannot be asked now. */
+    /* Ask the store; admin_mailbox_created and admin_mailbox_removed tell what came of it.
+     * ERR_BUSY: it cannot be asked now. */
     enum err (*create_mailbox)(void *owner, const struct id *mailbox);
     enum err (*remove_mailbox)(void *owner, const struct id *mailbox);
     /* Ends all sessions of a mailbox. */
     void (*expel)(void *owner, const struct id *mailbox);
     /* A quota changed: tell the mailboxes that are open. */
     void (*limits_changed)(void *owner);
+    /* Asks for a call of admin_work, when others had their turn. */
+    void (*work_soon)(void *owner);
     /* Adds to the answer of `status`. */
     void (*describe)(void *owner, json_t *reply);
     /* `client` and `tag` as admin_request got them. */
@@ -54,6 +56,8 @@ void admin_mailbox_removed(struct admin *admin, const struct id *mailbox, bool i
 void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms);
 /* Requests that wait longer than `limit_ms` fail; call it now and then. */
 void admin_expire(struct admin *admin, int64_t now_ms, int64_t limit_ms);
+/* The next portion of what is done in portions. */
+void admin_work(struct admin *admin, int64_t now_ms);
 /* Removes what a crash or a removal left, as far as the store answers. */
 void admin_sweep(struct admin *admin, int64_t now_ms);
 

@@ -28,10 +28,11 @@ struct fixture {
     json_t *answer; /* the last; own */
     struct id created, removed, expelled;
     int create_count, remove_count, limits_count;
-    bool is_store_down, does_not_answer;
+    bool is_store_down, does_not_answer, has_work;
+    int portion_count;
 };
 
-/* --- the store and the client ------------------------------------------------------------------ */
+/* --- the store and the client --------------------------------------------------------------- */
 
 static enum err create_mailbox(void *owner, const struct id *mailbox)
 {
@@ -79,8 +80,14 @@ static void on_reply(void *owner, void *client, uint64_t tag, struct str json)
     assert_non_null(f->answer);
 }
 
+static void work_soon(void *owner)
+{
+    ((struct fixture *)owner)->has_work = true;
+}
+
 static const struct admin_services services = {create_mailbox, remove_mailbox, expel,
-                                               limits_changed, describe,       on_reply};
+                                               limits_changed, work_soon,      describe,
+                                               on_reply};
 
 static int set_up(void **state)
 {
@@ -129,6 +136,11 @@ static const char *ask(struct fixture *f, const char *json)
     f->answer = NULL;
     f->created = f->removed = (struct id){0};
     admin_request(f->admin, str_from_c(text), NOW_MS, f, 7);
+    while (f->has_work) {
+        f->has_work = false;
+        f->portion_count++;
+        admin_work(f->admin, NOW_MS);
+    }
     if (id_is_set(&f->created) && !f->does_not_answer && !f->is_store_down) {
         assert_null(f->answer);
         assert_non_null(admin_new_key(f->admin, &f->created));
@@ -178,7 +190,7 @@ static void add_demo(struct fixture *f)
         ask(f, "{'command':'alias add','arguments':{'address':'you@demo.test'}}"), "ok");
 }
 
-/* --- tests ------------------------------------------------------------------------------------- */
+/* --- tests ---------------------------------------------------------------------------------- */
 
 static void test_a_first_start(void **state)
 {
@@ -414,6 +426,42 @@ static void test_import(void **state)
     assert_int_equal(json_integer_value(json_object_get(f->answer, "there_already")), 3);
 }
 
+/* A domain with many aliases goes in portions, with the mailboxes that only it leads to. */
+static void test_removing_a_large_domain(void **state)
+{
+    struct fixture *f = *state;
+    char request[4096];
+    size_t len;
+
+    add_demo(f);
+    assert_string_equal(
+        ask(f, "{'command':'domain add','arguments':{'domain':'b.test'}}"), "ok");
+    assert_string_equal(
+        ask(f, "{'command':'alias add','arguments':{'address':'x@b.test'}}"), "ok");
+    for (int page = 0; page < 5; page++) {
+        len = (size_t)snprintf(request, sizeof(request),
+                               "{'command':'alias import','arguments':{'file':[''");
+        for (int i = 0; i < 100; i++)
+            len += (size_t)snprintf(request + len, sizeof(request) - len, ",'%d-%d@b.test %s'",
+                                    page, i, i % 2 == 0 ? "x@b.test" : "you@demo.test");
+        (void)snprintf(request + len, sizeof(request) - len, "]}}");
+        assert_string_equal(ask(f, request), "ok");
+    }
+    assert_string_equal(
+        ask(f, "{'command':'domain remove','arguments':{'domain':'b.test'}}"), "ok");
+    assert_int_equal(f->portion_count, 3);
+    assert_int_equal(f->remove_count, 1);
+    assert_string_equal(ask(f, "{'command':'status'}"), "ok");
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "aliases")), 1);
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "mailboxes")), 1);
+    assert_string_equal(
+        ask(f, "{'command':'user remove','arguments':{'name':'default'}}"), "ok");
+    assert_string_equal(ask(f, "{'command':'status'}"), "ok");
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "domains")), 0);
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "mailboxes")), 0);
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "users")), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -426,6 +474,7 @@ int main(void)
         TEST(test_an_administrator_who_goes_away),
         TEST(test_removing),
         TEST(test_import),
+        TEST(test_removing_a_large_domain),
     };
 
     secret_init();

@@ -66,7 +66,8 @@ static const struct admin_argument import_arguments[] = {
     END};
 
 const struct admin_command admin_commands[] = {
-    {"status", "what the service holds and does now", "", no_arguments, NULL, NULL, admin_status, true},
+    {"status", "what the service holds and does now", "", no_arguments, NULL, NULL, admin_status,
+     true},
     {"user add", "make an account",
      "An account owns domains and mailboxes, and has one quota for all of them.",
      user_add_arguments, NULL, NULL, admin_user_add, false},
@@ -110,7 +111,8 @@ const struct admin_command admin_commands[] = {
     {"alias enable", "take mail for an alias again", "", alias_argument, NULL, NULL,
      admin_alias_enable, false},
     {"alias disable", "take no mail for an alias, and send none from it",
-     "Its owner can still log in and read.", alias_argument, NULL, NULL, admin_alias_disable, false},
+     "Its owner can still log in and read.", alias_argument, NULL, NULL, admin_alias_disable,
+     false},
     {"alias password", "give a mailbox a new password",
      "Needs the old one or the recovery key; all its sessions end. App passwords and the recovery "
      "key stay as they are.",

@@ -25,10 +25,11 @@ enum admin_kind {
     ADMIN_SIZE,     /* bytes, or with K, M, G, T (of 1024), or "none" */
     ADMIN_SERVICES, /* imap, pop3, smtp, with commas between */
     ADMIN_FLAG,     /* an option without a value */
-    ADMIN_SECRET,   /* a password: from a file, the standard input or a terminal, never an argument */
+    ADMIN_SECRET,   /* a password: from a file, standard input or terminal, never an argument */
     ADMIN_FILE,     /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
 };
 
+enum { ADMIN_PORTION = 200 }; /* rows that are removed before others have their turn */
 /* A page of a list, in the longest names, stays below a frame (WIRE_FRAME_MAX). */
 enum { ADMIN_NAME_MAX = 64, ADMIN_TEXT_MAX = 512, ADMIN_LINES_MAX = 500, ADMIN_LINE_MAX = 1024 };
 

@@ -1,6 +1,6 @@
 /*
- * `sealpost alias import`: many aliases for mailboxes that exist. The command line sends the file in
- * portions; one portion is one transaction. A line that cannot be added is reported and passed
+ * `sealpost alias import`: many aliases for mailboxes that exist. The command line sends the file
+ * in portions; one portion is one transaction. A line that cannot be added is reported and passed
  * over.
  */
 #include "account/admin/handlers.h"

@@ -12,6 +12,7 @@ struct admin {
     void *owner;                             /* of the services */
     const struct log *log;                   /* borrowed */
     struct admin_request *waiting;           /* own; those that wait for the store */
+    struct admin_request *working;           /* own; those that work in portions */
     struct id sweeping;                      /* the mailbox whose removal was asked for; or unset */
     int64_t sweeping_row;
 };
@@ -27,6 +28,9 @@ struct admin_request {
     /* While it waits for the store's answer about `mailbox`: */
     struct admin_request *next;
     enum err (*resume)(struct admin_request *request, bool is_done); /* NULL: does not wait */
+    /* Work in portions, between which others have their turn; NULL: none. */
+    enum err (*portion)(struct admin_request *request, bool *out_is_done);
+    int64_t row; /* what the portions are about */
     struct id mailbox;
     int64_t mailbox_row;
     /* alias add: what is committed when the file is there. */

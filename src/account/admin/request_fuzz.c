@@ -71,7 +71,8 @@ static void on_reply(void *owner, void *client, uint64_t tag, struct str json)
 }
 
 static const struct admin_services services = {create_mailbox, remove_mailbox, nothing_for,
-                                               nothing,        describe,       on_reply};
+                                               nothing,        nothing,        describe,
+                                               on_reply};
 
 static int open_null(void)
 {
@@ -137,6 +138,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(world->replies == 0);
         admin_mailbox_created(world->admin, &world->mailbox, true, 1);
     }
+    for (int i = 0; i < 100 && world->replies == 0; i++)
+        admin_work(world->admin, 1);
     assert(world->replies == 1);
     task_init(&task, 1);
     assert(account_begin(world->database, &task) == ERR_OK); /* aborts while one is open */

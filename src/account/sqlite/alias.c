@@ -70,8 +70,8 @@ enum err account_alias_find(struct account_database *database, struct task *task
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row = false;
 
-    TRY(db_prepare(database->db, task, ALIAS_COLUMNS " WHERE a.domain_id = ?1 AND a.local_part = ?2",
-                   &statement));
+    TRY(db_prepare(database->db, task,
+                   ALIAS_COLUMNS " WHERE a.domain_id = ?1 AND a.local_part = ?2", &statement));
     db_bind_int(statement, 1, domain);
     db_bind_text(statement, 2, local);
     TRY(db_step(database->db, task, statement, &has_row));

@@ -39,7 +39,6 @@ enum err account_domain_find(struct account_database *database, struct task *tas
                              struct str name, struct account_domain *out_domain)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    struct account_domain domain;
     bool has_row = false;
 
     TRY(db_prepare(database->db, task, DOMAIN_COLUMNS " WHERE d.name = ?1", &statement));
@@ -47,11 +46,16 @@ enum err account_domain_find(struct account_database *database, struct task *tas
     TRY(db_step(database->db, task, statement, &has_row));
     if (!has_row)
         return fail(task, ERR_NOT_FOUND, "no such domain");
-    domain = read_row(task, statement);
-    TRY(account_sqlite_number(database, task, "SELECT count(*) FROM aliases WHERE domain_id = ?1",
-                              domain.row, &domain.aliases));
-    *out_domain = domain;
+    *out_domain = read_row(task, statement);
     return ERR_OK;
+}
+
+enum err account_domain_count(struct account_database *database, struct task *task, int64_t domain,
+                              uint64_t *out_aliases)
+{
+    return account_sqlite_number(database, task,
+                                 "SELECT count(*) FROM aliases WHERE domain_id = ?1", domain,
+                                 out_aliases);
 }
 
 enum err account_domain_row(struct account_database *database, struct task *task, struct str name,

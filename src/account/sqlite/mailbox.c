@@ -102,8 +102,8 @@ enum err account_mailbox_unfinished(struct account_database *database, struct ta
     bool has_row = false;
 
     TRY(db_prepare(database->db, task,
-                   "SELECT id, object_id FROM mailboxes WHERE state <> 'active' AND id > ?1"
-                   " ORDER BY id LIMIT 1",
+                   "SELECT id, object_id FROM mailboxes INDEXED BY mailboxes_unfinished"
+                   " WHERE state <> 'active' AND id > ?1 ORDER BY id LIMIT 1",
                    &statement));
     db_bind_int(statement, 1, after);
     TRY(db_step(database->db, task, statement, &has_row));

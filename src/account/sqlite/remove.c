@@ -1,6 +1,6 @@
 /*
  * Removing users, domains and mailboxes with all that hangs on them. Aliases and slots go in the
- * caller's transaction; the mailboxes become `removing`, and their rows go when their files are gone.
+ * caller's transaction; the mailboxes become `removing`, their rows go when their files are gone.
  */
 #include "account/sqlite/driver.h"
 
@@ -35,78 +35,101 @@ enum err account_mailbox_forget(struct account_database *database, struct task *
                               1);
 }
 
-/* The next mailbox that is to be retired with `owner`; 0 when none is left. */
-static enum err retire_each(struct account_database *database, struct task *task, const char *sql,
-                            int64_t owner)
+/* Takes one alias away, and its mailbox with it when no other alias is left. */
+static enum err remove_alias(struct account_database *database, struct task *task, int64_t alias,
+                             int64_t mailbox)
 {
-    for (;;) {
-        uint64_t row = 0;
+    uint64_t other = 0;
 
-        TRY(account_sqlite_number(database, task, sql, owner, &row));
-        if (row == 0)
-            return ERR_OK;
-        TRY(account_mailbox_retire(database, task, (int64_t)row));
-    }
+    TRY(account_alias_remove(database, task, alias));
+    TRY(account_sqlite_number(database, task,
+                              "SELECT id FROM aliases WHERE mailbox_id = ?1 LIMIT 1", mailbox,
+                              &other));
+    return other != 0 ? ERR_OK : account_mailbox_retire(database, task, mailbox);
+}
+
+/* The first alias of a domain or mailbox; *out_alias 0: it has none. `sql` takes its row. */
+static enum err first_alias(struct account_database *database, struct task *task, const char *sql,
+                            int64_t of, int64_t *out_alias, int64_t *out_mailbox)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row = false;
+
+    TRY(db_prepare(database->db, task, sql, &statement));
+    db_bind_int(statement, 1, of);
+    TRY(db_step(database->db, task, statement, &has_row));
+    *out_alias = has_row ? db_column_int(statement, 0) : 0;
+    *out_mailbox = has_row ? db_column_int(statement, 1) : 0;
+    return ERR_OK;
 }
 
 enum err account_domain_remove(struct account_database *database, struct task *task,
-                               int64_t domain)
+                               int64_t domain, size_t limit, bool *out_is_done)
 {
-    /* A mailbox that only this domain's aliases name is either at home here or has lost its home
-     * or was given an alias here later: the aliases say which, so they are asked first. */
-    CLEANUP(db_release) sqlite3_stmt *orphans = NULL;
-    struct arena *arena = &task->arena;
-    int64_t *rows = NULL;
-    size_t count = 0, room = 0;
-    bool has_row = false;
+    *out_is_done = false;
+    for (size_t i = 0; i < limit; i++) {
+        int64_t alias, mailbox;
 
-    TRY(db_prepare(database->db, task,
-                   "SELECT DISTINCT a.mailbox_id FROM aliases a WHERE a.domain_id = ?1"
-                   " AND NOT EXISTS (SELECT 1 FROM aliases o WHERE o.mailbox_id = a.mailbox_id"
-                   " AND o.domain_id <> ?1)",
-                   &orphans));
-    db_bind_int(orphans, 1, domain);
-    for (;;) {
-        TRY(db_step(database->db, task, orphans, &has_row));
-        if (!has_row)
-            break;
-        if (count == room) {
-            int64_t *grown = ARENA_ARRAY(arena, int64_t, room * 2 + 64);
-
-            for (size_t i = 0; i < count; i++)
-                grown[i] = rows[i];
-            rows = grown;
-            room = room * 2 + 64;
+        TRY(first_alias(database, task,
+                        "SELECT id, mailbox_id FROM aliases WHERE domain_id = ?1 LIMIT 1", domain,
+                        &alias, &mailbox));
+        if (alias == 0) {
+            *out_is_done = true;
+            TRY(account_sqlite_run(database, task,
+                                   "UPDATE mailboxes SET domain_id = NULL WHERE domain_id = ?1",
+                                   &domain, 1));
+            return account_sqlite_run(database, task, "DELETE FROM domains WHERE id = ?1",
+                                      &domain, 1);
         }
-        rows[count++] = db_column_int(orphans, 0);
+        TRY(remove_alias(database, task, alias, mailbox));
     }
-    TRY(account_sqlite_run(database, task, "DELETE FROM aliases WHERE domain_id = ?1", &domain,
-                           1));
-    for (size_t i = 0; i < count; i++)
-        TRY(account_mailbox_retire(database, task, rows[i]));
-    TRY(account_sqlite_run(database, task,
-                           "UPDATE mailboxes SET domain_id = NULL WHERE domain_id = ?1", &domain,
-                           1));
-    return account_sqlite_run(database, task, "DELETE FROM domains WHERE id = ?1", &domain, 1);
+    return ERR_OK;
 }
 
-enum err account_user_remove(struct account_database *database, struct task *task, int64_t user)
+/* Up to `limit` aliases of the user's mailboxes; *out_left is what remains of the limit. */
+static enum err remove_mailboxes(struct account_database *database, struct task *task,
+                                 int64_t user, size_t limit, size_t *out_left)
 {
-    static const char *const aliases =
-        "DELETE FROM aliases WHERE mailbox_id IN (SELECT id FROM mailboxes WHERE user_id = ?1)";
+    while (limit > 0) {
+        int64_t alias, mailbox;
+        uint64_t row = 0;
 
-    TRY(account_sqlite_run(database, task, aliases, &user, 1));
-    TRY(retire_each(database, task,
-                    "SELECT id FROM mailboxes WHERE user_id = ?1 LIMIT 1", user));
-    for (;;) {
+        TRY(account_sqlite_number(database, task,
+                                  "SELECT id FROM mailboxes WHERE user_id = ?1 LIMIT 1", user,
+                                  &row));
+        if (row == 0)
+            break;
+        limit--;
+        TRY(first_alias(database, task,
+                        "SELECT id, mailbox_id FROM aliases WHERE mailbox_id = ?1 LIMIT 1",
+                        (int64_t)row, &alias, &mailbox));
+        if (alias == 0)
+            TRY(account_mailbox_retire(database, task, (int64_t)row));
+        else
+            TRY(remove_alias(database, task, alias, mailbox));
+    }
+    *out_left = limit;
+    return ERR_OK;
+}
+
+enum err account_user_remove(struct account_database *database, struct task *task, int64_t user,
+                             size_t limit, bool *out_is_done)
+{
+    size_t left;
+
+    *out_is_done = false;
+    TRY(remove_mailboxes(database, task, user, limit, &left));
+    if (left > 0) {
+        bool is_domain_gone;
         uint64_t domain = 0;
 
         TRY(account_sqlite_number(database, task,
                                   "SELECT id FROM domains WHERE user_id = ?1 LIMIT 1", user,
                                   &domain));
-        if (domain == 0)
-            break;
-        TRY(account_domain_remove(database, task, (int64_t)domain));
+        if (domain != 0)
+            return account_domain_remove(database, task, (int64_t)domain, left, &is_domain_gone);
+        *out_is_done = true;
+        return account_sqlite_run(database, task, "DELETE FROM users WHERE id = ?1", &user, 1);
     }
-    return account_sqlite_run(database, task, "DELETE FROM users WHERE id = ?1", &user, 1);
+    return ERR_OK;
 }

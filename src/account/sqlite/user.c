@@ -34,7 +34,6 @@ enum err account_user_find(struct account_database *database, struct task *task,
                            struct account_user *out_user)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    struct account_user user;
     bool has_row = false;
 
     TRY(db_prepare(database->db, task,
@@ -44,13 +43,18 @@ enum err account_user_find(struct account_database *database, struct task *task,
     TRY(db_step(database->db, task, statement, &has_row));
     if (!has_row)
         return fail(task, ERR_NOT_FOUND, "no such user");
-    user = read_row(task, statement);
-    TRY(account_sqlite_number(database, task, "SELECT count(*) FROM domains WHERE user_id = ?1",
-                              user.row, &user.domains));
-    TRY(account_sqlite_number(database, task, "SELECT count(*) FROM mailboxes WHERE user_id = ?1",
-                              user.row, &user.mailboxes));
-    *out_user = user;
+    *out_user = read_row(task, statement);
     return ERR_OK;
+}
+
+enum err account_user_count(struct account_database *database, struct task *task, int64_t user,
+                            uint64_t *out_domains, uint64_t *out_mailboxes)
+{
+    TRY(account_sqlite_number(database, task, "SELECT count(*) FROM domains WHERE user_id = ?1",
+                              user, out_domains));
+    return account_sqlite_number(database, task,
+                                 "SELECT count(*) FROM mailboxes WHERE user_id = ?1", user,
+                                 out_mailboxes);
 }
 
 enum err account_user_list(struct account_database *database, struct task *task, struct str after,

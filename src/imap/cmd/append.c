@@ -1,4 +1,4 @@
-/* APPEND (RFC 3501 §6.3.11, RFC 4315 §3). Its answer waits for the commit it shares (batch.c). */
+/* APPEND (RFC 3501 §6.3.11, RFC 4315 §3). Its answer waits for the commit it shares (group.c). */
 #include "imap/engine.h"
 
 /* append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal */
@@ -19,6 +19,22 @@ IMAP_PARSE(append)
     return imap_parse_literal(parser, &args->append.message);
 }
 
+static enum err find_folder(struct imap_session *s, struct task *task, struct str name)
+{
+    struct vault_folder folder;
+
+    if (s->append_name.len > 0 && str_equal(name, buf_str(&s->append_name)))
+        return ERR_OK;
+    TRY(vault_folder_find(s->vault, task, name, &folder));
+    if (!folder.is_selectable)
+        return fail(task, ERR_NOT_FOUND, "the folder is \\Noselect");
+    buf_reset(&s->append_name);
+    buf_put(&s->append_name, name);
+    s->append_folder_id = folder.id;
+    s->append_uidvalidity = folder.uidvalidity;
+    return ERR_OK;
+}
+
 IMAP_COMMAND(append)
 {
     const struct imap_append_args *append = &args->append;
@@ -27,21 +43,17 @@ IMAP_COMMAND(append)
         .internal_date_ms = append->has_date ? append->date_ms : s->now_ms,
         .internal_zone_minutes = append->zone_minutes,
     };
-    struct vault_folder folder;
     uint32_t uid = 0;
 
     if (append->message.len == 0)
         return imap_refuse(s, task, IMAP_REFUSAL_EMPTY_MESSAGE);
     if (append->message.len > s->options.append_limit_bytes)
         return imap_refuse(s, task, IMAP_REFUSAL_MESSAGE_TOO_BIG);
-    TRY(imap_batch_open(s, task));
-    TRY(vault_folder_find(s->vault, task, append->name, &folder));
-    if (!folder.is_selectable)
-        return fail(task, ERR_NOT_FOUND, "the folder is \\Noselect");
+    TRY(imap_group_join(s, task, append->message.len));
+    TRY(find_folder(s, task, append->name));
     TRY(imap_flags_bits(&append->flags, s->vault, task, true, &what.flags));
-    TRY(vault_message_append(s->vault, task, folder.id, &what, &uid));
-    s->batch.bytes += append->message.len;
+    TRY(vault_message_append(s->vault, task, s->append_folder_id, &what, &uid));
     imap_spend(s, 200 + append->message.len / 64);
-    s->code = arena_printf(&task->arena, "APPENDUID %u %u", folder.uidvalidity, uid);
+    s->code = arena_printf(&task->arena, "APPENDUID %u %u", s->append_uidvalidity, uid);
     return ERR_OK;
 }

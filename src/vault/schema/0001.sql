@@ -10,6 +10,7 @@ CREATE TABLE mailbox (
     epoch INTEGER NOT NULL,            -- a new one when the file was found rolled back
     change_counter INTEGER NOT NULL,   -- of durable changes; also the source of MODSEQ
     next_uidvalidity INTEGER NOT NULL, -- never given twice in this mailbox
+    next_content_id INTEGER NOT NULL,  -- likewise
     size_bytes INTEGER NOT NULL,
     message_count INTEGER NOT NULL
 ) STRICT;
@@ -53,7 +54,7 @@ CREATE TABLE message (
 
 -- What is known of a content without reading it: made once at arrival.
 CREATE TABLE content (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, -- never reused: the word indexes refer to it
+    id INTEGER PRIMARY KEY, -- never reused: readers and the word indexes refer to it
     envelope TEXT NOT NULL,
     bodystructure TEXT NOT NULL,
     sent_day INTEGER, -- NULL: no valid Date:
@@ -138,12 +139,12 @@ CREATE TABLE unindexed (
 INSERT INTO body_words(body_words, rank) VALUES ('pgsz', 3980), ('automerge', 0), ('crisismerge', 32);
 INSERT INTO header_words(header_words, rank) VALUES ('pgsz', 3980), ('automerge', 0), ('crisismerge', 32);
 
--- Deliveries of the last day, to know a retransmission by.
+-- Deliveries of the last day, to know a retransmission by. Few enough to look through once an hour,
+-- so that a delivery need not keep a second index.
 CREATE TABLE delivery (
     digest BLOB PRIMARY KEY, -- BLAKE2b-256 of what followed the trace fields
     arrived TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX delivery_arrived ON delivery(arrived);
 
 -- The drop box (dropbox.md).
 CREATE TABLE lane_root (

@@ -41,7 +41,7 @@ CREATE TABLE mailboxes (
 ) STRICT;
 CREATE INDEX mailboxes_by_user ON mailboxes (user_id);
 CREATE INDEX mailboxes_by_domain ON mailboxes (domain_id);
-CREATE INDEX mailboxes_unfinished ON mailboxes (state) WHERE state <> 'active';
+CREATE INDEX mailboxes_unfinished ON mailboxes (id) WHERE state <> 'active';
 
 -- local_part is normalised; '*' is the domain's catch-all.
 CREATE TABLE aliases (

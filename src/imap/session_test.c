@@ -1,0 +1,245 @@
+/* What a transcript cannot show: pauses, bounds, and who commits when. */
+#include "imap/engine.h"
+#include "imap/transcript_vault.h"
+
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const int64_t NOW_MS = INT64_C(1795323600000);
+static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
+static struct transcript_vault *home;
+
+static struct imap_session *connect(struct imap_group *group)
+{
+    struct imap_options options = {.hostname = STR("mail.example"),
+                                   .append_limit_bytes = 50000000,
+                                   .is_secure = true,
+                                   .is_tls = true,
+                                   .log = &quiet,
+                                   .group = group};
+    struct imap_session *s =
+        imap_session_resume_authenticated(&options, transcript_vault(home), STR("L"));
+
+    imap_session_consume_output(s, SIZE_MAX);
+    return s;
+}
+
+static void say(struct imap_session *s, const char *text)
+{
+    imap_session_input(s, str_from_c(text), NOW_MS);
+}
+
+/* All that comes until the session waits for input, taken a piece at a time. */
+static void hear(struct imap_session *s, struct buf *out, size_t piece, size_t *out_highest)
+{
+    for (;;) {
+        struct str output = imap_session_output(s);
+        enum imap_want want;
+
+        if (out_highest != NULL && output.len > *out_highest)
+            *out_highest = output.len;
+        output = str_upto(output, piece);
+        buf_put(out, output);
+        imap_session_consume_output(s, output.len);
+        want = imap_session_wants(s);
+        if (want == IMAP_WANTS_TURN || want == IMAP_WANTS_ROOM)
+            imap_session_resume(s, NOW_MS);
+        else if (imap_session_output(s).len == 0)
+            return;
+    }
+}
+
+static void converse(struct imap_session *s, const char *text)
+{
+    struct buf out;
+
+    buf_init(&out, SIZE_MAX);
+    say(s, text);
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_find(buf_str(&out), STR(" OK ")) >= 0);
+    buf_free(&out);
+}
+
+static bool said(const struct imap_session *s, const char *text)
+{
+    return str_find(imap_session_output(s), str_from_c(text)) >= 0;
+}
+
+static void append_large(struct imap_session *s, struct buf *message, size_t size)
+{
+    struct buf command;
+
+    buf_put(message, STR("Subject: large\r\n\r\n"));
+    for (uint32_t i = 0; message->len < size; i++)
+        buf_putf(message, "line %u of a large message %u\r\n", i, i * 2654435761u);
+    buf_init(&command, SIZE_MAX);
+    buf_putf(&command, "a APPEND INBOX {%zu+}\r\n", message->len);
+    buf_put(&command, buf_str(message));
+    buf_put(&command, STR("\r\n"));
+    imap_session_input(s, buf_str(&command), NOW_MS);
+    buf_reset(&command);
+    hear(s, &command, SIZE_MAX, NULL);
+    buf_free(&command);
+}
+
+/* A client that takes little at a time: the output stays bounded, the bytes come back as they came,
+ * although the message is expunged meanwhile. */
+static void test_fetch_streams(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL), *other = connect(NULL);
+    struct buf message, out;
+    size_t highest = 0;
+    ptrdiff_t start;
+
+    buf_init(&message, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    append_large(s, &message, 3000000);
+    converse(s, "b SELECT INBOX\r\n");
+    converse(other, "b SELECT INBOX\r\n");
+    say(s, "c FETCH * BODY.PEEK[]\r\nd NOOP\r\n");
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_ROOM);
+    converse(other, "c STORE * FLAGS.SILENT (\\Deleted)\r\nd EXPUNGE\r\n");
+    hear(s, &out, 10000, &highest);
+    assert_true(highest < IMAP_OUTPUT_HIGH + 128 * 1024);
+    start = str_find(buf_str(&out), STR("}\r\n"));
+    assert_true(start > 0);
+    assert_true(str_equal(str_upto(str_from(buf_str(&out), (size_t)start + 3), message.len),
+                          buf_str(&message)));
+    assert_true(str_find(buf_str(&out), STR("c OK")) > 0);
+    assert_true(str_find(buf_str(&out), STR("EXPUNGE\r\nd OK")) > 0);
+    buf_free(&message);
+    buf_free(&out);
+    imap_session_free(&s);
+    imap_session_free(&other);
+}
+
+/* Nothing large is left with a session that waits. */
+static void test_an_idle_session_is_small(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf message;
+
+    buf_init(&message, SIZE_MAX);
+    append_large(s, &message, 2000000);
+    converse(s, "b SELECT INBOX\r\nc FETCH 1:* BODY[]\r\nd IDLE\r\n");
+    assert_int_equal(s->out.room, 0);
+    assert_int_equal(s->reader.in.room, 0);
+    assert_null(s->message_arena.blocks);
+    assert_true(sizeof(*s) < 2048);
+    buf_free(&message);
+    imap_session_free(&s);
+}
+
+/* Two sessions' APPENDs wait for one commit; any other command brings it about. */
+static void test_a_group_commits_once(void **state)
+{
+    (void)state;
+    struct imap_group *group = imap_group_new(transcript_vault(home));
+    struct imap_session *one = connect(group), *two = connect(group), *third = connect(group);
+
+    say(one, "a APPEND Archive {3+}\r\nabc\r\n");
+    say(two, "a APPEND Archive {3+}\r\ndef\r\nb APPEND None {1+}\r\nx\r\n");
+    assert_int_equal(imap_session_output(one).len, 0);
+    assert_int_equal(imap_session_output(two).len, 0);
+    assert_int_equal(imap_session_wants(one), IMAP_WANTS_TURN);
+    imap_session_resume(one, NOW_MS);
+    assert_true(said(one, "a OK [APPENDUID"));
+    assert_true(said(two, "a OK [APPENDUID"));
+    assert_true(said(two, "b NO [TRYCREATE]"));
+    assert_int_equal(imap_session_wants(two), IMAP_WANTS_INPUT);
+    imap_session_consume_output(one, SIZE_MAX);
+
+    say(one, "c APPEND Archive {3+}\r\nghi\r\n");
+    assert_int_equal(imap_session_output(one).len, 0);
+    say(third, "a STATUS Archive (MESSAGES)\r\n");
+    assert_true(said(one, "c OK [APPENDUID"));
+    assert_true(said(third, "MESSAGES 3"));
+
+    say(one, "d APPEND Archive {3+}\r\njkl\r\n");
+    imap_session_free(&one); /* the client went: its message stays */
+    say(third, "b STATUS Archive (MESSAGES)\r\n");
+    assert_true(said(third, "MESSAGES 4"));
+    imap_session_free(&two);
+    imap_session_free(&third);
+    imap_group_free(&group);
+}
+
+static void note(void *owner)
+{
+    ++*(unsigned *)owner;
+}
+
+/* In IDLE the owner is called, nothing is done in the call; a client that does not read is not
+ * written to without end. */
+static void test_idle_tells_in_the_next_turn(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL), *other = connect(NULL);
+    unsigned calls = 0;
+
+    imap_session_on_output(s, note, &calls);
+    converse(other, "a APPEND Sent {3+}\r\nabc\r\nb SELECT Sent\r\n");
+    converse(s, "a SELECT Sent\r\n");
+    say(s, "b IDLE\r\n");
+    imap_session_consume_output(s, SIZE_MAX);
+    say(other, "c STORE 1 FLAGS \\Seen\r\n");
+    assert_int_equal(calls, 1);
+    assert_int_equal(imap_session_output(s).len, 0);
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+    imap_session_resume(s, NOW_MS);
+    assert_true(said(s, "1 FETCH"));
+    for (unsigned i = 0; i < 20000; i++) {
+        say(other, i % 2 == 0 ? "d STORE 1 -FLAGS \\Seen\r\n" : "d STORE 1 +FLAGS \\Seen\r\n");
+        imap_session_consume_output(other, SIZE_MAX);
+        if (imap_session_wants(s) == IMAP_WANTS_TURN)
+            imap_session_resume(s, NOW_MS);
+    }
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_ROOM);
+    assert_true(imap_session_output(s).len < IMAP_OUTPUT_HIGH + 1024);
+    imap_session_free(&s);
+    imap_session_free(&other);
+}
+
+/* What the client sent behind its login goes along to the mailbox process. */
+static void test_the_gate_keeps_what_follows_a_login(void **state)
+{
+    (void)state;
+    struct imap_options options = {
+        .hostname = STR("mail.example"), .is_secure = true, .is_tls = true, .log = &quiet};
+    struct imap_session *s = imap_session_new(&options);
+    struct str tag, username, password;
+
+    say(s, "a LOGIN bob secret\r\nb SELECT INBOX\r\nc FETCH");
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_LOGIN);
+    imap_session_login(s, &tag, &username, &password);
+    assert_true(str_equal(tag, STR("a")));
+    assert_true(str_equal(imap_session_pending_input(s), STR("b SELECT INBOX\r\nc FETCH")));
+    imap_session_free(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fetch_streams),
+        cmocka_unit_test(test_an_idle_session_is_small),
+        cmocka_unit_test(test_a_group_commits_once),
+        cmocka_unit_test(test_idle_tells_in_the_next_turn),
+        cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),
+    };
+    int failed;
+
+    transcript_vault_init();
+    home = transcript_vault_new(&quiet);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    transcript_vault_free(&home);
+    return failed;
+}
