@@ -12,5 +12,6 @@ from lib.server import Server  # noqa: E402
 
 if __name__ == "__main__":
     suite.parse()
+    # Memory is measured: the build without sanitizers.
     with Server() as running:
         suite.run(running)

@@ -227,11 +227,12 @@ def connections_are_limited(_):
                   f"{port}: {refused.greeting}")
             beside = kind(server.ports[port], source="127.0.0.4")
             check(beside.greeting.startswith((b"* OK", b"220")), beside.greeting)
+            refused.socket.close()
             clients.pop().socket.close()
             time.sleep(0.3)
             again = kind(server.ports[port], source="127.0.0.3")
             check(again.greeting.startswith((b"* OK", b"220")), "one went, one may come")
-            for client in clients + [refused, beside, again]:
+            for client in clients + [beside, again]:
                 client.socket.close()
 
 

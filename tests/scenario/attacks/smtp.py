@@ -26,10 +26,10 @@ def malformed_smtp_commands(server):
     }
     for line, expected in lines.items():
         with smtp(server) as client:
+            if line.startswith(b"BDAT"):
+                line += b"\r\n123"  # its chunk, which is swallowed: five bytes with the line's end
             code = client.code(line)
             check(code // 100 == expected // 100 or 500 <= code < 600, f"{line}: {code}")
-            if line.startswith(b"BDAT"):
-                continue
             check(client.code(b"NOOP") == 250, f"{line}: alive")
     senders = [b"FROM:<a@b", b"FROM:a@b.test>", b"FROM:<a@b.test", b"FROM:<a@@b.test>",
                b"FROM:<a\0@b.test>", b"FROM:<\xff@b.test>", b"FROM:<" + b"a" * 500 + b"@b.test>",
@@ -37,11 +37,13 @@ def malformed_smtp_commands(server):
                b"FROM:<a@b.test> SIZE=99999999999999999999999", b"FROM:<a@b.test> SIZE=-1",
                b"FROM:<a@b.test> BODY=9BIT", b"FROM:<a@b.test> COLOUR=red", b"TO:<a@b.test>",
                b"FROM:<\"a@b.test>", b"FROM:<a b@c.test>", b"FROM:<a@b.test> SIZE=1 SIZE=2"]
-    with smtp(server) as client:
-        check(client.code(b"EHLO client.test") == 250, "EHLO")
-        for sender in senders:
+    for sender in senders:
+        with smtp(server) as client:
+            check(client.code(b"EHLO client.test") == 250, "EHLO")
             code, words = client.ask(b"MAIL " + sender)
             check(500 <= code < 560, f"MAIL {sender[:60]}: {code} {words}")
+    with smtp(server) as client:
+        check(client.code(b"EHLO client.test") == 250, "EHLO")
         check(client.code(b"MAIL FROM:<a@b.test>") == 250, "a right one after it")
         check(client.code(b"MAIL FROM:<a@b.test>") == 503, "nested MAIL")
         for to in (b"TO:", b"TO:<>", b"TO:<%s" % address, b"FROM:<%s>" % address,
