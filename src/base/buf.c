@@ -16,8 +16,6 @@ void buf_init(struct buf *buf, size_t limit_bytes)
 
 void buf_free(struct buf *buf)
 {
-    if (buf->start != NULL)
-        mem_wipe(buf->start, buf->room);
     free(buf->start);
     *buf = (struct buf){.limit = buf->limit};
 }
@@ -35,7 +33,7 @@ static size_t consumed(const struct buf *buf)
     return buf->start == NULL ? 0 : (size_t)(buf->ptr - buf->start);
 }
 
-/* A larger storage; the old one is wiped, which realloc would not do. */
+/* A larger storage. */
 static void grow(struct buf *buf, size_t len)
 {
     size_t room = buf->room < FIRST_ROOM ? FIRST_ROOM : buf->room * 2;
@@ -43,11 +41,9 @@ static void grow(struct buf *buf, size_t len)
 
     if (room < buf->len + len)
         room = buf->len + len;
-    storage = mem_new(room, 1);
+    storage = mem_room(room);
     if (buf->len > 0)
         memcpy(storage, buf->ptr, buf->len);
-    if (buf->start != NULL)
-        mem_wipe(buf->start, buf->room);
     free(buf->start);
     buf->start = buf->ptr = storage;
     buf->room = room;

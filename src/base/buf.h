@@ -1,6 +1,6 @@
 /*
  * A growing byte buffer with a limit. It may be consumed from the front, so it also serves as a
- * queue of input or output bytes. Growth is geometric; what is freed or outgrown is wiped.
+ * queue of input or output bytes. Growth is geometric. What is freed or outgrown is wiped by free(), once (base/wipe.c).
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H

@@ -27,6 +27,11 @@ void *mem_new(size_t count, size_t size)
     return must(calloc(1, must_multiply(count, size)));
 }
 
+void *mem_room(size_t bytes)
+{
+    return must(malloc(must_multiply(bytes, 1)));
+}
+
 void *mem_resize(void *pointer, size_t count, size_t size)
 {
     return must(realloc(pointer, must_multiply(count, size)));

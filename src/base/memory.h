@@ -12,6 +12,8 @@
 
 /* Zeroed memory for `count` objects; aborts when there is none, or on overflow. */
 void *mem_new(size_t count, size_t size);
+/* `bytes` bytes that are not initialised; aborts when there are none. */
+void *mem_room(size_t bytes);
 /* Grows or shrinks; the new part is not initialised. Aborts when there is none. */
 void *mem_resize(void *pointer, size_t count, size_t size);
 /* Frees *pointer (any pointer type) and leaves NULL. */

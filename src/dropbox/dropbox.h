@@ -34,17 +34,30 @@ struct dropbox_owner {
     const struct log *log;
 };
 
+enum {
+    DROPBOX_LOCK_WAIT_MS = 5000,
+    /* How old a generation gets: when its owner logs in, and while he stays. */
+    DROPBOX_AGE_AT_LOGIN_MS = 60 * 60 * 1000,
+    DROPBOX_AGE_IN_SESSION_MS = 24 * 60 * 60 * 1000,
+};
+
 /*
- * What a mailbox process does when it has opened its file: dropbox_import and dropbox_renew, with
- * the drop folder locked from before the one until after the other. The mailbox is usable even if
- * it fails, which is then logged by the caller: the mail stays waiting.
+ * What a mailbox process does when it has opened its file: dropbox_import with the drop folder
+ * locked, and dropbox_renew if the lane has no generation that the vault knows (a new mailbox). The
+ * mailbox is usable even if it fails: the mail stays waiting.
  *
  * ERR_BUSY  another process (a sealer, or this mailbox's former process) had the drop box for longer
  *           than DROPBOX_LOCK_WAIT_MS
  */
-enum { DROPBOX_LOCK_WAIT_MS = 5000 };
 MUST_CHECK enum err dropbox_take_over(const struct dropbox_owner *owner, struct task *task,
                                       uint64_t *out_imported);
+
+/*
+ * dropbox_renew, with the drop folder locked, unless the generation is younger than `age_ms`; then
+ * nothing is written. One from the future (a clock that was set back) is due. ERR_BUSY.
+ */
+MUST_CHECK enum err dropbox_renew_if_due(const struct dropbox_owner *owner, struct task *task,
+                                         int64_t age_ms);
 
 /*
  * Under the lock of the drop folder, which the caller has (dropbox/lock.h).
@@ -64,5 +77,8 @@ MUST_CHECK enum err dropbox_import(const struct dropbox_owner *owner, struct tas
  * the caller has the lock.
  */
 MUST_CHECK enum err dropbox_renew(const struct dropbox_owner *owner, struct task *task);
+/* The same, unless the lane's generation is the vault's newest and younger than `age_ms`. */
+MUST_CHECK enum err dropbox_renew_older(const struct dropbox_owner *owner, struct task *task,
+                                        int64_t age_ms);
 
 #endif

@@ -3,10 +3,10 @@
  *
  *   1. in the vault, one durable transaction: each message, with its record's id as imported
  *   2. in the drop file, one transaction: those records go, and `taken` says how far we are
- *   3. when none is left, the file goes
+ *   3. when none would be left, the file goes instead
  *
- * A crash after 1 leaves records that are imported already; they are met again, known by their id,
- * and only deleted. Nothing else is ever thrown away: what does not open is kept in the vault's
+ * Neither 2 nor 3 is waited for: a crash after 1 leaves records that are imported already; they are
+ * met again, known by their id, and only deleted. Nothing else is ever thrown away: what does not open is kept in the vault's
  * quarantine, and the notice that tells the owner takes the record's id, so that it comes once.
  */
 #include "base/clock.h"
@@ -352,6 +352,21 @@ static enum err delete_done(struct import *import, struct task *task)
     return records_commit(import->records, task, false);
 }
 
+/* The records of the batch, or when there are no others, the file: that costs no sync. */
+static enum err clear_done(struct import *import, struct task *task)
+{
+    struct records_totals totals;
+    enum err err;
+
+    TRY(records_totals(import->records, task, &totals));
+    if (totals.count == import->done_count)
+        return records_remove(&import->records, task);
+    err = delete_done(import, task);
+    if (err != ERR_OK)
+        records_rollback(import->records);
+    return err;
+}
+
 static enum err import_batch(struct import *import, struct task *task)
 {
     enum err err, end;
@@ -363,13 +378,8 @@ static enum err import_batch(struct import *import, struct task *task)
     /* What succeeded before a failure is kept: each append stands by itself. */
     end = vault_batch_end(import->owner->vault, task);
     TRY(end);
-    if (import->done_count > 0) {
-        enum err deleted = delete_done(import, task);
-
-        if (deleted != ERR_OK)
-            records_rollback(import->records);
-        TRY(deleted);
-    }
+    if (import->done_count > 0)
+        TRY(clear_done(import, task));
     return err;
 }
 
@@ -393,10 +403,12 @@ enum err dropbox_import(const struct dropbox_owner *owner, struct task *task,
     import.inbox = inbox.id;
     do {
         TRY(import_batch(&import, task));
-    } while (import.done_count > 0 && !import.is_full);
-    TRY(records_totals(import.records, task, &totals));
-    if (totals.count == 0)
-        TRY(records_remove(&import.records, task));
+    } while (import.done_count > 0 && import.records != NULL && !import.is_full);
+    if (import.records != NULL) { /* a crash left a file without records, or some must wait */
+        TRY(records_totals(import.records, task, &totals));
+        if (totals.count == 0)
+            TRY(records_remove(&import.records, task));
+    }
     *out_imported = import.imported;
     return ERR_OK;
 }

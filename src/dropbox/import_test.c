@@ -333,6 +333,115 @@ static void test_old_roots_are_forgotten(void **state)
     tear_down(&f);
 }
 
+static uint64_t generation_after(struct fixture *f, enum err (*turn)(const struct dropbox_owner *,
+                                                                     struct task *))
+{
+    struct dropbox_owner owner = owner_of(f);
+    uint64_t generation;
+    struct lane lane;
+
+    assert_int_equal(turn(&owner, &f->task), ERR_OK);
+    assert_int_equal(lane_open(&f->task, f->drop, &lane), ERR_OK);
+    generation = lane.place.generation;
+    lane_close(&lane);
+    return generation;
+}
+
+static enum err login(const struct dropbox_owner *owner, struct task *task)
+{
+    uint64_t imported;
+
+    TRY(dropbox_take_over(owner, task, &imported));
+    return dropbox_renew_if_due(owner, task, DROPBOX_AGE_AT_LOGIN_MS);
+}
+
+static enum err stay(const struct dropbox_owner *owner, struct task *task)
+{
+    return dropbox_renew_if_due(owner, task, DROPBOX_AGE_IN_SESSION_MS);
+}
+
+/* At a login at most hourly, in a session daily; and a clock that is wrong holds nothing off. */
+static void test_when_a_generation_is_due(void **state)
+{
+    (void)state;
+    static const int64_t hour = 60 * 60 * 1000, day = 24 * hour;
+    struct fixture f;
+
+    set_up(&f);
+    assert_int_equal(generation_after(&f, login), 1);
+    f.task.now_ms += hour - 1;
+    assert_int_equal(generation_after(&f, login), 1);
+    f.task.now_ms += 1;
+    assert_int_equal(generation_after(&f, stay), 1);
+    assert_int_equal(generation_after(&f, login), 2);
+    f.task.now_ms += day - 1;
+    assert_int_equal(generation_after(&f, stay), 2);
+    f.task.now_ms += 1;
+    assert_int_equal(generation_after(&f, stay), 3);
+    f.task.now_ms -= 1; /* from the future */
+    assert_int_equal(generation_after(&f, login), 4);
+    f.task.now_ms -= 100 * day;
+    assert_int_equal(generation_after(&f, stay), 5);
+    assert_int_equal(generation_after(&f, login), 5);
+
+    /* With mail in between, which is taken over all the same; another boot, the same generation. */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(deliver(&f, 2), ERR_OK);
+        sealing_release(f.sealing, &f.mailbox);
+        assert_int_equal(generation_after(&f, login), 5);
+        assert_true(check(&f) == 0 && !has_drop_file(&f));
+    }
+    tear_down(&f);
+}
+
+/* Of root and lane file one may be ahead after a failure; the next login makes them meet. */
+static void test_a_renewal_that_failed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t failed = 0;
+
+    set_up(&f);
+    for (long at = 1; at <= 16; at++) {
+        struct dropbox_owner owner = owner_of(&f);
+        uint64_t generation;
+        struct lane lane;
+
+        faults_set(FAULTS_EIO, at, true);
+        failed += dropbox_renew(&owner, &f.task) != ERR_OK;
+        faults_clear();
+        reopen_vault(&f);
+        owner = owner_of(&f);
+        assert_int_equal(deliver(&f, 1), ERR_OK);
+        sealing_release(f.sealing, &f.mailbox);
+        assert_int_equal(login(&owner, &f.task), ERR_OK);
+        assert_int_equal(lane_open(&f.task, f.drop, &lane), ERR_OK);
+        assert_int_equal(vault_lane_generation(f.vault, &f.task, lane.place.lane, &generation),
+                         ERR_OK);
+        assert_true(lane.slot >= 0 && lane.place.generation == generation);
+        lane_close(&lane);
+        assert_true(check(&f) == 0);
+    }
+    assert_true(failed > 4);
+    tear_down(&f);
+}
+
+/* Where nothing waits and nothing is due, a login writes and syncs nothing. */
+static void test_an_empty_drop_box_costs_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct dropbox_owner owner;
+
+    set_up(&f);
+    reopen_vault(&f);
+    faults_clear();
+    owner = owner_of(&f);
+    assert_int_equal(login(&owner, &f.task), ERR_OK);
+    assert_int_equal(faults_seen(), 0);
+    tear_down(&f);
+}
+
 /* --- Tampering, by somebody with the host key --- */
 
 static void tamper(struct fixture *f, const char *sql)
@@ -603,8 +712,9 @@ static void test_mail_that_comes_while_it_is_taken_over(void **state)
         assert_int_equal(tell_other(&other, 'd'), ERR_OK);
         assert_int_equal(tell_other(&other, 'r'), ERR_OK);
         other.at_hook = ERR_OK;
+        f.task.now_ms += DROPBOX_AGE_AT_LOGIN_MS; /* so that the lane is renewed, too */
         faults_set_hook(deliver_meanwhile, &other, at);
-        assert_int_equal(dropbox_take_over(&owner, &f.task, &imported), ERR_OK);
+        assert_int_equal(login(&owner, &f.task), ERR_OK);
         seen = faults_seen();
         faults_clear();
         assert_int_equal(other.at_hook, seen >= at ? ERR_BUSY : ERR_OK);
@@ -635,7 +745,8 @@ static void test_a_chain_outlived_by_its_lane(void **state)
         faults_set(FAULTS_EIO, 1, false); /* closes the file and keeps the chain */
         assert_int_not_equal(deliver(&f, 1), ERR_OK);
         faults_clear();
-        assert_int_equal(dropbox_take_over(&owner, &f.task, &imported), ERR_OK);
+        f.task.now_ms += DROPBOX_AGE_AT_LOGIN_MS;
+        assert_int_equal(login(&owner, &f.task), ERR_OK);
         assert_int_equal(deliver(&f, 2), ERR_OK);
         sealing_release(f.sealing, &f.mailbox);
         assert_int_equal(dropbox_take_over(&owner, &f.task, &imported), ERR_OK);
@@ -682,6 +793,9 @@ int main(void)
         cmocka_unit_test(test_waiting_mail_is_taken_over),
         cmocka_unit_test(test_folders_and_retransmissions),
         cmocka_unit_test(test_old_roots_are_forgotten),
+        cmocka_unit_test(test_when_a_generation_is_due),
+        cmocka_unit_test(test_a_renewal_that_failed),
+        cmocka_unit_test(test_an_empty_drop_box_costs_nothing),
         cmocka_unit_test(test_what_does_not_open_is_kept_and_told),
         cmocka_unit_test(test_replayed_records_are_not_stored_twice),
         cmocka_unit_test(test_kill_at_every_call),

@@ -110,8 +110,7 @@ enum err records_remove(struct records **records, struct task *task)
 
     *records = NULL;
     db_close(&gone->db); /* writes the log back, so that nothing is lost between the removals */
-    TRY(remove_files(task, gone->path));
-    return dir_sync(task, AT_FDCWD, gone->folder);
+    return remove_files(task, gone->path);
 }
 
 bool records_is_broken(const struct records *records)

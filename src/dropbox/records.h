@@ -31,7 +31,11 @@ MUST_CHECK enum err records_open(struct task *task, const char *drop_folder,
                                  const struct id *mailbox, const struct secret *drop_key,
                                  bool may_create, struct records **out_records);
 void records_close(struct records **records);
-/* Closes and deletes the file, which must be empty of records, durably. */
+/*
+ * Closes and deletes the file, of whose records none is needed any more. Not durably: what a power
+ * cut brings back is the whole file, whose records are known to be imported; and a new file in its
+ * place is made durable together with this.
+ */
 MUST_CHECK enum err records_remove(struct records **records, struct task *task);
 /* After a failed sync: close and open again. */
 bool records_is_broken(const struct records *records);

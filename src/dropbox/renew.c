@@ -70,3 +70,34 @@ enum err dropbox_renew(const struct dropbox_owner *owner, struct task *task)
     TRY(lowest_needed(owner, task, root.lane, root.generation, &lowest));
     return vault_lane_root_forget(owner->vault, task, root.lane, lowest);
 }
+
+static enum err is_due(const struct dropbox_owner *owner, struct task *task, int64_t age_ms,
+                       bool *out_is_due)
+{
+    CLEANUP(lane_close) struct lane lane = {.fd = -1, .slot = -1};
+    enum err err = lane_open(task, owner->folder, &lane);
+    uint64_t newest;
+    int64_t created_ms;
+
+    *out_is_due = true;
+    if (err == ERR_NOT_FOUND) {
+        task_forgive(task);
+        return ERR_OK;
+    }
+    TRY(err);
+    TRY(vault_lane_generation(owner->vault, task, lane.place.lane, &newest));
+    /* Not ours: a lane without a slot, a crash in between, a vault that was rolled back. */
+    if (lane.slot < 0 || newest == 0 || lane.place.generation != newest)
+        return ERR_OK;
+    TRY(vault_lane_root_created(owner->vault, task, lane.place.lane, newest, &created_ms));
+    *out_is_due = created_ms > task->now_ms || task->now_ms - created_ms >= age_ms;
+    return ERR_OK;
+}
+
+enum err dropbox_renew_older(const struct dropbox_owner *owner, struct task *task, int64_t age_ms)
+{
+    bool must_renew;
+
+    TRY(is_due(owner, task, age_ms, &must_renew));
+    return must_renew ? dropbox_renew(owner, task) : ERR_OK;
+}

@@ -1,4 +1,9 @@
-/* The owner's turn at the drop box, from lock to unlock. */
+/*
+ * The owner's turns at the drop box, from lock to unlock. Taking over stands between a client and
+ * his mail; a renewal that is merely due, with its five syncs, can follow behind. Mail that a sealer
+ * gets in between all the same (a store that was restarted) is sealed under the old generation,
+ * whose root stays while a record of it waits.
+ */
 #include "base/file.h"
 #include "dropbox/dropbox.h"
 #include "dropbox/lock.h"
@@ -20,6 +25,14 @@ enum err dropbox_take_over(const struct dropbox_owner *owner, struct task *task,
         log_failure(owner->log, "taking over the drop box", task);
         task_forgive(task);
     }
-    TRY(dropbox_renew(owner, task));
+    TRY(dropbox_renew_older(owner, task, INT64_MAX));
     return import_err;
+}
+
+enum err dropbox_renew_if_due(const struct dropbox_owner *owner, struct task *task, int64_t age_ms)
+{
+    CLEANUP(fd_close) int lock_fd = -1;
+
+    TRY(dropbox_lock_take(task, owner->folder, 0, &lock_fd));
+    return dropbox_renew_older(owner, task, age_ms);
 }

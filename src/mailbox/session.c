@@ -5,7 +5,7 @@
 #include "mailbox/mailbox.h"
 #include "net/connection.h"
 
-enum { OUTPUT_LIMIT = 512 * 1024 };
+enum { OUTPUT_LIMIT = 64 * 1024 }; /* small: what waits there was copied */
 
 struct mailbox_session {
     struct mailbox *mailbox; /* borrowed */
@@ -33,7 +33,7 @@ static void session_free(struct mailbox_session *session)
     mem_free(&session);
 }
 
-/* Until none is left, or the connection has no room and tells us when it has. */
+/* What the socket does not take stays in the engine's output; on_room comes back for it. */
 static void send_output(struct mailbox_session *session)
 {
     for (;;) {

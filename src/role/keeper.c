@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "dropbox/key.h"
+#include "role/swap.h"
 #include "secret/crypt.h"
 #include "sqlite/db.h"
 
@@ -38,6 +39,7 @@ static void on_tick(void *owner)
         log_warning(keeper->log, "bookkeeping could not be committed error=%s: %s",
                     err_name(task.err), task.words);
     keeper_mailbox_tell_limits(keeper);
+    swap_warn_once(keeper->log, &keeper->has_warned_of_swap);
     admin_expire(keeper->admin, task.now_ms, REQUEST_WAIT_MS);
     task_done(&task);
     keeper->is_tick_due = false;

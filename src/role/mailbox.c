@@ -150,18 +150,21 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     return vault_open(task, &options, mailbox_key, &mailbox->vault);
 }
 
-/* Takes the waiting mail over. The mailbox is usable even if that fails: the mail stays waiting. */
-static void take_drop_box(struct mailbox *mailbox, struct task *task,
-                          const struct wire_mailbox_key *key)
+static struct dropbox_owner drop_box_of(const struct mailbox *mailbox)
 {
-    CLEANUP(secret_free) struct secret *drop_key = secret_copy(key->drop_key);
-    struct dropbox_owner owner = {
+    return (struct dropbox_owner){
         .folder = mailbox->start->drop_folder,
         .mailbox = mailbox->start->id,
-        .drop_key = drop_key,
+        .drop_key = mailbox->drop_key,
         .vault = mailbox->vault,
         .log = mailbox->start->log,
     };
+}
+
+/* Takes the waiting mail over. The mailbox is usable even if that fails: the mail stays waiting. */
+static void take_drop_box(struct mailbox *mailbox, struct task *task)
+{
+    const struct dropbox_owner owner = drop_box_of(mailbox);
     uint64_t imported = 0;
 
     if (dropbox_take_over(&owner, task, &imported) != ERR_OK)
@@ -169,6 +172,26 @@ static void take_drop_box(struct mailbox *mailbox, struct task *task,
     if (imported > 0)
         log_info(mailbox->start->log, "took over waiting mail mailbox=%s messages=%llu",
                  mailbox->start->id.text, (unsigned long long)imported);
+    net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_AT_LOGIN_MS);
+}
+
+/* Right after the login, and then hourly: has the drop box had its keys for too long? */
+static void on_renewal(void *owner)
+{
+    struct mailbox *mailbox = owner;
+    const struct dropbox_owner drop_box = drop_box_of(mailbox);
+    int64_t age_ms =
+        mailbox->was_renewed ? DROPBOX_AGE_IN_SESSION_MS : DROPBOX_AGE_AT_LOGIN_MS;
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    imap_group_commit(mailbox->appends, task.now_ms);
+    if (dropbox_renew_if_due(&drop_box, &task, age_ms) == ERR_OK)
+        mailbox->was_renewed = true;
+    else
+        log_failure(mailbox->start->log, "renewing the drop box", &task);
+    task_done(&task);
+    net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_MS);
 }
 
 static void tell_opened(struct mailbox *mailbox, enum wire_status status)
@@ -211,7 +234,8 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
     mailbox->appends = imap_group_new(mailbox->vault);
     mailbox->changes.on_change = on_change;
     vault_subscribe(mailbox->vault, &mailbox->changes);
-    take_drop_box(mailbox, &task, key);
+    mailbox->drop_key = secret_copy(key->drop_key);
+    take_drop_box(mailbox, &task);
     task_done(&task);
     net_timer_stop(mailbox->deadline);
     tell_opened(mailbox, WIRE_OK);
@@ -328,6 +352,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     mailbox.usage_timer = net_timer_new(mailbox.loop, tell_usage, &mailbox);
     mailbox.idle_timer = net_timer_new(mailbox.loop, on_idle, &mailbox);
     mailbox.housekeeping_timer = net_timer_new(mailbox.loop, on_housekeeping, &mailbox);
+    mailbox.renewal_timer = net_timer_new(mailbox.loop, on_renewal, &mailbox);
     mailbox.deadline = net_timer_new(mailbox.loop, on_deadline, &mailbox);
     net_timer_start(mailbox.deadline, MAILBOX_KEY_TIMEOUT_MS);
 
@@ -335,16 +360,21 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
 
     mailbox_delivery_free_all(&mailbox);
     mailbox_session_free_all(&mailbox);
-    if (mailbox.vault != NULL)
+    if (mailbox.vault != NULL) {
+        if (!mailbox.was_renewed)
+            on_renewal(&mailbox);
         tell_usage(&mailbox);
+    }
     imap_group_free(&mailbox.appends);
     vault_close(&mailbox.vault);
+    secret_free(&mailbox.drop_key);
     wire_channel_free(&mailbox.keeper);
     wire_channel_free(&mailbox.store);
     net_timer_free(&mailbox.delivery_timer);
     net_timer_free(&mailbox.usage_timer);
     net_timer_free(&mailbox.idle_timer);
     net_timer_free(&mailbox.housekeeping_timer);
+    net_timer_free(&mailbox.renewal_timer);
     net_timer_free(&mailbox.deadline);
     net_loop_free(&mailbox.loop);
     exit(0);

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "dropbox/sealing.h"
 #include "role/role.h"
+#include "role/swap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,6 +55,7 @@ struct sealer {
     size_t queue_count;
     struct net_timer *timer; /* own; behind this turn's events */
     char *drop_root;         /* own */
+    bool has_warned_of_swap;
 };
 
 static void order_free(struct order **order)
@@ -228,6 +230,7 @@ static void work(void *owner)
             break;
         }
     }
+    swap_warn_once(role_log(sealer->process), &sealer->has_warned_of_swap);
 }
 
 /* --- Messages --- */

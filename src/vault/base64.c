@@ -3,9 +3,29 @@
 
 #include <string.h>
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-enum { ENCODE_BLOCK_BYTES = 3 * 1024 };
+/* The two characters of every 12 bits. */
+#define ROW(c)                                                                                     \
+    {c, 'A'}, {c, 'B'}, {c, 'C'}, {c, 'D'}, {c, 'E'}, {c, 'F'}, {c, 'G'}, {c, 'H'}, {c, 'I'},      \
+        {c, 'J'}, {c, 'K'}, {c, 'L'}, {c, 'M'}, {c, 'N'}, {c, 'O'}, {c, 'P'}, {c, 'Q'}, {c, 'R'},  \
+        {c, 'S'}, {c, 'T'}, {c, 'U'}, {c, 'V'}, {c, 'W'}, {c, 'X'}, {c, 'Y'}, {c, 'Z'}, {c, 'a'},  \
+        {c, 'b'}, {c, 'c'}, {c, 'd'}, {c, 'e'}, {c, 'f'}, {c, 'g'}, {c, 'h'}, {c, 'i'}, {c, 'j'},  \
+        {c, 'k'}, {c, 'l'}, {c, 'm'}, {c, 'n'}, {c, 'o'}, {c, 'p'}, {c, 'q'}, {c, 'r'}, {c, 's'},  \
+        {c, 't'}, {c, 'u'}, {c, 'v'}, {c, 'w'}, {c, 'x'}, {c, 'y'}, {c, 'z'}, {c, '0'}, {c, '1'},  \
+        {c, '2'}, {c, '3'}, {c, '4'}, {c, '5'}, {c, '6'}, {c, '7'}, {c, '8'}, {c, '9'}, {c, '+'},  \
+    {                                                                                              \
+        c, '/'                                                                                     \
+    }
+static const char pairs[64 * 64][2] = {
+    ROW('A'), ROW('B'), ROW('C'), ROW('D'), ROW('E'), ROW('F'), ROW('G'), ROW('H'), ROW('I'),
+    ROW('J'), ROW('K'), ROW('L'), ROW('M'), ROW('N'), ROW('O'), ROW('P'), ROW('Q'), ROW('R'),
+    ROW('S'), ROW('T'), ROW('U'), ROW('V'), ROW('W'), ROW('X'), ROW('Y'), ROW('Z'), ROW('a'),
+    ROW('b'), ROW('c'), ROW('d'), ROW('e'), ROW('f'), ROW('g'), ROW('h'), ROW('i'), ROW('j'),
+    ROW('k'), ROW('l'), ROW('m'), ROW('n'), ROW('o'), ROW('p'), ROW('q'), ROW('r'), ROW('s'),
+    ROW('t'), ROW('u'), ROW('v'), ROW('w'), ROW('x'), ROW('y'), ROW('z'), ROW('0'), ROW('1'),
+    ROW('2'), ROW('3'), ROW('4'), ROW('5'), ROW('6'), ROW('7'), ROW('8'), ROW('9'), ROW('+'),
+    ROW('/'),
+};
+#undef ROW
 
 static const unsigned char digits[256] = {
     ['A'] = 0,  ['B'] = 1,  ['C'] = 2,  ['D'] = 3,  ['E'] = 4,  ['F'] = 5,  ['G'] = 6,  ['H'] = 7,
@@ -176,78 +196,91 @@ void base64_decoded_range(const struct base64_layout *layout, uint64_t start, ui
     *out_end = (character_at(layout, end) + 3) / 4 * 3;
 }
 
-static void encode_quads(struct str bytes, char *out)
+/* Whole quads: 12 bits at a time. Gives the end of what was written. */
+static char *encode_quads(const char *bytes, uint64_t quads, char *out)
 {
-    const unsigned char *in = (const unsigned char *)bytes.ptr;
-    size_t whole = bytes.len / 3 * 3;
+    const unsigned char *in = (const unsigned char *)bytes;
 
-    for (size_t i = 0; i < whole; i += 3, out += 4) {
-        uint32_t bits = (uint32_t)in[i] << 16 | (uint32_t)in[i + 1] << 8 | in[i + 2];
+    for (uint64_t i = 0; i < quads; i++, in += 3, out += 4) {
+        uint32_t bits = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
 
-        out[0] = alphabet[bits >> 18];
-        out[1] = alphabet[bits >> 12 & 63];
-        out[2] = alphabet[bits >> 6 & 63];
-        out[3] = alphabet[bits & 63];
+        memcpy(out, pairs[bits >> 12], 2);
+        memcpy(out + 2, pairs[bits & 4095], 2);
     }
-    if (whole < bytes.len) {
-        uint32_t bits = (uint32_t)in[whole] << 16;
-
-        if (whole + 1 < bytes.len)
-            bits |= (uint32_t)in[whole + 1] << 8;
-        out[0] = alphabet[bits >> 18];
-        out[1] = alphabet[bits >> 12 & 63];
-        out[2] = whole + 1 < bytes.len ? alphabet[bits >> 6 & 63] : '=';
-        out[3] = '=';
-    }
+    return out;
 }
 
-/* Puts characters [first, end) of the base64 text; `decoded` begins at character first / 4 * 4. */
-static void put_characters(struct str decoded, uint64_t base, uint64_t first, uint64_t end,
-                           struct buf *out)
+/* The quad of up to three bytes. */
+static void encode_quad(struct str bytes, char out[4])
 {
-    char block[ENCODE_BLOCK_BYTES / 3 * 4];
+    char three[3] = {0};
 
+    memcpy(three, bytes.ptr, bytes.len < sizeof(three) ? bytes.len : sizeof(three));
+    encode_quads(three, 1, out);
+    if (bytes.len < 3)
+        out[3] = '=';
+    if (bytes.len < 2)
+        out[2] = '=';
+}
+
+/* Writes characters [first, end) of the base64 text; `decoded` begins with the byte `base`. Ends
+ * early where `decoded` does. */
+static char *put_characters(struct str decoded, uint64_t base, uint64_t first, uint64_t end,
+                            char *out)
+{
     while (first < end) {
-        size_t at = (size_t)(first / 4 * 3 - base), skip = (size_t)(first % 4), take;
-        uint64_t needed = (end - first + skip + 3) / 4 * 3;
-        struct str bytes =
-            str_upto(str_from(decoded, at),
-                     needed < ENCODE_BLOCK_BYTES ? (size_t)needed : (size_t)ENCODE_BLOCK_BYTES);
+        struct str bytes = str_from(decoded, (size_t)(first / 4 * 3 - base));
+        uint64_t skip = first % 4, quads = (end - first) / 4;
 
         if (bytes.len == 0)
-            return;
-        encode_quads(bytes, block);
-        take = (bytes.len + 2) / 3 * 4 - skip;
-        if (take > end - first)
-            take = (size_t)(end - first);
-        buf_put(out, str_make(block + skip, take));
-        first += take;
+            return out;
+        if (quads > bytes.len / 3)
+            quads = bytes.len / 3;
+        if (skip == 0 && quads > 0) {
+            out = encode_quads(bytes.ptr, quads, out);
+            first += quads * 4;
+        } else {
+            uint64_t take = end - first < 4 - skip ? end - first : 4 - skip;
+            char quad[4];
+
+            encode_quad(bytes, quad);
+            memcpy(out, quad + skip, (size_t)take);
+            out += take;
+            first += take;
+        }
     }
+    return out;
 }
 
 void base64_encode_range(const struct base64_layout *layout, struct str decoded, uint64_t start,
                          uint64_t end, struct buf *out)
 {
     uint64_t unit = layout->line_length + line_end_bytes(layout);
-    uint64_t base = character_at(layout, start) / 4 * 3;
+    uint64_t base = character_at(layout, start) / 4 * 3, first = character_at(layout, start);
     static const char *const line_ends[] = {"", "\n", "\r\n"};
+    char *room, *at;
 
-    if (layout->line_length == 0) {
-        put_characters(decoded, base, start, end, out);
+    if (start >= end || buf_reserve(out, (size_t)(end - start), &room) != ERR_OK)
         return;
+    at = room;
+    if (layout->line_length == 0) {
+        at = put_characters(decoded, base, start, end, at);
+        start = end;
     }
     while (start < end) {
-        uint64_t column = start % unit, stop = start - column + layout->line_length;
+        uint64_t column = start % unit;
 
         if (column < layout->line_length) {
-            uint64_t first = character_at(layout, start);
+            uint64_t stop = start - column + layout->line_length;
 
             stop = stop < end ? stop : end;
-            put_characters(decoded, base, first, first + (stop - start), out);
+            at = put_characters(decoded, base, first, first + (stop - start), at);
+            first += stop - start;
             start = stop;
         } else {
-            buf_put(out, str_make(line_ends[layout->line_end] + (column - layout->line_length), 1));
+            *at++ = line_ends[layout->line_end][column - layout->line_length];
             start++;
         }
     }
+    buf_commit(out, (size_t)(at - room));
 }

@@ -126,33 +126,38 @@ uint64_t vault_content_size(const struct vault_content *content)
 
 /* --- Chunks --- */
 
-/* What the row gives, decompressed: `len` bytes, or for an attachment up to a chunk. */
-static enum err load_chunk(struct vault_content *content, struct task *task, const char *sql,
-                           int64_t key, bool is_attachment_chunk, size_t len)
+/* Appends what the row gives, decompressed: exactly `len` bytes. */
+static enum err append_chunk(struct vault_content *content, struct task *task, const char *sql,
+                             int64_t key, size_t len, struct buf *out)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     struct vault *vault = content->vault;
     struct str bytes;
     bool has_row;
 
-    if (content->chunk_key == key && content->is_attachment_chunk == is_attachment_chunk)
-        return ERR_OK;
-    content->chunk_key = -1;
     TRY(vault_check(vault, task));
     TRY(db_prepare(vault->db, task, sql, &statement));
     db_bind_int(statement, 1, key);
     TRY(db_step(vault->db, task, statement, &has_row));
     if (!has_row)
         return fail(task, ERR_NOT_FOUND, "vault: the content was purged");
-    buf_reset(&content->chunk);
     bytes = db_column_blob(statement, 1);
-    if (db_column_int(statement, 0) == PART_ZSTD) {
-        TRY(part_decompress(vault, task, bytes, len, &content->chunk));
-    } else {
-        if (bytes.len != len)
-            return fail(task, ERR_CORRUPT, "vault: a part has not its length");
-        TRY(buf_append(&content->chunk, bytes));
-    }
+    if (db_column_int(statement, 0) == PART_ZSTD)
+        return part_decompress(vault, task, bytes, len, out);
+    if (bytes.len != len)
+        return fail(task, ERR_CORRUPT, "vault: a part has not its length");
+    return buf_append(out, bytes);
+}
+
+/* The same into `chunk`, where the next reader of a piece of it finds it. */
+static enum err load_chunk(struct vault_content *content, struct task *task, const char *sql,
+                           int64_t key, bool is_attachment_chunk, size_t len)
+{
+    if (content->chunk_key == key && content->is_attachment_chunk == is_attachment_chunk)
+        return ERR_OK;
+    content->chunk_key = -1;
+    buf_reset(&content->chunk);
+    TRY(append_chunk(content, task, sql, key, len, &content->chunk));
     content->chunk_key = key;
     content->is_attachment_chunk = is_attachment_chunk;
     return ERR_OK;
@@ -161,12 +166,17 @@ static enum err load_chunk(struct vault_content *content, struct task *task, con
 static enum err read_bytes(struct vault_content *content, struct task *task,
                            const struct part *part, uint64_t start, uint64_t end, struct buf *out)
 {
+    static const char sql[] = "SELECT kind, bytes FROM part WHERE key = ?1";
+    int64_t key = part_key(content->id, part->number);
+
     if (part->length > PART_CHUNK_BYTES)
         return fail(task, ERR_CORRUPT, "vault: a part is too long");
-    TRY(load_chunk(content, task, "SELECT kind, bytes FROM part WHERE key = ?1",
-                   part_key(content->id, part->number), false, (size_t)part->length));
-    return buf_append(
-        out, str_upto(str_from(buf_str(&content->chunk), (size_t)start), (size_t)(end - start)));
+    /* All of it at once: nobody comes back for a piece. */
+    if (start == 0 && end == part->length)
+        return append_chunk(content, task, sql, key, (size_t)part->length, out);
+    TRY(load_chunk(content, task, sql, key, false, (size_t)part->length));
+    return buf_append(out, str_upto(str_from(buf_str(&content->chunk), (size_t)start),
+                                    (size_t)(end - start)));
 }
 
 static enum err attachment_size(struct vault_content *content, struct task *task,

@@ -24,8 +24,10 @@ static void sync_folder(const char *folder)
 {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (fd < 0 || fsync(fd) != 0)
+    if (fd < 0 || fsync(fd) != 0) {
+        fprintf(stderr, "sync of the folder: disk I/O error\n"); /* in SQLite's words */
         exit(1);
+    }
     close(fd);
 }
 
