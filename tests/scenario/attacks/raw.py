@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 
+from lib.server import program
 from lib.suite import Suite, check
 
 suite = Suite("What bad input gets: clear errors, and nobody else notices.")
@@ -207,7 +208,10 @@ class Watch:
         self.thread.join()
 
     def check(self, most_kib):
-        """None of them grew by more."""
+        """None of them grew by more. The sanitizers' own memory says nothing."""
+        with open(program(), "rb") as file:
+            if b"__asan_init" in file.read():
+                return
         for role, peak in self.peak.items():
             grown = peak - self.before.get(role, 0)
             check(grown <= most_kib, f"{role} grew by {grown} KiB")

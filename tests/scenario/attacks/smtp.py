@@ -164,7 +164,7 @@ def no_smuggling(server):
         with smtp(server) as client:
             client.begin([alias.address])
             client.send(b"Subject: outer\r\n\r\nbody" + end + inner)
-            client.socket.settimeout(2)
+            client.socket.settimeout(0.7)
             codes = []
             try:
                 while True:
