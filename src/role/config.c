@@ -122,6 +122,7 @@ struct reading {
     int broken_line; /* where libconfuse gave up */
     int seen_line[SETTING_COUNT];
     unsigned seen_values[SETTING_COUNT]; /* of a list: how many were taken */
+    bool seen_end[SETTING_COUNT];           /* of a list */
 };
 
 static struct reading *current;
@@ -274,12 +275,19 @@ static int on_value(cfg_t *cfg, cfg_opt_t *option)
 {
     struct reading *reading = current;
     size_t i = setting_index(option->name);
-    bool is_list, is_new_line = cfg->line > reading->last_line;
+    bool is_list, is_end, is_again, is_new_line = cfg->line > reading->last_line;
 
     if (i == SETTING_COUNT)
         return 0;
     is_list = settings[i].kind == SETTING_ADDRESSES;
-    if (!is_list && reading->seen_line[i] != 0 && is_new_line)
+    /* A list grows from call to call, the last tells of its end; a second list begins anew. */
+    is_end = is_list && cfg_opt_size(option) == reading->seen_values[i] && !reading->seen_end[i];
+    is_again = reading->seen_line[i] != 0 && !is_end &&
+               (!is_list || cfg_opt_size(option) <= reading->seen_values[i]);
+    reading->seen_end[i] = is_end;
+    if (is_list && is_again)
+        reading->seen_values[i] = cfg_opt_size(option);
+    if (is_again && is_new_line)
         problem(reading, "%s:%d: %s was set already in line %d", reading->name, cfg->line,
                 settings[i].name, reading->seen_line[i]);
     reading->seen_line[i] = cfg->line;
@@ -339,6 +347,7 @@ static void read_text(struct reading *reading, const char *text)
     options[SETTING_COUNT] = (cfg_opt_t)CFG_END();
     memset(reading->seen_line, 0, sizeof(reading->seen_line));
     memset(reading->seen_values, 0, sizeof(reading->seen_values));
+    memset(reading->seen_end, 0, sizeof(reading->seen_end));
     reading->broken_line = 0;
     current = reading;
     cfg = cfg_init(options, CFGF_NONE);

@@ -102,6 +102,8 @@ static void every_mistake_is_named_with_its_line(void **state)
          "f:1: login_timeout: not a duration; write a number with ms, s, m, h or d, such as 75s\n"},
         {"flag", "sandbox_required = maybe\n", "f:1: sandbox_required: neither yes nor no\n"},
         {"twice", "hops_max = 3\nhops_max = 4\n", "f:2: hops_max was set already in line 1\n"},
+        {"a list twice", "imap = {\"[::1]:1\",\n \"[::1]:2\"\n}\nimap = {\"[::1]:3\"}\n",
+         "f:4: imap was set already in line 3\n"},
         {"certificate alone", "certificate = /a\n",
          "f: certificate and key: set both, or neither\n"},
         {"host name", "hostname = \"a..b\"\n",

@@ -417,6 +417,8 @@ static void begin(struct gate_client *client, bool is_tls)
     client->deadline = net_timer_new(role_loop(client->gate->process), on_deadline, client);
     net_timer_start(client->deadline, (int64_t)config->login_timeout_ms);
     if (is_too_many(client)) {
+        /* BYE instead of the greeting (RFC 3501 §7.1.5). */
+        imap_session_consume_output(client->engine, imap_session_output(client->engine).len);
         imap_session_bye(client->engine, "too many connections from your address");
         send_output(client);
         end(client);

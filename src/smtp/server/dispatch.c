@@ -195,7 +195,7 @@ static bool find_refusal(const struct smtp_session *s, const struct smtp_command
         *out_refusal = SMTP_REPLY_NOT_IMPLEMENTED;
     else if ((flags & NO_ARGUMENT) && argument.len > 0)
         *out_refusal = SMTP_REPLY_BAD_ARGUMENT;
-    else if ((flags & ONE_ARGUMENT) && argument.len == 0)
+    else if ((flags & ONE_ARGUMENT) && (argument.len == 0 || !str_is_utf8(argument)))
         *out_refusal = SMTP_REPLY_BAD_ARGUMENT;
     else if ((flags & NEEDS_HELO) && s->helo.len == 0)
         *out_refusal = SMTP_REPLY_HELO_FIRST;
