@@ -35,6 +35,20 @@ struct dropbox_owner {
 };
 
 /*
+ * What a mailbox process does when it has opened its file: dropbox_import and dropbox_renew, with
+ * the drop folder locked from before the one until after the other. The mailbox is usable even if
+ * it fails, which is then logged by the caller: the mail stays waiting.
+ *
+ * ERR_BUSY  another process (a sealer, or this mailbox's former process) had the drop box for longer
+ *           than DROPBOX_LOCK_WAIT_MS
+ */
+enum { DROPBOX_LOCK_WAIT_MS = 5000 };
+MUST_CHECK enum err dropbox_take_over(const struct dropbox_owner *owner, struct task *task,
+                                      uint64_t *out_imported);
+
+/*
+ * Under the lock of the drop folder, which the caller has (dropbox/lock.h).
+ *
  * Takes over all waiting mail: for each record decrypt, append and note as imported in one durable
  * transaction (several records may share one), then delete the record; when none is left, the file.
  * The sealer must have released the lane. A record that does not open goes to quarantine, and the
@@ -46,7 +60,8 @@ MUST_CHECK enum err dropbox_import(const struct dropbox_owner *owner, struct tas
 /*
  * A new generation: the lane root durably in the vault first, then the lane file's other slot,
  * synced, the old slot wiped, synced; roots without records are forgotten. Makes folder, drop
- * folder and lane where there are none (new mailbox). The sealer must have released the lane.
+ * folder and lane where there are none (new mailbox). The sealer must have released the lane, and
+ * the caller has the lock.
  */
 MUST_CHECK enum err dropbox_renew(const struct dropbox_owner *owner, struct task *task);
 

@@ -15,6 +15,8 @@ static struct {
     enum faults_kind kind;
     long at, seen;
     bool is_lasting;
+    void (*hook)(void *owner);
+    void *owner;
 } faults;
 
 void faults_set(enum faults_kind kind, long at, bool is_lasting)
@@ -23,6 +25,13 @@ void faults_set(enum faults_kind kind, long at, bool is_lasting)
     faults.at = at;
     faults.seen = 0;
     faults.is_lasting = is_lasting;
+}
+
+void faults_set_hook(void (*hook)(void *owner), void *owner, long at)
+{
+    faults_set(FAULTS_HOOK, at, false);
+    faults.hook = hook;
+    faults.owner = owner;
 }
 
 void faults_clear(void)
@@ -44,6 +53,11 @@ static bool strikes(bool is_sync)
         return false;
     if (faults.kind == FAULTS_KILL)
         kill(getpid(), SIGKILL);
+    if (faults.kind == FAULTS_HOOK) {
+        faults.kind = FAULTS_NONE;
+        faults.hook(faults.owner);
+        return false;
+    }
     errno = faults.kind == FAULTS_ENOSPC && !is_sync ? ENOSPC : EIO;
     return true;
 }

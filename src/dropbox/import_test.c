@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -514,6 +515,135 @@ static void test_kill_between_batches(void **state)
     tear_down(&f);
 }
 
+/* --- A sealer that knows nothing of the owner's process --- */
+
+/* A process of its own that delivers and releases when told to by one byte, and says how it went. */
+struct other {
+    pid_t pid;
+    int fd;
+    enum err at_hook;
+};
+
+static void serve_orders(struct fixture *f, int fd)
+{
+    unsigned char order;
+
+    open_sealing(f);
+    while (recv(fd, &order, 1, 0) == 1) {
+        enum err err = ERR_OK;
+
+        if (order == 'd')
+            err = deliver(f, 1);
+        else
+            sealing_release(f->sealing, &f->mailbox);
+        if (send(fd, &err, sizeof(err), 0) != sizeof(err))
+            break;
+    }
+    _exit(0);
+}
+
+static void start_other(struct fixture *f, struct other *other)
+{
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    other->pid = fork();
+    if (other->pid == 0) {
+        (void)close(ends[0]);
+        serve_orders(f, ends[1]);
+    }
+    (void)close(ends[1]);
+    other->fd = ends[0];
+}
+
+static void stop_other(struct other *other)
+{
+    int status;
+
+    (void)close(other->fd);
+    assert_int_equal(waitpid(other->pid, &status, 0), other->pid);
+    assert_int_equal(status, 0);
+}
+
+static enum err tell_other(const struct other *other, char order)
+{
+    enum err err;
+
+    assert_int_equal(send(other->fd, &order, 1, 0), 1);
+    assert_int_equal(recv(other->fd, &err, sizeof(err), 0), sizeof(err));
+    return err;
+}
+
+static void deliver_meanwhile(void *owner)
+{
+    struct other *other = owner;
+
+    other->at_hook = tell_other(other, 'd');
+}
+
+/*
+ * A store died and its successor routes mail to the sealer, while the former mailbox process still
+ * takes over: at each of its calls in turn. What the sealer acknowledges then is not lost.
+ */
+static void test_mail_that_comes_while_it_is_taken_over(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct other other;
+    long at;
+
+    set_up(&f);
+    sealing_release(f.sealing, &f.mailbox);
+    start_other(&f, &other);
+    for (at = 1; at <= 200; at++) {
+        struct dropbox_owner owner = owner_of(&f);
+        uint64_t imported;
+        long seen;
+
+        assert_int_equal(tell_other(&other, 'd'), ERR_OK);
+        assert_int_equal(tell_other(&other, 'r'), ERR_OK);
+        other.at_hook = ERR_OK;
+        faults_set_hook(deliver_meanwhile, &other, at);
+        assert_int_equal(dropbox_take_over(&owner, &f.task, &imported), ERR_OK);
+        seen = faults_seen();
+        faults_clear();
+        assert_int_equal(other.at_hook, seen >= at ? ERR_BUSY : ERR_OK);
+        assert_int_equal(tell_other(&other, 'r'), ERR_OK);
+        assert_int_equal(take_over(&f, true, &imported), ERR_OK);
+        assert_true(check(&f) == 0);
+        if (seen < at)
+            break;
+    }
+    print_message("%ld calls\n", at - 1);
+    assert_true(at > 10 && at < 200);
+    stop_other(&other);
+    tear_down(&f);
+}
+
+/* A chain that goes on over a closed file notices that the owner was there and renewed the lane. */
+static void test_a_chain_outlived_by_its_lane(void **state)
+{
+    (void)state;
+    struct fixture f;
+
+    set_up(&f);
+    for (int round = 0; round < 3; round++) {
+        struct dropbox_owner owner = owner_of(&f);
+        uint64_t imported;
+
+        assert_int_equal(deliver(&f, 1), ERR_OK);
+        faults_set(FAULTS_EIO, 1, false); /* closes the file and keeps the chain */
+        assert_int_not_equal(deliver(&f, 1), ERR_OK);
+        faults_clear();
+        assert_int_equal(dropbox_take_over(&owner, &f.task, &imported), ERR_OK);
+        assert_int_equal(deliver(&f, 2), ERR_OK);
+        sealing_release(f.sealing, &f.mailbox);
+        assert_int_equal(dropbox_take_over(&owner, &f.task, &imported), ERR_OK);
+        assert_true(imported == 2 && check(&f) == 0);
+    }
+    tear_down(&f);
+}
+
 /* A call fails, once or for a while: an error or success, and later all is there. */
 static void test_failing_calls(void **state)
 {
@@ -556,6 +686,8 @@ int main(void)
         cmocka_unit_test(test_replayed_records_are_not_stored_twice),
         cmocka_unit_test(test_kill_at_every_call),
         cmocka_unit_test(test_kill_between_batches),
+        cmocka_unit_test(test_mail_that_comes_while_it_is_taken_over),
+        cmocka_unit_test(test_a_chain_outlived_by_its_lane),
         cmocka_unit_test(test_failing_calls),
     };
 

@@ -1,8 +1,10 @@
 #include "dropbox/sealing.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "dropbox/key.h"
 #include "dropbox/lane.h"
+#include "dropbox/lock.h"
 #include "dropbox/seal.h"
 
 #include <stdio.h>
@@ -23,6 +25,7 @@ struct box {
     struct chain chain; /* key NULL: none is running */
     unsigned char owner_public[CRYPT_X25519_BYTES];
     struct records *records; /* own; NULL: closed */
+    int lock_fd;             /* own; of the drop folder, while `records` is open; else -1 */
     struct records_totals totals;
     bool is_uncertain; /* a commit failed: the records may be there all the same */
     LIST_ENTRY(box) in_bucket;
@@ -67,13 +70,15 @@ static struct bucket *bucket_of(struct sealing *sealing, const struct id *mailbo
     return &sealing->buckets[hash % BUCKETS];
 }
 
+/* Also what is half open: the lock without the file. */
 static void close_records(struct sealing *sealing, struct box *box)
 {
-    if (box->records == NULL)
-        return;
-    records_close(&box->records);
-    TAILQ_REMOVE(&sealing->open, box, in_open);
-    sealing->open_count--;
+    if (box->records != NULL) {
+        records_close(&box->records);
+        TAILQ_REMOVE(&sealing->open, box, in_open);
+        sealing->open_count--;
+    }
+    fd_close(&box->lock_fd);
 }
 
 static void forget_box(struct sealing *sealing, struct box *box)
@@ -108,6 +113,7 @@ static struct box *use_box(struct sealing *sealing, const struct id *mailbox)
             forget_box(sealing, TAILQ_LAST(&sealing->order, box_order));
         box = NEW(struct box);
         box->mailbox = *mailbox;
+        box->lock_fd = -1;
         LIST_INSERT_HEAD(bucket_of(sealing, mailbox), box, in_bucket);
         sealing->box_count++;
     }
@@ -142,16 +148,10 @@ static enum err folder_of(const struct sealing *sealing, struct task *task,
 static enum err open_records(struct sealing *sealing, struct task *task, struct box *box,
                              const char *folder)
 {
-    CLEANUP(secret_free) struct secret *key = NULL;
+    CLEANUP(secret_free) struct secret *key = dropbox_key(sealing->key, &box->mailbox);
 
-    if (box->records != NULL) {
-        TAILQ_REMOVE(&sealing->open, box, in_open);
-        TAILQ_INSERT_HEAD(&sealing->open, box, in_open);
-        return ERR_OK;
-    }
     if (sealing->open_count >= sealing->open_max)
         close_records(sealing, TAILQ_LAST(&sealing->open, box_order));
-    key = dropbox_key(sealing->key, &box->mailbox);
     TRY(records_open(task, folder, &box->mailbox, key, true, &box->records));
     TAILQ_INSERT_HEAD(&sealing->open, box, in_open);
     sealing->open_count++;
@@ -173,22 +173,47 @@ static enum err catch_up(struct task *task, struct box *box)
     return ERR_OK;
 }
 
-static enum err make_ready(struct sealing *sealing, struct task *task, struct box *box)
+/*
+ * A chain that goes on while the file was closed, and with it unlocked, may have missed a renewal:
+ * what it would seal now, nobody could open for lack of the root.
+ */
+static void check_chain(struct box *box, const struct lane *lane)
+{
+    const struct chain_place *place = &box->chain.place;
+
+    if (box->chain.key == NULL ||
+        (memcmp(place->lane, lane->place.lane, DROPBOX_LANE_BYTES) == 0 && lane->slot >= 0 &&
+         place->generation == lane->place.generation && place->boot + 1 == lane->place.boot))
+        return;
+    chain_done(&box->chain);
+    box->is_uncertain = false;
+}
+
+/* With the lock: the lane, the file, and a chain that belongs to both. */
+static enum err open_box(struct sealing *sealing, struct task *task, struct box *box)
 {
     CLEANUP(lane_close) struct lane lane = {.fd = -1};
     char folder[PATH_ROOM];
 
     TRY(folder_of(sealing, task, &box->mailbox, folder));
-    if (box->chain.key != NULL) {
-        TRY(open_records(sealing, task, box, folder));
-        return box->is_uncertain ? catch_up(task, box) : ERR_OK;
-    }
-    /* The file before the boot, so that a file that does not open costs none. */
+    TRY(dropbox_lock_take(task, folder, 0, &box->lock_fd));
     TRY(lane_open(task, folder, &lane));
+    check_chain(box, &lane);
+    /* The file before the boot, so that a file that does not open costs none. */
     TRY(open_records(sealing, task, box, folder));
+    if (box->chain.key != NULL)
+        return box->is_uncertain ? catch_up(task, box) : ERR_OK;
     TRY(lane_take_boot(&lane, task, &box->chain));
     memcpy(box->owner_public, lane.public, CRYPT_X25519_BYTES);
-    box->is_uncertain = false;
+    return ERR_OK;
+}
+
+static enum err make_ready(struct sealing *sealing, struct task *task, struct box *box)
+{
+    if (box->records == NULL)
+        return open_box(sealing, task, box);
+    TAILQ_REMOVE(&sealing->open, box, in_open);
+    TAILQ_INSERT_HEAD(&sealing->open, box, in_open);
     return ERR_OK;
 }
 

@@ -35,12 +35,13 @@ void sealing_free(struct sealing **sealing);
  *   ERR_NOT_FOUND  no lane: there is no such mailbox
  *   ERR_LIMIT      the disk is full
  *   ERR_CORRUPT    lane or drop file damaged; ERR_DENIED: drop file of another host key
+ *   ERR_BUSY       its owner's process has the drop box (dropbox/lock.h)
  *   ERR_IO         the disk failed; the file is opened anew next time
  */
 MUST_CHECK enum err sealing_deliver(struct sealing *sealing, struct task *task,
                                     const struct id *mailbox, const struct dropbox_mail *mails,
                                     size_t count, struct records_totals *out_totals);
-/* The drop box changes hands: closes the file, forgets and wipes the chain. */
+/* The drop box changes hands: closes the file, unlocks it, forgets and wipes the chain. */
 void sealing_release(struct sealing *sealing, const struct id *mailbox);
 
 #endif

@@ -8,7 +8,8 @@
 #include "imap/search.h"
 #include "imap/set.h"
 
-enum imap_status_item { /* a set */
+/* A set. */
+enum imap_status_item {
     IMAP_STATUS_MESSAGES = 1 << 0,
     IMAP_STATUS_RECENT = 1 << 1,
     IMAP_STATUS_UIDNEXT = 1 << 2,

@@ -19,17 +19,18 @@ enum imap_state {
     IMAP_STATE_LOGOUT,
 };
 
-enum imap_command_flags { /* what the dispatcher ensures */
+/* What the dispatcher ensures. */
+enum imap_command_flags {
     IMAP_IN_NOT_AUTH = 1 << IMAP_STATE_NOT_AUTH,
     IMAP_IN_AUTH = 1 << IMAP_STATE_AUTH,
     IMAP_IN_SELECTED = 1 << IMAP_STATE_SELECTED,
-    IMAP_BY_UID = 1 << 4,       /* "UID …": sets are of UIDs, answers name UIDs */
-    IMAP_NO_EXPUNGE = 1 << 5,   /* message numbers stay as they are (RFC 3501 §7.4.1) */
-    IMAP_NO_SYNC = 1 << 6,      /* nothing about the mailbox before the tagged answer */
-    IMAP_WRITES = 1 << 7,       /* refused while the mailbox is selected read-only */
-    IMAP_TAKES_MESSAGE = 1 << 8, /* a literal may be as large as a message; borrowed from the input */
-    IMAP_TO_FOLDER = 1 << 9,    /* a missing folder is answered with TRYCREATE */
-    IMAP_IN_GATE = 1 << 10,     /* works before login, in the gate */
+    IMAP_BY_UID = 1 << 4,        /* "UID …": sets are of UIDs, answers name UIDs */
+    IMAP_NO_EXPUNGE = 1 << 5,    /* message numbers stay as they are (RFC 3501 §7.4.1) */
+    IMAP_NO_SYNC = 1 << 6,       /* nothing about the mailbox before the tagged answer */
+    IMAP_WRITES = 1 << 7,        /* refused while the mailbox is selected read-only */
+    IMAP_TAKES_MESSAGE = 1 << 8, /* a literal may be as large as a message;
+                                    borrowed from the input */
+    IMAP_TO_FOLDER = 1 << 9,     /* a missing folder is answered with TRYCREATE */
 };
 
 struct imap_command {
@@ -53,7 +54,8 @@ enum err imap_parse_copy(struct imap_parser *parser, union imap_args *args);
 
 #define IMAP_COMMAND(name)                                                                         \
     enum err imap_cmd_##name(struct imap_session *s, struct task *task, union imap_args *args)
-#define IMAP_PARSE(name) enum err imap_parse_##name(struct imap_parser *parser, union imap_args *args)
+#define IMAP_PARSE(name)                                                                           \
+    enum err imap_parse_##name(struct imap_parser *parser, union imap_args *args)
 IMAP_PARSE(authenticate);
 IMAP_PARSE(login);
 IMAP_PARSE(select);

@@ -283,7 +283,8 @@ static enum err parse_name(struct imap_parser *parser, struct str *out_tag,
 }
 
 /* What the command's row demands before its arguments are looked at. */
-static enum imap_refusal refusal_of(const struct imap_session *s, const struct imap_command *command)
+static enum imap_refusal refusal_of(const struct imap_session *s,
+                                    const struct imap_command *command)
 {
     if (command == NULL)
         return IMAP_REFUSAL_UNKNOWN_COMMAND;
@@ -355,8 +356,8 @@ static enum imap_refusal judge_literal(struct imap_session *s, const struct imap
             return IMAP_REFUSAL_MESSAGE_TOO_BIG;
         return IMAP_REFUSAL_NONE;
     }
-    if (size > IMAP_LITERALS_MAX || before + size > (s->state == IMAP_STATE_NOT_AUTH
-                                                         ? (size_t)IMAP_LITERALS_MAX_BEFORE_LOGIN
+    if (size > IMAP_LITERALS_MAX ||
+        before + size > (s->state == IMAP_STATE_NOT_AUTH ? (size_t)IMAP_LITERALS_MAX_BEFORE_LOGIN
                                                          : (size_t)IMAP_LITERALS_MAX))
         return IMAP_REFUSAL_LITERAL_TOO_BIG;
     return IMAP_REFUSAL_NONE;
@@ -374,8 +375,8 @@ static void on_literal(struct imap_session *s, struct str line, struct imap_lite
 
         task_init(&s->task, s->now_ms);
         err = parse_name(&parser, &tag, &command);
-        refusal = err == ERR_OK ? judge_literal(s, command, literal.size)
-                                : IMAP_REFUSAL_UNKNOWN_COMMAND;
+        refusal =
+            err == ERR_OK ? judge_literal(s, command, literal.size) : IMAP_REFUSAL_UNKNOWN_COMMAND;
     }
     if (refusal == IMAP_REFUSAL_NONE) {
         task_done(&s->task);

@@ -24,15 +24,16 @@
 #include "vault/content.h"
 
 enum {
-    IMAP_BUDGET = 8000,              /* of one turn */
-    IMAP_BAD_COMMANDS_MAX = 20,      /* one after the other, then BYE */
-    IMAP_LOGIN_FAILURES_MAX = 5,     /* of a connection, then BYE */
+    IMAP_BUDGET = 8000,                    /* of one turn */
+    IMAP_BAD_COMMANDS_MAX = 20,            /* one after the other, then BYE */
+    IMAP_LOGIN_FAILURES_MAX = 5,           /* of a connection, then BYE */
     IMAP_LITERALS_MAX_BEFORE_LOGIN = 4096, /* bytes, all of a command */
-    IMAP_LITERALS_MAX = 64 * 1024,   /* the same after login, but for a message */
-    IMAP_PENDING_MAX = 64 * 1024,    /* input that waits behind a running command */
+    IMAP_LITERALS_MAX = 64 * 1024,         /* the same after login, but for a message */
+    IMAP_PENDING_MAX = 64 * 1024,          /* input that waits behind a running command */
 };
 
-enum imap_pause { /* why the running command is not running now */
+/* Why the running command is not running now. */
+enum imap_pause {
     IMAP_PAUSE_NONE,
     IMAP_PAUSE_TURN,  /* imap_session_resume goes on (with ROOM in the output) */
     IMAP_PAUSE_LINE,  /* a line from the client: `line` then holds it */
@@ -72,14 +73,14 @@ struct imap_session {
     /* The running command. */
     const struct imap_command *command; /* NULL: none */
     struct task task;
-    union imap_args *args; /* in the task's arena */
-    struct str tag;        /* in the task's arena */
-    struct str code;       /* response code of its OK, without brackets; may be empty */
-    const char *words;     /* of its OK; NULL: "<NAME> completed" */
-    bool is_bad;           /* its failure is the client's syntax: BAD */
-    enum imap_refusal refusal; /* its failure, where it is not the outcome of a call */
-    bool is_input_held;    /* its arguments point into the reader's input */
-    struct str line;       /* after IMAP_PAUSE_LINE */
+    union imap_args *args;         /* in the task's arena */
+    struct str tag;                /* in the task's arena */
+    struct str code;               /* response code of its OK, without brackets; may be empty */
+    const char *words;             /* of its OK; NULL: "<NAME> completed" */
+    bool is_bad;                   /* its failure is the client's syntax: BAD */
+    enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
+    bool is_input_held;            /* its arguments point into the reader's input */
+    struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
     struct arena message_arena;    /* what belongs to that message */
 

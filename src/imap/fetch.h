@@ -7,7 +7,8 @@
 
 enum { IMAP_SECTIONS_MAX = 1000, IMAP_SECTION_DEPTH_MAX = MESSAGE_DEPTH_MAX };
 
-enum imap_fetch_item { /* a set */
+/* A set. */
+enum imap_fetch_item {
     IMAP_FETCH_UID = 1 << 0,
     IMAP_FETCH_FLAGS = 1 << 1,
     IMAP_FETCH_INTERNALDATE = 1 << 2,
@@ -54,8 +55,8 @@ struct imap_fetch_args {
     uint32_t batch_end;     /* of sets_seen: up to here \Seen is set already */
     uint32_t *now_seen;     /* UIDs of the batch that were not seen before, ascending */
     size_t now_seen_count;
-    bool has_missing;       /* a message was purged meanwhile */
-    enum err message_err;   /* a message could not be read: told at the end */
+    bool has_missing;     /* a message was purged meanwhile */
+    enum err message_err; /* a message could not be read: told at the end */
     /* the message whose sections are being written */
     struct message_structure structure; /* in the session's message arena */
     size_t section;

@@ -3,6 +3,7 @@
 #include "base/ascii.h"
 #include "base/clock.h"
 #include "imap/utf7.h"
+#include "message/message.h"
 
 #include <string.h>
 
@@ -222,7 +223,7 @@ static struct str normal_inbox(struct imap_parser *parser, struct str name)
 enum err imap_parse_mailbox(struct imap_parser *parser, struct str *out)
 {
     struct str encoded;
-    struct buf name;
+    struct buf name, composed;
     enum err err;
 
     TRY(imap_parse_astring(parser, &encoded));
@@ -232,8 +233,13 @@ enum err imap_parse_mailbox(struct imap_parser *parser, struct str *out)
     }
     buf_init(&name, SIZE_MAX);
     err = imap_utf7_decode(encoded, &name);
-    if (err == ERR_OK)
-        *out = normal_inbox(parser, arena_copy(&parser->task->arena, buf_str(&name)));
+    if (err == ERR_OK) {
+        /* Some clients send names decomposed; they mean the same folder. */
+        buf_init(&composed, SIZE_MAX);
+        message_compose(buf_str(&name), &composed);
+        *out = normal_inbox(parser, arena_copy(&parser->task->arena, buf_str(&composed)));
+        buf_free(&composed);
+    }
     buf_free(&name);
     if (err == ERR_OK)
         return ERR_OK;
@@ -329,7 +335,8 @@ enum err imap_parse_date(struct imap_parser *parser, int64_t *out_day)
     return ERR_OK;
 }
 
-/* date-day-fixed = (SP DIGIT) / 2DIGIT; time = 2DIGIT ":" 2DIGIT ":" 2DIGIT; zone = ("+" / "-") 4DIGIT */
+/* date-day-fixed = (SP DIGIT) / 2DIGIT; time = 2DIGIT ":" 2DIGIT ":" 2DIGIT; zone = ("+" / "-")
+ * 4DIGIT */
 static bool take_date_time(struct str text, int64_t *out_ms, int16_t *out_zone_minutes)
 {
     struct clock_date date = {0};

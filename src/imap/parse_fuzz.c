@@ -10,7 +10,6 @@
 #include "imap/engine.h"
 #include "imap/transcript_vault.h"
 
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,8 +119,8 @@ static void after_login(struct vault *vault, struct str bytes, size_t packet)
     synchronise(sessions[1]);
     if (sessions[0]->state == IMAP_STATE_SELECTED && sessions[1]->state == IMAP_STATE_SELECTED &&
         sessions[0]->view.folder_id == sessions[1]->view.folder_id &&
-        sessions[0]->view.modseq == sessions[1]->view.modseq &&
-        sessions[0]->view.gone_count == 0 && sessions[1]->view.gone_count == 0) {
+        sessions[0]->view.modseq == sessions[1]->view.modseq && sessions[0]->view.gone_count == 0 &&
+        sessions[1]->view.gone_count == 0) {
         assert(sessions[0]->view.count == sessions[1]->view.count);
         assert(sessions[0]->view.count == 0 ||
                memcmp(sessions[0]->view.uids, sessions[1]->view.uids,

@@ -1,6 +1,6 @@
 /*
- * LIST patterns (RFC 3501 §6.3.8): "*" matches anything, "%" anything but the delimiter. Matched as a
- * set of states, a bit for each place in the pattern, so the time is at most the product of the
+ * LIST patterns (RFC 3501 §6.3.8): "*" matches anything, "%" anything but the delimiter. Matched as
+ * a set of states, a bit for each place in the pattern, so the time is at most the product of the
  * lengths and no pattern is slower than another.
  */
 #ifndef IMAP_PATTERN_H

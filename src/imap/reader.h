@@ -36,13 +36,13 @@ void imap_reader_init(struct imap_reader *reader);
 void imap_reader_free(struct imap_reader *reader);
 void imap_reader_add(struct imap_reader *reader, struct str bytes);
 /*
- * What comes next; views hold until the reader is touched. `is_raw`: the line is not a command (DONE, an
- * answer to AUTHENTICATE), so it announces no literal.
+ * What comes next; views hold until the reader is touched. `is_raw`: the line is not a command
+ * (DONE, an answer to AUTHENTICATE), so it announces no literal.
  */
 enum imap_read imap_reader_next(struct imap_reader *reader, size_t line_max, bool is_raw,
                                 struct str *out, struct imap_literal *out_literal);
 void imap_reader_accept(struct imap_reader *reader, size_t size);
-/* Drops the line so far and the `size` octets that follow; the rest of the line comes as a command. */
+/* Drops the line so far and the `size` octets that follow; the rest comes as a command. */
 void imap_reader_discard(struct imap_reader *reader, uint64_t size);
 /* Takes the command (or line) that was given off the input, and wipes it. */
 void imap_reader_consume(struct imap_reader *reader);

@@ -16,7 +16,8 @@ struct imap_reply {
     struct str words;
 };
 
-enum imap_refusal { /* answers that are not the outcome of a call */
+/* Answers that are not the outcome of a call. */
+enum imap_refusal {
     IMAP_REFUSAL_NONE,
     IMAP_REFUSAL_UNKNOWN_COMMAND,
     IMAP_REFUSAL_WRONG_STATE,

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-enum arguments { /* what follows a key's name */
+/* What follows a key's name. */
+enum arguments {
     NONE,
     DATE,
     NUMBER,

@@ -19,9 +19,9 @@ enum imap_search_op {
     IMAP_SEARCH_OR,  /* two */
     IMAP_SEARCH_NOT, /* one */
     IMAP_SEARCH_ALL,
-    IMAP_SEARCH_FLAG,     /* flag bits, wanted or (is_absent) not */
-    IMAP_SEARCH_KEYWORD,  /* becomes FLAG when the command begins */
-    IMAP_SEARCH_NEW,      /* RECENT UNSEEN */
+    IMAP_SEARCH_FLAG,    /* flag bits, wanted or (is_absent) not */
+    IMAP_SEARCH_KEYWORD, /* becomes FLAG when the command begins */
+    IMAP_SEARCH_NEW,     /* RECENT UNSEEN */
     IMAP_SEARCH_OLD,
     IMAP_SEARCH_RECENT,
     IMAP_SEARCH_BEFORE, /* internal date */

@@ -22,20 +22,37 @@ static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "tes
 
 /* Letters that fold, compose, join or part words in ways that differ between libraries. */
 static const char *const LETTERS[] = {
-    "a", "A", "b", "e", "E", "0", "7", " ", " ", " ", "-", "_", ".", "@", "'", "\xc3\xa9", /* é */
-    "e\xcc\x81",         /* é, decomposed */
-    "\xc3\x84",          /* Ä */
-    "\xc3\x9f",          /* ß */
-    "ss", "\xc4\xb0",    /* İ */
-    "i", "\xef\xac\x81", /* ﬁ */
-    "\xe6\x97\xa5",      /* 日 */
-    "\xe6\x9c\xac",      /* 本 */
-    "\xce\xa3",          /* Σ */
-    "\xcf\x82",          /* ς */
-    "\xf0\x9f\x93\xa8",  /* an emoji */
-    "\xe2\x80\x94",      /* a dash */
-    "\xc2\xa0",          /* no-break space */
-    "\xc2\xad",          /* soft hyphen */
+    "a",
+    "A",
+    "b",
+    "e",
+    "E",
+    "0",
+    "7",
+    " ",
+    " ",
+    " ",
+    "-",
+    "_",
+    ".",
+    "@",
+    "'",
+    "\xc3\xa9",  /* é */
+    "e\xcc\x81", /* é, decomposed */
+    "\xc3\x84",  /* Ä */
+    "\xc3\x9f",  /* ß */
+    "ss",
+    "\xc4\xb0", /* İ */
+    "i",
+    "\xef\xac\x81",     /* ﬁ */
+    "\xe6\x97\xa5",     /* 日 */
+    "\xe6\x9c\xac",     /* 本 */
+    "\xce\xa3",         /* Σ */
+    "\xcf\x82",         /* ς */
+    "\xf0\x9f\x93\xa8", /* an emoji */
+    "\xe2\x80\x94",     /* a dash */
+    "\xc2\xa0",         /* no-break space */
+    "\xc2\xad",         /* soft hyphen */
 };
 
 static uint32_t seed = 12345;
@@ -132,10 +149,8 @@ static void test_the_index_changes_no_answer(void **state)
 {
     (void)state;
     struct transcript_vault *home = transcript_vault_new(&quiet);
-    struct imap_options options = {.hostname = STR("x"),
-                                   .append_limit_bytes = 100000,
-                                   .is_secure = true,
-                                   .log = &quiet};
+    struct imap_options options = {
+        .hostname = STR("x"), .append_limit_bytes = 100000, .is_secure = true, .log = &quiet};
     struct imap_session *s =
         imap_session_resume_authenticated(&options, transcript_vault(home), STR("L"));
     struct text texts[MESSAGES];

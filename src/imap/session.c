@@ -194,8 +194,8 @@ void imap_session_resume(struct imap_session *s, int64_t now_ms)
 
 enum imap_want imap_session_wants(const struct imap_session *s)
 {
-    bool has_work = s->pause == IMAP_PAUSE_TURN || s->is_waiting ||
-                    (s->is_idling && s->has_changes);
+    bool has_work =
+        s->pause == IMAP_PAUSE_TURN || s->is_waiting || (s->is_idling && s->has_changes);
 
     if (s->state == IMAP_STATE_LOGOUT)
         return IMAP_WANTS_CLOSE;
@@ -234,8 +234,8 @@ void imap_session_secured(struct imap_session *s)
     imap_dispatch_end_quietly(s);
 }
 
-void imap_session_login(const struct imap_session *s, struct str *out_tag,
-                        struct str *out_username, struct str *out_password)
+void imap_session_login(const struct imap_session *s, struct str *out_tag, struct str *out_username,
+                        struct str *out_password)
 {
     assert(s->pause == IMAP_PAUSE_LOGIN);
     *out_tag = s->tag;

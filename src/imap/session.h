@@ -17,15 +17,16 @@
 struct imap_session;
 
 enum {
-    IMAP_LINE_MAX = 64 * 1024,           /* a command without its literals, after login */
+    IMAP_LINE_MAX = 64 * 1024, /* a command without its literals, after login */
     IMAP_LINE_MAX_BEFORE_LOGIN = 8 * 1024,
-    IMAP_OUTPUT_HIGH = 256 * 1024,       /* long answers pause above this */
+    IMAP_OUTPUT_HIGH = 256 * 1024, /* long answers pause above this */
 };
 
 /*
- * APPENDs that arrive together, from one session or several, share a commit: each is done at once and
- * answered after the commit, which comes when a session resumes (IMAP_WANTS_TURN) or does anything
- * else. Whoever else touches the vault commits first. One for each vault; it outlives its sessions.
+ * APPENDs that arrive together, from one session or several, share a commit: each is done at once
+ * and answered after the commit, which comes when a session resumes (IMAP_WANTS_TURN) or does
+ * anything else. Whoever else touches the vault commits first. One for each vault; it outlives its
+ * sessions.
  */
 struct imap_group;
 struct imap_group *imap_group_new(struct vault *vault);

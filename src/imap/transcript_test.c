@@ -1,11 +1,12 @@
 /*
  * Runs the conversations in tests/protocol/imap on the engine and a real vault in a temporary
- * folder; each file has a vault of its own. A check at the end fails for a row of the command or the
- * capability table that no conversation covers.
+ * folder; each file has a vault of its own. A check at the end fails for a row of the command or
+ * the capability table that no conversation covers.
  *
  *   # text                  a comment; "# capability: NAME" says what the file covers
  *   2 C: text               connection 2 sends a line; lines that follow each other are one packet
- *   2 S: text               ... and gets this line. $name captures a word, or demands the same again;
+ *   2 S: text               ... and gets this line. $name captures a word, or demands the same
+ * again;
  *                           "..." is any text; after OK, NO, BAD, BYE or "]" any words may follow
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
  *   2 ! secured | denied | unavailable | login user password | close | closed

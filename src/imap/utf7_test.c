@@ -46,16 +46,16 @@ static void test_other_encodings_are_refused(void **state)
 {
     (void)state;
     static const char *const ROWS[] = {
-        "&",            /* unfinished */
-        "&APw",         /* unfinished */
-        "a&APw.rfe",    /* a byte outside the alphabet */
-        "&AGE-",        /* "a" needs no shift */
-        "&APw-&APY-",   /* two shifts side by side */
-        "&APx-",        /* bits left over that are not zero */
-        "&APwA-",       /* a whole digit too many */
-        "&2D0-",        /* half of a surrogate pair */
-        "&3AA-",        /* the wrong half */
-        "&AAA-",        /* NUL */
+        "&",               /* unfinished */
+        "&APw",            /* unfinished */
+        "a&APw.rfe",       /* a byte outside the alphabet */
+        "&AGE-",           /* "a" needs no shift */
+        "&APw-&APY-",      /* two shifts side by side */
+        "&APx-",           /* bits left over that are not zero */
+        "&APwA-",          /* a whole digit too many */
+        "&2D0-",           /* half of a surrogate pair */
+        "&3AA-",           /* the wrong half */
+        "&AAA-",           /* NUL */
         "Entw\xc3\xbcrfe", /* raw UTF-8 */
         "a\x01",
         "a\x7f",

@@ -32,7 +32,8 @@ static void add_uid(struct imap_view *view, uint32_t uid)
 
 static void add_recent(struct imap_view *view, uint32_t first, uint32_t last)
 {
-    struct imap_range *newest = view->recent_count == 0 ? NULL : view->recent + view->recent_count - 1;
+    struct imap_range *newest =
+        view->recent_count == 0 ? NULL : view->recent + view->recent_count - 1;
 
     if (newest != NULL && first <= newest->last + 1) {
         newest->last = last;
@@ -48,8 +49,8 @@ static enum err take_recent(struct imap_view *view, struct vault *vault, struct 
 {
     uint32_t first_recent = 0;
 
-    enum err err = vault_folder_take_recent(vault, task, view->folder_id, view->is_read_only,
-                                            &first_recent);
+    enum err err =
+        vault_folder_take_recent(vault, task, view->folder_id, view->is_read_only, &first_recent);
 
     /* With a full disk they stay recent for the next session too; reading goes on. */
     if ((err == ERR_LIMIT || err == ERR_IO) && !view->is_read_only) {
@@ -146,8 +147,8 @@ size_t imap_view_recent_count(const struct imap_view *view)
 bool imap_view_ranges(const struct imap_view *view, struct task *task, struct imap_set set,
                       bool is_uid, struct imap_set *out_ranges)
 {
-    uint32_t star = is_uid ? (view->count == 0 ? 0 : view->uids[view->count - 1])
-                           : (uint32_t)view->count;
+    uint32_t star =
+        is_uid ? (view->count == 0 ? 0 : view->uids[view->count - 1]) : (uint32_t)view->count;
     bool had_ranges = set.count > 0;
 
     imap_set_resolve(&set, star);

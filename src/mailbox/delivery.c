@@ -61,19 +61,19 @@ static enum err append(struct mailbox *mailbox, struct task *task,
         .trace_len = delivery->trace_len,
         .is_delivery = true,
     };
-    struct vault_folder folder;
+    int64_t folder_id;
     uint32_t uid;
     enum err err = ERR_NOT_FOUND;
 
     if (delivery->folder[0] != '\0')
-        err = vault_folder_find(mailbox->vault, task, str_from_c(delivery->folder), &folder);
+        err = vault_folder_id(mailbox->vault, task, str_from_c(delivery->folder), &folder_id);
     if (err == ERR_NOT_FOUND) { /* none was named, or its owner removed it */
         task_forgive(task);
-        err = vault_folder_find(mailbox->vault, task, STR("INBOX"), &folder);
+        err = vault_folder_id(mailbox->vault, task, STR("INBOX"), &folder_id);
     }
     if (err != ERR_OK)
         return err;
-    return vault_message_append(mailbox->vault, task, folder.id, &append, &uid);
+    return vault_message_append(mailbox->vault, task, folder_id, &append, &uid);
 }
 
 static void deliver_one(struct mailbox *mailbox, struct mailbox_delivery *delivery)

@@ -176,3 +176,10 @@ void message_fold(struct str text, struct buf *out)
         i = is_invalid ? end + 1 : stop;
     }
 }
+
+void message_compose(struct str text, struct buf *out)
+{
+    g_autofree char *composed = g_utf8_normalize(text.ptr, (gssize)text.len, G_NORMALIZE_NFC);
+
+    buf_put(out, composed == NULL ? text : str_from_c(composed));
+}

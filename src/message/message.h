@@ -147,5 +147,7 @@ void message_text(const struct message_structure *structure, struct str raw, boo
  * of two folded texts is RFC 3501's case-insensitive substring rule. Invalid UTF-8 passes as it is.
  */
 void message_fold(struct str text, struct buf *out);
+/* Unicode's composed form (NFC), in which names are kept; invalid UTF-8 passes as it is. Appends. */
+void message_compose(struct str text, struct buf *out);
 
 #endif

@@ -164,15 +164,11 @@ static void take_drop_box(struct mailbox *mailbox, struct task *task,
     };
     uint64_t imported = 0;
 
-    if (dropbox_import(&owner, task, &imported) != ERR_OK) {
-        log_failure(mailbox->start->log, "taking over the drop box", task);
-        task_forgive(task);
-    }
+    if (dropbox_take_over(&owner, task, &imported) != ERR_OK)
+        log_failure(mailbox->start->log, "the drop box", task);
     if (imported > 0)
         log_info(mailbox->start->log, "took over waiting mail mailbox=%s messages=%llu",
                  mailbox->start->id.text, (unsigned long long)imported);
-    if (dropbox_renew(&owner, task) != ERR_OK)
-        log_failure(mailbox->start->log, "renewing the drop box", task);
 }
 
 static void tell_opened(struct mailbox *mailbox, enum wire_status status)

@@ -12,9 +12,9 @@
  * SQLite's header (page size, versions, reserved bytes). They are authenticated with the rest.
  *
  * What is ours: the key is the 48 raw bytes of MAILBOX_KEY_BYTES, kept in guarded memory and shared
- * by the ciphers of a connection; the one OpenSSL context is keyed anew for each page, and the page's
- * own one-time key is what stays in it; nonces come from the kernel, in portions, from memory that a
- * fork gives to the child as zeros, so that a child can never use its parent's.
+ * by the ciphers of a connection; the one OpenSSL context is keyed anew for each page, and the
+ * page's own one-time key is what stays in it; nonces come from the kernel, in portions, from
+ * memory that a fork gives to the child as zeros, so that a child can never use its parent's.
  */
 #include "sqlite/cipher.h"
 
@@ -135,7 +135,8 @@ static unsigned char *cipher_salt(void *data)
 }
 
 /* `bytes` is what sqlite3_key was given. The salt comes with it, never from the file. */
-static void cipher_take_key(void *data, char *bytes, int len, int is_rekey, unsigned char *file_salt)
+static void cipher_take_key(void *data, char *bytes, int len, int is_rekey,
+                            unsigned char *file_salt)
 {
     struct page_cipher *cipher = data;
 
@@ -155,7 +156,8 @@ static void next_nonce(struct page_cipher *cipher, unsigned char out[CIPHER_PAGE
     struct nonce_pool *pool = cipher->pool;
 
     if (pool == NULL) {
-        pool = mmap(NULL, sizeof(*pool), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        pool =
+            mmap(NULL, sizeof(*pool), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (pool == MAP_FAILED || madvise(pool, sizeof(*pool), MADV_WIPEONFORK) != 0)
             abort();
         cipher->pool = pool;

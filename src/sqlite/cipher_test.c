@@ -126,8 +126,7 @@ static const char fill_sql[] =
     "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, b BLOB);"
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)"
     "INSERT INTO t SELECT i, 'row ' || i, zeroblob(i * 7) FROM n;";
-static const char check_sql[] =
-    "SELECT count(*) || ' ' || sum(length(b)) || ' ' || max(a) FROM t";
+static const char check_sql[] = "SELECT count(*) || ' ' || sum(length(b)) || ' ' || max(a) FROM t";
 static const char check_result[] = "500 876750 row 99";
 
 static void write_with_ours(struct fixture *f, const struct secret *key, enum db_mode mode)
@@ -198,9 +197,8 @@ static void test_ours_reads_stock(void **state)
         CLEANUP(secret_free) struct secret *key = NULL;
 
         unlink(f->path);
-        assert_int_equal(stock(f->path, "battery staple", page_sizes[i], fill_sql, out,
-                               sizeof(out)),
-                         0);
+        assert_int_equal(
+            stock(f->path, "battery staple", page_sizes[i], fill_sql, out, sizeof(out)), 0);
         key = key_for_file(f, "battery staple");
         assert_int_equal(read_with_ours(f, key), ERR_OK);
     }
@@ -379,7 +377,8 @@ static void write_in_child(struct fixture *f, struct db *inherited)
 {
     for (int i = 0; i < 20; i++) {
         if (db_begin(inherited, &f->task) != ERR_OK ||
-            db_execute(inherited, &f->task, "INSERT INTO t(b) VALUES (zeroblob(20000))") != ERR_OK ||
+            db_execute(inherited, &f->task, "INSERT INTO t(b) VALUES (zeroblob(20000))") !=
+                ERR_OK ||
             db_commit(inherited, &f->task, false) != ERR_OK)
             _exit(1);
     }
@@ -392,7 +391,7 @@ static void test_no_nonce_twice_after_fork(void **state)
     struct fixture *f = *state;
     CLEANUP(secret_free) struct secret *key = new_key("correct horse");
     CLEANUP(db_close) struct db *db = NULL;
-    unsigned char *nonces = NEW_ARRAY(unsigned char, NONCES_MAX * CIPHER_PAGE_NONCE_BYTES);
+    unsigned char *nonces = NEW_ARRAY(unsigned char, NONCES_MAX *CIPHER_PAGE_NONCE_BYTES);
     char wal[128];
     size_t count;
 
@@ -413,8 +412,8 @@ static void test_no_nonce_twice_after_fork(void **state)
     secret_set_inherited(false);
     snprintf(wal, sizeof(wal), "%s-wal", f->path);
     count = collect_nonces(f, wal, nonces, NONCES_MAX);
-    count += collect_nonces(f, f->path, nonces + count * CIPHER_PAGE_NONCE_BYTES,
-                            NONCES_MAX - count);
+    count +=
+        collect_nonces(f, f->path, nonces + count * CIPHER_PAGE_NONCE_BYTES, NONCES_MAX - count);
     assert_true(count > 600);
     qsort(nonces, count, CIPHER_PAGE_NONCE_BYTES, compare_nonces);
     for (size_t i = 1; i < count; i++)

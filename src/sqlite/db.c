@@ -49,13 +49,13 @@ struct used_statement {
 };
 
 struct db {
-    sqlite3 *handle;                    /* own */
-    struct cached_statement **cached;   /* own, and each entry: open addressing by the pointer */
-    size_t cached_count, cached_room;   /* room: a power of two */
-    struct used_statement *used;        /* own; usually released in reverse order */
+    sqlite3 *handle;                  /* own */
+    struct cached_statement **cached; /* own, and each entry: open addressing by the pointer */
+    size_t cached_count, cached_room; /* room: a power of two */
+    struct used_statement *used;      /* own; usually released in reverse order */
     size_t used_count, used_room;
-    int wal_pages;                      /* in the log after the last commit */
-    bool is_log_unsynced;               /* a commit wrote to the log since its last sync */
+    int wal_pages;        /* in the log after the last commit */
+    bool is_log_unsynced; /* a commit wrote to the log since its last sync */
     bool is_broken;
     bool is_damaged;
 };
@@ -172,8 +172,8 @@ static enum err inspect_header(struct task *task, int fd, const struct stat *sta
 static enum err prepare_file(struct task *task, const char *path, enum db_mode mode,
                              bool *out_is_new)
 {
-    int flags = O_RDWR | O_CLOEXEC | (mode == DB_OPEN ? 0 : O_CREAT) |
-                (mode == DB_CREATE ? O_EXCL : 0);
+    int flags =
+        O_RDWR | O_CLOEXEC | (mode == DB_OPEN ? 0 : O_CREAT) | (mode == DB_CREATE ? O_EXCL : 0);
     CLEANUP(fd_close) int fd = open(path, flags, 0600);
     struct stat status;
 
@@ -195,9 +195,9 @@ static enum err prepare_file(struct task *task, const char *path, enum db_mode m
 static enum err configure(struct db *db, struct task *task, bool is_new)
 {
     static const char *const pragmas[] = {
-        "PRAGMA journal_mode=WAL",     "PRAGMA synchronous=NORMAL",  "PRAGMA foreign_keys=ON",
-        "PRAGMA encoding='UTF-8'",     "PRAGMA secure_delete=ON",    "PRAGMA temp_store=MEMORY",
-        "PRAGMA trusted_schema=OFF",   "PRAGMA cell_size_check=ON",  "PRAGMA memory_security=fill",
+        "PRAGMA journal_mode=WAL",   "PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON",
+        "PRAGMA encoding='UTF-8'",   "PRAGMA secure_delete=ON",   "PRAGMA temp_store=MEMORY",
+        "PRAGMA trusted_schema=OFF", "PRAGMA cell_size_check=ON", "PRAGMA memory_security=fill",
         "PRAGMA cache_size=-2048",
     };
     int code;
@@ -249,9 +249,9 @@ enum err db_open(struct task *task, const char *path, enum db_mode mode, const s
 enum err db_open_memory(struct task *task, struct db **out_db)
 {
     CLEANUP(db_close) struct db *db = NEW(struct db);
-    int code = sqlite3_open_v2(":memory:", &db->handle,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXRESCODE,
-                               NULL);
+    int code =
+        sqlite3_open_v2(":memory:", &db->handle,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXRESCODE, NULL);
 
     if (db->handle == NULL)
         abort();
@@ -567,8 +567,8 @@ enum err db_checkpoint(struct db *db, struct task *task)
     int pages = 0, written = 0, code;
 
     TRY(check_usable(db, task));
-    code = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, &pages,
-                                     &written);
+    code =
+        sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &written);
     if (code == SQLITE_BUSY)
         return ERR_OK;
     if (code != SQLITE_OK)

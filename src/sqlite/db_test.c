@@ -91,10 +91,14 @@ static void test_settings(void **state)
         const char *sql;
         int64_t value;
     } rows[] = {
-        {"PRAGMA foreign_keys", 1},      {"PRAGMA secure_delete", 1},
-        {"PRAGMA temp_store", 2},        {"PRAGMA trusted_schema", 0},
-        {"PRAGMA cell_size_check", 1},   {"PRAGMA busy_timeout", 5000},
-        {"PRAGMA memory_security", 1},   {"PRAGMA synchronous", 1},
+        {"PRAGMA foreign_keys", 1},
+        {"PRAGMA secure_delete", 1},
+        {"PRAGMA temp_store", 2},
+        {"PRAGMA trusted_schema", 0},
+        {"PRAGMA cell_size_check", 1},
+        {"PRAGMA busy_timeout", 5000},
+        {"PRAGMA memory_security", 1},
+        {"PRAGMA synchronous", 1},
         {"SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'", 1},
         {"SELECT count(*) FROM pragma_encoding WHERE encoding = 'UTF-8'", 1},
         {"SELECT count(*) FROM pragma_compile_options WHERE compile_options = 'TEMP_STORE=3'", 1},
@@ -206,7 +210,8 @@ static void test_words_hold_no_content(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(db_execute(f->db, &f->task, "INSERT INTO t VALUES (1, 'secret word')"), ERR_OK);
+    assert_int_equal(db_execute(f->db, &f->task, "INSERT INTO t VALUES (1, 'secret word')"),
+                     ERR_OK);
     assert_int_equal(db_execute(f->db, &f->task, "INSERT INTO t VALUES (1, 'secret word')"),
                      ERR_EXISTS);
     assert_null(strstr(f->task.words, "secret"));

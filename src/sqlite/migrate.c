@@ -3,12 +3,13 @@
  *
  * The expected schema is what all migrations give on an empty database in memory. Building that
  * costs more than all else about opening, so a schema that passed leaves its mark: PRAGMA
- * application_id holds a hash over the schema's own text and the migrations, and while it still fits
- * nothing needs to be compared.
+ * application_id holds a hash over the schema's own text and the migrations, and while it still
+ * fits nothing needs to be compared.
  *
  * Comparing works on what SQLite reports of the tables (columns, types, NOT NULL, defaults, keys,
- * indexes, foreign keys), and on the normalised text for what it does not report (CHECK, collations,
- * virtual tables, triggers). A missing index, and a missing column that may be NULL, are added.
+ * indexes, foreign keys), and on the normalised text for what it does not report (CHECK,
+ * collations, virtual tables, triggers). A missing index, and a missing column that may be NULL,
+ * are added.
  */
 #include "sqlite/db.h"
 
@@ -57,7 +58,8 @@ static enum err schema_mark(struct db *db, struct task *task, const char *const 
 
     for (size_t i = 0; i < migration_count; i++)
         hash = hash_add(hash, str_from_c(migrations[i]));
-    TRY(db_prepare(db, task, "SELECT type, name, coalesce(sql, '') FROM sqlite_schema ORDER BY name, type",
+    TRY(db_prepare(db, task,
+                   "SELECT type, name, coalesce(sql, '') FROM sqlite_schema ORDER BY name, type",
                    &statement));
     for (;;) {
         TRY(db_step(db, task, statement, &has_row));
@@ -139,8 +141,7 @@ static bool has_row_text(const struct str *rows, size_t count, struct str text)
     return false;
 }
 
-static const char column_names_sql[] =
-    "SELECT name FROM pragma_table_xinfo(?1) ORDER BY cid";
+static const char column_names_sql[] = "SELECT name FROM pragma_table_xinfo(?1) ORDER BY cid";
 static const char column_facts_sql[] =
     "SELECT name || '|' || upper(type) || '|' || \"notnull\" || '|' || coalesce(dflt_value, '') "
     "|| '|' || pk || '|' || hidden FROM pragma_table_xinfo(?1) ORDER BY cid";

@@ -56,22 +56,24 @@ static const struct row rows[] = {
     {"a column too many", "ALTER TABLE folder ADD COLUMN extra TEXT", ERR_CORRUPT, "extra"},
     {"a table too many", "CREATE TABLE other(a)", ERR_CORRUPT, "other"},
     {"an index too many", "CREATE INDEX other ON folder(note)", ERR_CORRUPT, "other"},
-    {"a trigger too many",
-     "CREATE TRIGGER other AFTER INSERT ON folder BEGIN SELECT 1; END", ERR_CORRUPT, "other"},
-    {"an index that is another",
-     "DROP INDEX folder_name; CREATE INDEX folder_name ON folder(name)", ERR_CORRUPT,
-     "folder_name"},
+    {"a trigger too many", "CREATE TRIGGER other AFTER INSERT ON folder BEGIN SELECT 1; END",
+     ERR_CORRUPT, "other"},
+    {"an index that is another", "DROP INDEX folder_name; CREATE INDEX folder_name ON folder(name)",
+     ERR_CORRUPT, "folder_name"},
     {"a check that is gone",
-     "DROP TABLE folder; CREATE TABLE folder(id INTEGER PRIMARY KEY, name TEXT NOT NULL, note TEXT, "
+     "DROP TABLE folder; CREATE TABLE folder(id INTEGER PRIMARY KEY, name TEXT NOT NULL, note "
+     "TEXT, "
      "size INTEGER NOT NULL DEFAULT 0) STRICT; CREATE UNIQUE INDEX folder_name ON folder(name)",
      ERR_CORRUPT, "folder"},
     {"another type",
-     "DROP TABLE folder; CREATE TABLE folder(id INTEGER PRIMARY KEY, name TEXT NOT NULL, note BLOB, "
+     "DROP TABLE folder; CREATE TABLE folder(id INTEGER PRIMARY KEY, name TEXT NOT NULL, note "
+     "BLOB, "
      "size INTEGER NOT NULL DEFAULT 0 CHECK(size >= 0)) STRICT;"
      "CREATE UNIQUE INDEX folder_name ON folder(name)",
      ERR_CORRUPT, "column note"},
     {"another default",
-     "DROP TABLE folder; CREATE TABLE folder(id INTEGER PRIMARY KEY, name TEXT NOT NULL, note TEXT, "
+     "DROP TABLE folder; CREATE TABLE folder(id INTEGER PRIMARY KEY, name TEXT NOT NULL, note "
+     "TEXT, "
      "size INTEGER NOT NULL DEFAULT 1 CHECK(size >= 0)) STRICT;"
      "CREATE UNIQUE INDEX folder_name ON folder(name)",
      ERR_CORRUPT, "column size"},

@@ -39,8 +39,8 @@ uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id)
 static void touched_range(const struct vault *vault, int64_t folder_id, uint64_t since,
                           uint32_t *out_first, uint32_t *out_last)
 {
-    size_t kept = vault->change_count < VAULT_CHANGES_KEPT ? vault->change_count
-                                                           : VAULT_CHANGES_KEPT;
+    size_t kept =
+        vault->change_count < VAULT_CHANGES_KEPT ? vault->change_count : VAULT_CHANGES_KEPT;
 
     if (since < vault->changes_floor) {
         *out_first = 1;

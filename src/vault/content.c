@@ -175,8 +175,8 @@ static enum err read_bytes(struct vault_content *content, struct task *task,
     if (start == 0 && end == part->length)
         return append_chunk(content, task, sql, key, (size_t)part->length, out);
     TRY(load_chunk(content, task, sql, key, false, (size_t)part->length));
-    return buf_append(out, str_upto(str_from(buf_str(&content->chunk), (size_t)start),
-                                    (size_t)(end - start)));
+    return buf_append(
+        out, str_upto(str_from(buf_str(&content->chunk), (size_t)start), (size_t)(end - start)));
 }
 
 static enum err attachment_size(struct vault_content *content, struct task *task,
@@ -186,8 +186,7 @@ static enum err attachment_size(struct vault_content *content, struct task *task
     struct vault *vault = content->vault;
     bool has_row;
 
-    TRY(db_prepare(vault->db, task, "SELECT size_bytes FROM attachment WHERE id = ?1",
-                   &statement));
+    TRY(db_prepare(vault->db, task, "SELECT size_bytes FROM attachment WHERE id = ?1", &statement));
     db_bind_int(statement, 1, attachment_id);
     TRY(db_step(vault->db, task, statement, &has_row));
     if (!has_row)
@@ -240,8 +239,7 @@ static enum err read_attachment(struct vault_content *content, struct task *task
  * ends where a base64 quad does.
  */
 static enum err read_base64(struct vault_content *content, struct task *task,
-                            const struct part *part, uint64_t start, uint64_t end,
-                            struct buf *out)
+                            const struct part *part, uint64_t start, uint64_t end, struct buf *out)
 {
     uint64_t size = 0;
 

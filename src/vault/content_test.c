@@ -78,7 +78,8 @@ static const struct {
     {"8-bit header", STR_INIT("Subject: \xff\xfe\xc3\r\n\r\n\x80\x81\r\n")},
     {"no end boundary",
      STR_INIT("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\n\r\ntwo")},
-    {"boundary is missing", STR_INIT("Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\none\r\n--b--")},
+    {"boundary is missing",
+     STR_INIT("Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\none\r\n--b--")},
     {"base64 that is not",
      STR_INIT("Content-Transfer-Encoding: base64\r\n\r\n!!!! this is not base64 ====\r\n")},
 };
@@ -165,7 +166,8 @@ static void test_attachments_once(void **state)
         }
         mem_free(&bytes);
     }
-    /* Each body once, however its lines are; the form with 75 characters a line is kept as it is. */
+    /* Each body once, however its lines are; the form with 75 characters a line is kept as it is.
+     */
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM attachment WHERE use_count = 5"),
                      ARRAY_LEN(sizes));
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM attachment WHERE use_count = 1"),
@@ -316,9 +318,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_nasty),         TEST(test_random_bytes),     TEST(test_attachments_once),
-        TEST(test_attachments_go), TEST(test_not_quite_base64), TEST(test_unused_bits),
-        TEST(test_large_plain_attachment), TEST(test_many_parts), TEST(test_purged_while_reading),
+        TEST(test_nasty),
+        TEST(test_random_bytes),
+        TEST(test_attachments_once),
+        TEST(test_attachments_go),
+        TEST(test_not_quite_base64),
+        TEST(test_unused_bits),
+        TEST(test_large_plain_attachment),
+        TEST(test_many_parts),
+        TEST(test_purged_while_reading),
     };
 
     fixture_init_libraries();

@@ -21,13 +21,19 @@ static enum err insert_root(struct vault *vault, struct task *task,
                             const struct vault_lane_root *root)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    char now[CLOCK_ISO_ROOM];
 
+    clock_format_iso(task->now_ms, now);
     (void)vault_touch(vault);
-    TRY(db_prepare(vault->db, task, "INSERT INTO lane_root VALUES (?1, ?2, ?3, ?4)", &statement));
+    TRY(db_prepare(vault->db, task,
+                   "INSERT INTO lane_root(lane, generation, boot_key_1, x25519_secret, created) "
+                   "VALUES (?1, ?2, ?3, ?4, ?5)",
+                   &statement));
     db_bind_blob(statement, 1, lane_str(root->lane));
     db_bind_int(statement, 2, (int64_t)root->generation);
     db_bind_blob(statement, 3, secret_str(root->boot_key_1));
     db_bind_blob(statement, 4, secret_str(root->x25519_secret));
+    db_bind_text(statement, 5, str_from_c(now));
     return db_run(vault->db, task, statement);
 }
 
@@ -42,8 +48,8 @@ enum err vault_lane_root_add(struct vault *vault, struct task *task,
 }
 
 enum err vault_lane_root_get(struct vault *vault, struct task *task,
-                             const unsigned char lane[static VAULT_LANE_BYTES],
-                             uint64_t generation, struct vault_lane_root *out)
+                             const unsigned char lane[static VAULT_LANE_BYTES], uint64_t generation,
+                             struct vault_lane_root *out)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     struct str boot_key_1, x25519_secret;
@@ -85,6 +91,27 @@ enum err vault_lane_generation(struct vault *vault, struct task *task,
     db_bind_blob(statement, 1, lane_str(lane));
     TRY(db_step(vault->db, task, statement, &has_row));
     *out_generation = (uint64_t)db_column_int(statement, 0);
+    return ERR_OK;
+}
+
+enum err vault_lane_root_created(struct vault *vault, struct task *task,
+                                 const unsigned char lane[static VAULT_LANE_BYTES],
+                                 uint64_t generation, int64_t *out_created_ms)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row;
+
+    TRY(vault_check(vault, task));
+    TRY(db_prepare(vault->db, task,
+                   "SELECT created FROM lane_root WHERE lane = ?1 AND generation = ?2",
+                   &statement));
+    db_bind_blob(statement, 1, lane_str(lane));
+    db_bind_int(statement, 2, (int64_t)generation);
+    TRY(db_step(vault->db, task, statement, &has_row));
+    if (!has_row)
+        return fail(task, ERR_NOT_FOUND, "vault: no such lane root");
+    if (!clock_parse_iso(db_column_text(statement, 0), out_created_ms))
+        return fail(task, ERR_CORRUPT, "vault: a lane root has no valid date");
     return ERR_OK;
 }
 

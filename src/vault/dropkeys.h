@@ -12,12 +12,15 @@ enum { VAULT_LANE_BYTES = 16 };
 struct vault_lane_root {
     unsigned char lane[VAULT_LANE_BYTES];
     uint64_t generation;
-    struct secret *boot_key_1;     /* own, 32 bytes */
-    struct secret *x25519_secret;  /* own, 32 bytes */
+    struct secret *boot_key_1;    /* own, 32 bytes */
+    struct secret *x25519_secret; /* own, 32 bytes */
 };
 void vault_lane_root_done(struct vault_lane_root *root);
 
-/* Durable when it returns; a root of a higher generation first, the lane file after. */
+/*
+ * Durable when it returns; a root of a higher generation first, the lane file after. Its creation is
+ * the task's time.
+ */
 MUST_CHECK enum err vault_lane_root_add(struct vault *vault, struct task *task,
                                         const struct vault_lane_root *root);
 /* ERR_NOT_FOUND. */
@@ -28,6 +31,10 @@ MUST_CHECK enum err vault_lane_root_get(struct vault *vault, struct task *task,
 MUST_CHECK enum err vault_lane_generation(struct vault *vault, struct task *task,
                                           const unsigned char lane[static VAULT_LANE_BYTES],
                                           uint64_t *out_generation);
+/* When the root was made, Unix milliseconds. ERR_NOT_FOUND. */
+MUST_CHECK enum err vault_lane_root_created(struct vault *vault, struct task *task,
+                                            const unsigned char lane[static VAULT_LANE_BYTES],
+                                            uint64_t generation, int64_t *out_created_ms);
 /* Forgets the roots of this lane below `generation`, once no record of them is left. */
 MUST_CHECK enum err vault_lane_root_forget(struct vault *vault, struct task *task,
                                            const unsigned char lane[static VAULT_LANE_BYTES],

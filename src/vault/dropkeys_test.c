@@ -32,15 +32,24 @@ static void test_roots(void **state)
     struct fixture *f = *state;
     struct vault_lane_root root = {0};
     uint64_t generation;
+    int64_t first_ms = f->task.now_ms, created_ms;
 
     assert_int_equal(vault_lane_generation(f->vault, &f->task, lane_a, &generation), ERR_OK);
     assert_int_equal(generation, 0);
     add(f, lane_a, 1, 'a');
+    f->task.now_ms += 1234;
     add(f, lane_a, 2, 'c');
     add(f, lane_b, 7, 'e');
     fixture_reopen(f);
     assert_int_equal(vault_lane_generation(f->vault, &f->task, lane_a, &generation), ERR_OK);
     assert_int_equal(generation, 2);
+    assert_int_equal(vault_lane_root_created(f->vault, &f->task, lane_a, 1, &created_ms), ERR_OK);
+    assert_true(created_ms == first_ms);
+    assert_int_equal(vault_lane_root_created(f->vault, &f->task, lane_a, 2, &created_ms), ERR_OK);
+    assert_true(created_ms == first_ms + 1234);
+    assert_int_equal(vault_lane_root_created(f->vault, &f->task, lane_a, 3, &created_ms),
+                     ERR_NOT_FOUND);
+    task_forgive(&f->task);
     assert_int_equal(vault_lane_root_get(f->vault, &f->task, lane_a, 2, &root), ERR_OK);
     assert_int_equal(root.generation, 2);
     assert_memory_equal(root.lane, lane_a, sizeof(lane_a));

@@ -159,8 +159,10 @@ struct str fixture_message(struct fixture *f, const char *subject)
 
 uint32_t fixture_append(struct fixture *f, int64_t folder_id, struct str raw, uint64_t flags)
 {
-    struct vault_append append = {
-        .raw = raw, .flags = flags, .internal_date_ms = 1763787600123, .internal_zone_minutes = -90};
+    struct vault_append append = {.raw = raw,
+                                  .flags = flags,
+                                  .internal_date_ms = 1763787600123,
+                                  .internal_zone_minutes = -90};
     uint32_t uid;
 
     if (vault_message_append(f->vault, &f->task, folder_id, &append, &uid) != ERR_OK)

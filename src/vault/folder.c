@@ -1,7 +1,7 @@
 /*
  * Folders. All reading is from the mirror (state.h); only \Recent is counted in the file.
- * INBOX is the name of that folder alone and of no level below another: "inbox" is INBOX to the IMAP
- * engine before it comes here.
+ * INBOX is the name of that folder alone and of no level below another: "inbox" is INBOX to the
+ * IMAP engine before it comes here.
  */
 #include "vault/folder.h"
 
@@ -101,6 +101,7 @@ static enum err count_recent(struct vault *vault, struct task *task, const struc
     return ERR_OK;
 }
 
+/* All but has_children, which costs a look at every folder. */
 static enum err describe(struct vault *vault, struct task *task, const struct folder *folder,
                          struct vault_folder *out)
 {
@@ -109,7 +110,6 @@ static enum err describe(struct vault *vault, struct task *task, const struct fo
         .name = arena_copy(&task->arena, folder->name),
         .use = folder->use,
         .is_selectable = folder->is_selectable,
-        .has_children = has_children(vault, folder->name),
         .uidvalidity = folder->uidvalidity,
         .uidnext = folder->uidnext,
         .highest_modseq = folder->highest_modseq,
@@ -141,6 +141,12 @@ enum err vault_folder_list(struct vault *vault, struct task *task,
     for (size_t i = 0; i < vault->folder_count; i++)
         TRY(describe(vault, task, &vault->folders[i], &folders[i]));
     qsort(folders, vault->folder_count, sizeof(*folders), compare_folders);
+    /* In this order the first child follows its parent; only INBOX stands apart from its own. */
+    for (size_t i = 0; i < vault->folder_count; i++)
+        folders[i].has_children =
+            str_equal(folders[i].name, STR("INBOX"))
+                ? has_children(vault, folders[i].name)
+                : i + 1 < vault->folder_count && is_below(folders[i + 1].name, folders[i].name);
     *out_folders = folders;
     *out_count = vault->folder_count;
     return ERR_OK;
@@ -155,7 +161,22 @@ enum err vault_folder_find(struct vault *vault, struct task *task, struct str na
     folder = vault_folder_named(vault, name);
     if (folder == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
-    return describe(vault, task, folder, out);
+    TRY(describe(vault, task, folder, out));
+    out->has_children = has_children(vault, name);
+    return ERR_OK;
+}
+
+enum err vault_folder_id(struct vault *vault, struct task *task, struct str name,
+                         int64_t *out_folder_id)
+{
+    const struct folder *folder;
+
+    TRY(vault_check(vault, task));
+    folder = vault_folder_named(vault, name);
+    if (folder == NULL || !folder->is_selectable)
+        return fail(task, ERR_NOT_FOUND, "vault: no such folder");
+    *out_folder_id = folder->id;
+    return ERR_OK;
 }
 
 enum err vault_folder_by_id(struct vault *vault, struct task *task, int64_t folder_id,
@@ -167,7 +188,9 @@ enum err vault_folder_by_id(struct vault *vault, struct task *task, int64_t fold
     folder = vault_folder_get(vault, folder_id);
     if (folder == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
-    return describe(vault, task, folder, out);
+    TRY(describe(vault, task, folder, out));
+    out->has_children = has_children(vault, folder->name);
+    return ERR_OK;
 }
 
 /* --- Creating --- */
@@ -344,8 +367,8 @@ static enum err rename_inbox(struct vault *vault, struct task *task, struct fold
 
     TRY(vault_folder_insert(vault, task, to, VAULT_USE_NONE, true, &folder));
     TRY(rows_live_uids(vault, task, inbox_id, &uids, &count));
-    return rows_copy(vault, task, inbox_id, folder->id, uids, count, true,
-                               &source_uids, &new_uids, &count);
+    return rows_copy(vault, task, inbox_id, folder->id, uids, count, true, &source_uids, &new_uids,
+                     &count);
 }
 
 static enum err check_below(struct vault *vault, struct task *task, struct str from, struct str to)
@@ -355,7 +378,8 @@ static enum err check_below(struct vault *vault, struct task *task, struct str f
 
         if (!is_below(name, from))
             continue;
-        moved = arena_printf(&task->arena, "%.*s%.*s", STR_ARG(to), STR_ARG(str_from(name, from.len)));
+        moved =
+            arena_printf(&task->arena, "%.*s%.*s", STR_ARG(to), STR_ARG(str_from(name, from.len)));
         TRY(check_name(task, moved));
         if (vault_folder_named(vault, moved) != NULL)
             return fail(task, ERR_EXISTS, "vault: a folder of the new name exists");
@@ -404,8 +428,7 @@ static enum err rename_folder(struct vault *vault, struct task *task, struct str
     return rename_below(vault, task, from, to);
 }
 
-enum err vault_folder_rename(struct vault *vault, struct task *task, struct str from,
-                             struct str to)
+enum err vault_folder_rename(struct vault *vault, struct task *task, struct str from, struct str to)
 {
     TRY(check_name(task, to));
     TRY(vault_write_begin(vault, task));
@@ -493,12 +516,11 @@ enum err vault_folder_take_recent(struct vault *vault, struct task *task, int64_
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
     first_recent_uid = folder->first_recent_uid;
     if (!is_read_only && first_recent_uid < folder->uidnext) {
-        /* Losing this in a power cut only shows a message as recent twice. */
-        TRY(vault_write_begin(vault, task));
-        vault_touch_quietly(vault);
+        /* Written with the next change or at the end: a session that has the
+         * folder selected takes every new message, and must not make each arrival two commits.
+         * Losing this only shows a message as recent twice. */
         folder->first_recent_uid = folder->uidnext;
         folder->is_dirty = true;
-        TRY(vault_write_end(vault, task, ERR_OK, VAULT_RELAXED));
     }
     *out_first_recent_uid = first_recent_uid;
     return ERR_OK;

@@ -10,14 +10,14 @@
 enum { VAULT_FOLDER_NAME_MAX = 1000, VAULT_FOLDER_DEPTH_MAX = 32, VAULT_FOLDERS_MAX = 10000 };
 
 enum vault_special_use { /* RFC 6154 */
-    VAULT_USE_NONE,
-    VAULT_USE_DRAFTS,
-    VAULT_USE_SENT,
-    VAULT_USE_JUNK,
-    VAULT_USE_TRASH,
-    VAULT_USE_ARCHIVE,
-    VAULT_USE_ALL,
-    VAULT_USE_FLAGGED,
+                         VAULT_USE_NONE,
+                         VAULT_USE_DRAFTS,
+                         VAULT_USE_SENT,
+                         VAULT_USE_JUNK,
+                         VAULT_USE_TRASH,
+                         VAULT_USE_ARCHIVE,
+                         VAULT_USE_ALL,
+                         VAULT_USE_FLAGGED,
 };
 
 struct vault_folder {
@@ -45,6 +45,12 @@ MUST_CHECK enum err vault_folder_find(struct vault *vault, struct task *task, st
                                       struct vault_folder *out);
 MUST_CHECK enum err vault_folder_by_id(struct vault *vault, struct task *task, int64_t folder_id,
                                        struct vault_folder *out);
+/*
+ * Only the id, from memory: for a delivery, whose cost must not grow with the folder.
+ * ERR_NOT_FOUND also for a \Noselect name.
+ */
+MUST_CHECK enum err vault_folder_id(struct vault *vault, struct task *task, struct str name,
+                                    int64_t *out_folder_id);
 /* Missing parents are made too. ERR_EXISTS, ERR_INVALID (name), ERR_LIMIT. */
 MUST_CHECK enum err vault_folder_create(struct vault *vault, struct task *task, struct str name,
                                         enum vault_special_use use);

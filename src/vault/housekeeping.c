@@ -1,7 +1,7 @@
 /*
  * What may be put off: purging expunged messages, merging the word indexes, forgetting deliveries,
- * writing the log back. Each call does one slice; everything in it can be lost in a power cut and is
- * done again, so its transactions are relaxed.
+ * writing the log back. Each call does one slice; everything in it can be lost in a power cut and
+ * is done again, so its transactions are relaxed.
  */
 #include "vault/vault.h"
 
@@ -11,7 +11,7 @@
 
 enum {
     PURGES_IN_SLICE = 100,
-    WAL_PAGES_IDLE = 500,   /* written back when there is nothing else to do */
+    WAL_PAGES_IDLE = 500, /* written back when there is nothing else to do */
     DELIVERY_PURGE_EVERY_MS = 60 * 60 * 1000,
 };
 
@@ -43,7 +43,8 @@ static enum err next_purge(struct vault *vault, struct task *task, struct purge 
     out->last_key = db_column_int(statement, 2);
     if (!clock_parse_iso(db_column_text(statement, 3), &expunged_ms))
         return fail(task, ERR_CORRUPT, "vault: a purge note has no valid date");
-    /* Those of an earlier session have no one left who could ask; a clock set back waits for none. */
+    /* Those of an earlier session have no one left who could ask; a clock set back waits for none.
+     */
     *out_is_due = out->id <= vault->purge_open_id || task->now_ms < expunged_ms ||
                   task->now_ms - expunged_ms >= VAULT_EXPUNGED_GRACE_MS;
     return ERR_OK;

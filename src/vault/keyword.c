@@ -17,8 +17,8 @@ static enum err insert(struct vault *vault, struct task *task, struct str name, 
     return ERR_OK;
 }
 
-enum err vault_keyword_bit(struct vault *vault, struct task *task, struct str name,
-                           bool may_create, uint64_t *out_bit)
+enum err vault_keyword_bit(struct vault *vault, struct task *task, struct str name, bool may_create,
+                           uint64_t *out_bit)
 {
     unsigned free_bit = VAULT_KEYWORD_END;
 

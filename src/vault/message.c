@@ -165,7 +165,8 @@ static enum err check_append(struct vault *vault, struct task *task, const struc
     return ERR_OK;
 }
 
-static enum err note_import(struct vault *vault, struct task *task, const struct vault_append *append)
+static enum err note_import(struct vault *vault, struct task *task,
+                            const struct vault_append *append)
 {
     if (!id_is_set(&append->drop_record))
         return ERR_OK;
@@ -219,8 +220,7 @@ enum err vault_message_append(struct vault *vault, struct task *task, int64_t fo
     struct message_summary summary;
     uint32_t uid = 0;
 
-    if (append->trace_len > append->raw.len ||
-        (append->flags >> VAULT_KEYWORD_END & 1) != 0)
+    if (append->trace_len > append->raw.len || (append->flags >> VAULT_KEYWORD_END & 1) != 0)
         return fail(task, ERR_INVALID, "vault: impossible arguments of an append");
     TRY(vault_check(vault, task));
     /* The commonest refusals before the work; looked at again in the change. */

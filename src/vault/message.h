@@ -34,29 +34,29 @@ struct str vault_keyword_name(const struct vault *vault, unsigned bit_number);
 /* All bits that have a keyword. */
 uint64_t vault_keywords(const struct vault *vault);
 
-enum vault_columns { /* what a cursor loads, as a set */
-    VAULT_COLUMN_FLAGS = 1 << 0, /* flags, modseq: always cheap */
-    VAULT_COLUMN_DATES = 1 << 1, /* internal_date_ms, save_date_ms */
-    VAULT_COLUMN_SIZE = 1 << 2,
-    VAULT_COLUMN_ENVELOPE = 1 << 3,
-    VAULT_COLUMN_BODYSTRUCTURE = 1 << 4,
-    VAULT_COLUMN_BODY = 1 << 5,
-    VAULT_COLUMN_STRUCTURE = 1 << 6, /* message_structure_encode's bytes */
-    VAULT_COLUMN_SEARCH = 1 << 7,    /* subject, from, to, cc, bcc, sent day */
+enum vault_columns {                              /* what a cursor loads, as a set */
+                     VAULT_COLUMN_FLAGS = 1 << 0, /* flags, modseq: always cheap */
+                     VAULT_COLUMN_DATES = 1 << 1, /* internal_date_ms, save_date_ms */
+                     VAULT_COLUMN_SIZE = 1 << 2,
+                     VAULT_COLUMN_ENVELOPE = 1 << 3,
+                     VAULT_COLUMN_BODYSTRUCTURE = 1 << 4,
+                     VAULT_COLUMN_BODY = 1 << 5,
+                     VAULT_COLUMN_STRUCTURE = 1 << 6, /* message_structure_encode's bytes */
+                     VAULT_COLUMN_SEARCH = 1 << 7,    /* subject, from, to, cc, bcc, sent day */
 };
 
 struct vault_message {
     uint32_t uid;
     uint64_t modseq;
     uint64_t flags;
-    int64_t internal_date_ms; /* UTC */
+    int64_t internal_date_ms;      /* UTC */
     int16_t internal_zone_minutes; /* as it was given, for INTERNALDATE */
     int64_t save_date_ms;
     uint64_t size_bytes;
     int64_t content_id; /* for vault_content_open */
     struct str envelope, bodystructure, body, structure;
     struct str subject, from, to, cc, bcc; /* decoded UTF-8 */
-    int64_t sent_day; /* days since 1970; INT64_MIN: no valid Date: */
+    int64_t sent_day;                      /* days since 1970; INT64_MIN: no valid Date: */
 };
 
 /*
@@ -85,15 +85,15 @@ MUST_CHECK enum err vault_cursor_next(struct vault_cursor *cursor, struct task *
 void vault_cursor_close(struct vault_cursor **cursor);
 
 struct vault_append {
-    struct str raw;           /* the whole message, borrowed */
+    struct str raw; /* the whole message, borrowed */
     uint64_t flags;
     int64_t internal_date_ms;
     int16_t internal_zone_minutes;
-    uint64_t trace_len;       /* leading bytes that the receiving server added (Received …); the
-                                 retransmission digest covers what follows */
-    bool is_delivery;         /* from SMTP: a message with the same digest delivered within a day is
-                                 not stored again, and *out_uid is 0 */
-    struct id drop_record;    /* from the drop box: also noted as imported; unset: none */
+    uint64_t trace_len;    /* leading bytes that the receiving server added (Received …); the
+                              retransmission digest covers what follows */
+    bool is_delivery;      /* from SMTP: a message with the same digest delivered within a day is
+                              not stored again, and *out_uid is 0 */
+    struct id drop_record; /* from the drop box: also noted as imported; unset: none */
 };
 /*
  * Appends one message. ERR_NOT_FOUND no such folder (TRYCREATE), ERR_LIMIT over quota or disk full,
@@ -106,8 +106,8 @@ enum vault_store_mode { VAULT_STORE_REPLACE, VAULT_STORE_ADD, VAULT_STORE_REMOVE
 /*
  * Changes flags of the messages named, all in one transaction; one new MODSEQ for all of them.
  * A message whose modseq is over `unchanged_since` (UINT64_MAX: no condition) is left and its UID
- * goes to *out_modified (RFC 7162 §3.1.3); UIDs that are gone go to *out_gone. A message whose flags
- * are as asked already keeps its MODSEQ. Arrays are in the task's arena.
+ * goes to *out_modified (RFC 7162 §3.1.3); UIDs that are gone go to *out_gone. A message whose
+ * flags are as asked already keeps its MODSEQ. Arrays are in the task's arena.
  */
 MUST_CHECK enum err vault_message_store(struct vault *vault, struct task *task, int64_t folder_id,
                                         const uint32_t *uids, size_t uid_count,
@@ -118,8 +118,8 @@ MUST_CHECK enum err vault_message_store(struct vault *vault, struct task *task, 
 
 /*
  * Copies (or moves) the messages to another folder, in the order given, with flags and dates. All
- * or nothing. UIDs that are gone are skipped: the pairs (source_uids[i], out_uids[i]) are those that
- * were copied. ERR_NOT_FOUND no such folder, ERR_LIMIT over quota.
+ * or nothing. UIDs that are gone are skipped: the pairs (source_uids[i], out_uids[i]) are those
+ * that were copied. ERR_NOT_FOUND no such folder, ERR_LIMIT over quota.
  */
 MUST_CHECK enum err vault_message_copy(struct vault *vault, struct task *task, int64_t from_id,
                                        int64_t to_id, const uint32_t *uids, size_t uid_count,

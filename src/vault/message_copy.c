@@ -172,8 +172,8 @@ static void drop_repetitions(struct copy *copy)
 }
 
 enum err rows_copy(struct vault *vault, struct task *task, int64_t from_id, int64_t to_id,
-                   const uint32_t *uids, size_t uid_count, bool is_move,
-                   uint32_t **out_source_uids, uint32_t **out_uids, size_t *out_count)
+                   const uint32_t *uids, size_t uid_count, bool is_move, uint32_t **out_source_uids,
+                   uint32_t **out_uids, size_t *out_count)
 {
     struct copy copy = {.vault = vault, .task = task, .from_id = from_id, .to_id = to_id};
     struct folder *to = vault_folder_get(vault, to_id);

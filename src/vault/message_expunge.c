@@ -37,8 +37,7 @@ static enum err look_at_range(struct vault *vault, struct task *task, int64_t fo
 }
 
 static enum err expunge_in_change(struct vault *vault, struct task *task, int64_t folder_id,
-                                  const uint32_t *uids, size_t uid_count,
-                                  struct expunge *expunge)
+                                  const uint32_t *uids, size_t uid_count, struct expunge *expunge)
 {
     struct folder *folder = vault_folder_get(vault, folder_id);
     struct uid_range range = {1, UINT32_MAX};

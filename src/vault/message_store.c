@@ -44,10 +44,10 @@ static void look_at(struct store *store, const struct flag_change *change, uint3
     if (after == flags)
         return;
     store->changing[store->changing_count++] = uid;
-    store->unseen_delta += (int64_t)((after & VAULT_FLAG_SEEN) == 0) -
-                           (int64_t)((flags & VAULT_FLAG_SEEN) == 0);
-    store->deleted_delta += (int64_t)((after & VAULT_FLAG_DELETED) != 0) -
-                            (int64_t)((flags & VAULT_FLAG_DELETED) != 0);
+    store->unseen_delta +=
+        (int64_t)((after & VAULT_FLAG_SEEN) == 0) - (int64_t)((flags & VAULT_FLAG_SEEN) == 0);
+    store->deleted_delta +=
+        (int64_t)((after & VAULT_FLAG_DELETED) != 0) - (int64_t)((flags & VAULT_FLAG_DELETED) != 0);
 }
 
 /* Sorts the UIDs of one range into those that change, are refused, or are gone. */
@@ -160,10 +160,10 @@ enum err vault_message_store(struct vault *vault, struct task *task, int64_t fol
     store.modified = ARENA_ARRAY(&task->arena, uint32_t, count + 1);
     store.gone = ARENA_ARRAY(&task->arena, uint32_t, count + 1);
     TRY(vault_write_begin(vault, task));
-    TRY(vault_write_end(vault, task,
-                        store_in_change(vault, task, folder_id, sorted, count, &change,
-                                        unchanged_since, &store),
-                        VAULT_DURABLE));
+    TRY(vault_write_end(
+        vault, task,
+        store_in_change(vault, task, folder_id, sorted, count, &change, unchanged_since, &store),
+        VAULT_DURABLE));
     *out_modified = store.modified;
     *out_modified_count = store.modified_count;
     *out_gone = store.gone;

@@ -110,8 +110,8 @@ static void test_append_refused(void **state)
                                             false, &sources, &targets, &count),
                          ERR_LIMIT);
         task_forgive(&f->task);
-        assert_int_equal(vault_message_copy(f->vault, &f->task, f->inbox, f->archive, uids, 1,
-                                            true, &sources, &targets, &count),
+        assert_int_equal(vault_message_copy(f->vault, &f->task, f->inbox, f->archive, uids, 1, true,
+                                            &sources, &targets, &count),
                          ERR_OK);
     }
     vault_set_limit(f->vault, 0);
@@ -196,8 +196,8 @@ static struct stored store(struct fixture *f, const uint32_t *uids, size_t count
 {
     struct stored out;
 
-    if (vault_message_store(f->vault, &f->task, f->inbox, uids, count, mode, flags,
-                            unchanged_since, &out.modified, &out.modified_count, &out.gone,
+    if (vault_message_store(f->vault, &f->task, f->inbox, uids, count, mode, flags, unchanged_since,
+                            &out.modified, &out.modified_count, &out.gone,
                             &out.gone_count) != ERR_OK)
         fail_msg("store: %s", f->task.words);
     return out;
@@ -526,10 +526,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_append),        TEST(test_append_refused), TEST(test_retransmission),
-        TEST(test_keywords),      TEST(test_store),          TEST(test_copy_and_move),
-        TEST(test_expunge),       TEST(test_many),           TEST(test_expunged_before_reopening),
-        TEST(test_subscribers),   TEST(test_changes_since),  TEST(test_cursor_ranges),
+        TEST(test_append),      TEST(test_append_refused), TEST(test_retransmission),
+        TEST(test_keywords),    TEST(test_store),          TEST(test_copy_and_move),
+        TEST(test_expunge),     TEST(test_many),           TEST(test_expunged_before_reopening),
+        TEST(test_subscribers), TEST(test_changes_since),  TEST(test_cursor_ranges),
     };
 
     fixture_init_libraries();

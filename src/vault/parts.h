@@ -13,10 +13,10 @@
 #include "vault/state.h"
 
 enum part_kind { /* part.kind; the first two also attachment_part.kind */
-    PART_BYTES = 0,
-    PART_ZSTD = 1,
-    PART_ATTACHMENT = 2, /* the attachment's bytes as they are */
-    PART_BASE64 = 3,     /* the attachment's bytes in base64 lines */
+                 PART_BYTES = 0,
+                 PART_ZSTD = 1,
+                 PART_ATTACHMENT = 2, /* the attachment's bytes as they are */
+                 PART_BASE64 = 3,     /* the attachment's bytes in base64 lines */
 };
 
 enum {
@@ -41,9 +41,9 @@ struct base64_layout {
 };
 
 /*
- * Whether the beginning of `body` is canonical base64 in lines of one length; then its decoded bytes
- * are appended to `out`, and *out_len bytes of the body (without the line end after the last line)
- * are exactly what base64_encode_range makes of them. Proven by doing it.
+ * Whether the beginning of `body` is canonical base64 in lines of one length; then its decoded
+ * bytes are appended to `out`, and *out_len bytes of the body (without the line end after the last
+ * line) are exactly what base64_encode_range makes of them. Proven by doing it.
  */
 bool base64_decode_lines(struct str body, struct base64_layout *out_layout, size_t *out_len,
                          struct buf *out);

@@ -1,4 +1,5 @@
-/* Inside the vault only: the rows of table message, in bulk. All of it within a change (state.h). */
+/* Inside the vault only: the rows of table message, in bulk. All of it within a change (state.h).
+ */
 #ifndef VAULT_ROWS_H
 #define VAULT_ROWS_H
 

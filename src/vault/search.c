@@ -2,10 +2,10 @@
  * Candidates of a search key from the word indexes (design §4).
  *
  * The key is cut into words as the indexes were. Its inner words are whole words of the text; its
- * first may be the end of a word, its last the beginning of one, an only word any part of one. Which
- * words of the vocabulary fit is found by reading the vocabulary, and what has them by the index; the
- * sets of the key's words are intersected. Where the index cannot tell (a key without words, signs
- * outside ASCII between words), everything is a candidate.
+ * first may be the end of a word, its last the beginning of one, an only word any part of one.
+ * Which words of the vocabulary fit is found by reading the vocabulary, and what has them by the
+ * index; the sets of the key's words are intersected. Where the index cannot tell (a key without
+ * words, signs outside ASCII between words), everything is a candidate.
  */
 #include "vault/search.h"
 
@@ -25,7 +25,7 @@ enum {
 /* --- Cutting the key into words --- */
 
 struct key_word {
-    struct str text; /* in the arena */
+    struct str text;       /* in the arena */
     bool may_be_end;       /* of a word: the key begins with it */
     bool may_be_beginning; /* of a word: the key ends with it */
 };
@@ -299,9 +299,8 @@ static enum err add_word(struct vault *vault, struct task *task, const struct pl
 
 /* --- All words --- */
 
-static enum err word_contents(struct vault *vault, struct task *task,
-                              enum vault_search_field field, const struct key_word *word,
-                              struct id_set *set, bool *out_is_usable)
+static enum err word_contents(struct vault *vault, struct task *task, enum vault_search_field field,
+                              const struct key_word *word, struct id_set *set, bool *out_is_usable)
 {
     struct place headers = header_place(field);
 
@@ -315,9 +314,9 @@ static enum err word_contents(struct vault *vault, struct task *task,
 }
 
 /* The contents that have all words; *out_is_everything: the index does not help. */
-static enum err key_contents(struct vault *vault, struct task *task,
-                             enum vault_search_field field, const struct key_words *key,
-                             struct id_set *set, bool *out_is_everything)
+static enum err key_contents(struct vault *vault, struct task *task, enum vault_search_field field,
+                             const struct key_words *key, struct id_set *set,
+                             bool *out_is_everything)
 {
     bool is_narrowed = false;
 
@@ -379,8 +378,8 @@ static enum err uids_of(struct vault *vault, struct task *task, const struct fol
 }
 
 enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t folder_id,
-                                 enum vault_search_field field, struct str key,
-                                 uint32_t **out_uids, size_t *out_count, bool *out_is_exact)
+                                 enum vault_search_field field, struct str key, uint32_t **out_uids,
+                                 size_t *out_count, bool *out_is_exact)
 {
     CLEANUP(id_set_done) struct id_set set = {0};
     CLEANUP(buf_free) struct buf folded = {0};

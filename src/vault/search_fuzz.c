@@ -39,7 +39,8 @@ static void make_mailbox(void)
     struct vault_options options = {
         .folder = mailbox.folder, .id = id_random(), .limit_bytes = UINT64_MAX, .log = &log};
     struct vault_append append = {
-        .raw = STR("From: Ann <ann@example.org>\r\nSubject: Green apples\r\n\r\nThe quick fox\r\n")};
+        .raw =
+            STR("From: Ann <ann@example.org>\r\nSubject: Green apples\r\n\r\nThe quick fox\r\n")};
     struct vault_folder folder;
     struct secret *key;
     struct task task;

@@ -32,9 +32,11 @@ static const char *search(struct fixture *f, enum vault_search_field field, cons
 static const char *const messages[] = {
     "From: Ann <ann@example.org>\r\nTo: Bob <bob@example.com>\r\nSubject: Green apples\r\n\r\n"
     "The quick brown fox jumps over the lazy dog.\r\n",
-    "From: Bob <bob@example.com>\r\nTo: Ann <ann@example.org>\r\nCc: Zo\xc3\xab <zoe@example.net>\r\n"
+    "From: Bob <bob@example.com>\r\nTo: Ann <ann@example.org>\r\nCc: Zo\xc3\xab "
+    "<zoe@example.net>\r\n"
     "Subject: Re: Green apples\r\nX-Strange: unobtainium\r\n\r\n"
-    "Stra\xc3\x9f" "e und Caf\xc3\xa9, quicker than quick.\r\n",
+    "Stra\xc3\x9f"
+    "e und Caf\xc3\xa9, quicker than quick.\r\n",
     "From: x@example.org\r\nBcc: hidden@example.org\r\nSubject: =?utf-8?q?K=C3=B6ln?=\r\n"
     "Content-Type: text/plain; charset=utf-8\r\n"
     "Content-Transfer-Encoding: quoted-printable\r\n\r\nK=C3=B6ln am Rhein, foxglove\r\n",
@@ -144,14 +146,31 @@ static void test_unindexed(void **state)
 }
 
 /*
- * The property: whatever is a substring of a message's folded text is found. Texts and keys are made
- * from few letters, so that much nearly matches.
+ * The property: whatever is a substring of a message's folded text is found. Texts and keys are
+ * made from few letters, so that much nearly matches.
  */
 static void put_random(struct buf *out, size_t letters)
 {
     static const char *const alphabet[] = {
-        "a", "b", "A", "1", " ", "-", "\xc3\xa9", "e\xcc\x81", "\xc3\x9f", "\xce\xa3", "\xcf\x82",
-        "\xe2\x82\xac", "\xe2\x80\x93", "\xe4\xb8\xad", "_", ".", "\xf0\x9f\x98\x80", "i", "\xc4\xb0",
+        "a",
+        "b",
+        "A",
+        "1",
+        " ",
+        "-",
+        "\xc3\xa9",
+        "e\xcc\x81",
+        "\xc3\x9f",
+        "\xce\xa3",
+        "\xcf\x82",
+        "\xe2\x82\xac",
+        "\xe2\x80\x93",
+        "\xe4\xb8\xad",
+        "_",
+        ".",
+        "\xf0\x9f\x98\x80",
+        "i",
+        "\xc4\xb0",
     };
 
     for (size_t i = 0; i < letters; i++)
@@ -220,7 +239,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_keys), TEST(test_copies_and_purging), TEST(test_unindexed), TEST(test_superset),
+        TEST(test_keys),
+        TEST(test_copies_and_purging),
+        TEST(test_unindexed),
+        TEST(test_superset),
     };
 
     fixture_init_libraries();

@@ -64,7 +64,7 @@ struct vault {
     bool was_rolled_back;
 
     /* The mirror. */
-    bool is_stale; /* it must be read anew before anything is done */
+    bool is_stale;          /* it must be read anew before anything is done */
     struct folder *folders; /* own; in no order */
     size_t folder_count, folder_room;
     struct str keywords[64]; /* own */
@@ -93,7 +93,7 @@ struct vault {
     ZSTD_DCtx *decompressor;              /* likewise */
     int64_t purge_open_id; /* purge rows up to this one are from an earlier session */
     bool has_purges;
-    unsigned merges_due;   /* appends since the word indexes were last merged */
+    unsigned merges_due; /* appends since the word indexes were last merged */
     int64_t delivery_purged_ms;
 };
 

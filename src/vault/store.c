@@ -271,7 +271,8 @@ enum err content_release(struct vault *vault, struct task *task, int64_t content
                      content_id, 0));
     if (sqlite3_changes(db_handle(vault->db)) > 0)
         return ERR_OK;
-    TRY(run_with_key(vault, task, "DELETE FROM content_share WHERE content_id = ?1", content_id, 0));
+    TRY(run_with_key(vault, task, "DELETE FROM content_share WHERE content_id = ?1", content_id,
+                     0));
     if (sqlite3_changes(db_handle(vault->db)) > 0)
         return ERR_OK;
     TRY(words_remove(vault, task, content_id));

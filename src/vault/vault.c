@@ -5,9 +5,9 @@
  * <id>.sqlite is never a half-made file. What a crash leaves is <id>.new…, and the next attempt
  * removes it.
  *
- * Roll-back (design §4): the registry remembers the epoch and the change counter it saw last. A file
- * that is behind gets a new epoch, new UIDVALIDITYs, and a counter ahead of all that was seen, so
- * that no UID, MODSEQ or UIDVALIDITY that a client may know means something else now.
+ * Roll-back (design §4): the registry remembers the epoch and the change counter it saw last. A
+ * file that is behind gets a new epoch, new UIDVALIDITYs, and a counter ahead of all that was seen,
+ * so that no UID, MODSEQ or UIDVALIDITY that a client may know means something else now.
  */
 #include "vault/vault.h"
 
@@ -43,8 +43,8 @@ static enum err insert_mailbox(struct vault *vault, struct task *task)
     char now[CLOCK_ISO_ROOM];
 
     clock_format_iso(task->now_ms, now);
-    TRY(db_prepare(vault->db, task,
-                   "INSERT INTO mailbox VALUES (1, ?1, ?2, 1, 1, 1, 1, 0, 0)", &statement));
+    TRY(db_prepare(vault->db, task, "INSERT INTO mailbox VALUES (1, ?1, ?2, 1, 1, 1, 1, 0, 0)",
+                   &statement));
     db_bind_text(statement, 1, id_str(&vault->id));
     db_bind_text(statement, 2, str_from_c(now));
     return db_run(vault->db, task, statement);
@@ -56,9 +56,9 @@ static enum err insert_standard_folders(struct vault *vault, struct task *task)
         struct str name;
         enum vault_special_use use;
     } rows[] = {
-        {STR_INIT("INBOX"), VAULT_USE_NONE},     {STR_INIT("Drafts"), VAULT_USE_DRAFTS},
-        {STR_INIT("Sent"), VAULT_USE_SENT},      {STR_INIT("Junk"), VAULT_USE_JUNK},
-        {STR_INIT("Trash"), VAULT_USE_TRASH},    {STR_INIT("Archive"), VAULT_USE_ARCHIVE},
+        {STR_INIT("INBOX"), VAULT_USE_NONE},  {STR_INIT("Drafts"), VAULT_USE_DRAFTS},
+        {STR_INIT("Sent"), VAULT_USE_SENT},   {STR_INIT("Junk"), VAULT_USE_JUNK},
+        {STR_INIT("Trash"), VAULT_USE_TRASH}, {STR_INIT("Archive"), VAULT_USE_ARCHIVE},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -234,6 +234,25 @@ enum err vault_open(struct task *task, const struct vault_options *options,
     return ERR_OK;
 }
 
+/* What was only noted in memory (vault_folder_take_recent). Not worth a failure. */
+static void save_notes(struct vault *vault)
+{
+    struct task task;
+    bool is_dirty = false;
+
+    for (size_t i = 0; i < vault->folder_count; i++)
+        is_dirty |= vault->folders[i].is_dirty;
+    if (!is_dirty || vault->is_stale || vault->batch != VAULT_BATCH_NONE || vault_is_broken(vault))
+        return;
+    task_init(&task, clock_now_ms());
+    if (vault_write_begin(vault, &task) == ERR_OK) {
+        vault_touch_quietly(vault);
+        if (vault_write_end(vault, &task, ERR_OK, VAULT_RELAXED) != ERR_OK)
+            log_failure(vault->log, "noting what was seen", &task);
+    }
+    task_done(&task);
+}
+
 void vault_close(struct vault **vault_place)
 {
     struct vault *vault = *vault_place;
@@ -241,6 +260,8 @@ void vault_close(struct vault **vault_place)
     if (vault == NULL)
         return;
     *vault_place = NULL;
+    if (vault->db != NULL)
+        save_notes(vault);
     db_close(&vault->db);
     fd_close(&vault->lock_fd);
     ZSTD_freeCCtx(vault->compressor);

@@ -20,7 +20,7 @@
 struct vault;
 
 struct vault_options {
-    const char *folder;           /* the mailbox's own folder; the file in it is <id>.sqlite */
+    const char *folder; /* the mailbox's own folder; the file in it is <id>.sqlite */
     struct id id;
     uint64_t limit_bytes;         /* quota; UINT64_MAX: none */
     uint64_t epoch_seen;          /* the registry's last values, for roll-back detection; 0, 0: */
@@ -33,8 +33,8 @@ MUST_CHECK enum err vault_create(struct task *task, const struct vault_options *
                                  const struct secret *key, struct vault **out_vault);
 /*
  * ERR_DENIED wrong key, ERR_CORRUPT damaged (nothing is written), ERR_NOT_FOUND, ERR_IO, ERR_LIMIT.
- * A file older than the registry's last values is opened, gets new UIDVALIDITYs and a new epoch, and
- * vault_was_rolled_back tells.
+ * A file older than the registry's last values is opened, gets new UIDVALIDITYs and a new epoch,
+ * and vault_was_rolled_back tells.
  */
 MUST_CHECK enum err vault_open(struct task *task, const struct vault_options *options,
                                const struct secret *key, struct vault **out_vault);
@@ -45,7 +45,7 @@ bool vault_was_rolled_back(const struct vault *vault);
 bool vault_is_broken(const struct vault *vault);
 
 struct vault_usage {
-    uint64_t bytes;    /* sum of RFC822.SIZE over messages */
+    uint64_t bytes; /* sum of RFC822.SIZE over messages */
     uint64_t messages;
     uint64_t limit_bytes; /* UINT64_MAX: none */
     uint64_t epoch;

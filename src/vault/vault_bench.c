@@ -275,6 +275,14 @@ int main(int argc, char **argv)
     start();
     must(vault_open(&task, &options, key, &vault), &task);
     report("open", 1);
+    vault_close(&vault);
+    start();
+    for (int i = 0; i < 200; i++) {
+        must(vault_open(&task, &options, key, &vault), &task);
+        vault_close(&vault);
+    }
+    report("open and close", 200);
+    must(vault_open(&task, &options, key, &vault), &task);
     must(vault_folder_find(vault, &task, STR("INBOX"), &inbox), &task);
     must(vault_folder_find(vault, &task, STR("Archive"), &archive), &task);
     messages = NEW_ARRAY(struct buf, count);

@@ -53,7 +53,8 @@ static void distinct_grow(struct distinct *distinct)
     *distinct = larger;
 }
 
-/* Appends the words of `text` to `out`; true when one is so long that the tokenizer would cut it. */
+/* Appends the words of `text` to `out`; true when one is so long that the tokenizer would cut it.
+ */
 static bool put_distinct(struct str text, struct buf *out)
 {
     struct distinct distinct = {0};

@@ -260,7 +260,7 @@ class Load:
             answer, data = client.select("INBOX")
             if answer != "OK":
                 return [f"{owner}: SELECT: {data}"]
-            found = {}
+            found, data_count = {}, data[0]
             if int(data[0]):
                 answer, data = client.uid("FETCH", "1:*", "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
                 for part in data:
@@ -281,7 +281,7 @@ class Load:
                     wrong.append(f"{owner}: {copies} times there: {marker}")
             for marker in found:
                 wrong.append(f"{owner}: not in the ledger: {marker}")
-            if remove and not wrong and expected:
+            if remove and not wrong and int(data_count):
                 self.remove(client, owner, expected)
             client.logout()
         finally:

@@ -1,4 +1,5 @@
-/* EXPUNGE (RFC 3501 §6.4.3) and UID EXPUNGE (RFC 4315 §2.1). The sync at the command's end tells. */
+/* EXPUNGE (RFC 3501 §6.4.3) and UID EXPUNGE (RFC 4315 §2.1). The sync at the command's end tells.
+ */
 #include "imap/engine.h"
 
 static enum err expunge(struct imap_session *s, struct task *task, const uint32_t *uids,
@@ -11,9 +12,9 @@ static enum err expunge(struct imap_session *s, struct task *task, const uint32_
                               &gone_count));
     imap_spend(s, gone_count * 10);
     if (s->is_condstore && gone_count > 0)
-        s->code = arena_printf(&task->arena, "HIGHESTMODSEQ %llu",
-                               (unsigned long long)vault_folder_modseq(s->vault,
-                                                                       s->view.folder_id));
+        s->code =
+            arena_printf(&task->arena, "HIGHESTMODSEQ %llu",
+                         (unsigned long long)vault_folder_modseq(s->vault, s->view.folder_id));
     return ERR_OK;
 }
 

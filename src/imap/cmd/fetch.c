@@ -69,8 +69,8 @@ static int compare_uids(const void *a, const void *b)
 
 static bool is_now_seen(const struct imap_fetch_args *fetch, uint32_t uid)
 {
-    return fetch->now_seen_count > 0 && bsearch(&uid, fetch->now_seen, fetch->now_seen_count,
-                                                sizeof(uid), compare_uids) != NULL;
+    return fetch->now_seen_count > 0 &&
+           bsearch(&uid, fetch->now_seen, fetch->now_seen_count, sizeof(uid), compare_uids) != NULL;
 }
 
 /* Finds the unseen of the batch that begins at `index`, of those that will be answered. */
@@ -96,7 +96,8 @@ static enum err find_unseen(struct imap_session *s, struct task *task,
 
 /*
  * Sets \Seen on the next messages before they are read, in one transaction (RFC 3501 §6.4.5: the
- * flag "is implicitly set"). Reading goes on where that fails: with a full disk, mail stays readable.
+ * flag "is implicitly set"). Reading goes on where that fails: with a full disk, mail stays
+ * readable.
  */
 static enum err mark_seen(struct imap_session *s, struct task *task, struct imap_fetch_args *fetch,
                           uint32_t last)
@@ -343,7 +344,8 @@ static bool is_at_end(const struct imap_fetch_args *fetch)
 }
 
 /* Skips to the view's index of a row; what lies between was purged. False: not in the view. */
-static bool reach(struct imap_session *s, struct imap_fetch_args *fetch, uint32_t uid, uint32_t last)
+static bool reach(struct imap_session *s, struct imap_fetch_args *fetch, uint32_t uid,
+                  uint32_t last)
 {
     while (fetch->index <= last && s->view.uids[fetch->index] < uid) {
         fetch->has_missing = true;

@@ -216,8 +216,8 @@ static void write_name(struct listing *l, struct str name, const struct vault_fo
         if (l->list->select_subscribed)
             buf_put(out, STR("\"SUBSCRIBED\""));
         if (l->list->select_special_use)
-            buf_put(out, l->list->select_subscribed ? STR(" \"SPECIAL-USE\"")
-                                                    : STR("\"SPECIAL-USE\""));
+            buf_put(out,
+                    l->list->select_subscribed ? STR(" \"SPECIAL-USE\"") : STR("\"SPECIAL-USE\""));
         buf_put(out, STR("))"));
     }
     buf_put(out, STR("\r\n"));

@@ -168,8 +168,8 @@ static void choose(struct imap_session *s, struct task *task, struct imap_search
         ARENA_ARRAY(&task->arena, uint32_t, fewest == NULL ? view->count : fewest->candidate_count);
     for (size_t i = 0; i < (fewest == NULL ? view->count : fewest->candidate_count); i++) {
         size_t index = fewest == NULL ? i : imap_view_index(view, fewest->candidates[i]);
-        bool is_in = index < view->count &&
-                     (fewest == NULL || view->uids[index] == fewest->candidates[i]);
+        bool is_in =
+            index < view->count && (fewest == NULL || view->uids[index] == fewest->candidates[i]);
 
         for (uint32_t k = 1; k < search->node_count && is_in; k = nodes[k].next) {
             if (nodes[k].op == IMAP_SEARCH_SEQUENCE)
@@ -244,7 +244,8 @@ static struct str text_of(struct candidate *c, bool with_headers)
     return *kept;
 }
 
-/* HEADER: any field of the message's own header with that name; an empty string matches them all. */
+/* HEADER: any field of the message's own header with that name; an empty string matches them all.
+ */
 static bool header_matches(struct candidate *c, const struct imap_search_node *node)
 {
     struct str value, header = {NULL, 0};
@@ -401,8 +402,7 @@ static enum truth program_matches(struct candidate *c, const struct imap_search_
 
     for (;;) {
         if (is_operator(nodes, at)) {
-            stack[depth++] =
-                (struct frame){&nodes[at], nodes[at].op == IMAP_SEARCH_OR ? NO : YES};
+            stack[depth++] = (struct frame){&nodes[at], nodes[at].op == IMAP_SEARCH_OR ? NO : YES};
             at++;
             if (at < stack[depth - 1].node->next)
                 continue;

@@ -31,8 +31,7 @@ void imap_write_permanent_flags(struct imap_session *s)
     buf_put(&s->out, STR(" \\*)"));
 }
 
-static void put_code(struct imap_session *s, struct str code, uint64_t number,
-                     struct str words)
+static void put_code(struct imap_session *s, struct str code, uint64_t number, struct str words)
 {
     buf_put(&s->out, STR("* OK ["));
     buf_put(&s->out, code);

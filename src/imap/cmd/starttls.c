@@ -1,8 +1,8 @@
 #include "imap/engine.h"
 
 /*
- * RFC 3501 §6.2.1. The tagged answer goes in clear, then TLS begins; what came behind the command in
- * the same packet was not encrypted and is dropped (imap_session_secured).
+ * RFC 3501 §6.2.1. The tagged answer goes in clear, then TLS begins; what came behind the command
+ * in the same packet was not encrypted and is dropped (imap_session_secured).
  */
 IMAP_COMMAND(starttls)
 {

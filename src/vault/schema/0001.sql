@@ -152,6 +152,7 @@ CREATE TABLE lane_root (
     generation INTEGER NOT NULL,
     boot_key_1 BLOB NOT NULL,
     x25519_secret BLOB NOT NULL,
+    created TEXT NOT NULL,
     PRIMARY KEY (lane, generation)
 ) STRICT, WITHOUT ROWID;
 
