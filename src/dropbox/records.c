@@ -13,8 +13,8 @@
 enum { PATH_ROOM = 4096 };
 
 struct records {
-    struct db *db;        /* own */
-    char *path, *folder;  /* own */
+    struct db *db;       /* own */
+    char *path, *folder; /* own */
 };
 
 static const char *const migrations[] = {DROPBOX_SCHEMA_0001};
@@ -47,13 +47,14 @@ static enum err fill_new(struct task *task, const char *path, const struct secre
 {
     CLEANUP(db_close) struct db *db = NULL;
 
-    TRY(db_open(task, path, DB_CREATE, drop_key, &db));
-    return db_migrate(db, task, migrations, ARRAY_LEN(migrations));
+    TRY(db_open(task, path, DB_CREATE_ASIDE, drop_key, &db));
+    TRY(db_migrate(db, task, migrations, ARRAY_LEN(migrations)));
+    return db_checkpoint(db, task); /* closing would not tell when it fails */
 }
 
 /*
- * Made whole under another name and then renamed, so that a crash at any moment leaves no file or a
- * good one: a half-made database could not be told from a damaged one.
+ * Made whole under another name, synced once and then renamed, so that a crash at any moment leaves
+ * no file or a good one: a half-made database could not be told from a damaged one.
  */
 static enum err create(struct task *task, const struct records *records,
                        const struct secret *drop_key)
@@ -173,8 +174,8 @@ enum err records_delete(struct records *records, struct task *task, int64_t id)
     return db_run(records->db, task, statement);
 }
 
-enum err records_next_n(struct records *records, struct task *task,
-                        const struct chain_place *place, uint64_t *out_n)
+enum err records_next_n(struct records *records, struct task *task, const struct chain_place *place,
+                        uint64_t *out_n)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
@@ -184,8 +185,8 @@ enum err records_next_n(struct records *records, struct task *task,
                    &statement));
     bind_place(statement, place);
     TRY(db_step(records->db, task, statement, &has_row));
-    *out_n = !has_row || db_column_is_null(statement, 0) ? 0
-                                                         : (uint64_t)db_column_int(statement, 0) + 1;
+    *out_n =
+        !has_row || db_column_is_null(statement, 0) ? 0 : (uint64_t)db_column_int(statement, 0) + 1;
     return ERR_OK;
 }
 
@@ -254,9 +255,8 @@ enum err records_each(struct records *records, struct task *task, size_t limit, 
     }
 }
 
-enum err records_taken(struct records *records, struct task *task,
-                       const struct chain_place *place, uint64_t *out_n,
-                       unsigned char out_proof[static CRYPT_HASH_BYTES])
+enum err records_taken(struct records *records, struct task *task, const struct chain_place *place,
+                       uint64_t *out_n, unsigned char out_proof[static CRYPT_HASH_BYTES])
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     struct str proof;

@@ -58,6 +58,7 @@ struct db {
     bool is_log_unsynced; /* a commit wrote to the log since its last sync */
     bool is_broken;
     bool is_damaged;
+    bool is_aside; /* DB_CREATE_ASIDE: nothing is synced */
 };
 
 static const char client_name[] = "sealpost";
@@ -172,8 +173,8 @@ static enum err inspect_header(struct task *task, int fd, const struct stat *sta
 static enum err prepare_file(struct task *task, const char *path, enum db_mode mode,
                              bool *out_is_new)
 {
-    int flags =
-        O_RDWR | O_CLOEXEC | (mode == DB_OPEN ? 0 : O_CREAT) | (mode == DB_CREATE ? O_EXCL : 0);
+    int flags = O_RDWR | O_CLOEXEC | (mode == DB_OPEN ? 0 : O_CREAT) |
+                (mode == DB_CREATE || mode == DB_CREATE_ASIDE ? O_EXCL : 0);
     CLEANUP(fd_close) int fd = open(path, flags, 0600);
     struct stat status;
 
@@ -194,10 +195,18 @@ static enum err prepare_file(struct task *task, const char *path, enum db_mode m
 /* In design §4's order; journal_mode reads the first page, so the key is known to fit after it. */
 static enum err configure(struct db *db, struct task *task, bool is_new)
 {
-    static const char *const pragmas[] = {
-        "PRAGMA journal_mode=WAL",   "PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON",
-        "PRAGMA encoding='UTF-8'",   "PRAGMA secure_delete=ON",   "PRAGMA temp_store=MEMORY",
-        "PRAGMA trusted_schema=OFF", "PRAGMA cell_size_check=ON", "PRAGMA memory_security=fill",
+    /* Before the log is made. */
+    const char *synchronous = db->is_aside ? "PRAGMA synchronous=OFF" : "PRAGMA synchronous=NORMAL";
+    const char *const pragmas[] = {
+        synchronous,
+        "PRAGMA journal_mode=WAL",
+        "PRAGMA foreign_keys=ON",
+        "PRAGMA encoding='UTF-8'",
+        "PRAGMA secure_delete=ON",
+        "PRAGMA temp_store=MEMORY",
+        "PRAGMA trusted_schema=OFF",
+        "PRAGMA cell_size_check=ON",
+        "PRAGMA memory_security=fill",
         "PRAGMA cache_size=-2048",
     };
     int code;
@@ -240,6 +249,7 @@ enum err db_open(struct task *task, const char *path, enum db_mode mode, const s
     code = sqlite3_key(db->handle, key_bytes.ptr, (int)key_bytes.len);
     if (code != SQLITE_OK)
         return db_fail(db, task, code, "database: key");
+    db->is_aside = mode == DB_CREATE_ASIDE;
     TRY(configure(db, task, is_new));
     *out_db = db;
     db = NULL;
@@ -508,7 +518,7 @@ static enum err sync_log(struct db *db, struct task *task)
     sqlite3_file *log = NULL;
     int code;
 
-    if (!db->is_log_unsynced)
+    if (!db->is_log_unsynced || db->is_aside)
         return ERR_OK;
     code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
     if (code == SQLITE_OK && log != NULL && log->pMethods != NULL)

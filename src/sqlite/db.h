@@ -22,6 +22,9 @@ enum db_mode {
     DB_OPEN,        /* must exist */
     DB_CREATE,      /* must not exist; made with mode 0600, its folder synced */
     DB_OPEN_CREATE, /* either */
+    /* As DB_CREATE, but nothing is ever synced, a durable commit neither: for a file that is made
+     * under another name, then closed, synced and renamed. */
+    DB_CREATE_ASIDE,
 };
 
 /* Once in a process (before any open): registers the cipher and configures SQLite. */

@@ -85,6 +85,33 @@ static void test_modes(void **state)
     unlink(other);
 }
 
+/* Not synced, but otherwise like any other: whole after db_close, and no log beside it. */
+static void test_made_aside(void **state)
+{
+    struct fixture *f = *state;
+    struct db *db = NULL;
+    char aside[128], log[132];
+
+    snprintf(aside, sizeof(aside), "%s/aside.sqlite", f->folder);
+    snprintf(log, sizeof(log), "%s-wal", aside);
+    assert_int_equal(db_open(&f->task, aside, DB_CREATE_ASIDE, f->key, &db), ERR_OK);
+    assert_int_equal(db_open(&f->task, aside, DB_CREATE_ASIDE, f->key, &f->db), ERR_EXISTS);
+    task_forgive(&f->task);
+    assert_int_equal(db_execute(db, &f->task, "CREATE TABLE made(a)"), ERR_OK);
+    assert_int_equal(db_begin(db, &f->task), ERR_OK);
+    assert_int_equal(db_execute(db, &f->task, "INSERT INTO made VALUES (17)"), ERR_OK);
+    assert_int_equal(db_commit(db, &f->task, true), ERR_OK);
+    assert_int_equal(db_checkpoint(db, &f->task), ERR_OK);
+    db_close(&db);
+    assert_int_equal(access(log, F_OK), -1);
+    db_close(&f->db);
+    assert_int_equal(db_open(&f->task, aside, DB_OPEN, f->key, &f->db), ERR_OK);
+    assert_int_equal(ask(f, "SELECT a FROM made"), 17);
+    assert_int_equal(ask(f, "PRAGMA synchronous"), 1);
+    db_close(&f->db);
+    unlink(aside);
+}
+
 static void test_settings(void **state)
 {
     static const struct {
@@ -231,6 +258,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_made_aside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_statements, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values, set_up, tear_down),

@@ -175,8 +175,8 @@ static enum err read_bytes(struct vault_content *content, struct task *task,
     if (start == 0 && end == part->length)
         return append_chunk(content, task, sql, key, (size_t)part->length, out);
     TRY(load_chunk(content, task, sql, key, false, (size_t)part->length));
-    return buf_append(out, str_upto(str_from(buf_str(&content->chunk), (size_t)start),
-                                    (size_t)(end - start)));
+    return buf_append(
+        out, str_upto(str_from(buf_str(&content->chunk), (size_t)start), (size_t)(end - start)));
 }
 
 static enum err attachment_size(struct vault_content *content, struct task *task,
