@@ -65,7 +65,8 @@ MUST_CHECK enum err dropbox_renew_if_due(const struct dropbox_owner *owner, stru
  * Takes over all waiting mail: for each record decrypt, append and note as imported in one durable
  * transaction (several records may share one), then delete the record; when none is left, the file.
  * The sealer must have released the lane. A record that does not open goes to quarantine, and the
- * owner gets a message about it in INBOX, once.
+ * owner gets a message about it in INBOX, once. A drop file that is damaged is set aside, kept and
+ * tried again at each login (dropbox/damaged.h); the owner gets a message about that, too.
  */
 MUST_CHECK enum err dropbox_import(const struct dropbox_owner *owner, struct task *task,
                                    uint64_t *out_imported);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/memory.h"
+#include "dropbox/damaged.h"
 #include "dropbox/dropbox.h"
 #include "dropbox/records.h"
 #include "dropbox/seal.h"
@@ -48,7 +49,8 @@ struct import {
     unsigned char done_proof[CRYPT_HASH_BYTES];
     uint64_t batch_bytes;
     uint64_t imported;
-    bool is_full; /* the mailbox takes no more; the rest waits */
+    bool is_full;    /* the mailbox takes no more; the rest waits */
+    bool is_refused; /* a record was not taken, for a reason that lies in the vault */
 };
 
 static void import_done(struct import *import)
@@ -318,6 +320,7 @@ static enum err take_record(void *owner, struct task *task, const struct record 
     struct import *import = owner;
     enum err err = import_record(import, task, record);
 
+    import->is_refused = err != ERR_OK;
     if (err == ERR_LIMIT) { /* over quota, or the disk is full: it waits where it is */
         log_warning(import->owner->log, "drop box waits mailbox=%s reason=%s",
                     import->owner->mailbox.text, task->words);
@@ -377,38 +380,145 @@ static enum err import_batch(struct import *import, struct task *task)
     err = records_each(import->records, task, BATCH_RECORDS, take_record, import);
     /* What succeeded before a failure is kept: each append stands by itself. */
     end = vault_batch_end(import->owner->vault, task);
+    import->is_refused |= end != ERR_OK;
     TRY(end);
     if (import->done_count > 0)
         TRY(clear_done(import, task));
     return err;
 }
 
-enum err dropbox_import(const struct dropbox_owner *owner, struct task *task,
-                        uint64_t *out_imported)
+/* *out_is_damaged: it failed, and the drop file is why. */
+static enum err import_file(struct import *import, struct task *task, bool *out_is_damaged)
+{
+    struct records_totals totals;
+    enum err err;
+
+    do {
+        import->is_refused = false;
+        err = import_batch(import, task);
+        if (err == ERR_CORRUPT && !import->is_refused)
+            *out_is_damaged = true;
+        TRY(err);
+    } while (import->done_count > 0 && import->records != NULL && !import->is_full);
+    if (import->records == NULL)
+        return ERR_OK;
+    /* A crash left a file without records, or some must wait. */
+    TRY(records_totals(import->records, task, &totals));
+    return totals.count == 0 ? records_remove(&import->records, task) : ERR_OK;
+}
+
+/* `name`: of a file that was set aside; NULL: the drop file. */
+static enum err open_and_import(const struct dropbox_owner *owner, struct task *task,
+                                const char *name, uint64_t *imported, bool *out_is_damaged)
 {
     CLEANUP(import_done) struct import import = {.owner = owner};
-    struct records_totals totals;
     struct vault_folder inbox;
     enum err err;
 
-    err = records_open(task, owner->folder, &owner->mailbox, owner->drop_key, false,
-                       &import.records);
+    *out_is_damaged = false;
+    err = name == NULL ? records_open(task, owner->folder, &owner->mailbox, owner->drop_key, false,
+                                      &import.records)
+                       : records_open_damaged(task, owner->folder, name, owner->drop_key,
+                                              &import.records);
     if (err == ERR_NOT_FOUND) {
         task_forgive(task);
-        *out_imported = 0;
         return ERR_OK;
     }
+    *out_is_damaged = err == ERR_CORRUPT || err == ERR_DENIED;
     TRY(err);
     TRY(vault_folder_find(owner->vault, task, STR("INBOX"), &inbox));
     import.inbox = inbox.id;
-    do {
-        TRY(import_batch(&import, task));
-    } while (import.done_count > 0 && import.records != NULL && !import.is_full);
-    if (import.records != NULL) { /* a crash left a file without records, or some must wait */
-        TRY(records_totals(import.records, task, &totals));
-        if (totals.count == 0)
-            TRY(records_remove(&import.records, task));
+    err = import_file(&import, task, out_is_damaged);
+    *imported += import.imported;
+    return err;
+}
+
+/* --- Damaged files --- */
+
+static struct str damage_text(struct task *task, const struct id *id, const char *name)
+{
+    char date[CLOCK_RFC5322_ROOM];
+
+    clock_format_rfc5322(task->now_ms, date);
+    return arena_printf(
+        &task->arena,
+        "From: Sealpost <drop-box@sealpost.invalid>\r\n"
+        "To: undisclosed-recipients:;\r\n"
+        "Subject: Mail that waited for you is missing or damaged\r\n"
+        "Date: %s\r\n"
+        "Message-ID: <%s@sealpost.invalid>\r\n"
+        "Auto-Submitted: auto-generated\r\n"
+        "MIME-Version: 1.0\r\n"
+        "Content-Type: text/plain; charset=us-ascii\r\n"
+        "\r\n"
+        "While you were away, mail for you was sealed on the server. The file that it waited in is\r\n"
+        "damaged: some of it may be missing in your mailbox. Mail that came later is not affected.\r\n"
+        "\r\n"
+        "Nothing was thrown away: the file is kept on the server as\r\n"
+        "%s\r\n"
+        "and tried again each time you log in. This can come from a failing disk, or from somebody\r\n"
+        "who changed files on the server. Please show this message to its operator.\r\n",
+        date, id->text, name);
+}
+
+/* Once for each file, by its name. */
+static enum err tell_of_damage(const struct dropbox_owner *owner, struct task *task,
+                               const char *name)
+{
+    struct id id = id_from_hash(STR("damaged"), str_from_c(name));
+    struct vault_append notice = {.internal_date_ms = task->now_ms, .drop_record = id};
+    struct vault_folder inbox;
+    bool was_told;
+    uint32_t uid;
+
+    TRY(vault_drop_was_imported(owner->vault, task, &id, &was_told));
+    if (was_told)
+        return ERR_OK;
+    log_error(owner->log, "a drop file is damaged mailbox=%s file=%s", owner->mailbox.text, name);
+    TRY(vault_folder_find(owner->vault, task, STR("INBOX"), &inbox));
+    notice.raw = damage_text(task, &id, name);
+    return vault_message_append(owner->vault, task, inbox.id, &notice, &uid);
+}
+
+/* What was set aside, by the sealer or at an earlier login. */
+static enum err import_damaged(const struct dropbox_owner *owner, struct task *task,
+                               uint64_t *imported)
+{
+    const char **names;
+    size_t count;
+
+    TRY(damaged_list(task, owner->folder, &owner->mailbox, &names, &count));
+    for (size_t i = 0; i < count; i++) {
+        bool is_damaged;
+        enum err err = open_and_import(owner, task, names[i], imported, &is_damaged);
+
+        if (is_damaged) {
+            task_forgive(task);
+            err = tell_of_damage(owner, task, names[i]);
+        }
+        TRY(err);
     }
-    *out_imported = import.imported;
     return ERR_OK;
+}
+
+enum err dropbox_import(const struct dropbox_owner *owner, struct task *task,
+                        uint64_t *out_imported)
+{
+    uint64_t imported = 0;
+    const char *name;
+    bool is_damaged;
+    enum err err;
+
+    err = import_damaged(owner, task, &imported);
+    if (err != ERR_OK) { /* no reason to keep what came later waiting */
+        log_failure(owner->log, "taking over a damaged drop file", task);
+        task_forgive(task);
+    }
+    err = open_and_import(owner, task, NULL, &imported, &is_damaged);
+    *out_imported = imported;
+    if (!is_damaged)
+        return err;
+    task_forgive(task);
+    TRY(damaged_set_aside(task, owner->folder, &owner->mailbox, &name));
+    return tell_of_damage(owner, task, name);
 }

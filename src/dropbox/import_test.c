@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "dropbox/damaged.h"
 #include "dropbox/faults.h"
 #include "dropbox/key.h"
 #include "dropbox/lane.h"
@@ -537,6 +538,121 @@ static void test_replayed_records_are_not_stored_twice(void **state)
     tear_down(&f);
 }
 
+/* --- Damaged files --- */
+
+/* Changes one byte of the drop file, or of the one set aside; the second time it is as it was. */
+static void flip_byte(struct fixture *f, const char *name, off_t at)
+{
+    char path[PATH_ROOM * 2];
+    unsigned char byte;
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%s", f->drop, name);
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 0x5a;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    (void)close(fd);
+}
+
+static const char *drop_name(struct fixture *f)
+{
+    return arena_printf(&f->task.arena, "%s.drop.sqlite", f->mailbox.text).ptr;
+}
+
+/* The one file that was set aside; NULL: none. */
+static const char *damaged_name(struct fixture *f)
+{
+    const char **names;
+    size_t count;
+
+    assert_int_equal(damaged_list(&f->task, f->drop, &f->mailbox, &names, &count), ERR_OK);
+    assert_true(count <= 1);
+    return count == 1 ? names[0] : NULL;
+}
+
+static void set_acknowledged(struct fixture *f, uint32_t first, uint32_t count, bool is)
+{
+    for (uint32_t i = 0; i < count; i++)
+        f->shared->is_acknowledged[first + i] = is;
+}
+
+/* A file that does not open blocks no mail, is kept, told of once, and taken over when it opens. */
+static void test_a_damaged_file_is_set_aside(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        off_t at;
+        bool sealer_first; /* new mail finds the damage, else the owner does */
+    } rows[] = {
+        {"the salt", 3, true},           {"the salt, at the login", 3, false},
+        {"the page size", 16, true},     {"the page size, at the login", 16, false},
+        {"the first page", 200, true},   {"the first page, at the login", 200, false},
+        {"a page inside", 5 * 4096 + 100, true},
+        {"a page inside, at the login", 5 * 4096 + 100, false},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fixture f;
+        uint64_t imported = 0, rescued;
+        size_t notices;
+
+        set_up(&f);
+        assert_int_equal(deliver(&f, 20), ERR_OK);
+        sealing_release(f.sealing, &f.mailbox);
+        flip_byte(&f, drop_name(&f), rows[i].at);
+        if (rows[i].sealer_first) {
+            assert_int_equal(deliver(&f, 2), ERR_OK);
+            assert_int_equal(deliver(&f, 1), ERR_OK);
+        }
+        set_acknowledged(&f, 0, 20, false);
+        f.task.now_ms += DROPBOX_AGE_AT_LOGIN_MS;
+        assert_int_equal(take_over(&f, true, &imported), ERR_OK);
+        rescued = imported - (rows[i].sealer_first ? 3 : 0);
+        assert_true(rescued < 20);
+        assert_non_null(damaged_name(&f));
+        assert_false(has_drop_file(&f));
+        notices = check(&f);
+        if (notices != 1)
+            fail_msg("%s: %zu notices", rows[i].name, notices);
+        for (int login = 0; login < 3; login++) { /* renewed, and not told again */
+            assert_int_equal(deliver(&f, 1), ERR_OK);
+            f.task.now_ms += DROPBOX_AGE_AT_LOGIN_MS;
+            assert_int_equal(take_over(&f, true, &imported), ERR_OK);
+            assert_true(imported == 1 && check(&f) == 1);
+        }
+        flip_byte(&f, damaged_name(&f), rows[i].at); /* mended */
+        set_acknowledged(&f, 0, 20, true);
+        assert_int_equal(take_over(&f, true, &imported), ERR_OK);
+        assert_true(imported == 20 - rescued && check(&f) == 1);
+        assert_null(damaged_name(&f));
+        tear_down(&f);
+    }
+}
+
+/* Damage that opening does not meet, in the index: one delivery fails, the next finds a new file. */
+static void test_damage_that_a_delivery_meets(void **state)
+{
+    (void)state;
+    static const off_t in_index = 2 * 4096 + 100;
+    struct fixture f;
+    uint64_t imported;
+
+    set_up(&f);
+    assert_int_equal(deliver(&f, 20), ERR_OK);
+    sealing_release(f.sealing, &f.mailbox);
+    flip_byte(&f, drop_name(&f), in_index);
+    assert_int_equal(deliver(&f, 2), ERR_IO);
+    assert_int_equal(deliver(&f, 2), ERR_OK);
+    assert_non_null(damaged_name(&f));
+    flip_byte(&f, damaged_name(&f), in_index);
+    assert_int_equal(take_over(&f, true, &imported), ERR_OK);
+    assert_true(imported == 22 && check(&f) == 0);
+    tear_down(&f);
+}
+
 /* --- Crashes --- */
 
 /* What a child does: mail, and a login. */
@@ -798,6 +914,8 @@ int main(void)
         cmocka_unit_test(test_an_empty_drop_box_costs_nothing),
         cmocka_unit_test(test_what_does_not_open_is_kept_and_told),
         cmocka_unit_test(test_replayed_records_are_not_stored_twice),
+        cmocka_unit_test(test_a_damaged_file_is_set_aside),
+        cmocka_unit_test(test_damage_that_a_delivery_meets),
         cmocka_unit_test(test_kill_at_every_call),
         cmocka_unit_test(test_kill_between_batches),
         cmocka_unit_test(test_mail_that_comes_while_it_is_taken_over),

@@ -74,15 +74,12 @@ static enum err create(struct task *task, const struct records *records,
     return dir_sync(task, AT_FDCWD, records->folder);
 }
 
-enum err records_open(struct task *task, const char *drop_folder, const struct id *mailbox,
-                      const struct secret *drop_key, bool may_create, struct records **out_records)
+static enum err open_path(struct task *task, const char *drop_folder, const char *path,
+                          const struct secret *drop_key, bool may_create,
+                          struct records **out_records)
 {
     CLEANUP(records_close) struct records *records = NEW(struct records);
-    char path[PATH_ROOM];
 
-    if (snprintf(path, sizeof(path), "%s/%s.drop.sqlite", drop_folder, mailbox->text) >=
-        (int)sizeof(path))
-        return fail(task, ERR_INVALID, "path too long");
     records->path = mem_copy_text(path, strlen(path));
     records->folder = mem_copy_text(drop_folder, strlen(drop_folder));
     if (may_create && access(path, F_OK) != 0 && errno == ENOENT)
@@ -92,6 +89,27 @@ enum err records_open(struct task *task, const char *drop_folder, const struct i
     *out_records = records;
     records = NULL;
     return ERR_OK;
+}
+
+enum err records_open(struct task *task, const char *drop_folder, const struct id *mailbox,
+                      const struct secret *drop_key, bool may_create, struct records **out_records)
+{
+    char path[PATH_ROOM];
+
+    if (snprintf(path, sizeof(path), "%s/%s.drop.sqlite", drop_folder, mailbox->text) >=
+        (int)sizeof(path))
+        return fail(task, ERR_INVALID, "path too long");
+    return open_path(task, drop_folder, path, drop_key, may_create, out_records);
+}
+
+enum err records_open_damaged(struct task *task, const char *drop_folder, const char *name,
+                              const struct secret *drop_key, struct records **out_records)
+{
+    char path[PATH_ROOM];
+
+    if (snprintf(path, sizeof(path), "%s/%s", drop_folder, name) >= (int)sizeof(path))
+        return fail(task, ERR_INVALID, "path too long");
+    return open_path(task, drop_folder, path, drop_key, false, out_records);
 }
 
 void records_close(struct records **records)

@@ -30,6 +30,10 @@ struct records_totals {
 MUST_CHECK enum err records_open(struct task *task, const char *drop_folder,
                                  const struct id *mailbox, const struct secret *drop_key,
                                  bool may_create, struct records **out_records);
+/* One of those set aside (dropbox/damaged.h). The same errors. */
+MUST_CHECK enum err records_open_damaged(struct task *task, const char *drop_folder,
+                                         const char *name, const struct secret *drop_key,
+                                         struct records **out_records);
 void records_close(struct records **records);
 /*
  * Closes and deletes the file, of whose records none is needed any more. Not durably: what a power

@@ -8,6 +8,7 @@
  */
 #include "base/file.h"
 #include "base/random.h"
+#include "dropbox/damaged.h"
 #include "dropbox/dropbox.h"
 #include "dropbox/lane.h"
 #include "dropbox/records.h"
@@ -24,6 +25,8 @@ static enum err lowest_needed(const struct dropbox_owner *owner, struct task *ta
 {
     CLEANUP(records_close) struct records *records = NULL;
     uint64_t lowest = UINT64_MAX;
+    const char **damaged;
+    size_t damaged_count;
     enum err err = records_open(task, owner->folder, &owner->mailbox, owner->drop_key, false,
                                 &records);
 
@@ -36,6 +39,9 @@ static enum err lowest_needed(const struct dropbox_owner *owner, struct task *ta
     } else {
         TRY(records_lowest_generation(records, task, lane, &lowest));
     }
+    TRY(damaged_list(task, owner->folder, &owner->mailbox, &damaged, &damaged_count));
+    if (damaged_count > 0)
+        lowest = 0; /* likewise */
     *out_lowest = lowest < generation ? lowest : generation;
     return ERR_OK;
 }

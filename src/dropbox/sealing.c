@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "dropbox/damaged.h"
 #include "dropbox/key.h"
 #include "dropbox/lane.h"
 #include "dropbox/lock.h"
@@ -70,14 +71,20 @@ static struct bucket *bucket_of(struct sealing *sealing, const struct id *mailbo
     return &sealing->buckets[hash % BUCKETS];
 }
 
+/* The file alone: the lock stays. */
+static void close_file(struct sealing *sealing, struct box *box)
+{
+    if (box->records == NULL)
+        return;
+    records_close(&box->records);
+    TAILQ_REMOVE(&sealing->open, box, in_open);
+    sealing->open_count--;
+}
+
 /* Also what is half open: the lock without the file. */
 static void close_records(struct sealing *sealing, struct box *box)
 {
-    if (box->records != NULL) {
-        records_close(&box->records);
-        TAILQ_REMOVE(&sealing->open, box, in_open);
-        sealing->open_count--;
-    }
+    close_file(sealing, box);
     fd_close(&box->lock_fd);
 }
 
@@ -145,17 +152,50 @@ static enum err folder_of(const struct sealing *sealing, struct task *task,
     return ERR_OK;
 }
 
-static enum err open_records(struct sealing *sealing, struct task *task, struct box *box,
-                             const char *folder)
+static enum err open_file(struct sealing *sealing, struct task *task, struct box *box,
+                          const char *folder)
 {
     CLEANUP(secret_free) struct secret *key = dropbox_key(sealing->key, &box->mailbox);
 
-    if (sealing->open_count >= sealing->open_max)
-        close_records(sealing, TAILQ_LAST(&sealing->open, box_order));
     TRY(records_open(task, folder, &box->mailbox, key, true, &box->records));
     TAILQ_INSERT_HEAD(&sealing->open, box, in_open);
     sealing->open_count++;
     return records_totals(box->records, task, &box->totals);
+}
+
+/*
+ * A drop file that does not open is kept under another name, so that mail goes on into a fresh one.
+ * The chain ends with it: the next record begins a boot, and no gap is seen in front of it.
+ */
+static enum err set_aside(struct sealing *sealing, struct task *task, struct box *box,
+                          const char *folder)
+{
+    const char *reason = arena_printf(&task->arena, "%s", task->words).ptr;
+    const char *name;
+
+    close_file(sealing, box);
+    task_forgive(task);
+    TRY(damaged_set_aside(task, folder, &box->mailbox, &name));
+    log_error(sealing->log, "a drop file is damaged and was set aside mailbox=%s file=%s reason=%s",
+              box->mailbox.text, name, reason);
+    chain_done(&box->chain);
+    box->is_uncertain = false;
+    return ERR_OK;
+}
+
+static enum err open_records(struct sealing *sealing, struct task *task, struct box *box,
+                             const char *folder)
+{
+    enum err err;
+
+    if (sealing->open_count >= sealing->open_max)
+        close_records(sealing, TAILQ_LAST(&sealing->open, box_order));
+    err = open_file(sealing, task, box, folder);
+    if (err == ERR_CORRUPT || err == ERR_DENIED) {
+        TRY(set_aside(sealing, task, box, folder));
+        err = open_file(sealing, task, box, folder);
+    }
+    return err;
 }
 
 /* After a commit whose outcome is not known: the chain goes on behind what is there. */
@@ -243,6 +283,16 @@ static enum err seal_all(struct task *task, struct box *box, const struct dropbo
     return records_commit(box->records, task, true);
 }
 
+/* A page of the open file is damaged: the sender's next attempt finds a fresh file. */
+static enum err leave_damaged(struct sealing *sealing, struct task *task, struct box *box)
+{
+    char folder[PATH_ROOM];
+
+    TRY(folder_of(sealing, task, &box->mailbox, folder));
+    TRY(set_aside(sealing, task, box, folder));
+    return fail(task, ERR_IO, "the drop file is damaged");
+}
+
 enum err sealing_deliver(struct sealing *sealing, struct task *task, const struct id *mailbox,
                          const struct dropbox_mail *mails, size_t count,
                          struct records_totals *out_totals)
@@ -262,9 +312,11 @@ enum err sealing_deliver(struct sealing *sealing, struct task *task, const struc
     err = seal_all(task, box, mails, count);
     if (err != ERR_OK) {
         records_rollback(box->records);
-        close_records(sealing, box);
         chain_copy(&box->chain, &before);
         box->is_uncertain = true;
+        if (err == ERR_CORRUPT)
+            err = leave_damaged(sealing, task, box);
+        close_records(sealing, box);
         return err;
     }
     *out_totals = box->totals;

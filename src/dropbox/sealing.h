@@ -34,9 +34,12 @@ void sealing_free(struct sealing **sealing);
  *
  *   ERR_NOT_FOUND  no lane: there is no such mailbox
  *   ERR_LIMIT      the disk is full
- *   ERR_CORRUPT    lane or drop file damaged; ERR_DENIED: drop file of another host key
+ *   ERR_CORRUPT    no slot of the lane is valid: the owner must log in
  *   ERR_BUSY       its owner's process has the drop box (dropbox/lock.h)
  *   ERR_IO         the disk failed; the file is opened anew next time
+ *
+ * A drop file that is damaged, or of another host key, is set aside for a fresh one
+ * (dropbox/damaged.h).
  */
 MUST_CHECK enum err sealing_deliver(struct sealing *sealing, struct task *task,
                                     const struct id *mailbox, const struct dropbox_mail *mails,
