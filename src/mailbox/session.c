@@ -5,7 +5,7 @@
 #include "mailbox/mailbox.h"
 #include "net/connection.h"
 
-enum { OUTPUT_LIMIT = 64 * 1024 }; /* small: what waits there was copied */
+enum { OUTPUT_LIMIT = 512 * 1024 };
 
 struct mailbox_session {
     struct mailbox *mailbox; /* borrowed */
@@ -33,18 +33,15 @@ static void session_free(struct mailbox_session *session)
     mem_free(&session);
 }
 
-/* What the socket does not take stays in the engine's output; on_room comes back for it. */
 static void send_output(struct mailbox_session *session)
 {
-    for (;;) {
-        struct str output =
-            str_upto(imap_session_output(session->imap), net_connection_room(session->connection));
+    struct str output = str_upto(imap_session_output(session->imap),
+                                 net_connection_room(session->connection));
 
-        if (output.len == 0)
-            return;
-        net_connection_write(session->connection, output);
-        imap_session_consume_output(session->imap, output.len);
-    }
+    if (output.len == 0)
+        return;
+    net_connection_write(session->connection, output);
+    imap_session_consume_output(session->imap, output.len);
 }
 
 static void finish(struct mailbox_session *session)
@@ -161,8 +158,8 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
     mailbox->sessions = session;
     mailbox->session_count++;
     session->turn = net_timer_new(mailbox->loop, on_turn, session);
-    session->connection =
-        net_connection_new(mailbox->loop, fd, NULL, OUTPUT_LIMIT, &connection_events, session);
+    session->connection = net_connection_new(mailbox->loop, fd, NULL, OUTPUT_LIMIT,
+                                             &connection_events, session);
     session->imap = imap_session_resume_authenticated(&options, mailbox->vault, open->tag);
     imap_session_on_output(session->imap, on_output, session);
     if (open->input.len > 0)
