@@ -195,11 +195,11 @@ static enum err prepare_file(struct task *task, const char *path, enum db_mode m
 /* In design §4's order; journal_mode reads the first page, so the key is known to fit after it. */
 static enum err configure(struct db *db, struct task *task, bool is_new)
 {
-    /* Before the log is made. */
-    const char *synchronous = db->is_aside ? "PRAGMA synchronous=OFF" : "PRAGMA synchronous=NORMAL";
     const char *const pragmas[] = {
-        synchronous,
+        /* A file that is made aside is synced once, when it is whole: not for its log either. */
+        db->is_aside ? "PRAGMA synchronous=OFF" : NULL,
         "PRAGMA journal_mode=WAL",
+        db->is_aside ? NULL : "PRAGMA synchronous=NORMAL",
         "PRAGMA foreign_keys=ON",
         "PRAGMA encoding='UTF-8'",
         "PRAGMA secure_delete=ON",
@@ -215,6 +215,8 @@ static enum err configure(struct db *db, struct task *task, bool is_new)
     sqlite3_wal_hook(db->handle, on_wal_commit, db);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     for (size_t i = 0; i < ARRAY_LEN(pragmas); i++) {
+        if (pragmas[i] == NULL)
+            continue;
         code = sqlite3_exec(db->handle, pragmas[i], NULL, NULL, NULL);
         if (code == SQLITE_NOTADB && !is_new) {
             db->is_damaged = true; /* or the key is wrong: in both cases nothing is written */
