@@ -139,6 +139,34 @@ static void header_text(struct str raw, const struct message_structure *structur
     mem_free(&bare.parts);
 }
 
+/*
+ * The text of the body, without more work than the index will use: leaves are read up to a budget.
+ * True when something was left out.
+ */
+static bool body_text(struct str raw, const struct message_structure *structure, struct buf *out)
+{
+    struct message_structure bounded = {.part_count = structure->part_count};
+    uint64_t budget = WORDS_RAW_MAX;
+    bool is_cut = false;
+
+    bounded.parts = NEW_ARRAY(struct message_part, structure->part_count);
+    for (uint32_t i = 0; i < structure->part_count; i++) {
+        struct message_part *part = &bounded.parts[i];
+
+        *part = structure->parts[i];
+        if (part->kind != MESSAGE_KIND_LEAF || !str_equal(part->type, STR("text")))
+            continue;
+        if (part->body_len > budget) {
+            part->body_len = budget;
+            is_cut = true;
+        }
+        budget -= part->body_len;
+    }
+    message_text(&bounded, raw, false, out);
+    mem_free(&bounded.parts);
+    return is_cut;
+}
+
 /* Folds the text, and adds its words; true when the index will not have all of it. */
 static bool put_words(struct buf *text, struct buf *out)
 {
@@ -161,8 +189,8 @@ void words_make(struct words *words, struct str raw, const struct message_summar
     buf_init(&words->headers, SIZE_MAX);
     buf_init(&words->fields, SIZE_MAX);
     buf_init(&text, SIZE_MAX);
-    message_text(&summary->structure, raw, false, &text);
-    words->is_cut = put_words(&text, &words->body);
+    words->is_cut = body_text(raw, &summary->structure, &text);
+    words->is_cut = put_words(&text, &words->body) || words->is_cut;
     buf_reset(&text);
     header_text(raw, &summary->structure, &text);
     words->is_cut = put_words(&text, &words->headers) || words->is_cut;

@@ -11,6 +11,8 @@
 enum {
     /* Of a message's text; what is longer is a candidate for every search. */
     WORDS_TEXT_MAX = 1024 * 1024,
+    /* How many bytes of text parts are looked at for it: markup and encodings take their share. */
+    WORDS_RAW_MAX = 4 * 1024 * 1024,
     /* FTS5 cuts words at 32,768 bytes, so a message with longer ones is too. */
     WORDS_WORD_MAX = 30000,
 };
