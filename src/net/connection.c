@@ -73,6 +73,7 @@ struct net_connection {
     enum net_close_reason failure; /* while `has_failed`: what kick will report */
     enum state state;
     bool wants_input;
+    bool is_input_over; /* the peer closed its half */
     bool is_secure;
     bool has_failed;
     bool is_room_awaited; /* the output went over half: on_room when it falls under it */
@@ -106,7 +107,7 @@ static void want(struct net_connection *connection)
         break;
     case STATE_HANDSHAKE:
     case STATE_FINISHING:
-        is_reading = true;
+        is_reading = !connection->is_input_over;
         break;
     case STATE_AWAITING_TLS:
     case STATE_CLOSED:
@@ -409,6 +410,12 @@ static void read_turn(struct net_connection *connection)
         reading = read_some(connection, room, size, &len);
         if (reading == READING_NOTHING)
             return;
+        if (reading == READING_END && !is_finishing && connection->events->on_end != NULL) {
+            connection->is_input_over = true;
+            connection->wants_input = false;
+            connection->events->on_end(connection->owner, connection);
+            return;
+        }
         if (reading != READING_SOME) {
             close_with(connection,
                        reading == READING_END ? NET_CLOSED_BY_PEER : NET_CLOSED_ERROR);
@@ -453,6 +460,10 @@ static void shut(struct net_connection *connection)
     }
     connection->is_shut = true;
     shutdown(connection->carrier.fd, SHUT_WR);
+    if (connection->is_input_over) {
+        fail_later(connection, NET_CLOSED_BY_PEER);
+        return;
+    }
     connection->finish_by_ms = clock_monotonic_ms() + LINGER_MS;
     start_timer(connection);
 }
@@ -555,6 +566,7 @@ void net_connection_want_input(struct net_connection *connection, bool is_wanted
 
     if (connection->state == STATE_CLOSED)
         return;
+    is_wanted = is_wanted && !connection->is_input_over;
     connection->wants_input = is_wanted;
     if (is_wanted && !was_wanted && connection->is_secure && SSL_has_pending(connection->ssl) != 0)
         kick(connection);

@@ -28,7 +28,7 @@ struct server {
     struct net_connection *connection;
     struct buf input;
     size_t to_send, largest_queue;
-    bool is_echo, frees_on_input, finishes_on_input, starts_tls, is_closed, was_secured;
+    bool is_echo, frees_on_input, finishes_on_input, starts_tls, is_closed, was_secured, with_end;
     enum net_close_reason reason;
 };
 
@@ -102,7 +102,11 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
     net_loop_stop(server->loop);
 }
 
-static const struct net_connection_events events = {on_input, on_room, on_secure, on_close};
+static const struct net_connection_events events = {
+    .on_input = on_input, .on_room = on_room, .on_secure = on_secure, .on_close = on_close};
+static void on_end(void *owner, struct net_connection *connection);
+static const struct net_connection_events events_with_end = {
+    .on_input = on_input, .on_room = on_room, .on_end = on_end, .on_close = on_close};
 
 typedef int (*client_main)(int fd);
 
@@ -132,7 +136,7 @@ static void serve(struct server *server, client_main client, bool is_tls)
     server->loop = net_loop_new();
     buf_init(&server->input, SIZE_MAX);
     server->connection = net_connection_new(server->loop, fd, is_tls ? server->tls : NULL, LIMIT,
-                                            &events, server);
+                                            server->with_end ? &events_with_end : &events, server);
     assert_true(str_equal(net_connection_address(server->connection), STR("127.0.0.1")));
     assert_true(net_connection_is_loopback(server->connection));
     if (server->is_closed) /* tells serve to set a time-out */
@@ -187,6 +191,38 @@ static int tls_hello(int fd)
     if (memcmp(reply, "hello", 5) != 0 || SSL_read(ssl, reply, 1) != 0)
         return 2;
     return SSL_get_shutdown(ssl) == SSL_RECEIVED_SHUTDOWN ? 0 : 3; /* close_notify came */
+}
+
+/* What came before the client closed its half is answered; then the connection is over. */
+static int half_closing_client(int fd)
+{
+    char answer[64] = {0};
+    size_t len = 0;
+    ssize_t got;
+
+    if (write(fd, "late\n", 5) != 5 || shutdown(fd, SHUT_WR) != 0)
+        return 1;
+    while ((got = read(fd, answer + len, sizeof(answer) - 1 - len)) > 0)
+        len += (size_t)got;
+    return got == 0 && strcmp(answer, "late\nbye\n") == 0 ? 0 : 2;
+}
+
+static void on_end(void *owner, struct net_connection *connection)
+{
+    (void)owner;
+    net_connection_write(connection, STR("bye\n"));
+    net_connection_finish(connection);
+}
+
+static void a_half_closed_client_is_answered(void **state)
+{
+    struct server server = {.is_echo = true, .with_end = true};
+
+    (void)state;
+    serve(&server, half_closing_client, false);
+    assert_true(server.is_closed);
+    assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
+    buf_free(&server.input);
 }
 
 static void a_tls_line_is_echoed(void **state)
@@ -389,6 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_line_is_echoed),
+        cmocka_unit_test(a_half_closed_client_is_answered),
         cmocka_unit_test(a_tls_line_is_echoed),
         cmocka_unit_test(starttls_drops_what_came_before),
         cmocka_unit_test(large_output_waits_in_bounds),

@@ -17,10 +17,10 @@
 
 enum {
     OUTPUT_LIMIT = 64 * 1024,
-    TICK_MS = 1000,          /* how exactly deadlines are kept */
+    TICK_MS = 1000, /* how exactly deadlines are kept */
     LISTENERS_MAX = 64,
-    REFUSALS_MAX = 64,       /* connections that are only being told that there are too many */
-    MEMORY_MIN = 256 << 20,  /* for messages in the making; or four of the largest */
+    REFUSALS_MAX = 64,      /* connections that are only being told that there are too many */
+    MEMORY_MIN = 256 << 20, /* for messages in the making; or four of the largest */
 };
 
 struct listening {
@@ -38,10 +38,11 @@ struct connection {
     enum smtp_service service;
     enum wire_status login_status; /* while delayed */
     uint32_t slot;
-    uint32_t question; /* counts; of the one that is asked now */
-    bool is_asked;     /* an answer is awaited */
-    bool is_securing;  /* STARTTLS was answered */
-    bool is_counted;   /* one of connections_max; else it is only being refused */
+    uint32_t question;  /* counts; of the one that is asked now */
+    bool is_asked;      /* an answer is awaited */
+    bool is_securing;   /* STARTTLS was answered */
+    bool is_counted;    /* one of connections_max; else it is only being refused */
+    bool is_input_over; /* the client closed its half */
     bool is_finishing;
     int64_t started_ms;
     uint64_t address_hash;
@@ -119,8 +120,8 @@ static void ask_login(struct connection *connection)
     };
 
     smtp_session_login(connection->session, &login.username, &login.password);
-    if (server->keeper == NULL || wire_send(server->keeper, WIRE_LOGIN, tag_of(connection, 0),
-                                            &login, NULL, 0) != ERR_OK)
+    if (server->keeper == NULL ||
+        wire_send(server->keeper, WIRE_LOGIN, tag_of(connection, 0), &login, NULL, 0) != ERR_OK)
         answer_login(connection, WIRE_UNAVAILABLE, NULL);
 }
 
@@ -132,8 +133,8 @@ static void ask_sender(struct connection *connection)
         .address = smtp_session_address(connection->session),
     };
 
-    if (server->keeper != NULL && wire_send(server->keeper, WIRE_SENDER, tag_of(connection, 0),
-                                            &sender, NULL, 0) == ERR_OK)
+    if (server->keeper != NULL &&
+        wire_send(server->keeper, WIRE_SENDER, tag_of(connection, 0), &sender, NULL, 0) == ERR_OK)
         return;
     connection->is_asked = false;
     smtp_session_sender_done(connection->session, WIRE_UNAVAILABLE, clock_monotonic_ms());
@@ -183,8 +184,8 @@ static void deliver(struct connection *connection)
         body.mailbox = target->mailbox;
         body.recipient = target->recipient;
         body.folder = target->folder;
-        if (is_ready && wire_send(server->store, WIRE_DELIVER, tag_of(connection, i), &body, &fd,
-                                  1) == ERR_OK)
+        if (is_ready &&
+            wire_send(server->store, WIRE_DELIVER, tag_of(connection, i), &body, &fd, 1) == ERR_OK)
             continue;
         /* The last answer ends it all, the targets included; the next message may wait already. */
         if (smtp_session_delivery_done(connection->session, i, WIRE_UNAVAILABLE,
@@ -208,15 +209,15 @@ static void finish(struct connection *connection)
 /* Gives out what there is room for; true if all of it. */
 static bool flush(struct connection *connection)
 {
-    struct str output = smtp_session_output(connection->session);
-    size_t room = net_connection_room(connection->net);
+    for (;;) {
+        struct str output = str_upto(smtp_session_output(connection->session),
+                                     net_connection_room(connection->net));
 
-    if (output.len > 0 && room > 0) {
-        output = str_upto(output, room);
+        if (output.len == 0)
+            return smtp_session_output(connection->session).len == 0;
         net_connection_write(connection->net, output);
         smtp_session_consume_output(connection->session, output.len);
     }
-    return smtp_session_output(connection->session).len == 0;
 }
 
 /* Starts what the engine waits for; true if it may be waiting for something else already. */
@@ -259,7 +260,8 @@ static void pump(struct connection *connection)
         is_moving = false;
         switch (want) {
         case SMTP_WANTS_INPUT:
-            flush(connection);
+            if (flush(connection) && connection->is_input_over)
+                finish(connection);
             break;
         case SMTP_WANTS_ROOM:
             flush(connection);
@@ -372,9 +374,20 @@ static void on_secure(void *owner, struct net_connection *net)
         begin_session(connection);
         return;
     }
-    smtp_session_secured(connection->session, net_connection_tls_words(net),
-                         clock_monotonic_ms());
+    smtp_session_secured(connection->session, net_connection_tls_words(net), clock_monotonic_ms());
     pump(connection);
+}
+
+/* The client closed its half: what it sent is still answered, then the conversation is over. */
+static void on_end(void *owner, struct net_connection *net)
+{
+    struct connection *connection = owner;
+
+    connection->is_input_over = true;
+    if (connection->session == NULL || (connection->is_securing && !net_connection_is_secure(net)))
+        net_connection_finish(net);
+    else
+        pump(connection);
 }
 
 static void on_close(void *owner, struct net_connection *net, enum net_close_reason reason)
@@ -388,6 +401,7 @@ static const struct net_connection_events connection_events = {
     .on_input = on_input,
     .on_room = on_room,
     .on_secure = on_secure,
+    .on_end = on_end,
     .on_close = on_close,
 };
 
@@ -542,14 +556,13 @@ void smtp_server_message(struct smtp_server *server, const struct wire_message *
                                  now_ms);
     } else if (message->type == WIRE_RECIPIENT_REPLY && asked == SMTP_WANTS_RECIPIENT) {
         connection->is_asked = false;
-        smtp_session_recipient_done(connection->session,
-                                    (enum wire_status)body->recipient_reply.status,
-                                    &body->recipient_reply.mailbox, body->recipient_reply.detail,
-                                    now_ms);
+        smtp_session_recipient_done(
+            connection->session, (enum wire_status)body->recipient_reply.status,
+            &body->recipient_reply.mailbox, body->recipient_reply.detail, now_ms);
     } else if (message->type == WIRE_DELIVER_REPLY && asked == SMTP_WANTS_DELIVERY) {
-        connection->is_asked = !smtp_session_delivery_done(
-            connection->session, message->tag & 0xffff,
-            (enum wire_status)body->deliver_reply.status, now_ms);
+        connection->is_asked =
+            !smtp_session_delivery_done(connection->session, message->tag & 0xffff,
+                                        (enum wire_status)body->deliver_reply.status, now_ms);
     }
     pump(connection);
 }
@@ -639,8 +652,7 @@ void smtp_server_listen(struct smtp_server *server, int fd, enum smtp_service se
         return;
     }
     listening = &server->listenings[server->listening_count++];
-    *listening =
-        (struct listening){.server = server, .service = service, .is_tls = is_tls};
+    *listening = (struct listening){.server = server, .service = service, .is_tls = is_tls};
     listening->listener = net_listener_new(server->loop, fd, on_accept, listening);
 }
 
