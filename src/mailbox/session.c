@@ -33,15 +33,18 @@ static void session_free(struct mailbox_session *session)
     mem_free(&session);
 }
 
+/* Until none is left, or the connection has no room and tells us when it has. */
 static void send_output(struct mailbox_session *session)
 {
-    struct str output = str_upto(imap_session_output(session->imap),
-                                 net_connection_room(session->connection));
+    for (;;) {
+        struct str output = str_upto(imap_session_output(session->imap),
+                                     net_connection_room(session->connection));
 
-    if (output.len == 0)
-        return;
-    net_connection_write(session->connection, output);
-    imap_session_consume_output(session->imap, output.len);
+        if (output.len == 0)
+            return;
+        net_connection_write(session->connection, output);
+        imap_session_consume_output(session->imap, output.len);
+    }
 }
 
 static void finish(struct mailbox_session *session)
