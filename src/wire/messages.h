@@ -139,7 +139,7 @@ enum wire_status {
 #define WIRE_FIELDS_session_close(F) F(id, session) F(id, mailbox)
 
 /* `tag` is the login command's, answered by the mailbox process; `input` what the client sent
- * behind it; `capabilities` what was negotiated before (bits, imap/session.h). */
+ * behind it. */
 #define WIRE_FIELDS_session_open(F)                                                                \
     F(id, session) F(id, mailbox) F(u64, service) F(str, tag) F(str, input) F(flag, is_secure)
 #define WIRE_FIELDS_session_open_reply(F) F(u64, status)
