@@ -4,19 +4,25 @@
 
 #include <string.h>
 
-struct id id_random(void)
+struct id id_from_bytes(const unsigned char bytes[static ID_BYTES])
 {
     static const char hex_digits[] = "0123456789abcdef";
-    unsigned char bytes[ID_BYTES];
     struct id id;
 
-    random_bytes(bytes, sizeof(bytes));
     for (size_t i = 0; i < ID_BYTES; i++) {
         id.text[2 * i] = hex_digits[bytes[i] >> 4];
         id.text[2 * i + 1] = hex_digits[bytes[i] & 15];
     }
     id.text[ID_TEXT_LEN] = '\0';
     return id;
+}
+
+struct id id_random(void)
+{
+    unsigned char bytes[ID_BYTES];
+
+    random_bytes(bytes, sizeof(bytes));
+    return id_from_bytes(bytes);
 }
 
 bool id_parse(struct str text, struct id *out_id)

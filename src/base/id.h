@@ -11,6 +11,8 @@ struct id {
 };
 
 struct id id_random(void);
+/* The id of these bytes: for one that is derived, from a digest say. */
+struct id id_from_bytes(const unsigned char bytes[static ID_BYTES]);
 /* False unless `text` is 24 lower-case hex digits: ids become path names, so nothing else passes. */
 bool id_parse(struct str text, struct id *out_id);
 bool id_equal(const struct id *a, const struct id *b);

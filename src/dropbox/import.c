@@ -64,19 +64,15 @@ static void import_done(struct import *import)
 
 static struct id id_from_hash(struct str label, struct str data)
 {
-    static const char hex_digits[] = "0123456789abcdef";
     unsigned char hash[CRYPT_HASH_BYTES];
-    struct id id = {{0}};
 
     crypt_hash(STR(""), label, data, hash);
-    for (size_t i = 0; i < ID_BYTES; i++) {
-        id.text[2 * i] = hex_digits[hash[i] >> 4];
-        id.text[2 * i + 1] = hex_digits[hash[i] & 15];
-    }
-    return id;
+    return id_from_bytes(hash);
 }
 
-static struct str notice_text(struct task *task, const struct id *id, const char *what)
+/* A message to the owner: what is wrong, and what was kept and where. */
+static struct str notice_text(struct task *task, const struct id *id, const char *wrong,
+                              const char *kept)
 {
     char date[CLOCK_RFC5322_ROOM];
 
@@ -92,13 +88,37 @@ static struct str notice_text(struct task *task, const struct id *id, const char
         "MIME-Version: 1.0\r\n"
         "Content-Type: text/plain; charset=us-ascii\r\n"
         "\r\n"
-        "While you were away, mail for you was sealed on the server. As it was taken over into\r\n"
-        "your mailbox just now, %s.\r\n"
+        "While you were away, mail for you was sealed on the server.\r\n"
+        "%s\r\n"
         "\r\n"
-        "Nothing was thrown away: what is there is kept, sealed, in this mailbox's quarantine as\r\n"
-        "%s. This can come from a failing disk, or from somebody who changed files on the\r\n"
-        "server. Please show this message to its operator.\r\n",
-        date, id->text, what, id->text);
+        "Nothing was thrown away: %s\r\n"
+        "This can come from a failing disk, or from somebody who changed files on the server.\r\n"
+        "Please show this message to its operator.\r\n",
+        date, id->text, wrong, kept);
+}
+
+static struct str quarantine_text(struct task *task, const struct id *id, const char *what)
+{
+    struct str wrong = arena_printf(
+        &task->arena, "As it was taken over into your mailbox just now,\r\n%s.", what);
+    struct str kept = arena_printf(
+        &task->arena, "what is there is kept, sealed, in this mailbox's quarantine as\r\n%s.",
+        id->text);
+
+    return notice_text(task, id, wrong.ptr, kept.ptr);
+}
+
+static struct str damage_text(struct task *task, const struct id *id, const char *name)
+{
+    struct str kept = arena_printf(
+        &task->arena,
+        "the file is kept on the server as\r\n%s\r\nand tried again each time you log in.", name);
+
+    return notice_text(
+        task, id,
+        "The file that it waited in is damaged: some of it may be missing in your mailbox.\r\n"
+        "Mail that came later is not affected.",
+        kept.ptr);
 }
 
 /* Keeps `bytes` aside and tells the owner, once for this id. Inside the batch. */
@@ -112,7 +132,7 @@ static enum err quarantine(struct import *import, struct task *task, const struc
 
     log_error(import->owner->log, "drop box record quarantined mailbox=%s record=%s reason=%s",
               import->owner->mailbox.text, id->text, reason);
-    notice.raw = notice_text(task, id, what);
+    notice.raw = quarantine_text(task, id, what);
     err = vault_drop_quarantine(vault, task, id, bytes, str_from_c(reason));
     if (err == ERR_EXISTS) {
         task_forgive(task);
@@ -244,12 +264,8 @@ static enum err append_mail(struct import *import, struct task *task, const stru
     enum err err;
 
     if (mail->folder.len > 0) {
-        struct vault_folder folder;
-
-        err = vault_folder_find(vault, task, mail->folder, &folder);
-        if (err == ERR_OK && folder.is_selectable)
-            folder_id = folder.id;
-        else if (err != ERR_OK && err != ERR_NOT_FOUND && err != ERR_INVALID)
+        err = vault_folder_id(vault, task, mail->folder, &folder_id);
+        if (err != ERR_OK && err != ERR_NOT_FOUND)
             return err;
         task_forgive(task); /* gone meanwhile: INBOX */
     }
@@ -412,7 +428,6 @@ static enum err open_and_import(const struct dropbox_owner *owner, struct task *
                                 const char *name, uint64_t *imported, bool *out_is_damaged)
 {
     CLEANUP(import_done) struct import import = {.owner = owner};
-    struct vault_folder inbox;
     enum err err;
 
     *out_is_damaged = false;
@@ -426,8 +441,7 @@ static enum err open_and_import(const struct dropbox_owner *owner, struct task *
     }
     *out_is_damaged = err == ERR_CORRUPT || err == ERR_DENIED;
     TRY(err);
-    TRY(vault_folder_find(owner->vault, task, STR("INBOX"), &inbox));
-    import.inbox = inbox.id;
+    TRY(vault_folder_id(owner->vault, task, STR("INBOX"), &import.inbox));
     err = import_file(&import, task, out_is_damaged);
     *imported += import.imported;
     return err;
@@ -435,39 +449,13 @@ static enum err open_and_import(const struct dropbox_owner *owner, struct task *
 
 /* --- Damaged files --- */
 
-static struct str damage_text(struct task *task, const struct id *id, const char *name)
-{
-    char date[CLOCK_RFC5322_ROOM];
-
-    clock_format_rfc5322(task->now_ms, date);
-    return arena_printf(
-        &task->arena,
-        "From: Sealpost <drop-box@sealpost.invalid>\r\n"
-        "To: undisclosed-recipients:;\r\n"
-        "Subject: Mail that waited for you is missing or damaged\r\n"
-        "Date: %s\r\n"
-        "Message-ID: <%s@sealpost.invalid>\r\n"
-        "Auto-Submitted: auto-generated\r\n"
-        "MIME-Version: 1.0\r\n"
-        "Content-Type: text/plain; charset=us-ascii\r\n"
-        "\r\n"
-        "While you were away, mail for you was sealed on the server. The file that it waited in is\r\n"
-        "damaged: some of it may be missing in your mailbox. Mail that came later is not affected.\r\n"
-        "\r\n"
-        "Nothing was thrown away: the file is kept on the server as\r\n"
-        "%s\r\n"
-        "and tried again each time you log in. This can come from a failing disk, or from somebody\r\n"
-        "who changed files on the server. Please show this message to its operator.\r\n",
-        date, id->text, name);
-}
-
 /* Once for each file, by its name. */
 static enum err tell_of_damage(const struct dropbox_owner *owner, struct task *task,
                                const char *name)
 {
     struct id id = id_from_hash(STR("damaged"), str_from_c(name));
     struct vault_append notice = {.internal_date_ms = task->now_ms, .drop_record = id};
-    struct vault_folder inbox;
+    int64_t inbox;
     bool was_told;
     uint32_t uid;
 
@@ -475,9 +463,9 @@ static enum err tell_of_damage(const struct dropbox_owner *owner, struct task *t
     if (was_told)
         return ERR_OK;
     log_error(owner->log, "a drop file is damaged mailbox=%s file=%s", owner->mailbox.text, name);
-    TRY(vault_folder_find(owner->vault, task, STR("INBOX"), &inbox));
+    TRY(vault_folder_id(owner->vault, task, STR("INBOX"), &inbox));
     notice.raw = damage_text(task, &id, name);
-    return vault_message_append(owner->vault, task, inbox.id, &notice, &uid);
+    return vault_message_append(owner->vault, task, inbox, &notice, &uid);
 }
 
 /* What was set aside, by the sealer or at an earlier login. */
