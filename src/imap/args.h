@@ -36,6 +36,20 @@ struct imap_list_args {
     unsigned return_status; /* RFC 5819: imap_status_item, 0: none */
 };
 
+struct imap_select_args {
+    struct str name;
+    bool is_condstore;
+    bool has_qresync; /* RFC 7162 §3.2.5 */
+    uint32_t uidvalidity;
+    uint64_t modseq;
+    struct imap_set known_uids; /* count 0: not given */
+    struct imap_set match_numbers, match_uids;
+    /* progress */
+    bool is_started;
+    struct vault_uid_flags *changed;
+    size_t changed_count, next;
+};
+
 struct imap_append_args {
     struct str name;
     struct imap_flags flags;
@@ -72,10 +86,7 @@ union imap_args {
     struct {
         struct str username, password;
     } login;
-    struct {
-        struct str name;
-        bool is_condstore;
-    } select;
+    struct imap_select_args select;
     struct {
         struct str name;
     } mailbox;
@@ -96,7 +107,7 @@ union imap_args {
         struct str name;
     } copy;
     struct {
-        bool has_condstore;
+        unsigned extensions; /* a set of enum imap_extension */
     } enable;
 };
 

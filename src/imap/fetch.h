@@ -47,6 +47,7 @@ struct imap_fetch_args {
     bool sets_seen; /* a section without PEEK */
     bool has_changed_since;
     uint64_t changed_since;
+    bool is_vanished; /* RFC 7162 §3.2.6 */
     /* progress */
     enum imap_fetch_phase phase;
     struct imap_set ranges; /* of indexes in the view */

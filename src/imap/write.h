@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "imap/set.h"
 
 #include <stdint.h>
 
@@ -18,6 +19,8 @@ void imap_write_astring(struct buf *out, struct str text);
 void imap_write_mailbox(struct buf *out, struct str name);
 /* Ascending or not: "1:3,7", neighbours joined as they come (RFC 4315 §4 uid-set). */
 void imap_write_set(struct buf *out, const uint32_t *numbers, size_t count);
+/* The same of a resolved set. */
+void imap_write_ranges(struct buf *out, const struct imap_set *set);
 /* "22-Nov-2026 05:00:00 +0100", quotes included (RFC 3501 §9 date-time). */
 void imap_write_date_time(struct buf *out, int64_t ms, int zone_minutes);
 

@@ -95,6 +95,9 @@ struct vault {
     bool has_purges;
     unsigned merges_due; /* appends since the word indexes were last merged */
     int64_t delivery_purged_ms;
+    size_t vanished_next;      /* the folder whose log of expunges is looked at next (vanished.c) */
+    unsigned vanished_written; /* rows since the last look */
+    bool vanished_looked;      /* since the file was opened */
 };
 
 /* Reads folders, keywords and counters from the file. */
