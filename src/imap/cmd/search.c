@@ -115,6 +115,8 @@ static enum err prepare_node(struct imap_session *s, struct task *task,
     case IMAP_SEARCH_KEYWORD:
         return prepare_keyword(s, task, node);
     case IMAP_SEARCH_SEQUENCE:
+        if (imap_has(s, IMAP_EXT_UIDONLY)) /* RFC 9586 §3 */
+            return imap_refuse(s, task, IMAP_REFUSAL_UID_REQUIRED);
         imap_set_resolve(&node->set, (uint32_t)s->view.count);
         return ERR_OK;
     case IMAP_SEARCH_UID:

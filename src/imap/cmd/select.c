@@ -102,7 +102,7 @@ static void describe(struct imap_session *s, size_t first_unseen)
     buf_put(&s->out, STR(" EXISTS\r\n* "));
     imap_write_number(&s->out, imap_view_recent_count(view));
     buf_put(&s->out, STR(" RECENT\r\n"));
-    if (first_unseen > 0)
+    if (first_unseen > 0 && !imap_has(s, IMAP_EXT_UIDONLY)) /* a message number */
         put_code(s, STR("UNSEEN"), first_unseen, STR("First unseen."));
     put_code(s, STR("UIDVALIDITY"), view->uidvalidity, STR("UIDs valid."));
     put_code(s, STR("UIDNEXT"), view->next_uid, STR("Predicted next UID."));
@@ -165,6 +165,8 @@ static enum err run_select(struct imap_session *s, struct task *task,
     if (!select->is_started) {
         if (select->has_qresync && !imap_has(s, IMAP_EXT_QRESYNC))
             return imap_bad(s, task, "QRESYNC is not enabled.");
+        if (select->match_numbers.count > 0 && imap_has(s, IMAP_EXT_UIDONLY))
+            return imap_refuse(s, task, IMAP_REFUSAL_UID_REQUIRED);
         select->is_started = true;
         TRY(open_folder(s, task, select, is_read_only));
         if (select->has_qresync)
