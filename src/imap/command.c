@@ -56,6 +56,7 @@ const struct imap_command imap_commands[] = {
     {NAME("UNSELECT"), SELECTED | NO_SYNC, imap_parse_none, imap_cmd_unselect, "RFC 3691 §2"},
     {NAME("UID EXPUNGE"), SELECTED | BY_UID | WRITES, imap_parse_one_set, imap_cmd_uid_expunge,
      "RFC 4315 §2.1"},
+    {NAME("COMPRESS"), AUTH, imap_parse_compress, imap_cmd_compress, "RFC 4978 §3"},
     {NAME("ENABLE"), AUTH, imap_parse_enable, imap_cmd_enable, "RFC 5161 §3.1"},
     {NAME("MOVE"), SELECTED | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move, "RFC 6851 §3.1"},
     {NAME("UID MOVE"), SELECTED | BY_UID | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move,

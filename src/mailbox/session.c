@@ -37,8 +37,8 @@ static void session_free(struct mailbox_session *session)
 static void send_output(struct mailbox_session *session)
 {
     for (;;) {
-        struct str output = str_upto(imap_session_output(session->imap),
-                                     net_connection_room(session->connection));
+        struct str output =
+            str_upto(imap_session_output(session->imap), net_connection_room(session->connection));
 
         if (output.len == 0)
             return;
@@ -77,6 +77,13 @@ static void pump(struct mailbox_session *session)
         case IMAP_WANTS_TURN:
             net_timer_start(session->turn, 0);
             return;
+        case IMAP_WANTS_COMPRESS:
+            if (imap_session_output(session->imap).len > 0)
+                return; /* on_room comes back here */
+            net_connection_start_compression(session->connection,
+                                             imap_session_pending_input(session->imap));
+            imap_session_compressed(session->imap);
+            break;
         case IMAP_WANTS_TLS:
         case IMAP_WANTS_LOGIN: /* never after login */
         case IMAP_WANTS_CLOSE:
@@ -161,8 +168,8 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
     mailbox->sessions = session;
     mailbox->session_count++;
     session->turn = net_timer_new(mailbox->loop, on_turn, session);
-    session->connection = net_connection_new(mailbox->loop, fd, NULL, OUTPUT_LIMIT,
-                                             &connection_events, session);
+    session->connection =
+        net_connection_new(mailbox->loop, fd, NULL, OUTPUT_LIMIT, &connection_events, session);
     session->imap = imap_session_resume_authenticated(&options, mailbox->vault, open->tag);
     imap_session_on_output(session->imap, on_output, session);
     if (open->input.len > 0)

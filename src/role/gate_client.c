@@ -195,9 +195,9 @@ static void pump(struct gate_client *client)
         return;
     send_output(client);
     switch (imap_session_wants(client->engine)) {
+    case IMAP_WANTS_COMPRESS: /* never before login */
     case IMAP_WANTS_INPUT:
-        net_connection_want_input(client->connection,
-                                  !imap_session_is_input_full(client->engine));
+        net_connection_want_input(client->connection, !imap_session_is_input_full(client->engine));
         return;
     case IMAP_WANTS_ROOM:
         net_connection_want_input(client->connection, false);
@@ -460,7 +460,8 @@ static void open_session(struct gate_client *client)
     int fds[2];
     enum err err;
 
-    if (store == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
+    if (store == NULL ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
         close_session(client);
         login_failed(client, IMAP_LOGIN_UNAVAILABLE);
         return;
