@@ -5,6 +5,7 @@
 
 #include "imap/fetch.h"
 #include "imap/flags.h"
+#include "imap/notify.h"
 #include "imap/search.h"
 #include "imap/set.h"
 
@@ -106,6 +107,7 @@ union imap_args {
         struct imap_set set;
         struct str name;
     } copy;
+    struct imap_notify_args notify;
     struct {
         unsigned extensions; /* a set of enum imap_extension */
     } enable;

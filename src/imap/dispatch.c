@@ -157,7 +157,11 @@ static void answer_error(struct imap_session *s, enum err err)
         return;
     }
     if (s->refusal != IMAP_REFUSAL_NONE) {
-        answer_reply(s, imap_reply_for_refusal(s->refusal));
+        struct imap_reply reply = *imap_reply_for_refusal(s->refusal);
+
+        if (s->code.len > 0)
+            reply.code = s->code;
+        answer_reply(s, &reply);
         return;
     }
     if (err == ERR_IO || err == ERR_CORRUPT)
@@ -165,10 +169,23 @@ static void answer_error(struct imap_session *s, enum err err)
     answer_reply(s, imap_reply_for_error(err, name, s->command->flags));
 }
 
+/* The FETCH that NOTIFY brought about. */
+static void finish_unasked(struct imap_session *s, enum err err)
+{
+    if (err != ERR_OK)
+        log_failure(s->options.log, "telling of new messages", &s->task);
+    forget_command(s);
+    imap_notify_fetched(s);
+}
+
 static void finish(struct imap_session *s, enum err err)
 {
     bool is_bad = s->is_bad;
 
+    if (s->command->parse == NULL) {
+        finish_unasked(s, err);
+        return;
+    }
     /* What others changed is told before the tagged line, where the command allows. */
     if (s->state == IMAP_STATE_SELECTED && !s->is_waiting &&
         (s->command->flags & IMAP_NO_SYNC) == 0) {
@@ -207,7 +224,9 @@ static void run(struct imap_session *s)
     enum err err;
 
     s->pause = IMAP_PAUSE_NONE;
+    s->is_running = true;
     err = s->command->run(s, &s->task, s->args);
+    s->is_running = false;
     if (err != ERR_OK || s->pause == IMAP_PAUSE_NONE)
         finish(s, err);
 }

@@ -80,6 +80,9 @@ struct imap_session {
     bool is_idling;
     bool is_compressed; /* COMPRESS was given: such a session cannot sleep */
 
+    struct imap_notify *notify; /* own; NULL: NOTIFY was not used */
+    bool is_running;            /* inside the command's `run`: what is committed is its doing */
+
     struct imap_view view; /* while SELECTED */
 
     /* The running command. */
@@ -87,7 +90,7 @@ struct imap_session {
     struct task task;
     union imap_args *args;         /* in the task's arena */
     struct str tag;                /* in the task's arena */
-    struct str code;               /* response code of its OK, without brackets; may be empty */
+    struct str code;               /* response code of its answer, without brackets; may be empty */
     const char *words;             /* of its OK; NULL: "<NAME> completed" */
     bool is_bad;                   /* its failure is the client's syntax: BAD */
     enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
