@@ -219,16 +219,34 @@ void imap_dispatch_refuse(struct imap_session *s, enum imap_refusal refusal)
 
 /* ---- Running ---- */
 
+/* RFC 9585: a sign of life, so that the client need not think that the connection is dead. */
+static void tell_progress(struct imap_session *s)
+{
+    if (s->goal == 0 || s->now_ms < s->progress_due_ms || s->tag.len == 0)
+        return;
+    s->progress_due_ms = s->now_ms + IMAP_PROGRESS_MS;
+    buf_put(&s->out, STR("* OK [INPROGRESS (\""));
+    buf_put(&s->out, s->tag); /* no character of a tag needs a backslash */
+    buf_put(&s->out, STR("\" "));
+    imap_write_number(&s->out, s->progress);
+    buf_put(&s->out, STR(" "));
+    imap_write_number(&s->out, s->goal);
+    buf_put(&s->out, STR(")] Still working on it.\r\n"));
+}
+
 static void run(struct imap_session *s)
 {
     enum err err;
 
     s->pause = IMAP_PAUSE_NONE;
     s->is_running = true;
+    s->goal = 0;
     err = s->command->run(s, &s->task, s->args);
     s->is_running = false;
     if (err != ERR_OK || s->pause == IMAP_PAUSE_NONE)
         finish(s, err);
+    else if (s->pause == IMAP_PAUSE_TURN)
+        tell_progress(s);
 }
 
 /* The line that the command waits for. False: it is not there yet. */
@@ -328,6 +346,7 @@ static void on_command(struct imap_session *s, struct str line)
 
     imap_spend(s, 50);
     task_init(&s->task, s->now_ms);
+    s->progress_due_ms = s->now_ms + IMAP_PROGRESS_MS;
     s->is_input_held = true;
     err = parse_name(&parser, &tag, &s->command);
     s->tag = arena_copy(&s->task.arena, tag);

@@ -30,6 +30,7 @@ enum {
     IMAP_LITERALS_MAX_BEFORE_LOGIN = 4096, /* bytes, all of a command */
     IMAP_LITERALS_MAX = 64 * 1024,         /* the same after login, but for a message */
     IMAP_PENDING_MAX = 64 * 1024,          /* input that waits behind a running command */
+    IMAP_PROGRESS_MS = 10 * 1000,          /* between two words on a long command */
 };
 
 /* What a client switched on for the rest of its session (RFC 5161), or with a command that implies
@@ -94,6 +95,8 @@ struct imap_session {
     const char *words;             /* of its OK; NULL: "<NAME> completed" */
     bool is_bad;                   /* its failure is the client's syntax: BAD */
     enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
+    uint64_t progress, goal;       /* how far it is, where it said; goal 0: nothing to say */
+    int64_t progress_due_ms;       /* when that is told next */
     bool is_input_held;            /* its arguments point into the reader's input */
     struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
@@ -152,6 +155,14 @@ static inline bool imap_must_give_way(const struct imap_session *s)
 static inline void imap_give_way(struct imap_session *s)
 {
     s->pause = IMAP_PAUSE_TURN;
+}
+
+/* The same between two lines of output; when it takes long, the client is told how far it is. */
+static inline void imap_give_way_at(struct imap_session *s, uint64_t progress, uint64_t goal)
+{
+    s->progress = progress;
+    s->goal = goal;
+    imap_give_way(s);
 }
 
 /* A failure that is the client's syntax, found only while running: BAD with these words. */

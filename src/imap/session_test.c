@@ -209,6 +209,47 @@ static void test_idle_tells_in_the_next_turn(void **state)
     imap_session_free(&other);
 }
 
+/* RFC 9585: who waits for long is told how far it is, between lines, at most every ten seconds. */
+static void test_long_commands_tell_their_progress(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf message, out;
+    size_t told = 0;
+
+    buf_init(&message, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    converse(s, "a CREATE Long\r\nb SELECT INBOX\r\n");
+    append_large(s, &message, 1000000);
+    for (int i = 0; i < 12; i++)
+        converse(s, "c COPY * Long\r\n");
+    converse(s, "d SELECT Long\r\n");
+    say(s, "tag] SEARCH TEXT \"large message 12\"\r\n");
+    /* Each turn takes six seconds. */
+    for (int64_t now_ms = NOW_MS; imap_session_wants(s) == IMAP_WANTS_TURN; now_ms += 6000) {
+        imap_session_resume(s, now_ms);
+        buf_put(&out, imap_session_output(s));
+        imap_session_consume_output(s, SIZE_MAX);
+    }
+    for (struct str rest = buf_str(&out), line; str_split(&rest, '\n', &line);)
+        told += str_starts_with(line, STR("* OK [INPROGRESS (\"tag]\" "));
+    assert_in_range(told, 4, 6);
+    assert_true(str_find(buf_str(&out), STR(" 12)] ")) > 0);
+    assert_true(str_find(buf_str(&out), STR("tag] OK")) > 0);
+    /* Inside a message nothing is said. */
+    buf_reset(&out);
+    say(s, "e FETCH 1:2 BODY.PEEK[]\r\n");
+    for (int64_t now_ms = NOW_MS; imap_session_wants(s) != IMAP_WANTS_INPUT; now_ms += 11000) {
+        buf_put(&out, imap_session_output(s));
+        imap_session_consume_output(s, SIZE_MAX);
+        imap_session_resume(s, now_ms);
+    }
+    assert_true(str_find(buf_str(&out), buf_str(&message)) > 0);
+    buf_free(&message);
+    buf_free(&out);
+    imap_session_free(&s);
+}
+
 /* NOTIFY: many changes are one STATUS, and a client that does not read is not written to without
  * end. */
 static void test_notify_is_bounded(void **state)
@@ -312,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_an_idle_session_is_small),
         cmocka_unit_test(test_a_group_commits_once),
         cmocka_unit_test(test_idle_tells_in_the_next_turn),
+        cmocka_unit_test(test_long_commands_tell_their_progress),
         cmocka_unit_test(test_notify_is_bounded),
         cmocka_unit_test(test_notify_fetch_streams),
         cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),

@@ -454,7 +454,7 @@ enum err imap_cmd_fetch(struct imap_session *s, struct task *task, union imap_ar
         TRY(start(s, task, fetch));
     for (;;) {
         if (imap_must_give_way(s)) {
-            imap_give_way(s);
+            imap_give_way_at(s, fetch->index, fetch->phase == IMAP_FETCH_ROWS ? s->view.count : 0);
             return ERR_OK;
         }
         if (fetch->phase != IMAP_FETCH_ROWS) {

@@ -557,7 +557,7 @@ IMAP_COMMAND(search)
         TRY(start(s, task, search));
     while (search->next < search->index_count) {
         if (imap_must_give_way(s)) {
-            imap_give_way(s);
+            imap_give_way_at(s, search->next, search->index_count);
             return ERR_OK;
         }
         TRY(search->columns == 0 ? test_numbers(s, task, search) : test_rows(s, task, search));

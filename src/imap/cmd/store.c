@@ -158,7 +158,7 @@ IMAP_COMMAND(store)
         TRY(start(s, task, store));
     while (store->next < store->uid_count) {
         if (imap_must_give_way(s)) {
-            imap_give_way(s);
+            imap_give_way_at(s, store->next, store->uid_count);
             return ERR_OK;
         }
         TRY(store_slice(s, task, store));
