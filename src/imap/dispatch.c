@@ -39,6 +39,44 @@ enum err imap_command_ranges(struct imap_session *s, struct task *task, struct i
     return ERR_OK;
 }
 
+void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges)
+{
+    uint32_t left = s->options.message_limit;
+    size_t i = ranges->count;
+
+    if (left == 0)
+        return;
+    while (i > 0 && ranges->ranges[i - 1].last - ranges->ranges[i - 1].first < left) {
+        i--;
+        left -= ranges->ranges[i].last - ranges->ranges[i].first + 1;
+    }
+    if (i == 0)
+        return;
+    if (left > 0) {
+        i--;
+        ranges->ranges[i].first = ranges->ranges[i].last - left + 1;
+    }
+    ranges->ranges += i;
+    ranges->count -= i;
+    s->lowest_uid = s->view.uids[ranges->ranges[0].first];
+}
+
+/* In the tagged answer, or where that has another code, before it (RFC 9738 §3.1). */
+static void tell_limit(struct imap_session *s)
+{
+    struct str code =
+        arena_printf(&s->task.arena, "MESSAGELIMIT %u %u", s->options.message_limit, s->lowest_uid);
+
+    if (s->code.len == 0) {
+        s->code = code;
+        s->words = "Only the newest of these messages.";
+        return;
+    }
+    buf_put(&s->out, STR("* NO ["));
+    buf_put(&s->out, code);
+    buf_put(&s->out, STR("] Only the newest of these messages.\r\n"));
+}
+
 void imap_enable_condstore(struct imap_session *s)
 {
     if (imap_has(s, IMAP_EXT_CONDSTORE))
@@ -83,6 +121,7 @@ static void forget_command(struct imap_session *s)
     s->args = NULL;
     s->tag = s->code = s->line = (struct str){NULL, 0};
     s->words = NULL;
+    s->lowest_uid = 0;
     s->is_bad = false;
     s->refusal = IMAP_REFUSAL_NONE;
     s->doom = IMAP_REFUSAL_NONE;
@@ -197,6 +236,8 @@ static void finish(struct imap_session *s, enum err err)
         imap_view_tell_safe_modseq(s);
         task_done(&task);
     }
+    if (s->lowest_uid != 0)
+        tell_limit(s);
     if (err == ERR_OK)
         answer_ok(s);
     else if (s->state != IMAP_STATE_LOGOUT)

@@ -93,6 +93,7 @@ struct imap_session {
     struct str tag;                /* in the task's arena */
     struct str code;               /* response code of its answer, without brackets; may be empty */
     const char *words;             /* of its OK; NULL: "<NAME> completed" */
+    uint32_t lowest_uid;           /* not 0: the limit cut its messages off below this one */
     bool is_bad;                   /* its failure is the client's syntax: BAD */
     enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
     uint64_t progress, goal;       /* how far it is, where it said; goal 0: nothing to say */
@@ -174,6 +175,11 @@ void imap_sync_or_end(struct imap_session *s, struct task *task, bool may_expung
 /* Resolves a set of the command against the view; out of range is BAD. */
 MUST_CHECK enum err imap_command_ranges(struct imap_session *s, struct task *task,
                                         struct imap_set set, struct imap_set *out_ranges);
+/*
+ * MESSAGELIMIT (RFC 9738 §3.1): leaves of the ranges the messages with the highest UIDs, as many as
+ * one command may name; the answer then tells the lowest of them.
+ */
+void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges);
 static inline bool imap_is_by_uid(const struct imap_session *s)
 {
     return (s->command->flags & IMAP_BY_UID) != 0;

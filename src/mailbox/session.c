@@ -149,6 +149,7 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
     struct imap_options options = {
         .hostname = config->hostname,
         .append_limit_bytes = config->message_size_max,
+        .message_limit = (uint32_t)config->imap_message_limit,
         .is_secure = true,
         .is_tls = open->is_secure,
         .log = mailbox->start->log,

@@ -65,6 +65,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_fet
     if (fetch->items & IMAP_FETCH_MODSEQ)
         imap_enable_condstore(s);
     TRY(imap_command_ranges(s, task, fetch->set, &fetch->ranges));
+    imap_limit_ranges(s, &fetch->ranges);
     if (fetch->ranges.count > 0)
         fetch->index = fetch->ranges.ranges[0].first;
     fetch->batch_end = 0;

@@ -47,6 +47,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sto
     else
         store->unchanged_since = UINT64_MAX;
     TRY(imap_command_ranges(s, task, store->set, &ranges));
+    imap_limit_ranges(s, &ranges);
     imap_view_uids(&s->view, task, &ranges, &store->uids, &store->uid_count);
     store->modified = ARENA_ARRAY(&task->arena, uint32_t, store->uid_count);
     /* -FLAGS of a keyword that nobody has changes nothing and makes none. */
