@@ -13,6 +13,7 @@ struct mailbox_session {
     struct net_connection *connection; /* own */
     struct imap_session *imap;         /* own */
     struct net_timer *turn;            /* own */
+    bool is_input_over; /* the client closed its half: it is over when what came is answered */
     bool is_finishing;
 };
 
@@ -68,6 +69,8 @@ static void pump(struct mailbox_session *session)
         net_connection_want_input(session->connection, !is_full && !session->is_finishing);
         switch (imap_session_wants(session->imap)) {
         case IMAP_WANTS_INPUT:
+            if (session->is_input_over)
+                finish(session);
             return;
         case IMAP_WANTS_ROOM:
             if (imap_session_output(session->imap).len > IMAP_OUTPUT_HIGH / 2)
@@ -110,6 +113,15 @@ static void on_room(void *owner, struct net_connection *connection)
     pump(owner);
 }
 
+static void on_end(void *owner, struct net_connection *connection)
+{
+    struct mailbox_session *session = owner;
+
+    (void)connection;
+    session->is_input_over = true;
+    pump(session);
+}
+
 static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
 {
     struct mailbox_session *session = owner;
@@ -133,6 +145,7 @@ static void on_output(void *owner)
 static const struct net_connection_events connection_events = {
     .on_input = on_input,
     .on_room = on_room,
+    .on_end = on_end,
     .on_close = on_close,
 };
 

@@ -57,6 +57,11 @@ void net_connection_want_input(struct net_connection *connection, bool is_wanted
 void net_connection_start_tls(struct net_connection *connection, struct net_tls *tls);
 bool net_connection_is_secure(const struct net_connection *connection);
 /*
+ * Nothing more will be written, but input goes on: what is queued is sent, then our half of the
+ * connection is closed. Only without TLS.
+ */
+void net_connection_end_output(struct net_connection *connection);
+/*
  * Sends what is queued (for at most 10 s) and waits a moment for the peer to close, lest its unread
  * replies are destroyed; then on_close is called, with NET_CLOSED_BY_PEER if all was sent.
  */

@@ -48,6 +48,7 @@ struct gate_client {
     bool is_secured;                   /* TLS was told to the engine */
     bool is_refusing;                  /* `step` passes a refusal on */
     bool is_counted;                   /* in the census */
+    bool is_input_over;                /* the client closed its half; what came is answered */
     bool said_bye;                     /* the mailbox process ended the session in words */
     bool is_at_line_end;
 };
@@ -198,6 +199,8 @@ static void pump(struct gate_client *client)
     case IMAP_WANTS_INPUT:
         net_connection_want_input(client->connection,
                                   !imap_session_is_input_full(client->engine));
+        if (client->is_input_over && imap_session_output(client->engine).len == 0)
+            end(client);
         return;
     case IMAP_WANTS_ROOM:
         net_connection_want_input(client->connection, false);
@@ -281,8 +284,9 @@ static void on_stream_close(void *owner, struct net_connection *stream,
             gate_client_free(&client);
         return;
     }
-    /* Not in the middle of a line or a literal, where nobody would understand it. */
-    if (!client->said_bye && client->is_at_line_end)
+    /* Not in the middle of a line or a literal, where nobody would understand it; nor to a client
+     * that closed its half: with its last answer the session was over. */
+    if (!client->said_bye && !client->is_input_over && client->is_at_line_end)
         net_connection_write(client->connection,
                              STR("* BYE the mailbox is not available just now\r\n"));
     end(client);
@@ -355,6 +359,19 @@ static void on_secure(void *owner, struct net_connection *connection)
     pump(client);
 }
 
+/* The client closed its half (shutdown, or TLS's close_notify): what it sent is still answered. */
+static void on_end(void *owner, struct net_connection *connection)
+{
+    struct gate_client *client = owner;
+
+    (void)connection;
+    client->is_input_over = true;
+    if (client->state == STATE_CARRYING)
+        net_connection_end_output(client->stream); /* the mailbox process ends it */
+    else
+        pump(client);
+}
+
 static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
 {
     struct gate_client *client = owner;
@@ -377,7 +394,12 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
 }
 
 static const struct net_connection_events client_events = {
-    .on_input = on_input, .on_room = on_room, .on_secure = on_secure, .on_close = on_close};
+    .on_input = on_input,
+    .on_room = on_room,
+    .on_secure = on_secure,
+    .on_end = on_end,
+    .on_close = on_close,
+};
 
 /* Refused before anything was allocated; a TLS client is told nothing that it could read. */
 static void turn_away(int fd, bool is_tls)

@@ -244,6 +244,38 @@ static void a_session_is_carried(void **state)
     stop_gate(&f);
 }
 
+/* `printf '...' | nc -N`: the commands come with the end of the input behind them. */
+static void a_half_closed_client_gets_its_answers(void **state)
+{
+    struct fixture f;
+    struct id session;
+    int client, stream;
+
+    (void)state;
+    start_gate(&f, plain);
+    client = client_open(&f);
+    stream = log_in(&f, client, &session);
+    say(client, "c SELECT INBOX\r\n");
+    shutdown(client, SHUT_WR);
+    expect(stream, "c SELECT INBOX\r\n");
+    assert_int_equal(recv(stream, &(char){0}, 1, 0), 0);
+    /* The mailbox process answers, and is not said to be missing when it has. */
+    say(stream, "a OK welcome\r\nb OK done\r\nc OK selected\r\n");
+    close(stream);
+    expect(client, "c OK selected\r\n");
+    expect_end(client);
+    (void)hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
+    (void)hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+    /* Before login, too. */
+    client = client_open(&f);
+    say(client, "a CAPABILITY\r\nb NOOP\r\n");
+    shutdown(client, SHUT_WR);
+    expect(client, "b OK");
+    expect(client, "\r\n");
+    expect_end(client);
+    stop_gate(&f);
+}
+
 static void the_end_of_a_mailbox_process_is_told(void **state)
 {
     static const struct {
@@ -467,6 +499,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_is_carried),
+        cmocka_unit_test(a_half_closed_client_gets_its_answers),
         cmocka_unit_test(the_end_of_a_mailbox_process_is_told),
         cmocka_unit_test(a_refusal_waits_as_long_as_it_is_told),
         cmocka_unit_test(without_its_peers_it_answers),
