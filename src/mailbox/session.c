@@ -34,18 +34,11 @@ static void session_free(struct mailbox_session *session)
     mem_free(&session);
 }
 
-/* Until none is left, or the connection has no room and tells us when it has. */
 static void send_output(struct mailbox_session *session)
 {
-    for (;;) {
-        struct str output = str_upto(imap_session_output(session->imap),
-                                     net_connection_room(session->connection));
+    struct str output = imap_session_output(session->imap);
 
-        if (output.len == 0)
-            return;
-        net_connection_write(session->connection, output);
-        imap_session_consume_output(session->imap, output.len);
-    }
+    imap_session_consume_output(session->imap, net_connection_offer(session->connection, output));
 }
 
 static void finish(struct mailbox_session *session)

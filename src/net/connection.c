@@ -295,6 +295,19 @@ size_t net_connection_room(const struct net_connection *connection)
     return waiting >= connection->output_limit ? 0 : connection->output_limit - waiting;
 }
 
+size_t net_connection_offer(struct net_connection *connection, struct str bytes)
+{
+    size_t taken = 0, room;
+
+    while (taken < bytes.len && (room = net_connection_room(connection)) > 0) {
+        struct str part = str_upto(str_from(bytes, taken), room);
+
+        net_connection_write(connection, part);
+        taken += part.len;
+    }
+    return taken;
+}
+
 static void remember_tls(struct net_connection *connection)
 {
     connection->tls_words = NEW_ARRAY(char, TLS_WORDS_ROOM);

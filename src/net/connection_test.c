@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { LIMIT = 256 * 1024, LARGE = 12 * 1000 * 1000 };
+enum { LIMIT = 256 * 1024, LARGE = 12 * 1000 * 1000, OFFERED = 8 * 1024 * 1024 };
 
 /* The server's side of a test. */
 struct server {
@@ -29,13 +29,35 @@ struct server {
     struct buf input;
     size_t to_send, largest_queue;
     bool is_echo, frees_on_input, finishes_on_input, starts_tls, is_closed, was_secured, with_end;
+    bool is_offering; /* to_send in one piece, once; the rest when there is room */
     bool ends_output; /* its answers are over before the client's words are */
     enum net_close_reason reason;
 };
 
+/* As an engine's owner does: what was not taken waits for on_room, which therefore must come. */
+static void offer_large(struct server *server)
+{
+    static char output[OFFERED];
+    size_t taken;
+
+    memset(output, 'o', sizeof(output));
+    assert_true(server->to_send <= sizeof(output));
+    taken = net_connection_offer(server->connection, str_make(output, server->to_send));
+    server->to_send -= taken;
+    if (server->to_send > 0)
+        assert_int_equal(net_connection_room(server->connection), 0);
+    else
+        net_connection_finish(server->connection);
+}
+
 static void send_large(struct server *server)
 {
     static char chunk[50 * 1000];
+
+    if (server->is_offering) {
+        offer_large(server);
+        return;
+    }
 
     while (server->to_send > 0 && net_connection_room(server->connection) > 0) {
         size_t len = server->to_send < sizeof(chunk) ? server->to_send : sizeof(chunk);
@@ -371,6 +393,30 @@ static void large_output_waits_in_bounds(void **state)
     }
 }
 
+static int counting_client(int fd)
+{
+    static char room[70000];
+    size_t count = 0;
+    ssize_t got;
+
+    if (write(fd, "x", 1) != 1)
+        return 1;
+    while ((got = read(fd, room, sizeof(room))) > 0)
+        count += (size_t)got;
+    return got == 0 && count == OFFERED ? 0 : 2;
+}
+
+static void an_offer_is_taken_until_there_is_no_room(void **state)
+{
+    struct server server = {.is_offering = true, .to_send = OFFERED};
+
+    (void)state;
+    serve(&server, counting_client, false);
+    assert_int_equal(server.to_send, 0);
+    assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
+    buf_free(&server.input);
+}
+
 static int garbage(int fd)
 {
     char reply[100];
@@ -490,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_tls_line_is_echoed),
         cmocka_unit_test(starttls_drops_what_came_before),
         cmocka_unit_test(large_output_waits_in_bounds),
+        cmocka_unit_test(an_offer_is_taken_until_there_is_no_room),
         cmocka_unit_test(garbage_for_a_handshake_closes),
         cmocka_unit_test(silence_is_timed_out),
         cmocka_unit_test(the_owner_may_free_inside),

@@ -129,16 +129,9 @@ static void end(struct gate_client *client)
 
 static void send_output(struct gate_client *client)
 {
-    for (;;) {
-        struct str output = imap_session_output(client->engine);
-        size_t room = net_connection_room(client->connection);
+    struct str output = imap_session_output(client->engine);
 
-        output = str_upto(output, room);
-        if (output.len == 0)
-            return;
-        net_connection_write(client->connection, output);
-        imap_session_consume_output(client->engine, output.len);
-    }
+    imap_session_consume_output(client->engine, net_connection_offer(client->connection, output));
 }
 
 static void login_failed(struct gate_client *client, enum imap_login_result result)
