@@ -13,6 +13,7 @@ struct mailbox_session {
     struct net_connection *connection; /* own */
     struct imap_session *imap;         /* own */
     struct net_timer *turn;            /* own */
+    bool is_input_over; /* the client closed its half: it is over when what came is answered */
     bool is_finishing;
 };
 
@@ -33,18 +34,11 @@ static void session_free(struct mailbox_session *session)
     mem_free(&session);
 }
 
-/* Until none is left, or the connection has no room and tells us when it has. */
 static void send_output(struct mailbox_session *session)
 {
-    for (;;) {
-        struct str output = str_upto(imap_session_output(session->imap),
-                                     net_connection_room(session->connection));
+    struct str output = imap_session_output(session->imap);
 
-        if (output.len == 0)
-            return;
-        net_connection_write(session->connection, output);
-        imap_session_consume_output(session->imap, output.len);
-    }
+    imap_session_consume_output(session->imap, net_connection_offer(session->connection, output));
 }
 
 static void finish(struct mailbox_session *session)
@@ -68,6 +62,8 @@ static void pump(struct mailbox_session *session)
         net_connection_want_input(session->connection, !is_full && !session->is_finishing);
         switch (imap_session_wants(session->imap)) {
         case IMAP_WANTS_INPUT:
+            if (session->is_input_over)
+                finish(session);
             return;
         case IMAP_WANTS_ROOM:
             if (imap_session_output(session->imap).len > IMAP_OUTPUT_HIGH / 2)
@@ -110,6 +106,15 @@ static void on_room(void *owner, struct net_connection *connection)
     pump(owner);
 }
 
+static void on_end(void *owner, struct net_connection *connection)
+{
+    struct mailbox_session *session = owner;
+
+    (void)connection;
+    session->is_input_over = true;
+    pump(session);
+}
+
 static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
 {
     struct mailbox_session *session = owner;
@@ -133,6 +138,7 @@ static void on_output(void *owner)
 static const struct net_connection_events connection_events = {
     .on_input = on_input,
     .on_room = on_room,
+    .on_end = on_end,
     .on_close = on_close,
 };
 

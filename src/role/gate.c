@@ -100,6 +100,17 @@ static void on_message(struct role_process *process, struct wire_channel *channe
         gate_client_open_reply(client, message->body.session_open_reply.status);
 }
 
+static void on_peer(struct role_process *process, struct wire_channel *channel)
+{
+    struct gate *gate = role_state(process);
+
+    (void)channel;
+    for (size_t i = 0; i < gate->slot_count; i++) {
+        if (gate->slots[i] != NULL)
+            gate_client_peer_came(gate->slots[i]);
+    }
+}
+
 static void on_peer_lost(struct role_process *process, struct wire_channel *channel)
 {
     struct gate *gate = role_state(process);
@@ -151,6 +162,7 @@ const struct role role_gate = {
     .setup = setup,
     .sandbox = sandbox,
     .start = start,
+    .on_peer = on_peer,
     .on_message = on_message,
     .on_peer_lost = on_peer_lost,
     .on_reload = on_reload,

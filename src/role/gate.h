@@ -40,6 +40,8 @@ void gate_delist(struct gate *gate, uint64_t tag);
 
 void gate_client_login_reply(struct gate_client *client, const struct wire_login_reply *reply);
 void gate_client_open_reply(struct gate_client *client, uint64_t status);
+/* A peer is there again: whoever waits for one asks again. */
+void gate_client_peer_came(struct gate_client *client);
 /* The peer that would answer is gone; no answer will come. */
 void gate_client_peer_lost(struct gate_client *client, enum wire_role peer);
 /* The service ends. */

@@ -2,12 +2,16 @@
  * One client.
  *
  *   TALKING ──> ASKING ──> OPENING ──> CARRYING        any ──> ENDING
- *      ^──────────┴───────────┘
+ *      ^──────────┴───────────┤
+ *      ^── WAITING <─────────>┘ (and ASKING)
  *
  *   TALKING -> ASKING     the engine wants a login: LOGIN to the keeper
  *   ASKING -> TALKING     refused (after the keeper's delay), or no keeper
  *   ASKING -> OPENING     the password is right: SESSION_OPEN, with a stream, to the store
  *   OPENING -> TALKING    the mailbox does not open now
+ *   either -> WAITING     the keeper or the store is restarting, or died before it answered
+ *   WAITING -> either     it is there again: the same question once more
+ *   WAITING -> TALKING    it did not come in time
  *   OPENING -> CARRYING   the mailbox process speaks: the engine is freed
  *   any -> ENDING         what is queued on either side still goes out, then the client is freed
  *
@@ -28,10 +32,18 @@
 
 enum {
     OUTPUT_LIMIT = 128 * 1024, /* to the client, and as much to the mailbox process */
+    PEER_WAIT_MS = 3000,       /* for a keeper or store that restarts, in one login */
     BYE_WINDOW = 512,          /* the words of an end are looked for in so many last bytes */
 };
 
-enum state { STATE_TALKING, STATE_ASKING, STATE_OPENING, STATE_CARRYING, STATE_ENDING };
+enum state {
+    STATE_TALKING,
+    STATE_ASKING,
+    STATE_OPENING,
+    STATE_WAITING,
+    STATE_CARRYING,
+    STATE_ENDING,
+};
 
 struct gate_client {
     struct gate *gate; /* borrowed */
@@ -44,10 +56,12 @@ struct gate_client {
     struct net_timer *deadline;        /* own; until CARRYING */
     struct net_timer *step;            /* own; a refusal that waits, or the engine's next turn */
     struct id session, mailbox;        /* set: the keeper knows the session */
+    int64_t waits_until_ms;            /* for a peer, in this login; 0: it did not have to yet */
     bool has_store_session;            /* the store may know it too */
     bool is_secured;                   /* TLS was told to the engine */
     bool is_refusing;                  /* `step` passes a refusal on */
     bool is_counted;                   /* in the census */
+    bool is_input_over;                /* the client closed its half; what came is answered */
     bool said_bye;                     /* the mailbox process ended the session in words */
     bool is_at_line_end;
 };
@@ -128,23 +142,31 @@ static void end(struct gate_client *client)
 
 static void send_output(struct gate_client *client)
 {
-    for (;;) {
-        struct str output = imap_session_output(client->engine);
-        size_t room = net_connection_room(client->connection);
+    struct str output = imap_session_output(client->engine);
 
-        output = str_upto(output, room);
-        if (output.len == 0)
-            return;
-        net_connection_write(client->connection, output);
-        imap_session_consume_output(client->engine, output.len);
-    }
+    imap_session_consume_output(client->engine, net_connection_offer(client->connection, output));
 }
 
 static void login_failed(struct gate_client *client, enum imap_login_result result)
 {
     client->state = STATE_TALKING;
+    client->waits_until_ms = 0;
     imap_session_login_failed(client->engine, result);
     pump(client);
+}
+
+static void step_later(struct gate_client *client, int64_t delay_ms);
+
+/* Who would answer is not there, but master is starting it again: a moment's patience instead of a
+ * refusal that the user would see. gate_client_peer_came goes on. */
+static void wait_for_peer(struct gate_client *client)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (client->waits_until_ms == 0)
+        client->waits_until_ms = now_ms + PEER_WAIT_MS;
+    client->state = STATE_WAITING;
+    step_later(client, client->waits_until_ms - now_ms);
 }
 
 /* Asks the keeper. The engine keeps the credentials until the answer. */
@@ -165,13 +187,18 @@ static void ask(struct gate_client *client)
     net_connection_want_input(client->connection, false);
     imap_session_login(client->engine, &tag, &body.username, &body.password);
     if (keeper == NULL || wire_send(keeper, WIRE_LOGIN, client->tag, &body, NULL, 0) != ERR_OK)
-        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+        wait_for_peer(client);
 }
 
 static void on_step(void *owner)
 {
     struct gate_client *client = owner;
 
+    if (client->state == STATE_WAITING) {
+        close_session(client);
+        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+        return;
+    }
     if (client->is_refusing) {
         client->is_refusing = false;
         login_failed(client, IMAP_LOGIN_DENIED);
@@ -198,6 +225,8 @@ static void pump(struct gate_client *client)
     case IMAP_WANTS_INPUT:
         net_connection_want_input(client->connection,
                                   !imap_session_is_input_full(client->engine));
+        if (client->is_input_over && imap_session_output(client->engine).len == 0)
+            end(client);
         return;
     case IMAP_WANTS_ROOM:
         net_connection_want_input(client->connection, false);
@@ -281,10 +310,11 @@ static void on_stream_close(void *owner, struct net_connection *stream,
             gate_client_free(&client);
         return;
     }
-    /* Not in the middle of a line or a literal, where nobody would understand it. */
-    if (!client->said_bye && client->is_at_line_end)
+    /* Not in the middle of a line or a literal, where nobody would understand it; nor to a client
+     * that closed its half: with its last answer the session was over. */
+    if (!client->said_bye && !client->is_input_over && client->is_at_line_end)
         net_connection_write(client->connection,
-                             STR("* BYE the mailbox is not available just now\r\n"));
+                             STR("* BYE [UNAVAILABLE] the mailbox is not available just now\r\n"));
     end(client);
 }
 
@@ -323,6 +353,7 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
         return;
     case STATE_ASKING:
     case STATE_OPENING:
+    case STATE_WAITING:
     case STATE_ENDING:
         return; /* no input is wanted then */
     }
@@ -355,6 +386,19 @@ static void on_secure(void *owner, struct net_connection *connection)
     pump(client);
 }
 
+/* The client closed its half (shutdown, or TLS's close_notify): what it sent is still answered. */
+static void on_end(void *owner, struct net_connection *connection)
+{
+    struct gate_client *client = owner;
+
+    (void)connection;
+    client->is_input_over = true;
+    if (client->state == STATE_CARRYING)
+        net_connection_end_output(client->stream); /* the mailbox process ends it */
+    else
+        pump(client);
+}
+
 static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
 {
     struct gate_client *client = owner;
@@ -377,7 +421,12 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
 }
 
 static const struct net_connection_events client_events = {
-    .on_input = on_input, .on_room = on_room, .on_secure = on_secure, .on_close = on_close};
+    .on_input = on_input,
+    .on_room = on_room,
+    .on_secure = on_secure,
+    .on_end = on_end,
+    .on_close = on_close,
+};
 
 /* Refused before anything was allocated; a TLS client is told nothing that it could read. */
 static void turn_away(int fd, bool is_tls)
@@ -460,7 +509,11 @@ static void open_session(struct gate_client *client)
     int fds[2];
     enum err err;
 
-    if (store == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
+    if (store == NULL) {
+        wait_for_peer(client);
+        return;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
         close_session(client);
         login_failed(client, IMAP_LOGIN_UNAVAILABLE);
         return;
@@ -516,10 +569,26 @@ void gate_client_open_reply(struct gate_client *client, uint64_t status)
 
 void gate_client_peer_lost(struct gate_client *client, enum wire_role peer)
 {
-    if (peer == WIRE_ROLE_KEEPER && client->state == STATE_ASKING && !client->is_refusing)
-        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
-    else if (peer == WIRE_ROLE_STORE && client->state == STATE_OPENING)
-        gate_client_open_reply(client, WIRE_UNAVAILABLE);
+    if (peer == WIRE_ROLE_KEEPER && client->state == STATE_ASKING && !client->is_refusing) {
+        wait_for_peer(client);
+    } else if (peer == WIRE_ROLE_KEEPER && client->state == STATE_WAITING) {
+        client->mailbox = (struct id){{0}}; /* its key went with the keeper */
+    } else if (peer == WIRE_ROLE_STORE && client->state == STATE_OPENING) {
+        client->has_store_session = false;
+        fd_close(&client->stream_fd);
+        wait_for_peer(client);
+    }
+}
+
+void gate_client_peer_came(struct gate_client *client)
+{
+    if (client->state != STATE_WAITING)
+        return;
+    net_timer_stop(client->step);
+    if (id_is_set(&client->mailbox))
+        open_session(client);
+    else
+        ask(client);
 }
 
 void gate_client_bye(struct gate_client *client)
@@ -528,6 +597,7 @@ void gate_client_bye(struct gate_client *client)
     case STATE_TALKING:
     case STATE_ASKING:
     case STATE_OPENING:
+    case STATE_WAITING:
         imap_session_bye(client->engine, "the service stops");
         send_output(client);
         end(client);

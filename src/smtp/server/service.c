@@ -209,15 +209,11 @@ static void finish(struct connection *connection)
 /* Gives out what there is room for; true if all of it. */
 static bool flush(struct connection *connection)
 {
-    for (;;) {
-        struct str output = str_upto(smtp_session_output(connection->session),
-                                     net_connection_room(connection->net));
+    struct str output = smtp_session_output(connection->session);
+    size_t taken = net_connection_offer(connection->net, output);
 
-        if (output.len == 0)
-            return smtp_session_output(connection->session).len == 0;
-        net_connection_write(connection->net, output);
-        smtp_session_consume_output(connection->session, output.len);
-    }
+    smtp_session_consume_output(connection->session, taken);
+    return taken == output.len;
 }
 
 /* Starts what the engine waits for; true if it may be waiting for something else already. */
