@@ -1,6 +1,6 @@
 #include "role/engine.h"
 
-static const struct engine_kind *const kinds[] = {&engine_imap};
+static const struct engine_kind *const kinds[] = {&engine_imap, &engine_pop3};
 
 const struct engine_kind *engine_for_service(uint64_t service)
 {

@@ -70,7 +70,7 @@ struct engine_kind {
     void (*on_output)(void *session, void (*on_output)(void *owner), void *owner);
 };
 
-extern const struct engine_kind engine_imap;
+extern const struct engine_kind engine_imap, engine_pop3;
 
 /* NULL: no such protocol. */
 const struct engine_kind *engine_for_service(uint64_t service);
