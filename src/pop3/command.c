@@ -10,11 +10,12 @@ static bool parse_none(struct str text, union pop3_args *args)
     return str_trim(text).len == 0;
 }
 
-/* All that follows the one space, further spaces included (RFC 1939 §7, PASS). */
+/* All that follows the one space, further spaces included (RFC 1939 §7, PASS); it may be nothing,
+ * so that an empty password is refused like a wrong one. */
 static bool parse_line(struct str text, union pop3_args *args)
 {
     args->line.text = text;
-    return text.len > 0;
+    return text.ptr != NULL;
 }
 
 /* RFC 5034 §4: mechanism [initial-response]; "=" is an empty one. */
