@@ -1,22 +1,39 @@
-/* SEARCH and UID SEARCH (RFC 3501 §6.4.4, RFC 7162 §3.1.5). */
+/* SEARCH and UID SEARCH (RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 7162 §3.1.5, RFC 9394). */
 #include "imap/engine.h"
-#include "imap/search_result.h"
-#include "imap/search_run.h"
 
+/* search = "SEARCH" [search-return-opts] SP search-program (RFC 4466 §2.6.1) */
 IMAP_PARSE(search)
 {
     TRY(imap_parse_space(parser));
-    return imap_search_parse(parser, &args->search);
+    TRY(imap_search_return_parse(parser, &args->search.wanted));
+    return imap_search_parse(parser, &args->search.program);
+}
+
+static enum err search(struct imap_session *s, struct task *task, struct imap_search_args *args)
+{
+    struct imap_search_result result = {.untagged = STR("SEARCH"), .view = &s->view};
+
+    if (args->program.is_wrong_charset)
+        return imap_refuse(s, task, IMAP_REFUSAL_CHARSET);
+    args->run.program = &args->program;
+    args->run.view = &s->view;
+    TRY(imap_search_run(s, task, &args->run));
+    if (s->pause != IMAP_PAUSE_NONE)
+        return ERR_OK;
+    result.found = args->run.found;
+    result.count = args->run.found_count;
+    result.modseqs = args->run.modseqs;
+    TRY(imap_search_save(s, task, &args->wanted, &result));
+    imap_search_write_result(s, &args->wanted, &result);
+    return ERR_OK;
 }
 
 IMAP_COMMAND(search)
 {
-    struct imap_search_args *search = &args->search;
+    enum err err = search(s, task, &args->search);
 
-    if (search->is_wrong_charset)
-        return imap_refuse(s, task, IMAP_REFUSAL_CHARSET);
-    TRY(imap_search_run(s, task, search));
-    if (s->pause == IMAP_PAUSE_NONE)
-        imap_search_write_result(s, search);
-    return ERR_OK;
+    /* A SAVE that is answered with NO leaves "$" empty (RFC 5182 §2.1). */
+    if (err != ERR_OK && (args->search.wanted.options & IMAP_RETURN_SAVE))
+        imap_view_save(&s->view, NULL, 0);
+    return err;
 }
