@@ -5,7 +5,8 @@
 
 #include "imap/fetch.h"
 #include "imap/flags.h"
-#include "imap/search.h"
+#include "imap/search_return.h"
+#include "imap/search_run.h"
 #include "imap/set.h"
 
 /* A set. */
@@ -60,6 +61,12 @@ struct imap_store_args {
     uint32_t *modified; /* message numbers or UIDs, as the command named them */
     size_t modified_count;
     bool has_gone;
+};
+
+struct imap_search_args {
+    struct imap_search_return wanted;
+    struct imap_search_program program;
+    struct imap_search_run run;
 };
 
 union imap_args {
