@@ -128,6 +128,9 @@ static const char *const faults[] = {
     "SELECT count(*) FROM content WHERE id NOT IN (SELECT id FROM body_words_docsize) "
     "OR id NOT IN (SELECT id FROM header_words_docsize)",
     "SELECT (SELECT count(*) FROM body_words_docsize) - (SELECT count(*) FROM content)",
+    "SELECT count(*) FROM identity WHERE content_id NOT IN (SELECT id FROM content)",
+    "SELECT count(*) FROM thread_reference WHERE thread_id NOT IN (SELECT thread_id FROM identity)",
+    "SELECT count(*) FROM preview WHERE content_id NOT IN (SELECT id FROM content)",
     "SELECT count(*) FROM mailbox WHERE next_content_id <= (SELECT max(id) FROM content)",
 };
 

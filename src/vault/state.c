@@ -2,6 +2,7 @@
 #include "vault/state.h"
 
 #include "base/memory.h"
+#include "vault/facts.h"
 
 #include <assert.h>
 #include <string.h>
@@ -144,6 +145,8 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     TRY(load_mailbox(vault, task));
     TRY(load_folders(vault, task));
     TRY(load_keywords(vault, task));
+    TRY(facts_load_identities(vault, task));
+    TRY(facts_load_previews(vault, task));
     vault->is_mailbox_dirty = false;
     vault->is_stale = false;
     return ERR_OK;
@@ -231,7 +234,7 @@ static enum err flush_folder(struct vault *vault, struct task *task, struct fold
     TRY(db_prepare(vault->db, task,
                    "UPDATE folder SET uidnext = ?2, first_recent_uid = ?3, highest_modseq = ?4, "
                    "message_count = ?5, unseen_count = ?6, deleted_count = ?7, size_bytes = ?8, "
-                   "uidvalidity = ?9, is_selectable = ?10 WHERE id = ?1",
+                   "uidvalidity = ?9, is_selectable = ?10, special_use = ?11 WHERE id = ?1",
                    &statement));
     db_bind_int(statement, 1, folder->id);
     db_bind_int(statement, 2, folder->uidnext);
@@ -243,6 +246,7 @@ static enum err flush_folder(struct vault *vault, struct task *task, struct fold
     db_bind_int(statement, 8, (int64_t)folder->size_bytes);
     db_bind_int(statement, 9, folder->uidvalidity);
     db_bind_int(statement, 10, folder->is_selectable);
+    db_bind_int(statement, 11, folder->use);
     TRY(db_run(vault->db, task, statement));
     folder->is_dirty = false;
     return ERR_OK;

@@ -95,6 +95,8 @@ struct vault {
     bool has_purges;
     unsigned merges_due; /* appends since the word indexes were last merged */
     int64_t delivery_purged_ms;
+    bool has_identities;   /* all contents have their row of identity (facts.h) */
+    int64_t previews_from; /* contents from this one on have their row of preview */
 };
 
 /* Reads folders, keywords and counters from the file. */
