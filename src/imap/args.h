@@ -17,6 +17,9 @@ enum imap_status_item {
     IMAP_STATUS_UNSEEN = 1 << 4,
     IMAP_STATUS_HIGHESTMODSEQ = 1 << 5,
     IMAP_STATUS_APPENDLIMIT = 1 << 6,
+    IMAP_STATUS_SIZE = 1 << 7,
+    IMAP_STATUS_DELETED = 1 << 8,
+    IMAP_STATUS_DELETED_STORAGE = 1 << 9,
 };
 
 struct imap_status_args {
@@ -34,6 +37,8 @@ struct imap_list_args {
     /* RFC 5258 list-return-opts */
     bool return_subscribed;
     unsigned return_status; /* RFC 5819: imap_status_item, 0: none */
+    /* progress */
+    struct imap_listing *listing; /* NULL: not begun */
 };
 
 struct imap_append_args {
@@ -79,6 +84,12 @@ union imap_args {
     struct {
         struct str name;
     } mailbox;
+    struct {
+        struct str name;
+        bool has_use; /* USE (…), RFC 6154 §3 */
+        struct str *uses;
+        size_t use_count;
+    } create;
     struct {
         struct str from, to;
     } rename;

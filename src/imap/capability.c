@@ -28,6 +28,8 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("LIST-EXTENDED"), AFTER},                        /* RFC 5258 */
     {STR_INIT("LIST-STATUS"), AFTER},                          /* RFC 5819 */
     {STR_INIT("SPECIAL-USE"), AFTER},                          /* RFC 6154 */
+    {STR_INIT("CREATE-SPECIAL-USE"), AFTER},                   /* RFC 6154 */
+    {STR_INIT("STATUS=SIZE"), AFTER},                          /* RFC 8438 */
     {STR_INIT("CONDSTORE"), AFTER},                            /* RFC 7162 */
     {STR_INIT("APPENDLIMIT"), AFTER | IMAP_CAP_WITH_APPEND_LIMIT}, /* RFC 7889 */
     {STR_INIT("QUOTA"), AFTER},                                /* RFC 9208 */

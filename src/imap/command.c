@@ -26,7 +26,7 @@ const struct imap_command imap_commands[] = {
     {NAME("LOGIN"), NOT_AUTH, imap_parse_login, imap_cmd_login},                      /* §6.2.3 */
     {NAME("SELECT"), AUTH | NO_SYNC, imap_parse_select, imap_cmd_select},             /* §6.3.1 */
     {NAME("EXAMINE"), AUTH | NO_SYNC, imap_parse_select, imap_cmd_examine},           /* §6.3.2 */
-    {NAME("CREATE"), AUTH, imap_parse_one_mailbox, imap_cmd_create},                  /* §6.3.3 */
+    {NAME("CREATE"), AUTH, imap_parse_create, imap_cmd_create},                       /* §6.3.3 */
     {NAME("DELETE"), AUTH, imap_parse_one_mailbox, imap_cmd_delete},                  /* §6.3.4 */
     {NAME("RENAME"), AUTH, imap_parse_rename, imap_cmd_rename},                       /* §6.3.5 */
     {NAME("SUBSCRIBE"), AUTH, imap_parse_one_mailbox, imap_cmd_subscribe},            /* §6.3.6 */

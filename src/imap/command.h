@@ -59,6 +59,7 @@ enum err imap_parse_copy(struct imap_parser *parser, union imap_args *args);
 IMAP_PARSE(authenticate);
 IMAP_PARSE(login);
 IMAP_PARSE(select);
+IMAP_PARSE(create);
 IMAP_PARSE(rename);
 IMAP_PARSE(list);
 IMAP_PARSE(lsub);

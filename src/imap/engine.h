@@ -20,6 +20,7 @@
 #include "imap/reader.h"
 #include "imap/reply.h"
 #include "imap/session.h"
+#include "imap/use.h"
 #include "imap/view.h"
 #include "vault/content.h"
 
@@ -160,6 +161,7 @@ void imap_write_permanent_flags(struct imap_session *s);
 
 /* cmd/status.c, also for LIST-STATUS */
 MUST_CHECK enum err imap_parse_status_items(struct imap_parser *parser, unsigned *out_items);
-void imap_write_status(struct imap_session *s, const struct vault_folder *folder, unsigned items);
+MUST_CHECK enum err imap_write_status(struct imap_session *s, struct task *task,
+                                      const struct vault_folder *folder, unsigned items);
 
 #endif

@@ -43,6 +43,7 @@ static const struct imap_reply REFUSALS[] = {
     ROW(IMAP_REFUSAL_LOGIN_DENIED, "NO", "AUTHENTICATIONFAILED", "Authentication failed."),
     ROW(IMAP_REFUSAL_LOGIN_UNAVAILABLE, "NO", "UNAVAILABLE", "Temporary failure, try again later."),
     ROW(IMAP_REFUSAL_IMPOSSIBLE_NAME, "NO", "CANNOT", "No mailbox can have this name."),
+    ROW(IMAP_REFUSAL_USE, "NO", "USEATTR", "No mailbox can be made for this use."),
     ROW(IMAP_REFUSAL_CHARSET, "NO", "BADCHARSET (US-ASCII UTF-8)", "Unknown charset."),
     ROW(IMAP_REFUSAL_NO_QUOTA_ROOT, "NO", "NONEXISTENT", "There is no such quota root."),
     ROW(IMAP_REFUSAL_QUOTA_FIXED, "NO", "NOPERM", "The quota is the operator's."),
