@@ -5,6 +5,7 @@
 
 #include "imap/fetch.h"
 #include "imap/flags.h"
+#include "imap/metadata.h"
 #include "imap/search.h"
 #include "imap/set.h"
 
@@ -37,6 +38,7 @@ struct imap_list_args {
     /* RFC 5258 list-return-opts */
     bool return_subscribed;
     unsigned return_status; /* RFC 5819: imap_status_item, 0: none */
+    struct imap_metadata_names return_metadata; /* RFC 9590; count 0: none */
     /* progress */
     struct imap_listing *listing; /* NULL: not begun */
 };
@@ -96,6 +98,7 @@ union imap_args {
     struct imap_list_args list;
     struct imap_status_args status;
     struct imap_append_args append;
+    struct imap_metadata_args metadata;
     struct {
         struct imap_set set;
     } expunge;
@@ -107,7 +110,7 @@ union imap_args {
         struct str name;
     } copy;
     struct {
-        bool has_condstore;
+        bool has_condstore, has_metadata;
     } enable;
 };
 

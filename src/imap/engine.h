@@ -68,6 +68,9 @@ struct imap_session {
     bool is_condstore; /* MODSEQ in every FETCH (RFC 7162 §3.1) */
     bool has_changes;  /* something was committed since the last look */
     bool is_idling;
+    bool wants_metadata;      /* ENABLE METADATA (RFC 5464 §4.4.2) */
+    bool is_own_metadata;     /* what changes just now is this session's doing */
+    struct buf metadata_news; /* own; of others' changes, to be told */
 
     struct imap_view view; /* while SELECTED */
 

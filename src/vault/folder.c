@@ -351,6 +351,7 @@ static enum err delete_folder(struct vault *vault, struct task *task, struct str
     folder_id = folder->id;
     modseq = vault_touch(vault);
     TRY(empty(vault, task, folder));
+    TRY(metadata_forget(vault, task, folder_id));
     vault_note_messages(vault, folder, modseq, 0, 0);
     vault_note(vault, -1);
     if (!has_children(vault, name))

@@ -228,9 +228,14 @@ static enum err list_one(struct imap_session *s, struct task *task, struct imap_
     if (!matches(list->listing, list->pattern_count, name->text))
         return ERR_OK;
     write_name(s, list, name);
-    if (name->folder == NULL || !name->folder->is_selectable || list->return_status == 0)
+    if (name->folder == NULL || !name->folder->is_selectable)
         return ERR_OK;
-    return imap_write_status(s, task, name->folder, list->return_status);
+    if (list->return_status != 0)
+        TRY(imap_write_status(s, task, name->folder, list->return_status));
+    /* A folder that went since the command began has none to tell. */
+    if (list->return_metadata.count > 0 && vault_folder_modseq(s->vault, name->folder->id) != 0)
+        TRY(imap_write_metadata(s, name->folder, &list->return_metadata));
+    return ERR_OK;
 }
 
 /* INBOX is the first of all. */
