@@ -104,7 +104,7 @@ static int hex_value(char c)
  * If only blanks, and not too many, stand between `from` and the end of the line, gives the index
  * behind the line break (or the body's end), else 0.
  */
-static size_t soft_break(struct str body, size_t from)
+static size_t soft_break(struct str body, size_t from, bool is_end)
 {
     size_t start = from;
 
@@ -114,13 +114,14 @@ static size_t soft_break(struct str body, size_t from)
     if (from - start == TRANSFER_BLANKS_MAX)
         return 0;
     if (from == body.len)
-        return from;
+        return is_end ? from : 0;
     if (body.ptr[from] == '\r' && from + 1 < body.len && body.ptr[from + 1] == '\n')
         return from + 2;
     return body.ptr[from] == '\n' ? from + 1 : 0;
 }
 
-static void decode_quoted_printable(struct str body, struct buf *out)
+/* `is_end`: the body ends here; else a "=" before the end of these bytes is known to be none. */
+static void decode_quoted_printable(struct str body, bool is_end, struct buf *out)
 {
     size_t i = 0;
     size_t len = 0;
@@ -141,7 +142,7 @@ static void decode_quoted_printable(struct str body, struct buf *out)
         if (body.len - i >= 2 && hex_value(body.ptr[i]) >= 0 && hex_value(body.ptr[i + 1]) >= 0) {
             room[len++] = (char)(hex_value(body.ptr[i]) * 16 + hex_value(body.ptr[i + 1]));
             i += 2;
-        } else if ((next = soft_break(body, i)) > 0) {
+        } else if ((next = soft_break(body, i, is_end)) > 0) {
             i = next;
         } else {
             room[len++] = '=';
@@ -183,7 +184,7 @@ static void feed_quoted_printable(struct transfer *transfer, struct str bytes, s
         memcpy(transfer->held, bytes.ptr + mark, transfer->held_len);
         bytes = str_upto(bytes, (size_t)mark);
     }
-    decode_quoted_printable(bytes, out);
+    decode_quoted_printable(bytes, false, out);
 }
 
 void transfer_init(struct transfer *transfer, enum message_encoding encoding)
@@ -214,7 +215,7 @@ void transfer_feed(struct transfer *transfer, struct str bytes, struct buf *out)
 void transfer_end(struct transfer *transfer, struct buf *out)
 {
     end_base64(transfer, out);
-    decode_quoted_printable(str_make(transfer->held, transfer->held_len), out);
+    decode_quoted_printable(str_make(transfer->held, transfer->held_len), true, out);
     transfer->held_len = 0;
 }
 
@@ -223,7 +224,7 @@ void message_decode_body(enum message_encoding encoding, struct str body, struct
     struct transfer transfer;
 
     if (encoding == MESSAGE_ENCODING_QUOTED_PRINTABLE) {
-        decode_quoted_printable(body, out);
+        decode_quoted_printable(body, true, out);
         return;
     }
     transfer_init(&transfer, encoding);
