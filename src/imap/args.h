@@ -21,6 +21,7 @@ enum imap_status_item {
     IMAP_STATUS_SIZE = 1 << 7,
     IMAP_STATUS_DELETED = 1 << 8,
     IMAP_STATUS_DELETED_STORAGE = 1 << 9,
+    IMAP_STATUS_MAILBOXID = 1 << 10,
 };
 
 struct imap_status_args {

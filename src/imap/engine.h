@@ -164,6 +164,8 @@ void imap_write_permanent_flags(struct imap_session *s);
 
 /* cmd/status.c, also for LIST-STATUS */
 MUST_CHECK enum err imap_parse_status_items(struct imap_parser *parser, unsigned *out_items);
+/* "(F1-1795323600)": MAILBOXID (RFC 8474 §4). */
+void imap_write_mailbox_id(struct buf *out, const struct vault_folder *folder);
 MUST_CHECK enum err imap_write_status(struct imap_session *s, struct task *task,
                                       const struct vault_folder *folder, unsigned items);
 

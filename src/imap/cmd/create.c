@@ -1,4 +1,4 @@
-/* CREATE (RFC 3501 §6.3.3) with USE (RFC 6154 §3). */
+/* CREATE (RFC 3501 §6.3.3) with USE (RFC 6154 §3) and MAILBOXID (RFC 8474 §4.1). */
 #include "imap/engine.h"
 
 enum { USES_MAX = 16 };
@@ -53,11 +53,20 @@ static enum err use_of(struct imap_session *s, struct task *task, const union im
 IMAP_COMMAND(create)
 {
     struct str name = args->create.name;
+    CLEANUP(buf_free) struct buf code = {0};
     enum vault_special_use use;
+    struct vault_folder folder;
 
     /* A trailing delimiter only announces children; parents come by themselves. */
     if (str_ends_with(name, STR("/")))
         name.len--;
     TRY(use_of(s, task, args, &use));
-    return vault_folder_create(s->vault, task, name, use);
+    TRY(vault_folder_create(s->vault, task, name, use));
+    TRY(vault_folder_find(s->vault, task, name, &folder));
+    /* RFC 8474 §4.1 */
+    buf_init(&code, SIZE_MAX);
+    buf_put(&code, STR("MAILBOXID "));
+    imap_write_mailbox_id(&code, &folder);
+    s->code = arena_copy(&task->arena, buf_str(&code));
+    return ERR_OK;
 }

@@ -1,8 +1,9 @@
 /* STATUS (RFC 3501 §6.3.10, RFC 7162 §3.1.7, RFC 7889 §3, RFC 8438, RFC 9051 §6.3.11, RFC 9208
- * §4.1.4). */
+ * §4.1.4, RFC 8474 §4.3). */
 #include "imap/engine.h"
 
 #include "imap/write.h"
+#include "vault/identity.h"
 
 static const struct {
     struct str name;
@@ -18,6 +19,7 @@ static const struct {
     {STR_INIT("SIZE"), IMAP_STATUS_SIZE},
     {STR_INIT("DELETED"), IMAP_STATUS_DELETED},
     {STR_INIT("DELETED-STORAGE"), IMAP_STATUS_DELETED_STORAGE},
+    {STR_INIT("MAILBOXID"), IMAP_STATUS_MAILBOXID},
 };
 
 /* "(" status-att *(SP status-att) ")" */
@@ -81,8 +83,20 @@ static enum err value_of(struct imap_session *s, struct task *task,
         break;
     case IMAP_STATUS_DELETED_STORAGE:
         return vault_folder_deleted_bytes(s->vault, task, folder->id, out);
+    case IMAP_STATUS_MAILBOXID: /* no number */
+        break;
     }
     return ERR_OK;
+}
+
+void imap_write_mailbox_id(struct buf *out, const struct vault_folder *folder)
+{
+    char text[VAULT_IDENTITY_ROOM];
+
+    vault_identity_write_folder(folder, text);
+    buf_put(out, STR("("));
+    buf_put(out, str_from_c(text));
+    buf_put(out, STR(")"));
 }
 
 enum err imap_write_status(struct imap_session *s, struct task *task,
@@ -103,7 +117,10 @@ enum err imap_write_status(struct imap_session *s, struct task *task,
         separator = STR(" ");
         buf_put(&s->out, ITEMS[i].name);
         buf_put(&s->out, STR(" "));
-        imap_write_number(&s->out, values[i]);
+        if (ITEMS[i].item == IMAP_STATUS_MAILBOXID)
+            imap_write_mailbox_id(&s->out, folder);
+        else
+            imap_write_number(&s->out, values[i]);
     }
     buf_put(&s->out, STR(")\r\n"));
     return ERR_OK;
