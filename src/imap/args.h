@@ -5,6 +5,7 @@
 
 #include "imap/fetch.h"
 #include "imap/flags.h"
+#include "imap/metadata.h"
 #include "imap/search_return.h"
 #include "imap/search_run.h"
 #include "imap/set.h"
@@ -18,6 +19,10 @@ enum imap_status_item {
     IMAP_STATUS_UNSEEN = 1 << 4,
     IMAP_STATUS_HIGHESTMODSEQ = 1 << 5,
     IMAP_STATUS_APPENDLIMIT = 1 << 6,
+    IMAP_STATUS_SIZE = 1 << 7,
+    IMAP_STATUS_DELETED = 1 << 8,
+    IMAP_STATUS_DELETED_STORAGE = 1 << 9,
+    IMAP_STATUS_MAILBOXID = 1 << 10,
 };
 
 struct imap_status_args {
@@ -35,6 +40,9 @@ struct imap_list_args {
     /* RFC 5258 list-return-opts */
     bool return_subscribed;
     unsigned return_status; /* RFC 5819: imap_status_item, 0: none */
+    struct imap_metadata_names return_metadata; /* RFC 9590; count 0: none */
+    /* progress */
+    struct imap_listing *listing; /* NULL: not begun */
 };
 
 struct imap_append_args {
@@ -87,11 +95,18 @@ union imap_args {
         struct str name;
     } mailbox;
     struct {
+        struct str name;
+        bool has_use; /* USE (…), RFC 6154 §3 */
+        struct str *uses;
+        size_t use_count;
+    } create;
+    struct {
         struct str from, to;
     } rename;
     struct imap_list_args list;
     struct imap_status_args status;
     struct imap_append_args append;
+    struct imap_metadata_args metadata;
     struct {
         struct imap_set set;
     } expunge;
@@ -103,7 +118,7 @@ union imap_args {
         struct str name;
     } copy;
     struct {
-        bool has_condstore;
+        bool has_condstore, has_metadata;
     } enable;
 };
 

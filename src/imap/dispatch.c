@@ -175,6 +175,8 @@ static void finish(struct imap_session *s, enum err err)
         imap_sync_or_end(s, &task, (s->command->flags & IMAP_NO_EXPUNGE) == 0);
         task_done(&task);
     }
+    if (!s->is_waiting)
+        imap_metadata_tell(s);
     if (err == ERR_OK)
         answer_ok(s);
     else if (s->state != IMAP_STATE_LOGOUT)

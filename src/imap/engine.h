@@ -20,6 +20,7 @@
 #include "imap/reader.h"
 #include "imap/reply.h"
 #include "imap/session.h"
+#include "imap/use.h"
 #include "imap/view.h"
 #include "vault/content.h"
 
@@ -67,6 +68,9 @@ struct imap_session {
     bool is_condstore; /* MODSEQ in every FETCH (RFC 7162 §3.1) */
     bool has_changes;  /* something was committed since the last look */
     bool is_idling;
+    bool wants_metadata;      /* ENABLE METADATA (RFC 5464 §4.4.2) */
+    bool is_own_metadata;     /* what changes just now is this session's doing */
+    struct buf metadata_news; /* own; of others' changes, to be told */
 
     struct imap_view view; /* while SELECTED */
 
@@ -160,6 +164,9 @@ void imap_write_permanent_flags(struct imap_session *s);
 
 /* cmd/status.c, also for LIST-STATUS */
 MUST_CHECK enum err imap_parse_status_items(struct imap_parser *parser, unsigned *out_items);
-void imap_write_status(struct imap_session *s, const struct vault_folder *folder, unsigned items);
+/* "(F1-1795323600)": MAILBOXID (RFC 8474 §4). */
+void imap_write_mailbox_id(struct buf *out, const struct vault_folder *folder);
+MUST_CHECK enum err imap_write_status(struct imap_session *s, struct task *task,
+                                      const struct vault_folder *folder, unsigned items);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "secret/crypt.h"
+#include "vault/facts.h"
 #include "vault/maildrop.h"
 #include "vault/parts.h"
 #include "vault/rows.h"
@@ -151,6 +152,8 @@ static enum err write_message(struct vault *vault, struct task *task, struct fol
 
     TRY(content_store(vault, task, append->raw, summary, &content_id));
     TRY(words_add(vault, task, content_id, words));
+    TRY(facts_add_identity(vault, task, content_id, summary));
+    TRY(facts_add_preview(vault, task, content_id, append->raw, &summary->structure));
     TRY(insert_message(vault, task, message_key(folder->id, uid), append, modseq, content_id));
     count_message(vault, folder, append->flags, append->raw.len);
     vault_note_messages(vault, folder, modseq, uid, uid);

@@ -43,6 +43,8 @@ enum vault_columns {                              /* what a cursor loads, as a s
                      VAULT_COLUMN_BODY = 1 << 5,
                      VAULT_COLUMN_STRUCTURE = 1 << 6, /* message_structure_encode's bytes */
                      VAULT_COLUMN_SEARCH = 1 << 7,    /* subject, from, to, cc, bcc, sent day */
+                     VAULT_COLUMN_IDENTITY = 1 << 8,  /* email_id, thread_id (identity.h) */
+                     VAULT_COLUMN_PREVIEW = 1 << 9,
 };
 
 struct vault_message {
@@ -57,6 +59,9 @@ struct vault_message {
     struct str envelope, bodystructure, body, structure;
     struct str subject, from, to, cc, bcc; /* decoded UTF-8 */
     int64_t sent_day;                      /* days since 1970; INT64_MIN: no valid Date: */
+    int64_t email_id, thread_id;           /* 0: not yet (vault_identity_prepare) */
+    bool has_preview;                      /* else vault_preview_make */
+    struct str preview;
 };
 
 /*

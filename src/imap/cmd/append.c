@@ -16,6 +16,8 @@ IMAP_PARSE(append)
         TRY(imap_parse_date_time(parser, &args->append.date_ms, &args->append.zone_minutes));
         TRY(imap_parse_space(parser));
     }
+    if (imap_at(parser, '~')) /* RFC 3516 §4.4; what has no NUL is no different */
+        return imap_parse_literal8(parser, &args->append.message);
     return imap_parse_literal(parser, &args->append.message);
 }
 

@@ -10,6 +10,8 @@ IMAP_PARSE(enable)
         TRY(imap_parse_atom(parser, &name));
         if (str_equal_nocase(name, STR("CONDSTORE")))
             args->enable.has_condstore = true;
+        if (str_equal_nocase(name, STR("METADATA")))
+            args->enable.has_metadata = true;
     } while (imap_take(parser, ' '));
     return ERR_OK;
 }
@@ -21,6 +23,9 @@ IMAP_COMMAND(enable)
     buf_put(&s->out, STR("* ENABLED"));
     if (args->enable.has_condstore && !s->is_condstore)
         buf_put(&s->out, STR(" CONDSTORE"));
+    if (args->enable.has_metadata && !s->wants_metadata)
+        buf_put(&s->out, STR(" METADATA"));
+    s->wants_metadata |= args->enable.has_metadata;
     buf_put(&s->out, STR("\r\n"));
     if (args->enable.has_condstore)
         imap_enable_condstore(s);
