@@ -45,6 +45,20 @@ struct imap_list_args {
     struct imap_listing *listing; /* NULL: not begun */
 };
 
+struct imap_select_args {
+    struct str name;
+    bool is_condstore;
+    bool has_qresync; /* RFC 7162 §3.2.5 */
+    uint32_t uidvalidity;
+    uint64_t modseq;
+    struct imap_set known_uids; /* count 0: not given */
+    struct imap_set match_numbers, match_uids;
+    /* progress */
+    bool is_started;
+    struct vault_uid_flags *changed;
+    size_t changed_count, next;
+};
+
 struct imap_append_args {
     struct str name;
     struct imap_flags flags;
@@ -87,10 +101,7 @@ union imap_args {
     struct {
         struct str username, password;
     } login;
-    struct {
-        struct str name;
-        bool is_condstore;
-    } select;
+    struct imap_select_args select;
     struct {
         struct str name;
     } mailbox;
@@ -118,7 +129,7 @@ union imap_args {
         struct str name;
     } copy;
     struct {
-        bool has_condstore, has_metadata;
+        unsigned extensions; /* a set of enum imap_extension */
     } enable;
 };
 

@@ -40,9 +40,11 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("PREVIEW"), AFTER, "RFC 8970"},
     {STR_INIT("BINARY"), AFTER, "RFC 3516"},
     {STR_INIT("CONDSTORE"), AFTER, "RFC 7162"},
+    {STR_INIT("QRESYNC"), AFTER, "RFC 7162"},
     {STR_INIT("APPENDLIMIT"), AFTER | IMAP_CAP_WITH_APPEND_LIMIT, "RFC 7889"},
     {STR_INIT("QUOTA"), AFTER, "RFC 9208"},
     {STR_INIT("QUOTA=RES-STORAGE"), AFTER, "RFC 9208 §5.1"},
+    {STR_INIT("UIDONLY"), AFTER, "RFC 9586"},
 };
 const size_t imap_capability_count = ARRAY_LEN(imap_capabilities);
 
@@ -57,6 +59,14 @@ static bool is_announced(const struct imap_session *s, unsigned flags)
     if ((flags & IMAP_CAP_IF_NO_TLS) != 0 && s->options.is_tls)
         return false;
     return (flags & IMAP_CAP_BEFORE_LOGIN) != 0;
+}
+
+bool imap_capability_is_known(struct str name)
+{
+    for (size_t i = 0; i < imap_capability_count; i++)
+        if (str_equal_nocase(imap_capabilities[i].name, name))
+            return true;
+    return false;
 }
 
 void imap_write_capabilities(const struct imap_session *s, struct buf *out)

@@ -76,6 +76,16 @@ const struct imap_command *imap_command_find(struct str name)
     return NULL;
 }
 
+bool imap_command_is_by_number(const struct imap_command *command)
+{
+    if ((command->flags & IMAP_BY_UID) != 0)
+        return false;
+    for (size_t i = 0; i < imap_command_count; i++)
+        if ((imap_commands[i].flags & IMAP_BY_UID) != 0 && imap_commands[i].run == command->run)
+            return true;
+    return false;
+}
+
 enum err imap_parse_none(struct imap_parser *parser, union imap_args *args)
 {
     (void)args;

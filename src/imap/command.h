@@ -48,6 +48,9 @@ extern const size_t imap_command_count;
 /* By name, in any case; NULL: none such. */
 const struct imap_command *imap_command_find(struct str name);
 
+/* It names messages by their numbers, and has a twin with "UID" that does not. */
+bool imap_command_is_by_number(const struct imap_command *command);
+
 /* Shapes that several commands share. Each one begins behind the command's name. */
 enum err imap_parse_none(struct imap_parser *parser, union imap_args *args);
 enum err imap_parse_one_mailbox(struct imap_parser *parser, union imap_args *args);

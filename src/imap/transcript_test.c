@@ -12,6 +12,7 @@
  *   2 ! secured | denied | unavailable | login user password | close | closed
  *   @ mail INBOX 3          three simple messages arrive
  *   @ quota 5000            the mailbox's limit
+ *   @ forget INBOX          its log of expunges is cut short
  *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
  *
  * A connection that is not announced is born logged in, with the tag L; its answer is read past.
@@ -368,6 +369,9 @@ static void on_world(struct run *run, struct str text)
             complain(run, "how many?", number);
         for (uint32_t i = 0; i < count; i++)
             transcript_vault_mail(run->home, folder, ++run->mails, NOW_MS);
+    } else if (str_equal(verb, STR("forget"))) {
+        str_split(&text, ' ', &folder);
+        transcript_vault_forget(run->home, folder, NOW_MS);
     } else if (str_equal(verb, STR("quota"))) {
         str_split(&text, ' ', &number);
         if (!parse_u32(number, &count))
