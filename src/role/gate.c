@@ -52,6 +52,7 @@ static enum err setup(struct role_process *process, struct task *task)
 
     gate->process = process;
     role_set_state(process, gate);
+    TRY(role_census(process, task, &gate->census));
     return net_tls_new(task, role_certificate_pem(process), role_key_pem(process), &gate->tls);
 }
 

@@ -7,7 +7,6 @@
 
 #include "net/connection.h"
 #include "net/listener.h"
-#include "role/census.h"
 #include "role/engine.h"
 #include "role/role.h"
 
@@ -23,7 +22,7 @@ struct gate {
     struct gate_client **slots; /* own, and the clients in it */
     size_t slot_count, client_count;
     uint32_t generation;
-    struct census census; /* connections of each address */
+    struct net_census *census; /* own; connections of each client, to all gates */
     struct net_timer *stop_timer; /* own; while stopping */
     bool is_stopping;
 };

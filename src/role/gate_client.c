@@ -114,7 +114,7 @@ void gate_client_free(struct gate_client **client)
         return;
     close_session(gone);
     if (gone->is_counted)
-        census_remove(&gone->gate->census, net_connection_address(gone->connection));
+        net_census_remove(gone->gate->census, net_connection_address(gone->connection));
     free_engine(gone);
     net_timer_free(&gone->deadline);
     net_timer_free(&gone->step);
@@ -420,7 +420,7 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
     (void)connection;
     (void)reason;
     if (client->is_counted) {
-        census_remove(&client->gate->census, net_connection_address(client->connection));
+        net_census_remove(client->gate->census, net_connection_address(client->connection));
         client->is_counted = false;
     }
     if (client->stream == NULL) {
@@ -460,7 +460,7 @@ static bool is_too_many(struct gate_client *client)
     if (net_connection_is_loopback(client->connection) && !config->loopback_is_foreign)
         return false;
     client->is_counted = true;
-    return census_add(&client->gate->census, net_connection_address(client->connection)) >
+    return net_census_add(client->gate->census, net_connection_address(client->connection)) >
            config->connections_per_address_max;
 }
 

@@ -71,6 +71,8 @@ enum wire_status {
     M(START, start, WIRE_BIT(MASTER), WIRE_SERVICES, 0)                                            \
     M(STOP, stop, WIRE_BIT(MASTER) | WIRE_BIT(STORE), WIRE_SERVICES | WIRE_BIT(MAILBOX), 0)        \
     M(READY, ready, WIRE_SERVICES, WIRE_BIT(MASTER), 0)                                            \
+    /* Memory in which all processes of the role count connections (net/census.h); before START. */ \
+    M(CENSUS, census, WIRE_BIT(MASTER), WIRE_BIT(GATE) | WIRE_BIT(SMTP), 1)                        \
     /* Logging in. */                                                                              \
     M(LOGIN, login, WIRE_BIT(GATE) | WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                          \
     M(LOGIN_REPLY, login_reply, WIRE_BIT(KEEPER), WIRE_BIT(GATE) | WIRE_BIT(SMTP), 0)              \
@@ -130,6 +132,7 @@ enum wire_status {
 #define WIRE_FIELDS_start(F) F(u64, index)
 #define WIRE_FIELDS_stop(F) F(u64, grace_ms)
 #define WIRE_FIELDS_ready(F) F(u64, status)
+#define WIRE_FIELDS_census(F) F(u64, index)
 
 /* `address` is the client's IP, for throttling; `is_local` that it is loopback and trusted so. */
 #define WIRE_FIELDS_login(F)                                                                       \

@@ -2,7 +2,7 @@
 """Mail and accounts from end to end, as an administrator and an owner live through them."""
 
 import imaplib
-
+import os
 import pathlib
 import signal
 import smtplib
@@ -460,6 +460,42 @@ def tls_login(server, alias):
             return client.noop()[0] == "OK"
     except (imaplib.IMAP4.error, OSError):
         return False
+
+
+def greetings(server, port, count, kept):
+    """Opens so many connections; how many were greeted. `kept` holds them."""
+    welcome = 0
+    for _ in range(count):
+        kept.append(socket.create_connection(("127.0.0.1", server.ports[port]), 20))
+        welcome += kept[-1].recv(4096).startswith((b"* OK", b"220"))
+    return welcome
+
+
+@suite.case
+def an_address_has_so_many_connections(_):
+    """However the kernel deals them out to the processes of a role."""
+    with Server(settings={"loopback_is_foreign": True, "connections_per_address_max": 10,
+                          "processes": 2}) as server:
+        for port, role in (("imap", "gate"), ("mx", "smtp")):
+            one, two = (process.pid for process in server.processes(role))
+            kept = []
+            os.kill(one, signal.SIGSTOP)
+            check(greetings(server, port, 6, kept) == 6, f"{role}: six are too many")
+            os.kill(one, signal.SIGCONT)
+            os.kill(two, signal.SIGSTOP)
+            try:
+                welcome = greetings(server, port, 6, kept)
+            finally:
+                os.kill(two, signal.SIGCONT)
+            check(welcome == 4, f"{role}: {welcome} of six more, where four make ten")
+            # A process that dies takes its connections along.
+            os.kill(two, signal.SIGKILL)
+            deadline = time.monotonic() + 10
+            while greetings(server, port, 1, kept) == 0:
+                check(time.monotonic() < deadline, f"{role}: the dead ones still count")
+                time.sleep(0.1)
+            for each in kept:
+                each.close()
 
 
 @suite.case
