@@ -11,7 +11,12 @@ static const struct {
     struct imap_reply reply;
 } ERRORS[] = {
 #define ROW(err, command, flags, code, words)                                                      \
-    {err, STR_INIT(command), flags, {STR_INIT("NO"), STR_INIT(code), STR_INIT(words)}}
+    {                                                                                              \
+        err, STR_INIT(command), flags,                                                             \
+        {                                                                                          \
+            STR_INIT("NO"), STR_INIT(code), STR_INIT(words)                                        \
+        }                                                                                          \
+    }
     ROW(ERR_NOT_FOUND, "", IMAP_TO_FOLDER, "TRYCREATE", "There is no such mailbox."),
     ROW(ERR_NOT_FOUND, "", 0, "NONEXISTENT", "There is no such mailbox."),
     ROW(ERR_EXISTS, "DELETE", 0, "HASCHILDREN", "The mailbox has children."),
