@@ -9,6 +9,8 @@
 #include "imap/search_return.h"
 #include "imap/search_run.h"
 #include "imap/set.h"
+#include "imap/sort.h"
+#include "imap/thread.h"
 
 /* A set. */
 enum imap_status_item {
@@ -91,6 +93,22 @@ struct imap_search_args {
     struct imap_search_run run;
 };
 
+struct imap_sort_args {
+    struct imap_search_args search;
+    struct imap_sort_order order;
+    struct imap_sort sort;
+};
+
+struct imap_thread_args {
+    struct imap_search_args search;
+    enum imap_thread_algorithm algorithm;
+    /* progress */
+    uint32_t *indexes; /* in the view, of each message of the threads */
+    size_t steps;
+    struct imap_sort_source source;
+    struct imap_threads threads;
+};
+
 union imap_args {
     struct {
         struct str mechanism;
@@ -122,6 +140,8 @@ union imap_args {
         struct imap_set set;
     } expunge;
     struct imap_search_args search;
+    struct imap_sort_args sort;
+    struct imap_thread_args thread;
     struct imap_fetch_args fetch;
     struct imap_store_args store;
     struct {

@@ -185,4 +185,16 @@ void imap_write_mailbox_id(struct buf *out, const struct vault_folder *folder);
 MUST_CHECK enum err imap_write_status(struct imap_session *s, struct task *task,
                                       const struct vault_folder *folder, unsigned items);
 
+/* cmd/search.c, also for SORT and THREAD */
+/* Runs the search over the selected mailbox; it is done unless the session was made to give way. */
+MUST_CHECK enum err imap_search_selected(struct imap_session *s, struct task *task,
+                                         struct imap_search_args *search);
+/* Saves the result where that was asked for, and writes it. */
+MUST_CHECK enum err imap_search_answer(struct imap_session *s, struct task *task,
+                                       const struct imap_search_return *wanted,
+                                       const struct imap_search_result *result);
+/* The command ends so. A SAVE that is answered with NO leaves "$" empty (RFC 5182 §2.1). */
+MUST_CHECK enum err imap_search_end(struct imap_session *s, const struct imap_search_return *wanted,
+                                    enum err err);
+
 #endif

@@ -10,7 +10,6 @@ enum {
     CURSOR_UNITS = 10,
     INDEX_UNITS = 500,
     NODES_PER_UNIT = 16, /* tested with what is at hand */
-    CURSOR_GAP = 64,     /* messages between two that are looked at: worth a new cursor */
     SAMPLE = 1000,       /* rows that show whether rows rule out enough to come first */
     SAMPLE_KEPT_MAX = 100,
     CHUNK = 64 * 1024,      /* of a message, read at once */
@@ -182,16 +181,6 @@ static void sift_numbers(struct imap_session *s, struct imap_search_run *run)
     }
 }
 
-/* The end of a stretch of messages that are worth one cursor. */
-static size_t stretch_end(const struct imap_search_run *run)
-{
-    size_t end = run->next + 1;
-
-    while (end < run->found_count && run->found[end] - run->found[end - 1] < CURSOR_GAP)
-        end++;
-    return end;
-}
-
 /* A stretch of messages by what is in their rows. */
 static enum err sift_rows(struct imap_session *s, struct task *task, struct imap_search_run *run,
                           enum imap_search_level level, size_t max)
@@ -202,7 +191,7 @@ static enum err sift_rows(struct imap_session *s, struct task *task, struct imap
     put_decided(run);
     if (run->next == run->found_count)
         return ERR_OK;
-    end = stretch_end(run);
+    end = imap_view_stretch(run->found, run->found_count, run->next);
     imap_spend(s, CURSOR_UNITS);
     TRY(vault_cursor_open(
         s->vault, task, run->view->folder_id, run->view->uids[run->found[run->next]],
@@ -414,7 +403,7 @@ static enum err sift_texts(struct imap_session *s, struct task *task, struct ima
 static enum err read_modseqs(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
     CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
-    size_t end = stretch_end(run);
+    size_t end = imap_view_stretch(run->found, run->found_count, run->next);
     const uint32_t *uids = run->view->uids;
 
     TRY(vault_cursor_open(s->vault, task, run->view->folder_id, uids[run->found[run->next]],

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { CURSOR_GAP = 64 /* messages between two that are looked at: worth a new cursor */ };
+
 void imap_view_init(struct imap_view *view)
 {
     memset(view, 0, sizeof(*view));
@@ -144,6 +146,15 @@ size_t imap_view_recent_count(const struct imap_view *view)
         count += end - first;
     }
     return count;
+}
+
+size_t imap_view_stretch(const uint32_t *indexes, size_t count, size_t start)
+{
+    size_t end = start + 1;
+
+    while (end < count && indexes[end] - indexes[end - 1] < CURSOR_GAP)
+        end++;
+    return end;
 }
 
 /* The messages with UIDs first … last, as message numbers. False: there are none. */

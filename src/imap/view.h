@@ -46,6 +46,10 @@ bool imap_view_has(const struct imap_view *view, uint32_t uid);
 bool imap_view_is_recent(const struct imap_view *view, uint32_t uid);
 size_t imap_view_recent_count(const struct imap_view *view);
 
+/* Of ascending indexes, the end of the stretch from `start` on that is worth one cursor: what lies
+ * between its messages is read past. */
+size_t imap_view_stretch(const uint32_t *indexes, size_t count, size_t start);
+
 /*
  * The saved search result (RFC 5182): it goes with the selection. A range spans only UIDs that are
  * neighbours in the view, so an expunged message leaves it by leaving the view, and none joins it.

@@ -9,31 +9,49 @@ IMAP_PARSE(search)
     return imap_search_parse(parser, &args->search.program);
 }
 
+enum err imap_search_selected(struct imap_session *s, struct task *task,
+                              struct imap_search_args *search)
+{
+    if (search->program.is_wrong_charset)
+        return imap_refuse(s, task, IMAP_REFUSAL_CHARSET);
+    search->run.program = &search->program;
+    search->run.view = &s->view;
+    return imap_search_run(s, task, &search->run);
+}
+
+enum err imap_search_answer(struct imap_session *s, struct task *task,
+                            const struct imap_search_return *wanted,
+                            const struct imap_search_result *result)
+{
+    TRY(imap_search_save(s, task, wanted, result));
+    imap_search_write_result(s, wanted, result);
+    return ERR_OK;
+}
+
+enum err imap_search_end(struct imap_session *s, const struct imap_search_return *wanted,
+                         enum err err)
+{
+    if (err != ERR_OK && (wanted->options & IMAP_RETURN_SAVE))
+        imap_view_save(&s->view, NULL, 0);
+    return err;
+}
+
 static enum err search(struct imap_session *s, struct task *task, struct imap_search_args *args)
 {
     struct imap_search_result result = {.untagged = STR("SEARCH"), .view = &s->view};
 
-    if (args->program.is_wrong_charset)
-        return imap_refuse(s, task, IMAP_REFUSAL_CHARSET);
-    args->run.program = &args->program;
-    args->run.view = &s->view;
-    TRY(imap_search_run(s, task, &args->run));
+    TRY(imap_search_selected(s, task, args));
     if (s->pause != IMAP_PAUSE_NONE)
         return ERR_OK;
     result.found = args->run.found;
     result.count = args->run.found_count;
     result.modseqs = args->run.modseqs;
-    TRY(imap_search_save(s, task, &args->wanted, &result));
-    imap_search_write_result(s, &args->wanted, &result);
-    return ERR_OK;
+    return imap_search_answer(s, task, &args->wanted, &result);
 }
 
 IMAP_COMMAND(search)
 {
     enum err err = search(s, task, &args->search);
 
-    /* A SAVE that is answered with NO leaves "$" empty (RFC 5182 §2.1). */
-    if (err != ERR_OK && (args->search.wanted.options & IMAP_RETURN_SAVE))
-        imap_view_save(&s->view, NULL, 0);
-    return err;
+    return imap_search_end(s, &args->search.wanted, err);
 }
