@@ -61,13 +61,21 @@ struct imap_select_args {
     size_t changed_count, next;
 };
 
-struct imap_append_args {
-    struct str name;
+/* One message of APPEND or REPLACE. */
+struct imap_append_message {
     struct imap_flags flags;
     bool has_date;
     int64_t date_ms;
     int16_t zone_minutes;
-    struct str message;
+    struct str bytes;
+};
+
+struct imap_append_args {
+    struct str name;
+    struct imap_set set; /* REPLACE: the message that goes */
+    struct imap_append_message *messages;
+    size_t count;
+    bool is_too_many; /* the first IMAP_APPEND_MESSAGES_MAX are there */
 };
 
 struct imap_store_args {

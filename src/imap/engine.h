@@ -30,6 +30,7 @@ enum {
     IMAP_LOGIN_FAILURES_MAX = 5,           /* of a connection, then BYE */
     IMAP_LITERALS_MAX_BEFORE_LOGIN = 4096, /* bytes, all of a command */
     IMAP_LITERALS_MAX = 64 * 1024,         /* the same after login, but for a message */
+    IMAP_APPEND_MESSAGES_MAX = 256,        /* of one APPEND: done in one turn */
     IMAP_PENDING_MAX = 64 * 1024,          /* input that waits behind a running command */
 };
 

@@ -109,6 +109,23 @@ struct vault_append {
 MUST_CHECK enum err vault_message_append(struct vault *vault, struct task *task, int64_t folder_id,
                                          const struct vault_append *append, uint32_t *out_uid);
 
+/*
+ * Appends several, in their order, all of them or none (RFC 3502); no deliveries. UIDs go to
+ * out_uids[0 … count), one after the other. Errors as above.
+ */
+MUST_CHECK enum err vault_message_append_all(struct vault *vault, struct task *task,
+                                             int64_t folder_id, const struct vault_append *appends,
+                                             size_t count, uint32_t *out_uids);
+/*
+ * Appends one and expunges the message that it replaces, which need not be in the same folder, in
+ * one change (RFC 8508). ERR_NOT_FOUND: no such folder, or the message is gone; ERR_LIMIT: over
+ * quota, with the old one's room counted as free.
+ */
+MUST_CHECK enum err vault_message_replace(struct vault *vault, struct task *task,
+                                          int64_t from_folder_id, uint32_t uid,
+                                          int64_t to_folder_id, const struct vault_append *append,
+                                          uint32_t *out_uid);
+
 enum vault_store_mode { VAULT_STORE_REPLACE, VAULT_STORE_ADD, VAULT_STORE_REMOVE };
 /*
  * Changes flags of the messages named, all in one transaction; one new MODSEQ for all of them.
