@@ -56,6 +56,7 @@ const struct imap_command imap_commands[] = {
     {NAME("UNSELECT"), SELECTED | NO_SYNC, imap_parse_none, imap_cmd_unselect, "RFC 3691 §2"},
     {NAME("UID EXPUNGE"), SELECTED | BY_UID | WRITES, imap_parse_one_set, imap_cmd_uid_expunge,
      "RFC 4315 §2.1"},
+    {NAME("COMPRESS"), AUTH, imap_parse_compress, imap_cmd_compress, "RFC 4978 §3"},
     {NAME("ENABLE"), AUTH, imap_parse_enable, imap_cmd_enable, "RFC 5161 §3.1"},
     {NAME("SORT"), SELECTED | FIXED, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
     {NAME("UID SORT"), SELECTED | BY_UID, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},

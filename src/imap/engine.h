@@ -48,10 +48,11 @@ enum imap_extension {
 /* Why the running command is not running now. */
 enum imap_pause {
     IMAP_PAUSE_NONE,
-    IMAP_PAUSE_TURN,  /* imap_session_resume goes on (with ROOM in the output) */
-    IMAP_PAUSE_LINE,  /* a line from the client: `line` then holds it */
-    IMAP_PAUSE_TLS,   /* imap_session_secured */
-    IMAP_PAUSE_LOGIN, /* imap_session_login_failed, or the session is freed */
+    IMAP_PAUSE_TURN,     /* imap_session_resume goes on (with ROOM in the output) */
+    IMAP_PAUSE_LINE,     /* a line from the client: `line` then holds it */
+    IMAP_PAUSE_TLS,      /* imap_session_secured */
+    IMAP_PAUSE_COMPRESS, /* imap_session_compressed */
+    IMAP_PAUSE_LOGIN,    /* imap_session_login_failed, or the session is freed */
 };
 
 /* The answers of APPENDs that were done and wait for the commit they share. */
@@ -82,6 +83,7 @@ struct imap_session {
     bool is_idling;
     bool is_own_metadata;     /* what changes just now is this session's doing */
     struct buf metadata_news; /* own; of others' changes, to be told */
+    bool is_compressed; /* COMPRESS was given: such a session cannot sleep */
 
     struct imap_view view; /* while SELECTED */
 

@@ -42,6 +42,7 @@ enum imap_refusal {
     IMAP_REFUSAL_CANCELLED,
     IMAP_REFUSAL_MECHANISM,
     IMAP_REFUSAL_UID_REQUIRED,
+    IMAP_REFUSAL_COMPRESSED,
 };
 
 /* The answer to an error, in the light of the command that met it. */

@@ -9,7 +9,7 @@
  * again;
  *                           "..." is any text; after OK, NO, BAD, BYE or "]" any words may follow
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
- *   2 ! secured | denied | unavailable | login user password | close | closed
+ *   2 ! secured | compressed | denied | unavailable | login user password | close | closed
  *   @ mail INBOX 3          three simple messages arrive
  *   @ quota 5000            the mailbox's limit
  *   @ forget INBOX          its log of expunges is cut short
@@ -335,6 +335,10 @@ static void on_act(struct run *run, size_t n, struct str act)
         if (imap_session_wants(run->sessions[n]) != IMAP_WANTS_TLS)
             complain(run, "TLS is not wanted", act);
         imap_session_secured(run->sessions[n]);
+    } else if (str_equal(act, STR("compressed"))) {
+        if (imap_session_wants(run->sessions[n]) != IMAP_WANTS_COMPRESS)
+            complain(run, "COMPRESS is not wanted", act);
+        imap_session_compressed(run->sessions[n]);
     } else if (str_equal(act, STR("denied"))) {
         imap_session_login_failed(run->sessions[n], IMAP_LOGIN_DENIED);
     } else if (str_equal(act, STR("unavailable"))) {

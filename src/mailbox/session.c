@@ -75,6 +75,13 @@ static void pump(struct mailbox_session *session)
         case ENGINE_WANTS_TURN:
             net_timer_start(session->turn, 0);
             return;
+        case ENGINE_WANTS_COMPRESS:
+            if (session->kind->output(session->engine).len > 0)
+                return; /* on_room comes back here */
+            net_connection_start_compression(session->connection,
+                                             session->kind->pending_input(session->engine));
+            session->kind->compressed(session->engine);
+            break;
         case ENGINE_WANTS_TLS:
         case ENGINE_WANTS_LOGIN: /* never after login */
         case ENGINE_WANTS_CLOSE:

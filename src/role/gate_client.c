@@ -230,6 +230,7 @@ static void pump(struct gate_client *client)
         return;
     send_output(client);
     switch (client->kind->wants(client->engine)) {
+    case ENGINE_WANTS_COMPRESS: /* never before login */
     case ENGINE_WANTS_INPUT:
         net_connection_want_input(client->connection,
                                   !client->kind->is_input_full(client->engine));
