@@ -238,6 +238,8 @@ static void finish(struct imap_session *s, enum err err)
     }
     if (s->lowest_uid != 0)
         tell_limit(s);
+    if (!s->is_waiting)
+        imap_metadata_tell(s);
     if (err == ERR_OK)
         answer_ok(s);
     else if (s->state != IMAP_STATE_LOGOUT)
@@ -438,8 +440,11 @@ static enum imap_refusal judge_literal(struct imap_session *s, const struct imap
     if (refusal != IMAP_REFUSAL_NONE)
         return refusal;
     if (command->flags & IMAP_TAKES_MESSAGE) {
-        if (size > message_max || before > IMAP_LITERALS_MAX)
+        if (size > message_max)
             return IMAP_REFUSAL_MESSAGE_TOO_BIG;
+        /* Those of one command wait in memory together (RFC 3502 §6.3.11: all or none). */
+        if (before + size > message_max + IMAP_LITERALS_MAX)
+            return IMAP_REFUSAL_MESSAGES_TOO_BIG;
         return IMAP_REFUSAL_NONE;
     }
     if (size > IMAP_LITERALS_MAX ||

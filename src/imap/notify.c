@@ -290,8 +290,8 @@ bool imap_notify_has_news(const struct imap_session *s)
 
 /* ---- STATUS of other mailboxes (RFC 5465 §5.1 to §5.3) ---- */
 
-static void tell_status(struct imap_session *s, const struct vault_folder *was,
-                        const struct vault_folder *now)
+static enum err tell_status(struct imap_session *s, struct task *task,
+                            const struct vault_folder *was, const struct vault_folder *now)
 {
     unsigned events = imap_notify_events(s, now), items = 0;
 
@@ -299,7 +299,7 @@ static void tell_status(struct imap_session *s, const struct vault_folder *was,
         if ((events & IMAP_NOTIFY_MESSAGE_NEW) != 0)
             items |= IMAP_STATUS_UIDNEXT | IMAP_STATUS_MESSAGES;
     } else if ((events & IMAP_NOTIFY_FLAG_CHANGE) == 0) {
-        return;
+        return ERR_OK;
     }
     if ((events & IMAP_NOTIFY_FLAG_CHANGE) != 0) {
         if (now->unseen_count != was->unseen_count)
@@ -310,10 +310,10 @@ static void tell_status(struct imap_session *s, const struct vault_folder *was,
             items |= IMAP_STATUS_UIDVALIDITY;
     }
     if (items == 0)
-        return;
+        return ERR_OK;
     if (imap_has(s, IMAP_EXT_CONDSTORE))
         items |= IMAP_STATUS_HIGHESTMODSEQ;
-    imap_write_status(s, now, items);
+    return imap_write_status(s, task, now, items);
 }
 
 static enum err tell_folder(struct imap_session *s, struct task *task, struct heard heard)
@@ -328,7 +328,7 @@ static enum err tell_folder(struct imap_session *s, struct task *task, struct he
         return ERR_OK;
     TRY(vault_folder_by_id(s->vault, task, heard.folder_id, &now));
     if (heard.is_foreign)
-        tell_status(s, known, &now);
+        TRY(tell_status(s, task, known, &now));
     name = known->name;
     *known = now;
     known->name = name;

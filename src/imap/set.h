@@ -18,6 +18,7 @@ struct imap_range {
 struct imap_set {
     struct imap_range *ranges; /* in the task's arena */
     size_t count;
+    bool has_saved; /* "$" too: the last search result that was saved (RFC 5182); see view.h */
 };
 
 /* The whole text, or false. */

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { CURSOR_GAP = 64 /* messages between two that are looked at: worth a new cursor */ };
+
 void imap_view_init(struct imap_view *view)
 {
     memset(view, 0, sizeof(*view));
@@ -18,6 +20,7 @@ void imap_view_done(struct imap_view *view)
     mem_free(&view->uids);
     mem_free(&view->gone);
     mem_free(&view->recent);
+    mem_free(&view->saved);
     imap_view_init(view);
 }
 
@@ -145,35 +148,78 @@ size_t imap_view_recent_count(const struct imap_view *view)
     return count;
 }
 
+size_t imap_view_stretch(const uint32_t *indexes, size_t count, size_t start)
+{
+    size_t end = start + 1;
+
+    while (end < count && indexes[end] - indexes[end - 1] < CURSOR_GAP)
+        end++;
+    return end;
+}
+
+/* The messages with UIDs first … last, as message numbers. False: there are none. */
+static bool number_range(const struct imap_view *view, struct imap_range uids,
+                         struct imap_range *out)
+{
+    size_t first = imap_view_index(view, uids.first);
+    size_t end = uids.last == UINT32_MAX ? view->count : imap_view_index(view, uids.last + 1);
+
+    *out = (struct imap_range){(uint32_t)first + 1, (uint32_t)end};
+    return first < end;
+}
+
+bool imap_view_save(struct imap_view *view, const uint32_t *indexes, size_t count)
+{
+    size_t ranges = 0;
+
+    mem_free(&view->saved);
+    view->saved_count = 0;
+    for (size_t i = 0; i < count; i++)
+        ranges += i == 0 || indexes[i] != indexes[i - 1] + 1;
+    if (ranges > IMAP_SAVED_RANGES_MAX)
+        return false;
+    if (ranges == 0)
+        return true;
+    view->saved = NEW_ARRAY(struct imap_range, ranges);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t uid = view->uids[indexes[i]];
+
+        if (i == 0 || indexes[i] != indexes[i - 1] + 1)
+            view->saved[view->saved_count++].first = uid;
+        view->saved[view->saved_count - 1].last = uid;
+    }
+    return true;
+}
+
 bool imap_view_ranges(const struct imap_view *view, struct task *task, struct imap_set set,
                       bool is_uid, struct imap_set *out_ranges)
 {
     uint32_t star =
         is_uid ? (view->count == 0 ? 0 : view->uids[view->count - 1]) : (uint32_t)view->count;
     bool had_ranges = set.count > 0;
+    struct imap_set numbers = {0};
 
     imap_set_resolve(&set, star);
     if (!is_uid && had_ranges &&
         (set.count == 0 || set.ranges[set.count - 1].last > (uint32_t)view->count))
         return false;
-    out_ranges->ranges = ARENA_ARRAY(&task->arena, struct imap_range, set.count);
-    out_ranges->count = 0;
+    numbers.ranges = ARENA_ARRAY(&task->arena, struct imap_range,
+                                 set.count + (set.has_saved ? view->saved_count : 0));
     for (size_t i = 0; i < set.count; i++) {
-        struct imap_range *range = &out_ranges->ranges[out_ranges->count];
-
-        if (is_uid) {
-            size_t first = imap_view_index(view, set.ranges[i].first), end = view->count;
-
-            if (set.ranges[i].last != UINT32_MAX)
-                end = imap_view_index(view, set.ranges[i].last + 1);
-            if (first == end)
-                continue;
-            *range = (struct imap_range){(uint32_t)first, (uint32_t)end - 1};
-        } else {
-            *range = (struct imap_range){set.ranges[i].first - 1, set.ranges[i].last - 1};
-        }
-        out_ranges->count++;
+        numbers.ranges[numbers.count] = set.ranges[i];
+        if (!is_uid || number_range(view, set.ranges[i], &numbers.ranges[numbers.count]))
+            numbers.count++;
     }
+    for (size_t i = 0; set.has_saved && i < view->saved_count; i++)
+        if (number_range(view, view->saved[i], &numbers.ranges[numbers.count]))
+            numbers.count++;
+    if (set.has_saved)
+        imap_set_resolve(&numbers, (uint32_t)view->count);
+    for (size_t i = 0; i < numbers.count; i++) {
+        numbers.ranges[i].first--;
+        numbers.ranges[i].last--;
+    }
+    *out_ranges = numbers;
     return true;
 }
 

@@ -29,6 +29,8 @@ struct imap_view {
     size_t gone_count;
     struct imap_range *recent; /* own; UIDs that are \Recent in this session, ascending */
     size_t recent_count;
+    struct imap_range *saved; /* own; "$": the UIDs of the saved search result, ascending */
+    size_t saved_count;
 };
 
 void imap_view_init(struct imap_view *view);
@@ -43,6 +45,18 @@ size_t imap_view_index(const struct imap_view *view, uint32_t uid);
 bool imap_view_has(const struct imap_view *view, uint32_t uid);
 bool imap_view_is_recent(const struct imap_view *view, uint32_t uid);
 size_t imap_view_recent_count(const struct imap_view *view);
+
+/* Of ascending indexes, the end of the stretch from `start` on that is worth one cursor: what lies
+ * between its messages is read past. */
+size_t imap_view_stretch(const uint32_t *indexes, size_t count, size_t start);
+
+/*
+ * The saved search result (RFC 5182): it goes with the selection. A range spans only UIDs that are
+ * neighbours in the view, so an expunged message leaves it by leaving the view, and none joins it.
+ * False: it would take too much memory; the saved result is empty then.
+ */
+enum { IMAP_SAVED_RANGES_MAX = 50000 };
+bool imap_view_save(struct imap_view *view, const uint32_t *indexes, size_t count);
 
 /*
  * A sequence set as ranges of indexes: `first` … `last` inclusive, ascending. False: a message

@@ -76,12 +76,13 @@ struct net_connection {
     enum net_close_reason failure; /* while `has_failed`: what kick will report */
     enum state state;
     bool wants_input;
-    bool is_input_over; /* the peer closed its half */
+    bool is_input_over;  /* the peer closed its half */
+    bool is_output_over; /* nothing more is written: our half closes behind what is queued */
     bool is_secure;
     bool has_failed;
     bool is_room_awaited; /* the output went over half: on_room when it falls under it */
     bool is_notified;     /* FINISHING: TLS's close_notify is on its way */
-    bool is_shut;         /* FINISHING: all is sent, our side is closed */
+    bool is_shut;         /* all is sent, our side is closed */
     bool is_busy;         /* inside one of our event functions: freeing waits */
     bool is_freed;
     bool is_loopback;
@@ -292,7 +293,7 @@ void net_connection_write(struct net_connection *connection, struct str bytes)
     struct buf packed;
 
     if (connection->state == STATE_CLOSED || connection->state == STATE_FINISHING ||
-        connection->has_failed || bytes.len == 0)
+        connection->is_output_over || connection->has_failed || bytes.len == 0)
         return;
     if (connection->compress == NULL) {
         put(connection, bytes);
@@ -311,6 +312,19 @@ size_t net_connection_room(const struct net_connection *connection)
     if (connection->state == STATE_CLOSED || connection->has_failed)
         return 0;
     return waiting >= connection->output_limit ? 0 : connection->output_limit - waiting;
+}
+
+size_t net_connection_offer(struct net_connection *connection, struct str bytes)
+{
+    size_t taken = 0, room;
+
+    while (taken < bytes.len && (room = net_connection_room(connection)) > 0) {
+        struct str part = str_upto(str_from(bytes, taken), room);
+
+        net_connection_write(connection, part);
+        taken += part.len;
+    }
+    return taken;
 }
 
 static void remember_tls(struct net_connection *connection)
@@ -508,6 +522,13 @@ static void on_readable(void *owner)
 
 static void start_timer(struct net_connection *connection);
 
+/* All is sent, and nothing more comes from us; the peer may go on. */
+static void shut_output(struct net_connection *connection)
+{
+    connection->is_shut = true;
+    shutdown(connection->carrier.fd, SHUT_WR);
+}
+
 /* FINISHING, and all is sent: our side closes; the peer's end, or the timer, ends it. */
 static void shut(struct net_connection *connection)
 {
@@ -519,8 +540,7 @@ static void shut(struct net_connection *connection)
         if (flush_sealed(connection) && queued(connection) > 0)
             return; /* again when it is sent */
     }
-    connection->is_shut = true;
-    shutdown(connection->carrier.fd, SHUT_WR);
+    shut_output(connection);
     if (connection->is_input_over) {
         fail_later(connection, NET_CLOSED_BY_PEER);
         return;
@@ -531,6 +551,9 @@ static void shut(struct net_connection *connection)
 
 static void after_flush(struct net_connection *connection)
 {
+    if (queued(connection) == 0 && connection->is_output_over && !connection->is_shut &&
+        connection->state == STATE_PLAIN)
+        shut_output(connection);
     if (queued(connection) == 0 && connection->state == STATE_AWAITING_TLS)
         begin_tls(connection);
     if (queued(connection) == 0 && connection->state == STATE_FINISHING && !connection->is_shut)
@@ -636,6 +659,17 @@ void net_connection_want_input(struct net_connection *connection, bool is_wanted
         kick(connection);
     if (!connection->is_busy)
         want(connection);
+}
+
+void net_connection_end_output(struct net_connection *connection)
+{
+    assert(connection->state == STATE_PLAIN || connection->state == STATE_FINISHING ||
+           connection->state == STATE_CLOSED);
+    if (connection->state != STATE_PLAIN || connection->has_failed || connection->is_output_over)
+        return;
+    connection->is_output_over = true;
+    if (queued(connection) == 0)
+        shut_output(connection);
 }
 
 void net_connection_start_compression(struct net_connection *connection, struct str early)

@@ -12,6 +12,9 @@ struct vault_subscriber {
     /* After the commit, never inside a transaction. folder_id -1: the list of folders changed
      * (created, renamed, deleted). Must not write to the vault. */
     void (*on_change)(struct vault_subscriber *subscriber, int64_t folder_id);
+    /* Likewise; an annotation was set or removed, of a folder or (0) of the mailbox as a whole.
+     * NULL: not of interest. `entry` is borrowed for the call. */
+    void (*on_metadata)(struct vault_subscriber *subscriber, int64_t folder_id, struct str entry);
     /* private */
     struct vault_subscriber *next;
 };

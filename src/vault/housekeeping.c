@@ -6,6 +6,7 @@
 #include "vault/vault.h"
 
 #include "base/clock.h"
+#include "vault/facts.h"
 #include "vault/parts.h"
 #include "vault/vanished.h"
 #include "vault/words.h"
@@ -168,6 +169,15 @@ static enum err merge_slice(struct vault *vault, struct task *task, bool *out_di
     return ERR_OK;
 }
 
+/* What contents from before a mailbox had it still want. */
+static enum err facts_slice(struct vault *vault, struct task *task, bool *out_did)
+{
+    *out_did = true;
+    if (!vault->has_identities)
+        return facts_identity_slice(vault, task);
+    return facts_preview_slice(vault, task);
+}
+
 static enum err slice(struct vault *vault, struct task *task, bool *out_did)
 {
     if (vault->has_purges)
@@ -178,6 +188,8 @@ static enum err slice(struct vault *vault, struct task *task, bool *out_did)
         return ERR_OK;
     if (vault->merges_due >= VAULT_MERGE_AFTER_APPENDS)
         return merge_slice(vault, task, out_did);
+    if (!vault->has_identities || vault->previews_from > 0)
+        return facts_slice(vault, task, out_did);
     if (deliveries_are_due(vault, task))
         return forget_deliveries(vault, task);
     return ERR_OK;

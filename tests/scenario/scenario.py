@@ -3,7 +3,7 @@
 
 import contextlib
 import imaplib
-
+import os
 import pathlib
 import signal
 import smtplib
@@ -300,6 +300,63 @@ def what_comes_with_starttls_is_dropped(server):
                 pass  # refusing to go on is as good
 
 
+def half_closed(server, words, tls):
+    """All that is answered to a client that closes its half behind its words."""
+    port = server.ports["imaps" if tls else "imap"]
+    with socket.create_connection(("127.0.0.1", port), 20) as raw:
+        heard = b""
+        if not tls:
+            raw.sendall(words)
+            raw.shutdown(socket.SHUT_WR)
+            while part := raw.recv(65536):
+                heard += part
+            return heard
+        # ssl.SSLSocket cannot read on after its own close_notify; the object below it can.
+        coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        secure = server.tls.wrap_bio(coming, going)
+        steps = [secure.do_handshake, lambda: secure.write(words), secure.unwrap]
+        while True:
+            try:
+                if steps:
+                    steps[0]()
+                    steps.pop(0)
+                    continue
+                heard += secure.read(65536)
+                continue
+            except ssl.SSLWantReadError:
+                if len(steps) == 1:
+                    steps.pop()  # close_notify is on its way; the peer's is what we read towards
+            except ssl.SSLZeroReturnError:
+                return heard
+            if going.pending:
+                raw.sendall(going.read())
+            part = raw.recv(65536)
+            if not part:
+                return heard
+            coming.write(part)
+
+
+@suite.case
+def a_client_that_closes_its_half_is_answered(server):
+    """printf 'a LOGIN ...' | nc -N: everything that was asked before the end is answered."""
+    alias = server.add_alias("half@life.test")
+    raw = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 64 * 1024 + b"\r\n"
+    with server.imap(alias) as client:
+        client.append("INBOX", None, None, raw)
+    login = f"a LOGIN {alias.address} {alias.password}\r\n".encode()
+    for tls in (False, True):
+        heard = half_closed(server, login + b"b SELECT INBOX\r\nc FETCH 1 BODY.PEEK[]\r\n"
+                            b"d LOGOUT\r\n", tls)
+        for tag in (b"a", b"b", b"c", b"d"):
+            check(b"\r\n" + tag + b" OK" in heard, f"tls={tls}: no {tag} in {heard[-300:]}")
+        check(raw in heard, f"tls={tls}: the message is not whole")
+        heard = half_closed(server, login + b"b NOOP\r\n", tls)
+        check(heard.endswith(b"\r\n") and b"\r\nb OK" in heard and b"BYE" not in heard,
+              f"tls={tls}: without LOGOUT: {heard}")
+        heard = half_closed(server, b"a NOOP\r\nb LOGIN x y\r\nc NOOP\r\n", tls)
+        check(b"\r\nb NO" in heard and b"\r\nc OK" in heard, f"tls={tls}: no login: {heard}")
+
+
 class Deflated:
     """The client's side of COMPRESS=DEFLATE (RFC 4978), on any stream."""
 
@@ -459,6 +516,42 @@ def tls_login(server, alias):
             return client.noop()[0] == "OK"
     except (imaplib.IMAP4.error, OSError):
         return False
+
+
+def greetings(server, port, count, kept):
+    """Opens so many connections; how many were greeted. `kept` holds them."""
+    welcome = 0
+    for _ in range(count):
+        kept.append(socket.create_connection(("127.0.0.1", server.ports[port]), 20))
+        welcome += kept[-1].recv(4096).startswith((b"* OK", b"220"))
+    return welcome
+
+
+@suite.case
+def an_address_has_so_many_connections(_):
+    """However the kernel deals them out to the processes of a role."""
+    with Server(settings={"loopback_is_foreign": True, "connections_per_address_max": 10,
+                          "processes": 2}) as server:
+        for port, role in (("imap", "gate"), ("mx", "smtp")):
+            one, two = (process.pid for process in server.processes(role))
+            kept = []
+            os.kill(one, signal.SIGSTOP)
+            check(greetings(server, port, 6, kept) == 6, f"{role}: six are too many")
+            os.kill(one, signal.SIGCONT)
+            os.kill(two, signal.SIGSTOP)
+            try:
+                welcome = greetings(server, port, 6, kept)
+            finally:
+                os.kill(two, signal.SIGCONT)
+            check(welcome == 4, f"{role}: {welcome} of six more, where four make ten")
+            # A process that dies takes its connections along.
+            os.kill(two, signal.SIGKILL)
+            deadline = time.monotonic() + 10
+            while greetings(server, port, 1, kept) == 0:
+                check(time.monotonic() < deadline, f"{role}: the dead ones still count")
+                time.sleep(0.1)
+            for each in kept:
+                each.close()
 
 
 @suite.case

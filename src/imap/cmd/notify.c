@@ -217,7 +217,7 @@ IMAP_COMMAND(notify)
         }
         imap_spend(s, 2);
         if (events != 0)
-            imap_write_status(s, folder, imap_notify_status_items(events));
+            TRY(imap_write_status(s, task, folder, imap_notify_status_items(events)));
     }
     return ERR_OK;
 }

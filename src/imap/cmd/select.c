@@ -129,6 +129,9 @@ static enum err open_folder(struct imap_session *s, struct task *task,
         imap_enable_condstore(s);
     imap_session_select(s);
     describe(s, first_unseen);
+    buf_put(&s->out, STR("* OK [MAILBOXID ")); /* RFC 8474 §4.2 */
+    imap_write_mailbox_id(&s->out, &folder);
+    buf_put(&s->out, STR("] The mailbox's identifier.\r\n"));
     s->code = is_read_only ? STR("READ-ONLY") : STR("READ-WRITE");
     return ERR_OK;
 }
