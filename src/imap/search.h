@@ -54,6 +54,8 @@ struct imap_search_node {
     bool has_candidates, is_exact;
     uint32_t *candidates;
     size_t candidate_count;
+    uint32_t *open_uids; /* of the candidates, if is_exact: those to be confirmed all the same */
+    size_t open_count;
 };
 
 struct imap_search_args {

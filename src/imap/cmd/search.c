@@ -66,17 +66,17 @@ static unsigned column_of(const struct imap_search_node *node)
     case IMAP_SEARCH_SENTBEFORE:
     case IMAP_SEARCH_SENTON:
     case IMAP_SEARCH_SENTSINCE:
-        return VAULT_COLUMN_SEARCH;
+        return VAULT_COLUMN_SENT;
     case IMAP_SEARCH_LARGER:
     case IMAP_SEARCH_SMALLER:
         return VAULT_COLUMN_SIZE;
     case IMAP_SEARCH_STRING:
-        return node->is_exact ? 0
+        return node->is_exact && node->open_count == 0 ? 0
                : node->field == VAULT_SEARCH_BODY || node->field == VAULT_SEARCH_TEXT
                    ? VAULT_COLUMN_STRUCTURE
                    : VAULT_COLUMN_SEARCH;
     case IMAP_SEARCH_HEADER:
-        return VAULT_COLUMN_STRUCTURE;
+        return node->is_exact && node->open_count == 0 ? 0 : VAULT_COLUMN_STRUCTURE;
     case IMAP_SEARCH_AND:
     case IMAP_SEARCH_OR:
     case IMAP_SEARCH_NOT:
@@ -106,6 +106,26 @@ static enum err prepare_keyword(struct imap_session *s, struct task *task,
     return ERR_OK;
 }
 
+static enum err prepare_text(struct imap_session *s, struct task *task,
+                             struct imap_search_node *node)
+{
+    struct vault_candidates candidates;
+
+    node->folded = fold(task, node->text);
+    if (node->folded.len == 0 && node->op == IMAP_SEARCH_STRING)
+        return ERR_OK;
+    node->has_candidates = true;
+    TRY(vault_search_candidates(s->vault, task, s->view.folder_id, node->field, node->name,
+                                node->text, &candidates));
+    node->candidates = candidates.uids;
+    node->candidate_count = candidates.count;
+    node->is_exact = candidates.is_exact;
+    node->open_uids = candidates.open_uids;
+    node->open_count = candidates.open_count;
+    imap_spend(s, 500);
+    return ERR_OK;
+}
+
 static enum err prepare_node(struct imap_session *s, struct task *task,
                              struct imap_search_node *node)
 {
@@ -122,16 +142,7 @@ static enum err prepare_node(struct imap_session *s, struct task *task,
         return ERR_OK;
     case IMAP_SEARCH_STRING:
     case IMAP_SEARCH_HEADER:
-        node->folded = fold(task, node->text);
-        if (node->folded.len == 0)
-            return ERR_OK;
-        node->has_candidates = true;
-        TRY(vault_search_candidates(s->vault, task, s->view.folder_id, node->field, node->text,
-                                    &node->candidates, &node->candidate_count, &node->is_exact));
-        /* "Any header field" is not yet the one that was named. */
-        node->is_exact = node->is_exact && node->op == IMAP_SEARCH_STRING;
-        imap_spend(s, 500);
-        return ERR_OK;
+        return prepare_text(s, task, node);
     case IMAP_SEARCH_AND:
     case IMAP_SEARCH_OR:
     case IMAP_SEARCH_NOT:
@@ -200,19 +211,19 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sea
 
 /* ---- One message ---- */
 
-static bool is_candidate(const struct imap_search_node *node, uint32_t uid)
+static bool is_among(const uint32_t *uids, size_t count, uint32_t uid)
 {
-    size_t low = 0, high = node->candidate_count;
+    size_t low = 0, high = count;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (node->candidates[middle] < uid)
+        if (uids[middle] < uid)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < node->candidate_count && node->candidates[low] == uid;
+    return low < count && uids[low] == uid;
 }
 
 static bool folded_contains(struct candidate *c, struct str text, struct str folded_key)
@@ -272,9 +283,9 @@ static enum truth string_matches(struct candidate *c, const struct imap_search_n
 
     if (node->folded.len == 0 && node->op == IMAP_SEARCH_STRING)
         return YES; /* every text contains the empty one */
-    if (node->has_candidates && !is_candidate(node, row->uid))
+    if (node->has_candidates && !is_among(node->candidates, node->candidate_count, row->uid))
         return NO;
-    if (node->is_exact)
+    if (node->is_exact && !is_among(node->open_uids, node->open_count, row->uid))
         return YES;
     if (node->op == IMAP_SEARCH_HEADER)
         return !c->has_content ? OPEN : (enum truth)header_matches(c, node);
