@@ -57,9 +57,10 @@ struct imap_search_node {
     struct str text; /* as it came */
     /* when the command begins: */
     struct str folded; /* message_fold of `text` */
-    /* from the search index: only these messages can match, and (is_exact) all of them do */
-    bool has_candidates, is_exact;
-    uint64_t *candidates; /* a bit for each index in the folder */
+    /* From the search index, bits for each index in the folder: only the candidates can match, and
+     * (is_exact) all of them do but for the open ones, which may. */
+    bool has_candidates, is_exact, has_open;
+    uint64_t *candidates, *open;
 };
 
 struct imap_search_program {

@@ -37,6 +37,9 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
     case IMAP_SEARCH_BEFORE:
     case IMAP_SEARCH_ON:
     case IMAP_SEARCH_SINCE:
+    case IMAP_SEARCH_SENTBEFORE:
+    case IMAP_SEARCH_SENTON:
+    case IMAP_SEARCH_SENTSINCE:
     case IMAP_SEARCH_SAVEDBEFORE:
     case IMAP_SEARCH_SAVEDON:
     case IMAP_SEARCH_SAVEDSINCE:
@@ -45,20 +48,27 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
     case IMAP_SEARCH_LARGER:
     case IMAP_SEARCH_SMALLER:
         return IMAP_SEARCH_BY_ROW;
-    case IMAP_SEARCH_SENTBEFORE:
-    case IMAP_SEARCH_SENTON:
-    case IMAP_SEARCH_SENTSINCE:
-        return IMAP_SEARCH_BY_HEADER;
     case IMAP_SEARCH_STRING:
-        if (node->is_exact || node->folded.len == 0)
+        if ((node->is_exact && !node->has_open) || node->folded.len == 0)
             return IMAP_SEARCH_BY_NUMBER;
         return node->field == VAULT_SEARCH_BODY || node->field == VAULT_SEARCH_TEXT
                    ? IMAP_SEARCH_BY_TEXT
                    : IMAP_SEARCH_BY_HEADER;
     case IMAP_SEARCH_HEADER:
-        return IMAP_SEARCH_BY_TEXT;
+        return node->is_exact && !node->has_open ? IMAP_SEARCH_BY_NUMBER : IMAP_SEARCH_BY_TEXT;
     }
     return IMAP_SEARCH_BY_NUMBER;
+}
+
+static unsigned row_column_of(enum imap_search_op op)
+{
+    if (op == IMAP_SEARCH_LARGER || op == IMAP_SEARCH_SMALLER)
+        return VAULT_COLUMN_SIZE;
+    if (op == IMAP_SEARCH_SENTBEFORE || op == IMAP_SEARCH_SENTON || op == IMAP_SEARCH_SENTSINCE)
+        return VAULT_COLUMN_SENT;
+    if (op == IMAP_SEARCH_FLAG || op == IMAP_SEARCH_NEW || op == IMAP_SEARCH_MODSEQ)
+        return VAULT_COLUMN_FLAGS;
+    return VAULT_COLUMN_DATES;
 }
 
 unsigned imap_search_columns_of(const struct imap_search_node *node)
@@ -66,12 +76,8 @@ unsigned imap_search_columns_of(const struct imap_search_node *node)
     switch (imap_search_level_of(node)) {
     case IMAP_SEARCH_BY_NUMBER:
         return 0;
-    case IMAP_SEARCH_BY_ROW: /* flags always come along */
-        return node->op == IMAP_SEARCH_LARGER || node->op == IMAP_SEARCH_SMALLER ? VAULT_COLUMN_SIZE
-               : node->op == IMAP_SEARCH_FLAG || node->op == IMAP_SEARCH_NEW ||
-                       node->op == IMAP_SEARCH_MODSEQ
-                   ? VAULT_COLUMN_FLAGS
-                   : VAULT_COLUMN_DATES;
+    case IMAP_SEARCH_BY_ROW:
+        return row_column_of(node->op);
     case IMAP_SEARCH_BY_HEADER:
         return VAULT_COLUMN_SEARCH;
     case IMAP_SEARCH_BY_TEXT:
@@ -80,9 +86,9 @@ unsigned imap_search_columns_of(const struct imap_search_node *node)
     return 0;
 }
 
-static bool is_candidate(const struct imap_search_node *node, uint32_t index)
+static bool has_bit(const uint64_t *bits, uint32_t index)
 {
-    return (node->candidates[index / 64] >> (index % 64) & 1) != 0;
+    return (bits[index / 64] >> (index % 64) & 1) != 0;
 }
 
 static bool folded_contains(struct imap_search_candidate *c, struct str text, struct str folded_key)
@@ -250,9 +256,9 @@ static enum imap_truth leaf_matches(struct imap_search_candidate *c,
     /* Every text contains the empty one; but a field of that name must be there. */
     if (node->op == IMAP_SEARCH_STRING && node->folded.len == 0)
         return IMAP_TRUTH_YES;
-    if (node->has_candidates && !is_candidate(node, c->index))
+    if (node->has_candidates && !has_bit(node->candidates, c->index))
         return IMAP_TRUTH_NO;
-    if (node->has_candidates && node->is_exact)
+    if (node->is_exact && !has_bit(node->open, c->index))
         return IMAP_TRUTH_YES;
     if (imap_search_level_of(node) > c->level)
         return IMAP_TRUTH_OPEN;

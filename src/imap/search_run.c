@@ -8,7 +8,7 @@
 enum {
     ROW_UNITS = 1,
     CURSOR_UNITS = 10,
-    INDEX_UNITS = 500,
+    INDEX_UNITS = 4000,
     NODES_PER_UNIT = 16, /* tested with what is at hand */
     SAMPLE = 1000,       /* rows that show whether rows rule out enough to come first */
     SAMPLE_KEPT_MAX = 100,
@@ -96,8 +96,8 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sea
 
 static bool is_index_key(const struct imap_search_node *node)
 {
-    return (node->op == IMAP_SEARCH_STRING || node->op == IMAP_SEARCH_HEADER) &&
-           node->folded.len > 0;
+    return (node->op == IMAP_SEARCH_STRING && node->folded.len > 0) ||
+           node->op == IMAP_SEARCH_HEADER;
 }
 
 /* Is there a key that this level decides? */
@@ -247,30 +247,39 @@ static struct imap_search_node *next_index_key(const struct imap_search_run *run
     return best;
 }
 
+static uint64_t *bits_of(const struct imap_search_run *run, struct task *task, const uint32_t *uids,
+                         size_t count)
+{
+    uint64_t *bits = ARENA_ARRAY(&task->arena, uint64_t, run->view->count / 64 + 1);
+    size_t index = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        while (index < run->view->count && run->view->uids[index] < uids[i])
+            index++;
+        if (index < run->view->count && run->view->uids[index] == uids[i])
+            bits[index / 64] |= UINT64_C(1) << (index % 64);
+    }
+    return bits;
+}
+
 static enum err ask_index(struct imap_session *s, struct task *task,
                           const struct imap_search_run *run, struct imap_search_node *node)
 {
-    uint32_t *uids;
-    size_t count, index = 0;
-    bool is_exact;
+    struct vault_candidates candidates;
     struct task lookup;
     enum err err;
 
     task_init(&lookup, task->now_ms);
-    err = vault_search_candidates(s->vault, &lookup, run->view->folder_id, node->field, node->text,
-                                  &uids, &count, &is_exact);
+    err = vault_search_candidates(s->vault, &lookup, run->view->folder_id, node->field, node->name,
+                                  node->text, &candidates);
     if (err == ERR_OK) {
-        node->candidates = ARENA_ARRAY(&task->arena, uint64_t, run->view->count / 64 + 1);
-        for (size_t i = 0; i < count; i++) {
-            while (index < run->view->count && run->view->uids[index] < uids[i])
-                index++;
-            if (index < run->view->count && run->view->uids[index] == uids[i])
-                node->candidates[index / 64] |= UINT64_C(1) << (index % 64);
-        }
+        node->candidates = bits_of(run, task, candidates.uids, candidates.count);
         node->has_candidates = true;
-        /* "Any header field" is not yet the one that was named. */
-        node->is_exact = is_exact && node->op == IMAP_SEARCH_STRING;
-        imap_spend(s, INDEX_UNITS + count / 50 + run->view->count / 500);
+        node->is_exact = candidates.is_exact;
+        node->has_open = candidates.is_exact && candidates.open_count > 0;
+        if (node->is_exact)
+            node->open = bits_of(run, task, candidates.open_uids, candidates.open_count);
+        imap_spend(s, INDEX_UNITS + candidates.count / 50 + run->view->count / 500);
     } else {
         err = fail(task, err, "%s", lookup.words);
     }

@@ -5,7 +5,6 @@
 #include "secret/crypt.h"
 #include "vault/parts.h"
 #include "vault/rows.h"
-#include "vault/words.h"
 
 #include <string.h>
 
@@ -101,7 +100,8 @@ static enum err note_with_time(struct vault *vault, struct task *task, const cha
 }
 
 static enum err insert_message(struct vault *vault, struct task *task, int64_t key,
-                               const struct vault_append *append, uint64_t modseq,
+                               const struct vault_append *append,
+                               const struct message_summary *summary, uint64_t modseq,
                                int64_t content_id)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
@@ -111,8 +111,8 @@ static enum err insert_message(struct vault *vault, struct task *task, int64_t k
     clock_format_iso(task->now_ms, now);
     TRY(db_prepare(vault->db, task,
                    "INSERT INTO message(key, flags, modseq, content_id, size_bytes, "
-                   "internal_date, internal_zone, save_date) "
-                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                   "internal_date, internal_zone, save_date, sent_day) "
+                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                    &statement));
     db_bind_int(statement, 1, key);
     db_bind_int(statement, 2, (int64_t)append->flags);
@@ -122,6 +122,8 @@ static enum err insert_message(struct vault *vault, struct task *task, int64_t k
     db_bind_text(statement, 6, str_from_c(internal));
     db_bind_int(statement, 7, append->internal_zone_minutes);
     db_bind_text(statement, 8, str_from_c(now));
+    if (summary->sent_is_known)
+        db_bind_int(statement, 9, summary->sent_day);
     return db_run(vault->db, task, statement);
 }
 
@@ -138,15 +140,15 @@ static void count_message(struct vault *vault, struct folder *folder, uint64_t f
 
 static enum err write_message(struct vault *vault, struct task *task, struct folder *folder,
                               const struct vault_append *append,
-                              const struct message_summary *summary, const struct words *words)
+                              const struct message_summary *summary)
 {
     uint64_t modseq = vault_touch(vault);
     uint32_t uid = folder->uidnext;
     int64_t content_id;
 
     TRY(content_store(vault, task, append->raw, summary, &content_id));
-    TRY(words_add(vault, task, content_id, words));
-    TRY(insert_message(vault, task, message_key(folder->id, uid), append, modseq, content_id));
+    TRY(insert_message(vault, task, message_key(folder->id, uid), append, summary, modseq,
+                       content_id));
     count_message(vault, folder, append->flags, append->raw.len);
     vault_note_messages(vault, folder, modseq, uid, uid);
     return ERR_OK;
@@ -178,8 +180,7 @@ static enum err note_import(struct vault *vault, struct task *task,
 /* What is refused, and what is known already, before anything is written. */
 static enum err append_in_change(struct vault *vault, struct task *task, int64_t folder_id,
                                  const struct vault_append *append,
-                                 const struct message_summary *summary, const struct words *words,
-                                 uint32_t *out_uid)
+                                 const struct message_summary *summary, uint32_t *out_uid)
 {
     struct folder *folder = vault_folder_get(vault, folder_id);
     unsigned char digest_bytes[CRYPT_HASH_BYTES];
@@ -202,7 +203,7 @@ static enum err append_in_change(struct vault *vault, struct task *task, int64_t
     }
     TRY(check_append(vault, task, folder, append));
     uid = folder->uidnext;
-    TRY(write_message(vault, task, folder, append, summary, words));
+    TRY(write_message(vault, task, folder, append, summary));
     TRY(note_import(vault, task, append));
     if (append->is_delivery)
         TRY(note_with_time(vault, task,
@@ -216,7 +217,6 @@ static enum err append_in_change(struct vault *vault, struct task *task, int64_t
 enum err vault_message_append(struct vault *vault, struct task *task, int64_t folder_id,
                               const struct vault_append *append, uint32_t *out_uid)
 {
-    CLEANUP(words_done) struct words words = {0};
     struct message_summary summary;
     uint32_t uid = 0;
 
@@ -227,10 +227,9 @@ enum err vault_message_append(struct vault *vault, struct task *task, int64_t fo
     if (!append->is_delivery && !id_is_set(&append->drop_record))
         TRY(check_append(vault, task, vault_folder_get(vault, folder_id), append));
     message_parse(task, append->raw, &summary);
-    words_make(&words, append->raw, &summary);
     TRY(vault_write_begin(vault, task));
     TRY(vault_write_end(vault, task,
-                        append_in_change(vault, task, folder_id, append, &summary, &words, &uid),
+                        append_in_change(vault, task, folder_id, append, &summary, &uid),
                         VAULT_DURABLE));
     *out_uid = uid;
     return ERR_OK;

@@ -2,6 +2,7 @@
 #include "vault/state.h"
 
 #include "base/memory.h"
+#include "vault/index.h"
 
 #include <assert.h>
 #include <string.h>
@@ -144,6 +145,7 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     TRY(load_mailbox(vault, task));
     TRY(load_folders(vault, task));
     TRY(load_keywords(vault, task));
+    TRY(index_load(vault, task));
     vault->is_mailbox_dirty = false;
     vault->is_stale = false;
     return ERR_OK;
