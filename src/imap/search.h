@@ -7,12 +7,14 @@
 #define IMAP_SEARCH_H
 
 #include "imap/parse.h"
+#include "imap/regex.h"
 #include "imap/set.h"
 #include "vault/search.h"
 
 enum {
     IMAP_SEARCH_DEPTH_MAX = 50,
     IMAP_SEARCH_KEYS_MAX = 2000,
+    IMAP_SEARCH_REGEXES_MAX = 16,
 };
 
 enum imap_search_op {
@@ -43,6 +45,7 @@ enum imap_search_op {
     IMAP_SEARCH_MODSEQ,
     IMAP_SEARCH_STRING, /* `field` contains `text` */
     IMAP_SEARCH_HEADER, /* the field `name` contains `text` */
+    IMAP_SEARCH_REGEX,  /* `field` matches the regular expression `text` (XREGEX, ours) */
 };
 
 struct imap_search_node {
@@ -57,6 +60,7 @@ struct imap_search_node {
     struct str text; /* as it came */
     /* when the command begins: */
     struct str folded; /* message_fold of `text` */
+    struct imap_regex *regex;
     /* From the search index, bits for each index in the folder: only the candidates can match, and
      * (is_exact) all of them do but for the open ones, which may. */
     bool has_candidates, is_exact, has_open;
@@ -68,6 +72,7 @@ struct imap_search_program {
     uint32_t node_count;
     bool is_wrong_charset; /* NO [BADCHARSET] */
     bool has_modseq;
+    uint32_t regex_count;
     bool has_numbers; /* a key that means nothing outside the selected mailbox: numbers, "$" */
 };
 

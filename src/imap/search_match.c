@@ -56,8 +56,24 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
                    : IMAP_SEARCH_BY_HEADER;
     case IMAP_SEARCH_HEADER:
         return node->is_exact && !node->has_open ? IMAP_SEARCH_BY_NUMBER : IMAP_SEARCH_BY_TEXT;
+    case IMAP_SEARCH_REGEX:
+        return IMAP_SEARCH_BY_REGEX;
     }
     return IMAP_SEARCH_BY_NUMBER;
+}
+
+/* Is the field's text only in the message's bytes? */
+static bool is_in_content(enum vault_search_field field)
+{
+    return field == VAULT_SEARCH_BODY || field == VAULT_SEARCH_TEXT || field == VAULT_SEARCH_HEADER;
+}
+
+bool imap_search_needs_content(const struct imap_search_node *node)
+{
+    enum imap_search_level level = imap_search_level_of(node);
+
+    return level == IMAP_SEARCH_BY_TEXT ||
+           (level == IMAP_SEARCH_BY_REGEX && is_in_content(node->field));
 }
 
 static unsigned row_column_of(enum imap_search_op op)
@@ -82,6 +98,8 @@ unsigned imap_search_columns_of(const struct imap_search_node *node)
         return VAULT_COLUMN_SEARCH;
     case IMAP_SEARCH_BY_TEXT:
         return VAULT_COLUMN_STRUCTURE;
+    case IMAP_SEARCH_BY_REGEX:
+        return is_in_content(node->field) ? VAULT_COLUMN_STRUCTURE : VAULT_COLUMN_SEARCH;
     }
     return 0;
 }
@@ -104,20 +122,41 @@ static bool folded_contains(struct imap_search_candidate *c, struct str text, st
     return is_there;
 }
 
-/* The message's searchable text, folded, kept for the other keys. */
-static struct str text_of(struct imap_search_candidate *c, bool with_headers)
+/* The message's searchable text, kept for the other keys. */
+static struct str plain_text_of(struct imap_search_candidate *c, bool with_headers)
 {
-    struct str *kept = with_headers ? &c->text : &c->body;
+    struct str *kept = with_headers ? &c->plain_text : &c->plain_body;
     struct buf plain;
 
     if (kept->ptr != NULL)
         return *kept;
     buf_init(&plain, SIZE_MAX);
     message_text(c->structure, c->raw, with_headers, &plain);
-    *kept = imap_search_fold(c->arena, buf_str(&plain));
+    *kept = arena_copy(c->arena, buf_str(&plain));
     imap_spend(c->s, (c->raw.len + plain.len) / TEXT_BYTES_PER_UNIT);
     buf_free(&plain);
     return *kept;
+}
+
+/* The same, folded. */
+static struct str text_of(struct imap_search_candidate *c, bool with_headers)
+{
+    struct str *kept = with_headers ? &c->text : &c->body;
+
+    if (kept->ptr == NULL)
+        *kept = imap_search_fold(c->arena, plain_text_of(c, with_headers));
+    return *kept;
+}
+
+static bool regex_finds(struct imap_search_candidate *c, struct imap_regex *regex, struct str text)
+{
+    int64_t before_us = c->regex_us;
+    enum imap_regex_answer answer = imap_regex_find(regex, text, &c->regex_us);
+
+    imap_spend(c->s, 1 + (uint64_t)(before_us - c->regex_us));
+    if (answer == IMAP_REGEX_TOO_DEAR)
+        c->is_too_dear = true;
+    return answer == IMAP_REGEX_YES;
 }
 
 /* HEADER: any field of the message's own header with that name; an empty string matches them all.
@@ -136,7 +175,8 @@ static bool header_matches(struct imap_search_candidate *c, const struct imap_se
 
         buf_init(&decoded, SIZE_MAX);
         message_header_decode(value, &decoded);
-        matches = folded_contains(c, buf_str(&decoded), node->folded);
+        matches = node->regex != NULL ? regex_finds(c, node->regex, buf_str(&decoded))
+                                      : folded_contains(c, buf_str(&decoded), node->folded);
         buf_free(&decoded);
     }
     return matches;
@@ -170,6 +210,15 @@ static bool string_matches(struct imap_search_candidate *c, const struct imap_se
     if (node->field == VAULT_SEARCH_BODY || node->field == VAULT_SEARCH_TEXT)
         return str_find(text_of(c, node->field == VAULT_SEARCH_TEXT), node->folded) >= 0;
     return folded_contains(c, column_of(c->row, node->field), node->folded);
+}
+
+static bool regex_matches(struct imap_search_candidate *c, const struct imap_search_node *node)
+{
+    if (node->field == VAULT_SEARCH_HEADER)
+        return header_matches(c, node);
+    if (is_in_content(node->field))
+        return regex_finds(c, node->regex, plain_text_of(c, node->field == VAULT_SEARCH_TEXT));
+    return regex_finds(c, node->regex, column_of(c->row, node->field));
 }
 
 static int64_t day_of(int64_t ms)
@@ -246,6 +295,8 @@ static bool leaf_is_true(struct imap_search_candidate *c, const struct imap_sear
     case IMAP_SEARCH_STRING:
     case IMAP_SEARCH_HEADER:
         return string_matches(c, node);
+    case IMAP_SEARCH_REGEX:
+        return regex_matches(c, node);
     }
     return false;
 }
