@@ -38,6 +38,7 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("SORT=DISPLAY"), AFTER, "RFC 5957"},
     {STR_INIT("SPECIAL-USE"), AFTER, "RFC 6154"},
     {STR_INIT("CONDSTORE"), AFTER, "RFC 7162"},
+    {STR_INIT("MULTISEARCH"), AFTER, "RFC 7377"},
     {STR_INIT("APPENDLIMIT"), AFTER | IMAP_CAP_WITH_APPEND_LIMIT, "RFC 7889"},
     {STR_INIT("QUOTA"), AFTER, "RFC 9208"},
     {STR_INIT("XREGEX"), AFTER, "docs/xregex.md"},

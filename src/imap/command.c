@@ -64,6 +64,7 @@ const struct imap_command imap_commands[] = {
     {NAME("MOVE"), SELECTED | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move, "RFC 6851 §3.1"},
     {NAME("UID MOVE"), SELECTED | BY_UID | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move,
      "RFC 6851 §3.2"},
+    {NAME("ESEARCH"), AUTH, imap_parse_esearch, imap_cmd_esearch, "RFC 7377 §2"},
     {NAME("GETQUOTA"), AUTH, imap_parse_getquota, imap_cmd_getquota, "RFC 9208 §4.1.2"},
     {NAME("GETQUOTAROOT"), AUTH, imap_parse_one_mailbox, imap_cmd_getquotaroot, "RFC 9208 §4.1.3"},
     {NAME("SETQUOTA"), AUTH, imap_parse_setquota, imap_cmd_setquota, "RFC 9208 §4.1.1"},

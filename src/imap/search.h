@@ -21,6 +21,7 @@ enum imap_search_op {
     IMAP_SEARCH_AND, /* any number of operands, none is true */
     IMAP_SEARCH_OR,  /* two */
     IMAP_SEARCH_NOT, /* one */
+    IMAP_SEARCH_FUZZY, /* one or more, all to be true; scored by search_score.h (RFC 6203) */
     IMAP_SEARCH_ALL,
     IMAP_SEARCH_FLAG,    /* flag bits, wanted or (is_absent) not */
     IMAP_SEARCH_KEYWORD, /* becomes FLAG when the command begins */
@@ -57,7 +58,7 @@ struct imap_search_node {
     struct imap_set set; /* when the command begins it becomes one of indexes in the folder */
     enum vault_search_field field;
     struct str name;
-    struct str text; /* as it came */
+    struct str text; /* as it came; of a FUZZY, what its operands are the words of */
     /* when the command begins: */
     struct str folded; /* message_fold of `text` */
     struct imap_regex *regex;
@@ -73,6 +74,7 @@ struct imap_search_program {
     bool is_wrong_charset; /* NO [BADCHARSET] */
     bool has_modseq;
     uint32_t regex_count;
+    bool has_fuzzy;
     bool has_numbers; /* a key that means nothing outside the selected mailbox: numbers, "$" */
 };
 

@@ -24,6 +24,7 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
     case IMAP_SEARCH_AND:
     case IMAP_SEARCH_OR:
     case IMAP_SEARCH_NOT:
+    case IMAP_SEARCH_FUZZY:
     case IMAP_SEARCH_ALL:
     case IMAP_SEARCH_KEYWORD:
     case IMAP_SEARCH_OLD:
@@ -246,6 +247,7 @@ static bool leaf_is_true(struct imap_search_candidate *c, const struct imap_sear
 
     switch (node->op) {
     case IMAP_SEARCH_AND:
+    case IMAP_SEARCH_FUZZY:
     case IMAP_SEARCH_ALL:
         return true;
     case IMAP_SEARCH_OR:
@@ -347,6 +349,7 @@ bool imap_search_is_operator(const struct imap_search_program *program, uint32_t
 
     /* A NOT without an operand is a keyword that no message has: false as it stands. */
     return nodes[at].op == IMAP_SEARCH_AND || nodes[at].op == IMAP_SEARCH_OR ||
+           nodes[at].op == IMAP_SEARCH_FUZZY ||
            (nodes[at].op == IMAP_SEARCH_NOT && nodes[at].next > at + 1);
 }
 
