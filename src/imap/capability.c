@@ -50,8 +50,10 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("COMPRESS=DEFLATE"), AFTER, "RFC 4978"},
     {STR_INIT("CONDSTORE"), AFTER, "RFC 7162"},
     {STR_INIT("QRESYNC"), AFTER, "RFC 7162"},
+    {STR_INIT("MULTISEARCH"), AFTER, "RFC 7377"},
     {STR_INIT("APPENDLIMIT"), AFTER | IMAP_CAP_WITH_APPEND_LIMIT, "RFC 7889"},
     {STR_INIT("QUOTA"), AFTER, "RFC 9208"},
+    {STR_INIT("XREGEX"), AFTER, "docs/xregex.md"},
     {STR_INIT("QUOTA=RES-STORAGE"), AFTER, "RFC 9208 §5.1"},
     {STR_INIT("UIDONLY"), AFTER, "RFC 9586"},
 };

@@ -145,6 +145,41 @@ static enum err parse_header(struct search_parser *p)
     return imap_parse_astring(p->parser, &node->text);
 }
 
+/*
+ * search-key =/ "REGEX" SP regex-field SP astring
+ * regex-field = "SUBJECT" / "FROM" / "TO" / "CC" / "BODY" / "TEXT" / "HEADER" SP header-fld-name
+ */
+static enum err parse_regex(struct search_parser *p)
+{
+    static const struct {
+        struct str name;
+        enum vault_search_field field;
+    } FIELDS[] = {
+        {STR_INIT("SUBJECT"), VAULT_SEARCH_SUBJECT}, {STR_INIT("FROM"), VAULT_SEARCH_FROM},
+        {STR_INIT("TO"), VAULT_SEARCH_TO},           {STR_INIT("CC"), VAULT_SEARCH_CC},
+        {STR_INIT("BODY"), VAULT_SEARCH_BODY},       {STR_INIT("TEXT"), VAULT_SEARCH_TEXT},
+        {STR_INIT("HEADER"), VAULT_SEARCH_HEADER},
+    };
+    struct imap_search_node *node;
+    size_t i = 0;
+
+    if (++p->out->regex_count > IMAP_SEARCH_REGEXES_MAX)
+        return imap_expected(p->parser, "fewer regular expressions");
+    TRY(add_node(p, IMAP_SEARCH_REGEX, &node));
+    TRY(imap_parse_space(p->parser));
+    while (i < ARRAY_LEN(FIELDS) && !imap_take_word(p->parser, FIELDS[i].name))
+        i++;
+    if (i == ARRAY_LEN(FIELDS))
+        return imap_expected(p->parser, "SUBJECT, FROM, TO, CC, BODY, TEXT or HEADER");
+    node->field = FIELDS[i].field;
+    TRY(imap_parse_space(p->parser));
+    if (node->field == VAULT_SEARCH_HEADER) {
+        TRY(imap_parse_astring(p->parser, &node->name));
+        TRY(imap_parse_space(p->parser));
+    }
+    return imap_parse_astring(p->parser, &node->text);
+}
+
 static enum err parse_arguments(struct search_parser *p, enum arguments arguments,
                                 struct imap_search_node *node)
 {
@@ -189,6 +224,8 @@ static enum err parse_leaf(struct search_parser *p)
         return parse_modseq(p);
     if (imap_take_word(p->parser, STR("HEADER")))
         return parse_header(p);
+    if (imap_take_word(p->parser, STR("REGEX")))
+        return parse_regex(p);
     for (size_t i = 0; i < ARRAY_LEN(KEYS); i++) {
         if (!imap_take_word(p->parser, KEYS[i].name))
             continue;

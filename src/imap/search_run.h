@@ -4,8 +4,9 @@
  * A combination of keys costs no more than its most selective one (and the work that this one
  * leaves): the folder's messages pass through sieves, each dearer than the one before, and a sieve
  * sees only what the ones before left open. numbers -> rows -> search index -> rows -> header
- * columns -> the messages' own text. Where the first rows show that they rule out little, the index
- * comes before them; once so few messages are open that reading them is cheaper, it is not asked.
+ * columns -> the messages' own text -> regular expressions. Where the first rows show that they
+ * rule out little, the index comes before them; once so few messages are open that reading them is
+ * cheaper, it is not asked.
  */
 #ifndef IMAP_SEARCH_RUN_H
 #define IMAP_SEARCH_RUN_H
@@ -21,6 +22,7 @@ enum imap_search_sieve {
     IMAP_SIEVE_ROWS,
     IMAP_SIEVE_HEADERS,
     IMAP_SIEVE_TEXTS,
+    IMAP_SIEVE_REGEXES,
     IMAP_SIEVE_MODSEQS, /* drops nothing: finds what the answer has to tell */
     IMAP_SIEVE_DONE,
 };
