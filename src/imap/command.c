@@ -86,6 +86,20 @@ const struct imap_command *imap_command_find(struct str name)
     return NULL;
 }
 
+const struct imap_command *imap_command_of_line(struct str line)
+{
+    struct str tag, start, name, second;
+
+    if (!str_split(&line, ' ', &tag))
+        return NULL;
+    start = line;
+    if (!str_split(&line, ' ', &name))
+        return NULL;
+    if (str_equal_nocase(name, STR("UID")) && str_split(&line, ' ', &second))
+        name = str_upto(start, name.len + 1 + second.len);
+    return imap_command_find(name);
+}
+
 bool imap_command_is_by_number(const struct imap_command *command)
 {
     if ((command->flags & IMAP_BY_UID) != 0)

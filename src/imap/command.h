@@ -45,6 +45,9 @@ struct imap_command {
 extern const struct imap_command imap_commands[];
 extern const size_t imap_command_count;
 
+/* The one that a line "tag NAME …" begins with; NULL: none. For tests and the list of what they
+ * cover: dispatch reads such a line with the parser. */
+const struct imap_command *imap_command_of_line(struct str line);
 /* By name, in any case; NULL: none such. */
 const struct imap_command *imap_command_find(struct str name);
 
