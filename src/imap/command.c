@@ -58,6 +58,7 @@ const struct imap_command imap_commands[] = {
      "RFC 4315 §2.1"},
     {NAME("COMPRESS"), AUTH, imap_parse_compress, imap_cmd_compress, "RFC 4978 §3"},
     {NAME("ENABLE"), AUTH, imap_parse_enable, imap_cmd_enable, "RFC 5161 §3.1"},
+    {NAME("NOTIFY"), AUTH, imap_parse_notify, imap_cmd_notify, "RFC 5465 §3.1"},
     {NAME("SORT"), SELECTED | FIXED, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
     {NAME("UID SORT"), SELECTED | BY_UID, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
     {NAME("THREAD"), SELECTED | FIXED, imap_parse_thread, imap_cmd_thread, "RFC 5256 §3"},
