@@ -126,9 +126,12 @@ class Imap:
 class Pop3:
     """Logged in."""
 
-    def __init__(self, server, user):
-        self.sock = socket.create_connection(("127.0.0.1", server.pop3_port), 120)
+    def __init__(self, server, user, tls=None):
+        port = server.pop3s_port if tls else server.pop3_port
+        self.sock = socket.create_connection(("127.0.0.1", port), 120)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.sock = tls.wrap_socket(self.sock)
         self.line()
         address, password = server.user(user)
         self.command(b"USER " + address.encode())

@@ -138,7 +138,8 @@ class Dovecot(Measured):
         super().__init__(folder)
         self.fast = fast
         self.with_postfix = with_postfix
-        self.imap_port, self.imaps_port, self.pop3_port, self.smtp_port = free_ports(4)
+        self.imap_port, self.imaps_port, self.smtp_port = free_ports(3)
+        self.pop3_port, self.pop3s_port = free_ports(2)
         self.processes = []
 
     def user(self, name):
@@ -247,7 +248,8 @@ service pop3-login {{
     port = {self.pop3_port}
   }}
   inet_listener pop3s {{
-    port = 0
+    port = {self.pop3s_port}
+    ssl = yes
   }}
 }}
 service lmtp {{
@@ -367,6 +369,7 @@ class Sealpost(Measured):
         self.imap_port = self.server.ports["imap"]
         self.imaps_port = self.server.ports["imaps"]
         self.pop3_port = self.server.ports["pop3"]
+        self.pop3s_port = self.server.ports["pop3s"]
         self.smtp_port = self.server.ports["mx"]
 
     def user(self, name):
