@@ -100,37 +100,9 @@ struct scan {
     struct segment_cursor *cursor;
     struct str prefix; /* of the place */
     const struct key_word *word;
-    size_t match_end; /* in the term before: behind the word's first place in it; 0: none */
     struct buf postings;
     struct id_set *set;
 };
-
-/* A part of the term, where the term before has been looked at already. */
-static bool fits_anywhere(struct scan *scan, struct str term)
-{
-    struct str word = scan->word->text;
-    size_t shared = scan->cursor->shared, from = scan->prefix.len;
-    ptrdiff_t at;
-
-    if (scan->match_end > 0 && scan->match_end <= shared)
-        return true;
-    if (shared + 1 > from + word.len)
-        from = shared + 1 - word.len;
-    at = str_find(str_from(term, from), word);
-    scan->match_end = at < 0 ? 0 : from + (size_t)at + word.len;
-    return at >= 0;
-}
-
-static bool fits(struct scan *scan, struct str term)
-{
-    const struct key_word *word = scan->word;
-
-    if (word->may_be_beginning && word->may_be_end)
-        return fits_anywhere(scan, term);
-    if (word->may_be_end)
-        return str_ends_with(str_from(term, scan->prefix.len), word->text);
-    return true; /* the beginning was compared */
-}
 
 static enum err add_contents(struct scan *scan)
 {
@@ -158,30 +130,46 @@ static enum err add_contents(struct scan *scan)
     return ERR_OK;
 }
 
-static enum err scan_terms(struct scan *scan)
+/* Where the word is a beginning, the terms that fit stand together. */
+static enum err add_beginnings(struct scan *scan)
 {
-    const struct key_word *word = scan->word;
     char bytes[TERM_BYTES_MAX + WORD_PIECE_STEP];
-    struct str start = scan->prefix;
+    struct str word = scan->word->text;
+    struct str start = str_make(bytes, scan->prefix.len + word.len);
     bool has_entry;
 
-    /* Where the word is a beginning, the terms that fit stand together. */
-    if (!word->may_be_end) {
-        memcpy(bytes, scan->prefix.ptr, scan->prefix.len);
-        memcpy(bytes + scan->prefix.len, word->text.ptr, word->text.len);
-        start = str_make(bytes, scan->prefix.len + word->text.len);
-    }
+    memcpy(bytes, scan->prefix.ptr, scan->prefix.len);
+    memcpy(bytes + scan->prefix.len, word.ptr, word.len);
     TRY(segment_cursor_seek(scan->cursor, scan->task, start));
     for (;;) {
         struct str term;
 
         TRY(segment_cursor_next(scan->cursor, scan->task, &has_entry));
         term = segment_cursor_term(scan->cursor);
-        if (!has_entry || !str_starts_with(term, start))
+        if (!has_entry || !str_starts_with(term, start) ||
+            (!scan->word->may_be_beginning && term.len != start.len))
             return ERR_OK;
-        if (!word->may_be_end && !word->may_be_beginning && term.len != start.len)
+        TRY(add_contents(scan));
+    }
+}
+
+static enum err add_parts(struct scan *scan)
+{
+    struct segment_needle needle;
+    struct str word = str_upto(scan->word->text, NEEDLE_BYTES_MAX);
+    bool is_at_end = !scan->word->may_be_beginning && word.len == scan->word->text.len;
+    bool has_entry;
+
+    segment_needle_init(&needle, scan->prefix, word, is_at_end);
+    TRY(segment_cursor_seek(scan->cursor, scan->task, scan->prefix));
+    for (;;) {
+        TRY(segment_cursor_find(scan->cursor, scan->task, &needle, &has_entry));
+        if (!has_entry)
             return ERR_OK;
-        if (fits(scan, term))
+        /* Of a longer word only the beginning was looked for. */
+        if (word.len == scan->word->text.len ||
+            str_find(str_from(segment_cursor_term(scan->cursor), scan->prefix.len),
+                     scan->word->text) >= 0)
             TRY(add_contents(scan));
     }
 }
@@ -200,7 +188,7 @@ static enum err scan_segment(struct vault *vault, struct task *task, const struc
 
     buf_init(&scan.postings, SIZE_MAX);
     if (err == ERR_OK)
-        err = scan_terms(&scan);
+        err = word->may_be_end ? add_parts(&scan) : add_beginnings(&scan);
     segment_cursor_close(&cursor);
     buf_free(&scan.postings);
     return err;
