@@ -131,13 +131,10 @@ void message_header_decode(struct str value, struct buf *out);
 void message_decode_body(enum message_encoding encoding, struct str body, struct buf *out);
 
 /*
- * The searchable text of one leaf: decoded, converted to UTF-8 from its charset (unknown: bytes
- * over 127 become U+FFFD), HTML reduced to its text. Nothing for parts that hold no text.
- */
-void message_part_text(const struct message_part *part, struct str raw, struct buf *out);
-/*
- * All searchable text of a message: for SEARCH BODY the text of every text part and the names of
- * attachments; with `with_headers`, for SEARCH TEXT, the decoded headers of all levels before it.
+ * All searchable text of a message: for SEARCH BODY the text of every text part (decoded, converted
+ * to UTF-8 from its charset, unknown: bytes over 127 become U+FFFD, HTML reduced to its text) and
+ * the names of attachments; with `with_headers`, for SEARCH TEXT, the decoded headers of all levels
+ * before it.
  */
 void message_text(const struct message_structure *structure, struct str raw, bool with_headers,
                   struct buf *out);
@@ -147,6 +144,22 @@ void message_text(const struct message_structure *structure, struct str raw, boo
  * of two folded texts is RFC 3501's case-insensitive substring rule. Invalid UTF-8 passes as it is.
  */
 void message_fold(struct str text, struct buf *out);
+/* From `at` on, about `max` bytes of it; gives where to go on (text.len: that was all). */
+size_t message_fold_some(struct str text, size_t at, size_t max, struct buf *out);
+
+/*
+ * The text of a message (message_text with headers), folded, in steps: 50 MB of it can take seconds,
+ * and others want their turn. `structure` and `raw` are borrowed until it is freed.
+ */
+struct message_text_maker;
+struct message_text_maker *message_text_maker_new(const struct message_structure *structure,
+                                                  struct str raw);
+void message_text_maker_free(struct message_text_maker **maker);
+/* Works on about `max` bytes of one stage; only a part's transfer encoding is undone at once, and a
+ * header field decoded (3 to 10 ns a byte). False: the text is there. */
+bool message_text_maker_step(struct message_text_maker *maker, size_t max);
+/* The whole text, or without the headers; borrowed from the maker. */
+struct str message_text_maker_text(const struct message_text_maker *maker, bool with_headers);
 /* Unicode's composed form (NFC), in which names are kept; invalid UTF-8 passes as it is. Appends. */
 void message_compose(struct str text, struct buf *out);
 
