@@ -111,6 +111,10 @@ bool message_section_range(const struct message_structure *structure, const uint
                            size_t path_len, enum message_section section,
                            struct message_range *out);
 
+/* The part that the numbers lead to; NULL: none. {1} of a message that is no multipart is itself. */
+const struct message_part *message_section_part(const struct message_structure *structure,
+                                                const uint32_t *path, size_t path_len);
+
 /*
  * Copies from a header block the fields named (or, with `is_not`, all the others), unchanged and in
  * order, and the empty line that ends it (RFC 3501 §6.4.5 HEADER.FIELDS).
@@ -131,10 +135,13 @@ void message_header_decode(struct str value, struct buf *out);
 void message_decode_body(enum message_encoding encoding, struct str body, struct buf *out);
 
 /*
- * All searchable text of a message: for SEARCH BODY the text of every text part (decoded, converted
- * to UTF-8 from its charset, unknown: bytes over 127 become U+FFFD, HTML reduced to its text) and
- * the names of attachments; with `with_headers`, for SEARCH TEXT, the decoded headers of all levels
- * before it.
+ * The searchable text of one leaf: decoded, converted to UTF-8 from its charset (unknown: bytes
+ * over 127 become U+FFFD), HTML reduced to its text. Nothing for parts that hold no text.
+ */
+void message_part_text(const struct message_part *part, struct str raw, struct buf *out);
+/*
+ * All searchable text of a message: for SEARCH BODY the text of every text part and the names of
+ * attachments; with `with_headers`, for SEARCH TEXT, the decoded headers of all levels before it.
  */
 void message_text(const struct message_structure *structure, struct str raw, bool with_headers,
                   struct buf *out);

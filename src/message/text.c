@@ -94,6 +94,16 @@ static bool read_part(struct part_reader *reader, const struct message_part *par
     return false;
 }
 
+void message_part_text(const struct message_part *part, struct str raw, struct buf *out)
+{
+    struct part_reader reader;
+
+    open_part(&reader, part, raw, out);
+    while (read_part(&reader, part, SIZE_MAX, out))
+        continue;
+    close_part(&reader);
+}
+
 /* False: on with the next part. */
 static bool make_body(struct message_text_maker *maker, size_t max, struct buf *out)
 {

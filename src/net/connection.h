@@ -16,8 +16,8 @@ struct net_connection;
 
 enum net_close_reason {
     NET_CLOSED_BY_PEER,
-    NET_CLOSED_TIMEOUT,  /* nothing was read or written for the time set */
-    NET_CLOSED_TLS,      /* the handshake failed */
+    NET_CLOSED_TIMEOUT, /* nothing was read or written for the time set */
+    NET_CLOSED_TLS,     /* the handshake failed */
     NET_CLOSED_ERROR,
 };
 
@@ -63,6 +63,12 @@ void net_connection_want_input(struct net_connection *connection, bool is_wanted
  * that came before it is dropped (RFC 3207 §4.2, RFC 9051 §11.1).
  */
 void net_connection_start_tls(struct net_connection *connection, struct net_tls *tls);
+/*
+ * From here on all that is written and read is compressed (RFC 4978); what was written before goes
+ * out as it is. `early` are bytes that the owner took already and that are compressed: they come
+ * again, inflated. What is not DEFLATE closes with NET_CLOSED_ERROR. At most once.
+ */
+void net_connection_start_compression(struct net_connection *connection, struct str early);
 bool net_connection_is_secure(const struct net_connection *connection);
 /*
  * Nothing more will be written, but input goes on: what is queued is sent, then our half of the

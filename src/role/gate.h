@@ -1,13 +1,13 @@
 /*
- * The gate: clients of IMAP. gate.c has the process: listeners, limits, the channels; gate_client.c
+ * The gate: clients of mailboxes, whatever they speak (engine.h). gate.c has the process: listeners, limits, the channels; gate_client.c
  * one client's life.
  */
 #ifndef ROLE_GATE_H
 #define ROLE_GATE_H
 
-#include "imap/session.h"
 #include "net/connection.h"
 #include "net/listener.h"
+#include "role/engine.h"
 #include "role/role.h"
 
 struct gate_client;
@@ -28,7 +28,7 @@ struct gate {
 };
 
 /* A connection was accepted; takes the descriptor. */
-void gate_client_new(struct gate *gate, int fd, bool is_tls);
+void gate_client_new(struct gate *gate, int fd, const struct engine_kind *kind, bool is_tls);
 void gate_client_free(struct gate_client **client);
 
 /* The one that asked with this tag and still waits; or NULL. */

@@ -21,7 +21,7 @@ enum { ROLE_PEERS_MAX = 64 };
 struct role_process; /* this process; one */
 
 struct role_listener {
-    struct str name; /* "imap", "imaps", "mx", "submission", "submissions", "admin" */
+    struct str name; /* "imap", "imaps", "pop3", "pop3s", "mx", "submission", "submissions", "admin" */
     bool is_tls;     /* implicit TLS */
     int fd;          /* taken by the role (set to -1), else closed at exit */
 };

@@ -126,7 +126,7 @@ enum wire_status {
     M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER), WIRE_BIT(CLI), 0)
 
 #define WIRE_FIELDS_peer(F) F(u64, role) F(u64, index)
-/* `name` is the setting's: imap, imaps, mx, submission, submissions, admin. */
+/* `name` is the setting's: imap, imaps, pop3, pop3s, mx, submission, submissions, admin. */
 #define WIRE_FIELDS_listener(F) F(str, name) F(flag, is_tls)
 #define WIRE_FIELDS_configure(F) F(u64, descriptor_count)
 #define WIRE_FIELDS_start(F) F(u64, index)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Mail and accounts from end to end, as an administrator and an owner live through them."""
 
+import contextlib
 import imaplib
 import os
 import pathlib
@@ -12,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import mailbox_file, stock_shell  # noqa: E402
@@ -353,6 +355,60 @@ def a_client_that_closes_its_half_is_answered(server):
               f"tls={tls}: without LOGOUT: {heard}")
         heard = half_closed(server, b"a NOOP\r\nb LOGIN x y\r\nc NOOP\r\n", tls)
         check(b"\r\nb NO" in heard and b"\r\nc OK" in heard, f"tls={tls}: no login: {heard}")
+
+
+class Deflated:
+    """The client's side of COMPRESS=DEFLATE (RFC 4978), on any stream."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.packer = zlib.compressobj(wbits=-15)
+        self.unpacker = zlib.decompressobj(wbits=-15)
+        self.plain = b""
+        self.received = 0
+
+    def pack(self, data):
+        return self.packer.compress(data) + self.packer.flush(zlib.Z_SYNC_FLUSH)
+
+    def read_until(self, end):
+        while end not in self.plain:
+            data = self.stream.recv(65536)
+            check(data, f"the connection ended after {self.plain[-200:]!r}")
+            self.received += len(data)
+            self.plain += self.unpacker.decompress(data)
+        answer, self.plain = self.plain.split(end, 1)
+        return answer + end
+
+
+@suite.case
+def a_session_is_compressed(server):
+    alias = server.add_alias("packed@example.org")
+    text = b"".join(b"line %d of a message\r\n" % i for i in range(40000))
+    with contextlib.closing(server.imap(alias, tls=True).sock) as stream:
+        deflated = Deflated(stream)
+        # What is pipelined behind the command is compressed already.
+        stream.sendall(b"b COMPRESS DEFLATE\r\n" + deflated.pack(b"c SELECT INBOX\r\n"))
+        head = b""
+        while b"\r\n" not in head:
+            head += stream.recv(1 if head.endswith(b"\r") else 2)
+        check(head.startswith(b"b OK"), head)
+        head, deflated.plain = head.split(b"\r\n", 1)
+        deflated.plain = deflated.unpacker.decompress(deflated.plain)
+        check(b"0 EXISTS" in deflated.read_until(b"c OK"), "nothing selected")
+        deflated.read_until(b"\r\n")
+        message = b"Subject: long\r\n\r\n" + text
+        stream.sendall(deflated.pack(b"d APPEND INBOX {%d+}\r\n%s\r\n" % (len(message), message)))
+        deflated.read_until(b"d OK")
+        deflated.read_until(b"\r\n")
+        deflated.received = 0
+        stream.sendall(deflated.pack(b"e FETCH 1 BODY[]\r\n"))
+        check(text in deflated.read_until(b"e OK"), "other bytes came back")
+        check(deflated.received < len(message) / 4, f"{deflated.received} bytes: not compressed")
+        deflated.read_until(b"\r\n")
+        # A bomb: 60 MB of one command line in 60 kB. It is refused, the mailbox process lives.
+        stream.sendall(deflated.pack(b"f NOOP " + bytes([32]) * 60_000_000))
+        check(b"BYE" in deflated.read_until(b"\r\n"), "no BYE")
+    check(subjects(server, alias) == ["long"], "the mailbox is not there")
 
 
 @suite.case
