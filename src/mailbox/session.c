@@ -14,6 +14,7 @@ struct mailbox_session {
     const struct engine_kind *kind;    /* the protocol it speaks */
     void *engine;                      /* own, a session of that kind */
     struct net_timer *turn;            /* own */
+    bool is_input_over; /* the client closed its half: it is over when what came is answered */
     bool is_finishing;
 };
 
@@ -34,18 +35,12 @@ static void session_free(struct mailbox_session *session)
     mem_free(&session);
 }
 
-/* Until none is left, or the connection has no room and tells us when it has. */
 static void send_output(struct mailbox_session *session)
 {
-    for (;;) {
-        struct str output = str_upto(session->kind->output(session->engine),
-                                     net_connection_room(session->connection));
+    struct str output = session->kind->output(session->engine);
 
-        if (output.len == 0)
-            return;
-        net_connection_write(session->connection, output);
-        session->kind->consume_output(session->engine, output.len);
-    }
+    session->kind->consume_output(session->engine,
+                                  net_connection_offer(session->connection, output));
 }
 
 static void finish(struct mailbox_session *session)
@@ -69,6 +64,8 @@ static void pump(struct mailbox_session *session)
         net_connection_want_input(session->connection, !is_full && !session->is_finishing);
         switch (session->kind->wants(session->engine)) {
         case ENGINE_WANTS_INPUT:
+            if (session->is_input_over)
+                finish(session);
             return;
         case ENGINE_WANTS_ROOM:
             if (session->kind->output(session->engine).len > session->kind->output_high / 2)
@@ -78,6 +75,13 @@ static void pump(struct mailbox_session *session)
         case ENGINE_WANTS_TURN:
             net_timer_start(session->turn, 0);
             return;
+        case ENGINE_WANTS_COMPRESS:
+            if (session->kind->output(session->engine).len > 0)
+                return; /* on_room comes back here */
+            net_connection_start_compression(session->connection,
+                                             session->kind->pending_input(session->engine));
+            session->kind->compressed(session->engine);
+            break;
         case ENGINE_WANTS_TLS:
         case ENGINE_WANTS_LOGIN: /* never after login */
         case ENGINE_WANTS_CLOSE:
@@ -111,6 +115,15 @@ static void on_room(void *owner, struct net_connection *connection)
     pump(owner);
 }
 
+static void on_end(void *owner, struct net_connection *connection)
+{
+    struct mailbox_session *session = owner;
+
+    (void)connection;
+    session->is_input_over = true;
+    pump(session);
+}
+
 static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
 {
     struct mailbox_session *session = owner;
@@ -134,6 +147,7 @@ static void on_output(void *owner)
 static const struct net_connection_events connection_events = {
     .on_input = on_input,
     .on_room = on_room,
+    .on_end = on_end,
     .on_close = on_close,
 };
 

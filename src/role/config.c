@@ -100,7 +100,7 @@ static const struct setting settings[] = {
     {"connections_max", SETTING_NUMBER, AT(connections_max), "10000", 1, 1000000, NULL,
      "The most connections of one process."},
     {"connections_per_address_max", SETTING_NUMBER, AT(connections_per_address_max), "100", 1,
-     1000000, NULL, "And of one client address."},
+     1000000, NULL, "And of one client address (IPv6: of its /64), in all processes together."},
     {"failures_per_address", SETTING_NUMBER, AT(failures_per_address), "20", 1, 1000000, NULL,
      "So many failed logins from one address, then its logins are refused for a while."},
     {"failures_per_account", SETTING_NUMBER, AT(failures_per_account), "40", 1, 1000000, NULL,

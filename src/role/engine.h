@@ -16,11 +16,13 @@
 
 enum engine_want {
     ENGINE_WANTS_INPUT,
-    ENGINE_WANTS_ROOM,  /* there is much output: send some, then resume */
-    ENGINE_WANTS_TURN,  /* more to do: resume after other events had theirs */
-    ENGINE_WANTS_TLS,   /* gate: send the output, start TLS, then `secured` */
-    ENGINE_WANTS_LOGIN, /* gate: see `login` */
-    ENGINE_WANTS_CLOSE, /* send the output, then close */
+    ENGINE_WANTS_ROOM,     /* there is much output: send some, then resume */
+    ENGINE_WANTS_TURN,     /* more to do: resume after other events had theirs */
+    ENGINE_WANTS_TLS,      /* gate: send the output, start TLS, then `secured` */
+    ENGINE_WANTS_LOGIN,    /* gate: see `login` */
+    ENGINE_WANTS_COMPRESS, /* mailbox process: send the output, compress from here on (what is
+                              pending is compressed already), then `compressed` */
+    ENGINE_WANTS_CLOSE,    /* send the output, then close */
 };
 
 /* Why a login failed; the words are the protocol's. */
@@ -58,16 +60,18 @@ struct engine_kind {
     void (*consume_output)(void *session, size_t len);
     /* The server ends the session; with these words where the protocol has room for some. */
     void (*end)(void *session, const char *words);
+    /* Input that came behind the login command, or behind the one that starts compression. */
+    struct str (*pending_input)(const void *session);
 
     /* Gate only. */
     void (*secured)(void *session);
     void (*login)(const void *session, struct str *out_tag, struct str *out_username,
                   struct str *out_password);
-    struct str (*pending_input)(const void *session);
     void (*login_failed)(void *session, enum engine_refusal refusal);
 
     /* Mailbox process only: something may be sent without input; look in the next turn. */
     void (*on_output)(void *session, void (*on_output)(void *owner), void *owner);
+    void (*compressed)(void *session); /* NULL: a protocol that never wants it */
 };
 
 extern const struct engine_kind engine_imap, engine_pop3;

@@ -54,9 +54,10 @@ static void resume(void *session, int64_t now_ms)
 static enum engine_want wants(const void *session)
 {
     static const enum engine_want wanted[] = {
-        [IMAP_WANTS_INPUT] = ENGINE_WANTS_INPUT, [IMAP_WANTS_ROOM] = ENGINE_WANTS_ROOM,
-        [IMAP_WANTS_TURN] = ENGINE_WANTS_TURN,   [IMAP_WANTS_TLS] = ENGINE_WANTS_TLS,
-        [IMAP_WANTS_LOGIN] = ENGINE_WANTS_LOGIN, [IMAP_WANTS_CLOSE] = ENGINE_WANTS_CLOSE,
+        [IMAP_WANTS_INPUT] = ENGINE_WANTS_INPUT,       [IMAP_WANTS_ROOM] = ENGINE_WANTS_ROOM,
+        [IMAP_WANTS_TURN] = ENGINE_WANTS_TURN,         [IMAP_WANTS_TLS] = ENGINE_WANTS_TLS,
+        [IMAP_WANTS_LOGIN] = ENGINE_WANTS_LOGIN,       [IMAP_WANTS_CLOSE] = ENGINE_WANTS_CLOSE,
+        [IMAP_WANTS_COMPRESS] = ENGINE_WANTS_COMPRESS,
     };
 
     return wanted[imap_session_wants(session)];
@@ -110,12 +111,17 @@ static void on_output(void *session, void (*call)(void *owner), void *owner)
     imap_session_on_output(session, call, owner);
 }
 
+static void compressed(void *session)
+{
+    imap_session_compressed(session);
+}
+
 const struct engine_kind engine_imap = {
     .service = WIRE_SERVICE_IMAP,
     .setting = STR_INIT("imap"),
     .tls_setting = STR_INIT("imaps"),
     .too_many = STR_INIT("* BYE too many connections, try again later\r\n"),
-    .lost = STR_INIT("* BYE the mailbox is not available just now\r\n"),
+    .lost = STR_INIT("* BYE [UNAVAILABLE] the mailbox is not available just now\r\n"),
     .bye = STR_INIT("* BYE"),
     .output_high = IMAP_OUTPUT_HIGH,
     .begin = begin,
@@ -133,4 +139,5 @@ const struct engine_kind engine_imap = {
     .pending_input = pending_input,
     .login_failed = login_failed,
     .on_output = on_output,
+    .compressed = compressed,
 };

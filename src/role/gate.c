@@ -52,6 +52,7 @@ static enum err setup(struct role_process *process, struct task *task)
 
     gate->process = process;
     role_set_state(process, gate);
+    TRY(role_census(process, task, &gate->census));
     return net_tls_new(task, role_certificate_pem(process), role_key_pem(process), &gate->tls);
 }
 
@@ -101,6 +102,17 @@ static void on_message(struct role_process *process, struct wire_channel *channe
         gate_client_login_reply(client, &message->body.login_reply);
     else if (message->type == WIRE_SESSION_OPEN_REPLY)
         gate_client_open_reply(client, message->body.session_open_reply.status);
+}
+
+static void on_peer(struct role_process *process, struct wire_channel *channel)
+{
+    struct gate *gate = role_state(process);
+
+    (void)channel;
+    for (size_t i = 0; i < gate->slot_count; i++) {
+        if (gate->slots[i] != NULL)
+            gate_client_peer_came(gate->slots[i]);
+    }
 }
 
 static void on_peer_lost(struct role_process *process, struct wire_channel *channel)
@@ -154,6 +166,7 @@ const struct role role_gate = {
     .setup = setup,
     .sandbox = sandbox,
     .start = start,
+    .on_peer = on_peer,
     .on_message = on_message,
     .on_peer_lost = on_peer_lost,
     .on_reload = on_reload,

@@ -7,7 +7,6 @@
 
 #include "net/connection.h"
 #include "net/listener.h"
-#include "role/census.h"
 #include "role/engine.h"
 #include "role/role.h"
 
@@ -23,7 +22,7 @@ struct gate {
     struct gate_client **slots; /* own, and the clients in it */
     size_t slot_count, client_count;
     uint32_t generation;
-    struct census census; /* connections of each address */
+    struct net_census *census; /* own; connections of each client, to all gates */
     struct net_timer *stop_timer; /* own; while stopping */
     bool is_stopping;
 };
@@ -40,6 +39,8 @@ void gate_delist(struct gate *gate, uint64_t tag);
 
 void gate_client_login_reply(struct gate_client *client, const struct wire_login_reply *reply);
 void gate_client_open_reply(struct gate_client *client, uint64_t status);
+/* A peer is there again: whoever waits for one asks again. */
+void gate_client_peer_came(struct gate_client *client);
 /* The peer that would answer is gone; no answer will come. */
 void gate_client_peer_lost(struct gate_client *client, enum wire_role peer);
 /* The service ends. */

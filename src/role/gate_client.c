@@ -2,12 +2,16 @@
  * One client.
  *
  *   TALKING ──> ASKING ──> OPENING ──> CARRYING        any ──> ENDING
- *      ^──────────┴───────────┘
+ *      ^──────────┴───────────┤
+ *      ^── WAITING <─────────>┘ (and ASKING)
  *
  *   TALKING -> ASKING     the engine wants a login: LOGIN to the keeper
  *   ASKING -> TALKING     refused (after the keeper's delay), or no keeper
  *   ASKING -> OPENING     the password is right: SESSION_OPEN, with a stream, to the store
  *   OPENING -> TALKING    the mailbox does not open now
+ *   either -> WAITING     the keeper or the store is restarting, or died before it answered
+ *   WAITING -> either     it is there again: the same question once more
+ *   WAITING -> TALKING    it did not come in time
  *   OPENING -> CARRYING   the mailbox process speaks: the engine is freed
  *   any -> ENDING         what is queued on either side still goes out, then the client is freed
  *
@@ -28,10 +32,18 @@
 
 enum {
     OUTPUT_LIMIT = 128 * 1024, /* to the client, and as much to the mailbox process */
+    PEER_WAIT_MS = 3000,       /* for a keeper or store that restarts, in one login */
     BYE_WINDOW = 512,          /* the words of an end are looked for in so many last bytes */
 };
 
-enum state { STATE_TALKING, STATE_ASKING, STATE_OPENING, STATE_CARRYING, STATE_ENDING };
+enum state {
+    STATE_TALKING,
+    STATE_ASKING,
+    STATE_OPENING,
+    STATE_WAITING,
+    STATE_CARRYING,
+    STATE_ENDING,
+};
 
 struct gate_client {
     struct gate *gate; /* borrowed */
@@ -45,10 +57,12 @@ struct gate_client {
     struct net_timer *deadline;        /* own; until CARRYING */
     struct net_timer *step;            /* own; a refusal that waits, or the engine's next turn */
     struct id session, mailbox;        /* set: the keeper knows the session */
+    int64_t waits_until_ms;            /* for a peer, in this login; 0: it did not have to yet */
     bool has_store_session;            /* the store may know it too */
     bool is_secured;                   /* TLS was told to the engine */
     bool is_refusing;                  /* `step` passes a refusal on */
     bool is_counted;                   /* in the census */
+    bool is_input_over;                /* the client closed its half; what came is answered */
     bool said_bye;                     /* the mailbox process ended the session in words */
     bool is_at_line_end;
 };
@@ -100,7 +114,7 @@ void gate_client_free(struct gate_client **client)
         return;
     close_session(gone);
     if (gone->is_counted)
-        census_remove(&gone->gate->census, net_connection_address(gone->connection));
+        net_census_remove(gone->gate->census, net_connection_address(gone->connection));
     free_engine(gone);
     net_timer_free(&gone->deadline);
     net_timer_free(&gone->step);
@@ -136,23 +150,31 @@ static void end(struct gate_client *client)
 
 static void send_output(struct gate_client *client)
 {
-    for (;;) {
-        struct str output = client->kind->output(client->engine);
-        size_t room = net_connection_room(client->connection);
+    struct str output = client->kind->output(client->engine);
 
-        output = str_upto(output, room);
-        if (output.len == 0)
-            return;
-        net_connection_write(client->connection, output);
-        client->kind->consume_output(client->engine, output.len);
-    }
+    client->kind->consume_output(client->engine, net_connection_offer(client->connection, output));
 }
 
 static void login_failed(struct gate_client *client, enum engine_refusal refusal)
 {
     client->state = STATE_TALKING;
+    client->waits_until_ms = 0;
     client->kind->login_failed(client->engine, refusal);
     pump(client);
+}
+
+static void step_later(struct gate_client *client, int64_t delay_ms);
+
+/* Who would answer is not there, but master is starting it again: a moment's patience instead of a
+ * refusal that the user would see. gate_client_peer_came goes on. */
+static void wait_for_peer(struct gate_client *client)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (client->waits_until_ms == 0)
+        client->waits_until_ms = now_ms + PEER_WAIT_MS;
+    client->state = STATE_WAITING;
+    step_later(client, client->waits_until_ms - now_ms);
 }
 
 /* Asks the keeper. The engine keeps the credentials until the answer. */
@@ -173,13 +195,18 @@ static void ask(struct gate_client *client)
     net_connection_want_input(client->connection, false);
     client->kind->login(client->engine, &tag, &body.username, &body.password);
     if (keeper == NULL || wire_send(keeper, WIRE_LOGIN, client->tag, &body, NULL, 0) != ERR_OK)
-        login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
+        wait_for_peer(client);
 }
 
 static void on_step(void *owner)
 {
     struct gate_client *client = owner;
 
+    if (client->state == STATE_WAITING) {
+        close_session(client);
+        login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
+        return;
+    }
     if (client->is_refusing) {
         client->is_refusing = false;
         login_failed(client, ENGINE_LOGIN_DENIED);
@@ -203,9 +230,12 @@ static void pump(struct gate_client *client)
         return;
     send_output(client);
     switch (client->kind->wants(client->engine)) {
+    case ENGINE_WANTS_COMPRESS: /* never before login */
     case ENGINE_WANTS_INPUT:
         net_connection_want_input(client->connection,
                                   !client->kind->is_input_full(client->engine));
+        if (client->is_input_over && client->kind->output(client->engine).len == 0)
+            end(client);
         return;
     case ENGINE_WANTS_ROOM:
         net_connection_want_input(client->connection, false);
@@ -296,8 +326,9 @@ static void on_stream_close(void *owner, struct net_connection *stream,
             gate_client_free(&client);
         return;
     }
-    /* Not in the middle of a line or a literal, where nobody would understand it. */
-    if (!client->said_bye && client->is_at_line_end)
+    /* Not in the middle of a line or a literal, where nobody would understand it; nor to a client
+     * that closed its half: with its last answer the session was over. */
+    if (!client->said_bye && !client->is_input_over && client->is_at_line_end)
         net_connection_write(client->connection, client->kind->lost);
     end(client);
 }
@@ -337,6 +368,7 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
         return;
     case STATE_ASKING:
     case STATE_OPENING:
+    case STATE_WAITING:
     case STATE_ENDING:
         return; /* no input is wanted then */
     }
@@ -369,6 +401,19 @@ static void on_secure(void *owner, struct net_connection *connection)
     pump(client);
 }
 
+/* The client closed its half (shutdown, or TLS's close_notify): what it sent is still answered. */
+static void on_end(void *owner, struct net_connection *connection)
+{
+    struct gate_client *client = owner;
+
+    (void)connection;
+    client->is_input_over = true;
+    if (client->state == STATE_CARRYING)
+        net_connection_end_output(client->stream); /* the mailbox process ends it */
+    else
+        pump(client);
+}
+
 static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
 {
     struct gate_client *client = owner;
@@ -376,7 +421,7 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
     (void)connection;
     (void)reason;
     if (client->is_counted) {
-        census_remove(&client->gate->census, net_connection_address(client->connection));
+        net_census_remove(client->gate->census, net_connection_address(client->connection));
         client->is_counted = false;
     }
     if (client->stream == NULL) {
@@ -391,7 +436,12 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
 }
 
 static const struct net_connection_events client_events = {
-    .on_input = on_input, .on_room = on_room, .on_secure = on_secure, .on_close = on_close};
+    .on_input = on_input,
+    .on_room = on_room,
+    .on_secure = on_secure,
+    .on_end = on_end,
+    .on_close = on_close,
+};
 
 /* Refused before anything was allocated; a TLS client is told nothing that it could read. */
 static void turn_away(int fd, const struct engine_kind *kind, bool is_tls)
@@ -411,7 +461,7 @@ static bool is_too_many(struct gate_client *client)
     if (net_connection_is_loopback(client->connection) && !config->loopback_is_foreign)
         return false;
     client->is_counted = true;
-    return census_add(&client->gate->census, net_connection_address(client->connection)) >
+    return net_census_add(client->gate->census, net_connection_address(client->connection)) >
            config->connections_per_address_max;
 }
 
@@ -472,7 +522,11 @@ static void open_session(struct gate_client *client)
     int fds[2];
     enum err err;
 
-    if (store == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
+    if (store == NULL) {
+        wait_for_peer(client);
+        return;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
         close_session(client);
         login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
         return;
@@ -528,10 +582,26 @@ void gate_client_open_reply(struct gate_client *client, uint64_t status)
 
 void gate_client_peer_lost(struct gate_client *client, enum wire_role peer)
 {
-    if (peer == WIRE_ROLE_KEEPER && client->state == STATE_ASKING && !client->is_refusing)
-        login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
-    else if (peer == WIRE_ROLE_STORE && client->state == STATE_OPENING)
-        gate_client_open_reply(client, WIRE_UNAVAILABLE);
+    if (peer == WIRE_ROLE_KEEPER && client->state == STATE_ASKING && !client->is_refusing) {
+        wait_for_peer(client);
+    } else if (peer == WIRE_ROLE_KEEPER && client->state == STATE_WAITING) {
+        client->mailbox = (struct id){{0}}; /* its key went with the keeper */
+    } else if (peer == WIRE_ROLE_STORE && client->state == STATE_OPENING) {
+        client->has_store_session = false;
+        fd_close(&client->stream_fd);
+        wait_for_peer(client);
+    }
+}
+
+void gate_client_peer_came(struct gate_client *client)
+{
+    if (client->state != STATE_WAITING)
+        return;
+    net_timer_stop(client->step);
+    if (id_is_set(&client->mailbox))
+        open_session(client);
+    else
+        ask(client);
 }
 
 void gate_client_bye(struct gate_client *client)
@@ -540,6 +610,7 @@ void gate_client_bye(struct gate_client *client)
     case STATE_TALKING:
     case STATE_ASKING:
     case STATE_OPENING:
+    case STATE_WAITING:
         client->kind->end(client->engine, "the service stops");
         send_output(client);
         end(client);
