@@ -114,6 +114,20 @@ bool imap_notify_wants_flags(const struct imap_session *s)
                                  (s->notify->selected->events & IMAP_NOTIFY_FLAG_CHANGE) != 0);
 }
 
+bool imap_notify_wants_metadata(const struct imap_session *s, const struct vault_folder *folder)
+{
+    unsigned events = 0;
+
+    if (s->notify == NULL)
+        return false;
+    if (folder->id != 0)
+        return (events_of(s->notify, folder->name, folder->is_subscribed) &
+                IMAP_NOTIFY_MAILBOX_METADATA) != 0;
+    for (size_t i = 0; i < s->notify->args.group_count; i++)
+        events |= s->notify->args.groups[i].events;
+    return (events & IMAP_NOTIFY_SERVER_METADATA) != 0;
+}
+
 void imap_notify_arrived(struct imap_session *s, uint32_t first_uid)
 {
     struct imap_notify *notify = s->notify;
@@ -284,6 +298,7 @@ bool imap_notify_has_news(const struct imap_session *s)
         s->is_running || s->state == IMAP_STATE_LOGOUT)
         return false;
     return notify->heard_count > 0 || notify->is_list_heard || notify->is_all_heard ||
+           s->metadata_news.len > 0 ||
            (notify->first_new != 0 && s->state == IMAP_STATE_SELECTED) ||
            (s->state == IMAP_STATE_SELECTED && s->has_changes && !imap_notify_is_muted(s));
 }
@@ -577,6 +592,7 @@ void imap_notify_tell(struct imap_session *s)
         err = tell_folder(s, &task, notify->heard[i]);
     if (notify->is_list_heard && err == ERR_OK)
         err = tell_list(s, &task);
+    imap_metadata_tell(s);
     notify->heard_count = 0;
     notify->is_all_heard = notify->is_list_heard = notify->is_list_foreign = false;
     if (err != ERR_OK)

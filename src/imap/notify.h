@@ -25,6 +25,8 @@ enum imap_notify_event {
     IMAP_NOTIFY_FLAG_CHANGE = 1 << 2,
     IMAP_NOTIFY_MAILBOX_NAME = 1 << 3,
     IMAP_NOTIFY_SUBSCRIPTION_CHANGE = 1 << 4,
+    IMAP_NOTIFY_MAILBOX_METADATA = 1 << 5,
+    IMAP_NOTIFY_SERVER_METADATA = 1 << 6,
     IMAP_NOTIFY_MESSAGES =
         IMAP_NOTIFY_MESSAGE_NEW | IMAP_NOTIFY_MESSAGE_EXPUNGE | IMAP_NOTIFY_FLAG_CHANGE,
 };
@@ -76,6 +78,8 @@ unsigned imap_notify_status_items(unsigned events);
 /* Nothing of the selected mailbox is to be told (§3.1), but what the running command did itself. */
 bool imap_notify_is_muted(const struct imap_session *s);
 bool imap_notify_wants_flags(const struct imap_session *s);
+/* A change of an annotation of this folder (id 0: of the mailbox as a whole) is to be told. */
+bool imap_notify_wants_metadata(const struct imap_session *s, const struct vault_folder *folder);
 /* The view has taken in new messages from this UID on. */
 void imap_notify_arrived(struct imap_session *s, uint32_t first_uid);
 

@@ -76,6 +76,8 @@ static void on_metadata(struct vault_subscriber *subscriber, int64_t folder_id, 
     struct imap_session *s = CONTAINER_OF(subscriber, struct imap_session, subscriber);
 
     imap_metadata_heard(s, folder_id, entry);
+    if (imap_notify_has_news(s) && s->on_output != NULL)
+        s->on_output(s->on_output_owner);
     if (s->metadata_news.len == 0 || !s->is_idling)
         return;
     s->has_changes = true;

@@ -12,6 +12,8 @@ static const struct {
     {STR_INIT("FlagChange"), IMAP_NOTIFY_FLAG_CHANGE},
     {STR_INIT("MailboxName"), IMAP_NOTIFY_MAILBOX_NAME},
     {STR_INIT("SubscriptionChange"), IMAP_NOTIFY_SUBSCRIPTION_CHANGE},
+    {STR_INIT("MailboxMetadataChange"), IMAP_NOTIFY_MAILBOX_METADATA},
+    {STR_INIT("ServerMetadataChange"), IMAP_NOTIFY_SERVER_METADATA},
 };
 
 static const struct {
