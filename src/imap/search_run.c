@@ -15,7 +15,7 @@ enum {
     SAMPLE_KEPT_MAX = 100,
     CHUNK = 64 * 1024,      /* of a message, read at once */
     CONTENT_PER_UNIT = 128, /* bytes of it */
-    DIRECT_MAX = 16,        /* messages that are read rather than looked for in the index */
+    DIRECT_MAX = 64,        /* messages that are read rather than looked for in the index */
 };
 
 /* ---- Before the first message ---- */
