@@ -18,9 +18,9 @@ enum {
 };
 
 enum imap_search_op {
-    IMAP_SEARCH_AND, /* any number of operands, none is true */
-    IMAP_SEARCH_OR,  /* two */
-    IMAP_SEARCH_NOT, /* one */
+    IMAP_SEARCH_AND,   /* any number of operands, none is true */
+    IMAP_SEARCH_OR,    /* two */
+    IMAP_SEARCH_NOT,   /* one */
     IMAP_SEARCH_FUZZY, /* one or more, all to be true; scored by search_score.h (RFC 6203) */
     IMAP_SEARCH_ALL,
     IMAP_SEARCH_FLAG,    /* flag bits, wanted or (is_absent) not */

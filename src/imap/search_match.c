@@ -63,8 +63,7 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
     return IMAP_SEARCH_BY_NUMBER;
 }
 
-/* Is the field's text only in the message's bytes? */
-static bool is_in_content(enum vault_search_field field)
+bool imap_search_is_in_content(enum vault_search_field field)
 {
     return field == VAULT_SEARCH_BODY || field == VAULT_SEARCH_TEXT || field == VAULT_SEARCH_HEADER;
 }
@@ -74,7 +73,7 @@ bool imap_search_needs_content(const struct imap_search_node *node)
     enum imap_search_level level = imap_search_level_of(node);
 
     return level == IMAP_SEARCH_BY_TEXT ||
-           (level == IMAP_SEARCH_BY_REGEX && is_in_content(node->field));
+           (level == IMAP_SEARCH_BY_REGEX && imap_search_is_in_content(node->field));
 }
 
 static unsigned row_column_of(enum imap_search_op op)
@@ -100,7 +99,8 @@ unsigned imap_search_columns_of(const struct imap_search_node *node)
     case IMAP_SEARCH_BY_TEXT:
         return VAULT_COLUMN_STRUCTURE;
     case IMAP_SEARCH_BY_REGEX:
-        return is_in_content(node->field) ? VAULT_COLUMN_STRUCTURE : VAULT_COLUMN_SEARCH;
+        return imap_search_is_in_content(node->field) ? VAULT_COLUMN_STRUCTURE
+                                                      : VAULT_COLUMN_SEARCH;
     }
     return 0;
 }
@@ -149,6 +149,15 @@ static struct str text_of(struct imap_search_candidate *c, bool with_headers)
     return *kept;
 }
 
+static struct str own_header(const struct imap_search_candidate *c)
+{
+    const struct message_part *part = c->structure->parts;
+
+    if (c->structure->part_count == 0)
+        return STR("");
+    return str_upto(str_from(c->raw, (size_t)part->header_start), (size_t)part->header_len);
+}
+
 static bool regex_finds(struct imap_search_candidate *c, struct imap_regex *regex, struct str text)
 {
     int64_t before_us = c->regex_us;
@@ -164,13 +173,10 @@ static bool regex_finds(struct imap_search_candidate *c, struct imap_regex *rege
  */
 static bool header_matches(struct imap_search_candidate *c, const struct imap_search_node *node)
 {
-    struct str value, header = {NULL, 0};
+    struct str value, header = own_header(c);
     size_t position = 0;
     bool matches = false;
 
-    if (c->structure->part_count > 0)
-        header = str_upto(str_from(c->raw, (size_t)c->structure->parts[0].header_start),
-                          (size_t)c->structure->parts[0].header_len);
     while (!matches && message_header_next(header, node->name, &position, &value)) {
         struct buf decoded;
 
@@ -204,6 +210,32 @@ static struct str column_of(const struct vault_message *row, enum vault_search_f
     return STR("");
 }
 
+/* The values of all fields of the name, one in a line. */
+static struct str named_fields(struct imap_search_candidate *c, const struct imap_search_node *node)
+{
+    struct str value, header = own_header(c), folded;
+    size_t position = 0;
+    struct buf values;
+
+    buf_init(&values, SIZE_MAX);
+    while (message_header_next(header, node->name, &position, &value)) {
+        message_header_decode(value, &values);
+        buf_put(&values, STR("\n"));
+    }
+    folded = imap_search_fold(c->arena, buf_str(&values));
+    buf_free(&values);
+    return folded;
+}
+
+struct str imap_search_text(struct imap_search_candidate *c, const struct imap_search_node *node)
+{
+    if (node->field == VAULT_SEARCH_HEADER)
+        return named_fields(c, node);
+    if (imap_search_is_in_content(node->field))
+        return text_of(c, node->field == VAULT_SEARCH_TEXT);
+    return imap_search_fold(c->arena, column_of(c->row, node->field));
+}
+
 static bool string_matches(struct imap_search_candidate *c, const struct imap_search_node *node)
 {
     if (node->op == IMAP_SEARCH_HEADER)
@@ -217,7 +249,7 @@ static bool regex_matches(struct imap_search_candidate *c, const struct imap_sea
 {
     if (node->field == VAULT_SEARCH_HEADER)
         return header_matches(c, node);
-    if (is_in_content(node->field))
+    if (imap_search_is_in_content(node->field))
         return regex_finds(c, node->regex, plain_text_of(c, node->field == VAULT_SEARCH_TEXT));
     return regex_finds(c, node->regex, column_of(c->row, node->field));
 }

@@ -47,6 +47,11 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
 unsigned imap_search_columns_of(const struct imap_search_node *node);
 /* An AND, an OR or a NOT; everything else is a leaf. */
 bool imap_search_is_operator(const struct imap_search_program *program, uint32_t at);
+/* Is a field's text only in the message's bytes? */
+bool imap_search_is_in_content(enum vault_search_field field);
+/* The text that a node looks at, folded; of HEADER, the fields of that name. */
+struct str imap_search_text(struct imap_search_candidate *candidate,
+                            const struct imap_search_node *node);
 /* message_fold's form. */
 struct str imap_search_fold(struct arena *arena, struct str text);
 

@@ -2,6 +2,7 @@
 
 #include "imap/engine.h"
 #include "imap/flags.h"
+#include "imap/search_score.h"
 
 #include <string.h>
 
@@ -14,7 +15,7 @@ enum {
     SAMPLE_KEPT_MAX = 100,
     CHUNK = 64 * 1024,      /* of a message, read at once */
     CONTENT_PER_UNIT = 128, /* bytes of it */
-    DIRECT_MAX = 16,        /* messages that are read rather than looked for in the index */
+    DIRECT_MAX = 64,        /* messages that are read rather than looked for in the index */
 };
 
 /* ---- Before the first message ---- */
@@ -72,6 +73,8 @@ static enum err prepare_node(struct imap_session *s, struct task *task,
     if (node->op == IMAP_SEARCH_SEQUENCE || node->op == IMAP_SEARCH_UID)
         return prepare_set(s, task, run, node);
     if (node->op == IMAP_SEARCH_STRING || node->op == IMAP_SEARCH_HEADER)
+        node->folded = imap_search_fold(&task->arena, node->text);
+    if (node->op == IMAP_SEARCH_FUZZY)
         node->folded = imap_search_fold(&task->arena, node->text);
     if (node->op == IMAP_SEARCH_REGEX &&
         imap_regex_compile(task, node->text, &node->regex) != ERR_OK)
@@ -316,7 +319,7 @@ static struct str keep(struct imap_session *s, struct str text)
 
 static enum imap_search_level text_level(const struct imap_search_run *run)
 {
-    return run->sieve == IMAP_SIEVE_REGEXES ? IMAP_SEARCH_BY_REGEX : IMAP_SEARCH_BY_TEXT;
+    return run->sieve == IMAP_SIEVE_TEXTS ? IMAP_SEARCH_BY_TEXT : IMAP_SEARCH_BY_REGEX;
 }
 
 /* The row, kept over the turns that its message takes. */
@@ -326,10 +329,12 @@ static enum err read_row(struct imap_session *s, struct task *task, struct imap_
     CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
     uint32_t uid = run->view->uids[run->found[run->next]];
     struct vault_message *row = &run->row;
+    unsigned columns = run->sieve == IMAP_SIEVE_SCORES
+                           ? (unsigned)VAULT_COLUMN_SEARCH | VAULT_COLUMN_STRUCTURE
+                           : columns_for(run, text_level(run));
 
     imap_spend(s, CURSOR_UNITS);
-    TRY(vault_cursor_open(s->vault, task, run->view->folder_id, uid, uid,
-                          columns_for(run, text_level(run)), true, &cursor));
+    TRY(vault_cursor_open(s->vault, task, run->view->folder_id, uid, uid, columns, true, &cursor));
     TRY(vault_cursor_next(cursor, task, row, out_is_there));
     if (!*out_is_there)
         return ERR_OK;
@@ -358,8 +363,10 @@ static enum err open_message(struct imap_session *s, struct task *task, struct i
     TRY(read_row(s, task, run, &is_there));
     if (!is_there)
         return ERR_NOT_FOUND;
+    run->raw_len = run->raw_size = 0;
+    if (run->sieve == IMAP_SIEVE_SCORES && !imap_search_scores_content(run->program))
+        return ERR_OK;
     TRY(vault_content_open(s->vault, task, run->row.content_id, &s->content));
-    run->raw_len = 0;
     run->raw_size = vault_content_size(s->content);
     run->raw = arena_alloc(&s->message_arena, (size_t)run->raw_size + 1, 1);
     return ERR_OK;
@@ -396,7 +403,12 @@ static enum err test_text(struct imap_session *s, struct task *task, struct imap
         c.structure = &structure;
         c.raw = str_make(run->raw, (size_t)run->raw_size);
         c.arena = &message_task.arena;
-        err = test(s, task, run, &c);
+        if (run->sieve == IMAP_SIEVE_SCORES) {
+            run->scores[run->kept] = imap_search_score(&c, run->program);
+            put(run, IMAP_TRUTH_YES);
+        } else {
+            err = test(s, task, run, &c);
+        }
         close_message(s, run);
     } else {
         err = fail(task, err, "%s", message_task.words);
@@ -417,7 +429,8 @@ static enum err sift_texts(struct imap_session *s, struct task *task, struct ima
 {
     enum err err;
 
-    put_decided(run);
+    if (run->sieve != IMAP_SIEVE_SCORES)
+        put_decided(run);
     if (run->next == run->found_count)
         return ERR_OK;
     err = sift_text(s, task, run);
@@ -460,6 +473,8 @@ static enum err read_modseqs(struct imap_session *s, struct task *task, struct i
         if (run->next == end || uids[run->found[run->next]] != row.uid)
             continue;
         run->modseqs[run->kept] = row.modseq;
+        if (run->scores != NULL)
+            run->scores[run->kept] = run->scores[run->next];
         put(run, IMAP_TRUTH_YES);
         imap_spend(s, ROW_UNITS);
     }
@@ -487,6 +502,8 @@ static bool is_wanted(const struct imap_search_run *run, enum imap_search_sieve 
         return is_open && has_level(run, IMAP_SEARCH_BY_TEXT);
     case IMAP_SIEVE_REGEXES:
         return is_open;
+    case IMAP_SIEVE_SCORES:
+        return run->wants_scores && run->found_count > 0;
     case IMAP_SIEVE_MODSEQS:
         return run->program->has_modseq && run->found_count > 0;
     case IMAP_SIEVE_DONE:
@@ -501,6 +518,8 @@ static enum err begin(struct imap_session *s, struct task *task, struct imap_sea
     run->has_begun = true;
     if (run->sieve == IMAP_SIEVE_INDEX)
         return ask_index(s, task, run, next_index_key(run));
+    if (run->sieve == IMAP_SIEVE_SCORES)
+        run->scores = ARENA_ARRAY(&task->arena, uint8_t, run->found_count);
     if (run->sieve == IMAP_SIEVE_MODSEQS)
         run->modseqs = ARENA_ARRAY(&task->arena, uint64_t, run->found_count);
     return ERR_OK;
@@ -520,6 +539,7 @@ static enum err sift(struct imap_session *s, struct task *task, struct imap_sear
     case IMAP_SIEVE_HEADERS:
         return sift_rows(s, task, run, IMAP_SEARCH_BY_HEADER, SIZE_MAX);
     case IMAP_SIEVE_TEXTS:
+    case IMAP_SIEVE_SCORES:
         return sift_texts(s, task, run);
     case IMAP_SIEVE_REGEXES:
         return sift_regexes(s, task, run);

@@ -91,6 +91,8 @@ IMAP_PARSE(esearch)
     if (out->sources != IMAP_ESEARCH_SELECTED &&
         (out->program.has_numbers || (out->wanted.options & IMAP_RETURN_SAVE)))
         return imap_expected(parser, "no message numbers, $ or SAVE, but for \"selected\" alone");
+    if ((out->wanted.options & IMAP_RETURN_RELEVANCY) && !out->program.has_fuzzy)
+        return imap_expected(parser, "a FUZZY key with RELEVANCY");
     return ERR_OK;
 }
 
@@ -196,7 +198,10 @@ static enum err open_folder(struct imap_session *s, struct task *task,
 static enum err begin_folder(struct imap_session *s, struct task *task,
                              struct imap_esearch_args *args)
 {
-    args->run = (struct imap_search_run){.program = &args->running};
+    args->run = (struct imap_search_run){
+        .program = &args->running,
+        .wants_scores = (args->wanted.options & IMAP_RETURN_RELEVANCY) != 0,
+    };
     copy_program(task, &args->program, &args->running);
     return open_folder(s, task, args, &args->folders[args->next]);
 }
@@ -209,6 +214,7 @@ static enum err end_folder(struct imap_session *s, struct task *task,
         .found = args->run.found,
         .count = args->run.found_count,
         .modseqs = args->run.modseqs,
+        .scores = args->run.scores,
         .mailbox = args->folders[args->next].name,
     };
 
@@ -238,8 +244,7 @@ static enum err search_folder(struct imap_session *s, struct task *task,
     return s->pause == IMAP_PAUSE_NONE ? end_folder(s, task, args) : ERR_OK;
 }
 
-static enum err search(struct imap_session *s, struct task *task,
-                       struct imap_esearch_args *esearch)
+static enum err search(struct imap_session *s, struct task *task, struct imap_esearch_args *esearch)
 {
     if (esearch->program.is_wrong_charset)
         return imap_refuse(s, task, IMAP_REFUSAL_CHARSET);
