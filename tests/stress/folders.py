@@ -1,0 +1,228 @@
+"""The commands on folders, login and logout, and what their answers must be."""
+
+from stress.actions import look, on_expunge, quiet, require_ok
+from stress.client import Command
+from stress.model import FAILED, UNKNOWN, Folder, require
+from stress.view import View
+from stress.world import CHURN, MAIN
+
+
+def select(client):
+    world = client.world
+    if not quiet(client):
+        return False
+    names = world.usable_names()
+    chance = world.chance
+    name = chance.choice(names) if chance.random() < 0.35 else \
+        "INBOX" if chance.random() < 0.75 else "Work"
+    open_folder(client, name, chance.random() < 0.12)
+    return True
+
+
+def open_folder(client, name, is_read_only):
+    folder = client.world.folders[name]
+    view = View(client, folder, is_read_only, client.world.now)
+    verb = "EXAMINE" if is_read_only else "SELECT"
+    text = f"{verb} {name}"
+    if client.profile == "condstore" and not client.is_condstore:
+        text += " (CONDSTORE)"
+        client.is_condstore = True
+    client.send(Command(verb, text.encode(), on_select, names=(name,), new_view=view,
+                        least_uidnext=folder.min_uidnext, modseq=folder.modseq))
+
+
+def on_select(command, status, code):
+    view = command.facts["new_view"]
+    client = view.client
+    require_ok(command, status, code, view.folder.is_dying)
+    client.view = None
+    if status != "OK":
+        return
+    require(code == [b"READ-ONLY" if view.is_read_only else b"READ-WRITE"],
+            f"{view.words}: {command.name}: {code}")
+    least, most = view.folder.count_bounds(command.sent)
+    require(least <= len(view.uids) <= most or view.folder.is_dying,
+            f"{view.words}: {len(view.uids)} EXISTS, but there are {least} to {most}")
+    require(view.facts.get("HIGHESTMODSEQ", 0) >= command.facts["modseq"],
+            f"{view.words}: HIGHESTMODSEQ {view.facts.get('HIGHESTMODSEQ')}, but "
+            f"{command.facts['modseq']} was in use")
+    view.is_open = True
+    client.view = view
+    look(client)
+
+
+def leave(client):
+    """CLOSE or UNSELECT."""
+    view, world = client.view, client.world
+    if not quiet(client):
+        return False
+    if world.chance.random() < 0.5:
+        client.send(Command("UNSELECT", b"UNSELECT", on_left))
+        return True
+    removal = world.begin_removal(view.folder)
+    if view.is_read_only:
+        removal.finish(FAILED, world.now)  # RFC 3501 §6.4.2: no messages are removed
+
+    def on_done(command, status, code):
+        if not view.is_read_only:
+            on_expunge(command, status, code)
+        on_left(command, status, code)
+
+    client.send(Command("CLOSE", b"CLOSE", on_done, changes=(removal,)))
+    return True
+
+
+def on_left(command, status, code):
+    require_ok(command, status, code, False)
+    command.view.client.remember()
+    command.view.client.view = None
+
+
+def status(client):
+    world = client.world
+    names = world.usable_names()
+    name = world.chance.choice(names)
+    folder = world.folders[name]
+    items = "MESSAGES UNSEEN UIDNEXT UIDVALIDITY" + (
+        " HIGHESTMODSEQ" if client.is_condstore else "")
+    client.send(Command("STATUS", f"STATUS {name} ({items})".encode(), on_status, names=(name,),
+                        folder=folder, least_uidnext=folder.min_uidnext, modseq=folder.modseq))
+    return True
+
+
+def on_status(command, status_word, code):
+    folder = command.facts["folder"]
+    require_ok(command, status_word, code, folder.is_dying)
+    answers = [items for word, items in
+               (a[:2] for a in command.answers if a[0] == b"STATUS")]
+    if folder.is_dying:
+        return
+    require(len(answers) == 1, f"STATUS {folder}: {answers}")
+    told = {name.decode(): int(value) for name, value in
+            zip(answers[0][1][::2], answers[0][1][1::2])}
+    words = f"STATUS {folder}"
+    folder.told_uidvalidity(told["UIDVALIDITY"], words)
+    folder.told_uidnext(told["UIDNEXT"], command.facts["least_uidnext"], words)
+    if "HIGHESTMODSEQ" in told:
+        require(told["HIGHESTMODSEQ"] >= command.facts["modseq"],
+                f"{words}: HIGHESTMODSEQ {told['HIGHESTMODSEQ']} < {command.facts['modseq']}")
+        folder.told_modseq(told["HIGHESTMODSEQ"])
+    least, most = folder.count_bounds(command.sent)
+    require(least <= told["MESSAGES"] <= most,
+            f"{words}: {told['MESSAGES']} messages, but there are {least} to {most}")
+    required = [m for m in folder.required(command.sent) if m.is_stable_since(command.sent)
+                and None not in m.base]
+    unseen = sum(1 for m in required if all("\\Seen" not in flags for flags in m.base))
+    seen = sum(1 for m in required if all("\\Seen" in flags for flags in m.base))
+    require(unseen <= told["UNSEEN"] <= most - seen,
+            f"{words}: {told['UNSEEN']} unseen, but there are {unseen} to {most - seen}")
+
+
+def churn(client):
+    """CREATE, DELETE or RENAME of a folder that nobody mentions right now."""
+    world = client.world
+    chance = world.chance
+    free = [name for name in CHURN if name not in world.busy and not world.users[name]]
+    if not free or not quiet(client):
+        return False
+    name = chance.choice(free)
+    verb = chance.choice(("CREATE", "DELETE", "RENAME"))
+    names = [name]
+    text = f"{verb} {name}"
+    if verb == "RENAME":
+        others = [other for other in free if other != name]
+        if not others:
+            return False
+        names.append(chance.choice(others))
+        text += f" {names[1]}"
+    if verb == "DELETE" and world.folders[name] is not None:
+        world.folders[name].dying_since = world.now
+    world.busy.update(names)
+    client.send(Command(verb, text.encode(), on_churn, names=tuple(names),
+                        client=client, on_lost=lambda: unfinished(world, names)))
+    return True
+
+
+def on_churn(command, status, code):
+    names, client = command.names, command.facts["client"]
+    world = client.world
+    world.busy.difference_update(names)
+    folder = world.folders[names[0]]
+    expected = {"CREATE": folder is None, "DELETE": folder is not None,
+                "RENAME": folder is not None and world.folders[names[-1]] is None}[command.name]
+    require((status == "OK") == expected,
+            f"{client.name}: {command.text!r}: {status} {code}; there are "
+            f"{[n for n in world.folders if world.folders[n] is not None]}")
+    for name in names:
+        world.name_changed[name] = world.now
+    if status != "OK":
+        return
+    if command.name == "CREATE":
+        world.folders[names[0]] = Folder(world, names[0])
+    elif command.name == "DELETE":
+        world.folders[names[0]] = None
+        if client.view is not None and client.view.folder is folder:
+            client.view = None  # RFC 2180 §3.4; "* OK [CLOSED]" says so
+    else:
+        world.folders[names[0]] = None
+        world.folders[names[1]] = folder
+        folder.name = names[1]
+        if folder.uidvalidity is not None:
+            world.uidvalidities.setdefault(names[1], set()).add(folder.uidvalidity)
+
+
+def unfinished(world, names):
+    """The connection was lost in the middle: stays busy until the next checkpoint asks LIST."""
+    world.lost_names.update(names)
+
+
+def list_folders(client):
+    world = client.world
+    sent = world.now
+
+    def on_done(command, status_word, code):
+        require_ok(command, status_word, code, False)
+        listed = {answer[1][2].decode() for answer in command.answers if answer[0] == b"LIST"
+                  and b"\\Noselect" not in answer[1][0]}
+        for name in MAIN + CHURN:
+            if name in command.facts["busy"] or name in world.busy or \
+                    world.name_changed[name] >= sent:
+                continue
+            require((name in listed) == (world.folders[name] is not None),
+                    f"{client.name}: LIST {'has' if name in listed else 'lacks'} {name}")
+
+    client.send(Command("LIST", b'LIST "" *', on_done, busy=set(world.busy)))
+    return True
+
+
+# ---- coming and going ----
+
+def log_in(client):
+    """Connects, and says LOGIN at once."""
+    alias = client.world.alias
+    client.connect()
+
+    def on_done(command, status_word, code):
+        require_ok(command, status_word, code, client.epoch != client.world.epoch)
+        client.is_ready = status_word == "OK"
+
+    client.send(Command("LOGIN", f'LOGIN "{alias.address}" "{alias.password}"'.encode(), on_done))
+    return True
+
+
+def log_out(client):
+    if not quiet(client):
+        return False
+    client.is_closing = True
+    client.send(Command("LOGOUT", b"LOGOUT"))
+    return True
+
+
+def drop(client):
+    """Hangs up, whatever is under way."""
+    if not client.world.may_drop or any(each.name in ("CREATE", "DELETE", "RENAME")
+                                        for each in client.outstanding):
+        return False
+    client.note(b"C: ", b"(hangs up)")
+    client.abandon(UNKNOWN)
+    return True
