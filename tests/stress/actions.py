@@ -8,7 +8,6 @@ import datetime
 
 from stress.client import Command
 from stress.model import DONE, FAILED, OPEN, RESOLVED, require
-from stress.search import random_key, verdict
 from stress.wire import set_numbers, set_text
 from stress.world import CHURN
 
@@ -104,7 +103,7 @@ def on_look(command, status, code):
     view = command.view
     require_ok(command, status, code, True)
     looked_at = set()
-    for _, number, uid, items in command.answers:
+    for _, _, uid, items in fetched(command):
         note_content(view, uid, items)
         looked_at.add(uid)
     if command.facts["numbers"] and status == "OK" and not view.folder.is_dying:
@@ -115,6 +114,10 @@ def on_look(command, status, code):
                 require(uid in looked_at or (message is None and view.folder.removals) or
                         (message is not None and not certain([message])),
                         f"{view.words}: FETCH said nothing about number {number}")
+
+
+def fetched(command):
+    return [answer for answer in command.answers if answer[0] == b"FETCH"]
 
 
 def note_content(view, uid, items):
@@ -169,7 +172,7 @@ def fetch_body(client):
         for change in changes:
             world.close_change(change, DONE if status == "OK" else RESOLVED)
         got = set()
-        for _, _, uid, items in command.answers:
+        for _, _, uid, items in fetched(command):
             message = view.message(uid) if uid is not None else None
             if message is not None and "BODY[]" in items:
                 got.add(uid)
@@ -208,15 +211,23 @@ def fetch_changed(client):
                     message.changed_at != changed_at,
                     f"{view.words}: {message!r} is at MODSEQ {message.top}, but CHANGEDSINCE "
                     f"{since} lists it")
+        for answer in command.answers:
+            if answer[0] == b"VANISHED":
+                there = [m for m in map(view.message, answer[1])
+                         if m is not None and m in certain([m]) and not view.folder.was_removable(m)]
+                require(not there, f"{view.words}: VANISHED (EARLIER) names {there[:5]}")
 
+    wants_vanished = False
     if by_number:
         text = b"FETCH 1:* (UID FLAGS) (CHANGEDSINCE %d)" % since
         if not view.uids:
             return False
     else:
-        text = b"UID FETCH 1:* (FLAGS) (CHANGEDSINCE %d)" % since
+        wants_vanished = client.is_qresync and world.chance.random() < 0.5
+        text = b"UID FETCH 1:* (FLAGS) (CHANGEDSINCE %d%s)" % (
+            since, b" VANISHED" if wants_vanished else b"")
     client.send(Command("FETCH" if by_number else "UID FETCH", text, on_done, is_fixed=by_number,
-                        by_number=by_number))
+                        by_number=by_number, wants_vanished=wants_vanished))
     return True
 
 
@@ -284,7 +295,7 @@ def on_store(command, status, code):
     if status == "OK" and (not command.facts["is_silent"] or view.client.is_condstore):
         told = command.told_uids if command.facts["is_silent"] else command.told_flags
         if command.by_number and not view.client.is_condstore:
-            told = told | {view.uids[each[1] - 1] for each in command.answers if each[1]}
+            told = told | {view.uids[each[1] - 1] for each in fetched(command) if each[1]}
         require_told(command, stored, told, "what it stored")
     for message in stored:
         if command.facts["is_silent"] or status != "OK":
@@ -448,34 +459,3 @@ def on_copy(command, status, code):
     if status == "OK":
         require(not certain(left_behind), f"{view.words}: {command.name} left out "
                 f"{certain(left_behind)[:5]}")
-
-
-# ---- searching ----
-
-def search(client):
-    view, world = client.view, client.world
-    by_number = choose_number(client)
-    key = random_key(client)
-    text = key.text(client)
-    prefix = b"" if by_number else b"UID "
-    gives_modseq = b"MODSEQ" in text
-
-    def on_done(command, status_word, code):
-        require_ok(command, status_word, code, view.folder.is_dying)
-        answers = [each[1] for each in command.answers if each[0] == b"SEARCH"]
-        if status_word != "OK" or view.folder.is_dying:
-            return
-        require(len(answers) == 1, f"{view.words}: {len(answers)} SEARCH responses")
-        found = [each for each in answers[0] if not isinstance(each, list)]
-        found = {int(each) for each in found}
-        if by_number:
-            require(all(1 <= number <= len(view.uids) for number in found),
-                    f"{view.words}: SEARCH found {sorted(found)[-5:]} of {len(view.uids)}")
-            found = {view.uids[number - 1] for number in found} - {None}
-        verdict(view, command, key, found)
-        if gives_modseq and found and client.is_condstore:
-            require(isinstance(answers[0][-1], list), f"{view.words}: SEARCH MODSEQ without MODSEQ")
-
-    client.send(Command((prefix + b"SEARCH").decode(), prefix + b"SEARCH " + text, on_done,
-                        is_fixed=by_number, by_number=by_number))
-    return True

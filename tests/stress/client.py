@@ -33,7 +33,8 @@ class Command:
 
 class Client:
     def __init__(self, world, name, profile):
-        self.world, self.name, self.profile = world, name, profile
+        self.world, self.name = world, name
+        self.profile = profile  # the extensions that it would use: words, see login.py
         self.is_condstore = self.is_qresync = self.is_uidonly = self.is_rev2 = False
         self.connection = None
         self.outstanding = collections.deque()
@@ -41,7 +42,7 @@ class Client:
         self.is_closing = False    # EOF may come: LOGOUT, BYE
         self.is_ready = False      # logged in
         self.is_idling = False
-        self.lost_recent = False
+        self.steps = []            # of login, yet to be taken
         self.epoch = 0
         self.tags = 0
         self.remembered = {}       # folder -> what SELECT (QRESYNC) builds on
@@ -124,7 +125,8 @@ class Client:
     def remember(self):
         """For SELECT (QRESYNC …), should there be a next time."""
         view = self.view
-        if view is not None and view.is_open and view.facts.get("HIGHESTMODSEQ"):
+        if self.is_qresync and view is not None and view.is_open and \
+                view.facts.get("HIGHESTMODSEQ") and not view.folder.is_dying:
             self.remembered[view.folder] = view
 
     def on_response(self, data):
@@ -164,6 +166,8 @@ class Client:
         code = self.code_of(words)
         if code and code[0] == b"HIGHESTMODSEQ" and command.view is not None:
             self.told_highest(command.view, int(code[1]))
+        if code and code[0] == b"CAPABILITY":
+            self.world.capabilities.update(word.decode().upper() for word in code[1:])
         if command.name == "IDLE":
             self.is_idling = False
         if command.on_done is not None:
@@ -197,9 +201,8 @@ class Client:
             self.on_numbered(int(first), tokens.one().upper(), tokens, command)
         elif word == b"VANISHED":
             self.on_vanished(tokens.all(), command)
-        elif word in (b"FLAGS", b"CAPABILITY", b"ENABLED"):
-            if word == b"ENABLED":
-                command.answers.append((word, tokens.all()))
+        elif word in (b"FLAGS", b"CAPABILITY"):
+            pass
         else:
             require(command is not None, f"{self.name}: {word!r} without a command")
             if self.view is not None:

@@ -1,9 +1,10 @@
-"""The commands on folders, login and logout, and what their answers must be."""
+"""The commands on folders, and what their answers must be."""
 
 from stress.actions import look, on_expunge, quiet, require_ok
 from stress.client import Command
-from stress.model import FAILED, UNKNOWN, Folder, require
+from stress.model import FAILED, Folder, require
 from stress.view import View
+from stress.wire import set_text
 from stress.world import CHURN, MAIN
 
 
@@ -24,11 +25,33 @@ def open_folder(client, name, is_read_only):
     view = View(client, folder, is_read_only, client.world.now)
     verb = "EXAMINE" if is_read_only else "SELECT"
     text = f"{verb} {name}"
-    if client.profile == "condstore" and not client.is_condstore:
+    old, is_limited = None, False
+    if client.is_qresync and client.world.chance.random() < 0.9:
+        old = client.remembered.get(folder)
+    if old is not None:
+        words = resynchronise(client, old)
+        is_limited = words.count(" ") > 2  # there is more than UIDVALIDITY and MODSEQ
+        text += f" ({words})"
+    elif "CONDSTORE" in client.profile and not client.is_condstore:
         text += " (CONDSTORE)"
         client.is_condstore = True
     client.send(Command(verb, text.encode(), on_select, names=(name,), new_view=view,
+                        old_view=old, is_limited=is_limited, wants_vanished=old is not None,
                         least_uidnext=folder.min_uidnext, modseq=folder.modseq))
+
+
+def resynchronise(client, old):
+    """The parameter of RFC 7162 §3.2.5: the least, with known UIDs, or with numbers, too."""
+    chance = client.world.chance
+    words = f"{old.folder.uidvalidity} {old.facts['HIGHESTMODSEQ']}"
+    uids = old.known_uids()
+    if uids and chance.random() < 0.5:
+        words += " " + set_text(uids).decode()
+        if not client.is_uidonly and None not in old.uids and chance.random() < 0.5:
+            numbers = sorted(chance.sample(range(1, len(uids) + 1), min(3, len(uids))))
+            words += " (%s %s)" % (",".join(map(str, numbers)),
+                                   ",".join(str(uids[number - 1]) for number in numbers))
+    return f"QRESYNC ({words})"
 
 
 def on_select(command, status, code):
@@ -48,6 +71,12 @@ def on_select(command, status, code):
             f"{command.facts['modseq']} was in use")
     view.is_open = True
     client.view = view
+    old = command.facts["old_view"]
+    if old is not None:
+        vanished = {uid for word, uids in (a[:2] for a in command.answers if a[0] == b"VANISHED")
+                    for uid in uids}
+        view.resume(old, vanished, command.facts["is_limited"], client.world.now)
+        view.check(command.sent, True)
     look(client)
 
 
@@ -192,37 +221,4 @@ def list_folders(client):
                     f"{client.name}: LIST {'has' if name in listed else 'lacks'} {name}")
 
     client.send(Command("LIST", b'LIST "" *', on_done, busy=set(world.busy)))
-    return True
-
-
-# ---- coming and going ----
-
-def log_in(client):
-    """Connects, and says LOGIN at once."""
-    alias = client.world.alias
-    client.connect()
-
-    def on_done(command, status_word, code):
-        require_ok(command, status_word, code, client.epoch != client.world.epoch)
-        client.is_ready = status_word == "OK"
-
-    client.send(Command("LOGIN", f'LOGIN "{alias.address}" "{alias.password}"'.encode(), on_done))
-    return True
-
-
-def log_out(client):
-    if not quiet(client):
-        return False
-    client.is_closing = True
-    client.send(Command("LOGOUT", b"LOGOUT"))
-    return True
-
-
-def drop(client):
-    """Hangs up, whatever is under way."""
-    if not client.world.may_drop or any(each.name in ("CREATE", "DELETE", "RENAME")
-                                        for each in client.outstanding):
-        return False
-    client.note(b"C: ", b"(hangs up)")
-    client.abandon(UNKNOWN)
     return True

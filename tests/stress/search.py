@@ -6,8 +6,10 @@ changed while the search runs may be found or not.
 
 import datetime
 
+from stress.actions import certain, choose_number, require_ok
+from stress.client import Command
 from stress.model import require, show
-from stress.wire import set_text
+from stress.wire import set_numbers, set_text
 from stress.world import SENDERS, WORDS
 
 FLAGS = {"SEEN": "\\Seen", "FLAGGED": "\\Flagged", "ANSWERED": "\\Answered", "DRAFT": "\\Draft",
@@ -17,9 +19,6 @@ FLAGS = {"SEEN": "\\Seen", "FLAGGED": "\\Flagged", "ANSWERED": "\\Answered", "DR
 class Key:
     def __init__(self, words, test):
         self.words, self.test = words, test
-
-    def text(self, client):
-        return self.words
 
 
 def flag_key(chance):
@@ -164,3 +163,156 @@ def verdict(view, command, key, found):
     for uid in found:
         require(uid in uids or None in uids,
                 f"{view.words}: {command.text!r} finds UID {uid}, which is not in its view")
+
+
+# ---- the commands ----
+
+def search(client):
+    """SEARCH; with ESEARCH (RFC 4731) sometimes what RETURN asks for, in IMAP4rev2 always."""
+    by_number = choose_number(client)
+    key = random_key(client)
+    options = []
+    if "ESEARCH" in client.world.capabilities and client.world.chance.random() < 0.4:
+        options = ["ALL", *(word for word in ("MIN", "MAX", "COUNT")
+                            if client.world.chance.random() < 0.5)]
+    prefix = b"" if by_number else b"UID "
+    text = prefix + b"SEARCH " + (
+        b"RETURN (%s) " % " ".join(options).encode() if options else b"") + key.words
+    client.send(Command((prefix + b"SEARCH").decode(), text, on_search, is_fixed=by_number,
+                        by_number=by_number, key=key, options=options))
+    return True
+
+
+def on_search(command, status, code):
+    view, options = command.view, command.facts["options"]
+    client = view.client
+    require_ok(command, status, code, view.folder.is_dying)
+    if status != "OK" or view.folder.is_dying:
+        return
+    word = b"ESEARCH" if options or client.is_rev2 else b"SEARCH"
+    answers = [each[1] for each in command.answers if each[0] in (b"ESEARCH", b"SEARCH")]
+    require([each[0] for each in command.answers if each[0] in (b"ESEARCH", b"SEARCH")] == [word],
+            f"{view.words}: {command.text!r}: not one {word!r}")
+    if word == b"ESEARCH":
+        found = extended(view, command, answers[0], options or ["ALL"])
+    else:
+        found = {int(each) for each in answers[0] if not isinstance(each, list)}
+        require(b"MODSEQ" not in command.text or not found or isinstance(answers[0][-1], list),
+                f"{view.words}: SEARCH MODSEQ without MODSEQ (RFC 7162 §3.1.5)")
+    verdict(view, command, command.facts["key"], uids_of(command, found))
+
+
+def extended(view, command, items, options):
+    """The fields of an ESEARCH response, which agree among themselves."""
+    require(items[0] == [b"TAG", command.tag], f"{view.words}: ESEARCH {items[0]}, {command.tag!r}")
+    rest = items[1:]
+    require((rest[:1] == [b"UID"]) == (not command.by_number), f"{view.words}: ESEARCH {items}")
+    rest = rest if command.by_number else rest[1:]
+    fields = dict(zip((name.upper() for name in rest[::2]), rest[1::2]))
+    found = set_numbers(fields[b"ALL"]) if b"ALL" in fields else []
+    require(b"COUNT" not in fields or int(fields[b"COUNT"]) == len(found),
+            f"{view.words}: ESEARCH {items}: not {len(found)}")
+    for name, pick in ((b"MIN", min), (b"MAX", max)):
+        require((name in fields) == (name.decode() in options and bool(found)),
+                f"{view.words}: ESEARCH {items}: {name!r} for {options}")
+        require(name not in fields or int(fields[name]) == pick(found),
+                f"{view.words}: ESEARCH {items}: {name!r} is not {pick(found) if found else None}")
+    require((b"COUNT" in fields) == ("COUNT" in options), f"{view.words}: ESEARCH {items}: COUNT")
+    return set(found)
+
+
+def uids_of(command, found):
+    """Results as UIDs: numbers are those of the moment of the answer."""
+    if not command.by_number:
+        return found
+    uids = command.facts["then"]
+    require(all(1 <= number <= len(uids) for number in found),
+            f"{command.view.words}: {command.text!r} found {sorted(found)[-5:]} of {len(uids)}")
+    return {uids[number - 1] for number in found} - {None}
+
+
+def save(client):
+    """SEARCH RETURN (SAVE), and at once a FETCH of $ (RFC 5182 §2.1)."""
+    if "SEARCHRES" not in client.world.capabilities:
+        return False
+    view = client.view
+    key = random_key(client)
+
+    def on_saved(command, status, code):
+        require_ok(command, status, code, view.folder.is_dying)
+
+    def on_fetched(command, status, code):
+        require_ok(command, status, code, view.folder.is_dying)
+        if status == "OK" and not view.folder.is_dying:
+            # Untagged changes come as well: only who is missing can be judged.
+            command.facts["then"] = [uid for uid in view.uids if uid is not None and (
+                uid in command.told_uids or certain_to_match(view, key, uid, search_sent))]
+            verdict(view, command, key, set(command.told_uids) | {
+                uid for uid in command.facts["then"]
+                if not certain_to_match(view, key, uid, search_sent)})
+
+    search_sent = client.world.now
+    client.send(Command("UID SEARCH SAVE", b"UID SEARCH RETURN (SAVE) " + key.words, on_saved))
+    client.send(Command("UID FETCH $", b"UID FETCH $ (UID)", on_fetched))
+    return True
+
+
+def certain_to_match(view, key, uid, sent):
+    message = view.message(uid)
+    return (message is not None and certain([message]) and message.is_stable_since(sent) and
+            None not in message.base and
+            {key.test(message, flags, view) for flags in message.base} == {True})
+
+
+# What SORT (RFC 5256 §3) goes by; None: the model does not know.
+ORDERS = {
+    "ARRIVAL": lambda content: content.date,
+    "DATE": lambda content: content.day,
+    "SIZE": lambda content: content.size,
+    "SUBJECT": lambda content: f"{content.token} {' '.join(content.words)}".upper(),
+    "FROM": lambda content: content.sender.upper(),
+}
+
+
+def sort(client):
+    if "SORT" not in client.world.capabilities:
+        return False
+    world, view = client.world, client.view
+    by_number = choose_number(client)
+    key = random_key(client)
+    name = world.chance.choice(sorted(ORDERS))
+    is_reversed = world.chance.random() < 0.4
+    prefix = b"" if by_number else b"UID "
+    text = b"%sSORT (%s%s) UTF-8 %s" % (prefix, b"REVERSE " if is_reversed else b"",
+                                        name.encode(), key.words)
+
+    def on_done(command, status, code):
+        require_ok(command, status, code, view.folder.is_dying)
+        if status != "OK" or view.folder.is_dying:
+            return
+        answers = [each[1] for each in command.answers if each[0] == b"SORT"]
+        require(len(answers) == 1, f"{view.words}: {len(answers)} SORT responses")
+        numbers = [int(each) for each in answers[0] if not isinstance(each, list)]
+        require(len(set(numbers)) == len(numbers), f"{view.words}: SORT repeats {numbers}")
+        found = uids_of(command, set(numbers))
+        verdict(view, command, key, found)
+        uids = numbers if not by_number else [command.facts["then"][n - 1] for n in numbers]
+        check_order(view, command, name, is_reversed, uids)
+
+    client.send(Command((prefix + b"SORT").decode(), text, on_done, is_fixed=by_number,
+                        by_number=by_number))
+    return True
+
+
+def check_order(view, command, name, is_reversed, uids):
+    rows = []
+    for uid in uids:
+        message = view.message(uid) if uid is not None else None
+        value = ORDERS[name](view.client.world.contents[message.token]) if message else None
+        if value is not None:
+            rows.append((value, uid))
+    for (one, first), (two, second) in zip(rows, rows[1:]):
+        # Equal ones stay in the order of the mailbox, REVERSE or not.
+        right = first < second if one == two else (one > two) == is_reversed
+        require(right, f"{view.words}: {command.text!r}: UID {first} ({one}) stands before UID "
+                f"{second} ({two})")

@@ -18,7 +18,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib.server import Server  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
-from stress import actions, folders  # noqa: E402
+from stress import actions, folders, login, search  # noqa: E402
 from stress.client import Client, Command  # noqa: E402
 from stress.model import DONE, FAILED, RESOLVED, Fault, Folder, require  # noqa: E402
 from stress.smtp import Sender  # noqa: E402
@@ -31,14 +31,14 @@ PATIENCE = 60      # seconds for what must come at all; not a measure of speed
 SETTLING = ("SELECT", "EXAMINE", "CLOSE", "UNSELECT", "LOGOUT", "LOGIN", "IDLE", "CREATE", "DELETE",
             "RENAME", "ENABLE", "COMPRESS")  # nothing is sent behind these
 # What a client with a selected folder does, and how often.
-BUSINESS = ((actions.store, 24), (actions.fetch_flags, 12), (actions.search, 12),
+BUSINESS = ((actions.store, 24), (actions.fetch_flags, 12), (search.search, 12),
             (actions.noop, 8), (actions.append, 8), (actions.copy, 6), (actions.move, 5),
-            (actions.expunge, 5), (actions.fetch_changed, 6), (actions.fetch_body, 4),
+            (search.save, 3), (search.sort, 4), (actions.expunge, 5), (actions.fetch_changed, 6), (actions.fetch_body, 4),
             (folders.status, 5), (actions.idle, 3), (folders.leave, 1), (folders.select, 2),
-            (folders.churn, 3), (folders.list_folders, 1), (folders.log_out, 0.4),
-            (folders.drop, 0.5))
+            (folders.churn, 3), (folders.list_folders, 1), (login.log_out, 0.4),
+            (login.drop, 0.5))
 BETWEEN = ((folders.select, 10), (actions.append, 1), (folders.status, 1), (folders.churn, 1),
-           (folders.list_folders, 1), (folders.log_out, 0.2))
+           (folders.list_folders, 1), (login.log_out, 0.2))
 
 suite = Suite(__doc__)
 suite.parser.add_argument("--seconds", type=int, default=None, help="60; with --long 3600")
@@ -49,16 +49,12 @@ class Driver:
     def __init__(self, server, alias, seed, clients):
         self.chance = random.Random(seed)
         self.world = World(server, alias, self.chance)
-        self.clients = [Client(self.world, f"c{number}", self.profile(number))
+        self.clients = [Client(self.world, f"c{number}", login.profile(number))
                         for number in range(clients)]
-        self.fresh = Client(self.world, "fresh", "condstore")
+        self.fresh = Client(self.world, "fresh", {"CONDSTORE"})
         self.sender = Sender(self.world)
         self.culprit = None  # whose response showed the fault
         self.sent = self.checkpoints = self.kills = 0
-
-    @staticmethod
-    def profile(number):
-        return "plain" if number % 4 == 0 else "condstore"
 
     # ---- the loop ----
 
@@ -112,7 +108,7 @@ class Driver:
 
     def one(self, client):
         if client.connection is None:
-            return folders.log_in(client)
+            return login.log_in(client)
         if client.is_idling:
             return self.chance.random() < 0.1 and self.wake(client)
         last = client.outstanding[-1].name if client.outstanding else None
@@ -204,7 +200,7 @@ class Driver:
             self.ask(self.fresh, Command("LOGOUT", b"LOGOUT"))
             self.until(lambda: self.fresh.connection is None, "the end after LOGOUT")
         self.culprit = self.fresh
-        folders.log_in(self.fresh)
+        login.log_in(self.fresh)
         self.until(lambda: self.fresh.is_ready, "login")
 
     def look_afresh(self):

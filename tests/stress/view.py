@@ -68,8 +68,42 @@ class View:
             self.uids.pop(at)
             self.folder.told_gone(uid, now, self.words)
 
+    def resume(self, old, vanished, is_limited, now):
+        """
+        SELECT (QRESYNC …): what the client had, less VANISHED, and what FETCH told anew. With known
+        UIDs (`is_limited`) only those are reported, and what is new is yet to be looked at.
+        """
+        for uid in vanished:
+            message = self.message(uid)
+            require(message is None or message.gone_at is not None or
+                    self.folder.was_removable(message) or self.folder.is_dying,
+                    f"{self.words}: VANISHED (EARLIER) {uid}, but {message!r} is there")
+            self.folder.told_gone(uid, now, self.words)
+        told = set(self.known_uids())
+        kept = [uid for uid in old.known_uids() if uid not in vanished]
+        whole = sorted(told.union(kept))
+        if None in old.uids:
+            return  # it had not looked at everything, and does so now
+        if is_limited:
+            whole += [None] * (len(self.uids) - len(whole))
+        require(len(whole) == len(self.uids), f"{self.words}: after SELECT (QRESYNC) it has "
+                f"{len(whole)} messages, and EXISTS says {len(self.uids)}: kept {kept}, told "
+                f"{sorted(told)}")
+        for number, (mine, uid) in enumerate(zip(self.uids, whole), 1):
+            require(self.client.is_uidonly or mine in (None, uid),
+                    f"{self.words}: number {number} is UID {mine}, not {uid}")
+        self.uids = whole
+        for uid in kept:
+            if uid not in told:
+                self.known[uid] = old.known.get(uid, set())
+                if uid in old.modseqs:
+                    self.modseqs[uid] = old.modseqs[uid]
+        self.known = {uid: flags for uid, flags in self.known.items() if flags}
+
     def gap_of(self, uid):
         """Where an unknown message could have that UID: an index, or None."""
+        if self.client.is_uidonly:
+            return self.uids.index(None) if None in self.uids else None
         for at, other in enumerate(self.uids):
             if other is None:
                 below = next((u for u in reversed(self.uids[:at]) if u is not None), 0)
@@ -99,9 +133,10 @@ class View:
     def on_uid_fetch(self, uid, items, sent, now):
         """`* uid UIDFETCH (items)` (RFC 9586 §3.3)."""
         if uid not in self.uids:
-            at = self.gap_of(uid)
-            require(at is not None, f"{self.words}: UIDFETCH of {uid}, which is not in its view")
-            self.uids[at] = uid
+            # Nobody says numbers here: the ones not looked at are kept at the end.
+            require(None in self.uids, f"{self.words}: UIDFETCH of {uid}, which is not in its view")
+            self.uids.remove(None)
+            self.uids = sorted([*self.known_uids(), uid]) + [None] * self.uids.count(None)
         self.on_items(uid, items, sent, now)
         return uid
 
@@ -207,11 +242,12 @@ class View:
                 f"(only here: {sorted(set(self.known_uids()) - set(alive))[:10]}, only there: "
                 f"{sorted(set(alive) - set(self.known_uids()))[:10]})")
         for number, (mine, uid) in enumerate(zip(self.uids, alive), 1):
-            require(mine in (None, uid), f"{self.words}: number {number} is UID {mine}, not {uid}")
+            require(mine in (None, uid) or (self.client.is_uidonly and None in self.uids),
+                    f"{self.words}: number {number} is UID {mine}, not {uid}")
             if mine is not None:
-                self.check_flags(self.message(uid), now + 1)
+                self.check_flags(self.message(mine), now + 1)
         if self.recent_count is not None and all(self.uids) and not self.client.is_rev2 and \
                 all(uid in self.known for uid in self.uids):
-            require(self.recent_count == len(self.recent) or self.client.lost_recent,
+            require(self.recent_count == len(self.recent),
                     f"{self.words}: RECENT {self.recent_count}, but {len(self.recent)} messages "
                     "are \\Recent")

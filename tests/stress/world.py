@@ -44,6 +44,7 @@ class World:
         self.name_changed = collections.Counter()  # name -> when its folder came or went
         self.lost_names = set()  # a folder command's connection was lost: ask LIST
         self.may_drop = True
+        self.capabilities = set()  # as LOGIN's OK names them
         self.contents = {}
         self.unknown = []     # changes whose connection we dropped
         self.counts = collections.Counter()  # of commands, by name
