@@ -208,7 +208,7 @@ def fetch_changed(client):
             require_told(command, must, command.told_uids, f"the change after {since}")
         for message, changed_at in must_not:
             require(message.uid not in command.told_uids or message.changes or
-                    message.changed_at != changed_at,
+                    message.changed_at != changed_at or view.folder.may_be_gone(message),
                     f"{view.words}: {message!r} is at MODSEQ {message.top}, but CHANGEDSINCE "
                     f"{since} lists it")
         for answer in command.answers:

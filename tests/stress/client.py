@@ -173,9 +173,14 @@ class Client:
         if command.on_done is not None:
             command.on_done(command, status.decode(), code)
         view = self.view
+        sent = command.facts.get("done_sent", command.sent)
+        if view is not None and command.view is view and view.folder.deleted_at is not None and \
+                command.name not in ("SELECT", "EXAMINE", "LOGOUT", "CLOSE", "UNSELECT"):
+            require(self.is_closing or view.folder.deleted_at >= sent,
+                    f"{view.words}: the folder was deleted, and {command.name} goes on")
         if view is not None and command.view is view and view.is_open and \
                 command.name not in ("SELECT", "EXAMINE", "LOGOUT"):
-            view.check(command.facts.get("done_sent", command.sent), not command.is_fixed)
+            view.check(sent, not command.is_fixed)
 
     @staticmethod
     def code_of(words):

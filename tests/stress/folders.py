@@ -172,6 +172,33 @@ def churn(client):
     return True
 
 
+def make_anew(client):
+    """DELETE, and CREATE of the same name behind it: another folder (RFC 3501 §2.3.1.1)."""
+    world = client.world
+    free = [name for name in CHURN if name not in world.busy and not world.users[name]
+            and world.folders[name] is not None]
+    if not free or not quiet(client):
+        return False
+    name = world.chance.choice(free)
+    world.folders[name].dying_since = world.now
+    world.busy.add(name)
+
+    def keep_busy(command, status, code):
+        on_churn(command, status, code)
+        world.busy.add(name)  # CREATE is on its way
+
+    def on_status(command, status, code):
+        require_ok(command, status, code, False)
+        items = [answer[1][1] for answer in command.answers if answer[0] == b"STATUS"]
+        world.folders[name].told_uidvalidity(int(items[0][1]), client.name)
+
+    facts = {"names": (name,), "client": client, "on_lost": lambda: unfinished(world, [name])}
+    client.send(Command("DELETE", f"DELETE {name}".encode(), keep_busy, **facts))
+    client.send(Command("CREATE", f"CREATE {name}".encode(), on_churn, **facts))
+    client.send(Command("STATUS", f"STATUS {name} (UIDVALIDITY)".encode(), on_status, names=(name,)))
+    return True
+
+
 def on_churn(command, status, code):
     names, client = command.names, command.facts["client"]
     world = client.world
@@ -190,6 +217,7 @@ def on_churn(command, status, code):
         world.folders[names[0]] = Folder(world, names[0])
     elif command.name == "DELETE":
         world.folders[names[0]] = None
+        folder.deleted_at = world.now
         if client.view is not None and client.view.folder is folder:
             client.view = None  # RFC 2180 §3.4; "* OK [CLOSED]" says so
     else:

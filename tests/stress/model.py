@@ -244,6 +244,7 @@ class Folder:
         self.min_uidnext = 1   # no new message gets a UID below it
         self.modseq = 0        # highest that anybody was told
         self.dying_since = None  # DELETE was sent
+        self.deleted_at = None   # it was answered OK
 
     def __repr__(self):
         return self.name
@@ -258,7 +259,8 @@ class Folder:
     def told_uidvalidity(self, value, words):
         if self.uidvalidity is None:
             used = self.world.uidvalidities.setdefault(self.name, set())
-            require(value not in used, f"{words}: UIDVALIDITY {value} of {self.name} was used before")
+            require(value > max(used, default=0), f"{words}: UIDVALIDITY of {self.name} is {value}, "
+                    f"after {sorted(used)[-5:]} (RFC 3501 §2.3.1.1)")
             used.add(value)
             self.uidvalidity = value
         require(value == self.uidvalidity,

@@ -33,10 +33,10 @@ SETTLING = ("SELECT", "EXAMINE", "CLOSE", "UNSELECT", "LOGOUT", "LOGIN", "IDLE",
 # What a client with a selected folder does, and how often.
 BUSINESS = ((actions.store, 24), (actions.fetch_flags, 12), (search.search, 12),
             (actions.noop, 8), (actions.append, 8), (actions.copy, 6), (actions.move, 5),
-            (search.save, 3), (search.sort, 4), (actions.expunge, 5), (actions.fetch_changed, 6), (actions.fetch_body, 4),
-            (folders.status, 5), (actions.idle, 3), (folders.leave, 1), (folders.select, 2),
-            (folders.churn, 3), (folders.list_folders, 1), (login.log_out, 0.4),
-            (login.drop, 0.5))
+            (search.save, 3), (search.sort, 4), (actions.expunge, 5), (actions.fetch_changed, 6),
+            (actions.fetch_body, 4), (folders.status, 5), (actions.idle, 3), (folders.leave, 1),
+            (folders.select, 2), (folders.churn, 3), (folders.make_anew, 1),
+            (folders.list_folders, 1), (login.log_out, 0.4), (login.drop, 0.5))
 BETWEEN = ((folders.select, 10), (actions.append, 1), (folders.status, 1), (folders.churn, 1),
            (folders.list_folders, 1), (login.log_out, 0.2))
 
@@ -180,6 +180,8 @@ class Driver:
         for client in watchers:
             while client.is_idling:
                 try:
+                    require(client.view.folder.deleted_at is None,
+                            f"{client.view.words}: IDLE goes on in a deleted folder")
                     client.view.check_exactly(self.world.now)
                     break
                 except Fault:
