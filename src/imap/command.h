@@ -45,6 +45,9 @@ struct imap_command {
 extern const struct imap_command imap_commands[];
 extern const size_t imap_command_count;
 
+/* The one that a line "tag NAME …" begins with; NULL: none. For tests and the list of what they
+ * cover: dispatch reads such a line with the parser. */
+const struct imap_command *imap_command_of_line(struct str line);
 /* By name, in any case; NULL: none such. */
 const struct imap_command *imap_command_find(struct str name);
 
@@ -74,6 +77,7 @@ IMAP_PARSE(replace);
 IMAP_PARSE(search);
 IMAP_PARSE(sort);
 IMAP_PARSE(thread);
+IMAP_PARSE(esearch);
 IMAP_PARSE(fetch);
 IMAP_PARSE(store);
 IMAP_PARSE(id);
@@ -111,6 +115,7 @@ IMAP_COMMAND(uid_expunge);
 IMAP_COMMAND(search);
 IMAP_COMMAND(sort);
 IMAP_COMMAND(thread);
+IMAP_COMMAND(esearch);
 IMAP_COMMAND(fetch);
 IMAP_COMMAND(store);
 IMAP_COMMAND(copy);

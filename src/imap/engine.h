@@ -221,6 +221,9 @@ MUST_CHECK enum err imap_write_status(struct imap_session *s, struct task *task,
                                       const struct vault_folder *folder, unsigned items);
 
 /* cmd/search.c, also for SORT and THREAD */
+/* What holds between the parts of a search command. */
+MUST_CHECK enum err imap_search_parse_end(struct imap_parser *parser,
+                                          struct imap_search_args *search);
 /* Runs the search over the selected mailbox; it is done unless the session was made to give way. */
 MUST_CHECK enum err imap_search_selected(struct imap_session *s, struct task *task,
                                          struct imap_search_args *search);

@@ -194,15 +194,11 @@ static void expand(struct run *run, struct str text, struct buf *out)
 /* The commands that a C line seems to hold; more than needed does not matter. */
 static void cover(struct str line)
 {
-    struct str tag, name, second, rest = line;
+    const struct imap_command *command = imap_command_of_line(line);
 
-    if (!str_split(&rest, ' ', &tag) || !str_split(&rest, ' ', &name))
-        return;
-    if (str_equal_nocase(name, STR("UID")) && str_split(&rest, ' ', &second))
-        name = arena_printf(&covered.arena, "UID %.*s", STR_ARG(second));
-    if (imap_command_find(name) != NULL && covered.command_count < NAMES_MAX &&
-        !is_named(covered.commands, covered.command_count, name))
-        covered.commands[covered.command_count++] = arena_copy(&covered.arena, name);
+    if (command != NULL && covered.command_count < NAMES_MAX &&
+        !is_named(covered.commands, covered.command_count, command->name))
+        covered.commands[covered.command_count++] = command->name;
 }
 
 static void on_client(struct run *run, size_t n, struct str text)

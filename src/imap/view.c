@@ -264,8 +264,6 @@ static void add_gone(struct imap_view *view, const uint32_t *expunged, size_t co
 
     if (count == 0)
         return;
-    if (view->gone_count == 0)
-        view->safe_modseq = view->modseq;
     all = NEW_ARRAY(uint32_t, view->gone_count + count);
     while (a < view->gone_count || b < count) {
         uint32_t uid;
@@ -281,6 +279,9 @@ static void add_gone(struct imap_view *view, const uint32_t *expunged, size_t co
         }
         all[all_count++] = uid;
     }
+    /* What the client never heard of is not held back from it. */
+    if (view->gone_count == 0 && all_count > 0)
+        view->safe_modseq = view->modseq;
     mem_free(&view->gone);
     view->gone = all;
     view->gone_count = all_count;
