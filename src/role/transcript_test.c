@@ -539,7 +539,7 @@ static void test_appends_are_committed_first(void **state)
     transcript_vault_free(&run.home);
 }
 
-/* What only a failing disk brings about; the tests of failing disks see these. */
+/* What only a failing disk brings about: pop3/session_test.c has one. */
 static bool needs_a_broken_disk(enum pop3_refusal refusal)
 {
     return refusal == POP3_REFUSAL_NOT_DELETED || refusal == POP3_REFUSAL_DAMAGED ||
