@@ -83,23 +83,24 @@ struct imap_session {
     bool is_idling;
     bool is_own_metadata;     /* what changes just now is this session's doing */
     struct buf metadata_news; /* own; of others' changes, to be told */
-    bool is_compressed; /* COMPRESS was given: such a session cannot sleep */
+    bool is_compressed;       /* COMPRESS was given: such a session cannot sleep */
 
     struct imap_view view; /* while SELECTED */
 
     /* The running command. */
     const struct imap_command *command; /* NULL: none */
     struct task task;
-    union imap_args *args;         /* in the task's arena */
-    struct str tag;                /* in the task's arena */
-    struct str code;               /* response code of its OK, without brackets; may be empty */
-    const char *words;             /* of its OK; NULL: "<NAME> completed" */
-    bool is_bad;                   /* its failure is the client's syntax: BAD */
-    enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
-    bool is_input_held;            /* its arguments point into the reader's input */
-    struct str line;               /* after IMAP_PAUSE_LINE */
-    struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
-    struct arena message_arena;    /* what belongs to that message */
+    union imap_args *args;           /* in the task's arena */
+    struct str tag;                  /* in the task's arena */
+    struct str code;                 /* response code of its OK, without brackets; may be empty */
+    const char *words;               /* of its OK; NULL: "<NAME> completed" */
+    bool is_bad;                     /* its failure is the client's syntax: BAD */
+    enum imap_refusal refusal;       /* its failure, where it is not the outcome of a call */
+    bool is_input_held;              /* its arguments point into the reader's input */
+    struct str line;                 /* after IMAP_PAUSE_LINE */
+    struct vault_content *content;   /* own; of the message that FETCH or SEARCH reads */
+    struct message_text_maker *text; /* own; the searchable text of the same, for SEARCH */
+    struct arena message_arena;      /* what belongs to that message */
 
     /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */

@@ -98,22 +98,6 @@ static bool folded_contains(struct imap_search_candidate *c, struct str text, st
     return is_there;
 }
 
-/* The message's searchable text, folded, kept for the other keys. */
-static struct str text_of(struct imap_search_candidate *c, bool with_headers)
-{
-    struct str *kept = with_headers ? &c->text : &c->body;
-    struct buf plain;
-
-    if (kept->ptr != NULL)
-        return *kept;
-    buf_init(&plain, SIZE_MAX);
-    message_text(c->structure, c->raw, with_headers, &plain);
-    *kept = imap_search_fold(c->arena, buf_str(&plain));
-    imap_spend(c->s, (c->raw.len + plain.len) / TEXT_BYTES_PER_UNIT);
-    buf_free(&plain);
-    return *kept;
-}
-
 /* HEADER: any field of the message's own header with that name; an empty string matches them all.
  */
 static bool header_matches(struct imap_search_candidate *c, const struct imap_search_node *node)
@@ -162,7 +146,8 @@ static bool string_matches(struct imap_search_candidate *c, const struct imap_se
     if (node->op == IMAP_SEARCH_HEADER)
         return header_matches(c, node);
     if (node->field == VAULT_SEARCH_BODY || node->field == VAULT_SEARCH_TEXT)
-        return str_find(text_of(c, node->field == VAULT_SEARCH_TEXT), node->folded) >= 0;
+        return str_find(message_text_maker_text(c->text, node->field == VAULT_SEARCH_TEXT),
+                        node->folded) >= 0;
     return folded_contains(c, column_of(c->row, node->field), node->folded);
 }
 

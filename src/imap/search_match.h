@@ -31,8 +31,7 @@ struct imap_search_candidate {
     const struct vault_message *row;
     const struct message_structure *structure;
     struct str raw;
-    struct arena *arena;   /* for: */
-    struct str body, text; /* folded, made when first needed */
+    const struct message_text_maker *text; /* ready, if a key looks into it */
 };
 
 enum imap_truth imap_search_matches(struct imap_search_candidate *candidate,

@@ -243,6 +243,7 @@ static void test_text_in_steps(void **state)
         {"header fields", "Subject: x\r\n", "X: y\r\n"},
         {"marks to be ordered", "Content-Type: text/plain; charset=utf-8\r\n\r\n",
          "\xcc\x81\xcc\xa3\xcd\x85"},
+        {"letters over 127", "Content-Type: text/plain; charset=utf-8\r\n\r\n", "\xe5\x95\x8a"},
         {"Latin 1", "Content-Type: text/plain; charset=iso-8859-1\r\n\r\n", "\xc4\xd6 "},
         {"bytes of no charset", "\r\n", "\xff\xfe\xe9"},
         {"a converter", "Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n", "\x1b$B0!\x1b(B"},
