@@ -163,7 +163,10 @@ static void answer_error(struct imap_session *s, enum err err)
     }
     if (err == ERR_IO || err == ERR_CORRUPT)
         log_failure(s->options.log, name.ptr, &s->task);
-    answer_reply(s, imap_reply_for_error(err, name, s->command->flags));
+    if (s->vault != NULL && vault_is_broken(s->vault))
+        answer_reply(s, imap_reply_for_refusal(IMAP_REFUSAL_DOUBTFUL));
+    else
+        answer_reply(s, imap_reply_for_error(err, name, s->command->flags));
 }
 
 static void finish(struct imap_session *s, enum err err)

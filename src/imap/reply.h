@@ -43,6 +43,7 @@ enum imap_refusal {
     IMAP_REFUSAL_MECHANISM,
     IMAP_REFUSAL_UID_REQUIRED,
     IMAP_REFUSAL_COMPRESSED,
+    IMAP_REFUSAL_DOUBTFUL, /* a sync failed: nobody knows what the disk has */
 };
 
 /* The answer to an error, in the light of the command that met it. */
