@@ -111,15 +111,15 @@ static size_t run_end(struct str text, size_t i, bool *out_is_invalid)
 }
 
 /*
- * Folds simple characters from `i` on, up to the first other one, or one that a mark may follow.
- * Gives where it stopped.
+ * Folds simple characters from `i` on, up to `until`, the first other one, or one that a mark may
+ * follow. Gives where it stopped.
  */
-static size_t fold_simple_run(struct str text, size_t i, struct buf *out)
+static size_t fold_simple_run(struct str text, size_t i, size_t until, struct buf *out)
 {
     gunichar code, next;
     size_t len = i < text.len ? char_len(text.ptr + i, text.len - i, &code) : 0;
 
-    while (len > 0) {
+    while (len > 0 && i < until) {
         gunichar folded = fold_simple(code);
         size_t next_at = i + len;
         size_t next_len = 0;
@@ -158,7 +158,7 @@ size_t message_fold_some(struct str text, size_t at, size_t max, struct buf *out
         }
         if (char_len(text.ptr + end, text.len - end, &code) > 0 && fold_simple(code) != 0) {
             put_lower(str_make(text.ptr + i, ascii_len), out);
-            i = fold_simple_run(text, end, out);
+            i = fold_simple_run(text, end, until > end ? until : end + 1, out);
             if (i > end)
                 continue;
             ascii_len = 0;
