@@ -42,6 +42,7 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("APPENDLIMIT"), AFTER | IMAP_CAP_WITH_APPEND_LIMIT, "RFC 7889"},
     {STR_INIT("QUOTA"), AFTER, "RFC 9208"},
     {STR_INIT("QUOTA=RES-STORAGE"), AFTER, "RFC 9208 §5.1"},
+    {STR_INIT("QUOTA=RES-MESSAGE"), AFTER, "RFC 9208 §5.2"},
 };
 const size_t imap_capability_count = ARRAY_LEN(imap_capabilities);
 
