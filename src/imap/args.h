@@ -6,8 +6,11 @@
 #include "imap/fetch.h"
 #include "imap/flags.h"
 #include "imap/metadata.h"
-#include "imap/search.h"
+#include "imap/search_return.h"
+#include "imap/search_run.h"
 #include "imap/set.h"
+#include "imap/sort.h"
+#include "imap/thread.h"
 
 /* A set. */
 enum imap_status_item {
@@ -44,6 +47,20 @@ struct imap_list_args {
     struct imap_listing *listing; /* NULL: not begun */
 };
 
+struct imap_select_args {
+    struct str name;
+    bool is_condstore;
+    bool has_qresync; /* RFC 7162 §3.2.5 */
+    uint32_t uidvalidity;
+    uint64_t modseq;
+    struct imap_set known_uids; /* count 0: not given */
+    struct imap_set match_numbers, match_uids;
+    /* progress */
+    bool is_started;
+    struct vault_uid_flags *changed;
+    size_t changed_count, next;
+};
+
 /* One message of APPEND or REPLACE. */
 struct imap_append_message {
     struct imap_flags flags;
@@ -78,6 +95,28 @@ struct imap_store_args {
     bool has_gone;
 };
 
+struct imap_search_args {
+    struct imap_search_return wanted;
+    struct imap_search_program program;
+    struct imap_search_run run;
+};
+
+struct imap_sort_args {
+    struct imap_search_args search;
+    struct imap_sort_order order;
+    struct imap_sort sort;
+};
+
+struct imap_thread_args {
+    struct imap_search_args search;
+    enum imap_thread_algorithm algorithm;
+    /* progress */
+    uint32_t *indexes; /* in the view, of each message of the threads */
+    size_t steps;
+    struct imap_sort_source source;
+    struct imap_threads threads;
+};
+
 union imap_args {
     struct {
         struct str mechanism;
@@ -88,10 +127,7 @@ union imap_args {
     struct {
         struct str username, password;
     } login;
-    struct {
-        struct str name;
-        bool is_condstore;
-    } select;
+    struct imap_select_args select;
     struct {
         struct str name;
     } mailbox;
@@ -112,6 +148,8 @@ union imap_args {
         struct imap_set set;
     } expunge;
     struct imap_search_args search;
+    struct imap_sort_args sort;
+    struct imap_thread_args thread;
     struct imap_fetch_args fetch;
     struct imap_store_args store;
     struct {
@@ -119,7 +157,7 @@ union imap_args {
         struct str name;
     } copy;
     struct {
-        bool has_condstore, has_metadata;
+        unsigned extensions; /* a set of enum imap_extension */
     } enable;
 };
 

@@ -56,7 +56,12 @@ const struct imap_command imap_commands[] = {
     {NAME("UNSELECT"), SELECTED | NO_SYNC, imap_parse_none, imap_cmd_unselect, "RFC 3691 §2"},
     {NAME("UID EXPUNGE"), SELECTED | BY_UID | WRITES, imap_parse_one_set, imap_cmd_uid_expunge,
      "RFC 4315 §2.1"},
+    {NAME("COMPRESS"), AUTH, imap_parse_compress, imap_cmd_compress, "RFC 4978 §3"},
     {NAME("ENABLE"), AUTH, imap_parse_enable, imap_cmd_enable, "RFC 5161 §3.1"},
+    {NAME("SORT"), SELECTED | FIXED, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
+    {NAME("UID SORT"), SELECTED | BY_UID, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
+    {NAME("THREAD"), SELECTED | FIXED, imap_parse_thread, imap_cmd_thread, "RFC 5256 §3"},
+    {NAME("UID THREAD"), SELECTED | BY_UID, imap_parse_thread, imap_cmd_thread, "RFC 5256 §3"},
     {NAME("MOVE"), SELECTED | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move, "RFC 6851 §3.1"},
     {NAME("UID MOVE"), SELECTED | BY_UID | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move,
      "RFC 6851 §3.2"},
@@ -92,6 +97,16 @@ const struct imap_command *imap_command_of_line(struct str line)
     if (str_equal_nocase(name, STR("UID")) && str_split(&line, ' ', &second))
         name = str_upto(start, name.len + 1 + second.len);
     return imap_command_find(name);
+}
+
+bool imap_command_is_by_number(const struct imap_command *command)
+{
+    if ((command->flags & IMAP_BY_UID) != 0)
+        return false;
+    for (size_t i = 0; i < imap_command_count; i++)
+        if ((imap_commands[i].flags & IMAP_BY_UID) != 0 && imap_commands[i].run == command->run)
+            return true;
+    return false;
 }
 
 enum err imap_parse_none(struct imap_parser *parser, union imap_args *args)

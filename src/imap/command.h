@@ -51,6 +51,9 @@ const struct imap_command *imap_command_of_line(struct str line);
 /* By name, in any case; NULL: none such. */
 const struct imap_command *imap_command_find(struct str name);
 
+/* It names messages by their numbers, and has a twin with "UID" that does not. */
+bool imap_command_is_by_number(const struct imap_command *command);
+
 /* Shapes that several commands share. Each one begins behind the command's name. */
 enum err imap_parse_none(struct imap_parser *parser, union imap_args *args);
 enum err imap_parse_one_mailbox(struct imap_parser *parser, union imap_args *args);
@@ -72,9 +75,12 @@ IMAP_PARSE(status);
 IMAP_PARSE(append);
 IMAP_PARSE(replace);
 IMAP_PARSE(search);
+IMAP_PARSE(sort);
+IMAP_PARSE(thread);
 IMAP_PARSE(fetch);
 IMAP_PARSE(store);
 IMAP_PARSE(id);
+IMAP_PARSE(compress);
 IMAP_PARSE(enable);
 IMAP_PARSE(getmetadata);
 IMAP_PARSE(setmetadata);
@@ -103,11 +109,14 @@ IMAP_COMMAND(close);
 IMAP_COMMAND(expunge);
 IMAP_COMMAND(uid_expunge);
 IMAP_COMMAND(search);
+IMAP_COMMAND(sort);
+IMAP_COMMAND(thread);
 IMAP_COMMAND(fetch);
 IMAP_COMMAND(store);
 IMAP_COMMAND(copy);
 IMAP_COMMAND(move);
 IMAP_COMMAND(id);
+IMAP_COMMAND(compress);
 IMAP_COMMAND(enable);
 IMAP_COMMAND(namespace);
 IMAP_COMMAND(unselect);

@@ -60,6 +60,7 @@ struct imap_fetch_args {
     bool is_preview_lazy; /* PREVIEW (LAZY) */
     bool has_changed_since;
     uint64_t changed_since;
+    bool is_vanished; /* RFC 7162 §3.2.6 */
     /* progress */
     enum imap_fetch_phase phase;
     struct imap_set ranges; /* of indexes in the view */

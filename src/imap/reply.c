@@ -59,11 +59,14 @@ static const struct imap_reply REFUSALS[] = {
     ROW(IMAP_REFUSAL_METADATA_SIZE, "NO", "METADATA MAXSIZE 32768", "The value is too large."),
     ROW(IMAP_REFUSAL_UNKNOWN_CTE, "NO", "UNKNOWN-CTE", "A part has an encoding that nobody knows."),
     ROW(IMAP_REFUSAL_CHARSET, "NO", "BADCHARSET (US-ASCII UTF-8)", "Unknown charset."),
+    ROW(IMAP_REFUSAL_NOT_SAVED, "NO", "NOTSAVED", "The result is too scattered to be saved."),
     ROW(IMAP_REFUSAL_NO_QUOTA_ROOT, "NO", "NONEXISTENT", "There is no such quota root."),
     ROW(IMAP_REFUSAL_QUOTA_FIXED, "NO", "NOPERM", "The quota is the operator's."),
     ROW(IMAP_REFUSAL_EMPTY_MESSAGE, "NO", "CANNOT", "The message is empty."),
     ROW(IMAP_REFUSAL_CANCELLED, "BAD", "", "Authentication was cancelled."),
     ROW(IMAP_REFUSAL_MECHANISM, "NO", "CANNOT", "This mechanism is not offered."),
+    ROW(IMAP_REFUSAL_UID_REQUIRED, "BAD", "UIDREQUIRED", "Message numbers are off (UIDONLY)."),
+    ROW(IMAP_REFUSAL_COMPRESSED, "NO", "COMPRESSIONACTIVE", "DEFLATE is active already."),
 #undef ROW
 };
 

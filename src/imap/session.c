@@ -221,6 +221,8 @@ enum imap_want imap_session_wants(const struct imap_session *s)
         return IMAP_WANTS_TLS;
     if (s->pause == IMAP_PAUSE_LOGIN)
         return IMAP_WANTS_LOGIN;
+    if (s->pause == IMAP_PAUSE_COMPRESS)
+        return IMAP_WANTS_COMPRESS;
     return IMAP_WANTS_INPUT;
 }
 
@@ -247,6 +249,13 @@ void imap_session_secured(struct imap_session *s)
     imap_reader_drop(&s->reader);
     s->options.is_secure = true;
     s->options.is_tls = true;
+    imap_dispatch_end_quietly(s);
+}
+
+void imap_session_compressed(struct imap_session *s)
+{
+    assert(s->pause == IMAP_PAUSE_COMPRESS);
+    imap_reader_drop(&s->reader);
     imap_dispatch_end_quietly(s);
 }
 

@@ -1,13 +1,14 @@
 /*
- * What may be put off: purging expunged messages, merging the word indexes, forgetting deliveries,
- * writing the log back. Each call does one slice; everything in it can be lost in a power cut and
- * is done again, so its transactions are relaxed.
+ * What may be put off: purging expunged messages, shortening the log of them, merging the word
+ * indexes, forgetting deliveries, writing the file's log back. Each call does one slice; everything
+ * in it can be lost in a power cut and is done again, so its transactions are relaxed.
  */
 #include "vault/vault.h"
 
 #include "base/clock.h"
 #include "vault/facts.h"
 #include "vault/parts.h"
+#include "vault/vanished.h"
 #include "vault/words.h"
 
 enum {
@@ -181,6 +182,8 @@ static enum err slice(struct vault *vault, struct task *task, bool *out_did)
 {
     if (vault->has_purges)
         TRY(purge_slice(vault, task, out_did));
+    if (!*out_did)
+        TRY(vanished_trim(vault, task, out_did));
     if (*out_did)
         return ERR_OK;
     if (vault->merges_due >= VAULT_MERGE_AFTER_APPENDS)

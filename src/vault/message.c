@@ -4,8 +4,10 @@
 #include "base/clock.h"
 #include "secret/crypt.h"
 #include "vault/facts.h"
+#include "vault/maildrop.h"
 #include "vault/parts.h"
 #include "vault/rows.h"
+#include "vault/uidl.h"
 #include "vault/words.h"
 
 #include <string.h>
@@ -107,13 +109,15 @@ static enum err insert_message(struct vault *vault, struct task *task, int64_t k
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     char internal[CLOCK_ISO_ROOM], now[CLOCK_ISO_ROOM];
+    struct vault_line_ends line_ends = {0};
 
+    vault_line_ends_add(&line_ends, append->raw);
     clock_format_iso(append->internal_date_ms, internal);
     clock_format_iso(task->now_ms, now);
     TRY(db_prepare(vault->db, task,
                    "INSERT INTO message(key, flags, modseq, content_id, size_bytes, "
-                   "internal_date, internal_zone, save_date) "
-                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                   "internal_date, internal_zone, save_date, line_end_octets) "
+                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                    &statement));
     db_bind_int(statement, 1, key);
     db_bind_int(statement, 2, (int64_t)append->flags);
@@ -123,6 +127,7 @@ static enum err insert_message(struct vault *vault, struct task *task, int64_t k
     db_bind_text(statement, 6, str_from_c(internal));
     db_bind_int(statement, 7, append->internal_zone_minutes);
     db_bind_text(statement, 8, str_from_c(now));
+    db_bind_int(statement, 9, (int64_t)vault_line_ends_octets(&line_ends));
     return db_run(vault->db, task, statement);
 }
 
@@ -224,6 +229,8 @@ static enum err append_in_change(struct vault *vault, struct task *task, int64_t
     TRY(check_append(vault, task, folder, append));
     uid = folder->uidnext;
     TRY(write_message(vault, task, folder, append, summary, words));
+    if (append->uidl.len > 0)
+        TRY(uidl_give(vault, task, folder_id, uid, append->uidl));
     TRY(note_import(vault, task, append));
     if (append->is_delivery)
         TRY(note_with_time(vault, task,
@@ -243,6 +250,8 @@ enum err vault_message_append(struct vault *vault, struct task *task, int64_t fo
 
     if (append->trace_len > append->raw.len || (append->flags >> VAULT_KEYWORD_END & 1) != 0)
         return fail(task, ERR_INVALID, "vault: impossible arguments of an append");
+    if (append->uidl.len > 0 && !vault_uidl_is_valid(append->uidl))
+        return fail(task, ERR_INVALID, "vault: not a unique-id (RFC 1939 section 7)");
     TRY(vault_check(vault, task));
     /* The commonest refusals before the work; looked at again in the change. */
     if (!append->is_delivery && !id_is_set(&append->drop_record))

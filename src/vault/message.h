@@ -99,10 +99,12 @@ struct vault_append {
     bool is_delivery;      /* from SMTP: a message with the same digest delivered within a day is
                               not stored again, and *out_uid is 0 */
     struct id drop_record; /* from the drop box: also noted as imported; unset: none */
+    struct str uidl;       /* its unique-id at another POP3 server (maildrop.h); empty: none. One
+                              that a message of the folder has already is not taken over */
 };
 /*
  * Appends one message. ERR_NOT_FOUND no such folder (TRYCREATE), ERR_LIMIT over quota or disk full,
- * ERR_EXISTS this drop record was imported before.
+ * ERR_EXISTS this drop record was imported before, ERR_INVALID no unique-id is like this.
  */
 MUST_CHECK enum err vault_message_append(struct vault *vault, struct task *task, int64_t folder_id,
                                          const struct vault_append *append, uint32_t *out_uid);
@@ -155,5 +157,9 @@ MUST_CHECK enum err vault_message_copy(struct vault *vault, struct task *task, i
 MUST_CHECK enum err vault_message_expunge(struct vault *vault, struct task *task, int64_t folder_id,
                                           const uint32_t *uids, size_t uid_count,
                                           uint32_t **out_uids, size_t *out_count);
+/* Expunges the messages named whatever their flags, all or none; those that are gone already are
+ * skipped. */
+MUST_CHECK enum err vault_message_remove(struct vault *vault, struct task *task, int64_t folder_id,
+                                         const uint32_t *uids, size_t uid_count);
 
 #endif

@@ -483,6 +483,49 @@ static void test_changes_since(void **state)
     check_changes(f, expunged, "2", "7");
 }
 
+/* A folder's log of expunges keeps its newer half, and says that it is not whole. */
+static void test_the_log_of_expunges_is_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_uid_range *ranges;
+    struct vault_changes changes;
+    uint64_t start, middle;
+    bool is_known;
+    size_t count;
+
+    append_many(f, f->inbox, 6);
+    start = vault_folder_modseq(f->vault, f->inbox);
+    fixture_execute(f, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                       "WHERE i < 12000) INSERT INTO expunge "
+                       "SELECT (SELECT id FROM folder WHERE name = 'INBOX'), 1000000 + i, "
+                       "2000000 - 2 * i, 2000000 - 2 * i FROM n");
+    assert_int_equal(
+        vault_vanished_since(f->vault, &f->task, f->inbox, start, &is_known, &ranges, &count),
+        ERR_OK);
+    assert_true(is_known);
+    assert_int_equal(count, 12000);
+    assert_int_equal(ranges[0].first, 2000000 - 24000);
+    fixture_reopen(f); /* looked at again after opening */
+    fixture_housekeep(f, 0);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM expunge"), 12000 - 5001 + 1);
+    middle = 1000000 + 5001;
+    assert_int_equal(
+        vault_vanished_since(f->vault, &f->task, f->inbox, middle, &is_known, &ranges, &count),
+        ERR_OK);
+    assert_true(is_known);
+    assert_int_equal(count, 12000 - 5001);
+    assert_int_equal(
+        vault_vanished_since(f->vault, &f->task, f->inbox, middle - 1, &is_known, &ranges, &count),
+        ERR_OK);
+    assert_false(is_known);
+    assert_int_equal(count, 0);
+    assert_int_equal(vault_changes_since(f->vault, &f->task, f->inbox, 0, &changes), ERR_OK);
+    assert_true(changes.is_expunged_unknown);
+    assert_int_equal(changes.expunged_count, 0);
+    fixture_housekeep(f, 0);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM expunge"), 12000 - 5001 + 1);
+}
+
 static void test_cursor_ranges(void **state)
 {
     static const struct {
@@ -606,6 +649,7 @@ int main(void)
         TEST(test_keywords),
         TEST(test_store),
         TEST(test_copy_and_move),
+        TEST(test_the_log_of_expunges_is_bounded),
         TEST(test_expunge),
         TEST(test_many),
         TEST(test_expunged_before_reopening),

@@ -105,6 +105,9 @@ struct vault {
     int64_t delivery_purged_ms;
     bool has_identities;   /* all contents have their row of identity (facts.h) */
     int64_t previews_from; /* contents from this one on have their row of preview */
+    size_t vanished_next;      /* the folder whose log of expunges is looked at next (vanished.c) */
+    unsigned vanished_written; /* rows since the last look */
+    bool vanished_looked;      /* since the file was opened */
 };
 
 /* Reads folders, keywords and counters from the file. */

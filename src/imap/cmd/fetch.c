@@ -8,6 +8,7 @@
  */
 #include "imap/cmd/fetch.h"
 
+#include "imap/vanished.h"
 #include "imap/write.h"
 
 #include <stdlib.h>
@@ -43,10 +44,25 @@ static unsigned columns_of(const struct imap_fetch_args *fetch)
     return columns;
 }
 
+/* UID FETCH … (CHANGEDSINCE n VANISHED) (RFC 7162 §3.2.6). */
+static enum err tell_vanished(struct imap_session *s, struct task *task,
+                              const struct imap_fetch_args *fetch)
+{
+    struct imap_set among = fetch->set;
+
+    if (!imap_is_by_uid(s) || !imap_has(s, IMAP_EXT_QRESYNC) || !fetch->has_changed_since)
+        return imap_bad(s, task,
+                        "VANISHED is for UID FETCH with CHANGEDSINCE, after ENABLE QRESYNC.");
+    imap_set_resolve(&among, s->view.count == 0 ? 0 : s->view.uids[s->view.count - 1]);
+    return imap_tell_vanished(s, task, fetch->changed_since, &among, 0);
+}
+
 static enum err start(struct imap_session *s, struct task *task, struct imap_fetch_args *fetch)
 {
     if (imap_is_by_uid(s))
         fetch->items |= IMAP_FETCH_UID;
+    if (fetch->is_vanished)
+        TRY(tell_vanished(s, task, fetch));
     if (fetch->items & IMAP_FETCH_MODSEQ)
         imap_enable_condstore(s);
     TRY(imap_command_ranges(s, task, fetch->set, &fetch->ranges));
@@ -133,7 +149,8 @@ static enum err mark_seen(struct imap_session *s, struct task *task, struct imap
 
 static void put_item(struct imap_session *s, bool *is_first, struct str name)
 {
-    buf_put(&s->out, *is_first ? STR("(") : STR(" "));
+    if (!*is_first)
+        buf_put(&s->out, STR(" "));
     buf_put(&s->out, name);
     *is_first = false;
 }
@@ -153,12 +170,12 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
 
     if (is_now) {
         items |= IMAP_FETCH_FLAGS;
-        if (s->is_condstore)
-            items |= IMAP_FETCH_MODSEQ;
+        if (imap_has(s, IMAP_EXT_CONDSTORE)) /* as in every FETCH that tells a change */
+            items |= IMAP_FETCH_UID | IMAP_FETCH_MODSEQ;
     }
-    buf_put(&s->out, STR("* "));
-    imap_write_number(&s->out, fetch->index + 1);
-    buf_put(&s->out, STR(" FETCH "));
+    if (imap_has(s, IMAP_EXT_UIDONLY)) /* it is said already */
+        items &= ~(unsigned)IMAP_FETCH_UID;
+    imap_write_fetch_start(s, fetch->index, row->uid);
     if (items & IMAP_FETCH_UID) {
         put_item(s, &is_first, STR("UID "));
         imap_write_number(&s->out, row->uid);
@@ -187,8 +204,6 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
     if (items & IMAP_FETCH_BODYSTRUCTURE)
         put_text(s, &is_first, STR("BODYSTRUCTURE "), row->bodystructure);
     imap_fetch_write_facts(s, fetch, row, &is_first);
-    if (is_first)
-        buf_put(&s->out, STR("("));
     if (fetch->section_count > 0 && !is_first)
         buf_put(&s->out, STR(" "));
     imap_spend(s, ROW_UNITS);

@@ -25,7 +25,7 @@ MUST_CHECK enum err imap_fetch_prepare_facts(struct imap_session *s, struct task
 MUST_CHECK enum err imap_fetch_read_facts(struct imap_session *s, struct task *task,
                                           struct imap_fetch_args *fetch,
                                           const struct vault_message *row);
-/* Appends " NAME value" for each, or "(NAME value" for the first item of the answer. */
+/* Appends " NAME value" for each, without the space for the first item of the answer. */
 void imap_fetch_write_facts(struct imap_session *s, const struct imap_fetch_args *fetch,
                             const struct vault_message *row, bool *is_first);
 

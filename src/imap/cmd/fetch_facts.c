@@ -47,7 +47,8 @@ enum err imap_fetch_read_facts(struct imap_session *s, struct task *task,
 
 static void put_name(struct imap_session *s, bool *is_first, struct str name)
 {
-    buf_put(&s->out, *is_first ? STR("(") : STR(" "));
+    if (!*is_first)
+        buf_put(&s->out, STR(" "));
     buf_put(&s->out, name);
     *is_first = false;
 }

@@ -301,18 +301,31 @@ static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *f
     return imap_expected(parser, "a FETCH item");
 }
 
-/* fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value (RFC 7162 §7) */
+/* fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" (RFC 7162 §7) */
+static enum err parse_modifier(struct imap_parser *parser, struct imap_fetch_args *fetch)
+{
+    if (imap_take_word(parser, STR("CHANGEDSINCE"))) {
+        TRY(imap_parse_space(parser));
+        TRY(imap_parse_number64(parser, &fetch->changed_since));
+        fetch->has_changed_since = true;
+        fetch->items |= IMAP_FETCH_MODSEQ;
+    } else if (imap_take_word(parser, STR("VANISHED"))) {
+        fetch->is_vanished = true;
+    } else {
+        return imap_expected(parser, "CHANGEDSINCE or VANISHED");
+    }
+    return ERR_OK;
+}
+
+/* SP "(" fetch-modifier *(SP fetch-modifier) ")" (RFC 4466 §2.4) */
 static enum err parse_modifiers(struct imap_parser *parser, struct imap_fetch_args *fetch)
 {
     if (!imap_take(parser, ' '))
         return ERR_OK;
     TRY(imap_parse_byte(parser, '('));
-    if (!imap_take_word(parser, STR("CHANGEDSINCE")))
-        return imap_expected(parser, "CHANGEDSINCE");
-    TRY(imap_parse_space(parser));
-    TRY(imap_parse_number64(parser, &fetch->changed_since));
-    fetch->has_changed_since = true;
-    fetch->items |= IMAP_FETCH_MODSEQ;
+    do
+        TRY(parse_modifier(parser, fetch));
+    while (imap_take(parser, ' '));
     return imap_parse_byte(parser, ')');
 }
 

@@ -304,7 +304,7 @@ void imap_metadata_heard(struct imap_session *s, int64_t folder_id, struct str e
     struct task task;
     enum err err = ERR_OK;
 
-    if (!s->wants_metadata || s->is_own_metadata || s->metadata_news.len > IMAP_METADATA_NEWS_MAX)
+    if (!imap_has(s, IMAP_EXT_METADATA) || s->is_own_metadata || s->metadata_news.len > IMAP_METADATA_NEWS_MAX)
         return;
     task_init(&task, s->now_ms);
     if (folder_id != 0)
