@@ -1,16 +1,17 @@
 /*
  * Which work on the search index comes next (index.h). Folding goes first: what is not indexed
- * costs every search; then merging, the smallest segments first; then taking away what merging
- * left.
+ * costs every search; only when there are many segments does it wait. Then what merging left is
+ * taken away, so that its room is used again; then merging, the smallest segments first.
  */
 #include "vault/index.h"
 
 enum {
-    FAN_IN = 8,            /* segments of a level that become one of the next */
+    FAN_IN = 16,           /* segments of a level that become one of the next */
     BLOCKS_IN_SLICE = 200, /* removed */
-    SEGMENTS_MAX = 1000,
-    GONE_MIN = 1000, /* contents that went from a segment: worth writing it anew, */
-    GONE_PART = 4,   /* when they are one in four of it */
+    SEGMENTS_MAX = 2000,
+    SEGMENTS_BEFORE_FOLDING = 80, /* more: merging goes first */
+    GONE_MIN = 1000,              /* contents that went from a segment: worth writing it anew, */
+    GONE_PART = 4,                /* when they are one in four of it */
 };
 
 enum state { STATE_MERGING = 0, STATE_LIVE = 1, STATE_DEAD = 2 };
@@ -271,21 +272,21 @@ enum err index_slice(struct vault *vault, struct task *task, bool *out_did)
     size_t count;
     int64_t level_max = 0;
 
-    if (vault->indexed_content_id + 1 < vault->next_content_id)
+    TRY(load_rows(vault, task, &rows, &count));
+    if (vault->indexed_content_id + 1 < vault->next_content_id && count <= SEGMENTS_BEFORE_FOLDING)
         TRY(index_fold(vault, task, out_did));
     if (*out_did)
         return ERR_OK;
-    TRY(load_rows(vault, task, &rows, &count));
     for (size_t i = 0; i < count; i++)
         level_max = rows[i].level > level_max ? rows[i].level : level_max;
-    for (int64_t level = -1; level <= level_max && !*out_did; level++)
-        TRY(merge_level(vault, task, rows, count, level, out_did));
     for (size_t i = 0; i < count && !*out_did; i++) {
         if (rows[i].state != STATE_DEAD)
             continue;
         *out_did = true;
         TRY(remove_slice(vault, task, rows[i].segment.id));
     }
+    for (int64_t level = -1; level <= level_max && !*out_did; level++)
+        TRY(merge_level(vault, task, rows, count, level, out_did));
     if (!*out_did && vault->has_words_gone)
         TRY(renew(vault, task, rows, count, out_did));
     return ERR_OK;

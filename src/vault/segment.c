@@ -9,7 +9,8 @@ enum {
     BLOCK_NUMBER_BITS = 24,
     /* A row of a block fills one page of 4096 bytes, less the cipher's 32 and SQLite's own. */
     BLOCK_BYTES = 4000,
-    ENTRY_BYTES_MAX = TERM_BYTES_MAX + 4 * VARINT_MAX,
+    ENTRY_BYTES_MAX = TERM_BYTES_MAX + 5 * VARINT_MAX,
+    HALF_MAX = 15,
 };
 
 static int64_t block_key(const struct segment *segment, int64_t number)
@@ -127,6 +128,18 @@ static size_t shared_length(struct str a, struct str b)
     return len;
 }
 
+static void put_lengths(struct buf *out, size_t shared, size_t len)
+{
+    size_t high = shared < HALF_MAX ? shared : HALF_MAX, low = len < HALF_MAX ? len : HALF_MAX;
+    char byte = (char)(high << 4 | low);
+
+    buf_put(out, str_make(&byte, 1));
+    if (high == HALF_MAX)
+        put_number(out, shared);
+    if (low == HALF_MAX)
+        put_number(out, len);
+}
+
 enum err segment_writer_put(struct segment_writer *writer, struct task *task, struct str term,
                             uint64_t content_count, struct str postings)
 {
@@ -135,13 +148,15 @@ enum err segment_writer_put(struct segment_writer *writer, struct task *task, st
     if (writer->terms.len == 0)
         put_number(&writer->terms,
                    (uint64_t)writer->next_postings * BLOCK_BYTES + writer->postings.len);
-    put_number(&writer->terms, shared);
-    put_number(&writer->terms, term.len - shared);
+    put_lengths(&writer->terms, shared, term.len - shared);
     buf_put(&writer->terms, str_from(term, shared));
-    put_number(&writer->terms, content_count);
     if (content_count == 1) {
-        buf_put(&writer->terms, postings);
+        uint64_t content = 0;
+
+        (void)varint_get(postings, 0, &content);
+        put_number(&writer->terms, content << 1);
     } else {
+        put_number(&writer->terms, content_count << 1 | 1);
         put_number(&writer->terms, postings.len);
         buf_put(&writer->postings, postings);
     }
@@ -191,10 +206,16 @@ static enum err read_row(struct segment_cursor *cursor, struct task *task, const
     return ERR_OK;
 }
 
-static bool get_number(struct segment_cursor *cursor, uint64_t *out)
+static inline bool get_number(struct segment_cursor *cursor, uint64_t *out)
 {
-    size_t len = varint_get(buf_str(&cursor->block), cursor->at, out);
+    size_t len;
 
+    /* Nearly all are of one byte. */
+    if (cursor->at < cursor->block.len && (unsigned char)cursor->block.ptr[cursor->at] < 0x80) {
+        *out = (unsigned char)cursor->block.ptr[cursor->at++];
+        return true;
+    }
+    len = varint_get(buf_str(&cursor->block), cursor->at, out);
     cursor->at += len;
     return len > 0;
 }
@@ -210,37 +231,130 @@ static enum err load_block(struct segment_cursor *cursor, struct task *task, int
     return get_number(cursor, &cursor->next_postings) ? ERR_OK : damaged(task);
 }
 
+/* Whether there is an entry at cursor->at: loads the next block where that is needed. */
+static enum err reach_entry(struct segment_cursor *cursor, struct task *task, bool *out_has_entry)
+{
+    int64_t next = cursor->block.len == 0 ? 0 : cursor->block_number + 1;
+
+    *out_has_entry = cursor->at < cursor->block.len;
+    if (*out_has_entry || next >= cursor->block_count)
+        return ERR_OK;
+    *out_has_entry = true;
+    return load_block(cursor, task, next);
+}
+
+/* How the entry's term is made from the one before: its first `shared` bytes, and `len` more,
+ * which begin at cursor->at then. */
+static inline bool get_lengths(struct segment_cursor *cursor, size_t *out_shared, size_t *out_len)
+{
+    unsigned char halves;
+    uint64_t shared, len;
+
+    if (cursor->at >= cursor->block.len)
+        return false;
+    halves = (unsigned char)cursor->block.ptr[cursor->at++];
+    shared = halves >> 4;
+    len = halves & HALF_MAX;
+    if ((shared == HALF_MAX && !get_number(cursor, &shared)) ||
+        (len == HALF_MAX && !get_number(cursor, &len)))
+        return false;
+    *out_shared = (size_t)shared;
+    *out_len = (size_t)len;
+    return shared <= cursor->term_len && len <= TERM_BYTES_MAX - shared &&
+           len <= cursor->block.len - cursor->at;
+}
+
+/* What stands behind the term. */
+static inline bool get_contents(struct segment_cursor *cursor)
+{
+    uint64_t value;
+
+    cursor->postings_len = 0;
+    cursor->content_count = 1;
+    if (!get_number(cursor, &value))
+        return false;
+    if ((value & 1) == 0) {
+        cursor->content_id = cursor->segment.first_content_id + (int64_t)(value >> 1);
+        return true;
+    }
+    cursor->content_count = value >> 1;
+    cursor->postings_at = cursor->next_postings;
+    if (!get_number(cursor, &cursor->postings_len))
+        return false;
+    cursor->next_postings += cursor->postings_len;
+    return true;
+}
+
 enum err segment_cursor_next(struct segment_cursor *cursor, struct task *task, bool *out_has_entry)
 {
-    uint64_t shared, len, value;
+    size_t shared, len;
 
-    *out_has_entry = false;
-    if (cursor->at >= cursor->block.len) {
-        int64_t next = cursor->block.len == 0 ? 0 : cursor->block_number + 1;
-
-        if (next >= cursor->block_count)
-            return ERR_OK;
-        TRY(load_block(cursor, task, next));
-    }
-    if (!get_number(cursor, &shared) || !get_number(cursor, &len) || shared > cursor->term_len ||
-        len > TERM_BYTES_MAX - shared || len > cursor->block.len - cursor->at)
+    TRY(reach_entry(cursor, task, out_has_entry));
+    if (!*out_has_entry)
+        return ERR_OK;
+    if (!get_lengths(cursor, &shared, &len))
         return damaged(task);
     memcpy(cursor->term + shared, cursor->block.ptr + cursor->at, len);
-    cursor->shared = (size_t)shared;
-    cursor->term_len = (size_t)(shared + len);
-    cursor->at += (size_t)len;
-    if (!get_number(cursor, &cursor->content_count) || !get_number(cursor, &value))
-        return damaged(task);
-    if (cursor->content_count == 1) {
-        cursor->content_id = cursor->segment.first_content_id + (int64_t)value;
-        cursor->postings_len = 0;
-    } else {
-        cursor->postings_at = cursor->next_postings;
-        cursor->postings_len = value;
-        cursor->next_postings += value;
+    cursor->term_len = shared + len;
+    cursor->at += len;
+    return get_contents(cursor) ? ERR_OK : damaged(task);
+}
+
+void segment_needle_init(struct segment_needle *needle, struct str prefix, struct str text,
+                         bool is_at_end)
+{
+    memset(needle, 0, sizeof(*needle));
+    needle->prefix = prefix;
+    needle->text = text;
+    needle->is_at_end = is_at_end;
+    for (size_t i = 0; i < text.len; i++)
+        needle->masks[(unsigned char)text.ptr[i]] |= UINT64_C(1) << i;
+    needle->found = UINT64_C(1) << (text.len - 1);
+}
+
+/* Takes the term's new bytes, from `from` on, and the states behind each of them. */
+static inline void take_bytes(struct segment_cursor *cursor, struct segment_needle *needle,
+                              size_t from, size_t len)
+{
+    const char *bytes = cursor->block.ptr + cursor->at;
+    uint64_t state = needle->states[from], found = needle->found;
+    size_t i = 0;
+
+    /* The place's own bytes are not looked at. */
+    for (; i < len && from + i < needle->prefix.len; i++)
+        cursor->term[from + i] = bytes[i];
+    for (; i < len; i++) {
+        cursor->term[from + i] = bytes[i];
+        state = ((state << 1 | 1) & needle->masks[(unsigned char)bytes[i]]) | (state & found);
+        needle->states[from + i + 1] = state;
     }
-    *out_has_entry = true;
-    return ERR_OK;
+    cursor->term_len = from + len;
+    cursor->at += len;
+}
+
+enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
+                             struct segment_needle *needle, bool *out_has_entry)
+{
+    for (;;) {
+        size_t shared, len;
+
+        TRY(reach_entry(cursor, task, out_has_entry));
+        if (!*out_has_entry)
+            return ERR_OK;
+        if (!get_lengths(cursor, &shared, &len))
+            return damaged(task);
+        take_bytes(cursor, needle, shared, len);
+        if (!get_contents(cursor))
+            return damaged(task);
+        if (shared < needle->prefix.len &&
+            !str_starts_with(segment_cursor_term(cursor), needle->prefix)) {
+            *out_has_entry = false;
+            return ERR_OK;
+        }
+        if ((needle->states[cursor->term_len] & needle->found) != 0 &&
+            (!needle->is_at_end || str_ends_with(segment_cursor_term(cursor), needle->text)))
+            return ERR_OK;
+    }
 }
 
 enum err segment_cursor_seek(struct segment_cursor *cursor, struct task *task, struct str term)

@@ -5,13 +5,16 @@
  * Two streams of blocks, each block a row that fills one page of the file:
  *
  *   word_terms     block = varint (where its first postings lie in their stream), then entries:
- *                  varint (bytes shared with the entry before; 0 for a block's first), varint
- *                  (bytes that follow), those bytes, varint (count of contents), and varint (the
- *                  content) for a count of 1, else varint (bytes of postings)
+ *                  a byte of two halves: how many bytes are shared with the entry before (0 for
+ *                  a block's first), and how many follow (a half of 15: a varint has the number);
+ *                  those that follow; then, of a term that one content has, varint (twice that
+ *                  content less the segment's first), else varint (twice the count of contents,
+ *                  and 1) and varint (bytes of postings)
  *   word_postings  the postings one behind the other: varints, the first content less the
  *                  segment's first, then differences
  *
- * The terms lie apart from the postings because a part of a word is looked for in all of them.
+ * The terms lie apart from the postings because a part of a word is looked for in all of them: of
+ * 100,000 messages some millions, most of which one content has.
  */
 #ifndef VAULT_SEGMENT_H
 #define VAULT_SEGMENT_H
@@ -59,7 +62,6 @@ struct segment_cursor {
     /* The entry at hand. */
     char term[TERM_BYTES_MAX];
     size_t term_len;
-    size_t shared; /* bytes it has in common with the entry before */
     uint64_t content_count;
     int64_t content_id; /* of a count of 1 */
     uint64_t postings_at, postings_len;
@@ -81,6 +83,27 @@ static inline struct str segment_cursor_term(const struct segment_cursor *cursor
 {
     return str_make(cursor->term, cursor->term_len);
 }
+
+/*
+ * What is looked for in the words of a place. The automaton (shift-and) has a bit for each byte of
+ * the needle; its states are kept for every length of the term at hand, so that what a term shares
+ * with the one before is not looked at again.
+ */
+enum { NEEDLE_BYTES_MAX = 63 };
+struct segment_needle {
+    struct str prefix;   /* of the place; borrowed */
+    struct str text;     /* 1 … NEEDLE_BYTES_MAX bytes; borrowed */
+    bool is_at_end;      /* only as the end of a word */
+    uint64_t masks[256]; /* the positions in the needle that a byte fits */
+    uint64_t found;      /* the bit that stays set from the end of the needle on */
+    uint64_t states[TERM_BYTES_MAX + 1];
+};
+void segment_needle_init(struct segment_needle *needle, struct str prefix, struct str text,
+                         bool is_at_end);
+/* The next entry of the place that has the needle; false at the end of the place. Seek to the
+ * prefix first. */
+MUST_CHECK enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
+                                        struct segment_needle *needle, bool *out_has_entry);
 /* Appends the postings of a count over 1, as they are stored. */
 MUST_CHECK enum err segment_cursor_postings(struct segment_cursor *cursor, struct task *task,
                                             uint64_t at, uint64_t len, struct buf *out);
