@@ -48,6 +48,9 @@ extern const size_t imap_command_count;
 /* By name, in any case; NULL: none such. */
 const struct imap_command *imap_command_find(struct str name);
 
+/* It names messages by their numbers, and has a twin with "UID" that does not. */
+bool imap_command_is_by_number(const struct imap_command *command);
+
 /* Shapes that several commands share. Each one begins behind the command's name. */
 enum err imap_parse_none(struct imap_parser *parser, union imap_args *args);
 enum err imap_parse_one_mailbox(struct imap_parser *parser, union imap_args *args);
@@ -61,11 +64,13 @@ enum err imap_parse_copy(struct imap_parser *parser, union imap_args *args);
 IMAP_PARSE(authenticate);
 IMAP_PARSE(login);
 IMAP_PARSE(select);
+IMAP_PARSE(create);
 IMAP_PARSE(rename);
 IMAP_PARSE(list);
 IMAP_PARSE(lsub);
 IMAP_PARSE(status);
 IMAP_PARSE(append);
+IMAP_PARSE(replace);
 IMAP_PARSE(search);
 IMAP_PARSE(sort);
 IMAP_PARSE(thread);
@@ -73,7 +78,10 @@ IMAP_PARSE(esearch);
 IMAP_PARSE(fetch);
 IMAP_PARSE(store);
 IMAP_PARSE(id);
+IMAP_PARSE(compress);
 IMAP_PARSE(enable);
+IMAP_PARSE(getmetadata);
+IMAP_PARSE(setmetadata);
 IMAP_PARSE(getquota);
 IMAP_PARSE(setquota);
 IMAP_COMMAND(capability);
@@ -93,6 +101,7 @@ IMAP_COMMAND(list);
 IMAP_COMMAND(lsub);
 IMAP_COMMAND(status);
 IMAP_COMMAND(append);
+IMAP_COMMAND(replace);
 IMAP_COMMAND(check);
 IMAP_COMMAND(close);
 IMAP_COMMAND(expunge);
@@ -106,10 +115,13 @@ IMAP_COMMAND(store);
 IMAP_COMMAND(copy);
 IMAP_COMMAND(move);
 IMAP_COMMAND(id);
+IMAP_COMMAND(compress);
 IMAP_COMMAND(enable);
 IMAP_COMMAND(namespace);
 IMAP_COMMAND(unselect);
 IMAP_COMMAND(idle);
+IMAP_COMMAND(getmetadata);
+IMAP_COMMAND(setmetadata);
 IMAP_COMMAND(getquota);
 IMAP_COMMAND(getquotaroot);
 IMAP_COMMAND(setquota);

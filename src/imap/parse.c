@@ -169,6 +169,12 @@ enum err imap_parse_literal(struct imap_parser *parser, struct str *out)
     return ERR_OK;
 }
 
+enum err imap_parse_literal8(struct imap_parser *parser, struct str *out)
+{
+    TRY(imap_parse_byte(parser, '~'));
+    return imap_parse_literal(parser, out);
+}
+
 enum err imap_parse_string(struct imap_parser *parser, struct str *out)
 {
     if (imap_at(parser, '"'))

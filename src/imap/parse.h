@@ -46,6 +46,8 @@ MUST_CHECK enum err imap_parse_atom(struct imap_parser *parser, struct str *out)
 /* string = quoted / literal */
 MUST_CHECK enum err imap_parse_string(struct imap_parser *parser, struct str *out);
 MUST_CHECK enum err imap_parse_literal(struct imap_parser *parser, struct str *out);
+/* literal8 = "~{" number ["+"] "}" CRLF *OCTET (RFC 3516 §7) */
+MUST_CHECK enum err imap_parse_literal8(struct imap_parser *parser, struct str *out);
 /* astring = 1*ASTRING-CHAR / string */
 MUST_CHECK enum err imap_parse_astring(struct imap_parser *parser, struct str *out);
 /* nstring; NIL gives {NULL, 0} */

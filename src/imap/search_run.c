@@ -51,11 +51,13 @@ static void cut_numbers(struct imap_set *set, uint32_t count)
 }
 
 /* The set as indexes. */
-static enum err prepare_set(const struct imap_search_run *run, struct task *task,
-                            struct imap_search_node *node)
+static enum err prepare_set(struct imap_session *s, struct task *task,
+                            const struct imap_search_run *run, struct imap_search_node *node)
 {
     bool is_uid = node->op == IMAP_SEARCH_UID;
 
+    if (!is_uid && node->set.count > 0 && imap_has(s, IMAP_EXT_UIDONLY)) /* RFC 9586 §3 */
+        return imap_refuse(s, task, IMAP_REFUSAL_UID_REQUIRED);
     if (!is_uid)
         cut_numbers(&node->set, (uint32_t)run->view->count);
     if (!imap_view_ranges(run->view, task, node->set, is_uid, &node->set))
@@ -69,7 +71,7 @@ static enum err prepare_node(struct imap_session *s, struct task *task,
     if (node->op == IMAP_SEARCH_KEYWORD)
         return prepare_keyword(s, task, node);
     if (node->op == IMAP_SEARCH_SEQUENCE || node->op == IMAP_SEARCH_UID)
-        return prepare_set(run, task, node);
+        return prepare_set(s, task, run, node);
     if (node->op == IMAP_SEARCH_STRING || node->op == IMAP_SEARCH_HEADER)
         node->folded = imap_search_fold(&task->arena, node->text);
     if (node->op == IMAP_SEARCH_FUZZY)

@@ -100,3 +100,32 @@ bool imap_set_contains(const struct imap_set *set, uint32_t number)
     }
     return low < set->count && set->ranges[low].first <= number;
 }
+
+bool imap_set_has_star(const struct imap_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (set->ranges[i].first == 0 || set->ranges[i].last == 0)
+            return true;
+    return false;
+}
+
+void imap_set_intersect(struct task *task, const struct imap_set *a, const struct imap_set *b,
+                        struct imap_set *out)
+{
+    size_t i = 0, k = 0;
+
+    out->ranges = ARENA_ARRAY(&task->arena, struct imap_range, a->count + b->count);
+    out->count = 0;
+    while (i < a->count && k < b->count) {
+        struct imap_range left = a->ranges[i], right = b->ranges[k];
+        uint32_t first = left.first > right.first ? left.first : right.first;
+        uint32_t last = left.last < right.last ? left.last : right.last;
+
+        if (first <= last)
+            out->ranges[out->count++] = (struct imap_range){first, last};
+        if (left.last < right.last)
+            i++;
+        else
+            k++;
+    }
+}

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "imap/engine.h"
 #include "imap/flags.h"
+#include "imap/vanished.h"
 #include "imap/write.h"
 
 #include <string.h>
@@ -263,6 +264,8 @@ static void add_gone(struct imap_view *view, const uint32_t *expunged, size_t co
 
     if (count == 0)
         return;
+    if (view->gone_count == 0)
+        view->safe_modseq = view->modseq;
     all = NEW_ARRAY(uint32_t, view->gone_count + count);
     while (a < view->gone_count || b < count) {
         uint32_t uid;
@@ -283,13 +286,34 @@ static void add_gone(struct imap_view *view, const uint32_t *expunged, size_t co
     view->gone_count = all_count;
 }
 
+/* The log of expunges does not reach back to what the view knows: looks at the folder itself. */
+static enum err find_gone(struct imap_view *view, struct vault *vault, struct task *task)
+{
+    struct vault_uid_flags *messages;
+    size_t count, next = 0, gone_count = 0;
+    uint32_t *gone = ARENA_ARRAY(&task->arena, uint32_t, view->count);
+
+    TRY(vault_message_list(vault, task, view->folder_id, &messages, &count));
+    for (size_t i = 0; i < view->count; i++) {
+        while (next < count && messages[next].uid < view->uids[i])
+            next++;
+        if (next == count || messages[next].uid != view->uids[i])
+            gone[gone_count++] = view->uids[i];
+    }
+    add_gone(view, gone, gone_count);
+    return ERR_OK;
+}
+
 /* Highest number first, so that each one is valid as it stands, then the array closes up once. */
 static void announce_gone(struct imap_session *s)
 {
     struct imap_view *view = &s->view;
     size_t kept = 0, gone = 0;
+    bool by_uid = imap_has(s, IMAP_EXT_QRESYNC | IMAP_EXT_UIDONLY);
 
-    for (size_t i = view->gone_count; i-- > 0;) {
+    if (by_uid)
+        imap_write_vanished(s, view->gone, view->gone_count);
+    for (size_t i = view->gone_count; !by_uid && i-- > 0;) {
         buf_put(&s->out, STR("* "));
         imap_write_number(&s->out, imap_view_index(view, view->gone[i]) + 1);
         buf_put(&s->out, STR(" EXPUNGE\r\n"));
@@ -303,17 +327,41 @@ static void announce_gone(struct imap_session *s)
     view->count = kept;
     mem_free(&view->gone);
     view->gone_count = 0;
+    if (view->safe_modseq != 0 && view->is_safe_told) {
+        view->safe_modseq = view->modseq;
+        imap_view_tell_safe_modseq(s);
+    }
+    view->safe_modseq = 0;
+    view->is_safe_told = false;
 }
 
-static void announce_flags(struct imap_session *s, size_t index, const struct vault_uid_flags *now)
+void imap_view_tell_safe_modseq(struct imap_session *s)
 {
+    if (s->view.safe_modseq == 0 || !imap_has(s, IMAP_EXT_QRESYNC))
+        return;
+    s->view.is_safe_told = true;
+    imap_write_highest_modseq(s, s->view.safe_modseq);
+}
+
+void imap_write_fetch_start(struct imap_session *s, size_t index, uint32_t uid)
+{
+    bool by_uid = imap_has(s, IMAP_EXT_UIDONLY);
+
     buf_put(&s->out, STR("* "));
-    imap_write_number(&s->out, index + 1);
-    buf_put(&s->out, STR(" FETCH ("));
-    if (s->is_condstore) {
+    imap_write_number(&s->out, by_uid ? uid : index + 1);
+    buf_put(&s->out, by_uid ? STR(" UIDFETCH (") : STR(" FETCH ("));
+}
+
+void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *now)
+{
+    imap_write_fetch_start(s, imap_view_index(&s->view, now->uid), now->uid);
+    if (imap_has(s, IMAP_EXT_CONDSTORE) && !imap_has(s, IMAP_EXT_UIDONLY)) {
         buf_put(&s->out, STR("UID "));
         imap_write_number(&s->out, now->uid);
-        buf_put(&s->out, STR(" MODSEQ ("));
+        buf_put(&s->out, STR(" "));
+    }
+    if (imap_has(s, IMAP_EXT_CONDSTORE)) {
+        buf_put(&s->out, STR("MODSEQ ("));
         imap_write_number(&s->out, now->modseq);
         buf_put(&s->out, STR(") "));
     }
@@ -344,17 +392,15 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
     if (modseq != view->modseq) {
         TRY(vault_changes_since(s->vault, task, view->folder_id, view->modseq, &changes));
         add_gone(view, changes.expunged, changes.expunged_count);
+        if (changes.is_expunged_unknown)
+            TRY(find_gone(view, s->vault, task));
         for (size_t i = 0; i < changes.changed_count; i++) {
             const struct vault_uid_flags *now = &changes.changed[i];
-            size_t index;
 
-            if (now->uid >= first_new) {
+            if (now->uid >= first_new)
                 add_uid(view, now->uid);
-                continue;
-            }
-            index = imap_view_index(view, now->uid);
-            if (index < view->count && view->uids[index] == now->uid)
-                announce_flags(s, index, now);
+            else if (imap_view_has(view, now->uid))
+                imap_view_tell_flags(s, now);
         }
         view->modseq = changes.modseq;
     }

@@ -20,10 +20,12 @@ struct imap_view {
     bool is_read_only;
     uint32_t *uids; /* own; ascending */
     size_t count, room;
-    uint32_t next_uid; /* above every UID that was announced */
-    uint64_t modseq;   /* all changes up to it are known here */
-    uint64_t keywords; /* the bits that FLAGS told of */
-    uint32_t *gone;    /* own; ascending */
+    uint32_t next_uid;    /* above every UID that was announced */
+    uint64_t modseq;      /* all changes up to it are known here */
+    uint64_t safe_modseq; /* while `gone` is not empty: what the client may resume from */
+    bool is_safe_told;    /* ... and it was told */
+    uint64_t keywords;    /* the bits that FLAGS told of */
+    uint32_t *gone;       /* own; ascending */
     size_t gone_count;
     struct imap_range *recent; /* own; UIDs that are \Recent in this session, ascending */
     size_t recent_count;
@@ -71,6 +73,17 @@ void imap_view_uids(const struct imap_view *view, struct task *task, const struc
  * RECENT. Cheap when nothing did. ERR_NOT_FOUND: the folder was deleted.
  */
 MUST_CHECK enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expunge);
+/*
+ * "* 3 FETCH (", or with UIDONLY "* 17 UIDFETCH (" (RFC 9586 §3.3): of the message at this index.
+ */
+void imap_write_fetch_start(struct imap_session *s, size_t index, uint32_t uid);
+/* An untagged FETCH of a message in the view: its flags, and what the client enabled. */
+void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *now);
+/*
+ * While EXPUNGEs are held back, what a QRESYNC client has seen of MODSEQs is not yet what it may
+ * resume from; HIGHESTMODSEQ says what is (RFC 7162 §3.2, §6).
+ */
+void imap_view_tell_safe_modseq(struct imap_session *s);
 /* The session's own change was answered by its own means: not to be told again. */
 void imap_view_skip_own(struct imap_session *s);
 /* "* FLAGS (…)" and PERMANENTFLAGS, when there are keywords the client has not heard of. */

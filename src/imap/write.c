@@ -119,6 +119,19 @@ void imap_write_set(struct buf *out, const uint32_t *numbers, size_t count)
     imap_set_writer_end(&writer, out);
 }
 
+void imap_write_ranges(struct buf *out, const struct imap_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (i > 0)
+            buf_put(out, STR(","));
+        imap_write_number(out, set->ranges[i].first);
+        if (set->ranges[i].last > set->ranges[i].first) {
+            buf_put(out, STR(":"));
+            imap_write_number(out, set->ranges[i].last);
+        }
+    }
+}
+
 static char *two_digits(char *at, int number)
 {
     at[0] = (char)('0' + number / 10 % 10);

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "imap/set.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +27,8 @@ struct imap_set_writer {
 };
 void imap_set_writer_put(struct imap_set_writer *writer, struct buf *out, uint32_t number);
 void imap_set_writer_end(struct imap_set_writer *writer, struct buf *out);
+/* The same of a resolved set. */
+void imap_write_ranges(struct buf *out, const struct imap_set *set);
 /* "22-Nov-2026 05:00:00 +0100", quotes included (RFC 3501 §9 date-time). */
 void imap_write_date_time(struct buf *out, int64_t ms, int zone_minutes);
 
