@@ -36,6 +36,7 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("THREAD=ORDEREDSUBJECT"), AFTER, "RFC 5256"},
     {STR_INIT("THREAD=REFERENCES"), AFTER, "RFC 5256"},
     {STR_INIT("THREAD=REFS"), AFTER, "draft-ietf-morg-inthread"},
+    {STR_INIT("I18NLEVEL=1"), AFTER, "RFC 5255 §4"},
     {STR_INIT("LIST-EXTENDED"), AFTER, "RFC 5258"},
     {STR_INIT("ESORT"), AFTER, "RFC 5267"},
     {STR_INIT("LIST-STATUS"), AFTER, "RFC 5819"},
