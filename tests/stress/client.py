@@ -233,6 +233,7 @@ class Client:
             return
         if command is not None and command.name in ("SELECT", "EXAMINE"):
             if name == b"CLOSED":
+                self.remember()
                 self.view = None
                 return
             view = command.facts["new_view"]
