@@ -112,7 +112,8 @@ class Driver:
         if client.is_idling:
             return self.chance.random() < 0.1 and self.wake(client)
         last = client.outstanding[-1].name if client.outstanding else None
-        if not client.is_ready or client.is_closing or last in SETTLING:
+        if not client.is_ready or client.is_closing or \
+                any(each.name in SETTLING for each in client.outstanding):
             return False
         if last is not None and (len(client.outstanding) > 3 or self.chance.random() < 0.6):
             return False
