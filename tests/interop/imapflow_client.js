@@ -72,6 +72,11 @@ async function collect(client, range, query, options) {
     return found;
 }
 
+// Its own mailbox.exists does not count VANISHED down.
+async function count(client) {
+    return (await client.status('INBOX', { messages: true })).messages;
+}
+
 async function folders(client) {
     const list = await client.list({ statusQuery: { messages: true, unseen: true } });
     const inbox = list.find(entry => entry.path === 'INBOX');
@@ -132,7 +137,7 @@ async function messages(client) {
         const moved = await client.messageMove(String(appended.uid), 'Archive', { uid: true });
         assert.strictEqual(moved.uidMap.size, 1);
         assert(await client.messageDelete('20'));
-        assert.strictEqual(client.mailbox.exists, 19);
+        assert.strictEqual(await count(client), 19);
     } finally {
         lock.release();
     }
@@ -159,8 +164,7 @@ async function events(client, other) {
     await other.messageDelete('7');
     const expunge = await heard;
     assert(expunge.uid === gone.uid || expunge.seq === 7, JSON.stringify(expunge));
-    await client.noop();
-    assert.strictEqual(client.mailbox.exists, 19);
+    assert.strictEqual(await count(client), 19);
 }
 
 // CONDSTORE: only what changed since.
