@@ -82,7 +82,7 @@ Channel mirror
 Far :far:
 Near :near:
 Patterns *
-Sync New Flags Expunge
+Sync New ReNew Delete Flags
 Create Both
 Expunge Both
 SyncState *
