@@ -269,7 +269,7 @@ static void test_text_in_steps(void **state)
         message_parse(&task, repeated(&raw, rows[i].head, rows[i].unit, 100 * 1000), &summary);
         message_text(&summary.structure, buf_str(&raw), true, &text);
         message_fold(buf_str(&text), &folded);
-        maker = message_text_maker_new(&summary.structure, buf_str(&raw));
+        maker = message_text_maker_new(&summary.structure, buf_str(&raw), false);
         while (message_text_maker_step(maker, 1024))
             steps++;
         if (!str_equal(message_text_maker_text(maker, true), buf_str(&folded)))
@@ -278,7 +278,7 @@ static void test_text_in_steps(void **state)
             fail_msg("%s: %zu steps", rows[i].rule, steps);
         message_text_maker_free(&maker);
         /* Given up in the middle, it leaves nothing behind. */
-        maker = message_text_maker_new(&summary.structure, buf_str(&raw));
+        maker = message_text_maker_new(&summary.structure, buf_str(&raw), false);
         for (size_t step = 0; step < steps / 2; step++)
             (void)message_text_maker_step(maker, 1024);
         message_text_maker_free(&maker);
