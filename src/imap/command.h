@@ -1,5 +1,6 @@
 /*
- * The one table of commands. Dispatch, permission and the tests' coverage read it.
+ * The one table of commands. Dispatch, permission, the tests' coverage and the list of RFCs in the
+ * documentation read it.
  *
  * `parse` fills the arguments and touches nothing else. `run` acts; it returns when it is done, or
  * after imap_give_way (engine.h), and is called again later with the same arguments.
@@ -38,13 +39,20 @@ struct imap_command {
     unsigned flags;
     enum err (*parse)(struct imap_parser *parser, union imap_args *args);
     enum err (*run)(struct imap_session *s, struct task *task, union imap_args *args);
+    const char *rfc; /* where it is defined, as "RFC 3501 §6.1.1" */
 };
 
 extern const struct imap_command imap_commands[];
 extern const size_t imap_command_count;
 
+/* The one that a line "tag NAME …" begins with; NULL: none. For tests and the list of what they
+ * cover: dispatch reads such a line with the parser. */
+const struct imap_command *imap_command_of_line(struct str line);
 /* By name, in any case; NULL: none such. */
 const struct imap_command *imap_command_find(struct str name);
+
+/* It names messages by their numbers, and has a twin with "UID" that does not. */
+bool imap_command_is_by_number(const struct imap_command *command);
 
 /* Shapes that several commands share. Each one begins behind the command's name. */
 enum err imap_parse_none(struct imap_parser *parser, union imap_args *args);
@@ -59,16 +67,27 @@ enum err imap_parse_copy(struct imap_parser *parser, union imap_args *args);
 IMAP_PARSE(authenticate);
 IMAP_PARSE(login);
 IMAP_PARSE(select);
+IMAP_PARSE(create);
 IMAP_PARSE(rename);
 IMAP_PARSE(list);
 IMAP_PARSE(lsub);
 IMAP_PARSE(status);
 IMAP_PARSE(append);
+IMAP_PARSE(replace);
 IMAP_PARSE(search);
+IMAP_PARSE(sort);
+IMAP_PARSE(thread);
+IMAP_PARSE(esearch);
 IMAP_PARSE(fetch);
 IMAP_PARSE(store);
 IMAP_PARSE(id);
+IMAP_PARSE(compress);
 IMAP_PARSE(enable);
+IMAP_PARSE(notify);
+/* "(" fetch-att *(SP fetch-att) ")", also for NOTIFY; cmd/fetch_parse.c */
+enum err imap_parse_fetch_items(struct imap_parser *parser, struct imap_fetch_args *fetch);
+IMAP_PARSE(getmetadata);
+IMAP_PARSE(setmetadata);
 IMAP_PARSE(getquota);
 IMAP_PARSE(setquota);
 IMAP_COMMAND(capability);
@@ -88,20 +107,28 @@ IMAP_COMMAND(list);
 IMAP_COMMAND(lsub);
 IMAP_COMMAND(status);
 IMAP_COMMAND(append);
+IMAP_COMMAND(replace);
 IMAP_COMMAND(check);
 IMAP_COMMAND(close);
 IMAP_COMMAND(expunge);
 IMAP_COMMAND(uid_expunge);
 IMAP_COMMAND(search);
+IMAP_COMMAND(sort);
+IMAP_COMMAND(thread);
+IMAP_COMMAND(esearch);
 IMAP_COMMAND(fetch);
 IMAP_COMMAND(store);
 IMAP_COMMAND(copy);
 IMAP_COMMAND(move);
 IMAP_COMMAND(id);
+IMAP_COMMAND(compress);
 IMAP_COMMAND(enable);
 IMAP_COMMAND(namespace);
+IMAP_COMMAND(notify);
 IMAP_COMMAND(unselect);
 IMAP_COMMAND(idle);
+IMAP_COMMAND(getmetadata);
+IMAP_COMMAND(setmetadata);
 IMAP_COMMAND(getquota);
 IMAP_COMMAND(getquotaroot);
 IMAP_COMMAND(setquota);

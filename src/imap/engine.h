@@ -20,6 +20,7 @@
 #include "imap/reader.h"
 #include "imap/reply.h"
 #include "imap/session.h"
+#include "imap/use.h"
 #include "imap/view.h"
 #include "vault/content.h"
 
@@ -29,16 +30,30 @@ enum {
     IMAP_LOGIN_FAILURES_MAX = 5,           /* of a connection, then BYE */
     IMAP_LITERALS_MAX_BEFORE_LOGIN = 4096, /* bytes, all of a command */
     IMAP_LITERALS_MAX = 64 * 1024,         /* the same after login, but for a message */
+    IMAP_APPEND_MESSAGES_MAX = 256,        /* of one APPEND: done in one turn */
     IMAP_PENDING_MAX = 64 * 1024,          /* input that waits behind a running command */
+    IMAP_PROGRESS_MS = 10 * 1000,          /* between two words on a long command */
+};
+
+/* What a client switched on for the rest of its session (RFC 5161), or with a command that implies
+ * it. A set; the values are kept by sleeping sessions, so they never change. */
+enum imap_extension {
+    IMAP_EXT_CONDSTORE = 1 << 0, /* MODSEQ in every FETCH (RFC 7162 §3.1) */
+    IMAP_EXT_QRESYNC = 1 << 1,   /* VANISHED for EXPUNGE (RFC 7162 §3.2); implies CONDSTORE */
+    IMAP_EXT_REV2 = 1 << 2,      /* IMAP4rev2 (RFC 9051 §6.3.1) */
+    IMAP_EXT_UTF8 = 1 << 3,      /* UTF8=ACCEPT (RFC 6855 §3) */
+    IMAP_EXT_UIDONLY = 1 << 4,   /* no message numbers (RFC 9586) */
+    IMAP_EXT_METADATA = 1 << 5,  /* METADATA answers without being asked (RFC 5464 §4.4.2) */
 };
 
 /* Why the running command is not running now. */
 enum imap_pause {
     IMAP_PAUSE_NONE,
-    IMAP_PAUSE_TURN,  /* imap_session_resume goes on (with ROOM in the output) */
-    IMAP_PAUSE_LINE,  /* a line from the client: `line` then holds it */
-    IMAP_PAUSE_TLS,   /* imap_session_secured */
-    IMAP_PAUSE_LOGIN, /* imap_session_login_failed, or the session is freed */
+    IMAP_PAUSE_TURN,     /* imap_session_resume goes on (with ROOM in the output) */
+    IMAP_PAUSE_LINE,     /* a line from the client: `line` then holds it */
+    IMAP_PAUSE_TLS,      /* imap_session_secured */
+    IMAP_PAUSE_COMPRESS, /* imap_session_compressed */
+    IMAP_PAUSE_LOGIN,    /* imap_session_login_failed, or the session is freed */
 };
 
 /* The answers of APPENDs that were done and wait for the commit they share. */
@@ -64,9 +79,15 @@ struct imap_session {
     int64_t budget;
     unsigned bad_count;
     unsigned login_failures;
-    bool is_condstore; /* MODSEQ in every FETCH (RFC 7162 §3.1) */
-    bool has_changes;  /* something was committed since the last look */
+    unsigned enabled; /* a set of enum imap_extension */
+    bool has_changes; /* something was committed since the last look */
     bool is_idling;
+    bool is_own_metadata;     /* what changes just now is this session's doing */
+    struct buf metadata_news; /* own; of others' changes, to be told */
+    bool is_compressed; /* COMPRESS was given: such a session cannot sleep */
+
+    struct imap_notify *notify; /* own; NULL: NOTIFY was not used */
+    bool is_running;            /* inside the command's `run`: what is committed is its doing */
 
     struct imap_view view; /* while SELECTED */
 
@@ -75,10 +96,13 @@ struct imap_session {
     struct task task;
     union imap_args *args;         /* in the task's arena */
     struct str tag;                /* in the task's arena */
-    struct str code;               /* response code of its OK, without brackets; may be empty */
+    struct str code;               /* response code of its answer, without brackets; may be empty */
     const char *words;             /* of its OK; NULL: "<NAME> completed" */
+    uint32_t lowest_uid;           /* not 0: the limit cut its messages off below this one */
     bool is_bad;                   /* its failure is the client's syntax: BAD */
     enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
+    uint64_t progress, goal;       /* how far it is, where it said; goal 0: nothing to say */
+    int64_t progress_due_ms;       /* when that is told next */
     bool is_input_held;            /* its arguments point into the reader's input */
     struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
@@ -139,6 +163,14 @@ static inline void imap_give_way(struct imap_session *s)
     s->pause = IMAP_PAUSE_TURN;
 }
 
+/* The same between two lines of output; when it takes long, the client is told how far it is. */
+static inline void imap_give_way_at(struct imap_session *s, uint64_t progress, uint64_t goal)
+{
+    s->progress = progress;
+    s->goal = goal;
+    imap_give_way(s);
+}
+
 /* A failure that is the client's syntax, found only while running: BAD with these words. */
 enum err imap_bad(struct imap_session *s, struct task *task, const char *words);
 /* A failure that is a rule of the protocol; for `return`. */
@@ -148,18 +180,47 @@ void imap_sync_or_end(struct imap_session *s, struct task *task, bool may_expung
 /* Resolves a set of the command against the view; out of range is BAD. */
 MUST_CHECK enum err imap_command_ranges(struct imap_session *s, struct task *task,
                                         struct imap_set set, struct imap_set *out_ranges);
+/*
+ * MESSAGELIMIT (RFC 9738 §3.1): leaves of the ranges the messages with the highest UIDs, as many as
+ * one command may name; the answer then tells the lowest of them.
+ */
+void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges);
 static inline bool imap_is_by_uid(const struct imap_session *s)
 {
     return (s->command->flags & IMAP_BY_UID) != 0;
 }
+static inline bool imap_has(const struct imap_session *s, unsigned extensions)
+{
+    return (s->enabled & extensions) != 0;
+}
 /* MODSEQ was asked for: from now on it is always told; says HIGHESTMODSEQ when selected. */
 void imap_enable_condstore(struct imap_session *s);
+/* "* OK [HIGHESTMODSEQ 5]" */
+void imap_write_highest_modseq(struct imap_session *s, uint64_t modseq);
 
 /* "(\Seen … \*)" or "()" as the view is. */
 void imap_write_permanent_flags(struct imap_session *s);
 
 /* cmd/status.c, also for LIST-STATUS */
 MUST_CHECK enum err imap_parse_status_items(struct imap_parser *parser, unsigned *out_items);
-void imap_write_status(struct imap_session *s, const struct vault_folder *folder, unsigned items);
+/* "(F1-1795323600)": MAILBOXID (RFC 8474 §4). */
+void imap_write_mailbox_id(struct buf *out, const struct vault_folder *folder);
+MUST_CHECK enum err imap_write_status(struct imap_session *s, struct task *task,
+                                      const struct vault_folder *folder, unsigned items);
+
+/* cmd/search.c, also for SORT and THREAD */
+/* What holds between the parts of a search command. */
+MUST_CHECK enum err imap_search_parse_end(struct imap_parser *parser,
+                                          struct imap_search_args *search);
+/* Runs the search over the selected mailbox; it is done unless the session was made to give way. */
+MUST_CHECK enum err imap_search_selected(struct imap_session *s, struct task *task,
+                                         struct imap_search_args *search);
+/* Saves the result where that was asked for, and writes it. */
+MUST_CHECK enum err imap_search_answer(struct imap_session *s, struct task *task,
+                                       const struct imap_search_return *wanted,
+                                       const struct imap_search_result *result);
+/* The command ends so. A SAVE that is answered with NO leaves "$" empty (RFC 5182 §2.1). */
+MUST_CHECK enum err imap_search_end(struct imap_session *s, const struct imap_search_return *wanted,
+                                    enum err err);
 
 #endif

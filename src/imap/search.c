@@ -1,18 +1,23 @@
 #include "imap/search.h"
 
+#include "base/ascii.h"
 #include "imap/flags.h"
 
 #include <string.h>
+
+enum { FUZZY_WORDS_MAX = 32 };
 
 /* What follows a key's name. */
 enum arguments {
     NONE,
     DATE,
     NUMBER,
+    INTERVAL,
     ASTRING,
     SET,
 };
 
+/* SAVEDATESUPPORTED: every folder has save dates (RFC 8514 §4.3). */
 static const struct {
     struct str name;
     enum imap_search_op op;
@@ -35,8 +40,13 @@ static const struct {
     {STR_INIT("LARGER"), IMAP_SEARCH_LARGER, NUMBER, 0, false, 0},
     {STR_INIT("NEW"), IMAP_SEARCH_NEW, NONE, 0, false, 0},
     {STR_INIT("OLD"), IMAP_SEARCH_OLD, NONE, 0, false, 0},
+    {STR_INIT("OLDER"), IMAP_SEARCH_OLDER, INTERVAL, 0, false, 0},
     {STR_INIT("ON"), IMAP_SEARCH_ON, DATE, 0, false, 0},
     {STR_INIT("RECENT"), IMAP_SEARCH_RECENT, NONE, 0, false, 0},
+    {STR_INIT("SAVEDATESUPPORTED"), IMAP_SEARCH_ALL, NONE, 0, false, 0},
+    {STR_INIT("SAVEDBEFORE"), IMAP_SEARCH_SAVEDBEFORE, DATE, 0, false, 0},
+    {STR_INIT("SAVEDON"), IMAP_SEARCH_SAVEDON, DATE, 0, false, 0},
+    {STR_INIT("SAVEDSINCE"), IMAP_SEARCH_SAVEDSINCE, DATE, 0, false, 0},
     {STR_INIT("SEEN"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_SEEN, false, 0},
     {STR_INIT("SENTBEFORE"), IMAP_SEARCH_SENTBEFORE, DATE, 0, false, 0},
     {STR_INIT("SENTON"), IMAP_SEARCH_SENTON, DATE, 0, false, 0},
@@ -53,6 +63,7 @@ static const struct {
     {STR_INIT("UNFLAGGED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_FLAGGED, true, 0},
     {STR_INIT("UNKEYWORD"), IMAP_SEARCH_KEYWORD, ASTRING, 0, true, 0},
     {STR_INIT("UNSEEN"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_SEEN, true, 0},
+    {STR_INIT("YOUNGER"), IMAP_SEARCH_YOUNGER, INTERVAL, 0, false, 0},
 };
 
 /* What a node still waits for: the parser's own stack, so that no input deepens the C stack. */
@@ -63,7 +74,7 @@ struct level {
 
 struct search_parser {
     struct imap_parser *parser;
-    struct imap_search_args *out;
+    struct imap_search_program *out;
     struct level levels[IMAP_SEARCH_DEPTH_MAX];
     size_t depth;
     uint32_t room;
@@ -72,7 +83,7 @@ struct search_parser {
 static enum err add_node(struct search_parser *p, enum imap_search_op op,
                          struct imap_search_node **out_node)
 {
-    struct imap_search_args *out = p->out;
+    struct imap_search_program *out = p->out;
 
     if (out->node_count == IMAP_SEARCH_KEYS_MAX)
         return imap_expected(p->parser, "fewer search keys");
@@ -124,6 +135,76 @@ static enum err parse_modseq(struct search_parser *p)
     return imap_parse_number64(p->parser, &node->number);
 }
 
+/* "UIDAFTER" SP uniqueid / "UIDBEFORE" SP uniqueid (RFC 9738 §3.4): a UID key that needs no set. */
+static enum err parse_uid_bound(struct search_parser *p, bool is_after)
+{
+    struct imap_search_node *node;
+    uint32_t uid;
+
+    TRY(add_node(p, IMAP_SEARCH_UID, &node));
+    TRY(imap_parse_space(p->parser));
+    TRY(imap_parse_number(p->parser, &uid));
+    if (uid == 0)
+        return imap_expected(p->parser, "a UID");
+    node->set.ranges = ARENA_NEW(&p->parser->task->arena, struct imap_range);
+    node->set.ranges[0] = is_after && uid < UINT32_MAX ? (struct imap_range){uid + 1, UINT32_MAX}
+                                                       : (struct imap_range){1, uid - 1};
+    node->set.count = is_after ? uid < UINT32_MAX : uid > 1;
+    return ERR_OK;
+}
+
+static bool is_inside_fuzzy(const struct search_parser *p)
+{
+    for (size_t i = 0; i < p->depth; i++)
+        if (p->out->nodes[p->levels[i].node].op == IMAP_SEARCH_FUZZY)
+            return true;
+    return false;
+}
+
+/* The next run of letters and digits, ASCII's or any others. */
+static bool next_word(struct str *rest, struct str *out)
+{
+    size_t start = 0, end;
+
+    while (start < rest->len && !ascii_is_alnum(rest->ptr[start]) &&
+           !ascii_is_8bit(rest->ptr[start]))
+        start++;
+    end = start;
+    while (end < rest->len && (ascii_is_alnum(rest->ptr[end]) || ascii_is_8bit(rest->ptr[end])))
+        end++;
+    *out = str_from(str_upto(*rest, end), start);
+    *rest = str_from(*rest, end);
+    return out->len > 0;
+}
+
+/* Inside a FUZZY (RFC 6203 §3) a text matches if all its words are there, in any order. */
+static enum err make_fuzzy(struct search_parser *p, uint32_t at)
+{
+    struct imap_search_node *node;
+    struct str rest = p->out->nodes[at].text, word;
+    enum imap_search_op op = p->out->nodes[at].op;
+    size_t words = 0;
+
+    if (!is_inside_fuzzy(p) || rest.len == 0)
+        return ERR_OK;
+    p->out->nodes[at].op = IMAP_SEARCH_FUZZY;
+    while (words < FUZZY_WORDS_MAX && next_word(&rest, &word)) {
+        TRY(add_node(p, op, &node));
+        node->field = p->out->nodes[at].field;
+        node->name = p->out->nodes[at].name;
+        node->text = word;
+        words++;
+    }
+    if (words == 0) { /* signs only: as they stand */
+        TRY(add_node(p, op, &node));
+        node->field = p->out->nodes[at].field;
+        node->name = p->out->nodes[at].name;
+        node->text = p->out->nodes[at].text;
+    }
+    p->out->nodes[at].next = p->out->node_count;
+    return ERR_OK;
+}
+
 static enum err parse_header(struct search_parser *p)
 {
     struct imap_search_node *node;
@@ -133,6 +214,42 @@ static enum err parse_header(struct search_parser *p)
     TRY(imap_parse_space(p->parser));
     TRY(imap_parse_astring(p->parser, &node->name));
     TRY(imap_parse_space(p->parser));
+    TRY(imap_parse_astring(p->parser, &node->text));
+    return make_fuzzy(p, p->out->node_count - 1);
+}
+
+/*
+ * search-key =/ "REGEX" SP regex-field SP astring
+ * regex-field = "SUBJECT" / "FROM" / "TO" / "CC" / "BODY" / "TEXT" / "HEADER" SP header-fld-name
+ */
+static enum err parse_regex(struct search_parser *p)
+{
+    static const struct {
+        struct str name;
+        enum vault_search_field field;
+    } FIELDS[] = {
+        {STR_INIT("SUBJECT"), VAULT_SEARCH_SUBJECT}, {STR_INIT("FROM"), VAULT_SEARCH_FROM},
+        {STR_INIT("TO"), VAULT_SEARCH_TO},           {STR_INIT("CC"), VAULT_SEARCH_CC},
+        {STR_INIT("BODY"), VAULT_SEARCH_BODY},       {STR_INIT("TEXT"), VAULT_SEARCH_TEXT},
+        {STR_INIT("HEADER"), VAULT_SEARCH_HEADER},
+    };
+    struct imap_search_node *node;
+    size_t i = 0;
+
+    if (++p->out->regex_count > IMAP_SEARCH_REGEXES_MAX)
+        return imap_expected(p->parser, "fewer regular expressions");
+    TRY(add_node(p, IMAP_SEARCH_REGEX, &node));
+    TRY(imap_parse_space(p->parser));
+    while (i < ARRAY_LEN(FIELDS) && !imap_take_word(p->parser, FIELDS[i].name))
+        i++;
+    if (i == ARRAY_LEN(FIELDS))
+        return imap_expected(p->parser, "SUBJECT, FROM, TO, CC, BODY, TEXT or HEADER");
+    node->field = FIELDS[i].field;
+    TRY(imap_parse_space(p->parser));
+    if (node->field == VAULT_SEARCH_HEADER) {
+        TRY(imap_parse_astring(p->parser, &node->name));
+        TRY(imap_parse_space(p->parser));
+    }
     return imap_parse_astring(p->parser, &node->text);
 }
 
@@ -152,9 +269,14 @@ static enum err parse_arguments(struct search_parser *p, enum arguments argument
         TRY(imap_parse_number(p->parser, &number));
         node->number = number;
         return ERR_OK;
+    case INTERVAL: /* nz-number (RFC 5032 §4) */
+        TRY(imap_parse_number(p->parser, &number));
+        node->number = number;
+        return number > 0 ? ERR_OK : imap_expected(p->parser, "a number of seconds above 0");
     case ASTRING:
         return imap_parse_astring(p->parser, &node->text);
     case SET:
+        p->out->has_numbers = p->out->has_numbers || imap_at(p->parser, '$');
         return imap_parse_set(p->parser, &node->set);
     }
     return ERR_OK;
@@ -166,14 +288,21 @@ static enum err parse_leaf(struct search_parser *p)
     struct imap_search_node *node;
     char first = p->parser->rest.len > 0 ? p->parser->rest.ptr[0] : '\0';
 
-    if (first == '*' || (first >= '0' && first <= '9')) {
+    if (first == '*' || first == '$' || ascii_is_digit(first)) {
+        p->out->has_numbers = true;
         TRY(add_node(p, IMAP_SEARCH_SEQUENCE, &node));
         return imap_parse_set(p->parser, &node->set);
     }
     if (imap_take_word(p->parser, STR("MODSEQ")))
         return parse_modseq(p);
+    if (imap_take_word(p->parser, STR("UIDAFTER")))
+        return parse_uid_bound(p, true);
+    if (imap_take_word(p->parser, STR("UIDBEFORE")))
+        return parse_uid_bound(p, false);
     if (imap_take_word(p->parser, STR("HEADER")))
         return parse_header(p);
+    if (imap_take_word(p->parser, STR("REGEX")))
+        return parse_regex(p);
     for (size_t i = 0; i < ARRAY_LEN(KEYS); i++) {
         if (!imap_take_word(p->parser, KEYS[i].name))
             continue;
@@ -181,7 +310,8 @@ static enum err parse_leaf(struct search_parser *p)
         node->number = KEYS[i].flag;
         node->is_absent = KEYS[i].is_absent;
         node->field = KEYS[i].field;
-        return parse_arguments(p, KEYS[i].arguments, node);
+        TRY(parse_arguments(p, KEYS[i].arguments, node));
+        return KEYS[i].op == IMAP_SEARCH_STRING ? make_fuzzy(p, p->out->node_count - 1) : ERR_OK;
     }
     return imap_expected(p->parser, "a search key");
 }
@@ -211,7 +341,8 @@ static enum err close_list(struct search_parser *p)
     return ERR_OK;
 }
 
-/* search-key *(SP search-key); "(" search-key *(SP search-key) ")", NOT key, OR key key */
+/* search-key =/ "FUZZY" SP search-key (RFC 6203 §7);
+ * search-key *(SP search-key); "(" search-key *(SP search-key) ")", NOT key, OR key key */
 static enum err parse_keys(struct search_parser *p)
 {
     TRY(push(p, IMAP_SEARCH_AND, 0));
@@ -223,6 +354,12 @@ static enum err parse_keys(struct search_parser *p)
         if (imap_take_word(p->parser, STR("NOT"))) {
             TRY(push(p, IMAP_SEARCH_NOT, 1));
             TRY(imap_parse_space(p->parser));
+            continue;
+        }
+        if (imap_take_word(p->parser, STR("FUZZY"))) {
+            TRY(push(p, IMAP_SEARCH_FUZZY, 1));
+            TRY(imap_parse_space(p->parser));
+            p->out->has_fuzzy = true;
             continue;
         }
         if (imap_take_word(p->parser, STR("OR"))) {
@@ -245,7 +382,7 @@ static enum err parse_keys(struct search_parser *p)
 }
 
 /* Keys are compared as UTF-8. */
-static bool has_bad_text(const struct imap_search_args *search, bool is_ascii)
+static bool has_bad_text(const struct imap_search_program *search, bool is_ascii)
 {
     for (uint32_t i = 0; i < search->node_count; i++) {
         struct str text = search->nodes[i].text;
@@ -259,17 +396,13 @@ static bool has_bad_text(const struct imap_search_args *search, bool is_ascii)
     return false;
 }
 
-enum err imap_search_parse(struct imap_parser *parser, struct imap_search_args *out)
+/* Judges the charset only after the syntax: what is not SEARCH at all is BAD whatever it names. */
+static enum err parse_in_charset(struct imap_parser *parser, struct str charset,
+                                 struct imap_search_program *out)
 {
     struct search_parser p = {.parser = parser, .out = out};
-    struct str charset = {NULL, 0};
     bool is_ascii;
 
-    if (imap_take_word(parser, STR("CHARSET"))) {
-        TRY(imap_parse_space(parser));
-        TRY(imap_parse_astring(parser, &charset));
-        TRY(imap_parse_space(parser));
-    }
     TRY(parse_keys(&p));
     is_ascii = str_equal_nocase(charset, STR("US-ASCII"));
     out->is_wrong_charset =
@@ -277,4 +410,25 @@ enum err imap_search_parse(struct imap_parser *parser, struct imap_search_args *
     if (!out->is_wrong_charset && has_bad_text(out, is_ascii))
         return imap_expected(parser, "strings in the charset that was named");
     return ERR_OK;
+}
+
+enum err imap_search_parse(struct imap_parser *parser, struct imap_search_program *out)
+{
+    struct str charset = {NULL, 0};
+
+    if (imap_take_word(parser, STR("CHARSET"))) {
+        TRY(imap_parse_space(parser));
+        TRY(imap_parse_astring(parser, &charset));
+        TRY(imap_parse_space(parser));
+    }
+    return parse_in_charset(parser, charset, out);
+}
+
+enum err imap_search_parse_with_charset(struct imap_parser *parser, struct imap_search_program *out)
+{
+    struct str charset;
+
+    TRY(imap_parse_astring(parser, &charset));
+    TRY(imap_parse_space(parser));
+    return parse_in_charset(parser, charset, out);
 }

@@ -38,6 +38,7 @@ static struct imap_session *session_new(const struct imap_options *options, enum
     imap_reader_init(&s->reader);
     buf_init(&s->out, SIZE_MAX);
     buf_init(&s->append_name, SIZE_MAX);
+    buf_init(&s->metadata_news, SIZE_MAX);
     imap_view_init(&s->view);
     return s;
 }
@@ -59,12 +60,28 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
 {
     struct imap_session *s = CONTAINER_OF(subscriber, struct imap_session, subscriber);
 
+    bool is_selected =
+        s->state == IMAP_STATE_SELECTED && (folder_id == -1 || folder_id == s->view.folder_id);
+
     if (folder_id == -1)
         buf_free(&s->append_name);
-    if (s->state != IMAP_STATE_SELECTED || (folder_id != -1 && folder_id != s->view.folder_id))
+    s->has_changes |= is_selected;
+    imap_notify_heard(s, folder_id);
+    if (is_selected && s->is_idling && s->on_output != NULL)
+        s->on_output(s->on_output_owner);
+}
+
+static void on_metadata(struct vault_subscriber *subscriber, int64_t folder_id, struct str entry)
+{
+    struct imap_session *s = CONTAINER_OF(subscriber, struct imap_session, subscriber);
+
+    imap_metadata_heard(s, folder_id, entry);
+    if (imap_notify_has_news(s) && s->on_output != NULL)
+        s->on_output(s->on_output_owner);
+    if (s->metadata_news.len == 0 || !s->is_idling)
         return;
     s->has_changes = true;
-    if (s->is_idling && s->on_output != NULL)
+    if (s->on_output != NULL)
         s->on_output(s->on_output_owner);
 }
 
@@ -76,6 +93,7 @@ struct imap_session *imap_session_resume_authenticated(const struct imap_options
     s->vault = vault;
     s->group = options->group == NULL ? imap_group_new(vault) : options->group;
     s->subscriber.on_change = on_change;
+    s->subscriber.on_metadata = on_metadata;
     vault_subscribe(vault, &s->subscriber);
     buf_put(&s->out, login_tag);
     buf_put(&s->out, STR(" OK ["));
@@ -100,9 +118,11 @@ void imap_session_free(struct imap_session **session)
     vault_content_close(&s->content);
     arena_free(&s->message_arena);
     imap_view_done(&s->view);
+    imap_notify_free(&s->notify);
     imap_reader_free(&s->reader);
     buf_free(&s->out);
     buf_free(&s->append_name);
+    buf_free(&s->metadata_news);
     task_done(&s->task);
     arena_free(&s->arena);
     mem_free(session);
@@ -119,6 +139,7 @@ void imap_session_deselect(struct imap_session *s)
     if (s->state == IMAP_STATE_SELECTED)
         enter(s, IMAP_STATE_AUTH);
     imap_view_done(&s->view);
+    imap_notify_deselected(s);
 }
 
 void imap_session_end(struct imap_session *s)
@@ -148,12 +169,14 @@ static void tell_idle(struct imap_session *s)
 {
     struct task task;
 
-    if (!s->is_idling || !s->has_changes || s->out.len >= IMAP_OUTPUT_HIGH)
+    if (!s->is_idling || s->pause != IMAP_PAUSE_LINE || !s->has_changes ||
+        s->out.len >= IMAP_OUTPUT_HIGH)
         return;
     s->has_changes = false;
     task_init(&task, s->now_ms);
     if (s->state == IMAP_STATE_SELECTED)
         imap_sync_or_end(s, &task, true);
+    imap_metadata_tell(s);
     task_done(&task);
 }
 
@@ -187,6 +210,7 @@ void imap_session_resume(struct imap_session *s, int64_t now_ms)
     s->budget = IMAP_BUDGET;
     imap_group_flush(s);
     tell_idle(s);
+    imap_notify_tell(s);
     if (s->pause == IMAP_PAUSE_TURN && s->out.len < IMAP_OUTPUT_HIGH)
         imap_dispatch_resume(s);
     release(s);
@@ -194,8 +218,8 @@ void imap_session_resume(struct imap_session *s, int64_t now_ms)
 
 enum imap_want imap_session_wants(const struct imap_session *s)
 {
-    bool has_work =
-        s->pause == IMAP_PAUSE_TURN || s->is_waiting || (s->is_idling && s->has_changes);
+    bool has_work = s->pause == IMAP_PAUSE_TURN || s->is_waiting ||
+                    (s->is_idling && s->has_changes) || imap_notify_has_news(s);
 
     if (s->state == IMAP_STATE_LOGOUT)
         return IMAP_WANTS_CLOSE;
@@ -205,6 +229,8 @@ enum imap_want imap_session_wants(const struct imap_session *s)
         return IMAP_WANTS_TLS;
     if (s->pause == IMAP_PAUSE_LOGIN)
         return IMAP_WANTS_LOGIN;
+    if (s->pause == IMAP_PAUSE_COMPRESS)
+        return IMAP_WANTS_COMPRESS;
     return IMAP_WANTS_INPUT;
 }
 
@@ -231,6 +257,13 @@ void imap_session_secured(struct imap_session *s)
     imap_reader_drop(&s->reader);
     s->options.is_secure = true;
     s->options.is_tls = true;
+    imap_dispatch_end_quietly(s);
+}
+
+void imap_session_compressed(struct imap_session *s)
+{
+    assert(s->pause == IMAP_PAUSE_COMPRESS);
+    imap_reader_drop(&s->reader);
     imap_dispatch_end_quietly(s);
 }
 

@@ -9,9 +9,11 @@
  * again;
  *                           "..." is any text; after OK, NO, BAD, BYE or "]" any words may follow
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
- *   2 ! secured | denied | unavailable | login user password | close | closed
+ *   2 ! secured | compressed | denied | unavailable | login user password | close | closed
  *   @ mail INBOX 3          three simple messages arrive
  *   @ quota 5000            the mailbox's limit
+ *   @ limit 3               messages of one command, for connections from here on
+ *   @ forget INBOX          its log of expunges is cut short
  *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
  *
  * A connection that is not announced is born logged in, with the tag L; its answer is read past.
@@ -58,6 +60,7 @@ struct run {
     size_t variable_count;
     struct arena arena;
     unsigned mails;
+    uint32_t message_limit;
 };
 
 /* What all files cover together. */
@@ -131,6 +134,7 @@ static struct imap_session *session_of(struct run *run, size_t n)
     struct imap_options options = options_of(true);
 
     options.group = run->group;
+    options.message_limit = run->message_limit;
     if (run->sessions[n] == NULL) {
         run->sessions[n] =
             imap_session_resume_authenticated(&options, transcript_vault(run->home), STR("L"));
@@ -190,15 +194,11 @@ static void expand(struct run *run, struct str text, struct buf *out)
 /* The commands that a C line seems to hold; more than needed does not matter. */
 static void cover(struct str line)
 {
-    struct str tag, name, second, rest = line;
+    const struct imap_command *command = imap_command_of_line(line);
 
-    if (!str_split(&rest, ' ', &tag) || !str_split(&rest, ' ', &name))
-        return;
-    if (str_equal_nocase(name, STR("UID")) && str_split(&rest, ' ', &second))
-        name = arena_printf(&covered.arena, "UID %.*s", STR_ARG(second));
-    if (imap_command_find(name) != NULL && covered.command_count < NAMES_MAX &&
-        !is_named(covered.commands, covered.command_count, name))
-        covered.commands[covered.command_count++] = arena_copy(&covered.arena, name);
+    if (command != NULL && covered.command_count < NAMES_MAX &&
+        !is_named(covered.commands, covered.command_count, command->name))
+        covered.commands[covered.command_count++] = command->name;
 }
 
 static void on_client(struct run *run, size_t n, struct str text)
@@ -334,6 +334,10 @@ static void on_act(struct run *run, size_t n, struct str act)
         if (imap_session_wants(run->sessions[n]) != IMAP_WANTS_TLS)
             complain(run, "TLS is not wanted", act);
         imap_session_secured(run->sessions[n]);
+    } else if (str_equal(act, STR("compressed"))) {
+        if (imap_session_wants(run->sessions[n]) != IMAP_WANTS_COMPRESS)
+            complain(run, "COMPRESS is not wanted", act);
+        imap_session_compressed(run->sessions[n]);
     } else if (str_equal(act, STR("denied"))) {
         imap_session_login_failed(run->sessions[n], IMAP_LOGIN_DENIED);
     } else if (str_equal(act, STR("unavailable"))) {
@@ -368,6 +372,13 @@ static void on_world(struct run *run, struct str text)
             complain(run, "how many?", number);
         for (uint32_t i = 0; i < count; i++)
             transcript_vault_mail(run->home, folder, ++run->mails, NOW_MS);
+    } else if (str_equal(verb, STR("limit"))) {
+        str_split(&text, ' ', &number);
+        if (!parse_u32(number, &run->message_limit))
+            complain(run, "how many?", number);
+    } else if (str_equal(verb, STR("forget"))) {
+        str_split(&text, ' ', &folder);
+        transcript_vault_forget(run->home, folder, NOW_MS);
     } else if (str_equal(verb, STR("quota"))) {
         str_split(&text, ' ', &number);
         if (!parse_u32(number, &count))
@@ -452,12 +463,19 @@ static void run_file(void **state)
 static void test_every_row_has_a_transcript(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < imap_command_count; i++)
+    for (size_t i = 0; i < imap_command_count; i++) {
         if (!is_named(covered.commands, covered.command_count, imap_commands[i].name))
             fail_msg("no transcript has %s", imap_commands[i].name.ptr);
-    for (size_t i = 0; i < imap_capability_count; i++)
+        if (imap_commands[i].rfc == NULL)
+            fail_msg("the row of %s does not say where it is defined", imap_commands[i].name.ptr);
+    }
+    for (size_t i = 0; i < imap_capability_count; i++) {
         if (!is_named(covered.capabilities, covered.capability_count, imap_capabilities[i].name))
             fail_msg("no transcript covers %s", imap_capabilities[i].name.ptr);
+        if (imap_capabilities[i].rfc == NULL)
+            fail_msg("the row of %s does not say where it is defined",
+                     imap_capabilities[i].name.ptr);
+    }
 }
 
 static int compare_tests(const void *a, const void *b)

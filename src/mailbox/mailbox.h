@@ -36,6 +36,7 @@ struct mailbox {
     struct net_loop *loop;             /* own */
     struct wire_channel *store;        /* own */
     struct wire_channel *keeper;       /* own; NULL: the keeper is gone */
+    struct wire_channel *nursery;      /* own; brings a channel to the next keeper */
     struct vault *vault;               /* own; NULL before the key came */
     struct imap_group *appends;        /* own; committed before anything else uses the vault */
     struct secret *drop_key;           /* own; likewise */

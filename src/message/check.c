@@ -2,6 +2,7 @@
 #include "message/check.h"
 
 #include "base/ascii.h"
+#include "message/transfer.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -150,6 +151,26 @@ static void check_round_trip(struct task *task, const struct message_structure *
     buf_free(&stored);
 }
 
+/* In steps of any size it is what it is at once. */
+static void check_text_in_steps(const struct message_structure *structure, struct str raw,
+                                struct str expected)
+{
+    const size_t sizes[] = {raw.len / 64 + 1, raw.len / 7 + 1};
+
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct message_text_maker *maker = message_text_maker_new(structure, raw);
+        struct str text, body;
+
+        while (message_text_maker_step(maker, sizes[i]))
+            continue;
+        text = message_text_maker_text(maker, true);
+        body = message_text_maker_text(maker, false);
+        assert(str_equal(text, expected));
+        assert(body.len <= text.len && str_ends_with(text, body));
+        message_text_maker_free(&maker);
+    }
+}
+
 static void check_texts(const struct message_structure *structure, struct str raw)
 {
     struct buf text, folded, again;
@@ -162,6 +183,7 @@ static void check_texts(const struct message_structure *structure, struct str ra
     /* Linear: header names, U+FFFD for a byte, and what folding expands. */
     assert(text.len <= 16 * raw.len + 64);
     message_fold(buf_str(&text), &folded);
+    check_text_in_steps(structure, raw, buf_str(&folded));
     assert(str_is_utf8(buf_str(&folded)));
     message_fold(raw, &again);
     assert(again.len <= 16 * raw.len);
@@ -189,6 +211,37 @@ static void check_header_fields(struct str header)
     buf_free(&others);
 }
 
+/* Decoded in pieces is decoded as a whole; where it is cut follows from the bytes. */
+static void check_transfer(struct str body)
+{
+    static const enum message_encoding ENCODINGS[] = {MESSAGE_ENCODING_BASE64,
+                                                      MESSAGE_ENCODING_QUOTED_PRINTABLE};
+    struct buf whole, pieces;
+
+    buf_init(&whole, SIZE_MAX);
+    buf_init(&pieces, SIZE_MAX);
+    for (size_t i = 0; i < ARRAY_LEN(ENCODINGS); i++) {
+        struct str rest = body;
+        struct transfer transfer;
+
+        buf_reset(&whole);
+        buf_reset(&pieces);
+        message_decode_body(ENCODINGS[i], body, &whole);
+        transfer_init(&transfer, ENCODINGS[i]);
+        while (rest.len > 0) {
+            size_t piece = 1 + (unsigned char)rest.ptr[0] % 7;
+
+            transfer_feed(&transfer, str_upto(rest, piece), &pieces);
+            assert(transfer.held_len <= TRANSFER_HELD_MAX);
+            rest = str_from(rest, piece);
+        }
+        transfer_end(&transfer, &pieces);
+        assert(str_equal(buf_str(&whole), buf_str(&pieces)));
+    }
+    buf_free(&whole);
+    buf_free(&pieces);
+}
+
 void check_message(struct str raw)
 {
     struct message_summary summary;
@@ -208,6 +261,7 @@ void check_message(struct str raw)
     assert(str_is_utf8(summary.message_id) && str_is_utf8(summary.references));
     check_sections(structure, raw.len);
     check_round_trip(&task, structure);
+    check_transfer(str_upto(raw, 4096));
     check_texts(structure, raw);
     check_header_fields(str_upto(raw, (size_t)structure->parts[0].header_len));
     task_done(&task);

@@ -27,6 +27,7 @@ struct config {
     struct str admin_socket;  /* <data>/run/admin.sock unless set otherwise */
     /* "address:port" each, several allowed; none: the service is not offered. */
     struct str imap[CONFIG_ADDRESSES_MAX], imaps[CONFIG_ADDRESSES_MAX];
+    struct str pop3[CONFIG_ADDRESSES_MAX], pop3s[CONFIG_ADDRESSES_MAX];
     struct str mx[CONFIG_ADDRESSES_MAX];
     struct str submission[CONFIG_ADDRESSES_MAX], submissions[CONFIG_ADDRESSES_MAX];
     uint64_t processes;       /* of gate and smtp; 0: one a core */
@@ -36,6 +37,7 @@ struct config {
     enum log_level log_level;
     enum log_format log_format;
     uint64_t message_size_max;     /* bytes; default 50 MiB */
+    uint64_t imap_message_limit;   /* of one command; default 1,000,000 */
     uint64_t recipients_max;       /* default 50 */
     uint64_t hops_max;             /* default 25 */
     uint64_t login_timeout_ms;     /* default 75,000: cut before login */

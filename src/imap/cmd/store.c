@@ -47,6 +47,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sto
     else
         store->unchanged_since = UINT64_MAX;
     TRY(imap_command_ranges(s, task, store->set, &ranges));
+    imap_limit_ranges(s, &ranges);
     imap_view_uids(&s->view, task, &ranges, &store->uids, &store->uid_count);
     store->modified = ARENA_ARRAY(&task->arena, uint32_t, store->uid_count);
     /* -FLAGS of a keyword that nobody has changes nothing and makes none. */
@@ -57,17 +58,15 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sto
 static void write_row(struct imap_session *s, const struct imap_store_args *store, size_t index,
                       const struct vault_message *row)
 {
-    struct str separator = STR(" (");
+    struct str separator = STR("");
 
-    buf_put(&s->out, STR("* "));
-    imap_write_number(&s->out, index + 1);
-    buf_put(&s->out, STR(" FETCH"));
-    if (imap_is_by_uid(s) || s->is_condstore) {
-        buf_put(&s->out, STR(" (UID "));
+    imap_write_fetch_start(s, index, row->uid);
+    if ((imap_is_by_uid(s) || imap_has(s, IMAP_EXT_CONDSTORE)) && !imap_has(s, IMAP_EXT_UIDONLY)) {
+        buf_put(&s->out, STR("UID "));
         imap_write_number(&s->out, row->uid);
         separator = STR(" ");
     }
-    if (s->is_condstore) {
+    if (imap_has(s, IMAP_EXT_CONDSTORE)) {
         buf_put(&s->out, separator);
         buf_put(&s->out, STR("MODSEQ ("));
         imap_write_number(&s->out, row->modseq);
@@ -124,7 +123,7 @@ static enum err store_slice(struct imap_session *s, struct task *task,
                             &gone_count));
     imap_view_skip_own(s);
     imap_view_announce_keywords(s);
-    if (!store->is_silent || s->is_condstore)
+    if (!store->is_silent || imap_has(s, IMAP_EXT_CONDSTORE))
         TRY(tell(s, task, store, uids, count, modified, modified_count));
     for (size_t i = 0; i < modified_count; i++)
         store->modified[store->modified_count++] =
@@ -160,7 +159,7 @@ IMAP_COMMAND(store)
         TRY(start(s, task, store));
     while (store->next < store->uid_count) {
         if (imap_must_give_way(s)) {
-            imap_give_way(s);
+            imap_give_way_at(s, store->next, store->uid_count);
             return ERR_OK;
         }
         TRY(store_slice(s, task, store));
