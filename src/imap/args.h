@@ -6,6 +6,7 @@
 #include "imap/fetch.h"
 #include "imap/flags.h"
 #include "imap/metadata.h"
+#include "imap/notify.h"
 #include "imap/search_return.h"
 #include "imap/search_run.h"
 #include "imap/set.h"
@@ -185,6 +186,7 @@ union imap_args {
         struct imap_set set;
         struct str name;
     } copy;
+    struct imap_notify_args notify;
     struct {
         unsigned extensions; /* a set of enum imap_extension */
     } enable;

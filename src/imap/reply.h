@@ -45,6 +45,9 @@ enum imap_refusal {
     IMAP_REFUSAL_MECHANISM,
     IMAP_REFUSAL_UID_REQUIRED,
     IMAP_REFUSAL_COMPRESSED,
+    IMAP_REFUSAL_BAD_EVENT, /* the session's `code` names the events */
+    IMAP_REFUSAL_NOTIFY_TOO_MUCH,
+    IMAP_REFUSAL_MESSAGE_LIMIT,
 };
 
 /* The answer to an error, in the light of the command that met it. */

@@ -135,6 +135,24 @@ static enum err parse_modseq(struct search_parser *p)
     return imap_parse_number64(p->parser, &node->number);
 }
 
+/* "UIDAFTER" SP uniqueid / "UIDBEFORE" SP uniqueid (RFC 9738 §3.4): a UID key that needs no set. */
+static enum err parse_uid_bound(struct search_parser *p, bool is_after)
+{
+    struct imap_search_node *node;
+    uint32_t uid;
+
+    TRY(add_node(p, IMAP_SEARCH_UID, &node));
+    TRY(imap_parse_space(p->parser));
+    TRY(imap_parse_number(p->parser, &uid));
+    if (uid == 0)
+        return imap_expected(p->parser, "a UID");
+    node->set.ranges = ARENA_NEW(&p->parser->task->arena, struct imap_range);
+    node->set.ranges[0] = is_after && uid < UINT32_MAX ? (struct imap_range){uid + 1, UINT32_MAX}
+                                                       : (struct imap_range){1, uid - 1};
+    node->set.count = is_after ? uid < UINT32_MAX : uid > 1;
+    return ERR_OK;
+}
+
 static bool is_inside_fuzzy(const struct search_parser *p)
 {
     for (size_t i = 0; i < p->depth; i++)
@@ -277,6 +295,10 @@ static enum err parse_leaf(struct search_parser *p)
     }
     if (imap_take_word(p->parser, STR("MODSEQ")))
         return parse_modseq(p);
+    if (imap_take_word(p->parser, STR("UIDAFTER")))
+        return parse_uid_bound(p, true);
+    if (imap_take_word(p->parser, STR("UIDBEFORE")))
+        return parse_uid_bound(p, false);
     if (imap_take_word(p->parser, STR("HEADER")))
         return parse_header(p);
     if (imap_take_word(p->parser, STR("REGEX")))

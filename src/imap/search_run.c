@@ -561,7 +561,7 @@ enum err imap_search_run(struct imap_session *s, struct task *task, struct imap_
             continue;
         }
         if (imap_must_give_way(s)) {
-            imap_give_way(s);
+            imap_give_way_at(s, run->next, run->found_count);
             return ERR_OK;
         }
         if (!run->has_begun)

@@ -12,6 +12,7 @@
  *   2 ! secured | compressed | denied | unavailable | login user password | close | closed
  *   @ mail INBOX 3          three simple messages arrive
  *   @ quota 5000            the mailbox's limit
+ *   @ limit 3               messages of one command, for connections from here on
  *   @ forget INBOX          its log of expunges is cut short
  *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
  *
@@ -59,6 +60,7 @@ struct run {
     size_t variable_count;
     struct arena arena;
     unsigned mails;
+    uint32_t message_limit;
 };
 
 /* What all files cover together. */
@@ -132,6 +134,7 @@ static struct imap_session *session_of(struct run *run, size_t n)
     struct imap_options options = options_of(true);
 
     options.group = run->group;
+    options.message_limit = run->message_limit;
     if (run->sessions[n] == NULL) {
         run->sessions[n] =
             imap_session_resume_authenticated(&options, transcript_vault(run->home), STR("L"));
@@ -191,15 +194,11 @@ static void expand(struct run *run, struct str text, struct buf *out)
 /* The commands that a C line seems to hold; more than needed does not matter. */
 static void cover(struct str line)
 {
-    struct str tag, name, second, rest = line;
+    const struct imap_command *command = imap_command_of_line(line);
 
-    if (!str_split(&rest, ' ', &tag) || !str_split(&rest, ' ', &name))
-        return;
-    if (str_equal_nocase(name, STR("UID")) && str_split(&rest, ' ', &second))
-        name = arena_printf(&covered.arena, "UID %.*s", STR_ARG(second));
-    if (imap_command_find(name) != NULL && covered.command_count < NAMES_MAX &&
-        !is_named(covered.commands, covered.command_count, name))
-        covered.commands[covered.command_count++] = arena_copy(&covered.arena, name);
+    if (command != NULL && covered.command_count < NAMES_MAX &&
+        !is_named(covered.commands, covered.command_count, command->name))
+        covered.commands[covered.command_count++] = command->name;
 }
 
 static void on_client(struct run *run, size_t n, struct str text)
@@ -373,6 +372,10 @@ static void on_world(struct run *run, struct str text)
             complain(run, "how many?", number);
         for (uint32_t i = 0; i < count; i++)
             transcript_vault_mail(run->home, folder, ++run->mails, NOW_MS);
+    } else if (str_equal(verb, STR("limit"))) {
+        str_split(&text, ' ', &number);
+        if (!parse_u32(number, &run->message_limit))
+            complain(run, "how many?", number);
     } else if (str_equal(verb, STR("forget"))) {
         str_split(&text, ' ', &folder);
         transcript_vault_forget(run->home, folder, NOW_MS);

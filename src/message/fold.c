@@ -60,17 +60,20 @@ static void put_char(gunichar code, struct buf *out)
         buf_put(out, str_make(bytes, (size_t)g_unichar_to_utf8(decomposed[i], bytes)));
 }
 
-void message_fold(struct str text, struct buf *out)
+size_t message_fold_some(struct str text, size_t at, size_t max, struct buf *out)
 {
-    for (size_t i = 0; i < text.len;) {
-        size_t end = ascii_end(text, i);
+    size_t until = text.len - at < max ? text.len : at + max;
+    size_t i = at;
+
+    while (i < until) {
+        size_t end = ascii_end(str_upto(text, until), i);
         size_t left = text.len - end;
         gunichar code;
 
         put_upper(str_make(text.ptr + i, end - i), out);
         i = end;
-        if (left == 0)
-            return;
+        if (end == until)
+            return i;
         code = g_utf8_get_char_validated(text.ptr + i, (gssize)(left > 6 ? 6 : left));
         if (code == (gunichar)-1 || code == (gunichar)-2) {
             buf_put(out, str_make(text.ptr + i++, 1));
@@ -79,6 +82,12 @@ void message_fold(struct str text, struct buf *out)
         put_char(code, out);
         i += (size_t)g_unichar_to_utf8(code, NULL);
     }
+    return i;
+}
+
+void message_fold(struct str text, struct buf *out)
+{
+    (void)message_fold_some(text, 0, text.len, out);
 }
 
 void message_compose(struct str text, struct buf *out)

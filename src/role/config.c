@@ -88,6 +88,8 @@ static const struct setting settings[] = {
     {"log_format", SETTING_LOG_FORMAT, AT(log_format), "text", 0, 0, NULL, "text or json."},
     {"message_size_max", SETTING_SIZE, AT(message_size_max), "50M", 1024, UINT64_C(1) << 31, NULL,
      "The largest message accepted."},
+    {"imap_message_limit", SETTING_NUMBER, AT(imap_message_limit), "1000000", 1, UINT32_MAX, NULL,
+     "The most messages that one IMAP command fetches, changes, copies or moves (RFC 9738)."},
     {"recipients_max", SETTING_NUMBER, AT(recipients_max), "50", 1, 10000, NULL,
      "The most recipients of one message."},
     {"hops_max", SETTING_NUMBER, AT(hops_max), "25", 1, 1000, NULL,

@@ -1,7 +1,7 @@
 /*
  * What may be put off: purging expunged messages, shortening the log of them, filling the search
- * index, forgetting deliveries, writing the log back. Each call does one slice; everything in it
- * can be lost in a power cut and is done again, so its transactions are relaxed.
+ * index, forgetting deliveries, writing the file's log back. Each call does one slice; everything
+ * in it can be lost in a power cut and is done again, so its transactions are relaxed.
  */
 #include "vault/vault.h"
 
@@ -174,13 +174,11 @@ static enum err slice(struct vault *vault, struct task *task, bool *out_did)
         TRY(vanished_trim(vault, task, out_did));
     if (*out_did)
         return ERR_OK;
-    vault_touch_quietly(vault);
-    TRY(index_slice(vault, task, out_did));
-    if (*out_did)
-        return ERR_OK;
     if (!vault->has_identities || vault->previews_from > 0)
         return facts_slice(vault, task, out_did);
-    if (deliveries_are_due(vault, task))
+    vault_touch_quietly(vault);
+    TRY(index_slice(vault, task, out_did));
+    if (!*out_did && deliveries_are_due(vault, task))
         return forget_deliveries(vault, task);
     return ERR_OK;
 }

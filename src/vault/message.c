@@ -116,7 +116,7 @@ static enum err insert_message(struct vault *vault, struct task *task, int64_t k
     clock_format_iso(task->now_ms, now);
     TRY(db_prepare(vault->db, task,
                    "INSERT INTO message(key, flags, modseq, content_id, size_bytes, "
-                   "internal_date, internal_zone, save_date, sent_day, line_end_octets) "
+                   "internal_date, internal_zone, save_date, line_end_octets, sent_day) "
                    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                    &statement));
     db_bind_int(statement, 1, key);
@@ -127,9 +127,9 @@ static enum err insert_message(struct vault *vault, struct task *task, int64_t k
     db_bind_text(statement, 6, str_from_c(internal));
     db_bind_int(statement, 7, append->internal_zone_minutes);
     db_bind_text(statement, 8, str_from_c(now));
+    db_bind_int(statement, 9, (int64_t)vault_line_ends_octets(&line_ends));
     if (summary->sent_is_known)
-        db_bind_int(statement, 9, summary->sent_day);
-    db_bind_int(statement, 10, (int64_t)vault_line_ends_octets(&line_ends));
+        db_bind_int(statement, 10, summary->sent_day);
     return db_run(vault->db, task, statement);
 }
 

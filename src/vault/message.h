@@ -45,7 +45,7 @@ enum vault_columns {                              /* what a cursor loads, as a s
                      VAULT_COLUMN_SEARCH = 1 << 7,    /* subject, from, to, cc, bcc */
                      VAULT_COLUMN_IDENTITY = 1 << 8,  /* email_id, thread_id (identity.h) */
                      VAULT_COLUMN_PREVIEW = 1 << 9,
-                     VAULT_COLUMN_SENT = 1 << 10, /* sent_day */
+                     VAULT_COLUMN_SENT = 1 << 10,     /* sent_day */
 };
 
 struct vault_message {

@@ -72,13 +72,12 @@ static enum err copy_rows(struct copy *copy, uint32_t first_uid, uint64_t modseq
     char now[CLOCK_ISO_ROOM];
 
     clock_format_iso(copy->task->now_ms, now);
-    TRY(db_prepare(
-        copy->vault->db, copy->task,
-        "INSERT INTO message(key, flags, modseq, content_id, size_bytes, "
-        "internal_date, internal_zone, save_date, sent_day, line_end_octets) "
-        "SELECT ?2, flags, ?3, content_id, size_bytes, internal_date, internal_zone, ?4, "
-        "sent_day, line_end_octets FROM message WHERE key = ?1",
-        &statement));
+    TRY(db_prepare(copy->vault->db, copy->task,
+                   "INSERT INTO message(key, flags, modseq, content_id, size_bytes, "
+                   "internal_date, internal_zone, save_date, line_end_octets, sent_day) "
+                   "SELECT ?2, flags, ?3, content_id, size_bytes, internal_date, internal_zone, "
+                   "?4, line_end_octets, sent_day FROM message WHERE key = ?1",
+                   &statement));
     for (size_t i = 0; i < copy->count; i++) {
         db_bind_int(statement, 1, message_key(copy->from_id, copy->messages[i].uid));
         db_bind_int(statement, 2, message_key(copy->to_id, first_uid + (uint32_t)i));

@@ -158,9 +158,9 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     TRY(load_mailbox(vault, task));
     TRY(load_folders(vault, task));
     TRY(load_keywords(vault, task));
-    TRY(index_load(vault, task));
     TRY(facts_load_identities(vault, task));
     TRY(facts_load_previews(vault, task));
+    TRY(index_load(vault, task));
     vault->is_mailbox_dirty = false;
     vault->is_stale = false;
     return ERR_OK;

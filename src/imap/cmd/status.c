@@ -81,7 +81,9 @@ static enum err value_of(struct imap_session *s, struct task *task,
     case IMAP_STATUS_DELETED:
         *out = folder->deleted_count;
         break;
-    case IMAP_STATUS_DELETED_STORAGE:
+    case IMAP_STATUS_DELETED_STORAGE: /* looks at every row, if there is one to be found */
+        if (folder->deleted_count > 0)
+            imap_spend(s, folder->message_count / 4);
         return vault_folder_deleted_bytes(s->vault, task, folder->id, out);
     case IMAP_STATUS_MAILBOXID: /* no number */
         break;
