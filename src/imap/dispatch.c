@@ -116,6 +116,7 @@ static void forget_command(struct imap_session *s)
         imap_reader_consume(&s->reader);
     s->is_input_held = false;
     vault_content_close(&s->content);
+    message_text_maker_free(&s->text_maker);
     arena_free(&s->message_arena);
     s->command = NULL;
     s->args = NULL;

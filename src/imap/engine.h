@@ -84,7 +84,7 @@ struct imap_session {
     bool is_idling;
     bool is_own_metadata;     /* what changes just now is this session's doing */
     struct buf metadata_news; /* own; of others' changes, to be told */
-    bool is_compressed; /* COMPRESS was given: such a session cannot sleep */
+    bool is_compressed;       /* COMPRESS was given: such a session cannot sleep */
 
     struct imap_notify *notify; /* own; NULL: NOTIFY was not used */
     bool is_running;            /* inside the command's `run`: what is committed is its doing */
@@ -107,6 +107,7 @@ struct imap_session {
     struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
     struct arena message_arena;    /* what belongs to that message */
+    struct message_text_maker *text_maker; /* own; of SEARCH, for its text */
 
     /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */

@@ -115,6 +115,8 @@ static void write_leaf(struct buf *out, const struct imap_search_node *node)
         [IMAP_SEARCH_LARGER] = "LARGER",
         [IMAP_SEARCH_SMALLER] = "SMALLER",
         [IMAP_SEARCH_MODSEQ] = "MODSEQ",
+        [IMAP_SEARCH_EMAILID] = "EMAILID",
+        [IMAP_SEARCH_THREADID] = "THREADID",
     };
 
     switch (node->op) {
@@ -153,6 +155,10 @@ static void write_leaf(struct buf *out, const struct imap_search_node *node)
     case IMAP_SEARCH_MODSEQ:
         buf_putf(out, "%s ", NAMES[node->op]);
         imap_write_number(out, node->number);
+        break;
+    case IMAP_SEARCH_EMAILID:
+    case IMAP_SEARCH_THREADID:
+        buf_putf(out, "%s %.*s", NAMES[node->op], STR_ARG(node->text));
         break;
     case IMAP_SEARCH_UID:
         buf_put(out, STR("UID "));

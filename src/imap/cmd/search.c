@@ -49,7 +49,7 @@ enum err imap_search_end(struct imap_session *s, const struct imap_search_return
 
 static enum err search(struct imap_session *s, struct task *task, struct imap_search_args *args)
 {
-    struct imap_search_result result = {.untagged = STR("SEARCH"), .view = &s->view};
+    struct imap_search_result result = {.is_search = true, .view = &s->view};
 
     TRY(imap_search_selected(s, task, args));
     if (s->pause != IMAP_PAUSE_NONE)
