@@ -191,12 +191,14 @@ static void write_program(const struct imap_search_program *search, struct buf *
         bool is_list;
     } stack[IMAP_SEARCH_DEPTH_MAX + 1];
     size_t depth = 0;
+    bool is_first = true; /* in its list */
 
     for (uint32_t i = 1; i < search->node_count;) {
         const struct imap_search_node *node = &search->nodes[i];
 
-        if (out->len > 0 && out->ptr[out->len - 1] != '(')
+        if (!is_first)
             buf_put(out, STR(" "));
+        is_first = node->op == IMAP_SEARCH_AND;
         if (is_operator(node)) {
             assert(depth < ARRAY_LEN(stack));
             stack[depth].end = node->next;
