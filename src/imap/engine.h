@@ -84,7 +84,7 @@ struct imap_session {
     bool is_idling;
     bool is_own_metadata;     /* what changes just now is this session's doing */
     struct buf metadata_news; /* own; of others' changes, to be told */
-    bool is_compressed; /* COMPRESS was given: such a session cannot sleep */
+    bool is_compressed;       /* COMPRESS was given: such a session cannot sleep */
 
     struct imap_notify *notify; /* own; NULL: NOTIFY was not used */
     bool is_running;            /* inside the command's `run`: what is committed is its doing */
