@@ -6,6 +6,7 @@
 #include "imap/fetch.h"
 #include "imap/flags.h"
 #include "imap/metadata.h"
+#include "imap/notify.h"
 #include "imap/search_return.h"
 #include "imap/search_run.h"
 #include "imap/set.h"
@@ -107,6 +108,34 @@ struct imap_sort_args {
     struct imap_sort sort;
 };
 
+/* RFC 7377 §2.2 */
+enum imap_esearch_source { /* a set */
+                           IMAP_ESEARCH_SELECTED = 1 << 0,
+                           IMAP_ESEARCH_INBOXES = 1 << 1,
+                           IMAP_ESEARCH_PERSONAL = 1 << 2,
+                           IMAP_ESEARCH_SUBSCRIBED = 1 << 3,
+                           IMAP_ESEARCH_SUBTREE = 1 << 4,
+                           IMAP_ESEARCH_SUBTREE_ONE = 1 << 5,
+                           IMAP_ESEARCH_MAILBOXES = 1 << 6,
+};
+
+struct imap_esearch_args {
+    unsigned sources;
+    struct imap_esearch_name {
+        enum imap_esearch_source source;
+        struct str name;
+    } * names; /* of SUBTREE, SUBTREE_ONE, MAILBOXES */
+    size_t name_count;
+    struct imap_search_return wanted;
+    struct imap_search_program program; /* as it was parsed */
+    /* progress */
+    struct vault_folder *folders;
+    size_t folder_count, next;
+    struct imap_search_program running; /* a copy for the present folder */
+    struct imap_view view;              /* of it */
+    struct imap_search_run run;         /* its view NULL: between two folders */
+};
+
 struct imap_thread_args {
     struct imap_search_args search;
     enum imap_thread_algorithm algorithm;
@@ -150,12 +179,14 @@ union imap_args {
     struct imap_search_args search;
     struct imap_sort_args sort;
     struct imap_thread_args thread;
+    struct imap_esearch_args esearch;
     struct imap_fetch_args fetch;
     struct imap_store_args store;
     struct {
         struct imap_set set;
         struct str name;
     } copy;
+    struct imap_notify_args notify;
     struct {
         unsigned extensions; /* a set of enum imap_extension */
     } enable;

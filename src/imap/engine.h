@@ -32,6 +32,7 @@ enum {
     IMAP_LITERALS_MAX = 64 * 1024,         /* the same after login, but for a message */
     IMAP_APPEND_MESSAGES_MAX = 256,        /* of one APPEND: done in one turn */
     IMAP_PENDING_MAX = 64 * 1024,          /* input that waits behind a running command */
+    IMAP_PROGRESS_MS = 10 * 1000,          /* between two words on a long command */
 };
 
 /* What a client switched on for the rest of its session (RFC 5161), or with a command that implies
@@ -85,6 +86,9 @@ struct imap_session {
     struct buf metadata_news; /* own; of others' changes, to be told */
     bool is_compressed; /* COMPRESS was given: such a session cannot sleep */
 
+    struct imap_notify *notify; /* own; NULL: NOTIFY was not used */
+    bool is_running;            /* inside the command's `run`: what is committed is its doing */
+
     struct imap_view view; /* while SELECTED */
 
     /* The running command. */
@@ -92,10 +96,13 @@ struct imap_session {
     struct task task;
     union imap_args *args;         /* in the task's arena */
     struct str tag;                /* in the task's arena */
-    struct str code;               /* response code of its OK, without brackets; may be empty */
+    struct str code;               /* response code of its answer, without brackets; may be empty */
     const char *words;             /* of its OK; NULL: "<NAME> completed" */
+    uint32_t lowest_uid;           /* not 0: the limit cut its messages off below this one */
     bool is_bad;                   /* its failure is the client's syntax: BAD */
     enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
+    uint64_t progress, goal;       /* how far it is, where it said; goal 0: nothing to say */
+    int64_t progress_due_ms;       /* when that is told next */
     bool is_input_held;            /* its arguments point into the reader's input */
     struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
@@ -156,6 +163,14 @@ static inline void imap_give_way(struct imap_session *s)
     s->pause = IMAP_PAUSE_TURN;
 }
 
+/* The same between two lines of output; when it takes long, the client is told how far it is. */
+static inline void imap_give_way_at(struct imap_session *s, uint64_t progress, uint64_t goal)
+{
+    s->progress = progress;
+    s->goal = goal;
+    imap_give_way(s);
+}
+
 /* A failure that is the client's syntax, found only while running: BAD with these words. */
 enum err imap_bad(struct imap_session *s, struct task *task, const char *words);
 /* A failure that is a rule of the protocol; for `return`. */
@@ -165,6 +180,11 @@ void imap_sync_or_end(struct imap_session *s, struct task *task, bool may_expung
 /* Resolves a set of the command against the view; out of range is BAD. */
 MUST_CHECK enum err imap_command_ranges(struct imap_session *s, struct task *task,
                                         struct imap_set set, struct imap_set *out_ranges);
+/*
+ * MESSAGELIMIT (RFC 9738 §3.1): leaves of the ranges the messages with the highest UIDs, as many as
+ * one command may name; the answer then tells the lowest of them.
+ */
+void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges);
 static inline bool imap_is_by_uid(const struct imap_session *s)
 {
     return (s->command->flags & IMAP_BY_UID) != 0;
@@ -189,6 +209,9 @@ MUST_CHECK enum err imap_write_status(struct imap_session *s, struct task *task,
                                       const struct vault_folder *folder, unsigned items);
 
 /* cmd/search.c, also for SORT and THREAD */
+/* What holds between the parts of a search command. */
+MUST_CHECK enum err imap_search_parse_end(struct imap_parser *parser,
+                                          struct imap_search_args *search);
 /* Runs the search over the selected mailbox; it is done unless the session was made to give way. */
 MUST_CHECK enum err imap_search_selected(struct imap_session *s, struct task *task,
                                          struct imap_search_args *search);

@@ -60,6 +60,8 @@ static const struct imap_reply REFUSALS[] = {
     ROW(IMAP_REFUSAL_UNKNOWN_CTE, "NO", "UNKNOWN-CTE", "A part has an encoding that nobody knows."),
     ROW(IMAP_REFUSAL_CHARSET, "NO", "BADCHARSET (US-ASCII UTF-8)", "Unknown charset."),
     ROW(IMAP_REFUSAL_NOT_SAVED, "NO", "NOTSAVED", "The result is too scattered to be saved."),
+    ROW(IMAP_REFUSAL_PATTERN, "NO", "CANNOT", "This is no regular expression, or too large a one."),
+    ROW(IMAP_REFUSAL_PATTERN_TOO_DEAR, "NO", "LIMIT", "The pattern takes too long on a message."),
     ROW(IMAP_REFUSAL_NO_QUOTA_ROOT, "NO", "NONEXISTENT", "There is no such quota root."),
     ROW(IMAP_REFUSAL_QUOTA_FIXED, "NO", "NOPERM", "The quota is the operator's."),
     ROW(IMAP_REFUSAL_EMPTY_MESSAGE, "NO", "CANNOT", "The message is empty."),
@@ -67,6 +69,9 @@ static const struct imap_reply REFUSALS[] = {
     ROW(IMAP_REFUSAL_MECHANISM, "NO", "CANNOT", "This mechanism is not offered."),
     ROW(IMAP_REFUSAL_UID_REQUIRED, "BAD", "UIDREQUIRED", "Message numbers are off (UIDONLY)."),
     ROW(IMAP_REFUSAL_COMPRESSED, "NO", "COMPRESSIONACTIVE", "DEFLATE is active already."),
+    ROW(IMAP_REFUSAL_BAD_EVENT, "NO", "BADEVENT", "There is no such event."),
+    ROW(IMAP_REFUSAL_NOTIFY_TOO_MUCH, "NO", "NOTIFICATIONOVERFLOW", "That is too much to watch."),
+    ROW(IMAP_REFUSAL_MESSAGE_LIMIT, "NO", "MESSAGELIMIT", "These are too many messages at once."),
 #undef ROW
 };
 

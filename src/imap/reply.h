@@ -36,6 +36,8 @@ enum imap_refusal {
     IMAP_REFUSAL_METADATA_SIZE,
     IMAP_REFUSAL_CHARSET,
     IMAP_REFUSAL_NOT_SAVED,
+    IMAP_REFUSAL_PATTERN,
+    IMAP_REFUSAL_PATTERN_TOO_DEAR,
     IMAP_REFUSAL_NO_QUOTA_ROOT,
     IMAP_REFUSAL_QUOTA_FIXED,
     IMAP_REFUSAL_EMPTY_MESSAGE,
@@ -43,6 +45,9 @@ enum imap_refusal {
     IMAP_REFUSAL_MECHANISM,
     IMAP_REFUSAL_UID_REQUIRED,
     IMAP_REFUSAL_COMPRESSED,
+    IMAP_REFUSAL_BAD_EVENT, /* the session's `code` names the events */
+    IMAP_REFUSAL_NOTIFY_TOO_MUCH,
+    IMAP_REFUSAL_MESSAGE_LIMIT,
 };
 
 /* The answer to an error, in the light of the command that met it. */

@@ -13,6 +13,7 @@
  *   @ mail INBOX 3          three simple messages arrive
  *   @ quota 5000            the mailbox's limit in bytes
  *   @ messages-max 5        ... and in messages
+ *   @ limit 3               messages of one command, for connections from here on
  *   @ forget INBOX          its log of expunges is cut short
  *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
  *
@@ -60,6 +61,7 @@ struct run {
     size_t variable_count;
     struct arena arena;
     unsigned mails;
+    uint32_t message_limit;
 };
 
 /* What all files cover together. */
@@ -133,6 +135,7 @@ static struct imap_session *session_of(struct run *run, size_t n)
     struct imap_options options = options_of(true);
 
     options.group = run->group;
+    options.message_limit = run->message_limit;
     if (run->sessions[n] == NULL) {
         run->sessions[n] =
             imap_session_resume_authenticated(&options, transcript_vault(run->home), STR("L"));
@@ -370,6 +373,10 @@ static void on_world(struct run *run, struct str text)
             complain(run, "how many?", number);
         for (uint32_t i = 0; i < count; i++)
             transcript_vault_mail(run->home, folder, ++run->mails, NOW_MS);
+    } else if (str_equal(verb, STR("limit"))) {
+        str_split(&text, ' ', &number);
+        if (!parse_u32(number, &run->message_limit))
+            complain(run, "how many?", number);
     } else if (str_equal(verb, STR("forget"))) {
         str_split(&text, ' ', &folder);
         transcript_vault_forget(run->home, folder, NOW_MS);

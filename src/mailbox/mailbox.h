@@ -20,6 +20,8 @@ enum {
     MAILBOX_KEY_TIMEOUT_MS = 10 * 1000, /* for the keeper to send the key */
     MAILBOX_ENDING_MS = 3 * 1000,       /* for clients to take their last bytes */
     MAILBOX_USAGE_DELAY_MS = 50,        /* changes within it are reported together */
+    MAILBOX_HOUSEKEEPING_IDLE_MS = 1000, /* without a change: then what was put off is done, */
+    MAILBOX_HOUSEKEEPING_PAUSE_MS = 20,  /* a slice at a time */
     MAILBOX_RENEWAL_AT_LOGIN_MS = 50,    /* new keys for the drop box, behind the first answers */
     MAILBOX_RENEWAL_MS = 60 * 60 * 1000, /* between looks whether the drop box is due for new keys */
     MAILBOX_IDLE_AGAIN_MS = 5 * 1000,   /* the store did not let us end: ask again */
@@ -49,6 +51,7 @@ struct mailbox {
     struct net_timer *renewal_timer;      /* own: the drop box in a long session */
     struct net_timer *deadline;           /* own: the key is late, or the end is */
     bool was_renewed; /* the drop box's keys, or they were not an hour old */
+    bool is_catching_up; /* the vault is behind: slices go between the commands */
     bool is_ending;
 };
 

@@ -140,11 +140,12 @@ static size_t fold_simple_run(struct str text, size_t i, struct buf *out)
     return i;
 }
 
-void message_fold(struct str text, struct buf *out)
+size_t message_fold_some(struct str text, size_t at, size_t max, struct buf *out)
 {
-    size_t i = 0;
+    size_t until = text.len - at < max ? text.len : at + max;
+    size_t i = at;
 
-    while (i < text.len) {
+    while (i < until) {
         size_t end = ascii_end(text, i);
         size_t ascii_len = end - i;
         bool is_invalid;
@@ -153,7 +154,7 @@ void message_fold(struct str text, struct buf *out)
 
         if (end == text.len) {
             put_lower(str_make(text.ptr + i, ascii_len), out);
-            return;
+            return text.len;
         }
         if (char_len(text.ptr + end, text.len - end, &code) > 0 && fold_simple(code) != 0) {
             put_lower(str_make(text.ptr + i, ascii_len), out);
@@ -175,6 +176,12 @@ void message_fold(struct str text, struct buf *out)
             fold_run(str_make(text.ptr + end, stop - end), out);
         i = is_invalid ? end + 1 : stop;
     }
+    return i;
+}
+
+void message_fold(struct str text, struct buf *out)
+{
+    (void)message_fold_some(text, 0, text.len, out);
 }
 
 void message_compose(struct str text, struct buf *out)

@@ -223,6 +223,71 @@ static void test_message_text(void **state)
     task_done(&task);
 }
 
+static struct str repeated(struct buf *out, const char *head, const char *unit, size_t len)
+{
+    buf_put(out, str_from_c(head));
+    while (out->len < len)
+        buf_put(out, str_from_c(unit));
+    return buf_str(out);
+}
+
+/* What a hostile message makes of its bytes, in every stage: steps of 1 KiB are many, each does
+ * little, and together they make what is made at once. */
+static void test_text_in_steps(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule, *head, *unit;
+    } rows[] = {
+        {"words", "Subject: x\r\n\r\n", "word after word "},
+        {"header fields", "Subject: x\r\n", "X: y\r\n"},
+        {"marks to be ordered", "Content-Type: text/plain; charset=utf-8\r\n\r\n",
+         "\xcc\x81\xcc\xa3\xcd\x85"},
+        {"Latin 1", "Content-Type: text/plain; charset=iso-8859-1\r\n\r\n", "\xc4\xd6 "},
+        {"bytes of no charset", "\r\n", "\xff\xfe\xe9"},
+        {"a converter", "Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n", "\x1b$B0!\x1b(B"},
+        {"a converter's errors", "Content-Type: text/plain; charset=gb18030\r\n\r\n", "\xff\xff"},
+        {"tags", "Content-Type: text/html\r\n\r\n", "<b>a</b>&eacute;<br>"},
+        {"base64",
+         "Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n"
+         "\r\n",
+         "PGI+w6Q8L2I+\r\n"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct message_text_maker *maker;
+        struct message_summary summary;
+        struct buf raw, text, folded;
+        struct task task;
+        size_t steps = 1;
+
+        task_init(&task, 0);
+        buf_init(&raw, SIZE_MAX);
+        buf_init(&text, SIZE_MAX);
+        buf_init(&folded, SIZE_MAX);
+        message_parse(&task, repeated(&raw, rows[i].head, rows[i].unit, 100 * 1000), &summary);
+        message_text(&summary.structure, buf_str(&raw), true, &text);
+        message_fold(buf_str(&text), &folded);
+        maker = message_text_maker_new(&summary.structure, buf_str(&raw));
+        while (message_text_maker_step(maker, 1024))
+            steps++;
+        if (!str_equal(message_text_maker_text(maker, true), buf_str(&folded)))
+            fail_msg("%s: not the same text", rows[i].rule);
+        if (steps < 10)
+            fail_msg("%s: %zu steps", rows[i].rule, steps);
+        message_text_maker_free(&maker);
+        /* Given up in the middle, it leaves nothing behind. */
+        maker = message_text_maker_new(&summary.structure, buf_str(&raw));
+        for (size_t step = 0; step < steps / 2; step++)
+            (void)message_text_maker_step(maker, 1024);
+        message_text_maker_free(&maker);
+        buf_free(&raw);
+        buf_free(&text);
+        buf_free(&folded);
+        task_done(&task);
+    }
+}
+
 static void test_fold(void **state)
 {
     (void)state;
@@ -303,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_charsets),
         cmocka_unit_test(test_html),
         cmocka_unit_test(test_message_text),
+        cmocka_unit_test(test_text_in_steps),
         cmocka_unit_test(test_fold),
         cmocka_unit_test(test_fold_all),
     };

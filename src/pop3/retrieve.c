@@ -9,7 +9,6 @@ static enum err begin(struct pop3_session *s, struct task *task, uint32_t number
 
     TRY(pop3_maildrop_find(s, task, number, &index));
     message = &s->maildrop.messages[index];
-    pop3_before_vault(s);
     TRY(vault_content_open(s->vault, task, message->content_id, &s->content));
     if (body_lines == POP3_LINES_ALL)
         buf_putf(&s->out, "+OK %llu octets\r\n", (unsigned long long)message->octets);

@@ -220,7 +220,9 @@ static void test_quit_on_a_full_disk(void **state)
     assert_int_equal(pop3_session_wants(s), POP3_WANTS_CLOSE);
     pop3_session_free(&s);
     s = connect();
+    vault_uses = 0;
     expect(s, "DELE 1\r\nQUIT\r\n", "+OK Logged in, 2 messages.\r\n+OK Marked.\r\n+OK Bye.\r\n");
+    assert_int_equal(vault_uses, 1);
     pop3_session_free(&s);
     s = connect();
     expect(s, "", "+OK Logged in, 1 messages.\r\n");

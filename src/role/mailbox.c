@@ -112,7 +112,11 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
 
     (void)folder_id;
     net_timer_start(mailbox->usage_timer, MAILBOX_USAGE_DELAY_MS);
-    net_timer_start(mailbox->housekeeping_timer, 1000);
+    if (mailbox->is_catching_up)
+        return;
+    mailbox->is_catching_up = vault_is_behind(mailbox->vault);
+    net_timer_start(mailbox->housekeeping_timer,
+                    mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_IDLE_MS);
 }
 
 static void on_housekeeping(void *owner)
@@ -126,8 +130,10 @@ static void on_housekeeping(void *owner)
     if (vault_housekeeping(mailbox->vault, &task, &has_more) != ERR_OK)
         log_failure(mailbox->start->log, "housekeeping", &task);
     task_done(&task);
+    mailbox->is_catching_up = has_more && vault_is_behind(mailbox->vault);
     if (has_more)
-        net_timer_start(mailbox->housekeeping_timer, 20);
+        net_timer_start(mailbox->housekeeping_timer,
+                        mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_PAUSE_MS);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */

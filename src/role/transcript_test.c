@@ -506,6 +506,39 @@ static void run_file(void **state)
     task_done(&task);
 }
 
+/* An APPEND that waits for its commit is in the list of a POP3 session that begins meanwhile. */
+static void test_appends_are_committed_first(void **state)
+{
+    static const char append[] = "a APPEND INBOX {6+}\r\nA: b\r\n\r\n";
+    struct run run = {.file = "appends", .now_ms = NOW_MS};
+    struct connection *imap = &run.connections[0], *pop3 = &run.connections[1];
+
+    (void)state;
+    run.home = transcript_vault_new(&quiet);
+    run.group = imap_group_new(transcript_vault(run.home));
+    buf_init(&imap->output, SIZE_MAX);
+    buf_init(&pop3->output, SIZE_MAX);
+    begin(&run, 0, &engine_imap, true, true, true);
+    imap->kind->input(imap->session, str_from_c(append), NOW_MS);
+    assert_int_equal(imap->kind->output(imap->session).len, 0);
+    pop3->kind = &engine_pop3;
+    pop3->session = engine_pop3.resume_authenticated(
+        &(struct engine_options){.config = &config,
+                                 .log = &quiet,
+                                 .vault = transcript_vault(run.home),
+                                 .appends = run.group});
+    assert_true(str_starts_with(imap->kind->output(imap->session), STR("a OK")));
+    assert_true(
+        str_equal(engine_pop3.output(pop3->session), STR("+OK Logged in, 1 messages.\r\n")));
+    imap->kind->consume_output(imap->session, SIZE_MAX);
+    end_connection(&run, 0);
+    end_connection(&run, 1);
+    buf_free(&imap->output);
+    buf_free(&pop3->output);
+    imap_group_free(&run.group);
+    transcript_vault_free(&run.home);
+}
+
 /* What only a failing disk brings about; the tests of failing disks see these. */
 static bool needs_a_broken_disk(enum pop3_refusal refusal)
 {
@@ -537,7 +570,7 @@ static int compare_tests(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    static struct CMUnitTest tests[FILES_MAX + 1];
+    static struct CMUnitTest tests[FILES_MAX + 2];
     const char *source = getenv("SEALPOST_SOURCE");
     size_t count = 0;
     char folder[2048];
@@ -565,8 +598,10 @@ int main(int argc, char **argv)
     }
     closedir(files);
     qsort(tests, count, sizeof(tests[0]), compare_tests);
-    if (argc == 2 && protocol == &engine_pop3)
+    if (argc == 2 && protocol == &engine_pop3) {
+        tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_appends_are_committed_first);
         tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_every_row_has_a_transcript);
+    }
     failed = _cmocka_run_group_tests("transcripts", tests, count, NULL, NULL);
     for (size_t i = 0; i < count; i++) {
         if (tests[i].initial_state == NULL)

@@ -227,7 +227,7 @@ enum err vault_open(struct task *task, const struct vault_options *options,
     TRY(vault_state_load(vault, task));
     TRY(find_purges(vault, task));
     vault->changes_floor = vault->change_counter;
-    vault->merges_due = VAULT_MERGE_AFTER_APPENDS; /* what an earlier session left */
+    vault->has_words_gone = true; /* perhaps, from an earlier session */
     if (is_behind(vault, options))
         TRY(mend_roll_back(vault, task, options));
     *out_vault = vault;

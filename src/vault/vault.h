@@ -65,8 +65,11 @@ void vault_set_message_limit(struct vault *vault, uint64_t limit_messages);
 MUST_CHECK enum err vault_batch_begin(struct vault *vault, struct task *task);
 MUST_CHECK enum err vault_batch_end(struct vault *vault, struct task *task);
 
-/* Work that may be put off (merging indexes, purging expunged rows): one slice of at most about
- * 10 ms; *out_more tells whether another would find work. Call when idle. */
+/* Work that may be put off (filling the search index, purging expunged rows): one slice of at most
+ * about 10 ms; *out_more tells whether another would find work. Call when idle, and between other
+ * work when vault_is_behind. */
 MUST_CHECK enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_more);
+/* So much is not in the search index that it should not wait for an idle moment. */
+bool vault_is_behind(const struct vault *vault);
 
 #endif
