@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-enum { UNITS_PER_NAME = 5 };
+enum { UNITS_PER_NAME = 5, STEPS_PER_UNIT = 200 };
 
 /* A name that may be listed. */
 struct name {
@@ -160,12 +160,16 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_lis
 
 /* ---- Answering ---- */
 
-static bool matches(struct imap_listing *listing, size_t pattern_count, struct str name)
+static bool matches(struct imap_session *s, struct imap_listing *listing, size_t pattern_count,
+                    struct str name)
 {
     CLEANUP(buf_free) struct buf encoded = {0};
 
     buf_init(&encoded, SIZE_MAX);
     imap_utf7_encode(name, &encoded);
+    /* Each character is a step in all words of a pattern's states (pattern.h). */
+    for (size_t i = 0; i < pattern_count; i++)
+        imap_spend(s, encoded.len * listing->patterns[i].words / STEPS_PER_UNIT);
     for (size_t i = 0; i < pattern_count; i++)
         if (imap_pattern_matches(&listing->patterns[i], buf_str(&encoded)))
             return true;
@@ -225,7 +229,7 @@ static enum err list_one(struct imap_session *s, struct task *task, struct imap_
     imap_spend(s, UNITS_PER_NAME + list->pattern_count);
     if (!is_chosen(list, name) && !name->has_chosen_below)
         return ERR_OK;
-    if (!matches(list->listing, list->pattern_count, name->text))
+    if (!matches(s, list->listing, list->pattern_count, name->text))
         return ERR_OK;
     write_name(s, list, name);
     if (name->folder == NULL || !name->folder->is_selectable)
