@@ -7,6 +7,7 @@
  *   2 C: text               connection 2 sends a line; lines that follow each other are one packet
  *   2 S: text               ... and gets this line. $name captures a word, or demands the same
  * again;
+ *                           $name! captures one that no variable has yet.
  *                           "..." is any text; after OK, NO, BAD, BYE or "]" any words may follow
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
  *   2 ! secured | compressed | denied | unavailable | login user password | close | closed
@@ -239,6 +240,14 @@ static bool match_variable(struct run *run, struct str name, struct str word)
     return true;
 }
 
+static bool is_captured(const struct run *run, struct str word)
+{
+    for (size_t i = 0; i < run->variable_count; i++)
+        if (str_equal(run->variables[i].value, word))
+            return true;
+    return false;
+}
+
 static bool may_have_words(struct str expected)
 {
     return str_ends_with(expected, STR(" OK")) || str_ends_with(expected, STR(" NO")) ||
@@ -268,10 +277,15 @@ static bool matches(struct run *run, struct str expected, struct str line)
         if (name > 0) {
             while (len < line.len && !is_word_end(line.ptr[len]))
                 len++;
+            if (str_starts_with(str_from(expected, name + 1), STR("!")) &&
+                is_captured(run, str_upto(line, len)))
+                return false;
             if (len == 0 ||
                 !match_variable(run, str_upto(str_from(expected, 1), name), str_upto(line, len)))
                 return false;
             expected = str_from(expected, name + 1);
+            if (str_starts_with(expected, STR("!")))
+                expected = str_from(expected, 1);
             line = str_from(line, len);
             continue;
         }
