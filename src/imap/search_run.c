@@ -61,6 +61,8 @@ static enum err prepare_set(struct imap_session *s, struct task *task,
 
     if (!is_uid && node->set.count > 0 && imap_has(s, IMAP_EXT_UIDONLY)) /* RFC 9586 §3 */
         return imap_refuse(s, task, IMAP_REFUSAL_UID_REQUIRED);
+    if (!is_uid && run->view == &s->view) /* RFC 9051 §7.5.1: also in UID SEARCH */
+        s->has_numbers |= node->set.count > 0;
     if (!is_uid)
         cut_numbers(&node->set, (uint32_t)run->view->count);
     if (!imap_view_ranges(run->view, task, node->set, is_uid, &node->set))

@@ -283,6 +283,38 @@ static void test_notify_is_bounded(void **state)
     imap_session_free(&other);
 }
 
+/* RFC 5465 §3.1: more than is reasonable is refused, and what was before holds. */
+static void test_notify_has_limits(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL), *other = connect(NULL);
+    struct buf command;
+
+    buf_init(&command, SIZE_MAX);
+    converse(s, "a NOTIFY SET (PERSONAL (MessageNew MessageExpunge))\r\n");
+    buf_put(&command, STR("b NOTIFY SET (MAILBOXES (x"));
+    for (int i = 0; i < IMAP_NOTIFY_NAMES_MAX; i++)
+        buf_putf(&command, " x%d", i);
+    buf_put(&command, STR(") (MessageNew MessageExpunge))\r\n"));
+    imap_session_input(s, buf_str(&command), NOW_MS);
+    assert_true(said(s, "b NO [NOTIFICATIONOVERFLOW] "));
+    imap_session_consume_output(s, SIZE_MAX);
+    buf_reset(&command);
+    buf_put(&command, STR("c NOTIFY SET"));
+    for (int i = 0; i <= IMAP_NOTIFY_GROUPS_MAX; i++)
+        buf_put(&command, STR(" (PERSONAL NONE)"));
+    buf_put(&command, STR("\r\n"));
+    imap_session_input(s, buf_str(&command), NOW_MS);
+    assert_true(said(s, "c NO [NOTIFICATIONOVERFLOW] "));
+    imap_session_consume_output(s, SIZE_MAX);
+    converse(other, "a APPEND Trash {3+}\r\nabc\r\n");
+    imap_session_resume(s, NOW_MS);
+    assert_true(said(s, "* STATUS Trash "));
+    buf_free(&command);
+    imap_session_free(&s);
+    imap_session_free(&other);
+}
+
 /* The FETCH that NOTIFY brings about streams, also inside IDLE, whose end waits behind it. */
 static void test_notify_fetch_streams(void **state)
 {
@@ -452,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_idle_tells_in_the_next_turn),
         cmocka_unit_test(test_long_commands_tell_their_progress),
         cmocka_unit_test(test_notify_is_bounded),
+        cmocka_unit_test(test_notify_has_limits),
         cmocka_unit_test(test_notify_fetch_streams),
         cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),
     };
