@@ -237,6 +237,11 @@ class Client:
             require(command is not None and "MOVE" in command.name, f"{self.name}: untagged COPYUID")
             command.answers.append((name, code))
             return
+        if name == b"APPENDUID":
+            require(command is not None and "REPLACE" in command.name,
+                    f"{self.name}: untagged APPENDUID")
+            command.answers.append((name, code))
+            return
         if command is not None and command.name in ("SELECT", "EXAMINE"):
             if name == b"CLOSED":
                 self.remember()
