@@ -47,7 +47,8 @@ def keys(count):
     for what, word in WORDS:
         rows += [Key(f"TEXT, {what} word", b"TEXT " + quoted(word),
                      lambda n, m, w=word: w in m.head or w in m.body),
-                 Key(f"BODY, {what} word", b"BODY " + quoted(word), lambda n, m, w=word: w in m.body),
+                 Key(f"BODY, {what} word", b"BODY " + quoted(word),
+                     lambda n, m, w=word: w in m.body),
                  Key(f"SUBJECT, {what} word", b"SUBJECT " + quoted(word),
                      lambda n, m, w=word: w in m.fields["subject"])]
     part = load.RARE[2:7]

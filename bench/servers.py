@@ -208,7 +208,7 @@ service anvil {
   client_limit = 20000
 }
 """
-        # Words and parts of words from three letters on, as its manual has it; all keys by the index.
+        # Words and parts of words from three letters on, as its manual has it; all by the index.
         index = """
 mail_plugins = fts fts_xapian
 plugin {

@@ -1,4 +1,4 @@
-"""The commands on messages that a client of the stress test can send, and what their answers must be.
+"""The commands on messages that a client can send, and what their answers must be.
 
 Each action takes the client and gives False when it cannot be done now. None looks at the server's
 code: what is expected comes from the model and the RFC named beside the check.

@@ -251,7 +251,7 @@ class Client:
         if view is None:
             return
         if name == b"CLOSED":
-            # RFC 7162 §3.2.11, RFC 2180 §3: by DELETE, and what stands behind it in a pipeline fails.
+            # RFC 7162 §3.2.11, RFC 2180 §3: by DELETE; what stands behind it in a pipeline fails.
             require(view.folder.is_dying, f"{view.words}: CLOSED")
             self.view = None
         if name == b"HIGHESTMODSEQ":

@@ -33,9 +33,9 @@ SETTLING = ("SELECT", "EXAMINE", "CLOSE", "UNSELECT", "LOGOUT", "LOGIN", "IDLE",
 # What a client with a selected folder does, and how often.
 BUSINESS = ((actions.store, 24), (actions.fetch_flags, 12), (search.search, 12),
             (actions.noop, 8), (append.append, 8), (append.replace, 2), (actions.copy, 6),
-            (actions.move, 5), (search.save, 3), (search.sort, 4), (actions.expunge, 5), (actions.fetch_changed, 6),
-            (actions.fetch_body, 4), (folders.status, 5), (actions.idle, 3), (folders.leave, 2),
-            (folders.select, 3), (folders.churn, 3), (folders.make_anew, 1),
+            (actions.move, 5), (search.save, 3), (search.sort, 4), (actions.expunge, 5),
+            (actions.fetch_changed, 6), (actions.fetch_body, 4), (folders.status, 5),
+            (actions.idle, 3), (folders.leave, 2), (folders.select, 3), (folders.churn, 3), (folders.make_anew, 1),
             (folders.list_folders, 1), (login.log_out, 0.7), (login.drop, 0.5))
 BETWEEN = ((folders.select, 10), (append.append, 1), (folders.status, 1), (folders.churn, 1),
            (folders.list_folders, 1), (login.log_out, 0.2))
