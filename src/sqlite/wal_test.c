@@ -108,8 +108,9 @@ static void test_commits(void **state)
         const char *sql;
         int64_t rows;
         bool is_durable;
-    } rows[] = {{small_sql, 1, true},   {small_sql, 2, false},   {some_sql, 102, true},
-                {many_sql, 2102, true}, {many_sql, 4102, false}, {small_sql, 4103, false}};
+    } rows[] = {{small_sql, 1, true},    {small_sql, 2, false},  {some_sql, 102, false},
+                {some_sql, 202, true},   {many_sql, 2202, true}, {many_sql, 4202, false},
+                {small_sql, 4203, false}};
     struct fixture *f = *state;
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
