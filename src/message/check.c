@@ -154,19 +154,23 @@ static void check_round_trip(struct task *task, const struct message_structure *
 
 /* In steps of any size it is what it is at once. */
 static void check_text_in_steps(const struct message_structure *structure, struct str raw,
-                                struct str expected)
+                                struct str plain, struct str folded)
 {
     const size_t sizes[] = {raw.len / 64 + 1, raw.len / 7 + 1};
 
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
-        struct message_text_maker *maker = message_text_maker_new(structure, raw);
+        struct message_text_maker *maker = message_text_maker_new(structure, raw, true);
         struct str text, body;
 
         while (message_text_maker_step(maker, sizes[i]))
             continue;
         text = message_text_maker_text(maker, true);
         body = message_text_maker_text(maker, false);
-        assert(str_equal(text, expected));
+        assert(str_equal(text, folded));
+        assert(body.len <= text.len && str_ends_with(text, body));
+        text = message_text_maker_plain(maker, true);
+        body = message_text_maker_plain(maker, false);
+        assert(str_equal(text, plain));
         assert(body.len <= text.len && str_ends_with(text, body));
         message_text_maker_free(&maker);
     }
@@ -184,7 +188,7 @@ static void check_texts(const struct message_structure *structure, struct str ra
     /* Linear: header names, U+FFFD for a byte, and what folding expands. */
     assert(text.len <= 16 * raw.len + 64);
     message_fold(buf_str(&text), &folded);
-    check_text_in_steps(structure, raw, buf_str(&folded));
+    check_text_in_steps(structure, raw, buf_str(&text), buf_str(&folded));
     assert(str_is_utf8(buf_str(&folded)));
     message_fold(raw, &again);
     assert(again.len <= 16 * raw.len);

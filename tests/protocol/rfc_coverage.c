@@ -159,28 +159,28 @@ static void write_imap(const char *folder, struct buf *out)
 /* ---- POP3 ---- */
 
 /* "1 C: NAME …" */
-static bool has_pop3_command(struct str text, struct str name)
+static bool has_pop3_command(struct str text, const struct pop3_command *command)
 {
-    struct str line, word;
+    struct str line;
 
     while (str_split(&text, '\n', &line)) {
-        if (line.len <= 5 || !str_starts_with(str_from(line, 1), STR(" C: ")))
-            continue;
-        line = str_from(line, 5);
-        if (str_split(&line, ' ', &word) && str_equal_nocase(word, name))
+        struct str name, words = str_from(line, 5);
+
+        if (line.len > 5 && str_starts_with(str_from(line, 1), STR(" C: ")) &&
+            str_split(&words, ' ', &name) && pop3_command_find(name) == command)
             return true;
     }
     return false;
 }
 
-/* "1 S: LINE" */
-static bool has_answer(struct str text, struct str answer)
+/* "1 S: NAME": a line of an answer to CAPA. */
+static bool has_pop3_capability(struct str text, struct str capability)
 {
     struct str line;
 
     while (str_split(&text, '\n', &line))
         if (line.len > 5 && str_starts_with(str_from(line, 1), STR(" S: ")) &&
-            str_equal(str_from(line, 5), answer))
+            str_equal(str_from(line, 5), capability))
             return true;
     return false;
 }
@@ -197,20 +197,19 @@ static void write_pop3(const char *folder, struct buf *out)
 
         buf_putf(out, "| `%.*s` | %s |", STR_ARG(pop3_commands[i].name), pop3_commands[i].rfc);
         for (size_t k = 0; k < all.count; k++)
-            if (has_pop3_command(all.files[k].text, pop3_commands[i].name))
+            if (has_pop3_command(all.files[k].text, &pop3_commands[i]))
                 put_file(&cell, "pop3", all.files[k].name);
         end_row(&cell);
     }
-    buf_put(out,
-            STR("\n## POP3 capabilities\n\n| capability | defined in | conversations that have "
-                "it |\n| --- | --- | --- |\n"));
+    buf_put(out, STR("\n## POP3 capabilities\n\n| capability | defined in | conversations |\n"
+                     "| --- | --- | --- |\n"));
     for (size_t i = 0; i < pop3_capability_count; i++) {
         struct cell cell = {.out = out};
 
         buf_putf(out, "| `%.*s` | %s |", STR_ARG(pop3_capabilities[i].line),
                  pop3_capabilities[i].rfc);
         for (size_t k = 0; k < all.count; k++)
-            if (has_answer(all.files[k].text, pop3_capabilities[i].line))
+            if (has_pop3_capability(all.files[k].text, pop3_capabilities[i].line))
                 put_file(&cell, "pop3", all.files[k].name);
         end_row(&cell);
     }

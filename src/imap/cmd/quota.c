@@ -68,7 +68,7 @@ IMAP_COMMAND(getquotaroot)
 
     TRY(vault_folder_find(s->vault, task, args->mailbox.name, &folder));
     buf_put(&s->out, STR("* QUOTAROOT "));
-    imap_write_mailbox(&s->out, folder.name);
+    imap_write_mailbox(&s->out, folder.name, imap_names_are_utf8(s));
     buf_put(&s->out, STR(" \"\"\r\n"));
     write_quota(s);
     return ERR_OK;
