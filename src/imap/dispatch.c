@@ -126,6 +126,7 @@ static void forget_command(struct imap_session *s)
         imap_reader_consume(&s->reader);
     s->is_input_held = false;
     vault_content_close(&s->content);
+    message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
     s->command = NULL;
     s->args = NULL;
@@ -216,7 +217,10 @@ static void answer_error(struct imap_session *s, enum err err)
     }
     if (err == ERR_IO || err == ERR_CORRUPT)
         log_failure(s->options.log, name.ptr, &s->task);
-    answer_reply(s, imap_reply_for_error(err, name, s->command->flags));
+    if (s->vault != NULL && vault_is_broken(s->vault))
+        answer_reply(s, imap_reply_for_refusal(IMAP_REFUSAL_DOUBTFUL));
+    else
+        answer_reply(s, imap_reply_for_error(err, name, s->command->flags));
 }
 
 /* The FETCH that NOTIFY brought about. */

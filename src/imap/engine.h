@@ -107,6 +107,7 @@ struct imap_session {
     bool is_input_held;            /* its arguments point into the reader's input */
     struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
+    struct message_text_maker *text; /* own; the searchable text of the same, for SEARCH */
     struct arena message_arena;    /* what belongs to that message */
 
     /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
