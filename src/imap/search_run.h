@@ -48,6 +48,8 @@ struct imap_search_run {
     struct vault_message row;
     char *raw;
     uint64_t raw_len, raw_size;
+    bool has_structure;
+    struct message_structure structure;
 };
 
 /* Goes on with the search; it is done unless the session was made to give way. */

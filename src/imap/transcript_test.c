@@ -11,7 +11,8 @@
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
  *   2 ! secured | compressed | denied | unavailable | login user password | close | closed
  *   @ mail INBOX 3          three simple messages arrive
- *   @ quota 5000            the mailbox's limit
+ *   @ quota 5000            the mailbox's limit in bytes
+ *   @ messages-max 5        ... and in messages
  *   @ limit 3               messages of one command, for connections from here on
  *   @ forget INBOX          its log of expunges is cut short
  *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
@@ -281,6 +282,11 @@ static void on_world(struct run *run, struct str text)
         if (!parse_u32(number, &count))
             complain(run, "how much?", number);
         vault_set_limit(vault, count);
+    } else if (str_equal(verb, STR("messages-max"))) {
+        str_split(&text, ' ', &number);
+        if (!parse_u32(number, &count))
+            complain(run, "how many?", number);
+        vault_set_message_limit(vault, count);
     } else {
         complain(run, "unknown", verb);
     }
