@@ -84,14 +84,6 @@ static size_t name_len(struct str text)
     return len;
 }
 
-static bool is_captured(const struct transcript_variables *variables, struct str word)
-{
-    for (size_t i = 0; i < variables->count; i++)
-        if (str_equal(variables->at[i].value, word))
-            return true;
-    return false;
-}
-
 static bool match_variable(struct transcript_variables *variables, struct str name, struct str word)
 {
     for (size_t i = 0; i < variables->count; i++)
