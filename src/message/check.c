@@ -2,6 +2,7 @@
 #include "message/check.h"
 
 #include "base/ascii.h"
+#include "message/preview.h"
 #include "message/transfer.h"
 
 #include <assert.h>
@@ -246,6 +247,26 @@ static void check_transfer(struct str body)
     buf_free(&pieces);
 }
 
+/* A preview is short, and UTF-8 (RFC 8970 §3.3). */
+static void check_preview(const struct message_structure *structure, struct str raw)
+{
+    const struct message_part *part;
+
+    for (unsigned choice = 0; (part = message_preview_part(structure, choice)) != NULL; choice++) {
+        struct buf out;
+        size_t chars = 0;
+
+        assert(choice < 2);
+        buf_init(&out, SIZE_MAX);
+        message_preview(part, str_from(raw, (size_t)part->body_start), &out);
+        assert(str_is_utf8(buf_str(&out)));
+        for (size_t i = 0; i < out.len; i++)
+            chars += ((unsigned char)out.ptr[i] & 0xc0) != 0x80;
+        assert(chars <= MESSAGE_PREVIEW_CHARS);
+        buf_free(&out);
+    }
+}
+
 void check_message(struct str raw)
 {
     struct message_summary summary;
@@ -266,6 +287,7 @@ void check_message(struct str raw)
     check_sections(structure, raw.len);
     check_round_trip(&task, structure);
     check_transfer(str_upto(raw, 4096));
+    check_preview(structure, raw);
     check_texts(structure, raw);
     check_header_fields(str_upto(raw, (size_t)structure->parts[0].header_len));
     task_done(&task);

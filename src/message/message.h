@@ -147,8 +147,11 @@ void message_text(const struct message_structure *structure, struct str raw, boo
                   struct buf *out);
 
 /*
- * The form in which SEARCH compares: Unicode case folded and NFC-composed so that a substring test
- * of two folded texts is RFC 3501's case-insensitive substring rule. Invalid UTF-8 passes as it is.
+ * The form in which texts are compared: i;unicode-casemap's (RFC 5051, RFC 5255 §4.6), each character
+ * in title case, then decomposed, compatibility included. A substring test of two folded texts is
+ * SEARCH's rule, the order of their bytes that of SORT. Invalid UTF-8 passes as it is.
+ *
+ * The search index keeps folded words: what this gives must not change for mail that is indexed.
  */
 void message_fold(struct str text, struct buf *out);
 /* From `at` on, about `max` bytes of it; gives where to go on (text.len: that was all). */

@@ -19,6 +19,7 @@
 #include "base/memory.h"
 #include "secret/crypt.h"
 #include "sqlite/cipher.h"
+#include "sqlite/wal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -55,6 +56,7 @@ struct db {
     size_t cached_count, cached_room; /* room: a power of two */
     struct used_statement *used;      /* own; usually released in reverse order */
     size_t used_count, used_room;
+    struct wal_file *wal; /* own; NULL: none is open */
     int wal_pages;        /* in the log after the last commit */
     bool is_log_unsynced; /* a commit wrote to the log since its last sync */
     bool is_broken;
@@ -328,6 +330,7 @@ void db_close(struct db **db_place)
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     if (sqlite3_close(db->handle) != SQLITE_OK)
         abort(); /* a statement is open that did not come from db_prepare */
+    wal_file_free(&db->wal);
     mem_free(&db->cached);
     mem_free(&db->used);
     mem_free(&db);
@@ -538,9 +541,22 @@ static enum err run_constant(struct db *db, struct task *task, const char *sql)
     return db_run(db, task, statement);
 }
 
+/* The log is opened by the first transaction. */
+static void take_log(struct db *db)
+{
+    sqlite3_file *log = NULL;
+
+    if (sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+        sqlite3_db_filename(db->handle, "main")[0] != '\0')
+        db->wal = wal_file_new(log);
+}
+
 enum err db_begin(struct db *db, struct task *task)
 {
-    return run_constant(db, task, "BEGIN IMMEDIATE");
+    TRY(run_constant(db, task, "BEGIN IMMEDIATE"));
+    if (db->wal == NULL)
+        take_log(db);
+    return ERR_OK;
 }
 
 /* The part of synchronous=FULL that NORMAL leaves out. */
@@ -583,6 +599,22 @@ enum err db_commit(struct db *db, struct task *task, bool is_durable)
         task_done(&aside);
     }
     return ERR_OK;
+}
+
+enum err db_read_begin(struct db *db, struct task *task, bool *out_is_begun)
+{
+    *out_is_begun = false;
+    if (sqlite3_get_autocommit(db->handle) == 0)
+        return ERR_OK;
+    TRY(run_constant(db, task, "BEGIN"));
+    *out_is_begun = true;
+    return ERR_OK;
+}
+
+void db_read_end(struct db *db, bool is_begun)
+{
+    if (is_begun)
+        db_rollback(db);
 }
 
 void db_rollback(struct db *db)

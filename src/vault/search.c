@@ -14,7 +14,11 @@
 
 #include <string.h>
 
-enum { KEY_WORDS_MAX = 64 }; /* further ones narrow nothing */
+enum {
+    KEY_WORDS_MAX = 64, /* further ones narrow nothing */
+    FEW_PART = 64,      /* a term that fewer than one in so many contents have */
+    FEW_MAX = 20000,
+};
 
 /* --- Sets of content ids --- */
 
@@ -35,16 +39,43 @@ static void id_set_done(struct id_set *set)
     mem_free(&set->bits);
 }
 
-static inline void id_set_add(struct id_set *set, int64_t id)
+/* True: it was not in the set. */
+static inline bool id_set_add(struct id_set *set, int64_t id)
 {
-    if ((uint64_t)id / 64 < set->word_count)
-        set->bits[(uint64_t)id / 64] |= UINT64_C(1) << (id & 63);
+    uint64_t bit = UINT64_C(1) << (id & 63), before;
+
+    if ((uint64_t)id / 64 >= set->word_count)
+        return false;
+    before = set->bits[(uint64_t)id / 64];
+    set->bits[(uint64_t)id / 64] = before | bit;
+    return (before & bit) == 0;
 }
 
 static inline bool id_set_has(const struct id_set *set, int64_t id)
 {
     return (uint64_t)id / 64 < set->word_count &&
            (set->bits[(uint64_t)id / 64] >> (id & 63) & 1) != 0;
+}
+
+/* How many of `set` lie in the range and are not in `except`. */
+static size_t id_set_count(const struct id_set *set, const struct id_set *except, int64_t first,
+                           int64_t last)
+{
+    size_t count = 0;
+
+    for (int64_t id = first; id <= last;) {
+        uint64_t bits = (uint64_t)id / 64 < set->word_count
+                            ? set->bits[(uint64_t)id / 64] & ~except->bits[(uint64_t)id / 64]
+                            : 0;
+        int64_t next = (id | 63) + 1;
+
+        bits >>= id & 63;
+        if (last < next - 1)
+            bits &= (UINT64_C(2) << (last - id)) - 1;
+        count += (size_t)__builtin_popcountll(bits);
+        id = next;
+    }
+    return count;
 }
 
 static void id_set_intersect(struct id_set *set, const struct id_set *other)
@@ -94,102 +125,158 @@ static void cut_key(struct str key, struct key_words *out)
 
 /* --- One place, one word, one segment --- */
 
+/* Where the postings of a term that few contents have lie. */
+struct few {
+    uint64_t at, len;
+};
+
 struct scan {
-    struct vault *vault;
     struct task *task;
     struct segment_cursor *cursor;
     struct str prefix; /* of the place */
     const struct key_word *word;
+    const struct id_set *wanted;
+    struct id_set *found;
+    size_t left; /* wanted contents of the segment that were not found yet; 0: no need to go on */
     struct buf postings;
-    struct id_set *set;
+    struct few *few; /* own; read last, as those of many contents may make them needless */
+    size_t few_count;
 };
 
-static enum err add_contents(struct scan *scan)
+static inline void find(struct scan *scan, int64_t content_id)
 {
-    const struct segment_cursor *cursor = scan->cursor;
-    int64_t content_id = cursor->segment.first_content_id;
-    struct str left;
+    if (id_set_has(scan->wanted, content_id) && id_set_add(scan->found, content_id))
+        scan->left--;
+}
 
-    if (cursor->content_count == 1) {
-        id_set_add(scan->set, cursor->content_id);
-        return ERR_OK;
-    }
+static enum err add_postings(struct scan *scan, uint64_t at, uint64_t len)
+{
+    int64_t content_id = scan->cursor->segment.first_content_id;
+    struct str bytes;
+    size_t position = 0;
+
     buf_truncate(&scan->postings, 0);
-    TRY(segment_cursor_postings(scan->cursor, scan->task, cursor->postings_at, cursor->postings_len,
-                                &scan->postings));
-    left = buf_str(&scan->postings);
-    for (size_t at = 0, len; at < left.len; at += len) {
-        uint64_t step;
+    TRY(segment_cursor_postings(scan->cursor, scan->task, at, len, &scan->postings));
+    bytes = buf_str(&scan->postings);
+    while (position < bytes.len) {
+        uint64_t step = (unsigned char)bytes.ptr[position];
+        size_t step_len = 1;
 
-        len = varint_get(left, at, &step);
-        if (len == 0)
+        if (step >= 0x80)
+            step_len = varint_get(bytes, position, &step);
+        if (step_len == 0)
             return fail(scan->task, ERR_CORRUPT, "vault: postings of the index are damaged");
+        position += step_len;
         content_id += (int64_t)step;
-        id_set_add(scan->set, content_id);
+        find(scan, content_id);
     }
     return ERR_OK;
 }
 
-/* Where the word is a beginning, the terms that fit stand together. */
-static enum err add_beginnings(struct scan *scan)
+/* The contents of the term at hand. */
+static enum err add_term(struct scan *scan)
+{
+    const struct segment_cursor *cursor = scan->cursor;
+
+    if (cursor->content_count == 1) {
+        find(scan, cursor->content_id);
+        return ERR_OK;
+    }
+    if (scan->few_count == FEW_MAX ||
+        cursor->content_count >=
+            (uint64_t)(cursor->segment.last_content_id - cursor->segment.first_content_id) /
+                FEW_PART)
+        return add_postings(scan, cursor->postings_at, cursor->postings_len);
+    scan->few[scan->few_count++] = (struct few){cursor->postings_at, cursor->postings_len};
+    return ERR_OK;
+}
+
+static enum err add_few(struct scan *scan)
+{
+    for (size_t i = 0; i < scan->few_count && scan->left > 0; i++)
+        TRY(add_postings(scan, scan->few[i].at, scan->few[i].len));
+    return ERR_OK;
+}
+
+/* The word itself, or those that begin with it: they stand together. */
+static enum err add_beginnings(struct scan *scan, bool is_whole)
 {
     char bytes[TERM_BYTES_MAX + WORD_PIECE_STEP];
-    struct str word = scan->word->text;
-    struct str start = str_make(bytes, scan->prefix.len + word.len);
+    struct str word = scan->word->text, start;
     bool has_entry;
 
     memcpy(bytes, scan->prefix.ptr, scan->prefix.len);
     memcpy(bytes + scan->prefix.len, word.ptr, word.len);
+    start = str_make(bytes, scan->prefix.len + word.len);
     TRY(segment_cursor_seek(scan->cursor, scan->task, start));
-    for (;;) {
+    while (scan->left > 0) {
         struct str term;
 
         TRY(segment_cursor_next(scan->cursor, scan->task, &has_entry));
         term = segment_cursor_term(scan->cursor);
-        if (!has_entry || !str_starts_with(term, start) ||
-            (!scan->word->may_be_beginning && term.len != start.len))
+        if (!has_entry || !str_starts_with(term, start) || (is_whole && term.len != start.len))
             return ERR_OK;
-        TRY(add_contents(scan));
+        TRY(add_term(scan));
     }
+    return ERR_OK;
 }
 
+/* The words that have it as a part, or as their end: all words of the place are looked through. */
 static enum err add_parts(struct scan *scan)
 {
     struct segment_needle needle;
     struct str word = str_upto(scan->word->text, NEEDLE_BYTES_MAX);
-    bool is_at_end = !scan->word->may_be_beginning && word.len == scan->word->text.len;
-    bool has_entry;
+    bool is_all = word.len == scan->word->text.len, has_entry;
 
-    segment_needle_init(&needle, scan->prefix, word, is_at_end);
+    segment_needle_init(&needle, scan->prefix, word, is_all && !scan->word->may_be_beginning);
     TRY(segment_cursor_seek(scan->cursor, scan->task, scan->prefix));
-    for (;;) {
+    while (scan->left > 0) {
         TRY(segment_cursor_find(scan->cursor, scan->task, &needle, &has_entry));
         if (!has_entry)
             return ERR_OK;
         /* Of a longer word only the beginning was looked for. */
-        if (word.len == scan->word->text.len ||
-            str_find(str_from(segment_cursor_term(scan->cursor), scan->prefix.len),
-                     scan->word->text) >= 0)
-            TRY(add_contents(scan));
+        if (is_all || str_find(str_from(segment_cursor_term(scan->cursor), scan->prefix.len),
+                               scan->word->text) >= 0)
+            TRY(add_term(scan));
     }
+    return ERR_OK;
 }
 
-static enum err scan_segment(struct vault *vault, struct task *task, const struct segment *segment,
-                             struct str prefix, const struct key_word *word, struct id_set *set)
+static enum err scan_place(struct scan *scan)
 {
-    struct segment_cursor cursor;
-    struct scan scan = {.vault = vault,
-                        .task = task,
-                        .cursor = &cursor,
-                        .prefix = prefix,
-                        .word = word,
-                        .set = set};
-    enum err err = segment_cursor_open(&cursor, vault, task, segment);
+    /* A common word may be in all that is wanted; else its terms are met again, at no great cost.
+     */
+    if (scan->word->may_be_end) {
+        TRY(add_beginnings(scan, true));
+        TRY(add_parts(scan));
+    } else {
+        TRY(add_beginnings(scan, !scan->word->may_be_beginning));
+    }
+    return add_few(scan);
+}
 
+static enum err scan_segment(struct task *task, struct segment_cursor *cursor, struct str prefix,
+                             const struct key_word *word, const struct id_set *wanted,
+                             struct id_set *found)
+{
+    struct scan scan = {
+        .task = task,
+        .cursor = cursor,
+        .prefix = prefix,
+        .word = word,
+        .wanted = wanted,
+        .found = found,
+        .left = id_set_count(wanted, found, cursor->segment.first_content_id,
+                             cursor->segment.last_content_id),
+    };
+    enum err err;
+
+    if (scan.left == 0)
+        return ERR_OK;
+    scan.few = NEW_ARRAY(struct few, FEW_MAX);
     buf_init(&scan.postings, SIZE_MAX);
-    if (err == ERR_OK)
-        err = word->may_be_end ? add_parts(&scan) : add_beginnings(&scan);
-    segment_cursor_close(&cursor);
+    err = scan_place(&scan);
+    mem_free(&scan.few);
     buf_free(&scan.postings);
     return err;
 }
@@ -252,25 +339,34 @@ struct query {
     struct key_words words;
 };
 
-static enum err word_contents(struct query *query, const struct key_word *word, struct id_set *set)
+/* Those of `wanted` that have the word. */
+static enum err word_contents(struct query *query, const struct key_word *word,
+                              const struct id_set *wanted, struct id_set *found)
 {
     for (size_t s = 0; s < query->segment_count; s++) {
-        for (size_t p = 0; p < query->places.count; p++)
-            TRY(scan_segment(query->vault, query->task, &query->segments[s],
-                             query->places.prefixes[p], word, set));
+        struct segment_cursor cursor;
+        enum err err = segment_cursor_open(&cursor, query->vault, query->task, &query->segments[s]);
+
+        for (size_t p = 0; p < query->places.count && err == ERR_OK; p++)
+            err =
+                scan_segment(query->task, &cursor, query->places.prefixes[p], word, wanted, found);
+        segment_cursor_close(&cursor);
+        TRY(err);
     }
     return ERR_OK;
 }
 
-/* The contents that have all words. */
-static enum err key_contents(struct query *query, struct id_set *set)
+/* Narrows `wanted` to the contents that have all words. */
+static enum err narrow(struct query *query, struct id_set *wanted)
 {
-    TRY(word_contents(query, &query->words.words[0], set));
-    for (size_t i = 1; i < query->words.count; i++) {
-        CLEANUP(id_set_done) struct id_set other = id_set_new(query->vault->next_content_id);
+    for (size_t i = 0; i < query->words.count; i++) {
+        struct id_set found = id_set_new(query->vault->next_content_id);
+        enum err err = word_contents(query, &query->words.words[i], wanted, &found);
 
-        TRY(word_contents(query, &query->words.words[i], &other));
-        id_set_intersect(set, &other);
+        if (err == ERR_OK)
+            id_set_intersect(wanted, &found);
+        id_set_done(&found);
+        TRY(err);
     }
     return ERR_OK;
 }
@@ -282,26 +378,33 @@ static enum err open_contents(struct vault *vault, struct task *task, struct id_
     bool has_row;
 
     for (int64_t id = vault->indexed_content_id + 1; id < vault->next_content_id; id++)
-        id_set_add(set, id);
+        (void)id_set_add(set, id);
     TRY(db_prepare(vault->db, task, "SELECT content_id FROM unindexed", &statement));
     for (;;) {
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             return ERR_OK;
-        id_set_add(set, db_column_int(statement, 0));
+        (void)id_set_add(set, db_column_int(statement, 0));
     }
 }
 
-/* The folder's messages with one of these contents (`found` NULL: all). */
-static enum err uids_of(struct vault *vault, struct task *task, const struct folder *folder,
-                        const struct id_set *found, const struct id_set *open,
-                        struct vault_candidates *out)
+/* --- The folder's messages --- */
+
+struct rows {
+    struct row {
+        int64_t content_id;
+        uint32_t uid;
+    } * rows; /* in the arena */
+    size_t count;
+};
+
+static enum err load_rows(struct vault *vault, struct task *task, const struct folder *folder,
+                          struct rows *out, struct id_set *wanted)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
 
-    out->uids = ARENA_ARRAY(&task->arena, uint32_t, folder->message_count + 1);
-    out->open_uids = ARENA_ARRAY(&task->arena, uint32_t, folder->message_count + 1);
+    out->rows = ARENA_ARRAY(&task->arena, struct row, folder->message_count + 1);
     TRY(db_prepare(vault->db, task,
                    "SELECT key, content_id FROM message WHERE key BETWEEN ?1 AND ?2 "
                    "AND is_expunged = 0",
@@ -309,35 +412,63 @@ static enum err uids_of(struct vault *vault, struct task *task, const struct fol
     db_bind_int(statement, 1, message_key(folder->id, 1));
     db_bind_int(statement, 2, message_key(folder->id, UINT32_MAX));
     for (;;) {
-        int64_t content_id;
-        bool is_open;
+        struct row *row = &out->rows[out->count];
 
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             return ERR_OK;
-        content_id = db_column_int(statement, 1);
-        is_open = id_set_has(open, content_id);
-        if (found != NULL && !is_open && !id_set_has(found, content_id))
-            continue;
         if (out->count == folder->message_count)
             return fail(task, ERR_CORRUPT, "vault: a folder has more messages than it counted");
-        out->uids[out->count++] = key_uid(db_column_int(statement, 0));
-        if (is_open)
-            out->open_uids[out->open_count++] = out->uids[out->count - 1];
+        row->uid = key_uid(db_column_int(statement, 0));
+        row->content_id = db_column_int(statement, 1);
+        (void)id_set_add(wanted, row->content_id);
+        out->count++;
     }
+}
+
+static void choose(struct task *task, const struct rows *rows, const struct id_set *found,
+                   const struct id_set *open, struct vault_candidates *out)
+{
+    out->uids = ARENA_ARRAY(&task->arena, uint32_t, rows->count + 1);
+    out->open_uids = ARENA_ARRAY(&task->arena, uint32_t, rows->count + 1);
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct row *row = &rows->rows[i];
+        bool is_open = id_set_has(open, row->content_id);
+
+        if (!is_open && !id_set_has(found, row->content_id))
+            continue;
+        out->uids[out->count++] = row->uid;
+        if (is_open)
+            out->open_uids[out->open_count++] = row->uid;
+    }
+}
+
+static enum err search(struct query *query, const struct folder *folder, bool is_narrowed,
+                       struct vault_candidates *out)
+{
+    CLEANUP(id_set_done) struct id_set wanted = id_set_new(query->vault->next_content_id);
+    CLEANUP(id_set_done) struct id_set open = id_set_new(query->vault->next_content_id);
+    struct rows rows = {0};
+
+    TRY(load_rows(query->vault, query->task, folder, &rows, &wanted));
+    TRY(index_segments(query->vault, query->task, &query->segments, &query->segment_count));
+    if (is_narrowed)
+        TRY(narrow(query, &wanted));
+    TRY(open_contents(query->vault, query->task, &open));
+    choose(query->task, &rows, &wanted, &open, out);
+    return ERR_OK;
 }
 
 enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t folder_id,
                                  enum vault_search_field field, struct str name, struct str key,
                                  struct vault_candidates *out)
 {
-    CLEANUP(id_set_done) struct id_set found = {0};
-    CLEANUP(id_set_done) struct id_set open = {0};
     CLEANUP(buf_free) struct buf folded = {0};
     struct query query = {.vault = vault, .task = task};
     struct vault_candidates candidates = {0};
     const struct folder *folder;
-    bool is_narrowed;
+    bool is_narrowed, is_begun;
+    enum err err;
 
     TRY(vault_check(vault, task));
     folder = vault_folder_get(vault, folder_id);
@@ -351,15 +482,12 @@ enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t
         /* Having the field: the empty word. */
         query.words = (struct key_words){.count = 1, .is_exact = true};
     }
-    found = id_set_new(vault->next_content_id);
-    open = id_set_new(vault->next_content_id);
     is_narrowed = query.words.count > 0 && str_is_utf8(buf_str(&folded));
-    TRY(index_segments(vault, task, &query.segments, &query.segment_count));
-    if (is_narrowed)
-        TRY(key_contents(&query, &found));
-    TRY(open_contents(vault, task, &open));
     candidates.is_exact = is_narrowed && query.words.is_exact && query.places.is_exact;
-    TRY(uids_of(vault, task, folder, is_narrowed ? &found : NULL, &open, &candidates));
+    TRY(db_read_begin(vault->db, task, &is_begun));
+    err = search(&query, folder, is_narrowed, &candidates);
+    db_read_end(vault->db, is_begun);
+    TRY(err);
     *out = candidates;
     return ERR_OK;
 }
