@@ -35,6 +35,8 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
     case IMAP_SEARCH_FLAG:
     case IMAP_SEARCH_NEW:
     case IMAP_SEARCH_MODSEQ:
+    case IMAP_SEARCH_EMAILID: /* the row has the content's id */
+    case IMAP_SEARCH_THREADID:
     case IMAP_SEARCH_BEFORE:
     case IMAP_SEARCH_ON:
     case IMAP_SEARCH_SINCE:
@@ -82,7 +84,8 @@ static unsigned row_column_of(enum imap_search_op op)
         return VAULT_COLUMN_SIZE;
     if (op == IMAP_SEARCH_SENTBEFORE || op == IMAP_SEARCH_SENTON || op == IMAP_SEARCH_SENTSINCE)
         return VAULT_COLUMN_SENT;
-    if (op == IMAP_SEARCH_FLAG || op == IMAP_SEARCH_NEW || op == IMAP_SEARCH_MODSEQ)
+    if (op == IMAP_SEARCH_FLAG || op == IMAP_SEARCH_NEW || op == IMAP_SEARCH_MODSEQ ||
+        op == IMAP_SEARCH_EMAILID || op == IMAP_SEARCH_THREADID)
         return VAULT_COLUMN_FLAGS;
     return VAULT_COLUMN_DATES;
 }
@@ -121,32 +124,6 @@ static bool folded_contains(struct imap_search_candidate *c, struct str text, st
     is_there = str_find(buf_str(&out), folded_key) >= 0;
     buf_free(&out);
     return is_there;
-}
-
-/* The message's searchable text, kept for the other keys. */
-static struct str plain_text_of(struct imap_search_candidate *c, bool with_headers)
-{
-    struct str *kept = with_headers ? &c->plain_text : &c->plain_body;
-    struct buf plain;
-
-    if (kept->ptr != NULL)
-        return *kept;
-    buf_init(&plain, SIZE_MAX);
-    message_text(c->structure, c->raw, with_headers, &plain);
-    *kept = arena_copy(c->arena, buf_str(&plain));
-    imap_spend(c->s, (c->raw.len + plain.len) / TEXT_BYTES_PER_UNIT);
-    buf_free(&plain);
-    return *kept;
-}
-
-/* The same, folded. */
-static struct str text_of(struct imap_search_candidate *c, bool with_headers)
-{
-    struct str *kept = with_headers ? &c->text : &c->body;
-
-    if (kept->ptr == NULL)
-        *kept = imap_search_fold(c->arena, plain_text_of(c, with_headers));
-    return *kept;
 }
 
 static struct str own_header(const struct imap_search_candidate *c)
@@ -232,7 +209,7 @@ struct str imap_search_text(struct imap_search_candidate *c, const struct imap_s
     if (node->field == VAULT_SEARCH_HEADER)
         return named_fields(c, node);
     if (imap_search_is_in_content(node->field))
-        return text_of(c, node->field == VAULT_SEARCH_TEXT);
+        return message_text_maker_text(c->text, node->field == VAULT_SEARCH_TEXT);
     return imap_search_fold(c->arena, column_of(c->row, node->field));
 }
 
@@ -241,7 +218,8 @@ static bool string_matches(struct imap_search_candidate *c, const struct imap_se
     if (node->op == IMAP_SEARCH_HEADER)
         return header_matches(c, node);
     if (node->field == VAULT_SEARCH_BODY || node->field == VAULT_SEARCH_TEXT)
-        return str_find(text_of(c, node->field == VAULT_SEARCH_TEXT), node->folded) >= 0;
+        return str_find(message_text_maker_text(c->text, node->field == VAULT_SEARCH_TEXT),
+                        node->folded) >= 0;
     return folded_contains(c, column_of(c->row, node->field), node->folded);
 }
 
@@ -250,7 +228,8 @@ static bool regex_matches(struct imap_search_candidate *c, const struct imap_sea
     if (node->field == VAULT_SEARCH_HEADER)
         return header_matches(c, node);
     if (imap_search_is_in_content(node->field))
-        return regex_finds(c, node->regex, plain_text_of(c, node->field == VAULT_SEARCH_TEXT));
+        return regex_finds(c, node->regex,
+                           message_text_maker_plain(c->text, node->field == VAULT_SEARCH_TEXT));
     return regex_finds(c, node->regex, column_of(c->row, node->field));
 }
 
@@ -270,6 +249,21 @@ static int64_t moment_ago(const struct imap_search_candidate *c,
                           const struct imap_search_node *node)
 {
     return c->now_ms - (int64_t)node->number * 1000;
+}
+
+static bool has_content_id(const struct imap_search_node *node, int64_t content_id)
+{
+    size_t low = 0, high = node->content_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (node->content_ids[middle] < content_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < node->content_count && node->content_ids[low] == content_id;
 }
 
 static bool leaf_is_true(struct imap_search_candidate *c, const struct imap_search_node *node)
@@ -326,6 +320,9 @@ static bool leaf_is_true(struct imap_search_candidate *c, const struct imap_sear
         return imap_set_contains(&node->set, c->index);
     case IMAP_SEARCH_MODSEQ:
         return row->modseq >= node->number;
+    case IMAP_SEARCH_EMAILID:
+    case IMAP_SEARCH_THREADID:
+        return has_content_id(node, row->content_id);
     case IMAP_SEARCH_STRING:
     case IMAP_SEARCH_HEADER:
         return string_matches(c, node);

@@ -3,6 +3,7 @@
 #include "imap/engine.h"
 #include "imap/flags.h"
 #include "imap/search_score.h"
+#include "vault/identity.h"
 
 #include <string.h>
 
@@ -15,7 +16,9 @@ enum {
     SAMPLE_KEPT_MAX = 100,
     CHUNK = 64 * 1024,      /* of a message, read at once */
     CONTENT_PER_UNIT = 128, /* bytes of it */
-    DIRECT_MAX = 64,        /* messages that are read rather than looked for in the index */
+    TEXT_STEP = 32 * 1024,  /* of it, towards the text: 30 us as a rule, 4 ms of the worst */
+    TEXT_STEP_UNITS = 1000,
+    DIRECT_MAX = 64, /* messages that are read rather than looked for in the index */
 };
 
 /* ---- Before the first message ---- */
@@ -58,11 +61,26 @@ static enum err prepare_set(struct imap_session *s, struct task *task,
 
     if (!is_uid && node->set.count > 0 && imap_has(s, IMAP_EXT_UIDONLY)) /* RFC 9586 §3 */
         return imap_refuse(s, task, IMAP_REFUSAL_UID_REQUIRED);
+    if (!is_uid && run->view == &s->view) /* RFC 9051 §7.5.1: also in UID SEARCH */
+        s->has_numbers |= node->set.count > 0;
     if (!is_uid)
         cut_numbers(&node->set, (uint32_t)run->view->count);
     if (!imap_view_ranges(run->view, task, node->set, is_uid, &node->set))
         return fail(task, ERR_INVALID, "a number is beyond the folder");
     return ERR_OK;
+}
+
+static enum err prepare_identity(struct imap_session *s, struct task *task,
+                                 struct imap_search_node *node)
+{
+    enum vault_identity_kind kind =
+        node->op == IMAP_SEARCH_EMAILID ? VAULT_IDENTITY_EMAIL : VAULT_IDENTITY_THREAD;
+    int64_t id;
+
+    if (!vault_identity_read(kind, node->text, &id)) /* never one of ours: no message has it */
+        return ERR_OK;
+    return vault_identity_contents(s->vault, task, kind, id, &node->content_ids,
+                                   &node->content_count);
 }
 
 static enum err prepare_node(struct imap_session *s, struct task *task,
@@ -74,6 +92,8 @@ static enum err prepare_node(struct imap_session *s, struct task *task,
         return prepare_set(s, task, run, node);
     if (node->op == IMAP_SEARCH_STRING || node->op == IMAP_SEARCH_HEADER)
         node->folded = imap_search_fold(&task->arena, node->text);
+    if (node->op == IMAP_SEARCH_EMAILID || node->op == IMAP_SEARCH_THREADID)
+        return prepare_identity(s, task, node);
     if (node->op == IMAP_SEARCH_FUZZY)
         node->folded = imap_search_fold(&task->arena, node->text);
     if (node->op == IMAP_SEARCH_REGEX &&
@@ -350,6 +370,7 @@ static enum err read_row(struct imap_session *s, struct task *task, struct imap_
 static void close_message(struct imap_session *s, struct imap_search_run *run)
 {
     vault_content_close(&s->content);
+    message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
     run->has_message = false;
 }
@@ -357,12 +378,19 @@ static void close_message(struct imap_session *s, struct imap_search_run *run)
 /* ERR_NOT_FOUND: purged meanwhile. */
 static enum err open_message(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
+    struct task reading = {.now_ms = task->now_ms};
     bool is_there;
+    enum err err;
 
     run->has_message = true;
     TRY(read_row(s, task, run, &is_there));
     if (!is_there)
         return ERR_NOT_FOUND;
+    reading.arena = s->message_arena; /* it is to stay as long as the message */
+    err = message_structure_decode(&reading, run->row.structure, &run->structure);
+    s->message_arena = reading.arena;
+    if (err != ERR_OK)
+        return fail(task, err, "%s", reading.words);
     run->raw_len = run->raw_size = 0;
     if (run->sieve == IMAP_SIEVE_SCORES && !imap_search_scores_content(run->program))
         return ERR_OK;
@@ -389,31 +417,57 @@ static enum err read_raw(struct imap_session *s, struct task *task, struct imap_
     return ERR_OK;
 }
 
+/* In this sieve. */
+static bool looks_into_text(const struct imap_search_run *run, const struct imap_search_node *node)
+{
+    if (node->field != VAULT_SEARCH_BODY && node->field != VAULT_SEARCH_TEXT)
+        return false;
+    if (node->op == IMAP_SEARCH_REGEX)
+        return run->sieve != IMAP_SIEVE_TEXTS;
+    if (node->op == IMAP_SEARCH_FUZZY)
+        return run->sieve == IMAP_SIEVE_SCORES && node->text.len > 0;
+    return node->op == IMAP_SEARCH_STRING &&
+           (run->sieve == IMAP_SIEVE_SCORES || imap_search_level_of(node) == IMAP_SEARCH_BY_TEXT);
+}
+
+/* False: it has more to do. */
+static bool make_text(struct imap_session *s, const struct imap_search_run *run)
+{
+    bool is_wanted = false, has_regex = false, has_more = true;
+
+    for (uint32_t i = 0; i < run->program->node_count; i++) {
+        is_wanted = is_wanted || looks_into_text(run, &run->program->nodes[i]);
+        has_regex = has_regex || run->program->nodes[i].op == IMAP_SEARCH_REGEX;
+    }
+    if (!is_wanted)
+        return true;
+    if (s->text == NULL)
+        s->text = message_text_maker_new(&run->structure, str_make(run->raw, (size_t)run->raw_size),
+                                         has_regex);
+    while (has_more && !imap_must_give_way(s)) {
+        has_more = message_text_maker_step(s->text, TEXT_STEP);
+        imap_spend(s, TEXT_STEP_UNITS);
+    }
+    return !has_more;
+}
+
 static enum err test_text(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
     struct imap_search_candidate c =
         candidate_of(s, run, run->found[run->next], text_level(run), &run->row);
-    struct message_structure structure;
-    struct task message_task;
-    enum err err;
+    enum err err = ERR_OK;
 
-    task_init(&message_task, task->now_ms);
-    err = message_structure_decode(&message_task, run->row.structure, &structure);
-    if (err == ERR_OK) {
-        c.structure = &structure;
-        c.raw = str_make(run->raw, (size_t)run->raw_size);
-        c.arena = &message_task.arena;
-        if (run->sieve == IMAP_SIEVE_SCORES) {
-            run->scores[run->kept] = imap_search_score(&c, run->program);
-            put(run, IMAP_TRUTH_YES);
-        } else {
-            err = test(s, task, run, &c);
-        }
-        close_message(s, run);
+    c.structure = &run->structure;
+    c.raw = str_make(run->raw, (size_t)run->raw_size);
+    c.arena = &s->message_arena;
+    c.text = s->text;
+    if (run->sieve == IMAP_SIEVE_SCORES) {
+        run->scores[run->kept] = imap_search_score(&c, run->program);
+        put(run, IMAP_TRUTH_YES);
     } else {
-        err = fail(task, err, "%s", message_task.words);
+        err = test(s, task, run, &c);
     }
-    task_done(&message_task);
+    close_message(s, run);
     return err;
 }
 
@@ -422,7 +476,9 @@ static enum err sift_text(struct imap_session *s, struct task *task, struct imap
     if (!run->has_message)
         TRY(open_message(s, task, run));
     TRY(read_raw(s, task, run));
-    return run->raw_len < run->raw_size ? ERR_OK : test_text(s, task, run);
+    if (run->raw_len < run->raw_size)
+        return ERR_OK;
+    return make_text(s, run) ? test_text(s, task, run) : ERR_OK;
 }
 
 static enum err sift_texts(struct imap_session *s, struct task *task, struct imap_search_run *run)
@@ -553,6 +609,14 @@ static enum err sift(struct imap_session *s, struct task *task, struct imap_sear
 
 enum err imap_search_run(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
+    bool is_ready = true;
+
+    if (!run->is_started && run->program->has_identity)
+        TRY(vault_identity_prepare(s->vault, task, &is_ready));
+    if (!is_ready) { /* a slice of it is a turn */
+        imap_give_way(s);
+        return ERR_OK;
+    }
     if (!run->is_started)
         TRY(start(s, task, run));
     while (run->sieve != IMAP_SIEVE_DONE) {

@@ -1,6 +1,6 @@
 /*
- * The IMAP engine (RFC 3501 and extensions): bytes in, bytes out, and what it waits for. It does
- * no network I/O, so the server, the tests, the fuzzer and a transcript use the same one.
+ * The IMAP engine (RFC 3501, RFC 9051 and extensions): bytes in, bytes out, and what it waits for.
+ * It does no network I/O, so the server, the tests, the fuzzer and a transcript use the same one.
  *
  * A conversation has two halves. Before login it lives in the gate, without a vault: greeting,
  * CAPABILITY, STARTTLS, LOGIN, AUTHENTICATE. Login hands it to the mailbox process: a second
@@ -75,9 +75,9 @@ enum imap_want imap_session_wants(const struct imap_session *session);
 struct str imap_session_output(const struct imap_session *session);
 void imap_session_consume_output(struct imap_session *session, size_t len);
 /*
- * Called when there is something to do without input (another session's change while in IDLE, a
- * commit that others brought about): look at wants and output in the next turn, not in the call,
- * which may come in the middle of a commit.
+ * Called when there is something to do without input (another session's change while in IDLE or
+ * with NOTIFY, a commit that others brought about): look at wants and output in the next turn, not
+ * in the call, which may come in the middle of a commit.
  */
 void imap_session_on_output(struct imap_session *session, void (*on_output)(void *owner),
                             void *owner);

@@ -1,7 +1,7 @@
 #include "imap/sort.h"
 
 #include "imap/engine.h"
-#include "message/collate.h"
+#include "message/message.h"
 
 enum {
     BATCH = 500,    /* messages whose keys are read at once */
@@ -72,7 +72,7 @@ struct str imap_sort_text(struct task *task, struct str text)
     struct buf out;
 
     buf_init(&out, SIZE_MAX);
-    collate_casemap(str_upto(text, TEXT_MAX), &out);
+    message_fold(str_upto(text, TEXT_MAX), &out);
     mapped = arena_copy(&task->arena, str_upto(buf_str(&out), TEXT_MAX));
     buf_free(&out);
     return mapped;

@@ -45,7 +45,7 @@ def content_key(chance, world):
         return Key(b"FROM " + sender.encode(),
                    lambda m, f, v: world.contents[m.token].sender == sender)
     if which == 2:
-        token = chance.choice(sorted(world.contents)) if world.contents else "t0"
+        token = f"t{chance.randrange(len(world.contents) + 1)}"
         return Key(b'BODY "body of %s."' % token.encode(), lambda m, f, v: m.token == token)
     day = datetime.date(2025, chance.randint(1, 12), chance.randint(1, 28))
     text = day.strftime("%d-%b-%Y").encode()
@@ -247,9 +247,9 @@ def save(client):
             # Untagged changes come as well: only who is missing can be judged.
             command.facts["then"] = [uid for uid in view.uids if uid is not None and (
                 uid in command.told_uids or certain_to_match(view, key, uid, search_sent))]
-            verdict(view, command, key, set(command.told_uids) | {
-                uid for uid in command.facts["then"]
-                if not certain_to_match(view, key, uid, search_sent)})
+            verdict(view, command, key, {uid for uid in command.facts["then"] if uid in
+                                         command.told_uids or
+                                         not certain_to_match(view, key, uid, search_sent)})
 
     search_sent = client.world.now
     client.send(Command("UID SEARCH SAVE", b"UID SEARCH RETURN (SAVE) " + key.words, on_saved))
