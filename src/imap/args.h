@@ -42,7 +42,7 @@ struct imap_list_args {
     bool select_subscribed, select_special_use, is_recursive;
     /* RFC 5258 list-return-opts */
     bool return_subscribed;
-    unsigned return_status; /* RFC 5819: imap_status_item, 0: none */
+    unsigned return_status;                     /* RFC 5819: imap_status_item, 0: none */
     struct imap_metadata_names return_metadata; /* RFC 9590; count 0: none */
     /* progress */
     struct imap_listing *listing; /* NULL: not begun */
@@ -50,6 +50,7 @@ struct imap_list_args {
 
 struct imap_select_args {
     struct str name;
+    struct str name_as_sent; /* empty: it was in its normal form */
     bool is_condstore;
     bool has_qresync; /* RFC 7162 §3.2.5 */
     uint32_t uidvalidity;
@@ -162,7 +163,8 @@ union imap_args {
     } mailbox;
     struct {
         struct str name;
-        bool has_use; /* USE (…), RFC 6154 §3 */
+        struct str name_as_sent; /* empty: it was in its normal form */
+        bool has_use;            /* USE (…), RFC 6154 §3 */
         struct str *uses;
         size_t use_count;
     } create;

@@ -11,8 +11,12 @@ enum {
 
 const struct imap_capability imap_capabilities[] = {
     {STR_INIT("IMAP4rev1"), ALWAYS, "RFC 3501"},
+    {STR_INIT("IMAP4rev2"), ALWAYS, "RFC 9051"},
     {STR_INIT("SASL-IR"), BEFORE, "RFC 4959"},
-    {STR_INIT("LITERAL+"), ALWAYS, "RFC 7888"},
+    /* One or the other (RFC 7888 §5): who has not logged in has no use for more than 4096 octets,
+     * and whoever has saves a round trip for each message that he stores. */
+    {STR_INIT("LITERAL-"), BEFORE, "RFC 7888 §5"},
+    {STR_INIT("LITERAL+"), AFTER, "RFC 7888 §4"},
     {STR_INIT("ID"), ALWAYS, "RFC 2971"},
     {STR_INIT("ENABLE"), ALWAYS, "RFC 5161"},
     {STR_INIT("STARTTLS"), BEFORE | IMAP_CAP_IF_NO_TLS, "RFC 3501 §6.2.1"},
@@ -59,8 +63,10 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("QUOTA"), AFTER, "RFC 9208"},
     {STR_INIT("XREGEX"), AFTER, "docs/xregex.md"},
     {STR_INIT("QUOTA=RES-STORAGE"), AFTER, "RFC 9208 §5.1"},
+    {STR_INIT("QUOTA=RES-MESSAGE"), AFTER, "RFC 9208 §5.2"},
     {STR_INIT("PARTIAL"), AFTER, "RFC 9394"},
     {STR_INIT("UIDONLY"), AFTER, "RFC 9586"},
+    {STR_INIT("UTF8=ACCEPT"), AFTER, "RFC 6855"},
     {STR_INIT("MESSAGELIMIT"), AFTER | IMAP_CAP_WITH_MESSAGE_LIMIT, "RFC 9738"},
 };
 const size_t imap_capability_count = ARRAY_LEN(imap_capabilities);

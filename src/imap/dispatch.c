@@ -39,6 +39,16 @@ enum err imap_command_ranges(struct imap_session *s, struct task *task, struct i
     return ERR_OK;
 }
 
+struct imap_parser imap_parser(const struct imap_session *s, struct task *task, struct str text)
+{
+    return (struct imap_parser){
+        .rest = text,
+        .task = task,
+        .is_utf8 = imap_names_are_utf8(s),
+        .is_charset_fixed = imap_has(s, IMAP_EXT_UTF8),
+    };
+}
+
 void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges)
 {
     uint32_t left = s->options.message_limit;
@@ -116,7 +126,7 @@ static void forget_command(struct imap_session *s)
         imap_reader_consume(&s->reader);
     s->is_input_held = false;
     vault_content_close(&s->content);
-    message_text_maker_free(&s->text_maker);
+    message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
     s->command = NULL;
     s->args = NULL;
@@ -206,7 +216,10 @@ static void answer_error(struct imap_session *s, enum err err)
     }
     if (err == ERR_IO || err == ERR_CORRUPT)
         log_failure(s->options.log, name.ptr, &s->task);
-    answer_reply(s, imap_reply_for_error(err, name, s->command->flags));
+    if (s->vault != NULL && vault_is_broken(s->vault))
+        answer_reply(s, imap_reply_for_refusal(IMAP_REFUSAL_DOUBTFUL));
+    else
+        answer_reply(s, imap_reply_for_error(err, name, s->command->flags));
 }
 
 /* The FETCH that NOTIFY brought about. */
@@ -383,7 +396,7 @@ static enum imap_refusal refusal_of(const struct imap_session *s,
 
 static void on_command(struct imap_session *s, struct str line)
 {
-    struct imap_parser parser = {.rest = line, .task = &s->task};
+    struct imap_parser parser = imap_parser(s, &s->task, line);
     enum imap_refusal refusal;
     struct str tag = {NULL, 0};
     enum err err;
@@ -461,7 +474,7 @@ static void on_literal(struct imap_session *s, struct str line, struct imap_lite
     struct str tag = s->tag;
 
     if (refusal == IMAP_REFUSAL_NONE) {
-        struct imap_parser parser = {.rest = line, .task = &s->task};
+        struct imap_parser parser = imap_parser(s, &s->task, line);
         const struct imap_command *command = NULL;
         enum err err;
 

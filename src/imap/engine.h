@@ -106,8 +106,8 @@ struct imap_session {
     bool is_input_held;            /* its arguments point into the reader's input */
     struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
+    struct message_text_maker *text; /* own; the searchable text of the same, for SEARCH */
     struct arena message_arena;    /* what belongs to that message */
-    struct message_text_maker *text_maker; /* own; of SEARCH, for its text */
 
     /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */
@@ -172,6 +172,8 @@ static inline void imap_give_way_at(struct imap_session *s, uint64_t progress, u
     imap_give_way(s);
 }
 
+/* A parser of what this client says. */
+struct imap_parser imap_parser(const struct imap_session *s, struct task *task, struct str text);
 /* A failure that is the client's syntax, found only while running: BAD with these words. */
 enum err imap_bad(struct imap_session *s, struct task *task, const char *words);
 /* A failure that is a rule of the protocol; for `return`. */
@@ -193,6 +195,16 @@ static inline bool imap_is_by_uid(const struct imap_session *s)
 static inline bool imap_has(const struct imap_session *s, unsigned extensions)
 {
     return (s->enabled & extensions) != 0;
+}
+/* Mailbox names go over the wire in UTF-8 (RFC 9051 §5.1, RFC 6855 §3). */
+static inline bool imap_names_are_utf8(const struct imap_session *s)
+{
+    return imap_has(s, IMAP_EXT_REV2 | IMAP_EXT_UTF8);
+}
+/* IMAP4rev2 has no \Recent (RFC 9051 Appendix E). */
+static inline bool imap_tells_recent(const struct imap_session *s, uint32_t uid)
+{
+    return !imap_has(s, IMAP_EXT_REV2) && imap_view_is_recent(&s->view, uid);
 }
 /* MODSEQ was asked for: from now on it is always told; says HIGHESTMODSEQ when selected. */
 void imap_enable_condstore(struct imap_session *s);

@@ -222,10 +222,9 @@ void imap_notify_free(struct imap_notify **notify)
 static enum err keep_args(struct imap_session *s, struct imap_notify *notify, struct str text)
 {
     union imap_args *args = ARENA_NEW(&notify->task.arena, union imap_args);
-    struct imap_parser parser = {.rest = arena_copy(&notify->task.arena, text),
-                                 .task = &notify->task};
+    struct imap_parser parser =
+        imap_parser(s, &notify->task, arena_copy(&notify->task.arena, text));
 
-    (void)s;
     TRY(imap_parse_notify(&parser, args));
     notify->args = args->notify;
     for (size_t i = 0; i < notify->args.group_count; i++) {

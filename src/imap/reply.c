@@ -68,6 +68,8 @@ static const struct imap_reply REFUSALS[] = {
     ROW(IMAP_REFUSAL_CANCELLED, "BAD", "", "Authentication was cancelled."),
     ROW(IMAP_REFUSAL_MECHANISM, "NO", "CANNOT", "This mechanism is not offered."),
     ROW(IMAP_REFUSAL_UID_REQUIRED, "BAD", "UIDREQUIRED", "Message numbers are off (UIDONLY)."),
+    ROW(IMAP_REFUSAL_DOUBTFUL, "NO", "UNAVAILABLE",
+        "The disk failed: this may have been done all the same, look before you try again."),
     ROW(IMAP_REFUSAL_COMPRESSED, "NO", "COMPRESSIONACTIVE", "DEFLATE is active already."),
     ROW(IMAP_REFUSAL_BAD_EVENT, "NO", "BADEVENT", "There is no such event."),
     ROW(IMAP_REFUSAL_NOTIFY_TOO_MUCH, "NO", "NOTIFICATIONOVERFLOW", "That is too much to watch."),

@@ -48,6 +48,7 @@ enum imap_refusal {
     IMAP_REFUSAL_BAD_EVENT, /* the session's `code` names the events */
     IMAP_REFUSAL_NOTIFY_TOO_MUCH,
     IMAP_REFUSAL_MESSAGE_LIMIT,
+    IMAP_REFUSAL_DOUBTFUL, /* a sync failed: nobody knows what the disk has */
 };
 
 /* The answer to an error, in the light of the command that met it. */

@@ -435,6 +435,8 @@ enum err imap_search_parse(struct imap_parser *parser, struct imap_search_progra
     struct str charset = {NULL, 0};
 
     if (imap_take_word(parser, STR("CHARSET"))) {
+        if (parser->is_charset_fixed)
+            return imap_expected(parser, "no charset after ENABLE UTF8=ACCEPT");
         TRY(imap_parse_space(parser));
         TRY(imap_parse_astring(parser, &charset));
         TRY(imap_parse_space(parser));
@@ -448,5 +450,7 @@ enum err imap_search_parse_with_charset(struct imap_parser *parser, struct imap_
 
     TRY(imap_parse_astring(parser, &charset));
     TRY(imap_parse_space(parser));
+    if (parser->is_charset_fixed && !str_equal_nocase(charset, STR("UTF-8")))
+        return imap_expected(parser, "no charset but UTF-8 after ENABLE UTF8=ACCEPT");
     return parse_in_charset(parser, charset, out);
 }

@@ -126,32 +126,6 @@ static bool folded_contains(struct imap_search_candidate *c, struct str text, st
     return is_there;
 }
 
-/* The message's searchable text, kept for the other keys. */
-static struct str plain_text_of(struct imap_search_candidate *c, bool with_headers)
-{
-    struct str *kept = with_headers ? &c->plain_text : &c->plain_body;
-    struct buf plain;
-
-    if (kept->ptr != NULL)
-        return *kept;
-    buf_init(&plain, SIZE_MAX);
-    message_text(c->structure, c->raw, with_headers, &plain);
-    *kept = arena_copy(c->arena, buf_str(&plain));
-    imap_spend(c->s, (c->raw.len + plain.len) / TEXT_BYTES_PER_UNIT);
-    buf_free(&plain);
-    return *kept;
-}
-
-/* The same, folded. */
-static struct str text_of(struct imap_search_candidate *c, bool with_headers)
-{
-    struct str *kept = with_headers ? &c->text : &c->body;
-
-    if (kept->ptr == NULL)
-        *kept = imap_search_fold(c->arena, plain_text_of(c, with_headers));
-    return *kept;
-}
-
 static struct str own_header(const struct imap_search_candidate *c)
 {
     const struct message_part *part = c->structure->parts;
@@ -235,7 +209,7 @@ struct str imap_search_text(struct imap_search_candidate *c, const struct imap_s
     if (node->field == VAULT_SEARCH_HEADER)
         return named_fields(c, node);
     if (imap_search_is_in_content(node->field))
-        return text_of(c, node->field == VAULT_SEARCH_TEXT);
+        return message_text_maker_text(c->text, node->field == VAULT_SEARCH_TEXT);
     return imap_search_fold(c->arena, column_of(c->row, node->field));
 }
 
@@ -244,7 +218,8 @@ static bool string_matches(struct imap_search_candidate *c, const struct imap_se
     if (node->op == IMAP_SEARCH_HEADER)
         return header_matches(c, node);
     if (node->field == VAULT_SEARCH_BODY || node->field == VAULT_SEARCH_TEXT)
-        return str_find(text_of(c, node->field == VAULT_SEARCH_TEXT), node->folded) >= 0;
+        return str_find(message_text_maker_text(c->text, node->field == VAULT_SEARCH_TEXT),
+                        node->folded) >= 0;
     return folded_contains(c, column_of(c->row, node->field), node->folded);
 }
 
@@ -253,7 +228,8 @@ static bool regex_matches(struct imap_search_candidate *c, const struct imap_sea
     if (node->field == VAULT_SEARCH_HEADER)
         return header_matches(c, node);
     if (imap_search_is_in_content(node->field))
-        return regex_finds(c, node->regex, plain_text_of(c, node->field == VAULT_SEARCH_TEXT));
+        return regex_finds(c, node->regex,
+                           message_text_maker_plain(c->text, node->field == VAULT_SEARCH_TEXT));
     return regex_finds(c, node->regex, column_of(c->row, node->field));
 }
 

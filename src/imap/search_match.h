@@ -31,11 +31,10 @@ struct imap_search_candidate {
     const struct vault_message *row;
     const struct message_structure *structure;
     struct str raw;
-    struct arena *arena;   /* for: */
-    struct str body, text; /* folded, made when first needed */
-    struct str plain_body, plain_text;
-    int64_t regex_us; /* that are left for this message */
-    bool is_too_dear; /* it was not enough: the answer is worth nothing */
+    struct arena *arena;                   /* for what is made of it */
+    const struct message_text_maker *text; /* ready, if a key looks into it */
+    int64_t regex_us;                      /* that are left for this message */
+    bool is_too_dear;                      /* it was not enough: the answer is worth nothing */
 };
 
 enum imap_truth imap_search_matches(struct imap_search_candidate *candidate,

@@ -175,7 +175,7 @@ static void write_extended(struct imap_session *s, const struct imap_search_retu
     imap_write_string(&s->out, s->tag);
     if (result->mailbox.len > 0) {
         buf_put(&s->out, STR(" MAILBOX "));
-        imap_write_mailbox(&s->out, result->mailbox);
+        imap_write_mailbox(&s->out, result->mailbox, imap_names_are_utf8(s));
         buf_put(&s->out, STR(" UIDVALIDITY "));
         imap_write_number(&s->out, result->view->uidvalidity);
     }

@@ -116,7 +116,7 @@ void imap_session_free(struct imap_session **session)
     if (s->vault != NULL)
         vault_unsubscribe(s->vault, &s->subscriber);
     vault_content_close(&s->content);
-    message_text_maker_free(&s->text_maker);
+    message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
     imap_view_done(&s->view);
     imap_notify_free(&s->notify);

@@ -1,6 +1,6 @@
 /*
- * The IMAP engine (RFC 3501 and extensions): bytes in, bytes out, and what it waits for. It does
- * no network I/O, so the server, the tests, the fuzzer and a transcript use the same one.
+ * The IMAP engine (RFC 3501, RFC 9051 and extensions): bytes in, bytes out, and what it waits for.
+ * It does no network I/O, so the server, the tests, the fuzzer and a transcript use the same one.
  *
  * A conversation has two halves. Before login it lives in the gate, without a vault: greeting,
  * CAPABILITY, STARTTLS, LOGIN, AUTHENTICATE. Login hands it to the mailbox process: a second

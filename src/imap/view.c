@@ -368,8 +368,17 @@ void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *
         buf_put(&s->out, STR(") "));
     }
     buf_put(&s->out, STR("FLAGS "));
-    imap_write_flags(&s->out, s->vault, now->flags, imap_view_is_recent(&s->view, now->uid));
+    imap_write_flags(&s->out, s->vault, now->flags, imap_tells_recent(s, now->uid));
     buf_put(&s->out, STR(")\r\n"));
+}
+
+void imap_write_recent(struct imap_session *s)
+{
+    if (imap_has(s, IMAP_EXT_REV2))
+        return;
+    buf_put(&s->out, STR("* "));
+    imap_write_number(&s->out, imap_view_recent_count(&s->view));
+    buf_put(&s->out, STR(" RECENT\r\n"));
 }
 
 void imap_view_skip_own(struct imap_session *s)
@@ -418,9 +427,8 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
     if (has_new) {
         buf_put(&s->out, STR("* "));
         imap_write_number(&s->out, view->count);
-        buf_put(&s->out, STR(" EXISTS\r\n* "));
-        imap_write_number(&s->out, imap_view_recent_count(view));
-        buf_put(&s->out, STR(" RECENT\r\n"));
+        buf_put(&s->out, STR(" EXISTS\r\n"));
+        imap_write_recent(s);
         imap_notify_arrived(s, first_new);
     }
     return ERR_OK;

@@ -72,8 +72,8 @@ size_t message_fold_some(struct str text, size_t at, size_t max, struct buf *out
 
         put_upper(str_make(text.ptr + i, end - i), out);
         i = end;
-        if (end == until)
-            return i;
+        if (i >= until)
+            break;
         code = g_utf8_get_char_validated(text.ptr + i, (gssize)(left > 6 ? 6 : left));
         if (code == (gunichar)-1 || code == (gunichar)-2) {
             buf_put(out, str_make(text.ptr + i++, 1));

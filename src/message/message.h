@@ -158,18 +158,20 @@ void message_fold(struct str text, struct buf *out);
 size_t message_fold_some(struct str text, size_t at, size_t max, struct buf *out);
 
 /*
- * The text of a message (message_text with headers), folded, in steps: 50 MB of it can take seconds,
- * and others want their turn. `structure` and `raw` are borrowed until it is freed.
+ * The text of a message (message_text with headers), and the same folded, in steps: 50 MB of it can
+ * take seconds, and others want their turn. `structure` and `raw` are borrowed until it is freed.
  */
 struct message_text_maker;
 struct message_text_maker *message_text_maker_new(const struct message_structure *structure,
-                                                  struct str raw);
+                                                  struct str raw, bool keeps_plain);
 void message_text_maker_free(struct message_text_maker **maker);
 /* Works on about `max` bytes of one stage; only a part's transfer encoding is undone at once, and a
  * header field decoded (3 to 10 ns a byte). False: the text is there. */
 bool message_text_maker_step(struct message_text_maker *maker, size_t max);
-/* The whole text, or without the headers; borrowed from the maker. */
+/* The whole folded text, or without the headers; borrowed from the maker. */
 struct str message_text_maker_text(const struct message_text_maker *maker, bool with_headers);
+/* Unfolded, if it keeps that. */
+struct str message_text_maker_plain(const struct message_text_maker *maker, bool with_headers);
 /* Unicode's composed form (NFC), in which names are kept; invalid UTF-8 passes as it is. Appends. */
 void message_compose(struct str text, struct buf *out);
 

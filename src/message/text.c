@@ -9,6 +9,8 @@
 #include "message/message.h"
 #include "message/words.h"
 
+#include <assert.h>
+
 /* The part's range of `raw`, also when the two do not belong together. */
 static struct str range_of(struct str raw, uint64_t start, uint64_t len)
 {
@@ -33,8 +35,9 @@ struct message_text_maker {
     uint32_t part;   /* being read */
     size_t position; /* HEADERS: in the part's header; FOLD: in `plain` */
     struct part_reader reader;
-    struct buf plain, folded; /* own */
-    size_t body_start;        /* in `plain`, then in `folded` */
+    struct buf plain, folded;             /* own */
+    size_t body_start, folded_body_start; /* in either */
+    bool keeps_plain;
 };
 
 /* ---- A part's text ---- */
@@ -186,12 +189,13 @@ void message_text(const struct message_structure *structure, struct str raw, boo
 }
 
 struct message_text_maker *message_text_maker_new(const struct message_structure *structure,
-                                                  struct str raw)
+                                                  struct str raw, bool keeps_plain)
 {
     struct message_text_maker *maker = NEW(struct message_text_maker);
 
     maker->structure = structure;
     maker->raw = raw;
+    maker->keeps_plain = keeps_plain;
     buf_init(&maker->plain, SIZE_MAX);
     buf_init(&maker->folded, SIZE_MAX);
     return maker;
@@ -216,10 +220,11 @@ static void fold_on(struct message_text_maker *maker, size_t max)
     maker->position = message_fold_some(part, maker->position, max, &maker->folded);
     if (maker->position == part.len && maker->part == 0) {
         maker->part = 1;
-        maker->body_start = maker->folded.len;
+        maker->folded_body_start = maker->folded.len;
     } else if (maker->position == plain.len) {
         maker->stage = TEXT_DONE;
-        buf_free(&maker->plain);
+        if (!maker->keeps_plain)
+            buf_free(&maker->plain);
     }
 }
 
@@ -245,5 +250,11 @@ bool message_text_maker_step(struct message_text_maker *maker, size_t max)
 
 struct str message_text_maker_text(const struct message_text_maker *maker, bool with_headers)
 {
-    return str_from(buf_str(&maker->folded), with_headers ? 0 : maker->body_start);
+    return str_from(buf_str(&maker->folded), with_headers ? 0 : maker->folded_body_start);
+}
+
+struct str message_text_maker_plain(const struct message_text_maker *maker, bool with_headers)
+{
+    assert(maker->keeps_plain);
+    return str_from(buf_str(&maker->plain), with_headers ? 0 : maker->body_start);
 }

@@ -243,6 +243,7 @@ static void test_text_in_steps(void **state)
         {"header fields", "Subject: x\r\n", "X: y\r\n"},
         {"marks to be ordered", "Content-Type: text/plain; charset=utf-8\r\n\r\n",
          "\xcc\x81\xcc\xa3\xcd\x85"},
+        {"letters over 127", "Content-Type: text/plain; charset=utf-8\r\n\r\n", "\xe5\x95\x8a"},
         {"Latin 1", "Content-Type: text/plain; charset=iso-8859-1\r\n\r\n", "\xc4\xd6 "},
         {"bytes of no charset", "\r\n", "\xff\xfe\xe9"},
         {"a converter", "Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n", "\x1b$B0!\x1b(B"},
@@ -268,7 +269,7 @@ static void test_text_in_steps(void **state)
         message_parse(&task, repeated(&raw, rows[i].head, rows[i].unit, 100 * 1000), &summary);
         message_text(&summary.structure, buf_str(&raw), true, &text);
         message_fold(buf_str(&text), &folded);
-        maker = message_text_maker_new(&summary.structure, buf_str(&raw));
+        maker = message_text_maker_new(&summary.structure, buf_str(&raw), false);
         while (message_text_maker_step(maker, 1024))
             steps++;
         if (!str_equal(message_text_maker_text(maker, true), buf_str(&folded)))
@@ -277,7 +278,7 @@ static void test_text_in_steps(void **state)
             fail_msg("%s: %zu steps", rows[i].rule, steps);
         message_text_maker_free(&maker);
         /* Given up in the middle, it leaves nothing behind. */
-        maker = message_text_maker_new(&summary.structure, buf_str(&raw));
+        maker = message_text_maker_new(&summary.structure, buf_str(&raw), false);
         for (size_t step = 0; step < steps / 2; step++)
             (void)message_text_maker_step(maker, 1024);
         message_text_maker_free(&maker);

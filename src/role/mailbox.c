@@ -18,7 +18,8 @@ enum wire_status mailbox_status(const struct mailbox *mailbox, enum err err, uin
         return WIRE_OK;
     case ERR_LIMIT:
         vault_usage(mailbox->vault, &usage);
-        return usage.limit_bytes - usage.bytes < size_bytes || usage.bytes > usage.limit_bytes
+        return usage.limit_bytes - usage.bytes < size_bytes || usage.bytes > usage.limit_bytes ||
+                       usage.messages >= usage.limit_messages
                    ? WIRE_OVER_QUOTA
                    : WIRE_DISK_FULL;
     case ERR_CORRUPT:
@@ -152,8 +153,12 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(key->key);
 
     if (start->is_new)
-        return vault_create(task, &options, mailbox_key, &mailbox->vault);
-    return vault_open(task, &options, mailbox_key, &mailbox->vault);
+        TRY(vault_create(task, &options, mailbox_key, &mailbox->vault));
+    else
+        TRY(vault_open(task, &options, mailbox_key, &mailbox->vault));
+    if (start->config->mailbox_messages_max > 0)
+        vault_set_message_limit(mailbox->vault, start->config->mailbox_messages_max);
+    return ERR_OK;
 }
 
 static struct dropbox_owner drop_box_of(const struct mailbox *mailbox)

@@ -7,6 +7,7 @@
  * - A durable commit is a commit under synchronous=NORMAL followed by a sync of the log: the same
  *   system calls in the same order as synchronous=FULL gives, without the pragma that SQLite does
  *   not take inside a transaction. A commit that nobody waits for leaves the sync out.
+ * - Nothing is built on a log whose sync may have failed: opening settles what is in it.
  * - SQLite's own automatic checkpoint hides a failed sync, so ours replaces it.
  *
  * Content never gets into the words of an error: SQLite's own message is used for constant SQL and
@@ -232,6 +233,32 @@ static enum err configure(struct db *db, struct task *task, bool is_new)
     return ERR_OK;
 }
 
+/*
+ * What a predecessor left in the log goes into the file, and the log begins anew, before anything
+ * is acknowledged on top of it. After a failed sync the kernel may take the log's pages for clean
+ * although the disk lacks them: then a later sync of the log succeeds without them, and a power cut
+ * would take everything behind the gap. Written into the file they are on their way once more.
+ *
+ * Only a failed sync is an error. On a full disk, or beside another reader, the log stays as it is:
+ * all can be read, and the next commit tells whether it can be written.
+ */
+static enum err settle_log(struct db *db, struct task *task)
+{
+    struct task aside;
+    int code;
+
+    sqlite3_busy_timeout(db->handle, 0);
+    code = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    db->wal_pages = 0;
+    if (code == SQLITE_OK || code == SQLITE_BUSY)
+        return ERR_OK;
+    task_init(&aside, task->now_ms);
+    (void)db_fail(db, &aside, code, "database: settling the log");
+    task_done(&aside);
+    return check_usable(db, task);
+}
+
 enum err db_open(struct task *task, const char *path, enum db_mode mode, const struct secret *key,
                  struct db **out_db)
 {
@@ -255,6 +282,8 @@ enum err db_open(struct task *task, const char *path, enum db_mode mode, const s
         return db_fail(db, task, code, "database: key");
     db->is_aside = mode == DB_CREATE_ASIDE;
     TRY(configure(db, task, is_new));
+    if (!db->is_aside)
+        TRY(settle_log(db, task));
     *out_db = db;
     db = NULL;
     return ERR_OK;

@@ -174,11 +174,13 @@ static enum err slice(struct vault *vault, struct task *task, bool *out_did)
         TRY(vanished_trim(vault, task, out_did));
     if (*out_did)
         return ERR_OK;
-    if (!vault->has_identities || vault->previews_from > 0)
-        return facts_slice(vault, task, out_did);
     vault_touch_quietly(vault);
     TRY(index_slice(vault, task, out_did));
-    if (!*out_did && deliveries_are_due(vault, task))
+    if (*out_did)
+        return ERR_OK;
+    if (!vault->has_identities || vault->previews_from > 0)
+        return facts_slice(vault, task, out_did);
+    if (deliveries_are_due(vault, task))
         return forget_deliveries(vault, task);
     return ERR_OK;
 }

@@ -162,15 +162,26 @@ static enum err write_message(struct vault *vault, struct task *task, struct fol
     return ERR_OK;
 }
 
-/* `count` messages of `bytes` together, while `freed` bytes of others go. */
+/* A message that goes as another comes. */
+struct replaced {
+    uint64_t flags;
+    uint64_t size_bytes;
+};
+
+/* `count` messages of `bytes` together, for one that goes; NULL: none does. */
 static enum err check_room(struct vault *vault, struct task *task, const struct folder *folder,
-                           size_t count, uint64_t bytes, uint64_t freed)
+                           size_t count, uint64_t bytes, const struct replaced *replaced)
 {
+    uint64_t freed = replaced == NULL ? 0 : replaced->size_bytes;
+
     if (folder == NULL || !folder->is_selectable)
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
     if (bytes > freed && (bytes - freed > vault->limit_bytes ||
                           vault->size_bytes > vault->limit_bytes - (bytes - freed)))
         return fail(task, ERR_LIMIT, "vault: over quota");
+    if (replaced == NULL &&
+        (count > vault->limit_messages || vault->message_count > vault->limit_messages - count))
+        return fail(task, ERR_LIMIT, "vault: over the quota of messages");
     if (count > UINT32_MAX - folder->uidnext)
         return fail(task, ERR_LIMIT, "vault: the folder's UIDs are used up");
     return ERR_OK;
@@ -179,7 +190,7 @@ static enum err check_room(struct vault *vault, struct task *task, const struct 
 static enum err check_append(struct vault *vault, struct task *task, const struct folder *folder,
                              const struct vault_append *append)
 {
-    return check_room(vault, task, folder, 1, append->raw.len, 0);
+    return check_room(vault, task, folder, 1, append->raw.len, NULL);
 }
 
 static enum err note_import(struct vault *vault, struct task *task,
@@ -279,7 +290,7 @@ static enum err append_all(struct vault *vault, struct task *task, int64_t folde
 
     for (size_t i = 0; i < count; i++)
         bytes += appends[i].raw.len;
-    TRY(check_room(vault, task, folder, count, bytes, 0));
+    TRY(check_room(vault, task, folder, count, bytes, NULL));
     for (size_t i = 0; i < count; i++)
         TRY(write_one(vault, task, folder, &appends[i], &out_uids[i]));
     return ERR_OK;
@@ -296,11 +307,6 @@ enum err vault_message_append_all(struct vault *vault, struct task *task, int64_
     return vault_write_end(
         vault, task, append_all(vault, task, folder_id, appends, count, out_uids), VAULT_DURABLE);
 }
-
-struct replaced {
-    uint64_t flags;
-    uint64_t size_bytes;
-};
 
 static enum err look_up_replaced(struct vault *vault, struct task *task, int64_t key,
                                  struct replaced *out)
@@ -343,7 +349,7 @@ static enum err replace(struct vault *vault, struct task *task, int64_t from_fol
     if (from == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
     TRY(look_up_replaced(vault, task, message_key(from_folder_id, uid), &replaced));
-    TRY(check_room(vault, task, to, 1, append->raw.len, replaced.size_bytes));
+    TRY(check_room(vault, task, to, 1, append->raw.len, &replaced));
     modseq = vault_touch(vault);
     TRY(write_one(vault, task, to, append, out_uid));
     TRY(rows_hide(vault, task, from_folder_id, modseq, &uid, 1));

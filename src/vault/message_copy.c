@@ -126,6 +126,9 @@ static enum err check_copy(const struct copy *copy, const struct folder *to, boo
     if (!is_move && (copy->size_bytes > vault->limit_bytes ||
                      vault->size_bytes > vault->limit_bytes - copy->size_bytes))
         return fail(copy->task, ERR_LIMIT, "vault: over quota");
+    if (!is_move && (copy->count > vault->limit_messages ||
+                     vault->message_count > vault->limit_messages - copy->count))
+        return fail(copy->task, ERR_LIMIT, "vault: over the quota of messages");
     if (copy->count >= UINT32_MAX - to->uidnext)
         return fail(copy->task, ERR_LIMIT, "vault: the folder's UIDs are used up");
     return ERR_OK;

@@ -64,7 +64,7 @@ struct vault {
     int lock_fd;   /* own: no other process of ours opens this file */
     struct id id;
     const struct log *log;
-    uint64_t limit_bytes;
+    uint64_t limit_bytes, limit_messages;
     bool was_rolled_back;
 
     /* The mirror. */

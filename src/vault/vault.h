@@ -47,12 +47,15 @@ bool vault_is_broken(const struct vault *vault);
 struct vault_usage {
     uint64_t bytes; /* sum of RFC822.SIZE over messages */
     uint64_t messages;
-    uint64_t limit_bytes; /* UINT64_MAX: none */
+    uint64_t limit_bytes;    /* UINT64_MAX: none */
+    uint64_t limit_messages; /* likewise */
     uint64_t epoch;
     uint64_t change_counter; /* grows with every committed change */
 };
 void vault_usage(const struct vault *vault, struct vault_usage *out);
 void vault_set_limit(struct vault *vault, uint64_t limit_bytes);
+/* UINT64_MAX, as in a vault that was just opened: none. */
+void vault_set_message_limit(struct vault *vault, uint64_t limit_messages);
 
 /*
  * Group commit: the writes between are one durable transaction, and each of them succeeds or fails

@@ -12,6 +12,8 @@
 #include "base/memory.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "pop3/capability.h"
+#include "pop3/command.h"
 #include "smtp/server/session.h"
 
 #include <dirent.h>
@@ -154,6 +156,66 @@ static void write_imap(const char *folder, struct buf *out)
     arena_free(&all.arena);
 }
 
+/* ---- POP3 ---- */
+
+/* "1 C: NAME …" */
+static bool has_pop3_command(struct str text, const struct pop3_command *command)
+{
+    struct str line;
+
+    while (str_split(&text, '\n', &line)) {
+        struct str name, words = str_from(line, 5);
+
+        if (line.len > 5 && str_starts_with(str_from(line, 1), STR(" C: ")) &&
+            str_split(&words, ' ', &name) && pop3_command_find(name) == command)
+            return true;
+    }
+    return false;
+}
+
+/* "1 S: NAME": a line of an answer to CAPA. */
+static bool has_pop3_capability(struct str text, struct str capability)
+{
+    struct str line;
+
+    while (str_split(&text, '\n', &line))
+        if (line.len > 5 && str_starts_with(str_from(line, 1), STR(" S: ")) &&
+            str_equal(str_from(line, 5), capability))
+            return true;
+    return false;
+}
+
+static void write_pop3(const char *folder, struct buf *out)
+{
+    struct transcripts all = {0};
+
+    read_transcripts(&all, folder, "pop3");
+    buf_put(out, STR("\n## POP3 commands\n\n| command | defined in | conversations |\n"
+                     "| --- | --- | --- |\n"));
+    for (size_t i = 0; i < pop3_command_count; i++) {
+        struct cell cell = {.out = out};
+
+        buf_putf(out, "| `%.*s` | %s |", STR_ARG(pop3_commands[i].name), pop3_commands[i].rfc);
+        for (size_t k = 0; k < all.count; k++)
+            if (has_pop3_command(all.files[k].text, &pop3_commands[i]))
+                put_file(&cell, "pop3", all.files[k].name);
+        end_row(&cell);
+    }
+    buf_put(out, STR("\n## POP3 capabilities\n\n| capability | defined in | conversations |\n"
+                     "| --- | --- | --- |\n"));
+    for (size_t i = 0; i < pop3_capability_count; i++) {
+        struct cell cell = {.out = out};
+
+        buf_putf(out, "| `%.*s` | %s |", STR_ARG(pop3_capabilities[i].line),
+                 pop3_capabilities[i].rfc);
+        for (size_t k = 0; k < all.count; k++)
+            if (has_pop3_capability(all.files[k].text, pop3_capabilities[i].line))
+                put_file(&cell, "pop3", all.files[k].name);
+        end_row(&cell);
+    }
+    arena_free(&all.arena);
+}
+
 /* ---- SMTP ---- */
 
 /* What the server told in answer to EHLO: "250-NAME" or "250 NAME". */
@@ -193,7 +255,8 @@ static void write_smtp(const char *folder, struct buf *out)
 
 /* ---- The document ---- */
 
-static void (*const SECTIONS[])(const char *folder, struct buf *out) = {write_imap, write_smtp};
+static void (*const SECTIONS[])(const char *folder, struct buf *out) = {write_imap, write_pop3,
+                                                                        write_smtp};
 
 static const char HEAD[] =
     "# What is implemented of which RFC\n\n"

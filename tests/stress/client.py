@@ -160,9 +160,15 @@ class Client:
         require(tag == command.tag, f"{self.name}: {tag!r} is answered, before {command.tag!r}")
         status, _, words = rest.partition(b" ")
         require(status in (b"OK", b"NO", b"BAD"), f"{self.name}: {data[:100]!r}")
-        require(status != b"BAD", f"{self.name}: {command.name} is BAD: {words[:200]!r}")
         self.outstanding.popleft()
         self.world.users.subtract(command.names)
+        if status == b"BAD":
+            require(command.view is not None and command.view is not self.view and
+                    command.view.folder.is_dying,
+                    f"{self.name}: {command.name} is BAD: {words[:200]!r}")
+            for change in command.changes:
+                self.world.close_change(change, RESOLVED)
+            return
         code = self.code_of(words)
         if code and code[0] == b"HIGHESTMODSEQ" and command.view is not None:
             self.told_highest(command.view, int(code[1]))
@@ -233,11 +239,16 @@ class Client:
             return
         if command is not None and command.name in ("SELECT", "EXAMINE"):
             if name == b"CLOSED":
+                self.remember()
                 self.view = None
                 return
             view = command.facts["new_view"]
         if view is None:
             return
+        if name == b"CLOSED":
+            # RFC 7162 §3.2.11, RFC 2180 §3: by DELETE, and what stands behind it in a pipeline fails.
+            require(view.folder.is_dying, f"{view.words}: CLOSED")
+            self.view = None
         if name == b"HIGHESTMODSEQ":
             self.told_highest(view, int(code[1]))
         elif name == b"UIDVALIDITY":

@@ -32,6 +32,9 @@ def open_folder(client, name, is_read_only):
         words = resynchronise(client, old)
         is_limited = words.count(" ") > 2  # there is more than UIDVALIDITY and MODSEQ
         text += f" ({words})"
+        client.world.counts["resynchronisations"] += 1
+        if not old.folder.modseq > old.facts["HIGHESTMODSEQ"]:
+            client.world.counts["... with nothing new"] += 1
     elif "CONDSTORE" in client.profile and not client.is_condstore:
         text += " (CONDSTORE)"
         client.is_condstore = True

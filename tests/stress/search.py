@@ -247,9 +247,9 @@ def save(client):
             # Untagged changes come as well: only who is missing can be judged.
             command.facts["then"] = [uid for uid in view.uids if uid is not None and (
                 uid in command.told_uids or certain_to_match(view, key, uid, search_sent))]
-            verdict(view, command, key, set(command.told_uids) | {
-                uid for uid in command.facts["then"]
-                if not certain_to_match(view, key, uid, search_sent)})
+            verdict(view, command, key, {uid for uid in command.facts["then"] if uid in
+                                         command.told_uids or
+                                         not certain_to_match(view, key, uid, search_sent)})
 
     search_sent = client.world.now
     client.send(Command("UID SEARCH SAVE", b"UID SEARCH RETURN (SAVE) " + key.words, on_saved))

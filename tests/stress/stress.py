@@ -34,9 +34,9 @@ SETTLING = ("SELECT", "EXAMINE", "CLOSE", "UNSELECT", "LOGOUT", "LOGIN", "IDLE",
 BUSINESS = ((actions.store, 24), (actions.fetch_flags, 12), (search.search, 12),
             (actions.noop, 8), (actions.append, 8), (actions.copy, 6), (actions.move, 5),
             (search.save, 3), (search.sort, 4), (actions.expunge, 5), (actions.fetch_changed, 6),
-            (actions.fetch_body, 4), (folders.status, 5), (actions.idle, 3), (folders.leave, 1),
-            (folders.select, 2), (folders.churn, 3), (folders.make_anew, 1),
-            (folders.list_folders, 1), (login.log_out, 0.4), (login.drop, 0.5))
+            (actions.fetch_body, 4), (folders.status, 5), (actions.idle, 3), (folders.leave, 2),
+            (folders.select, 3), (folders.churn, 3), (folders.make_anew, 1),
+            (folders.list_folders, 1), (login.log_out, 0.7), (login.drop, 0.5))
 BETWEEN = ((folders.select, 10), (actions.append, 1), (folders.status, 1), (folders.churn, 1),
            (folders.list_folders, 1), (login.log_out, 0.2))
 
@@ -112,7 +112,8 @@ class Driver:
         if client.is_idling:
             return self.chance.random() < 0.1 and self.wake(client)
         last = client.outstanding[-1].name if client.outstanding else None
-        if not client.is_ready or client.is_closing or last in SETTLING:
+        if not client.is_ready or client.is_closing or \
+                any(each.name in SETTLING for each in client.outstanding):
             return False
         if last is not None and (len(client.outstanding) > 3 or self.chance.random() < 0.6):
             return False
@@ -358,7 +359,7 @@ def every_view_agrees_with_the_model(server):
         raise
     finally:
         driver.finish()
-    counts = ", ".join(f"{name} {count}" for name, count in driver.world.counts.most_common(12))
+    counts = ", ".join(f"{name} {count}" for name, count in driver.world.counts.most_common())
     return (f"{driver.sent} commands ({counts}), {driver.checkpoints} checkpoints, "
             f"{driver.kills} kills, {len(driver.world.contents)} messages")
 

@@ -199,7 +199,7 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
     }
     if (items & IMAP_FETCH_FLAGS) {
         put_item(s, &is_first, STR("FLAGS "));
-        imap_write_flags(&s->out, s->vault, row->flags, imap_view_is_recent(&s->view, row->uid));
+        imap_write_flags(&s->out, s->vault, row->flags, imap_tells_recent(s, row->uid));
     }
     if (items & IMAP_FETCH_MODSEQ) {
         put_item(s, &is_first, STR("MODSEQ ("));

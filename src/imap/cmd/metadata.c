@@ -184,7 +184,7 @@ static void write_entry(struct imap_session *s, const struct vault_folder *folde
 {
     if (!*is_open) {
         buf_put(&s->out, STR("* METADATA "));
-        imap_write_mailbox(&s->out, folder->name);
+        imap_write_mailbox(&s->out, folder->name, imap_names_are_utf8(s));
     }
     buf_put(&s->out, *is_open ? STR(" ") : STR(" ("));
     *is_open = true;
@@ -310,11 +310,11 @@ void imap_metadata_heard(struct imap_session *s, int64_t folder_id, struct str e
     task_init(&task, s->now_ms);
     if (folder_id != 0)
         err = vault_folder_by_id(s->vault, &task, folder_id, &folder);
-    if (err == ERR_OK &&
-        (imap_has(s, IMAP_EXT_METADATA) ||
-         imap_notify_wants_metadata(s, &folder))) { /* metadata-resp without values (RFC 5464 §4.4.2) */
+    if (err == ERR_OK && (imap_has(s, IMAP_EXT_METADATA) ||
+                          imap_notify_wants_metadata(
+                              s, &folder))) { /* metadata-resp without values (RFC 5464 §4.4.2) */
         buf_put(&s->metadata_news, STR("* METADATA "));
-        imap_write_mailbox(&s->metadata_news, folder.name);
+        imap_write_mailbox(&s->metadata_news, folder.name, imap_names_are_utf8(s));
         buf_put(&s->metadata_news, STR(" "));
         imap_write_astring(&s->metadata_news, entry);
         buf_put(&s->metadata_news, STR("\r\n"));

@@ -51,6 +51,9 @@ static enum err search(struct imap_session *s, struct task *task, struct imap_se
 {
     struct imap_search_result result = {.is_search = true, .view = &s->view};
 
+    /* IMAP4rev2 has no other answer than ESEARCH (RFC 9051 §6.4.4). */
+    if (imap_has(s, IMAP_EXT_REV2) && !args->wanted.is_extended)
+        args->wanted = (struct imap_search_return){.is_extended = true, .options = IMAP_RETURN_ALL};
     TRY(imap_search_selected(s, task, args));
     if (s->pause != IMAP_PAUSE_NONE)
         return ERR_OK;

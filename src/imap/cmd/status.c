@@ -111,7 +111,7 @@ enum err imap_write_status(struct imap_session *s, struct task *task,
         if (items & ITEMS[i].item)
             TRY(value_of(s, task, folder, ITEMS[i].item, &values[i]));
     buf_put(&s->out, STR("* STATUS "));
-    imap_write_mailbox(&s->out, folder->name);
+    imap_write_mailbox(&s->out, folder->name, imap_names_are_utf8(s));
     for (size_t i = 0; i < ARRAY_LEN(ITEMS); i++) {
         if ((items & ITEMS[i].item) == 0)
             continue;

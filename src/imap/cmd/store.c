@@ -76,7 +76,7 @@ static void write_row(struct imap_session *s, const struct imap_store_args *stor
     if (!store->is_silent) {
         buf_put(&s->out, separator);
         buf_put(&s->out, STR("FLAGS "));
-        imap_write_flags(&s->out, s->vault, row->flags, imap_view_is_recent(&s->view, row->uid));
+        imap_write_flags(&s->out, s->vault, row->flags, imap_tells_recent(s, row->uid));
     }
     buf_put(&s->out, STR(")\r\n"));
 }
