@@ -61,6 +61,8 @@ static enum err prepare_set(struct imap_session *s, struct task *task,
 
     if (!is_uid && node->set.count > 0 && imap_has(s, IMAP_EXT_UIDONLY)) /* RFC 9586 §3 */
         return imap_refuse(s, task, IMAP_REFUSAL_UID_REQUIRED);
+    if (!is_uid && run->view == &s->view) /* RFC 9051 §7.5.1: also in UID SEARCH */
+        s->has_numbers |= node->set.count > 0;
     if (!is_uid)
         cut_numbers(&node->set, (uint32_t)run->view->count);
     if (!imap_view_ranges(run->view, task, node->set, is_uid, &node->set))
@@ -370,18 +372,25 @@ static void close_message(struct imap_session *s, struct imap_search_run *run)
     vault_content_close(&s->content);
     message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
-    run->has_message = run->has_structure = false;
+    run->has_message = false;
 }
 
 /* ERR_NOT_FOUND: purged meanwhile. */
 static enum err open_message(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
+    struct task reading = {.now_ms = task->now_ms};
     bool is_there;
+    enum err err;
 
     run->has_message = true;
     TRY(read_row(s, task, run, &is_there));
     if (!is_there)
         return ERR_NOT_FOUND;
+    reading.arena = s->message_arena; /* it is to stay as long as the message */
+    err = message_structure_decode(&reading, run->row.structure, &run->structure);
+    s->message_arena = reading.arena;
+    if (err != ERR_OK)
+        return fail(task, err, "%s", reading.words);
     run->raw_len = run->raw_size = 0;
     if (run->sieve == IMAP_SIEVE_SCORES && !imap_search_scores_content(run->program))
         return ERR_OK;
@@ -408,25 +417,6 @@ static enum err read_raw(struct imap_session *s, struct task *task, struct imap_
     return ERR_OK;
 }
 
-/* Decoded into the message's arena, where it outlives the turn. */
-static enum err read_structure(struct imap_session *s, struct task *task,
-                               struct imap_search_run *run)
-{
-    struct task decoding;
-    enum err err;
-
-    task_init(&decoding, task->now_ms);
-    decoding.arena = s->message_arena;
-    err = message_structure_decode(&decoding, run->row.structure, &run->structure);
-    s->message_arena = decoding.arena;
-    arena_init(&decoding.arena);
-    if (err != ERR_OK)
-        err = fail(task, err, "%s", decoding.words);
-    task_done(&decoding);
-    run->has_structure = err == ERR_OK;
-    return err;
-}
-
 /* In this sieve. */
 static bool looks_into_text(const struct imap_search_run *run, const struct imap_search_node *node)
 {
@@ -434,6 +424,8 @@ static bool looks_into_text(const struct imap_search_run *run, const struct imap
         return false;
     if (node->op == IMAP_SEARCH_REGEX)
         return run->sieve != IMAP_SIEVE_TEXTS;
+    if (node->op == IMAP_SEARCH_FUZZY)
+        return run->sieve == IMAP_SIEVE_SCORES && node->text.len > 0;
     return node->op == IMAP_SEARCH_STRING &&
            (run->sieve == IMAP_SIEVE_SCORES || imap_search_level_of(node) == IMAP_SEARCH_BY_TEXT);
 }
@@ -486,8 +478,6 @@ static enum err sift_text(struct imap_session *s, struct task *task, struct imap
     TRY(read_raw(s, task, run));
     if (run->raw_len < run->raw_size)
         return ERR_OK;
-    if (!run->has_structure)
-        TRY(read_structure(s, task, run));
     return make_text(s, run) ? test_text(s, task, run) : ERR_OK;
 }
 
