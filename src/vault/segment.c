@@ -125,48 +125,61 @@ static size_t shared_length(struct str a, struct str b)
 {
     size_t len = 0, max = a.len < b.len ? a.len : b.len;
 
+    while (len + sizeof(uint64_t) <= max) {
+        uint64_t left, right;
+
+        memcpy(&left, a.ptr + len, sizeof(left));
+        memcpy(&right, b.ptr + len, sizeof(right));
+        if (left != right)
+            break;
+        len += sizeof(left);
+    }
     while (len < max && a.ptr[len] == b.ptr[len])
         len++;
     return len;
 }
 
-static void put_lengths(struct buf *out, size_t shared, size_t len)
+/* An entry, but for its postings; at most ENTRY_BYTES_MAX. */
+static size_t make_entry(size_t shared, struct str follows, uint64_t content_count,
+                         struct str postings, char out[static ENTRY_BYTES_MAX])
 {
-    size_t high = shared < HALF_MAX ? shared : HALF_MAX, low = len < HALF_MAX ? len : HALF_MAX;
-    char byte = (char)(high << 4 | low);
+    size_t high = shared < HALF_MAX ? shared : HALF_MAX, len = 0;
+    size_t low = follows.len < HALF_MAX ? follows.len : HALF_MAX;
+    uint64_t content = 0;
 
-    buf_put(out, str_make(&byte, 1));
+    out[len++] = (char)(high << 4 | low);
     if (high == HALF_MAX)
-        put_number(out, shared);
+        len += varint_put(shared, out + len);
     if (low == HALF_MAX)
-        put_number(out, len);
+        len += varint_put(follows.len, out + len);
+    memcpy(out + len, follows.ptr, follows.len);
+    len += follows.len;
+    if (content_count == 1) {
+        (void)varint_get(postings, 0, &content);
+        return len + varint_put(content << 1, out + len);
+    }
+    len += varint_put(content_count << 1 | 1, out + len);
+    return len + varint_put(postings.len, out + len);
 }
 
 enum err segment_writer_put(struct segment_writer *writer, struct task *task, struct str term,
                             uint64_t content_count, struct str postings)
 {
     size_t shared = shared_length(str_make(writer->last_term, writer->last_term_len), term);
+    char entry[ENTRY_BYTES_MAX];
 
     if (writer->terms.len == 0)
         put_number(&writer->terms,
                    (uint64_t)writer->next_postings * POSTINGS_BYTES + writer->postings.len);
-    put_lengths(&writer->terms, shared, term.len - shared);
-    buf_put(&writer->terms, str_from(term, shared));
-    if (content_count == 1) {
-        uint64_t content = 0;
-
-        (void)varint_get(postings, 0, &content);
-        put_number(&writer->terms, content << 1);
-    } else {
-        put_number(&writer->terms, content_count << 1 | 1);
-        put_number(&writer->terms, postings.len);
+    buf_put(&writer->terms, str_make(entry, make_entry(shared, str_from(term, shared),
+                                                       content_count, postings, entry)));
+    if (content_count > 1)
         buf_put(&writer->postings, postings);
-    }
     memcpy(writer->last_term, term.ptr, term.len);
     writer->last_term_len = term.len;
     if (writer->terms.len > TERMS_BYTES - ENTRY_BYTES_MAX)
         TRY(flush_terms(writer, task));
-    return flush_postings(writer, task, false);
+    return writer->postings.len < POSTINGS_BYTES ? ERR_OK : flush_postings(writer, task, false);
 }
 
 enum err segment_writer_flush(struct segment_writer *writer, struct task *task)

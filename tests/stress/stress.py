@@ -29,14 +29,15 @@ PERIOD = 600       # commands between two checkpoints
 KILL_EVERY = 4     # checkpoints
 PATIENCE = 60      # seconds for what must come at all; not a measure of speed
 SETTLING = ("SELECT", "EXAMINE", "CLOSE", "UNSELECT", "LOGOUT", "LOGIN", "IDLE", "CREATE", "DELETE",
-            "RENAME", "ENABLE", "COMPRESS")  # nothing is sent behind these
+            "RENAME", "RENAME INBOX", "ENABLE", "COMPRESS")  # nothing is sent behind these
 # What a client with a selected folder does, and how often.
 BUSINESS = ((actions.store, 24), (actions.fetch_flags, 12), (search.search, 12),
             (actions.noop, 8), (append.append, 8), (append.replace, 2), (actions.copy, 6),
             (actions.move, 5), (search.save, 3), (search.sort, 4), (actions.expunge, 5),
             (actions.fetch_changed, 6), (actions.fetch_body, 4), (folders.status, 5),
-            (actions.idle, 3), (folders.leave, 2), (folders.select, 3), (folders.churn, 3), (folders.make_anew, 1),
-            (folders.list_folders, 1), (login.log_out, 0.7), (login.drop, 0.5))
+            (actions.idle, 3), (folders.leave, 2), (folders.select, 3), (folders.churn, 3),
+            (folders.make_anew, 1), (folders.rename_inbox, 0.15), (folders.list_folders, 1),
+            (login.log_out, 0.7), (login.drop, 0.5))
 BETWEEN = ((folders.select, 10), (append.append, 1), (folders.status, 1), (folders.churn, 1),
            (folders.list_folders, 1), (login.log_out, 0.2))
 
@@ -310,7 +311,7 @@ class Driver:
                     world.folders[name], world.folders[source] = world.folders[source], None
                     world.folders[name].name = name
                 else:
-                    world.folders[name] = Folder(world, name)
+                    world.folders[name] = world.lost_folders.get(name) or Folder(world, name)
             elif name not in listed:
                 world.folders[name] = None
             elif world.folders[name].is_dying:
@@ -318,6 +319,7 @@ class Driver:
             world.name_changed[name] = world.now
         world.busy.difference_update(lost)
         world.lost_names.clear()
+        world.lost_folders.clear()
 
     # ---- the end ----
 
