@@ -84,14 +84,6 @@ static size_t name_len(struct str text)
     return len;
 }
 
-static bool is_captured(const struct transcript_variables *variables, struct str word)
-{
-    for (size_t i = 0; i < variables->count; i++)
-        if (str_equal(variables->at[i].value, word))
-            return true;
-    return false;
-}
-
 static bool match_variable(struct transcript_variables *variables, struct str name, struct str word)
 {
     for (size_t i = 0; i < variables->count; i++)
@@ -101,6 +93,14 @@ static bool match_variable(struct transcript_variables *variables, struct str na
     variables->at[variables->count].name = arena_copy(&variables->arena, name);
     variables->at[variables->count++].value = arena_copy(&variables->arena, word);
     return true;
+}
+
+static bool is_captured(const struct transcript_variables *variables, struct str word)
+{
+    for (size_t i = 0; i < variables->count; i++)
+        if (str_equal(variables->at[i].value, word))
+            return true;
+    return false;
 }
 
 bool transcript_match(struct transcript_variables *variables, struct str expected, struct str line,
