@@ -3,7 +3,8 @@
  *
  *   NOT_AUTH ──────────> (gate frees it)      AUTH <──> SELECTED         any ──> LOGOUT
  *
- *   The gate's session stays NOT_AUTH; login is the mailbox process's session, born AUTH.
+ *   The gate's session stays NOT_AUTH; login is the mailbox process's session, born AUTH. A session
+ *   that slept (hibernate.h) is born as it was.
  *   AUTH -> SELECTED   imap_session_select      SELECTED -> AUTH   imap_session_deselect
  *   any  -> LOGOUT     imap_session_end
  *   While SELECTED, `view` numbers the messages and changes only as a command ends (view.h).
@@ -99,6 +100,9 @@ struct imap_session {
 };
 
 /* session.c */
+/* After login, with nothing said yet. */
+struct imap_session *imap_session_new_authenticated(const struct imap_options *options,
+                                                    struct vault *vault);
 void imap_session_select(struct imap_session *s); /* the view is ready */
 void imap_session_deselect(struct imap_session *s);
 /* No further input; the output so far (a BYE is in it) is sent. */

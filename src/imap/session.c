@@ -68,8 +68,8 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
         s->on_output(s->on_output_owner);
 }
 
-struct imap_session *imap_session_resume_authenticated(const struct imap_options *options,
-                                                       struct vault *vault, struct str login_tag)
+struct imap_session *imap_session_new_authenticated(const struct imap_options *options,
+                                                    struct vault *vault)
 {
     struct imap_session *s = session_new(options, IMAP_STATE_AUTH);
 
@@ -77,6 +77,14 @@ struct imap_session *imap_session_resume_authenticated(const struct imap_options
     s->group = options->group == NULL ? imap_group_new(vault) : options->group;
     s->subscriber.on_change = on_change;
     vault_subscribe(vault, &s->subscriber);
+    return s;
+}
+
+struct imap_session *imap_session_resume_authenticated(const struct imap_options *options,
+                                                       struct vault *vault, struct str login_tag)
+{
+    struct imap_session *s = imap_session_new_authenticated(options, vault);
+
     buf_put(&s->out, login_tag);
     buf_put(&s->out, STR(" OK ["));
     imap_write_capabilities(s, &s->out);

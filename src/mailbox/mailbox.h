@@ -1,6 +1,7 @@
 /*
  * The inside of a mailbox process: one vault, its sessions, its deliveries. role/mailbox.c starts
- * it; mailbox/session.c carries a client's bytes to an engine, mailbox/delivery.c stores mail.
+ * it; mailbox/session.c carries a client's bytes to an engine, mailbox/hibernate.c puts sessions to
+ * sleep, mailbox/delivery.c stores mail.
  *
  *   waiting for the key ──> open (vault, drop box imported, lane renewed) ──> serving ──> ending
  *
@@ -46,7 +47,11 @@ struct mailbox {
     struct net_timer *idle_timer;         /* own: nobody there for a while */
     struct net_timer *housekeeping_timer; /* own: work that was put off */
     struct net_timer *renewal_timer;      /* own: the drop box in a long session */
+    struct net_timer *hibernate_timer;    /* own: sessions that are silent */
     struct net_timer *deadline;           /* own: the key is late, or the end is */
+    bool is_hibernate_due;                /* that timer runs */
+    bool is_watched;   /* somebody sleeps in IDLE: the store hears of changes */
+    bool has_imported; /* waiting mail was taken over */
     bool was_renewed; /* the drop box's keys, or they were not an hour old */
     bool is_ending;
 };
@@ -65,6 +70,17 @@ MUST_CHECK enum err mailbox_session_open(struct mailbox *mailbox,
 void mailbox_session_end_all(struct mailbox *mailbox, const char *words);
 /* At once. */
 void mailbox_session_free_all(struct mailbox *mailbox);
+
+/* hibernate.c: a session began or goes on: look after it when it has been silent for long. */
+void mailbox_hibernate_later(struct mailbox *mailbox);
+void mailbox_hibernate_check(void *mailbox);
+/* The gate's answer to an offer. */
+void mailbox_hibernate_reply(struct mailbox *mailbox,
+                             const struct wire_session_hibernate_reply *body);
+/* Tells the store that a folder changed, for those who sleep in IDLE; -1: the list of folders. */
+void mailbox_hibernate_changed(struct mailbox *mailbox, int64_t folder_id);
+/* Somebody sleeps in IDLE since before this process was. */
+void mailbox_hibernate_watched(struct mailbox *mailbox);
 
 /* delivery.c: queues one DELIVER; what comes in one turn of the loop is committed together. */
 void mailbox_delivery_queue(struct mailbox *mailbox, struct wire_message *message);

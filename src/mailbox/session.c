@@ -1,22 +1,11 @@
 /* One client's session: its byte stream (through the gate) on one side, its engine on the other. */
+#include "mailbox/session.h"
+
 #include "base/clock.h"
 #include "base/memory.h"
-#include "imap/session.h"
-#include "mailbox/mailbox.h"
-#include "net/connection.h"
+#include "imap/hibernate.h"
 
-enum { OUTPUT_LIMIT = 512 * 1024 };
-
-struct mailbox_session {
-    struct mailbox *mailbox; /* borrowed */
-    struct mailbox_session *previous, *next;
-    struct net_connection *connection; /* own */
-    struct imap_session *imap;         /* own */
-    struct net_timer *turn;            /* own */
-    bool is_finishing;
-};
-
-static void session_free(struct mailbox_session *session)
+void mailbox_session_free(struct mailbox_session *session)
 {
     struct mailbox *mailbox = session->mailbox;
 
@@ -42,6 +31,7 @@ static void send_output(struct mailbox_session *session)
 
         if (output.len == 0)
             return;
+        session->active_ms = clock_monotonic_ms();
         net_connection_write(session->connection, output);
         imap_session_consume_output(session->imap, output.len);
     }
@@ -55,10 +45,9 @@ static void finish(struct mailbox_session *session)
     net_connection_finish(session->connection);
 }
 
-/* Goes on until the engine waits for the client, for room, or lets others have their turn. */
-static void pump(struct mailbox_session *session)
+void mailbox_session_pump(struct mailbox_session *session)
 {
-    for (;;) {
+    while (!session->is_offered) {
         bool is_full;
 
         send_output(session);
@@ -90,9 +79,9 @@ static void on_turn(void *owner)
 {
     struct mailbox_session *session = owner;
 
-    if (imap_session_wants(session->imap) == IMAP_WANTS_TURN)
+    if (!session->is_offered && imap_session_wants(session->imap) == IMAP_WANTS_TURN)
         imap_session_resume(session->imap, clock_now_ms());
-    pump(session);
+    mailbox_session_pump(session);
 }
 
 static void on_input(void *owner, struct net_connection *connection, struct str bytes)
@@ -100,14 +89,16 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
     struct mailbox_session *session = owner;
 
     (void)connection;
+    session->consumed_bytes += bytes.len;
+    session->active_ms = clock_monotonic_ms();
     imap_session_input(session->imap, bytes, clock_now_ms());
-    pump(session);
+    mailbox_session_pump(session);
 }
 
 static void on_room(void *owner, struct net_connection *connection)
 {
     (void)connection;
-    pump(owner);
+    mailbox_session_pump(owner);
 }
 
 static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
@@ -117,7 +108,7 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
 
     (void)connection;
     log_debug(mailbox->start->log, "session ended reason=%d", (int)reason);
-    session_free(session);
+    mailbox_session_free(session);
     mailbox_check_idle(mailbox);
 }
 
@@ -136,7 +127,9 @@ static const struct net_connection_events connection_events = {
     .on_close = on_close,
 };
 
-enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session_open *open, int fd)
+/* The engine of a session that is new, or goes on after a sleep. */
+static enum err make_engine(struct mailbox *mailbox, const struct wire_session_open *open,
+                            struct imap_session **out_imap)
 {
     const struct config *config = mailbox->start->config;
     struct imap_options options = {
@@ -147,27 +140,51 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
         .log = mailbox->start->log,
         .group = mailbox->appends,
     };
+    struct task task;
+    enum err err = ERR_OK;
+
+    if (open->state.len == 0) {
+        *out_imap = imap_session_resume_authenticated(&options, mailbox->vault, open->tag);
+        return ERR_OK;
+    }
+    task_init(&task, clock_now_ms());
+    imap_group_commit(mailbox->appends, task.now_ms);
+    err = imap_session_resume_hibernated(&options, mailbox->vault, &task, open->state, out_imap);
+    if (err != ERR_OK)
+        log_failure(mailbox->start->log, "a session that slept", &task);
+    task_done(&task);
+    return err;
+}
+
+enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session_open *open, int fd)
+{
+    struct imap_session *imap;
     struct mailbox_session *session;
 
     if (open->service != WIRE_SERVICE_IMAP)
         return ERR_INVALID;
     if (mailbox->session_count >= MAILBOX_SESSIONS_MAX)
         return ERR_LIMIT;
+    TRY(make_engine(mailbox, open, &imap));
     session = NEW(struct mailbox_session);
     session->mailbox = mailbox;
+    session->id = open->session;
+    session->is_restless = open->is_restless;
+    session->active_ms = clock_monotonic_ms();
     session->next = mailbox->sessions;
     if (session->next != NULL)
         session->next->previous = session;
     mailbox->sessions = session;
     mailbox->session_count++;
     session->turn = net_timer_new(mailbox->loop, on_turn, session);
-    session->connection = net_connection_new(mailbox->loop, fd, NULL, OUTPUT_LIMIT,
+    session->connection = net_connection_new(mailbox->loop, fd, NULL, MAILBOX_SESSION_OUTPUT_MAX,
                                              &connection_events, session);
-    session->imap = imap_session_resume_authenticated(&options, mailbox->vault, open->tag);
+    session->imap = imap;
     imap_session_on_output(session->imap, on_output, session);
     if (open->input.len > 0)
         imap_session_input(session->imap, open->input, clock_now_ms());
     net_timer_start(session->turn, 0);
+    mailbox_hibernate_later(mailbox);
     return ERR_OK;
 }
 
@@ -175,6 +192,7 @@ void mailbox_session_end_all(struct mailbox *mailbox, const char *words)
 {
     for (struct mailbox_session *session = mailbox->sessions; session != NULL;
          session = session->next) {
+        session->is_offered = false;
         imap_session_bye(session->imap, words);
         net_timer_start(session->turn, 0);
     }
@@ -183,5 +201,5 @@ void mailbox_session_end_all(struct mailbox *mailbox, const char *words)
 void mailbox_session_free_all(struct mailbox *mailbox)
 {
     while (mailbox->sessions != NULL)
-        session_free(mailbox->sessions);
+        mailbox_session_free(mailbox->sessions);
 }

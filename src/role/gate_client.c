@@ -1,21 +1,22 @@
 /*
  * One client.
  *
- *   TALKING ──> ASKING ──> OPENING ──> CARRYING        any ──> ENDING
- *      ^──────────┴───────────┘
+ *   TALKING ──> ASKING ──> OPENING ──> CARRYING ──> DOZING ──> ASLEEP        any ──> ENDING
+ *      ^──────────┴───────────┘           ^─────────────────────┘
  *
  *   TALKING -> ASKING     the engine wants a login: LOGIN to the keeper
  *   ASKING -> TALKING     refused (after the keeper's delay), or no keeper
  *   ASKING -> OPENING     the password is right: SESSION_OPEN, with a stream, to the store
  *   OPENING -> TALKING    the mailbox does not open now
  *   OPENING -> CARRYING   the mailbox process speaks: the engine is freed
+ *   CARRYING -> DOZING -> ASLEEP -> CARRYING   gate_hibernate.c
  *   any -> ENDING         what is queued on either side still goes out, then the client is freed
  *
  * Until CARRYING one deadline runs that nothing resets: a client that sends a byte a second is cut
  * off like a silent one. While CARRYING the gate understands nothing; each side is read only while
  * the other one has room.
  */
-#include "role/gate.h"
+#include "role/gate_client.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -27,29 +28,7 @@
 #include <unistd.h>
 
 enum {
-    OUTPUT_LIMIT = 128 * 1024, /* to the client, and as much to the mailbox process */
     BYE_WINDOW = 512,          /* the words of an end are looked for in so many last bytes */
-};
-
-enum state { STATE_TALKING, STATE_ASKING, STATE_OPENING, STATE_CARRYING, STATE_ENDING };
-
-struct gate_client {
-    struct gate *gate; /* borrowed */
-    uint64_t tag;
-    enum state state;
-    struct net_connection *connection; /* own; NULL: the client is gone */
-    struct net_connection *stream;     /* own; to the mailbox process */
-    int stream_fd;                     /* own; OPENING */
-    struct imap_session *engine;       /* own; until CARRYING */
-    struct net_timer *deadline;        /* own; until CARRYING */
-    struct net_timer *step;            /* own; a refusal that waits, or the engine's next turn */
-    struct id session, mailbox;        /* set: the keeper knows the session */
-    bool has_store_session;            /* the store may know it too */
-    bool is_secured;                   /* TLS was told to the engine */
-    bool is_refusing;                  /* `step` passes a refusal on */
-    bool is_counted;                   /* in the census */
-    bool said_bye;                     /* the mailbox process ended the session in words */
-    bool is_at_line_end;
 };
 
 static void pump(struct gate_client *client);
@@ -99,6 +78,7 @@ void gate_client_free(struct gate_client **client)
     net_connection_free(&gone->connection);
     net_connection_free(&gone->stream);
     fd_close(&gone->stream_fd);
+    buf_free(&gone->sleep_state);
     gate_delist(gone->gate, gone->tag);
     mem_free(&gone);
 }
@@ -112,12 +92,11 @@ struct gate_client *gate_find(struct gate *gate, uint64_t tag)
     return gate->slots[slot];
 }
 
-/* What is queued for the client goes out, then it is over. */
-static void end(struct gate_client *client)
+void gate_client_end(struct gate_client *client)
 {
-    if (client->state == STATE_ENDING)
+    if (client->state == GATE_CLIENT_ENDING)
         return;
-    client->state = STATE_ENDING;
+    client->state = GATE_CLIENT_ENDING;
     net_timer_free(&client->deadline);
     net_timer_free(&client->step);
     close_session(client);
@@ -142,7 +121,7 @@ static void send_output(struct gate_client *client)
 
 static void login_failed(struct gate_client *client, enum imap_login_result result)
 {
-    client->state = STATE_TALKING;
+    client->state = GATE_CLIENT_TALKING;
     imap_session_login_failed(client->engine, result);
     pump(client);
 }
@@ -160,7 +139,7 @@ static void ask(struct gate_client *client)
     };
     struct str tag;
 
-    client->state = STATE_ASKING;
+    client->state = GATE_CLIENT_ASKING;
     client->session = body.session;
     net_connection_want_input(client->connection, false);
     imap_session_login(client->engine, &tag, &body.username, &body.password);
@@ -191,7 +170,7 @@ static void step_later(struct gate_client *client, int64_t delay_ms)
 /* Does what the engine wants, once. */
 static void pump(struct gate_client *client)
 {
-    if (client->state != STATE_TALKING)
+    if (client->state != GATE_CLIENT_TALKING)
         return;
     send_output(client);
     switch (imap_session_wants(client->engine)) {
@@ -220,7 +199,7 @@ static void pump(struct gate_client *client)
         return;
     case IMAP_WANTS_CLOSE:
         if (imap_session_output(client->engine).len == 0)
-            end(client);
+            gate_client_end(client);
         return;
     }
 }
@@ -229,11 +208,11 @@ static void on_deadline(void *owner)
 {
     struct gate_client *client = owner;
 
-    if (client->state == STATE_TALKING) {
+    if (client->state == GATE_CLIENT_TALKING) {
         imap_session_bye(client->engine, "you took too long to log in");
         send_output(client);
     }
-    end(client);
+    gate_client_end(client);
 }
 
 /* ---- After login: carrying ---- */
@@ -249,7 +228,7 @@ static void on_stream_input(void *owner, struct net_connection *stream, struct s
 {
     struct gate_client *client = owner;
 
-    if (client->state != STATE_CARRYING)
+    if (client->state != GATE_CLIENT_CARRYING && client->state != GATE_CLIENT_DOZING)
         return;
     client->said_bye = client->said_bye || has_bye(bytes);
     client->is_at_line_end = bytes.ptr[bytes.len - 1] == '\n';
@@ -263,7 +242,7 @@ static void on_stream_room(void *owner, struct net_connection *stream)
     struct gate_client *client = owner;
 
     (void)stream;
-    if (client->state == STATE_CARRYING)
+    if (client->state == GATE_CLIENT_CARRYING)
         net_connection_want_input(client->connection, true);
 }
 
@@ -276,33 +255,55 @@ static void on_stream_close(void *owner, struct net_connection *stream,
     (void)stream;
     (void)reason;
     net_connection_free(&client->stream);
-    if (client->connection == NULL || client->state != STATE_CARRYING) {
-        if (client->connection == NULL)
-            gate_client_free(&client);
-        return;
-    }
+    if (client->connection == NULL)
+        gate_client_free(&client);
+    else if (client->state == GATE_CLIENT_DOZING && !client->said_bye)
+        gate_hibernate_asleep(client);
+    else if (client->state == GATE_CLIENT_CARRYING || client->state == GATE_CLIENT_DOZING)
+        gate_client_lost_mailbox(client);
+}
+
+void gate_client_lost_mailbox(struct gate_client *client)
+{
     /* Not in the middle of a line or a literal, where nobody would understand it. */
     if (!client->said_bye && client->is_at_line_end)
         net_connection_write(client->connection,
-                             STR("* BYE the mailbox is not available just now\r\n"));
-    end(client);
+                             STR("* BYE [UNAVAILABLE] the mailbox is not available just now\r\n"));
+    client->said_bye = true;
+    gate_client_end(client);
 }
 
 static const struct net_connection_events stream_events = {
     .on_input = on_stream_input, .on_room = on_stream_room, .on_close = on_stream_close};
 
-static void carry(struct gate_client *client)
+void gate_client_carry(struct gate_client *client, int stream_fd)
 {
-    client->state = STATE_CARRYING;
+    client->state = GATE_CLIENT_CARRYING;
     client->is_at_line_end = true;
-    client->stream = net_connection_new(role_loop(client->gate->process), client->stream_fd, NULL,
-                                        OUTPUT_LIMIT, &stream_events, client);
+    client->sent_bytes = 0;
+    client->stream = net_connection_new(role_loop(client->gate->process), stream_fd, NULL,
+                                        GATE_CLIENT_OUTPUT_MAX, &stream_events, client);
+    net_connection_want_input(client->connection, true);
+}
+
+static void begin_carrying(struct gate_client *client)
+{
+    int stream_fd = client->stream_fd;
+
     client->stream_fd = -1;
     imap_session_free(&client->engine);
     net_timer_free(&client->deadline);
     net_timer_free(&client->step);
     net_connection_set_timeout(client->connection, (int64_t)config_of(client)->idle_timeout_ms);
-    net_connection_want_input(client->connection, true);
+    gate_client_carry(client, stream_fd);
+}
+
+static void pass_on(struct gate_client *client, struct str bytes)
+{
+    client->sent_bytes += bytes.len;
+    net_connection_write(client->stream, bytes);
+    if (net_connection_room(client->stream) == 0)
+        net_connection_want_input(client->connection, false);
 }
 
 /* ---- The client's connection ---- */
@@ -311,19 +312,23 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
 {
     struct gate_client *client = owner;
 
+    (void)connection;
     switch (client->state) {
-    case STATE_TALKING:
+    case GATE_CLIENT_TALKING:
         imap_session_input(client->engine, bytes, clock_now_ms());
         pump(client);
         return;
-    case STATE_CARRYING:
-        net_connection_write(client->stream, bytes);
-        if (net_connection_room(client->stream) == 0)
-            net_connection_want_input(connection, false);
+    case GATE_CLIENT_ASLEEP:
+        if (gate_hibernate_resume(client, true))
+            pass_on(client, bytes);
         return;
-    case STATE_ASKING:
-    case STATE_OPENING:
-    case STATE_ENDING:
+    case GATE_CLIENT_CARRYING:
+        pass_on(client, bytes);
+        return;
+    case GATE_CLIENT_DOZING:
+    case GATE_CLIENT_ASKING:
+    case GATE_CLIENT_OPENING:
+    case GATE_CLIENT_ENDING:
         return; /* no input is wanted then */
     }
 }
@@ -333,9 +338,9 @@ static void on_room(void *owner, struct net_connection *connection)
     struct gate_client *client = owner;
 
     (void)connection;
-    if (client->state == STATE_CARRYING) {
+    if (client->state == GATE_CLIENT_CARRYING || client->state == GATE_CLIENT_DOZING) {
         net_connection_want_input(client->stream, true);
-    } else if (client->state == STATE_TALKING) {
+    } else if (client->state == GATE_CLIENT_TALKING) {
         send_output(client);
         if (imap_session_wants(client->engine) == IMAP_WANTS_ROOM)
             imap_session_resume(client->engine, clock_now_ms());
@@ -348,7 +353,7 @@ static void on_secure(void *owner, struct net_connection *connection)
     struct gate_client *client = owner;
 
     (void)connection;
-    if (client->state != STATE_TALKING || !client->is_secured)
+    if (client->state != GATE_CLIENT_TALKING || !client->is_secured)
         return; /* implicit TLS: the engine knew from the start */
     imap_session_secured(client->engine);
     net_connection_want_input(client->connection, true);
@@ -370,7 +375,7 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
         return;
     }
     /* What the client sent before it went still reaches the mailbox process. */
-    client->state = STATE_ENDING;
+    client->state = GATE_CLIENT_ENDING;
     close_session(client);
     net_connection_free(&client->connection);
     net_connection_finish(client->stream);
@@ -421,7 +426,7 @@ static void begin(struct gate_client *client, bool is_tls)
         imap_session_consume_output(client->engine, imap_session_output(client->engine).len);
         imap_session_bye(client->engine, "too many connections from your address");
         send_output(client);
-        end(client);
+        gate_client_end(client);
         return;
     }
     pump(client);
@@ -438,9 +443,10 @@ void gate_client_new(struct gate *gate, int fd, bool is_tls)
     client = NEW(struct gate_client);
     client->gate = gate;
     client->stream_fd = -1;
+    buf_init(&client->sleep_state, GATE_CLIENT_SLEEP_STATE_MAX);
     client->tag = gate_enlist(gate, client);
     client->connection = net_connection_new(role_loop(gate->process), fd, is_tls ? gate->tls : NULL,
-                                            OUTPUT_LIMIT, &client_events, client);
+                                            GATE_CLIENT_OUTPUT_MAX, &client_events, client);
     begin(client, is_tls);
 }
 
@@ -466,7 +472,7 @@ static void open_session(struct gate_client *client)
         return;
     }
     client->stream_fd = fds[0];
-    client->state = STATE_OPENING;
+    client->state = GATE_CLIENT_OPENING;
     client->has_store_session = true;
     imap_session_login(client->engine, &body.tag, &username, &password);
     err = wire_send(store, WIRE_SESSION_OPEN, client->tag, &body, &fds[1], 1);
@@ -483,7 +489,7 @@ static void refuse_later(struct gate_client *client, uint64_t delay_ms)
 
 void gate_client_login_reply(struct gate_client *client, const struct wire_login_reply *reply)
 {
-    if (client->state != STATE_ASKING || client->is_refusing)
+    if (client->state != GATE_CLIENT_ASKING || client->is_refusing)
         return;
     if (reply->status == WIRE_OK && id_is_set(&reply->mailbox)) {
         client->mailbox = reply->mailbox;
@@ -501,10 +507,12 @@ void gate_client_login_reply(struct gate_client *client, const struct wire_login
 
 void gate_client_open_reply(struct gate_client *client, uint64_t status)
 {
-    if (client->state != STATE_OPENING)
+    if (client->state == GATE_CLIENT_CARRYING && status != WIRE_OK)
+        gate_client_lost_mailbox(client); /* it slept, and there is no mailbox to wake up in */
+    if (client->state != GATE_CLIENT_OPENING)
         return;
     if (status == WIRE_OK) {
-        carry(client);
+        begin_carrying(client);
         return;
     }
     log_warning(log_of(client), "session did not open status=%d mailbox=%s", (int)status,
@@ -516,24 +524,31 @@ void gate_client_open_reply(struct gate_client *client, uint64_t status)
 
 void gate_client_peer_lost(struct gate_client *client, enum wire_role peer)
 {
-    if (peer == WIRE_ROLE_KEEPER && client->state == STATE_ASKING && !client->is_refusing)
+    if (peer == WIRE_ROLE_KEEPER && client->state == GATE_CLIENT_ASKING && !client->is_refusing)
         login_failed(client, IMAP_LOGIN_UNAVAILABLE);
-    else if (peer == WIRE_ROLE_STORE && client->state == STATE_OPENING)
+    else if (peer == WIRE_ROLE_STORE && client->state == GATE_CLIENT_OPENING)
         gate_client_open_reply(client, WIRE_UNAVAILABLE);
+    else if (peer == WIRE_ROLE_STORE)
+        gate_hibernate_store_lost(client);
 }
 
 void gate_client_bye(struct gate_client *client)
 {
     switch (client->state) {
-    case STATE_TALKING:
-    case STATE_ASKING:
-    case STATE_OPENING:
+    case GATE_CLIENT_TALKING:
+    case GATE_CLIENT_ASKING:
+    case GATE_CLIENT_OPENING:
         imap_session_bye(client->engine, "the service stops");
         send_output(client);
-        end(client);
+        gate_client_end(client);
         return;
-    case STATE_CARRYING: /* the mailbox process has the last word */
-    case STATE_ENDING:
+    case GATE_CLIENT_ASLEEP:
+        net_connection_write(client->connection, STR("* BYE the service stops\r\n"));
+        gate_client_end(client);
+        return;
+    case GATE_CLIENT_CARRYING: /* the mailbox process has the last word */
+    case GATE_CLIENT_DOZING:   /* or it falls asleep, into a gate that stops */
+    case GATE_CLIENT_ENDING:
         return;
     }
 }

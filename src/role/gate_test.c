@@ -250,7 +250,7 @@ static void the_end_of_a_mailbox_process_is_told(void **state)
         const char *last_words; /* of the mailbox process */
         const char *heard;
     } rows[] = {
-        {"* 3 EXISTS\r\n", "* 3 EXISTS\r\n* BYE the mailbox is not available just now\r\n"},
+        {"* 3 EXISTS\r\n", "* 3 EXISTS\r\n* BYE [UNAVAILABLE] the mailbox is not available just now\r\n"},
         {"* BYE Logging out.\r\na OK done\r\n", "* BYE Logging out.\r\na OK done\r\n"},
         {"* 1 FETCH (BODY[] {100}\r\nhalf a line", "half a line"},
     };

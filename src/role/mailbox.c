@@ -109,7 +109,7 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
 {
     struct mailbox *mailbox = CONTAINER_OF(subscriber, struct mailbox, changes);
 
-    (void)folder_id;
+    mailbox_hibernate_changed(mailbox, folder_id);
     net_timer_start(mailbox->usage_timer, MAILBOX_USAGE_DELAY_MS);
     net_timer_start(mailbox->housekeeping_timer, 1000);
 }
@@ -169,6 +169,7 @@ static void take_drop_box(struct mailbox *mailbox, struct task *task)
 
     if (dropbox_take_over(&owner, task, &imported) != ERR_OK)
         log_failure(mailbox->start->log, "the drop box", task);
+    mailbox->has_imported = imported > 0;
     if (imported > 0)
         log_info(mailbox->start->log, "took over waiting mail mailbox=%s messages=%llu",
                  mailbox->start->id.text, (unsigned long long)imported);
@@ -279,6 +280,10 @@ static void on_store_message(void *owner, struct wire_channel *channel,
                  ERR_OK)
             net_loop_stop(mailbox->loop);
         mailbox_check_idle(mailbox);
+    } else if (message->type == WIRE_SESSION_HIBERNATE_REPLY) {
+        mailbox_hibernate_reply(mailbox, &message->body.session_hibernate_reply);
+    } else if (message->type == WIRE_MAILBOX_WATCHED) {
+        mailbox_hibernate_watched(mailbox);
     } else if (message->type == WIRE_STOP) {
         mailbox_end(mailbox, "the server ends this session; connect again");
     }
@@ -353,6 +358,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     mailbox.idle_timer = net_timer_new(mailbox.loop, on_idle, &mailbox);
     mailbox.housekeeping_timer = net_timer_new(mailbox.loop, on_housekeeping, &mailbox);
     mailbox.renewal_timer = net_timer_new(mailbox.loop, on_renewal, &mailbox);
+    mailbox.hibernate_timer = net_timer_new(mailbox.loop, mailbox_hibernate_check, &mailbox);
     mailbox.deadline = net_timer_new(mailbox.loop, on_deadline, &mailbox);
     net_timer_start(mailbox.deadline, MAILBOX_KEY_TIMEOUT_MS);
 
@@ -375,6 +381,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     net_timer_free(&mailbox.idle_timer);
     net_timer_free(&mailbox.housekeeping_timer);
     net_timer_free(&mailbox.renewal_timer);
+    net_timer_free(&mailbox.hibernate_timer);
     net_timer_free(&mailbox.deadline);
     net_loop_free(&mailbox.loop);
     exit(0);

@@ -166,3 +166,20 @@ enum err vault_changes_since(struct vault *vault, struct task *task, int64_t fol
     *out = changes;
     return ERR_OK;
 }
+
+enum err vault_expunged_since(struct vault *vault, struct task *task, int64_t folder_id,
+                              uint64_t since, uint32_t **out_uids, size_t *out_count)
+{
+    const struct folder *folder;
+    struct vault_changes changes = {0};
+
+    TRY(vault_check(vault, task));
+    folder = vault_folder_get(vault, folder_id);
+    if (folder == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
+    if (since < folder->highest_modseq)
+        TRY(read_expunged(vault, task, folder_id, since, &changes));
+    *out_uids = changes.expunged;
+    *out_count = changes.expunged_count;
+    return ERR_OK;
+}

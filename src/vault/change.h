@@ -28,6 +28,9 @@ struct vault_changes {
 /* What happened after `since` (a MODSEQ). In the task's arena. */
 MUST_CHECK enum err vault_changes_since(struct vault *vault, struct task *task, int64_t folder_id,
                                         uint64_t since, struct vault_changes *out);
+/* Only the expunged UIDs of that; nothing is read of the messages. */
+MUST_CHECK enum err vault_expunged_since(struct vault *vault, struct task *task, int64_t folder_id,
+                                         uint64_t since, uint32_t **out_uids, size_t *out_count);
 /* The folder's highest MODSEQ, from memory. 0: the folder is gone. */
 uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id);
 
