@@ -98,6 +98,9 @@ union imap_args {
     struct {
         bool has_condstore;
     } enable;
+    struct {
+        bool is_bulk; /* it says what engine.h's is_bulk means */
+    } id;
 };
 
 #endif

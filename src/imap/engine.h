@@ -57,6 +57,8 @@ struct imap_session {
     struct vault_subscriber subscriber;
     void (*on_output)(void *owner);
     void *on_output_owner;
+    bool (*is_under_load)(void *owner); /* NULL: never */
+    void *load_owner;
     enum imap_state state;
     enum imap_pause pause;
     struct imap_reader reader;
@@ -68,6 +70,7 @@ struct imap_session {
     bool is_condstore; /* MODSEQ in every FETCH (RFC 7162 §3.1) */
     bool has_changes;  /* something was committed since the last look */
     bool is_idling;
+    bool is_bulk; /* the client said with ID that nobody waits for this connection (session.h) */
 
     struct imap_view view; /* while SELECTED */
 

@@ -26,6 +26,7 @@ enum shape {
 /* What a client switched on for the rest of its session. New rows go to the end. */
 static const size_t kept_flags[] = {
     offsetof(struct imap_session, is_condstore),
+    offsetof(struct imap_session, is_bulk),
 };
 
 static const uint64_t all_flags = (UINT64_C(1) << ARRAY_LEN(kept_flags)) - 1;

@@ -49,6 +49,7 @@ static const struct imap_reply REFUSALS[] = {
     ROW(IMAP_REFUSAL_EMPTY_MESSAGE, "NO", "CANNOT", "The message is empty."),
     ROW(IMAP_REFUSAL_CANCELLED, "BAD", "", "Authentication was cancelled."),
     ROW(IMAP_REFUSAL_MECHANISM, "NO", "CANNOT", "This mechanism is not offered."),
+    ROW(IMAP_REFUSAL_BUSY, "NO", "UNAVAILABLE", "Busy, try again later."),
 #undef ROW
 };
 

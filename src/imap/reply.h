@@ -34,6 +34,7 @@ enum imap_refusal {
     IMAP_REFUSAL_EMPTY_MESSAGE,
     IMAP_REFUSAL_CANCELLED,
     IMAP_REFUSAL_MECHANISM,
+    IMAP_REFUSAL_BUSY,
 };
 
 /* The answer to an error, in the light of the command that met it. */

@@ -233,6 +233,22 @@ void imap_session_on_output(struct imap_session *s, void (*on_output)(void *owne
     s->on_output_owner = owner;
 }
 
+bool imap_session_is_bulk(const struct imap_session *s)
+{
+    return s->is_bulk;
+}
+
+void imap_session_set_bulk(struct imap_session *s, bool is_bulk)
+{
+    s->is_bulk = is_bulk;
+}
+
+void imap_session_ask_load(struct imap_session *s, bool (*is_under_load)(void *owner), void *owner)
+{
+    s->is_under_load = is_under_load;
+    s->load_owner = owner;
+}
+
 void imap_session_secured(struct imap_session *s)
 {
     assert(s->pause == IMAP_PAUSE_TLS);

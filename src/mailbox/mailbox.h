@@ -1,7 +1,7 @@
 /*
  * The inside of a mailbox process: one vault, its sessions, its deliveries. role/mailbox.c starts
  * it; mailbox/session.c carries a client's bytes to an engine, mailbox/hibernate.c puts sessions to
- * sleep, mailbox/delivery.c stores mail.
+ * sleep, mailbox/delivery.c stores mail, mailbox/load.c says when there is too much to do.
  *
  *   waiting for the key ──> open (vault, drop box imported, lane renewed) ──> serving ──> ending
  *
@@ -70,6 +70,9 @@ MUST_CHECK enum err mailbox_session_open(struct mailbox *mailbox,
 void mailbox_session_end_all(struct mailbox *mailbox, const char *words);
 /* At once. */
 void mailbox_session_free_all(struct mailbox *mailbox);
+
+/* load.c: should a client that nobody waits for come back later? */
+bool mailbox_is_under_load(void *mailbox);
 
 /* hibernate.c: a session began or goes on: look after it when it has been silent for long. */
 void mailbox_hibernate_later(struct mailbox *mailbox);

@@ -90,7 +90,7 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
 
     (void)connection;
     session->consumed_bytes += bytes.len;
-    session->active_ms = clock_monotonic_ms();
+    session->active_ms = session->spoke_ms = clock_monotonic_ms();
     imap_session_input(session->imap, bytes, clock_now_ms());
     mailbox_session_pump(session);
 }
@@ -170,7 +170,7 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
     session->mailbox = mailbox;
     session->id = open->session;
     session->is_restless = open->is_restless;
-    session->active_ms = clock_monotonic_ms();
+    session->active_ms = session->spoke_ms = clock_monotonic_ms();
     session->next = mailbox->sessions;
     if (session->next != NULL)
         session->next->previous = session;
@@ -181,6 +181,9 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
                                              &connection_events, session);
     session->imap = imap;
     imap_session_on_output(session->imap, on_output, session);
+    imap_session_ask_load(session->imap, mailbox_is_under_load, mailbox);
+    if (open->is_bulk)
+        imap_session_set_bulk(session->imap, true);
     if (open->input.len > 0)
         imap_session_input(session->imap, open->input, clock_now_ms());
     net_timer_start(session->turn, 0);

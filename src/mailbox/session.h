@@ -17,6 +17,7 @@ struct mailbox_session {
     struct net_timer *turn;            /* own */
     uint64_t consumed_bytes;           /* of its stream */
     int64_t active_ms;                 /* monotonic: when something was read or said last */
+    int64_t spoke_ms;        /* monotonic: when the client said something last */
     bool is_finishing;
     bool is_restless; /* its last sleep was a short one */
     bool is_offered;  /* its state is with the gate, which has not answered: nothing may happen */

@@ -461,6 +461,7 @@ static void open_session(struct gate_client *client)
         .service = WIRE_SERVICE_IMAP,
         .input = imap_session_pending_input(client->engine),
         .is_secure = net_connection_is_secure(client->connection),
+        .is_bulk = imap_session_is_bulk(client->engine),
     };
     struct str username, password;
     int fds[2];

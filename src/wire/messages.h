@@ -152,10 +152,10 @@ enum wire_status {
 
 /* `tag` is the login command's, answered by the mailbox process; `input` what the client sent
  * behind it. With a `state` the session has slept and goes on, without tag and input; is_restless:
- * it slept for a moment only. */
+ * it slept for a moment only. is_bulk: nobody waits for what it loads (imap/session.h). */
 #define WIRE_FIELDS_session_open(F)                                                                \
     F(id, session) F(id, mailbox) F(u64, service) F(str, tag) F(str, input) F(flag, is_secure)     \
-    F(str, state) F(flag, is_restless)
+    F(str, state) F(flag, is_restless) F(flag, is_bulk)
 #define WIRE_FIELDS_session_open_reply(F) F(u64, status)
 
 #define WIRE_FIELDS_mailbox_spawn(F) F(id, mailbox) F(flag, is_new)

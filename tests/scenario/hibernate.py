@@ -334,6 +334,35 @@ def a_death_is_survived_or_told(_):
     return "; ".join(words)
 
 
+@suite.case
+def bulk_downloads_make_room(_):
+    """iOS's connections that load everything again wait while another client is being used."""
+    bulk_id = 'ID ("name" "com.apple.email.maild" "event" "back-fill")'
+    with Server(settings={**SETTINGS, "bulk_load_max": 1000000}) as server:
+        alias = server.add_alias("bulk@sleep.test")
+        with Talk(server, tls=True) as bulk, Talk(server) as late:
+            bulk.do(bulk_id)  # before login, as iOS does it
+            bulk.do(f"LOGIN {alias.address} {alias.password}")
+            bulk.do("SELECT INBOX")  # nobody else is there
+            all_asleep(server)  # it stays what it is
+            with Talk(server, alias) as person:
+                person.do("SELECT INBOX")
+                tag = bulk.begin("STATUS INBOX (MESSAGES)")
+                lines = bulk.answer(tag)
+                check(lines[-1].startswith(f"{tag} NO [UNAVAILABLE]"), lines)
+                bulk.do("NOOP")
+                person.do("NOOP")
+                late.do(f"LOGIN {alias.address} {alias.password}")
+                late.do("SELECT INBOX")  # a person's too, so far
+                late.do(bulk_id)
+                tag = late.begin("SELECT INBOX")
+                lines = late.answer(tag)
+                check(lines[-1].startswith(f"{tag} NO [UNAVAILABLE]"), lines)
+                person.do("LOGOUT")
+            until(lambda: bulk.answer(bulk.begin("CHECK"))[-1].split()[1] == "OK",
+                  "it waits though nobody else is there")
+
+
 # ---- Many ----
 
 
