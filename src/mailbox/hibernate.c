@@ -148,9 +148,10 @@ void mailbox_hibernate_changed(struct mailbox *mailbox, int64_t folder_id)
         net_loop_stop(mailbox->loop);
 }
 
-void mailbox_hibernate_watched(struct mailbox *mailbox)
+void mailbox_hibernate_sleepers(struct mailbox *mailbox, bool is_watched)
 {
-    mailbox->is_watched = true;
+    vault_keep_expunged(mailbox->vault);
+    mailbox->is_watched = is_watched;
     if (mailbox->has_imported)
         mailbox_hibernate_changed(mailbox, -1);
 }

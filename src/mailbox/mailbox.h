@@ -82,8 +82,8 @@ void mailbox_hibernate_reply(struct mailbox *mailbox,
                              const struct wire_session_hibernate_reply *body);
 /* Tells the store that a folder changed, for those who sleep in IDLE; -1: the list of folders. */
 void mailbox_hibernate_changed(struct mailbox *mailbox, int64_t folder_id);
-/* Somebody sleeps in IDLE since before this process was. */
-void mailbox_hibernate_watched(struct mailbox *mailbox);
+/* Sessions sleep since before this process was, some of them in IDLE. */
+void mailbox_hibernate_sleepers(struct mailbox *mailbox, bool is_watched);
 
 /* delivery.c: queues one DELIVER; what comes in one turn of the loop is committed together. */
 void mailbox_delivery_queue(struct mailbox *mailbox, struct wire_message *message);

@@ -148,6 +148,7 @@ static enum err make_engine(struct mailbox *mailbox, const struct wire_session_o
         return ERR_OK;
     }
     task_init(&task, clock_now_ms());
+    vault_keep_expunged(mailbox->vault);
     imap_group_commit(mailbox->appends, task.now_ms);
     err = imap_session_resume_hibernated(&options, mailbox->vault, &task, open->state, out_imap);
     if (err != ERR_OK)

@@ -282,8 +282,8 @@ static void on_store_message(void *owner, struct wire_channel *channel,
         mailbox_check_idle(mailbox);
     } else if (message->type == WIRE_SESSION_HIBERNATE_REPLY) {
         mailbox_hibernate_reply(mailbox, &message->body.session_hibernate_reply);
-    } else if (message->type == WIRE_MAILBOX_WATCHED) {
-        mailbox_hibernate_watched(mailbox);
+    } else if (message->type == WIRE_MAILBOX_SLEEPERS && mailbox->vault != NULL) {
+        mailbox_hibernate_sleepers(mailbox, message->body.mailbox_sleepers.is_watched);
     } else if (message->type == WIRE_STOP) {
         mailbox_end(mailbox, "the server ends this session; connect again");
     }

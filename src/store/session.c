@@ -79,10 +79,12 @@ bool store_session_ask(struct store_session *session, const struct wire_session_
 }
 
 bool store_session_answer(struct store_box *box, const struct wire_channel *gate,
-                          const struct wire_session_hibernate_reply *body)
+                          const struct wire_session_hibernate_reply *body, bool *out_is_heard)
 {
     struct store_session *session = store_session_find(box, &body->session);
     bool is_orphaned;
+
+    *out_is_heard = true;
 
     if (session == NULL || session->gate != gate || session->state != STORE_SESSION_ASKED)
         return false;
@@ -90,9 +92,9 @@ bool store_session_answer(struct store_box *box, const struct wire_channel *gate
     session->is_orphaned = false;
     session->state = body->status == WIRE_OK ? STORE_SESSION_ASLEEP : STORE_SESSION_AWAKE;
     if (!is_orphaned) {
-        /* A process that does not hear it keeps the session, and is closed as one that is stuck. */
-        if (wire_send(box->channel, WIRE_SESSION_HIBERNATE_REPLY, 0, body, NULL, 0) != ERR_OK)
-            session->state = STORE_SESSION_AWAKE;
+        /* The gate has the session now. A process that does not hear it is about to go. */
+        *out_is_heard =
+            wire_send(box->channel, WIRE_SESSION_HIBERNATE_REPLY, 0, body, NULL, 0) == ERR_OK;
         return true;
     }
     /* Its process died. What that changed last, it may not have told. */
@@ -133,12 +135,17 @@ void store_session_end_asleep(struct store_box *box, enum wire_status status)
     }
 }
 
-bool store_session_is_watched(const struct store_box *box)
+bool store_session_has_sleepers(const struct store_box *box, bool *out_is_watched)
 {
+    bool has_sleepers = false;
+
+    *out_is_watched = false;
     for (const struct store_session *session = box->sessions; session != NULL;
          session = session->next) {
-        if (session->state != STORE_SESSION_AWAKE && session->watched_folder != 0)
-            return true;
+        if (session->state == STORE_SESSION_AWAKE)
+            continue;
+        has_sleepers = true;
+        *out_is_watched = *out_is_watched || session->watched_folder != 0;
     }
-    return false;
+    return has_sleepers;
 }

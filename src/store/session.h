@@ -45,9 +45,9 @@ void store_session_awake(struct store_box *box, const struct id *id, struct wire
 void store_session_drop(struct store_box *box, struct store_session *session);
 /* The process is gone, and those that it had with it. */
 void store_session_drop_awake(struct store_box *box);
-/* The gate's answer to `ask`; false: there was no such question. */
+/* The gate's answer to `ask`; false: there was no such question. Not heard: by its process. */
 bool store_session_answer(struct store_box *box, const struct wire_channel *gate,
-                          const struct wire_session_hibernate_reply *body);
+                          const struct wire_session_hibernate_reply *body, bool *out_is_heard);
 /* All of one gate, which is gone; the process is told that nobody holds what it offered. */
 void store_session_drop_gate(struct store_box *box, const struct wire_channel *gate);
 
@@ -57,7 +57,7 @@ bool store_session_ask(struct store_session *session, const struct wire_session_
 void store_session_wake(struct store_box *box, int64_t folder_id);
 /* Sleepers end, with this reason; all sessions are dropped that are not awake. */
 void store_session_end_asleep(struct store_box *box, enum wire_status status);
-/* Is there one that is not awake, and watches? */
-bool store_session_is_watched(const struct store_box *box);
+/* Is there one that is not awake? And one that watches? */
+bool store_session_has_sleepers(const struct store_box *box, bool *out_is_watched);
 
 #endif

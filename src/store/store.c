@@ -243,12 +243,12 @@ static void end_box(struct store *store, struct store_box *box)
 }
 
 /* Before anything that it could change. */
-static void tell_watched(struct store *store, struct store_box *box)
+static void tell_of_sleepers(struct store *store, struct store_box *box)
 {
-    struct wire_mailbox_watched body = {.mailbox = box->id};
+    struct wire_mailbox_sleepers body = {.mailbox = box->id};
 
-    if (store_session_is_watched(box) &&
-        wire_send(box->channel, WIRE_MAILBOX_WATCHED, 0, &body, NULL, 0) != ERR_OK)
+    if (store_session_has_sleepers(box, &body.is_watched) &&
+        wire_send(box->channel, WIRE_MAILBOX_SLEEPERS, 0, &body, NULL, 0) != ERR_OK)
         log_warning(store->log, "mailbox process does not listen mailbox=%s", box->id.text);
 }
 
@@ -268,7 +268,7 @@ static void on_opened(struct store *store, struct store_box *box,
     }
     store_box_enter(box, BOX_LIVE, store->log);
     box->is_new = false;
-    tell_watched(store, box);
+    tell_of_sleepers(store, box);
     flush_waiting(store, box);
     if (was_new && box->sent_count == 0)
         end_box(store, box);
@@ -502,9 +502,13 @@ static void on_hibernate_reply(struct store *store, const struct wire_channel *f
                                const struct wire_session_hibernate_reply *body)
 {
     struct store_box *box = find_box(store, &body->mailbox);
+    bool is_heard = true;
 
-    if (box != NULL && store_session_answer(box, from, body))
-        drop_if_deserted(store, box);
+    if (box == NULL || !store_session_answer(box, from, body, &is_heard))
+        return;
+    if (!is_heard)
+        log_warning(store->log, "mailbox process does not listen mailbox=%s", box->id.text);
+    drop_if_deserted(store, box);
 }
 
 /* The kernel leaves out what we have no room for: without its message or stream nobody can do the

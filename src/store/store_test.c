@@ -17,7 +17,7 @@ enum { SEEN_MAX = 2048 };
 struct seen {
     enum wire_type type;
     uint64_t tag;
-    uint64_t status;
+    uint64_t status; /* of a reply; of SLEEPERS: is_watched */
     int fd; /* own */
 };
 
@@ -47,6 +47,8 @@ static uint64_t status_of(const struct wire_message *message)
         return message->body.session_open_reply.status;
     if (message->type == WIRE_SESSION_HIBERNATE_REPLY)
         return message->body.session_hibernate_reply.status;
+    if (message->type == WIRE_MAILBOX_SLEEPERS)
+        return message->body.mailbox_sleepers.is_watched;
     if (message->type == WIRE_SESSION_WAKE)
         return message->body.session_wake.status;
     if (message->type == WIRE_MAILBOX_CREATE_REPLY)
@@ -603,7 +605,8 @@ static void test_mail_for_a_sleeper_goes_straight_in(void **state)
     start_again(&f);
     /* It is told to report before it is given anything to report. */
     expect_last(&f.box, WIRE_DELIVER, 2);
-    assert_int_equal(f.box.seen[0].type, WIRE_MAILBOX_WATCHED);
+    assert_int_equal(f.box.seen[0].type, WIRE_MAILBOX_SLEEPERS);
+    assert_true(f.box.seen[0].status);
     changed(&f, FOLDER + 1); /* somebody else's folder */
     assert_int_equal(f.gate.seen_count, 0);
     changed(&f, FOLDER);
@@ -630,7 +633,9 @@ static void test_who_does_not_watch_sleeps_on(void **state)
     make_dormant(&f, 0);
     deliver(&f, 6);
     start_again(&f);
-    expect_last(&f.box, WIRE_DELIVER, 1);
+    expect_last(&f.box, WIRE_DELIVER, 2);
+    assert_int_equal(f.box.seen[0].type, WIRE_MAILBOX_SLEEPERS);
+    assert_false(f.box.seen[0].status);
     changed(&f, FOLDER);
     changed(&f, -1);
     assert_int_equal(f.gate.seen_count, 0);
@@ -646,7 +651,7 @@ static void test_a_sleeper_that_speaks_starts_a_process(void **state)
     make_dormant(&f, 0);
     open_session(&f, GATE_TAG);
     start_again(&f);
-    expect_last(&f.box, WIRE_SESSION_OPEN, 1);
+    expect_last(&f.box, WIRE_SESSION_OPEN, 2);
     teardown(&f);
 }
 

@@ -65,5 +65,8 @@ MUST_CHECK enum err vault_batch_end(struct vault *vault, struct task *task);
 /* Work that may be put off (merging indexes, purging expunged rows): one slice of at most about
  * 10 ms; *out_more tells whether another would find work. Call when idle. */
 MUST_CHECK enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_more);
+/* There are sessions since before the file was opened, which may still read what was expunged
+ * then: it is kept as long as what is expunged now. */
+void vault_keep_expunged(struct vault *vault);
 
 #endif

@@ -128,8 +128,9 @@ enum wire_status {
       WIRE_BIT(STORE) | WIRE_BIT(MAILBOX), 0)                                                      \
     /* To a sleeping session's gate: it is to go on now (OK), or it ends. */                       \
     M(SESSION_WAKE, session_wake, WIRE_BIT(STORE), WIRE_BIT(GATE), 0)                              \
-    /* Somebody sleeps in IDLE: say what changes from now on. */                                   \
-    M(MAILBOX_WATCHED, mailbox_watched, WIRE_BIT(STORE), WIRE_BIT(MAILBOX), 0)                     \
+    /* There are sleepers since before this process was; is_watched: some in IDLE, so say from now \
+     * on what changes. */                                                                         \
+    M(MAILBOX_SLEEPERS, mailbox_sleepers, WIRE_BIT(STORE), WIRE_BIT(MAILBOX), 0)                   \
     /* This folder changed, and it is on disk; -1: the list of folders did. */                     \
     M(MAILBOX_CHANGED, mailbox_changed, WIRE_BIT(MAILBOX), WIRE_BIT(STORE), 0)
 
@@ -208,7 +209,7 @@ enum wire_status {
     F(id, session) F(id, mailbox) F(u64, consumed_bytes) F(i64, watched_folder) F(str, state)
 #define WIRE_FIELDS_session_hibernate_reply(F) F(id, session) F(id, mailbox) F(u64, status)
 #define WIRE_FIELDS_session_wake(F) F(id, session) F(id, mailbox) F(u64, status)
-#define WIRE_FIELDS_mailbox_watched(F) F(id, mailbox)
+#define WIRE_FIELDS_mailbox_sleepers(F) F(id, mailbox) F(flag, is_watched)
 #define WIRE_FIELDS_mailbox_changed(F) F(id, mailbox) F(i64, folder_id)
 
 enum wire_type {
