@@ -22,6 +22,7 @@ enum imap_capability_flags {
 struct imap_capability {
     struct str name;
     unsigned flags;
+    const char *rfc; /* where it is defined */
 };
 
 extern const struct imap_capability imap_capabilities[];

@@ -18,47 +18,51 @@ enum {
 
 /* In the order of RFC 3501 §6, then the extensions by RFC. */
 const struct imap_command imap_commands[] = {
-    {NAME("CAPABILITY"), ANY, imap_parse_none, imap_cmd_capability},                  /* §6.1.1 */
-    {NAME("NOOP"), ANY, imap_parse_none, imap_cmd_noop},                              /* §6.1.2 */
-    {NAME("LOGOUT"), ANY | NO_SYNC, imap_parse_none, imap_cmd_logout},                /* §6.1.3 */
-    {NAME("STARTTLS"), NOT_AUTH, imap_parse_none, imap_cmd_starttls},                 /* §6.2.1 */
-    {NAME("AUTHENTICATE"), NOT_AUTH, imap_parse_authenticate, imap_cmd_authenticate}, /* §6.2.2 */
-    {NAME("LOGIN"), NOT_AUTH, imap_parse_login, imap_cmd_login},                      /* §6.2.3 */
-    {NAME("SELECT"), AUTH | NO_SYNC, imap_parse_select, imap_cmd_select},             /* §6.3.1 */
-    {NAME("EXAMINE"), AUTH | NO_SYNC, imap_parse_select, imap_cmd_examine},           /* §6.3.2 */
-    {NAME("CREATE"), AUTH, imap_parse_one_mailbox, imap_cmd_create},                  /* §6.3.3 */
-    {NAME("DELETE"), AUTH, imap_parse_one_mailbox, imap_cmd_delete},                  /* §6.3.4 */
-    {NAME("RENAME"), AUTH, imap_parse_rename, imap_cmd_rename},                       /* §6.3.5 */
-    {NAME("SUBSCRIBE"), AUTH, imap_parse_one_mailbox, imap_cmd_subscribe},            /* §6.3.6 */
-    {NAME("UNSUBSCRIBE"), AUTH, imap_parse_one_mailbox, imap_cmd_unsubscribe},        /* §6.3.7 */
-    {NAME("LIST"), AUTH, imap_parse_list, imap_cmd_list},                             /* §6.3.8 */
-    {NAME("LSUB"), AUTH, imap_parse_lsub, imap_cmd_lsub},                             /* §6.3.9 */
-    {NAME("STATUS"), AUTH, imap_parse_status, imap_cmd_status},                       /* §6.3.10 */
-    {NAME("APPEND"), AUTH | TO_FOLDER | IMAP_TAKES_MESSAGE, imap_parse_append,
-     imap_cmd_append},                                                                /* §6.3.11 */
-    {NAME("CHECK"), SELECTED, imap_parse_none, imap_cmd_check},                       /* §6.4.1 */
-    {NAME("CLOSE"), SELECTED | NO_SYNC, imap_parse_none, imap_cmd_close},             /* §6.4.2 */
-    {NAME("EXPUNGE"), SELECTED | WRITES, imap_parse_none, imap_cmd_expunge},          /* §6.4.3 */
-    {NAME("SEARCH"), SELECTED | FIXED, imap_parse_search, imap_cmd_search},           /* §6.4.4 */
-    {NAME("UID SEARCH"), SELECTED | BY_UID, imap_parse_search, imap_cmd_search},      /* §6.4.8 */
-    {NAME("FETCH"), SELECTED | FIXED, imap_parse_fetch, imap_cmd_fetch},              /* §6.4.5 */
-    {NAME("UID FETCH"), SELECTED | BY_UID, imap_parse_fetch, imap_cmd_fetch},         /* §6.4.8 */
-    {NAME("STORE"), SELECTED | FIXED | WRITES, imap_parse_store, imap_cmd_store},     /* §6.4.6 */
-    {NAME("UID STORE"), SELECTED | BY_UID | WRITES, imap_parse_store, imap_cmd_store},
-    {NAME("COPY"), SELECTED | TO_FOLDER, imap_parse_copy, imap_cmd_copy},             /* §6.4.7 */
-    {NAME("UID COPY"), SELECTED | BY_UID | TO_FOLDER, imap_parse_copy, imap_cmd_copy},
-    {NAME("IDLE"), AUTH, imap_parse_none, imap_cmd_idle},                             /* RFC 2177 */
-    {NAME("NAMESPACE"), AUTH, imap_parse_none, imap_cmd_namespace},                   /* RFC 2342 */
-    {NAME("ID"), ANY, imap_parse_id, imap_cmd_id},                                    /* RFC 2971 */
-    {NAME("UNSELECT"), SELECTED | NO_SYNC, imap_parse_none, imap_cmd_unselect},       /* RFC 3691 */
-    {NAME("UID EXPUNGE"), SELECTED | BY_UID | WRITES, imap_parse_one_set,
-     imap_cmd_uid_expunge},                                                           /* RFC 4315 */
-    {NAME("ENABLE"), AUTH, imap_parse_enable, imap_cmd_enable},                       /* RFC 5161 */
-    {NAME("MOVE"), SELECTED | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move},    /* RFC 6851 */
-    {NAME("UID MOVE"), SELECTED | BY_UID | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move},
-    {NAME("GETQUOTA"), AUTH, imap_parse_getquota, imap_cmd_getquota},                 /* RFC 9208 */
-    {NAME("GETQUOTAROOT"), AUTH, imap_parse_one_mailbox, imap_cmd_getquotaroot},
-    {NAME("SETQUOTA"), AUTH, imap_parse_setquota, imap_cmd_setquota},
+    {NAME("CAPABILITY"), ANY, imap_parse_none, imap_cmd_capability, "RFC 3501 §6.1.1"},
+    {NAME("NOOP"), ANY, imap_parse_none, imap_cmd_noop, "RFC 3501 §6.1.2"},
+    {NAME("LOGOUT"), ANY | NO_SYNC, imap_parse_none, imap_cmd_logout, "RFC 3501 §6.1.3"},
+    {NAME("STARTTLS"), NOT_AUTH, imap_parse_none, imap_cmd_starttls, "RFC 3501 §6.2.1"},
+    {NAME("AUTHENTICATE"), NOT_AUTH, imap_parse_authenticate, imap_cmd_authenticate,
+     "RFC 3501 §6.2.2"},
+    {NAME("LOGIN"), NOT_AUTH, imap_parse_login, imap_cmd_login, "RFC 3501 §6.2.3"},
+    {NAME("SELECT"), AUTH | NO_SYNC, imap_parse_select, imap_cmd_select, "RFC 3501 §6.3.1"},
+    {NAME("EXAMINE"), AUTH | NO_SYNC, imap_parse_select, imap_cmd_examine, "RFC 3501 §6.3.2"},
+    {NAME("CREATE"), AUTH, imap_parse_one_mailbox, imap_cmd_create, "RFC 3501 §6.3.3"},
+    {NAME("DELETE"), AUTH, imap_parse_one_mailbox, imap_cmd_delete, "RFC 3501 §6.3.4"},
+    {NAME("RENAME"), AUTH, imap_parse_rename, imap_cmd_rename, "RFC 3501 §6.3.5"},
+    {NAME("SUBSCRIBE"), AUTH, imap_parse_one_mailbox, imap_cmd_subscribe, "RFC 3501 §6.3.6"},
+    {NAME("UNSUBSCRIBE"), AUTH, imap_parse_one_mailbox, imap_cmd_unsubscribe, "RFC 3501 §6.3.7"},
+    {NAME("LIST"), AUTH, imap_parse_list, imap_cmd_list, "RFC 3501 §6.3.8"},
+    {NAME("LSUB"), AUTH, imap_parse_lsub, imap_cmd_lsub, "RFC 3501 §6.3.9"},
+    {NAME("STATUS"), AUTH, imap_parse_status, imap_cmd_status, "RFC 3501 §6.3.10"},
+    {NAME("APPEND"), AUTH | TO_FOLDER | IMAP_TAKES_MESSAGE, imap_parse_append, imap_cmd_append,
+     "RFC 3501 §6.3.11"},
+    {NAME("CHECK"), SELECTED, imap_parse_none, imap_cmd_check, "RFC 3501 §6.4.1"},
+    {NAME("CLOSE"), SELECTED | NO_SYNC, imap_parse_none, imap_cmd_close, "RFC 3501 §6.4.2"},
+    {NAME("EXPUNGE"), SELECTED | WRITES, imap_parse_none, imap_cmd_expunge, "RFC 3501 §6.4.3"},
+    {NAME("SEARCH"), SELECTED | FIXED, imap_parse_search, imap_cmd_search, "RFC 3501 §6.4.4"},
+    {NAME("UID SEARCH"), SELECTED | BY_UID, imap_parse_search, imap_cmd_search, "RFC 3501 §6.4.8"},
+    {NAME("FETCH"), SELECTED | FIXED, imap_parse_fetch, imap_cmd_fetch, "RFC 3501 §6.4.5"},
+    {NAME("UID FETCH"), SELECTED | BY_UID, imap_parse_fetch, imap_cmd_fetch, "RFC 3501 §6.4.8"},
+    {NAME("STORE"), SELECTED | FIXED | WRITES, imap_parse_store, imap_cmd_store, "RFC 3501 §6.4.6"},
+    {NAME("UID STORE"), SELECTED | BY_UID | WRITES, imap_parse_store, imap_cmd_store,
+     "RFC 3501 §6.4.8"},
+    {NAME("COPY"), SELECTED | TO_FOLDER, imap_parse_copy, imap_cmd_copy, "RFC 3501 §6.4.7"},
+    {NAME("UID COPY"), SELECTED | BY_UID | TO_FOLDER, imap_parse_copy, imap_cmd_copy,
+     "RFC 3501 §6.4.8"},
+    {NAME("IDLE"), AUTH, imap_parse_none, imap_cmd_idle, "RFC 2177 §3"},
+    {NAME("NAMESPACE"), AUTH, imap_parse_none, imap_cmd_namespace, "RFC 2342 §5"},
+    {NAME("ID"), ANY, imap_parse_id, imap_cmd_id, "RFC 2971 §3.1"},
+    {NAME("UNSELECT"), SELECTED | NO_SYNC, imap_parse_none, imap_cmd_unselect, "RFC 3691 §2"},
+    {NAME("UID EXPUNGE"), SELECTED | BY_UID | WRITES, imap_parse_one_set, imap_cmd_uid_expunge,
+     "RFC 4315 §2.1"},
+    {NAME("ENABLE"), AUTH, imap_parse_enable, imap_cmd_enable, "RFC 5161 §3.1"},
+    {NAME("MOVE"), SELECTED | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move, "RFC 6851 §3.1"},
+    {NAME("UID MOVE"), SELECTED | BY_UID | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move,
+     "RFC 6851 §3.2"},
+    {NAME("GETQUOTA"), AUTH, imap_parse_getquota, imap_cmd_getquota, "RFC 9208 §4.1.2"},
+    {NAME("GETQUOTAROOT"), AUTH, imap_parse_one_mailbox, imap_cmd_getquotaroot, "RFC 9208 §4.1.3"},
+    {NAME("SETQUOTA"), AUTH, imap_parse_setquota, imap_cmd_setquota, "RFC 9208 §4.1.1"},
 };
 const size_t imap_command_count = ARRAY_LEN(imap_commands);
 

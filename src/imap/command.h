@@ -1,5 +1,6 @@
 /*
- * The one table of commands. Dispatch, permission and the tests' coverage read it.
+ * The one table of commands. Dispatch, permission, the tests' coverage and the list of RFCs in the
+ * documentation read it.
  *
  * `parse` fills the arguments and touches nothing else. `run` acts; it returns when it is done, or
  * after imap_give_way (engine.h), and is called again later with the same arguments.
@@ -38,6 +39,7 @@ struct imap_command {
     unsigned flags;
     enum err (*parse)(struct imap_parser *parser, union imap_args *args);
     enum err (*run)(struct imap_session *s, struct task *task, union imap_args *args);
+    const char *rfc; /* where it is defined, as "RFC 3501 §6.1.1" */
 };
 
 extern const struct imap_command imap_commands[];

@@ -515,12 +515,19 @@ static void run_file_asleep(void **state)
 static void test_every_row_has_a_transcript(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < imap_command_count; i++)
+    for (size_t i = 0; i < imap_command_count; i++) {
         if (!is_named(covered.commands, covered.command_count, imap_commands[i].name))
             fail_msg("no transcript has %s", imap_commands[i].name.ptr);
-    for (size_t i = 0; i < imap_capability_count; i++)
+        if (imap_commands[i].rfc == NULL)
+            fail_msg("the row of %s does not say where it is defined", imap_commands[i].name.ptr);
+    }
+    for (size_t i = 0; i < imap_capability_count; i++) {
         if (!is_named(covered.capabilities, covered.capability_count, imap_capabilities[i].name))
             fail_msg("no transcript covers %s", imap_capabilities[i].name.ptr);
+        if (imap_capabilities[i].rfc == NULL)
+            fail_msg("the row of %s does not say where it is defined",
+                     imap_capabilities[i].name.ptr);
+    }
     assert_true(covered.sleep_count > 100); /* else nobody slept */
 }
 
