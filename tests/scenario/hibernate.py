@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Sessions that sleep: no process of their mailbox runs, and their clients notice nothing."""
 
+import contextlib
 import os
 import pathlib
 import random
@@ -141,7 +142,7 @@ def what_others_do_is_told_with_the_right_numbers(server):
 @suite.case
 def commands_at_the_moment_of_falling_asleep(server):
     """No byte is lost or doubled, whenever it comes, in whatever pieces."""
-    rounds = 600 if suite.options.long else 120
+    rounds = 600 if suite.options.long else 60
     alias = server.add_alias("moment@sleep.test")
     chance = random.Random(suite.options.seed)
     slept = 0
@@ -170,7 +171,7 @@ def commands_at_the_moment_of_falling_asleep(server):
 
 @suite.case
 def mail_at_the_moment_of_falling_asleep(server):
-    rounds = 200 if suite.options.long else 40
+    rounds = 200 if suite.options.long else 25
     alias = server.add_alias("mailmoment@sleep.test")
     chance = random.Random(suite.options.seed)
     with Talk(server, alias) as client, server.smtp() as smtp:
@@ -430,12 +431,22 @@ class Crowd:
         self.selector.close()
 
 
-def soak(sessions, deliveries, senders=4):
-    chance = random.Random(suite.options.seed)
+@contextlib.contextmanager
+def many_descriptors():
+    """For as many clients as the machine allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with Server(settings={**SETTINGS, "hibernate_after": "500ms", "connections_max": 20000,
-                          "idle_timeout": "2h"}) as server:
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def soak(sessions, deliveries, senders=4):
+    chance = random.Random(suite.options.seed)
+    with many_descriptors(), Server(settings={**SETTINGS, "hibernate_after": "500ms",
+                                              "connections_max": 20000,
+                                              "idle_timeout": "2h"}) as server:
         server.add_domain("soak.test")
         aliases = [server.add_alias(f"s{n}@soak.test") for n in range(sessions)]
         before = sum(pss_kib(server).values())
@@ -470,7 +481,6 @@ def soak(sessions, deliveries, senders=4):
         for connection in connections:
             connection.quit()
         crowd.close()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     waits = sorted(wait * 1000 for wait in crowd.waits)
     return (f"{sessions} sessions, {deliveries} deliveries, every EXISTS came; from the beginning of "
             f"MAIL: median {statistics.median(waits):.1f} ms, 99 % "
@@ -482,6 +492,34 @@ def soak(sessions, deliveries, senders=4):
 @suite.case
 def a_crowd_sleeps_and_every_exists_comes(_):
     return soak(2000, 10000) if suite.options.long else soak(100, 300)
+
+
+@suite.case
+def many_sessions_of_each_mailbox_sleep_in_little_memory(_):
+    sessions, mailboxes = (10000, 500) if suite.options.long else (200, 10)
+    with many_descriptors(), Server(settings={**SETTINGS, "hibernate_after": "500ms",
+                                              "connections_max": 20000,
+                                              "idle_timeout": "2h"}) as server:
+        aliases = [server.add_alias(f"m{n}@many.test") for n in range(mailboxes)]
+        before = sum(pss_kib(server).values())
+        crowd = Crowd(server, [aliases[n % mailboxes] for n in range(sessions)])
+        until(lambda: not server.processes("mailbox"), "a mailbox process does not end", 120)
+        by_role = pss_kib(server)
+        each = (sum(by_role.values()) - before) / sessions
+        # All sessions of one mailbox wake for its mail, and only they.
+        deliver(server, aliases[0], "many")
+        for n in range(0, sessions, mailboxes):
+            crowd.expect(n, 1)
+        deadline = time.monotonic() + 60
+        while crowd.pending and time.monotonic() < deadline:
+            crowd.read(0.5)
+        check(not crowd.pending, f"{len(crowd.pending)} EXISTS never came")
+        check(len(crowd.waits) == sessions // mailboxes, "others heard of it too")
+        if suite.options.long and "asan" not in program():
+            check(each < 30, f"{each:.1f} KiB for each session asleep")
+        crowd.close()
+    return (f"{sessions} sessions of {mailboxes} mailboxes: {each:.1f} KiB for each "
+            f"({', '.join(f'{role} {kib} KiB' for role, kib in sorted(by_role.items()))})")
 
 
 @suite.case
