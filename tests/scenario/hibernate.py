@@ -183,6 +183,48 @@ def mail_at_the_moment_of_falling_asleep(server):
             time.sleep(chance.uniform(0.19, 0.215))
 
 
+@contextlib.contextmanager
+def frozen(server, role):
+    pids = [each.pid for each in server.processes(role)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@suite.case
+def what_comes_between_offer_and_answer_is_not_lost(_):
+    """The store, or the gate, stands still while a state is on its way through it: meanwhile the
+    client speaks, or mail comes."""
+    with Server(settings={**SETTINGS, "processes": 1}) as server:
+        alias = server.add_alias("between@sleep.test")
+        with Talk(server, alias) as client:
+            client.do("SELECT INBOX")
+            for role in ("store", "gate"):
+                for number in range(4):
+                    with frozen(server, role):
+                        # Only now is the session silent for long enough to be offered.
+                        time.sleep(0.35)
+                        client.send(f"{role}{number} NOOP\r\n")
+                        time.sleep(0.05)
+                    lines = client.answer(f"{role}{number}")
+                    check(lines[-1].split()[1] == "OK", lines)
+            client.do("LOGOUT")
+        # Another session: one that spoke soon after it had slept would be given more time.
+        with Talk(server, alias) as client, server.smtp() as smtp:
+            client.do("SELECT INBOX")
+            tag = client.idle()
+            for number in range(1, 5):
+                with frozen(server, "gate"):
+                    time.sleep(0.35)
+                    smtp.sendmail("a@example.org", [alias.address], message(f"between{number}"))
+                check(client.until_exists() == number, "EXISTS")
+            client.done(tag)
+
+
 @suite.case
 def a_client_that_polls_stays_awake(_):
     """It came back soon after it fell asleep: it is given four times as long."""
