@@ -5,6 +5,7 @@
 #include "account/resolve.h"
 #include "account/slot.h"
 #include "base/clock.h"
+#include "base/ip.h"
 #include "base/memory.h"
 #include "secret/crypt.h"
 
@@ -64,11 +65,11 @@ void account_login_set_limits(struct account_login *login,
 static void hash_address(const struct account_login *login, const struct id *mailbox,
                          struct str address, unsigned char out[ADDRESS_HASH_BYTES])
 {
-    unsigned char text[ID_TEXT_LEN + ACCOUNT_ADDRESS_KEY_MAX], hash[CRYPT_HASH_BYTES];
+    unsigned char text[ID_TEXT_LEN + IP_CLIENT_KEY_MAX], hash[CRYPT_HASH_BYTES];
     size_t len;
 
     memcpy(text, mailbox->text, ID_TEXT_LEN);
-    len = account_throttle_address_key(address, text + ID_TEXT_LEN);
+    len = ip_client_key(address, text + ID_TEXT_LEN);
     crypt_hash(secret_str(login->address_key), STR("address"),
                str_make(text, ID_TEXT_LEN + len), hash);
     memcpy(out, hash, ADDRESS_HASH_BYTES);

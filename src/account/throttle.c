@@ -1,11 +1,11 @@
 /* Failed logins, counted in two set-associative tables of fixed size. */
 #include "account/throttle.h"
 
+#include "base/ip.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "secret/crypt.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <string.h>
 
@@ -56,34 +56,6 @@ void account_throttle_set(struct account_throttle *throttle,
                           const struct account_throttle_limits *limits)
 {
     throttle->limits = *limits;
-}
-
-size_t account_throttle_address_key(struct str address, unsigned char out[ACCOUNT_ADDRESS_KEY_MAX])
-{
-    char text[ACCOUNT_ADDRESS_KEY_MAX] = {0};
-    unsigned char v6[16];
-    struct in_addr v4;
-
-    if (address.len >= sizeof(text))
-        address.len = sizeof(text) - 1;
-    if (address.len > 0)
-        memcpy(text, address.ptr, address.len);
-    if (inet_pton(AF_INET, text, &v4) == 1) {
-        memcpy(out, &v4, 4);
-        return 4;
-    }
-    if (inet_pton(AF_INET6, text, v6) == 1) {
-        static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-        if (memcmp(v6, mapped, sizeof(mapped)) == 0) {
-            memcpy(out, v6 + 12, 4);
-            return 4;
-        }
-        memcpy(out, v6, 8);
-        return 8;
-    }
-    memcpy(out, text, address.len);
-    return address.len;
 }
 
 static bool is_expired(const struct account_throttle *throttle, const struct entry *entry,
@@ -161,8 +133,8 @@ static void add(const struct account_throttle *throttle, struct table *table, st
 bool account_throttle_is_blocked(struct account_throttle *throttle, struct str address,
                                  struct str account, bool is_known_address, int64_t now_ms)
 {
-    unsigned char bytes[ACCOUNT_ADDRESS_KEY_MAX];
-    struct str key = str_make(bytes, account_throttle_address_key(address, bytes));
+    unsigned char bytes[IP_CLIENT_KEY_MAX];
+    struct str key = str_make(bytes, ip_client_key(address, bytes));
     const struct account_throttle_limits *limits = &throttle->limits;
     bool is_address_out =
         limits->per_address > 0 &&
@@ -177,8 +149,8 @@ bool account_throttle_is_blocked(struct account_throttle *throttle, struct str a
 void account_throttle_failed(struct account_throttle *throttle, struct str address,
                              struct str account, int64_t now_ms)
 {
-    unsigned char bytes[ACCOUNT_ADDRESS_KEY_MAX];
-    struct str key = str_make(bytes, account_throttle_address_key(address, bytes));
+    unsigned char bytes[IP_CLIENT_KEY_MAX];
+    struct str key = str_make(bytes, ip_client_key(address, bytes));
 
     add(throttle, throttle->addresses, key, now_ms);
     add(throttle, throttle->accounts, account, now_ms);

@@ -36,9 +36,4 @@ bool account_throttle_is_blocked(struct account_throttle *throttle, struct str a
 void account_throttle_failed(struct account_throttle *throttle, struct str address,
                              struct str account, int64_t now_ms);
 
-/* The part of an address that is counted: an IPv4 address, an IPv6 /64; other text as it is.
- * Gives how many bytes were written. */
-enum { ACCOUNT_ADDRESS_KEY_MAX = 46 };
-size_t account_throttle_address_key(struct str address, unsigned char out[ACCOUNT_ADDRESS_KEY_MAX]);
-
 #endif

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/encode.h"
+#include "base/hash.h"
 #include "base/id.h"
 #include "base/str.h"
 
@@ -20,10 +21,10 @@ static void test_numbers(void **state)
         bool is_valid;
         uint64_t value;
     } rows[] = {
-        {"0", true, 0},          {"18446744073709551615", true, UINT64_MAX},
-        {"", false, 0},          {"18446744073709551616", false, 0},
-        {"12x", false, 0},       {"-1", false, 0},
-        {" 1", false, 0},        {"99999999999999999999999", false, 0},
+        {"0", true, 0},    {"18446744073709551615", true, UINT64_MAX},
+        {"", false, 0},    {"18446744073709551616", false, 0},
+        {"12x", false, 0}, {"-1", false, 0},
+        {" 1", false, 0},  {"99999999999999999999999", false, 0},
         {"007", true, 7},
     };
 
@@ -168,6 +169,20 @@ static void test_arena(void **state)
     arena_free(&arena);
 }
 
+/* The vectors of the paper and of its reference code. */
+static void test_hash(void **state)
+{
+    (void)state;
+    const struct hash_key key = {{UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)}};
+    char bytes[15];
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)i;
+    assert_true(hash_text(&key, str_make(bytes, 15)) == UINT64_C(0xa129ca6149be45e5));
+    assert_true(hash_text(&key, str_make(bytes, 8)) == UINT64_C(0x93f5f5799a932462));
+    assert_true(hash_text(&key, STR("")) == UINT64_C(0x726fdb47dd0e0e31));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +194,7 @@ int main(void)
         cmocka_unit_test(test_encodings),
         cmocka_unit_test(test_ids_never_become_paths),
         cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_hash),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

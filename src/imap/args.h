@@ -5,8 +5,12 @@
 
 #include "imap/fetch.h"
 #include "imap/flags.h"
-#include "imap/search.h"
+#include "imap/metadata.h"
+#include "imap/search_return.h"
+#include "imap/search_run.h"
 #include "imap/set.h"
+#include "imap/sort.h"
+#include "imap/thread.h"
 
 /* A set. */
 enum imap_status_item {
@@ -17,6 +21,10 @@ enum imap_status_item {
     IMAP_STATUS_UNSEEN = 1 << 4,
     IMAP_STATUS_HIGHESTMODSEQ = 1 << 5,
     IMAP_STATUS_APPENDLIMIT = 1 << 6,
+    IMAP_STATUS_SIZE = 1 << 7,
+    IMAP_STATUS_DELETED = 1 << 8,
+    IMAP_STATUS_DELETED_STORAGE = 1 << 9,
+    IMAP_STATUS_MAILBOXID = 1 << 10,
 };
 
 struct imap_status_args {
@@ -34,15 +42,40 @@ struct imap_list_args {
     /* RFC 5258 list-return-opts */
     bool return_subscribed;
     unsigned return_status; /* RFC 5819: imap_status_item, 0: none */
+    struct imap_metadata_names return_metadata; /* RFC 9590; count 0: none */
+    /* progress */
+    struct imap_listing *listing; /* NULL: not begun */
 };
 
-struct imap_append_args {
+struct imap_select_args {
     struct str name;
+    bool is_condstore;
+    bool has_qresync; /* RFC 7162 §3.2.5 */
+    uint32_t uidvalidity;
+    uint64_t modseq;
+    struct imap_set known_uids; /* count 0: not given */
+    struct imap_set match_numbers, match_uids;
+    /* progress */
+    bool is_started;
+    struct vault_uid_flags *changed;
+    size_t changed_count, next;
+};
+
+/* One message of APPEND or REPLACE. */
+struct imap_append_message {
     struct imap_flags flags;
     bool has_date;
     int64_t date_ms;
     int16_t zone_minutes;
-    struct str message;
+    struct str bytes;
+};
+
+struct imap_append_args {
+    struct str name;
+    struct imap_set set; /* REPLACE: the message that goes */
+    struct imap_append_message *messages;
+    size_t count;
+    bool is_too_many; /* the first IMAP_APPEND_MESSAGES_MAX are there */
 };
 
 struct imap_store_args {
@@ -62,6 +95,28 @@ struct imap_store_args {
     bool has_gone;
 };
 
+struct imap_search_args {
+    struct imap_search_return wanted;
+    struct imap_search_program program;
+    struct imap_search_run run;
+};
+
+struct imap_sort_args {
+    struct imap_search_args search;
+    struct imap_sort_order order;
+    struct imap_sort sort;
+};
+
+struct imap_thread_args {
+    struct imap_search_args search;
+    enum imap_thread_algorithm algorithm;
+    /* progress */
+    uint32_t *indexes; /* in the view, of each message of the threads */
+    size_t steps;
+    struct imap_sort_source source;
+    struct imap_threads threads;
+};
+
 union imap_args {
     struct {
         struct str mechanism;
@@ -72,23 +127,29 @@ union imap_args {
     struct {
         struct str username, password;
     } login;
-    struct {
-        struct str name;
-        bool is_condstore;
-    } select;
+    struct imap_select_args select;
     struct {
         struct str name;
     } mailbox;
+    struct {
+        struct str name;
+        bool has_use; /* USE (…), RFC 6154 §3 */
+        struct str *uses;
+        size_t use_count;
+    } create;
     struct {
         struct str from, to;
     } rename;
     struct imap_list_args list;
     struct imap_status_args status;
     struct imap_append_args append;
+    struct imap_metadata_args metadata;
     struct {
         struct imap_set set;
     } expunge;
     struct imap_search_args search;
+    struct imap_sort_args sort;
+    struct imap_thread_args thread;
     struct imap_fetch_args fetch;
     struct imap_store_args store;
     struct {
@@ -96,7 +157,7 @@ union imap_args {
         struct str name;
     } copy;
     struct {
-        bool has_condstore;
+        unsigned extensions; /* a set of enum imap_extension */
     } enable;
     struct {
         bool is_bulk; /* it says what engine.h's is_bulk means */

@@ -25,13 +25,35 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("UIDPLUS"), AFTER, "RFC 4315"},
     {STR_INIT("MOVE"), AFTER, "RFC 6851"},
     {STR_INIT("IDLE"), AFTER, "RFC 2177"},
+    {STR_INIT("ESEARCH"), AFTER, "RFC 4731"},
+    {STR_INIT("WITHIN"), AFTER, "RFC 5032"},
+    {STR_INIT("SEARCHRES"), AFTER, "RFC 5182"},
+    {STR_INIT("SORT"), AFTER, "RFC 5256"},
+    {STR_INIT("THREAD=ORDEREDSUBJECT"), AFTER, "RFC 5256"},
+    {STR_INIT("THREAD=REFERENCES"), AFTER, "RFC 5256"},
+    {STR_INIT("THREAD=REFS"), AFTER, "draft-ietf-morg-inthread"},
     {STR_INIT("LIST-EXTENDED"), AFTER, "RFC 5258"},
+    {STR_INIT("ESORT"), AFTER, "RFC 5267"},
     {STR_INIT("LIST-STATUS"), AFTER, "RFC 5819"},
+    {STR_INIT("SORT=DISPLAY"), AFTER, "RFC 5957"},
     {STR_INIT("SPECIAL-USE"), AFTER, "RFC 6154"},
+    {STR_INIT("CREATE-SPECIAL-USE"), AFTER, "RFC 6154 §3"},
+    {STR_INIT("STATUS=SIZE"), AFTER, "RFC 8438"},
+    {STR_INIT("METADATA"), AFTER, "RFC 5464"},
+    {STR_INIT("LIST-METADATA"), AFTER, "RFC 9590"},
+    {STR_INIT("OBJECTID"), AFTER, "RFC 8474"},
+    {STR_INIT("SAVEDATE"), AFTER, "RFC 8514"},
+    {STR_INIT("PREVIEW"), AFTER, "RFC 8970"},
+    {STR_INIT("BINARY"), AFTER, "RFC 3516"},
+    {STR_INIT("MULTIAPPEND"), AFTER, "RFC 3502"},
+    {STR_INIT("REPLACE"), AFTER, "RFC 8508"},
+    {STR_INIT("COMPRESS=DEFLATE"), AFTER, "RFC 4978"},
     {STR_INIT("CONDSTORE"), AFTER, "RFC 7162"},
+    {STR_INIT("QRESYNC"), AFTER, "RFC 7162"},
     {STR_INIT("APPENDLIMIT"), AFTER | IMAP_CAP_WITH_APPEND_LIMIT, "RFC 7889"},
     {STR_INIT("QUOTA"), AFTER, "RFC 9208"},
     {STR_INIT("QUOTA=RES-STORAGE"), AFTER, "RFC 9208 §5.1"},
+    {STR_INIT("UIDONLY"), AFTER, "RFC 9586"},
 };
 const size_t imap_capability_count = ARRAY_LEN(imap_capabilities);
 
@@ -46,6 +68,14 @@ static bool is_announced(const struct imap_session *s, unsigned flags)
     if ((flags & IMAP_CAP_IF_NO_TLS) != 0 && s->options.is_tls)
         return false;
     return (flags & IMAP_CAP_BEFORE_LOGIN) != 0;
+}
+
+bool imap_capability_is_known(struct str name)
+{
+    for (size_t i = 0; i < imap_capability_count; i++)
+        if (str_equal_nocase(imap_capabilities[i].name, name))
+            return true;
+    return false;
 }
 
 void imap_write_capabilities(const struct imap_session *s, struct buf *out)

@@ -28,6 +28,8 @@ struct imap_capability {
 extern const struct imap_capability imap_capabilities[];
 extern const size_t imap_capability_count;
 
+/* It is a row of the table. */
+bool imap_capability_is_known(struct str name);
 /* "CAPABILITY IMAP4rev1 …" as it stands now. */
 void imap_write_capabilities(const struct imap_session *s, struct buf *out);
 

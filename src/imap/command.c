@@ -27,7 +27,7 @@ const struct imap_command imap_commands[] = {
     {NAME("LOGIN"), NOT_AUTH, imap_parse_login, imap_cmd_login, "RFC 3501 §6.2.3"},
     {NAME("SELECT"), AUTH | NO_SYNC, imap_parse_select, imap_cmd_select, "RFC 3501 §6.3.1"},
     {NAME("EXAMINE"), AUTH | NO_SYNC, imap_parse_select, imap_cmd_examine, "RFC 3501 §6.3.2"},
-    {NAME("CREATE"), AUTH, imap_parse_one_mailbox, imap_cmd_create, "RFC 3501 §6.3.3"},
+    {NAME("CREATE"), AUTH, imap_parse_create, imap_cmd_create, "RFC 3501 §6.3.3"},
     {NAME("DELETE"), AUTH, imap_parse_one_mailbox, imap_cmd_delete, "RFC 3501 §6.3.4"},
     {NAME("RENAME"), AUTH, imap_parse_rename, imap_cmd_rename, "RFC 3501 §6.3.5"},
     {NAME("SUBSCRIBE"), AUTH, imap_parse_one_mailbox, imap_cmd_subscribe, "RFC 3501 §6.3.6"},
@@ -56,10 +56,21 @@ const struct imap_command imap_commands[] = {
     {NAME("UNSELECT"), SELECTED | NO_SYNC, imap_parse_none, imap_cmd_unselect, "RFC 3691 §2"},
     {NAME("UID EXPUNGE"), SELECTED | BY_UID | WRITES, imap_parse_one_set, imap_cmd_uid_expunge,
      "RFC 4315 §2.1"},
+    {NAME("COMPRESS"), AUTH, imap_parse_compress, imap_cmd_compress, "RFC 4978 §3"},
     {NAME("ENABLE"), AUTH, imap_parse_enable, imap_cmd_enable, "RFC 5161 §3.1"},
+    {NAME("SORT"), SELECTED | FIXED, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
+    {NAME("UID SORT"), SELECTED | BY_UID, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
+    {NAME("THREAD"), SELECTED | FIXED, imap_parse_thread, imap_cmd_thread, "RFC 5256 §3"},
+    {NAME("UID THREAD"), SELECTED | BY_UID, imap_parse_thread, imap_cmd_thread, "RFC 5256 §3"},
     {NAME("MOVE"), SELECTED | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move, "RFC 6851 §3.1"},
     {NAME("UID MOVE"), SELECTED | BY_UID | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move,
      "RFC 6851 §3.2"},
+    {NAME("GETMETADATA"), AUTH, imap_parse_getmetadata, imap_cmd_getmetadata, "RFC 5464 §4.2"},
+    {NAME("SETMETADATA"), AUTH, imap_parse_setmetadata, imap_cmd_setmetadata, "RFC 5464 §4.3"},
+    {NAME("REPLACE"), SELECTED | TO_FOLDER | WRITES | IMAP_TAKES_MESSAGE, imap_parse_replace,
+     imap_cmd_replace, "RFC 8508 §3.1"},
+    {NAME("UID REPLACE"), SELECTED | BY_UID | TO_FOLDER | WRITES | IMAP_TAKES_MESSAGE,
+     imap_parse_replace, imap_cmd_replace, "RFC 8508 §3.2"},
     {NAME("GETQUOTA"), AUTH, imap_parse_getquota, imap_cmd_getquota, "RFC 9208 §4.1.2"},
     {NAME("GETQUOTAROOT"), AUTH, imap_parse_one_mailbox, imap_cmd_getquotaroot, "RFC 9208 §4.1.3"},
     {NAME("SETQUOTA"), AUTH, imap_parse_setquota, imap_cmd_setquota, "RFC 9208 §4.1.1"},
@@ -72,6 +83,16 @@ const struct imap_command *imap_command_find(struct str name)
         if (str_equal_nocase(name, imap_commands[i].name))
             return &imap_commands[i];
     return NULL;
+}
+
+bool imap_command_is_by_number(const struct imap_command *command)
+{
+    if ((command->flags & IMAP_BY_UID) != 0)
+        return false;
+    for (size_t i = 0; i < imap_command_count; i++)
+        if ((imap_commands[i].flags & IMAP_BY_UID) != 0 && imap_commands[i].run == command->run)
+            return true;
+    return false;
 }
 
 enum err imap_parse_none(struct imap_parser *parser, union imap_args *args)

@@ -41,13 +41,17 @@ enum err imap_command_ranges(struct imap_session *s, struct task *task, struct i
 
 void imap_enable_condstore(struct imap_session *s)
 {
-    if (s->is_condstore)
+    if (imap_has(s, IMAP_EXT_CONDSTORE))
         return;
-    s->is_condstore = true;
-    if (s->state != IMAP_STATE_SELECTED)
-        return;
+    s->enabled |= IMAP_EXT_CONDSTORE;
+    if (s->state == IMAP_STATE_SELECTED)
+        imap_write_highest_modseq(s, s->view.modseq);
+}
+
+void imap_write_highest_modseq(struct imap_session *s, uint64_t modseq)
+{
     buf_put(&s->out, STR("* OK [HIGHESTMODSEQ "));
-    imap_write_number(&s->out, s->view.modseq);
+    imap_write_number(&s->out, modseq);
     buf_put(&s->out, STR("] Highest.\r\n"));
 }
 
@@ -173,8 +177,11 @@ static void finish(struct imap_session *s, enum err err)
         task_init(&task, s->now_ms);
         s->has_changes = false;
         imap_sync_or_end(s, &task, (s->command->flags & IMAP_NO_EXPUNGE) == 0);
+        imap_view_tell_safe_modseq(s);
         task_done(&task);
     }
+    if (!s->is_waiting)
+        imap_metadata_tell(s);
     if (err == ERR_OK)
         answer_ok(s);
     else if (s->state != IMAP_STATE_LOGOUT)
@@ -293,6 +300,8 @@ static enum imap_refusal refusal_of(const struct imap_session *s,
     if (s->is_bulk && (command->flags & IMAP_IN_NOT_AUTH) == 0 && s->is_under_load != NULL &&
         s->is_under_load(s->load_owner))
         return IMAP_REFUSAL_BUSY;
+    if (imap_has(s, IMAP_EXT_UIDONLY) && imap_command_is_by_number(command))
+        return IMAP_REFUSAL_UID_REQUIRED; /* RFC 9586 §3 */
     return IMAP_REFUSAL_NONE;
 }
 
@@ -355,8 +364,11 @@ static enum imap_refusal judge_literal(struct imap_session *s, const struct imap
     if (refusal != IMAP_REFUSAL_NONE)
         return refusal;
     if (command->flags & IMAP_TAKES_MESSAGE) {
-        if (size > message_max || before > IMAP_LITERALS_MAX)
+        if (size > message_max)
             return IMAP_REFUSAL_MESSAGE_TOO_BIG;
+        /* Those of one command wait in memory together (RFC 3502 §6.3.11: all or none). */
+        if (before + size > message_max + IMAP_LITERALS_MAX)
+            return IMAP_REFUSAL_MESSAGES_TOO_BIG;
         return IMAP_REFUSAL_NONE;
     }
     if (size > IMAP_LITERALS_MAX ||

@@ -21,6 +21,7 @@
 #include "imap/reader.h"
 #include "imap/reply.h"
 #include "imap/session.h"
+#include "imap/use.h"
 #include "imap/view.h"
 #include "vault/content.h"
 
@@ -30,16 +31,30 @@ enum {
     IMAP_LOGIN_FAILURES_MAX = 5,           /* of a connection, then BYE */
     IMAP_LITERALS_MAX_BEFORE_LOGIN = 4096, /* bytes, all of a command */
     IMAP_LITERALS_MAX = 64 * 1024,         /* the same after login, but for a message */
+    IMAP_APPEND_MESSAGES_MAX = 256,        /* of one APPEND: done in one turn */
     IMAP_PENDING_MAX = 64 * 1024,          /* input that waits behind a running command */
+};
+
+/* What a client switched on for the rest of its session (RFC 5161), or with a command that implies
+ * it. A set; the values are kept by sleeping sessions, so they never change. */
+enum imap_extension {
+    IMAP_EXT_CONDSTORE = 1 << 0, /* MODSEQ in every FETCH (RFC 7162 §3.1) */
+    IMAP_EXT_QRESYNC = 1 << 1,   /* VANISHED for EXPUNGE (RFC 7162 §3.2); implies CONDSTORE */
+    IMAP_EXT_REV2 = 1 << 2,      /* IMAP4rev2 (RFC 9051 §6.3.1) */
+    IMAP_EXT_UTF8 = 1 << 3,      /* UTF8=ACCEPT (RFC 6855 §3) */
+    IMAP_EXT_UIDONLY = 1 << 4,   /* no message numbers (RFC 9586) */
+    IMAP_EXT_METADATA = 1 << 5,  /* METADATA answers without being asked (RFC 5464 §4.4.2) */
+    IMAP_EXT_ALL = (1 << 6) - 1,
 };
 
 /* Why the running command is not running now. */
 enum imap_pause {
     IMAP_PAUSE_NONE,
-    IMAP_PAUSE_TURN,  /* imap_session_resume goes on (with ROOM in the output) */
-    IMAP_PAUSE_LINE,  /* a line from the client: `line` then holds it */
-    IMAP_PAUSE_TLS,   /* imap_session_secured */
-    IMAP_PAUSE_LOGIN, /* imap_session_login_failed, or the session is freed */
+    IMAP_PAUSE_TURN,     /* imap_session_resume goes on (with ROOM in the output) */
+    IMAP_PAUSE_LINE,     /* a line from the client: `line` then holds it */
+    IMAP_PAUSE_TLS,      /* imap_session_secured */
+    IMAP_PAUSE_COMPRESS, /* imap_session_compressed */
+    IMAP_PAUSE_LOGIN,    /* imap_session_login_failed, or the session is freed */
 };
 
 /* The answers of APPENDs that were done and wait for the commit they share. */
@@ -67,9 +82,12 @@ struct imap_session {
     int64_t budget;
     unsigned bad_count;
     unsigned login_failures;
-    bool is_condstore; /* MODSEQ in every FETCH (RFC 7162 §3.1) */
-    bool has_changes;  /* something was committed since the last look */
+    unsigned enabled; /* a set of enum imap_extension */
+    bool has_changes; /* something was committed since the last look */
     bool is_idling;
+    bool is_own_metadata;     /* what changes just now is this session's doing */
+    struct buf metadata_news; /* own; of others' changes, to be told */
+    bool is_compressed; /* COMPRESS was given: such a session cannot sleep */
     bool is_bulk; /* the client said with ID that nobody waits for this connection (session.h) */
 
     struct imap_view view; /* while SELECTED */
@@ -159,14 +177,35 @@ static inline bool imap_is_by_uid(const struct imap_session *s)
 {
     return (s->command->flags & IMAP_BY_UID) != 0;
 }
+static inline bool imap_has(const struct imap_session *s, unsigned extensions)
+{
+    return (s->enabled & extensions) != 0;
+}
 /* MODSEQ was asked for: from now on it is always told; says HIGHESTMODSEQ when selected. */
 void imap_enable_condstore(struct imap_session *s);
+/* "* OK [HIGHESTMODSEQ 5]" */
+void imap_write_highest_modseq(struct imap_session *s, uint64_t modseq);
 
 /* "(\Seen … \*)" or "()" as the view is. */
 void imap_write_permanent_flags(struct imap_session *s);
 
 /* cmd/status.c, also for LIST-STATUS */
 MUST_CHECK enum err imap_parse_status_items(struct imap_parser *parser, unsigned *out_items);
-void imap_write_status(struct imap_session *s, const struct vault_folder *folder, unsigned items);
+/* "(F1-1795323600)": MAILBOXID (RFC 8474 §4). */
+void imap_write_mailbox_id(struct buf *out, const struct vault_folder *folder);
+MUST_CHECK enum err imap_write_status(struct imap_session *s, struct task *task,
+                                      const struct vault_folder *folder, unsigned items);
+
+/* cmd/search.c, also for SORT and THREAD */
+/* Runs the search over the selected mailbox; it is done unless the session was made to give way. */
+MUST_CHECK enum err imap_search_selected(struct imap_session *s, struct task *task,
+                                         struct imap_search_args *search);
+/* Saves the result where that was asked for, and writes it. */
+MUST_CHECK enum err imap_search_answer(struct imap_session *s, struct task *task,
+                                       const struct imap_search_return *wanted,
+                                       const struct imap_search_result *result);
+/* The command ends so. A SAVE that is answered with NO leaves "$" empty (RFC 5182 §2.1). */
+MUST_CHECK enum err imap_search_end(struct imap_session *s, const struct imap_search_return *wanted,
+                                    enum err err);
 
 #endif

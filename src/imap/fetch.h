@@ -3,7 +3,7 @@
 #define IMAP_FETCH_H
 
 #include "imap/set.h"
-#include "message/message.h"
+#include "message/transfer.h"
 
 enum { IMAP_SECTIONS_MAX = 1000, IMAP_SECTION_DEPTH_MAX = MESSAGE_DEPTH_MAX };
 
@@ -17,13 +17,24 @@ enum imap_fetch_item {
     IMAP_FETCH_BODYSTRUCTURE = 1 << 5,
     IMAP_FETCH_BODY = 1 << 6,
     IMAP_FETCH_MODSEQ = 1 << 7,
+    IMAP_FETCH_EMAILID = 1 << 8,
+    IMAP_FETCH_THREADID = 1 << 9,
+    IMAP_FETCH_SAVEDATE = 1 << 10,
+    IMAP_FETCH_PREVIEW = 1 << 11,
 };
 
-/* One BODY[…]<…>, or RFC822, RFC822.HEADER, RFC822.TEXT. */
+enum imap_section_form {
+    IMAP_SECTION_BODY,
+    IMAP_SECTION_BINARY, /* decoded (RFC 3516) */
+    IMAP_SECTION_BINARY_SIZE,
+};
+
+/* One BODY[…]<…>, BINARY[…]<…>, or RFC822, RFC822.HEADER, RFC822.TEXT. */
 struct imap_section {
     struct str label; /* as the answer names it: "BODY[1.2.MIME]<0>" */
     uint32_t *path;
     size_t path_len;
+    enum imap_section_form form;
     enum message_section kind;
     struct str *fields; /* HEADER.FIELDS; NULL: the whole section */
     size_t field_count;
@@ -36,6 +47,7 @@ enum imap_fetch_phase {
     IMAP_FETCH_START,
     IMAP_FETCH_ROWS,    /* between messages */
     IMAP_FETCH_SECTION, /* inside a message: `section` comes next */
+    IMAP_FETCH_MEASURE, /* finding the size of what is decoded */
     IMAP_FETCH_LITERAL, /* inside a section's literal */
 };
 
@@ -44,9 +56,11 @@ struct imap_fetch_args {
     unsigned items; /* enum imap_fetch_item */
     struct imap_section *sections;
     size_t section_count;
-    bool sets_seen; /* a section without PEEK */
+    bool sets_seen;       /* a section without PEEK */
+    bool is_preview_lazy; /* PREVIEW (LAZY) */
     bool has_changed_since;
     uint64_t changed_since;
+    bool is_vanished; /* RFC 7162 §3.2.6 */
     /* progress */
     enum imap_fetch_phase phase;
     struct imap_set ranges; /* of indexes in the view */
@@ -55,12 +69,21 @@ struct imap_fetch_args {
     uint32_t batch_end;     /* of sets_seen: up to here \Seen is set already */
     uint32_t *now_seen;     /* UIDs of the batch that were not seen before, ascending */
     size_t now_seen_count;
-    bool has_missing;     /* a message was purged meanwhile */
-    enum err message_err; /* a message could not be read: told at the end */
+    bool has_unknown_encoding; /* BINARY of a message was refused */
+    bool has_missing;          /* a message was purged meanwhile */
+    enum err message_err;      /* a message could not be read: told at the end */
     /* the message whose sections are being written */
     struct message_structure structure; /* in the session's message arena */
     size_t section;
-    uint64_t position, left; /* of the literal, in the message */
+    uint64_t position; /* in the message */
+    uint64_t left;     /* of the literal */
+    struct str preview;
+    bool has_preview;
+    bool is_decoding; /* the section is decoded: */
+    struct transfer transfer;
+    uint64_t raw_left; /* still to be read of it */
+    uint64_t measured; /* decoded bytes so far */
+    uint64_t skip;     /* decoded bytes before those that were asked for */
 };
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * The state of a sleeping session, written and read (hibernate.h).
  *
- *   version  flags  bad-count  shape  [tag]  [folder uidvalidity next-uid modseq keywords recent]
+ *   version  enabled  flags  bad-count  shape  [tag]
+ *     [folder uidvalidity next-uid modseq keywords recent saved]
  *
  * Numbers are in groups of seven bits, lowest first (LEB128), each in its shortest form; `shape`
  * says what follows. The state comes back from our own gate, and is still read as foreign bytes.
@@ -10,6 +11,7 @@
 
 #include "base/memory.h"
 #include "imap/engine.h"
+#include "vault/change.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -23,9 +25,8 @@ enum shape {
     SHAPE_ALL = SHAPE_IDLING | SHAPE_SELECTED | SHAPE_READ_ONLY,
 };
 
-/* What a client switched on for the rest of its session. New rows go to the end. */
+/* What holds for the rest of a session. New rows go to the end. */
 static const size_t kept_flags[] = {
-    offsetof(struct imap_session, is_condstore),
     offsetof(struct imap_session, is_bulk),
 };
 
@@ -48,9 +49,19 @@ static void put(struct buf *out, uint64_t number)
     buf_put(out, str_make(bytes, len));
 }
 
+static void put_ranges(struct buf *out, const struct imap_range *ranges, size_t count)
+{
+    put(out, count);
+    for (size_t i = 0; i < count; i++) {
+        put(out, ranges[i].first);
+        put(out, ranges[i].last);
+    }
+}
+
 void imap_hibernated_write(const struct imap_hibernated *state, struct buf *out)
 {
     put(out, VERSION);
+    put(out, state->enabled);
     put(out, state->flags);
     put(out, state->bad_count);
     put(out, (state->is_idling ? (unsigned)SHAPE_IDLING : 0u) |
@@ -67,11 +78,8 @@ void imap_hibernated_write(const struct imap_hibernated *state, struct buf *out)
     put(out, state->next_uid);
     put(out, state->modseq);
     put(out, state->keywords);
-    put(out, state->recent_count);
-    for (size_t i = 0; i < state->recent_count; i++) {
-        put(out, state->recent[i].first);
-        put(out, state->recent[i].last);
-    }
+    put_ranges(out, state->recent, state->recent_count);
+    put_ranges(out, state->saved, state->saved_count);
 }
 
 struct reading {
@@ -117,13 +125,14 @@ static struct str take_text(struct reading *reading, size_t len)
     return text;
 }
 
-static void take_recent(struct reading *reading, struct imap_hibernated *state)
+static size_t take_ranges(struct reading *reading,
+                          struct imap_range ranges[static IMAP_HIBERNATED_RANGES_MAX])
 {
+    size_t count = (size_t)take(reading, IMAP_HIBERNATED_RANGES_MAX);
     uint32_t above = 0;
 
-    state->recent_count = (size_t)take(reading, IMAP_HIBERNATED_RECENT_MAX);
-    for (size_t i = 0; i < state->recent_count; i++) {
-        struct imap_range *range = &state->recent[i];
+    for (size_t i = 0; i < count; i++) {
+        struct imap_range *range = &ranges[i];
 
         range->first = (uint32_t)take(reading, UINT32_MAX);
         range->last = (uint32_t)take(reading, UINT32_MAX);
@@ -131,6 +140,7 @@ static void take_recent(struct reading *reading, struct imap_hibernated *state)
             reading->is_bad = true;
         above = range->last;
     }
+    return count;
 }
 
 enum err imap_hibernated_read(struct str text, struct task *task, struct imap_hibernated *out)
@@ -141,6 +151,7 @@ enum err imap_hibernated_read(struct str text, struct task *task, struct imap_hi
 
     if (take(&reading, UINT64_MAX) != VERSION)
         return fail(task, ERR_INVALID, "a sleeping session's state has another version");
+    state.enabled = (unsigned)take(&reading, IMAP_EXT_ALL);
     state.flags = take(&reading, all_flags);
     state.bad_count = take(&reading, IMAP_BAD_COMMANDS_MAX);
     shape = take(&reading, SHAPE_ALL);
@@ -155,7 +166,8 @@ enum err imap_hibernated_read(struct str text, struct task *task, struct imap_hi
         state.next_uid = (uint32_t)take(&reading, UINT32_MAX);
         state.modseq = take(&reading, INT64_MAX);
         state.keywords = take(&reading, UINT64_MAX);
-        take_recent(&reading, &state);
+        state.recent_count = take_ranges(&reading, state.recent);
+        state.saved_count = take_ranges(&reading, state.saved);
     }
     if (reading.is_bad || reading.rest.len > 0 || (state.is_read_only && !state.is_selected))
         return fail(task, ERR_INVALID, "a sleeping session's state does not read");
@@ -179,7 +191,11 @@ bool imap_session_can_hibernate(const struct imap_session *s)
         return false;
     if (s->reader.in.len > 0 || s->reader.to_discard > 0)
         return false;
-    return s->view.gone_count == 0 && s->view.recent_count <= IMAP_HIBERNATED_RECENT_MAX;
+    /* Which entries changed while it slept, nobody would know (RFC 5464 §4.4.2). */
+    if (s->is_compressed || imap_has(s, IMAP_EXT_METADATA))
+        return false;
+    return s->view.gone_count == 0 && s->view.recent_count <= IMAP_HIBERNATED_RANGES_MAX &&
+           s->view.saved_count <= IMAP_HIBERNATED_RANGES_MAX;
 }
 
 int64_t imap_session_watched_folder(const struct imap_session *s)
@@ -201,6 +217,7 @@ void imap_session_hibernate(const struct imap_session *s, struct buf *out)
 {
     const struct imap_view *view = &s->view;
     struct imap_hibernated state = {
+        .enabled = s->enabled,
         .bad_count = s->bad_count,
         .is_idling = s->is_idling,
         .idle_tag = s->is_idling ? s->tag : (struct str){NULL, 0},
@@ -217,8 +234,11 @@ void imap_session_hibernate(const struct imap_session *s, struct buf *out)
         state.modseq = view->modseq;
         state.keywords = view->keywords;
         state.recent_count = view->recent_count;
+        state.saved_count = view->saved_count;
         if (view->recent_count > 0)
             memcpy(state.recent, view->recent, view->recent_count * sizeof(*view->recent));
+        if (view->saved_count > 0)
+            memcpy(state.saved, view->saved, view->saved_count * sizeof(*view->saved));
     }
     imap_hibernated_write(&state, out);
 }
@@ -230,22 +250,42 @@ static enum err restore_messages(struct imap_session *s, struct task *task,
                                  const struct imap_hibernated *state)
 {
     struct imap_view *view = &s->view;
+    struct vault_uid_range *gone;
     struct vault_uid_flags *now;
-    uint32_t *gone;
-    size_t now_count, gone_count, n = 0, g = 0;
+    size_t now_count, gone_count, room, n = 0;
+    bool is_known;
 
     TRY(vault_message_list(s->vault, task, state->folder_id, &now, &now_count));
-    TRY(vault_expunged_since(s->vault, task, state->folder_id, state->modseq, &gone, &gone_count));
-    view->room = now_count + gone_count;
-    view->uids = NEW_ARRAY(uint32_t, view->room);
-    while (n < now_count || g < gone_count) {
-        bool is_now = g == gone_count || (n < now_count && now[n].uid < gone[g]);
-        uint32_t uid = is_now ? now[n++].uid : gone[g++];
+    TRY(vault_vanished_since(s->vault, task, state->folder_id, state->modseq, &is_known, &gone,
+                             &gone_count));
+    if (!is_known) {
+        imap_session_bye(s, "You slept for very long, connect again.");
+        return ERR_OK;
+    }
+    room = now_count;
+    for (size_t g = 0; g < gone_count; g++)
+        room += (size_t)gone[g].last - gone[g].first + 1;
+    view->room = room;
+    view->uids = NEW_ARRAY(uint32_t, room);
+    for (size_t g = 0; g <= gone_count; g++) {
+        uint32_t before = g < gone_count ? gone[g].first : UINT32_MAX;
 
-        if (uid < state->next_uid)
-            view->uids[view->count++] = uid;
+        while (n < now_count && now[n].uid < before && now[n].uid < state->next_uid)
+            view->uids[view->count++] = now[n++].uid;
+        for (uint64_t uid = before; g < gone_count && uid <= gone[g].last; uid++)
+            if (uid < state->next_uid)
+                view->uids[view->count++] = (uint32_t)uid;
     }
     return ERR_OK;
+}
+
+static struct imap_range *copy_ranges(const struct imap_range *ranges, size_t count)
+{
+    struct imap_range *copy = NEW_ARRAY(struct imap_range, count);
+
+    if (count > 0)
+        memcpy(copy, ranges, count * sizeof(*ranges));
+    return copy;
 }
 
 static void restore_selection(struct imap_session *s, const struct imap_hibernated *state)
@@ -259,9 +299,9 @@ static void restore_selection(struct imap_session *s, const struct imap_hibernat
     view->modseq = state->modseq;
     view->keywords = state->keywords;
     view->recent_count = state->recent_count;
-    view->recent = NEW_ARRAY(struct imap_range, state->recent_count);
-    if (state->recent_count > 0)
-        memcpy(view->recent, state->recent, state->recent_count * sizeof(*view->recent));
+    view->recent = copy_ranges(state->recent, state->recent_count);
+    view->saved_count = state->saved_count;
+    view->saved = copy_ranges(state->saved, state->saved_count);
     imap_session_select(s);
 }
 
@@ -305,6 +345,7 @@ enum err imap_session_resume_hibernated(const struct imap_options *options, stru
 
     TRY(imap_hibernated_read(text, task, &state));
     s = imap_session_new_authenticated(options, vault);
+    s->enabled = state.enabled;
     s->bad_count = (unsigned)state.bad_count;
     for (size_t row = 0; row < ARRAY_LEN(kept_flags); row++)
         *flag_of(s, row) = (state.flags & UINT64_C(1) << row) != 0;

@@ -7,9 +7,11 @@
  * now, below the UIDNEXT of then, and those expunged since.
  *
  * What is costly to keep does not sleep: a command under way (but IDLE), half a line of input,
- * output that waits, an expunge that could not be announced yet. Whoever gives a session more to
- * remember adds it here: a boolean is a row of `kept_flags` in hibernate.c, anything else a field
- * of struct imap_hibernated (and a new version), or a line in imap_session_can_hibernate.
+ * output that waits, an expunge that could not be announced yet, compression, a large saved search
+ * result, the news of metadata. Whoever gives a session more to remember adds it here: what is
+ * enabled is kept as it is (enum imap_extension), another boolean is a row of `kept_flags` in
+ * hibernate.c, anything else a field of struct imap_hibernated (and a new version), or a line in
+ * imap_session_can_hibernate.
  */
 #ifndef IMAP_HIBERNATE_H
 #define IMAP_HIBERNATE_H
@@ -20,13 +22,14 @@
 
 enum {
     IMAP_HIBERNATED_TAG_MAX = 128,   /* of the IDLE that is under way */
-    IMAP_HIBERNATED_RECENT_MAX = 16, /* ranges of \Recent */
+    IMAP_HIBERNATED_RANGES_MAX = 16, /* of \Recent, and as many of the saved result */
     IMAP_HIBERNATED_MAX = 512,       /* bytes of a state */
 };
 
 /* The state, read. */
 struct imap_hibernated {
-    uint64_t flags; /* `kept_flags` of hibernate.c, a bit each */
+    unsigned enabled; /* a set of enum imap_extension */
+    uint64_t flags;   /* `kept_flags` of hibernate.c, a bit each */
     uint64_t bad_count;
     bool is_idling;
     struct str idle_tag; /* borrowed from the state's text */
@@ -37,8 +40,9 @@ struct imap_hibernated {
     uint32_t next_uid;
     uint64_t modseq;
     uint64_t keywords;
-    size_t recent_count;
-    struct imap_range recent[IMAP_HIBERNATED_RECENT_MAX]; /* ascending */
+    size_t recent_count, saved_count;
+    struct imap_range recent[IMAP_HIBERNATED_RANGES_MAX]; /* ascending */
+    struct imap_range saved[IMAP_HIBERNATED_RANGES_MAX];  /* likewise */
 };
 
 /* False while something is under way that the state cannot hold. */
@@ -50,7 +54,8 @@ int64_t imap_session_watched_folder(const struct imap_session *session);
 /*
  * A session that goes on from there; `vault` is borrowed. In IDLE it wants a turn, in which it
  * tells what happened meanwhile. A folder that is gone ends it with BYE when it looks, as when
- * awake; one whose UIDVALIDITY changed (the file was rolled back), at once.
+ * awake; one whose UIDVALIDITY changed (the file was rolled back), at once, and so does a sleep for
+ * longer than the vault remembers what was expunged.
  *
  * ERR_INVALID  no state of ours
  */

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (imap_hibernated_read(text, &task, &state) == ERR_OK) {
         imap_hibernated_write(&state, &again);
         assert(str_equal(buf_str(&again), text));
-        assert(state.recent_count <= IMAP_HIBERNATED_RECENT_MAX);
+        assert(state.recent_count <= IMAP_HIBERNATED_RANGES_MAX);
     }
     task_done(&task);
     return 0;

@@ -104,6 +104,8 @@ static void test_what_cannot_sleep(void **unused)
         "x APPEND INBOX {5}\r\n",          /* a literal on its way */
         "x APPEND INBOX {900000+}\r\nabc", /* a refused one that is read past */
         "x LOGOUT\r\n",
+        "x ENABLE METADATA\r\n", /* what changed meanwhile, nobody would know */
+        "x COMPRESS DEFLATE\r\n",
     };
     struct imap_session *s;
 
@@ -185,7 +187,7 @@ static void test_an_idler_hears_of_it(void **unused)
     go_to_sleep(&s, &state);
     transcript_vault_mail(home, STR("Junk"), 300, NOW_MS);
     s = awake(&state);
-    assert_true(s->is_condstore);
+    assert_int_equal(s->enabled, IMAP_EXT_CONDSTORE);
     assert_true(s->view.is_read_only);
     assert_false(imap_session_can_hibernate(s)); /* it has something to say */
     assert_says(s, NULL, "* 1 EXISTS\r\n* 1 RECENT\r\n");
@@ -221,9 +223,52 @@ static void test_a_folder_that_went(void **unused)
     buf_free(&state);
 }
 
+/* The vault forgot what was expunged while it slept (vault/vanished.c). */
+static void test_a_sleep_beyond_memory_ends(void **unused)
+{
+    struct imap_session *s = connect(), *other = connect();
+    struct buf state;
+
+    (void)unused;
+    buf_init(&state, SIZE_MAX);
+    for (unsigned n = 0; n < 3; n++)
+        transcript_vault_mail(home, STR("Drafts"), 400 + n, NOW_MS);
+    say(s, "a SELECT Drafts\r\n");
+    say(other, "a SELECT Drafts\r\n");
+    go_to_sleep(&s, &state);
+    say(other, "b STORE 1 FLAGS (\\Deleted)\r\nc EXPUNGE\r\n");
+    transcript_vault_forget(home, STR("Drafts"), NOW_MS);
+    s = awake(&state);
+    assert_says(s, "b NOOP\r\n", "* BYE You slept for very long, connect again.\r\n");
+    imap_session_free(&s);
+    imap_session_free(&other);
+    buf_free(&state);
+}
+
+/* RFC 5182: "$" means the same messages after a sleep. */
+static void test_a_saved_result_survives(void **unused)
+{
+    struct imap_session *s = connect();
+    struct buf state;
+
+    (void)unused;
+    buf_init(&state, SIZE_MAX);
+    for (unsigned n = 0; n < 5; n++)
+        transcript_vault_mail(home, STR("Sent"), 500 + n, NOW_MS);
+    say(s, "a SELECT Sent\r\nb SEARCH RETURN (SAVE) UID 2,4:5\r\n");
+    go_to_sleep(&s, &state);
+    s = awake(&state);
+    assert_says(s, "c UID FETCH $ (UID)\r\n",
+                "* 2 FETCH (UID 2)\r\n* 4 FETCH (UID 4)\r\n* 5 FETCH (UID 5)\r\n"
+                "c OK UID FETCH completed.\r\n");
+    imap_session_free(&s);
+    buf_free(&state);
+}
+
 static void test_text_and_back(void **unused)
 {
-    struct imap_hibernated state = {.flags = 1,
+    struct imap_hibernated state = {.enabled = IMAP_EXT_ALL,
+                                    .flags = 1,
                                     .bad_count = 3,
                                     .is_idling = true,
                                     .idle_tag = STR("A001"),
@@ -234,7 +279,9 @@ static void test_text_and_back(void **unused)
                                     .modseq = INT64_MAX,
                                     .keywords = UINT64_MAX,
                                     .recent_count = 2,
-                                    .recent = {{1, 2}, {4, UINT32_MAX}}};
+                                    .recent = {{1, 2}, {4, UINT32_MAX}},
+                                    .saved_count = 1,
+                                    .saved = {{5, 5}}};
     struct imap_hibernated read;
     struct buf text;
     struct task task;
@@ -249,6 +296,8 @@ static void test_text_and_back(void **unused)
     assert_int_equal(read.folder_id, INT64_MAX);
     assert_int_equal(read.keywords, UINT64_MAX);
     assert_int_equal(read.recent[1].last, UINT32_MAX);
+    assert_int_equal(read.saved_count, 1);
+    assert_int_equal(read.saved[0].first, 5);
     /* Neither shorter, nor longer, nor of another version, nor with flags of the future. */
     for (size_t len = 0; len < text.len; len++) {
         assert_int_equal(imap_hibernated_read(str_upto(buf_str(&text), len), &task, &read),
@@ -263,7 +312,7 @@ static void test_text_and_back(void **unused)
     assert_int_equal(imap_hibernated_read(buf_str(&text), &task, &read), ERR_INVALID);
     task_forgive(&task);
     text.ptr[0]--;
-    text.ptr[1] = 0x7f;
+    text.ptr[2] = 0x7f; /* flags */
     assert_int_equal(imap_hibernated_read(buf_str(&text), &task, &read), ERR_INVALID);
     task_done(&task);
     buf_free(&text);
@@ -277,6 +326,8 @@ int main(void)
         cmocka_unit_test(test_numbers_survive_a_sleep),
         cmocka_unit_test(test_an_idler_hears_of_it),
         cmocka_unit_test(test_a_folder_that_went),
+        cmocka_unit_test(test_a_sleep_beyond_memory_ends),
+        cmocka_unit_test(test_a_saved_result_survives),
         cmocka_unit_test(test_text_and_back),
     };
     int failed;

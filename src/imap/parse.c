@@ -33,7 +33,7 @@ static bool is_tag_char(char c)
 
 static bool is_set_char(char c)
 {
-    return ascii_is_digit(c) || c == ':' || c == ',' || c == '*';
+    return ascii_is_digit(c) || c == ':' || c == ',' || c == '*' || c == '$';
 }
 
 static bool is_digit(char c)
@@ -169,6 +169,12 @@ enum err imap_parse_literal(struct imap_parser *parser, struct str *out)
     return ERR_OK;
 }
 
+enum err imap_parse_literal8(struct imap_parser *parser, struct str *out)
+{
+    TRY(imap_parse_byte(parser, '~'));
+    return imap_parse_literal(parser, out);
+}
+
 enum err imap_parse_string(struct imap_parser *parser, struct str *out)
 {
     if (imap_at(parser, '"'))
@@ -257,6 +263,23 @@ enum err imap_parse_set(struct imap_parser *parser, struct imap_set *out)
 {
     if (!imap_set_parse(parser->task, take_run(parser, is_set_char), out))
         return imap_expected(parser, "a sequence set");
+    return ERR_OK;
+}
+
+enum err imap_parse_partial(struct imap_parser *parser, int64_t *out_first, int64_t *out_last)
+{
+    bool is_from_end = imap_take(parser, '-');
+    uint32_t first, last;
+
+    TRY(imap_parse_number(parser, &first));
+    TRY(imap_parse_byte(parser, ':'));
+    if (is_from_end)
+        TRY(imap_parse_byte(parser, '-'));
+    TRY(imap_parse_number(parser, &last));
+    if (first == 0 || last == 0)
+        return imap_expected(parser, "a range without 0");
+    *out_first = is_from_end ? -(int64_t)first : (int64_t)first;
+    *out_last = is_from_end ? -(int64_t)last : (int64_t)last;
     return ERR_OK;
 }
 

@@ -46,6 +46,8 @@ MUST_CHECK enum err imap_parse_atom(struct imap_parser *parser, struct str *out)
 /* string = quoted / literal */
 MUST_CHECK enum err imap_parse_string(struct imap_parser *parser, struct str *out);
 MUST_CHECK enum err imap_parse_literal(struct imap_parser *parser, struct str *out);
+/* literal8 = "~{" number ["+"] "}" CRLF *OCTET (RFC 3516 §7) */
+MUST_CHECK enum err imap_parse_literal8(struct imap_parser *parser, struct str *out);
 /* astring = 1*ASTRING-CHAR / string */
 MUST_CHECK enum err imap_parse_astring(struct imap_parser *parser, struct str *out);
 /* nstring; NIL gives {NULL, 0} */
@@ -57,6 +59,9 @@ MUST_CHECK enum err imap_parse_mailbox(struct imap_parser *parser, struct str *o
 /* list-mailbox = 1*list-char / string */
 MUST_CHECK enum err imap_parse_list_mailbox(struct imap_parser *parser, struct str *out);
 MUST_CHECK enum err imap_parse_set(struct imap_parser *parser, struct imap_set *out);
+/* partial-range = nz-number ":" nz-number / MINUS nz-number ":" MINUS nz-number (RFC 9394 §4) */
+MUST_CHECK enum err imap_parse_partial(struct imap_parser *parser, int64_t *out_first,
+                                       int64_t *out_last);
 /* date = [DQUOTE] d-Mon-yyyy [DQUOTE], as days since 1970 */
 MUST_CHECK enum err imap_parse_date(struct imap_parser *parser, int64_t *out_day);
 /* date-time, quoted */

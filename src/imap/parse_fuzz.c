@@ -54,6 +54,9 @@ static void settle(struct imap_session *s)
         case IMAP_WANTS_TURN:
             imap_session_resume(s, NOW_MS);
             break;
+        case IMAP_WANTS_COMPRESS:
+            imap_session_compressed(s);
+            break;
         case IMAP_WANTS_TLS:
             imap_session_secured(s);
             break;

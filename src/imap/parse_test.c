@@ -117,8 +117,7 @@ static void test_mailboxes(void **state)
     } ROWS[] = {
         {"inbox", "INBOX"},     {"\"InBoX\"", "INBOX"},  {"inbox/Sub", "INBOX/Sub"},
         {"inboxes", "inboxes"}, {"a&AOQ-", "a\xc3\xa4"}, {"&", NULL},
-        {"R&D", NULL},          {"R&-D", "R&D"},
-        {"a&Awg-", "\xc3\xa4"}, /* decomposed */
+        {"R&D", NULL},          {"R&-D", "R&D"},         {"a&Awg-", "\xc3\xa4"}, /* decomposed */
     };
 
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {

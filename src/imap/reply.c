@@ -3,6 +3,8 @@
 #include "base/macros.h"
 #include "imap/command.h"
 
+#include <assert.h>
+
 /* The first row that fits wins: those with a command or flags come before the general ones. */
 static const struct {
     enum err err;
@@ -11,7 +13,12 @@ static const struct {
     struct imap_reply reply;
 } ERRORS[] = {
 #define ROW(err, command, flags, code, words)                                                      \
-    {err, STR_INIT(command), flags, {STR_INIT("NO"), STR_INIT(code), STR_INIT(words)}}
+    {                                                                                              \
+        err, STR_INIT(command), flags,                                                             \
+        {                                                                                          \
+            STR_INIT("NO"), STR_INIT(code), STR_INIT(words)                                        \
+        }                                                                                          \
+    }
     ROW(ERR_NOT_FOUND, "", IMAP_TO_FOLDER, "TRYCREATE", "There is no such mailbox."),
     ROW(ERR_NOT_FOUND, "", 0, "NONEXISTENT", "There is no such mailbox."),
     ROW(ERR_EXISTS, "DELETE", 0, "HASCHILDREN", "The mailbox has children."),
@@ -21,6 +28,7 @@ static const struct {
     ROW(ERR_LIMIT, "SUBSCRIBE", 0, "LIMIT", "There are too many subscriptions."),
     ROW(ERR_LIMIT, "STORE", 0, "LIMIT", "No more keywords fit, or no room is left."),
     ROW(ERR_LIMIT, "UID STORE", 0, "LIMIT", "No more keywords fit, or no room is left."),
+    ROW(ERR_LIMIT, "SETMETADATA", 0, "METADATA TOOMANY", "There are too many annotations."),
     ROW(ERR_LIMIT, "", 0, "OVERQUOTA", "The mailbox is full."),
     ROW(ERR_INVALID, "", 0, "CANNOT", "This is not possible."),
     ROW(ERR_DENIED, "", 0, "CANNOT", "This is not allowed."),
@@ -40,18 +48,31 @@ static const struct imap_reply REFUSALS[] = {
     ROW(IMAP_REFUSAL_PRIVACY, "NO", "PRIVACYREQUIRED", "Start TLS first."),
     ROW(IMAP_REFUSAL_LITERAL_TOO_BIG, "BAD", "TOOBIG", "The literal is too long."),
     ROW(IMAP_REFUSAL_MESSAGE_TOO_BIG, "NO", "TOOBIG", "The message is too large."),
+    ROW(IMAP_REFUSAL_MESSAGES_TOO_BIG, "NO", "LIMIT", "The messages are too large together."),
+    ROW(IMAP_REFUSAL_MESSAGES_TOO_MANY, "NO", "LIMIT",
+        "There are too many messages in one command."),
+    ROW(IMAP_REFUSAL_NO_MESSAGE, "NO", "", "There is no such message any more."),
     ROW(IMAP_REFUSAL_LOGIN_DENIED, "NO", "AUTHENTICATIONFAILED", "Authentication failed."),
     ROW(IMAP_REFUSAL_LOGIN_UNAVAILABLE, "NO", "UNAVAILABLE", "Temporary failure, try again later."),
     ROW(IMAP_REFUSAL_IMPOSSIBLE_NAME, "NO", "CANNOT", "No mailbox can have this name."),
+    ROW(IMAP_REFUSAL_USE, "NO", "USEATTR", "No mailbox can be made for this use."),
+    ROW(IMAP_REFUSAL_METADATA_SIZE, "NO", "METADATA MAXSIZE 32768", "The value is too large."),
+    ROW(IMAP_REFUSAL_UNKNOWN_CTE, "NO", "UNKNOWN-CTE", "A part has an encoding that nobody knows."),
     ROW(IMAP_REFUSAL_CHARSET, "NO", "BADCHARSET (US-ASCII UTF-8)", "Unknown charset."),
+    ROW(IMAP_REFUSAL_NOT_SAVED, "NO", "NOTSAVED", "The result is too scattered to be saved."),
     ROW(IMAP_REFUSAL_NO_QUOTA_ROOT, "NO", "NONEXISTENT", "There is no such quota root."),
     ROW(IMAP_REFUSAL_QUOTA_FIXED, "NO", "NOPERM", "The quota is the operator's."),
     ROW(IMAP_REFUSAL_EMPTY_MESSAGE, "NO", "CANNOT", "The message is empty."),
     ROW(IMAP_REFUSAL_CANCELLED, "BAD", "", "Authentication was cancelled."),
     ROW(IMAP_REFUSAL_MECHANISM, "NO", "CANNOT", "This mechanism is not offered."),
+    ROW(IMAP_REFUSAL_UID_REQUIRED, "BAD", "UIDREQUIRED", "Message numbers are off (UIDONLY)."),
+    ROW(IMAP_REFUSAL_COMPRESSED, "NO", "COMPRESSIONACTIVE", "DEFLATE is active already."),
     ROW(IMAP_REFUSAL_BUSY, "NO", "UNAVAILABLE", "Busy, try again later."),
 #undef ROW
 };
+
+/* The table names it. */
+static_assert(VAULT_METADATA_VALUE_MAX == 32768, "METADATA MAXSIZE in the refusals");
 
 const struct imap_reply *imap_reply_for_error(enum err err, struct str command_name,
                                               unsigned command_flags)

@@ -1,5 +1,6 @@
 #include "imap/search.h"
 
+#include "base/ascii.h"
 #include "imap/flags.h"
 
 #include <string.h>
@@ -9,10 +10,12 @@ enum arguments {
     NONE,
     DATE,
     NUMBER,
+    INTERVAL,
     ASTRING,
     SET,
 };
 
+/* SAVEDATESUPPORTED: every folder has save dates (RFC 8514 §4.3). */
 static const struct {
     struct str name;
     enum imap_search_op op;
@@ -35,8 +38,13 @@ static const struct {
     {STR_INIT("LARGER"), IMAP_SEARCH_LARGER, NUMBER, 0, false, 0},
     {STR_INIT("NEW"), IMAP_SEARCH_NEW, NONE, 0, false, 0},
     {STR_INIT("OLD"), IMAP_SEARCH_OLD, NONE, 0, false, 0},
+    {STR_INIT("OLDER"), IMAP_SEARCH_OLDER, INTERVAL, 0, false, 0},
     {STR_INIT("ON"), IMAP_SEARCH_ON, DATE, 0, false, 0},
     {STR_INIT("RECENT"), IMAP_SEARCH_RECENT, NONE, 0, false, 0},
+    {STR_INIT("SAVEDATESUPPORTED"), IMAP_SEARCH_ALL, NONE, 0, false, 0},
+    {STR_INIT("SAVEDBEFORE"), IMAP_SEARCH_SAVEDBEFORE, DATE, 0, false, 0},
+    {STR_INIT("SAVEDON"), IMAP_SEARCH_SAVEDON, DATE, 0, false, 0},
+    {STR_INIT("SAVEDSINCE"), IMAP_SEARCH_SAVEDSINCE, DATE, 0, false, 0},
     {STR_INIT("SEEN"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_SEEN, false, 0},
     {STR_INIT("SENTBEFORE"), IMAP_SEARCH_SENTBEFORE, DATE, 0, false, 0},
     {STR_INIT("SENTON"), IMAP_SEARCH_SENTON, DATE, 0, false, 0},
@@ -53,6 +61,7 @@ static const struct {
     {STR_INIT("UNFLAGGED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_FLAGGED, true, 0},
     {STR_INIT("UNKEYWORD"), IMAP_SEARCH_KEYWORD, ASTRING, 0, true, 0},
     {STR_INIT("UNSEEN"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_SEEN, true, 0},
+    {STR_INIT("YOUNGER"), IMAP_SEARCH_YOUNGER, INTERVAL, 0, false, 0},
 };
 
 /* What a node still waits for: the parser's own stack, so that no input deepens the C stack. */
@@ -63,7 +72,7 @@ struct level {
 
 struct search_parser {
     struct imap_parser *parser;
-    struct imap_search_args *out;
+    struct imap_search_program *out;
     struct level levels[IMAP_SEARCH_DEPTH_MAX];
     size_t depth;
     uint32_t room;
@@ -72,7 +81,7 @@ struct search_parser {
 static enum err add_node(struct search_parser *p, enum imap_search_op op,
                          struct imap_search_node **out_node)
 {
-    struct imap_search_args *out = p->out;
+    struct imap_search_program *out = p->out;
 
     if (out->node_count == IMAP_SEARCH_KEYS_MAX)
         return imap_expected(p->parser, "fewer search keys");
@@ -152,9 +161,14 @@ static enum err parse_arguments(struct search_parser *p, enum arguments argument
         TRY(imap_parse_number(p->parser, &number));
         node->number = number;
         return ERR_OK;
+    case INTERVAL: /* nz-number (RFC 5032 §4) */
+        TRY(imap_parse_number(p->parser, &number));
+        node->number = number;
+        return number > 0 ? ERR_OK : imap_expected(p->parser, "a number of seconds above 0");
     case ASTRING:
         return imap_parse_astring(p->parser, &node->text);
     case SET:
+        p->out->has_numbers = p->out->has_numbers || imap_at(p->parser, '$');
         return imap_parse_set(p->parser, &node->set);
     }
     return ERR_OK;
@@ -166,7 +180,8 @@ static enum err parse_leaf(struct search_parser *p)
     struct imap_search_node *node;
     char first = p->parser->rest.len > 0 ? p->parser->rest.ptr[0] : '\0';
 
-    if (first == '*' || (first >= '0' && first <= '9')) {
+    if (first == '*' || first == '$' || ascii_is_digit(first)) {
+        p->out->has_numbers = true;
         TRY(add_node(p, IMAP_SEARCH_SEQUENCE, &node));
         return imap_parse_set(p->parser, &node->set);
     }
@@ -245,7 +260,7 @@ static enum err parse_keys(struct search_parser *p)
 }
 
 /* Keys are compared as UTF-8. */
-static bool has_bad_text(const struct imap_search_args *search, bool is_ascii)
+static bool has_bad_text(const struct imap_search_program *search, bool is_ascii)
 {
     for (uint32_t i = 0; i < search->node_count; i++) {
         struct str text = search->nodes[i].text;
@@ -259,17 +274,13 @@ static bool has_bad_text(const struct imap_search_args *search, bool is_ascii)
     return false;
 }
 
-enum err imap_search_parse(struct imap_parser *parser, struct imap_search_args *out)
+/* Judges the charset only after the syntax: what is not SEARCH at all is BAD whatever it names. */
+static enum err parse_in_charset(struct imap_parser *parser, struct str charset,
+                                 struct imap_search_program *out)
 {
     struct search_parser p = {.parser = parser, .out = out};
-    struct str charset = {NULL, 0};
     bool is_ascii;
 
-    if (imap_take_word(parser, STR("CHARSET"))) {
-        TRY(imap_parse_space(parser));
-        TRY(imap_parse_astring(parser, &charset));
-        TRY(imap_parse_space(parser));
-    }
     TRY(parse_keys(&p));
     is_ascii = str_equal_nocase(charset, STR("US-ASCII"));
     out->is_wrong_charset =
@@ -277,4 +288,25 @@ enum err imap_search_parse(struct imap_parser *parser, struct imap_search_args *
     if (!out->is_wrong_charset && has_bad_text(out, is_ascii))
         return imap_expected(parser, "strings in the charset that was named");
     return ERR_OK;
+}
+
+enum err imap_search_parse(struct imap_parser *parser, struct imap_search_program *out)
+{
+    struct str charset = {NULL, 0};
+
+    if (imap_take_word(parser, STR("CHARSET"))) {
+        TRY(imap_parse_space(parser));
+        TRY(imap_parse_astring(parser, &charset));
+        TRY(imap_parse_space(parser));
+    }
+    return parse_in_charset(parser, charset, out);
+}
+
+enum err imap_search_parse_with_charset(struct imap_parser *parser, struct imap_search_program *out)
+{
+    struct str charset;
+
+    TRY(imap_parse_astring(parser, &charset));
+    TRY(imap_parse_space(parser));
+    return parse_in_charset(parser, charset, out);
 }

@@ -1,6 +1,7 @@
 /*
- * SEARCH (RFC 3501 §6.4.4): a program of keys, parsed here and evaluated in cmd/search.c. The nodes
- * are in the order of the text, each one before its operands, so `next` skips a whole subtree.
+ * The keys of SEARCH (RFC 3501 §6.4.4 and extensions): a program, parsed here; search_match.h has
+ * one message tested by it, search_run.h a folder. The nodes are in the order of the text, each one
+ * before its operands, so `next` skips a whole subtree.
  */
 #ifndef IMAP_SEARCH_H
 #define IMAP_SEARCH_H
@@ -30,6 +31,11 @@ enum imap_search_op {
     IMAP_SEARCH_SENTBEFORE, /* Date: */
     IMAP_SEARCH_SENTON,
     IMAP_SEARCH_SENTSINCE,
+    IMAP_SEARCH_SAVEDBEFORE, /* RFC 8514 §4.3 */
+    IMAP_SEARCH_SAVEDON,
+    IMAP_SEARCH_SAVEDSINCE,
+    IMAP_SEARCH_OLDER, /* RFC 5032 §3; `number` seconds */
+    IMAP_SEARCH_YOUNGER,
     IMAP_SEARCH_LARGER,
     IMAP_SEARCH_SMALLER,
     IMAP_SEARCH_SEQUENCE,
@@ -43,35 +49,31 @@ struct imap_search_node {
     enum imap_search_op op;
     uint32_t next; /* the node behind this one and its operands */
     bool is_absent;
-    uint64_t number; /* flag bits, size, MODSEQ */
+    uint64_t number; /* flag bits, size, MODSEQ, seconds */
     int64_t day;
-    struct imap_set set;
+    struct imap_set set; /* when the command begins it becomes one of indexes in the folder */
     enum vault_search_field field;
     struct str name;
-    struct str text;   /* as it came */
-    struct str folded; /* message_fold of it; made when the command begins */
-    /* from the search index, when the command begins: only these UIDs can match */
+    struct str text; /* as it came */
+    /* when the command begins: */
+    struct str folded; /* message_fold of `text` */
+    /* from the search index: only these messages can match, and (is_exact) all of them do */
     bool has_candidates, is_exact;
-    uint32_t *candidates;
-    size_t candidate_count;
+    uint64_t *candidates; /* a bit for each index in the folder */
 };
 
-struct imap_search_args {
+struct imap_search_program {
     struct imap_search_node *nodes; /* nodes[0] is an AND of all keys */
     uint32_t node_count;
     bool is_wrong_charset; /* NO [BADCHARSET] */
     bool has_modseq;
-    /* progress */
-    bool is_started;
-    unsigned columns;
-    uint32_t *indexes; /* of the view, ascending: those that are worth a look */
-    size_t index_count, next;
-    uint32_t *found; /* message numbers or UIDs */
-    size_t found_count;
-    uint64_t found_modseq;
+    bool has_numbers; /* a key that means nothing outside the selected mailbox: numbers, "$" */
 };
 
 /* [CHARSET SP astring SP] search-key *(SP search-key), up to the end. */
-MUST_CHECK enum err imap_search_parse(struct imap_parser *parser, struct imap_search_args *out);
+MUST_CHECK enum err imap_search_parse(struct imap_parser *parser, struct imap_search_program *out);
+/* charset SP search-key *(SP search-key): SORT and THREAD (RFC 5256 §5 search-criteria). */
+MUST_CHECK enum err imap_search_parse_with_charset(struct imap_parser *parser,
+                                                   struct imap_search_program *out);
 
 #endif

@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check(const struct imap_search_args *search)
+static void check(const struct imap_search_program *search)
 {
     assert(search->node_count > 0 && search->node_count <= IMAP_SEARCH_KEYS_MAX);
     assert(search->nodes[0].op == IMAP_SEARCH_AND && search->nodes[0].next == search->node_count);
@@ -33,7 +33,7 @@ static void check(const struct imap_search_args *search)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct imap_search_args search = {0};
+    struct imap_search_program search = {0};
     struct imap_parser parser = {.rest = str_make(data, size)};
     struct task task;
 

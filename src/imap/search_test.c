@@ -10,8 +10,15 @@
 
 #include <cmocka.h>
 
-/* The program as text: AND( … ), OR( … ), and a letter for each other key. */
-static void write_program(const struct imap_search_args *search, struct buf *out)
+static const char *const LEAVES[] = {
+    [IMAP_SEARCH_ALL] = "all",          [IMAP_SEARCH_FLAG] = "flag",
+    [IMAP_SEARCH_SEQUENCE] = "numbers", [IMAP_SEARCH_UID] = "uid",
+    [IMAP_SEARCH_MODSEQ] = "modseq",    [IMAP_SEARCH_STRING] = "string",
+    [IMAP_SEARCH_HEADER] = "header",    [IMAP_SEARCH_OLDER] = "older",
+};
+
+/* The program as text: and( … ), or( … ), and a word for each other key. */
+static void write_program(const struct imap_search_program *search, struct buf *out)
 {
     uint32_t ends[IMAP_SEARCH_DEPTH_MAX + 1];
     size_t depth = 0;
@@ -34,15 +41,16 @@ static void write_program(const struct imap_search_args *search, struct buf *out
             buf_putf(out, "not(");
             ends[depth++] = search->nodes[i].next;
             break;
-        default: /* a test's shorthand */
-            buf_putf(out, "%d ", (int)search->nodes[i].op);
+        default: /* the leaves that the rows below have */
+            assert_non_null(LEAVES[search->nodes[i].op]);
+            buf_putf(out, "%s ", LEAVES[search->nodes[i].op]);
         }
     }
     while (depth-- > 0)
         buf_putf(out, ")");
 }
 
-static enum err parse(struct task *task, struct str text, struct imap_search_args *search)
+static enum err parse(struct task *task, struct str text, struct imap_search_program *search)
 {
     struct imap_parser parser = {.rest = text, .task = task};
 
@@ -57,18 +65,23 @@ static void test_programs(void **state)
     static const struct {
         const char *text, *program; /* NULL: refused */
     } ROWS[] = {
-        {"ALL", "and(3 )"},
-        {"SEEN UNSEEN", "and(4 4 )"},
-        {"NOT SEEN", "and(not(4 ))"},
-        {"OR SEEN ALL", "and(or(4 3 ))"},
-        {"OR (SEEN ALL) NOT (OR ALL SEEN) DELETED", "and(or(and(4 3 )not(and(or(3 4 ))))4 )"},
-        {"NOT NOT NOT ALL", "and(not(not(not(3 ))))"},
-        {"((ALL))", "and(and(and(3 )))"},
-        {"1:3,7 UID 4:*", "and(17 18 )"},
-        {"CHARSET utf-8 SUBJECT \"x\"", "and(20 )"},
-        {"MODSEQ 5", "and(19 )"},
-        {"MODSEQ \"/flags/\\\\draft\" all 620162338", "and(19 )"},
-        {"HEADER subject \"\"", "and(21 )"},
+        {"ALL", "and(all )"},
+        {"SEEN UNSEEN", "and(flag flag )"},
+        {"NOT SEEN", "and(not(flag ))"},
+        {"OR SEEN ALL", "and(or(flag all ))"},
+        {"OR (SEEN ALL) NOT (OR ALL SEEN) DELETED",
+         "and(or(and(flag all )not(and(or(all flag ))))flag )"},
+        {"NOT NOT NOT ALL", "and(not(not(not(all ))))"},
+        {"((ALL))", "and(and(and(all )))"},
+        {"1:3,7 UID 4:*", "and(numbers uid )"},
+        {"CHARSET utf-8 SUBJECT \"x\"", "and(string )"},
+        {"MODSEQ 5", "and(modseq )"},
+        {"MODSEQ \"/flags/\\\\draft\" all 620162338", "and(modseq )"},
+        {"HEADER subject \"\"", "and(header )"},
+        {"$", "and(numbers )"},
+        {"UID 1,$ OLDER 5", "and(uid older )"},
+        {"$,1", NULL},
+        {"OLDER 0", NULL},
         {"", NULL},
         {"()", NULL},
         {"(ALL", NULL},
@@ -87,7 +100,7 @@ static void test_programs(void **state)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
-        struct imap_search_args search;
+        struct imap_search_program search;
         struct task task;
         struct buf out;
         enum err err = parse(&task, str_from_c(ROWS[i].text), &search);
@@ -107,7 +120,7 @@ static void test_programs(void **state)
 static void test_limits(void **state)
 {
     (void)state;
-    struct imap_search_args search;
+    struct imap_search_program search;
     struct task task;
     struct buf text;
 
@@ -132,7 +145,7 @@ static void test_limits(void **state)
 static void test_charsets(void **state)
 {
     (void)state;
-    struct imap_search_args search;
+    struct imap_search_program search;
     struct task task;
 
     assert_int_equal(parse(&task, STR("CHARSET KOI8-R SUBJECT x"), &search), ERR_OK);

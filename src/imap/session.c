@@ -38,6 +38,7 @@ static struct imap_session *session_new(const struct imap_options *options, enum
     imap_reader_init(&s->reader);
     buf_init(&s->out, SIZE_MAX);
     buf_init(&s->append_name, SIZE_MAX);
+    buf_init(&s->metadata_news, SIZE_MAX);
     imap_view_init(&s->view);
     return s;
 }
@@ -68,6 +69,18 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
         s->on_output(s->on_output_owner);
 }
 
+static void on_metadata(struct vault_subscriber *subscriber, int64_t folder_id, struct str entry)
+{
+    struct imap_session *s = CONTAINER_OF(subscriber, struct imap_session, subscriber);
+
+    imap_metadata_heard(s, folder_id, entry);
+    if (s->metadata_news.len == 0 || !s->is_idling)
+        return;
+    s->has_changes = true;
+    if (s->on_output != NULL)
+        s->on_output(s->on_output_owner);
+}
+
 struct imap_session *imap_session_new_authenticated(const struct imap_options *options,
                                                     struct vault *vault)
 {
@@ -76,6 +89,7 @@ struct imap_session *imap_session_new_authenticated(const struct imap_options *o
     s->vault = vault;
     s->group = options->group == NULL ? imap_group_new(vault) : options->group;
     s->subscriber.on_change = on_change;
+    s->subscriber.on_metadata = on_metadata;
     vault_subscribe(vault, &s->subscriber);
     return s;
 }
@@ -111,6 +125,7 @@ void imap_session_free(struct imap_session **session)
     imap_reader_free(&s->reader);
     buf_free(&s->out);
     buf_free(&s->append_name);
+    buf_free(&s->metadata_news);
     task_done(&s->task);
     arena_free(&s->arena);
     mem_free(session);
@@ -162,6 +177,7 @@ static void tell_idle(struct imap_session *s)
     task_init(&task, s->now_ms);
     if (s->state == IMAP_STATE_SELECTED)
         imap_sync_or_end(s, &task, true);
+    imap_metadata_tell(s);
     task_done(&task);
 }
 
@@ -213,6 +229,8 @@ enum imap_want imap_session_wants(const struct imap_session *s)
         return IMAP_WANTS_TLS;
     if (s->pause == IMAP_PAUSE_LOGIN)
         return IMAP_WANTS_LOGIN;
+    if (s->pause == IMAP_PAUSE_COMPRESS)
+        return IMAP_WANTS_COMPRESS;
     return IMAP_WANTS_INPUT;
 }
 
@@ -255,6 +273,13 @@ void imap_session_secured(struct imap_session *s)
     imap_reader_drop(&s->reader);
     s->options.is_secure = true;
     s->options.is_tls = true;
+    imap_dispatch_end_quietly(s);
+}
+
+void imap_session_compressed(struct imap_session *s)
+{
+    assert(s->pause == IMAP_PAUSE_COMPRESS);
+    imap_reader_drop(&s->reader);
     imap_dispatch_end_quietly(s);
 }
 

@@ -44,11 +44,12 @@ struct imap_options {
 
 enum imap_want {
     IMAP_WANTS_INPUT,
-    IMAP_WANTS_ROOM,  /* the output is above IMAP_OUTPUT_HIGH: consume some, then resume */
-    IMAP_WANTS_TURN,  /* more to do: call imap_session_resume after other events had theirs */
-    IMAP_WANTS_TLS,   /* gate: send the output, then start TLS, then imap_session_secured */
-    IMAP_WANTS_LOGIN, /* gate: see imap_session_login */
-    IMAP_WANTS_CLOSE, /* send the output, then close */
+    IMAP_WANTS_ROOM,     /* the output is above IMAP_OUTPUT_HIGH: consume some, then resume */
+    IMAP_WANTS_TURN,     /* more to do: call imap_session_resume after other events had theirs */
+    IMAP_WANTS_TLS,      /* gate: send the output, then start TLS, then imap_session_secured */
+    IMAP_WANTS_LOGIN,    /* gate: see imap_session_login */
+    IMAP_WANTS_COMPRESS, /* send the output, then see imap_session_compressed */
+    IMAP_WANTS_CLOSE,    /* send the output, then close */
 };
 
 /* Before login, in the gate. The greeting is in the output at once. */
@@ -92,12 +93,18 @@ void imap_session_ask_load(struct imap_session *session, bool (*is_under_load)(v
 /* The server ends: untagged BYE with these words. */
 void imap_session_bye(struct imap_session *session, const char *words);
 
+/*
+ * Mailbox process only, while IMAP_WANTS_COMPRESS: all further bytes are compressed, both ways
+ * (RFC 4978). So are those of imap_session_pending_input, which come again, inflated; take them
+ * before this call drops them.
+ */
+void imap_session_compressed(struct imap_session *session);
 /* Gate only. TLS is up: the state is as after the greeting, without one. */
 void imap_session_secured(struct imap_session *session);
 /* While IMAP_WANTS_LOGIN: the credentials; borrowed until imap_session_login_done. */
 void imap_session_login(const struct imap_session *session, struct str *out_tag,
                         struct str *out_username, struct str *out_password);
-/* Input that came behind the login command and belongs to the mailbox process. */
+/* Input that came behind LOGIN and belongs to the mailbox process, or behind COMPRESS. */
 struct str imap_session_pending_input(const struct imap_session *session);
 enum imap_login_result {
     IMAP_LOGIN_DENIED,      /* NO [AUTHENTICATIONFAILED], the same words for every reason */

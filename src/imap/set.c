@@ -12,7 +12,8 @@ static bool parse_number(struct str text, uint32_t *out)
     return text.len > 0 && text.ptr[0] != '0' && parse_u32(text, out);
 }
 
-/* sequence-set = (seq-number / seq-range) *("," sequence-set); seq-range = n ":" n */
+/* sequence-set = (seq-number / seq-range) *("," sequence-set); seq-range = n ":" n
+ * sequence-set =/ seq-last-command; seq-last-command = "$" (RFC 5182 §4), so only at the end */
 bool imap_set_parse(struct task *task, struct str text, struct imap_set *out)
 {
     struct str part;
@@ -22,8 +23,11 @@ bool imap_set_parse(struct task *task, struct str text, struct imap_set *out)
         count += text.ptr[i] == ',';
     out->ranges = ARENA_ARRAY(&task->arena, struct imap_range, count);
     out->count = 0;
+    out->has_saved = str_equal(text, STR("$")) || str_ends_with(text, STR(",$"));
+    if (out->has_saved)
+        text.len -= text.len == 1 ? 1 : 2;
     if (text.len == 0)
-        return false;
+        return out->has_saved;
     while (str_split(&text, ',', &part)) {
         struct imap_range *range = &out->ranges[out->count++];
         ptrdiff_t colon = str_index(part, ':');
@@ -95,4 +99,33 @@ bool imap_set_contains(const struct imap_set *set, uint32_t number)
             high = middle;
     }
     return low < set->count && set->ranges[low].first <= number;
+}
+
+bool imap_set_has_star(const struct imap_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (set->ranges[i].first == 0 || set->ranges[i].last == 0)
+            return true;
+    return false;
+}
+
+void imap_set_intersect(struct task *task, const struct imap_set *a, const struct imap_set *b,
+                        struct imap_set *out)
+{
+    size_t i = 0, k = 0;
+
+    out->ranges = ARENA_ARRAY(&task->arena, struct imap_range, a->count + b->count);
+    out->count = 0;
+    while (i < a->count && k < b->count) {
+        struct imap_range left = a->ranges[i], right = b->ranges[k];
+        uint32_t first = left.first > right.first ? left.first : right.first;
+        uint32_t last = left.last < right.last ? left.last : right.last;
+
+        if (first <= last)
+            out->ranges[out->count++] = (struct imap_range){first, last};
+        if (left.last < right.last)
+            i++;
+        else
+            k++;
+    }
 }

@@ -18,6 +18,7 @@ struct imap_range {
 struct imap_set {
     struct imap_range *ranges; /* in the task's arena */
     size_t count;
+    bool has_saved; /* "$" too: the last search result that was saved (RFC 5182); see view.h */
 };
 
 /* The whole text, or false. */
@@ -25,6 +26,11 @@ bool imap_set_parse(struct task *task, struct str text, struct imap_set *out);
 /* Gives "*" its value, puts each range the right way round, sorts and joins. `star` 0: the mailbox
  * is empty, and ranges that reach "*" fall away. */
 void imap_set_resolve(struct imap_set *set, uint32_t star);
+/* What two resolved sets have in common, in the task's arena. */
+void imap_set_intersect(struct task *task, const struct imap_set *a, const struct imap_set *b,
+                        struct imap_set *out);
+/* A "*" is in it (before it is resolved). */
+bool imap_set_has_star(const struct imap_set *set);
 /* A resolved set. */
 bool imap_set_contains(const struct imap_set *set, uint32_t number);
 

@@ -9,15 +9,17 @@
  * again;
  *                           "..." is any text; after OK, NO, BAD, BYE or "]" any words may follow
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
- *   2 ! secured | denied | unavailable | login user password | close | closed
+ *   2 ! secured | compressed | denied | unavailable | login user password | close | closed
  *   @ mail INBOX 3          three simple messages arrive
  *   @ quota 5000            the mailbox's limit
+ *   @ forget INBOX          its log of expunges is cut short
  *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
  *
  * A connection that is not announced is born logged in, with the tag L; its answer is read past.
  *
  * Each file is run twice: as it stands, and with every connection asleep (imap/hibernate.h) whenever
  * it can be. A sleeper wakes to speak, and one in IDLE when something happened; nobody may notice.
+ * "# awake: why" in a file says that from there on all stay awake.
  */
 #include "imap/command.h"
 #include "imap/capability.h"
@@ -384,6 +386,10 @@ static void on_act(struct run *run, size_t n, struct str act)
         if (imap_session_wants(run->sessions[n]) != IMAP_WANTS_TLS)
             complain(run, "TLS is not wanted", act);
         imap_session_secured(run->sessions[n]);
+    } else if (str_equal(act, STR("compressed"))) {
+        if (imap_session_wants(run->sessions[n]) != IMAP_WANTS_COMPRESS)
+            complain(run, "COMPRESS is not wanted", act);
+        imap_session_compressed(run->sessions[n]);
     } else if (str_equal(act, STR("denied"))) {
         imap_session_login_failed(run->sessions[n], IMAP_LOGIN_DENIED);
     } else if (str_equal(act, STR("unavailable"))) {
@@ -418,6 +424,9 @@ static void on_world(struct run *run, struct str text)
             complain(run, "how many?", number);
         for (uint32_t i = 0; i < count; i++)
             transcript_vault_mail(run->home, folder, ++run->mails, NOW_MS);
+    } else if (str_equal(verb, STR("forget"))) {
+        str_split(&text, ' ', &folder);
+        transcript_vault_forget(run->home, folder, NOW_MS);
     } else if (str_equal(verb, STR("quota"))) {
         str_split(&text, ' ', &number);
         if (!parse_u32(number, &count))
@@ -439,6 +448,8 @@ static void on_line(struct run *run, struct str line)
         if (str_starts_with(line, STR("# capability: ")) && covered.capability_count < NAMES_MAX)
             covered.capabilities[covered.capability_count++] =
                 arena_copy(&covered.arena, str_from(line, 14));
+        if (str_starts_with(line, STR("# awake: ")))
+            run->is_sleepy = false;
         return;
     }
     if (str_starts_with(line, STR("@ "))) {

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "message/message.h"
 #include "sqlite/db.h"
+#include "vault/vanished.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -94,5 +95,31 @@ void transcript_vault_mail(struct transcript_vault *home, struct str folder, uns
                               "This is message %u.\r\n",
                               n, n, n);
     must(vault_message_append(home->vault, &task, found.id, &append, &uid), &task);
+    task_done(&task);
+}
+
+void transcript_vault_forget(struct transcript_vault *home, struct str folder, int64_t now_ms)
+{
+    struct vault_folder found;
+    char *words = NULL;
+    bool has_more = true;
+    struct task task;
+    struct str sql;
+
+    task_init(&task, now_ms);
+    must(vault_folder_find(home->vault, &task, folder, &found), &task);
+    sql = arena_printf(
+        &task.arena,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) "
+        "INSERT INTO expunge SELECT %lld, %llu, 1000000 + 2 * i, 1000000 + 2 * i "
+        "FROM n",
+        VANISHED_ROWS_MAX + 1, (long long)found.id, (unsigned long long)found.highest_modseq);
+    if (sqlite3_exec(db_handle(home->vault->db),
+                     arena_printf(&task.arena, "%.*s%c", STR_ARG(sql), 0).ptr, NULL, NULL,
+                     &words) != SQLITE_OK)
+        abort();
+    home->vault->vanished_looked = false;
+    while (has_more)
+        must(vault_housekeeping(home->vault, &task, &has_more), &task);
     task_done(&task);
 }

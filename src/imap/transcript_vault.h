@@ -16,4 +16,7 @@ struct vault *transcript_vault(struct transcript_vault *home);
 void transcript_vault_mail(struct transcript_vault *home, struct str folder, unsigned n,
                            int64_t now_ms);
 
+/* The folder's log of expunges is cut short, as by ten thousand more of them. */
+void transcript_vault_forget(struct transcript_vault *home, struct str folder, int64_t now_ms);
+
 #endif

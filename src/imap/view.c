@@ -3,9 +3,12 @@
 #include "base/memory.h"
 #include "imap/engine.h"
 #include "imap/flags.h"
+#include "imap/vanished.h"
 #include "imap/write.h"
 
 #include <string.h>
+
+enum { CURSOR_GAP = 64 /* messages between two that are looked at: worth a new cursor */ };
 
 void imap_view_init(struct imap_view *view)
 {
@@ -17,6 +20,7 @@ void imap_view_done(struct imap_view *view)
     mem_free(&view->uids);
     mem_free(&view->gone);
     mem_free(&view->recent);
+    mem_free(&view->saved);
     imap_view_init(view);
 }
 
@@ -144,35 +148,78 @@ size_t imap_view_recent_count(const struct imap_view *view)
     return count;
 }
 
+size_t imap_view_stretch(const uint32_t *indexes, size_t count, size_t start)
+{
+    size_t end = start + 1;
+
+    while (end < count && indexes[end] - indexes[end - 1] < CURSOR_GAP)
+        end++;
+    return end;
+}
+
+/* The messages with UIDs first … last, as message numbers. False: there are none. */
+static bool number_range(const struct imap_view *view, struct imap_range uids,
+                         struct imap_range *out)
+{
+    size_t first = imap_view_index(view, uids.first);
+    size_t end = uids.last == UINT32_MAX ? view->count : imap_view_index(view, uids.last + 1);
+
+    *out = (struct imap_range){(uint32_t)first + 1, (uint32_t)end};
+    return first < end;
+}
+
+bool imap_view_save(struct imap_view *view, const uint32_t *indexes, size_t count)
+{
+    size_t ranges = 0;
+
+    mem_free(&view->saved);
+    view->saved_count = 0;
+    for (size_t i = 0; i < count; i++)
+        ranges += i == 0 || indexes[i] != indexes[i - 1] + 1;
+    if (ranges > IMAP_SAVED_RANGES_MAX)
+        return false;
+    if (ranges == 0)
+        return true;
+    view->saved = NEW_ARRAY(struct imap_range, ranges);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t uid = view->uids[indexes[i]];
+
+        if (i == 0 || indexes[i] != indexes[i - 1] + 1)
+            view->saved[view->saved_count++].first = uid;
+        view->saved[view->saved_count - 1].last = uid;
+    }
+    return true;
+}
+
 bool imap_view_ranges(const struct imap_view *view, struct task *task, struct imap_set set,
                       bool is_uid, struct imap_set *out_ranges)
 {
     uint32_t star =
         is_uid ? (view->count == 0 ? 0 : view->uids[view->count - 1]) : (uint32_t)view->count;
     bool had_ranges = set.count > 0;
+    struct imap_set numbers = {0};
 
     imap_set_resolve(&set, star);
     if (!is_uid && had_ranges &&
         (set.count == 0 || set.ranges[set.count - 1].last > (uint32_t)view->count))
         return false;
-    out_ranges->ranges = ARENA_ARRAY(&task->arena, struct imap_range, set.count);
-    out_ranges->count = 0;
+    numbers.ranges = ARENA_ARRAY(&task->arena, struct imap_range,
+                                 set.count + (set.has_saved ? view->saved_count : 0));
     for (size_t i = 0; i < set.count; i++) {
-        struct imap_range *range = &out_ranges->ranges[out_ranges->count];
-
-        if (is_uid) {
-            size_t first = imap_view_index(view, set.ranges[i].first), end = view->count;
-
-            if (set.ranges[i].last != UINT32_MAX)
-                end = imap_view_index(view, set.ranges[i].last + 1);
-            if (first == end)
-                continue;
-            *range = (struct imap_range){(uint32_t)first, (uint32_t)end - 1};
-        } else {
-            *range = (struct imap_range){set.ranges[i].first - 1, set.ranges[i].last - 1};
-        }
-        out_ranges->count++;
+        numbers.ranges[numbers.count] = set.ranges[i];
+        if (!is_uid || number_range(view, set.ranges[i], &numbers.ranges[numbers.count]))
+            numbers.count++;
     }
+    for (size_t i = 0; set.has_saved && i < view->saved_count; i++)
+        if (number_range(view, view->saved[i], &numbers.ranges[numbers.count]))
+            numbers.count++;
+    if (set.has_saved)
+        imap_set_resolve(&numbers, (uint32_t)view->count);
+    for (size_t i = 0; i < numbers.count; i++) {
+        numbers.ranges[i].first--;
+        numbers.ranges[i].last--;
+    }
+    *out_ranges = numbers;
     return true;
 }
 
@@ -217,6 +264,8 @@ static void add_gone(struct imap_view *view, const uint32_t *expunged, size_t co
 
     if (count == 0)
         return;
+    if (view->gone_count == 0)
+        view->safe_modseq = view->modseq;
     all = NEW_ARRAY(uint32_t, view->gone_count + count);
     while (a < view->gone_count || b < count) {
         uint32_t uid;
@@ -237,13 +286,34 @@ static void add_gone(struct imap_view *view, const uint32_t *expunged, size_t co
     view->gone_count = all_count;
 }
 
+/* The log of expunges does not reach back to what the view knows: looks at the folder itself. */
+static enum err find_gone(struct imap_view *view, struct vault *vault, struct task *task)
+{
+    struct vault_uid_flags *messages;
+    size_t count, next = 0, gone_count = 0;
+    uint32_t *gone = ARENA_ARRAY(&task->arena, uint32_t, view->count);
+
+    TRY(vault_message_list(vault, task, view->folder_id, &messages, &count));
+    for (size_t i = 0; i < view->count; i++) {
+        while (next < count && messages[next].uid < view->uids[i])
+            next++;
+        if (next == count || messages[next].uid != view->uids[i])
+            gone[gone_count++] = view->uids[i];
+    }
+    add_gone(view, gone, gone_count);
+    return ERR_OK;
+}
+
 /* Highest number first, so that each one is valid as it stands, then the array closes up once. */
 static void announce_gone(struct imap_session *s)
 {
     struct imap_view *view = &s->view;
     size_t kept = 0, gone = 0;
+    bool by_uid = imap_has(s, IMAP_EXT_QRESYNC | IMAP_EXT_UIDONLY);
 
-    for (size_t i = view->gone_count; i-- > 0;) {
+    if (by_uid)
+        imap_write_vanished(s, view->gone, view->gone_count);
+    for (size_t i = view->gone_count; !by_uid && i-- > 0;) {
         buf_put(&s->out, STR("* "));
         imap_write_number(&s->out, imap_view_index(view, view->gone[i]) + 1);
         buf_put(&s->out, STR(" EXPUNGE\r\n"));
@@ -257,17 +327,41 @@ static void announce_gone(struct imap_session *s)
     view->count = kept;
     mem_free(&view->gone);
     view->gone_count = 0;
+    if (view->safe_modseq != 0 && view->is_safe_told) {
+        view->safe_modseq = view->modseq;
+        imap_view_tell_safe_modseq(s);
+    }
+    view->safe_modseq = 0;
+    view->is_safe_told = false;
 }
 
-static void announce_flags(struct imap_session *s, size_t index, const struct vault_uid_flags *now)
+void imap_view_tell_safe_modseq(struct imap_session *s)
 {
+    if (s->view.safe_modseq == 0 || !imap_has(s, IMAP_EXT_QRESYNC))
+        return;
+    s->view.is_safe_told = true;
+    imap_write_highest_modseq(s, s->view.safe_modseq);
+}
+
+void imap_write_fetch_start(struct imap_session *s, size_t index, uint32_t uid)
+{
+    bool by_uid = imap_has(s, IMAP_EXT_UIDONLY);
+
     buf_put(&s->out, STR("* "));
-    imap_write_number(&s->out, index + 1);
-    buf_put(&s->out, STR(" FETCH ("));
-    if (s->is_condstore) {
+    imap_write_number(&s->out, by_uid ? uid : index + 1);
+    buf_put(&s->out, by_uid ? STR(" UIDFETCH (") : STR(" FETCH ("));
+}
+
+void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *now)
+{
+    imap_write_fetch_start(s, imap_view_index(&s->view, now->uid), now->uid);
+    if (imap_has(s, IMAP_EXT_CONDSTORE) && !imap_has(s, IMAP_EXT_UIDONLY)) {
         buf_put(&s->out, STR("UID "));
         imap_write_number(&s->out, now->uid);
-        buf_put(&s->out, STR(" MODSEQ ("));
+        buf_put(&s->out, STR(" "));
+    }
+    if (imap_has(s, IMAP_EXT_CONDSTORE)) {
+        buf_put(&s->out, STR("MODSEQ ("));
         imap_write_number(&s->out, now->modseq);
         buf_put(&s->out, STR(") "));
     }
@@ -298,17 +392,15 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
     if (modseq != view->modseq) {
         TRY(vault_changes_since(s->vault, task, view->folder_id, view->modseq, &changes));
         add_gone(view, changes.expunged, changes.expunged_count);
+        if (changes.is_expunged_unknown)
+            TRY(find_gone(view, s->vault, task));
         for (size_t i = 0; i < changes.changed_count; i++) {
             const struct vault_uid_flags *now = &changes.changed[i];
-            size_t index;
 
-            if (now->uid >= first_new) {
+            if (now->uid >= first_new)
                 add_uid(view, now->uid);
-                continue;
-            }
-            index = imap_view_index(view, now->uid);
-            if (index < view->count && view->uids[index] == now->uid)
-                announce_flags(s, index, now);
+            else if (imap_view_has(view, now->uid))
+                imap_view_tell_flags(s, now);
         }
         view->modseq = changes.modseq;
     }

@@ -20,13 +20,17 @@ struct imap_view {
     bool is_read_only;
     uint32_t *uids; /* own; ascending */
     size_t count, room;
-    uint32_t next_uid; /* above every UID that was announced */
-    uint64_t modseq;   /* all changes up to it are known here */
-    uint64_t keywords; /* the bits that FLAGS told of */
-    uint32_t *gone;    /* own; ascending */
+    uint32_t next_uid;    /* above every UID that was announced */
+    uint64_t modseq;      /* all changes up to it are known here */
+    uint64_t safe_modseq; /* while `gone` is not empty: what the client may resume from */
+    bool is_safe_told;    /* ... and it was told */
+    uint64_t keywords;    /* the bits that FLAGS told of */
+    uint32_t *gone;       /* own; ascending */
     size_t gone_count;
     struct imap_range *recent; /* own; UIDs that are \Recent in this session, ascending */
     size_t recent_count;
+    struct imap_range *saved; /* own; "$": the UIDs of the saved search result, ascending */
+    size_t saved_count;
 };
 
 void imap_view_init(struct imap_view *view);
@@ -41,6 +45,18 @@ size_t imap_view_index(const struct imap_view *view, uint32_t uid);
 bool imap_view_has(const struct imap_view *view, uint32_t uid);
 bool imap_view_is_recent(const struct imap_view *view, uint32_t uid);
 size_t imap_view_recent_count(const struct imap_view *view);
+
+/* Of ascending indexes, the end of the stretch from `start` on that is worth one cursor: what lies
+ * between its messages is read past. */
+size_t imap_view_stretch(const uint32_t *indexes, size_t count, size_t start);
+
+/*
+ * The saved search result (RFC 5182): it goes with the selection. A range spans only UIDs that are
+ * neighbours in the view, so an expunged message leaves it by leaving the view, and none joins it.
+ * False: it would take too much memory; the saved result is empty then.
+ */
+enum { IMAP_SAVED_RANGES_MAX = 50000 };
+bool imap_view_save(struct imap_view *view, const uint32_t *indexes, size_t count);
 
 /*
  * A sequence set as ranges of indexes: `first` … `last` inclusive, ascending. False: a message
@@ -57,6 +73,17 @@ void imap_view_uids(const struct imap_view *view, struct task *task, const struc
  * RECENT. Cheap when nothing did. ERR_NOT_FOUND: the folder was deleted.
  */
 MUST_CHECK enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expunge);
+/*
+ * "* 3 FETCH (", or with UIDONLY "* 17 UIDFETCH (" (RFC 9586 §3.3): of the message at this index.
+ */
+void imap_write_fetch_start(struct imap_session *s, size_t index, uint32_t uid);
+/* An untagged FETCH of a message in the view: its flags, and what the client enabled. */
+void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *now);
+/*
+ * While EXPUNGEs are held back, what a QRESYNC client has seen of MODSEQs is not yet what it may
+ * resume from; HIGHESTMODSEQ says what is (RFC 7162 §3.2, §6).
+ */
+void imap_view_tell_safe_modseq(struct imap_session *s);
 /* The session's own change was answered by its own means: not to be told again. */
 void imap_view_skip_own(struct imap_session *s);
 /* "* FLAGS (…)" and PERMANENTFLAGS, when there are keywords the client has not heard of. */

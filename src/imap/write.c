@@ -85,21 +85,50 @@ void imap_write_mailbox(struct buf *out, struct str name)
     buf_free(&encoded);
 }
 
+void imap_set_writer_end(struct imap_set_writer *writer, struct buf *out)
+{
+    if (writer->first == 0)
+        return;
+    if (writer->has_written)
+        buf_put(out, STR(","));
+    imap_write_number(out, writer->first);
+    if (writer->last > writer->first) {
+        buf_put(out, STR(":"));
+        imap_write_number(out, writer->last);
+    }
+    writer->has_written = true;
+    writer->first = 0;
+}
+
+void imap_set_writer_put(struct imap_set_writer *writer, struct buf *out, uint32_t number)
+{
+    if (writer->first != 0 && number == writer->last + 1) {
+        writer->last = number;
+        return;
+    }
+    imap_set_writer_end(writer, out);
+    writer->first = writer->last = number;
+}
+
 void imap_write_set(struct buf *out, const uint32_t *numbers, size_t count)
 {
-    for (size_t i = 0; i < count;) {
-        size_t end = i + 1;
+    struct imap_set_writer writer = {0};
 
-        while (end < count && numbers[end] == numbers[end - 1] + 1)
-            end++;
+    for (size_t i = 0; i < count; i++)
+        imap_set_writer_put(&writer, out, numbers[i]);
+    imap_set_writer_end(&writer, out);
+}
+
+void imap_write_ranges(struct buf *out, const struct imap_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
         if (i > 0)
             buf_put(out, STR(","));
-        imap_write_number(out, numbers[i]);
-        if (end > i + 1) {
+        imap_write_number(out, set->ranges[i].first);
+        if (set->ranges[i].last > set->ranges[i].first) {
             buf_put(out, STR(":"));
-            imap_write_number(out, numbers[end - 1]);
+            imap_write_number(out, set->ranges[i].last);
         }
-        i = end;
     }
 }
 

@@ -21,7 +21,8 @@
  *                  its sleepers.
  *   the nursery    takes this process along. Sleepers sleep on; they wake when there is a new one.
  *   the keeper     the key is gone: sleepers get BYE when next a process would be needed for them.
- * No step changes anything on the disk.
+ * A process that runs has it, and from now on puts no session to sleep: it could not be woken. No
+ * step changes anything on the disk.
  *
  * A client that polls would be put to sleep and woken all the time: one that came back soon
  * (is_restless, the gate's judgement) is given four times as long.
@@ -51,10 +52,11 @@ void mailbox_hibernate_later(struct mailbox *mailbox)
 
 static bool can_sleep(const struct mailbox_session *session)
 {
-    return !session->is_finishing && !session->is_offered &&
+    return session->kind->can_hibernate != NULL && !session->is_input_over &&
+           !session->is_finishing && !session->is_offered &&
            net_connection_room(session->connection) == MAILBOX_SESSION_OUTPUT_MAX &&
-           imap_session_wants(session->imap) == IMAP_WANTS_INPUT &&
-           imap_session_can_hibernate(session->imap);
+           session->kind->wants(session->engine) == ENGINE_WANTS_INPUT &&
+           session->kind->can_hibernate(session->engine);
 }
 
 static void offer(struct mailbox_session *session)
@@ -64,12 +66,12 @@ static void offer(struct mailbox_session *session)
         .session = session->id,
         .mailbox = mailbox->start->id,
         .consumed_bytes = session->consumed_bytes,
-        .watched_folder = imap_session_watched_folder(session->imap),
+        .watched_folder = session->kind->watched_folder(session->engine),
     };
     CLEANUP(buf_free) struct buf state;
 
     buf_init(&state, IMAP_HIBERNATED_MAX);
-    imap_session_hibernate(session->imap, &state);
+    session->kind->hibernate(session->engine, &state);
     body.state = buf_str(&state);
     if (wire_send(mailbox->store, WIRE_SESSION_HIBERNATE, 0, &body, NULL, 0) != ERR_OK)
         return;
@@ -84,7 +86,7 @@ void mailbox_hibernate_check(void *owner)
     bool can_all = mailbox->first_delivery == NULL;
 
     mailbox->is_hibernate_due = false;
-    if (mailbox->is_ending || mailbox->session_count == 0)
+    if (mailbox->is_ending || mailbox->session_count == 0 || mailbox->is_key_only_here)
         return;
     for (struct mailbox_session *session = mailbox->sessions; session != NULL;
          session = session->next) {
@@ -106,8 +108,8 @@ void mailbox_hibernate_check(void *owner)
 static void let_go(struct mailbox_session *session)
 {
     struct mailbox *mailbox = session->mailbox;
-    int64_t watched_folder = imap_session_watched_folder(session->imap);
-    bool has_news = imap_session_wants(session->imap) != IMAP_WANTS_INPUT;
+    int64_t watched_folder = session->kind->watched_folder(session->engine);
+    bool has_news = session->kind->wants(session->engine) != ENGINE_WANTS_INPUT;
 
     mailbox_session_free(session);
     if (watched_folder != 0)

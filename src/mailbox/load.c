@@ -23,6 +23,11 @@ static bool is_host_loaded(uint64_t load_max)
     return host.loads[0] >> SI_LOAD_SHIFT >= load_max * (uint64_t)CPU_COUNT(&processors);
 }
 
+static bool is_bulk(const struct mailbox_session *session)
+{
+    return session->kind->is_bulk != NULL && session->kind->is_bulk(session->engine);
+}
+
 bool mailbox_is_under_load(void *owner)
 {
     const struct mailbox *mailbox = owner;
@@ -30,7 +35,7 @@ bool mailbox_is_under_load(void *owner)
 
     for (const struct mailbox_session *session = mailbox->sessions; session != NULL;
          session = session->next) {
-        if (!imap_session_is_bulk(session->imap) && now_ms - session->spoke_ms < INTERACTIVE_MS)
+        if (!is_bulk(session) && now_ms - session->spoke_ms < INTERACTIVE_MS)
             return true;
     }
     return is_host_loaded(mailbox->start->config->bulk_load_max);

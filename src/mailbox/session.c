@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "imap/hibernate.h"
+#include "imap/session.h"
 
 void mailbox_session_free(struct mailbox_session *session)
 {
@@ -16,30 +16,26 @@ void mailbox_session_free(struct mailbox_session *session)
     if (session->next != NULL)
         session->next->previous = session->previous;
     mailbox->session_count--;
-    imap_session_free(&session->imap);
+    session->kind->free(session->engine);
     net_timer_free(&session->turn);
     net_connection_free(&session->connection);
     mem_free(&session);
 }
 
-/* Until none is left, or the connection has no room and tells us when it has. */
 static void send_output(struct mailbox_session *session)
 {
-    for (;;) {
-        struct str output = str_upto(imap_session_output(session->imap),
-                                     net_connection_room(session->connection));
+    struct str output = session->kind->output(session->engine);
 
-        if (output.len == 0)
-            return;
-        session->active_ms = clock_monotonic_ms();
-        net_connection_write(session->connection, output);
-        imap_session_consume_output(session->imap, output.len);
-    }
+    if (output.len == 0)
+        return;
+    session->active_ms = clock_monotonic_ms();
+    session->kind->consume_output(session->engine,
+                                  net_connection_offer(session->connection, output));
 }
 
 static void finish(struct mailbox_session *session)
 {
-    if (session->is_finishing || imap_session_output(session->imap).len > 0)
+    if (session->is_finishing || session->kind->output(session->engine).len > 0)
         return;
     session->is_finishing = true;
     net_connection_finish(session->connection);
@@ -53,22 +49,31 @@ void mailbox_session_pump(struct mailbox_session *session)
         send_output(session);
         if (vault_is_broken(session->mailbox->vault))
             mailbox_end(session->mailbox, "the mailbox file cannot be written");
-        is_full = imap_session_is_input_full(session->imap);
+        is_full = session->kind->is_input_full(session->engine);
         net_connection_want_input(session->connection, !is_full && !session->is_finishing);
-        switch (imap_session_wants(session->imap)) {
-        case IMAP_WANTS_INPUT:
+        switch (session->kind->wants(session->engine)) {
+        case ENGINE_WANTS_INPUT:
+            if (session->is_input_over)
+                finish(session);
             return;
-        case IMAP_WANTS_ROOM:
-            if (imap_session_output(session->imap).len > IMAP_OUTPUT_HIGH / 2)
+        case ENGINE_WANTS_ROOM:
+            if (session->kind->output(session->engine).len > session->kind->output_high / 2)
                 return; /* on_room comes back here */
-            imap_session_resume(session->imap, clock_now_ms());
+            session->kind->resume(session->engine, clock_now_ms());
             break;
-        case IMAP_WANTS_TURN:
+        case ENGINE_WANTS_TURN:
             net_timer_start(session->turn, 0);
             return;
-        case IMAP_WANTS_TLS:
-        case IMAP_WANTS_LOGIN: /* never after login */
-        case IMAP_WANTS_CLOSE:
+        case ENGINE_WANTS_COMPRESS:
+            if (session->kind->output(session->engine).len > 0)
+                return; /* on_room comes back here */
+            net_connection_start_compression(session->connection,
+                                             session->kind->pending_input(session->engine));
+            session->kind->compressed(session->engine);
+            break;
+        case ENGINE_WANTS_TLS:
+        case ENGINE_WANTS_LOGIN: /* never after login */
+        case ENGINE_WANTS_CLOSE:
             finish(session);
             return;
         }
@@ -79,8 +84,8 @@ static void on_turn(void *owner)
 {
     struct mailbox_session *session = owner;
 
-    if (!session->is_offered && imap_session_wants(session->imap) == IMAP_WANTS_TURN)
-        imap_session_resume(session->imap, clock_now_ms());
+    if (!session->is_offered && session->kind->wants(session->engine) == ENGINE_WANTS_TURN)
+        session->kind->resume(session->engine, clock_now_ms());
     mailbox_session_pump(session);
 }
 
@@ -91,7 +96,7 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
     (void)connection;
     session->consumed_bytes += bytes.len;
     session->active_ms = session->spoke_ms = clock_monotonic_ms();
-    imap_session_input(session->imap, bytes, clock_now_ms());
+    session->kind->input(session->engine, bytes, clock_now_ms());
     mailbox_session_pump(session);
 }
 
@@ -99,6 +104,15 @@ static void on_room(void *owner, struct net_connection *connection)
 {
     (void)connection;
     mailbox_session_pump(owner);
+}
+
+static void on_end(void *owner, struct net_connection *connection)
+{
+    struct mailbox_session *session = owner;
+
+    (void)connection;
+    session->is_input_over = true;
+    mailbox_session_pump(session);
 }
 
 static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
@@ -124,33 +138,36 @@ static void on_output(void *owner)
 static const struct net_connection_events connection_events = {
     .on_input = on_input,
     .on_room = on_room,
+    .on_end = on_end,
     .on_close = on_close,
 };
 
 /* The engine of a session that is new, or goes on after a sleep. */
 static enum err make_engine(struct mailbox *mailbox, const struct wire_session_open *open,
-                            struct imap_session **out_imap)
+                            const struct engine_kind *kind, void **out_engine)
 {
-    const struct config *config = mailbox->start->config;
-    struct imap_options options = {
-        .hostname = config->hostname,
-        .append_limit_bytes = config->message_size_max,
-        .is_secure = true,
-        .is_tls = open->is_secure,
+    struct engine_options options = {
+        .config = mailbox->start->config,
         .log = mailbox->start->log,
-        .group = mailbox->appends,
+        .may_log_in = true,
+        .is_tls = open->is_secure,
+        .vault = mailbox->vault,
+        .appends = mailbox->appends,
+        .login_tag = open->tag,
     };
     struct task task;
-    enum err err = ERR_OK;
+    enum err err;
 
     if (open->state.len == 0) {
-        *out_imap = imap_session_resume_authenticated(&options, mailbox->vault, open->tag);
+        *out_engine = kind->resume_authenticated(&options);
         return ERR_OK;
     }
+    if (kind->resume_hibernated == NULL)
+        return ERR_INVALID;
     task_init(&task, clock_now_ms());
     vault_keep_expunged(mailbox->vault);
     imap_group_commit(mailbox->appends, task.now_ms);
-    err = imap_session_resume_hibernated(&options, mailbox->vault, &task, open->state, out_imap);
+    err = kind->resume_hibernated(&options, &task, open->state, out_engine);
     if (err != ERR_OK)
         log_failure(mailbox->start->log, "a session that slept", &task);
     task_done(&task);
@@ -159,14 +176,15 @@ static enum err make_engine(struct mailbox *mailbox, const struct wire_session_o
 
 enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session_open *open, int fd)
 {
-    struct imap_session *imap;
+    const struct engine_kind *kind = engine_for_service(open->service);
     struct mailbox_session *session;
+    void *engine;
 
-    if (open->service != WIRE_SERVICE_IMAP)
+    if (kind == NULL)
         return ERR_INVALID;
     if (mailbox->session_count >= MAILBOX_SESSIONS_MAX)
         return ERR_LIMIT;
-    TRY(make_engine(mailbox, open, &imap));
+    TRY(make_engine(mailbox, open, kind, &engine));
     session = NEW(struct mailbox_session);
     session->mailbox = mailbox;
     session->id = open->session;
@@ -180,13 +198,15 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
     session->turn = net_timer_new(mailbox->loop, on_turn, session);
     session->connection = net_connection_new(mailbox->loop, fd, NULL, MAILBOX_SESSION_OUTPUT_MAX,
                                              &connection_events, session);
-    session->imap = imap;
-    imap_session_on_output(session->imap, on_output, session);
-    imap_session_ask_load(session->imap, mailbox_is_under_load, mailbox);
-    if (open->is_bulk)
-        imap_session_set_bulk(session->imap, true);
+    session->kind = kind;
+    session->engine = engine;
+    kind->on_output(session->engine, on_output, session);
+    if (kind->ask_load != NULL)
+        kind->ask_load(session->engine, mailbox_is_under_load, mailbox);
+    if (open->is_bulk && kind->set_bulk != NULL)
+        kind->set_bulk(session->engine, true);
     if (open->input.len > 0)
-        imap_session_input(session->imap, open->input, clock_now_ms());
+        kind->input(session->engine, open->input, clock_now_ms());
     net_timer_start(session->turn, 0);
     mailbox_hibernate_later(mailbox);
     return ERR_OK;
@@ -197,7 +217,7 @@ void mailbox_session_end_all(struct mailbox *mailbox, const char *words)
     for (struct mailbox_session *session = mailbox->sessions; session != NULL;
          session = session->next) {
         session->is_offered = false;
-        imap_session_bye(session->imap, words);
+        session->kind->end(session->engine, words);
         net_timer_start(session->turn, 0);
     }
 }

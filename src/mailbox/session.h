@@ -2,9 +2,9 @@
 #ifndef MAILBOX_SESSION_H
 #define MAILBOX_SESSION_H
 
-#include "imap/session.h"
 #include "mailbox/mailbox.h"
 #include "net/connection.h"
+#include "role/engine.h"
 
 enum { MAILBOX_SESSION_OUTPUT_MAX = 512 * 1024 };
 
@@ -13,11 +13,13 @@ struct mailbox_session {
     struct mailbox_session *previous, *next;
     struct id id;
     struct net_connection *connection; /* own */
-    struct imap_session *imap;         /* own */
+    const struct engine_kind *kind;    /* the protocol it speaks */
+    void *engine;                      /* own, a session of that kind */
     struct net_timer *turn;            /* own */
     uint64_t consumed_bytes;           /* of its stream */
     int64_t active_ms;                 /* monotonic: when something was read or said last */
-    int64_t spoke_ms;        /* monotonic: when the client said something last */
+    int64_t spoke_ms;                  /* monotonic: when the client said something last */
+    bool is_input_over; /* the client closed its half: it is over when what came is answered */
     bool is_finishing;
     bool is_restless; /* its last sleep was a short one */
     bool is_offered;  /* its state is with the gate, which has not answered: nothing may happen */

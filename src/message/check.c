@@ -2,6 +2,7 @@
 #include "message/check.h"
 
 #include "base/ascii.h"
+#include "message/transfer.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -189,6 +190,37 @@ static void check_header_fields(struct str header)
     buf_free(&others);
 }
 
+/* Decoded in pieces is decoded as a whole; where it is cut follows from the bytes. */
+static void check_transfer(struct str body)
+{
+    static const enum message_encoding ENCODINGS[] = {MESSAGE_ENCODING_BASE64,
+                                                      MESSAGE_ENCODING_QUOTED_PRINTABLE};
+    struct buf whole, pieces;
+
+    buf_init(&whole, SIZE_MAX);
+    buf_init(&pieces, SIZE_MAX);
+    for (size_t i = 0; i < ARRAY_LEN(ENCODINGS); i++) {
+        struct str rest = body;
+        struct transfer transfer;
+
+        buf_reset(&whole);
+        buf_reset(&pieces);
+        message_decode_body(ENCODINGS[i], body, &whole);
+        transfer_init(&transfer, ENCODINGS[i]);
+        while (rest.len > 0) {
+            size_t piece = 1 + (unsigned char)rest.ptr[0] % 7;
+
+            transfer_feed(&transfer, str_upto(rest, piece), &pieces);
+            assert(transfer.held_len <= TRANSFER_HELD_MAX);
+            rest = str_from(rest, piece);
+        }
+        transfer_end(&transfer, &pieces);
+        assert(str_equal(buf_str(&whole), buf_str(&pieces)));
+    }
+    buf_free(&whole);
+    buf_free(&pieces);
+}
+
 void check_message(struct str raw)
 {
     struct message_summary summary;
@@ -208,6 +240,7 @@ void check_message(struct str raw)
     assert(str_is_utf8(summary.message_id) && str_is_utf8(summary.references));
     check_sections(structure, raw.len);
     check_round_trip(&task, structure);
+    check_transfer(str_upto(raw, 4096));
     check_texts(structure, raw);
     check_header_fields(str_upto(raw, (size_t)structure->parts[0].header_len));
     task_done(&task);

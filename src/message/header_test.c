@@ -152,22 +152,23 @@ static void test_subjects(void **state)
     (void)state;
     static const struct {
         const char *subject, *base;
+        bool is_reply;
     } rows[] = {
-        {"hello", "hello"},
-        {"Re: hello", "hello"},
-        {"re: FW: Fwd : hello (fwd) (FWD)", "hello"},
-        {"[list] Re: [list] hello", "hello"},
-        {"Re[2]: hello", "hello"},
-        {"Re: [list]: hello", ": hello"},
-        {"[fwd: Re: hello]", "hello"},
-        {"[blob]", "[blob]"},
-        {"[a] [b]", "[b]"},
-        {"hello\t \r\n world  ", "hello world"},
-        {"", ""},
-        {"Re:", ""},
-        {"Report", "Report"},
-        {"[open", "[open"},
-        {"Fwd: ä", "ä"},
+        {"hello", "hello", false},
+        {"Re: hello", "hello", true},
+        {"re: FW: Fwd : hello (fwd) (FWD)", "hello", true},
+        {"[list] Re: [list] hello", "hello", true},
+        {"Re[2]: hello", "hello", true},
+        {"Re: [list]: hello", ": hello", true},
+        {"[fwd: Re: hello]", "hello", true},
+        {"[blob]", "[blob]", false},
+        {"[a] [b]", "[b]", false},
+        {"hello\t \r\n world  ", "hello world", false},
+        {"", "", false},
+        {"Re:", "", true},
+        {"Report", "Report", false},
+        {"[open", "[open", false},
+        {"Fwd: ä", "ä", true},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -175,6 +176,8 @@ static void test_subjects(void **state)
 
         assert_text(rows[i].subject, subject_base(&arena, str_from_c(rows[i].subject)),
                     rows[i].base);
+        if (subject_is_reply(&arena, str_from_c(rows[i].subject)) != rows[i].is_reply)
+            fail_msg("%s: is_reply", rows[i].subject);
         arena_free(&arena);
     }
 }

@@ -111,6 +111,10 @@ bool message_section_range(const struct message_structure *structure, const uint
                            size_t path_len, enum message_section section,
                            struct message_range *out);
 
+/* The part that the numbers lead to; NULL: none. {1} of a message that is no multipart is itself. */
+const struct message_part *message_section_part(const struct message_structure *structure,
+                                                const uint32_t *path, size_t path_len);
+
 /*
  * Copies from a header block the fields named (or, with `is_not`, all the others), unchanged and in
  * order, and the empty line that ends it (RFC 3501 §6.4.5 HEADER.FIELDS).

@@ -53,6 +53,16 @@ static bool find_part(const struct message_structure *structure, const uint32_t 
     return true;
 }
 
+const struct message_part *message_section_part(const struct message_structure *structure,
+                                                const uint32_t *path, size_t path_len)
+{
+    uint32_t index;
+
+    if (structure->part_count == 0 || !find_part(structure, path, path_len, &index))
+        return NULL;
+    return &structure->parts[index];
+}
+
 bool message_section_range(const struct message_structure *structure, const uint32_t *path,
                            size_t path_len, enum message_section section, struct message_range *out)
 {

@@ -51,15 +51,17 @@ static bool skip_leader(struct str *text)
 }
 
 /* subj-trailer = "(fwd)" / WSP */
-static struct str without_trailers(struct str text)
+static struct str without_trailers(struct str text, bool *is_reply)
 {
     for (;;) {
-        if (str_ends_with(text, STR(" ")))
+        if (str_ends_with(text, STR(" "))) {
             text.len--;
-        else if (text.len >= 5 && str_equal_nocase(str_from(text, text.len - 5), STR("(fwd)")))
+        } else if (text.len >= 5 && str_equal_nocase(str_from(text, text.len - 5), STR("(fwd)"))) {
             text.len -= 5;
-        else
+            *is_reply = true;
+        } else {
             return text;
+        }
     }
 }
 
@@ -78,18 +80,21 @@ static struct str one_blank(struct arena *arena, struct str subject)
     return str_make(copy, len);
 }
 
-struct str subject_base(struct arena *arena, struct str subject)
+static struct str strip(struct arena *arena, struct str subject, bool *is_reply)
 {
     struct str text = one_blank(arena, str_upto(subject, charset_utf8_cut(subject, SUBJECT_MAX)));
 
     for (;;) {
-        text = without_trailers(text); /* step 2 */
+        text = without_trailers(text, is_reply); /* step 2 */
         for (;;) {
             struct str rest = text;
+            bool is_ignored;
 
-            if (skip_leader(&text)) /* step 3 */
+            if (skip_leader(&text)) { /* step 3 */
+                *is_reply = *is_reply || text.ptr[-1] == ':';
                 continue;
-            if (!skip_blob(&rest) || without_trailers(rest).len == 0) /* step 4 */
+            }
+            if (!skip_blob(&rest) || without_trailers(rest, &is_ignored).len == 0) /* step 4 */
                 break;
             text = rest;
         }
@@ -97,5 +102,21 @@ struct str subject_base(struct arena *arena, struct str subject)
         if (!str_starts_with_nocase(text, STR("[fwd:")) || !str_ends_with(text, STR("]")))
             return text;
         text = str_make(text.ptr + 5, text.len - 6);
+        *is_reply = true;
     }
+}
+
+struct str subject_base(struct arena *arena, struct str subject)
+{
+    bool is_reply = false;
+
+    return strip(arena, subject, &is_reply);
+}
+
+bool subject_is_reply(struct arena *arena, struct str subject)
+{
+    bool is_reply = false;
+
+    (void)strip(arena, subject, &is_reply);
+    return is_reply;
 }

@@ -2,6 +2,7 @@
 #include "message/charset.h"
 #include "message/html.h"
 #include "message/message.h"
+#include "message/transfer.h"
 
 #include <glib.h>
 #include <setjmp.h>
@@ -49,6 +50,23 @@ static void test_decode(void **state)
         message_decode_body(rows[i].encoding, str_from_c(rows[i].body), &out);
         assert_text(rows[i].rule, buf_str(&out), rows[i].expected);
         buf_free(&out);
+    }
+    /* The same in two pieces, wherever it is cut. */
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct str body = str_from_c(rows[i].body);
+
+        for (size_t cut = 0; cut <= body.len; cut++) {
+            struct transfer transfer;
+            struct buf out;
+
+            buf_init(&out, SIZE_MAX);
+            transfer_init(&transfer, rows[i].encoding);
+            transfer_feed(&transfer, str_upto(body, cut), &out);
+            transfer_feed(&transfer, str_from(body, cut), &out);
+            transfer_end(&transfer, &out);
+            assert_text(rows[i].rule, buf_str(&out), rows[i].expected);
+            buf_free(&out);
+        }
     }
 }
 

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "net/compress.h"
 #include "net/tls_internal.h"
 
 #include <arpa/inet.h>
@@ -36,11 +37,12 @@
 #include <sys/socket.h>
 
 enum {
-    SEALED_HIGH = 60 * 1024,    /* not more is sealed ahead of the socket, but for a record */
+    SEALED_HIGH = 60 * 1024, /* not more is sealed ahead of the socket, but for a record */
     SEALED_RESERVE = 80 * 1024,
-    READS_PER_TURN = 8,         /* then other connections have their turn */
-    FINISH_MS = 10 * 1000,      /* to send what is queued */
-    LINGER_MS = 2 * 1000,       /* to see the peer close */
+    READS_PER_TURN = 8,     /* then other connections have their turn */
+    INFLATED_PER_TURN = 16, /* pieces; likewise */
+    FINISH_MS = 10 * 1000,  /* to send what is queued */
+    LINGER_MS = 2 * 1000,   /* to see the peer close */
     ADDRESS_ROOM = INET6_ADDRSTRLEN,
     TLS_WORDS_ROOM = 64,
 };
@@ -55,30 +57,32 @@ enum state {
 };
 
 struct net_connection {
-    struct net_loop *loop;   /* borrowed */
-    struct net_watch *watch; /* own */
-    struct net_timer *kick;  /* own; made when first needed */
-    struct net_timer *timer; /* own; time-outs, made when first needed */
+    struct net_loop *loop;                      /* borrowed */
+    struct net_watch *watch;                    /* own */
+    struct net_timer *kick;                     /* own; made when first needed */
+    struct net_timer *timer;                    /* own; time-outs, made when first needed */
     const struct net_connection_events *events; /* borrowed */
     void *owner;                                /* borrowed */
     struct net_tls *tls;                        /* borrowed; while AWAITING_TLS */
     SSL *ssl;                                   /* own; NULL: no TLS */
     char *tls_words;                            /* own */
     struct tls_carrier carrier;                 /* its descriptor is ours */
+    struct net_compress *compress;              /* own; NULL: not compressed */
     struct buf output;
     size_t output_limit;
-    int64_t idle_ms;         /* 0: no time-out */
+    int64_t idle_ms; /* 0: no time-out */
     int64_t last_active_ms;
     int64_t finish_by_ms;
     enum net_close_reason failure; /* while `has_failed`: what kick will report */
     enum state state;
     bool wants_input;
-    bool is_input_over; /* the peer closed its half */
+    bool is_input_over;  /* the peer closed its half */
+    bool is_output_over; /* nothing more is written: our half closes behind what is queued */
     bool is_secure;
     bool has_failed;
     bool is_room_awaited; /* the output went over half: on_room when it falls under it */
     bool is_notified;     /* FINISHING: TLS's close_notify is on its way */
-    bool is_shut;         /* FINISHING: all is sent, our side is closed */
+    bool is_shut;         /* all is sent, our side is closed */
     bool is_busy;         /* inside one of our event functions: freeing waits */
     bool is_freed;
     bool is_loopback;
@@ -124,6 +128,7 @@ static void destroy(struct net_connection *connection)
     net_timer_free(&connection->kick);
     net_timer_free(&connection->timer);
     SSL_free(connection->ssl);
+    net_compress_free(&connection->compress);
     mem_free(&connection->tls_words);
     buf_free(&connection->output);
     buf_free(&connection->carrier.sealed);
@@ -265,13 +270,11 @@ static bool flush(struct net_connection *connection)
     return true;
 }
 
-void net_connection_write(struct net_connection *connection, struct str bytes)
+/* Bytes as they are to be sent. */
+static void put(struct net_connection *connection, struct str bytes)
 {
     size_t taken = 0;
 
-    if (connection->state == STATE_CLOSED || connection->state == STATE_FINISHING ||
-        connection->has_failed || bytes.len == 0)
-        return;
     if (queued(connection) == 0 && connection->state != STATE_HANDSHAKE &&
         !transmit(connection, bytes, &taken)) {
         fail_later(connection, NET_CLOSED_ERROR);
@@ -285,6 +288,23 @@ void net_connection_write(struct net_connection *connection, struct str bytes)
         want(connection);
 }
 
+void net_connection_write(struct net_connection *connection, struct str bytes)
+{
+    struct buf packed;
+
+    if (connection->state == STATE_CLOSED || connection->state == STATE_FINISHING ||
+        connection->is_output_over || connection->has_failed || bytes.len == 0)
+        return;
+    if (connection->compress == NULL) {
+        put(connection, bytes);
+        return;
+    }
+    buf_init(&packed, SIZE_MAX);
+    net_compress_deflate(connection->compress, bytes, &packed);
+    put(connection, buf_str(&packed));
+    buf_free(&packed);
+}
+
 size_t net_connection_room(const struct net_connection *connection)
 {
     size_t waiting = queued(connection);
@@ -292,6 +312,19 @@ size_t net_connection_room(const struct net_connection *connection)
     if (connection->state == STATE_CLOSED || connection->has_failed)
         return 0;
     return waiting >= connection->output_limit ? 0 : connection->output_limit - waiting;
+}
+
+size_t net_connection_offer(struct net_connection *connection, struct str bytes)
+{
+    size_t taken = 0, room;
+
+    while (taken < bytes.len && (room = net_connection_room(connection)) > 0) {
+        struct str part = str_upto(str_from(bytes, taken), room);
+
+        net_connection_write(connection, part);
+        taken += part.len;
+    }
+    return taken;
 }
 
 static void remember_tls(struct net_connection *connection)
@@ -393,12 +426,53 @@ static enum reading read_some(struct net_connection *connection, char *room, siz
                                  : read_plain(connection, room, size, out_len);
 }
 
+/*
+ * Compressed input, to the owner, as far as he wants it. False: some is left, for another turn or
+ * until it is wanted, or it is over.
+ */
+static bool deliver_inflated(struct net_connection *connection)
+{
+    for (int i = 0; net_compress_has_more(connection->compress); i++) {
+        struct str plain;
+
+        if (!connection->wants_input)
+            return false; /* net_connection_want_input comes back to it */
+        if (i == INFLATED_PER_TURN) {
+            kick(connection);
+            return false;
+        }
+        if (net_compress_inflate(connection->compress, &plain) != ERR_OK) {
+            close_with(connection, NET_CLOSED_ERROR);
+            return false;
+        }
+        if (plain.len > 0)
+            connection->events->on_input(connection->owner, connection, plain);
+        if (connection->is_freed || connection->has_failed || connection->state == STATE_FINISHING)
+            return false;
+    }
+    return true;
+}
+
+/* Input to the owner. False: no more of it now. */
+static bool deliver(struct net_connection *connection, struct str bytes)
+{
+    if (connection->compress == NULL) {
+        connection->events->on_input(connection->owner, connection, bytes);
+        return true;
+    }
+    net_compress_feed(connection->compress, bytes);
+    return deliver_inflated(connection);
+}
+
 /* Input while it is wanted, to the owner; while FINISHING, to nobody. */
 static void read_turn(struct net_connection *connection)
 {
     size_t size;
     char *room = net_loop_scratch(connection->loop, &size);
 
+    if (connection->compress != NULL && connection->state != STATE_FINISHING &&
+        !deliver_inflated(connection))
+        return;
     for (int i = 0; i < READS_PER_TURN && !connection->is_freed && !connection->has_failed; i++) {
         bool is_finishing = connection->state == STATE_FINISHING;
         size_t len = 0;
@@ -417,13 +491,14 @@ static void read_turn(struct net_connection *connection)
             return;
         }
         if (reading != READING_SOME) {
-            close_with(connection,
-                       reading == READING_END ? NET_CLOSED_BY_PEER : NET_CLOSED_ERROR);
+            close_with(connection, reading == READING_END ? NET_CLOSED_BY_PEER : NET_CLOSED_ERROR);
             return;
         }
         connection->last_active_ms = clock_monotonic_ms();
-        if (!is_finishing)
-            connection->events->on_input(connection->owner, connection, str_make(room, len));
+        if (!is_finishing && !deliver(connection, str_make(room, len))) {
+            mem_wipe(room, len);
+            return;
+        }
         mem_wipe(room, len);
         if (!connection->is_secure && len < size)
             return; /* the socket is empty; the loop tells when it is not */
@@ -447,6 +522,13 @@ static void on_readable(void *owner)
 
 static void start_timer(struct net_connection *connection);
 
+/* All is sent, and nothing more comes from us; the peer may go on. */
+static void shut_output(struct net_connection *connection)
+{
+    connection->is_shut = true;
+    shutdown(connection->carrier.fd, SHUT_WR);
+}
+
 /* FINISHING, and all is sent: our side closes; the peer's end, or the timer, ends it. */
 static void shut(struct net_connection *connection)
 {
@@ -458,8 +540,7 @@ static void shut(struct net_connection *connection)
         if (flush_sealed(connection) && queued(connection) > 0)
             return; /* again when it is sent */
     }
-    connection->is_shut = true;
-    shutdown(connection->carrier.fd, SHUT_WR);
+    shut_output(connection);
     if (connection->is_input_over) {
         fail_later(connection, NET_CLOSED_BY_PEER);
         return;
@@ -470,6 +551,9 @@ static void shut(struct net_connection *connection)
 
 static void after_flush(struct net_connection *connection)
 {
+    if (queued(connection) == 0 && connection->is_output_over && !connection->is_shut &&
+        connection->state == STATE_PLAIN)
+        shut_output(connection);
     if (queued(connection) == 0 && connection->state == STATE_AWAITING_TLS)
         begin_tls(connection);
     if (queued(connection) == 0 && connection->state == STATE_FINISHING && !connection->is_shut)
@@ -523,8 +607,8 @@ static void on_timer(void *owner)
     if (connection->state == STATE_FINISHING)
         is_over = now_ms >= connection->finish_by_ms;
     else
-        is_over = connection->idle_ms > 0 &&
-                  now_ms >= connection->last_active_ms + connection->idle_ms;
+        is_over =
+            connection->idle_ms > 0 && now_ms >= connection->last_active_ms + connection->idle_ms;
     if (is_over)
         close_with(connection, connection->state == STATE_FINISHING && connection->is_shut
                                    ? NET_CLOSED_BY_PEER
@@ -570,8 +654,33 @@ void net_connection_want_input(struct net_connection *connection, bool is_wanted
     connection->wants_input = is_wanted;
     if (is_wanted && !was_wanted && connection->is_secure && SSL_has_pending(connection->ssl) != 0)
         kick(connection);
+    if (is_wanted && !was_wanted && connection->compress != NULL &&
+        net_compress_has_more(connection->compress))
+        kick(connection);
     if (!connection->is_busy)
         want(connection);
+}
+
+void net_connection_end_output(struct net_connection *connection)
+{
+    assert(connection->state == STATE_PLAIN || connection->state == STATE_FINISHING ||
+           connection->state == STATE_CLOSED);
+    if (connection->state != STATE_PLAIN || connection->has_failed || connection->is_output_over)
+        return;
+    connection->is_output_over = true;
+    if (queued(connection) == 0)
+        shut_output(connection);
+}
+
+void net_connection_start_compression(struct net_connection *connection, struct str early)
+{
+    assert(connection->compress == NULL);
+    if (connection->state == STATE_CLOSED || connection->has_failed)
+        return;
+    connection->compress = net_compress_new();
+    net_compress_feed(connection->compress, early);
+    if (early.len > 0)
+        kick(connection);
 }
 
 void net_connection_finish(struct net_connection *connection)

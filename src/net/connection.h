@@ -16,8 +16,8 @@ struct net_connection;
 
 enum net_close_reason {
     NET_CLOSED_BY_PEER,
-    NET_CLOSED_TIMEOUT,  /* nothing was read or written for the time set */
-    NET_CLOSED_TLS,      /* the handshake failed */
+    NET_CLOSED_TIMEOUT, /* nothing was read or written for the time set */
+    NET_CLOSED_TLS,     /* the handshake failed */
     NET_CLOSED_ERROR,
 };
 
@@ -45,8 +45,16 @@ struct net_connection *net_connection_new(struct net_loop *loop, int fd, struct 
                                           const struct net_connection_events *events, void *owner);
 void net_connection_free(struct net_connection **connection);
 
-/* Queues; the connection may take more than the limit in one call, so check room before. */
+/* Takes all of it, over the limit if need be: for what is short, or was read only while there was
+ * room. */
 void net_connection_write(struct net_connection *connection, struct str bytes);
+/*
+ * Takes from the front of an engine's output while there is room, which there is again and again
+ * while the socket takes it at once; gives how many bytes it took. Fewer than all: there is no room,
+ * and on_room tells when there is, or on_close that there never will be. (Who writes only once, as
+ * much as there was room for, keeps a rest for which no on_room comes.)
+ */
+MUST_CHECK size_t net_connection_offer(struct net_connection *connection, struct str bytes);
 /* How much may be written now (0: wait for on_room). */
 size_t net_connection_room(const struct net_connection *connection);
 void net_connection_want_input(struct net_connection *connection, bool is_wanted);
@@ -55,7 +63,18 @@ void net_connection_want_input(struct net_connection *connection, bool is_wanted
  * that came before it is dropped (RFC 3207 §4.2, RFC 9051 §11.1).
  */
 void net_connection_start_tls(struct net_connection *connection, struct net_tls *tls);
+/*
+ * From here on all that is written and read is compressed (RFC 4978); what was written before goes
+ * out as it is. `early` are bytes that the owner took already and that are compressed: they come
+ * again, inflated. What is not DEFLATE closes with NET_CLOSED_ERROR. At most once.
+ */
+void net_connection_start_compression(struct net_connection *connection, struct str early);
 bool net_connection_is_secure(const struct net_connection *connection);
+/*
+ * Nothing more will be written, but input goes on: what is queued is sent, then our half of the
+ * connection is closed. Only without TLS.
+ */
+void net_connection_end_output(struct net_connection *connection);
 /*
  * Sends what is queued (for at most 10 s) and waits a moment for the peer to close, lest its unread
  * replies are destroyed; then on_close is called, with NET_CLOSED_BY_PEER if all was sent.

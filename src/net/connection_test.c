@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/macros.h"
 #include "net/certificate.h"
+#include "net/compress.h"
 
 #include <arpa/inet.h>
 #include <openssl/ssl.h>
@@ -19,7 +20,7 @@
 
 #include <cmocka.h>
 
-enum { LIMIT = 256 * 1024, LARGE = 12 * 1000 * 1000 };
+enum { LIMIT = 256 * 1024, LARGE = 12 * 1000 * 1000, OFFERED = 8 * 1024 * 1024 };
 
 /* The server's side of a test. */
 struct server {
@@ -28,13 +29,38 @@ struct server {
     struct net_connection *connection;
     struct buf input;
     size_t to_send, largest_queue;
+    bool packs, is_packed; /* compresses from the first line on */
+    size_t inflated, largest_piece;
     bool is_echo, frees_on_input, finishes_on_input, starts_tls, is_closed, was_secured, with_end;
+    bool is_offering; /* to_send in one piece, once; the rest when there is room */
+    bool ends_output; /* its answers are over before the client's words are */
     enum net_close_reason reason;
 };
+
+/* As an engine's owner does: what was not taken waits for on_room, which therefore must come. */
+static void offer_large(struct server *server)
+{
+    static char output[OFFERED];
+    size_t taken;
+
+    memset(output, 'o', sizeof(output));
+    assert_true(server->to_send <= sizeof(output));
+    taken = net_connection_offer(server->connection, str_make(output, server->to_send));
+    server->to_send -= taken;
+    if (server->to_send > 0)
+        assert_int_equal(net_connection_room(server->connection), 0);
+    else
+        net_connection_finish(server->connection);
+}
 
 static void send_large(struct server *server)
 {
     static char chunk[50 * 1000];
+
+    if (server->is_offering) {
+        offer_large(server);
+        return;
+    }
 
     while (server->to_send > 0 && net_connection_room(server->connection) > 0) {
         size_t len = server->to_send < sizeof(chunk) ? server->to_send : sizeof(chunk);
@@ -51,10 +77,36 @@ static void send_large(struct server *server)
         net_connection_finish(server->connection);
 }
 
+/* A line in clear begins it; what follows is echoed, but for zeros, which are counted. */
+static void on_packed_input(struct server *server, struct net_connection *connection,
+                            struct str bytes)
+{
+    if (!server->is_packed) {
+        server->is_packed = true;
+        net_connection_write(connection, STR("OK\n"));
+        net_connection_start_compression(connection, str_from(bytes, 6));
+        return;
+    }
+    server->inflated += bytes.len;
+    if (bytes.len > server->largest_piece)
+        server->largest_piece = bytes.len;
+    if (bytes.ptr[0] != '\0')
+        net_connection_write(connection, bytes);
+    /* Whoever is full for a moment loses nothing. */
+    net_connection_want_input(connection, false);
+    net_connection_want_input(connection, true);
+    if (server->inflated == LARGE)
+        net_connection_finish(connection);
+}
+
 static void on_input(void *owner, struct net_connection *connection, struct str bytes)
 {
     struct server *server = owner;
 
+    if (server->packs) {
+        on_packed_input(server, connection, bytes);
+        return;
+    }
     buf_put(&server->input, bytes);
     if (server->frees_on_input) {
         net_connection_free(&server->connection);
@@ -69,6 +121,8 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
     }
     if (server->is_echo)
         net_connection_write(connection, bytes);
+    if (server->ends_output)
+        net_connection_end_output(connection);
     if (server->finishes_on_input)
         net_connection_finish(connection);
     if (server->to_send > 0)
@@ -181,6 +235,62 @@ static void a_plain_line_is_echoed(void **state)
     buf_free(&server.input);
 }
 
+/* Sees the server's end, and goes on all the same. */
+static int talkative_client(int fd)
+{
+    char answer[8] = "";
+    int status;
+
+    if (write(fd, "one\n", 4) != 4)
+        return 1;
+    for (size_t len = 0; len < 4;) {
+        ssize_t got = read(fd, answer + len, sizeof(answer) - len);
+
+        if (got <= 0)
+            return 2;
+        len += (size_t)got;
+    }
+    status = read(fd, answer, 1) == 0 && write(fd, "two\n", 4) == 4 ? 0 : 3;
+    close(fd);
+    return status;
+}
+
+static void output_ends_before_input(void **state)
+{
+    struct server server = {.is_echo = true, .ends_output = true};
+
+    (void)state;
+    serve(&server, talkative_client, false);
+    assert_true(str_equal(buf_str(&server.input), STR("one\ntwo\n")));
+    assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
+    buf_free(&server.input);
+}
+
+/* The same over TLS, where close_notify ends a half (RFC 8446 §6.1). */
+static int half_closing_tls_client(int fd)
+{
+    SSL *ssl = client_tls(fd);
+    char answer[64] = "";
+    size_t len = 0;
+    int got;
+
+    if (SSL_write(ssl, "late\n", 5) != 5 || SSL_shutdown(ssl) != 0)
+        return 1;
+    while ((got = SSL_read(ssl, answer + len, (int)(sizeof(answer) - 1 - len))) > 0)
+        len += (size_t)got;
+    return strcmp(answer, "late\nbye\n") == 0 ? 0 : 2;
+}
+
+static void a_half_closed_tls_client_is_answered(void **state)
+{
+    struct server server = {.tls = *state, .is_echo = true, .with_end = true};
+
+    serve(&server, half_closing_tls_client, true);
+    assert_true(server.is_closed);
+    assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
+    buf_free(&server.input);
+}
+
 static int tls_hello(int fd)
 {
     SSL *ssl = client_tls(fd);
@@ -269,8 +379,8 @@ static int check_large(int fd, SSL *ssl)
 
     usleep(100 * 1000);
     while (left > 0) {
-        ssize_t got = ssl == NULL ? read(fd, room, sizeof(room))
-                                  : SSL_read(ssl, room, sizeof(room));
+        ssize_t got =
+            ssl == NULL ? read(fd, room, sizeof(room)) : SSL_read(ssl, room, sizeof(room));
 
         if (got <= 0)
             return 3;
@@ -310,6 +420,102 @@ static void large_output_waits_in_bounds(void **state)
         assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
         buf_free(&server.input);
     }
+}
+
+static int counting_client(int fd)
+{
+    static char room[70000];
+    size_t count = 0;
+    ssize_t got;
+
+    if (write(fd, "x", 1) != 1)
+        return 1;
+    while ((got = read(fd, room, sizeof(room))) > 0)
+        count += (size_t)got;
+    return got == 0 && count == OFFERED ? 0 : 2;
+}
+
+static void an_offer_is_taken_until_there_is_no_room(void **state)
+{
+    struct server server = {.is_offering = true, .to_send = OFFERED};
+
+    (void)state;
+    serve(&server, counting_client, false);
+    assert_int_equal(server.to_send, 0);
+    assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
+    buf_free(&server.input);
+}
+
+static int packed_client(int fd)
+{
+    struct net_compress *compress = net_compress_new();
+    static char zeros[100 * 1000], room[1000];
+    struct str plain = {NULL, 0};
+    struct buf out;
+    size_t left = LARGE - 5;
+    ssize_t got;
+
+    buf_init(&out, SIZE_MAX);
+    /* Pipelined behind the command: compressed already. */
+    buf_put(&out, STR("START\n"));
+    net_compress_deflate(compress, STR("hello"), &out);
+    if (write(fd, out.ptr, out.len) != (ssize_t)out.len)
+        return 1;
+    if (recv(fd, room, 3, MSG_WAITALL) != 3 || memcmp(room, "OK\n", 3) != 0)
+        return 2;
+    while (plain.len == 0) {
+        if ((got = read(fd, room, sizeof(room))) <= 0)
+            return 3;
+        net_compress_feed(compress, str_make(room, (size_t)got));
+        if (net_compress_inflate(compress, &plain) != ERR_OK)
+            return 4;
+    }
+    if (!str_equal(plain, STR("hello")))
+        return 5;
+    buf_reset(&out);
+    while (left > 0) {
+        struct str part = str_upto(str_make(zeros, sizeof(zeros)), left);
+
+        net_compress_deflate(compress, part, &out);
+        left -= part.len;
+    }
+    if (write(fd, out.ptr, out.len) != (ssize_t)out.len)
+        return 6;
+    return read(fd, room, 1) == 0 ? 0 : 7;
+}
+
+static int packed_garbage(int fd)
+{
+    char reply[100];
+
+    if (write(fd, "START\nplain text\n", 17) != 17)
+        return 1;
+    while (read(fd, reply, sizeof(reply)) > 0)
+        ;
+    return 0;
+}
+
+static void compression_starts_behind_the_command(void **state)
+{
+    struct server server = {.packs = true};
+
+    (void)state;
+    serve(&server, packed_client, false);
+    assert_int_equal(server.inflated, LARGE);
+    assert_true(server.largest_piece <= NET_COMPRESS_PIECE);
+    assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
+    buf_free(&server.input);
+}
+
+static void what_is_not_compressed_then_closes(void **state)
+{
+    struct server server = {.packs = true};
+
+    (void)state;
+    serve(&server, packed_garbage, false);
+    assert_int_equal(server.inflated, 0);
+    assert_int_equal(server.reason, NET_CLOSED_ERROR);
+    buf_free(&server.input);
 }
 
 static int garbage(int fd)
@@ -426,9 +632,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_line_is_echoed),
         cmocka_unit_test(a_half_closed_client_is_answered),
+        cmocka_unit_test(a_half_closed_tls_client_is_answered),
+        cmocka_unit_test(output_ends_before_input),
         cmocka_unit_test(a_tls_line_is_echoed),
         cmocka_unit_test(starttls_drops_what_came_before),
+        cmocka_unit_test(compression_starts_behind_the_command),
+        cmocka_unit_test(what_is_not_compressed_then_closes),
         cmocka_unit_test(large_output_waits_in_bounds),
+        cmocka_unit_test(an_offer_is_taken_until_there_is_no_room),
         cmocka_unit_test(garbage_for_a_handshake_closes),
         cmocka_unit_test(silence_is_timed_out),
         cmocka_unit_test(the_owner_may_free_inside),

@@ -27,6 +27,7 @@ struct config {
     struct str admin_socket;  /* <data>/run/admin.sock unless set otherwise */
     /* "address:port" each, several allowed; none: the service is not offered. */
     struct str imap[CONFIG_ADDRESSES_MAX], imaps[CONFIG_ADDRESSES_MAX];
+    struct str pop3[CONFIG_ADDRESSES_MAX], pop3s[CONFIG_ADDRESSES_MAX];
     struct str mx[CONFIG_ADDRESSES_MAX];
     struct str submission[CONFIG_ADDRESSES_MAX], submissions[CONFIG_ADDRESSES_MAX];
     uint64_t processes;       /* of gate and smtp; 0: one a core */

@@ -11,6 +11,7 @@ enum { FIRST_SLOTS = 64 };
 
 struct gate_listener {
     struct gate *gate; /* borrowed */
+    const struct engine_kind *kind;
     bool is_tls;
     struct net_listener *listener; /* own */
 };
@@ -51,6 +52,7 @@ static enum err setup(struct role_process *process, struct task *task)
 
     gate->process = process;
     role_set_state(process, gate);
+    TRY(role_census(process, task, &gate->census));
     return net_tls_new(task, role_certificate_pem(process), role_key_pem(process), &gate->tls);
 }
 
@@ -65,20 +67,22 @@ static void on_accept(void *owner, int fd)
 {
     struct gate_listener *listener = owner;
 
-    gate_client_new(listener->gate, fd, listener->is_tls);
+    gate_client_new(listener->gate, fd, listener->kind, listener->is_tls);
 }
 
 static enum err start(struct role_process *process, struct task *task)
 {
     struct gate *gate = role_state(process);
 
-    (void)task;
     gate->listener_count = role_listener_count(process);
     gate->listeners = NEW_ARRAY(struct gate_listener, gate->listener_count);
     for (size_t i = 0; i < gate->listener_count; i++) {
         struct role_listener *from = role_listener_at(process, i);
 
         gate->listeners[i] = (struct gate_listener){.gate = gate, .is_tls = from->is_tls};
+        gate->listeners[i].kind = engine_for_listener(from->name);
+        if (gate->listeners[i].kind == NULL)
+            return fail(task, ERR_INVALID, "no protocol of the gate: %.*s", STR_ARG(from->name));
         gate->listeners[i].listener =
             net_listener_new(role_loop(process), from->fd, on_accept, &gate->listeners[i]);
         from->fd = -1;
@@ -102,6 +106,17 @@ static void on_message(struct role_process *process, struct wire_channel *channe
         gate_client_open_reply(client, message->body.session_open_reply.status);
     else if (message->type == WIRE_SESSION_WAKE)
         gate_hibernate_wake(client, &message->body.session_wake);
+}
+
+static void on_peer(struct role_process *process, struct wire_channel *channel)
+{
+    struct gate *gate = role_state(process);
+
+    (void)channel;
+    for (size_t i = 0; i < gate->slot_count; i++) {
+        if (gate->slots[i] != NULL)
+            gate_client_peer_came(gate->slots[i]);
+    }
 }
 
 static void on_peer_lost(struct role_process *process, struct wire_channel *channel)
@@ -155,6 +170,7 @@ const struct role role_gate = {
     .setup = setup,
     .sandbox = sandbox,
     .start = start,
+    .on_peer = on_peer,
     .on_message = on_message,
     .on_peer_lost = on_peer_lost,
     .on_reload = on_reload,

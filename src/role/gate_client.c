@@ -2,12 +2,16 @@
  * One client.
  *
  *   TALKING ──> ASKING ──> OPENING ──> CARRYING ──> DOZING ──> ASLEEP        any ──> ENDING
- *      ^──────────┴───────────┘           ^─────────────────────┘
+ *      ^──────────┴───────────┤           ^─────────────────────┘
+ *      ^── WAITING <─────────>┘ (and ASKING)
  *
  *   TALKING -> ASKING     the engine wants a login: LOGIN to the keeper
  *   ASKING -> TALKING     refused (after the keeper's delay), or no keeper
  *   ASKING -> OPENING     the password is right: SESSION_OPEN, with a stream, to the store
  *   OPENING -> TALKING    the mailbox does not open now
+ *   either -> WAITING     the keeper or the store is restarting, or died before it answered
+ *   WAITING -> either     it is there again: the same question once more
+ *   WAITING -> TALKING    it did not come in time
  *   OPENING -> CARRYING   the mailbox process speaks: the engine is freed
  *   CARRYING -> DOZING -> ASLEEP -> CARRYING   gate_hibernate.c
  *   any -> ENDING         what is queued on either side still goes out, then the client is freed
@@ -28,6 +32,7 @@
 #include <unistd.h>
 
 enum {
+    PEER_WAIT_MS = 3000,       /* for a keeper or store that restarts, in one login */
     BYE_WINDOW = 512,          /* the words of an end are looked for in so many last bytes */
 };
 
@@ -62,6 +67,13 @@ static void close_session(struct gate_client *client)
     client->has_store_session = false;
 }
 
+static void free_engine(struct gate_client *client)
+{
+    if (client->engine != NULL)
+        client->kind->free(client->engine);
+    client->engine = NULL;
+}
+
 void gate_client_free(struct gate_client **client)
 {
     struct gate_client *gone = *client;
@@ -71,8 +83,8 @@ void gate_client_free(struct gate_client **client)
         return;
     close_session(gone);
     if (gone->is_counted)
-        census_remove(&gone->gate->census, net_connection_address(gone->connection));
-    imap_session_free(&gone->engine);
+        net_census_remove(gone->gate->census, net_connection_address(gone->connection));
+    free_engine(gone);
     net_timer_free(&gone->deadline);
     net_timer_free(&gone->step);
     net_connection_free(&gone->connection);
@@ -107,23 +119,31 @@ void gate_client_end(struct gate_client *client)
 
 static void send_output(struct gate_client *client)
 {
-    for (;;) {
-        struct str output = imap_session_output(client->engine);
-        size_t room = net_connection_room(client->connection);
+    struct str output = client->kind->output(client->engine);
 
-        output = str_upto(output, room);
-        if (output.len == 0)
-            return;
-        net_connection_write(client->connection, output);
-        imap_session_consume_output(client->engine, output.len);
-    }
+    client->kind->consume_output(client->engine, net_connection_offer(client->connection, output));
 }
 
-static void login_failed(struct gate_client *client, enum imap_login_result result)
+static void login_failed(struct gate_client *client, enum engine_refusal refusal)
 {
     client->state = GATE_CLIENT_TALKING;
-    imap_session_login_failed(client->engine, result);
+    client->waits_until_ms = 0;
+    client->kind->login_failed(client->engine, refusal);
     pump(client);
+}
+
+static void step_later(struct gate_client *client, int64_t delay_ms);
+
+/* Who would answer is not there, but master is starting it again: a moment's patience instead of a
+ * refusal that the user would see. gate_client_peer_came goes on. */
+static void wait_for_peer(struct gate_client *client)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (client->waits_until_ms == 0)
+        client->waits_until_ms = now_ms + PEER_WAIT_MS;
+    client->state = GATE_CLIENT_WAITING;
+    step_later(client, client->waits_until_ms - now_ms);
 }
 
 /* Asks the keeper. The engine keeps the credentials until the answer. */
@@ -133,7 +153,7 @@ static void ask(struct gate_client *client)
     bool is_loopback = net_connection_is_loopback(client->connection);
     struct wire_login body = {
         .session = id_random(),
-        .service = WIRE_SERVICE_IMAP,
+        .service = client->kind->service,
         .address = net_connection_address(client->connection),
         .is_local = is_loopback && !config_of(client)->loopback_is_foreign,
     };
@@ -142,21 +162,26 @@ static void ask(struct gate_client *client)
     client->state = GATE_CLIENT_ASKING;
     client->session = body.session;
     net_connection_want_input(client->connection, false);
-    imap_session_login(client->engine, &tag, &body.username, &body.password);
+    client->kind->login(client->engine, &tag, &body.username, &body.password);
     if (keeper == NULL || wire_send(keeper, WIRE_LOGIN, client->tag, &body, NULL, 0) != ERR_OK)
-        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+        wait_for_peer(client);
 }
 
 static void on_step(void *owner)
 {
     struct gate_client *client = owner;
 
-    if (client->is_refusing) {
-        client->is_refusing = false;
-        login_failed(client, IMAP_LOGIN_DENIED);
+    if (client->state == GATE_CLIENT_WAITING) {
+        close_session(client);
+        login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
         return;
     }
-    imap_session_resume(client->engine, clock_now_ms());
+    if (client->is_refusing) {
+        client->is_refusing = false;
+        login_failed(client, ENGINE_LOGIN_DENIED);
+        return;
+    }
+    client->kind->resume(client->engine, clock_now_ms());
     pump(client);
 }
 
@@ -173,32 +198,35 @@ static void pump(struct gate_client *client)
     if (client->state != GATE_CLIENT_TALKING)
         return;
     send_output(client);
-    switch (imap_session_wants(client->engine)) {
-    case IMAP_WANTS_INPUT:
+    switch (client->kind->wants(client->engine)) {
+    case ENGINE_WANTS_COMPRESS: /* never before login */
+    case ENGINE_WANTS_INPUT:
         net_connection_want_input(client->connection,
-                                  !imap_session_is_input_full(client->engine));
+                                  !client->kind->is_input_full(client->engine));
+        if (client->is_input_over && client->kind->output(client->engine).len == 0)
+            gate_client_end(client);
         return;
-    case IMAP_WANTS_ROOM:
+    case ENGINE_WANTS_ROOM:
         net_connection_want_input(client->connection, false);
         if (net_connection_room(client->connection) > 0)
             step_later(client, 0);
         return; /* else on_room */
-    case IMAP_WANTS_TURN:
+    case ENGINE_WANTS_TURN:
         net_connection_want_input(client->connection, false);
         step_later(client, 0);
         return;
-    case IMAP_WANTS_TLS:
+    case ENGINE_WANTS_TLS:
         net_connection_want_input(client->connection, false);
-        if (imap_session_output(client->engine).len == 0 && !client->is_secured) {
+        if (client->kind->output(client->engine).len == 0 && !client->is_secured) {
             client->is_secured = true;
             net_connection_start_tls(client->connection, client->gate->tls);
         }
         return;
-    case IMAP_WANTS_LOGIN:
+    case ENGINE_WANTS_LOGIN:
         ask(client);
         return;
-    case IMAP_WANTS_CLOSE:
-        if (imap_session_output(client->engine).len == 0)
+    case ENGINE_WANTS_CLOSE:
+        if (client->kind->output(client->engine).len == 0)
             gate_client_end(client);
         return;
     }
@@ -209,7 +237,7 @@ static void on_deadline(void *owner)
     struct gate_client *client = owner;
 
     if (client->state == GATE_CLIENT_TALKING) {
-        imap_session_bye(client->engine, "you took too long to log in");
+        client->kind->end(client->engine, "you took too long to log in");
         send_output(client);
     }
     gate_client_end(client);
@@ -217,11 +245,18 @@ static void on_deadline(void *owner)
 
 /* ---- After login: carrying ---- */
 
-/* Whether these last bytes hold a line that begins with "* BYE". */
-static bool has_bye(struct str bytes)
+/* Whether these last bytes hold a line that begins with `bye`. */
+static bool has_bye(struct str bytes, struct str bye)
 {
     bytes = str_from(bytes, bytes.len > BYE_WINDOW ? bytes.len - BYE_WINDOW : 0);
-    return str_starts_with(bytes, STR("* BYE")) || str_find(bytes, STR("\n* BYE")) >= 0;
+    while (bye.len > 0 && bytes.len > 0) {
+        ptrdiff_t newline = str_index(bytes, '\n');
+
+        if (str_starts_with(bytes, bye))
+            return true;
+        bytes = newline < 0 ? STR("") : str_from(bytes, (size_t)newline + 1);
+    }
+    return false;
 }
 
 static void on_stream_input(void *owner, struct net_connection *stream, struct str bytes)
@@ -230,7 +265,7 @@ static void on_stream_input(void *owner, struct net_connection *stream, struct s
 
     if (client->state != GATE_CLIENT_CARRYING && client->state != GATE_CLIENT_DOZING)
         return;
-    client->said_bye = client->said_bye || has_bye(bytes);
+    client->said_bye = client->said_bye || has_bye(bytes, client->kind->bye);
     client->is_at_line_end = bytes.ptr[bytes.len - 1] == '\n';
     net_connection_write(client->connection, bytes);
     if (net_connection_room(client->connection) == 0)
@@ -265,10 +300,10 @@ static void on_stream_close(void *owner, struct net_connection *stream,
 
 void gate_client_lost_mailbox(struct gate_client *client)
 {
-    /* Not in the middle of a line or a literal, where nobody would understand it. */
-    if (!client->said_bye && client->is_at_line_end)
-        net_connection_write(client->connection,
-                             STR("* BYE [UNAVAILABLE] the mailbox is not available just now\r\n"));
+    /* Not in the middle of a line or a literal, where nobody would understand it; nor to a client
+     * that closed its half: with its last answer the session was over. */
+    if (!client->said_bye && !client->is_input_over && client->is_at_line_end)
+        net_connection_write(client->connection, client->kind->lost);
     client->said_bye = true;
     gate_client_end(client);
 }
@@ -291,7 +326,7 @@ static void begin_carrying(struct gate_client *client)
     int stream_fd = client->stream_fd;
 
     client->stream_fd = -1;
-    imap_session_free(&client->engine);
+    free_engine(client);
     net_timer_free(&client->deadline);
     net_timer_free(&client->step);
     net_connection_set_timeout(client->connection, (int64_t)config_of(client)->idle_timeout_ms);
@@ -315,7 +350,7 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
     (void)connection;
     switch (client->state) {
     case GATE_CLIENT_TALKING:
-        imap_session_input(client->engine, bytes, clock_now_ms());
+        client->kind->input(client->engine, bytes, clock_now_ms());
         pump(client);
         return;
     case GATE_CLIENT_ASLEEP:
@@ -328,6 +363,7 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
     case GATE_CLIENT_DOZING:
     case GATE_CLIENT_ASKING:
     case GATE_CLIENT_OPENING:
+    case GATE_CLIENT_WAITING:
     case GATE_CLIENT_ENDING:
         return; /* no input is wanted then */
     }
@@ -342,8 +378,8 @@ static void on_room(void *owner, struct net_connection *connection)
         net_connection_want_input(client->stream, true);
     } else if (client->state == GATE_CLIENT_TALKING) {
         send_output(client);
-        if (imap_session_wants(client->engine) == IMAP_WANTS_ROOM)
-            imap_session_resume(client->engine, clock_now_ms());
+        if (client->kind->wants(client->engine) == ENGINE_WANTS_ROOM)
+            client->kind->resume(client->engine, clock_now_ms());
         pump(client);
     }
 }
@@ -355,9 +391,24 @@ static void on_secure(void *owner, struct net_connection *connection)
     (void)connection;
     if (client->state != GATE_CLIENT_TALKING || !client->is_secured)
         return; /* implicit TLS: the engine knew from the start */
-    imap_session_secured(client->engine);
+    client->kind->secured(client->engine);
     net_connection_want_input(client->connection, true);
     pump(client);
+}
+
+/* The client closed its half (shutdown, or TLS's close_notify): what it sent is still answered. */
+static void on_end(void *owner, struct net_connection *connection)
+{
+    struct gate_client *client = owner;
+
+    (void)connection;
+    client->is_input_over = true;
+    if (client->state == GATE_CLIENT_CARRYING)
+        net_connection_end_output(client->stream); /* the mailbox process ends it */
+    else if (client->state == GATE_CLIENT_ASLEEP)
+        gate_client_end(client); /* it was answered before it slept */
+    else
+        pump(client);
 }
 
 static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
@@ -367,7 +418,7 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
     (void)connection;
     (void)reason;
     if (client->is_counted) {
-        census_remove(&client->gate->census, net_connection_address(client->connection));
+        net_census_remove(client->gate->census, net_connection_address(client->connection));
         client->is_counted = false;
     }
     if (client->stream == NULL) {
@@ -382,14 +433,19 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
 }
 
 static const struct net_connection_events client_events = {
-    .on_input = on_input, .on_room = on_room, .on_secure = on_secure, .on_close = on_close};
+    .on_input = on_input,
+    .on_room = on_room,
+    .on_secure = on_secure,
+    .on_end = on_end,
+    .on_close = on_close,
+};
 
 /* Refused before anything was allocated; a TLS client is told nothing that it could read. */
-static void turn_away(int fd, bool is_tls)
+static void turn_away(int fd, const struct engine_kind *kind, bool is_tls)
 {
-    static const char words[] = "* BYE too many connections, try again later\r\n";
+    struct str words = kind->too_many;
 
-    if (!is_tls && send(fd, words, sizeof(words) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    if (!is_tls && send(fd, words.ptr, words.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
         /* It does not even read that. */
     }
     close(fd);
@@ -402,46 +458,44 @@ static bool is_too_many(struct gate_client *client)
     if (net_connection_is_loopback(client->connection) && !config->loopback_is_foreign)
         return false;
     client->is_counted = true;
-    return census_add(&client->gate->census, net_connection_address(client->connection)) >
+    return net_census_add(client->gate->census, net_connection_address(client->connection)) >
            config->connections_per_address_max;
 }
 
 static void begin(struct gate_client *client, bool is_tls)
 {
     const struct config *config = config_of(client);
-    struct imap_options options = {
-        .hostname = config->hostname,
-        .append_limit_bytes = config->message_size_max,
-        .is_secure = is_tls || (config->plain_login_on_loopback &&
-                                net_connection_is_loopback(client->connection)),
-        .is_tls = is_tls,
+    struct engine_options options = {
+        .config = config,
         .log = log_of(client),
+        .may_log_in = is_tls || (config->plain_login_on_loopback &&
+                                 net_connection_is_loopback(client->connection)),
+        .is_tls = is_tls,
     };
 
-    client->engine = imap_session_new(&options);
+    client->engine = client->kind->begin(&options);
     client->deadline = net_timer_new(role_loop(client->gate->process), on_deadline, client);
     net_timer_start(client->deadline, (int64_t)config->login_timeout_ms);
     if (is_too_many(client)) {
-        /* BYE instead of the greeting (RFC 3501 §7.1.5). */
-        imap_session_consume_output(client->engine, imap_session_output(client->engine).len);
-        imap_session_bye(client->engine, "too many connections from your address");
-        send_output(client);
+        /* Instead of the greeting (RFC 3501 §7.1.5). */
+        net_connection_write(client->connection, client->kind->too_many);
         gate_client_end(client);
         return;
     }
     pump(client);
 }
 
-void gate_client_new(struct gate *gate, int fd, bool is_tls)
+void gate_client_new(struct gate *gate, int fd, const struct engine_kind *kind, bool is_tls)
 {
     struct gate_client *client;
 
     if (gate->is_stopping || gate->client_count >= role_config(gate->process)->connections_max) {
-        turn_away(fd, is_tls);
+        turn_away(fd, kind, is_tls);
         return;
     }
     client = NEW(struct gate_client);
     client->gate = gate;
+    client->kind = kind;
     client->stream_fd = -1;
     buf_init(&client->sleep_state, GATE_CLIENT_SLEEP_STATE_MAX);
     client->tag = gate_enlist(gate, client);
@@ -458,24 +512,28 @@ static void open_session(struct gate_client *client)
     struct wire_session_open body = {
         .session = client->session,
         .mailbox = client->mailbox,
-        .service = WIRE_SERVICE_IMAP,
-        .input = imap_session_pending_input(client->engine),
+        .service = client->kind->service,
+        .input = client->kind->pending_input(client->engine),
         .is_secure = net_connection_is_secure(client->connection),
-        .is_bulk = imap_session_is_bulk(client->engine),
+        .is_bulk = client->kind->is_bulk != NULL && client->kind->is_bulk(client->engine),
     };
     struct str username, password;
     int fds[2];
     enum err err;
 
-    if (store == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
+    if (store == NULL) {
+        wait_for_peer(client);
+        return;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
         close_session(client);
-        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+        login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
         return;
     }
     client->stream_fd = fds[0];
     client->state = GATE_CLIENT_OPENING;
     client->has_store_session = true;
-    imap_session_login(client->engine, &body.tag, &username, &password);
+    client->kind->login(client->engine, &body.tag, &username, &password);
     err = wire_send(store, WIRE_SESSION_OPEN, client->tag, &body, &fds[1], 1);
     close(fds[1]);
     if (err != ERR_OK)
@@ -502,7 +560,7 @@ void gate_client_login_reply(struct gate_client *client, const struct wire_login
                  reply->status == WIRE_DENIED ? "denied" : "throttled");
         refuse_later(client, reply->delay_ms);
     } else {
-        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+        login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
     }
 }
 
@@ -520,17 +578,33 @@ void gate_client_open_reply(struct gate_client *client, uint64_t status)
                 client->mailbox.text);
     fd_close(&client->stream_fd);
     close_session(client);
-    login_failed(client, IMAP_LOGIN_UNAVAILABLE);
+    login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
 }
 
 void gate_client_peer_lost(struct gate_client *client, enum wire_role peer)
 {
-    if (peer == WIRE_ROLE_KEEPER && client->state == GATE_CLIENT_ASKING && !client->is_refusing)
-        login_failed(client, IMAP_LOGIN_UNAVAILABLE);
-    else if (peer == WIRE_ROLE_STORE && client->state == GATE_CLIENT_OPENING)
-        gate_client_open_reply(client, WIRE_UNAVAILABLE);
-    else if (peer == WIRE_ROLE_STORE)
+    if (peer == WIRE_ROLE_KEEPER && client->state == GATE_CLIENT_ASKING && !client->is_refusing) {
+        wait_for_peer(client);
+    } else if (peer == WIRE_ROLE_KEEPER && client->state == GATE_CLIENT_WAITING) {
+        client->mailbox = (struct id){{0}}; /* its key went with the keeper */
+    } else if (peer == WIRE_ROLE_STORE && client->state == GATE_CLIENT_OPENING) {
+        client->has_store_session = false;
+        fd_close(&client->stream_fd);
+        wait_for_peer(client);
+    } else if (peer == WIRE_ROLE_STORE) {
         gate_hibernate_store_lost(client);
+    }
+}
+
+void gate_client_peer_came(struct gate_client *client)
+{
+    if (client->state != GATE_CLIENT_WAITING)
+        return;
+    net_timer_stop(client->step);
+    if (id_is_set(&client->mailbox))
+        open_session(client);
+    else
+        ask(client);
 }
 
 void gate_client_bye(struct gate_client *client)
@@ -539,13 +613,13 @@ void gate_client_bye(struct gate_client *client)
     case GATE_CLIENT_TALKING:
     case GATE_CLIENT_ASKING:
     case GATE_CLIENT_OPENING:
-        imap_session_bye(client->engine, "the service stops");
+    case GATE_CLIENT_WAITING:
+        client->kind->end(client->engine, "the service stops");
         send_output(client);
         gate_client_end(client);
         return;
     case GATE_CLIENT_ASLEEP:
-        net_connection_write(client->connection, STR("* BYE the service stops\r\n"));
-        gate_client_end(client);
+        gate_client_lost_mailbox(client);
         return;
     case GATE_CLIENT_CARRYING: /* the mailbox process has the last word */
     case GATE_CLIENT_DOZING:   /* or it falls asleep, into a gate that stops */

@@ -13,6 +13,7 @@ enum gate_client_state {
     GATE_CLIENT_TALKING,
     GATE_CLIENT_ASKING,
     GATE_CLIENT_OPENING,
+    GATE_CLIENT_WAITING,
     GATE_CLIENT_CARRYING,
     GATE_CLIENT_DOZING, /* the state is here, the end of the stream is not yet */
     GATE_CLIENT_ASLEEP, /* no stream, and no mailbox process */
@@ -26,14 +27,17 @@ struct gate_client {
     struct net_connection *connection; /* own; NULL: the client is gone */
     struct net_connection *stream;     /* own; to the mailbox process */
     int stream_fd;                     /* own; OPENING */
-    struct imap_session *engine;       /* own; until CARRYING */
+    const struct engine_kind *kind;    /* the protocol it speaks */
+    void *engine;                      /* own, a session of that kind; until CARRYING */
     struct net_timer *deadline;        /* own; until CARRYING */
     struct net_timer *step;            /* own; a refusal that waits, or the engine's next turn */
     struct id session, mailbox;        /* set: the keeper knows the session */
+    int64_t waits_until_ms;            /* for a peer, in this login; 0: it did not have to yet */
     bool has_store_session;            /* the store may know it too */
     bool is_secured;                   /* TLS was told to the engine */
     bool is_refusing;                  /* `step` passes a refusal on */
     bool is_counted;                   /* in the census */
+    bool is_input_over;                /* the client closed its half; what came is answered */
     bool said_bye;                     /* the mailbox process ended the session in words */
     bool is_at_line_end;
     bool is_woken;          /* DOZING: it is to go on as soon as it sleeps */

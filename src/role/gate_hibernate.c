@@ -21,8 +21,9 @@ enum { SHORT_SLEEP_FACTOR = 2 };
 static bool may_sleep(const struct gate_client *client, const struct wire_session_hibernate *body)
 {
     return client->state == GATE_CLIENT_CARRYING && id_equal(&client->session, &body->session) &&
-           client->sent_bytes == body->consumed_bytes && body->state.len > 0 &&
-           body->state.len <= GATE_CLIENT_SLEEP_STATE_MAX && !client->gate->is_stopping;
+           client->sent_bytes == body->consumed_bytes && !client->is_input_over &&
+           body->state.len > 0 && body->state.len <= GATE_CLIENT_SLEEP_STATE_MAX &&
+           !client->gate->is_stopping;
 }
 
 void gate_hibernate_offer(struct gate *gate, struct gate_client *client,
@@ -71,7 +72,7 @@ bool gate_hibernate_resume(struct gate_client *client, bool has_spoken)
     struct wire_session_open body = {
         .session = client->session,
         .mailbox = client->mailbox,
-        .service = WIRE_SERVICE_IMAP,
+        .service = client->kind->service,
         .is_secure = net_connection_is_secure(client->connection),
         .state = buf_str(&client->sleep_state),
         .is_restless = is_restless(client, has_spoken),

@@ -15,7 +15,7 @@ struct keeper_mailbox {
     struct id id;
     struct wire_channel *channel; /* own */
     uint64_t limit_bytes;         /* as it was told last */
-    bool has_key;
+    bool has_key; /* from us, or from an earlier keeper */
 };
 
 static void unlink_and_free(struct keeper_mailbox *mailbox)
@@ -135,6 +135,20 @@ static void send_key(struct keeper_mailbox *mailbox, struct task *task, bool is_
                     mailbox->id.text);
 }
 
+/* It runs since before this keeper did: its limit may have changed meanwhile. */
+static void welcome_back(struct keeper_mailbox *mailbox, struct task *task)
+{
+    struct wire_mailbox_limit body;
+    struct account_mailbox row;
+
+    mailbox->has_key = true;
+    if (account_mailbox_find(mailbox->keeper->database, task, &mailbox->id, &row) != ERR_OK)
+        return; /* it is being removed, or the database is away: then the next tick */
+    body.limit_bytes = account_mailbox_limit(&row);
+    if (wire_send(mailbox->channel, WIRE_MAILBOX_LIMIT, 0, &body, NULL, 0) == ERR_OK)
+        mailbox->limit_bytes = body.limit_bytes;
+}
+
 void keeper_mailbox_started(struct keeper *keeper, struct wire_message *message)
 {
     struct keeper_mailbox *mailbox;
@@ -155,7 +169,10 @@ void keeper_mailbox_started(struct keeper *keeper, struct wire_message *message)
     keeper->mailboxes = mailbox;
     keeper->mailbox_count++;
     task_init(&task, clock_now_ms());
-    send_key(mailbox, &task, message->body.mailbox_started.is_new);
+    if (message->body.mailbox_started.is_running)
+        welcome_back(mailbox, &task);
+    else
+        send_key(mailbox, &task, message->body.mailbox_started.is_new);
     task_done(&task);
 }
 

@@ -404,6 +404,35 @@ static void test_quota_reaches_smtp_and_mailbox(void **state)
     (void)close(channel);
 }
 
+/* A mailbox process outlives the keeper: the next one hears of its usage and tells it its limit, but
+ * has no key to give. */
+static void test_a_running_mailbox_meets_a_new_keeper(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_mailbox_started body = {.mailbox = f->mailbox, .is_running = true};
+    int ends[2];
+
+    ask_ok(f, "{'command':'user quota','arguments':{'name':'ann','size':'1K'}}");
+    stop_keeper(f, false);
+    start_keeper(f);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    send_to(f->peers[NURSERY], WIRE_MAILBOX_STARTED, 0, &body, &ends[1], 1);
+    (void)close(ends[1]);
+    bound_waits(ends[0]);
+    assert_int_equal(
+        receive(f, ends[0], WIRE_ROLE_MAILBOX, WIRE_MAILBOX_LIMIT)->mailbox_limit.limit_bytes,
+        1024);
+    tell_usage(ends[0], &f->mailbox, 900, 2);
+    ask_ok(f, "{'command':'user quota','arguments':{'name':'ann','size':'2K'}}");
+    assert_int_equal(
+        receive(f, ends[0], WIRE_ROLE_MAILBOX, WIRE_MAILBOX_LIMIT)->mailbox_limit.limit_bytes,
+        2048);
+    assert_int_equal(recipient(f, "you@demo.test", 1149), WIRE_OVER_QUOTA);
+    assert_int_equal(recipient(f, "you@demo.test", 1148), WIRE_OK);
+    (void)close(ends[0]);
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_DENIED));
+}
+
 static void test_senders(void **state)
 {
     struct fixture *f = *state;
@@ -449,6 +478,7 @@ int main(void)
         TEST(test_a_key_lives_as_long_as_its_sessions),
         TEST(test_failures_are_throttled),
         TEST(test_quota_reaches_smtp_and_mailbox),
+        TEST(test_a_running_mailbox_meets_a_new_keeper),
         TEST(test_senders),
         TEST(test_a_crash_while_a_mailbox_is_made),
     };

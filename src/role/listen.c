@@ -21,6 +21,8 @@ static const struct {
 } services[] = {
     {"imap", offsetof(struct config, imap), false},
     {"imaps", offsetof(struct config, imaps), true},
+    {"pop3", offsetof(struct config, pop3), false},
+    {"pop3s", offsetof(struct config, pop3s), true},
     {"mx", offsetof(struct config, mx), false},
     {"submission", offsetof(struct config, submission), false},
     {"submissions", offsetof(struct config, submissions), true},
@@ -94,7 +96,8 @@ enum err premises_listen(struct task *task, const struct config *config,
     }
     if (out->count == 0)
         return fail(task, ERR_INVALID,
-                    "no service is configured: set imap, imaps, mx, submission or submissions");
+                    "no service is configured: set imap, imaps, pop3, pop3s, mx, submission or "
+                    "submissions");
     out->at[out->count] = (struct premises_listener){.name = "admin", .fd = -1};
     TRY(bind_admin(task, config, identity, &out->at[out->count].fd));
     out->count++;

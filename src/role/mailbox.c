@@ -310,15 +310,54 @@ static void on_store_close(void *owner, struct wire_channel *channel)
     net_loop_stop(mailbox->loop);
 }
 
-/* The keeper restarted: sessions go on; there is only nobody to tell the usage to. */
+/* The keeper is gone: sessions go on, and the next keeper's channel comes from the nursery. Without
+ * a key there is nothing to go on with. */
 static void on_keeper_close(void *owner, struct wire_channel *channel)
 {
     struct mailbox *mailbox = owner;
 
     (void)channel;
+    mailbox->is_key_only_here = true;
     wire_channel_free(&mailbox->keeper);
     if (mailbox->vault == NULL)
         net_loop_stop(mailbox->loop);
+}
+
+static const struct wire_channel_events keeper_events = {on_keeper_message, on_keeper_close};
+
+static void take_keeper(struct mailbox *mailbox, int fd)
+{
+    wire_channel_free(&mailbox->keeper);
+    mailbox->keeper = wire_channel_new(mailbox->loop, fd, WIRE_ROLE_MAILBOX, WIRE_ROLE_KEEPER,
+                                       &keeper_events, mailbox, mailbox->start->log);
+}
+
+/* A new keeper: it has not heard of what changed since the old one died. */
+static void on_nursery_message(void *owner, struct wire_channel *channel,
+                               struct wire_message *message)
+{
+    struct mailbox *mailbox = owner;
+
+    (void)channel;
+    if (message->type != WIRE_MAILBOX_KEEPER || message->fd_count != 1)
+        return;
+    if (mailbox->vault == NULL) { /* it was the old keeper that we asked for the key */
+        net_loop_stop(mailbox->loop);
+        return;
+    }
+    mailbox->is_key_only_here = true;
+    take_keeper(mailbox, message->fds[0]);
+    message->fds[0] = -1;
+    net_timer_start(mailbox->usage_timer, 0);
+}
+
+/* Its end is ours: the kernel sees to that (PR_SET_PDEATHSIG). */
+static void on_nursery_close(void *owner, struct wire_channel *channel)
+{
+    struct mailbox *mailbox = owner;
+
+    (void)channel;
+    wire_channel_free(&mailbox->nursery);
 }
 
 void mailbox_sandbox(const struct mailbox_start *start, struct sandbox_rules *rules)
@@ -344,15 +383,17 @@ static void confine(const struct mailbox_start *start)
 _Noreturn void mailbox_run(const struct mailbox_start *start)
 {
     static const struct wire_channel_events store_events = {on_store_message, on_store_close};
-    static const struct wire_channel_events keeper_events = {on_keeper_message, on_keeper_close};
+    static const struct wire_channel_events nursery_events = {on_nursery_message,
+                                                              on_nursery_close};
     struct mailbox mailbox = {.start = start};
 
     confine(start);
     mailbox.loop = net_loop_new();
     mailbox.store = wire_channel_new(mailbox.loop, start->store_fd, WIRE_ROLE_MAILBOX,
                                      WIRE_ROLE_STORE, &store_events, &mailbox, start->log);
-    mailbox.keeper = wire_channel_new(mailbox.loop, start->keeper_fd, WIRE_ROLE_MAILBOX,
-                                      WIRE_ROLE_KEEPER, &keeper_events, &mailbox, start->log);
+    mailbox.nursery = wire_channel_new(mailbox.loop, start->nursery_fd, WIRE_ROLE_MAILBOX,
+                                       WIRE_ROLE_NURSERY, &nursery_events, &mailbox, start->log);
+    take_keeper(&mailbox, start->keeper_fd);
     mailbox.delivery_timer = net_timer_new(mailbox.loop, mailbox_delivery_run, &mailbox);
     mailbox.usage_timer = net_timer_new(mailbox.loop, tell_usage, &mailbox);
     mailbox.idle_timer = net_timer_new(mailbox.loop, on_idle, &mailbox);
@@ -375,6 +416,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     vault_close(&mailbox.vault);
     secret_free(&mailbox.drop_key);
     wire_channel_free(&mailbox.keeper);
+    wire_channel_free(&mailbox.nursery);
     wire_channel_free(&mailbox.store);
     net_timer_free(&mailbox.delivery_timer);
     net_timer_free(&mailbox.usage_timer);

@@ -16,6 +16,7 @@ struct mailbox_start {
     bool is_new;             /* the file is to be made */
     int store_fd;            /* channel to the store; taken over */
     int keeper_fd;           /* channel to the keeper; taken over */
+    int nursery_fd;          /* channel to the nursery, for another keeper's; taken over */
     const char *mail_folder; /* <data>/mail/<xx>/<id> */
     const char *drop_folder; /* <data>/drop/<xx>/<id> */
     const struct config *config;

@@ -66,6 +66,7 @@ struct master {
     size_t roles_started; /* of the table */
     struct premises_listeners listeners;
     int config_fd, certificate_fd, key_fd, lock_fd; /* own */
+    int census_fds[WIRE_ROLE_COUNT]; /* own; of the roles that are many processes, -1: none yet */
     enum phase phase;
     size_t stage;            /* while STOPPING */
     struct net_timer *grace; /* own; of the stage */
@@ -178,6 +179,20 @@ static void give_listeners(struct child *child)
     }
 }
 
+/* Where the processes of one role count their connections together. */
+static enum err give_census(struct child *child, struct task *task)
+{
+    int *fd = &child->master->census_fds[child->role->kind];
+    struct wire_census body = {.index = child->index};
+
+    if (!child->role->is_per_core)
+        return ERR_OK;
+    if (*fd < 0)
+        TRY(net_census_make(task, fd));
+    tell(child, WIRE_CENSUS, &body, fd, 1);
+    return ERR_OK;
+}
+
 /* ---- Starting ---- */
 
 static size_t process_count(const struct master *master, const struct role *role)
@@ -189,7 +204,7 @@ static size_t process_count(const struct master *master, const struct role *role
         return 1;
     if (count == 0)
         count = cores < 1 ? 1 : (size_t)cores;
-    return count > 32 ? 32 : count;
+    return count > NET_CENSUS_PROCESSES_MAX ? NET_CENSUS_PROCESSES_MAX : count;
 }
 
 /* All processes of the table's next role; when there is none left, everything runs. */
@@ -304,7 +319,8 @@ static void start_child(struct child *child)
     struct task task;
 
     task_init(&task, clock_now_ms());
-    if (fork_child(child, &task) == ERR_OK && configure(child, &task) == ERR_OK) {
+    if (fork_child(child, &task) == ERR_OK && configure(child, &task) == ERR_OK &&
+        give_census(child, &task) == ERR_OK) {
         give_listeners(child);
         for (size_t i = 0; i < master->child_count; i++)
             connect_children(child, &master->children[i]);
@@ -354,6 +370,18 @@ static void begin_stop(struct master *master, int exit_status)
     next_stage(master);
 }
 
+/* Its connections ended with it. */
+static void forget_connections(struct child *child)
+{
+    int fd = child->master->census_fds[child->role->kind];
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    if (fd >= 0 && net_census_forget(&task, fd, child->index) != ERR_OK)
+        log_failure(&child->master->log, "a dead process's connections", &task);
+    task_done(&task);
+}
+
 static void note_end(struct child *child, int status)
 {
     struct master *master = child->master;
@@ -363,6 +391,7 @@ static void note_end(struct child *child, int status)
     child->pid = 0;
     child->is_ready = false;
     wire_channel_free(&child->channel);
+    forget_connections(child);
     if (master->phase == PHASE_STOPPING)
         return;
     if (WIFSIGNALED(status))
@@ -619,6 +648,8 @@ static void release(struct master *master)
     fd_close(&master->certificate_fd);
     fd_close(&master->key_fd);
     fd_close(&master->lock_fd);
+    for (size_t i = 0; i < WIRE_ROLE_COUNT; i++)
+        fd_close(&master->census_fds[i]);
     config_done(&master->config);
 }
 
@@ -636,6 +667,8 @@ int master_run(const char *config_file)
                               .certificate_fd = -1,
                               .key_fd = -1,
                               .lock_fd = -1};
+    for (size_t i = 0; i < WIRE_ROLE_COUNT; i++)
+        master->census_fds[i] = -1;
     task_init(&task, clock_now_ms());
     if (load(master) == ERR_OK) {
         master->loop = net_loop_new();

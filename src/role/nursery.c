@@ -4,7 +4,8 @@
  * (another's channel, this role's peers) is closed in the child before its first line.
  *
  * The nursery hears no mail and holds no key: the child's channel to the keeper is made here and
- * goes to the keeper directly, so that the store never sees a key either.
+ * goes to the keeper directly, so that the store never sees a key either. When the keeper restarts,
+ * each child gets a channel to the new one from here, in the same way.
  */
 #include "role/role.h"
 
@@ -31,6 +32,7 @@ struct nursling {
     struct nursling *next; /* own */
     struct id mailbox;
     pid_t pid;
+    struct wire_channel *channel; /* own; NULL: it is about to end */
 };
 
 struct nursery {
@@ -88,6 +90,7 @@ static void on_child(void *owner)
                 log_error(role_log(nursery->process), "mailbox process was ended by signal %d "
                           "mailbox=%s", WTERMSIG(status), gone->mailbox.text);
             *at = gone->next;
+            wire_channel_free(&gone->channel);
             mem_free(&gone);
             if (store != NULL && wire_send(store, WIRE_MAILBOX_EXITED, 0, &body, NULL, 0) != ERR_OK)
                 log_warning(role_log(nursery->process), "the store was not told of an end");
@@ -105,17 +108,23 @@ static enum err start(struct role_process *process, struct task *task)
     return ERR_OK;
 }
 
-/* Everything above standard error but the two channels, which become 3 and 4. */
-static bool keep_only(int *store_fd, int *keeper_fd)
+/* Everything above standard error but the three channels, which become 3, 4 and 5. */
+static bool keep_only(struct mailbox_start *begin)
 {
-    int first = fcntl(*store_fd, F_DUPFD_CLOEXEC, 10), second = fcntl(*keeper_fd, F_DUPFD_CLOEXEC, 10);
+    int *kept[] = {&begin->store_fd, &begin->keeper_fd, &begin->nursery_fd};
+    int next = STDERR_FILENO + 1;
 
-    if (first < 0 || second < 0 || dup3(first, 3, O_CLOEXEC) != 3 ||
-        dup3(second, 4, O_CLOEXEC) != 4)
-        return false;
-    *store_fd = 3;
-    *keeper_fd = 4;
-    return close_range(5, ~0u, 0) == 0;
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+        *kept[i] = fcntl(*kept[i], F_DUPFD_CLOEXEC, 10); /* out of the way of the three */
+        if (*kept[i] < 0)
+            return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+        if (dup3(*kept[i], next, O_CLOEXEC) != next)
+            return false;
+        *kept[i] = next++;
+    }
+    return close_range((unsigned)next, ~0u, 0) == 0;
 }
 
 _Noreturn static void become_mailbox(const struct nursery *nursery, struct mailbox_start *begin,
@@ -127,7 +136,7 @@ _Noreturn static void become_mailbox(const struct nursery *nursery, struct mailb
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent ||
-        !keep_only(&begin->store_fd, &begin->keeper_fd))
+        !keep_only(begin))
         _exit(EXIT_FAILURE);
     (void)prctl(PR_SET_NAME, wire_role_name(WIRE_ROLE_MAILBOX), 0, 0, 0);
     log.role = wire_role_name(WIRE_ROLE_MAILBOX);
@@ -137,16 +146,77 @@ _Noreturn static void become_mailbox(const struct nursery *nursery, struct mailb
 }
 
 static enum err tell_keeper(struct nursery *nursery, struct task *task,
-                            const struct wire_mailbox_spawn *spawn, int keeper_end)
+                            const struct wire_mailbox_started *body, int keeper_end)
 {
-    struct wire_mailbox_started body = {.mailbox = spawn->mailbox, .is_new = spawn->is_new};
     struct wire_channel *keeper = role_peer(nursery->process, WIRE_ROLE_KEEPER, 0);
 
     if (keeper == NULL ||
-        wire_send(keeper, WIRE_MAILBOX_STARTED, 0, &body, &keeper_end, 1) != ERR_OK)
+        wire_send(keeper, WIRE_MAILBOX_STARTED, 0, body, &keeper_end, 1) != ERR_OK)
         return fail(task, ERR_BUSY, "the keeper is not there");
     return ERR_OK;
 }
+
+static enum err make_channel(struct task *task, int *out_ours, int *out_theirs)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+        return fail(task, ERR_IO, "socketpair: %s", strerror(errno));
+    *out_ours = fds[0];
+    *out_theirs = fds[1];
+    return ERR_OK;
+}
+
+/* A process that runs gets a channel to a keeper that is new. Without one it goes on all the same:
+ * its usage is not heard of until it starts again. */
+static enum err reconnect(struct nursery *nursery, struct task *task, struct nursling *nursling)
+{
+    struct wire_mailbox_started started = {.mailbox = nursling->mailbox, .is_running = true};
+    struct wire_mailbox_keeper body = {.mailbox = nursling->mailbox};
+    CLEANUP(fd_close) int child_end = -1;
+    CLEANUP(fd_close) int keeper_end = -1;
+
+    TRY(make_channel(task, &child_end, &keeper_end));
+    TRY(tell_keeper(nursery, task, &started, keeper_end));
+    if (wire_send(nursling->channel, WIRE_MAILBOX_KEEPER, 0, &body, &child_end, 1) != ERR_OK)
+        return fail(task, ERR_BUSY, "mailbox=%s does not listen", nursling->mailbox.text);
+    return ERR_OK;
+}
+
+static void on_peer(struct role_process *process, struct wire_channel *channel)
+{
+    struct nursery *nursery = role_state(process);
+
+    if (wire_channel_peer(channel) != WIRE_ROLE_KEEPER)
+        return;
+    for (struct nursling *each = nursery->nurslings; each != NULL; each = each->next) {
+        struct task task;
+
+        task_init(&task, clock_now_ms());
+        if (each->channel != NULL && reconnect(nursery, &task, each) != ERR_OK)
+            log_failure(role_log(process), "a channel to the new keeper", &task);
+        task_done(&task);
+    }
+}
+
+static void on_nursling_close(void *owner, struct wire_channel *channel)
+{
+    struct nursling *nursling = owner;
+
+    (void)channel;
+    wire_channel_free(&nursling->channel);
+}
+
+/* It says nothing to us. */
+static void on_nursling_message(void *owner, struct wire_channel *channel,
+                                struct wire_message *message)
+{
+    (void)owner;
+    (void)channel;
+    (void)message;
+}
+
+static const struct wire_channel_events nursling_events = {on_nursling_message, on_nursling_close};
 
 static enum err spawn(struct nursery *nursery, struct task *task,
                       const struct wire_mailbox_spawn *body, int store_fd)
@@ -154,22 +224,24 @@ static enum err spawn(struct nursery *nursery, struct task *task,
     const struct config *config = role_config(nursery->process);
     struct mailbox_start begin = {.id = body->mailbox, .is_new = body->is_new,
                                   .store_fd = store_fd};
+    struct wire_mailbox_started started = {.mailbox = body->mailbox, .is_new = body->is_new};
     CLEANUP(fd_close) int child_end = -1;
     CLEANUP(fd_close) int keeper_end = -1;
+    CLEANUP(fd_close) int child_line = -1;
+    CLEANUP(fd_close) int line = -1;
     struct nursling *nursling;
     pid_t parent = getpid();
-    int fds[2];
 
     begin.mail_folder = mailbox_folder(config, task, "mail", &body->mailbox);
     begin.drop_folder = mailbox_folder(config, task, "drop", &body->mailbox);
     TRY(dir_make(task, AT_FDCWD, begin.drop_folder, true));
     if (body->is_new)
         TRY(dir_make(task, AT_FDCWD, begin.mail_folder, true));
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
-        return fail(task, ERR_IO, "socketpair: %s", strerror(errno));
-    child_end = begin.keeper_fd = fds[0];
-    keeper_end = fds[1];
-    TRY(tell_keeper(nursery, task, body, keeper_end));
+    TRY(make_channel(task, &child_end, &keeper_end));
+    TRY(make_channel(task, &child_line, &line));
+    begin.keeper_fd = child_end;
+    begin.nursery_fd = child_line;
+    TRY(tell_keeper(nursery, task, &started, keeper_end));
     nursling = NEW(struct nursling);
     nursling->mailbox = body->mailbox;
     nursling->pid = fork();
@@ -179,6 +251,10 @@ static enum err spawn(struct nursery *nursery, struct task *task,
         mem_free(&nursling);
         return fail(task, ERR_IO, "fork: %s", strerror(errno));
     }
+    nursling->channel =
+        wire_channel_new(role_loop(nursery->process), line, WIRE_ROLE_NURSERY, WIRE_ROLE_MAILBOX,
+                         &nursling_events, nursling, role_log(nursery->process));
+    line = -1;
     nursling->next = nursery->nurslings;
     nursery->nurslings = nursling;
     return ERR_OK;
@@ -241,5 +317,6 @@ const struct role role_nursery = {
     .setup = setup,
     .sandbox = sandbox,
     .start = start,
+    .on_peer = on_peer,
     .on_message = on_message,
 };

@@ -9,7 +9,7 @@
 #include "role/config.h"
 #include "role/identity.h"
 
-enum { PREMISES_LISTENERS_MAX = 5 * CONFIG_ADDRESSES_MAX + 1 };
+enum { PREMISES_LISTENERS_MAX = 7 * CONFIG_ADDRESSES_MAX + 1 };
 
 /* Makes <data> and its folders where they are missing, and gives them to the identity. */
 MUST_CHECK enum err premises_make_folders(struct task *task, const struct config *config,

@@ -48,6 +48,7 @@ struct role_process {
     struct secret *certificate, *key, *host_key; /* own; NULL: not given */
     struct peer peers[ROLE_PEERS_MAX];
     size_t peer_count;
+    int census_fd; /* own; -1: none was given */
     struct role_listener listeners[LISTENERS_MAX];
     char listener_names[LISTENERS_MAX][NAME_ROOM];
     size_t listener_count;
@@ -84,6 +85,11 @@ void *role_state(const struct role_process *process)
 unsigned role_index(const struct role_process *process)
 {
     return process->index;
+}
+
+enum err role_census(const struct role_process *process, struct task *task, struct net_census **out)
+{
+    return net_census_open(task, process->census_fd, process->index, out);
 }
 
 size_t role_listener_count(const struct role_process *process)
@@ -289,6 +295,15 @@ static void take_listener(struct role_process *process, struct wire_message *mes
     process->listener_count++;
 }
 
+static void take_census(struct role_process *process, struct wire_message *message)
+{
+    if (message->fd_count != 1)
+        return; /* it counts by itself then */
+    fd_close(&process->census_fd);
+    process->census_fd = message->fds[0];
+    message->fds[0] = -1;
+}
+
 static void reload(struct role_process *process, struct wire_message *message)
 {
     struct task task;
@@ -355,6 +370,8 @@ static enum err receive_start(struct role_process *process, struct task *task, i
             take_peer(process, &message);
         else if (message.type == WIRE_LISTENER)
             take_listener(process, &message);
+        else if (message.type == WIRE_CENSUS)
+            take_census(process, &message);
         for (size_t i = 0; i < message.fd_count; i++)
             fd_close(&message.fds[i]);
         if (err != ERR_OK || message.type == WIRE_STOP)
@@ -368,6 +385,7 @@ static void begin(struct role_process *process, const struct role *role, unsigne
     *process = (struct role_process){
         .role = role,
         .index = index,
+        .census_fd = -1,
         .log = {.level = LOG_LEVEL_INFO, .fd = STDERR_FILENO, .role = wire_role_name(role->kind)},
     };
     secret_init();

@@ -11,6 +11,7 @@
 #define ROLE_ROLE_H
 
 #include "base/log.h"
+#include "net/census.h"
 #include "role/config.h"
 #include "role/sandbox.h"
 #include "wire/channel.h"
@@ -20,7 +21,7 @@ enum { ROLE_PEERS_MAX = 64 };
 struct role_process; /* this process; one */
 
 struct role_listener {
-    struct str name; /* "imap", "imaps", "mx", "submission", "submissions", "admin" */
+    struct str name; /* "imap", "imaps", "pop3", "pop3s", "mx", "submission", "submissions", "admin" */
     bool is_tls;     /* implicit TLS */
     int fd;          /* taken by the role (set to -1), else closed at exit */
 };
@@ -58,6 +59,9 @@ struct wire_channel *role_peer(struct role_process *process, enum wire_role peer
 size_t role_listener_count(const struct role_process *process);
 struct role_listener *role_listener_at(struct role_process *process, size_t index);
 unsigned role_index(const struct role_process *process);
+/* The connections of all processes of this role; before the sandbox, for a role that is_per_core. */
+MUST_CHECK enum err role_census(const struct role_process *process, struct task *task,
+                                struct net_census **out);
 /* Contents that came with CONFIGURE; views into guarded memory, empty where not given. */
 struct str role_certificate_pem(const struct role_process *process);
 struct str role_key_pem(const struct role_process *process);

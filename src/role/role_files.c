@@ -15,5 +15,7 @@ enum wire_role role_of_listener(struct str name)
 {
     if (str_equal(name, STR("admin")))
         return WIRE_ROLE_KEEPER;
-    return str_starts_with(name, STR("imap")) ? WIRE_ROLE_GATE : WIRE_ROLE_SMTP;
+    return str_starts_with(name, STR("imap")) || str_starts_with(name, STR("pop3"))
+               ? WIRE_ROLE_GATE
+               : WIRE_ROLE_SMTP;
 }

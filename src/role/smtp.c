@@ -10,6 +10,7 @@
 struct smtp {
     struct net_tls *tls;        /* own */
     struct smtp_server *server; /* own */
+    struct net_census *census;  /* own */
 };
 
 static void configure(struct role_process *process)
@@ -24,6 +25,7 @@ static void configure(struct role_process *process)
         .login_timeout_ms = (int64_t)config->login_timeout_ms,
         .connections_max = config->connections_max,
         .connections_per_address_max = config->connections_per_address_max,
+        .census = smtp->census,
         .plain_login_on_loopback = config->plain_login_on_loopback,
         .loopback_is_foreign = config->loopback_is_foreign,
     };
@@ -37,6 +39,7 @@ static enum err setup(struct role_process *process, struct task *task)
 
     role_set_state(process, smtp);
     TRY(net_tls_new(task, role_certificate_pem(process), role_key_pem(process), &smtp->tls));
+    TRY(role_census(process, task, &smtp->census));
     smtp->server = smtp_server_new(role_loop(process), role_log(process), smtp->tls);
     configure(process);
     return ERR_OK;
@@ -109,6 +112,7 @@ static void on_stopped(void *owner)
     struct smtp *smtp = role_state(process);
 
     smtp_server_free(&smtp->server);
+    net_census_close(&smtp->census);
     net_tls_free(&smtp->tls);
     net_loop_stop(role_loop(process));
 }

@@ -7,7 +7,6 @@
 
 #include "vault/state.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void vault_subscribe(struct vault *vault, struct vault_subscriber *subscriber)
@@ -30,7 +29,7 @@ uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id)
 {
     for (size_t i = 0; i < vault->folder_count; i++) {
         if (vault->folders[i].id == folder_id)
-            return vault->folders[i].highest_modseq;
+            return vault->folders[i].is_selectable ? vault->folders[i].highest_modseq : 0;
     }
     return 0;
 }
@@ -100,51 +99,21 @@ static enum err read_changed(struct vault *vault, struct task *task, int64_t fol
     }
 }
 
-static int compare_uids(const void *a, const void *b)
-{
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-
-    return left < right ? -1 : left > right;
-}
-
 static enum err read_expunged(struct vault *vault, struct task *task, int64_t folder_id,
                               uint64_t since, struct vault_changes *out)
 {
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    size_t room = 0;
-    bool has_row;
+    struct vault_uid_range *ranges;
+    size_t range_count, count = 0;
+    bool is_known;
 
-    TRY(db_prepare(vault->db, task,
-                   "SELECT first_uid, last_uid FROM expunge WHERE folder_id = ?1 AND modseq > ?2",
-                   &statement));
-    db_bind_int(statement, 1, folder_id);
-    db_bind_int(statement, 2, (int64_t)since);
-    for (;;) {
-        uint32_t first_uid, last_uid;
-        size_t count;
-
-        TRY(db_step(vault->db, task, statement, &has_row));
-        if (!has_row)
-            break;
-        first_uid = (uint32_t)db_column_int(statement, 0);
-        last_uid = (uint32_t)db_column_int(statement, 1);
-        if (first_uid == 0 || last_uid < first_uid)
-            return fail(task, ERR_CORRUPT, "vault: an impossible expunge range");
-        count = (size_t)last_uid - first_uid + 1;
-        if (out->expunged_count + count > room) {
-            uint32_t *larger;
-
-            room = (out->expunged_count + count) * 2;
-            larger = ARENA_ARRAY(&task->arena, uint32_t, room);
-            if (out->expunged_count > 0)
-                memcpy(larger, out->expunged, out->expunged_count * sizeof(*larger));
-            out->expunged = larger;
-        }
-        for (size_t i = 0; i < count; i++)
-            out->expunged[out->expunged_count++] = first_uid + (uint32_t)i;
-    }
-    if (out->expunged_count > 1)
-        qsort(out->expunged, out->expunged_count, sizeof(*out->expunged), compare_uids);
+    TRY(vault_vanished_since(vault, task, folder_id, since, &is_known, &ranges, &range_count));
+    out->is_expunged_unknown = !is_known;
+    for (size_t i = 0; i < range_count; i++)
+        count += (size_t)ranges[i].last - ranges[i].first + 1;
+    out->expunged = ARENA_ARRAY(&task->arena, uint32_t, count);
+    for (size_t i = 0; i < range_count; i++)
+        for (size_t k = 0; k <= ranges[i].last - ranges[i].first; k++)
+            out->expunged[out->expunged_count++] = ranges[i].first + (uint32_t)k;
     return ERR_OK;
 }
 
@@ -164,22 +133,5 @@ enum err vault_changes_since(struct vault *vault, struct task *task, int64_t fol
         TRY(read_expunged(vault, task, folder_id, since, &changes));
     }
     *out = changes;
-    return ERR_OK;
-}
-
-enum err vault_expunged_since(struct vault *vault, struct task *task, int64_t folder_id,
-                              uint64_t since, uint32_t **out_uids, size_t *out_count)
-{
-    const struct folder *folder;
-    struct vault_changes changes = {0};
-
-    TRY(vault_check(vault, task));
-    folder = vault_folder_get(vault, folder_id);
-    if (folder == NULL)
-        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
-    if (since < folder->highest_modseq)
-        TRY(read_expunged(vault, task, folder_id, since, &changes));
-    *out_uids = changes.expunged;
-    *out_count = changes.expunged_count;
     return ERR_OK;
 }

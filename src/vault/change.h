@@ -12,6 +12,9 @@ struct vault_subscriber {
     /* After the commit, never inside a transaction. folder_id -1: the list of folders changed
      * (created, renamed, deleted). Must not write to the vault. */
     void (*on_change)(struct vault_subscriber *subscriber, int64_t folder_id);
+    /* Likewise; an annotation was set or removed, of a folder or (0) of the mailbox as a whole.
+     * NULL: not of interest. `entry` is borrowed for the call. */
+    void (*on_metadata)(struct vault_subscriber *subscriber, int64_t folder_id, struct str entry);
     /* private */
     struct vault_subscriber *next;
 };
@@ -23,15 +26,25 @@ struct vault_changes {
     size_t changed_count;
     uint32_t *expunged; /* ascending */
     size_t expunged_count;
-    uint64_t modseq; /* the folder's highest now: the next `since` */
+    bool is_expunged_unknown; /* the log no longer reaches back so far: compare with the folder */
+    uint64_t modseq;          /* the folder's highest now: the next `since` */
 };
 /* What happened after `since` (a MODSEQ). In the task's arena. */
 MUST_CHECK enum err vault_changes_since(struct vault *vault, struct task *task, int64_t folder_id,
                                         uint64_t since, struct vault_changes *out);
-/* Only the expunged UIDs of that; nothing is read of the messages. */
-MUST_CHECK enum err vault_expunged_since(struct vault *vault, struct task *task, int64_t folder_id,
-                                         uint64_t since, uint32_t **out_uids, size_t *out_count);
-/* The folder's highest MODSEQ, from memory. 0: the folder is gone. */
+/* The folder's highest MODSEQ, from memory. 0: the folder is gone, or has become \Noselect. */
 uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id);
+
+/* UIDs first … last, inclusive. */
+struct vault_uid_range {
+    uint32_t first, last;
+};
+/*
+ * The UIDs that vanished after `since` (RFC 7162 §3.2), ascending, neighbours joined, in the task's
+ * arena. Not known: the log no longer reaches back so far, and gives none.
+ */
+MUST_CHECK enum err vault_vanished_since(struct vault *vault, struct task *task, int64_t folder_id,
+                                         uint64_t since, bool *out_is_known,
+                                         struct vault_uid_range **out_ranges, size_t *out_count);
 
 #endif

@@ -16,6 +16,7 @@ struct vault_cursor {
     struct vault *vault; /* borrowed */
     sqlite3_stmt *statement;
     unsigned columns;
+    sqlite3_stmt *identity, *preview; /* own; NULL: not asked for */
 };
 
 static const char plain_sql[] =
@@ -29,12 +30,26 @@ static const char content_sql[] =
     "FROM message AS m CROSS JOIN content AS c ON c.id = m.content_id "
     "WHERE m.key BETWEEN ?1 AND ?2 AND m.is_expunged <= ?3";
 
+/* Small rows of their own, looked up by content. */
+static enum err prepare_facts(struct vault_cursor *cursor, struct task *task)
+{
+    struct db *db = cursor->vault->db;
+
+    if ((cursor->columns & VAULT_COLUMN_IDENTITY) != 0)
+        TRY(db_prepare(db, task, "SELECT email_id, thread_id FROM identity WHERE content_id = ?1",
+                       &cursor->identity));
+    if ((cursor->columns & VAULT_COLUMN_PREVIEW) != 0)
+        TRY(db_prepare(db, task, "SELECT text FROM preview WHERE content_id = ?1",
+                       &cursor->preview));
+    return ERR_OK;
+}
+
 enum err vault_cursor_open(struct vault *vault, struct task *task, int64_t folder_id,
                            uint32_t first_uid, uint32_t last_uid, unsigned columns,
                            bool is_with_expunged, struct vault_cursor **out_cursor)
 {
+    CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
     sqlite3_stmt *statement;
-    struct vault_cursor *cursor;
 
     TRY(vault_check(vault, task));
     if (vault_folder_get(vault, folder_id) == NULL)
@@ -48,7 +63,9 @@ enum err vault_cursor_open(struct vault *vault, struct task *task, int64_t folde
     cursor->vault = vault;
     cursor->statement = statement;
     cursor->columns = columns;
+    TRY(prepare_facts(cursor, task));
     *out_cursor = cursor;
+    cursor = NULL;
     return ERR_OK;
 }
 
@@ -83,6 +100,33 @@ static void load_content(sqlite3_stmt *statement, unsigned columns, struct vault
         out->structure = db_column_blob(statement, FIRST_CONTENT_COLUMN + 9);
 }
 
+static enum err look_up(struct vault_cursor *cursor, struct task *task, sqlite3_stmt *statement,
+                        int64_t content_id, bool *out_has_row)
+{
+    *out_has_row = false;
+    if (statement == NULL)
+        return ERR_OK;
+    sqlite3_reset(statement);
+    db_bind_int(statement, 1, content_id);
+    return db_step(cursor->vault->db, task, statement, out_has_row);
+}
+
+static enum err load_facts(struct vault_cursor *cursor, struct task *task,
+                           struct vault_message *out)
+{
+    bool has_row;
+
+    TRY(look_up(cursor, task, cursor->identity, out->content_id, &has_row));
+    if (has_row) {
+        out->email_id = db_column_int(cursor->identity, 0);
+        out->thread_id = db_column_int(cursor->identity, 1);
+    }
+    TRY(look_up(cursor, task, cursor->preview, out->content_id, &out->has_preview));
+    if (out->has_preview)
+        out->preview = db_column_text(cursor->preview, 0);
+    return ERR_OK;
+}
+
 enum err vault_cursor_next(struct vault_cursor *cursor, struct task *task,
                            struct vault_message *out, bool *out_has_row)
 {
@@ -105,7 +149,7 @@ enum err vault_cursor_next(struct vault_cursor *cursor, struct task *task,
         TRY(load_dates(statement, task, out));
     if ((cursor->columns & CONTENT_COLUMNS) != 0)
         load_content(statement, cursor->columns, out);
-    return ERR_OK;
+    return load_facts(cursor, task, out);
 }
 
 void vault_cursor_close(struct vault_cursor **cursor)
@@ -113,5 +157,7 @@ void vault_cursor_close(struct vault_cursor **cursor)
     if (*cursor == NULL)
         return;
     db_release(&(*cursor)->statement);
+    db_release(&(*cursor)->identity);
+    db_release(&(*cursor)->preview);
     mem_free(cursor);
 }

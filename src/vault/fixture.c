@@ -128,6 +128,11 @@ static const char *const faults[] = {
     "SELECT count(*) FROM content WHERE id NOT IN (SELECT id FROM body_words_docsize) "
     "OR id NOT IN (SELECT id FROM header_words_docsize)",
     "SELECT (SELECT count(*) FROM body_words_docsize) - (SELECT count(*) FROM content)",
+    "SELECT count(*) FROM identity WHERE content_id NOT IN (SELECT id FROM content)",
+    "SELECT count(*) FROM thread_reference WHERE thread_id NOT IN (SELECT thread_id FROM identity)",
+    "SELECT count(*) FROM metadata WHERE folder_id <> 0 AND folder_id NOT IN "
+    "(SELECT id FROM folder WHERE is_selectable)",
+    "SELECT count(*) FROM preview WHERE content_id NOT IN (SELECT id FROM content)",
     "SELECT count(*) FROM mailbox WHERE next_content_id <= (SELECT max(id) FROM content)",
 };
 

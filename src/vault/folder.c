@@ -193,9 +193,35 @@ enum err vault_folder_by_id(struct vault *vault, struct task *task, int64_t fold
     return ERR_OK;
 }
 
+enum err vault_folder_deleted_bytes(struct vault *vault, struct task *task, int64_t folder_id,
+                                    uint64_t *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    const struct folder *folder;
+    bool has_row;
+
+    TRY(vault_check(vault, task));
+    folder = vault_folder_get(vault, folder_id);
+    if (folder == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
+    *out = 0;
+    if (folder->deleted_count == 0)
+        return ERR_OK;
+    TRY(db_prepare(vault->db, task,
+                   "SELECT coalesce(sum(size_bytes), 0) FROM message WHERE key BETWEEN ?1 AND ?2 "
+                   "AND is_expunged = 0 AND flags & ?3",
+                   &statement));
+    db_bind_int(statement, 1, message_key(folder_id, 1));
+    db_bind_int(statement, 2, message_key(folder_id, UINT32_MAX));
+    db_bind_int(statement, 3, (int64_t)VAULT_FLAG_DELETED);
+    TRY(db_step(vault->db, task, statement, &has_row));
+    *out = (uint64_t)db_column_int(statement, 0);
+    return ERR_OK;
+}
+
 /* --- Creating --- */
 
-static bool is_use_taken(const struct vault *vault, enum vault_special_use use)
+bool vault_folder_has_use(const struct vault *vault, enum vault_special_use use)
 {
     for (size_t i = 0; i < vault->folder_count; i++) {
         if (use != VAULT_USE_NONE && vault->folders[i].use == use)
@@ -220,8 +246,10 @@ static enum err create_parents(struct vault *vault, struct task *task, struct st
 }
 
 /* A \Noselect name becomes a folder again: a new one, so its UIDVALIDITY is new too. */
-static void revive(struct vault *vault, struct task *task, struct folder *folder)
+static void revive(struct vault *vault, struct task *task, struct folder *folder,
+                   enum vault_special_use use)
 {
+    folder->use = use;
     folder->is_selectable = true;
     folder->uidvalidity = vault_next_uidvalidity(vault, task);
     folder->is_dirty = true;
@@ -245,14 +273,14 @@ static enum err create(struct vault *vault, struct task *task, struct str name,
 
     if (folder != NULL && folder->is_selectable)
         return fail(task, ERR_EXISTS, "vault: the folder exists");
-    if (is_use_taken(vault, use))
+    if (vault_folder_has_use(vault, use))
         return fail(task, ERR_EXISTS, "vault: a folder with this use exists");
     if (vault->folder_count + missing_levels(vault, name) > VAULT_FOLDERS_MAX)
         return fail(task, ERR_LIMIT, "vault: too many folders");
     (void)vault_touch(vault);
     vault_note(vault, -1);
     if (folder != NULL) {
-        revive(vault, task, folder);
+        revive(vault, task, folder, use);
         return ERR_OK;
     }
     TRY(create_parents(vault, task, name));
@@ -323,12 +351,14 @@ static enum err delete_folder(struct vault *vault, struct task *task, struct str
     folder_id = folder->id;
     modseq = vault_touch(vault);
     TRY(empty(vault, task, folder));
+    TRY(metadata_forget(vault, task, folder_id));
     vault_note_messages(vault, folder, modseq, 0, 0);
     vault_note(vault, -1);
     if (!has_children(vault, name))
         return delete_row(vault, task, vault_folder_get(vault, folder_id));
     /* UIDs go on counting: the hidden rows still have the old ones. */
     folder->is_selectable = false;
+    folder->use = VAULT_USE_NONE;
     folder->first_recent_uid = folder->uidnext;
     return ERR_OK;
 }

@@ -51,7 +51,12 @@ MUST_CHECK enum err vault_folder_by_id(struct vault *vault, struct task *task, i
  */
 MUST_CHECK enum err vault_folder_id(struct vault *vault, struct task *task, struct str name,
                                     int64_t *out_folder_id);
-/* Missing parents are made too. ERR_EXISTS, ERR_INVALID (name), ERR_LIMIT. */
+/* Is there a folder with this use? From memory. */
+bool vault_folder_has_use(const struct vault *vault, enum vault_special_use use);
+/* The bytes of its messages that have \Deleted: looks at the folder's rows if there are any. */
+MUST_CHECK enum err vault_folder_deleted_bytes(struct vault *vault, struct task *task,
+                                               int64_t folder_id, uint64_t *out);
+/* Missing parents are made too. ERR_EXISTS (also for the use), ERR_INVALID (name), ERR_LIMIT. */
 MUST_CHECK enum err vault_folder_create(struct vault *vault, struct task *task, struct str name,
                                         enum vault_special_use use);
 /*

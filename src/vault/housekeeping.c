@@ -1,12 +1,14 @@
 /*
- * What may be put off: purging expunged messages, merging the word indexes, forgetting deliveries,
- * writing the log back. Each call does one slice; everything in it can be lost in a power cut and
- * is done again, so its transactions are relaxed.
+ * What may be put off: purging expunged messages, shortening the log of them, merging the word
+ * indexes, forgetting deliveries, writing the file's log back. Each call does one slice; everything
+ * in it can be lost in a power cut and is done again, so its transactions are relaxed.
  */
 #include "vault/vault.h"
 
 #include "base/clock.h"
+#include "vault/facts.h"
 #include "vault/parts.h"
+#include "vault/vanished.h"
 #include "vault/words.h"
 
 enum {
@@ -172,14 +174,27 @@ static enum err merge_slice(struct vault *vault, struct task *task, bool *out_di
     return ERR_OK;
 }
 
+/* What contents from before a mailbox had it still want. */
+static enum err facts_slice(struct vault *vault, struct task *task, bool *out_did)
+{
+    *out_did = true;
+    if (!vault->has_identities)
+        return facts_identity_slice(vault, task);
+    return facts_preview_slice(vault, task);
+}
+
 static enum err slice(struct vault *vault, struct task *task, bool *out_did)
 {
     if (vault->has_purges)
         TRY(purge_slice(vault, task, out_did));
+    if (!*out_did)
+        TRY(vanished_trim(vault, task, out_did));
     if (*out_did)
         return ERR_OK;
     if (vault->merges_due >= VAULT_MERGE_AFTER_APPENDS)
         return merge_slice(vault, task, out_did);
+    if (!vault->has_identities || vault->previews_from > 0)
+        return facts_slice(vault, task, out_did);
     if (deliveries_are_due(vault, task))
         return forget_deliveries(vault, task);
     return ERR_OK;

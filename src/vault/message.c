@@ -3,8 +3,11 @@
 
 #include "base/clock.h"
 #include "secret/crypt.h"
+#include "vault/facts.h"
+#include "vault/maildrop.h"
 #include "vault/parts.h"
 #include "vault/rows.h"
+#include "vault/uidl.h"
 #include "vault/words.h"
 
 #include <string.h>
@@ -106,13 +109,15 @@ static enum err insert_message(struct vault *vault, struct task *task, int64_t k
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     char internal[CLOCK_ISO_ROOM], now[CLOCK_ISO_ROOM];
+    struct vault_line_ends line_ends = {0};
 
+    vault_line_ends_add(&line_ends, append->raw);
     clock_format_iso(append->internal_date_ms, internal);
     clock_format_iso(task->now_ms, now);
     TRY(db_prepare(vault->db, task,
                    "INSERT INTO message(key, flags, modseq, content_id, size_bytes, "
-                   "internal_date, internal_zone, save_date) "
-                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                   "internal_date, internal_zone, save_date, line_end_octets) "
+                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                    &statement));
     db_bind_int(statement, 1, key);
     db_bind_int(statement, 2, (int64_t)append->flags);
@@ -122,6 +127,7 @@ static enum err insert_message(struct vault *vault, struct task *task, int64_t k
     db_bind_text(statement, 6, str_from_c(internal));
     db_bind_int(statement, 7, append->internal_zone_minutes);
     db_bind_text(statement, 8, str_from_c(now));
+    db_bind_int(statement, 9, (int64_t)vault_line_ends_octets(&line_ends));
     return db_run(vault->db, task, statement);
 }
 
@@ -146,23 +152,32 @@ static enum err write_message(struct vault *vault, struct task *task, struct fol
 
     TRY(content_store(vault, task, append->raw, summary, &content_id));
     TRY(words_add(vault, task, content_id, words));
+    TRY(facts_add_identity(vault, task, content_id, summary));
+    TRY(facts_add_preview(vault, task, content_id, append->raw, &summary->structure));
     TRY(insert_message(vault, task, message_key(folder->id, uid), append, modseq, content_id));
     count_message(vault, folder, append->flags, append->raw.len);
     vault_note_messages(vault, folder, modseq, uid, uid);
     return ERR_OK;
 }
 
-static enum err check_append(struct vault *vault, struct task *task, const struct folder *folder,
-                             const struct vault_append *append)
+/* `count` messages of `bytes` together, while `freed` bytes of others go. */
+static enum err check_room(struct vault *vault, struct task *task, const struct folder *folder,
+                           size_t count, uint64_t bytes, uint64_t freed)
 {
     if (folder == NULL || !folder->is_selectable)
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
-    if (append->raw.len > vault->limit_bytes ||
-        vault->size_bytes > vault->limit_bytes - append->raw.len)
+    if (bytes > freed && (bytes - freed > vault->limit_bytes ||
+                          vault->size_bytes > vault->limit_bytes - (bytes - freed)))
         return fail(task, ERR_LIMIT, "vault: over quota");
-    if (folder->uidnext == UINT32_MAX)
+    if (count > UINT32_MAX - folder->uidnext)
         return fail(task, ERR_LIMIT, "vault: the folder's UIDs are used up");
     return ERR_OK;
+}
+
+static enum err check_append(struct vault *vault, struct task *task, const struct folder *folder,
+                             const struct vault_append *append)
+{
+    return check_room(vault, task, folder, 1, append->raw.len, 0);
 }
 
 static enum err note_import(struct vault *vault, struct task *task,
@@ -203,6 +218,8 @@ static enum err append_in_change(struct vault *vault, struct task *task, int64_t
     TRY(check_append(vault, task, folder, append));
     uid = folder->uidnext;
     TRY(write_message(vault, task, folder, append, summary, words));
+    if (append->uidl.len > 0)
+        TRY(uidl_give(vault, task, folder_id, uid, append->uidl));
     TRY(note_import(vault, task, append));
     if (append->is_delivery)
         TRY(note_with_time(vault, task,
@@ -222,6 +239,8 @@ enum err vault_message_append(struct vault *vault, struct task *task, int64_t fo
 
     if (append->trace_len > append->raw.len || (append->flags >> VAULT_KEYWORD_END & 1) != 0)
         return fail(task, ERR_INVALID, "vault: impossible arguments of an append");
+    if (append->uidl.len > 0 && !vault_uidl_is_valid(append->uidl))
+        return fail(task, ERR_INVALID, "vault: not a unique-id (RFC 1939 section 7)");
     TRY(vault_check(vault, task));
     /* The commonest refusals before the work; looked at again in the change. */
     if (!append->is_delivery && !id_is_set(&append->drop_record))
@@ -234,4 +253,116 @@ enum err vault_message_append(struct vault *vault, struct task *task, int64_t fo
                         VAULT_DURABLE));
     *out_uid = uid;
     return ERR_OK;
+}
+
+/* --- Several at once, and one for another --- */
+
+/* Parses and writes one; what it takes goes before the next. */
+static enum err write_one(struct vault *vault, struct task *task, struct folder *folder,
+                          const struct vault_append *append, uint32_t *out_uid)
+{
+    CLEANUP(words_done) struct words words = {0};
+    CLEANUP(task_done) struct task parsing;
+    struct message_summary summary;
+    uint32_t uid = folder->uidnext;
+
+    task_init(&parsing, task->now_ms);
+    message_parse(&parsing, append->raw, &summary);
+    words_make(&words, append->raw, &summary);
+    TRY(write_message(vault, task, folder, append, &summary, &words));
+    *out_uid = uid;
+    return ERR_OK;
+}
+
+static enum err append_all(struct vault *vault, struct task *task, int64_t folder_id,
+                           const struct vault_append *appends, size_t count, uint32_t *out_uids)
+{
+    struct folder *folder = vault_folder_get(vault, folder_id);
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += appends[i].raw.len;
+    TRY(check_room(vault, task, folder, count, bytes, 0));
+    for (size_t i = 0; i < count; i++)
+        TRY(write_one(vault, task, folder, &appends[i], &out_uids[i]));
+    return ERR_OK;
+}
+
+enum err vault_message_append_all(struct vault *vault, struct task *task, int64_t folder_id,
+                                  const struct vault_append *appends, size_t count,
+                                  uint32_t *out_uids)
+{
+    for (size_t i = 0; i < count; i++)
+        if (appends[i].is_delivery || (appends[i].flags >> VAULT_KEYWORD_END & 1) != 0)
+            return fail(task, ERR_INVALID, "vault: impossible arguments of an append");
+    TRY(vault_write_begin(vault, task));
+    return vault_write_end(
+        vault, task, append_all(vault, task, folder_id, appends, count, out_uids), VAULT_DURABLE);
+}
+
+struct replaced {
+    uint64_t flags;
+    uint64_t size_bytes;
+};
+
+static enum err look_up_replaced(struct vault *vault, struct task *task, int64_t key,
+                                 struct replaced *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row;
+
+    TRY(db_prepare(vault->db, task,
+                   "SELECT flags, size_bytes FROM message WHERE key = ?1 AND is_expunged = 0",
+                   &statement));
+    db_bind_int(statement, 1, key);
+    TRY(db_step(vault->db, task, statement, &has_row));
+    if (!has_row)
+        return fail(task, ERR_NOT_FOUND, "vault: the message is gone");
+    out->flags = (uint64_t)db_column_int(statement, 0);
+    out->size_bytes = (uint64_t)db_column_int(statement, 1);
+    return ERR_OK;
+}
+
+static void count_replaced(struct vault *vault, struct folder *folder,
+                           const struct replaced *replaced)
+{
+    folder->message_count--;
+    folder->unseen_count -= (replaced->flags & VAULT_FLAG_SEEN) == 0;
+    folder->deleted_count -= (replaced->flags & VAULT_FLAG_DELETED) != 0;
+    folder->size_bytes -= replaced->size_bytes;
+    vault->message_count--;
+    vault->size_bytes -= replaced->size_bytes;
+}
+
+static enum err replace(struct vault *vault, struct task *task, int64_t from_folder_id,
+                        uint32_t uid, int64_t to_folder_id, const struct vault_append *append,
+                        uint32_t *out_uid)
+{
+    struct folder *from = vault_folder_get(vault, from_folder_id);
+    struct folder *to = vault_folder_get(vault, to_folder_id);
+    struct replaced replaced = {0};
+    uint64_t modseq;
+
+    if (from == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
+    TRY(look_up_replaced(vault, task, message_key(from_folder_id, uid), &replaced));
+    TRY(check_room(vault, task, to, 1, append->raw.len, replaced.size_bytes));
+    modseq = vault_touch(vault);
+    TRY(write_one(vault, task, to, append, out_uid));
+    TRY(rows_hide(vault, task, from_folder_id, modseq, &uid, 1));
+    count_replaced(vault, from, &replaced);
+    vault_note_messages(vault, from, modseq, 0, 0);
+    return ERR_OK;
+}
+
+enum err vault_message_replace(struct vault *vault, struct task *task, int64_t from_folder_id,
+                               uint32_t uid, int64_t to_folder_id,
+                               const struct vault_append *append, uint32_t *out_uid)
+{
+    if (append->is_delivery || (append->flags >> VAULT_KEYWORD_END & 1) != 0)
+        return fail(task, ERR_INVALID, "vault: impossible arguments of an append");
+    TRY(vault_write_begin(vault, task));
+    return vault_write_end(vault, task,
+                           replace(vault, task, from_folder_id, uid, to_folder_id, append, out_uid),
+                           VAULT_DURABLE);
 }

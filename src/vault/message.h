@@ -43,6 +43,8 @@ enum vault_columns {                              /* what a cursor loads, as a s
                      VAULT_COLUMN_BODY = 1 << 5,
                      VAULT_COLUMN_STRUCTURE = 1 << 6, /* message_structure_encode's bytes */
                      VAULT_COLUMN_SEARCH = 1 << 7,    /* subject, from, to, cc, bcc, sent day */
+                     VAULT_COLUMN_IDENTITY = 1 << 8,  /* email_id, thread_id (identity.h) */
+                     VAULT_COLUMN_PREVIEW = 1 << 9,
 };
 
 struct vault_message {
@@ -57,6 +59,9 @@ struct vault_message {
     struct str envelope, bodystructure, body, structure;
     struct str subject, from, to, cc, bcc; /* decoded UTF-8 */
     int64_t sent_day;                      /* days since 1970; INT64_MIN: no valid Date: */
+    int64_t email_id, thread_id;           /* 0: not yet (vault_identity_prepare) */
+    bool has_preview;                      /* else vault_preview_make */
+    struct str preview;
 };
 
 /*
@@ -94,13 +99,32 @@ struct vault_append {
     bool is_delivery;      /* from SMTP: a message with the same digest delivered within a day is
                               not stored again, and *out_uid is 0 */
     struct id drop_record; /* from the drop box: also noted as imported; unset: none */
+    struct str uidl;       /* its unique-id at another POP3 server (maildrop.h); empty: none. One
+                              that a message of the folder has already is not taken over */
 };
 /*
  * Appends one message. ERR_NOT_FOUND no such folder (TRYCREATE), ERR_LIMIT over quota or disk full,
- * ERR_EXISTS this drop record was imported before.
+ * ERR_EXISTS this drop record was imported before, ERR_INVALID no unique-id is like this.
  */
 MUST_CHECK enum err vault_message_append(struct vault *vault, struct task *task, int64_t folder_id,
                                          const struct vault_append *append, uint32_t *out_uid);
+
+/*
+ * Appends several, in their order, all of them or none (RFC 3502); no deliveries. UIDs go to
+ * out_uids[0 … count), one after the other. Errors as above.
+ */
+MUST_CHECK enum err vault_message_append_all(struct vault *vault, struct task *task,
+                                             int64_t folder_id, const struct vault_append *appends,
+                                             size_t count, uint32_t *out_uids);
+/*
+ * Appends one and expunges the message that it replaces, which need not be in the same folder, in
+ * one change (RFC 8508). ERR_NOT_FOUND: no such folder, or the message is gone; ERR_LIMIT: over
+ * quota, with the old one's room counted as free.
+ */
+MUST_CHECK enum err vault_message_replace(struct vault *vault, struct task *task,
+                                          int64_t from_folder_id, uint32_t uid,
+                                          int64_t to_folder_id, const struct vault_append *append,
+                                          uint32_t *out_uid);
 
 enum vault_store_mode { VAULT_STORE_REPLACE, VAULT_STORE_ADD, VAULT_STORE_REMOVE };
 /*
@@ -133,5 +157,9 @@ MUST_CHECK enum err vault_message_copy(struct vault *vault, struct task *task, i
 MUST_CHECK enum err vault_message_expunge(struct vault *vault, struct task *task, int64_t folder_id,
                                           const uint32_t *uids, size_t uid_count,
                                           uint32_t **out_uids, size_t *out_count);
+/* Expunges the messages named whatever their flags, all or none; those that are gone already are
+ * skipped. */
+MUST_CHECK enum err vault_message_remove(struct vault *vault, struct task *task, int64_t folder_id,
+                                         const uint32_t *uids, size_t uid_count);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "vault/rows.h"
+#include "vault/uidl.h"
 
 #include <string.h>
 
@@ -73,9 +74,9 @@ static enum err copy_rows(struct copy *copy, uint32_t first_uid, uint64_t modseq
     clock_format_iso(copy->task->now_ms, now);
     TRY(db_prepare(copy->vault->db, copy->task,
                    "INSERT INTO message(key, flags, modseq, content_id, size_bytes, "
-                   "internal_date, internal_zone, save_date) "
-                   "SELECT ?2, flags, ?3, content_id, size_bytes, internal_date, internal_zone, ?4 "
-                   "FROM message WHERE key = ?1",
+                   "internal_date, internal_zone, save_date, line_end_octets) "
+                   "SELECT ?2, flags, ?3, content_id, size_bytes, internal_date, internal_zone, "
+                   "?4, line_end_octets FROM message WHERE key = ?1",
                    &statement));
     for (size_t i = 0; i < copy->count; i++) {
         db_bind_int(statement, 1, message_key(copy->from_id, copy->messages[i].uid));
@@ -84,6 +85,16 @@ static enum err copy_rows(struct copy *copy, uint32_t first_uid, uint64_t modseq
         db_bind_text(statement, 4, str_from_c(now));
         TRY(db_run(copy->vault->db, copy->task, statement));
     }
+    return ERR_OK;
+}
+
+/* A unique-id goes along, unless the folder has it: a message that was moved away and back again,
+ * or whose original is expunged after copying, is still the one that a client knows. */
+static enum err take_uidls_along(struct copy *copy, uint32_t first_uid)
+{
+    for (size_t i = 0; i < copy->count; i++)
+        TRY(uidl_take_along(copy->vault, copy->task, copy->from_id, copy->messages[i].uid,
+                            copy->to_id, first_uid + (uint32_t)i));
     return ERR_OK;
 }
 
@@ -203,6 +214,7 @@ enum err rows_copy(struct vault *vault, struct task *task, int64_t from_id, int6
         vault->message_count += copy.count;
         vault->size_bytes += copy.size_bytes;
     }
+    TRY(take_uidls_along(&copy, first_uid));
     for (size_t i = 0; i < copy.count; i++) {
         (*out_source_uids)[i] = copy.messages[i].uid;
         (*out_uids)[i] = first_uid + (uint32_t)i;

@@ -4,13 +4,15 @@
 #include "vault/rows.h"
 
 struct expunge {
+    bool is_of_any; /* also messages without \Deleted */
     uint32_t *uids; /* ascending */
     size_t count;
+    uint64_t deleted_count;
     uint64_t size_bytes;
     uint64_t unseen_count;
 };
 
-/* Adds those in the range that have \Deleted. */
+/* Adds those in the range that have \Deleted, or all. */
 static enum err look_at_range(struct vault *vault, struct task *task, int64_t folder_id,
                               struct uid_range range, struct expunge *expunge, size_t room)
 {
@@ -19,19 +21,24 @@ static enum err look_at_range(struct vault *vault, struct task *task, int64_t fo
 
     TRY(db_prepare(vault->db, task,
                    "SELECT key, flags, size_bytes FROM message WHERE key BETWEEN ?1 AND ?2 "
-                   "AND is_expunged = 0 AND flags & ?3",
+                   "AND is_expunged = 0 AND (flags & ?3 OR ?4)",
                    &statement));
     db_bind_int(statement, 1, message_key(folder_id, range.first));
     db_bind_int(statement, 2, message_key(folder_id, range.last));
     db_bind_int(statement, 3, (int64_t)VAULT_FLAG_DELETED);
+    db_bind_int(statement, 4, expunge->is_of_any);
     for (;;) {
+        uint64_t flags;
+
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             return ERR_OK;
         if (expunge->count == room)
             return fail(task, ERR_CORRUPT, "vault: more deleted messages than were counted");
         expunge->uids[expunge->count++] = key_uid(db_column_int(statement, 0));
-        expunge->unseen_count += ((uint64_t)db_column_int(statement, 1) & VAULT_FLAG_SEEN) == 0;
+        flags = (uint64_t)db_column_int(statement, 1);
+        expunge->unseen_count += (flags & VAULT_FLAG_SEEN) == 0;
+        expunge->deleted_count += (flags & VAULT_FLAG_DELETED) != 0;
         expunge->size_bytes += (uint64_t)db_column_int(statement, 2);
     }
 }
@@ -46,9 +53,9 @@ static enum err expunge_in_change(struct vault *vault, struct task *task, int64_
 
     if (folder == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
-    if (folder->deleted_count == 0)
+    room = expunge->is_of_any ? uid_count : (size_t)folder->deleted_count;
+    if (room == 0)
         return ERR_OK;
-    room = (size_t)folder->deleted_count;
     expunge->uids = ARENA_ARRAY(&task->arena, uint32_t, room + 1);
     if (uids == NULL)
         TRY(look_at_range(vault, task, folder_id, range, expunge, room));
@@ -59,7 +66,7 @@ static enum err expunge_in_change(struct vault *vault, struct task *task, int64_
     modseq = vault_touch(vault);
     TRY(rows_hide(vault, task, folder_id, modseq, expunge->uids, expunge->count));
     folder->message_count -= expunge->count;
-    folder->deleted_count -= expunge->count;
+    folder->deleted_count -= expunge->deleted_count;
     folder->unseen_count -= expunge->unseen_count;
     folder->size_bytes -= expunge->size_bytes;
     vault->message_count -= expunge->count;
@@ -85,4 +92,18 @@ enum err vault_message_expunge(struct vault *vault, struct task *task, int64_t f
     *out_uids = expunge.uids;
     *out_count = expunge.count;
     return ERR_OK;
+}
+
+enum err vault_message_remove(struct vault *vault, struct task *task, int64_t folder_id,
+                              const uint32_t *uids, size_t uid_count)
+{
+    struct expunge expunge = {.is_of_any = true};
+    uint32_t *sorted;
+    size_t count;
+
+    rows_sort(task, uids, uid_count, &sorted, &count);
+    TRY(vault_write_begin(vault, task));
+    return vault_write_end(vault, task,
+                           expunge_in_change(vault, task, folder_id, sorted, count, &expunge),
+                           VAULT_DURABLE);
 }

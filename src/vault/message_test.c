@@ -500,6 +500,49 @@ static void test_changes_since(void **state)
     check_changes(f, expunged, "2", "7");
 }
 
+/* A folder's log of expunges keeps its newer half, and says that it is not whole. */
+static void test_the_log_of_expunges_is_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_uid_range *ranges;
+    struct vault_changes changes;
+    uint64_t start, middle;
+    bool is_known;
+    size_t count;
+
+    append_many(f, f->inbox, 6);
+    start = vault_folder_modseq(f->vault, f->inbox);
+    fixture_execute(f, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                       "WHERE i < 12000) INSERT INTO expunge "
+                       "SELECT (SELECT id FROM folder WHERE name = 'INBOX'), 1000000 + i, "
+                       "2000000 - 2 * i, 2000000 - 2 * i FROM n");
+    assert_int_equal(
+        vault_vanished_since(f->vault, &f->task, f->inbox, start, &is_known, &ranges, &count),
+        ERR_OK);
+    assert_true(is_known);
+    assert_int_equal(count, 12000);
+    assert_int_equal(ranges[0].first, 2000000 - 24000);
+    fixture_reopen(f); /* looked at again after opening */
+    fixture_housekeep(f, 0);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM expunge"), 12000 - 5001 + 1);
+    middle = 1000000 + 5001;
+    assert_int_equal(
+        vault_vanished_since(f->vault, &f->task, f->inbox, middle, &is_known, &ranges, &count),
+        ERR_OK);
+    assert_true(is_known);
+    assert_int_equal(count, 12000 - 5001);
+    assert_int_equal(
+        vault_vanished_since(f->vault, &f->task, f->inbox, middle - 1, &is_known, &ranges, &count),
+        ERR_OK);
+    assert_false(is_known);
+    assert_int_equal(count, 0);
+    assert_int_equal(vault_changes_since(f->vault, &f->task, f->inbox, 0, &changes), ERR_OK);
+    assert_true(changes.is_expunged_unknown);
+    assert_int_equal(changes.expunged_count, 0);
+    fixture_housekeep(f, 0);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM expunge"), 12000 - 5001 + 1);
+}
+
 static void test_cursor_ranges(void **state)
 {
     static const struct {
@@ -539,15 +582,98 @@ static void test_cursor_ranges(void **state)
     }
 }
 
+static void test_append_all(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_append appends[3];
+    struct vault_usage usage;
+    uint32_t uids[3];
+
+    for (size_t i = 0; i < 3; i++)
+        appends[i] = (struct vault_append){.raw = fixture_message(f, i == 1 ? "two" : "one"),
+                                           .flags = i == 2 ? VAULT_FLAG_SEEN : 0};
+    assert_int_equal(vault_message_append_all(f->vault, &f->task, f->inbox, appends, 3, uids),
+                     ERR_OK);
+    assert_int_equal(uids[0], 1);
+    assert_int_equal(uids[2], 3);
+    assert_true(str_equal(fixture_read(f, f->inbox, 2), appends[1].raw));
+    /* Room for two is none for three. */
+    vault_usage(f->vault, &usage);
+    vault_set_limit(f->vault, usage.bytes + 2 * appends[0].raw.len + 10);
+    assert_int_equal(vault_message_append_all(f->vault, &f->task, f->inbox, appends, 3, uids),
+                     ERR_LIMIT);
+    assert_string_equal(fixture_uids(f, f->inbox), "1 2 3");
+    assert_int_equal(vault_message_append_all(f->vault, &f->task, f->inbox, appends, 2, uids),
+                     ERR_OK);
+    assert_string_equal(fixture_uids(f, f->inbox), "1 2 3 4 5");
+    assert_int_equal(vault_message_append_all(f->vault, &f->task, 999, appends, 2, uids),
+                     ERR_NOT_FOUND);
+    task_forgive(&f->task);
+}
+
+static void test_replace(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_append append = {.raw = fixture_message(f, "new")};
+    uint32_t old = fixture_append(f, f->inbox, fixture_message(f, "old"), VAULT_FLAG_DELETED);
+    struct vault_usage before, usage;
+    struct vault_changes changes;
+    uint64_t since = vault_folder_modseq(f->vault, f->inbox);
+    uint32_t uid;
+
+    vault_usage(f->vault, &before);
+    /* No room but that of the old one. */
+    vault_set_limit(f->vault, before.bytes);
+    assert_int_equal(
+        vault_message_replace(f->vault, &f->task, f->inbox, old, f->inbox, &append, &uid), ERR_OK);
+    assert_int_equal(uid, 2);
+    assert_string_equal(fixture_uids(f, f->inbox), "2");
+    vault_usage(f->vault, &usage);
+    assert_int_equal(usage.bytes, before.bytes);
+    assert_int_equal(vault_changes_since(f->vault, &f->task, f->inbox, since, &changes), ERR_OK);
+    assert_int_equal(changes.changed_count, 1);
+    assert_int_equal(changes.expunged_count, 1);
+    /* Into another folder; too large, gone, and no folder: nothing happens. */
+    append.raw = fixture_message(f, "a much longer one than the one before");
+    assert_int_equal(
+        vault_message_replace(f->vault, &f->task, f->inbox, 2, f->archive, &append, &uid),
+        ERR_LIMIT);
+    vault_set_limit(f->vault, UINT64_MAX);
+    assert_int_equal(
+        vault_message_replace(f->vault, &f->task, f->inbox, old, f->archive, &append, &uid),
+        ERR_NOT_FOUND);
+    assert_int_equal(vault_message_replace(f->vault, &f->task, f->inbox, 2, 999, &append, &uid),
+                     ERR_NOT_FOUND);
+    assert_string_equal(fixture_uids(f, f->inbox), "2");
+    assert_int_equal(
+        vault_message_replace(f->vault, &f->task, f->inbox, 2, f->archive, &append, &uid), ERR_OK);
+    assert_string_equal(fixture_uids(f, f->inbox), "");
+    assert_true(str_equal(fixture_read(f, f->archive, uid), append.raw));
+    fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS + 1);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM content"), 1);
+    task_forgive(&f->task);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_append),      TEST(test_append_refused), TEST(test_retransmission),
-        TEST(test_keywords),    TEST(test_store),          TEST(test_copy_and_move),
-        TEST(test_expunge),     TEST(test_many),           TEST(test_expunged_before_reopening),
+        TEST(test_append_all),
+        TEST(test_replace),
+        TEST(test_append),
+        TEST(test_append_refused),
+        TEST(test_retransmission),
+        TEST(test_keywords),
+        TEST(test_store),
+        TEST(test_copy_and_move),
+        TEST(test_the_log_of_expunges_is_bounded),
+        TEST(test_expunge),
+        TEST(test_many),
+        TEST(test_expunged_before_reopening),
         TEST(test_expunged_before_reopening_for_sleepers),
-        TEST(test_subscribers), TEST(test_changes_since),  TEST(test_cursor_ranges),
+        TEST(test_subscribers),
+        TEST(test_changes_since),
+        TEST(test_cursor_ranges),
     };
 
     fixture_init_libraries();

@@ -2,6 +2,7 @@
 #include "vault/rows.h"
 
 #include "base/clock.h"
+#include "vault/vanished.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,6 @@ static enum err hide_range(struct vault *vault, struct task *task, int64_t folde
                            uint64_t modseq, struct uid_range range)
 {
     CLEANUP(db_release) sqlite3_stmt *hide = NULL;
-    CLEANUP(db_release) sqlite3_stmt *log = NULL;
 
     TRY(db_prepare(vault->db, task,
                    "UPDATE message SET is_expunged = 1, modseq = ?3 WHERE key BETWEEN ?1 AND ?2 "
@@ -108,12 +108,7 @@ static enum err hide_range(struct vault *vault, struct task *task, int64_t folde
     db_bind_int(hide, 2, message_key(folder_id, range.last));
     db_bind_int(hide, 3, (int64_t)modseq);
     TRY(db_run(vault->db, task, hide));
-    TRY(db_prepare(vault->db, task, "INSERT INTO expunge VALUES (?1, ?2, ?3, ?4)", &log));
-    db_bind_int(log, 1, folder_id);
-    db_bind_int(log, 2, (int64_t)modseq);
-    db_bind_int(log, 3, range.first);
-    db_bind_int(log, 4, range.last);
-    return db_run(vault->db, task, log);
+    return vanished_note(vault, task, folder_id, modseq, range.first, range.last);
 }
 
 enum err rows_hide(struct vault *vault, struct task *task, int64_t folder_id, uint64_t modseq,

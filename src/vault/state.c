@@ -2,6 +2,7 @@
 #include "vault/state.h"
 
 #include "base/memory.h"
+#include "vault/facts.h"
 
 #include <assert.h>
 #include <string.h>
@@ -26,8 +27,20 @@ static void free_keyword(struct vault *vault, unsigned bit)
     vault->keywords[bit] = str_make(NULL, 0);
 }
 
+static void free_metadata_notes(struct vault *vault)
+{
+    for (size_t i = 0; i < vault->metadata_note_count; i++) {
+        char *entry = (char *)(uintptr_t)vault->metadata_notes[i].entry.ptr;
+
+        mem_free(&entry);
+    }
+    vault->metadata_note_count = 0;
+}
+
 void vault_state_free(struct vault *vault)
 {
+    free_metadata_notes(vault);
+    mem_free(&vault->metadata_notes);
     free_folders(vault);
     for (unsigned bit = 0; bit < ARRAY_LEN(vault->keywords); bit++)
         free_keyword(vault, bit);
@@ -144,6 +157,8 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     TRY(load_mailbox(vault, task));
     TRY(load_folders(vault, task));
     TRY(load_keywords(vault, task));
+    TRY(facts_load_identities(vault, task));
+    TRY(facts_load_previews(vault, task));
     vault->is_mailbox_dirty = false;
     vault->is_stale = false;
     return ERR_OK;
@@ -231,7 +246,7 @@ static enum err flush_folder(struct vault *vault, struct task *task, struct fold
     TRY(db_prepare(vault->db, task,
                    "UPDATE folder SET uidnext = ?2, first_recent_uid = ?3, highest_modseq = ?4, "
                    "message_count = ?5, unseen_count = ?6, deleted_count = ?7, size_bytes = ?8, "
-                   "uidvalidity = ?9, is_selectable = ?10 WHERE id = ?1",
+                   "uidvalidity = ?9, is_selectable = ?10, special_use = ?11 WHERE id = ?1",
                    &statement));
     db_bind_int(statement, 1, folder->id);
     db_bind_int(statement, 2, folder->uidnext);
@@ -243,6 +258,7 @@ static enum err flush_folder(struct vault *vault, struct task *task, struct fold
     db_bind_int(statement, 8, (int64_t)folder->size_bytes);
     db_bind_int(statement, 9, folder->uidvalidity);
     db_bind_int(statement, 10, folder->is_selectable);
+    db_bind_int(statement, 11, folder->use);
     TRY(db_run(vault->db, task, statement));
     folder->is_dirty = false;
     return ERR_OK;
@@ -281,6 +297,7 @@ static void undo(struct vault *vault, int64_t now_ms)
     db_rollback(vault->db);
     vault->is_stale = true;
     vault->note_count = 0;
+    free_metadata_notes(vault);
     /* The ring may name changes that did not happen; asking for those means looking. */
     vault->change_count = 0;
     vault->changes_floor = vault->change_counter;
@@ -303,6 +320,17 @@ static void tell_subscribers(struct vault *vault)
             s->on_change(s, vault->notes[i]);
         }
     }
+    for (size_t i = 0; i < vault->metadata_note_count; i++) {
+        const struct metadata_note *note = &vault->metadata_notes[i];
+        struct vault_subscriber *next;
+
+        for (struct vault_subscriber *s = vault->subscribers; s != NULL; s = next) {
+            next = s->next;
+            if (s->on_metadata != NULL)
+                s->on_metadata(s, note->folder_id, note->entry);
+        }
+    }
+    free_metadata_notes(vault);
 }
 
 static enum err finish(struct vault *vault, struct task *task, enum err err, bool is_durable)
@@ -414,4 +442,15 @@ void vault_note_messages(struct vault *vault, struct folder *folder, uint64_t mo
     folder->highest_modseq = modseq;
     folder->is_dirty = true;
     vault_note(vault, folder->id);
+}
+
+void vault_note_metadata(struct vault *vault, int64_t folder_id, struct str entry)
+{
+    if (vault->metadata_note_count == vault->metadata_note_room) {
+        vault->metadata_note_room = vault->metadata_note_room * 2 + 16;
+        vault->metadata_notes = mem_resize(vault->metadata_notes, vault->metadata_note_room,
+                                           sizeof(*vault->metadata_notes));
+    }
+    vault->metadata_notes[vault->metadata_note_count++] =
+        (struct metadata_note){folder_id, copy_name(entry)};
 }

@@ -52,6 +52,12 @@ struct change {
     uint32_t first_uid, last_uid; /* 0, 0: none that is still there */
 };
 
+/* An annotation that changed, to be told after the commit. */
+struct metadata_note {
+    int64_t folder_id;
+    struct str entry; /* own */
+};
+
 enum vault_batch { VAULT_BATCH_NONE, VAULT_BATCH_OPEN, VAULT_BATCH_FAILED };
 enum vault_durability { VAULT_DURABLE, VAULT_RELAXED };
 
@@ -83,6 +89,8 @@ struct vault {
     bool has_modseq;  /* and its number was taken */
     int64_t *notes;   /* own; folders to tell the subscribers of after the commit */
     size_t note_count, note_room;
+    struct metadata_note *metadata_notes; /* own; likewise */
+    size_t metadata_note_count, metadata_note_room;
 
     struct change changes[VAULT_CHANGES_KEPT]; /* the newest, in a ring */
     size_t change_count;                       /* ever */
@@ -95,6 +103,11 @@ struct vault {
     bool has_purges;
     unsigned merges_due; /* appends since the word indexes were last merged */
     int64_t delivery_purged_ms;
+    bool has_identities;   /* all contents have their row of identity (facts.h) */
+    int64_t previews_from; /* contents from this one on have their row of preview */
+    size_t vanished_next;      /* the folder whose log of expunges is looked at next (vanished.c) */
+    unsigned vanished_written; /* rows since the last look */
+    bool vanished_looked;      /* since the file was opened */
 };
 
 /* Reads folders, keywords and counters from the file. */
@@ -117,6 +130,11 @@ void vault_note(struct vault *vault, int64_t folder_id);
 /* The same, for messages first_uid … last_uid that have this modseq now; 0, 0: expunged only. */
 void vault_note_messages(struct vault *vault, struct folder *folder, uint64_t modseq,
                          uint32_t first_uid, uint32_t last_uid);
+
+/* The same, for an annotation. */
+void vault_note_metadata(struct vault *vault, int64_t folder_id, struct str entry);
+/* Within the change that deletes the folder (metadata.c). */
+MUST_CHECK enum err metadata_forget(struct vault *vault, struct task *task, int64_t folder_id);
 
 /* NULL: none. The pointer holds until a folder is made or deleted. */
 struct folder *vault_folder_get(struct vault *vault, int64_t folder_id);

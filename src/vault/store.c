@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "secret/crypt.h"
+#include "vault/facts.h"
 #include "vault/words.h"
 
 #include <string.h>
@@ -276,6 +277,8 @@ enum err content_release(struct vault *vault, struct task *task, int64_t content
     if (sqlite3_changes(db_handle(vault->db)) > 0)
         return ERR_OK;
     TRY(words_remove(vault, task, content_id));
+    TRY(facts_remove_identity(vault, task, content_id));
+    TRY(facts_remove_preview(vault, task, content_id));
     TRY(release_attachments(vault, task, content_id));
     TRY(run_with_key(vault, task, "DELETE FROM part WHERE key BETWEEN ?1 AND ?2",
                      part_key(content_id, 0), part_key(content_id + 1, 0) - 1));

@@ -71,6 +71,8 @@ enum wire_status {
     M(START, start, WIRE_BIT(MASTER), WIRE_SERVICES, 0)                                            \
     M(STOP, stop, WIRE_BIT(MASTER) | WIRE_BIT(STORE), WIRE_SERVICES | WIRE_BIT(MAILBOX), 0)        \
     M(READY, ready, WIRE_SERVICES, WIRE_BIT(MASTER), 0)                                            \
+    /* Memory in which all processes of the role count connections (net/census.h); before START. */ \
+    M(CENSUS, census, WIRE_BIT(MASTER), WIRE_BIT(GATE) | WIRE_BIT(SMTP), 1)                        \
     /* Logging in. */                                                                              \
     M(LOGIN, login, WIRE_BIT(GATE) | WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                          \
     M(LOGIN_REPLY, login_reply, WIRE_BIT(KEEPER), WIRE_BIT(GATE) | WIRE_BIT(SMTP), 0)              \
@@ -83,8 +85,10 @@ enum wire_status {
     /* The life of a mailbox process. SPAWN's descriptor is its channel to the store. */           \
     M(MAILBOX_SPAWN, mailbox_spawn, WIRE_BIT(STORE), WIRE_BIT(NURSERY), 1)                         \
     M(MAILBOX_EXITED, mailbox_exited, WIRE_BIT(NURSERY), WIRE_BIT(STORE), 0)                       \
-    /* From the nursery, never from the store: the new process's channel to the keeper. */         \
+    /* From the nursery, never from the store: a process's channel to the keeper. */               \
     M(MAILBOX_STARTED, mailbox_started, WIRE_BIT(NURSERY), WIRE_BIT(KEEPER), 1)                    \
+    /* The other end of it, for a process that runs already: the keeper is a new one. */           \
+    M(MAILBOX_KEEPER, mailbox_keeper, WIRE_BIT(NURSERY), WIRE_BIT(MAILBOX), 1)                     \
     M(MAILBOX_KEY, mailbox_key, WIRE_BIT(KEEPER), WIRE_BIT(MAILBOX), 0)                            \
     /* To both: the file is open, or why not. */                                                   \
     M(MAILBOX_OPENED, mailbox_opened, WIRE_BIT(MAILBOX), WIRE_BIT(KEEPER) | WIRE_BIT(STORE), 0)    \
@@ -135,12 +139,13 @@ enum wire_status {
     M(MAILBOX_CHANGED, mailbox_changed, WIRE_BIT(MAILBOX), WIRE_BIT(STORE), 0)
 
 #define WIRE_FIELDS_peer(F) F(u64, role) F(u64, index)
-/* `name` is the setting's: imap, imaps, mx, submission, submissions, admin. */
+/* `name` is the setting's: imap, imaps, pop3, pop3s, mx, submission, submissions, admin. */
 #define WIRE_FIELDS_listener(F) F(str, name) F(flag, is_tls)
 #define WIRE_FIELDS_configure(F) F(u64, descriptor_count)
 #define WIRE_FIELDS_start(F) F(u64, index)
 #define WIRE_FIELDS_stop(F) F(u64, grace_ms)
 #define WIRE_FIELDS_ready(F) F(u64, status)
+#define WIRE_FIELDS_census(F) F(u64, index)
 
 /* `address` is the client's IP, for throttling; `is_local` that it is loopback and trusted so. */
 #define WIRE_FIELDS_login(F)                                                                       \
@@ -161,7 +166,9 @@ enum wire_status {
 
 #define WIRE_FIELDS_mailbox_spawn(F) F(id, mailbox) F(flag, is_new)
 #define WIRE_FIELDS_mailbox_exited(F) F(id, mailbox) F(i64, pid) F(i64, wait_status)
-#define WIRE_FIELDS_mailbox_started(F) F(id, mailbox) F(flag, is_new)
+/* `is_running`: it had its key from an earlier keeper, and only reports to this one. */
+#define WIRE_FIELDS_mailbox_started(F) F(id, mailbox) F(flag, is_new) F(flag, is_running)
+#define WIRE_FIELDS_mailbox_keeper(F) F(id, mailbox)
 /* `key` is key ‖ salt; `drop_key` the same for <id>.drop.sqlite; `limit_bytes` UINT64_MAX: none;
  * epoch and change_counter are the registry's, for roll-back detection. status other than OK: no
  * session of this mailbox is alive, there is no key. */

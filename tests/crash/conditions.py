@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A full disk, a clock that jumps, processes that stand still."""
+"""A full disk, a clock that jumps, processes that stand still or start again."""
 
 import imaplib
 import os
@@ -14,7 +14,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import GONE, Load, check_files  # noqa: E402
 from faults.faults import Faults, library  # noqa: E402
-from lib.server import Server  # noqa: E402
+from lib.server import AdminError, Server  # noqa: E402
 from lib.suite import Skip, Suite, check  # noqa: E402
 
 suite = Suite(__doc__)
@@ -188,6 +188,75 @@ def a_stopped_mailbox_holds_nobody_else_up():
         check(worst < 1.0, f"a neighbour waited {worst:.2f} s")
         check(held.noop()[0] == "OK", "the one that stood still goes on")
         return f"a neighbour waited {worst * 1000:.0f} ms at most"
+
+
+def kill_role(server, role):
+    """Kills it, and waits for its successor's process."""
+    before = {process.pid for process in server.processes(role)}
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: {process.pid for process in server.processes(role)} - before,
+          f"no new {role} came")
+
+
+def until(condition, words, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        check(time.monotonic() < deadline, words)
+        time.sleep(0.02)
+    return answer
+
+
+@suite.case
+def a_session_that_outlives_the_keeper():
+    """Its usage and quota are the new keeper's; when its process dies too, it is told so."""
+    with Server() as server:
+        alias = server.add_alias("stays@keeper.test", "--quota", "1M")
+        session = server.imap(alias)
+        check(session.append("INBOX", None, None, raw_message("before"))[0] == "OK", "before")
+        kill_role(server, "keeper")
+        check(session.append("INBOX", None, None, raw_message("after", 20_000))[0] == "OK",
+              "the session does not go on")
+
+        def shown(key):
+            try:
+                return server.admin("alias", "show", alias.address)[key]
+            except AdminError:
+                return 0  # the keeper is not there yet
+
+        until(lambda: shown("messages") == 2 and shown("used") > 20_000,
+              "the new keeper does not hear of the usage")
+        server.admin("alias", "quota", alias.address, "1K")
+        until(lambda: session.append("INBOX", None, None, raw_message("much", 2000))[0] == "NO",
+              "the new quota does not reach the mailbox")
+        stored = count(session)
+        server.admin("alias", "quota", alias.address, "1M")
+        # The keeper has no key for it now: the session cannot go on, and says so.
+        os.kill(server.processes("mailbox")[0].pid, signal.SIGKILL)
+        heard = session.sock.recv(4096)
+        check(heard.startswith(b"* BYE [UNAVAILABLE]"), heard)
+        until(lambda: send(server, alias, raw_message("sealed")) == 250, "mail is refused")
+        with server.imap(alias) as client:
+            check(count(client) == stored + 1, f"{count(client)} of {stored + 1} messages")
+
+
+@suite.case
+def logins_while_a_role_starts_again():
+    """They wait for it, and are not refused."""
+    rounds = 5  # each restart in a row comes later than the one before (role/backoff.h)
+    with Server() as server:
+        alias = server.add_alias("patient@restart.test")
+        server.imap(alias).logout()
+        worst = 0.0
+        for _ in range(rounds):
+            for role in ("store", "keeper"):
+                for process in server.processes(role):
+                    os.kill(process.pid, signal.SIGKILL)
+                start = time.monotonic()
+                with server.imap(alias) as client:
+                    check(client.noop()[0] == "OK", "it is not served")
+                worst = max(worst, time.monotonic() - start)
+        return f"{2 * rounds} logins, the longest took {worst * 1000:.0f} ms"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from attacks import damage, imap, logins, smtp  # noqa: E402,F401
+from attacks import damage, imap, logins, pop3, smtp  # noqa: E402,F401
 from attacks.raw import suite  # noqa: E402
 from lib.server import Server  # noqa: E402
 

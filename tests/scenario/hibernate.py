@@ -406,6 +406,25 @@ def bulk_downloads_make_room(_):
                   "it waits though nobody else is there")
 
 
+@suite.case
+def who_is_awake_at_the_keepers_death_stays_awake(_):
+    """Only its mailbox process has the key now: it could not be woken."""
+    with Server(settings={**SETTINGS, "hibernate_after": "1s"}) as server:
+        alias = server.add_alias("key@sleep.test")
+        with Talk(server, alias) as client:
+            client.do("SELECT INBOX")
+            client.idle()
+            before = {each.pid for each in server.processes("mailbox")}
+            old = {each.pid for each in server.processes("keeper")}
+            kill(server, "keeper")
+            until(lambda: {each.pid for each in server.processes("keeper")} - old,
+                  "the keeper does not come back")
+            time.sleep(2.5)
+            check({each.pid for each in server.processes("mailbox")} == before, "it ended")
+            deliver(server, alias, "key")
+            check(client.until_exists() == 1, "EXISTS")
+
+
 # ---- Many ----
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """Mail and accounts from end to end, as an administrator and an owner live through them."""
 
+import contextlib
 import imaplib
-
+import os
 import pathlib
 import signal
 import smtplib
@@ -12,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import mailbox_file, stock_shell  # noqa: E402
@@ -298,6 +300,117 @@ def what_comes_with_starttls_is_dropped(server):
                 pass  # refusing to go on is as good
 
 
+def half_closed(server, words, tls):
+    """All that is answered to a client that closes its half behind its words."""
+    port = server.ports["imaps" if tls else "imap"]
+    with socket.create_connection(("127.0.0.1", port), 20) as raw:
+        heard = b""
+        if not tls:
+            raw.sendall(words)
+            raw.shutdown(socket.SHUT_WR)
+            while part := raw.recv(65536):
+                heard += part
+            return heard
+        # ssl.SSLSocket cannot read on after its own close_notify; the object below it can.
+        coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        secure = server.tls.wrap_bio(coming, going)
+        steps = [secure.do_handshake, lambda: secure.write(words), secure.unwrap]
+        while True:
+            try:
+                if steps:
+                    steps[0]()
+                    steps.pop(0)
+                    continue
+                heard += secure.read(65536)
+                continue
+            except ssl.SSLWantReadError:
+                if len(steps) == 1:
+                    steps.pop()  # close_notify is on its way; the peer's is what we read towards
+            except ssl.SSLZeroReturnError:
+                return heard
+            if going.pending:
+                raw.sendall(going.read())
+            part = raw.recv(65536)
+            if not part:
+                return heard
+            coming.write(part)
+
+
+@suite.case
+def a_client_that_closes_its_half_is_answered(server):
+    """printf 'a LOGIN ...' | nc -N: everything that was asked before the end is answered."""
+    alias = server.add_alias("half@life.test")
+    raw = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 64 * 1024 + b"\r\n"
+    with server.imap(alias) as client:
+        client.append("INBOX", None, None, raw)
+    login = f"a LOGIN {alias.address} {alias.password}\r\n".encode()
+    for tls in (False, True):
+        heard = half_closed(server, login + b"b SELECT INBOX\r\nc FETCH 1 BODY.PEEK[]\r\n"
+                            b"d LOGOUT\r\n", tls)
+        for tag in (b"a", b"b", b"c", b"d"):
+            check(b"\r\n" + tag + b" OK" in heard, f"tls={tls}: no {tag} in {heard[-300:]}")
+        check(raw in heard, f"tls={tls}: the message is not whole")
+        heard = half_closed(server, login + b"b NOOP\r\n", tls)
+        check(heard.endswith(b"\r\n") and b"\r\nb OK" in heard and b"BYE" not in heard,
+              f"tls={tls}: without LOGOUT: {heard}")
+        heard = half_closed(server, b"a NOOP\r\nb LOGIN x y\r\nc NOOP\r\n", tls)
+        check(b"\r\nb NO" in heard and b"\r\nc OK" in heard, f"tls={tls}: no login: {heard}")
+
+
+class Deflated:
+    """The client's side of COMPRESS=DEFLATE (RFC 4978), on any stream."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.packer = zlib.compressobj(wbits=-15)
+        self.unpacker = zlib.decompressobj(wbits=-15)
+        self.plain = b""
+        self.received = 0
+
+    def pack(self, data):
+        return self.packer.compress(data) + self.packer.flush(zlib.Z_SYNC_FLUSH)
+
+    def read_until(self, end):
+        while end not in self.plain:
+            data = self.stream.recv(65536)
+            check(data, f"the connection ended after {self.plain[-200:]!r}")
+            self.received += len(data)
+            self.plain += self.unpacker.decompress(data)
+        answer, self.plain = self.plain.split(end, 1)
+        return answer + end
+
+
+@suite.case
+def a_session_is_compressed(server):
+    alias = server.add_alias("packed@example.org")
+    text = b"".join(b"line %d of a message\r\n" % i for i in range(40000))
+    with contextlib.closing(server.imap(alias, tls=True).sock) as stream:
+        deflated = Deflated(stream)
+        # What is pipelined behind the command is compressed already.
+        stream.sendall(b"b COMPRESS DEFLATE\r\n" + deflated.pack(b"c SELECT INBOX\r\n"))
+        head = b""
+        while b"\r\n" not in head:
+            head += stream.recv(1 if head.endswith(b"\r") else 2)
+        check(head.startswith(b"b OK"), head)
+        head, deflated.plain = head.split(b"\r\n", 1)
+        deflated.plain = deflated.unpacker.decompress(deflated.plain)
+        check(b"0 EXISTS" in deflated.read_until(b"c OK"), "nothing selected")
+        deflated.read_until(b"\r\n")
+        message = b"Subject: long\r\n\r\n" + text
+        stream.sendall(deflated.pack(b"d APPEND INBOX {%d+}\r\n%s\r\n" % (len(message), message)))
+        deflated.read_until(b"d OK")
+        deflated.read_until(b"\r\n")
+        deflated.received = 0
+        stream.sendall(deflated.pack(b"e FETCH 1 BODY[]\r\n"))
+        check(text in deflated.read_until(b"e OK"), "other bytes came back")
+        check(deflated.received < len(message) / 4, f"{deflated.received} bytes: not compressed")
+        deflated.read_until(b"\r\n")
+        # A bomb: 60 MB of one command line in 60 kB. It is refused, the mailbox process lives.
+        stream.sendall(deflated.pack(b"f NOOP " + bytes([32]) * 60_000_000))
+        check(b"BYE" in deflated.read_until(b"\r\n"), "no BYE")
+    check(subjects(server, alias) == ["long"], "the mailbox is not there")
+
+
 @suite.case
 def bare_line_ends_do_not_smuggle(server):
     alias = server.add_alias("smuggle@life.test")
@@ -403,6 +516,42 @@ def tls_login(server, alias):
             return client.noop()[0] == "OK"
     except (imaplib.IMAP4.error, OSError):
         return False
+
+
+def greetings(server, port, count, kept):
+    """Opens so many connections; how many were greeted. `kept` holds them."""
+    welcome = 0
+    for _ in range(count):
+        kept.append(socket.create_connection(("127.0.0.1", server.ports[port]), 20))
+        welcome += kept[-1].recv(4096).startswith((b"* OK", b"220"))
+    return welcome
+
+
+@suite.case
+def an_address_has_so_many_connections(_):
+    """However the kernel deals them out to the processes of a role."""
+    with Server(settings={"loopback_is_foreign": True, "connections_per_address_max": 10,
+                          "processes": 2}) as server:
+        for port, role in (("imap", "gate"), ("mx", "smtp")):
+            one, two = (process.pid for process in server.processes(role))
+            kept = []
+            os.kill(one, signal.SIGSTOP)
+            check(greetings(server, port, 6, kept) == 6, f"{role}: six are too many")
+            os.kill(one, signal.SIGCONT)
+            os.kill(two, signal.SIGSTOP)
+            try:
+                welcome = greetings(server, port, 6, kept)
+            finally:
+                os.kill(two, signal.SIGCONT)
+            check(welcome == 4, f"{role}: {welcome} of six more, where four make ten")
+            # A process that dies takes its connections along.
+            os.kill(two, signal.SIGKILL)
+            deadline = time.monotonic() + 10
+            while greetings(server, port, 1, kept) == 0:
+                check(time.monotonic() < deadline, f"{role}: the dead ones still count")
+                time.sleep(0.1)
+            for each in kept:
+                each.close()
 
 
 @suite.case

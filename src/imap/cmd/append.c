@@ -1,22 +1,64 @@
-/* APPEND (RFC 3501 §6.3.11, RFC 4315 §3). Its answer waits for the commit it shares (group.c). */
-#include "imap/engine.h"
+/*
+ * APPEND (RFC 3501 §6.3.11, RFC 4315 §3) of one message or several (RFC 3502), which are all there
+ * or none. Its answer waits for the commit it shares (group.c).
+ */
+#include "imap/append.h"
 
-/* append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal */
-IMAP_PARSE(append)
+#include "imap/write.h"
+
+/* [SP flag-list] [SP date-time] SP (literal / literal8) */
+enum err imap_parse_append_message(struct imap_parser *parser, struct imap_append_message *out)
 {
     TRY(imap_parse_space(parser));
-    TRY(imap_parse_mailbox(parser, &args->append.name));
-    TRY(imap_parse_space(parser));
     if (imap_at(parser, '(')) {
-        TRY(imap_parse_flags(parser, false, &args->append.flags));
+        TRY(imap_parse_flags(parser, false, &out->flags));
         TRY(imap_parse_space(parser));
     }
     if (imap_at(parser, '"')) {
-        args->append.has_date = true;
-        TRY(imap_parse_date_time(parser, &args->append.date_ms, &args->append.zone_minutes));
+        out->has_date = true;
+        TRY(imap_parse_date_time(parser, &out->date_ms, &out->zone_minutes));
         TRY(imap_parse_space(parser));
     }
-    return imap_parse_literal(parser, &args->append.message);
+    if (imap_at(parser, '~')) /* RFC 3516 §4.4; what has no NUL is no different */
+        return imap_parse_literal8(parser, &out->bytes);
+    return imap_parse_literal(parser, &out->bytes);
+}
+
+/* The next of the messages; beyond the most that there may be, one that is forgotten. */
+static struct imap_append_message *next_message(struct imap_parser *parser,
+                                                struct imap_append_args *append, size_t *room,
+                                                struct imap_append_message *forgotten)
+{
+    if (append->count == IMAP_APPEND_MESSAGES_MAX) {
+        append->is_too_many = true;
+        *forgotten = (struct imap_append_message){0};
+        return forgotten;
+    }
+    if (append->count == *room) {
+        struct imap_append_message *larger;
+
+        *room = *room == 0 ? 1 : *room * 4;
+        larger = ARENA_ARRAY(&parser->task->arena, struct imap_append_message, *room);
+        for (size_t i = 0; i < append->count; i++)
+            larger[i] = append->messages[i];
+        append->messages = larger;
+    }
+    return &append->messages[append->count++];
+}
+
+/* append = "APPEND" SP mailbox 1*append-message */
+IMAP_PARSE(append)
+{
+    struct imap_append_message forgotten;
+    size_t room = 0;
+
+    TRY(imap_parse_space(parser));
+    TRY(imap_parse_mailbox(parser, &args->append.name));
+    do
+        TRY(imap_parse_append_message(parser,
+                                      next_message(parser, &args->append, &room, &forgotten)));
+    while (imap_at(parser, ' '));
+    return ERR_OK;
 }
 
 static enum err find_folder(struct imap_session *s, struct task *task, struct str name)
@@ -35,25 +77,59 @@ static enum err find_folder(struct imap_session *s, struct task *task, struct st
     return ERR_OK;
 }
 
+enum err imap_append_prepare(struct imap_session *s, struct task *task,
+                             const struct imap_append_message *message, struct vault_append *out)
+{
+    *out = (struct vault_append){
+        .raw = message->bytes,
+        .internal_date_ms = message->has_date ? message->date_ms : s->now_ms,
+        .internal_zone_minutes = message->zone_minutes,
+    };
+    if (message->bytes.len == 0)
+        return imap_refuse(s, task, IMAP_REFUSAL_EMPTY_MESSAGE);
+    if (message->bytes.len > s->options.append_limit_bytes)
+        return imap_refuse(s, task, IMAP_REFUSAL_MESSAGE_TOO_BIG);
+    return imap_flags_bits(&message->flags, s->vault, task, true, &out->flags);
+}
+
+/* Before any of them is written: what is refused of one is refused of all. */
+static enum err prepare_all(struct imap_session *s, struct task *task,
+                            const struct imap_append_args *append, struct vault_append *out)
+{
+    for (size_t i = 0; i < append->count; i++)
+        TRY(imap_append_prepare(s, task, &append->messages[i], &out[i]));
+    return ERR_OK;
+}
+
 IMAP_COMMAND(append)
 {
     const struct imap_append_args *append = &args->append;
-    struct vault_append what = {
-        .raw = append->message,
-        .internal_date_ms = append->has_date ? append->date_ms : s->now_ms,
-        .internal_zone_minutes = append->zone_minutes,
-    };
-    uint32_t uid = 0;
+    struct vault_append *what = ARENA_ARRAY(&task->arena, struct vault_append, append->count);
+    uint32_t *uids = ARENA_ARRAY(&task->arena, uint32_t, append->count);
+    CLEANUP(buf_free) struct buf code = {0};
+    size_t bytes = 0;
 
-    if (append->message.len == 0)
-        return imap_refuse(s, task, IMAP_REFUSAL_EMPTY_MESSAGE);
-    if (append->message.len > s->options.append_limit_bytes)
-        return imap_refuse(s, task, IMAP_REFUSAL_MESSAGE_TOO_BIG);
-    TRY(imap_group_join(s, task, append->message.len));
+    if (append->is_too_many)
+        return imap_refuse(s, task, IMAP_REFUSAL_MESSAGES_TOO_MANY);
+    for (size_t i = 0; i < append->count; i++) {
+        bytes += append->messages[i].bytes.len;
+        if (append->messages[i].bytes.len == 0)
+            return imap_refuse(s, task, IMAP_REFUSAL_EMPTY_MESSAGE);
+    }
+    TRY(imap_group_join(s, task, bytes));
     TRY(find_folder(s, task, append->name));
-    TRY(imap_flags_bits(&append->flags, s->vault, task, true, &what.flags));
-    TRY(vault_message_append(s->vault, task, s->append_folder_id, &what, &uid));
-    imap_spend(s, 200 + append->message.len / 64);
-    s->code = arena_printf(&task->arena, "APPENDUID %u %u", s->append_uidvalidity, uid);
+    TRY(prepare_all(s, task, append, what));
+    if (append->count == 1)
+        TRY(vault_message_append(s->vault, task, s->append_folder_id, what, uids));
+    else
+        TRY(vault_message_append_all(s->vault, task, s->append_folder_id, what, append->count,
+                                     uids));
+    imap_spend(s, 200 * append->count + bytes / 64);
+    buf_init(&code, SIZE_MAX);
+    buf_put(&code, STR("APPENDUID "));
+    imap_write_number(&code, s->append_uidvalidity);
+    buf_put(&code, STR(" "));
+    imap_write_set(&code, uids, append->count);
+    s->code = arena_copy(&task->arena, buf_str(&code));
     return ERR_OK;
 }

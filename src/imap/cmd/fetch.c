@@ -1,23 +1,22 @@
 /*
  * FETCH and UID FETCH (RFC 3501 §6.4.5). The rows of a run of messages come from one cursor; what
  * the vault holds ready (ENVELOPE and so on) is copied as it is. Sections come last in each answer
- * and are streamed: the output never grows far beyond IMAP_OUTPUT_HIGH, whatever a message's size.
+ * and are streamed (fetch_section.c): the output never grows far beyond IMAP_OUTPUT_HIGH, whatever
+ * a message's size.
  *
  * A message that another session expunged is still answered, until its EXPUNGE was announced.
  */
-#include "imap/engine.h"
+#include "imap/cmd/fetch.h"
 
+#include "imap/vanished.h"
 #include "imap/write.h"
 
 #include <stdlib.h>
 
 enum {
-    SEEN_BATCH = 256,       /* messages that get \Seen in one transaction */
-    CHUNK = 64 * 1024,      /* of a message, read at once */
-    ROW_UNITS = 3,          /* imap_spend: a row */
-    BYTES_PER_UNIT = 256,   /* what is copied from rows */
-    CONTENT_PER_UNIT = 128, /* what is read from messages */
-    SECTION_UNITS = 30,
+    SEEN_BATCH = 256,     /* messages that get \Seen in one transaction */
+    ROW_UNITS = 3,        /* imap_spend: a row */
+    BYTES_PER_UNIT = 256, /* what is copied from rows */
 };
 
 static unsigned columns_of(const struct imap_fetch_args *fetch)
@@ -30,6 +29,9 @@ static unsigned columns_of(const struct imap_fetch_args *fetch)
         {IMAP_FETCH_ENVELOPE, VAULT_COLUMN_ENVELOPE},
         {IMAP_FETCH_BODYSTRUCTURE, VAULT_COLUMN_BODYSTRUCTURE},
         {IMAP_FETCH_BODY, VAULT_COLUMN_BODY},
+        {IMAP_FETCH_EMAILID | IMAP_FETCH_THREADID, VAULT_COLUMN_IDENTITY},
+        {IMAP_FETCH_SAVEDATE, VAULT_COLUMN_DATES},
+        {IMAP_FETCH_PREVIEW, VAULT_COLUMN_PREVIEW},
     };
     unsigned columns = VAULT_COLUMN_FLAGS;
 
@@ -42,10 +44,25 @@ static unsigned columns_of(const struct imap_fetch_args *fetch)
     return columns;
 }
 
+/* UID FETCH … (CHANGEDSINCE n VANISHED) (RFC 7162 §3.2.6). */
+static enum err tell_vanished(struct imap_session *s, struct task *task,
+                              const struct imap_fetch_args *fetch)
+{
+    struct imap_set among = fetch->set;
+
+    if (!imap_is_by_uid(s) || !imap_has(s, IMAP_EXT_QRESYNC) || !fetch->has_changed_since)
+        return imap_bad(s, task,
+                        "VANISHED is for UID FETCH with CHANGEDSINCE, after ENABLE QRESYNC.");
+    imap_set_resolve(&among, s->view.count == 0 ? 0 : s->view.uids[s->view.count - 1]);
+    return imap_tell_vanished(s, task, fetch->changed_since, &among, 0);
+}
+
 static enum err start(struct imap_session *s, struct task *task, struct imap_fetch_args *fetch)
 {
     if (imap_is_by_uid(s))
         fetch->items |= IMAP_FETCH_UID;
+    if (fetch->is_vanished)
+        TRY(tell_vanished(s, task, fetch));
     if (fetch->items & IMAP_FETCH_MODSEQ)
         imap_enable_condstore(s);
     TRY(imap_command_ranges(s, task, fetch->set, &fetch->ranges));
@@ -132,7 +149,8 @@ static enum err mark_seen(struct imap_session *s, struct task *task, struct imap
 
 static void put_item(struct imap_session *s, bool *is_first, struct str name)
 {
-    buf_put(&s->out, *is_first ? STR("(") : STR(" "));
+    if (!*is_first)
+        buf_put(&s->out, STR(" "));
     buf_put(&s->out, name);
     *is_first = false;
 }
@@ -152,12 +170,12 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
 
     if (is_now) {
         items |= IMAP_FETCH_FLAGS;
-        if (s->is_condstore)
-            items |= IMAP_FETCH_MODSEQ;
+        if (imap_has(s, IMAP_EXT_CONDSTORE)) /* as in every FETCH that tells a change */
+            items |= IMAP_FETCH_UID | IMAP_FETCH_MODSEQ;
     }
-    buf_put(&s->out, STR("* "));
-    imap_write_number(&s->out, fetch->index + 1);
-    buf_put(&s->out, STR(" FETCH "));
+    if (imap_has(s, IMAP_EXT_UIDONLY)) /* it is said already */
+        items &= ~(unsigned)IMAP_FETCH_UID;
+    imap_write_fetch_start(s, fetch->index, row->uid);
     if (items & IMAP_FETCH_UID) {
         put_item(s, &is_first, STR("UID "));
         imap_write_number(&s->out, row->uid);
@@ -185,155 +203,10 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
         put_text(s, &is_first, STR("BODY "), row->body);
     if (items & IMAP_FETCH_BODYSTRUCTURE)
         put_text(s, &is_first, STR("BODYSTRUCTURE "), row->bodystructure);
-    if (is_first)
-        buf_put(&s->out, STR("("));
+    imap_fetch_write_facts(s, fetch, row, &is_first);
     if (fetch->section_count > 0 && !is_first)
         buf_put(&s->out, STR(" "));
     imap_spend(s, ROW_UNITS);
-}
-
-/* ---- Sections ---- */
-
-static void end_message(struct imap_session *s, struct imap_fetch_args *fetch)
-{
-    buf_put(&s->out, STR(")\r\n"));
-    vault_content_close(&s->content);
-    arena_free(&s->message_arena);
-    fetch->index++;
-    fetch->phase = IMAP_FETCH_ROWS;
-}
-
-/* Before a byte of the answer is written, so that a message that cannot be read spoils nothing. */
-static enum err open_message(struct imap_session *s, struct task *task,
-                             struct imap_fetch_args *fetch, const struct vault_message *row,
-                             unsigned columns)
-{
-    TRY(vault_content_open(s->vault, task, row->content_id, &s->content));
-    fetch->structure = (struct message_structure){0};
-    if (columns & VAULT_COLUMN_STRUCTURE) {
-        struct task decoding;
-        enum err err;
-
-        task_init(&decoding, task->now_ms);
-        err = message_structure_decode(&decoding, row->structure, &fetch->structure);
-        s->message_arena = decoding.arena;
-        if (err != ERR_OK) {
-            vault_content_close(&s->content);
-            arena_free(&s->message_arena);
-            return fail(task, err, "%s", decoding.words);
-        }
-    }
-    fetch->section = 0;
-    return ERR_OK;
-}
-
-static void put_literal_size(struct imap_session *s, uint64_t size)
-{
-    buf_put(&s->out, STR("{"));
-    imap_write_number(&s->out, size);
-    buf_put(&s->out, STR("}\r\n"));
-}
-
-/* HEADER.FIELDS: the block is read whole, filtered, and written at once. */
-static enum err write_fields(struct imap_session *s, struct task *task,
-                             const struct imap_section *section, struct message_range range)
-{
-    CLEANUP(buf_free) struct buf header;
-    CLEANUP(buf_free) struct buf chosen;
-    struct str text;
-
-    buf_init(&header, SIZE_MAX);
-    buf_init(&chosen, SIZE_MAX);
-    TRY(vault_content_read(s->content, task, range.start, (size_t)range.len, &header));
-    message_header_fields(buf_str(&header), section->fields, section->field_count, section->is_not,
-                          &chosen);
-    text = buf_str(&chosen);
-    if (section->is_partial)
-        text = str_upto(str_from(text, section->offset), section->len);
-    put_literal_size(s, text.len);
-    buf_put(&s->out, text);
-    imap_spend(s, range.len / CONTENT_PER_UNIT);
-    return ERR_OK;
-}
-
-/* Writes a section's label and what needs no streaming; else leaves position and left. */
-static enum err begin_section(struct imap_session *s, struct task *task,
-                              struct imap_fetch_args *fetch)
-{
-    const struct imap_section *section = &fetch->sections[fetch->section];
-    uint64_t size = vault_content_size(s->content);
-    struct message_range range = {0, size};
-
-    imap_spend(s, SECTION_UNITS);
-    if (fetch->section > 0)
-        buf_put(&s->out, STR(" "));
-    buf_put(&s->out, section->label);
-    buf_put(&s->out, STR(" "));
-    fetch->section++;
-    if ((section->path_len > 0 || section->kind != MESSAGE_SECTION_ALL) &&
-        !message_section_range(&fetch->structure, section->path, section->path_len, section->kind,
-                               &range)) {
-        buf_put(&s->out, STR("NIL"));
-        return ERR_OK;
-    }
-    if (range.start > size || range.len > size - range.start)
-        return fail(task, ERR_CORRUPT, "a part lies outside its message");
-    if (section->fields != NULL)
-        return write_fields(s, task, section, range);
-    if (section->is_partial) {
-        uint64_t offset = section->offset < range.len ? section->offset : range.len;
-
-        range.start += offset;
-        range.len -= offset;
-        if (range.len > section->len)
-            range.len = section->len;
-    }
-    put_literal_size(s, range.len);
-    fetch->position = range.start;
-    fetch->left = range.len;
-    if (range.len > 0)
-        fetch->phase = IMAP_FETCH_LITERAL;
-    return ERR_OK;
-}
-
-static enum err write_literal(struct imap_session *s, struct task *task,
-                              struct imap_fetch_args *fetch)
-{
-    size_t len = fetch->left < CHUNK ? (size_t)fetch->left : CHUNK, before = s->out.len;
-
-    TRY(vault_content_read(s->content, task, fetch->position, len, &s->out));
-    if (s->out.len - before != len)
-        return fail(task, ERR_CORRUPT, "a message ended before its size");
-    imap_spend(s, len / CONTENT_PER_UNIT);
-    fetch->position += len;
-    fetch->left -= len;
-    if (fetch->left == 0)
-        fetch->phase = IMAP_FETCH_SECTION;
-    return ERR_OK;
-}
-
-/* Until the message is written, or it is time to give way (the phase tells which). */
-static enum err write_sections(struct imap_session *s, struct task *task,
-                               struct imap_fetch_args *fetch)
-{
-    enum err err = ERR_OK;
-
-    while (err == ERR_OK && fetch->phase != IMAP_FETCH_ROWS && !imap_must_give_way(s)) {
-        if (fetch->phase == IMAP_FETCH_LITERAL)
-            err = write_literal(s, task, fetch);
-        else if (fetch->section < fetch->section_count)
-            err = begin_section(s, task, fetch);
-        else
-            end_message(s, fetch);
-    }
-    /* No way to go on but a new connection; and a literal is not filled up with other bytes. */
-    if (err != ERR_OK && fetch->phase == IMAP_FETCH_LITERAL)
-        imap_session_end(s);
-    if (err != ERR_OK && s->state != IMAP_STATE_LOGOUT) {
-        buf_put(&s->out, STR("\r\n"));
-        imap_session_bye(s, "[UNAVAILABLE] A message could not be read.");
-    }
-    return err;
 }
 
 /* ---- The messages ---- */
@@ -365,25 +238,28 @@ static enum err write_message(struct imap_session *s, struct task *task,
         imap_spend(s, 1);
         return ERR_OK;
     }
-    if (fetch->section_count == 0) {
-        write_row(s, fetch, row);
-        end_message(s, fetch);
-        return ERR_OK;
-    }
-    err = open_message(s, task, fetch, row, columns);
+    err =
+        fetch->section_count == 0 ? ERR_OK : imap_fetch_open_message(s, task, fetch, row, columns);
+    if (err == ERR_OK)
+        err = imap_fetch_read_facts(s, task, fetch, row);
     if (err != ERR_OK) {
-        log_failure(s->options.log, "reading a message", task);
+        if (err != ERR_INVALID)
+            log_failure(s->options.log, "reading a message", task);
         if (err == ERR_NOT_FOUND)
             fetch->has_missing = true;
-        else
+        else if (err != ERR_INVALID)
             fetch->message_err = err;
         task_forgive(task);
         fetch->index++;
         return vault_is_broken(s->vault) ? fail(task, ERR_IO, "the vault is broken") : ERR_OK;
     }
     write_row(s, fetch, row);
+    if (fetch->section_count == 0) {
+        imap_fetch_end_message(s, fetch);
+        return ERR_OK;
+    }
     fetch->phase = IMAP_FETCH_SECTION;
-    return write_sections(s, task, fetch);
+    return imap_fetch_write_sections(s, task, fetch);
 }
 
 /* The messages of the present range, as far as they go in this turn. */
@@ -421,6 +297,8 @@ static enum err write_rows(struct imap_session *s, struct task *task, struct ima
 static enum err outcome(struct imap_session *s, struct task *task,
                         const struct imap_fetch_args *fetch)
 {
+    if (fetch->has_unknown_encoding)
+        return imap_refuse(s, task, IMAP_REFUSAL_UNKNOWN_CTE);
     if (fetch->message_err != ERR_OK)
         return fail(task, fetch->message_err, "a message could not be read");
     /* RFC 5530 §3, RFC 2180 §4.1 */
@@ -434,16 +312,23 @@ static enum err outcome(struct imap_session *s, struct task *task,
 enum err imap_cmd_fetch(struct imap_session *s, struct task *task, union imap_args *args)
 {
     struct imap_fetch_args *fetch = &args->fetch;
+    bool is_ready;
 
-    if (fetch->phase == IMAP_FETCH_START)
+    if (fetch->phase == IMAP_FETCH_START) {
+        TRY(imap_fetch_prepare_facts(s, task, fetch, &is_ready));
+        if (!is_ready) {
+            imap_give_way(s);
+            return ERR_OK;
+        }
         TRY(start(s, task, fetch));
+    }
     for (;;) {
         if (imap_must_give_way(s)) {
             imap_give_way(s);
             return ERR_OK;
         }
         if (fetch->phase != IMAP_FETCH_ROWS) {
-            TRY(write_sections(s, task, fetch));
+            TRY(imap_fetch_write_sections(s, task, fetch));
         } else if (is_at_end(fetch)) {
             return outcome(s, task, fetch);
         } else if (fetch->index > fetch->ranges.ranges[fetch->range].last) {

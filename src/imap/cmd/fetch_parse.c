@@ -15,6 +15,9 @@ static const struct {
     {STR_INIT("ENVELOPE"), IMAP_FETCH_ENVELOPE},
     {STR_INIT("BODYSTRUCTURE"), IMAP_FETCH_BODYSTRUCTURE},
     {STR_INIT("MODSEQ"), IMAP_FETCH_MODSEQ},
+    {STR_INIT("EMAILID"), IMAP_FETCH_EMAILID},
+    {STR_INIT("THREADID"), IMAP_FETCH_THREADID},
+    {STR_INIT("SAVEDATE"), IMAP_FETCH_SAVEDATE},
 };
 
 enum {
@@ -136,11 +139,17 @@ static struct str make_label(struct imap_parser *parser, const struct imap_secti
         [MESSAGE_SECTION_TEXT] = "TEXT",
         [MESSAGE_SECTION_MIME] = "MIME",
     };
+    static const struct str FORMS[] = {
+        [IMAP_SECTION_BODY] = STR_INIT("BODY"),
+        [IMAP_SECTION_BINARY] = STR_INIT("BINARY"),
+        [IMAP_SECTION_BINARY_SIZE] = STR_INIT("BINARY.SIZE"),
+    };
     struct str label;
     struct buf text;
 
     buf_init(&text, SIZE_MAX);
-    buf_put(&text, STR("BODY["));
+    buf_put(&text, FORMS[section->form]);
+    buf_put(&text, STR("["));
     for (size_t i = 0; i < section->path_len; i++) {
         if (i > 0)
             buf_put(&text, STR("."));
@@ -202,6 +211,51 @@ static enum err parse_body(struct imap_parser *parser, struct imap_fetch_args *f
     return ERR_OK;
 }
 
+/* "BINARY" [".PEEK"] section-binary [partial], "BINARY.SIZE" section-binary (RFC 3516 §7) */
+static enum err parse_binary(struct imap_parser *parser, struct imap_fetch_args *fetch,
+                             size_t *room, enum imap_section_form form, bool is_peek)
+{
+    struct imap_section *section;
+    struct str start;
+
+    TRY(new_section(parser, fetch, room, &section));
+    section->form = form;
+    TRY(imap_parse_byte(parser, '['));
+    start = parser->rest;
+    TRY(parse_path(parser, section));
+    if (str_ends_with(str_upto(start, start.len - parser->rest.len), STR(".")))
+        return imap_expected(parser, "a part number behind the dot");
+    TRY(imap_parse_byte(parser, ']'));
+    section->kind = MESSAGE_SECTION_ALL;
+    if (form == IMAP_SECTION_BINARY)
+        TRY(parse_partial(parser, section));
+    section->label = make_label(parser, section);
+    if (!is_peek)
+        fetch->sets_seen = true;
+    return ERR_OK;
+}
+
+/* "PREVIEW" [SP "(" "LAZY" ")"] (RFC 8970 §6); the parenthesis may also be a FETCH modifier's. */
+static void parse_lazy(struct imap_parser *parser, struct imap_fetch_args *fetch)
+{
+    struct str lazy = STR(" (LAZY)");
+
+    fetch->items |= IMAP_FETCH_PREVIEW;
+    fetch->is_preview_lazy = str_starts_with_nocase(parser->rest, lazy);
+    if (fetch->is_preview_lazy)
+        parser->rest = str_from(parser->rest, lazy.len);
+}
+
+static const struct {
+    struct str name;
+    enum imap_section_form form;
+    bool is_peek;
+} BINARIES[] = {
+    {STR_INIT("BINARY.PEEK["), IMAP_SECTION_BINARY, true},
+    {STR_INIT("BINARY.SIZE["), IMAP_SECTION_BINARY_SIZE, true},
+    {STR_INIT("BINARY["), IMAP_SECTION_BINARY, false},
+};
+
 /* fetch-att */
 static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *fetch, size_t *room)
 {
@@ -222,6 +276,16 @@ static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *f
             return ERR_OK;
         }
     }
+    for (size_t i = 0; i < ARRAY_LEN(BINARIES); i++) {
+        if (str_starts_with_nocase(parser->rest, BINARIES[i].name)) {
+            parser->rest = str_from(parser->rest, BINARIES[i].name.len - 1);
+            return parse_binary(parser, fetch, room, BINARIES[i].form, BINARIES[i].is_peek);
+        }
+    }
+    if (imap_take_word(parser, STR("PREVIEW"))) {
+        parse_lazy(parser, fetch);
+        return ERR_OK;
+    }
     if (str_starts_with_nocase(parser->rest, STR("BODY.PEEK["))) {
         parser->rest = str_from(parser->rest, 9);
         return parse_body(parser, fetch, room, true);
@@ -237,18 +301,31 @@ static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *f
     return imap_expected(parser, "a FETCH item");
 }
 
-/* fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value (RFC 7162 §7) */
+/* fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" (RFC 7162 §7) */
+static enum err parse_modifier(struct imap_parser *parser, struct imap_fetch_args *fetch)
+{
+    if (imap_take_word(parser, STR("CHANGEDSINCE"))) {
+        TRY(imap_parse_space(parser));
+        TRY(imap_parse_number64(parser, &fetch->changed_since));
+        fetch->has_changed_since = true;
+        fetch->items |= IMAP_FETCH_MODSEQ;
+    } else if (imap_take_word(parser, STR("VANISHED"))) {
+        fetch->is_vanished = true;
+    } else {
+        return imap_expected(parser, "CHANGEDSINCE or VANISHED");
+    }
+    return ERR_OK;
+}
+
+/* SP "(" fetch-modifier *(SP fetch-modifier) ")" (RFC 4466 §2.4) */
 static enum err parse_modifiers(struct imap_parser *parser, struct imap_fetch_args *fetch)
 {
     if (!imap_take(parser, ' '))
         return ERR_OK;
     TRY(imap_parse_byte(parser, '('));
-    if (!imap_take_word(parser, STR("CHANGEDSINCE")))
-        return imap_expected(parser, "CHANGEDSINCE");
-    TRY(imap_parse_space(parser));
-    TRY(imap_parse_number64(parser, &fetch->changed_since));
-    fetch->has_changed_since = true;
-    fetch->items |= IMAP_FETCH_MODSEQ;
+    do
+        TRY(parse_modifier(parser, fetch));
+    while (imap_take(parser, ' '));
     return imap_parse_byte(parser, ')');
 }
 

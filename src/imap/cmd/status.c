@@ -1,7 +1,9 @@
-/* STATUS (RFC 3501 §6.3.10, RFC 7162 §3.1.7, RFC 7889 §3). */
+/* STATUS (RFC 3501 §6.3.10, RFC 7162 §3.1.7, RFC 7889 §3, RFC 8438, RFC 9051 §6.3.11, RFC 9208
+ * §4.1.4, RFC 8474 §4.3). */
 #include "imap/engine.h"
 
 #include "imap/write.h"
+#include "vault/identity.h"
 
 static const struct {
     struct str name;
@@ -14,6 +16,10 @@ static const struct {
     {STR_INIT("UNSEEN"), IMAP_STATUS_UNSEEN},
     {STR_INIT("HIGHESTMODSEQ"), IMAP_STATUS_HIGHESTMODSEQ},
     {STR_INIT("APPENDLIMIT"), IMAP_STATUS_APPENDLIMIT},
+    {STR_INIT("SIZE"), IMAP_STATUS_SIZE},
+    {STR_INIT("DELETED"), IMAP_STATUS_DELETED},
+    {STR_INIT("DELETED-STORAGE"), IMAP_STATUS_DELETED_STORAGE},
+    {STR_INIT("MAILBOXID"), IMAP_STATUS_MAILBOXID},
 };
 
 /* "(" status-att *(SP status-att) ")" */
@@ -42,32 +48,66 @@ IMAP_PARSE(status)
     return imap_parse_status_items(parser, &args->status.items);
 }
 
-static uint64_t value_of(const struct imap_session *s, const struct vault_folder *folder,
-                         enum imap_status_item item)
+static enum err value_of(struct imap_session *s, struct task *task,
+                         const struct vault_folder *folder, enum imap_status_item item,
+                         uint64_t *out)
 {
+    *out = 0;
     switch (item) {
     case IMAP_STATUS_MESSAGES:
-        return folder->message_count;
+        *out = folder->message_count;
+        break;
     case IMAP_STATUS_RECENT:
-        return folder->recent_count;
+        *out = folder->recent_count;
+        break;
     case IMAP_STATUS_UIDNEXT:
-        return folder->uidnext;
+        *out = folder->uidnext;
+        break;
     case IMAP_STATUS_UIDVALIDITY:
-        return folder->uidvalidity;
+        *out = folder->uidvalidity;
+        break;
     case IMAP_STATUS_UNSEEN:
-        return folder->unseen_count;
+        *out = folder->unseen_count;
+        break;
     case IMAP_STATUS_HIGHESTMODSEQ:
-        return folder->highest_modseq;
+        *out = folder->highest_modseq;
+        break;
     case IMAP_STATUS_APPENDLIMIT:
-        return s->options.append_limit_bytes;
+        *out = s->options.append_limit_bytes;
+        break;
+    case IMAP_STATUS_SIZE:
+        *out = folder->size_bytes;
+        break;
+    case IMAP_STATUS_DELETED:
+        *out = folder->deleted_count;
+        break;
+    case IMAP_STATUS_DELETED_STORAGE:
+        return vault_folder_deleted_bytes(s->vault, task, folder->id, out);
+    case IMAP_STATUS_MAILBOXID: /* no number */
+        break;
     }
-    return 0;
+    return ERR_OK;
 }
 
-void imap_write_status(struct imap_session *s, const struct vault_folder *folder, unsigned items)
+void imap_write_mailbox_id(struct buf *out, const struct vault_folder *folder)
 {
+    char text[VAULT_IDENTITY_ROOM];
+
+    vault_identity_write_folder(folder, text);
+    buf_put(out, STR("("));
+    buf_put(out, str_from_c(text));
+    buf_put(out, STR(")"));
+}
+
+enum err imap_write_status(struct imap_session *s, struct task *task,
+                           const struct vault_folder *folder, unsigned items)
+{
+    uint64_t values[ARRAY_LEN(ITEMS)];
     struct str separator = STR(" (");
 
+    for (size_t i = 0; i < ARRAY_LEN(ITEMS); i++)
+        if (items & ITEMS[i].item)
+            TRY(value_of(s, task, folder, ITEMS[i].item, &values[i]));
     buf_put(&s->out, STR("* STATUS "));
     imap_write_mailbox(&s->out, folder->name);
     for (size_t i = 0; i < ARRAY_LEN(ITEMS); i++) {
@@ -77,9 +117,13 @@ void imap_write_status(struct imap_session *s, const struct vault_folder *folder
         separator = STR(" ");
         buf_put(&s->out, ITEMS[i].name);
         buf_put(&s->out, STR(" "));
-        imap_write_number(&s->out, value_of(s, folder, ITEMS[i].item));
+        if (ITEMS[i].item == IMAP_STATUS_MAILBOXID)
+            imap_write_mailbox_id(&s->out, folder);
+        else
+            imap_write_number(&s->out, values[i]);
     }
     buf_put(&s->out, STR(")\r\n"));
+    return ERR_OK;
 }
 
 IMAP_COMMAND(status)
@@ -91,6 +135,5 @@ IMAP_COMMAND(status)
         return fail(task, ERR_NOT_FOUND, "the folder is \\Noselect");
     if (args->status.items & IMAP_STATUS_HIGHESTMODSEQ)
         imap_enable_condstore(s);
-    imap_write_status(s, &folder, args->status.items);
-    return ERR_OK;
+    return imap_write_status(s, task, &folder, args->status.items);
 }

@@ -57,17 +57,15 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sto
 static void write_row(struct imap_session *s, const struct imap_store_args *store, size_t index,
                       const struct vault_message *row)
 {
-    struct str separator = STR(" (");
+    struct str separator = STR("");
 
-    buf_put(&s->out, STR("* "));
-    imap_write_number(&s->out, index + 1);
-    buf_put(&s->out, STR(" FETCH"));
-    if (imap_is_by_uid(s) || s->is_condstore) {
-        buf_put(&s->out, STR(" (UID "));
+    imap_write_fetch_start(s, index, row->uid);
+    if ((imap_is_by_uid(s) || imap_has(s, IMAP_EXT_CONDSTORE)) && !imap_has(s, IMAP_EXT_UIDONLY)) {
+        buf_put(&s->out, STR("UID "));
         imap_write_number(&s->out, row->uid);
         separator = STR(" ");
     }
-    if (s->is_condstore) {
+    if (imap_has(s, IMAP_EXT_CONDSTORE)) {
         buf_put(&s->out, separator);
         buf_put(&s->out, STR("MODSEQ ("));
         imap_write_number(&s->out, row->modseq);
@@ -124,7 +122,7 @@ static enum err store_slice(struct imap_session *s, struct task *task,
                             &gone_count));
     imap_view_skip_own(s);
     imap_view_announce_keywords(s);
-    if (!store->is_silent || s->is_condstore)
+    if (!store->is_silent || imap_has(s, IMAP_EXT_CONDSTORE))
         TRY(tell(s, task, store, uids, count, modified, modified_count));
     for (size_t i = 0; i < modified_count; i++)
         store->modified[store->modified_count++] =

@@ -42,10 +42,10 @@ struct connection {
     bool is_asked;      /* an answer is awaited */
     bool is_securing;   /* STARTTLS was answered */
     bool is_counted;    /* one of connections_max; else it is only being refused */
+    bool is_in_census;
     bool is_input_over; /* the client closed its half */
     bool is_finishing;
     int64_t started_ms;
-    uint64_t address_hash;
 };
 
 struct smtp_server {
@@ -209,15 +209,11 @@ static void finish(struct connection *connection)
 /* Gives out what there is room for; true if all of it. */
 static bool flush(struct connection *connection)
 {
-    for (;;) {
-        struct str output = str_upto(smtp_session_output(connection->session),
-                                     net_connection_room(connection->net));
+    struct str output = smtp_session_output(connection->session);
+    size_t taken = net_connection_offer(connection->net, output);
 
-        if (output.len == 0)
-            return smtp_session_output(connection->session).len == 0;
-        net_connection_write(connection->net, output);
-        smtp_session_consume_output(connection->session, output.len);
-    }
+    smtp_session_consume_output(connection->session, taken);
+    return taken == output.len;
 }
 
 /* Starts what the engine waits for; true if it may be waiting for something else already. */
@@ -313,6 +309,8 @@ static void connection_free(struct connection *connection)
         server->connection_count--;
     else
         server->refusal_count--;
+    if (connection->is_in_census)
+        net_census_remove(server->options.census, net_connection_address(connection->net));
     net_timer_free(&connection->delay);
     smtp_session_free(&connection->session);
     net_connection_free(&connection->net);
@@ -405,24 +403,16 @@ static const struct net_connection_events connection_events = {
     .on_close = on_close,
 };
 
-static uint64_t hash_address(struct str address)
+/* Of the client's, on this host. */
+static bool is_too_many(struct connection *connection)
 {
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    const struct smtp_service_options *options = &connection->server->options;
 
-    for (size_t i = 0; i < address.len; i++)
-        hash = (hash ^ (unsigned char)address.ptr[i]) * 1099511628211u;
-    return hash;
-}
-
-static size_t count_from(const struct smtp_server *server, uint64_t address_hash)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < server->slot_room; i++) {
-        if (server->slots[i] != NULL && server->slots[i]->address_hash == address_hash)
-            count++;
-    }
-    return count;
+    if (is_trusted(connection))
+        return false;
+    connection->is_in_census = true;
+    return net_census_add(options->census, net_connection_address(connection->net)) >
+           options->connections_per_address_max;
 }
 
 static uint32_t free_slot(struct smtp_server *server)
@@ -459,11 +449,8 @@ static void on_accept(void *owner, int fd)
     connection->slot = free_slot(server);
     connection->net = net_connection_new(server->loop, fd, listening->is_tls ? server->tls : NULL,
                                          OUTPUT_LIMIT, &connection_events, connection);
-    connection->address_hash = hash_address(net_connection_address(connection->net));
     connection->is_counted =
-        server->connection_count < server->options.connections_max &&
-        (is_trusted(connection) || count_from(server, connection->address_hash) <
-                                       server->options.connections_per_address_max);
+        server->connection_count < server->options.connections_max && !is_too_many(connection);
     server->slots[connection->slot] = connection;
     if (connection->is_counted)
         server->connection_count++;

@@ -5,6 +5,7 @@
 #ifndef SMTP_SERVER_SERVICE_H
 #define SMTP_SERVER_SERVICE_H
 
+#include "net/census.h"
 #include "net/listener.h"
 #include "net/tls.h"
 #include "smtp/server/session.h"
@@ -18,6 +19,7 @@ struct smtp_service_options {
     int64_t login_timeout_ms;
     uint64_t connections_max;
     uint64_t connections_per_address_max;
+    struct net_census *census; /* borrowed for the server's life; all SMTP connections of the host */
     bool plain_login_on_loopback;
     bool loopback_is_foreign;
 };

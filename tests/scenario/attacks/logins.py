@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+from attacks.pop3 import Pop3
 from attacks.raw import Imap, Smtp, check, imap, median_ms, smtp, suite
 from lib.server import AdminError, Server, find_key
 
@@ -34,6 +35,14 @@ def smtp_login(server, address, password, source=None):
         return b"%d %s" % client.ask(b"AUTH PLAIN " + response(address, password))
 
 
+def pop3_login(server, address, password, source=None, authenticate=False):
+    with Pop3(server.ports["pop3s"], server.tls, source=source) as client:
+        if authenticate:
+            return client.ask(b"AUTH PLAIN " + response(address, password))
+        client.ask(b"USER " + address.encode())
+        return client.ask(b"PASS " + password.encode())
+
+
 def refused_in(server, ask, cases, rounds, out):
     """Medians in ms by case, and the words, into `out`."""
     times, words = {case: [] for case in cases}, {}
@@ -50,7 +59,8 @@ def refusals_do_not_tell(_):
     """The same words and, within 15 ms, the same time: by every way of logging in."""
     spreads = []
     ways = {"LOGIN": imap_login, "SMTP AUTH": smtp_login,
-            "AUTHENTICATE": lambda *words: imap_login(*words, authenticate=True)}
+            "AUTHENTICATE": lambda *words: imap_login(*words, authenticate=True),
+            "PASS": pop3_login, "AUTH": lambda *words: pop3_login(*words, authenticate=True)}
     with Server(settings={"failures_per_address": 1000000, "failures_per_account": 1000000}) as server:
         alias = server.add_alias("real@same.test")
         gone = server.add_alias("gone@same.test")
@@ -88,16 +98,18 @@ def twenty_failures_from_an_address(_):
         alias, other = server.add_alias("one@guess.test"), server.add_alias("two@guess.test")
         check(imap_login(server, alias.address, alias.password, "127.0.0.5").startswith(b"OK"),
               "the owner, from an address that is known from now on")
-        # Over several names and both protocols, as a guesser does it.
+        # Over several names and all protocols, as a guesser does it.
         for number in range(20):
-            ask = smtp_login if number % 3 == 0 else imap_login
+            ask = (smtp_login, imap_login, pop3_login)[number // 2 % 3]
             said = ask(server, ("one@guess.test", "no@guess.test", "x@y.test")[number % 3],
                        WRONG, "127.0.0.7")
-            check(b"OK" != said[:2] and not said.startswith(b"235"), said)
+            check(b"OK" != said[:2] and not said.startswith((b"235", b"+OK")), said)
         said = imap_login(server, other.address, other.password, "127.0.0.7")
         check(not said.startswith(b"OK"), "the right password is tried after 20 failures")
         said = smtp_login(server, other.address, other.password, "127.0.0.7")
         check(not said.startswith(b"235"), "at submission too")
+        said = pop3_login(server, other.address, other.password, "127.0.0.7")
+        check(said.startswith(b"-ERR [AUTH]"), "at POP3 too")
         check(imap_login(server, alias.address, alias.password, "127.0.0.5").startswith(b"OK"),
               "the owner, from the known address")
         check(imap_login(server, other.address, other.password, "127.0.0.8").startswith(b"OK"),

@@ -1,0 +1,514 @@
+#include "imap/search_run.h"
+
+#include "imap/engine.h"
+#include "imap/flags.h"
+
+#include <string.h>
+
+enum {
+    ROW_UNITS = 1,
+    CURSOR_UNITS = 10,
+    INDEX_UNITS = 500,
+    NODES_PER_UNIT = 16, /* tested with what is at hand */
+    SAMPLE = 1000,       /* rows that show whether rows rule out enough to come first */
+    SAMPLE_KEPT_MAX = 100,
+    CHUNK = 64 * 1024,      /* of a message, read at once */
+    CONTENT_PER_UNIT = 128, /* bytes of it */
+    DIRECT_MAX = 16,        /* messages that are read rather than looked for in the index */
+};
+
+/* ---- Before the first message ---- */
+
+static enum err prepare_keyword(struct imap_session *s, struct task *task,
+                                struct imap_search_node *node)
+{
+    struct imap_flags flags = {.keywords = &node->text, .keyword_count = 1};
+
+    node->op = IMAP_SEARCH_FLAG;
+    TRY(imap_flags_bits(&flags, s->vault, task, false, &node->number));
+    if (node->number == 0) { /* no message has it */
+        node->op = IMAP_SEARCH_NOT;
+        if (node->is_absent)
+            node->op = IMAP_SEARCH_ALL;
+    }
+    return ERR_OK;
+}
+
+/* A number beyond the folder matches nothing; "*" is its last message. */
+static void cut_numbers(struct imap_set *set, uint32_t count)
+{
+    size_t kept = 0;
+
+    imap_set_resolve(set, count);
+    for (size_t i = 0; i < set->count && set->ranges[i].first <= count; i++) {
+        set->ranges[kept] = set->ranges[i];
+        if (set->ranges[kept].last > count)
+            set->ranges[kept].last = count;
+        kept++;
+    }
+    set->count = kept;
+}
+
+/* The set as indexes. */
+static enum err prepare_set(struct imap_session *s, struct task *task,
+                            const struct imap_search_run *run, struct imap_search_node *node)
+{
+    bool is_uid = node->op == IMAP_SEARCH_UID;
+
+    if (!is_uid && node->set.count > 0 && imap_has(s, IMAP_EXT_UIDONLY)) /* RFC 9586 §3 */
+        return imap_refuse(s, task, IMAP_REFUSAL_UID_REQUIRED);
+    if (!is_uid)
+        cut_numbers(&node->set, (uint32_t)run->view->count);
+    if (!imap_view_ranges(run->view, task, node->set, is_uid, &node->set))
+        return fail(task, ERR_INVALID, "a number is beyond the folder");
+    return ERR_OK;
+}
+
+static enum err prepare_node(struct imap_session *s, struct task *task,
+                             const struct imap_search_run *run, struct imap_search_node *node)
+{
+    if (node->op == IMAP_SEARCH_KEYWORD)
+        return prepare_keyword(s, task, node);
+    if (node->op == IMAP_SEARCH_SEQUENCE || node->op == IMAP_SEARCH_UID)
+        return prepare_set(s, task, run, node);
+    if (node->op == IMAP_SEARCH_STRING || node->op == IMAP_SEARCH_HEADER)
+        node->folded = imap_search_fold(&task->arena, node->text);
+    return ERR_OK;
+}
+
+static enum err start(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    struct imap_search_program *program = run->program;
+
+    run->is_started = true;
+    if (program->has_modseq)
+        imap_enable_condstore(s);
+    for (uint32_t i = 0; i < program->node_count; i++)
+        TRY(prepare_node(s, task, run, &program->nodes[i]));
+    run->found_count = run->open_count = run->view->count;
+    run->found = ARENA_ARRAY(&task->arena, uint32_t, run->view->count);
+    run->is_decided = ARENA_ARRAY(&task->arena, bool, run->view->count);
+    for (size_t i = 0; i < run->view->count; i++)
+        run->found[i] = (uint32_t)i;
+    imap_spend(s, program->node_count + run->view->count / 100);
+    return ERR_OK;
+}
+
+/* ---- One sieve ---- */
+
+static bool is_index_key(const struct imap_search_node *node)
+{
+    return (node->op == IMAP_SEARCH_STRING || node->op == IMAP_SEARCH_HEADER) &&
+           node->folded.len > 0;
+}
+
+/* Is there a key that this level decides? */
+static bool has_level(const struct imap_search_run *run, enum imap_search_level level)
+{
+    for (uint32_t i = 0; i < run->program->node_count; i++)
+        if (imap_search_level_of(&run->program->nodes[i]) == level)
+            return true;
+    return false;
+}
+
+/* What the keys up to this level want of a row. */
+static unsigned columns_for(const struct imap_search_run *run, enum imap_search_level level)
+{
+    unsigned columns = VAULT_COLUMN_FLAGS;
+
+    for (uint32_t i = 0; i < run->program->node_count; i++)
+        if (imap_search_level_of(&run->program->nodes[i]) <= level)
+            columns |= imap_search_columns_of(&run->program->nodes[i]);
+    return columns;
+}
+
+static struct imap_search_candidate candidate_of(struct imap_session *s,
+                                                 const struct imap_search_run *run, uint32_t index,
+                                                 enum imap_search_level level,
+                                                 const struct vault_message *row)
+{
+    imap_spend(s, ROW_UNITS + run->program->node_count / NODES_PER_UNIT);
+    return (struct imap_search_candidate){
+        .s = s,
+        .level = level,
+        .view = run->view,
+        .index = index,
+        .now_ms = s->task.now_ms,
+        .row = row,
+    };
+}
+
+/* The next message goes on, or not. */
+static void put(struct imap_search_run *run, enum imap_truth truth)
+{
+    if (truth != IMAP_TRUTH_NO) {
+        run->found[run->kept] = run->found[run->next];
+        run->is_decided[run->kept++] = truth == IMAP_TRUTH_YES;
+    }
+    run->next++;
+}
+
+static void put_decided(struct imap_search_run *run)
+{
+    while (run->next < run->found_count && run->is_decided[run->next])
+        put(run, IMAP_TRUTH_YES);
+}
+
+/* What this sieve is spared. */
+static void put_rest(struct imap_search_run *run)
+{
+    while (run->next < run->found_count)
+        put(run, run->is_decided[run->next] ? IMAP_TRUTH_YES : IMAP_TRUTH_OPEN);
+}
+
+/* The sieve is through. */
+static void settle(struct imap_search_run *run)
+{
+    run->found_count = run->kept;
+    run->next = run->kept = run->open_count = 0;
+    for (size_t i = 0; i < run->found_count; i++)
+        run->open_count += !run->is_decided[i];
+}
+
+static void sift_numbers(struct imap_session *s, struct imap_search_run *run)
+{
+    while (run->next < run->found_count && !imap_must_give_way(s)) {
+        struct imap_search_candidate c =
+            candidate_of(s, run, run->found[run->next], IMAP_SEARCH_BY_NUMBER, NULL);
+
+        put(run,
+            run->is_decided[run->next] ? IMAP_TRUTH_YES : imap_search_matches(&c, run->program));
+    }
+}
+
+/* A stretch of messages by what is in their rows. */
+static enum err sift_rows(struct imap_session *s, struct task *task, struct imap_search_run *run,
+                          enum imap_search_level level, size_t max)
+{
+    CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
+    size_t end;
+
+    put_decided(run);
+    if (run->next == run->found_count)
+        return ERR_OK;
+    end = imap_view_stretch(run->found, run->found_count, run->next);
+    imap_spend(s, CURSOR_UNITS);
+    TRY(vault_cursor_open(
+        s->vault, task, run->view->folder_id, run->view->uids[run->found[run->next]],
+        run->view->uids[run->found[end - 1]], columns_for(run, level), true, &cursor));
+    while (run->next < end && run->next < max && !imap_must_give_way(s)) {
+        struct vault_message row;
+        bool has_row;
+
+        TRY(vault_cursor_next(cursor, task, &row, &has_row));
+        /* What has no row was purged meanwhile. */
+        while (run->next < end && (!has_row || run->view->uids[run->found[run->next]] < row.uid))
+            put(run, run->is_decided[run->next] ? IMAP_TRUTH_YES : IMAP_TRUTH_NO);
+        if (run->next < end && run->view->uids[run->found[run->next]] == row.uid) {
+            struct imap_search_candidate c =
+                candidate_of(s, run, run->found[run->next], level, &row);
+
+            put(run, run->is_decided[run->next] ? IMAP_TRUTH_YES
+                                                : imap_search_matches(&c, run->program));
+        }
+    }
+    return ERR_OK;
+}
+
+/* Rows before the index: given up when the first ones show that most of them stay. */
+static enum err sift_first_rows(struct imap_session *s, struct task *task,
+                                struct imap_search_run *run)
+{
+    size_t max = run->next < SAMPLE ? SAMPLE : SIZE_MAX;
+
+    TRY(sift_rows(s, task, run, IMAP_SEARCH_BY_ROW, max));
+    if (run->next == SAMPLE && run->kept > SAMPLE_KEPT_MAX)
+        put_rest(run);
+    return ERR_OK;
+}
+
+/* ---- The index ---- */
+
+/* The key to ask the index for next: header fields have fewer words, longer keys fewer matches. */
+static struct imap_search_node *next_index_key(const struct imap_search_run *run)
+{
+    struct imap_search_node *best = NULL;
+
+    for (uint32_t i = 0; i < run->program->node_count; i++) {
+        struct imap_search_node *node = &run->program->nodes[i];
+        bool is_better;
+
+        if (!is_index_key(node) || node->has_candidates)
+            continue;
+        is_better = best == NULL || imap_search_level_of(node) < imap_search_level_of(best) ||
+                    (imap_search_level_of(node) == imap_search_level_of(best) &&
+                     node->folded.len > best->folded.len);
+        if (is_better)
+            best = node;
+    }
+    return best;
+}
+
+static enum err ask_index(struct imap_session *s, struct task *task,
+                          const struct imap_search_run *run, struct imap_search_node *node)
+{
+    uint32_t *uids;
+    size_t count, index = 0;
+    bool is_exact;
+    struct task lookup;
+    enum err err;
+
+    task_init(&lookup, task->now_ms);
+    err = vault_search_candidates(s->vault, &lookup, run->view->folder_id, node->field, node->text,
+                                  &uids, &count, &is_exact);
+    if (err == ERR_OK) {
+        node->candidates = ARENA_ARRAY(&task->arena, uint64_t, run->view->count / 64 + 1);
+        for (size_t i = 0; i < count; i++) {
+            while (index < run->view->count && run->view->uids[index] < uids[i])
+                index++;
+            if (index < run->view->count && run->view->uids[index] == uids[i])
+                node->candidates[index / 64] |= UINT64_C(1) << (index % 64);
+        }
+        node->has_candidates = true;
+        /* "Any header field" is not yet the one that was named. */
+        node->is_exact = is_exact && node->op == IMAP_SEARCH_STRING;
+        imap_spend(s, INDEX_UNITS + count / 50 + run->view->count / 500);
+    } else {
+        err = fail(task, err, "%s", lookup.words);
+    }
+    task_done(&lookup);
+    return err;
+}
+
+/* ---- Texts ---- */
+
+static struct str keep(struct imap_session *s, struct str text)
+{
+    return arena_copy(&s->message_arena, text);
+}
+
+/* The row, kept over the turns that its message takes. */
+static enum err read_row(struct imap_session *s, struct task *task, struct imap_search_run *run,
+                         bool *out_is_there)
+{
+    CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
+    uint32_t uid = run->view->uids[run->found[run->next]];
+    struct vault_message *row = &run->row;
+
+    imap_spend(s, CURSOR_UNITS);
+    TRY(vault_cursor_open(s->vault, task, run->view->folder_id, uid, uid,
+                          columns_for(run, IMAP_SEARCH_BY_TEXT), true, &cursor));
+    TRY(vault_cursor_next(cursor, task, row, out_is_there));
+    if (!*out_is_there)
+        return ERR_OK;
+    row->subject = keep(s, row->subject);
+    row->from = keep(s, row->from);
+    row->to = keep(s, row->to);
+    row->cc = keep(s, row->cc);
+    row->bcc = keep(s, row->bcc);
+    row->structure = keep(s, row->structure);
+    return ERR_OK;
+}
+
+static void close_message(struct imap_session *s, struct imap_search_run *run)
+{
+    vault_content_close(&s->content);
+    arena_free(&s->message_arena);
+    run->has_message = false;
+}
+
+/* ERR_NOT_FOUND: purged meanwhile. */
+static enum err open_message(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    bool is_there;
+
+    run->has_message = true;
+    TRY(read_row(s, task, run, &is_there));
+    if (!is_there)
+        return ERR_NOT_FOUND;
+    TRY(vault_content_open(s->vault, task, run->row.content_id, &s->content));
+    run->raw_len = 0;
+    run->raw_size = vault_content_size(s->content);
+    run->raw = arena_alloc(&s->message_arena, (size_t)run->raw_size + 1, 1);
+    return ERR_OK;
+}
+
+static enum err read_raw(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    CLEANUP(buf_free) struct buf chunk = {0};
+
+    buf_init(&chunk, SIZE_MAX);
+    while (run->raw_len < run->raw_size && !imap_must_give_way(s)) {
+        buf_truncate(&chunk, 0);
+        TRY(vault_content_read(s->content, task, run->raw_len, CHUNK, &chunk));
+        if (chunk.len == 0)
+            return fail(task, ERR_CORRUPT, "a content is shorter than it said");
+        memcpy(run->raw + run->raw_len, chunk.ptr, chunk.len);
+        run->raw_len += chunk.len;
+        imap_spend(s, chunk.len / CONTENT_PER_UNIT);
+    }
+    return ERR_OK;
+}
+
+static enum err test_text(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    struct imap_search_candidate c =
+        candidate_of(s, run, run->found[run->next], IMAP_SEARCH_BY_TEXT, &run->row);
+    struct message_structure structure;
+    struct task message_task;
+    enum err err;
+
+    task_init(&message_task, task->now_ms);
+    err = message_structure_decode(&message_task, run->row.structure, &structure);
+    if (err == ERR_OK) {
+        c.structure = &structure;
+        c.raw = str_make(run->raw, (size_t)run->raw_size);
+        c.arena = &message_task.arena;
+        put(run, imap_search_matches(&c, run->program));
+        close_message(s, run);
+    } else {
+        err = fail(task, err, "%s", message_task.words);
+    }
+    task_done(&message_task);
+    return err;
+}
+
+static enum err sift_text(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    if (!run->has_message)
+        TRY(open_message(s, task, run));
+    TRY(read_raw(s, task, run));
+    return run->raw_len < run->raw_size ? ERR_OK : test_text(s, task, run);
+}
+
+static enum err sift_texts(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    enum err err;
+
+    put_decided(run);
+    if (run->next == run->found_count)
+        return ERR_OK;
+    err = sift_text(s, task, run);
+    if (err == ERR_NOT_FOUND) { /* purged meanwhile */
+        task_forgive(task);
+        put(run, IMAP_TRUTH_NO);
+        close_message(s, run);
+        err = ERR_OK;
+    }
+    return err;
+}
+
+/* ---- What the answer tells ---- */
+
+static enum err read_modseqs(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
+    size_t end = imap_view_stretch(run->found, run->found_count, run->next);
+    const uint32_t *uids = run->view->uids;
+
+    TRY(vault_cursor_open(s->vault, task, run->view->folder_id, uids[run->found[run->next]],
+                          uids[run->found[end - 1]], VAULT_COLUMN_FLAGS, true, &cursor));
+    imap_spend(s, CURSOR_UNITS);
+    while (run->next < end && !imap_must_give_way(s)) {
+        struct vault_message row;
+        bool has_row;
+
+        TRY(vault_cursor_next(cursor, task, &row, &has_row));
+        while (run->next < end && (!has_row || uids[run->found[run->next]] < row.uid))
+            put(run, IMAP_TRUTH_NO);
+        if (run->next == end || uids[run->found[run->next]] != row.uid)
+            continue;
+        run->modseqs[run->kept] = row.modseq;
+        put(run, IMAP_TRUTH_YES);
+        imap_spend(s, ROW_UNITS);
+    }
+    return ERR_OK;
+}
+
+/* ---- All of them ---- */
+
+static bool is_wanted(const struct imap_search_run *run, enum imap_search_sieve sieve)
+{
+    bool is_open = run->open_count > 0;
+
+    switch (sieve) {
+    case IMAP_SIEVE_NUMBERS:
+        return is_open;
+    case IMAP_SIEVE_FIRST_ROWS:
+        return is_open && has_level(run, IMAP_SEARCH_BY_ROW) && next_index_key(run) != NULL;
+    case IMAP_SIEVE_INDEX:
+        return run->open_count > DIRECT_MAX && next_index_key(run) != NULL;
+    case IMAP_SIEVE_ROWS:
+        return is_open && has_level(run, IMAP_SEARCH_BY_ROW);
+    case IMAP_SIEVE_HEADERS:
+        return is_open && has_level(run, IMAP_SEARCH_BY_HEADER);
+    case IMAP_SIEVE_TEXTS:
+        return is_open;
+    case IMAP_SIEVE_MODSEQS:
+        return run->program->has_modseq && run->found_count > 0;
+    case IMAP_SIEVE_DONE:
+        break;
+    }
+    return false;
+}
+
+static enum err begin(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    run->next = run->kept = 0;
+    run->has_begun = true;
+    if (run->sieve == IMAP_SIEVE_INDEX)
+        return ask_index(s, task, run, next_index_key(run));
+    if (run->sieve == IMAP_SIEVE_MODSEQS)
+        run->modseqs = ARENA_ARRAY(&task->arena, uint64_t, run->found_count);
+    return ERR_OK;
+}
+
+static enum err sift(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    switch (run->sieve) {
+    case IMAP_SIEVE_NUMBERS:
+    case IMAP_SIEVE_INDEX:
+        sift_numbers(s, run);
+        return ERR_OK;
+    case IMAP_SIEVE_FIRST_ROWS:
+        return sift_first_rows(s, task, run);
+    case IMAP_SIEVE_ROWS:
+        return sift_rows(s, task, run, IMAP_SEARCH_BY_ROW, SIZE_MAX);
+    case IMAP_SIEVE_HEADERS:
+        return sift_rows(s, task, run, IMAP_SEARCH_BY_HEADER, SIZE_MAX);
+    case IMAP_SIEVE_TEXTS:
+        return sift_texts(s, task, run);
+    case IMAP_SIEVE_MODSEQS:
+        return read_modseqs(s, task, run);
+    case IMAP_SIEVE_DONE:
+        break;
+    }
+    return ERR_OK;
+}
+
+enum err imap_search_run(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    if (!run->is_started)
+        TRY(start(s, task, run));
+    while (run->sieve != IMAP_SIEVE_DONE) {
+        if (!run->has_begun && !is_wanted(run, run->sieve)) {
+            run->sieve++;
+            continue;
+        }
+        if (imap_must_give_way(s)) {
+            imap_give_way(s);
+            return ERR_OK;
+        }
+        if (!run->has_begun)
+            TRY(begin(s, task, run));
+        else if (run->next < run->found_count)
+            TRY(sift(s, task, run));
+        if (run->next < run->found_count)
+            continue;
+        settle(run);
+        run->has_begun = false;
+        if (run->sieve != IMAP_SIEVE_INDEX) /* which is asked for one key after the other */
+            run->sieve++;
+    }
+    return ERR_OK;
+}

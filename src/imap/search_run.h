@@ -1,0 +1,52 @@
+/*
+ * Running a search program over one folder, in turns.
+ *
+ * A combination of keys costs no more than its most selective one (and the work that this one
+ * leaves): the folder's messages pass through sieves, each dearer than the one before, and a sieve
+ * sees only what the ones before left open. numbers -> rows -> search index -> rows -> header
+ * columns -> the messages' own text. Where the first rows show that they rule out little, the index
+ * comes before them; once so few messages are open that reading them is cheaper, it is not asked.
+ */
+#ifndef IMAP_SEARCH_RUN_H
+#define IMAP_SEARCH_RUN_H
+
+#include "imap/search_match.h"
+
+struct imap_session;
+
+enum imap_search_sieve {
+    IMAP_SIEVE_NUMBERS,
+    IMAP_SIEVE_FIRST_ROWS,
+    IMAP_SIEVE_INDEX,
+    IMAP_SIEVE_ROWS,
+    IMAP_SIEVE_HEADERS,
+    IMAP_SIEVE_TEXTS,
+    IMAP_SIEVE_MODSEQS, /* drops nothing: finds what the answer has to tell */
+    IMAP_SIEVE_DONE,
+};
+
+struct imap_search_run {
+    /* To be set beforehand; borrowed, and unchanged until it is done. */
+    struct imap_search_program *program;
+    const struct imap_view *view; /* the folder; \Recent and "$" are what it says */
+    /* The result, when it is done. */
+    uint32_t *found; /* indexes in the view, ascending */
+    size_t found_count;
+    uint64_t *modseqs; /* of each one found; only if the program has a MODSEQ key */
+    /* progress */
+    bool is_started, has_begun;
+    enum imap_search_sieve sieve;
+    bool *is_decided; /* of each one found so far: it matches for certain */
+    size_t next, kept, open_count;
+    /* the message whose text is looked at; its parts are in the session's message_arena */
+    bool has_message;
+    struct vault_message row;
+    char *raw;
+    uint64_t raw_len, raw_size;
+};
+
+/* Goes on with the search; it is done unless the session was made to give way. */
+MUST_CHECK enum err imap_search_run(struct imap_session *s, struct task *task,
+                                    struct imap_search_run *run);
+
+#endif

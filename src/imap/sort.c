@@ -1,0 +1,234 @@
+#include "imap/sort.h"
+
+#include "imap/engine.h"
+#include "message/collate.h"
+
+enum {
+    BATCH = 500,    /* messages whose keys are read at once */
+    KEY_UNITS = 3,  /* imap_spend: reading the keys of one */
+    TEXT_MAX = 512, /* bytes of a text that are compared: bounds the memory */
+    STEP_COMPARISONS = 20000,
+    COMPARISONS_PER_UNIT = 20,
+};
+
+static const struct {
+    struct str name;
+    unsigned field; /* enum vault_sort_field */
+} CRITERIA[] = {
+    [IMAP_SORT_ARRIVAL] = {STR_INIT("ARRIVAL"), VAULT_SORT_ARRIVAL},
+    [IMAP_SORT_CC] = {STR_INIT("CC"), VAULT_SORT_CC},
+    [IMAP_SORT_DATE] = {STR_INIT("DATE"), VAULT_SORT_SENT},
+    [IMAP_SORT_FROM] = {STR_INIT("FROM"), VAULT_SORT_FROM},
+    [IMAP_SORT_SIZE] = {STR_INIT("SIZE"), VAULT_SORT_SIZE},
+    [IMAP_SORT_SUBJECT] = {STR_INIT("SUBJECT"), VAULT_SORT_SUBJECT},
+    [IMAP_SORT_TO] = {STR_INIT("TO"), VAULT_SORT_TO},
+    [IMAP_SORT_DISPLAYFROM] = {STR_INIT("DISPLAYFROM"), VAULT_SORT_FROM},
+    [IMAP_SORT_DISPLAYTO] = {STR_INIT("DISPLAYTO"), VAULT_SORT_TO},
+};
+
+/* sort-criterion = ["REVERSE" SP] sort-key */
+static enum err parse_criterion(struct imap_parser *parser, struct imap_sort_order *out)
+{
+    bool is_reverse = imap_take_word(parser, STR("REVERSE"));
+    bool is_known = false;
+
+    if (is_reverse)
+        TRY(imap_parse_space(parser));
+    if (out->count == IMAP_SORT_CRITERIA_MAX)
+        return imap_expected(parser, "fewer sort criteria");
+    for (size_t i = 0; i < ARRAY_LEN(CRITERIA) && !is_known; i++) {
+        is_known = imap_take_word(parser, CRITERIA[i].name);
+        out->keys[out->count].criterion = (enum imap_sort_criterion)i;
+    }
+    if (!is_known)
+        return imap_expected(parser, "a sort criterion");
+    out->keys[out->count++].is_reverse = is_reverse;
+    return ERR_OK;
+}
+
+enum err imap_sort_parse(struct imap_parser *parser, struct imap_sort_order *out)
+{
+    TRY(imap_parse_byte(parser, '('));
+    do
+        TRY(parse_criterion(parser, out));
+    while (imap_take(parser, ' '));
+    return imap_parse_byte(parser, ')');
+}
+
+/* ---- The keys ---- */
+
+struct str imap_sort_text(struct task *task, struct str text)
+{
+    struct str mapped;
+    struct buf out;
+
+    buf_init(&out, SIZE_MAX);
+    collate_casemap(str_upto(text, TEXT_MAX), &out);
+    mapped = arena_copy(&task->arena, str_upto(buf_str(&out), TEXT_MAX));
+    buf_free(&out);
+    return mapped;
+}
+
+static struct imap_sort_value value_of(struct task *task, enum imap_sort_criterion criterion,
+                                       const struct vault_sort_key *key)
+{
+    struct imap_sort_value value = {0};
+
+    switch (criterion) {
+    case IMAP_SORT_ARRIVAL:
+        value.number = key->arrival_ms;
+        break;
+    case IMAP_SORT_DATE:
+        value.number = key->sent_ms;
+        break;
+    case IMAP_SORT_SIZE:
+        value.number = (int64_t)key->size_bytes;
+        break;
+    case IMAP_SORT_CC:
+        value.text = imap_sort_text(task, key->cc);
+        break;
+    case IMAP_SORT_FROM:
+        value.text = imap_sort_text(task, key->from);
+        break;
+    case IMAP_SORT_SUBJECT:
+        value.text = imap_sort_text(task, key->base_subject);
+        break;
+    case IMAP_SORT_TO:
+        value.text = imap_sort_text(task, key->to);
+        break;
+    case IMAP_SORT_DISPLAYFROM:
+        value.text = imap_sort_text(task, key->display_from);
+        break;
+    case IMAP_SORT_DISPLAYTO:
+        value.text = imap_sort_text(task, key->display_to);
+        break;
+    }
+    return value;
+}
+
+static void on_key(void *owner, struct task *task, size_t at, const struct vault_sort_key *key)
+{
+    struct imap_sort *sort = owner;
+    struct imap_sort_value *values = sort->values + sort->kept * sort->order->count;
+
+    sort->found[sort->kept] = sort->found[at];
+    if (sort->modseqs != NULL)
+        sort->modseqs[sort->kept] = sort->modseqs[at];
+    for (size_t i = 0; i < sort->order->count; i++)
+        values[i] = value_of(task, sort->order->keys[i].criterion, key);
+    sort->kept++;
+}
+
+static unsigned fields_of(const struct imap_sort_order *order)
+{
+    unsigned fields = 0;
+
+    for (size_t i = 0; i < order->count; i++)
+        fields |= CRITERIA[order->keys[i].criterion].field;
+    return fields;
+}
+
+enum err imap_sort_load(struct imap_session *s, struct task *task, struct imap_sort_source *source)
+{
+    const uint32_t *uids = source->view->uids, *found = source->found;
+    size_t end = imap_view_stretch(found, source->count, source->next), count;
+    struct vault_sort_key *keys;
+    struct task batch;
+    enum err err;
+
+    task_init(&batch, task->now_ms);
+    err = vault_sort_keys(s->vault, &batch, source->view->folder_id, uids[found[source->next]],
+                          uids[found[end - 1]], source->fields, BATCH, &keys, &count);
+    if (err != ERR_OK) {
+        err = fail(task, err, "%s", batch.words);
+        count = 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        while (source->next < end && uids[found[source->next]] < keys[i].uid)
+            source->next++; /* is gone */
+        if (source->next < end && uids[found[source->next]] == keys[i].uid)
+            source->on_key(source->owner, task, source->next++, &keys[i]);
+    }
+    if (count < BATCH) /* there are no more: what is left of the stretch is gone */
+        source->next = end;
+    imap_spend(s, 10 + count * KEY_UNITS);
+    task_done(&batch);
+    return err;
+}
+
+/* ---- The order ---- */
+
+static int compare_values(const struct imap_sort_value *a, const struct imap_sort_value *b)
+{
+    if (a->number != b->number)
+        return a->number < b->number ? -1 : 1;
+    return a->text.ptr == NULL ? 0 : str_compare(a->text, b->text);
+}
+
+static int compare_messages(const void *context, uint32_t a, uint32_t b)
+{
+    const struct imap_sort *sort = context;
+    size_t count = sort->order->count;
+
+    for (size_t i = 0; i < count; i++) {
+        int order = compare_values(&sort->values[a * count + i], &sort->values[b * count + i]);
+
+        if (order != 0)
+            return sort->order->keys[i].is_reverse ? -order : order;
+    }
+    return 0;
+}
+
+static void apply_order(struct task *task, struct imap_sort *sort)
+{
+    uint32_t *found = ARENA_ARRAY(&task->arena, uint32_t, sort->found_count);
+    uint64_t *modseqs =
+        sort->modseqs == NULL ? NULL : ARENA_ARRAY(&task->arena, uint64_t, sort->found_count);
+
+    for (size_t i = 0; i < sort->found_count; i++) {
+        found[i] = sort->found[sort->merge.items[i]];
+        if (modseqs != NULL)
+            modseqs[i] = sort->modseqs[sort->merge.items[i]];
+    }
+    sort->found = found;
+    sort->modseqs = modseqs;
+}
+
+enum err imap_sort_run(struct imap_session *s, struct task *task, struct imap_sort *sort)
+{
+    size_t comparisons;
+    bool is_done = false;
+
+    if (!sort->is_started) {
+        sort->is_started = true;
+        sort->values = ARENA_ARRAY(&task->arena, struct imap_sort_value,
+                                   sort->found_count * sort->order->count);
+        sort->source = (struct imap_sort_source){
+            .view = sort->view,
+            .found = sort->found,
+            .count = sort->found_count,
+            .fields = fields_of(sort->order),
+            .on_key = on_key,
+            .owner = sort,
+        };
+    }
+    while (!is_done) {
+        if (imap_must_give_way(s)) {
+            imap_give_way(s);
+            return ERR_OK;
+        }
+        if (sort->source.next < sort->source.count) {
+            TRY(imap_sort_load(s, task, &sort->source));
+            continue;
+        }
+        if (!sort->is_loaded) {
+            sort->is_loaded = true;
+            sort->found_count = sort->kept;
+            imap_merge_init(&sort->merge, &task->arena, sort->found_count, compare_messages, sort);
+        }
+        is_done = imap_merge_step(&sort->merge, STEP_COMPARISONS, &comparisons);
+        imap_spend(s, comparisons / COMPARISONS_PER_UNIT);
+    }
+    apply_order(task, sort);
+    return ERR_OK;
+}

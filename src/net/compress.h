@@ -1,0 +1,33 @@
+/*
+ * DEFLATE in both directions of a connection (RFC 1951, RFC 4978). What is written is flushed at
+ * once. What is read is inflated in pieces, as it is taken, so that a small packet that expands a
+ * thousandfold costs no more memory than any other.
+ */
+#ifndef NET_COMPRESS_H
+#define NET_COMPRESS_H
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+
+enum { NET_COMPRESS_PIECE = 16 * 1024 };
+
+struct net_compress;
+
+struct net_compress *net_compress_new(void);
+void net_compress_free(struct net_compress **compress);
+
+/* Appends `plain` compressed, with all that the peer needs to read the whole of it. */
+void net_compress_deflate(struct net_compress *compress, struct str plain, struct buf *out);
+
+/* Bytes from the peer; they wait until they are inflated. */
+void net_compress_feed(struct net_compress *compress, struct str bytes);
+/* There are bytes to inflate, or may be more plain ones of those that were inflated. */
+bool net_compress_has_more(const struct net_compress *compress);
+/*
+ * The next plain bytes, at most NET_COMPRESS_PIECE, valid until the next call; none: feed more.
+ * ERR_INVALID: not DEFLATE, or its end, behind which nothing may come.
+ */
+MUST_CHECK enum err net_compress_inflate(struct net_compress *compress, struct str *out_plain);
+
+#endif
