@@ -107,11 +107,11 @@ class Measured:
         return len(self.group.processes())
 
     def wait_until_settled(self, seconds):
-        """Until no process has ended for 20 s, longer than any of them waits with sessions that are
-        silent; at most so long."""
+        """Until no process has ended for 70 s, longer than any of them waits with sessions that are
+        silent, or with a process that has none (Dovecot: 60 s); at most so long."""
         deadline = time.monotonic() + seconds
         count, since = self.process_count(), time.monotonic()
-        while time.monotonic() < min(deadline, since + 20):
+        while time.monotonic() < min(deadline, since + 70):
             time.sleep(0.5)
             if self.process_count() != count:
                 count, since = self.process_count(), time.monotonic()
