@@ -149,6 +149,7 @@ class Dovecot(Measured):
         self.fast = fast
         self.with_postfix = with_postfix
         self.imap_port, self.imaps_port, self.smtp_port = free_ports(3)
+        self.pop3_port, self.pop3s_port = free_ports(2)
         self.processes = []
 
     def user(self, name):
@@ -169,6 +170,13 @@ service imap {
   service_count = 100000
   process_min_avail = 10
   process_limit = 4096
+}
+service pop3-login {
+  service_count = 0
+}
+service pop3 {
+  service_count = 100000
+  process_min_avail = 2
 }
 service lmtp {
   process_min_avail = 2
@@ -213,7 +221,7 @@ service anvil {
 base_dir = {self.folder}/run
 state_dir = {self.folder}/state
 log_path = {self.folder}/dovecot.log
-protocols = imap lmtp
+protocols = imap pop3 lmtp
 listen = 127.0.0.1
 ssl = yes
 ssl_cert = <{self.folder}/certificate.pem
@@ -254,6 +262,15 @@ service imap-login {{
   }}
   inet_listener imaps {{
     port = {self.imaps_port}
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {self.pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = {self.pop3s_port}
     ssl = yes
   }}
 }}
@@ -373,6 +390,8 @@ class Sealpost(Measured):
                                        "connections_per_address_max": 20000})
         self.imap_port = self.server.ports["imap"]
         self.imaps_port = self.server.ports["imaps"]
+        self.pop3_port = self.server.ports["pop3"]
+        self.pop3s_port = self.server.ports["pop3s"]
         self.smtp_port = self.server.ports["mx"]
 
     def user(self, name):

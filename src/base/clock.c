@@ -26,6 +26,11 @@ int64_t clock_monotonic_ms(void)
     return read_clock_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
+int64_t clock_processor_us(void)
+{
+    return read_clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000;
+}
+
 int64_t clock_monotonic_us(void)
 {
     return read_clock_ns(CLOCK_MONOTONIC) / 1000;

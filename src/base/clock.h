@@ -20,6 +20,8 @@ int64_t clock_now_ms(void);
 /* Never goes back; its zero means nothing. For intervals and time-outs. */
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void);
+/* Processor time that this process has used: what work costs, however busy the machine is. */
+int64_t clock_processor_us(void);
 
 struct clock_date {
     int year, month, day; /* month and day from 1 */

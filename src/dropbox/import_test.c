@@ -713,7 +713,7 @@ static void test_kill_between_batches(void **state)
     struct fixture f;
 
     set_up(&f);
-    for (long at = 60; at < 2000; at += 80) {
+    for (long at = 10; at < 250; at += 10) {
         uint64_t imported;
         int status;
         pid_t child;

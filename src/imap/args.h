@@ -6,6 +6,7 @@
 #include "imap/fetch.h"
 #include "imap/flags.h"
 #include "imap/metadata.h"
+#include "imap/notify.h"
 #include "imap/search_return.h"
 #include "imap/search_run.h"
 #include "imap/set.h"
@@ -41,7 +42,7 @@ struct imap_list_args {
     bool select_subscribed, select_special_use, is_recursive;
     /* RFC 5258 list-return-opts */
     bool return_subscribed;
-    unsigned return_status; /* RFC 5819: imap_status_item, 0: none */
+    unsigned return_status;                     /* RFC 5819: imap_status_item, 0: none */
     struct imap_metadata_names return_metadata; /* RFC 9590; count 0: none */
     /* progress */
     struct imap_listing *listing; /* NULL: not begun */
@@ -49,6 +50,7 @@ struct imap_list_args {
 
 struct imap_select_args {
     struct str name;
+    struct str name_as_sent; /* empty: it was in its normal form */
     bool is_condstore;
     bool has_qresync; /* RFC 7162 §3.2.5 */
     uint32_t uidvalidity;
@@ -107,6 +109,34 @@ struct imap_sort_args {
     struct imap_sort sort;
 };
 
+/* RFC 7377 §2.2 */
+enum imap_esearch_source { /* a set */
+                           IMAP_ESEARCH_SELECTED = 1 << 0,
+                           IMAP_ESEARCH_INBOXES = 1 << 1,
+                           IMAP_ESEARCH_PERSONAL = 1 << 2,
+                           IMAP_ESEARCH_SUBSCRIBED = 1 << 3,
+                           IMAP_ESEARCH_SUBTREE = 1 << 4,
+                           IMAP_ESEARCH_SUBTREE_ONE = 1 << 5,
+                           IMAP_ESEARCH_MAILBOXES = 1 << 6,
+};
+
+struct imap_esearch_args {
+    unsigned sources;
+    struct imap_esearch_name {
+        enum imap_esearch_source source;
+        struct str name;
+    } * names; /* of SUBTREE, SUBTREE_ONE, MAILBOXES */
+    size_t name_count;
+    struct imap_search_return wanted;
+    struct imap_search_program program; /* as it was parsed */
+    /* progress */
+    struct vault_folder *folders;
+    size_t folder_count, next;
+    struct imap_search_program running; /* a copy for the present folder */
+    struct imap_view view;              /* of it */
+    struct imap_search_run run;         /* its view NULL: between two folders */
+};
+
 struct imap_thread_args {
     struct imap_search_args search;
     enum imap_thread_algorithm algorithm;
@@ -133,7 +163,8 @@ union imap_args {
     } mailbox;
     struct {
         struct str name;
-        bool has_use; /* USE (…), RFC 6154 §3 */
+        struct str name_as_sent; /* empty: it was in its normal form */
+        bool has_use;            /* USE (…), RFC 6154 §3 */
         struct str *uses;
         size_t use_count;
     } create;
@@ -150,12 +181,14 @@ union imap_args {
     struct imap_search_args search;
     struct imap_sort_args sort;
     struct imap_thread_args thread;
+    struct imap_esearch_args esearch;
     struct imap_fetch_args fetch;
     struct imap_store_args store;
     struct {
         struct imap_set set;
         struct str name;
     } copy;
+    struct imap_notify_args notify;
     struct {
         unsigned extensions; /* a set of enum imap_extension */
     } enable;

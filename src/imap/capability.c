@@ -11,8 +11,12 @@ enum {
 
 const struct imap_capability imap_capabilities[] = {
     {STR_INIT("IMAP4rev1"), ALWAYS, "RFC 3501"},
+    {STR_INIT("IMAP4rev2"), ALWAYS, "RFC 9051"},
     {STR_INIT("SASL-IR"), BEFORE, "RFC 4959"},
-    {STR_INIT("LITERAL+"), ALWAYS, "RFC 7888"},
+    /* One or the other (RFC 7888 §5): who has not logged in has no use for more than 4096 octets,
+     * and whoever has saves a round trip for each message that he stores. */
+    {STR_INIT("LITERAL-"), BEFORE, "RFC 7888 §5"},
+    {STR_INIT("LITERAL+"), AFTER, "RFC 7888 §4"},
     {STR_INIT("ID"), ALWAYS, "RFC 2971"},
     {STR_INIT("ENABLE"), ALWAYS, "RFC 5161"},
     {STR_INIT("STARTTLS"), BEFORE | IMAP_CAP_IF_NO_TLS, "RFC 3501 §6.2.1"},
@@ -32,6 +36,7 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("THREAD=ORDEREDSUBJECT"), AFTER, "RFC 5256"},
     {STR_INIT("THREAD=REFERENCES"), AFTER, "RFC 5256"},
     {STR_INIT("THREAD=REFS"), AFTER, "draft-ietf-morg-inthread"},
+    {STR_INIT("I18NLEVEL=1"), AFTER, "RFC 5255 §4"},
     {STR_INIT("LIST-EXTENDED"), AFTER, "RFC 5258"},
     {STR_INIT("ESORT"), AFTER, "RFC 5267"},
     {STR_INIT("LIST-STATUS"), AFTER, "RFC 5819"},
@@ -48,17 +53,27 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("MULTIAPPEND"), AFTER, "RFC 3502"},
     {STR_INIT("REPLACE"), AFTER, "RFC 8508"},
     {STR_INIT("COMPRESS=DEFLATE"), AFTER, "RFC 4978"},
+    {STR_INIT("NOTIFY"), AFTER, "RFC 5465"},
+    {STR_INIT("INPROGRESS"), AFTER, "RFC 9585"},
     {STR_INIT("CONDSTORE"), AFTER, "RFC 7162"},
     {STR_INIT("QRESYNC"), AFTER, "RFC 7162"},
+    {STR_INIT("SEARCH=FUZZY"), AFTER, "RFC 6203"},
+    {STR_INIT("MULTISEARCH"), AFTER, "RFC 7377"},
     {STR_INIT("APPENDLIMIT"), AFTER | IMAP_CAP_WITH_APPEND_LIMIT, "RFC 7889"},
     {STR_INIT("QUOTA"), AFTER, "RFC 9208"},
+    {STR_INIT("XREGEX"), AFTER, "docs/xregex.md"},
     {STR_INIT("QUOTA=RES-STORAGE"), AFTER, "RFC 9208 §5.1"},
+    {STR_INIT("QUOTA=RES-MESSAGE"), AFTER, "RFC 9208 §5.2"},
     {STR_INIT("UIDONLY"), AFTER, "RFC 9586"},
+    {STR_INIT("UTF8=ACCEPT"), AFTER, "RFC 6855"},
+    {STR_INIT("MESSAGELIMIT"), AFTER | IMAP_CAP_WITH_MESSAGE_LIMIT, "RFC 9738"},
 };
 const size_t imap_capability_count = ARRAY_LEN(imap_capabilities);
 
 static bool is_announced(const struct imap_session *s, unsigned flags)
 {
+    if ((flags & IMAP_CAP_WITH_MESSAGE_LIMIT) != 0 && s->options.message_limit == 0)
+        return false;
     if (s->state != IMAP_STATE_NOT_AUTH)
         return (flags & IMAP_CAP_AFTER_LOGIN) != 0;
     if ((flags & IMAP_CAP_IF_PLAIN) != 0 && s->options.is_secure)
@@ -89,6 +104,10 @@ void imap_write_capabilities(const struct imap_session *s, struct buf *out)
         if ((imap_capabilities[i].flags & IMAP_CAP_WITH_APPEND_LIMIT) != 0) {
             buf_put(out, STR("="));
             imap_write_number(out, s->options.append_limit_bytes);
+        }
+        if ((imap_capabilities[i].flags & IMAP_CAP_WITH_MESSAGE_LIMIT) != 0) {
+            buf_put(out, STR("="));
+            imap_write_number(out, s->options.message_limit);
         }
     }
 }

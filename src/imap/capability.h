@@ -13,10 +13,11 @@ struct imap_session;
 enum imap_capability_flags {
     IMAP_CAP_BEFORE_LOGIN = 1 << 0,
     IMAP_CAP_AFTER_LOGIN = 1 << 1,
-    IMAP_CAP_IF_PLAIN = 1 << 2,          /* only while login is not allowed yet */
-    IMAP_CAP_IF_SECURE = 1 << 3,         /* only while login is allowed */
-    IMAP_CAP_IF_NO_TLS = 1 << 4,         /* only while TLS may still be started */
-    IMAP_CAP_WITH_APPEND_LIMIT = 1 << 5, /* "=<number>" follows */
+    IMAP_CAP_IF_PLAIN = 1 << 2,           /* only while login is not allowed yet */
+    IMAP_CAP_IF_SECURE = 1 << 3,          /* only while login is allowed */
+    IMAP_CAP_IF_NO_TLS = 1 << 4,          /* only while TLS may still be started */
+    IMAP_CAP_WITH_APPEND_LIMIT = 1 << 5,  /* "=<number>" follows */
+    IMAP_CAP_WITH_MESSAGE_LIMIT = 1 << 6, /* likewise; only if there is one */
 };
 
 struct imap_capability {

@@ -58,6 +58,7 @@ const struct imap_command imap_commands[] = {
      "RFC 4315 §2.1"},
     {NAME("COMPRESS"), AUTH, imap_parse_compress, imap_cmd_compress, "RFC 4978 §3"},
     {NAME("ENABLE"), AUTH, imap_parse_enable, imap_cmd_enable, "RFC 5161 §3.1"},
+    {NAME("NOTIFY"), AUTH, imap_parse_notify, imap_cmd_notify, "RFC 5465 §3.1"},
     {NAME("SORT"), SELECTED | FIXED, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
     {NAME("UID SORT"), SELECTED | BY_UID, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
     {NAME("THREAD"), SELECTED | FIXED, imap_parse_thread, imap_cmd_thread, "RFC 5256 §3"},
@@ -71,6 +72,7 @@ const struct imap_command imap_commands[] = {
      imap_cmd_replace, "RFC 8508 §3.1"},
     {NAME("UID REPLACE"), SELECTED | BY_UID | TO_FOLDER | WRITES | IMAP_TAKES_MESSAGE,
      imap_parse_replace, imap_cmd_replace, "RFC 8508 §3.2"},
+    {NAME("ESEARCH"), AUTH, imap_parse_esearch, imap_cmd_esearch, "RFC 7377 §2"},
     {NAME("GETQUOTA"), AUTH, imap_parse_getquota, imap_cmd_getquota, "RFC 9208 §4.1.2"},
     {NAME("GETQUOTAROOT"), AUTH, imap_parse_one_mailbox, imap_cmd_getquotaroot, "RFC 9208 §4.1.3"},
     {NAME("SETQUOTA"), AUTH, imap_parse_setquota, imap_cmd_setquota, "RFC 9208 §4.1.1"},
@@ -83,6 +85,20 @@ const struct imap_command *imap_command_find(struct str name)
         if (str_equal_nocase(name, imap_commands[i].name))
             return &imap_commands[i];
     return NULL;
+}
+
+const struct imap_command *imap_command_of_line(struct str line)
+{
+    struct str tag, start, name, second;
+
+    if (!str_split(&line, ' ', &tag))
+        return NULL;
+    start = line;
+    if (!str_split(&line, ' ', &name))
+        return NULL;
+    if (str_equal_nocase(name, STR("UID")) && str_split(&line, ' ', &second))
+        name = str_upto(start, name.len + 1 + second.len);
+    return imap_command_find(name);
 }
 
 bool imap_command_is_by_number(const struct imap_command *command)

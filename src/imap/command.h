@@ -45,6 +45,9 @@ struct imap_command {
 extern const struct imap_command imap_commands[];
 extern const size_t imap_command_count;
 
+/* The one that a line "tag NAME …" begins with; NULL: none. For tests and the list of what they
+ * cover: dispatch reads such a line with the parser. */
+const struct imap_command *imap_command_of_line(struct str line);
 /* By name, in any case; NULL: none such. */
 const struct imap_command *imap_command_find(struct str name);
 
@@ -74,11 +77,15 @@ IMAP_PARSE(replace);
 IMAP_PARSE(search);
 IMAP_PARSE(sort);
 IMAP_PARSE(thread);
+IMAP_PARSE(esearch);
 IMAP_PARSE(fetch);
 IMAP_PARSE(store);
 IMAP_PARSE(id);
 IMAP_PARSE(compress);
 IMAP_PARSE(enable);
+IMAP_PARSE(notify);
+/* "(" fetch-att *(SP fetch-att) ")", also for NOTIFY; cmd/fetch_parse.c */
+enum err imap_parse_fetch_items(struct imap_parser *parser, struct imap_fetch_args *fetch);
 IMAP_PARSE(getmetadata);
 IMAP_PARSE(setmetadata);
 IMAP_PARSE(getquota);
@@ -108,6 +115,7 @@ IMAP_COMMAND(uid_expunge);
 IMAP_COMMAND(search);
 IMAP_COMMAND(sort);
 IMAP_COMMAND(thread);
+IMAP_COMMAND(esearch);
 IMAP_COMMAND(fetch);
 IMAP_COMMAND(store);
 IMAP_COMMAND(copy);
@@ -116,6 +124,7 @@ IMAP_COMMAND(id);
 IMAP_COMMAND(compress);
 IMAP_COMMAND(enable);
 IMAP_COMMAND(namespace);
+IMAP_COMMAND(notify);
 IMAP_COMMAND(unselect);
 IMAP_COMMAND(idle);
 IMAP_COMMAND(getmetadata);

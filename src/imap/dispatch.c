@@ -39,6 +39,54 @@ enum err imap_command_ranges(struct imap_session *s, struct task *task, struct i
     return ERR_OK;
 }
 
+struct imap_parser imap_parser(const struct imap_session *s, struct task *task, struct str text)
+{
+    return (struct imap_parser){
+        .rest = text,
+        .task = task,
+        .is_utf8 = imap_names_are_utf8(s),
+        .is_charset_fixed = imap_has(s, IMAP_EXT_UTF8),
+    };
+}
+
+void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges)
+{
+    uint32_t left = s->options.message_limit;
+    size_t i = ranges->count;
+
+    if (left == 0)
+        return;
+    while (i > 0 && ranges->ranges[i - 1].last - ranges->ranges[i - 1].first < left) {
+        i--;
+        left -= ranges->ranges[i].last - ranges->ranges[i].first + 1;
+    }
+    if (i == 0)
+        return;
+    if (left > 0) {
+        i--;
+        ranges->ranges[i].first = ranges->ranges[i].last - left + 1;
+    }
+    ranges->ranges += i;
+    ranges->count -= i;
+    s->lowest_uid = s->view.uids[ranges->ranges[0].first];
+}
+
+/* In the tagged answer, or where that has another code, before it (RFC 9738 §3.1). */
+static void tell_limit(struct imap_session *s)
+{
+    struct str code =
+        arena_printf(&s->task.arena, "MESSAGELIMIT %u %u", s->options.message_limit, s->lowest_uid);
+
+    if (s->code.len == 0) {
+        s->code = code;
+        s->words = "Only the newest of these messages.";
+        return;
+    }
+    buf_put(&s->out, STR("* NO ["));
+    buf_put(&s->out, code);
+    buf_put(&s->out, STR("] Only the newest of these messages.\r\n"));
+}
+
 void imap_enable_condstore(struct imap_session *s)
 {
     if (imap_has(s, IMAP_EXT_CONDSTORE))
@@ -78,11 +126,13 @@ static void forget_command(struct imap_session *s)
         imap_reader_consume(&s->reader);
     s->is_input_held = false;
     vault_content_close(&s->content);
+    message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
     s->command = NULL;
     s->args = NULL;
     s->tag = s->code = s->line = (struct str){NULL, 0};
     s->words = NULL;
+    s->lowest_uid = 0;
     s->is_bad = false;
     s->refusal = IMAP_REFUSAL_NONE;
     s->doom = IMAP_REFUSAL_NONE;
@@ -157,18 +207,38 @@ static void answer_error(struct imap_session *s, enum err err)
         return;
     }
     if (s->refusal != IMAP_REFUSAL_NONE) {
-        answer_reply(s, imap_reply_for_refusal(s->refusal));
+        struct imap_reply reply = *imap_reply_for_refusal(s->refusal);
+
+        if (s->code.len > 0)
+            reply.code = s->code;
+        answer_reply(s, &reply);
         return;
     }
     if (err == ERR_IO || err == ERR_CORRUPT)
         log_failure(s->options.log, name.ptr, &s->task);
-    answer_reply(s, imap_reply_for_error(err, name, s->command->flags));
+    if (s->vault != NULL && vault_is_broken(s->vault))
+        answer_reply(s, imap_reply_for_refusal(IMAP_REFUSAL_DOUBTFUL));
+    else
+        answer_reply(s, imap_reply_for_error(err, name, s->command->flags));
+}
+
+/* The FETCH that NOTIFY brought about. */
+static void finish_unasked(struct imap_session *s, enum err err)
+{
+    if (err != ERR_OK)
+        log_failure(s->options.log, "telling of new messages", &s->task);
+    forget_command(s);
+    imap_notify_fetched(s);
 }
 
 static void finish(struct imap_session *s, enum err err)
 {
     bool is_bad = s->is_bad;
 
+    if (s->command->parse == NULL) {
+        finish_unasked(s, err);
+        return;
+    }
     /* What others changed is told before the tagged line, where the command allows. */
     if (s->state == IMAP_STATE_SELECTED && !s->is_waiting &&
         (s->command->flags & IMAP_NO_SYNC) == 0) {
@@ -180,6 +250,8 @@ static void finish(struct imap_session *s, enum err err)
         imap_view_tell_safe_modseq(s);
         task_done(&task);
     }
+    if (s->lowest_uid != 0)
+        tell_limit(s);
     if (!s->is_waiting)
         imap_metadata_tell(s);
     if (err == ERR_OK)
@@ -204,14 +276,34 @@ void imap_dispatch_refuse(struct imap_session *s, enum imap_refusal refusal)
 
 /* ---- Running ---- */
 
+/* RFC 9585: a sign of life, so that the client need not think that the connection is dead. */
+static void tell_progress(struct imap_session *s)
+{
+    if (s->goal == 0 || s->now_ms < s->progress_due_ms || s->tag.len == 0)
+        return;
+    s->progress_due_ms = s->now_ms + IMAP_PROGRESS_MS;
+    buf_put(&s->out, STR("* OK [INPROGRESS (\""));
+    buf_put(&s->out, s->tag); /* no character of a tag needs a backslash */
+    buf_put(&s->out, STR("\" "));
+    imap_write_number(&s->out, s->progress);
+    buf_put(&s->out, STR(" "));
+    imap_write_number(&s->out, s->goal);
+    buf_put(&s->out, STR(")] Still working on it.\r\n"));
+}
+
 static void run(struct imap_session *s)
 {
     enum err err;
 
     s->pause = IMAP_PAUSE_NONE;
+    s->is_running = true;
+    s->goal = 0;
     err = s->command->run(s, &s->task, s->args);
+    s->is_running = false;
     if (err != ERR_OK || s->pause == IMAP_PAUSE_NONE)
         finish(s, err);
+    else if (s->pause == IMAP_PAUSE_TURN)
+        tell_progress(s);
 }
 
 /* The line that the command waits for. False: it is not there yet. */
@@ -307,13 +399,14 @@ static enum imap_refusal refusal_of(const struct imap_session *s,
 
 static void on_command(struct imap_session *s, struct str line)
 {
-    struct imap_parser parser = {.rest = line, .task = &s->task};
+    struct imap_parser parser = imap_parser(s, &s->task, line);
     enum imap_refusal refusal;
     struct str tag = {NULL, 0};
     enum err err;
 
     imap_spend(s, 50);
     task_init(&s->task, s->now_ms);
+    s->progress_due_ms = s->now_ms + IMAP_PROGRESS_MS;
     s->is_input_held = true;
     err = parse_name(&parser, &tag, &s->command);
     s->tag = arena_copy(&s->task.arena, tag);
@@ -384,7 +477,7 @@ static void on_literal(struct imap_session *s, struct str line, struct imap_lite
     struct str tag = s->tag;
 
     if (refusal == IMAP_REFUSAL_NONE) {
-        struct imap_parser parser = {.rest = line, .task = &s->task};
+        struct imap_parser parser = imap_parser(s, &s->task, line);
         const struct imap_command *command = NULL;
         enum err err;
 

@@ -33,6 +33,7 @@ enum {
     IMAP_LITERALS_MAX = 64 * 1024,         /* the same after login, but for a message */
     IMAP_APPEND_MESSAGES_MAX = 256,        /* of one APPEND: done in one turn */
     IMAP_PENDING_MAX = 64 * 1024,          /* input that waits behind a running command */
+    IMAP_PROGRESS_MS = 10 * 1000,          /* between two words on a long command */
 };
 
 /* What a client switched on for the rest of its session (RFC 5161), or with a command that implies
@@ -87,8 +88,11 @@ struct imap_session {
     bool is_idling;
     bool is_own_metadata;     /* what changes just now is this session's doing */
     struct buf metadata_news; /* own; of others' changes, to be told */
-    bool is_compressed; /* COMPRESS was given: such a session cannot sleep */
+    bool is_compressed;       /* COMPRESS was given: such a session cannot sleep */
     bool is_bulk; /* the client said with ID that nobody waits for this connection (session.h) */
+
+    struct imap_notify *notify; /* own; NULL: NOTIFY was not used */
+    bool is_running;            /* inside the command's `run`: what is committed is its doing */
 
     struct imap_view view; /* while SELECTED */
 
@@ -97,13 +101,17 @@ struct imap_session {
     struct task task;
     union imap_args *args;         /* in the task's arena */
     struct str tag;                /* in the task's arena */
-    struct str code;               /* response code of its OK, without brackets; may be empty */
+    struct str code;               /* response code of its answer, without brackets; may be empty */
     const char *words;             /* of its OK; NULL: "<NAME> completed" */
+    uint32_t lowest_uid;           /* not 0: the limit cut its messages off below this one */
     bool is_bad;                   /* its failure is the client's syntax: BAD */
     enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
+    uint64_t progress, goal;       /* how far it is, where it said; goal 0: nothing to say */
+    int64_t progress_due_ms;       /* when that is told next */
     bool is_input_held;            /* its arguments point into the reader's input */
     struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
+    struct message_text_maker *text; /* own; the searchable text of the same, for SEARCH */
     struct arena message_arena;    /* what belongs to that message */
 
     /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
@@ -164,6 +172,16 @@ static inline void imap_give_way(struct imap_session *s)
     s->pause = IMAP_PAUSE_TURN;
 }
 
+/* The same between two lines of output; when it takes long, the client is told how far it is. */
+static inline void imap_give_way_at(struct imap_session *s, uint64_t progress, uint64_t goal)
+{
+    s->progress = progress;
+    s->goal = goal;
+    imap_give_way(s);
+}
+
+/* A parser of what this client says. */
+struct imap_parser imap_parser(const struct imap_session *s, struct task *task, struct str text);
 /* A failure that is the client's syntax, found only while running: BAD with these words. */
 enum err imap_bad(struct imap_session *s, struct task *task, const char *words);
 /* A failure that is a rule of the protocol; for `return`. */
@@ -173,6 +191,11 @@ void imap_sync_or_end(struct imap_session *s, struct task *task, bool may_expung
 /* Resolves a set of the command against the view; out of range is BAD. */
 MUST_CHECK enum err imap_command_ranges(struct imap_session *s, struct task *task,
                                         struct imap_set set, struct imap_set *out_ranges);
+/*
+ * MESSAGELIMIT (RFC 9738 §3.1): leaves of the ranges the messages with the highest UIDs, as many as
+ * one command may name; the answer then tells the lowest of them.
+ */
+void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges);
 static inline bool imap_is_by_uid(const struct imap_session *s)
 {
     return (s->command->flags & IMAP_BY_UID) != 0;
@@ -180,6 +203,16 @@ static inline bool imap_is_by_uid(const struct imap_session *s)
 static inline bool imap_has(const struct imap_session *s, unsigned extensions)
 {
     return (s->enabled & extensions) != 0;
+}
+/* Mailbox names go over the wire in UTF-8 (RFC 9051 §5.1, RFC 6855 §3). */
+static inline bool imap_names_are_utf8(const struct imap_session *s)
+{
+    return imap_has(s, IMAP_EXT_REV2 | IMAP_EXT_UTF8);
+}
+/* IMAP4rev2 has no \Recent (RFC 9051 Appendix E). */
+static inline bool imap_tells_recent(const struct imap_session *s, uint32_t uid)
+{
+    return !imap_has(s, IMAP_EXT_REV2) && imap_view_is_recent(&s->view, uid);
 }
 /* MODSEQ was asked for: from now on it is always told; says HIGHESTMODSEQ when selected. */
 void imap_enable_condstore(struct imap_session *s);
@@ -197,6 +230,9 @@ MUST_CHECK enum err imap_write_status(struct imap_session *s, struct task *task,
                                       const struct vault_folder *folder, unsigned items);
 
 /* cmd/search.c, also for SORT and THREAD */
+/* What holds between the parts of a search command. */
+MUST_CHECK enum err imap_search_parse_end(struct imap_parser *parser,
+                                          struct imap_search_args *search);
 /* Runs the search over the selected mailbox; it is done unless the session was made to give way. */
 MUST_CHECK enum err imap_search_selected(struct imap_session *s, struct task *task,
                                          struct imap_search_args *search);

@@ -72,6 +72,17 @@ void imap_group_hold(struct imap_session *s, struct str tag, struct str reply, b
     s->last_held = held;
 }
 
+/*
+ * After a failed sync the messages are in the log, and may be there when the mailbox is opened
+ * again. They are not rolled back: what the disk has of them is not known, and other processes may
+ * have read them. The words say so.
+ */
+static const struct imap_reply *refusal(const struct imap_session *s, enum err err)
+{
+    return vault_is_broken(s->vault) ? imap_reply_for_refusal(IMAP_REFUSAL_DOUBTFUL)
+                                     : imap_reply_for_error(err, STR("APPEND"), IMAP_TO_FOLDER);
+}
+
 /* The commit's outcome, to one session. */
 static void release(struct imap_session *s, enum err err)
 {
@@ -87,8 +98,7 @@ static void release(struct imap_session *s, enum err err)
         if (err == ERR_OK || !held->is_ok)
             buf_put(&s->out, held->reply);
         else
-            imap_write_reply(&s->out, held->tag,
-                             imap_reply_for_error(err, STR("APPEND"), IMAP_TO_FOLDER));
+            imap_write_reply(&s->out, held->tag, refusal(s, err));
     }
     s->first_held = s->last_held = NULL;
     arena_free(&s->held_arena);

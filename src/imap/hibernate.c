@@ -183,7 +183,7 @@ bool imap_session_can_hibernate(const struct imap_session *s)
 
     if (s->state != IMAP_STATE_AUTH && s->state != IMAP_STATE_SELECTED)
         return false;
-    if (!is_between_commands && !s->is_idling)
+    if (!is_between_commands && !(s->is_idling && s->pause == IMAP_PAUSE_LINE))
         return false;
     if (s->is_idling && (s->has_changes || s->tag.len > IMAP_HIBERNATED_TAG_MAX))
         return false;
@@ -192,7 +192,7 @@ bool imap_session_can_hibernate(const struct imap_session *s)
     if (s->reader.in.len > 0 || s->reader.to_discard > 0)
         return false;
     /* Which entries changed while it slept, nobody would know (RFC 5464 §4.4.2). */
-    if (s->is_compressed || imap_has(s, IMAP_EXT_METADATA))
+    if (s->is_compressed || s->notify != NULL || imap_has(s, IMAP_EXT_METADATA))
         return false;
     return s->view.gone_count == 0 && s->view.recent_count <= IMAP_HIBERNATED_RANGES_MAX &&
            s->view.saved_count <= IMAP_HIBERNATED_RANGES_MAX;

@@ -8,7 +8,7 @@
  *
  * What is costly to keep does not sleep: a command under way (but IDLE), half a line of input,
  * output that waits, an expunge that could not be announced yet, compression, a large saved search
- * result, the news of metadata. Whoever gives a session more to remember adds it here: what is
+ * result, NOTIFY, the news of metadata. Whoever gives a session more to remember adds it here: what is
  * enabled is kept as it is (enum imap_extension), another boolean is a row of `kept_flags` in
  * hibernate.c, anything else a field of struct imap_hibernated (and a new version), or a line in
  * imap_session_can_hibernate.

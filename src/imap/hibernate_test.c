@@ -106,6 +106,7 @@ static void test_what_cannot_sleep(void **unused)
         "x LOGOUT\r\n",
         "x ENABLE METADATA\r\n", /* what changed meanwhile, nobody would know */
         "x COMPRESS DEFLATE\r\n",
+        "x NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n",
     };
     struct imap_session *s;
 

@@ -225,12 +225,28 @@ static struct str normal_inbox(struct imap_parser *parser, struct str name)
     return arena_printf(&parser->task->arena, "INBOX%.*s", STR_ARG(str_from(name, inbox.len)));
 }
 
-/* mailbox = "INBOX" / astring, the latter in modified UTF-7 */
+/* Some clients send names decomposed; they mean the same folder. */
+static struct str normal_name(struct imap_parser *parser, struct str name)
+{
+    struct buf composed;
+    struct str normal;
+
+    buf_init(&composed, SIZE_MAX);
+    message_compose(name, &composed);
+    parser->name_as_sent = (struct str){NULL, 0};
+    if (!str_equal(name, buf_str(&composed)))
+        parser->name_as_sent = arena_copy(&parser->task->arena, name);
+    normal = normal_inbox(parser, arena_copy(&parser->task->arena, buf_str(&composed)));
+    buf_free(&composed);
+    return normal;
+}
+
+/* mailbox = "INBOX" / astring, the latter in modified UTF-7 or (RFC 9051 §5.1) in UTF-8 */
 enum err imap_parse_mailbox(struct imap_parser *parser, struct str *out)
 {
     struct str encoded;
-    struct buf name, composed;
-    enum err err;
+    struct buf name;
+    enum err err = ERR_OK;
 
     TRY(imap_parse_astring(parser, &encoded));
     if (encoded.len > IMAP_MAILBOX_NAME_MAX) {
@@ -238,19 +254,20 @@ enum err imap_parse_mailbox(struct imap_parser *parser, struct str *out)
         return imap_expected(parser, "a shorter mailbox name");
     }
     buf_init(&name, SIZE_MAX);
-    err = imap_utf7_decode(encoded, &name);
-    if (err == ERR_OK) {
-        /* Some clients send names decomposed; they mean the same folder. */
-        buf_init(&composed, SIZE_MAX);
-        message_compose(buf_str(&name), &composed);
-        *out = normal_inbox(parser, arena_copy(&parser->task->arena, buf_str(&composed)));
-        buf_free(&composed);
-    }
+    if (!parser->is_utf8)
+        err = imap_utf7_decode(encoded, &name);
+    else if (str_is_utf8(encoded))
+        buf_put(&name, encoded);
+    else
+        err = ERR_INVALID;
+    if (err == ERR_OK)
+        *out = normal_name(parser, buf_str(&name));
     buf_free(&name);
     if (err == ERR_OK)
         return ERR_OK;
     parser->is_name_impossible = true;
-    return imap_expected(parser, "a mailbox name in modified UTF-7");
+    return imap_expected(parser, parser->is_utf8 ? "a mailbox name in UTF-8"
+                                                 : "a mailbox name in modified UTF-7");
 }
 
 enum err imap_parse_list_mailbox(struct imap_parser *parser, struct str *out)

@@ -16,7 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { TURNS_MAX = 200000, VAULT_USES = 200 };
+enum { TURNS_MAX = 200000, VAULT_USES = 200, QUOTA_BYTES = 256 * 1024 };
 
 static const int64_t NOW_MS = INT64_C(1795323600000);
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = -1, .role = "fuzz"};
@@ -158,6 +158,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         transcript_vault_free(&home);
     if (home == NULL) {
         home = transcript_vault_new(&quiet);
+        /* COPY of everything into its own folder doubles it: without a limit, for 200 inputs. */
+        vault_set_limit(transcript_vault(home), QUOTA_BYTES);
         for (unsigned i = 1; i <= 3; i++)
             transcript_vault_mail(home, STR("INBOX"), i, NOW_MS);
     }

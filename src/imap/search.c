@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { FUZZY_WORDS_MAX = 32 };
+
 /* What follows a key's name. */
 enum arguments {
     NONE,
@@ -133,6 +135,76 @@ static enum err parse_modseq(struct search_parser *p)
     return imap_parse_number64(p->parser, &node->number);
 }
 
+/* "UIDAFTER" SP uniqueid / "UIDBEFORE" SP uniqueid (RFC 9738 §3.4): a UID key that needs no set. */
+static enum err parse_uid_bound(struct search_parser *p, bool is_after)
+{
+    struct imap_search_node *node;
+    uint32_t uid;
+
+    TRY(add_node(p, IMAP_SEARCH_UID, &node));
+    TRY(imap_parse_space(p->parser));
+    TRY(imap_parse_number(p->parser, &uid));
+    if (uid == 0)
+        return imap_expected(p->parser, "a UID");
+    node->set.ranges = ARENA_NEW(&p->parser->task->arena, struct imap_range);
+    node->set.ranges[0] = is_after && uid < UINT32_MAX ? (struct imap_range){uid + 1, UINT32_MAX}
+                                                       : (struct imap_range){1, uid - 1};
+    node->set.count = is_after ? uid < UINT32_MAX : uid > 1;
+    return ERR_OK;
+}
+
+static bool is_inside_fuzzy(const struct search_parser *p)
+{
+    for (size_t i = 0; i < p->depth; i++)
+        if (p->out->nodes[p->levels[i].node].op == IMAP_SEARCH_FUZZY)
+            return true;
+    return false;
+}
+
+/* The next run of letters and digits, ASCII's or any others. */
+static bool next_word(struct str *rest, struct str *out)
+{
+    size_t start = 0, end;
+
+    while (start < rest->len && !ascii_is_alnum(rest->ptr[start]) &&
+           !ascii_is_8bit(rest->ptr[start]))
+        start++;
+    end = start;
+    while (end < rest->len && (ascii_is_alnum(rest->ptr[end]) || ascii_is_8bit(rest->ptr[end])))
+        end++;
+    *out = str_from(str_upto(*rest, end), start);
+    *rest = str_from(*rest, end);
+    return out->len > 0;
+}
+
+/* Inside a FUZZY (RFC 6203 §3) a text matches if all its words are there, in any order. */
+static enum err make_fuzzy(struct search_parser *p, uint32_t at)
+{
+    struct imap_search_node *node;
+    struct str rest = p->out->nodes[at].text, word;
+    enum imap_search_op op = p->out->nodes[at].op;
+    size_t words = 0;
+
+    if (!is_inside_fuzzy(p) || rest.len == 0)
+        return ERR_OK;
+    p->out->nodes[at].op = IMAP_SEARCH_FUZZY;
+    while (words < FUZZY_WORDS_MAX && next_word(&rest, &word)) {
+        TRY(add_node(p, op, &node));
+        node->field = p->out->nodes[at].field;
+        node->name = p->out->nodes[at].name;
+        node->text = word;
+        words++;
+    }
+    if (words == 0) { /* signs only: as they stand */
+        TRY(add_node(p, op, &node));
+        node->field = p->out->nodes[at].field;
+        node->name = p->out->nodes[at].name;
+        node->text = p->out->nodes[at].text;
+    }
+    p->out->nodes[at].next = p->out->node_count;
+    return ERR_OK;
+}
+
 static enum err parse_header(struct search_parser *p)
 {
     struct imap_search_node *node;
@@ -142,6 +214,42 @@ static enum err parse_header(struct search_parser *p)
     TRY(imap_parse_space(p->parser));
     TRY(imap_parse_astring(p->parser, &node->name));
     TRY(imap_parse_space(p->parser));
+    TRY(imap_parse_astring(p->parser, &node->text));
+    return make_fuzzy(p, p->out->node_count - 1);
+}
+
+/*
+ * search-key =/ "REGEX" SP regex-field SP astring
+ * regex-field = "SUBJECT" / "FROM" / "TO" / "CC" / "BODY" / "TEXT" / "HEADER" SP header-fld-name
+ */
+static enum err parse_regex(struct search_parser *p)
+{
+    static const struct {
+        struct str name;
+        enum vault_search_field field;
+    } FIELDS[] = {
+        {STR_INIT("SUBJECT"), VAULT_SEARCH_SUBJECT}, {STR_INIT("FROM"), VAULT_SEARCH_FROM},
+        {STR_INIT("TO"), VAULT_SEARCH_TO},           {STR_INIT("CC"), VAULT_SEARCH_CC},
+        {STR_INIT("BODY"), VAULT_SEARCH_BODY},       {STR_INIT("TEXT"), VAULT_SEARCH_TEXT},
+        {STR_INIT("HEADER"), VAULT_SEARCH_HEADER},
+    };
+    struct imap_search_node *node;
+    size_t i = 0;
+
+    if (++p->out->regex_count > IMAP_SEARCH_REGEXES_MAX)
+        return imap_expected(p->parser, "fewer regular expressions");
+    TRY(add_node(p, IMAP_SEARCH_REGEX, &node));
+    TRY(imap_parse_space(p->parser));
+    while (i < ARRAY_LEN(FIELDS) && !imap_take_word(p->parser, FIELDS[i].name))
+        i++;
+    if (i == ARRAY_LEN(FIELDS))
+        return imap_expected(p->parser, "SUBJECT, FROM, TO, CC, BODY, TEXT or HEADER");
+    node->field = FIELDS[i].field;
+    TRY(imap_parse_space(p->parser));
+    if (node->field == VAULT_SEARCH_HEADER) {
+        TRY(imap_parse_astring(p->parser, &node->name));
+        TRY(imap_parse_space(p->parser));
+    }
     return imap_parse_astring(p->parser, &node->text);
 }
 
@@ -187,8 +295,14 @@ static enum err parse_leaf(struct search_parser *p)
     }
     if (imap_take_word(p->parser, STR("MODSEQ")))
         return parse_modseq(p);
+    if (imap_take_word(p->parser, STR("UIDAFTER")))
+        return parse_uid_bound(p, true);
+    if (imap_take_word(p->parser, STR("UIDBEFORE")))
+        return parse_uid_bound(p, false);
     if (imap_take_word(p->parser, STR("HEADER")))
         return parse_header(p);
+    if (imap_take_word(p->parser, STR("REGEX")))
+        return parse_regex(p);
     for (size_t i = 0; i < ARRAY_LEN(KEYS); i++) {
         if (!imap_take_word(p->parser, KEYS[i].name))
             continue;
@@ -196,7 +310,8 @@ static enum err parse_leaf(struct search_parser *p)
         node->number = KEYS[i].flag;
         node->is_absent = KEYS[i].is_absent;
         node->field = KEYS[i].field;
-        return parse_arguments(p, KEYS[i].arguments, node);
+        TRY(parse_arguments(p, KEYS[i].arguments, node));
+        return KEYS[i].op == IMAP_SEARCH_STRING ? make_fuzzy(p, p->out->node_count - 1) : ERR_OK;
     }
     return imap_expected(p->parser, "a search key");
 }
@@ -226,7 +341,8 @@ static enum err close_list(struct search_parser *p)
     return ERR_OK;
 }
 
-/* search-key *(SP search-key); "(" search-key *(SP search-key) ")", NOT key, OR key key */
+/* search-key =/ "FUZZY" SP search-key (RFC 6203 §7);
+ * search-key *(SP search-key); "(" search-key *(SP search-key) ")", NOT key, OR key key */
 static enum err parse_keys(struct search_parser *p)
 {
     TRY(push(p, IMAP_SEARCH_AND, 0));
@@ -238,6 +354,12 @@ static enum err parse_keys(struct search_parser *p)
         if (imap_take_word(p->parser, STR("NOT"))) {
             TRY(push(p, IMAP_SEARCH_NOT, 1));
             TRY(imap_parse_space(p->parser));
+            continue;
+        }
+        if (imap_take_word(p->parser, STR("FUZZY"))) {
+            TRY(push(p, IMAP_SEARCH_FUZZY, 1));
+            TRY(imap_parse_space(p->parser));
+            p->out->has_fuzzy = true;
             continue;
         }
         if (imap_take_word(p->parser, STR("OR"))) {
@@ -295,6 +417,8 @@ enum err imap_search_parse(struct imap_parser *parser, struct imap_search_progra
     struct str charset = {NULL, 0};
 
     if (imap_take_word(parser, STR("CHARSET"))) {
+        if (parser->is_charset_fixed)
+            return imap_expected(parser, "no charset after ENABLE UTF8=ACCEPT");
         TRY(imap_parse_space(parser));
         TRY(imap_parse_astring(parser, &charset));
         TRY(imap_parse_space(parser));
@@ -308,5 +432,7 @@ enum err imap_search_parse_with_charset(struct imap_parser *parser, struct imap_
 
     TRY(imap_parse_astring(parser, &charset));
     TRY(imap_parse_space(parser));
+    if (parser->is_charset_fixed && !str_equal_nocase(charset, STR("UTF-8")))
+        return imap_expected(parser, "no charset but UTF-8 after ENABLE UTF8=ACCEPT");
     return parse_in_charset(parser, charset, out);
 }

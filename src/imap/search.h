@@ -7,18 +7,21 @@
 #define IMAP_SEARCH_H
 
 #include "imap/parse.h"
+#include "imap/regex.h"
 #include "imap/set.h"
 #include "vault/search.h"
 
 enum {
     IMAP_SEARCH_DEPTH_MAX = 50,
     IMAP_SEARCH_KEYS_MAX = 2000,
+    IMAP_SEARCH_REGEXES_MAX = 16,
 };
 
 enum imap_search_op {
-    IMAP_SEARCH_AND, /* any number of operands, none is true */
-    IMAP_SEARCH_OR,  /* two */
-    IMAP_SEARCH_NOT, /* one */
+    IMAP_SEARCH_AND,   /* any number of operands, none is true */
+    IMAP_SEARCH_OR,    /* two */
+    IMAP_SEARCH_NOT,   /* one */
+    IMAP_SEARCH_FUZZY, /* one or more, all to be true; scored by search_score.h (RFC 6203) */
     IMAP_SEARCH_ALL,
     IMAP_SEARCH_FLAG,    /* flag bits, wanted or (is_absent) not */
     IMAP_SEARCH_KEYWORD, /* becomes FLAG when the command begins */
@@ -43,6 +46,7 @@ enum imap_search_op {
     IMAP_SEARCH_MODSEQ,
     IMAP_SEARCH_STRING, /* `field` contains `text` */
     IMAP_SEARCH_HEADER, /* the field `name` contains `text` */
+    IMAP_SEARCH_REGEX,  /* `field` matches the regular expression `text` (XREGEX, ours) */
 };
 
 struct imap_search_node {
@@ -54,12 +58,14 @@ struct imap_search_node {
     struct imap_set set; /* when the command begins it becomes one of indexes in the folder */
     enum vault_search_field field;
     struct str name;
-    struct str text; /* as it came */
+    struct str text; /* as it came; of a FUZZY, what its operands are the words of */
     /* when the command begins: */
     struct str folded; /* message_fold of `text` */
-    /* from the search index: only these messages can match, and (is_exact) all of them do */
-    bool has_candidates, is_exact;
-    uint64_t *candidates; /* a bit for each index in the folder */
+    struct imap_regex *regex;
+    /* From the search index, bits for each index in the folder: only the candidates can match, and
+     * (is_exact) all of them do but for the open ones, which may. */
+    bool has_candidates, is_exact, has_open;
+    uint64_t *candidates, *open;
 };
 
 struct imap_search_program {
@@ -67,6 +73,8 @@ struct imap_search_program {
     uint32_t node_count;
     bool is_wrong_charset; /* NO [BADCHARSET] */
     bool has_modseq;
+    uint32_t regex_count;
+    bool has_fuzzy;
     bool has_numbers; /* a key that means nothing outside the selected mailbox: numbers, "$" */
 };
 

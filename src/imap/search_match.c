@@ -24,6 +24,7 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
     case IMAP_SEARCH_AND:
     case IMAP_SEARCH_OR:
     case IMAP_SEARCH_NOT:
+    case IMAP_SEARCH_FUZZY:
     case IMAP_SEARCH_ALL:
     case IMAP_SEARCH_KEYWORD:
     case IMAP_SEARCH_OLD:
@@ -37,6 +38,9 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
     case IMAP_SEARCH_BEFORE:
     case IMAP_SEARCH_ON:
     case IMAP_SEARCH_SINCE:
+    case IMAP_SEARCH_SENTBEFORE:
+    case IMAP_SEARCH_SENTON:
+    case IMAP_SEARCH_SENTSINCE:
     case IMAP_SEARCH_SAVEDBEFORE:
     case IMAP_SEARCH_SAVEDON:
     case IMAP_SEARCH_SAVEDSINCE:
@@ -45,20 +49,42 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
     case IMAP_SEARCH_LARGER:
     case IMAP_SEARCH_SMALLER:
         return IMAP_SEARCH_BY_ROW;
-    case IMAP_SEARCH_SENTBEFORE:
-    case IMAP_SEARCH_SENTON:
-    case IMAP_SEARCH_SENTSINCE:
-        return IMAP_SEARCH_BY_HEADER;
     case IMAP_SEARCH_STRING:
-        if (node->is_exact || node->folded.len == 0)
+        if ((node->is_exact && !node->has_open) || node->folded.len == 0)
             return IMAP_SEARCH_BY_NUMBER;
         return node->field == VAULT_SEARCH_BODY || node->field == VAULT_SEARCH_TEXT
                    ? IMAP_SEARCH_BY_TEXT
                    : IMAP_SEARCH_BY_HEADER;
     case IMAP_SEARCH_HEADER:
-        return IMAP_SEARCH_BY_TEXT;
+        return node->is_exact && !node->has_open ? IMAP_SEARCH_BY_NUMBER : IMAP_SEARCH_BY_TEXT;
+    case IMAP_SEARCH_REGEX:
+        return IMAP_SEARCH_BY_REGEX;
     }
     return IMAP_SEARCH_BY_NUMBER;
+}
+
+bool imap_search_is_in_content(enum vault_search_field field)
+{
+    return field == VAULT_SEARCH_BODY || field == VAULT_SEARCH_TEXT || field == VAULT_SEARCH_HEADER;
+}
+
+bool imap_search_needs_content(const struct imap_search_node *node)
+{
+    enum imap_search_level level = imap_search_level_of(node);
+
+    return level == IMAP_SEARCH_BY_TEXT ||
+           (level == IMAP_SEARCH_BY_REGEX && imap_search_is_in_content(node->field));
+}
+
+static unsigned row_column_of(enum imap_search_op op)
+{
+    if (op == IMAP_SEARCH_LARGER || op == IMAP_SEARCH_SMALLER)
+        return VAULT_COLUMN_SIZE;
+    if (op == IMAP_SEARCH_SENTBEFORE || op == IMAP_SEARCH_SENTON || op == IMAP_SEARCH_SENTSINCE)
+        return VAULT_COLUMN_SENT;
+    if (op == IMAP_SEARCH_FLAG || op == IMAP_SEARCH_NEW || op == IMAP_SEARCH_MODSEQ)
+        return VAULT_COLUMN_FLAGS;
+    return VAULT_COLUMN_DATES;
 }
 
 unsigned imap_search_columns_of(const struct imap_search_node *node)
@@ -66,23 +92,22 @@ unsigned imap_search_columns_of(const struct imap_search_node *node)
     switch (imap_search_level_of(node)) {
     case IMAP_SEARCH_BY_NUMBER:
         return 0;
-    case IMAP_SEARCH_BY_ROW: /* flags always come along */
-        return node->op == IMAP_SEARCH_LARGER || node->op == IMAP_SEARCH_SMALLER ? VAULT_COLUMN_SIZE
-               : node->op == IMAP_SEARCH_FLAG || node->op == IMAP_SEARCH_NEW ||
-                       node->op == IMAP_SEARCH_MODSEQ
-                   ? VAULT_COLUMN_FLAGS
-                   : VAULT_COLUMN_DATES;
+    case IMAP_SEARCH_BY_ROW:
+        return row_column_of(node->op);
     case IMAP_SEARCH_BY_HEADER:
         return VAULT_COLUMN_SEARCH;
     case IMAP_SEARCH_BY_TEXT:
         return VAULT_COLUMN_STRUCTURE;
+    case IMAP_SEARCH_BY_REGEX:
+        return imap_search_is_in_content(node->field) ? VAULT_COLUMN_STRUCTURE
+                                                      : VAULT_COLUMN_SEARCH;
     }
     return 0;
 }
 
-static bool is_candidate(const struct imap_search_node *node, uint32_t index)
+static bool has_bit(const uint64_t *bits, uint32_t index)
 {
-    return (node->candidates[index / 64] >> (index % 64) & 1) != 0;
+    return (bits[index / 64] >> (index % 64) & 1) != 0;
 }
 
 static bool folded_contains(struct imap_search_candidate *c, struct str text, struct str folded_key)
@@ -98,39 +123,41 @@ static bool folded_contains(struct imap_search_candidate *c, struct str text, st
     return is_there;
 }
 
-/* The message's searchable text, folded, kept for the other keys. */
-static struct str text_of(struct imap_search_candidate *c, bool with_headers)
+static struct str own_header(const struct imap_search_candidate *c)
 {
-    struct str *kept = with_headers ? &c->text : &c->body;
-    struct buf plain;
+    const struct message_part *part = c->structure->parts;
 
-    if (kept->ptr != NULL)
-        return *kept;
-    buf_init(&plain, SIZE_MAX);
-    message_text(c->structure, c->raw, with_headers, &plain);
-    *kept = imap_search_fold(c->arena, buf_str(&plain));
-    imap_spend(c->s, (c->raw.len + plain.len) / TEXT_BYTES_PER_UNIT);
-    buf_free(&plain);
-    return *kept;
+    if (c->structure->part_count == 0)
+        return STR("");
+    return str_upto(str_from(c->raw, (size_t)part->header_start), (size_t)part->header_len);
+}
+
+static bool regex_finds(struct imap_search_candidate *c, struct imap_regex *regex, struct str text)
+{
+    int64_t before_us = c->regex_us;
+    enum imap_regex_answer answer = imap_regex_find(regex, text, &c->regex_us);
+
+    imap_spend(c->s, 1 + (uint64_t)(before_us - c->regex_us));
+    if (answer == IMAP_REGEX_TOO_DEAR)
+        c->is_too_dear = true;
+    return answer == IMAP_REGEX_YES;
 }
 
 /* HEADER: any field of the message's own header with that name; an empty string matches them all.
  */
 static bool header_matches(struct imap_search_candidate *c, const struct imap_search_node *node)
 {
-    struct str value, header = {NULL, 0};
+    struct str value, header = own_header(c);
     size_t position = 0;
     bool matches = false;
 
-    if (c->structure->part_count > 0)
-        header = str_upto(str_from(c->raw, (size_t)c->structure->parts[0].header_start),
-                          (size_t)c->structure->parts[0].header_len);
     while (!matches && message_header_next(header, node->name, &position, &value)) {
         struct buf decoded;
 
         buf_init(&decoded, SIZE_MAX);
         message_header_decode(value, &decoded);
-        matches = folded_contains(c, buf_str(&decoded), node->folded);
+        matches = node->regex != NULL ? regex_finds(c, node->regex, buf_str(&decoded))
+                                      : folded_contains(c, buf_str(&decoded), node->folded);
         buf_free(&decoded);
     }
     return matches;
@@ -157,13 +184,50 @@ static struct str column_of(const struct vault_message *row, enum vault_search_f
     return STR("");
 }
 
+/* The values of all fields of the name, one in a line. */
+static struct str named_fields(struct imap_search_candidate *c, const struct imap_search_node *node)
+{
+    struct str value, header = own_header(c), folded;
+    size_t position = 0;
+    struct buf values;
+
+    buf_init(&values, SIZE_MAX);
+    while (message_header_next(header, node->name, &position, &value)) {
+        message_header_decode(value, &values);
+        buf_put(&values, STR("\n"));
+    }
+    folded = imap_search_fold(c->arena, buf_str(&values));
+    buf_free(&values);
+    return folded;
+}
+
+struct str imap_search_text(struct imap_search_candidate *c, const struct imap_search_node *node)
+{
+    if (node->field == VAULT_SEARCH_HEADER)
+        return named_fields(c, node);
+    if (imap_search_is_in_content(node->field))
+        return message_text_maker_text(c->text, node->field == VAULT_SEARCH_TEXT);
+    return imap_search_fold(c->arena, column_of(c->row, node->field));
+}
+
 static bool string_matches(struct imap_search_candidate *c, const struct imap_search_node *node)
 {
     if (node->op == IMAP_SEARCH_HEADER)
         return header_matches(c, node);
     if (node->field == VAULT_SEARCH_BODY || node->field == VAULT_SEARCH_TEXT)
-        return str_find(text_of(c, node->field == VAULT_SEARCH_TEXT), node->folded) >= 0;
+        return str_find(message_text_maker_text(c->text, node->field == VAULT_SEARCH_TEXT),
+                        node->folded) >= 0;
     return folded_contains(c, column_of(c->row, node->field), node->folded);
+}
+
+static bool regex_matches(struct imap_search_candidate *c, const struct imap_search_node *node)
+{
+    if (node->field == VAULT_SEARCH_HEADER)
+        return header_matches(c, node);
+    if (imap_search_is_in_content(node->field))
+        return regex_finds(c, node->regex,
+                           message_text_maker_plain(c->text, node->field == VAULT_SEARCH_TEXT));
+    return regex_finds(c, node->regex, column_of(c->row, node->field));
 }
 
 static int64_t day_of(int64_t ms)
@@ -191,6 +255,7 @@ static bool leaf_is_true(struct imap_search_candidate *c, const struct imap_sear
 
     switch (node->op) {
     case IMAP_SEARCH_AND:
+    case IMAP_SEARCH_FUZZY:
     case IMAP_SEARCH_ALL:
         return true;
     case IMAP_SEARCH_OR:
@@ -240,6 +305,8 @@ static bool leaf_is_true(struct imap_search_candidate *c, const struct imap_sear
     case IMAP_SEARCH_STRING:
     case IMAP_SEARCH_HEADER:
         return string_matches(c, node);
+    case IMAP_SEARCH_REGEX:
+        return regex_matches(c, node);
     }
     return false;
 }
@@ -250,9 +317,9 @@ static enum imap_truth leaf_matches(struct imap_search_candidate *c,
     /* Every text contains the empty one; but a field of that name must be there. */
     if (node->op == IMAP_SEARCH_STRING && node->folded.len == 0)
         return IMAP_TRUTH_YES;
-    if (node->has_candidates && !is_candidate(node, c->index))
+    if (node->has_candidates && !has_bit(node->candidates, c->index))
         return IMAP_TRUTH_NO;
-    if (node->has_candidates && node->is_exact)
+    if (node->is_exact && !has_bit(node->open, c->index))
         return IMAP_TRUTH_YES;
     if (imap_search_level_of(node) > c->level)
         return IMAP_TRUTH_OPEN;
@@ -290,6 +357,7 @@ bool imap_search_is_operator(const struct imap_search_program *program, uint32_t
 
     /* A NOT without an operand is a keyword that no message has: false as it stands. */
     return nodes[at].op == IMAP_SEARCH_AND || nodes[at].op == IMAP_SEARCH_OR ||
+           nodes[at].op == IMAP_SEARCH_FUZZY ||
            (nodes[at].op == IMAP_SEARCH_NOT && nodes[at].next > at + 1);
 }
 

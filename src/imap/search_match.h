@@ -17,8 +17,8 @@ enum imap_search_level {
     IMAP_SEARCH_BY_ROW,    /* flags, dates, size */
     IMAP_SEARCH_BY_HEADER, /* the header columns that were decoded at arrival */
     IMAP_SEARCH_BY_TEXT,   /* its bytes */
+    IMAP_SEARCH_BY_REGEX,  /* the same, and the time that regular expressions take */
 };
-enum { IMAP_SEARCH_LEVELS = IMAP_SEARCH_BY_TEXT + 1 };
 
 enum imap_truth { IMAP_TRUTH_NO, IMAP_TRUTH_YES, IMAP_TRUTH_OPEN };
 
@@ -31,17 +31,26 @@ struct imap_search_candidate {
     const struct vault_message *row;
     const struct message_structure *structure;
     struct str raw;
-    struct arena *arena;   /* for: */
-    struct str body, text; /* folded, made when first needed */
+    struct arena *arena;                   /* for what is made of it */
+    const struct message_text_maker *text; /* ready, if a key looks into it */
+    int64_t regex_us;                      /* that are left for this message */
+    bool is_too_dear;                      /* it was not enough: the answer is worth nothing */
 };
 
 enum imap_truth imap_search_matches(struct imap_search_candidate *candidate,
                                     const struct imap_search_program *program);
+/* Can a leaf be decided only with the message's bytes? */
+bool imap_search_needs_content(const struct imap_search_node *node);
 /* What a leaf needs, and the vault's columns for it. */
 enum imap_search_level imap_search_level_of(const struct imap_search_node *node);
 unsigned imap_search_columns_of(const struct imap_search_node *node);
 /* An AND, an OR or a NOT; everything else is a leaf. */
 bool imap_search_is_operator(const struct imap_search_program *program, uint32_t at);
+/* Is a field's text only in the message's bytes? */
+bool imap_search_is_in_content(enum vault_search_field field);
+/* The text that a node looks at, folded; of HEADER, the fields of that name. */
+struct str imap_search_text(struct imap_search_candidate *candidate,
+                            const struct imap_search_node *node);
 /* message_fold's form. */
 struct str imap_search_fold(struct arena *arena, struct str text);
 

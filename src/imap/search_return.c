@@ -11,9 +11,13 @@ static const struct {
     struct str name;
     unsigned option;
 } OPTIONS[] = {
-    {STR_INIT("MIN"), IMAP_RETURN_MIN},         {STR_INIT("MAX"), IMAP_RETURN_MAX},
-    {STR_INIT("ALL"), IMAP_RETURN_ALL},         {STR_INIT("COUNT"), IMAP_RETURN_COUNT},
-    {STR_INIT("PARTIAL"), IMAP_RETURN_PARTIAL}, {STR_INIT("SAVE"), IMAP_RETURN_SAVE},
+    {STR_INIT("MIN"), IMAP_RETURN_MIN},
+    {STR_INIT("MAX"), IMAP_RETURN_MAX},
+    {STR_INIT("ALL"), IMAP_RETURN_ALL},
+    {STR_INIT("COUNT"), IMAP_RETURN_COUNT},
+    {STR_INIT("PARTIAL"), IMAP_RETURN_PARTIAL},
+    {STR_INIT("SAVE"), IMAP_RETURN_SAVE},
+    {STR_INIT("RELEVANCY"), IMAP_RETURN_RELEVANCY},
 };
 
 static enum err parse_option(struct imap_parser *parser, unsigned *out_option)
@@ -24,7 +28,7 @@ static enum err parse_option(struct imap_parser *parser, unsigned *out_option)
         *out_option = OPTIONS[i].option;
         return ERR_OK;
     }
-    return imap_expected(parser, "MIN, MAX, ALL, COUNT, PARTIAL or SAVE");
+    return imap_expected(parser, "MIN, MAX, ALL, COUNT, PARTIAL, SAVE or RELEVANCY");
 }
 
 enum err imap_search_return_parse(struct imap_parser *parser, struct imap_search_return *out)
@@ -118,6 +122,23 @@ static void write_modseq(struct imap_session *s, const struct imap_search_return
     imap_write_number(&s->out, highest);
 }
 
+/* score-list = "(" [score *(SP score)] ")" (RFC 6203 §7): of ALL's messages, or of PARTIAL's */
+static void write_scores(struct imap_session *s, const struct imap_search_return *wanted,
+                         const struct imap_search_result *result)
+{
+    size_t start = 0, end = result->count;
+
+    if (wanted->options & IMAP_RETURN_PARTIAL)
+        partial_of(wanted, result->count, &start, &end);
+    buf_put(&s->out, STR(" RELEVANCY ("));
+    for (size_t i = start; i < end; i++) {
+        if (i > start)
+            buf_put(&s->out, STR(" "));
+        imap_write_number(&s->out, result->scores[i]);
+    }
+    buf_put(&s->out, STR(")"));
+}
+
 /* search-return-data = "MIN" SP nz-number / … (RFC 4731 §4, RFC 9394 §4) */
 static void write_data(struct imap_session *s, const struct imap_search_return *wanted,
                        const struct imap_search_result *result, bool is_uid)
@@ -150,6 +171,8 @@ static void write_data(struct imap_session *s, const struct imap_search_return *
             write_names(s, result, is_uid, start, end);
         buf_put(&s->out, STR(")"));
     }
+    if ((wanted->options & IMAP_RETURN_RELEVANCY) && result->count > 0)
+        write_scores(s, wanted, result);
     if (result->modseqs != NULL)
         write_modseq(s, wanted, result);
 }
@@ -167,7 +190,7 @@ static void write_extended(struct imap_session *s, const struct imap_search_retu
     imap_write_string(&s->out, s->tag);
     if (result->mailbox.len > 0) {
         buf_put(&s->out, STR(" MAILBOX "));
-        imap_write_mailbox(&s->out, result->mailbox);
+        imap_write_mailbox(&s->out, result->mailbox, imap_names_are_utf8(s));
         buf_put(&s->out, STR(" UIDVALIDITY "));
         imap_write_number(&s->out, result->view->uidvalidity);
     }

@@ -18,6 +18,7 @@ enum imap_search_return_option { /* a set */
                                  IMAP_RETURN_COUNT = 1 << 3,
                                  IMAP_RETURN_PARTIAL = 1 << 4,
                                  IMAP_RETURN_SAVE = 1 << 5,
+                                 IMAP_RETURN_RELEVANCY = 1 << 6, /* RFC 6203 §4 */
 };
 
 struct imap_search_return {
@@ -38,6 +39,7 @@ struct imap_search_result {
     const uint32_t *found;
     size_t count;
     const uint64_t *modseqs; /* of each; NULL: not to be told */
+    const uint8_t *scores;   /* of each, for RELEVANCY */
     struct str mailbox;      /* with its UIDVALIDITY; empty: the selected one */
 };
 

@@ -2,19 +2,22 @@
 
 #include "imap/engine.h"
 #include "imap/flags.h"
+#include "imap/search_score.h"
 
 #include <string.h>
 
 enum {
     ROW_UNITS = 1,
     CURSOR_UNITS = 10,
-    INDEX_UNITS = 500,
+    INDEX_UNITS = 4000,
     NODES_PER_UNIT = 16, /* tested with what is at hand */
     SAMPLE = 1000,       /* rows that show whether rows rule out enough to come first */
     SAMPLE_KEPT_MAX = 100,
     CHUNK = 64 * 1024,      /* of a message, read at once */
     CONTENT_PER_UNIT = 128, /* bytes of it */
-    DIRECT_MAX = 16,        /* messages that are read rather than looked for in the index */
+    TEXT_STEP = 32 * 1024,  /* of it, towards the text: 30 us as a rule, 4 ms of the worst */
+    TEXT_STEP_UNITS = 1000,
+    DIRECT_MAX = 64, /* messages that are read rather than looked for in the index */
 };
 
 /* ---- Before the first message ---- */
@@ -73,6 +76,11 @@ static enum err prepare_node(struct imap_session *s, struct task *task,
         return prepare_set(s, task, run, node);
     if (node->op == IMAP_SEARCH_STRING || node->op == IMAP_SEARCH_HEADER)
         node->folded = imap_search_fold(&task->arena, node->text);
+    if (node->op == IMAP_SEARCH_FUZZY)
+        node->folded = imap_search_fold(&task->arena, node->text);
+    if (node->op == IMAP_SEARCH_REGEX &&
+        imap_regex_compile(task, node->text, &node->regex) != ERR_OK)
+        return imap_refuse(s, task, IMAP_REFUSAL_PATTERN);
     return ERR_OK;
 }
 
@@ -98,8 +106,8 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sea
 
 static bool is_index_key(const struct imap_search_node *node)
 {
-    return (node->op == IMAP_SEARCH_STRING || node->op == IMAP_SEARCH_HEADER) &&
-           node->folded.len > 0;
+    return (node->op == IMAP_SEARCH_STRING && node->folded.len > 0) ||
+           node->op == IMAP_SEARCH_HEADER;
 }
 
 /* Is there a key that this level decides? */
@@ -134,6 +142,7 @@ static struct imap_search_candidate candidate_of(struct imap_session *s,
         .view = run->view,
         .index = index,
         .now_ms = s->task.now_ms,
+        .regex_us = IMAP_REGEX_MESSAGE_US,
         .row = row,
     };
 }
@@ -168,6 +177,18 @@ static void settle(struct imap_search_run *run)
     run->next = run->kept = run->open_count = 0;
     for (size_t i = 0; i < run->found_count; i++)
         run->open_count += !run->is_decided[i];
+}
+
+/* Tests the next message, and puts it on or not. */
+static enum err test(struct imap_session *s, struct task *task, struct imap_search_run *run,
+                     struct imap_search_candidate *c)
+{
+    enum imap_truth truth = imap_search_matches(c, run->program);
+
+    if (c->is_too_dear)
+        return imap_refuse(s, task, IMAP_REFUSAL_PATTERN_TOO_DEAR);
+    put(run, truth);
+    return ERR_OK;
 }
 
 static void sift_numbers(struct imap_session *s, struct imap_search_run *run)
@@ -208,8 +229,10 @@ static enum err sift_rows(struct imap_session *s, struct task *task, struct imap
             struct imap_search_candidate c =
                 candidate_of(s, run, run->found[run->next], level, &row);
 
-            put(run, run->is_decided[run->next] ? IMAP_TRUTH_YES
-                                                : imap_search_matches(&c, run->program));
+            if (run->is_decided[run->next])
+                put(run, IMAP_TRUTH_YES);
+            else
+                TRY(test(s, task, run, &c));
         }
     }
     return ERR_OK;
@@ -249,30 +272,39 @@ static struct imap_search_node *next_index_key(const struct imap_search_run *run
     return best;
 }
 
+static uint64_t *bits_of(const struct imap_search_run *run, struct task *task, const uint32_t *uids,
+                         size_t count)
+{
+    uint64_t *bits = ARENA_ARRAY(&task->arena, uint64_t, run->view->count / 64 + 1);
+    size_t index = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        while (index < run->view->count && run->view->uids[index] < uids[i])
+            index++;
+        if (index < run->view->count && run->view->uids[index] == uids[i])
+            bits[index / 64] |= UINT64_C(1) << (index % 64);
+    }
+    return bits;
+}
+
 static enum err ask_index(struct imap_session *s, struct task *task,
                           const struct imap_search_run *run, struct imap_search_node *node)
 {
-    uint32_t *uids;
-    size_t count, index = 0;
-    bool is_exact;
+    struct vault_candidates candidates;
     struct task lookup;
     enum err err;
 
     task_init(&lookup, task->now_ms);
-    err = vault_search_candidates(s->vault, &lookup, run->view->folder_id, node->field, node->text,
-                                  &uids, &count, &is_exact);
+    err = vault_search_candidates(s->vault, &lookup, run->view->folder_id, node->field, node->name,
+                                  node->text, &candidates);
     if (err == ERR_OK) {
-        node->candidates = ARENA_ARRAY(&task->arena, uint64_t, run->view->count / 64 + 1);
-        for (size_t i = 0; i < count; i++) {
-            while (index < run->view->count && run->view->uids[index] < uids[i])
-                index++;
-            if (index < run->view->count && run->view->uids[index] == uids[i])
-                node->candidates[index / 64] |= UINT64_C(1) << (index % 64);
-        }
+        node->candidates = bits_of(run, task, candidates.uids, candidates.count);
         node->has_candidates = true;
-        /* "Any header field" is not yet the one that was named. */
-        node->is_exact = is_exact && node->op == IMAP_SEARCH_STRING;
-        imap_spend(s, INDEX_UNITS + count / 50 + run->view->count / 500);
+        node->is_exact = candidates.is_exact;
+        node->has_open = candidates.is_exact && candidates.open_count > 0;
+        if (node->is_exact)
+            node->open = bits_of(run, task, candidates.open_uids, candidates.open_count);
+        imap_spend(s, INDEX_UNITS + candidates.count / 50 + run->view->count / 500);
     } else {
         err = fail(task, err, "%s", lookup.words);
     }
@@ -287,6 +319,11 @@ static struct str keep(struct imap_session *s, struct str text)
     return arena_copy(&s->message_arena, text);
 }
 
+static enum imap_search_level text_level(const struct imap_search_run *run)
+{
+    return run->sieve == IMAP_SIEVE_TEXTS ? IMAP_SEARCH_BY_TEXT : IMAP_SEARCH_BY_REGEX;
+}
+
 /* The row, kept over the turns that its message takes. */
 static enum err read_row(struct imap_session *s, struct task *task, struct imap_search_run *run,
                          bool *out_is_there)
@@ -294,10 +331,12 @@ static enum err read_row(struct imap_session *s, struct task *task, struct imap_
     CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
     uint32_t uid = run->view->uids[run->found[run->next]];
     struct vault_message *row = &run->row;
+    unsigned columns = run->sieve == IMAP_SIEVE_SCORES
+                           ? (unsigned)VAULT_COLUMN_SEARCH | VAULT_COLUMN_STRUCTURE
+                           : columns_for(run, text_level(run));
 
     imap_spend(s, CURSOR_UNITS);
-    TRY(vault_cursor_open(s->vault, task, run->view->folder_id, uid, uid,
-                          columns_for(run, IMAP_SEARCH_BY_TEXT), true, &cursor));
+    TRY(vault_cursor_open(s->vault, task, run->view->folder_id, uid, uid, columns, true, &cursor));
     TRY(vault_cursor_next(cursor, task, row, out_is_there));
     if (!*out_is_there)
         return ERR_OK;
@@ -313,8 +352,9 @@ static enum err read_row(struct imap_session *s, struct task *task, struct imap_
 static void close_message(struct imap_session *s, struct imap_search_run *run)
 {
     vault_content_close(&s->content);
+    message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
-    run->has_message = false;
+    run->has_message = run->has_structure = false;
 }
 
 /* ERR_NOT_FOUND: purged meanwhile. */
@@ -326,8 +366,10 @@ static enum err open_message(struct imap_session *s, struct task *task, struct i
     TRY(read_row(s, task, run, &is_there));
     if (!is_there)
         return ERR_NOT_FOUND;
+    run->raw_len = run->raw_size = 0;
+    if (run->sieve == IMAP_SIEVE_SCORES && !imap_search_scores_content(run->program))
+        return ERR_OK;
     TRY(vault_content_open(s->vault, task, run->row.content_id, &s->content));
-    run->raw_len = 0;
     run->raw_size = vault_content_size(s->content);
     run->raw = arena_alloc(&s->message_arena, (size_t)run->raw_size + 1, 1);
     return ERR_OK;
@@ -350,26 +392,74 @@ static enum err read_raw(struct imap_session *s, struct task *task, struct imap_
     return ERR_OK;
 }
 
+/* Decoded into the message's arena, where it outlives the turn. */
+static enum err read_structure(struct imap_session *s, struct task *task,
+                               struct imap_search_run *run)
+{
+    struct task decoding;
+    enum err err;
+
+    task_init(&decoding, task->now_ms);
+    decoding.arena = s->message_arena;
+    err = message_structure_decode(&decoding, run->row.structure, &run->structure);
+    s->message_arena = decoding.arena;
+    arena_init(&decoding.arena);
+    if (err != ERR_OK)
+        err = fail(task, err, "%s", decoding.words);
+    task_done(&decoding);
+    run->has_structure = err == ERR_OK;
+    return err;
+}
+
+/* In this sieve. */
+static bool looks_into_text(const struct imap_search_run *run, const struct imap_search_node *node)
+{
+    if (node->field != VAULT_SEARCH_BODY && node->field != VAULT_SEARCH_TEXT)
+        return false;
+    if (node->op == IMAP_SEARCH_REGEX)
+        return run->sieve != IMAP_SIEVE_TEXTS;
+    return node->op == IMAP_SEARCH_STRING &&
+           (run->sieve == IMAP_SIEVE_SCORES || imap_search_level_of(node) == IMAP_SEARCH_BY_TEXT);
+}
+
+/* False: it has more to do. */
+static bool make_text(struct imap_session *s, const struct imap_search_run *run)
+{
+    bool is_wanted = false, has_regex = false, has_more = true;
+
+    for (uint32_t i = 0; i < run->program->node_count; i++) {
+        is_wanted = is_wanted || looks_into_text(run, &run->program->nodes[i]);
+        has_regex = has_regex || run->program->nodes[i].op == IMAP_SEARCH_REGEX;
+    }
+    if (!is_wanted)
+        return true;
+    if (s->text == NULL)
+        s->text = message_text_maker_new(&run->structure, str_make(run->raw, (size_t)run->raw_size),
+                                         has_regex);
+    while (has_more && !imap_must_give_way(s)) {
+        has_more = message_text_maker_step(s->text, TEXT_STEP);
+        imap_spend(s, TEXT_STEP_UNITS);
+    }
+    return !has_more;
+}
+
 static enum err test_text(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
     struct imap_search_candidate c =
-        candidate_of(s, run, run->found[run->next], IMAP_SEARCH_BY_TEXT, &run->row);
-    struct message_structure structure;
-    struct task message_task;
-    enum err err;
+        candidate_of(s, run, run->found[run->next], text_level(run), &run->row);
+    enum err err = ERR_OK;
 
-    task_init(&message_task, task->now_ms);
-    err = message_structure_decode(&message_task, run->row.structure, &structure);
-    if (err == ERR_OK) {
-        c.structure = &structure;
-        c.raw = str_make(run->raw, (size_t)run->raw_size);
-        c.arena = &message_task.arena;
-        put(run, imap_search_matches(&c, run->program));
-        close_message(s, run);
+    c.structure = &run->structure;
+    c.raw = str_make(run->raw, (size_t)run->raw_size);
+    c.arena = &s->message_arena;
+    c.text = s->text;
+    if (run->sieve == IMAP_SIEVE_SCORES) {
+        run->scores[run->kept] = imap_search_score(&c, run->program);
+        put(run, IMAP_TRUTH_YES);
     } else {
-        err = fail(task, err, "%s", message_task.words);
+        err = test(s, task, run, &c);
     }
-    task_done(&message_task);
+    close_message(s, run);
     return err;
 }
 
@@ -378,14 +468,19 @@ static enum err sift_text(struct imap_session *s, struct task *task, struct imap
     if (!run->has_message)
         TRY(open_message(s, task, run));
     TRY(read_raw(s, task, run));
-    return run->raw_len < run->raw_size ? ERR_OK : test_text(s, task, run);
+    if (run->raw_len < run->raw_size)
+        return ERR_OK;
+    if (!run->has_structure)
+        TRY(read_structure(s, task, run));
+    return make_text(s, run) ? test_text(s, task, run) : ERR_OK;
 }
 
 static enum err sift_texts(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
     enum err err;
 
-    put_decided(run);
+    if (run->sieve != IMAP_SIEVE_SCORES)
+        put_decided(run);
     if (run->next == run->found_count)
         return ERR_OK;
     err = sift_text(s, task, run);
@@ -396,6 +491,15 @@ static enum err sift_texts(struct imap_session *s, struct task *task, struct ima
         err = ERR_OK;
     }
     return err;
+}
+
+/* Of header fields alone without the messages' bytes. */
+static enum err sift_regexes(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    for (uint32_t i = 0; i < run->program->node_count; i++)
+        if (imap_search_needs_content(&run->program->nodes[i]))
+            return sift_texts(s, task, run);
+    return sift_rows(s, task, run, IMAP_SEARCH_BY_REGEX, SIZE_MAX);
 }
 
 /* ---- What the answer tells ---- */
@@ -419,6 +523,8 @@ static enum err read_modseqs(struct imap_session *s, struct task *task, struct i
         if (run->next == end || uids[run->found[run->next]] != row.uid)
             continue;
         run->modseqs[run->kept] = row.modseq;
+        if (run->scores != NULL)
+            run->scores[run->kept] = run->scores[run->next];
         put(run, IMAP_TRUTH_YES);
         imap_spend(s, ROW_UNITS);
     }
@@ -443,7 +549,11 @@ static bool is_wanted(const struct imap_search_run *run, enum imap_search_sieve 
     case IMAP_SIEVE_HEADERS:
         return is_open && has_level(run, IMAP_SEARCH_BY_HEADER);
     case IMAP_SIEVE_TEXTS:
+        return is_open && has_level(run, IMAP_SEARCH_BY_TEXT);
+    case IMAP_SIEVE_REGEXES:
         return is_open;
+    case IMAP_SIEVE_SCORES:
+        return run->wants_scores && run->found_count > 0;
     case IMAP_SIEVE_MODSEQS:
         return run->program->has_modseq && run->found_count > 0;
     case IMAP_SIEVE_DONE:
@@ -458,6 +568,8 @@ static enum err begin(struct imap_session *s, struct task *task, struct imap_sea
     run->has_begun = true;
     if (run->sieve == IMAP_SIEVE_INDEX)
         return ask_index(s, task, run, next_index_key(run));
+    if (run->sieve == IMAP_SIEVE_SCORES)
+        run->scores = ARENA_ARRAY(&task->arena, uint8_t, run->found_count);
     if (run->sieve == IMAP_SIEVE_MODSEQS)
         run->modseqs = ARENA_ARRAY(&task->arena, uint64_t, run->found_count);
     return ERR_OK;
@@ -477,7 +589,10 @@ static enum err sift(struct imap_session *s, struct task *task, struct imap_sear
     case IMAP_SIEVE_HEADERS:
         return sift_rows(s, task, run, IMAP_SEARCH_BY_HEADER, SIZE_MAX);
     case IMAP_SIEVE_TEXTS:
+    case IMAP_SIEVE_SCORES:
         return sift_texts(s, task, run);
+    case IMAP_SIEVE_REGEXES:
+        return sift_regexes(s, task, run);
     case IMAP_SIEVE_MODSEQS:
         return read_modseqs(s, task, run);
     case IMAP_SIEVE_DONE:
@@ -496,7 +611,7 @@ enum err imap_search_run(struct imap_session *s, struct task *task, struct imap_
             continue;
         }
         if (imap_must_give_way(s)) {
-            imap_give_way(s);
+            imap_give_way_at(s, run->next, run->found_count);
             return ERR_OK;
         }
         if (!run->has_begun)

@@ -4,8 +4,9 @@
  * A combination of keys costs no more than its most selective one (and the work that this one
  * leaves): the folder's messages pass through sieves, each dearer than the one before, and a sieve
  * sees only what the ones before left open. numbers -> rows -> search index -> rows -> header
- * columns -> the messages' own text. Where the first rows show that they rule out little, the index
- * comes before them; once so few messages are open that reading them is cheaper, it is not asked.
+ * columns -> the messages' own text -> regular expressions. Where the first rows show that they
+ * rule out little, the index comes before them; once so few messages are open that reading them is
+ * cheaper, it is not asked.
  */
 #ifndef IMAP_SEARCH_RUN_H
 #define IMAP_SEARCH_RUN_H
@@ -21,7 +22,9 @@ enum imap_search_sieve {
     IMAP_SIEVE_ROWS,
     IMAP_SIEVE_HEADERS,
     IMAP_SIEVE_TEXTS,
-    IMAP_SIEVE_MODSEQS, /* drops nothing: finds what the answer has to tell */
+    IMAP_SIEVE_REGEXES,
+    IMAP_SIEVE_SCORES, /* these drop nothing: they find what the answer has to tell */
+    IMAP_SIEVE_MODSEQS,
     IMAP_SIEVE_DONE,
 };
 
@@ -29,10 +32,12 @@ struct imap_search_run {
     /* To be set beforehand; borrowed, and unchanged until it is done. */
     struct imap_search_program *program;
     const struct imap_view *view; /* the folder; \Recent and "$" are what it says */
+    bool wants_scores;
     /* The result, when it is done. */
     uint32_t *found; /* indexes in the view, ascending */
     size_t found_count;
     uint64_t *modseqs; /* of each one found; only if the program has a MODSEQ key */
+    uint8_t *scores;   /* likewise, if they are wanted */
     /* progress */
     bool is_started, has_begun;
     enum imap_search_sieve sieve;
@@ -43,6 +48,8 @@ struct imap_search_run {
     struct vault_message row;
     char *raw;
     uint64_t raw_len, raw_size;
+    bool has_structure;
+    struct message_structure structure;
 };
 
 /* Goes on with the search; it is done unless the session was made to give way. */

@@ -2,6 +2,8 @@
 
 #include "base/buf.h"
 #include "base/macros.h"
+#include "base/memory.h"
+#include "imap/view.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -156,12 +158,40 @@ static void test_charsets(void **state)
     task_done(&task);
 }
 
+/* SAVE keeps ranges, and no more of them than a session may hold (RFC 5182 §2.1 NOTSAVED). */
+static void test_saved_results_are_bounded(void **state)
+{
+    (void)state;
+    enum { COUNT = 2 * IMAP_SAVED_RANGES_MAX + 2 };
+    struct imap_view view;
+    uint32_t *indexes = NEW_ARRAY(uint32_t, COUNT);
+
+    imap_view_init(&view);
+    view.uids = NEW_ARRAY(uint32_t, COUNT);
+    view.count = COUNT;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        view.uids[i] = 10 + 2 * i;
+        indexes[i] = i;
+    }
+    assert_true(imap_view_save(&view, indexes, COUNT));
+    assert_int_equal(view.saved_count, 1);
+    for (uint32_t i = 0; i < COUNT / 2; i++)
+        indexes[i] = 2 * i;
+    assert_false(imap_view_save(&view, indexes, COUNT / 2));
+    assert_int_equal(view.saved_count, 0);
+    assert_true(imap_view_save(&view, indexes, COUNT / 2 - 1));
+    assert_int_equal(view.saved_count, IMAP_SAVED_RANGES_MAX);
+    mem_free(&indexes);
+    imap_view_done(&view);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_programs),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_charsets),
+        cmocka_unit_test(test_saved_results_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

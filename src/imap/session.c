@@ -60,12 +60,14 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
 {
     struct imap_session *s = CONTAINER_OF(subscriber, struct imap_session, subscriber);
 
+    bool is_selected =
+        s->state == IMAP_STATE_SELECTED && (folder_id == -1 || folder_id == s->view.folder_id);
+
     if (folder_id == -1)
         buf_free(&s->append_name);
-    if (s->state != IMAP_STATE_SELECTED || (folder_id != -1 && folder_id != s->view.folder_id))
-        return;
-    s->has_changes = true;
-    if (s->is_idling && s->on_output != NULL)
+    s->has_changes |= is_selected;
+    imap_notify_heard(s, folder_id);
+    if (is_selected && s->is_idling && s->on_output != NULL)
         s->on_output(s->on_output_owner);
 }
 
@@ -74,6 +76,8 @@ static void on_metadata(struct vault_subscriber *subscriber, int64_t folder_id, 
     struct imap_session *s = CONTAINER_OF(subscriber, struct imap_session, subscriber);
 
     imap_metadata_heard(s, folder_id, entry);
+    if (imap_notify_has_news(s) && s->on_output != NULL)
+        s->on_output(s->on_output_owner);
     if (s->metadata_news.len == 0 || !s->is_idling)
         return;
     s->has_changes = true;
@@ -120,8 +124,10 @@ void imap_session_free(struct imap_session **session)
     if (s->vault != NULL)
         vault_unsubscribe(s->vault, &s->subscriber);
     vault_content_close(&s->content);
+    message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
     imap_view_done(&s->view);
+    imap_notify_free(&s->notify);
     imap_reader_free(&s->reader);
     buf_free(&s->out);
     buf_free(&s->append_name);
@@ -142,6 +148,7 @@ void imap_session_deselect(struct imap_session *s)
     if (s->state == IMAP_STATE_SELECTED)
         enter(s, IMAP_STATE_AUTH);
     imap_view_done(&s->view);
+    imap_notify_deselected(s);
 }
 
 void imap_session_end(struct imap_session *s)
@@ -171,7 +178,8 @@ static void tell_idle(struct imap_session *s)
 {
     struct task task;
 
-    if (!s->is_idling || !s->has_changes || s->out.len >= IMAP_OUTPUT_HIGH)
+    if (!s->is_idling || s->pause != IMAP_PAUSE_LINE || !s->has_changes ||
+        s->out.len >= IMAP_OUTPUT_HIGH)
         return;
     s->has_changes = false;
     task_init(&task, s->now_ms);
@@ -211,6 +219,7 @@ void imap_session_resume(struct imap_session *s, int64_t now_ms)
     s->budget = IMAP_BUDGET;
     imap_group_flush(s);
     tell_idle(s);
+    imap_notify_tell(s);
     if (s->pause == IMAP_PAUSE_TURN && s->out.len < IMAP_OUTPUT_HIGH)
         imap_dispatch_resume(s);
     release(s);
@@ -218,8 +227,8 @@ void imap_session_resume(struct imap_session *s, int64_t now_ms)
 
 enum imap_want imap_session_wants(const struct imap_session *s)
 {
-    bool has_work =
-        s->pause == IMAP_PAUSE_TURN || s->is_waiting || (s->is_idling && s->has_changes);
+    bool has_work = s->pause == IMAP_PAUSE_TURN || s->is_waiting ||
+                    (s->is_idling && s->has_changes) || imap_notify_has_news(s);
 
     if (s->state == IMAP_STATE_LOGOUT)
         return IMAP_WANTS_CLOSE;

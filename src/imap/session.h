@@ -1,6 +1,6 @@
 /*
- * The IMAP engine (RFC 3501 and extensions): bytes in, bytes out, and what it waits for. It does
- * no network I/O, so the server, the tests, the fuzzer and a transcript use the same one.
+ * The IMAP engine (RFC 3501, RFC 9051 and extensions): bytes in, bytes out, and what it waits for.
+ * It does no network I/O, so the server, the tests, the fuzzer and a transcript use the same one.
  *
  * A conversation has two halves. Before login it lives in the gate, without a vault: greeting,
  * CAPABILITY, STARTTLS, LOGIN, AUTHENTICATE. Login hands it to the mailbox process: a second
@@ -36,6 +36,7 @@ void imap_group_commit(struct imap_group *group, int64_t now_ms);
 struct imap_options {
     struct str hostname;
     uint64_t append_limit_bytes; /* APPENDLIMIT (RFC 7889) */
+    uint32_t message_limit;      /* MESSAGELIMIT (RFC 9738); 0: none */
     bool is_secure;              /* TLS, or loopback where plain login is allowed */
     bool is_tls;                 /* TLS is on already: no STARTTLS */
     const struct log *log;       /* borrowed */

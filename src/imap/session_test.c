@@ -210,6 +210,128 @@ static void test_idle_tells_in_the_next_turn(void **state)
     imap_session_free(&other);
 }
 
+/* RFC 9585: who waits for long is told how far it is, between lines, at most every ten seconds. */
+static void test_long_commands_tell_their_progress(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf message, out;
+    size_t told = 0, turns = 0;
+
+    buf_init(&message, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    converse(s, "a CREATE Long\r\nb SELECT INBOX\r\n");
+    append_large(s, &message, 1000000);
+    for (int i = 0; i < 12; i++)
+        converse(s, "c COPY * Long\r\n");
+    converse(s, "d SELECT Long\r\n");
+    say(s, "tag] SEARCH TEXT \"large message 12\"\r\n");
+    /* Each turn takes six seconds, so every other one has something to tell. */
+    for (int64_t now_ms = NOW_MS; imap_session_wants(s) == IMAP_WANTS_TURN; now_ms += 6000) {
+        imap_session_resume(s, now_ms);
+        turns++;
+        buf_put(&out, imap_session_output(s));
+        imap_session_consume_output(s, SIZE_MAX);
+    }
+    for (struct str rest = buf_str(&out), line; str_split(&rest, '\n', &line);)
+        told += str_starts_with(line, STR("* OK [INPROGRESS (\"tag]\" "));
+    assert_in_range(turns, 12, 1000);
+    assert_in_range(told, turns / 2 - 2, turns / 2);
+    assert_true(str_find(buf_str(&out), STR(" 12)] ")) > 0);
+    assert_true(str_find(buf_str(&out), STR("tag] OK")) > 0);
+    /* Inside a message nothing is said. */
+    buf_reset(&out);
+    say(s, "e FETCH 1:2 BODY.PEEK[]\r\n");
+    for (int64_t now_ms = NOW_MS; imap_session_wants(s) != IMAP_WANTS_INPUT; now_ms += 11000) {
+        buf_put(&out, imap_session_output(s));
+        imap_session_consume_output(s, SIZE_MAX);
+        imap_session_resume(s, now_ms);
+    }
+    assert_true(str_find(buf_str(&out), buf_str(&message)) > 0);
+    buf_free(&message);
+    buf_free(&out);
+    imap_session_free(&s);
+}
+
+/* NOTIFY: many changes are one STATUS, and a client that does not read is not written to without
+ * end. */
+static void test_notify_is_bounded(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL), *other = connect(NULL);
+    unsigned calls = 0;
+
+    imap_session_on_output(s, note, &calls);
+    converse(other, "a APPEND Drafts {3+}\r\nabc\r\nb SELECT Drafts\r\n");
+    converse(s, "a ENABLE CONDSTORE\r\n");
+    converse(s, "b NOTIFY SET (PERSONAL (MessageNew MessageExpunge FlagChange))\r\n");
+    say(other, "c STORE 1 FLAGS \\Seen\r\nc STORE 1 FLAGS \\Draft\r\n");
+    assert_int_equal(calls, 2);
+    assert_int_equal(imap_session_output(s).len, 0);
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+    imap_session_resume(s, NOW_MS);
+    assert_true(str_starts_with(imap_session_output(s), STR("* STATUS Drafts (")));
+    assert_int_equal(str_index(imap_session_output(s), '\n') + 1, imap_session_output(s).len);
+    for (unsigned i = 0; i < 20000; i++) {
+        say(other, i % 2 == 0 ? "d STORE 1 -FLAGS \\Seen\r\n" : "d STORE 1 +FLAGS \\Seen\r\n");
+        imap_session_consume_output(other, SIZE_MAX);
+        if (imap_session_wants(s) == IMAP_WANTS_TURN)
+            imap_session_resume(s, NOW_MS);
+    }
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_ROOM);
+    assert_true(imap_session_output(s).len < IMAP_OUTPUT_HIGH + 1024);
+    imap_session_free(&s);
+    imap_session_free(&other);
+}
+
+/* The FETCH that NOTIFY brings about streams, also inside IDLE, whose end waits behind it. */
+static void test_notify_fetch_streams(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL), *other = connect(NULL);
+    struct buf message, out;
+    size_t highest = 0;
+
+    buf_init(&message, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    converse(s, "a SELECT Junk\r\n");
+    converse(s, "b NOTIFY SET (SELECTED (MessageNew (BODY.PEEK[]) MessageExpunge))\r\n");
+    say(s, "c IDLE\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    buf_reset(&out);
+    append_large(other, &message, 3000000);
+    converse(other, "b SELECT INBOX\r\n");
+    converse(other, "c COPY * Junk\r\n");
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+    imap_session_resume(s, NOW_MS);
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_ROOM);
+    /* What happens meanwhile is told behind it, not in the middle. */
+    converse(other, "d COPY * Junk\r\n");
+    say(s, "DONE\r\n");
+    hear(s, &out, 10000, &highest);
+    assert_true(highest < IMAP_OUTPUT_HIGH + 128 * 1024);
+    assert_true(
+        str_starts_with(buf_str(&out), STR("* 1 EXISTS\r\n* 1 RECENT\r\n* 1 FETCH (UID 1 BODY"
+                                           "[] {")));
+    assert_true(str_equal(
+        str_upto(str_from(buf_str(&out), (size_t)str_find(buf_str(&out), STR("}\r\n")) + 3),
+                 message.len),
+        buf_str(&message)));
+    assert_true(str_find(buf_str(&out), STR(")\r\n* 2 EXISTS\r\n")) > 0);
+    assert_true(str_find(buf_str(&out), STR("* 2 FETCH (UID 2 BODY[] {")) > 0);
+    assert_true(str_find(buf_str(&out), STR("c OK IDLE")) > 0);
+    buf_free(&message);
+    buf_free(&out);
+    /* And a client that goes in the middle of one leaves nothing behind. */
+    say(s, "d IDLE\r\n");
+    imap_session_consume_output(s, SIZE_MAX);
+    converse(other, "e COPY * Junk\r\n");
+    imap_session_resume(s, NOW_MS);
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_ROOM);
+    imap_session_free(&s);
+    imap_session_free(&other);
+}
+
 /* What the client sent behind its login goes along to the mailbox process. */
 static void test_the_gate_keeps_what_follows_a_login(void **state)
 {
@@ -284,6 +406,9 @@ int main(void)
         cmocka_unit_test(test_an_idle_session_is_small),
         cmocka_unit_test(test_a_group_commits_once),
         cmocka_unit_test(test_idle_tells_in_the_next_turn),
+        cmocka_unit_test(test_long_commands_tell_their_progress),
+        cmocka_unit_test(test_notify_is_bounded),
+        cmocka_unit_test(test_notify_fetch_streams),
         cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),
         cmocka_unit_test(test_bulk_downloads_wait_under_load),
     };

@@ -1,7 +1,7 @@
 #include "imap/sort.h"
 
 #include "imap/engine.h"
-#include "message/collate.h"
+#include "message/message.h"
 
 enum {
     BATCH = 500,    /* messages whose keys are read at once */
@@ -24,6 +24,7 @@ static const struct {
     [IMAP_SORT_TO] = {STR_INIT("TO"), VAULT_SORT_TO},
     [IMAP_SORT_DISPLAYFROM] = {STR_INIT("DISPLAYFROM"), VAULT_SORT_FROM},
     [IMAP_SORT_DISPLAYTO] = {STR_INIT("DISPLAYTO"), VAULT_SORT_TO},
+    [IMAP_SORT_RELEVANCY] = {STR_INIT("RELEVANCY"), 0},
 };
 
 /* sort-criterion = ["REVERSE" SP] sort-key */
@@ -55,6 +56,14 @@ enum err imap_sort_parse(struct imap_parser *parser, struct imap_sort_order *out
     return imap_parse_byte(parser, ')');
 }
 
+bool imap_sort_has_relevancy(const struct imap_sort_order *order)
+{
+    for (size_t i = 0; i < order->count; i++)
+        if (order->keys[i].criterion == IMAP_SORT_RELEVANCY)
+            return true;
+    return false;
+}
+
 /* ---- The keys ---- */
 
 struct str imap_sort_text(struct task *task, struct str text)
@@ -63,7 +72,7 @@ struct str imap_sort_text(struct task *task, struct str text)
     struct buf out;
 
     buf_init(&out, SIZE_MAX);
-    collate_casemap(str_upto(text, TEXT_MAX), &out);
+    message_fold(str_upto(text, TEXT_MAX), &out);
     mapped = arena_copy(&task->arena, str_upto(buf_str(&out), TEXT_MAX));
     buf_free(&out);
     return mapped;
@@ -102,6 +111,8 @@ static struct imap_sort_value value_of(struct task *task, enum imap_sort_criteri
     case IMAP_SORT_DISPLAYTO:
         value.text = imap_sort_text(task, key->display_to);
         break;
+    case IMAP_SORT_RELEVANCY: /* is not the key's */
+        break;
     }
     return value;
 }
@@ -114,8 +125,13 @@ static void on_key(void *owner, struct task *task, size_t at, const struct vault
     sort->found[sort->kept] = sort->found[at];
     if (sort->modseqs != NULL)
         sort->modseqs[sort->kept] = sort->modseqs[at];
-    for (size_t i = 0; i < sort->order->count; i++)
+    if (sort->scores != NULL)
+        sort->scores[sort->kept] = sort->scores[at];
+    for (size_t i = 0; i < sort->order->count; i++) {
         values[i] = value_of(task, sort->order->keys[i].criterion, key);
+        if (sort->order->keys[i].criterion == IMAP_SORT_RELEVANCY)
+            values[i].number = -(int64_t)sort->scores[sort->kept];
+    }
     sort->kept++;
 }
 
@@ -184,14 +200,19 @@ static void apply_order(struct task *task, struct imap_sort *sort)
     uint32_t *found = ARENA_ARRAY(&task->arena, uint32_t, sort->found_count);
     uint64_t *modseqs =
         sort->modseqs == NULL ? NULL : ARENA_ARRAY(&task->arena, uint64_t, sort->found_count);
+    uint8_t *scores =
+        sort->scores == NULL ? NULL : ARENA_ARRAY(&task->arena, uint8_t, sort->found_count);
 
     for (size_t i = 0; i < sort->found_count; i++) {
         found[i] = sort->found[sort->merge.items[i]];
+        if (scores != NULL)
+            scores[i] = sort->scores[sort->merge.items[i]];
         if (modseqs != NULL)
             modseqs[i] = sort->modseqs[sort->merge.items[i]];
     }
     sort->found = found;
     sort->modseqs = modseqs;
+    sort->scores = scores;
 }
 
 enum err imap_sort_run(struct imap_session *s, struct task *task, struct imap_sort *sort)

@@ -23,6 +23,7 @@ enum imap_sort_criterion {
     IMAP_SORT_TO,
     IMAP_SORT_DISPLAYFROM,
     IMAP_SORT_DISPLAYTO,
+    IMAP_SORT_RELEVANCY, /* RFC 6203 §6: the most relevant first */
 };
 enum { IMAP_SORT_CRITERIA_MAX = 32 };
 
@@ -54,6 +55,8 @@ MUST_CHECK enum err imap_sort_load(struct imap_session *s, struct task *task,
 /* The form in which text is compared; of a very long one only the beginning. */
 struct str imap_sort_text(struct task *task, struct str text);
 
+bool imap_sort_has_relevancy(const struct imap_sort_order *order);
+
 /* What one criterion compares of one message. */
 struct imap_sort_value {
     int64_t number;
@@ -67,6 +70,7 @@ struct imap_sort {
     uint32_t *found; /* indexes in the view, ascending; in order, when it is done */
     size_t found_count;
     uint64_t *modseqs; /* of each, in the same order; may be NULL */
+    uint8_t *scores;   /* likewise; there if RELEVANCY is a criterion */
     /* progress */
     bool is_started, is_loaded;
     struct imap_sort_value *values; /* order->count of each message */

@@ -11,7 +11,9 @@
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
  *   2 ! secured | compressed | denied | unavailable | login user password | close | closed
  *   @ mail INBOX 3          three simple messages arrive
- *   @ quota 5000            the mailbox's limit
+ *   @ quota 5000            the mailbox's limit in bytes
+ *   @ messages-max 5        ... and in messages
+ *   @ limit 3               messages of one command, for connections from here on
  *   @ forget INBOX          its log of expunges is cut short
  *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
  *
@@ -26,11 +28,11 @@
 #include "imap/hibernate.h"
 #include "imap/session.h"
 
-#include "base/encode.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "imap/transcript_vault.h"
+#include "transcript.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -44,7 +46,7 @@
 
 #include <cmocka.h>
 
-enum { CONNECTIONS_MAX = 10, VARIABLES_MAX = 50, FILES_MAX = 200, NAMES_MAX = 300 };
+enum { CONNECTIONS_MAX = 10, FILES_MAX = 200, NAMES_MAX = 300 };
 
 static const int64_t NOW_MS = INT64_C(1795323600000); /* 2026-11-22T05:00:00Z */
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
@@ -64,12 +66,10 @@ struct run {
     struct buf output[CONNECTIONS_MAX]; /* what the server said and no S line has matched yet */
     struct buf packet;                  /* C lines that are not sent yet */
     size_t packet_to;
-    struct {
-        struct str name, value;
-    } variables[VARIABLES_MAX];
-    size_t variable_count;
+    struct transcript_variables variables;
     struct arena arena;
     unsigned mails;
+    uint32_t message_limit;
 };
 
 /* What all files cover together. */
@@ -125,6 +125,7 @@ static void wake(struct run *run, size_t n)
     if (sleeper->state.len == 0)
         return;
     options.group = run->group;
+    options.message_limit = run->message_limit;
     task_init(&task, NOW_MS);
     assert_int_equal(imap_session_resume_hibernated(&options, transcript_vault(run->home), &task,
                                                     buf_str(&sleeper->state), &run->sessions[n]),
@@ -181,6 +182,7 @@ static struct imap_session *session_of(struct run *run, size_t n)
 
     wake(run, n);
     options.group = run->group;
+    options.message_limit = run->message_limit;
     if (run->sessions[n] == NULL) {
         run->sessions[n] =
             imap_session_resume_authenticated(&options, transcript_vault(run->home), STR("L"));
@@ -199,56 +201,14 @@ static void send_packet(struct run *run)
     pump(run);
 }
 
-/* $(x*70000) and \xNN */
-static void expand(struct run *run, struct str text, struct buf *out)
-{
-    while (text.len > 0) {
-        if (str_starts_with(text, STR("$("))) {
-            struct str times = str_from(text, 4);
-            ptrdiff_t end = str_index(times, ')');
-            uint32_t count;
-
-            if (end < 0 || text.ptr[3] != '*' || !parse_u32(str_upto(times, (size_t)end), &count))
-                complain(run, "not a repetition", text);
-            for (uint32_t i = 0; i < count; i++)
-                buf_put(out, str_make(text.ptr + 2, 1));
-            text = str_from(times, (size_t)end + 1);
-        } else if (str_starts_with(text, STR("\\x"))) {
-            if (decode_hex(out, str_upto(str_from(text, 2), 2)) != ERR_OK)
-                complain(run, "not a byte", text);
-            text = str_from(text, 4);
-        } else if (str_starts_with(text, STR("$"))) {
-            size_t i = 0;
-
-            while (i < run->variable_count &&
-                   !str_starts_with(str_from(text, 1), run->variables[i].name))
-                i++;
-            if (i == run->variable_count) {
-                buf_put(out, STR("$"));
-                text = str_from(text, 1);
-                continue;
-            }
-            buf_put(out, run->variables[i].value);
-            text = str_from(text, 1 + run->variables[i].name.len);
-        } else {
-            buf_put(out, str_upto(text, 1));
-            text = str_from(text, 1);
-        }
-    }
-}
-
 /* The commands that a C line seems to hold; more than needed does not matter. */
 static void cover(struct str line)
 {
-    struct str tag, name, second, rest = line;
+    const struct imap_command *command = imap_command_of_line(line);
 
-    if (!str_split(&rest, ' ', &tag) || !str_split(&rest, ' ', &name))
-        return;
-    if (str_equal_nocase(name, STR("UID")) && str_split(&rest, ' ', &second))
-        name = arena_printf(&covered.arena, "UID %.*s", STR_ARG(second));
-    if (imap_command_find(name) != NULL && covered.command_count < NAMES_MAX &&
-        !is_named(covered.commands, covered.command_count, name))
-        covered.commands[covered.command_count++] = arena_copy(&covered.arena, name);
+    if (command != NULL && covered.command_count < NAMES_MAX &&
+        !is_named(covered.commands, covered.command_count, command->name))
+        covered.commands[covered.command_count++] = command->name;
 }
 
 static void on_client(struct run *run, size_t n, struct str text)
@@ -259,34 +219,9 @@ static void on_client(struct run *run, size_t n, struct str text)
         complain(run, "the server said more", buf_str(&run->output[n]));
     cover(text);
     run->packet_to = n;
-    expand(run, text, &run->packet);
+    if (!transcript_expand(&run->variables, text, &run->packet))
+        complain(run, "this means nothing", text);
     buf_put(&run->packet, STR("\r\n"));
-}
-
-static bool is_word_end(char c)
-{
-    return strchr(" ()[]{}\"<>,:", c) != NULL;
-}
-
-static size_t name_len(struct str text)
-{
-    size_t len = 0;
-
-    while (len < text.len && ((text.ptr[len] >= 'a' && text.ptr[len] <= 'z') ||
-                              (text.ptr[len] >= '0' && text.ptr[len] <= '9')))
-        len++;
-    return len;
-}
-
-static bool match_variable(struct run *run, struct str name, struct str word)
-{
-    for (size_t i = 0; i < run->variable_count; i++)
-        if (str_equal(run->variables[i].name, name))
-            return str_equal(run->variables[i].value, word);
-    assert_true(run->variable_count < VARIABLES_MAX);
-    run->variables[run->variable_count].name = arena_copy(&run->arena, name);
-    run->variables[run->variable_count++].value = arena_copy(&run->arena, word);
-    return true;
 }
 
 static bool may_have_words(struct str expected)
@@ -294,43 +229,6 @@ static bool may_have_words(struct str expected)
     return str_ends_with(expected, STR(" OK")) || str_ends_with(expected, STR(" NO")) ||
            str_ends_with(expected, STR(" BAD")) || str_ends_with(expected, STR(" BYE")) ||
            (str_ends_with(expected, STR("]")) && str_find(expected, STR("BODY[")) < 0);
-}
-
-static bool matches(struct run *run, struct str expected, struct str line)
-{
-    struct str whole = expected;
-
-    while (expected.len > 0) {
-        size_t len = 0, name;
-
-        if (str_starts_with(expected, STR("..."))) {
-            struct str after = str_from(expected, 3);
-
-            if (after.len == 0)
-                return true;
-            /* Up to the last place where the rest fits. */
-            for (size_t i = line.len + 1; i-- > 0;)
-                if (matches(run, after, str_from(line, i)))
-                    return true;
-            return false;
-        }
-        name = expected.ptr[0] == '$' ? name_len(str_from(expected, 1)) : 0;
-        if (name > 0) {
-            while (len < line.len && !is_word_end(line.ptr[len]))
-                len++;
-            if (len == 0 ||
-                !match_variable(run, str_upto(str_from(expected, 1), name), str_upto(line, len)))
-                return false;
-            expected = str_from(expected, name + 1);
-            line = str_from(line, len);
-            continue;
-        }
-        if (line.len == 0 || line.ptr[0] != expected.ptr[0])
-            return false;
-        expected = str_from(expected, 1);
-        line = str_from(line, 1);
-    }
-    return line.len == 0 || (may_have_words(whole) && line.ptr[0] == ' ');
 }
 
 static void on_server(struct run *run, size_t n, struct str expected)
@@ -346,7 +244,7 @@ static void on_server(struct run *run, size_t n, struct str expected)
     line = str_upto(buf_str(&run->output[n]), (size_t)end);
     if (str_ends_with(line, STR("\r")))
         line.len--;
-    if (!matches(run, expected, line)) {
+    if (!transcript_match(&run->variables, expected, line, may_have_words(expected))) {
         print_error("expected: %.*s\n", STR_ARG(expected));
         complain(run, "the server said", line);
     }
@@ -424,6 +322,10 @@ static void on_world(struct run *run, struct str text)
             complain(run, "how many?", number);
         for (uint32_t i = 0; i < count; i++)
             transcript_vault_mail(run->home, folder, ++run->mails, NOW_MS);
+    } else if (str_equal(verb, STR("limit"))) {
+        str_split(&text, ' ', &number);
+        if (!parse_u32(number, &run->message_limit))
+            complain(run, "how many?", number);
     } else if (str_equal(verb, STR("forget"))) {
         str_split(&text, ' ', &folder);
         transcript_vault_forget(run->home, folder, NOW_MS);
@@ -432,6 +334,11 @@ static void on_world(struct run *run, struct str text)
         if (!parse_u32(number, &count))
             complain(run, "how much?", number);
         vault_set_limit(vault, count);
+    } else if (str_equal(verb, STR("messages-max"))) {
+        str_split(&text, ' ', &number);
+        if (!parse_u32(number, &count))
+            complain(run, "how many?", number);
+        vault_set_message_limit(vault, count);
     } else {
         complain(run, "unknown", verb);
     }
@@ -493,6 +400,7 @@ static void run_text(const char *name, struct str text, bool is_sleepy)
     }
     covered.sleep_count += run.sleep_count;
     buf_free(&run.packet);
+    transcript_variables_done(&run.variables);
     arena_free(&run.arena);
     imap_group_free(&run.group);
     transcript_vault_free(&run.home);

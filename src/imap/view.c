@@ -264,8 +264,6 @@ static void add_gone(struct imap_view *view, const uint32_t *expunged, size_t co
 
     if (count == 0)
         return;
-    if (view->gone_count == 0)
-        view->safe_modseq = view->modseq;
     all = NEW_ARRAY(uint32_t, view->gone_count + count);
     while (a < view->gone_count || b < count) {
         uint32_t uid;
@@ -281,6 +279,9 @@ static void add_gone(struct imap_view *view, const uint32_t *expunged, size_t co
         }
         all[all_count++] = uid;
     }
+    /* What the client never heard of is not held back from it. */
+    if (view->gone_count == 0 && all_count > 0)
+        view->safe_modseq = view->modseq;
     mem_free(&view->gone);
     view->gone = all;
     view->gone_count = all_count;
@@ -355,7 +356,8 @@ void imap_write_fetch_start(struct imap_session *s, size_t index, uint32_t uid)
 void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *now)
 {
     imap_write_fetch_start(s, imap_view_index(&s->view, now->uid), now->uid);
-    if (imap_has(s, IMAP_EXT_CONDSTORE) && !imap_has(s, IMAP_EXT_UIDONLY)) {
+    /* RFC 7162 §3.1.4, RFC 5465 §5.1 */
+    if ((imap_has(s, IMAP_EXT_CONDSTORE) || s->notify != NULL) && !imap_has(s, IMAP_EXT_UIDONLY)) {
         buf_put(&s->out, STR("UID "));
         imap_write_number(&s->out, now->uid);
         buf_put(&s->out, STR(" "));
@@ -366,13 +368,24 @@ void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *
         buf_put(&s->out, STR(") "));
     }
     buf_put(&s->out, STR("FLAGS "));
-    imap_write_flags(&s->out, s->vault, now->flags, imap_view_is_recent(&s->view, now->uid));
+    imap_write_flags(&s->out, s->vault, now->flags, imap_tells_recent(s, now->uid));
     buf_put(&s->out, STR(")\r\n"));
+}
+
+void imap_write_recent(struct imap_session *s)
+{
+    if (imap_has(s, IMAP_EXT_REV2))
+        return;
+    buf_put(&s->out, STR("* "));
+    imap_write_number(&s->out, imap_view_recent_count(&s->view));
+    buf_put(&s->out, STR(" RECENT\r\n"));
 }
 
 void imap_view_skip_own(struct imap_session *s)
 {
-    s->view.modseq = vault_folder_modseq(s->vault, s->view.folder_id);
+    /* While nothing is told, others' changes wait before our own. */
+    if (!imap_notify_is_muted(s))
+        s->view.modseq = vault_folder_modseq(s->vault, s->view.folder_id);
 }
 
 enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expunge)
@@ -386,6 +399,8 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
 
     if (modseq == 0)
         return fail(task, ERR_NOT_FOUND, "the selected folder is gone");
+    if (imap_notify_is_muted(s))
+        return ERR_OK;
     imap_view_announce_keywords(s);
     if (modseq == view->modseq && (view->gone_count == 0 || !may_expunge))
         return ERR_OK;
@@ -399,7 +414,7 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
 
             if (now->uid >= first_new)
                 add_uid(view, now->uid);
-            else if (imap_view_has(view, now->uid))
+            else if (imap_view_has(view, now->uid) && imap_notify_wants_flags(s))
                 imap_view_tell_flags(s, now);
         }
         view->modseq = changes.modseq;
@@ -412,9 +427,9 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
     if (has_new) {
         buf_put(&s->out, STR("* "));
         imap_write_number(&s->out, view->count);
-        buf_put(&s->out, STR(" EXISTS\r\n* "));
-        imap_write_number(&s->out, imap_view_recent_count(view));
-        buf_put(&s->out, STR(" RECENT\r\n"));
+        buf_put(&s->out, STR(" EXISTS\r\n"));
+        imap_write_recent(s);
+        imap_notify_arrived(s, first_new);
     }
     return ERR_OK;
 }

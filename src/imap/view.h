@@ -77,6 +77,8 @@ MUST_CHECK enum err imap_view_sync(struct imap_session *s, struct task *task, bo
  * "* 3 FETCH (", or with UIDONLY "* 17 UIDFETCH (" (RFC 9586 §3.3): of the message at this index.
  */
 void imap_write_fetch_start(struct imap_session *s, size_t index, uint32_t uid);
+/* "* 3 RECENT", which IMAP4rev2 does not have. */
+void imap_write_recent(struct imap_session *s);
 /* An untagged FETCH of a message in the view: its flags, and what the client enabled. */
 void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *now);
 /*

@@ -35,19 +35,20 @@ void imap_write_number(struct buf *out, uint64_t number)
     buf_commit(out, sizeof(digits) - at);
 }
 
-static bool is_quotable(struct str text)
+/* quoted, with UTF-8 in it only where the client reads that (RFC 6855 §3 utf8-quoted). */
+static bool is_quotable(struct str text, bool is_utf8)
 {
     if (text.len > 1000)
         return false;
     for (size_t i = 0; i < text.len; i++)
-        if (ascii_is_control(text.ptr[i]) || ascii_is_8bit(text.ptr[i]))
+        if (ascii_is_control(text.ptr[i]) || (!is_utf8 && ascii_is_8bit(text.ptr[i])))
             return false;
     return true;
 }
 
-void imap_write_string(struct buf *out, struct str text)
+static void write_string(struct buf *out, struct str text, bool is_utf8)
 {
-    if (!is_quotable(text)) {
+    if (!is_quotable(text, is_utf8)) {
         buf_put(out, STR("{"));
         imap_write_number(out, text.len);
         buf_put(out, STR("}\r\n"));
@@ -63,7 +64,7 @@ void imap_write_string(struct buf *out, struct str text)
     buf_put(out, STR("\""));
 }
 
-void imap_write_astring(struct buf *out, struct str text)
+static void write_astring(struct buf *out, struct str text, bool is_utf8)
 {
     bool is_atom = text.len > 0 && !str_equal_nocase(text, STR("NIL"));
 
@@ -72,16 +73,34 @@ void imap_write_astring(struct buf *out, struct str text)
     if (is_atom)
         buf_put(out, text);
     else
-        imap_write_string(out, text);
+        write_string(out, text, is_utf8);
 }
 
-void imap_write_mailbox(struct buf *out, struct str name)
+void imap_write_string(struct buf *out, struct str text)
+{
+    write_string(out, text, false);
+}
+
+void imap_write_astring(struct buf *out, struct str text)
+{
+    write_astring(out, text, false);
+}
+
+void imap_encode_mailbox(struct buf *out, struct str name, bool is_utf8)
+{
+    if (is_utf8)
+        buf_put(out, name);
+    else
+        imap_utf7_encode(name, out);
+}
+
+void imap_write_mailbox(struct buf *out, struct str name, bool is_utf8)
 {
     struct buf encoded;
 
     buf_init(&encoded, SIZE_MAX);
-    imap_utf7_encode(name, &encoded);
-    imap_write_astring(out, buf_str(&encoded));
+    imap_encode_mailbox(&encoded, name, is_utf8);
+    write_astring(out, buf_str(&encoded), is_utf8);
     buf_free(&encoded);
 }
 

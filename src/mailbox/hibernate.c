@@ -1,28 +1,30 @@
 /*
- * Putting sessions to sleep. When all sessions of the mailbox have been silent for
- * `hibernate_after` and none of them is costly (imap/hibernate.h), each is offered to its gate:
+ * Putting sessions to sleep. When all sessions of the mailbox have been silent for the time of
+ * `hibernate_after`, none of them is costly (imap/hibernate.h) and the vault has put no work off,
+ * each is offered to its gate:
  *
- *   1. its stream is not read any more, and its state goes to the gate, through the store, with the
- *      number of bytes that were read from the stream;
+ *   1. its stream is not read any more, and its state goes to the gate, through the store, with
+ *      the number of bytes that were read from the stream;
  *   2. the gate compares: has it sent just as many? Then it keeps the state, stops reading the
- * client and says yes; from here on the session is the gate's. Else it says no, and all is as
- * before;
- *   3. at a yes the session is freed here, its stream closed. What was said on it before the state
- *      was taken comes to the gate before the end of the stream;
+ *      client and says yes; from here on the session is the gate's. Else it says no, and all is
+ *      as before;
+ *   3. at a yes the session is freed here, its stream closed. What was said on it before the
+ *      state was taken comes to the gate before the end of the stream;
  *   4. without sessions the process ends, and the store keeps in mind who sleeps.
  *
  * What is left of a kill:
  *   this process   before 2: the stream ends, and the gate says BYE as for any session of a dead
- *                  process. After 2: the session sleeps; the store wakes those in IDLE, because a
- *                  change may not have been told.
- *   the store      this process ends with it. The gate says BYE to its sleepers: no store knows of
- *                  them any more, so that mail would pass them by.
- *   the gate       its clients' connections end. The store answers 1 in its place (no), and drops
- *                  its sleepers.
+ *                  process. After 2: the session sleeps; the store wakes those in IDLE, because
+ *                  a change may not have been told.
+ *   the store      this process ends with it. The gate says BYE to its sleepers: no store knows
+ *                  of them any more, so that mail would pass them by.
+ *   the gate       its clients' connections end. The store answers 1 in its place (no), and
+ *                  drops its sleepers.
  *   the nursery    takes this process along. Sleepers sleep on; they wake when there is a new one.
- *   the keeper     the key is gone: sleepers get BYE when next a process would be needed for them.
- * A process that runs has it, and from now on puts no session to sleep: it could not be woken. No
- * step changes anything on the disk.
+ *   the keeper     the key is gone: sleepers get BYE when next a process would be needed for
+ *                  them. A process that runs has it, and from now on puts no session to sleep: it
+ *                  could not be woken.
+ * No step changes anything on the disk.
  *
  * A client that polls would be put to sleep and woken all the time: one that came back soon
  * (is_restless, the gate's judgement) is given four times as long.
@@ -83,7 +85,7 @@ void mailbox_hibernate_check(void *owner)
 {
     struct mailbox *mailbox = owner;
     int64_t now_ms = clock_monotonic_ms(), due_ms = now_ms;
-    bool can_all = mailbox->first_delivery == NULL;
+    bool can_all = mailbox->first_delivery == NULL && !mailbox->has_housekeeping;
 
     mailbox->is_hibernate_due = false;
     if (mailbox->is_ending || mailbox->session_count == 0 || mailbox->is_key_only_here)

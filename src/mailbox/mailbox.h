@@ -21,10 +21,11 @@ enum {
     MAILBOX_KEY_TIMEOUT_MS = 10 * 1000, /* for the keeper to send the key */
     MAILBOX_ENDING_MS = 3 * 1000,       /* for clients to take their last bytes */
     MAILBOX_USAGE_DELAY_MS = 50,        /* changes within it are reported together */
-    MAILBOX_RENEWAL_AT_LOGIN_MS = 50,   /* new keys for the drop box, behind the first answers */
-    MAILBOX_RENEWAL_MS =
-        60 * 60 * 1000,               /* between looks whether the drop box is due for new keys */
-    MAILBOX_IDLE_AGAIN_MS = 5 * 1000, /* the store did not let us end: ask again */
+    MAILBOX_HOUSEKEEPING_IDLE_MS = 1000, /* without a change: then what was put off is done, */
+    MAILBOX_HOUSEKEEPING_PAUSE_MS = 20,  /* a slice at a time */
+    MAILBOX_RENEWAL_AT_LOGIN_MS = 50,    /* new keys for the drop box, behind the first answers */
+    MAILBOX_RENEWAL_MS = 60 * 60 * 1000, /* between looks whether the drop box is due for new keys */
+    MAILBOX_IDLE_AGAIN_MS = 5 * 1000,   /* the store did not let us end: ask again */
 };
 
 struct imap_group;
@@ -44,18 +45,20 @@ struct mailbox {
     struct mailbox_session *sessions; /* own, a list */
     size_t session_count;
     struct mailbox_delivery *first_delivery, *last_delivery; /* own, a queue */
-    struct net_timer *delivery_timer;                        /* own: stores what is queued */
-    struct net_timer *usage_timer;                           /* own: tells the keeper */
-    struct net_timer *idle_timer;                            /* own: nobody there for a while */
-    struct net_timer *housekeeping_timer;                    /* own: work that was put off */
-    struct net_timer *renewal_timer;   /* own: the drop box in a long session */
-    struct net_timer *hibernate_timer; /* own: sessions that are silent */
-    struct net_timer *deadline;        /* own: the key is late, or the end is */
-    bool is_hibernate_due;             /* that timer runs */
+    struct net_timer *delivery_timer;     /* own: stores what is queued */
+    struct net_timer *usage_timer;        /* own: tells the keeper */
+    struct net_timer *idle_timer;         /* own: nobody there for a while */
+    struct net_timer *housekeeping_timer; /* own: work that was put off */
+    struct net_timer *renewal_timer;      /* own: the drop box in a long session */
+    struct net_timer *hibernate_timer;    /* own: sessions that are silent */
+    struct net_timer *deadline;           /* own: the key is late, or the end is */
+    bool is_hibernate_due; /* that timer runs */
+    bool has_housekeeping; /* work was put off, and is not done yet */
     bool is_key_only_here; /* the keeper that had it too is gone: no session may sleep */
     bool is_watched;       /* somebody sleeps in IDLE: the store hears of changes */
     bool has_imported;     /* waiting mail was taken over */
-    bool was_renewed;      /* the drop box's keys, or they were not an hour old */
+    bool was_renewed; /* the drop box's keys, or they were not an hour old */
+    bool is_catching_up; /* the vault is behind: slices go between the commands */
     bool is_ending;
 };
 

@@ -7,8 +7,6 @@
 #include "base/ascii.h"
 #include "message/charset_tables.h"
 
-#include <errno.h>
-#include <iconv.h>
 #include <string.h>
 
 enum { CHARSET_NAME_MAX = 40, CHUNK = 4096, ERRORS_MAX = 1000 };
@@ -38,8 +36,6 @@ static const struct {
 static const char *const usual[] = {
     "gb18030", "big5-hkscs", "euc-jp", "cp932", "iso-2022-jp", "cp949", "utf-7", "utf-16",
 };
-
-enum charset_kind { CHARSET_ASCII, CHARSET_UTF8, CHARSET_OTHER };
 
 static const struct {
     struct str name;
@@ -111,61 +107,75 @@ static size_t utf8_len(struct str text, size_t i)
     return 0;
 }
 
-static void put_utf8(struct str bytes, struct buf *out)
+/* From `at` on, to `until` or a little further; gives where it stopped. */
+static size_t put_utf8(struct str bytes, size_t at, size_t until, struct buf *out)
 {
-    size_t i = 0;
+    struct str near = str_upto(bytes, until);
 
-    while (i < bytes.len) {
-        size_t start = i;
+    while (at < until) {
+        size_t start = at;
 
-        for (;;) {
+        while (at < until) {
             size_t len;
 
-            i += ascii_run(bytes, i);
-            len = i < bytes.len ? utf8_len(bytes, i) : 0;
+            at += ascii_run(near, at);
+            len = at < until ? utf8_len(bytes, at) : 0;
             if (len == 0)
                 break;
-            i += len;
+            at += len;
         }
-        buf_put(out, str_make(bytes.ptr + start, i - start));
-        if (i < bytes.len) {
+        buf_put(out, str_make(bytes.ptr + start, at - start));
+        if (at < until) {
             buf_put(out, REPLACEMENT);
-            i++;
+            at++;
         }
     }
+    return at;
 }
 
-static void put_code_point(uint16_t code, struct buf *out)
+/* As UTF-8, at most three bytes; gives how many. */
+static size_t write_code_point(uint16_t code, char *to)
 {
-    char text[3];
-
     if (code < 0x800) {
-        text[0] = (char)(0xc0 | (code >> 6));
-        text[1] = (char)(0x80 | (code & 0x3f));
-        buf_put(out, str_make(text, 2));
-        return;
+        to[0] = (char)(0xc0 | (code >> 6));
+        to[1] = (char)(0x80 | (code & 0x3f));
+        return 2;
     }
-    text[0] = (char)(0xe0 | (code >> 12));
-    text[1] = (char)(0x80 | ((code >> 6) & 0x3f));
-    text[2] = (char)(0x80 | (code & 0x3f));
-    buf_put(out, str_make(text, 3));
+    to[0] = (char)(0xe0 | (code >> 12));
+    to[1] = (char)(0x80 | ((code >> 6) & 0x3f));
+    to[2] = (char)(0x80 | (code & 0x3f));
+    return 3;
+}
+
+/* Bytes that are not ASCII from `at` on, up to `until` and to the room for them. */
+static size_t put_high(struct str bytes, size_t at, size_t until, const uint16_t *high,
+                       struct buf *out)
+{
+    size_t stop = until - at > CHUNK / 3 ? at + CHUNK / 3 : until, len = 0;
+    char *room;
+
+    if (buf_reserve(out, CHUNK, &room) != ERR_OK)
+        return until;
+    while (at < stop && (unsigned char)(bytes.ptr[at] - 1) >= 0x7f) {
+        unsigned char byte = (unsigned char)bytes.ptr[at++];
+
+        len += write_code_point(high == NULL || byte == 0 ? 0xfffd : high[byte - 0x80], room + len);
+    }
+    buf_commit(out, len);
+    return at;
 }
 
 /* ASCII, with every other byte by the table of the upper half, or as U+FFFD without one. */
-static void put_single_byte(struct str bytes, const uint16_t *high, struct buf *out)
+static void put_single_byte(struct str bytes, size_t at, size_t until, const uint16_t *high,
+                            struct buf *out)
 {
-    size_t i = 0;
+    struct str near = str_upto(bytes, until);
 
-    while (i < bytes.len) {
-        size_t run = ascii_run(bytes, i);
-        unsigned char byte;
+    while (at < until) {
+        size_t run = ascii_run(near, at);
 
-        buf_put(out, str_make(bytes.ptr + i, run));
-        i += run;
-        if (i == bytes.len)
-            break;
-        byte = (unsigned char)bytes.ptr[i++];
-        put_code_point(high == NULL || byte == 0 ? 0xfffd : high[byte - 0x80], out);
+        buf_put(out, str_make(bytes.ptr + at, run));
+        at = put_high(near, at + run, until, high, out);
     }
 }
 
@@ -184,31 +194,35 @@ static bool convert_some(iconv_t converter, char **in, size_t *in_left, struct b
     (void)(left_before > 0 ? iconv(converter, in, in_left, &to, &to_left)
                            : iconv(converter, NULL, NULL, &to, &to_left));
     /* Once more through our own eyes: iconv gives NUL, and six-byte forms for odd UCS-4. */
-    put_utf8(str_make(room, CHUNK - to_left), out);
+    (void)put_utf8(str_make(room, CHUNK - to_left), 0, CHUNK - to_left, out);
     return to_left < CHUNK || *in_left < left_before;
 }
 
-static void put_iconv(iconv_t converter, struct str bytes, struct buf *out)
+static void put_converted(struct charset_reader *reader, size_t until, struct buf *out)
 {
-    char *in = (char *)(uintptr_t)bytes.ptr; /* iconv takes char ** but only reads */
-    size_t in_left = bytes.len;
-    size_t error_count = 0;
+    struct str bytes = reader->bytes;
+    char *in = (char *)(uintptr_t)(bytes.ptr + reader->at); /* iconv takes char ** but only reads */
+    size_t in_left = bytes.len - reader->at;
     struct buf scratch;
 
     buf_init(&scratch, SIZE_MAX);
-    while (in_left > 0) {
-        if (convert_some(converter, &in, &in_left, &scratch, out) || in_left == 0)
+    while (in_left > 0 && bytes.len - in_left < until) {
+        if (convert_some(reader->converter, &in, &in_left, &scratch, out) || in_left == 0)
             continue;
         buf_put(out, REPLACEMENT);
         in++;
         in_left--;
         /* Mostly errors: not this charset at all, and a call for each byte would take long. */
-        if (++error_count > ERRORS_MAX + (bytes.len - in_left) / 8) {
-            put_single_byte(str_make(in, in_left), NULL, out);
-            in_left = 0;
+        if (++reader->error_count > ERRORS_MAX + (bytes.len - in_left) / 8) {
+            charset_reader_close(reader);
+            reader->kind = CHARSET_TABLE;
+            reader->high = NULL;
+            break;
         }
     }
-    (void)convert_some(converter, &in, &in_left, &scratch, out);
+    if (in_left == 0 && reader->kind == CHARSET_CONVERTER)
+        (void)convert_some(reader->converter, &in, &in_left, &scratch, out);
+    reader->at = bytes.len - in_left;
     buf_free(&scratch);
 }
 
@@ -237,42 +251,60 @@ static bool open_converter(struct str charset, iconv_t *out_converter)
     return *out_converter != (iconv_t)-1;
 }
 
-void charset_to_utf8(struct str charset, struct str bytes, struct buf *out)
+void charset_reader_open(struct charset_reader *reader, struct str charset, struct str bytes)
 {
-    enum charset_kind kind = CHARSET_OTHER;
-    const uint16_t *high;
-    iconv_t converter;
-
+    *reader = (struct charset_reader){.bytes = bytes, .kind = CHARSET_TABLE};
     charset = str_trim(charset);
     for (size_t i = 0; i < ARRAY_LEN(builtin); i++) {
-        if (str_equal_nocase(builtin[i].name, charset))
-            kind = builtin[i].kind;
-    }
-    switch (kind) {
-    case CHARSET_ASCII:
+        if (!str_equal_nocase(builtin[i].name, charset))
+            continue;
+        reader->kind = builtin[i].kind;
         /* Raw UTF-8 under a missing or wrong label is common; anything else is not text. */
-        if (str_is_utf8(bytes))
-            put_utf8(bytes, out);
-        else
-            put_single_byte(bytes, NULL, out);
+        if (reader->kind == CHARSET_ASCII)
+            reader->kind = str_is_utf8(bytes) ? CHARSET_UTF8 : CHARSET_TABLE;
         return;
+    }
+    reader->high = charset_table(charset);
+    if (reader->high == NULL && open_converter(charset, &reader->converter))
+        reader->kind = CHARSET_CONVERTER;
+}
+
+bool charset_reader_step(struct charset_reader *reader, size_t max, struct buf *out)
+{
+    size_t left = reader->bytes.len - reader->at;
+    size_t until = reader->at + (left < max ? left : max);
+
+    switch (reader->kind) {
+    case CHARSET_ASCII:
     case CHARSET_UTF8:
-        put_utf8(bytes, out);
-        return;
-    case CHARSET_OTHER:
+        reader->at = put_utf8(reader->bytes, reader->at, until, out);
+        break;
+    case CHARSET_TABLE:
+        put_single_byte(reader->bytes, reader->at, until, reader->high, out);
+        reader->at = until;
+        break;
+    case CHARSET_CONVERTER:
+        put_converted(reader, until, out);
         break;
     }
-    high = charset_table(charset);
-    if (high != NULL) {
-        put_single_byte(bytes, high, out);
-        return;
-    }
-    if (!open_converter(charset, &converter)) {
-        put_single_byte(bytes, NULL, out);
-        return;
-    }
-    put_iconv(converter, bytes, out);
-    (void)iconv_close(converter);
+    return reader->at < reader->bytes.len;
+}
+
+void charset_reader_close(struct charset_reader *reader)
+{
+    if (reader->kind == CHARSET_CONVERTER)
+        (void)iconv_close(reader->converter);
+    reader->kind = CHARSET_UTF8;
+}
+
+void charset_to_utf8(struct str charset, struct str bytes, struct buf *out)
+{
+    struct charset_reader reader;
+
+    charset_reader_open(&reader, charset, bytes);
+    while (charset_reader_step(&reader, SIZE_MAX, out))
+        continue;
+    charset_reader_close(&reader);
 }
 
 void charset_guess_to_utf8(struct str bytes, struct buf *out)
@@ -283,12 +315,12 @@ void charset_guess_to_utf8(struct str bytes, struct buf *out)
         size_t len = utf8_len(bytes, i);
 
         if (len == 0 && bytes.ptr[i] != 0) {
-            put_single_byte(bytes, charset_table(STR("windows-1252")), out);
+            put_single_byte(bytes, 0, bytes.len, charset_table(STR("windows-1252")), out);
             return;
         }
         i += len == 0 ? 1 : len;
     }
-    put_utf8(bytes, out);
+    (void)put_utf8(bytes, 0, bytes.len, out);
 }
 
 size_t charset_utf8_cut(struct str text, size_t max)

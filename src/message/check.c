@@ -2,6 +2,7 @@
 #include "message/check.h"
 
 #include "base/ascii.h"
+#include "message/preview.h"
 #include "message/transfer.h"
 
 #include <assert.h>
@@ -151,6 +152,30 @@ static void check_round_trip(struct task *task, const struct message_structure *
     buf_free(&stored);
 }
 
+/* In steps of any size it is what it is at once. */
+static void check_text_in_steps(const struct message_structure *structure, struct str raw,
+                                struct str plain, struct str folded)
+{
+    const size_t sizes[] = {raw.len / 64 + 1, raw.len / 7 + 1};
+
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct message_text_maker *maker = message_text_maker_new(structure, raw, true);
+        struct str text, body;
+
+        while (message_text_maker_step(maker, sizes[i]))
+            continue;
+        text = message_text_maker_text(maker, true);
+        body = message_text_maker_text(maker, false);
+        assert(str_equal(text, folded));
+        assert(body.len <= text.len && str_ends_with(text, body));
+        text = message_text_maker_plain(maker, true);
+        body = message_text_maker_plain(maker, false);
+        assert(str_equal(text, plain));
+        assert(body.len <= text.len && str_ends_with(text, body));
+        message_text_maker_free(&maker);
+    }
+}
+
 static void check_texts(const struct message_structure *structure, struct str raw)
 {
     struct buf text, folded, again;
@@ -163,6 +188,7 @@ static void check_texts(const struct message_structure *structure, struct str ra
     /* Linear: header names, U+FFFD for a byte, and what folding expands. */
     assert(text.len <= 16 * raw.len + 64);
     message_fold(buf_str(&text), &folded);
+    check_text_in_steps(structure, raw, buf_str(&text), buf_str(&folded));
     assert(str_is_utf8(buf_str(&folded)));
     message_fold(raw, &again);
     assert(again.len <= 16 * raw.len);
@@ -221,6 +247,26 @@ static void check_transfer(struct str body)
     buf_free(&pieces);
 }
 
+/* A preview is short, and UTF-8 (RFC 8970 §3.3). */
+static void check_preview(const struct message_structure *structure, struct str raw)
+{
+    const struct message_part *part;
+
+    for (unsigned choice = 0; (part = message_preview_part(structure, choice)) != NULL; choice++) {
+        struct buf out;
+        size_t chars = 0;
+
+        assert(choice < 2);
+        buf_init(&out, SIZE_MAX);
+        message_preview(part, str_from(raw, (size_t)part->body_start), &out);
+        assert(str_is_utf8(buf_str(&out)));
+        for (size_t i = 0; i < out.len; i++)
+            chars += ((unsigned char)out.ptr[i] & 0xc0) != 0x80;
+        assert(chars <= MESSAGE_PREVIEW_CHARS);
+        buf_free(&out);
+    }
+}
+
 void check_message(struct str raw)
 {
     struct message_summary summary;
@@ -241,6 +287,7 @@ void check_message(struct str raw)
     check_sections(structure, raw.len);
     check_round_trip(&task, structure);
     check_transfer(str_upto(raw, 4096));
+    check_preview(structure, raw);
     check_texts(structure, raw);
     check_header_fields(str_upto(raw, (size_t)structure->parts[0].header_len));
     task_done(&task);

@@ -98,16 +98,7 @@ static const struct str inline_tags[] = {
 
 enum { REFERENCE_MAX = 10, TAG_NAME_MAX = 12 };
 
-struct reader {
-    struct str html;
-    size_t i;
-    char *room; /* output; as long as the input, which is never outgrown */
-    size_t len;
-    char blank;          /* white space to write before the next text, 0: none */
-    bool has_no_more[2]; /* closing quotes: double, single */
-};
-
-static void put(struct reader *r, const char *bytes, size_t len)
+static void put(struct html_reader *r, const char *bytes, size_t len)
 {
     if (r->blank != 0 && r->len > 0)
         r->room[r->len++] = r->blank;
@@ -116,7 +107,7 @@ static void put(struct reader *r, const char *bytes, size_t len)
     r->len += len;
 }
 
-static void put_code(struct reader *r, uint32_t code)
+static void put_code(struct html_reader *r, uint32_t code)
 {
     char text[4];
 
@@ -186,7 +177,7 @@ static bool read_number(struct str text, uint32_t *out_code)
 }
 
 /* At a '&'. */
-static void read_reference(struct reader *r)
+static void read_reference(struct html_reader *r)
 {
     struct str rest = str_upto(str_from(r->html, r->i + 1), REFERENCE_MAX);
     ptrdiff_t semicolon = str_index(rest, ';');
@@ -207,7 +198,7 @@ static void read_reference(struct reader *r)
     r->i++;
 }
 
-static void skip_behind(struct reader *r, struct str mark)
+static void skip_behind(struct html_reader *r, struct str mark)
 {
     ptrdiff_t found = str_find(str_from(r->html, r->i), mark);
 
@@ -215,7 +206,7 @@ static void skip_behind(struct reader *r, struct str mark)
 }
 
 /* Behind the tag that begins at r->i; a '>' inside quotes does not end it. */
-static void skip_tag(struct reader *r)
+static void skip_tag(struct html_reader *r)
 {
     while (r->i < r->html.len && r->html.ptr[r->i] != '>') {
         char c = r->html.ptr[r->i++];
@@ -235,7 +226,7 @@ static void skip_tag(struct reader *r)
 }
 
 /* To the end tag of script or style; what is inside is no text. */
-static void skip_content(struct reader *r, struct str name)
+static void skip_content(struct html_reader *r, struct str name)
 {
     for (;;) {
         const char *mark = memchr(r->html.ptr + r->i, '<', r->html.len - r->i);
@@ -272,7 +263,7 @@ static bool is_inline(struct str name)
 }
 
 /* At a '<'. */
-static void read_tag(struct reader *r)
+static void read_tag(struct html_reader *r)
 {
     struct str rest = str_from(r->html, r->i + 1);
     bool is_end = str_starts_with(rest, STR("/"));
@@ -300,31 +291,41 @@ static void read_tag(struct reader *r)
         skip_content(r, name);
 }
 
-void html_text(struct str html, struct buf *out)
+bool html_reader_step(struct html_reader *r, size_t max)
 {
-    struct reader r = {.html = html};
+    struct str html = r->html;
+    size_t until = html.len - r->i < max ? html.len : r->i + max;
 
-    if (html.len == 0 || buf_reserve(out, html.len + 1, &r.room) != ERR_OK)
-        return;
-    while (r.i < html.len) {
-        size_t start = r.i;
+    while (r->i < until) {
+        size_t start = r->i;
 
-        while (r.i < html.len && html.ptr[r.i] != '<' && html.ptr[r.i] != '&' &&
-               !ascii_is_space(html.ptr[r.i]))
-            r.i++;
-        if (r.i > start)
-            put(&r, html.ptr + start, r.i - start);
-        if (r.i == html.len)
+        while (r->i < html.len && html.ptr[r->i] != '<' && html.ptr[r->i] != '&' &&
+               !ascii_is_space(html.ptr[r->i]))
+            r->i++;
+        if (r->i > start)
+            put(r, html.ptr + start, r->i - start);
+        if (r->i == html.len)
             break;
-        if (html.ptr[r.i] == '<') {
-            read_tag(&r);
-        } else if (html.ptr[r.i] == '&') {
-            read_reference(&r);
+        if (html.ptr[r->i] == '<') {
+            read_tag(r);
+        } else if (html.ptr[r->i] == '&') {
+            read_reference(r);
         } else {
-            if (r.blank == 0)
-                r.blank = ' ';
-            r.i++;
+            if (r->blank == 0)
+                r->blank = ' ';
+            r->i++;
         }
     }
-    buf_commit(out, r.len);
+    return r->i < html.len;
+}
+
+void html_text(struct str html, struct buf *out)
+{
+    struct html_reader reader = {.html = html};
+
+    if (html.len == 0 || buf_reserve(out, html.len + 1, &reader.room) != ERR_OK)
+        return;
+    while (html_reader_step(&reader, SIZE_MAX))
+        continue;
+    buf_commit(out, reader.len);
 }

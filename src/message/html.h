@@ -11,4 +11,16 @@
  */
 void html_text(struct str html, struct buf *out);
 
+/* The same in steps. */
+struct html_reader {
+    struct str html; /* borrowed */
+    size_t i;
+    char *room; /* borrowed; as long as the input, which is never outgrown */
+    size_t len; /* of the text in `room` */
+    char blank;          /* white space to write before the next text, 0: none */
+    bool has_no_more[2]; /* closing quotes: double, single */
+};
+/* Reads about `max` bytes on, or to the end of what begins in them. False: that was all. */
+bool html_reader_step(struct html_reader *reader, size_t max);
+
 #endif

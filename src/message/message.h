@@ -147,10 +147,31 @@ void message_text(const struct message_structure *structure, struct str raw, boo
                   struct buf *out);
 
 /*
- * The form in which SEARCH compares: Unicode case folded and NFC-composed so that a substring test
- * of two folded texts is RFC 3501's case-insensitive substring rule. Invalid UTF-8 passes as it is.
+ * The form in which texts are compared: i;unicode-casemap's (RFC 5051, RFC 5255 §4.6), each character
+ * in title case, then decomposed, compatibility included. A substring test of two folded texts is
+ * SEARCH's rule, the order of their bytes that of SORT. Invalid UTF-8 passes as it is.
+ *
+ * The search index keeps folded words: what this gives must not change for mail that is indexed.
  */
 void message_fold(struct str text, struct buf *out);
+/* From `at` on, about `max` bytes of it; gives where to go on (text.len: that was all). */
+size_t message_fold_some(struct str text, size_t at, size_t max, struct buf *out);
+
+/*
+ * The text of a message (message_text with headers), and the same folded, in steps: 50 MB of it can
+ * take seconds, and others want their turn. `structure` and `raw` are borrowed until it is freed.
+ */
+struct message_text_maker;
+struct message_text_maker *message_text_maker_new(const struct message_structure *structure,
+                                                  struct str raw, bool keeps_plain);
+void message_text_maker_free(struct message_text_maker **maker);
+/* Works on about `max` bytes of one stage; only a part's transfer encoding is undone at once, and a
+ * header field decoded (3 to 10 ns a byte). False: the text is there. */
+bool message_text_maker_step(struct message_text_maker *maker, size_t max);
+/* The whole folded text, or without the headers; borrowed from the maker. */
+struct str message_text_maker_text(const struct message_text_maker *maker, bool with_headers);
+/* Unfolded, if it keeps that. */
+struct str message_text_maker_plain(const struct message_text_maker *maker, bool with_headers);
 /* Unicode's composed form (NFC), in which names are kept; invalid UTF-8 passes as it is. Appends. */
 void message_compose(struct str text, struct buf *out);
 

@@ -3,17 +3,17 @@
 #include "pop3/engine.h"
 
 const struct pop3_capability pop3_capabilities[] = {
-    {STR_INIT("TOP"), 0},                         /* RFC 2449 §6.1 */
-    {STR_INIT("USER"), POP3_CAP_IF_SECURE},       /* §6.2 */
-    {STR_INIT("SASL PLAIN"), POP3_CAP_IF_SECURE}, /* §6.3, RFC 5034 */
-    {STR_INIT("RESP-CODES"), 0},                  /* §6.4 */
-    {STR_INIT("AUTH-RESP-CODE"), 0},              /* RFC 3206 */
-    {STR_INIT("PIPELINING"), 0},                  /* RFC 2449 §6.6 */
-    {STR_INIT("EXPIRE NEVER"), 0},                /* §6.7 */
-    {STR_INIT("UIDL"), 0},                        /* §6.8 */
-    {STR_INIT("STLS"), POP3_CAP_IF_NO_TLS},       /* RFC 2595 §4 */
+    {STR_INIT("TOP"), 0, "RFC 2449 §6.1"},
+    {STR_INIT("USER"), POP3_CAP_IF_SECURE, "RFC 2449 §6.2"},
+    {STR_INIT("SASL PLAIN"), POP3_CAP_IF_SECURE, "RFC 5034 §3"},
+    {STR_INIT("RESP-CODES"), 0, "RFC 2449 §6.4"},
+    {STR_INIT("AUTH-RESP-CODE"), 0, "RFC 3206 §6"},
+    {STR_INIT("PIPELINING"), 0, "RFC 2449 §6.6"},
+    {STR_INIT("EXPIRE NEVER"), 0, "RFC 2449 §6.7"},
+    {STR_INIT("UIDL"), 0, "RFC 2449 §6.8"},
+    {STR_INIT("STLS"), POP3_CAP_IF_NO_TLS, "RFC 2595 §4"},
     /* No version: it helps nobody but an attacker. */
-    {STR_INIT("IMPLEMENTATION Sealpost"), POP3_CAP_LOGGED_IN}, /* RFC 2449 §6.9 */
+    {STR_INIT("IMPLEMENTATION Sealpost"), POP3_CAP_LOGGED_IN, "RFC 2449 §6.9"},
 };
 const size_t pop3_capability_count = ARRAY_LEN(pop3_capabilities);
 

@@ -16,6 +16,7 @@ enum pop3_capability_flags {
 struct pop3_capability {
     struct str line;
     unsigned flags;
+    const char *rfc; /* where it is defined */
 };
 
 extern const struct pop3_capability pop3_capabilities[];

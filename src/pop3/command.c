@@ -55,20 +55,20 @@ static bool parse_top(struct str text, union pop3_args *args)
 
 /* In the order of RFC 1939 §5 to §7, then the extensions by RFC. */
 const struct pop3_command pop3_commands[] = {
-    {NAME("QUIT"), BOTH, parse_none, pop3_cmd_quit},  /* §4, §6 */
-    {NAME("STAT"), AFTER, parse_none, pop3_cmd_stat}, /* §5 */
-    {NAME("LIST"), AFTER, parse_list, pop3_cmd_list},
-    {NAME("RETR"), AFTER, parse_message, pop3_cmd_retr},
-    {NAME("DELE"), AFTER, parse_message, pop3_cmd_dele},
-    {NAME("NOOP"), AFTER, parse_none, pop3_cmd_noop},
-    {NAME("RSET"), AFTER, parse_none, pop3_cmd_rset},
-    {NAME("TOP"), AFTER, parse_top, pop3_cmd_top}, /* §7 */
-    {NAME("UIDL"), AFTER, parse_list, pop3_cmd_uidl},
-    {NAME("USER"), BEFORE, parse_line, pop3_cmd_user},
-    {NAME("PASS"), BEFORE, parse_line, pop3_cmd_pass},
-    {NAME("CAPA"), BOTH, parse_none, pop3_cmd_capa},   /* RFC 2449 §5 */
-    {NAME("STLS"), BEFORE, parse_none, pop3_cmd_stls}, /* RFC 2595 §4 */
-    {NAME("AUTH"), BEFORE, parse_auth, pop3_cmd_auth}, /* RFC 5034 §4 */
+    {NAME("QUIT"), BOTH, parse_none, pop3_cmd_quit, "RFC 1939 §4, §6"},
+    {NAME("STAT"), AFTER, parse_none, pop3_cmd_stat, "RFC 1939 §5"},
+    {NAME("LIST"), AFTER, parse_list, pop3_cmd_list, "RFC 1939 §5"},
+    {NAME("RETR"), AFTER, parse_message, pop3_cmd_retr, "RFC 1939 §5"},
+    {NAME("DELE"), AFTER, parse_message, pop3_cmd_dele, "RFC 1939 §5"},
+    {NAME("NOOP"), AFTER, parse_none, pop3_cmd_noop, "RFC 1939 §5"},
+    {NAME("RSET"), AFTER, parse_none, pop3_cmd_rset, "RFC 1939 §5"},
+    {NAME("TOP"), AFTER, parse_top, pop3_cmd_top, "RFC 1939 §7"},
+    {NAME("UIDL"), AFTER, parse_list, pop3_cmd_uidl, "RFC 1939 §7"},
+    {NAME("USER"), BEFORE, parse_line, pop3_cmd_user, "RFC 1939 §7"},
+    {NAME("PASS"), BEFORE, parse_line, pop3_cmd_pass, "RFC 1939 §7"},
+    {NAME("CAPA"), BOTH, parse_none, pop3_cmd_capa, "RFC 2449 §5"},
+    {NAME("STLS"), BEFORE, parse_none, pop3_cmd_stls, "RFC 2595 §4"},
+    {NAME("AUTH"), BEFORE, parse_auth, pop3_cmd_auth, "RFC 5034 §4"},
 };
 const size_t pop3_command_count = ARRAY_LEN(pop3_commands);
 

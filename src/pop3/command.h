@@ -52,6 +52,7 @@ struct pop3_command {
     unsigned flags;
     bool (*parse)(struct str text, union pop3_args *args);
     enum err (*run)(struct pop3_session *s, struct task *task, union pop3_args *args);
+    const char *rfc; /* where it is defined */
 };
 
 extern const struct pop3_command pop3_commands[];

@@ -108,7 +108,7 @@ MUST_CHECK enum err pop3_maildrop_open(struct pop3_session *s, struct task *task
 /* The message of this number, or refused: none such, or deleted. */
 MUST_CHECK enum err pop3_maildrop_find(struct pop3_session *s, struct task *task, uint32_t number,
                                        size_t *out_index);
-/* What others have under way in the vault is committed. Before the vault is used. */
+/* What others have under way in the vault is committed: before it is listed or written to. */
 void pop3_before_vault(struct pop3_session *s);
 
 /* retrieve.c */

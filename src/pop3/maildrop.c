@@ -48,31 +48,29 @@ static enum err measure(struct pop3_session *s, struct task *task, bool *out_is_
     return ERR_OK;
 }
 
-/* Messages that were stored before octets were counted at arrival: counted now, once. */
-static enum err measure_all(struct pop3_session *s, struct task *task)
+/*
+ * Messages that were stored before octets were counted at arrival: counted now, once. One that
+ * cannot be read (purged while we counted, or damaged) does not keep its owner from the others.
+ */
+static void measure_all(struct pop3_session *s, struct task *task)
 {
     struct pop3_maildrop *maildrop = &s->maildrop;
 
     while (maildrop->measured < maildrop->count) {
-        struct vault_maildrop_message *message = &maildrop->messages[maildrop->measured];
-        bool is_done = message->octets != VAULT_OCTETS_UNKNOWN;
+        bool is_done = maildrop->messages[maildrop->measured].octets != VAULT_OCTETS_UNKNOWN;
         enum err err = is_done ? ERR_OK : measure(s, task, &is_done);
 
-        if (err == ERR_NOT_FOUND) { /* expunged and purged while we counted */
-            task_forgive(task);
-            message->octets = message->size_bytes;
-            is_done = true;
-        } else if (err != ERR_OK) {
-            return err;
-        }
-        if (!is_done) {
+        if (err == ERR_OK && !is_done) {
             pop3_give_way(s);
-            return ERR_OK;
+            return;
         }
+        if (err != ERR_OK && err != ERR_NOT_FOUND)
+            log_failure(s->options.log, "counting a message's octets", task);
+        task_forgive(task);
+        vault_content_close(&s->content);
         maildrop->measured++;
     }
     buf_free(&s->piece);
-    return ERR_OK;
 }
 
 enum err pop3_maildrop_open(struct pop3_session *s, struct task *task)
@@ -81,7 +79,7 @@ enum err pop3_maildrop_open(struct pop3_session *s, struct task *task)
 
     if (maildrop->messages == NULL)
         TRY(list(s, task));
-    TRY(measure_all(s, task));
+    measure_all(s, task);
     if (s->pause != POP3_PAUSE_NONE)
         return ERR_OK;
     if (maildrop->has_measured) {
@@ -89,8 +87,11 @@ enum err pop3_maildrop_open(struct pop3_session *s, struct task *task)
         TRY(vault_maildrop_note_octets(s->vault, task, maildrop->folder_id, maildrop->messages,
                                        maildrop->count));
     }
-    for (size_t i = 0; i < maildrop->count; i++)
+    for (size_t i = 0; i < maildrop->count; i++) {
+        if (maildrop->messages[i].octets == VAULT_OCTETS_UNKNOWN)
+            maildrop->messages[i].octets = maildrop->messages[i].size_bytes;
         maildrop->octets += maildrop->messages[i].octets;
+    }
     return ERR_OK;
 }
 

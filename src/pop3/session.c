@@ -142,7 +142,8 @@ void pop3_session_resume(struct pop3_session *s, int64_t now_ms)
     if (s->pause == POP3_PAUSE_TURN && s->out.len < POP3_OUTPUT_HIGH) {
         if (s->state == POP3_STATE_OPENING)
             open_maildrop(s);
-        pop3_dispatch(s);
+        if (s->state != POP3_STATE_OPENING)
+            pop3_dispatch(s);
     }
     release(s);
 }

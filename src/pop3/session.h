@@ -28,8 +28,8 @@ struct pop3_options {
     bool is_secure;        /* TLS, or loopback where plain login is allowed */
     bool is_tls;           /* TLS is on already: no STLS */
     const struct log *log; /* borrowed */
-    /* Called before the session uses the vault, so that what others have under way there is
-     * committed first; NULL: there is nothing. */
+    /* Called before the session lists the vault or writes to it, so that what others have under way
+     * there is committed first; NULL: there is nothing. */
     void (*before_vault)(void *owner, int64_t now_ms);
     void *owner; /* borrowed */
 };

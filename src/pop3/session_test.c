@@ -160,6 +160,18 @@ static void test_commands_give_way(void **state)
     buf_free(&out);
 }
 
+/* As an older version left them. */
+static void forget_octets(void)
+{
+    struct task task;
+
+    task_init(&task, NOW_MS);
+    assert_int_equal(
+        db_execute(transcript_vault(home)->db, &task, "UPDATE message SET line_end_octets = NULL"),
+        ERR_OK);
+    task_done(&task);
+}
+
 /* Messages from before octets were counted at arrival: counted at login, in turns, and kept. */
 static void test_octets_are_counted_once(void **state)
 {
@@ -167,20 +179,22 @@ static void test_octets_are_counted_once(void **state)
     struct pop3_session *s;
     struct buf message;
     unsigned turns = 0, uses;
-    struct task task;
 
     buf_init(&message, SIZE_MAX);
     append(STR("A: b\n\nx"));
     append_large(&message, 9000000);
     s = connect();
     expect(s, "LIST 1\r\n", "+OK Logged in, 2 messages.\r\n+OK 1 11\r\n");
-    /* As an older version left them. */
-    task_init(&task, NOW_MS);
-    assert_int_equal(
-        db_execute(transcript_vault(home)->db, &task, "UPDATE message SET line_end_octets = NULL"),
-        ERR_OK);
-    task_done(&task);
+    forget_octets();
     pop3_session_free(&s);
+
+    /* A client that waits for the answer to its login, as most do, gets it. */
+    s = connect();
+    assert_int_equal(pop3_session_wants(s), POP3_WANTS_TURN);
+    expect(s, "", "+OK Logged in, 2 messages.\r\n");
+    expect(s, "LIST 1\r\n", "+OK 1 11\r\n");
+    pop3_session_free(&s);
+    forget_octets();
 
     uses = vault_uses;
     s = connect();
@@ -198,6 +212,62 @@ static void test_octets_are_counted_once(void **state)
     expect(s, "LIST 1\r\n", "+OK Logged in, 2 messages.\r\n+OK 1 11\r\n");
     pop3_session_free(&s);
     buf_free(&message);
+}
+
+/* One message that cannot be read does not hide the others. */
+static void test_a_damaged_message(void **state)
+{
+    (void)state;
+    struct pop3_session *s;
+    struct task task;
+
+    append(STR("A: b\r\n\r\none\r\n"));
+    append(STR("A: b\r\n\r\ntwo\n"));
+    task_init(&task, NOW_MS);
+    assert_int_equal(db_execute(transcript_vault(home)->db, &task,
+                                "UPDATE part SET bytes = x'00' WHERE key = (SELECT min(key) FROM "
+                                "part)"),
+                     ERR_OK);
+    task_done(&task);
+    for (int i = 0; i < 2; i++) {
+        s = connect();
+        expect(s, "LIST\r\n", "+OK Logged in, 2 messages.\r\n+OK 2 messages\r\n1 13\r\n2 13\r\n.");
+        expect(s, "RETR 2\r\n", "+OK 13 octets\r\nA: b\r\n\r\ntwo\r\n.\r\n");
+        expect(s, "RETR 1\r\n", "-ERR [SYS/PERM] The stored data is damaged");
+        expect(s, "TOP 1 0\r\n", "-ERR [SYS/PERM] The stored data is damaged");
+        expect(s, "NOOP\r\n", "+OK");
+        pop3_session_free(&s);
+        forget_octets();
+    }
+}
+
+/* Damage in the middle ends the session: without its dot nobody takes the message for whole. */
+static void test_damage_in_the_middle(void **state)
+{
+    (void)state;
+    struct pop3_session *s;
+    struct buf message, out;
+    struct task task;
+
+    buf_init(&message, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    append_large(&message, 3000000);
+    task_init(&task, NOW_MS);
+    assert_int_equal(db_execute(transcript_vault(home)->db, &task,
+                                "UPDATE part SET bytes = x'00' WHERE key = (SELECT max(key) FROM "
+                                "part)"),
+                     ERR_OK);
+    task_done(&task);
+    s = connect();
+    say(s, "RETR 1\r\nNOOP\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_int_equal(pop3_session_wants(s), POP3_WANTS_CLOSE);
+    assert_true(out.len > 1000000 && out.len < message.len);
+    assert_true(str_find(buf_str(&out), STR("\r\n.\r\n")) < 0);
+    assert_true(str_find(buf_str(&out), STR("-ERR")) < 0);
+    pop3_session_free(&s);
+    buf_free(&message);
+    buf_free(&out);
 }
 
 /* QUIT on a disk that takes nothing: told so, and nothing is deleted. */
@@ -220,7 +290,9 @@ static void test_quit_on_a_full_disk(void **state)
     assert_int_equal(pop3_session_wants(s), POP3_WANTS_CLOSE);
     pop3_session_free(&s);
     s = connect();
+    vault_uses = 0;
     expect(s, "DELE 1\r\nQUIT\r\n", "+OK Logged in, 2 messages.\r\n+OK Marked.\r\n+OK Bye.\r\n");
+    assert_int_equal(vault_uses, 1);
     pop3_session_free(&s);
     s = connect();
     expect(s, "", "+OK Logged in, 1 messages.\r\n");
@@ -248,6 +320,8 @@ int main(void)
         TEST(test_retr_streams),
         TEST(test_commands_give_way),
         TEST(test_octets_are_counted_once),
+        TEST(test_a_damaged_message),
+        TEST(test_damage_in_the_middle),
         TEST(test_quit_on_a_full_disk),
     };
 

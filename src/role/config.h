@@ -37,6 +37,8 @@ struct config {
     enum log_level log_level;
     enum log_format log_format;
     uint64_t message_size_max;     /* bytes; default 50 MiB */
+    uint64_t imap_message_limit;   /* of one command; default 1,000,000 */
+    uint64_t mailbox_messages_max; /* 0: no limit */
     uint64_t recipients_max;       /* default 50 */
     uint64_t hops_max;             /* default 25 */
     uint64_t login_timeout_ms;     /* default 75,000: cut before login */

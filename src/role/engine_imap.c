@@ -9,6 +9,7 @@ static struct imap_options options_of(const struct engine_options *options)
     return (struct imap_options){
         .hostname = options->config->hostname,
         .append_limit_bytes = options->config->message_size_max,
+        .message_limit = (uint32_t)options->config->imap_message_limit,
         .is_secure = options->may_log_in,
         .is_tls = options->is_tls,
         .log = options->log,

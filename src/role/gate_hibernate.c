@@ -2,11 +2,12 @@
  * Clients that sleep: the mailbox process gave their session's state to us and may be gone.
  * mailbox/hibernate.c has the whole course of it, and what a kill leaves at each step.
  *
- *   CARRYING -> DOZING   gate_hibernate_offer, when all that was sent on the stream is in the state
+ *   CARRYING -> DOZING   gate_hibernate_offer, when all that was sent on the stream is in the
+ *                        state
  *   DOZING -> ASLEEP     gate_hibernate_asleep: the stream's end; until then its output goes out
- *   ASLEEP -> CARRYING   gate_hibernate_resume: the client spoke, or the store says that something
- *                        happened. The client's bytes go into the new stream at once, and wait
- * there for the process that will read them.
+ *   ASLEEP -> CARRYING   gate_hibernate_resume: the client spoke, or the store says that
+ *                        something happened. The client's bytes go into the new stream at once,
+ *                        and wait there for the process that will read them.
  */
 #include "role/gate_client.h"
 

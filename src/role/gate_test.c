@@ -29,7 +29,7 @@
 struct fixture {
     pid_t pid;
     int master, keeper, store; /* our ends */
-    struct sockaddr_in address;
+    struct sockaddr_in address, pop3_address;
     uint64_t tag; /* of the client that logged in last, on the wire */
     struct id mailbox;
     struct task task;
@@ -88,17 +88,16 @@ static void give_configuration(struct fixture *f, const char *settings)
         close(fds[i]);
 }
 
-static void give_listener(struct fixture *f)
+static void give_listener(struct fixture *f, struct str name, struct sockaddr_in *address)
 {
-    struct wire_listener body = {.name = STR("imap")};
-    socklen_t len = sizeof(f->address);
+    struct wire_listener body = {.name = name};
+    socklen_t len = sizeof(*address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    f->address = (struct sockaddr_in){.sin_family = AF_INET,
-                                      .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    assert_int_equal(bind(fd, (struct sockaddr *)&f->address, len), 0);
+    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    assert_int_equal(bind(fd, (struct sockaddr *)address, len), 0);
     assert_int_equal(listen(fd, 10), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&f->address, &len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)address, &len), 0);
     tell(f->master, WIRE_LISTENER, 0, &body, &fd, 1);
     close(fd);
 }
@@ -122,7 +121,8 @@ static void start_gate(struct fixture *f, const char *settings)
     close(fds[1]);
     f->master = fds[0];
     give_configuration(f, settings);
-    give_listener(f);
+    give_listener(f, STR("imap"), &f->address);
+    give_listener(f, STR("pop3"), &f->pop3_address);
     f->keeper = give_peer(f, WIRE_ROLE_KEEPER);
     f->store = give_peer(f, WIRE_ROLE_STORE);
     setsockopt(f->master, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -155,14 +155,19 @@ static void stop_gate(struct fixture *f)
     await_end(f);
 }
 
-static int client_open(struct fixture *f)
+static int client_open_at(const struct sockaddr_in *address)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct timeval patience = {.tv_sec = 20};
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    assert_int_equal(connect(fd, (struct sockaddr *)&f->address, sizeof(f->address)), 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)address, sizeof(*address)), 0);
     return fd;
+}
+
+static int client_open(struct fixture *f)
+{
+    return client_open_at(&f->address);
 }
 
 static void say(int fd, const char *words)
@@ -719,6 +724,50 @@ static int setup(void **state)
     return 0;
 }
 
+/* The same for POP3, but that nothing is said unasked. */
+static void pop3_is_carried(void **state)
+{
+    struct wire_login_reply login = {.status = WIRE_DENIED};
+    struct wire_session_open_reply open = {.status = WIRE_OK};
+    struct wire_message *message;
+    struct fixture f;
+    int client, stream;
+
+    (void)state;
+    start_gate(&f, plain);
+    client = client_open_at(&f.pop3_address);
+    expect(client, "+OK localhost Sealpost is ready.\r\n");
+    for (int i = 0; i < 2; i++) {
+        say(client, "USER alice@demo.test\r\nPASS pass word\r\nSTAT\r\n");
+        message = hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+        assert_int_equal(message->body.login.service, WIRE_SERVICE_POP3);
+        assert_true(str_equal(message->body.login.username, STR("alice@demo.test")));
+        assert_true(str_equal(message->body.login.password, STR("pass word")));
+        tell(f.keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
+        expect(client, i == 0 ? "-ERR [AUTH] Authentication failed.\r\n-ERR" : "+OK");
+        login = (struct wire_login_reply){.status = WIRE_OK, .mailbox = id_random()};
+    }
+    message = hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
+    assert_int_equal(message->body.session_open.service, WIRE_SERVICE_POP3);
+    assert_true(str_equal(message->body.session_open.input, STR("STAT\r\n")));
+    stream = message->fds[0];
+    assert_int_equal(fcntl(stream, F_SETFL, 0), 0);
+    tell(f.store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
+    say(stream, "+OK Logged in\r\n+OK 0 0\r\n");
+    expect(client, "\r\n+OK Logged in\r\n+OK 0 0\r\n");
+    say(client, "RETR 1\r\n");
+    expect(stream, "RETR 1\r\n");
+    close(stream); /* the mailbox process dies: the client finds the end, and no words */
+    expect_end(client);
+    (void)hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
+    (void)hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+    client = client_open_at(&f.pop3_address);
+    expect(client, "+OK");
+    expect(client, "\r\n");
+    stop_gate(&f);
+    expect_end(client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -735,6 +784,7 @@ int main(void)
         cmocka_unit_test(a_client_sleeps_and_goes_on),
         cmocka_unit_test(the_store_wakes_a_sleeper),
         cmocka_unit_test(a_sleeper_is_told_of_its_end),
+        cmocka_unit_test(pop3_is_carried),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

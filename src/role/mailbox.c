@@ -18,7 +18,8 @@ enum wire_status mailbox_status(const struct mailbox *mailbox, enum err err, uin
         return WIRE_OK;
     case ERR_LIMIT:
         vault_usage(mailbox->vault, &usage);
-        return usage.limit_bytes - usage.bytes < size_bytes || usage.bytes > usage.limit_bytes
+        return usage.limit_bytes - usage.bytes < size_bytes || usage.bytes > usage.limit_bytes ||
+                       usage.messages >= usage.limit_messages
                    ? WIRE_OVER_QUOTA
                    : WIRE_DISK_FULL;
     case ERR_CORRUPT:
@@ -111,7 +112,12 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
 
     mailbox_hibernate_changed(mailbox, folder_id);
     net_timer_start(mailbox->usage_timer, MAILBOX_USAGE_DELAY_MS);
-    net_timer_start(mailbox->housekeeping_timer, 1000);
+    if (mailbox->is_catching_up)
+        return;
+    mailbox->is_catching_up = vault_is_behind(mailbox->vault);
+    mailbox->has_housekeeping = true;
+    net_timer_start(mailbox->housekeeping_timer,
+                    mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_IDLE_MS);
 }
 
 static void on_housekeeping(void *owner)
@@ -125,8 +131,11 @@ static void on_housekeeping(void *owner)
     if (vault_housekeeping(mailbox->vault, &task, &has_more) != ERR_OK)
         log_failure(mailbox->start->log, "housekeeping", &task);
     task_done(&task);
+    mailbox->is_catching_up = has_more && vault_is_behind(mailbox->vault);
+    mailbox->has_housekeeping = has_more;
     if (has_more)
-        net_timer_start(mailbox->housekeeping_timer, 20);
+        net_timer_start(mailbox->housekeeping_timer,
+                        mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_PAUSE_MS);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -146,8 +155,12 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(key->key);
 
     if (start->is_new)
-        return vault_create(task, &options, mailbox_key, &mailbox->vault);
-    return vault_open(task, &options, mailbox_key, &mailbox->vault);
+        TRY(vault_create(task, &options, mailbox_key, &mailbox->vault));
+    else
+        TRY(vault_open(task, &options, mailbox_key, &mailbox->vault));
+    if (start->config->mailbox_messages_max > 0)
+        vault_set_message_limit(mailbox->vault, start->config->mailbox_messages_max);
+    return ERR_OK;
 }
 
 static struct dropbox_owner drop_box_of(const struct mailbox *mailbox)

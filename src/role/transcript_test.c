@@ -26,6 +26,7 @@
 #include "pop3/command.h"
 #include "pop3/reply.h"
 #include "role/engine.h"
+#include "transcript.h"
 
 #include "base/encode.h"
 #include "base/file.h"
@@ -44,7 +45,7 @@
 
 #include <cmocka.h>
 
-enum { CONNECTIONS_MAX = 10, VARIABLES_MAX = 50, FILES_MAX = 200, SEEN_MAX = 64 };
+enum { CONNECTIONS_MAX = 10, FILES_MAX = 200, SEEN_MAX = 64 };
 
 static const int64_t NOW_MS = INT64_C(1795323600000); /* 2026-11-22T05:00:00Z */
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = -1, .role = "test"};
@@ -65,11 +66,7 @@ struct run {
     struct connection connections[CONNECTIONS_MAX];
     struct buf packet; /* C lines that are not sent yet */
     size_t packet_to;
-    struct {
-        struct str name, value;
-    } variables[VARIABLES_MAX];
-    size_t variable_count;
-    struct arena arena;
+    struct transcript_variables variables;
     int64_t now_ms;
     unsigned mails;
 };
@@ -155,44 +152,10 @@ static void send_packet(struct run *run)
     pump(run);
 }
 
-static size_t variable_at(const struct run *run, struct str text)
-{
-    size_t i = 0;
-
-    while (i < run->variable_count && !str_starts_with(text, run->variables[i].name))
-        i++;
-    return i;
-}
-
-/* $(x*70000), $name and \xNN */
 static void expand(struct run *run, struct str text, struct buf *out)
 {
-    while (text.len > 0) {
-        size_t variable =
-            text.ptr[0] == '$' ? variable_at(run, str_from(text, 1)) : run->variable_count;
-
-        if (str_starts_with(text, STR("$("))) {
-            struct str times = str_from(text, 4);
-            ptrdiff_t end = str_index(times, ')');
-            uint32_t count;
-
-            if (end < 0 || text.ptr[3] != '*' || !parse_u32(str_upto(times, (size_t)end), &count))
-                complain(run, "not a repetition", text);
-            for (uint32_t i = 0; i < count; i++)
-                buf_put(out, str_make(text.ptr + 2, 1));
-            text = str_from(times, (size_t)end + 1);
-        } else if (str_starts_with(text, STR("\\x"))) {
-            if (decode_hex(out, str_upto(str_from(text, 2), 2)) != ERR_OK)
-                complain(run, "not a byte", text);
-            text = str_from(text, 4);
-        } else if (variable < run->variable_count) {
-            buf_put(out, run->variables[variable].value);
-            text = str_from(text, 1 + run->variables[variable].name.len);
-        } else {
-            buf_put(out, str_upto(text, 1));
-            text = str_from(text, 1);
-        }
-    }
+    if (!transcript_expand(&run->variables, text, out))
+        complain(run, "this means nothing", text);
 }
 
 static void cover_command(struct str line)
@@ -231,67 +194,10 @@ static void on_client(struct run *run, size_t n, struct str text)
     buf_put(&run->packet, STR("\r\n"));
 }
 
-static bool is_word_end(char c)
-{
-    return strchr(" ()[]{}\"<>,:", c) != NULL;
-}
-
-static size_t name_len(struct str text)
-{
-    size_t len = 0;
-
-    while (len < text.len && ((text.ptr[len] >= 'a' && text.ptr[len] <= 'z') ||
-                              (text.ptr[len] >= '0' && text.ptr[len] <= '9')))
-        len++;
-    return len;
-}
-
-static bool match_variable(struct run *run, struct str name, struct str word)
-{
-    for (size_t i = 0; i < run->variable_count; i++) {
-        if (str_equal(run->variables[i].name, name))
-            return str_equal(run->variables[i].value, word);
-    }
-    assert_true(run->variable_count < VARIABLES_MAX);
-    run->variables[run->variable_count].name = arena_copy(&run->arena, name);
-    run->variables[run->variable_count++].value = arena_copy(&run->arena, word);
-    return true;
-}
-
 static bool may_have_words(struct str expected)
 {
     return str_equal(expected, STR("+OK")) || str_equal(expected, STR("-ERR")) ||
            str_ends_with(expected, STR("]")) || str_ends_with(expected, STR(" OK"));
-}
-
-static bool matches(struct run *run, struct str expected, struct str line)
-{
-    struct str whole = expected;
-
-    while (expected.len > 0) {
-        size_t name;
-
-        if (str_equal(expected, STR("...")))
-            return true;
-        name = expected.ptr[0] == '$' ? name_len(str_from(expected, 1)) : 0;
-        if (name > 0) {
-            size_t len = 0;
-
-            while (len < line.len && !is_word_end(line.ptr[len]))
-                len++;
-            if (len == 0 ||
-                !match_variable(run, str_upto(str_from(expected, 1), name), str_upto(line, len)))
-                return false;
-            expected = str_from(expected, name + 1);
-            line = str_from(line, len);
-            continue;
-        }
-        if (line.len == 0 || line.ptr[0] != expected.ptr[0])
-            return false;
-        expected = str_from(expected, 1);
-        line = str_from(line, 1);
-    }
-    return line.len == 0 || (may_have_words(whole) && line.ptr[0] == ' ');
 }
 
 static void on_server(struct run *run, size_t n, struct str expected)
@@ -309,7 +215,7 @@ static void on_server(struct run *run, size_t n, struct str expected)
     line = str_upto(buf_str(&at->output), (size_t)end);
     cover_answer(line);
     buf_init(&pattern, SIZE_MAX);
-    while (expected.len > 0) { /* \xNN; the rest is for matches() */
+    while (expected.len > 0) { /* \xNN; the rest is for transcript_match */
         bool is_byte = str_starts_with(expected, STR("\\x")) &&
                        decode_hex(&pattern, str_upto(str_from(expected, 2), 2)) == ERR_OK;
 
@@ -317,7 +223,8 @@ static void on_server(struct run *run, size_t n, struct str expected)
             buf_put(&pattern, str_upto(expected, 1));
         expected = str_from(expected, is_byte ? 4 : 1);
     }
-    if (!matches(run, buf_str(&pattern), line)) {
+    if (!transcript_match(&run->variables, buf_str(&pattern), line,
+                          may_have_words(buf_str(&pattern)))) {
         print_error("expected: %.*s\n", STR_ARG(buf_str(&pattern)));
         complain(run, "the server said", line);
     }
@@ -485,7 +392,7 @@ static void run_text(const char *name, struct str text)
         buf_free(&run.connections[n].output);
     }
     buf_free(&run.packet);
-    arena_free(&run.arena);
+    transcript_variables_done(&run.variables);
     imap_group_free(&run.group);
     transcript_vault_free(&run.home);
 }
@@ -506,7 +413,40 @@ static void run_file(void **state)
     task_done(&task);
 }
 
-/* What only a failing disk brings about; the tests of failing disks see these. */
+/* An APPEND that waits for its commit is in the list of a POP3 session that begins meanwhile. */
+static void test_appends_are_committed_first(void **state)
+{
+    static const char append[] = "a APPEND INBOX {6+}\r\nA: b\r\n\r\n";
+    struct run run = {.file = "appends", .now_ms = NOW_MS};
+    struct connection *imap = &run.connections[0], *pop3 = &run.connections[1];
+
+    (void)state;
+    run.home = transcript_vault_new(&quiet);
+    run.group = imap_group_new(transcript_vault(run.home));
+    buf_init(&imap->output, SIZE_MAX);
+    buf_init(&pop3->output, SIZE_MAX);
+    begin(&run, 0, &engine_imap, true, true, true);
+    imap->kind->input(imap->session, str_from_c(append), NOW_MS);
+    assert_int_equal(imap->kind->output(imap->session).len, 0);
+    pop3->kind = &engine_pop3;
+    pop3->session = engine_pop3.resume_authenticated(
+        &(struct engine_options){.config = &config,
+                                 .log = &quiet,
+                                 .vault = transcript_vault(run.home),
+                                 .appends = run.group});
+    assert_true(str_starts_with(imap->kind->output(imap->session), STR("a OK")));
+    assert_true(
+        str_equal(engine_pop3.output(pop3->session), STR("+OK Logged in, 1 messages.\r\n")));
+    imap->kind->consume_output(imap->session, SIZE_MAX);
+    end_connection(&run, 0);
+    end_connection(&run, 1);
+    buf_free(&imap->output);
+    buf_free(&pop3->output);
+    imap_group_free(&run.group);
+    transcript_vault_free(&run.home);
+}
+
+/* What only a failing disk brings about: pop3/session_test.c has one. */
 static bool needs_a_broken_disk(enum pop3_refusal refusal)
 {
     return refusal == POP3_REFUSAL_NOT_DELETED || refusal == POP3_REFUSAL_DAMAGED ||
@@ -537,7 +477,7 @@ static int compare_tests(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    static struct CMUnitTest tests[FILES_MAX + 1];
+    static struct CMUnitTest tests[FILES_MAX + 2];
     const char *source = getenv("SEALPOST_SOURCE");
     size_t count = 0;
     char folder[2048];
@@ -565,8 +505,10 @@ int main(int argc, char **argv)
     }
     closedir(files);
     qsort(tests, count, sizeof(tests[0]), compare_tests);
-    if (argc == 2 && protocol == &engine_pop3)
+    if (argc == 2 && protocol == &engine_pop3) {
+        tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_appends_are_committed_first);
         tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_every_row_has_a_transcript);
+    }
     failed = _cmocka_run_group_tests("transcripts", tests, count, NULL, NULL);
     for (size_t i = 0; i < count; i++) {
         if (tests[i].initial_state == NULL)

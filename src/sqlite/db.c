@@ -7,6 +7,7 @@
  * - A durable commit is a commit under synchronous=NORMAL followed by a sync of the log: the same
  *   system calls in the same order as synchronous=FULL gives, without the pragma that SQLite does
  *   not take inside a transaction. A commit that nobody waits for leaves the sync out.
+ * - Nothing is built on a log whose sync may have failed: opening settles what is in it.
  * - SQLite's own automatic checkpoint hides a failed sync, so ours replaces it.
  *
  * Content never gets into the words of an error: SQLite's own message is used for constant SQL and
@@ -18,6 +19,7 @@
 #include "base/memory.h"
 #include "secret/crypt.h"
 #include "sqlite/cipher.h"
+#include "sqlite/wal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -54,6 +56,7 @@ struct db {
     size_t cached_count, cached_room; /* room: a power of two */
     struct used_statement *used;      /* own; usually released in reverse order */
     size_t used_count, used_room;
+    struct wal_file *wal; /* own; NULL: none is open */
     int wal_pages;        /* in the log after the last commit */
     bool is_log_unsynced; /* a commit wrote to the log since its last sync */
     bool is_broken;
@@ -230,6 +233,32 @@ static enum err configure(struct db *db, struct task *task, bool is_new)
     return ERR_OK;
 }
 
+/*
+ * What a predecessor left in the log goes into the file, and the log begins anew, before anything
+ * is acknowledged on top of it. After a failed sync the kernel may take the log's pages for clean
+ * although the disk lacks them: then a later sync of the log succeeds without them, and a power cut
+ * would take everything behind the gap. Written into the file they are on their way once more.
+ *
+ * Only a failed sync is an error. On a full disk, or beside another reader, the log stays as it is:
+ * all can be read, and the next commit tells whether it can be written.
+ */
+static enum err settle_log(struct db *db, struct task *task)
+{
+    struct task aside;
+    int code;
+
+    sqlite3_busy_timeout(db->handle, 0);
+    code = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    db->wal_pages = 0;
+    if (code == SQLITE_OK || code == SQLITE_BUSY)
+        return ERR_OK;
+    task_init(&aside, task->now_ms);
+    (void)db_fail(db, &aside, code, "database: settling the log");
+    task_done(&aside);
+    return check_usable(db, task);
+}
+
 enum err db_open(struct task *task, const char *path, enum db_mode mode, const struct secret *key,
                  struct db **out_db)
 {
@@ -253,6 +282,8 @@ enum err db_open(struct task *task, const char *path, enum db_mode mode, const s
         return db_fail(db, task, code, "database: key");
     db->is_aside = mode == DB_CREATE_ASIDE;
     TRY(configure(db, task, is_new));
+    if (!db->is_aside)
+        TRY(settle_log(db, task));
     *out_db = db;
     db = NULL;
     return ERR_OK;
@@ -299,6 +330,7 @@ void db_close(struct db **db_place)
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     if (sqlite3_close(db->handle) != SQLITE_OK)
         abort(); /* a statement is open that did not come from db_prepare */
+    wal_file_free(&db->wal);
     mem_free(&db->cached);
     mem_free(&db->used);
     mem_free(&db);
@@ -509,9 +541,22 @@ static enum err run_constant(struct db *db, struct task *task, const char *sql)
     return db_run(db, task, statement);
 }
 
+/* The log is opened by the first transaction. */
+static void take_log(struct db *db)
+{
+    sqlite3_file *log = NULL;
+
+    if (sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+        sqlite3_db_filename(db->handle, "main")[0] != '\0')
+        db->wal = wal_file_new(log);
+}
+
 enum err db_begin(struct db *db, struct task *task)
 {
-    return run_constant(db, task, "BEGIN IMMEDIATE");
+    TRY(run_constant(db, task, "BEGIN IMMEDIATE"));
+    if (db->wal == NULL)
+        take_log(db);
+    return ERR_OK;
 }
 
 /* The part of synchronous=FULL that NORMAL leaves out. */
@@ -554,6 +599,22 @@ enum err db_commit(struct db *db, struct task *task, bool is_durable)
         task_done(&aside);
     }
     return ERR_OK;
+}
+
+enum err db_read_begin(struct db *db, struct task *task, bool *out_is_begun)
+{
+    *out_is_begun = false;
+    if (sqlite3_get_autocommit(db->handle) == 0)
+        return ERR_OK;
+    TRY(run_constant(db, task, "BEGIN"));
+    *out_is_begun = true;
+    return ERR_OK;
+}
+
+void db_read_end(struct db *db, bool is_begun)
+{
+    if (is_begun)
+        db_rollback(db);
 }
 
 void db_rollback(struct db *db)

@@ -86,6 +86,12 @@ MUST_CHECK enum err db_begin(struct db *db, struct task *task);
 MUST_CHECK enum err db_commit(struct db *db, struct task *task, bool is_durable);
 /* Harmless outside a transaction. */
 void db_rollback(struct db *db);
+/*
+ * Many readings of one state, and without taking SQLite's locks for each statement. Nothing may be
+ * written before db_read_end. Within a transaction both do nothing.
+ */
+MUST_CHECK enum err db_read_begin(struct db *db, struct task *task, bool *out_is_begun);
+void db_read_end(struct db *db, bool is_begun);
 bool db_is_broken(const struct db *db);
 
 /*

@@ -207,6 +207,33 @@ static void test_transactions(void **state)
     assert_int_equal(ask(f, "SELECT count(*) FROM t"), 1);
 }
 
+static off_t log_size(const struct fixture *f)
+{
+    char path[sizeof(f->path) + 4];
+    struct stat about;
+
+    snprintf(path, sizeof(path), "%s-wal", f->path);
+    return stat(path, &about) == 0 ? about.st_size : 0;
+}
+
+/* After a failed sync: what is in the log is in the file, and synced there, before anything is
+ * built on it. */
+static void test_a_doubtful_log_is_settled(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(db_begin(f->db, &f->task), ERR_OK);
+    assert_int_equal(db_execute(f->db, &f->task, "INSERT INTO t VALUES (1, 'a')"), ERR_OK);
+    assert_int_equal(db_commit(f->db, &f->task, false), ERR_OK);
+    (void)db_fail(f->db, &f->task, SQLITE_IOERR_FSYNC, "as if");
+    task_forgive(&f->task);
+    db_close(&f->db);
+    assert_true(log_size(f) > 0);
+    assert_int_equal(db_open(&f->task, f->path, DB_OPEN, f->key, &f->db), ERR_OK);
+    assert_int_equal(log_size(f), 0);
+    assert_int_equal(ask(f, "SELECT count(*) FROM t"), 1);
+}
+
 static void test_errors(void **state)
 {
     static const struct {
@@ -263,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_statements, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_transactions, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_doubtful_log_is_settled, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_words_hold_no_content, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_key_length, set_up, tear_down),

@@ -9,7 +9,7 @@ enum {
     CONTENT_COLUMNS = VAULT_COLUMN_ENVELOPE | VAULT_COLUMN_BODYSTRUCTURE | VAULT_COLUMN_BODY |
                       VAULT_COLUMN_STRUCTURE | VAULT_COLUMN_SEARCH,
     /* Where the content's columns begin, in both statements. */
-    FIRST_CONTENT_COLUMN = 8,
+    FIRST_CONTENT_COLUMN = 9,
 };
 
 struct vault_cursor {
@@ -20,12 +20,12 @@ struct vault_cursor {
 };
 
 static const char plain_sql[] =
-    "SELECT key, flags, modseq, content_id, size_bytes, internal_date, internal_zone, save_date "
-    "FROM message WHERE key BETWEEN ?1 AND ?2 AND is_expunged <= ?3";
+    "SELECT key, flags, modseq, content_id, size_bytes, internal_date, internal_zone, save_date, "
+    "sent_day FROM message WHERE key BETWEEN ?1 AND ?2 AND is_expunged <= ?3";
 /* CROSS JOIN: the order of the loops is ours. */
 static const char content_sql[] =
     "SELECT m.key, m.flags, m.modseq, m.content_id, m.size_bytes, m.internal_date, "
-    "m.internal_zone, m.save_date, c.envelope, c.bodystructure, c.sent_day, c.subject, c.sender, "
+    "m.internal_zone, m.save_date, m.sent_day, c.envelope, c.bodystructure, c.subject, c.sender, "
     "c.recipient, c.cc, c.bcc, c.body, c.structure "
     "FROM message AS m CROSS JOIN content AS c ON c.id = m.content_id "
     "WHERE m.key BETWEEN ?1 AND ?2 AND m.is_expunged <= ?3";
@@ -85,19 +85,16 @@ static void load_content(sqlite3_stmt *statement, unsigned columns, struct vault
     if ((columns & VAULT_COLUMN_BODYSTRUCTURE) != 0)
         out->bodystructure = db_column_text(statement, FIRST_CONTENT_COLUMN + 1);
     if ((columns & VAULT_COLUMN_SEARCH) != 0) {
-        out->sent_day = db_column_is_null(statement, FIRST_CONTENT_COLUMN + 2)
-                            ? INT64_MIN
-                            : db_column_int(statement, FIRST_CONTENT_COLUMN + 2);
-        out->subject = db_column_text(statement, FIRST_CONTENT_COLUMN + 3);
-        out->from = db_column_text(statement, FIRST_CONTENT_COLUMN + 4);
-        out->to = db_column_text(statement, FIRST_CONTENT_COLUMN + 5);
-        out->cc = db_column_text(statement, FIRST_CONTENT_COLUMN + 6);
-        out->bcc = db_column_text(statement, FIRST_CONTENT_COLUMN + 7);
+        out->subject = db_column_text(statement, FIRST_CONTENT_COLUMN + 2);
+        out->from = db_column_text(statement, FIRST_CONTENT_COLUMN + 3);
+        out->to = db_column_text(statement, FIRST_CONTENT_COLUMN + 4);
+        out->cc = db_column_text(statement, FIRST_CONTENT_COLUMN + 5);
+        out->bcc = db_column_text(statement, FIRST_CONTENT_COLUMN + 6);
     }
     if ((columns & VAULT_COLUMN_BODY) != 0)
-        out->body = db_column_text(statement, FIRST_CONTENT_COLUMN + 8);
+        out->body = db_column_text(statement, FIRST_CONTENT_COLUMN + 7);
     if ((columns & VAULT_COLUMN_STRUCTURE) != 0)
-        out->structure = db_column_blob(statement, FIRST_CONTENT_COLUMN + 9);
+        out->structure = db_column_blob(statement, FIRST_CONTENT_COLUMN + 8);
 }
 
 static enum err look_up(struct vault_cursor *cursor, struct task *task, sqlite3_stmt *statement,
@@ -145,6 +142,8 @@ enum err vault_cursor_next(struct vault_cursor *cursor, struct task *task,
         .size_bytes = (uint64_t)db_column_int(statement, 4),
         .sent_day = INT64_MIN,
     };
+    if ((cursor->columns & VAULT_COLUMN_SENT) != 0 && !db_column_is_null(statement, 8))
+        out->sent_day = db_column_int(statement, 8);
     if ((cursor->columns & VAULT_COLUMN_DATES) != 0)
         TRY(load_dates(statement, task, out));
     if ((cursor->columns & CONTENT_COLUMNS) != 0)

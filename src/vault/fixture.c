@@ -125,14 +125,24 @@ static const char *const faults[] = {
     "SELECT count(*) FROM attachment_part WHERE key >> 24 NOT IN (SELECT id FROM attachment)",
     "SELECT count(*) FROM message WHERE is_expunged = 1 AND NOT EXISTS (SELECT 1 FROM purge "
     "WHERE key BETWEEN first_key AND last_key)",
-    "SELECT count(*) FROM content WHERE id NOT IN (SELECT id FROM body_words_docsize) "
-    "OR id NOT IN (SELECT id FROM header_words_docsize)",
-    "SELECT (SELECT count(*) FROM body_words_docsize) - (SELECT count(*) FROM content)",
     "SELECT count(*) FROM identity WHERE content_id NOT IN (SELECT id FROM content)",
     "SELECT count(*) FROM thread_reference WHERE thread_id NOT IN (SELECT thread_id FROM identity)",
     "SELECT count(*) FROM metadata WHERE folder_id <> 0 AND folder_id NOT IN "
     "(SELECT id FROM folder WHERE is_selectable)",
     "SELECT count(*) FROM preview WHERE content_id NOT IN (SELECT id FROM content)",
+    /* Live segments do not overlap, and every indexed content lies in one. */
+    "SELECT count(*) FROM word_segment AS a JOIN word_segment AS b ON a.id < b.id AND a.state = 1 "
+    "AND b.state = 1 AND a.first_content_id <= b.last_content_id "
+    "AND b.first_content_id <= a.last_content_id",
+    "SELECT count(*) FROM content AS c WHERE id <= (SELECT max(last_content_id) FROM word_segment) "
+    "AND NOT EXISTS (SELECT 1 FROM word_segment WHERE state = 1 AND c.id BETWEEN first_content_id "
+    "AND last_content_id)",
+    "SELECT count(*) FROM word_terms WHERE key >> 24 NOT IN (SELECT id FROM word_segment)",
+    "SELECT count(*) FROM word_postings WHERE key >> 24 NOT IN (SELECT id FROM word_segment)",
+    "SELECT count(*) FROM word_gone WHERE content_id IN (SELECT id FROM content)",
+    "SELECT count(*) FROM unindexed WHERE content_id NOT IN (SELECT id FROM content)",
+    "SELECT count(*) FROM message AS m WHERE sent_day IS NOT (SELECT sent_day FROM content "
+    "WHERE id = m.content_id)",
     "SELECT count(*) FROM mailbox WHERE next_content_id <= (SELECT max(id) FROM content)",
 };
 

@@ -48,6 +48,21 @@ static bool has_children(const struct vault *vault, struct str name)
     return false;
 }
 
+/* U+0080 to U+009F, U+2028, U+2029 (RFC 9051 §5.1, RFC 6855 §3); the name is UTF-8. */
+static bool has_forbidden_character(struct str name)
+{
+    for (size_t i = 1; i < name.len; i++) {
+        unsigned char before = (unsigned char)name.ptr[i - 1], now = (unsigned char)name.ptr[i];
+
+        if (before == 0xc2 && now < 0xa0)
+            return true;
+        if (i >= 2 && (unsigned char)name.ptr[i - 2] == 0xe2 && before == 0x80 &&
+            (now == 0xa8 || now == 0xa9))
+            return true;
+    }
+    return false;
+}
+
 /* No empty level, no control characters, and the limits. */
 static enum err check_name(struct task *task, struct str name)
 {
@@ -60,6 +75,8 @@ static enum err check_name(struct task *task, struct str name)
         if ((unsigned char)name.ptr[i] < 0x20 || name.ptr[i] == 0x7f)
             return fail(task, ERR_INVALID, "vault: a folder's name has a control character");
     }
+    if (has_forbidden_character(name))
+        return fail(task, ERR_INVALID, "vault: a folder's name has a control character");
     while (str_split(&rest, '/', &level)) {
         if (level.len == 0 || ++depth > VAULT_FOLDER_DEPTH_MAX)
             return fail(task, ERR_INVALID, "vault: a folder's name has empty or too many levels");

@@ -1,6 +1,6 @@
 /*
- * What may be put off: purging expunged messages, shortening the log of them, merging the word
- * indexes, forgetting deliveries, writing the file's log back. Each call does one slice; everything
+ * What may be put off: purging expunged messages, shortening the log of them, filling the search
+ * index, forgetting deliveries, writing the file's log back. Each call does one slice; everything
  * in it can be lost in a power cut and is done again, so its transactions are relaxed.
  */
 #include "vault/vault.h"
@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "vault/facts.h"
 #include "vault/parts.h"
+#include "vault/index.h"
 #include "vault/vanished.h"
-#include "vault/words.h"
 
 enum {
     PURGES_IN_SLICE = 100,
@@ -162,18 +162,6 @@ static bool deliveries_are_due(const struct vault *vault, const struct task *tas
 
 /* --- One slice --- */
 
-static enum err merge_slice(struct vault *vault, struct task *task, bool *out_did)
-{
-    bool has_more;
-
-    vault_touch_quietly(vault);
-    TRY(words_merge(vault, task, &has_more));
-    if (!has_more)
-        vault->merges_due = 0;
-    *out_did = true;
-    return ERR_OK;
-}
-
 /* What contents from before a mailbox had it still want. */
 static enum err facts_slice(struct vault *vault, struct task *task, bool *out_did)
 {
@@ -191,13 +179,20 @@ static enum err slice(struct vault *vault, struct task *task, bool *out_did)
         TRY(vanished_trim(vault, task, out_did));
     if (*out_did)
         return ERR_OK;
-    if (vault->merges_due >= VAULT_MERGE_AFTER_APPENDS)
-        return merge_slice(vault, task, out_did);
+    vault_touch_quietly(vault);
+    TRY(index_slice(vault, task, out_did));
+    if (*out_did)
+        return ERR_OK;
     if (!vault->has_identities || vault->previews_from > 0)
         return facts_slice(vault, task, out_did);
     if (deliveries_are_due(vault, task))
         return forget_deliveries(vault, task);
     return ERR_OK;
+}
+
+bool vault_is_behind(const struct vault *vault)
+{
+    return index_is_behind(vault);
 }
 
 enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_more)

@@ -156,6 +156,61 @@ static void test_older_mailbox(void **state)
     assert_int_equal(thread_of(f, arrive(f, "z@x", "References: <7@x>\r\n")), thread_of(f, first));
 }
 
+static const char *folder_id(struct fixture *f, const char *name)
+{
+    struct vault_folder folder;
+    char text[VAULT_IDENTITY_ROOM];
+
+    assert_int_equal(vault_folder_find(f->vault, &f->task, str_from_c(name), &folder), ERR_OK);
+    vault_identity_write_folder(&folder, text);
+    return arena_copy(&f->task.arena, str_from_c(text)).ptr;
+}
+
+/* RFC 8474 §4: kept through renames, never another mailbox's, nor one's with another UIDVALIDITY.
+ */
+static void test_folders(void **state)
+{
+    struct fixture *f = *state;
+    const char *archive = folder_id(f, "Archive"), *inbox = folder_id(f, "INBOX"), *again;
+
+    assert_string_not_equal(archive, inbox);
+    assert_int_equal(vault_folder_rename(f->vault, &f->task, STR("Archive"), STR("Old")), ERR_OK);
+    assert_string_equal(folder_id(f, "Old"), archive);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("Old")), ERR_OK);
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("Old"), VAULT_USE_NONE), ERR_OK);
+    again = folder_id(f, "Old");
+    assert_string_not_equal(again, archive);
+    /* A name that stayed for its children becomes a folder again. */
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("Old/x"), VAULT_USE_NONE), ERR_OK);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("Old")), ERR_OK);
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("Old"), VAULT_USE_NONE), ERR_OK);
+    assert_string_not_equal(folder_id(f, "Old"), again);
+}
+
+/* A file that was rolled back gives content ids again, but no email's identifier. */
+static void test_roll_back(void **state)
+{
+    struct fixture *f = *state;
+    const char *inbox = folder_id(f, "INBOX");
+    uint32_t before = arrive(f, "before@x", ""), after;
+    struct vault_message old = row_of(f, f->inbox, before), row;
+    struct vault_usage usage;
+
+    vault_usage(f->vault, &usage);
+    vault_close(&f->vault);
+    f->options.epoch_seen = usage.epoch;
+    f->options.change_counter_seen = usage.change_counter + 5;
+    assert_int_equal(vault_open(&f->task, &f->options, f->key, &f->vault), ERR_OK);
+    assert_true(vault_was_rolled_back(f->vault));
+    assert_string_not_equal(folder_id(f, "INBOX"), inbox);
+    assert_int_equal(row_of(f, f->inbox, before).email_id, old.email_id);
+    after = arrive(f, "after@x", "");
+    row = row_of(f, f->inbox, after);
+    /* What the lost future gave to the content of this id. */
+    assert_true(row.email_id != old.email_id - old.content_id + row.content_id);
+    assert_true(row.email_id != old.email_id);
+}
+
 static void test_text(void **state)
 {
     static const char *const bad[] = {"",
@@ -201,8 +256,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
-        TEST(test_threads), TEST(test_copies_and_restarts), TEST(test_hostile_references),
-        TEST(test_going),   TEST(test_older_mailbox),       TEST(test_text),
+        TEST(test_threads),
+        TEST(test_copies_and_restarts),
+        TEST(test_hostile_references),
+        TEST(test_going),
+        TEST(test_older_mailbox),
+        TEST(test_folders),
+        TEST(test_roll_back),
+        TEST(test_text),
 #undef TEST
     };
 

@@ -8,7 +8,6 @@
 #include "vault/parts.h"
 #include "vault/rows.h"
 #include "vault/uidl.h"
-#include "vault/words.h"
 
 #include <string.h>
 
@@ -104,7 +103,8 @@ static enum err note_with_time(struct vault *vault, struct task *task, const cha
 }
 
 static enum err insert_message(struct vault *vault, struct task *task, int64_t key,
-                               const struct vault_append *append, uint64_t modseq,
+                               const struct vault_append *append,
+                               const struct message_summary *summary, uint64_t modseq,
                                int64_t content_id)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
@@ -116,8 +116,8 @@ static enum err insert_message(struct vault *vault, struct task *task, int64_t k
     clock_format_iso(task->now_ms, now);
     TRY(db_prepare(vault->db, task,
                    "INSERT INTO message(key, flags, modseq, content_id, size_bytes, "
-                   "internal_date, internal_zone, save_date, line_end_octets) "
-                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                   "internal_date, internal_zone, save_date, line_end_octets, sent_day) "
+                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                    &statement));
     db_bind_int(statement, 1, key);
     db_bind_int(statement, 2, (int64_t)append->flags);
@@ -128,6 +128,8 @@ static enum err insert_message(struct vault *vault, struct task *task, int64_t k
     db_bind_int(statement, 7, append->internal_zone_minutes);
     db_bind_text(statement, 8, str_from_c(now));
     db_bind_int(statement, 9, (int64_t)vault_line_ends_octets(&line_ends));
+    if (summary->sent_is_known)
+        db_bind_int(statement, 10, summary->sent_day);
     return db_run(vault->db, task, statement);
 }
 
@@ -144,31 +146,42 @@ static void count_message(struct vault *vault, struct folder *folder, uint64_t f
 
 static enum err write_message(struct vault *vault, struct task *task, struct folder *folder,
                               const struct vault_append *append,
-                              const struct message_summary *summary, const struct words *words)
+                              const struct message_summary *summary)
 {
     uint64_t modseq = vault_touch(vault);
     uint32_t uid = folder->uidnext;
     int64_t content_id;
 
     TRY(content_store(vault, task, append->raw, summary, &content_id));
-    TRY(words_add(vault, task, content_id, words));
     TRY(facts_add_identity(vault, task, content_id, summary));
     TRY(facts_add_preview(vault, task, content_id, append->raw, &summary->structure));
-    TRY(insert_message(vault, task, message_key(folder->id, uid), append, modseq, content_id));
+    TRY(insert_message(vault, task, message_key(folder->id, uid), append, summary, modseq,
+                       content_id));
     count_message(vault, folder, append->flags, append->raw.len);
     vault_note_messages(vault, folder, modseq, uid, uid);
     return ERR_OK;
 }
 
-/* `count` messages of `bytes` together, while `freed` bytes of others go. */
+/* A message that goes as another comes. */
+struct replaced {
+    uint64_t flags;
+    uint64_t size_bytes;
+};
+
+/* `count` messages of `bytes` together, for one that goes; NULL: none does. */
 static enum err check_room(struct vault *vault, struct task *task, const struct folder *folder,
-                           size_t count, uint64_t bytes, uint64_t freed)
+                           size_t count, uint64_t bytes, const struct replaced *replaced)
 {
+    uint64_t freed = replaced == NULL ? 0 : replaced->size_bytes;
+
     if (folder == NULL || !folder->is_selectable)
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
     if (bytes > freed && (bytes - freed > vault->limit_bytes ||
                           vault->size_bytes > vault->limit_bytes - (bytes - freed)))
         return fail(task, ERR_LIMIT, "vault: over quota");
+    if (replaced == NULL &&
+        (count > vault->limit_messages || vault->message_count > vault->limit_messages - count))
+        return fail(task, ERR_LIMIT, "vault: over the quota of messages");
     if (count > UINT32_MAX - folder->uidnext)
         return fail(task, ERR_LIMIT, "vault: the folder's UIDs are used up");
     return ERR_OK;
@@ -177,7 +190,7 @@ static enum err check_room(struct vault *vault, struct task *task, const struct 
 static enum err check_append(struct vault *vault, struct task *task, const struct folder *folder,
                              const struct vault_append *append)
 {
-    return check_room(vault, task, folder, 1, append->raw.len, 0);
+    return check_room(vault, task, folder, 1, append->raw.len, NULL);
 }
 
 static enum err note_import(struct vault *vault, struct task *task,
@@ -193,8 +206,7 @@ static enum err note_import(struct vault *vault, struct task *task,
 /* What is refused, and what is known already, before anything is written. */
 static enum err append_in_change(struct vault *vault, struct task *task, int64_t folder_id,
                                  const struct vault_append *append,
-                                 const struct message_summary *summary, const struct words *words,
-                                 uint32_t *out_uid)
+                                 const struct message_summary *summary, uint32_t *out_uid)
 {
     struct folder *folder = vault_folder_get(vault, folder_id);
     unsigned char digest_bytes[CRYPT_HASH_BYTES];
@@ -217,7 +229,7 @@ static enum err append_in_change(struct vault *vault, struct task *task, int64_t
     }
     TRY(check_append(vault, task, folder, append));
     uid = folder->uidnext;
-    TRY(write_message(vault, task, folder, append, summary, words));
+    TRY(write_message(vault, task, folder, append, summary));
     if (append->uidl.len > 0)
         TRY(uidl_give(vault, task, folder_id, uid, append->uidl));
     TRY(note_import(vault, task, append));
@@ -233,7 +245,6 @@ static enum err append_in_change(struct vault *vault, struct task *task, int64_t
 enum err vault_message_append(struct vault *vault, struct task *task, int64_t folder_id,
                               const struct vault_append *append, uint32_t *out_uid)
 {
-    CLEANUP(words_done) struct words words = {0};
     struct message_summary summary;
     uint32_t uid = 0;
 
@@ -246,10 +257,9 @@ enum err vault_message_append(struct vault *vault, struct task *task, int64_t fo
     if (!append->is_delivery && !id_is_set(&append->drop_record))
         TRY(check_append(vault, task, vault_folder_get(vault, folder_id), append));
     message_parse(task, append->raw, &summary);
-    words_make(&words, append->raw, &summary);
     TRY(vault_write_begin(vault, task));
     TRY(vault_write_end(vault, task,
-                        append_in_change(vault, task, folder_id, append, &summary, &words, &uid),
+                        append_in_change(vault, task, folder_id, append, &summary, &uid),
                         VAULT_DURABLE));
     *out_uid = uid;
     return ERR_OK;
@@ -261,15 +271,13 @@ enum err vault_message_append(struct vault *vault, struct task *task, int64_t fo
 static enum err write_one(struct vault *vault, struct task *task, struct folder *folder,
                           const struct vault_append *append, uint32_t *out_uid)
 {
-    CLEANUP(words_done) struct words words = {0};
     CLEANUP(task_done) struct task parsing;
     struct message_summary summary;
     uint32_t uid = folder->uidnext;
 
     task_init(&parsing, task->now_ms);
     message_parse(&parsing, append->raw, &summary);
-    words_make(&words, append->raw, &summary);
-    TRY(write_message(vault, task, folder, append, &summary, &words));
+    TRY(write_message(vault, task, folder, append, &summary));
     *out_uid = uid;
     return ERR_OK;
 }
@@ -282,7 +290,7 @@ static enum err append_all(struct vault *vault, struct task *task, int64_t folde
 
     for (size_t i = 0; i < count; i++)
         bytes += appends[i].raw.len;
-    TRY(check_room(vault, task, folder, count, bytes, 0));
+    TRY(check_room(vault, task, folder, count, bytes, NULL));
     for (size_t i = 0; i < count; i++)
         TRY(write_one(vault, task, folder, &appends[i], &out_uids[i]));
     return ERR_OK;
@@ -299,11 +307,6 @@ enum err vault_message_append_all(struct vault *vault, struct task *task, int64_
     return vault_write_end(
         vault, task, append_all(vault, task, folder_id, appends, count, out_uids), VAULT_DURABLE);
 }
-
-struct replaced {
-    uint64_t flags;
-    uint64_t size_bytes;
-};
 
 static enum err look_up_replaced(struct vault *vault, struct task *task, int64_t key,
                                  struct replaced *out)
@@ -346,7 +349,7 @@ static enum err replace(struct vault *vault, struct task *task, int64_t from_fol
     if (from == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
     TRY(look_up_replaced(vault, task, message_key(from_folder_id, uid), &replaced));
-    TRY(check_room(vault, task, to, 1, append->raw.len, replaced.size_bytes));
+    TRY(check_room(vault, task, to, 1, append->raw.len, &replaced));
     modseq = vault_touch(vault);
     TRY(write_one(vault, task, to, append, out_uid));
     TRY(rows_hide(vault, task, from_folder_id, modseq, &uid, 1));

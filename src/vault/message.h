@@ -42,9 +42,10 @@ enum vault_columns {                              /* what a cursor loads, as a s
                      VAULT_COLUMN_BODYSTRUCTURE = 1 << 4,
                      VAULT_COLUMN_BODY = 1 << 5,
                      VAULT_COLUMN_STRUCTURE = 1 << 6, /* message_structure_encode's bytes */
-                     VAULT_COLUMN_SEARCH = 1 << 7,    /* subject, from, to, cc, bcc, sent day */
+                     VAULT_COLUMN_SEARCH = 1 << 7,    /* subject, from, to, cc, bcc */
                      VAULT_COLUMN_IDENTITY = 1 << 8,  /* email_id, thread_id (identity.h) */
                      VAULT_COLUMN_PREVIEW = 1 << 9,
+                     VAULT_COLUMN_SENT = 1 << 10,     /* sent_day */
 };
 
 struct vault_message {

@@ -74,9 +74,9 @@ static enum err copy_rows(struct copy *copy, uint32_t first_uid, uint64_t modseq
     clock_format_iso(copy->task->now_ms, now);
     TRY(db_prepare(copy->vault->db, copy->task,
                    "INSERT INTO message(key, flags, modseq, content_id, size_bytes, "
-                   "internal_date, internal_zone, save_date, line_end_octets) "
+                   "internal_date, internal_zone, save_date, line_end_octets, sent_day) "
                    "SELECT ?2, flags, ?3, content_id, size_bytes, internal_date, internal_zone, "
-                   "?4, line_end_octets FROM message WHERE key = ?1",
+                   "?4, line_end_octets, sent_day FROM message WHERE key = ?1",
                    &statement));
     for (size_t i = 0; i < copy->count; i++) {
         db_bind_int(statement, 1, message_key(copy->from_id, copy->messages[i].uid));
@@ -126,6 +126,9 @@ static enum err check_copy(const struct copy *copy, const struct folder *to, boo
     if (!is_move && (copy->size_bytes > vault->limit_bytes ||
                      vault->size_bytes > vault->limit_bytes - copy->size_bytes))
         return fail(copy->task, ERR_LIMIT, "vault: over quota");
+    if (!is_move && (copy->count > vault->limit_messages ||
+                     vault->message_count > vault->limit_messages - copy->count))
+        return fail(copy->task, ERR_LIMIT, "vault: over the quota of messages");
     if (copy->count >= UINT32_MAX - to->uidnext)
         return fail(copy->task, ERR_LIMIT, "vault: the folder's UIDs are used up");
     return ERR_OK;

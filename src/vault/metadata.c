@@ -120,10 +120,15 @@ static enum err check_totals(struct vault *vault, struct task *task)
 static enum err set(struct vault *vault, struct task *task, int64_t folder_id,
                     const struct vault_metadata *entries, size_t count)
 {
+    struct folder *folder = folder_id == 0 ? NULL : vault_folder_get(vault, folder_id);
+    uint64_t modseq;
+
     TRY(check_folder(vault, task, folder_id));
     if (vault->batch != VAULT_BATCH_NONE)
         return fail(task, ERR_INVALID, "vault: annotations are set outside a batch");
-    (void)vault_touch(vault);
+    modseq = vault_touch(vault);
+    if (folder != NULL) /* RFC 7162 §3.2: it counts among a mailbox's changes */
+        vault_note_messages(vault, folder, modseq, 0, 0);
     for (size_t i = 0; i < count; i++)
         TRY(write(vault, task, folder_id, &entries[i]));
     return check_totals(vault, task);

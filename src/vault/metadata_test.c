@@ -127,11 +127,18 @@ static void test_hearing(void **state)
     struct listener listener = {.subscriber = {.on_change = on_change, .on_metadata = on_metadata}};
     static char large[VAULT_METADATA_VALUE_MAX + 2];
     struct vault_metadata two[2] = {{STR("/private/a"), STR("1")}, {STR("/private/b"), STR("2")}};
+    struct vault_metadata *many =
+        ARENA_ARRAY(&f->task.arena, struct vault_metadata, VAULT_METADATA_ENTRIES_MAX + 1);
 
+    for (int i = 0; i <= VAULT_METADATA_ENTRIES_MAX; i++)
+        many[i] = (struct vault_metadata){arena_printf(&f->task.arena, "/private/%d", i), STR("x")};
     memset(large, 'x', VAULT_METADATA_VALUE_MAX + 1);
     vault_subscribe(f->vault, &listener.subscriber);
     assert_int_equal(vault_metadata_set(f->vault, &f->task, 0, two, 2), ERR_OK);
     assert_int_equal(set(f, 0, "/private/large", large), ERR_LIMIT);
+    /* Refused only when all was written: nobody hears of it. */
+    assert_int_equal(
+        vault_metadata_set(f->vault, &f->task, 0, many, VAULT_METADATA_ENTRIES_MAX + 1), ERR_LIMIT);
     assert_int_equal(set(f, 0, "/private/a", NULL), ERR_OK);
     assert_string_equal(listener.heard, "0/private/a 0/private/b 0/private/a ");
     vault_unsubscribe(f->vault, &listener.subscriber);

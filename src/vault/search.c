@@ -1,361 +1,410 @@
 /*
- * Candidates of a search key from the word indexes (design §4).
+ * Candidates of a search key from the index (index.h).
  *
- * The key is cut into words as the indexes were. Its inner words are whole words of the text; its
+ * The key is cut into words as the messages were. Its inner words are whole words of the text; its
  * first may be the end of a word, its last the beginning of one, an only word any part of one.
- * Which words of the vocabulary fit is found by reading the vocabulary, and what has them by the
- * index; the sets of the key's words are intersected. Where the index cannot tell (a key without
- * words, signs outside ASCII between words), everything is a candidate.
+ * Which terms fit is found by reading through the terms of the place; the contents that have one of
+ * them are the word's set, and the sets of the key's words are intersected.
  */
 #include "vault/search.h"
 
 #include "base/memory.h"
 #include "message/message.h"
-#include "vault/state.h"
+#include "vault/index.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
-    KEY_WORDS_MAX = 64,
-    FITTING_WORDS_MAX = 5000, /* more words that fit say little */
-    KEY_WORD_BYTES_MAX = 30000,
+    KEY_WORDS_MAX = 64, /* further ones narrow nothing */
+    FEW_PART = 64,      /* a term that fewer than one in so many contents have */
+    FEW_MAX = 20000,
 };
+
+/* --- Sets of content ids --- */
+
+struct id_set {
+    uint64_t *bits; /* own */
+    size_t word_count;
+};
+
+static struct id_set id_set_new(int64_t end_id)
+{
+    size_t word_count = (size_t)end_id / 64 + 1;
+
+    return (struct id_set){NEW_ARRAY(uint64_t, word_count), word_count};
+}
+
+static void id_set_done(struct id_set *set)
+{
+    mem_free(&set->bits);
+}
+
+/* True: it was not in the set. */
+static inline bool id_set_add(struct id_set *set, int64_t id)
+{
+    uint64_t bit = UINT64_C(1) << (id & 63), before;
+
+    if ((uint64_t)id / 64 >= set->word_count)
+        return false;
+    before = set->bits[(uint64_t)id / 64];
+    set->bits[(uint64_t)id / 64] = before | bit;
+    return (before & bit) == 0;
+}
+
+static inline bool id_set_has(const struct id_set *set, int64_t id)
+{
+    return (uint64_t)id / 64 < set->word_count &&
+           (set->bits[(uint64_t)id / 64] >> (id & 63) & 1) != 0;
+}
+
+/* How many of `set` lie in the range and are not in `except`. */
+static size_t id_set_count(const struct id_set *set, const struct id_set *except, int64_t first,
+                           int64_t last)
+{
+    size_t count = 0;
+
+    for (int64_t id = first; id <= last;) {
+        uint64_t bits = (uint64_t)id / 64 < set->word_count
+                            ? set->bits[(uint64_t)id / 64] & ~except->bits[(uint64_t)id / 64]
+                            : 0;
+        int64_t next = (id | 63) + 1;
+
+        bits >>= id & 63;
+        if (last < next - 1)
+            bits &= (UINT64_C(2) << (last - id)) - 1;
+        count += (size_t)__builtin_popcountll(bits);
+        id = next;
+    }
+    return count;
+}
+
+static void id_set_intersect(struct id_set *set, const struct id_set *other)
+{
+    for (size_t i = 0; i < set->word_count; i++)
+        set->bits[i] &= other->bits[i];
+}
 
 /* --- Cutting the key into words --- */
 
 struct key_word {
-    struct str text;       /* in the arena */
+    struct str text;
     bool may_be_end;       /* of a word: the key begins with it */
     bool may_be_beginning; /* of a word: the key ends with it */
 };
 
 struct key_words {
-    struct arena *arena;
-    struct str key;
     struct key_word words[KEY_WORDS_MAX];
     size_t count;
-    int end; /* of the last word, in the key */
-    bool is_unusable;
+    bool is_exact; /* having the words is having the key */
 };
 
-static bool is_ascii(struct str text)
+static void cut_key(struct str key, struct key_words *out)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)text.ptr[i] >= 0x80)
-            return false;
+    size_t position = 0;
+    struct str word;
+
+    out->count = 0;
+    while (out->count < KEY_WORDS_MAX && words_next(key, &position, &word)) {
+        bool is_single = words_has_single(word);
+
+        out->words[out->count++] = (struct key_word){
+            .text = word,
+            .may_be_end = word.ptr == key.ptr && !is_single,
+            .may_be_beginning = word.ptr + word.len == key.ptr + key.len && !is_single,
+        };
     }
-    return true;
+    out->is_exact =
+        out->count == 1 && out->words[0].text.len == key.len && key.len <= WORD_PIECE_STEP;
+    /* Of long words there are pieces only, and a part of this length is in one of them. */
+    for (size_t i = 0; i < out->count; i++) {
+        if (out->words[i].text.len > WORD_PIECE_STEP)
+            out->words[i] =
+                (struct key_word){str_upto(out->words[i].text, WORD_PIECE_STEP), true, true};
+    }
 }
 
-static int on_word(void *data, int flags, const char *text, int len, int start, int end)
-{
-    struct key_words *key = data;
-    struct str between = str_from(str_upto(key->key, (size_t)start), (size_t)key->end);
+/* --- One place, one word, one segment --- */
 
-    (void)flags;
-    if (!is_ascii(between) || key->count == KEY_WORDS_MAX || len > KEY_WORD_BYTES_MAX) {
-        key->is_unusable = true;
-        return SQLITE_OK;
-    }
-    key->words[key->count++] = (struct key_word){
-        .text = arena_copy(key->arena, str_make(text, (size_t)len)),
-        .may_be_end = start == 0,
-        .may_be_beginning = (size_t)end == key->key.len,
-    };
-    key->end = end;
-    return SQLITE_OK;
+/* Where the postings of a term that few contents have lie. */
+struct few {
+    uint64_t at, len;
+};
+
+struct scan {
+    struct task *task;
+    struct segment_cursor *cursor;
+    struct str prefix; /* of the place */
+    const struct key_word *word;
+    const struct id_set *wanted;
+    struct id_set *found;
+    size_t left; /* wanted contents of the segment that were not found yet; 0: no need to go on */
+    struct buf postings;
+    struct few *few; /* own; read last, as those of many contents may make them needless */
+    size_t few_count;
+};
+
+static inline void find(struct scan *scan, int64_t content_id)
+{
+    if (id_set_has(scan->wanted, content_id) && id_set_add(scan->found, content_id))
+        scan->left--;
 }
 
-static enum err find_tokenizer(struct vault *vault, struct task *task, fts5_tokenizer *out,
-                               Fts5Tokenizer **out_instance)
+static enum err add_postings(struct scan *scan, uint64_t at, uint64_t len)
 {
-    const char *arguments[] = {"remove_diacritics", "0"}; /* as in the schema */
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    fts5_api *api = NULL;
-    void *data = NULL;
-    bool has_row;
+    int64_t content_id = scan->cursor->segment.first_content_id;
+    struct str bytes;
+    size_t position = 0;
 
-    TRY(db_prepare(vault->db, task, "SELECT fts5(?1)", &statement));
-    sqlite3_bind_pointer(statement, 1, &api, "fts5_api_ptr", NULL);
-    TRY(db_step(vault->db, task, statement, &has_row));
-    if (api == NULL || api->xFindTokenizer(api, "unicode61", &data, out) != SQLITE_OK ||
-        out->xCreate(data, arguments, ARRAY_LEN(arguments), out_instance) != SQLITE_OK)
-        return fail(task, ERR_IO, "vault: no tokenizer");
+    buf_truncate(&scan->postings, 0);
+    TRY(segment_cursor_postings(scan->cursor, scan->task, at, len, &scan->postings));
+    bytes = buf_str(&scan->postings);
+    while (position < bytes.len) {
+        uint64_t step = (unsigned char)bytes.ptr[position];
+        size_t step_len = 1;
+
+        if (step >= 0x80)
+            step_len = varint_get(bytes, position, &step);
+        if (step_len == 0)
+            return fail(scan->task, ERR_CORRUPT, "vault: postings of the index are damaged");
+        position += step_len;
+        content_id += (int64_t)step;
+        find(scan, content_id);
+    }
     return ERR_OK;
 }
 
-static enum err cut_key(struct vault *vault, struct task *task, struct str key,
-                        struct key_words *out)
+/* The contents of the term at hand. */
+static enum err add_term(struct scan *scan)
 {
-    fts5_tokenizer tokenizer;
-    Fts5Tokenizer *instance;
-    int code;
+    const struct segment_cursor *cursor = scan->cursor;
 
-    *out = (struct key_words){.arena = &task->arena, .key = key};
-    if (key.len > INT32_MAX / 2 || !str_is_utf8(key)) {
-        out->is_unusable = true;
+    if (cursor->content_count == 1) {
+        find(scan, cursor->content_id);
         return ERR_OK;
     }
-    TRY(find_tokenizer(vault, task, &tokenizer, &instance));
-    code = tokenizer.xTokenize(instance, out, FTS5_TOKENIZE_QUERY, key.ptr, (int)key.len, on_word);
-    tokenizer.xDelete(instance);
-    if (code != SQLITE_OK || out->count == 0 ||
-        !is_ascii(str_from(key, (size_t)(out->end > 0 ? out->end : 0))))
-        out->is_unusable = true;
+    if (scan->few_count == FEW_MAX ||
+        cursor->content_count >=
+            (uint64_t)(cursor->segment.last_content_id - cursor->segment.first_content_id) /
+                FEW_PART)
+        return add_postings(scan, cursor->postings_at, cursor->postings_len);
+    scan->few[scan->few_count++] = (struct few){cursor->postings_at, cursor->postings_len};
     return ERR_OK;
 }
 
-/* --- Sets of content ids --- */
-
-struct id_set {
-    int64_t *ids; /* own */
-    size_t count, room;
-};
-
-static void id_set_done(struct id_set *set)
+static enum err add_few(struct scan *scan)
 {
-    mem_free(&set->ids);
-}
-
-static void id_set_add(struct id_set *set, int64_t id)
-{
-    if (set->count == set->room) {
-        set->room = set->room * 2 + 64;
-        set->ids = mem_resize(set->ids, set->room, sizeof(*set->ids));
-    }
-    set->ids[set->count++] = id;
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
-
-    return left < right ? -1 : left > right;
-}
-
-static void id_set_settle(struct id_set *set)
-{
-    size_t kept = 0;
-
-    if (set->count > 1)
-        qsort(set->ids, set->count, sizeof(*set->ids), compare_ids);
-    for (size_t i = 0; i < set->count; i++) {
-        if (i == 0 || set->ids[i] != set->ids[kept - 1])
-            set->ids[kept++] = set->ids[i];
-    }
-    set->count = kept;
-}
-
-static bool id_set_has(const struct id_set *set, int64_t id)
-{
-    return set->count > 0 &&
-           bsearch(&id, set->ids, set->count, sizeof(*set->ids), compare_ids) != NULL;
-}
-
-static void id_set_intersect(struct id_set *set, const struct id_set *other)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < set->count; i++) {
-        if (id_set_has(other, set->ids[i]))
-            set->ids[kept++] = set->ids[i];
-    }
-    set->count = kept;
-}
-
-static enum err add_rows(struct vault *vault, struct task *task, sqlite3_stmt *statement,
-                         struct id_set *set)
-{
-    bool has_row;
-
-    for (;;) {
-        TRY(db_step(vault->db, task, statement, &has_row));
-        if (!has_row)
-            break;
-        id_set_add(set, db_column_int(statement, 0));
-    }
-    sqlite3_reset(statement);
+    for (size_t i = 0; i < scan->few_count && scan->left > 0; i++)
+        TRY(add_postings(scan, scan->few[i].at, scan->few[i].len));
     return ERR_OK;
 }
 
-/* --- One index, one word --- */
-
-/* Where a field's words are. */
-struct place {
-    const char *vocabulary_sql; /* term, and the column's name where there is one */
-    const char *match_sql;
-    struct str column; /* empty: the index has one column */
-};
-
-static const char body_vocabulary_sql[] = "SELECT term FROM body_vocabulary";
-static const char header_vocabulary_sql[] = "SELECT term, col FROM header_vocabulary";
-static const char body_match_sql[] = "SELECT rowid FROM body_words WHERE body_words MATCH ?1";
-static const char header_match_sql[] = "SELECT rowid FROM header_words WHERE header_words MATCH ?1";
-
-static const struct place body_place = {body_vocabulary_sql, body_match_sql, {NULL, 0}};
-
-static struct place header_place(enum vault_search_field field)
+/* The word itself, or those that begin with it: they stand together. */
+static enum err add_beginnings(struct scan *scan, bool is_whole)
 {
-    struct place place = {header_vocabulary_sql, header_match_sql, STR("headers")};
+    char bytes[TERM_BYTES_MAX + WORD_PIECE_STEP];
+    struct str word = scan->word->text, start;
+    bool has_entry;
 
-    switch (field) {
-    case VAULT_SEARCH_SUBJECT:
-        place.column = STR("subject");
-        break;
-    case VAULT_SEARCH_FROM:
-        place.column = STR("sender");
-        break;
-    case VAULT_SEARCH_TO:
-        place.column = STR("recipient");
-        break;
-    case VAULT_SEARCH_CC:
-        place.column = STR("cc");
-        break;
-    case VAULT_SEARCH_BCC:
-        place.column = STR("bcc");
-        break;
-    case VAULT_SEARCH_TEXT:
-    case VAULT_SEARCH_BODY:
-    case VAULT_SEARCH_HEADER:
-        break;
-    }
-    return place;
-}
-
-/* Adds the contents that have this word, or a word that begins with it. */
-static enum err add_matches(struct vault *vault, struct task *task, const struct place *place,
-                            struct str word, bool is_prefix, struct id_set *set)
-{
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    CLEANUP(buf_free) struct buf expression = {0};
-
-    buf_init(&expression, SIZE_MAX);
-    if (place->column.len > 0)
-        buf_putf(&expression, "%.*s : ", STR_ARG(place->column));
-    /* Words hold letters and digits only, never the quote. */
-    buf_putf(&expression, "\"%.*s\"%s", STR_ARG(word), is_prefix ? " *" : "");
-    TRY(db_prepare(vault->db, task, place->match_sql, &statement));
-    db_bind_text(statement, 1, buf_str(&expression));
-    return add_rows(vault, task, statement, set);
-}
-
-static bool fits(const struct key_word *word, struct str term)
-{
-    if (term.len < word->text.len)
-        return false;
-    if (word->may_be_beginning)
-        return str_find(term, word->text) >= 0;
-    return str_ends_with(term, word->text);
-}
-
-/* The words of the vocabulary that fit; false in *out_is_usable when there are too many. */
-static enum err fitting_words(struct vault *vault, struct task *task, const struct place *place,
-                              const struct key_word *word, struct str **out_words,
-                              size_t *out_count, bool *out_is_usable)
-{
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    struct str *words = ARENA_ARRAY(&task->arena, struct str, FITTING_WORDS_MAX);
-    size_t count = 0;
-    bool has_row;
-
-    TRY(db_prepare(vault->db, task, place->vocabulary_sql, &statement));
-    for (;;) {
+    memcpy(bytes, scan->prefix.ptr, scan->prefix.len);
+    memcpy(bytes + scan->prefix.len, word.ptr, word.len);
+    start = str_make(bytes, scan->prefix.len + word.len);
+    TRY(segment_cursor_seek(scan->cursor, scan->task, start));
+    while (scan->left > 0) {
         struct str term;
 
-        TRY(db_step(vault->db, task, statement, &has_row));
-        if (!has_row)
-            break;
-        term = db_column_text(statement, 0);
-        if (!fits(word, term) ||
-            (place->column.len > 0 && !str_equal(db_column_text(statement, 1), place->column)))
-            continue;
-        if (count == FITTING_WORDS_MAX) {
-            *out_is_usable = false;
+        TRY(segment_cursor_next(scan->cursor, scan->task, &has_entry));
+        term = segment_cursor_term(scan->cursor);
+        if (!has_entry || !str_starts_with(term, start) || (is_whole && term.len != start.len))
             return ERR_OK;
-        }
-        words[count++] = arena_copy(&task->arena, term);
+        TRY(add_term(scan));
     }
-    *out_words = words;
-    *out_count = count;
-    *out_is_usable = true;
     return ERR_OK;
 }
 
-static enum err add_word(struct vault *vault, struct task *task, const struct place *place,
-                         const struct key_word *word, struct id_set *set, bool *out_is_usable)
+/* The words that have it as a part, or as their end: all words of the place are looked through. */
+static enum err add_parts(struct scan *scan)
 {
-    struct str *words = NULL;
-    size_t count = 0;
+    struct segment_needle needle;
+    struct str word = str_upto(scan->word->text, NEEDLE_BYTES_MAX);
+    bool is_all = word.len == scan->word->text.len, has_entry;
 
-    *out_is_usable = true;
-    if (!word->may_be_end)
-        return add_matches(vault, task, place, word->text, word->may_be_beginning, set);
-    TRY(fitting_words(vault, task, place, word, &words, &count, out_is_usable));
-    for (size_t i = 0; *out_is_usable && i < count; i++)
-        TRY(add_matches(vault, task, place, words[i], false, set));
-    return ERR_OK;
-}
-
-/* --- All words --- */
-
-static enum err word_contents(struct vault *vault, struct task *task, enum vault_search_field field,
-                              const struct key_word *word, struct id_set *set, bool *out_is_usable)
-{
-    struct place headers = header_place(field);
-
-    *out_is_usable = true;
-    if (field == VAULT_SEARCH_TEXT || field == VAULT_SEARCH_BODY)
-        TRY(add_word(vault, task, &body_place, word, set, out_is_usable));
-    if (field != VAULT_SEARCH_BODY && *out_is_usable)
-        TRY(add_word(vault, task, &headers, word, set, out_is_usable));
-    id_set_settle(set);
-    return ERR_OK;
-}
-
-/* The contents that have all words; *out_is_everything: the index does not help. */
-static enum err key_contents(struct vault *vault, struct task *task, enum vault_search_field field,
-                             const struct key_words *key, struct id_set *set,
-                             bool *out_is_everything)
-{
-    bool is_narrowed = false;
-
-    for (size_t i = 0; i < key->count; i++) {
-        CLEANUP(id_set_done) struct id_set other = {0};
-        bool is_usable;
-
-        TRY(word_contents(vault, task, field, &key->words[i], &other, &is_usable));
-        if (!is_usable)
-            continue; /* this word narrows nothing */
-        if (is_narrowed) {
-            id_set_intersect(set, &other);
-        } else {
-            *set = other;
-            other = (struct id_set){0};
-        }
-        is_narrowed = true;
+    segment_needle_init(&needle, scan->prefix, word, is_all && !scan->word->may_be_beginning);
+    TRY(segment_cursor_seek(scan->cursor, scan->task, scan->prefix));
+    while (scan->left > 0) {
+        TRY(segment_cursor_find(scan->cursor, scan->task, &needle, &has_entry));
+        if (!has_entry)
+            return ERR_OK;
+        /* Of a longer word only the beginning was looked for. */
+        if (is_all || str_find(str_from(segment_cursor_term(scan->cursor), scan->prefix.len),
+                               scan->word->text) >= 0)
+            TRY(add_term(scan));
     }
-    *out_is_everything = !is_narrowed;
     return ERR_OK;
 }
 
-static enum err unindexed_contents(struct vault *vault, struct task *task, struct id_set *set)
+static enum err scan_place(struct scan *scan)
+{
+    /* A common word may be in all that is wanted; else its terms are met again, at no great cost.
+     */
+    if (scan->word->may_be_end) {
+        TRY(add_beginnings(scan, true));
+        TRY(add_parts(scan));
+    } else {
+        TRY(add_beginnings(scan, !scan->word->may_be_beginning));
+    }
+    return add_few(scan);
+}
+
+static enum err scan_segment(struct task *task, struct segment_cursor *cursor, struct str prefix,
+                             const struct key_word *word, const struct id_set *wanted,
+                             struct id_set *found)
+{
+    struct scan scan = {
+        .task = task,
+        .cursor = cursor,
+        .prefix = prefix,
+        .word = word,
+        .wanted = wanted,
+        .found = found,
+        .left = id_set_count(wanted, found, cursor->segment.first_content_id,
+                             cursor->segment.last_content_id),
+    };
+    enum err err;
+
+    if (scan.left == 0)
+        return ERR_OK;
+    scan.few = NEW_ARRAY(struct few, FEW_MAX);
+    buf_init(&scan.postings, SIZE_MAX);
+    err = scan_place(&scan);
+    mem_free(&scan.few);
+    buf_free(&scan.postings);
+    return err;
+}
+
+/* --- All of them --- */
+
+struct places {
+    char bytes[2][TERM_BYTES_MAX];
+    struct str prefixes[2];
+    size_t count;
+    bool is_exact; /* the terms there are those of the field, no more */
+};
+
+static void add_place(struct places *places, enum words_place place, struct str name)
+{
+    places->prefixes[places->count] = words_prefix(place, name, places->bytes[places->count]);
+    places->count++;
+}
+
+static void places_of(enum vault_search_field field, struct str name, struct places *out)
+{
+    out->count = 0;
+    out->is_exact = true;
+    switch (field) {
+    case VAULT_SEARCH_TEXT:
+        add_place(out, WORDS_BODY, name);
+        add_place(out, WORDS_HEADERS, name);
+        return;
+    case VAULT_SEARCH_BODY:
+        add_place(out, WORDS_BODY, name);
+        return;
+    case VAULT_SEARCH_SUBJECT:
+        add_place(out, WORDS_SUBJECT, name);
+        return;
+    case VAULT_SEARCH_FROM:
+        add_place(out, WORDS_FROM, name);
+        return;
+    case VAULT_SEARCH_TO:
+        add_place(out, WORDS_TO, name);
+        return;
+    case VAULT_SEARCH_CC:
+        add_place(out, WORDS_CC, name);
+        return;
+    case VAULT_SEARCH_BCC:
+        add_place(out, WORDS_BCC, name);
+        return;
+    case VAULT_SEARCH_HEADER:
+        out->is_exact = name.len > 0 && name.len <= WORD_NAME_MAX;
+        add_place(out, out->is_exact ? WORDS_NAMED : WORDS_HEADERS, name);
+        return;
+    }
+}
+
+struct query {
+    struct vault *vault;
+    struct task *task;
+    struct segment *segments;
+    size_t segment_count;
+    struct places places;
+    struct key_words words;
+};
+
+/* Those of `wanted` that have the word. */
+static enum err word_contents(struct query *query, const struct key_word *word,
+                              const struct id_set *wanted, struct id_set *found)
+{
+    for (size_t s = 0; s < query->segment_count; s++) {
+        struct segment_cursor cursor;
+        enum err err = segment_cursor_open(&cursor, query->vault, query->task, &query->segments[s]);
+
+        for (size_t p = 0; p < query->places.count && err == ERR_OK; p++)
+            err =
+                scan_segment(query->task, &cursor, query->places.prefixes[p], word, wanted, found);
+        segment_cursor_close(&cursor);
+        TRY(err);
+    }
+    return ERR_OK;
+}
+
+/* Narrows `wanted` to the contents that have all words. */
+static enum err narrow(struct query *query, struct id_set *wanted)
+{
+    for (size_t i = 0; i < query->words.count; i++) {
+        struct id_set found = id_set_new(query->vault->next_content_id);
+        enum err err = word_contents(query, &query->words.words[i], wanted, &found);
+
+        if (err == ERR_OK)
+            id_set_intersect(wanted, &found);
+        id_set_done(&found);
+        TRY(err);
+    }
+    return ERR_OK;
+}
+
+/* What the index has not, or not all of. */
+static enum err open_contents(struct vault *vault, struct task *task, struct id_set *set)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-
-    TRY(db_prepare(vault->db, task, "SELECT content_id FROM unindexed", &statement));
-    return add_rows(vault, task, statement, set);
-}
-
-static enum err uids_of(struct vault *vault, struct task *task, const struct folder *folder,
-                        const struct id_set *set, bool is_everything, uint32_t **out_uids,
-                        size_t *out_count)
-{
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    uint32_t *uids = ARENA_ARRAY(&task->arena, uint32_t, folder->message_count + 1);
-    size_t count = 0;
     bool has_row;
 
+    for (int64_t id = vault->indexed_content_id + 1; id < vault->next_content_id; id++)
+        (void)id_set_add(set, id);
+    TRY(db_prepare(vault->db, task, "SELECT content_id FROM unindexed", &statement));
+    for (;;) {
+        TRY(db_step(vault->db, task, statement, &has_row));
+        if (!has_row)
+            return ERR_OK;
+        (void)id_set_add(set, db_column_int(statement, 0));
+    }
+}
+
+/* --- The folder's messages --- */
+
+struct rows {
+    struct row {
+        int64_t content_id;
+        uint32_t uid;
+    } * rows; /* in the arena */
+    size_t count;
+};
+
+static enum err load_rows(struct vault *vault, struct task *task, const struct folder *folder,
+                          struct rows *out, struct id_set *wanted)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row;
+
+    out->rows = ARENA_ARRAY(&task->arena, struct row, folder->message_count + 1);
     TRY(db_prepare(vault->db, task,
                    "SELECT key, content_id FROM message WHERE key BETWEEN ?1 AND ?2 "
                    "AND is_expunged = 0",
@@ -363,30 +412,63 @@ static enum err uids_of(struct vault *vault, struct task *task, const struct fol
     db_bind_int(statement, 1, message_key(folder->id, 1));
     db_bind_int(statement, 2, message_key(folder->id, UINT32_MAX));
     for (;;) {
+        struct row *row = &out->rows[out->count];
+
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
-            break;
-        if (!is_everything && !id_set_has(set, db_column_int(statement, 1)))
-            continue;
-        if (count == folder->message_count)
+            return ERR_OK;
+        if (out->count == folder->message_count)
             return fail(task, ERR_CORRUPT, "vault: a folder has more messages than it counted");
-        uids[count++] = key_uid(db_column_int(statement, 0));
+        row->uid = key_uid(db_column_int(statement, 0));
+        row->content_id = db_column_int(statement, 1);
+        (void)id_set_add(wanted, row->content_id);
+        out->count++;
     }
-    *out_uids = uids;
-    *out_count = count;
+}
+
+static void choose(struct task *task, const struct rows *rows, const struct id_set *found,
+                   const struct id_set *open, struct vault_candidates *out)
+{
+    out->uids = ARENA_ARRAY(&task->arena, uint32_t, rows->count + 1);
+    out->open_uids = ARENA_ARRAY(&task->arena, uint32_t, rows->count + 1);
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct row *row = &rows->rows[i];
+        bool is_open = id_set_has(open, row->content_id);
+
+        if (!is_open && !id_set_has(found, row->content_id))
+            continue;
+        out->uids[out->count++] = row->uid;
+        if (is_open)
+            out->open_uids[out->open_count++] = row->uid;
+    }
+}
+
+static enum err search(struct query *query, const struct folder *folder, bool is_narrowed,
+                       struct vault_candidates *out)
+{
+    CLEANUP(id_set_done) struct id_set wanted = id_set_new(query->vault->next_content_id);
+    CLEANUP(id_set_done) struct id_set open = id_set_new(query->vault->next_content_id);
+    struct rows rows = {0};
+
+    TRY(load_rows(query->vault, query->task, folder, &rows, &wanted));
+    TRY(index_segments(query->vault, query->task, &query->segments, &query->segment_count));
+    if (is_narrowed)
+        TRY(narrow(query, &wanted));
+    TRY(open_contents(query->vault, query->task, &open));
+    choose(query->task, &rows, &wanted, &open, out);
     return ERR_OK;
 }
 
 enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t folder_id,
-                                 enum vault_search_field field, struct str key, uint32_t **out_uids,
-                                 size_t *out_count, bool *out_is_exact)
+                                 enum vault_search_field field, struct str name, struct str key,
+                                 struct vault_candidates *out)
 {
-    CLEANUP(id_set_done) struct id_set set = {0};
     CLEANUP(buf_free) struct buf folded = {0};
+    struct query query = {.vault = vault, .task = task};
+    struct vault_candidates candidates = {0};
     const struct folder *folder;
-    struct key_words words;
-    bool is_everything = true;
-    size_t indexed_count;
+    bool is_narrowed, is_begun;
+    enum err err;
 
     TRY(vault_check(vault, task));
     folder = vault_folder_get(vault, folder_id);
@@ -394,14 +476,18 @@ enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
     buf_init(&folded, SIZE_MAX);
     message_fold(key, &folded);
-    TRY(cut_key(vault, task, buf_str(&folded), &words));
-    if (!words.is_unusable)
-        TRY(key_contents(vault, task, field, &words, &set, &is_everything));
-    indexed_count = set.count;
-    TRY(unindexed_contents(vault, task, &set));
-    *out_is_exact = !is_everything && set.count == indexed_count && words.count == 1 &&
-                    words.words[0].text.len == folded.len && is_ascii(buf_str(&folded)) &&
-                    field != VAULT_SEARCH_HEADER;
-    id_set_settle(&set);
-    return uids_of(vault, task, folder, &set, is_everything, out_uids, out_count);
+    places_of(field, name, &query.places);
+    cut_key(buf_str(&folded), &query.words);
+    if (folded.len == 0 && field == VAULT_SEARCH_HEADER && query.places.is_exact) {
+        /* Having the field: the empty word. */
+        query.words = (struct key_words){.count = 1, .is_exact = true};
+    }
+    is_narrowed = query.words.count > 0 && str_is_utf8(buf_str(&folded));
+    candidates.is_exact = is_narrowed && query.words.is_exact && query.places.is_exact;
+    TRY(db_read_begin(vault->db, task, &is_begun));
+    err = search(&query, folder, is_narrowed, &candidates);
+    db_read_end(vault->db, is_begun);
+    TRY(err);
+    *out = candidates;
+    return ERR_OK;
 }

@@ -65,9 +65,7 @@ static void make_mailbox(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct task task;
-    uint32_t *uids;
-    size_t count;
-    bool is_exact;
+    struct vault_candidates found;
 
     if (size == 0)
         return 0;
@@ -76,9 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     task_init(&task, clock_now_ms());
     assert(vault_search_candidates(mailbox.vault, &task, mailbox.inbox,
                                    (enum vault_search_field)(data[0] % (VAULT_SEARCH_HEADER + 1)),
-                                   str_make(data + 1, size - 1), &uids, &count,
-                                   &is_exact) == ERR_OK);
-    assert(count <= 1);
+                                   STR("Subject"), str_make(data + 1, size - 1), &found) == ERR_OK);
+    assert(found.count <= 1);
     task_done(&task);
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "vault/facts.h"
+#include "vault/index.h"
 
 #include <assert.h>
 #include <string.h>
@@ -159,6 +160,7 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     TRY(load_keywords(vault, task));
     TRY(facts_load_identities(vault, task));
     TRY(facts_load_previews(vault, task));
+    TRY(index_load(vault, task));
     vault->is_mailbox_dirty = false;
     vault->is_stale = false;
     return ERR_OK;

@@ -10,9 +10,8 @@
  *                                                 calls vault_touch, then writes
  *   return vault_write_end(vault, task, err, VAULT_DURABLE);
  *
- * Inside a batch there are no savepoints (each would make the word indexes write a segment): what
- * is refused before vault_touch leaves no trace, and a failure after it, which can only be the
- * disk's, fails the whole batch.
+ * Inside a batch there are no savepoints: what is refused before vault_touch leaves no trace, and a
+ * failure after it, which can only be the disk's, fails the whole batch.
  */
 #ifndef VAULT_STATE_H
 #define VAULT_STATE_H
@@ -24,7 +23,6 @@
 
 enum {
     VAULT_CHANGES_KEPT = 256,
-    VAULT_MERGE_AFTER_APPENDS = 16,
     VAULT_DELIVERY_MEMORY_MS = 24 * 60 * 60 * 1000, /* in which a retransmission is known */
 };
 
@@ -66,7 +64,7 @@ struct vault {
     int lock_fd;   /* own: no other process of ours opens this file */
     struct id id;
     const struct log *log;
-    uint64_t limit_bytes;
+    uint64_t limit_bytes, limit_messages;
     bool was_rolled_back;
 
     /* The mirror. */
@@ -101,7 +99,8 @@ struct vault {
     ZSTD_DCtx *decompressor;              /* likewise */
     int64_t purge_open_id; /* purge rows up to this one are from an earlier session */
     bool has_purges;
-    unsigned merges_due; /* appends since the word indexes were last merged */
+    int64_t indexed_content_id; /* contents up to this one are in the search index */
+    bool has_words_gone; /* contents went, and it was not looked at yet whether that matters */
     int64_t delivery_purged_ms;
     bool has_identities;   /* all contents have their row of identity (facts.h) */
     int64_t previews_from; /* contents from this one on have their row of preview */

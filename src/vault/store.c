@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "secret/crypt.h"
 #include "vault/facts.h"
-#include "vault/words.h"
+#include "vault/index.h"
 
 #include <string.h>
 
@@ -276,7 +276,7 @@ enum err content_release(struct vault *vault, struct task *task, int64_t content
                      0));
     if (sqlite3_changes(db_handle(vault->db)) > 0)
         return ERR_OK;
-    TRY(words_remove(vault, task, content_id));
+    TRY(index_forget(vault, task, content_id));
     TRY(facts_remove_identity(vault, task, content_id));
     TRY(facts_remove_preview(vault, task, content_id));
     TRY(release_attachments(vault, task, content_id));

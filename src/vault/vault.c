@@ -107,6 +107,7 @@ static struct vault *vault_new(const struct vault_options *options)
     vault->id = options->id;
     vault->log = options->log;
     vault->limit_bytes = options->limit_bytes;
+    vault->limit_messages = UINT64_MAX;
     return vault;
 }
 
@@ -226,7 +227,7 @@ enum err vault_open(struct task *task, const struct vault_options *options,
     TRY(vault_state_load(vault, task));
     TRY(find_purges(vault, task));
     vault->changes_floor = vault->change_counter;
-    vault->merges_due = VAULT_MERGE_AFTER_APPENDS; /* what an earlier session left */
+    vault->has_words_gone = true; /* perhaps, from an earlier session */
     if (is_behind(vault, options))
         TRY(mend_roll_back(vault, task, options));
     *out_vault = vault;
@@ -285,6 +286,7 @@ void vault_usage(const struct vault *vault, struct vault_usage *out)
     out->bytes = vault->size_bytes;
     out->messages = vault->message_count;
     out->limit_bytes = vault->limit_bytes;
+    out->limit_messages = vault->limit_messages;
     out->epoch = vault->epoch;
     out->change_counter = vault->change_counter;
 }
@@ -292,4 +294,9 @@ void vault_usage(const struct vault *vault, struct vault_usage *out)
 void vault_set_limit(struct vault *vault, uint64_t limit_bytes)
 {
     vault->limit_bytes = limit_bytes;
+}
+
+void vault_set_message_limit(struct vault *vault, uint64_t limit_messages)
+{
+    vault->limit_messages = limit_messages;
 }

@@ -47,12 +47,15 @@ bool vault_is_broken(const struct vault *vault);
 struct vault_usage {
     uint64_t bytes; /* sum of RFC822.SIZE over messages */
     uint64_t messages;
-    uint64_t limit_bytes; /* UINT64_MAX: none */
+    uint64_t limit_bytes;    /* UINT64_MAX: none */
+    uint64_t limit_messages; /* likewise */
     uint64_t epoch;
     uint64_t change_counter; /* grows with every committed change */
 };
 void vault_usage(const struct vault *vault, struct vault_usage *out);
 void vault_set_limit(struct vault *vault, uint64_t limit_bytes);
+/* UINT64_MAX, as in a vault that was just opened: none. */
+void vault_set_message_limit(struct vault *vault, uint64_t limit_messages);
 
 /*
  * Group commit: the writes between are one durable transaction, and each of them succeeds or fails
@@ -62,11 +65,14 @@ void vault_set_limit(struct vault *vault, uint64_t limit_bytes);
 MUST_CHECK enum err vault_batch_begin(struct vault *vault, struct task *task);
 MUST_CHECK enum err vault_batch_end(struct vault *vault, struct task *task);
 
-/* Work that may be put off (merging indexes, purging expunged rows): one slice of at most about
- * 10 ms; *out_more tells whether another would find work. Call when idle. */
+/* Work that may be put off (filling the search index, purging expunged rows): one slice of at most
+ * about 10 ms; *out_more tells whether another would find work. Call when idle, and between other
+ * work when vault_is_behind. */
 MUST_CHECK enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_more);
 /* There are sessions since before the file was opened, which may still read what was expunged
  * then: it is kept as long as what is expunged now. */
 void vault_keep_expunged(struct vault *vault);
+/* So much is not in the search index that it should not wait for an idle moment. */
+bool vault_is_behind(const struct vault *vault);
 
 #endif

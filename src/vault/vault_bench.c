@@ -187,17 +187,15 @@ static void read_bodies(struct vault *vault, int64_t folder_id)
 static void search(struct vault *vault, int64_t folder_id, const char *key, const char *what)
 {
     struct task task;
-    uint32_t *uids;
-    size_t count;
-    bool is_exact;
+    struct vault_candidates found;
 
     task_init(&task, clock_now_ms());
     start();
-    must(vault_search_candidates(vault, &task, folder_id, VAULT_SEARCH_TEXT, str_from_c(key), &uids,
-                                 &count, &is_exact),
+    must(vault_search_candidates(vault, &task, folder_id, VAULT_SEARCH_TEXT, STR(""),
+                                 str_from_c(key), &found),
          &task);
     report(what, 1);
-    printf("    %zu found, %s\n", count, is_exact ? "exact" : "to be confirmed");
+    printf("    %zu found, %s\n", found.count, found.is_exact ? "exact" : "to be confirmed");
     task_done(&task);
 }
 

@@ -1,132 +1,193 @@
-/*
- * Filling the word indexes. Each transaction leaves one small segment in each of them; merging is
- * left to housekeeping (automerge is off), but for a bound on how many there may be (crisismerge).
- */
+/* Cutting a message's text into the terms of the index (words.h), with bounded work. */
 #include "vault/words.h"
 
+#include "base/ascii.h"
 #include "base/memory.h"
+#include "message/header.h"
 
 #include <string.h>
 
-/* --- Making the text --- */
+/* --- Characters --- */
 
-/*
- * The words of a text, each once: neither index keeps positions or counts, and handing FTS5 a word
- * twice costs it more than finding that out here. A run of ASCII letters, digits and bytes over 127
- * is kept as it is; what the tokenizer makes of it is the tokenizer's affair.
- */
-struct distinct {
-    struct str *slots; /* own; a hash table with open addressing */
-    size_t room;       /* a power of two */
-    size_t count;
+enum kind { SEPARATOR, LETTER, SINGLE };
+
+/* In ascending order; a character that is in none is a letter. */
+static const struct {
+    uint32_t first, last;
+    enum kind kind;
+} ranges[] = {
+    {0x80, 0xa9, SEPARATOR}, /* controls, no-break space, signs */
+    {0xab, 0xb4, SEPARATOR},     {0xb6, 0xb9, SEPARATOR},
+    {0xbb, 0xbf, SEPARATOR},     {0xd7, 0xd7, SEPARATOR},
+    {0xf7, 0xf7, SEPARATOR},     {0x0e00, 0x109f, SINGLE}, /* Thai, Lao, Tibetan, Myanmar */
+    {0x1780, 0x17ff, SINGLE},                              /* Khmer */
+    {0x2000, 0x200b, SEPARATOR},                           /* blanks */
+    {0x200e, 0x2bff, SEPARATOR}, /* punctuation, currencies, arrows, mathematics, symbols */
+    {0x2e00, 0x2e7f, SEPARATOR}, /* more punctuation */
+    {0x2e80, 0x2fff, SINGLE},    {0x3000, 0x303f, SEPARATOR},
+    {0x3040, 0x9fff, SINGLE}, /* Kana, ideographs */
+    {0xe000, 0xfaff, SINGLE},    {0xfe10, 0xfe6f, SEPARATOR},
+    {0xff00, 0xffef, SINGLE}, /* full and half width */
+    {0xfff0, 0xffff, SEPARATOR}, {0x10000, 0x10ffff, SINGLE},
 };
 
-static bool may_be_in_word(unsigned char c)
+static enum kind kind_of_point(uint32_t point)
 {
-    return c >= 0x80 || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
-}
+    size_t low = 0, high = ARRAY_LEN(ranges);
 
-static size_t slot_of(const struct distinct *distinct, struct str word)
-{
-    uint64_t hash = word.len;
-    size_t slot;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
 
-    for (size_t i = 0; i < word.len; i++)
-        hash = (hash ^ (unsigned char)word.ptr[i]) * UINT64_C(0x9e3779b97f4a7c15);
-    slot = (size_t)(hash >> 32) & (distinct->room - 1);
-    while (distinct->slots[slot].ptr != NULL && !str_equal(distinct->slots[slot], word))
-        slot = (slot + 1) & (distinct->room - 1);
-    return slot;
-}
-
-static void distinct_grow(struct distinct *distinct)
-{
-    struct distinct larger = {.room = distinct->room == 0 ? 2048 : distinct->room * 4,
-                              .count = distinct->count};
-
-    larger.slots = NEW_ARRAY(struct str, larger.room);
-    for (size_t i = 0; i < distinct->room; i++) {
-        if (distinct->slots[i].ptr != NULL)
-            larger.slots[slot_of(&larger, distinct->slots[i])] = distinct->slots[i];
+        if (ranges[middle].last < point)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    mem_free(&distinct->slots);
-    *distinct = larger;
+    return low < ARRAY_LEN(ranges) && ranges[low].first <= point ? ranges[low].kind : LETTER;
 }
 
-/* Appends the words of `text` to `out`; true when one is so long that the tokenizer would cut it.
+/*
+ * The kind of the character at `at`, and its length. A byte that does not begin valid UTF-8 is a
+ * separator: a key, which is valid, never reaches over it.
  */
-static bool put_distinct(struct str text, struct buf *out)
+static enum kind kind_at(struct str text, size_t at, size_t *out_len)
 {
-    struct distinct distinct = {0};
-    bool has_long = false;
-    size_t at = 0;
+    unsigned char c = (unsigned char)text.ptr[at];
+    size_t len = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+    uint32_t point = c & (0xffu >> (len + 1));
 
-    while (at < text.len) {
-        struct str word;
-        size_t start, slot;
+    *out_len = 1;
+    if (len == 1)
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z')
+                   ? LETTER
+                   : SEPARATOR;
+    if (c < 0xc2 || c > 0xf4 || text.len - at < len)
+        return SEPARATOR;
+    for (size_t i = 1; i < len; i++) {
+        unsigned char next = (unsigned char)text.ptr[at + i];
 
-        while (at < text.len && !may_be_in_word((unsigned char)text.ptr[at]))
-            at++;
-        start = at;
-        while (at < text.len && may_be_in_word((unsigned char)text.ptr[at]))
-            at++;
-        word = str_make(text.ptr + start, at - start);
-        if (word.len == 0)
-            break;
-        has_long = has_long || word.len > WORDS_WORD_MAX;
-        if (distinct.count * 2 >= distinct.room)
-            distinct_grow(&distinct);
-        slot = slot_of(&distinct, word);
-        if (distinct.slots[slot].ptr != NULL)
-            continue;
-        distinct.slots[slot] = word;
-        distinct.count++;
-        buf_put(out, word);
-        buf_put(out, STR(" "));
+        if ((next & 0xc0) != 0x80)
+            return SEPARATOR;
+        point = point << 6 | (next & 0x3f);
     }
-    mem_free(&distinct.slots);
-    return has_long;
+    if (!str_is_utf8(str_make(text.ptr + at, len)))
+        return SEPARATOR;
+    *out_len = len;
+    return kind_of_point(point);
+}
+
+bool words_next(struct str text, size_t *position, struct str *out_word)
+{
+    size_t at = *position, len, start;
+    enum kind kind = SEPARATOR;
+
+    for (; at < text.len; at += len) {
+        kind = kind_at(text, at, &len);
+        if (kind != SEPARATOR)
+            break;
+    }
+    start = at;
+    while (at < text.len) {
+        enum kind next = kind_at(text, at, &len);
+
+        if (next != kind)
+            break;
+        at += len;
+        if (kind == SINGLE)
+            break;
+    }
+    *position = at;
+    *out_word = str_make(text.ptr + start, at - start);
+    return at > start;
+}
+
+bool words_has_single(struct str text)
+{
+    size_t len;
+
+    for (size_t at = 0; at < text.len; at += len) {
+        if (kind_at(text, at, &len) == SINGLE)
+            return true;
+    }
+    return false;
+}
+
+/* --- Terms --- */
+
+struct cutter {
+    words_on_term *on_term;
+    void *owner;
+    struct buf text, folded; /* own */
+    size_t pieces;           /* bytes of them */
+    bool is_cut;
+};
+
+struct str words_prefix(enum words_place place, struct str name, char out[static TERM_BYTES_MAX])
+{
+    size_t len = 0;
+
+    out[len++] = (char)place;
+    if (place == WORDS_NAMED) {
+        for (size_t i = 0; i < name.len && i < WORD_NAME_MAX; i++)
+            out[len++] = ascii_lower(name.ptr[i]);
+        out[len++] = '\0';
+    }
+    return str_make(out, len);
+}
+
+static void put_long(struct cutter *c, char *term, size_t prefix_len, struct str word)
+{
+    for (size_t start = 0; start == 0 || word.len - start > WORD_PIECE_STEP;
+         start += WORD_PIECE_STEP) {
+        struct str piece = str_upto(str_from(word, start), WORD_BYTES_MAX);
+
+        c->pieces += piece.len;
+        if (c->pieces > WORDS_PIECES_MAX) {
+            c->is_cut = true;
+            return;
+        }
+        memcpy(term + prefix_len, piece.ptr, piece.len);
+        c->on_term(c->owner, str_make(term, prefix_len + piece.len));
+    }
 }
 
 /* Cuts at the limit, before a UTF-8 sequence rather than within it. */
-static bool cut(struct buf *text)
+static struct str cut(struct cutter *c, struct str text)
 {
     size_t len = WORDS_TEXT_MAX;
 
-    if (text->len <= WORDS_TEXT_MAX)
-        return false;
-    while (len > 0 && ((unsigned char)text->ptr[len] & 0xc0) == 0x80)
+    if (text.len <= WORDS_TEXT_MAX)
+        return text;
+    while (len > 0 && ((unsigned char)text.ptr[len] & 0xc0) == 0x80)
         len--;
-    buf_truncate(text, len);
-    return true;
+    c->is_cut = true;
+    return str_upto(text, len);
 }
 
-/* Folds the fields one behind the other; the views are taken when the buffer moves no more. */
-static void fold_fields(struct words *words, const struct message_summary *summary)
+static void put_text(struct cutter *c, enum words_place place, struct str name, struct str text)
 {
-    const struct {
-        struct str from;
-        struct str *to;
-    } rows[] = {
-        {summary->subject, &words->subject}, {summary->from, &words->from},
-        {summary->to, &words->to},           {summary->cc, &words->cc},
-        {summary->bcc, &words->bcc},
-    };
-    size_t ends[ARRAY_LEN(rows)], start = 0;
+    char term[TERM_BYTES_MAX];
+    size_t prefix_len = words_prefix(place, name, term).len, position = 0;
+    struct str word;
 
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        message_fold(rows[i].from, &words->fields);
-        ends[i] = words->fields.len;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        *rows[i].to = str_from(str_upto(buf_str(&words->fields), ends[i]), start);
-        start = ends[i];
+    buf_reset(&c->folded);
+    message_fold(cut(c, text), &c->folded);
+    while (words_next(buf_str(&c->folded), &position, &word)) {
+        if (word.len > WORD_BYTES_MAX) {
+            put_long(c, term, prefix_len, word);
+            continue;
+        }
+        memcpy(term + prefix_len, word.ptr, word.len);
+        c->on_term(c->owner, str_make(term, prefix_len + word.len));
     }
 }
+
+/* --- Texts --- */
 
 /* The header fields of all levels: what message_text puts before the body, without the body. */
-static void header_text(struct str raw, const struct message_structure *structure, struct buf *out)
+static void put_headers(struct cutter *c, const struct words_source *source)
 {
+    const struct message_structure *structure = source->structure;
     struct message_structure bare = {.part_count = structure->part_count};
 
     bare.parts = NEW_ARRAY(struct message_part, structure->part_count);
@@ -135,19 +196,42 @@ static void header_text(struct str raw, const struct message_structure *structur
         bare.parts[i].kind = MESSAGE_KIND_MULTIPART; /* holds no text itself */
         bare.parts[i].filename = STR("");
     }
-    message_text(&bare, raw, true, out);
+    buf_reset(&c->text);
+    message_text(&bare, source->raw, true, &c->text);
     mem_free(&bare.parts);
+    put_text(c, WORDS_HEADERS, STR(""), buf_str(&c->text));
 }
 
-/*
- * The text of the body, without more work than the index will use: leaves are read up to a budget.
- * True when something was left out.
- */
-static bool body_text(struct str raw, const struct message_structure *structure, struct buf *out)
+/* The message's own fields, each under its name. */
+static void put_named(struct cutter *c, const struct words_source *source)
 {
+    struct str header = {NULL, 0};
+    struct header_field field;
+    size_t position = 0;
+
+    if (source->structure->part_count > 0)
+        header = str_upto(str_from(source->raw, (size_t)source->structure->parts[0].header_start),
+                          (size_t)source->structure->parts[0].header_len);
+    header = cut(c, header);
+    while (header_field_next(header, &position, &field)) {
+        char term[TERM_BYTES_MAX];
+
+        if (field.name.len == 0 || field.name.len > WORD_NAME_MAX)
+            continue;
+        c->on_term(c->owner, words_prefix(WORDS_NAMED, field.name, term));
+        buf_reset(&c->text);
+        message_header_decode(field.value, &c->text);
+        put_text(c, WORDS_NAMED, field.name, buf_str(&c->text));
+    }
+}
+
+/* The text of the body, without more work than the index will use: leaves are read up to a budget.
+ */
+static void put_body(struct cutter *c, const struct words_source *source)
+{
+    const struct message_structure *structure = source->structure;
     struct message_structure bounded = {.part_count = structure->part_count};
     uint64_t budget = WORDS_RAW_MAX;
-    bool is_cut = false;
 
     bounded.parts = NEW_ARRAY(struct message_part, structure->part_count);
     for (uint32_t i = 0; i < structure->part_count; i++) {
@@ -158,119 +242,31 @@ static bool body_text(struct str raw, const struct message_structure *structure,
             continue;
         if (part->body_len > budget) {
             part->body_len = budget;
-            is_cut = true;
+            c->is_cut = true;
         }
         budget -= part->body_len;
     }
-    message_text(&bounded, raw, false, out);
+    buf_reset(&c->text);
+    message_text(&bounded, source->raw, false, &c->text);
     mem_free(&bounded.parts);
-    return is_cut;
+    put_text(c, WORDS_BODY, STR(""), buf_str(&c->text));
 }
 
-/* Folds the text, and adds its words; true when the index will not have all of it. */
-static bool put_words(struct buf *text, struct buf *out)
+bool words_of(const struct words_source *source, words_on_term *on_term, void *owner)
 {
-    struct buf folded;
-    bool is_cut = cut(text);
+    struct cutter c = {.on_term = on_term, .owner = owner};
 
-    buf_init(&folded, SIZE_MAX);
-    message_fold(buf_str(text), &folded);
-    is_cut = put_distinct(buf_str(&folded), out) || is_cut;
-    buf_free(&folded);
-    return is_cut;
-}
-
-void words_make(struct words *words, struct str raw, const struct message_summary *summary)
-{
-    struct buf text;
-
-    memset(words, 0, sizeof(*words));
-    buf_init(&words->body, SIZE_MAX);
-    buf_init(&words->headers, SIZE_MAX);
-    buf_init(&words->fields, SIZE_MAX);
-    buf_init(&text, SIZE_MAX);
-    words->is_cut = body_text(raw, &summary->structure, &text);
-    words->is_cut = put_words(&text, &words->body) || words->is_cut;
-    buf_reset(&text);
-    header_text(raw, &summary->structure, &text);
-    words->is_cut = put_words(&text, &words->headers) || words->is_cut;
-    buf_free(&text);
-    fold_fields(words, summary);
-}
-
-void words_done(struct words *words)
-{
-    buf_free(&words->body);
-    buf_free(&words->headers);
-    buf_free(&words->fields);
-}
-
-/* --- The indexes --- */
-
-static enum err run_with_id(struct vault *vault, struct task *task, const char *sql,
-                            int64_t content_id)
-{
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-
-    TRY(db_prepare(vault->db, task, sql, &statement));
-    db_bind_int(statement, 1, content_id);
-    return db_run(vault->db, task, statement);
-}
-
-enum err words_add(struct vault *vault, struct task *task, int64_t content_id,
-                   const struct words *words)
-{
-    CLEANUP(db_release) sqlite3_stmt *body = NULL;
-    CLEANUP(db_release) sqlite3_stmt *headers = NULL;
-
-    TRY(db_prepare(vault->db, task, "INSERT INTO body_words(rowid, body) VALUES (?1, ?2)", &body));
-    db_bind_int(body, 1, content_id);
-    db_bind_text(body, 2, buf_str(&words->body));
-    TRY(db_run(vault->db, task, body));
-    TRY(db_prepare(vault->db, task,
-                   "INSERT INTO header_words(rowid, subject, sender, recipient, cc, bcc, headers) "
-                   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                   &headers));
-    db_bind_int(headers, 1, content_id);
-    db_bind_text(headers, 2, words->subject);
-    db_bind_text(headers, 3, words->from);
-    db_bind_text(headers, 4, words->to);
-    db_bind_text(headers, 5, words->cc);
-    db_bind_text(headers, 6, words->bcc);
-    db_bind_text(headers, 7, buf_str(&words->headers));
-    TRY(db_run(vault->db, task, headers));
-    vault->merges_due++;
-    if (!words->is_cut)
-        return ERR_OK;
-    return run_with_id(vault, task, "INSERT INTO unindexed VALUES (?1)", content_id);
-}
-
-enum err words_remove(struct vault *vault, struct task *task, int64_t content_id)
-{
-    TRY(run_with_id(vault, task, "DELETE FROM body_words WHERE rowid = ?1", content_id));
-    TRY(run_with_id(vault, task, "DELETE FROM header_words WHERE rowid = ?1", content_id));
-    return run_with_id(vault, task, "DELETE FROM unindexed WHERE content_id = ?1", content_id);
-}
-
-/* FTS5: total_changes grows by one or none when a 'merge' found nothing to do. */
-static enum err merge(struct vault *vault, struct task *task, const char *sql, bool *out_more)
-{
-    sqlite3 *handle = db_handle(vault->db);
-    int64_t before = sqlite3_total_changes64(handle);
-
-    TRY(db_execute(vault->db, task, sql));
-    *out_more = sqlite3_total_changes64(handle) - before >= 2;
-    return ERR_OK;
-}
-
-enum err words_merge(struct vault *vault, struct task *task, bool *out_more)
-{
-    bool body_more, header_more;
-
-    TRY(merge(vault, task, "INSERT INTO body_words(body_words, rank) VALUES ('merge', 64)",
-              &body_more));
-    TRY(merge(vault, task, "INSERT INTO header_words(header_words, rank) VALUES ('merge', 64)",
-              &header_more));
-    *out_more = body_more || header_more;
-    return ERR_OK;
+    buf_init(&c.text, SIZE_MAX);
+    buf_init(&c.folded, SIZE_MAX);
+    put_body(&c, source);
+    put_headers(&c, source);
+    put_named(&c, source);
+    put_text(&c, WORDS_SUBJECT, STR(""), source->subject);
+    put_text(&c, WORDS_FROM, STR(""), source->from);
+    put_text(&c, WORDS_TO, STR(""), source->to);
+    put_text(&c, WORDS_CC, STR(""), source->cc);
+    put_text(&c, WORDS_BCC, STR(""), source->bcc);
+    buf_free(&c.text);
+    buf_free(&c.folded);
+    return c.is_cut;
 }

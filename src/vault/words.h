@@ -1,38 +1,67 @@
 /*
- * Inside the vault only: the word indexes of design §4. What goes in is folded (message_fold), so
- * that the index and a search key, folded too, agree letter by letter.
+ * Inside the vault only: the words of a message, as the search index keeps them. Text is folded
+ * first (message_fold), so that the index and a search key, folded too, agree byte for byte.
+ *
+ * A word is a run of letters and digits; of scripts that put no spaces between words (CJK, Thai,
+ * …), and of signs like emoji, each character is a word. A character's kind depends on that
+ * character alone, so that a text which contains a key contains the key's inner words as whole
+ * words, its first as the end of one and its last as the beginning of one.
+ *
+ * A term of the index is a place (below) followed by a word. Words longer than WORD_BYTES_MAX
+ * are kept as overlapping pieces: whatever is at most WORD_PIECE_STEP bytes of one lies in a piece
+ * as a whole, and its end in the last piece.
  */
 #ifndef VAULT_WORDS_H
 #define VAULT_WORDS_H
 
+#include "base/buf.h"
 #include "message/message.h"
-#include "vault/state.h"
 
 enum {
+    WORD_BYTES_MAX = 200,
+    WORD_PIECE_STEP = 100,
+    WORD_NAME_MAX = 100, /* of a header field's name; those of longer ones are only in HEADERS */
+    TERM_BYTES_MAX = 2 + WORD_NAME_MAX + WORD_BYTES_MAX,
+
     /* Of a message's text; what is longer is a candidate for every search. */
     WORDS_TEXT_MAX = 1024 * 1024,
     /* How many bytes of text parts are looked at for it: markup and encodings take their share. */
     WORDS_RAW_MAX = 4 * 1024 * 1024,
-    /* FTS5 cuts words at 32,768 bytes, so a message with longer ones is too. */
-    WORDS_WORD_MAX = 30000,
+    /* How many bytes of pieces a message may have: more is not language. */
+    WORDS_PIECES_MAX = 64 * 1024,
 };
 
-/* The text that is indexed, made before the change begins. */
-struct words {
-    struct buf body;    /* own; folded; each word once */
-    struct buf headers; /* own; the same of all header fields of all levels */
-    struct buf fields;  /* own; folded: the five fields below, one after the other */
-    struct str subject, from, to, cc, bcc; /* in `fields` */
-    bool is_cut;
+/* The first byte of a term. Behind WORDS_NAMED stands the field's name in lower case, and NUL; the
+ * empty word there says that the message has such a field. */
+enum words_place {
+    WORDS_BODY = 'b',
+    WORDS_HEADERS = 'h', /* of all levels, names included */
+    WORDS_SUBJECT = 's',
+    WORDS_FROM = 'f',
+    WORDS_TO = 't',
+    WORDS_CC = 'c',
+    WORDS_BCC = 'x',
+    WORDS_NAMED = 'n', /* the message's own fields, by name */
 };
 
-void words_make(struct words *words, struct str raw, const struct message_summary *summary);
-void words_done(struct words *words);
+/* The next word of a folded text from *position on, which moves behind it; false at the end. */
+bool words_next(struct str text, size_t *position, struct str *out_word);
+/* Whether the text, valid UTF-8, holds a character that is a word of its own. */
+bool words_has_single(struct str text);
 
-MUST_CHECK enum err words_add(struct vault *vault, struct task *task, int64_t content_id,
-                              const struct words *words);
-MUST_CHECK enum err words_remove(struct vault *vault, struct task *task, int64_t content_id);
-/* One slice of merging; *out_more: there is more to merge. Within a change. */
-MUST_CHECK enum err words_merge(struct vault *vault, struct task *task, bool *out_more);
+/* The place's bytes: one, or with a field's name. Into `out`, at most 2 + WORD_NAME_MAX bytes. */
+struct str words_prefix(enum words_place place, struct str name, char out[static TERM_BYTES_MAX]);
+
+struct words_source {
+    struct str raw; /* the whole message */
+    const struct message_structure *structure;
+    struct str subject, from, to, cc, bcc; /* the decoded columns */
+};
+typedef void words_on_term(void *owner, struct str term);
+/*
+ * Gives every term of the message, some more than once. True when something was left out:
+ * such a message is a candidate for every search.
+ */
+bool words_of(const struct words_source *source, words_on_term *on_term, void *owner);
 
 #endif

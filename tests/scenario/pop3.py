@@ -167,12 +167,19 @@ def only_quit_deletes(server):
             check(client.ask(b"DELE %d" % number).startswith(b"+OK"), "DELE")
         leave(client)
         check(count_of(server, alias) == 4, f"{leave.__name__}: something was deleted")
-    # And what was asked for in full is done, even if nobody waits for the answer.
+    # What was asked for in full is answered to a client that sends no more, and done even if it
+    # does not wait.
     client = pop3(server, alias)
-    client.send(b"DELE 1\r\nDELE 2\r\nQUIT\r\n")
+    client.send(b"RETR 1\r\nDELE 1\r\nDELE 2\r\nQUIT\r\n")
     client.socket.shutdown(socket.SHUT_WR)
-    until(lambda: count_of(server, alias) == 2, "QUIT was not done")
+    check(client.line().startswith(b"+OK") and client.lines(), "RETR")
+    answers = [client.line() for _ in range(4)]
+    check(all(answer.startswith(b"+OK") for answer in answers[:3]) and answers[3] == b"", answers)
+    check(count_of(server, alias) == 2, "QUIT was not done")
+    client = pop3(server, alias)
+    client.send(b"DELE 1\r\nQUIT\r\n")
     client.socket.close()
+    until(lambda: count_of(server, alias) == 1, "QUIT was not done")
 
 
 @suite.case

@@ -128,6 +128,33 @@ def a_quota_is_kept(server):
 
 
 @suite.case
+def messages_are_limited(_):
+    """mailbox_messages_max: kept for APPEND and for mail that comes in; what waits goes on waiting."""
+    with Server(settings={"mailbox_messages_max": 2, "mailbox_linger": "0s"}) as server:
+        server.add_domain("life.test")
+        alias = server.add_alias("few@life.test")
+        for number in range(3):
+            check(send(server, [alias.address], f"waits {number}") == {}, "nobody is there to count")
+        with server.imap(alias) as client:
+            _, capabilities = client.capability()
+            check(b"QUOTA=RES-MESSAGE" in capabilities[0], f"{capabilities}")
+            _, (_, quotas) = client.getquotaroot("INBOX")
+            check(b"MESSAGE 2 2" in quotas[0], f"{quotas}")
+            answer, words = client.append("INBOX", None, None, b"Subject: one more\r\n\r\n")
+            check(answer == "NO" and b"OVERQUOTA" in words[0], f"{answer} {words}")
+            refused = send(server, [alias.address], "too many")
+            check(set(refused.values()) & {452, 552}, f"over quota: {refused}")
+            client.select("INBOX")
+            client.store("1", "+FLAGS", "(\\Deleted)")
+            client.expunge()
+        deadline = time.monotonic() + 30
+        while "waits 2" not in subjects(server, alias):
+            check(time.monotonic() < deadline, "what waited never came")
+            time.sleep(0.2)
+        check("too many" not in subjects(server, alias), "what was refused is there")
+
+
+@suite.case
 def passwords_are_renewed(server):
     alias = server.add_alias("renew@life.test", "--recovery-key")
     check(alias.recovery, "no recovery key was shown")

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import importlib.util
 import pathlib
+import poplib
 import secrets
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from crash.load import mailbox_file, patiently, stock_shell  # noqa: E402
 from lib.server import PROJECT, Server  # noqa: E402
 from lib.suite import Skip, Suite, check  # noqa: E402
 
+# poplib's own limit would refuse a long line of base64.
+poplib._MAXLINE = 1 << 20
 suite = Suite(__doc__)
 PAGE_TAIL = 32  # of each page: 16 bytes of nonce, 16 of authentication tag
 ITERATIONS = 64007
@@ -124,7 +127,22 @@ class World:
             with server.submission(alias) as client:
                 client.sendmail(alias.address, [alias.address],
                                 message(word, 0, sender=alias.address))
+            client = poplib.POP3_SSL("127.0.0.1", server.ports["pop3s"], context=server.tls)
+            client.user(alias.address)
+            client.pass_(alias.password)
+            for n in range(1, client.stat()[0] + 1):
+                client.retr(n)
+            client.dele(1)
+            client.quit()
             for password in (alias.password[:-1], alias.password + "x"):
+                client = poplib.POP3_SSL("127.0.0.1", server.ports["pop3s"], context=server.tls)
+                client.user(alias.address)
+                try:
+                    client.pass_(password)
+                    raise AssertionError("a wrong password was accepted")
+                except poplib.error_proto:
+                    pass
+                client.close()
                 client = server.imap(tls=True)
                 try:
                     client.login(alias.address, password)

@@ -6,7 +6,23 @@
 
 #include "imap/write.h"
 
-/* [SP flag-list] [SP date-time] SP (literal / literal8) */
+/* utf8-literal = "UTF8" SP "(" literal8 ")" (RFC 6855 §4); the plain forms take UTF-8 as well
+ * (RFC 9755 §4). */
+static enum err parse_utf8_literal(struct imap_parser *parser, struct str *out)
+{
+    TRY(imap_parse_space(parser));
+    TRY(imap_parse_byte(parser, '('));
+    TRY(imap_parse_literal8(parser, out));
+    return imap_parse_byte(parser, ')');
+}
+
+/*
+ * [SP flag-list] [SP date-time] SP (literal / literal8 / utf8-literal)
+ *
+ * RFC 6855 §4 has a server refuse 8-bit header fields from a client that did not enable
+ * UTF8=ACCEPT. We take them: such mail is old and plentiful, and who moves in with it must not lose
+ * it.
+ */
 enum err imap_parse_append_message(struct imap_parser *parser, struct imap_append_message *out)
 {
     TRY(imap_parse_space(parser));
@@ -19,6 +35,8 @@ enum err imap_parse_append_message(struct imap_parser *parser, struct imap_appen
         TRY(imap_parse_date_time(parser, &out->date_ms, &out->zone_minutes));
         TRY(imap_parse_space(parser));
     }
+    if (imap_take_word(parser, STR("UTF8")))
+        return parse_utf8_literal(parser, &out->bytes);
     if (imap_at(parser, '~')) /* RFC 3516 §4.4; what has no NUL is no different */
         return imap_parse_literal8(parser, &out->bytes);
     return imap_parse_literal(parser, &out->bytes);

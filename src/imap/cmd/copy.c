@@ -16,6 +16,9 @@ static enum err transfer(struct imap_session *s, struct task *task, union imap_a
     struct buf code;
 
     TRY(imap_command_ranges(s, task, args->copy.set, &ranges));
+    imap_limit_ranges(s, &ranges);
+    if (s->lowest_uid != 0 && !is_move) /* all or nothing (RFC 9738 §3.1) */
+        return imap_refuse(s, task, IMAP_REFUSAL_MESSAGE_LIMIT);
     TRY(vault_folder_find(s->vault, task, args->copy.name, &target));
     if (!target.is_selectable)
         return fail(task, ERR_NOT_FOUND, "the folder is \\Noselect");

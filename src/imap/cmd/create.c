@@ -1,6 +1,8 @@
 /* CREATE (RFC 3501 §6.3.3) with USE (RFC 6154 §3) and MAILBOXID (RFC 8474 §4.1). */
 #include "imap/engine.h"
 
+#include "imap/list_reply.h"
+
 enum { USES_MAX = 16 };
 
 /* create = "CREATE" SP mailbox [SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"] */
@@ -10,6 +12,7 @@ IMAP_PARSE(create)
 
     TRY(imap_parse_one_mailbox(parser, args));
     args->create.name = args->mailbox.name;
+    args->create.name_as_sent = parser->name_as_sent;
     if (!imap_take(parser, ' '))
         return ERR_OK;
     TRY(imap_parse_byte(parser, '('));
@@ -63,6 +66,9 @@ IMAP_COMMAND(create)
     TRY(use_of(s, task, args, &use));
     TRY(vault_folder_create(s->vault, task, name, use));
     TRY(vault_folder_find(s->vault, task, name, &folder));
+    /* RFC 9051 §6.3.4: the name is not quite the one that was asked for. */
+    if (imap_has(s, IMAP_EXT_REV2) && args->create.name_as_sent.len > 0)
+        imap_write_list(s, folder.name, &folder, folder.is_subscribed, args->create.name_as_sent);
     /* RFC 8474 §4.1 */
     buf_init(&code, SIZE_MAX);
     buf_put(&code, STR("MAILBOXID "));

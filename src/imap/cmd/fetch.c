@@ -66,6 +66,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_fet
     if (fetch->items & IMAP_FETCH_MODSEQ)
         imap_enable_condstore(s);
     TRY(imap_command_ranges(s, task, fetch->set, &fetch->ranges));
+    imap_limit_ranges(s, &fetch->ranges);
     if (fetch->ranges.count > 0)
         fetch->index = fetch->ranges.ranges[0].first;
     fetch->batch_end = 0;
@@ -182,7 +183,7 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
     }
     if (items & IMAP_FETCH_FLAGS) {
         put_item(s, &is_first, STR("FLAGS "));
-        imap_write_flags(&s->out, s->vault, row->flags, imap_view_is_recent(&s->view, row->uid));
+        imap_write_flags(&s->out, s->vault, row->flags, imap_tells_recent(s, row->uid));
     }
     if (items & IMAP_FETCH_MODSEQ) {
         put_item(s, &is_first, STR("MODSEQ ("));
@@ -324,7 +325,7 @@ enum err imap_cmd_fetch(struct imap_session *s, struct task *task, union imap_ar
     }
     for (;;) {
         if (imap_must_give_way(s)) {
-            imap_give_way(s);
+            imap_give_way_at(s, fetch->index, fetch->phase == IMAP_FETCH_ROWS ? s->view.count : 0);
             return ERR_OK;
         }
         if (fetch->phase != IMAP_FETCH_ROWS) {

@@ -301,6 +301,17 @@ static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *f
     return imap_expected(parser, "a FETCH item");
 }
 
+enum err imap_parse_fetch_items(struct imap_parser *parser, struct imap_fetch_args *fetch)
+{
+    size_t room = 0;
+
+    TRY(imap_parse_byte(parser, '('));
+    do
+        TRY(parse_item(parser, fetch, &room));
+    while (imap_take(parser, ' '));
+    return imap_parse_byte(parser, ')');
+}
+
 /* fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" (RFC 7162 §7) */
 static enum err parse_modifier(struct imap_parser *parser, struct imap_fetch_args *fetch)
 {
@@ -344,13 +355,9 @@ enum err imap_parse_fetch(struct imap_parser *parser, union imap_args *args)
         if (is_macro)
             fetch->items |= MACROS[i].items;
     }
-    if (!is_macro && imap_take(parser, '(')) {
-        do
-            TRY(parse_item(parser, fetch, &room));
-        while (imap_take(parser, ' '));
-        TRY(imap_parse_byte(parser, ')'));
-    } else if (!is_macro) {
+    if (!is_macro && imap_at(parser, '('))
+        TRY(imap_parse_fetch_items(parser, fetch));
+    else if (!is_macro)
         TRY(parse_item(parser, fetch, &room));
-    }
     return parse_modifiers(parser, fetch);
 }

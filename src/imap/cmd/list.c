@@ -7,8 +7,8 @@
  */
 #include "imap/engine.h"
 
+#include "imap/list_reply.h"
 #include "imap/pattern.h"
-#include "imap/utf7.h"
 #include "imap/write.h"
 
 #include <stdlib.h>
@@ -160,26 +160,17 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_lis
 
 /* ---- Answering ---- */
 
-static bool matches(struct imap_listing *listing, size_t pattern_count, struct str name)
+static bool matches(const struct imap_session *s, struct imap_listing *listing,
+                    size_t pattern_count, struct str name)
 {
     CLEANUP(buf_free) struct buf encoded = {0};
 
     buf_init(&encoded, SIZE_MAX);
-    imap_utf7_encode(name, &encoded);
+    imap_encode_mailbox(&encoded, name, imap_names_are_utf8(s));
     for (size_t i = 0; i < pattern_count; i++)
         if (imap_pattern_matches(&listing->patterns[i], buf_str(&encoded)))
             return true;
     return false;
-}
-
-static void put_attribute(struct buf *out, bool *is_first, struct str attribute)
-{
-    if (attribute.len == 0)
-        return;
-    if (!*is_first)
-        buf_put(out, STR(" "));
-    *is_first = false;
-    buf_put(out, attribute);
 }
 
 /* childinfo-extended-item; the selection options are always quoted (RFC 5258 §6). */
@@ -196,27 +187,10 @@ static void write_child_info(struct buf *out, const struct imap_list_args *list)
 static void write_name(struct imap_session *s, const struct imap_list_args *list,
                        const struct name *name)
 {
-    const struct vault_folder *folder = name->folder;
-    struct buf *out = &s->out;
-    bool is_first = true;
-
-    buf_put(out, STR("* LIST ("));
-    if (folder == NULL) {
-        put_attribute(out, &is_first, STR("\\NonExistent"));
-    } else {
-        if (!folder->is_selectable)
-            put_attribute(out, &is_first, STR("\\Noselect"));
-        put_attribute(out, &is_first,
-                      folder->has_children ? STR("\\HasChildren") : STR("\\HasNoChildren"));
-        put_attribute(out, &is_first, imap_use_name(folder->use));
-    }
-    if (name->is_subscribed)
-        put_attribute(out, &is_first, STR("\\Subscribed"));
-    buf_put(out, STR(") \"/\" "));
-    imap_write_mailbox(out, name->text);
+    imap_write_list_start(s, name->text, name->folder, name->is_subscribed);
     if (list->is_recursive && name->has_chosen_below)
-        write_child_info(out, list);
-    buf_put(out, STR("\r\n"));
+        write_child_info(&s->out, list);
+    buf_put(&s->out, STR("\r\n"));
 }
 
 static enum err list_one(struct imap_session *s, struct task *task, struct imap_list_args *list,
@@ -225,7 +199,7 @@ static enum err list_one(struct imap_session *s, struct task *task, struct imap_
     imap_spend(s, UNITS_PER_NAME + list->pattern_count);
     if (!is_chosen(list, name) && !name->has_chosen_below)
         return ERR_OK;
-    if (!matches(list->listing, list->pattern_count, name->text))
+    if (!matches(s, list->listing, list->pattern_count, name->text))
         return ERR_OK;
     write_name(s, list, name);
     if (name->folder == NULL || !name->folder->is_selectable)

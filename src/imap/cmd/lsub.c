@@ -2,7 +2,6 @@
 #include "imap/engine.h"
 
 #include "imap/pattern.h"
-#include "imap/utf7.h"
 #include "imap/write.h"
 
 #include <stdlib.h>
@@ -31,7 +30,7 @@ static bool matches(struct lsub *l, struct str name)
     bool is_match;
 
     buf_init(&encoded, SIZE_MAX);
-    imap_utf7_encode(name, &encoded);
+    imap_encode_mailbox(&encoded, name, imap_names_are_utf8(l->s));
     is_match = imap_pattern_matches(&l->pattern, buf_str(&encoded));
     buf_free(&encoded);
     return is_match;
@@ -42,7 +41,7 @@ static void write_name(struct lsub *l, struct str name, struct str attributes)
     buf_put(&l->s->out, STR("* LSUB ("));
     buf_put(&l->s->out, attributes);
     buf_put(&l->s->out, STR(") \"/\" "));
-    imap_write_mailbox(&l->s->out, name);
+    imap_write_mailbox(&l->s->out, name, imap_names_are_utf8(l->s));
     buf_put(&l->s->out, STR("\r\n"));
 }
 

@@ -184,7 +184,7 @@ static void write_entry(struct imap_session *s, const struct vault_folder *folde
 {
     if (!*is_open) {
         buf_put(&s->out, STR("* METADATA "));
-        imap_write_mailbox(&s->out, folder->name);
+        imap_write_mailbox(&s->out, folder->name, imap_names_are_utf8(s));
     }
     buf_put(&s->out, *is_open ? STR(" ") : STR(" ("));
     *is_open = true;
@@ -304,14 +304,17 @@ void imap_metadata_heard(struct imap_session *s, int64_t folder_id, struct str e
     struct task task;
     enum err err = ERR_OK;
 
-    if (!imap_has(s, IMAP_EXT_METADATA) || s->is_own_metadata || s->metadata_news.len > IMAP_METADATA_NEWS_MAX)
+    if ((!imap_has(s, IMAP_EXT_METADATA) && s->notify == NULL) || s->is_own_metadata ||
+        s->metadata_news.len > IMAP_METADATA_NEWS_MAX)
         return;
     task_init(&task, s->now_ms);
     if (folder_id != 0)
         err = vault_folder_by_id(s->vault, &task, folder_id, &folder);
-    if (err == ERR_OK) { /* metadata-resp without values (RFC 5464 §4.4.2) */
+    if (err == ERR_OK && (imap_has(s, IMAP_EXT_METADATA) ||
+                          imap_notify_wants_metadata(
+                              s, &folder))) { /* metadata-resp without values (RFC 5464 §4.4.2) */
         buf_put(&s->metadata_news, STR("* METADATA "));
-        imap_write_mailbox(&s->metadata_news, folder.name);
+        imap_write_mailbox(&s->metadata_news, folder.name, imap_names_are_utf8(s));
         buf_put(&s->metadata_news, STR(" "));
         imap_write_astring(&s->metadata_news, entry);
         buf_put(&s->metadata_news, STR("\r\n"));

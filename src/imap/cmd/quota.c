@@ -1,5 +1,6 @@
 /*
- * QUOTA (RFC 9208): one quota root, named "", with the storage that the operator gives. GETQUOTA,
+ * QUOTA (RFC 9208): one quota root, named "", with the storage and the number of messages
+ * that the operator gives, where he does. GETQUOTA,
  * GETQUOTAROOT, and SETQUOTA, which is always refused.
  */
 #include "imap/engine.h"
@@ -44,6 +45,12 @@ static void write_quota(struct imap_session *s)
         buf_put(&s->out, STR(" "));
         imap_write_number(&s->out, usage.limit_bytes / 1024);
     }
+    if (usage.limit_messages != UINT64_MAX) {
+        buf_put(&s->out, usage.limit_bytes != UINT64_MAX ? STR(" MESSAGE ") : STR("MESSAGE "));
+        imap_write_number(&s->out, usage.messages);
+        buf_put(&s->out, STR(" "));
+        imap_write_number(&s->out, usage.limit_messages);
+    }
     buf_put(&s->out, STR(")\r\n"));
 }
 
@@ -61,7 +68,7 @@ IMAP_COMMAND(getquotaroot)
 
     TRY(vault_folder_find(s->vault, task, args->mailbox.name, &folder));
     buf_put(&s->out, STR("* QUOTAROOT "));
-    imap_write_mailbox(&s->out, folder.name);
+    imap_write_mailbox(&s->out, folder.name, imap_names_are_utf8(s));
     buf_put(&s->out, STR(" \"\"\r\n"));
     write_quota(s);
     return ERR_OK;

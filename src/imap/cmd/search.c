@@ -6,7 +6,18 @@ IMAP_PARSE(search)
 {
     TRY(imap_parse_space(parser));
     TRY(imap_search_return_parse(parser, &args->search.wanted));
-    return imap_search_parse(parser, &args->search.program);
+    TRY(imap_search_parse(parser, &args->search.program));
+    return imap_search_parse_end(parser, &args->search);
+}
+
+/* "RELEVANCY ... MUST NOT be used unless a FUZZY search key is also given" (RFC 6203 §4, §6). */
+enum err imap_search_parse_end(struct imap_parser *parser, struct imap_search_args *search)
+{
+    if (search->wanted.options & IMAP_RETURN_RELEVANCY)
+        search->run.wants_scores = true;
+    if (search->run.wants_scores && !search->program.has_fuzzy)
+        return imap_expected(parser, "a FUZZY key with RELEVANCY");
+    return ERR_OK;
 }
 
 enum err imap_search_selected(struct imap_session *s, struct task *task,
@@ -40,12 +51,16 @@ static enum err search(struct imap_session *s, struct task *task, struct imap_se
 {
     struct imap_search_result result = {.untagged = STR("SEARCH"), .view = &s->view};
 
+    /* IMAP4rev2 has no other answer than ESEARCH (RFC 9051 §6.4.4). */
+    if (imap_has(s, IMAP_EXT_REV2) && !args->wanted.is_extended)
+        args->wanted = (struct imap_search_return){.is_extended = true, .options = IMAP_RETURN_ALL};
     TRY(imap_search_selected(s, task, args));
     if (s->pause != IMAP_PAUSE_NONE)
         return ERR_OK;
     result.found = args->run.found;
     result.count = args->run.found_count;
     result.modseqs = args->run.modseqs;
+    result.scores = args->run.scores;
     return imap_search_answer(s, task, &args->wanted, &result);
 }
 

@@ -1,6 +1,7 @@
 /* SELECT and EXAMINE (RFC 3501 §6.3.1, §6.3.2; RFC 7162 §3.1.8, §3.2.5). */
 #include "imap/engine.h"
 
+#include "imap/list_reply.h"
 #include "imap/vanished.h"
 #include "imap/write.h"
 
@@ -47,6 +48,7 @@ IMAP_PARSE(select)
 
     TRY(imap_parse_space(parser));
     TRY(imap_parse_mailbox(parser, &select->name));
+    select->name_as_sent = parser->name_as_sent;
     if (!imap_take(parser, ' '))
         return ERR_OK;
     TRY(imap_parse_byte(parser, '('));
@@ -99,10 +101,10 @@ static void describe(struct imap_session *s, size_t first_unseen)
     imap_write_permanent_flags(s);
     buf_put(&s->out, STR("] Flags permitted.\r\n* "));
     imap_write_number(&s->out, view->count);
-    buf_put(&s->out, STR(" EXISTS\r\n* "));
-    imap_write_number(&s->out, imap_view_recent_count(view));
-    buf_put(&s->out, STR(" RECENT\r\n"));
-    if (first_unseen > 0 && !imap_has(s, IMAP_EXT_UIDONLY)) /* a message number */
+    buf_put(&s->out, STR(" EXISTS\r\n"));
+    imap_write_recent(s);
+    /* A message number; and IMAP4rev2 has it no more (RFC 9051 Appendix E). */
+    if (first_unseen > 0 && !imap_has(s, IMAP_EXT_UIDONLY | IMAP_EXT_REV2))
         put_code(s, STR("UNSEEN"), first_unseen, STR("First unseen."));
     put_code(s, STR("UIDVALIDITY"), view->uidvalidity, STR("UIDs valid."));
     put_code(s, STR("UIDNEXT"), view->next_uid, STR("Predicted next UID."));
@@ -132,6 +134,8 @@ static enum err open_folder(struct imap_session *s, struct task *task,
     buf_put(&s->out, STR("* OK [MAILBOXID ")); /* RFC 8474 §4.2 */
     imap_write_mailbox_id(&s->out, &folder);
     buf_put(&s->out, STR("] The mailbox's identifier.\r\n"));
+    if (imap_has(s, IMAP_EXT_REV2)) /* RFC 9051 §6.3.2 */
+        imap_write_list(s, folder.name, &folder, folder.is_subscribed, select->name_as_sent);
     s->code = is_read_only ? STR("READ-ONLY") : STR("READ-WRITE");
     return ERR_OK;
 }

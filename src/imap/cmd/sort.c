@@ -8,7 +8,10 @@ IMAP_PARSE(sort)
     TRY(imap_search_return_parse(parser, &args->sort.search.wanted));
     TRY(imap_sort_parse(parser, &args->sort.order));
     TRY(imap_parse_space(parser));
-    return imap_search_parse_with_charset(parser, &args->sort.search.program);
+    TRY(imap_search_parse_with_charset(parser, &args->sort.search.program));
+    if (imap_sort_has_relevancy(&args->sort.order))
+        args->sort.search.run.wants_scores = true;
+    return imap_search_parse_end(parser, &args->sort.search);
 }
 
 static enum err sort(struct imap_session *s, struct task *task, struct imap_sort_args *args)
@@ -25,6 +28,7 @@ static enum err sort(struct imap_session *s, struct task *task, struct imap_sort
         args->sort.found = search->run.found;
         args->sort.found_count = search->run.found_count;
         args->sort.modseqs = search->run.modseqs;
+        args->sort.scores = search->run.scores;
     }
     TRY(imap_sort_run(s, task, &args->sort));
     if (s->pause != IMAP_PAUSE_NONE)
@@ -32,6 +36,7 @@ static enum err sort(struct imap_session *s, struct task *task, struct imap_sort
     result.found = args->sort.found;
     result.count = args->sort.found_count;
     result.modseqs = args->sort.modseqs;
+    result.scores = args->sort.scores;
     return imap_search_answer(s, task, &search->wanted, &result);
 }
 

@@ -81,7 +81,9 @@ static enum err value_of(struct imap_session *s, struct task *task,
     case IMAP_STATUS_DELETED:
         *out = folder->deleted_count;
         break;
-    case IMAP_STATUS_DELETED_STORAGE:
+    case IMAP_STATUS_DELETED_STORAGE: /* looks at every row, if there is one to be found */
+        if (folder->deleted_count > 0)
+            imap_spend(s, folder->message_count / 4);
         return vault_folder_deleted_bytes(s->vault, task, folder->id, out);
     case IMAP_STATUS_MAILBOXID: /* no number */
         break;
@@ -109,7 +111,7 @@ enum err imap_write_status(struct imap_session *s, struct task *task,
         if (items & ITEMS[i].item)
             TRY(value_of(s, task, folder, ITEMS[i].item, &values[i]));
     buf_put(&s->out, STR("* STATUS "));
-    imap_write_mailbox(&s->out, folder->name);
+    imap_write_mailbox(&s->out, folder->name, imap_names_are_utf8(s));
     for (size_t i = 0; i < ARRAY_LEN(ITEMS); i++) {
         if ((items & ITEMS[i].item) == 0)
             continue;

@@ -47,6 +47,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sto
     else
         store->unchanged_since = UINT64_MAX;
     TRY(imap_command_ranges(s, task, store->set, &ranges));
+    imap_limit_ranges(s, &ranges);
     imap_view_uids(&s->view, task, &ranges, &store->uids, &store->uid_count);
     store->modified = ARENA_ARRAY(&task->arena, uint32_t, store->uid_count);
     /* -FLAGS of a keyword that nobody has changes nothing and makes none. */
@@ -75,7 +76,7 @@ static void write_row(struct imap_session *s, const struct imap_store_args *stor
     if (!store->is_silent) {
         buf_put(&s->out, separator);
         buf_put(&s->out, STR("FLAGS "));
-        imap_write_flags(&s->out, s->vault, row->flags, imap_view_is_recent(&s->view, row->uid));
+        imap_write_flags(&s->out, s->vault, row->flags, imap_tells_recent(s, row->uid));
     }
     buf_put(&s->out, STR(")\r\n"));
 }
@@ -158,7 +159,7 @@ IMAP_COMMAND(store)
         TRY(start(s, task, store));
     while (store->next < store->uid_count) {
         if (imap_must_give_way(s)) {
-            imap_give_way(s);
+            imap_give_way_at(s, store->next, store->uid_count);
             return ERR_OK;
         }
         TRY(store_slice(s, task, store));

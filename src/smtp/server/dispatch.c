@@ -28,17 +28,27 @@ enum offer { OFFER_ALWAYS, OFFER_SIZE, OFFER_STARTTLS, OFFER_AUTH };
 static const struct {
     const char *words;
     enum offer offer;
+    const char *rfc; /* where it is defined */
 } extensions[] = {
-    {"PIPELINING", OFFER_ALWAYS},          /* RFC 2920 */
-    {"SIZE", OFFER_SIZE},                  /* RFC 1870 */
-    {"8BITMIME", OFFER_ALWAYS},            /* RFC 6152 */
-    {"SMTPUTF8", OFFER_ALWAYS},            /* RFC 6531 */
-    {"ENHANCEDSTATUSCODES", OFFER_ALWAYS}, /* RFC 2034 */
-    {"CHUNKING", OFFER_ALWAYS},            /* RFC 3030 */
-    {"STARTTLS", OFFER_STARTTLS},          /* RFC 3207 */
-    {"AUTH PLAIN LOGIN", OFFER_AUTH},      /* RFC 4954 */
-    {"HELP", OFFER_ALWAYS},
+    {"PIPELINING", OFFER_ALWAYS, "RFC 2920"},
+    {"SIZE", OFFER_SIZE, "RFC 1870"},
+    {"8BITMIME", OFFER_ALWAYS, "RFC 6152"},
+    {"SMTPUTF8", OFFER_ALWAYS, "RFC 6531"},
+    {"ENHANCEDSTATUSCODES", OFFER_ALWAYS, "RFC 2034"},
+    {"CHUNKING", OFFER_ALWAYS, "RFC 3030"},
+    {"STARTTLS", OFFER_STARTTLS, "RFC 3207"},
+    {"AUTH PLAIN LOGIN", OFFER_AUTH, "RFC 4954"},
+    {"HELP", OFFER_ALWAYS, "RFC 5321 §4.1.1.8"},
 };
+
+bool smtp_extension_at(size_t index, const char **out_words, const char **out_rfc)
+{
+    if (index >= ARRAY_LEN(extensions))
+        return false;
+    *out_words = extensions[index].words;
+    *out_rfc = extensions[index].rfc;
+    return true;
+}
 
 static bool may_log_in(const struct smtp_session *s)
 {

@@ -124,4 +124,7 @@ void smtp_session_content_taken(struct smtp_session *session);
 bool smtp_session_delivery_done(struct smtp_session *session, size_t target,
                                 enum wire_status status, int64_t now_ms);
 
+/* For the list of what is covered: the index-th of what EHLO can tell; false beyond the last. */
+bool smtp_extension_at(size_t index, const char **out_words, const char **out_rfc);
+
 #endif

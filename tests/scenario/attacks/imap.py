@@ -272,6 +272,25 @@ def a_reader_that_stops_is_bounded(server):
 
 
 @suite.case
+def searching_costly_text_delays_nobody(server):
+    """Marks that have to be put in order, and letters of another charset: seconds of work."""
+    alias = server.add_alias("costly@imap.test")
+    texts = {b"utf-8": b"\xcc\x81\xcc\xa3\xcd\x85", b"gb18030": b"\xb0\xa1\xb0\xa2"}
+    with imap(server, alias, timeout=120) as client:
+        for charset, unit in texts.items():
+            message = (b"Content-Type: text/plain; charset=" + charset + b"\r\n\r\n" +
+                       unit * (12 * MEGABYTE // len(unit)) + b"\r\n")
+            check(client.append(message).startswith(b"OK"), "append")
+        client.last(b"SELECT INBOX")
+        with Neighbour(server, alias) as near:
+            said = client.ask(b"SEARCH TEXT \"no such words\"")
+            check(said[-1].startswith(b"OK") and b"* SEARCH" in said, said)
+        asked = len(near.waits)
+    check(asked > 20, f"the neighbour was answered {asked} times meanwhile")
+    return f"neighbours waited at most {near.check()}"
+
+
+@suite.case
 def a_byte_a_time_delays_nobody(server):
     alias = server.add_alias("slow@imap.test")
     with Neighbour(server, alias) as near:

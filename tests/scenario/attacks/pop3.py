@@ -16,14 +16,10 @@ class Pop3(Raw):
 
     def lines(self):
         """The rest of a multi-line answer, up to its dot."""
-        found = []
-        while True:
-            line = self.line()
-            if line in (b"", b"."):
-                check(line == b"." or found and found[-1] == b"", "closed within an answer")
-                if line == b".":
-                    return found
-            found.append(line)
+        while b"\r\n.\r\n" not in b"\r\n" + self.buffer:
+            check(self.fill(), "closed within an answer")
+        text, _, self.buffer = (b"\r\n" + self.buffer).partition(b"\r\n.\r\n")
+        return text.split(b"\r\n")[1:]
 
     def login(self, alias):
         check(self.ask(b"USER " + alias.address.encode()).startswith(b"+OK"), "USER")

@@ -1,0 +1,602 @@
+#include "imap/notify.h"
+
+#include "base/memory.h"
+#include "imap/engine.h"
+#include "imap/list_reply.h"
+
+#include <stdlib.h>
+
+enum { HEARD_MAX = 64 /* mailboxes at a time; with more, all are looked at */ };
+
+struct heard {
+    int64_t folder_id;
+    bool is_foreign; /* not only this session's own doing, which is not told (RFC 5465 §5) */
+};
+
+struct imap_notify {
+    struct task task; /* its arena holds what follows */
+    struct imap_notify_args args;
+    const struct imap_notify_group *selected; /* in args; NULL: none */
+
+    /* What the client knows, or would if it had asked. */
+    struct arena arena;         /* of the names */
+    struct vault_folder *known; /* own; by id */
+    size_t known_count;
+    struct str *subscriptions; /* in the arena; sorted */
+    size_t subscription_count;
+
+    /* What was heard since. */
+    struct heard heard[HEARD_MAX];
+    size_t heard_count;
+    bool is_all_heard, is_list_heard;
+    bool is_list_foreign, is_selected_foreign;
+    uint32_t first_new, last_new; /* UIDs to FETCH in the selected mailbox; 0: none */
+
+    /* IDLE, while a FETCH runs inside it. */
+    bool is_fetching, has_idle;
+    const struct imap_command *idle_command;
+    struct task idle_task;
+    union imap_args *idle_args;
+    struct str idle_tag;
+};
+
+/* ---- What is wanted ---- */
+
+static bool is_at_or_below(struct str name, struct str top)
+{
+    return str_equal(name, top) ||
+           (name.len > top.len && str_starts_with(name, top) && name.ptr[top.len] == '/');
+}
+
+static bool group_matches(const struct imap_notify_group *group, struct str name,
+                          bool is_subscribed)
+{
+    switch (group->filter) {
+    case IMAP_NOTIFY_SELECTED:
+    case IMAP_NOTIFY_SELECTED_DELAYED:
+        return false;
+    case IMAP_NOTIFY_PERSONAL:
+        return true;
+    case IMAP_NOTIFY_SUBSCRIBED:
+        return is_subscribed;
+    case IMAP_NOTIFY_SUBTREE:
+    case IMAP_NOTIFY_MAILBOXES:
+        for (size_t i = 0; i < group->name_count; i++)
+            if (group->filter == IMAP_NOTIFY_SUBTREE ? is_at_or_below(name, group->names[i])
+                                                     : str_equal(name, group->names[i]))
+                return true;
+        return false;
+    }
+    return false;
+}
+
+static unsigned events_of(const struct imap_notify *notify, struct str name, bool is_subscribed)
+{
+    unsigned events = 0;
+
+    for (size_t i = 0; i < notify->args.group_count; i++)
+        if (group_matches(&notify->args.groups[i], name, is_subscribed))
+            events |= notify->args.groups[i].events;
+    return events;
+}
+
+unsigned imap_notify_events(const struct imap_session *s, const struct vault_folder *folder)
+{
+    if (s->notify == NULL || !folder->is_selectable ||
+        (s->state == IMAP_STATE_SELECTED && s->view.folder_id == folder->id))
+        return 0;
+    return events_of(s->notify, folder->name, folder->is_subscribed) & IMAP_NOTIFY_MESSAGES;
+}
+
+unsigned imap_notify_status_items(unsigned events)
+{
+    unsigned items = 0;
+
+    if ((events & IMAP_NOTIFY_MESSAGE_NEW) != 0)
+        items |= IMAP_STATUS_MESSAGES | IMAP_STATUS_UIDNEXT | IMAP_STATUS_UIDVALIDITY;
+    if ((events & IMAP_NOTIFY_FLAG_CHANGE) != 0)
+        items |= IMAP_STATUS_UIDVALIDITY | IMAP_STATUS_HIGHESTMODSEQ;
+    return items;
+}
+
+bool imap_notify_is_muted(const struct imap_session *s)
+{
+    bool may_expunge = s->command != NULL && (s->command->flags & IMAP_WRITES) != 0 &&
+                       s->command->run != imap_cmd_store;
+
+    return s->notify != NULL && !may_expunge &&
+           (s->notify->selected == NULL || s->notify->selected->events == 0);
+}
+
+bool imap_notify_wants_flags(const struct imap_session *s)
+{
+    return s->notify == NULL || (s->notify->selected != NULL &&
+                                 (s->notify->selected->events & IMAP_NOTIFY_FLAG_CHANGE) != 0);
+}
+
+bool imap_notify_wants_metadata(const struct imap_session *s, const struct vault_folder *folder)
+{
+    unsigned events = 0;
+
+    if (s->notify == NULL)
+        return false;
+    if (folder->id != 0)
+        return (events_of(s->notify, folder->name, folder->is_subscribed) &
+                IMAP_NOTIFY_MAILBOX_METADATA) != 0;
+    for (size_t i = 0; i < s->notify->args.group_count; i++)
+        events |= s->notify->args.groups[i].events;
+    return (events & IMAP_NOTIFY_SERVER_METADATA) != 0;
+}
+
+void imap_notify_arrived(struct imap_session *s, uint32_t first_uid)
+{
+    struct imap_notify *notify = s->notify;
+
+    if (notify == NULL || notify->selected == NULL || !notify->selected->has_fetch ||
+        !notify->is_selected_foreign)
+        return;
+    if (notify->first_new == 0)
+        notify->first_new = first_uid;
+    notify->last_new = s->view.uids[s->view.count - 1];
+}
+
+void imap_notify_deselected(struct imap_session *s)
+{
+    if (s->notify == NULL)
+        return;
+    s->notify->first_new = s->notify->last_new = 0;
+    s->notify->is_selected_foreign = false;
+}
+
+/* ---- The snapshot ---- */
+
+static int compare_ids(const void *a, const void *b)
+{
+    int64_t left = ((const struct vault_folder *)a)->id,
+            right = ((const struct vault_folder *)b)->id;
+
+    return left < right ? -1 : left > right;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return str_compare(*(const struct str *)a, *(const struct str *)b);
+}
+
+static struct vault_folder *find_known(struct vault_folder *known, size_t count, int64_t id)
+{
+    struct vault_folder key = {.id = id};
+
+    return count == 0 ? NULL : bsearch(&key, known, count, sizeof(key), compare_ids);
+}
+
+static bool is_in(const struct str *names, size_t count, struct str name)
+{
+    return count > 0 && bsearch(&name, names, count, sizeof(name), compare_names) != NULL;
+}
+
+/* The folders by id, and the subscriptions sorted, as they are now; in the task's arena. */
+static enum err read_lists(struct imap_session *s, struct task *task,
+                           struct vault_folder **out_folders, size_t *out_count,
+                           struct str **out_subscriptions, size_t *out_subscription_count)
+{
+    TRY(vault_folder_list(s->vault, task, out_folders, out_count));
+    TRY(vault_subscription_list(s->vault, task, out_subscriptions, out_subscription_count));
+    qsort(*out_folders, *out_count, sizeof(**out_folders), compare_ids);
+    if (*out_subscription_count > 1)
+        qsort(*out_subscriptions, *out_subscription_count, sizeof(**out_subscriptions),
+              compare_names);
+    imap_spend(s, *out_count * 4);
+    return ERR_OK;
+}
+
+static void keep_lists(struct imap_notify *notify, const struct vault_folder *folders, size_t count,
+                       const struct str *subscriptions, size_t subscription_count)
+{
+    arena_free(&notify->arena);
+    notify->known = ARENA_ARRAY(&notify->arena, struct vault_folder, count);
+    notify->known_count = count;
+    for (size_t i = 0; i < count; i++) {
+        notify->known[i] = folders[i];
+        notify->known[i].name = arena_copy(&notify->arena, folders[i].name);
+    }
+    notify->subscriptions = ARENA_ARRAY(&notify->arena, struct str, subscription_count);
+    notify->subscription_count = subscription_count;
+    for (size_t i = 0; i < subscription_count; i++)
+        notify->subscriptions[i] = arena_copy(&notify->arena, subscriptions[i]);
+}
+
+void imap_notify_free(struct imap_notify **notify)
+{
+    struct imap_notify *gone = *notify;
+
+    if (gone == NULL)
+        return;
+    arena_free(&gone->arena);
+    task_done(&gone->task);
+    task_done(&gone->idle_task);
+    mem_free(notify);
+}
+
+/* What the command said, parsed again into memory that stays. */
+static enum err keep_args(struct imap_session *s, struct imap_notify *notify, struct str text)
+{
+    union imap_args *args = ARENA_NEW(&notify->task.arena, union imap_args);
+    struct imap_parser parser =
+        imap_parser(s, &notify->task, arena_copy(&notify->task.arena, text));
+
+    TRY(imap_parse_notify(&parser, args));
+    notify->args = args->notify;
+    for (size_t i = 0; i < notify->args.group_count; i++) {
+        const struct imap_notify_group *group = &notify->args.groups[i];
+
+        if (group->filter == IMAP_NOTIFY_SELECTED || group->filter == IMAP_NOTIFY_SELECTED_DELAYED)
+            notify->selected = group;
+    }
+    return ERR_OK;
+}
+
+enum err imap_notify_set(struct imap_session *s, struct task *task,
+                         const struct imap_notify_args *args)
+{
+    struct imap_notify *notify = NEW(struct imap_notify);
+    struct vault_folder *folders;
+    struct str *subscriptions;
+    size_t count, subscription_count;
+    enum err err;
+
+    task_init(&notify->task, task->now_ms);
+    err = keep_args(s, notify, args->text);
+    if (err == ERR_OK)
+        err = read_lists(s, task, &folders, &count, &subscriptions, &subscription_count);
+    if (err != ERR_OK) {
+        imap_notify_free(&notify);
+        return err;
+    }
+    keep_lists(notify, folders, count, subscriptions, subscription_count);
+    imap_notify_free(&s->notify);
+    s->notify = notify;
+    return ERR_OK;
+}
+
+/* ---- Hearing ---- */
+
+void imap_notify_heard(struct imap_session *s, int64_t folder_id)
+{
+    struct imap_notify *notify = s->notify;
+    bool is_foreign = !s->is_running && !s->is_waiting;
+    size_t i = 0;
+
+    if (notify == NULL)
+        return;
+    if (s->state == IMAP_STATE_SELECTED && folder_id == s->view.folder_id)
+        notify->is_selected_foreign |= is_foreign;
+    if (folder_id == -1) {
+        notify->is_list_heard = true;
+        notify->is_list_foreign |= is_foreign;
+    } else {
+        while (i < notify->heard_count && notify->heard[i].folder_id != folder_id)
+            i++;
+        if (i == HEARD_MAX) {
+            notify->is_all_heard = true;
+        } else {
+            if (i == notify->heard_count)
+                notify->heard[notify->heard_count++] = (struct heard){folder_id, false};
+            notify->heard[i].is_foreign |= is_foreign;
+        }
+    }
+    if (imap_notify_has_news(s) && s->on_output != NULL)
+        s->on_output(s->on_output_owner);
+}
+
+bool imap_notify_has_news(const struct imap_session *s)
+{
+    const struct imap_notify *notify = s->notify;
+
+    if (notify == NULL || notify->is_fetching || (s->command != NULL && !s->is_idling) ||
+        s->is_running || s->state == IMAP_STATE_LOGOUT)
+        return false;
+    return notify->heard_count > 0 || notify->is_list_heard || notify->is_all_heard ||
+           s->metadata_news.len > 0 ||
+           (notify->first_new != 0 && s->state == IMAP_STATE_SELECTED) ||
+           (s->state == IMAP_STATE_SELECTED && s->has_changes && !imap_notify_is_muted(s));
+}
+
+/* ---- STATUS of other mailboxes (RFC 5465 §5.1 to §5.3) ---- */
+
+static enum err tell_status(struct imap_session *s, struct task *task,
+                            const struct vault_folder *was, const struct vault_folder *now)
+{
+    unsigned events = imap_notify_events(s, now), items = 0;
+
+    if (now->message_count != was->message_count || now->uidnext != was->uidnext) {
+        if ((events & IMAP_NOTIFY_MESSAGE_NEW) != 0)
+            items |= IMAP_STATUS_UIDNEXT | IMAP_STATUS_MESSAGES;
+    } else if ((events & IMAP_NOTIFY_FLAG_CHANGE) == 0) {
+        return ERR_OK;
+    }
+    if ((events & IMAP_NOTIFY_FLAG_CHANGE) != 0) {
+        if (now->unseen_count != was->unseen_count)
+            items |= IMAP_STATUS_UIDVALIDITY | IMAP_STATUS_UNSEEN;
+        if (imap_has(s, IMAP_EXT_CONDSTORE) && now->highest_modseq != was->highest_modseq)
+            items |= IMAP_STATUS_UIDVALIDITY | IMAP_STATUS_HIGHESTMODSEQ;
+        if (now->uidvalidity != was->uidvalidity)
+            items |= IMAP_STATUS_UIDVALIDITY;
+    }
+    if (items == 0)
+        return ERR_OK;
+    if (imap_has(s, IMAP_EXT_CONDSTORE))
+        items |= IMAP_STATUS_HIGHESTMODSEQ;
+    return imap_write_status(s, task, now, items);
+}
+
+static enum err tell_folder(struct imap_session *s, struct task *task, struct heard heard)
+{
+    struct imap_notify *notify = s->notify;
+    struct vault_folder *known = find_known(notify->known, notify->known_count, heard.folder_id);
+    struct vault_folder now;
+    struct str name;
+
+    /* Not in the list: it is new, or gone, and the list tells. */
+    if (known == NULL || vault_folder_modseq(s->vault, heard.folder_id) == 0)
+        return ERR_OK;
+    TRY(vault_folder_by_id(s->vault, task, heard.folder_id, &now));
+    if (heard.is_foreign)
+        TRY(tell_status(s, task, known, &now));
+    name = known->name;
+    *known = now;
+    known->name = name;
+    return ERR_OK;
+}
+
+/* ---- LIST of names that changed (RFC 5465 §5.4, §5.5) ---- */
+
+struct affected {
+    struct str name, old_name; /* the latter empty: not renamed */
+};
+
+struct comparison {
+    struct imap_session *s;
+    struct task *task;
+    const struct vault_folder *now; /* by id */
+    size_t now_count;
+    const struct str *subscriptions;
+    size_t subscription_count;
+    struct affected *affected;
+    size_t affected_count;
+};
+
+static void add_affected(struct comparison *c, struct str name, struct str old_name)
+{
+    for (size_t i = 0; i < c->affected_count; i++)
+        if (str_equal(c->affected[i].name, name))
+            return;
+    c->affected[c->affected_count++] = (struct affected){name, old_name};
+}
+
+static struct str parent_of(struct str name)
+{
+    ptrdiff_t slash = str_last_index(name, '/');
+
+    return slash < 0 ? (struct str){NULL, 0} : str_upto(name, (size_t)slash);
+}
+
+/* "If a mailbox is created or deleted, the mailbox itself and its direct parent" are. */
+static void add_with_parent(struct comparison *c, struct str name)
+{
+    struct str parent = parent_of(name);
+
+    add_affected(c, name, (struct str){NULL, 0});
+    if (parent.len > 0)
+        add_affected(c, parent, (struct str){NULL, 0});
+}
+
+/* Its parent was renamed and took it along: "No additional MailboxName events are sent". */
+static bool went_along(const struct imap_notify *notify, const struct comparison *c,
+                       struct str old_name, struct str name)
+{
+    struct str old_parent = parent_of(old_name), parent = parent_of(name);
+
+    if (old_parent.len == 0 || parent.len == 0 || str_equal(old_parent, parent) ||
+        !str_equal(str_from(old_name, old_parent.len), str_from(name, parent.len)))
+        return false;
+    for (size_t i = 0; i < c->now_count; i++) {
+        const struct vault_folder *was;
+
+        if (!str_equal(c->now[i].name, parent))
+            continue;
+        was = find_known(notify->known, notify->known_count, c->now[i].id);
+        return was != NULL && str_equal(was->name, old_parent);
+    }
+    return false;
+}
+
+static void compare_folders(struct comparison *c)
+{
+    struct imap_notify *notify = c->s->notify;
+
+    for (size_t i = 0; i < c->now_count; i++) {
+        const struct vault_folder *now = &c->now[i];
+        const struct vault_folder *was = find_known(notify->known, notify->known_count, now->id);
+
+        if (was == NULL || was->is_selectable != now->is_selectable)
+            add_with_parent(c, now->name);
+        else if (!str_equal(was->name, now->name) && !went_along(notify, c, was->name, now->name))
+            add_affected(c, now->name, was->name);
+    }
+    for (size_t i = 0; i < notify->known_count; i++) {
+        struct vault_folder key = {.id = notify->known[i].id};
+
+        if (c->now_count == 0 ||
+            bsearch(&key, c->now, c->now_count, sizeof(key), compare_ids) == NULL)
+            add_with_parent(c, notify->known[i].name);
+    }
+}
+
+static const struct vault_folder *now_named(const struct comparison *c, struct str name)
+{
+    for (size_t i = 0; i < c->now_count; i++)
+        if (str_equal(c->now[i].name, name))
+            return &c->now[i];
+    return NULL;
+}
+
+static void tell_name(struct comparison *c, const struct affected *affected, unsigned event)
+{
+    bool is_subscribed = is_in(c->subscriptions, c->subscription_count, affected->name);
+    unsigned events = events_of(c->s->notify, affected->name, is_subscribed);
+
+    if (affected->old_name.len > 0)
+        events |= events_of(c->s->notify, affected->old_name,
+                            is_in(c->s->notify->subscriptions, c->s->notify->subscription_count,
+                                  affected->old_name));
+    if ((events & event) != 0)
+        imap_write_list(c->s, affected->name, now_named(c, affected->name), is_subscribed,
+                        affected->old_name);
+}
+
+static void tell_subscriptions(struct comparison *c)
+{
+    struct imap_notify *notify = c->s->notify;
+    struct affected affected = {0};
+
+    for (size_t i = 0; i < c->subscription_count; i++) {
+        affected.name = c->subscriptions[i];
+        if (!is_in(notify->subscriptions, notify->subscription_count, affected.name))
+            tell_name(c, &affected, IMAP_NOTIFY_SUBSCRIPTION_CHANGE);
+    }
+    for (size_t i = 0; i < notify->subscription_count; i++) {
+        affected.name = notify->subscriptions[i];
+        if (!is_in(c->subscriptions, c->subscription_count, affected.name))
+            tell_name(c, &affected, IMAP_NOTIFY_SUBSCRIPTION_CHANGE);
+    }
+}
+
+static enum err tell_list(struct imap_session *s, struct task *task)
+{
+    struct imap_notify *notify = s->notify;
+    struct comparison c = {.s = s, .task = task};
+    struct vault_folder *now;
+    struct str *subscriptions;
+
+    TRY(read_lists(s, task, &now, &c.now_count, &subscriptions, &c.subscription_count));
+    c.now = now;
+    c.subscriptions = subscriptions;
+    c.affected =
+        ARENA_ARRAY(&task->arena, struct affected, 2 * (c.now_count + notify->known_count));
+    if (notify->is_list_foreign) {
+        compare_folders(&c);
+        for (size_t i = 0; i < c.affected_count; i++)
+            tell_name(&c, &c.affected[i], IMAP_NOTIFY_MAILBOX_NAME);
+        tell_subscriptions(&c);
+    }
+    /* What changed inside the folders is told by itself. */
+    for (size_t i = 0; i < c.now_count; i++) {
+        const struct vault_folder *was = find_known(notify->known, notify->known_count, now[i].id);
+        struct vault_folder is = now[i];
+
+        if (was == NULL)
+            continue;
+        now[i] = *was;
+        now[i].name = is.name;
+        now[i].is_selectable = is.is_selectable;
+        now[i].is_subscribed = is.is_subscribed;
+    }
+    keep_lists(notify, now, c.now_count, subscriptions, c.subscription_count);
+    return ERR_OK;
+}
+
+/* ---- The selected mailbox ---- */
+
+static const struct imap_command unasked_fetch = {
+    .name = STR_INIT("NOTIFY"),
+    .flags = IMAP_IN_SELECTED | IMAP_BY_UID | IMAP_NO_SYNC,
+    .run = imap_cmd_fetch,
+};
+
+/* The FETCH of §5.2, run as a command is, so that it can give way; nobody gets a tagged answer. */
+static void start_fetch(struct imap_session *s)
+{
+    struct imap_notify *notify = s->notify;
+    struct imap_fetch_args *fetch;
+
+    notify->is_fetching = true;
+    notify->has_idle = s->is_idling;
+    if (s->is_idling) {
+        notify->idle_command = s->command;
+        notify->idle_task = s->task;
+        notify->idle_args = s->args;
+        notify->idle_tag = s->tag;
+    }
+    task_init(&s->task, s->now_ms);
+    s->command = &unasked_fetch;
+    s->tag = (struct str){NULL, 0};
+    s->args = ARENA_NEW(&s->task.arena, union imap_args);
+    fetch = &s->args->fetch;
+    *fetch = notify->selected->fetch;
+    if (imap_has(s, IMAP_EXT_CONDSTORE)) /* as every FETCH that was not asked for */
+        fetch->items |= IMAP_FETCH_UID | IMAP_FETCH_MODSEQ;
+    fetch->set.ranges = ARENA_NEW(&s->task.arena, struct imap_range);
+    fetch->set.ranges[0] = (struct imap_range){notify->first_new, notify->last_new};
+    fetch->set.count = 1;
+    notify->first_new = notify->last_new = 0;
+    s->pause = IMAP_PAUSE_TURN;
+}
+
+void imap_notify_fetched(struct imap_session *s)
+{
+    struct imap_notify *notify = s->notify;
+
+    notify->is_fetching = false;
+    if (!notify->has_idle)
+        return;
+    s->command = notify->idle_command;
+    s->task = notify->idle_task;
+    s->args = notify->idle_args;
+    s->tag = notify->idle_tag;
+    s->pause = IMAP_PAUSE_LINE;
+    notify->has_idle = false;
+    task_init(&notify->idle_task, s->now_ms);
+}
+
+static void tell_selected(struct imap_session *s, struct task *task)
+{
+    /* §6.1.2; IDLE is a command during which EXPUNGE may be told. */
+    bool may_expunge = s->is_idling || (s->notify->selected != NULL &&
+                                        s->notify->selected->filter == IMAP_NOTIFY_SELECTED);
+
+    if (s->state != IMAP_STATE_SELECTED || !s->has_changes)
+        return;
+    s->has_changes = false;
+    imap_sync_or_end(s, task, may_expunge);
+}
+
+void imap_notify_tell(struct imap_session *s)
+{
+    struct imap_notify *notify = s->notify;
+    enum err err = ERR_OK;
+    struct task task;
+
+    if (!imap_notify_has_news(s) || s->out.len >= IMAP_OUTPUT_HIGH)
+        return;
+    task_init(&task, s->now_ms);
+    tell_selected(s, &task);
+    notify->is_selected_foreign = false;
+    if (notify->is_all_heard) {
+        notify->heard_count = 0;
+        for (size_t i = 0; i < notify->known_count && err == ERR_OK; i++)
+            err = tell_folder(s, &task, (struct heard){notify->known[i].id, true});
+    }
+    for (size_t i = 0; i < notify->heard_count && err == ERR_OK; i++)
+        err = tell_folder(s, &task, notify->heard[i]);
+    if (notify->is_list_heard && err == ERR_OK)
+        err = tell_list(s, &task);
+    imap_metadata_tell(s);
+    notify->heard_count = 0;
+    notify->is_all_heard = notify->is_list_heard = notify->is_list_foreign = false;
+    if (err != ERR_OK)
+        log_failure(s->options.log, "telling of changes", &task);
+    task_done(&task);
+    if (notify->first_new != 0 && s->state == IMAP_STATE_SELECTED)
+        start_fetch(s);
+}

@@ -1,0 +1,153 @@
+/* What is held of the log is nobody's business: whatever happens next finds it in the file. */
+#include "sqlite/db.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "secret/crypt.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    char folder[64], path[128], copy[128];
+    struct secret *key;
+    struct task task;
+    struct db *db;
+};
+
+static int set_up(void **state)
+{
+    unsigned char salt[MAILBOX_SALT_BYTES] = {3};
+    struct fixture *f = NEW(struct fixture);
+
+    snprintf(f->folder, sizeof(f->folder), "/tmp/wal-test-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    snprintf(f->path, sizeof(f->path), "%s/db.sqlite", f->folder);
+    snprintf(f->copy, sizeof(f->copy), "%s/copy.sqlite", f->folder);
+    f->key = crypt_mailbox_key(STR("password"), salt);
+    task_init(&f->task, clock_now_ms());
+    assert_int_equal(db_open(&f->task, f->path, DB_CREATE, f->key, &f->db), ERR_OK);
+    assert_int_equal(db_execute(f->db, &f->task, "CREATE TABLE t (id INTEGER PRIMARY KEY, b BLOB)"),
+                     ERR_OK);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    char command[128];
+
+    db_close(&f->db);
+    snprintf(command, sizeof(command), "rm -r '%s'", f->folder);
+    assert_int_equal(system(command), 0);
+    secret_free(&f->key);
+    task_done(&f->task);
+    mem_free(&f);
+    return 0;
+}
+
+static void copy_file(struct fixture *f, const char *from, const char *to)
+{
+    CLEANUP(buf_free) struct buf bytes = {0};
+    CLEANUP(fd_close) int fd = open(to, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+
+    buf_init(&bytes, SIZE_MAX);
+    assert_int_equal(file_read(&f->task, AT_FDCWD, from, SIZE_MAX, &bytes), ERR_OK);
+    assert_int_equal(write(fd, bytes.ptr, bytes.len), bytes.len);
+}
+
+/* The single number a query gives, in the files as they lie there: what a kill would leave. */
+static int64_t ask_copy(struct fixture *f, const char *sql)
+{
+    CLEANUP(db_close) struct db *db = NULL;
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    char from[160], to[160];
+    bool has_row;
+
+    copy_file(f, f->path, f->copy);
+    snprintf(from, sizeof(from), "%s-wal", f->path);
+    snprintf(to, sizeof(to), "%s-wal", f->copy);
+    copy_file(f, from, to);
+    assert_int_equal(db_open(&f->task, f->copy, DB_OPEN, f->key, &db), ERR_OK);
+    assert_int_equal(db_prepare(db, &f->task, sql, &statement), ERR_OK);
+    assert_int_equal(db_step(db, &f->task, statement, &has_row), ERR_OK);
+    return db_column_int(statement, 0);
+}
+
+static void insert(struct fixture *f, const char *sql)
+{
+    assert_int_equal(db_begin(f->db, &f->task), ERR_OK);
+    assert_int_equal(db_execute(f->db, &f->task, sql), ERR_OK);
+}
+
+static const char small_sql[] = "INSERT INTO t(b) VALUES (randomblob(100))";
+static const char some_sql[] =
+    "WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 100) "
+    "INSERT INTO t(b) SELECT randomblob(3000) FROM n";
+/* More than the page cache: frames go to the log before the commit, and some are written again. */
+static const char many_sql[] =
+    "WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
+    "INSERT INTO t(b) SELECT randomblob(3000) FROM n;"
+    "UPDATE t SET b = randomblob(2999) WHERE id % 7 = 0;"
+    "UPDATE t SET b = randomblob(2998) WHERE id % 3 = 0";
+
+/* A commit is in the file when it returns, durable or not, whatever its size. */
+static void test_commits(void **state)
+{
+    static const struct {
+        const char *sql;
+        int64_t rows;
+        bool is_durable;
+    } rows[] = {{small_sql, 1, true},    {small_sql, 2, false},  {some_sql, 102, false},
+                {some_sql, 202, true},   {many_sql, 2202, true}, {many_sql, 4202, false},
+                {small_sql, 4203, false}};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        insert(f, rows[i].sql);
+        assert_int_equal(db_commit(f->db, &f->task, rows[i].is_durable), ERR_OK);
+        assert_int_equal(ask_copy(f, "SELECT count(*) FROM t"), rows[i].rows);
+        assert_int_equal(ask_copy(f, "SELECT count(*) FROM pragma_integrity_check "
+                                     "WHERE integrity_check <> 'ok'"),
+                         0);
+    }
+}
+
+/* What is taken back leaves nothing that a later commit trips over. */
+static void test_rollbacks(void **state)
+{
+    static const char *const sqls[] = {many_sql, some_sql, many_sql};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(sqls); i++) {
+        insert(f, sqls[i]);
+        db_rollback(f->db);
+        insert(f, small_sql);
+        assert_int_equal(db_commit(f->db, &f->task, true), ERR_OK);
+        assert_int_equal(ask_copy(f, "SELECT count(*) FROM t"), i + 1);
+    }
+    assert_int_equal(db_checkpoint(f->db, &f->task), ERR_OK);
+    assert_int_equal(ask_copy(f, "SELECT count(*) FROM pragma_integrity_check "
+                                 "WHERE integrity_check <> 'ok'"),
+                     0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {TEST(test_commits), TEST(test_rollbacks)};
+
+    secret_init();
+    db_init_library();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

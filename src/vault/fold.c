@@ -1,0 +1,267 @@
+/* Contents that are not indexed yet become a segment (index.h). */
+#include "vault/index.h"
+
+#include "base/memory.h"
+#include "vault/content.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CONTENTS_IN_SLICE = 64,       /* the bits of term_entry.contents */
+    BYTES_IN_SLICE = 1024 * 1024, /* of messages; then no further one is begun */
+};
+
+/* --- Terms and who has them --- */
+
+struct term_entry {
+    struct str term;   /* in the arena */
+    uint64_t head;     /* its first bytes, to compare by */
+    uint64_t contents; /* a bit for each of the slice */
+};
+
+struct terms {
+    struct arena arena;
+    struct term_entry *entries; /* own; in the order they came */
+    size_t count, room;
+    uint32_t *slots;   /* own; a hash table of entry numbers + 1 with open addressing */
+    size_t slot_count; /* a power of two */
+    int64_t ids[CONTENTS_IN_SLICE];
+    size_t id_count;
+};
+
+static uint64_t hash_of(struct str term)
+{
+    uint64_t hash = term.len;
+
+    for (size_t i = 0; i < term.len; i++)
+        hash = (hash ^ (unsigned char)term.ptr[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
+}
+
+static uint32_t *slot_of(const struct terms *terms, struct str term)
+{
+    size_t slot = (size_t)hash_of(term) & (terms->slot_count - 1);
+
+    while (terms->slots[slot] != 0 && !str_equal(terms->entries[terms->slots[slot] - 1].term, term))
+        slot = (slot + 1) & (terms->slot_count - 1);
+    return &terms->slots[slot];
+}
+
+static void grow(struct terms *terms)
+{
+    terms->room = terms->room == 0 ? 4096 : terms->room * 2;
+    terms->entries = mem_resize(terms->entries, terms->room, sizeof(*terms->entries));
+    mem_free(&terms->slots);
+    terms->slot_count = terms->room * 2;
+    terms->slots = NEW_ARRAY(uint32_t, terms->slot_count);
+    for (size_t i = 0; i < terms->count; i++)
+        *slot_of(terms, terms->entries[i].term) = (uint32_t)i + 1;
+}
+
+static uint64_t head_of(struct str term)
+{
+    uint64_t head = 0;
+
+    for (size_t i = 0; i < sizeof(head); i++)
+        head = head << 8 | (i < term.len ? (unsigned char)term.ptr[i] : 0);
+    return head;
+}
+
+static void on_term(void *owner, struct str term)
+{
+    struct terms *terms = owner;
+    uint32_t *slot;
+
+    if (terms->count == terms->room)
+        grow(terms);
+    slot = slot_of(terms, term);
+    if (*slot == 0) {
+        terms->entries[terms->count] =
+            (struct term_entry){.term = arena_copy(&terms->arena, term), .head = head_of(term)};
+        *slot = (uint32_t)++terms->count;
+    }
+    terms->entries[*slot - 1].contents |= UINT64_C(1) << terms->id_count;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct term_entry *left = a, *right = b;
+
+    if (left->head != right->head)
+        return left->head < right->head ? -1 : 1;
+    return str_compare(left->term, right->term);
+}
+
+static void terms_done(struct terms *terms)
+{
+    arena_free(&terms->arena);
+    mem_free(&terms->entries);
+    mem_free(&terms->slots);
+}
+
+/* --- Reading the contents --- */
+
+static enum err read_raw(struct vault *vault, struct task *task, int64_t content_id,
+                         struct buf *out)
+{
+    CLEANUP(vault_content_close) struct vault_content *content = NULL;
+
+    TRY(vault_content_open(vault, task, content_id, &content));
+    return vault_content_read(content, task, 0, (size_t)vault_content_size(content), out);
+}
+
+enum column {
+    COLUMN_ID,
+    COLUMN_STRUCTURE,
+    COLUMN_SUBJECT,
+    COLUMN_SENDER,
+    COLUMN_RECIPIENT,
+    COLUMN_CC,
+    COLUMN_BCC,
+};
+
+static const char contents_sql[] =
+    "SELECT id, structure, subject, sender, recipient, cc, bcc FROM content WHERE id > ?1 "
+    "ORDER BY id LIMIT ?2";
+
+/* The terms of one content; *out_is_cut when not all of them. */
+static enum err add_content(struct vault *vault, struct task *task, sqlite3_stmt *row,
+                            struct terms *terms, struct buf *raw, bool *out_is_cut)
+{
+    struct message_structure structure;
+    struct words_source source = {
+        .structure = &structure,
+        .subject = db_column_text(row, COLUMN_SUBJECT),
+        .from = db_column_text(row, COLUMN_SENDER),
+        .to = db_column_text(row, COLUMN_RECIPIENT),
+        .cc = db_column_text(row, COLUMN_CC),
+        .bcc = db_column_text(row, COLUMN_BCC),
+    };
+
+    TRY(message_structure_decode(task, db_column_blob(row, COLUMN_STRUCTURE), &structure));
+    TRY(read_raw(vault, task, db_column_int(row, COLUMN_ID), raw));
+    source.raw = buf_str(raw);
+    *out_is_cut = words_of(&source, on_term, terms);
+    return ERR_OK;
+}
+
+static enum err note_unindexed(struct vault *vault, struct task *task, int64_t content_id)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task, "INSERT OR IGNORE INTO unindexed VALUES (?1)", &statement));
+    db_bind_int(statement, 1, content_id);
+    return db_run(vault->db, task, statement);
+}
+
+static enum err collect(struct vault *vault, struct task *task, struct terms *terms)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    CLEANUP(buf_free) struct buf raw = {0};
+    size_t bytes = 0;
+    bool has_row;
+
+    buf_init(&raw, SIZE_MAX);
+    TRY(db_prepare(vault->db, task, contents_sql, &statement));
+    db_bind_int(statement, 1, vault->indexed_content_id);
+    db_bind_int(statement, 2, CONTENTS_IN_SLICE);
+    while (terms->id_count < CONTENTS_IN_SLICE && bytes < BYTES_IN_SLICE) {
+        struct task content_task;
+        bool is_cut = false;
+        enum err err;
+
+        TRY(db_step(vault->db, task, statement, &has_row));
+        if (!has_row)
+            break;
+        task_init(&content_task, task->now_ms);
+        buf_truncate(&raw, 0);
+        terms->ids[terms->id_count] = db_column_int(statement, COLUMN_ID);
+        err = add_content(vault, &content_task, statement, terms, &raw, &is_cut);
+        if (err == ERR_CORRUPT) { /* reported when it is read; the others go on */
+            err = ERR_OK;
+            is_cut = true;
+        }
+        if (err == ERR_OK && is_cut)
+            err = note_unindexed(vault, &content_task, terms->ids[terms->id_count]);
+        if (err != ERR_OK)
+            err = fail(task, err, "%s", content_task.words);
+        task_done(&content_task);
+        TRY(err);
+        bytes += raw.len;
+        terms->id_count++;
+    }
+    return ERR_OK;
+}
+
+/* --- Writing the segment --- */
+
+static enum err write_entry(struct segment_writer *writer, struct task *task,
+                            const struct terms *terms, const struct term_entry *entry)
+{
+    char postings[CONTENTS_IN_SLICE * VARINT_MAX];
+    int64_t before = writer->segment.first_content_id;
+    uint64_t count = 0;
+    size_t len = 0;
+
+    for (size_t i = 0; i < terms->id_count; i++) {
+        if ((entry->contents >> i & 1) == 0)
+            continue;
+        len += varint_put((uint64_t)(terms->ids[i] - before), postings + len);
+        before = terms->ids[i];
+        count++;
+    }
+    return segment_writer_put(writer, task, entry->term, count, str_make(postings, len));
+}
+
+static enum err write_entries(struct segment_writer *writer, struct task *task,
+                              const struct terms *terms)
+{
+    for (size_t i = 0; i < terms->count; i++)
+        TRY(write_entry(writer, task, terms, &terms->entries[i]));
+    return segment_writer_flush(writer, task);
+}
+
+static enum err insert_segment(struct vault *vault, struct task *task, struct segment *segment)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task,
+                   "INSERT INTO word_segment(state, level, first_content_id, last_content_id) "
+                   "VALUES (1, 0, ?1, ?2)",
+                   &statement));
+    db_bind_int(statement, 1, segment->first_content_id);
+    db_bind_int(statement, 2, segment->last_content_id);
+    TRY(db_run(vault->db, task, statement));
+    segment->id = sqlite3_last_insert_rowid(db_handle(vault->db));
+    return ERR_OK;
+}
+
+static enum err write_segment(struct vault *vault, struct task *task, struct terms *terms)
+{
+    struct segment segment = {.first_content_id = terms->ids[0],
+                              .last_content_id = terms->ids[terms->id_count - 1]};
+    struct segment_writer writer;
+    enum err err;
+
+    qsort(terms->entries, terms->count, sizeof(*terms->entries), compare_entries);
+    TRY(insert_segment(vault, task, &segment));
+    err = segment_writer_open(&writer, vault, task, &segment);
+    if (err == ERR_OK)
+        err = write_entries(&writer, task, terms);
+    segment_writer_close(&writer);
+    TRY(err);
+    vault->indexed_content_id = segment.last_content_id;
+    return ERR_OK;
+}
+
+enum err index_fold(struct vault *vault, struct task *task, bool *out_did)
+{
+    CLEANUP(terms_done) struct terms terms = {0};
+
+    TRY(collect(vault, task, &terms));
+    if (terms.id_count == 0)
+        return ERR_OK;
+    *out_did = true;
+    return write_segment(vault, task, &terms);
+}

@@ -1,0 +1,379 @@
+/*
+ * The index against a plain scan of the messages' own text, whatever happened to them: not indexed
+ * yet, folded, merged, copied, moved, expunged, purged, the file reopened in the middle.
+ */
+#include "vault/fixture.h"
+#include "vault/index.h"
+
+#include "base/memory.h"
+#include "message/message.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static uint64_t random_state = 88172645463325252u;
+
+static uint32_t chosen_below(uint32_t bound)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)(random_state >> 33) % bound;
+}
+
+/* From few letters, so that much nearly matches; with all that folding and cutting treat apart. */
+static void put_random(struct buf *out, size_t pieces)
+{
+    static const char *const alphabet[] = {
+        "a",
+        "b",
+        "ab",
+        "A",
+        "1",
+        " ",
+        " ",
+        "-",
+        ".",
+        "_",
+        "\t",
+        "\x01",
+        "\xc3\xa9",                 /* é */
+        "e\xcc\x81",                /* the same, decomposed */
+        "\xc3\x9f",                 /* ß */
+        "\xce\xa3",                 /* Σ */
+        "\xcf\x82",                 /* final ς */
+        "\xe2\x82\xac",             /* € */
+        "\xe2\x80\x93",             /* – */
+        "\xc2\xa0",                 /* no-break space */
+        "\xe4\xb8\xad\xe6\x96\x87", /* 中文 */
+        "\xe6\x96\x87",
+        "\xe0\xb8\x81",     /* Thai */
+        "\xf0\x9f\x98\x80", /* an emoji */
+        "\xea\xb0\x80",     /* Hangul */
+        "i",
+        "\xc4\xb0", /* İ */
+    };
+
+    for (size_t i = 0; i < pieces; i++)
+        buf_put(out, str_from_c(alphabet[chosen_below(ARRAY_LEN(alphabet))]));
+}
+
+static void put_long_word(struct buf *out)
+{
+    for (uint32_t i = 0, count = 90 + chosen_below(200); i < count; i++)
+        buf_put(out, str_from_c(chosen_below(8) == 0   ? "\xc3\xa9"
+                                : chosen_below(2) == 0 ? "a"
+                                                       : "b"));
+}
+
+static void make_message(struct buf *raw)
+{
+    buf_reset(raw);
+    buf_put(raw, STR("From: "));
+    put_random(raw, 4);
+    buf_put(raw, STR(" <ab@b.a>\r\nTo: a@b, "));
+    put_random(raw, 2);
+    buf_put(raw, STR(" <aab@b>\r\nSubject: "));
+    put_random(raw, 8);
+    if (chosen_below(3) == 0) {
+        buf_put(raw, STR("\r\nX-Strange: "));
+        put_random(raw, 6);
+    }
+    if (chosen_below(4) == 0)
+        buf_put(raw, STR("\r\nX-strange: =?utf-8?q?=C3=A9ab?= b"));
+    if (chosen_below(3) == 0)
+        buf_put(raw, STR("\r\nCc: ba@a"));
+    buf_put(raw, STR("\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"));
+    put_random(raw, chosen_below(40));
+    if (chosen_below(10) == 0)
+        put_long_word(raw);
+    put_random(raw, chosen_below(40));
+}
+
+/* --- The plain scan --- */
+
+static bool contains(struct str text, struct str folded_key)
+{
+    struct buf folded;
+    bool is_there;
+
+    buf_init(&folded, SIZE_MAX);
+    message_fold(text, &folded);
+    is_there = str_find(buf_str(&folded), folded_key) >= 0;
+    buf_free(&folded);
+    return is_there;
+}
+
+static bool header_contains(struct str raw, const struct message_structure *structure,
+                            struct str name, struct str folded_key)
+{
+    struct str value, header = str_upto(raw, (size_t)structure->parts[0].header_len);
+    bool is_there = false;
+    size_t position = 0;
+
+    while (!is_there && message_header_next(header, name, &position, &value)) {
+        struct buf decoded;
+
+        buf_init(&decoded, SIZE_MAX);
+        message_header_decode(value, &decoded);
+        is_there = contains(buf_str(&decoded), folded_key);
+        buf_free(&decoded);
+    }
+    return is_there;
+}
+
+static bool matches(struct str raw, const struct message_summary *summary,
+                    enum vault_search_field field, struct str name, struct str folded_key)
+{
+    struct buf text;
+    bool is_there = false;
+
+    switch (field) {
+    case VAULT_SEARCH_SUBJECT:
+        return contains(summary->subject, folded_key);
+    case VAULT_SEARCH_FROM:
+        return contains(summary->from, folded_key);
+    case VAULT_SEARCH_TO:
+        return contains(summary->to, folded_key);
+    case VAULT_SEARCH_CC:
+        return contains(summary->cc, folded_key);
+    case VAULT_SEARCH_BCC:
+        return contains(summary->bcc, folded_key);
+    case VAULT_SEARCH_HEADER:
+        return header_contains(raw, &summary->structure, name, folded_key);
+    case VAULT_SEARCH_TEXT:
+    case VAULT_SEARCH_BODY:
+        buf_init(&text, SIZE_MAX);
+        message_text(&summary->structure, raw, field == VAULT_SEARCH_TEXT, &text);
+        is_there = contains(buf_str(&text), folded_key);
+        buf_free(&text);
+    }
+    return is_there;
+}
+
+static bool is_among(const uint32_t *uids, size_t count, uint32_t uid)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (uids[i] == uid)
+            return true;
+    }
+    return false;
+}
+
+static const struct str names[] = {STR_INIT("X-Strange"), STR_INIT("x-STRANGE"), STR_INIT("Cc"),
+                                   STR_INIT("Subject"), STR_INIT("X-Absent")};
+
+/* All messages of the folder by one key: how many match. */
+static size_t compare(struct fixture *f, int64_t folder_id, enum vault_search_field field,
+                      struct str name, struct str key)
+{
+    struct vault_uid_flags *messages;
+    struct vault_candidates found;
+    struct buf folded;
+    size_t count, matching = 0;
+
+    buf_init(&folded, SIZE_MAX);
+    message_fold(key, &folded);
+    assert_int_equal(vault_message_list(f->vault, &f->task, folder_id, &messages, &count), ERR_OK);
+    assert_int_equal(
+        vault_search_candidates(f->vault, &f->task, folder_id, field, name, key, &found), ERR_OK);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t uid = messages[i].uid;
+        struct message_summary summary;
+        struct task task;
+        struct str raw = fixture_read(f, folder_id, uid);
+        bool has, is_found = is_among(found.uids, found.count, uid);
+
+        task_init(&task, f->task.now_ms);
+        message_parse(&task, raw, &summary);
+        has = matches(raw, &summary, field, name, buf_str(&folded));
+        task_done(&task);
+        matching += has;
+        if ((has && !is_found) || (found.is_exact && has != is_found &&
+                                   !is_among(found.open_uids, found.open_count, uid)))
+            fail_msg("field %d <%.*s> key <%.*s> in <%.*s>: %d %d", field, STR_ARG(name),
+                     STR_ARG(buf_str(&folded)), STR_ARG(raw), has, is_found);
+    }
+    buf_free(&folded);
+    return matching;
+}
+
+/* Random keys, and parts of a message's own text, in every field. */
+static size_t compare_many(struct fixture *f, int64_t folder_id, int keys, const struct buf *text)
+{
+    size_t matching = 0;
+    struct buf key;
+
+    buf_init(&key, SIZE_MAX);
+    for (int k = 0; k < keys; k++) {
+        enum vault_search_field field =
+            (enum vault_search_field)chosen_below(VAULT_SEARCH_HEADER + 1);
+        struct str name = names[chosen_below(ARRAY_LEN(names))];
+
+        buf_reset(&key);
+        if (k % 3 == 0) {
+            struct str part = str_upto(str_from(buf_str(text), chosen_below((uint32_t)text->len)),
+                                       1 + chosen_below(k % 2 == 0 ? 6 : 180));
+
+            buf_put(&key, str_is_utf8(part) ? part : STR("ab"));
+        } else {
+            put_random(&key, chosen_below(4));
+        }
+        matching += compare(f, folder_id, field, name, buf_str(&key));
+        task_done(&f->task);
+        task_init(&f->task, f->task.now_ms);
+    }
+    buf_free(&key);
+    return matching;
+}
+
+static void one_slice(struct fixture *f)
+{
+    bool has_more;
+
+    assert_int_equal(vault_housekeeping(f->vault, &f->task, &has_more), ERR_OK);
+}
+
+static void change_some(struct fixture *f)
+{
+    uint32_t uids[3], *sources, *targets, *modified, *gone, *expunged;
+    struct vault_uid_flags *messages;
+    size_t count, copied, modified_count, gone_count;
+
+    assert_int_equal(vault_message_list(f->vault, &f->task, f->inbox, &messages, &count), ERR_OK);
+    if (count < 10)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(uids); i++)
+        uids[i] = messages[chosen_below((uint32_t)count)].uid;
+    assert_int_equal(vault_message_copy(f->vault, &f->task, f->inbox, f->archive, uids, 1,
+                                        chosen_below(2) == 0, &sources, &targets, &copied),
+                     ERR_OK);
+    assert_int_equal(vault_message_store(f->vault, &f->task, f->inbox, uids + 1, 2, VAULT_STORE_ADD,
+                                         VAULT_FLAG_DELETED, UINT64_MAX, &modified, &modified_count,
+                                         &gone, &gone_count),
+                     ERR_OK);
+    assert_int_equal(
+        vault_message_expunge(f->vault, &f->task, f->inbox, NULL, 0, &expunged, &count), ERR_OK);
+}
+
+static void test_random(void **state)
+{
+    enum { MESSAGES = 320 };
+    struct fixture *f = *state;
+    size_t matching = 0;
+    struct buf raw;
+
+    buf_init(&raw, SIZE_MAX);
+    for (int i = 0; i < MESSAGES; i++) {
+        make_message(&raw);
+        fixture_append(f, f->inbox, buf_str(&raw), 0);
+        if (i % 4 != 3)
+            one_slice(f);
+        if (i % 8 == 7)
+            change_some(f);
+        if (i % 50 == 20)
+            fixture_reopen(f);
+        if (i % 50 == 40)
+            fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS);
+        if (i % 20 == 19) {
+            matching += compare_many(f, f->inbox, 12, &raw);
+            matching += compare_many(f, f->archive, 4, &raw);
+        }
+    }
+    fixture_housekeep(f, 0);
+    assert_true(fixture_ask(f, "SELECT max(level) FROM word_segment") >= 1);
+    matching += compare_many(f, f->inbox, 60, &raw);
+    assert_true(matching > 500); /* else nothing was tried */
+    buf_free(&raw);
+}
+
+/* Merging goes on where it was, slice after slice, the file reopened in between. */
+static void test_slices(void **state)
+{
+    enum { MESSAGES = 17, WORDS = 12000 };
+    struct fixture *f = *state;
+    int64_t blocks;
+    struct buf raw;
+
+    buf_init(&raw, SIZE_MAX);
+    for (int i = 0; i < MESSAGES; i++) {
+        buf_reset(&raw);
+        buf_putf(&raw, "Subject: number%d\r\n\r\n", i);
+        for (int k = 0; k < WORDS; k++)
+            buf_putf(&raw, "w%x%s", (unsigned)(i * WORDS / 2 + k) * 2654435761u,
+                     k % 9 == 8 ? "\r\n" : " ");
+        fixture_append(f, f->inbox, buf_str(&raw), 0);
+        one_slice(f); /* a segment each */
+    }
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM word_segment WHERE state = 1"), MESSAGES);
+    for (int i = 0; i < 6; i++) {
+        one_slice(f);
+        if (i % 3 == 1)
+            fixture_reopen(f);
+    }
+    blocks = fixture_ask(f, "SELECT count(*) FROM word_terms WHERE key >> 24 IN (SELECT id FROM "
+                            "word_segment WHERE state = 0)");
+    assert_true(blocks > 20); /* in the middle of it */
+    assert_true(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("w77")) > 0);
+    fixture_housekeep(f, 0);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM word_segment"), 2);
+    assert_int_equal(fixture_ask(f, "SELECT max(level) FROM word_segment"), 1);
+    assert_true(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("w77")) > 0);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("w0 ")), 1);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("number7")), 1);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("mber")), MESSAGES);
+    buf_free(&raw);
+}
+
+/* Words of what is gone do not stay for ever. */
+static void test_gone(void **state)
+{
+    enum { MESSAGES = 1300 };
+    struct fixture *f = *state;
+    uint32_t uids[MESSAGES], *modified, *gone, *expunged;
+    size_t modified_count, gone_count, count;
+    int64_t bytes;
+    struct buf raw;
+
+    buf_init(&raw, SIZE_MAX);
+    assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        buf_reset(&raw);
+        buf_putf(&raw, "Subject: common unique%u\r\n\r\ntext%u\r\n", i, i);
+        uids[i] = fixture_append(f, f->inbox, buf_str(&raw), 0);
+    }
+    assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
+    fixture_housekeep(f, 0);
+    bytes = fixture_ask(f, "SELECT sum(length(bytes)) FROM word_terms");
+    assert_int_equal(vault_message_store(f->vault, &f->task, f->inbox, uids, MESSAGES - 10,
+                                         VAULT_STORE_ADD, VAULT_FLAG_DELETED, UINT64_MAX, &modified,
+                                         &modified_count, &gone, &gone_count),
+                     ERR_OK);
+    assert_int_equal(
+        vault_message_expunge(f->vault, &f->task, f->inbox, NULL, 0, &expunged, &count), ERR_OK);
+    assert_int_equal(count, MESSAGES - 10);
+    fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS);
+    assert_true(fixture_ask(f, "SELECT count(*) FROM word_gone") < 400);
+    assert_true(fixture_ask(f, "SELECT sum(length(bytes)) FROM word_terms") < bytes / 2);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("common")), 10);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("unique1299")), 1);
+    buf_free(&raw);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_random),
+        TEST(test_slices),
+        TEST(test_gone),
+    };
+
+    fixture_init_libraries();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

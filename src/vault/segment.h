@@ -1,0 +1,138 @@
+/*
+ * Inside the vault only: one segment of the search index. It covers the contents first … last and
+ * holds their terms in ascending order of bytes, each with the contents that have it, ascending.
+ *
+ * Two streams of blocks, each block a row that fills one page of the file:
+ *
+ *   word_terms     block = varint (where its first postings lie in their stream), then entries:
+ *                  a byte of two halves: how many bytes are shared with the entry before (0 for
+ *                  a block's first), and how many follow (a half of 15: a varint has the number);
+ *                  those that follow; then, of a term that one content has, varint (twice that
+ *                  content less the segment's first), else varint (twice the count of contents,
+ *                  and 1) and varint (bytes of postings)
+ *   word_postings  the postings one behind the other: varints, the first content less the
+ *                  segment's first, then differences
+ *
+ * The terms lie apart from the postings because a part of a word is looked for in all of them: of
+ * 100,000 messages some millions, most of which one content has.
+ */
+#ifndef VAULT_SEGMENT_H
+#define VAULT_SEGMENT_H
+
+#include "vault/state.h"
+#include "vault/words.h"
+
+struct segment {
+    int64_t id;
+    int64_t first_content_id, last_content_id;
+};
+
+/* --- Writing: within a change --- */
+
+struct segment_writer {
+    struct vault *vault; /* borrowed */
+    struct segment segment;
+    int64_t next_terms, next_postings; /* numbers of the blocks under way */
+    struct buf terms, postings;        /* own */
+    uint64_t written_bytes;            /* since it was opened */
+    char last_term[TERM_BYTES_MAX];
+    size_t last_term_len; /* 0: none yet in this block */
+};
+
+/* Goes on behind what the segment has already. */
+MUST_CHECK enum err segment_writer_open(struct segment_writer *writer, struct vault *vault,
+                                        struct task *task, const struct segment *segment);
+void segment_writer_close(struct segment_writer *writer);
+/* Terms in ascending order; `postings` as they are stored. */
+MUST_CHECK enum err segment_writer_put(struct segment_writer *writer, struct task *task,
+                                       struct str term, uint64_t content_count,
+                                       struct str postings);
+/* What was put is in the file; more may follow. */
+MUST_CHECK enum err segment_writer_flush(struct segment_writer *writer, struct task *task);
+
+/* --- Reading --- */
+
+struct segment_cursor {
+    struct vault *vault; /* borrowed */
+    struct segment segment;
+    struct buf block; /* own */
+    size_t at;        /* of the next entry in the block */
+    int64_t block_number, block_count;
+    uint64_t next_postings; /* where the next entry's lie */
+    /* The entry at hand. */
+    char term[TERM_BYTES_MAX];
+    size_t term_len;
+    uint64_t content_count;
+    int64_t content_id; /* of a count of 1 */
+    uint64_t postings_at, postings_len;
+    /* Postings that were read last. */
+    struct buf chunk; /* own */
+    int64_t chunk_number;
+};
+
+/* Close it also after an error. */
+MUST_CHECK enum err segment_cursor_open(struct segment_cursor *cursor, struct vault *vault,
+                                        struct task *task, const struct segment *segment);
+void segment_cursor_close(struct segment_cursor *cursor);
+/* The next entry is the first that is not before `term`. */
+MUST_CHECK enum err segment_cursor_seek(struct segment_cursor *cursor, struct task *task,
+                                        struct str term);
+MUST_CHECK enum err segment_cursor_next(struct segment_cursor *cursor, struct task *task,
+                                        bool *out_has_entry);
+static inline struct str segment_cursor_term(const struct segment_cursor *cursor)
+{
+    return str_make(cursor->term, cursor->term_len);
+}
+
+/*
+ * What is looked for in the words of a place. The automaton (shift-and) has a bit for each byte of
+ * the needle; its states are kept for every length of the term at hand, so that what a term shares
+ * with the one before is not looked at again.
+ */
+enum { NEEDLE_BYTES_MAX = 63 };
+struct segment_needle {
+    struct str prefix;   /* of the place; borrowed */
+    struct str text;     /* 1 … NEEDLE_BYTES_MAX bytes; borrowed */
+    bool is_at_end;      /* only as the end of a word */
+    uint64_t masks[256]; /* the positions in the needle that a byte fits */
+    uint64_t found;      /* the bit that stays set from the end of the needle on */
+    uint64_t states[TERM_BYTES_MAX + 1];
+};
+void segment_needle_init(struct segment_needle *needle, struct str prefix, struct str text,
+                         bool is_at_end);
+/* The next entry of the place that has the needle; false at the end of the place. Seek to the
+ * prefix first. */
+MUST_CHECK enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
+                                        struct segment_needle *needle, bool *out_has_entry);
+/* Appends the postings of a count over 1, as they are stored. */
+MUST_CHECK enum err segment_cursor_postings(struct segment_cursor *cursor, struct task *task,
+                                            uint64_t at, uint64_t len, struct buf *out);
+/* The last term; false: there is none. */
+MUST_CHECK enum err segment_last_term(struct vault *vault, struct task *task,
+                                      const struct segment *segment,
+                                      char out_term[static TERM_BYTES_MAX], size_t *out_len,
+                                      bool *out_has_term);
+
+/* --- Numbers --- */
+
+enum { VARINT_MAX = 10 };
+/* Seven bits a byte, the lowest first. Returns the length. */
+size_t varint_put(uint64_t value, char out[static VARINT_MAX]);
+/* 0: there is no whole number at `at`. */
+static inline size_t varint_get(struct str bytes, size_t at, uint64_t *out)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < VARINT_MAX && at + i < bytes.len; i++) {
+        unsigned char c = (unsigned char)bytes.ptr[at + i];
+
+        value |= (uint64_t)(c & 0x7f) << (7 * i);
+        if (c < 0x80) {
+            *out = value;
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+#endif
