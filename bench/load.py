@@ -4,6 +4,7 @@ Every function does one thing to one server (bench/servers.py) and gives back ho
 it made; bench/compare measures wall and processor time around it.
 """
 
+import datetime
 import random
 import select
 import socket
@@ -12,10 +13,20 @@ import threading
 import time
 
 
+# Words that no other word contains: in one message of a thousand, in every second one, in none.
+RARE, COMMON, ABSENT = "quillwort", "meeting", "xylophonist"
+FIRST_DAY = datetime.datetime(2025, 1, 1)
+MINUTES = 26  # between two messages: 20,000 are a year
+
+
 class Corpus:
-    """Messages like those of a mailbox: mostly short text, some HTML, a few attachments."""
+    """
+    Messages like those of a mailbox: mostly short text, some HTML, a few attachments; two of three
+    answer an earlier one.
+    """
 
     def __init__(self, count, seed=1):
+        self.ids = []
         chance = random.Random(seed)
         words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 11)))
                  for _ in range(5000)]
@@ -33,17 +44,24 @@ class Corpus:
 
     def message(self, chance, words, block, number):
         import base64
+        self.ids.append(f"<{number}.{chance.getrandbits(64):016x}@example.org>")
+        date = FIRST_DAY + datetime.timedelta(minutes=MINUTES * number)
+        answered = ""
+        if number % 3:
+            parent = self.ids[max(0, number - chance.randint(1, 50))]
+            answered = f"In-Reply-To: {parent}\r\nReferences: {parent}\r\n"
+        marks = " ".join([COMMON] * (number % 2) + [RARE] * (number % 997 == 7))
         head = (f"Return-Path: <sender{number % 500}@example.org>\r\n"
                 f"Received: from mx{number % 7}.example.org (mx.example.org [192.0.2.7])\r\n"
                 f"\tby bench.test with ESMTPS id {chance.getrandbits(48):012x}\r\n"
                 f"\tfor <me@bench.test>; Mon, 6 Jul 2026 10:00:00 +0000\r\n"
                 f"From: \"{' '.join(chance.choices(words, k=2))}\" <sender{number % 500}@example.org>\r\n"
-                f"To: me@bench.test\r\nSubject: {' '.join(chance.choices(words, k=6))}\r\n"
-                f"Message-ID: <{number}.{chance.getrandbits(64):016x}@example.org>\r\n"
-                f"Date: Mon, 6 Jul 2026 10:{number // 60 % 60:02d}:{number % 60:02d} +0000\r\n"
+                f"To: me@bench.test\r\nSubject: {' '.join(chance.choices(words, k=6))} {marks}\r\n"
+                f"Message-ID: {self.ids[number]}\r\n{answered}"
+                f"Date: {date.strftime('%a, %d %b %Y %H:%M:%S')} +0000\r\n"
                 f"MIME-Version: 1.0\r\n")
         kind = chance.random()
-        text = self.text(chance, words, chance.randint(300, 4000))
+        text = self.text(chance, words, chance.randint(300, 4000)) + f"\r\n{marks}"
         if kind < 0.6:
             return (head + "Content-Type: text/plain; charset=utf-8\r\n\r\n" + text +
                     "\r\n").encode()

@@ -96,6 +96,7 @@ class Measured:
         self.group = Group(self.name.replace(" ", "-"))
         self.passwords = {}
         self.smtp_port = None
+        self.is_filled = False  # the user "big" has the corpus
 
     def cpu_seconds(self):
         return self.group.cpu_seconds()
@@ -127,6 +128,18 @@ class Measured:
     def __exit__(self, *_):
         self.stop()
 
+    def forget_files(self):
+        """What the kernel keeps in memory of the server's files is dropped (the clean pages)."""
+        os.sync()
+        for path in self.folder.rglob("*"):
+            if not path.is_file() or path.is_symlink():
+                continue
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)
+
     def run(self, command, log, **options):
         with open(log, "ab") as file:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
@@ -143,10 +156,11 @@ def make_certificate(folder):
 class Dovecot(Measured):
     """With Postfix in front of it, delivering over LMTP, when `with_postfix`."""
 
-    def __init__(self, folder, fast=False, with_postfix=True):
-        self.name = "dovecot-fast" if fast else "dovecot"
+    def __init__(self, folder, fast=False, with_postfix=True, with_index=False):
+        self.name = "dovecot-fts" if with_index else "dovecot-fast" if fast else "dovecot"
         super().__init__(folder)
         self.fast = fast
+        self.with_index = with_index  # dovecot-fts-xapian
         self.with_postfix = with_postfix
         self.imap_port, self.imaps_port, self.smtp_port = free_ports(3)
         self.pop3_port, self.pop3s_port = free_ports(2)
@@ -214,6 +228,19 @@ service auth {
 }
 service anvil {
   client_limit = 20000
+}
+"""
+        # Words and parts of words from three letters on, as its manual has it; all by the index.
+        index = """
+mail_plugins = fts fts_xapian
+plugin {
+  fts = xapian
+  fts_xapian = partial=3 full=20
+  fts_autoindex = no
+  fts_enforced = yes
+}
+service indexer-worker {
+  vsz_limit = 2G
 }
 """
         location = "sdbox:~/sdbox" if self.fast else "maildir:~/Maildir"
@@ -285,6 +312,7 @@ service stats {{
   }}
 }}
 {reused if self.fast else shipped}
+{index if self.with_index else ""}
 """
 
     def postfix_config(self):
@@ -336,9 +364,8 @@ message_size_limit = 52428800
             (self.folder / name).mkdir()
         os.chown(self.folder / "mail", UNIX_ID, UNIX_ID)
         make_certificate(self.folder)
-        conf = self.folder / "dovecot.conf"
-        conf.write_text(self.dovecot_config())
-        self.processes.append(self.run(["dovecot", "-F", "-c", conf], self.folder / "dovecot.out"))
+        self.conf.write_text(self.dovecot_config())
+        self.start_dovecot()
         if self.with_postfix:
             conf = self.postfix_config()
             self.processes.append(self.run(["postfix", "-c", conf, "start-fg"],
@@ -346,6 +373,30 @@ message_size_limit = 52428800
         wait_for(self.imap_port, self.processes, self.folder)
         if self.with_postfix:
             wait_for(self.smtp_port, self.processes, self.folder)
+
+    @property
+    def conf(self):
+        return self.folder / "dovecot.conf"
+
+    def start_dovecot(self):
+        self.processes.insert(0, self.run(["dovecot", "-F", "-c", self.conf],
+                                          self.folder / "dovecot.out"))
+
+    def restart(self):
+        """Dovecot alone; its files are forgotten in between."""
+        process = self.processes.pop(0)
+        process.terminate()
+        process.wait(20)
+        self.forget_files()
+        self.start_dovecot()
+        wait_for(self.imap_port, self.processes, self.folder)
+
+    def make_index(self, user):
+        """False: there is nothing to make."""
+        if self.with_index:
+            subprocess.run(["doveadm", "-c", self.conf, "index", "-u", self.user(user)[0], "INBOX"],
+                           check=True, capture_output=True, timeout=3 * 3600)
+        return self.with_index
 
     def stop(self):
         for process in reversed(self.processes):
@@ -398,6 +449,15 @@ class Sealpost(Measured):
         if name not in self.passwords:
             self.passwords[name] = self.server.add_alias(f"{name}@bench.test").password
         return f"{name}@bench.test", self.passwords[name]
+
+    def restart(self):
+        self.server.stop()
+        self.forget_files()
+        self.start()
+
+    def make_index(self, user):
+        """It is made with the messages."""
+        return False
 
     def start(self):
         group = self.group

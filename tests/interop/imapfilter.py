@@ -13,8 +13,8 @@ def imapfilter_applies_rules(world):
         for number in range(40):
             subject = f"[list] number {number}" if number % 4 == 0 else f"number {number}"
             client.append("INBOX", "\\Seen" if number % 2 else None, None,
-                          message(number, subject=subject,
-                                  sender="boss@example.org" if number % 10 == 3 else "x@example.org"))
+                          message(number, subject=subject, sender="boss@example.org"
+                                  if number % 10 == 3 else "x@example.org"))
     config = world.file("imapfilter.lua", f"""
 options.timeout = 60
 options.subscribe = true
@@ -40,7 +40,8 @@ account:create_mailbox("Made")
 print("exist: " .. account.INBOX:check_status())
 """)
     environment = {**os.environ, "HOME": str(world.folder)}
-    text = program("imapfilter", "-t", world.certificate(), "-c", config, timeout=120, env=environment)
+    text = program("imapfilter", "-t", world.certificate(), "-c", config, timeout=120,
+                   env=environment)
     with world.server.imap(alias, tls=True) as client:
         check(client.select("Lists")[1] == [b"10"], "the rule moved ten")
         found = client.search(None, "SUBJECT", "[list]")[1][0].split()

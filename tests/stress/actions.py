@@ -1,15 +1,12 @@
-"""The commands on messages that a client of the stress test can send, and what their answers must be.
+"""The commands on messages that a client can send, and what their answers must be.
 
 Each action takes the client and gives False when it cannot be done now. None looks at the server's
 code: what is expected comes from the model and the RFC named beside the check.
 """
 
-import datetime
-
 from stress.client import Command
 from stress.model import DONE, FAILED, OPEN, RESOLVED, require
 from stress.wire import set_numbers, set_text
-from stress.world import CHURN
 
 SETTABLE = ("\\Seen", "\\Flagged", "\\Answered", "\\Draft", "$Work", "$Later")
 CROWD = 120   # messages of a folder above which nobody adds to it
@@ -67,6 +64,14 @@ def certain(messages):
     return [message for message in messages
             if message.gone_at is None and not message.folder.may_be_gone(message)
             and not message.folder.is_dying]
+
+
+def certain_but_for(removal, messages):
+    """Those that nobody but this command can have removed."""
+    return [message for message in messages
+            if message.gone_at is None and not message.maybe_gone and not message.folder.is_dying
+            and not any(each is not removal and each.may_cover(message)
+                        for each in message.folder.removals)]
 
 
 def require_told(command, messages, told, what):
@@ -343,48 +348,6 @@ def on_expunge(command, status, code):
                 f"{view.words}: {left[:10]} were \\Deleted, and EXPUNGE did not announce them")
 
 
-def append(client):
-    world = client.world
-    chance = world.chance
-    names = world.usable_names()
-    missing = [name for name in CHURN if world.folders[name] is None and name not in world.busy]
-    if missing and chance.random() < 0.1:
-        name = chance.choice(missing)
-    else:
-        name = client.view.folder.name if client.view is not None and chance.random() < 0.6 else \
-            chance.choice(names)
-        if name not in names:
-            return False
-    folder = world.folders[name]
-    if folder is not None and len(folder.alive()) > CROWD:
-        return False
-    date = datetime.datetime(2024, chance.randint(1, 12), chance.randint(1, 28),
-                             chance.randint(0, 23), chance.randint(0, 59), chance.randint(0, 59))
-    content = world.new_content(date)
-    flags = frozenset(chance.sample(SETTABLE + ("\\Deleted",), chance.choice((0, 0, 1, 2))))
-    changes = ()
-    if folder is not None:
-        changes = (world.begin_creation(folder, [content.token], flags),)
-    stamp = date.strftime("%d-%b-%Y %H:%M:%S +0000")
-
-    def on_done(command, status, code):
-        if folder is None:
-            # RFC 3501 §6.3.11.
-            require(status == "NO" and code == [b"TRYCREATE"],
-                    f"{client.name}: APPEND to {name}, which is not there: {status} {code}")
-            return
-        require_ok(command, status, code, False)
-        require(code and code[0] == b"APPENDUID", f"{client.name}: APPEND: OK {code}")
-        folder.told_uidvalidity(int(code[1]), client.name)
-        folder.created(changes[0], int(code[2]), content.token, world.now, client.name)
-        changes[0].finish(DONE, world.now)
-
-    text = b"APPEND %s (%s) \"%s\" {%d+}\r\n" % (
-        name.encode(), " ".join(flags).encode(), stamp.encode(), len(content.raw)) + content.raw
-    client.send(Command("APPEND", text, on_done, changes=changes, names=(name,)))
-    return True
-
-
 def copy(client):
     return copy_or_move(client, False)
 
@@ -429,7 +392,8 @@ def on_copy(command, status, code):
     for answer in command.answers:
         if answer[0] == b"COPYUID":
             code = answer[1]
-    require_ok(command, status, code, len(certain(messages)) < len(messages))
+    sure = certain_but_for(command.changes[1], messages) if is_move else certain(messages)
+    require_ok(command, status, code, len(sure) < len(messages))
     moved = []
     if code and code[0] == b"COPYUID":
         target.told_uidvalidity(int(code[1]), view.words)

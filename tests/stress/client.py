@@ -237,6 +237,11 @@ class Client:
             require(command is not None and "MOVE" in command.name, f"{self.name}: untagged COPYUID")
             command.answers.append((name, code))
             return
+        if name == b"APPENDUID":
+            require(command is not None and "REPLACE" in command.name,
+                    f"{self.name}: untagged APPENDUID")
+            command.answers.append((name, code))
+            return
         if command is not None and command.name in ("SELECT", "EXAMINE"):
             if name == b"CLOSED":
                 self.remember()
@@ -246,7 +251,7 @@ class Client:
         if view is None:
             return
         if name == b"CLOSED":
-            # RFC 7162 §3.2.11, RFC 2180 §3: by DELETE, and what stands behind it in a pipeline fails.
+            # RFC 7162 §3.2.11, RFC 2180 §3: by DELETE; what stands behind it in a pipeline fails.
             require(view.folder.is_dying, f"{view.words}: CLOSED")
             self.view = None
         if name == b"HIGHESTMODSEQ":

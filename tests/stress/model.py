@@ -376,6 +376,10 @@ class Folder:
         coming = sum(sum(each.left.values()) for each in self.creations if each.state != FAILED)
         return len(self.required(moment)) + self.delivered(moment), most + coming
 
+    def forget_gone(self):
+        """In a quiet moment, when every view agrees: nobody has them any more."""
+        self.messages = {uid: m for uid, m in self.messages.items() if m.gone_at is None}
+
     def tidy(self):
         """In a quiet moment, after somebody looked: what is over is over."""
         self.removals = [each for each in self.removals if each.state in (OPEN, UNKNOWN)]

@@ -45,7 +45,7 @@ def content_key(chance, world):
         return Key(b"FROM " + sender.encode(),
                    lambda m, f, v: world.contents[m.token].sender == sender)
     if which == 2:
-        token = chance.choice(sorted(world.contents)) if world.contents else "t0"
+        token = f"t{chance.randrange(len(world.contents) + 1)}"
         return Key(b'BODY "body of %s."' % token.encode(), lambda m, f, v: m.token == token)
     day = datetime.date(2025, chance.randint(1, 12), chance.randint(1, 28))
     text = day.strftime("%d-%b-%Y").encode()

@@ -18,7 +18,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib.server import Server  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
-from stress import actions, folders, login, search  # noqa: E402
+from stress import actions, append, folders, login, search  # noqa: E402
 from stress.client import Client, Command  # noqa: E402
 from stress.model import DONE, FAILED, RESOLVED, Fault, Folder, require  # noqa: E402
 from stress.smtp import Sender  # noqa: E402
@@ -29,15 +29,16 @@ PERIOD = 600       # commands between two checkpoints
 KILL_EVERY = 4     # checkpoints
 PATIENCE = 60      # seconds for what must come at all; not a measure of speed
 SETTLING = ("SELECT", "EXAMINE", "CLOSE", "UNSELECT", "LOGOUT", "LOGIN", "IDLE", "CREATE", "DELETE",
-            "RENAME", "ENABLE", "COMPRESS")  # nothing is sent behind these
+            "RENAME", "RENAME INBOX", "ENABLE", "COMPRESS")  # nothing is sent behind these
 # What a client with a selected folder does, and how often.
 BUSINESS = ((actions.store, 24), (actions.fetch_flags, 12), (search.search, 12),
-            (actions.noop, 8), (actions.append, 8), (actions.copy, 6), (actions.move, 5),
-            (search.save, 3), (search.sort, 4), (actions.expunge, 5), (actions.fetch_changed, 6),
-            (actions.fetch_body, 4), (folders.status, 5), (actions.idle, 3), (folders.leave, 2),
-            (folders.select, 3), (folders.churn, 3), (folders.make_anew, 1),
-            (folders.list_folders, 1), (login.log_out, 0.7), (login.drop, 0.5))
-BETWEEN = ((folders.select, 10), (actions.append, 1), (folders.status, 1), (folders.churn, 1),
+            (actions.noop, 8), (append.append, 8), (append.replace, 2), (actions.copy, 6),
+            (actions.move, 5), (search.save, 3), (search.sort, 4), (actions.expunge, 5),
+            (actions.fetch_changed, 6), (actions.fetch_body, 4), (folders.status, 5),
+            (actions.idle, 3), (folders.leave, 2), (folders.select, 3), (folders.churn, 3),
+            (folders.make_anew, 1), (folders.rename_inbox, 0.15), (folders.list_folders, 1),
+            (login.log_out, 0.7), (login.drop, 0.5))
+BETWEEN = ((folders.select, 10), (append.append, 1), (folders.status, 1), (folders.churn, 1),
            (folders.list_folders, 1), (login.log_out, 0.2))
 
 suite = Suite(__doc__)
@@ -174,6 +175,9 @@ class Driver:
             if client.is_idling:
                 self.wake(client)
         self.drain([])
+        for folder in self.world.folders.values():
+            if folder is not None:
+                folder.forget_gone()
 
     def wait_for_watchers(self, watchers):
         """IDLE tells everything without being asked (RFC 2177 §3)."""
@@ -307,7 +311,7 @@ class Driver:
                     world.folders[name], world.folders[source] = world.folders[source], None
                     world.folders[name].name = name
                 else:
-                    world.folders[name] = Folder(world, name)
+                    world.folders[name] = world.lost_folders.get(name) or Folder(world, name)
             elif name not in listed:
                 world.folders[name] = None
             elif world.folders[name].is_dying:
@@ -315,6 +319,7 @@ class Driver:
             world.name_changed[name] = world.now
         world.busy.difference_update(lost)
         world.lost_names.clear()
+        world.lost_folders.clear()
 
     # ---- the end ----
 
