@@ -314,12 +314,11 @@ static enum err restore_selected(struct imap_session *s, struct task *task,
     if (err != ERR_OK && err != ERR_NOT_FOUND)
         return err;
     restore_selection(s, state);
+    /* Gone, or another one of that id: found out, and told, when the session next looks. */
     if (err == ERR_NOT_FOUND)
-        task_forgive(task); /* found out, and told, when the session next looks */
-    else if (folder.uidvalidity != state->uidvalidity)
-        imap_session_bye(s, "The selected mailbox is another one now.");
-    else
-        return restore_messages(s, task, state);
+        task_forgive(task);
+    else if (folder.uidvalidity == state->uidvalidity)
+        TRY(restore_messages(s, task, state));
     return ERR_OK;
 }
 

@@ -53,9 +53,9 @@ void imap_session_hibernate(const struct imap_session *session, struct buf *out)
 int64_t imap_session_watched_folder(const struct imap_session *session);
 /*
  * A session that goes on from there; `vault` is borrowed. In IDLE it wants a turn, in which it
- * tells what happened meanwhile. A folder that is gone ends it with BYE when it looks, as when
- * awake; one whose UIDVALIDITY changed (the file was rolled back), at once, and so does a sleep for
- * longer than the vault remembers what was expunged.
+ * tells what happened meanwhile. A folder that is gone, or whose UIDVALIDITY changed, ends it with
+ * BYE when it looks, as when awake; a sleep for longer than the vault remembers what was expunged
+ * ends it at once.
  *
  * ERR_INVALID  no state of ours
  */
