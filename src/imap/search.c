@@ -138,7 +138,7 @@ static enum err parse_modseq(struct search_parser *p)
     return imap_parse_number64(p->parser, &node->number);
 }
 
-/* "UIDAFTER" SP uniqueid / "UIDBEFORE" SP uniqueid (RFC 9738 §3.4): a UID key that needs no set. */
+/* "UIDAFTER" SP uniqueid / "UIDBEFORE" SP uniqueid (RFC 9738 §3): a UID key that needs no set. */
 static enum err parse_uid_bound(struct search_parser *p, bool is_after)
 {
     struct imap_search_node *node;
