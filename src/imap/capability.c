@@ -64,6 +64,7 @@ const struct imap_capability imap_capabilities[] = {
     {STR_INIT("XREGEX"), AFTER, "docs/xregex.md"},
     {STR_INIT("QUOTA=RES-STORAGE"), AFTER, "RFC 9208 §5.1"},
     {STR_INIT("QUOTA=RES-MESSAGE"), AFTER, "RFC 9208 §5.2"},
+    {STR_INIT("PARTIAL"), AFTER, "RFC 9394"},
     {STR_INIT("UIDONLY"), AFTER, "RFC 9586"},
     {STR_INIT("UTF8=ACCEPT"), AFTER, "RFC 6855"},
     {STR_INIT("MESSAGELIMIT"), AFTER | IMAP_CAP_WITH_MESSAGE_LIMIT, "RFC 9738"},

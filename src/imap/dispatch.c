@@ -133,6 +133,7 @@ static void forget_command(struct imap_session *s)
     s->tag = s->code = s->line = (struct str){NULL, 0};
     s->words = NULL;
     s->lowest_uid = 0;
+    s->has_numbers = false;
     s->is_bad = false;
     s->refusal = IMAP_REFUSAL_NONE;
     s->doom = IMAP_REFUSAL_NONE;
@@ -246,7 +247,7 @@ static void finish(struct imap_session *s, enum err err)
 
         task_init(&task, s->now_ms);
         s->has_changes = false;
-        imap_sync_or_end(s, &task, (s->command->flags & IMAP_NO_EXPUNGE) == 0);
+        imap_sync_or_end(s, &task, (s->command->flags & IMAP_NO_EXPUNGE) == 0 && !s->has_numbers);
         imap_view_tell_safe_modseq(s);
         task_done(&task);
     }

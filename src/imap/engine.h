@@ -101,6 +101,7 @@ struct imap_session {
     uint32_t lowest_uid;           /* not 0: the limit cut its messages off below this one */
     bool is_bad;                   /* its failure is the client's syntax: BAD */
     enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
+    bool has_numbers;              /* message numbers are among its keys: no EXPUNGE meanwhile */
     uint64_t progress, goal;       /* how far it is, where it said; goal 0: nothing to say */
     int64_t progress_due_ms;       /* when that is told next */
     bool is_input_held;            /* its arguments point into the reader's input */

@@ -61,6 +61,8 @@ struct imap_fetch_args {
     bool has_changed_since;
     uint64_t changed_since;
     bool is_vanished; /* RFC 7162 §3.2.6 */
+    bool has_partial; /* RFC 9394 §3.3 */
+    int64_t partial_first, partial_last;
     /* progress */
     enum imap_fetch_phase phase;
     struct imap_set ranges; /* of indexes in the view */

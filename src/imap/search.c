@@ -14,6 +14,7 @@ enum arguments {
     NUMBER,
     INTERVAL,
     ASTRING,
+    OBJECTID,
     SET,
 };
 
@@ -34,6 +35,7 @@ static const struct {
     {STR_INIT("CC"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_CC},
     {STR_INIT("DELETED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_DELETED, false, 0},
     {STR_INIT("DRAFT"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_DRAFT, false, 0},
+    {STR_INIT("EMAILID"), IMAP_SEARCH_EMAILID, OBJECTID, 0, false, 0},
     {STR_INIT("FLAGGED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_FLAGGED, false, 0},
     {STR_INIT("FROM"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_FROM},
     {STR_INIT("KEYWORD"), IMAP_SEARCH_KEYWORD, ASTRING, 0, false, 0},
@@ -55,6 +57,7 @@ static const struct {
     {STR_INIT("SMALLER"), IMAP_SEARCH_SMALLER, NUMBER, 0, false, 0},
     {STR_INIT("SUBJECT"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_SUBJECT},
     {STR_INIT("TEXT"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_TEXT},
+    {STR_INIT("THREADID"), IMAP_SEARCH_THREADID, OBJECTID, 0, false, 0},
     {STR_INIT("TO"), IMAP_SEARCH_STRING, ASTRING, 0, false, VAULT_SEARCH_TO},
     {STR_INIT("UID"), IMAP_SEARCH_UID, SET, 0, false, 0},
     {STR_INIT("UNANSWERED"), IMAP_SEARCH_FLAG, NONE, VAULT_FLAG_ANSWERED, true, 0},
@@ -253,6 +256,18 @@ static enum err parse_regex(struct search_parser *p)
     return imap_parse_astring(p->parser, &node->text);
 }
 
+/* objectid = 1*255(ALPHA / DIGIT / "_" / "-") (RFC 8474 §7) */
+static enum err parse_objectid(struct search_parser *p, struct str *out)
+{
+    bool is_one;
+
+    TRY(imap_parse_atom(p->parser, out));
+    is_one = out->len <= 255;
+    for (size_t i = 0; i < out->len && is_one; i++)
+        is_one = ascii_is_alnum(out->ptr[i]) || out->ptr[i] == '_' || out->ptr[i] == '-';
+    return is_one ? ERR_OK : imap_expected(p->parser, "an object identifier");
+}
+
 static enum err parse_arguments(struct search_parser *p, enum arguments arguments,
                                 struct imap_search_node *node)
 {
@@ -275,6 +290,9 @@ static enum err parse_arguments(struct search_parser *p, enum arguments argument
         return number > 0 ? ERR_OK : imap_expected(p->parser, "a number of seconds above 0");
     case ASTRING:
         return imap_parse_astring(p->parser, &node->text);
+    case OBJECTID:
+        p->out->has_identity = true;
+        return parse_objectid(p, &node->text);
     case SET:
         p->out->has_numbers = p->out->has_numbers || imap_at(p->parser, '$');
         return imap_parse_set(p->parser, &node->set);

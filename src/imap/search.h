@@ -44,6 +44,8 @@ enum imap_search_op {
     IMAP_SEARCH_SEQUENCE,
     IMAP_SEARCH_UID,
     IMAP_SEARCH_MODSEQ,
+    IMAP_SEARCH_EMAILID, /* RFC 8474 §6 */
+    IMAP_SEARCH_THREADID,
     IMAP_SEARCH_STRING, /* `field` contains `text` */
     IMAP_SEARCH_HEADER, /* the field `name` contains `text` */
     IMAP_SEARCH_REGEX,  /* `field` matches the regular expression `text` (XREGEX, ours) */
@@ -62,6 +64,8 @@ struct imap_search_node {
     /* when the command begins: */
     struct str folded; /* message_fold of `text` */
     struct imap_regex *regex;
+    int64_t *content_ids; /* that have the identifier, ascending */
+    size_t content_count;
     /* From the search index, bits for each index in the folder: only the candidates can match, and
      * (is_exact) all of them do but for the open ones, which may. */
     bool has_candidates, is_exact, has_open;
@@ -75,7 +79,8 @@ struct imap_search_program {
     bool has_modseq;
     uint32_t regex_count;
     bool has_fuzzy;
-    bool has_numbers; /* a key that means nothing outside the selected mailbox: numbers, "$" */
+    bool has_identity; /* EMAILID or THREADID */
+    bool has_numbers;  /* a key that means nothing outside the selected mailbox: numbers, "$" */
 };
 
 /* [CHARSET SP astring SP] search-key *(SP search-key), up to the end. */

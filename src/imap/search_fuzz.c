@@ -115,6 +115,8 @@ static void write_leaf(struct buf *out, const struct imap_search_node *node)
         [IMAP_SEARCH_LARGER] = "LARGER",
         [IMAP_SEARCH_SMALLER] = "SMALLER",
         [IMAP_SEARCH_MODSEQ] = "MODSEQ",
+        [IMAP_SEARCH_EMAILID] = "EMAILID",
+        [IMAP_SEARCH_THREADID] = "THREADID",
     };
 
     switch (node->op) {
@@ -154,6 +156,10 @@ static void write_leaf(struct buf *out, const struct imap_search_node *node)
         buf_putf(out, "%s ", NAMES[node->op]);
         imap_write_number(out, node->number);
         break;
+    case IMAP_SEARCH_EMAILID:
+    case IMAP_SEARCH_THREADID:
+        buf_putf(out, "%s %.*s", NAMES[node->op], STR_ARG(node->text));
+        break;
     case IMAP_SEARCH_UID:
         buf_put(out, STR("UID "));
         write_set(out, &node->set);
@@ -185,12 +191,14 @@ static void write_program(const struct imap_search_program *search, struct buf *
         bool is_list;
     } stack[IMAP_SEARCH_DEPTH_MAX + 1];
     size_t depth = 0;
+    bool is_first = true; /* in its list */
 
     for (uint32_t i = 1; i < search->node_count;) {
         const struct imap_search_node *node = &search->nodes[i];
 
-        if (out->len > 0 && out->ptr[out->len - 1] != '(')
+        if (!is_first)
             buf_put(out, STR(" "));
+        is_first = node->op == IMAP_SEARCH_AND;
         if (is_operator(node)) {
             assert(depth < ARRAY_LEN(stack));
             stack[depth].end = node->next;

@@ -35,6 +35,8 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
     case IMAP_SEARCH_FLAG:
     case IMAP_SEARCH_NEW:
     case IMAP_SEARCH_MODSEQ:
+    case IMAP_SEARCH_EMAILID: /* the row has the content's id */
+    case IMAP_SEARCH_THREADID:
     case IMAP_SEARCH_BEFORE:
     case IMAP_SEARCH_ON:
     case IMAP_SEARCH_SINCE:
@@ -82,7 +84,8 @@ static unsigned row_column_of(enum imap_search_op op)
         return VAULT_COLUMN_SIZE;
     if (op == IMAP_SEARCH_SENTBEFORE || op == IMAP_SEARCH_SENTON || op == IMAP_SEARCH_SENTSINCE)
         return VAULT_COLUMN_SENT;
-    if (op == IMAP_SEARCH_FLAG || op == IMAP_SEARCH_NEW || op == IMAP_SEARCH_MODSEQ)
+    if (op == IMAP_SEARCH_FLAG || op == IMAP_SEARCH_NEW || op == IMAP_SEARCH_MODSEQ ||
+        op == IMAP_SEARCH_EMAILID || op == IMAP_SEARCH_THREADID)
         return VAULT_COLUMN_FLAGS;
     return VAULT_COLUMN_DATES;
 }
@@ -248,6 +251,21 @@ static int64_t moment_ago(const struct imap_search_candidate *c,
     return c->now_ms - (int64_t)node->number * 1000;
 }
 
+static bool has_content_id(const struct imap_search_node *node, int64_t content_id)
+{
+    size_t low = 0, high = node->content_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (node->content_ids[middle] < content_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < node->content_count && node->content_ids[low] == content_id;
+}
+
 static bool leaf_is_true(struct imap_search_candidate *c, const struct imap_search_node *node)
 {
     const struct vault_message *row = c->row;
@@ -302,6 +320,9 @@ static bool leaf_is_true(struct imap_search_candidate *c, const struct imap_sear
         return imap_set_contains(&node->set, c->index);
     case IMAP_SEARCH_MODSEQ:
         return row->modseq >= node->number;
+    case IMAP_SEARCH_EMAILID:
+    case IMAP_SEARCH_THREADID:
+        return has_content_id(node, row->content_id);
     case IMAP_SEARCH_STRING:
     case IMAP_SEARCH_HEADER:
         return string_matches(c, node);

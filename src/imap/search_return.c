@@ -70,25 +70,10 @@ static uint32_t name_of(const struct imap_search_result *result, bool is_uid, si
     return is_uid ? result->view->uids[index] : index + 1;
 }
 
-/* The part that PARTIAL wants, as positions from 0; `end` is behind the last. */
 static void partial_of(const struct imap_search_return *wanted, size_t count, size_t *out_start,
                        size_t *out_end)
 {
-    int64_t total = (int64_t)count, first = wanted->first, last = wanted->last, swap;
-
-    if (first < 0) {
-        first += total + 1;
-        last += total + 1;
-    }
-    if (first > last) {
-        swap = first;
-        first = last;
-        last = swap;
-    }
-    first = first < 1 ? 1 : first;
-    last = last > total ? total : last;
-    *out_start = first > last ? 0 : (size_t)first - 1;
-    *out_end = first > last ? 0 : (size_t)last;
+    imap_partial_range(wanted->first, wanted->last, count, out_start, out_end);
 }
 
 static void write_names(struct imap_session *s, const struct imap_search_result *result,
@@ -207,7 +192,7 @@ static void write_plain(struct imap_session *s, const struct imap_search_result 
     uint64_t highest = 0;
 
     buf_put(&s->out, STR("* "));
-    buf_put(&s->out, result->untagged);
+    buf_put(&s->out, result->is_search ? STR("SEARCH") : STR("SORT"));
     for (size_t i = 0; i < result->count; i++) {
         buf_put(&s->out, STR(" "));
         imap_write_number(&s->out, name_of(result, imap_is_by_uid(s), i));
@@ -228,7 +213,7 @@ void imap_search_write_result(struct imap_session *s, const struct imap_search_r
     /* "There is no ESEARCH if SAVE is the only option" (RFC 5182 §2.1). */
     if (wanted->is_extended && wanted->options == IMAP_RETURN_SAVE)
         return;
-    if (wanted->is_extended)
+    if (wanted->is_extended || (imap_has(s, IMAP_EXT_REV2) && result->is_search))
         write_extended(s, wanted, result);
     else
         write_plain(s, result);

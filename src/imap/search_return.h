@@ -34,7 +34,7 @@ MUST_CHECK enum err imap_search_return_parse(struct imap_parser *parser,
 
 /* A result: indexes in the view, in the order of the answer. */
 struct imap_search_result {
-    struct str untagged; /* what it is called where it is not ESEARCH: "SEARCH", "SORT" */
+    bool is_search; /* not SORT: in IMAP4rev2 its answer is always ESEARCH (RFC 9051 §6.4.4) */
     const struct imap_view *view;
     const uint32_t *found;
     size_t count;
@@ -43,7 +43,7 @@ struct imap_search_result {
     struct str mailbox;      /* with its UIDVALIDITY; empty: the selected one */
 };
 
-/* The one line that answers a search: ESEARCH if RETURN was given. */
+/* The one line that answers a search: ESEARCH if RETURN was given or IMAP4rev2 is enabled. */
 void imap_search_write_result(struct imap_session *s, const struct imap_search_return *wanted,
                               const struct imap_search_result *result);
 /* SAVE, where it was asked for: "$" becomes what the options say. A failure is NOTSAVED. */

@@ -3,6 +3,7 @@
 #include "imap/engine.h"
 #include "imap/flags.h"
 #include "imap/search_score.h"
+#include "vault/identity.h"
 
 #include <string.h>
 
@@ -60,11 +61,26 @@ static enum err prepare_set(struct imap_session *s, struct task *task,
 
     if (!is_uid && node->set.count > 0 && imap_has(s, IMAP_EXT_UIDONLY)) /* RFC 9586 §3 */
         return imap_refuse(s, task, IMAP_REFUSAL_UID_REQUIRED);
+    if (!is_uid && run->view == &s->view) /* RFC 9051 §7.5.1: also in UID SEARCH */
+        s->has_numbers |= node->set.count > 0;
     if (!is_uid)
         cut_numbers(&node->set, (uint32_t)run->view->count);
     if (!imap_view_ranges(run->view, task, node->set, is_uid, &node->set))
         return fail(task, ERR_INVALID, "a number is beyond the folder");
     return ERR_OK;
+}
+
+static enum err prepare_identity(struct imap_session *s, struct task *task,
+                                 struct imap_search_node *node)
+{
+    enum vault_identity_kind kind =
+        node->op == IMAP_SEARCH_EMAILID ? VAULT_IDENTITY_EMAIL : VAULT_IDENTITY_THREAD;
+    int64_t id;
+
+    if (!vault_identity_read(kind, node->text, &id)) /* never one of ours: no message has it */
+        return ERR_OK;
+    return vault_identity_contents(s->vault, task, kind, id, &node->content_ids,
+                                   &node->content_count);
 }
 
 static enum err prepare_node(struct imap_session *s, struct task *task,
@@ -76,6 +92,8 @@ static enum err prepare_node(struct imap_session *s, struct task *task,
         return prepare_set(s, task, run, node);
     if (node->op == IMAP_SEARCH_STRING || node->op == IMAP_SEARCH_HEADER)
         node->folded = imap_search_fold(&task->arena, node->text);
+    if (node->op == IMAP_SEARCH_EMAILID || node->op == IMAP_SEARCH_THREADID)
+        return prepare_identity(s, task, node);
     if (node->op == IMAP_SEARCH_FUZZY)
         node->folded = imap_search_fold(&task->arena, node->text);
     if (node->op == IMAP_SEARCH_REGEX &&
@@ -354,18 +372,25 @@ static void close_message(struct imap_session *s, struct imap_search_run *run)
     vault_content_close(&s->content);
     message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
-    run->has_message = run->has_structure = false;
+    run->has_message = false;
 }
 
 /* ERR_NOT_FOUND: purged meanwhile. */
 static enum err open_message(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
+    struct task reading = {.now_ms = task->now_ms};
     bool is_there;
+    enum err err;
 
     run->has_message = true;
     TRY(read_row(s, task, run, &is_there));
     if (!is_there)
         return ERR_NOT_FOUND;
+    reading.arena = s->message_arena; /* it is to stay as long as the message */
+    err = message_structure_decode(&reading, run->row.structure, &run->structure);
+    s->message_arena = reading.arena;
+    if (err != ERR_OK)
+        return fail(task, err, "%s", reading.words);
     run->raw_len = run->raw_size = 0;
     if (run->sieve == IMAP_SIEVE_SCORES && !imap_search_scores_content(run->program))
         return ERR_OK;
@@ -392,25 +417,6 @@ static enum err read_raw(struct imap_session *s, struct task *task, struct imap_
     return ERR_OK;
 }
 
-/* Decoded into the message's arena, where it outlives the turn. */
-static enum err read_structure(struct imap_session *s, struct task *task,
-                               struct imap_search_run *run)
-{
-    struct task decoding;
-    enum err err;
-
-    task_init(&decoding, task->now_ms);
-    decoding.arena = s->message_arena;
-    err = message_structure_decode(&decoding, run->row.structure, &run->structure);
-    s->message_arena = decoding.arena;
-    arena_init(&decoding.arena);
-    if (err != ERR_OK)
-        err = fail(task, err, "%s", decoding.words);
-    task_done(&decoding);
-    run->has_structure = err == ERR_OK;
-    return err;
-}
-
 /* In this sieve. */
 static bool looks_into_text(const struct imap_search_run *run, const struct imap_search_node *node)
 {
@@ -418,6 +424,8 @@ static bool looks_into_text(const struct imap_search_run *run, const struct imap
         return false;
     if (node->op == IMAP_SEARCH_REGEX)
         return run->sieve != IMAP_SIEVE_TEXTS;
+    if (node->op == IMAP_SEARCH_FUZZY)
+        return run->sieve == IMAP_SIEVE_SCORES && node->text.len > 0;
     return node->op == IMAP_SEARCH_STRING &&
            (run->sieve == IMAP_SIEVE_SCORES || imap_search_level_of(node) == IMAP_SEARCH_BY_TEXT);
 }
@@ -470,8 +478,6 @@ static enum err sift_text(struct imap_session *s, struct task *task, struct imap
     TRY(read_raw(s, task, run));
     if (run->raw_len < run->raw_size)
         return ERR_OK;
-    if (!run->has_structure)
-        TRY(read_structure(s, task, run));
     return make_text(s, run) ? test_text(s, task, run) : ERR_OK;
 }
 
@@ -603,6 +609,14 @@ static enum err sift(struct imap_session *s, struct task *task, struct imap_sear
 
 enum err imap_search_run(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
+    bool is_ready = true;
+
+    if (!run->is_started && run->program->has_identity)
+        TRY(vault_identity_prepare(s->vault, task, &is_ready));
+    if (!is_ready) { /* a slice of it is a turn */
+        imap_give_way(s);
+        return ERR_OK;
+    }
     if (!run->is_started)
         TRY(start(s, task, run));
     while (run->sieve != IMAP_SIEVE_DONE) {

@@ -46,10 +46,9 @@ struct imap_search_run {
     /* the message whose text is looked at; its parts are in the session's message_arena */
     bool has_message;
     struct vault_message row;
+    struct message_structure structure;
     char *raw;
     uint64_t raw_len, raw_size;
-    bool has_structure;
-    struct message_structure structure;
 };
 
 /* Goes on with the search; it is done unless the session was made to give way. */

@@ -75,9 +75,9 @@ enum imap_want imap_session_wants(const struct imap_session *session);
 struct str imap_session_output(const struct imap_session *session);
 void imap_session_consume_output(struct imap_session *session, size_t len);
 /*
- * Called when there is something to do without input (another session's change while in IDLE, a
- * commit that others brought about): look at wants and output in the next turn, not in the call,
- * which may come in the middle of a commit.
+ * Called when there is something to do without input (another session's change while in IDLE or
+ * with NOTIFY, a commit that others brought about): look at wants and output in the next turn, not
+ * in the call, which may come in the middle of a commit.
  */
 void imap_session_on_output(struct imap_session *session, void (*on_output)(void *owner),
                             void *owner);

@@ -129,3 +129,52 @@ void imap_set_intersect(struct task *task, const struct imap_set *a, const struc
             k++;
     }
 }
+
+void imap_partial_range(int64_t first, int64_t last, size_t count, size_t *out_start,
+                        size_t *out_end)
+{
+    int64_t total = (int64_t)count, swap;
+
+    if (first < 0) {
+        first += total + 1;
+        last += total + 1;
+    }
+    if (first > last) {
+        swap = first;
+        first = last;
+        last = swap;
+    }
+    first = first < 1 ? 1 : first;
+    last = last > total ? total : last;
+    *out_start = first > last ? 0 : (size_t)first - 1;
+    *out_end = first > last ? 0 : (size_t)last;
+}
+
+size_t imap_set_size(const struct imap_set *set)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        size += (size_t)(set->ranges[i].last - set->ranges[i].first) + 1;
+    return size;
+}
+
+void imap_set_slice(struct imap_set *set, size_t start, size_t end)
+{
+    size_t kept = 0, at = 0;
+
+    for (size_t i = 0; i < set->count; i++) {
+        struct imap_range range = set->ranges[i];
+        size_t size = (size_t)(range.last - range.first) + 1;
+
+        if (at < end && at + size > start) {
+            if (at + size > end)
+                range.last -= (uint32_t)(at + size - end);
+            if (at < start)
+                range.first += (uint32_t)(start - at);
+            set->ranges[kept++] = range;
+        }
+        at += size;
+    }
+    set->count = kept;
+}

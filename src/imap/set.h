@@ -31,6 +31,16 @@ void imap_set_intersect(struct task *task, const struct imap_set *a, const struc
                         struct imap_set *out);
 /* A "*" is in it (before it is resolved). */
 bool imap_set_has_star(const struct imap_set *set);
+/*
+ * The part of `count` things that a PARTIAL range wants (RFC 9394 §3.1), as places from 0; `end` is
+ * behind the last one. Positions count from 1; both negative: from the end, -1 being the last.
+ */
+void imap_partial_range(int64_t first, int64_t last, size_t count, size_t *out_start,
+                        size_t *out_end);
+/* Keeps of a resolved set the numbers at the places start … end - 1. */
+void imap_set_slice(struct imap_set *set, size_t start, size_t end);
+/* How many numbers a resolved set has. */
+size_t imap_set_size(const struct imap_set *set);
 /* A resolved set. */
 bool imap_set_contains(const struct imap_set *set, uint32_t number);
 

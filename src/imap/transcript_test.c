@@ -7,6 +7,7 @@
  *   2 C: text               connection 2 sends a line; lines that follow each other are one packet
  *   2 S: text               ... and gets this line. $name captures a word, or demands the same
  * again;
+ *                           $name! captures one that no variable has yet.
  *                           "..." is any text; after OK, NO, BAD, BYE or "]" any words may follow
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
  *   2 ! secured | compressed | denied | unavailable | login user password | close | closed

@@ -397,7 +397,7 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
     struct vault_changes changes;
     bool has_new;
 
-    if (modseq == 0)
+    if (modseq == 0 || !vault_folder_is_valid(s->vault, view->folder_id, view->uidvalidity))
         return fail(task, ERR_NOT_FOUND, "the selected folder is gone");
     if (imap_notify_is_muted(s))
         return ERR_OK;

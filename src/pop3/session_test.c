@@ -270,6 +270,26 @@ static void test_damage_in_the_middle(void **state)
     buf_free(&out);
 }
 
+/* A maildrop that cannot be listed: the login is answered so, and the session is over. */
+static void test_a_login_that_fails(void **state)
+{
+    (void)state;
+    struct pop3_session *s;
+    struct task task;
+
+    task_init(&task, NOW_MS);
+    assert_int_equal(
+        db_execute(transcript_vault(home)->db, &task, "ALTER TABLE given_uidl RENAME TO gone"),
+        ERR_OK);
+    task_done(&task);
+    s = connect();
+    assert_true(str_starts_with(pop3_session_output(s), STR("-ERR [SYS/")));
+    say(s, "STAT\r\n");
+    assert_int_equal(pop3_session_wants(s), POP3_WANTS_CLOSE);
+    assert_true(str_ends_with(pop3_session_output(s), STR(".\r\n")));
+    pop3_session_free(&s);
+}
+
 /* QUIT on a disk that takes nothing: told so, and nothing is deleted. */
 static void test_quit_on_a_full_disk(void **state)
 {
@@ -322,6 +342,7 @@ int main(void)
         TEST(test_octets_are_counted_once),
         TEST(test_a_damaged_message),
         TEST(test_damage_in_the_middle),
+        TEST(test_a_login_that_fails),
         TEST(test_quit_on_a_full_disk),
     };
 

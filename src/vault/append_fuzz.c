@@ -3,6 +3,8 @@
  * was copied and the original purged.
  */
 #include "vault/content.h"
+#include "vault/search.h"
+#include "vault/sort.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -103,6 +105,41 @@ static void expunge(struct task *task, int64_t folder_id, uint32_t uid)
         assert(vault_housekeeping(mailbox.vault, task, &has_more) == ERR_OK);
 }
 
+/* Whatever stands in the text is found in it: by the index, where that is sure of itself. */
+static void check_search(struct task *task, int64_t folder_id, struct str raw)
+{
+    struct message_summary summary;
+    struct vault_candidates found;
+    struct vault_sort_key *keys;
+    struct buf text, folded, key;
+    bool has;
+    size_t count;
+
+    buf_init(&text, SIZE_MAX);
+    buf_init(&folded, SIZE_MAX);
+    buf_init(&key, SIZE_MAX);
+    message_parse(task, raw, &summary);
+    message_text(&summary.structure, raw, true, &text);
+    message_fold(buf_str(&text), &folded);
+    if (text.len > 0) {
+        struct str part =
+            str_upto(str_from(buf_str(&text), raw.len * 7919 % text.len), 1 + raw.len % 150);
+
+        message_fold(part, &key);
+        has = str_find(buf_str(&folded), buf_str(&key)) >= 0;
+        assert(vault_search_candidates(mailbox.vault, task, folder_id, VAULT_SEARCH_TEXT, STR(""),
+                                       part, &found) == ERR_OK);
+        assert(found.count <= 1 && (!has || found.count == 1));
+        assert(!found.is_exact || found.open_count == 1 || has == (found.count == 1));
+    }
+    assert(vault_sort_keys(mailbox.vault, task, folder_id, 1, UINT32_MAX, ~0u, 2, &keys, &count) ==
+           ERR_OK);
+    assert(count == 1);
+    buf_free(&text);
+    buf_free(&folded);
+    buf_free(&key);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct vault_append append = {.raw = str_make(data, size)};
@@ -119,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                               &sources, &targets, &count) == ERR_OK);
     expunge(&task, mailbox.inbox, uid);
     check_bytes(&task, mailbox.archive, targets[0], append.raw, 1 + size % 997);
+    check_search(&task, mailbox.archive, append.raw); /* housekeeping put it into the index */
     expunge(&task, mailbox.archive, targets[0]);
     task_done(&task);
     return 0;

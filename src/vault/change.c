@@ -34,6 +34,15 @@ uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id)
     return 0;
 }
 
+bool vault_folder_is_valid(const struct vault *vault, int64_t folder_id, uint32_t uidvalidity)
+{
+    for (size_t i = 0; i < vault->folder_count; i++) {
+        if (vault->folders[i].id == folder_id)
+            return vault->folders[i].is_selectable && vault->folders[i].uidvalidity == uidvalidity;
+    }
+    return false;
+}
+
 /* The UIDs that changes after `since` touched. */
 static void touched_range(const struct vault *vault, int64_t folder_id, uint64_t since,
                           uint32_t *out_first, uint32_t *out_last)

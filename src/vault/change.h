@@ -35,6 +35,10 @@ MUST_CHECK enum err vault_changes_since(struct vault *vault, struct task *task, 
 /* The folder's highest MODSEQ, from memory. 0: the folder is gone, or has become \Noselect. */
 uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id);
 
+/* It is still the same mailbox: a name that was deleted and made again can have the same id. From
+ * memory. */
+bool vault_folder_is_valid(const struct vault *vault, int64_t folder_id, uint32_t uidvalidity);
+
 /* UIDs first … last, inclusive. */
 struct vault_uid_range {
     uint32_t first, last;

@@ -20,32 +20,47 @@ struct term_entry {
     uint64_t contents; /* a bit for each of the slice */
 };
 
+/* Of the hash table. */
+struct slot {
+    uint32_t hash;
+    uint32_t entry; /* its number + 1; 0: free */
+};
+
 struct terms {
     struct arena arena;
     struct term_entry *entries; /* own; in the order they came */
     size_t count, room;
-    uint32_t *slots;   /* own; a hash table of entry numbers + 1 with open addressing */
-    size_t slot_count; /* a power of two */
+    struct slot *slots; /* own; a hash table with open addressing */
+    size_t slot_count;  /* a power of two */
     int64_t ids[CONTENTS_IN_SLICE];
     size_t id_count;
 };
 
-static uint64_t hash_of(struct str term)
+static uint32_t hash_of(struct str term)
 {
-    uint64_t hash = term.len;
+    uint64_t hash = term.len, part;
+    size_t at = 0;
 
-    for (size_t i = 0; i < term.len; i++)
-        hash = (hash ^ (unsigned char)term.ptr[i]) * UINT64_C(0x9e3779b97f4a7c15);
-    return hash ^ hash >> 32;
+    for (; at + sizeof(part) <= term.len; at += sizeof(part)) {
+        memcpy(&part, term.ptr + at, sizeof(part));
+        hash = (hash ^ part) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+    }
+    part = 0;
+    memcpy(&part, term.ptr + at, term.len - at);
+    hash = (hash ^ part) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(hash >> 32);
 }
 
-static uint32_t *slot_of(const struct terms *terms, struct str term)
+static struct slot *slot_of(const struct terms *terms, struct str term, uint32_t hash)
 {
-    size_t slot = (size_t)hash_of(term) & (terms->slot_count - 1);
+    size_t at = hash & (terms->slot_count - 1);
 
-    while (terms->slots[slot] != 0 && !str_equal(terms->entries[terms->slots[slot] - 1].term, term))
-        slot = (slot + 1) & (terms->slot_count - 1);
-    return &terms->slots[slot];
+    while (terms->slots[at].entry != 0 &&
+           (terms->slots[at].hash != hash ||
+            !str_equal(terms->entries[terms->slots[at].entry - 1].term, term)))
+        at = (at + 1) & (terms->slot_count - 1);
+    return &terms->slots[at];
 }
 
 static void grow(struct terms *terms)
@@ -54,9 +69,12 @@ static void grow(struct terms *terms)
     terms->entries = mem_resize(terms->entries, terms->room, sizeof(*terms->entries));
     mem_free(&terms->slots);
     terms->slot_count = terms->room * 2;
-    terms->slots = NEW_ARRAY(uint32_t, terms->slot_count);
-    for (size_t i = 0; i < terms->count; i++)
-        *slot_of(terms, terms->entries[i].term) = (uint32_t)i + 1;
+    terms->slots = NEW_ARRAY(struct slot, terms->slot_count);
+    for (size_t i = 0; i < terms->count; i++) {
+        uint32_t hash = hash_of(terms->entries[i].term);
+
+        *slot_of(terms, terms->entries[i].term, hash) = (struct slot){hash, (uint32_t)i + 1};
+    }
 }
 
 static uint64_t head_of(struct str term)
@@ -71,17 +89,18 @@ static uint64_t head_of(struct str term)
 static void on_term(void *owner, struct str term)
 {
     struct terms *terms = owner;
-    uint32_t *slot;
+    uint32_t hash = hash_of(term);
+    struct slot *slot;
 
     if (terms->count == terms->room)
         grow(terms);
-    slot = slot_of(terms, term);
-    if (*slot == 0) {
+    slot = slot_of(terms, term, hash);
+    if (slot->entry == 0) {
         terms->entries[terms->count] =
             (struct term_entry){.term = arena_copy(&terms->arena, term), .head = head_of(term)};
-        *slot = (uint32_t)++terms->count;
+        *slot = (struct slot){hash, (uint32_t)++terms->count};
     }
-    terms->entries[*slot - 1].contents |= UINT64_C(1) << terms->id_count;
+    terms->entries[slot->entry - 1].contents |= UINT64_C(1) << terms->id_count;
 }
 
 static int compare_entries(const void *a, const void *b)

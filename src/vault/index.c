@@ -7,7 +7,7 @@
 
 enum {
     FAN_IN = 16,           /* segments of a level that become one of the next */
-    BLOCKS_IN_SLICE = 200, /* removed */
+    BLOCKS_IN_SLICE = 100, /* removed */
     SEGMENTS_MAX = 2000,
     SEGMENTS_BEFORE_FOLDING = 80, /* more: merging goes first */
     GONE_MIN = 1000,              /* contents that went from a segment: worth writing it anew, */

@@ -308,7 +308,8 @@ static void test_slices(void **state)
             buf_putf(&raw, "w%x%s", (unsigned)(i * WORDS / 2 + k) * 2654435761u,
                      k % 9 == 8 ? "\r\n" : " ");
         fixture_append(f, f->inbox, buf_str(&raw), 0);
-        one_slice(f); /* a segment each */
+        while (f->vault->indexed_content_id + 1 < f->vault->next_content_id)
+            one_slice(f); /* a segment each */
     }
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM word_segment WHERE state = 1"), MESSAGES);
     for (int i = 0; i < 6; i++) {
@@ -318,7 +319,7 @@ static void test_slices(void **state)
     }
     blocks = fixture_ask(f, "SELECT count(*) FROM word_terms WHERE key >> 24 IN (SELECT id FROM "
                             "word_segment WHERE state = 0)");
-    assert_true(blocks > 20); /* in the middle of it */
+    assert_true(blocks > 4); /* in the middle of it */
     assert_true(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("w77")) > 0);
     fixture_housekeep(f, 0);
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM word_segment"), 2);

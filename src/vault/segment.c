@@ -7,8 +7,10 @@
 
 enum {
     BLOCK_NUMBER_BITS = 24,
-    /* A row of a block fills one page of 4096 bytes, less the cipher's 32 and SQLite's own. */
-    BLOCK_BYTES = 4000,
+    /* Read at random: a row fills one page of 4096 bytes, less the cipher's 32 and SQLite's own. */
+    POSTINGS_BYTES = 4000,
+    /* Read one after the other: SQLite puts the pages of a row near each other. */
+    TERMS_BYTES = 16000,
     ENTRY_BYTES_MAX = TERM_BYTES_MAX + 5 * VARINT_MAX,
     HALF_MAX = 15,
 };
@@ -109,8 +111,8 @@ static enum err flush_terms(struct segment_writer *writer, struct task *task)
 /* Whole blocks, or all there is. */
 static enum err flush_postings(struct segment_writer *writer, struct task *task, bool is_all)
 {
-    while (writer->postings.len >= BLOCK_BYTES || (is_all && writer->postings.len > 0)) {
-        struct str block = str_upto(buf_str(&writer->postings), BLOCK_BYTES);
+    while (writer->postings.len >= POSTINGS_BYTES || (is_all && writer->postings.len > 0)) {
+        struct str block = str_upto(buf_str(&writer->postings), POSTINGS_BYTES);
 
         TRY(write_block(writer, task, "INSERT INTO word_postings(key, bytes) VALUES (?1, ?2)",
                         &writer->next_postings, block));
@@ -123,48 +125,61 @@ static size_t shared_length(struct str a, struct str b)
 {
     size_t len = 0, max = a.len < b.len ? a.len : b.len;
 
+    while (len + sizeof(uint64_t) <= max) {
+        uint64_t left, right;
+
+        memcpy(&left, a.ptr + len, sizeof(left));
+        memcpy(&right, b.ptr + len, sizeof(right));
+        if (left != right)
+            break;
+        len += sizeof(left);
+    }
     while (len < max && a.ptr[len] == b.ptr[len])
         len++;
     return len;
 }
 
-static void put_lengths(struct buf *out, size_t shared, size_t len)
+/* An entry, but for its postings; at most ENTRY_BYTES_MAX. */
+static size_t make_entry(size_t shared, struct str follows, uint64_t content_count,
+                         struct str postings, char out[static ENTRY_BYTES_MAX])
 {
-    size_t high = shared < HALF_MAX ? shared : HALF_MAX, low = len < HALF_MAX ? len : HALF_MAX;
-    char byte = (char)(high << 4 | low);
+    size_t high = shared < HALF_MAX ? shared : HALF_MAX, len = 0;
+    size_t low = follows.len < HALF_MAX ? follows.len : HALF_MAX;
+    uint64_t content = 0;
 
-    buf_put(out, str_make(&byte, 1));
+    out[len++] = (char)(high << 4 | low);
     if (high == HALF_MAX)
-        put_number(out, shared);
+        len += varint_put(shared, out + len);
     if (low == HALF_MAX)
-        put_number(out, len);
+        len += varint_put(follows.len, out + len);
+    memcpy(out + len, follows.ptr, follows.len);
+    len += follows.len;
+    if (content_count == 1) {
+        (void)varint_get(postings, 0, &content);
+        return len + varint_put(content << 1, out + len);
+    }
+    len += varint_put(content_count << 1 | 1, out + len);
+    return len + varint_put(postings.len, out + len);
 }
 
 enum err segment_writer_put(struct segment_writer *writer, struct task *task, struct str term,
                             uint64_t content_count, struct str postings)
 {
     size_t shared = shared_length(str_make(writer->last_term, writer->last_term_len), term);
+    char entry[ENTRY_BYTES_MAX];
 
     if (writer->terms.len == 0)
         put_number(&writer->terms,
-                   (uint64_t)writer->next_postings * BLOCK_BYTES + writer->postings.len);
-    put_lengths(&writer->terms, shared, term.len - shared);
-    buf_put(&writer->terms, str_from(term, shared));
-    if (content_count == 1) {
-        uint64_t content = 0;
-
-        (void)varint_get(postings, 0, &content);
-        put_number(&writer->terms, content << 1);
-    } else {
-        put_number(&writer->terms, content_count << 1 | 1);
-        put_number(&writer->terms, postings.len);
+                   (uint64_t)writer->next_postings * POSTINGS_BYTES + writer->postings.len);
+    buf_put(&writer->terms, str_make(entry, make_entry(shared, str_from(term, shared),
+                                                       content_count, postings, entry)));
+    if (content_count > 1)
         buf_put(&writer->postings, postings);
-    }
     memcpy(writer->last_term, term.ptr, term.len);
     writer->last_term_len = term.len;
-    if (writer->terms.len > BLOCK_BYTES - ENTRY_BYTES_MAX)
+    if (writer->terms.len > TERMS_BYTES - ENTRY_BYTES_MAX)
         TRY(flush_terms(writer, task));
-    return flush_postings(writer, task, false);
+    return writer->postings.len < POSTINGS_BYTES ? ERR_OK : flush_postings(writer, task, false);
 }
 
 enum err segment_writer_flush(struct segment_writer *writer, struct task *task)
@@ -220,11 +235,15 @@ static inline bool get_number(struct segment_cursor *cursor, uint64_t *out)
     return len > 0;
 }
 
+static const char block_sql[] = "SELECT bytes FROM word_terms WHERE key = ?1";
+/* No more than the block's first entry needs: ENTRY_BYTES_MAX. */
+static const char beginning_sql[] = "SELECT substr(bytes, 1, 400) FROM word_terms WHERE key = ?1";
+
 /* The next entry is the block's first. */
-static enum err load_block(struct segment_cursor *cursor, struct task *task, int64_t number)
+static enum err load_block(struct segment_cursor *cursor, struct task *task, const char *sql,
+                           int64_t number)
 {
-    TRY(read_row(cursor, task, "SELECT bytes FROM word_terms WHERE key = ?1", number,
-                 &cursor->block));
+    TRY(read_row(cursor, task, sql, number, &cursor->block));
     cursor->block_number = number;
     cursor->at = 0;
     cursor->term_len = 0;
@@ -240,7 +259,7 @@ static enum err reach_entry(struct segment_cursor *cursor, struct task *task, bo
     if (*out_has_entry || next >= cursor->block_count)
         return ERR_OK;
     *out_has_entry = true;
-    return load_block(cursor, task, next);
+    return load_block(cursor, task, block_sql, next);
 }
 
 /* How the entry's term is made from the one before: its first `shared` bytes, and `len` more,
@@ -332,11 +351,27 @@ static inline void take_bytes(struct segment_cursor *cursor, struct segment_need
     cursor->at += len;
 }
 
+/* Passes over what stands behind a term; most often the one content that has it. */
+static inline bool skip_contents(struct segment_cursor *cursor)
+{
+    const char *bytes = cursor->block.ptr;
+
+    if (cursor->at >= cursor->block.len)
+        return false;
+    if ((bytes[cursor->at] & 1) != 0)
+        return get_contents(cursor);
+    while (cursor->at < cursor->block.len && ((unsigned char)bytes[cursor->at] & 0x80) != 0)
+        cursor->at++;
+    cursor->at++;
+    return cursor->at <= cursor->block.len;
+}
+
 enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
                              struct segment_needle *needle, bool *out_has_entry)
 {
     for (;;) {
         size_t shared, len;
+        bool is_found;
 
         TRY(reach_entry(cursor, task, out_has_entry));
         if (!*out_has_entry)
@@ -344,14 +379,15 @@ enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
         if (!get_lengths(cursor, &shared, &len))
             return damaged(task);
         take_bytes(cursor, needle, shared, len);
-        if (!get_contents(cursor))
+        is_found = (needle->states[cursor->term_len] & needle->found) != 0;
+        if (!(is_found ? get_contents(cursor) : skip_contents(cursor)))
             return damaged(task);
         if (shared < needle->prefix.len &&
             !str_starts_with(segment_cursor_term(cursor), needle->prefix)) {
             *out_has_entry = false;
             return ERR_OK;
         }
-        if ((needle->states[cursor->term_len] & needle->found) != 0 &&
+        if (is_found &&
             (!needle->is_at_end || str_ends_with(segment_cursor_term(cursor), needle->text)))
             return ERR_OK;
     }
@@ -366,7 +402,7 @@ enum err segment_cursor_seek(struct segment_cursor *cursor, struct task *task, s
     while (high - low > 1) {
         int64_t middle = low + (high - low) / 2;
 
-        TRY(load_block(cursor, task, middle));
+        TRY(load_block(cursor, task, beginning_sql, middle));
         TRY(segment_cursor_next(cursor, task, &has_entry));
         if (str_compare(segment_cursor_term(cursor), term) < 0)
             low = middle;
@@ -375,7 +411,7 @@ enum err segment_cursor_seek(struct segment_cursor *cursor, struct task *task, s
     }
     if (cursor->block_count == 0)
         return ERR_OK;
-    TRY(load_block(cursor, task, low));
+    TRY(load_block(cursor, task, block_sql, low));
     for (;;) {
         struct segment_cursor before = *cursor;
 
@@ -386,7 +422,7 @@ enum err segment_cursor_seek(struct segment_cursor *cursor, struct task *task, s
         if (str_compare(segment_cursor_term(cursor), term) < 0)
             continue;
         if (cursor->block_number != before.block_number)
-            return load_block(cursor, task, cursor->block_number);
+            return load_block(cursor, task, block_sql, cursor->block_number);
         /* One step back. */
         cursor->at = at;
         cursor->next_postings = before.next_postings;
@@ -400,7 +436,7 @@ enum err segment_cursor_postings(struct segment_cursor *cursor, struct task *tas
                                  uint64_t len, struct buf *out)
 {
     while (len > 0) {
-        int64_t number = (int64_t)(at / BLOCK_BYTES);
+        int64_t number = (int64_t)(at / POSTINGS_BYTES);
         struct str part;
 
         if (cursor->chunk_number != number) {
@@ -409,7 +445,8 @@ enum err segment_cursor_postings(struct segment_cursor *cursor, struct task *tas
                          &cursor->chunk));
             cursor->chunk_number = number;
         }
-        part = str_upto(str_from(buf_str(&cursor->chunk), (size_t)(at % BLOCK_BYTES)), (size_t)len);
+        part =
+            str_upto(str_from(buf_str(&cursor->chunk), (size_t)(at % POSTINGS_BYTES)), (size_t)len);
         if (part.len == 0)
             return damaged(task);
         buf_put(out, part);
@@ -424,7 +461,7 @@ static enum err read_last(struct segment_cursor *cursor, struct task *task,
 {
     bool has_entry = true;
 
-    TRY(load_block(cursor, task, cursor->block_count - 1));
+    TRY(load_block(cursor, task, block_sql, cursor->block_count - 1));
     while (cursor->at < cursor->block.len)
         TRY(segment_cursor_next(cursor, task, &has_entry));
     memcpy(out_term, cursor->term, cursor->term_len);

@@ -2,7 +2,7 @@
  * Inside the vault only: one segment of the search index. It covers the contents first … last and
  * holds their terms in ascending order of bytes, each with the contents that have it, ascending.
  *
- * Two streams of blocks, each block a row that fills one page of the file:
+ * Two streams of blocks, each block a row:
  *
  *   word_terms     block = varint (where its first postings lie in their stream), then entries:
  *                  a byte of two halves: how many bytes are shared with the entry before (0 for

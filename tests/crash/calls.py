@@ -147,8 +147,8 @@ def calls_fail(server, faults):
                 bench.kind = kind
                 faults.arm(kind, error, after=after, lasting=lasting)
                 try:
-                    # The K-th call of a rare kind takes several rounds to come.
-                    for _ in range(12 if suite.options.long else 2):
+                    # The K-th call takes several rounds to come: a commit makes one write.
+                    for _ in range(2 + after // (2 if suite.options.long else 3)):
                         bench.connect()
                         bench.send(bench.here)
                         bench.send(bench.away)

@@ -8,6 +8,7 @@ again: no mail program would.
 
 import imaplib
 import pathlib
+import poplib
 import random
 import re
 import smtplib
@@ -23,6 +24,7 @@ from lib.server import build_folder  # noqa: E402
 from lib.suite import check  # noqa: E402
 
 MARK = re.compile(rb"marker-([0-9a-f]{16})")
+poplib._MAXLINE = 1 << 20
 GONE = (OSError, EOFError, smtplib.SMTPServerDisconnected, imaplib.IMAP4.abort, ssl.SSLError)
 
 
@@ -189,7 +191,7 @@ class Load:
 
     def login_error(self, error):
         """While a part restarts a login may be put off, but the password is never called wrong."""
-        if "AUTHENTICATIONFAILED" in str(error):
+        if "AUTHENTICATIONFAILED" in str(error) or "[AUTH]" in str(error):
             self.ledger.problem(f"the right password was refused: {error}")
         time.sleep(0.03)
 
@@ -216,6 +218,10 @@ class Load:
         """Owners who come, look and leave: their drop boxes are emptied."""
         while not self.stopping.is_set():
             client = None
+            if chance.random() < 0.3:
+                self.fetch(chance.choice(self.absent))
+                time.sleep(chance.uniform(0.05, 0.6))
+                continue
             try:
                 client = self.server.imap(chance.choice(self.absent), timeout=20)
                 client.select("INBOX")
@@ -229,6 +235,25 @@ class Load:
                 self.login_error(error)
             self.drop(client)
             time.sleep(chance.uniform(0.05, 0.6))
+
+    def fetch(self, owner):
+        """The same by POP3; what is marked and not followed by QUIT stays."""
+        client = None
+        try:
+            client = poplib.POP3_SSL("127.0.0.1", self.server.ports["pop3s"],
+                                     context=self.server.tls, timeout=20)
+            client.user(owner.address)
+            client.pass_(owner.password)
+            self.ledger.count("logins")
+            for number in range(1, min(client.stat()[0], 5) + 1):
+                client.retr(number)
+                client.dele(number)
+        except GONE:
+            pass
+        except poplib.error_proto as error:
+            self.login_error(error)
+        if client is not None:
+            client.close()
 
     @staticmethod
     def drop(client):

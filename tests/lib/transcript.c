@@ -95,6 +95,14 @@ static bool match_variable(struct transcript_variables *variables, struct str na
     return true;
 }
 
+static bool is_captured(const struct transcript_variables *variables, struct str word)
+{
+    for (size_t i = 0; i < variables->count; i++)
+        if (str_equal(variables->at[i].value, word))
+            return true;
+    return false;
+}
+
 bool transcript_match(struct transcript_variables *variables, struct str expected, struct str line,
                       bool may_have_words)
 {
@@ -116,10 +124,15 @@ bool transcript_match(struct transcript_variables *variables, struct str expecte
         if (name > 0) {
             while (len < line.len && !is_word_end(line.ptr[len]))
                 len++;
+            if (str_starts_with(str_from(expected, name + 1), STR("!")) &&
+                is_captured(variables, str_upto(line, len)))
+                return false;
             if (len == 0 || !match_variable(variables, str_upto(str_from(expected, 1), name),
                                             str_upto(line, len)))
                 return false;
             expected = str_from(expected, name + 1);
+            if (str_starts_with(expected, STR("!")))
+                expected = str_from(expected, 1);
             line = str_from(line, len);
             continue;
         }

@@ -117,12 +117,14 @@ class World:
         for alias, session in zip(self.here, self.sessions):
             word = self.words[alias.address]
             session.create(f'"Folder {word}"')
+            answer, data = session.xatom("SETMETADATA", "INBOX", f'(/private/comment "{word}")')
+            check(answer == "OK", data)
             for number in range(count):
                 answer, data = session.append("INBOX", f"({word})", None, message(word, number))
                 check(answer == "OK", data)
             session.search(None, "BODY", word)
             session.search(None, "SUBJECT", word, "NOT", "TEXT", word + "x")
-            session.fetch("1:*", "(FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[])")
+            session.fetch("1:*", "(FLAGS ENVELOPE BODYSTRUCTURE PREVIEW BODY.PEEK[])")
             session.copy("1:3", "Archive")
             with server.submission(alias) as client:
                 client.sendmail(alias.address, [alias.address],

@@ -57,6 +57,20 @@ static enum err tell_vanished(struct imap_session *s, struct task *task,
     return imap_tell_vanished(s, task, fetch->changed_since, &among, 0);
 }
 
+/* UID FETCH … (PARTIAL 1:100) (RFC 9394 §3.3): a page of the messages that the set names. */
+static enum err cut_to_page(struct imap_session *s, struct task *task,
+                            struct imap_fetch_args *fetch)
+{
+    size_t start, end;
+
+    if (!imap_is_by_uid(s))
+        return imap_bad(s, task, "PARTIAL is for UID FETCH.");
+    imap_partial_range(fetch->partial_first, fetch->partial_last, imap_set_size(&fetch->ranges),
+                       &start, &end);
+    imap_set_slice(&fetch->ranges, start, end);
+    return ERR_OK;
+}
+
 static enum err start(struct imap_session *s, struct task *task, struct imap_fetch_args *fetch)
 {
     if (imap_is_by_uid(s))
@@ -66,6 +80,8 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_fet
     if (fetch->items & IMAP_FETCH_MODSEQ)
         imap_enable_condstore(s);
     TRY(imap_command_ranges(s, task, fetch->set, &fetch->ranges));
+    if (fetch->has_partial)
+        TRY(cut_to_page(s, task, fetch));
     imap_limit_ranges(s, &fetch->ranges);
     if (fetch->ranges.count > 0)
         fetch->index = fetch->ranges.ranges[0].first;

@@ -312,7 +312,8 @@ enum err imap_parse_fetch_items(struct imap_parser *parser, struct imap_fetch_ar
     return imap_parse_byte(parser, ')');
 }
 
-/* fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" (RFC 7162 §7) */
+/* fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" (RFC 7162 §7)
+ * fetch-modifier =/ "PARTIAL" SP partial-range (RFC 9394 §4) */
 static enum err parse_modifier(struct imap_parser *parser, struct imap_fetch_args *fetch)
 {
     if (imap_take_word(parser, STR("CHANGEDSINCE"))) {
@@ -322,8 +323,12 @@ static enum err parse_modifier(struct imap_parser *parser, struct imap_fetch_arg
         fetch->items |= IMAP_FETCH_MODSEQ;
     } else if (imap_take_word(parser, STR("VANISHED"))) {
         fetch->is_vanished = true;
+    } else if (!fetch->has_partial && imap_take_word(parser, STR("PARTIAL"))) {
+        TRY(imap_parse_space(parser));
+        TRY(imap_parse_partial(parser, &fetch->partial_first, &fetch->partial_last));
+        fetch->has_partial = true;
     } else {
-        return imap_expected(parser, "CHANGEDSINCE or VANISHED");
+        return imap_expected(parser, "CHANGEDSINCE, VANISHED or PARTIAL");
     }
     return ERR_OK;
 }

@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-enum { UNITS_PER_NAME = 5 };
+enum { UNITS_PER_NAME = 5, STEPS_PER_UNIT = 200 };
 
 /* A name that may be listed. */
 struct name {
@@ -160,13 +160,16 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_lis
 
 /* ---- Answering ---- */
 
-static bool matches(const struct imap_session *s, struct imap_listing *listing,
-                    size_t pattern_count, struct str name)
+static bool matches(struct imap_session *s, struct imap_listing *listing, size_t pattern_count,
+                    struct str name)
 {
     CLEANUP(buf_free) struct buf encoded = {0};
 
     buf_init(&encoded, SIZE_MAX);
     imap_encode_mailbox(&encoded, name, imap_names_are_utf8(s));
+    /* Each character is a step in all words of a pattern's states (pattern.h). */
+    for (size_t i = 0; i < pattern_count; i++)
+        imap_spend(s, encoded.len * listing->patterns[i].words / STEPS_PER_UNIT);
     for (size_t i = 0; i < pattern_count; i++)
         if (imap_pattern_matches(&listing->patterns[i], buf_str(&encoded)))
             return true;

@@ -49,7 +49,7 @@ enum err imap_search_end(struct imap_session *s, const struct imap_search_return
 
 static enum err search(struct imap_session *s, struct task *task, struct imap_search_args *args)
 {
-    struct imap_search_result result = {.untagged = STR("SEARCH"), .view = &s->view};
+    struct imap_search_result result = {.is_search = true, .view = &s->view};
 
     /* IMAP4rev2 has no other answer than ESEARCH (RFC 9051 §6.4.4). */
     if (imap_has(s, IMAP_EXT_REV2) && !args->wanted.is_extended)

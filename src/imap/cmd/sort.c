@@ -17,7 +17,7 @@ IMAP_PARSE(sort)
 static enum err sort(struct imap_session *s, struct task *task, struct imap_sort_args *args)
 {
     struct imap_search_args *search = &args->search;
-    struct imap_search_result result = {.untagged = STR("SORT"), .view = &s->view};
+    struct imap_search_result result = {.view = &s->view};
 
     TRY(imap_search_selected(s, task, search));
     if (s->pause != IMAP_PAUSE_NONE)
