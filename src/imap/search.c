@@ -294,8 +294,9 @@ static enum err parse_arguments(struct search_parser *p, enum arguments argument
         p->out->has_identity = true;
         return parse_objectid(p, &node->text);
     case SET:
-        p->out->has_numbers = p->out->has_numbers || imap_at(p->parser, '$');
-        return imap_parse_set(p->parser, &node->set);
+        TRY(imap_parse_set(p->parser, &node->set));
+        p->out->has_numbers = p->out->has_numbers || node->set.has_saved;
+        return ERR_OK;
     }
     return ERR_OK;
 }
