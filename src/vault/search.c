@@ -480,7 +480,8 @@ enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t
     cut_key(buf_str(&folded), &query.words);
     if (folded.len == 0 && field == VAULT_SEARCH_HEADER && query.places.is_exact) {
         /* Having the field: the empty word. */
-        query.words = (struct key_words){.count = 1, .is_exact = true};
+        query.words =
+            (struct key_words){.words = {{.text = STR("")}}, .count = 1, .is_exact = true};
     }
     is_narrowed = query.words.count > 0 && str_is_utf8(buf_str(&folded));
     candidates.is_exact = is_narrowed && query.words.is_exact && query.places.is_exact;

@@ -97,8 +97,10 @@ bool words_next(struct str text, size_t *position, struct str *out_word)
             break;
     }
     *position = at;
+    if (at == start)
+        return false;
     *out_word = str_make(text.ptr + start, at - start);
-    return at > start;
+    return true;
 }
 
 bool words_has_single(struct str text)

@@ -275,12 +275,11 @@ class Driver:
             # Who is still logging in would be let into the next process.
             if client.connection is not None and not client.is_ready:
                 client.abandon(RESOLVED)
-        processes = self.world.server.processes("mailbox")
         self.world.epoch += 1
-        for process in processes:
+        for process in self.world.server.processes("mailbox"):
             os.kill(process.pid, signal.SIGKILL)
-        self.until(lambda: all(client.connection is None
-                               for client in [*self.clients, self.fresh]), "the end of sessions")
+            self.until(lambda: not os.path.exists(f"/proc/{process.pid}"), "its death")
+        self.see_who_survived()
         self.until(self.sender.is_free, "the answer to a delivery")
         # Who had \Recent need not survive (RFC 3501 §2.3.2).
         for folder in self.world.folders.values():
@@ -288,6 +287,25 @@ class Driver:
                 message.recent_of = None
         self.log_in_fresh()
         self.find_lost_names()
+
+    def see_who_survived(self):
+        """A session that hibernated had no process, and goes on in the next one; all others end."""
+        asked = {}
+        for client in [*self.clients, self.fresh]:
+            if client.connection is None:
+                continue
+            if client.is_idling:
+                self.wake(client)
+                asked[client] = client.outstanding[-1]
+            else:
+                client.send(Command("NOOP", b"NOOP"))
+                asked[client] = client.outstanding[-1]
+        self.until(lambda: all(client.connection is None or command not in client.outstanding
+                               for client, command in asked.items()), "the end of sessions")
+        for client in asked:
+            if client.connection is not None:
+                client.epoch = self.world.epoch
+                self.world.counts["sessions that outlived their process"] += 1
 
     def find_lost_names(self):
         """What became of the folder commands that were under way."""
