@@ -35,8 +35,7 @@ static const char *const WORDS[] = {
     "the",
     "of",
     "of",
-    "Stra\xc3\x9f"
-    "e",
+    "Stra\303\237e",
     "STRASSE",
     "\xc3\xa4rger",
     "\xc3\x84rger",

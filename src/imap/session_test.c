@@ -283,6 +283,39 @@ static void test_notify_is_bounded(void **state)
     imap_session_free(&other);
 }
 
+/* SELECT with QRESYNC tells of thousands of messages without keeping them in memory. */
+static void test_a_resynchronisation_streams(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    size_t highest = 0, told = 0;
+    struct vault_folder folder;
+    struct task task;
+    struct buf out;
+
+    buf_init(&out, SIZE_MAX);
+    task_init(&task, NOW_MS);
+    converse(s, "a CREATE Many\r\nb APPEND Many {3+}\r\nabc\r\nc SELECT Many\r\n");
+    for (int i = 0; i < 13; i++)
+        converse(s, "d COPY 1:* Many\r\n");
+    assert_int_equal(vault_folder_find(transcript_vault(home), &task, STR("Many"), &folder),
+                     ERR_OK);
+    converse(s, "e ENABLE QRESYNC\r\n");
+    buf_putf(&out, "f SELECT Many (QRESYNC (%u 1 1:8000))\r\ng NOOP\r\n", folder.uidvalidity);
+    imap_session_input(s, buf_str(&out), NOW_MS);
+    buf_reset(&out);
+    hear(s, &out, 10000, &highest);
+    assert_true(highest < IMAP_OUTPUT_HIGH + 4096);
+    for (struct str rest = buf_str(&out), line; str_split(&rest, '\n', &line);)
+        told += str_find(line, STR(" FETCH (UID ")) > 0;
+    assert_int_equal(told, 8000);
+    assert_true(str_find(buf_str(&out), STR("f OK [READ-WRITE]")) > 0);
+    assert_true(str_find(buf_str(&out), STR("g OK")) > 0);
+    buf_free(&out);
+    task_done(&task);
+    imap_session_free(&s);
+}
+
 /* RFC 5465 §3.1: more than is reasonable is refused, and what was before holds. */
 static void test_notify_has_limits(void **state)
 {
@@ -484,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_idle_tells_in_the_next_turn),
         cmocka_unit_test(test_long_commands_tell_their_progress),
         cmocka_unit_test(test_notify_is_bounded),
+        cmocka_unit_test(test_a_resynchronisation_streams),
         cmocka_unit_test(test_notify_has_limits),
         cmocka_unit_test(test_notify_fetch_streams),
         cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),

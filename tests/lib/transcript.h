@@ -1,6 +1,7 @@
 /*
  * What the conversations in tests/protocol have in common, whatever they speak: the lines' own
- * notation. $name captures a word, or demands (or says) the same again; $(x*70000) is 70,000 times
+ * notation. $name captures a word, or demands (or says) the same again; $name! captures one that no
+ * variable has yet; $(x*70000) is 70,000 times
  * x; \xNN is that byte; "..." is any text.
  */
 #ifndef TESTS_TRANSCRIPT_H

@@ -327,9 +327,9 @@ def what_comes_with_starttls_is_dropped(server):
                 pass  # refusing to go on is as good
 
 
-def half_closed(server, words, tls):
+def half_closed(server, words, tls, service="imap"):
     """All that is answered to a client that closes its half behind its words."""
-    port = server.ports["imaps" if tls else "imap"]
+    port = server.ports[service + "s" if tls else service]
     with socket.create_connection(("127.0.0.1", port), 20) as raw:
         heard = b""
         if not tls:
@@ -382,6 +382,9 @@ def a_client_that_closes_its_half_is_answered(server):
               f"tls={tls}: without LOGOUT: {heard}")
         heard = half_closed(server, b"a NOOP\r\nb LOGIN x y\r\nc NOOP\r\n", tls)
         check(b"\r\nb NO" in heard and b"\r\nc OK" in heard, f"tls={tls}: no login: {heard}")
+        heard = half_closed(server, f"USER {alias.address}\r\nPASS {alias.password}\r\n"
+                            "RETR 1\r\nSTAT\r\n".encode(), tls, "pop3")
+        check(raw in heard and b"\r\n+OK 1 " in heard[-100:], f"tls={tls}: POP3: {heard[-300:]}")
 
 
 class Deflated:

@@ -1,8 +1,8 @@
 """The commands on folders, and what their answers must be."""
 
-from stress.actions import look, on_expunge, quiet, require_ok
+from stress.actions import certain_but_for, look, on_expunge, quiet, require_ok
 from stress.client import Command
-from stress.model import FAILED, Folder, require
+from stress.model import DONE, FAILED, RESOLVED, Folder, require
 from stress.view import View
 from stress.wire import set_text
 from stress.world import CHURN, MAIN
@@ -199,6 +199,53 @@ def make_anew(client):
     client.send(Command("DELETE", f"DELETE {name}".encode(), keep_busy, **facts))
     client.send(Command("CREATE", f"CREATE {name}".encode(), on_churn, **facts))
     client.send(Command("STATUS", f"STATUS {name} (UIDVALIDITY)".encode(), on_status, names=(name,)))
+    return True
+
+
+def rename_inbox(client):
+    """RENAME of INBOX moves its messages; INBOX stays, empty (RFC 3501 §6.3.5)."""
+    world = client.world
+    free = [name for name in CHURN if name not in world.busy and not world.users[name]
+            and world.folders[name] is None]
+    if not free or not quiet(client):
+        return False
+    name, inbox = world.chance.choice(free), world.folders["INBOX"]
+    removal = world.begin_removal(inbox, is_move=True)
+    world.busy.add(name)
+
+    def moved(is_done):
+        """What the new folder has: for sure, when it was answered, and perhaps."""
+        folder = Folder(world, name)
+        here = [message for message in inbox.messages.values()
+                if message.gone_at is None or message.gone_at >= removal.sent]
+        sure = [message for message in certain_but_for(removal, here)
+                if message.created_at < removal.sent] if is_done else []
+        creation = world.begin_creation(folder, [message.token for message in sure], sources=sure)
+        creation.sent = removal.sent
+        # Who came or went meanwhile is here or there: nobody can say yet.
+        perhaps = [message.token for message in here if message not in sure]
+        for each in inbox.creations:
+            perhaps += [token for token, count in each.left.items() for _ in range(count)]
+            if each.state == DONE:
+                each.finish(RESOLVED, each.done)
+        world.begin_creation(folder, perhaps).finish(RESOLVED, world.now)
+        return folder, creation
+
+    def on_done(command, status, code):
+        world.busy.discard(name)
+        world.name_changed[name] = world.now
+        require_ok(command, status, code, False)
+        world.folders[name], creation = moved(True)
+        inbox.removed(removal, DONE, world.now)
+        creation.finish(DONE, world.now)
+
+    def on_lost():
+        world.lost_folders[name], creation = moved(False)
+        creation.finish(RESOLVED, world.now)
+        unfinished(world, [name])
+
+    client.send(Command("RENAME INBOX", f"RENAME INBOX {name}".encode(), on_done, names=(name,),
+                        changes=(removal,), on_lost=on_lost))
     return True
 
 

@@ -78,7 +78,8 @@ def log_out(client):
 
 def drop(client):
     """Hangs up, whatever is under way."""
-    if not client.world.may_drop or any(each.name in ("CREATE", "DELETE", "RENAME")
+    if not client.world.may_drop or any(each.name.split()[0] in
+                                        ("CREATE", "DELETE", "RENAME")
                                         for each in client.outstanding):
         return False
     client.note(b"C: ", b"(hangs up)")

@@ -29,14 +29,15 @@ PERIOD = 600       # commands between two checkpoints
 KILL_EVERY = 4     # checkpoints
 PATIENCE = 60      # seconds for what must come at all; not a measure of speed
 SETTLING = ("SELECT", "EXAMINE", "CLOSE", "UNSELECT", "LOGOUT", "LOGIN", "IDLE", "CREATE", "DELETE",
-            "RENAME", "ENABLE", "COMPRESS")  # nothing is sent behind these
+            "RENAME", "RENAME INBOX", "ENABLE", "COMPRESS")  # nothing is sent behind these
 # What a client with a selected folder does, and how often.
 BUSINESS = ((actions.store, 24), (actions.fetch_flags, 12), (search.search, 12),
             (actions.noop, 8), (append.append, 8), (append.replace, 2), (actions.copy, 6),
             (actions.move, 5), (search.save, 3), (search.sort, 4), (actions.expunge, 5),
             (actions.fetch_changed, 6), (actions.fetch_body, 4), (folders.status, 5),
-            (actions.idle, 3), (folders.leave, 2), (folders.select, 3), (folders.churn, 3), (folders.make_anew, 1),
-            (folders.list_folders, 1), (login.log_out, 0.7), (login.drop, 0.5))
+            (actions.idle, 3), (folders.leave, 2), (folders.select, 3), (folders.churn, 3),
+            (folders.make_anew, 1), (folders.rename_inbox, 0.15), (folders.list_folders, 1),
+            (login.log_out, 0.7), (login.drop, 0.5))
 BETWEEN = ((folders.select, 10), (append.append, 1), (folders.status, 1), (folders.churn, 1),
            (folders.list_folders, 1), (login.log_out, 0.2))
 
@@ -274,12 +275,11 @@ class Driver:
             # Who is still logging in would be let into the next process.
             if client.connection is not None and not client.is_ready:
                 client.abandon(RESOLVED)
-        processes = self.world.server.processes("mailbox")
         self.world.epoch += 1
-        for process in processes:
+        for process in self.world.server.processes("mailbox"):
             os.kill(process.pid, signal.SIGKILL)
-        self.until(lambda: all(client.connection is None
-                               for client in [*self.clients, self.fresh]), "the end of sessions")
+            self.until(lambda: not os.path.exists(f"/proc/{process.pid}"), "its death")
+        self.see_who_survived()
         self.until(self.sender.is_free, "the answer to a delivery")
         # Who had \Recent need not survive (RFC 3501 §2.3.2).
         for folder in self.world.folders.values():
@@ -287,6 +287,25 @@ class Driver:
                 message.recent_of = None
         self.log_in_fresh()
         self.find_lost_names()
+
+    def see_who_survived(self):
+        """A session that hibernated had no process, and goes on in the next one; all others end."""
+        asked = {}
+        for client in [*self.clients, self.fresh]:
+            if client.connection is None:
+                continue
+            if client.is_idling:
+                self.wake(client)
+                asked[client] = client.outstanding[-1]
+            else:
+                client.send(Command("NOOP", b"NOOP"))
+                asked[client] = client.outstanding[-1]
+        self.until(lambda: all(client.connection is None or command not in client.outstanding
+                               for client, command in asked.items()), "the end of sessions")
+        for client in asked:
+            if client.connection is not None:
+                client.epoch = self.world.epoch
+                self.world.counts["sessions that outlived their process"] += 1
 
     def find_lost_names(self):
         """What became of the folder commands that were under way."""
@@ -310,7 +329,7 @@ class Driver:
                     world.folders[name], world.folders[source] = world.folders[source], None
                     world.folders[name].name = name
                 else:
-                    world.folders[name] = Folder(world, name)
+                    world.folders[name] = world.lost_folders.get(name) or Folder(world, name)
             elif name not in listed:
                 world.folders[name] = None
             elif world.folders[name].is_dying:
@@ -318,6 +337,7 @@ class Driver:
             world.name_changed[name] = world.now
         world.busy.difference_update(lost)
         world.lost_names.clear()
+        world.lost_folders.clear()
 
     # ---- the end ----
 
