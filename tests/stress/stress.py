@@ -395,8 +395,7 @@ class Driver:
                         print(f"  {now:7} {text}")
         if self.culprit is not None:
             print(f"the last exchanges of {self.culprit.name}:")
-            connection = self.culprit.connection
-            for now, text in connection.log if connection is not None else ():
+            for now, text in self.culprit.log:
                 print(f"  {now:7} {text.decode('utf-8', 'replace')}")
         print("everybody's last exchanges:")
         for now, name, text in self.world.history:
