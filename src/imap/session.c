@@ -126,6 +126,7 @@ void imap_session_free(struct imap_session **session)
     vault_content_close(&s->content);
     message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
+    task_done(&s->folder_task);
     imap_view_done(&s->view);
     imap_notify_free(&s->notify);
     imap_reader_free(&s->reader);
