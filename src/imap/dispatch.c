@@ -71,7 +71,7 @@ void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges)
     s->lowest_uid = s->view.uids[ranges->ranges[0].first];
 }
 
-/* In the tagged answer, or where that has another code, before it (RFC 9738 §3.1). */
+/* In the tagged answer, or where that has another code, before it (RFC 9738 §3). */
 static void tell_limit(struct imap_session *s)
 {
     struct str code =

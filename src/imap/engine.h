@@ -113,7 +113,7 @@ struct imap_session {
     struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
     struct message_text_maker *text; /* own; the searchable text of the same, for SEARCH */
-    struct arena message_arena;    /* what belongs to that message */
+    struct arena message_arena;      /* what belongs to that message */
 
     /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */
@@ -193,7 +193,7 @@ void imap_sync_or_end(struct imap_session *s, struct task *task, bool may_expung
 MUST_CHECK enum err imap_command_ranges(struct imap_session *s, struct task *task,
                                         struct imap_set set, struct imap_set *out_ranges);
 /*
- * MESSAGELIMIT (RFC 9738 §3.1): leaves of the ranges the messages with the highest UIDs, as many as
+ * MESSAGELIMIT (RFC 9738 §3): leaves of the ranges the messages with the highest UIDs, as many as
  * one command may name; the answer then tells the lowest of them.
  */
 void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges);

@@ -12,11 +12,12 @@ import os
 import pathlib
 import random
 import signal
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lib.server import Server  # noqa: E402
+from lib.server import Server, program  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
 from stress import actions, append, folders, login, search  # noqa: E402
 from stress.client import Client, Command  # noqa: E402
@@ -27,6 +28,7 @@ from stress.world import MAIN, World  # noqa: E402
 CLIENTS = 20
 PERIOD = 600       # commands between two checkpoints
 KILL_EVERY = 4     # checkpoints
+DOZE_EVERY = 5
 PATIENCE = 60      # seconds for what must come at all; not a measure of speed
 SETTLING = ("SELECT", "EXAMINE", "CLOSE", "UNSELECT", "LOGOUT", "LOGIN", "IDLE", "CREATE", "DELETE",
             "RENAME", "RENAME INBOX", "ENABLE", "COMPRESS")  # nothing is sent behind these
@@ -48,6 +50,7 @@ suite.parser.add_argument("--clients", type=int, default=CLIENTS)
 
 class Driver:
     def __init__(self, server, alias, seed, clients):
+        self.hibernates = "hibernate_after" in server.settings
         self.chance = random.Random(seed)
         self.world = World(server, alias, self.chance)
         self.clients = [Client(self.world, f"c{number}", login.profile(number))
@@ -55,7 +58,7 @@ class Driver:
         self.fresh = Client(self.world, "fresh", {"CONDSTORE"})
         self.sender = Sender(self.world)
         self.culprit = None  # whose response showed the fault
-        self.sent = self.checkpoints = self.kills = 0
+        self.sent = self.checkpoints = self.kills = self.dozes = 0
 
     # ---- the loop ----
 
@@ -92,6 +95,8 @@ class Driver:
                     self.kill()
                 self.checkpoint()
                 since_checkpoint = 0
+                if self.hibernates and self.checkpoints % DOZE_EVERY == 1:
+                    self.doze()
         self.checkpoint()
 
     def act(self):
@@ -266,6 +271,39 @@ class Driver:
             require(int(told[b"MESSAGES"]) == len(alive) and int(told[b"UNSEEN"]) == unseen,
                     f"STATUS {name}: {told}, but there are {len(alive)} messages, {unseen} unseen")
 
+    # ---- hibernation ----
+
+    def doze(self):
+        """
+        Everybody is silent until the mailbox process has ended, half of them in IDLE. Then mail comes:
+        who is in IDLE hears of it, and all go on where they were.
+        """
+        self.dozes += 1
+        inbox = self.world.folders["INBOX"]
+        for client in self.clients:
+            # A compressed connection has state that nobody would keep: it does not sleep.
+            if client.is_ready and client.connection.deflate is not None:
+                login.log_out(client)
+        self.until(lambda: all(client.connection is None or not client.is_closing
+                               for client in self.clients), "the end after LOGOUT")
+        for client in self.clients:
+            if client.is_ready and client.view is not None and self.chance.random() < 0.5:
+                client.send(Command("IDLE", b"IDLE", follow=b""))
+        watchers = [client for client in self.clients if client.outstanding]
+        self.until(lambda: all(client.is_idling for client in watchers), "the answers to IDLE")
+        self.until(lambda: not self.world.server.processes("mailbox"), "the mailbox process's end")
+        counts = {client: len(client.view.uids) for client in watchers
+                  if client.view.folder is inbox}
+        while self.sender.connection is None:
+            self.sender.deliver(inbox)
+            self.until(self.sender.is_free, "the greeting for incoming mail")
+        self.sender.deliver(inbox)
+        self.until(self.sender.is_free, "the answer to a delivery")
+        require(self.sender.creation.state == DONE, "a delivery to a sleeping mailbox was refused")
+        self.until(lambda: all(client.view is not None and len(client.view.uids) == count + 1
+                               for client, count in counts.items()), "EXISTS in IDLE")
+        self.checkpoint()
+
     # ---- kill ----
 
     def kill(self):
@@ -357,8 +395,7 @@ class Driver:
                         print(f"  {now:7} {text}")
         if self.culprit is not None:
             print(f"the last exchanges of {self.culprit.name}:")
-            connection = self.culprit.connection
-            for now, text in connection.log if connection is not None else ():
+            for now, text in self.culprit.log:
                 print(f"  {now:7} {text.decode('utf-8', 'replace')}")
         print("everybody's last exchanges:")
         for now, name, text in self.world.history:
@@ -384,7 +421,7 @@ def every_view_agrees_with_the_model(server):
         driver.finish()
     counts = ", ".join(f"{name} {count}" for name, count in driver.world.counts.most_common())
     return (f"{driver.sent} commands ({counts}), {driver.checkpoints} checkpoints, "
-            f"{driver.kills} kills, {len(driver.world.contents)} messages")
+            f"{driver.kills} kills, {driver.dozes} sleeps, {len(driver.world.contents)} messages")
 
 
 @suite.case
@@ -393,7 +430,23 @@ def nothing_was_found_by_the_sanitizers(server):
     check(not findings, findings[:10])
 
 
+def settings():
+    """Sessions sleep soon, where the server can do that."""
+    common = {"connections_per_address_max": 1000}
+    sleepy = {**common, "hibernate_after": "1s"}
+    probe = Server(settings=sleepy)
+    try:
+        probe.prepare()
+        done = subprocess.run([program(), "check-config", "--config", str(probe.conf)],
+                              capture_output=True, timeout=60)
+    except subprocess.CalledProcessError:
+        return common
+    finally:
+        probe.remove()
+    return sleepy if done.returncode == 0 else common
+
+
 if __name__ == "__main__":
     suite.parse()
-    with Server(settings={"connections_per_address_max": 1000}) as running:
+    with Server(settings=settings()) as running:
         suite.run(running)
