@@ -281,8 +281,7 @@ class Driver:
         self.dozes += 1
         inbox = self.world.folders["INBOX"]
         for client in self.clients:
-            # A compressed connection has state that nobody would keep: it does not sleep.
-            if client.is_ready and client.connection.deflate is not None:
+            if client.is_ready and self.is_costly(client):
                 login.log_out(client)
         self.until(lambda: all(client.connection is None or not client.is_closing
                                for client in self.clients), "the end after LOGOUT")
@@ -303,6 +302,13 @@ class Driver:
         self.until(lambda: all(client.view is not None and len(client.view.uids) == count + 1
                                for client, count in counts.items()), "EXISTS in IDLE")
         self.checkpoint()
+
+    @staticmethod
+    def is_costly(client):
+        """Has it state that a server need not keep for a sleeper?"""
+        view = client.view
+        return client.connection.deflate is not None or (view is not None and (
+            "has_saved" in view.facts or len(view.recent) > 8))
 
     # ---- kill ----
 
