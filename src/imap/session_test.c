@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -413,6 +414,56 @@ static void test_the_gate_keeps_what_follows_a_login(void **state)
     imap_session_free(&s);
 }
 
+static bool is_busy;
+
+static bool is_under_load(void *owner)
+{
+    (void)owner;
+    return is_busy;
+}
+
+/* iOS's bulk downloads: NO [UNAVAILABLE] under load (RFC 5530 §3), to what costs something. */
+static void test_bulk_downloads_wait_under_load(void **state)
+{
+    static const struct {
+        const char *id;
+        bool is_bulk;
+    } rows[] = {
+        {"(\"name\" \"com.apple.email.maild\" \"event\" \"back-fill\")", true},
+        {"(\"event\" \"Indexer\" \"NAME\" \"com.apple.mobilemail\")", true},
+        {"(\"name\" \"com.apple.email.maild\" \"os\" \"iOS\")", false},
+        {"(\"name\" \"com.apple.email.maild\" \"event\" \"open\")", false},
+        {"(\"name\" \"Another\" \"event\" \"back-fill\")", false},
+        {"(\"name\" NIL \"event\" NIL)", false},
+        {"NIL", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct imap_session *s = connect(NULL);
+        char line[200];
+
+        imap_session_ask_load(s, is_under_load, NULL);
+        is_busy = false;
+        snprintf(line, sizeof(line), "a ID %s\r\n", rows[i].id);
+        converse(s, line);
+        assert_int_equal(imap_session_is_bulk(s), rows[i].is_bulk);
+        converse(s, "b SELECT INBOX\r\n");
+        is_busy = true;
+        say(s, "c STATUS INBOX (MESSAGES)\r\n");
+        assert_int_equal(said(s, "c NO [UNAVAILABLE]"), rows[i].is_bulk);
+        imap_session_consume_output(s, SIZE_MAX);
+        /* Not even the literal is asked for. */
+        say(s, "d APPEND INBOX {10}\r\n");
+        assert_int_equal(said(s, "d NO [UNAVAILABLE]"), rows[i].is_bulk);
+        imap_session_consume_output(s, SIZE_MAX);
+        if (rows[i].is_bulk)
+            converse(s, "e NOOP\r\n");
+        imap_session_free(&s);
+    }
+    is_busy = false;
+}
+
 /* RFC 3516: a part is decoded in pieces, although its size is told before its first byte. */
 static void test_binary_streams(void **state)
 {
@@ -521,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_notify_has_limits),
         cmocka_unit_test(test_notify_fetch_streams),
         cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),
+        cmocka_unit_test(test_bulk_downloads_wait_under_load),
     };
     int failed;
 
