@@ -636,12 +636,45 @@ static void test_esearch_is_small(void **state)
     imap_session_free(&s);
 }
 
+/* Waiting for the disk is a part of the turn: what is pipelined takes several. */
+static void test_commits_give_way(void **state)
+{
+    static const char *const COMMANDS[] = {"SUBSCRIBE disk%u", "CREATE disk%u", "DELETE disk%u",
+                                           "SETMETADATA \"\" (/private/x \"%u\")",
+                                           "SETMETADATA \"\" (/private/x NIL)"};
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf commands;
+    size_t highest;
+
+    buf_init(&commands, SIZE_MAX);
+    for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
+        struct str before, after = str_from_c(COMMANDS[i]);
+        bool has_number = str_find(after, STR("%u")) >= 0;
+
+        str_split(&after, '%', &before);
+        buf_reset(&commands);
+        for (unsigned n = 0; n < 100; n++) {
+            buf_put(&commands, STR("a "));
+            buf_put(&commands, before);
+            if (has_number)
+                buf_putf(&commands, "%u", n);
+            buf_put(&commands, str_from(after, has_number ? 1 : 0));
+            buf_put(&commands, STR("\r\n"));
+        }
+        assert_true(turns_of(s, buf_str(&commands), &highest) > 5);
+    }
+    buf_free(&commands);
+    imap_session_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fetch_streams),
         cmocka_unit_test(test_binary_streams),
         cmocka_unit_test(test_list_gives_way),
+        cmocka_unit_test(test_commits_give_way),
         cmocka_unit_test(test_lsub_gives_way),
         cmocka_unit_test(test_esearch_is_small),
         cmocka_unit_test(test_an_idle_session_is_small),
