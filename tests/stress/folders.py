@@ -226,8 +226,7 @@ def rename_inbox(client):
         perhaps = [message.token for message in here if message not in sure]
         for each in inbox.creations:
             perhaps += [token for token, count in each.left.items() for _ in range(count)]
-            if each.state == DONE:
-                each.finish(RESOLVED, each.done)
+            each.may_be_moved = True
         world.begin_creation(folder, perhaps).finish(RESOLVED, world.now)
         return folder, creation
 

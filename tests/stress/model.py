@@ -96,6 +96,7 @@ class Creation(Change):
             self.left[token] = self.left.get(token, 0) + 1
         self.flags = flags      # of APPEND; None: those of the source
         self.sources = sources  # messages
+        self.may_be_moved = False  # by a RENAME of INBOX that went on at the same time
         self.min_uid = 0        # every UID below it was given away before
 
     def first_states(self, token):
@@ -367,7 +368,7 @@ class Folder:
     def delivered(self, moment):
         """How many more there are, acknowledged before it, whose UID nobody knows."""
         return sum(sum(each.left.values()) for each in self.creations
-                   if each.state == DONE and each.done < moment)
+                   if each.state == DONE and each.done < moment and not each.may_be_moved)
 
     def count_bounds(self, moment):
         """The least and the greatest number of messages since then."""
@@ -385,7 +386,8 @@ class Folder:
         self.removals = [each for each in self.removals if each.state in (OPEN, UNKNOWN)]
         self.creations = [each for each in self.creations
                           if each.state in (OPEN, UNKNOWN) or
-                          (each.state == DONE and sum(each.left.values()))]
+                          (each.state == DONE and sum(each.left.values()) and
+                           not each.may_be_moved)]
         for message in self.alive():
             message.maybe_gone = any(each.may_cover(message) for each in self.removals)
             if message.deleted_last != FOREVER:

@@ -250,7 +250,8 @@ class Driver:
             require(message is not None and message.gone_at is None,
                     f"fresh in {folder}: UID {uid} is there, but was gone")
         for creation in folder.creations:
-            require(creation.state != DONE or not any(creation.left.values()),
+            require(creation.state != DONE or not any(creation.left.values()) or
+                    creation.may_be_moved,
                     f"fresh in {folder}: {creation.left} was acknowledged, and is lost")
 
     def compare_counters(self):
