@@ -1,6 +1,7 @@
 /* What a transcript cannot show: pauses, bounds, and who commits when. */
 #include "imap/engine.h"
 #include "imap/transcript_vault.h"
+#include "vault/state.h"
 
 #include "base/memory.h"
 
@@ -584,6 +585,41 @@ static void test_commits_give_way(void **state)
     imap_session_free(&s);
 }
 
+/* What was opened for a message that then cannot be answered is closed before the next one is. */
+static void test_fetch_of_damaged_messages(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf message, out;
+    struct task task;
+
+    task_init(&task, NOW_MS);
+    buf_init(&message, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    converse(s, "a CREATE damaged\r\nb SELECT damaged\r\n");
+    for (int i = 0; i < 3; i++) {
+        buf_reset(&message);
+        buf_put(&message, STR("c APPEND damaged {2014+}\r\nSubject: x\r\n\r\n"));
+        for (int k = 0; k < 2000; k++)
+            buf_put(&message, STR("a"));
+        buf_put(&message, STR("\r\n"));
+        imap_session_input(s, buf_str(&message), NOW_MS);
+        hear(s, &out, SIZE_MAX, NULL);
+    }
+    assert_int_equal(
+        db_execute(transcript_vault(home)->db, &task,
+                   "DELETE FROM preview; UPDATE part SET bytes = x'00' WHERE kind = 1"),
+        ERR_OK);
+    buf_reset(&out);
+    say(s, "d FETCH 1:* (PREVIEW BODY.PEEK[TEXT])\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_starts_with(buf_str(&out), STR("d NO ")));
+    buf_free(&message);
+    buf_free(&out);
+    task_done(&task);
+    imap_session_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -600,6 +636,7 @@ int main(void)
         cmocka_unit_test(test_notify_is_bounded),
         cmocka_unit_test(test_notify_has_limits),
         cmocka_unit_test(test_notify_fetch_streams),
+        cmocka_unit_test(test_fetch_of_damaged_messages),
         cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),
     };
     int failed;
