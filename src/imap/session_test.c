@@ -620,6 +620,47 @@ static void test_fetch_of_damaged_messages(void **state)
     imap_session_free(&s);
 }
 
+/* A large thread is looked up once, however often it is asked for. */
+static void test_search_for_a_large_thread_is_small(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf command, out;
+    ptrdiff_t at;
+    size_t highest;
+    struct str id;
+
+    buf_init(&command, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    converse(s, "a CREATE threads\r\nb SELECT threads\r\n");
+    for (int i = 0; i < 4; i++) {
+        buf_reset(&command);
+        buf_put(&command, STR("c APPEND threads"));
+        for (int k = 0; k < 200; k++)
+            buf_put(&command, STR(" {25+}\r\nReferences: <large@x>\r\n\r\n"));
+        buf_put(&command, STR("\r\n"));
+        (void)turns_of(s, buf_str(&command), &highest);
+    }
+    say(s, "d FETCH 1 (THREADID)\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    at = str_find(buf_str(&out), STR("THREADID ("));
+    assert_true(at > 0);
+    id = str_from(buf_str(&out), (size_t)at + 10);
+    id = str_upto(id, (size_t)str_index(id, ')'));
+    buf_reset(&command);
+    buf_put(&command, STR("e SEARCH"));
+    for (int i = 0; i < 1990; i++) {
+        buf_put(&command, STR(" THREADID "));
+        buf_put(&command, id);
+    }
+    buf_put(&command, STR("\r\n"));
+    (void)turns_of(s, buf_str(&command), &highest);
+    assert_true(highest > 0 && highest < 4 * 1024 * 1024);
+    buf_free(&command);
+    buf_free(&out);
+    imap_session_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -629,6 +670,7 @@ int main(void)
         cmocka_unit_test(test_commits_give_way),
         cmocka_unit_test(test_lsub_gives_way),
         cmocka_unit_test(test_esearch_is_small),
+        cmocka_unit_test(test_search_for_a_large_thread_is_small),
         cmocka_unit_test(test_an_idle_session_is_small),
         cmocka_unit_test(test_a_group_commits_once),
         cmocka_unit_test(test_idle_tells_in_the_next_turn),
