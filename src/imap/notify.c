@@ -293,8 +293,9 @@ bool imap_notify_has_news(const struct imap_session *s)
 {
     const struct imap_notify *notify = s->notify;
 
+    /* A command whose literal was refused runs too, until its rest is read past. */
     if (notify == NULL || notify->is_fetching || (s->command != NULL && !s->is_idling) ||
-        s->is_running || s->state == IMAP_STATE_LOGOUT)
+        s->doom != IMAP_REFUSAL_NONE || s->is_running || s->state == IMAP_STATE_LOGOUT)
         return false;
     return notify->heard_count > 0 || notify->is_list_heard || notify->is_all_heard ||
            s->metadata_news.len > 0 ||

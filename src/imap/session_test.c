@@ -661,6 +661,37 @@ static void test_search_for_a_large_thread_is_small(void **state)
     imap_session_free(&s);
 }
 
+/* A command whose literal was refused is still a command: its rest is read past, whatever is told
+ * meanwhile. */
+static void test_notify_waits_for_a_refused_literal(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL), *other = connect(NULL);
+    struct buf half, out;
+
+    buf_init(&half, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    converse(other, "a CREATE doomed\r\n");
+    converse(s, "a SELECT doomed\r\nb NOTIFY SET (SELECTED (MessageNew (FLAGS) "
+                "MessageExpunge))\r\n");
+    for (int i = 0; i < 50000; i++)
+        buf_put(&half, STR("x"));
+    say(s, "c SEARCH TEXT {100000+}\r\n");
+    imap_session_input(s, buf_str(&half), NOW_MS);
+    converse(other, "b APPEND doomed {4+}\r\nabc\n\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    imap_session_input(s, buf_str(&half), NOW_MS);
+    say(s, " d LOGOUT\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_find(buf_str(&out), STR("c BAD [TOOBIG] ")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("* 1 FETCH (UID 1 FLAGS")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("* BAD ")) < 0);
+    buf_free(&half);
+    buf_free(&out);
+    imap_session_free(&s);
+    imap_session_free(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -678,6 +709,7 @@ int main(void)
         cmocka_unit_test(test_notify_is_bounded),
         cmocka_unit_test(test_notify_has_limits),
         cmocka_unit_test(test_notify_fetch_streams),
+        cmocka_unit_test(test_notify_waits_for_a_refused_literal),
         cmocka_unit_test(test_fetch_of_damaged_messages),
         cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),
     };
