@@ -264,7 +264,7 @@ enum err imap_notify_set(struct imap_session *s, struct task *task,
 void imap_notify_heard(struct imap_session *s, int64_t folder_id)
 {
     struct imap_notify *notify = s->notify;
-    bool is_foreign = !s->is_running && !s->is_waiting;
+    bool is_foreign = !s->is_running && !imap_group_is_own(s, folder_id);
     size_t i = 0;
 
     if (notify == NULL)

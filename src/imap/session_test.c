@@ -692,6 +692,49 @@ static void test_notify_waits_for_a_refused_literal(void **state)
     imap_session_free(&other);
 }
 
+/* Whose doing a change is does not depend on who commits it: REPLACE commits another's APPEND. */
+static void test_notify_tells_of_what_others_commit(void **state)
+{
+    (void)state;
+    struct imap_group *group = imap_group_new(transcript_vault(home));
+    struct imap_session *s = connect(group), *other = connect(group);
+    struct buf out;
+
+    buf_init(&out, SIZE_MAX);
+    converse(s, "a CREATE mine\r\nb CREATE theirs\r\nc APPEND mine {4+}\r\nabc\n\r\n"
+                "d SELECT mine\r\ne NOTIFY SET (SELECTED (MessageNew MessageExpunge)) "
+                "(PERSONAL (MessageNew MessageExpunge))\r\n");
+    say(other, "f APPEND theirs {4+}\r\nabc\n\r\n");
+    assert_false(said(other, "f OK"));
+    say(s, "g REPLACE 1 mine {4+}\r\nxyz\n\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(said(other, "f OK"));
+    assert_true(str_find(buf_str(&out), STR("g OK")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("* STATUS theirs (MESSAGES 1 UIDNEXT 2")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("* STATUS mine ")) < 0);
+    /* Nor on who waits for the same commit. */
+    converse(s, "h SELECT Archive\r\n");
+    buf_reset(&out);
+    say(s, "i APPEND mine {4+}\r\nabc\n\r\n");
+    say(other, "i APPEND theirs {4+}\r\nabc\n\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_find(buf_str(&out), STR("* STATUS theirs (MESSAGES 2 UIDNEXT 3")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("* STATUS mine ")) < 0);
+    buf_reset(&out);
+    say(s, "k APPEND theirs {4+}\r\nabc\n\r\n");
+    say(other, "k APPEND theirs {4+}\r\nabc\n\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_find(buf_str(&out), STR("* STATUS theirs (MESSAGES 4 UIDNEXT 5")) >= 0);
+    buf_reset(&out);
+    say(s, "l APPEND theirs {4+}\r\nabc\n\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_find(buf_str(&out), STR("* STATUS theirs ")) < 0);
+    buf_free(&out);
+    imap_session_free(&s);
+    imap_session_free(&other);
+    imap_group_free(&group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -710,6 +753,7 @@ int main(void)
         cmocka_unit_test(test_notify_has_limits),
         cmocka_unit_test(test_notify_fetch_streams),
         cmocka_unit_test(test_notify_waits_for_a_refused_literal),
+        cmocka_unit_test(test_notify_tells_of_what_others_commit),
         cmocka_unit_test(test_fetch_of_damaged_messages),
         cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),
     };
