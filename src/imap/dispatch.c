@@ -412,7 +412,7 @@ static void on_command(struct imap_session *s, struct str line)
     s->is_input_held = true;
     err = parse_name(&parser, &tag, &s->command);
     s->tag = arena_copy(&s->task.arena, tag);
-    if (s->command == NULL || (s->command->flags & IMAP_TAKES_MESSAGE) == 0)
+    if (s->command == NULL || s->command->run != imap_cmd_append)
         imap_group_flush(s);
     if (s->state == IMAP_STATE_LOGOUT) { /* the flush met a broken vault */
         forget_command(s);

@@ -128,6 +128,7 @@ struct imap_session {
     struct buf append_name; /* own; empty: none */
     int64_t append_folder_id;
     uint32_t append_uidvalidity;
+    bool is_append_shared; /* another that waits for the same commit fills it too */
 };
 
 /* session.c */
@@ -152,6 +153,10 @@ void imap_dispatch_refuse(struct imap_session *s, enum imap_refusal refusal);
 /* group.c */
 /* From here on this session's answers wait for the group's commit. */
 MUST_CHECK enum err imap_group_join(struct imap_session *s, struct task *task, size_t bytes);
+/* It appends to append_folder_id. */
+void imap_group_note_folder(struct imap_session *s);
+/* Whether what is committed to the folder just now is this session's doing, and nobody else's. */
+bool imap_group_is_own(const struct imap_session *s, int64_t folder_id);
 /* A tagged line that must not go before the commit. */
 void imap_group_hold(struct imap_session *s, struct str tag, struct str reply, bool is_ok);
 /* Commits what waits, whoever's it is: before all else that this session does with the vault. */

@@ -58,6 +58,20 @@ enum err imap_group_join(struct imap_session *s, struct task *task, size_t bytes
     return ERR_OK;
 }
 
+void imap_group_note_folder(struct imap_session *s)
+{
+    for (struct imap_session *other = s->group->waiting; other != NULL; other = other->waiting) {
+        if (other == s || other->append_folder_id != s->append_folder_id)
+            continue;
+        other->is_append_shared = s->is_append_shared = true;
+    }
+}
+
+bool imap_group_is_own(const struct imap_session *s, int64_t folder_id)
+{
+    return s->is_waiting && folder_id == s->append_folder_id && !s->is_append_shared;
+}
+
 void imap_group_hold(struct imap_session *s, struct str tag, struct str reply, bool is_ok)
 {
     struct imap_held_reply *held = ARENA_NEW(&s->held_arena, struct imap_held_reply);
@@ -88,7 +102,7 @@ static void release(struct imap_session *s, enum err err)
 {
     struct task task;
 
-    s->is_waiting = false;
+    s->is_waiting = s->is_append_shared = false;
     s->waiting = NULL;
     task_init(&task, s->now_ms);
     if (s->state == IMAP_STATE_SELECTED)

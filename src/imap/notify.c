@@ -264,7 +264,7 @@ enum err imap_notify_set(struct imap_session *s, struct task *task,
 void imap_notify_heard(struct imap_session *s, int64_t folder_id)
 {
     struct imap_notify *notify = s->notify;
-    bool is_foreign = !s->is_running && !s->is_waiting;
+    bool is_foreign = !s->is_running && !imap_group_is_own(s, folder_id);
     size_t i = 0;
 
     if (notify == NULL)
@@ -293,8 +293,9 @@ bool imap_notify_has_news(const struct imap_session *s)
 {
     const struct imap_notify *notify = s->notify;
 
+    /* A command whose literal was refused runs too, until its rest is read past. */
     if (notify == NULL || notify->is_fetching || (s->command != NULL && !s->is_idling) ||
-        s->is_running || s->state == IMAP_STATE_LOGOUT)
+        s->doom != IMAP_REFUSAL_NONE || s->is_running || s->state == IMAP_STATE_LOGOUT)
         return false;
     return notify->heard_count > 0 || notify->is_list_heard || notify->is_all_heard ||
            s->metadata_news.len > 0 ||

@@ -70,13 +70,21 @@ static enum err prepare_set(struct imap_session *s, struct task *task,
     return ERR_OK;
 }
 
+/* What was asked for before is not looked up again: a thread may be as large as the mailbox. */
 static enum err prepare_identity(struct imap_session *s, struct task *task,
-                                 struct imap_search_node *node)
+                                 const struct imap_search_run *run, struct imap_search_node *node)
 {
     enum vault_identity_kind kind =
         node->op == IMAP_SEARCH_EMAILID ? VAULT_IDENTITY_EMAIL : VAULT_IDENTITY_THREAD;
     int64_t id;
 
+    for (const struct imap_search_node *other = run->program->nodes; other != node; other++) {
+        if (other->op != node->op || !str_equal(other->text, node->text))
+            continue;
+        node->content_ids = other->content_ids;
+        node->content_count = other->content_count;
+        return ERR_OK;
+    }
     if (!vault_identity_read(kind, node->text, &id)) /* never one of ours: no message has it */
         return ERR_OK;
     return vault_identity_contents(s->vault, task, kind, id, &node->content_ids,
@@ -93,7 +101,7 @@ static enum err prepare_node(struct imap_session *s, struct task *task,
     if (node->op == IMAP_SEARCH_STRING || node->op == IMAP_SEARCH_HEADER)
         node->folded = imap_search_fold(&task->arena, node->text);
     if (node->op == IMAP_SEARCH_EMAILID || node->op == IMAP_SEARCH_THREADID)
-        return prepare_identity(s, task, node);
+        return prepare_identity(s, task, run, node);
     if (node->op == IMAP_SEARCH_FUZZY)
         node->folded = imap_search_fold(&task->arena, node->text);
     if (node->op == IMAP_SEARCH_REGEX &&

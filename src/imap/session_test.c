@@ -1,6 +1,7 @@
 /* What a transcript cannot show: pauses, bounds, and who commits when. */
 #include "imap/engine.h"
 #include "imap/transcript_vault.h"
+#include "vault/state.h"
 
 #include "base/memory.h"
 
@@ -668,6 +669,156 @@ static void test_commits_give_way(void **state)
     imap_session_free(&s);
 }
 
+/* What was opened for a message that then cannot be answered is closed before the next one is. */
+static void test_fetch_of_damaged_messages(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf message, out;
+    struct task task;
+
+    task_init(&task, NOW_MS);
+    buf_init(&message, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    converse(s, "a CREATE damaged\r\nb SELECT damaged\r\n");
+    for (int i = 0; i < 3; i++) {
+        buf_reset(&message);
+        buf_put(&message, STR("c APPEND damaged {2014+}\r\nSubject: x\r\n\r\n"));
+        for (int k = 0; k < 2000; k++)
+            buf_put(&message, STR("a"));
+        buf_put(&message, STR("\r\n"));
+        imap_session_input(s, buf_str(&message), NOW_MS);
+        hear(s, &out, SIZE_MAX, NULL);
+    }
+    assert_int_equal(
+        db_execute(transcript_vault(home)->db, &task,
+                   "DELETE FROM preview; UPDATE part SET bytes = x'00' WHERE kind = 1"),
+        ERR_OK);
+    buf_reset(&out);
+    say(s, "d FETCH 1:* (PREVIEW BODY.PEEK[TEXT])\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_starts_with(buf_str(&out), STR("d NO ")));
+    buf_free(&message);
+    buf_free(&out);
+    task_done(&task);
+    imap_session_free(&s);
+}
+
+/* A large thread is looked up once, however often it is asked for. */
+static void test_search_for_a_large_thread_is_small(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf command, out;
+    ptrdiff_t at;
+    size_t highest;
+    struct str id;
+
+    buf_init(&command, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    converse(s, "a CREATE threads\r\nb SELECT threads\r\n");
+    for (int i = 0; i < 4; i++) {
+        buf_reset(&command);
+        buf_put(&command, STR("c APPEND threads"));
+        for (int k = 0; k < 200; k++)
+            buf_put(&command, STR(" {25+}\r\nReferences: <large@x>\r\n\r\n"));
+        buf_put(&command, STR("\r\n"));
+        (void)turns_of(s, buf_str(&command), &highest);
+    }
+    say(s, "d FETCH 1 (THREADID)\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    at = str_find(buf_str(&out), STR("THREADID ("));
+    assert_true(at > 0);
+    id = str_from(buf_str(&out), (size_t)at + 10);
+    id = str_upto(id, (size_t)str_index(id, ')'));
+    buf_reset(&command);
+    buf_put(&command, STR("e SEARCH"));
+    for (int i = 0; i < 1990; i++) {
+        buf_put(&command, STR(" THREADID "));
+        buf_put(&command, id);
+    }
+    buf_put(&command, STR("\r\n"));
+    (void)turns_of(s, buf_str(&command), &highest);
+    assert_true(highest > 0 && highest < 4 * 1024 * 1024);
+    buf_free(&command);
+    buf_free(&out);
+    imap_session_free(&s);
+}
+
+/* A command whose literal was refused is still a command: its rest is read past, whatever is told
+ * meanwhile. */
+static void test_notify_waits_for_a_refused_literal(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL), *other = connect(NULL);
+    struct buf half, out;
+
+    buf_init(&half, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    converse(other, "a CREATE doomed\r\n");
+    converse(s, "a SELECT doomed\r\nb NOTIFY SET (SELECTED (MessageNew (FLAGS) "
+                "MessageExpunge))\r\n");
+    for (int i = 0; i < 50000; i++)
+        buf_put(&half, STR("x"));
+    say(s, "c SEARCH TEXT {100000+}\r\n");
+    imap_session_input(s, buf_str(&half), NOW_MS);
+    converse(other, "b APPEND doomed {4+}\r\nabc\n\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    imap_session_input(s, buf_str(&half), NOW_MS);
+    say(s, " d LOGOUT\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_find(buf_str(&out), STR("c BAD [TOOBIG] ")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("* 1 FETCH (UID 1 FLAGS")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("* BAD ")) < 0);
+    buf_free(&half);
+    buf_free(&out);
+    imap_session_free(&s);
+    imap_session_free(&other);
+}
+
+/* Whose doing a change is does not depend on who commits it: REPLACE commits another's APPEND. */
+static void test_notify_tells_of_what_others_commit(void **state)
+{
+    (void)state;
+    struct imap_group *group = imap_group_new(transcript_vault(home));
+    struct imap_session *s = connect(group), *other = connect(group);
+    struct buf out;
+
+    buf_init(&out, SIZE_MAX);
+    converse(s, "a CREATE mine\r\nb CREATE theirs\r\nc APPEND mine {4+}\r\nabc\n\r\n"
+                "d SELECT mine\r\ne NOTIFY SET (SELECTED (MessageNew MessageExpunge)) "
+                "(PERSONAL (MessageNew MessageExpunge))\r\n");
+    say(other, "f APPEND theirs {4+}\r\nabc\n\r\n");
+    assert_false(said(other, "f OK"));
+    say(s, "g REPLACE 1 mine {4+}\r\nxyz\n\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(said(other, "f OK"));
+    assert_true(str_find(buf_str(&out), STR("g OK")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("* STATUS theirs (MESSAGES 1 UIDNEXT 2")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("* STATUS mine ")) < 0);
+    /* Nor on who waits for the same commit. */
+    converse(s, "h SELECT Archive\r\n");
+    buf_reset(&out);
+    say(s, "i APPEND mine {4+}\r\nabc\n\r\n");
+    say(other, "i APPEND theirs {4+}\r\nabc\n\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_find(buf_str(&out), STR("* STATUS theirs (MESSAGES 2 UIDNEXT 3")) >= 0);
+    assert_true(str_find(buf_str(&out), STR("* STATUS mine ")) < 0);
+    buf_reset(&out);
+    say(s, "k APPEND theirs {4+}\r\nabc\n\r\n");
+    say(other, "k APPEND theirs {4+}\r\nabc\n\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_find(buf_str(&out), STR("* STATUS theirs (MESSAGES 4 UIDNEXT 5")) >= 0);
+    buf_reset(&out);
+    say(s, "l APPEND theirs {4+}\r\nabc\n\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    assert_true(str_find(buf_str(&out), STR("* STATUS theirs ")) < 0);
+    buf_free(&out);
+    imap_session_free(&s);
+    imap_session_free(&other);
+    imap_group_free(&group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -677,6 +828,7 @@ int main(void)
         cmocka_unit_test(test_commits_give_way),
         cmocka_unit_test(test_lsub_gives_way),
         cmocka_unit_test(test_esearch_is_small),
+        cmocka_unit_test(test_search_for_a_large_thread_is_small),
         cmocka_unit_test(test_an_idle_session_is_small),
         cmocka_unit_test(test_a_group_commits_once),
         cmocka_unit_test(test_idle_tells_in_the_next_turn),
@@ -685,6 +837,9 @@ int main(void)
         cmocka_unit_test(test_a_resynchronisation_streams),
         cmocka_unit_test(test_notify_has_limits),
         cmocka_unit_test(test_notify_fetch_streams),
+        cmocka_unit_test(test_notify_waits_for_a_refused_literal),
+        cmocka_unit_test(test_notify_tells_of_what_others_commit),
+        cmocka_unit_test(test_fetch_of_damaged_messages),
         cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),
         cmocka_unit_test(test_bulk_downloads_wait_under_load),
     };

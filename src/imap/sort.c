@@ -43,6 +43,10 @@ static enum err parse_criterion(struct imap_parser *parser, struct imap_sort_ord
     }
     if (!is_known)
         return imap_expected(parser, "a sort criterion");
+    /* A second time it decides nothing, and its keys would take memory for each message. */
+    for (size_t i = 0; i < out->count; i++)
+        if (out->keys[i].criterion == out->keys[out->count].criterion)
+            return ERR_OK;
     out->keys[out->count++].is_reverse = is_reverse;
     return ERR_OK;
 }

@@ -47,6 +47,8 @@ static void check_criteria(const uint8_t *data, size_t size)
         assert(order.count > 0 && order.count <= IMAP_SORT_CRITERIA_MAX);
     else
         assert(task.words[0] != '\0');
+    for (size_t i = 1; i < order.count; i++) /* each once: they take memory for each message */
+        assert(order.keys[i].criterion != order.keys[i - 1].criterion);
     task_done(&task);
 }
 

@@ -136,6 +136,7 @@ IMAP_COMMAND(append)
     }
     TRY(imap_group_join(s, task, bytes));
     TRY(find_folder(s, task, append->name));
+    imap_group_note_folder(s);
     TRY(prepare_all(s, task, append, what));
     if (append->count == 1)
         TRY(vault_message_append(s->vault, task, s->append_folder_id, what, uids));

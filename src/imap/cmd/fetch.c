@@ -266,6 +266,8 @@ static enum err write_message(struct imap_session *s, struct task *task,
             fetch->has_missing = true;
         else if (err != ERR_INVALID)
             fetch->message_err = err;
+        vault_content_close(&s->content);
+        arena_free(&s->message_arena);
         task_forgive(task);
         fetch->index++;
         return vault_is_broken(s->vault) ? fail(task, ERR_IO, "the vault is broken") : ERR_OK;

@@ -44,7 +44,6 @@ IMAP_COMMAND(replace)
     uint32_t *uids, uid;
     size_t count;
 
-    imap_group_flush(s);
     TRY(imap_command_ranges(s, task, append->set, &ranges));
     imap_view_uids(&s->view, task, &ranges, &uids, &count);
     if (count == 0)
