@@ -493,7 +493,7 @@ static void on_session_close(struct store *store, const struct wire_channel *fro
 
     if (session == NULL || session->gate != from)
         return;
-    store_session_drop(box, session);
+    store_session_close(box, session);
     drop_if_deserted(store, box);
 }
 

@@ -764,6 +764,27 @@ static void test_expelled_sleepers_are_told(void **state)
     teardown(&f);
 }
 
+/* The client goes while its gate is being asked: the process still gets its answer, or it would
+ * never read that stream, nor find its end, again. */
+static void test_a_session_that_closes_while_it_is_offered(void **state)
+{
+    struct fixture f;
+    struct wire_session_close close;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    answer_open(&f, WIRE_OK);
+    offer(&f, FOLDER);
+    close = (struct wire_session_close){.session = f.session, .mailbox = f.mailbox};
+    send_message(&f.gate, WIRE_SESSION_CLOSE, 0, &close, false);
+    turn(&f);
+    answer_offer(&f, WIRE_UNAVAILABLE); /* of a client that is no more */
+    expect_last(&f.box, WIRE_SESSION_HIBERNATE_REPLY, 2);
+    assert_int_equal(f.box.seen[1].status, WIRE_UNAVAILABLE);
+    teardown(&f);
+}
+
 static void test_a_mailbox_is_removed_under_its_sleepers(void **state)
 {
     struct fixture f;
@@ -842,6 +863,7 @@ int main(void)
         cmocka_unit_test(test_death_of_the_process_wakes_who_watches),
         cmocka_unit_test(test_a_mailbox_that_does_not_open_ends_its_sleepers),
         cmocka_unit_test(test_expelled_sleepers_are_told),
+        cmocka_unit_test(test_a_session_that_closes_while_it_is_offered),
         cmocka_unit_test(test_a_mailbox_is_removed_under_its_sleepers),
         cmocka_unit_test(test_death_of_the_gate),
         cmocka_unit_test(test_a_stop_waits_for_no_sleeper),
