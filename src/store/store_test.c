@@ -785,6 +785,37 @@ static void test_a_session_that_closes_while_it_is_offered(void **state)
     teardown(&f);
 }
 
+/* A process was taken over: it cannot say that somebody else's mail is stored. */
+static void test_only_who_was_asked_can_answer(void **state)
+{
+    struct fixture f;
+    struct id live;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    live = f.mailbox;
+    f.mailbox = id_random();
+    deliver(&f, 8); /* of an absent owner */
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 2);
+    answer_delivery(&f.box, f.sealer.seen[1].tag, WIRE_OK);
+    turn(&f);
+    assert_int_equal(f.smtp.seen_count, 0);
+    answer_delivery(&f.sealer, f.sealer.seen[1].tag, WIRE_DISK_FULL);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 1);
+    assert_int_equal(f.smtp.seen[0].status, WIRE_DISK_FULL);
+    f.mailbox = live;
+    deliver(&f, 9);
+    turn(&f);
+    expect_last(&f.box, WIRE_DELIVER, 2);
+    answer_delivery(&f.sealer, f.box.seen[1].tag, WIRE_OK);
+    turn(&f);
+    assert_int_equal(f.smtp.seen_count, 1);
+    teardown(&f);
+}
+
 static void test_a_mailbox_is_removed_under_its_sleepers(void **state)
 {
     struct fixture f;
@@ -864,6 +895,7 @@ int main(void)
         cmocka_unit_test(test_a_mailbox_that_does_not_open_ends_its_sleepers),
         cmocka_unit_test(test_expelled_sleepers_are_told),
         cmocka_unit_test(test_a_session_that_closes_while_it_is_offered),
+        cmocka_unit_test(test_only_who_was_asked_can_answer),
         cmocka_unit_test(test_a_mailbox_is_removed_under_its_sleepers),
         cmocka_unit_test(test_death_of_the_gate),
         cmocka_unit_test(test_a_stop_waits_for_no_sleeper),
