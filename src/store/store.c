@@ -466,12 +466,25 @@ static void on_removed(struct store *store, const struct wire_mailbox_remove_rep
         give_up(store, box, (enum wire_status)reply->status);
 }
 
+/* Sessions that wait for a process; who logged in since logs in again. */
+static void refuse_sessions(struct store *store, struct store_box *box)
+{
+    for (size_t count = box->waiting_count; count > 0; count--) {
+        struct store_request *request = store_box_next(box);
+
+        /* The rest keeps its order: what is taken off comes back behind the others. */
+        if (request->type == WIRE_SESSION_OPEN || !store_box_queue(box, request))
+            store_request_answer(&store->requests, &request, WIRE_UNAVAILABLE);
+    }
+}
+
 static void on_expel(struct store *store, const struct id *id)
 {
     struct store_box *box = find_box(store, id);
 
     if (box == NULL)
         return;
+    refuse_sessions(store, box);
     store_session_end_asleep(box, WIRE_DENIED);
     if (box->state == BOX_DORMANT)
         drop_box(store, box);

@@ -816,6 +816,30 @@ static void test_only_who_was_asked_can_answer(void **state)
     teardown(&f);
 }
 
+/* A new password, while a sleeper is on its way to a new process: which would get the key of
+ * whoever logs in with that password. */
+static void test_an_expelled_session_does_not_come_back(void **state)
+{
+    struct fixture f;
+    struct wire_mailbox_expel body;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, 0);
+    open_session(&f, GATE_TAG);
+    turn(&f);
+    deliver(&f, 7);
+    turn(&f);
+    body = (struct wire_mailbox_expel){.mailbox = f.mailbox};
+    send_message(&f.keeper, WIRE_MAILBOX_EXPEL, 0, &body, false);
+    start_again(&f);
+    expect_last(&f.box, WIRE_DELIVER, 1); /* mail goes on */
+    expect_last(&f.gate, WIRE_SESSION_WAKE, 2);
+    assert_int_equal(f.gate.seen[0].type, WIRE_SESSION_OPEN_REPLY);
+    assert_int_equal(f.gate.seen[0].status, WIRE_UNAVAILABLE);
+    teardown(&f);
+}
+
 static void test_a_mailbox_is_removed_under_its_sleepers(void **state)
 {
     struct fixture f;
@@ -896,6 +920,7 @@ int main(void)
         cmocka_unit_test(test_expelled_sleepers_are_told),
         cmocka_unit_test(test_a_session_that_closes_while_it_is_offered),
         cmocka_unit_test(test_only_who_was_asked_can_answer),
+        cmocka_unit_test(test_an_expelled_session_does_not_come_back),
         cmocka_unit_test(test_a_mailbox_is_removed_under_its_sleepers),
         cmocka_unit_test(test_death_of_the_gate),
         cmocka_unit_test(test_a_stop_waits_for_no_sleeper),
