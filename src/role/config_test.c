@@ -1,8 +1,10 @@
 #include "role/config.h"
 #include "role/config_value.h"
 
+#include "base/file.h"
 #include "base/macros.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -193,6 +195,39 @@ static void the_environment_overrides(void **state)
     task_done(&task);
 }
 
+/* Each setting has its paragraph, and no other has one. */
+static void the_manual_lists_the_settings(void **state)
+{
+    const char *source = getenv("SEALPOST_SOURCE");
+    struct buf manual;
+    struct str section;
+    struct task task;
+    char words[512];
+    size_t paragraphs = 0;
+
+    (void)state;
+    assert_non_null(source);
+    task_init(&task, 0);
+    buf_init(&manual, SIZE_MAX);
+    (void)snprintf(words, sizeof(words), "%s/man/sealpost.1", source);
+    assert_int_equal(file_read(&task, AT_FDCWD, words, 1 << 20, &manual), ERR_OK);
+    section = buf_str(&manual);
+    assert_true(str_find(section, STR("\n.SH CONFIGURATION\n")) > 0);
+    section = str_from(section, (size_t)str_find(section, STR("\n.SH CONFIGURATION\n")) + 1);
+    assert_true(str_find(section, STR("\n.SH ")) > 0);
+    section = str_upto(section, (size_t)str_find(section, STR("\n.SH ")));
+    for (size_t i = 0; i < config_setting_count(); i++) {
+        (void)snprintf(words, sizeof(words), "\n.TP\n.B %s\n", config_setting_name(i));
+        if (str_find(section, str_from_c(words)) < 0)
+            fail_msg("man/sealpost.1: %s is missing", config_setting_name(i));
+    }
+    for (ptrdiff_t at; (at = str_find(section, STR("\n.TP\n"))) >= 0; paragraphs++)
+        section = str_from(section, (size_t)at + 1);
+    assert_int_equal(paragraphs, config_setting_count());
+    buf_free(&manual);
+    task_done(&task);
+}
+
 static void the_template_is_a_valid_configuration(void **state)
 {
     struct config config;
@@ -261,6 +296,7 @@ int main(void)
         cmocka_unit_test(every_mistake_is_named_with_its_line),
         cmocka_unit_test(broken_files_are_refused),
         cmocka_unit_test(the_environment_overrides),
+        cmocka_unit_test(the_manual_lists_the_settings),
         cmocka_unit_test(the_template_is_a_valid_configuration),
         cmocka_unit_test(addresses_are_of_both_families),
     };

@@ -44,6 +44,8 @@ void gate_hibernate_offer(struct gate *gate, struct gate_client *client,
     buf_put(&client->sleep_state, body->state);
     client->state = GATE_CLIENT_DOZING;
     client->is_woken = false;
+    /* What looked like last words was a mail's: the session goes on. */
+    client->said_bye = false;
     net_connection_want_input(client->connection, false);
 }
 

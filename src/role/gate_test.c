@@ -668,6 +668,35 @@ static void the_store_wakes_a_sleeper(void **state)
     stop_gate(&f);
 }
 
+/* A mail about IMAP was read: its words are not the mailbox process's last ones. */
+static void a_mail_that_says_bye_does_not_end_the_sleep(void **state)
+{
+    struct fixture f;
+    struct id session;
+    int client, stream;
+
+    (void)state;
+    start_gate(&f, plain);
+    client = client_open(&f);
+    stream = log_in(&f, client, &session);
+    say(stream, "* 1 FETCH (BODY[] {15}\r\n* BYE and so on)\r\nc OK fetched\r\n");
+    expect(client, "c OK fetched\r\n");
+    assert_int_equal(offer(&f, &session, 0), WIRE_OK);
+    close(stream);
+    let_settle(&f);
+    say(client, "d NOOP\r\n");
+    stream = hear_resume(&f, &session, true);
+    expect(stream, "d NOOP\r\n");
+    /* Real last words, though the state was taken, are. */
+    assert_int_equal(offer(&f, &session, 8), WIRE_OK);
+    say(stream, "* BYE the server ends this session\r\n");
+    close(stream);
+    expect(client, "* BYE the server ends this session\r\n");
+    expect_end(client);
+    hear_close(&f);
+    stop_gate(&f);
+}
+
 /* Whatever takes a sleeper's mailbox away, it is told in a line of its own. */
 static void a_sleeper_is_told_of_its_end(void **state)
 {
@@ -783,6 +812,7 @@ int main(void)
         cmocka_unit_test(a_stop_says_bye_to_those_before_login),
         cmocka_unit_test(a_client_sleeps_and_goes_on),
         cmocka_unit_test(the_store_wakes_a_sleeper),
+        cmocka_unit_test(a_mail_that_says_bye_does_not_end_the_sleep),
         cmocka_unit_test(a_sleeper_is_told_of_its_end),
         cmocka_unit_test(pop3_is_carried),
     };

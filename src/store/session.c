@@ -50,20 +50,24 @@ void store_session_drop_awake(struct store_box *box)
     }
 }
 
+void store_session_close(struct store_box *box, struct store_session *session)
+{
+    struct wire_session_hibernate_reply nobody = {
+        .session = session->id, .mailbox = box->id, .status = WIRE_UNAVAILABLE};
+
+    /* A process that does not hear it is about to go as well. */
+    if (session->state == STORE_SESSION_ASKED && !session->is_orphaned &&
+        wire_send(box->channel, WIRE_SESSION_HIBERNATE_REPLY, 0, &nobody, NULL, 0) != ERR_OK)
+        session->state = STORE_SESSION_AWAKE;
+    store_session_drop(box, session);
+}
+
 void store_session_drop_gate(struct store_box *box, const struct wire_channel *gate)
 {
     for (struct store_session *session = box->sessions, *next; session != NULL; session = next) {
-        struct wire_session_hibernate_reply nobody = {
-            .session = session->id, .mailbox = box->id, .status = WIRE_UNAVAILABLE};
-
         next = session->next;
-        if (session->gate != gate)
-            continue;
-        /* A process that does not hear it is about to go as well. */
-        if (session->state == STORE_SESSION_ASKED && !session->is_orphaned &&
-            wire_send(box->channel, WIRE_SESSION_HIBERNATE_REPLY, 0, &nobody, NULL, 0) != ERR_OK)
-            session->state = STORE_SESSION_AWAKE;
-        store_session_drop(box, session);
+        if (session->gate == gate)
+            store_session_close(box, session);
     }
 }
 

@@ -48,7 +48,9 @@ void store_session_drop_awake(struct store_box *box);
 /* The gate's answer to `ask`; false: there was no such question. Not heard: by its process. */
 bool store_session_answer(struct store_box *box, const struct wire_channel *gate,
                           const struct wire_session_hibernate_reply *body, bool *out_is_heard);
-/* All of one gate, which is gone; the process is told that nobody holds what it offered. */
+/* Its client is gone: dropped, and the process is told that nobody holds what it offered. */
+void store_session_close(struct store_box *box, struct store_session *session);
+/* The same for all of one gate, which is gone. */
 void store_session_drop_gate(struct store_box *box, const struct wire_channel *gate);
 
 /* Offers the state to the session's gate; false: it cannot be asked. */

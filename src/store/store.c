@@ -274,14 +274,15 @@ static void on_opened(struct store *store, struct store_box *box,
         end_box(store, box);
 }
 
-static void on_answer(struct store *store, struct store_box *box, uint64_t tag,
-                      enum wire_status status)
+/* Tags can be guessed: only who was asked is heard. */
+static void on_answer(struct store *store, struct store_box *box, const struct wire_channel *from,
+                      uint64_t tag, enum wire_status status)
 {
     struct store_request *request = store_request_find(&store->requests, tag);
 
-    if (request == NULL)
+    if (request == NULL || request->target != from)
         return;
-    if (box != NULL && request->target == box->channel && box->sent_count > 0)
+    if (box != NULL && box->sent_count > 0)
         box->sent_count--;
     if (box != NULL && request->type == WIRE_SESSION_OPEN && status == WIRE_OK &&
         request->asker != NULL)
@@ -308,14 +309,14 @@ static void on_box_message(void *owner, struct wire_channel *channel, struct wir
     struct store_box *box = owner;
     struct store *store = box->store;
 
-    (void)channel;
     if (message->type == WIRE_MAILBOX_OPENED)
         on_opened(store, box, &message->body.mailbox_opened);
     else if (message->type == WIRE_SESSION_OPEN_REPLY)
-        on_answer(store, box, message->tag,
+        on_answer(store, box, channel, message->tag,
                   (enum wire_status)message->body.session_open_reply.status);
     else if (message->type == WIRE_DELIVER_REPLY)
-        on_answer(store, box, message->tag, (enum wire_status)message->body.deliver_reply.status);
+        on_answer(store, box, channel, message->tag,
+                  (enum wire_status)message->body.deliver_reply.status);
     else if (message->type == WIRE_SESSION_HIBERNATE)
         on_hibernate(box, &message->body.session_hibernate);
     else if (message->type == WIRE_MAILBOX_CHANGED)
@@ -465,12 +466,25 @@ static void on_removed(struct store *store, const struct wire_mailbox_remove_rep
         give_up(store, box, (enum wire_status)reply->status);
 }
 
+/* Sessions that wait for a process; who logged in since logs in again. */
+static void refuse_sessions(struct store *store, struct store_box *box)
+{
+    for (size_t count = box->waiting_count; count > 0; count--) {
+        struct store_request *request = store_box_next(box);
+
+        /* The rest keeps its order: what is taken off comes back behind the others. */
+        if (request->type == WIRE_SESSION_OPEN || !store_box_queue(box, request))
+            store_request_answer(&store->requests, &request, WIRE_UNAVAILABLE);
+    }
+}
+
 static void on_expel(struct store *store, const struct id *id)
 {
     struct store_box *box = find_box(store, id);
 
     if (box == NULL)
         return;
+    refuse_sessions(store, box);
     store_session_end_asleep(box, WIRE_DENIED);
     if (box->state == BOX_DORMANT)
         drop_box(store, box);
@@ -493,7 +507,7 @@ static void on_session_close(struct store *store, const struct wire_channel *fro
 
     if (session == NULL || session->gate != from)
         return;
-    store_session_drop(box, session);
+    store_session_close(box, session);
     drop_if_deserted(store, box);
 }
 
@@ -545,7 +559,8 @@ void store_message(struct store *store, struct wire_channel *from, struct wire_m
     } else if (message->type == WIRE_MAILBOX_EXPEL) {
         on_expel(store, &message->body.mailbox_expel.mailbox);
     } else if (message->type == WIRE_DELIVER_REPLY) {
-        on_answer(store, NULL, message->tag, (enum wire_status)message->body.deliver_reply.status);
+        on_answer(store, NULL, from, message->tag,
+                  (enum wire_status)message->body.deliver_reply.status);
     } else if (message->type == WIRE_LANE_RELEASE_REPLY) {
         box = find_box(store, &message->body.lane_release_reply.mailbox);
         if (box != NULL)

@@ -764,6 +764,82 @@ static void test_expelled_sleepers_are_told(void **state)
     teardown(&f);
 }
 
+/* The client goes while its gate is being asked: the process still gets its answer, or it would
+ * never read that stream, nor find its end, again. */
+static void test_a_session_that_closes_while_it_is_offered(void **state)
+{
+    struct fixture f;
+    struct wire_session_close close;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    answer_open(&f, WIRE_OK);
+    offer(&f, FOLDER);
+    close = (struct wire_session_close){.session = f.session, .mailbox = f.mailbox};
+    send_message(&f.gate, WIRE_SESSION_CLOSE, 0, &close, false);
+    turn(&f);
+    answer_offer(&f, WIRE_UNAVAILABLE); /* of a client that is no more */
+    expect_last(&f.box, WIRE_SESSION_HIBERNATE_REPLY, 2);
+    assert_int_equal(f.box.seen[1].status, WIRE_UNAVAILABLE);
+    teardown(&f);
+}
+
+/* A process was taken over: it cannot say that somebody else's mail is stored. */
+static void test_only_who_was_asked_can_answer(void **state)
+{
+    struct fixture f;
+    struct id live;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    live = f.mailbox;
+    f.mailbox = id_random();
+    deliver(&f, 8); /* of an absent owner */
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 2);
+    answer_delivery(&f.box, f.sealer.seen[1].tag, WIRE_OK);
+    turn(&f);
+    assert_int_equal(f.smtp.seen_count, 0);
+    answer_delivery(&f.sealer, f.sealer.seen[1].tag, WIRE_DISK_FULL);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 1);
+    assert_int_equal(f.smtp.seen[0].status, WIRE_DISK_FULL);
+    f.mailbox = live;
+    deliver(&f, 9);
+    turn(&f);
+    expect_last(&f.box, WIRE_DELIVER, 2);
+    answer_delivery(&f.sealer, f.box.seen[1].tag, WIRE_OK);
+    turn(&f);
+    assert_int_equal(f.smtp.seen_count, 1);
+    teardown(&f);
+}
+
+/* A new password, while a sleeper is on its way to a new process: which would get the key of
+ * whoever logs in with that password. */
+static void test_an_expelled_session_does_not_come_back(void **state)
+{
+    struct fixture f;
+    struct wire_mailbox_expel body;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, 0);
+    open_session(&f, GATE_TAG);
+    turn(&f);
+    deliver(&f, 7);
+    turn(&f);
+    body = (struct wire_mailbox_expel){.mailbox = f.mailbox};
+    send_message(&f.keeper, WIRE_MAILBOX_EXPEL, 0, &body, false);
+    start_again(&f);
+    expect_last(&f.box, WIRE_DELIVER, 1); /* mail goes on */
+    expect_last(&f.gate, WIRE_SESSION_WAKE, 2);
+    assert_int_equal(f.gate.seen[0].type, WIRE_SESSION_OPEN_REPLY);
+    assert_int_equal(f.gate.seen[0].status, WIRE_UNAVAILABLE);
+    teardown(&f);
+}
+
 static void test_a_mailbox_is_removed_under_its_sleepers(void **state)
 {
     struct fixture f;
@@ -842,6 +918,9 @@ int main(void)
         cmocka_unit_test(test_death_of_the_process_wakes_who_watches),
         cmocka_unit_test(test_a_mailbox_that_does_not_open_ends_its_sleepers),
         cmocka_unit_test(test_expelled_sleepers_are_told),
+        cmocka_unit_test(test_a_session_that_closes_while_it_is_offered),
+        cmocka_unit_test(test_only_who_was_asked_can_answer),
+        cmocka_unit_test(test_an_expelled_session_does_not_come_back),
         cmocka_unit_test(test_a_mailbox_is_removed_under_its_sleepers),
         cmocka_unit_test(test_death_of_the_gate),
         cmocka_unit_test(test_a_stop_waits_for_no_sleeper),

@@ -9,7 +9,9 @@ import resource
 import selectors
 import signal
 import smtplib
+import socket
 import statistics
+import struct
 import sys
 import time
 
@@ -225,6 +227,22 @@ def what_comes_between_offer_and_answer_is_not_lost(_):
                     smtp.sendmail("a@example.org", [alias.address], message(f"between{number}"))
                 check(client.until_exists() == number, "EXISTS")
             client.done(tag)
+
+
+@suite.case
+def who_vanishes_before_it_is_offered_leaves_nothing(_):
+    """The gate finds a client reset, and behind that the offer to let its session sleep."""
+    with Server(settings={**SETTINGS, "processes": 1}) as server:
+        alias = server.add_alias("vanish@sleep.test")
+        for _ in range(5):
+            client = Talk(server, alias, tls=False)
+            client.do("SELECT INBOX")
+            with frozen(server, "gate"):
+                client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                       struct.pack("ii", 1, 0))
+                client.close()
+                time.sleep(0.35)  # now the session is silent for long enough
+            all_asleep(server)
 
 
 @suite.case
