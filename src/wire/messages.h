@@ -143,7 +143,7 @@ enum wire_status {
 #define WIRE_FIELDS_login_reply(F) F(u64, status) F(id, mailbox) F(u64, delay_ms)
 #define WIRE_FIELDS_session_close(F) F(id, session) F(id, mailbox)
 
-/* `tag` is the login command's, answered by the mailbox process; `input` what the client sent
+/* `tag` is the login command's, answered by the mailbox process (POP3: role/engine_pop3.c); `input` what the client sent
  * behind it. */
 #define WIRE_FIELDS_session_open(F)                                                                \
     F(id, session) F(id, mailbox) F(u64, service) F(str, tag) F(str, input) F(flag, is_secure)
