@@ -12,6 +12,8 @@ const struct pop3_capability pop3_capabilities[] = {
     {STR_INIT("EXPIRE NEVER"), 0, "RFC 2449 §6.7"},
     {STR_INIT("UIDL"), 0, "RFC 2449 §6.8"},
     {STR_INIT("STLS"), POP3_CAP_IF_NO_TLS, "RFC 2595 §4"},
+    /* Without USER, which promises SASLprep of names and passwords (§2.2). */
+    {STR_INIT("UTF8"), 0, "RFC 6856 §2"},
     /* No version: it helps nobody but an attacker. */
     {STR_INIT("IMPLEMENTATION Sealpost"), POP3_CAP_LOGGED_IN, "RFC 2449 §6.9"},
 };

@@ -69,6 +69,7 @@ const struct pop3_command pop3_commands[] = {
     {NAME("CAPA"), BOTH, parse_none, pop3_cmd_capa, "RFC 2449 §5"},
     {NAME("STLS"), BEFORE, parse_none, pop3_cmd_stls, "RFC 2595 §4"},
     {NAME("AUTH"), BEFORE, parse_auth, pop3_cmd_auth, "RFC 5034 §4"},
+    {NAME("UTF8"), BEFORE, parse_none, pop3_cmd_utf8, "RFC 6856 §2.1"},
 };
 const size_t pop3_command_count = ARRAY_LEN(pop3_commands);
 

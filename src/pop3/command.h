@@ -77,5 +77,6 @@ POP3_COMMAND(pass);
 POP3_COMMAND(capa);
 POP3_COMMAND(stls);
 POP3_COMMAND(auth);
+POP3_COMMAND(utf8);
 
 #endif

@@ -182,6 +182,7 @@ void pop3_session_secured(struct pop3_session *s)
     assert(s->pause == POP3_PAUSE_TLS);
     pop3_reader_drop(&s->reader);
     buf_free(&s->username); /* RFC 2595 §4: what was learned before is forgotten */
+    s->options.is_utf8 = false;
     s->options.is_secure = true;
     s->options.is_tls = true;
     pop3_dispatch_end_quietly(s);
@@ -193,6 +194,11 @@ void pop3_session_login(const struct pop3_session *s, struct str *out_username,
     assert(s->pause == POP3_PAUSE_LOGIN);
     *out_username = s->login_username;
     *out_password = s->login_password;
+}
+
+bool pop3_session_is_utf8(const struct pop3_session *s)
+{
+    return s->options.is_utf8;
 }
 
 struct str pop3_session_pending_input(const struct pop3_session *s)

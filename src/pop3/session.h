@@ -27,6 +27,7 @@ struct pop3_options {
     struct str hostname;
     bool is_secure;        /* TLS, or loopback where plain login is allowed */
     bool is_tls;           /* TLS is on already: no STLS */
+    bool is_utf8;          /* mailbox process: as the first half left it (pop3_session_is_utf8) */
     const struct log *log; /* borrowed */
     /* Called before the session lists the vault or writes to it, so that what others have under way
      * there is committed first; NULL: there is nothing. */
@@ -70,6 +71,8 @@ void pop3_session_secured(struct pop3_session *session);
 /* While POP3_WANTS_LOGIN: the credentials; borrowed until the session goes on. */
 void pop3_session_login(const struct pop3_session *session, struct str *out_username,
                         struct str *out_password);
+/* Whether the client said UTF8 (RFC 6856): the second half is to know. */
+bool pop3_session_is_utf8(const struct pop3_session *session);
 /* Input that came behind the login command and belongs to the mailbox process. */
 struct str pop3_session_pending_input(const struct pop3_session *session);
 enum pop3_login_result {

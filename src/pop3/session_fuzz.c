@@ -1,12 +1,13 @@
 /*
  * Any bytes, as a client sends them: into a session before login, and into two logged-in sessions
- * over a real vault. The first byte chooses which and how the rest is cut into packets; what stands
- * before the last 0xFF is a message that arrives before login, beside simple ones; a NUL byte
- * passes the word to the other session.
+ * over a real vault, one of them in UTF-8 mode. The first byte chooses which and how the rest is
+ * cut into packets; what stands before the last 0xFF is a message that arrives before login, beside
+ * simple ones; a NUL byte passes the word to the other session.
  *
  * Properties: the engine always comes back to waiting for input or ends; every answer begins with
  * "+" or "-" and every line that it sends ends in CRLF; what it keeps of the input while it waits
- * is no more than a line; what LIST says of a message RETR sends; only QUIT changes the vault.
+ * is no more than a line; what LIST says of a message RETR sends, but for a surrogate; only QUIT
+ * changes the vault.
  */
 #include "pop3/engine.h"
 
@@ -124,10 +125,12 @@ static void check_octets(struct pop3_session *s)
         rest = buf_str(&seen);
         str_split(&rest, '\n', &line);
         if (str_starts_with(line, STR("+OK"))) {
+            bool is_surrogate = !s->options.is_utf8 && str_starts_with(line, STR("+OK In ASCII"));
+
             assert(str_ends_with(rest, STR(".\r\n")));
             while (str_split(&rest, '\n', &line) && !str_equal(line, STR(".\r")))
                 octets += line.len + 1 - (line.ptr[0] == '.');
-            assert(octets == s->maildrop.messages[i].octets);
+            assert(octets == s->maildrop.messages[i].octets || is_surrogate);
             assert(str_equal(rest, STR("")));
         }
         buf_free(&seen);
@@ -142,7 +145,10 @@ static void after_login(struct vault *vault, struct str bytes, size_t packet)
     struct str part;
 
     for (size_t i = 0; i < 2; i++) {
-        sessions[i] = pop3_session_resume_authenticated(&OPTIONS, vault, NOW_MS);
+        struct pop3_options options = OPTIONS;
+
+        options.is_utf8 = i == 0;
+        sessions[i] = pop3_session_resume_authenticated(&options, vault, NOW_MS);
         feed(sessions[i], STR("STAT\r\n"), SIZE_MAX);
     }
     while (str_split(&bytes, '\0', &part)) {

@@ -38,7 +38,7 @@ struct engine_options {
     /* Mailbox process only. */
     struct vault *vault;        /* borrowed */
     struct imap_group *appends; /* borrowed: committed before anything else uses the vault */
-    struct str login_tag;       /* of the login command, which the second half answers */
+    struct str login_tag;       /* as `login` gave it */
 };
 
 struct engine_kind {
@@ -65,6 +65,7 @@ struct engine_kind {
 
     /* Gate only. */
     void (*secured)(void *session);
+    /* The tag is what the second half must know: IMAP's of the command that it answers. */
     void (*login)(const void *session, struct str *out_tag, struct str *out_username,
                   struct str *out_password);
     void (*login_failed)(void *session, enum engine_refusal refusal);

@@ -11,12 +11,16 @@ static void before_vault(void *owner, int64_t now_ms)
     imap_group_commit(owner, now_ms);
 }
 
+/* In the place of IMAP's tag: what the second half must know of the first. */
+static const struct str IN_UTF8_MODE = STR_INIT("UTF8");
+
 static struct pop3_options options_of(const struct engine_options *options)
 {
     return (struct pop3_options){
         .hostname = options->config->hostname,
         .is_secure = options->may_log_in,
         .is_tls = options->is_tls,
+        .is_utf8 = str_equal(options->login_tag, IN_UTF8_MODE),
         .log = options->log,
         .before_vault = options->appends == NULL ? NULL : before_vault,
         .owner = options->appends,
@@ -94,7 +98,7 @@ static void secured(void *session)
 static void login(const void *session, struct str *out_tag, struct str *out_username,
                   struct str *out_password)
 {
-    *out_tag = STR("");
+    *out_tag = pop3_session_is_utf8(session) ? IN_UTF8_MODE : STR("");
     pop3_session_login(session, out_username, out_password);
 }
 

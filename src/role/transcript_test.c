@@ -12,6 +12,7 @@
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it,
  *                           gate-local: without it, but it may log in)
  *   2 ! imap | pop3         it is logged in with this protocol
+ *   2 ! granted             the login that it asked for succeeds: its second half goes on
  *   2 ! secured | denied | unavailable | login user password | ended | close | closed
  *   @ mail INBOX 3          three simple messages arrive
  *   @ raw INBOX text        this message arrives, with a CRLF only where \x0d\x0a says so
@@ -131,6 +132,25 @@ static void begin(struct run *run, size_t n, const struct engine_kind *kind, boo
     pump(run);
     if (is_logged_in)
         buf_reset(&at->output);
+}
+
+/* The second half of the conversation is born of what the first one told (role/engine.h). */
+static void grant(struct run *run, struct connection *at)
+{
+    struct engine_options options = {.config = &config,
+                                     .log = &quiet,
+                                     .may_log_in = true,
+                                     .is_tls = true,
+                                     .vault = transcript_vault(run->home),
+                                     .appends = run->group};
+    struct str username, password;
+    void *first = at->session;
+
+    if (at->kind->wants(first) != ENGINE_WANTS_LOGIN)
+        complain(run, "no login is wanted", STR(""));
+    at->kind->login(first, &options.login_tag, &username, &password);
+    at->session = at->kind->resume_authenticated(&options);
+    at->kind->free(first);
 }
 
 static struct connection *connection_of(struct run *run, size_t n)
@@ -271,6 +291,8 @@ static void on_act(struct run *run, size_t n, struct str act)
         if (at->kind->wants(at->session) != ENGINE_WANTS_TLS)
             complain(run, "TLS is not wanted", act);
         at->kind->secured(at->session);
+    } else if (str_equal(act, STR("granted"))) {
+        grant(run, at);
     } else if (str_equal(act, STR("denied"))) {
         at->kind->login_failed(at->session, ENGINE_LOGIN_DENIED);
     } else if (str_equal(act, STR("unavailable"))) {

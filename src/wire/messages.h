@@ -156,9 +156,10 @@ enum wire_status {
 #define WIRE_FIELDS_login_reply(F) F(u64, status) F(id, mailbox) F(u64, delay_ms)
 #define WIRE_FIELDS_session_close(F) F(id, session) F(id, mailbox)
 
-/* `tag` is the login command's, answered by the mailbox process; `input` what the client sent
- * behind it. With a `state` the session has slept and goes on, without tag and input; is_restless:
- * it slept for a moment only. is_bulk: nobody waits for what it loads (imap/session.h). */
+/* `tag` is the login command's, answered by the mailbox process (POP3: role/engine_pop3.c); `input`
+ * what the client sent behind it. With a `state` the session has slept and goes on, without tag and
+ * input; is_restless: it slept for a moment only. is_bulk: nobody waits for what it loads
+ * (imap/session.h). */
 #define WIRE_FIELDS_session_open(F)                                                                \
     F(id, session) F(id, mailbox) F(u64, service) F(str, tag) F(str, input) F(flag, is_secure)     \
     F(str, state) F(flag, is_restless) F(flag, is_bulk)

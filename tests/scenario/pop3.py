@@ -208,6 +208,36 @@ def a_stop_of_the_service_deletes_nothing(_):
 
 
 @suite.case
+def internationalized_mail_reaches_every_client(server):
+    """RFC 6856: as it is in UTF-8 mode, as a surrogate otherwise; what is behind it is not lost."""
+    alias = server.add_alias("eai@pop3.test")
+    header = "From: Grün <grün@example.org>\r\nSubject: grüße\r\n"
+    message = (header + "\r\nGrüße.\r\n").encode()
+    with server.smtp() as client:
+        client.ehlo()
+        check(client.sendmail("grün@example.org", [alias.address], message,
+                              mail_options=["SMTPUTF8", "BODY=8BITMIME"]) == {}, "refused")
+    send(server, alias, "behind it")
+    client = poplib.POP3_SSL("127.0.0.1", server.ports["pop3s"], context=server.tls, timeout=60)
+    check("UTF8" in client.capa() and client.capa()["UTF8"] == [], client.capa())
+    check(client.utf8().startswith(b"+OK"), "UTF8")
+    client.user(alias.address)
+    client.pass_(alias.password)
+    _, lines, octets = client.retr(1)
+    check(b"\r\n".join(lines).endswith(message.rstrip()), lines)
+    check(client.list(1) == b"+OK 1 %d" % octets, (client.list(1), octets))
+    client.quit()
+    client = connect(server, alias)
+    top, _, body = b"\r\n".join(client.retr(1)[1]).partition(b"\r\n\r\n")
+    top.decode("ascii")
+    check(b"\r\nSubject: =?UTF-8?B?Z3LDvMOfZQ==?=" in top, top)
+    check(b"<invalid@internationalized-address.invalid>" in top, top)
+    check(body == "Grüße.".encode(), body)
+    check(b"Subject: behind it" in client.retr(2)[1], "the one behind it")
+    client.quit()
+
+
+@suite.case
 def app_passwords_have_a_scope(server):
     alias = server.add_alias("scope@pop3.test")
 

@@ -1,0 +1,43 @@
+/*
+ * What a client that did not say UTF8 gets of a message with UTF-8 in its header.
+ *
+ * RFC 6856 §2.1 forbids to send such a message as it is, and leaves the choice between an error and
+ * a surrogate. An error would let one message, sent by anybody, end the download of many a client
+ * before the ones behind it, at every attempt; so there is a surrogate, by RFC 6858 §2:
+ *
+ *   address fields   an address beyond ASCII becomes invalid@internationalized-address.invalid, and
+ *                    stands in the name before it
+ *   Subject          encoded words (RFC 2047)
+ *   Content-…        parameters beyond ASCII are left out
+ *   others           left out
+ *
+ * The body, and the headers of its parts, stay as they are. 8-bit bytes in a header are common in
+ * old mail and spam, and have always been delivered: a message is only taken for one of the new
+ * kind when it came with SMTPUTF8 (its first Received field says so, RFC 6531 §4.3) and its header
+ * is valid UTF-8.
+ *
+ * LIST and STAT tell the octets of the message, not of the surrogate: to know which ones need one,
+ * every message would have to be read at login (RFC 6858 §3 allows the same of RFC822.SIZE).
+ */
+#ifndef POP3_SURROGATE_H
+#define POP3_SURROGATE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+enum {
+    POP3_SURROGATE_HEADER_MAX = 64 * 1024, /* a longer header stays as it is */
+    POP3_SURROGATE_MAX = 64 * 1024, /* above it, rewritten fields are left out as others are */
+};
+
+/* By the beginning of a message: did it come with SMTPUTF8? */
+bool pop3_surrogate_is_likely(struct str beginning);
+/* The length of the header at the beginning, without the empty line; all, when none is there. */
+size_t pop3_surrogate_header_len(struct str beginning);
+/* Whether the header is one that needs a surrogate. */
+bool pop3_surrogate_is_needed(struct str header);
+/* Appends the surrogate's header: ASCII, field by field. `arena` holds what is needed on the way.
+ */
+void pop3_surrogate_write(struct arena *arena, struct str header, struct buf *out);
+
+#endif
