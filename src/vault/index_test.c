@@ -384,6 +384,45 @@ static void test_gone(void **state)
     buf_free(&raw);
 }
 
+/* Of what nearly all have, the few that may lack it are left to their text. */
+static void test_doubt(void **state)
+{
+    enum { MESSAGES = 1024, WORDS = 140, DIFFERENT = MESSAGES * WORDS / 12, LACKING = 2 };
+    struct fixture *f = *state;
+    struct vault_candidates found;
+    struct buf raw;
+
+    buf_init(&raw, SIZE_MAX);
+    assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
+    for (int i = 0; i < MESSAGES; i++) {
+        bool is_lacking = i == 500 || i == 700;
+
+        buf_reset(&raw);
+        buf_putf(&raw, "Subject: s\r\n\r\n%s\r\n", i == 700 ? "zzverz" : "");
+        for (int k = 0; k < WORDS && !is_lacking; k++)
+            buf_putf(&raw, "%dver%s", (i * WORDS + k) % DIFFERENT, k % 8 == 7 ? "\r\n" : " ");
+        buf_put(&raw, is_lacking ? STR("nothing\r\n") : STR("0never everything\r\n"));
+        fixture_append(f, f->inbox, buf_str(&raw), 0);
+    }
+    assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
+    fixture_housekeep(f, 0);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM word_segment"), 1);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("ver")),
+                     MESSAGES - LACKING + 1);
+    assert_int_equal(vault_search_candidates(f->vault, &f->task, f->inbox, VAULT_SEARCH_BODY,
+                                             STR(""), STR("ver"), &found),
+                     ERR_OK);
+    assert_true(found.is_exact);
+    assert_int_equal(found.open_count, LACKING);
+    assert_int_equal(found.count, MESSAGES);
+    /* With another word that rules them out nothing is open. */
+    assert_int_equal(vault_search_candidates(f->vault, &f->task, f->inbox, VAULT_SEARCH_BODY,
+                                             STR(""), STR("ver everything"), &found),
+                     ERR_OK);
+    assert_int_equal(found.open_count, 0);
+    buf_free(&raw);
+}
+
 static void append_long(struct fixture *f)
 {
     struct buf raw;
@@ -490,10 +529,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_random),
-        TEST(test_slices),
-        TEST(test_gone),
-        TEST(test_form),
+        TEST(test_random), TEST(test_slices), TEST(test_gone), TEST(test_doubt), TEST(test_form),
     };
 
     fixture_init_libraries();
