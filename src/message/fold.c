@@ -8,6 +8,10 @@
 #include <glib.h>
 #include <string.h>
 
+/* Count it up with every change here that changes what comes out: what was indexed is folded anew.
+ */
+enum { FORM = 1 };
+
 static void put_upper(struct str ascii, struct buf *out)
 {
     char *room;
@@ -88,6 +92,12 @@ size_t message_fold_some(struct str text, size_t at, size_t max, struct buf *out
 void message_fold(struct str text, struct buf *out)
 {
     (void)message_fold_some(text, 0, text.len, out);
+}
+
+int64_t message_fold_form(void)
+{
+    return ((int64_t)FORM << 32) + ((int64_t)glib_major_version << 16) +
+           (int64_t)glib_minor_version;
 }
 
 void message_compose(struct str text, struct buf *out)

@@ -151,9 +151,12 @@ void message_text(const struct message_structure *structure, struct str raw, boo
  * in title case, then decomposed, compatibility included. A substring test of two folded texts is
  * SEARCH's rule, the order of their bytes that of SORT. Invalid UTF-8 passes as it is.
  *
- * The search index keeps folded words: what this gives must not change for mail that is indexed.
+ * The search index keeps folded words, of the form that message_fold_form tells.
  */
 void message_fold(struct str text, struct buf *out);
+/* Another number when message_fold may give something else for the same text: it counts our own
+ * changes (FORM in fold.c), and has the version of GLib, whose Unicode tables are used. */
+int64_t message_fold_form(void);
 /* From `at` on, about `max` bytes of it; gives where to go on (text.len: that was all). */
 size_t message_fold_some(struct str text, size_t at, size_t max, struct buf *out);
 

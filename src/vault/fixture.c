@@ -134,8 +134,10 @@ static const char *const faults[] = {
     "SELECT count(*) FROM word_segment AS a JOIN word_segment AS b ON a.id < b.id AND a.state = 1 "
     "AND b.state = 1 AND a.first_content_id <= b.last_content_id "
     "AND b.first_content_id <= a.last_content_id",
-    "SELECT count(*) FROM content AS c WHERE id <= (SELECT max(last_content_id) FROM word_segment) "
-    "AND NOT EXISTS (SELECT 1 FROM word_segment WHERE state = 1 AND c.id BETWEEN first_content_id "
+    "SELECT count(*) FROM content AS c WHERE id <= (SELECT max(last_content_id) FROM word_segment "
+    "WHERE "
+    "state = 1) AND NOT EXISTS (SELECT 1 FROM word_segment WHERE state = 1 AND c.id BETWEEN "
+    "first_content_id "
     "AND last_content_id)",
     "SELECT count(*) FROM word_terms WHERE key >> 24 NOT IN (SELECT id FROM word_segment)",
     "SELECT count(*) FROM word_postings WHERE key >> 24 NOT IN (SELECT id FROM word_segment)",

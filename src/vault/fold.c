@@ -268,11 +268,12 @@ static enum err insert_segment(struct vault *vault, struct task *task, struct se
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
 
     TRY(db_prepare(vault->db, task,
-                   "INSERT INTO word_segment(state, level, first_content_id, last_content_id) "
-                   "VALUES (1, 0, ?1, ?2)",
+                   "INSERT INTO word_segment(state, level, first_content_id, last_content_id, "
+                   "form) VALUES (1, 0, ?1, ?2, ?3)",
                    &statement));
     db_bind_int(statement, 1, segment->first_content_id);
     db_bind_int(statement, 2, segment->last_content_id);
+    db_bind_int(statement, 3, index_form());
     TRY(db_run(vault->db, task, statement));
     segment->id = sqlite3_last_insert_rowid(db_handle(vault->db));
     return ERR_OK;

@@ -1,7 +1,8 @@
 /*
  * Which work on the search index comes next (index.h). Folding goes first: what is not indexed
- * costs every search; only when there are many segments does it wait. Then what merging left is
- * taken away, so that its room is used again; then merging, the smallest segments first.
+ * costs every search; only when there are many segments does it wait, and when an index of another
+ * form is there, whose room the new one shall have. Then what merging left is taken away, for the
+ * same reason; then merging, the smallest segments first.
  */
 #include "vault/index.h"
 
@@ -20,7 +21,13 @@ struct row {
     struct segment segment;
     enum state state;
     int64_t level;
+    int64_t form;
 };
+
+int64_t index_form(void)
+{
+    return ((int64_t)WORDS_FORM << 40) + message_fold_form();
+}
 
 static enum err load_rows(struct vault *vault, struct task *task, struct row **out_rows,
                           size_t *out_count)
@@ -31,8 +38,8 @@ static enum err load_rows(struct vault *vault, struct task *task, struct row **o
     bool has_row;
 
     TRY(db_prepare(vault->db, task,
-                   "SELECT id, state, level, first_content_id, last_content_id FROM word_segment "
-                   "ORDER BY first_content_id",
+                   "SELECT id, state, level, first_content_id, last_content_id, form "
+                   "FROM word_segment ORDER BY first_content_id",
                    &statement));
     for (;;) {
         TRY(db_step(vault->db, task, statement, &has_row));
@@ -46,6 +53,7 @@ static enum err load_rows(struct vault *vault, struct task *task, struct row **o
                         db_column_int(statement, 4)},
             .state = (enum state)db_column_int(statement, 1),
             .level = db_column_int(statement, 2),
+            .form = db_column_int(statement, 5),
         };
     }
     *out_rows = rows;
@@ -63,7 +71,7 @@ enum err index_segments(struct vault *vault, struct task *task, struct segment *
     TRY(load_rows(vault, task, &rows, &row_count));
     segments = ARENA_ARRAY(&task->arena, struct segment, row_count + 1);
     for (size_t i = 0; i < row_count; i++) {
-        if (rows[i].state == STATE_LIVE)
+        if (rows[i].state == STATE_LIVE && rows[i].form == index_form())
             segments[count++] = rows[i].segment;
     }
     *out_segments = segments;
@@ -76,10 +84,15 @@ enum err index_load(struct vault *vault, struct task *task)
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
 
-    TRY(db_prepare(vault->db, task, "SELECT coalesce(max(last_content_id), 0) FROM word_segment",
-                   &statement));
+    TRY(db_prepare(
+        vault->db, task,
+        "SELECT coalesce(max(last_content_id) FILTER (WHERE state = 1 AND form = ?1), 0), "
+        "count(*) FILTER (WHERE form <> ?1) FROM word_segment WHERE state <> 2",
+        &statement));
+    db_bind_int(statement, 1, index_form());
     TRY(db_step(vault->db, task, statement, &has_row));
-    vault->indexed_content_id = db_column_int(statement, 0);
+    vault->has_index_of_other_form = db_column_int(statement, 1) > 0;
+    vault->indexed_content_id = vault->has_index_of_other_form ? 0 : db_column_int(statement, 0);
     return ERR_OK;
 }
 
@@ -93,15 +106,38 @@ enum err index_forget(struct vault *vault, struct task *task, int64_t content_id
     CLEANUP(db_release) sqlite3_stmt *gone = NULL;
     CLEANUP(db_release) sqlite3_stmt *unindexed = NULL;
 
+    if (content_id > vault->indexed_content_id && !vault->has_index_of_other_form)
+        return ERR_OK;
+    TRY(db_prepare(vault->db, task, "DELETE FROM unindexed WHERE content_id = ?1", &unindexed));
+    db_bind_int(unindexed, 1, content_id);
+    TRY(db_run(vault->db, task, unindexed));
     if (content_id > vault->indexed_content_id)
         return ERR_OK;
     TRY(db_prepare(vault->db, task, "INSERT INTO word_gone(content_id) VALUES (?1)", &gone));
     db_bind_int(gone, 1, content_id);
-    TRY(db_run(vault->db, task, gone));
     vault->has_words_gone = true;
-    TRY(db_prepare(vault->db, task, "DELETE FROM unindexed WHERE content_id = ?1", &unindexed));
-    db_bind_int(unindexed, 1, content_id);
-    return db_run(vault->db, task, unindexed);
+    return db_run(vault->db, task, gone);
+}
+
+/* --- Segments of another form --- */
+
+static enum err run_statement(struct vault *vault, struct task *task, const char *sql)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task, sql, &statement));
+    return db_run(vault->db, task, statement);
+}
+
+/* All goes, ours too where there should be any: folding begins at the first content again, and
+ * notes anew what it leaves out. */
+static enum err begin_anew(struct vault *vault, struct task *task)
+{
+    TRY(run_statement(vault, task, "UPDATE word_segment SET state = 2"));
+    TRY(run_statement(vault, task, "DELETE FROM word_gone"));
+    TRY(run_statement(vault, task, "DELETE FROM unindexed"));
+    vault->has_index_of_other_form = false;
+    return ERR_OK;
 }
 
 /* --- Removing --- */
@@ -167,12 +203,13 @@ static enum err begin_merge(struct vault *vault, struct task *task, const struct
     struct segment output = {0, first->first_content_id, last->last_content_id};
 
     TRY(db_prepare(vault->db, task,
-                   "INSERT INTO word_segment(state, level, first_content_id, last_content_id) "
-                   "VALUES (0, ?1, ?2, ?3)",
+                   "INSERT INTO word_segment(state, level, first_content_id, last_content_id, "
+                   "form) VALUES (0, ?1, ?2, ?3, ?4)",
                    &statement));
     db_bind_int(statement, 1, level);
     db_bind_int(statement, 2, output.first_content_id);
     db_bind_int(statement, 3, output.last_content_id);
+    db_bind_int(statement, 4, index_form());
     TRY(db_run(vault->db, task, statement));
     output.id = sqlite3_last_insert_rowid(db_handle(vault->db));
     return run_in_range(vault, task,
@@ -266,25 +303,39 @@ static enum err renew(struct vault *vault, struct task *task, const struct row *
     return ERR_OK;
 }
 
+/* What one dead segment left; `of_other_form`: only such a one. */
+static enum err remove_dead(struct vault *vault, struct task *task, const struct row *rows,
+                            size_t count, bool of_other_form, bool *out_did)
+{
+    for (size_t i = 0; i < count && !*out_did; i++) {
+        if (rows[i].state != STATE_DEAD || (of_other_form && rows[i].form == index_form()))
+            continue;
+        *out_did = true;
+        TRY(remove_slice(vault, task, rows[i].segment.id));
+    }
+    return ERR_OK;
+}
+
 enum err index_slice(struct vault *vault, struct task *task, bool *out_did)
 {
     struct row *rows;
     size_t count;
     int64_t level_max = 0;
 
+    if (vault->has_index_of_other_form) {
+        *out_did = true;
+        return begin_anew(vault, task);
+    }
     TRY(load_rows(vault, task, &rows, &count));
-    if (vault->indexed_content_id + 1 < vault->next_content_id && count <= SEGMENTS_BEFORE_FOLDING)
+    TRY(remove_dead(vault, task, rows, count, true, out_did));
+    if (!*out_did && vault->indexed_content_id + 1 < vault->next_content_id &&
+        count <= SEGMENTS_BEFORE_FOLDING)
         TRY(index_fold(vault, task, out_did));
     if (*out_did)
         return ERR_OK;
     for (size_t i = 0; i < count; i++)
         level_max = rows[i].level > level_max ? rows[i].level : level_max;
-    for (size_t i = 0; i < count && !*out_did; i++) {
-        if (rows[i].state != STATE_DEAD)
-            continue;
-        *out_did = true;
-        TRY(remove_slice(vault, task, rows[i].segment.id));
-    }
+    TRY(remove_dead(vault, task, rows, count, false, out_did));
     for (int64_t level = -1; level <= level_max && !*out_did; level++)
         TRY(merge_level(vault, task, rows, count, level, out_did));
     if (!*out_did && vault->has_words_gone)

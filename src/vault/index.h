@@ -10,6 +10,11 @@
  * the output is whole, and a crash in between loses nothing, since the slices that were committed
  * are gone on with. Content ids are never given twice, so what a segment says of a purged content
  * is harmless; it is left out at the next merge.
+ *
+ * Every segment has the form in which it was written (index_form). Where the file was written by a
+ * program of another form, nothing counts as indexed, and housekeeping begins by marking all those
+ * segments as dead, in one transaction: live ones of two forms are never side by side, so that
+ * what is live always reaches from the first content on.
  */
 #ifndef VAULT_INDEX_H
 #define VAULT_INDEX_H
@@ -22,6 +27,8 @@ enum {
     INDEX_BEHIND_CONTENTS = 1024,
 };
 
+/* Of folding, words and blocks as this program has them. */
+int64_t index_form(void);
 /* Reads what is indexed into the mirror. */
 MUST_CHECK enum err index_load(struct vault *vault, struct task *task);
 /* The live segments, oldest first, in the task's arena. */

@@ -17,7 +17,9 @@
 enum {
     KEY_WORDS_MAX = 64, /* further ones narrow nothing */
     FEW_PART = 64,      /* a term that fewer than one in so many contents have */
-    FEW_MAX = 8192,
+    FEW_MAX = 16384,
+    /* Reading so many bytes of postings takes as long as confirming one content by its text. */
+    DOUBT_BYTES = 64 * 1024,
 };
 
 /* --- Sets of content ids --- */
@@ -137,16 +139,33 @@ struct scan {
     const struct key_word *word;
     const struct id_set *wanted;
     struct id_set *found;
+    struct id_set *doubtful; /* found, but only its text can tell */
     size_t left; /* wanted contents of the segment that were not found yet; 0: no need to go on */
     struct buf postings;
     struct few *few; /* own; read last, as those of many contents may make them needless */
     size_t few_count;
+    uint64_t few_bytes; /* of postings that are to be read yet */
 };
 
 static inline void find(struct scan *scan, int64_t content_id)
 {
     if (id_set_has(scan->wanted, content_id) && id_set_add(scan->found, content_id))
         scan->left--;
+}
+
+/* Of a part of a word that nearly all contents have, the last few are cheaper to confirm by their
+ * text than to look for among all words that have the part. */
+static void doubt_where_cheaper(struct scan *scan)
+{
+    const struct segment *segment = &scan->cursor->segment;
+
+    if (scan->left == 0 || scan->left * DOUBT_BYTES > scan->few_bytes)
+        return;
+    for (int64_t id = segment->first_content_id; id <= segment->last_content_id; id++) {
+        if (id_set_has(scan->wanted, id) && id_set_add(scan->found, id))
+            (void)id_set_add(scan->doubtful, id);
+    }
+    scan->left = 0;
 }
 
 static enum err add_postings(struct scan *scan, uint64_t at, uint64_t len)
@@ -190,13 +209,18 @@ static enum err add_term(struct scan *scan)
     if (scan->few == NULL)
         scan->few = NEW_ARRAY(struct few, FEW_MAX);
     scan->few[scan->few_count++] = (struct few){cursor->postings_at, cursor->postings_len};
+    scan->few_bytes += cursor->postings_len;
+    doubt_where_cheaper(scan);
     return ERR_OK;
 }
 
 static enum err add_few(struct scan *scan)
 {
-    for (size_t i = 0; i < scan->few_count && scan->left > 0; i++)
+    for (size_t i = 0; i < scan->few_count && scan->left > 0; i++) {
         TRY(add_postings(scan, scan->few[i].at, scan->few[i].len));
+        scan->few_bytes -= scan->few[i].len;
+        doubt_where_cheaper(scan);
+    }
     return ERR_OK;
 }
 
@@ -255,19 +279,26 @@ static enum err scan_place(struct scan *scan, bool is_whole)
     return add_few(scan);
 }
 
+/* The contents that have a word, as they are collected. */
+struct hits {
+    const struct id_set *wanted; /* among these */
+    struct id_set found;
+    struct id_set *doubtful; /* a part of them */
+};
+
 /* `is_whole`: the word itself only. */
 static enum err scan_segment(struct task *task, struct segment_cursor *cursor, struct str prefix,
-                             const struct key_word *word, bool is_whole,
-                             const struct id_set *wanted, struct id_set *found)
+                             const struct key_word *word, bool is_whole, struct hits *hits)
 {
     struct scan scan = {
         .task = task,
         .cursor = cursor,
         .prefix = prefix,
         .word = word,
-        .wanted = wanted,
-        .found = found,
-        .left = id_set_count(wanted, found, cursor->segment.first_content_id,
+        .wanted = hits->wanted,
+        .found = &hits->found,
+        .doubtful = hits->doubtful,
+        .left = id_set_count(hits->wanted, &hits->found, cursor->segment.first_content_id,
                              cursor->segment.last_content_id),
     };
     enum err err;
@@ -351,21 +382,19 @@ static bool is_hex(struct str prefix)
 
 /* In all places of a segment. */
 static enum err scan_places(struct query *query, struct segment_cursor *cursor,
-                            const struct key_word *word, bool is_whole, const struct id_set *wanted,
-                            struct id_set *found)
+                            const struct key_word *word, bool is_whole, struct hits *hits)
 {
     for (size_t p = 0; p < query->places.count; p++) {
         struct str prefix = query->places.prefixes[p];
 
         if (!is_hex(prefix) || words_are_hex(word->text))
-            TRY(scan_segment(query->task, cursor, prefix, word, is_whole, wanted, found));
+            TRY(scan_segment(query->task, cursor, prefix, word, is_whole, hits));
     }
     return ERR_OK;
 }
 
 /* Those of `wanted` that have the word. */
-static enum err word_contents(struct query *query, const struct key_word *word,
-                              const struct id_set *wanted, struct id_set *found)
+static enum err word_contents(struct query *query, const struct key_word *word, struct hits *hits)
 {
     for (size_t s = 0; s < query->segment_count; s++) {
         struct segment_cursor cursor;
@@ -373,27 +402,29 @@ static enum err word_contents(struct query *query, const struct key_word *word,
 
         /* A common word may be in all that is wanted, and then its parts need not be looked for. */
         if (err == ERR_OK && word->may_be_end)
-            err = scan_places(query, &cursor, word, true, wanted, found);
+            err = scan_places(query, &cursor, word, true, hits);
         if (err == ERR_OK)
-            err = scan_places(query, &cursor, word, false, wanted, found);
+            err = scan_places(query, &cursor, word, false, hits);
         segment_cursor_close(&cursor);
         TRY(err);
     }
     return ERR_OK;
 }
 
-/* Narrows `wanted` to the contents that have all words. */
-static enum err narrow(struct query *query, struct id_set *wanted)
+/* Narrows `wanted` to the contents that have all words, or may have where they are in `doubtful`.
+ */
+static enum err narrow(struct query *query, struct id_set *wanted, struct id_set *doubtful)
 {
     for (size_t i = 0; i < query->words.count; i++) {
-        struct id_set found = id_set_new(query->vault->next_content_id);
-        enum err err = word_contents(query, &query->words.words[i], wanted, &found);
+        struct hits hits = {wanted, id_set_new(query->vault->next_content_id), doubtful};
+        enum err err = word_contents(query, &query->words.words[i], &hits);
 
         if (err == ERR_OK)
-            id_set_intersect(wanted, &found);
-        id_set_done(&found);
+            id_set_intersect(wanted, &hits.found);
+        id_set_done(&hits.found);
         TRY(err);
     }
+    id_set_intersect(doubtful, wanted);
     return ERR_OK;
 }
 
@@ -479,7 +510,7 @@ static enum err search(struct query *query, const struct folder *folder, bool is
     TRY(load_rows(query->vault, query->task, folder, &rows, &wanted));
     TRY(index_segments(query->vault, query->task, &query->segments, &query->segment_count));
     if (is_narrowed)
-        TRY(narrow(query, &wanted));
+        TRY(narrow(query, &wanted, &open));
     TRY(open_contents(query->vault, query->task, &open));
     choose(query->task, &rows, &wanted, &open, out);
     return ERR_OK;

@@ -5,7 +5,8 @@
  * A key that lies within one word is answered exactly; of other keys the candidates have all words
  * of the key, and the caller confirms each with the message's own text. Messages that are not in
  * the index yet (they came a moment ago) or not in full (more text than it takes) are candidates
- * for every key; they are the open ones.
+ * for every key; they are the open ones, and so are a few that nearly all others make an exception
+ * of, where their text is read sooner than the index.
  */
 #ifndef VAULT_SEARCH_H
 #define VAULT_SEARCH_H
@@ -36,8 +37,8 @@ struct vault_candidates { /* arrays in the task's arena, ascending */
  * messages candidates). `name` is HEADER's field name and not looked at for other fields; with a
  * name, the empty key asks for messages that have the field, and is exact.
  *
- * Some milliseconds, whatever the key and however many match: up to some 50 for 100,000 messages
- * with a million different words. Confirming costs some 0.1 ms a message, so that for a handful of
+ * Some milliseconds, whatever the key and however many match: up to some 90 for 100,000 messages
+ * with millions of different words. Confirming costs some 0.1 ms a message, so that for a handful of
  * messages that other keys left over, not asking is cheaper.
  */
 MUST_CHECK enum err vault_search_candidates(struct vault *vault, struct task *task,

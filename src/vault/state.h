@@ -100,6 +100,7 @@ struct vault {
     int64_t purge_open_id; /* purge rows up to this one are from an earlier session */
     bool has_purges;
     int64_t indexed_content_id; /* contents up to this one are in the search index */
+    bool has_index_of_other_form; /* which is in the way (index.h) */
     bool has_words_gone; /* contents went, and it was not looked at yet whether that matters */
     int64_t delivery_purged_ms;
     bool has_identities;   /* all contents have their row of identity (facts.h) */

@@ -18,6 +18,13 @@
 #include "message/message.h"
 
 enum {
+    /*
+     * Count it up with every change of what words_of gives for a message (the texts it takes, by
+     * message_text's rules, too), of terms, or of the blocks of a segment. Folding has a number of
+     * its own (message_fold_form).
+     */
+    WORDS_FORM = 1,
+
     WORD_BYTES_MAX = 200,
     WORD_PIECE_STEP = 100,
     WORD_NAME_MAX = 100, /* of a header field's name; those of longer ones are only in HEADERS */

@@ -11,6 +11,7 @@ DELETE FROM unindexed;
 -- indexed yet, and are candidates for every search.
 CREATE TABLE word_segment (
     id INTEGER PRIMARY KEY,
+    form INTEGER NOT NULL, -- of folding, of words and of blocks: those of another one are not read
     state INTEGER NOT NULL, -- 0 being merged from those in its range, 1 live, 2 to be removed
     level INTEGER NOT NULL, -- how often its contents were merged
     first_content_id INTEGER NOT NULL,
