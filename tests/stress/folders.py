@@ -184,6 +184,7 @@ def make_anew(client):
         return False
     name = world.chance.choice(free)
     world.folders[name].dying_since = world.now
+    world.folders[name].may_be_remade = True
     world.busy.add(name)
 
     def keep_busy(command, status, code):

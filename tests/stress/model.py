@@ -245,6 +245,7 @@ class Folder:
         self.min_uidnext = 1   # no new message gets a UID below it
         self.modseq = 0        # highest that anybody was told
         self.dying_since = None  # DELETE was sent
+        self.may_be_remade = False  # and CREATE of the same name behind it
         self.deleted_at = None   # it was answered OK
 
     def __repr__(self):

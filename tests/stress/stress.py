@@ -380,11 +380,27 @@ class Driver:
             elif name not in listed:
                 world.folders[name] = None
             elif world.folders[name].is_dying:
-                world.folders[name].dying_since = None
+                self.find_remade(name)
             world.name_changed[name] = world.now
         world.busy.difference_update(lost)
         world.lost_names.clear()
         world.lost_folders.clear()
+
+    def find_remade(self, name):
+        """The name is there: neither DELETE nor CREATE was done, or both, and then it is another
+        folder."""
+        folder, told = self.world.folders[name], {}
+
+        def on_done(command, status, code):
+            items = [answer[1][1] for answer in command.answers if answer[0] == b"STATUS"]
+            told["UIDVALIDITY"] = int(items[0][1])
+
+        self.ask(self.fresh, Command("STATUS", f"STATUS {name} (UIDVALIDITY)".encode(), on_done))
+        folder.dying_since = None
+        if folder.may_be_remade and told["UIDVALIDITY"] != folder.uidvalidity:
+            folder = self.world.folders[name] = Folder(self.world, name)
+        folder.may_be_remade = False
+        folder.told_uidvalidity(told["UIDVALIDITY"], f"{name} after a kill")
 
     # ---- the end ----
 
