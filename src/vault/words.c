@@ -97,7 +97,7 @@ bool words_next(struct str text, size_t *position, struct str *out_word)
             break;
     }
     *position = at;
-    *out_word = str_make(text.ptr + start, at - start);
+    *out_word = str_from(str_upto(text, at), start);
     return at > start;
 }
 
