@@ -232,7 +232,8 @@ static enum err add_beginnings(struct scan *scan, bool is_whole)
     bool has_entry;
 
     memcpy(bytes, scan->prefix.ptr, scan->prefix.len);
-    memcpy(bytes + scan->prefix.len, word.ptr, word.len);
+    if (word.len > 0) /* the empty word has no bytes */
+        memcpy(bytes + scan->prefix.len, word.ptr, word.len);
     start = str_make(bytes, scan->prefix.len + word.len);
     TRY(segment_cursor_seek(scan->cursor, scan->task, start));
     while (scan->left > 0) {
