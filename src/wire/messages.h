@@ -152,16 +152,19 @@ enum wire_status {
     F(id, session) F(u64, service) F(str, username) F(secret, password) F(str, address)            \
     F(flag, is_local)
 /* For SUBMISSION no session is kept; `mailbox` tells whose login it is. `delay_ms`: wait this long
- * before the refusal is passed on, so that all refusals take the same time. */
-#define WIRE_FIELDS_login_reply(F) F(u64, status) F(id, mailbox) F(u64, delay_ms)
+ * before the refusal is passed on, so that all refusals take the same time. `pass`: of the session
+ * (secret/pass.h). */
+#define WIRE_FIELDS_login_reply(F)                                                                 \
+    F(u64, status) F(id, mailbox) F(u64, delay_ms) F(str, pass)
 #define WIRE_FIELDS_session_close(F) F(id, session) F(id, mailbox)
 
 /* `tag` is the login command's, answered by the mailbox process; `input` what the client sent
  * behind it. With a `state` the session has slept and goes on, without tag and input; is_restless:
- * it slept for a moment only. is_bulk: nobody waits for what it loads (imap/session.h). */
+ * it slept for a moment only. is_bulk: nobody waits for what it loads (imap/session.h). `pass`: the
+ * keeper's, without which the mailbox process opens nothing. */
 #define WIRE_FIELDS_session_open(F)                                                                \
     F(id, session) F(id, mailbox) F(u64, service) F(str, tag) F(str, input) F(flag, is_secure)     \
-    F(str, state) F(flag, is_restless) F(flag, is_bulk)
+    F(str, state) F(flag, is_restless) F(flag, is_bulk) F(str, pass)
 #define WIRE_FIELDS_session_open_reply(F) F(u64, status)
 
 #define WIRE_FIELDS_mailbox_spawn(F) F(id, mailbox) F(flag, is_new)
