@@ -745,7 +745,10 @@ static void a_sleeper_is_told_of_its_end(void **state)
         (void)hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
         if (i == 2)
             f.store = -1;
-        stop_gate(&f);
+        if (i == 3)
+            await_end(&f);
+        else
+            stop_gate(&f);
     }
 }
 
