@@ -41,6 +41,7 @@ struct mailbox {
     struct vault *vault;               /* own; NULL before the key came */
     struct imap_group *appends;        /* own; committed before anything else uses the vault */
     struct secret *drop_key;           /* own; likewise */
+    struct secret *pass_key;           /* own; likewise: checks the sessions' passes */
     struct vault_subscriber changes;
     struct mailbox_session *sessions; /* own, a list */
     size_t session_count;

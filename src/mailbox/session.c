@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "imap/session.h"
+#include "secret/pass.h"
 
 void mailbox_session_free(struct mailbox_session *session)
 {
@@ -182,6 +183,11 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
 
     if (kind == NULL)
         return ERR_INVALID;
+    if (!pass_is_valid(mailbox->pass_key, &open->session, open->service, open->pass)) {
+        log_error(mailbox->start->log, "a session that the keeper did not open session=%s",
+                  open->session.text);
+        return ERR_DENIED;
+    }
     if (mailbox->session_count >= MAILBOX_SESSIONS_MAX)
         return ERR_LIMIT;
     TRY(make_engine(mailbox, open, kind, &engine));

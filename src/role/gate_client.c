@@ -516,6 +516,7 @@ static void open_session(struct gate_client *client)
         .input = client->kind->pending_input(client->engine),
         .is_secure = net_connection_is_secure(client->connection),
         .is_bulk = client->kind->is_bulk != NULL && client->kind->is_bulk(client->engine),
+        .pass = str_make(client->pass, sizeof(client->pass)),
     };
     struct str username, password;
     int fds[2];
@@ -552,6 +553,8 @@ void gate_client_login_reply(struct gate_client *client, const struct wire_login
         return;
     if (reply->status == WIRE_OK && id_is_set(&reply->mailbox)) {
         client->mailbox = reply->mailbox;
+        if (reply->pass.len == sizeof(client->pass))
+            memcpy(client->pass, reply->pass.ptr, sizeof(client->pass));
         log_info(log_of(client), "login session=%s mailbox=%s", client->session.text,
                  client->mailbox.text);
         open_session(client);

@@ -3,6 +3,7 @@
 #define ROLE_GATE_CLIENT_H
 
 #include "role/gate.h"
+#include "secret/pass.h"
 
 enum {
     GATE_CLIENT_OUTPUT_MAX = 128 * 1024, /* to the client, and as much to the mailbox process */
@@ -32,6 +33,7 @@ struct gate_client {
     struct net_timer *deadline;        /* own; until CARRYING */
     struct net_timer *step;            /* own; a refusal that waits, or the engine's next turn */
     struct id session, mailbox;        /* set: the keeper knows the session */
+    unsigned char pass[PASS_BYTES];    /* of the session, from the keeper */
     int64_t waits_until_ms;            /* for a peer, in this login; 0: it did not have to yet */
     bool has_store_session;            /* the store may know it too */
     bool is_secured;                   /* TLS was told to the engine */

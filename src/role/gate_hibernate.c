@@ -79,6 +79,7 @@ bool gate_hibernate_resume(struct gate_client *client, bool has_spoken)
         .is_secure = net_connection_is_secure(client->connection),
         .state = buf_str(&client->sleep_state),
         .is_restless = is_restless(client, has_spoken),
+        .pass = str_make(client->pass, sizeof(client->pass)),
     };
     enum err err;
     int fds[2];

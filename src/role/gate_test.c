@@ -197,12 +197,14 @@ static void expect_end(int fd)
     close(fd);
 }
 
+static const char pass[] = "the keeper's: thirty-two octets.";
 static const char plain[] = "plain_login_on_loopback = yes\n";
 
 /* Logs a client in; gives the mailbox process's end of its stream. */
 static int log_in(struct fixture *f, int client, struct id *out_session)
 {
-    struct wire_login_reply login = {.status = WIRE_OK, .mailbox = id_random()};
+    struct wire_login_reply login = {
+        .status = WIRE_OK, .mailbox = id_random(), .pass = str_from_c(pass)};
     struct wire_session_open_reply open = {.status = WIRE_OK};
     struct wire_message *message;
     int stream;
@@ -221,6 +223,7 @@ static int log_in(struct fixture *f, int client, struct id *out_session)
     assert_true(id_equal(&message->body.session_open.mailbox, &login.mailbox));
     assert_true(id_equal(&message->body.session_open.session, out_session));
     assert_true(str_equal(message->body.session_open.tag, STR("a")));
+    assert_true(str_equal(message->body.session_open.pass, str_from_c(pass)));
     assert_true(str_equal(message->body.session_open.input, STR("b NOOP\r\n")));
     assert_int_equal(message->fd_count, 1);
     stream = message->fds[0];
@@ -571,6 +574,7 @@ static int hear_resume(struct fixture *f, const struct id *session, bool is_rest
 
     assert_true(id_equal(&body->session, session));
     assert_true(id_equal(&body->mailbox, &f->mailbox));
+    assert_true(str_equal(body->pass, str_from_c(pass)));
     assert_true(str_equal(body->state, STR("where it stopped")));
     assert_int_equal(body->is_restless, is_restless);
     assert_int_equal(message->fd_count, 1);
@@ -741,7 +745,10 @@ static void a_sleeper_is_told_of_its_end(void **state)
         (void)hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
         if (i == 2)
             f.store = -1;
-        stop_gate(&f);
+        if (i == 3)
+            await_end(&f);
+        else
+            stop_gate(&f);
     }
 }
 

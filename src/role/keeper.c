@@ -12,6 +12,7 @@
 #include "dropbox/key.h"
 #include "role/swap.h"
 #include "secret/crypt.h"
+#include "secret/pass.h"
 #include "sqlite/db.h"
 
 #include <fcntl.h>
@@ -142,8 +143,10 @@ static void reply(struct wire_channel *channel, enum wire_type type, uint64_t ta
 
 static void open_session(struct keeper *keeper, struct wire_channel *channel, struct task *task,
                          const struct wire_login *body, struct account_login_result *result,
-                         struct wire_login_reply *out_reply)
+                         struct wire_login_reply *out_reply, unsigned char pass[static PASS_BYTES])
 {
+    CLEANUP(secret_free) struct secret *key = NULL;
+
     out_reply->status = WIRE_OK;
     out_reply->mailbox = result->mailbox;
     if (body->service == WIRE_SERVICE_SUBMISSION)
@@ -153,7 +156,11 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
         log_error(keeper->log, "a session could not be kept error=%s: %s", err_name(task->err),
                   task->words);
         out_reply->status = WIRE_UNAVAILABLE;
+        return;
     }
+    key = pass_key(result->key);
+    pass_make(key, &body->session, body->service, pass);
+    out_reply->pass = str_make(pass, PASS_BYTES);
 }
 
 static void on_login(struct keeper *keeper, struct wire_channel *channel, struct task *task,
@@ -170,6 +177,7 @@ static void on_login(struct keeper *keeper, struct wire_channel *channel, struct
     struct account_login_result result = {.verdict = ACCOUNT_LOGIN_DENIED};
     struct wire_login_reply answer = {.status = WIRE_UNAVAILABLE};
     int64_t began_ms = clock_monotonic_ms(), took_ms;
+    unsigned char pass[PASS_BYTES];
     enum err err = ERR_INVALID;
 
     if (body->service <= WIRE_SERVICE_SUBMISSION)
@@ -179,7 +187,7 @@ static void on_login(struct keeper *keeper, struct wire_channel *channel, struct
         log_error(keeper->log, "a password could not be checked error=%s: %s", err_name(err),
                   task->words);
     } else if (result.verdict == ACCOUNT_LOGIN_OK) {
-        open_session(keeper, channel, task, body, &result, &answer);
+        open_session(keeper, channel, task, body, &result, &answer, pass);
         keeper_tick_soon(keeper); /* notes were written */
     } else {
         answer.status =

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "secret/pass.h"
 #include "wire/channel.h"
 #include "wire/socket.h"
 
@@ -42,6 +43,7 @@ struct fixture {
     struct wire_message message; /* the last received */
     char password[40];
     struct id mailbox;
+    unsigned char pass[PASS_BYTES]; /* of the last login */
 };
 
 static void bound_waits(int fd)
@@ -312,11 +314,27 @@ static enum wire_status log_in(struct fixture *f, const struct id *session,
                      is_submission ? WIRE_ROLE_SMTP : WIRE_ROLE_GATE, WIRE_LOGIN_REPLY)
                  ->login_reply;
     assert_int_equal(f->message.tag, 4);
-    if (reply->status == WIRE_OK)
+    if (reply->status == WIRE_OK) {
         assert_true(id_equal(&reply->mailbox, &f->mailbox));
-    else
+        assert_int_equal(reply->pass.len, is_submission ? 0 : PASS_BYTES);
+        if (!is_submission)
+            memcpy(f->pass, reply->pass.ptr, PASS_BYTES);
+    } else {
         assert_true(reply->delay_ms > 200 && reply->delay_ms <= 250);
+        assert_int_equal(reply->pass.len, 0);
+    }
     return (enum wire_status)reply->status;
+}
+
+/* The mailbox process, which has just heard its key, would let this session in. */
+static void expect_pass(struct fixture *f, const struct id *session)
+{
+    CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(f->message.body.mailbox_key.key);
+    CLEANUP(secret_free) struct secret *key = pass_key(mailbox_key);
+    struct str pass = str_make(f->pass, PASS_BYTES);
+
+    assert_true(pass_is_valid(key, session, WIRE_SERVICE_IMAP, pass));
+    assert_false(pass_is_valid(key, session, WIRE_SERVICE_POP3, pass));
 }
 
 static void test_a_key_lives_as_long_as_its_sessions(void **state)
@@ -337,6 +355,7 @@ static void test_a_key_lives_as_long_as_its_sessions(void **state)
     assert_int_equal(
         log_in(f, &two, WIRE_SERVICE_IMAP, "you@demo.test", f->password, "192.0.2.1"), WIRE_OK);
     (void)close(start_mailbox(f, &f->mailbox, false, WIRE_OK));
+    expect_pass(f, &two);
     send_to(f->peers[GATE], WIRE_SESSION_CLOSE, 0, &close_two, NULL, 0);
     (void)log_in(f, &three, WIRE_SERVICE_IMAP, "you@demo.test", "x", "192.0.2.1"); /* in order */
     (void)close(start_mailbox(f, &f->mailbox, false, WIRE_OK));

@@ -6,6 +6,7 @@
 #include "dropbox/dropbox.h"
 #include "imap/session.h"
 #include "mailbox/mailbox.h"
+#include "secret/pass.h"
 
 #include <stdlib.h>
 
@@ -162,6 +163,7 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
         TRY(vault_open(task, &options, mailbox_key, &mailbox->vault));
     if (start->config->mailbox_messages_max > 0)
         vault_set_message_limit(mailbox->vault, start->config->mailbox_messages_max);
+    mailbox->pass_key = pass_key(mailbox_key);
     return ERR_OK;
 }
 
@@ -429,6 +431,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     }
     imap_group_free(&mailbox.appends);
     vault_close(&mailbox.vault);
+    secret_free(&mailbox.pass_key);
     secret_free(&mailbox.drop_key);
     wire_channel_free(&mailbox.keeper);
     wire_channel_free(&mailbox.nursery);

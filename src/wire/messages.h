@@ -152,8 +152,10 @@ enum wire_status {
     F(id, session) F(u64, service) F(str, username) F(secret, password) F(str, address)            \
     F(flag, is_local)
 /* For SUBMISSION no session is kept; `mailbox` tells whose login it is. `delay_ms`: wait this long
- * before the refusal is passed on, so that all refusals take the same time. */
-#define WIRE_FIELDS_login_reply(F) F(u64, status) F(id, mailbox) F(u64, delay_ms)
+ * before the refusal is passed on, so that all refusals take the same time. `pass`: of the session
+ * (secret/pass.h). */
+#define WIRE_FIELDS_login_reply(F)                                                                 \
+    F(u64, status) F(id, mailbox) F(u64, delay_ms) F(str, pass)
 #define WIRE_FIELDS_session_close(F) F(id, session) F(id, mailbox)
 
 /* `tag` is the login command's, answered by the mailbox process (POP3: role/engine_pop3.c); `input`
@@ -162,7 +164,7 @@ enum wire_status {
  * (imap/session.h). */
 #define WIRE_FIELDS_session_open(F)                                                                \
     F(id, session) F(id, mailbox) F(u64, service) F(str, tag) F(str, input) F(flag, is_secure)     \
-    F(str, state) F(flag, is_restless) F(flag, is_bulk)
+    F(str, state) F(flag, is_restless) F(flag, is_bulk) F(str, pass)
 #define WIRE_FIELDS_session_open_reply(F) F(u64, status)
 
 #define WIRE_FIELDS_mailbox_spawn(F) F(id, mailbox) F(flag, is_new)

@@ -1,0 +1,219 @@
+/*
+ * The mailbox's process as it is. The test is its store, its keeper and its nursery, over the real
+ * channels.
+ */
+#include "role/mailbox.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "message/message.h"
+#include "secret/pass.h"
+#include "sqlite/db.h"
+#include "wire/socket.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    pid_t pid;
+    int store, keeper, nursery; /* our ends */
+    char folder[64], mail[80], drop[80];
+    struct id id;
+    unsigned char key[MAILBOX_KEY_BYTES];
+    struct task task;
+    struct buf storage; /* of the message received last */
+    struct wire_message message;
+};
+
+static void tell(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
+                 size_t fd_count)
+{
+    CLEANUP(buf_free) struct buf frame;
+
+    buf_init(&frame, WIRE_FRAME_MAX);
+    assert_int_equal(wire_encode(type, tag, body, &frame), ERR_OK);
+    assert_int_equal(wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0), WIRE_SOCKET_DONE);
+}
+
+static const union wire_body *hear(struct fixture *f, int fd, enum wire_role self,
+                                   enum wire_type type)
+{
+    assert_int_equal(wire_receive_blocking(&f->task, fd, self, WIRE_ROLE_MAILBOX, &f->storage,
+                                           &f->message),
+                     ERR_OK);
+    assert_int_equal(f->message.type, type);
+    return &f->message.body;
+}
+
+static void run_process(const struct fixture *f, const int far[static 3])
+{
+    static const struct log log = {
+        .level = LOG_LEVEL_ERROR, .fd = STDERR_FILENO, .role = "mailbox"};
+    struct mailbox_start start = {.id = f->id,
+                                  .is_new = true,
+                                  .store_fd = far[0],
+                                  .keeper_fd = far[1],
+                                  .nursery_fd = far[2],
+                                  .mail_folder = f->mail,
+                                  .drop_folder = f->drop,
+                                  .log = &log};
+    struct config config;
+    struct task task;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    task_init(&task, clock_now_ms());
+    if (config_parse(&task, "test", STR("sandbox_required = no\n"), NULL, &config) != ERR_OK)
+        _exit(1);
+    start.config = &config;
+    mailbox_run(&start);
+}
+
+/* As the nursery does; the keeper gives the key, and the file is made. */
+static void start_mailbox(struct fixture *f)
+{
+    struct timeval patience = {.tv_sec = 20};
+    int far[3], *near[3] = {&f->store, &f->keeper, &f->nursery};
+    struct wire_mailbox_key key = {.limit_bytes = UINT64_MAX};
+
+    memset(f, 0, sizeof(*f));
+    f->id = id_random();
+    task_init(&f->task, clock_now_ms());
+    buf_init(&f->storage, SIZE_MAX);
+    random_bytes(f->key, sizeof(f->key));
+    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/sealpost-mailbox-%d", (int)getpid());
+    (void)snprintf(f->mail, sizeof(f->mail), "%s/mail", f->folder);
+    (void)snprintf(f->drop, sizeof(f->drop), "%s/drop", f->folder);
+    assert_int_equal(mkdir(f->folder, 0700), 0);
+    assert_int_equal(mkdir(f->mail, 0700), 0);
+    assert_int_equal(mkdir(f->drop, 0700), 0);
+    for (size_t i = 0; i < 3; i++) {
+        int pair[2];
+
+        assert_int_equal(
+            socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+        assert_int_equal(fcntl(pair[0], F_SETFL, 0), 0);
+        setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        *near[i] = pair[0];
+        far[i] = pair[1];
+    }
+    f->pid = fork();
+    if (f->pid == 0) {
+        close(f->store);
+        close(f->keeper);
+        close(f->nursery);
+        run_process(f, far);
+    }
+    for (size_t i = 0; i < 3; i++)
+        close(far[i]);
+    key.key = str_make(f->key, sizeof(f->key));
+    key.drop_key = key.key;
+    tell(f->keeper, WIRE_MAILBOX_KEY, 0, &key, NULL, 0);
+    assert_int_equal(
+        hear(f, f->store, WIRE_ROLE_STORE, WIRE_MAILBOX_OPENED)->mailbox_opened.status, WIRE_OK);
+}
+
+/* Without a store it ends. */
+static void end_mailbox(struct fixture *f)
+{
+    char command[128];
+    int status;
+
+    close(f->store);
+    assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+    assert_int_equal(status, 0);
+    close(f->keeper);
+    close(f->nursery);
+    buf_free(&f->storage);
+    task_done(&f->task);
+    (void)snprintf(command, sizeof(command), "rm -r %s", f->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static uint64_t open_session(struct fixture *f, const struct wire_session_open *body)
+{
+    int fds[2];
+    char text[5] = "";
+    uint64_t status;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+    tell(f->store, WIRE_SESSION_OPEN, 5, body, &fds[1], 1);
+    close(fds[1]);
+    status = hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN_REPLY)->session_open_reply.status;
+    /* Who is refused finds the end of the stream, and nothing before it. */
+    if (status == WIRE_OK) {
+        assert_int_equal(recv(fds[0], text, 4, MSG_WAITALL), 4);
+        assert_string_equal(text, "a OK");
+    } else {
+        assert_int_equal(recv(fds[0], text, 4, 0), 0);
+    }
+    close(fds[0]);
+    return status;
+}
+
+/* Whoever brings a session, a gate that was taken over for one, must have its pass from the keeper:
+ * that of this session, this mailbox and this protocol. */
+static void only_with_its_pass_is_a_session_opened(void **state)
+{
+    enum { GOOD, NONE, OTHER_SESSION, OTHER_MAILBOX, OTHER_SERVICE, CUT, AFTER_A_SLEEP, CASES };
+    struct fixture f;
+
+    (void)state;
+    start_mailbox(&f);
+    for (int i = 0; i < CASES; i++) {
+        CLEANUP(secret_free) struct secret *mailbox_key =
+            secret_copy(str_make(f.key, sizeof(f.key)));
+        CLEANUP(secret_free) struct secret *key = NULL;
+        struct wire_session_open body = {
+            .session = id_random(), .mailbox = f.id, .tag = STR("a"), .is_secure = true};
+        const struct id other = id_random();
+        unsigned char pass[PASS_BYTES];
+
+        if (i == OTHER_MAILBOX)
+            secret_bytes(mailbox_key)[0] ^= 1;
+        key = pass_key(mailbox_key);
+        pass_make(key, i == OTHER_SESSION ? &other : &body.session,
+                  i == OTHER_SERVICE ? WIRE_SERVICE_POP3 : WIRE_SERVICE_IMAP, pass);
+        body.pass = str_make(pass, i == NONE ? 0 : sizeof(pass) - (i == CUT));
+        if (i == AFTER_A_SLEEP) {
+            body.state = STR("\1\0\0\0\0"); /* authenticated, nothing selected */
+            body.state.len = 5;
+            body.pass.len = 0;
+        }
+        if (open_session(&f, &body) != (i == GOOD ? WIRE_OK : WIRE_UNAVAILABLE))
+            fail_msg("case %d", i);
+    }
+    end_mailbox(&f);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    secret_init();
+    db_init_library();
+    message_init_library();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_with_its_pass_is_a_session_opened),
+    };
+
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -1,0 +1,25 @@
+/*
+ * A session's pass: what shows a mailbox process that the keeper opened this session of its mailbox,
+ * though others bring the session to it. Only who has the mailbox's key can make one; the keeper
+ * gives it to the gate with the login's answer, and the gate shows it whenever the session is
+ * opened, also after a sleep, and after the keeper that made it. It opens nothing where no process
+ * has the key, and none whose key has changed since.
+ */
+#ifndef SECRET_PASS_H
+#define SECRET_PASS_H
+
+#include "base/id.h"
+#include "secret/crypt.h"
+
+enum { PASS_BYTES = CRYPT_HASH_BYTES };
+
+/* What passes are made and checked with: derived from the mailbox's key, and opens no file. */
+struct secret *pass_key(const struct secret *mailbox_key);
+/* For this session, and no other protocol (enum wire_service) than it logged in with. */
+void pass_make(const struct secret *pass_key, const struct id *session, uint64_t service,
+               unsigned char out[static PASS_BYTES]);
+/* Constant time. */
+bool pass_is_valid(const struct secret *pass_key, const struct id *session, uint64_t service,
+                   struct str pass);
+
+#endif
