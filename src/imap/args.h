@@ -193,6 +193,9 @@ union imap_args {
     struct {
         unsigned extensions; /* a set of enum imap_extension */
     } enable;
+    struct {
+        bool is_bulk; /* it says what engine.h's is_bulk means */
+    } id;
 };
 
 #endif

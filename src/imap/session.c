@@ -91,8 +91,8 @@ static void on_metadata(struct vault_subscriber *subscriber, int64_t folder_id, 
         s->on_output(s->on_output_owner);
 }
 
-struct imap_session *imap_session_resume_authenticated(const struct imap_options *options,
-                                                       struct vault *vault, struct str login_tag)
+struct imap_session *imap_session_new_authenticated(const struct imap_options *options,
+                                                    struct vault *vault)
 {
     struct imap_session *s = session_new(options, IMAP_STATE_AUTH);
 
@@ -101,6 +101,14 @@ struct imap_session *imap_session_resume_authenticated(const struct imap_options
     s->subscriber.on_change = on_change;
     s->subscriber.on_metadata = on_metadata;
     vault_subscribe(vault, &s->subscriber);
+    return s;
+}
+
+struct imap_session *imap_session_resume_authenticated(const struct imap_options *options,
+                                                       struct vault *vault, struct str login_tag)
+{
+    struct imap_session *s = imap_session_new_authenticated(options, vault);
+
     buf_put(&s->out, login_tag);
     buf_put(&s->out, STR(" OK ["));
     imap_write_capabilities(s, &s->out);
@@ -257,6 +265,22 @@ void imap_session_on_output(struct imap_session *s, void (*on_output)(void *owne
 {
     s->on_output = on_output;
     s->on_output_owner = owner;
+}
+
+bool imap_session_is_bulk(const struct imap_session *s)
+{
+    return s->is_bulk;
+}
+
+void imap_session_set_bulk(struct imap_session *s, bool is_bulk)
+{
+    s->is_bulk = is_bulk;
+}
+
+void imap_session_ask_load(struct imap_session *s, bool (*is_under_load)(void *owner), void *owner)
+{
+    s->is_under_load = is_under_load;
+    s->load_owner = owner;
 }
 
 void imap_session_secured(struct imap_session *s)

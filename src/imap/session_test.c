@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -285,6 +286,39 @@ static void test_notify_is_bounded(void **state)
     imap_session_free(&other);
 }
 
+/* SELECT with QRESYNC tells of thousands of messages without keeping them in memory. */
+static void test_a_resynchronisation_streams(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    size_t highest = 0, told = 0;
+    struct vault_folder folder;
+    struct task task;
+    struct buf out;
+
+    buf_init(&out, SIZE_MAX);
+    task_init(&task, NOW_MS);
+    converse(s, "a CREATE Many\r\nb APPEND Many {3+}\r\nabc\r\nc SELECT Many\r\n");
+    for (int i = 0; i < 13; i++)
+        converse(s, "d COPY 1:* Many\r\n");
+    assert_int_equal(vault_folder_find(transcript_vault(home), &task, STR("Many"), &folder),
+                     ERR_OK);
+    converse(s, "e ENABLE QRESYNC\r\n");
+    buf_putf(&out, "f SELECT Many (QRESYNC (%u 1 1:8000))\r\ng NOOP\r\n", folder.uidvalidity);
+    imap_session_input(s, buf_str(&out), NOW_MS);
+    buf_reset(&out);
+    hear(s, &out, 10000, &highest);
+    assert_true(highest < IMAP_OUTPUT_HIGH + 4096);
+    for (struct str rest = buf_str(&out), line; str_split(&rest, '\n', &line);)
+        told += str_find(line, STR(" FETCH (UID ")) > 0;
+    assert_int_equal(told, 8000);
+    assert_true(str_find(buf_str(&out), STR("f OK [READ-WRITE]")) > 0);
+    assert_true(str_find(buf_str(&out), STR("g OK")) > 0);
+    buf_free(&out);
+    task_done(&task);
+    imap_session_free(&s);
+}
+
 /* RFC 5465 §3.1: more than is reasonable is refused, and what was before holds. */
 static void test_notify_has_limits(void **state)
 {
@@ -380,6 +414,56 @@ static void test_the_gate_keeps_what_follows_a_login(void **state)
     assert_true(str_equal(tag, STR("a")));
     assert_true(str_equal(imap_session_pending_input(s), STR("b SELECT INBOX\r\nc FETCH")));
     imap_session_free(&s);
+}
+
+static bool is_busy;
+
+static bool is_under_load(void *owner)
+{
+    (void)owner;
+    return is_busy;
+}
+
+/* iOS's bulk downloads: NO [UNAVAILABLE] under load (RFC 5530 §3), to what costs something. */
+static void test_bulk_downloads_wait_under_load(void **state)
+{
+    static const struct {
+        const char *id;
+        bool is_bulk;
+    } rows[] = {
+        {"(\"name\" \"com.apple.email.maild\" \"event\" \"back-fill\")", true},
+        {"(\"event\" \"Indexer\" \"NAME\" \"com.apple.mobilemail\")", true},
+        {"(\"name\" \"com.apple.email.maild\" \"os\" \"iOS\")", false},
+        {"(\"name\" \"com.apple.email.maild\" \"event\" \"open\")", false},
+        {"(\"name\" \"Another\" \"event\" \"back-fill\")", false},
+        {"(\"name\" NIL \"event\" NIL)", false},
+        {"NIL", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct imap_session *s = connect(NULL);
+        char line[200];
+
+        imap_session_ask_load(s, is_under_load, NULL);
+        is_busy = false;
+        snprintf(line, sizeof(line), "a ID %s\r\n", rows[i].id);
+        converse(s, line);
+        assert_int_equal(imap_session_is_bulk(s), rows[i].is_bulk);
+        converse(s, "b SELECT INBOX\r\n");
+        is_busy = true;
+        say(s, "c STATUS INBOX (MESSAGES)\r\n");
+        assert_int_equal(said(s, "c NO [UNAVAILABLE]"), rows[i].is_bulk);
+        imap_session_consume_output(s, SIZE_MAX);
+        /* Not even the literal is asked for. */
+        say(s, "d APPEND INBOX {10}\r\n");
+        assert_int_equal(said(s, "d NO [UNAVAILABLE]"), rows[i].is_bulk);
+        imap_session_consume_output(s, SIZE_MAX);
+        if (rows[i].is_bulk)
+            converse(s, "e NOOP\r\n");
+        imap_session_free(&s);
+    }
+    is_busy = false;
 }
 
 /* RFC 3516: a part is decoded in pieces, although its size is told before its first byte. */
@@ -750,12 +834,14 @@ int main(void)
         cmocka_unit_test(test_idle_tells_in_the_next_turn),
         cmocka_unit_test(test_long_commands_tell_their_progress),
         cmocka_unit_test(test_notify_is_bounded),
+        cmocka_unit_test(test_a_resynchronisation_streams),
         cmocka_unit_test(test_notify_has_limits),
         cmocka_unit_test(test_notify_fetch_streams),
         cmocka_unit_test(test_notify_waits_for_a_refused_literal),
         cmocka_unit_test(test_notify_tells_of_what_others_commit),
         cmocka_unit_test(test_fetch_of_damaged_messages),
         cmocka_unit_test(test_the_gate_keeps_what_follows_a_login),
+        cmocka_unit_test(test_bulk_downloads_wait_under_load),
     };
     int failed;
 

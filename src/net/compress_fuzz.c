@@ -35,7 +35,7 @@ static enum err inflate_all(struct str bytes, size_t packet, struct buf *out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    CLEANUP(buf_free) struct buf whole, cut, again, packed;
+    CLEANUP(buf_free) struct buf whole = {0}, cut = {0}, again = {0}, packed = {0};
     struct net_compress *compress;
     struct str bytes;
     enum err err;

@@ -97,8 +97,10 @@ bool words_next(struct str text, size_t *position, struct str *out_word)
             break;
     }
     *position = at;
-    *out_word = str_from(str_upto(text, at), start);
-    return at > start;
+    if (at == start)
+        return false;
+    *out_word = str_make(text.ptr + start, at - start);
+    return true;
 }
 
 bool words_has_single(struct str text)
@@ -121,6 +123,29 @@ struct cutter {
     size_t pieces;           /* bytes of them */
     bool is_cut;
 };
+
+bool words_are_hex(struct str word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        char c = word.ptr[i];
+
+        if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f')))
+            return false;
+    }
+    return true;
+}
+
+/* The word, or piece of one, behind the place's bytes, which stand in `term` already. */
+static void put_term(struct cutter *c, char *term, size_t prefix_len, struct str word)
+{
+    enum words_place place = (enum words_place)(unsigned char)term[0];
+
+    if ((place == WORDS_BODY || place == WORDS_HEADERS) && words_are_hex(word))
+        term[0] = place == WORDS_BODY ? WORDS_BODY_HEX : WORDS_HEADERS_HEX;
+    memcpy(term + prefix_len, word.ptr, word.len);
+    c->on_term(c->owner, str_make(term, prefix_len + word.len));
+    term[0] = (char)place;
+}
 
 struct str words_prefix(enum words_place place, struct str name, char out[static TERM_BYTES_MAX])
 {
@@ -146,8 +171,7 @@ static void put_long(struct cutter *c, char *term, size_t prefix_len, struct str
             c->is_cut = true;
             return;
         }
-        memcpy(term + prefix_len, piece.ptr, piece.len);
-        c->on_term(c->owner, str_make(term, prefix_len + piece.len));
+        put_term(c, term, prefix_len, piece);
     }
 }
 
@@ -177,8 +201,7 @@ static void put_text(struct cutter *c, enum words_place place, struct str name, 
             put_long(c, term, prefix_len, word);
             continue;
         }
-        memcpy(term + prefix_len, word.ptr, word.len);
-        c->on_term(c->owner, str_make(term, prefix_len + word.len));
+        put_term(c, term, prefix_len, word);
     }
 }
 
@@ -225,31 +248,39 @@ static void put_named(struct cutter *c, const struct words_source *source)
     }
 }
 
-/* The text of the body, without more work than the index will use: leaves are read up to a budget.
- */
 static void put_body(struct cutter *c, const struct words_source *source)
 {
-    const struct message_structure *structure = source->structure;
-    struct message_structure bounded = {.part_count = structure->part_count};
-    uint64_t budget = WORDS_RAW_MAX;
-
-    bounded.parts = NEW_ARRAY(struct message_part, structure->part_count);
-    for (uint32_t i = 0; i < structure->part_count; i++) {
-        struct message_part *part = &bounded.parts[i];
-
-        *part = structure->parts[i];
-        if (part->kind != MESSAGE_KIND_LEAF || !str_equal(part->type, STR("text")))
-            continue;
-        if (part->body_len > budget) {
-            part->body_len = budget;
-            c->is_cut = true;
-        }
-        budget -= part->body_len;
-    }
     buf_reset(&c->text);
-    message_text(&bounded, source->raw, false, &c->text);
-    mem_free(&bounded.parts);
+    message_text(source->structure, source->raw, false, &c->text);
     put_text(c, WORDS_BODY, STR(""), buf_str(&c->text));
+}
+
+/* Takes from the budget; true when there was too little of it. */
+static bool limit(uint64_t *len, uint64_t *budget)
+{
+    bool is_too_long = *len > *budget;
+
+    *len = is_too_long ? *budget : *len;
+    *budget -= *len;
+    return is_too_long;
+}
+
+bool words_limit(struct message_structure *structure)
+{
+    uint64_t headers = WORDS_RAW_MAX, text = WORDS_RAW_MAX;
+    bool is_cut = false;
+
+    for (uint32_t i = 0; i < structure->part_count; i++) {
+        struct message_part *part = &structure->parts[i];
+
+        if (limit(&part->header_len, &headers))
+            is_cut = true;
+        if (part->kind != MESSAGE_KIND_LEAF || !str_equal(part->type, STR("text")))
+            part->body_len = 0;
+        if (limit(&part->body_len, &text))
+            is_cut = true;
+    }
+    return is_cut;
 }
 
 bool words_of(const struct words_source *source, words_on_term *on_term, void *owner)

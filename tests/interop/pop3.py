@@ -218,18 +218,17 @@ poll localhost service {world.port} protocol pop3 uidl
     fetch_three_times(world, alias, expected, fetch, maildir)
 
 
-@suite.case
-def getmail_fetches_and_deletes(world):
-    alias, expected = world.filled("getmail")
-    maildir = world.maildir("getmail")
-    home = world.folder / "getmail-home"
+def run_getmail(world, name):
+    alias, expected = world.filled(name)
+    maildir = world.maildir(name)
+    home = world.folder / f"{name}-home"
     home.mkdir()
     options = {}
     if os.geteuid() == 0:  # getmail refuses to store mail as root
         options = {"user": "nobody", "group": "nogroup", "extra_groups": []}
 
     def fetch(keep):
-        world.file("getmail-home/getmailrc", f"""
+        world.file(f"{name}-home/getmailrc", f"""
 [retriever]
 type = SimplePOP3SSLRetriever
 server = localhost
@@ -251,6 +250,19 @@ received = false
         program("getmail", f"--getmaildir={home}", **options)
 
     fetch_three_times(world, alias, expected, fetch, maildir)
+
+
+@suite.case
+def getmail_fetches_and_deletes(world):
+    # For each message getmail forks first and listens for the child's end then; on a busy machine
+    # it misses one now and then, and gives up after a minute. That is its own affair.
+    for attempt in range(3):
+        try:
+            return run_getmail(world, f"getmail{attempt}")
+        except AssertionError as error:
+            if "waiting child pid" not in str(error) or attempt == 2:
+                raise
+    return None
 
 
 @suite.case
