@@ -8,9 +8,11 @@
 #include <string.h>
 
 enum {
-    CONTENTS_IN_SLICE = 64,       /* the bits of term_entry.contents */
-    BYTES_IN_SLICE = 1024 * 1024, /* of messages; then no further one is begun */
+    CONTENTS_IN_SLICE = 64,      /* the bits of term_entry.contents */
+    BYTES_IN_SLICE = 768 * 1024, /* of messages; then no further one is begun */
 };
+
+enum { WORDLESS_BYTES_MIN = 64 * 1024 }; /* a smaller part is read like all else */
 
 /* --- Terms and who has them --- */
 
@@ -121,13 +123,44 @@ static void terms_done(struct terms *terms)
 
 /* --- Reading the contents --- */
 
+static bool is_wordless(const struct message_part *part)
+{
+    return part->kind == MESSAGE_KIND_LEAF && !str_equal(part->type, STR("text")) &&
+           part->body_len >= WORDLESS_BYTES_MIN;
+}
+
+static void put_zeros(struct buf *out, size_t len)
+{
+    char *room;
+
+    if (buf_reserve(out, len, &room) != ERR_OK)
+        return;
+    memset(room, 0, len);
+    buf_commit(out, len);
+}
+
+/* The message's bytes, but zeros in place of large bodies that have no words. */
 static enum err read_raw(struct vault *vault, struct task *task, int64_t content_id,
-                         struct buf *out)
+                         const struct message_structure *structure, struct buf *out)
 {
     CLEANUP(vault_content_close) struct vault_content *content = NULL;
+    uint64_t size;
 
     TRY(vault_content_open(vault, task, content_id, &content));
-    return vault_content_read(content, task, 0, (size_t)vault_content_size(content), out);
+    size = vault_content_size(content);
+    for (uint32_t i = 0; i < structure->part_count; i++) {
+        const struct message_part *part = &structure->parts[i];
+
+        if (!is_wordless(part))
+            continue;
+        if (part->body_start < out->len || part->body_start > size ||
+            part->body_len > size - part->body_start)
+            return fail(task, ERR_CORRUPT, "vault: a part lies outside of its message");
+        TRY(vault_content_read(content, task, out->len, (size_t)(part->body_start - out->len),
+                               out));
+        put_zeros(out, (size_t)part->body_len);
+    }
+    return vault_content_read(content, task, out->len, (size_t)(size - out->len), out);
 }
 
 enum column {
@@ -159,7 +192,7 @@ static enum err add_content(struct vault *vault, struct task *task, sqlite3_stmt
     };
 
     TRY(message_structure_decode(task, db_column_blob(row, COLUMN_STRUCTURE), &structure));
-    TRY(read_raw(vault, task, db_column_int(row, COLUMN_ID), raw));
+    TRY(read_raw(vault, task, db_column_int(row, COLUMN_ID), &structure, raw));
     source.raw = buf_str(raw);
     *out_is_cut = words_of(&source, on_term, terms);
     return ERR_OK;
