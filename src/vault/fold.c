@@ -12,8 +12,6 @@ enum {
     BYTES_IN_SLICE = 768 * 1024, /* of messages; then no further one is begun */
 };
 
-enum { WORDLESS_BYTES_MIN = 64 * 1024 }; /* a smaller part is read like all else */
-
 /* --- Terms and who has them --- */
 
 struct term_entry {
@@ -123,44 +121,33 @@ static void terms_done(struct terms *terms)
 
 /* --- Reading the contents --- */
 
-static bool is_wordless(const struct message_part *part)
+/* Appends a range of the content to `out`; *start is then where it is there. */
+static enum err read_range(struct vault_content *content, struct task *task, uint64_t *start,
+                           uint64_t len, struct buf *out)
 {
-    return part->kind == MESSAGE_KIND_LEAF && !str_equal(part->type, STR("text")) &&
-           part->body_len >= WORDLESS_BYTES_MIN;
+    size_t before = out->len;
+
+    if (len > 0)
+        TRY(vault_content_read(content, task, *start, (size_t)len, out));
+    *start = before;
+    return ERR_OK;
 }
 
-static void put_zeros(struct buf *out, size_t len)
-{
-    char *room;
-
-    if (buf_reserve(out, len, &room) != ERR_OK)
-        return;
-    memset(room, 0, len);
-    buf_commit(out, len);
-}
-
-/* The message's bytes, but zeros in place of large bodies that have no words. */
-static enum err read_raw(struct vault *vault, struct task *task, int64_t content_id,
-                         const struct message_structure *structure, struct buf *out)
+/* Only what words_limit left is read, so that neither memory nor time grows with attachments; the
+ * structure tells where it came to stand in `out`. */
+static enum err read_limited(struct vault *vault, struct task *task, int64_t content_id,
+                             struct message_structure *structure, struct buf *out)
 {
     CLEANUP(vault_content_close) struct vault_content *content = NULL;
-    uint64_t size;
 
     TRY(vault_content_open(vault, task, content_id, &content));
-    size = vault_content_size(content);
     for (uint32_t i = 0; i < structure->part_count; i++) {
-        const struct message_part *part = &structure->parts[i];
+        struct message_part *part = &structure->parts[i];
 
-        if (!is_wordless(part))
-            continue;
-        if (part->body_start < out->len || part->body_start > size ||
-            part->body_len > size - part->body_start)
-            return fail(task, ERR_CORRUPT, "vault: a part lies outside of its message");
-        TRY(vault_content_read(content, task, out->len, (size_t)(part->body_start - out->len),
-                               out));
-        put_zeros(out, (size_t)part->body_len);
+        TRY(read_range(content, task, &part->header_start, part->header_len, out));
+        TRY(read_range(content, task, &part->body_start, part->body_len, out));
     }
-    return vault_content_read(content, task, out->len, (size_t)(size - out->len), out);
+    return ERR_OK;
 }
 
 enum column {
@@ -192,9 +179,11 @@ static enum err add_content(struct vault *vault, struct task *task, sqlite3_stmt
     };
 
     TRY(message_structure_decode(task, db_column_blob(row, COLUMN_STRUCTURE), &structure));
-    TRY(read_raw(vault, task, db_column_int(row, COLUMN_ID), &structure, raw));
+    *out_is_cut = words_limit(&structure);
+    TRY(read_limited(vault, task, db_column_int(row, COLUMN_ID), &structure, raw));
     source.raw = buf_str(raw);
-    *out_is_cut = words_of(&source, on_term, terms);
+    if (words_of(&source, on_term, terms))
+        *out_is_cut = true;
     return ERR_OK;
 }
 
