@@ -107,6 +107,12 @@ static void tell_usage(void *owner)
         net_timer_start(mailbox->usage_timer, MAILBOX_USAGE_DELAY_MS);
 }
 
+static void plan_housekeeping(struct mailbox *mailbox, int64_t wait_ms)
+{
+    mailbox->has_housekeeping = true;
+    net_timer_start(mailbox->housekeeping_timer, wait_ms);
+}
+
 static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
 {
     struct mailbox *mailbox = CONTAINER_OF(subscriber, struct mailbox, changes);
@@ -116,9 +122,7 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
     if (mailbox->is_catching_up)
         return;
     mailbox->is_catching_up = vault_is_behind(mailbox->vault);
-    mailbox->has_housekeeping = true;
-    net_timer_start(mailbox->housekeeping_timer,
-                    mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_IDLE_MS);
+    plan_housekeeping(mailbox, mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_IDLE_MS);
 }
 
 static void on_housekeeping(void *owner)
@@ -255,6 +259,9 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
     mailbox->drop_key = secret_copy(key->drop_key);
     take_drop_box(mailbox, &task);
     task_done(&task);
+    /* Its index is of another form, or was not finished: nobody need change anything first. */
+    if (vault_is_behind(mailbox->vault))
+        plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
     net_timer_stop(mailbox->deadline);
     tell_opened(mailbox, WIRE_OK);
     tell_usage(mailbox);

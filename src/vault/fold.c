@@ -8,8 +8,8 @@
 #include <string.h>
 
 enum {
-    CONTENTS_IN_SLICE = 64,       /* the bits of term_entry.contents */
-    BYTES_IN_SLICE = 1024 * 1024, /* of messages; then no further one is begun */
+    CONTENTS_IN_SLICE = 64,      /* the bits of term_entry.contents */
+    BYTES_IN_SLICE = 768 * 1024, /* of messages; then no further one is begun */
 };
 
 /* --- Terms and who has them --- */

@@ -423,6 +423,34 @@ static void test_doubt(void **state)
     buf_free(&raw);
 }
 
+/* What lies around a large attachment, which is not read, is indexed as it is. */
+static void test_attachment(void **state)
+{
+    struct fixture *f = *state;
+    struct buf raw;
+
+    buf_init(&raw, SIZE_MAX);
+    buf_put(&raw, STR("Subject: s\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
+                      "before\r\n--b\r\nContent-Type: image/png; name=\"picture7.png\"\r\n"
+                      "Content-Transfer-Encoding: base64\r\n\r\n"));
+    for (int i = 0; i < 4000; i++)
+        buf_putf(&raw, "%08xAAAABBBBCCCCDDDDEEEEFFFFGGGGHHHHIIIIJJJJ\r\n", (unsigned)i);
+    buf_put(&raw, STR("--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\n"
+                      "enclosed\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>behind</p>\r\n"
+                      "--b--\r\nepilogue\r\n"));
+    fixture_append(f, f->inbox, buf_str(&raw), 0);
+    fixture_housekeep(f, 0);
+    assert_int_equal(f->vault->indexed_content_id + 1, f->vault->next_content_id);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM unindexed"), 0);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("before")), 1);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("picture7")), 1);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_TEXT, STR(""), STR("inner")), 1);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("enclosed")), 1);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("behind")), 1);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_TEXT, STR(""), STR("AAAABBBB")), 0);
+    buf_free(&raw);
+}
+
 static void append_long(struct fixture *f)
 {
     struct buf raw;
@@ -529,7 +557,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_random), TEST(test_slices), TEST(test_gone), TEST(test_doubt), TEST(test_form),
+        TEST(test_random), TEST(test_slices),     TEST(test_gone),
+        TEST(test_doubt),  TEST(test_attachment), TEST(test_form),
     };
 
     fixture_init_libraries();
