@@ -256,9 +256,9 @@ static void index_all(struct vault *vault)
            (double)ask(vault, &task, "SELECT sum(length(bytes)) FROM word_terms") / 1e6,
            (double)ask(vault, &task, "SELECT sum(length(bytes)) FROM word_postings") / 1e6,
            ask(vault, &task, "SELECT count(*) FROM word_segment"),
-           (double)(ask(vault, &task, "SELECT count(*) FROM word_terms") +
-                    ask(vault, &task, "SELECT count(*) FROM word_postings")) *
-               4096 * 100 / (double)usage.bytes);
+           (double)(ask(vault, &task, "SELECT sum(length(bytes)) FROM word_terms") +
+                    ask(vault, &task, "SELECT sum(length(bytes)) FROM word_postings")) *
+               100 / (double)usage.bytes);
     task_done(&task);
 }
 

@@ -110,8 +110,10 @@ class Finder:
         self.fill()
         start = time.perf_counter()
         if self.server.make_index(USER):
-            print(f"  {self.server.name:13} {self.place:6} made its index in "
-                  f"{time.perf_counter() - start:,.0f} s", flush=True)
+            words = (f"{self.server.name}: the full-text index of {len(self.messages):,} messages "
+                     f"was made in {time.perf_counter() - start:,.0f} s")
+            print(f"  {words}", flush=True)
+            self.run.table.remarks.append(words)
         self.open()
         self.searches()
         self.orders()

@@ -107,6 +107,16 @@ class Measured:
     def process_count(self):
         return len(self.group.processes())
 
+    def wait_until_settled(self, seconds):
+        """Until no process has ended for 70 s, longer than any of them waits with sessions that are
+        silent, or with a process that has none (Dovecot: 60 s); at most so long."""
+        deadline = time.monotonic() + seconds
+        count, since = self.process_count(), time.monotonic()
+        while time.monotonic() < min(deadline, since + 70):
+            time.sleep(0.5)
+            if self.process_count() != count:
+                count, since = self.process_count(), time.monotonic()
+
     def __enter__(self):
         try:
             self.start()
@@ -191,6 +201,18 @@ service auth {
 }
 service anvil {
   client_limit = 20000
+}
+imap_hibernate_timeout = 15 secs
+service imap {
+  unix_listener imap-master {
+    mode = 0666
+  }
+}
+service imap-hibernate {
+  client_limit = 20000
+  unix_listener imap-hibernate {
+    mode = 0666
+  }
 }
 """
         # As Debian ships it, but for limits that 2,000 sessions from one address would meet.

@@ -46,6 +46,7 @@ struct imap_list_args {
     struct imap_metadata_names return_metadata; /* RFC 9590; count 0: none */
     /* progress */
     struct imap_listing *listing; /* NULL: not begun */
+    struct imap_lsub *lsub;       /* likewise */
 };
 
 struct imap_select_args {
@@ -192,6 +193,9 @@ union imap_args {
     struct {
         unsigned extensions; /* a set of enum imap_extension */
     } enable;
+    struct {
+        bool is_bulk; /* it says what engine.h's is_bulk means */
+    } id;
 };
 
 #endif

@@ -16,7 +16,7 @@ const struct imap_capability imap_capabilities[] = {
     /* One or the other (RFC 7888 §5): who has not logged in has no use for more than 4096 octets,
      * and whoever has saves a round trip for each message that he stores. */
     {STR_INIT("LITERAL-"), BEFORE, "RFC 7888 §5"},
-    {STR_INIT("LITERAL+"), AFTER, "RFC 7888 §4"},
+    {STR_INIT("LITERAL+"), AFTER, "RFC 7888"},
     {STR_INIT("ID"), ALWAYS, "RFC 2971"},
     {STR_INIT("ENABLE"), ALWAYS, "RFC 5161"},
     {STR_INIT("STARTTLS"), BEFORE | IMAP_CAP_IF_NO_TLS, "RFC 3501 §6.2.1"},

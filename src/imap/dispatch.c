@@ -71,7 +71,7 @@ void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges)
     s->lowest_uid = s->view.uids[ranges->ranges[0].first];
 }
 
-/* In the tagged answer, or where that has another code, before it (RFC 9738 §3.1). */
+/* In the tagged answer, or where that has another code, before it (RFC 9738 §3). */
 static void tell_limit(struct imap_session *s)
 {
     struct str code =
@@ -128,6 +128,7 @@ static void forget_command(struct imap_session *s)
     vault_content_close(&s->content);
     message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
+    task_done(&s->folder_task);
     s->command = NULL;
     s->args = NULL;
     s->tag = s->code = s->line = (struct str){NULL, 0};
@@ -390,6 +391,9 @@ static enum imap_refusal refusal_of(const struct imap_session *s,
         return IMAP_REFUSAL_UNKNOWN_COMMAND;
     if ((command->flags & BIT(s->state)) == 0)
         return IMAP_REFUSAL_WRONG_STATE;
+    if (s->is_bulk && (command->flags & IMAP_IN_NOT_AUTH) == 0 && s->is_under_load != NULL &&
+        s->is_under_load(s->load_owner))
+        return IMAP_REFUSAL_BUSY;
     if (imap_has(s, IMAP_EXT_UIDONLY) && imap_command_is_by_number(command))
         return IMAP_REFUSAL_UID_REQUIRED; /* RFC 9586 §3 */
     return IMAP_REFUSAL_NONE;

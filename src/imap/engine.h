@@ -3,7 +3,8 @@
  *
  *   NOT_AUTH ──────────> (gate frees it)      AUTH <──> SELECTED         any ──> LOGOUT
  *
- *   The gate's session stays NOT_AUTH; login is the mailbox process's session, born AUTH.
+ *   The gate's session stays NOT_AUTH; login is the mailbox process's session, born AUTH. A session
+ *   that slept (hibernate.h) is born as it was.
  *   AUTH -> SELECTED   imap_session_select      SELECTED -> AUTH   imap_session_deselect
  *   any  -> LOGOUT     imap_session_end
  *   While SELECTED, `view` numbers the messages and changes only as a command ends (view.h).
@@ -44,6 +45,7 @@ enum imap_extension {
     IMAP_EXT_UTF8 = 1 << 3,      /* UTF8=ACCEPT (RFC 6855 §3) */
     IMAP_EXT_UIDONLY = 1 << 4,   /* no message numbers (RFC 9586) */
     IMAP_EXT_METADATA = 1 << 5,  /* METADATA answers without being asked (RFC 5464 §4.4.2) */
+    IMAP_EXT_ALL = (1 << 6) - 1,
 };
 
 /* Why the running command is not running now. */
@@ -71,6 +73,8 @@ struct imap_session {
     struct vault_subscriber subscriber;
     void (*on_output)(void *owner);
     void *on_output_owner;
+    bool (*is_under_load)(void *owner); /* NULL: never */
+    void *load_owner;
     enum imap_state state;
     enum imap_pause pause;
     struct imap_reader reader;
@@ -85,6 +89,7 @@ struct imap_session {
     bool is_own_metadata;     /* what changes just now is this session's doing */
     struct buf metadata_news; /* own; of others' changes, to be told */
     bool is_compressed;       /* COMPRESS was given: such a session cannot sleep */
+    bool is_bulk; /* the client said with ID that nobody waits for this connection (session.h) */
 
     struct imap_notify *notify; /* own; NULL: NOTIFY was not used */
     bool is_running;            /* inside the command's `run`: what is committed is its doing */
@@ -108,7 +113,8 @@ struct imap_session {
     struct str line;               /* after IMAP_PAUSE_LINE */
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
     struct message_text_maker *text; /* own; the searchable text of the same, for SEARCH */
-    struct arena message_arena;    /* what belongs to that message */
+    struct arena message_arena;      /* what belongs to that message */
+    struct task folder_task;         /* what belongs to the mailbox that ESEARCH is at */
 
     /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */
@@ -125,6 +131,9 @@ struct imap_session {
 };
 
 /* session.c */
+/* After login, with nothing said yet. */
+struct imap_session *imap_session_new_authenticated(const struct imap_options *options,
+                                                    struct vault *vault);
 void imap_session_select(struct imap_session *s); /* the view is ready */
 void imap_session_deselect(struct imap_session *s);
 /* No further input; the output so far (a BYE is in it) is sent. */
@@ -185,7 +194,7 @@ void imap_sync_or_end(struct imap_session *s, struct task *task, bool may_expung
 MUST_CHECK enum err imap_command_ranges(struct imap_session *s, struct task *task,
                                         struct imap_set set, struct imap_set *out_ranges);
 /*
- * MESSAGELIMIT (RFC 9738 §3.1): leaves of the ranges the messages with the highest UIDs, as many as
+ * MESSAGELIMIT (RFC 9738 §3): leaves of the ranges the messages with the highest UIDs, as many as
  * one command may name; the answer then tells the lowest of them.
  */
 void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges);

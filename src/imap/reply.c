@@ -70,10 +70,11 @@ static const struct imap_reply REFUSALS[] = {
     ROW(IMAP_REFUSAL_UID_REQUIRED, "BAD", "UIDREQUIRED", "Message numbers are off (UIDONLY)."),
     ROW(IMAP_REFUSAL_DOUBTFUL, "NO", "UNAVAILABLE",
         "The disk failed: this may have been done all the same, look before you try again."),
-    ROW(IMAP_REFUSAL_COMPRESSED, "NO", "COMPRESSIONACTIVE", "DEFLATE is active already."),
+    ROW(IMAP_REFUSAL_COMPRESSED, "BAD", "COMPRESSIONACTIVE", "DEFLATE is active already."),
     ROW(IMAP_REFUSAL_BAD_EVENT, "NO", "BADEVENT", "There is no such event."),
     ROW(IMAP_REFUSAL_NOTIFY_TOO_MUCH, "NO", "NOTIFICATIONOVERFLOW", "That is too much to watch."),
     ROW(IMAP_REFUSAL_MESSAGE_LIMIT, "NO", "MESSAGELIMIT", "These are too many messages at once."),
+    ROW(IMAP_REFUSAL_BUSY, "NO", "UNAVAILABLE", "Busy, try again later."),
 #undef ROW
 };
 

@@ -49,6 +49,7 @@ enum imap_refusal {
     IMAP_REFUSAL_NOTIFY_TOO_MUCH,
     IMAP_REFUSAL_MESSAGE_LIMIT,
     IMAP_REFUSAL_DOUBTFUL, /* a sync failed: nobody knows what the disk has */
+    IMAP_REFUSAL_BUSY,
 };
 
 /* The answer to an error, in the light of the command that met it. */

@@ -138,7 +138,7 @@ static enum err parse_modseq(struct search_parser *p)
     return imap_parse_number64(p->parser, &node->number);
 }
 
-/* "UIDAFTER" SP uniqueid / "UIDBEFORE" SP uniqueid (RFC 9738 §3.4): a UID key that needs no set. */
+/* "UIDAFTER" SP uniqueid / "UIDBEFORE" SP uniqueid (RFC 9738 §3): a UID key that needs no set. */
 static enum err parse_uid_bound(struct search_parser *p, bool is_after)
 {
     struct imap_search_node *node;
@@ -294,8 +294,9 @@ static enum err parse_arguments(struct search_parser *p, enum arguments argument
         p->out->has_identity = true;
         return parse_objectid(p, &node->text);
     case SET:
-        p->out->has_numbers = p->out->has_numbers || imap_at(p->parser, '$');
-        return imap_parse_set(p->parser, &node->set);
+        TRY(imap_parse_set(p->parser, &node->set));
+        p->out->has_numbers = p->out->has_numbers || node->set.has_saved;
+        return ERR_OK;
     }
     return ERR_OK;
 }

@@ -83,6 +83,8 @@ static void test_programs(void **state)
         {"$", "and(numbers )"},
         {"UID 1,$ OLDER 5", "and(uid older )"},
         {"$,1", NULL},
+        {"UID ,$", NULL},
+        {"UID $,$", NULL},
         {"OLDER 0", NULL},
         {"", NULL},
         {"()", NULL},

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+enum { COMMIT_UNITS = 1000 /* imap_spend: the disk's, in which nobody else has a turn */ };
+
 static const char *const STATE_NAMES[] = {
     [IMAP_STATE_NOT_AUTH] = "not authenticated",
     [IMAP_STATE_AUTH] = "authenticated",
@@ -63,6 +65,8 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
     bool is_selected =
         s->state == IMAP_STATE_SELECTED && (folder_id == -1 || folder_id == s->view.folder_id);
 
+    if (s->is_running)
+        imap_spend(s, COMMIT_UNITS);
     if (folder_id == -1)
         buf_free(&s->append_name);
     s->has_changes |= is_selected;
@@ -75,6 +79,8 @@ static void on_metadata(struct vault_subscriber *subscriber, int64_t folder_id, 
 {
     struct imap_session *s = CONTAINER_OF(subscriber, struct imap_session, subscriber);
 
+    if (s->is_running)
+        imap_spend(s, COMMIT_UNITS);
     imap_metadata_heard(s, folder_id, entry);
     if (imap_notify_has_news(s) && s->on_output != NULL)
         s->on_output(s->on_output_owner);
@@ -85,8 +91,8 @@ static void on_metadata(struct vault_subscriber *subscriber, int64_t folder_id, 
         s->on_output(s->on_output_owner);
 }
 
-struct imap_session *imap_session_resume_authenticated(const struct imap_options *options,
-                                                       struct vault *vault, struct str login_tag)
+struct imap_session *imap_session_new_authenticated(const struct imap_options *options,
+                                                    struct vault *vault)
 {
     struct imap_session *s = session_new(options, IMAP_STATE_AUTH);
 
@@ -95,6 +101,14 @@ struct imap_session *imap_session_resume_authenticated(const struct imap_options
     s->subscriber.on_change = on_change;
     s->subscriber.on_metadata = on_metadata;
     vault_subscribe(vault, &s->subscriber);
+    return s;
+}
+
+struct imap_session *imap_session_resume_authenticated(const struct imap_options *options,
+                                                       struct vault *vault, struct str login_tag)
+{
+    struct imap_session *s = imap_session_new_authenticated(options, vault);
+
     buf_put(&s->out, login_tag);
     buf_put(&s->out, STR(" OK ["));
     imap_write_capabilities(s, &s->out);
@@ -118,6 +132,7 @@ void imap_session_free(struct imap_session **session)
     vault_content_close(&s->content);
     message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
+    task_done(&s->folder_task);
     imap_view_done(&s->view);
     imap_notify_free(&s->notify);
     imap_reader_free(&s->reader);
@@ -250,6 +265,22 @@ void imap_session_on_output(struct imap_session *s, void (*on_output)(void *owne
 {
     s->on_output = on_output;
     s->on_output_owner = owner;
+}
+
+bool imap_session_is_bulk(const struct imap_session *s)
+{
+    return s->is_bulk;
+}
+
+void imap_session_set_bulk(struct imap_session *s, bool is_bulk)
+{
+    s->is_bulk = is_bulk;
+}
+
+void imap_session_ask_load(struct imap_session *s, bool (*is_under_load)(void *owner), void *owner)
+{
+    s->is_under_load = is_under_load;
+    s->load_owner = owner;
 }
 
 void imap_session_secured(struct imap_session *s)

@@ -81,6 +81,16 @@ void imap_session_consume_output(struct imap_session *session, size_t len);
  */
 void imap_session_on_output(struct imap_session *session, void (*on_output)(void *owner),
                             void *owner);
+/*
+ * iOS names with ID the connections over which it loads a mailbox again in bulk, before login or
+ * after it. While the server is under load, which the owner tells when asked, such a session's
+ * commands are answered NO [UNAVAILABLE] (RFC 5530 §3): it comes back later, and clients with a
+ * person before them stay fast. What needs no login (NOOP, LOGOUT, ID …) is always answered.
+ */
+bool imap_session_is_bulk(const struct imap_session *session);
+void imap_session_set_bulk(struct imap_session *session, bool is_bulk);
+void imap_session_ask_load(struct imap_session *session, bool (*is_under_load)(void *owner),
+                           void *owner);
 /* The server ends: untagged BYE with these words. */
 void imap_session_bye(struct imap_session *session, const char *words);
 

@@ -23,7 +23,7 @@ bool imap_set_parse(struct task *task, struct str text, struct imap_set *out)
         count += text.ptr[i] == ',';
     out->ranges = ARENA_ARRAY(&task->arena, struct imap_range, count);
     out->count = 0;
-    out->has_saved = str_equal(text, STR("$")) || str_ends_with(text, STR(",$"));
+    out->has_saved = str_equal(text, STR("$")) || (text.len > 2 && str_ends_with(text, STR(",$")));
     if (out->has_saved)
         text.len -= text.len == 1 ? 1 : 2;
     if (text.len == 0)

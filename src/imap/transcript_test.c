@@ -19,9 +19,14 @@
  *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
  *
  * A connection that is not announced is born logged in, with the tag L; its answer is read past.
+ *
+ * Each file is run twice: as it stands, and with every connection asleep (imap/hibernate.h) whenever
+ * it can be. A sleeper wakes to speak, and one in IDLE when something happened; nobody may notice.
+ * "# awake: why" in a file says that from there on all stay awake.
  */
 #include "imap/command.h"
 #include "imap/capability.h"
+#include "imap/hibernate.h"
 #include "imap/session.h"
 
 #include "base/file.h"
@@ -53,6 +58,12 @@ struct run {
     struct transcript_vault *home;
     struct imap_group *group;
     struct imap_session *sessions[CONNECTIONS_MAX];
+    bool is_sleepy;
+    struct sleeper {
+        struct buf state; /* empty: awake */
+        bool is_watching;
+    } sleepers[CONNECTIONS_MAX];
+    size_t sleep_count;
     struct buf output[CONNECTIONS_MAX]; /* what the server said and no S line has matched yet */
     struct buf packet;                  /* C lines that are not sent yet */
     size_t packet_to;
@@ -67,6 +78,7 @@ static struct {
     struct arena arena;
     struct str commands[NAMES_MAX], capabilities[NAMES_MAX];
     size_t command_count, capability_count;
+    size_t sleep_count;
 } covered;
 
 static _Noreturn void complain(const struct run *run, const char *what, struct str text)
@@ -94,11 +106,57 @@ static void drain(struct run *run, size_t n)
     imap_session_consume_output(run->sessions[n], output.len);
 }
 
+static struct imap_options options_of(bool is_secure)
+{
+    return (struct imap_options){
+        .hostname = STR("mail.example"),
+        .append_limit_bytes = 1000000,
+        .is_secure = is_secure,
+        .is_tls = is_secure,
+        .log = &quiet,
+    };
+}
+
+static void wake(struct run *run, size_t n)
+{
+    struct imap_options options = options_of(true);
+    struct sleeper *sleeper = &run->sleepers[n];
+    struct task task;
+
+    if (sleeper->state.len == 0)
+        return;
+    options.group = run->group;
+    options.message_limit = run->message_limit;
+    task_init(&task, NOW_MS);
+    assert_int_equal(imap_session_resume_hibernated(&options, transcript_vault(run->home), &task,
+                                                    buf_str(&sleeper->state), &run->sessions[n]),
+                     ERR_OK);
+    task_done(&task);
+    buf_reset(&sleeper->state);
+}
+
+static void sleep_if_possible(struct run *run, size_t n)
+{
+    struct sleeper *sleeper = &run->sleepers[n];
+
+    if (!run->is_sleepy || run->sessions[n] == NULL ||
+        !imap_session_can_hibernate(run->sessions[n]))
+        return;
+    imap_session_hibernate(run->sessions[n], &sleeper->state);
+    assert_true(sleeper->state.len > 0 && sleeper->state.len <= IMAP_HIBERNATED_MAX);
+    sleeper->is_watching = imap_session_watched_folder(run->sessions[n]) != 0;
+    imap_session_free(&run->sessions[n]);
+    run->sleep_count++;
+}
+
 /* Until every session waits for its client. */
 static void pump(struct run *run)
 {
     bool has_work = true;
 
+    for (size_t n = 0; n < CONNECTIONS_MAX; n++)
+        if (run->sleepers[n].is_watching)
+            wake(run, n);
     while (has_work) {
         has_work = false;
         for (size_t n = 0; n < CONNECTIONS_MAX; n++) {
@@ -115,23 +173,15 @@ static void pump(struct run *run)
             drain(run, n);
         }
     }
-}
-
-static struct imap_options options_of(bool is_secure)
-{
-    return (struct imap_options){
-        .hostname = STR("mail.example"),
-        .append_limit_bytes = 1000000,
-        .is_secure = is_secure,
-        .is_tls = is_secure,
-        .log = &quiet,
-    };
+    for (size_t n = 0; n < CONNECTIONS_MAX; n++)
+        sleep_if_possible(run, n);
 }
 
 static struct imap_session *session_of(struct run *run, size_t n)
 {
     struct imap_options options = options_of(true);
 
+    wake(run, n);
     options.group = run->group;
     options.message_limit = run->message_limit;
     if (run->sessions[n] == NULL) {
@@ -204,6 +254,7 @@ static void on_server(struct run *run, size_t n, struct str expected)
 
 static void end_connection(struct run *run, size_t n)
 {
+    wake(run, n);
     if (run->output[n].len > 0)
         complain(run, "the server said more", buf_str(&run->output[n]));
     imap_session_free(&run->sessions[n]);
@@ -225,6 +276,7 @@ static void check_login(struct run *run, size_t n, struct str arguments)
 static void on_act(struct run *run, size_t n, struct str act)
 {
     send_packet(run);
+    wake(run, n);
     if (str_starts_with(act, STR("gate"))) {
         struct imap_options options = options_of(str_equal(act, STR("gate-tls")));
 
@@ -304,6 +356,8 @@ static void on_line(struct run *run, struct str line)
         if (str_starts_with(line, STR("# capability: ")) && covered.capability_count < NAMES_MAX)
             covered.capabilities[covered.capability_count++] =
                 arena_copy(&covered.arena, str_from(line, 14));
+        if (str_starts_with(line, STR("# awake: ")))
+            run->is_sleepy = false;
         return;
     }
     if (str_starts_with(line, STR("@ "))) {
@@ -323,16 +377,18 @@ static void on_line(struct run *run, struct str line)
         complain(run, "not a line of a transcript", line);
 }
 
-static void run_text(const char *name, struct str text)
+static void run_text(const char *name, struct str text, bool is_sleepy)
 {
-    struct run run = {.file = name};
+    struct run run = {.file = name, .is_sleepy = is_sleepy};
     struct str line;
 
     run.home = transcript_vault_new(&quiet);
     run.group = imap_group_new(transcript_vault(run.home));
     buf_init(&run.packet, SIZE_MAX);
-    for (size_t n = 0; n < CONNECTIONS_MAX; n++)
+    for (size_t n = 0; n < CONNECTIONS_MAX; n++) {
         buf_init(&run.output[n], SIZE_MAX);
+        buf_init(&run.sleepers[n].state, SIZE_MAX);
+    }
     while (str_split(&text, '\n', &line)) {
         run.line_number++;
         on_line(&run, line);
@@ -341,7 +397,9 @@ static void run_text(const char *name, struct str text)
     for (size_t n = 0; n < CONNECTIONS_MAX; n++) {
         end_connection(&run, n);
         buf_free(&run.output[n]);
+        buf_free(&run.sleepers[n].state);
     }
+    covered.sleep_count += run.sleep_count;
     buf_free(&run.packet);
     transcript_variables_done(&run.variables);
     arena_free(&run.arena);
@@ -351,18 +409,27 @@ static void run_text(const char *name, struct str text)
 
 /* ---- The tests ---- */
 
-static void run_file(void **state)
+static void run_as(const char *path, bool is_sleepy)
 {
-    const char *path = *state;
     struct task task;
     struct buf text;
 
     task_init(&task, NOW_MS);
     buf_init(&text, SIZE_MAX);
     assert_int_equal(file_read(&task, AT_FDCWD, path, 1 << 20, &text), ERR_OK);
-    run_text(path, buf_str(&text));
+    run_text(path, buf_str(&text), is_sleepy);
     buf_free(&text);
     task_done(&task);
+}
+
+static void run_file(void **state)
+{
+    run_as(*state, false);
+}
+
+static void run_file_asleep(void **state)
+{
+    run_as(*state, true);
 }
 
 static void test_every_row_has_a_transcript(void **state)
@@ -381,6 +448,7 @@ static void test_every_row_has_a_transcript(void **state)
             fail_msg("the row of %s does not say where it is defined",
                      imap_capabilities[i].name.ptr);
     }
+    assert_true(covered.sleep_count > 100); /* else nobody slept */
 }
 
 static int compare_tests(const void *a, const void *b)
@@ -390,7 +458,7 @@ static int compare_tests(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    static struct CMUnitTest tests[FILES_MAX + 1];
+    static struct CMUnitTest tests[2 * FILES_MAX + 1];
     const char *source = getenv("SEALPOST_SOURCE");
     size_t count = 0;
     char folder[2048];
@@ -403,8 +471,8 @@ int main(int argc, char **argv)
     if (files == NULL)
         return 1;
     transcript_vault_init();
-    while ((entry = readdir(files)) != NULL && count < FILES_MAX) {
-        char path[4096];
+    while ((entry = readdir(files)) != NULL && count < 2 * FILES_MAX) {
+        char path[4096], name[512];
 
         if (!str_ends_with(str_from_c(entry->d_name), STR(".txt")) ||
             (argc > 1 && strstr(entry->d_name, argv[1]) == NULL))
@@ -412,6 +480,10 @@ int main(int argc, char **argv)
         snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
         tests[count].name = mem_copy_text(entry->d_name, strlen(entry->d_name));
         tests[count].test_func = run_file;
+        tests[count++].initial_state = mem_copy_text(path, strlen(path));
+        snprintf(name, sizeof(name), "%s, asleep in between", entry->d_name);
+        tests[count].name = mem_copy_text(name, strlen(name));
+        tests[count].test_func = run_file_asleep;
         tests[count++].initial_state = mem_copy_text(path, strlen(path));
     }
     closedir(files);

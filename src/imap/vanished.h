@@ -1,4 +1,4 @@
-/* VANISHED (RFC 7162 §3.2.10, RFC 9586 §3.4) and what a QRESYNC client is told when it comes back.
+/* VANISHED (RFC 7162 §3.2.10, RFC 9586 §3) and what a QRESYNC client is told when it comes back.
  */
 #ifndef IMAP_VANISHED_H
 #define IMAP_VANISHED_H

@@ -74,7 +74,7 @@ void imap_view_uids(const struct imap_view *view, struct task *task, const struc
  */
 MUST_CHECK enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expunge);
 /*
- * "* 3 FETCH (", or with UIDONLY "* 17 UIDFETCH (" (RFC 9586 §3.3): of the message at this index.
+ * "* 3 FETCH (", or with UIDONLY "* 17 UIDFETCH (" (RFC 9586 §3): of the message at this index.
  */
 void imap_write_fetch_start(struct imap_session *s, size_t index, uint32_t uid);
 /* "* 3 RECENT", which IMAP4rev2 does not have. */

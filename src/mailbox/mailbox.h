@@ -1,6 +1,7 @@
 /*
  * The inside of a mailbox process: one vault, its sessions, its deliveries. role/mailbox.c starts
- * it; mailbox/session.c carries a client's bytes to an engine, mailbox/delivery.c stores mail.
+ * it; mailbox/session.c carries a client's bytes to an engine, mailbox/hibernate.c puts sessions to
+ * sleep, mailbox/delivery.c stores mail, mailbox/load.c says when there is too much to do.
  *
  *   waiting for the key ──> open (vault, drop box imported, lane renewed) ──> serving ──> ending
  *
@@ -49,7 +50,13 @@ struct mailbox {
     struct net_timer *idle_timer;         /* own: nobody there for a while */
     struct net_timer *housekeeping_timer; /* own: work that was put off */
     struct net_timer *renewal_timer;      /* own: the drop box in a long session */
+    struct net_timer *hibernate_timer;    /* own: sessions that are silent */
     struct net_timer *deadline;           /* own: the key is late, or the end is */
+    bool is_hibernate_due; /* that timer runs */
+    bool has_housekeeping; /* work was put off, and is not done yet */
+    bool is_key_only_here; /* the keeper that had it too is gone: no session may sleep */
+    bool is_watched;       /* somebody sleeps in IDLE: the store hears of changes */
+    bool has_imported;     /* waiting mail was taken over */
     bool was_renewed; /* the drop box's keys, or they were not an hour old */
     bool is_catching_up; /* the vault is behind: slices go between the commands */
     bool is_ending;
@@ -69,6 +76,20 @@ MUST_CHECK enum err mailbox_session_open(struct mailbox *mailbox,
 void mailbox_session_end_all(struct mailbox *mailbox, const char *words);
 /* At once. */
 void mailbox_session_free_all(struct mailbox *mailbox);
+
+/* load.c: should a client that nobody waits for come back later? */
+bool mailbox_is_under_load(void *mailbox);
+
+/* hibernate.c: a session began or goes on: look after it when it has been silent for long. */
+void mailbox_hibernate_later(struct mailbox *mailbox);
+void mailbox_hibernate_check(void *mailbox);
+/* The gate's answer to an offer. */
+void mailbox_hibernate_reply(struct mailbox *mailbox,
+                             const struct wire_session_hibernate_reply *body);
+/* Tells the store that a folder changed, for those who sleep in IDLE; -1: the list of folders. */
+void mailbox_hibernate_changed(struct mailbox *mailbox, int64_t folder_id);
+/* Sessions sleep since before this process was, some of them in IDLE. */
+void mailbox_hibernate_sleepers(struct mailbox *mailbox, bool is_watched);
 
 /* delivery.c: queues one DELIVER; what comes in one turn of the loop is committed together. */
 void mailbox_delivery_queue(struct mailbox *mailbox, struct wire_message *message);

@@ -1,24 +1,11 @@
 /* One client's session: its byte stream (through the gate) on one side, its engine on the other. */
+#include "mailbox/session.h"
+
 #include "base/clock.h"
 #include "base/memory.h"
-#include "mailbox/mailbox.h"
-#include "net/connection.h"
-#include "role/engine.h"
+#include "imap/session.h"
 
-enum { OUTPUT_LIMIT = 512 * 1024 };
-
-struct mailbox_session {
-    struct mailbox *mailbox; /* borrowed */
-    struct mailbox_session *previous, *next;
-    struct net_connection *connection; /* own */
-    const struct engine_kind *kind;    /* the protocol it speaks */
-    void *engine;                      /* own, a session of that kind */
-    struct net_timer *turn;            /* own */
-    bool is_input_over; /* the client closed its half: it is over when what came is answered */
-    bool is_finishing;
-};
-
-static void session_free(struct mailbox_session *session)
+void mailbox_session_free(struct mailbox_session *session)
 {
     struct mailbox *mailbox = session->mailbox;
 
@@ -39,6 +26,9 @@ static void send_output(struct mailbox_session *session)
 {
     struct str output = session->kind->output(session->engine);
 
+    if (output.len == 0)
+        return;
+    session->active_ms = clock_monotonic_ms();
     session->kind->consume_output(session->engine,
                                   net_connection_offer(session->connection, output));
 }
@@ -51,10 +41,9 @@ static void finish(struct mailbox_session *session)
     net_connection_finish(session->connection);
 }
 
-/* Goes on until the engine waits for the client, for room, or lets others have their turn. */
-static void pump(struct mailbox_session *session)
+void mailbox_session_pump(struct mailbox_session *session)
 {
-    for (;;) {
+    while (!session->is_offered) {
         bool is_full;
 
         send_output(session);
@@ -95,9 +84,9 @@ static void on_turn(void *owner)
 {
     struct mailbox_session *session = owner;
 
-    if (session->kind->wants(session->engine) == ENGINE_WANTS_TURN)
+    if (!session->is_offered && session->kind->wants(session->engine) == ENGINE_WANTS_TURN)
         session->kind->resume(session->engine, clock_now_ms());
-    pump(session);
+    mailbox_session_pump(session);
 }
 
 static void on_input(void *owner, struct net_connection *connection, struct str bytes)
@@ -105,14 +94,16 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
     struct mailbox_session *session = owner;
 
     (void)connection;
+    session->consumed_bytes += bytes.len;
+    session->active_ms = session->spoke_ms = clock_monotonic_ms();
     session->kind->input(session->engine, bytes, clock_now_ms());
-    pump(session);
+    mailbox_session_pump(session);
 }
 
 static void on_room(void *owner, struct net_connection *connection)
 {
     (void)connection;
-    pump(owner);
+    mailbox_session_pump(owner);
 }
 
 static void on_end(void *owner, struct net_connection *connection)
@@ -121,7 +112,7 @@ static void on_end(void *owner, struct net_connection *connection)
 
     (void)connection;
     session->is_input_over = true;
-    pump(session);
+    mailbox_session_pump(session);
 }
 
 static void on_close(void *owner, struct net_connection *connection, enum net_close_reason reason)
@@ -131,7 +122,7 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
 
     (void)connection;
     log_debug(mailbox->start->log, "session ended reason=%d", (int)reason);
-    session_free(session);
+    mailbox_session_free(session);
     mailbox_check_idle(mailbox);
 }
 
@@ -151,7 +142,9 @@ static const struct net_connection_events connection_events = {
     .on_close = on_close,
 };
 
-enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session_open *open, int fd)
+/* The engine of a session that is new, or goes on after a sleep. */
+static enum err make_engine(struct mailbox *mailbox, const struct wire_session_open *open,
+                            const struct engine_kind *kind, void **out_engine)
 {
     struct engine_options options = {
         .config = mailbox->start->config,
@@ -162,29 +155,60 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
         .appends = mailbox->appends,
         .login_tag = open->tag,
     };
+    struct task task;
+    enum err err;
+
+    if (open->state.len == 0) {
+        *out_engine = kind->resume_authenticated(&options);
+        return ERR_OK;
+    }
+    if (kind->resume_hibernated == NULL)
+        return ERR_INVALID;
+    task_init(&task, clock_now_ms());
+    vault_keep_expunged(mailbox->vault);
+    imap_group_commit(mailbox->appends, task.now_ms);
+    err = kind->resume_hibernated(&options, &task, open->state, out_engine);
+    if (err != ERR_OK)
+        log_failure(mailbox->start->log, "a session that slept", &task);
+    task_done(&task);
+    return err;
+}
+
+enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session_open *open, int fd)
+{
     const struct engine_kind *kind = engine_for_service(open->service);
     struct mailbox_session *session;
+    void *engine;
 
     if (kind == NULL)
         return ERR_INVALID;
     if (mailbox->session_count >= MAILBOX_SESSIONS_MAX)
         return ERR_LIMIT;
+    TRY(make_engine(mailbox, open, kind, &engine));
     session = NEW(struct mailbox_session);
     session->mailbox = mailbox;
+    session->id = open->session;
+    session->is_restless = open->is_restless;
+    session->active_ms = session->spoke_ms = clock_monotonic_ms();
     session->next = mailbox->sessions;
     if (session->next != NULL)
         session->next->previous = session;
     mailbox->sessions = session;
     mailbox->session_count++;
     session->turn = net_timer_new(mailbox->loop, on_turn, session);
-    session->connection = net_connection_new(mailbox->loop, fd, NULL, OUTPUT_LIMIT,
+    session->connection = net_connection_new(mailbox->loop, fd, NULL, MAILBOX_SESSION_OUTPUT_MAX,
                                              &connection_events, session);
     session->kind = kind;
-    session->engine = kind->resume_authenticated(&options);
+    session->engine = engine;
     kind->on_output(session->engine, on_output, session);
+    if (kind->ask_load != NULL)
+        kind->ask_load(session->engine, mailbox_is_under_load, mailbox);
+    if (open->is_bulk && kind->set_bulk != NULL)
+        kind->set_bulk(session->engine, true);
     if (open->input.len > 0)
-        session->kind->input(session->engine, open->input, clock_now_ms());
+        kind->input(session->engine, open->input, clock_now_ms());
     net_timer_start(session->turn, 0);
+    mailbox_hibernate_later(mailbox);
     return ERR_OK;
 }
 
@@ -192,6 +216,7 @@ void mailbox_session_end_all(struct mailbox *mailbox, const char *words)
 {
     for (struct mailbox_session *session = mailbox->sessions; session != NULL;
          session = session->next) {
+        session->is_offered = false;
         session->kind->end(session->engine, words);
         net_timer_start(session->turn, 0);
     }
@@ -200,5 +225,5 @@ void mailbox_session_end_all(struct mailbox *mailbox, const char *words)
 void mailbox_session_free_all(struct mailbox *mailbox)
 {
     while (mailbox->sessions != NULL)
-        session_free(mailbox->sessions);
+        mailbox_session_free(mailbox->sessions);
 }

@@ -111,6 +111,10 @@ static const struct setting settings[] = {
      "The same for one account from many addresses; its known addresses still get in."},
     {"failures_window", SETTING_DURATION, AT(failures_window_ms), "15m", 100,
      UINT64_C(7) * 24 * 3600 * 1000, NULL, "How long failed logins count."},
+    {"hibernate_after", SETTING_DURATION, AT(hibernate_after_ms), "15s", 0, 24 * 3600 * 1000, NULL,
+     "When all of a mailbox's sessions are silent for this long its process ends; they sleep. 0: never."},
+    {"bulk_load_max", SETTING_NUMBER, AT(bulk_load_max), "2", 0, 1000000, NULL,
+     "With a load above this for each processor, iOS's bulk downloads are asked to come back later."},
     {"mailbox_linger", SETTING_DURATION, AT(mailbox_linger_ms), "5s", 0, 3600 * 1000, NULL,
      "How long a mailbox's process, with its key, stays after the last session."},
 };

@@ -48,6 +48,8 @@ struct config {
     uint64_t failures_per_address; /* default 20 */
     uint64_t failures_per_account; /* default 40 */
     uint64_t failures_window_ms;   /* in which they count */
+    uint64_t hibernate_after_ms;   /* silent sessions sleep, without a process; 0: never */
+    uint64_t bulk_load_max;        /* a processor; above it, iOS's bulk downloads wait */
     uint64_t mailbox_linger_ms;    /* how long a mailbox process stays after its last session */
     struct arena arena;
 };

@@ -73,6 +73,17 @@ struct engine_kind {
     /* Mailbox process only: something may be sent without input; look in the next turn. */
     void (*on_output)(void *session, void (*on_output)(void *owner), void *owner);
     void (*compressed)(void *session); /* NULL: a protocol that never wants it */
+
+    /* Sleep (imap/hibernate.h); NULL, all of them: the protocol's sessions never do. */
+    bool (*can_hibernate)(const void *session);
+    void (*hibernate)(const void *session, struct buf *out);
+    int64_t (*watched_folder)(const void *session);
+    enum err (*resume_hibernated)(const struct engine_options *options, struct task *task,
+                                  struct str state, void **out_session);
+    /* Clients that nobody waits for (imap/session.h); NULL: there are none. */
+    bool (*is_bulk)(const void *session);
+    void (*set_bulk)(void *session, bool is_bulk);
+    void (*ask_load)(void *session, bool (*is_under_load)(void *owner), void *owner);
 };
 
 extern const struct engine_kind engine_imap, engine_pop3;

@@ -1,6 +1,7 @@
 /* IMAP as the roles see it (engine.h). */
 #include "role/engine.h"
 
+#include "imap/hibernate.h"
 #include "imap/session.h"
 
 static struct imap_options options_of(const struct engine_options *options)
@@ -117,6 +118,47 @@ static void compressed(void *session)
     imap_session_compressed(session);
 }
 
+static bool can_hibernate(const void *session)
+{
+    return imap_session_can_hibernate(session);
+}
+
+static void hibernate(const void *session, struct buf *out)
+{
+    imap_session_hibernate(session, out);
+}
+
+static int64_t watched_folder(const void *session)
+{
+    return imap_session_watched_folder(session);
+}
+
+static enum err resume_hibernated(const struct engine_options *options, struct task *task,
+                                  struct str state, void **out_session)
+{
+    const struct imap_options imap = options_of(options);
+    struct imap_session *session;
+
+    TRY(imap_session_resume_hibernated(&imap, options->vault, task, state, &session));
+    *out_session = session;
+    return ERR_OK;
+}
+
+static bool is_bulk(const void *session)
+{
+    return imap_session_is_bulk(session);
+}
+
+static void set_bulk(void *session, bool is_on)
+{
+    imap_session_set_bulk(session, is_on);
+}
+
+static void ask_load(void *session, bool (*is_under_load)(void *owner), void *owner)
+{
+    imap_session_ask_load(session, is_under_load, owner);
+}
+
 const struct engine_kind engine_imap = {
     .service = WIRE_SERVICE_IMAP,
     .setting = STR_INIT("imap"),
@@ -141,4 +183,11 @@ const struct engine_kind engine_imap = {
     .login_failed = login_failed,
     .on_output = on_output,
     .compressed = compressed,
+    .can_hibernate = can_hibernate,
+    .hibernate = hibernate,
+    .watched_folder = watched_folder,
+    .resume_hibernated = resume_hibernated,
+    .is_bulk = is_bulk,
+    .set_bulk = set_bulk,
+    .ask_load = ask_load,
 };

@@ -96,12 +96,16 @@ static void on_message(struct role_process *process, struct wire_channel *channe
     struct gate_client *client = gate_find(role_state(process), message->tag);
 
     (void)channel;
+    if (message->type == WIRE_SESSION_HIBERNATE)
+        gate_hibernate_offer(role_state(process), client, &message->body.session_hibernate);
     if (client == NULL)
         return; /* gone by now */
     if (message->type == WIRE_LOGIN_REPLY)
         gate_client_login_reply(client, &message->body.login_reply);
     else if (message->type == WIRE_SESSION_OPEN_REPLY)
         gate_client_open_reply(client, message->body.session_open_reply.status);
+    else if (message->type == WIRE_SESSION_WAKE)
+        gate_hibernate_wake(client, &message->body.session_wake);
 }
 
 static void on_peer(struct role_process *process, struct wire_channel *channel)

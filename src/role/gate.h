@@ -1,6 +1,6 @@
 /*
- * The gate: clients of mailboxes, whatever they speak (engine.h). gate.c has the process: listeners, limits, the channels; gate_client.c
- * one client's life.
+ * The gate: clients of mailboxes, whatever they speak (engine.h). gate.c has the process: listeners,
+ * limits, the channels; gate_client.c one client's life, gate_hibernate.c its sleep.
  */
 #ifndef ROLE_GATE_H
 #define ROLE_GATE_H
@@ -43,6 +43,12 @@ void gate_client_open_reply(struct gate_client *client, uint64_t status);
 void gate_client_peer_came(struct gate_client *client);
 /* The peer that would answer is gone; no answer will come. */
 void gate_client_peer_lost(struct gate_client *client, enum wire_role peer);
+/* gate_hibernate.c: the mailbox process wants the session to sleep; the answer goes to the store.
+ * `client` NULL: it is gone by now. */
+void gate_hibernate_offer(struct gate *gate, struct gate_client *client,
+                          const struct wire_session_hibernate *body);
+/* Something happened that the sleeping client must hear of, or its session is over. */
+void gate_hibernate_wake(struct gate_client *client, const struct wire_session_wake *body);
 /* The service ends. */
 void gate_client_bye(struct gate_client *client);
 

@@ -1,8 +1,8 @@
 /*
  * One client.
  *
- *   TALKING ──> ASKING ──> OPENING ──> CARRYING        any ──> ENDING
- *      ^──────────┴───────────┤
+ *   TALKING ──> ASKING ──> OPENING ──> CARRYING ──> DOZING ──> ASLEEP        any ──> ENDING
+ *      ^──────────┴───────────┤           ^─────────────────────┘
  *      ^── WAITING <─────────>┘ (and ASKING)
  *
  *   TALKING -> ASKING     the engine wants a login: LOGIN to the keeper
@@ -13,13 +13,14 @@
  *   WAITING -> either     it is there again: the same question once more
  *   WAITING -> TALKING    it did not come in time
  *   OPENING -> CARRYING   the mailbox process speaks: the engine is freed
+ *   CARRYING -> DOZING -> ASLEEP -> CARRYING   gate_hibernate.c
  *   any -> ENDING         what is queued on either side still goes out, then the client is freed
  *
  * Until CARRYING one deadline runs that nothing resets: a client that sends a byte a second is cut
  * off like a silent one. While CARRYING the gate understands nothing; each side is read only while
  * the other one has room.
  */
-#include "role/gate.h"
+#include "role/gate_client.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -31,40 +32,8 @@
 #include <unistd.h>
 
 enum {
-    OUTPUT_LIMIT = 128 * 1024, /* to the client, and as much to the mailbox process */
     PEER_WAIT_MS = 3000,       /* for a keeper or store that restarts, in one login */
     BYE_WINDOW = 512,          /* the words of an end are looked for in so many last bytes */
-};
-
-enum state {
-    STATE_TALKING,
-    STATE_ASKING,
-    STATE_OPENING,
-    STATE_WAITING,
-    STATE_CARRYING,
-    STATE_ENDING,
-};
-
-struct gate_client {
-    struct gate *gate; /* borrowed */
-    uint64_t tag;
-    enum state state;
-    struct net_connection *connection; /* own; NULL: the client is gone */
-    struct net_connection *stream;     /* own; to the mailbox process */
-    int stream_fd;                     /* own; OPENING */
-    const struct engine_kind *kind;    /* the protocol it speaks */
-    void *engine;                      /* own, a session of that kind; until CARRYING */
-    struct net_timer *deadline;        /* own; until CARRYING */
-    struct net_timer *step;            /* own; a refusal that waits, or the engine's next turn */
-    struct id session, mailbox;        /* set: the keeper knows the session */
-    int64_t waits_until_ms;            /* for a peer, in this login; 0: it did not have to yet */
-    bool has_store_session;            /* the store may know it too */
-    bool is_secured;                   /* TLS was told to the engine */
-    bool is_refusing;                  /* `step` passes a refusal on */
-    bool is_counted;                   /* in the census */
-    bool is_input_over;                /* the client closed its half; what came is answered */
-    bool said_bye;                     /* the mailbox process ended the session in words */
-    bool is_at_line_end;
 };
 
 static void pump(struct gate_client *client);
@@ -121,6 +90,7 @@ void gate_client_free(struct gate_client **client)
     net_connection_free(&gone->connection);
     net_connection_free(&gone->stream);
     fd_close(&gone->stream_fd);
+    buf_free(&gone->sleep_state);
     gate_delist(gone->gate, gone->tag);
     mem_free(&gone);
 }
@@ -134,12 +104,11 @@ struct gate_client *gate_find(struct gate *gate, uint64_t tag)
     return gate->slots[slot];
 }
 
-/* What is queued for the client goes out, then it is over. */
-static void end(struct gate_client *client)
+void gate_client_end(struct gate_client *client)
 {
-    if (client->state == STATE_ENDING)
+    if (client->state == GATE_CLIENT_ENDING)
         return;
-    client->state = STATE_ENDING;
+    client->state = GATE_CLIENT_ENDING;
     net_timer_free(&client->deadline);
     net_timer_free(&client->step);
     close_session(client);
@@ -157,7 +126,7 @@ static void send_output(struct gate_client *client)
 
 static void login_failed(struct gate_client *client, enum engine_refusal refusal)
 {
-    client->state = STATE_TALKING;
+    client->state = GATE_CLIENT_TALKING;
     client->waits_until_ms = 0;
     client->kind->login_failed(client->engine, refusal);
     pump(client);
@@ -173,7 +142,7 @@ static void wait_for_peer(struct gate_client *client)
 
     if (client->waits_until_ms == 0)
         client->waits_until_ms = now_ms + PEER_WAIT_MS;
-    client->state = STATE_WAITING;
+    client->state = GATE_CLIENT_WAITING;
     step_later(client, client->waits_until_ms - now_ms);
 }
 
@@ -190,7 +159,7 @@ static void ask(struct gate_client *client)
     };
     struct str tag;
 
-    client->state = STATE_ASKING;
+    client->state = GATE_CLIENT_ASKING;
     client->session = body.session;
     net_connection_want_input(client->connection, false);
     client->kind->login(client->engine, &tag, &body.username, &body.password);
@@ -202,7 +171,7 @@ static void on_step(void *owner)
 {
     struct gate_client *client = owner;
 
-    if (client->state == STATE_WAITING) {
+    if (client->state == GATE_CLIENT_WAITING) {
         close_session(client);
         login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
         return;
@@ -226,7 +195,7 @@ static void step_later(struct gate_client *client, int64_t delay_ms)
 /* Does what the engine wants, once. */
 static void pump(struct gate_client *client)
 {
-    if (client->state != STATE_TALKING)
+    if (client->state != GATE_CLIENT_TALKING)
         return;
     send_output(client);
     switch (client->kind->wants(client->engine)) {
@@ -235,7 +204,7 @@ static void pump(struct gate_client *client)
         net_connection_want_input(client->connection,
                                   !client->kind->is_input_full(client->engine));
         if (client->is_input_over && client->kind->output(client->engine).len == 0)
-            end(client);
+            gate_client_end(client);
         return;
     case ENGINE_WANTS_ROOM:
         net_connection_want_input(client->connection, false);
@@ -258,7 +227,7 @@ static void pump(struct gate_client *client)
         return;
     case ENGINE_WANTS_CLOSE:
         if (client->kind->output(client->engine).len == 0)
-            end(client);
+            gate_client_end(client);
         return;
     }
 }
@@ -267,11 +236,11 @@ static void on_deadline(void *owner)
 {
     struct gate_client *client = owner;
 
-    if (client->state == STATE_TALKING) {
+    if (client->state == GATE_CLIENT_TALKING) {
         client->kind->end(client->engine, "you took too long to log in");
         send_output(client);
     }
-    end(client);
+    gate_client_end(client);
 }
 
 /* ---- After login: carrying ---- */
@@ -294,7 +263,7 @@ static void on_stream_input(void *owner, struct net_connection *stream, struct s
 {
     struct gate_client *client = owner;
 
-    if (client->state != STATE_CARRYING)
+    if (client->state != GATE_CLIENT_CARRYING && client->state != GATE_CLIENT_DOZING)
         return;
     client->said_bye = client->said_bye || has_bye(bytes, client->kind->bye);
     client->is_at_line_end = bytes.ptr[bytes.len - 1] == '\n';
@@ -308,7 +277,7 @@ static void on_stream_room(void *owner, struct net_connection *stream)
     struct gate_client *client = owner;
 
     (void)stream;
-    if (client->state == STATE_CARRYING)
+    if (client->state == GATE_CLIENT_CARRYING)
         net_connection_want_input(client->connection, true);
 }
 
@@ -321,33 +290,55 @@ static void on_stream_close(void *owner, struct net_connection *stream,
     (void)stream;
     (void)reason;
     net_connection_free(&client->stream);
-    if (client->connection == NULL || client->state != STATE_CARRYING) {
-        if (client->connection == NULL)
-            gate_client_free(&client);
-        return;
-    }
+    if (client->connection == NULL)
+        gate_client_free(&client);
+    else if (client->state == GATE_CLIENT_DOZING && !client->said_bye)
+        gate_hibernate_asleep(client);
+    else if (client->state == GATE_CLIENT_CARRYING || client->state == GATE_CLIENT_DOZING)
+        gate_client_lost_mailbox(client);
+}
+
+void gate_client_lost_mailbox(struct gate_client *client)
+{
     /* Not in the middle of a line or a literal, where nobody would understand it; nor to a client
      * that closed its half: with its last answer the session was over. */
     if (!client->said_bye && !client->is_input_over && client->is_at_line_end)
         net_connection_write(client->connection, client->kind->lost);
-    end(client);
+    client->said_bye = true;
+    gate_client_end(client);
 }
 
 static const struct net_connection_events stream_events = {
     .on_input = on_stream_input, .on_room = on_stream_room, .on_close = on_stream_close};
 
-static void carry(struct gate_client *client)
+void gate_client_carry(struct gate_client *client, int stream_fd)
 {
-    client->state = STATE_CARRYING;
+    client->state = GATE_CLIENT_CARRYING;
     client->is_at_line_end = true;
-    client->stream = net_connection_new(role_loop(client->gate->process), client->stream_fd, NULL,
-                                        OUTPUT_LIMIT, &stream_events, client);
+    client->sent_bytes = 0;
+    client->stream = net_connection_new(role_loop(client->gate->process), stream_fd, NULL,
+                                        GATE_CLIENT_OUTPUT_MAX, &stream_events, client);
+    net_connection_want_input(client->connection, true);
+}
+
+static void begin_carrying(struct gate_client *client)
+{
+    int stream_fd = client->stream_fd;
+
     client->stream_fd = -1;
     free_engine(client);
     net_timer_free(&client->deadline);
     net_timer_free(&client->step);
     net_connection_set_timeout(client->connection, (int64_t)config_of(client)->idle_timeout_ms);
-    net_connection_want_input(client->connection, true);
+    gate_client_carry(client, stream_fd);
+}
+
+static void pass_on(struct gate_client *client, struct str bytes)
+{
+    client->sent_bytes += bytes.len;
+    net_connection_write(client->stream, bytes);
+    if (net_connection_room(client->stream) == 0)
+        net_connection_want_input(client->connection, false);
 }
 
 /* ---- The client's connection ---- */
@@ -356,20 +347,24 @@ static void on_input(void *owner, struct net_connection *connection, struct str 
 {
     struct gate_client *client = owner;
 
+    (void)connection;
     switch (client->state) {
-    case STATE_TALKING:
+    case GATE_CLIENT_TALKING:
         client->kind->input(client->engine, bytes, clock_now_ms());
         pump(client);
         return;
-    case STATE_CARRYING:
-        net_connection_write(client->stream, bytes);
-        if (net_connection_room(client->stream) == 0)
-            net_connection_want_input(connection, false);
+    case GATE_CLIENT_ASLEEP:
+        if (gate_hibernate_resume(client, true))
+            pass_on(client, bytes);
         return;
-    case STATE_ASKING:
-    case STATE_OPENING:
-    case STATE_WAITING:
-    case STATE_ENDING:
+    case GATE_CLIENT_CARRYING:
+        pass_on(client, bytes);
+        return;
+    case GATE_CLIENT_DOZING:
+    case GATE_CLIENT_ASKING:
+    case GATE_CLIENT_OPENING:
+    case GATE_CLIENT_WAITING:
+    case GATE_CLIENT_ENDING:
         return; /* no input is wanted then */
     }
 }
@@ -379,9 +374,9 @@ static void on_room(void *owner, struct net_connection *connection)
     struct gate_client *client = owner;
 
     (void)connection;
-    if (client->state == STATE_CARRYING) {
+    if (client->state == GATE_CLIENT_CARRYING || client->state == GATE_CLIENT_DOZING) {
         net_connection_want_input(client->stream, true);
-    } else if (client->state == STATE_TALKING) {
+    } else if (client->state == GATE_CLIENT_TALKING) {
         send_output(client);
         if (client->kind->wants(client->engine) == ENGINE_WANTS_ROOM)
             client->kind->resume(client->engine, clock_now_ms());
@@ -394,7 +389,7 @@ static void on_secure(void *owner, struct net_connection *connection)
     struct gate_client *client = owner;
 
     (void)connection;
-    if (client->state != STATE_TALKING || !client->is_secured)
+    if (client->state != GATE_CLIENT_TALKING || !client->is_secured)
         return; /* implicit TLS: the engine knew from the start */
     client->kind->secured(client->engine);
     net_connection_want_input(client->connection, true);
@@ -408,8 +403,10 @@ static void on_end(void *owner, struct net_connection *connection)
 
     (void)connection;
     client->is_input_over = true;
-    if (client->state == STATE_CARRYING)
+    if (client->state == GATE_CLIENT_CARRYING)
         net_connection_end_output(client->stream); /* the mailbox process ends it */
+    else if (client->state == GATE_CLIENT_ASLEEP)
+        gate_client_end(client); /* it was answered before it slept */
     else
         pump(client);
 }
@@ -429,7 +426,7 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
         return;
     }
     /* What the client sent before it went still reaches the mailbox process. */
-    client->state = STATE_ENDING;
+    client->state = GATE_CLIENT_ENDING;
     close_session(client);
     net_connection_free(&client->connection);
     net_connection_finish(client->stream);
@@ -482,7 +479,7 @@ static void begin(struct gate_client *client, bool is_tls)
     if (is_too_many(client)) {
         /* Instead of the greeting (RFC 3501 §7.1.5). */
         net_connection_write(client->connection, client->kind->too_many);
-        end(client);
+        gate_client_end(client);
         return;
     }
     pump(client);
@@ -500,9 +497,10 @@ void gate_client_new(struct gate *gate, int fd, const struct engine_kind *kind, 
     client->gate = gate;
     client->kind = kind;
     client->stream_fd = -1;
+    buf_init(&client->sleep_state, GATE_CLIENT_SLEEP_STATE_MAX);
     client->tag = gate_enlist(gate, client);
     client->connection = net_connection_new(role_loop(gate->process), fd, is_tls ? gate->tls : NULL,
-                                            OUTPUT_LIMIT, &client_events, client);
+                                            GATE_CLIENT_OUTPUT_MAX, &client_events, client);
     begin(client, is_tls);
 }
 
@@ -517,6 +515,7 @@ static void open_session(struct gate_client *client)
         .service = client->kind->service,
         .input = client->kind->pending_input(client->engine),
         .is_secure = net_connection_is_secure(client->connection),
+        .is_bulk = client->kind->is_bulk != NULL && client->kind->is_bulk(client->engine),
     };
     struct str username, password;
     int fds[2];
@@ -532,7 +531,7 @@ static void open_session(struct gate_client *client)
         return;
     }
     client->stream_fd = fds[0];
-    client->state = STATE_OPENING;
+    client->state = GATE_CLIENT_OPENING;
     client->has_store_session = true;
     client->kind->login(client->engine, &body.tag, &username, &password);
     err = wire_send(store, WIRE_SESSION_OPEN, client->tag, &body, &fds[1], 1);
@@ -549,7 +548,7 @@ static void refuse_later(struct gate_client *client, uint64_t delay_ms)
 
 void gate_client_login_reply(struct gate_client *client, const struct wire_login_reply *reply)
 {
-    if (client->state != STATE_ASKING || client->is_refusing)
+    if (client->state != GATE_CLIENT_ASKING || client->is_refusing)
         return;
     if (reply->status == WIRE_OK && id_is_set(&reply->mailbox)) {
         client->mailbox = reply->mailbox;
@@ -567,10 +566,12 @@ void gate_client_login_reply(struct gate_client *client, const struct wire_login
 
 void gate_client_open_reply(struct gate_client *client, uint64_t status)
 {
-    if (client->state != STATE_OPENING)
+    if (client->state == GATE_CLIENT_CARRYING && status != WIRE_OK)
+        gate_client_lost_mailbox(client); /* it slept, and there is no mailbox to wake up in */
+    if (client->state != GATE_CLIENT_OPENING)
         return;
     if (status == WIRE_OK) {
-        carry(client);
+        begin_carrying(client);
         return;
     }
     log_warning(log_of(client), "session did not open status=%d mailbox=%s", (int)status,
@@ -582,20 +583,22 @@ void gate_client_open_reply(struct gate_client *client, uint64_t status)
 
 void gate_client_peer_lost(struct gate_client *client, enum wire_role peer)
 {
-    if (peer == WIRE_ROLE_KEEPER && client->state == STATE_ASKING && !client->is_refusing) {
+    if (peer == WIRE_ROLE_KEEPER && client->state == GATE_CLIENT_ASKING && !client->is_refusing) {
         wait_for_peer(client);
-    } else if (peer == WIRE_ROLE_KEEPER && client->state == STATE_WAITING) {
+    } else if (peer == WIRE_ROLE_KEEPER && client->state == GATE_CLIENT_WAITING) {
         client->mailbox = (struct id){{0}}; /* its key went with the keeper */
-    } else if (peer == WIRE_ROLE_STORE && client->state == STATE_OPENING) {
+    } else if (peer == WIRE_ROLE_STORE && client->state == GATE_CLIENT_OPENING) {
         client->has_store_session = false;
         fd_close(&client->stream_fd);
         wait_for_peer(client);
+    } else if (peer == WIRE_ROLE_STORE) {
+        gate_hibernate_store_lost(client);
     }
 }
 
 void gate_client_peer_came(struct gate_client *client)
 {
-    if (client->state != STATE_WAITING)
+    if (client->state != GATE_CLIENT_WAITING)
         return;
     net_timer_stop(client->step);
     if (id_is_set(&client->mailbox))
@@ -607,16 +610,20 @@ void gate_client_peer_came(struct gate_client *client)
 void gate_client_bye(struct gate_client *client)
 {
     switch (client->state) {
-    case STATE_TALKING:
-    case STATE_ASKING:
-    case STATE_OPENING:
-    case STATE_WAITING:
+    case GATE_CLIENT_TALKING:
+    case GATE_CLIENT_ASKING:
+    case GATE_CLIENT_OPENING:
+    case GATE_CLIENT_WAITING:
         client->kind->end(client->engine, "the service stops");
         send_output(client);
-        end(client);
+        gate_client_end(client);
         return;
-    case STATE_CARRYING: /* the mailbox process has the last word */
-    case STATE_ENDING:
+    case GATE_CLIENT_ASLEEP:
+        gate_client_lost_mailbox(client);
+        return;
+    case GATE_CLIENT_CARRYING: /* the mailbox process has the last word */
+    case GATE_CLIENT_DOZING:   /* or it falls asleep, into a gate that stops */
+    case GATE_CLIENT_ENDING:
         return;
     }
 }

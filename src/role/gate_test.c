@@ -30,6 +30,8 @@ struct fixture {
     pid_t pid;
     int master, keeper, store; /* our ends */
     struct sockaddr_in address, pop3_address;
+    uint64_t tag; /* of the client that logged in last, on the wire */
+    struct id mailbox;
     struct task task;
     struct buf storage; /* of the message received last */
     struct wire_message message;
@@ -203,7 +205,6 @@ static int log_in(struct fixture *f, int client, struct id *out_session)
     struct wire_login_reply login = {.status = WIRE_OK, .mailbox = id_random()};
     struct wire_session_open_reply open = {.status = WIRE_OK};
     struct wire_message *message;
-    uint64_t tag;
     int stream;
 
     expect(client, "* OK");
@@ -224,8 +225,9 @@ static int log_in(struct fixture *f, int client, struct id *out_session)
     assert_int_equal(message->fd_count, 1);
     stream = message->fds[0];
     assert_int_equal(fcntl(stream, F_SETFL, 0), 0); /* the test waits for what comes */
-    tag = message->tag;
-    tell(f->store, WIRE_SESSION_OPEN_REPLY, tag, &open, NULL, 0);
+    f->tag = message->tag;
+    f->mailbox = login.mailbox;
+    tell(f->store, WIRE_SESSION_OPEN_REPLY, f->tag, &open, NULL, 0);
     return stream;
 }
 
@@ -533,6 +535,187 @@ static void a_stop_says_bye_to_those_before_login(void **state)
     await_end(&f);
 }
 
+/* ---- Sleep ---- */
+
+/* The mailbox process, through the store, offers a state; the gate's answer. */
+static uint64_t offer(struct fixture *f, const struct id *session, uint64_t consumed_bytes)
+{
+    struct wire_session_hibernate body = {.session = *session,
+                                          .mailbox = f->mailbox,
+                                          .consumed_bytes = consumed_bytes,
+                                          .state = STR("where it stopped")};
+    const struct wire_session_hibernate_reply *reply;
+
+    tell(f->store, WIRE_SESSION_HIBERNATE, f->tag, &body, NULL, 0);
+    reply = &hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_HIBERNATE_REPLY)
+                 ->body.session_hibernate_reply;
+    assert_true(id_equal(&reply->session, session));
+    assert_true(id_equal(&reply->mailbox, &f->mailbox));
+    return reply->status;
+}
+
+static void wake(struct fixture *f, const struct id *session, enum wire_status status)
+{
+    struct wire_session_wake body = {
+        .session = *session, .mailbox = f->mailbox, .status = status};
+
+    tell(f->store, WIRE_SESSION_WAKE, f->tag, &body, NULL, 0);
+}
+
+/* The gate opens the session again; the new process's end of the stream. */
+static int hear_resume(struct fixture *f, const struct id *session, bool is_restless)
+{
+    struct wire_message *message = hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
+    const struct wire_session_open *body = &message->body.session_open;
+    struct wire_session_open_reply reply = {.status = WIRE_OK};
+
+    assert_true(id_equal(&body->session, session));
+    assert_true(id_equal(&body->mailbox, &f->mailbox));
+    assert_true(str_equal(body->state, STR("where it stopped")));
+    assert_int_equal(body->is_restless, is_restless);
+    assert_int_equal(message->fd_count, 1);
+    assert_int_equal(message->tag, f->tag);
+    assert_int_equal(fcntl(message->fds[0], F_SETFL, 0), 0);
+    tell(f->store, WIRE_SESSION_OPEN_REPLY, f->tag, &reply, NULL, 0);
+    return message->fds[0];
+}
+
+static void hear_close(struct fixture *f)
+{
+    (void)hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
+    (void)hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+}
+
+/* Until the gate has nothing left to do: it answers a client that comes now. */
+static void let_settle(struct fixture *f)
+{
+    int client = client_open(f);
+
+    expect(client, "\r\n");
+    say(client, "z NOOP\r\n");
+    expect(client, "z OK");
+    close(client);
+}
+
+static void a_client_sleeps_and_goes_on(void **state)
+{
+    struct fixture f;
+    struct id session;
+    int client, stream;
+
+    (void)state;
+    start_gate(&f, plain);
+    client = client_open(&f);
+    stream = log_in(&f, client, &session);
+    say(client, "c SELECT INBOX\r\n");
+    expect(stream, "c SELECT INBOX\r\n");
+    assert_int_equal(offer(&f, &session, 15), WIRE_UNAVAILABLE); /* it sent 16 */
+    say(stream, "c OK selected\r\n");
+    assert_int_equal(offer(&f, &session, 16), WIRE_OK);
+    /* What the process had said comes before the end of its stream, and is no loss. */
+    say(stream, "* 3 EXISTS\r\n");
+    close(stream);
+    expect(client, "c OK selected\r\n* 3 EXISTS\r\n");
+    /* What the client says next is in the stream before anybody reads it. */
+    say(client, "d NOOP\r\n");
+    stream = hear_resume(&f, &session, true);
+    expect(stream, "d NOOP\r\n");
+    say(stream, "d OK\r\n");
+    expect(client, "d OK\r\n");
+    /* The count begins anew with the stream. */
+    assert_int_equal(offer(&f, &session, 24), WIRE_UNAVAILABLE);
+    assert_int_equal(offer(&f, &session, 8), WIRE_OK);
+    /* Said while it dozes: read when it sleeps. */
+    say(client, "e NOOP\r\n");
+    let_settle(&f);
+    close(stream);
+    stream = hear_resume(&f, &session, true);
+    expect(stream, "e NOOP\r\n");
+    close(client);
+    expect_end(stream);
+    hear_close(&f);
+    stop_gate(&f);
+}
+
+static void the_store_wakes_a_sleeper(void **state)
+{
+    struct id session, other = id_random();
+    struct fixture f;
+    int client, stream;
+
+    (void)state;
+    start_gate(&f, plain);
+    client = client_open(&f);
+    stream = log_in(&f, client, &session);
+    assert_int_equal(offer(&f, &session, 0), WIRE_OK);
+    wake(&f, &session, WIRE_OK); /* it only dozes: as soon as it sleeps */
+    let_settle(&f);
+    close(stream);
+    stream = hear_resume(&f, &session, false);
+    say(stream, "* 4 EXISTS\r\n");
+    expect(client, "* 4 EXISTS\r\n");
+    wake(&f, &session, WIRE_OK); /* it is awake */
+    assert_int_equal(offer(&f, &session, 0), WIRE_OK);
+    close(stream);
+    let_settle(&f);
+    wake(&f, &other, WIRE_OK); /* not this session */
+    let_settle(&f);
+    wake(&f, &session, WIRE_OK);
+    stream = hear_resume(&f, &session, false);
+    close(client);
+    expect_end(stream);
+    hear_close(&f);
+    stop_gate(&f);
+}
+
+/* Whatever takes a sleeper's mailbox away, it is told in a line of its own. */
+static void a_sleeper_is_told_of_its_end(void **state)
+{
+    static const char *const ends[] = {"expelled", "no mailbox", "no store", "stop", "silence"};
+    struct wire_session_open_reply refused = {.status = WIRE_UNAVAILABLE};
+    struct wire_stop stop = {.grace_ms = 5000};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        struct fixture f;
+        struct id session;
+        int client, stream;
+
+        start_gate(&f, i == 4 ? "plain_login_on_loopback = yes\nidle_timeout = 200ms\n" : plain);
+        client = client_open(&f);
+        stream = log_in(&f, client, &session);
+        assert_int_equal(offer(&f, &session, 0), WIRE_OK);
+        close(stream);
+        if (i == 0) {
+            let_settle(&f);
+            wake(&f, &session, WIRE_DENIED);
+        } else if (i == 1) {
+            say(client, "c NOOP\r\n");
+            stream = hear_resume(&f, &session, true);
+            tell(f.store, WIRE_SESSION_OPEN_REPLY, f.tag, &refused, NULL, 0);
+        } else if (i == 2) {
+            let_settle(&f);
+            close(f.store);
+        } else if (i == 3) {
+            let_settle(&f);
+            tell(f.master, WIRE_STOP, 0, &stop, NULL, 0);
+        }
+        if (i < 4)
+            expect(client, "* BYE ");
+        if (i < 4)
+            expect(client, "\r\n");
+        if (i == 1)
+            close(stream);
+        expect_end(client);
+        if (i != 2)
+            (void)hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
+        (void)hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+        if (i == 2)
+            f.store = -1;
+        stop_gate(&f);
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -598,6 +781,9 @@ int main(void)
         cmocka_unit_test(who_does_not_read_blocks_nobody),
         cmocka_unit_test(connections_are_limited),
         cmocka_unit_test(a_stop_says_bye_to_those_before_login),
+        cmocka_unit_test(a_client_sleeps_and_goes_on),
+        cmocka_unit_test(the_store_wakes_a_sleeper),
+        cmocka_unit_test(a_sleeper_is_told_of_its_end),
         cmocka_unit_test(pop3_is_carried),
     };
 

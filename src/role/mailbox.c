@@ -110,11 +110,12 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
 {
     struct mailbox *mailbox = CONTAINER_OF(subscriber, struct mailbox, changes);
 
-    (void)folder_id;
+    mailbox_hibernate_changed(mailbox, folder_id);
     net_timer_start(mailbox->usage_timer, MAILBOX_USAGE_DELAY_MS);
     if (mailbox->is_catching_up)
         return;
     mailbox->is_catching_up = vault_is_behind(mailbox->vault);
+    mailbox->has_housekeeping = true;
     net_timer_start(mailbox->housekeeping_timer,
                     mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_IDLE_MS);
 }
@@ -131,6 +132,7 @@ static void on_housekeeping(void *owner)
         log_failure(mailbox->start->log, "housekeeping", &task);
     task_done(&task);
     mailbox->is_catching_up = has_more && vault_is_behind(mailbox->vault);
+    mailbox->has_housekeeping = has_more;
     if (has_more)
         net_timer_start(mailbox->housekeeping_timer,
                         mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_PAUSE_MS);
@@ -182,6 +184,7 @@ static void take_drop_box(struct mailbox *mailbox, struct task *task)
 
     if (dropbox_take_over(&owner, task, &imported) != ERR_OK)
         log_failure(mailbox->start->log, "the drop box", task);
+    mailbox->has_imported = imported > 0;
     if (imported > 0)
         log_info(mailbox->start->log, "took over waiting mail mailbox=%s messages=%llu",
                  mailbox->start->id.text, (unsigned long long)imported);
@@ -292,6 +295,10 @@ static void on_store_message(void *owner, struct wire_channel *channel,
                  ERR_OK)
             net_loop_stop(mailbox->loop);
         mailbox_check_idle(mailbox);
+    } else if (message->type == WIRE_SESSION_HIBERNATE_REPLY) {
+        mailbox_hibernate_reply(mailbox, &message->body.session_hibernate_reply);
+    } else if (message->type == WIRE_MAILBOX_SLEEPERS && mailbox->vault != NULL) {
+        mailbox_hibernate_sleepers(mailbox, message->body.mailbox_sleepers.is_watched);
     } else if (message->type == WIRE_STOP) {
         mailbox_end(mailbox, "the server ends this session; connect again");
     }
@@ -325,6 +332,7 @@ static void on_keeper_close(void *owner, struct wire_channel *channel)
     struct mailbox *mailbox = owner;
 
     (void)channel;
+    mailbox->is_key_only_here = true;
     wire_channel_free(&mailbox->keeper);
     if (mailbox->vault == NULL)
         net_loop_stop(mailbox->loop);
@@ -352,6 +360,7 @@ static void on_nursery_message(void *owner, struct wire_channel *channel,
         net_loop_stop(mailbox->loop);
         return;
     }
+    mailbox->is_key_only_here = true;
     take_keeper(mailbox, message->fds[0]);
     message->fds[0] = -1;
     net_timer_start(mailbox->usage_timer, 0);
@@ -405,6 +414,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     mailbox.idle_timer = net_timer_new(mailbox.loop, on_idle, &mailbox);
     mailbox.housekeeping_timer = net_timer_new(mailbox.loop, on_housekeeping, &mailbox);
     mailbox.renewal_timer = net_timer_new(mailbox.loop, on_renewal, &mailbox);
+    mailbox.hibernate_timer = net_timer_new(mailbox.loop, mailbox_hibernate_check, &mailbox);
     mailbox.deadline = net_timer_new(mailbox.loop, on_deadline, &mailbox);
     net_timer_start(mailbox.deadline, MAILBOX_KEY_TIMEOUT_MS);
 
@@ -428,6 +438,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     net_timer_free(&mailbox.idle_timer);
     net_timer_free(&mailbox.housekeeping_timer);
     net_timer_free(&mailbox.renewal_timer);
+    net_timer_free(&mailbox.hibernate_timer);
     net_timer_free(&mailbox.deadline);
     net_loop_free(&mailbox.loop);
     exit(0);

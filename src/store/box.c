@@ -7,13 +7,15 @@ static const unsigned next_states[] = {
     [BOX_RELEASING] = BIT(BOX_STARTING) | BIT(BOX_REMOVING),
     [BOX_STARTING] = BIT(BOX_LIVE) | BIT(BOX_ENDING),
     [BOX_LIVE] = BIT(BOX_ENDING),
-    [BOX_ENDING] = BIT(BOX_RELEASING) | BIT(BOX_REMOVING),
+    [BOX_ENDING] = BIT(BOX_RELEASING) | BIT(BOX_DORMANT) | BIT(BOX_REMOVING),
+    [BOX_DORMANT] = BIT(BOX_RELEASING) | BIT(BOX_REMOVING),
     [BOX_REMOVING] = 0,
 };
 
 static const char *const state_names[] = {
-    [BOX_NEW] = "new",   [BOX_RELEASING] = "releasing", [BOX_STARTING] = "starting",
-    [BOX_LIVE] = "live", [BOX_ENDING] = "ending",       [BOX_REMOVING] = "removing",
+    [BOX_NEW] = "new",           [BOX_RELEASING] = "releasing", [BOX_STARTING] = "starting",
+    [BOX_LIVE] = "live",         [BOX_ENDING] = "ending",       [BOX_DORMANT] = "dormant",
+    [BOX_REMOVING] = "removing",
 };
 
 void store_box_enter(struct store_box *box, enum box_state next, const struct log *log)

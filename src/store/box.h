@@ -1,8 +1,9 @@
-/* One mailbox that has, or is about to have, a process: its state and what waits for it. */
+/* One mailbox that has sessions or a process: its state and what waits for it. */
 #ifndef STORE_BOX_H
 #define STORE_BOX_H
 
 #include "store/request.h"
+#include "store/session.h"
 #include "store/store.h"
 
 enum box_state {
@@ -11,6 +12,7 @@ enum box_state {
     BOX_STARTING,  /* the process was asked for */
     BOX_LIVE,
     BOX_ENDING,    /* the process was told to stop, or failed to open its file */
+    BOX_DORMANT,   /* no process, but sessions that sleep */
     BOX_REMOVING,  /* no process any more; sealer, then nursery, are cleaning up */
 };
 
@@ -21,6 +23,7 @@ struct store_box {
     struct wire_channel *channel; /* own; to the process, NULL: none */
     struct store_request *first, *last; /* own; waiting, in order */
     size_t waiting_count;
+    struct store_session *sessions; /* own, a list; those that its process has, and sleepers */
     size_t sent_count;             /* sent to the process and not answered yet */
     struct store_request *removal; /* own; set: the mailbox is being deleted */
     bool is_new;                   /* the file is being made */

@@ -22,6 +22,7 @@ static void copy_body(struct store_request *request, const union wire_body *body
 
         open->tag = arena_copy(&request->arena, open->tag);
         open->input = arena_copy(&request->arena, open->input);
+        open->state = arena_copy(&request->arena, open->state);
     } else if (request->type == WIRE_DELIVER) {
         struct wire_deliver *deliver = &request->body.deliver;
 

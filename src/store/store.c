@@ -73,6 +73,8 @@ static void drop_box(struct store *store, struct store_box *box)
 {
     tdelete(box, &store->boxes, compare_ids);
     store->box_count--;
+    while (box->sessions != NULL)
+        store_session_drop(box, box->sessions);
     wire_channel_free(&box->channel);
     mem_free(&box);
     tell_if_done(store);
@@ -110,10 +112,11 @@ static enum err ask_release(struct store *store, struct store_box *box)
     return wire_send(store->peers[WIRE_ROLE_SEALER], WIRE_LANE_RELEASE, 0, &release, NULL, 0);
 }
 
-/* No process and none coming: answers what waits and drops the box. */
+/* No process and none coming: answers what waits, ends what sleeps and drops the box. */
 static void give_up(struct store *store, struct store_box *box, enum wire_status status)
 {
     refuse_waiting(store, box, status);
+    store_session_end_asleep(box, status);
     if (box->removal != NULL)
         store_request_answer(&store->requests, &box->removal, status);
     drop_box(store, box);
@@ -166,6 +169,26 @@ static void fail_all_sent_to(struct store *store, struct wire_channel *target)
     store_requests_each(&store->requests, fail_sent_to, &lost);
 }
 
+/* What waits for a process is refused, and who sleeps is told that there is none: a delivery went
+ * elsewhere, of which a sleeper in IDLE would not hear. */
+static void refuse_all(struct store *store, struct store_box *box, enum wire_status status)
+{
+    refuse_waiting(store, box, status);
+    store_session_end_asleep(box, status);
+}
+
+static void on_unexpected_end(struct store *store, struct store_box *box)
+{
+    log_warning(store->log, "mailbox process ended unexpectedly mailbox=%s", box->id.text);
+    /* Those that waited for its start are refused, so that a file which kills its process is not
+     * tried again and again. Else sleepers look: it may have died before it told of a change. */
+    if (box->state == BOX_STARTING)
+        refuse_all(store, box, WIRE_UNAVAILABLE);
+    else
+        store_session_wake(box, -1);
+    store_box_enter(box, BOX_ENDING, store->log);
+}
+
 static void on_box_close(void *owner, struct wire_channel *channel)
 {
     struct store_box *box = owner;
@@ -174,20 +197,20 @@ static void on_box_close(void *owner, struct wire_channel *channel)
     fail_all_sent_to(store, channel);
     box->sent_count = 0;
     wire_channel_free(&box->channel);
-    if (box->state != BOX_ENDING) {
-        log_warning(store->log, "mailbox process ended unexpectedly mailbox=%s", box->id.text);
-        /* Those that waited for its start are refused, so that a file which kills its process is
-         * not tried again and again. */
-        if (box->state == BOX_STARTING)
-            refuse_waiting(store, box, WIRE_UNAVAILABLE);
-        store_box_enter(box, BOX_ENDING, store->log);
-    }
+    store_session_drop_awake(box);
+    if (box->state != BOX_ENDING)
+        on_unexpected_end(store, box);
     if (box->removal != NULL) {
         store_box_enter(box, BOX_REMOVING, store->log);
         continue_removal(store, box);
-    } else if (!store->is_stopping && store_box_awaits(box, WIRE_SESSION_OPEN)) {
+    } else if (!store->is_stopping &&
+               (store_box_awaits(box, WIRE_SESSION_OPEN) ||
+                (box->sessions != NULL && box->first != NULL))) {
         box->is_new = false;
         begin_release(store, box);
+    } else if (!store->is_stopping && box->sessions != NULL) {
+        box->is_new = false;
+        store_box_enter(box, BOX_DORMANT, store->log);
     } else {
         give_up(store, box, WIRE_UNAVAILABLE);
     }
@@ -219,6 +242,16 @@ static void end_box(struct store *store, struct store_box *box)
         log_warning(store->log, "mailbox process does not listen mailbox=%s", box->id.text);
 }
 
+/* Before anything that it could change. */
+static void tell_of_sleepers(struct store *store, struct store_box *box)
+{
+    struct wire_mailbox_sleepers body = {.mailbox = box->id};
+
+    if (store_session_has_sleepers(box, &body.is_watched) &&
+        wire_send(box->channel, WIRE_MAILBOX_SLEEPERS, 0, &body, NULL, 0) != ERR_OK)
+        log_warning(store->log, "mailbox process does not listen mailbox=%s", box->id.text);
+}
+
 static void on_opened(struct store *store, struct store_box *box,
                       const struct wire_mailbox_opened *opened)
 {
@@ -229,12 +262,13 @@ static void on_opened(struct store *store, struct store_box *box,
     if (opened->status != WIRE_OK) {
         log_warning(store->log, "mailbox did not open mailbox=%s status=%u", box->id.text,
                     (unsigned)opened->status);
-        refuse_waiting(store, box, (enum wire_status)opened->status);
+        refuse_all(store, box, (enum wire_status)opened->status);
         end_box(store, box);
         return;
     }
     store_box_enter(box, BOX_LIVE, store->log);
     box->is_new = false;
+    tell_of_sleepers(store, box);
     flush_waiting(store, box);
     if (was_new && box->sent_count == 0)
         end_box(store, box);
@@ -249,7 +283,24 @@ static void on_answer(struct store *store, struct store_box *box, uint64_t tag,
         return;
     if (box != NULL && request->target == box->channel && box->sent_count > 0)
         box->sent_count--;
+    if (box != NULL && request->type == WIRE_SESSION_OPEN && status == WIRE_OK &&
+        request->asker != NULL)
+        store_session_awake(box, &request->body.session_open.session, request->asker,
+                            request->asker_tag);
     store_request_answer(&store->requests, &request, status);
+}
+
+/* The process wants a session to sleep. */
+static void on_hibernate(struct store_box *box, const struct wire_session_hibernate *body)
+{
+    struct store_session *session = store_session_find(box, &body->session);
+    struct wire_session_hibernate_reply refused = {
+        .session = body->session, .mailbox = box->id, .status = WIRE_UNAVAILABLE};
+
+    if (session != NULL && store_session_ask(session, body))
+        return;
+    if (wire_send(box->channel, WIRE_SESSION_HIBERNATE_REPLY, 0, &refused, NULL, 0) != ERR_OK)
+        log_warning(box->store->log, "mailbox process does not listen mailbox=%s", box->id.text);
 }
 
 static void on_box_message(void *owner, struct wire_channel *channel, struct wire_message *message)
@@ -265,6 +316,10 @@ static void on_box_message(void *owner, struct wire_channel *channel, struct wir
                   (enum wire_status)message->body.session_open_reply.status);
     else if (message->type == WIRE_DELIVER_REPLY)
         on_answer(store, box, message->tag, (enum wire_status)message->body.deliver_reply.status);
+    else if (message->type == WIRE_SESSION_HIBERNATE)
+        on_hibernate(box, &message->body.session_hibernate);
+    else if (message->type == WIRE_MAILBOX_CHANGED)
+        store_session_wake(box, message->body.mailbox_changed.folder_id);
     else if (message->type == WIRE_MAILBOX_IDLE && box->state == BOX_LIVE && box->sent_count == 0)
         end_box(store, box);
 }
@@ -329,7 +384,10 @@ static void queue_or_refuse(struct store *store, struct store_box *box,
 static void pass_to_box(struct store *store, struct store_box *box, struct store_request *request)
 {
     queue_or_refuse(store, box, request);
-    flush_waiting(store, box);
+    if (box->state == BOX_DORMANT)
+        begin_release(store, box);
+    else
+        flush_waiting(store, box);
 }
 
 static void on_deliver(struct store *store, struct store_request *request)
@@ -390,8 +448,8 @@ static void on_remove(struct store *store, struct store_request *request)
         return;
     }
     box->removal = request;
-    refuse_waiting(store, box, WIRE_UNKNOWN);
-    if (box->state == BOX_NEW) {
+    refuse_all(store, box, WIRE_UNKNOWN);
+    if (box->state == BOX_NEW || box->state == BOX_DORMANT) {
         store_box_enter(box, BOX_REMOVING, store->log);
         continue_removal(store, box);
     } else {
@@ -411,8 +469,46 @@ static void on_expel(struct store *store, const struct id *id)
 {
     struct store_box *box = find_box(store, id);
 
-    if (box != NULL)
+    if (box == NULL)
+        return;
+    store_session_end_asleep(box, WIRE_DENIED);
+    if (box->state == BOX_DORMANT)
+        drop_box(store, box);
+    else
         end_box(store, box);
+}
+
+/* Nobody is left to wake. */
+static void drop_if_deserted(struct store *store, struct store_box *box)
+{
+    if (box->state == BOX_DORMANT && box->sessions == NULL)
+        drop_box(store, box);
+}
+
+static void on_session_close(struct store *store, const struct wire_channel *from,
+                             const struct wire_session_close *body)
+{
+    struct store_box *box = find_box(store, &body->mailbox);
+    struct store_session *session = box == NULL ? NULL : store_session_find(box, &body->session);
+
+    if (session == NULL || session->gate != from)
+        return;
+    store_session_drop(box, session);
+    drop_if_deserted(store, box);
+}
+
+/* Its gate holds the session's state now, or does not; the process that offered it is told. */
+static void on_hibernate_reply(struct store *store, const struct wire_channel *from,
+                               const struct wire_session_hibernate_reply *body)
+{
+    struct store_box *box = find_box(store, &body->mailbox);
+    bool is_heard = true;
+
+    if (box == NULL || !store_session_answer(box, from, body, &is_heard))
+        return;
+    if (!is_heard)
+        log_warning(store->log, "mailbox process does not listen mailbox=%s", box->id.text);
+    drop_if_deserted(store, box);
 }
 
 /* The kernel leaves out what we have no room for: without its message or stream nobody can do the
@@ -436,6 +532,10 @@ void store_message(struct store *store, struct wire_channel *from, struct wire_m
         on_deliver(store, store_request_new(&store->requests, from, message));
     } else if (message->type == WIRE_SESSION_OPEN) {
         on_session_open(store, store_request_new(&store->requests, from, message));
+    } else if (message->type == WIRE_SESSION_CLOSE) {
+        on_session_close(store, from, &message->body.session_close);
+    } else if (message->type == WIRE_SESSION_HIBERNATE_REPLY) {
+        on_hibernate_reply(store, from, &message->body.session_hibernate_reply);
     } else if (message->type == WIRE_MAILBOX_CREATE) {
         on_create(store, store_request_new(&store->requests, from, message));
     } else if (message->type == WIRE_MAILBOX_REMOVE) {
@@ -512,7 +612,14 @@ static void forget_asker(void *owner, struct store_request *request)
 
 void store_asker_gone(struct store *store, struct wire_channel *asker)
 {
+    struct box_list list = all_boxes(store);
+
     store_requests_each(&store->requests, forget_asker, asker);
+    for (size_t i = 0; i < list.count; i++) {
+        store_session_drop_gate(list.boxes[i], asker);
+        drop_if_deserted(store, list.boxes[i]);
+    }
+    mem_free(&list.boxes);
 }
 
 void store_stop(struct store *store, net_callback on_done, void *owner)
@@ -522,8 +629,12 @@ void store_stop(struct store *store, net_callback on_done, void *owner)
     store->is_stopping = true;
     store->on_done = on_done;
     store->on_done_owner = owner;
-    for (size_t i = 0; i < list.count; i++)
-        end_box(store, list.boxes[i]);
+    for (size_t i = 0; i < list.count; i++) {
+        if (list.boxes[i]->state == BOX_DORMANT)
+            drop_box(store, list.boxes[i]);
+        else
+            end_box(store, list.boxes[i]);
+    }
     mem_free(&list.boxes);
     tell_if_done(store);
 }

@@ -2,14 +2,18 @@
  * The store's heart: which mailbox processes run, and where each request for a mailbox goes. Holds
  * no key and reads no mail; descriptors pass through it unopened.
  *
- * A mailbox without a process is absent: its mail goes to the sealer. A session makes a box of it:
+ * A mailbox without a session is absent: its mail goes to the sealer. A session makes a box of it:
  *
  *   (absent) ──> RELEASING ──> STARTING ──> LIVE ──> ENDING ──> (absent, or RELEASING again)
- *                                 └────────────────────^
+ *                    ^            └────────────────────^ │
+ *                    └──────────────────── DORMANT <─────┘
  *   RELEASING -> STARTING  store_on_lane_released   the sealer let go of the drop box
  *   STARTING  -> LIVE      store_on_opened          the file is open, waiting mail is in it
  *   STARTING  -> ENDING    store_on_opened          it could not be opened
  *   LIVE      -> ENDING    store_on_idle, store_expel, store_stop
+ *   ENDING    -> DORMANT   its channel closed, and it left sessions that sleep (store/session.h)
+ *   DORMANT   -> RELEASING store_session_open, store_deliver
+ *   DORMANT   -> (absent)  the last sleeper went
  *   any       -> (absent)  its channel closed: the process is gone
  *   any       -> REMOVING  store_remove             the mailbox is being deleted
  *

@@ -17,7 +17,7 @@ enum { SEEN_MAX = 2048 };
 struct seen {
     enum wire_type type;
     uint64_t tag;
-    uint64_t status;
+    uint64_t status; /* of a reply; of SLEEPERS: is_watched */
     int fd; /* own */
 };
 
@@ -35,7 +35,7 @@ struct fixture {
     struct log log;
     struct store *store;
     struct peer smtp, gate, keeper, nursery, sealer, box;
-    struct id mailbox;
+    struct id mailbox, session;
     bool is_done;
 };
 
@@ -45,6 +45,12 @@ static uint64_t status_of(const struct wire_message *message)
         return message->body.deliver_reply.status;
     if (message->type == WIRE_SESSION_OPEN_REPLY)
         return message->body.session_open_reply.status;
+    if (message->type == WIRE_SESSION_HIBERNATE_REPLY)
+        return message->body.session_hibernate_reply.status;
+    if (message->type == WIRE_MAILBOX_SLEEPERS)
+        return message->body.mailbox_sleepers.is_watched;
+    if (message->type == WIRE_SESSION_WAKE)
+        return message->body.session_wake.status;
     if (message->type == WIRE_MAILBOX_CREATE_REPLY)
         return message->body.mailbox_create_reply.status;
     if (message->type == WIRE_MAILBOX_REMOVE_REPLY)
@@ -135,6 +141,7 @@ static void setup(struct fixture *f)
     f->loop = net_loop_new();
     f->log = (struct log){.level = LOG_LEVEL_ERROR, .fd = STDERR_FILENO, .role = "test"};
     f->mailbox = id_random();
+    f->session = id_random();
     f->store = store_new(f->loop, &f->log);
     connect_peer(f, &f->smtp, WIRE_ROLE_SMTP);
     connect_peer(f, &f->gate, WIRE_ROLE_GATE);
@@ -186,7 +193,8 @@ static void deliver(struct fixture *f, uint64_t tag)
 
 static void open_session(struct fixture *f, uint64_t tag)
 {
-    struct wire_session_open body = {.mailbox = f->mailbox, .tag = STR("a1")};
+    struct wire_session_open body = {
+        .session = f->session, .mailbox = f->mailbox, .tag = STR("a1")};
 
     send_message(&f->gate, WIRE_SESSION_OPEN, tag, &body, true);
 }
@@ -505,6 +513,312 @@ static void test_stop_waits_for_every_process(void **state)
     teardown(&f);
 }
 
+/* ---- Sessions that sleep ---- */
+
+enum { FOLDER = 7, GATE_TAG = 1 };
+
+static void answer_open(struct fixture *f, enum wire_status status)
+{
+    struct wire_session_open_reply reply = {.status = status};
+
+    send_message(&f->box, WIRE_SESSION_OPEN_REPLY, f->box.seen[f->box.seen_count - 1].tag, &reply,
+                 false);
+    turn(f);
+}
+
+/* The process offers its session; the gate was asked. */
+static void offer(struct fixture *f, int64_t watched_folder)
+{
+    struct wire_session_hibernate body = {.session = f->session,
+                                          .mailbox = f->mailbox,
+                                          .consumed_bytes = 12,
+                                          .watched_folder = watched_folder,
+                                          .state = STR("state")};
+
+    send_message(&f->box, WIRE_SESSION_HIBERNATE, 0, &body, false);
+    turn(f);
+}
+
+static void answer_offer(struct fixture *f, enum wire_status status)
+{
+    struct wire_session_hibernate_reply body = {
+        .session = f->session, .mailbox = f->mailbox, .status = status};
+
+    send_message(&f->gate, WIRE_SESSION_HIBERNATE_REPLY, 0, &body, false);
+    turn(f);
+}
+
+static void changed(struct fixture *f, int64_t folder_id)
+{
+    struct wire_mailbox_changed body = {.mailbox = f->mailbox, .folder_id = folder_id};
+
+    send_message(&f->box, WIRE_MAILBOX_CHANGED, 0, &body, false);
+    turn(f);
+}
+
+static void end_process(struct fixture *f)
+{
+    wire_channel_free(&f->box.far);
+    turn(f);
+}
+
+/* To DORMANT, with one sleeper; everybody's notes are emptied. */
+static void make_dormant(struct fixture *f, int64_t watched_folder)
+{
+    struct wire_mailbox_idle idle = {.mailbox = f->mailbox};
+
+    make_live(f);
+    answer_open(f, WIRE_OK);
+    offer(f, watched_folder);
+    expect_last(&f->gate, WIRE_SESSION_HIBERNATE, 2);
+    assert_int_equal(f->gate.seen[1].tag, GATE_TAG);
+    answer_offer(f, WIRE_OK);
+    expect_last(&f->box, WIRE_SESSION_HIBERNATE_REPLY, 2);
+    assert_int_equal(f->box.seen[1].status, WIRE_OK);
+    send_message(&f->box, WIRE_MAILBOX_IDLE, 0, &idle, false);
+    turn(f);
+    expect_last(&f->box, WIRE_STOP, 3);
+    end_process(f);
+    f->gate.seen_count = f->sealer.seen_count = f->smtp.seen_count = 0;
+}
+
+/* The process that comes for it, up to LIVE. */
+static void start_again(struct fixture *f)
+{
+    turn(f);
+    expect_last(&f->sealer, WIRE_LANE_RELEASE, 1);
+    release(f);
+    turn(f);
+    start_box(f);
+    opened(f, WIRE_OK);
+    turn(f);
+}
+
+static void test_mail_for_a_sleeper_goes_straight_in(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, FOLDER);
+    deliver(&f, 6);
+    start_again(&f);
+    /* It is told to report before it is given anything to report. */
+    expect_last(&f.box, WIRE_DELIVER, 2);
+    assert_int_equal(f.box.seen[0].type, WIRE_MAILBOX_SLEEPERS);
+    assert_true(f.box.seen[0].status);
+    changed(&f, FOLDER + 1); /* somebody else's folder */
+    assert_int_equal(f.gate.seen_count, 0);
+    changed(&f, FOLDER);
+    expect_last(&f.gate, WIRE_SESSION_WAKE, 1);
+    assert_int_equal(f.gate.seen[0].tag, GATE_TAG);
+    assert_int_equal(f.gate.seen[0].status, WIRE_OK);
+    changed(&f, FOLDER); /* once is enough */
+    assert_int_equal(f.gate.seen_count, 1);
+    open_session(&f, GATE_TAG);
+    turn(&f);
+    expect_last(&f.box, WIRE_SESSION_OPEN, 3);
+    answer_open(&f, WIRE_OK);
+    changed(&f, FOLDER); /* awake it hears by itself */
+    expect_last(&f.gate, WIRE_SESSION_OPEN_REPLY, 2);
+    teardown(&f);
+}
+
+static void test_who_does_not_watch_sleeps_on(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, 0);
+    deliver(&f, 6);
+    start_again(&f);
+    expect_last(&f.box, WIRE_DELIVER, 2);
+    assert_int_equal(f.box.seen[0].type, WIRE_MAILBOX_SLEEPERS);
+    assert_false(f.box.seen[0].status);
+    changed(&f, FOLDER);
+    changed(&f, -1);
+    assert_int_equal(f.gate.seen_count, 0);
+    teardown(&f);
+}
+
+static void test_a_sleeper_that_speaks_starts_a_process(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, 0);
+    open_session(&f, GATE_TAG);
+    start_again(&f);
+    expect_last(&f.box, WIRE_SESSION_OPEN, 2);
+    teardown(&f);
+}
+
+static void test_a_refused_offer_leaves_all_as_it_was(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    answer_open(&f, WIRE_OK);
+    offer(&f, FOLDER);
+    answer_offer(&f, WIRE_UNAVAILABLE);
+    expect_last(&f.box, WIRE_SESSION_HIBERNATE_REPLY, 2);
+    assert_int_equal(f.box.seen[1].status, WIRE_UNAVAILABLE);
+    changed(&f, FOLDER);
+    expect_last(&f.gate, WIRE_SESSION_HIBERNATE, 2);
+    /* One that the store does not know is refused by the store itself. */
+    f.session = id_random();
+    offer(&f, FOLDER);
+    expect_last(&f.box, WIRE_SESSION_HIBERNATE_REPLY, 3);
+    assert_int_equal(f.box.seen[2].status, WIRE_UNAVAILABLE);
+    teardown(&f);
+}
+
+static void test_a_sleeper_that_closes_is_forgotten(void **state)
+{
+    struct fixture f;
+    struct wire_session_close close;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, FOLDER);
+    close = (struct wire_session_close){.session = f.session, .mailbox = f.mailbox};
+    send_message(&f.gate, WIRE_SESSION_CLOSE, 0, &close, false);
+    turn(&f);
+    deliver(&f, 6); /* nobody's process: the owner is away */
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 1);
+    teardown(&f);
+}
+
+/* The process dies before the gate's answer: what it changed last it may not have told. */
+static void test_death_of_the_process_wakes_who_watches(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    answer_open(&f, WIRE_OK);
+    offer(&f, FOLDER);
+    end_process(&f);
+    answer_offer(&f, WIRE_OK);
+    expect_last(&f.gate, WIRE_SESSION_WAKE, 3);
+    assert_int_equal(f.gate.seen[2].status, WIRE_OK);
+    f.sealer.seen_count = 0;
+    open_session(&f, GATE_TAG);
+    start_again(&f);
+    /* The next one dies too, with a sleeper that was asleep before it began. */
+    answer_open(&f, WIRE_OK);
+    offer(&f, FOLDER);
+    answer_offer(&f, WIRE_OK);
+    f.gate.seen_count = 0;
+    end_process(&f);
+    expect_last(&f.gate, WIRE_SESSION_WAKE, 1);
+    teardown(&f);
+}
+
+static void test_a_mailbox_that_does_not_open_ends_its_sleepers(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, FOLDER);
+    deliver(&f, 6);
+    turn(&f);
+    release(&f);
+    turn(&f);
+    start_box(&f);
+    opened(&f, WIRE_UNAVAILABLE); /* the keeper restarted: there is no key */
+    turn(&f);
+    expect_last(&f.gate, WIRE_SESSION_WAKE, 1);
+    assert_int_equal(f.gate.seen[0].status, WIRE_UNAVAILABLE);
+    expect_last(&f.sealer, WIRE_DELIVER, 2);
+    end_process(&f);
+    deliver(&f, 7);
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 3);
+    teardown(&f);
+}
+
+static void test_expelled_sleepers_are_told(void **state)
+{
+    struct fixture f;
+    struct wire_mailbox_expel body;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, 0);
+    body = (struct wire_mailbox_expel){.mailbox = f.mailbox};
+    send_message(&f.keeper, WIRE_MAILBOX_EXPEL, 0, &body, false);
+    turn(&f);
+    expect_last(&f.gate, WIRE_SESSION_WAKE, 1);
+    assert_int_equal(f.gate.seen[0].status, WIRE_DENIED);
+    deliver(&f, 7);
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 1);
+    teardown(&f);
+}
+
+static void test_a_mailbox_is_removed_under_its_sleepers(void **state)
+{
+    struct fixture f;
+    struct wire_mailbox_remove body;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, FOLDER);
+    body = (struct wire_mailbox_remove){.mailbox = f.mailbox};
+    send_message(&f.keeper, WIRE_MAILBOX_REMOVE, 9, &body, false);
+    turn(&f);
+    expect_last(&f.gate, WIRE_SESSION_WAKE, 1);
+    expect_last(&f.sealer, WIRE_LANE_RELEASE, 1);
+    release(&f);
+    turn(&f);
+    assert_int_equal(f.nursery.seen[f.nursery.seen_count - 1].type, WIRE_MAILBOX_REMOVE);
+    teardown(&f);
+}
+
+/* A gate that dies takes its sleepers along, and answers an offer by its death. */
+static void test_death_of_the_gate(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_live(&f);
+    answer_open(&f, WIRE_OK);
+    offer(&f, FOLDER);
+    store_asker_gone(f.store, f.gate.near);
+    turn(&f);
+    expect_last(&f.box, WIRE_SESSION_HIBERNATE_REPLY, 2);
+    assert_int_equal(f.box.seen[1].status, WIRE_UNAVAILABLE);
+    teardown(&f);
+    setup(&f);
+    make_dormant(&f, FOLDER);
+    store_asker_gone(f.store, f.gate.near);
+    deliver(&f, 7);
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 1);
+    teardown(&f);
+}
+
+static void test_a_stop_waits_for_no_sleeper(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, FOLDER);
+    store_stop(f.store, note_done, &f.is_done);
+    assert_true(f.is_done);
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -520,6 +834,17 @@ int main(void)
         cmocka_unit_test(test_sealer_that_dies_has_let_go),
         cmocka_unit_test(test_queue_is_bounded),
         cmocka_unit_test(test_stop_waits_for_every_process),
+        cmocka_unit_test(test_mail_for_a_sleeper_goes_straight_in),
+        cmocka_unit_test(test_who_does_not_watch_sleeps_on),
+        cmocka_unit_test(test_a_sleeper_that_speaks_starts_a_process),
+        cmocka_unit_test(test_a_refused_offer_leaves_all_as_it_was),
+        cmocka_unit_test(test_a_sleeper_that_closes_is_forgotten),
+        cmocka_unit_test(test_death_of_the_process_wakes_who_watches),
+        cmocka_unit_test(test_a_mailbox_that_does_not_open_ends_its_sleepers),
+        cmocka_unit_test(test_expelled_sleepers_are_told),
+        cmocka_unit_test(test_a_mailbox_is_removed_under_its_sleepers),
+        cmocka_unit_test(test_death_of_the_gate),
+        cmocka_unit_test(test_a_stop_waits_for_no_sleeper),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -285,7 +285,8 @@ static enum err write_segment(struct vault *vault, struct task *task, struct ter
     struct segment_writer writer;
     enum err err;
 
-    qsort(terms->entries, terms->count, sizeof(*terms->entries), compare_entries);
+    if (terms->count > 0)
+        qsort(terms->entries, terms->count, sizeof(*terms->entries), compare_entries);
     TRY(insert_segment(vault, task, &segment));
     err = segment_writer_open(&writer, vault, task, &segment);
     if (err == ERR_OK)

@@ -52,6 +52,11 @@ static enum err next_purge(struct vault *vault, struct task *task, struct purge 
     return ERR_OK;
 }
 
+void vault_keep_expunged(struct vault *vault)
+{
+    vault->purge_open_id = 0;
+}
+
 static enum err delete_message(struct vault *vault, struct task *task, int64_t key,
                                int64_t content_id)
 {

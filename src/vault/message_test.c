@@ -353,6 +353,23 @@ static void test_expunged_before_reopening(void **state)
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM part"), 0);
 }
 
+/* But not while sessions of before sleep: they may still ask. */
+static void test_expunged_before_reopening_for_sleepers(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t all[] = {1, 2, 3};
+
+    append_many(f, f->inbox, 3);
+    store(f, all, 3, VAULT_STORE_ADD, VAULT_FLAG_DELETED, UINT64_MAX);
+    expunge(f, NULL, 0, "1 2 3");
+    fixture_reopen(f);
+    vault_keep_expunged(f->vault);
+    fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS - 1);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM message"), 3);
+    fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM message"), 0);
+}
+
 static void test_many(void **state)
 {
     struct fixture *f = *state;
@@ -653,6 +670,7 @@ int main(void)
         TEST(test_expunge),
         TEST(test_many),
         TEST(test_expunged_before_reopening),
+        TEST(test_expunged_before_reopening_for_sleepers),
         TEST(test_subscribers),
         TEST(test_changes_since),
         TEST(test_cursor_ranges),

@@ -17,7 +17,7 @@
 enum {
     KEY_WORDS_MAX = 64, /* further ones narrow nothing */
     FEW_PART = 64,      /* a term that fewer than one in so many contents have */
-    FEW_MAX = 20000,
+    FEW_MAX = 8192,
 };
 
 /* --- Sets of content ids --- */
@@ -187,6 +187,8 @@ static enum err add_term(struct scan *scan)
             (uint64_t)(cursor->segment.last_content_id - cursor->segment.first_content_id) /
                 FEW_PART)
         return add_postings(scan, cursor->postings_at, cursor->postings_len);
+    if (scan->few == NULL)
+        scan->few = NEW_ARRAY(struct few, FEW_MAX);
     scan->few[scan->few_count++] = (struct few){cursor->postings_at, cursor->postings_len};
     return ERR_OK;
 }
@@ -242,22 +244,21 @@ static enum err add_parts(struct scan *scan)
     return ERR_OK;
 }
 
-static enum err scan_place(struct scan *scan)
+static enum err scan_place(struct scan *scan, bool is_whole)
 {
-    /* A common word may be in all that is wanted; else its terms are met again, at no great cost.
-     */
-    if (scan->word->may_be_end) {
+    if (is_whole)
         TRY(add_beginnings(scan, true));
+    else if (scan->word->may_be_end)
         TRY(add_parts(scan));
-    } else {
+    else
         TRY(add_beginnings(scan, !scan->word->may_be_beginning));
-    }
     return add_few(scan);
 }
 
+/* `is_whole`: the word itself only. */
 static enum err scan_segment(struct task *task, struct segment_cursor *cursor, struct str prefix,
-                             const struct key_word *word, const struct id_set *wanted,
-                             struct id_set *found)
+                             const struct key_word *word, bool is_whole,
+                             const struct id_set *wanted, struct id_set *found)
 {
     struct scan scan = {
         .task = task,
@@ -273,9 +274,8 @@ static enum err scan_segment(struct task *task, struct segment_cursor *cursor, s
 
     if (scan.left == 0)
         return ERR_OK;
-    scan.few = NEW_ARRAY(struct few, FEW_MAX);
     buf_init(&scan.postings, SIZE_MAX);
-    err = scan_place(&scan);
+    err = scan_place(&scan, is_whole);
     mem_free(&scan.few);
     buf_free(&scan.postings);
     return err;
@@ -284,8 +284,8 @@ static enum err scan_segment(struct task *task, struct segment_cursor *cursor, s
 /* --- All of them --- */
 
 struct places {
-    char bytes[2][TERM_BYTES_MAX];
-    struct str prefixes[2];
+    char bytes[4][TERM_BYTES_MAX];
+    struct str prefixes[4];
     size_t count;
     bool is_exact; /* the terms there are those of the field, no more */
 };
@@ -304,9 +304,12 @@ static void places_of(enum vault_search_field field, struct str name, struct pla
     case VAULT_SEARCH_TEXT:
         add_place(out, WORDS_BODY, name);
         add_place(out, WORDS_HEADERS, name);
+        add_place(out, WORDS_BODY_HEX, name);
+        add_place(out, WORDS_HEADERS_HEX, name);
         return;
     case VAULT_SEARCH_BODY:
         add_place(out, WORDS_BODY, name);
+        add_place(out, WORDS_BODY_HEX, name);
         return;
     case VAULT_SEARCH_SUBJECT:
         add_place(out, WORDS_SUBJECT, name);
@@ -326,6 +329,8 @@ static void places_of(enum vault_search_field field, struct str name, struct pla
     case VAULT_SEARCH_HEADER:
         out->is_exact = name.len > 0 && name.len <= WORD_NAME_MAX;
         add_place(out, out->is_exact ? WORDS_NAMED : WORDS_HEADERS, name);
+        if (!out->is_exact)
+            add_place(out, WORDS_HEADERS_HEX, name);
         return;
     }
 }
@@ -339,6 +344,25 @@ struct query {
     struct key_words words;
 };
 
+static bool is_hex(struct str prefix)
+{
+    return prefix.ptr[0] == WORDS_BODY_HEX || prefix.ptr[0] == WORDS_HEADERS_HEX;
+}
+
+/* In all places of a segment. */
+static enum err scan_places(struct query *query, struct segment_cursor *cursor,
+                            const struct key_word *word, bool is_whole, const struct id_set *wanted,
+                            struct id_set *found)
+{
+    for (size_t p = 0; p < query->places.count; p++) {
+        struct str prefix = query->places.prefixes[p];
+
+        if (!is_hex(prefix) || words_are_hex(word->text))
+            TRY(scan_segment(query->task, cursor, prefix, word, is_whole, wanted, found));
+    }
+    return ERR_OK;
+}
+
 /* Those of `wanted` that have the word. */
 static enum err word_contents(struct query *query, const struct key_word *word,
                               const struct id_set *wanted, struct id_set *found)
@@ -347,9 +371,11 @@ static enum err word_contents(struct query *query, const struct key_word *word,
         struct segment_cursor cursor;
         enum err err = segment_cursor_open(&cursor, query->vault, query->task, &query->segments[s]);
 
-        for (size_t p = 0; p < query->places.count && err == ERR_OK; p++)
-            err =
-                scan_segment(query->task, &cursor, query->places.prefixes[p], word, wanted, found);
+        /* A common word may be in all that is wanted, and then its parts need not be looked for. */
+        if (err == ERR_OK && word->may_be_end)
+            err = scan_places(query, &cursor, word, true, wanted, found);
+        if (err == ERR_OK)
+            err = scan_places(query, &cursor, word, false, wanted, found);
         segment_cursor_close(&cursor);
         TRY(err);
     }

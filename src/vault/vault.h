@@ -69,6 +69,9 @@ MUST_CHECK enum err vault_batch_end(struct vault *vault, struct task *task);
  * about 10 ms; *out_more tells whether another would find work. Call when idle, and between other
  * work when vault_is_behind. */
 MUST_CHECK enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_more);
+/* There are sessions since before the file was opened, which may still read what was expunged
+ * then: it is kept as long as what is expunged now. */
+void vault_keep_expunged(struct vault *vault);
 /* So much is not in the search index that it should not wait for an idle moment. */
 bool vault_is_behind(const struct vault *vault);
 

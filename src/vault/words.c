@@ -124,6 +124,29 @@ struct cutter {
     bool is_cut;
 };
 
+bool words_are_hex(struct str word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        char c = word.ptr[i];
+
+        if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f')))
+            return false;
+    }
+    return true;
+}
+
+/* The word, or piece of one, behind the place's bytes, which stand in `term` already. */
+static void put_term(struct cutter *c, char *term, size_t prefix_len, struct str word)
+{
+    enum words_place place = (enum words_place)(unsigned char)term[0];
+
+    if ((place == WORDS_BODY || place == WORDS_HEADERS) && words_are_hex(word))
+        term[0] = place == WORDS_BODY ? WORDS_BODY_HEX : WORDS_HEADERS_HEX;
+    memcpy(term + prefix_len, word.ptr, word.len);
+    c->on_term(c->owner, str_make(term, prefix_len + word.len));
+    term[0] = (char)place;
+}
+
 struct str words_prefix(enum words_place place, struct str name, char out[static TERM_BYTES_MAX])
 {
     size_t len = 0;
@@ -148,8 +171,7 @@ static void put_long(struct cutter *c, char *term, size_t prefix_len, struct str
             c->is_cut = true;
             return;
         }
-        memcpy(term + prefix_len, piece.ptr, piece.len);
-        c->on_term(c->owner, str_make(term, prefix_len + piece.len));
+        put_term(c, term, prefix_len, piece);
     }
 }
 
@@ -179,8 +201,7 @@ static void put_text(struct cutter *c, enum words_place place, struct str name, 
             put_long(c, term, prefix_len, word);
             continue;
         }
-        memcpy(term + prefix_len, word.ptr, word.len);
-        c->on_term(c->owner, str_make(term, prefix_len + word.len));
+        put_term(c, term, prefix_len, word);
     }
 }
 

@@ -37,6 +37,10 @@ enum {
 enum words_place {
     WORDS_BODY = 'b',
     WORDS_HEADERS = 'h', /* of all levels, names included */
+    /* Numbers and identifiers, apart: most words that only one message has are such, and a key
+     * with any other character need not be looked for among them. */
+    WORDS_BODY_HEX = 'B',
+    WORDS_HEADERS_HEX = 'H',
     WORDS_SUBJECT = 's',
     WORDS_FROM = 'f',
     WORDS_TO = 't',
@@ -49,6 +53,10 @@ enum words_place {
 bool words_next(struct str text, size_t *position, struct str *out_word);
 /* Whether the text, valid UTF-8, holds a character that is a word of its own. */
 bool words_has_single(struct str text);
+
+/* Whether the word, or piece of one, has hexadecimal digits only; then its place is the one with
+ * HEX, where there is one. */
+bool words_are_hex(struct str word);
 
 /* The place's bytes: one, or with a field's name. Into `out`, at most 2 + WORD_NAME_MAX bytes. */
 struct str words_prefix(enum words_place place, struct str name, char out[static TERM_BYTES_MAX]);

@@ -123,7 +123,20 @@ enum wire_status {
     M(HOST_KEY, host_key, WIRE_BIT(KEEPER), WIRE_BIT(SEALER), 0)                                   \
     /* The administrator's commands: JSON both ways (cli/command.h). */                            \
     M(ADMIN, admin, WIRE_BIT(CLI), WIRE_BIT(KEEPER), 0)                                            \
-    M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER), WIRE_BIT(CLI), 0)
+    M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER), WIRE_BIT(CLI), 0)                                \
+    /* Sessions that sleep (mailbox/hibernate.c). The state goes to the gate, which answers whether it\
+     * holds it now and has sent nothing that is not in it. Such a session goes on with SESSION_OPEN. */\
+    M(SESSION_HIBERNATE, session_hibernate, WIRE_BIT(MAILBOX) | WIRE_BIT(STORE),                   \
+      WIRE_BIT(STORE) | WIRE_BIT(GATE), 0)                                                         \
+    M(SESSION_HIBERNATE_REPLY, session_hibernate_reply, WIRE_BIT(GATE) | WIRE_BIT(STORE),          \
+      WIRE_BIT(STORE) | WIRE_BIT(MAILBOX), 0)                                                      \
+    /* To a sleeping session's gate: it is to go on now (OK), or it ends. */                       \
+    M(SESSION_WAKE, session_wake, WIRE_BIT(STORE), WIRE_BIT(GATE), 0)                              \
+    /* There are sleepers since before this process was; is_watched: some in IDLE, so say from now \
+     * on what changes. */                                                                         \
+    M(MAILBOX_SLEEPERS, mailbox_sleepers, WIRE_BIT(STORE), WIRE_BIT(MAILBOX), 0)                   \
+    /* This folder changed, and it is on disk; -1: the list of folders did. */                     \
+    M(MAILBOX_CHANGED, mailbox_changed, WIRE_BIT(MAILBOX), WIRE_BIT(STORE), 0)
 
 #define WIRE_FIELDS_peer(F) F(u64, role) F(u64, index)
 /* `name` is the setting's: imap, imaps, pop3, pop3s, mx, submission, submissions, admin. */
@@ -143,10 +156,13 @@ enum wire_status {
 #define WIRE_FIELDS_login_reply(F) F(u64, status) F(id, mailbox) F(u64, delay_ms)
 #define WIRE_FIELDS_session_close(F) F(id, session) F(id, mailbox)
 
-/* `tag` is the login command's, answered by the mailbox process (POP3: role/engine_pop3.c); `input` what the client sent
- * behind it. */
+/* `tag` is the login command's, answered by the mailbox process (POP3: role/engine_pop3.c); `input`
+ * what the client sent behind it. With a `state` the session has slept and goes on, without tag and
+ * input; is_restless: it slept for a moment only. is_bulk: nobody waits for what it loads
+ * (imap/session.h). */
 #define WIRE_FIELDS_session_open(F)                                                                \
-    F(id, session) F(id, mailbox) F(u64, service) F(str, tag) F(str, input) F(flag, is_secure)
+    F(id, session) F(id, mailbox) F(u64, service) F(str, tag) F(str, input) F(flag, is_secure)     \
+    F(str, state) F(flag, is_restless) F(flag, is_bulk)
 #define WIRE_FIELDS_session_open_reply(F) F(u64, status)
 
 #define WIRE_FIELDS_mailbox_spawn(F) F(id, mailbox) F(flag, is_new)
@@ -194,6 +210,15 @@ enum wire_status {
 #define WIRE_FIELDS_admin(F) F(secret, json)
 /* `is_last` false: more replies to the same tag follow. */
 #define WIRE_FIELDS_admin_reply(F) F(secret, json) F(flag, is_last)
+
+/* `consumed_bytes`: all that the mailbox process has read from the session's stream. watched_folder:
+ * whose changes the client must hear of at once, 0: none. */
+#define WIRE_FIELDS_session_hibernate(F)                                                           \
+    F(id, session) F(id, mailbox) F(u64, consumed_bytes) F(i64, watched_folder) F(str, state)
+#define WIRE_FIELDS_session_hibernate_reply(F) F(id, session) F(id, mailbox) F(u64, status)
+#define WIRE_FIELDS_session_wake(F) F(id, session) F(id, mailbox) F(u64, status)
+#define WIRE_FIELDS_mailbox_sleepers(F) F(id, mailbox) F(flag, is_watched)
+#define WIRE_FIELDS_mailbox_changed(F) F(id, mailbox) F(i64, folder_id)
 
 enum wire_type {
 #define M(NAME, name, senders, receivers, descriptors) WIRE_##NAME,

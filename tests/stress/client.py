@@ -36,7 +36,7 @@ class Client:
         self.world, self.name = world, name
         self.profile = profile  # the extensions that it would use: words, see login.py
         self.is_condstore = self.is_qresync = self.is_uidonly = self.is_rev2 = False
-        self.connection = None
+        self.connection, self.log = None, ()
         self.outstanding = collections.deque()
         self.view = None
         self.is_closing = False    # EOF may come: LOGOUT, BYE
@@ -51,6 +51,7 @@ class Client:
 
     def connect(self):
         self.connection = Connection(self.world.server.ports["imap"], self.name)
+        self.log = self.connection.log  # outlives it
         self.is_condstore = self.is_qresync = self.is_uidonly = self.is_rev2 = False
         self.outstanding.clear()
         self.view, self.is_closing, self.is_ready, self.is_idling = None, False, False, False

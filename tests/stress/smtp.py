@@ -9,7 +9,7 @@ class Sender:
 
     def __init__(self, world, name="smtp"):
         self.world, self.name = world, name
-        self.connection = None
+        self.connection, self.log = None, ()
         self.creation = None
         self.waiting_for = []  # the meanings of the replies that are due
         self.data = b""
@@ -29,6 +29,7 @@ class Sender:
 
     def connect(self):
         self.connection = Connection(self.world.server.ports["mx"], self.name)
+        self.log = self.connection.log
         self.world.register(self)
         self.waiting_for = ["greeting"]
 

@@ -27,6 +27,7 @@ from stress.world import MAIN, World  # noqa: E402
 CLIENTS = 20
 PERIOD = 600       # commands between two checkpoints
 KILL_EVERY = 4     # checkpoints
+DOZE_EVERY = 5
 PATIENCE = 60      # seconds for what must come at all; not a measure of speed
 SETTLING = ("SELECT", "EXAMINE", "CLOSE", "UNSELECT", "LOGOUT", "LOGIN", "IDLE", "CREATE", "DELETE",
             "RENAME", "RENAME INBOX", "ENABLE", "COMPRESS")  # nothing is sent behind these
@@ -55,7 +56,7 @@ class Driver:
         self.fresh = Client(self.world, "fresh", {"CONDSTORE"})
         self.sender = Sender(self.world)
         self.culprit = None  # whose response showed the fault
-        self.sent = self.checkpoints = self.kills = 0
+        self.sent = self.checkpoints = self.kills = self.dozes = 0
 
     # ---- the loop ----
 
@@ -92,6 +93,8 @@ class Driver:
                     self.kill()
                 self.checkpoint()
                 since_checkpoint = 0
+                if self.checkpoints % DOZE_EVERY == 1:
+                    self.doze()
         self.checkpoint()
 
     def act(self):
@@ -201,11 +204,14 @@ class Driver:
         client.send(command)
         self.until(lambda: not client.outstanding or client.connection is None, command.name)
 
-    def log_in_fresh(self):
+    def log_out_fresh(self):
         if self.fresh.connection is not None:
             self.fresh.is_closing = True
             self.ask(self.fresh, Command("LOGOUT", b"LOGOUT"))
             self.until(lambda: self.fresh.connection is None, "the end after LOGOUT")
+
+    def log_in_fresh(self):
+        self.log_out_fresh()
         self.culprit = self.fresh
         login.log_in(self.fresh)
         self.until(lambda: self.fresh.is_ready, "login")
@@ -265,6 +271,46 @@ class Driver:
             unseen = sum(1 for message in alive if all("\\Seen" not in f for f in message.base))
             require(int(told[b"MESSAGES"]) == len(alive) and int(told[b"UNSEEN"]) == unseen,
                     f"STATUS {name}: {told}, but there are {len(alive)} messages, {unseen} unseen")
+
+    # ---- hibernation ----
+
+    def doze(self):
+        """
+        Everybody is silent until the mailbox process has ended, half of them in IDLE. Then mail comes:
+        who is in IDLE hears of it, and all go on where they were.
+        """
+        self.dozes += 1
+        self.log_out_fresh()
+        inbox = self.world.folders["INBOX"]
+        for client in self.clients:
+            if client.is_ready and self.is_costly(client):
+                login.log_out(client)
+        self.until(lambda: all(client.connection is None or not client.is_closing
+                               for client in self.clients), "the end after LOGOUT")
+        for client in self.clients:
+            if client.is_ready and client.view is not None and self.chance.random() < 0.5:
+                client.send(Command("IDLE", b"IDLE", follow=b""))
+        watchers = [client for client in self.clients if client.outstanding]
+        self.until(lambda: all(client.is_idling for client in watchers), "the answers to IDLE")
+        self.until(lambda: not self.world.server.processes("mailbox"), "the mailbox process's end")
+        counts = {client: len(client.view.uids) for client in watchers
+                  if client.view.folder is inbox}
+        while self.sender.connection is None:
+            self.sender.deliver(inbox)
+            self.until(self.sender.is_free, "the greeting for incoming mail")
+        self.sender.deliver(inbox)
+        self.until(self.sender.is_free, "the answer to a delivery")
+        require(self.sender.creation.state == DONE, "a delivery to a sleeping mailbox was refused")
+        self.until(lambda: all(client.view is not None and len(client.view.uids) == count + 1
+                               for client, count in counts.items()), "EXISTS in IDLE")
+        self.checkpoint()
+
+    @staticmethod
+    def is_costly(client):
+        """Has it state that a server need not keep for a sleeper?"""
+        view = client.view
+        return client.connection.deflate is not None or (view is not None and (
+            "has_saved" in view.facts or len(view.recent) > 8))
 
     # ---- kill ----
 
@@ -357,8 +403,7 @@ class Driver:
                         print(f"  {now:7} {text}")
         if self.culprit is not None:
             print(f"the last exchanges of {self.culprit.name}:")
-            connection = self.culprit.connection
-            for now, text in connection.log if connection is not None else ():
+            for now, text in self.culprit.log:
                 print(f"  {now:7} {text.decode('utf-8', 'replace')}")
         print("everybody's last exchanges:")
         for now, name, text in self.world.history:
@@ -384,7 +429,7 @@ def every_view_agrees_with_the_model(server):
         driver.finish()
     counts = ", ".join(f"{name} {count}" for name, count in driver.world.counts.most_common())
     return (f"{driver.sent} commands ({counts}), {driver.checkpoints} checkpoints, "
-            f"{driver.kills} kills, {len(driver.world.contents)} messages")
+            f"{driver.kills} kills, {driver.dozes} sleeps, {len(driver.world.contents)} messages")
 
 
 @suite.case
@@ -395,5 +440,6 @@ def nothing_was_found_by_the_sanitizers(server):
 
 if __name__ == "__main__":
     suite.parse()
-    with Server(settings={"connections_per_address_max": 1000}) as running:
+    # Sessions sleep soon.
+    with Server(settings={"connections_per_address_max": 1000, "hibernate_after": "1s"}) as running:
         suite.run(running)

@@ -7,7 +7,7 @@
 #include "imap/write.h"
 
 /* utf8-literal = "UTF8" SP "(" literal8 ")" (RFC 6855 §4); the plain forms take UTF-8 as well
- * (RFC 9755 §4). */
+ * (RFC 9755). */
 static enum err parse_utf8_literal(struct imap_parser *parser, struct str *out)
 {
     TRY(imap_parse_space(parser));

@@ -17,7 +17,7 @@ static enum err transfer(struct imap_session *s, struct task *task, union imap_a
 
     TRY(imap_command_ranges(s, task, args->copy.set, &ranges));
     imap_limit_ranges(s, &ranges);
-    if (s->lowest_uid != 0 && !is_move) /* all or nothing (RFC 9738 §3.1) */
+    if (s->lowest_uid != 0 && !is_move) /* all or nothing (RFC 9738 §3) */
         return imap_refuse(s, task, IMAP_REFUSAL_MESSAGE_LIMIT);
     TRY(vault_folder_find(s->vault, task, args->copy.name, &target));
     if (!target.is_selectable)

@@ -9,7 +9,7 @@ static const struct {
 } EXTENSIONS[] = {
     {STR_INIT("CONDSTORE"), IMAP_EXT_CONDSTORE, 0},
     {STR_INIT("QRESYNC"), IMAP_EXT_QRESYNC, IMAP_EXT_CONDSTORE}, /* RFC 7162 §3.2.3 */
-    {STR_INIT("UIDONLY"), IMAP_EXT_UIDONLY, 0},                  /* RFC 9586 §3.1 */
+    {STR_INIT("UIDONLY"), IMAP_EXT_UIDONLY, 0},                  /* RFC 9586 §3 */
     {STR_INIT("UTF8=ACCEPT"), IMAP_EXT_UTF8, 0},                 /* RFC 6855 §3 */
     {STR_INIT("IMAP4rev2"), IMAP_EXT_REV2, 0},                   /* RFC 9051 §6.3.1 */
     {STR_INIT("METADATA"), IMAP_EXT_METADATA, 0},                /* RFC 5464 §4.4.2 */

@@ -1,0 +1,609 @@
+#!/usr/bin/python3
+"""Sessions that sleep: no process of their mailbox runs, and their clients notice nothing."""
+
+import contextlib
+import os
+import pathlib
+import random
+import resource
+import selectors
+import signal
+import smtplib
+import statistics
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from lib.server import Server, find_key, program  # noqa: E402
+from lib.suite import Suite, check  # noqa: E402
+from lib.talk import Talk  # noqa: E402
+
+suite = Suite(__doc__)
+
+SETTINGS = {"hibernate_after": "200ms", "mailbox_linger": "100ms"}
+
+
+def until(condition, words, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < deadline, words)
+        time.sleep(0.005)
+
+
+def all_asleep(server):
+    until(lambda: not server.processes("mailbox"), "a mailbox process does not end")
+
+
+def message(subject):
+    return (f"From: a@example.org\r\nSubject: {subject}\r\nMessage-ID: <{subject}@example.org>\r\n"
+            f"\r\n{subject}\r\n").encode()
+
+
+def deliver(server, alias, subject):
+    with server.smtp() as client:
+        check(client.sendmail("a@example.org", [alias.address], message(subject)) == {}, subject)
+
+
+def flag_lines(lines):
+    return [line for line in lines if line.startswith("* ") and " FETCH (" in line]
+
+
+@suite.case
+def a_client_that_speaks_is_answered(server):
+    alias = server.add_alias("speaks@sleep.test")
+    for number in range(3):
+        deliver(server, alias, f"speaks{number}")
+    with Talk(server, alias) as client:
+        all_asleep(server)  # authenticated, nothing selected
+        client.do("SELECT INBOX")
+        all_asleep(server)
+        check(client.do("NOOP")[:-1] == [], "there was nothing to tell")
+        all_asleep(server)
+        check(len(flag_lines(client.do("FETCH 1:3 FLAGS"))) == 3, "three messages, by number")
+        all_asleep(server)
+        # Two commands in one packet, and one whose literal comes later.
+        client.send("x NOOP\r\ny APPEND INBOX {6}\r\n")
+        client.answer("x")
+        check(client.line().startswith("+"), "the literal is asked for")
+        client.send("a: b\r\n\r\n")
+        lines = client.answer("y")
+        check("* 4 EXISTS" in lines, lines)
+        all_asleep(server)
+        client.do("LOGOUT")
+
+
+@suite.case
+def mail_reaches_a_sleeper_in_idle(server):
+    alias = server.add_alias("idle@sleep.test")
+    with Talk(server, alias) as client:
+        client.do("SELECT INBOX")
+        tag = client.idle()
+        for number in range(1, 6):
+            all_asleep(server)
+            deliver(server, alias, f"idle{number}")
+            check(client.until_exists() == number, "EXISTS")
+        client.done(tag)
+        check(len(flag_lines(client.do("FETCH 1:* FLAGS"))) == 5, "all are there")
+
+
+@suite.case
+def mail_goes_in_though_nobody_wakes(server):
+    alias = server.add_alias("quiet@sleep.test")
+    with Talk(server, alias) as client:
+        client.do("SELECT INBOX")
+        all_asleep(server)
+        deliver(server, alias, "quiet")
+        drop = server.data / "drop" / alias.mailbox[-2:] / alias.mailbox
+        check(not list(drop.glob("*.drop.sqlite")), "it was sealed, though a session lives")
+        all_asleep(server)
+        try:
+            line = client.line(0.3)
+            raise AssertionError(f"told unasked: {line}")
+        except TimeoutError:
+            pass
+        check("* 1 EXISTS" in client.do("NOOP"), "told with the next command")
+
+
+@suite.case
+def what_others_do_is_told_with_the_right_numbers(server):
+    alias = server.add_alias("others@sleep.test")
+    for number in range(6):
+        deliver(server, alias, f"others{number}")
+    with Talk(server, alias) as sleeper, Talk(server, alias) as idler, \
+            Talk(server, alias) as other:
+        for client in (sleeper, idler, other):
+            client.do("SELECT INBOX")
+        tag = idler.idle()
+        all_asleep(server)
+        other.do("STORE 5 +FLAGS (\\Flagged)")
+        check("* 5 FETCH" in idler.line(), "the one in IDLE hears of a flag")
+        all_asleep(server)
+        other.do("STORE 2,4 +FLAGS.SILENT (\\Deleted)")
+        seen = [idler.line(), idler.line()]
+        check(all("Deleted" in line for line in seen), seen)
+        all_asleep(server)
+        other.do("EXPUNGE")
+        check([idler.line(), idler.line()] == ["* 4 EXPUNGE", "* 2 EXPUNGE"], "expunged")
+        all_asleep(server)
+        # The old numbers hold until its next command may say EXPUNGE: 5 is the flagged one.
+        lines = sleeper.do("FETCH 5 (UID FLAGS)")
+        check(any("* 5 FETCH (UID 5 FLAGS" in line and "Flagged" in line for line in lines), lines)
+        check(not any("EXPUNGE" in line for line in lines), lines)
+        lines = sleeper.do("NOOP")
+        check([line for line in lines if "EXPUNGE" in line] == ["* 4 EXPUNGE", "* 2 EXPUNGE"],
+              lines)
+        all_asleep(server)
+        check("* 3 FETCH (UID 5 FLAGS" in "\n".join(sleeper.do("FETCH 3 (UID FLAGS)")), "after")
+        idler.done(tag)
+        lines = idler.do("UID SEARCH ALL")
+        check("* SEARCH 1 3 5 6" in lines, lines)
+
+
+@suite.case
+def commands_at_the_moment_of_falling_asleep(server):
+    """No byte is lost or doubled, whenever it comes, in whatever pieces."""
+    rounds = 600 if suite.options.long else 60
+    alias = server.add_alias("moment@sleep.test")
+    chance = random.Random(suite.options.seed)
+    slept = 0
+    with Talk(server, alias) as client:
+        client.do("SELECT INBOX")
+        for number in range(rounds):
+            time.sleep(chance.uniform(0.195, 0.215))
+            slept += not server.processes("mailbox")
+            text = "".join(f"m{number}.{n} NOOP\r\n" for n in range(chance.randint(1, 5)))
+            cut = chance.randint(0, len(text))
+            client.send(text[:cut])
+            if chance.random() < 0.5:
+                time.sleep(chance.uniform(0, 0.01))
+            client.send(text[cut:])
+            for n in range(text.count("\r\n")):
+                line = client.line()
+                check(line == f"m{number}.{n} OK NOOP completed.", line)
+            # A client that comes back at once is soon given four times as long; a new session is not.
+            if number % 4 == 3:
+                client.do("LOGOUT")
+                client.close()
+                client.__init__(server, alias)
+                client.do("SELECT INBOX")
+    return f"{rounds} rounds, in {slept} of them a process had ended already"
+
+
+@suite.case
+def mail_at_the_moment_of_falling_asleep(server):
+    rounds = 100 if suite.options.long else 12
+    alias = server.add_alias("mailmoment@sleep.test")
+    chance = random.Random(suite.options.seed)
+    with Talk(server, alias) as client, server.smtp() as smtp:
+        client.do("SELECT INBOX")
+        client.idle()
+        for number in range(1, rounds + 1):
+            smtp.sendmail("a@example.org", [alias.address], message(f"mailmoment{number}"))
+            check(client.until_exists() == number, f"EXISTS {number}")
+            # What the vault put off is done a second after the mail; then it may fall asleep.
+            time.sleep(chance.uniform(1.0, 1.35))
+
+
+@contextlib.contextmanager
+def frozen(server, role):
+    pids = [each.pid for each in server.processes(role)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@suite.case
+def what_comes_between_offer_and_answer_is_not_lost(_):
+    """The store, or the gate, stands still while a state is on its way through it: meanwhile the
+    client speaks, or mail comes."""
+    with Server(settings={**SETTINGS, "processes": 1}) as server:
+        alias = server.add_alias("between@sleep.test")
+        with Talk(server, alias) as client:
+            client.do("SELECT INBOX")
+            for role in ("store", "gate"):
+                for number in range(4):
+                    with frozen(server, role):
+                        # Only now is the session silent for long enough to be offered.
+                        time.sleep(0.35)
+                        client.send(f"{role}{number} NOOP\r\n")
+                        time.sleep(0.05)
+                    lines = client.answer(f"{role}{number}")
+                    check(lines[-1].split()[1] == "OK", lines)
+            client.do("LOGOUT")
+        # Another session: one that spoke soon after it had slept would be given more time.
+        with Talk(server, alias) as client, server.smtp() as smtp:
+            client.do("SELECT INBOX")
+            tag = client.idle()
+            for number in range(1, 4):
+                with frozen(server, "gate"):
+                    # After mail, what the vault put off comes first, a second later.
+                    time.sleep(0.35 if number == 1 else 1.6)
+                    smtp.sendmail("a@example.org", [alias.address], message(f"between{number}"))
+                check(client.until_exists() == number, "EXISTS")
+            client.done(tag)
+
+
+@suite.case
+def a_client_that_polls_stays_awake(_):
+    """It came back soon after it fell asleep: it is given four times as long."""
+    with Server(settings={**SETTINGS, "hibernate_after": "500ms"}) as server:
+        alias = server.add_alias("polls@sleep.test")
+        with Talk(server, alias) as client:
+            client.do("SELECT INBOX")
+            all_asleep(server)
+            client.do("NOOP")
+            before = server.processes("mailbox")[0].pid
+            for _ in range(3):
+                time.sleep(0.9)  # longer than hibernate_after, shorter than four times that
+                client.do("NOOP")
+            check([each.pid for each in server.processes("mailbox")] == [before],
+                  "it was put to sleep between its polls")
+
+
+@suite.case
+def none_sleeps_when_told_so(_):
+    with Server(settings={**SETTINGS, "hibernate_after": "0s"}) as server:
+        alias = server.add_alias("never@sleep.test")
+        with Talk(server, alias) as client:
+            client.do("SELECT INBOX")
+            before = server.processes("mailbox")[0].pid
+            time.sleep(1)
+            check([each.pid for each in server.processes("mailbox")] == [before], "it ended")
+
+
+@suite.case
+def one_busy_session_keeps_the_others_awake(_):
+    with Server(settings={**SETTINGS, "hibernate_after": "1s"}) as server:
+        alias = server.add_alias("busy@sleep.test")
+        with Talk(server, alias) as silent, Talk(server, alias) as busy:
+            silent.do("SELECT INBOX")
+            silent.idle()
+            busy.do("SELECT INBOX")
+            # Where this machine itself stood still for long, the busy one was silent: once more.
+            for _ in range(5):
+                busy.do("NOOP")
+                before = server.processes("mailbox")[0].pid
+                begin = last = time.monotonic()
+                longest = 0
+                while last < begin + 3:
+                    time.sleep(0.1)
+                    busy.do("NOOP")
+                    longest = max(longest, time.monotonic() - last)
+                    last = time.monotonic()
+                if longest < 0.9:
+                    break
+            check(longest < 0.9, "this machine is too busy to be the busy one")
+            check([each.pid for each in server.processes("mailbox")] == [before], "it ended")
+            busy.do("LOGOUT")
+            all_asleep(server)
+            deliver(server, alias, "busy")
+            check(silent.until_exists() == 1, "EXISTS")
+
+
+@suite.case
+def a_sleeper_that_goes_is_away(server):
+    alias = server.add_alias("goes@sleep.test")
+    client = Talk(server, alias)
+    client.do("SELECT INBOX")
+    client.idle()
+    all_asleep(server)
+    client.close()
+    drop = server.data / "drop" / alias.mailbox[-2:] / alias.mailbox
+
+    def is_sealed():
+        deliver(server, alias, f"goes{time.monotonic_ns()}")
+        return bool(list(drop.glob("*.drop.sqlite")))
+
+    until(is_sealed, "mail for an owner who is away is not sealed")
+    all_asleep(server)
+    with Talk(server, alias) as client:
+        lines = client.do("SELECT INBOX")
+        check(any(line.endswith("EXISTS") and line != "* 0 EXISTS" for line in lines), lines)
+
+
+@suite.case
+def a_new_password_ends_sleepers(server):
+    alias = server.add_alias("renew@sleep.test")
+    with Talk(server, alias) as idler, Talk(server, alias) as other:
+        idler.do("SELECT INBOX")
+        idler.idle()
+        all_asleep(server)
+        path = server.folder / "secret"
+        path.write_text(alias.password + "\n")
+        answer = server.admin("alias", "password", alias.address, "--old-password-file", str(path))
+        for client in (idler, other):
+            bye = client.until_end()
+            check(bye, "closed without BYE")
+    alias.password = find_key(answer, "password")
+    with Talk(server, alias) as client:
+        client.do("SELECT INBOX")
+
+
+@suite.case
+def a_removed_alias_ends_sleepers(server):
+    alias = server.add_alias("removed@sleep.test")
+    with Talk(server, alias) as client:
+        client.do("SELECT INBOX")
+        client.idle()
+        all_asleep(server)
+        server.admin("alias", "remove", alias.address, "--yes")
+        check(client.until_end(), "closed without BYE")
+
+
+@suite.case
+def an_orderly_stop_says_bye(_):
+    with Server(settings=SETTINGS) as server:
+        alias = server.add_alias("stop@sleep.test")
+        with Talk(server, alias) as client:
+            client.do("SELECT INBOX")
+            client.idle()
+            all_asleep(server)
+            start = time.monotonic()
+            server.stop()
+            took = time.monotonic() - start
+            check(client.until_end(), "closed without BYE")
+            check(took < 10, f"{took:.1f} s")
+
+
+def kill(server, role):
+    for each in server.processes(role):
+        os.kill(each.pid, signal.SIGKILL)
+
+
+@suite.case
+def a_death_is_survived_or_told(_):
+    """Each role is killed while a client sleeps: it goes on, or gets BYE; mail is never lost."""
+    words = []
+    for role, survives in (("nursery", True), ("sealer", True), ("smtp", True), ("keeper", False),
+                           ("store", False), ("gate", False)):
+        with Server(settings=SETTINGS) as server:
+            alias = server.add_alias("death@sleep.test")
+            client = Talk(server, alias)
+            client.do("SELECT INBOX")
+            client.idle()
+            all_asleep(server)
+            before = {each.pid for each in server.processes(role)}
+            kill(server, role)
+            until(lambda r=role, b=before: {e.pid for e in server.processes(r)} - b,
+                  f"{role} does not come back")
+            deadline = time.monotonic() + 20
+            while True:  # until the part is connected again, mail is put off
+                try:
+                    deliver(server, alias, "death")
+                    break
+                except (smtplib.SMTPException, OSError):
+                    check(time.monotonic() < deadline, f"no mail is taken after {role}'s death")
+                    time.sleep(0.05)
+            if survives:
+                check(client.until_exists() == 1, f"{role}: EXISTS")
+            else:
+                bye = client.until_end()
+                check(bye or role == "gate", f"{role}: closed without BYE")
+                words.append(f"{role}: {bye}")
+            client.close()
+            with Talk(server, alias) as client:
+                check("* 1 EXISTS" in client.do("SELECT INBOX"), f"{role}: the mail is there once")
+    return "; ".join(words)
+
+
+@suite.case
+def bulk_downloads_make_room(_):
+    """iOS's connections that load everything again wait while another client is being used."""
+    bulk_id = 'ID ("name" "com.apple.email.maild" "event" "back-fill")'
+    with Server(settings={**SETTINGS, "bulk_load_max": 1000000}) as server:
+        alias = server.add_alias("bulk@sleep.test")
+        with Talk(server, tls=True) as bulk, Talk(server) as late:
+            bulk.do(bulk_id)  # before login, as iOS does it
+            bulk.do(f"LOGIN {alias.address} {alias.password}")
+            bulk.do("SELECT INBOX")  # nobody else is there
+            all_asleep(server)  # it stays what it is
+            with Talk(server, alias) as person:
+                person.do("SELECT INBOX")
+                tag = bulk.begin("STATUS INBOX (MESSAGES)")
+                lines = bulk.answer(tag)
+                check(lines[-1].startswith(f"{tag} NO [UNAVAILABLE]"), lines)
+                bulk.do("NOOP")
+                person.do("NOOP")
+                late.do(f"LOGIN {alias.address} {alias.password}")
+                late.do("SELECT INBOX")  # a person's too, so far
+                late.do(bulk_id)
+                tag = late.begin("SELECT INBOX")
+                lines = late.answer(tag)
+                check(lines[-1].startswith(f"{tag} NO [UNAVAILABLE]"), lines)
+                person.do("LOGOUT")
+            until(lambda: bulk.answer(bulk.begin("CHECK"))[-1].split()[1] == "OK",
+                  "it waits though nobody else is there")
+
+
+@suite.case
+def who_is_awake_at_the_keepers_death_stays_awake(_):
+    """Only its mailbox process has the key now: it could not be woken."""
+    with Server(settings={**SETTINGS, "hibernate_after": "2s"}) as server:
+        alias = server.add_alias("key@sleep.test")
+        with Talk(server, alias) as client:
+            client.do("SELECT INBOX")
+            client.idle()
+            before = {each.pid for each in server.processes("mailbox")}
+            old = {each.pid for each in server.processes("keeper")}
+            kill(server, "keeper")
+            until(lambda: {each.pid for each in server.processes("keeper")} - old,
+                  "the keeper does not come back")
+            time.sleep(3.5)
+            check({each.pid for each in server.processes("mailbox")} == before, "it ended")
+            deliver(server, alias, "key")
+            check(client.until_exists() == 1, "EXISTS")
+
+
+# ---- Many ----
+
+
+def pss_kib(server):
+    """Of all processes of the service, by role."""
+    sums = {}
+    for process in server.processes():
+        try:
+            with open(f"/proc/{process.pid}/smaps_rollup", encoding="ascii") as file:
+                kib = next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+        except (OSError, StopIteration):
+            continue
+        sums[process.role] = sums.get(process.role, 0) + kib
+    return sums
+
+
+class Crowd:
+    """Many clients in IDLE, read as something comes."""
+
+    def __init__(self, server, aliases):
+        self.selector = selectors.DefaultSelector()
+        self.clients = []
+        self.pending = {}  # (client's number, EXISTS) -> when it was sent
+        self.late = []
+        self.waits = []
+        for number, alias in enumerate(aliases):
+            client = Talk(server, alias)
+            client.do("SELECT INBOX")
+            client.idle()
+            client.sock.setblocking(False)
+            self.clients.append(client)
+            self.selector.register(client.sock, selectors.EVENT_READ, (number, client))
+
+    def expect(self, number, exists):
+        self.pending[number, exists] = time.perf_counter()
+
+    def on_readable(self, number, client):
+        now = time.perf_counter()
+        try:
+            while True:
+                got = client.sock.recv(65536)
+                check(got != b"", f"client {number} was closed: {client.pending!r}")
+                client.pending += got
+        except (BlockingIOError, OSError):
+            pass
+        *lines, client.pending = client.pending.split(b"\r\n")
+        for line in lines:
+            words = line.split()
+            check(words[:1] == [b"*"] and words[1:2] != [b"BYE"], f"client {number}: {line}")
+            if words[2] == b"EXISTS":
+                # An EXISTS may stand for several that came together.
+                for exists in range(int(words[1]), 0, -1):
+                    began = self.pending.pop((number, exists), None)
+                    if began is None:
+                        break
+                    self.waits.append(now - began)
+
+    def read(self, seconds):
+        for key, _ in self.selector.select(seconds):
+            self.on_readable(*key.data)
+
+    def close(self):
+        for client in self.clients:
+            client.close()
+        self.selector.close()
+
+
+@contextlib.contextmanager
+def many_descriptors():
+    """For as many clients as the machine allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def soak(sessions, deliveries, senders=4):
+    chance = random.Random(suite.options.seed)
+    with many_descriptors(), Server(settings={**SETTINGS, "hibernate_after": "500ms",
+                                              "connections_max": 20000,
+                                              "idle_timeout": "2h"}) as server:
+        server.add_domain("soak.test")
+        aliases = [server.add_alias(f"s{n}@soak.test") for n in range(sessions)]
+        before = sum(pss_kib(server).values())
+        crowd = Crowd(server, aliases)
+        until(lambda: not server.processes("mailbox"), "a mailbox process does not end", 60)
+        by_role = pss_kib(server)
+        each = (sum(by_role.values()) - before) / sessions
+        counts = [0] * sessions
+        connections = [server.smtp(timeout=60) for _ in range(senders)]
+        for n in range(deliveries):
+            target = chance.randrange(sessions)
+            counts[target] += 1
+            crowd.expect(target, counts[target])
+            connections[n % senders].sendmail("a@example.org", [aliases[target].address],
+                                              message(f"soak{n}"))
+            crowd.read(0)
+        deadline = time.monotonic() + 60
+        while crowd.pending and time.monotonic() < deadline:
+            crowd.read(0.5)
+        check(not crowd.pending, f"{len(crowd.pending)} EXISTS never came: "
+                                 f"{list(crowd.pending)[:5]}")
+        until(lambda: not server.processes("mailbox"), "a mailbox process does not end", 60)
+        after = (sum(pss_kib(server).values()) - before) / sessions
+        # And every message is there: the folder's count, which no EXISTS could have made up.
+        for target in chance.sample(range(sessions), min(sessions, 50)):
+            client = crowd.clients[target]
+            crowd.selector.unregister(client.sock)
+            client.sock.setblocking(True)
+            client.done(f"t{client.number}")
+            lines = client.do("STATUS INBOX (MESSAGES)")
+            check(any(f"(MESSAGES {counts[target]})" in line for line in lines), lines)
+        for connection in connections:
+            connection.quit()
+        crowd.close()
+    waits = sorted(wait * 1000 for wait in crowd.waits)
+    return (f"{sessions} sessions, {deliveries} deliveries, every EXISTS came; from the beginning of "
+            f"MAIL: median {statistics.median(waits):.1f} ms, 99 % "
+            f"{waits[len(waits) * 99 // 100]:.1f} ms, longest {waits[-1]:.1f} ms; "
+            f"{each:.1f} KiB a session asleep, {after:.1f} KiB after it "
+            f"({', '.join(f'{role} {kib} KiB' for role, kib in sorted(by_role.items()))})")
+
+
+@suite.case
+def a_crowd_sleeps_and_every_exists_comes(_):
+    return soak(2000, 10000) if suite.options.long else soak(100, 300)
+
+
+@suite.case
+def many_sessions_of_each_mailbox_sleep_in_little_memory(_):
+    sessions, mailboxes = (10000, 500) if suite.options.long else (200, 10)
+    with many_descriptors(), Server(settings={**SETTINGS, "hibernate_after": "500ms",
+                                              "connections_max": 20000,
+                                              "idle_timeout": "2h"}) as server:
+        aliases = [server.add_alias(f"m{n}@many.test") for n in range(mailboxes)]
+        before = sum(pss_kib(server).values())
+        crowd = Crowd(server, [aliases[n % mailboxes] for n in range(sessions)])
+        until(lambda: not server.processes("mailbox"), "a mailbox process does not end", 120)
+        by_role = pss_kib(server)
+        each = (sum(by_role.values()) - before) / sessions
+        # All sessions of one mailbox wake for its mail, and only they.
+        deliver(server, aliases[0], "many")
+        for n in range(0, sessions, mailboxes):
+            crowd.expect(n, 1)
+        deadline = time.monotonic() + 60
+        while crowd.pending and time.monotonic() < deadline:
+            crowd.read(0.5)
+        check(not crowd.pending, f"{len(crowd.pending)} EXISTS never came")
+        check(len(crowd.waits) == sessions // mailboxes, "others heard of it too")
+        if suite.options.long and "asan" not in program():
+            check(each < 30, f"{each:.1f} KiB for each session asleep")
+        crowd.close()
+    return (f"{sessions} sessions of {mailboxes} mailboxes: {each:.1f} KiB for each "
+            f"({', '.join(f'{role} {kib} KiB' for role, kib in sorted(by_role.items()))})")
+
+
+@suite.case
+def nothing_was_found_by_the_sanitizers(server):
+    findings = server.sanitizer_findings()
+    check(not findings, findings[:10])
+
+
+if __name__ == "__main__":
+    options = suite.parse()
+    print(f"seed {options.seed}; {program()}")
+    with Server(settings=SETTINGS) as running:
+        suite.run(running)
