@@ -7,11 +7,11 @@
 #include "vault/index.h"
 
 enum {
-    FAN_IN = 16,           /* segments of a level that become one of the next */
+    FAN_IN = 8,            /* segments of a level that become one of the next */
     BLOCKS_IN_SLICE = 100, /* removed */
     SEGMENTS_MAX = 2000,
     SEGMENTS_BEFORE_FOLDING = 80, /* more: merging goes first */
-    GONE_MIN = 1000,              /* contents that went from a segment: worth writing it anew, */
+    GONE_MIN = 400,               /* contents that went from a segment: worth writing it anew, */
     GONE_PART = 4,                /* when they are one in four of it */
 };
 

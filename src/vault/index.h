@@ -2,7 +2,7 @@
  * Inside the vault only: the search index as a whole. It is a row of segments (segment.h), each
  * with the terms of contents that arrived one after the other.
  *
- *   arrival ──> not indexed ──fold──> segment of level 0 ──merge, 16 to 1──> level 1 ──> level 2 …
+ *   arrival ──> not indexed ──fold──> segment of level 0 ──merge, 8 to 1──> level 1 ──> level 2 …
  *
  * An arrival writes nothing here: content ids ascend, so what is behind the last segment is not
  * indexed, and a search has it confirmed. Housekeeping folds some dozens of contents at a time into

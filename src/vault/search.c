@@ -17,7 +17,7 @@
 enum {
     KEY_WORDS_MAX = 64, /* further ones narrow nothing */
     FEW_PART = 64,      /* a term that fewer than one in so many contents have */
-    FEW_MAX = 16384,
+    FEW_MAX = 32768,
     /* Reading so many bytes of postings takes as long as confirming one content by its text. */
     DOUBT_BYTES = 64 * 1024,
 };
