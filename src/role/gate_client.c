@@ -32,8 +32,8 @@
 #include <unistd.h>
 
 enum {
-    PEER_WAIT_MS = 3000,       /* for a keeper or store that restarts, in one login */
-    BYE_WINDOW = 512,          /* the words of an end are looked for in so many last bytes */
+    PEER_WAIT_MS = 3000, /* for a keeper or store that restarts, in one login */
+    BYE_WINDOW = 512,    /* the words of an end are looked for in so many last bytes */
 };
 
 static void pump(struct gate_client *client);
@@ -201,8 +201,7 @@ static void pump(struct gate_client *client)
     switch (client->kind->wants(client->engine)) {
     case ENGINE_WANTS_COMPRESS: /* never before login */
     case ENGINE_WANTS_INPUT:
-        net_connection_want_input(client->connection,
-                                  !client->kind->is_input_full(client->engine));
+        net_connection_want_input(client->connection, !client->kind->is_input_full(client->engine));
         if (client->is_input_over && client->kind->output(client->engine).len == 0)
             gate_client_end(client);
         return;
@@ -245,18 +244,33 @@ static void on_deadline(void *owner)
 
 /* ---- After login: carrying ---- */
 
-/* Whether these last bytes hold a line that begins with `bye`. */
-static bool has_bye(struct str bytes, struct str bye)
+/* Whether a line begins with `bye`, of those in the last of these bytes and the one before them
+ * that they go on with. */
+static bool has_bye(struct gate_client *client, struct str bytes, struct str bye)
 {
-    bytes = str_from(bytes, bytes.len > BYE_WINDOW ? bytes.len - BYE_WINDOW : 0);
-    while (bye.len > 0 && bytes.len > 0) {
-        ptrdiff_t newline = str_index(bytes, '\n');
+    bool is_found = false;
 
-        if (str_starts_with(bytes, bye))
-            return true;
-        bytes = newline < 0 ? STR("") : str_from(bytes, (size_t)newline + 1);
+    if (bytes.len > BYE_WINDOW) {
+        bytes = str_from(bytes, bytes.len - BYE_WINDOW);
+        memset(client->line, 0, sizeof(client->line));
+        client->line_len = sizeof(client->line); /* somewhere in a line */
     }
-    return false;
+    while (bytes.len > 0) {
+        ptrdiff_t newline = str_index(bytes, '\n');
+        struct str part = newline < 0 ? bytes : str_upto(bytes, (size_t)newline);
+
+        part = str_upto(part, sizeof(client->line) - client->line_len);
+        if (part.len > 0)
+            memcpy(client->line + client->line_len, part.ptr, part.len);
+        client->line_len += part.len;
+        is_found = is_found ||
+                   (bye.len > 0 && str_starts_with(str_make(client->line, client->line_len), bye));
+        if (newline < 0)
+            return is_found;
+        client->line_len = 0;
+        bytes = str_from(bytes, (size_t)newline + 1);
+    }
+    return is_found;
 }
 
 static void on_stream_input(void *owner, struct net_connection *stream, struct str bytes)
@@ -265,7 +279,7 @@ static void on_stream_input(void *owner, struct net_connection *stream, struct s
 
     if (client->state != GATE_CLIENT_CARRYING && client->state != GATE_CLIENT_DOZING)
         return;
-    client->said_bye = client->said_bye || has_bye(bytes, client->kind->bye);
+    client->said_bye |= has_bye(client, bytes, client->kind->bye);
     client->is_at_line_end = bytes.ptr[bytes.len - 1] == '\n';
     net_connection_write(client->connection, bytes);
     if (net_connection_room(client->connection) == 0)
@@ -315,6 +329,7 @@ void gate_client_carry(struct gate_client *client, int stream_fd)
 {
     client->state = GATE_CLIENT_CARRYING;
     client->is_at_line_end = true;
+    client->line_len = 0;
     client->sent_bytes = 0;
     client->stream = net_connection_new(role_loop(client->gate->process), stream_fd, NULL,
                                         GATE_CLIENT_OUTPUT_MAX, &stream_events, client);

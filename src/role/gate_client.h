@@ -42,6 +42,8 @@ struct gate_client {
     bool is_input_over;                /* the client closed its half; what came is answered */
     bool said_bye;                     /* the mailbox process ended the session in words */
     bool is_at_line_end;
+    char line[8]; /* the beginning of the line that is under way */
+    size_t line_len;
     bool is_woken;          /* DOZING: it is to go on as soon as it sleeps */
     uint64_t sent_bytes;    /* on this stream */
     struct buf sleep_state; /* DOZING, ASLEEP */
