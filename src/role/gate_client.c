@@ -48,14 +48,14 @@ static const struct config *config_of(const struct gate_client *client)
     return role_config(client->gate->process);
 }
 
-/* The keeper and the store forget the session. */
+/* The keeper and the store forget the session; the keeper, too, if it has not answered yet. */
 static void close_session(struct gate_client *client)
 {
     struct wire_session_close body = {.session = client->session, .mailbox = client->mailbox};
     struct wire_channel *keeper = role_peer(client->gate->process, WIRE_ROLE_KEEPER, 0);
     struct wire_channel *store = role_peer(client->gate->process, WIRE_ROLE_STORE, 0);
 
-    if (!id_is_set(&client->mailbox))
+    if (!id_is_set(&client->session))
         return;
     /* Whoever cannot be told is gone, and has forgotten. */
     if (client->has_store_session && store != NULL &&
@@ -63,7 +63,7 @@ static void close_session(struct gate_client *client)
         log_debug(log_of(client), "store was not told of a session's end");
     if (keeper != NULL && wire_send(keeper, WIRE_SESSION_CLOSE, 0, &body, NULL, 0) != ERR_OK)
         log_debug(log_of(client), "keeper was not told of a session's end");
-    client->mailbox = (struct id){{0}};
+    client->session = client->mailbox = (struct id){{0}};
     client->has_store_session = false;
 }
 
@@ -128,6 +128,7 @@ static void login_failed(struct gate_client *client, enum engine_refusal refusal
 {
     client->state = GATE_CLIENT_TALKING;
     client->waits_until_ms = 0;
+    client->session = (struct id){{0}};
     client->kind->login_failed(client->engine, refusal);
     pump(client);
 }

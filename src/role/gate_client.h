@@ -32,7 +32,7 @@ struct gate_client {
     void *engine;                      /* own, a session of that kind; until CARRYING */
     struct net_timer *deadline;        /* own; until CARRYING */
     struct net_timer *step;            /* own; a refusal that waits, or the engine's next turn */
-    struct id session, mailbox;        /* set: the keeper knows the session */
+    struct id session, mailbox;        /* set: the keeper may know it; it does, and this is its */
     unsigned char pass[PASS_BYTES];    /* of the session, from the keeper */
     int64_t waits_until_ms;            /* for a peer, in this login; 0: it did not have to yet */
     bool has_store_session;            /* the store may know it too */

@@ -454,6 +454,25 @@ static void a_trickle_does_not_hold_the_deadline(void **state)
     stop_gate(&f);
 }
 
+/* The time is up while the keeper is being asked: a session that it may keep by now is closed. */
+static void the_deadline_leaves_no_session_behind(void **state)
+{
+    struct fixture f;
+    struct id session;
+    int client;
+
+    (void)state;
+    start_gate(&f, "plain_login_on_loopback = yes\nlogin_timeout = 200ms\n");
+    client = client_open(&f);
+    expect(client, "\r\n");
+    say(client, "a LOGIN alice@demo.test right\r\n");
+    session = hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN)->body.login.session;
+    expect_end(client);
+    (void)hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+    assert_true(id_equal(&f.message.body.session_close.session, &session));
+    stop_gate(&f);
+}
+
 static void who_does_not_read_blocks_nobody(void **state)
 {
     static char chunk[64 * 1024];
@@ -831,6 +850,7 @@ int main(void)
         cmocka_unit_test(without_its_peers_it_answers),
         cmocka_unit_test(a_login_waits_for_a_peer_that_restarts),
         cmocka_unit_test(a_trickle_does_not_hold_the_deadline),
+        cmocka_unit_test(the_deadline_leaves_no_session_behind),
         cmocka_unit_test(who_does_not_read_blocks_nobody),
         cmocka_unit_test(connections_are_limited),
         cmocka_unit_test(a_stop_says_bye_to_those_before_login),
