@@ -559,7 +559,8 @@ static void test_list_gives_way(void **state)
     imap_session_free(&s);
 }
 
-/* Turns that this command takes; its output is not looked at. */
+/* Turns that this command takes, and the memory (0 under a sanitizer); its output is not looked at.
+ */
 static size_t turns_of(struct imap_session *s, struct str command, size_t *out_highest)
 {
     size_t before = mallinfo2().uordblks, turns = 0;
@@ -739,7 +740,7 @@ static void test_search_for_a_large_thread_is_small(void **state)
     }
     buf_put(&command, STR("\r\n"));
     (void)turns_of(s, buf_str(&command), &highest);
-    assert_true(highest > 0 && highest < 4 * 1024 * 1024);
+    assert_true(highest < 4 * 1024 * 1024);
     buf_free(&command);
     buf_free(&out);
     imap_session_free(&s);
