@@ -1,5 +1,6 @@
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,4 +61,9 @@ void mem_wipe(void *bytes, size_t len)
 {
     if (len > 0)
         explicit_bzero(bytes, len);
+}
+
+void mem_give_back(void)
+{
+    malloc_trim(0);
 }

@@ -22,6 +22,11 @@ void mem_free(void *pointer_to_pointer);
 char *mem_copy_text(const char *bytes, size_t len);
 /* Overwrites; is never optimised away. */
 void mem_wipe(void *bytes, size_t len);
+/*
+ * Gives what is free back to the system, for when there is nothing else to do: after large blocks
+ * the allocator keeps tens of megabytes for the next ones.
+ */
+void mem_give_back(void);
 
 #define NEW(type) ((type *)mem_new(1, sizeof(type)))
 #define NEW_ARRAY(type, count) ((type *)mem_new((count), sizeof(type)))

@@ -46,6 +46,7 @@ struct imap_list_args {
     struct imap_metadata_names return_metadata; /* RFC 9590; count 0: none */
     /* progress */
     struct imap_listing *listing; /* NULL: not begun */
+    struct imap_lsub *lsub;       /* likewise */
 };
 
 struct imap_select_args {

@@ -128,6 +128,7 @@ static void forget_command(struct imap_session *s)
     vault_content_close(&s->content);
     message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
+    task_done(&s->folder_task);
     s->command = NULL;
     s->args = NULL;
     s->tag = s->code = s->line = (struct str){NULL, 0};

@@ -114,6 +114,7 @@ struct imap_session {
     struct vault_content *content; /* own; of the message that FETCH or SEARCH reads */
     struct message_text_maker *text; /* own; the searchable text of the same, for SEARCH */
     struct arena message_arena;      /* what belongs to that message */
+    struct task folder_task;         /* what belongs to the mailbox that ESEARCH is at */
 
     /* A command whose literal was refused: the rest of it is read past, then it is answered so. */
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+enum { COMMIT_UNITS = 1000 /* imap_spend: the disk's, in which nobody else has a turn */ };
+
 static const char *const STATE_NAMES[] = {
     [IMAP_STATE_NOT_AUTH] = "not authenticated",
     [IMAP_STATE_AUTH] = "authenticated",
@@ -63,6 +65,8 @@ static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
     bool is_selected =
         s->state == IMAP_STATE_SELECTED && (folder_id == -1 || folder_id == s->view.folder_id);
 
+    if (s->is_running)
+        imap_spend(s, COMMIT_UNITS);
     if (folder_id == -1)
         buf_free(&s->append_name);
     s->has_changes |= is_selected;
@@ -75,6 +79,8 @@ static void on_metadata(struct vault_subscriber *subscriber, int64_t folder_id, 
 {
     struct imap_session *s = CONTAINER_OF(subscriber, struct imap_session, subscriber);
 
+    if (s->is_running)
+        imap_spend(s, COMMIT_UNITS);
     imap_metadata_heard(s, folder_id, entry);
     if (imap_notify_has_news(s) && s->on_output != NULL)
         s->on_output(s->on_output_owner);
@@ -126,6 +132,7 @@ void imap_session_free(struct imap_session **session)
     vault_content_close(&s->content);
     message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
+    task_done(&s->folder_task);
     imap_view_done(&s->view);
     imap_notify_free(&s->notify);
     imap_reader_free(&s->reader);

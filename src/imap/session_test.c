@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -557,12 +558,125 @@ static void test_list_gives_way(void **state)
     imap_session_free(&s);
 }
 
+/* Turns that this command takes; its output is not looked at. */
+static size_t turns_of(struct imap_session *s, struct str command, size_t *out_highest)
+{
+    size_t before = mallinfo2().uordblks, turns = 0;
+
+    *out_highest = 0;
+    imap_session_input(s, command, NOW_MS);
+    while (imap_session_wants(s) != IMAP_WANTS_INPUT) {
+        size_t now = mallinfo2().uordblks;
+
+        if (now > before && now - before > *out_highest)
+            *out_highest = now - before;
+        imap_session_consume_output(s, SIZE_MAX);
+        imap_session_resume(s, NOW_MS);
+        turns++;
+    }
+    return turns;
+}
+
+/* What a pattern costs counts for LSUB as it does for LIST. */
+static void test_lsub_gives_way(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf command;
+    size_t highest;
+    struct task task;
+
+    task_init(&task, NOW_MS);
+    buf_init(&command, SIZE_MAX);
+    assert_int_equal(vault_batch_begin(transcript_vault(home), &task), ERR_OK);
+    for (unsigned i = 0; i < 300; i++)
+        assert_int_equal(
+            vault_folder_subscribe(
+                transcript_vault(home), &task,
+                arena_printf(&task.arena, "sub%u/aaaaaaaaaaaaaaaaaaaaaaaa/aaaaaaaaaaaaaaaaaaaa", i),
+                true),
+            ERR_OK);
+    assert_int_equal(vault_batch_end(transcript_vault(home), &task), ERR_OK);
+    buf_put(&command, STR("a LSUB \"\" \""));
+    for (unsigned i = 0; i < 1900; i++)
+        buf_put(&command, STR("*a"));
+    buf_put(&command, STR("\"\r\n"));
+    assert_true(turns_of(s, buf_str(&command), &highest) > 0);
+    buf_free(&command);
+    task_done(&task);
+    imap_session_free(&s);
+}
+
+/* A program of many keys is copied for each mailbox that it runs over, one at a time. */
+static void test_esearch_is_small(void **state)
+{
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf command;
+    size_t highest;
+    struct task task;
+
+    task_init(&task, NOW_MS);
+    buf_init(&command, SIZE_MAX);
+    assert_int_equal(vault_batch_begin(transcript_vault(home), &task), ERR_OK);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(vault_folder_create(transcript_vault(home), &task,
+                                             arena_printf(&task.arena, "wide/folder %u", i),
+                                             VAULT_USE_NONE),
+                         ERR_OK);
+    assert_int_equal(vault_batch_end(transcript_vault(home), &task), ERR_OK);
+    buf_put(&command, STR("a ESEARCH IN (PERSONAL) RETURN (COUNT)"));
+    for (unsigned i = 0; i < 1990; i++)
+        buf_put(&command, STR(" SEEN"));
+    buf_put(&command, STR("\r\n"));
+    assert_true(turns_of(s, buf_str(&command), &highest) > 5);
+    assert_true(highest < 8 * 1024 * 1024);
+    buf_free(&command);
+    task_done(&task);
+    imap_session_free(&s);
+}
+
+/* Waiting for the disk is a part of the turn: what is pipelined takes several. */
+static void test_commits_give_way(void **state)
+{
+    static const char *const COMMANDS[] = {"SUBSCRIBE disk%u", "CREATE disk%u", "DELETE disk%u",
+                                           "SETMETADATA \"\" (/private/x \"%u\")",
+                                           "SETMETADATA \"\" (/private/x NIL)"};
+    (void)state;
+    struct imap_session *s = connect(NULL);
+    struct buf commands;
+    size_t highest;
+
+    buf_init(&commands, SIZE_MAX);
+    for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
+        struct str before, after = str_from_c(COMMANDS[i]);
+        bool has_number = str_find(after, STR("%u")) >= 0;
+
+        str_split(&after, '%', &before);
+        buf_reset(&commands);
+        for (unsigned n = 0; n < 100; n++) {
+            buf_put(&commands, STR("a "));
+            buf_put(&commands, before);
+            if (has_number)
+                buf_putf(&commands, "%u", n);
+            buf_put(&commands, str_from(after, has_number ? 1 : 0));
+            buf_put(&commands, STR("\r\n"));
+        }
+        assert_true(turns_of(s, buf_str(&commands), &highest) > 5);
+    }
+    buf_free(&commands);
+    imap_session_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fetch_streams),
         cmocka_unit_test(test_binary_streams),
         cmocka_unit_test(test_list_gives_way),
+        cmocka_unit_test(test_commits_give_way),
+        cmocka_unit_test(test_lsub_gives_way),
+        cmocka_unit_test(test_esearch_is_small),
         cmocka_unit_test(test_an_idle_session_is_small),
         cmocka_unit_test(test_a_group_commits_once),
         cmocka_unit_test(test_idle_tells_in_the_next_turn),

@@ -147,7 +147,7 @@ static unsigned fields_of(const struct imap_sort_order *order)
 enum err imap_sort_load(struct imap_session *s, struct task *task, struct imap_sort_source *source)
 {
     const uint32_t *uids = source->view->uids, *found = source->found;
-    size_t end = imap_view_stretch(found, source->count, source->next), count;
+    size_t end = imap_view_stretch(found, source->count, source->next), count, i;
     struct vault_sort_key *keys;
     struct task batch;
     enum err err;
@@ -159,15 +159,17 @@ enum err imap_sort_load(struct imap_session *s, struct task *task, struct imap_s
         err = fail(task, err, "%s", batch.words);
         count = 0;
     }
-    for (size_t i = 0; i < count; i++) {
+    imap_spend(s, 10 + count * KEY_UNITS);
+    for (i = 0; i < count && (i == 0 || !imap_must_give_way(s)); i++) {
         while (source->next < end && uids[found[source->next]] < keys[i].uid)
             source->next++; /* is gone */
+        source->units = 0;
         if (source->next < end && uids[found[source->next]] == keys[i].uid)
             source->on_key(source->owner, task, source->next++, &keys[i]);
+        imap_spend(s, source->units);
     }
-    if (count < BATCH) /* there are no more: what is left of the stretch is gone */
+    if (i == count && count < BATCH) /* there are no more: what is left of the stretch is gone */
         source->next = end;
-    imap_spend(s, 10 + count * KEY_UNITS);
     task_done(&batch);
     return err;
 }

@@ -39,8 +39,8 @@ struct imap_sort_order {
 MUST_CHECK enum err imap_sort_parse(struct imap_parser *parser, struct imap_sort_order *out);
 
 /*
- * Reads the keys of messages in turns: some hundreds with each call. on_key gets those that are
- * still there, with their place in `found`.
+ * Reads the keys of messages in turns: some hundreds with each call, or fewer where on_key is dear.
+ * on_key gets those that are still there, with their place in `found`.
  */
 struct imap_sort_source {
     const struct imap_view *view;
@@ -49,6 +49,7 @@ struct imap_sort_source {
     unsigned fields;       /* enum vault_sort_field */
     void (*on_key)(void *owner, struct task *task, size_t at, const struct vault_sort_key *key);
     void *owner;
+    uint64_t units; /* what on_key spends; it is taken from the turn */
 };
 MUST_CHECK enum err imap_sort_load(struct imap_session *s, struct task *task,
                                    struct imap_sort_source *source);

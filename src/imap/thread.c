@@ -105,16 +105,19 @@ static bool is_dummy(const struct imap_threads *t, uint32_t node)
     return t->nodes[node].message == IMAP_THREAD_NONE;
 }
 
-/* Would `child` be above `parent`? */
+/* Would `child` be above `parent`? Yes, if it is too far to see. */
 static bool makes_loop(const struct imap_threads *t, uint32_t parent, uint32_t child, size_t *steps)
 {
+    size_t end = *steps + IMAP_THREAD_CLIMB_MAX;
+
     if (parent == child)
         return true;
     if (t->nodes[child].child_count == 0)
         return false;
-    for (; parent != IMAP_THREAD_NONE && parent != child; parent = t->nodes[parent].parent)
+    for (; parent != IMAP_THREAD_NONE && parent != child && *steps < end;
+         parent = t->nodes[parent].parent)
         ++*steps;
-    return parent == child;
+    return parent != IMAP_THREAD_NONE;
 }
 
 static void unlink_node(struct imap_threads *t, uint32_t child)

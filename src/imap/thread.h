@@ -25,6 +25,9 @@ enum {
      * was made for it comes near: it bounds the memory. */
     IMAP_THREAD_REFERENCES_MAX = 200,
     IMAP_THREAD_DUMMIES_MAX = 1000000,
+    /* How far a chain is climbed to see whether a link would close it: beyond, it is not linked.
+     * Bounds the time that one message takes. */
+    IMAP_THREAD_CLIMB_MAX = 10000,
 };
 #define IMAP_THREAD_NONE UINT32_MAX
 

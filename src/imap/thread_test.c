@@ -179,12 +179,45 @@ static void test_a_chain_of_dummies(void **state)
     arena_free(&arena);
 }
 
+/* Messages that name the ends of a long chain again and again: each costs no more than its climbs.
+ */
+static void test_ends_that_are_far_apart(void **state)
+{
+    (void)state;
+    struct arena arena = {0};
+    struct imap_threads threads;
+    struct buf references;
+    size_t steps;
+
+    buf_init(&references, SIZE_MAX);
+    for (int i = 0; i < IMAP_THREAD_REFERENCES_MAX / 2; i++)
+        buf_putf(&references, "%s%d 0", i == 0 ? "" : " ", MANY);
+    imap_threads_init(&threads, &arena, IMAP_THREAD_REFERENCES, MANY + 1);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct imap_thread_message message = {
+            .message_id = arena_printf(&arena, "m%u", i),
+            .references = arena_printf(&arena, "%u %u", i, i + 1),
+        };
+
+        assert_true(imap_threads_add(&threads, &message) < 10);
+    }
+    steps = imap_threads_add(&threads, &(struct imap_thread_message){
+                                           .message_id = STR("last"),
+                                           .references = buf_str(&references),
+                                       });
+    assert_true(steps < IMAP_THREAD_REFERENCES_MAX * (IMAP_THREAD_CLIMB_MAX + 2));
+    assert_true(str_find(finish(&arena, &threads), STR("100001")) > 0);
+    buf_free(&references);
+    arena_free(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_a_chain_as_long_as_a_mailbox),
         cmocka_unit_test(test_a_chain_of_dummies),
+        cmocka_unit_test(test_ends_that_are_far_apart),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,6 +137,8 @@ static void on_housekeeping(void *owner)
     if (has_more)
         net_timer_start(mailbox->housekeeping_timer,
                         mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_PAUSE_MS);
+    else
+        mem_give_back();
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */

@@ -24,7 +24,7 @@ static struct wal_file *wal_of(sqlite3_file *file)
     return CONTAINER_OF(file->pMethods, struct wal_file, methods);
 }
 
-/* On an error the held bytes are gone: SQLite takes the transaction back. */
+/* On an error they stay held. */
 static int write_held(struct wal_file *wal, sqlite3_file *file)
 {
     struct str held = buf_str(&wal->held);
@@ -33,6 +33,21 @@ static int write_held(struct wal_file *wal, sqlite3_file *file)
     if (held.len == 0)
         return SQLITE_OK;
     code = wal->real->xWrite(file, held.ptr, (int)held.len, wal->held_at);
+    if (code != SQLITE_OK)
+        return code;
+    buf_truncate(&wal->held, 0);
+    wal->is_committing = false;
+    return SQLITE_OK;
+}
+
+/*
+ * The same while SQLite writes: on an error it takes the transaction back, and the held bytes go,
+ * a commit among them. Where it only reads, it may go on with the transaction, and they must not.
+ */
+static int write_held_or_drop(struct wal_file *wal, sqlite3_file *file)
+{
+    int code = write_held(wal, file);
+
     buf_truncate(&wal->held, 0);
     wal->is_committing = false;
     return code;
@@ -54,14 +69,14 @@ static int write_wal(sqlite3_file *file, const void *bytes, int len, sqlite3_int
     /* A commit of one frame has nothing to wait for; its header may be one that is written anew,
      * behind which no page comes. */
     if (wal->held.len == 0 || !is_next) {
-        code = write_held(wal, file);
+        code = write_held_or_drop(wal, file);
         if (code != SQLITE_OK || !is_header || commits(bytes))
             return code != SQLITE_OK ? code : wal->real->xWrite(file, bytes, len, at);
         wal->held_at = at;
     }
     buf_put(&wal->held, str_make(bytes, (size_t)len));
     if (!is_header && (wal->is_committing || wal->held.len >= HELD_BYTES_MAX))
-        return write_held(wal, file);
+        return write_held_or_drop(wal, file);
     if (is_header)
         wal->is_committing = commits(bytes);
     return SQLITE_OK;

@@ -1,6 +1,8 @@
 /* What is held of the log is nobody's business: whatever happens next finds it in the file. */
 #include "sqlite/db.h"
 
+#include "sqlite/wal.h"
+
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -142,10 +144,77 @@ static void test_rollbacks(void **state)
                      0);
 }
 
+/* A file in memory, whose disk may be full. */
+struct fake_file {
+    sqlite3_file file;
+    char bytes[64 * 1024];
+    bool is_full;
+};
+
+static int fake_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 at)
+{
+    struct fake_file *fake = (struct fake_file *)file;
+
+    if (fake->is_full)
+        return SQLITE_FULL;
+    memcpy(fake->bytes + at, bytes, (size_t)len);
+    return SQLITE_OK;
+}
+
+static int fake_read(sqlite3_file *file, void *out, int len, sqlite3_int64 at)
+{
+    memcpy(out, ((struct fake_file *)file)->bytes + at, (size_t)len);
+    return SQLITE_OK;
+}
+
+static void write_frame(sqlite3_file *file, sqlite3_int64 at, char fill, bool commits, int expected)
+{
+    char page[4096], header[24] = {0};
+
+    header[7] = commits;
+    memset(page, fill, sizeof(page));
+    assert_int_equal(file->pMethods->xWrite(file, header, sizeof(header), at), SQLITE_OK);
+    assert_int_equal(file->pMethods->xWrite(file, page, sizeof(page), at + 24), expected);
+}
+
+/*
+ * When reading fails for a full disk, SQLite may take back no more than the statement, and commit
+ * the rest of the transaction later: nothing of it may be missing in the log then.
+ */
+static void test_full_while_reading(void **state)
+{
+    static const sqlite3_io_methods methods = {
+        .iVersion = 1, .xWrite = fake_write, .xRead = fake_read};
+    struct fake_file *fake = NEW(struct fake_file);
+    struct wal_file *wal;
+    char byte;
+
+    (void)state;
+    fake->file.pMethods = &methods;
+    wal = wal_file_new(&fake->file);
+    write_frame(&fake->file, 32, 'a', false, SQLITE_OK);
+    fake->is_full = true;
+    assert_int_equal(fake->file.pMethods->xRead(&fake->file, &byte, 1, 60), SQLITE_FULL);
+    fake->is_full = false;
+    write_frame(&fake->file, 32 + 4120, 'b', true, SQLITE_OK);
+    assert_int_equal(fake->bytes[32 + 24], 'a');
+    assert_int_equal(fake->bytes[32 + 4120 + 24], 'b');
+    /* A commit that could not be written is not tried again: SQLite took it back. */
+    write_frame(&fake->file, 32 + 2 * 4120, 'c', false, SQLITE_OK);
+    fake->is_full = true;
+    write_frame(&fake->file, 32 + 3 * 4120, 'd', true, SQLITE_FULL);
+    fake->is_full = false;
+    assert_int_equal(fake->file.pMethods->xRead(&fake->file, &byte, 1, 60), SQLITE_OK);
+    assert_int_equal(fake->bytes[32 + 2 * 4120 + 24], 0);
+    wal_file_free(&wal);
+    mem_free(&fake);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-    const struct CMUnitTest tests[] = {TEST(test_commits), TEST(test_rollbacks)};
+    const struct CMUnitTest tests[] = {TEST(test_commits), TEST(test_rollbacks),
+                                       cmocka_unit_test(test_full_while_reading)};
 
     secret_init();
     db_init_library();

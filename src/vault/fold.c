@@ -121,13 +121,33 @@ static void terms_done(struct terms *terms)
 
 /* --- Reading the contents --- */
 
-static enum err read_raw(struct vault *vault, struct task *task, int64_t content_id,
-                         struct buf *out)
+/* Appends a range of the content to `out`; *start is then where it is there. */
+static enum err read_range(struct vault_content *content, struct task *task, uint64_t *start,
+                           uint64_t len, struct buf *out)
+{
+    size_t before = out->len;
+
+    if (len > 0)
+        TRY(vault_content_read(content, task, *start, (size_t)len, out));
+    *start = before;
+    return ERR_OK;
+}
+
+/* Only what words_limit left is read, so that neither memory nor time grows with attachments; the
+ * structure tells where it came to stand in `out`. */
+static enum err read_limited(struct vault *vault, struct task *task, int64_t content_id,
+                             struct message_structure *structure, struct buf *out)
 {
     CLEANUP(vault_content_close) struct vault_content *content = NULL;
 
     TRY(vault_content_open(vault, task, content_id, &content));
-    return vault_content_read(content, task, 0, (size_t)vault_content_size(content), out);
+    for (uint32_t i = 0; i < structure->part_count; i++) {
+        struct message_part *part = &structure->parts[i];
+
+        TRY(read_range(content, task, &part->header_start, part->header_len, out));
+        TRY(read_range(content, task, &part->body_start, part->body_len, out));
+    }
+    return ERR_OK;
 }
 
 enum column {
@@ -159,9 +179,11 @@ static enum err add_content(struct vault *vault, struct task *task, sqlite3_stmt
     };
 
     TRY(message_structure_decode(task, db_column_blob(row, COLUMN_STRUCTURE), &structure));
-    TRY(read_raw(vault, task, db_column_int(row, COLUMN_ID), raw));
+    *out_is_cut = words_limit(&structure);
+    TRY(read_limited(vault, task, db_column_int(row, COLUMN_ID), &structure, raw));
     source.raw = buf_str(raw);
-    *out_is_cut = words_of(&source, on_term, terms);
+    if (words_of(&source, on_term, terms))
+        *out_is_cut = true;
     return ERR_OK;
 }
 
@@ -263,7 +285,8 @@ static enum err write_segment(struct vault *vault, struct task *task, struct ter
     struct segment_writer writer;
     enum err err;
 
-    qsort(terms->entries, terms->count, sizeof(*terms->entries), compare_entries);
+    if (terms->count > 0)
+        qsort(terms->entries, terms->count, sizeof(*terms->entries), compare_entries);
     TRY(insert_segment(vault, task, &segment));
     err = segment_writer_open(&writer, vault, task, &segment);
     if (err == ERR_OK)

@@ -269,6 +269,8 @@ static void test_random(void **state)
     struct buf raw;
 
     buf_init(&raw, SIZE_MAX);
+    fixture_append(f, f->inbox, STR("\r\n"), 0); /* without a word */
+    fixture_housekeep(f, 0);
     for (int i = 0; i < MESSAGES; i++) {
         make_message(&raw);
         fixture_append(f, f->inbox, buf_str(&raw), 0);

@@ -174,6 +174,43 @@ static void test_unindexed(void **state)
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM unindexed"), 3);
 }
 
+/* Only headers and texts are read for the index, wherever attachments stand between them. */
+static void test_parts(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(buf_free) struct buf raw = {0};
+    bool is_exact;
+
+    buf_init(&raw, SIZE_MAX);
+    buf_put(&raw, STR("Subject: outside\r\nMIME-Version: 1.0\r\n"
+                      "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+                      "preamble\r\n--b\r\n\r\nfirst\r\n--b\r\n"
+                      "Content-Type: application/pdf; name=\"plan.pdf\"\r\n"
+                      "Content-Transfer-Encoding: base64\r\nContent-Description: drawing\r\n\r\n"));
+    for (int i = 0; i < 100000; i++)
+        buf_put(&raw, STR("c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3JldCBzZWNyZXQg\r\n"));
+    buf_put(&raw, STR("--b\r\nContent-Type: message/rfc822\r\n\r\n"
+                      "Subject: inside\r\n\r\ndeep\r\n--b\r\n\r\nlast\r\n--b--\r\n"));
+    fixture_append(f, f->inbox, buf_str(&raw), 0);
+    fixture_append(f, f->inbox, str_from_c(messages[0]), 0);
+    buf_reset(&raw); /* more header than is looked at */
+    buf_put(&raw, STR("Subject: headers\r\n"));
+    for (int i = 0; i < 300000; i++)
+        buf_put(&raw, STR("X-Filler: filler\r\n"));
+    buf_put(&raw, STR("X-Last: hidden\r\n\r\nbody\r\n"));
+    fixture_append(f, f->inbox, buf_str(&raw), 0);
+    fixture_housekeep(f, 0);
+    assert_string_equal(search(f, VAULT_SEARCH_BODY, "first", &is_exact), "1 3");
+    assert_string_equal(search(f, VAULT_SEARCH_BODY, "last", &is_exact), "1 3");
+    assert_string_equal(search(f, VAULT_SEARCH_BODY, "deep", &is_exact), "1 3");
+    assert_string_equal(search(f, VAULT_SEARCH_BODY, "plan.pdf", &is_exact), "1 3");
+    assert_string_equal(search(f, VAULT_SEARCH_BODY, "secret", &is_exact), "3");
+    assert_string_equal(search(f, VAULT_SEARCH_TEXT, "drawing", &is_exact), "1 3");
+    assert_string_equal(search(f, VAULT_SEARCH_TEXT, "inside", &is_exact), "1 3");
+    assert_string_equal(search(f, VAULT_SEARCH_TEXT, "hidden", &is_exact), "3");
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM unindexed"), 1);
+}
+
 /*
  * The property: whatever is a substring of a message's folded text is found. Texts and keys are
  * made from few letters, so that much nearly matches.
@@ -268,10 +305,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_keys),
-        TEST(test_copies_and_purging),
-        TEST(test_unindexed),
-        TEST(test_superset),
+        TEST(test_keys),  TEST(test_copies_and_purging), TEST(test_unindexed),
+        TEST(test_parts), TEST(test_superset),
     };
 
     fixture_init_libraries();

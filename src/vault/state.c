@@ -349,10 +349,17 @@ static enum err finish(struct vault *vault, struct task *task, enum err err, boo
     return ERR_OK;
 }
 
+/* SQLite takes a transaction back by itself after an I/O error, be it one of reading. */
+static bool batch_has_failed(const struct vault *vault)
+{
+    return vault->batch == VAULT_BATCH_FAILED ||
+           (vault->batch == VAULT_BATCH_OPEN && sqlite3_get_autocommit(db_handle(vault->db)) != 0);
+}
+
 enum err vault_write_begin(struct vault *vault, struct task *task)
 {
     assert(!vault->is_writing);
-    if (vault->batch == VAULT_BATCH_FAILED)
+    if (batch_has_failed(vault))
         return fail(task, ERR_IO, "vault: an earlier write of this batch failed");
     TRY(vault_check(vault, task));
     if (vault->batch == VAULT_BATCH_NONE)
@@ -411,7 +418,7 @@ enum err vault_batch_end(struct vault *vault, struct task *task)
     enum err err = ERR_OK;
 
     assert(vault->batch != VAULT_BATCH_NONE && !vault->is_writing);
-    if (vault->batch == VAULT_BATCH_FAILED)
+    if (batch_has_failed(vault))
         err = fail(task, ERR_IO, "vault: a write of this batch failed");
     vault->batch = VAULT_BATCH_NONE;
     return finish(vault, task, err, true);

@@ -166,6 +166,31 @@ static void test_batch(void **state)
     assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
 }
 
+/* After an I/O error SQLite takes the transaction back by itself: then nothing of the batch may be
+ * written by itself, outside of any. */
+static void test_batch_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_append append = {.raw = fixture_message(f, "x")};
+    uint32_t uid;
+
+    fixture_append(f, f->inbox, append.raw, 0);
+    for (int late = 0; late < 2; late++) {
+        assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
+        assert_int_equal(vault_message_append(f->vault, &f->task, f->inbox, &append, &uid), ERR_OK);
+        db_rollback(f->vault->db); /* as SQLite does */
+        if (late == 0)
+            assert_int_equal(vault_message_append(f->vault, &f->task, f->inbox, &append, &uid),
+                             ERR_IO);
+        assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_IO);
+        task_forgive(&f->task);
+        fixture_check(f);
+        assert_string_equal(fixture_uids(f, f->inbox), "1");
+    }
+    fixture_append(f, f->inbox, append.raw, 0);
+    assert_string_equal(fixture_uids(f, f->inbox), "1 2");
+}
+
 /* Without closing: what was acknowledged is there, and nothing half. */
 static void test_killed(void **state)
 {
@@ -358,10 +383,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_create_and_open), TEST(test_wrong_key), TEST(test_unfinished_creation),
-        TEST(test_roll_back),       TEST(test_batch),     TEST(test_killed),
-        TEST(test_damage),          TEST(test_full_disk), TEST(test_failed_sync),
-        TEST(test_other_schema),
+        TEST(test_create_and_open), TEST(test_wrong_key),    TEST(test_unfinished_creation),
+        TEST(test_roll_back),       TEST(test_batch),        TEST(test_batch_taken_back),
+        TEST(test_killed),          TEST(test_damage),       TEST(test_full_disk),
+        TEST(test_failed_sync),     TEST(test_other_schema),
     };
 
     fixture_init_libraries();

@@ -248,31 +248,39 @@ static void put_named(struct cutter *c, const struct words_source *source)
     }
 }
 
-/* The text of the body, without more work than the index will use: leaves are read up to a budget.
- */
 static void put_body(struct cutter *c, const struct words_source *source)
 {
-    const struct message_structure *structure = source->structure;
-    struct message_structure bounded = {.part_count = structure->part_count};
-    uint64_t budget = WORDS_RAW_MAX;
-
-    bounded.parts = NEW_ARRAY(struct message_part, structure->part_count);
-    for (uint32_t i = 0; i < structure->part_count; i++) {
-        struct message_part *part = &bounded.parts[i];
-
-        *part = structure->parts[i];
-        if (part->kind != MESSAGE_KIND_LEAF || !str_equal(part->type, STR("text")))
-            continue;
-        if (part->body_len > budget) {
-            part->body_len = budget;
-            c->is_cut = true;
-        }
-        budget -= part->body_len;
-    }
     buf_reset(&c->text);
-    message_text(&bounded, source->raw, false, &c->text);
-    mem_free(&bounded.parts);
+    message_text(source->structure, source->raw, false, &c->text);
     put_text(c, WORDS_BODY, STR(""), buf_str(&c->text));
+}
+
+/* Takes from the budget; true when there was too little of it. */
+static bool limit(uint64_t *len, uint64_t *budget)
+{
+    bool is_too_long = *len > *budget;
+
+    *len = is_too_long ? *budget : *len;
+    *budget -= *len;
+    return is_too_long;
+}
+
+bool words_limit(struct message_structure *structure)
+{
+    uint64_t headers = WORDS_RAW_MAX, text = WORDS_RAW_MAX;
+    bool is_cut = false;
+
+    for (uint32_t i = 0; i < structure->part_count; i++) {
+        struct message_part *part = &structure->parts[i];
+
+        if (limit(&part->header_len, &headers))
+            is_cut = true;
+        if (part->kind != MESSAGE_KIND_LEAF || !str_equal(part->type, STR("text")))
+            part->body_len = 0;
+        if (limit(&part->body_len, &text))
+            is_cut = true;
+    }
+    return is_cut;
 }
 
 bool words_of(const struct words_source *source, words_on_term *on_term, void *owner)

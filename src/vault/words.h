@@ -25,7 +25,8 @@ enum {
 
     /* Of a message's text; what is longer is a candidate for every search. */
     WORDS_TEXT_MAX = 1024 * 1024,
-    /* How many bytes of text parts are looked at for it: markup and encodings take their share. */
+    /* How many bytes of text parts are looked at for it, and how many of headers: markup and
+     * encodings take their share. */
     WORDS_RAW_MAX = 4 * 1024 * 1024,
     /* How many bytes of pieces a message may have: more is not language. */
     WORDS_PIECES_MAX = 64 * 1024,
@@ -60,8 +61,14 @@ bool words_are_hex(struct str word);
 /* The place's bytes: one, or with a field's name. Into `out`, at most 2 + WORD_NAME_MAX bytes. */
 struct str words_prefix(enum words_place place, struct str name, char out[static TERM_BYTES_MAX]);
 
+/*
+ * Shortens every part to what the index uses of it: headers and text up to WORDS_RAW_MAX each,
+ * nothing of other bodies. True when that leaves words out.
+ */
+bool words_limit(struct message_structure *structure);
+
 struct words_source {
-    struct str raw; /* the whole message */
+    struct str raw; /* what words_limit left, at the places that the structure tells */
     const struct message_structure *structure;
     struct str subject, from, to, cc, bcc; /* the decoded columns */
 };

@@ -252,6 +252,7 @@ def save(client):
                                          not certain_to_match(view, key, uid, search_sent)})
 
     search_sent = client.world.now
+    view.facts["has_saved"] = True
     client.send(Command("UID SEARCH SAVE", b"UID SEARCH RETURN (SAVE) " + key.words, on_saved))
     client.send(Command("UID FETCH $", b"UID FETCH $ (UID)", on_fetched))
     return True

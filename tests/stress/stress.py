@@ -12,12 +12,11 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lib.server import Server, program  # noqa: E402
+from lib.server import Server  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
 from stress import actions, append, folders, login, search  # noqa: E402
 from stress.client import Client, Command  # noqa: E402
@@ -50,7 +49,6 @@ suite.parser.add_argument("--clients", type=int, default=CLIENTS)
 
 class Driver:
     def __init__(self, server, alias, seed, clients):
-        self.hibernates = "hibernate_after" in server.settings
         self.chance = random.Random(seed)
         self.world = World(server, alias, self.chance)
         self.clients = [Client(self.world, f"c{number}", login.profile(number))
@@ -95,7 +93,7 @@ class Driver:
                     self.kill()
                 self.checkpoint()
                 since_checkpoint = 0
-                if self.hibernates and self.checkpoints % DOZE_EVERY == 1:
+                if self.checkpoints % DOZE_EVERY == 1:
                     self.doze()
         self.checkpoint()
 
@@ -206,11 +204,14 @@ class Driver:
         client.send(command)
         self.until(lambda: not client.outstanding or client.connection is None, command.name)
 
-    def log_in_fresh(self):
+    def log_out_fresh(self):
         if self.fresh.connection is not None:
             self.fresh.is_closing = True
             self.ask(self.fresh, Command("LOGOUT", b"LOGOUT"))
             self.until(lambda: self.fresh.connection is None, "the end after LOGOUT")
+
+    def log_in_fresh(self):
+        self.log_out_fresh()
         self.culprit = self.fresh
         login.log_in(self.fresh)
         self.until(lambda: self.fresh.is_ready, "login")
@@ -279,10 +280,10 @@ class Driver:
         who is in IDLE hears of it, and all go on where they were.
         """
         self.dozes += 1
+        self.log_out_fresh()
         inbox = self.world.folders["INBOX"]
         for client in self.clients:
-            # A compressed connection has state that nobody would keep: it does not sleep.
-            if client.is_ready and client.connection.deflate is not None:
+            if client.is_ready and self.is_costly(client):
                 login.log_out(client)
         self.until(lambda: all(client.connection is None or not client.is_closing
                                for client in self.clients), "the end after LOGOUT")
@@ -303,6 +304,13 @@ class Driver:
         self.until(lambda: all(client.view is not None and len(client.view.uids) == count + 1
                                for client, count in counts.items()), "EXISTS in IDLE")
         self.checkpoint()
+
+    @staticmethod
+    def is_costly(client):
+        """Has it state that a server need not keep for a sleeper?"""
+        view = client.view
+        return client.connection.deflate is not None or (view is not None and (
+            "has_saved" in view.facts or len(view.recent) > 8))
 
     # ---- kill ----
 
@@ -430,23 +438,8 @@ def nothing_was_found_by_the_sanitizers(server):
     check(not findings, findings[:10])
 
 
-def settings():
-    """Sessions sleep soon, where the server can do that."""
-    common = {"connections_per_address_max": 1000}
-    sleepy = {**common, "hibernate_after": "1s"}
-    probe = Server(settings=sleepy)
-    try:
-        probe.prepare()
-        done = subprocess.run([program(), "check-config", "--config", str(probe.conf)],
-                              capture_output=True, timeout=60)
-    except subprocess.CalledProcessError:
-        return common
-    finally:
-        probe.remove()
-    return sleepy if done.returncode == 0 else common
-
-
 if __name__ == "__main__":
     suite.parse()
-    with Server(settings=settings()) as running:
+    # Sessions sleep soon.
+    with Server(settings={"connections_per_address_max": 1000, "hibernate_after": "1s"}) as running:
         suite.run(running)

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { NAMES_MAX = 1000 };
+enum { NAMES_MAX = 1000, KEYS_PER_UNIT = 8 /* imap_spend: copied for a mailbox */ };
 
 static const struct {
     struct str name;
@@ -203,6 +203,7 @@ static enum err begin_folder(struct imap_session *s, struct task *task,
         .wants_scores = (args->wanted.options & IMAP_RETURN_RELEVANCY) != 0,
     };
     copy_program(task, &args->program, &args->running);
+    imap_spend(s, args->program.node_count / KEYS_PER_UNIT);
     return open_folder(s, task, args, &args->folders[args->next]);
 }
 
@@ -222,26 +223,39 @@ static enum err end_folder(struct imap_session *s, struct task *task,
         TRY(imap_search_save(s, task, &args->wanted, &result));
     if (result.count > 0)
         imap_search_write_result(s, &args->wanted, &result);
-    args->run.view = NULL;
-    args->next++;
     return ERR_OK;
 }
 
+static void leave_folder(struct imap_session *s, struct imap_esearch_args *args)
+{
+    args->run.view = NULL;
+    args->next++;
+    task_done(&s->folder_task);
+}
+
+/*
+ * Its memory goes before the next one's comes: a program of many keys takes half a megabyte for
+ * each mailbox that it runs over.
+ */
 static enum err search_folder(struct imap_session *s, struct task *task,
                               struct imap_esearch_args *args)
 {
-    enum err err = args->run.view == NULL ? begin_folder(s, task, args) : ERR_OK;
+    struct task *at_hand = &s->folder_task;
+    enum err err = ERR_OK;
 
-    if (err == ERR_OK)
-        err = imap_search_run(s, task, &args->run);
-    if (err == ERR_NOT_FOUND) { /* the folder was deleted meanwhile */
-        task_forgive(task);
-        args->run.view = NULL;
-        args->next++;
-        return ERR_OK;
+    if (args->run.view == NULL) {
+        task_init(at_hand, task->now_ms);
+        err = begin_folder(s, at_hand, args);
     }
-    TRY(err);
-    return s->pause == IMAP_PAUSE_NONE ? end_folder(s, task, args) : ERR_OK;
+    if (err == ERR_OK)
+        err = imap_search_run(s, at_hand, &args->run);
+    if (err == ERR_OK && s->pause == IMAP_PAUSE_NONE)
+        err = end_folder(s, at_hand, args);
+    if (err != ERR_OK && err != ERR_NOT_FOUND) /* which: the folder was deleted meanwhile */
+        return fail(task, err, "%s", at_hand->words);
+    if (s->pause == IMAP_PAUSE_NONE)
+        leave_folder(s, args);
+    return ERR_OK;
 }
 
 static enum err search(struct imap_session *s, struct task *task, struct imap_esearch_args *esearch)

@@ -33,7 +33,7 @@ static void on_key(void *owner, struct task *task, size_t at, const struct vault
 
     task_init(&scratch, task->now_ms);
     message.base_subject = imap_sort_text(&scratch, key->base_subject);
-    args->steps += imap_threads_add(&args->threads, &message);
+    args->source.units = imap_threads_add(&args->threads, &message) / STEPS_PER_UNIT;
     args->indexes[args->threads.count - 1] = args->search.run.found[at];
     task_done(&scratch);
 }

@@ -2,7 +2,9 @@
 
 import time
 
-from attacks.raw import Neighbour, Watch, check, imap, messages_in, suite
+from attacks.raw import (Neighbour, Watch, check, forget_peak, imap, is_sanitized, memory_kib,
+                         messages_in, peak_kib, suite, wait_until)
+from lib.suite import Skip
 
 MEGABYTE = 1 << 20
 
@@ -269,6 +271,34 @@ def a_reader_that_stops_is_bounded(server):
             client.socket.close()
     watch.check(48 * 1024)
     return f"neighbours waited at most {far.check()} and {near.check()}"
+
+
+@suite.case
+def indexing_large_messages_is_bounded(server):
+    """And what it took is given back, though the session goes on."""
+    if is_sanitized():
+        raise Skip("the sanitizers' own memory says nothing")
+    alias = server.add_alias("indexed@imap.test")
+    fillers = {
+        b"text/plain": b"0123456789abcdef" * 4 + b"\r\n",
+        b"text/html; charset=gb18030": b"\xb0\xa1\xb0\xa2\r\n",
+    }
+    peaks = []
+    with imap(server, alias, timeout=120) as client:
+        mailbox = max(server.processes("mailbox"), key=lambda process: process.pid)
+        before = memory_kib(mailbox)
+        for kind, filler in fillers.items():
+            message = (b"Content-Type: " + kind + b"\r\n\r\n" +
+                       filler * (40 * MEGABYTE // len(filler)))
+            check(client.append(message).startswith(b"OK"), "append")
+            # The index is filled a second behind the arrival: seen by what it takes.
+            forget_peak(mailbox)
+            check(wait_until(lambda: peak_kib(mailbox) > before + 6 * 1024), "nothing was indexed")
+            check(wait_until(lambda: memory_kib(mailbox) < before + 6 * 1024),
+                  f"{memory_kib(mailbox) - before} KiB are kept")
+            peaks.append(peak_kib(mailbox) - before)
+            check(peaks[-1] <= 48 * 1024, f"{kind}: indexing took {peaks[-1]} KiB")
+    return f"it took {peaks} KiB"
 
 
 @suite.case

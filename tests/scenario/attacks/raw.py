@@ -173,6 +173,36 @@ def memory_kib(process):
     return int(found.group(1)) if found else 0
 
 
+def forget_peak(process):
+    """The kernel counts the most memory anew from here."""
+    with open(f"/proc/{process.pid}/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+
+
+def peak_kib(process):
+    """The most memory since forget_peak, however short it was."""
+    with open(f"/proc/{process.pid}/status", encoding="ascii", errors="replace") as file:
+        text = file.read()
+    peak, files = (int(re.search(name + r":\s+(\d+)", text).group(1))
+                   for name in ("VmHWM", "RssFile"))
+    return peak - files
+
+
+def is_sanitized():
+    with open(program(), "rb") as file:
+        return b"__asan_init" in file.read()
+
+
+def wait_until(is_so, seconds=30):
+    """Did it become true within that time?"""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 class Watch:
     """While it is open: the most memory of any process of these roles."""
 
@@ -209,9 +239,8 @@ class Watch:
 
     def check(self, most_kib):
         """None of them grew by more. The sanitizers' own memory says nothing."""
-        with open(program(), "rb") as file:
-            if b"__asan_init" in file.read():
-                return
+        if is_sanitized():
+            return
         for role, peak in self.peak.items():
             grown = peak - self.before.get(role, 0)
             check(grown <= most_kib, f"{role} grew by {grown} KiB")
