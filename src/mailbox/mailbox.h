@@ -22,7 +22,9 @@ enum {
     MAILBOX_ENDING_MS = 3 * 1000,       /* for clients to take their last bytes */
     MAILBOX_USAGE_DELAY_MS = 50,        /* changes within it are reported together */
     MAILBOX_HOUSEKEEPING_IDLE_MS = 1000, /* without a change: then what was put off is done, */
-    MAILBOX_HOUSEKEEPING_PAUSE_MS = 20,  /* a slice at a time */
+    MAILBOX_HOUSEKEEPING_PAUSE_MS = 20,  /* a slice at a time; */
+    MAILBOX_HOUSEKEEPING_BUSY_MS = 1000, /* while a command is under way, so seldom, */
+    MAILBOX_HOUSEKEEPING_BEHIND_MS = 100, /* or so seldom when catching up */
     MAILBOX_RENEWAL_AT_LOGIN_MS = 50,    /* new keys for the drop box, behind the first answers */
     MAILBOX_RENEWAL_MS = 60 * 60 * 1000, /* between looks whether the drop box is due for new keys */
     MAILBOX_IDLE_AGAIN_MS = 5 * 1000,   /* the store did not let us end: ask again */
@@ -60,6 +62,7 @@ struct mailbox {
     bool has_imported;     /* waiting mail was taken over */
     bool was_renewed; /* the drop box's keys, or they were not an hour old */
     bool is_catching_up; /* the vault is behind: slices go between the commands */
+    int64_t housekeeping_waits_ms; /* monotonic: since when for a command's end; 0: it does not */
     bool is_ending;
 };
 
@@ -75,6 +78,8 @@ MUST_CHECK enum err mailbox_session_open(struct mailbox *mailbox,
                                          const struct wire_session_open *open, int fd);
 /* Tells every client BYE; they go as they have taken it. */
 void mailbox_session_end_all(struct mailbox *mailbox, const char *words);
+/* Is a command under way in one of them: more to do, or an answer that the client has to take? */
+bool mailbox_session_is_one_busy(const struct mailbox *mailbox);
 /* At once. */
 void mailbox_session_free_all(struct mailbox *mailbox);
 

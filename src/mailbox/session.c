@@ -228,6 +228,18 @@ void mailbox_session_end_all(struct mailbox *mailbox, const char *words)
     }
 }
 
+bool mailbox_session_is_one_busy(const struct mailbox *mailbox)
+{
+    for (const struct mailbox_session *session = mailbox->sessions; session != NULL;
+         session = session->next) {
+        enum engine_want want = session->kind->wants(session->engine);
+
+        if (want == ENGINE_WANTS_TURN || want == ENGINE_WANTS_ROOM)
+            return true;
+    }
+    return false;
+}
+
 void mailbox_session_free_all(struct mailbox *mailbox)
 {
     while (mailbox->sessions != NULL)
