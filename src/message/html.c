@@ -318,14 +318,3 @@ bool html_reader_step(struct html_reader *r, size_t max)
     }
     return r->i < html.len;
 }
-
-void html_text(struct str html, struct buf *out)
-{
-    struct html_reader reader = {.html = html};
-
-    if (html.len == 0 || buf_reserve(out, html.len + 1, &reader.room) != ERR_OK)
-        return;
-    while (html_reader_step(&reader, SIZE_MAX))
-        continue;
-    buf_commit(out, reader.len);
-}

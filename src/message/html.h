@@ -6,12 +6,10 @@
 #include "base/str.h"
 
 /*
- * Appends the text of a UTF-8 document: without tags, comments, styles and scripts, with character
- * references resolved. Inline tags vanish ("<b>w</b>ord" is "word"), others become a line break.
+ * Makes the text of a UTF-8 document, in steps: without tags, comments, styles and scripts, with
+ * character references resolved. Inline tags vanish ("<b>w</b>ord" is "word"), others become a line
+ * break. Begin with `html` and `room` set and the rest zero.
  */
-void html_text(struct str html, struct buf *out);
-
-/* The same in steps. */
 struct html_reader {
     struct str html; /* borrowed */
     size_t i;

@@ -162,6 +162,17 @@ static void test_charsets_without_files(void **state)
     assert_int_equal(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
 }
 
+/* In steps of so many bytes: they must not show. */
+static void html_text(struct str html, size_t step, struct buf *out)
+{
+    struct html_reader reader = {.html = html};
+
+    assert_int_equal(buf_reserve(out, html.len + 1, &reader.room), ERR_OK);
+    while (html_reader_step(&reader, step))
+        continue;
+    buf_commit(out, reader.len);
+}
+
 static void test_html(void **state)
 {
     (void)state;
@@ -187,12 +198,16 @@ static void test_html(void **state)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct buf out;
+        static const size_t steps[] = {1, 7, SIZE_MAX};
 
-        buf_init(&out, SIZE_MAX);
-        html_text(str_from_c(rows[i].html), &out);
-        assert_text(rows[i].rule, buf_str(&out), rows[i].expected);
-        buf_free(&out);
+        for (size_t k = 0; k < ARRAY_LEN(steps); k++) {
+            struct buf out;
+
+            buf_init(&out, SIZE_MAX);
+            html_text(str_from_c(rows[i].html), steps[k], &out);
+            assert_text(rows[i].rule, buf_str(&out), rows[i].expected);
+            buf_free(&out);
+        }
     }
 }
 
