@@ -24,6 +24,10 @@
     R(MAILBOX, mailbox)                                                                            \
     R(SEALER, sealer)                                                                              \
     R(SMTP, smtp)                                                                                  \
+    R(RESOLVER, resolver)                                                                          \
+    R(EXAMINER, examiner)                                                                          \
+    R(SCANNER, scanner) /* asks clamd and rspamd, where they are configured */                     \
+    R(COURIER, courier)                                                                            \
     R(CLI, cli)
 
 enum wire_role {
@@ -35,7 +39,8 @@ enum wire_role {
 
 #define WIRE_BIT(NAME) (1u << WIRE_ROLE_##NAME)
 #define WIRE_SERVICES (WIRE_BIT(KEEPER) | WIRE_BIT(GATE) | WIRE_BIT(STORE) | WIRE_BIT(NURSERY) |   \
-                       WIRE_BIT(SEALER) | WIRE_BIT(SMTP))
+                       WIRE_BIT(SEALER) | WIRE_BIT(SMTP) | WIRE_BIT(RESOLVER) |                \
+                       WIRE_BIT(EXAMINER) | WIRE_BIT(SCANNER) | WIRE_BIT(COURIER))
 
 enum wire_service { WIRE_SERVICE_IMAP, WIRE_SERVICE_POP3, WIRE_SERVICE_SUBMISSION };
 
@@ -53,6 +58,8 @@ enum wire_status {
     WIRE_INVALID,     /* the request made no sense */
     WIRE_EXISTS,
     WIRE_NOT_LOCAL, /* the recipient's domain is not one of ours */
+    WIRE_REFUSED,   /* by a rule: for good; the reply has the words */
+    WIRE_DEFERRED,  /* by a rule: for now (greylisting, a limit); the reply has the words */
 };
 
 /*
@@ -108,22 +115,47 @@ enum wire_status {
     /* All sessions of a mailbox end (its password changed, its alias went). */                    \
     M(MAILBOX_EXPEL, mailbox_expel, WIRE_BIT(KEEPER), WIRE_BIT(STORE), 0)                          \
     /* Mail. DELIVER's descriptor is a sealed memfd with the whole message. */                     \
-    M(RECIPIENT, recipient, WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                                   \
-    M(RECIPIENT_REPLY, recipient_reply, WIRE_BIT(KEEPER), WIRE_BIT(SMTP), 0)                       \
+    M(RECIPIENT, recipient, WIRE_BIT(SMTP) | WIRE_BIT(COURIER), WIRE_BIT(KEEPER), 0)               \
+    M(RECIPIENT_REPLY, recipient_reply, WIRE_BIT(KEEPER), WIRE_BIT(SMTP) | WIRE_BIT(COURIER), 0)   \
     M(SENDER, sender, WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                                         \
     M(SENDER_REPLY, sender_reply, WIRE_BIT(KEEPER), WIRE_BIT(SMTP), 0)                             \
-    M(DELIVER, deliver, WIRE_BIT(SMTP) | WIRE_BIT(STORE),                                          \
+    M(DELIVER, deliver, WIRE_BIT(SMTP) | WIRE_BIT(COURIER) | WIRE_BIT(STORE),                      \
       WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER), 1)                                   \
     M(DELIVER_REPLY, deliver_reply, WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER) | WIRE_BIT(STORE),        \
-      WIRE_BIT(STORE) | WIRE_BIT(SMTP), 0)                                                         \
+      WIRE_BIT(STORE) | WIRE_BIT(SMTP) | WIRE_BIT(COURIER), 0)                                     \
+    /* A foreign message is judged before it is taken; its descriptor is a sealed memfd with the    \
+     * message as it came, without our trace. */                                                   \
+    M(EXAMINE, examine, WIRE_BIT(SMTP), WIRE_BIT(EXAMINER), 1)                                     \
+    M(EXAMINE_REPLY, examine_reply, WIRE_BIT(EXAMINER), WIRE_BIT(SMTP), 0)                         \
+    /* The same message for clamd and rspamd. */                                                   \
+    M(SCAN, scan, WIRE_BIT(EXAMINER), WIRE_BIT(SCANNER), 1)                                        \
+    M(SCAN_REPLY, scan_reply, WIRE_BIT(SCANNER), WIRE_BIT(EXAMINER), 0)                            \
+    /* A message as the JSON of a webhook: memfd there, memfd back. */                             \
+    M(RENDER, render, WIRE_BIT(COURIER), WIRE_BIT(EXAMINER), 1)                                    \
+    M(RENDER_REPLY, render_reply, WIRE_BIT(EXAMINER), WIRE_BIT(COURIER), 1)                        \
+    /* To the outbound queue; the reply comes when it is on disk. The descriptor is a sealed memfd  \
+     * with the message, our trace before it. */                                                   \
+    M(QUEUE, queue, WIRE_BIT(SMTP), WIRE_BIT(COURIER), 1)                                          \
+    M(QUEUE_REPLY, queue_reply, WIRE_BIT(COURIER), WIRE_BIT(SMTP), 0)                              \
+    /* The keys that mail of one of our domains is signed with. */                                 \
+    M(SIGNING_KEYS, signing_keys, WIRE_BIT(COURIER), WIRE_BIT(KEEPER), 0)                          \
+    M(SIGNING_KEYS_REPLY, signing_keys_reply, WIRE_BIT(KEEPER), WIRE_BIT(COURIER), 0)              \
+    /* Every question to the DNS. */                                                               \
+    M(DNS_QUERY, dns_query,                                                                        \
+      WIRE_BIT(SMTP) | WIRE_BIT(EXAMINER) | WIRE_BIT(COURIER) | WIRE_BIT(KEEPER),                  \
+      WIRE_BIT(RESOLVER), 0)                                                                       \
+    M(DNS_ANSWER, dns_answer, WIRE_BIT(RESOLVER),                                                  \
+      WIRE_BIT(SMTP) | WIRE_BIT(EXAMINER) | WIRE_BIT(COURIER) | WIRE_BIT(KEEPER), 0)               \
     /* The drop box changes hands: the sealer finishes, closes the file, forgets the chain. */     \
     M(LANE_RELEASE, lane_release, WIRE_BIT(STORE), WIRE_BIT(SEALER), 0)                            \
     M(LANE_RELEASE_REPLY, lane_release_reply, WIRE_BIT(SEALER), WIRE_BIT(STORE), 0)                \
     /* Keys derived from the host key for the roles that need one (sealer: drop boxes). */         \
-    M(HOST_KEY, host_key, WIRE_BIT(KEEPER), WIRE_BIT(SEALER), 0)                                   \
-    /* The administrator's commands: JSON both ways (cli/command.h). */                            \
-    M(ADMIN, admin, WIRE_BIT(CLI), WIRE_BIT(KEEPER), 0)                                            \
-    M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER), WIRE_BIT(CLI), 0)                                \
+    M(HOST_KEY, host_key, WIRE_BIT(KEEPER), WIRE_BIT(SEALER) | WIRE_BIT(COURIER), 0)               \
+    /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the      \
+     * queue the keeper passes on. */                                                              \
+    M(ADMIN, admin, WIRE_BIT(CLI) | WIRE_BIT(KEEPER), WIRE_BIT(KEEPER) | WIRE_BIT(COURIER), 0)     \
+    M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER) | WIRE_BIT(COURIER),                              \
+      WIRE_BIT(CLI) | WIRE_BIT(KEEPER), 0)                                                         \
     /* Sessions that sleep (mailbox/hibernate.c). The state goes to the gate, which answers whether it\
      * holds it now and has sent nothing that is not in it. Such a session goes on with SESSION_OPEN. */\
     M(SESSION_HIBERNATE, session_hibernate, WIRE_BIT(MAILBOX) | WIRE_BIT(STORE),                   \
@@ -192,9 +224,18 @@ enum wire_status {
 #define WIRE_FIELDS_mailbox_remove_reply(F) F(id, mailbox) F(u64, status)
 #define WIRE_FIELDS_mailbox_expel(F) F(id, mailbox) F(id, session) /* session unset: all */
 
-/* `size_bytes` as announced with SIZE, 0: unknown. `detail` is the +tag, for filing. */
-#define WIRE_FIELDS_recipient(F) F(str, address) F(u64, size_bytes)
-#define WIRE_FIELDS_recipient_reply(F) F(u64, status) F(id, mailbox) F(str, detail)
+/* `size_bytes` as announced with SIZE, 0: unknown. `login`: whose submission it is, unset: mail from
+ * outside. `sender` is the envelope's; `client` an IP address, empty for the courier's own mail. */
+#define WIRE_FIELDS_recipient(F)                                                                   \
+    F(str, address) F(u64, size_bytes) F(id, login) F(str, sender) F(str, client) F(str, helo)     \
+    F(flag, is_tls)
+/* `detail` is the +tag, for filing. With OK: `mailbox` (if it stores: has_mailbox) and `routes` (JSON
+ * for the courier, docs/routes.md; empty: none) say where it goes; neither: it is accepted and dropped.
+ * `reply_code` (421, 450, 550, …; 0: the status's own) and `words` are for the peer. `trust`: an allow
+ * list names the sender (1), nothing does (0); is_checked: spam is looked for. */
+#define WIRE_FIELDS_recipient_reply(F)                                                             \
+    F(u64, status) F(id, mailbox) F(str, detail) F(flag, has_mailbox) F(str, routes)               \
+    F(u64, reply_code) F(str, words) F(u64, trust) F(flag, is_checked)
 #define WIRE_FIELDS_sender(F) F(id, mailbox) F(str, address)
 #define WIRE_FIELDS_sender_reply(F) F(u64, status)
 
@@ -204,6 +245,38 @@ enum wire_status {
     F(id, mailbox) F(str, sender) F(str, recipient) F(str, folder) F(i64, received_ms)             \
     F(u64, size_bytes) F(u64, trace_len)
 #define WIRE_FIELDS_deliver_reply(F) F(u64, status)
+
+/* `helo` and `sender` as the peer said them; `list_score` is that of the DNS block lists, in
+ * thousandths; `reverse_name` the client's confirmed name, may be empty. */
+#define WIRE_FIELDS_examine(F)                                                                     \
+    F(str, client) F(str, helo) F(str, sender) F(str, reverse_name) F(flag, is_tls)                \
+    F(u64, list_score) F(i64, now_ms)
+/* `action` is an examiner_action (examiner/verdict.h); `words` say why, for the peer and the log.
+ * `fields` are header fields to put before the message (Authentication-Results, the spam report).
+ * `removals`: pairs of u32 (start, length; little-endian) of fields that are not to be kept.
+ * may_reply: an automatic reply is allowed (RFC 3834). `score` in thousandths. */
+#define WIRE_FIELDS_examine_reply(F)                                                               \
+    F(u64, status) F(u64, action) F(str, words) F(str, fields) F(str, removals) F(flag, may_reply) \
+    F(i64, score) F(flag, is_authenticated)
+#define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender)
+/* is_virus with its name in `words`; `score` of rspamd in thousandths, `symbols` its reasons. */
+#define WIRE_FIELDS_scan_reply(F)                                                                  \
+    F(u64, status) F(flag, is_virus) F(str, words) F(i64, score) F(str, symbols)
+/* `envelope`: JSON to be merged into the result; with_raw: the message itself, too. */
+#define WIRE_FIELDS_render(F) F(str, envelope) F(flag, with_raw) F(u64, trace_len)
+#define WIRE_FIELDS_render_reply(F) F(u64, status)
+/* `envelope`: JSON, docs/routes.md. */
+#define WIRE_FIELDS_queue(F) F(str, envelope) F(u64, trace_len) F(i64, received_ms)
+#define WIRE_FIELDS_queue_reply(F) F(u64, status)
+#define WIRE_FIELDS_signing_keys(F) F(str, domain)
+/* Keys in DER (PKCS #8); empty where there is none. UNKNOWN: the domain is not ours. */
+#define WIRE_FIELDS_signing_keys_reply(F)                                                          \
+    F(u64, status) F(str, rsa_selector) F(secret, rsa_key) F(str, ed25519_selector)                \
+    F(secret, ed25519_key)
+/* `type` as the DNS numbers it; is_list: by the resolver that is for block lists. */
+#define WIRE_FIELDS_dns_query(F) F(str, name) F(u64, type) F(flag, is_list)
+/* `status` is a dns_status, `records` of dns/answer.h. */
+#define WIRE_FIELDS_dns_answer(F) F(u64, status) F(flag, is_secure) F(str, records)
 
 #define WIRE_FIELDS_lane_release(F) F(id, mailbox)
 #define WIRE_FIELDS_lane_release_reply(F) F(id, mailbox) F(u64, status)

@@ -1,0 +1,33 @@
+/*
+ * Signing what we send (RFC 6376 §5, RFC 8463): relaxed/relaxed, without l=, with From, Subject, Date,
+ * To, Reply-To and Content-Type oversigned, so that none can be added on the way.
+ */
+#ifndef MAILAUTH_SIGN_H
+#define MAILAUTH_SIGN_H
+
+#include "base/buf.h"
+#include "base/task.h"
+#include "secret/secret.h"
+
+struct mailauth_signer {
+    struct str domain;   /* d= */
+    struct str selector; /* s= */
+    struct str key_der;  /* PKCS #8, RSA or Ed25519; secret, borrowed */
+};
+
+/* Appends one DKIM-Signature field, CRLF at its end. `message` has CRLF line ends.
+ * ERR_INVALID: the key does not read. */
+MUST_CHECK enum err mailauth_sign(struct task *task, struct str message,
+                                  const struct mailauth_signer *signer, int64_t now_ms,
+                                  struct buf *out);
+
+/* A new key pair: PKCS #8 DER into `out_key`, which is secret, and the text of the TXT record
+ * ("v=DKIM1; k=…; p=…") into `out_record`. */
+enum mailauth_algorithm { MAILAUTH_RSA_2048, MAILAUTH_ED25519 };
+MUST_CHECK enum err mailauth_key_make(struct task *task, enum mailauth_algorithm algorithm,
+                                      struct secret **out_key, struct buf *out_record);
+/* The record of a key that is there. */
+MUST_CHECK enum err mailauth_key_record(struct task *task, struct str key_der,
+                                        struct buf *out_record);
+
+#endif
