@@ -37,7 +37,6 @@ struct smtp_client_timeouts {
     int64_t data_ms;     /* 2 min: for 354 */
     int64_t block_ms;    /* 3 min: for the server to take more of the text */
     int64_t end_ms;      /* 10 min: for the reply to the final dot */
-    int64_t quit_ms;     /* 5 s of ours: nobody waits for 221 */
 };
 
 enum smtp_client_tls {
