@@ -85,6 +85,8 @@ void smtp_client_end(struct smtp_client *client, enum smtp_client_ending ending,
         trouble->code = reply->code;
         if (reply->enhanced.class != 0)
             trouble->enhanced = reply->enhanced;
+        else if (ending == SMTP_CLIENT_ENDED_REFUSED)
+            trouble->enhanced = (struct smtp_enhanced){reply->code / 100, 0, 0};
         smtp_reply_words(reply->text, SMTP_CLIENT_WORDS_MAX, &shown);
     }
     if (shown.len == 0 && words.len > 0)
