@@ -210,7 +210,7 @@ static void find_out(struct task *task, struct examination *work,
 static void add_up(struct task *task, struct examination *work)
 {
     work->is_forged = work->auth.dmarc == MAILAUTH_FAIL && !is_excused(work);
-    if (work->scan.is_known && work->scan.score != 0)
+    if (work->scan.score != 0)
         add_reason(&work->spam, "RSPAMD", clamp_scan(work->scan.score),
                    plain_words(task, work->scan.symbols, DETAIL_MAX));
     if (work->is_forged && work->auth.dmarc_policy != MAILAUTH_POLICY_NONE)

@@ -27,10 +27,9 @@ struct examiner_request {
     int64_t now_ms;
 };
 
-/* What clamd and rspamd found. */
+/* What clamd and rspamd found; all zero: nothing. */
 struct examiner_scan {
-    bool is_known; /* false: nobody is configured, or nobody answered */
-    bool is_failed; /* nobody answered, though somebody should */
+    bool is_failed; /* one of them should have answered but did not */
     bool is_virus;
     struct str name;    /* of the virus */
     int64_t score;      /* thousandths, SPAM_SCORE_REFUSE being where rspamd would refuse */
