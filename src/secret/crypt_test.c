@@ -4,11 +4,10 @@
  */
 #include "secret/crypt.h"
 
-#include "secret/courier.h"
-
 #include "base/encode.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "secret/courier.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
