@@ -79,11 +79,9 @@ void courier_configure(struct courier *courier, const struct courier_options *op
     courier_wake(courier);
 }
 
-void courier_set_ways(struct courier *courier, struct courier_destinations *destinations,
-                      struct webhook_poster *poster)
+void courier_set_ways(struct courier *courier, const struct courier_ways *ways)
 {
-    courier->destinations = destinations;
-    courier->poster = poster;
+    courier->ways = ways;
     courier_wake(courier);
 }
 
@@ -101,8 +99,8 @@ static void on_policy(void *owner, struct str domain, struct str id, struct str 
 {
     struct courier *courier = owner;
 
-    courier_destinations_policy(courier->destinations, domain, id, policy, expires_ms,
-                                clock_now_ms());
+    courier->ways->policy(courier->ways->destinations, domain, id, policy, expires_ms,
+                          clock_now_ms());
 }
 
 static enum err open_queue(struct courier *courier, struct task *task)
@@ -111,7 +109,7 @@ static enum err open_queue(struct courier *courier, struct task *task)
 
     TRY(queue_open(task, courier->folder, courier->root, &courier->queue));
     TRY(queue_lanes(courier->queue, task, on_lane, courier));
-    if (courier->destinations != NULL)
+    if (courier->ways != NULL)
         TRY(memory_policies(courier->queue, task, on_policy, courier));
     TRY(queue_count(courier->queue, task, &totals));
     log_info(courier->log, "queue opened messages=%llu waiting=%llu held=%llu",

@@ -43,9 +43,21 @@ struct courier *courier_new(struct net_loop *loop, const struct log *log, const 
                             const struct courier_options *options);
 void courier_free(struct courier **courier);
 void courier_configure(struct courier *courier, const struct courier_options *options);
-/* Borrowed; how other servers are reached, and webhooks. Nothing is sent before. */
-void courier_set_ways(struct courier *courier, struct courier_destinations *destinations,
-                      struct webhook_poster *poster);
+/*
+ * How other servers and webhooks are reached: courier/attempt.h, courier/webhook.h. A test puts
+ * something in their place. All borrowed; nothing is sent before it is set.
+ */
+struct courier_ways {
+    struct courier_destinations *destinations;
+    struct webhook_poster *poster;
+    struct courier_attempt *(*start)(struct courier_destinations *destinations,
+                                     const struct courier_request *request,
+                                     courier_on_done on_done, void *owner);
+    void (*cancel)(struct courier_attempt **attempt);
+    void (*policy)(struct courier_destinations *destinations, struct str domain, struct str id,
+                   struct str text, int64_t expires_ms, int64_t now_ms);
+};
+void courier_set_ways(struct courier *courier, const struct courier_ways *ways);
 /* For courier_destinations_new: keeps its policies in the queue's file. */
 struct courier_policy_store courier_policies(struct courier *courier);
 /* The keeper's HOST_KEY: the queue is opened. */

@@ -42,7 +42,7 @@ static void post(struct courier_job *job, int body_fd)
     hook.secret = route.secret;
     hook.id = arena_printf(&job->task.arena, "%.*s-%lld", STR_ARG(job->message.name),
                            (long long)r->id);
-    job->hook = webhook_post(job->courier->poster, &hook, on_posted, job);
+    job->hook = webhook_post(job->courier->ways->poster, &hook, on_posted, job);
 }
 
 static void on_rendered(void *owner, struct wire_message *message)

@@ -12,7 +12,7 @@ static bool has_room(const struct courier *courier, size_t taken_count)
 {
     return courier->job_count + taken_count < courier->options.jobs_max &&
            courier->job_bytes < COURIER_BYTES_MAX && !courier->is_stopping &&
-           courier->destinations != NULL;
+           courier->ways != NULL;
 }
 
 /* The lane's next attempt as a job. NULL: nothing of it is due. */
@@ -168,7 +168,7 @@ void courier_job_free(struct courier_job **job)
     if (*job == NULL)
         return;
     if ((*job)->attempt != NULL)
-        courier_attempt_cancel(&(*job)->attempt);
+        (*job)->courier->ways->cancel(&(*job)->attempt);
     if ((*job)->ask != NULL)
         asks_cancel((*job)->courier->asks, &(*job)->ask);
     if ((*job)->hook != NULL)

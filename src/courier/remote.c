@@ -163,8 +163,8 @@ static void send_away(struct courier_job *job)
             .orcpt = job->recipients[i].orcpt,
             .notify = job->recipients[i].notify,
         };
-    job->attempt =
-        courier_attempt_start(job->courier->destinations, &request, on_done, job);
+    job->attempt = job->courier->ways->start(job->courier->ways->destinations, &request, on_done,
+                                             job);
 }
 
 /*

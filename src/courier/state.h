@@ -90,8 +90,7 @@ struct courier {
     char *folder;          /* own */
     struct arena texts;    /* of the options */
     struct courier_options options;
-    struct courier_destinations *destinations; /* borrowed; NULL: not there yet */
-    struct webhook_poster *poster;             /* borrowed */
+    const struct courier_ways *ways;           /* borrowed; NULL: not there yet */
     struct secret *root, *srs_key;             /* own; NULL until the key came */
     struct queue *queue;                       /* own; NULL until then */
     struct lanes *lanes;                       /* own */
