@@ -37,16 +37,6 @@ static struct str plain_words(struct task *task, struct str text, size_t max)
     return str_make(bytes, len);
 }
 
-static void add_reason(struct spam_verdict *spam, const char *name, int64_t score,
-                       struct str detail)
-{
-    if (spam->reason_count == SPAM_REASONS_MAX)
-        spam->reason_count--; /* ours must be named */
-    spam->reasons[spam->reason_count++] =
-        (struct spam_reason){.name = name, .score = score, .detail = detail};
-    spam->score += score;
-}
-
 static int64_t clamp_scan(int64_t score)
 {
     if (score >= SPAM_SCORE_REFUSE)
@@ -211,12 +201,13 @@ static void add_up(struct task *task, struct examination *work)
 {
     work->is_forged = work->auth.dmarc == MAILAUTH_FAIL && !is_excused(work);
     if (work->scan.score != 0)
-        add_reason(&work->spam, "RSPAMD", clamp_scan(work->scan.score),
-                   plain_words(task, work->scan.symbols, DETAIL_MAX));
+        spam_verdict_add(task, &work->spam, "RSPAMD", clamp_scan(work->scan.score),
+                         plain_words(task, work->scan.symbols, DETAIL_MAX));
     if (work->is_forged && work->auth.dmarc_policy != MAILAUTH_POLICY_NONE)
-        add_reason(&work->spam, "DMARC_POLICY",
-                   work->spam.score < SPAM_SCORE_JUNK ? SPAM_SCORE_JUNK - work->spam.score : 0,
-                   plain_words(task, work->auth.author_domain, DETAIL_MAX));
+        spam_verdict_add(
+            task, &work->spam, "DMARC_POLICY",
+            work->spam.score < SPAM_SCORE_JUNK ? SPAM_SCORE_JUNK - work->spam.score : 0,
+            plain_words(task, work->auth.author_domain, DETAIL_MAX));
 }
 
 void examiner_examine(struct task *task, const struct examiner_request *request,
