@@ -10,7 +10,7 @@
  *   points from SPAM_SCORE_REFUSE on                            REJECT
  *   DMARC could not be found out                                DEFER
  *   the scanner is needed (`scan_required`) but did not answer  DEFER
- *   points from SPAM_SCORE_JUNK on, DMARC quarantine            JUNK
+ *   points from SPAM_SCORE_JUNK on, which DMARC gives alone     JUNK
  */
 #ifndef EXAMINER_EXAMINE_H
 #define EXAMINER_EXAMINE_H
