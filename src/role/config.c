@@ -35,6 +35,8 @@ enum setting_kind {
     SETTING_FLAG,
     SETTING_LOG_LEVEL,
     SETTING_LOG_FORMAT,
+    SETTING_NETWORKS,
+    SETTING_BLOCK_LISTS,
 };
 
 struct setting {
@@ -96,6 +98,14 @@ static const struct setting settings[] = {
      "The most recipients of one message."},
     {"hops_max", SETTING_NUMBER, AT(hops_max), "25", 1, 1000, NULL,
      "A message with more Received fields than this goes in a circle and is refused."},
+    {"check_senders", SETTING_FLAG, AT(check_senders), "yes", 0, 0, NULL,
+     "Whether mail is refused whose sender's domain does not exist, or says that it takes none (RFC 7505)."},
+    {"dnsbl", SETTING_BLOCK_LISTS, AT(dnsbl), "", 0, 0, NULL,
+     "DNS block lists that clients are looked up in, with the points that each is worth: \"bl.example.org 3\"."},
+    {"dnsbl_refuse", SETTING_NUMBER, AT(dnsbl_refuse), "0", 0, 1000000, NULL,
+     "From so many points on a client's mail is refused at once; 0: they only count as spam points."},
+    {"trusted_clients", SETTING_NETWORKS, AT(trusted_clients), "", 0, 0, NULL,
+     "Networks, as 192.0.2.0/24, whose mail servers the DNS is not asked about. Loopback is one anyway."},
     {"login_timeout", SETTING_DURATION, AT(login_timeout_ms), "75s", 100, 3600 * 1000, NULL,
      "A client that has not logged in after this long is cut off."},
     {"idle_timeout", SETTING_DURATION, AT(idle_timeout_ms), "30m", 100,
@@ -217,17 +227,22 @@ static const char *set_number(const struct setting *setting, struct reading *rea
     return reason;
 }
 
-static const char *add_address(struct reading *reading, struct str *places, struct str text)
+static bool is_list(const struct setting *setting)
 {
-    struct sockaddr_storage address;
-    socklen_t len;
-    const char *reason = config_parse_address(text, &address, &len);
+    return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_NETWORKS ||
+           setting->kind == SETTING_BLOCK_LISTS;
+}
+
+/* One more value of a list, kept as text; `reason` why it is none. */
+static const char *add_to_list(struct reading *reading, struct str *places, struct str text,
+                               const char *reason)
+{
     size_t count = 0;
 
     while (count < CONFIG_ADDRESSES_MAX && places[count].len > 0)
         count++;
     if (reason == NULL && count == CONFIG_ADDRESSES_MAX)
-        reason = "too many addresses";
+        reason = "too many values";
     if (reason == NULL)
         places[count] = arena_copy(&reading->config->arena, text);
     return reason;
@@ -239,6 +254,10 @@ static const char *set_value(struct reading *reading, const struct setting *sett
 {
     void *at = (char *)reading->config + setting->offset;
     const char *reason = NULL;
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    struct config_network network;
+    struct str zone;
     uint64_t value = 0;
 
     switch (setting->kind) {
@@ -257,7 +276,11 @@ static const char *set_value(struct reading *reading, const struct setting *sett
         *(struct str *)at = arena_copy(&reading->config->arena, text);
         return NULL;
     case SETTING_ADDRESSES:
-        return add_address(reading, at, text);
+        return add_to_list(reading, at, text, config_parse_address(text, &address, &address_len));
+    case SETTING_NETWORKS:
+        return add_to_list(reading, at, text, config_parse_network(text, &network));
+    case SETTING_BLOCK_LISTS:
+        return add_to_list(reading, at, text, config_parse_block_list(text, &zone, &value));
     case SETTING_NUMBER:
         reason = config_parse_number(text, &value);
         return set_number(setting, reading, reason, value);
@@ -297,23 +320,23 @@ static int on_value(cfg_t *cfg, cfg_opt_t *option)
 {
     struct reading *reading = current;
     size_t i = setting_index(option->name);
-    bool is_list, is_end, is_again, is_new_line = cfg->line > reading->last_line;
+    bool has_list, is_end, is_again, is_new_line = cfg->line > reading->last_line;
 
     if (i == SETTING_COUNT)
         return 0;
-    is_list = settings[i].kind == SETTING_ADDRESSES;
+    has_list = is_list(&settings[i]);
     /* A list grows from call to call, the last tells of its end; a second list begins anew. */
-    is_end = is_list && cfg_opt_size(option) == reading->seen_values[i] && !reading->seen_end[i];
+    is_end = has_list && cfg_opt_size(option) == reading->seen_values[i] && !reading->seen_end[i];
     is_again = reading->seen_line[i] != 0 && !is_end &&
-               (!is_list || cfg_opt_size(option) <= reading->seen_values[i]);
+               (!has_list || cfg_opt_size(option) <= reading->seen_values[i]);
     reading->seen_end[i] = is_end;
-    if (is_list && is_again)
+    if (has_list && is_again)
         reading->seen_values[i] = cfg_opt_size(option);
     if (is_again && is_new_line)
         problem(reading, "%s:%d: %s was set already in line %d", reading->name, cfg->line,
                 settings[i].name, reading->seen_line[i]);
     reading->seen_line[i] = cfg->line;
-    for (unsigned n = is_list ? reading->seen_values[i] : 0; n < cfg_opt_size(option); n++) {
+    for (unsigned n = has_list ? reading->seen_values[i] : 0; n < cfg_opt_size(option); n++) {
         const char *reason =
             set_value(reading, &settings[i], str_from_c(cfg_opt_getnstr(option, n)));
 
@@ -361,9 +384,9 @@ static void read_text(struct reading *reading, const char *text)
         cfg_opt_t one = CFG_STR(settings[i].name, NULL, CFGF_NODEFAULT);
         cfg_opt_t several = CFG_STR_LIST(settings[i].name, NULL, CFGF_NODEFAULT);
 
-        options[i] = settings[i].kind == SETTING_ADDRESSES ? several : one;
+        options[i] = is_list(&settings[i]) ? several : one;
         options[i].validcb = on_value;
-        if (settings[i].kind == SETTING_ADDRESSES)
+        if (is_list(&settings[i]))
             clear_addresses(reading, &settings[i]);
     }
     options[SETTING_COUNT] = (cfg_opt_t)CFG_END();
@@ -425,22 +448,24 @@ static void environment_name(const struct setting *setting, char out[static ENVI
         out[i] = out[i] == '.' ? '_' : ascii_upper(out[i]);
 }
 
-/* Addresses stand side by side, separated by commas or spaces. */
+/* Values of a list are separated by commas; addresses and networks by blanks, too. */
 static const char *set_from_environment(struct reading *reading, const struct setting *setting,
                                         struct str text)
 {
+    bool has_blanks = setting->kind == SETTING_BLOCK_LISTS;
     const char *reason = NULL;
 
-    if (setting->kind != SETTING_ADDRESSES)
+    if (!is_list(setting))
         return set_value(reading, setting, str_trim(text));
     clear_addresses(reading, setting);
     while (text.len > 0 && reason == NULL) {
         size_t len = 0;
 
-        while (len < text.len && text.ptr[len] != ',' && !ascii_is_space(text.ptr[len]))
+        while (len < text.len && text.ptr[len] != ',' &&
+               (has_blanks || !ascii_is_space(text.ptr[len])))
             len++;
-        if (len > 0)
-            reason = set_value(reading, setting, str_upto(text, len));
+        if (str_trim(str_upto(text, len)).len > 0)
+            reason = set_value(reading, setting, str_trim(str_upto(text, len)));
         text = str_from(text, len + 1);
     }
     return reason;
@@ -480,7 +505,7 @@ enum err config_parse(struct task *task, const char *name, struct str text, stru
         .task = task, .name = name, .problems = problems, .config = &config};
 
     for (size_t i = 0; i < SETTING_COUNT; i++) {
-        if (settings[i].kind != SETTING_ADDRESSES) {
+        if (!is_list(&settings[i])) {
             const char *reason = set_value(&reading, &settings[i], str_from_c(settings[i].fallback));
 
             if (reason != NULL)
@@ -524,6 +549,8 @@ void config_template(struct buf *out)
         buf_putf(out, "\n# %s\n", setting->comment);
         if (setting->example != NULL)
             buf_putf(out, "%s = %s\n", setting->name, setting->example);
+        else if (is_list(setting))
+            buf_putf(out, "# %s = {}\n", setting->name);
         else
             buf_putf(out, "# %s = \"%s\"\n", setting->name, setting->fallback);
     }
