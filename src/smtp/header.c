@@ -76,11 +76,6 @@ static void see_copy(struct smtp_header *header, struct str value)
     header->is_copy_wanted |= str_equal_nocase(str_trim(value), STR("Sent"));
 }
 
-static void see_tls_required(struct smtp_header *header, struct str value)
-{
-    header->is_tls_waived |= str_equal_nocase(str_trim(value), STR("No"));
-}
-
 /* auto-submitted-field (RFC 3834 §5): "no", parameters and comments may follow. */
 static void see_auto_submitted(struct smtp_header *header, struct str value)
 {
@@ -117,7 +112,6 @@ static const struct {
     {STR_INIT("Received"), see_received, KEPT},
     {STR_INIT("Date"), see_date, KEPT},
     {STR_INIT("Message-ID"), see_message_id, KEPT},
-    {STR_INIT("TLS-Required"), see_tls_required, KEPT},
     {STR_INIT("Auto-Submitted"), see_auto_submitted, KEPT},
     {STR_INIT("Precedence"), see_precedence, KEPT},
     {STR_INIT("List-Id"), see_list, KEPT},

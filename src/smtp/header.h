@@ -37,7 +37,6 @@ struct smtp_header {
     bool has_date;
     bool has_message_id;
     bool is_copy_wanted; /* X-Sealpost-Copy: Sent */
-    bool is_tls_waived;  /* TLS-Required: No (RFC 8689 §5) */
     bool is_automatic;   /* no person waits for an answer (RFC 3834 §2, lists included) */
 };
 

@@ -75,6 +75,7 @@ static json_t *recipients_of(const struct smtp_transaction *transaction,
         json_object_set_new(one, "address", text_of(recipient->address));
         json_object_set_new(one, "orcpt", text_of(recipient->orcpt));
         json_object_set_new(one, "notify", text_of(recipient->notify));
+        json_object_set_new(one, "stored", json_boolean(recipient->has_mailbox));
         routes = json_loadb(recipient->routes.ptr, recipient->routes.len, 0, NULL);
         json_object_set_new(one, "routes", routes == NULL ? json_array() : routes);
         json_array_append_new(all, one);
@@ -99,14 +100,11 @@ struct str smtp_envelope_write(struct smtp_session *s, const struct smtp_batch *
     json_object_set_new(root, "ret", text_of(transaction->mail.ret));
     json_object_set_new(root, "envid", text_of(transaction->mail.envid));
     json_object_set_new(root, "require_tls", json_boolean(transaction->mail.needs_tls));
-    json_object_set_new(root, "tls_waived",
-                        json_boolean(transaction->header.is_tls_waived &&
-                                     !transaction->mail.needs_tls));
     json_object_set_new(root, "smtputf8", json_boolean(transaction->mail.is_utf8));
     json_object_set_new(root, "body", json_string(body_of(transaction->mail.body)));
     json_object_set_new(root, "auth", auth_of(transaction->verdict.fields));
     json_object_set_new(root, "may_reply", json_boolean(transaction->verdict.may_reply));
-    json_object_set_new(root, "is_junk", json_boolean(batch->is_junk));
+    json_object_set_new(root, "is_junk", json_false()); /* it is not passed on */
     json_object_set_new(root, "recipients", recipients_of(transaction, batch));
     dump = json_dumps(root, JSON_COMPACT);
     json_decref(root);

@@ -66,11 +66,11 @@ struct smtp_recipient {
     bool is_checked; /* spam is looked for */
 };
 
-/* Recipients first … end - 1 that are remote, or that have routes: one message for the queue. */
+/* Of the recipients first … end - 1 those that are remote, or those of ours that the courier hears of:
+ * one message for the queue. */
 struct smtp_batch {
     size_t first, end;
     bool is_remote;
-    bool is_junk;
 };
 
 /* What the examiner said; texts are in the transaction's arena. */

@@ -99,13 +99,19 @@ static void add_mailbox(struct smtp_transaction *transaction,
     };
 }
 
+/*
+ * Whether the courier hears of this recipient. Junk that is stored is not passed on besides, and its
+ * sender is not told where it went. With NOTIFY=SUCCESS he is told of what is stored (RFC 3461 §4.1).
+ */
 static bool is_of_batch(const struct smtp_transaction *transaction,
-                        const struct smtp_recipient *recipient, const struct smtp_batch *batch)
+                        const struct smtp_recipient *recipient, bool is_remote)
 {
-    if (batch->is_remote)
-        return recipient->is_remote;
-    return recipient->routes.len > 0 &&
-           smtp_transaction_is_junk(transaction, recipient) == batch->is_junk;
+    if (recipient->is_remote || is_remote)
+        return recipient->is_remote && is_remote;
+    if (smtp_transaction_is_junk(transaction, recipient))
+        return false;
+    return recipient->routes.len > 0 ||
+           (recipient->has_mailbox && str_find(recipient->notify, STR("SUCCESS")) >= 0);
 }
 
 /* What a recipient takes at most in an envelope: JSON writes a byte in up to six. */
@@ -115,15 +121,15 @@ static size_t envelope_cost(const struct smtp_recipient *recipient)
 }
 
 /* As many messages for the queue as are needed for all recipients of a kind. */
-static void add_batches(struct smtp_transaction *transaction, bool is_remote, bool is_junk)
+static void add_batches(struct smtp_transaction *transaction, bool is_remote)
 {
-    struct smtp_batch batch = {.is_remote = is_remote, .is_junk = is_junk};
+    struct smtp_batch batch = {.is_remote = is_remote};
     size_t cost = 0;
 
     for (size_t i = 0; i < transaction->recipient_count; i++) {
         const struct smtp_recipient *recipient = &transaction->recipients[i];
 
-        if (!is_of_batch(transaction, recipient, &batch))
+        if (!is_of_batch(transaction, recipient, is_remote))
             continue;
         if (cost > 0 && cost + envelope_cost(recipient) > SMTP_ENVELOPE_MAX) {
             transaction->batches[transaction->batch_count++] = batch;
@@ -141,7 +147,7 @@ bool smtp_transaction_is_in(const struct smtp_transaction *transaction, size_t r
                             const struct smtp_batch *batch)
 {
     return recipient >= batch->first && recipient < batch->end &&
-           is_of_batch(transaction, &transaction->recipients[recipient], batch);
+           is_of_batch(transaction, &transaction->recipients[recipient], batch->is_remote);
 }
 
 void smtp_transaction_make_targets(struct smtp_session *s)
@@ -159,9 +165,8 @@ void smtp_transaction_make_targets(struct smtp_session *s)
     if (transaction->header.is_copy_wanted && id_is_set(&s->mailbox))
         transaction->targets[transaction->target_count++] = (struct smtp_target){
             .kind = SMTP_TARGET_COPY, .mailbox = s->mailbox, .folder = STR("Sent")};
-    add_batches(transaction, true, false);
-    add_batches(transaction, false, false);
-    add_batches(transaction, false, true);
+    add_batches(transaction, true);
+    add_batches(transaction, false);
     for (size_t i = 0; i < transaction->batch_count; i++)
         transaction->targets[transaction->target_count++] =
             (struct smtp_target){.kind = SMTP_TARGET_QUEUE};
