@@ -10,6 +10,7 @@
 
 #include "base/ascii.h"
 #include "base/memory.h"
+#include "dns/upstream.h"
 #include "role/config_value.h"
 
 #include <confuse.h>
@@ -29,6 +30,8 @@ enum setting_kind {
     SETTING_PATH, /* absolute */
     SETTING_HOSTNAME,
     SETTING_ADDRESSES,
+    SETTING_DNS_SERVERS, /* a list, too */
+    SETTING_SERVER,      /* one address with port, or a local socket's path */
     SETTING_NUMBER,
     SETTING_SIZE,
     SETTING_DURATION,
@@ -127,6 +130,19 @@ static const struct setting settings[] = {
      "With a load above this for each processor, iOS's bulk downloads are asked to come back later."},
     {"mailbox_linger", SETTING_DURATION, AT(mailbox_linger_ms), "5s", 0, 3600 * 1000, NULL,
      "How long a mailbox's process, with its key, stays after the last session."},
+    {"dns_upstreams", SETTING_DNS_SERVERS, AT(dns_upstreams),
+     "https://cloudflare-dns.com/dns-query 1.1.1.1 1.0.0.1 2606:4700:4700::1111, "
+     "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",
+     0, 0, NULL,
+     "DNS over HTTPS servers, the first is asked first: URL and IP addresses. They must check DNSSEC; their word counts."},
+    {"dns_upstream_ca", SETTING_PATH, AT(dns_upstream_ca), "", 0, 0, NULL,
+     "PEM file with what their certificates lead back to, read at the start; not set: what the system trusts."},
+    {"dns_list_resolver", SETTING_ADDRESSES, AT(dns_list_resolver), "", 0, 0, NULL,
+     "A resolver of your own, by plain DNS, for DNS block lists, which refuse public ones; not set: the above."},
+    {"dns_cache_size", SETTING_SIZE, AT(dns_cache_size), "16M", 64 * 1024, UINT64_C(1) << 32, NULL,
+     "The memory for DNS answers."},
+    {"redis", SETTING_SERVER, AT(redis), "", 0, 0, NULL,
+     "A Redis in which several hosts share DNS answers: address and port, or its socket. Who writes to it is believed."},
     {"greylist", SETTING_FLAG, AT(greylist), "no", 0, 0, NULL,
      "Whether mail servers that are not known yet are asked to come back (greylisting)."},
     {"greylist_delay", SETTING_DURATION, AT(greylist_delay_ms), "5m", 1000, 3600 * 1000, NULL,
@@ -229,8 +245,8 @@ static const char *set_number(const struct setting *setting, struct reading *rea
 
 static bool is_list(const struct setting *setting)
 {
-    return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_NETWORKS ||
-           setting->kind == SETTING_BLOCK_LISTS;
+    return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_DNS_SERVERS ||
+           setting->kind == SETTING_NETWORKS || setting->kind == SETTING_BLOCK_LISTS;
 }
 
 /* One more value of a list, kept as text; `reason` why it is none. */
@@ -258,6 +274,7 @@ static const char *set_value(struct reading *reading, const struct setting *sett
     socklen_t address_len;
     struct config_network network;
     struct str zone;
+    struct dns_upstream_place place;
     uint64_t value = 0;
 
     switch (setting->kind) {
@@ -281,6 +298,14 @@ static const char *set_value(struct reading *reading, const struct setting *sett
         return add_to_list(reading, at, text, config_parse_network(text, &network));
     case SETTING_BLOCK_LISTS:
         return add_to_list(reading, at, text, config_parse_block_list(text, &zone, &value));
+    case SETTING_DNS_SERVERS:
+        return add_to_list(reading, at, text,
+                           dns_upstream_parse(&reading->config->arena, text, &place));
+    case SETTING_SERVER:
+        reason = text.len == 0 ? NULL : config_parse_server(text, &address, &address_len);
+        if (reason == NULL)
+            *(struct str *)at = arena_copy(&reading->config->arena, text);
+        return reason;
     case SETTING_NUMBER:
         reason = config_parse_number(text, &value);
         return set_number(setting, reading, reason, value);
@@ -449,14 +474,12 @@ static void environment_name(const struct setting *setting, char out[static ENVI
 }
 
 /* Values of a list are separated by commas; addresses and networks by blanks, too. */
-static const char *set_from_environment(struct reading *reading, const struct setting *setting,
-                                        struct str text)
+static const char *set_list(struct reading *reading, const struct setting *setting,
+                            struct str text)
 {
-    bool has_blanks = setting->kind == SETTING_BLOCK_LISTS;
+    bool has_blanks = setting->kind == SETTING_DNS_SERVERS || setting->kind == SETTING_BLOCK_LISTS;
     const char *reason = NULL;
 
-    if (!is_list(setting))
-        return set_value(reading, setting, str_trim(text));
     clear_addresses(reading, setting);
     while (text.len > 0 && reason == NULL) {
         size_t len = 0;
@@ -469,6 +492,13 @@ static const char *set_from_environment(struct reading *reading, const struct se
         text = str_from(text, len + 1);
     }
     return reason;
+}
+
+static const char *set_from_environment(struct reading *reading, const struct setting *setting,
+                                        struct str text)
+{
+    return is_list(setting) ? set_list(reading, setting, text)
+                            : set_value(reading, setting, str_trim(text));
 }
 
 static void read_environment(struct reading *reading)
@@ -497,6 +527,25 @@ static void check_whole(struct reading *reading)
         problem(reading, "%s: certificate and key: set both, or neither", reading->name);
 }
 
+/* Single values beforehand; lists, which grow with each value, where none was given. */
+static void set_fallbacks(struct reading *reading, bool of_lists)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        struct str fallback = str_from_c(settings[i].fallback);
+        const struct str *first = (const void *)((const char *)reading->config + settings[i].offset);
+        const char *reason = NULL;
+
+        if (is_list(&settings[i]) != of_lists)
+            continue;
+        if (!of_lists)
+            reason = set_value(reading, &settings[i], fallback);
+        else if (first->len == 0)
+            reason = set_list(reading, &settings[i], fallback);
+        if (reason != NULL)
+            problem(reading, "%s: the default is %s", settings[i].name, reason);
+    }
+}
+
 enum err config_parse(struct task *task, const char *name, struct str text, struct buf *problems,
                       struct config *out)
 {
@@ -504,16 +553,10 @@ enum err config_parse(struct task *task, const char *name, struct str text, stru
     struct reading reading = {
         .task = task, .name = name, .problems = problems, .config = &config};
 
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        if (!is_list(&settings[i])) {
-            const char *reason = set_value(&reading, &settings[i], str_from_c(settings[i].fallback));
-
-            if (reason != NULL)
-                problem(&reading, "%s: the default is %s", settings[i].name, reason);
-        }
-    }
+    set_fallbacks(&reading, false);
     read_file(&reading, text);
     read_environment(&reading);
+    set_fallbacks(&reading, true);
     check_whole(&reading);
     if (config.admin_socket.len == 0)
         config.admin_socket =
@@ -537,6 +580,20 @@ const char *config_path(const struct config *config, struct task *task, const ch
     return arena_printf(&task->arena, "%.*s/%s", STR_ARG(config->data), rest).ptr;
 }
 
+/* {"one", "another"}: as a list is written in the file. */
+static void put_list(struct buf *out, struct str values)
+{
+    const char *separator = "";
+    struct str value;
+
+    buf_putf(out, "{");
+    while (values.len > 0 && str_split(&values, ',', &value)) {
+        buf_putf(out, "%s\"%.*s\"", separator, STR_ARG(str_trim(value)));
+        separator = ", ";
+    }
+    buf_putf(out, "}");
+}
+
 void config_template(struct buf *out)
 {
     buf_put(out, STR("# The configuration of a Sealpost. A line that begins with # is a comment; the "
@@ -549,10 +606,13 @@ void config_template(struct buf *out)
         buf_putf(out, "\n# %s\n", setting->comment);
         if (setting->example != NULL)
             buf_putf(out, "%s = %s\n", setting->name, setting->example);
-        else if (is_list(setting))
-            buf_putf(out, "# %s = {}\n", setting->name);
-        else
+        else if (!is_list(setting))
             buf_putf(out, "# %s = \"%s\"\n", setting->name, setting->fallback);
+        if (setting->example != NULL || !is_list(setting))
+            continue;
+        buf_putf(out, "# %s = ", setting->name);
+        put_list(out, str_from_c(setting->fallback));
+        buf_putf(out, "\n");
     }
 }
 
