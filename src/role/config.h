@@ -57,6 +57,11 @@ struct config {
     uint64_t incoming_per_sender;
     uint64_t submission_per_user;  /* recipients elsewhere in a day; 0: no limit */
     uint64_t submission_per_domain;
+    uint64_t queue_lifetime_ms;     /* then a message in the queue comes back */
+    uint64_t queue_delay_notice_ms; /* its sender is told before that it waits; 0: never */
+    uint64_t queue_retry_first_ms, queue_retry_most_ms;
+    uint64_t queue_suppress_ms; /* an address that refused for good is spared; 0: never */
+    uint64_t queue_jobs_max, queue_jobs_per_destination;
     struct arena arena;
 };
 

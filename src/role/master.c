@@ -81,6 +81,7 @@ static const struct {
     unsigned stops, awaits; /* WIRE_BIT */
 } stages[] = {
     {WIRE_BIT(GATE) | WIRE_BIT(SMTP), WIRE_BIT(SMTP)},
+    {WIRE_BIT(COURIER), WIRE_BIT(COURIER)},
     {WIRE_BIT(STORE), WIRE_BIT(STORE) | WIRE_BIT(GATE)},
     {WIRE_BIT(NURSERY), WIRE_BIT(NURSERY)},
     {WIRE_BIT(SEALER), WIRE_BIT(SEALER)},
@@ -599,6 +600,7 @@ static void raise_limits(void)
 static enum err confine(struct master *master, struct task *task)
 {
     struct sandbox_rules rules = {.may_accept = true,
+                                  .may_connect = true,
                                   .may_fork = true,
                                   .may_send_descriptors = true,
                                   .keeps_capabilities = roles_identity.is_set};
