@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "dns/name.h"
+#include "net/address_class.h"
+#include "net/url.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,41 +65,40 @@ struct dns_upstream_query {
 
 /* ---- Servers ---- */
 
-const char *dns_upstream_parse(struct task *task, struct str text, struct dns_upstream_place *out)
+static const char *add_address(struct dns_upstream_place *place, struct str text)
+{
+    struct net_address address;
+
+    if (!net_address_parse(text, &address))
+        return "not an IP address behind the URL";
+    if (place->address_count == DNS_UPSTREAM_ADDRESSES_MAX)
+        return "too many addresses behind the URL";
+    place->addresses[place->address_count++] = text;
+    return NULL;
+}
+
+const char *dns_upstream_parse(struct arena *arena, struct str text, struct dns_upstream_place *out)
 {
     struct dns_upstream_place place = {.address_count = 0};
-    struct str rest = str_trim(text), address;
-    struct net_http_url url, check;
-    ptrdiff_t space = str_index(rest, ' ');
+    struct str rest = str_trim(text), word;
+    const char *reason = NULL;
+    struct net_url url;
 
-    place.url = space < 0 ? rest : str_upto(rest, (size_t)space);
-    if (net_http_url_parse(task, place.url, &url) != ERR_OK || !url.is_tls) {
-        task_forgive(task);
-        return "not a server; write it as https://dns.example/dns-query 192.0.2.1,2001:db8::1";
-    }
+    if (!str_split(&rest, ' ', &word) || net_url_parse(arena, word, &url) != NULL || !url.is_https)
+        return "not a server; write it as https://dns.example/dns-query 192.0.2.1 2001:db8::1";
+    place.url = net_url_text(arena, &url);
     place.port = url.port;
-    rest = space < 0 ? STR("") : str_trim(str_from(rest, (size_t)space));
-    if (rest.len == 0 && url.is_address)
-        rest = url.host;
-    if (rest.len == 0)
-        return "the server's IP addresses are missing; write them behind the URL";
-    while (rest.len > 0 && str_split(&rest, ',', &address)) {
-        struct str literal;
-
-        address = str_trim(address);
-        literal = arena_printf(&task->arena, str_index(address, ':') < 0 ? "http://%.*s" : "http://[%.*s]",
-                               STR_ARG(address));
-        if (net_http_url_parse(task, literal, &check) != ERR_OK || !check.is_address ||
-            check.port != 80) {
-            task_forgive(task);
-            return "not an IP address behind the URL";
-        }
-        if (place.address_count == DNS_UPSTREAM_ADDRESSES_MAX)
-            return "too many addresses";
-        place.addresses[place.address_count++] = address;
+    while (reason == NULL && rest.len > 0 && str_split(&rest, ' ', &word)) {
+        if (word.len > 0)
+            reason = add_address(&place, word);
     }
-    *out = place;
-    return NULL;
+    if (reason == NULL && place.address_count == 0 && url.is_address)
+        reason = add_address(&place, url.host);
+    if (reason == NULL && place.address_count == 0)
+        reason = "the server's IP addresses are missing; write them behind the URL";
+    if (reason == NULL)
+        *out = place;
+    return reason;
 }
 
 struct dns_upstreams *dns_upstreams_new(struct net_loop *loop, struct net_http *http,
@@ -130,7 +131,7 @@ static void insert(struct dns_upstreams *upstreams, const struct endpoint *endpo
 enum err dns_upstreams_add(struct dns_upstreams *upstreams, struct task *task, struct str text)
 {
     struct dns_upstream_place place;
-    const char *reason = dns_upstream_parse(task, text, &place);
+    const char *reason = dns_upstream_parse(&task->arena, text, &place);
 
     if (reason != NULL)
         return fail(task, ERR_INVALID, "%s", reason);

@@ -21,7 +21,7 @@ enum {
     DNS_UPSTREAM_TIMEOUT_MS = 10 * 1000, /* one question, all its requests */
 };
 
-/* "https://dns.example/dns-query 192.0.2.1,2001:db8::1"; views of the text. */
+/* "https://dns.example/dns-query 192.0.2.1 2001:db8::1"; views of the text and the arena. */
 struct dns_upstream_place {
     struct str url;
     struct str addresses[DNS_UPSTREAM_ADDRESSES_MAX];
@@ -30,7 +30,8 @@ struct dns_upstream_place {
 };
 
 /* NULL, or why the text is none (static words). A URL whose host is an IP address needs no other. */
-const char *dns_upstream_parse(struct task *task, struct str text, struct dns_upstream_place *out);
+const char *dns_upstream_parse(struct arena *arena, struct str text,
+                               struct dns_upstream_place *out);
 
 struct dns_upstreams;
 struct dns_upstream_query;

@@ -9,15 +9,13 @@
  */
 #include "net/http.h"
 
-#include "base/ascii.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "net/address_class.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <fcntl.h>
-#include <idn2.h>
-#include <limits.h>
+#include <netinet/in.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -64,8 +62,8 @@ struct net_http_call {
     struct net_http *http; /* borrowed */
     CURL *easy;            /* own */
     struct curl_slist *headers, *connect_to; /* own */
-    unsigned char address[sizeof(struct in6_addr)];
-    int family; /* AF_UNSPEC: the address made no sense */
+    struct net_address address;
+    bool has_address; /* what was given is one */
     struct str request_body; /* own copy */
     int body_fd;             /* own; -1: none */
     off_t body_offset, body_size;
@@ -303,21 +301,20 @@ static int on_seek(void *owner, curl_off_t offset, int origin)
 
 static bool is_wanted_address(const struct net_http_call *call, const struct sockaddr *address)
 {
-    if (address->sa_family != call->family)
-        return false;
-    if (call->family == AF_INET) {
-        struct sockaddr_in v4;
+    struct net_address found = {.is_v6 = false};
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
 
+    if (address->sa_family == AF_INET) {
         memcpy(&v4, address, sizeof(v4));
-        return memcmp(&v4.sin_addr, call->address, sizeof(v4.sin_addr)) == 0;
-    }
-    if (call->family == AF_INET6) {
-        struct sockaddr_in6 v6;
-
+        (void)net_address_from_bytes(str_make(&v4.sin_addr, sizeof(v4.sin_addr)), &found);
+    } else if (address->sa_family == AF_INET6) {
         memcpy(&v6, address, sizeof(v6));
-        return memcmp(&v6.sin6_addr, call->address, sizeof(v6.sin6_addr)) == 0;
+        (void)net_address_from_bytes(str_make(&v6.sin6_addr, sizeof(v6.sin6_addr)), &found);
+    } else {
+        return false;
     }
-    return false;
+    return call->has_address && net_address_equal(&found, &call->address);
 }
 
 static curl_socket_t on_socket(void *owner, curlsocktype purpose, struct curl_sockaddr *address)
@@ -355,21 +352,14 @@ static struct curl_slist *add_line(struct curl_slist *list, struct str line)
 
 static void set_address(struct net_http_call *call, struct str address)
 {
-    char text[INET6_ADDRSTRLEN], line[INET6_ADDRSTRLEN + 8];
+    char text[NET_ADDRESS_ROOM], line[NET_ADDRESS_ROOM + 8];
 
-    call->family = AF_UNSPEC;
-    if (address.len >= sizeof(text))
+    call->has_address = net_address_parse(address, &call->address);
+    if (!call->has_address)
         return;
-    memcpy(text, address.ptr, address.len);
-    text[address.len] = '\0';
-    if (strlen(text) == address.len && inet_pton(AF_INET, text, call->address) == 1)
-        call->family = AF_INET;
-    else if (strlen(text) == address.len && inet_pton(AF_INET6, text, call->address) == 1)
-        call->family = AF_INET6;
-    else
-        return;
+    net_address_format(&call->address, text);
     /* For any host and port of the URL: this host, the port unchanged. */
-    (void)snprintf(line, sizeof(line), call->family == AF_INET ? "::%s:" : "::[%s]:", text);
+    (void)snprintf(line, sizeof(line), call->address.is_v6 ? "::[%s]:" : "::%s:", text);
     call->connect_to = add_line(NULL, str_from_c(line));
     SET(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
 }
@@ -453,7 +443,7 @@ static void set_url(struct net_http_call *call, struct str url)
 
     /* What has a NUL in it, no scheme (libcurl would guess one), or no address to go to, fails as a
      * malformed URL does, later. */
-    if (strlen(text) == url.len && call->family != AF_UNSPEC &&
+    if (strlen(text) == url.len && call->has_address &&
         (str_starts_with_nocase(url, STR("http://")) ||
          str_starts_with_nocase(url, STR("https://"))))
         SET(call->easy, CURLOPT_URL, text);
@@ -584,116 +574,4 @@ enum err net_http_read_trust(struct task *task, struct str path, struct buf *out
     const char *name = path.len == 0 ? system_trust : arena_copy(&task->arena, path).ptr;
 
     return file_read(task, AT_FDCWD, name, TRUST_MAX, out_pem);
-}
-
-/* ---- URLs ---- */
-
-static void url_free(CURLU **url)
-{
-    curl_url_cleanup(*url);
-    *url = NULL;
-}
-
-static bool get_part(CURLU *url, struct task *task, CURLUPart part, unsigned flags,
-                     struct str *out_text)
-{
-    char *text = NULL;
-    bool is_there = curl_url_get(url, part, &text, flags) == CURLUE_OK && text != NULL;
-
-    if (is_there)
-        *out_text = arena_copy(&task->arena, str_from_c(text));
-    curl_free(text);
-    return is_there;
-}
-
-/* A name in UTF-8 as A-labels; libcurl itself would go by the locale, and ours is "C". */
-static enum err set_ascii_host(CURLU *url, struct task *task)
-{
-    bool is_ascii = true, is_set;
-    char *ascii = NULL;
-    struct str host;
-
-    if (!get_part(url, task, CURLUPART_HOST, 0, &host))
-        return fail(task, ERR_INVALID, "malformed URL");
-    for (size_t i = 0; i < host.len; i++)
-        is_ascii = is_ascii && !ascii_is_8bit(host.ptr[i]);
-    if (is_ascii)
-        return ERR_OK;
-    is_set = idn2_to_ascii_8z(host.ptr, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK &&
-             curl_url_set(url, CURLUPART_HOST, ascii, 0) == CURLUE_OK;
-    idn2_free(ascii);
-    return is_set ? ERR_OK : fail(task, ERR_INVALID, "malformed host name in a URL");
-}
-
-static enum err set_part(CURLU *url, struct task *task, struct str text)
-{
-    const char *copy = arena_copy(&task->arena, text).ptr;
-
-    if (strlen(copy) != text.len || curl_url_set(url, CURLUPART_URL, copy, 0) != CURLUE_OK)
-        return fail(task, ERR_INVALID, "malformed URL");
-    return set_ascii_host(url, task);
-}
-
-/* In lower case, without brackets; with a NUL behind it. */
-static struct str plain_host(struct task *task, struct str host)
-{
-    char *lower;
-
-    if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
-        host = str_upto(str_from(host, 1), host.len - 2);
-    lower = ARENA_ARRAY(&task->arena, char, host.len + 1);
-    for (size_t i = 0; i < host.len; i++)
-        lower[i] = ascii_lower(host.ptr[i]);
-    return str_make(lower, host.len);
-}
-
-static bool is_ip_address(struct str host)
-{
-    unsigned char address[sizeof(struct in6_addr)];
-
-    return inet_pton(AF_INET, host.ptr, address) == 1 || inet_pton(AF_INET6, host.ptr, address) == 1;
-}
-
-static enum err describe(CURLU *url, struct task *task, struct net_http_url *out)
-{
-    struct net_http_url found = {.port = 0};
-    struct str scheme, port;
-    uint32_t number;
-
-    (void)curl_url_set(url, CURLUPART_FRAGMENT, NULL, 0);
-    if (!get_part(url, task, CURLUPART_SCHEME, 0, &scheme) ||
-        !get_part(url, task, CURLUPART_HOST, 0, &found.host) ||
-        !get_part(url, task, CURLUPART_PORT, CURLU_DEFAULT_PORT, &port) ||
-        !get_part(url, task, CURLUPART_URL, 0, &found.text))
-        return fail(task, ERR_INVALID, "malformed URL");
-    found.is_tls = str_equal(scheme, STR("https"));
-    if (!found.is_tls && !str_equal(scheme, STR("http")))
-        return fail(task, ERR_INVALID, "neither http:// nor https://");
-    if (!parse_u32(port, &number) || number == 0 || number > UINT16_MAX)
-        return fail(task, ERR_INVALID, "malformed port in a URL");
-    found.port = (uint16_t)number;
-    found.host = plain_host(task, found.host);
-    found.is_address = is_ip_address(found.host);
-    *out = found;
-    return ERR_OK;
-}
-
-enum err net_http_url_parse(struct task *task, struct str text, struct net_http_url *out)
-{
-    CLEANUP(url_free) CURLU *url = curl_url();
-
-    must(url != NULL);
-    TRY(set_part(url, task, text));
-    return describe(url, task, out);
-}
-
-enum err net_http_url_join(struct task *task, struct str base, struct str location,
-                           struct net_http_url *out)
-{
-    CLEANUP(url_free) CURLU *url = curl_url();
-
-    must(url != NULL);
-    TRY(set_part(url, task, base));
-    TRY(set_part(url, task, location));
-    return describe(url, task, out);
 }

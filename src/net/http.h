@@ -39,7 +39,7 @@ void net_http_free(struct net_http **http);
 MUST_CHECK enum err net_http_read_trust(struct task *task, struct str path, struct buf *out_pem);
 
 struct net_http_request {
-    struct str url;     /* one that somebody made up: as net_http_url_parse leaves it */
+    struct str url;     /* a stranger's: only as net_url_text writes it (net/url.h) */
     struct str address; /* an IP address as text; the only one that is connected to */
     enum net_http_method method;
     const struct str *headers; /* whole lines, "Name: value"; copied */
@@ -84,25 +84,5 @@ void net_http_cancel(struct net_http_call **call);
 /* The first header field of that name, in on_done; empty where there is none. The view holds until
  * the next call. */
 struct str net_http_header(const struct net_http_response *response, const char *name);
-
-/*
- * A URL as the client itself understands it, so that what is judged is what is connected to: a host
- * that is an IPv4 address in another spelling ("0x7f.1", "2130706433") is given as the plain one,
- * an IPv6 address without its brackets, a name in lower case and as A-labels.
- */
-struct net_http_url {
-    bool is_tls;
-    bool is_address; /* the host is an IP address */
-    struct str host;
-    uint16_t port;
-    struct str text; /* the whole URL, normalised, without a fragment */
-};
-
-/* ERR_INVALID: neither http:// nor https://, or malformed. In the task's arena. */
-MUST_CHECK enum err net_http_url_parse(struct task *task, struct str url,
-                                       struct net_http_url *out);
-/* What `location` means when it stands in a redirect from `base` (RFC 9110 §10.2.2). ERR_INVALID. */
-MUST_CHECK enum err net_http_url_join(struct task *task, struct str base, struct str location,
-                                      struct net_http_url *out);
 
 #endif

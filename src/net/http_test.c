@@ -469,77 +469,6 @@ static void a_cancelled_call_is_not_answered(void **state)
     net_timer_free(&timer);
 }
 
-static void urls_are_read_as_they_are_used(void **state)
-{
-    static const struct {
-        const char *url, *host;
-        unsigned port;
-        bool is_tls, is_address;
-    } rows[] = {
-        {"http://Example.ORG/a?b#c", "example.org", 80, false, false},
-        {"https://example.org:8443", "example.org", 8443, true, false},
-        {"https://user:word@example.org/", "example.org", 443, true, false},
-        {"http://2130706433/", "127.0.0.1", 80, false, true},
-        {"http://0x7f.1/", "127.0.0.1", 80, false, true},
-        {"http://0177.0.0.01/", "127.0.0.1", 80, false, true},
-        {"http://[::FFFF:127.0.0.1]:81/", "::ffff:127.0.0.1", 81, false, true},
-        {"http://[64:ff9b::7f00:1]/", "64:ff9b::7f00:1", 80, false, true},
-        {"http://b\xc3\xbc" "cher.example/", "xn--bcher-kva.example", 80, false, false},
-        {"ftp://example.org/", NULL, 0, false, false},
-        {"example.org", NULL, 0, false, false},
-        {"http:///a", "a", 80, false, false}, /* as libcurl has it */
-        {"http://", NULL, 0, false, false},
-        {"http://a:99999/", NULL, 0, false, false},
-        {"http://a:0/", NULL, 0, false, false},
-        {"", NULL, 0, false, false},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct net_http_url url;
-        struct task task;
-        enum err err;
-
-        task_init(&task, 0);
-        err = net_http_url_parse(&task, str_from_c(rows[i].url), &url);
-        if ((err == ERR_OK) != (rows[i].host != NULL))
-            fail_msg("%s: %s", rows[i].url, err_name(err));
-        if (err == ERR_OK &&
-            (!str_equal(url.host, str_from_c(rows[i].host)) || url.port != rows[i].port ||
-             url.is_tls != rows[i].is_tls || url.is_address != rows[i].is_address))
-            fail_msg("%s: host '%.*s', port %u", rows[i].url, STR_ARG(url.host), url.port);
-        task_done(&task);
-    }
-}
-
-static void redirects_are_joined(void **state)
-{
-    static const struct {
-        const char *base, *location, *text;
-    } rows[] = {
-        {"https://a.test/x/y?z", "w", "https://a.test/x/w"},
-        {"https://a.test/x/y", "/w?q", "https://a.test/w?q"},
-        {"https://a.test/x/y", "//b.test/w", "https://b.test/w"},
-        {"https://a.test/x/y", "http://127.1/", "http://127.0.0.1/"},
-        {"https://a.test/x/y", "file:///etc/passwd", NULL},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct net_http_url url;
-        struct task task;
-        enum err err;
-
-        task_init(&task, 0);
-        err = net_http_url_join(&task, str_from_c(rows[i].base), str_from_c(rows[i].location), &url);
-        if ((err == ERR_OK) != (rows[i].text != NULL) ||
-            (err == ERR_OK && !str_equal(url.text, str_from_c(rows[i].text))))
-            fail_msg("%s: %s %.*s", rows[i].location, err_name(err),
-                     err == ERR_OK ? (int)url.text.len : 0, err == ERR_OK ? url.text.ptr : "");
-        task_done(&task);
-    }
-}
-
 static int setup(void **state)
 {
     struct net_http_options options = {.connections_max = 0};
@@ -597,8 +526,6 @@ int main(void)
         cmocka_unit_test(time_is_bounded),
         cmocka_unit_test(connections_are_kept),
         cmocka_unit_test(a_cancelled_call_is_not_answered),
-        cmocka_unit_test(urls_are_read_as_they_are_used),
-        cmocka_unit_test(redirects_are_joined),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
