@@ -2,11 +2,9 @@
  * Webhooks: one attempt to POST a message's JSON to a URL that the owner of an alias chose. What the
  * receiver sees is in docs/webhooks.md. The queue, its schedule and the rendering are elsewhere.
  *
- * The URL is hostile: it must not lead into our own network. Its host is resolved once, every
- * address is judged (net/address_class.h), and the connection is made to the very address that was
- * judged; so again for each redirect. Of the reply only the status and a few header fields are read.
- *
- *   SIGNING ──> RESOLVING ──> POSTING ──> done        POSTING ──> RESOLVING   a redirect
+ * The URL is hostile: it must not lead into our own network (courier/webhook_target.h). Its host is
+ * resolved once, every address is judged, and the connection is made to the very address that was
+ * judged; so again for each redirect. Of the reply only the status and two header fields are read.
  */
 #ifndef COURIER_WEBHOOK_H
 #define COURIER_WEBHOOK_H
@@ -14,7 +12,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "dns/client.h"
-#include "net/address_class.h"
+#include "net/http.h"
 #include "net/loop.h"
 
 enum {
@@ -22,20 +20,17 @@ enum {
     WEBHOOK_TIMEOUT_MS = 60 * 1000, /* for the whole attempt, redirects included */
     WEBHOOK_CONNECT_TIMEOUT_MS = 10 * 1000,
     WEBHOOK_REPLY_MAX = 64 * 1024, /* of a reply's body; what is beyond it is not read */
-    WEBHOOK_REASON_MAX = 200,
-    WEBHOOK_RETRY_AFTER_MAX_MS = 24 * 3600 * 1000,
 };
 
 struct webhook_options {
-    struct net_loop *loop;     /* borrowed */
-    struct dns_client *dns;    /* borrowed */
-    const struct log *log;     /* borrowed */
-    /* The configuration's `webhook_allow`: names and networks that may be reached though they are
-     * special, and by http. Borrowed; empty texts end the list. */
+    struct net_loop *loop;  /* borrowed */
+    struct net_http *http;  /* borrowed; its trust decides about certificates */
+    struct dns_client *dns; /* borrowed */
+    const struct log *log;  /* borrowed */
+    /* The configuration's `webhook_allow` (courier/webhook_target.h); an empty text ends it early. */
     const struct str *allow;
     size_t allow_count;
-    bool allows_http;          /* http to any public address (setting `webhook_http`) */
-    const char *ca_file;       /* PEM; NULL: the system's. Borrowed */
+    bool allows_http; /* the configuration's `webhook_http` */
 };
 
 struct webhook_poster;
@@ -75,11 +70,5 @@ struct webhook_attempt *webhook_post(struct webhook_poster *poster, const struct
                                      webhook_on_done on_done, void *owner);
 /* The result is not wanted any more; sets the caller's pointer to NULL. */
 void webhook_cancel(struct webhook_attempt **attempt);
-
-/*
- * For whoever stores a URL (the alias's owner types it): NULL, or why it can never be posted to, in
- * constant words. Names are not resolved here.
- */
-const char *webhook_url_reason(struct str url, bool allows_http);
 
 #endif

@@ -117,6 +117,18 @@ static const struct setting settings[] = {
      "With a load above this for each processor, iOS's bulk downloads are asked to come back later."},
     {"mailbox_linger", SETTING_DURATION, AT(mailbox_linger_ms), "5s", 0, 3600 * 1000, NULL,
      "How long a mailbox's process, with its key, stays after the last session."},
+    {"greylist", SETTING_FLAG, AT(greylist), "no", 0, 0, NULL,
+     "Whether mail servers that are not known yet are asked to come back (greylisting)."},
+    {"greylist_delay", SETTING_DURATION, AT(greylist_delay_ms), "5m", 1000, 3600 * 1000, NULL,
+     "How long they wait at least; who comes back within two days is known for five weeks."},
+    {"incoming_per_client", SETTING_NUMBER, AT(incoming_per_client), "20000", 0, 1000000000, NULL,
+     "Recipients in an hour that one address (IPv6: one /64) may write to; 0: no limit."},
+    {"incoming_per_sender", SETTING_NUMBER, AT(incoming_per_sender), "5000", 0, 1000000000, NULL,
+     "And one sender at it. Neither counts what an allow list names, nor this machine's own mail."},
+    {"submission_per_user", SETTING_NUMBER, AT(submission_per_user), "2000", 0, 1000000000, NULL,
+     "Recipients on other servers that a user may write to in a day (UTC); 0: no limit."},
+    {"submission_per_domain", SETTING_NUMBER, AT(submission_per_domain), "20000", 0, 1000000000,
+     NULL, "The same for all users that write as one domain. Both can be set for each."},
 };
 
 enum { SETTING_COUNT = ARRAY_LEN(settings) };

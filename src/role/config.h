@@ -51,6 +51,12 @@ struct config {
     uint64_t hibernate_after_ms;   /* silent sessions sleep, without a process; 0: never */
     uint64_t bulk_load_max;        /* a processor; above it, iOS's bulk downloads wait */
     uint64_t mailbox_linger_ms;    /* how long a mailbox process stays after its last session */
+    bool greylist;                 /* clients that are not known are asked to come back */
+    uint64_t greylist_delay_ms;    /* not before this */
+    uint64_t incoming_per_client;  /* recipients in an hour; 0: no limit */
+    uint64_t incoming_per_sender;
+    uint64_t submission_per_user;  /* recipients elsewhere in a day; 0: no limit */
+    uint64_t submission_per_domain;
     struct arena arena;
 };
 

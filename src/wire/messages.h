@@ -149,7 +149,8 @@ enum wire_status {
     /* The drop box changes hands: the sealer finishes, closes the file, forgets the chain. */     \
     M(LANE_RELEASE, lane_release, WIRE_BIT(STORE), WIRE_BIT(SEALER), 0)                            \
     M(LANE_RELEASE_REPLY, lane_release_reply, WIRE_BIT(SEALER), WIRE_BIT(STORE), 0)                \
-    /* Keys derived from the host key for the roles that need one (sealer: drop boxes). */         \
+    /* Keys derived from the host key for the roles that need one (sealer: drop boxes; courier:    \
+     * secret/courier.h). */                                                                       \
     M(HOST_KEY, host_key, WIRE_BIT(KEEPER), WIRE_BIT(SEALER) | WIRE_BIT(COURIER), 0)               \
     /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the      \
      * queue the keeper passes on. */                                                              \

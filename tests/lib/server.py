@@ -176,6 +176,8 @@ class Server:
                 text += f"{name} = {'yes' if value else 'no'}\n"
             elif isinstance(value, int):
                 text += f"{name} = {value}\n"
+            elif isinstance(value, (list, tuple)):
+                text += f"{name} = {{{', '.join(f'{chr(34)}{each}{chr(34)}' for each in value)}}}\n"
             else:
                 text += f'{name} = "{value}"\n'
         self.conf.write_text(text)

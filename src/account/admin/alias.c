@@ -109,7 +109,7 @@ enum err admin_alias_remove(struct admin_request *request)
     TRY(account_begin(database, &request->task));
     TRY(account_mailbox_alias_count(database, &request->task, alias.mailbox, &aliases));
     TRY(account_alias_remove(database, &request->task, alias.row));
-    if (aliases == 1)
+    if (alias.mailbox != 0 && aliases == 1)
         TRY(account_mailbox_retire(database, &request->task, alias.mailbox));
     TRY(account_commit(database, &request->task));
     admin_put_text(request->reply, "address", text_of(request, &alias));
@@ -135,7 +135,8 @@ static enum err set_enabled(struct admin_request *request, bool is_enabled)
 
     TRY(admin_find_alias(request, "address", &alias));
     TRY(account_begin(database, &request->task));
-    TRY(account_alias_set_enabled(database, &request->task, alias.row, is_enabled));
+    TRY(account_alias_set_enabled(database, &request->task, alias.row, is_enabled,
+                                  alias.disabled_answer));
     TRY(account_commit(database, &request->task));
     admin_put_text(request->reply, "address", text_of(request, &alias));
     json_object_set_new(request->reply, "enabled", json_boolean(is_enabled));
