@@ -10,6 +10,7 @@
 
 #include "base/ascii.h"
 #include "base/memory.h"
+#include "dns/upstream.h"
 #include "role/config_value.h"
 
 #include <confuse.h>
@@ -29,6 +30,8 @@ enum setting_kind {
     SETTING_PATH, /* absolute */
     SETTING_HOSTNAME,
     SETTING_ADDRESSES,
+    SETTING_DNS_SERVERS, /* a list, too */
+    SETTING_SERVER,      /* one address with port, or a local socket's path */
     SETTING_NUMBER,
     SETTING_SIZE,
     SETTING_DURATION,
@@ -135,6 +138,19 @@ static const struct setting settings[] = {
      "The most deliveries to other servers that are under way at once."},
     {"queue_jobs_per_destination", SETTING_NUMBER, AT(queue_jobs_per_destination), "20", 1, 1000,
      NULL, "And to one destination."},
+    {"dns_upstreams", SETTING_DNS_SERVERS, AT(dns_upstreams),
+     "https://cloudflare-dns.com/dns-query 1.1.1.1 1.0.0.1 2606:4700:4700::1111, "
+     "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",
+     0, 0, NULL,
+     "DNS over HTTPS servers, the first is asked first: URL and IP addresses. They must check DNSSEC; their word counts."},
+    {"dns_upstream_ca", SETTING_PATH, AT(dns_upstream_ca), "", 0, 0, NULL,
+     "PEM file with what their certificates lead back to, read at the start; not set: what the system trusts."},
+    {"dns_list_resolver", SETTING_ADDRESSES, AT(dns_list_resolver), "", 0, 0, NULL,
+     "A resolver of your own, by plain DNS, for DNS block lists, which refuse public ones; not set: the above."},
+    {"dns_cache_size", SETTING_SIZE, AT(dns_cache_size), "16M", 64 * 1024, UINT64_C(1) << 32, NULL,
+     "The memory for DNS answers."},
+    {"redis", SETTING_SERVER, AT(redis), "", 0, 0, NULL,
+     "A Redis in which several hosts share DNS answers: address and port, or its socket. Who writes to it is believed."},
     {"greylist", SETTING_FLAG, AT(greylist), "no", 0, 0, NULL,
      "Whether mail servers that are not known yet are asked to come back (greylisting)."},
     {"greylist_delay", SETTING_DURATION, AT(greylist_delay_ms), "5m", 1000, 3600 * 1000, NULL,
@@ -235,17 +251,21 @@ static const char *set_number(const struct setting *setting, struct reading *rea
     return reason;
 }
 
-static const char *add_address(struct reading *reading, struct str *places, struct str text)
+static bool is_list(const struct setting *setting)
 {
-    struct sockaddr_storage address;
-    socklen_t len;
-    const char *reason = config_parse_address(text, &address, &len);
+    return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_DNS_SERVERS;
+}
+
+/* One more value of a list, kept as text; `reason` why it is none. */
+static const char *add_to_list(struct reading *reading, struct str *places, struct str text,
+                               const char *reason)
+{
     size_t count = 0;
 
     while (count < CONFIG_ADDRESSES_MAX && places[count].len > 0)
         count++;
     if (reason == NULL && count == CONFIG_ADDRESSES_MAX)
-        reason = "too many addresses";
+        reason = "too many values";
     if (reason == NULL)
         places[count] = arena_copy(&reading->config->arena, text);
     return reason;
@@ -257,6 +277,9 @@ static const char *set_value(struct reading *reading, const struct setting *sett
 {
     void *at = (char *)reading->config + setting->offset;
     const char *reason = NULL;
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    struct dns_upstream_place place;
     uint64_t value = 0;
 
     switch (setting->kind) {
@@ -275,7 +298,15 @@ static const char *set_value(struct reading *reading, const struct setting *sett
         *(struct str *)at = arena_copy(&reading->config->arena, text);
         return NULL;
     case SETTING_ADDRESSES:
-        return add_address(reading, at, text);
+        return add_to_list(reading, at, text, config_parse_address(text, &address, &address_len));
+    case SETTING_DNS_SERVERS:
+        return add_to_list(reading, at, text,
+                           dns_upstream_parse(&reading->config->arena, text, &place));
+    case SETTING_SERVER:
+        reason = text.len == 0 ? NULL : config_parse_server(text, &address, &address_len);
+        if (reason == NULL)
+            *(struct str *)at = arena_copy(&reading->config->arena, text);
+        return reason;
     case SETTING_NUMBER:
         reason = config_parse_number(text, &value);
         return set_number(setting, reading, reason, value);
@@ -315,23 +346,23 @@ static int on_value(cfg_t *cfg, cfg_opt_t *option)
 {
     struct reading *reading = current;
     size_t i = setting_index(option->name);
-    bool is_list, is_end, is_again, is_new_line = cfg->line > reading->last_line;
+    bool has_list, is_end, is_again, is_new_line = cfg->line > reading->last_line;
 
     if (i == SETTING_COUNT)
         return 0;
-    is_list = settings[i].kind == SETTING_ADDRESSES;
+    has_list = is_list(&settings[i]);
     /* A list grows from call to call, the last tells of its end; a second list begins anew. */
-    is_end = is_list && cfg_opt_size(option) == reading->seen_values[i] && !reading->seen_end[i];
+    is_end = has_list && cfg_opt_size(option) == reading->seen_values[i] && !reading->seen_end[i];
     is_again = reading->seen_line[i] != 0 && !is_end &&
-               (!is_list || cfg_opt_size(option) <= reading->seen_values[i]);
+               (!has_list || cfg_opt_size(option) <= reading->seen_values[i]);
     reading->seen_end[i] = is_end;
-    if (is_list && is_again)
+    if (has_list && is_again)
         reading->seen_values[i] = cfg_opt_size(option);
     if (is_again && is_new_line)
         problem(reading, "%s:%d: %s was set already in line %d", reading->name, cfg->line,
                 settings[i].name, reading->seen_line[i]);
     reading->seen_line[i] = cfg->line;
-    for (unsigned n = is_list ? reading->seen_values[i] : 0; n < cfg_opt_size(option); n++) {
+    for (unsigned n = has_list ? reading->seen_values[i] : 0; n < cfg_opt_size(option); n++) {
         const char *reason =
             set_value(reading, &settings[i], str_from_c(cfg_opt_getnstr(option, n)));
 
@@ -379,9 +410,9 @@ static void read_text(struct reading *reading, const char *text)
         cfg_opt_t one = CFG_STR(settings[i].name, NULL, CFGF_NODEFAULT);
         cfg_opt_t several = CFG_STR_LIST(settings[i].name, NULL, CFGF_NODEFAULT);
 
-        options[i] = settings[i].kind == SETTING_ADDRESSES ? several : one;
+        options[i] = is_list(&settings[i]) ? several : one;
         options[i].validcb = on_value;
-        if (settings[i].kind == SETTING_ADDRESSES)
+        if (is_list(&settings[i]))
             clear_addresses(reading, &settings[i]);
     }
     options[SETTING_COUNT] = (cfg_opt_t)CFG_END();
@@ -443,25 +474,32 @@ static void environment_name(const struct setting *setting, char out[static ENVI
         out[i] = out[i] == '.' ? '_' : ascii_upper(out[i]);
 }
 
-/* Addresses stand side by side, separated by commas or spaces. */
-static const char *set_from_environment(struct reading *reading, const struct setting *setting,
-                                        struct str text)
+/* Values of a list are separated by commas; addresses by blanks, too. */
+static const char *set_list(struct reading *reading, const struct setting *setting,
+                            struct str text)
 {
+    bool has_blanks = setting->kind == SETTING_DNS_SERVERS;
     const char *reason = NULL;
 
-    if (setting->kind != SETTING_ADDRESSES)
-        return set_value(reading, setting, str_trim(text));
     clear_addresses(reading, setting);
     while (text.len > 0 && reason == NULL) {
         size_t len = 0;
 
-        while (len < text.len && text.ptr[len] != ',' && !ascii_is_space(text.ptr[len]))
+        while (len < text.len && text.ptr[len] != ',' &&
+               (has_blanks || !ascii_is_space(text.ptr[len])))
             len++;
-        if (len > 0)
-            reason = set_value(reading, setting, str_upto(text, len));
+        if (str_trim(str_upto(text, len)).len > 0)
+            reason = set_value(reading, setting, str_trim(str_upto(text, len)));
         text = str_from(text, len + 1);
     }
     return reason;
+}
+
+static const char *set_from_environment(struct reading *reading, const struct setting *setting,
+                                        struct str text)
+{
+    return is_list(setting) ? set_list(reading, setting, text)
+                            : set_value(reading, setting, str_trim(text));
 }
 
 static void read_environment(struct reading *reading)
@@ -490,6 +528,25 @@ static void check_whole(struct reading *reading)
         problem(reading, "%s: certificate and key: set both, or neither", reading->name);
 }
 
+/* Single values beforehand; lists, which grow with each value, where none was given. */
+static void set_fallbacks(struct reading *reading, bool of_lists)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        struct str fallback = str_from_c(settings[i].fallback);
+        const struct str *first = (const void *)((const char *)reading->config + settings[i].offset);
+        const char *reason = NULL;
+
+        if (is_list(&settings[i]) != of_lists)
+            continue;
+        if (!of_lists)
+            reason = set_value(reading, &settings[i], fallback);
+        else if (first->len == 0)
+            reason = set_list(reading, &settings[i], fallback);
+        if (reason != NULL)
+            problem(reading, "%s: the default is %s", settings[i].name, reason);
+    }
+}
+
 enum err config_parse(struct task *task, const char *name, struct str text, struct buf *problems,
                       struct config *out)
 {
@@ -497,16 +554,10 @@ enum err config_parse(struct task *task, const char *name, struct str text, stru
     struct reading reading = {
         .task = task, .name = name, .problems = problems, .config = &config};
 
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        if (settings[i].kind != SETTING_ADDRESSES) {
-            const char *reason = set_value(&reading, &settings[i], str_from_c(settings[i].fallback));
-
-            if (reason != NULL)
-                problem(&reading, "%s: the default is %s", settings[i].name, reason);
-        }
-    }
+    set_fallbacks(&reading, false);
     read_file(&reading, text);
     read_environment(&reading);
+    set_fallbacks(&reading, true);
     check_whole(&reading);
     if (config.admin_socket.len == 0)
         config.admin_socket =
@@ -530,6 +581,20 @@ const char *config_path(const struct config *config, struct task *task, const ch
     return arena_printf(&task->arena, "%.*s/%s", STR_ARG(config->data), rest).ptr;
 }
 
+/* {"one", "another"}: as a list is written in the file. */
+static void put_list(struct buf *out, struct str values)
+{
+    const char *separator = "";
+    struct str value;
+
+    buf_putf(out, "{");
+    while (values.len > 0 && str_split(&values, ',', &value)) {
+        buf_putf(out, "%s\"%.*s\"", separator, STR_ARG(str_trim(value)));
+        separator = ", ";
+    }
+    buf_putf(out, "}");
+}
+
 void config_template(struct buf *out)
 {
     buf_put(out, STR("# The configuration of a Sealpost. A line that begins with # is a comment; the "
@@ -542,8 +607,13 @@ void config_template(struct buf *out)
         buf_putf(out, "\n# %s\n", setting->comment);
         if (setting->example != NULL)
             buf_putf(out, "%s = %s\n", setting->name, setting->example);
-        else
+        else if (!is_list(setting))
             buf_putf(out, "# %s = \"%s\"\n", setting->name, setting->fallback);
+        if (setting->example != NULL || !is_list(setting))
+            continue;
+        buf_putf(out, "# %s = ", setting->name);
+        put_list(out, str_from_c(setting->fallback));
+        buf_putf(out, "\n");
     }
 }
 

@@ -51,6 +51,11 @@ struct config {
     uint64_t hibernate_after_ms;   /* silent sessions sleep, without a process; 0: never */
     uint64_t bulk_load_max;        /* a processor; above it, iOS's bulk downloads wait */
     uint64_t mailbox_linger_ms;    /* how long a mailbox process stays after its last session */
+    struct str dns_upstreams[CONFIG_ADDRESSES_MAX]; /* "URL address …" each (dns/upstream.h) */
+    struct str dns_upstream_ca;    /* PEM file; empty: the system's */
+    struct str dns_list_resolver[CONFIG_ADDRESSES_MAX];
+    uint64_t dns_cache_size;       /* bytes; default 16 MiB */
+    struct str redis;              /* "address:port" or a path; empty: none */
     bool greylist;                 /* clients that are not known are asked to come back */
     uint64_t greylist_delay_ms;    /* not before this */
     uint64_t incoming_per_client;  /* recipients in an hour; 0: no limit */

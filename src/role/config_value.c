@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/un.h>
 
 struct unit {
     struct str name;
@@ -124,6 +125,22 @@ const char *config_parse_address(struct str text, struct sockaddr_storage *out_a
         return "no port; write an address as 127.0.0.1:143 or [::1]:143";
     memset(out_address, 0, sizeof(*out_address));
     return parse_host(str_upto(text, (size_t)colon), (uint16_t)port, out_address, out_len);
+}
+
+const char *config_parse_server(struct str text, struct sockaddr_storage *out_address,
+                                socklen_t *out_len)
+{
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+
+    if (text.len == 0 || text.ptr[0] != '/')
+        return config_parse_address(text, out_address, out_len);
+    if (text.len >= sizeof(local.sun_path))
+        return "the path of the socket is too long";
+    memcpy(local.sun_path, text.ptr, text.len);
+    memset(out_address, 0, sizeof(*out_address));
+    memcpy(out_address, &local, sizeof(local));
+    *out_len = sizeof(local);
+    return NULL;
 }
 
 const char *config_parse_hostname(struct str text)

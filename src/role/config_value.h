@@ -13,6 +13,9 @@
 /* "192.0.2.1:143", "[2001:db8::1]:143" */
 const char *config_parse_address(struct str text, struct sockaddr_storage *out_address,
                                  socklen_t *out_len);
+/* The same, or the absolute path of a local socket. */
+const char *config_parse_server(struct str text, struct sockaddr_storage *out_address,
+                                socklen_t *out_len);
 /* "50M": bytes, or with K, M, G for powers of 1024 */
 const char *config_parse_size(struct str text, uint64_t *out_bytes);
 /* "75s": ms, s, m, h or d; the unit is needed */

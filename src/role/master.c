@@ -85,7 +85,7 @@ static const struct {
     {WIRE_BIT(STORE), WIRE_BIT(STORE) | WIRE_BIT(GATE)},
     {WIRE_BIT(NURSERY), WIRE_BIT(NURSERY)},
     {WIRE_BIT(SEALER), WIRE_BIT(SEALER)},
-    {WIRE_BIT(KEEPER), ~0u},
+    {WIRE_BIT(KEEPER) | WIRE_BIT(RESOLVER), ~0u},
 };
 
 static void start_child(struct child *child);

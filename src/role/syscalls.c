@@ -61,6 +61,7 @@ static const int calls_for_files[] = {
 
 static const int calls_for_accepting[] = {SCMP_SYS(accept4), SCMP_SYS(accept)};
 
+/* socket() itself is allowed for the families that the rules open. */
 static const int calls_for_connecting[] = {SCMP_SYS(connect)};
 
 static const int calls_for_binding[] = {SCMP_SYS(socket), SCMP_SYS(bind), SCMP_SYS(listen)};
@@ -108,8 +109,6 @@ static int allow_conditionally(scmp_filter_ctx filter, const struct sandbox_rule
     const struct scmp_arg_cmp not_writable = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_WRITE, 0);
     const struct scmp_arg_cmp local = SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0);
     const struct scmp_arg_cmp itself = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
-    const struct scmp_arg_cmp over_ipv4 = SCMP_A0(SCMP_CMP_EQ, AF_INET, 0);
-    const struct scmp_arg_cmp over_ipv6 = SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0);
     const struct scmp_arg_cmp only_asking = SCMP_A2(SCMP_CMP_EQ, 0, 0);
     int status = 0;
 
@@ -127,12 +126,16 @@ static int allow_conditionally(scmp_filter_ctx filter, const struct sandbox_rule
     /* fstat() is made of it in today's C library. */
     status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
                                SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+    if (rules->may_connect) {
+        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                   SCMP_A0(SCMP_CMP_EQ, AF_INET, 0));
+        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                   SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0));
+    }
+    if (rules->may_connect_local)
+        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, local);
     if (rules->may_send_descriptors)
         status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, local);
-    if (rules->may_connect) {
-        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, over_ipv4);
-        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, over_ipv6);
-    }
     if (!rules->may_fork) {
         /* abort() */
         status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, itself);
@@ -153,7 +156,7 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
         status |= ALLOW(filter, calls_for_files);
     if (rules->may_accept)
         status |= ALLOW(filter, calls_for_accepting);
-    if (rules->may_connect)
+    if (rules->may_connect || rules->may_connect_local)
         status |= ALLOW(filter, calls_for_connecting);
     if (rules->may_bind)
         status |= ALLOW(filter, calls_for_binding);
