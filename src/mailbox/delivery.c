@@ -23,6 +23,7 @@ struct mailbox_delivery {
     uint64_t trace_len;
     uint64_t size_bytes;
     char *folder; /* own, empty: INBOX */
+    bool is_own;  /* a copy of what the mailbox's owner sent: he has read it */
     enum wire_status status;
 };
 
@@ -43,6 +44,7 @@ void mailbox_delivery_queue(struct mailbox *mailbox, struct wire_message *messag
     message->fds[0] = -1;
     delivery->received_ms = body->received_ms;
     delivery->trace_len = body->trace_len;
+    delivery->is_own = body->recipient.len == 0;
     delivery->folder = mem_copy_text(body->folder.ptr, body->folder.len);
     if (mailbox->last_delivery == NULL)
         mailbox->first_delivery = delivery;
@@ -59,6 +61,7 @@ static enum err append(struct mailbox *mailbox, struct task *task,
         .raw = raw,
         .internal_date_ms = delivery->received_ms,
         .trace_len = delivery->trace_len,
+        .flags = delivery->is_own ? VAULT_FLAG_SEEN : 0,
         .is_delivery = true,
     };
     int64_t folder_id;

@@ -38,6 +38,8 @@ enum setting_kind {
     SETTING_FLAG,
     SETTING_LOG_LEVEL,
     SETTING_LOG_FORMAT,
+    SETTING_NETWORKS,
+    SETTING_BLOCK_LISTS,
 };
 
 struct setting {
@@ -99,6 +101,14 @@ static const struct setting settings[] = {
      "The most recipients of one message."},
     {"hops_max", SETTING_NUMBER, AT(hops_max), "25", 1, 1000, NULL,
      "A message with more Received fields than this goes in a circle and is refused."},
+    {"check_senders", SETTING_FLAG, AT(check_senders), "yes", 0, 0, NULL,
+     "Whether mail is refused whose sender's domain does not exist, or says that it takes none (RFC 7505)."},
+    {"dnsbl", SETTING_BLOCK_LISTS, AT(dnsbl), "", 0, 0, NULL,
+     "DNS block lists that clients are looked up in, with the points that each is worth: \"bl.example.org 3\"."},
+    {"dnsbl_refuse", SETTING_NUMBER, AT(dnsbl_refuse), "0", 0, 1000000, NULL,
+     "From so many points on a client's mail is refused at once; 0: they only count as spam points."},
+    {"trusted_clients", SETTING_NETWORKS, AT(trusted_clients), "", 0, 0, NULL,
+     "Networks, as 192.0.2.0/24, whose mail servers the DNS is not asked about. Loopback is one anyway."},
     {"login_timeout", SETTING_DURATION, AT(login_timeout_ms), "75s", 100, 3600 * 1000, NULL,
      "A client that has not logged in after this long is cut off."},
     {"idle_timeout", SETTING_DURATION, AT(idle_timeout_ms), "30m", 100,
@@ -253,7 +263,8 @@ static const char *set_number(const struct setting *setting, struct reading *rea
 
 static bool is_list(const struct setting *setting)
 {
-    return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_DNS_SERVERS;
+    return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_DNS_SERVERS ||
+           setting->kind == SETTING_NETWORKS || setting->kind == SETTING_BLOCK_LISTS;
 }
 
 /* One more value of a list, kept as text; `reason` why it is none. */
@@ -280,6 +291,8 @@ static const char *set_value(struct reading *reading, const struct setting *sett
     struct sockaddr_storage address;
     socklen_t address_len;
     struct dns_upstream_place place;
+    struct config_network network;
+    struct str zone;
     uint64_t value = 0;
 
     switch (setting->kind) {
@@ -307,6 +320,10 @@ static const char *set_value(struct reading *reading, const struct setting *sett
         if (reason == NULL)
             *(struct str *)at = arena_copy(&reading->config->arena, text);
         return reason;
+    case SETTING_NETWORKS:
+        return add_to_list(reading, at, text, config_parse_network(text, &network));
+    case SETTING_BLOCK_LISTS:
+        return add_to_list(reading, at, text, config_parse_block_list(text, &zone, &value));
     case SETTING_NUMBER:
         reason = config_parse_number(text, &value);
         return set_number(setting, reading, reason, value);
@@ -474,11 +491,12 @@ static void environment_name(const struct setting *setting, char out[static ENVI
         out[i] = out[i] == '.' ? '_' : ascii_upper(out[i]);
 }
 
-/* Values of a list are separated by commas; addresses by blanks, too. */
+/* Values of a list are separated by commas; addresses and networks by blanks, too. */
 static const char *set_list(struct reading *reading, const struct setting *setting,
                             struct str text)
 {
-    bool has_blanks = setting->kind == SETTING_DNS_SERVERS;
+    bool has_blanks =
+        setting->kind == SETTING_DNS_SERVERS || setting->kind == SETTING_BLOCK_LISTS;
     const char *reason = NULL;
 
     clear_addresses(reading, setting);

@@ -41,6 +41,10 @@ struct config {
     uint64_t mailbox_messages_max; /* 0: no limit */
     uint64_t recipients_max;       /* default 50 */
     uint64_t hops_max;             /* default 25 */
+    bool check_senders;            /* do their domains exist, and take mail? */
+    struct str dnsbl[CONFIG_ADDRESSES_MAX];           /* "zone score" (config_value.h) */
+    uint64_t dnsbl_refuse;                            /* points; 0: never */
+    struct str trusted_clients[CONFIG_ADDRESSES_MAX]; /* networks: the DNS is not asked about them */
     uint64_t login_timeout_ms;     /* default 75,000: cut before login */
     uint64_t idle_timeout_ms;      /* after login; default 30 min */
     uint64_t connections_max;      /* of one process of gate or smtp */
