@@ -248,7 +248,8 @@ enum wire_status {
     F(u64, size_bytes) F(u64, trace_len)
 #define WIRE_FIELDS_deliver_reply(F) F(u64, status)
 
-/* `helo` and `sender` as the peer said them; `list_score` is that of the DNS block lists, in
+/* `client` is empty for one that is trusted: who its mail is from is not questioned. `helo` and
+ * `sender` as the peer said them; `list_score` is that of the DNS block lists, in
  * thousandths; `reverse_name` the client's confirmed name, may be empty. */
 #define WIRE_FIELDS_examine(F)                                                                     \
     F(str, client) F(str, helo) F(str, sender) F(str, reverse_name) F(flag, is_tls)                \

@@ -38,7 +38,8 @@ void smtp_session_examination(const struct smtp_session *s, struct wire_examine 
 
     assert(s->state == SMTP_STATE_WAITING && s->asked == SMTP_WANTS_EXAMINATION);
     *out = (struct wire_examine){
-        .client = s->options.client,
+        /* A trusted client is believed who its mail is from. */
+        .client = s->options.is_suspect ? s->options.client : STR(""),
         .helo = buf_str(&s->helo),
         .sender = transaction->mail.sender.text,
         .reverse_name = transaction->reverse_name,
