@@ -101,8 +101,6 @@ enum err rspamd_reply_parse(struct task *task, struct str body, struct rspamd_re
     action = json_string_value(json_object_get(whole, "action"));
     if (!json_is_object(whole) || action == NULL || !read_number(whole, "score", &score))
         return fail(task, ERR_INVALID, "its reply makes no sense");
-    if (json_is_true(json_object_get(whole, "is_skipped")))
-        return fail(task, ERR_INVALID, "it skipped the message");
     if (!read_number(whole, "required_score", &required) || required <= 0)
         required = default_required;
     out->score = scale(score, required);

@@ -4,6 +4,9 @@
  *
  *   {"is_skipped": false, "score": 5.2, "required_score": 15, "action": "add header",
  *    "symbols": {"NAME": {"name": "NAME", "score": 1.5, …}, …}, …}
+ *
+ * is_skipped says only that its rules were not gone through, be it that its settings say so (the
+ * score is 0 then) or that GTUBE was enough.
  */
 #ifndef SCANNER_RSPAMD_H
 #define SCANNER_RSPAMD_H
@@ -27,7 +30,7 @@ struct rspamd_reply {
     struct str symbols; /* the weightiest: "NAME NAME"; in the task's arena */
 };
 
-/* ERR_INVALID: not such a reply, or the message was skipped. */
+/* ERR_INVALID: not such a reply. */
 MUST_CHECK enum err rspamd_reply_parse(struct task *task, struct str body,
                                        struct rspamd_reply *out);
 
