@@ -92,8 +92,10 @@ static bool is_authenticated(const struct mailauth_verdict *auth)
 
 /* ---- What is done ---- */
 
-static bool is_refused(const struct examination *work, struct task *task, struct str *out_words)
+static bool is_refused(const struct examination *work, struct task *task, struct str *out_words,
+                       bool *out_is_spam)
 {
+    *out_is_spam = false;
     if (work->scan.is_virus)
         *out_words = arena_printf(&task->arena, "a virus was found: %.*s",
                                   STR_ARG(plain_words(task, work->scan.name, WORDS_MAX / 2)));
@@ -105,9 +107,11 @@ static bool is_refused(const struct examination *work, struct task *task, struct
             &task->arena, "not authenticated, and the policy (DMARC) of %.*s asks to refuse it",
             STR_ARG(plain_words(task, work->auth.author_domain, WORDS_MAX / 2)));
     else if (work->spam.score >= SPAM_SCORE_REFUSE)
-        *out_words = STR("this is considered spam");
+        *out_is_spam = true;
     else
         return false;
+    if (*out_is_spam)
+        *out_words = STR("this is considered spam");
     return true;
 }
 
@@ -124,7 +128,7 @@ static bool is_deferred(const struct examination *work, struct str *out_words)
 
 static void decide(const struct examination *work, struct task *task, struct examiner_result *out)
 {
-    if (is_refused(work, task, &out->words))
+    if (is_refused(work, task, &out->words, &out->is_spam))
         out->action = EXAMINER_REJECT;
     else if (is_deferred(work, &out->words))
         out->action = EXAMINER_DEFER;

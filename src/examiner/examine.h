@@ -57,6 +57,7 @@ struct examiner_result {
     struct str removals; /* as wire_examine_reply has them */
     bool may_reply;
     bool is_authenticated; /* the From field's domain is what it says */
+    bool is_spam;          /* REJECT, and for nothing but its points */
     int64_t score;
 };
 

@@ -98,6 +98,7 @@ static void answer_examine(struct examiner *examiner, struct order *order, enum 
         .may_reply = result->may_reply,
         .score = result->score,
         .is_authenticated = result->is_authenticated,
+        .is_spam = result->is_spam,
     };
 
     if (wire_send(order->channel, WIRE_EXAMINE_REPLY, order->tag, &body, NULL, 0) != ERR_OK)
