@@ -127,14 +127,16 @@ static struct str header_line(struct task *task, const char *name, struct str va
     return str_make(bytes, start + value.len);
 }
 
-size_t rspamd_headers(struct task *task, struct str client, struct str helo, struct str sender,
-                      struct str out[static RSPAMD_HEADERS])
+size_t rspamd_headers(struct task *task, struct str client, struct str name, struct str helo,
+                      struct str sender, struct str out[static RSPAMD_HEADERS])
 {
     size_t count = 0;
 
     out[count++] = STR("Content-Type: message/rfc822");
     if (client.len > 0)
         out[count++] = header_line(task, "IP", client);
+    if (name.len > 0)
+        out[count++] = header_line(task, "Hostname", name);
     if (helo.len > 0)
         out[count++] = header_line(task, "Helo", helo);
     if (sender.len > 0)

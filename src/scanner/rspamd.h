@@ -22,7 +22,7 @@ enum {
     RSPAMD_SCORE_LARGEST = 1000 * 1000,
     RSPAMD_SYMBOLS_NAMED = 8,
     RSPAMD_SYMBOL_MAX = 64,
-    RSPAMD_HEADERS = 4,
+    RSPAMD_HEADERS = 5,
 };
 
 struct rspamd_reply {
@@ -34,8 +34,9 @@ struct rspamd_reply {
 MUST_CHECK enum err rspamd_reply_parse(struct task *task, struct str body,
                                        struct rspamd_reply *out);
 
-/* The header lines that tell of the envelope; texts in the task's arena. */
-size_t rspamd_headers(struct task *task, struct str client, struct str helo, struct str sender,
-                      struct str out[static RSPAMD_HEADERS]);
+/* The header lines that tell of the envelope; `name` is the client's confirmed one. Texts in the
+ * task's arena. */
+size_t rspamd_headers(struct task *task, struct str client, struct str name, struct str helo,
+                      struct str sender, struct str out[static RSPAMD_HEADERS]);
 
 #endif

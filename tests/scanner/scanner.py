@@ -312,6 +312,7 @@ def the_message_arrives_whole(scanner):
         check(bodies == [message, message], f"{size}: {[len(body) for body in bodies]}")
         head = next(item[0] for item in seen if isinstance(item, tuple))
         for line in (b"POST /checkv2 HTTP/1.1", b"IP: 192.0.2.1", b"Helo: a.example",
+                     b"Hostname: a.example",
                      b"From: anna@a.example"):
             check(line in head.split(b"\r\n"), head)
         seen.clear()

@@ -2,7 +2,7 @@
  * The scanner's process, sandbox and all, asked about files: one line of JSON for each answer, in the
  * order of the files. All are asked at once.
  *
- *   scanner_try SETTINGS CLIENT HELO SENDER FILE…       SETTINGS: lines of a configuration
+ *   scanner_try SETTINGS CLIENT NAME SENDER FILE…       SETTINGS: lines of a configuration
  */
 #include "role/roles.h"
 
@@ -99,7 +99,7 @@ int main(int argc, char **argv)
     pid_t pid;
 
     if (count < 1 || count > FILES_MAX)
-        die("SETTINGS CLIENT HELO SENDER FILE…");
+        die("SETTINGS CLIENT NAME SENDER FILE…");
     task_init(&task, clock_now_ms());
     buf_init(&storage, SIZE_MAX);
     examiner = start_scanner(argv[1], &pid, &master);
@@ -107,7 +107,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < count; i++) {
         struct wire_scan body = {.client = str_from_c(argv[2]),
                                  .helo = str_from_c(argv[3]),
-                                 .sender = str_from_c(argv[4])};
+                                 .sender = str_from_c(argv[4]),
+                                 .reverse_name = str_from_c(argv[3])};
         int fd;
 
         buf_init(&bytes, SIZE_MAX);
