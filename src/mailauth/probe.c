@@ -106,19 +106,17 @@ static enum err probe_spf(struct task *task, const json_t *request, struct probe
     return ERR_OK;
 }
 
-/* A message that has no CRLF at all was written by hand: its LF are line ends. */
+/* Suites write messages with any line ends: a bare LF is one, as if a mail program had sent it. */
 static struct str with_crlf(struct task *task, struct str message)
 {
     CLEANUP(buf_free) struct buf text;
     struct str rest = message, line;
 
     buf_init(&text, SIZE_MAX);
-    if (str_find(message, STR("\r\n")) >= 0 || str_index(message, '\n') < 0)
-        return message;
     while (str_split(&rest, '\n', &line)) {
         buf_put(&text, line);
         if (rest.ptr != NULL)
-            buf_put(&text, STR("\r\n"));
+            buf_put(&text, str_ends_with(line, STR("\r")) ? STR("\n") : STR("\r\n"));
     }
     return arena_copy(&task->arena, buf_str(&text));
 }

@@ -8,7 +8,8 @@
  *
  * Wanted explicitly: "explain": true adds "explanation" (RFC 7208 §6.2) to the first; "authserv" adds
  * "field", the Authentication-Results in that name, and "removals", pairs of start and length, to the
- * second. A line that is not understood: {"error"}.
+ * second. Without "now": the clock's time. A bare LF in a message is a line end. A line that is not
+ * understood: {"error"}.
  */
 #ifndef MAILAUTH_PROBE_H
 #define MAILAUTH_PROBE_H

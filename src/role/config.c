@@ -43,6 +43,7 @@ enum setting_kind {
     SETTING_LOG_FORMAT,
     SETTING_NETWORKS,
     SETTING_BLOCK_LISTS,
+    SETTING_NAMES, /* a list of texts, which their role judges at its start */
 };
 
 struct setting {
@@ -133,6 +134,46 @@ static const struct setting settings[] = {
      "With a load above this for each processor, iOS's bulk downloads are asked to come back later."},
     {"mailbox_linger", SETTING_DURATION, AT(mailbox_linger_ms), "5s", 0, 3600 * 1000, NULL,
      "How long a mailbox's process, with its key, stays after the last session."},
+    {"queue_lifetime", SETTING_DURATION, AT(queue_lifetime_ms), "5d", 1000,
+     UINT64_C(30) * 24 * 3600 * 1000, NULL,
+     "How long delivery to another server is tried; then the message goes back to its sender."},
+    {"queue_delay_notice", SETTING_DURATION, AT(queue_delay_notice_ms), "4h", 0,
+     UINT64_C(30) * 24 * 3600 * 1000, NULL,
+     "After this long the sender is told that a message is delayed; 0: never."},
+    {"queue_retry_first", SETTING_DURATION, AT(queue_retry_first_ms), "5m", 10,
+     24 * 3600 * 1000, NULL,
+     "How long after a first failed attempt the second is made; each further wait is twice as long."},
+    {"queue_retry_most", SETTING_DURATION, AT(queue_retry_most_ms), "3h", 10, 7 * 24 * 3600 * 1000,
+     NULL, "The longest wait between two attempts."},
+    {"queue_suppress", SETTING_DURATION, AT(queue_suppress_ms), "7d", 0,
+     UINT64_C(365) * 24 * 3600 * 1000, NULL,
+     "An address whose server said that it does not exist is not tried again for so long; 0: always tried."},
+    {"queue_jobs_max", SETTING_NUMBER, AT(queue_jobs_max), "200", 1, 10000, NULL,
+     "The most deliveries to other servers that are under way at once."},
+    {"queue_jobs_per_destination", SETTING_NUMBER, AT(queue_jobs_per_destination), "20", 1, 1000,
+     NULL, "And to one destination."},
+    {"outgoing_routes", SETTING_NAMES, AT(outgoing_routes), "", 0, 0, NULL,
+     "Where a domain's mail goes instead of to its MX: \"example.com host:port\"; \"*.example.com ...\": what is below it."},
+    {"outgoing_tls", SETTING_NAMES, AT(outgoing_tls), "", 0, 0, NULL,
+     "Domains that mail goes to over TLS with a checked certificate only; \"*\": all of them."},
+    {"outgoing_ca", SETTING_PATH, AT(outgoing_ca), "", 0, 0, NULL,
+     "PEM file with what other servers' certificates lead back to, read at the start; not set: what the system trusts."},
+    {"outgoing_allow", SETTING_NETWORKS, AT(outgoing_allow), "", 0, 0, NULL,
+     "Networks that mail goes to though they are private, as 10.0.0.0/8; all others that are not public are refused."},
+    {"outgoing_port", SETTING_NUMBER, AT(outgoing_port), "25", 1, 65535, NULL,
+     "The port of MX hosts (for tests)."},
+    {"outgoing_ipv6", SETTING_FLAG, AT(outgoing_ipv6), "yes", 0, 0, NULL,
+     "Whether other servers are reached over IPv6."},
+    {"outgoing_per_minute", SETTING_NUMBER, AT(outgoing_per_minute), "0", 0, 1000000, NULL,
+     "The most messages in a minute to one destination; 0: no limit."},
+    {"outgoing_connect_timeout", SETTING_DURATION, AT(outgoing_connect_timeout_ms), "30s", 100,
+     600 * 1000, NULL, "How long a connection to another server may take to come about."},
+    {"smarthost", SETTING_TEXT, AT(smarthost), "", 0, 0, NULL,
+     "A server that takes all mail that has no route of its own: host and port."},
+    {"smarthost_user", SETTING_TEXT, AT(smarthost_user), "", 0, 0, NULL,
+     "The name to log in there with, always over TLS with a checked certificate."},
+    {"smarthost_password", SETTING_PATH, AT(smarthost_password), "", 0, 0, NULL,
+     "The file whose first line is the password, read at the start."},
     {"dns_upstreams", SETTING_DNS_SERVERS, AT(dns_upstreams),
      "https://cloudflare-dns.com/dns-query 1.1.1.1 1.0.0.1 2606:4700:4700::1111, "
      "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",
@@ -266,7 +307,8 @@ static bool is_list(const struct setting *setting)
 {
     return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_DNS_SERVERS ||
            setting->kind == SETTING_HOSTNAMES || setting->kind == SETTING_WEBHOOK_TARGETS ||
-           setting->kind == SETTING_NETWORKS || setting->kind == SETTING_BLOCK_LISTS;
+           setting->kind == SETTING_NETWORKS || setting->kind == SETTING_BLOCK_LISTS ||
+           setting->kind == SETTING_NAMES;
 }
 
 /* One more value of a list, kept as text; `reason` why it is none. */
@@ -314,10 +356,6 @@ static const char *set_value(struct reading *reading, const struct setting *sett
         return NULL;
     case SETTING_ADDRESSES:
         return add_to_list(reading, at, text, config_parse_address(text, &address, &address_len));
-    case SETTING_NETWORKS:
-        return add_to_list(reading, at, text, config_parse_network(text, &network));
-    case SETTING_BLOCK_LISTS:
-        return add_to_list(reading, at, text, config_parse_block_list(text, &zone, &value));
     case SETTING_DNS_SERVERS:
         return add_to_list(reading, at, text,
                            dns_upstream_parse(&reading->config->arena, text, &place));
@@ -330,6 +368,12 @@ static const char *set_value(struct reading *reading, const struct setting *sett
         if (reason == NULL)
             *(struct str *)at = arena_copy(&reading->config->arena, text);
         return reason;
+    case SETTING_NETWORKS:
+        return add_to_list(reading, at, text, config_parse_network(text, &network));
+    case SETTING_BLOCK_LISTS:
+        return add_to_list(reading, at, text, config_parse_block_list(text, &zone, &value));
+    case SETTING_NAMES:
+        return add_to_list(reading, at, text, NULL);
     case SETTING_NUMBER:
         reason = config_parse_number(text, &value);
         return set_number(setting, reading, reason, value);
@@ -501,7 +545,9 @@ static void environment_name(const struct setting *setting, char out[static ENVI
 static const char *set_list(struct reading *reading, const struct setting *setting,
                             struct str text)
 {
-    bool has_blanks = setting->kind == SETTING_DNS_SERVERS || setting->kind == SETTING_BLOCK_LISTS;
+    bool has_blanks =
+        setting->kind == SETTING_DNS_SERVERS || setting->kind == SETTING_BLOCK_LISTS ||
+        setting->kind == SETTING_NAMES;
     const char *reason = NULL;
 
     clear_addresses(reading, setting);

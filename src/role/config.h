@@ -73,6 +73,20 @@ struct config {
     bool scan_required;            /* mail that they did not scan is put off */
     struct str webhook_allow[CONFIG_ADDRESSES_MAX]; /* courier/webhook_target.h */
     bool webhook_http;             /* webhooks by http, too */
+    uint64_t queue_lifetime_ms;     /* then a message in the queue comes back */
+    uint64_t queue_delay_notice_ms; /* its sender is told before that it waits; 0: never */
+    uint64_t queue_retry_first_ms, queue_retry_most_ms;
+    uint64_t queue_suppress_ms; /* an address that refused for good is spared; 0: never */
+    uint64_t queue_jobs_max, queue_jobs_per_destination;
+    /* How other servers are reached (courier/destinations.h, courier/webhook.h). */
+    struct str outgoing_routes[CONFIG_ADDRESSES_MAX], outgoing_tls[CONFIG_ADDRESSES_MAX];
+    struct str outgoing_allow[CONFIG_ADDRESSES_MAX];
+    struct str outgoing_ca; /* PEM file; empty: the system's */
+    uint64_t outgoing_port;
+    bool outgoing_ipv6;
+    uint64_t outgoing_per_minute; /* 0: no limit */
+    uint64_t outgoing_connect_timeout_ms;
+    struct str smarthost, smarthost_user, smarthost_password; /* the last: a file; empty: none */
     struct arena arena;
 };
 

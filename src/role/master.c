@@ -81,6 +81,7 @@ static const struct {
     unsigned stops, awaits; /* WIRE_BIT */
 } stages[] = {
     {WIRE_BIT(GATE) | WIRE_BIT(SMTP), WIRE_BIT(SMTP)},
+    {WIRE_BIT(COURIER), WIRE_BIT(COURIER)},
     {WIRE_BIT(STORE), WIRE_BIT(STORE) | WIRE_BIT(GATE)},
     {WIRE_BIT(NURSERY), WIRE_BIT(NURSERY)},
     {WIRE_BIT(SEALER), WIRE_BIT(SEALER)},
