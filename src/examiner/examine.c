@@ -172,7 +172,7 @@ static void find_out_sender(struct task *task, struct examination *work)
 {
     const struct examiner_request *request = work->request;
     const struct mailauth_request auth = {
-        .client = request->client,
+        .client = request->is_trusted ? STR("") : request->client,
         .helo = request->helo,
         .sender = request->sender,
         .message = request->message,

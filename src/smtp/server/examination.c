@@ -38,12 +38,12 @@ void smtp_session_examination(const struct smtp_session *s, struct wire_examine 
 
     assert(s->state == SMTP_STATE_WAITING && s->asked == SMTP_WANTS_EXAMINATION);
     *out = (struct wire_examine){
-        /* A trusted client is believed who its mail is from. */
-        .client = s->options.is_suspect ? s->options.client : STR(""),
+        .client = s->options.client,
         .helo = buf_str(&s->helo),
         .sender = transaction->mail.sender.text,
         .reverse_name = transaction->reverse_name,
         .is_tls = s->is_tls,
+        .is_trusted = !s->options.is_suspect,
         .list_score = transaction->list_score,
     };
     *out_content = &transaction->content;
