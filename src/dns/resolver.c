@@ -271,9 +271,9 @@ static void share(const struct question *question, struct task *task,
 {
     CLEANUP(buf_free) struct buf value;
 
+    buf_init(&value, SIZE_MAX);
     if (question->resolver->options.redis == NULL || answered->status == DNS_FAILED)
         return;
-    buf_init(&value, SIZE_MAX);
     put_number(&value, answered->status, 1);
     put_number(&value, answered->is_secure, 1);
     put_number(&value, answered->ttl_s, 4);

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "imap/session.h"
 #include "mailbox/mailbox.h"
+#include "vault/junk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -64,18 +65,13 @@ static enum err append(struct mailbox *mailbox, struct task *task,
         .flags = delivery->is_own ? VAULT_FLAG_SEEN : 0,
         .is_delivery = true,
     };
+    CLEANUP(buf_free) struct buf storage;
     int64_t folder_id;
     uint32_t uid;
-    enum err err = ERR_NOT_FOUND;
 
-    if (delivery->folder[0] != '\0')
-        err = vault_folder_id(mailbox->vault, task, str_from_c(delivery->folder), &folder_id);
-    if (err == ERR_NOT_FOUND) { /* none was named, or its owner removed it */
-        task_forgive(task);
-        err = vault_folder_id(mailbox->vault, task, STR("INBOX"), &folder_id);
-    }
-    if (err != ERR_OK)
-        return err;
+    buf_init(&storage, SIZE_MAX);
+    TRY(vault_junk_file(mailbox->vault, task, str_from_c(delivery->folder), &append, &storage,
+                        &folder_id));
     return vault_message_append(mailbox->vault, task, folder_id, &append, &uid);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/ascii.h"
 #include "base/memory.h"
+#include "courier/webhook_target.h"
 #include "dns/upstream.h"
 #include "role/config_value.h"
 
@@ -31,6 +32,8 @@ enum setting_kind {
     SETTING_HOSTNAME,
     SETTING_ADDRESSES,
     SETTING_DNS_SERVERS, /* a list, too */
+    SETTING_HOSTNAMES,       /* a list */
+    SETTING_WEBHOOK_TARGETS, /* a list */
     SETTING_SERVER,      /* one address with port, or a local socket's path */
     SETTING_NUMBER,
     SETTING_SIZE,
@@ -171,10 +174,6 @@ static const struct setting settings[] = {
      "The name to log in there with, always over TLS with a checked certificate."},
     {"smarthost_password", SETTING_PATH, AT(smarthost_password), "", 0, 0, NULL,
      "The file whose first line is the password, read at the start."},
-    {"webhook_allow", SETTING_NAMES, AT(webhook_allow), "", 0, 0, NULL,
-     "Host names and networks that webhooks may go to though they are private; all else must be public."},
-    {"webhook_http", SETTING_FLAG, AT(webhook_http), "no", 0, 0, NULL,
-     "Whether webhooks may go over http, without TLS, too."},
     {"dns_upstreams", SETTING_DNS_SERVERS, AT(dns_upstreams),
      "https://cloudflare-dns.com/dns-query 1.1.1.1 1.0.0.1 2606:4700:4700::1111, "
      "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",
@@ -188,6 +187,22 @@ static const struct setting settings[] = {
      "The memory for DNS answers."},
     {"redis", SETTING_SERVER, AT(redis), "", 0, 0, NULL,
      "A Redis in which several hosts share DNS answers: address and port, or its socket. Who writes to it is believed."},
+    {"examiners", SETTING_NUMBER, AT(examiners), "0", 0, CONFIG_EXAMINERS_MAX, NULL,
+     "How many processes look at incoming messages, each at one; at least 2; 0: two more than processor cores."},
+    {"dmarc_reject", SETTING_FLAG, AT(dmarc_reject), "yes", 0, 0, NULL,
+     "Whether mail is refused when its sender's domain asks for that (DMARC); otherwise it goes to Junk."},
+    {"arc_trust", SETTING_HOSTNAMES, AT(arc_trust), "", 0, 0, NULL,
+     "Domains of lists and forwarders whose seal (ARC) excuses mail that fails DMARC on its way through them."},
+    {"clamd", SETTING_SERVER, AT(clamd), "", 0, 0, NULL,
+     "ClamAV's daemon, which looks for viruses: address and port, or its socket; not set: not asked."},
+    {"rspamd", SETTING_SERVER, AT(rspamd), "", 0, 0, NULL,
+     "rspamd's normal worker, whose score counts beside our own: address and port; not set: not asked."},
+    {"scan_required", SETTING_FLAG, AT(scan_required), "no", 0, 0, NULL,
+     "Whether mail waits when one of these two does not answer; otherwise it is taken without."},
+    {"webhook_allow", SETTING_WEBHOOK_TARGETS, AT(webhook_allow), "", 0, 0, NULL,
+     "Hosts by name, and networks as 10.0.0.0/8, that webhooks may reach though they are not public, and by http."},
+    {"webhook_http", SETTING_FLAG, AT(webhook_http), "no", 0, 0, NULL,
+     "Whether webhooks may go to public hosts by http, without TLS."},
     {"greylist", SETTING_FLAG, AT(greylist), "no", 0, 0, NULL,
      "Whether mail servers that are not known yet are asked to come back (greylisting)."},
     {"greylist_delay", SETTING_DURATION, AT(greylist_delay_ms), "5m", 1000, 3600 * 1000, NULL,
@@ -291,6 +306,7 @@ static const char *set_number(const struct setting *setting, struct reading *rea
 static bool is_list(const struct setting *setting)
 {
     return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_DNS_SERVERS ||
+           setting->kind == SETTING_HOSTNAMES || setting->kind == SETTING_WEBHOOK_TARGETS ||
            setting->kind == SETTING_NETWORKS || setting->kind == SETTING_BLOCK_LISTS ||
            setting->kind == SETTING_NAMES;
 }
@@ -318,9 +334,9 @@ static const char *set_value(struct reading *reading, const struct setting *sett
     const char *reason = NULL;
     struct sockaddr_storage address;
     socklen_t address_len;
-    struct dns_upstream_place place;
     struct config_network network;
     struct str zone;
+    struct dns_upstream_place place;
     uint64_t value = 0;
 
     switch (setting->kind) {
@@ -343,6 +359,10 @@ static const char *set_value(struct reading *reading, const struct setting *sett
     case SETTING_DNS_SERVERS:
         return add_to_list(reading, at, text,
                            dns_upstream_parse(&reading->config->arena, text, &place));
+    case SETTING_HOSTNAMES:
+        return add_to_list(reading, at, text, config_parse_hostname(text));
+    case SETTING_WEBHOOK_TARGETS:
+        return add_to_list(reading, at, text, webhook_allow_reason(text));
     case SETTING_SERVER:
         reason = text.len == 0 ? NULL : config_parse_server(text, &address, &address_len);
         if (reason == NULL)
@@ -575,6 +595,8 @@ static void check_whole(struct reading *reading)
         problem(reading, "%s: data: the folder must be given, as an absolute path", reading->name);
     if ((config->certificate.len == 0) != (config->key.len == 0))
         problem(reading, "%s: certificate and key: set both, or neither", reading->name);
+    if (config->rspamd.len > 0 && config->rspamd.ptr[0] == '/')
+        problem(reading, "%s: rspamd: an address and port is needed", reading->name);
 }
 
 /* Single values beforehand; lists, which grow with each value, where none was given. */

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { CONFIG_ADDRESSES_MAX = 16 };
+enum { CONFIG_ADDRESSES_MAX = 16, CONFIG_EXAMINERS_MAX = 32 };
 
 struct config {
     /* Strings are in the configuration's own arena. */
@@ -66,6 +66,13 @@ struct config {
     uint64_t incoming_per_sender;
     uint64_t submission_per_user;  /* recipients elsewhere in a day; 0: no limit */
     uint64_t submission_per_domain;
+    uint64_t examiners;            /* processes; 0: two more than cores */
+    bool dmarc_reject;             /* what a domain's policy asks to refuse is refused */
+    struct str arc_trust[CONFIG_ADDRESSES_MAX]; /* domains whose ARC seal excuses DMARC */
+    struct str clamd, rspamd;      /* "address:port", clamd also a path; empty: none */
+    bool scan_required;            /* mail that they did not scan is put off */
+    struct str webhook_allow[CONFIG_ADDRESSES_MAX]; /* courier/webhook_target.h */
+    bool webhook_http;             /* webhooks by http, too */
     uint64_t queue_lifetime_ms;     /* then a message in the queue comes back */
     uint64_t queue_delay_notice_ms; /* its sender is told before that it waits; 0: never */
     uint64_t queue_retry_first_ms, queue_retry_most_ms;
@@ -80,8 +87,6 @@ struct config {
     uint64_t outgoing_per_minute; /* 0: no limit */
     uint64_t outgoing_connect_timeout_ms;
     struct str smarthost, smarthost_user, smarthost_password; /* the last: a file; empty: none */
-    struct str webhook_allow[CONFIG_ADDRESSES_MAX];
-    bool webhook_http;
     struct arena arena;
 };
 
