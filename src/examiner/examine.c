@@ -117,7 +117,7 @@ static bool is_refused(const struct examination *work, struct task *task, struct
 
 static bool is_deferred(const struct examination *work, struct str *out_words)
 {
-    if (work->auth.dmarc == MAILAUTH_TEMPERROR)
+    if (work->auth.dmarc == MAILAUTH_TEMPERROR && !work->request->is_trusted)
         *out_words = STR("who it is from could not be found out now, the DNS failed");
     else if (work->scan.is_failed && work->tools->needs_scan)
         *out_words = STR("it could not be scanned now");
