@@ -661,7 +661,7 @@ static void a_vacation_answers_once(void **state)
     assert_string_equal(f->sent[0].sender, "");
     assert_string_equal(f->sent[0].recipients, "who@from.test ");
     assert_true(has(&f->sent[0].text, "Auto-Submitted: auto-replied\r\n"));
-    assert_true(has(&f->sent[0].text, "In-Reply-To:\r\n <m@from.test>\r\n"));
+    assert_true(has(&f->sent[0].text, "In-Reply-To: <m@from.test>\r\n"));
     assert_true(has(&f->sent[0].text, "Subject: Auto: When\r\n"));
     queue_message(f, ROUTES("who@from.test", ",\"may_reply\":true", AWAY), TO_ANN "2\r\n", 0);
     /* Nor may it where the message is no letter to her. */
