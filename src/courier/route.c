@@ -7,7 +7,7 @@
 
 enum { NAME_MAX_LEN = 253 };
 
-static void idn_free(char **text)
+static void name_free(char **text)
 {
     idn2_free(*text);
     *text = NULL;
@@ -41,7 +41,7 @@ static bool is_name(struct str name)
 enum err courier_domain_normal(struct task *task, struct arena *arena, struct str domain,
                                struct str *out)
 {
-    CLEANUP(idn_free) char *ascii = NULL;
+    CLEANUP(name_free) char *ascii = NULL;
     struct str copy;
     char *lower;
 
