@@ -10,7 +10,7 @@
  *   points from SPAM_SCORE_REFUSE on                            REJECT
  *   DMARC could not be found out                                DEFER
  *   the scanner is needed (`scan_required`) but did not answer  DEFER
- *   points from SPAM_SCORE_JUNK on, DMARC quarantine            JUNK
+ *   points from SPAM_SCORE_JUNK on, which DMARC gives alone     JUNK
  */
 #ifndef EXAMINER_EXAMINE_H
 #define EXAMINER_EXAMINE_H
@@ -57,6 +57,7 @@ struct examiner_result {
     struct str removals; /* as wire_examine_reply has them */
     bool may_reply;
     bool is_authenticated; /* the From field's domain is what it says */
+    bool is_spam;          /* REJECT, and for nothing but its points */
     int64_t score;
 };
 

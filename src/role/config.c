@@ -10,6 +10,7 @@
 
 #include "base/ascii.h"
 #include "base/memory.h"
+#include "courier/webhook_target.h"
 #include "dns/upstream.h"
 #include "role/config_value.h"
 
@@ -31,6 +32,8 @@ enum setting_kind {
     SETTING_HOSTNAME,
     SETTING_ADDRESSES,
     SETTING_DNS_SERVERS, /* a list, too */
+    SETTING_HOSTNAMES,       /* a list */
+    SETTING_WEBHOOK_TARGETS, /* a list */
     SETTING_SERVER,      /* one address with port, or a local socket's path */
     SETTING_NUMBER,
     SETTING_SIZE,
@@ -38,6 +41,9 @@ enum setting_kind {
     SETTING_FLAG,
     SETTING_LOG_LEVEL,
     SETTING_LOG_FORMAT,
+    SETTING_NETWORKS,
+    SETTING_BLOCK_LISTS,
+    SETTING_NAMES, /* a list of texts, which their role judges at its start */
 };
 
 struct setting {
@@ -99,6 +105,14 @@ static const struct setting settings[] = {
      "The most recipients of one message."},
     {"hops_max", SETTING_NUMBER, AT(hops_max), "25", 1, 1000, NULL,
      "A message with more Received fields than this goes in a circle and is refused."},
+    {"check_senders", SETTING_FLAG, AT(check_senders), "yes", 0, 0, NULL,
+     "Whether mail is refused whose sender's domain does not exist, or says that it takes none (RFC 7505)."},
+    {"dnsbl", SETTING_BLOCK_LISTS, AT(dnsbl), "", 0, 0, NULL,
+     "DNS block lists that clients are looked up in, with the points that each is worth: \"bl.example.org 3\"."},
+    {"dnsbl_refuse", SETTING_NUMBER, AT(dnsbl_refuse), "0", 0, 1000000, NULL,
+     "From so many points on a client's mail is refused at once; 0: they only count as spam points."},
+    {"trusted_clients", SETTING_NETWORKS, AT(trusted_clients), "", 0, 0, NULL,
+     "Networks, as 192.0.2.0/24, whose mail servers the DNS is not asked about. Loopback is one anyway."},
     {"login_timeout", SETTING_DURATION, AT(login_timeout_ms), "75s", 100, 3600 * 1000, NULL,
      "A client that has not logged in after this long is cut off."},
     {"idle_timeout", SETTING_DURATION, AT(idle_timeout_ms), "30m", 100,
@@ -120,6 +134,46 @@ static const struct setting settings[] = {
      "With a load above this for each processor, iOS's bulk downloads are asked to come back later."},
     {"mailbox_linger", SETTING_DURATION, AT(mailbox_linger_ms), "5s", 0, 3600 * 1000, NULL,
      "How long a mailbox's process, with its key, stays after the last session."},
+    {"queue_lifetime", SETTING_DURATION, AT(queue_lifetime_ms), "5d", 1000,
+     UINT64_C(30) * 24 * 3600 * 1000, NULL,
+     "How long delivery to another server is tried; then the message goes back to its sender."},
+    {"queue_delay_notice", SETTING_DURATION, AT(queue_delay_notice_ms), "4h", 0,
+     UINT64_C(30) * 24 * 3600 * 1000, NULL,
+     "After this long the sender is told that a message is delayed; 0: never."},
+    {"queue_retry_first", SETTING_DURATION, AT(queue_retry_first_ms), "5m", 10,
+     24 * 3600 * 1000, NULL,
+     "How long after a first failed attempt the second is made; each further wait is twice as long."},
+    {"queue_retry_most", SETTING_DURATION, AT(queue_retry_most_ms), "3h", 10, 7 * 24 * 3600 * 1000,
+     NULL, "The longest wait between two attempts."},
+    {"queue_suppress", SETTING_DURATION, AT(queue_suppress_ms), "7d", 0,
+     UINT64_C(365) * 24 * 3600 * 1000, NULL,
+     "An address whose server said that it does not exist is not tried again for so long; 0: always tried."},
+    {"queue_jobs_max", SETTING_NUMBER, AT(queue_jobs_max), "200", 1, 10000, NULL,
+     "The most deliveries to other servers that are under way at once."},
+    {"queue_jobs_per_destination", SETTING_NUMBER, AT(queue_jobs_per_destination), "20", 1, 1000,
+     NULL, "And to one destination."},
+    {"outgoing_routes", SETTING_NAMES, AT(outgoing_routes), "", 0, 0, NULL,
+     "Where a domain's mail goes instead of to its MX: \"example.com host:port\"; \"*.example.com ...\": what is below it."},
+    {"outgoing_tls", SETTING_NAMES, AT(outgoing_tls), "", 0, 0, NULL,
+     "Domains that mail goes to over TLS with a checked certificate only; \"*\": all of them."},
+    {"outgoing_ca", SETTING_PATH, AT(outgoing_ca), "", 0, 0, NULL,
+     "PEM file with what other servers' certificates lead back to, read at the start; not set: what the system trusts."},
+    {"outgoing_allow", SETTING_NETWORKS, AT(outgoing_allow), "", 0, 0, NULL,
+     "Networks that mail goes to though they are private, as 10.0.0.0/8; all others that are not public are refused."},
+    {"outgoing_port", SETTING_NUMBER, AT(outgoing_port), "25", 1, 65535, NULL,
+     "The port of MX hosts (for tests)."},
+    {"outgoing_ipv6", SETTING_FLAG, AT(outgoing_ipv6), "yes", 0, 0, NULL,
+     "Whether other servers are reached over IPv6."},
+    {"outgoing_per_minute", SETTING_NUMBER, AT(outgoing_per_minute), "0", 0, 1000000, NULL,
+     "The most messages in a minute to one destination; 0: no limit."},
+    {"outgoing_connect_timeout", SETTING_DURATION, AT(outgoing_connect_timeout_ms), "30s", 100,
+     600 * 1000, NULL, "How long a connection to another server may take to come about."},
+    {"smarthost", SETTING_TEXT, AT(smarthost), "", 0, 0, NULL,
+     "A server that takes all mail that has no route of its own: host and port."},
+    {"smarthost_user", SETTING_TEXT, AT(smarthost_user), "", 0, 0, NULL,
+     "The name to log in there with, always over TLS with a checked certificate."},
+    {"smarthost_password", SETTING_PATH, AT(smarthost_password), "", 0, 0, NULL,
+     "The file whose first line is the password, read at the start."},
     {"dns_upstreams", SETTING_DNS_SERVERS, AT(dns_upstreams),
      "https://cloudflare-dns.com/dns-query 1.1.1.1 1.0.0.1 2606:4700:4700::1111, "
      "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",
@@ -133,6 +187,22 @@ static const struct setting settings[] = {
      "The memory for DNS answers."},
     {"redis", SETTING_SERVER, AT(redis), "", 0, 0, NULL,
      "A Redis in which several hosts share DNS answers: address and port, or its socket. Who writes to it is believed."},
+    {"examiners", SETTING_NUMBER, AT(examiners), "0", 0, CONFIG_EXAMINERS_MAX, NULL,
+     "How many processes look at incoming messages, each at one; at least 2; 0: two more than processor cores."},
+    {"dmarc_reject", SETTING_FLAG, AT(dmarc_reject), "yes", 0, 0, NULL,
+     "Whether mail is refused when its sender's domain asks for that (DMARC); otherwise it goes to Junk."},
+    {"arc_trust", SETTING_HOSTNAMES, AT(arc_trust), "", 0, 0, NULL,
+     "Domains of lists and forwarders whose seal (ARC) excuses mail that fails DMARC on its way through them."},
+    {"clamd", SETTING_SERVER, AT(clamd), "", 0, 0, NULL,
+     "ClamAV's daemon, which looks for viruses: address and port, or its socket; not set: not asked."},
+    {"rspamd", SETTING_SERVER, AT(rspamd), "", 0, 0, NULL,
+     "rspamd's normal worker, whose score counts beside our own: address and port; not set: not asked."},
+    {"scan_required", SETTING_FLAG, AT(scan_required), "no", 0, 0, NULL,
+     "Whether mail waits when one of these two does not answer; otherwise it is taken without."},
+    {"webhook_allow", SETTING_WEBHOOK_TARGETS, AT(webhook_allow), "", 0, 0, NULL,
+     "Hosts by name, and networks as 10.0.0.0/8, that webhooks may reach though they are not public, and by http."},
+    {"webhook_http", SETTING_FLAG, AT(webhook_http), "no", 0, 0, NULL,
+     "Whether webhooks may go to public hosts by http, without TLS."},
     {"greylist", SETTING_FLAG, AT(greylist), "no", 0, 0, NULL,
      "Whether mail servers that are not known yet are asked to come back (greylisting)."},
     {"greylist_delay", SETTING_DURATION, AT(greylist_delay_ms), "5m", 1000, 3600 * 1000, NULL,
@@ -235,7 +305,10 @@ static const char *set_number(const struct setting *setting, struct reading *rea
 
 static bool is_list(const struct setting *setting)
 {
-    return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_DNS_SERVERS;
+    return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_DNS_SERVERS ||
+           setting->kind == SETTING_HOSTNAMES || setting->kind == SETTING_WEBHOOK_TARGETS ||
+           setting->kind == SETTING_NETWORKS || setting->kind == SETTING_BLOCK_LISTS ||
+           setting->kind == SETTING_NAMES;
 }
 
 /* One more value of a list, kept as text; `reason` why it is none. */
@@ -261,6 +334,8 @@ static const char *set_value(struct reading *reading, const struct setting *sett
     const char *reason = NULL;
     struct sockaddr_storage address;
     socklen_t address_len;
+    struct config_network network;
+    struct str zone;
     struct dns_upstream_place place;
     uint64_t value = 0;
 
@@ -284,11 +359,21 @@ static const char *set_value(struct reading *reading, const struct setting *sett
     case SETTING_DNS_SERVERS:
         return add_to_list(reading, at, text,
                            dns_upstream_parse(&reading->config->arena, text, &place));
+    case SETTING_HOSTNAMES:
+        return add_to_list(reading, at, text, config_parse_hostname(text));
+    case SETTING_WEBHOOK_TARGETS:
+        return add_to_list(reading, at, text, webhook_allow_reason(text));
     case SETTING_SERVER:
         reason = text.len == 0 ? NULL : config_parse_server(text, &address, &address_len);
         if (reason == NULL)
             *(struct str *)at = arena_copy(&reading->config->arena, text);
         return reason;
+    case SETTING_NETWORKS:
+        return add_to_list(reading, at, text, config_parse_network(text, &network));
+    case SETTING_BLOCK_LISTS:
+        return add_to_list(reading, at, text, config_parse_block_list(text, &zone, &value));
+    case SETTING_NAMES:
+        return add_to_list(reading, at, text, NULL);
     case SETTING_NUMBER:
         reason = config_parse_number(text, &value);
         return set_number(setting, reading, reason, value);
@@ -456,11 +541,13 @@ static void environment_name(const struct setting *setting, char out[static ENVI
         out[i] = out[i] == '.' ? '_' : ascii_upper(out[i]);
 }
 
-/* Values of a list are separated by commas; addresses by blanks, too. */
+/* Values of a list are separated by commas; addresses and networks by blanks, too. */
 static const char *set_list(struct reading *reading, const struct setting *setting,
                             struct str text)
 {
-    bool has_blanks = setting->kind == SETTING_DNS_SERVERS;
+    bool has_blanks =
+        setting->kind == SETTING_DNS_SERVERS || setting->kind == SETTING_BLOCK_LISTS ||
+        setting->kind == SETTING_NAMES;
     const char *reason = NULL;
 
     clear_addresses(reading, setting);
@@ -508,6 +595,8 @@ static void check_whole(struct reading *reading)
         problem(reading, "%s: data: the folder must be given, as an absolute path", reading->name);
     if ((config->certificate.len == 0) != (config->key.len == 0))
         problem(reading, "%s: certificate and key: set both, or neither", reading->name);
+    if (config->rspamd.len > 0 && config->rspamd.ptr[0] == '/')
+        problem(reading, "%s: rspamd: an address and port is needed", reading->name);
 }
 
 /* Single values beforehand; lists, which grow with each value, where none was given. */

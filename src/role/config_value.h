@@ -26,4 +26,16 @@ const char *config_parse_number(struct str text, uint64_t *out_value);
 /* letters, digits, hyphens and dots, as in RFC 1123 §2.1; at most 253 */
 const char *config_parse_hostname(struct str text);
 
+/* "192.0.2.0/24", "2001:db8::/32", or an address alone */
+struct config_network {
+    unsigned char address[16]; /* IPv4 as ::ffff:a.b.c.d */
+    unsigned bits;
+};
+const char *config_parse_network(struct str text, struct config_network *out);
+/* `address` as text without port. */
+bool config_network_contains(const struct config_network *network, struct str address);
+
+/* "zone points": a name and a number with up to three decimals, here in thousandths */
+const char *config_parse_block_list(struct str text, struct str *out_zone, uint64_t *out_score);
+
 #endif

@@ -33,6 +33,7 @@ struct sandbox_rules {
     bool may_bind;    /* listen on new sockets (nobody after start) */
     bool may_fork;    /* nursery and master */
     bool may_exec;    /* nobody after start */
+    bool may_set_alarm; /* have itself ended when something takes too long */
     bool may_send_descriptors; /* make socket pairs, whose ends it hands out */
     bool keeps_capabilities;   /* master, when its children are to become another user */
 };

@@ -302,7 +302,7 @@ static void the_mailbox_process(void **state)
 
 static int setup(void **state)
 {
-    static const char *const folders[] = {"run", "account", "mail", "drop", "tls"};
+    static const char *const folders[] = {"run", "account", "mail", "drop", "queue", "tls"};
     struct task task;
 
     (void)state;

@@ -64,6 +64,9 @@ static const int calls_for_accepting[] = {SCMP_SYS(accept4), SCMP_SYS(accept)};
 /* socket() itself is allowed for the families that the rules open. */
 static const int calls_for_connecting[] = {SCMP_SYS(connect)};
 
+/* alarm(3) is one or the other. */
+static const int calls_for_alarms[] = {SCMP_SYS(alarm), SCMP_SYS(setitimer)};
+
 static const int calls_for_binding[] = {SCMP_SYS(socket), SCMP_SYS(bind), SCMP_SYS(listen)};
 
 /* For a parent, and for a child on its way into a sandbox of its own. */
@@ -158,6 +161,8 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
         status |= ALLOW(filter, calls_for_accepting);
     if (rules->may_connect || rules->may_connect_local)
         status |= ALLOW(filter, calls_for_connecting);
+    if (rules->may_set_alarm)
+        status |= ALLOW(filter, calls_for_alarms);
     if (rules->may_bind)
         status |= ALLOW(filter, calls_for_binding);
     if (rules->may_fork)

@@ -108,6 +108,7 @@ enum smtp_client_outcome {
 struct smtp_client_verdict {
     enum smtp_client_outcome outcome;
     bool is_too_many;  /* TEMPORARY, only because others came before it: again in another mail */
+    bool is_early;     /* TEMPORARY, by the reply to MAIL or RCPT: another host may answer otherwise */
     bool is_uncertain; /* TEMPORARY: the connection went before the final reply */
     bool is_session;   /* TEMPORARY, for a reason that is the connection's: another host may do */
     unsigned code;     /* 0: no reply */
