@@ -262,7 +262,7 @@ enum wire_status {
 #define WIRE_FIELDS_examine_reply(F)                                                               \
     F(u64, status) F(u64, action) F(str, words) F(str, fields) F(str, removals) F(flag, may_reply) \
     F(i64, score) F(flag, is_authenticated) F(flag, is_spam)
-#define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender)
+#define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender) F(str, reverse_name)
 /* is_virus with its name in `words`; `score` of rspamd in thousandths, `symbols` its reasons. */
 #define WIRE_FIELDS_scan_reply(F)                                                                  \
     F(u64, status) F(flag, is_virus) F(str, words) F(i64, score) F(str, symbols)
