@@ -49,25 +49,32 @@ static bool is_host_form(struct str text)
     return colon >= 0 && str_index(text, '@') < 0;
 }
 
-/* local+detail@domain, the tag left out where the local part has one, is quoted or would be too long. */
-static struct str join(struct task *task, struct str local, struct str detail, struct str domain)
-{
-    if (detail.len > 0 && local.len > 0 && local.ptr[0] != '"' && str_index(local, '+') < 0 &&
-        local.len + 1 + detail.len <= ACCOUNT_LOCAL_MAX)
-        return arena_printf(&task->arena, "%.*s+%.*s@%.*s", STR_ARG(local), STR_ARG(detail),
-                            STR_ARG(domain));
-    return arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(local), STR_ARG(domain));
-}
-
-/* An address whose local part stays as it was written: only its own host knows what that means. */
-static enum err make_address(struct task *task, struct str local, struct str detail,
-                             struct str domain, struct str *out_to)
+/* local@domain, if that is an address. The local part stays as it was written: only its own host knows
+ * what it means. */
+static enum err make_address(struct task *task, struct str local, struct str domain,
+                             struct str *out_to)
 {
     struct account_address parsed;
-    struct str text = arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(local), STR_ARG(domain));
 
-    TRY(account_address_parse(task, text, &parsed));
-    *out_to = join(task, local, detail, parsed.domain);
+    TRY(account_address_parse(
+        task, arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(local), STR_ARG(domain)), &parsed));
+    *out_to = arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(local), STR_ARG(parsed.domain));
+    return ERR_OK;
+}
+
+/* The same with the tag, which is left out where the local part has one, is quoted, or would become
+ * too long. */
+static enum err make_tagged(struct task *task, struct str local, struct str detail,
+                            struct str domain, struct str *out_to)
+{
+    struct str tagged = arena_printf(&task->arena, "%.*s+%.*s", STR_ARG(local), STR_ARG(detail));
+
+    TRY(make_address(task, local, domain, out_to));
+    if (detail.len == 0 || local.ptr[0] == '"' || str_index(local, '+') >= 0 ||
+        tagged.len > ACCOUNT_LOCAL_MAX)
+        return ERR_OK;
+    if (make_address(task, tagged, domain, out_to) != ERR_OK)
+        task_forgive(task);
     return ERR_OK;
 }
 
@@ -82,15 +89,14 @@ enum err account_target_resolve(struct task *task, struct str text,
         return fail(task, ERR_INVALID, "the target is empty or too long");
     if (is_host_form(text)) {
         TRY(parse_host(task, text, &forward.via));
-        forward.to = join(task, destination->local, STR(""), destination->domain);
+        TRY(make_address(task, destination->local, destination->domain, &forward.to));
     } else if (at <= 0) {
-        TRY(make_address(task, destination->local, STR(""), str_from(text, (size_t)(at + 1)),
-                         &forward.to));
+        TRY(make_address(task, destination->local, str_from(text, (size_t)(at + 1)), &forward.to));
     } else {
         struct str domain = str_from(text, (size_t)at + 1);
 
-        TRY(make_address(task, str_upto(text, (size_t)at), destination->detail,
-                         domain.len > 0 ? domain : destination->domain, &forward.to));
+        TRY(make_tagged(task, str_upto(text, (size_t)at), destination->detail,
+                        domain.len > 0 ? domain : destination->domain, &forward.to));
     }
     *out_forward = forward;
     return ERR_OK;

@@ -85,6 +85,7 @@ static enum err setup(struct role_process *process, struct task *task)
     keeper->sessions = account_sessions_new();
     keeper_mail_open(keeper, host_key);
     keeper->tick = net_timer_new(role_loop(process), on_tick, keeper);
+    keeper->dns = dns_client_new(role_loop(process));
     return ERR_OK;
 }
 
@@ -100,6 +101,7 @@ static enum err start(struct role_process *process, struct task *task)
 {
     (void)task;
     keeper_admin_start(role_state(process));
+    keeper_ask_start(role_state(process));
     return ERR_OK;
 }
 
@@ -124,6 +126,8 @@ static void on_peer(struct role_process *process, struct wire_channel *channel)
         give_key(keeper, channel, keeper->drop_root);
     } else if (peer == WIRE_ROLE_COURIER) {
         give_key(keeper, channel, keeper->courier_key);
+    } else if (peer == WIRE_ROLE_RESOLVER) {
+        dns_client_set_peer(keeper->dns, channel);
     } else if (peer == WIRE_ROLE_STORE) {
         admin_store_changed(keeper->admin, true, clock_now_ms());
     }
@@ -140,6 +144,10 @@ static void on_peer_lost(struct role_process *process, struct wire_channel *chan
         account_sessions_close_opener(keeper->sessions, channel);
     else if (peer == WIRE_ROLE_STORE)
         admin_store_changed(keeper->admin, false, clock_now_ms());
+    else if (peer == WIRE_ROLE_COURIER)
+        admin_courier_gone(keeper->admin);
+    else if (peer == WIRE_ROLE_RESOLVER)
+        dns_client_set_peer(keeper->dns, NULL);
 }
 
 /* A failed reply is a peer that is gone or stuck: its own close tells. */
@@ -221,8 +229,13 @@ static void dispatch(struct keeper *keeper, struct wire_channel *channel, struct
         on_login(keeper, channel, task, message);
     else if (message->type == WIRE_SESSION_CLOSE)
         account_sessions_close(keeper->sessions, &body->session_close.session, channel);
-    else if (message->type == WIRE_RECIPIENT || message->type == WIRE_SENDER)
+    else if (message->type == WIRE_RECIPIENT || message->type == WIRE_SENDER ||
+             message->type == WIRE_SIGNING_KEYS)
         keeper_mail_message(keeper, channel, task, message);
+    else if (message->type == WIRE_ADMIN_REPLY)
+        admin_courier_answered(keeper->admin, message->tag, body->admin_reply.json);
+    else if (message->type == WIRE_DNS_ANSWER)
+        dns_client_message(keeper->dns, message);
     else if (message->type == WIRE_MAILBOX_STARTED)
         keeper_mailbox_started(keeper, message);
     else if (message->type == WIRE_MAILBOX_USAGE && body->mailbox_usage.is_drop)
@@ -269,6 +282,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     struct keeper *keeper = role_state(process);
 
     (void)grace_ms;
+    keeper_ask_stop(keeper);
     keeper_admin_stop(keeper);
     keeper_mailbox_free_all(keeper);
     account_sessions_free(&keeper->sessions);
@@ -277,6 +291,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     account_database_close(&keeper->database);
     secret_free(&keeper->drop_root);
     net_timer_free(&keeper->tick);
+    dns_client_free(&keeper->dns);
     mem_free(&keeper->folder);
     mem_free(&keeper);
     role_set_state(process, NULL); /* what the loop still brings finds nobody */

@@ -6,6 +6,7 @@
 #include "account/login.h"
 #include "account/router.h"
 #include "account/sessions.h"
+#include "dns/client.h"
 #include "net/listener.h"
 #include "role/role.h"
 #include "secret/courier.h"
@@ -17,8 +18,13 @@ struct keeper {
     struct account_login *login;       /* own */
     struct account_sessions *sessions; /* own */
     struct account_router *router;     /* own */
+    struct account_signing *signing;   /* own */
     struct admin *admin;               /* own */
+    struct dns_client *dns;            /* own */
+    struct keeper_question *questions; /* own; to the DNS, for administrators */
+    struct net_timer *keys;            /* own; makes keys for domains that have none yet */
     struct secret *courier_key, *srs_key; /* own; secret/courier.h */
+    struct account_return back;        /* rewritten senders, for the router */
     struct secret *drop_root;          /* own */
     char *folder;                      /* own; <data>/account */
     struct net_timer *tick; /* own; commits bookkeeping, tells limits, expires requests */
@@ -56,5 +62,13 @@ void keeper_mail_message(struct keeper *keeper, struct wire_channel *channel, st
 /* keeper_admin.c: the listener for administrators, and what their commands ask of other roles. */
 void keeper_admin_start(struct keeper *keeper);
 void keeper_admin_stop(struct keeper *keeper);
+
+/* keeper_ask.c: what commands ask of courier and resolver, and the keys that they make. */
+enum err keeper_ask_courier(void *keeper, uint64_t ticket, struct str json);
+void keeper_ask_dns(void *keeper, uint64_t ticket, struct str name, enum dns_type type);
+enum err keeper_make_key(void *keeper, struct task *task, enum account_key_algorithm algorithm,
+                         struct secret **out_key, struct buf *out_record);
+void keeper_ask_start(struct keeper *keeper);
+void keeper_ask_stop(struct keeper *keeper);
 
 #endif

@@ -1,7 +1,11 @@
-/* The keeper's answers about mail: who may send as what, and where mail for an address goes. */
+/*
+ * The keeper's answers about mail: who may send as what, where mail for an address goes, and what
+ * our mail is signed with.
+ */
 #include "role/keeper.h"
 
 #include "base/clock.h"
+#include "mailauth/srs.h"
 
 static struct account_router_settings settings_of(const struct config *config)
 {
@@ -16,13 +20,23 @@ static struct account_router_settings settings_of(const struct config *config)
     };
 }
 
+static enum err reverse(void *owner, struct task *task, struct str local, struct buf *out)
+{
+    const struct keeper *keeper = owner;
+
+    return srs_reverse(task, secret_str(keeper->srs_key), local, task->now_ms, out);
+}
+
 void keeper_mail_open(struct keeper *keeper, const struct secret *host_key)
 {
     struct account_router_settings settings = settings_of(role_config(keeper->process));
 
     keeper->courier_key = courier_key(host_key);
     keeper->srs_key = courier_srs_key(keeper->courier_key);
-    keeper->router = account_router_new(keeper->database, host_key, NULL, &settings);
+    keeper->back =
+        (struct account_return){.owner = keeper, .is_one = srs_is_one, .reverse = reverse};
+    keeper->router = account_router_new(keeper->database, host_key, &keeper->back, &settings);
+    keeper->signing = account_signing_new(host_key);
 }
 
 void keeper_mail_reload(struct keeper *keeper)
@@ -35,6 +49,7 @@ void keeper_mail_reload(struct keeper *keeper)
 void keeper_mail_close(struct keeper *keeper)
 {
     account_router_free(&keeper->router);
+    account_signing_free(&keeper->signing);
     secret_free(&keeper->srs_key);
     secret_free(&keeper->courier_key);
 }
@@ -78,6 +93,36 @@ static void on_sender(struct keeper *keeper, struct wire_channel *channel, struc
     reply(channel, WIRE_SENDER_REPLY, message->tag, &answer);
 }
 
+static struct str key_of(const struct secret *key)
+{
+    return key == NULL ? STR("") : secret_str(key);
+}
+
+static void on_signing_keys(struct keeper *keeper, struct wire_channel *channel, struct task *task,
+                            const struct wire_message *message)
+{
+    CLEANUP(account_signing_keys_done) struct account_signing_keys keys = {.rsa_key = NULL};
+    struct wire_signing_keys_reply answer = {.status = WIRE_UNAVAILABLE};
+    enum err err = account_signing_keys(keeper->signing, keeper->database, task,
+                                        message->body.signing_keys.domain, &keys);
+
+    if (err == ERR_OK) {
+        answer = (struct wire_signing_keys_reply){
+            .status = WIRE_OK,
+            .rsa_selector = keys.rsa_selector,
+            .rsa_key = key_of(keys.rsa_key),
+            .ed25519_selector = keys.ed25519_selector,
+            .ed25519_key = key_of(keys.ed25519_key),
+        };
+    } else if (err == ERR_NOT_FOUND) {
+        answer.status = WIRE_UNKNOWN;
+    } else {
+        log_error(keeper->log, "keys to sign with could not be had error=%s: %s", err_name(err),
+                  task->words);
+    }
+    reply(channel, WIRE_SIGNING_KEYS_REPLY, message->tag, &answer);
+}
+
 void keeper_mail_message(struct keeper *keeper, struct wire_channel *channel, struct task *task,
                          const struct wire_message *message)
 {
@@ -85,4 +130,6 @@ void keeper_mail_message(struct keeper *keeper, struct wire_channel *channel, st
         on_recipient(keeper, channel, task, message);
     else if (message->type == WIRE_SENDER)
         on_sender(keeper, channel, task, message);
+    else if (message->type == WIRE_SIGNING_KEYS)
+        on_signing_keys(keeper, channel, task, message);
 }
