@@ -18,6 +18,7 @@ static const struct {
     {STR_INIT(" us.test/1; x"), true},
     {STR_INIT(" not-us.test; us.test"), false},
     {STR_INIT(" us.test.x; x"), false},
+    {STR_INIT(" \"them.test\"; us.test"), false},
     {STR_INIT(" them.test; (us.test) x"), false},
     {STR_INIT(""), false},
 };
