@@ -44,7 +44,7 @@ static void the_whole_field(void **state)
         .signatures = {{MAILAUTH_FAIL, STR("a.test"), STR("s\"\r\n"), "no key"}},
         .signature_count = 1,
         .dmarc = MAILAUTH_FAIL,
-        .dmarc_policy = MAILAUTH_POLICY_QUARANTINE,
+        .dmarc_published = MAILAUTH_POLICY_QUARANTINE,
         .author_domain = STR("a.test"),
         .arc = MAILAUTH_PASS,
         .arc_domain = STR("f.test"),

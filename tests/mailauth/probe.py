@@ -21,7 +21,8 @@ class Probe:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        if self.process.wait(timeout=60) != 0:  # a sanitizer has found something
+            raise AssertionError(f"sealpost probe ended with {self.process.returncode}")
 
     def processor_seconds(self):
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:

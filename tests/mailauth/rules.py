@@ -188,23 +188,23 @@ def alignment_and_policy(probe):
            "b.test": [["TXT", "v=spf1 ip4:192.0.2.1"]], "c.co.uk": [["TXT", "v=spf1 ip4:192.0.2.1"]]}
     table = (
         ("no policy", "a.test", "a.test", "a.test", {}, "none", "none"),
-        ("by DKIM", "a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "none"),
-        ("by SPF", "a.test", None, "a.test", {"a.test": "p=reject"}, "pass", "none"),
+        ("by DKIM", "a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "reject"),
+        ("by SPF", "a.test", None, "a.test", {"a.test": "p=reject"}, "pass", "reject"),
         ("by neither", "a.test", None, None, {"a.test": "p=reject"}, "fail", "reject"),
         ("of somebody else", "a.test", "b.test", "b.test", {"a.test": "p=quarantine"}, "fail",
          "quarantine"),
-        ("of one below", "a.test", "m.a.test", None, {"a.test": "p=reject"}, "pass", "none"),
-        ("of one above", "m.a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "none"),
+        ("of one below", "a.test", "m.a.test", None, {"a.test": "p=reject"}, "pass", "reject"),
+        ("of one above", "m.a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "reject"),
         ("below, strict", "a.test", "m.a.test", None, {"a.test": "p=reject; adkim=s"}, "fail",
          "reject"),
         ("below by SPF, strict", "a.test", None, "m.a.test", {"a.test": "p=reject; aspf=s"}, "fail",
          "reject"),
         ("strict of the other kind", "a.test", None, "m.a.test", {"a.test": "p=reject; adkim=s"},
-         "pass", "none"),
+         "pass", "reject"),
         ("strict and the same", "a.test", "a.test", None, {"a.test": "p=reject; adkim=s; aspf=s"},
-         "pass", "none"),
+         "pass", "reject"),
         ("a suffix is nobody's", "x.co.uk", None, "c.co.uk", {"x.co.uk": "p=reject"}, "fail", "reject"),
-        ("a domain of a suffix", "x.c.co.uk", None, "c.co.uk", {"c.co.uk": "p=reject"}, "pass", "none"),
+        ("a domain of a suffix", "x.c.co.uk", None, "c.co.uk", {"c.co.uk": "p=reject"}, "pass", "reject"),
         ("sp for those below", "m.a.test", None, None, {"a.test": "p=none; sp=reject"}, "fail",
          "reject"),
         ("p where there is no sp", "m.a.test", None, None, {"a.test": "p=quarantine"}, "fail",
@@ -439,7 +439,7 @@ def our_results_hold_what_the_peer_wrote(probe):
     answer = probe.message(sign() + MESSAGE, key_zone(**{"_dmarc.a.test": [["TXT", "v=DMARC1; p=none"]]}),
                            authserv="us.test", mailfrom="x@a.test")
     check(answer["field"] == "Authentication-Results: us.test;\r\n\tspf=none smtp.mailfrom=a.test;\r\n"
-          "\tdkim=pass header.d=a.test header.s=s;\r\n\tdmarc=pass header.from=a.test\r\n", answer["field"])
+          "\tdkim=pass header.d=a.test header.s=s;\r\n\tdmarc=pass (p=none) header.from=a.test\r\n", answer["field"])
 
 
 @case
