@@ -1,7 +1,8 @@
 /*
- * The account database: users (accounts), domains, aliases, mailboxes, key slots, usage. What is
- * stored, not what it means: resolving, logging in and creating are in the files beside it. One
- * driver exists, sqlite/; nothing here tells which it is.
+ * The account database: users (accounts), domains, aliases, mailboxes, key slots, usage; what rules
+ * there are for mail is in account/database_rules.h. What is stored, not what it means: resolving,
+ * logging in and creating are in the files beside it. One driver exists, sqlite/; nothing here tells
+ * which it is.
  *
  * Writes that are answered to somebody go between account_begin and account_commit, which is
  * durable. Bookkeeping (usage, last use) is written at once, is seen by later reads, and reaches
@@ -85,6 +86,7 @@ struct account_domain {
     struct str user_name;
     uint64_t quota_bytes, used_bytes;
     struct str created;
+    bool requires_tls; /* mail for it comes encrypted or not at all */
 };
 
 MUST_CHECK enum err account_domain_add(struct account_database *database, struct task *task,
@@ -94,6 +96,21 @@ MUST_CHECK enum err account_domain_find(struct account_database *database, struc
 /* Only the row, for the paths that mail and logins take. 0: not ours. */
 MUST_CHECK enum err account_domain_row(struct account_database *database, struct task *task,
                                        struct str name, int64_t *out_row);
+/* What the path of mail needs of it, in one look-up. row 0: not ours. */
+struct account_domain_facts {
+    int64_t row;
+    bool requires_tls;
+    bool has_patterns; /* an alias of it is a regular expression */
+    bool has_lists;    /* anybody has an allow or deny list */
+};
+MUST_CHECK enum err account_domain_facts(struct account_database *database, struct task *task,
+                                         struct str name, struct account_domain_facts *out_facts);
+/* That of the lowest row: whose postmaster is the host's. ERR_NOT_FOUND: there is none. */
+MUST_CHECK enum err account_domain_first(struct account_database *database, struct task *task,
+                                         struct str *out_name);
+MUST_CHECK enum err account_domain_set_requires_tls(struct account_database *database,
+                                                    struct task *task, int64_t domain,
+                                                    bool requires_tls);
 MUST_CHECK enum err account_domain_count(struct account_database *database, struct task *task,
                                          int64_t domain, uint64_t *out_aliases);
 MUST_CHECK enum err account_domain_list(struct account_database *database, struct task *task,
@@ -133,6 +150,11 @@ MUST_CHECK enum err account_mailbox_find(struct account_database *database, stru
                                          const struct id *id, struct account_mailbox *out_mailbox);
 MUST_CHECK enum err account_mailbox_at(struct account_database *database, struct task *task,
                                        int64_t row, struct account_mailbox *out_mailbox);
+/* The oldest active one of a home, else of the user that the domain belongs to: postmaster's where
+ * nobody is. ERR_NOT_FOUND: neither has any. */
+MUST_CHECK enum err account_mailbox_of_postmaster(struct account_database *database,
+                                                  struct task *task, int64_t domain,
+                                                  int64_t *out_row, struct id *out_id);
 MUST_CHECK enum err account_mailbox_activate(struct account_database *database, struct task *task,
                                              int64_t row);
 /* To `removing`: its slots, known addresses and usage go at once, so that the key is gone even
@@ -164,22 +186,43 @@ MUST_CHECK enum err account_mailbox_set_drop(struct account_database *database, 
                                              const struct id *id, uint64_t drop_bytes);
 
 /* Aliases. */
+enum { ACCOUNT_PATTERNS_MAX = 100 /* regular expressions of one domain */ };
+
 struct account_alias {
-    int64_t row;
+    int64_t row; /* 0: a mailbox that stands in for postmaster (account/resolve.h) */
     int64_t domain;
-    struct str local, domain_name;
-    int64_t mailbox;
-    struct id mailbox_id;
+    struct str local, domain_name; /* local of a pattern: with its slashes */
+    int64_t mailbox;               /* 0: none; it only sends on */
+    struct id mailbox_id;          /* unset without one */
     bool is_enabled;
+    bool is_pattern; /* a regular expression (account/pattern.h) */
+    bool is_storing; /* new mail goes to the mailbox */
+    bool has_routes; /* it has targets or a vacation (account/database_rules.h) */
+    bool files_junk; /* its mail is judged as spam */
+    unsigned disabled_answer; /* 250, 421 or 550 */
     struct str created;
 };
 
+/* `mailbox` 0: none. */
 MUST_CHECK enum err account_alias_add(struct account_database *database, struct task *task,
                                       int64_t domain, struct str local, int64_t mailbox);
-/* `domain` as account_domain_row gives it (0 finds nothing, for the same work). */
+/* The same for a regular expression; it is tried after those that the domain has. ERR_LIMIT:
+ * ACCOUNT_PATTERNS_MAX. */
+MUST_CHECK enum err account_alias_add_pattern(struct account_database *database,
+                                              struct task *task, int64_t domain, struct str local,
+                                              int64_t mailbox);
+/* `domain` as account_domain_row gives it (0 finds nothing, for the same work). No patterns: those
+ * are found by the text of theirs with the second. */
 MUST_CHECK enum err account_alias_find(struct account_database *database, struct task *task,
                                        int64_t domain, struct str local,
                                        struct account_alias *out_alias);
+MUST_CHECK enum err account_alias_find_pattern(struct account_database *database,
+                                               struct task *task, int64_t domain,
+                                               struct str local, struct account_alias *out_alias);
+/* In the order in which they are tried, at most ACCOUNT_PATTERNS_MAX. */
+MUST_CHECK enum err account_alias_patterns(struct account_database *database, struct task *task,
+                                           int64_t domain, struct account_alias **out_aliases,
+                                           size_t *out_count);
 /* In the order of their making, or within `domain` (0: all) by local part. `after` is the `next` of
  * the call before, empty at first; *out_next is empty with the last page. */
 MUST_CHECK enum err account_alias_list(struct account_database *database, struct task *task,
@@ -191,10 +234,17 @@ MUST_CHECK enum err account_alias_list_mailbox(struct account_database *database
                                                struct task *task, int64_t mailbox,
                                                struct account_alias **out_aliases,
                                                size_t *out_count);
+/* `answer`: what it tells peers while it is not enabled. */
 MUST_CHECK enum err account_alias_set_enabled(struct account_database *database,
-                                              struct task *task, int64_t row, bool is_enabled);
+                                              struct task *task, int64_t row, bool is_enabled,
+                                              unsigned answer);
 MUST_CHECK enum err account_alias_set_mailbox(struct account_database *database,
                                               struct task *task, int64_t row, int64_t mailbox);
+MUST_CHECK enum err account_alias_set_storing(struct account_database *database,
+                                              struct task *task, int64_t row, bool is_storing);
+MUST_CHECK enum err account_alias_set_junk(struct account_database *database, struct task *task,
+                                           int64_t row, bool files_junk);
+/* With its targets, rules and lists. */
 MUST_CHECK enum err account_alias_remove(struct account_database *database, struct task *task,
                                          int64_t row);
 

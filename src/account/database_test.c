@@ -2,7 +2,7 @@
 #include "account/database.h"
 
 #include "account/login.h"
-#include "account/resolve.h"
+#include "account/router.h"
 #include "account/sessions.h"
 #include "account/slot.h"
 #include "secret/crypt.h"
@@ -24,6 +24,7 @@ struct fixture {
     char folder[64], path[96];
     struct secret *host_key, *key, *mailbox_key, *password;
     struct account_database *database;
+    struct account_router *router;
     struct task task;
     int64_t user, home, other;        /* rows: a user and two domains */
     int64_t one, two;                 /* mailboxes */
@@ -69,7 +70,7 @@ static void fill(struct fixture *f)
     OK(account_alias_add(f->database, &f->task, f->home, c("off"), f->two));
     OK(account_alias_add(f->database, &f->task, f->other, c("*"), f->two));
     OK(account_alias_find(f->database, &f->task, f->home, c("off"), &alias));
-    OK(account_alias_set_enabled(f->database, &f->task, alias.row, false));
+    OK(account_alias_set_enabled(f->database, &f->task, alias.row, false, 550));
     OK(account_commit(f->database, &f->task));
 }
 
@@ -85,6 +86,20 @@ static void add_slot(struct fixture *f, enum account_slot_kind kind, const char 
     OK(account_commit(f->database, &f->task));
 }
 
+static void open_database(struct fixture *f)
+{
+    static const struct account_router_settings settings = {.greylist = false};
+
+    OK(account_database_open(&f->task, f->path, f->key, &f->database));
+    f->router = account_router_new(f->database, f->host_key, NULL, &settings);
+}
+
+static void close_database(struct fixture *f)
+{
+    account_router_free(&f->router);
+    account_database_close(&f->database);
+}
+
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
@@ -97,7 +112,7 @@ static int set_up(void **state)
     f->key = account_database_key(f->host_key);
     f->mailbox_key = secret_new(MAILBOX_KEY_BYTES);
     secret_bytes(f->mailbox_key)[7] = 7;
-    OK(account_database_open(&f->task, f->path, f->key, &f->database));
+    open_database(f);
     fill(f);
     *state = f;
     return 0;
@@ -108,7 +123,7 @@ static int tear_down(void **state)
     struct fixture *f = *state;
     char command[128];
 
-    account_database_close(&f->database);
+    close_database(f);
     secret_free(&f->host_key);
     secret_free(&f->key);
     secret_free(&f->mailbox_key);
@@ -119,50 +134,57 @@ static int tear_down(void **state)
     return 0;
 }
 
+static struct wire_recipient_reply recipient(struct fixture *f, const char *address, uint64_t size)
+{
+    struct wire_recipient asked = {.address = c(address), .size_bytes = size};
+    struct wire_recipient_reply reply;
+
+    OK(account_router_recipient(f->router, &f->task, &asked, 1, &reply));
+    return reply;
+}
+
 static void test_recipients(void **state)
 {
     struct fixture *f = *state;
     static const struct {
         const char *address;
-        enum account_recipient verdict;
+        enum wire_status verdict;
         int mailbox; /* 1, 2; 0: none */
         const char *detail;
     } rows[] = {
-        {"one@home.test", ACCOUNT_RECIPIENT_OK, 1, ""},
-        {"ONE@Home.Test", ACCOUNT_RECIPIENT_OK, 1, ""},
-        {"second@home.test", ACCOUNT_RECIPIENT_OK, 1, ""},
-        {"one@other.test", ACCOUNT_RECIPIENT_OK, 1, ""},
-        {"two@home.test", ACCOUNT_RECIPIENT_OK, 2, ""},
-        {"one+Tag@home.test", ACCOUNT_RECIPIENT_OK, 1, "Tag"},
-        {"one+special@home.test", ACCOUNT_RECIPIENT_OK, 2, ""}, /* an alias of its own */
-        {"one+a+b@home.test", ACCOUNT_RECIPIENT_OK, 1, "a+b"},
-        {"nobody@home.test", ACCOUNT_RECIPIENT_UNKNOWN, 0, ""},
-        {"nobody+one@home.test", ACCOUNT_RECIPIENT_UNKNOWN, 0, ""},
-        {"*@home.test", ACCOUNT_RECIPIENT_UNKNOWN, 0, ""},
-        {"off@home.test", ACCOUNT_RECIPIENT_DISABLED, 2, ""},
-        {"off+x@home.test", ACCOUNT_RECIPIENT_DISABLED, 2, "x"},
-        {"anything@other.test", ACCOUNT_RECIPIENT_OK, 2, ""}, /* catch-all */
-        {"any+thing@other.test", ACCOUNT_RECIPIENT_OK, 2, ""},
-        {"one+x@other.test", ACCOUNT_RECIPIENT_OK, 1, "x"}, /* the tag before the catch-all */
-        {"one@elsewhere.test", ACCOUNT_RECIPIENT_NOT_LOCAL, 0, ""},
-        {"one@sub.home.test", ACCOUNT_RECIPIENT_NOT_LOCAL, 0, ""},
-        {"one@[127.0.0.1]", ACCOUNT_RECIPIENT_NOT_LOCAL, 0, ""},
-        {"one", ACCOUNT_RECIPIENT_NOT_LOCAL, 0, ""},
-        {"", ACCOUNT_RECIPIENT_NOT_LOCAL, 0, ""},
-        {"one' OR 1=1 --@home.test", ACCOUNT_RECIPIENT_NOT_LOCAL, 0, ""},
+        {"one@home.test", WIRE_OK, 1, ""},
+        {"ONE@Home.Test", WIRE_OK, 1, ""},
+        {"second@home.test", WIRE_OK, 1, ""},
+        {"one@other.test", WIRE_OK, 1, ""},
+        {"two@home.test", WIRE_OK, 2, ""},
+        {"one+Tag@home.test", WIRE_OK, 1, "Tag"},
+        {"one+special@home.test", WIRE_OK, 2, ""}, /* an alias of its own */
+        {"one+a+b@home.test", WIRE_OK, 1, "a+b"},
+        {"nobody@home.test", WIRE_UNKNOWN, 0, ""},
+        {"nobody+one@home.test", WIRE_UNKNOWN, 0, ""},
+        {"*@home.test", WIRE_UNKNOWN, 0, ""},
+        {"off@home.test", WIRE_DISABLED, 2, ""},
+        {"off+x@home.test", WIRE_DISABLED, 2, "x"},
+        {"anything@other.test", WIRE_OK, 2, ""}, /* catch-all */
+        {"any+thing@other.test", WIRE_OK, 2, ""},
+        {"one+x@other.test", WIRE_OK, 1, "x"}, /* the tag before the catch-all */
+        {"one@elsewhere.test", WIRE_NOT_LOCAL, 0, ""},
+        {"one@sub.home.test", WIRE_NOT_LOCAL, 0, ""},
+        {"one@[127.0.0.1]", WIRE_NOT_LOCAL, 0, ""},
+        {"one", WIRE_NOT_LOCAL, 0, ""},
+        {"", WIRE_NOT_LOCAL, 0, ""},
+        {"one' OR 1=1 --@home.test", WIRE_NOT_LOCAL, 0, ""},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        enum account_recipient verdict = ACCOUNT_RECIPIENT_OK;
-        struct str detail = STR("");
-        struct id mailbox = {0};
+        struct wire_recipient_reply reply = recipient(f, rows[i].address, 0);
 
-        OK(account_recipient(f->database, &f->task, c(rows[i].address), 0, &verdict, &mailbox,
-                             &detail));
-        assert_int_equal(verdict, rows[i].verdict);
-        if (rows[i].mailbox != 0)
-            assert_true(id_equal(&mailbox, rows[i].mailbox == 1 ? &f->one_id : &f->two_id));
-        assert_true(str_equal(detail, c(rows[i].detail)));
+        assert_int_equal(reply.status, rows[i].verdict);
+        assert_int_equal(reply.has_mailbox, rows[i].verdict == WIRE_OK);
+        if (reply.has_mailbox)
+            assert_true(id_equal(&reply.mailbox, rows[i].mailbox == 1 ? &f->one_id : &f->two_id));
+        assert_true(str_equal(reply.detail, c(rows[i].detail)));
+        assert_int_equal(reply.routes.len, 0);
     }
 }
 
@@ -183,21 +205,16 @@ static void test_senders(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         bool is_own = true;
 
-        OK(account_sender(f->database, &f->task, &f->one_id, c(rows[i].address), &is_own));
+        OK(account_router_sender(f->router, &f->task, &f->one_id, c(rows[i].address), &is_own));
         assert_int_equal(is_own, rows[i].is_one);
-        OK(account_sender(f->database, &f->task, &f->two_id, c(rows[i].address), &is_own));
+        OK(account_router_sender(f->router, &f->task, &f->two_id, c(rows[i].address), &is_own));
         assert_int_equal(is_own, rows[i].is_two);
     }
 }
 
-static enum account_recipient verdict_for(struct fixture *f, const char *address, uint64_t size)
+static enum wire_status verdict_for(struct fixture *f, const char *address, uint64_t size)
 {
-    enum account_recipient verdict = ACCOUNT_RECIPIENT_UNKNOWN;
-    struct str detail;
-    struct id id;
-
-    OK(account_recipient(f->database, &f->task, c(address), size, &verdict, &id, &detail));
-    return verdict;
+    return (enum wire_status)recipient(f, address, size).status;
 }
 
 static void set_quotas(struct fixture *f, uint64_t user, uint64_t domain, uint64_t mailbox)
@@ -223,15 +240,15 @@ static void test_quotas(void **state)
     OK(account_user_find(f->database, &f->task, c("u"), &user));
     assert_int_equal(user.used_bytes, 8000);
     set_quotas(f, 10000, ACCOUNT_UNLIMITED, ACCOUNT_UNLIMITED);
-    assert_int_equal(verdict_for(f, "one@home.test", 2000), ACCOUNT_RECIPIENT_OK);
-    assert_int_equal(verdict_for(f, "one@home.test", 2001), ACCOUNT_RECIPIENT_OVER_QUOTA);
+    assert_int_equal(verdict_for(f, "one@home.test", 2000), WIRE_OK);
+    assert_int_equal(verdict_for(f, "one@home.test", 2001), WIRE_OVER_QUOTA);
     OK(account_mailbox_at(f->database, &f->task, f->one, &mailbox));
     assert_int_equal(account_mailbox_limit(&mailbox), 6000);
     set_quotas(f, 10000, 9000, ACCOUNT_UNLIMITED); /* the domain's limit is the tighter */
-    assert_int_equal(verdict_for(f, "two@home.test", 1001), ACCOUNT_RECIPIENT_OVER_QUOTA);
+    assert_int_equal(verdict_for(f, "two@home.test", 1001), WIRE_OVER_QUOTA);
     set_quotas(f, 10000, 9000, 4000);
-    assert_int_equal(verdict_for(f, "one@home.test", 0), ACCOUNT_RECIPIENT_OVER_QUOTA);
-    assert_int_equal(verdict_for(f, "two@home.test", 1000), ACCOUNT_RECIPIENT_OK);
+    assert_int_equal(verdict_for(f, "one@home.test", 0), WIRE_OVER_QUOTA);
+    assert_int_equal(verdict_for(f, "two@home.test", 1000), WIRE_OK);
     set_quotas(f, 100, ACCOUNT_UNLIMITED, ACCOUNT_UNLIMITED); /* far below what is there */
     OK(account_mailbox_at(f->database, &f->task, f->one, &mailbox));
     assert_int_equal(account_mailbox_limit(&mailbox), 0);
@@ -253,16 +270,16 @@ static void test_it_is_there_after_closing(void **state)
     struct account_database *none = NULL;
 
     OK(account_mailbox_set_usage(f->database, &f->task, &f->one_id, &usage));
-    account_database_close(&f->database);
+    close_database(f);
     assert_int_not_equal(account_database_open(&f->task, f->path, wrong, &none), ERR_OK);
     assert_null(none);
     secret_free(&wrong);
     task_forgive(&f->task);
-    OK(account_database_open(&f->task, f->path, f->key, &f->database));
+    open_database(f);
     OK(account_mailbox_find(f->database, &f->task, &f->one_id, &mailbox));
     assert_int_equal(mailbox.epoch, 3);
     assert_int_equal(mailbox.change_counter, 99);
-    assert_int_equal(verdict_for(f, "one@home.test", 0), ACCOUNT_RECIPIENT_OK);
+    assert_int_equal(verdict_for(f, "one@home.test", 0), WIRE_OK);
 }
 
 static void test_rollback_keeps_bookkeeping(void **state)
@@ -300,9 +317,9 @@ static void test_removing_a_domain(void **state)
     OK(account_domain_remove(f->database, &f->task, f->home, 100, &is_done));
     assert_true(is_done);
     OK(account_commit(f->database, &f->task));
-    assert_int_equal(verdict_for(f, "one@home.test", 0), ACCOUNT_RECIPIENT_NOT_LOCAL);
+    assert_int_equal(verdict_for(f, "one@home.test", 0), WIRE_NOT_LOCAL);
     /* Both mailboxes have an address in the other domain. */
-    assert_int_equal(verdict_for(f, "one@other.test", 0), ACCOUNT_RECIPIENT_OK);
+    assert_int_equal(verdict_for(f, "one@other.test", 0), WIRE_OK);
     OK(account_mailbox_unfinished(f->database, &f->task, 0, &row, &id));
     assert_int_equal(row, 0);
     OK(account_begin(f->database, &f->task));

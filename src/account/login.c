@@ -100,7 +100,7 @@ static enum err find_claim(struct account_login *login, struct account_database 
         out_claim->account = account_address_text(task, address.base, address.domain);
     }
     TRY(account_resolve_login(database, task, &address, &match, &alias));
-    if (match == ACCOUNT_MATCH_ALIAS || match == ACCOUNT_MATCH_DETAIL) {
+    if ((match == ACCOUNT_MATCH_ALIAS || match == ACCOUNT_MATCH_DETAIL) && alias.mailbox != 0) {
         out_claim->mailbox_row = alias.mailbox;
         out_claim->mailbox = alias.mailbox_id;
         out_claim->account = arena_copy(&task->arena, id_str(&alias.mailbox_id));

@@ -1,4 +1,4 @@
-/* Addresses to mailboxes. */
+/* Addresses to aliases. */
 #include "account/resolve.h"
 
 /* ERR_NOT_FOUND is an answer here, not a failure. */
@@ -40,30 +40,99 @@ enum err account_resolve_login(struct account_database *database, struct task *t
     return ERR_OK;
 }
 
-enum err account_resolve(struct account_database *database, struct task *task,
-                         const struct account_address *address, enum account_match *out_match,
-                         struct account_alias *out_alias)
+/* The first pattern of the domain that matches `local`, or `base` where that is another. */
+static enum err find_pattern(struct account_database *database, struct account_patterns *patterns,
+                             struct task *task, const struct account_address *address,
+                             struct account_resolution *out)
 {
-    bool is_found = false;
-    int64_t domain;
+    struct account_alias *aliases;
+    size_t count;
 
-    TRY(account_domain_row(database, task, address->domain, &domain));
-    if (domain == 0) {
-        *out_match = ACCOUNT_MATCH_NOT_LOCAL;
+    TRY(account_alias_patterns(database, task, out->domain.row, &aliases, &count));
+    for (size_t i = 0; i < count; i++) {
+        const struct account_pattern *pattern;
+
+        if (account_patterns_get(patterns, task, aliases[i].row, aliases[i].local, &pattern) !=
+            ERR_OK) {
+            task_forgive(task); /* it was checked when it was added: another PCRE2 since */
+            continue;
+        }
+        if (account_pattern_match(pattern, address->local, &out->captures))
+            out->match = ACCOUNT_MATCH_PATTERN;
+        else if (address->base.len < address->local.len &&
+                 account_pattern_match(pattern, address->base, &out->captures))
+            out->match = ACCOUNT_MATCH_PATTERN_DETAIL;
+        else
+            continue;
+        out->alias = aliases[i];
+        out->group_count = account_pattern_groups(pattern);
         return ERR_OK;
     }
-    *out_match = ACCOUNT_MATCH_ALIAS;
-    TRY(find(database, task, domain, address->local, &is_found, out_alias));
-    if (!is_found && address->base.len < address->local.len) {
-        *out_match = ACCOUNT_MATCH_DETAIL;
-        TRY(find(database, task, domain, address->base, &is_found, out_alias));
+    return ERR_OK;
+}
+
+static bool is_postmaster(struct str base)
+{
+    return str_equal(base, STR("postmaster")) || str_equal(base, STR("abuse"));
+}
+
+/* An alias that nobody made; ERR_OK without one when there is no mailbox either. */
+static enum err find_postmaster(struct account_database *database, struct task *task,
+                                const struct account_address *address,
+                                struct account_resolution *out)
+{
+    struct account_alias alias = {
+        .domain = out->domain.row,
+        .local = address->base,
+        .domain_name = address->domain,
+        .is_enabled = true,
+        .is_storing = true,
+        .files_junk = true,
+    };
+    enum err err = account_mailbox_of_postmaster(database, task, out->domain.row, &alias.mailbox,
+                                                 &alias.mailbox_id);
+
+    if (err == ERR_NOT_FOUND) {
+        task_forgive(task);
+        return ERR_OK;
+    }
+    TRY(err);
+    out->match = ACCOUNT_MATCH_POSTMASTER;
+    out->alias = alias;
+    return ERR_OK;
+}
+
+enum err account_resolve(struct account_database *database, struct account_patterns *patterns,
+                         struct task *task, const struct account_address *address,
+                         struct account_resolution *out)
+{
+    bool is_found = false;
+
+    *out = (struct account_resolution){.match = ACCOUNT_MATCH_NONE};
+    TRY(account_domain_facts(database, task, address->domain, &out->domain));
+    if (out->domain.row == 0) {
+        out->match = ACCOUNT_MATCH_NOT_LOCAL;
+        return ERR_OK;
+    }
+    TRY(find(database, task, out->domain.row, address->local, &is_found, &out->alias));
+    if (is_found) {
+        out->match = ACCOUNT_MATCH_ALIAS;
+        return ERR_OK;
+    }
+    if (address->base.len < address->local.len) {
+        TRY(find(database, task, out->domain.row, address->base, &is_found, &out->alias));
+        out->match = is_found ? ACCOUNT_MATCH_DETAIL : ACCOUNT_MATCH_NONE;
+    }
+    if (!is_found && out->domain.has_patterns) {
+        TRY(find_pattern(database, patterns, task, address, out));
+        is_found = out->match != ACCOUNT_MATCH_NONE;
     }
     if (!is_found) {
-        *out_match = ACCOUNT_MATCH_CATCH_ALL;
-        TRY(find(database, task, domain, ACCOUNT_CATCH_ALL, &is_found, out_alias));
+        TRY(find(database, task, out->domain.row, ACCOUNT_CATCH_ALL, &is_found, &out->alias));
+        out->match = is_found ? ACCOUNT_MATCH_CATCH_ALL : ACCOUNT_MATCH_NONE;
     }
-    if (!is_found)
-        *out_match = ACCOUNT_MATCH_NONE;
+    if (!is_found && is_postmaster(address->base))
+        return find_postmaster(database, task, address, out);
     return ERR_OK;
 }
 
@@ -89,64 +158,21 @@ uint64_t account_mailbox_limit(const struct account_mailbox *mailbox)
     return of_domain < limit ? of_domain : limit;
 }
 
-enum err account_recipient(struct account_database *database, struct task *task,
-                           struct str address, uint64_t size_bytes,
-                           enum account_recipient *out_verdict, struct id *out_mailbox,
-                           struct str *out_detail)
+enum err account_sender(struct account_database *database, struct account_patterns *patterns,
+                        struct task *task, const struct id *mailbox, struct str address,
+                        bool *out_is_own)
 {
+    struct account_resolution resolution;
     struct account_address parsed;
-    struct account_alias alias;
-    struct account_mailbox mailbox;
-    enum account_match match;
-    uint64_t limit, used;
-
-    if (account_address_parse(task, address, &parsed) != ERR_OK) {
-        task_forgive(task);
-        *out_verdict = ACCOUNT_RECIPIENT_NOT_LOCAL;
-        return ERR_OK;
-    }
-    TRY(account_resolve(database, task, &parsed, &match, &alias));
-    switch (match) {
-    case ACCOUNT_MATCH_NONE:
-        *out_verdict = ACCOUNT_RECIPIENT_UNKNOWN;
-        return ERR_OK;
-    case ACCOUNT_MATCH_NOT_LOCAL:
-        *out_verdict = ACCOUNT_RECIPIENT_NOT_LOCAL;
-        return ERR_OK;
-    case ACCOUNT_MATCH_ALIAS:
-    case ACCOUNT_MATCH_DETAIL:
-    case ACCOUNT_MATCH_CATCH_ALL:
-        break;
-    }
-    *out_mailbox = alias.mailbox_id;
-    *out_detail = match == ACCOUNT_MATCH_DETAIL ? parsed.detail : STR("");
-    if (!alias.is_enabled) {
-        *out_verdict = ACCOUNT_RECIPIENT_DISABLED;
-        return ERR_OK;
-    }
-    TRY(account_mailbox_at(database, task, alias.mailbox, &mailbox));
-    limit = account_mailbox_limit(&mailbox);
-    used = mailbox.mail_bytes + mailbox.drop_bytes;
-    *out_verdict = ACCOUNT_RECIPIENT_OK;
-    if (limit != ACCOUNT_UNLIMITED && (used >= limit || size_bytes > limit - used))
-        *out_verdict = ACCOUNT_RECIPIENT_OVER_QUOTA;
-    return ERR_OK;
-}
-
-enum err account_sender(struct account_database *database, struct task *task,
-                        const struct id *mailbox, struct str address, bool *out_is_own)
-{
-    struct account_address parsed;
-    struct account_alias alias = {0};
-    enum account_match match;
 
     *out_is_own = false;
     if (account_address_parse(task, address, &parsed) != ERR_OK) {
         task_forgive(task);
         return ERR_OK;
     }
-    TRY(account_resolve(database, task, &parsed, &match, &alias));
-    *out_is_own = match >= ACCOUNT_MATCH_ALIAS && alias.is_enabled &&
-                  id_equal(&alias.mailbox_id, mailbox);
+    TRY(account_resolve(database, patterns, task, &parsed, &resolution));
+    *out_is_own = resolution.match >= ACCOUNT_MATCH_ALIAS && resolution.alias.is_enabled &&
+                  resolution.alias.mailbox != 0 &&
+                  id_equal(&resolution.alias.mailbox_id, mailbox);
     return ERR_OK;
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { NAME_COLUMN = 28, TEXT_COLUMNS = 78 };
+enum { NAME_COLUMN = 28, TEXT_COLUMNS = 78, USAGE_INDENT = 9 };
 
 /* What stands for an argument's value: "ADDRESS", "SIZE". */
 static const char *value_name(const struct admin_argument *argument)
@@ -19,6 +19,22 @@ static const char *value_name(const struct admin_argument *argument)
         return "SIZE";
     case ADMIN_SERVICES:
         return "SERVICES";
+    case ADMIN_COUNT:
+        return "COUNT";
+    case ADMIN_TIME:
+        return "TIME";
+    case ADMIN_ANSWER:
+        return "CODE";
+    case ADMIN_TARGET:
+        return "TARGET";
+    case ADMIN_URL:
+        return "URL";
+    case ADMIN_SENDER:
+        return "SENDER";
+    case ADMIN_MESSAGE:
+        return "ID";
+    case ADMIN_LETTER:
+        return "TEXT";
     case ADMIN_SECRET:
     case ADMIN_FILE:
         return "FILE";
@@ -41,15 +57,24 @@ static void put_argument(struct buf *out, const struct admin_argument *argument)
 
 void cli_help_usage(struct buf *out, const struct admin_command *command)
 {
+    size_t line = out->len;
+
     buf_putf(out, "Usage: sealpost %s", command->name);
     for (const struct admin_argument *argument = command->arguments; argument->name != NULL;
          argument++) {
         /* A secret may be asked for at the terminal, so its option is never a must. */
         bool is_must = argument->is_required && argument->kind != ADMIN_SECRET;
+        CLEANUP(buf_free) struct buf text;
 
-        buf_putf(out, is_must ? " " : " [");
-        put_argument(out, argument);
-        buf_putf(out, is_must ? "" : "]");
+        buf_init(&text, SIZE_MAX);
+        buf_putf(&text, is_must ? "" : "[");
+        put_argument(&text, argument);
+        buf_putf(&text, is_must ? "" : "]");
+        if (out->len - line + 1 + text.len > TEXT_COLUMNS) {
+            buf_putf(out, "\n         ");
+            line = out->len - USAGE_INDENT;
+        }
+        buf_putf(out, " %.*s", STR_ARG(buf_str(&text)));
     }
     buf_putf(out, "\n");
 }
@@ -139,6 +164,9 @@ void cli_help_overview(struct buf *out, const char *noun)
         put_row(out, STR("spam train"),
                 "teach the shared spam model: sealpost spam train spam|ham FILE...");
         put_row(out, STR("spam status"), "say how much it has learned");
+        put_row(out, STR("probe"),
+                "judge messages as mail from outside is judged: JSON lines in, JSON lines out, see "
+                "sealpost(1)");
         buf_putf(out, "\nAdministration, while it runs:\n");
     }
     for (size_t i = 0; i < admin_command_count; i++) {

@@ -174,6 +174,14 @@ static enum err set_argument(struct reader *reader, const struct admin_argument 
     case ADMIN_DOMAIN:
     case ADMIN_SIZE:
     case ADMIN_SERVICES:
+    case ADMIN_COUNT:
+    case ADMIN_TIME:
+    case ADMIN_ANSWER:
+    case ADMIN_TARGET:
+    case ADMIN_URL:
+    case ADMIN_SENDER:
+    case ADMIN_MESSAGE:
+    case ADMIN_LETTER:
         break;
     }
     json = json_string(value);

@@ -68,10 +68,12 @@ static void put_value(struct buf *out, const char *name, const json_t *value)
     }
 }
 
-static bool is_frame(const char *name)
+/* What stands elsewhere, or has a structure that only JSON shows. */
+static bool is_left_out(const char *name, const json_t *value)
 {
     return strcmp(name, "status") == 0 || strcmp(name, "message") == 0 ||
-           strcmp(name, "hint") == 0;
+           strcmp(name, "hint") == 0 || json_is_object(value) ||
+           json_is_object(json_array_get(value, 0));
 }
 
 /* "recovery_key" as "recovery key:", in a column. */
@@ -114,12 +116,12 @@ void cli_render_answer(struct buf *out, const json_t *answer, bool is_json)
     /* jansson's iteration takes no const object, and changes none. */
     json_object_foreach((json_t *)(uintptr_t)answer, name, value)
     {
-        if (!is_frame(name) && strlen(name) > width)
+        if (!is_left_out(name, value) && strlen(name) > width)
             width = strlen(name);
     }
     json_object_foreach((json_t *)(uintptr_t)answer, name, value)
     {
-        if (is_frame(name))
+        if (is_left_out(name, value))
             continue;
         put_name(out, name, width);
         put_value(out, name, value);

@@ -56,5 +56,7 @@ void dns_answer_encode(const struct dns_answer *answer, struct buf *out);
 /* Fills records and count; views of `bytes`, the array in the arena. ERR_CORRUPT. */
 MUST_CHECK enum err dns_answer_decode(struct task *task, struct str bytes,
                                       struct dns_answer *out);
+/* Encoded records that were kept for a while: takes `age_s` off their TTLs, down to 0. */
+void dns_answer_age(struct buf *records, uint32_t age_s);
 
 #endif

@@ -6,6 +6,7 @@
 #define DNS_CLIENT_H
 
 #include "dns/answer.h"
+#include "dns/source.h"
 #include "net/loop.h"
 #include "wire/channel.h"
 
@@ -30,5 +31,22 @@ struct dns_query *dns_client_ask(struct dns_client *client, struct str name, enu
                                  bool is_list, dns_on_answer on_answer, void *owner);
 /* The answer is not wanted any more; sets the caller's pointer to NULL. */
 void dns_query_cancel(struct dns_query **query);
+
+/*
+ * For the examiner, which does one thing at a time: asks and waits, at most until `deadline_ms`
+ * (clock_monotonic_ms). Meanwhile only the resolver's channel is served; its on_message must end in
+ * dns_client_message as ever. What is not known by then is DNS_FAILED. The answer's texts live in
+ * the task's arena.
+ */
+void dns_client_ask_blocking(struct dns_client *client, struct task *task, struct str name,
+                             enum dns_type type, bool is_list, int64_t deadline_ms,
+                             struct dns_answer *out);
+
+/* The same as a source for the checks of one message: all of them share one deadline. */
+struct dns_waiting {
+    struct dns_client *client; /* borrowed */
+    int64_t deadline_ms;
+};
+struct dns_source dns_waiting_source(struct dns_waiting *waiting);
 
 #endif

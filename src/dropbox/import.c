@@ -257,6 +257,7 @@ static enum err append_mail(struct import *import, struct task *task, const stru
         .internal_date_ms = mail->received_ms,
         .trace_len = mail->trace_len,
         .is_delivery = true,
+        .flags = mail->recipient.len == 0 ? VAULT_FLAG_SEEN : 0, /* he sent it himself */
         .drop_record = *id,
     };
     struct vault *vault = import->owner->vault;

@@ -24,6 +24,7 @@ struct mailbox_delivery {
     uint64_t trace_len;
     uint64_t size_bytes;
     char *folder; /* own, empty: INBOX */
+    bool is_own;  /* a copy of what the mailbox's owner sent: he has read it */
     enum wire_status status;
 };
 
@@ -44,6 +45,7 @@ void mailbox_delivery_queue(struct mailbox *mailbox, struct wire_message *messag
     message->fds[0] = -1;
     delivery->received_ms = body->received_ms;
     delivery->trace_len = body->trace_len;
+    delivery->is_own = body->recipient.len == 0;
     delivery->folder = mem_copy_text(body->folder.ptr, body->folder.len);
     if (mailbox->last_delivery == NULL)
         mailbox->first_delivery = delivery;
@@ -60,6 +62,7 @@ static enum err append(struct mailbox *mailbox, struct task *task,
         .raw = raw,
         .internal_date_ms = delivery->received_ms,
         .trace_len = delivery->trace_len,
+        .flags = delivery->is_own ? VAULT_FLAG_SEEN : 0,
         .is_delivery = true,
     };
     CLEANUP(buf_free) struct buf storage;

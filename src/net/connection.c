@@ -1,9 +1,9 @@
 /*
- * One client's byte stream.
+ * One peer's byte stream.
  *
  *   PLAIN ──> AWAITING_TLS ──> HANDSHAKE ──> SECURE        any ──> FINISHING ──> CLOSED
  *
- *   PLAIN -> AWAITING_TLS      net_connection_start_tls, until what is queued was sent
+ *   PLAIN -> AWAITING_TLS      net_connection_start_tls(_client), until what is queued was sent
  *   AWAITING_TLS -> HANDSHAKE  begin_tls; a new connection with implicit TLS begins here
  *   HANDSHAKE -> SECURE        handshake, then on_secure
  *   any -> FINISHING           net_connection_finish: send what is queued, then wait for the peer
@@ -64,7 +64,8 @@ struct net_connection {
     const struct net_connection_events *events; /* borrowed */
     void *owner;                                /* borrowed */
     struct net_tls *tls;                        /* borrowed; while AWAITING_TLS */
-    SSL *ssl;                                   /* own; NULL: no TLS */
+    SSL *ssl;                                   /* own; NULL: no TLS (yet) */
+    const char *tls_problem;                    /* static */
     char *tls_words;                            /* own */
     struct tls_carrier carrier;                 /* its descriptor is ours */
     struct net_compress *compress;              /* own; NULL: not compressed */
@@ -341,6 +342,8 @@ static void handshake(struct net_connection *connection)
     ERR_clear_error();
     status = SSL_do_handshake(connection->ssl);
     error = SSL_get_error(connection->ssl, status);
+    if (status != 1 && error != SSL_ERROR_WANT_READ)
+        connection->tls_problem = net_tls_problem(connection->ssl);
     ERR_clear_error();
     if (status != 1 && error != SSL_ERROR_WANT_READ) {
         (void)flush_sealed(connection); /* the alert says why */
@@ -366,11 +369,25 @@ static void handshake(struct net_connection *connection)
 
 static void begin_tls(struct net_connection *connection)
 {
-    connection->ssl = net_tls_accept(connection->tls, &connection->carrier);
+    bool is_client = connection->ssl != NULL;
+
+    if (!is_client && connection->tls != NULL)
+        connection->ssl = net_tls_accept(connection->tls, &connection->carrier);
     connection->tls = NULL;
     connection->state = STATE_HANDSHAKE;
     if (connection->ssl == NULL)
         fail_later(connection, NET_CLOSED_TLS);
+    else if (is_client)
+        kick(connection); /* who speaks first */
+}
+
+static void await_tls(struct net_connection *connection)
+{
+    connection->state = STATE_AWAITING_TLS;
+    if (queued(connection) == 0)
+        begin_tls(connection);
+    if (!connection->is_busy)
+        want(connection);
 }
 
 void net_connection_start_tls(struct net_connection *connection, struct net_tls *tls)
@@ -379,11 +396,20 @@ void net_connection_start_tls(struct net_connection *connection, struct net_tls 
     if (connection->state == STATE_CLOSED || connection->has_failed)
         return;
     connection->tls = tls;
-    connection->state = STATE_AWAITING_TLS;
-    if (queued(connection) == 0)
-        begin_tls(connection);
-    if (!connection->is_busy)
-        want(connection);
+    await_tls(connection);
+}
+
+void net_connection_start_tls_client(struct net_connection *connection,
+                                     struct net_tls_client *client,
+                                     const struct net_tls_peer *peer)
+{
+    assert(connection->state == STATE_PLAIN || connection->state == STATE_CLOSED);
+    if (connection->state == STATE_CLOSED || connection->has_failed)
+        return;
+    connection->ssl = net_tls_connect(client, peer, &connection->carrier);
+    if (connection->ssl == NULL)
+        connection->tls_problem = "what the server must show cannot be asked for";
+    await_tls(connection);
 }
 
 enum reading { READING_SOME, READING_NOTHING, READING_END, READING_FAILED };
@@ -584,6 +610,8 @@ static void on_kick(void *owner)
     enter(connection);
     if (connection->has_failed)
         close_with(connection, connection->failure);
+    else if (connection->state == STATE_HANDSHAKE)
+        handshake(connection);
     else
         read_turn(connection);
     leave(connection);
@@ -715,6 +743,11 @@ struct str net_connection_address(const struct net_connection *connection)
 bool net_connection_is_loopback(const struct net_connection *connection)
 {
     return connection->is_loopback;
+}
+
+struct str net_connection_tls_problem(const struct net_connection *connection)
+{
+    return str_from_c(connection->tls_problem);
 }
 
 struct str net_connection_tls_words(const struct net_connection *connection)

@@ -1,5 +1,5 @@
 /*
- * One client's byte stream: a TCP connection, with or without TLS, or a local stream socket.
+ * One peer's byte stream: a TCP connection, with or without TLS, or a local stream socket.
  * Buffers are bounded: when `output` is full the owner must stop producing until on_room; input is
  * read only while wanted, so a peer's flow control reaches through.
  */
@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "net/loop.h"
 #include "net/tls.h"
+#include "net/tls_client.h"
 
 #include <stddef.h>
 
@@ -63,6 +64,15 @@ void net_connection_want_input(struct net_connection *connection, bool is_wanted
  * that came before it is dropped (RFC 3207 §4.2, RFC 9051 §11.1).
  */
 void net_connection_start_tls(struct net_connection *connection, struct net_tls *tls);
+/*
+ * The same as the client: the server must be who `peer` says, which is used during the call only. The
+ * first handshake of a connection; input that came before it is dropped.
+ */
+void net_connection_start_tls_client(struct net_connection *connection,
+                                     struct net_tls_client *client,
+                                     const struct net_tls_peer *peer);
+/* After NET_CLOSED_TLS: why, in words ("certificate has expired"); empty: not known. Borrowed. */
+struct str net_connection_tls_problem(const struct net_connection *connection);
 /*
  * From here on all that is written and read is compressed (RFC 4978); what was written before goes
  * out as it is. `early` are bytes that the owner took already and that are compressed: they come

@@ -18,8 +18,7 @@ struct net_tls {
     BIO_METHOD *method; /* own; of the carriers' BIOs */
 };
 
-/* The newest reason in OpenSSL's queue; the queue is emptied. */
-static const char *openssl_reason(void)
+const char *net_tls_reason(void)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
@@ -57,15 +56,15 @@ static enum err use_certificate(struct task *task, SSL_CTX *context, struct str 
 
     if (certificate == NULL)
         return fail(task, ERR_INVALID, "the certificate file holds no PEM certificate (%s)",
-                    openssl_reason());
+                    net_tls_reason());
     is_used = SSL_CTX_use_certificate(context, certificate) == 1;
     X509_free(certificate);
     if (!is_used)
-        return fail(task, ERR_INVALID, "the certificate is not usable: %s", openssl_reason());
+        return fail(task, ERR_INVALID, "the certificate is not usable: %s", net_tls_reason());
     while ((certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL) {
         if (SSL_CTX_add0_chain_cert(context, certificate) != 1) {
             X509_free(certificate);
-            return fail(task, ERR_INVALID, "the certificate's chain: %s", openssl_reason());
+            return fail(task, ERR_INVALID, "the certificate's chain: %s", net_tls_reason());
         }
     }
     ERR_clear_error(); /* the end of the file */
@@ -80,37 +79,44 @@ static enum err use_key(struct task *task, SSL_CTX *context, struct str pem)
 
     if (key == NULL)
         return fail(task, ERR_INVALID, "the key file holds no unencrypted PEM key (%s)",
-                    openssl_reason());
+                    net_tls_reason());
     is_used = SSL_CTX_use_PrivateKey(context, key) == 1;
     EVP_PKEY_free(key);
     if (!is_used || SSL_CTX_check_private_key(context) != 1)
         return fail(task, ERR_INVALID, "the key does not belong to the certificate (%s)",
-                    openssl_reason());
+                    net_tls_reason());
     return ERR_OK;
 }
 
-static enum err set_policy(struct task *task, SSL_CTX *context)
+enum err net_tls_set_policy(struct task *task, SSL_CTX *context)
 {
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                      SSL_OP_IGNORE_UNEXPECTED_EOF);
     /* No 16 KiB buffers for a connection that is silent; records as they come; and a buffer that
      * moved between two attempts at a write is the same buffer to us. */
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(context, 1);
-    /* Resumption by tickets, whose keys are this process's: nothing is kept here. */
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_num_tickets(context, 1);
-    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
-        SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1)
-        return fail(task, ERR_IO, "TLS: %s", openssl_reason());
+    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1)
+        return fail(task, ERR_IO, "TLS: %s", net_tls_reason());
     /* Post-quantum where this OpenSSL offers it. */
     if (SSL_CTX_set1_groups_list(context, "X25519MLKEM768:X25519:P-256:P-384") == 1)
         return ERR_OK;
     ERR_clear_error();
     if (SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") != 1)
-        return fail(task, ERR_IO, "TLS groups: %s", openssl_reason());
+        return fail(task, ERR_IO, "TLS groups: %s", net_tls_reason());
+    return ERR_OK;
+}
+
+static enum err set_server_policy(struct task *task, SSL_CTX *context)
+{
+    TRY(net_tls_set_policy(task, context));
+    SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    /* Resumption by tickets, whose keys are this process's: nothing is kept here. */
+    SSL_CTX_set_num_tickets(context, 1);
+    if (SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1)
+        return fail(task, ERR_IO, "TLS: %s", net_tls_reason());
     return ERR_OK;
 }
 
@@ -123,7 +129,7 @@ static enum err make_context(struct task *task, struct str certificate_pem, stru
         abort();
     if (certificate_pem.len > INT32_MAX || key_pem.len > INT32_MAX)
         return fail(task, ERR_LIMIT, "the certificate or key is too large");
-    TRY(set_policy(task, context));
+    TRY(set_server_policy(task, context));
     TRY(use_certificate(task, context, certificate_pem));
     TRY(use_key(task, context, key_pem));
     *out_context = context;
@@ -175,7 +181,7 @@ static int carrier_create(BIO *bio)
     return 1;
 }
 
-static BIO_METHOD *make_method(void)
+BIO_METHOD *net_tls_carrier_method(void)
 {
     BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "connection");
 
@@ -187,10 +193,10 @@ static BIO_METHOD *make_method(void)
     return method;
 }
 
-SSL *net_tls_accept(struct net_tls *tls, struct tls_carrier *carrier)
+SSL *net_tls_carry(SSL_CTX *context, BIO_METHOD *method, struct tls_carrier *carrier)
 {
-    SSL *ssl = SSL_new(tls->context);
-    BIO *bio = ssl == NULL ? NULL : BIO_new(tls->method);
+    SSL *ssl = SSL_new(context);
+    BIO *bio = ssl == NULL ? NULL : BIO_new(method);
 
     if (bio == NULL) {
         SSL_free(ssl);
@@ -199,7 +205,15 @@ SSL *net_tls_accept(struct net_tls *tls, struct tls_carrier *carrier)
     }
     BIO_set_data(bio, carrier);
     SSL_set_bio(ssl, bio, bio);
-    SSL_set_accept_state(ssl);
+    return ssl;
+}
+
+SSL *net_tls_accept(struct net_tls *tls, struct tls_carrier *carrier)
+{
+    SSL *ssl = net_tls_carry(tls->context, tls->method, carrier);
+
+    if (ssl != NULL)
+        SSL_set_accept_state(ssl);
     return ssl;
 }
 
@@ -212,7 +226,7 @@ enum err net_tls_new(struct task *task, struct str certificate_pem, struct str k
     TRY(make_context(task, certificate_pem, key_pem, &context));
     tls = NEW(struct net_tls);
     tls->context = context;
-    tls->method = make_method();
+    tls->method = net_tls_carrier_method();
     *out_tls = tls;
     return ERR_OK;
 }

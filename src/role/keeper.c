@@ -5,7 +5,6 @@
  */
 #include "role/keeper.h"
 
-#include "account/resolve.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -84,7 +83,9 @@ static enum err setup(struct role_process *process, struct task *task)
     if (keeper->login == NULL)
         return fail(task, ERR_IO, "the password check could not be set up");
     keeper->sessions = account_sessions_new();
+    keeper_mail_open(keeper, host_key);
     keeper->tick = net_timer_new(role_loop(process), on_tick, keeper);
+    keeper->dns = dns_client_new(role_loop(process));
     return ERR_OK;
 }
 
@@ -100,7 +101,18 @@ static enum err start(struct role_process *process, struct task *task)
 {
     (void)task;
     keeper_admin_start(role_state(process));
+    keeper_ask_start(role_state(process));
     return ERR_OK;
+}
+
+static void give_key(const struct keeper *keeper, struct wire_channel *channel,
+                     const struct secret *key)
+{
+    struct wire_host_key body = {.key = secret_str(key)};
+
+    if (wire_send(channel, WIRE_HOST_KEY, 0, &body, NULL, 0) != ERR_OK)
+        log_error(keeper->log, "the %s could not be given its key",
+                  wire_role_name(wire_channel_peer(channel)));
 }
 
 static void on_peer(struct role_process *process, struct wire_channel *channel)
@@ -111,10 +123,11 @@ static void on_peer(struct role_process *process, struct wire_channel *channel)
     if (keeper == NULL)
         return;
     if (peer == WIRE_ROLE_SEALER) {
-        struct wire_host_key body = {.key = secret_str(keeper->drop_root)};
-
-        if (wire_send(channel, WIRE_HOST_KEY, 0, &body, NULL, 0) != ERR_OK)
-            log_error(keeper->log, "the sealer could not be given its key");
+        give_key(keeper, channel, keeper->drop_root);
+    } else if (peer == WIRE_ROLE_COURIER) {
+        give_key(keeper, channel, keeper->courier_key);
+    } else if (peer == WIRE_ROLE_RESOLVER) {
+        dns_client_set_peer(keeper->dns, channel);
     } else if (peer == WIRE_ROLE_STORE) {
         admin_store_changed(keeper->admin, true, clock_now_ms());
     }
@@ -131,6 +144,10 @@ static void on_peer_lost(struct role_process *process, struct wire_channel *chan
         account_sessions_close_opener(keeper->sessions, channel);
     else if (peer == WIRE_ROLE_STORE)
         admin_store_changed(keeper->admin, false, clock_now_ms());
+    else if (peer == WIRE_ROLE_COURIER)
+        admin_courier_gone(keeper->admin);
+    else if (peer == WIRE_ROLE_RESOLVER)
+        dns_client_set_peer(keeper->dns, NULL);
 }
 
 /* A failed reply is a peer that is gone or stuck: its own close tells. */
@@ -202,54 +219,6 @@ static void on_login(struct keeper *keeper, struct wire_channel *channel, struct
     reply(channel, WIRE_LOGIN_REPLY, message->tag, &answer);
 }
 
-static enum wire_status recipient_status(enum account_recipient verdict)
-{
-    switch (verdict) {
-    case ACCOUNT_RECIPIENT_OK:
-        return WIRE_OK;
-    case ACCOUNT_RECIPIENT_UNKNOWN:
-        return WIRE_UNKNOWN;
-    case ACCOUNT_RECIPIENT_NOT_LOCAL:
-        return WIRE_NOT_LOCAL;
-    case ACCOUNT_RECIPIENT_DISABLED:
-        return WIRE_DISABLED;
-    case ACCOUNT_RECIPIENT_OVER_QUOTA:
-        return WIRE_OVER_QUOTA;
-    }
-    return WIRE_UNAVAILABLE;
-}
-
-static void on_recipient(struct keeper *keeper, struct wire_channel *channel, struct task *task,
-                         const struct wire_message *message)
-{
-    const struct wire_recipient *body = &message->body.recipient;
-    struct wire_recipient_reply answer = {.status = WIRE_UNAVAILABLE};
-    enum account_recipient verdict = ACCOUNT_RECIPIENT_UNKNOWN;
-
-    if (account_recipient(keeper->database, task, body->address, body->size_bytes, &verdict,
-                          &answer.mailbox, &answer.detail) == ERR_OK)
-        answer.status = recipient_status(verdict);
-    else
-        log_error(keeper->log, "a recipient could not be looked up error=%s: %s",
-                  err_name(task->err), task->words);
-    reply(channel, WIRE_RECIPIENT_REPLY, message->tag, &answer);
-}
-
-static void on_sender(struct keeper *keeper, struct wire_channel *channel, struct task *task,
-                      const struct wire_message *message)
-{
-    const struct wire_sender *body = &message->body.sender;
-    struct wire_sender_reply answer = {.status = WIRE_UNAVAILABLE};
-    bool is_own = false;
-
-    if (account_sender(keeper->database, task, &body->mailbox, body->address, &is_own) == ERR_OK)
-        answer.status = is_own ? WIRE_OK : WIRE_DENIED;
-    else
-        log_error(keeper->log, "a sender could not be looked up error=%s: %s",
-                  err_name(task->err), task->words);
-    reply(channel, WIRE_SENDER_REPLY, message->tag, &answer);
-}
-
 /* Of the types that the table lets other roles send to the keeper; others never get here. */
 static void dispatch(struct keeper *keeper, struct wire_channel *channel, struct task *task,
                      struct wire_message *message)
@@ -260,10 +229,13 @@ static void dispatch(struct keeper *keeper, struct wire_channel *channel, struct
         on_login(keeper, channel, task, message);
     else if (message->type == WIRE_SESSION_CLOSE)
         account_sessions_close(keeper->sessions, &body->session_close.session, channel);
-    else if (message->type == WIRE_RECIPIENT)
-        on_recipient(keeper, channel, task, message);
-    else if (message->type == WIRE_SENDER)
-        on_sender(keeper, channel, task, message);
+    else if (message->type == WIRE_RECIPIENT || message->type == WIRE_SENDER ||
+             message->type == WIRE_SIGNING_KEYS)
+        keeper_mail_message(keeper, channel, task, message);
+    else if (message->type == WIRE_ADMIN_REPLY)
+        admin_courier_answered(keeper->admin, message->tag, body->admin_reply.json);
+    else if (message->type == WIRE_DNS_ANSWER)
+        dns_client_message(keeper->dns, message);
     else if (message->type == WIRE_MAILBOX_STARTED)
         keeper_mailbox_started(keeper, message);
     else if (message->type == WIRE_MAILBOX_USAGE && body->mailbox_usage.is_drop)
@@ -302,6 +274,7 @@ static void on_reload(struct role_process *process)
     if (keeper == NULL)
         return;
     account_login_set_limits(keeper->login, &limits);
+    keeper_mail_reload(keeper);
 }
 
 static void on_stop(struct role_process *process, int64_t grace_ms)
@@ -309,13 +282,16 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     struct keeper *keeper = role_state(process);
 
     (void)grace_ms;
+    keeper_ask_stop(keeper);
     keeper_admin_stop(keeper);
     keeper_mailbox_free_all(keeper);
     account_sessions_free(&keeper->sessions);
     account_login_free(&keeper->login);
+    keeper_mail_close(keeper);
     account_database_close(&keeper->database);
     secret_free(&keeper->drop_root);
     net_timer_free(&keeper->tick);
+    dns_client_free(&keeper->dns);
     mem_free(&keeper->folder);
     mem_free(&keeper);
     role_set_state(process, NULL); /* what the loop still brings finds nobody */

@@ -1,12 +1,15 @@
-/* The keeper's process: its state, shared by role/keeper.c, keeper_mailbox.c and keeper_admin.c. */
+/* The keeper's process: its state, shared by role/keeper.c and the keeper_*.c beside it. */
 #ifndef ROLE_KEEPER_H
 #define ROLE_KEEPER_H
 
 #include "account/admin/admin.h"
 #include "account/login.h"
+#include "account/router.h"
 #include "account/sessions.h"
+#include "dns/client.h"
 #include "net/listener.h"
 #include "role/role.h"
+#include "secret/courier.h"
 
 struct keeper {
     struct role_process *process;
@@ -14,7 +17,14 @@ struct keeper {
     struct account_database *database; /* own */
     struct account_login *login;       /* own */
     struct account_sessions *sessions; /* own */
+    struct account_router *router;     /* own */
+    struct account_signing *signing;   /* own */
     struct admin *admin;               /* own */
+    struct dns_client *dns;            /* own */
+    struct keeper_question *questions; /* own; to the DNS, for administrators */
+    struct net_timer *keys;            /* own; makes keys for domains that have none yet */
+    struct secret *courier_key, *srs_key; /* own; secret/courier.h */
+    struct account_return back;        /* rewritten senders, for the router */
     struct secret *drop_root;          /* own */
     char *folder;                      /* own; <data>/account */
     struct net_timer *tick; /* own; commits bookkeeping, tells limits, expires requests */
@@ -41,8 +51,24 @@ void keeper_mailbox_usage(struct keeper *keeper, const struct wire_mailbox_usage
 void keeper_mailbox_tell_limits(struct keeper *keeper);
 void keeper_mailbox_free_all(struct keeper *keeper);
 
+/* keeper_mail.c: what smtp and courier ask about addresses and keys. */
+void keeper_mail_open(struct keeper *keeper, const struct secret *host_key);
+void keeper_mail_reload(struct keeper *keeper);
+void keeper_mail_close(struct keeper *keeper);
+/* RECIPIENT, SENDER, SIGNING_KEYS; others are not for it. */
+void keeper_mail_message(struct keeper *keeper, struct wire_channel *channel, struct task *task,
+                         const struct wire_message *message);
+
 /* keeper_admin.c: the listener for administrators, and what their commands ask of other roles. */
 void keeper_admin_start(struct keeper *keeper);
 void keeper_admin_stop(struct keeper *keeper);
+
+/* keeper_ask.c: what commands ask of courier and resolver, and the keys that they make. */
+enum err keeper_ask_courier(void *keeper, uint64_t ticket, struct str json);
+void keeper_ask_dns(void *keeper, uint64_t ticket, struct str name, enum dns_type type);
+enum err keeper_make_key(void *keeper, struct task *task, enum account_key_algorithm algorithm,
+                         struct secret **out_key, struct buf *out_record);
+void keeper_ask_start(struct keeper *keeper);
+void keeper_ask_stop(struct keeper *keeper);
 
 #endif

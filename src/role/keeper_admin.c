@@ -156,11 +156,22 @@ static void send_reply(void *owner, void *client, uint64_t tag, struct str json)
                     err_name(err));
 }
 
+static struct str hostname(void *owner)
+{
+    const struct keeper *keeper = owner;
+
+    return role_config(keeper->process)->hostname;
+}
+
 static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
     .expel = expel,
     .limits_changed = limits_changed,
+    .ask_courier = keeper_ask_courier,
+    .ask_dns = keeper_ask_dns,
+    .make_key = keeper_make_key,
+    .hostname = hostname,
     .work_soon = work_soon,
     .describe = describe,
     .reply = send_reply,
@@ -169,7 +180,8 @@ static const struct admin_services services = {
 void keeper_admin_start(struct keeper *keeper)
 {
     keeper->work = net_timer_new(role_loop(keeper->process), on_work, keeper);
-    keeper->admin = admin_new(keeper->database, &services, keeper, keeper->log);
+    keeper->admin =
+        admin_new(keeper->database, keeper->signing, &services, keeper, keeper->log);
     for (size_t i = 0; i < role_listener_count(keeper->process); i++) {
         struct role_listener *listener = role_listener_at(keeper->process, i);
 

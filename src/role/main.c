@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/spam.h"
+#include "mailauth/probe.h"
 #include "role/config.h"
 #include "role/master.h"
 #include "role/premises.h"
@@ -114,6 +115,12 @@ static int print_template(const char *file)
     return EXIT_SUCCESS;
 }
 
+static int probe(const char *file)
+{
+    (void)file;
+    return mailauth_probe(STDIN_FILENO, STDOUT_FILENO) == ERR_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int serve(const char *file)
 {
     umask(077);
@@ -128,6 +135,7 @@ static const struct {
     {"check-config", check_config},
     {"make-certificate", make_certificate},
     {"config-template", print_template},
+    {"probe", probe},
 };
 
 int main(int argc, char **argv)

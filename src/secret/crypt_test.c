@@ -7,6 +7,7 @@
 #include "base/encode.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "secret/courier.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -326,6 +327,26 @@ static void test_derive_separates_purposes(void **state)
     secret_free(&c);
 }
 
+/* Both sides derive the same, and no two of them are one key. */
+static void test_courier_keys(void **state)
+{
+    (void)state;
+    struct secret *host_key = secret_new(32);
+    struct secret *a = courier_key(host_key), *b = courier_key(host_key);
+    struct secret *srs_a = courier_srs_key(a), *srs_b = courier_srs_key(b);
+
+    assert_int_equal(secret_len(a), CRYPT_KEY_BYTES);
+    assert_true(secret_equal(secret_str(a), secret_str(b)));
+    assert_true(secret_equal(secret_str(srs_a), secret_str(srs_b)));
+    assert_false(secret_equal(secret_str(a), secret_str(srs_a)));
+    assert_false(secret_equal(secret_str(a), secret_str(host_key)));
+    secret_free(&host_key);
+    secret_free(&a);
+    secret_free(&b);
+    secret_free(&srs_a);
+    secret_free(&srs_b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_stream_cannot_be_shortened),
         cmocka_unit_test(test_slot),
         cmocka_unit_test(test_derive_separates_purposes),
+        cmocka_unit_test(test_courier_keys),
     };
 
     secret_init();

@@ -8,12 +8,15 @@
  */
 #include "wire/channel.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "wire/socket.h"
 
 #include <assert.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -204,6 +207,31 @@ static void on_writable(void *owner)
         mem_free(&frame);
     }
     want(channel);
+}
+
+bool wire_channel_wait(struct wire_channel *channel, int64_t timeout_ms)
+{
+    int64_t end_ms = clock_monotonic_ms() + timeout_ms;
+
+    assert(!channel->is_dispatching);
+    for (;;) {
+        int64_t left_ms = end_ms - clock_monotonic_ms();
+        struct pollfd poll_fd = {
+            .fd = channel->fd,
+            .events = (short)(POLLIN | (channel->first != NULL ? POLLOUT : 0)),
+        };
+
+        if (channel->is_closed || left_ms < 0)
+            return channel->is_closed;
+        if (poll(&poll_fd, 1, (int)(left_ms < INT_MAX ? left_ms : INT_MAX)) <= 0)
+            continue; /* in vain, or interrupted: the time tells */
+        if ((poll_fd.revents & POLLOUT) != 0)
+            on_writable(channel);
+        if ((poll_fd.revents & ~POLLOUT) != 0) {
+            on_readable(channel);
+            return true;
+        }
+    }
 }
 
 /* Behind what waits already. ERR_BUSY: full, or no descriptors left to keep the caller's. */

@@ -56,6 +56,13 @@ enum wire_role wire_channel_peer(const struct wire_channel *channel);
 MUST_CHECK enum err wire_send(struct wire_channel *channel, enum wire_type type, uint64_t tag,
                               const void *body, const int *fds, size_t fd_count);
 
+/*
+ * For a role that may wait inside its loop, because it does one thing at a time (the examiner): waits
+ * until the peer has sent something or has gone, at most `timeout_ms`, and handles what came, as the
+ * loop would. The channel may be gone afterwards (on_close). False: nothing came in time.
+ */
+bool wire_channel_wait(struct wire_channel *channel, int64_t timeout_ms);
+
 /* For a process that has no loop (the administrator's command): send and wait for one message. */
 MUST_CHECK enum err wire_call_blocking(struct task *task, int fd, enum wire_role self,
                                        enum wire_role peer, enum wire_type type, const void *body,

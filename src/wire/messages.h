@@ -149,7 +149,8 @@ enum wire_status {
     /* The drop box changes hands: the sealer finishes, closes the file, forgets the chain. */     \
     M(LANE_RELEASE, lane_release, WIRE_BIT(STORE), WIRE_BIT(SEALER), 0)                            \
     M(LANE_RELEASE_REPLY, lane_release_reply, WIRE_BIT(SEALER), WIRE_BIT(STORE), 0)                \
-    /* Keys derived from the host key for the roles that need one (sealer: drop boxes). */         \
+    /* Keys derived from the host key for the roles that need one (sealer: drop boxes; courier:    \
+     * secret/courier.h). */                                                                       \
     M(HOST_KEY, host_key, WIRE_BIT(KEEPER), WIRE_BIT(SEALER) | WIRE_BIT(COURIER), 0)               \
     /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the      \
      * queue the keeper passes on. */                                                              \
@@ -239,7 +240,8 @@ enum wire_status {
 #define WIRE_FIELDS_sender(F) F(id, mailbox) F(str, address)
 #define WIRE_FIELDS_sender_reply(F) F(u64, status)
 
-/* One for each recipient mailbox. `folder` empty: INBOX. trace_len: how many leading bytes of the
+/* One for each recipient mailbox. `folder` empty: INBOX. `recipient` empty: a copy of what its owner
+ * sent himself, so he has read it. trace_len: how many leading bytes of the
  * message we added ourselves (vault/message.h). */
 #define WIRE_FIELDS_deliver(F)                                                                     \
     F(id, mailbox) F(str, sender) F(str, recipient) F(str, folder) F(i64, received_ms)             \
@@ -254,10 +256,11 @@ enum wire_status {
 /* `action` is an examiner_action (examiner/verdict.h); `words` say why, for the peer and the log.
  * `fields` are header fields to put before the message (Authentication-Results, the spam report).
  * `removals`: pairs of u32 (start, length; little-endian) of fields that are not to be kept.
- * may_reply: an automatic reply is allowed (RFC 3834). `score` in thousandths. */
+ * may_reply: an automatic reply is allowed (RFC 3834). `score` in thousandths. is_spam: it is
+ * rejected for nothing but its score, so whoever trusts its sender gets it all the same. */
 #define WIRE_FIELDS_examine_reply(F)                                                               \
     F(u64, status) F(u64, action) F(str, words) F(str, fields) F(str, removals) F(flag, may_reply) \
-    F(i64, score) F(flag, is_authenticated)
+    F(i64, score) F(flag, is_authenticated) F(flag, is_spam)
 #define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender)
 /* is_virus with its name in `words`; `score` of rspamd in thousandths, `symbols` its reasons. */
 #define WIRE_FIELDS_scan_reply(F)                                                                  \

@@ -24,7 +24,8 @@ import time
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 LISTENERS = ("imap", "imaps", "pop3", "pop3s", "mx", "submission", "submissions")
-ROLES = ("master", "keeper", "gate", "store", "nursery", "mailbox", "sealer", "smtp")
+ROLES = ("master", "keeper", "gate", "store", "nursery", "mailbox", "sealer", "smtp",
+         "resolver", "examiner", "scanner", "courier")
 # imaplib's own limit is meant for terminals; a FETCH line of a real mailbox is longer.
 imaplib._MAXLINE = 100 << 20
 
@@ -176,6 +177,8 @@ class Server:
                 text += f"{name} = {'yes' if value else 'no'}\n"
             elif isinstance(value, int):
                 text += f"{name} = {value}\n"
+            elif isinstance(value, (list, tuple)):
+                text += f"{name} = {{{', '.join(f'{chr(34)}{each}{chr(34)}' for each in value)}}}\n"
             else:
                 text += f'{name} = "{value}"\n'
         self.conf.write_text(text)

@@ -368,6 +368,10 @@ class Folder:
 
     def delivered(self, moment):
         """How many more there are, acknowledged before it, whose UID nobody knows."""
+        # A RENAME of INBOX takes them along, and others see it before it is answered.
+        if any(each.state == OPEN and each.is_move and each.uids is None
+               for each in self.removals):
+            return 0
         return sum(sum(each.left.values()) for each in self.creations
                    if each.state == DONE and each.done < moment and not each.may_be_moved)
 

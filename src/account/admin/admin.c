@@ -6,12 +6,13 @@
 
 #include <string.h>
 
-struct admin *admin_new(struct account_database *database, const struct admin_services *services,
-                        void *owner, const struct log *log)
+struct admin *admin_new(struct account_database *database, const struct account_signing *signing,
+                        const struct admin_services *services, void *owner, const struct log *log)
 {
     struct admin *admin = NEW(struct admin);
 
     admin->database = database;
+    admin->signing = signing;
     admin->services = services;
     admin->owner = owner;
     admin->log = log;
@@ -49,7 +50,16 @@ void admin_free(struct admin **admin)
         return;
     free_all(&(*admin)->waiting);
     free_all(&(*admin)->working);
+    free_all(&(*admin)->asking);
     mem_free(admin);
+}
+
+uint64_t admin_new_tickets(struct admin *admin, uint64_t count)
+{
+    uint64_t first = admin->last_ticket + 1;
+
+    admin->last_ticket += count;
+    return first;
 }
 
 static const struct admin_status *status_of(enum err err)
@@ -113,6 +123,20 @@ static bool is_line(const json_t *value, size_t len_max, bool may_have_tabs)
     return true;
 }
 
+/* The same with line breaks. */
+static bool is_letter(const json_t *value)
+{
+    struct str text = str_make(json_string_value(value), json_string_length(value));
+
+    if (text.len > ADMIN_LETTER_MAX)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (ascii_is_control(text.ptr[i]) && !ascii_is_space(text.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
 static bool has_right_kind(const struct admin_argument *argument, const json_t *value)
 {
     switch (argument->kind) {
@@ -132,10 +156,20 @@ static bool has_right_kind(const struct admin_argument *argument, const json_t *
     case ADMIN_TEXT:
         return json_is_string(value) && json_string_length(value) > 0 &&
                is_line(value, ADMIN_NAME_MAX, false);
+    case ADMIN_LETTER:
+        return json_is_string(value) && json_string_length(value) > 0 &&
+               is_letter(value);
     case ADMIN_ADDRESS:
     case ADMIN_DOMAIN:
     case ADMIN_SIZE:
     case ADMIN_SERVICES:
+    case ADMIN_COUNT:
+    case ADMIN_TIME:
+    case ADMIN_ANSWER:
+    case ADMIN_TARGET:
+    case ADMIN_URL:
+    case ADMIN_SENDER:
+    case ADMIN_MESSAGE:
         return json_is_string(value) && json_string_length(value) > 0 &&
                is_line(value, ADMIN_TEXT_MAX, false);
     }
@@ -216,6 +250,11 @@ void admin_request(struct admin *admin, struct str json, int64_t now_ms, void *c
         admin->services->work_soon(admin->owner);
         return;
     }
+    if (err == ERR_OK && request->ticket != 0) {
+        request->next = admin->asking;
+        admin->asking = request;
+        return;
+    }
     if (err == ERR_OK && request->resume != NULL) {
         request->next = admin->waiting;
         admin->waiting = request;
@@ -259,6 +298,7 @@ void admin_client_gone(struct admin *admin, const void *client)
 {
     forget_client(admin->waiting, client);
     forget_client(admin->working, client);
+    forget_client(admin->asking, client);
 }
 
 const struct secret *admin_new_key(const struct admin *admin, const struct id *mailbox)
@@ -350,15 +390,97 @@ void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms)
         resume(&admin->waiting, false, now_ms);
 }
 
+/* The link to the request that this ticket is of; NULL: it is gone. */
+static struct admin_request **asked_with(struct admin *admin, uint64_t ticket, bool is_for_courier)
+{
+    for (struct admin_request **link = &admin->asking; *link != NULL; link = &(*link)->next) {
+        if ((*link)->is_for_courier == is_for_courier && ticket >= (*link)->ticket &&
+            ticket - (*link)->ticket < (*link)->ticket_count)
+            return link;
+    }
+    return NULL;
+}
+
+static void finish_asked(struct admin_request **link, enum err err)
+{
+    struct admin_request *request = *link;
+
+    *link = request->next;
+    finish(request, err);
+}
+
+/* An answer takes the place of our reply; its status becomes ours. */
+static enum err take_answer(struct admin_request *request, struct str json)
+{
+    json_error_t error;
+    json_t *answer = json_loadb(json.ptr, json.len, JSON_REJECT_DUPLICATES, &error);
+    const json_t *name = json_object_get(answer, "status");
+
+    for (size_t i = 0; json_is_string(name) && i < admin_status_count; i++) {
+        if (strcmp(json_string_value(name), admin_statuses[i].name) == 0) {
+            json_decref(request->reply);
+            request->reply = answer;
+            return admin_statuses[i].err;
+        }
+    }
+    json_decref(answer);
+    return fail(&request->task, ERR_IO, "the courier's answer is none");
+}
+
+void admin_courier_answered(struct admin *admin, uint64_t ticket, struct str json)
+{
+    struct admin_request **link = asked_with(admin, ticket, true);
+
+    if (link != NULL)
+        finish_asked(link, take_answer(*link, json));
+}
+
+static enum err unavailable(struct admin_request *request)
+{
+    admin_hint(request, "Try again in a moment.");
+    return admin_refuse(request, ERR_BUSY, "The part that would know is unavailable.");
+}
+
+void admin_courier_gone(struct admin *admin)
+{
+    struct admin_request **link = &admin->asking;
+
+    while (*link != NULL) {
+        if ((*link)->is_for_courier)
+            finish_asked(link, unavailable(*link));
+        else
+            link = &(*link)->next;
+    }
+}
+
+void admin_dns_answered(struct admin *admin, uint64_t ticket, const struct dns_answer *answer)
+{
+    struct admin_request **link = asked_with(admin, ticket, false);
+
+    if (link != NULL && admin_check_answered(*link, ticket, answer))
+        finish_asked(link, ERR_OK);
+}
+
+static bool is_late(const struct admin_request *request, int64_t now_ms, int64_t limit_ms)
+{
+    int64_t waited_ms = now_ms - request->task.now_ms;
+
+    return waited_ms >= limit_ms || waited_ms < -limit_ms;
+}
+
 void admin_expire(struct admin *admin, int64_t now_ms, int64_t limit_ms)
 {
     struct admin_request **link = &admin->waiting;
 
     while (*link != NULL) {
-        int64_t waited_ms = now_ms - (*link)->task.now_ms;
-
-        if (waited_ms >= limit_ms || waited_ms < -limit_ms)
+        if (is_late(*link, now_ms, limit_ms))
             resume(link, false, now_ms);
+        else
+            link = &(*link)->next;
+    }
+    for (link = &admin->asking; *link != NULL;) {
+        if (is_late(*link, now_ms, limit_ms))
+            finish_asked(link, unavailable(*link));
         else
             link = &(*link)->next;
     }

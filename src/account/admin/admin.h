@@ -11,8 +11,10 @@
 #define ACCOUNT_ADMIN_ADMIN_H
 
 #include "account/admin/command.h"
-#include "account/database.h"
+#include "account/database_rules.h"
+#include "account/signing.h"
 #include "base/log.h"
+#include "dns/answer.h"
 
 #include <jansson.h>
 
@@ -25,6 +27,16 @@ struct admin_services {
     void (*expel)(void *owner, const struct id *mailbox);
     /* A quota changed: tell the mailboxes that are open. */
     void (*limits_changed)(void *owner);
+    /* Passes a request on to the courier; admin_courier_answered has its answer. ERR_BUSY: the
+     * courier is not there. */
+    enum err (*ask_courier)(void *owner, uint64_t ticket, struct str json);
+    /* Asks the DNS; admin_dns_answered has the answer, always later. */
+    void (*ask_dns)(void *owner, uint64_t ticket, struct str name, enum dns_type type);
+    /* A new key to sign mail with, DER, and the record for the DNS. */
+    enum err (*make_key)(void *owner, struct task *task, enum account_key_algorithm algorithm,
+                         struct secret **out_key, struct buf *out_record);
+    /* This host's name, as the configuration has it. */
+    struct str (*hostname)(void *owner);
     /* Asks for a call of admin_work, when others had their turn. */
     void (*work_soon)(void *owner);
     /* Adds to the answer of `status`. */
@@ -36,8 +48,9 @@ struct admin_services {
 struct admin;
 
 /* All borrowed. */
-struct admin *admin_new(struct account_database *database, const struct admin_services *services,
-                        void *owner, const struct log *log);
+struct admin *admin_new(struct account_database *database, const struct account_signing *signing,
+                        const struct admin_services *services, void *owner,
+                        const struct log *log);
 void admin_free(struct admin **admin);
 
 /* One request; the reply comes through services, at once or later. */
@@ -52,6 +65,12 @@ void admin_mailbox_created(struct admin *admin, const struct id *mailbox, bool i
                            int64_t now_ms);
 void admin_mailbox_removed(struct admin *admin, const struct id *mailbox, bool is_done,
                            int64_t now_ms);
+void admin_courier_answered(struct admin *admin, uint64_t ticket, struct str json);
+/* The courier went: what waits for it fails. */
+void admin_courier_gone(struct admin *admin);
+void admin_dns_answered(struct admin *admin, uint64_t ticket, const struct dns_answer *answer);
+/* Makes keys for one domain that has none; false: there is no such domain (any more). */
+bool admin_make_missing_key(struct admin *admin, int64_t now_ms);
 /* The store came, or went: what waits for it fails when it went. */
 void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms);
 /* Requests that wait longer than `limit_ms` fail; call it now and then. */

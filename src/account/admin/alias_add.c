@@ -1,13 +1,21 @@
-/* `sealpost alias add`: another address of a mailbox, or a new mailbox (the steps: admin.h). */
+/*
+ * `sealpost alias add`: another address of a mailbox, one that only sends on, a regular expression,
+ * or a new mailbox (the steps: admin.h).
+ */
 #include "account/admin/handlers.h"
 #include "account/admin/request.h"
 
+#include "account/pattern.h"
 #include "base/random.h"
 #include "secret/crypt.h"
 
 static struct str address_text(struct admin_request *request)
 {
-    return account_address_text(&request->task, request->address.local, request->address.domain);
+    const struct account_alias alias = {.local = request->address.local,
+                                        .domain_name = request->address.domain,
+                                        .is_pattern = request->is_pattern};
+
+    return admin_alias_name(request, &alias);
 }
 
 static enum err refuse_existing(struct admin_request *request)
@@ -20,33 +28,100 @@ static enum err refuse_existing(struct admin_request *request)
 
 static enum err insert_alias(struct admin_request *request, int64_t mailbox_row)
 {
-    enum err err = account_alias_add(request->admin->database, &request->task, request->domain,
-                                     request->address.local, mailbox_row);
+    struct account_database *database = request->admin->database;
+    enum err err;
 
+    if (request->is_pattern)
+        err = account_alias_add_pattern(database, &request->task, request->domain,
+                                        request->address.local, mailbox_row);
+    else
+        err = account_alias_add(database, &request->task, request->domain, request->address.local,
+                                mailbox_row);
     return err == ERR_EXISTS ? refuse_existing(request) : err;
 }
 
-static enum err add_to_mailbox(struct admin_request *request)
+static enum err find_same(struct admin_request *request, struct account_alias *out_alias)
 {
     struct account_database *database = request->admin->database;
-    struct account_alias target;
+
+    if (request->is_pattern)
+        return account_alias_find_pattern(database, &request->task, request->domain,
+                                          request->address.local, out_alias);
+    return account_alias_find(database, &request->task, request->domain, request->address.local,
+                              out_alias);
+}
+
+static bool has_target(const struct admin_request *request)
+{
+    return admin_argument_text(request, "forward").len > 0 ||
+           admin_argument_text(request, "webhook").len > 0;
+}
+
+/* --forward and --webhook, for the alias that was just inserted. Inside the transaction. */
+static enum err add_targets(struct admin_request *request)
+{
+    struct str forward = admin_argument_text(request, "forward");
+    struct str webhook = admin_argument_text(request, "webhook");
+    struct account_alias alias;
+
+    if (!has_target(request))
+        return ERR_OK;
+    TRY(find_same(request, &alias));
+    if (forward.len > 0)
+        TRY(admin_add_forward(request, &alias, forward));
+    if (webhook.len > 0)
+        TRY(admin_add_webhook(request, &alias, webhook, false));
+    return ERR_OK;
+}
+
+/* An alias without a mailbox of its own: of another alias's, of none, or both of its kinds. */
+static enum err add_without_mailbox(struct admin_request *request)
+{
+    struct account_database *database = request->admin->database;
+    struct account_alias target = {.mailbox = 0};
+    bool has_mailbox = admin_argument_text(request, "to").len > 0;
+    struct str name = address_text(request);
 
     if (admin_argument_text(request, "user").len > 0 ||
         admin_argument_text(request, "quota").len > 0 ||
         admin_argument_flag(request, "recovery-key"))
         return admin_refuse(request, ERR_INVALID,
-                            "With --to no mailbox is made: --user, --quota and --recovery-key "
-                            "have no meaning.");
-    TRY(admin_find_alias(request, "to", &target));
+                            "With --to, --forward or --webhook no mailbox is made: --user, --quota "
+                            "and --recovery-key have no meaning.");
+    if (has_mailbox)
+        TRY(admin_find_alias(request, "to", &target));
+    if (has_mailbox && target.mailbox == 0)
+        return admin_refuse(request, ERR_INVALID, "%.*s has no mailbox.",
+                            STR_ARG(admin_alias_name(request, &target)));
     TRY(account_begin(database, &request->task));
     TRY(insert_alias(request, target.mailbox));
+    TRY(add_targets(request));
     TRY(account_commit(database, &request->task));
-    admin_say(request, "Alias %.*s was added; its mail goes to the mailbox of %.*s.",
-              STR_ARG(address_text(request)),
-              STR_ARG(account_address_text(&request->task, target.local, target.domain_name)));
-    admin_put_text(request->reply, "address", address_text(request));
-    admin_put_text(request->reply, "mailbox", id_str(&target.mailbox_id));
+    admin_put_text(request->reply, "address", name);
+    if (has_mailbox) {
+        admin_say(request, "Alias %.*s was added; its mail goes to the mailbox of %.*s.",
+                  STR_ARG(name), STR_ARG(admin_alias_name(request, &target)));
+        admin_put_text(request->reply, "mailbox", id_str(&target.mailbox_id));
+    } else {
+        admin_say(request, "Alias %.*s was added; its mail is sent on.", STR_ARG(name));
+    }
     return ERR_OK;
+}
+
+/* Before it is stored: does it compile? */
+static enum err check_pattern(struct admin_request *request)
+{
+    struct account_pattern *pattern = NULL;
+
+    if (account_pattern_compile(&request->task, request->address.local, &pattern) != ERR_OK)
+        return admin_refuse(request, ERR_INVALID, "The regular expression is not one: %s.",
+                            request->task.words);
+    account_pattern_free(&pattern);
+    if (has_target(request) || admin_argument_text(request, "to").len > 0)
+        return ERR_OK;
+    return admin_refuse(request, ERR_INVALID,
+                        "A regular expression has no mailbox of its own: say --to, --forward or "
+                        "--webhook.");
 }
 
 /* The user that was named, made where it is missing; else the domain's. Inside a transaction. */
@@ -139,25 +214,25 @@ static enum err on_created(struct admin_request *request, bool is_done)
 
 enum err admin_alias_add(struct admin_request *request)
 {
-    struct account_database *database = request->admin->database;
     struct account_domain domain;
     struct account_alias existing;
     uint64_t quota;
     enum err err;
 
-    TRY(admin_argument_address(request, "address", &request->address));
+    TRY(admin_argument_alias(request, "address", &request->address, &request->is_pattern));
     TRY(admin_argument_size(request, "quota", ACCOUNT_UNLIMITED, &quota));
     TRY(admin_find_domain(request, request->address.domain, &domain));
     request->domain = domain.row;
-    err = account_alias_find(database, &request->task, domain.row, request->address.local,
-                             &existing);
+    err = find_same(request, &existing);
     if (err == ERR_OK)
         return refuse_existing(request);
     if (err != ERR_NOT_FOUND)
         return err;
     task_forgive(&request->task);
-    if (admin_argument_text(request, "to").len > 0)
-        return add_to_mailbox(request);
+    if (request->is_pattern)
+        TRY(check_pattern(request));
+    if (has_target(request) || admin_argument_text(request, "to").len > 0)
+        return add_without_mailbox(request);
     TRY(insert_mailbox(request, &domain, quota));
     TRY(make_keys(request));
     err = request->admin->services->create_mailbox(request->admin->owner, &request->mailbox);

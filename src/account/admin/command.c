@@ -11,6 +11,16 @@
      "asked for when left out"}
 #define SIZE_ARGUMENT {"size", ADMIN_SIZE, false, true, "as 500M, 10G, 1T; or none"}
 
+#define LIMIT_ARGUMENT                                                                             \
+    {"limit", ADMIN_COUNT, false, false,                                                           \
+     "a number; none; or default, which the configuration says; shown when left out"}
+#define TARGET_HELP                                                                                \
+    "someone@example.org; someone@ of the same domain; example.org, for the same name there; or "  \
+    "mail.example.org:25"
+#define LIST_SCOPE_ARGUMENTS                                                                       \
+    {"domain", ADMIN_DOMAIN, true, false, "the list of this domain, not of the whole host"},       \
+    {"alias", ADMIN_ADDRESS, true, false, "the list of this alias"}
+
 static const struct admin_argument no_arguments[] = {END};
 static const struct admin_argument user_argument[] = {
     {"name", ADMIN_TEXT, false, true, "the user's name"}, END};
@@ -34,10 +44,52 @@ static const struct admin_argument catch_all_arguments[] = {
     {"address", ADMIN_ADDRESS, false, false, "an alias: its mailbox gets the mail"},
     {"off", ADMIN_FLAG, true, false, "no catch-all any more: unknown addresses are refused"},
     END};
+static const struct admin_argument require_tls_arguments[] = {
+    {"domain", ADMIN_DOMAIN, false, true, "its name"},
+    {"off", ADMIN_FLAG, true, false, "mail may come in clear again"},
+    END};
+static const struct admin_argument user_limit_arguments[] = {
+    {"name", ADMIN_TEXT, false, true, "the user's name"}, LIMIT_ARGUMENT, END};
+static const struct admin_argument domain_limit_arguments[] = {
+    {"domain", ADMIN_DOMAIN, false, true, "its name"}, LIMIT_ARGUMENT, END};
 static const struct admin_argument alias_argument[] = {ADDRESS_ARGUMENT, END};
+static const struct admin_argument alias_disable_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"answer", ADMIN_ANSWER, true, false,
+     "250: taken and thrown away; 421: later; 550: never (when left out)"},
+    END};
+static const struct admin_argument forward_arguments[] = {
+    ADDRESS_ARGUMENT, {"target", ADMIN_TARGET, false, true, TARGET_HELP}, END};
+static const struct admin_argument webhook_add_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"url", ADMIN_URL, false, true, "where the mail is posted to"},
+    {"raw", ADMIN_FLAG, true, false, "with the message itself, beside what was read from it"},
+    END};
+static const struct admin_argument webhook_argument[] = {
+    ADDRESS_ARGUMENT, {"url", ADMIN_URL, false, true, "as it was added"}, END};
+static const struct admin_argument vacation_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"subject", ADMIN_LETTER, true, true, "of the reply"},
+    {"text", ADMIN_LETTER, true, true, "of the reply, which may have several lines"},
+    {"start", ADMIN_TIME, true, false, "when it begins; at once when left out"},
+    {"until", ADMIN_TIME, true, false, "when it ends; when it is taken off, when left out"},
+    END};
+static const struct admin_argument list_change_arguments[] = {
+    {"sender", ADMIN_SENDER, false, true,
+     "an address, a domain (with those below it), an IP address or network"},
+    LIST_SCOPE_ARGUMENTS, END};
+static const struct admin_argument list_arguments[] = {LIST_SCOPE_ARGUMENTS, END};
+static const struct admin_argument queue_list_arguments[] = {
+    {"state", ADMIN_TEXT, true, false, "only those that are \"waiting\" or \"held\""}, END};
+static const struct admin_argument queue_show_arguments[] = {
+    {"id", ADMIN_MESSAGE, false, true, "as the list shows it"}, END};
+static const struct admin_argument queue_change_arguments[] = {
+    {"id", ADMIN_MESSAGE, false, true, "as the list shows it, or all"}, END};
 static const struct admin_argument alias_add_arguments[] = {
     ADDRESS_ARGUMENT,
     {"to", ADMIN_ADDRESS, true, false, "another alias: both lead to its mailbox, none is made"},
+    {"forward", ADMIN_TARGET, true, false, "send its mail on to this target; no mailbox is made"},
+    {"webhook", ADMIN_URL, true, false, "post its mail to this URL; no mailbox is made"},
     {"user", ADMIN_TEXT, true, false, "whose mailbox it is; the domain's user when left out"},
     {"quota", ADMIN_SIZE, true, false, "how much the mailbox may hold"},
     {"recovery-key", ADMIN_FLAG, true, false, "make a recovery key too, and show it once"},
@@ -80,7 +132,10 @@ const struct admin_command admin_commands[] = {
      NULL, admin_user_remove, false},
     {"user quota", "set how much an account's mailboxes may hold together", "",
      user_quota_arguments, NULL, NULL, admin_user_quota, false},
-    {"domain add", "take mail for a domain", "", domain_add_arguments, NULL, NULL,
+    {"user limit", "limit to how many recipients on other servers a user writes in a day", "",
+     user_limit_arguments, NULL, NULL, admin_user_limit, false},
+    {"domain add", "take mail for a domain",
+     "Keys to sign its mail with are made; \"domain dns\" prints what to publish.", domain_add_arguments, NULL, NULL,
      admin_domain_add, false},
     {"domain list", "list the domains", "", no_arguments, NULL, "domain user quota used created",
      admin_domain_list, true},
@@ -95,9 +150,26 @@ const struct admin_command admin_commands[] = {
      domain_quota_arguments, NULL, NULL, admin_domain_quota, false},
     {"domain catch-all", "send mail for unknown addresses of a domain to a mailbox", "",
      catch_all_arguments, NULL, NULL, admin_domain_catch_all, false},
-    {"alias add", "make an alias: with a mailbox of its own, or for another alias's mailbox",
+    {"domain limit", "limit to how many recipients on other servers a domain writes in a day",
+     "All that write with an address of the domain count together.", domain_limit_arguments, NULL,
+     NULL, admin_domain_limit, false},
+    {"domain require-tls", "refuse mail for a domain that does not come encrypted", "",
+     require_tls_arguments, NULL, NULL, admin_domain_require_tls, false},
+    {"domain dns", "print every record that a domain should publish",
+     "A fragment of a zone file: MX, SPF, DKIM, DMARC, MTA-STS, TLS-RPT, and SRV for mail "
+     "programs.",
+     domain_argument, NULL, NULL, admin_domain_dns, true},
+    {"domain check", "say which of a domain's records are right, missing or wrong, and why", "",
+     domain_argument, NULL, "state type name why", admin_domain_check, true},
+    {"domain dkim rotate", "make new keys to sign a domain's mail with",
+     "They are not used before \"domain dkim use\", so that they can be published first.",
+     domain_argument, NULL, NULL, admin_domain_dkim_rotate, false},
+    {"domain dkim use", "sign a domain's mail with the new keys", "", domain_argument, NULL, NULL,
+     admin_domain_dkim_use, false},
+    {"alias add", "make an alias: with a mailbox of its own, for another's, or to send mail on",
      "The password of a new mailbox is made by the service, shown once and kept nowhere. The "
-     "account is made where there is none.",
+     "account is made where there is none. A regular expression stands between slashes: "
+     "/^support-(.+)$/@example.org; its targets may have $1.",
      alias_add_arguments, NULL, NULL, admin_alias_add, false},
     {"alias list", "list the aliases", "", alias_list_arguments, NULL,
      "address mailbox enabled created", admin_alias_list, true},
@@ -111,8 +183,37 @@ const struct admin_command admin_commands[] = {
     {"alias enable", "take mail for an alias again", "", alias_argument, NULL, NULL,
      admin_alias_enable, false},
     {"alias disable", "take no mail for an alias, and send none from it",
-     "Its owner can still log in and read.", alias_argument, NULL, NULL, admin_alias_disable,
+     "Its owner can still log in and read.", alias_disable_arguments, NULL, NULL,
+     admin_alias_disable, false},
+    {"alias store on", "keep an alias's mail in its mailbox", "", alias_argument, NULL, NULL,
+     admin_alias_store_on, false},
+    {"alias store off", "only send an alias's mail on", "", alias_argument, NULL, NULL,
+     admin_alias_store_off, false},
+    {"alias junk on", "file an alias's spam into Junk", "", alias_argument, NULL, NULL,
+     admin_alias_junk_on, false},
+    {"alias junk off", "do not judge an alias's mail as spam", "", alias_argument, NULL, NULL,
+     admin_alias_junk_off, false},
+    {"alias forward add", "send an alias's mail on, too",
+     "A target of a regular expression may have $1 to $9 for what its groups took.",
+     forward_arguments, NULL, NULL, admin_forward_add, false},
+    {"alias forward list", "list where an alias's mail is sent on to", "", alias_argument, NULL,
+     "target created", admin_forward_list, true},
+    {"alias forward remove", "send an alias's mail there no more", "", forward_arguments, NULL,
+     NULL, admin_forward_remove, false},
+    {"alias webhook add", "post an alias's mail to a URL, too",
+     "The secret that calls are signed with is made by the service and shown once.",
+     webhook_add_arguments, NULL, NULL, admin_webhook_add, false},
+    {"alias webhook list", "list where an alias's mail is posted to", "", alias_argument, NULL,
+     "url raw created", admin_webhook_list, true},
+    {"alias webhook remove", "post an alias's mail there no more", "", webhook_argument, NULL,
+     NULL, admin_webhook_remove, false},
+    {"alias vacation on", "answer those who write to an alias",
+     "Each of them once in four days; lists and automatic mail get no answer.",
+     vacation_arguments, NULL, NULL, admin_vacation_on, false},
+    {"alias vacation off", "answer nobody", "", alias_argument, NULL, NULL, admin_vacation_off,
      false},
+    {"alias vacation show", "show an alias's vacation reply", "", alias_argument, NULL, NULL,
+     admin_vacation_show, true},
     {"alias password", "give a mailbox a new password",
      "Needs the old one or the recovery key; all its sessions end. App passwords and the recovery "
      "key stay as they are.",
@@ -132,6 +233,30 @@ const struct admin_command admin_commands[] = {
     {"alias import", "add many aliases for mailboxes that exist",
      "What is there already as the file says is left alone, so an import can be repeated.",
      import_arguments, NULL, NULL, admin_alias_import, false},
+    {"allow add", "let mail from a sender in, past greylisting, limits and the spam scanner", "",
+     list_change_arguments, NULL, NULL, admin_allow_add, false},
+    {"allow list", "list who is let in", "", list_arguments, NULL, "sender created",
+     admin_allow_list, true},
+    {"allow remove", "take a sender off the list", "", list_change_arguments, NULL, NULL,
+     admin_allow_remove, false},
+    {"deny add", "refuse mail from a sender",
+     "An alias's list goes before its domain's, that before the host's.", list_change_arguments,
+     NULL, NULL, admin_deny_add, false},
+    {"deny list", "list who is refused", "", list_arguments, NULL, "sender created",
+     admin_deny_list, true},
+    {"deny remove", "take a sender off the list", "", list_change_arguments, NULL, NULL,
+     admin_deny_remove, false},
+    {"queue list", "list the mail that waits to go out", "", queue_list_arguments, NULL,
+     "id state sender recipient attempts next_attempt error", admin_queue, true},
+    {"queue show", "show a message of the queue", "", queue_show_arguments, NULL, NULL,
+     admin_queue, true},
+    {"queue retry", "try to deliver a message of the queue now", "", queue_change_arguments, NULL,
+     NULL, admin_queue, false},
+    {"queue hold", "do not deliver a message of the queue before it is retried", "",
+     queue_change_arguments, NULL, NULL, admin_queue, false},
+    {"queue delete", "take a message out of the queue; nobody is told", "", queue_change_arguments,
+     "This removes mail that was not delivered, and its senders are not told.", NULL, admin_queue,
+     false},
 };
 const size_t admin_command_count = ARRAY_LEN(admin_commands);
 

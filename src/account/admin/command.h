@@ -24,14 +24,31 @@ enum admin_kind {
     ADMIN_DOMAIN,
     ADMIN_SIZE,     /* bytes, or with K, M, G, T (of 1024), or "none" */
     ADMIN_SERVICES, /* imap, pop3, smtp, with commas between */
+    ADMIN_COUNT,    /* a number, "none" or "default" */
+    ADMIN_TIME,     /* 2026-12-24, or 2026-12-24T18:00:00.000Z */
+    ADMIN_ANSWER,   /* 250, 421 or 550 */
+    ADMIN_TARGET,   /* where a forward leads (account/target.h) */
+    ADMIN_URL,
+    ADMIN_SENDER,   /* an address, a domain, an IP address or network (account/lists.h) */
+    ADMIN_MESSAGE,  /* a message of the queue, or "all" */
+    ADMIN_LETTER,   /* text that may have several lines */
     ADMIN_FLAG,     /* an option without a value */
     ADMIN_SECRET,   /* a password: from a file, standard input or terminal, never an argument */
     ADMIN_FILE,     /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
 };
 
+/* What a disabled alias may answer. */
+enum { ADMIN_ANSWER_DROPPED = 250, ADMIN_ANSWER_LATER = 421, ADMIN_ANSWER_REFUSED = 550 };
+
 enum { ADMIN_PORTION = 200 }; /* rows that are removed before others have their turn */
 /* A page of a list, in the longest names, stays below a frame (WIRE_FRAME_MAX). */
-enum { ADMIN_NAME_MAX = 64, ADMIN_TEXT_MAX = 512, ADMIN_LINES_MAX = 500, ADMIN_LINE_MAX = 1024 };
+enum {
+    ADMIN_NAME_MAX = 64,
+    ADMIN_TEXT_MAX = 512,
+    ADMIN_LETTER_MAX = 2000,
+    ADMIN_LINES_MAX = 500,
+    ADMIN_LINE_MAX = 1024,
+};
 
 struct admin_argument {
     const char *name; /* NULL ends the list; of an option without the dashes */

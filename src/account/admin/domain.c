@@ -31,6 +31,7 @@ static enum err owner(struct admin_request *request, struct str name, struct acc
 enum err admin_domain_add(struct admin_request *request)
 {
     struct account_database *database = request->admin->database;
+    struct account_domain domain;
     struct account_user user;
     struct str name;
     uint64_t quota;
@@ -44,12 +45,17 @@ enum err admin_domain_add(struct admin_request *request)
     if (err == ERR_EXISTS)
         return admin_refuse(request, err, "The domain %.*s is here already.", STR_ARG(name));
     TRY(err);
+    TRY(account_domain_find(database, &request->task, name, &domain));
+    TRY(admin_make_keys(request->admin, &request->task, &domain, ACCOUNT_KEY_ACTIVE));
     TRY(account_commit(database, &request->task));
     admin_say(request, "Mail for %.*s is taken now.", STR_ARG(name));
     admin_put_text(request->reply, "domain", name);
     admin_put_text(request->reply, "user", user.name);
     admin_put_quota(request->reply, "quota", quota);
-    admin_hint(request, "Add an address with: sealpost alias add someone@%.*s", STR_ARG(name));
+    admin_hint(request,
+               "Add an address with: sealpost alias add someone@%.*s\n"
+               "See what to publish in the DNS with: sealpost domain dns %.*s",
+               STR_ARG(name), STR_ARG(name));
     return ERR_OK;
 }
 
@@ -97,13 +103,17 @@ enum err admin_domain_show(struct admin_request *request)
     put_domain(request->reply, &domain);
     TRY(account_domain_count(request->admin->database, &request->task, domain.row, &aliases));
     admin_put_size(request->reply, "aliases", aliases);
+    json_object_set_new(request->reply, "requires_tls", json_boolean(domain.requires_tls));
     err = catch_all(request, domain.row, &alias);
     if (err == ERR_NOT_FOUND) {
         json_object_set_new(request->reply, "catch_all", json_null());
         return ERR_OK;
     }
     TRY(err);
-    admin_put_text(request->reply, "catch_all", id_str(&alias.mailbox_id));
+    if (alias.mailbox != 0)
+        admin_put_text(request->reply, "catch_all", id_str(&alias.mailbox_id));
+    else
+        admin_put_text(request->reply, "catch_all", STR("sent on"));
     return ERR_OK;
 }
 
@@ -159,14 +169,15 @@ static enum err catch_all_off(struct admin_request *request, const struct accoun
     struct account_database *database = request->admin->database;
     struct account_alias alias;
     enum err err = catch_all(request, domain->row, &alias);
-    uint64_t aliases;
+    uint64_t aliases = 0;
 
     if (err == ERR_NOT_FOUND) {
         admin_say(request, "The domain %.*s had no catch-all.", STR_ARG(domain->name));
         return ERR_OK;
     }
     TRY(err);
-    TRY(account_mailbox_alias_count(database, &request->task, alias.mailbox, &aliases));
+    if (alias.mailbox != 0)
+        TRY(account_mailbox_alias_count(database, &request->task, alias.mailbox, &aliases));
     if (aliases == 1) {
         admin_hint(request, "Remove both, and the mail in it, with: sealpost alias remove *@%.*s",
                    STR_ARG(domain->name));
@@ -197,12 +208,18 @@ enum err admin_domain_catch_all(struct admin_request *request)
     if (!has_address)
         return catch_all_off(request, &domain);
     TRY(admin_find_alias(request, "address", &target));
+    if (target.mailbox == 0) {
+        admin_hint(request, "Make one that sends on with: sealpost alias add '*@%.*s' --forward "
+                            "TARGET", STR_ARG(name));
+        return admin_refuse(request, ERR_INVALID, "That alias has no mailbox.");
+    }
     err = catch_all(request, domain.row, &old);
     TRY(account_begin(database, &request->task));
     if (err == ERR_OK) {
-        uint64_t aliases;
+        uint64_t aliases = 0;
 
-        TRY(account_mailbox_alias_count(database, &request->task, old.mailbox, &aliases));
+        if (old.mailbox != 0)
+            TRY(account_mailbox_alias_count(database, &request->task, old.mailbox, &aliases));
         if (aliases == 1 && old.mailbox != target.mailbox)
             return admin_refuse(request, ERR_LIMIT,
                                 "Nothing but the present catch-all leads to its mailbox any more: "
@@ -217,5 +234,26 @@ enum err admin_domain_catch_all(struct admin_request *request)
     TRY(account_commit(database, &request->task));
     admin_say(request, "Mail for unknown addresses of %.*s goes to %.*s now.", STR_ARG(name),
               STR_ARG(account_address_text(&request->task, target.local, target.domain_name)));
+    return ERR_OK;
+}
+
+enum err admin_domain_require_tls(struct admin_request *request)
+{
+    struct account_database *database = request->admin->database;
+    bool is_off = admin_argument_flag(request, "off");
+    struct account_domain domain;
+    struct str name;
+
+    TRY(admin_argument_domain(request, &name));
+    TRY(admin_find_domain(request, name, &domain));
+    TRY(account_begin(database, &request->task));
+    TRY(account_domain_set_requires_tls(database, &request->task, domain.row, !is_off));
+    TRY(account_commit(database, &request->task));
+    admin_put_text(request->reply, "domain", name);
+    json_object_set_new(request->reply, "requires_tls", json_boolean(!is_off));
+    if (is_off)
+        admin_say(request, "Mail for %.*s may come in clear.", STR_ARG(name));
+    else
+        admin_say(request, "Mail for %.*s must come encrypted now.", STR_ARG(name));
     return ERR_OK;
 }

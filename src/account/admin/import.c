@@ -56,6 +56,9 @@ static enum err add_line(struct admin_request *request, struct task *task, struc
     if (err == ERR_NOT_FOUND || err == ERR_INVALID)
         return ERR_OK;
     TRY(err);
+    *out_reason = "leads to an alias that has no mailbox";
+    if (target.mailbox == 0)
+        return ERR_OK;
     err = find(request, task, new_text, &address, &domain, &existing);
     *out_reason = "is not an address";
     if (err == ERR_INVALID)

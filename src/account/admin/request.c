@@ -1,6 +1,7 @@
 /* What handlers ask of a request, and put into its reply. */
 #include "account/admin/request.h"
 
+#include "account/pattern.h"
 #include "base/ascii.h"
 #include "base/buf.h"
 
@@ -82,6 +83,55 @@ enum err admin_argument_domain(struct admin_request *request, struct str *out_do
     return admin_refuse(request, ERR_INVALID, "\"%.*s\" is not a domain.", STR_ARG(text));
 }
 
+/* pattern-alias = "/" regular-expression "/@" domain; the last "@" is the one that counts */
+enum err admin_argument_alias(struct admin_request *request, const char *name,
+                              struct account_address *out_address, bool *out_is_pattern)
+{
+    struct str text = admin_argument_text(request, name);
+    ptrdiff_t at = str_last_index(text, '@');
+    struct account_address address = {.detail = STR("")};
+
+    *out_is_pattern = at > 0 && account_pattern_is_one(str_upto(text, (size_t)at));
+    if (!*out_is_pattern)
+        return admin_argument_address(request, name, out_address);
+    address.local = address.base = str_upto(text, (size_t)at);
+    if (account_domain_parse(&request->task, str_from(text, (size_t)at + 1), &address.domain) !=
+        ERR_OK)
+        return admin_refuse(request, ERR_INVALID, "Behind the last @ of \"%.*s\" is no domain.",
+                            STR_ARG(text));
+    *out_address = address;
+    return ERR_OK;
+}
+
+enum err admin_argument_limit(struct admin_request *request, const char *name, int64_t *out_limit)
+{
+    struct str text = admin_argument_text(request, name);
+
+    if (str_equal_nocase(text, STR("none")))
+        *out_limit = ACCOUNT_LIMIT_NONE;
+    else if (str_equal_nocase(text, STR("default")))
+        *out_limit = ACCOUNT_LIMIT_DEFAULT;
+    else if (!parse_i64(text, out_limit) || *out_limit < 0)
+        return admin_refuse(request, ERR_INVALID,
+                            "\"%.*s\" is neither a number nor \"none\" or \"default\".",
+                            STR_ARG(text));
+    return ERR_OK;
+}
+
+struct str admin_alias_name(struct admin_request *request, const struct account_alias *alias)
+{
+    if (alias->is_pattern)
+        return arena_printf(&request->task.arena, "%.*s@%.*s", STR_ARG(alias->local),
+                            STR_ARG(alias->domain_name));
+    return account_address_text(&request->task, alias->local, alias->domain_name);
+}
+
+void admin_put_next(struct admin_request *request, struct str next)
+{
+    if (next.len > 0)
+        admin_put_text(request->reply, "next", next);
+}
+
 enum err admin_find_domain(struct admin_request *request, struct str name,
                            struct account_domain *out_domain)
 {
@@ -110,22 +160,30 @@ enum err admin_find_user(struct admin_request *request, struct str name,
 enum err admin_find_alias(struct admin_request *request, const char *argument,
                           struct account_alias *out_alias)
 {
+    struct account_database *database = request->admin->database;
     struct account_address address;
+    bool is_pattern;
     int64_t domain;
     enum err err;
 
-    TRY(admin_argument_address(request, argument, &address));
-    TRY(account_domain_row(request->admin->database, &request->task, address.domain, &domain));
+    TRY(admin_argument_alias(request, argument, &address, &is_pattern));
+    TRY(account_domain_row(database, &request->task, address.domain, &domain));
     if (domain == 0) {
         struct account_domain none;
 
         return admin_find_domain(request, address.domain, &none);
     }
-    err = account_alias_find(request->admin->database, &request->task, domain, address.local,
-                             out_alias);
+    if (is_pattern)
+        err = account_alias_find_pattern(database, &request->task, domain, address.local,
+                                         out_alias);
+    else
+        err = account_alias_find(database, &request->task, domain, address.local, out_alias);
     if (err == ERR_NOT_FOUND) {
+        struct account_alias missing = {
+            .local = address.local, .domain_name = address.domain, .is_pattern = is_pattern};
+
         admin_say(request, "There is no alias %.*s.",
-                  STR_ARG(account_address_text(&request->task, address.local, address.domain)));
+                  STR_ARG(admin_alias_name(request, &missing)));
         admin_hint(request, "Those of its domain: sealpost alias list --domain %.*s",
                    STR_ARG(address.domain));
     }

@@ -8,11 +8,15 @@
 
 struct admin {
     struct account_database *database;       /* borrowed */
+    const struct account_signing *signing;   /* borrowed */
     const struct admin_services *services;   /* borrowed */
     void *owner;                             /* of the services */
     const struct log *log;                   /* borrowed */
     struct admin_request *waiting;           /* own; those that wait for the store */
     struct admin_request *working;           /* own; those that work in portions */
+    struct admin_request *asking;            /* own; those that wait for courier or resolver */
+    uint64_t last_ticket;                    /* of what was asked of them */
+    int64_t keyless_row;                     /* domains up to it have keys to sign with */
     struct id sweeping;                      /* the mailbox whose removal was asked for; or unset */
     int64_t sweeping_row;
 };
@@ -28,6 +32,10 @@ struct admin_request {
     /* While it waits for the store's answer about `mailbox`: */
     struct admin_request *next;
     enum err (*resume)(struct admin_request *request, bool is_done); /* NULL: does not wait */
+    /* While it waits for the courier or the DNS: the first of its tickets; 0: it does not. */
+    uint64_t ticket, ticket_count;
+    bool is_for_courier;
+    struct admin_check *check; /* in the task's arena */
     /* Work in portions, between which others have their turn; NULL: none. */
     enum err (*portion)(struct admin_request *request, bool *out_is_done);
     int64_t row; /* what the portions are about */
@@ -35,6 +43,7 @@ struct admin_request {
     int64_t mailbox_row;
     /* alias add: what is committed when the file is there. */
     struct account_address address;
+    bool is_pattern;
     int64_t domain;
     struct secret *key, *password, *recovery; /* own */
     struct account_slot slots[2];
@@ -50,6 +59,13 @@ MUST_CHECK enum err admin_argument_size(struct admin_request *request, const cha
 MUST_CHECK enum err admin_argument_address(struct admin_request *request, const char *name,
                                            struct account_address *out_address);
 MUST_CHECK enum err admin_argument_domain(struct admin_request *request, struct str *out_domain);
+/* The same for an alias, which may be a regular expression: /^support-(.+)$/@example.org. */
+MUST_CHECK enum err admin_argument_alias(struct admin_request *request, const char *name,
+                                         struct account_address *out_address,
+                                         bool *out_is_pattern);
+/* A limit a day: a number, "none", "default". */
+MUST_CHECK enum err admin_argument_limit(struct admin_request *request, const char *name,
+                                         int64_t *out_limit);
 
 /* The alias that "address" names, with its domain's row; words when there is none. */
 MUST_CHECK enum err admin_find_alias(struct admin_request *request, const char *argument,
@@ -58,6 +74,29 @@ MUST_CHECK enum err admin_find_domain(struct admin_request *request, struct str 
                                       struct account_domain *out_domain);
 MUST_CHECK enum err admin_find_user(struct admin_request *request, struct str name,
                                     struct account_user *out_user);
+
+/* An alias as an administrator writes it. */
+struct str admin_alias_name(struct admin_request *request, const struct account_alias *alias);
+/* Where something of this text goes on; ends the list where it is empty. */
+void admin_put_next(struct admin_request *request, struct str next);
+
+/* The first of `count` tickets for services->ask_dns or ask_courier. */
+uint64_t admin_new_tickets(struct admin *admin, uint64_t count);
+
+/* key.c: keys for a domain, in the caller's transaction. */
+MUST_CHECK enum err admin_make_keys(struct admin *admin, struct task *task,
+                                    const struct account_domain *domain,
+                                    enum account_key_state state);
+/* target.c: adds a forward or a webhook to an alias, in the caller's transaction; words when it is
+ * none. The webhook's secret is made here, into the reply. */
+MUST_CHECK enum err admin_add_forward(struct admin_request *request,
+                                      const struct account_alias *alias, struct str text);
+MUST_CHECK enum err admin_add_webhook(struct admin_request *request,
+                                      const struct account_alias *alias, struct str url,
+                                      bool is_raw);
+/* dns_check.c: an answer for one of its questions; true with the last. */
+bool admin_check_answered(struct admin_request *request, uint64_t ticket,
+                          const struct dns_answer *answer);
 
 /* The reply: what happened; what to do next. The last words count. */
 void admin_say(struct admin_request *request, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -22,6 +22,7 @@ struct world {
     struct log log;
     unsigned replies, created;
     struct id mailbox;
+    uint64_t courier_ticket, first_question, question_count;
 };
 
 static enum err create_mailbox(void *owner, const struct id *mailbox)
@@ -70,9 +71,55 @@ static void on_reply(void *owner, void *client, uint64_t tag, struct str json)
     world->replies++;
 }
 
-static const struct admin_services services = {create_mailbox, remove_mailbox, nothing_for,
-                                               nothing,        nothing,        describe,
-                                               on_reply};
+static enum err ask_courier(void *owner, uint64_t ticket, struct str json)
+{
+    struct world *world = owner;
+
+    (void)json;
+    world->courier_ticket = ticket;
+    return ERR_OK;
+}
+
+static void ask_dns(void *owner, uint64_t ticket, struct str name, enum dns_type type)
+{
+    struct world *world = owner;
+
+    (void)name;
+    (void)type;
+    if (world->question_count++ == 0)
+        world->first_question = ticket;
+}
+
+static enum err make_key(void *owner, struct task *task, enum account_key_algorithm algorithm,
+                         struct secret **out_key, struct buf *out_record)
+{
+    (void)owner;
+    (void)task;
+    (void)algorithm;
+    *out_key = secret_new(32);
+    buf_put(out_record, STR("v=DKIM1; p=x"));
+    return ERR_OK;
+}
+
+static struct str hostname(void *owner)
+{
+    (void)owner;
+    return STR("mail.test");
+}
+
+static const struct admin_services services = {
+    .create_mailbox = create_mailbox,
+    .remove_mailbox = remove_mailbox,
+    .expel = nothing_for,
+    .limits_changed = nothing,
+    .ask_courier = ask_courier,
+    .ask_dns = ask_dns,
+    .make_key = make_key,
+    .hostname = hostname,
+    .work_soon = nothing,
+    .describe = describe,
+    .reply = on_reply,
+};
 
 static int open_null(void)
 {
@@ -100,6 +147,7 @@ static struct world *open_world(void)
     static struct world world;
     static char folder[] = "/tmp/admin-fuzz-XXXXXX";
     static const char demo[] = "{\"command\":\"domain add\",\"arguments\":{\"domain\":\"a.test\"}}";
+    static struct account_signing *signing; /* for the run */
     struct secret *host_key, *key;
     struct task task;
     char path[64];
@@ -114,6 +162,7 @@ static struct world *open_world(void)
     (void)snprintf(path, sizeof(path), "%s/a.sqlite", folder);
     host_key = secret_new(32);
     key = account_database_key(host_key);
+    signing = account_signing_new(host_key);
     task_init(&task, 0);
     if (account_database_open(&task, path, key, &world.database) != ERR_OK)
         abort();
@@ -122,22 +171,28 @@ static struct world *open_world(void)
     secret_free(&host_key);
     /* Nothing needs the name from here on. */
     remove_files(folder);
-    world.admin = admin_new(world.database, &services, &world, &world.log);
+    world.admin = admin_new(world.database, signing, &services, &world, &world.log);
     admin_request(world.admin, str_from_c(demo), 1, &world, 3);
     return &world;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const struct dns_answer nothing_there = {.status = DNS_NO_DATA};
     struct world *world = open_world();
     struct task task;
 
     world->replies = world->created = 0;
+    world->courier_ticket = world->question_count = 0;
     admin_request(world->admin, str_make(data, size), 1, world, 3);
     if (world->created > 0) {
         assert(world->replies == 0);
         admin_mailbox_created(world->admin, &world->mailbox, true, 1);
     }
+    if (world->courier_ticket != 0)
+        admin_courier_answered(world->admin, world->courier_ticket, str_make(data, size));
+    for (uint64_t i = 0; i < world->question_count; i++)
+        admin_dns_answered(world->admin, world->first_question + i, &nothing_there);
     for (int i = 0; i < 100 && world->replies == 0; i++)
         admin_work(world->admin, 1);
     assert(world->replies == 1);

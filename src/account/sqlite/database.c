@@ -11,7 +11,11 @@ static const char schema_0001[] =
 #include "0001.sql.inc"
     ;
 
-static const char *const migrations[] = {schema_0001};
+static const char schema_0002[] =
+#include "0002.sql.inc"
+    ;
+
+static const char *const migrations[] = {schema_0001, schema_0002};
 
 struct secret *account_database_key(const struct secret *host_key)
 {

@@ -88,6 +88,38 @@ enum err account_mailbox_at(struct account_database *database, struct task *task
     return read_one(database, task, statement, out_mailbox);
 }
 
+/* The first row that `sql` gives for the domain; *out_row 0: none. */
+static enum err first_of(struct account_database *database, struct task *task, const char *sql,
+                         int64_t domain, int64_t *out_row, struct id *out_id)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row = false;
+
+    TRY(db_prepare(database->db, task, sql, &statement));
+    db_bind_int(statement, 1, domain);
+    TRY(db_step(database->db, task, statement, &has_row));
+    *out_row = has_row ? db_column_int(statement, 0) : 0;
+    if (has_row && !id_parse(db_column_text(statement, 1), out_id))
+        return fail(task, ERR_CORRUPT, "account database: a mailbox has no valid id");
+    return ERR_OK;
+}
+
+enum err account_mailbox_of_postmaster(struct account_database *database, struct task *task,
+                                       int64_t domain, int64_t *out_row, struct id *out_id)
+{
+    TRY(first_of(database, task,
+                 "SELECT id, object_id FROM mailboxes WHERE domain_id = ?1 AND state = 'active'"
+                 " ORDER BY id LIMIT 1",
+                 domain, out_row, out_id));
+    if (*out_row == 0)
+        TRY(first_of(database, task,
+                     "SELECT m.id, m.object_id FROM domains d JOIN mailboxes m"
+                     " ON m.user_id = d.user_id WHERE d.id = ?1 AND m.state = 'active'"
+                     " ORDER BY m.id LIMIT 1",
+                     domain, out_row, out_id));
+    return *out_row != 0 ? ERR_OK : fail(task, ERR_NOT_FOUND, "no mailbox for postmaster");
+}
+
 enum err account_mailbox_activate(struct account_database *database, struct task *task,
                                   int64_t row)
 {

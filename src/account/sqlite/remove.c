@@ -42,6 +42,8 @@ static enum err remove_alias(struct account_database *database, struct task *tas
     uint64_t other = 0;
 
     TRY(account_alias_remove(database, task, alias));
+    if (mailbox == 0)
+        return ERR_OK;
     TRY(account_sqlite_number(database, task,
                               "SELECT id FROM aliases WHERE mailbox_id = ?1 LIMIT 1", mailbox,
                               &other));
@@ -63,6 +65,20 @@ static enum err first_alias(struct account_database *database, struct task *task
     return ERR_OK;
 }
 
+/* A domain that no alias is left of. */
+static enum err remove_bare_domain(struct account_database *database, struct task *task,
+                                   int64_t domain)
+{
+    static const char *const statements[] = {
+        "UPDATE mailboxes SET domain_id = NULL WHERE domain_id = ?1",
+        "DELETE FROM list_entries WHERE domain_id = ?1",
+        "DELETE FROM dkim_keys WHERE domain_id = ?1",
+        "DELETE FROM domains WHERE id = ?1",
+    };
+
+    return run_all(database, task, statements, ARRAY_LEN(statements), domain);
+}
+
 enum err account_domain_remove(struct account_database *database, struct task *task,
                                int64_t domain, size_t limit, bool *out_is_done)
 {
@@ -75,11 +91,7 @@ enum err account_domain_remove(struct account_database *database, struct task *t
                         &alias, &mailbox));
         if (alias == 0) {
             *out_is_done = true;
-            TRY(account_sqlite_run(database, task,
-                                   "UPDATE mailboxes SET domain_id = NULL WHERE domain_id = ?1",
-                                   &domain, 1));
-            return account_sqlite_run(database, task, "DELETE FROM domains WHERE id = ?1",
-                                      &domain, 1);
+            return remove_bare_domain(database, task, domain);
         }
         TRY(remove_alias(database, task, alias, mailbox));
     }

@@ -1,0 +1,199 @@
+/* Allow and deny lists: entries' normal forms, and which one decides. */
+#include "account/lists.h"
+
+#include "account/address.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+enum {
+    V4_BITS = 32,
+    V6_BITS = 128,
+    LABELS_MAX = 10, /* of a sender's domain, from the right: what is below that is one with it */
+};
+
+struct network {
+    int family;
+    unsigned char bytes[16];
+    unsigned bits;
+};
+
+static unsigned family_bits(int family)
+{
+    return family == AF_INET ? V4_BITS : V6_BITS;
+}
+
+/* Without a prefix. An IPv4 address that is mapped into IPv6 is that address. */
+static bool parse_ip(struct str text, struct network *out)
+{
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+    char copy[INET6_ADDRSTRLEN] = {0};
+    struct network network = {.family = AF_INET};
+
+    if (text.len == 0 || text.len >= sizeof(copy))
+        return false;
+    memcpy(copy, text.ptr, text.len);
+    if (inet_pton(AF_INET, copy, network.bytes) != 1) {
+        network.family = AF_INET6;
+        if (inet_pton(AF_INET6, copy, network.bytes) != 1)
+            return false;
+        if (memcmp(network.bytes, mapped, sizeof(mapped)) == 0) {
+            memmove(network.bytes, network.bytes + sizeof(mapped), 4);
+            network.family = AF_INET;
+        }
+    }
+    network.bits = family_bits(network.family);
+    *out = network;
+    return true;
+}
+
+static void cut_to(struct network *network, unsigned bits)
+{
+    for (unsigned i = 0; i < family_bits(network->family) / 8; i++) {
+        if (bits < 8 * i + 8)
+            network->bytes[i] &=
+                bits <= 8 * i ? 0 : (unsigned char)(0xff << (8 * i + 8 - bits) & 0xff);
+    }
+    network->bits = bits;
+}
+
+static struct str network_text(struct task *task, const struct network *network)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+
+    if (inet_ntop(network->family, network->bytes, text, sizeof(text)) == NULL)
+        return STR("");
+    return arena_printf(&task->arena, "%s/%u", text, network->bits);
+}
+
+/* address ["/" bits] */
+static bool parse_network(struct str text, struct network *out)
+{
+    ptrdiff_t slash = str_index(text, '/');
+    uint32_t bits = 0;
+
+    if (slash < 0)
+        return parse_ip(text, out);
+    if (!parse_ip(str_upto(text, (size_t)slash), out) ||
+        !parse_u32(str_from(text, (size_t)slash + 1), &bits) || bits > out->bits)
+        return false;
+    cut_to(out, bits);
+    return true;
+}
+
+enum err account_lists_parse(struct task *task, struct str text, enum account_list_kind *out_kind,
+                             struct str *out_value)
+{
+    struct account_address address;
+    struct network network;
+
+    if (parse_network(text, &network)) {
+        *out_kind = ACCOUNT_LIST_NETWORK;
+        *out_value = network_text(task, &network);
+        return ERR_OK;
+    }
+    if (str_index(text, '@') > 0) {
+        TRY(account_address_parse(task, text, &address));
+        *out_kind = ACCOUNT_LIST_ADDRESS;
+        *out_value = arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(address.local),
+                                  STR_ARG(address.domain));
+        return ERR_OK;
+    }
+    *out_kind = ACCOUNT_LIST_DOMAIN;
+    return account_domain_parse(task, str_from(text, str_index(text, '@') == 0 ? 1 : 0),
+                                out_value);
+}
+
+/* What is known so far; the first that is found in a scope stays. */
+static enum err look_up(struct account_database *database, struct task *task,
+                        const struct account_list_scope *of, struct str value,
+                        struct account_list_verdicts *known)
+{
+    struct account_list_verdicts found;
+
+    TRY(account_list_look_up(database, task, of, value, &found));
+    if (known->of_alias == ACCOUNT_LIST_NONE)
+        known->of_alias = found.of_alias;
+    if (known->of_domain == ACCOUNT_LIST_NONE)
+        known->of_domain = found.of_domain;
+    if (known->of_host == ACCOUNT_LIST_NONE)
+        known->of_host = found.of_host;
+    return ERR_OK;
+}
+
+/* The last labels of a domain, at most LABELS_MAX. */
+static struct str last_labels(struct str domain)
+{
+    size_t labels = 1, at = domain.len;
+
+    while (at > 0 && labels <= LABELS_MAX) {
+        if (domain.ptr[at - 1] == '.' && labels++ == LABELS_MAX)
+            break;
+        at--;
+    }
+    return str_from(domain, at);
+}
+
+static enum err look_up_sender(struct account_database *database, struct task *task,
+                               const struct account_list_scope *of, struct str sender,
+                               struct account_list_verdicts *known)
+{
+    struct account_address address;
+    struct str rest;
+    ptrdiff_t dot;
+
+    if (sender.len == 0)
+        return ERR_OK;
+    if (account_address_parse(task, sender, &address) != ERR_OK) {
+        task_forgive(task);
+        return ERR_OK;
+    }
+    TRY(look_up(database, task, of,
+                arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(address.local),
+                             STR_ARG(address.domain)),
+                known));
+    rest = last_labels(address.domain);
+    for (;;) {
+        TRY(look_up(database, task, of, rest, known));
+        dot = str_index(rest, '.');
+        if (dot < 0)
+            return ERR_OK;
+        rest = str_from(rest, (size_t)dot + 1);
+    }
+}
+
+static enum err look_up_client(struct account_database *database, struct task *task,
+                               const struct account_list_scope *of, struct str client,
+                               struct account_list_verdicts *known)
+{
+    struct network network;
+    bool has_networks;
+
+    if (!parse_ip(client, &network))
+        return ERR_OK;
+    TRY(account_list_has_networks(database, task, &has_networks));
+    if (!has_networks)
+        return ERR_OK;
+    for (unsigned bits = family_bits(network.family);; bits--) {
+        cut_to(&network, bits);
+        TRY(look_up(database, task, of, network_text(task, &network), known));
+        if (bits == 0)
+            return ERR_OK;
+    }
+}
+
+enum err account_lists_judge(struct account_database *database, struct task *task,
+                             const struct account_list_scope *of, struct str sender,
+                             struct str client, enum account_list_verdict *out_verdict)
+{
+    struct account_list_verdicts known = {ACCOUNT_LIST_NONE, ACCOUNT_LIST_NONE, ACCOUNT_LIST_NONE};
+
+    TRY(look_up_sender(database, task, of, sender, &known));
+    TRY(look_up_client(database, task, of, client, &known));
+    *out_verdict = known.of_host;
+    if (known.of_domain != ACCOUNT_LIST_NONE)
+        *out_verdict = known.of_domain;
+    if (known.of_alias != ACCOUNT_LIST_NONE)
+        *out_verdict = known.of_alias;
+    return ERR_OK;
+}

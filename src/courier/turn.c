@@ -1,0 +1,296 @@
+/*
+ * One transaction a turn of the loop: what was queued, how jobs ended, what begins next. It is synced
+ * once for all of them, and then everybody is answered.
+ *
+ * When it fails, each order and job is written by itself, so that one that cannot be written holds
+ * up no other; a disk that fails fails them all, and jobs that ended wait until it works again.
+ */
+#include "courier/state.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+enum {
+    FAILING_WAIT_MS = 1000,
+    LONG_WAIT_MS = 60 * 60 * 1000,
+    EXPIRY_EVERY_MS = 10 * 60 * 1000,
+};
+
+/* --- Lanes --- */
+
+void courier_note_lane(struct courier *courier, struct str lane, int64_t due_ms)
+{
+    if (courier->news_count == courier->news_room) {
+        courier->news_room = courier->news_room == 0 ? 64 : courier->news_room * 2;
+        courier->news =
+            mem_resize(courier->news, courier->news_room, sizeof(struct courier_news));
+    }
+    courier->news[courier->news_count++] = (struct courier_news){
+        .lane = str_make(mem_copy_text(lane.ptr, lane.len), lane.len), .due_ms = due_ms};
+}
+
+void courier_lanes_publish(struct courier *courier, bool is_committed)
+{
+    for (size_t i = 0; i < courier->news_count; i++) {
+        if (is_committed)
+            lanes_wait(courier->lanes, courier->news[i].lane, courier->news[i].due_ms);
+        mem_free(&courier->news[i].lane.ptr);
+    }
+    courier->news_count = 0;
+}
+
+/* --- Writing --- */
+
+static enum wire_status status_of(enum err err)
+{
+    switch (err) {
+    case ERR_OK:
+        return WIRE_OK;
+    case ERR_LIMIT:
+        return WIRE_DISK_FULL;
+    case ERR_INVALID:
+        return WIRE_INVALID;
+    case ERR_DENIED:
+    case ERR_NOT_FOUND:
+    case ERR_EXISTS:
+    case ERR_BUSY:
+    case ERR_IO:
+    case ERR_CORRUPT:
+        break;
+    }
+    return WIRE_UNAVAILABLE;
+}
+
+static void drop_order(struct courier *courier, struct courier_order *order,
+                       enum wire_status status)
+{
+    courier_order_answer(courier, order, status);
+    TAILQ_REMOVE(&courier->orders, order, in_list);
+    courier->order_count--;
+    courier_order_free(&order);
+}
+
+static void drop_ended(struct courier *courier, struct courier_job *job)
+{
+    TAILQ_REMOVE(&courier->ended, job, in_list);
+    courier_job_free(&job);
+}
+
+static enum err record_all(struct courier *courier, struct task *task)
+{
+    struct courier_order *order;
+    struct courier_job *job;
+
+    TAILQ_FOREACH(job, &courier->ended, in_list)
+        TRY(courier_record(courier, task, job));
+    TAILQ_FOREACH(order, &courier->orders, in_list)
+        TRY(courier_accept(courier, task, order));
+    return ERR_OK;
+}
+
+/* Everything together. */
+static enum err write_all(struct courier *courier, struct task *task, struct courier_jobs *taken)
+{
+    bool is_durable = !TAILQ_EMPTY(&courier->orders) || !TAILQ_EMPTY(&courier->ended);
+    enum err err;
+
+    TRY(queue_begin(courier->queue, task));
+    err = record_all(courier, task);
+    if (err == ERR_OK)
+        err = courier_take_jobs(courier, task, taken);
+    if (err != ERR_OK) {
+        queue_rollback(courier->queue);
+        return err;
+    }
+    return queue_commit(courier->queue, task, is_durable);
+}
+
+static enum err write_order(struct courier *courier, struct task *task,
+                            struct courier_order *order)
+{
+    enum err err;
+
+    TRY(queue_begin(courier->queue, task));
+    err = courier_accept(courier, task, order);
+    if (err == ERR_OK)
+        return queue_commit(courier->queue, task, true);
+    queue_rollback(courier->queue);
+    return err;
+}
+
+static enum err write_job(struct courier *courier, struct task *task, struct courier_job *job)
+{
+    enum err err;
+
+    TRY(queue_begin(courier->queue, task));
+    err = courier_record(courier, task, job);
+    if (err == ERR_OK)
+        return queue_commit(courier->queue, task, true);
+    queue_rollback(courier->queue);
+    return err;
+}
+
+static bool is_damaged(enum err err)
+{
+    return err == ERR_CORRUPT || err == ERR_INVALID || err == ERR_DENIED || err == ERR_NOT_FOUND;
+}
+
+/* Each by itself. Jobs that cannot be written because the disk fails wait. */
+static void write_singly(struct courier *courier)
+{
+    struct courier_order *order, *next_order;
+    struct courier_job *job, *next_job;
+    bool is_writing = true;
+
+    for (order = TAILQ_FIRST(&courier->orders); order != NULL; order = next_order) {
+        struct task task;
+        enum err err;
+
+        next_order = TAILQ_NEXT(order, in_list);
+        task_init(&task, clock_now_ms());
+        err = write_order(courier, &task, order);
+        courier_lanes_publish(courier, err == ERR_OK);
+        if (err != ERR_OK)
+            log_failure(courier->log, "queueing", &task);
+        task_done(&task);
+        drop_order(courier, order, status_of(err));
+    }
+    for (job = TAILQ_FIRST(&courier->ended); job != NULL && is_writing; job = next_job) {
+        struct task task;
+        enum err err;
+
+        next_job = TAILQ_NEXT(job, in_list);
+        task_init(&task, clock_now_ms());
+        err = write_job(courier, &task, job);
+        courier_lanes_publish(courier, err == ERR_OK);
+        if (err != ERR_OK)
+            log_failure(courier->log, "writing down an attempt", &task);
+        task_done(&task);
+        /* What is damaged stays ACTIVE, and is tried again by the next process. */
+        if (err == ERR_OK || is_damaged(err))
+            drop_ended(courier, job);
+        else
+            is_writing = false;
+    }
+}
+
+/* --- The turn --- */
+
+static void all_written(struct courier *courier)
+{
+    while (!TAILQ_EMPTY(&courier->orders))
+        drop_order(courier, TAILQ_FIRST(&courier->orders), WIRE_OK);
+    while (!TAILQ_EMPTY(&courier->ended))
+        drop_ended(courier, TAILQ_FIRST(&courier->ended));
+}
+
+static void refuse_orders(struct courier *courier, enum wire_status status)
+{
+    while (!TAILQ_EMPTY(&courier->orders))
+        drop_order(courier, TAILQ_FIRST(&courier->orders), status);
+}
+
+/* When there is something to do again without anybody calling. */
+static void plan(struct courier *courier)
+{
+    int64_t wait_ms = lanes_first_due(courier->lanes), now_ms = clock_now_ms();
+
+    if (courier->is_failing)
+        wait_ms = FAILING_WAIT_MS;
+    else if (!TAILQ_EMPTY(&courier->ended)) /* what ended as it began */
+        wait_ms = 0;
+    else if (courier->job_count >= courier->options.jobs_max || courier->is_stopping ||
+             courier->job_bytes >= COURIER_BYTES_MAX || wait_ms > now_ms + LONG_WAIT_MS)
+        wait_ms = LONG_WAIT_MS; /* the end of a job wakes us earlier */
+    else
+        wait_ms = wait_ms > now_ms ? wait_ms - now_ms : 0;
+    net_timer_start(courier->turn, wait_ms);
+}
+
+static void tell_if_stopped(struct courier *courier)
+{
+    if (courier->is_stopping && courier->on_stopped != NULL && courier->job_count == 0 &&
+        TAILQ_EMPTY(&courier->ended)) {
+        net_callback on_stopped = courier->on_stopped;
+
+        courier->on_stopped = NULL;
+        on_stopped(courier->on_stopped_owner);
+    }
+}
+
+static bool write_turn(struct courier *courier)
+{
+    struct courier_jobs taken = TAILQ_HEAD_INITIALIZER(taken);
+    struct task task;
+    enum err err;
+
+    task_init(&task, clock_now_ms());
+    err = queue_recover(courier->queue, &task);
+    if (err == ERR_OK)
+        err = write_all(courier, &task, &taken);
+    courier_lanes_publish(courier, err == ERR_OK);
+    if (err == ERR_OK) {
+        all_written(courier);
+        courier_begin_jobs(courier, &taken);
+    } else {
+        courier_drop_jobs(courier, &taken);
+        log_failure(courier->log, "writing the queue", &task);
+    }
+    task_done(&task);
+    return err == ERR_OK;
+}
+
+static void on_turn(void *owner)
+{
+    struct courier *courier = owner;
+
+    if (courier->queue == NULL) {
+        /* The key is on its way; nobody needs to wait for it for long. */
+        if (!TAILQ_EMPTY(&courier->orders))
+            refuse_orders(courier, WIRE_UNAVAILABLE);
+        tell_if_stopped(courier);
+        return;
+    }
+    courier->is_failing = !write_turn(courier);
+    if (courier->is_failing)
+        write_singly(courier);
+    plan(courier);
+    tell_if_stopped(courier);
+}
+
+void courier_wake(struct courier *courier)
+{
+    if (!courier->is_failing)
+        net_timer_start(courier->turn, 0);
+}
+
+/* --- What is remembered for a time only --- */
+
+static void on_expiry(void *owner)
+{
+    struct courier *courier = owner;
+    struct task task;
+    enum err err = ERR_BUSY;
+
+    task_init(&task, clock_now_ms());
+    if (courier->queue != NULL && !courier->is_failing)
+        err = queue_begin(courier->queue, &task);
+    if (err == ERR_OK) {
+        err = memory_expire(courier->queue, &task);
+        if (err == ERR_OK)
+            err = queue_commit(courier->queue, &task, false);
+        else
+            queue_rollback(courier->queue);
+        if (err != ERR_OK)
+            log_failure(courier->log, "forgetting", &task);
+    }
+    task_done(&task);
+    net_timer_start(courier->expiry, EXPIRY_EVERY_MS);
+}
+
+void courier_turn_init(struct courier *courier)
+{
+    courier->turn = net_timer_new(courier->loop, on_turn, courier);
+    courier->expiry = net_timer_new(courier->loop, on_expiry, courier);
+    net_timer_start(courier->expiry, EXPIRY_EVERY_MS);
+}

@@ -1,0 +1,97 @@
+/*
+ * What administrators' commands ask of courier and resolver, and the keys that mail is signed with:
+ * made for each new domain, and at a start for those from before there were any, one by one.
+ */
+#include "role/keeper.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "mailauth/sign.h"
+
+/* Making a pair takes a tenth of a second, during which nobody logs in: so with pauses. */
+enum { KEYS_EVERY_MS = 2000, KEYS_FIRST_AFTER_MS = 500 };
+
+struct keeper_question {
+    struct keeper_question *next;
+    struct keeper *keeper;   /* borrowed */
+    struct dns_query *query; /* own */
+    uint64_t ticket;
+};
+
+enum err keeper_ask_courier(void *owner, uint64_t ticket, struct str json)
+{
+    struct keeper *keeper = owner;
+    struct wire_channel *courier = role_peer(keeper->process, WIRE_ROLE_COURIER, 0);
+    struct wire_admin body = {.json = json};
+
+    return courier == NULL ? ERR_BUSY
+                           : wire_send(courier, WIRE_ADMIN, ticket, &body, NULL, 0);
+}
+
+static void unlink_question(struct keeper_question *question)
+{
+    struct keeper_question **link = &question->keeper->questions;
+
+    while (*link != question)
+        link = &(*link)->next;
+    *link = question->next;
+}
+
+static void on_answer(void *owner, struct task *task, const struct dns_answer *answer)
+{
+    struct keeper_question *question = owner;
+    struct keeper *keeper = question->keeper;
+    uint64_t ticket = question->ticket;
+
+    (void)task;
+    unlink_question(question);
+    mem_free(&question); /* the query goes behind the call */
+    admin_dns_answered(keeper->admin, ticket, answer);
+}
+
+void keeper_ask_dns(void *owner, uint64_t ticket, struct str name, enum dns_type type)
+{
+    struct keeper *keeper = owner;
+    struct keeper_question *question = NEW(struct keeper_question);
+
+    question->keeper = keeper;
+    question->ticket = ticket;
+    question->next = keeper->questions;
+    keeper->questions = question;
+    question->query = dns_client_ask(keeper->dns, name, type, false, on_answer, question);
+}
+
+enum err keeper_make_key(void *owner, struct task *task, enum account_key_algorithm algorithm,
+                         struct secret **out_key, struct buf *out_record)
+{
+    (void)owner;
+    return mailauth_key_make(
+        task, algorithm == ACCOUNT_KEY_RSA ? MAILAUTH_RSA_2048 : MAILAUTH_ED25519, out_key,
+        out_record);
+}
+
+static void on_keys(void *owner)
+{
+    struct keeper *keeper = owner;
+
+    if (admin_make_missing_key(keeper->admin, clock_now_ms()))
+        net_timer_start(keeper->keys, KEYS_EVERY_MS);
+}
+
+void keeper_ask_start(struct keeper *keeper)
+{
+    keeper->keys = net_timer_new(role_loop(keeper->process), on_keys, keeper);
+    net_timer_start(keeper->keys, KEYS_FIRST_AFTER_MS);
+}
+
+void keeper_ask_stop(struct keeper *keeper)
+{
+    net_timer_free(&keeper->keys);
+    while (keeper->questions != NULL) {
+        struct keeper_question *question = keeper->questions;
+
+        keeper->questions = question->next;
+        dns_query_cancel(&question->query);
+        mem_free(&question);
+    }
+}
