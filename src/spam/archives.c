@@ -93,6 +93,11 @@ void unpack_note_growth(struct spam_archive *archive, uint64_t consumed, uint64_
         archive->is_bomb = true;
 }
 
+bool unpack_grows_fast(uint64_t consumed, uint64_t produced)
+{
+    return produced / (consumed + 1) >= SPAM_ARCHIVE_BOMB_RATIO;
+}
+
 void unpack_note_claim(struct spam_archive *archive, uint64_t claimed, uint64_t total)
 {
     if (claimed >= SPAM_ARCHIVE_BOMB_BYTES && claimed / (total + 1) >= SPAM_ARCHIVE_BOMB_RATIO)

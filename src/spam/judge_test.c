@@ -250,8 +250,7 @@ static void test_report(void **state)
 {
     static const char *const statuses[] = {
         "X-Spam-Status: Yes, score=1\r\n", "X-Spam-Status: No, score=1 tests=GTUBE=1\r\n",
-        "X-Spam-Status:\r\n Yes\r\n", "X-Spam-Status: Yes tests=NO_DATE=1,\r\n\tGTUBE=1\r\n",
-        "X-Spam-Status: No tests=ALLOWED=0.000\r\n"};
+        "X-Spam-Status:\r\n Yes\r\n", "X-Spam-Status: Yes tests=NO_DATE=1,\r\n\tGTUBE=1\r\n"};
     struct spam_verdict verdict = {.score = 0};
     struct spam_status status;
     struct buf out;
@@ -284,8 +283,8 @@ static void test_report(void **state)
     for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
         spam_read_status(str_from_c(statuses[i]), &status);
         assert_true(status.is_there);
-        assert_int_equal(status.is_junk, i == 0 || i == 2 || i == 3);
-        assert_int_equal(status.is_hard, i >= 3);
+        assert_int_equal(status.is_junk, i != 1);
+        assert_int_equal(status.is_hard, i == 3);
     }
     spam_read_status(STR("Received: x\r\n"), &status);
     assert_false(status.is_there);

@@ -20,7 +20,7 @@ enum {
 
 /*
  * Where a delivery goes. `folder` is what was asked for, empty: INBOX. A folder that was named stays
- * (a +tag); else it is INBOX or Junk: by the shared verdict, which stands in the trace part of
+ * (a +tag; INBOX for a sender that an allow list names, or an alias that wants no judgement); else it is INBOX or Junk: by the shared verdict, which stands in the trace part of
  * append->raw, unless the owner's habits say otherwise and the verdict has no hard reason
  * (spam/spam.h). When they say so, the reason goes into a header field at the end of the trace part:
  * append->raw then is in `storage`. Costs nothing in a mailbox that was not trained.
@@ -28,6 +28,9 @@ enum {
 MUST_CHECK enum err vault_junk_file(struct vault *vault, struct task *task, struct str folder,
                                     struct vault_append *append, struct buf *storage,
                                     int64_t *out_folder_id);
+
+/* There is something to learn: whoever closes the file should first give vault_housekeeping its turns. */
+bool vault_junk_is_waiting(const struct vault *vault);
 
 struct vault_junk_training {
     uint32_t spam, wanted; /* messages learned */

@@ -85,16 +85,21 @@ static void add_mailbox(struct smtp_transaction *transaction,
 {
     struct smtp_target *target = find_mailbox(transaction, &recipient->mailbox);
     bool is_junk = smtp_transaction_is_junk(transaction, recipient);
+    struct str folder = is_junk ? STR("Junk") : recipient->folder;
 
     if (target == NULL)
         target = &transaction->targets[transaction->target_count++];
     else if (is_junk || !target->is_junk)
         return;
+    /* Named, INBOX is not the mailbox's to choose: whoever is allowed, or wants no judgement, is not
+     * judged by its habits either (vault/junk.h). */
+    if (folder.len == 0 && !is_junk && (recipient->is_trusted || !recipient->is_checked))
+        folder = STR("INBOX");
     *target = (struct smtp_target){
         .kind = SMTP_TARGET_MAILBOX,
         .mailbox = recipient->mailbox,
         .recipient = recipient->address,
-        .folder = is_junk ? STR("Junk") : recipient->folder,
+        .folder = folder,
         .is_junk = is_junk,
     };
 }
