@@ -23,6 +23,8 @@
 struct examiner_request {
     struct str message; /* as it came */
     struct str client, helo, sender, reverse_name;
+    /* The client is the operator's own: where mail is from is not asked about, only what it is. */
+    bool is_trusted;
     int64_t list_score; /* thousandths */
     int64_t now_ms;
 };

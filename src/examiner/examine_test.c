@@ -40,7 +40,7 @@ static void give_scan(void *owner, struct task *task, struct examiner_scan *out)
 static const struct {
     const char *rule, *client, *sender, *message;
     struct examiner_scan scan;
-    bool has_scanner, needs_scan, keeps_rejected;
+    bool has_scanner, needs_scan, keeps_rejected, is_trusted, is_spam;
     enum examiner_action action;
     const char *words; /* a part of them */
     bool is_authenticated, may_reply;
@@ -75,7 +75,7 @@ static const struct {
      .words = "Win.Test", .is_authenticated = true},
     {.rule = "rspamd would refuse it", .client = "192.0.2.1", .sender = "anna@none.example",
      .message = PLAIN("none.example"), .has_scanner = true, .scan = {.score = 15000},
-     .action = EXAMINER_REJECT, .words = "spam", .is_authenticated = true},
+     .action = EXAMINER_REJECT, .words = "spam", .is_spam = true, .is_authenticated = true},
     {.rule = "rspamd, much but not so much", .client = "192.0.2.1", .sender = "anna@none.example",
      .message = PLAIN("none.example"), .has_scanner = true, .scan = {.score = 14999},
      .action = EXAMINER_JUNK, .is_authenticated = true},
@@ -98,7 +98,7 @@ static const struct {
     {.rule = "GTUBE", .client = "192.0.2.1", .sender = "anna@none.example",
      .message = HEADER("none.example") "\r\nXJS*C4JDBQADN1.NSBN3*2IDNEN*"
                                        "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n",
-     .action = EXAMINER_REJECT, .words = "spam", .is_authenticated = true},
+     .action = EXAMINER_REJECT, .words = "spam", .is_spam = true, .is_authenticated = true},
     {.rule = "a program", .client = "192.0.2.1", .sender = "anna@none.example",
      .message = HEADER("none.example")
          "Content-Type: application/pdf; name=invoice.pdf\r\n"
@@ -108,6 +108,16 @@ static const struct {
     {.rule = "a list's mail is not answered", .client = "192.0.2.1", .sender = "anna@none.example",
      .message = HEADER("none.example") "List-Id: <x.none.example>\r\n\r\nhello\r\n",
      .action = EXAMINER_ACCEPT, .is_authenticated = true},
+    {.rule = "our own relay is not asked who it is", .client = "192.0.2.66",
+     .sender = "anna@strict.example", .message = PLAIN("strict.example"), .is_trusted = true,
+     .action = EXAMINER_ACCEPT, .may_reply = true},
+    {.rule = "nor does it wait for the DNS", .client = "192.0.2.66", .sender = "anna@slow.example",
+     .message = PLAIN("slow.example"), .is_trusted = true, .action = EXAMINER_ACCEPT,
+     .may_reply = true},
+    {.rule = "but what it brings is looked at", .client = "192.0.2.66",
+     .sender = "anna@strict.example", .message = PLAIN("strict.example"), .is_trusted = true,
+     .has_scanner = true, .scan = {.is_virus = true, .name = STR_INIT("X")},
+     .action = EXAMINER_REJECT, .words = "virus"},
     {.rule = "nothing at all", .client = "192.0.2.1", .sender = "", .message = "",
      .action = EXAMINER_ACCEPT},
 };
@@ -119,6 +129,7 @@ static void check_row(size_t i, const struct dns_source *dns)
                                        .helo = STR("mail.peer.example"),
                                        .sender = str_from_c(rows[i].sender),
                                        .reverse_name = STR("mail.peer.example"),
+                                       .is_trusted = rows[i].is_trusted,
                                        .now_ms = INT64_C(1795687200000)};
     struct examiner_tools tools = {.dns = dns,
                                    .await_scan = rows[i].has_scanner ? give_scan : NULL,
@@ -138,9 +149,9 @@ static void check_row(size_t i, const struct dns_source *dns)
     if (rows[i].words != NULL && str_find(result.words, str_from_c(rows[i].words)) < 0)
         fail_msg("%s: %.*s", rows[i].rule, STR_ARG(result.words));
     if (result.is_authenticated != rows[i].is_authenticated ||
-        result.may_reply != rows[i].may_reply)
-        fail_msg("%s: authenticated %d, answered %d", rows[i].rule, (int)result.is_authenticated,
-                 (int)result.may_reply);
+        result.may_reply != rows[i].may_reply || result.is_spam != rows[i].is_spam)
+        fail_msg("%s: authenticated %d, answered %d, spam %d", rows[i].rule,
+                 (int)result.is_authenticated, (int)result.may_reply, (int)result.is_spam);
     assert_true(str_starts_with(result.fields, STR("Authentication-Results: here.example")));
     assert_true(str_find(result.fields, STR("\r\nX-Spam-Status: ")) > 0);
     assert_true(str_ends_with(result.fields, STR("\r\n")));
