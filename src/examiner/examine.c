@@ -167,20 +167,9 @@ static struct str write_fields(struct task *task, const struct examination *work
 
 /* ---- The work ---- */
 
-static void know_nothing(void *owner, struct task *task, struct str name, enum dns_type type,
-                         struct dns_answer *out)
-{
-    (void)owner;
-    (void)task;
-    (void)name;
-    (void)type;
-    *out = (struct dns_answer){.status = DNS_NO_NAME};
-}
-
 /* With a trusted seal it counts for nothing that the rest does not verify any more. */
 static void find_out_sender(struct task *task, struct examination *work)
 {
-    static const struct dns_source nothing = {.ask = know_nothing};
     const struct examiner_request *request = work->request;
     const struct mailauth_request auth = {
         .client = request->is_trusted ? STR("") : request->client,
@@ -191,7 +180,7 @@ static void find_out_sender(struct task *task, struct examination *work)
         .now_ms = request->now_ms,
     };
 
-    mailauth_examine(task, &auth, request->is_trusted ? &nothing : work->tools->dns, &work->auth);
+    mailauth_examine(task, &auth, work->tools->dns, &work->auth);
     work->counted = work->auth;
     if (work->auth.dmarc == MAILAUTH_FAIL && is_excused(work)) {
         work->counted.dmarc = MAILAUTH_NONE;
@@ -206,10 +195,10 @@ static void find_out_spam(struct task *task, struct examination *work,
     const struct spam_request spam = {
         .message = request->message,
         .structure = structure,
-        .auth = request->is_trusted ? NULL : &work->counted,
-        .helo = request->is_trusted ? STR("") : request->helo,
-        .client = request->is_trusted ? STR("") : request->client,
-        .reverse_name = request->is_trusted ? STR("") : request->reverse_name,
+        .auth = &work->counted,
+        .helo = request->helo,
+        .client = request->client,
+        .reverse_name = request->reverse_name,
         .list_score = request->list_score,
         .model = work->tools->model,
         .link_check = work->tools->link_check,

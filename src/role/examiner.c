@@ -17,8 +17,6 @@
 #include "dns/client.h"
 #include "examiner/examine.h"
 #include "examiner/render.h"
-#include "net/address_class.h"
-#include "role/config_value.h"
 #include "role/role.h"
 #include "role/syscalls.h"
 
@@ -281,29 +279,7 @@ static void work(void *owner)
 
 /* ---- Messages ---- */
 
-/* This machine, and the networks that the operator names. */
-static bool is_trusted(const struct config *config, struct str client)
-{
-    struct net_address address;
-    bool is_loopback = str_equal(client, STR("local"));
-
-    if (net_address_parse(client, &address))
-        is_loopback = net_address_class(&address) == NET_ADDRESS_LOOPBACK;
-    if (is_loopback)
-        return !config->loopback_is_foreign;
-    for (size_t i = 0; i < CONFIG_ADDRESSES_MAX; i++) {
-        struct config_network network;
-
-        if (config->trusted_clients[i].len > 0 &&
-            config_parse_network(config->trusted_clients[i], &network) == NULL &&
-            config_network_contains(&network, client))
-            return true;
-    }
-    return false;
-}
-
-static void copy_examine(const struct config *config, struct order *order,
-                         const struct wire_examine *given)
+static void copy_examine(struct order *order, const struct wire_examine *given)
 {
     struct arena *arena = &order->task.arena;
 
@@ -312,7 +288,7 @@ static void copy_examine(const struct config *config, struct order *order,
         .helo = arena_copy(arena, given->helo),
         .sender = arena_copy(arena, given->sender),
         .reverse_name = arena_copy(arena, given->reverse_name),
-        .is_trusted = is_trusted(config, given->client),
+        .is_trusted = given->is_trusted,
         .list_score = (int64_t)(given->list_score > INT32_MAX ? INT32_MAX : given->list_score),
         .now_ms = given->now_ms,
     };
@@ -342,7 +318,7 @@ static void enqueue(struct examiner *examiner, struct wire_channel *channel,
             .trace_len = message->body.render.trace_len,
         };
     else
-        copy_examine(role_config(examiner->process), order, &message->body.examine);
+        copy_examine(order, &message->body.examine);
     TAILQ_INSERT_TAIL(&examiner->queue, order, in_queue);
     examiner->queue_count++;
     net_timer_start(examiner->timer, 0);
