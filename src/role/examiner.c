@@ -149,7 +149,8 @@ static void ask_scanner(struct examiner *examiner, struct order *order, int64_t 
     struct wire_channel *scanner = role_peer(examiner->process, WIRE_ROLE_SCANNER, 0);
     struct wire_scan body = {.client = order->examine.client,
                              .helo = order->examine.helo,
-                             .sender = order->examine.sender};
+                             .sender = order->examine.sender,
+                             .reverse_name = order->examine.reverse_name};
 
     examiner->scan = (struct awaited_scan){.tag = examiner->scan.tag + 1,
                                            .task = &order->task,
