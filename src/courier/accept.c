@@ -24,7 +24,7 @@ void courier_order_free(struct courier_order **order)
     if (*order == NULL)
         return;
     fd_close(&(*order)->fd);
-    mem_free(&(*order)->envelope.ptr);
+    task_done(&(*order)->task);
     mem_free(order);
 }
 
@@ -51,7 +51,8 @@ static bool is_sealed_message(int fd, size_t *out_size)
     return true;
 }
 
-static enum wire_status judge_order(struct courier *courier, struct courier_order *order)
+static enum wire_status judge_order(struct courier *courier, struct courier_order *order,
+                                    struct str envelope)
 {
     if (order->fd < 0) { /* no descriptor was free to receive it with: that passes */
         log_warning(courier->log, "a message for the queue came without its content");
@@ -60,6 +61,10 @@ static enum wire_status judge_order(struct courier *courier, struct courier_orde
     if (!is_sealed_message(order->fd, &order->size_bytes) ||
         order->trace_bytes > order->size_bytes) {
         log_error(courier->log, "a message for the queue that is not sealed");
+        return WIRE_INVALID;
+    }
+    if (envelope_parse(&order->task, envelope, &order->envelope) != ERR_OK) {
+        log_failure(courier->log, "queueing", &order->task);
         return WIRE_INVALID;
     }
     if (courier->is_stopping || courier->order_count >= COURIER_ORDERS_MAX)
@@ -79,15 +84,14 @@ void courier_on_queue(struct courier *courier, struct wire_channel *channel,
         .tag = message->tag,
         .received_ms = body->received_ms,
         .trace_bytes = body->trace_len,
-        .envelope = str_make(mem_copy_text(body->envelope.ptr, body->envelope.len),
-                             body->envelope.len),
         .fd = -1,
     };
+    task_init(&order->task, clock_now_ms());
     if (message->fd_count > 0) {
         order->fd = message->fds[0];
         message->fds[0] = -1;
     }
-    status = judge_order(courier, order);
+    status = judge_order(courier, order, body->envelope);
     if (status != WIRE_OK) {
         courier_order_answer(courier, order, status);
         courier_order_free(&order);
@@ -318,9 +322,9 @@ static enum err tell_failures(struct courier *courier, struct task *task, int64_
 }
 
 static enum err write_down(struct courier *courier, struct task *task,
-                           const struct courier_order *order, const struct envelope *envelope,
-                           struct str content)
+                           const struct courier_order *order, struct str content)
 {
+    const struct envelope *envelope = &order->envelope;
     struct queue_message message = message_of(envelope, order);
     struct str given = str_from(content, order->trace_bytes);
     unsigned char digest[CRYPT_HASH_BYTES];
@@ -346,15 +350,12 @@ static enum err write_down(struct courier *courier, struct task *task,
 
 enum err courier_accept(struct courier *courier, struct task *task, struct courier_order *order)
 {
-    struct envelope envelope;
-    void *mapped;
+    void *mapped = mmap(NULL, order->size_bytes, PROT_READ, MAP_SHARED, order->fd, 0);
     enum err err;
 
-    TRY(envelope_parse(task, order->envelope, &envelope));
-    mapped = mmap(NULL, order->size_bytes, PROT_READ, MAP_SHARED, order->fd, 0);
     if (mapped == MAP_FAILED)
         return fail(task, ERR_BUSY, "map a message: %s", strerror(errno));
-    err = write_down(courier, task, order, &envelope, str_make(mapped, order->size_bytes));
+    err = write_down(courier, task, order, str_make(mapped, order->size_bytes));
     munmap(mapped, order->size_bytes);
     return err;
 }

@@ -221,7 +221,7 @@ void courier_stop(struct courier *courier, int64_t grace_ms, net_callback on_sto
     courier->on_stopped_owner = owner;
     courier->grace = net_timer_new(courier->loop, on_grace_over, courier);
     /* A large message may need minutes; nobody waits so long for a stop. */
-    net_timer_start(courier->grace, grace_ms / 2);
+    net_timer_start(courier->grace, grace_ms / 4);
     courier->is_failing = false;
     courier_wake(courier);
 }

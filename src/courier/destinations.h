@@ -37,6 +37,8 @@ struct courier_settings {
     uint64_t messages_per_connection;    /* 0: 100 */
     uint64_t messages_per_minute;        /* to one destination; 0: no limit */
     int64_t idle_ms;                     /* a connection waits so long for another message; 0: 5 s */
+    int64_t dead_ms;                     /* a host that did not answer is left alone so long, and
+                                          * twice as long each time, up to 15 min; 0: 1 min */
     int64_t connect_timeout_ms;          /* 0: 30 s */
     struct smtp_client_timeouts timeouts; /* a member 0: that of RFC 5321 §4.5.3.2 */
 };
@@ -70,5 +72,8 @@ void courier_destinations_free(struct courier_destinations **destinations);
 void courier_destinations_policy(struct courier_destinations *destinations, struct str domain,
                                  struct str id, struct str text, int64_t expires_ms,
                                  int64_t now_ms);
+
+/* Forgets which hosts did not answer: an operator wants it tried now. */
+void courier_destinations_revive(struct courier_destinations *destinations);
 
 #endif

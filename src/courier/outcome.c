@@ -55,9 +55,9 @@ static struct str without_target(struct task *task, const struct queue_recipient
     CLEANUP(buf_free) struct buf out;
     size_t from = 0;
 
+    buf_init(&out, SIZE_MAX);
     if (!is_hidden(recipient) || target.len == 0)
         return words;
-    buf_init(&out, SIZE_MAX);
     for (size_t i = 0; i + target.len <= words.len;) {
         if (str_equal_nocase(str_make(words.ptr + i, target.len), target)) {
             buf_put(&out, str_make(words.ptr + from, i - from));

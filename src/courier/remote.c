@@ -196,9 +196,9 @@ struct str courier_forward_sender(struct courier_job *job)
     struct str sender = job->message.sender, domain = domain_of(job->recipients[0].original);
     CLEANUP(buf_free) struct buf rewritten;
 
+    buf_init(&rewritten, SIZE_MAX);
     if (sender.len == 0 || str_equal_nocase(domain_of(sender), domain))
         return sender;
-    buf_init(&rewritten, SIZE_MAX);
     if (srs_rewrite(&job->task, secret_str(job->courier->srs_key), sender, domain, clock_now_ms(),
                     &rewritten) != ERR_OK) {
         task_forgive(&job->task); /* too long: nobody will hear of a bounce */

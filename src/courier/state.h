@@ -25,7 +25,8 @@ struct courier_order {
     uint64_t tag;
     int64_t received_ms;
     uint64_t trace_bytes;
-    struct str envelope; /* own */
+    struct task task; /* texts of the envelope */
+    struct envelope envelope;
     int fd;              /* own; a sealed memfd */
     size_t size_bytes;
     TAILQ_ENTRY(courier_order) in_list;
@@ -123,8 +124,7 @@ void courier_lanes_publish(struct courier *courier, bool is_committed);
 
 void courier_on_queue(struct courier *courier, struct wire_channel *channel,
                       struct wire_message *message);
-/* Writes one order down, within the turn's transaction. ERR_INVALID: it makes no sense; nothing of
- * it was written. */
+/* Writes one order down, within the turn's transaction. */
 MUST_CHECK enum err courier_accept(struct courier *courier, struct task *task,
                                    struct courier_order *order);
 void courier_order_answer(struct courier *courier, struct courier_order *order,

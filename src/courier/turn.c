@@ -197,6 +197,8 @@ static void plan(struct courier *courier)
 
     if (courier->is_failing)
         wait_ms = FAILING_WAIT_MS;
+    else if (!TAILQ_EMPTY(&courier->ended)) /* what ended as it began */
+        wait_ms = 0;
     else if (courier->job_count >= courier->options.jobs_max || courier->is_stopping ||
              courier->job_bytes >= COURIER_BYTES_MAX || wait_ms > now_ms + LONG_WAIT_MS)
         wait_ms = LONG_WAIT_MS; /* the end of a job wakes us earlier */

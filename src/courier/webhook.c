@@ -45,6 +45,7 @@ struct webhook_poster {
     struct net_http *http;
     struct dns_client *dns;
     const struct log *log;
+    int64_t timeout_ms;
     struct webhook_rules *rules; /* own */
     EVP_MAC *hmac;               /* own */
     struct attempts attempts;    /* own */
@@ -381,7 +382,7 @@ struct webhook_attempt *webhook_post(struct webhook_poster *poster, const struct
     attempt->on_done = on_done;
     attempt->owner = owner;
     attempt->body_fd = -1;
-    attempt->deadline_ms = clock_monotonic_ms() + WEBHOOK_TIMEOUT_MS;
+    attempt->deadline_ms = clock_monotonic_ms() + poster->timeout_ms;
     attempt->signed_ms = job->now_ms;
     for (size_t i = 0; i < ARRAY_LEN(attempt->lookups); i++)
         attempt->lookups[i].attempt = attempt;
@@ -409,6 +410,7 @@ struct webhook_poster *webhook_poster_new(const struct webhook_options *options)
     poster->http = options->http;
     poster->dns = options->dns;
     poster->log = options->log;
+    poster->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : WEBHOOK_TIMEOUT_MS;
     poster->rules =
         webhook_rules_new(options->allow, options->allow_count, options->allows_http);
     poster->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);

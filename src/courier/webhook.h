@@ -17,7 +17,7 @@
 
 enum {
     WEBHOOK_REDIRECTS_MAX = 5,
-    WEBHOOK_TIMEOUT_MS = 60 * 1000, /* for the whole attempt, redirects included */
+    WEBHOOK_TIMEOUT_MS = 60 * 1000,
     WEBHOOK_CONNECT_TIMEOUT_MS = 10 * 1000,
     WEBHOOK_REPLY_MAX = 64 * 1024, /* of a reply's body; what is beyond it is not read */
 };
@@ -30,7 +30,8 @@ struct webhook_options {
     /* The configuration's `webhook_allow` (courier/webhook_target.h); an empty text ends it early. */
     const struct str *allow;
     size_t allow_count;
-    bool allows_http; /* the configuration's `webhook_http` */
+    bool allows_http;   /* the configuration's `webhook_http` */
+    int64_t timeout_ms; /* for the whole attempt, redirects included; 0: WEBHOOK_TIMEOUT_MS */
 };
 
 struct webhook_poster;

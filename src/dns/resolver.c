@@ -180,11 +180,16 @@ static void question_unlink(struct question *question)
     question->resolver->open_count--;
 }
 
-static void question_free(struct question *question)
+static void stop_asking(struct question *question)
 {
     dns_redis_get_cancel(&question->shared);
     dns_upstream_query_cancel(&question->upstream_query);
     dns_direct_query_cancel(&question->direct_query);
+}
+
+static void question_free(struct question *question)
+{
+    stop_asking(question);
     while (question->first != NULL) {
         struct asker *asker = question->first;
 
@@ -266,9 +271,9 @@ static void share(const struct question *question, struct task *task,
 {
     CLEANUP(buf_free) struct buf value;
 
+    buf_init(&value, SIZE_MAX);
     if (question->resolver->options.redis == NULL || answered->status == DNS_FAILED)
         return;
-    buf_init(&value, SIZE_MAX);
     put_number(&value, answered->status, 1);
     put_number(&value, answered->is_secure, 1);
     put_number(&value, answered->ttl_s, 4);
@@ -396,6 +401,20 @@ static void begin(struct question *question)
     }
     if (question->shared == NULL)
         ask_servers(question);
+}
+
+void dns_resolver_reconfigure(struct dns_resolver *resolver,
+                              const struct dns_resolver_options *options)
+{
+    struct question *question;
+
+    resolver->options = *options;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        LIST_FOREACH (question, &resolver->buckets[i], in_bucket) {
+            stop_asking(question);
+            begin(question); /* answers later, so the list stays as it is meanwhile */
+        }
+    }
 }
 
 /* RFC 6761 §6.4, RFC 7686 §2: these do not exist, and nobody is asked about them. */

@@ -32,6 +32,9 @@ struct dns_resolver_options {
 };
 
 struct dns_resolver *dns_resolver_new(const struct dns_resolver_options *options);
+/* Other servers from now on (SIGHUP): open questions begin anew with them. The size stays. */
+void dns_resolver_reconfigure(struct dns_resolver *resolver,
+                              const struct dns_resolver_options *options);
 /* Before what it borrows. */
 void dns_resolver_free(struct dns_resolver **resolver);
 

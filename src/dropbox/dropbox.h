@@ -18,7 +18,7 @@
 /* What was sealed: the message and what the envelope said. Views into memory of the caller. */
 struct dropbox_mail {
     struct str sender;
-    struct str recipient;
+    struct str recipient; /* empty: a copy of what its owner sent himself */
     struct str folder; /* empty: INBOX */
     int64_t received_ms;
     uint64_t trace_len;

@@ -18,6 +18,7 @@
 #include "dropbox/seal.h"
 #include "vault/dropkeys.h"
 #include "vault/folder.h"
+#include "vault/junk.h"
 #include "vault/message.h"
 
 #include <inttypes.h>
@@ -256,19 +257,17 @@ static enum err append_mail(struct import *import, struct task *task, const stru
         .internal_date_ms = mail->received_ms,
         .trace_len = mail->trace_len,
         .is_delivery = true,
+        .flags = mail->recipient.len == 0 ? VAULT_FLAG_SEEN : 0, /* he sent it himself */
         .drop_record = *id,
     };
     struct vault *vault = import->owner->vault;
-    int64_t folder_id = import->inbox;
+    CLEANUP(buf_free) struct buf storage;
+    int64_t folder_id;
     uint32_t uid;
     enum err err;
 
-    if (mail->folder.len > 0) {
-        err = vault_folder_id(vault, task, mail->folder, &folder_id);
-        if (err != ERR_OK && err != ERR_NOT_FOUND)
-            return err;
-        task_forgive(task); /* gone meanwhile: INBOX */
-    }
+    buf_init(&storage, SIZE_MAX);
+    TRY(vault_junk_file(vault, task, mail->folder, &append, &storage, &folder_id));
     err = vault_message_append(vault, task, folder_id, &append, &uid);
     if (err == ERR_EXISTS) {
         task_forgive(task);

@@ -10,7 +10,6 @@ enum {
     SCAN_SCORE_MOST = 12000, /* alone it does not refuse, unless rspamd itself would */
     SCAN_SCORE_LEAST = -5000,
     WORDS_MAX = 200,
-    DETAIL_MAX = 200,
 };
 
 /* One judgement in the making. */
@@ -18,9 +17,9 @@ struct examination {
     const struct examiner_request *request; /* borrowed, as the tools */
     const struct examiner_tools *tools;
     struct mailauth_verdict auth;
+    struct mailauth_verdict counted; /* the same, as it counts: nothing that is excused */
     struct examiner_scan scan;
     struct spam_verdict spam;
-    bool is_forged; /* DMARC failed, and nothing excuses it */
 };
 
 /* Printable ASCII in one line, from what others sent. */
@@ -35,16 +34,6 @@ static struct str plain_words(struct task *task, struct str text, size_t max)
         bytes[len] = ascii_is_control(c) || ascii_is_8bit(c) ? '?' : c;
     }
     return str_make(bytes, len);
-}
-
-static void add_reason(struct spam_verdict *spam, const char *name, int64_t score,
-                       struct str detail)
-{
-    if (spam->reason_count == SPAM_REASONS_MAX)
-        spam->reason_count--; /* ours must be named */
-    spam->reasons[spam->reason_count++] =
-        (struct spam_reason){.name = name, .score = score, .detail = detail};
-    spam->score += score;
 }
 
 static int64_t clamp_scan(int64_t score)
@@ -103,22 +92,26 @@ static bool is_authenticated(const struct mailauth_verdict *auth)
 
 /* ---- What is done ---- */
 
-static bool is_refused(const struct examination *work, struct task *task, struct str *out_words)
+static bool is_refused(const struct examination *work, struct task *task, struct str *out_words,
+                       bool *out_is_spam)
 {
+    *out_is_spam = false;
     if (work->scan.is_virus)
         *out_words = arena_printf(&task->arena, "a virus was found: %.*s",
                                   STR_ARG(plain_words(task, work->scan.name, WORDS_MAX / 2)));
     else if (work->spam.refusal != NULL)
         *out_words = plain_words(task, str_from_c(work->spam.refusal), WORDS_MAX);
-    else if (work->is_forged && work->auth.dmarc_policy == MAILAUTH_POLICY_REJECT &&
+    else if (work->counted.dmarc_policy == MAILAUTH_POLICY_REJECT &&
              work->tools->rejects_by_dmarc)
         *out_words = arena_printf(
             &task->arena, "not authenticated, and the policy (DMARC) of %.*s asks to refuse it",
             STR_ARG(plain_words(task, work->auth.author_domain, WORDS_MAX / 2)));
     else if (work->spam.score >= SPAM_SCORE_REFUSE)
-        *out_words = STR("this is considered spam");
+        *out_is_spam = true;
     else
         return false;
+    if (*out_is_spam)
+        *out_words = STR("this is considered spam");
     return true;
 }
 
@@ -135,7 +128,7 @@ static bool is_deferred(const struct examination *work, struct str *out_words)
 
 static void decide(const struct examination *work, struct task *task, struct examiner_result *out)
 {
-    if (is_refused(work, task, &out->words))
+    if (is_refused(work, task, &out->words, &out->is_spam))
         out->action = EXAMINER_REJECT;
     else if (is_deferred(work, &out->words))
         out->action = EXAMINER_DEFER;
@@ -174,49 +167,59 @@ static struct str write_fields(struct task *task, const struct examination *work
 
 /* ---- The work ---- */
 
-static void find_out(struct task *task, struct examination *work,
-                     const struct message_structure *structure)
+/* With a trusted seal it counts for nothing that the rest does not verify any more. */
+static void find_out_sender(struct task *task, struct examination *work)
 {
     const struct examiner_request *request = work->request;
-    const struct examiner_tools *tools = work->tools;
     const struct mailauth_request auth = {
-        .client = request->client,
+        .client = request->is_trusted ? STR("") : request->client,
         .helo = request->helo,
         .sender = request->sender,
         .message = request->message,
-        .authserv = tools->authserv,
+        .authserv = work->tools->authserv,
         .now_ms = request->now_ms,
     };
+
+    mailauth_examine(task, &auth, work->tools->dns, &work->auth);
+    work->counted = work->auth;
+    if (work->auth.dmarc == MAILAUTH_FAIL && is_excused(work)) {
+        work->counted.dmarc = MAILAUTH_NONE;
+        work->counted.dmarc_policy = MAILAUTH_POLICY_NONE;
+    }
+}
+
+static void find_out_spam(struct task *task, struct examination *work,
+                          const struct message_structure *structure)
+{
+    const struct examiner_request *request = work->request;
     const struct spam_request spam = {
         .message = request->message,
         .structure = structure,
-        .auth = &work->auth,
+        .auth = &work->counted,
         .helo = request->helo,
         .client = request->client,
         .reverse_name = request->reverse_name,
         .list_score = request->list_score,
-        .model = tools->model,
-        .link_check = tools->link_check,
+        .model = work->tools->model,
+        .link_check = work->tools->link_check,
         .now_ms = request->now_ms,
     };
 
-    mailauth_examine(task, &auth, tools->dns, &work->auth);
     spam_judge(task, &spam, &work->spam);
-    if (tools->await_scan != NULL)
-        tools->await_scan(tools->owner, task, &work->scan);
 }
 
-/* What the others found, as points and reasons of the one report. */
-static void add_up(struct task *task, struct examination *work)
+/* What the scanners found, in the same report. */
+static void find_out_scan(struct task *task, struct examination *work)
 {
-    work->is_forged = work->auth.dmarc == MAILAUTH_FAIL && !is_excused(work);
+    const struct examiner_tools *tools = work->tools;
+
+    if (tools->await_scan != NULL)
+        tools->await_scan(tools->owner, task, &work->scan);
+    if (work->scan.is_virus)
+        spam_verdict_add(task, &work->spam, "VIRUS", SPAM_SCORE_REFUSE, work->scan.name);
     if (work->scan.score != 0)
-        add_reason(&work->spam, "RSPAMD", clamp_scan(work->scan.score),
-                   plain_words(task, work->scan.symbols, DETAIL_MAX));
-    if (work->is_forged && work->auth.dmarc_policy != MAILAUTH_POLICY_NONE)
-        add_reason(&work->spam, "DMARC_POLICY",
-                   work->spam.score < SPAM_SCORE_JUNK ? SPAM_SCORE_JUNK - work->spam.score : 0,
-                   plain_words(task, work->auth.author_domain, DETAIL_MAX));
+        spam_verdict_add(task, &work->spam, "RSPAMD", clamp_scan(work->scan.score),
+                         work->scan.symbols);
 }
 
 void examiner_examine(struct task *task, const struct examiner_request *request,
@@ -232,8 +235,9 @@ void examiner_examine(struct task *task, const struct examiner_request *request,
     work->tools = tools;
     structure_scan(&task->arena, request->message, &structure, &notes);
     header = str_upto(request->message, (size_t)structure.parts[0].header_len);
-    find_out(task, work, &structure);
-    add_up(task, work);
+    find_out_sender(task, work);
+    find_out_spam(task, work, &structure);
+    find_out_scan(task, work);
     decide(work, task, out);
     out->score = work->spam.score;
     out->fields = write_fields(task, work);

@@ -8,9 +8,9 @@
  *   a virus; an executable, script or bomb                      REJECT
  *   DMARC fails, the domain asks for reject (`dmarc_reject`)    REJECT, unless its ARC is trusted
  *   points from SPAM_SCORE_REFUSE on                            REJECT
- *   DMARC could not be found out                                DEFER
+ *   DMARC could not be found out, and the client is a stranger  DEFER
  *   the scanner is needed (`scan_required`) but did not answer  DEFER
- *   points from SPAM_SCORE_JUNK on, DMARC quarantine            JUNK
+ *   points from SPAM_SCORE_JUNK on, which DMARC gives alone     JUNK
  */
 #ifndef EXAMINER_EXAMINE_H
 #define EXAMINER_EXAMINE_H
@@ -23,6 +23,7 @@
 struct examiner_request {
     struct str message; /* as it came */
     struct str client, helo, sender, reverse_name;
+    bool is_trusted;    /* who it is from is believed: the DNS is not asked */
     int64_t list_score; /* thousandths */
     int64_t now_ms;
 };
@@ -57,6 +58,7 @@ struct examiner_result {
     struct str removals; /* as wire_examine_reply has them */
     bool may_reply;
     bool is_authenticated; /* the From field's domain is what it says */
+    bool is_spam;          /* REJECT, and for nothing but its points */
     int64_t score;
 };
 

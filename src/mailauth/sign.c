@@ -50,6 +50,8 @@ static void put_word(struct writer *writer, struct str word)
     if (writer->column + word.len > LINE_MAX_LEN) {
         buf_put(writer->out, STR("\r\n\t"));
         writer->column = 8;
+        if (str_starts_with(word, STR(" ")))
+            word = str_from(word, 1);
     }
     buf_put(writer->out, word);
     writer->column += word.len;
@@ -109,10 +111,10 @@ static void write_field(struct task *task, const struct mailauth_fields *fields,
     struct mailauth_body_hash body = {0};
 
     mailauth_canon_body(MAILAUTH_RELAXED, fields->body, &body);
-    put_word(writer, STR("DKIM-Signature: v=1; "));
-    put_word(writer, kind == MAILAUTH_KEY_RSA ? STR("a=rsa-sha256; ") : STR("a=ed25519-sha256; "));
-    put_word(writer, STR("c=relaxed/relaxed; "));
-    put_word(writer, arena_printf(&task->arena, "d=%.*s;", STR_ARG(signer->domain)));
+    put_word(writer, STR("DKIM-Signature: v=1;"));
+    put_word(writer, kind == MAILAUTH_KEY_RSA ? STR(" a=rsa-sha256;") : STR(" a=ed25519-sha256;"));
+    put_word(writer, STR(" c=relaxed/relaxed;"));
+    put_word(writer, arena_printf(&task->arena, " d=%.*s;", STR_ARG(signer->domain)));
     put_word(writer, arena_printf(&task->arena, " s=%.*s;", STR_ARG(signer->selector)));
     put_word(writer, arena_printf(&task->arena, " t=%lld;", (long long)(now_ms / 1000)));
     put_word(writer, STR(" h="));

@@ -58,11 +58,11 @@ static enum err target(struct check *check, struct str spec, struct str *out)
     CLEANUP(buf_free) struct buf text;
     struct str name;
 
+    buf_init(&text, SPF_EXPANSION_MAX);
     if (spec.len == 0) {
         *out = check->macros.domain;
         return ERR_OK;
     }
-    buf_init(&text, SPF_EXPANSION_MAX);
     TRY(spf_macro_expand(&check->macros, spec, &text));
     name = buf_str(&text);
     if (str_ends_with(name, STR(".")))

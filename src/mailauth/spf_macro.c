@@ -233,13 +233,13 @@ static enum err put_expansion(const struct spf_macros *macros, const struct expa
     CLEANUP(buf_free) struct buf room;
     struct str value;
 
+    buf_init(&room, SIZE_MAX);
     if (expansion->letter == '%')
         return buf_append(out, STR("%"));
     if (expansion->letter == '_')
         return buf_append(out, STR(" "));
     if (expansion->letter == '-')
         return buf_append(out, STR("%20"));
-    buf_init(&room, SIZE_MAX);
     value = str_upto(value_of(macros, expansion->letter, &room), SPF_VALUE_MAX);
     if (expansion->delimiters.len == 0 && !expansion->is_reversed && expansion->parts_kept == 0)
         return put(out, expansion, value);

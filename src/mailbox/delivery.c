@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "imap/session.h"
 #include "mailbox/mailbox.h"
+#include "vault/junk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct mailbox_delivery {
     uint64_t trace_len;
     uint64_t size_bytes;
     char *folder; /* own, empty: INBOX */
+    bool is_own;  /* a copy of what the mailbox's owner sent: he has read it */
     enum wire_status status;
 };
 
@@ -43,6 +45,7 @@ void mailbox_delivery_queue(struct mailbox *mailbox, struct wire_message *messag
     message->fds[0] = -1;
     delivery->received_ms = body->received_ms;
     delivery->trace_len = body->trace_len;
+    delivery->is_own = body->recipient.len == 0;
     delivery->folder = mem_copy_text(body->folder.ptr, body->folder.len);
     if (mailbox->last_delivery == NULL)
         mailbox->first_delivery = delivery;
@@ -59,20 +62,16 @@ static enum err append(struct mailbox *mailbox, struct task *task,
         .raw = raw,
         .internal_date_ms = delivery->received_ms,
         .trace_len = delivery->trace_len,
+        .flags = delivery->is_own ? VAULT_FLAG_SEEN : 0,
         .is_delivery = true,
     };
+    CLEANUP(buf_free) struct buf storage;
     int64_t folder_id;
     uint32_t uid;
-    enum err err = ERR_NOT_FOUND;
 
-    if (delivery->folder[0] != '\0')
-        err = vault_folder_id(mailbox->vault, task, str_from_c(delivery->folder), &folder_id);
-    if (err == ERR_NOT_FOUND) { /* none was named, or its owner removed it */
-        task_forgive(task);
-        err = vault_folder_id(mailbox->vault, task, STR("INBOX"), &folder_id);
-    }
-    if (err != ERR_OK)
-        return err;
+    buf_init(&storage, SIZE_MAX);
+    TRY(vault_junk_file(mailbox->vault, task, str_from_c(delivery->folder), &append, &storage,
+                        &folder_id));
     return vault_message_append(mailbox->vault, task, folder_id, &append, &uid);
 }
 

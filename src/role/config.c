@@ -10,6 +10,8 @@
 
 #include "base/ascii.h"
 #include "base/memory.h"
+#include "courier/webhook_target.h"
+#include "dns/upstream.h"
 #include "role/config_value.h"
 
 #include <confuse.h>
@@ -29,12 +31,19 @@ enum setting_kind {
     SETTING_PATH, /* absolute */
     SETTING_HOSTNAME,
     SETTING_ADDRESSES,
+    SETTING_DNS_SERVERS, /* a list, too */
+    SETTING_HOSTNAMES,       /* a list */
+    SETTING_WEBHOOK_TARGETS, /* a list */
+    SETTING_SERVER,      /* one address with port, or a local socket's path */
     SETTING_NUMBER,
     SETTING_SIZE,
     SETTING_DURATION,
     SETTING_FLAG,
     SETTING_LOG_LEVEL,
     SETTING_LOG_FORMAT,
+    SETTING_NETWORKS,
+    SETTING_BLOCK_LISTS,
+    SETTING_NAMES, /* a list of texts, which their role judges at its start */
 };
 
 struct setting {
@@ -96,6 +105,14 @@ static const struct setting settings[] = {
      "The most recipients of one message."},
     {"hops_max", SETTING_NUMBER, AT(hops_max), "25", 1, 1000, NULL,
      "A message with more Received fields than this goes in a circle and is refused."},
+    {"check_senders", SETTING_FLAG, AT(check_senders), "yes", 0, 0, NULL,
+     "Whether mail is refused whose sender's domain does not exist, or says that it takes none (RFC 7505)."},
+    {"dnsbl", SETTING_BLOCK_LISTS, AT(dnsbl), "", 0, 0, NULL,
+     "DNS block lists that clients are looked up in, with the points that each is worth: \"bl.example.org 3\"."},
+    {"dnsbl_refuse", SETTING_NUMBER, AT(dnsbl_refuse), "0", 0, 1000000, NULL,
+     "From so many points on a client's mail is refused at once; 0: they only count as spam points."},
+    {"trusted_clients", SETTING_NETWORKS, AT(trusted_clients), "", 0, 0, NULL,
+     "Networks, as 192.0.2.0/24, whose mail servers the DNS is not asked about. Loopback is one anyway."},
     {"login_timeout", SETTING_DURATION, AT(login_timeout_ms), "75s", 100, 3600 * 1000, NULL,
      "A client that has not logged in after this long is cut off."},
     {"idle_timeout", SETTING_DURATION, AT(idle_timeout_ms), "30m", 100,
@@ -117,6 +134,75 @@ static const struct setting settings[] = {
      "With a load above this for each processor, iOS's bulk downloads are asked to come back later."},
     {"mailbox_linger", SETTING_DURATION, AT(mailbox_linger_ms), "5s", 0, 3600 * 1000, NULL,
      "How long a mailbox's process, with its key, stays after the last session."},
+    {"queue_lifetime", SETTING_DURATION, AT(queue_lifetime_ms), "5d", 1000,
+     UINT64_C(30) * 24 * 3600 * 1000, NULL,
+     "How long delivery to another server is tried; then the message goes back to its sender."},
+    {"queue_delay_notice", SETTING_DURATION, AT(queue_delay_notice_ms), "4h", 0,
+     UINT64_C(30) * 24 * 3600 * 1000, NULL,
+     "After this long the sender is told that a message is delayed; 0: never."},
+    {"queue_retry_first", SETTING_DURATION, AT(queue_retry_first_ms), "5m", 10,
+     24 * 3600 * 1000, NULL,
+     "How long after a first failed attempt the second is made; each further wait is twice as long."},
+    {"queue_retry_most", SETTING_DURATION, AT(queue_retry_most_ms), "3h", 10, 7 * 24 * 3600 * 1000,
+     NULL, "The longest wait between two attempts."},
+    {"queue_suppress", SETTING_DURATION, AT(queue_suppress_ms), "7d", 0,
+     UINT64_C(365) * 24 * 3600 * 1000, NULL,
+     "An address whose server said that it does not exist is not tried again for so long; 0: always tried."},
+    {"queue_jobs_max", SETTING_NUMBER, AT(queue_jobs_max), "200", 1, 10000, NULL,
+     "The most deliveries to other servers that are under way at once."},
+    {"queue_jobs_per_destination", SETTING_NUMBER, AT(queue_jobs_per_destination), "20", 1, 1000,
+     NULL, "And to one destination."},
+    {"outgoing_routes", SETTING_NAMES, AT(outgoing_routes), "", 0, 0, NULL,
+     "Where a domain's mail goes instead of to its MX: \"example.com host:port\"; \"*.example.com ...\": what is below it."},
+    {"outgoing_tls", SETTING_NAMES, AT(outgoing_tls), "", 0, 0, NULL,
+     "Domains that mail goes to over TLS with a checked certificate only; \"*\": all of them."},
+    {"outgoing_ca", SETTING_PATH, AT(outgoing_ca), "", 0, 0, NULL,
+     "PEM file with what other servers' certificates lead back to, read at the start; not set: what the system trusts."},
+    {"outgoing_allow", SETTING_NETWORKS, AT(outgoing_allow), "", 0, 0, NULL,
+     "Networks that mail goes to though they are private, as 10.0.0.0/8; all others that are not public are refused."},
+    {"outgoing_port", SETTING_NUMBER, AT(outgoing_port), "25", 1, 65535, NULL,
+     "The port of MX hosts (for tests)."},
+    {"outgoing_ipv6", SETTING_FLAG, AT(outgoing_ipv6), "yes", 0, 0, NULL,
+     "Whether other servers are reached over IPv6."},
+    {"outgoing_per_minute", SETTING_NUMBER, AT(outgoing_per_minute), "0", 0, 1000000, NULL,
+     "The most messages in a minute to one destination; 0: no limit."},
+    {"outgoing_connect_timeout", SETTING_DURATION, AT(outgoing_connect_timeout_ms), "30s", 100,
+     600 * 1000, NULL, "How long a connection to another server may take to come about."},
+    {"smarthost", SETTING_TEXT, AT(smarthost), "", 0, 0, NULL,
+     "A server that takes all mail that has no route of its own: host and port."},
+    {"smarthost_user", SETTING_TEXT, AT(smarthost_user), "", 0, 0, NULL,
+     "The name to log in there with, always over TLS with a checked certificate."},
+    {"smarthost_password", SETTING_PATH, AT(smarthost_password), "", 0, 0, NULL,
+     "The file whose first line is the password, read at the start."},
+    {"dns_upstreams", SETTING_DNS_SERVERS, AT(dns_upstreams),
+     "https://cloudflare-dns.com/dns-query 1.1.1.1 1.0.0.1 2606:4700:4700::1111, "
+     "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",
+     0, 0, NULL,
+     "DNS over HTTPS servers, the first is asked first: URL and IP addresses. They must check DNSSEC; their word counts."},
+    {"dns_upstream_ca", SETTING_PATH, AT(dns_upstream_ca), "", 0, 0, NULL,
+     "PEM file with what their certificates lead back to, read at the start; not set: what the system trusts."},
+    {"dns_list_resolver", SETTING_ADDRESSES, AT(dns_list_resolver), "", 0, 0, NULL,
+     "A resolver of your own, by plain DNS, for DNS block lists, which refuse public ones; not set: the above."},
+    {"dns_cache_size", SETTING_SIZE, AT(dns_cache_size), "16M", 64 * 1024, UINT64_C(1) << 32, NULL,
+     "The memory for DNS answers."},
+    {"redis", SETTING_SERVER, AT(redis), "", 0, 0, NULL,
+     "A Redis in which several hosts share DNS answers: address and port, or its socket. Who writes to it is believed."},
+    {"examiners", SETTING_NUMBER, AT(examiners), "0", 0, CONFIG_EXAMINERS_MAX, NULL,
+     "How many processes look at incoming messages, each at one; at least 2; 0: two more than processor cores."},
+    {"dmarc_reject", SETTING_FLAG, AT(dmarc_reject), "yes", 0, 0, NULL,
+     "Whether mail is refused when its sender's domain asks for that (DMARC); otherwise it goes to Junk."},
+    {"arc_trust", SETTING_HOSTNAMES, AT(arc_trust), "", 0, 0, NULL,
+     "Domains of lists and forwarders whose seal (ARC) excuses mail that fails DMARC on its way through them."},
+    {"clamd", SETTING_SERVER, AT(clamd), "", 0, 0, NULL,
+     "ClamAV's daemon, which looks for viruses: address and port, or its socket; not set: not asked."},
+    {"rspamd", SETTING_SERVER, AT(rspamd), "", 0, 0, NULL,
+     "rspamd's normal worker, whose score counts beside our own: address and port; not set: not asked."},
+    {"scan_required", SETTING_FLAG, AT(scan_required), "no", 0, 0, NULL,
+     "Whether mail waits when one of these two does not answer; otherwise it is taken without."},
+    {"webhook_allow", SETTING_WEBHOOK_TARGETS, AT(webhook_allow), "", 0, 0, NULL,
+     "Hosts by name, and networks as 10.0.0.0/8, that webhooks may reach though they are not public, and by http."},
+    {"webhook_http", SETTING_FLAG, AT(webhook_http), "no", 0, 0, NULL,
+     "Whether webhooks may go to public hosts by http, without TLS."},
     {"greylist", SETTING_FLAG, AT(greylist), "no", 0, 0, NULL,
      "Whether mail servers that are not known yet are asked to come back (greylisting)."},
     {"greylist_delay", SETTING_DURATION, AT(greylist_delay_ms), "5m", 1000, 3600 * 1000, NULL,
@@ -217,17 +303,24 @@ static const char *set_number(const struct setting *setting, struct reading *rea
     return reason;
 }
 
-static const char *add_address(struct reading *reading, struct str *places, struct str text)
+static bool is_list(const struct setting *setting)
 {
-    struct sockaddr_storage address;
-    socklen_t len;
-    const char *reason = config_parse_address(text, &address, &len);
+    return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_DNS_SERVERS ||
+           setting->kind == SETTING_HOSTNAMES || setting->kind == SETTING_WEBHOOK_TARGETS ||
+           setting->kind == SETTING_NETWORKS || setting->kind == SETTING_BLOCK_LISTS ||
+           setting->kind == SETTING_NAMES;
+}
+
+/* One more value of a list, kept as text; `reason` why it is none. */
+static const char *add_to_list(struct reading *reading, struct str *places, struct str text,
+                               const char *reason)
+{
     size_t count = 0;
 
     while (count < CONFIG_ADDRESSES_MAX && places[count].len > 0)
         count++;
     if (reason == NULL && count == CONFIG_ADDRESSES_MAX)
-        reason = "too many addresses";
+        reason = "too many values";
     if (reason == NULL)
         places[count] = arena_copy(&reading->config->arena, text);
     return reason;
@@ -239,6 +332,11 @@ static const char *set_value(struct reading *reading, const struct setting *sett
 {
     void *at = (char *)reading->config + setting->offset;
     const char *reason = NULL;
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    struct config_network network;
+    struct str zone;
+    struct dns_upstream_place place;
     uint64_t value = 0;
 
     switch (setting->kind) {
@@ -257,7 +355,25 @@ static const char *set_value(struct reading *reading, const struct setting *sett
         *(struct str *)at = arena_copy(&reading->config->arena, text);
         return NULL;
     case SETTING_ADDRESSES:
-        return add_address(reading, at, text);
+        return add_to_list(reading, at, text, config_parse_address(text, &address, &address_len));
+    case SETTING_DNS_SERVERS:
+        return add_to_list(reading, at, text,
+                           dns_upstream_parse(&reading->config->arena, text, &place));
+    case SETTING_HOSTNAMES:
+        return add_to_list(reading, at, text, config_parse_hostname(text));
+    case SETTING_WEBHOOK_TARGETS:
+        return add_to_list(reading, at, text, webhook_allow_reason(text));
+    case SETTING_SERVER:
+        reason = text.len == 0 ? NULL : config_parse_server(text, &address, &address_len);
+        if (reason == NULL)
+            *(struct str *)at = arena_copy(&reading->config->arena, text);
+        return reason;
+    case SETTING_NETWORKS:
+        return add_to_list(reading, at, text, config_parse_network(text, &network));
+    case SETTING_BLOCK_LISTS:
+        return add_to_list(reading, at, text, config_parse_block_list(text, &zone, &value));
+    case SETTING_NAMES:
+        return add_to_list(reading, at, text, NULL);
     case SETTING_NUMBER:
         reason = config_parse_number(text, &value);
         return set_number(setting, reading, reason, value);
@@ -297,23 +413,23 @@ static int on_value(cfg_t *cfg, cfg_opt_t *option)
 {
     struct reading *reading = current;
     size_t i = setting_index(option->name);
-    bool is_list, is_end, is_again, is_new_line = cfg->line > reading->last_line;
+    bool has_list, is_end, is_again, is_new_line = cfg->line > reading->last_line;
 
     if (i == SETTING_COUNT)
         return 0;
-    is_list = settings[i].kind == SETTING_ADDRESSES;
+    has_list = is_list(&settings[i]);
     /* A list grows from call to call, the last tells of its end; a second list begins anew. */
-    is_end = is_list && cfg_opt_size(option) == reading->seen_values[i] && !reading->seen_end[i];
+    is_end = has_list && cfg_opt_size(option) == reading->seen_values[i] && !reading->seen_end[i];
     is_again = reading->seen_line[i] != 0 && !is_end &&
-               (!is_list || cfg_opt_size(option) <= reading->seen_values[i]);
+               (!has_list || cfg_opt_size(option) <= reading->seen_values[i]);
     reading->seen_end[i] = is_end;
-    if (is_list && is_again)
+    if (has_list && is_again)
         reading->seen_values[i] = cfg_opt_size(option);
     if (is_again && is_new_line)
         problem(reading, "%s:%d: %s was set already in line %d", reading->name, cfg->line,
                 settings[i].name, reading->seen_line[i]);
     reading->seen_line[i] = cfg->line;
-    for (unsigned n = is_list ? reading->seen_values[i] : 0; n < cfg_opt_size(option); n++) {
+    for (unsigned n = has_list ? reading->seen_values[i] : 0; n < cfg_opt_size(option); n++) {
         const char *reason =
             set_value(reading, &settings[i], str_from_c(cfg_opt_getnstr(option, n)));
 
@@ -361,9 +477,9 @@ static void read_text(struct reading *reading, const char *text)
         cfg_opt_t one = CFG_STR(settings[i].name, NULL, CFGF_NODEFAULT);
         cfg_opt_t several = CFG_STR_LIST(settings[i].name, NULL, CFGF_NODEFAULT);
 
-        options[i] = settings[i].kind == SETTING_ADDRESSES ? several : one;
+        options[i] = is_list(&settings[i]) ? several : one;
         options[i].validcb = on_value;
-        if (settings[i].kind == SETTING_ADDRESSES)
+        if (is_list(&settings[i]))
             clear_addresses(reading, &settings[i]);
     }
     options[SETTING_COUNT] = (cfg_opt_t)CFG_END();
@@ -425,25 +541,34 @@ static void environment_name(const struct setting *setting, char out[static ENVI
         out[i] = out[i] == '.' ? '_' : ascii_upper(out[i]);
 }
 
-/* Addresses stand side by side, separated by commas or spaces. */
-static const char *set_from_environment(struct reading *reading, const struct setting *setting,
-                                        struct str text)
+/* Values of a list are separated by commas; addresses and networks by blanks, too. */
+static const char *set_list(struct reading *reading, const struct setting *setting,
+                            struct str text)
 {
+    bool has_blanks =
+        setting->kind == SETTING_DNS_SERVERS || setting->kind == SETTING_BLOCK_LISTS ||
+        setting->kind == SETTING_NAMES;
     const char *reason = NULL;
 
-    if (setting->kind != SETTING_ADDRESSES)
-        return set_value(reading, setting, str_trim(text));
     clear_addresses(reading, setting);
     while (text.len > 0 && reason == NULL) {
         size_t len = 0;
 
-        while (len < text.len && text.ptr[len] != ',' && !ascii_is_space(text.ptr[len]))
+        while (len < text.len && text.ptr[len] != ',' &&
+               (has_blanks || !ascii_is_space(text.ptr[len])))
             len++;
-        if (len > 0)
-            reason = set_value(reading, setting, str_upto(text, len));
+        if (str_trim(str_upto(text, len)).len > 0)
+            reason = set_value(reading, setting, str_trim(str_upto(text, len)));
         text = str_from(text, len + 1);
     }
     return reason;
+}
+
+static const char *set_from_environment(struct reading *reading, const struct setting *setting,
+                                        struct str text)
+{
+    return is_list(setting) ? set_list(reading, setting, text)
+                            : set_value(reading, setting, str_trim(text));
 }
 
 static void read_environment(struct reading *reading)
@@ -470,6 +595,27 @@ static void check_whole(struct reading *reading)
         problem(reading, "%s: data: the folder must be given, as an absolute path", reading->name);
     if ((config->certificate.len == 0) != (config->key.len == 0))
         problem(reading, "%s: certificate and key: set both, or neither", reading->name);
+    if (config->rspamd.len > 0 && config->rspamd.ptr[0] == '/')
+        problem(reading, "%s: rspamd: an address and port is needed", reading->name);
+}
+
+/* Single values beforehand; lists, which grow with each value, where none was given. */
+static void set_fallbacks(struct reading *reading, bool of_lists)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        struct str fallback = str_from_c(settings[i].fallback);
+        const struct str *first = (const void *)((const char *)reading->config + settings[i].offset);
+        const char *reason = NULL;
+
+        if (is_list(&settings[i]) != of_lists)
+            continue;
+        if (!of_lists)
+            reason = set_value(reading, &settings[i], fallback);
+        else if (first->len == 0)
+            reason = set_list(reading, &settings[i], fallback);
+        if (reason != NULL)
+            problem(reading, "%s: the default is %s", settings[i].name, reason);
+    }
 }
 
 enum err config_parse(struct task *task, const char *name, struct str text, struct buf *problems,
@@ -479,16 +625,10 @@ enum err config_parse(struct task *task, const char *name, struct str text, stru
     struct reading reading = {
         .task = task, .name = name, .problems = problems, .config = &config};
 
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        if (settings[i].kind != SETTING_ADDRESSES) {
-            const char *reason = set_value(&reading, &settings[i], str_from_c(settings[i].fallback));
-
-            if (reason != NULL)
-                problem(&reading, "%s: the default is %s", settings[i].name, reason);
-        }
-    }
+    set_fallbacks(&reading, false);
     read_file(&reading, text);
     read_environment(&reading);
+    set_fallbacks(&reading, true);
     check_whole(&reading);
     if (config.admin_socket.len == 0)
         config.admin_socket =
@@ -512,6 +652,20 @@ const char *config_path(const struct config *config, struct task *task, const ch
     return arena_printf(&task->arena, "%.*s/%s", STR_ARG(config->data), rest).ptr;
 }
 
+/* {"one", "another"}: as a list is written in the file. */
+static void put_list(struct buf *out, struct str values)
+{
+    const char *separator = "";
+    struct str value;
+
+    buf_putf(out, "{");
+    while (values.len > 0 && str_split(&values, ',', &value)) {
+        buf_putf(out, "%s\"%.*s\"", separator, STR_ARG(str_trim(value)));
+        separator = ", ";
+    }
+    buf_putf(out, "}");
+}
+
 void config_template(struct buf *out)
 {
     buf_put(out, STR("# The configuration of a Sealpost. A line that begins with # is a comment; the "
@@ -524,8 +678,13 @@ void config_template(struct buf *out)
         buf_putf(out, "\n# %s\n", setting->comment);
         if (setting->example != NULL)
             buf_putf(out, "%s = %s\n", setting->name, setting->example);
-        else
+        else if (!is_list(setting))
             buf_putf(out, "# %s = \"%s\"\n", setting->name, setting->fallback);
+        if (setting->example != NULL || !is_list(setting))
+            continue;
+        buf_putf(out, "# %s = ", setting->name);
+        put_list(out, str_from_c(setting->fallback));
+        buf_putf(out, "\n");
     }
 }
 

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { CONFIG_ADDRESSES_MAX = 16 };
+enum { CONFIG_ADDRESSES_MAX = 16, CONFIG_EXAMINERS_MAX = 32 };
 
 struct config {
     /* Strings are in the configuration's own arena. */
@@ -41,6 +41,10 @@ struct config {
     uint64_t mailbox_messages_max; /* 0: no limit */
     uint64_t recipients_max;       /* default 50 */
     uint64_t hops_max;             /* default 25 */
+    bool check_senders;            /* do their domains exist, and take mail? */
+    struct str dnsbl[CONFIG_ADDRESSES_MAX];           /* "zone score" (config_value.h) */
+    uint64_t dnsbl_refuse;                            /* points; 0: never */
+    struct str trusted_clients[CONFIG_ADDRESSES_MAX]; /* networks: the DNS is not asked about them */
     uint64_t login_timeout_ms;     /* default 75,000: cut before login */
     uint64_t idle_timeout_ms;      /* after login; default 30 min */
     uint64_t connections_max;      /* of one process of gate or smtp */
@@ -51,12 +55,38 @@ struct config {
     uint64_t hibernate_after_ms;   /* silent sessions sleep, without a process; 0: never */
     uint64_t bulk_load_max;        /* a processor; above it, iOS's bulk downloads wait */
     uint64_t mailbox_linger_ms;    /* how long a mailbox process stays after its last session */
+    struct str dns_upstreams[CONFIG_ADDRESSES_MAX]; /* "URL address …" each (dns/upstream.h) */
+    struct str dns_upstream_ca;    /* PEM file; empty: the system's */
+    struct str dns_list_resolver[CONFIG_ADDRESSES_MAX];
+    uint64_t dns_cache_size;       /* bytes; default 16 MiB */
+    struct str redis;              /* "address:port" or a path; empty: none */
     bool greylist;                 /* clients that are not known are asked to come back */
     uint64_t greylist_delay_ms;    /* not before this */
     uint64_t incoming_per_client;  /* recipients in an hour; 0: no limit */
     uint64_t incoming_per_sender;
     uint64_t submission_per_user;  /* recipients elsewhere in a day; 0: no limit */
     uint64_t submission_per_domain;
+    uint64_t examiners;            /* processes; 0: two more than cores */
+    bool dmarc_reject;             /* what a domain's policy asks to refuse is refused */
+    struct str arc_trust[CONFIG_ADDRESSES_MAX]; /* domains whose ARC seal excuses DMARC */
+    struct str clamd, rspamd;      /* "address:port", clamd also a path; empty: none */
+    bool scan_required;            /* mail that they did not scan is put off */
+    struct str webhook_allow[CONFIG_ADDRESSES_MAX]; /* courier/webhook_target.h */
+    bool webhook_http;             /* webhooks by http, too */
+    uint64_t queue_lifetime_ms;     /* then a message in the queue comes back */
+    uint64_t queue_delay_notice_ms; /* its sender is told before that it waits; 0: never */
+    uint64_t queue_retry_first_ms, queue_retry_most_ms;
+    uint64_t queue_suppress_ms; /* an address that refused for good is spared; 0: never */
+    uint64_t queue_jobs_max, queue_jobs_per_destination;
+    /* How other servers are reached (courier/destinations.h, courier/webhook.h). */
+    struct str outgoing_routes[CONFIG_ADDRESSES_MAX], outgoing_tls[CONFIG_ADDRESSES_MAX];
+    struct str outgoing_allow[CONFIG_ADDRESSES_MAX];
+    struct str outgoing_ca; /* PEM file; empty: the system's */
+    uint64_t outgoing_port;
+    bool outgoing_ipv6;
+    uint64_t outgoing_per_minute; /* 0: no limit */
+    uint64_t outgoing_connect_timeout_ms;
+    struct str smarthost, smarthost_user, smarthost_password; /* the last: a file; empty: none */
     struct arena arena;
 };
 

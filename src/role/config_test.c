@@ -110,6 +110,13 @@ static void every_mistake_is_named_with_its_line(void **state)
          "f: certificate and key: set both, or neither\n"},
         {"host name", "hostname = \"a..b\"\n",
          "f:1: hostname: not a host name; letters, digits, hyphens and dots make one\n"},
+        {"block list without points", "dnsbl = {\"bl.example.org\"}\n",
+         "f:1: dnsbl: not a block list; write its zone and its points, such as "
+         "\"bl.example.org 3\"\n"},
+        {"block list that is no name", "dnsbl = {\"-x 3\"}\n",
+         "f:1: dnsbl: not a host name; letters, digits, hyphens and dots make one\n"},
+        {"network", "trusted_clients = {\"192.0.2.0/33\"}\n",
+         "f:1: trusted_clients: not a network; behind the slash stands how many bits count\n"},
     };
 
     (void)state;
@@ -288,6 +295,46 @@ static void addresses_are_of_both_families(void **state)
     }
 }
 
+static void networks_contain_addresses(void **state)
+{
+    static const struct {
+        const char *network, *address;
+        bool is_inside;
+    } rows[] = {
+        {"192.0.2.0/24", "192.0.2.255", true},   {"192.0.2.0/24", "192.0.3.0", false},
+        {"192.0.2.0/25", "192.0.2.128", false},  {"192.0.2.7", "192.0.2.7", true},
+        {"192.0.2.7", "192.0.2.6", false},       {"0.0.0.0/0", "203.0.113.1", true},
+        {"0.0.0.0/0", "2001:db8::1", false},     {"2001:db8::/33", "2001:db8:7fff::1", true},
+        {"2001:db8::/33", "2001:db8:8000::1", false}, {"::/0", "192.0.2.1", true},
+        {"192.0.2.0/24", "::ffff:192.0.2.9", true},   {"192.0.2.0/24", "local", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct config_network network;
+
+        assert_null(config_parse_network(str_from_c(rows[i].network), &network));
+        if (config_network_contains(&network, str_from_c(rows[i].address)) != rows[i].is_inside)
+            fail_msg("%s in %s", rows[i].address, rows[i].network);
+    }
+}
+
+static void block_lists_have_points(void **state)
+{
+    struct str zone;
+    uint64_t score;
+
+    (void)state;
+    assert_null(config_parse_block_list(STR(" bl.example.org  3 "), &zone, &score));
+    assert_true(str_equal(zone, STR("bl.example.org")));
+    assert_int_equal(score, 3000);
+    assert_null(config_parse_block_list(STR("b.example 0.25"), &zone, &score));
+    assert_int_equal(score, 250);
+    assert_non_null(config_parse_block_list(STR("b.example 0.2500"), &zone, &score));
+    assert_non_null(config_parse_block_list(STR("b.example -1"), &zone, &score));
+    assert_non_null(config_parse_block_list(STR("3"), &zone, &score));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +346,8 @@ int main(void)
         cmocka_unit_test(the_manual_lists_the_settings),
         cmocka_unit_test(the_template_is_a_valid_configuration),
         cmocka_unit_test(addresses_are_of_both_families),
+        cmocka_unit_test(networks_contain_addresses),
+        cmocka_unit_test(block_lists_have_points),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/un.h>
 
 struct unit {
     struct str name;
@@ -126,6 +127,22 @@ const char *config_parse_address(struct str text, struct sockaddr_storage *out_a
     return parse_host(str_upto(text, (size_t)colon), (uint16_t)port, out_address, out_len);
 }
 
+const char *config_parse_server(struct str text, struct sockaddr_storage *out_address,
+                                socklen_t *out_len)
+{
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+
+    if (text.len == 0 || text.ptr[0] != '/')
+        return config_parse_address(text, out_address, out_len);
+    if (text.len >= sizeof(local.sun_path))
+        return "the path of the socket is too long";
+    memcpy(local.sun_path, text.ptr, text.len);
+    memset(out_address, 0, sizeof(*out_address));
+    memcpy(out_address, &local, sizeof(local));
+    *out_len = sizeof(local);
+    return NULL;
+}
+
 const char *config_parse_hostname(struct str text)
 {
     size_t label = 0;
@@ -144,4 +161,76 @@ const char *config_parse_hostname(struct str text)
             return "not a host name; letters, digits, hyphens and dots make one";
     }
     return label == 0 || text.ptr[text.len - 1] == '-' ? "not a host name" : NULL;
+}
+
+/* ---- networks ---- */
+
+static bool parse_ip(struct str text, unsigned char out[static 16])
+{
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+    char copy[INET6_ADDRSTRLEN];
+
+    if (text.len >= sizeof(copy))
+        return false;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    if (strlen(copy) != text.len)
+        return false;
+    memcpy(out, mapped, sizeof(mapped));
+    return inet_pton(AF_INET, copy, out + 12) == 1 || inet_pton(AF_INET6, copy, out) == 1;
+}
+
+const char *config_parse_network(struct str text, struct config_network *out)
+{
+    ptrdiff_t slash = str_index(text, '/');
+    struct str address = slash < 0 ? text : str_upto(text, (size_t)slash);
+    bool is_v6 = str_index(address, ':') >= 0;
+    uint32_t bits = is_v6 ? 128 : 32;
+
+    if (text.len == 0 || !parse_ip(address, out->address))
+        return "not a network; write it as 192.0.2.0/24 or 2001:db8::/32";
+    if (slash >= 0 &&
+        (!parse_u32(str_from(text, (size_t)slash + 1), &bits) || bits > (is_v6 ? 128u : 32u)))
+        return "not a network; behind the slash stands how many bits count";
+    out->bits = is_v6 ? bits : bits + 96;
+    return NULL;
+}
+
+bool config_network_contains(const struct config_network *network, struct str address)
+{
+    unsigned char ip[16];
+    unsigned bytes = network->bits / 8, rest = network->bits % 8;
+
+    if (!parse_ip(address, ip) || memcmp(ip, network->address, bytes) != 0)
+        return false;
+    return rest == 0 || (ip[bytes] ^ network->address[bytes]) >> (8 - rest) == 0;
+}
+
+/* ---- block lists ---- */
+
+/* 1*DIGIT ["." 1*3DIGIT], in thousandths */
+static bool parse_points(struct str text, uint64_t *out)
+{
+    ptrdiff_t dot = str_index(text, '.');
+    struct str decimals = dot < 0 ? STR("0") : str_from(text, (size_t)dot + 1);
+    uint32_t whole, part;
+
+    if (!parse_u32(dot < 0 ? text : str_upto(text, (size_t)dot), &whole) || whole > 1000000 ||
+        decimals.len > 3 || !parse_u32(decimals, &part))
+        return false;
+    for (size_t i = decimals.len; i < 3; i++)
+        part *= 10;
+    *out = (uint64_t)whole * 1000 + part;
+    return true;
+}
+
+const char *config_parse_block_list(struct str text, struct str *out_zone, uint64_t *out_score)
+{
+    ptrdiff_t blank = str_last_index(str_trim(text), ' ');
+
+    text = str_trim(text);
+    if (blank < 0 || !parse_points(str_from(text, (size_t)blank + 1), out_score))
+        return "not a block list; write its zone and its points, such as \"bl.example.org 3\"";
+    *out_zone = str_trim(str_upto(text, (size_t)blank));
+    return config_parse_hostname(*out_zone);
 }

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "mailauth/probe.h"
 #include "role/config.h"
 #include "role/master.h"
 #include "role/premises.h"
@@ -113,6 +114,12 @@ static int print_template(const char *file)
     return EXIT_SUCCESS;
 }
 
+static int probe(const char *file)
+{
+    (void)file;
+    return mailauth_probe(STDIN_FILENO, STDOUT_FILENO) == ERR_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int serve(const char *file)
 {
     umask(077);
@@ -127,6 +134,7 @@ static const struct {
     {"check-config", check_config},
     {"make-certificate", make_certificate},
     {"config-template", print_template},
+    {"probe", probe},
 };
 
 int main(int argc, char **argv)

@@ -33,7 +33,7 @@
 #include <unistd.h>
 
 enum {
-    CHILDREN_MAX = 72,
+    CHILDREN_MAX = 128,
     MASTER_FD = 3,       /* in the children */
     GRACE_MS = 10 * 1000, /* for one stage of the stop, then SIGKILL */
     GRACE_SLACK_MS = 500,
@@ -81,10 +81,11 @@ static const struct {
     unsigned stops, awaits; /* WIRE_BIT */
 } stages[] = {
     {WIRE_BIT(GATE) | WIRE_BIT(SMTP), WIRE_BIT(SMTP)},
+    {WIRE_BIT(COURIER), WIRE_BIT(COURIER)},
     {WIRE_BIT(STORE), WIRE_BIT(STORE) | WIRE_BIT(GATE)},
     {WIRE_BIT(NURSERY), WIRE_BIT(NURSERY)},
     {WIRE_BIT(SEALER), WIRE_BIT(SEALER)},
-    {WIRE_BIT(KEEPER), ~0u},
+    {WIRE_BIT(KEEPER) | WIRE_BIT(RESOLVER) | WIRE_BIT(EXAMINER) | WIRE_BIT(SCANNER), ~0u},
 };
 
 static void start_child(struct child *child);
@@ -197,13 +198,16 @@ static enum err give_census(struct child *child, struct task *task)
 
 static size_t process_count(const struct master *master, const struct role *role)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t cores = online < 1 ? 1 : (size_t)online;
     size_t count = (size_t)master->config.processes;
 
+    if (role->process_count != NULL)
+        return role->process_count(&master->config, cores);
     if (!role->is_per_core)
         return 1;
     if (count == 0)
-        count = cores < 1 ? 1 : (size_t)cores;
+        count = cores;
     return count > NET_CENSUS_PROCESSES_MAX ? NET_CENSUS_PROCESSES_MAX : count;
 }
 
@@ -404,6 +408,8 @@ static void note_end(struct child *child, int status)
         begin_stop(master, EXIT_FAILURE);
         return;
     }
+    if (child->role->is_expendable && was_ready)
+        child->backoff.failures = 0;
     restart_later(child, ran_ms);
 }
 
@@ -599,6 +605,9 @@ static void raise_limits(void)
 static enum err confine(struct master *master, struct task *task)
 {
     struct sandbox_rules rules = {.may_accept = true,
+                                  .may_connect = true,
+                                  .may_connect_local = true,
+                                  .may_set_alarm = true,
                                   .may_fork = true,
                                   .may_send_descriptors = true,
                                   .keeps_capabilities = roles_identity.is_set};

@@ -16,7 +16,7 @@
 #include "role/sandbox.h"
 #include "wire/channel.h"
 
-enum { ROLE_PEERS_MAX = 64 };
+enum { ROLE_PEERS_MAX = 128 };
 
 struct role_process; /* this process; one */
 
@@ -45,6 +45,10 @@ struct role {
     /* Orderly end: finish what is acknowledged, then net_loop_stop. NULL: stops at once. */
     void (*on_stop)(struct role_process *process, int64_t grace_ms);
     bool is_per_core; /* as many processes as the configuration's `processes` says */
+    /* How many otherwise; `cores` there are. NULL: one. */
+    size_t (*process_count)(const struct config *config, size_t cores);
+    /* Foreign bytes may end it at any time: it is started again at once, however often. */
+    bool is_expendable;
 };
 
 struct net_loop *role_loop(struct role_process *process);

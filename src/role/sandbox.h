@@ -28,10 +28,12 @@ struct sandbox_rules {
     struct sandbox_path paths[SANDBOX_PATHS_MAX];
     size_t path_count;
     bool may_accept;  /* take connections from listening sockets that it was given */
-    bool may_connect; /* make connections of its own (none of today's roles) */
+    bool may_connect; /* make TCP connections of its own, and send datagrams (IPv4 and IPv6) */
+    bool may_connect_local; /* connect to local sockets by their path */
     bool may_bind;    /* listen on new sockets (nobody after start) */
     bool may_fork;    /* nursery and master */
     bool may_exec;    /* nobody after start */
+    bool may_set_alarm; /* have itself ended when something takes too long */
     bool may_send_descriptors; /* make socket pairs, whose ends it hands out */
     bool keeps_capabilities;   /* master, when its children are to become another user */
 };

@@ -116,6 +116,21 @@ static bool maps_writable_code(void)
                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
 }
 
+static bool binds_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    return fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0;
+}
+
+/* A rule that opens an attempt: then it must succeed. */
+static bool is_opened(const struct sandbox_rules *rules, bool (*is_refused)(void))
+{
+    return (is_refused == makes_inet_socket && rules->may_connect) ||
+           (is_refused == makes_unix_socket && rules->may_connect_local);
+}
+
 static const struct {
     const char *name;
     bool (*is_refused)(void);
@@ -128,6 +143,7 @@ static const struct {
     {"make a TCP socket", makes_inet_socket},
     {"make a local socket", makes_unix_socket},
     {"make a raw socket", makes_raw_socket},
+    {"listen on a port", binds_port},
     {"run a program", runs_program},
     {"trace a process", traces},
     {"signal the parent", signals_parent},
@@ -200,9 +216,12 @@ static int try_rules(const char *name, const struct sandbox_rules *rules)
     int failures = 0, status;
 
     for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
+        int expected = is_opened(rules, attempts[i].is_refused) ? 1 : 0;
+
         status = in_sandbox(rules, attempt, &i);
-        if (status != 0) {
-            fprintf(stderr, "%s may %s (status %d)\n", name, attempts[i].name, status);
+        if (status != expected) {
+            fprintf(stderr, "%s may %s%s (status %d)\n", name, expected == 1 ? "not " : "",
+                    attempts[i].name, status);
             failures++;
         }
     }
@@ -283,7 +302,7 @@ static void the_mailbox_process(void **state)
 
 static int setup(void **state)
 {
-    static const char *const folders[] = {"run", "account", "mail", "drop", "tls"};
+    static const char *const folders[] = {"run", "account", "mail", "drop", "queue", "tls"};
     struct task task;
 
     (void)state;

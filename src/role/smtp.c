@@ -4,20 +4,56 @@
  * and, while they arrive, messages; it may open no file.
  */
 #include "base/memory.h"
+#include "role/config_value.h"
 #include "role/role.h"
 #include "smtp/server/service.h"
 
 struct smtp {
+    struct config_network trusted[CONFIG_ADDRESSES_MAX];
+    size_t trusted_count;
     struct net_tls *tls;        /* own */
     struct smtp_server *server; /* own */
     struct net_census *census;  /* own */
 };
 
+static bool is_exempt(void *owner, struct str address)
+{
+    const struct smtp *smtp = owner;
+
+    for (size_t i = 0; i < smtp->trusted_count; i++) {
+        if (config_network_contains(&smtp->trusted[i], address))
+            return true;
+    }
+    return false;
+}
+
+/* The texts were found to be right when the configuration was read. */
+static void read_lists(struct smtp *smtp, const struct config *config,
+                       struct smtp_check_rules *out)
+{
+    *out = (struct smtp_check_rules){
+        .refusal_score = config->dnsbl_refuse * 1000,
+        .are_domains_checked = config->check_senders,
+    };
+    smtp->trusted_count = 0;
+    for (size_t i = 0; i < CONFIG_ADDRESSES_MAX; i++) {
+        struct smtp_list *list = &out->lists[out->list_count];
+
+        if (config->trusted_clients[i].len > 0 &&
+            config_parse_network(config->trusted_clients[i],
+                                 &smtp->trusted[smtp->trusted_count]) == NULL)
+            smtp->trusted_count++;
+        if (config->dnsbl[i].len > 0 &&
+            config_parse_block_list(config->dnsbl[i], &list->zone, &list->score) == NULL)
+            out->list_count++;
+    }
+}
+
 static void configure(struct role_process *process)
 {
     const struct config *config = role_config(process);
     struct smtp *smtp = role_state(process);
-    const struct smtp_service_options options = {
+    struct smtp_service_options options = {
         .hostname = config->hostname,
         .message_size_max = config->message_size_max,
         .recipients_max = config->recipients_max,
@@ -28,8 +64,11 @@ static void configure(struct role_process *process)
         .census = smtp->census,
         .plain_login_on_loopback = config->plain_login_on_loopback,
         .loopback_is_foreign = config->loopback_is_foreign,
+        .is_exempt = is_exempt,
+        .exempt_owner = smtp,
     };
 
+    read_lists(smtp, config, &options.checks);
     smtp_server_configure(smtp->server, &options);
 }
 
@@ -74,7 +113,7 @@ static void on_peer(struct role_process *process, struct wire_channel *channel)
 {
     struct smtp *smtp = role_state(process);
 
-    smtp_server_set_peer(smtp->server, wire_channel_peer(channel), channel);
+    smtp_server_add_peer(smtp->server, channel);
 }
 
 static void on_message(struct role_process *process, struct wire_channel *channel,
@@ -82,15 +121,14 @@ static void on_message(struct role_process *process, struct wire_channel *channe
 {
     struct smtp *smtp = role_state(process);
 
-    (void)channel;
-    smtp_server_message(smtp->server, message);
+    smtp_server_message(smtp->server, channel, message);
 }
 
 static void on_peer_lost(struct role_process *process, struct wire_channel *channel)
 {
     struct smtp *smtp = role_state(process);
 
-    smtp_server_set_peer(smtp->server, wire_channel_peer(channel), NULL);
+    smtp_server_remove_peer(smtp->server, channel);
 }
 
 static void on_reload(struct role_process *process)

@@ -61,7 +61,11 @@ static const int calls_for_files[] = {
 
 static const int calls_for_accepting[] = {SCMP_SYS(accept4), SCMP_SYS(accept)};
 
-static const int calls_for_connecting[] = {SCMP_SYS(socket), SCMP_SYS(connect)};
+/* socket() itself is allowed for the families that the rules open. */
+static const int calls_for_connecting[] = {SCMP_SYS(connect)};
+
+/* alarm(3) is one or the other. */
+static const int calls_for_alarms[] = {SCMP_SYS(alarm), SCMP_SYS(setitimer)};
 
 static const int calls_for_binding[] = {SCMP_SYS(socket), SCMP_SYS(bind), SCMP_SYS(listen)};
 
@@ -125,6 +129,14 @@ static int allow_conditionally(scmp_filter_ctx filter, const struct sandbox_rule
     /* fstat() is made of it in today's C library. */
     status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
                                SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+    if (rules->may_connect) {
+        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                   SCMP_A0(SCMP_CMP_EQ, AF_INET, 0));
+        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                   SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0));
+    }
+    if (rules->may_connect_local)
+        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, local);
     if (rules->may_send_descriptors)
         status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, local);
     if (!rules->may_fork) {
@@ -147,8 +159,10 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
         status |= ALLOW(filter, calls_for_files);
     if (rules->may_accept)
         status |= ALLOW(filter, calls_for_accepting);
-    if (rules->may_connect)
+    if (rules->may_connect || rules->may_connect_local)
         status |= ALLOW(filter, calls_for_connecting);
+    if (rules->may_set_alarm)
+        status |= ALLOW(filter, calls_for_alarms);
     if (rules->may_bind)
         status |= ALLOW(filter, calls_for_binding);
     if (rules->may_fork)

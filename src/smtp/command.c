@@ -2,6 +2,7 @@
 #include "smtp/command.h"
 
 #include "base/ascii.h"
+#include "base/macros.h"
 
 void smtp_command_split(struct str line, struct str *out_verb, struct str *out_argument)
 {
@@ -22,37 +23,165 @@ static bool take_word(struct str *rest, struct str word)
     return true;
 }
 
-enum parameter { SIZE, BODY, UTF8, AUTH, PARAMETER_COUNT };
-
-static const struct str parameter_names[PARAMETER_COUNT] = {
-    [SIZE] = STR_INIT("SIZE"),
-    [BODY] = STR_INIT("BODY"),
-    [UTF8] = STR_INIT("SMTPUTF8"),
-    [AUTH] = STR_INIT("AUTH"),
+/* What the parameters of one command fill; of the two, one is there. */
+struct args {
+    struct arena *arena;
+    struct smtp_mail_args *mail;
+    struct smtp_rcpt_args *rcpt;
+    bool is_utf8; /* of the transaction, for RCPT */
 };
 
-static bool read_value(enum parameter parameter, struct str value, bool has_value,
-                       struct smtp_mail_args *out)
+static bool read_size(struct args *args, struct str value) /* 1*20DIGIT */
 {
-    switch (parameter) {
-    case SIZE: /* 1*20DIGIT */
-        return value.len <= 20 && parse_u64(value, &out->size_bytes);
-    case BODY:
-        out->body = str_equal_nocase(value, STR("8BITMIME")) ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
-        return out->body == SMTP_BODY_8BITMIME || str_equal_nocase(value, STR("7BIT"));
-    case UTF8:
-        out->is_utf8 = true;
-        return !has_value;
-    case AUTH: /* RFC 4954 §5: accepted, trusted from nobody */
-        return value.len > 0;
-    case PARAMETER_COUNT:
-        break;
-    }
-    return false;
+    return value.len <= 20 && parse_u64(value, &args->mail->size_bytes);
 }
 
-/* Mail-parameters = esmtp-param *(SP esmtp-param); esmtp-param = keyword ["=" value] */
-static enum smtp_args_problem read_parameters(struct str rest, struct smtp_mail_args *out)
+static bool read_body(struct args *args, struct str value)
+{
+    bool is_8bit = str_equal_nocase(value, STR("8BITMIME"));
+
+    args->mail->body = is_8bit ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
+    return is_8bit || str_equal_nocase(value, STR("7BIT"));
+}
+
+static bool read_utf8(struct args *args, struct str value)
+{
+    args->mail->is_utf8 = true;
+    return value.ptr == NULL;
+}
+
+static bool read_auth(struct args *args, struct str value)
+{
+    (void)args; /* RFC 4954 §5: accepted, trusted from nobody */
+    return value.len > 0;
+}
+
+static bool read_requiretls(struct args *args, struct str value)
+{
+    args->mail->needs_tls = true;
+    return value.ptr == NULL;
+}
+
+static bool read_ret(struct args *args, struct str value)
+{
+    args->mail->ret = str_equal_nocase(value, STR("FULL")) ? STR("FULL") : STR("HDRS");
+    return str_equal_nocase(value, args->mail->ret);
+}
+
+static bool is_upper_hex(char c)
+{
+    return ascii_is_digit(c) || (c >= 'A' && c <= 'F');
+}
+
+/*
+ * RFC 3461 §4: xtext = *(xchar / hexchar); xchar = "!" … "~" but "+" and "="; hexchar = "+" 2HEX,
+ * upper case. RFC 6533 §3 allows UTF-8 besides, where `is_utf8`.
+ */
+static bool is_xtext(struct str text, bool is_utf8)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if (c == '+') {
+            if (text.len - i < 3 || !is_upper_hex(text.ptr[i + 1]) ||
+                !is_upper_hex(text.ptr[i + 2]))
+                return false;
+            i += 2;
+        } else if (c == '=' || c == ' ' || ascii_is_control(c) || (ascii_is_8bit(c) && !is_utf8)) {
+            return false;
+        }
+    }
+    return text.len > 0 && str_is_utf8(text);
+}
+
+static bool read_envid(struct args *args, struct str value)
+{
+    args->mail->envid = arena_copy(args->arena, value);
+    return value.len <= SMTP_ENVID_MAX && is_xtext(value, false);
+}
+
+/* "NEVER", or a list of the others; it is kept in one form. */
+static bool read_notify(struct args *args, struct str value)
+{
+    static const struct str words[] = {STR_INIT("SUCCESS"), STR_INIT("FAILURE"), STR_INIT("DELAY")};
+    unsigned seen = 0;
+    struct str word;
+
+    if (str_equal_nocase(value, STR("NEVER"))) {
+        args->rcpt->notify = STR("NEVER");
+        return true;
+    }
+    while (str_split(&value, ',', &word)) {
+        size_t i = 0;
+
+        while (i < ARRAY_LEN(words) && !str_equal_nocase(word, words[i]))
+            i++;
+        if (i == ARRAY_LEN(words))
+            return false;
+        seen |= BIT(i);
+    }
+    args->rcpt->notify =
+        arena_printf(args->arena, "%s%s%s", seen & 1 ? ",SUCCESS" : "", seen & 2 ? ",FAILURE" : "",
+                     seen & 4 ? ",DELAY" : "");
+    args->rcpt->notify = str_from(args->rcpt->notify, 1);
+    return seen != 0;
+}
+
+/* original-recipient-address = addr-type ";" xtext */
+static bool read_orcpt(struct args *args, struct str value)
+{
+    ptrdiff_t semicolon = str_index(value, ';');
+
+    args->rcpt->orcpt = arena_copy(args->arena, value);
+    if (value.len > SMTP_ORCPT_MAX || semicolon <= 0)
+        return false;
+    for (ptrdiff_t i = 0; i < semicolon; i++) {
+        if (!ascii_is_alnum(value.ptr[i]) && value.ptr[i] != '-')
+            return false;
+    }
+    return is_xtext(str_from(value, (size_t)semicolon + 1), args->is_utf8);
+}
+
+/* `read` gets the value, its ptr NULL where there is no "=". */
+static const struct {
+    struct str name;
+    bool is_of_rcpt;
+    bool (*read)(struct args *args, struct str value);
+} parameters[] = {
+    {STR_INIT("SIZE"), false, read_size},             /* RFC 1870 */
+    {STR_INIT("BODY"), false, read_body},             /* RFC 6152 */
+    {STR_INIT("SMTPUTF8"), false, read_utf8},         /* RFC 6531 */
+    {STR_INIT("AUTH"), false, read_auth},             /* RFC 4954 */
+    {STR_INIT("REQUIRETLS"), false, read_requiretls}, /* RFC 8689 */
+    {STR_INIT("RET"), false, read_ret},               /* RFC 3461 */
+    {STR_INIT("ENVID"), false, read_envid},
+    {STR_INIT("NOTIFY"), true, read_notify},
+    {STR_INIT("ORCPT"), true, read_orcpt},
+};
+
+/* esmtp-param = keyword ["=" value]; `seen` has a bit for each that came before. */
+static enum smtp_args_problem read_parameter(struct args *args, struct str word, unsigned *seen)
+{
+    ptrdiff_t equals = str_index(word, '=');
+    struct str name = equals < 0 ? word : str_upto(word, (size_t)equals);
+    struct str value = {NULL, 0};
+
+    if (equals >= 0)
+        value = str_from(word, (size_t)equals + 1);
+    for (unsigned i = 0; i < ARRAY_LEN(parameters); i++) {
+        if (parameters[i].is_of_rcpt != (args->rcpt != NULL) ||
+            !str_equal_nocase(name, parameters[i].name))
+            continue;
+        if ((*seen & BIT(i)) != 0 || !parameters[i].read(args, value))
+            return SMTP_ARGS_PARAMETER_INVALID;
+        *seen |= BIT(i);
+        return SMTP_ARGS_OK;
+    }
+    return SMTP_ARGS_PARAMETER_UNKNOWN;
+}
+
+/* Mail-parameters = esmtp-param *(SP esmtp-param), Rcpt-parameters likewise */
+static enum smtp_args_problem read_parameters(struct args *args, struct str rest)
 {
     unsigned seen = 0;
     struct str word;
@@ -60,23 +189,11 @@ static enum smtp_args_problem read_parameters(struct str rest, struct smtp_mail_
     if (rest.len > 0 && rest.ptr[0] != ' ')
         return SMTP_ARGS_SYNTAX;
     while (str_split(&rest, ' ', &word)) {
-        ptrdiff_t equals = str_index(word, '=');
-        struct str name = equals < 0 ? word : str_upto(word, (size_t)equals);
-        struct str value = equals < 0 ? STR("") : str_from(word, (size_t)equals + 1);
-        unsigned parameter;
+        enum smtp_args_problem problem =
+            word.len == 0 ? SMTP_ARGS_OK : read_parameter(args, word, &seen);
 
-        if (word.len == 0)
-            continue;
-        for (parameter = 0; parameter < PARAMETER_COUNT; parameter++) {
-            if (str_equal_nocase(name, parameter_names[parameter]))
-                break;
-        }
-        if (parameter == PARAMETER_COUNT)
-            return SMTP_ARGS_PARAMETER_UNKNOWN;
-        if ((seen & BIT(parameter)) != 0 ||
-            !read_value((enum parameter)parameter, value, equals >= 0, out))
-            return SMTP_ARGS_PARAMETER_INVALID;
-        seen |= BIT(parameter);
+        if (problem != SMTP_ARGS_OK)
+            return problem;
     }
     return SMTP_ARGS_OK;
 }
@@ -84,33 +201,40 @@ static enum smtp_args_problem read_parameters(struct str rest, struct smtp_mail_
 enum smtp_args_problem smtp_mail_parse(struct arena *arena, struct str argument,
                                        struct smtp_mail_args *out)
 {
-    struct smtp_mail_args args = {0};
+    struct smtp_mail_args mail = {.size_bytes = 0};
+    struct args args = {.arena = arena, .mail = &mail};
     enum smtp_args_problem problem;
 
     if (!take_word(&argument, STR("FROM:")))
         return SMTP_ARGS_SYNTAX;
-    if (smtp_path_parse(arena, &argument, true, &args.sender) != SMTP_ADDRESS_OK)
+    if (smtp_path_parse(arena, &argument, true, &mail.sender) != SMTP_ADDRESS_OK)
         return SMTP_ARGS_ADDRESS;
-    problem = read_parameters(argument, &args);
+    problem = read_parameters(&args, argument);
     if (problem != SMTP_ARGS_OK)
         return problem;
-    if (args.sender.has_utf8 && !args.is_utf8)
+    if (mail.sender.has_utf8 && !mail.is_utf8)
         return SMTP_ARGS_UTF8;
-    *out = args;
+    *out = mail;
     return SMTP_ARGS_OK;
 }
 
 enum smtp_args_problem smtp_rcpt_parse(struct arena *arena, struct str argument, bool is_utf8,
-                                       struct smtp_address *out)
+                                       struct smtp_rcpt_args *out)
 {
+    struct smtp_rcpt_args rcpt = {.notify = STR("")};
+    struct args args = {.arena = arena, .rcpt = &rcpt, .is_utf8 = is_utf8};
+    enum smtp_args_problem problem;
+
     if (!take_word(&argument, STR("TO:")))
         return SMTP_ARGS_SYNTAX;
-    if (smtp_path_parse(arena, &argument, false, out) != SMTP_ADDRESS_OK)
+    if (smtp_path_parse(arena, &argument, false, &rcpt.recipient) != SMTP_ADDRESS_OK)
         return SMTP_ARGS_ADDRESS;
-    if (str_trim(argument).len > 0)
-        return argument.ptr[0] == ' ' ? SMTP_ARGS_PARAMETER_UNKNOWN : SMTP_ARGS_SYNTAX;
-    if (out->has_utf8 && !is_utf8)
+    problem = read_parameters(&args, argument);
+    if (problem != SMTP_ARGS_OK)
+        return problem;
+    if (rcpt.recipient.has_utf8 && !is_utf8)
         return SMTP_ARGS_UTF8;
+    *out = rcpt;
     return SMTP_ARGS_OK;
 }
 

@@ -1,7 +1,8 @@
-/* Fields, found without copying; then the address lists of the few that matter. */
+/* Fields, found without copying and looked up in one table; then the address lists of a few. */
 #include "smtp/header.h"
 
 #include "base/ascii.h"
+#include "base/macros.h"
 #include "base/task.h"
 #include "smtp/address.h"
 
@@ -18,16 +19,14 @@ size_t smtp_header_len(struct str text)
 }
 
 /*
- * The next field at *position: its name, blanks before the colon dropped (RFC 5322 §4.5.8), and its
- * folded value. A line that is no field is passed over: some readers go on behind it, so what
- * follows counts. False at the end.
+ * Blanks before the colon are dropped (RFC 5322 §4.5.8). A line that is no field is passed over:
+ * some readers go on behind it, so what follows counts.
  */
-static bool next_field(struct str header, size_t *position, struct str *out_name,
-                       struct str *out_value)
+bool smtp_header_next(struct str header, size_t *position, struct smtp_field *out)
 {
     while (*position < header.len) {
         struct str rest = str_from(header, *position), line;
-        size_t len = 0;
+        size_t len = 0, start = *position;
         ptrdiff_t colon, end;
 
         do {
@@ -40,28 +39,156 @@ static bool next_field(struct str header, size_t *position, struct str *out_name
             return false;
         colon = str_index(line, ':');
         if (colon > 0) {
-            *out_name = str_trim(str_upto(line, (size_t)colon));
-            *out_value = str_from(line, (size_t)colon + 1);
+            *out = (struct smtp_field){
+                .name = str_trim(str_upto(line, (size_t)colon)),
+                .value = str_from(line, (size_t)colon + 1),
+                .start = start,
+                .end = *position,
+            };
             return true;
         }
     }
     return false;
 }
 
+/* ---- what the fields tell ---- */
+
+static void see_received(struct smtp_header *header, struct str value)
+{
+    (void)value;
+    header->received_count++;
+}
+
+static void see_date(struct smtp_header *header, struct str value)
+{
+    (void)value;
+    header->has_date = true;
+}
+
+static void see_message_id(struct smtp_header *header, struct str value)
+{
+    (void)value;
+    header->has_message_id = true;
+}
+
+static void see_copy(struct smtp_header *header, struct str value)
+{
+    header->is_copy_wanted |= str_equal_nocase(str_trim(value), STR("Sent"));
+}
+
+/* auto-submitted-field (RFC 3834 §5): "no", parameters and comments may follow. */
+static void see_auto_submitted(struct smtp_header *header, struct str value)
+{
+    struct str word = str_trim(value);
+
+    header->is_automatic |= !str_starts_with_nocase(word, STR("no")) ||
+                            (word.len > 2 && ascii_is_alnum(word.ptr[2])) ||
+                            (word.len > 2 && word.ptr[2] == '-');
+}
+
+static void see_precedence(struct smtp_header *header, struct str value)
+{
+    struct str word = str_trim(value);
+
+    header->is_automatic |= str_equal_nocase(word, STR("bulk")) ||
+                            str_equal_nocase(word, STR("list")) ||
+                            str_equal_nocase(word, STR("junk"));
+}
+
+static void see_list(struct smtp_header *header, struct str value)
+{
+    (void)value;
+    header->is_automatic = true;
+}
+
+enum fate { KEPT, OWN, REMOVED }; /* of a field in a message from one of our users */
+
+/* Every field that means something here. */
+static const struct {
+    struct str name;
+    void (*see)(struct smtp_header *header, struct str value); /* NULL: its value does not matter */
+    enum fate fate;
+} fields[] = {
+    {STR_INIT("Received"), see_received, KEPT},
+    {STR_INIT("Date"), see_date, KEPT},
+    {STR_INIT("Message-ID"), see_message_id, KEPT},
+    {STR_INIT("Auto-Submitted"), see_auto_submitted, KEPT},
+    {STR_INIT("Precedence"), see_precedence, KEPT},
+    {STR_INIT("List-Id"), see_list, KEPT},
+    {STR_INIT("List-Unsubscribe"), see_list, KEPT},
+    {STR_INIT("List-Post"), see_list, KEPT},
+    {STR_INIT("X-Sealpost-Copy"), see_copy, REMOVED},
+    /* RFC 5322 §3.6.3: whom the others are not to see. */
+    {STR_INIT("Bcc"), NULL, OWN},
+    {STR_INIT("Resent-Bcc"), NULL, OWN},
+    /* Webmail and relays before us write the user's address and login here. */
+    {STR_INIT("X-Originating-IP"), NULL, REMOVED},
+    {STR_INIT("X-Originating-Client"), NULL, REMOVED},
+    {STR_INIT("X-Client-IP"), NULL, REMOVED},
+    {STR_INIT("X-Real-IP"), NULL, REMOVED},
+    {STR_INIT("X-Remote-IP"), NULL, REMOVED},
+    {STR_INIT("X-Sender-IP"), NULL, REMOVED},
+    {STR_INIT("X-Source-IP"), NULL, REMOVED},
+    {STR_INIT("X-Forwarded-For"), NULL, REMOVED},
+    {STR_INIT("X-Authenticated-User"), NULL, REMOVED},
+    {STR_INIT("X-Authenticated-Sender"), NULL, REMOVED},
+};
+
+static size_t field_index(struct str name)
+{
+    size_t i = 0;
+
+    while (i < ARRAY_LEN(fields) && !str_equal_nocase(name, fields[i].name))
+        i++;
+    return i;
+}
+
 void smtp_header_scan(struct str text, struct smtp_header *out)
 {
-    struct str header = str_upto(text, smtp_header_len(text)), name, value;
+    struct str header = str_upto(text, smtp_header_len(text));
+    struct smtp_field field;
     size_t position = 0;
 
     *out = (struct smtp_header){0};
-    while (next_field(header, &position, &name, &value)) {
-        if (str_equal_nocase(name, STR("Received")))
-            out->received_count++;
-        else if (str_equal_nocase(name, STR("Date")))
-            out->has_date = true;
-        else if (str_equal_nocase(name, STR("Message-ID")))
-            out->has_message_id = true;
+    while (smtp_header_next(header, &position, &field)) {
+        size_t i = field_index(field.name);
+
+        if (i < ARRAY_LEN(fields) && fields[i].see != NULL)
+            fields[i].see(out, field.value);
     }
+}
+
+static enum err add_range(struct smtp_ranges *ranges, size_t start, size_t end, bool is_own)
+{
+    struct smtp_range *last = ranges->count == 0 ? NULL : &ranges->at[ranges->count - 1];
+
+    if (end > UINT32_MAX)
+        return ERR_LIMIT;
+    if (last != NULL && last->is_own == is_own && (size_t)last->start + last->len == start) {
+        last->len += (uint32_t)(end - start);
+        return ERR_OK;
+    }
+    if (ranges->count == SMTP_RANGES_MAX)
+        return ERR_LIMIT;
+    ranges->at[ranges->count++] = (struct smtp_range){
+        .start = (uint32_t)start, .len = (uint32_t)(end - start), .is_own = is_own};
+    return ERR_OK;
+}
+
+enum err smtp_header_private(struct str text, struct smtp_ranges *out)
+{
+    struct str header = str_upto(text, smtp_header_len(text));
+    struct smtp_field field;
+    size_t position = 0;
+
+    out->count = 0;
+    while (smtp_header_next(header, &position, &field)) {
+        size_t i = field_index(field.name);
+
+        if (i < ARRAY_LEN(fields) && fields[i].fate != KEPT)
+            TRY(add_range(out, field.start, field.end, fields[i].fate == OWN));
+    }
+    return ERR_OK;
 }
 
 /* One mailbox of a list as it is read: the text outside of brackets, and what was in them. */
@@ -190,13 +317,15 @@ static enum err read_list(struct arena *arena, struct str value, struct smtp_aut
 
 enum err smtp_header_authors(struct arena *arena, struct str text, struct smtp_authors *out)
 {
-    struct str header = str_upto(text, smtp_header_len(text)), name, value;
+    struct str header = str_upto(text, smtp_header_len(text));
+    struct smtp_field field;
     size_t position = 0;
 
     out->count = 0;
-    while (next_field(header, &position, &name, &value)) {
-        if (str_equal_nocase(name, STR("From")) || str_equal_nocase(name, STR("Sender")))
-            TRY(read_list(arena, value, out));
+    while (smtp_header_next(header, &position, &field)) {
+        if (str_equal_nocase(field.name, STR("From")) ||
+            str_equal_nocase(field.name, STR("Sender")))
+            TRY(read_list(arena, field.value, out));
     }
     return ERR_OK;
 }

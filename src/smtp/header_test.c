@@ -104,12 +104,85 @@ static void test_scan(void **state)
     assert_int_equal(header.received_count, 0);
 }
 
+static const struct {
+    const char *rule, *text;
+    bool is_copy_wanted, is_automatic;
+} meanings[] = {
+    {"nothing", "Subject: x\r\n\r\n", false, false},
+    {"a copy", "X-Sealpost-Copy: SENT \r\n\r\n", true, false},
+    {"a copy elsewhere", "X-Sealpost-Copy: Drafts\r\n\r\n", false, false},
+    {"auto-submitted", "Auto-Submitted: auto-replied\r\n\r\n", false, true},
+    {"by hand", "Auto-Submitted: no\r\n\r\n", false, false},
+    {"by hand, with a comment", "Auto-Submitted: No (really)\r\n\r\n", false, false},
+    {"a word like no", "Auto-Submitted: no-one\r\n\r\n", false, true},
+    {"another word like no", "Auto-Submitted: none\r\n\r\n", false, true},
+    {"bulk", "Precedence: bulk\r\n\r\n", false, true},
+    {"first class", "Precedence: first-class\r\n\r\n", false, false},
+    {"a list", "List-Id: <x.example>\r\n\r\n", false, true},
+    {"behind the header", "\r\nPrecedence: bulk\r\n", false, false},
+};
+
+static void test_meanings(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(meanings); i++) {
+        struct smtp_header header;
+
+        smtp_header_scan(str_from_c(meanings[i].text), &header);
+        if (header.is_copy_wanted != meanings[i].is_copy_wanted ||
+            header.is_automatic != meanings[i].is_automatic)
+            fail_msg("%s", meanings[i].rule);
+    }
+}
+
+/* What is left when the private fields are cut out; those of the author in brackets. */
+static const struct {
+    const char *rule, *text, *left;
+} cuts[] = {
+    {"nothing", "a: 1\r\n\r\nBcc: x\r\n", "a: 1\r\n\r\nBcc: x\r\n"},
+    {"Bcc, folded", "a: 1\r\nBCC : x,\r\n\ty\r\nb: 2\r\n\r\n", "a: 1\r\n[BCC : x,\r\n\ty\r\n]b: 2\r\n\r\n"},
+    {"neighbours", "Bcc: x\r\nBcc: y\r\nX-Client-IP: 1\r\n\r\n", "[Bcc: x\r\nBcc: y\r\n]\r\n"},
+    {"an address", "x-originating-ip: [10.0.0.1]\r\nc: 3\r\n", "c: 3\r\n"},
+    {"at the end without a line end", "c: 3\r\nBcc: x", "c: 3\r\n[Bcc: x]"},
+    {"behind a line that is no field", "nonsense\r\nBcc: x\r\n\r\n", "nonsense\r\n[Bcc: x\r\n]\r\n"},
+    {"not a part of a name", "Not-Bcc: x\r\nBcc2: y\r\n\r\n", "Not-Bcc: x\r\nBcc2: y\r\n\r\n"},
+};
+
+static void test_cuts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cuts); i++) {
+        struct str text = str_from_c(cuts[i].text);
+        struct smtp_ranges ranges;
+        struct buf left;
+        size_t at = 0;
+
+        buf_init(&left, SIZE_MAX);
+        assert_int_equal(smtp_header_private(text, &ranges), ERR_OK);
+        for (size_t j = 0; j < ranges.count; j++) {
+            size_t end = (size_t)ranges.at[j].start + ranges.at[j].len;
+
+            buf_put(&left, str_upto(str_from(text, at), ranges.at[j].start - at));
+            if (ranges.at[j].is_own)
+                buf_putf(&left, "[%.*s]",
+                         STR_ARG(str_upto(str_from(text, ranges.at[j].start), ranges.at[j].len)));
+            at = end;
+        }
+        buf_put(&left, str_from(text, at));
+        if (!str_equal(buf_str(&left), str_from_c(cuts[i].left)))
+            fail_msg("%s: %.*s", cuts[i].rule, STR_ARG(buf_str(&left)));
+        buf_free(&left);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_authors),
         cmocka_unit_test(test_many_authors),
         cmocka_unit_test(test_scan),
+        cmocka_unit_test(test_meanings),
+        cmocka_unit_test(test_cuts),
     };
 
     return cmocka_run_group_tests_name("smtp/header", tests, NULL, NULL);

@@ -32,6 +32,7 @@ struct spam_request {
     int64_t now_ms;
 };
 
+/* Names, with what each is worth when nothing else is said, are in report.c (docs/spam.md). */
 struct spam_reason {
     const char *name;  /* constant, upper case: "LINK_MISMATCH" */
     int64_t score;     /* thousandths; negative speaks for the message */
@@ -48,7 +49,27 @@ struct spam_verdict {
 
 /* Results are in the task's arena. Never fails. */
 void spam_judge(struct task *task, const struct spam_request *request, struct spam_verdict *out);
-/* The header fields that report it (X-Spam-Status: …, X-Spam-Report: …), CRLF at their ends. */
+/* Adds a reason that was found elsewhere (a scanner's virus, rspamd's score); `name` is constant, and
+ * one of the table in report.c or not. Does nothing when there is no room left. */
+void spam_verdict_add(struct task *task, struct spam_verdict *verdict, const char *name,
+                      int64_t score, struct str detail);
+/*
+ * The header fields that report it, in printable ASCII, CRLF at their ends:
+ *
+ *   X-Spam-Status: Yes, score=7.200 required=5.000
+ *   	tests=BAYES_SPAM=4.500,LINK_MISMATCH=2.700
+ *   X-Spam-Report: 4.500 BAYES_SPAM (probability 0.998)
+ *   	2.700 LINK_MISMATCH (bank.example leads to evil.example)
+ */
 void spam_write_fields(const struct spam_verdict *verdict, struct buf *out);
+
+/* What such fields say, in the part of a message that we wrote ourselves. */
+struct spam_status {
+    bool is_there;
+    bool is_junk; /* "Yes" */
+    bool is_hard; /* for a reason that its owner's habits cannot know better: a virus, a forged
+                   * sender, a program, phishing; or "No", with ALLOWED among the tests */
+};
+void spam_read_status(struct str trace, struct spam_status *out);
 
 #endif

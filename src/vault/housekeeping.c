@@ -1,6 +1,6 @@
 /*
- * What may be put off: purging expunged messages, shortening the log of them, filling the search
- * index, forgetting deliveries, writing the file's log back. Each call does one slice; everything
+ * What may be put off: purging expunged messages, shortening the log of them, learning
+ * what is junk, filling the search index, forgetting deliveries, writing the file's log back. Each call does one slice; everything
  * in it can be lost in a power cut and is done again, so its transactions are relaxed.
  */
 #include "vault/vault.h"
@@ -9,6 +9,7 @@
 #include "vault/facts.h"
 #include "vault/parts.h"
 #include "vault/index.h"
+#include "vault/learn.h"
 #include "vault/vanished.h"
 
 enum {
@@ -174,7 +175,9 @@ static enum err facts_slice(struct vault *vault, struct task *task, bool *out_di
 
 static enum err slice(struct vault *vault, struct task *task, bool *out_did)
 {
-    if (vault->has_purges)
+    /* Before a content goes, which is what many do with it next. */
+    TRY(learn_slice(vault, task, out_did));
+    if (!*out_did && vault->has_purges)
         TRY(purge_slice(vault, task, out_did));
     if (!*out_did)
         TRY(vanished_trim(vault, task, out_did));

@@ -2,6 +2,7 @@
 #include "vault/message.h"
 
 #include "base/clock.h"
+#include "vault/learn.h"
 #include "vault/rows.h"
 #include "vault/uidl.h"
 
@@ -185,6 +186,16 @@ static void drop_repetitions(struct copy *copy)
     copy->count = kept;
 }
 
+/* Into Junk or out of it: the owner's word about them. */
+static enum err learn(const struct copy *copy, const struct folder *to)
+{
+    enum learn_kind kind = learn_of_move(vault_folder_get(copy->vault, copy->from_id), to);
+
+    for (size_t i = 0; kind != LEARN_NOTHING && i < copy->count; i++)
+        TRY(learn_later(copy->vault, copy->task, copy->messages[i].content_id, kind));
+    return ERR_OK;
+}
+
 enum err rows_copy(struct vault *vault, struct task *task, int64_t from_id, int64_t to_id,
                    const uint32_t *uids, size_t uid_count, bool is_move, uint32_t **out_source_uids,
                    uint32_t **out_uids, size_t *out_count)
@@ -218,6 +229,7 @@ enum err rows_copy(struct vault *vault, struct task *task, int64_t from_id, int6
         vault->size_bytes += copy.size_bytes;
     }
     TRY(take_uidls_along(&copy, first_uid));
+    TRY(learn(&copy, to));
     for (size_t i = 0; i < copy.count; i++) {
         (*out_source_uids)[i] = copy.messages[i].uid;
         (*out_uids)[i] = first_uid + (uint32_t)i;

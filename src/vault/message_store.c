@@ -4,6 +4,7 @@
  */
 #include "vault/message.h"
 
+#include "vault/learn.h"
 #include "vault/rows.h"
 
 #include <string.h>
@@ -34,16 +35,25 @@ struct store {
     uint32_t *gone;
     size_t gone_count;
     int64_t unseen_delta, deleted_delta;
+    struct taught {
+        uint32_t uid;
+        enum learn_kind kind;
+    } *taught; /* by $Junk and $NotJunk */
+    size_t taught_count;
 };
 
-static void look_at(struct store *store, const struct flag_change *change, uint32_t uid,
-                    uint64_t flags)
+static void look_at(const struct vault *vault, struct store *store,
+                    const struct flag_change *change, uint32_t uid, uint64_t flags)
 {
     uint64_t after = apply(change, flags);
+    enum learn_kind kind;
 
     if (after == flags)
         return;
     store->changing[store->changing_count++] = uid;
+    kind = learn_of_flags(vault, after & ~flags, after);
+    if (kind != LEARN_NOTHING)
+        store->taught[store->taught_count++] = (struct taught){uid, kind};
     store->unseen_delta +=
         (int64_t)((after & VAULT_FLAG_SEEN) == 0) - (int64_t)((flags & VAULT_FLAG_SEEN) == 0);
     store->deleted_delta +=
@@ -78,7 +88,7 @@ static enum err look_at_range(struct vault *vault, struct task *task, int64_t fo
         if ((uint64_t)db_column_int(statement, 2) > unchanged_since)
             store->modified[store->modified_count++] = uid;
         else
-            look_at(store, change, uid, (uint64_t)db_column_int(statement, 1));
+            look_at(vault, store, change, uid, (uint64_t)db_column_int(statement, 1));
     }
 }
 
@@ -117,6 +127,23 @@ static enum err update_ranges(struct vault *vault, struct task *task, struct fol
     return ERR_OK;
 }
 
+static enum err learn(struct vault *vault, struct task *task, int64_t folder_id,
+                      const struct store *store)
+{
+    for (size_t i = 0; i < store->taught_count; i++) {
+        CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+        bool has_row;
+
+        TRY(db_prepare(vault->db, task, "SELECT content_id FROM message WHERE key = ?1",
+                       &statement));
+        db_bind_int(statement, 1, message_key(folder_id, store->taught[i].uid));
+        TRY(db_step(vault->db, task, statement, &has_row));
+        if (has_row)
+            TRY(learn_later(vault, task, db_column_int(statement, 0), store->taught[i].kind));
+    }
+    return ERR_OK;
+}
+
 static enum err store_in_change(struct vault *vault, struct task *task, int64_t folder_id,
                                 const uint32_t *uids, size_t uid_count,
                                 const struct flag_change *change, uint64_t unchanged_since,
@@ -135,6 +162,7 @@ static enum err store_in_change(struct vault *vault, struct task *task, int64_t 
         return ERR_OK;
     modseq = vault_touch(vault);
     TRY(update_ranges(vault, task, folder, store, change, modseq));
+    TRY(learn(vault, task, folder_id, store));
     folder->unseen_count = (uint64_t)((int64_t)folder->unseen_count + store->unseen_delta);
     folder->deleted_count = (uint64_t)((int64_t)folder->deleted_count + store->deleted_delta);
     vault_note_messages(vault, folder, modseq, store->changing[0],
@@ -158,6 +186,8 @@ enum err vault_message_store(struct vault *vault, struct task *task, int64_t fol
     rows_sort(task, uids, uid_count, &sorted, &count);
     store.changing = ARENA_ARRAY(&task->arena, uint32_t, count + 1);
     store.modified = ARENA_ARRAY(&task->arena, uint32_t, count + 1);
+    if (flags >> VAULT_KEYWORD_FIRST != 0 && mode != VAULT_STORE_REMOVE)
+        store.taught = ARENA_ARRAY(&task->arena, struct taught, count + 1);
     store.gone = ARENA_ARRAY(&task->arena, uint32_t, count + 1);
     TRY(vault_write_begin(vault, task));
     TRY(vault_write_end(

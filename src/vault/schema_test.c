@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 static const char take_back_sql[] =
+    "DROP TABLE spam_waiting; DROP TABLE spam_learned; DROP TABLE spam_total; DROP TABLE spam_token;"
     "DROP TABLE given_uidl;"
     "ALTER TABLE message DROP COLUMN line_end_octets;"
     "DROP TABLE preview; DROP TABLE thread_reference; DROP TABLE identity; DROP TABLE metadata;"

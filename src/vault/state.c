@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "vault/facts.h"
 #include "vault/index.h"
+#include "vault/learn.h"
 
 #include <assert.h>
 #include <string.h>
@@ -161,6 +162,7 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     TRY(facts_load_identities(vault, task));
     TRY(facts_load_previews(vault, task));
     TRY(index_load(vault, task));
+    TRY(learn_load(vault, task));
     vault->is_mailbox_dirty = false;
     vault->is_stale = false;
     return ERR_OK;

@@ -103,6 +103,9 @@ struct vault {
     bool has_index_of_other_form; /* which is in the way (index.h) */
     bool has_words_gone; /* contents went, and it was not looked at yet whether that matters */
     int64_t delivery_purged_ms;
+    int64_t junk_form;     /* of the tokens learned (learn.h) */
+    uint32_t junk_learned, wanted_learned;
+    bool has_junk_waiting; /* contents are to be learned */
     bool has_identities;   /* all contents have their row of identity (facts.h) */
     int64_t previews_from; /* contents from this one on have their row of preview */
     size_t vanished_next;      /* the folder whose log of expunges is looked at next (vanished.c) */

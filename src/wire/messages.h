@@ -240,7 +240,8 @@ enum wire_status {
 #define WIRE_FIELDS_sender(F) F(id, mailbox) F(str, address)
 #define WIRE_FIELDS_sender_reply(F) F(u64, status)
 
-/* One for each recipient mailbox. `folder` empty: INBOX. trace_len: how many leading bytes of the
+/* One for each recipient mailbox. `folder` empty: INBOX. `recipient` empty: a copy of what its owner
+ * sent himself, so he has read it. trace_len: how many leading bytes of the
  * message we added ourselves (vault/message.h). */
 #define WIRE_FIELDS_deliver(F)                                                                     \
     F(id, mailbox) F(str, sender) F(str, recipient) F(str, folder) F(i64, received_ms)             \
@@ -248,18 +249,20 @@ enum wire_status {
 #define WIRE_FIELDS_deliver_reply(F) F(u64, status)
 
 /* `helo` and `sender` as the peer said them; `list_score` is that of the DNS block lists, in
- * thousandths; `reverse_name` the client's confirmed name, may be empty. */
+ * thousandths; `reverse_name` the client's confirmed name, may be empty. is_trusted: this host's own
+ * or named in `trusted_clients`: who its mail is from is believed. */
 #define WIRE_FIELDS_examine(F)                                                                     \
     F(str, client) F(str, helo) F(str, sender) F(str, reverse_name) F(flag, is_tls)                \
-    F(u64, list_score) F(i64, now_ms)
+    F(flag, is_trusted) F(u64, list_score) F(i64, now_ms)
 /* `action` is an examiner_action (examiner/verdict.h); `words` say why, for the peer and the log.
  * `fields` are header fields to put before the message (Authentication-Results, the spam report).
  * `removals`: pairs of u32 (start, length; little-endian) of fields that are not to be kept.
- * may_reply: an automatic reply is allowed (RFC 3834). `score` in thousandths. */
+ * may_reply: an automatic reply is allowed (RFC 3834). `score` in thousandths. is_spam: it is
+ * rejected for nothing but its score, so whoever trusts its sender gets it all the same. */
 #define WIRE_FIELDS_examine_reply(F)                                                               \
     F(u64, status) F(u64, action) F(str, words) F(str, fields) F(str, removals) F(flag, may_reply) \
-    F(i64, score) F(flag, is_authenticated)
-#define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender)
+    F(i64, score) F(flag, is_authenticated) F(flag, is_spam)
+#define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender) F(str, reverse_name)
 /* is_virus with its name in `words`; `score` of rspamd in thousandths, `symbols` its reasons. */
 #define WIRE_FIELDS_scan_reply(F)                                                                  \
     F(u64, status) F(flag, is_virus) F(str, words) F(i64, score) F(str, symbols)

@@ -24,7 +24,8 @@ import time
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 LISTENERS = ("imap", "imaps", "pop3", "pop3s", "mx", "submission", "submissions")
-ROLES = ("master", "keeper", "gate", "store", "nursery", "mailbox", "sealer", "smtp")
+ROLES = ("master", "keeper", "gate", "store", "nursery", "mailbox", "sealer", "smtp",
+         "resolver", "examiner", "scanner", "courier")
 # imaplib's own limit is meant for terminals; a FETCH line of a real mailbox is longer.
 imaplib._MAXLINE = 100 << 20
 
@@ -166,7 +167,9 @@ class Server:
         self.data.mkdir(mode=0o700, exist_ok=True)
         lines = {"data": str(self.data), "hostname": "localhost",
                  "plain_login_on_loopback": True,
-                 "admin_socket": str(self.data / "run" / "admin.sock")}
+                 "admin_socket": str(self.data / "run" / "admin.sock"),
+                 # There is no DNS unless a test brings its own (doh.py): what is asked fails at once.
+                 "dns_upstreams": ["https://nowhere.test:9/dns-query 127.0.0.1"]}
         lines.update(self.settings)
         text = ""
         for name in LISTENERS:

@@ -57,6 +57,8 @@ static void judge(struct smtp_client *client, struct smtp_client_verdict *verdic
                 : class == 5 ? SMTP_CLIENT_PERMANENT
                              : SMTP_CLIENT_TEMPORARY,
                 reply->code, enhanced, reply->text);
+    verdict->is_early = class == 4 && client->state == SMTP_CLIENT_ENVELOPE &&
+                        client->mail.answered_steps <= client->mail.told_count + 1;
 }
 
 static void judge_pending(struct smtp_client *client, const struct smtp_reply *reply)

@@ -76,6 +76,7 @@ enum smtp_client_ending {
 
 struct smtp_client_trouble {
     enum smtp_client_ending ending;
+    bool is_tls;                   /* it ended while TLS was being started */
     unsigned code;                 /* of the reply; 0: none */
     struct smtp_enhanced enhanced; /* always set unless ENDED_NOT or QUIT */
     struct str words;              /* the server's, or ours */
@@ -108,6 +109,7 @@ enum smtp_client_outcome {
 struct smtp_client_verdict {
     enum smtp_client_outcome outcome;
     bool is_too_many;  /* TEMPORARY, only because others came before it: again in another mail */
+    bool is_early;     /* TEMPORARY, by the reply to MAIL or RCPT: another host may answer otherwise */
     bool is_uncertain; /* TEMPORARY: the connection went before the final reply */
     bool is_session;   /* TEMPORARY, for a reason that is the connection's: another host may do */
     unsigned code;     /* 0: no reply */

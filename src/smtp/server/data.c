@@ -1,5 +1,6 @@
 /*
- * DATA and BDAT (RFC 5321 §4.1.1.4, RFC 3030): the text, what is checked of it, and its delivery.
+ * DATA and BDAT (RFC 5321 §4.1.1.4, RFC 3030): the text, and what can be checked of it here. Then
+ * others judge it (examination.c), and it is delivered (delivery.c).
  *
  * Whatever is wrong with a message, its text is read to its end, so that none of it is ever taken
  * for commands; what will not be kept is not kept while it is read.
@@ -8,8 +9,7 @@
 
 #include "base/macros.h"
 
-#include <assert.h>
-#include <inttypes.h>
+#include "base/task.h"
 
 static void on_text(void *owner, struct str run)
 {
@@ -46,14 +46,19 @@ void smtp_run_data(struct smtp_session *s, struct str argument, int64_t now_ms)
     smtp_enter(s, SMTP_STATE_DATA, now_ms);
 }
 
-/* The message is refused, or the peer is told that it was stored: the transaction is over. */
-static void end_transaction(struct smtp_session *s, enum smtp_reply reply, int64_t now_ms)
+void smtp_end_transaction(struct smtp_session *s, enum smtp_reply reply, struct str words,
+                          int64_t now_ms)
 {
     log_info(s->options.log, "message refused code=%u recipients=%zu", smtp_reply_code(reply),
              s->transaction.recipient_count);
-    smtp_reply(s, reply);
+    smtp_reply_write_as(&s->output, reply, 0, words);
     smtp_transaction_reset(s);
     smtp_next_command(s, now_ms);
+}
+
+static void end_transaction(struct smtp_session *s, enum smtp_reply reply, int64_t now_ms)
+{
+    smtp_end_transaction(s, reply, STR(""), now_ms);
 }
 
 /* What the text alone shows. */
@@ -76,7 +81,7 @@ static bool find_fault(const struct smtp_transaction *transaction, enum smtp_rep
     return true;
 }
 
-static void ask_author_or_deliver(struct smtp_session *s, int64_t now_ms)
+static void ask_author_or_judge(struct smtp_session *s, int64_t now_ms)
 {
     struct smtp_transaction *transaction = &s->transaction;
 
@@ -85,8 +90,19 @@ static void ask_author_or_deliver(struct smtp_session *s, int64_t now_ms)
         smtp_ask(s, SMTP_WANTS_SENDER, now_ms);
         return;
     }
-    smtp_transaction_make_targets(s);
-    smtp_ask(s, SMTP_WANTS_DELIVERY, now_ms);
+    smtp_judge(s, now_ms);
+}
+
+/* What a message from one of our users must show, and what it must not take along. */
+static enum err read_submission(struct smtp_session *s, struct str header, enum smtp_reply *out_fault)
+{
+    struct smtp_transaction *transaction = &s->transaction;
+
+    *out_fault = SMTP_REPLY_BAD_AUTHOR;
+    TRY(smtp_header_authors(&transaction->arena, header, &transaction->authors));
+    *out_fault = SMTP_REPLY_TOO_MANY_PRIVATE;
+    transaction->removals = ARENA_NEW(&transaction->arena, struct smtp_ranges);
+    return smtp_header_private(header, transaction->removals);
 }
 
 /* The whole text is here. */
@@ -96,7 +112,6 @@ static void finish_text(struct smtp_session *s, int64_t now_ms)
     CLEANUP(buf_free) struct buf storage;
     struct str header;
     enum smtp_reply fault;
-    enum err err = ERR_OK;
 
     buf_init(&storage, SIZE_MAX);
     smtp_reader_finish(&transaction->reader);
@@ -110,13 +125,12 @@ static void finish_text(struct smtp_session *s, int64_t now_ms)
         end_transaction(s, SMTP_REPLY_TOO_MANY_HOPS, now_ms);
         return;
     }
-    if (s->options.service == SMTP_SERVICE_SUBMISSION)
-        err = smtp_header_authors(&transaction->arena, header, &transaction->authors);
-    if (err != ERR_OK) {
-        end_transaction(s, SMTP_REPLY_BAD_AUTHOR, now_ms);
+    if (s->options.service == SMTP_SERVICE_SUBMISSION &&
+        read_submission(s, header, &fault) != ERR_OK) {
+        end_transaction(s, fault, now_ms);
         return;
     }
-    ask_author_or_deliver(s, now_ms);
+    ask_author_or_judge(s, now_ms);
 }
 
 /* ---- BDAT ---- */
@@ -219,94 +233,12 @@ size_t smtp_data_input(struct smtp_session *s, struct str bytes, int64_t now_ms)
 
 /* ---- the answers ---- */
 
-static void author_known(struct smtp_session *s, enum wire_status status, int64_t now_ms)
+void smtp_author_known(struct smtp_session *s, enum wire_status status, int64_t now_ms)
 {
     if (status != WIRE_OK) {
         end_transaction(s, smtp_reply_to(SMTP_QUESTION_AUTHOR, status), now_ms);
         return;
     }
     s->transaction.author++;
-    ask_author_or_deliver(s, now_ms);
-}
-
-void smtp_session_sender_done(struct smtp_session *s, enum wire_status status, int64_t now_ms)
-{
-    if (s->state != SMTP_STATE_WAITING || s->asked != SMTP_WANTS_SENDER)
-        return; /* it is over already */
-    if (s->question == SMTP_QUESTION_AUTHOR)
-        author_known(s, status, now_ms);
-    else
-        smtp_sender_known(s, status, now_ms);
-    smtp_session_resume(s, now_ms);
-}
-
-void smtp_session_delivery(struct smtp_session *s, int64_t wall_ms, const struct id *trace_id,
-                           struct smtp_delivery *out)
-{
-    struct smtp_transaction *transaction = &s->transaction;
-
-    assert(s->state == SMTP_STATE_WAITING && s->asked == SMTP_WANTS_DELIVERY);
-    transaction->trace_id = *trace_id;
-    buf_reset(&transaction->trace);
-    smtp_trace_write(s, wall_ms, &transaction->trace);
-    *out = (struct smtp_delivery){
-        .sender = transaction->mail.sender.text,
-        .trace = buf_str(&transaction->trace),
-        .content = &transaction->content,
-        .targets = transaction->targets,
-        .target_count = transaction->target_count,
-    };
-}
-
-void smtp_session_content_taken(struct smtp_session *s)
-{
-    smtp_content_wipe(&s->transaction.content);
-    buf_free(&s->transaction.trace);
-}
-
-/*
- * One reply for all mailboxes. If they disagree it is a temporary one: the sender tries again, and
- * where the message is already, it is recognised and not stored twice.
- */
-static enum smtp_reply join_answers(const struct smtp_transaction *transaction)
-{
-    enum smtp_reply reply =
-        smtp_reply_to(SMTP_QUESTION_DELIVERY, transaction->targets[0].status);
-
-    for (size_t i = 1; i < transaction->target_count; i++) {
-        if (smtp_reply_to(SMTP_QUESTION_DELIVERY, transaction->targets[i].status) != reply)
-            return SMTP_REPLY_PARTLY;
-    }
-    return reply;
-}
-
-bool smtp_session_delivery_done(struct smtp_session *s, size_t target, enum wire_status status,
-                                int64_t now_ms)
-{
-    struct smtp_transaction *transaction = &s->transaction;
-    enum smtp_reply reply;
-
-    if (s->state != SMTP_STATE_WAITING || s->asked != SMTP_WANTS_DELIVERY ||
-        target >= transaction->target_count || transaction->targets[target].is_answered)
-        return false; /* it is over already */
-    transaction->targets[target].is_answered = true;
-    transaction->targets[target].status = status;
-    if (status != WIRE_OK)
-        log_info(s->options.log, "delivery failed id=%s mailbox=%s status=%d",
-                 transaction->trace_id.text, transaction->targets[target].mailbox.text,
-                 (int)status);
-    if (++transaction->answered_count < transaction->target_count)
-        return false;
-    reply = join_answers(transaction);
-    if (reply != SMTP_REPLY_OK) {
-        end_transaction(s, reply, now_ms);
-    } else {
-        log_info(s->options.log, "message stored id=%s bytes=%zu mailboxes=%zu",
-                 transaction->trace_id.text, transaction->content.len, transaction->target_count);
-        buf_putf(&s->output, "250 2.0.0 Stored as %s\r\n", transaction->trace_id.text);
-        smtp_transaction_reset(s);
-        smtp_next_command(s, now_ms);
-    }
-    smtp_session_resume(s, now_ms);
-    return true;
+    ask_author_or_judge(s, now_ms);
 }

@@ -23,7 +23,7 @@ enum flag {
 };
 
 /* What EHLO tells; some only where they can be used. */
-enum offer { OFFER_ALWAYS, OFFER_SIZE, OFFER_STARTTLS, OFFER_AUTH };
+enum offer { OFFER_ALWAYS, OFFER_SIZE, OFFER_LIMITS, OFFER_STARTTLS, OFFER_WITH_TLS, OFFER_AUTH };
 
 static const struct {
     const char *words;
@@ -36,6 +36,9 @@ static const struct {
     {"SMTPUTF8", OFFER_ALWAYS, "RFC 6531"},
     {"ENHANCEDSTATUSCODES", OFFER_ALWAYS, "RFC 2034"},
     {"CHUNKING", OFFER_ALWAYS, "RFC 3030"},
+    {"DSN", OFFER_ALWAYS, "RFC 3461"},
+    {"LIMITS", OFFER_LIMITS, "RFC 9422"},
+    {"REQUIRETLS", OFFER_WITH_TLS, "RFC 8689"},
     {"STARTTLS", OFFER_STARTTLS, "RFC 3207"},
     {"AUTH PLAIN LOGIN", OFFER_AUTH, "RFC 4954"},
     {"HELP", OFFER_ALWAYS, "RFC 5321 §4.1.1.8"},
@@ -61,9 +64,12 @@ static bool is_offered(const struct smtp_session *s, enum offer offer)
     switch (offer) {
     case OFFER_ALWAYS:
     case OFFER_SIZE:
+    case OFFER_LIMITS:
         return true;
     case OFFER_STARTTLS:
         return !s->is_tls;
+    case OFFER_WITH_TLS:
+        return s->is_tls;
     case OFFER_AUTH:
         return may_log_in(s) && !id_is_set(&s->mailbox);
     }
@@ -95,6 +101,8 @@ static void run_ehlo(struct smtp_session *s, struct str argument, int64_t now_ms
         buf_putf(&s->output, "250%c%s", i < last ? '-' : ' ', extensions[i].words);
         if (extensions[i].offer == OFFER_SIZE)
             buf_putf(&s->output, " %" PRIu64, s->options.message_size_max);
+        else if (extensions[i].offer == OFFER_LIMITS)
+            buf_putf(&s->output, " RCPTMAX=%" PRIu64, s->options.recipients_max);
         buf_put(&s->output, STR("\r\n"));
     }
 }
@@ -173,8 +181,11 @@ const struct smtp_command smtp_commands[] = {
     {STR_INIT("EHLO"), ONE_ARGUMENT, SHORT, "EHLO domain", run_ehlo},               /* §4.1.1.1 */
     {STR_INIT("HELO"), ONE_ARGUMENT, SHORT, "HELO domain", run_helo},               /* §4.1.1.1 */
     {STR_INIT("MAIL"), NEEDS_HELO | NEEDS_TLS | NEEDS_LOGIN | NO_MAIL, LONG,
-     "MAIL FROM:<address> [SIZE=n] [BODY=7BIT|8BITMIME] [SMTPUTF8]", smtp_run_mail}, /* §4.1.1.2 */
-    {STR_INIT("RCPT"), NEEDS_MAIL | NO_CHUNKS, LONG, "RCPT TO:<address>",
+     "MAIL FROM:<address> [SIZE=n] [BODY=7BIT|8BITMIME] [SMTPUTF8] [REQUIRETLS] [RET=FULL|HDRS] "
+     "[ENVID=id]",
+     smtp_run_mail},                                                                 /* §4.1.1.2 */
+    {STR_INIT("RCPT"), NEEDS_MAIL | NO_CHUNKS, LONG,
+     "RCPT TO:<address> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;address]",
      smtp_run_rcpt},                                                                 /* §4.1.1.3 */
     {STR_INIT("DATA"), NEEDS_MAIL | NO_CHUNKS | NO_ARGUMENT, SHORT, "DATA",
      smtp_run_data},                                                                 /* §4.1.1.4 */

@@ -1,6 +1,9 @@
 #include "smtp/server/reply.h"
 
+#include "base/ascii.h"
 #include "base/macros.h"
+
+enum { WORDS_MAX = 400 }; /* RFC 5321 §4.5.3.1.5: a line of 512 */
 
 static const struct {
     unsigned code;
@@ -15,6 +18,44 @@ void smtp_reply_write(struct buf *out, enum smtp_reply reply)
 {
     buf_putf(out, "%u %s%s%s\r\n", replies[reply].code, replies[reply].enhanced,
              replies[reply].enhanced[0] == '\0' ? "" : " ", replies[reply].words);
+}
+
+/* class "." subject "." detail at the front of `words`, with the class that the code has. */
+static bool has_enhanced(struct str words, char class)
+{
+    size_t dots = 0;
+
+    if (words.len < 2 || words.ptr[0] != class || words.ptr[1] != '.')
+        return false;
+    for (size_t i = 1; i < words.len; i++) {
+        if (words.ptr[i] == '.')
+            dots++;
+        else if (words.ptr[i] == ' ')
+            return dots == 2;
+        else if (!ascii_is_digit(words.ptr[i]))
+            return false;
+    }
+    return false;
+}
+
+void smtp_reply_write_as(struct buf *out, enum smtp_reply reply, uint64_t code, struct str words)
+{
+    char class;
+
+    if (words.len == 0)
+        words = str_from_c(replies[reply].words);
+    if (code < 400 || code > 599)
+        code = replies[reply].code;
+    class = (char)('0' + code / 100);
+    buf_putf(out, "%u ", (unsigned)code);
+    if (!has_enhanced(words, class))
+        buf_putf(out, "%c%s ", class, replies[reply].enhanced + 1);
+    for (size_t i = 0; i < words.len && i < WORDS_MAX; i++) {
+        char c = words.ptr[i];
+
+        buf_put(out, ascii_is_control(c) || ascii_is_8bit(c) ? STR("?") : str_make(&c, 1));
+    }
+    buf_put(out, STR("\r\n"));
 }
 
 unsigned smtp_reply_code(enum smtp_reply reply)
@@ -53,7 +94,11 @@ static const enum smtp_reply answers[][SMTP_QUESTION_COUNT] = {
     [WIRE_EXISTS] = {REPLY(LOGIN_UNAVAILABLE), REPLY(UNAVAILABLE), REPLY(UNAVAILABLE),
                      REPLY(UNAVAILABLE), REPLY(UNAVAILABLE), REPLY(UNAVAILABLE)},
     [WIRE_NOT_LOCAL] = {REPLY(LOGIN_DENIED), REPLY(SENDER_NOT_OWN), REPLY(AUTHOR_NOT_OWN),
-                        REPLY(RELAYING), REPLY(REMOTE_RECIPIENT), REPLY(UNKNOWN_RECIPIENT)},
+                        REPLY(RELAYING), REPLY(RECIPIENT_OK), REPLY(UNKNOWN_RECIPIENT)},
+    [WIRE_REFUSED] = {REPLY(LOGIN_DENIED), REPLY(REFUSED), REPLY(REFUSED), REPLY(REFUSED),
+                      REPLY(REFUSED), REPLY(REFUSED)},
+    [WIRE_DEFERRED] = {REPLY(LOGIN_UNAVAILABLE), REPLY(DEFERRED), REPLY(DEFERRED),
+                       REPLY(DEFERRED), REPLY(DEFERRED), REPLY(DEFERRED)},
 };
 
 enum smtp_reply smtp_reply_to(enum smtp_question question, enum wire_status status)

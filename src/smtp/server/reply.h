@@ -28,6 +28,7 @@
     R(UNAVAILABLE, 451, "4.3.0", "Temporarily unavailable, try again later")                       \
     R(PARTLY, 451, "4.3.0", "Not every recipient could be served, try again")                      \
     R(LATER, 451, "4.7.1", "Too much at once, try again later")                                    \
+    R(DEFERRED, 451, "4.7.1", "Not taken now, try again later")                                    \
     R(OVER_QUOTA, 452, "4.2.2", "The mailbox is full")                                             \
     R(NO_ROOM, 452, "4.3.1", "No room for mail now, try again later")                              \
     R(TOO_MANY_RECIPIENTS, 452, "4.5.3", "Too many recipients, send to the rest separately")       \
@@ -56,18 +57,25 @@
     R(TLS_FIRST, 530, "5.7.0", "Must issue a STARTTLS command first")                              \
     R(LOGIN_DENIED, 535, "5.7.8", "Authentication credentials invalid")                            \
     R(TLS_BEFORE_LOGIN, 538, "5.7.11", "Encryption required, issue STARTTLS first")                \
+    R(NEEDS_TLS, 530, "5.7.10", "REQUIRETLS needs TLS, issue STARTTLS first")                      \
     R(UNKNOWN_PARAMETER, 555, "5.5.4", "Unknown parameter")                                        \
     /* Policy and addresses. */                                                                    \
     R(UNKNOWN_RECIPIENT, 550, "5.1.1", "No such recipient here")                                   \
-    R(REMOTE_RECIPIENT, 550, "5.1.2",                                                              \
-      "This address is on another server, and outbound delivery is not available yet")             \
+    R(NO_SENDER_DOMAIN, 550, "5.1.8", "The sender's domain does not exist")                        \
+    R(SENDER_TAKES_NONE, 550, "5.7.27", "The sender's domain takes no mail, so none is taken from it") \
+    R(CLIENT_LISTED, 554, "5.7.1", "Your address is on block lists, no mail is taken from it")     \
     R(RECIPIENT_DISABLED, 550, "5.2.1", "The mailbox takes no mail")                               \
     R(RELAYING, 550, "5.7.1", "Relaying denied, this address is on another server")                \
     R(NOT_ALLOWED, 550, "5.7.1", "Not allowed")                                                    \
+    R(REFUSED, 550, "5.7.1", "Refused by a rule")                                                  \
+    R(MESSAGE_REFUSED, 550, "5.7.1", "The message is refused")                                     \
+    R(POLICY_REFUSED, 550, "5.7.26", "The message is not from who it says, and its domain forbids that") \
+    R(JUNK_NOT_FORWARDED, 550, "5.7.1", "This looks like junk, which is not forwarded")            \
     R(SENDER_NOT_OWN, 550, "5.7.1", "The sender address does not belong to this login")            \
     R(NULL_SENDER, 550, "5.7.1", "Submission needs a sender address of this login")                \
     R(AUTHOR_NOT_OWN, 550, "5.7.1", "An address in From or Sender does not belong to this login")  \
     R(BAD_AUTHOR, 550, "5.6.0", "From or Sender is not a list of addresses")                       \
+    R(TOO_MANY_PRIVATE, 550, "5.6.0", "Too many Bcc fields")                                       \
     R(NEEDS_UTF8, 553, "5.6.7", "A non-ASCII address needs SMTPUTF8")                              \
     R(BARE_LINE_END, 550, "5.6.11", "A CR or LF by itself; lines of mail end with CRLF")           \
     R(HAS_NUL, 550, "5.6.0", "A NUL byte in the message")                                          \
@@ -83,6 +91,11 @@ enum smtp_reply {
 };
 
 void smtp_reply_write(struct buf *out, enum smtp_reply reply);
+/*
+ * The same as another role wants it: with its words unless they are empty, and its code unless that
+ * is 0 or says neither "later" nor "never". Words may begin with an enhanced code of their own.
+ */
+void smtp_reply_write_as(struct buf *out, enum smtp_reply reply, uint64_t code, struct str words);
 /* The three-digit code. */
 unsigned smtp_reply_code(enum smtp_reply reply);
 

@@ -1,15 +1,12 @@
 /*
- * Invariants: a connection has a slot for its whole life, and a question's tag names slot, question
- * and target, so that an answer finds its asker at once and one that comes too late finds nobody.
- * Whatever changed, `pump` moves a connection on until it waits for somebody else.
+ * Invariants: a connection has a slot for its whole life, and at most one question is open for it.
+ * Whatever changed, `smtp_pump` moves it on until it waits for somebody else.
  */
-#include "smtp/server/service.h"
+#include "smtp/server/service_state.h"
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "net/connection.h"
-#include "smtp/server/handover.h"
 #include "smtp/server/reply.h"
 
 #include <string.h>
@@ -18,62 +15,9 @@
 enum {
     OUTPUT_LIMIT = 64 * 1024,
     TICK_MS = 1000, /* how exactly deadlines are kept */
-    LISTENERS_MAX = 64,
     REFUSALS_MAX = 64,      /* connections that are only being told that there are too many */
     MEMORY_MIN = 256 << 20, /* for messages in the making; or four of the largest */
 };
-
-struct listening {
-    struct smtp_server *server;
-    struct net_listener *listener; /* own */
-    enum smtp_service service;
-    bool is_tls;
-};
-
-struct connection {
-    struct smtp_server *server;
-    struct net_connection *net;   /* own */
-    struct smtp_session *session; /* own; NULL before implicit TLS is up, and where refused */
-    struct net_timer *delay;      /* own; of a login's refusal, made when first needed */
-    enum smtp_service service;
-    enum wire_status login_status; /* while delayed */
-    uint32_t slot;
-    uint32_t question;  /* counts; of the one that is asked now */
-    bool is_asked;      /* an answer is awaited */
-    bool is_securing;   /* STARTTLS was answered */
-    bool is_counted;    /* one of connections_max; else it is only being refused */
-    bool is_in_census;
-    bool is_input_over; /* the client closed its half */
-    bool is_finishing;
-    int64_t started_ms;
-};
-
-struct smtp_server {
-    struct net_loop *loop;
-    const struct log *log;
-    struct net_tls *tls;
-    struct smtp_service_options options;
-    struct smtp_memory memory;
-    struct wire_channel *keeper, *store; /* borrowed; NULL: not there */
-    struct listening listenings[LISTENERS_MAX];
-    size_t listening_count;
-    struct connection **slots; /* own; NULL where free */
-    size_t slot_room, connection_count, refusal_count;
-    uint32_t question_count;
-    struct net_timer *tick, *grace; /* own */
-    net_callback on_stopped;
-    void *stopped_owner;
-};
-
-/* ---- tags: slot (24 bits), question (24), target (16) ---- */
-
-enum { QUESTION_MASK = 0xffffff };
-
-static uint64_t tag_of(const struct connection *connection, size_t target)
-{
-    return (uint64_t)connection->slot << 40 | (uint64_t)connection->question << 16 |
-           (uint64_t)(target & 0xffff);
-}
 
 static struct connection *find_asker(const struct smtp_server *server, uint64_t tag)
 {
@@ -81,120 +25,15 @@ static struct connection *find_asker(const struct smtp_server *server, uint64_t 
     struct connection *connection = slot < server->slot_room ? server->slots[slot] : NULL;
 
     if (connection == NULL || !connection->is_asked || connection->session == NULL ||
-        connection->question != (tag >> 16 & QUESTION_MASK))
+        connection->question != (tag >> 16 & SMTP_QUESTION_MASK))
         return NULL;
     return connection;
 }
 
-static void begin_question(struct connection *connection)
-{
-    connection->question = ++connection->server->question_count & QUESTION_MASK;
-    connection->is_asked = true;
-    if (connection->delay != NULL)
-        net_timer_stop(connection->delay);
-}
-
-/* ---- asking ---- */
-
-static bool is_trusted(const struct connection *connection)
+bool smtp_is_trusted(const struct connection *connection)
 {
     return net_connection_is_loopback(connection->net) &&
            !connection->server->options.loopback_is_foreign;
-}
-
-static void answer_login(struct connection *connection, enum wire_status status,
-                         const struct id *mailbox)
-{
-    connection->is_asked = false;
-    smtp_session_login_done(connection->session, status, mailbox, clock_monotonic_ms());
-}
-
-static void ask_login(struct connection *connection)
-{
-    struct smtp_server *server = connection->server;
-    struct wire_login login = {
-        .session = id_random(),
-        .service = WIRE_SERVICE_SUBMISSION,
-        .address = net_connection_address(connection->net),
-        .is_local = is_trusted(connection),
-    };
-
-    smtp_session_login(connection->session, &login.username, &login.password);
-    if (server->keeper == NULL ||
-        wire_send(server->keeper, WIRE_LOGIN, tag_of(connection, 0), &login, NULL, 0) != ERR_OK)
-        answer_login(connection, WIRE_UNAVAILABLE, NULL);
-}
-
-static void ask_sender(struct connection *connection)
-{
-    struct smtp_server *server = connection->server;
-    struct wire_sender sender = {
-        .mailbox = *smtp_session_mailbox(connection->session),
-        .address = smtp_session_address(connection->session),
-    };
-
-    if (server->keeper != NULL &&
-        wire_send(server->keeper, WIRE_SENDER, tag_of(connection, 0), &sender, NULL, 0) == ERR_OK)
-        return;
-    connection->is_asked = false;
-    smtp_session_sender_done(connection->session, WIRE_UNAVAILABLE, clock_monotonic_ms());
-}
-
-static void ask_recipient(struct connection *connection)
-{
-    struct smtp_server *server = connection->server;
-    struct wire_recipient recipient = {
-        .address = smtp_session_address(connection->session),
-        .size_bytes = smtp_session_announced_size(connection->session),
-    };
-
-    if (server->keeper != NULL && wire_send(server->keeper, WIRE_RECIPIENT, tag_of(connection, 0),
-                                            &recipient, NULL, 0) == ERR_OK)
-        return;
-    connection->is_asked = false;
-    smtp_session_recipient_done(connection->session, WIRE_UNAVAILABLE, NULL, STR(""),
-                                clock_monotonic_ms());
-}
-
-static void deliver(struct connection *connection)
-{
-    struct smtp_server *server = connection->server;
-    CLEANUP(fd_close) int fd = -1;
-    struct id trace_id = id_random();
-    struct smtp_delivery delivery;
-    struct wire_deliver body;
-    struct task task;
-    bool is_ready;
-
-    task_init(&task, clock_now_ms());
-    smtp_session_delivery(connection->session, task.now_ms, &trace_id, &delivery);
-    body = (struct wire_deliver){
-        .sender = delivery.sender,
-        .received_ms = task.now_ms,
-        .size_bytes = delivery.trace.len + delivery.content->len,
-        .trace_len = delivery.trace.len,
-    };
-    is_ready = server->store != NULL && smtp_handover(&task, &delivery, &fd) == ERR_OK;
-    if (task.err != ERR_OK)
-        log_failure(server->log, "handing a message over", &task);
-    smtp_session_content_taken(connection->session);
-    for (size_t i = 0; i < delivery.target_count; i++) {
-        const struct smtp_target *target = &delivery.targets[i];
-
-        body.mailbox = target->mailbox;
-        body.recipient = target->recipient;
-        body.folder = target->folder;
-        if (is_ready &&
-            wire_send(server->store, WIRE_DELIVER, tag_of(connection, i), &body, &fd, 1) == ERR_OK)
-            continue;
-        /* The last answer ends it all, the targets included; the next message may wait already. */
-        if (smtp_session_delivery_done(connection->session, i, WIRE_UNAVAILABLE,
-                                       clock_monotonic_ms())) {
-            connection->is_asked = false;
-            break;
-        }
-    }
-    task_done(&task);
 }
 
 /* ---- moving on ---- */
@@ -216,36 +55,7 @@ static bool flush(struct connection *connection)
     return taken == output.len;
 }
 
-/* Starts what the engine waits for; true if it may be waiting for something else already. */
-static bool serve(struct connection *connection, enum smtp_want want)
-{
-    if (connection->is_asked)
-        return false;
-    begin_question(connection);
-    switch (want) {
-    case SMTP_WANTS_LOGIN:
-        ask_login(connection);
-        break;
-    case SMTP_WANTS_SENDER:
-        ask_sender(connection);
-        break;
-    case SMTP_WANTS_RECIPIENT:
-        ask_recipient(connection);
-        break;
-    case SMTP_WANTS_DELIVERY:
-        deliver(connection);
-        break;
-    case SMTP_WANTS_INPUT:
-    case SMTP_WANTS_ROOM:
-    case SMTP_WANTS_TLS:
-    case SMTP_WANTS_CLOSE:
-        connection->is_asked = false;
-        break;
-    }
-    return !connection->is_asked;
-}
-
-static void pump(struct connection *connection)
+void smtp_pump(struct connection *connection)
 {
     struct smtp_session *session = connection->session;
     bool is_moving = true;
@@ -272,9 +82,11 @@ static void pump(struct connection *connection)
             break;
         case SMTP_WANTS_LOGIN:
         case SMTP_WANTS_SENDER:
+        case SMTP_WANTS_CHECK:
         case SMTP_WANTS_RECIPIENT:
+        case SMTP_WANTS_EXAMINATION:
         case SMTP_WANTS_DELIVERY:
-            is_moving = serve(connection, want);
+            is_moving = smtp_serve(connection, want);
             if (!is_moving)
                 flush(connection);
             break;
@@ -312,10 +124,23 @@ static void connection_free(struct connection *connection)
     if (connection->is_in_census)
         net_census_remove(server->options.census, net_connection_address(connection->net));
     net_timer_free(&connection->delay);
+    smtp_checks_free(&connection->checks);
+    smtp_examiners_leave(&connection->turn);
+    fd_close(&connection->content_fd);
     smtp_session_free(&connection->session);
     net_connection_free(&connection->net);
     mem_free(&connection);
     check_stopped(server);
+}
+
+/* Strangers' mail servers, but for those that the operator exempts. */
+static bool is_suspect(const struct connection *connection)
+{
+    const struct smtp_service_options *options = &connection->server->options;
+
+    return connection->service == SMTP_SERVICE_MX && !smtp_is_trusted(connection) &&
+           (options->is_exempt == NULL ||
+            !options->is_exempt(options->exempt_owner, net_connection_address(connection->net)));
 }
 
 static void begin_session(struct connection *connection)
@@ -330,6 +155,7 @@ static void begin_session(struct connection *connection)
         .is_tls = net_connection_is_secure(connection->net),
         .may_login_plain =
             options->plain_login_on_loopback && net_connection_is_loopback(connection->net),
+        .is_suspect = connection->checks != NULL,
         .message_size_max = options->message_size_max,
         .recipients_max = options->recipients_max,
         .hops_max = options->hops_max,
@@ -339,7 +165,7 @@ static void begin_session(struct connection *connection)
     };
 
     connection->session = smtp_session_new(&engine, clock_monotonic_ms());
-    pump(connection);
+    smtp_pump(connection);
 }
 
 static void on_input(void *owner, struct net_connection *net, struct str bytes)
@@ -350,7 +176,7 @@ static void on_input(void *owner, struct net_connection *net, struct str bytes)
     if (connection->session == NULL || connection->is_finishing)
         return;
     smtp_session_input(connection->session, bytes, clock_monotonic_ms());
-    pump(connection);
+    smtp_pump(connection);
 }
 
 static void on_room(void *owner, struct net_connection *net)
@@ -359,7 +185,7 @@ static void on_room(void *owner, struct net_connection *net)
 
     (void)net;
     if (connection->session != NULL)
-        pump(connection);
+        smtp_pump(connection);
 }
 
 static void on_secure(void *owner, struct net_connection *net)
@@ -373,7 +199,7 @@ static void on_secure(void *owner, struct net_connection *net)
         return;
     }
     smtp_session_secured(connection->session, net_connection_tls_words(net), clock_monotonic_ms());
-    pump(connection);
+    smtp_pump(connection);
 }
 
 /* The client closed its half: what it sent is still answered, then the conversation is over. */
@@ -385,7 +211,7 @@ static void on_end(void *owner, struct net_connection *net)
     if (connection->session == NULL || (connection->is_securing && !net_connection_is_secure(net)))
         net_connection_finish(net);
     else
-        pump(connection);
+        smtp_pump(connection);
 }
 
 static void on_close(void *owner, struct net_connection *net, enum net_close_reason reason)
@@ -408,7 +234,7 @@ static bool is_too_many(struct connection *connection)
 {
     const struct smtp_service_options *options = &connection->server->options;
 
-    if (is_trusted(connection))
+    if (smtp_is_trusted(connection))
         return false;
     connection->is_in_census = true;
     return net_census_add(options->census, net_connection_address(connection->net)) >
@@ -447,6 +273,7 @@ static void on_accept(void *owner, int fd)
     connection->service = listening->service;
     connection->started_ms = clock_monotonic_ms();
     connection->slot = free_slot(server);
+    connection->content_fd = -1;
     connection->net = net_connection_new(server->loop, fd, listening->is_tls ? server->tls : NULL,
                                          OUTPUT_LIMIT, &connection_events, connection);
     connection->is_counted =
@@ -465,9 +292,14 @@ static void on_accept(void *owner, int fd)
         if (!listening->is_tls)
             net_connection_write(connection->net, buf_str(&words));
         finish(connection);
-    } else if (!listening->is_tls) {
-        begin_session(connection);
+        return;
     }
+    if (is_suspect(connection))
+        connection->checks =
+            smtp_checks_new(server->loop, server->dns, &server->options.checks,
+                            net_connection_address(connection->net), smtp_on_checks_known, connection);
+    if (!listening->is_tls)
+        begin_session(connection);
 }
 
 /* ---- time ---- */
@@ -481,8 +313,9 @@ static void check_deadline(struct connection *connection, int64_t now_ms)
             finish(connection);
     } else if (now_ms >= smtp_session_deadline(connection->session)) {
         connection->is_asked = false;
+        smtp_examiners_leave(&connection->turn);
         smtp_session_expire(connection->session, now_ms);
-        pump(connection);
+        smtp_pump(connection);
     }
 }
 
@@ -495,89 +328,79 @@ static void on_tick(void *owner)
         if (server->slots[i] != NULL)
             check_deadline(server->slots[i], now_ms);
     }
+    smtp_examiners_run(server->examiners, now_ms);
     net_timer_start(server->tick, TICK_MS);
-}
-
-static void on_delay(void *owner)
-{
-    struct connection *connection = owner;
-
-    if (!connection->is_asked || connection->is_finishing)
-        return;
-    answer_login(connection, connection->login_status, NULL);
-    pump(connection);
 }
 
 /* ---- answers ---- */
 
-static void on_login_reply(struct connection *connection, const struct wire_login_reply *reply)
+void smtp_server_message(struct smtp_server *server, const struct wire_channel *channel,
+                         const struct wire_message *message)
 {
-    struct smtp_server *server = connection->server;
+    struct connection *connection;
 
-    if (reply->status == WIRE_OK || reply->delay_ms == 0) {
-        answer_login(connection, (enum wire_status)reply->status, &reply->mailbox);
+    if (message->type == WIRE_DNS_ANSWER) {
+        dns_client_message(server->dns, message);
         return;
     }
-    if (connection->delay == NULL)
-        connection->delay = net_timer_new(server->loop, on_delay, connection);
-    connection->login_status = (enum wire_status)reply->status;
-    net_timer_start(connection->delay, (int64_t)reply->delay_ms);
-}
-
-void smtp_server_message(struct smtp_server *server, const struct wire_message *message)
-{
-    struct connection *connection = find_asker(server, message->tag);
-    const union wire_body *body = &message->body;
-    enum smtp_want asked;
-    int64_t now_ms;
-
-    if (connection == NULL)
-        return; /* the client is gone, or waited too long */
-    now_ms = clock_monotonic_ms();
-    asked = smtp_session_wants(connection->session);
-    if (message->type == WIRE_LOGIN_REPLY && asked == SMTP_WANTS_LOGIN) {
-        on_login_reply(connection, &body->login_reply);
-    } else if (message->type == WIRE_SENDER_REPLY && asked == SMTP_WANTS_SENDER) {
-        connection->is_asked = false;
-        smtp_session_sender_done(connection->session, (enum wire_status)body->sender_reply.status,
-                                 now_ms);
-    } else if (message->type == WIRE_RECIPIENT_REPLY && asked == SMTP_WANTS_RECIPIENT) {
-        connection->is_asked = false;
-        smtp_session_recipient_done(
-            connection->session, (enum wire_status)body->recipient_reply.status,
-            &body->recipient_reply.mailbox, body->recipient_reply.detail, now_ms);
-    } else if (message->type == WIRE_DELIVER_REPLY && asked == SMTP_WANTS_DELIVERY) {
-        connection->is_asked =
-            !smtp_session_delivery_done(connection->session, message->tag & 0xffff,
-                                        (enum wire_status)body->deliver_reply.status, now_ms);
+    if (message->type == WIRE_EXAMINE_REPLY) {
+        smtp_on_examined(server, channel, message);
+        return;
     }
-    pump(connection);
+    connection = find_asker(server, message->tag);
+    if (connection != NULL) /* else the client is gone, or waited too long */
+        smtp_on_answer(connection, message);
 }
 
-static bool is_asked_of(enum smtp_want want, enum wire_role peer)
+static struct wire_channel **place_of(struct smtp_server *server, enum wire_role role)
 {
-    if (peer == WIRE_ROLE_STORE)
-        return want == SMTP_WANTS_DELIVERY;
-    return want == SMTP_WANTS_LOGIN || want == SMTP_WANTS_SENDER || want == SMTP_WANTS_RECIPIENT;
+    if (role == WIRE_ROLE_KEEPER)
+        return &server->keeper;
+    if (role == WIRE_ROLE_STORE)
+        return &server->store;
+    return role == WIRE_ROLE_COURIER ? &server->courier : NULL;
 }
 
-void smtp_server_set_peer(struct smtp_server *server, enum wire_role peer,
-                          struct wire_channel *channel)
+void smtp_server_add_peer(struct smtp_server *server, struct wire_channel *channel)
 {
-    if (peer == WIRE_ROLE_KEEPER)
-        server->keeper = channel;
-    else if (peer == WIRE_ROLE_STORE)
-        server->store = channel;
+    enum wire_role role = wire_channel_peer(channel);
+    struct wire_channel **place = place_of(server, role);
+
+    if (place != NULL)
+        *place = channel;
+    else if (role == WIRE_ROLE_RESOLVER)
+        dns_client_set_peer(server->dns, channel);
+    else if (role == WIRE_ROLE_EXAMINER)
+        smtp_examiners_add(server->examiners, channel);
+    smtp_examiners_run(server->examiners, clock_monotonic_ms());
+}
+
+/* Nobody knows whether what was asked of it was done: try again. */
+static void lose_role(struct smtp_server *server, enum wire_role role)
+{
     for (size_t i = 0; i < server->slot_room; i++) {
         struct connection *connection = server->slots[i];
 
-        /* Nobody knows whether what was asked of the old one was done: try again. */
         if (connection == NULL || connection->session == NULL || !connection->is_asked ||
-            !is_asked_of(smtp_session_wants(connection->session), peer))
+            !smtp_session_role_lost(connection->session, role, clock_monotonic_ms()))
             continue;
         connection->is_asked = false;
-        smtp_session_expire(connection->session, clock_monotonic_ms());
-        pump(connection);
+        smtp_pump(connection);
+    }
+}
+
+void smtp_server_remove_peer(struct smtp_server *server, struct wire_channel *channel)
+{
+    enum wire_role role = wire_channel_peer(channel);
+    struct wire_channel **place = place_of(server, role);
+
+    if (place != NULL && *place == channel) {
+        *place = NULL;
+        lose_role(server, role);
+    } else if (role == WIRE_ROLE_RESOLVER) {
+        dns_client_set_peer(server->dns, NULL);
+    } else if (role == WIRE_ROLE_EXAMINER) {
+        smtp_examiners_remove(server->examiners, channel, clock_monotonic_ms());
     }
 }
 
@@ -591,6 +414,8 @@ struct smtp_server *smtp_server_new(struct net_loop *loop, const struct log *log
     server->loop = loop;
     server->log = log;
     server->tls = tls;
+    server->dns = dns_client_new(loop);
+    server->examiners = smtp_examiners_new(&smtp_examiners_events);
     server->tick = net_timer_new(loop, on_tick, server);
     net_timer_start(server->tick, TICK_MS);
     return server;
@@ -616,6 +441,8 @@ void smtp_server_free(struct smtp_server **server)
             connection_free(s->slots[i]);
     }
     mem_free(&s->slots);
+    dns_client_free(&s->dns);
+    smtp_examiners_free(&s->examiners);
     net_timer_free(&s->tick);
     net_timer_free(&s->grace);
     mem_free(server);
@@ -633,7 +460,7 @@ void smtp_server_listen(struct smtp_server *server, int fd, enum smtp_service se
 {
     struct listening *listening;
 
-    if (server->listening_count == LISTENERS_MAX) {
+    if (server->listening_count == SMTP_LISTENERS_MAX) {
         log_error(server->log, "too many addresses to listen on");
         close(fd);
         return;
@@ -671,7 +498,7 @@ void smtp_server_stop(struct smtp_server *server, int64_t grace_ms, net_callback
             finish(connection);
         } else {
             smtp_session_stop(connection->session);
-            pump(connection);
+            smtp_pump(connection);
         }
     }
     check_stopped(server);

@@ -1,6 +1,6 @@
 /*
  * The SMTP service of one process: connections, each with its engine, and the questions they have
- * for keeper and store. Bytes and descriptors pass here; what they mean is the engine's.
+ * for other roles. Bytes and descriptors pass here; what they mean is the engine's.
  */
 #ifndef SMTP_SERVER_SERVICE_H
 #define SMTP_SERVER_SERVICE_H
@@ -8,6 +8,7 @@
 #include "net/census.h"
 #include "net/listener.h"
 #include "net/tls.h"
+#include "smtp/server/checks.h"
 #include "smtp/server/session.h"
 #include "wire/channel.h"
 
@@ -22,6 +23,10 @@ struct smtp_service_options {
     struct net_census *census; /* borrowed for the server's life; all SMTP connections of the host */
     bool plain_login_on_loopback;
     bool loopback_is_foreign;
+    struct smtp_check_rules checks; /* for clients that are not exempt; zones as `hostname` */
+    /* Networks whose clients are exempt; NULL: none. Answers for an address as text. */
+    bool (*is_exempt)(void *owner, struct str address);
+    void *exempt_owner; /* borrowed likewise */
 };
 
 struct smtp_server;
@@ -36,11 +41,12 @@ void smtp_server_configure(struct smtp_server *server, const struct smtp_service
 void smtp_server_listen(struct smtp_server *server, int fd, enum smtp_service service,
                         bool is_tls);
 
-/* A peer's channel came, or went (NULL): keeper, store. What was asked of it is answered with
- * UNAVAILABLE. */
-void smtp_server_set_peer(struct smtp_server *server, enum wire_role peer,
-                          struct wire_channel *channel);
-void smtp_server_message(struct smtp_server *server, const struct wire_message *message);
+/* A peer's channel came: keeper, store, courier, resolver or one of the examiners. */
+void smtp_server_add_peer(struct smtp_server *server, struct wire_channel *channel);
+/* It went. What was asked of it is answered with UNAVAILABLE. */
+void smtp_server_remove_peer(struct smtp_server *server, struct wire_channel *channel);
+void smtp_server_message(struct smtp_server *server, const struct wire_channel *channel,
+                         const struct wire_message *message);
 
 /* No new connections; idle clients are told, deliveries are finished for at most `grace_ms`; then
  * `on_done`. */

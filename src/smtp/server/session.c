@@ -316,6 +316,9 @@ int64_t smtp_session_deadline(const struct smtp_session *s)
 /* Another role does not answer in time: the client gets what is told when it is not there. */
 static void answer_for_it(struct smtp_session *s, int64_t now_ms)
 {
+    static const struct wire_recipient_reply unavailable = {.status = WIRE_UNAVAILABLE};
+    static const struct smtp_facts nothing = {.list_score = 0};
+
     log_warning(s->options.log, "no answer from another role in time");
     switch (s->asked) {
     case SMTP_WANTS_LOGIN:
@@ -324,11 +327,17 @@ static void answer_for_it(struct smtp_session *s, int64_t now_ms)
     case SMTP_WANTS_SENDER:
         smtp_session_sender_done(s, WIRE_UNAVAILABLE, now_ms);
         break;
+    case SMTP_WANTS_CHECK:
+        smtp_session_check_done(s, &nothing, now_ms);
+        break;
     case SMTP_WANTS_RECIPIENT:
-        smtp_session_recipient_done(s, WIRE_UNAVAILABLE, NULL, STR(""), now_ms);
+        smtp_session_recipient_done(s, &unavailable, now_ms);
+        break;
+    case SMTP_WANTS_EXAMINATION:
+        smtp_session_examination_done(s, NULL, now_ms);
         break;
     case SMTP_WANTS_DELIVERY:
-        for (size_t i = 0; i < s->transaction.target_count; i++) {
+        for (size_t i = 0; i == 0 || i < s->transaction.target_count; i++) {
             if (smtp_session_delivery_done(s, i, WIRE_UNAVAILABLE, now_ms))
                 break;
         }
@@ -363,7 +372,8 @@ void smtp_session_stop(struct smtp_session *s)
 {
     s->is_stopping = true;
     if (s->state == SMTP_STATE_CLOSED ||
-        (s->state == SMTP_STATE_WAITING && s->asked == SMTP_WANTS_DELIVERY))
+        (s->state == SMTP_STATE_WAITING &&
+         (s->asked == SMTP_WANTS_EXAMINATION || s->asked == SMTP_WANTS_DELIVERY)))
         return;
     if (s->state != SMTP_STATE_TLS)
         smtp_reply(s, SMTP_REPLY_STOPPING);

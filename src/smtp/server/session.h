@@ -10,6 +10,7 @@
 
 #include "base/id.h"
 #include "base/log.h"
+#include "smtp/header.h"
 #include "smtp/server/content.h"
 #include "wire/messages.h"
 
@@ -32,6 +33,7 @@ struct smtp_options {
     struct str tls_words;      /* with is_tls: for the Received field */
     bool is_tls;               /* implicit TLS, up already */
     bool may_login_plain;      /* loopback, where the configuration lets it log in without TLS */
+    bool is_suspect;           /* the DNS is asked about the client and its senders: SMTP_WANTS_CHECK */
     uint64_t message_size_max; /* bytes */
     uint64_t recipients_max;
     uint64_t hops_max;
@@ -46,7 +48,9 @@ enum smtp_want {
     SMTP_WANTS_TLS,       /* send the output, start TLS, then smtp_session_secured */
     SMTP_WANTS_LOGIN,     /* see smtp_session_login */
     SMTP_WANTS_SENDER,    /* may the login send as smtp_session_address? */
-    SMTP_WANTS_RECIPIENT, /* which mailbox is smtp_session_address? */
+    SMTP_WANTS_CHECK,     /* see smtp_session_check_done */
+    SMTP_WANTS_RECIPIENT, /* where does mail for smtp_session_address go? */
+    SMTP_WANTS_EXAMINATION, /* see smtp_session_examination */
     SMTP_WANTS_DELIVERY,  /* see smtp_session_delivery */
     SMTP_WANTS_CLOSE,     /* send the output, then close */
 };
@@ -87,19 +91,57 @@ const struct id *smtp_session_mailbox(const struct smtp_session *session);
 
 /* While SMTP_WANTS_SENDER or SMTP_WANTS_RECIPIENT. */
 struct str smtp_session_address(const struct smtp_session *session);
-/* SIZE as the client announced it, 0: not at all. */
-uint64_t smtp_session_announced_size(const struct smtp_session *session);
 void smtp_session_sender_done(struct smtp_session *session, enum wire_status status,
                               int64_t now_ms);
-/* `folder`: where in the mailbox, empty: INBOX. Copied. */
-void smtp_session_recipient_done(struct smtp_session *session, enum wire_status status,
-                                 const struct id *mailbox, struct str folder, int64_t now_ms);
 
-/* One of these for each mailbox, however many recipients lead to it. */
+/* What the DNS knows of the client, and of the domain of the transaction's sender. */
+enum smtp_domain {
+    SMTP_DOMAIN_FINE, /* or nobody knows */
+    SMTP_DOMAIN_MISSING,    /* NXDOMAIN */
+    SMTP_DOMAIN_TAKES_NONE, /* a null MX (RFC 7505) */
+};
+struct smtp_facts {
+    struct str reverse_name; /* confirmed; may be empty */
+    uint64_t list_score;     /* of all block lists together, in thousandths */
+    bool is_refused;         /* for that score */
+    enum smtp_domain sender_domain;
+};
+/* While SMTP_WANTS_CHECK; MAIL's reply waits for it. Texts are copied. */
+void smtp_session_check_done(struct smtp_session *session, const struct smtp_facts *facts,
+                             int64_t now_ms);
+/* The sender's domain, empty where the DNS is not asked about it: the null path, a literal. */
+struct str smtp_session_sender_domain(const struct smtp_session *session);
+
+/* While SMTP_WANTS_RECIPIENT: fills the question; borrowed until recipient_done. */
+void smtp_session_recipient(const struct smtp_session *session, struct wire_recipient *out);
+/* The answer as it came; what is kept of it is copied. */
+void smtp_session_recipient_done(struct smtp_session *session,
+                                 const struct wire_recipient_reply *reply, int64_t now_ms);
+
+/*
+ * While SMTP_WANTS_EXAMINATION: the question, borrowed until smtp_session_examination_done, and the
+ * content, until smtp_session_content_taken.
+ */
+void smtp_session_examination(const struct smtp_session *session, struct wire_examine *out,
+                              const struct smtp_content **out_content);
+/* The answer as it came, copied; NULL: nobody could look at it. True: it will be delivered. */
+bool smtp_session_examination_done(struct smtp_session *session,
+                                   const struct wire_examine_reply *reply, int64_t now_ms);
+
+enum smtp_target_kind {
+    SMTP_TARGET_MAILBOX, /* DELIVER */
+    SMTP_TARGET_COPY,    /* DELIVER, for the author himself: with his Bcc, read already */
+    SMTP_TARGET_QUEUE,   /* QUEUE */
+};
+
+/* One for each mailbox, however many recipients lead to it, and for each message for the queue. */
 struct smtp_target {
-    struct id mailbox;
-    struct str recipient; /* the first that led to it */
-    struct str folder;
+    enum smtp_target_kind kind;
+    struct id mailbox;    /* not of QUEUE */
+    struct str recipient; /* the first that led to it; empty: COPY */
+    struct str folder;    /* empty: INBOX, or Junk by its owner's habits */
+    struct str envelope;  /* of QUEUE: JSON (docs/routes.md) */
+    bool is_junk;
     enum wire_status status; /* of its delivery */
     bool is_answered;
 };
@@ -107,9 +149,11 @@ struct smtp_target {
 struct smtp_delivery {
     struct str sender;                  /* empty: the null path */
     struct str trace;                   /* our own fields, to be stored before the content */
-    const struct smtp_content *content; /* as received */
+    const struct smtp_content *content; /* as received; its text is gone after an examination */
+    const struct smtp_ranges *removals; /* of the content, to be left out */
+    bool has_own;                       /* some of them are for the author's own copy */
     const struct smtp_target *targets;
-    size_t target_count;
+    size_t target_count; /* may be 0: taken and dropped, delivery_done is called for target 0 */
 };
 
 /*
@@ -118,11 +162,14 @@ struct smtp_delivery {
  */
 void smtp_session_delivery(struct smtp_session *session, int64_t wall_ms,
                            const struct id *trace_id, struct smtp_delivery *out);
-/* The caller has the content elsewhere: it is wiped here. */
+/* The caller has the content elsewhere: it is wiped here, but for its length. */
 void smtp_session_content_taken(struct smtp_session *session);
 /* The client is told when all targets are answered (true): 250 only if it is on disk for each. */
 bool smtp_session_delivery_done(struct smtp_session *session, size_t target,
                                 enum wire_status status, int64_t now_ms);
+/* A role is gone: all that is still waited for from it is answered with UNAVAILABLE. False: nothing
+ * was. */
+bool smtp_session_role_lost(struct smtp_session *session, enum wire_role role, int64_t now_ms);
 
 /* For the list of what is covered: the index-th of what EHLO can tell; false beyond the last. */
 bool smtp_extension_at(size_t index, const char **out_words, const char **out_rfc);

@@ -2,9 +2,9 @@
  * The inside of a session, for the files of this folder.
  *
  *   COMMAND ──> LOGIN_LINE ──> WAITING ──> COMMAND          STARTTLS: COMMAND ──> TLS ──> COMMAND
- *   COMMAND ──> WAITING (a sender, a recipient) ──> COMMAND
- *   COMMAND ──> DATA ──> WAITING (authors, delivery) ──> COMMAND
- *   COMMAND <──> CHUNK ──> WAITING (authors, delivery) ──> COMMAND
+ *   COMMAND ──> WAITING (a sender, the DNS, a recipient) ──> COMMAND
+ *   COMMAND ──> DATA ──> WAITING (authors, examination, delivery) ──> COMMAND
+ *   COMMAND <──> CHUNK ──> WAITING (authors, examination, delivery) ──> COMMAND
  *   COMMAND <──> OVERLONG                                   any ──> CLOSED
  *
  *   COMMAND -> LOGIN_LINE, WAITING    smtp_run_auth (auth.c)
@@ -17,6 +17,7 @@
 #define SMTP_SERVER_STATE_H
 
 #include "base/arena.h"
+#include "examiner/verdict.h"
 #include "secret/secret.h"
 #include "smtp/command.h"
 #include "smtp/header.h"
@@ -28,6 +29,7 @@ enum {
     SMTP_ERRORS_MAX = 20,             /* bad commands on a connection */
     SMTP_UNKNOWN_RECIPIENTS_MAX = 100, /* on a connection: no fishing for addresses */
     SMTP_LOGIN_FAILURES_MAX = 3,
+    SMTP_ENVELOPE_MAX = 96 * 1024, /* for the queue, of a frame's 128 KiB (wire/channel.h) */
     SMTP_COMMAND_TIMEOUT_MS = 5 * 60 * 1000, /* RFC 5321 §4.5.3.2.7 */
     SMTP_ANSWER_TIMEOUT_MS = 5 * 60 * 1000,  /* of another role */
     /* While a message comes in: so much in such a time, or the connection is cut. */
@@ -51,10 +53,31 @@ enum smtp_state {
 
 enum smtp_login_step { SMTP_LOGIN_PLAIN, SMTP_LOGIN_USERNAME, SMTP_LOGIN_PASSWORD };
 
+/* Where the mail for an accepted one goes; texts are in the transaction's arena. */
 struct smtp_recipient {
-    struct str address; /* in the transaction's arena */
-    struct str folder;
+    struct str address;
+    struct str notify, orcpt; /* RFC 3461; may be empty */
+    struct str folder;        /* empty: INBOX */
+    struct str routes;        /* JSON; empty: none */
     struct id mailbox;
+    bool has_mailbox;
+    bool is_remote;  /* on another server: the courier's */
+    bool is_trusted; /* an allow list names the sender */
+    bool is_checked; /* spam is looked for */
+};
+
+/* Of the recipients first … end - 1 those that are remote, or those of ours that the courier hears of:
+ * one message for the queue. */
+struct smtp_batch {
+    size_t first, end;
+    bool is_remote;
+};
+
+/* What the examiner said; texts are in the transaction's arena. */
+struct smtp_verdict {
+    enum examiner_action action;
+    struct str fields; /* to go before the message */
+    bool may_reply;
 };
 
 /* From MAIL to the reply that ends it (RFC 5321 §3.3). */
@@ -62,7 +85,9 @@ struct smtp_transaction {
     struct arena arena;
     bool is_open; /* MAIL was accepted */
     struct smtp_mail_args mail;
-    struct str asked_address; /* the recipient that is being looked up */
+    struct str reverse_name; /* of the client, confirmed; in the arena */
+    uint64_t list_score;
+    struct smtp_rcpt_args asked; /* the recipient that is being looked up */
     struct smtp_recipient *recipients; /* own */
     size_t recipient_count, recipient_room;
 
@@ -79,8 +104,12 @@ struct smtp_transaction {
     struct smtp_header header;
     struct smtp_authors authors;
     size_t author; /* that is being asked about */
-    struct smtp_target *targets; /* in the arena */
+    struct smtp_verdict verdict;
+    struct smtp_ranges *removals; /* in the arena; NULL: none */
+    struct smtp_target *targets; /* in the arena; those for the queue last, one for each batch */
     size_t target_count, answered_count;
+    struct smtp_batch *batches; /* in the arena */
+    size_t batch_count;
     struct id trace_id;
     struct buf trace;
 };
@@ -129,10 +158,18 @@ void smtp_transaction_init(struct smtp_session *s);
 void smtp_transaction_done(struct smtp_session *s);
 /* RSET: whatever was begun is forgotten. */
 void smtp_transaction_reset(struct smtp_session *s);
-void smtp_transaction_add_recipient(struct smtp_session *s, const struct id *mailbox,
-                                    struct str address, struct str folder);
-/* One target for each mailbox. */
+/* The recipient that was asked about; as the keeper describes it, or a remote one (NULL). */
+void smtp_transaction_add_recipient(struct smtp_session *s,
+                                    const struct wire_recipient_reply *reply);
+/* Whether the examiner's verdict makes it junk for this recipient. */
+bool smtp_transaction_is_junk(const struct smtp_transaction *transaction,
+                              const struct smtp_recipient *recipient);
+/* One target for each mailbox, one for the author's copy, and what there is for the queue. */
 void smtp_transaction_make_targets(struct smtp_session *s);
+
+/* Whether the recipient of this number is one of the batch's. */
+bool smtp_transaction_is_in(const struct smtp_transaction *transaction, size_t recipient,
+                            const struct smtp_batch *batch);
 
 /* ---- dispatch.c ---- */
 struct smtp_command {
@@ -159,8 +196,23 @@ void smtp_run_auth(struct smtp_session *s, struct str argument, int64_t now_ms);
 size_t smtp_data_input(struct smtp_session *s, struct str bytes, int64_t now_ms);
 void smtp_login_line(struct smtp_session *s, struct str line, int64_t now_ms);
 void smtp_login_forget(struct smtp_session *s);
-/* The answer about MAIL's address (mail.c). */
-void smtp_sender_known(struct smtp_session *s, enum wire_status status, int64_t now_ms);
+
+/* ---- data.c ---- */
+/* The message is refused: the transaction is over. Code and words as in smtp_reply_write_as. */
+void smtp_end_transaction(struct smtp_session *s, enum smtp_reply reply, struct str words,
+                          int64_t now_ms);
+/* The answer about one of the message's authors. */
+void smtp_author_known(struct smtp_session *s, enum wire_status status, int64_t now_ms);
+
+/* ---- examination.c: the text is whole and well-formed ---- */
+void smtp_judge(struct smtp_session *s, int64_t now_ms);
+
+/* ---- delivery.c: the message is wanted ---- */
+void smtp_deliver(struct smtp_session *s, int64_t now_ms);
+
+/* ---- envelope.c ---- */
+/* The JSON for the courier (docs/routes.md), in the transaction's arena. */
+struct str smtp_envelope_write(struct smtp_session *s, const struct smtp_batch *batch);
 
 /* ---- trace.c ---- */
 void smtp_trace_write(const struct smtp_session *s, int64_t wall_ms, struct buf *out);

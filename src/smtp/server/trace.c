@@ -1,7 +1,10 @@
 /*
- * The fields that we put before a message: Return-Path (RFC 5321 §4.4, at final delivery), Received
- * (§4.4), and for submission the Date and Message-ID that it lacks (RFC 6409 §8). What was received
- * follows them unchanged.
+ * The fields that we put before a message: Return-Path (RFC 5321 §4.4, at final delivery), what the
+ * examiner found (above Received, for it came after: RFC 8601 §4), Received (§4.4), and for submission
+ * the Date and Message-ID that it lacks (RFC 6409 §8).
+ *
+ * Where a message of one of our users came from is nobody's business: his address, the name of his
+ * device and his login are not told.
  */
 #include "smtp/server/state.h"
 
@@ -34,17 +37,33 @@ static void write_protocol(const struct smtp_session *s, struct buf *out)
         buf_put(out, STR("A"));
 }
 
+static void write_origin(const struct smtp_session *s, struct buf *out)
+{
+    bool is_ipv6 = str_index(s->options.client, ':') >= 0;
+
+    if (s->options.service == SMTP_SERVICE_SUBMISSION)
+        return;
+    buf_put(out, STR("from "));
+    write_helo(out, buf_str(&s->helo));
+    buf_put(out, STR(" ("));
+    if (s->transaction.reverse_name.len > 0) {
+        write_helo(out, s->transaction.reverse_name);
+        buf_put(out, STR(" "));
+    }
+    buf_putf(out, "[%s%.*s])\r\n\t", is_ipv6 ? "IPv6:" : "", STR_ARG(s->options.client));
+}
+
 void smtp_trace_write(const struct smtp_session *s, int64_t wall_ms, struct buf *out)
 {
     const struct smtp_transaction *transaction = &s->transaction;
-    bool is_ipv6 = str_index(s->options.client, ':') >= 0;
     char date[CLOCK_RFC5322_ROOM];
 
     clock_format_rfc5322(wall_ms, date);
-    buf_putf(out, "Return-Path: <%.*s>\r\nReceived: from ", STR_ARG(transaction->mail.sender.text));
-    write_helo(out, buf_str(&s->helo));
-    buf_putf(out, " ([%s%.*s])\r\n\tby %.*s with ", is_ipv6 ? "IPv6:" : "",
-             STR_ARG(s->options.client), STR_ARG(s->options.hostname));
+    buf_putf(out, "Return-Path: <%.*s>\r\n", STR_ARG(transaction->mail.sender.text));
+    buf_put(out, transaction->verdict.fields);
+    buf_put(out, STR("Received: "));
+    write_origin(s, out);
+    buf_putf(out, "by %.*s with ", STR_ARG(s->options.hostname));
     write_protocol(s, out);
     if (s->is_tls && s->tls_words.len > 0)
         buf_putf(out, "\r\n\t(%.*s)", STR_ARG(s->tls_words));

@@ -29,10 +29,11 @@ void smtp_transaction_reset(struct smtp_session *s)
     smtp_transaction_init(s);
 }
 
-void smtp_transaction_add_recipient(struct smtp_session *s, const struct id *mailbox,
-                                    struct str address, struct str folder)
+void smtp_transaction_add_recipient(struct smtp_session *s,
+                                    const struct wire_recipient_reply *reply)
 {
     struct smtp_transaction *transaction = &s->transaction;
+    struct smtp_recipient *recipient;
 
     if (transaction->recipient_count == transaction->recipient_room) {
         size_t room = transaction->recipient_room == 0 ? 4 : transaction->recipient_room * 2;
@@ -41,32 +42,143 @@ void smtp_transaction_add_recipient(struct smtp_session *s, const struct id *mai
             mem_resize(transaction->recipients, room, sizeof(*transaction->recipients));
         transaction->recipient_room = room;
     }
-    transaction->recipients[transaction->recipient_count++] = (struct smtp_recipient){
-        .address = address,
-        .folder = arena_copy(&transaction->arena, folder),
-        .mailbox = *mailbox,
+    recipient = &transaction->recipients[transaction->recipient_count++];
+    *recipient = (struct smtp_recipient){
+        .address = transaction->asked.recipient.text,
+        .notify = transaction->asked.notify,
+        .orcpt = transaction->asked.orcpt,
+        .is_remote = reply == NULL,
     };
+    if (reply == NULL)
+        return;
+    recipient->folder = arena_copy(&transaction->arena, reply->detail);
+    recipient->routes = arena_copy(&transaction->arena, reply->routes);
+    recipient->mailbox = reply->mailbox;
+    recipient->has_mailbox = reply->has_mailbox;
+    recipient->is_trusted = reply->trust > 0;
+    recipient->is_checked = reply->is_checked;
+}
+
+bool smtp_transaction_is_junk(const struct smtp_transaction *transaction,
+                              const struct smtp_recipient *recipient)
+{
+    return transaction->verdict.action == EXAMINER_JUNK && recipient->is_checked &&
+           !recipient->is_trusted;
+}
+
+/* ---- targets ---- */
+
+static struct smtp_target *find_mailbox(struct smtp_transaction *transaction,
+                                        const struct id *mailbox)
+{
+    for (size_t i = 0; i < transaction->target_count; i++) {
+        if (id_equal(&transaction->targets[i].mailbox, mailbox))
+            return &transaction->targets[i];
+    }
+    return NULL;
+}
+
+/* An empty folder leaves it to the mailbox, whose owner's habits may see junk where others do not. */
+static struct str folder_for(const struct smtp_transaction *transaction,
+                             const struct smtp_recipient *recipient)
+{
+    if (smtp_transaction_is_junk(transaction, recipient))
+        return STR("Junk");
+    if (recipient->folder.len == 0 && (recipient->is_trusted || !recipient->is_checked))
+        return STR("INBOX");
+    return recipient->folder;
+}
+
+/* Of several recipients that lead to one mailbox the first counts, or the first that wants it even
+ * though it is junk for others. */
+static void add_mailbox(struct smtp_transaction *transaction,
+                        const struct smtp_recipient *recipient)
+{
+    struct smtp_target *target = find_mailbox(transaction, &recipient->mailbox);
+    bool is_junk = smtp_transaction_is_junk(transaction, recipient);
+
+    if (target == NULL)
+        target = &transaction->targets[transaction->target_count++];
+    else if (is_junk || !target->is_junk)
+        return;
+    *target = (struct smtp_target){
+        .kind = SMTP_TARGET_MAILBOX,
+        .mailbox = recipient->mailbox,
+        .recipient = recipient->address,
+        .folder = folder_for(transaction, recipient),
+        .is_junk = is_junk,
+    };
+}
+
+/*
+ * Whether the courier hears of this recipient. Junk that is stored is not passed on besides, and its
+ * sender is not told where it went. With NOTIFY=SUCCESS he is told of what is stored (RFC 3461 §4.1).
+ */
+static bool is_of_batch(const struct smtp_transaction *transaction,
+                        const struct smtp_recipient *recipient, bool is_remote)
+{
+    if (recipient->is_remote || is_remote)
+        return recipient->is_remote && is_remote;
+    if (smtp_transaction_is_junk(transaction, recipient))
+        return false;
+    return recipient->routes.len > 0 ||
+           (recipient->has_mailbox && str_find(recipient->notify, STR("SUCCESS")) >= 0);
+}
+
+/* What a recipient takes at most in an envelope: JSON writes a byte in up to six. */
+static size_t envelope_cost(const struct smtp_recipient *recipient)
+{
+    return recipient->address.len * 6 + recipient->orcpt.len * 6 + recipient->routes.len + 128;
+}
+
+/* As many messages for the queue as are needed for all recipients of a kind. */
+static void add_batches(struct smtp_transaction *transaction, bool is_remote)
+{
+    struct smtp_batch batch = {.is_remote = is_remote};
+    size_t cost = 0;
+
+    for (size_t i = 0; i < transaction->recipient_count; i++) {
+        const struct smtp_recipient *recipient = &transaction->recipients[i];
+
+        if (!is_of_batch(transaction, recipient, is_remote))
+            continue;
+        if (cost > 0 && cost + envelope_cost(recipient) > SMTP_ENVELOPE_MAX) {
+            transaction->batches[transaction->batch_count++] = batch;
+            batch.first = i;
+            cost = 0;
+        }
+        cost += envelope_cost(recipient);
+        batch.end = i + 1;
+    }
+    if (cost > 0)
+        transaction->batches[transaction->batch_count++] = batch;
+}
+
+bool smtp_transaction_is_in(const struct smtp_transaction *transaction, size_t recipient,
+                            const struct smtp_batch *batch)
+{
+    return recipient >= batch->first && recipient < batch->end &&
+           is_of_batch(transaction, &transaction->recipients[recipient], batch->is_remote);
 }
 
 void smtp_transaction_make_targets(struct smtp_session *s)
 {
     struct smtp_transaction *transaction = &s->transaction;
+    size_t count = transaction->recipient_count;
 
-    transaction->targets =
-        ARENA_ARRAY(&transaction->arena, struct smtp_target, transaction->recipient_count);
-    for (size_t i = 0; i < transaction->recipient_count; i++) {
-        const struct smtp_recipient *recipient = &transaction->recipients[i];
-        size_t same = 0;
-
-        while (same < transaction->target_count &&
-               !id_equal(&transaction->targets[same].mailbox, &recipient->mailbox))
-            same++;
-        if (same < transaction->target_count)
-            continue;
-        transaction->targets[transaction->target_count++] = (struct smtp_target){
-            .mailbox = recipient->mailbox,
-            .recipient = recipient->address,
-            .folder = recipient->folder,
-        };
+    /* Each recipient is in one batch at most, and has one mailbox at most. */
+    transaction->targets = ARENA_ARRAY(&transaction->arena, struct smtp_target, count * 2 + 1);
+    transaction->batches = ARENA_ARRAY(&transaction->arena, struct smtp_batch, count);
+    for (size_t i = 0; i < count; i++) {
+        if (transaction->recipients[i].has_mailbox)
+            add_mailbox(transaction, &transaction->recipients[i]);
     }
+    if (transaction->header.is_copy_wanted && id_is_set(&s->mailbox))
+        transaction->targets[transaction->target_count++] = (struct smtp_target){
+            .kind = SMTP_TARGET_COPY, .mailbox = s->mailbox, .folder = STR("Sent")};
+    add_batches(transaction, true);
+    add_batches(transaction, false);
+    for (size_t i = 0; i < transaction->batch_count; i++)
+        transaction->targets[transaction->target_count++] =
+            (struct smtp_target){.kind = SMTP_TARGET_QUEUE};
 }

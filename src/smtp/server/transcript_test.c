@@ -3,24 +3,34 @@
  *
  *   # words           for the reader
  *   1 O: mx           opens connection 1: mx or submission, then any of:
- *                     tls loopback limit=N memory=N
+ *                     tls loopback suspect limit=N memory=N
  *   1 C: text         the client's line; \r \n \t \0 \\ and \xHH are bytes, \[N c] is N times the byte c,
  *                     and a "\" at the very end leaves the CRLF off
  *   1 S: text         the server's next line: exactly this; $name stands for a word without blanks,
  *                     the same one wherever the name comes again; "..." at the end for the rest
  *   1 S: [closed]     the server closes
- *   1 B: question …   the engine's question to another role, and the answer:
+ *   1 B: question …   the engine's question to another role, and the answer; _ in WORDS is a blank:
  *                       login USER PASSWORD STATUS [MAILBOX]      sender ADDRESS STATUS
- *                       recipient ADDRESS STATUS [MAILBOX]        deliver STATUS…   (one a mailbox)
+ *                       recipient ADDRESS STATUS [MAILBOX] [routes=JSON] [code=N] [words=WORDS]
+ *                                 [tag=FOLDER] [trusted] [unchecked]
+ *                       check DOMAIN [name=NAME] [score=N] [refused] [missing] [none]
+ *                       examine ACCEPT|JUNK|REJECT|DEFER|STATUS [words=WORDS] [field=WORDS]
+ *                               [cut=START+LEN]… [spam] [reply]
+ *                       deliver STATUS…   (one a target)
+ *                       lose ROLE    store, courier or keeper is gone
  *                       tls          the handshake is done
  *                       stop         the service stops
  *                       wait N       N milliseconds pass
  *   1 T: text         a line of the trace of what was last delivered;
- *   1 M: text         of the message behind it
+ *   1 M: text         of the message behind it;
+ *   1 P: text         of the message as its author gets it
+ *   1 D: text         the next of its mailboxes: "MAILBOX FOLDER RECIPIENT", "-" for what is empty
+ *   1 Q: text         the next of its envelopes for the queue
  *   1 M: [end]        there are no more
  *
  * A last test fails for a command that no conversation sends and a reply that none shows.
  */
+#include "smtp/server/handover.h"
 #include "smtp/server/state.h"
 
 #include "base/ascii.h"
@@ -47,7 +57,10 @@ struct player {
     struct smtp_session *sessions[CONNECTIONS];
     struct smtp_memory memory;
     int64_t now_ms;
-    struct buf trace[CONNECTIONS], message[CONNECTIONS];
+    int content_fds[CONNECTIONS]; /* own; what was examined */
+    /* What was last delivered; of the message all but the trace, for others and for its author. */
+    struct buf trace[CONNECTIONS], message[CONNECTIONS], own[CONNECTIONS];
+    struct buf mailboxes[CONNECTIONS], envelopes[CONNECTIONS]; /* lines */
     struct {
         struct str name, value;
     } variables[VARIABLES];
@@ -186,6 +199,7 @@ static enum wire_status status_named(const struct player *p, struct str name)
         [WIRE_DISK_FULL] = STR_INIT("DISK_FULL"), [WIRE_UNAVAILABLE] = STR_INIT("UNAVAILABLE"),
         [WIRE_DAMAGED] = STR_INIT("DAMAGED"), [WIRE_INVALID] = STR_INIT("INVALID"),
         [WIRE_EXISTS] = STR_INIT("EXISTS"), [WIRE_NOT_LOCAL] = STR_INIT("NOT_LOCAL"),
+        [WIRE_REFUSED] = STR_INIT("REFUSED"), [WIRE_DEFERRED] = STR_INIT("DEFERRED"),
     };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -215,27 +229,220 @@ static void expect_want(const struct player *p, struct smtp_session *s, enum smt
                  (int)smtp_session_wants(s), (int)want, STR_ARG(smtp_session_output(s)));
 }
 
+/* "name=value" gives the value; false: it is another word. */
+static bool option(struct str word, struct str name, struct str *out_value)
+{
+    if (!str_starts_with(word, name) || word.len <= name.len || word.ptr[name.len] != '=')
+        return false;
+    *out_value = str_from(word, name.len + 1);
+    return true;
+}
+
+static struct str words_of(struct player *p, struct str text)
+{
+    char *copy = arena_alloc(&p->arena, text.len + 1, 1);
+
+    for (size_t i = 0; i < text.len; i++)
+        copy[i] = text.ptr[i] == '_' ? ' ' : text.ptr[i];
+    return str_make(copy, text.len);
+}
+
+static void play_recipient(struct player *p, struct smtp_session *s, const struct str *words,
+                           size_t count)
+{
+    struct wire_recipient_reply reply = {.status = status_named(p, words[2]), .is_checked = true};
+    struct wire_recipient question;
+    struct str value;
+    uint32_t code;
+
+    smtp_session_recipient(s, &question);
+    if (!str_equal(question.address, words[1]))
+        wrong(p, "recipient", words[1], question.address);
+    assert_true(str_equal(question.sender, s->transaction.mail.sender.text));
+    assert_true(id_equal(&question.login, &s->mailbox));
+    for (size_t i = 3; i < count; i++) {
+        if (option(words[i], STR("routes"), &value)) {
+            reply.routes = value;
+        } else if (option(words[i], STR("words"), &value)) {
+            reply.words = words_of(p, value);
+        } else if (option(words[i], STR("tag"), &value)) {
+            reply.detail = value;
+        } else if (option(words[i], STR("code"), &value)) {
+            assert_true(parse_u32(value, &code));
+            reply.reply_code = code;
+        } else if (str_equal(words[i], STR("trusted"))) {
+            reply.trust = 1;
+        } else if (str_equal(words[i], STR("unchecked"))) {
+            reply.is_checked = false;
+        } else {
+            reply.mailbox = mailbox_named(words[i]);
+            reply.has_mailbox = true;
+        }
+    }
+    smtp_session_recipient_done(s, &reply, p->now_ms);
+}
+
+static void play_check(struct player *p, struct smtp_session *s, const struct str *words,
+                       size_t count)
+{
+    struct smtp_facts facts = {.list_score = 0};
+    struct str value;
+    uint32_t score;
+
+    if (!str_equal(smtp_session_sender_domain(s), str_equal(words[1], STR("-")) ? STR("") : words[1]))
+        wrong(p, "domain", words[1], smtp_session_sender_domain(s));
+    for (size_t i = 2; i < count; i++) {
+        if (option(words[i], STR("name"), &value)) {
+            facts.reverse_name = value;
+        } else if (option(words[i], STR("score"), &value)) {
+            assert_true(parse_u32(value, &score));
+            facts.list_score = score;
+        } else if (str_equal(words[i], STR("refused"))) {
+            facts.is_refused = true;
+        } else if (str_equal(words[i], STR("missing"))) {
+            facts.sender_domain = SMTP_DOMAIN_MISSING;
+        } else if (str_equal(words[i], STR("none"))) {
+            facts.sender_domain = SMTP_DOMAIN_TAKES_NONE;
+        } else {
+            wrong(p, "no such fact", STR(""), words[i]);
+        }
+    }
+    smtp_session_check_done(s, &facts, p->now_ms);
+}
+
+static void put_u32(struct buf *out, uint32_t value)
+{
+    for (size_t i = 0; i < 4; i++) {
+        char byte = (char)(value >> (8 * i));
+
+        buf_put(out, str_make(&byte, 1));
+    }
+}
+
+/* "START+LEN" */
+static void put_removal(struct buf *out, struct str text)
+{
+    struct str start;
+    uint32_t from, len;
+
+    assert_true(str_split(&text, '+', &start) && parse_u32(start, &from) && parse_u32(text, &len));
+    put_u32(out, from);
+    put_u32(out, len);
+}
+
+static void play_examination(struct player *p, size_t number, const struct str *words, size_t count)
+{
+    static const struct str actions[] = {[EXAMINER_ACCEPT] = STR_INIT("ACCEPT"),
+                                         [EXAMINER_JUNK] = STR_INIT("JUNK"),
+                                         [EXAMINER_REJECT] = STR_INIT("REJECT"),
+                                         [EXAMINER_DEFER] = STR_INIT("DEFER")};
+    struct smtp_session *s = p->sessions[number];
+    CLEANUP(buf_free) struct buf removals;
+    struct wire_examine_reply reply = {.status = WIRE_OK};
+    const struct smtp_content *content;
+    struct wire_examine question;
+    struct task task;
+    struct str value;
+
+    task_init(&task, 0);
+    buf_init(&removals, SIZE_MAX);
+    smtp_session_examination(s, &question, &content);
+    assert_true(str_equal(question.sender, s->transaction.mail.sender.text));
+    fd_close(&p->content_fds[number]);
+    assert_int_equal(smtp_handover_content(&task, content, &p->content_fds[number]), ERR_OK);
+    smtp_session_content_taken(s);
+    while (reply.action < ARRAY_LEN(actions) && !str_equal(words[1], actions[reply.action]))
+        reply.action++;
+    if (reply.action == ARRAY_LEN(actions))
+        reply.status = status_named(p, words[1]);
+    for (size_t i = 2; i < count; i++) {
+        if (option(words[i], STR("words"), &value))
+            reply.words = words_of(p, value);
+        else if (option(words[i], STR("field"), &value))
+            reply.fields = arena_printf(&p->arena, "%.*s%.*s\r\n", STR_ARG(reply.fields),
+                                        STR_ARG(words_of(p, value)));
+        else if (option(words[i], STR("cut"), &value))
+            put_removal(&removals, value);
+        else if (str_equal(words[i], STR("spam")))
+            reply.is_spam = true;
+        else if (str_equal(words[i], STR("reply")))
+            reply.may_reply = true;
+        else
+            wrong(p, "no such finding", STR(""), words[i]);
+    }
+    reply.removals = buf_str(&removals);
+    if (!smtp_session_examination_done(s, &reply, p->now_ms))
+        fd_close(&p->content_fds[number]);
+    task_done(&task);
+}
+
+/* The message as it goes out of this process, behind its trace. */
+static void hand_over(struct player *p, size_t number, const struct smtp_delivery *delivery,
+                      bool with_own, struct buf *out)
+{
+    struct task task;
+    struct buf text;
+    int fd = -1;
+
+    task_init(&task, 0);
+    buf_init(&text, SIZE_MAX);
+    assert_int_equal(smtp_handover(&task, delivery, p->content_fds[number], with_own, &fd), ERR_OK);
+    assert_int_equal(fd_read_all(&task, fd, SIZE_MAX, &text), ERR_OK);
+    assert_int_equal(text.len, smtp_handover_size(delivery, with_own));
+    assert_true(str_starts_with(buf_str(&text), delivery->trace));
+    buf_reset(out);
+    buf_put(out, str_from(buf_str(&text), delivery->trace.len));
+    buf_free(&text);
+    fd_close(&fd);
+    task_done(&task);
+}
+
+static void note_target(struct player *p, size_t number, const struct smtp_target *target)
+{
+    if (target->kind == SMTP_TARGET_QUEUE)
+        buf_putf(&p->envelopes[number], "%.*s\r\n", STR_ARG(target->envelope));
+    else
+        buf_putf(&p->mailboxes[number], "%s %.*s %.*s\r\n", target->mailbox.text + ID_TEXT_LEN - 1,
+                 STR_ARG(target->folder.len == 0 ? STR("-") : target->folder),
+                 STR_ARG(target->recipient.len == 0 ? STR("-") : target->recipient));
+}
+
 static void play_delivery(struct player *p, size_t number, const struct str *words, size_t count)
 {
     struct smtp_session *s = p->sessions[number];
-    struct id id;
     struct smtp_delivery delivery;
-    const void *position = NULL;
-    struct str block;
+    struct id id;
 
     assert_true(id_parse(STR("0123456789abcdef01234567"), &id));
     smtp_session_delivery(s, 1795323600000, &id, &delivery);
     buf_reset(&p->trace[number]);
-    buf_reset(&p->message[number]);
     buf_put(&p->trace[number], delivery.trace);
-    while (smtp_content_next(delivery.content, &position, &block))
-        buf_put(&p->message[number], block);
+    hand_over(p, number, &delivery, false, &p->message[number]);
+    hand_over(p, number, &delivery, true, &p->own[number]);
+    fd_close(&p->content_fds[number]);
     if (delivery.target_count != count - 1)
-        fail_msg("%s:%u: %zu mailboxes, not %zu", p->file, p->line, delivery.target_count,
-                 count - 1);
+        fail_msg("%s:%u: %zu targets, not %zu", p->file, p->line, delivery.target_count, count - 1);
+    buf_reset(&p->mailboxes[number]);
+    buf_reset(&p->envelopes[number]);
+    for (size_t i = 0; i < delivery.target_count; i++)
+        note_target(p, number, &delivery.targets[i]);
     smtp_session_content_taken(s);
-    for (size_t i = 1; i < count; i++)
-        smtp_session_delivery_done(s, i - 1, status_named(p, words[i]), p->now_ms);
+    if (count == 1)
+        smtp_session_delivery_done(s, 0, WIRE_OK, p->now_ms);
+    for (size_t i = 1; i < count; i++) {
+        if (!str_equal(words[i], STR("-"))) /* no answer yet */
+            smtp_session_delivery_done(s, i - 1, status_named(p, words[i]), p->now_ms);
+    }
+}
+
+static void play_loss(struct player *p, struct smtp_session *s, struct str name)
+{
+    enum wire_role role = WIRE_ROLE_STORE;
+
+    while (role < WIRE_ROLE_COUNT && !str_equal(str_from_c(wire_role_name(role)), name))
+        role++;
+    assert_true(role < WIRE_ROLE_COUNT);
+    smtp_session_role_lost(s, role, p->now_ms);
 }
 
 static void play_backend(struct player *p, size_t number, struct str text)
@@ -263,10 +470,15 @@ static void play_backend(struct player *p, size_t number, struct str text)
         smtp_session_sender_done(s, status_named(p, words[2]), p->now_ms);
     } else if (str_equal(words[0], STR("recipient"))) {
         expect_want(p, s, SMTP_WANTS_RECIPIENT);
-        if (!str_equal(smtp_session_address(s), words[1]))
-            wrong(p, "recipient", words[1], smtp_session_address(s));
-        mailbox = mailbox_named(words[3]);
-        smtp_session_recipient_done(s, status_named(p, words[2]), &mailbox, STR(""), p->now_ms);
+        play_recipient(p, s, words, count);
+    } else if (str_equal(words[0], STR("check"))) {
+        expect_want(p, s, SMTP_WANTS_CHECK);
+        play_check(p, s, words, count);
+    } else if (str_equal(words[0], STR("examine"))) {
+        expect_want(p, s, SMTP_WANTS_EXAMINATION);
+        play_examination(p, number, words, count);
+    } else if (str_equal(words[0], STR("lose"))) {
+        play_loss(p, s, words[1]);
     } else if (str_equal(words[0], STR("deliver"))) {
         expect_want(p, s, SMTP_WANTS_DELIVERY);
         play_delivery(p, number, words, count);
@@ -306,7 +518,9 @@ static void open_connection(struct player *p, size_t number, struct str text)
     while (str_split(&text, ' ', &word)) {
         uint32_t limit;
 
-        if (str_equal(word, STR("submission"))) {
+        if (str_equal(word, STR("suspect"))) {
+            options.is_suspect = true;
+        } else if (str_equal(word, STR("submission"))) {
             options.service = SMTP_SERVICE_SUBMISSION;
         } else if (str_equal(word, STR("tls"))) {
             options.is_tls = true;
@@ -342,7 +556,7 @@ static void note_command(struct str text)
 static void note_reply(struct str text)
 {
     for (size_t i = 0; i < ARRAY_LEN(replies); i++) {
-        if (str_ends_with(text, str_from_c(replies[i].words)))
+        if (str_find(text, str_from_c(replies[i].words)) >= 0)
             is_reply_seen[i] = true;
     }
 }
@@ -429,6 +643,15 @@ static void play_line(struct player *p, struct str line)
     case 'M':
         expect_text(p, &p->message[number], text);
         break;
+    case 'P':
+        expect_text(p, &p->own[number], text);
+        break;
+    case 'D':
+        expect_text(p, &p->mailboxes[number], text);
+        break;
+    case 'Q':
+        expect_text(p, &p->envelopes[number], text);
+        break;
     default:
         wrong(p, "not a line of a conversation", STR(""), line);
     }
@@ -449,6 +672,10 @@ static void play_file(void **state)
     for (size_t i = 0; i < CONNECTIONS; i++) {
         buf_init(&p->trace[i], SIZE_MAX);
         buf_init(&p->message[i], SIZE_MAX);
+        buf_init(&p->own[i], SIZE_MAX);
+        buf_init(&p->mailboxes[i], SIZE_MAX);
+        buf_init(&p->envelopes[i], SIZE_MAX);
+        p->content_fds[i] = -1;
     }
     assert_int_equal(file_read(&task, AT_FDCWD, p->file, 1 << 20, &text), ERR_OK);
     rest = buf_str(&text);
@@ -463,6 +690,10 @@ static void play_file(void **state)
         smtp_session_free(&p->sessions[i]);
         buf_free(&p->trace[i]);
         buf_free(&p->message[i]);
+        buf_free(&p->own[i]);
+        buf_free(&p->mailboxes[i]);
+        buf_free(&p->envelopes[i]);
+        fd_close(&p->content_fds[i]);
     }
     assert_int_equal(p->memory.used_bytes, 0);
     arena_free(&p->arena);

@@ -1,0 +1,649 @@
+/*
+ * Turns: an attempt waits in its destination's queue, and the destination in the pool's while one
+ * does. `pump`, from a timer of no delay, gives one attempt of each destination its turn, round and
+ * round, while limits allow; so a destination with a thousand messages does not hold up the others.
+ *
+ * A connection is counted (held_count) from its beginning until it is given up; what says QUIT in
+ * the background is not.
+ */
+#include "courier/destinations.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "courier/pool.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    CONNECTIONS_MAX = 100,
+    CONNECTIONS_PER_DESTINATION = 5,
+    MESSAGES_PER_CONNECTION = 100,
+    IDLE_MS = 5 * 1000,
+    DEAD_MS = 60 * 1000, /* doubled each time, up to … */
+    DEAD_MOST_MS = 15 * 60 * 1000,
+    DEAD_HOSTS_MAX = 10 * 1000,
+    SWEEP_MS = 30 * 1000,
+    HOST_KEY_ROOM = DNS_NAME_MAX + 16,
+};
+
+/* ---- hosts that do not answer ---- */
+
+struct dead_host {
+    struct courier_node node; /* by "host:port" */
+    int64_t until_ms;
+    unsigned count;
+};
+
+static struct dead_host *find_dead(const struct courier_destinations *pool, struct str host,
+                                   uint16_t port, char key[static HOST_KEY_ROOM])
+{
+    struct courier_node *node;
+
+    snprintf(key, HOST_KEY_ROOM, "%.*s:%u", STR_ARG(host), port);
+    node = courier_table_find(&pool->dead, str_from_c(key));
+    return node == NULL ? NULL : CONTAINER_OF(node, struct dead_host, node);
+}
+
+bool courier_host_is_dead(struct courier_destinations *pool, struct str host, uint16_t port)
+{
+    char key[HOST_KEY_ROOM];
+    struct dead_host *dead = find_dead(pool, host, port, key);
+
+    return dead != NULL && dead->until_ms > clock_monotonic_ms();
+}
+
+static void bury(void *owner, struct courier_node *node)
+{
+    struct courier_destinations *pool = owner;
+    struct dead_host *dead = CONTAINER_OF(node, struct dead_host, node);
+
+    courier_table_remove(&pool->dead, node);
+    mem_free(&dead);
+}
+
+/* Twice its time later nobody remembers how often it failed. */
+static void bury_if_old(void *owner, struct courier_node *node)
+{
+    struct dead_host *dead = CONTAINER_OF(node, struct dead_host, node);
+
+    if (dead->until_ms + DEAD_MOST_MS < clock_monotonic_ms())
+        bury(owner, node);
+}
+
+void courier_host_note(struct courier_destinations *pool, struct str host, uint16_t port,
+                       bool is_dead)
+{
+    char key[HOST_KEY_ROOM];
+    struct dead_host *dead = find_dead(pool, host, port, key);
+    int64_t for_ms;
+
+    if (!is_dead) {
+        if (dead != NULL)
+            bury(pool, &dead->node);
+        return;
+    }
+    if (dead == NULL) {
+        if (pool->dead.count >= DEAD_HOSTS_MAX)
+            bury(pool, courier_table_any(&pool->dead));
+        dead = NEW(struct dead_host);
+        courier_table_add(&pool->dead, &dead->node, str_from_c(key));
+    }
+    for_ms = pool->settings.dead_ms;
+    for (unsigned i = 0; i < dead->count && for_ms < DEAD_MOST_MS; i++)
+        for_ms *= 2;
+    dead->until_ms = clock_monotonic_ms() + (for_ms < DEAD_MOST_MS ? for_ms : DEAD_MOST_MS);
+    dead->count++;
+}
+
+void courier_destinations_revive(struct courier_destinations *destinations)
+{
+    courier_table_each(&destinations->dead, bury, destinations);
+}
+
+/* ---- connections ---- */
+
+struct courier_held *courier_held_new(struct courier_destination *destination, struct str host,
+                                      enum net_tls_trust trust)
+{
+    struct courier_held *held = NEW(struct courier_held);
+
+    held->destination = destination;
+    held->host = mem_copy_text(host.ptr, host.len);
+    held->host_len = host.len;
+    held->trust = trust;
+    destination->pool->held_count++;
+    return held;
+}
+
+static void leave_idle(struct courier_held *held)
+{
+    struct courier_destinations *pool = held->destination->pool;
+    struct courier_held **at = &held->destination->idle;
+
+    if (!held->is_idle)
+        return;
+    while (*at != held)
+        at = &(*at)->next;
+    *at = held->next;
+    held->destination->idle_count--;
+    if (held->previous_idle != NULL)
+        held->previous_idle->next_idle = held->next_idle;
+    else
+        pool->oldest_idle = held->next_idle;
+    if (held->next_idle != NULL)
+        held->next_idle->previous_idle = held->previous_idle;
+    else
+        pool->newest_idle = held->previous_idle;
+    held->next = held->next_idle = held->previous_idle = NULL;
+    held->is_idle = false;
+    net_timer_free(&held->timer);
+}
+
+void courier_held_free(struct courier_held **held)
+{
+    struct courier_held *gone = *held;
+
+    *held = NULL;
+    if (gone == NULL)
+        return;
+    leave_idle(gone);
+    gone->destination->pool->held_count--;
+    courier_link_free(&gone->link);
+    mem_free(&gone->host);
+    mem_free(&gone);
+}
+
+static void on_idle_over(void *owner)
+{
+    struct courier_held *held = owner;
+
+    courier_held_free(&held);
+}
+
+static void on_idle_ready(void *owner, struct courier_link *link)
+{
+    (void)owner;
+    (void)link;
+}
+
+static void on_idle_ended(void *owner, struct courier_link *link)
+{
+    (void)link;
+    on_idle_over(owner);
+}
+
+static const struct courier_link_events idle_events = {on_idle_ready, on_idle_ended};
+
+void courier_pool_put(struct courier_held **held)
+{
+    struct courier_held *kept = *held;
+    struct courier_destination *destination = kept->destination;
+    struct courier_destinations *pool = destination->pool;
+
+    if (courier_link_state(kept->link) != COURIER_LINK_READY ||
+        kept->mails >= pool->settings.messages_per_connection) {
+        courier_held_free(held);
+        return;
+    }
+    *held = NULL;
+    courier_link_own(kept->link, &idle_events, kept);
+    kept->is_idle = true;
+    kept->next = destination->idle;
+    destination->idle = kept;
+    destination->idle_count++;
+    kept->previous_idle = pool->newest_idle;
+    if (pool->newest_idle != NULL)
+        pool->newest_idle->next_idle = kept;
+    else
+        pool->oldest_idle = kept;
+    pool->newest_idle = kept;
+    kept->timer = net_timer_new(pool->loop, on_idle_over, kept);
+    net_timer_start(kept->timer, pool->settings.idle_ms);
+}
+
+static bool is_good_enough(const struct courier_held *held, enum net_tls_trust trust,
+                           bool is_tls_required)
+{
+    if (trust != NET_TLS_TRUST_ANY && held->trust != trust)
+        return false;
+    return !is_tls_required || smtp_client_is_secure(courier_link_client(held->link));
+}
+
+struct courier_held *courier_pool_take(struct courier_destination *destination, struct str host,
+                                       enum net_tls_trust trust, bool is_tls_required)
+{
+    struct courier_held *held = destination->idle;
+
+    while (held != NULL && (!str_equal(str_make(held->host, held->host_len), host) ||
+                            !is_good_enough(held, trust, is_tls_required)))
+        held = held->next;
+    if (held != NULL)
+        leave_idle(held);
+    return held;
+}
+
+void courier_pool_make_room(struct courier_destination *destination)
+{
+    struct courier_destinations *pool = destination->pool;
+    struct courier_held *closed;
+
+    if (destination->idle != NULL &&
+        destination->active_count + destination->idle_count >
+            pool->settings.connections_per_destination) {
+        for (closed = destination->idle; closed->next != NULL; closed = closed->next)
+            continue;
+        courier_held_free(&closed);
+    }
+    while (pool->held_count >= pool->settings.connections_max && pool->oldest_idle != NULL) {
+        closed = pool->oldest_idle;
+        courier_held_free(&closed);
+    }
+}
+
+/* ---- destinations ---- */
+
+/* Trusted targets are apart from those that a user named: other addresses are allowed. */
+static struct str key_of(struct arena *arena, const struct courier_target *target)
+{
+    switch (target->kind) {
+    case COURIER_TARGET_DOMAIN:
+        break;
+    case COURIER_TARGET_LITERAL:
+        return arena_printf(arena, "[%.*s]", STR_ARG(target->host));
+    case COURIER_TARGET_HOST:
+        return arena_printf(arena, "%s%s%.*s:%u", target->is_trusted ? "=" : "",
+                            target->is_smarthost ? "=" : "", STR_ARG(target->host), target->port);
+    }
+    return target->host;
+}
+
+struct courier_destination *courier_destination_of(struct courier_destinations *pool,
+                                                   const struct courier_target *target)
+{
+    struct courier_destination *destination;
+    struct arena arena = {NULL};
+    struct str key = key_of(&arena, target);
+    struct courier_node *node = courier_table_find(&pool->table, key);
+
+    if (node != NULL) {
+        arena_free(&arena);
+        return CONTAINER_OF(node, struct courier_destination, node);
+    }
+    destination = NEW(struct courier_destination);
+    destination->pool = pool;
+    destination->target = *target;
+    destination->target.host = arena_copy(&destination->arena, target->host);
+    destination->waiting_end = &destination->waiting;
+    courier_table_add(&pool->table, &destination->node, key);
+    arena_free(&arena);
+    if (pool->table.count == 1)
+        net_timer_start(pool->sweep, SWEEP_MS);
+    return destination;
+}
+
+static void destination_free(struct courier_destination *destination)
+{
+    assert(destination->waiting == NULL && destination->active == NULL);
+    while (destination->idle != NULL) {
+        struct courier_held *held = destination->idle;
+
+        courier_held_free(&held);
+    }
+    courier_table_remove(&destination->pool->table, &destination->node);
+    courier_plan_cancel(&destination->planning);
+    courier_plan_unref(&destination->plan);
+    arena_free(&destination->arena);
+    mem_free(&destination);
+}
+
+static void sweep_one(void *owner, struct courier_node *node)
+{
+    struct courier_destination *destination =
+        CONTAINER_OF(node, struct courier_destination, node);
+    int64_t now_ms = clock_monotonic_ms();
+
+    (void)owner;
+    if (destination->waiting == NULL && destination->active == NULL && !destination->is_queued &&
+        destination->idle == NULL && destination->planning == NULL &&
+        destination->next_start_ms <= now_ms &&
+        (destination->plan == NULL || destination->plan->valid_until_ms <= now_ms))
+        destination_free(destination);
+}
+
+static void on_sweep(void *owner)
+{
+    struct courier_destinations *pool = owner;
+
+    courier_table_each(&pool->table, sweep_one, pool);
+    courier_table_each(&pool->dead, bury_if_old, pool);
+    if (pool->table.count > 0)
+        net_timer_start(pool->sweep, SWEEP_MS);
+}
+
+static void on_plan(void *owner, struct courier_plan *plan)
+{
+    struct courier_destination *destination = owner;
+    struct courier_attempt *attempt = destination->active;
+
+    destination->planning = NULL;
+    courier_plan_unref(&destination->plan);
+    destination->plan = plan;
+    /* Each may end at once, and take others along: from the beginning each time. */
+    while (attempt != NULL) {
+        if (attempt->state == COURIER_ATTEMPT_PLANNING) {
+            courier_attempt_planned(attempt);
+            attempt = destination->active;
+        } else {
+            attempt = attempt->next;
+        }
+    }
+}
+
+/* ---- turns ---- */
+
+static void insert(struct courier_attempt **place, struct courier_attempt *attempt)
+{
+    attempt->next = *place;
+    attempt->place = place;
+    if (attempt->next != NULL)
+        attempt->next->place = &attempt->next;
+    *place = attempt;
+}
+
+static void take_out(struct courier_attempt *attempt)
+{
+    struct courier_destination *destination = attempt->destination;
+
+    *attempt->place = attempt->next;
+    if (attempt->next != NULL)
+        attempt->next->place = attempt->place;
+    if (destination->waiting_end == &attempt->next)
+        destination->waiting_end = attempt->place;
+    attempt->next = NULL;
+    attempt->place = NULL;
+}
+
+static void queue_destination(struct courier_destination *destination)
+{
+    struct courier_destinations *pool = destination->pool;
+
+    if (destination->is_queued || destination->waiting == NULL)
+        return;
+    destination->is_queued = true;
+    destination->next_queued = NULL;
+    *pool->queue_end = destination;
+    pool->queue_end = &destination->next_queued;
+}
+
+void courier_pool_enqueue(struct courier_attempt *attempt)
+{
+    struct courier_destination *destination = attempt->destination;
+
+    attempt->state = COURIER_ATTEMPT_WAITING;
+    insert(destination->waiting_end, attempt);
+    destination->waiting_end = &attempt->next;
+    queue_destination(destination);
+    net_timer_start(attempt->pool->kick, 0);
+}
+
+void courier_pool_leave(struct courier_attempt *attempt)
+{
+    struct courier_destinations *pool = attempt->pool;
+
+    if (attempt->destination == NULL)
+        return;
+    if (attempt->state != COURIER_ATTEMPT_WAITING) {
+        attempt->destination->active_count--;
+        pool->active_count--;
+    }
+    take_out(attempt);
+    attempt->destination = NULL;
+    net_timer_start(pool->kick, 0);
+}
+
+static void begin(struct courier_destination *destination)
+{
+    struct courier_attempt *attempt = destination->waiting;
+    struct courier_destinations *pool = destination->pool;
+    int64_t now_ms = clock_monotonic_ms();
+
+    take_out(attempt);
+    insert(&destination->active, attempt);
+    destination->active_count++;
+    pool->active_count++;
+    attempt->state = COURIER_ATTEMPT_PLANNING;
+    if (pool->settings.messages_per_minute > 0)
+        destination->next_start_ms =
+            now_ms + (int64_t)(60 * 1000 / pool->settings.messages_per_minute);
+    if (destination->plan != NULL && destination->plan->valid_until_ms > now_ms)
+        courier_attempt_begin(attempt);
+    else if (destination->planning == NULL)
+        destination->planning =
+            courier_plan_start(&pool->planner, &destination->target, on_plan, destination);
+}
+
+/* One turn for a destination; *wait_ms: when to look again at the latest. */
+static bool give_turn(struct courier_destination *destination, int64_t *wait_ms)
+{
+    struct courier_destinations *pool = destination->pool;
+    int64_t left_ms = destination->next_start_ms - clock_monotonic_ms();
+
+    if (destination->waiting == NULL ||
+        destination->active_count >= pool->settings.connections_per_destination ||
+        pool->active_count >= pool->settings.connections_max)
+        return false;
+    if (left_ms > 0) {
+        if (left_ms < *wait_ms)
+            *wait_ms = left_ms;
+        return false;
+    }
+    begin(destination);
+    return true;
+}
+
+static struct courier_destination *dequeue(struct courier_destinations *pool)
+{
+    struct courier_destination *destination = pool->queue;
+
+    pool->queue = destination->next_queued;
+    if (pool->queue == NULL)
+        pool->queue_end = &pool->queue;
+    destination->is_queued = false;
+    return destination;
+}
+
+static void pump(void *owner)
+{
+    struct courier_destinations *pool = owner;
+    int64_t wait_ms = INT64_MAX;
+    bool is_moving = true;
+
+    while (is_moving && pool->queue != NULL) {
+        struct courier_destination **last = pool->queue_end;
+
+        is_moving = false;
+        /* Once around: what is queued meanwhile stands behind `last`. */
+        for (bool is_last = false;
+             !is_last && pool->queue != NULL &&
+             pool->active_count < pool->settings.connections_max;) {
+            struct courier_destination *destination = pool->queue;
+
+            is_last = &destination->next_queued == last;
+            dequeue(pool);
+            if (give_turn(destination, &wait_ms))
+                is_moving = true;
+            queue_destination(destination);
+        }
+    }
+    if (wait_ms != INT64_MAX)
+        net_timer_start(pool->kick, wait_ms + 1);
+}
+
+/* ---- the whole ---- */
+
+static const struct str *copy_list(struct arena *arena, const struct str *list, size_t count)
+{
+    struct str *copies = ARENA_ARRAY(arena, struct str, count + 1);
+
+    for (size_t i = 0; i < count; i++)
+        copies[i] = arena_copy(arena, list[i]);
+    return copies;
+}
+
+static uint64_t or_else(uint64_t given, uint64_t fallback)
+{
+    return given > 0 ? given : fallback;
+}
+
+static int64_t or_else_ms(int64_t given_ms, int64_t fallback_ms)
+{
+    return given_ms > 0 ? given_ms : fallback_ms;
+}
+
+static void copy_settings(struct courier_destinations *pool,
+                          const struct courier_settings *settings)
+{
+    struct courier_settings *own = &pool->settings;
+    struct arena *arena = &pool->arena;
+
+    *own = *settings;
+    own->hostname = arena_copy(arena, settings->hostname);
+    own->smarthost = arena_copy(arena, settings->smarthost);
+    own->smarthost_user = arena_copy(arena, settings->smarthost_user);
+    own->tls_required = copy_list(arena, settings->tls_required, settings->tls_required_count);
+    own->port = settings->port > 0 ? settings->port : 25;
+    own->connections_max = or_else(settings->connections_max, CONNECTIONS_MAX);
+    own->connections_per_destination =
+        or_else(settings->connections_per_destination, CONNECTIONS_PER_DESTINATION);
+    own->messages_per_connection =
+        or_else(settings->messages_per_connection, MESSAGES_PER_CONNECTION);
+    own->idle_ms = or_else_ms(settings->idle_ms, IDLE_MS);
+    own->dead_ms = or_else_ms(settings->dead_ms, DEAD_MS);
+    if (settings->smarthost_password != NULL)
+        pool->password = secret_copy(secret_str(settings->smarthost_password));
+    own->smarthost_password = pool->password;
+}
+
+/* Splits each route into its domain, which stays in settings.routes, and its host. */
+static enum err read_routes(struct courier_destinations *pool, struct task *task,
+                            const struct courier_settings *settings)
+{
+    struct str *domains = ARENA_ARRAY(&pool->arena, struct str, settings->route_count + 1);
+
+    pool->routes =
+        ARENA_ARRAY(&pool->arena, struct courier_target, settings->route_count + 1);
+    for (size_t i = 0; i < settings->route_count; i++) {
+        struct str host;
+
+        TRY(courier_route_split(task, settings->routes[i], &domains[i], &host));
+        domains[i] = arena_copy(&pool->arena, domains[i]);
+        TRY(courier_host_parse(task, &pool->arena, host, &pool->routes[i]));
+        pool->routes[i].is_trusted = true;
+    }
+    pool->settings.routes = domains;
+    if (settings->smarthost.len > 0) {
+        TRY(courier_host_parse(task, &pool->arena, settings->smarthost, &pool->smarthost));
+        pool->smarthost.is_trusted = pool->smarthost.is_smarthost = true;
+    }
+    return ERR_OK;
+}
+
+static enum err read_addresses(struct courier_destinations *pool, struct task *task,
+                               const struct courier_settings *settings)
+{
+    struct net_network *allow =
+        ARENA_ARRAY(&pool->arena, struct net_network, settings->allow_count + 1);
+    struct net_address *own =
+        ARENA_ARRAY(&pool->arena, struct net_address, settings->own_address_count + 1);
+
+    for (size_t i = 0; i < settings->allow_count; i++)
+        if (!net_network_parse(settings->allow[i], &allow[i]))
+            return fail(task, ERR_INVALID, "not a network: %.*s", STR_ARG(settings->allow[i]));
+    for (size_t i = 0; i < settings->own_address_count; i++)
+        if (!net_address_parse(settings->own_addresses[i], &own[i]))
+            return fail(task, ERR_INVALID, "not an address: %.*s",
+                        STR_ARG(settings->own_addresses[i]));
+    pool->planner.allow = allow;
+    pool->planner.allow_count = settings->allow_count;
+    pool->planner.own_addresses = own;
+    pool->planner.own_address_count = settings->own_address_count;
+    return ERR_OK;
+}
+
+static enum err read_settings(struct courier_destinations *pool, struct task *task,
+                              const struct courier_settings *settings)
+{
+    copy_settings(pool, settings);
+    TRY(read_routes(pool, task, settings));
+    TRY(read_addresses(pool, task, settings));
+    return net_tls_client_new(task, settings->ca_file, &pool->tls);
+}
+
+enum err courier_destinations_new(struct task *task, struct net_loop *loop,
+                                  struct dns_client *dns, struct net_http *http,
+                                  const struct courier_settings *settings,
+                                  const struct courier_policy_store *store, const struct log *log,
+                                  struct courier_destinations **out)
+{
+    struct courier_destinations *pool = NEW(struct courier_destinations);
+    struct courier_sts_options sts = {.loop = loop, .dns = dns, .http = http, .log = log};
+    enum err err;
+
+    pool->loop = loop;
+    pool->log = log;
+    pool->queue_end = &pool->queue;
+    courier_table_init(&pool->table);
+    courier_table_init(&pool->dead);
+    pool->kick = net_timer_new(loop, pump, pool);
+    pool->sweep = net_timer_new(loop, on_sweep, pool);
+    err = read_settings(pool, task, settings);
+    if (err != ERR_OK) {
+        courier_destinations_free(&pool);
+        return err;
+    }
+    sts.allow = pool->planner.allow;
+    sts.allow_count = pool->planner.allow_count;
+    if (store != NULL)
+        sts.store = *store;
+    pool->sts = courier_sts_new(&sts);
+    pool->links = courier_links_new(loop, pool->tls);
+    pool->planner.loop = loop;
+    pool->planner.dns = dns;
+    pool->planner.sts = pool->sts;
+    pool->planner.log = log;
+    pool->planner.hostname = pool->settings.hostname;
+    pool->planner.without_ipv6 = settings->without_ipv6;
+    pool->planner.without_ipv4 = settings->without_ipv4;
+    pool->planner.port = pool->settings.port;
+    *out = pool;
+    return ERR_OK;
+}
+
+void courier_destinations_free(struct courier_destinations **destinations)
+{
+    struct courier_destinations *pool = *destinations;
+    struct courier_node *node;
+
+    if (pool == NULL)
+        return;
+    while ((node = courier_table_any(&pool->table)) != NULL)
+        destination_free(CONTAINER_OF(node, struct courier_destination, node));
+    courier_destinations_revive(pool);
+    courier_links_free(&pool->links);
+    courier_sts_free(&pool->sts);
+    net_tls_client_free(&pool->tls);
+    net_timer_free(&pool->kick);
+    net_timer_free(&pool->sweep);
+    secret_free(&pool->password);
+    arena_free(&pool->arena);
+    mem_free(destinations);
+}
+
+void courier_destinations_policy(struct courier_destinations *destinations, struct str domain,
+                                 struct str id, struct str text, int64_t expires_ms,
+                                 int64_t now_ms)
+{
+    courier_sts_restore(destinations->sts, domain, id, text, expires_ms, now_ms);
+}
