@@ -117,7 +117,7 @@ static bool is_refused(const struct examination *work, struct task *task, struct
 
 static bool is_deferred(const struct examination *work, struct str *out_words)
 {
-    if (work->auth.dmarc == MAILAUTH_TEMPERROR && !work->request->is_trusted)
+    if (work->auth.dmarc == MAILAUTH_TEMPERROR)
         *out_words = STR("who it is from could not be found out now, the DNS failed");
     else if (work->scan.is_failed && work->tools->needs_scan)
         *out_words = STR("it could not be scanned now");
@@ -172,7 +172,7 @@ static void find_out_sender(struct task *task, struct examination *work)
 {
     const struct examiner_request *request = work->request;
     const struct mailauth_request auth = {
-        .client = request->client,
+        .client = request->is_trusted ? STR("") : request->client,
         .helo = request->helo,
         .sender = request->sender,
         .message = request->message,

@@ -137,9 +137,11 @@ void mailauth_examine(struct task *task, const struct mailauth_request *request,
     e->lookup.dns = dns;
     *out = (struct mailauth_verdict){.spf = MAILAUTH_NONE};
     mailauth_fields_read(&task->arena, request->message, &e->fields);
+    mailauth_results_find(&task->arena, &e->fields, request->authserv, out);
+    if (request->client.len == 0)
+        return;
     examine_spf(e, out);
     examine_signatures(e, out);
     examine_dmarc(e, out);
-    mailauth_results_find(&task->arena, &e->fields, request->authserv, out);
     out->field = mailauth_results_write(&task->arena, request, out);
 }

@@ -30,7 +30,9 @@ const char *mailauth_result_name(enum mailauth_result result);
 enum mailauth_policy { MAILAUTH_POLICY_NONE, MAILAUTH_POLICY_QUARANTINE, MAILAUTH_POLICY_REJECT };
 
 struct mailauth_request {
-    struct str client;   /* the peer's IP address as text */
+    /* The peer's IP address as text. Empty: one that is believed; then nothing is asked of the DNS, all
+     * results are NONE, `field` is empty, and only the removals are found. */
+    struct str client;
     struct str helo;
     struct str sender;   /* the envelope's, empty for the null path */
     struct str message;  /* as it came, CRLF line ends */

@@ -250,7 +250,7 @@ enum wire_status {
 
 /* `helo` and `sender` as the peer said them; `list_score` is that of the DNS block lists, in
  * thousandths; `reverse_name` the client's confirmed name, may be empty. is_trusted: this host's own
- * or named in `trusted_clients`, so its mail is not put off because the DNS fails. */
+ * or named in `trusted_clients`: who its mail is from is believed. */
 #define WIRE_FIELDS_examine(F)                                                                     \
     F(str, client) F(str, helo) F(str, sender) F(str, reverse_name) F(flag, is_tls)                \
     F(flag, is_trusted) F(u64, list_score) F(i64, now_ms)
