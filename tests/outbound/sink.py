@@ -89,8 +89,10 @@ class Session(threading.Thread):
             if verb in ("EHLO", "HELO"):
                 self.say(self.reply(verb, line, self.hello()))
             elif verb == "STARTTLS":
-                self.say(self.reply(verb, line, "220 go"))
-                self.secure()
+                answer = self.reply(verb, line, "220 go")
+                self.say(answer)
+                if answer.startswith("2"):
+                    self.secure()
             elif verb == "MAIL":
                 sender, recipients = line, []
                 self.say(self.reply(verb, line, "250 2.1.0 ok"))

@@ -80,6 +80,7 @@ void smtp_client_end(struct smtp_client *client, enum smtp_client_ending ending,
         return;
     buf_init(&shown, SIZE_MAX);
     trouble->ending = ending;
+    trouble->is_tls = client->state == SMTP_CLIENT_SECURING;
     trouble->enhanced = ending_codes[ending];
     if (reply != NULL) {
         trouble->code = reply->code;
