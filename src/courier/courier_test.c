@@ -289,7 +289,7 @@ static int setup(void **state)
     f->loop = net_loop_new();
     f->timer = net_timer_new(f->loop, on_time, f->loop);
     f->log = (struct log){.level = getenv("COURIER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, .fd = STDERR_FILENO, .role = "test"};
-    strncpy(f->folder, "/tmp/sealpost-courier-XXXXXX", sizeof(f->folder) - 1);
+    (void)snprintf(f->folder, sizeof(f->folder), "%s", "/tmp/sealpost-courier-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     f->options = (struct courier_options){
         .hostname = STR("mx.ours.test"),

@@ -36,7 +36,7 @@ static int setup(void **state)
 {
     struct fixture *f = NEW(struct fixture);
 
-    strncpy(f->folder, "/tmp/sealpost-queue-XXXXXX", sizeof(f->folder) - 1);
+    (void)snprintf(f->folder, sizeof(f->folder), "%s", "/tmp/sealpost-queue-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     f->root = secret_new(32);
     task_init(&f->task, START_MS);

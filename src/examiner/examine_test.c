@@ -65,7 +65,7 @@ static const struct {
      .message = PLAIN("soft.example"), .action = EXAMINER_JUNK},
     {.rule = "the DNS fails", .client = "192.0.2.66", .sender = "anna@slow.example",
      .message = PLAIN("slow.example"), .action = EXAMINER_DEFER, .words = "DNS failed"},
-    {.rule = "the DNS fails, for a client that is trusted", .client = "127.0.0.1",
+    {.rule = "the DNS would fail, but the client is trusted", .client = "127.0.0.1",
      .sender = "anna@slow.example", .message = PLAIN("slow.example"), .is_trusted = true,
      .action = EXAMINER_ACCEPT, .may_reply = true},
     {.rule = "the DNS fails, but it is a virus", .client = "192.0.2.66",
@@ -145,8 +145,9 @@ static void check_row(size_t i, const struct dns_source *dns)
         result.may_reply != rows[i].may_reply || result.is_spam != rows[i].is_spam)
         fail_msg("%s: authenticated %d, answered %d, spam %d", rows[i].rule,
                  (int)result.is_authenticated, (int)result.may_reply, (int)result.is_spam);
-    assert_true(str_starts_with(result.fields, STR("Authentication-Results: here.example")));
-    assert_true(str_find(result.fields, STR("\r\nX-Spam-Status: ")) > 0);
+    assert_true(rows[i].is_trusted ||
+                str_starts_with(result.fields, STR("Authentication-Results: here.example")));
+    assert_true(str_find(result.fields, STR("X-Spam-Status: ")) >= 0);
     assert_true(str_ends_with(result.fields, STR("\r\n")));
     assert_int_equal(scans_awaited - before, rows[i].has_scanner);
     task_done(&task);

@@ -90,8 +90,7 @@ static enum err named_folder(struct vault *vault, struct task *task, struct str 
     enum err err;
 
     *out = -1;
-    if (folder.len == 0 || str_equal_nocase(folder, STR("INBOX")) ||
-        (is_shared_junk && str_equal(folder, STR("Junk"))))
+    if (folder.len == 0 || (is_shared_junk && str_equal(folder, STR("Junk"))))
         return ERR_OK;
     err = vault_folder_id(vault, task, folder, out);
     if (err != ERR_NOT_FOUND)

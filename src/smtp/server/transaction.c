@@ -78,6 +78,17 @@ static struct smtp_target *find_mailbox(struct smtp_transaction *transaction,
     return NULL;
 }
 
+/* An empty folder leaves it to the mailbox, whose owner's habits may see junk where others do not. */
+static struct str folder_for(const struct smtp_transaction *transaction,
+                             const struct smtp_recipient *recipient)
+{
+    if (smtp_transaction_is_junk(transaction, recipient))
+        return STR("Junk");
+    if (recipient->folder.len == 0 && (recipient->is_trusted || !recipient->is_checked))
+        return STR("INBOX");
+    return recipient->folder;
+}
+
 /* Of several recipients that lead to one mailbox the first counts, or the first that wants it even
  * though it is junk for others. */
 static void add_mailbox(struct smtp_transaction *transaction,
@@ -94,7 +105,7 @@ static void add_mailbox(struct smtp_transaction *transaction,
         .kind = SMTP_TARGET_MAILBOX,
         .mailbox = recipient->mailbox,
         .recipient = recipient->address,
-        .folder = is_junk ? STR("Junk") : recipient->folder,
+        .folder = folder_for(transaction, recipient),
         .is_junk = is_junk,
     };
 }
