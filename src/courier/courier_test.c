@@ -289,7 +289,7 @@ static int setup(void **state)
     f->loop = net_loop_new();
     f->timer = net_timer_new(f->loop, on_time, f->loop);
     f->log = (struct log){.level = getenv("COURIER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, .fd = STDERR_FILENO, .role = "test"};
-    strncpy(f->folder, "/tmp/sealpost-courier-XXXXXX", sizeof(f->folder) - 1);
+    (void)snprintf(f->folder, sizeof(f->folder), "%s", "/tmp/sealpost-courier-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     f->options = (struct courier_options){
         .hostname = STR("mx.ours.test"),
@@ -661,7 +661,7 @@ static void a_vacation_answers_once(void **state)
     assert_string_equal(f->sent[0].sender, "");
     assert_string_equal(f->sent[0].recipients, "who@from.test ");
     assert_true(has(&f->sent[0].text, "Auto-Submitted: auto-replied\r\n"));
-    assert_true(has(&f->sent[0].text, "In-Reply-To:\r\n <m@from.test>\r\n"));
+    assert_true(has(&f->sent[0].text, "In-Reply-To: <m@from.test>\r\n"));
     assert_true(has(&f->sent[0].text, "Subject: Auto: When\r\n"));
     queue_message(f, ROUTES("who@from.test", ",\"may_reply\":true", AWAY), TO_ANN "2\r\n", 0);
     /* Nor may it where the message is no letter to her. */

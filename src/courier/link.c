@@ -211,11 +211,7 @@ static void on_time(void *owner)
     struct courier_link *link = owner;
 
     enter(link);
-    if (smtp_client_wants(link->client) == SMTP_CLIENT_WANTS_TLS)
-        link->has_tls_failed = true;
     smtp_client_expire(link->client, clock_monotonic_ms());
-    if (smtp_client_wants(link->client) != SMTP_CLIENT_WANTS_CLOSE)
-        link->has_tls_failed = false;
     leave(link);
 }
 
@@ -338,7 +334,9 @@ enum courier_link_trouble courier_link_trouble(const struct courier_link *link)
 {
     if (link->client == NULL)
         return COURIER_LINK_UNREACHABLE;
-    return link->has_tls_failed ? COURIER_LINK_TLS_FAILED : COURIER_LINK_SESSION;
+    return link->has_tls_failed || smtp_client_trouble(link->client).is_tls
+               ? COURIER_LINK_TLS_FAILED
+               : COURIER_LINK_SESSION;
 }
 
 struct smtp_client_trouble courier_link_words(const struct courier_link *link)
@@ -346,7 +344,7 @@ struct smtp_client_trouble courier_link_words(const struct courier_link *link)
     struct smtp_client_trouble trouble =
         link->client == NULL ? link->trouble : smtp_client_trouble(link->client);
 
-    if (link->has_tls_failed)
+    if (link->has_tls_failed || trouble.is_tls)
         trouble.enhanced = (struct smtp_enhanced){4, 7, 5};
     return trouble;
 }

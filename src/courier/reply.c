@@ -161,8 +161,8 @@ static void put_subject(const struct reply *reply, struct buf *out)
     buf_put(out, STR("\r\n"));
 }
 
-/* Message-IDs of a field, one a line, the last ones if there are too many. */
-static void put_ids(struct buf *out, struct str value, size_t most)
+/* Message-IDs of a field, each behind `between`, the last ones if there are too many. */
+static void put_ids(struct buf *out, struct str value, size_t most, struct str between)
 {
     if (value.len > most)
         value = str_from(value, value.len - most);
@@ -173,7 +173,7 @@ static void put_ids(struct buf *out, struct str value, size_t most)
         if (end < 0)
             return;
         value = str_from(id, (size_t)end + 1);
-        buf_put(out, STR("\r\n "));
+        buf_put(out, between);
         put_flat(out, str_upto(id, (size_t)end + 1), LINE_MAX * 10);
     }
 }
@@ -187,12 +187,12 @@ static void put_threading(const struct reply *reply, struct buf *out)
         str_index(id, '>') < 0)
         return;
     buf_put(out, STR("In-Reply-To:"));
-    put_ids(out, id, LINE_MAX * 10);
+    put_ids(out, id, LINE_MAX * 10, STR(" "));
     buf_put(out, STR("\r\nReferences:"));
     if (!trace_field(reply->message, STR("References"), &references))
         (void)trace_field(reply->message, STR("In-Reply-To"), &references);
-    put_ids(out, references, REFERENCES_MAX);
-    put_ids(out, id, LINE_MAX * 10);
+    put_ids(out, references, REFERENCES_MAX, STR("\r\n "));
+    put_ids(out, id, LINE_MAX * 10, STR("\r\n "));
     buf_put(out, STR("\r\n"));
 }
 

@@ -172,7 +172,7 @@ static void find_out_sender(struct task *task, struct examination *work)
 {
     const struct examiner_request *request = work->request;
     const struct mailauth_request auth = {
-        .client = request->client,
+        .client = request->is_trusted ? STR("") : request->client,
         .helo = request->helo,
         .sender = request->sender,
         .message = request->message,
@@ -196,9 +196,9 @@ static void find_out_spam(struct task *task, struct examination *work,
         .message = request->message,
         .structure = structure,
         .auth = &work->counted,
-        .helo = request->helo,
-        .client = request->client,
-        .reverse_name = request->reverse_name,
+        .helo = request->is_trusted ? STR("") : request->helo,
+        .client = request->is_trusted ? STR("") : request->client,
+        .reverse_name = request->is_trusted ? STR("") : request->reverse_name,
         .list_score = request->list_score,
         .model = work->tools->model,
         .link_check = work->tools->link_check,

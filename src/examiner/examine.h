@@ -8,7 +8,7 @@
  *   a virus; an executable, script or bomb                      REJECT
  *   DMARC fails, the domain asks for reject (`dmarc_reject`)    REJECT, unless its ARC is trusted
  *   points from SPAM_SCORE_REFUSE on                            REJECT
- *   DMARC could not be found out                                DEFER
+ *   DMARC could not be found out, and the client is a stranger  DEFER
  *   the scanner is needed (`scan_required`) but did not answer  DEFER
  *   points from SPAM_SCORE_JUNK on, which DMARC gives alone     JUNK
  */
@@ -23,6 +23,7 @@
 struct examiner_request {
     struct str message; /* as it came */
     struct str client, helo, sender, reverse_name;
+    bool is_trusted;    /* who it is from is believed: the DNS is not asked, nor how it calls itself */
     int64_t list_score; /* thousandths */
     int64_t now_ms;
 };

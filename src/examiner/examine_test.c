@@ -40,10 +40,10 @@ static void give_scan(void *owner, struct task *task, struct examiner_scan *out)
 static const struct {
     const char *rule, *client, *sender, *message;
     struct examiner_scan scan;
-    bool has_scanner, needs_scan, keeps_rejected;
+    bool has_scanner, needs_scan, keeps_rejected, is_trusted;
     enum examiner_action action;
     const char *words; /* a part of them */
-    bool is_authenticated, may_reply;
+    bool is_authenticated, may_reply, is_spam;
 } rows[] = {
     {.rule = "proven by SPF and DMARC", .client = "192.0.2.1", .sender = "anna@strict.example",
      .message = PLAIN("strict.example"), .action = EXAMINER_ACCEPT, .is_authenticated = true,
@@ -65,6 +65,9 @@ static const struct {
      .message = PLAIN("soft.example"), .action = EXAMINER_JUNK},
     {.rule = "the DNS fails", .client = "192.0.2.66", .sender = "anna@slow.example",
      .message = PLAIN("slow.example"), .action = EXAMINER_DEFER, .words = "DNS failed"},
+    {.rule = "the DNS would fail, but the client is trusted", .client = "127.0.0.1",
+     .sender = "anna@slow.example", .message = PLAIN("slow.example"), .is_trusted = true,
+     .action = EXAMINER_ACCEPT, .may_reply = true},
     {.rule = "the DNS fails, but it is a virus", .client = "192.0.2.66",
      .sender = "anna@slow.example", .message = PLAIN("slow.example"), .has_scanner = true,
      .scan = {.is_virus = true, .name = STR_INIT("Eicar\r\nX\xff")}, .action = EXAMINER_REJECT,
@@ -75,7 +78,7 @@ static const struct {
      .words = "Win.Test", .is_authenticated = true},
     {.rule = "rspamd would refuse it", .client = "192.0.2.1", .sender = "anna@none.example",
      .message = PLAIN("none.example"), .has_scanner = true, .scan = {.score = 15000},
-     .action = EXAMINER_REJECT, .words = "spam", .is_authenticated = true},
+     .action = EXAMINER_REJECT, .words = "spam", .is_authenticated = true, .is_spam = true},
     {.rule = "rspamd, much but not so much", .client = "192.0.2.1", .sender = "anna@none.example",
      .message = PLAIN("none.example"), .has_scanner = true, .scan = {.score = 14999},
      .action = EXAMINER_JUNK, .is_authenticated = true},
@@ -98,7 +101,7 @@ static const struct {
     {.rule = "GTUBE", .client = "192.0.2.1", .sender = "anna@none.example",
      .message = HEADER("none.example") "\r\nXJS*C4JDBQADN1.NSBN3*2IDNEN*"
                                        "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n",
-     .action = EXAMINER_REJECT, .words = "spam", .is_authenticated = true},
+     .action = EXAMINER_REJECT, .words = "spam", .is_authenticated = true, .is_spam = true},
     {.rule = "a program", .client = "192.0.2.1", .sender = "anna@none.example",
      .message = HEADER("none.example")
          "Content-Type: application/pdf; name=invoice.pdf\r\n"
@@ -119,6 +122,7 @@ static void check_row(size_t i, const struct dns_source *dns)
                                        .helo = STR("mail.peer.example"),
                                        .sender = str_from_c(rows[i].sender),
                                        .reverse_name = STR("mail.peer.example"),
+                                       .is_trusted = rows[i].is_trusted,
                                        .now_ms = INT64_C(1795687200000)};
     struct examiner_tools tools = {.dns = dns,
                                    .await_scan = rows[i].has_scanner ? give_scan : NULL,
@@ -138,11 +142,12 @@ static void check_row(size_t i, const struct dns_source *dns)
     if (rows[i].words != NULL && str_find(result.words, str_from_c(rows[i].words)) < 0)
         fail_msg("%s: %.*s", rows[i].rule, STR_ARG(result.words));
     if (result.is_authenticated != rows[i].is_authenticated ||
-        result.may_reply != rows[i].may_reply)
-        fail_msg("%s: authenticated %d, answered %d", rows[i].rule, (int)result.is_authenticated,
-                 (int)result.may_reply);
-    assert_true(str_starts_with(result.fields, STR("Authentication-Results: here.example")));
-    assert_true(str_find(result.fields, STR("\r\nX-Spam-Status: ")) > 0);
+        result.may_reply != rows[i].may_reply || result.is_spam != rows[i].is_spam)
+        fail_msg("%s: authenticated %d, answered %d, spam %d", rows[i].rule,
+                 (int)result.is_authenticated, (int)result.may_reply, (int)result.is_spam);
+    assert_true(rows[i].is_trusted ||
+                str_starts_with(result.fields, STR("Authentication-Results: here.example")));
+    assert_true(str_find(result.fields, STR("X-Spam-Status: ")) >= 0);
     assert_true(str_ends_with(result.fields, STR("\r\n")));
     assert_int_equal(scans_awaited - before, rows[i].has_scanner);
     task_done(&task);

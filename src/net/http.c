@@ -9,6 +9,7 @@
  */
 #include "net/http.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "net/address_class.h"
@@ -36,6 +37,7 @@ enum {
     PER_HOST_DEFAULT = 8,
     TIMEOUT_DEFAULT_MS = 30 * 1000,
     CONNECT_TIMEOUT_DEFAULT_MS = 10 * 1000,
+    SMALL_BUFFER = 4096,
     SPARE_MAX = 64, /* handles kept for the next requests */
 };
 
@@ -70,6 +72,8 @@ struct net_http_call {
     struct buf body; /* of the response */
     size_t header_bytes;
     bool is_cut_allowed, is_cut, is_too_large;
+    bool is_second_try;
+    int64_t end_ms; /* clock_monotonic_ms */
     char words[CURL_ERROR_SIZE];
     net_http_on_done on_done;
     void *owner; /* borrowed */
@@ -97,7 +101,7 @@ static void call_free(struct net_http_call **call_pointer)
     struct net_http *http = call->http;
 
     TAILQ_REMOVE(&http->calls, call, in_calls);
-    (void)curl_multi_remove_handle(http->multi, call->easy);
+    must(curl_multi_remove_handle(http->multi, call->easy) == CURLM_OK);
     if (http->spare_count < SPARE_MAX) {
         curl_easy_reset(call->easy);
         http->spare[http->spare_count++] = call->easy;
@@ -141,6 +145,29 @@ static enum err kind_of(const struct net_http_call *call, CURLcode code)
     }
 }
 
+/*
+ * A kept connection that the server closed just as the request went out: no byte of an answer came, and
+ * the next connection will do. Once; for a POST, too, as libcurl itself does in the cases that it
+ * recognises.
+ */
+static bool try_again(struct net_http_call *call, CURLcode code)
+{
+    int64_t left_ms = call->end_ms - clock_monotonic_ms();
+    long connections = 1;
+
+    (void)curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connections);
+    if ((code != CURLE_SEND_ERROR && code != CURLE_RECV_ERROR && code != CURLE_GOT_NOTHING &&
+         code != CURLE_HTTP2 && code != CURLE_HTTP2_STREAM && code != CURLE_PARTIAL_FILE) ||
+        connections != 0 || call->header_bytes > 0 || call->is_second_try || left_ms <= 0)
+        return false;
+    call->is_second_try = true;
+    call->body_offset = 0;
+    SET(call->easy, CURLOPT_TIMEOUT_MS, (long)left_ms);
+    must(curl_multi_remove_handle(call->http->multi, call->easy) == CURLM_OK);
+    must(curl_multi_add_handle(call->http->multi, call->easy) == CURLM_OK);
+    return true;
+}
+
 static void finish(struct net_http_call *call, CURLcode code)
 {
     struct net_http_response response = {.err = kind_of(call, code), .call = call};
@@ -174,7 +201,8 @@ static void collect(struct net_http *http)
         if (message->msg != CURLMSG_DONE)
             continue;
         (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-        finish(call, message->data.result);
+        if (!try_again(call, message->data.result))
+            finish(call, message->data.result);
     }
 }
 
@@ -370,6 +398,7 @@ static void set_limits(struct net_http_call *call, const struct net_http_request
     int64_t connect_ms =
         request->connect_timeout_ms > 0 ? request->connect_timeout_ms : CONNECT_TIMEOUT_DEFAULT_MS;
 
+    call->end_ms = clock_monotonic_ms() + timeout_ms;
     SET(call->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     SET(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     SET(call->easy, CURLOPT_NOSIGNAL, 1L);
@@ -380,6 +409,10 @@ static void set_limits(struct net_http_call *call, const struct net_http_request
     SET(call->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(call->easy, CURLOPT_PIPEWAIT, 1L);
     SET(call->easy, CURLOPT_HTTP09_ALLOWED, 0L);
+    /* Thousands of small ones at a time (DNS). A handle that failed early has its buffer still, and
+     * keeps it. */
+    if (request->response_limit <= UINT16_MAX)
+        (void)curl_easy_setopt(call->easy, CURLOPT_BUFFERSIZE, (long)SMALL_BUFFER);
 }
 
 static void set_tls(struct net_http_call *call)

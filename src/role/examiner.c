@@ -149,7 +149,8 @@ static void ask_scanner(struct examiner *examiner, struct order *order, int64_t 
     struct wire_channel *scanner = role_peer(examiner->process, WIRE_ROLE_SCANNER, 0);
     struct wire_scan body = {.client = order->examine.client,
                              .helo = order->examine.helo,
-                             .sender = order->examine.sender};
+                             .sender = order->examine.sender,
+                             .reverse_name = order->examine.reverse_name};
 
     examiner->scan = (struct awaited_scan){.tag = examiner->scan.tag + 1,
                                            .task = &order->task,
@@ -287,6 +288,7 @@ static void copy_examine(struct order *order, const struct wire_examine *given)
         .helo = arena_copy(arena, given->helo),
         .sender = arena_copy(arena, given->sender),
         .reverse_name = arena_copy(arena, given->reverse_name),
+        .is_trusted = given->is_trusted,
         .list_score = (int64_t)(given->list_score > INT32_MAX ? INT32_MAX : given->list_score),
         .now_ms = given->now_ms,
     };
@@ -389,9 +391,9 @@ static enum err limit_memory(struct examiner *examiner, struct task *task)
     struct rlimit limit;
     uint64_t now = 0;
 
+    buf_init(&text, SIZE_MAX);
     if (SYSCALLS_SANITIZED)
         return ERR_OK; /* whose shadow memory is larger than any limit */
-    buf_init(&text, SIZE_MAX);
     TRY(file_read(task, AT_FDCWD, "/proc/self/statm", 4096, &text));
     rest = buf_str(&text);
     if (!str_split(&rest, ' ', &pages) || !parse_u64(pages, &now))

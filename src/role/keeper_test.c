@@ -1,12 +1,19 @@
 /*
- * The keeper as a process, with the test as master, gate, store, nursery, mailbox, sealer, smtp and
- * administrator: a first start, logins, keys, quotas, a gate that dies.
+ * The keeper as a process, with the test as master, gate, store, nursery, mailbox, sealer, smtp,
+ * courier, resolver and administrator: a first start, logins, keys, quotas, a gate that dies, where
+ * mail goes, what it is signed with, commands that others answer.
  */
 #include "role/roles.h"
 
+#include "account/database.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "dns/answer.h"
+#include "mailauth/sign.h"
+#include "mailauth/srs.h"
+#include "secret/courier.h"
 #include "secret/pass.h"
+#include "sqlite/db.h"
 #include "wire/channel.h"
 #include "wire/socket.h"
 
@@ -26,12 +33,13 @@
 
 #include <cmocka.h>
 
-enum { PEERS = 5, REPLY_SECONDS = 20 };
+enum { PEERS = 7, REPLY_SECONDS = 20 };
 
 static const enum wire_role peer_roles[PEERS] = {WIRE_ROLE_GATE, WIRE_ROLE_STORE,
                                                  WIRE_ROLE_NURSERY, WIRE_ROLE_SEALER,
-                                                 WIRE_ROLE_SMTP};
-enum { GATE, STORE, NURSERY, SEALER, SMTP };
+                                                 WIRE_ROLE_SMTP, WIRE_ROLE_COURIER,
+                                                 WIRE_ROLE_RESOLVER};
+enum { GATE, STORE, NURSERY, SEALER, SMTP, COURIER, RESOLVER };
 
 struct fixture {
     char folder[64], socket[96];
@@ -90,20 +98,22 @@ static void connect_peer(struct fixture *f, size_t peer)
     bound_waits(ends[0]);
 }
 
+static const char host_key_text[] = "0123456789abcdef0123456789abcdef"; /* the host's */
+
 static void configure(struct fixture *f)
 {
-    static const char key[] = "0123456789abcdef0123456789abcdef";
     struct wire_configure body = {.descriptor_count = 2};
     struct buf text;
     int fds[2];
 
     buf_init(&text, SIZE_MAX);
     buf_putf(&text,
-             "data = \"%s\"\nsandbox_required = no\nlog_level = error\n"
+             "data = \"%s\"\nsandbox_required = no\nlog_level = error\nhostname = \"mx.test\"\n"
+             "submission_per_user = 2\n"
              "failures_per_address = 5\nfailures_per_account = 8\n",
              f->folder);
     assert_int_equal(memfd_from(&f->task, buf_str(&text), &fds[0]), ERR_OK);
-    assert_int_equal(memfd_from(&f->task, str_from_c(key), &fds[1]), ERR_OK);
+    assert_int_equal(memfd_from(&f->task, str_from_c(host_key_text), &fds[1]), ERR_OK);
     send_to(f->master, WIRE_CONFIGURE, 0, &body, fds, 2);
     (void)close(fds[0]);
     (void)close(fds[1]);
@@ -489,6 +499,185 @@ static void test_a_crash_while_a_mailbox_is_made(void **state)
         WIRE_OK);
 }
 
+/* --- mail beyond the host ------------------------------------------------------------------- */
+
+/* As if the domains were from before there were keys. */
+static void remove_keys(struct fixture *f)
+{
+    CLEANUP(secret_free) struct secret *host_key = secret_copy(str_from_c(host_key_text));
+    CLEANUP(secret_free) struct secret *database_key = account_database_key(host_key);
+    struct db *db = NULL;
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/account/account.sqlite", f->folder);
+    assert_int_equal(db_open(&f->task, path, DB_OPEN, database_key, &db), ERR_OK);
+    assert_int_equal(db_execute(db, &f->task, "DELETE FROM dkim_keys"), ERR_OK);
+    db_close(&db);
+}
+
+/* What the courier is given is what it derives its keys from, and the keeper shares one of them. */
+static void test_bounces_to_rewritten_senders_go_back(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(secret_free) struct secret *given = secret_copy(
+        receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY)->host_key.key);
+    CLEANUP(secret_free) struct secret *srs = courier_srs_key(given);
+    struct wire_recipient asked = {.sender = STR("")};
+    const struct wire_recipient_reply *reply;
+    struct buf rewritten;
+
+    buf_init(&rewritten, SIZE_MAX);
+    assert_int_equal(srs_rewrite(&f->task, secret_str(srs), STR("Peer@elsewhere.test"),
+                                 STR("demo.test"), clock_now_ms(), &rewritten),
+                     ERR_OK);
+    asked.address = buf_str(&rewritten);
+    send_to(f->peers[SMTP], WIRE_RECIPIENT, 5, &asked, NULL, 0);
+    reply = &receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_RECIPIENT_REPLY)->recipient_reply;
+    assert_int_equal(reply->status, WIRE_OK);
+    assert_false(reply->has_mailbox);
+    assert_true(str_equal(reply->routes,
+                          STR("[{\"kind\":\"return\",\"to\":\"Peer@elsewhere.test\"}]")));
+    rewritten.ptr[5] = rewritten.ptr[5] == 'A' ? 'B' : 'A'; /* in the hash */
+    asked.address = buf_str(&rewritten);
+    send_to(f->peers[SMTP], WIRE_RECIPIENT, 5, &asked, NULL, 0);
+    reply = &receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_RECIPIENT_REPLY)->recipient_reply;
+    assert_int_equal(reply->status, WIRE_REFUSED);
+    buf_free(&rewritten);
+}
+
+static const struct wire_signing_keys_reply *signing_keys(struct fixture *f, const char *domain)
+{
+    struct wire_signing_keys body = {.domain = str_from_c(domain)};
+
+    send_to(f->peers[COURIER], WIRE_SIGNING_KEYS, 8, &body, NULL, 0);
+    return &receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_SIGNING_KEYS_REPLY)
+                ->signing_keys_reply;
+}
+
+static void test_keys_to_sign_with(void **state)
+{
+    struct fixture *f = *state;
+    const struct wire_signing_keys_reply *keys;
+    struct buf record;
+    json_t *json;
+
+    (void)receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY);
+    assert_int_equal(signing_keys(f, "elsewhere.test")->status, WIRE_UNKNOWN);
+    keys = signing_keys(f, "demo.test");
+    assert_int_equal(keys->status, WIRE_OK);
+    assert_true(keys->rsa_selector.len > 0 && keys->ed25519_selector.len > 0);
+    assert_true(keys->rsa_key.len > 1000 && keys->ed25519_key.len > 32);
+    /* They are the very ones whose records are to be published. */
+    buf_init(&record, SIZE_MAX);
+    assert_int_equal(mailauth_key_record(&f->task, keys->ed25519_key, &record), ERR_OK);
+    ask(f, "{'command':'domain dns','arguments':{'domain':'demo.test'}}");
+    json = answer(f, "ok");
+    assert_true(str_find(str_from_c(json_string_value(json_object_get(json, "message"))),
+                         buf_str(&record)) > 0);
+    json_decref(json);
+    buf_free(&record);
+}
+
+/* A domain from before there were keys gets them soon after the start. */
+static void test_keys_for_an_old_domain(void **state)
+{
+    struct fixture *f = *state;
+
+    (void)receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY);
+    stop_keeper(f, true);
+    remove_keys(f);
+    start_keeper(f);
+    (void)receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY);
+    assert_int_equal(signing_keys(f, "demo.test")->rsa_key.len, 0);
+    for (int i = 0; i < 100 && signing_keys(f, "demo.test")->rsa_key.len == 0; i++)
+        (void)usleep(100 * 1000);
+    assert_true(signing_keys(f, "demo.test")->rsa_key.len > 1000);
+    assert_true(signing_keys(f, "demo.test")->ed25519_key.len > 32);
+}
+
+static void test_commands_for_the_courier(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_admin_reply reply = {.json = STR("{\"status\":\"ok\",\"count\":2}"),
+                                     .is_last = true};
+    const struct wire_admin *asked;
+    json_t *json;
+
+    (void)receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY);
+    ask(f, "{'command':'queue hold','arguments':{'id':'all'}}");
+    asked = &receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_ADMIN)->admin;
+    assert_true(str_equal(
+        asked->json,
+        STR("{\"command\":\"queue hold\",\"arguments\":{\"id\":\"all\"}}")));
+    send_to(f->peers[COURIER], WIRE_ADMIN_REPLY, f->message.tag, &reply, NULL, 0);
+    json = answer(f, "ok");
+    assert_int_equal(json_integer_value(json_object_get(json, "count")), 2);
+    json_decref(json);
+    /* It dies while it is asked; and is not there. */
+    ask(f, "{'command':'queue list'}");
+    (void)receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_ADMIN);
+    (void)close(f->peers[COURIER]);
+    json_decref(answer(f, "busy"));
+    ask(f, "{'command':'queue list'}");
+    json_decref(answer(f, "busy"));
+    connect_peer(f, COURIER);
+    (void)receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY);
+}
+
+static void test_a_domain_s_records(void **state)
+{
+    struct fixture *f = *state;
+    struct dns_record mx = {.name = STR("mx.test"), .preference = 10};
+    const struct dns_answer there = {.records = &mx, .count = 1};
+    struct buf records;
+    json_t *json, *item;
+    size_t asked = 0;
+
+    buf_init(&records, SIZE_MAX);
+    dns_answer_encode(&there, &records);
+    ask(f, "{'command':'domain check','arguments':{'domain':'demo.test'}}");
+    do {
+        const struct wire_dns_query *query =
+            &receive(f, f->peers[RESOLVER], WIRE_ROLE_RESOLVER, WIRE_DNS_QUERY)->dns_query;
+        bool is_mx = query->type == DNS_TYPE_MX && str_equal(query->name, STR("demo.test"));
+        struct wire_dns_answer body = {.status = is_mx ? DNS_OK : DNS_NO_NAME,
+                                       .records = is_mx ? buf_str(&records) : STR("")};
+
+        send_to(f->peers[RESOLVER], WIRE_DNS_ANSWER, f->message.tag, &body, NULL, 0);
+    } while (++asked < 13);
+    json = answer(f, "ok");
+    assert_int_equal(json_array_size(json_object_get(json, "items")), 13);
+    item = json_array_get(json_object_get(json, "items"), 2);
+    assert_string_equal(json_string_value(json_object_get(item, "type")), "MX");
+    assert_string_equal(json_string_value(json_object_get(item, "state")), "right");
+    item = json_array_get(json_object_get(json, "items"), 3);
+    assert_string_equal(json_string_value(json_object_get(item, "state")), "missing");
+    json_decref(json);
+    buf_free(&records);
+}
+
+static void test_daily_limits_outlive_the_keeper(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_recipient body = {.address = STR("x@elsewhere.test"),
+                                  .login = f->mailbox,
+                                  .sender = STR("you@demo.test")};
+    static const enum wire_status expected[] = {WIRE_NOT_LOCAL, WIRE_NOT_LOCAL, WIRE_DEFERRED};
+
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+        send_to(f->peers[SMTP], WIRE_RECIPIENT, 5, &body, NULL, 0);
+        assert_int_equal(receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_RECIPIENT_REPLY)
+                             ->recipient_reply.status,
+                         expected[i]);
+    }
+    stop_keeper(f, true);
+    start_keeper(f);
+    send_to(f->peers[SMTP], WIRE_RECIPIENT, 5, &body, NULL, 0);
+    assert_int_equal(receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_RECIPIENT_REPLY)
+                         ->recipient_reply.status,
+                     WIRE_DEFERRED);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -500,7 +689,15 @@ int main(void)
         TEST(test_a_running_mailbox_meets_a_new_keeper),
         TEST(test_senders),
         TEST(test_a_crash_while_a_mailbox_is_made),
+        TEST(test_bounces_to_rewritten_senders_go_back),
+        TEST(test_keys_to_sign_with),
+        TEST(test_keys_for_an_old_domain),
+        TEST(test_commands_for_the_courier),
+        TEST(test_a_domain_s_records),
+        TEST(test_daily_limits_outlive_the_keeper),
     };
 
+    secret_init();
+    db_init_library();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,7 +72,8 @@ static void on_message(struct role_process *process, struct wire_channel *channe
     const struct wire_scan *scan = &message->body.scan;
     struct scan_request request = {.client = scan->client,
                                    .helo = scan->helo,
-                                   .sender = scan->sender};
+                                   .sender = scan->sender,
+                                   .reverse_name = scan->reverse_name};
     struct order *order;
 
     if (message->type != WIRE_SCAN)

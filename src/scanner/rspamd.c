@@ -101,8 +101,6 @@ enum err rspamd_reply_parse(struct task *task, struct str body, struct rspamd_re
     action = json_string_value(json_object_get(whole, "action"));
     if (!json_is_object(whole) || action == NULL || !read_number(whole, "score", &score))
         return fail(task, ERR_INVALID, "its reply makes no sense");
-    if (json_is_true(json_object_get(whole, "is_skipped")))
-        return fail(task, ERR_INVALID, "it skipped the message");
     if (!read_number(whole, "required_score", &required) || required <= 0)
         required = default_required;
     out->score = scale(score, required);
@@ -129,14 +127,16 @@ static struct str header_line(struct task *task, const char *name, struct str va
     return str_make(bytes, start + value.len);
 }
 
-size_t rspamd_headers(struct task *task, struct str client, struct str helo, struct str sender,
-                      struct str out[static RSPAMD_HEADERS])
+size_t rspamd_headers(struct task *task, struct str client, struct str name, struct str helo,
+                      struct str sender, struct str out[static RSPAMD_HEADERS])
 {
     size_t count = 0;
 
     out[count++] = STR("Content-Type: message/rfc822");
     if (client.len > 0)
         out[count++] = header_line(task, "IP", client);
+    if (name.len > 0)
+        out[count++] = header_line(task, "Hostname", name);
     if (helo.len > 0)
         out[count++] = header_line(task, "Helo", helo);
     if (sender.len > 0)

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < reply.symbols.len; i++)
             assert(reply.symbols.ptr[i] >= ' ' && reply.symbols.ptr[i] < 0x7f);
     }
-    count = rspamd_headers(&task, text, text, text, headers);
+    count = rspamd_headers(&task, text, text, text, text, headers);
     for (size_t i = 0; i < count; i++) {
         assert(memchr(headers[i].ptr, '\n', headers[i].len) == NULL);
         assert(memchr(headers[i].ptr, '\r', headers[i].len) == NULL);

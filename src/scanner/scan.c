@@ -142,8 +142,8 @@ static void ask_rspamd(struct scan *scan, const struct scan_request *request)
     if (str_starts_with(address, STR("[")) && str_ends_with(address, STR("]")))
         address = str_upto(str_from(address, 1), address.len - 2);
     http.address = address;
-    http.header_count =
-        rspamd_headers(&scan->task, request->client, request->helo, request->sender, headers);
+    http.header_count = rspamd_headers(&scan->task, request->client, request->reverse_name,
+                                       request->helo, request->sender, headers);
     scan->rspamd = net_http_start(options->http, &http, on_rspamd, scan);
 }
 

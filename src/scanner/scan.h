@@ -30,7 +30,7 @@ void scanner_free(struct scanner **scanner);
 
 struct scan_request {
     int fd; /* sealed memfd with the message; duplicated */
-    struct str client, helo, sender;
+    struct str client, helo, sender, reverse_name;
 };
 
 struct scan_result {

@@ -73,7 +73,8 @@ static void replies_of_rspamd(void **state)
         {"{\"score\":25,\"required_score\":15,\"action\":\"reject\"}", true, 25000, ""},
         {"{\"score\":1e300,\"required_score\":1e-300,\"action\":\"x\"}", true, 1000000, ""},
         {"{\"score\":-1e300,\"required_score\":1e-300,\"action\":\"x\"}", true, -1000000, ""},
-        {"{\"score\":5,\"action\":\"x\",\"is_skipped\":true}", false, 0, ""},
+        {"{\"score\":15,\"action\":\"reject\",\"is_skipped\":true}", true, 15000, ""},
+        {"{\"score\":0,\"action\":\"no action\",\"is_skipped\":true}", true, 0, ""},
         {"{\"score\":\"5\",\"action\":\"x\"}", false, 0, ""},
         {"{\"score\":5}", false, 0, ""},
         {"{\"score\":5,\"action\":7}", false, 0, ""},
@@ -137,12 +138,15 @@ static void what_goes_to_rspamd_is_one_line(void **state)
 
     (void)state;
     task_init(&task, 0);
-    assert_int_equal(rspamd_headers(&task, STR(""), STR(""), STR(""), headers), 1);
+    assert_int_equal(rspamd_headers(&task, STR(""), STR(""), STR(""), STR(""), headers), 1);
     assert_int_equal(
-        rspamd_headers(&task, STR("192.0.2.1"), STR("a\r\nX: y"), STR("a@b"), headers), 4);
+        rspamd_headers(&task, STR("192.0.2.1"), STR("a.example"), STR("a\r\nX: y"),
+                                    STR("a@b"), headers),
+                     5);
     assert_true(str_equal(headers[1], STR("IP: 192.0.2.1")));
-    assert_true(str_equal(headers[2], STR("Helo: a??X: y")));
-    assert_true(str_equal(headers[3], STR("From: a@b")));
+    assert_true(str_equal(headers[2], STR("Hostname: a.example")));
+    assert_true(str_equal(headers[3], STR("Helo: a??X: y")));
+    assert_true(str_equal(headers[4], STR("From: a@b")));
     task_done(&task);
 }
 

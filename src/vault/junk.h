@@ -19,8 +19,8 @@ enum {
 };
 
 /*
- * Where a delivery goes. `folder` is what was asked for, empty: INBOX. A folder that was named stays
- * (a +tag; INBOX for a sender that an allow list names, or an alias that wants no judgement); else it is INBOX or Junk: by the shared verdict, which stands in the trace part of
+ * Where a delivery goes. `folder` is what was asked for, empty: nothing was. A folder that was named
+ * stays (a +tag; INBOX, where an allow list names the sender or spam is not looked for); else it is INBOX or Junk: by the shared verdict, which stands in the trace part of
  * append->raw, unless the owner's habits say otherwise and the verdict has no hard reason
  * (spam/spam.h). When they say so, the reason goes into a header field at the end of the trace part:
  * append->raw then is in `storage`. Costs nothing in a mailbox that was not trained.

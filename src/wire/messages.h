@@ -249,10 +249,11 @@ enum wire_status {
 #define WIRE_FIELDS_deliver_reply(F) F(u64, status)
 
 /* `helo` and `sender` as the peer said them; `list_score` is that of the DNS block lists, in
- * thousandths; `reverse_name` the client's confirmed name, may be empty. */
+ * thousandths; `reverse_name` the client's confirmed name, may be empty. is_trusted: this host's own
+ * or named in `trusted_clients`: who its mail is from is believed. */
 #define WIRE_FIELDS_examine(F)                                                                     \
     F(str, client) F(str, helo) F(str, sender) F(str, reverse_name) F(flag, is_tls)                \
-    F(u64, list_score) F(i64, now_ms)
+    F(flag, is_trusted) F(u64, list_score) F(i64, now_ms)
 /* `action` is an examiner_action (examiner/verdict.h); `words` say why, for the peer and the log.
  * `fields` are header fields to put before the message (Authentication-Results, the spam report).
  * `removals`: pairs of u32 (start, length; little-endian) of fields that are not to be kept.
@@ -261,7 +262,7 @@ enum wire_status {
 #define WIRE_FIELDS_examine_reply(F)                                                               \
     F(u64, status) F(u64, action) F(str, words) F(str, fields) F(str, removals) F(flag, may_reply) \
     F(i64, score) F(flag, is_authenticated) F(flag, is_spam)
-#define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender)
+#define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender) F(str, reverse_name)
 /* is_virus with its name in `words`; `score` of rspamd in thousandths, `symbols` its reasons. */
 #define WIRE_FIELDS_scan_reply(F)                                                                  \
     F(u64, status) F(flag, is_virus) F(str, words) F(i64, score) F(str, symbols)

@@ -130,8 +130,10 @@ def processes_of_session(session):
 
 class Server:
     def __init__(self, settings=None, environment=None, preload=None, base=None, keep=False,
-                 data=None):
-        """settings: of the configuration, by name; preload: libraries for LD_PRELOAD."""
+                 data=None, listen=None):
+        """settings: of the configuration, by name; preload: libraries for LD_PRELOAD; listen: more
+        addresses of a listener, by its name."""
+        self.listen = dict(listen or {})
         self.keep = keep or bool(os.environ.get("SEALPOST_KEEP"))
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-", dir=base))
         self.data = pathlib.Path(data) if data else self.folder / "data"
@@ -167,11 +169,14 @@ class Server:
         self.data.mkdir(mode=0o700, exist_ok=True)
         lines = {"data": str(self.data), "hostname": "localhost",
                  "plain_login_on_loopback": True,
-                 "admin_socket": str(self.data / "run" / "admin.sock")}
+                 "admin_socket": str(self.data / "run" / "admin.sock"),
+                 # There is no DNS unless a test brings its own (doh.py): what is asked fails at once.
+                 "dns_upstreams": ["https://nowhere.test:9/dns-query 127.0.0.1"]}
         lines.update(self.settings)
         text = ""
         for name in LISTENERS:
-            text += f'{name} = {{"127.0.0.1:{self.ports[name]}"}}\n'
+            places = [f"127.0.0.1:{self.ports[name]}", *self.listen.get(name, [])]
+            text += f"{name} = {{{', '.join(f'{chr(34)}{place}{chr(34)}' for place in places)}}}\n"
         for name, value in lines.items():
             if isinstance(value, bool):
                 text += f"{name} = {'yes' if value else 'no'}\n"

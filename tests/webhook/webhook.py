@@ -4,6 +4,7 @@ is signed, where it may not go, and what becomes of bad receivers. The queue is 
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from suite import Suite, check  # noqa: E402
 from receiver import Raw, Receiver, verify  # noqa: E402
 
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 TRY = os.path.join(os.environ["SEALPOST_BUILD"], "tests", "webhook", "webhook_try")
 SECRET = "whsec_0123456789abcdef"
 NAME = "hooks.example"
@@ -78,6 +80,16 @@ def a_receiver_checks_the_signature(t):
         except ValueError:
             continue
         check(False, "a wrong signature was taken")
+
+
+@suite.case
+def the_documentation_has_it_right(t):
+    """The example of docs/webhooks.md, and the check that it tells receivers to make."""
+    with open(os.path.join(ROOT, "docs", "webhooks.md"), encoding="utf-8") as file:
+        text = file.read()
+    (header,) = re.findall(r"X-Webhook-Signature: (\S+)", text)
+    ((secret, body),) = re.findall(r"for the secret `(.*?)` and the body `(.*?)`", text)
+    verify(secret, header, body.encode(), now=1795687200)
 
 
 @suite.case

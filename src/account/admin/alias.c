@@ -188,6 +188,8 @@ static enum err set_enabled(struct admin_request *request, bool is_enabled, unsi
         admin_say(request, "Mail for %.*s is taken again.", STR_ARG(name));
     else if (code == ADMIN_ANSWER_DROPPED)
         admin_say(request, "Mail for %.*s is taken and thrown away now.", STR_ARG(name));
+    else if (code == ADMIN_ANSWER_LATER)
+        admin_say(request, "Mail for %.*s is put off now.", STR_ARG(name));
     else
         admin_say(request, "Mail for %.*s is refused now.", STR_ARG(name));
     return ERR_OK;

@@ -85,6 +85,10 @@ static const struct admin_argument queue_show_arguments[] = {
     {"id", ADMIN_MESSAGE, false, true, "as the list shows it"}, END};
 static const struct admin_argument queue_change_arguments[] = {
     {"id", ADMIN_MESSAGE, false, true, "as the list shows it, or all"}, END};
+static const struct admin_argument suppression_clear_arguments[] = {
+    {"address", ADMIN_ADDRESS, false, false, "as the list shows it"},
+    {"all", ADMIN_FLAG, true, false, "all of them"},
+    END};
 static const struct admin_argument alias_add_arguments[] = {
     ADDRESS_ARGUMENT,
     {"to", ADMIN_ADDRESS, true, false, "another alias: both lead to its mailbox, none is made"},
@@ -257,6 +261,13 @@ const struct admin_command admin_commands[] = {
     {"queue delete", "take a message out of the queue; nobody is told", "", queue_change_arguments,
      "This removes mail that was not delivered, and its senders are not told.", NULL, admin_queue,
      false},
+    {"queue release", "let a message that was held go its way", "", queue_change_arguments, NULL,
+     NULL, admin_queue, false},
+    {"queue suppression list", "list the addresses that mail is not sent to for a while",
+     "Their servers said that they do not exist; who writes to one gets his message back at once.",
+     no_arguments, NULL, "address status since expires reason", admin_queue, true},
+    {"queue suppression clear", "send mail to an address again", "", suppression_clear_arguments,
+     NULL, NULL, admin_queue, false},
 };
 const size_t admin_command_count = ARRAY_LEN(admin_commands);
 

@@ -76,6 +76,7 @@ enum smtp_client_ending {
 
 struct smtp_client_trouble {
     enum smtp_client_ending ending;
+    bool is_tls;                   /* it ended while TLS was being started */
     unsigned code;                 /* of the reply; 0: none */
     struct smtp_enhanced enhanced; /* always set unless ENDED_NOT or QUIT */
     struct str words;              /* the server's, or ours */

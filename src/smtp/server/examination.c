@@ -43,6 +43,7 @@ void smtp_session_examination(const struct smtp_session *s, struct wire_examine 
         .sender = transaction->mail.sender.text,
         .reverse_name = transaction->reverse_name,
         .is_tls = s->is_tls,
+        .is_trusted = !s->options.is_suspect,
         .list_score = transaction->list_score,
     };
     *out_content = &transaction->content;

@@ -139,7 +139,7 @@ struct smtp_target {
     enum smtp_target_kind kind;
     struct id mailbox;    /* not of QUEUE */
     struct str recipient; /* the first that led to it; empty: COPY */
-    struct str folder;    /* empty: INBOX */
+    struct str folder;    /* empty: INBOX, or Junk by its owner's habits */
     struct str envelope;  /* of QUEUE: JSON (docs/routes.md) */
     bool is_junk;
     enum wire_status status; /* of its delivery */

@@ -78,6 +78,17 @@ static struct smtp_target *find_mailbox(struct smtp_transaction *transaction,
     return NULL;
 }
 
+/* An empty folder leaves it to the mailbox, whose owner's habits may see junk where others do not. */
+static struct str folder_for(const struct smtp_transaction *transaction,
+                             const struct smtp_recipient *recipient)
+{
+    if (smtp_transaction_is_junk(transaction, recipient))
+        return STR("Junk");
+    if (recipient->folder.len == 0 && (recipient->is_trusted || !recipient->is_checked))
+        return STR("INBOX");
+    return recipient->folder;
+}
+
 /* Of several recipients that lead to one mailbox the first counts, or the first that wants it even
  * though it is junk for others. */
 static void add_mailbox(struct smtp_transaction *transaction,
@@ -85,21 +96,16 @@ static void add_mailbox(struct smtp_transaction *transaction,
 {
     struct smtp_target *target = find_mailbox(transaction, &recipient->mailbox);
     bool is_junk = smtp_transaction_is_junk(transaction, recipient);
-    struct str folder = is_junk ? STR("Junk") : recipient->folder;
 
     if (target == NULL)
         target = &transaction->targets[transaction->target_count++];
     else if (is_junk || !target->is_junk)
         return;
-    /* Named, INBOX is not the mailbox's to choose: whoever is allowed, or wants no judgement, is not
-     * judged by its habits either (vault/junk.h). */
-    if (folder.len == 0 && !is_junk && (recipient->is_trusted || !recipient->is_checked))
-        folder = STR("INBOX");
     *target = (struct smtp_target){
         .kind = SMTP_TARGET_MAILBOX,
         .mailbox = recipient->mailbox,
         .recipient = recipient->address,
-        .folder = folder,
+        .folder = folder_for(transaction, recipient),
         .is_junk = is_junk,
     };
 }

@@ -1,0 +1,385 @@
+/*
+ * The examiner's process as it is, sandbox and all. The test is its master, the smtp process that
+ * asks, the courier, the resolver and the scanner.
+ */
+#include "role/roles.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "dns/answer.h"
+#include "examiner/verdict.h"
+#include "role/syscalls.h"
+#include "wire/socket.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { SMTP, COURIER, RESOLVER, SCANNER, PEERS, REPLY_SECONDS = 30 };
+
+static const enum wire_role peer_roles[PEERS] = {WIRE_ROLE_SMTP, WIRE_ROLE_COURIER,
+                                                 WIRE_ROLE_RESOLVER, WIRE_ROLE_SCANNER};
+
+struct fixture {
+    pid_t pid;
+    int master, peers[PEERS]; /* our ends */
+    bool is_resolver_mute, is_scanner_mute;
+    struct wire_scan_reply scan;
+    struct task task;
+    struct buf storage;
+    struct wire_message message; /* the last received */
+    char folder[64];
+};
+
+#define MESSAGE                                                                                    \
+    "From: Anna <anna@a.example>\r\nTo: me@here.example\r\nSubject: Lunch\r\n"                     \
+    "Date: Thu, 26 Nov 2026 09:59:00 +0000\r\nMessage-ID: <1@a.example>\r\n\r\nAt noon?\r\n"
+
+/* ---- The wire ---- */
+
+static void tell(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
+                 size_t fd_count)
+{
+    CLEANUP(buf_free) struct buf frame;
+
+    buf_init(&frame, WIRE_FRAME_MAX);
+    assert_int_equal(wire_encode(type, tag, body, &frame), ERR_OK);
+    assert_int_equal(wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0), WIRE_SOCKET_DONE);
+}
+
+static enum err hear(struct fixture *f, int fd, enum wire_role self)
+{
+    for (size_t i = 0; i < f->message.fd_count; i++)
+        fd_close(&f->message.fds[i]);
+    f->message.fd_count = 0;
+    return wire_receive_blocking(&f->task, fd, self, WIRE_ROLE_EXAMINER, &f->storage, &f->message);
+}
+
+static int give_peer(struct fixture *f, enum wire_role role)
+{
+    struct wire_peer body = {.role = role};
+    struct timeval wait = {.tv_sec = REPLY_SECONDS};
+    int fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    tell(f->master, WIRE_PEER, 0, &body, &fds[1], 1);
+    close(fds[1]);
+    assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
+    return fds[0];
+}
+
+/* a.example sends from 192.0.2.1 and wants to be believed only then. */
+static void answer_query(struct fixture *f)
+{
+    const struct wire_dns_query *query = &f->message.body.dns_query;
+    struct dns_record record = {.ttl_s = 60};
+    struct dns_answer answer = {.status = DNS_NO_NAME, .records = &record};
+    CLEANUP(buf_free) struct buf encoded;
+    struct wire_dns_answer body;
+
+    if (query->type == DNS_TYPE_TXT && str_equal(query->name, STR("a.example")))
+        record.data = STR("v=spf1 ip4:192.0.2.1 -all");
+    else if (query->type == DNS_TYPE_TXT && str_equal(query->name, STR("_dmarc.a.example")))
+        record.data = STR("v=DMARC1; p=reject");
+    answer.count = record.data.len > 0 ? 1 : 0;
+    answer.status = record.data.len > 0 ? DNS_OK : DNS_NO_NAME;
+    buf_init(&encoded, SIZE_MAX);
+    dns_answer_encode(&answer, &encoded);
+    body = (struct wire_dns_answer){.status = answer.status, .records = buf_str(&encoded)};
+    tell(f->peers[RESOLVER], WIRE_DNS_ANSWER, f->message.tag, &body, NULL, 0);
+}
+
+/* With a late answer to an earlier question before it. */
+static void answer_scan(struct fixture *f)
+{
+    struct wire_scan_reply old = {.is_virus = true, .words = STR("of another message")};
+
+    assert_int_equal(f->message.fd_count, 1);
+    tell(f->peers[SCANNER], WIRE_SCAN_REPLY, f->message.tag - 1, &old, NULL, 0);
+    tell(f->peers[SCANNER], WIRE_SCAN_REPLY, f->message.tag, &f->scan, NULL, 0);
+}
+
+/* Serves resolver and scanner until this one has an answer. */
+static const union wire_body *await_reply(struct fixture *f, int who, enum wire_type type,
+                                          uint64_t tag)
+{
+    for (;;) {
+        struct pollfd ready[PEERS];
+
+        for (size_t i = 0; i < PEERS; i++)
+            ready[i] = (struct pollfd){.fd = f->peers[i], .events = POLLIN};
+        assert_true(poll(ready, PEERS, REPLY_SECONDS * 1000) > 0);
+        if (ready[RESOLVER].revents != 0) {
+            assert_int_equal(hear(f, f->peers[RESOLVER], WIRE_ROLE_RESOLVER), ERR_OK);
+            if (!f->is_resolver_mute)
+                answer_query(f);
+        } else if (ready[SCANNER].revents != 0) {
+            assert_int_equal(hear(f, f->peers[SCANNER], WIRE_ROLE_SCANNER), ERR_OK);
+            if (!f->is_scanner_mute)
+                answer_scan(f);
+        } else {
+            assert_int_equal(hear(f, f->peers[who], peer_roles[who]), ERR_OK);
+            assert_int_equal(f->message.type, type);
+            assert_int_equal(f->message.tag, tag);
+            return &f->message.body;
+        }
+    }
+}
+
+static void ask(struct fixture *f, struct str message, const char *client, uint64_t tag)
+{
+    struct wire_examine body = {.client = str_from_c(client),
+                                .helo = STR("a.example"),
+                                .sender = STR("anna@a.example"),
+                                .reverse_name = STR("a.example"),
+                                .now_ms = clock_now_ms()};
+    int fd;
+
+    assert_int_equal(memfd_from(&f->task, message, &fd), ERR_OK);
+    tell(f->peers[SMTP], WIRE_EXAMINE, tag, &body, &fd, 1);
+    close(fd);
+}
+
+static const struct wire_examine_reply *verdict(struct fixture *f, uint64_t tag)
+{
+    return &await_reply(f, SMTP, WIRE_EXAMINE_REPLY, tag)->examine_reply;
+}
+
+/* ---- The process ---- */
+
+static void start_examiner(struct fixture *f, const char *settings)
+{
+    struct wire_configure configure = {.descriptor_count = 1};
+    struct wire_start start = {.index = 0};
+    CLEANUP(buf_free) struct buf text;
+    int fds[2], config_fd;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    f->pid = fork();
+    assert_true(f->pid >= 0);
+    if (f->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        close(fds[0]);
+        role_run(&role_examiner, fds[1], 0);
+    }
+    close(fds[1]);
+    f->master = fds[0];
+    buf_init(&text, SIZE_MAX);
+    buf_putf(&text, "data = \"%s\"\nhostname = here.example\nlog_level = error\n%s", f->folder,
+             settings);
+    assert_int_equal(memfd_from(&f->task, buf_str(&text), &config_fd), ERR_OK);
+    tell(f->master, WIRE_CONFIGURE, 0, &configure, &config_fd, 1);
+    close(config_fd);
+    for (size_t i = 0; i < PEERS; i++)
+        f->peers[i] = give_peer(f, peer_roles[i]);
+    tell(f->master, WIRE_START, 0, &start, NULL, 0);
+    assert_int_equal(hear(f, f->master, WIRE_ROLE_MASTER), ERR_OK);
+    assert_int_equal(f->message.type, WIRE_READY);
+}
+
+static int stop_examiner(struct fixture *f)
+{
+    struct wire_stop stop = {.grace_ms = 1000};
+    int status;
+
+    if (f->pid > 0) {
+        tell(f->master, WIRE_STOP, 0, &stop, NULL, 0);
+        assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    f->pid = 0;
+    fd_close(&f->master);
+    for (size_t i = 0; i < PEERS; i++)
+        fd_close(&f->peers[i]);
+    return 0;
+}
+
+/* ---- What it finds ---- */
+
+static void a_verdict_from_dns_and_scanner(void **state)
+{
+    struct fixture *f = *state;
+    const struct wire_examine_reply *reply;
+
+    start_examiner(f, "clamd = \"127.0.0.1:1\"\n");
+    ask(f, STR(MESSAGE), "192.0.2.1", 7);
+    reply = verdict(f, 7);
+    assert_int_equal(reply->status, WIRE_OK);
+    assert_int_equal(reply->action, EXAMINER_ACCEPT);
+    assert_true(reply->is_authenticated && reply->may_reply);
+    assert_true(str_starts_with(reply->fields, STR("Authentication-Results: here.example")));
+    assert_true(str_find(reply->fields, STR("dmarc=pass")) > 0);
+    ask(f, STR(MESSAGE), "192.0.2.66", 8);
+    assert_int_equal(verdict(f, 8)->action, EXAMINER_REJECT);
+    f->scan = (struct wire_scan_reply){.is_virus = true, .words = STR("Eicar")};
+    ask(f, STR(MESSAGE), "192.0.2.1", 9);
+    reply = verdict(f, 9);
+    assert_int_equal(reply->action, EXAMINER_REJECT);
+    assert_true(str_find(reply->words, STR("Eicar")) > 0);
+    stop_examiner(f);
+}
+
+static void several_wait_in_their_order(void **state)
+{
+    struct fixture *f = *state;
+
+    start_examiner(f, "");
+    for (uint64_t tag = 1; tag <= 20; tag++)
+        ask(f, STR(MESSAGE), tag % 2 == 0 ? "192.0.2.66" : "192.0.2.1", tag);
+    for (uint64_t tag = 1; tag <= 20; tag++)
+        assert_int_equal(verdict(f, tag)->action,
+                         tag % 2 == 0 ? EXAMINER_REJECT : EXAMINER_ACCEPT);
+    stop_examiner(f);
+}
+
+/* Neither one that says nothing nor one that went keeps mail for ever. */
+static void resolver_and_scanner_are_silent(void **state)
+{
+    struct fixture *f = *state;
+    int64_t before_ms = clock_monotonic_ms(), used_ms;
+
+    start_examiner(f, "rspamd = \"127.0.0.1:1\"\n");
+    f->is_resolver_mute = f->is_scanner_mute = true;
+    ask(f, STR(MESSAGE), "192.0.2.1", 1);
+    assert_int_equal(verdict(f, 1)->action, EXAMINER_DEFER);
+    used_ms = clock_monotonic_ms() - before_ms;
+    assert_in_range(used_ms, 4000, 9000);
+    fd_close(&f->peers[RESOLVER]);
+    fd_close(&f->peers[SCANNER]);
+    before_ms = clock_monotonic_ms();
+    ask(f, STR(MESSAGE), "192.0.2.1", 2);
+    assert_int_equal(verdict(f, 2)->action, EXAMINER_DEFER);
+    assert_in_range(clock_monotonic_ms() - before_ms, 0, 3000);
+    /* They are back. */
+    f->is_resolver_mute = f->is_scanner_mute = false;
+    f->peers[RESOLVER] = give_peer(f, WIRE_ROLE_RESOLVER);
+    f->peers[SCANNER] = give_peer(f, WIRE_ROLE_SCANNER);
+    usleep(200 * 1000);
+    ask(f, STR(MESSAGE), "192.0.2.1", 3);
+    assert_int_equal(verdict(f, 3)->action, EXAMINER_ACCEPT);
+    stop_examiner(f);
+}
+
+static void a_message_is_rendered(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_render body = {.envelope = STR("{\"recipient\":\"me@here.example\"}")};
+    struct wire_render wrong = {.envelope = STR("[]")};
+    CLEANUP(buf_free) struct buf text;
+    int fd;
+
+    start_examiner(f, "");
+    assert_int_equal(memfd_from(&f->task, STR(MESSAGE), &fd), ERR_OK);
+    tell(f->peers[COURIER], WIRE_RENDER, 5, &body, &fd, 1);
+    assert_int_equal(await_reply(f, COURIER, WIRE_RENDER_REPLY, 5)->render_reply.status, WIRE_OK);
+    assert_int_equal(f->message.fd_count, 1);
+    buf_init(&text, SIZE_MAX);
+    assert_int_equal(fd_read_all(&f->task, f->message.fds[0], SIZE_MAX, &text), ERR_OK);
+    assert_true(str_starts_with(buf_str(&text), STR("{\"recipient\":\"me@here.example\",")));
+    assert_true(str_find(buf_str(&text), STR("\"subject\":\"Lunch\"")) > 0);
+    assert_int_equal(write(f->message.fds[0], "x", 1), -1); /* sealed */
+    tell(f->peers[COURIER], WIRE_RENDER, 6, &wrong, &fd, 1);
+    assert_int_equal(await_reply(f, COURIER, WIRE_RENDER_REPLY, 6)->render_reply.status,
+                     WIRE_INVALID);
+    assert_int_equal(f->message.fd_count, 0);
+    close(fd);
+    stop_examiner(f);
+}
+
+/* ---- What it does not take ---- */
+
+static void messages_that_cannot_be_mapped(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_examine body = {.client = STR("192.0.2.1")};
+    int fd;
+
+    start_examiner(f, "");
+    assert_int_equal(memfd_new(&f->task, &fd), ERR_OK); /* not sealed */
+    tell(f->peers[SMTP], WIRE_EXAMINE, 1, &body, &fd, 1);
+    assert_int_equal(verdict(f, 1)->status, WIRE_INVALID);
+    if (!SYSCALLS_SANITIZED) { /* beyond the 512 MB that it may have */
+        assert_int_equal(ftruncate(fd, 600 << 20), 0);
+        assert_int_equal(memfd_seal(&f->task, fd), ERR_OK);
+        tell(f->peers[SMTP], WIRE_EXAMINE, 2, &body, &fd, 1);
+        assert_int_equal(verdict(f, 2)->status, WIRE_INVALID);
+    }
+    close(fd);
+    tell(f->peers[SMTP], WIRE_EXAMINE, 3, &body, NULL, 0);
+    assert_int_equal(verdict(f, 3)->status, WIRE_UNAVAILABLE);
+    ask(f, STR(MESSAGE), "192.0.2.1", 4);
+    assert_int_equal(verdict(f, 4)->action, EXAMINER_ACCEPT);
+    stop_examiner(f);
+}
+
+/* What takes longer than ten seconds ends it; here because it is stopped in the middle. */
+static void ten_seconds_end_it(void **state)
+{
+    struct fixture *f = *state;
+    int status;
+
+    start_examiner(f, "");
+    f->is_resolver_mute = true;
+    ask(f, STR(MESSAGE), "192.0.2.1", 1);
+    assert_int_equal(hear(f, f->peers[RESOLVER], WIRE_ROLE_RESOLVER), ERR_OK); /* it is at it */
+    assert_int_equal(kill(f->pid, SIGSTOP), 0);
+    sleep(10);
+    assert_int_equal(kill(f->pid, SIGCONT), 0);
+    assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
+    assert_int_equal(hear(f, f->peers[SMTP], WIRE_ROLE_SMTP), ERR_IO); /* the channel is gone */
+    f->pid = 0;
+    stop_examiner(f);
+}
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    struct fixture *f = &fixture;
+
+    *f = (struct fixture){.master = -1, .peers = {-1, -1, -1, -1}};
+    task_init(&f->task, clock_now_ms());
+    buf_init(&f->storage, SIZE_MAX);
+    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/sealpost-examiner-XXXXXX");
+    *state = f;
+    return mkdtemp(f->folder) == NULL ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char command[128];
+
+    if (f->pid > 0)
+        kill(f->pid, SIGKILL);
+    for (size_t i = 0; i < f->message.fd_count; i++)
+        fd_close(&f->message.fds[i]);
+    buf_free(&f->storage);
+    task_done(&f->task);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", f->folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_verdict_from_dns_and_scanner, setup, teardown),
+        cmocka_unit_test_setup_teardown(several_wait_in_their_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(resolver_and_scanner_are_silent, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_message_is_rendered, setup, teardown),
+        cmocka_unit_test_setup_teardown(messages_that_cannot_be_mapped, setup, teardown),
+        cmocka_unit_test_setup_teardown(ten_seconds_end_it, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

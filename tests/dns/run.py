@@ -1,0 +1,749 @@
+#!/usr/bin/env python3
+"""The resolver's process, confined as ever, with real DNS over HTTPS servers (dnsdist, unbound), a real
+Redis, and servers that do everything wrong.
+
+    tests/dns/run.py [--long] [--only CASE]
+"""
+import json
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from lib import doh  # noqa: E402
+from lib.server import Server, free_ports, program  # noqa: E402
+from lib.suite import Suite, check  # noqa: E402
+
+suite = Suite(__doc__.splitlines()[0])
+
+ZONES = {
+    "a.test": [["A", "192.0.2.1"], ["A", "192.0.2.2"], ["AAAA", "2001:db8::1"],
+               ["TXT", "v=spf1 ", "-all"], ["TXT", "x" * 700], ["MX", 10, "MX.A.Test"],
+               ["MX", 20, "."]],
+    "_25._tcp.a.test": [["TLSA", 3, 1, 1, "aabbcc"]],
+    "_submission._tcp.a.test": [["SRV", 1, 2, 587, "mail.a.test"]],
+    "1.2.0.192.in-addr.arpa": [["PTR", "a.test"]],
+    "alias.test": [["CNAME", "second.test"]],
+    "second.test": [["CNAME", "a.test"]],
+    "nowhere.test": [["CNAME", "missing.test"]],
+    "circle.test": [["CNAME", "circle.test"]],
+    "silent.test": [["TIMEOUT"]],
+    "sick.test": [["SERVFAIL"]],
+    "refused.test": [["REFUSED"]],
+    "big.test": [["TXT", "y" * 250] for _ in range(200)],
+    "many.test": [["A", f"10.0.{i // 256}.{i % 256}"] for i in range(600)],
+}
+
+
+class Kit:
+    """dns_kit, a resolver and one who asks it."""
+
+    def __init__(self, folder, **settings):
+        self.conf = pathlib.Path(tempfile.mkstemp(prefix="kit-", suffix=".conf", dir=folder)[1])
+        self.configure(**settings)
+        kit = pathlib.Path(program()).resolve().parents[2] / "tests" / "dns" / "dns_kit"
+        self.log = open(self.conf.with_suffix(".log"), "wb")
+        self.process = subprocess.Popen([str(kit), str(self.conf)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
+
+    def configure(self, **settings):
+        text = 'data = "/nonexistent"\nlog_level = debug\n'
+        for name, value in settings.items():
+            if isinstance(value, (list, tuple)):
+                text += f"{name} = {{{', '.join(json.dumps(each) for each in value)}}}\n"
+            else:
+                text += f"{name} = {json.dumps(value)}\n"
+        self.conf.write_text(text)
+
+    def send(self, *lines):
+        for line in lines:
+            self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"the resolver ended:\n{self.said()[-3000:]}")
+        return json.loads(line)
+
+    def ask(self, name, kind="A", *more):
+        self.send(" ".join(["ask", name, kind, *more]))
+        return self.read()
+
+    def said(self):
+        self.log.flush()
+        return self.conf.with_suffix(".log").read_text(errors="replace")
+
+    def resolver(self):
+        """The process id of the resolver."""
+        out = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True)
+        return int(out.stdout.split()[0])
+
+    def memory_kib(self):
+        for line in pathlib.Path(f"/proc/{self.resolver()}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise AssertionError("no VmRSS")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.process.stdin.close()
+        try:
+            status = self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            status = "did not end"
+        self.process.stdout.close()
+        if kind is None:
+            check(status == 0, f"the resolver ended with {status}:\n{self.said()[-3000:]}")
+            for mark in ("ERROR: AddressSanitizer", "runtime error:", "ERROR: LeakSanitizer"):
+                check(mark not in self.said(), self.said()[-3000:])
+        self.log.close()
+
+
+class Faulty:
+    """An HTTPS server (HTTP/1.1) that answers rightly and then spoils it as `manner` says."""
+
+    def __init__(self, certificate, key, zones, manner):
+        self.zones = zones
+        self.manner = manner
+        self.requests = self.connections = 0
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate, key)
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.socket.getsockname()[1]
+        self.url = f"https://{doh.NAME}:{self.port}/dns-query 127.0.0.1"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        try:
+            with client:
+                if self.manner == "no TLS":
+                    client.sendall(b"220 mail.test ESMTP\r\n")
+                    return
+                if self.manner == "silent handshake":
+                    time.sleep(20)
+                    return
+                with self.context.wrap_socket(client, server_side=True) as stream:
+                    while self.answer(stream):
+                        pass
+        except (OSError, ssl.SSLError):
+            pass
+
+    def answer(self, stream):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = stream.recv(65536)
+            if not more:
+                return False
+            data += more
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = int(next(line.split(b":")[1] for line in head.split(b"\r\n")
+                          if line.lower().startswith(b"content-length")))
+        while len(body) < length:
+            body += stream.recv(65536)
+        self.requests += 1
+        reply = bytearray(self.zones.answer(bytes(body)))
+        status, kind, more, manner = "200 OK", "application/dns-message", "", self.manner
+        if manner == "slow":
+            time.sleep(2)
+        elif manner == "silent":
+            time.sleep(20)
+            return False
+        elif manner == "drops the connection":
+            return False
+        elif manner == "wrong id":
+            reply[0] ^= 1
+        elif manner == "wrong question":
+            reply[13] ^= 1
+        elif manner == "a question":
+            reply[2] &= 0x7f
+        elif manner == "truncated":
+            reply[2] |= 2
+        elif manner == "cut short":
+            reply = reply[:-3]
+        elif manner == "garbage":
+            reply = bytearray(os.urandom(200))
+        elif manner == "empty":
+            reply = bytearray()
+        elif manner == "oversized":
+            reply = reply + bytes(10 * 1024 * 1024)
+        elif manner == "a page":
+            kind, reply = "text/html", bytearray(b"<html>log in to this wireless network</html>")
+        elif manner == "status 500":
+            status = "500 Sorry"
+        elif manner == "status 429":
+            status = "429 Too many"
+        elif manner == "a redirect":
+            status, more = "302 Found", f"Location: https://{doh.NAME}:1/\r\n"
+        elif manner == "endless headers":
+            more = "X-Header: y\r\n" * 20000
+        elif manner == "an age":
+            more = "Age: 250\r\n"
+        promised = len(reply) + (100 if manner == "breaks in the middle" else 0)
+        stream.sendall(f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{more}"
+                       f"Content-Length: {promised}\r\n\r\n".encode() + bytes(reply))
+        return manner != "breaks in the middle"
+
+    def stop(self):
+        self.socket.close()
+
+
+class Relay:
+    """TCP in between, which counts connections and can hang up."""
+
+    def __init__(self, port):
+        self.target = port
+        self.connections = 0
+        self.is_hanging_up = False
+        self.pairs = []
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.socket.accept()
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                return
+            self.connections += 1
+            self.pairs.append((client, server))
+            for one, other in ((client, server), (server, client)):
+                threading.Thread(target=self.carry, args=(one, other), daemon=True).start()
+
+    def carry(self, one, other):
+        try:
+            while True:
+                data = one.recv(65536)
+                if not data:
+                    break
+                if self.is_hanging_up:
+                    self.is_hanging_up = False
+                    break
+                other.sendall(data)
+        except OSError:
+            pass
+        for each in (one, other):
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def hang_up(self):
+        for pair in self.pairs:
+            for each in pair:
+                try:
+                    each.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        self.pairs = []
+
+    def stop(self):
+        self.socket.close()
+        self.hang_up()
+
+
+@suite.case
+def every_type_of_record(w):
+    with Kit(w.folder, **w.doh.settings) as kit:
+        rows = [
+            ("a.test", "A", "ok", [["192.0.2.1"], ["192.0.2.2"]]),
+            ("A.TEST.", "AAAA", "ok", [["2001:db8::1"]]),
+            ("a.test", "TXT", "ok", [["v=spf1 -all"], ["x" * 700]]),
+            ("a.test", "MX", "ok", [[10, "mx.a.test"], [20, ""]]),
+            ("_25._tcp.a.test", "TLSA", "ok", [["030101aabbcc"]]),
+            ("_submission._tcp.a.test", "SRV", "ok", [[1, 2, 587, "mail.a.test"]]),
+            ("1.2.0.192.in-addr.arpa", "PTR", "ok", [["a.test"]]),
+            ("alias.test", "A", "ok", [["192.0.2.1"], ["192.0.2.2"]]),
+            ("alias.test", "CNAME", "ok", [["second.test"]]),
+            ("alias.test", "SRV", "no-data", []),
+            ("nowhere.test", "A", "no-name", []),
+            ("circle.test", "A", "failed", []),
+            ("missing.test", "A", "no-name", []),
+            ("in-addr.arpa", "A", "no-data", []),
+            ("sick.test", "A", "failed", []),
+            ("refused.test", "A", "failed", []),
+            ("big.test", "TXT", "ok", [["y" * 250]] * 200),
+            ("a.invalid", "A", "no-name", []),
+        ]
+        for name, kind, status, records in rows:
+            answer = kit.ask(name, kind)
+            check(answer["status"] == status and answer["records"] == records,
+                  f"{name} {kind}: {str(answer)[:300]}")
+        check(len(kit.ask("many.test", "A")["records"]) == 256, "not cut to 256 records")
+    return f"{len(rows) + 1} questions"
+
+
+@suite.case
+def the_ad_bit_is_passed_on(w):
+    with Kit(w.folder, **w.doh.settings) as kit:
+        for name, secure in (("_25._tcp.a.test", True), ("1.2.0.192.in-addr.arpa", False)):
+            answer = kit.ask(name, "TLSA" if secure else "PTR")
+            check(answer["secure"] is secure, str(answer))
+        check(kit.ask("alias.test", "A")["secure"] is False, "an insecure alias became secure")
+        # What is not there is proven, too.
+        check(kit.ask("nothing.a.test", "TLSA")["secure"] is True, "a proven denial is not secure")
+        # By plain DNS nothing is.
+        check(kit.ask("a.test", "A", "list")["secure"] is False, "plain DNS is believed")
+
+
+@suite.case
+def one_connection_carries_all(w):
+    """HTTP/2: hundreds of questions at once are streams of one connection."""
+    relay = Relay(w.doh.port)
+    settings = dict(w.doh.settings,
+                    dns_upstreams=[f"https://{doh.NAME}:{relay.port}/dns-query 127.0.0.1"])
+    with Kit(w.folder, **settings) as kit:
+        kit.send("burst 2000 80 A n%.test")
+        answer = kit.read()
+        check(answer["no-name"] == 2000, str(answer))
+        check(relay.connections <= 2, f"{relay.connections} connections")
+        # The server closes it, as servers do: the next question does not notice. Nor the one that is
+        # on its way just then.
+        relay.hang_up()
+        answer = kit.ask("a.test")
+        check(answer["status"] == "ok" and answer["ms"] < 3000, str(answer))
+        relay.is_hanging_up = True
+        answer = kit.ask("a.test", "MX")
+        check(answer["status"] == "ok" and answer["ms"] < 3000, str(answer))
+    relay.stop()
+    return f"2,000 questions, {relay.connections} connections, one of them after a hang-up"
+
+
+@suite.case
+def answers_are_kept_by_their_ttl(w):
+    with doh.start({"a.test": [["A", "192.0.2.1"]]}, ttl=2, negative_ttl=2) as server, \
+            Kit(w.folder, **server.settings) as kit:
+        for _ in range(5):
+            check(kit.ask("a.test")["status"] == "ok", "no answer")
+            check(kit.ask("no.test")["status"] == "no-name", "no answer")
+        check(server.asked == {("a.test", "A"): 1, ("no.test", "A"): 1}, str(server.asked))
+        server.zones.records["no.test"] = [["A", "192.0.2.9"]]
+        time.sleep(2.1)
+        check(kit.ask("a.test")["ttl"] == 2, "an old answer")
+        check(kit.ask("no.test")["records"] == [["192.0.2.9"]], "a negative answer outlived its TTL")
+        check(server.asked == {("a.test", "A"): 2, ("no.test", "A"): 2}, str(server.asked))
+
+
+@suite.case
+def a_faulty_server_costs_a_moment(w):
+    """With a good second one: each fault is passed over. Alone: no answer, and in time."""
+    manners = ["no TLS", "drops the connection", "wrong id", "wrong question", "a question",
+               "truncated", "cut short", "garbage", "empty", "oversized", "a page", "status 500",
+               "status 429", "a redirect", "endless headers", "breaks in the middle", "slow",
+               "silent", "silent handshake"]
+    good = w.doh.settings["dns_upstreams"]
+    slowest = 0
+    for number, manner in enumerate(manners):
+        faulty = Faulty(w.doh.certificate, w.key, w.doh.zones, manner)
+        settings = dict(w.doh.settings, dns_upstreams=[faulty.url, *good])
+        with Kit(w.folder, **settings) as kit:
+            answer = kit.ask("a.test", "MX")
+            check(answer["status"] == "ok" and answer["ms"] < 1500, f"{manner}: {answer}")
+            slowest = max(slowest, answer["ms"])
+            before = faulty.requests
+            check(manner in ("no TLS", "silent handshake") or before == 1, f"{manner}: {before}")
+            # It is out of the way now.
+            if manner not in ("slow", "silent", "silent handshake"):
+                answer = kit.ask("a.test", "TXT")
+                check(answer["status"] == "ok" and faulty.requests == before,
+                      f"{manner}: asked again at once")
+        if manner not in ("slow", "silent", "silent handshake"):
+            with Kit(w.folder, **dict(settings, dns_upstreams=[faulty.url])) as kit:
+                answer = kit.ask("a.test", "MX")
+                check(answer["status"] == "failed" and answer["ms"] < 6000, f"{manner}: {answer}")
+                check(answer["secure"] is False, "a failure is secure")
+        faulty.stop()
+    return f"{len(manners)} faults, the slowest answer after {slowest:.0f} ms"
+
+
+@suite.case
+def a_slow_server_loses_its_place(w):
+    faulty = Faulty(w.doh.certificate, w.key, w.doh.zones, "slow")
+    settings = dict(w.doh.settings, dns_upstreams=[faulty.url, *w.doh.settings["dns_upstreams"]])
+    with Kit(w.folder, **settings) as kit:
+        times = [kit.ask(f"slow{i}.test")["ms"] for i in range(8)]
+        check(all(each >= 390 for each in times[:3]), f"the race began at once: {times}")
+        check(all(each < 390 for each in times[4:]), f"it is still asked first: {times}")
+        # It becomes fast, and gets its place back.
+        faulty.manner = "good"
+        before = faulty.requests
+        deadline = time.monotonic() + 10
+        while faulty.requests < before + 3 and time.monotonic() < deadline:
+            kit.ask(f"fast{time.monotonic_ns()}.test")
+            time.sleep(0.1)
+        check(faulty.requests >= before + 3, "it is never tried again")
+    faulty.stop()
+
+
+@suite.case
+def a_silent_server_alone(w):
+    faulty = Faulty(w.doh.certificate, w.key, w.doh.zones, "silent")
+    with Kit(w.folder, **dict(w.doh.settings, dns_upstreams=[faulty.url])) as kit:
+        kit.send("ask one.test A", "wait two.test A 700")
+        first, second = kit.read(), kit.read()
+        check(first["status"] == "failed" and "wait" in first and 650 < first["ms"] < 2000,
+              str(first))
+        check(second["status"] == "failed" and second["ms"] < 11000, str(second))
+        # Nobody asks the same again for a few seconds.
+        check(kit.ask("one.test")["ms"] < 100, "a failure is not kept")
+    faulty.stop()
+
+
+@suite.case
+def a_certificate_of_somebody_else(w):
+    folder = pathlib.Path(tempfile.mkdtemp(dir=w.folder))
+    certificate, key = doh.make_certificate(folder)
+    other, other_key = doh.make_certificate(pathlib.Path(tempfile.mkdtemp(dir=w.folder)), "x.test")
+    for cert, its_key, trusted in ((certificate, key, w.doh.certificate), (other, other_key, other)):
+        faulty = Faulty(cert, its_key, w.doh.zones, "good")
+        settings = dict(w.doh.settings, dns_upstreams=[faulty.url], dns_upstream_ca=str(trusted))
+        with Kit(w.folder, **settings) as kit:
+            check(kit.ask("a.test")["status"] == "failed", "an impostor is believed")
+            check(faulty.requests == 0, "an impostor heard the question")
+        faulty.stop()
+
+
+@suite.case
+def an_age_is_subtracted(w):
+    """RFC 8484, section 5.1: an HTTP cache had it for 250 of its 300 seconds."""
+    faulty = Faulty(w.doh.certificate, w.key, w.doh.zones, "an age")
+    with Kit(w.folder, **dict(w.doh.settings, dns_upstreams=[faulty.url])) as kit:
+        answer = kit.ask("a.test")
+        check(answer["status"] == "ok" and answer["ttl"] == 50, str(answer))
+    faulty.stop()
+
+
+@suite.case
+def a_storm_of_names_that_do_not_exist(w):
+    """Memory stays within its bound, and who asks something else waits no longer."""
+    count = 200000 if suite.options.long else 30000
+    with Kit(w.folder, dns_cache_size="1M", **w.doh.settings) as kit:
+        check(kit.ask("a.test")["status"] == "ok", "no answer")
+        before = kit.memory_kib()
+        kit.send(f"burst {count} 1000 A n%.test", "ask a.test A", "ask alias.test A")
+        kept, asked, storm = kit.read(), kit.read(), kit.read()
+        check(storm["no-name"] == count and storm["failed"] == 0, str(storm))
+        check(kept["ms"] < 1000 and kept["status"] == "ok", str(kept))
+        check(asked["ms"] < 5000 and asked["status"] == "ok", str(asked))
+        grown = kit.memory_kib() - before
+        # A thousand open questions with their HTTP/2 streams, and the cache.
+        check(grown < (400 if "asan" in program() else 60) * 1024, f"{grown} KiB more")
+        w.doh.zones.records["sick.test"] = [["SERVFAIL"]]
+        check(kit.ask("a.test")["ms"] < 50, "the storm pushed out what was kept")
+    return f"{count} in {storm['seconds']:.1f} s, {grown} KiB more"
+
+
+@suite.case
+def a_storm_of_failures(w):
+    """All at once, each of its own, and nobody answers: bounded, and over in time."""
+    with Kit(w.folder, **w.doh.settings) as kit:
+        for i in range(3000):
+            w.doh.zones.records[f"s{i}.silent.test"] = [["TIMEOUT"]]
+        kit.send("burst 3000 3000 A s%.silent.test")
+        storm = kit.read()
+        for i in range(3000):
+            del w.doh.zones.records[f"s{i}.silent.test"]
+        check(storm["failed"] == 3000 and storm["seconds"] < 16, str(storm))
+        check(kit.ask("a.test")["status"] == "ok", "no answer afterwards")
+    return f"over after {storm['seconds']:.1f} s"
+
+
+@suite.case
+def block_lists_have_a_resolver_of_their_own(w):
+    with doh.start({"2.0.0.127.bl.test": [["A", "127.0.0.2"]],
+                    "big.test": [["TXT", "z" * 250] for _ in range(20)]}) as lists:
+        settings = dict(w.doh.settings,
+                        dns_list_resolver=lists.settings["dns_list_resolver"])
+        with Kit(w.folder, **settings) as kit:
+            check(kit.ask("2.0.0.127.bl.test", "A", "list")["records"] == [["127.0.0.2"]], "no")
+            check(kit.ask("2.0.0.127.bl.test", "A")["status"] == "no-name", "asked of the wrong one")
+            # Cut over UDP, whole over TCP.
+            check(kit.ask("big.test", "TXT", "list")["records"] == [["z" * 250]] * 20, "cut")
+        check(("2.0.0.127.bl.test", "A") in lists.asked, "not asked")
+        # A second server for the first that is down.
+        dead = free_ports(1)[0]
+        settings["dns_list_resolver"] = [f"127.0.0.1:{dead}", *settings["dns_list_resolver"]]
+        with Kit(w.folder, **settings) as kit:
+            answer = kit.ask("2.0.0.127.bl.test", "A", "list")
+            check(answer["status"] == "ok" and answer["ms"] < 3000, str(answer))
+
+
+@suite.case
+def a_reload_brings_other_servers(w):
+    with doh.start({"a.test": [["A", "198.51.100.1"]]}) as other:
+        # One certificate for both: what is trusted is read at the start.
+        faulty = Faulty(w.doh.certificate, w.key, other.zones, "good")
+        with Kit(w.folder, **w.doh.settings) as kit:
+            check(kit.ask("b.test")["status"] == "no-name", "no answer")
+            kit.send("ask silent.test A")
+            other.zones.records["silent.test"] = [["A", "198.51.100.2"]]
+            time.sleep(0.3)
+            kit.configure(**dict(w.doh.settings, dns_upstreams=[faulty.url]))
+            kit.send("reload")
+            answer = kit.read()
+            check(answer["records"] == [["198.51.100.2"]], f"an open question was lost: {answer}")
+            check(kit.ask("a.test")["records"] == [["198.51.100.1"]], "the old server is asked")
+        faulty.stop()
+
+
+@suite.case
+def a_peer_that_goes_takes_nothing_with_it(w):
+    with Kit(w.folder, **w.doh.settings) as kit:
+        kit.send("ask silent.test A")
+        time.sleep(0.2)
+        kit.send("again", "ask a.test A")
+        answers = [kit.read(), kit.read()]
+        check(sorted(each["status"] for each in answers) == ["failed", "ok"], str(answers))
+
+
+class Redis:
+    def __init__(self, folder):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="redis-", dir=folder))
+        self.port = free_ports(1)[0]
+        self.path = self.folder / "redis.sock"
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket",
+             str(self.path), "--save", "", "--appendonly", "no", "--dir", str(self.folder)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            if self.path.exists() and self.run("PING") == "PONG":
+                return
+            time.sleep(0.02)
+        raise RuntimeError("redis-server does not start")
+
+    def run(self, *words):
+        done = subprocess.run(["redis-cli", "-p", str(self.port), *words], capture_output=True,
+                              text=True)
+        return done.stdout.strip()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@suite.case
+def hosts_agree_through_redis(w):
+    redis = Redis(w.folder)
+    try:
+        with doh.start({"a.test": [["A", "192.0.2.1"], ["MX", 1, "b.test"]]},
+                       secure={"a.test"}) as server:
+            one = Kit(w.folder, redis=f"127.0.0.1:{redis.port}", **server.settings)
+            two = Kit(w.folder, redis=str(redis.path), **server.settings)
+            with one, two:
+                for kit in (one, two):
+                    kit.ask("first.invalid")
+                time.sleep(0.3)
+                first = one.ask("a.test", "MX")
+                check(one.ask("no.test")["status"] == "no-name", "no answer")
+                time.sleep(0.2)
+                second = two.ask("a.test", "MX")
+                check(second["records"] == first["records"] == [[1, "b.test"]], str(second))
+                check(second["secure"] is True and second["ttl"] <= 300, str(second))
+                check(two.ask("no.test")["status"] == "no-name", "no answer")
+                check(server.asked == {("a.test", "MX"): 1, ("no.test", "A"): 1}, str(server.asked))
+                key = "sealpost:dns:1:all:15:a.test"
+                check(0 < int(redis.run("TTL", key)) <= 300, "no TTL in Redis")
+                # What is not ours, or broken, is passed over.
+                for value in ("", "x" * 5, "x" * 5000):
+                    redis.run("SET", "sealpost:dns:1:all:1:a.test", value)
+                check(two.ask("a.test")["records"] == [["192.0.2.1"]], "a broken value counts")
+                # It dies, and comes back.
+                redis.stop()
+                answer = two.ask("later.test")
+                check(answer["status"] == "no-name" and answer["ms"] < 1000, str(answer))
+                redis.path.unlink(missing_ok=True)
+                redis.start()
+                time.sleep(1.5)
+                check(two.ask("again.test")["status"] == "no-name", "no answer")
+                deadline = time.monotonic() + 5
+                while redis.run("EXISTS", "sealpost:dns:1:all:1:again.test") != "1":
+                    check(time.monotonic() < deadline, "nothing is shared after it came back")
+                    two.ask(f"again{time.monotonic_ns()}.test")
+                    time.sleep(0.1)
+                    redis.run("EXISTS", "x")
+                    if redis.run("DBSIZE") not in ("0", ""):
+                        break
+    finally:
+        redis.stop()
+
+
+SIGNED = """$ORIGIN signed.test.
+$TTL 60
+@ IN SOA ns hostmaster 1 3600 600 86400 60
+@ IN NS ns
+ns IN A 127.0.0.1
+@ IN A 192.0.2.1
+@ IN MX 10 mx
+mx IN A 192.0.2.2
+_25._tcp.mx IN TLSA 3 1 1 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
+alias IN CNAME mx
+"""
+
+
+class Unbound:
+    """A validating resolver with a signed zone, a spoiled copy of it, and an unsigned one."""
+
+    def __init__(self, folder, certificate, key):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="unbound-", dir=folder))
+        self.folder.chmod(0o755)
+        doh_port, plain_port = free_ports(2)
+        anchor = self.sign("signed.test", SIGNED)
+        bogus = self.sign("bogus.test", SIGNED.replace("signed.test", "bogus.test"))
+        path = self.folder / "bogus.test.zone.signed"
+        path.write_text(path.read_text().replace("192.0.2.2", "192.0.2.66"))
+        (self.folder / "plain.test.zone.signed").write_text(SIGNED.replace("signed.test",
+                                                                            "plain.test"))
+        zones = "".join(f"auth-zone:\n  name: {name}\n  zonefile: {self.folder}/{name}.zone.signed\n"
+                        "  for-downstream: no\n  for-upstream: yes\n"
+                        for name in ("signed.test", "bogus.test", "plain.test"))
+        (self.folder / "unbound.conf").write_text(f"""
+server:
+  directory: "{self.folder}"
+  chroot: ""
+  username: ""
+  pidfile: ""
+  do-daemonize: no
+  use-syslog: no
+  interface: 127.0.0.1@{plain_port}
+  interface: 127.0.0.1@{doh_port}
+  https-port: {doh_port}
+  http-endpoint: "/dns-query"
+  tls-service-key: "{key}"
+  tls-service-pem: "{certificate}"
+  access-control: 127.0.0.0/8 allow
+  do-not-query-localhost: no
+  local-zone: "test." nodefault
+  module-config: "validator iterator"
+  trust-anchor: "{anchor}"
+  trust-anchor: "{bogus}"
+{zones}
+remote-control:
+  control-enable: no
+""")
+        self.log = open(self.folder / "log", "wb")
+        self.process = subprocess.Popen(["unbound", "-d", "-c", str(self.folder / "unbound.conf")],
+                                        stdout=self.log, stderr=self.log)
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", doh_port), 1).close()
+                break
+            except OSError:
+                if self.process.poll() is not None:
+                    break
+                time.sleep(0.02)
+        if self.process.poll() is not None:
+            raise RuntimeError("unbound does not start: " + (self.folder / "log").read_text())
+        self.url = f"https://{doh.NAME}:{doh_port}/dns-query 127.0.0.1"
+
+    def sign(self, name, text):
+        """Signs with ldns; gives the key that it is to be trusted by."""
+        zone = self.folder / f"{name}.zone"
+        zone.write_text(text)
+        key = subprocess.run(["ldns-keygen", "-k", "-a", "ECDSAP256SHA256", "-r", "/dev/urandom",
+                              name], cwd=self.folder, capture_output=True, text=True,
+                             check=True).stdout.strip()
+        subprocess.run(["ldns-signzone", "-f", f"{zone}.signed", str(zone), key], cwd=self.folder,
+                       check=True, capture_output=True)
+        return (self.folder / f"{key}.key").read_text().split(";")[0].strip().replace("\t", " ")
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+@suite.case
+def dnssec_as_unbound_has_it(w):
+    """A validating server: proven, proven not to be there, unsigned, and forged."""
+    unbound = Unbound(w.folder, w.doh.certificate, w.key)
+    settings = {"dns_upstreams": [unbound.url], "dns_upstream_ca": str(w.doh.certificate)}
+    try:
+        with Kit(w.folder, **settings) as kit:
+            rows = [
+                ("_25._tcp.mx.signed.test", "TLSA", "ok", True),
+                ("signed.test", "MX", "ok", True),
+                ("alias.signed.test", "A", "ok", True),
+                ("alias.signed.test", "AAAA", "no-data", True),
+                ("missing.signed.test", "A", "no-name", True),
+                ("plain.test", "MX", "ok", False),
+                ("missing.plain.test", "A", "no-name", False),
+                ("mx.bogus.test", "A", "failed", False),
+            ]
+            for name, kind, status, secure in rows:
+                answer = kit.ask(name, kind)
+                check(answer["status"] == status and answer["secure"] is secure,
+                      f"{name} {kind}: {answer}")
+            check(kit.ask("alias.signed.test", "A")["records"] == [["192.0.2.2"]], "the alias")
+            kit.send("burst 1000 100 A n%.signed.test")
+            storm = kit.read()
+            check(storm["no-name"] == 1000, str(storm))
+    finally:
+        unbound.stop()
+    return f"{len(rows)} questions, and 1,000 at once in {storm['seconds']:.2f} s"
+
+
+@suite.case
+def the_service_has_a_resolver(w):
+    """In the whole service: it starts, is started again when it is killed, and stops in order."""
+    with Server(settings=w.doh.settings) as server:
+        first = server.processes("resolver")
+        check(len(first) == 1, f"{first}")
+        os.kill(first[0].pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while True:
+            now = server.processes("resolver")
+            if now and now[0].pid != first[0].pid:
+                break
+            check(time.monotonic() < deadline, "no new resolver")
+            time.sleep(0.05)
+        server.add_domain("a.test")
+        time.sleep(0.5)
+        check(server.processes("resolver")[0].pid == now[0].pid, "it died again")
+        check(not server.sanitizer_findings(), str(server.sanitizer_findings()))
+
+
+class World:
+    pass
+
+
+def main():
+    suite.parse()
+    with tempfile.TemporaryDirectory(prefix="sealpost-dns-") as folder, \
+            doh.start(ZONES, secure={"a.test"}) as server:
+        w = World()
+        w.folder, w.doh, w.key = folder, server, str(server.folder / "doh.key")
+        suite.run(w)
+
+
+if __name__ == "__main__":
+    main()
