@@ -38,7 +38,7 @@ static bool is_invisible(gunichar c)
 
 void scan_words_count(struct str utf8, struct scan_words *words)
 {
-    const char *p = utf8.ptr, *end = utf8.ptr + utf8.len, *start = utf8.ptr;
+    const char *p = utf8.len == 0 ? "" : utf8.ptr, *end = p + utf8.len, *start = p;
     unsigned kinds = 0;
 
     while (p < end) {
