@@ -188,6 +188,7 @@ enum mailauth_result mailauth_dmarc_check(struct task *task, struct mailauth_loo
     *out_policy = MAILAUTH_POLICY_NONE;
     if (found != MAILAUTH_PASS)
         return found == MAILAUTH_NEUTRAL ? MAILAUTH_NONE : found;
+    *out_policy = policy_for(task, lookup, request, &record, is_above);
     for (size_t i = 0; i < request->identity_count; i++) {
         const struct mailauth_identity *identity = &request->identities[i];
 
@@ -197,8 +198,5 @@ enum mailauth_result mailauth_dmarc_check(struct task *task, struct mailauth_loo
             return MAILAUTH_PASS;
         is_unknown = is_unknown || identity->result == MAILAUTH_TEMPERROR;
     }
-    if (is_unknown)
-        return MAILAUTH_TEMPERROR;
-    *out_policy = policy_for(task, lookup, request, &record, is_above);
-    return MAILAUTH_FAIL;
+    return is_unknown ? MAILAUTH_TEMPERROR : MAILAUTH_FAIL;
 }

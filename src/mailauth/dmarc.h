@@ -44,8 +44,9 @@ struct mailauth_dmarc_request {
 };
 
 /*
- * PASS, FAIL (then *out_policy says what to do), NONE: the domain has no policy; PERMERROR: it has one
- * that cannot be read; TEMPERROR: the policy, or an identity that would do, could not be found now.
+ * PASS; FAIL; NONE: the domain has no policy; PERMERROR: it has one that cannot be read; TEMPERROR: the
+ * policy, or an identity that would do, could not be found now. *out_policy: what the domain wants done
+ * with this message where it fails, whether it does or not; NONE without a policy.
  */
 enum mailauth_result mailauth_dmarc_check(struct task *task, struct mailauth_lookup *lookup,
                                           const struct mailauth_dmarc_request *request,

@@ -119,12 +119,13 @@ static void examine_dmarc(struct examination *e, struct mailauth_verdict *out)
     gather_identities(e, out);
     if (authors.is_one) {
         out->author_domain = e->dmarc.author = authors.domains[0];
-        out->dmarc = mailauth_dmarc_check(e->task, &e->lookup, &e->dmarc, &out->dmarc_policy);
+        out->dmarc = mailauth_dmarc_check(e->task, &e->lookup, &e->dmarc, &out->dmarc_published);
     } else if (authors.is_none && !e->fields.is_too_many) {
         out->dmarc = MAILAUTH_NONE;
     } else {
-        out->dmarc = examine_several(e, &authors, &out->dmarc_policy);
+        out->dmarc = examine_several(e, &authors, &out->dmarc_published);
     }
+    out->dmarc_policy = out->dmarc == MAILAUTH_FAIL ? out->dmarc_published : MAILAUTH_POLICY_NONE;
 }
 
 void mailauth_examine(struct task *task, const struct mailauth_request *request,

@@ -175,7 +175,7 @@ static enum err probe_message(struct task *task, const json_t *request, struct p
     json_object_set_new(answer, "spf", json_result(verdict.spf));
     json_object_set_new(answer, "dkim", json_signatures(&verdict));
     json_object_set_new(answer, "dmarc", json_result(verdict.dmarc));
-    json_object_set_new(answer, "policy", json_string(policies[verdict.dmarc_policy]));
+    json_object_set_new(answer, "policy", json_string(policies[verdict.dmarc_published]));
     json_object_set_new(answer, "arc", json_result(verdict.arc));
     if (message.authserv.len > 0) {
         json_object_set_new(answer, "field", json_text(verdict.field));

@@ -6,6 +6,7 @@
  *   {"op": "message", …, "message": base64, "now": seconds}  → {"spf", "dkim": [{"d", "result"}, …],
  *                                                               "dmarc", "policy", "arc"}
  *
+ * "policy" is what the author's domain wants done where DMARC fails, whether it does or not.
  * Wanted explicitly: "explain": true adds "explanation" (RFC 7208 §6.2) to the first; "authserv" adds
  * "field", the Authentication-Results in that name, and "removals", pairs of start and length, to the
  * second. Without "now": the clock's time. A bare LF in a message is a line end. A line that is not

@@ -78,7 +78,7 @@ static int begin_ed25519(void **state)
 
 static struct str sign(struct fixture *f, struct str text)
 {
-    struct mailauth_signer signer = {STR("a.test"), STR("s1"), secret_str(f->key)};
+    struct mailauth_signer signer = {STR("a.test"), STR("s1"), secret_str(f->key), NULL};
 
     buf_reset(&f->out);
     assert_int_equal(mailauth_sign(&f->task, text, &signer, now_ms, &f->out), ERR_OK);
@@ -184,7 +184,7 @@ static void a_record_is_of_its_key(void **state)
 static void a_key_that_does_not_read(void **state)
 {
     struct fixture *f = *state;
-    struct mailauth_signer signer = {STR("a.test"), STR("s1"), STR("no key")};
+    struct mailauth_signer signer = {STR("a.test"), STR("s1"), STR("no key"), NULL};
 
     assert_int_equal(mailauth_sign(&f->task, message, &signer, now_ms, &f->out), ERR_INVALID);
     assert_int_equal(f->out.len, 0);

@@ -16,7 +16,7 @@ enum { MESSAGE_MAX = 64 * 1024 * 1024, ARGUMENTS = 5 };
 static enum err run(struct task *task, char **argv, struct buf *message, struct buf *out)
 {
     CLEANUP(secret_free) struct secret *key = NULL;
-    struct mailauth_signer signer = {str_from_c(argv[2]), str_from_c(argv[3]), STR("")};
+    struct mailauth_signer signer = {str_from_c(argv[2]), str_from_c(argv[3]), STR(""), NULL};
     int64_t seconds;
 
     if (!parse_i64(str_from_c(argv[4]), &seconds))

@@ -201,8 +201,8 @@ enum err srs_rewrite(struct task *task, struct str key, struct str sender, struc
     local = unquoted(task, str_upto(sender, (size_t)at));
     sender_domain = str_from(sender, (size_t)at + 1);
     /* NUL would end what arena_printf copies, and no address has control characters. */
-    for (size_t i = 0; i < local.len; i++)
-        if (ascii_is_control(local.ptr[i]))
+    for (size_t i = 0; i < sender.len; i++)
+        if (ascii_is_control(sender.ptr[i]))
             return fail(task, ERR_INVALID, "a sender with control characters");
     if (kind_of(local) == 0)
         return rewrite_again(task, key, sender_domain, str_from(local, 4), domain, out);

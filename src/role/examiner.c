@@ -391,9 +391,9 @@ static enum err limit_memory(struct examiner *examiner, struct task *task)
     struct rlimit limit;
     uint64_t now = 0;
 
+    buf_init(&text, SIZE_MAX);
     if (SYSCALLS_SANITIZED)
         return ERR_OK; /* whose shadow memory is larger than any limit */
-    buf_init(&text, SIZE_MAX);
     TRY(file_read(task, AT_FDCWD, "/proc/self/statm", 4096, &text));
     rest = buf_str(&text);
     if (!str_split(&rest, ' ', &pages) || !parse_u64(pages, &now))

@@ -88,6 +88,14 @@ void unpack_note_growth(struct spam_archive *archive, uint64_t consumed, uint64_
     if (produced >= 1024 * 1024 && ratio >= SPAM_ARCHIVE_BOMB_RATIO &&
         total > SPAM_ARCHIVE_BOMB_BYTES / ratio)
         archive->is_bomb = true;
+    /* All of a stream may be read long before all of it is out: bzip2 makes 45 bytes a million. */
+    if (produced >= 4 * 1024 * 1024 && ratio >= SPAM_ARCHIVE_BOMB_STREAM)
+        archive->is_bomb = true;
+}
+
+bool unpack_grows_fast(uint64_t consumed, uint64_t produced)
+{
+    return produced / (consumed + 1) >= SPAM_ARCHIVE_BOMB_RATIO;
 }
 
 void unpack_note_claim(struct spam_archive *archive, uint64_t claimed, uint64_t total)

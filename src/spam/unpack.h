@@ -16,6 +16,8 @@ size_t unpack_room(struct spam_archive *archive, size_t want);
 /* `produced` bytes came out of the first `consumed` of a stream of `total`: is that a bomb? */
 void unpack_note_growth(struct spam_archive *archive, uint64_t consumed, uint64_t produced,
                         uint64_t total);
+/* It grows so fast that more of it should be seen, to tell whether it is one. */
+bool unpack_grows_fast(uint64_t consumed, uint64_t produced);
 /* An archive's own word for how much is in it. */
 void unpack_note_claim(struct spam_archive *archive, uint64_t claimed, uint64_t total);
 /* As unpack_content needs it: are the first bytes those of a file that must be seen whole? */

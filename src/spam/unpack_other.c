@@ -116,7 +116,7 @@ static void read_entry(struct spam_archive *archive, struct archive *reader, str
             continue;
         unpack_note_growth(archive, source->at, len, source->bytes.len);
         if (archive->is_bomb || room >= SPAM_ARCHIVE_NESTED_MAX ||
-            !unpack_wants_all(str_make(out, len)))
+            !(unpack_grows_fast(source->at, len) || unpack_wants_all(str_make(out, len))))
             break;
         more = unpack_room(archive, room);
         if (more == 0)

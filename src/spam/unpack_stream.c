@@ -36,7 +36,7 @@ static void look_at_stream(struct spam_archive *archive, step_fn step, void *str
             break;
         unpack_note_growth(archive, *consumed, len, total);
         if (archive->is_bomb || room >= SPAM_ARCHIVE_NESTED_MAX ||
-            !unpack_wants_all(str_make(out, len)))
+            !(unpack_grows_fast(*consumed, len) || unpack_wants_all(str_make(out, len))))
             break;
         more = unpack_room(archive, room);
         if (more == 0)

@@ -11,6 +11,7 @@ import dkim
 from dkim import HashThrough
 from dkim.crypto import RSASSA_PKCS1_v1_5_sign, parse_pem_private_key
 
+from lib.server import program
 from lib.suite import check
 
 DATA = pathlib.Path(dkim.__file__).parent / "tests" / "data"
@@ -187,23 +188,23 @@ def alignment_and_policy(probe):
            "b.test": [["TXT", "v=spf1 ip4:192.0.2.1"]], "c.co.uk": [["TXT", "v=spf1 ip4:192.0.2.1"]]}
     table = (
         ("no policy", "a.test", "a.test", "a.test", {}, "none", "none"),
-        ("by DKIM", "a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "none"),
-        ("by SPF", "a.test", None, "a.test", {"a.test": "p=reject"}, "pass", "none"),
+        ("by DKIM", "a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "reject"),
+        ("by SPF", "a.test", None, "a.test", {"a.test": "p=reject"}, "pass", "reject"),
         ("by neither", "a.test", None, None, {"a.test": "p=reject"}, "fail", "reject"),
         ("of somebody else", "a.test", "b.test", "b.test", {"a.test": "p=quarantine"}, "fail",
          "quarantine"),
-        ("of one below", "a.test", "m.a.test", None, {"a.test": "p=reject"}, "pass", "none"),
-        ("of one above", "m.a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "none"),
+        ("of one below", "a.test", "m.a.test", None, {"a.test": "p=reject"}, "pass", "reject"),
+        ("of one above", "m.a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "reject"),
         ("below, strict", "a.test", "m.a.test", None, {"a.test": "p=reject; adkim=s"}, "fail",
          "reject"),
         ("below by SPF, strict", "a.test", None, "m.a.test", {"a.test": "p=reject; aspf=s"}, "fail",
          "reject"),
         ("strict of the other kind", "a.test", None, "m.a.test", {"a.test": "p=reject; adkim=s"},
-         "pass", "none"),
+         "pass", "reject"),
         ("strict and the same", "a.test", "a.test", None, {"a.test": "p=reject; adkim=s; aspf=s"},
-         "pass", "none"),
+         "pass", "reject"),
         ("a suffix is nobody's", "x.co.uk", None, "c.co.uk", {"x.co.uk": "p=reject"}, "fail", "reject"),
-        ("a domain of a suffix", "x.c.co.uk", None, "c.co.uk", {"c.co.uk": "p=reject"}, "pass", "none"),
+        ("a domain of a suffix", "x.c.co.uk", None, "c.co.uk", {"c.co.uk": "p=reject"}, "pass", "reject"),
         ("sp for those below", "m.a.test", None, None, {"a.test": "p=none; sp=reject"}, "fail",
          "reject"),
         ("p where there is no sp", "m.a.test", None, None, {"a.test": "p=quarantine"}, "fail",
@@ -314,6 +315,41 @@ def chain(count, message=MESSAGE):
     return message
 
 
+def reseal(message, text):
+    """The first seal's text replaced, signed anew."""
+    fields = re.findall(rb"(ARC-[^:]*):((?:[^\r]|\r\n[ \t])*)\r\n", message)
+    named = {name.lower(): (name, value) for name, value in fields}
+    hashed = HashThrough(hashlib.sha256())
+    for name in (b"arc-authentication-results", b"arc-message-signature"):
+        hashed.update(relaxed(*named[name]) + b"\r\n")
+    hashed.update(relaxed(b"arc-seal", text + b" b="))
+    signature = RSASSA_PKCS1_v1_5_sign(hashed, parse_pem_private_key(KEY))
+    old = b"ARC-Seal:" + named[b"arc-seal"][1]
+    return message.replace(old, b"ARC-Seal: " + text + b" b=" + base64.b64encode(signature))
+
+
+@case
+def tags_of_a_seal(probe):
+    table = (
+        (b"i=1; cv=none; a=rsa-sha256; d=f.test; s=s; t=1;", "pass"),
+        (b"i=1; a=rsa-sha256; cv=none; d=f.test; s=s; x=y;", "pass"),
+        (b"i=1; cv=none; a=rsa-sha256; d=f.test; s=s; h=from;", "fail"),
+        (b"i=1; cv=pass; a=rsa-sha256; d=f.test; s=s;", "fail"),
+        (b"i=1; cv=fail; a=rsa-sha256; d=f.test; s=s;", "fail"),
+        (b"i=1; a=rsa-sha256; d=f.test; s=s;", "fail"),
+        (b"i=1; cv=none; a=rsa-sha1; d=f.test; s=s;", "fail"),
+        (b"i=1; cv=none; d=f.test; s=s;", "fail"),
+        (b"i=1; cv=none; a=rsa-sha256; s=s;", "fail"),
+        (b"i=1; cv=none; a=rsa-sha256; d=f.test;", "fail"),
+        (b"i=1; cv=none; a=rsa-sha256; d=f.test; s=s; t=now;", "fail"),
+        (b"i=1; i=1; cv=none; a=rsa-sha256; d=f.test; s=s;", "fail"),
+    )
+    for text, expected in table:
+        answer = probe.message(reseal(chain(1), text), chain_zone())
+        check(answer["arc"] == expected, f"{text}: {answer}")
+    return f"{len(table)} seals"
+
+
 @case
 def chains_of_forwarders(probe):
     zone = chain_zone()
@@ -348,7 +384,6 @@ def chains_that_are_broken(probe):
         ("an instance that is none", two.replace(b"i=2", b"i=x")),
         ("instance 0", two.replace(b"i=1", b"i=0")),
         ("instance 51", two.replace(b"i=2", b"i=51")),
-        ("a seal with h=", two.replace(b"cv=pass;", b"cv=pass; h=from;")),
     )
     for words, message in table:
         check(message != two, words)
@@ -404,7 +439,7 @@ def our_results_hold_what_the_peer_wrote(probe):
     answer = probe.message(sign() + MESSAGE, key_zone(**{"_dmarc.a.test": [["TXT", "v=DMARC1; p=none"]]}),
                            authserv="us.test", mailfrom="x@a.test")
     check(answer["field"] == "Authentication-Results: us.test;\r\n\tspf=none smtp.mailfrom=a.test;\r\n"
-          "\tdkim=pass header.d=a.test header.s=s;\r\n\tdmarc=pass header.from=a.test\r\n", answer["field"])
+          "\tdkim=pass header.d=a.test header.s=s;\r\n\tdmarc=pass (p=none) header.from=a.test\r\n", answer["field"])
 
 
 @case
@@ -429,8 +464,9 @@ def lines_that_are_wrong(probe):
 
 @case
 def costly_messages(probe):
-    """Each within a second or so: many signatures, names, fields, a large body."""
-    limit_s, slowest = 4.0, 0.0
+    """Many signatures, names, fields, a large body: each a second or two of processor time at most,
+    ten times that where a sanitizer watches."""
+    limit_s, slowest, which = 20.0 if "asan" in program() else 2.0, 0.0, ""
     names = b":".join([b"from"] + [b"x%d" % i for i in range(100000)])
     body = b"a b \t c  \r\n" * 2000000
     table = (
@@ -449,9 +485,11 @@ def costly_messages(probe):
         ("one line of 20 MB", MESSAGE + b"x" * 20000000),
     )
     for words, message in table:
-        start = time.monotonic()
+        before = probe.processor_seconds()
         answer = probe.message(message, {**chain_zone(), **key_zone()})
-        slowest = max(slowest, time.monotonic() - start)
+        used = probe.processor_seconds() - before
         check("dmarc" in answer, f"{words}: {answer}")
-        check(time.monotonic() - start < limit_s, f"{words}: {time.monotonic() - start:.1f} s")
-    return f"{len(table)} messages, the slowest in {slowest:.2f} s"
+        check(used < limit_s, f"{words}: {used:.1f} s")
+        if used > slowest:
+            slowest, which = used, words
+    return f"{len(table)} messages, the slowest in {slowest:.2f} s ({which})"
