@@ -222,6 +222,27 @@ static void test_missing_keys(void **state)
     assert_int_equal(f->key_count, 4);
 }
 
+/* Whoever asks what to publish need not wait for that. */
+static void test_keys_are_there_when_they_are_asked_for(void **state)
+{
+    struct test_admin *f = *state;
+    struct task task;
+    int64_t user;
+
+    task_init(&task, TEST_ADMIN_NOW_MS);
+    assert_int_equal(account_begin(f->database, &task), ERR_OK);
+    assert_int_equal(account_user_add(f->database, &task, STR("u"), 0, &user), ERR_OK);
+    assert_int_equal(account_domain_add(f->database, &task, STR("a.test"), user, 0), ERR_OK);
+    assert_int_equal(account_commit(f->database, &task), ERR_OK);
+    task_done(&task);
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'domain dns','arguments':{'domain':'a.test'}}"), "ok");
+    assert_int_equal(f->key_count, 2);
+    assert_string_equal(record_value(f, "e19700101._domainkey.a.test", "TXT"),
+                        "v=DKIM1; k=ed25519; p=2");
+    assert_false(admin_make_missing_key(f->admin, TEST_ADMIN_NOW_MS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +250,7 @@ int main(void)
         TEST(test_a_domain_that_is_right),
         TEST(test_a_domain_that_is_wrong),
         TEST(test_missing_keys),
+        TEST(test_keys_are_there_when_they_are_asked_for),
     };
 
     secret_init();
