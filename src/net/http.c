@@ -38,6 +38,7 @@ enum {
     TIMEOUT_DEFAULT_MS = 30 * 1000,
     CONNECT_TIMEOUT_DEFAULT_MS = 10 * 1000,
     SMALL_BUFFER = 4096,
+    SMALL_UPLOAD = 16 * 1024, /* libcurl's least */
     SPARE_MAX = 64, /* handles kept for the next requests */
 };
 
@@ -409,10 +410,13 @@ static void set_limits(struct net_http_call *call, const struct net_http_request
     SET(call->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(call->easy, CURLOPT_PIPEWAIT, 1L);
     SET(call->easy, CURLOPT_HTTP09_ALLOWED, 0L);
-    /* Thousands of small ones at a time (DNS). A handle that failed early has its buffer still, and
-     * keeps it. */
-    if (request->response_limit <= UINT16_MAX)
+    /* Thousands of small ones at a time (DNS); and what is freed is wiped, so a large buffer costs its
+     * memory though little of it was used. A handle that failed early has its buffers still, and keeps
+     * them. */
+    if (request->response_limit <= UINT16_MAX && !request->has_body_fd) {
         (void)curl_easy_setopt(call->easy, CURLOPT_BUFFERSIZE, (long)SMALL_BUFFER);
+        (void)curl_easy_setopt(call->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SMALL_UPLOAD);
+    }
 }
 
 static void set_tls(struct net_http_call *call)

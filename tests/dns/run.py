@@ -361,7 +361,7 @@ def a_faulty_server_costs_a_moment(w):
         settings = dict(w.doh.settings, dns_upstreams=[faulty.url, *good])
         with Kit(w.folder, **settings) as kit:
             answer = kit.ask("a.test", "MX")
-            check(answer["status"] == "ok" and answer["ms"] < 1500, f"{manner}: {answer}")
+            check(answer["status"] == "ok" and answer["ms"] < 3000, f"{manner}: {answer}")
             slowest = max(slowest, answer["ms"])
             before = faulty.requests
             check(manner in ("no TLS", "silent handshake") or before == 1, f"{manner}: {before}")
@@ -384,9 +384,12 @@ def a_slow_server_loses_its_place(w):
     faulty = Faulty(w.doh.certificate, w.key, w.doh.zones, "slow")
     settings = dict(w.doh.settings, dns_upstreams=[faulty.url, *w.doh.settings["dns_upstreams"]])
     with Kit(w.folder, **settings) as kit:
-        times = [kit.ask(f"slow{i}.test")["ms"] for i in range(8)]
+        times = [kit.ask(f"slow{i}.test")["ms"] for i in range(4)]
         check(all(each >= 390 for each in times[:3]), f"the race began at once: {times}")
-        check(all(each < 390 for each in times[4:]), f"it is still asked first: {times}")
+        before = faulty.requests
+        for i in range(4):
+            kit.ask(f"slower{i}.test")
+        check(faulty.requests == before, "it is still asked first")
         # It becomes fast, and gets its place back.
         faulty.manner = "good"
         before = faulty.requests
@@ -404,7 +407,7 @@ def a_silent_server_alone(w):
     with Kit(w.folder, **dict(w.doh.settings, dns_upstreams=[faulty.url])) as kit:
         kit.send("ask one.test A", "wait two.test A 700")
         first, second = kit.read(), kit.read()
-        check(first["status"] == "failed" and "wait" in first and 650 < first["ms"] < 2000,
+        check(first["status"] == "failed" and "wait" in first and 650 < first["ms"] < 4000,
               str(first))
         check(second["status"] == "failed" and second["ms"] < 11000, str(second))
         # Nobody asks the same again for a few seconds.
@@ -489,6 +492,25 @@ def block_lists_have_a_resolver_of_their_own(w):
         with Kit(w.folder, **settings) as kit:
             answer = kit.ask("2.0.0.127.bl.test", "A", "list")
             check(answer["status"] == "ok" and answer["ms"] < 3000, str(answer))
+
+
+@suite.case
+def a_filter_is_asked_about_links_only(w):
+    """Servers that hide what they know to be bad; who does not set them asks nobody."""
+    with doh.start({"bad.test": [["A", "0.0.0.0"]]}) as filters:
+        faulty = Faulty(w.doh.certificate, w.key, filters.zones, "good")
+        settings = dict(w.doh.settings, dns_filter_upstreams=[faulty.url])
+        w.doh.zones.records["bad.test"] = [["A", "192.0.2.13"]]
+        with Kit(w.folder, **settings) as kit:
+            kit.send("wait bad.test A 3000 filter", "wait bad.test A 3000")
+            check(kit.read()["records"] == [["0.0.0.0"]], "the filter is not asked")
+            check(kit.read()["records"] == [["192.0.2.13"]], "the filter is asked about mail")
+        with Kit(w.folder, **w.doh.settings) as kit:
+            kit.send("wait bad.test A 3000 filter")
+            answer = kit.read()
+            check(answer["status"] == "failed" and answer["ms"] < 500, str(answer))
+        del w.doh.zones.records["bad.test"]
+        faulty.stop()
 
 
 @suite.case
