@@ -172,9 +172,12 @@ static bool try_again(struct net_http_call *call, CURLcode code)
 static void finish(struct net_http_call *call, CURLcode code)
 {
     struct net_http_response response = {.err = kind_of(call, code), .call = call};
+    curl_off_t connected_us = 0;
     long status = 0;
 
     (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+    response.was_connected = connected_us > 0;
     if (response.err == ERR_OK && (status < 100 || status > 999))
         response.err = ERR_INVALID;
     if (response.err == ERR_OK) {
