@@ -38,9 +38,12 @@ static bool is_invisible(gunichar c)
 
 void scan_words_count(struct str utf8, struct scan_words *words)
 {
-    const char *p = utf8.ptr, *end = utf8.ptr + utf8.len, *start = utf8.ptr;
+    const char *p = utf8.ptr, *end, *start = utf8.ptr;
     unsigned kinds = 0;
 
+    if (utf8.len == 0)
+        return;
+    end = p + utf8.len;
     while (p < end) {
         gunichar c = (unsigned char)*p < 0x80 ? (gunichar)*p
                                               : g_utf8_get_char_validated(p, end - p);
@@ -88,9 +91,12 @@ static const struct {
 
 bool scan_label_is_lookalike(struct str label)
 {
-    const char *p = label.ptr, *end = label.ptr + label.len;
+    const char *p = label.ptr, *end;
     size_t foreign = 0;
 
+    if (label.len == 0)
+        return false;
+    end = p + label.len;
     while (p < end) {
         gunichar c = (unsigned char)*p < 0x80 ? (gunichar)*p
                                               : g_utf8_get_char_validated(p, end - p);
