@@ -2,6 +2,7 @@
 #include "courier/memory.h"
 #include "courier/queue.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "sqlite/db.h"
@@ -349,6 +350,64 @@ static void what_is_remembered_for_a_time(void **state)
     commit(f);
 }
 
+static void count_lane(void *owner, struct str lane, int64_t due_ms)
+{
+    size_t *lanes = owner;
+
+    (void)lane, (void)due_ms;
+    (*lanes)++;
+}
+
+/*
+ * A long queue costs no more at each turn than a short one: what is due is found by the index, the
+ * lanes are read without looking at the messages. QUEUE_TEST_MESSAGES: how many, for measuring.
+ */
+static void a_long_queue(void **state)
+{
+    struct fixture *f = *state;
+    const char *given = getenv("QUEUE_TEST_MESSAGES");
+    uint32_t count = 3000;
+    int64_t began_us, filled_us, listed_us, taken_us;
+    size_t lanes = 0;
+
+    if (given != NULL)
+        assert_true(parse_u32(str_from_c(given), &count));
+    began_us = clock_monotonic_us();
+    for (uint32_t i = 0; i < count; i++) {
+        struct str lane;
+
+        if (i % 500 == 0)
+            begin(f);
+        lane = i % 2 == 0 ? STR("big.test")
+                          : arena_printf(&f->task.arena, "d%u.test", (unsigned)i % 5000);
+        add_recipient(f, add_message(f, STR("0123456789 a small message")), STR("a@b.test"), lane);
+        if (i % 500 == 499 || i + 1 == count)
+            commit(f);
+    }
+    filled_us = clock_monotonic_us();
+    queue_close(&f->queue);
+    open_queue(f);
+    assert_int_equal(queue_lanes(f->queue, &f->task, count_lane, &lanes), ERR_OK);
+    listed_us = clock_monotonic_us();
+    assert_true(lanes > 1000);
+    begin(f);
+    for (int i = 0; i < 100; i++) {
+        struct queue_recipient *rows;
+        int64_t due_ms;
+
+        assert_int_equal(take(f, STR("big.test"), &rows), 1);
+        assert_int_equal(queue_lane_due(f->queue, &f->task, STR("big.test"), &due_ms), ERR_OK);
+        assert_int_equal(due_ms, START_MS);
+    }
+    taken_us = clock_monotonic_us();
+    commit(f);
+    if (given != NULL)
+        print_message("%u messages: %lld us each to add, %lld ms to open, %lld us to take one\n",
+                      count, (long long)((filled_us - began_us) / count),
+                      (long long)((listed_us - filled_us) / 1000),
+                      (long long)((taken_us - listed_us) / 100));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +420,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_message_goes_with_its_last_recipient, setup, teardown),
         cmocka_unit_test_setup_teardown(holding_and_releasing, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_remembered_for_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_queue, setup, teardown),
     };
 
     secret_init();

@@ -44,7 +44,11 @@ static void on_keys(void *owner, struct wire_message *message)
         courier_job_end_all(job, ENDING_POSTPONED, "4.3.0", STR("The signing keys are not there."));
         return;
     }
-    signing_keep(courier->signing, domain, &message->body.signing_keys_reply, now_ms);
+    if (signing_keep(courier->signing, &job->task, domain, &message->body.signing_keys_reply,
+                     now_ms) != ERR_OK) {
+        log_error(courier->log, "%s", job->task.words);
+        task_forgive(&job->task);
+    }
     sign_and_send(job, domain);
 }
 

@@ -4,13 +4,12 @@
 #include "base/memory.h"
 #include "courier/trace.h"
 #include "mailauth/sign.h"
-#include "secret/secret.h"
 
 static const int64_t KEPT_FOR_MS = 5 * 60 * 1000;
 
 struct key {
-    char *selector;        /* own */
-    struct secret *secret; /* own; NULL: none */
+    char *selector;                /* own */
+    struct mailauth_private *read; /* own; NULL: none */
 };
 
 struct domain {
@@ -33,7 +32,7 @@ static void clear(struct domain *domain)
     mem_free(&domain->name);
     for (size_t i = 0; i < ARRAY_LEN(domain->keys); i++) {
         mem_free(&domain->keys[i].selector);
-        secret_free(&domain->keys[i].secret);
+        mailauth_private_free(&domain->keys[i].read);
     }
 }
 
@@ -69,24 +68,24 @@ enum signing_state signing_look_up(struct signing *signing, struct str name, int
         return SIGNING_NONE;
     if (domain == NULL || now_ms < domain->asked_ms || now_ms - domain->asked_ms > KEPT_FOR_MS)
         return SIGNING_UNKNOWN;
-    return domain->keys[0].secret == NULL && domain->keys[1].secret == NULL ? SIGNING_NONE
-                                                                            : SIGNING_READY;
+    return domain->keys[0].read == NULL && domain->keys[1].read == NULL ? SIGNING_NONE
+                                                                        : SIGNING_READY;
 }
 
-static struct key key_of(struct str selector, struct str der)
+static enum err key_of(struct task *task, struct str selector, struct str der, struct key *out)
 {
-    struct key key = {0};
-
-    if (selector.len > 0 && der.len > 0) {
-        key.selector = mem_copy_text(selector.ptr, selector.len);
-        key.secret = secret_copy(der);
-    }
-    return key;
+    if (selector.len == 0 || der.len == 0)
+        return ERR_OK;
+    TRY(mailauth_private_read(task, der, &out->read));
+    out->selector = mem_copy_text(selector.ptr, selector.len);
+    return ERR_OK;
 }
 
-void signing_keep(struct signing *signing, struct str name,
-                  const struct wire_signing_keys_reply *reply, int64_t now_ms)
+enum err signing_keep(struct signing *signing, struct task *task, struct str name,
+                      const struct wire_signing_keys_reply *reply, int64_t now_ms)
 {
+    enum err err, other;
+
     struct domain *domain = find(signing, name);
 
     /* A free place, or that of the one asked about longest ago. */
@@ -104,10 +103,11 @@ void signing_keep(struct signing *signing, struct str name,
     clear(domain);
     domain->name = mem_copy_text(name.ptr, name.len);
     domain->asked_ms = now_ms;
-    if (reply->status == WIRE_OK) {
-        domain->keys[0] = key_of(reply->rsa_selector, reply->rsa_key);
-        domain->keys[1] = key_of(reply->ed25519_selector, reply->ed25519_key);
-    }
+    if (reply->status != WIRE_OK)
+        return ERR_OK;
+    err = key_of(task, reply->rsa_selector, reply->rsa_key, &domain->keys[0]);
+    other = key_of(task, reply->ed25519_selector, reply->ed25519_key, &domain->keys[1]);
+    return err != ERR_OK ? err : other;
 }
 
 enum err signing_sign(struct signing *signing, struct task *task, struct str name,
@@ -120,12 +120,12 @@ enum err signing_sign(struct signing *signing, struct task *task, struct str nam
     for (size_t i = 0; domain != NULL && i < ARRAY_LEN(domain->keys); i++) {
         const struct key *key = &domain->keys[i];
         struct mailauth_signer signer = {.domain = str_from_c(domain->name),
-                                         .selector = str_from_c(key->selector)};
+                                         .selector = str_from_c(key->selector),
+                                         .key = key->read};
         enum err one;
 
-        if (key->secret == NULL)
+        if (key->read == NULL)
             continue;
-        signer.key_der = secret_str(key->secret);
         one = mailauth_sign(task, message, &signer, now_ms, out);
         err = one != ERR_OK ? one : err;
     }

@@ -1,7 +1,7 @@
 /*
  * DKIM signatures on what goes out in the name of one of our domains: with an RSA and an Ed25519 key
  * (mailauth/sign.h), so that every receiver understands one. The keeper gives the keys; they are kept
- * in guarded memory for a while, since a queue is worked through by the thousand.
+ * for some minutes, as OpenSSL has them: to read one takes four times as long as to sign with it.
  */
 #ifndef COURIER_SIGNING_H
 #define COURIER_SIGNING_H
@@ -24,10 +24,10 @@ enum signing_state {
     SIGNING_READY,
 };
 enum signing_state signing_look_up(struct signing *signing, struct str domain, int64_t now_ms);
-void signing_keep(struct signing *signing, struct str domain,
-                  const struct wire_signing_keys_reply *reply, int64_t now_ms);
-/* Appends the signatures of a domain that is READY. A key that does not read is left out, with a
- * failure in the task when none is left. */
+/* ERR_INVALID: a key does not read; the other one is kept all the same. */
+MUST_CHECK enum err signing_keep(struct signing *signing, struct task *task, struct str domain,
+                                 const struct wire_signing_keys_reply *reply, int64_t now_ms);
+/* Appends the signatures of a domain that is READY; fails when there is none in the end. */
 MUST_CHECK enum err signing_sign(struct signing *signing, struct task *task, struct str domain,
                                  struct str message, int64_t now_ms, struct buf *out);
 

@@ -1,10 +1,11 @@
 /*
- * DKIM signatures of our own, and their keys. What a signature covers is the table below; a name that
- * is oversigned stands once more in h= than the message has such fields.
+ * DKIM signatures of our own, and their keys. What a signature covers is the table below; a name
+ * that is oversigned stands once more in h= than the message has such fields.
  */
 #include "mailauth/sign.h"
 
 #include "base/encode.h"
+#include "base/memory.h"
 #include "mailauth/canon.h"
 #include "mailauth/fields.h"
 #include "mailauth/signature.h"
@@ -126,33 +127,58 @@ static void write_field(struct task *task, const struct mailauth_fields *fields,
     put_word(writer, STR(" b="));
 }
 
+struct mailauth_private {
+    EVP_PKEY *key; /* own */
+    enum mailauth_key_kind kind;
+};
+
+enum err mailauth_private_read(struct task *task, struct str der, struct mailauth_private **out)
+{
+    enum mailauth_key_kind kind;
+    EVP_PKEY *key = mailauth_private_key(der, &kind);
+
+    if (key == NULL)
+        return fail(task, ERR_INVALID, "a DKIM key does not read");
+    *out = NEW(struct mailauth_private);
+    **out = (struct mailauth_private){key, kind};
+    return ERR_OK;
+}
+
+void mailauth_private_free(struct mailauth_private **key)
+{
+    if (*key != NULL)
+        mailauth_key_free(&(*key)->key);
+    mem_free(key);
+}
+
 enum err mailauth_sign(struct task *task, struct str message, const struct mailauth_signer *signer,
                        int64_t now_ms, struct buf *out)
 {
     CLEANUP(mailauth_digest_free) EVP_MD_CTX *digest = mailauth_digest_new();
-    CLEANUP(mailauth_key_free) EVP_PKEY *key = NULL;
+    CLEANUP(mailauth_private_free) struct mailauth_private *own = NULL;
+    const struct mailauth_private *key = signer->key;
     CLEANUP(buf_free) struct buf text, signature;
     unsigned char hash[MAILAUTH_DIGEST_BYTES];
     struct mailauth_fields fields;
     struct header_field field;
     struct writer writer = {.out = &text};
-    enum mailauth_key_kind kind;
     size_t position = 0;
 
     buf_init(&text, SIZE_MAX);
     buf_init(&signature, SIZE_MAX);
-    key = mailauth_private_key(signer->key_der, &kind);
-    if (key == NULL)
-        return fail(task, ERR_INVALID, "a DKIM key does not read");
+    if (key == NULL) {
+        TRY(mailauth_private_read(task, signer->key_der, &own));
+        key = own;
+    }
     mailauth_fields_read(&task->arena, message, &fields);
     if (fields.is_too_many)
         return fail(task, ERR_LIMIT, "a message with too many header fields is not signed");
-    write_field(task, &fields, signer, kind, now_ms, &writer, digest);
+    write_field(task, &fields, signer, key->kind, now_ms, &writer, digest);
     if (!header_field_next(buf_str(&text), &position, &field))
         abort(); /* we made it */
     mailauth_canon_signature(digest, MAILAUTH_RELAXED, &field);
     mailauth_digest_end(&digest, hash);
-    if (mailauth_signature_make(key, kind, hash, &signature) != ERR_OK)
+    if (mailauth_signature_make(key->key, key->kind, hash, &signature) != ERR_OK)
         return fail(task, ERR_INVALID, "a DKIM key does not sign");
     put_base64(&writer, buf_str(&signature));
     buf_put(&text, STR("\r\n"));

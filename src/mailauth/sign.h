@@ -9,10 +9,18 @@
 #include "base/task.h"
 #include "secret/secret.h"
 
+/* A private key that was read: that takes longer than signing with it. */
+struct mailauth_private;
+/* `der`: PKCS #8. ERR_INVALID: it does not read. */
+MUST_CHECK enum err mailauth_private_read(struct task *task, struct str der,
+                                          struct mailauth_private **out);
+void mailauth_private_free(struct mailauth_private **key);
+
 struct mailauth_signer {
     struct str domain;   /* d= */
     struct str selector; /* s= */
     struct str key_der;  /* PKCS #8, RSA or Ed25519; secret, borrowed */
+    const struct mailauth_private *key; /* borrowed; instead of key_der, unless it is NULL */
 };
 
 /* Appends one DKIM-Signature field, CRLF at its end. `message` has CRLF line ends.

@@ -1,14 +1,14 @@
 /*
- * The Sender Rewriting Scheme. SRS0 wraps an ordinary sender; SRS1 names the first forwarder and keeps
- * what he made, however many forwarders follow, so that an address grows once only:
+ * The Sender Rewriting Scheme. SRS0 wraps an ordinary sender; SRS1 names the first forwarder and
+ * keeps what he made, however many forwarders follow, so that an address grows once only:
  *
  *   ann@a.test                          by b.test   SRS0=hash=day=a.test=ann@b.test
  *   SRS0=hash=day=a.test=ann@b.test     by c.test   SRS1=hash=b.test==hash=day=a.test=ann@c.test
  *   SRS1=hash=b.test==hash=…=ann@c.test by d.test   SRS1=hash=b.test==hash=…=ann@d.test
  *
- * Servers on the way may change the case of a local part: hash and day are in base32, compared without
- * case, and the hash is of text in lower case. Six digits, not the customary four: with four, a million
- * attempts make us relay one message.
+ * Servers on the way may change the case of a local part: hash and day are in base32, compared
+ * without case, and the hash is of text in lower case. Six digits, not the customary four: with
+ * four, a million attempts make us relay one message.
  */
 #include "mailauth/srs.h"
 
@@ -45,7 +45,8 @@ static int64_t day_of(int64_t now_ms)
     return now_ms / DAY_MS % DAY_CYCLE;
 }
 
-/* Of `kind` (what is hashed under one kind means nothing under another) and the text in lower case. */
+/* Of `kind` (what is hashed under one kind means nothing under another) and the text in lower case.
+ */
 static void make_hash(struct str key, char kind, struct str text, char out[static HASH_LEN])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -117,8 +118,7 @@ static bool is_dot_string(struct str local)
 }
 
 /* local "@" domain, the local part in quotes where it must be. */
-static enum err put_address(struct task *task, struct str local, struct str domain,
-                            struct buf *out)
+static enum err put_address(struct task *task, struct str local, struct str domain, struct buf *out)
 {
     CLEANUP(buf_free) struct buf text;
 
@@ -161,8 +161,7 @@ bool srs_is_one(struct str local)
 static enum err rewrite_again(struct task *task, struct str key, struct str forwarder,
                               struct str opaque, struct str domain, struct buf *out)
 {
-    struct str inner =
-        arena_printf(&task->arena, "%.*s=%.*s", STR_ARG(forwarder), STR_ARG(opaque));
+    struct str inner = arena_printf(&task->arena, "%.*s=%.*s", STR_ARG(forwarder), STR_ARG(opaque));
     char hash[HASH_LEN];
 
     make_hash(key, '1', inner, hash);
@@ -201,8 +200,8 @@ enum err srs_rewrite(struct task *task, struct str key, struct str sender, struc
     local = unquoted(task, str_upto(sender, (size_t)at));
     sender_domain = str_from(sender, (size_t)at + 1);
     /* NUL would end what arena_printf copies, and no address has control characters. */
-    for (size_t i = 0; i < local.len; i++)
-        if (ascii_is_control(local.ptr[i]))
+    for (size_t i = 0; i < sender.len; i++)
+        if (ascii_is_control(sender.ptr[i]))
             return fail(task, ERR_INVALID, "a sender with control characters");
     if (kind_of(local) == 0)
         return rewrite_again(task, key, sender_domain, str_from(local, 4), domain, out);
