@@ -237,8 +237,7 @@ static void several_wait_in_their_order(void **state)
     for (uint64_t tag = 1; tag <= 20; tag++)
         ask(f, STR(MESSAGE), tag % 2 == 0 ? "192.0.2.66" : "192.0.2.1", tag);
     for (uint64_t tag = 1; tag <= 20; tag++)
-        assert_int_equal(verdict(f, tag)->action,
-                         tag % 2 == 0 ? EXAMINER_REJECT : EXAMINER_ACCEPT);
+        assert_int_equal(verdict(f, tag)->action, tag % 2 == 0 ? EXAMINER_REJECT : EXAMINER_ACCEPT);
     stop_examiner(f);
 }
 

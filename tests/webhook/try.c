@@ -1,6 +1,6 @@
 /*
- * One attempt at a webhook, told as one line of JSON: what courier/webhook.c does, without the queue
- * and with a resolver that knows the names of the command line only.
+ * One attempt at a webhook, told as one line of JSON: what courier/webhook.c does, without the
+ * queue and with a resolver that knows the names of the command line only.
  *
  *   webhook_try [--allow X]… [--http] [--trust PEM] [--secret S] [--id I] [--timeout MS]
  *               [--zone NAME=ADDRESS,ADDRESS/ADDRESS,…]… URL BODY-FILE
@@ -89,8 +89,7 @@ static void answer_query(struct trial *trial, const struct wire_dns_query *query
     while (out->status != DNS_FAILED && out->count < RECORDS_MAX && str_split(&rest, ',', &text)) {
         struct net_address *address = &addresses[out->count];
 
-        if (!net_address_parse(text, address) ||
-            address->is_v6 != (query->type == DNS_TYPE_AAAA))
+        if (!net_address_parse(text, address) || address->is_v6 != (query->type == DNS_TYPE_AAAA))
             continue;
         out->records[out->count++] = (struct dns_record){
             .ttl_s = 1, .data = str_make(address->bytes, address->is_v6 ? 16 : 4)};
@@ -141,10 +140,10 @@ static void on_done(void *owner, const struct webhook_result *result)
         [WEBHOOK_DONE] = "done", [WEBHOOK_RETRY] = "retry", [WEBHOOK_FAILED] = "failed"};
     struct trial *trial = owner;
     json_t *asked = json_object();
-    json_t *line = json_pack("{s:s, s:i, s:s%, s:I, s:o}", "outcome", outcomes[result->outcome],
-                             "status", (int)result->status, "reason", result->reason.ptr,
-                             result->reason.len, "retry_after_ms",
-                             (json_int_t)result->retry_after_ms, "asked", asked);
+    json_t *line =
+        json_pack("{s:s, s:i, s:s%, s:I, s:o}", "outcome", outcomes[result->outcome], "status",
+                  (int)result->status, "reason", result->reason.ptr, result->reason.len,
+                  "retry_after_ms", (json_int_t)result->retry_after_ms, "asked", asked);
 
     for (size_t i = 0; i < trial->zone_count; i++)
         json_object_setn_new(asked, trial->zones[i].name.ptr, trial->zones[i].name.len,
@@ -218,8 +217,7 @@ static void make_http(struct trial *trial, struct task *task)
     struct buf pem;
 
     buf_init(&pem, SIZE_MAX);
-    if (trial->trust != NULL &&
-        net_http_read_trust(task, str_from_c(trial->trust), &pem) != ERR_OK)
+    if (trial->trust != NULL && net_http_read_trust(task, str_from_c(trial->trust), &pem) != ERR_OK)
         die(task->words);
     options.trust_pem = buf_str(&pem);
     if (net_http_new(trial->loop, task, &options, &trial->options.http) != ERR_OK)
