@@ -89,9 +89,11 @@ struct account_list_verdicts {
 MUST_CHECK enum err account_list_look_up(struct account_database *database, struct task *task,
                                          const struct account_list_scope *of, struct str value,
                                          struct account_list_verdicts *out_verdicts);
-/* Whether any list names a network; those cost one look-up for each length of prefix. */
-MUST_CHECK enum err account_list_has_networks(struct account_database *database,
-                                              struct task *task, bool *out_has);
+/* The lengths of prefix that networks in any list have, the longest first. */
+enum { ACCOUNT_PREFIXES_MAX = 129 };
+MUST_CHECK enum err account_list_prefixes(struct account_database *database, struct task *task,
+                                          unsigned out_bits[ACCOUNT_PREFIXES_MAX],
+                                          size_t *out_count);
 
 /* Greylisting; all of it bookkeeping. `hash` has 16 bytes. */
 struct account_grey {

@@ -166,20 +166,20 @@ static enum err look_up_client(struct account_database *database, struct task *t
                                const struct account_list_scope *of, struct str client,
                                struct account_list_verdicts *known)
 {
+    unsigned bits[ACCOUNT_PREFIXES_MAX];
     struct network network;
-    bool has_networks;
+    size_t count;
 
     if (!parse_ip(client, &network))
         return ERR_OK;
-    TRY(account_list_has_networks(database, task, &has_networks));
-    if (!has_networks)
-        return ERR_OK;
-    for (unsigned bits = family_bits(network.family);; bits--) {
-        cut_to(&network, bits);
+    TRY(account_list_prefixes(database, task, bits, &count));
+    for (size_t i = 0; i < count; i++) {
+        if (bits[i] > family_bits(network.family))
+            continue;
+        cut_to(&network, bits[i]); /* ever shorter */
         TRY(look_up(database, task, of, network_text(task, &network), known));
-        if (bits == 0)
-            return ERR_OK;
     }
+    return ERR_OK;
 }
 
 enum err account_lists_judge(struct account_database *database, struct task *task,

@@ -405,7 +405,9 @@ enum err account_router_recipient(struct account_router *router, struct task *ta
         return not_local(&q);
     if (is_return(&q))
         return go_back(&q);
-    if (q.found.domain.requires_tls && !asked->is_tls && !id_is_set(&asked->login)) {
+    /* Our users' mail came encrypted, the courier's own never left the host. */
+    if (q.found.domain.requires_tls && !asked->is_tls && !id_is_set(&asked->login) &&
+        asked->client.len > 0) {
         answer(&q, WIRE_REFUSED, REPLY_REFUSED,
                STR("Mail for this domain must come encrypted (STARTTLS)"));
         return ERR_OK;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "courier/pool.h"
+#include "net/http.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ enum {
     MESSAGES_PER_CONNECTION = 100,
     IDLE_MS = 5 * 1000,
     DEAD_MS = 60 * 1000, /* doubled each time, up to … */
-    DEAD_MOST_MS = 15 * 60 * 1000,
+    DEAD_MOST_TIMES = 15, /* as long as dead_ms at most */
     DEAD_HOSTS_MAX = 10 * 1000,
     SWEEP_MS = 30 * 1000,
     HOST_KEY_ROOM = DNS_NAME_MAX + 16,
@@ -66,9 +67,10 @@ static void bury(void *owner, struct courier_node *node)
 /* Twice its time later nobody remembers how often it failed. */
 static void bury_if_old(void *owner, struct courier_node *node)
 {
+    const struct courier_destinations *pool = owner;
     struct dead_host *dead = CONTAINER_OF(node, struct dead_host, node);
 
-    if (dead->until_ms + DEAD_MOST_MS < clock_monotonic_ms())
+    if (dead->until_ms + pool->settings.dead_ms * DEAD_MOST_TIMES < clock_monotonic_ms())
         bury(owner, node);
 }
 
@@ -77,6 +79,7 @@ void courier_host_note(struct courier_destinations *pool, struct str host, uint1
 {
     char key[HOST_KEY_ROOM];
     struct dead_host *dead = find_dead(pool, host, port, key);
+    int64_t most_ms = pool->settings.dead_ms * DEAD_MOST_TIMES;
     int64_t for_ms;
 
     if (!is_dead) {
@@ -91,9 +94,9 @@ void courier_host_note(struct courier_destinations *pool, struct str host, uint1
         courier_table_add(&pool->dead, &dead->node, str_from_c(key));
     }
     for_ms = pool->settings.dead_ms;
-    for (unsigned i = 0; i < dead->count && for_ms < DEAD_MOST_MS; i++)
+    for (unsigned i = 0; i < dead->count && for_ms < most_ms; i++)
         for_ms *= 2;
-    dead->until_ms = clock_monotonic_ms() + (for_ms < DEAD_MOST_MS ? for_ms : DEAD_MOST_MS);
+    dead->until_ms = clock_monotonic_ms() + (for_ms < most_ms ? for_ms : most_ms);
     dead->count++;
 }
 
@@ -572,13 +575,29 @@ static enum err read_addresses(struct courier_destinations *pool, struct task *t
     return ERR_OK;
 }
 
+/* Without the system's certificates mail goes out all the same, where none is asked for. */
+static enum err read_trust(struct courier_destinations *pool, struct task *task,
+                           struct str ca_file)
+{
+    CLEANUP(buf_free) struct buf pem;
+    enum err err;
+
+    buf_init(&pem, SIZE_MAX);
+    err = net_http_read_trust(task, ca_file, &pem);
+    if (err == ERR_NOT_FOUND && ca_file.len == 0)
+        task_forgive(task);
+    else
+        TRY(err);
+    return net_tls_client_new(task, buf_str(&pem), &pool->tls);
+}
+
 static enum err read_settings(struct courier_destinations *pool, struct task *task,
                               const struct courier_settings *settings)
 {
     copy_settings(pool, settings);
     TRY(read_routes(pool, task, settings));
     TRY(read_addresses(pool, task, settings));
-    return net_tls_client_new(task, settings->ca_file, &pool->tls);
+    return read_trust(pool, task, settings->ca_file);
 }
 
 enum err courier_destinations_new(struct task *task, struct net_loop *loop,

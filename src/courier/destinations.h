@@ -38,7 +38,7 @@ struct courier_settings {
     uint64_t messages_per_minute;        /* to one destination; 0: no limit */
     int64_t idle_ms;                     /* a connection waits so long for another message; 0: 5 s */
     int64_t dead_ms;                     /* a host that did not answer is left alone so long, and
-                                          * twice as long each time, up to 15 min; 0: 1 min */
+                                          * twice as long each time, up to 15 times; 0: 1 min */
     int64_t connect_timeout_ms;          /* 0: 30 s */
     struct smtp_client_timeouts timeouts; /* a member 0: that of RFC 5321 §4.5.3.2 */
 };
@@ -57,7 +57,7 @@ struct courier_policy_store {
 /*
  * Reads the trust store, so before the process is confined. `dns`, `http`, `log` are borrowed; `http`
  * NULL: no MTA-STS policy is fetched; `store` (copied) may be NULL. ERR_INVALID: a setting is wrong,
- * in the task's words.
+ * in the task's words; of ca_file also ERR_NOT_FOUND and the like.
  */
 MUST_CHECK enum err courier_destinations_new(struct task *task, struct net_loop *loop,
                                              struct dns_client *dns, struct net_http *http,

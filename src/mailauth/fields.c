@@ -5,25 +5,26 @@
 
 #include <string.h>
 
-enum { SLOTS = 2 * MAILAUTH_FIELDS_MAX, NAME_HASHED_MAX = 256 };
+enum { SLOTS_MIN = 64, NAME_HASHED_MAX = 256 };
 
-/* The names are the peer's, so the hash is keyed; it need not be secret for longer than a message. */
-static size_t slot_of(const struct hash_key *key, struct str name)
+/* The names are the peer's, so the hash is keyed; it need not be secret for longer than a message.
+ */
+static size_t slot_of(const struct mailauth_fields *fields, struct str name)
 {
     char lower[NAME_HASHED_MAX];
     size_t len = name.len < sizeof(lower) ? name.len : sizeof(lower);
 
     for (size_t i = 0; i < len; i++)
         lower[i] = ascii_lower(name.ptr[i]);
-    return (size_t)hash_text(key, str_make(lower, len)) % SLOTS;
+    return (size_t)hash_text(&fields->key, str_make(lower, len)) % fields->slot_count;
 }
 
 /* The slot that has the name, or the free one where it belongs. */
 static uint32_t *find(const struct mailauth_fields *fields, struct str name)
 {
-    size_t slot = slot_of(&fields->key, name);
+    size_t slot = slot_of(fields, name);
 
-    for (;; slot = (slot + 1) % SLOTS) {
+    for (;; slot = (slot + 1) % fields->slot_count) {
         uint32_t number = fields->slots[slot];
 
         if (number == 0 || str_equal_nocase(fields->names[number - 1], name))
@@ -69,7 +70,8 @@ void mailauth_fields_read(struct arena *arena, struct str message, struct mailau
     out->fields = ARENA_ARRAY(arena, struct mailauth_field, count + 1);
     out->lowest = ARENA_ARRAY(arena, uint32_t, count + 1);
     out->names = ARENA_ARRAY(arena, struct str, count + 1);
-    out->slots = ARENA_ARRAY(arena, uint32_t, SLOTS);
+    out->slot_count = 2 * count + SLOTS_MIN; /* never full: there are no more names than fields */
+    out->slots = ARENA_ARRAY(arena, uint32_t, out->slot_count);
     for (;;) {
         size_t start = position;
 

@@ -31,6 +31,7 @@ struct mailauth_fields {
     /* private */
     struct str *names; /* by number */
     uint32_t *slots;   /* hash of the name -> its number + 1 */
+    size_t slot_count;
     struct hash_key key;
 };
 

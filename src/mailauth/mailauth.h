@@ -53,11 +53,13 @@ struct mailauth_verdict {
     struct mailauth_signature signatures[MAILAUTH_SIGNATURES_MAX];
     size_t signature_count;
     enum mailauth_result dmarc;
-    enum mailauth_policy dmarc_policy; /* what to do now that it failed; NONE otherwise. pct= applied */
-    struct str author_domain;          /* of the From field; empty: none, or several */
-    enum mailauth_result arc;          /* of the chain */
-    struct str arc_domain;             /* who sealed last */
-    struct str field;                  /* Authentication-Results: …CRLF */
+    /* What to do now that it failed; NONE otherwise. pct= applied. */
+    enum mailauth_policy dmarc_policy;
+    enum mailauth_policy dmarc_published; /* what it would be, whether it failed or not */
+    struct str author_domain;             /* of the From field; empty: none, or several */
+    enum mailauth_result arc;             /* of the chain */
+    struct str arc_domain;                /* who sealed last */
+    struct str field;                     /* Authentication-Results: …CRLF */
     /* Fields of the message that must not be kept: Authentication-Results in our name. */
     struct {
         uint32_t start, len;

@@ -175,7 +175,7 @@ static enum err probe_message(struct task *task, const json_t *request, struct p
     json_object_set_new(answer, "spf", json_result(verdict.spf));
     json_object_set_new(answer, "dkim", json_signatures(&verdict));
     json_object_set_new(answer, "dmarc", json_result(verdict.dmarc));
-    json_object_set_new(answer, "policy", json_string(policies[verdict.dmarc_policy]));
+    json_object_set_new(answer, "policy", json_string(policies[verdict.dmarc_published]));
     json_object_set_new(answer, "arc", json_result(verdict.arc));
     if (message.authserv.len > 0) {
         json_object_set_new(answer, "field", json_text(verdict.field));
@@ -194,8 +194,8 @@ static const struct {
 
 static enum err run(struct task *task, struct str line, json_t *answer)
 {
-    CLEANUP(json_free) json_t *request =
-        json_loadb(line.ptr == NULL ? "" : line.ptr, line.len, JSON_ALLOW_NUL, NULL);
+    CLEANUP(json_free)
+    json_t *request = json_loadb(line.ptr == NULL ? "" : line.ptr, line.len, JSON_ALLOW_NUL, NULL);
     struct probe probe = {0};
     struct str op;
 
@@ -246,7 +246,8 @@ static enum err answer_line(struct str line, int out_fd)
     return err;
 }
 
-/* Lines of what was read so far. Of a line that is too long the beginning is kept, for its length. */
+/* Lines of what was read so far. Of a line that is too long the beginning is kept, for its length.
+ */
 static enum err answer_lines(struct buf *in, int out_fd)
 {
     ptrdiff_t end;

@@ -110,8 +110,8 @@ struct str mailauth_results_write(struct arena *arena, const struct mailauth_req
                      verdict->spf_domain);
     put_signatures(&out, verdict);
     put_method(&out, "dmarc", verdict->dmarc);
-    if (verdict->dmarc == MAILAUTH_FAIL)
-        buf_putf(&out, " (p=%s)", policies[verdict->dmarc_policy]);
+    if (verdict->dmarc == MAILAUTH_FAIL || verdict->dmarc == MAILAUTH_PASS)
+        buf_putf(&out, " (p=%s)", policies[verdict->dmarc_published]);
     if (verdict->author_domain.len > 0)
         put_property(&out, "header.from", verdict->author_domain);
     if (verdict->arc != MAILAUTH_NONE) {

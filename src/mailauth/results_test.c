@@ -18,6 +18,7 @@ static const struct {
     {STR_INIT(" us.test/1; x"), true},
     {STR_INIT(" not-us.test; us.test"), false},
     {STR_INIT(" us.test.x; x"), false},
+    {STR_INIT(" \"them.test\"; us.test"), false},
     {STR_INIT(" them.test; (us.test) x"), false},
     {STR_INIT(""), false},
 };
@@ -43,7 +44,7 @@ static void the_whole_field(void **state)
         .signatures = {{MAILAUTH_FAIL, STR("a.test"), STR("s\"\r\n"), "no key"}},
         .signature_count = 1,
         .dmarc = MAILAUTH_FAIL,
-        .dmarc_policy = MAILAUTH_POLICY_QUARANTINE,
+        .dmarc_published = MAILAUTH_POLICY_QUARANTINE,
         .author_domain = STR("a.test"),
         .arc = MAILAUTH_PASS,
         .arc_domain = STR("f.test"),

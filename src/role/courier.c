@@ -69,6 +69,14 @@ static enum err read_password(struct task *task, struct str path, struct secret 
     return ERR_OK;
 }
 
+/* A host that did not answer is left alone for a part of the queue's own first wait. */
+static int64_t first_rest_ms(const struct config *config)
+{
+    int64_t rest_ms = (int64_t)(config->queue_retry_first_ms / 5) + 1;
+
+    return rest_ms < 60 * 1000 ? rest_ms : 60 * 1000;
+}
+
 static enum err make_destinations(struct role_process *process, struct task *task)
 {
     struct courier_role *state = role_state(process);
@@ -91,6 +99,7 @@ static enum err make_destinations(struct role_process *process, struct task *tas
         .connections_max = config->queue_jobs_max,
         .connections_per_destination = config->queue_jobs_per_destination,
         .messages_per_minute = config->outgoing_per_minute,
+        .dead_ms = first_rest_ms(config),
         .connect_timeout_ms = (int64_t)config->outgoing_connect_timeout_ms,
     };
 

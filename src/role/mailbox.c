@@ -7,6 +7,7 @@
 #include "imap/session.h"
 #include "mailbox/mailbox.h"
 #include "secret/pass.h"
+#include "vault/junk.h"
 
 #include <stdlib.h>
 
@@ -53,17 +54,6 @@ void mailbox_check_idle(struct mailbox *mailbox)
         net_timer_start(mailbox->idle_timer, (int64_t)mailbox->start->config->mailbox_linger_ms);
     else
         net_timer_stop(mailbox->idle_timer);
-}
-
-static void on_idle(void *owner)
-{
-    struct mailbox *mailbox = owner;
-    struct wire_mailbox_idle idle = {.mailbox = mailbox->start->id};
-
-    /* Without an answer (work is on its way to us) the question is repeated. */
-    if (wire_send(mailbox->store, WIRE_MAILBOX_IDLE, 0, &idle, NULL, 0) != ERR_OK)
-        net_loop_stop(mailbox->loop);
-    net_timer_start(mailbox->idle_timer, MAILBOX_IDLE_AGAIN_MS);
 }
 
 static void on_deadline(void *owner)
@@ -145,21 +135,32 @@ static bool housekeeping_must_wait(struct mailbox *mailbox)
     return false;
 }
 
+/* One slice; false: it failed. */
+static bool keep_house(struct mailbox *mailbox, bool *out_has_more)
+{
+    struct task task;
+    enum err err;
+
+    *out_has_more = false;
+    task_init(&task, clock_now_ms());
+    imap_group_commit(mailbox->appends, task.now_ms);
+    err = vault_housekeeping(mailbox->vault, &task, out_has_more);
+    if (err != ERR_OK)
+        log_failure(mailbox->start->log, "housekeeping", &task);
+    task_done(&task);
+    return err == ERR_OK;
+}
+
 static void on_housekeeping(void *owner)
 {
     struct mailbox *mailbox = owner;
-    bool has_more = false;
-    struct task task;
+    bool has_more;
 
     if (housekeeping_must_wait(mailbox)) {
         net_timer_start(mailbox->housekeeping_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
         return;
     }
-    task_init(&task, clock_now_ms());
-    imap_group_commit(mailbox->appends, task.now_ms);
-    if (vault_housekeeping(mailbox->vault, &task, &has_more) != ERR_OK)
-        log_failure(mailbox->start->log, "housekeeping", &task);
-    task_done(&task);
+    (void)keep_house(mailbox, &has_more);
     mailbox->is_catching_up = has_more && vault_is_behind(mailbox->vault);
     mailbox->has_housekeeping = has_more;
     if (has_more)
@@ -167,6 +168,24 @@ static void on_housekeeping(void *owner)
                         mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_PAUSE_MS);
     else
         mem_give_back();
+}
+
+static void on_idle(void *owner)
+{
+    struct mailbox *mailbox = owner;
+    struct wire_mailbox_idle idle = {.mailbox = mailbox->start->id};
+    bool has_more;
+
+    /* What was moved is learned before the process goes: mail that the next one takes over is filed
+     * before it has an idle moment. */
+    if (vault_junk_is_waiting(mailbox->vault) && keep_house(mailbox, &has_more)) {
+        net_timer_start(mailbox->idle_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
+        return;
+    }
+    /* Without an answer (work is on its way to us) the question is repeated. */
+    if (wire_send(mailbox->store, WIRE_MAILBOX_IDLE, 0, &idle, NULL, 0) != ERR_OK)
+        net_loop_stop(mailbox->loop);
+    net_timer_start(mailbox->idle_timer, MAILBOX_IDLE_AGAIN_MS);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/spam.h"
 #include "mailauth/probe.h"
 #include "role/config.h"
 #include "role/master.h"
@@ -151,5 +152,7 @@ int main(int argc, char **argv)
         file = config_argument(argc, argv);
         return file == NULL ? EXIT_USAGE : commands[i].run(file);
     }
+    if (argc > 1 && strcmp(argv[1], "spam") == 0)
+        return cli_spam(argc, argv);
     return cli_main(argc, argv);
 }

@@ -86,7 +86,20 @@ static const struct role keeper = TEST_ROLE(KEEPER), sealer = TEST_ROLE(SEALER),
                          nursery = TEST_ROLE(NURSERY), store = TEST_ROLE(STORE),
                          smtp = TEST_ROLE(SMTP), gate = TEST_ROLE(GATE);
 
-const struct role *const roles[] = {&keeper, &sealer, &nursery, &store, &smtp, &gate};
+static size_t two(const struct config *config, size_t cores)
+{
+    (void)config;
+    (void)cores;
+    return 2;
+}
+
+static const struct role examiner = {.kind = WIRE_ROLE_EXAMINER,
+                                     .on_peer = on_peer,
+                                     .on_stop = on_stop,
+                                     .process_count = two,
+                                     .is_expendable = true};
+
+const struct role *const roles[] = {&examiner, &keeper, &sealer, &nursery, &store, &smtp, &gate};
 const size_t roles_count = ARRAY_LEN(roles);
 
 /* ---- The service under test ---- */
@@ -284,6 +297,33 @@ static void what_dies_is_started_again_and_connected(void **state)
     service_done(&service);
 }
 
+/* What foreign bytes may end is back at once, the eighth time as the first (which of the two is
+ * ended changes from time to time). */
+static void the_expendable_is_not_kept_waiting(void **state)
+{
+    struct service service;
+    pid_t pid;
+
+    (void)state;
+    service_init(&service);
+    service_start(&service);
+    assert_true(sees(&service, "ready"));
+    for (int i = 0; i < 16; i++) {
+        int64_t before_ms = clock_monotonic_ms();
+
+        pid = find_role(&service, "examiner");
+        assert_true(pid > 0);
+        kill(pid, SIGALRM);
+        assert_true(sees(&service, "examiner was ended by signal 14"));
+        assert_true(sees(&service, "examiner is up"));
+        assert_in_range(clock_monotonic_ms() - before_ms, 0, 1500);
+    }
+    kill(service.pid, SIGTERM);
+    assert_true(sees(&service, "stopped"));
+    assert_int_equal(service_wait(&service), 0);
+    service_done(&service);
+}
+
 static void one_service_for_each_folder(void **state)
 {
     struct service service, second;
@@ -328,7 +368,7 @@ static void a_reload_takes_the_good_and_leaves_the_bad(void **state)
 static void nothing_outlives_a_killed_master(void **state)
 {
     struct service service;
-    pid_t pids[6];
+    pid_t pids[7];
 
     (void)state;
     service_init(&service);
@@ -404,6 +444,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_starts_connects_and_stops_in_order),
         cmocka_unit_test(what_dies_is_started_again_and_connected),
+        cmocka_unit_test(the_expendable_is_not_kept_waiting),
         cmocka_unit_test(one_service_for_each_folder),
         cmocka_unit_test(a_reload_takes_the_good_and_leaves_the_bad),
         cmocka_unit_test(nothing_outlives_a_killed_master),

@@ -16,7 +16,8 @@ enum {
     SPAM_ARCHIVE_NESTED_MAX = 8 * 1024 * 1024,   /* of an archive in an archive */
     SPAM_ARCHIVE_OUTPUT_MAX = 64 * 1024 * 1024,  /* unpacked, of one message */
     SPAM_ARCHIVE_BOMB_BYTES = 256 * 1024 * 1024, /* said or seen to come out of one archive, */
-    SPAM_ARCHIVE_BOMB_RATIO = 250,               /* and so many times its size: a bomb */
+    SPAM_ARCHIVE_BOMB_RATIO = 200,               /* and so many times its size: a bomb */
+    SPAM_ARCHIVE_BOMB_STREAM = 2000, /* nothing that people write grows so */
 };
 
 struct spam_archive {

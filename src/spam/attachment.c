@@ -56,6 +56,12 @@ static void judge_name(struct attachments *all, const struct message_part *part)
         scan_add(all->scan, "NAME_PROGRAM", part->filename);
 }
 
+static void refuse(struct spam_scan *scan, struct str what)
+{
+    scan->verdict->refusal =
+        arena_printf(&scan->task->arena, "an attachment is, or has in it, %.*s", STR_ARG(what)).ptr;
+}
+
 static void judge_content(struct attachments *all, const struct message_part *part,
                           enum spam_content content)
 {
@@ -73,7 +79,7 @@ static void judge_content(struct attachments *all, const struct message_part *pa
         scan_add(all->scan, "EXECUTABLE", words);
         if (name.claims_document)
             scan_add(all->scan, "NAME_LIES", part->filename);
-        all->scan->verdict->refusal = spam_content_words(content);
+        refuse(all->scan, words);
     } else if (content == SPAM_CONTENT_OLE_MACRO) {
         scan_add(all->scan, "MACRO", words);
     } else if (content == SPAM_CONTENT_SHELL) {
@@ -139,11 +145,11 @@ static void judge_archives(struct attachments *all)
 
     if (archive->is_bomb) {
         scan_add(scan, "ARCHIVE_BOMB", STR(""));
-        scan->verdict->refusal = "an archive that unpacks without end";
+        refuse(scan, STR("an archive that unpacks without end"));
     }
     if (archive->program != SPAM_CONTENT_OTHER) {
         scan_add(scan, "ARCHIVE_EXECUTABLE", str_from_c(spam_content_words(archive->program)));
-        scan->verdict->refusal = spam_content_words(archive->program);
+        refuse(scan, str_from_c(spam_content_words(archive->program)));
     }
     if (archive->has_program_name)
         scan_add(scan, "ARCHIVE_PROGRAM_NAME", STR(""));

@@ -10,7 +10,6 @@
 
 /* Scores in thousandths. Junk begins at 5000, refusal at 15000. */
 static const struct spam_reason_row rows[] = {
-    {"ALLOWED", 0, true, "an allow list names the sender"},
     {"GTUBE", 1000000, true, "the test text that every scanner knows as spam"},
     {"VIRUS", 1000000, true, "a virus scanner knows it"},
     {"EXECUTABLE", 8000, true, "a program is attached"},
@@ -231,6 +230,5 @@ void spam_read_status(struct str trace, struct spam_status *out)
     out->is_there = true;
     value = str_trim(value);
     out->is_junk = str_starts_with_nocase(value, STR("Yes"));
-    out->is_hard = has_hard_test(value) &&
-                   (out->is_junk || str_find(value, STR("ALLOWED=")) >= 0);
+    out->is_hard = out->is_junk && has_hard_test(value);
 }

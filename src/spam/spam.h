@@ -68,7 +68,7 @@ struct spam_status {
     bool is_there;
     bool is_junk; /* "Yes" */
     bool is_hard; /* for a reason that its owner's habits cannot know better: a virus, a forged
-                   * sender, a program, phishing; or "No", with ALLOWED among the tests */
+                   * sender, a program, phishing */
 };
 void spam_read_status(struct str trace, struct spam_status *out);
 

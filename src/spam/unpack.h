@@ -16,6 +16,8 @@ size_t unpack_room(struct spam_archive *archive, size_t want);
 /* `produced` bytes came out of the first `consumed` of a stream of `total`: is that a bomb? */
 void unpack_note_growth(struct spam_archive *archive, uint64_t consumed, uint64_t produced,
                         uint64_t total);
+/* It grows so fast that more of it should be seen, to tell whether it is one. */
+bool unpack_grows_fast(uint64_t consumed, uint64_t produced);
 /* An archive's own word for how much is in it. */
 void unpack_note_claim(struct spam_archive *archive, uint64_t claimed, uint64_t total);
 /* As unpack_content needs it: are the first bytes those of a file that must be seen whole? */
@@ -24,11 +26,13 @@ bool unpack_wants_all(struct str head);
 void unpack_zip(struct spam_archive *archive, struct str bytes, unsigned depth);
 void unpack_tar(struct spam_archive *archive, struct str bytes, unsigned depth);
 void unpack_gzip(struct spam_archive *archive, struct str bytes, unsigned depth);
+void unpack_bzip2(struct spam_archive *archive, struct str bytes, unsigned depth);
 void unpack_xz(struct spam_archive *archive, struct str bytes, unsigned depth);
 /* Names only. */
-void unpack_seven_zip(struct spam_archive *archive, struct str bytes);
-/* With libarchive: bzip2, cab, iso; of rar only names. */
-void unpack_other(struct spam_archive *archive, enum spam_content kind, struct str bytes,
-                  unsigned depth);
+void unpack_seven_zip(struct spam_archive *archive, struct str bytes, unsigned depth);
+void unpack_iso(struct spam_archive *archive, struct str bytes, unsigned depth);
+/* Names, and what is not compressed. */
+void unpack_rar(struct spam_archive *archive, struct str bytes, unsigned depth);
+void unpack_cab(struct spam_archive *archive, struct str bytes, unsigned depth);
 
 #endif

@@ -29,6 +29,9 @@ MUST_CHECK enum err vault_junk_file(struct vault *vault, struct task *task, stru
                                     struct vault_append *append, struct buf *storage,
                                     int64_t *out_folder_id);
 
+/* There is something to learn: whoever closes the file should first give vault_housekeeping its turns. */
+bool vault_junk_is_waiting(const struct vault *vault);
+
 struct vault_junk_training {
     uint32_t spam, wanted; /* messages learned */
 };

@@ -111,6 +111,11 @@ enum err learn_load(struct vault *vault, struct task *task)
     return ERR_OK;
 }
 
+bool vault_junk_is_waiting(const struct vault *vault)
+{
+    return vault->has_junk_waiting;
+}
+
 void vault_junk_training(const struct vault *vault, struct vault_junk_training *out)
 {
     out->spam = vault->junk_learned;

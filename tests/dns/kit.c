@@ -7,7 +7,8 @@
  *
  *   ask NAME TYPE [list]        a question; "@" is the root. {"ask": "NAME", "status": …, …}
  *   wait NAME TYPE MS           the same with dns_client_ask_blocking
- *   burst COUNT OPEN TYPE NAME  COUNT questions, OPEN of them at a time; "%" in NAME is their number
+ *   burst COUNT OPEN TYPE NAME  COUNT questions, OPEN of them at a time; "%" in NAME is their number,
+ *                               "%100%" that modulo 100
  *   fetch COUNT OPEN TYPE NAME  the same without a peer's part in the client: raw messages, for the
  *                               benchmark
  *   reload                      CONFIG is read again (SIGHUP)
@@ -247,14 +248,20 @@ static void on_burst_answer(void *owner, struct task *task, const struct dns_ans
 static void send_next(void)
 {
     const char *percent = strchr(burst.name, '%');
+    unsigned long number = burst.sent++, modulus;
     char name[640];
 
-    if (percent == NULL)
+    if (percent == NULL) {
         snprintf(name, sizeof(name), "%s", burst.name);
-    else
-        snprintf(name, sizeof(name), "%.*s%lu%s", (int)(percent - burst.name), burst.name,
-                 burst.sent, percent + 1);
-    burst.sent++;
+    } else {
+        char *rest = NULL;
+
+        modulus = strtoul(percent + 1, &rest, 10);
+        if (*rest == '%' && modulus > 0)
+            number %= modulus;
+        snprintf(name, sizeof(name), "%.*s%lu%s", (int)(percent - burst.name), burst.name, number,
+                 *rest == '%' ? rest + 1 : percent + 1);
+    }
     if (burst.is_raw) {
         struct wire_dns_query body = {.name = str_from_c(name), .type = burst.type};
 

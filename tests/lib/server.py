@@ -130,8 +130,10 @@ def processes_of_session(session):
 
 class Server:
     def __init__(self, settings=None, environment=None, preload=None, base=None, keep=False,
-                 data=None):
-        """settings: of the configuration, by name; preload: libraries for LD_PRELOAD."""
+                 data=None, listen=None):
+        """settings: of the configuration, by name; preload: libraries for LD_PRELOAD; listen: more
+        addresses of a listener, by its name."""
+        self.listen = dict(listen or {})
         self.keep = keep or bool(os.environ.get("SEALPOST_KEEP"))
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-", dir=base))
         self.data = pathlib.Path(data) if data else self.folder / "data"
@@ -173,7 +175,8 @@ class Server:
         lines.update(self.settings)
         text = ""
         for name in LISTENERS:
-            text += f'{name} = {{"127.0.0.1:{self.ports[name]}"}}\n'
+            places = [f"127.0.0.1:{self.ports[name]}", *self.listen.get(name, [])]
+            text += f"{name} = {{{', '.join(f'{chr(34)}{place}{chr(34)}' for place in places)}}}\n"
         for name, value in lines.items():
             if isinstance(value, bool):
                 text += f"{name} = {'yes' if value else 'no'}\n"

@@ -1,16 +1,18 @@
-"""Rules of DKIM, DMARC, ARC and Authentication-Results, one case for each: what they are for is mail
-that somebody made up or changed."""
+"""Rules of DKIM, DMARC, ARC and Authentication-Results, one case for each: what they are for is
+mail that somebody made up or changed."""
 
 import base64
 import hashlib
 import pathlib
 import re
+import subprocess
 import time
 
 import dkim
 from dkim import HashThrough
 from dkim.crypto import RSASSA_PKCS1_v1_5_sign, parse_pem_private_key
 
+from lib.server import program
 from lib.suite import check
 
 DATA = pathlib.Path(dkim.__file__).parent / "tests" / "data"
@@ -47,7 +49,7 @@ def relaxed(name, value):
 
 
 def resign(tags, message=MESSAGE, domain=b"a.test", names=(b"from", b"to", b"subject", b"date")):
-    """A relaxed signature with tags that no program writes; of a body that is in that form already."""
+    """A relaxed signature with tags that no program writes; the body is in that form already."""
     header, body = message.split(b"\r\n\r\n", 1)
     lines = re.split(rb"\r\n(?![ \t])", header)
     fields = [(line.split(b":", 1)[0], line.split(b":", 1)[1]) for line in lines]
@@ -146,8 +148,8 @@ def records_of_a_key(probe):
         got = one(probe.message(field + MESSAGE, zone))
         check(got == expected, f"{words}: {got}, not {expected}")
     check(one(probe.message(field + MESSAGE, {})) == "permerror", "no such name")
-    check(one(probe.message(field + MESSAGE, {"s._domainkey.a.test": [["TIMEOUT"]]})) == "temperror",
-          "no answer")
+    late = {"s._domainkey.a.test": [["TIMEOUT"]]}
+    check(one(probe.message(field + MESSAGE, late)) == "temperror", "no answer")
     alias = {"s._domainkey.a.test": [["CNAME", "k.b.test"]], "k.b.test": [["TXT", RECORD]]}
     check(one(probe.message(field + MESSAGE, alias)) == "pass", "an alias")
     below = resign({b"i": b"@x.a.test"})
@@ -158,19 +160,16 @@ def records_of_a_key(probe):
 
 @case
 def short_keys_and_many_signatures(probe):
-    key = ("-----BEGIN RSA PRIVATE KEY-----\nMIIBOwIBAAJBANmBe10IgY+u7h3enWTukkqtUD5PR52Tb/mPfjC0QJTocVBq6"
-           "Za/\nPlzfV+Py92VaCak19F4WrbVTK5Gg5tW220MCAwEAAQJAYFUKsD+uMlcFu1D3YNaR\nEGYGXjJ6w32jYGJ/P072M3"
-           "yWOq2S1dvDthI3nRT8MFjZ1wHDAYHrSpfDNJ3v2fvZ\ncQIhAPgRPmVYn+TGd59asiqG1SZqh+p+CRYHW7B8BsicG5t3A"
-           "iEA4HYNOohlgWan\n8tKgqLJgUdPFbaHZO1nDyBgvV8hvWZUCIQDDdCq6hYKuKeYUy8w3j7cgJq3ih922\n2qNWwdJCfC"
-           "WQbwIgTY0cBvQnNe0067WQIpj2pG7pkHZR6qqZ9SE+AjNTHX0CIQCI\nMgq55Y9MCq5wqzy141rnxrJxTwK9ABo3IAFMW"
-           "Eov3g==\n-----END RSA PRIVATE KEY-----\n").encode()  # 512 bits, from python3-dkim's tests
-    record = ("k=rsa; p=MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBANmBe10IgY+u7h3enWTukkqtUD5PR52T"
-              "b/mPfjC0QJTocVBq6Za/PlzfV+Py92VaCak19F4WrbVTK5Gg5tW220MCAwEAAQ==")
+    openssl = ["openssl", "rsa", "-pubout", "-outform", "DER"]
+    key = subprocess.run(["openssl", "genrsa", "-traditional", "512"], capture_output=True,
+                         check=True).stdout
+    public = subprocess.run(openssl, input=key, capture_output=True, check=True).stdout
+    record = "k=rsa; p=" + base64.b64encode(public).decode()
     zone = key_zone(record=record, **{"_dmarc.a.test": [["TXT", "v=DMARC1; p=reject"]]})
     answer = probe.message(sign(key=key) + MESSAGE, zone)
     check(one(answer) == "policy" and answer["dmarc"] == "fail", answer)
-    check(one(probe.message(sign(key=SHORT_KEY) + MESSAGE, key_zone(record=SHORT_RECORD))) == "pass",
-          "1024 bits")
+    answer = probe.message(sign(key=SHORT_KEY) + MESSAGE, key_zone(record=SHORT_RECORD))
+    check(one(answer) == "pass", f"1024 bits: {answer}")
     good, bad = sign(), sign().replace(b"bh=", b"bh=A")
     dmarc = {"_dmarc.a.test": [["TXT", "v=DMARC1; p=reject"]]}
     for count, passes in ((7, True), (8, False), (1000, False)):
@@ -183,27 +182,29 @@ def short_keys_and_many_signatures(probe):
 @case
 def alignment_and_policy(probe):
     """(From, d= or None, envelope sender's domain or None, records, dmarc, policy)"""
-    spf = {"a.test": [["TXT", "v=spf1 ip4:192.0.2.1 -all"]], "m.a.test": [["TXT", "v=spf1 ip4:192.0.2.1"]],
-           "b.test": [["TXT", "v=spf1 ip4:192.0.2.1"]], "c.co.uk": [["TXT", "v=spf1 ip4:192.0.2.1"]]}
+    spf = {domain: [["TXT", "v=spf1 ip4:192.0.2.1 -all"]]
+           for domain in ("a.test", "m.a.test", "b.test", "c.co.uk")}
     table = (
         ("no policy", "a.test", "a.test", "a.test", {}, "none", "none"),
-        ("by DKIM", "a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "none"),
-        ("by SPF", "a.test", None, "a.test", {"a.test": "p=reject"}, "pass", "none"),
+        ("by DKIM", "a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "reject"),
+        ("by SPF", "a.test", None, "a.test", {"a.test": "p=reject"}, "pass", "reject"),
         ("by neither", "a.test", None, None, {"a.test": "p=reject"}, "fail", "reject"),
         ("of somebody else", "a.test", "b.test", "b.test", {"a.test": "p=quarantine"}, "fail",
          "quarantine"),
-        ("of one below", "a.test", "m.a.test", None, {"a.test": "p=reject"}, "pass", "none"),
-        ("of one above", "m.a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "none"),
+        ("of one below", "a.test", "m.a.test", None, {"a.test": "p=reject"}, "pass", "reject"),
+        ("of one above", "m.a.test", "a.test", None, {"a.test": "p=reject"}, "pass", "reject"),
         ("below, strict", "a.test", "m.a.test", None, {"a.test": "p=reject; adkim=s"}, "fail",
          "reject"),
         ("below by SPF, strict", "a.test", None, "m.a.test", {"a.test": "p=reject; aspf=s"}, "fail",
          "reject"),
         ("strict of the other kind", "a.test", None, "m.a.test", {"a.test": "p=reject; adkim=s"},
-         "pass", "none"),
+         "pass", "reject"),
         ("strict and the same", "a.test", "a.test", None, {"a.test": "p=reject; adkim=s; aspf=s"},
-         "pass", "none"),
-        ("a suffix is nobody's", "x.co.uk", None, "c.co.uk", {"x.co.uk": "p=reject"}, "fail", "reject"),
-        ("a domain of a suffix", "x.c.co.uk", None, "c.co.uk", {"c.co.uk": "p=reject"}, "pass", "none"),
+         "pass", "reject"),
+        ("a suffix is nobody's", "x.co.uk", None, "c.co.uk", {"x.co.uk": "p=reject"}, "fail",
+         "reject"),
+        ("a domain of a suffix", "x.c.co.uk", None, "c.co.uk", {"c.co.uk": "p=reject"}, "pass",
+         "reject"),
         ("sp for those below", "m.a.test", None, None, {"a.test": "p=none; sp=reject"}, "fail",
          "reject"),
         ("p where there is no sp", "m.a.test", None, None, {"a.test": "p=quarantine"}, "fail",
@@ -212,8 +213,8 @@ def alignment_and_policy(probe):
          "none"),
         ("its own record first", "m.a.test", None, None,
          {"m.a.test": "p=none", "a.test": "p=reject; sp=reject"}, "fail", "none"),
-        ("np for those that are not", "no.a.test", None, None, {"a.test": "p=none; sp=none; np=reject"},
-         "fail", "reject"),
+        ("np for those that are not", "no.a.test", None, None,
+         {"a.test": "p=none; sp=none; np=reject"}, "fail", "reject"),
         ("np is not for those that are", "m.a.test", None, None,
          {"a.test": "p=none; sp=quarantine; np=reject"}, "fail", "quarantine"),
         ("pct=0", "a.test", None, None, {"a.test": "p=reject; pct=0"}, "fail", "quarantine"),
@@ -221,8 +222,8 @@ def alignment_and_policy(probe):
         ("t=y", "a.test", None, None, {"a.test": "p=quarantine; t=y"}, "fail", "none"),
         ("white space", "a.test", None, None, {"a.test": " p = reject ; "}, "fail", "reject"),
         ("in upper case", "A.Test", None, None, {"a.test": "p=REJECT"}, "fail", "reject"),
-        ("p that is none, but rua", "a.test", None, None, {"a.test": "p=block; rua=mailto:x@a.test"},
-         "fail", "none"),
+        ("p that is none, but rua", "a.test", None, None,
+         {"a.test": "p=block; rua=mailto:x@a.test"}, "fail", "none"),
         ("p that is none", "a.test", None, None, {"a.test": "p=block"}, "permerror", "none"),
         ("no p", "a.test", None, None, {"a.test": "sp=reject"}, "permerror", "none"),
         ("psd", "a.example", None, None, {"example": "p=reject; psd=y; sp=quarantine"}, "fail",
@@ -237,7 +238,7 @@ def alignment_and_policy(probe):
         if signer:
             message = sign(message, signer.encode()) + message
             zone.update(key_zone(signer))
-        answer = probe.message(message, zone, mailfrom=f"x@{sender}" if sender else "x@nowhere.test")
+        answer = probe.message(message, zone, mailfrom=f"x@{sender or 'nowhere.test'}")
         check((answer["dmarc"], answer["policy"]) == (dmarc, policy), f"{words}: {answer}")
     return f"{len(table)} messages"
 
@@ -271,12 +272,12 @@ def several_authors(probe):
                        "_dmarc.b.test": [["TXT", "v=DMARC1; p=quarantine"]]})
     field, rest = sign(), MESSAGE.split(b"\r\n", 1)[1]
     check(probe.message(field + MESSAGE, zone)["dmarc"] == "pass", "one author")
-    check(probe.message(MESSAGE.replace(b"Ann <", b'"x@c.test, y@c.test" <'), zone)["policy"] == "reject",
-          "commas in quotes are none")
+    quoted = MESSAGE.replace(b"Ann <", b'"x@c.test, y@c.test" <')
+    check(probe.message(quoted, zone)["policy"] == "reject", "commas in quotes are none")
     for words, changed, policy in (
             ("a second field", b"From: eve@b.test\r\n" + MESSAGE, "reject"),
-            ("a second field, below", MESSAGE.replace(b"\r\n\r\n", b"\r\nFrom: eve@b.test\r\n\r\n", 1),
-             "reject"),
+            ("a second field, below",
+             MESSAGE.replace(b"\r\n\r\n", b"\r\nFrom: eve@b.test\r\n\r\n", 1), "reject"),
             ("a second address", b"From: ann@a.test, eve@b.test\r\n" + rest, "reject"),
             ("two of one domain", b"From: eve@a.test, ann@a.test\r\n" + rest, "reject"),
             ("a group", b"From: us: ann@a.test;\r\n" + rest, "reject"),
@@ -314,6 +315,41 @@ def chain(count, message=MESSAGE):
     return message
 
 
+def reseal(message, text):
+    """The first seal's text replaced, signed anew."""
+    fields = re.findall(rb"(ARC-[^:]*):((?:[^\r]|\r\n[ \t])*)\r\n", message)
+    named = {name.lower(): (name, value) for name, value in fields}
+    hashed = HashThrough(hashlib.sha256())
+    for name in (b"arc-authentication-results", b"arc-message-signature"):
+        hashed.update(relaxed(*named[name]) + b"\r\n")
+    hashed.update(relaxed(b"arc-seal", text + b" b="))
+    signature = RSASSA_PKCS1_v1_5_sign(hashed, parse_pem_private_key(KEY))
+    old = b"ARC-Seal:" + named[b"arc-seal"][1]
+    return message.replace(old, b"ARC-Seal: " + text + b" b=" + base64.b64encode(signature))
+
+
+@case
+def tags_of_a_seal(probe):
+    table = (
+        (b"i=1; cv=none; a=rsa-sha256; d=f.test; s=s; t=1;", "pass"),
+        (b"i=1; a=rsa-sha256; cv=none; d=f.test; s=s; x=y;", "pass"),
+        (b"i=1; cv=none; a=rsa-sha256; d=f.test; s=s; h=from;", "fail"),
+        (b"i=1; cv=pass; a=rsa-sha256; d=f.test; s=s;", "fail"),
+        (b"i=1; cv=fail; a=rsa-sha256; d=f.test; s=s;", "fail"),
+        (b"i=1; a=rsa-sha256; d=f.test; s=s;", "fail"),
+        (b"i=1; cv=none; a=rsa-sha1; d=f.test; s=s;", "fail"),
+        (b"i=1; cv=none; d=f.test; s=s;", "fail"),
+        (b"i=1; cv=none; a=rsa-sha256; s=s;", "fail"),
+        (b"i=1; cv=none; a=rsa-sha256; d=f.test;", "fail"),
+        (b"i=1; cv=none; a=rsa-sha256; d=f.test; s=s; t=now;", "fail"),
+        (b"i=1; i=1; cv=none; a=rsa-sha256; d=f.test; s=s;", "fail"),
+    )
+    for text, expected in table:
+        answer = probe.message(reseal(chain(1), text), chain_zone())
+        check(answer["arc"] == expected, f"{text}: {answer}")
+    return f"{len(table)} seals"
+
+
 @case
 def chains_of_forwarders(probe):
     zone = chain_zone()
@@ -348,14 +384,14 @@ def chains_that_are_broken(probe):
         ("an instance that is none", two.replace(b"i=2", b"i=x")),
         ("instance 0", two.replace(b"i=1", b"i=0")),
         ("instance 51", two.replace(b"i=2", b"i=51")),
-        ("a seal with h=", two.replace(b"cv=pass;", b"cv=pass; h=from;")),
     )
     for words, message in table:
         check(message != two, words)
         answer = probe.message(message, zone)
         check(answer["arc"] == "fail", f"{words}: {answer}")
     check(probe.message(two, {})["arc"] == "fail", "no keys")
-    check(probe.message(two, {**zone, "s._domainkey.f.test": [["TIMEOUT"]]})["arc"] == "fail", "late")
+    late = {**zone, "s._domainkey.f.test": [["TIMEOUT"]]}
+    check(probe.message(two, late)["arc"] == "fail", "late")
     moved = b"".join(sets[::-1]) + two.split(sets[5], 1)[1]
     check(probe.message(moved, zone)["arc"] == "pass", "the order of the fields does not count")
     return f"{len(table) + 3} messages"
@@ -395,16 +431,20 @@ def forged_results_are_removed(probe):
 def our_results_hold_what_the_peer_wrote(probe):
     """Nothing of the peer's gets out of its place in the field."""
     message = (b"DKIM-Signature: v=1; d=x\"; spf=pass; s=a b\r\n" + MESSAGE)
-    answer = probe.message(message, {}, authserv="us.test", helo="h\r\nX: y", mailfrom="x@y\"; dkim=pass \xe4")
+    answer = probe.message(message, {}, authserv="us.test", helo="h\r\nX: y",
+                           mailfrom="x@y\"; dkim=pass \xe4")
     field = answer["field"]
-    check(field.startswith("Authentication-Results: us.test;\r\n\tspf=none") and field.endswith("\r\n"), field)
+    check(field.startswith("Authentication-Results: us.test;\r\n\tspf=none"), field)
+    check(field.endswith("\r\n"), field)
     check(re.sub(r"\r\n\t", " ", field).count("\r\n") == 1, field)
     outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', field)
     check("pass" not in outside, field)
-    answer = probe.message(sign() + MESSAGE, key_zone(**{"_dmarc.a.test": [["TXT", "v=DMARC1; p=none"]]}),
-                           authserv="us.test", mailfrom="x@a.test")
-    check(answer["field"] == "Authentication-Results: us.test;\r\n\tspf=none smtp.mailfrom=a.test;\r\n"
-          "\tdkim=pass header.d=a.test header.s=s;\r\n\tdmarc=pass header.from=a.test\r\n", answer["field"])
+    zone = key_zone(**{"_dmarc.a.test": [["TXT", "v=DMARC1; p=none"]]})
+    answer = probe.message(sign() + MESSAGE, zone, authserv="us.test", mailfrom="x@a.test")
+    expected = ("Authentication-Results: us.test;\r\n\tspf=none smtp.mailfrom=a.test;\r\n"
+                "\tdkim=pass header.d=a.test header.s=s;\r\n"
+                "\tdmarc=pass (p=none) header.from=a.test\r\n")
+    check(answer["field"] == expected, answer["field"])
 
 
 @case
@@ -429,29 +469,33 @@ def lines_that_are_wrong(probe):
 
 @case
 def costly_messages(probe):
-    """Each within a second or so: many signatures, names, fields, a large body."""
-    limit_s, slowest = 4.0, 0.0
+    """Many signatures, names, fields, a large body: each a second or two of processor time at most,
+    ten times that where a sanitizer watches."""
+    limit_s, slowest, which = 20.0 if "asan" in program() else 2.0, 0.0, ""
     names = b":".join([b"from"] + [b"x%d" % i for i in range(100000)])
     body = b"a b \t c  \r\n" * 2000000
     table = (
-        ("eight signatures of 100,000 names", resign({}, names=(b"from",)).replace(b"h=from", b"h=" + names) * 8
-         + MESSAGE),
+        ("eight signatures of 100,000 names",
+         resign({}, names=(b"from",)).replace(b"h=from", b"h=" + names) * 8 + MESSAGE),
         ("16,000 fields, all signed eight times",
          sign().replace(b"h=", b"h=" + b"x:" * 16000) * 8 + b"X: y\r\n" * 16000 + MESSAGE),
         ("20 MB of body, eight lengths",
          b"".join(sign().replace(b"c=relaxed/simple", b"c=relaxed/relaxed; l=%d" % (i * 1000000))
                   for i in range(8)) + MESSAGE + body),
         ("10,000 signatures", sign() * 10000 + MESSAGE),
-        ("a From of 200,000 addresses", MESSAGE.replace(b"Ann <ann@a.test>", b"a@b.test," * 200000)),
+        ("a From of 200,000 addresses",
+         MESSAGE.replace(b"Ann <ann@a.test>", b"a@b.test," * 200000)),
         ("10,000 From fields", b"From: a@b.test\r\n" * 10000 + MESSAGE),
         ("fifty sets of 100 kB", chain(3).replace(b"spf=pass", b"spf=pass" + b" x=y" * 25000)),
         ("a signature of 5 MB", b"DKIM-Signature: " + b"a=b;" * 1250000 + b"\r\n" + MESSAGE),
         ("one line of 20 MB", MESSAGE + b"x" * 20000000),
     )
     for words, message in table:
-        start = time.monotonic()
+        before = probe.processor_seconds()
         answer = probe.message(message, {**chain_zone(), **key_zone()})
-        slowest = max(slowest, time.monotonic() - start)
+        used = probe.processor_seconds() - before
         check("dmarc" in answer, f"{words}: {answer}")
-        check(time.monotonic() - start < limit_s, f"{words}: {time.monotonic() - start:.1f} s")
-    return f"{len(table)} messages, the slowest in {slowest:.2f} s"
+        check(used < limit_s, f"{words}: {used:.1f} s")
+        if used > slowest:
+            slowest, which = used, words
+    return f"{len(table)} messages, the slowest in {slowest:.2f} s ({which})"

@@ -25,7 +25,7 @@ enum { FILES_MAX = 64 };
 
 static struct task task;
 
-static void die(const char *words)
+_Noreturn static void die(const char *words)
 {
     fprintf(stderr, "scanner_try: %s %s\n", words, task.words);
     exit(2);
@@ -109,7 +109,7 @@ int main(int argc, char **argv)
                                  .helo = str_from_c(argv[3]),
                                  .sender = str_from_c(argv[4]),
                                  .reverse_name = str_from_c(argv[3])};
-        int fd;
+        int fd = -1;
 
         buf_init(&bytes, SIZE_MAX);
         if (file_read(&task, AT_FDCWD, argv[5 + i], SIZE_MAX, &bytes) != ERR_OK ||

@@ -43,7 +43,7 @@ struct trial {
 
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "try"};
 
-static void die(const char *words)
+_Noreturn static void die(const char *words)
 {
     fprintf(stderr, "webhook_try: %s\n", words);
     exit(2);

@@ -27,6 +27,15 @@ static enum account_list_kind parse_kind(struct str name)
 /* The rows of one scope; the index on the value has these very terms. */
 #define IN_SCOPE " coalesce(domain_id, 0) = ?1 AND coalesce(alias_id, 0) = ?2"
 
+/* Of a network's normal form; 0 when it has none. */
+static uint32_t prefix_of(struct str value)
+{
+    ptrdiff_t slash = str_last_index(value, '/');
+    uint32_t bits = 0;
+
+    return slash >= 0 && parse_u32(str_from(value, (size_t)slash + 1), &bits) ? bits : 0;
+}
+
 enum err account_list_set(struct account_database *database, struct task *task,
                           const struct account_list_scope *scope,
                           const struct account_list_entry *entry)
@@ -35,8 +44,8 @@ enum err account_list_set(struct account_database *database, struct task *task,
     struct account_sqlite_time now;
 
     TRY(db_prepare(database->db, task,
-                   "INSERT INTO list_entries (domain_id, alias_id, verdict, kind, value, created)"
-                   " VALUES (nullif(?1, 0), nullif(?2, 0), ?3, ?4, ?5, ?6)"
+                   "INSERT INTO list_entries (domain_id, alias_id, verdict, kind, value, created,"
+                   " prefix_bits) VALUES (nullif(?1, 0), nullif(?2, 0), ?3, ?4, ?5, ?6, ?7)"
                    " ON CONFLICT (value, coalesce(domain_id, 0), coalesce(alias_id, 0))"
                    " DO UPDATE SET verdict = excluded.verdict, created = excluded.created",
                    &statement));
@@ -46,6 +55,8 @@ enum err account_list_set(struct account_database *database, struct task *task,
     db_bind_text(statement, 4, str_from_c(kind_names[entry->kind]));
     db_bind_text(statement, 5, entry->value);
     db_bind_text(statement, 6, account_sqlite_now(task, &now));
+    if (entry->kind == ACCOUNT_LIST_NETWORK)
+        db_bind_int(statement, 7, prefix_of(entry->value));
     return db_run(database->db, task, statement);
 }
 
@@ -148,14 +159,29 @@ enum err account_list_look_up(struct account_database *database, struct task *ta
     }
 }
 
-enum err account_list_has_networks(struct account_database *database, struct task *task,
-                                   bool *out_has)
+/* From one length to the next by the index, however many entries there are of each. */
+enum err account_list_prefixes(struct account_database *database, struct task *task,
+                               unsigned out_bits[ACCOUNT_PREFIXES_MAX], size_t *out_count)
 {
-    uint64_t has = 0;
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    size_t count = 0;
 
-    TRY(account_sqlite_number(database, task,
-                              "SELECT EXISTS (SELECT 1 FROM list_entries WHERE kind = 'network')",
-                              0, &has));
-    *out_has = has != 0;
+    TRY(db_prepare(database->db, task,
+                   "WITH RECURSIVE lengths (bits) AS ("
+                   " SELECT max(prefix_bits) FROM list_entries WHERE prefix_bits IS NOT NULL"
+                   " UNION ALL SELECT (SELECT max(prefix_bits) FROM list_entries"
+                   " WHERE prefix_bits < lengths.bits) FROM lengths WHERE bits IS NOT NULL)"
+                   " SELECT bits FROM lengths WHERE bits IS NOT NULL LIMIT ?1",
+                   &statement));
+    db_bind_int(statement, 1, ACCOUNT_PREFIXES_MAX);
+    for (;;) {
+        bool has_row = false;
+
+        TRY(db_step(database->db, task, statement, &has_row));
+        if (!has_row)
+            break;
+        out_bits[count++] = (unsigned)db_column_int(statement, 0);
+    }
+    *out_count = count;
     return ERR_OK;
 }

@@ -323,7 +323,7 @@ static void put_u32(struct buf *out, uint32_t value)
 static void put_removal(struct buf *out, struct str text)
 {
     struct str start;
-    uint32_t from, len;
+    uint32_t from = 0, len = 0;
 
     assert_true(str_split(&text, '+', &start) && parse_u32(start, &from) && parse_u32(text, &len));
     put_u32(out, from);

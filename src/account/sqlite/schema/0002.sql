@@ -54,7 +54,8 @@ CREATE TABLE alias_vacations (
 ) STRICT;
 
 -- Senders that are let in or kept out. Neither domain nor alias: of the whole host.
--- value: an address, a domain (with those below it), or a network as "192.0.2.0/24".
+-- value: an address, a domain (with those below it), or a network as "192.0.2.0/24", whose
+-- prefix_bits are 24: only lengths that occur need to be looked for.
 CREATE TABLE list_entries (
     id INTEGER PRIMARY KEY,
     domain_id INTEGER REFERENCES domains (id),
@@ -62,13 +63,14 @@ CREATE TABLE list_entries (
     verdict TEXT NOT NULL CHECK (verdict IN ('allow', 'deny')),
     kind TEXT NOT NULL CHECK (kind IN ('address', 'domain', 'network')),
     value TEXT NOT NULL,
+    prefix_bits INTEGER,
     created TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX list_entries_by_value
     ON list_entries (value, coalesce(domain_id, 0), coalesce(alias_id, 0));
 CREATE INDEX list_entries_by_domain ON list_entries (domain_id);
 CREATE INDEX list_entries_by_alias ON list_entries (alias_id);
-CREATE INDEX list_entries_of_networks ON list_entries (kind) WHERE kind = 'network';
+CREATE INDEX list_entries_by_prefix ON list_entries (prefix_bits) WHERE prefix_bits IS NOT NULL;
 
 -- Clients that were asked to come back (greylisting): keyed hashes, never addresses. is_passed 0:
 -- of client, sender and recipient, which may come from `since` plus the delay on; 1: of a client
