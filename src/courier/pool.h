@@ -1,4 +1,4 @@
-/* Between destinations.c (turns, plans, connections that wait) and attempt.c (one message). */
+/* Between destinations.c (turns, plans), held.c (what is kept of hosts) and attempt.c (one message). */
 #ifndef COURIER_POOL_H
 #define COURIER_POOL_H
 
@@ -106,7 +106,7 @@ struct courier_attempt {
     void *owner;
 };
 
-/* destinations.c, for attempt.c */
+/* destinations.c and held.c, for attempt.c and each other */
 
 /* The destination of that target, made if need be. */
 struct courier_destination *courier_destination_of(struct courier_destinations *pool,
@@ -129,6 +129,9 @@ void courier_pool_put(struct courier_held **held);
 bool courier_host_is_dead(struct courier_destinations *pool, struct str host, uint16_t port);
 void courier_host_note(struct courier_destinations *pool, struct str host, uint16_t port,
                        bool is_dead);
+
+/* Forgets those whose failures were long ago. */
+void courier_hosts_sweep(struct courier_destinations *pool);
 
 /* attempt.c, for destinations.c */
 
