@@ -82,8 +82,7 @@ static void destination_free(struct courier_destination *destination)
 
 static void sweep_one(void *owner, struct courier_node *node)
 {
-    struct courier_destination *destination =
-        CONTAINER_OF(node, struct courier_destination, node);
+    struct courier_destination *destination = CONTAINER_OF(node, struct courier_destination, node);
     int64_t now_ms = clock_monotonic_ms();
 
     (void)owner;
@@ -247,9 +246,8 @@ static void pump(void *owner)
 
         is_moving = false;
         /* Once around: what is queued meanwhile stands behind `last`. */
-        for (bool is_last = false;
-             !is_last && pool->queue != NULL &&
-             pool->active_count < pool->settings.connections_max;) {
+        for (bool is_last = false; !is_last && pool->queue != NULL &&
+                                   pool->active_count < pool->settings.connections_max;) {
             struct courier_destination *destination = pool->queue;
 
             is_last = &destination->next_queued == last;
@@ -314,8 +312,7 @@ static enum err read_routes(struct courier_destinations *pool, struct task *task
 {
     struct str *domains = ARENA_ARRAY(&pool->arena, struct str, settings->route_count + 1);
 
-    pool->routes =
-        ARENA_ARRAY(&pool->arena, struct courier_target, settings->route_count + 1);
+    pool->routes = ARENA_ARRAY(&pool->arena, struct courier_target, settings->route_count + 1);
     for (size_t i = 0; i < settings->route_count; i++) {
         struct str host;
 
@@ -355,8 +352,7 @@ static enum err read_addresses(struct courier_destinations *pool, struct task *t
 }
 
 /* Without the system's certificates mail goes out all the same, where none is asked for. */
-static enum err read_trust(struct courier_destinations *pool, struct task *task,
-                           struct str ca_file)
+static enum err read_trust(struct courier_destinations *pool, struct task *task, struct str ca_file)
 {
     CLEANUP(buf_free) struct buf pem;
     enum err err;
@@ -379,9 +375,8 @@ static enum err read_settings(struct courier_destinations *pool, struct task *ta
     return read_trust(pool, task, settings->ca_file);
 }
 
-enum err courier_destinations_new(struct task *task, struct net_loop *loop,
-                                  struct dns_client *dns, struct net_http *http,
-                                  const struct courier_settings *settings,
+enum err courier_destinations_new(struct task *task, struct net_loop *loop, struct dns_client *dns,
+                                  struct net_http *http, const struct courier_settings *settings,
                                   const struct courier_policy_store *store, const struct log *log,
                                   struct courier_destinations **out)
 {
@@ -440,8 +435,7 @@ void courier_destinations_free(struct courier_destinations **destinations)
 }
 
 void courier_destinations_policy(struct courier_destinations *destinations, struct str domain,
-                                 struct str id, struct str text, int64_t expires_ms,
-                                 int64_t now_ms)
+                                 struct str id, struct str text, int64_t expires_ms, int64_t now_ms)
 {
     courier_sts_restore(destinations->sts, domain, id, text, expires_ms, now_ms);
 }

@@ -225,9 +225,8 @@ void courier_pool_make_room(struct courier_destination *destination)
     struct courier_destinations *pool = destination->pool;
     struct courier_held *closed;
 
-    if (destination->idle != NULL &&
-        destination->active_count + destination->idle_count >
-            pool->settings.connections_per_destination) {
+    if (destination->idle != NULL && destination->active_count + destination->idle_count >
+                                         pool->settings.connections_per_destination) {
         for (closed = destination->idle; closed->next != NULL; closed = closed->next)
             continue;
         courier_held_free(&closed);
