@@ -91,12 +91,9 @@ static const struct {
 
 bool scan_label_is_lookalike(struct str label)
 {
-    const char *p = label.ptr, *end;
+    const char *p = label.ptr, *end = label.ptr + label.len;
     size_t foreign = 0;
 
-    if (label.len == 0)
-        return false;
-    end = p + label.len;
     while (p < end) {
         gunichar c = (unsigned char)*p < 0x80 ? (gunichar)*p
                                               : g_utf8_get_char_validated(p, end - p);
