@@ -1,6 +1,6 @@
 /*
- * The chain. Every seal signs what the one before signed and a little more: the hash goes on from seal
- * to seal, so that a chain of fifty is not hashed fifty times.
+ * The chain. Every seal signs what the one before signed and a little more: the hash goes on from
+ * seal to seal, so that a chain of fifty is not hashed fifty times.
  */
 #include "mailauth/arc.h"
 
@@ -101,7 +101,8 @@ static const struct header_field **seal_place(struct mailauth_arc_set *set)
     return &set->seal;
 }
 
-/* Each seal says of the chain before it what must be so: none for the first, pass for the others. */
+/* Each seal says of the chain before it what must be so: none for the first, pass for the others.
+ */
 static void check_states(struct mailauth_arc *arc)
 {
     for (size_t i = 0; i < arc->count && arc->result == MAILAUTH_NONE; i++) {
@@ -188,8 +189,8 @@ static bool hash_seals(struct arena *arena, const struct mailauth_arc *arc, stru
 }
 
 void mailauth_arc_verify(struct task *task, struct mailauth_lookup *lookup,
-                         const struct mailauth_fields *fields,
-                         const struct mailauth_bodies *bodies, struct mailauth_arc *arc)
+                         const struct mailauth_fields *fields, const struct mailauth_bodies *bodies,
+                         struct mailauth_arc *arc)
 {
     struct seal *seals;
 

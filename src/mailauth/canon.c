@@ -56,8 +56,8 @@ static bool is_blank(char c)
 /* The relaxed form of a field's value, which may come in pieces (§3.4.2). */
 struct relaxed_value {
     EVP_MD_CTX *digest;
-    bool is_begun;      /* something other than white space was there */
-    bool has_blank;     /* white space since */
+    bool is_begun;  /* something other than white space was there */
+    bool has_blank; /* white space since */
 };
 
 static void relaxed_value_add(struct relaxed_value *value, struct str text)

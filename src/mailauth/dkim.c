@@ -1,7 +1,7 @@
 /*
  * One signature. Where RFC 6376 leaves open how a refusal is called: what the signer did wrong, and
- * a key that is not there, is PERMERROR; what does not match, or is too old, is FAIL; what matches but
- * is not taken is POLICY.
+ * a key that is not there, is PERMERROR; what does not match, or is too old, is FAIL; what matches
+ * but is not taken is POLICY.
  */
 #include "mailauth/dkim.h"
 
@@ -74,7 +74,8 @@ static void parse_identity(struct arena *arena, struct mailauth_dkim *dkim, stru
 
     if (value.ptr == NULL)
         return;
-    if (at < 0 || !mailauth_domain_normal(arena, str_trim(str_from(value, (size_t)at + 1)), &domain) ||
+    if (at < 0 ||
+        !mailauth_domain_normal(arena, str_trim(str_from(value, (size_t)at + 1)), &domain) ||
         !mailauth_domain_is_within(domain, dkim->normal_domain))
         refuse(dkim, MAILAUTH_PERMERROR, "identity outside the domain");
     else
@@ -229,9 +230,9 @@ void mailauth_dkim_verify(struct task *task, struct mailauth_lookup *lookup,
         return;
     }
     hash_header(&task->arena, fields, dkim, digest);
-    dkim->result = mailauth_key_check(task, lookup, dkim->normal_domain, dkim->normal_selector,
-                                      dkim->kind, dkim->is_subdomain_identity, digest,
-                                      dkim->signature, &dkim->reason);
+    dkim->result =
+        mailauth_key_check(task, lookup, dkim->normal_domain, dkim->normal_selector, dkim->kind,
+                           dkim->is_subdomain_identity, digest, dkim->signature, &dkim->reason);
     if (dkim->result != MAILAUTH_PASS)
         return;
     if (dkim->has_limit && dkim->limit < bodies->hashes[dkim->body_canon].len) {

@@ -1,7 +1,7 @@
 /*
  * Verifying one signature: a DKIM-Signature (RFC 6376 §6) or an ARC-Message-Signature, which is the
- * same but for a few tags (RFC 8617 §4.1.2). In three steps, so that the body of the message is gone
- * through once however many signatures there are:
+ * same but for a few tags (RFC 8617 §4.1.2). In three steps, so that the body of the message is
+ * gone through once however many signatures there are:
  *
  *   mailauth_dkim_parse for each    what it says, and what it wants of the body
  *   mailauth_bodies_hash            once

@@ -1,7 +1,7 @@
 /*
- * DMARC. The policy is looked for at the author's domain, at its organization's (by the Public Suffix
- * List), and at the suffix, where only a record with psd=y counts: the last is RFC 9989's, whose tree
- * walk finds the same three wherever suffixes publish nothing else.
+ * DMARC. The policy is looked for at the author's domain, at its organization's (by the Public
+ * Suffix List), and at the suffix, where only a record with psd=y counts: the last is RFC 9989's,
+ * whose tree walk finds the same three wherever suffixes publish nothing else.
  */
 #include "mailauth/dmarc.h"
 
@@ -83,8 +83,8 @@ enum mailauth_dmarc_form mailauth_dmarc_parse(struct str text, struct mailauth_d
     return has_report_address(&tags) ? MAILAUTH_DMARC_VALID : MAILAUTH_DMARC_INVALID;
 }
 
-/* PASS: a record; NONE: nobody publishes one here; NEUTRAL: several, which count as none at all and end
- * the search; PERMERROR; TEMPERROR. */
+/* PASS: a record; NONE: nobody publishes one here; NEUTRAL: several, which count as none at all and
+ * end the search; PERMERROR; TEMPERROR. */
 static enum mailauth_result find_at(struct task *task, struct mailauth_lookup *lookup,
                                     struct str domain, struct mailauth_dmarc_record *out)
 {
@@ -163,7 +163,8 @@ static enum mailauth_policy one_lower(enum mailauth_policy policy)
     return policy == MAILAUTH_POLICY_REJECT ? MAILAUTH_POLICY_QUARANTINE : MAILAUTH_POLICY_NONE;
 }
 
-/* What is to be done: what is left out by pct=, or only tried, gets the next lower policy (§6.6.4). */
+/* What is to be done: what is left out by pct=, or only tried, gets the next lower policy (§6.6.4).
+ */
 static enum mailauth_policy policy_for(struct task *task, struct mailauth_lookup *lookup,
                                        const struct mailauth_dmarc_request *request,
                                        const struct mailauth_dmarc_record *record, bool is_above)

@@ -1,6 +1,6 @@
 /*
- * DMARC (RFC 7489; RFC 9989 adds np=, psd= and t=): does what SPF and DKIM found belong to the author,
- * and what does the author's domain want done where it does not?
+ * DMARC (RFC 7489; RFC 9989 adds np=, psd= and t=): does what SPF and DKIM found belong to the
+ * author, and what does the author's domain want done where it does not?
  */
 #ifndef MAILAUTH_DMARC_H
 #define MAILAUTH_DMARC_H
@@ -27,7 +27,8 @@ struct mailauth_dmarc_record {
 
 enum mailauth_dmarc_form mailauth_dmarc_parse(struct str text, struct mailauth_dmarc_record *out);
 
-/* Who answers for the message: a domain by SPF, or by a signature. Normal (mailauth_domain_normal). */
+/* Who answers for the message: a domain by SPF, or by a signature. Normal (mailauth_domain_normal).
+ */
 struct mailauth_identity {
     struct str domain;
     enum mailauth_result result;
@@ -44,9 +45,9 @@ struct mailauth_dmarc_request {
 };
 
 /*
- * PASS; FAIL; NONE: the domain has no policy; PERMERROR: it has one that cannot be read; TEMPERROR: the
- * policy, or an identity that would do, could not be found now. *out_policy: what the domain wants done
- * with this message where it fails, whether it does or not; NONE without a policy.
+ * PASS; FAIL; NONE: the domain has no policy; PERMERROR: it has one that cannot be read; TEMPERROR:
+ * the policy, or an identity that would do, could not be found now. *out_policy: what the domain
+ * wants done with this message where it fails, whether it does or not; NONE without a policy.
  */
 enum mailauth_result mailauth_dmarc_check(struct task *task, struct mailauth_lookup *lookup,
                                           const struct mailauth_dmarc_request *request,

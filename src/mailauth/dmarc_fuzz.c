@@ -1,4 +1,5 @@
-/* The first line is the record of every domain, the second the author's domain, as a From field has it. */
+/* The first line is the record of every domain, the second the author's domain, as a From field has
+ * it. */
 #include "mailauth/dmarc.h"
 #include "mailauth/examine_fuzz.h"
 

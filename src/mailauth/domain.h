@@ -1,6 +1,6 @@
 /*
- * Domains as identities: one spelling for each, and which organization one belongs to, by the Public
- * Suffix List (RFC 7489 §3.2).
+ * Domains as identities: one spelling for each, and which organization one belongs to, by the
+ * Public Suffix List (RFC 7489 §3.2).
  */
 #ifndef MAILAUTH_DOMAIN_H
 #define MAILAUTH_DOMAIN_H

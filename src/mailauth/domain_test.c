@@ -14,8 +14,9 @@ static const struct {
     {STR_INIT("x.example.co.uk"), STR_INIT("x.example.co.uk"), STR_INIT("example.co.uk")},
     {STR_INIT("co.uk"), STR_INIT("co.uk"), STR_INIT("co.uk")},
     {STR_INIT("com"), STR_INIT("com"), STR_INIT("com")},
-    {STR_INIT("b\xc3\xbc" "cher.example"), STR_INIT("xn--bcher-kva.example"),
-     STR_INIT("xn--bcher-kva.example")},
+    {STR_INIT("b\xc3\xbc"
+              "cher.example"),
+     STR_INIT("xn--bcher-kva.example"), STR_INIT("xn--bcher-kva.example")},
     {STR_INIT("x_y._z.example.com"), STR_INIT("x_y._z.example.com"), STR_INIT("example.com")},
     {STR_INIT(""), {NULL, 0}, {NULL, 0}},
     {STR_INIT("."), {NULL, 0}, {NULL, 0}},
@@ -23,7 +24,9 @@ static const struct {
     {STR_INIT("a b"), {NULL, 0}, {NULL, 0}},
     {STR_INIT("[192.0.2.1]"), {NULL, 0}, {NULL, 0}},
     {STR_INIT("a\xff.test"), {NULL, 0}, {NULL, 0}},
-    {STR_INIT("1234567890123456789012345678901234567890123456789012345678901234.test"), {NULL, 0}, {NULL, 0}},
+    {STR_INIT("1234567890123456789012345678901234567890123456789012345678901234.test"),
+     {NULL, 0},
+     {NULL, 0}},
 };
 
 static void domains_have_one_spelling(void **state)
@@ -34,7 +37,8 @@ static void domains_have_one_spelling(void **state)
     for (size_t i = 0; i < ARRAY_LEN(domains); i++) {
         struct str normal = {0}, organization;
 
-        if (mailauth_domain_normal(&arena, domains[i].text, &normal) != (domains[i].normal.ptr != NULL) ||
+        if (mailauth_domain_normal(&arena, domains[i].text, &normal) !=
+                (domains[i].normal.ptr != NULL) ||
             !str_equal(normal, domains[i].normal))
             fail_msg("%.*s is %.*s", STR_ARG(domains[i].text), STR_ARG(normal));
         if (normal.ptr == NULL)

@@ -7,7 +7,8 @@
 
 enum { SLOTS_MIN = 64, NAME_HASHED_MAX = 256 };
 
-/* The names are the peer's, so the hash is keyed; it need not be secret for longer than a message. */
+/* The names are the peer's, so the hash is keyed; it need not be secret for longer than a message.
+ */
 static size_t slot_of(const struct mailauth_fields *fields, struct str name)
 {
     char lower[NAME_HASHED_MAX];

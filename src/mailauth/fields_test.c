@@ -8,8 +8,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-static const struct str message = STR_INIT("To: 1\r\nFROM: 2\r\nto : 3\r\nnot a field\r\nX:\r\n 4\r\n"
-                                           "tO: 5\r\n\r\nTo: body\r\n");
+static const struct str message =
+    STR_INIT("To: 1\r\nFROM: 2\r\nto : 3\r\nnot a field\r\nX:\r\n 4\r\n"
+             "tO: 5\r\n\r\nTo: body\r\n");
 
 static void from_the_bottom_up(void **state)
 {

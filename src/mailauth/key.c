@@ -99,8 +99,8 @@ enum mailauth_result mailauth_key_check(struct task *task, struct mailauth_looku
                                         const unsigned char digest[static MAILAUTH_DIGEST_BYTES],
                                         struct str signature, const char **out_reason)
 {
-    struct str name = arena_printf(&task->arena, "%.*s._domainkey.%.*s", STR_ARG(selector),
-                                   STR_ARG(domain));
+    struct str name =
+        arena_printf(&task->arena, "%.*s._domainkey.%.*s", STR_ARG(selector), STR_ARG(domain));
     enum mailauth_result best = MAILAUTH_PERMERROR;
     struct dns_answer answer = {.status = DNS_NO_NAME};
 
@@ -115,8 +115,8 @@ enum mailauth_result mailauth_key_check(struct task *task, struct mailauth_looku
         return MAILAUTH_PERMERROR;
     for (size_t i = 0; i < answer.count && i < RECORDS_TRIED_MAX && best != MAILAUTH_PASS; i++) {
         const char *reason = NULL;
-        enum mailauth_result result = check_record(task, answer.records[i].data, kind,
-                                                   is_subdomain, digest, signature, &reason);
+        enum mailauth_result result = check_record(task, answer.records[i].data, kind, is_subdomain,
+                                                   digest, signature, &reason);
 
         if (i == 0 || rank(result) > rank(best)) {
             best = result;

@@ -15,8 +15,7 @@ struct mailauth_lookup {
 };
 
 static inline void mailauth_lookup_ask(struct mailauth_lookup *lookup, struct task *task,
-                                       struct str name, enum dns_type type,
-                                       struct dns_answer *out)
+                                       struct str name, enum dns_type type, struct dns_answer *out)
 {
     *out = (struct dns_answer){.status = DNS_FAILED};
     if (lookup->failures >= MAILAUTH_FAILURES_MAX)

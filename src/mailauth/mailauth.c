@@ -53,8 +53,8 @@ static void examine_signatures(struct examination *e, struct mailauth_verdict *o
         struct mailauth_dkim *dkim = &e->signatures[i];
 
         mailauth_dkim_verify(e->task, &e->lookup, &e->fields, &e->bodies, dkim);
-        out->signatures[i] = (struct mailauth_signature){dkim->result, dkim->domain,
-                                                         dkim->selector, dkim->reason};
+        out->signatures[i] =
+            (struct mailauth_signature){dkim->result, dkim->domain, dkim->selector, dkim->reason};
     }
     mailauth_arc_verify(e->task, &e->lookup, &e->fields, &e->bodies, &e->arc);
     out->arc = e->arc.result;
@@ -84,8 +84,8 @@ static void gather_identities(struct examination *e, const struct mailauth_verdi
 }
 
 /*
- * Several authors are no pass, whoever of them is right: a reader may see any of them. But each has a
- * policy, and the strictest that is not met holds (RFC 7489 §6.6.1).
+ * Several authors are no pass, whoever of them is right: a reader may see any of them. But each has
+ * a policy, and the strictest that is not met holds (RFC 7489 §6.6.1).
  */
 static enum mailauth_result examine_several(struct examination *e,
                                             const struct mailauth_authors *authors,

@@ -53,7 +53,8 @@ struct mailauth_verdict {
     struct mailauth_signature signatures[MAILAUTH_SIGNATURES_MAX];
     size_t signature_count;
     enum mailauth_result dmarc;
-    enum mailauth_policy dmarc_policy;    /* what to do now that it failed; NONE otherwise. pct= applied */
+    /* What to do now that it failed; NONE otherwise. pct= applied. */
+    enum mailauth_policy dmarc_policy;
     enum mailauth_policy dmarc_published; /* what it would be, whether it failed or not */
     struct str author_domain;             /* of the From field; empty: none, or several */
     enum mailauth_result arc;             /* of the chain */

@@ -194,8 +194,8 @@ static const struct {
 
 static enum err run(struct task *task, struct str line, json_t *answer)
 {
-    CLEANUP(json_free) json_t *request =
-        json_loadb(line.ptr == NULL ? "" : line.ptr, line.len, JSON_ALLOW_NUL, NULL);
+    CLEANUP(json_free)
+    json_t *request = json_loadb(line.ptr == NULL ? "" : line.ptr, line.len, JSON_ALLOW_NUL, NULL);
     struct probe probe = {0};
     struct str op;
 
@@ -246,7 +246,8 @@ static enum err answer_line(struct str line, int out_fd)
     return err;
 }
 
-/* Lines of what was read so far. Of a line that is too long the beginning is kept, for its length. */
+/* Lines of what was read so far. Of a line that is too long the beginning is kept, for its length.
+ */
 static enum err answer_lines(struct buf *in, int out_fd)
 {
     ptrdiff_t end;

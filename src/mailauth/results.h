@@ -1,6 +1,6 @@
 /*
- * The Authentication-Results field (RFC 8601): ours, and those in our name that came with a message and
- * must not stay (§5).
+ * The Authentication-Results field (RFC 8601): ours, and those in our name that came with a message
+ * and must not stay (§5).
  */
 #ifndef MAILAUTH_RESULTS_H
 #define MAILAUTH_RESULTS_H
@@ -15,8 +15,8 @@ struct str mailauth_results_write(struct arena *arena, const struct mailauth_req
 /* Does a field's value claim to be of this authserv-id? */
 bool mailauth_results_is_ours(struct arena *arena, struct str value, struct str authserv);
 
-/* Fills the verdict's removals. More of them than there is room for: the last one goes on to the last
- * of them, with what lies between. */
+/* Fills the verdict's removals. More of them than there is room for: the last one goes on to the
+ * last of them, with what lies between. */
 void mailauth_results_find(struct arena *arena, const struct mailauth_fields *fields,
                            struct str authserv, struct mailauth_verdict *verdict);
 

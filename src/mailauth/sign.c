@@ -1,6 +1,6 @@
 /*
- * DKIM signatures of our own, and their keys. What a signature covers is the table below; a name that
- * is oversigned stands once more in h= than the message has such fields.
+ * DKIM signatures of our own, and their keys. What a signature covers is the table below; a name
+ * that is oversigned stands once more in h= than the message has such fields.
  */
 #include "mailauth/sign.h"
 

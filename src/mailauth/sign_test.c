@@ -117,9 +117,9 @@ static void it_verifies(void **state)
     assert_int_equal(verify(f, joined(f, field, joined(f, STR("Received: x\r\n"), message))),
                      MAILAUTH_PASS);
     /* A message without a body, and one without a header. */
-    assert_int_equal(verify(f, joined(f, sign(f, STR("From: a@a.test\r\n\r\n")),
-                                      STR("From: a@a.test\r\n\r\n"))),
-                     MAILAUTH_PASS);
+    assert_int_equal(
+        verify(f, joined(f, sign(f, STR("From: a@a.test\r\n\r\n")), STR("From: a@a.test\r\n\r\n"))),
+        MAILAUTH_PASS);
 }
 
 static void the_field_is_in_form(void **state)
@@ -137,7 +137,8 @@ static void the_field_is_in_form(void **state)
 
 static void nothing_can_be_added(void **state)
 {
-    static const char *const names[] = {"From", "Subject", "Date", "To", "Reply-To", "Content-Type"};
+    static const char *const names[] = {"From", "Subject",  "Date",
+                                        "To",   "Reply-To", "Content-Type"};
     struct fixture *f = *state;
     struct str field = sign(f, message);
 
@@ -158,7 +159,8 @@ static void nothing_can_be_changed(void **state)
         struct str changed = arena_copy(&f->task.arena, whole);
         char c = changed.ptr[i];
 
-        /* Relaxed: white space may change, and the case of a field's name; X-Other is not signed. */
+        /* Relaxed: white space may change, and the case of a field's name; X-Other is not signed.
+         */
         if (c == ' ' || c == '\r' || c == '\n' || c == ':' ||
             (i > 0 && str_find(message, STR("X-Other")) <= (ptrdiff_t)(i - start) &&
              (ptrdiff_t)(i - start) < str_find(message, STR("\r\nTo: carl"))))

@@ -1,6 +1,6 @@
 /*
- * For tests/mailauth: signs the message on standard input with a new key. First line of the output: the
- * key's TXT record; behind it the DKIM-Signature field.
+ * For tests/mailauth: signs the message on standard input with a new key. First line of the output:
+ * the key's TXT record; behind it the DKIM-Signature field.
  *
  *   mailauth_sign_tool rsa|ed25519 DOMAIN SELECTOR SECONDS
  */
@@ -22,9 +22,8 @@ static enum err run(struct task *task, char **argv, struct buf *message, struct 
     if (!parse_i64(str_from_c(argv[4]), &seconds))
         return fail(task, ERR_INVALID, "not a time");
     TRY(fd_read_all(task, STDIN_FILENO, MESSAGE_MAX, message));
-    TRY(mailauth_key_make(task,
-                          strcmp(argv[1], "rsa") == 0 ? MAILAUTH_RSA_2048 : MAILAUTH_ED25519, &key,
-                          out));
+    TRY(mailauth_key_make(task, strcmp(argv[1], "rsa") == 0 ? MAILAUTH_RSA_2048 : MAILAUTH_ED25519,
+                          &key, out));
     TRY(buf_append(out, STR("\n")));
     signer.key_der = secret_str(key);
     TRY(mailauth_sign(task, buf_str(message), &signer, seconds * 1000, out));

@@ -22,10 +22,12 @@ static void context_free(EVP_PKEY_CTX **context)
 
 static bool is_kind(const EVP_PKEY *key, enum mailauth_key_kind kind)
 {
-    return EVP_PKEY_get_base_id(key) == (kind == MAILAUTH_KEY_RSA ? EVP_PKEY_RSA : EVP_PKEY_ED25519);
+    return EVP_PKEY_get_base_id(key) ==
+           (kind == MAILAUTH_KEY_RSA ? EVP_PKEY_RSA : EVP_PKEY_ED25519);
 }
 
-/* What a record has in p= for RSA: in practice SubjectPublicKeyInfo, by the RFC's letter PKCS #1. */
+/* What a record has in p= for RSA: in practice SubjectPublicKeyInfo, by the RFC's letter PKCS #1.
+ */
 static EVP_PKEY *rsa_public_key(struct str bytes)
 {
     const unsigned char *at = (const unsigned char *)bytes.ptr, *end = at + bytes.len;
@@ -50,8 +52,8 @@ EVP_PKEY *mailauth_public_key(enum mailauth_key_kind kind, struct str bytes)
     if (kind == MAILAUTH_KEY_RSA)
         key = rsa_public_key(bytes);
     else if (bytes.len == ED25519_PUBLIC_BYTES)
-        key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL,
-                                          (const unsigned char *)bytes.ptr, bytes.len);
+        key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const unsigned char *)bytes.ptr,
+                                          bytes.len);
     ERR_clear_error();
     return key;
 }

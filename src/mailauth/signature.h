@@ -37,8 +37,8 @@ bool mailauth_signature_is_good(EVP_PKEY *key, enum mailauth_key_kind kind,
                                 const unsigned char digest[static MAILAUTH_DIGEST_BYTES],
                                 struct str signature);
 /* Appends the signature. ERR_INVALID: the key cannot sign. */
-MUST_CHECK enum err mailauth_signature_make(
-    EVP_PKEY *key, enum mailauth_key_kind kind,
-    const unsigned char digest[static MAILAUTH_DIGEST_BYTES], struct buf *out);
+MUST_CHECK enum err
+mailauth_signature_make(EVP_PKEY *key, enum mailauth_key_kind kind,
+                        const unsigned char digest[static MAILAUTH_DIGEST_BYTES], struct buf *out);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * check_host(). A record is read through for its syntax, then evaluated term by term; "redirect" goes
- * round in a loop, "include" recurses, and both count as look-ups, of which there are ten (§4.6.4): so
- * neither goes deep.
+ * check_host(). A record is read through for its syntax, then evaluated term by term; "redirect"
+ * goes round in a loop, "include" recurses, and both count as look-ups, of which there are ten
+ * (§4.6.4): so neither goes deep.
  */
 #include "mailauth/spf.h"
 
@@ -52,7 +52,8 @@ static bool is_askable(struct str domain)
     return true;
 }
 
-/* The expansion of a domain-spec as a name: no dot at its end, cut from the left (§7.3). ERR_LIMIT. */
+/* The expansion of a domain-spec as a name: no dot at its end, cut from the left (§7.3). ERR_LIMIT.
+ */
 static enum err target(struct check *check, struct str spec, struct str *out)
 {
     CLEANUP(buf_free) struct buf text;
@@ -316,7 +317,8 @@ static enum match match(struct check *check, const struct spf_term *term)
     return MATCH_NO;
 }
 
-/* The record of a domain (§4.5): PASS and its terms; NONE when there is none; else what is wrong. */
+/* The record of a domain (§4.5): PASS and its terms; NONE when there is none; else what is wrong.
+ */
 static enum mailauth_result find_record(struct check *check, struct str domain,
                                         struct str *out_terms)
 {
@@ -482,8 +484,7 @@ static bool is_checkable(struct str domain)
 }
 
 void mailauth_spf_check(struct task *task, struct mailauth_lookup *lookup,
-                        const struct mailauth_spf_request *request,
-                        struct mailauth_spf_result *out)
+                        const struct mailauth_spf_request *request, struct mailauth_spf_result *out)
 {
     struct check *check = ARENA_NEW(&task->arena, struct check);
     struct str explanation;
@@ -497,8 +498,8 @@ void mailauth_spf_check(struct task *task, struct mailauth_lookup *lookup,
     check->macros.owner = check;
     check->macros.parts = ARENA_ARRAY(&task->arena, struct str, SPF_VALUE_MAX + 1);
     set_identity(check, request);
-    *out = (struct mailauth_spf_result){.domain = check->macros.sender_domain,
-                                        .explanation = STR("")};
+    *out =
+        (struct mailauth_spf_result){.domain = check->macros.sender_domain, .explanation = STR("")};
     if (request->sender.len > SPF_VALUE_MAX || request->helo.len > SPF_VALUE_MAX ||
         !is_checkable(out->domain) || !set_address(check, request->client))
         return;

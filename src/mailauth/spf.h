@@ -11,7 +11,7 @@
 #include "mailauth/mailauth.h"
 
 struct mailauth_spf_request {
-    struct str client;   /* the peer's IP address as text */
+    struct str client; /* the peer's IP address as text */
     struct str helo;
     struct str sender;   /* the envelope's; empty: the HELO name is checked (§2.4) */
     struct str receiver; /* our name, for explanations; may be empty */

@@ -1,7 +1,7 @@
 /*
- * The DNS is the enemy's: line 1 of the input is client, HELO and sender, the others are records, of which
- * each name has one, by its length. However they are made, the questions stay few, a valid record's macros
- * expand, and an explanation is ASCII.
+ * The DNS is the enemy's: line 1 of the input is client, HELO and sender, the others are records,
+ * of which each name has one, by its length. However they are made, the questions stay few, a valid
+ * record's macros expand, and an explanation is ASCII.
  */
 #include "mailauth/spf.h"
 #include "mailauth/spf_macro.h"
@@ -9,7 +9,8 @@
 
 #include <assert.h>
 
-/* Ten terms that ask, each for an MX with ten hosts at worst; ten records; PTR with ten hosts; exp. */
+/* Ten terms that ask, each for an MX with ten hosts at worst; ten records; PTR with ten hosts; exp.
+ */
 enum { QUESTIONS_MAX = 10 * 11 + 11 + 11 + 1, RECORDS_MAX = 32 };
 
 struct zone {

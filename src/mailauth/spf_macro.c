@@ -11,7 +11,7 @@
  * transformers = *DIGIT [ "r" ]
  */
 struct expansion {
-    char letter; /* in lower case; '%', '_' or '-' for those */
+    char letter;     /* in lower case; '%', '_' or '-' for those */
     bool is_escaped; /* it was in upper case */
     bool is_reversed;
     uint32_t parts_kept; /* 0: all */
@@ -179,9 +179,8 @@ static enum err put_parts(const struct spf_macros *macros, const struct expansio
 {
     struct str delimiters = expansion->delimiters.len > 0 ? expansion->delimiters : STR(".");
     size_t count = split(value, delimiters, macros->parts);
-    size_t kept = expansion->parts_kept == 0 || expansion->parts_kept > count
-                      ? count
-                      : expansion->parts_kept;
+    size_t kept =
+        expansion->parts_kept == 0 || expansion->parts_kept > count ? count : expansion->parts_kept;
 
     for (size_t i = 0; i < kept; i++) {
         /* The last ones; reversed, those are the first ones from back to front. */

@@ -196,7 +196,7 @@ enum err spf_term_next(struct str *rest, struct spf_term *out)
     for (size_t i = 0; i < text.len; i++) {
         if (text.ptr[i] == '=')
             return parse_modifier(str_upto(text, i), str_from(text, i + 1), out) ? ERR_OK
-                                                                                : ERR_INVALID;
+                                                                                 : ERR_INVALID;
         if (text.ptr[i] == ':' || text.ptr[i] == '/')
             break;
     }

@@ -1,14 +1,14 @@
 /*
- * The Sender Rewriting Scheme. SRS0 wraps an ordinary sender; SRS1 names the first forwarder and keeps
- * what he made, however many forwarders follow, so that an address grows once only:
+ * The Sender Rewriting Scheme. SRS0 wraps an ordinary sender; SRS1 names the first forwarder and
+ * keeps what he made, however many forwarders follow, so that an address grows once only:
  *
  *   ann@a.test                          by b.test   SRS0=hash=day=a.test=ann@b.test
  *   SRS0=hash=day=a.test=ann@b.test     by c.test   SRS1=hash=b.test==hash=day=a.test=ann@c.test
  *   SRS1=hash=b.test==hash=…=ann@c.test by d.test   SRS1=hash=b.test==hash=…=ann@d.test
  *
- * Servers on the way may change the case of a local part: hash and day are in base32, compared without
- * case, and the hash is of text in lower case. Six digits, not the customary four: with four, a million
- * attempts make us relay one message.
+ * Servers on the way may change the case of a local part: hash and day are in base32, compared
+ * without case, and the hash is of text in lower case. Six digits, not the customary four: with
+ * four, a million attempts make us relay one message.
  */
 #include "mailauth/srs.h"
 
@@ -45,7 +45,8 @@ static int64_t day_of(int64_t now_ms)
     return now_ms / DAY_MS % DAY_CYCLE;
 }
 
-/* Of `kind` (what is hashed under one kind means nothing under another) and the text in lower case. */
+/* Of `kind` (what is hashed under one kind means nothing under another) and the text in lower case.
+ */
 static void make_hash(struct str key, char kind, struct str text, char out[static HASH_LEN])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -117,8 +118,7 @@ static bool is_dot_string(struct str local)
 }
 
 /* local "@" domain, the local part in quotes where it must be. */
-static enum err put_address(struct task *task, struct str local, struct str domain,
-                            struct buf *out)
+static enum err put_address(struct task *task, struct str local, struct str domain, struct buf *out)
 {
     CLEANUP(buf_free) struct buf text;
 
@@ -161,8 +161,7 @@ bool srs_is_one(struct str local)
 static enum err rewrite_again(struct task *task, struct str key, struct str forwarder,
                               struct str opaque, struct str domain, struct buf *out)
 {
-    struct str inner =
-        arena_printf(&task->arena, "%.*s=%.*s", STR_ARG(forwarder), STR_ARG(opaque));
+    struct str inner = arena_printf(&task->arena, "%.*s=%.*s", STR_ARG(forwarder), STR_ARG(opaque));
     char hash[HASH_LEN];
 
     make_hash(key, '1', inner, hash);

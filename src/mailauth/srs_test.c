@@ -68,8 +68,8 @@ static void assert_text(struct str got, struct str expected)
 static void an_address_comes_back(void **state)
 {
     static const struct str senders[] = {
-        STR_INIT("ann@a.test"),     STR_INIT("ann=b+c@a.test"),   STR_INIT("\"a b\"@a.test"),
-        STR_INIT("a@[192.0.2.1]"),  STR_INIT("\"a\\\"@b\"@a.test"), STR_INIT("\xc3\xa4@a.test"),
+        STR_INIT("ann@a.test"),    STR_INIT("ann=b+c@a.test"),     STR_INIT("\"a b\"@a.test"),
+        STR_INIT("a@[192.0.2.1]"), STR_INIT("\"a\\\"@b\"@a.test"), STR_INIT("\xc3\xa4@a.test"),
         STR_INIT("Ann@A.Test"),
     };
     struct fixture *f = *state;
@@ -82,8 +82,8 @@ static void an_address_comes_back(void **state)
         assert_text(buf_str(&f->out), senders[i]);
     }
     assert_true(str_starts_with(rewrite(f, STR("ann@a.test"), STR("b.test")), STR("SRS0=")));
-    assert_true(str_ends_with(rewrite(f, STR("ann@a.test"), STR("b.test")),
-                              STR("=a.test=ann@b.test")));
+    assert_true(
+        str_ends_with(rewrite(f, STR("ann@a.test"), STR("b.test")), STR("=a.test=ann@b.test")));
 }
 
 static void case_may_change_on_the_way(void **state)
@@ -93,8 +93,8 @@ static void case_may_change_on_the_way(void **state)
     char lower[80];
 
     for (size_t i = 0; i < local.len; i++)
-        lower[i] = local.ptr[i] >= 'A' && local.ptr[i] <= 'Z' ? (char)(local.ptr[i] | 32)
-                                                              : local.ptr[i];
+        lower[i] =
+            local.ptr[i] >= 'A' && local.ptr[i] <= 'Z' ? (char)(local.ptr[i] | 32) : local.ptr[i];
     assert_int_equal(reverse_at(f, str_make(lower, local.len), now_ms), ERR_OK);
     assert_text(buf_str(&f->out), STR("ann@a.test"));
 }
@@ -172,9 +172,9 @@ static void a_long_one_has_no_room(void **state)
         local[i] = 'a';
     local[LONG_LEN] = '@';
     local[LONG_LEN + 1] = 'b';
-    assert_int_equal(srs_rewrite(&f->task, key, str_make(local, LONG_LEN + 2), STR("c.test"),
-                                 now_ms, &f->out),
-                     ERR_LIMIT);
+    assert_int_equal(
+        srs_rewrite(&f->task, key, str_make(local, LONG_LEN + 2), STR("c.test"), now_ms, &f->out),
+        ERR_LIMIT);
     assert_int_equal(f->out.len, 0);
     task_forgive(&f->task);
     assert_int_equal(srs_rewrite(&f->task, key, STR("ann"), STR("c.test"), now_ms, &f->out),

@@ -62,9 +62,12 @@ static void base64_may_be_folded(void **state)
     static const struct {
         struct str text, bytes; /* ptr NULL: refused */
     } cases[] = {
-        {STR_INIT("aGVsbG8="), STR_INIT("hello")},     {STR_INIT(" aGV\r\n\tsbG8 = "), STR_INIT("hello")},
-        {STR_INIT("aGVsbG8"), STR_INIT("hello")},      {STR_INIT(""), STR_INIT("")},
-        {STR_INIT("aGVsbG8?"), {NULL, 0}},             {STR_INIT("aGVsb"), {NULL, 0}},
+        {STR_INIT("aGVsbG8="), STR_INIT("hello")},
+        {STR_INIT(" aGV\r\n\tsbG8 = "), STR_INIT("hello")},
+        {STR_INIT("aGVsbG8"), STR_INIT("hello")},
+        {STR_INIT(""), STR_INIT("")},
+        {STR_INIT("aGVsbG8?"), {NULL, 0}},
+        {STR_INIT("aGVsb"), {NULL, 0}},
     };
     struct arena arena = {NULL};
 
@@ -72,7 +75,8 @@ static void base64_may_be_folded(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct str bytes = {0};
 
-        assert_int_equal(mailauth_base64(&arena, cases[i].text, &bytes), cases[i].bytes.ptr != NULL);
+        assert_int_equal(mailauth_base64(&arena, cases[i].text, &bytes),
+                         cases[i].bytes.ptr != NULL);
         assert_true(str_equal(bytes, cases[i].bytes));
     }
     arena_free(&arena);

@@ -238,7 +238,8 @@ static const json_t *entries_of(const struct mailauth_zone *zone, struct str nam
     json_t *entries;
 
     *out_is_above = false;
-    json_object_foreach(names, key, entries) {
+    json_object_foreach(names, key, entries)
+    {
         struct str this_name = without_dot(str_from_c(key));
 
         if (str_equal_nocase(this_name, name))
@@ -271,9 +272,9 @@ static void ask(void *owner, struct task *task, struct str name, enum dns_type t
         found = answer_of(entries, type, &records);
         out->records = records.list;
         out->count = records.count;
-        out->status = records.count > 0                    ? DNS_OK
-                      : found.is_late && !found.has_entry  ? DNS_FAILED
-                                                           : DNS_NO_DATA;
+        out->status = records.count > 0                   ? DNS_OK
+                      : found.is_late && !found.has_entry ? DNS_FAILED
+                                                          : DNS_NO_DATA;
         (void)collect(entries, DNS_TYPE_CNAME, STR("CNAME"), &aliases);
         if (records.count > 0 || aliases.count == 0)
             return;
@@ -296,7 +297,8 @@ enum err mailauth_zone_init(struct task *task, const json_t *json, struct mailau
 
     if (!json_is_object(json))
         return fail(task, ERR_INVALID, "zone is not an object");
-    json_object_foreach(names, key, entries) {
+    json_object_foreach(names, key, entries)
+    {
         if (!json_is_array(entries))
             return fail(task, ERR_INVALID, "zone: a name without an array");
         for (size_t i = 0; i < json_array_size(entries); i++)

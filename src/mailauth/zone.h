@@ -5,9 +5,9 @@
  *   MX                    preference and name
  *   TXT                   the strings of one record, joined
  *   SPF                   as the published suites have it: where a name has no TXT entry, its SPF
- *                         entries are its TXT records; not so beside ["TXT", "NONE"], which is no record
- *   TIMEOUT               alone: every type that the name has no entry of is not answered in time;
- *                         as the data of another type: that type is not
+ *                         entries are its TXT records; not so beside ["TXT", "NONE"], which is no
+ * record TIMEOUT               alone: every type that the name has no entry of is not answered in
+ * time; as the data of another type: that type is not
  *
  * Other types are read over. Aliases are followed. A name that is only the end of others exists.
  */

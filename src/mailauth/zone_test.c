@@ -6,7 +6,8 @@
 #include <cmocka.h>
 
 static const char text[] =
-    "{\"A.test.\": [[\"A\", \"192.0.2.1\", \"192.0.2.2\"], [\"TXT\", \"x\", \"y\"], [\"TXT\", [\"z\"]],"
+    "{\"A.test.\": [[\"A\", \"192.0.2.1\", \"192.0.2.2\"], [\"TXT\", \"x\", \"y\"], [\"TXT\", "
+    "[\"z\"]],"
     "              [\"MX\", 10, \"M.a.test.\"], [\"MX\", \"5 n.a.test\"], [\"TIMEOUT\"]],"
     " \"alias.test\": [[\"CNAME\", \"a.test\"]],"
     " \"loop.test\": [[\"CNAME\", \"LOOP.test\"]],"
@@ -21,13 +22,20 @@ static const struct {
     enum dns_status status;
     size_t count;
 } questions[] = {
-    {"a.test", DNS_TYPE_A, DNS_OK, 2},          {"a.test.", DNS_TYPE_TXT, DNS_OK, 2},
-    {"a.test", DNS_TYPE_MX, DNS_OK, 2},         {"a.test", DNS_TYPE_AAAA, DNS_FAILED, 0},
-    {"ALIAS.test", DNS_TYPE_A, DNS_OK, 2},      {"loop.test", DNS_TYPE_A, DNS_FAILED, 0},
-    {"b.test", DNS_TYPE_AAAA, DNS_OK, 1},       {"b.test", DNS_TYPE_TXT, DNS_FAILED, 0},
-    {"b.test", DNS_TYPE_A, DNS_NO_DATA, 0},     {"old.test", DNS_TYPE_TXT, DNS_OK, 1},
-    {"older.test", DNS_TYPE_TXT, DNS_NO_DATA, 0}, {"c.test", DNS_TYPE_A, DNS_NO_DATA, 0},
-    {"x.y.c.test", DNS_TYPE_PTR, DNS_OK, 1},    {"d.test", DNS_TYPE_A, DNS_NO_NAME, 0},
+    {"a.test", DNS_TYPE_A, DNS_OK, 2},
+    {"a.test.", DNS_TYPE_TXT, DNS_OK, 2},
+    {"a.test", DNS_TYPE_MX, DNS_OK, 2},
+    {"a.test", DNS_TYPE_AAAA, DNS_FAILED, 0},
+    {"ALIAS.test", DNS_TYPE_A, DNS_OK, 2},
+    {"loop.test", DNS_TYPE_A, DNS_FAILED, 0},
+    {"b.test", DNS_TYPE_AAAA, DNS_OK, 1},
+    {"b.test", DNS_TYPE_TXT, DNS_FAILED, 0},
+    {"b.test", DNS_TYPE_A, DNS_NO_DATA, 0},
+    {"old.test", DNS_TYPE_TXT, DNS_OK, 1},
+    {"older.test", DNS_TYPE_TXT, DNS_NO_DATA, 0},
+    {"c.test", DNS_TYPE_A, DNS_NO_DATA, 0},
+    {"x.y.c.test", DNS_TYPE_PTR, DNS_OK, 1},
+    {"d.test", DNS_TYPE_A, DNS_NO_NAME, 0},
 };
 
 static void answers(void **state)

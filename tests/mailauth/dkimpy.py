@@ -1,4 +1,5 @@
-"""The tests that Debian's python3-dkim brings for its own verifiers, with `sealpost probe` in their place.
+"""The tests that Debian's python3-dkim brings for its own verifiers, with `sealpost probe` in their
+place.
 
 Those tests sign with that package, change things, and know what must come out; they ask for keys
 through a function, from which a zone is made.

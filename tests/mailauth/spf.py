@@ -35,7 +35,7 @@ def run(probe, name):
     """(cases run, what failed): one line for each failure."""
     documents = load(name)
     if documents is None:
-        raise FileNotFoundError(f"{FOLDER}/{name}.gz is not there: python3-spf, with its documentation")
+        raise FileNotFoundError(f"{FOLDER}/{name}.gz is not there: that is python3-spf's")
     count, failures = 0, []
     for document in documents:
         zone = zone_of(document["zonedata"])
@@ -47,5 +47,6 @@ def run(probe, name):
                 failures.append(f"{case}: {answer}, not {expected}")
             wanted = data.get("explanation")
             if wanted is not None and (answer.get("explanation") or "DEFAULT") != wanted:
-                failures.append(f"{case}: explained by {answer.get('explanation')!r}, not {wanted!r}")
+                failures.append(f"{case}: explained by {answer.get('explanation')!r},"
+                                f" not {wanted!r}")
     return count, failures
