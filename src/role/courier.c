@@ -55,7 +55,7 @@ static enum err read_password(struct task *task, struct str path, struct secret 
     CLEANUP(buf_free) struct buf text;
     struct str line;
 
-    buf_init(&text, PASSWORD_MAX);
+    buf_init(&text, SIZE_MAX); /* file_read has the limit */
     if (path.len == 0)
         return ERR_OK;
     TRY(file_read(task, AT_FDCWD, arena_copy(&task->arena, path).ptr, PASSWORD_MAX, &text));
@@ -149,6 +149,7 @@ static enum err make_ways(struct role_process *process, struct task *task)
     state->ways.start = courier_attempt_start;
     state->ways.cancel = courier_attempt_cancel;
     state->ways.policy = courier_destinations_policy;
+    state->ways.revive = courier_destinations_revive;
     courier_set_ways(state->courier, &state->ways);
     return ERR_OK;
 }
