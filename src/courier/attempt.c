@@ -28,7 +28,10 @@
 #include <assert.h>
 #include <string.h>
 
-enum { IMPLICIT_TLS_PORT = 465 /* RFC 8314 §7.3 */ };
+enum {
+    IMPLICIT_TLS_PORT = 465, /* RFC 8314 §7.3 */
+    CONNECTIONS_MAX = 10,    /* of one attempt */
+};
 
 static void try_host(struct courier_attempt *attempt);
 
@@ -111,6 +114,7 @@ static struct courier_host *host_of(struct courier_attempt *attempt)
 static void next_host(struct courier_attempt *attempt)
 {
     attempt->host_index++;
+    attempt->address_index = 0;
     attempt->without_tls = false;
     attempt->is_reused = false;
     for (size_t i = 0; i < attempt->request.recipient_count; i++)
@@ -251,10 +255,24 @@ static struct str remote_name(struct courier_attempt *attempt)
     return host_of(attempt)->name;
 }
 
+/* The same host at its further addresses, or the next one: a host of many machines may have one that
+ * is sick. */
+static void next_address(struct courier_attempt *attempt, size_t failed)
+{
+    attempt->address_index += failed + 1;
+    if (attempt->address_index >= host_of(attempt)->address_count) {
+        next_host(attempt);
+        return;
+    }
+    attempt->without_tls = false;
+    try_host(attempt);
+}
+
 /* It never came to a mail. */
 static void not_connected(struct courier_attempt *attempt)
 {
     const struct courier_link *link = attempt->held->link;
+    size_t address = courier_link_address(link);
     enum courier_link_trouble trouble = courier_link_trouble(link);
     struct smtp_client_trouble words = courier_link_words(link);
     bool is_tls_needed = attempt->held->trust != NET_TLS_TRUST_ANY || attempt->needs_tls;
@@ -262,14 +280,19 @@ static void not_connected(struct courier_attempt *attempt)
     /* 521 and 556 say for good that no mail is taken there (RFC 7504). */
     note(attempt, words.code == 521 || words.code == 556, words.code, words.enhanced, words.words,
          remote_name(attempt));
-    if (trouble == COURIER_LINK_UNREACHABLE || words.ending == SMTP_CLIENT_ENDED_TIMEOUT)
+    if (trouble == COURIER_LINK_UNREACHABLE ||
+        (words.ending == SMTP_CLIENT_ENDED_TIMEOUT &&
+         attempt->address_index + address + 1 >= host_of(attempt)->address_count))
         courier_host_note(attempt->pool, host_of(attempt)->name, attempt->plan->port, true);
     courier_held_free(&attempt->held);
     if (trouble == COURIER_LINK_TLS_FAILED && !is_tls_needed && !attempt->without_tls) {
         attempt->without_tls = true;
+        attempt->address_index += address; /* the very same */
         try_host(attempt);
-    } else {
+    } else if (trouble == COURIER_LINK_UNREACHABLE) {
         next_host(attempt);
+    } else {
+        next_address(attempt, address);
     }
 }
 
@@ -354,8 +377,8 @@ static void connect_to(struct courier_attempt *attempt, const struct courier_hos
     struct courier_target *target = &attempt->destination->target;
     bool has_login = target->is_smarthost && settings->smarthost_user.len > 0;
     struct courier_link_options options = {
-        .addresses = host->addresses,
-        .address_count = host->address_count,
+        .addresses = host->addresses + attempt->address_index,
+        .address_count = host->address_count - attempt->address_index,
         .port = attempt->plan->port,
         .connect_timeout_ms = settings->connect_timeout_ms,
         .peer = {.trust = demand->trust,
@@ -372,6 +395,7 @@ static void connect_to(struct courier_attempt *attempt, const struct courier_hos
                    .log = attempt->pool->log},
     };
 
+    attempt->connection_count++;
     courier_pool_make_room(attempt->destination);
     attempt->held = courier_held_new(attempt->destination, host->name, demand->trust);
     attempt->needs_tls = demand->tls == SMTP_CLIENT_TLS_REQUIRED;
@@ -414,6 +438,8 @@ static void try_host(struct courier_attempt *attempt)
         } else if (demand.problem != NULL) {
             note(attempt, demand.is_permanent, 0, demand.enhanced, str_from_c(demand.problem),
                  host->name);
+        } else if (attempt->connection_count >= CONNECTIONS_MAX) {
+            break; /* the reason is noted */
         } else if (courier_host_is_dead(attempt->pool, host->name, attempt->plan->port)) {
             note(attempt, false, 0, (struct smtp_enhanced){4, 4, 1},
                  STR("it did not answer a moment ago"), host->name);
@@ -421,6 +447,7 @@ static void try_host(struct courier_attempt *attempt)
             go(attempt, host, &demand);
             return;
         }
+        attempt->address_index = 0;
         attempt->without_tls = false;
     }
     finish(attempt);

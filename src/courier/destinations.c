@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "courier/pool.h"
+#include "net/http.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -574,13 +575,29 @@ static enum err read_addresses(struct courier_destinations *pool, struct task *t
     return ERR_OK;
 }
 
+/* Without the system's certificates mail goes out all the same, where none is asked for. */
+static enum err read_trust(struct courier_destinations *pool, struct task *task,
+                           struct str ca_file)
+{
+    CLEANUP(buf_free) struct buf pem;
+    enum err err;
+
+    buf_init(&pem, SIZE_MAX);
+    err = net_http_read_trust(task, ca_file, &pem);
+    if (err == ERR_NOT_FOUND && ca_file.len == 0)
+        task_forgive(task);
+    else
+        TRY(err);
+    return net_tls_client_new(task, buf_str(&pem), &pool->tls);
+}
+
 static enum err read_settings(struct courier_destinations *pool, struct task *task,
                               const struct courier_settings *settings)
 {
     copy_settings(pool, settings);
     TRY(read_routes(pool, task, settings));
     TRY(read_addresses(pool, task, settings));
-    return net_tls_client_new(task, settings->ca_file, &pool->tls);
+    return read_trust(pool, task, settings->ca_file);
 }
 
 enum err courier_destinations_new(struct task *task, struct net_loop *loop,

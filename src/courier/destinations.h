@@ -57,7 +57,7 @@ struct courier_policy_store {
 /*
  * Reads the trust store, so before the process is confined. `dns`, `http`, `log` are borrowed; `http`
  * NULL: no MTA-STS policy is fetched; `store` (copied) may be NULL. ERR_INVALID: a setting is wrong,
- * in the task's words.
+ * in the task's words; of ca_file also ERR_NOT_FOUND and the like.
  */
 MUST_CHECK enum err courier_destinations_new(struct task *task, struct net_loop *loop,
                                              struct dns_client *dns, struct net_http *http,

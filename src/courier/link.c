@@ -37,6 +37,7 @@ struct courier_link {
     struct smtp_client_options options;
     const struct courier_link_events *events; /* NULL: without an owner */
     void *owner;
+    size_t address_index; /* that answered */
     bool is_implicit_tls, is_tls_started, has_tls_failed, is_finishing;
     bool is_ready_told, is_ended_told;
     bool is_busy, is_doomed;
@@ -228,7 +229,7 @@ static void on_connect(void *owner, int fd, size_t index, int error)
     struct courier_link *link = owner;
     const char *words = strerrordesc_np(error);
 
-    (void)index;
+    link->address_index = index;
     link->dialing = NULL;
     enter(link);
     if (fd < 0) {
@@ -359,6 +360,11 @@ void courier_link_send(struct courier_link *link, const struct smtp_client_mail 
 const struct smtp_client *courier_link_client(const struct courier_link *link)
 {
     return link->client;
+}
+
+size_t courier_link_address(const struct courier_link *link)
+{
+    return link->address_index;
 }
 
 struct str courier_link_tls_words(const struct courier_link *link)

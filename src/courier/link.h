@@ -63,6 +63,8 @@ struct smtp_client_trouble courier_link_words(const struct courier_link *link);
 void courier_link_send(struct courier_link *link, const struct smtp_client_mail *mail);
 /* For the verdicts and what EHLO said. NULL: it was never connected. */
 const struct smtp_client *courier_link_client(const struct courier_link *link);
+/* Which of the addresses it is connected to. */
+size_t courier_link_address(const struct courier_link *link);
 /* "TLSv1.3, …"; empty: in clear. */
 struct str courier_link_tls_words(const struct courier_link *link);
 

@@ -7,6 +7,9 @@
  *   [literal]   that address
  *   host:port   of a route: its addresses
  *
+ * TLSA records are looked for at the name that MX gives: not at what a CNAME there leads to, which
+ * RFC 5321 §5.1 does not allow it to be.
+ *
  * An address that a stranger's DNS names must be public, or in one of the networks of
  * `outbound_allow`: mail would be a way to speak to our own network. Our own name or address among MX
  * hosts means that mail would come back: it goes, and all that are not preferred to it.

@@ -94,6 +94,8 @@ struct courier_attempt {
     size_t told_count;
     struct courier_plan *plan; /* own reference */
     size_t host_index;
+    size_t address_index; /* of the host's, the first to try */
+    size_t connection_count;
     bool without_tls; /* this host's TLS does not work, and is not required */
     bool needs_tls;   /* of the connection under way: TLS is required */
     bool is_reused;   /* the connection carried a mail before */

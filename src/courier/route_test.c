@@ -82,7 +82,7 @@ static void patterns(void **state)
         {"example.com", "example.com", true},    {"Example.com", "example.COM", true},
         {"example.com", "a.example.com", false}, {"*.example.com", "a.example.com", true},
         {"*.example.com", "b.a.example.com", true}, {"*.example.com", "example.com", false},
-        {"*.example.com", "xexample.com", false}, {"*", "anything.test", true},
+        {"*.example.com", "xexample.com", false}, {"*.example.com", ".example.com", false}, {"*", "anything.test", true},
     };
 
     (void)state;

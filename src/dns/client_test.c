@@ -6,6 +6,7 @@
 #include "base/macros.h"
 #include "wire/channel.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -166,6 +167,7 @@ static void an_answer_finds_its_question(void **state)
     ask(&second);
     run_for(20);
     assert_int_equal(world.kept, 2);
+    answer(world.tags[0] + 256, DNS_OK, "nobody's");
     answer(world.tags[1], DNS_NO_NAME, "");
     answer(world.tags[0], DNS_OK, "one");
     answer(world.tags[0], DNS_OK, "twice");
@@ -209,6 +211,13 @@ static void without_a_resolver_nothing_is_known(void **state)
     run_for(20);
     assert_int_equal(later.count, 4);
     assert_int_equal(later.status, DNS_FAILED);
+    /* Who never gives up leaves the others their turns. */
+    later = (struct heard){.asks_again = UINT_MAX};
+    ask(&later);
+    run_for(20);
+    assert_in_range(later.count, 2, 1000000);
+    later.asks_again = 0;
+    run_for(20);
     /* With a new one it goes on. */
     later = (struct heard){0};
     world.answers = true;

@@ -158,11 +158,12 @@ static void nothing_to_see(void **state)
         {"subject", "\"\xef\xbf\xbd?\\u0001\x7f\""},
         {"date", "null"},
         {"text", "\"\xef\xbf\xbd\xc3\xbf\""},
+        {"to.0.address", "\"\\\"a \xef\xbf\xbd\\\"@b.example\""},
     };
 
     (void)state;
     expect(render(STR(""), ""), empty, ARRAY_LEN(empty));
-    expect(render(STR("Subject: =?utf-8?q?=FF?=\0\x01\x7f\r\nDate: never\r\n\r\n\0\xff"), "{}"),
+    expect(render(STR("Subject: =?utf-8?q?=FF?=\0\x01\x7f\r\nDate: never\r\nTo: \"a \xff\"@b.example\r\n\r\n\0\xff"), "{}"),
            garbage, ARRAY_LEN(garbage));
 }
 

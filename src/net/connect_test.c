@@ -103,6 +103,7 @@ static void refused_addresses_are_passed_over_at_once(void **state)
 static void a_silent_address_delays_the_next_but_a_little(void **state)
 {
     static const char *const texts[] = {"127.0.0.9", "127.0.0.10"};
+    static const char *const with_refusal[] = {"127.0.0.9", "127.0.0.12", "127.0.0.10"};
     uint16_t port = 0;
     int silent = listen_on("127.0.0.9", &port, 0), listener = listen_on("127.0.0.10", &port, 8);
     int fds[8];
@@ -115,6 +116,11 @@ static void a_silent_address_delays_the_next_but_a_little(void **state)
     assert_true(result.fd >= 0);
     assert_int_equal(result.index, 1);
     assert_true(clock_monotonic_ms() - start_ms >= 100);
+    /* One that refuses in between delays it no further. */
+    start_ms = clock_monotonic_ms();
+    result = dial(with_refusal, 3, port, 400, 60 * 1000);
+    assert_int_equal(result.index, 2);
+    assert_in_range(clock_monotonic_ms() - start_ms, 400, 790);
     /* Alone, it ends with its time. */
     start_ms = clock_monotonic_ms();
     result = dial(texts, 1, port, 100, 200);

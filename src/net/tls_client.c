@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -25,18 +26,24 @@ struct net_tls_client {
     BIO_METHOD *method; /* own */
 };
 
-static enum err read_trust(struct task *task, SSL_CTX *context, struct str ca_file)
+static enum err read_trust(struct task *task, SSL_CTX *context, struct str pem)
 {
-    const char *path = arena_copy(&task->arena, ca_file).ptr;
-    int is_read = ca_file.len == 0 ? SSL_CTX_set_default_verify_paths(context)
-                                   : SSL_CTX_load_verify_file(context, path);
+    X509_STORE *store = SSL_CTX_get_cert_store(context);
+    BIO *bio = pem.len > INT32_MAX ? NULL : BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    X509 *certificate;
+    size_t count = 0;
 
-    if (is_read != 1)
-        return fail(task, ERR_INVALID, "the certificates to trust: %s", net_tls_reason());
-    return ERR_OK;
+    while (bio != NULL && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        if (X509_STORE_add_cert(store, certificate) == 1)
+            count++;
+        X509_free(certificate);
+    }
+    BIO_free(bio);
+    ERR_clear_error(); /* the end of the text */
+    return count > 0 ? ERR_OK : fail(task, ERR_INVALID, "no certificate to trust is in the file");
 }
 
-enum err net_tls_client_new(struct task *task, struct str ca_file,
+enum err net_tls_client_new(struct task *task, struct str trust_pem,
                             struct net_tls_client **out_client)
 {
     struct net_tls_client *client = NEW(struct net_tls_client);
@@ -47,8 +54,8 @@ enum err net_tls_client_new(struct task *task, struct str ca_file,
         abort();
     client->method = net_tls_carrier_method();
     err = net_tls_set_policy(task, client->context);
-    if (err == ERR_OK)
-        err = read_trust(task, client->context, ca_file);
+    if (err == ERR_OK && trust_pem.len > 0)
+        err = read_trust(task, client->context, trust_pem);
     if (err != ERR_OK) {
         net_tls_client_free(&client);
         return err;

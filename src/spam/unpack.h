@@ -26,11 +26,13 @@ bool unpack_wants_all(struct str head);
 void unpack_zip(struct spam_archive *archive, struct str bytes, unsigned depth);
 void unpack_tar(struct spam_archive *archive, struct str bytes, unsigned depth);
 void unpack_gzip(struct spam_archive *archive, struct str bytes, unsigned depth);
+void unpack_bzip2(struct spam_archive *archive, struct str bytes, unsigned depth);
 void unpack_xz(struct spam_archive *archive, struct str bytes, unsigned depth);
 /* Names only. */
-void unpack_seven_zip(struct spam_archive *archive, struct str bytes);
-/* With libarchive: bzip2, cab, iso; of rar only names. */
-void unpack_other(struct spam_archive *archive, enum spam_content kind, struct str bytes,
-                  unsigned depth);
+void unpack_seven_zip(struct spam_archive *archive, struct str bytes, unsigned depth);
+void unpack_iso(struct spam_archive *archive, struct str bytes, unsigned depth);
+/* Names, and what is not compressed. */
+void unpack_rar(struct spam_archive *archive, struct str bytes, unsigned depth);
+void unpack_cab(struct spam_archive *archive, struct str bytes, unsigned depth);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * One compressed stream: gzip and xz, as far as it takes to tell what is in it. And the names in a 7z
+ * One compressed stream: gzip, bzip2 and xz, as far as it takes to tell what is in it. And the names in a 7z
  * archive, whose directory is such a stream, too.
  */
 #include "spam/unpack.h"
@@ -7,6 +7,7 @@
 #include "base/ascii.h"
 #include "base/memory.h"
 
+#include <bzlib.h>
 #include <lzma.h>
 #include <string.h>
 #include <zlib.h>
@@ -90,6 +91,40 @@ void unpack_gzip(struct spam_archive *archive, struct str bytes, unsigned depth)
         if (claimed / bytes.len <= 1032)
             unpack_note_claim(archive, claimed, bytes.len);
     }
+}
+
+/* --- bzip2 --- */
+
+struct bzip2 {
+    bz_stream stream;
+    uint64_t consumed;
+    uint64_t total;
+};
+
+static bool step_bzip2(void *stream, char *out, size_t room, size_t *out_len)
+{
+    struct bzip2 *bzip2 = stream;
+    int status;
+
+    bzip2->stream.next_out = out;
+    bzip2->stream.avail_out = (unsigned)room;
+    status = BZ2_bzDecompress(&bzip2->stream);
+    *out_len = room - bzip2->stream.avail_out;
+    bzip2->consumed = bzip2->total - bzip2->stream.avail_in;
+    /* It asks for more input by doing nothing. */
+    return status == BZ_OK && *out_len > 0;
+}
+
+void unpack_bzip2(struct spam_archive *archive, struct str bytes, unsigned depth)
+{
+    struct bzip2 bzip2 = {.total = bytes.len};
+
+    if (BZ2_bzDecompressInit(&bzip2.stream, 0, 0) != BZ_OK)
+        return;
+    bzip2.stream.next_in = (char *)(uintptr_t)bytes.ptr;
+    bzip2.stream.avail_in = (unsigned)bytes.len;
+    look_at_stream(archive, step_bzip2, &bzip2, &bzip2.consumed, bytes.len, depth);
+    BZ2_bzDecompressEnd(&bzip2.stream);
 }
 
 /* --- xz --- */
@@ -263,11 +298,12 @@ static void look_at_encoded(struct spam_archive *archive, struct str bytes, stru
     mem_free(&out);
 }
 
-void unpack_seven_zip(struct spam_archive *archive, struct str bytes)
+void unpack_seven_zip(struct spam_archive *archive, struct str bytes, unsigned depth)
 {
     uint64_t offset, size;
     struct str packed, header;
 
+    (void)depth;
     if (bytes.len < SEVEN_ZIP_START) {
         archive->is_unread = true;
         return;

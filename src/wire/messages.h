@@ -28,6 +28,7 @@
     R(EXAMINER, examiner)                                                                          \
     R(SCANNER, scanner) /* asks clamd and rspamd, where they are configured */                     \
     R(COURIER, courier)                                                                            \
+    R(ARCHIVIST, archivist) /* the only one that touches where backups are kept */                 \
     R(CLI, cli)
 
 enum wire_role {
@@ -40,7 +41,8 @@ enum wire_role {
 #define WIRE_BIT(NAME) (1u << WIRE_ROLE_##NAME)
 #define WIRE_SERVICES (WIRE_BIT(KEEPER) | WIRE_BIT(GATE) | WIRE_BIT(STORE) | WIRE_BIT(NURSERY) |   \
                        WIRE_BIT(SEALER) | WIRE_BIT(SMTP) | WIRE_BIT(RESOLVER) |                \
-                       WIRE_BIT(EXAMINER) | WIRE_BIT(SCANNER) | WIRE_BIT(COURIER))
+                       WIRE_BIT(EXAMINER) | WIRE_BIT(SCANNER) | WIRE_BIT(COURIER) |     \
+                       WIRE_BIT(ARCHIVIST))
 
 enum wire_service { WIRE_SERVICE_IMAP, WIRE_SERVICE_POP3, WIRE_SERVICE_SUBMISSION };
 
@@ -152,9 +154,36 @@ enum wire_status {
     /* Keys derived from the host key for the roles that need one (sealer: drop boxes; courier:    \
      * secret/courier.h). */                                                                       \
     M(HOST_KEY, host_key, WIRE_BIT(KEEPER), WIRE_BIT(SEALER) | WIRE_BIT(COURIER), 0)               \
+    /* What an owner asked for with his password, done in his mailbox process (mailbox/jobs.h); the  \
+     * descriptors are those that his command brought. Replies: progress, and at last the outcome. */ \
+    M(JOB, job, WIRE_BIT(KEEPER) | WIRE_BIT(STORE), WIRE_BIT(STORE) | WIRE_BIT(MAILBOX), 2)        \
+    M(JOB_REPLY, job_reply, WIRE_BIT(MAILBOX) | WIRE_BIT(STORE),                                   \
+      WIRE_BIT(STORE) | WIRE_BIT(KEEPER), 0)                                                       \
+    /* The command went away. */                                                                   \
+    M(JOB_CANCEL, job_cancel, WIRE_BIT(KEEPER) | WIRE_BIT(STORE),                                  \
+      WIRE_BIT(STORE) | WIRE_BIT(MAILBOX), 0)                                                      \
+    /* Objects of a backup, all of them ciphertext. The store passes on what mailbox processes send, \
+     * and sees to it that each names its own. PUT's descriptor has the bytes, GET_REPLY's, too. */ \
+    M(BACKUP_PUT, backup_put,                                                                      \
+      WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER) | WIRE_BIT(KEEPER) | WIRE_BIT(STORE),                   \
+      WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 1)                                                    \
+    M(BACKUP_PUT_REPLY, backup_put_reply, WIRE_BIT(ARCHIVIST) | WIRE_BIT(STORE),                   \
+      WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER) | WIRE_BIT(KEEPER), 0)                \
+    M(BACKUP_GET, backup_get, WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER) | WIRE_BIT(STORE),              \
+      WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 0)                                                    \
+    M(BACKUP_GET_REPLY, backup_get_reply, WIRE_BIT(ARCHIVIST) | WIRE_BIT(STORE),                   \
+      WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER), 1)                                   \
+    M(BACKUP_LIST, backup_list, WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER) | WIRE_BIT(STORE),            \
+      WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 0)                                                    \
+    M(BACKUP_LIST_REPLY, backup_list_reply, WIRE_BIT(ARCHIVIST) | WIRE_BIT(STORE),                 \
+      WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER), 0)                                   \
+    M(BACKUP_DELETE, backup_delete, WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER) | WIRE_BIT(STORE),        \
+      WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 0)                                                    \
+    M(BACKUP_DELETE_REPLY, backup_delete_reply, WIRE_BIT(ARCHIVIST) | WIRE_BIT(STORE),             \
+      WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER), 0)                                   \
     /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the      \
      * queue the keeper passes on. */                                                              \
-    M(ADMIN, admin, WIRE_BIT(CLI) | WIRE_BIT(KEEPER), WIRE_BIT(KEEPER) | WIRE_BIT(COURIER), 0)     \
+    M(ADMIN, admin, WIRE_BIT(CLI) | WIRE_BIT(KEEPER), WIRE_BIT(KEEPER) | WIRE_BIT(COURIER), 2)     \
     M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER) | WIRE_BIT(COURIER),                              \
       WIRE_BIT(CLI) | WIRE_BIT(KEEPER), 0)                                                         \
     /* Sessions that sleep (mailbox/hibernate.c). The state goes to the gate, which answers whether it\
@@ -285,6 +314,27 @@ enum wire_status {
 #define WIRE_FIELDS_lane_release(F) F(id, mailbox)
 #define WIRE_FIELDS_lane_release_reply(F) F(id, mailbox) F(u64, status)
 #define WIRE_FIELDS_host_key(F) F(secret, key)
+
+/* `kind` is a row of mailbox/jobs.h, `json` its arguments. The pass is the session's, as for
+ * SESSION_OPEN. */
+#define WIRE_FIELDS_job(F)                                                                         \
+    F(id, session) F(id, mailbox) F(str, kind) F(secret, json) F(str, pass)
+/* is_last false: progress, {"what", "done", "total"}; true: the outcome. */
+#define WIRE_FIELDS_job_reply(F)                                                                   \
+    F(id, session) F(id, mailbox) F(u64, status) F(secret, json) F(flag, is_last)
+#define WIRE_FIELDS_job_cancel(F) F(id, session) F(id, mailbox)
+/* `name` is the object's, below the mailbox's part of the destination ("full/…"); an unset mailbox: the
+ * host's own. `digest`: BLAKE2b-256 of the bytes, kept beside the object and compared when it is read. */
+#define WIRE_FIELDS_backup_put(F) F(id, mailbox) F(str, name) F(u64, size_bytes) F(str, digest)
+#define WIRE_FIELDS_backup_put_reply(F) F(id, mailbox) F(u64, status) F(str, words)
+#define WIRE_FIELDS_backup_get(F) F(id, mailbox) F(str, name)
+#define WIRE_FIELDS_backup_get_reply(F) F(id, mailbox) F(u64, status) F(u64, size_bytes) F(str, words)
+/* Names below `prefix` that sort after `after`; JSON: [{"name", "size", "modified"}, …]. */
+#define WIRE_FIELDS_backup_list(F) F(id, mailbox) F(str, prefix) F(str, after)
+#define WIRE_FIELDS_backup_list_reply(F)                                                           \
+    F(id, mailbox) F(u64, status) F(str, json) F(flag, is_last) F(str, words)
+#define WIRE_FIELDS_backup_delete(F) F(id, mailbox) F(str, name)
+#define WIRE_FIELDS_backup_delete_reply(F) F(id, mailbox) F(u64, status) F(str, words)
 
 #define WIRE_FIELDS_admin(F) F(secret, json)
 /* `is_last` false: more replies to the same tag follow. */

@@ -180,7 +180,10 @@ void smtp_session_recipient_done(struct smtp_session *s, const struct wire_recip
 
     if (s->state != SMTP_STATE_WAITING || s->asked != SMTP_WANTS_RECIPIENT)
         return; /* it is over already */
-    if (take_recipient(s, reply)) {
+    if (reply->status == WIRE_OK &&
+        s->transaction.routes_bytes + reply->routes.len > SMTP_ROUTES_MAX) {
+        smtp_reply(s, SMTP_REPLY_TOO_MANY_RECIPIENTS);
+    } else if (take_recipient(s, reply)) {
         smtp_reply(s, SMTP_REPLY_RECIPIENT_OK);
     } else {
         smtp_reply_write_as(&s->output,

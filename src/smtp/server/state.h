@@ -29,6 +29,7 @@ enum {
     SMTP_ERRORS_MAX = 20,             /* bad commands on a connection */
     SMTP_UNKNOWN_RECIPIENTS_MAX = 100, /* on a connection: no fishing for addresses */
     SMTP_LOGIN_FAILURES_MAX = 3,
+    SMTP_ROUTES_MAX = 1024 * 1024, /* of all recipients of a message together */
     SMTP_ENVELOPE_MAX = 96 * 1024, /* for the queue, of a frame's 128 KiB (wire/channel.h) */
     SMTP_COMMAND_TIMEOUT_MS = 5 * 60 * 1000, /* RFC 5321 §4.5.3.2.7 */
     SMTP_ANSWER_TIMEOUT_MS = 5 * 60 * 1000,  /* of another role */
@@ -90,6 +91,7 @@ struct smtp_transaction {
     struct smtp_rcpt_args asked; /* the recipient that is being looked up */
     struct smtp_recipient *recipients; /* own */
     size_t recipient_count, recipient_room;
+    size_t routes_bytes; /* of all of them */
 
     bool is_chunked; /* BDAT was begun */
     bool is_text_begun;

@@ -53,6 +53,7 @@ void smtp_transaction_add_recipient(struct smtp_session *s,
         return;
     recipient->folder = arena_copy(&transaction->arena, reply->detail);
     recipient->routes = arena_copy(&transaction->arena, reply->routes);
+    transaction->routes_bytes += reply->routes.len;
     recipient->mailbox = reply->mailbox;
     recipient->has_mailbox = reply->has_mailbox;
     recipient->is_trusted = reply->trust > 0;
