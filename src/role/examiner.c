@@ -189,8 +189,12 @@ static void examine(struct examiner *examiner, struct order *order)
     bool has_scanner = config->clamd.len > 0 || config->rspamd.len > 0;
     struct dns_waiting waiting = {.client = examiner->dns, .deadline_ms = began_ms + DNS_WAIT_MS};
     struct dns_source dns = dns_waiting_source(&waiting);
+    struct dns_waiting filtering = {
+        .client = examiner->dns, .deadline_ms = began_ms + DNS_WAIT_MS, .service = DNS_SERVICE_FILTER};
+    struct dns_source links = dns_waiting_source(&filtering);
     struct examiner_tools tools = {
         .dns = &dns,
+        .link_check = config->dns_filter_upstreams[0].len > 0 ? &links : NULL,
         .model = examiner->model,
         .owner = examiner,
         .await_scan = has_scanner ? await_scan : NULL,
