@@ -79,12 +79,12 @@ static bool read_removals(struct smtp_transaction *transaction, struct str pairs
     return true;
 }
 
-/* Whole header fields: each line ends with CRLF, and the text with the last of them. */
+/* Whole header fields, and not the end of a header. */
 static bool are_fields(struct str fields)
 {
-    return fields.len == 0 || (str_ends_with(fields, STR("\r\n")) &&
-                               !str_ends_with(fields, STR("\r\n\r\n")) &&
-                               str_find(fields, STR("\r\n\r\n")) < 0);
+    return fields.len == 0 ||
+           (str_ends_with(fields, STR("\r\n")) && !str_starts_with(fields, STR("\r\n")) &&
+            str_find(fields, STR("\r\n\r\n")) < 0);
 }
 
 /* The domain that the message pretends to be from wants it refused (RFC 7489 §6.3, p=reject). */
