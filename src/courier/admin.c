@@ -141,7 +141,7 @@ static enum err show(struct request *request)
         json_t *item = json_object();
 
         put_recipient(item, &rows[i]);
-        put_text(item, "original", rows[i].original);
+        put_text(item, "written", rows[i].written);
         put_text(item, "status", rows[i].status);
         json_array_append_new(items, item);
     }
@@ -187,6 +187,8 @@ static enum err retry(struct request *request)
     TRY(queue_hasten(queue, task, row, task->now_ms, &waited));
     TRY(queue_change(queue, task, row, QUEUE_HELD, QUEUE_WAITING, task->now_ms, &held));
     TRY(queue_lanes(queue, task, note_due, request->courier));
+    if (request->courier->ways != NULL)
+        request->courier->ways->revive(request->courier->ways->destinations);
     return counted(request, waited + held, "made due now");
 }
 

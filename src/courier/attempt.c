@@ -13,8 +13,9 @@
  *                            that does not work and is not required
  *   any -> done              finish, courier_attempt_cancel
  *
- * A recipient is done with a verdict of the server's, but for 4xx to MAIL or RCPT and for what befell
- * the connection: then the next host is asked, and the last word that was heard is the result.
+ * A recipient is done with a verdict of the server's, but for 4xx to MAIL or RCPT and for what
+ * befell the connection: then the next host is asked, and the last word that was heard is the
+ * result.
  */
 #include "courier/attempt.h"
 
@@ -73,8 +74,7 @@ static void settle(struct courier_attempt *attempt, struct courier_outlook *outl
 static void finish(struct courier_attempt *attempt)
 {
     size_t count = attempt->request.recipient_count;
-    struct courier_result *results =
-        ARENA_ARRAY(&attempt->arena, struct courier_result, count);
+    struct courier_result *results = ARENA_ARRAY(&attempt->arena, struct courier_result, count);
 
     for (size_t i = 0; i < count; i++) {
         if (!attempt->outlooks[i].has_result)
@@ -160,15 +160,15 @@ static bool needs_utf8(const struct courier_attempt *attempt, const struct smtp_
     for (size_t i = 0; i < mail->recipient_count; i++)
         if (has_8bit(mail->recipients[i].address))
             return true;
-    return request->smtputf8 && has_8bit(str_upto(request->message,
-                                                  smtp_header_len(request->message)));
+    return request->smtputf8 &&
+           has_8bit(str_upto(request->message, smtp_header_len(request->message)));
 }
 
 static void send_mail(struct courier_attempt *attempt)
 {
     const struct courier_request *request = &attempt->request;
-    struct smtp_client_recipient *recipients = ARENA_ARRAY(
-        &attempt->arena, struct smtp_client_recipient, request->recipient_count);
+    struct smtp_client_recipient *recipients =
+        ARENA_ARRAY(&attempt->arena, struct smtp_client_recipient, request->recipient_count);
     struct smtp_client_mail mail = {
         .sender = mail_address(attempt, request->sender),
         .recipients = recipients,
@@ -255,8 +255,8 @@ static struct str remote_name(struct courier_attempt *attempt)
     return host_of(attempt)->name;
 }
 
-/* The same host at its further addresses, or the next one: a host of many machines may have one that
- * is sick. */
+/* The same host at its further addresses, or the next one: a host of many machines may have one
+ * that is sick. */
 static void next_address(struct courier_attempt *attempt, size_t failed)
 {
     attempt->address_index += failed + 1;
@@ -277,6 +277,8 @@ static void not_connected(struct courier_attempt *attempt)
     struct smtp_client_trouble words = courier_link_words(link);
     bool is_tls_needed = attempt->held->trust != NET_TLS_TRUST_ANY || attempt->needs_tls;
 
+    log_debug(attempt->pool->log, "not connected host=%.*s reason=\"%.*s\"",
+              STR_ARG(remote_name(attempt)), STR_ARG(words.words));
     /* 521 and 556 say for good that no mail is taken there (RFC 7504). */
     note(attempt, words.code == 521 || words.code == 556, words.code, words.enhanced, words.words,
          remote_name(attempt));
@@ -401,8 +403,7 @@ static void connect_to(struct courier_attempt *attempt, const struct courier_hos
     attempt->needs_tls = demand->tls == SMTP_CLIENT_TLS_REQUIRED;
     attempt->is_reused = false;
     attempt->state = COURIER_ATTEMPT_CONNECTING;
-    attempt->held->link =
-        courier_link_new(attempt->pool->links, &options, &link_events, attempt);
+    attempt->held->link = courier_link_new(attempt->pool->links, &options, &link_events, attempt);
 }
 
 /* The host will do: with a connection that is there, or a new one. */

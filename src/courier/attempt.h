@@ -15,10 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum {
-    COURIER_RECIPIENTS_MAX = 100, /* of one attempt (RFC 5321 §4.5.3.1.8: every server takes them) */
-    COURIER_WORDS_MAX = 512,      /* of a result, in bytes */
-};
+enum { COURIER_RECIPIENTS_MAX = 100 }; /* every server takes so many (RFC 5321 §4.5.3.1.8) */
 
 struct courier_recipient {
     struct str address; /* local part @ domain, as queued */
@@ -27,9 +24,10 @@ struct courier_recipient {
 };
 
 struct courier_request {
-    /* Where to: the recipients' domain, or an address literal in its brackets. UTF-8 labels allowed. */
+    /* Where to: the recipients' domain, or an address literal in its brackets. UTF-8 labels
+     * allowed. */
     struct str domain;
-    struct str via; /* "host:port" of this recipient's own route (docs/routes.md), else empty */
+    struct str via;    /* "host:port" of this recipient's own route (docs/routes.md), else empty */
     struct str sender; /* empty: the null path */
     const struct courier_recipient *recipients;
     size_t recipient_count;
@@ -38,8 +36,8 @@ struct courier_request {
     bool tls_optional;     /* "TLS-Required: No" (RFC 8689 §5): no policy of the receiver counts */
     bool smtputf8;         /* it was given so (RFC 6531) */
     bool is_8bit;          /* BODY=8BITMIME */
-    struct str fields;     /* header fields before the message (DKIM-Signature …), CRLF ends; or empty */
-    struct str message;    /* the message; CRLF ends */
+    struct str fields;  /* before the message (DKIM-Signature …): CRLF ends, or empty */
+    struct str message; /* the message; CRLF ends */
 };
 
 enum courier_outcome { COURIER_DELIVERED, COURIER_TEMPORARY, COURIER_PERMANENT };
@@ -51,9 +49,9 @@ struct courier_result {
                           * that was asked for is ours to send, as "relayed" */
     unsigned code;       /* the SMTP reply's; 0: nobody replied, the judgement is our own */
     struct str enhanced; /* "5.1.1" (RFC 3463), always set */
-    struct str words;    /* why, for people: one line of printable text, without code and enhanced */
-    struct str remote;   /* the name (or address) of the host that said it; empty: none did */
-    struct str tls;      /* "TLSv1.3, …" as it was used; empty: in clear, or not connected */
+    struct str words;  /* why, for people: one line of printable text, without code and enhanced */
+    struct str remote; /* the name (or address) of the host that said it; empty: none did */
+    struct str tls;    /* "TLSv1.3, …" as it was used; empty: in clear, or not connected */
 };
 
 struct courier_attempt;

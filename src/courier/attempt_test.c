@@ -1,7 +1,7 @@
 /*
  * Attempts, their turns and their connections, against a server in the same loop. What servers and
- * policies can do to a message is tried at length in tests/outbound/; here it is what the callers do:
- * many at once, giving up at any moment, starting from within an answer.
+ * policies can do to a message is tried at length in tests/outbound/; here it is what the callers
+ * do: many at once, giving up at any moment, starting from within an answer.
  */
 #include "courier/attempt.h"
 
@@ -43,8 +43,8 @@ struct world {
     struct net_listener *listener;
     struct server_client clients[CLIENTS_MAX];
     size_t client_count, open, most_open, mails, quits;
-    const char *hangs_at;   /* a verb, "GREETING" or "END" */
-    const char *closes_at;  /* likewise: it closes; of a connection's second mail only */
+    const char *hangs_at;  /* a verb, "GREETING" or "END" */
+    const char *closes_at; /* likewise: it closes; of a connection's second mail only */
     struct fixture *fixture;
     struct courier_destinations *destinations;
     struct log log;
@@ -172,9 +172,8 @@ static void begin(struct world *world, const struct courier_settings *wanted)
     settings.allow_count = 1;
     world->fixture = fixture_new(world->loop, zone, ARRAY_LEN(zone));
     task_init(&task, 0);
-    assert_int_equal(courier_destinations_new(&task, world->loop, fixture_dns(world->fixture),
-                                              NULL, &settings, NULL, &world->log,
-                                              &world->destinations),
+    assert_int_equal(courier_destinations_new(&task, world->loop, fixture_dns(world->fixture), NULL,
+                                              &settings, NULL, &world->log, &world->destinations),
                      ERR_OK);
     task_done(&task);
     world->watchdog = net_timer_new(world->loop, on_watchdog, world);
@@ -249,7 +248,7 @@ static void many_share_few_connections(void **state)
     assert_int_equal(world.mails, 100);
     assert_true(world.most_open <= 4); /* one that says QUIT, beside three */
     assert_in_range(world.client_count, 10, 12);
-    assert_true(world.quits >= 7); /* those that were done before the end */
+    assert_true(world.quits >= 7);                  /* those that were done before the end */
     assert_true(fixture_asked(world.fixture) <= 4); /* one plan for all */
     end(&world);
 }
@@ -333,7 +332,8 @@ static void from_within_an_answer(void **state)
     end(&world);
 }
 
-/* What was kept has died meanwhile, and shows it only when it is used: nobody is the worse for it. */
+/* What was kept has died meanwhile, and shows it only when it is used: nobody is the worse for it.
+ */
 static void a_connection_that_died_while_it_waited(void **state)
 {
     static const char *const places[] = {"MAIL", "RCPT"};
@@ -412,9 +412,9 @@ static void settings_that_are_wrong(void **state)
         struct task task;
 
         task_init(&task, 0);
-        assert_int_not_equal(courier_destinations_new(&task, loop, NULL, NULL, &rows[i], NULL,
-                                                      NULL, &destinations),
-                             ERR_OK);
+        assert_int_not_equal(
+            courier_destinations_new(&task, loop, NULL, NULL, &rows[i], NULL, NULL, &destinations),
+            ERR_OK);
         assert_null(destinations);
         task_done(&task);
         net_loop_free(&loop);

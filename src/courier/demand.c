@@ -8,7 +8,8 @@ static void refuse(struct courier_demand *demand, bool is_permanent, struct smtp
     demand->is_permanent = is_permanent;
 }
 
-/* RFC 7672 §2.2: usable records decide alone; records that are not say that there is TLS at least. */
+/* RFC 7672 §2.2: usable records decide alone; records that are not say that there is TLS at least.
+ */
 static bool demand_dane(const struct courier_host *host, struct courier_demand *demand)
 {
     if (host->is_tlsa_unknown) {

@@ -1,7 +1,7 @@
 /*
- * What TLS one message needs at one host: by the receiver's policies (DANE, MTA-STS), by the sender's
- * wish (REQUIRETLS, "TLS-Required: No") and by the configuration. Everything that is asked for and
- * cannot be had closes the way, never opens it.
+ * What TLS one message needs at one host: by the receiver's policies (DANE, MTA-STS), by the
+ * sender's wish (REQUIRETLS, "TLS-Required: No") and by the configuration. Everything that is asked
+ * for and cannot be had closes the way, never opens it.
  */
 #ifndef COURIER_DEMAND_H
 #define COURIER_DEMAND_H
@@ -11,9 +11,9 @@
 #include "smtp/client/session.h"
 
 struct courier_wish {
-    bool require_tls;      /* REQUIRETLS */
-    bool tls_optional;     /* "TLS-Required: No" */
-    bool is_tls_required;  /* the configuration, for this domain or because of a login */
+    bool require_tls;     /* REQUIRETLS */
+    bool tls_optional;    /* "TLS-Required: No" */
+    bool is_tls_required; /* the configuration, for this domain or because of a login */
 };
 
 struct courier_demand {

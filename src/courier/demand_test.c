@@ -40,8 +40,8 @@ static const struct {
     {"REQUIRETLS", VOUCHED | NAMED, REQUIRE, SMTP_CLIENT_TLS_REQUIRED, NET_TLS_TRUST_NAME, NULL},
     {"with DANE", VOUCHED | DANE | NAMED, REQUIRE, SMTP_CLIENT_TLS_REQUIRED, NET_TLS_TRUST_DANE,
      NULL},
-    {"beats the header field", VOUCHED | DANE | NAMED, REQUIRE | OPTIONAL,
-     SMTP_CLIENT_TLS_REQUIRED, NET_TLS_TRUST_DANE, NULL},
+    {"beats the header field", VOUCHED | DANE | NAMED, REQUIRE | OPTIONAL, SMTP_CLIENT_TLS_REQUIRED,
+     NET_TLS_TRUST_DANE, NULL},
     {"where nobody vouches for the host", NAMED, REQUIRE, 0, 0, "5.7.10"},
     {"another reason goes first", UNKNOWN | NAMED, REQUIRE, 0, 0, "4.7.5"},
 };

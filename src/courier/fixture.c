@@ -87,9 +87,8 @@ static void on_question(void *owner, struct wire_channel *channel, struct wire_m
     buf_init(&records, SIZE_MAX);
     find(fixture, &task, &message->body.dns_query, &answer);
     dns_answer_encode(&answer, &records);
-    body = (struct wire_dns_answer){.status = answer.status,
-                                    .is_secure = answer.is_secure,
-                                    .records = buf_str(&records)};
+    body = (struct wire_dns_answer){
+        .status = answer.status, .is_secure = answer.is_secure, .records = buf_str(&records)};
     if (wire_send(channel, WIRE_DNS_ANSWER, message->tag, &body, NULL, 0) != ERR_OK)
         abort();
     buf_free(&records);

@@ -1,10 +1,10 @@
 /*
- * `turn` does what the engine wants until it waits for something; it runs inside an event of the loop
- * and tells the owner last. What is not told from inside an event (a mail that is done at once, a
- * link that is READY when it is handed over) is told by `kick`, a timer of no delay.
+ * `turn` does what the engine wants until it waits for something; it runs inside an event of the
+ * loop and tells the owner last. What is not told from inside an event (a mail that is done at
+ * once, a link that is READY when it is handed over) is told by `kick`, a timer of no delay.
  *
- * A link that was freed while READY, or that ends by itself, lives on without an owner until QUIT is
- * out; the kernel would else throw it away with the peer's unread 221.
+ * A link that was freed while READY, or that ends by itself, lives on without an owner until QUIT
+ * is out; the kernel would else throw it away with the peer's unread 221.
  */
 #include "courier/link.h"
 
@@ -243,8 +243,8 @@ static void on_connect(void *owner, int fd, size_t index, int error)
     } else {
         link->options.is_secure = link->is_implicit_tls;
         link->client = smtp_client_new(&link->options, clock_monotonic_ms());
-        link->connection = net_connection_new(link->links->loop, fd, NULL, OUTPUT_LIMIT,
-                                              &connection_events, link);
+        link->connection =
+            net_connection_new(link->links->loop, fd, NULL, OUTPUT_LIMIT, &connection_events, link);
         if (link->is_implicit_tls)
             start_tls(link);
     }
@@ -260,8 +260,7 @@ struct courier_link *courier_link_new(struct courier_links *links,
                                        .address_count = options->address_count,
                                        .port = options->port,
                                        .timeout_ms = options->connect_timeout_ms};
-    struct str *records =
-        ARENA_ARRAY(&link->arena, struct str, options->peer.record_count + 1);
+    struct str *records = ARENA_ARRAY(&link->arena, struct str, options->peer.record_count + 1);
 
     link->links = links;
     link->events = events;

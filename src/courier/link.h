@@ -1,6 +1,6 @@
 /*
- * One connection to a mail host: connecting, TLS, the engine of smtp/client, and time. It carries mail
- * after mail for whoever owns it at the time.
+ * One connection to a mail host: connecting, TLS, the engine of smtp/client, and time. It carries
+ * mail after mail for whoever owns it at the time.
  */
 #ifndef COURIER_LINK_H
 #define COURIER_LINK_H

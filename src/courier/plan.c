@@ -1,7 +1,8 @@
 /*
  * A planning asks in turns, each of which waits for all of its answers:
  *
- *   MX and MTA-STS ──> A and AAAA of each host ──> TLSA of the hosts whose addresses are secure ──> plan
+ *   MX and MTA-STS ──> A and AAAA of each host ──> TLSA of the hosts whose addresses are secure ──>
+ * plan
  *
  * `waiting` counts the answers that the turn waits for; `turn_done` goes on.
  */
@@ -140,9 +141,8 @@ static struct courier_host *add_host(struct courier_planning *planning, struct s
     struct courier_plan *plan = planning->plan;
     struct courier_host *host = &plan->hosts[plan->host_count];
 
-    *host = (struct courier_host){.name = arena_copy(&plan->arena, name),
-                                  .preference = preference,
-                                  .is_in_policy = true};
+    *host = (struct courier_host){
+        .name = arena_copy(&plan->arena, name), .preference = preference, .is_in_policy = true};
     planning->askings[plan->host_count].planning = planning;
     planning->askings[plan->host_count].host = host;
     plan->host_count++;
@@ -276,8 +276,7 @@ static bool is_own(const struct courier_planner *planner, const struct net_addre
     return false;
 }
 
-static bool is_permitted(const struct courier_planning *planning,
-                         const struct net_address *address)
+static bool is_permitted(const struct courier_planning *planning, const struct net_address *address)
 {
     const struct courier_planner *planner = planning->planner;
 
@@ -355,8 +354,8 @@ static void ask_addresses(struct courier_planning *planning)
             planning->waiting++;
         }
         if (!planner->without_ipv4) {
-            asking->families[FAMILY_V4] = dns_client_ask(planner->dns, asking->host->name,
-                                                         DNS_TYPE_A, false, on_v4, asking);
+            asking->families[FAMILY_V4] =
+                dns_client_ask(planner->dns, asking->host->name, DNS_TYPE_A, false, on_v4, asking);
             planning->waiting++;
         }
     }

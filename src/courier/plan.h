@@ -1,7 +1,7 @@
 /*
- * Which hosts take a destination's mail, in which order, at which addresses, and what its DNS and its
- * policy demand of TLS there (RFC 5321 §5.1, RFC 7505, RFC 7672, RFC 8461). A plan is made once for
- * all attempts while the DNS says it holds.
+ * Which hosts take a destination's mail, in which order, at which addresses, and what its DNS and
+ * its policy demand of TLS there (RFC 5321 §5.1, RFC 7505, RFC 7672, RFC 8461). A plan is made once
+ * for all attempts while the DNS says it holds.
  *
  *   domain      MX, then addresses of each host; without MX the domain's own addresses
  *   [literal]   that address
@@ -11,8 +11,8 @@
  * RFC 5321 §5.1 does not allow it to be.
  *
  * An address that a stranger's DNS names must be public, or in one of the networks of
- * `outbound_allow`: mail would be a way to speak to our own network. Our own name or address among MX
- * hosts means that mail would come back: it goes, and all that are not preferred to it.
+ * `outbound_allow`: mail would be a way to speak to our own network. Our own name or address among
+ * MX hosts means that mail would come back: it goes, and all that are not preferred to it.
  */
 #ifndef COURIER_PLAN_H
 #define COURIER_PLAN_H
@@ -22,9 +22,9 @@
 #include "smtp/client/reply.h"
 
 enum {
-    COURIER_HOSTS_MAX = 5,      /* that are tried */
-    COURIER_ADDRESSES_MAX = 8,  /* of each */
-    COURIER_MX_MAX = 64,        /* that are looked at */
+    COURIER_HOSTS_MAX = 5,     /* that are tried */
+    COURIER_ADDRESSES_MAX = 8, /* of each */
+    COURIER_MX_MAX = 64,       /* that are looked at */
     COURIER_PLAN_MAX_MS = 5 * 60 * 1000,
     COURIER_PLAN_LEAST_MS = 5 * 1000,
 };
@@ -51,9 +51,9 @@ struct courier_plan {
     struct courier_host hosts[COURIER_HOSTS_MAX];
     size_t host_count;
     uint16_t port;
-    bool is_enforced;   /* an MTA-STS policy in mode enforce */
-    bool is_vouched;    /* the hosts' names come from secure DNS or from MTA-STS (RFC 8689 §4.2.1) */
-    bool is_route;      /* of the configuration */
+    bool is_enforced; /* an MTA-STS policy in mode enforce */
+    bool is_vouched;  /* the hosts' names come from secure DNS or from MTA-STS (RFC 8689 §4.2.1) */
+    bool is_route;    /* of the configuration */
     int64_t valid_until_ms; /* clock_monotonic_ms */
     /* Without hosts: why. */
     bool is_temporary;

@@ -71,8 +71,8 @@ static const struct fixture_record zone[] = {
 };
 
 /*
- * A plan as text: hosts, each "name addresses", with "dane", "unusable", "tlsa?" and "!why" where it
- * is so; or "temporary" or "permanent" with the enhanced code. "vouched" in front.
+ * A plan as text: hosts, each "name addresses", with "dane", "unusable", "tlsa?" and "!why" where
+ * it is so; or "temporary" or "permanent" with the enhanced code. "vouched" in front.
  */
 static const struct {
     const char *rule;
@@ -100,8 +100,7 @@ static const struct {
     {"we are the backup: better ones only", COURIER_TARGET_DOMAIN, "backup.test", false,
      "mx1.one.test 8.8.1.1"},
     {"we are the best: a loop", COURIER_TARGET_DOMAIN, "first.test", false, "permanent 5.4.6"},
-    {"the same by address", COURIER_TARGET_DOMAIN, "byaddress.test", false,
-     "mx1.one.test 8.8.1.1"},
+    {"the same by address", COURIER_TARGET_DOMAIN, "byaddress.test", false, "mx1.one.test 8.8.1.1"},
     {"DANE", COURIER_TARGET_DOMAIN, "dane.test", false, "vouched mx.dane.test 8.8.2.1 dane=1"},
     {"records that nobody can use", COURIER_TARGET_DOMAIN, "unusable.test", false,
      "vouched mx.unusable.test 8.8.2.2 unusable"},
@@ -114,8 +113,7 @@ static const struct {
     {"TLSA that is not", COURIER_TARGET_DOMAIN, "notlsa.test", false,
      "vouched mx.notlsa.test 8.8.2.4"},
     {"a literal", COURIER_TARGET_LITERAL, "8.8.3.1", false, "8.8.3.1 8.8.3.1"},
-    {"a literal of our own network", COURIER_TARGET_LITERAL, "::1", false,
-     "::1 !permanent 5.4.4"},
+    {"a literal of our own network", COURIER_TARGET_LITERAL, "::1", false, "::1 !permanent 5.4.4"},
     {"a user's route likewise", COURIER_TARGET_HOST, "route.test", false,
      "vouched route.test !permanent 5.4.4"},
     {"an operator's", COURIER_TARGET_HOST, "route.test", true,
@@ -255,8 +253,7 @@ static void what_the_dns_says(void **state)
 
 static void what_a_policy_says(void **state)
 {
-    static const char text[] =
-        "version: STSv1\nmode: enforce\nmx: mx1.one.test\nmax_age: 1000\n";
+    static const char text[] = "version: STSv1\nmode: enforce\nmx: mx1.one.test\nmax_age: 1000\n";
     struct courier_target target = {.kind = COURIER_TARGET_DOMAIN, .host = STR("one.test")};
     struct world world;
 

@@ -1,4 +1,5 @@
-/* Between destinations.c (turns, plans, connections that wait) and attempt.c (one message). */
+/* Between destinations.c (turns, plans), held.c (what is kept of hosts) and attempt.c (one
+ * message). */
 #ifndef COURIER_POOL_H
 #define COURIER_POOL_H
 
@@ -9,20 +10,20 @@
 
 /* A connection and what it is good for. */
 struct courier_held {
-    struct courier_link *link;       /* own */
+    struct courier_link *link; /* own */
     struct courier_destination *destination;
-    char *host;                      /* own; as in the plan */
+    char *host; /* own; as in the plan */
     size_t host_len;
-    enum net_tls_trust trust;        /* what its TLS was held to */
-    uint64_t mails;                  /* that it carried */
-    struct net_timer *timer;         /* own; while idle */
+    enum net_tls_trust trust; /* what its TLS was held to */
+    uint64_t mails;           /* that it carried */
+    struct net_timer *timer;  /* own; while idle */
     bool is_idle;
-    struct courier_held *next;       /* of the destination's idle ones, the newest first */
+    struct courier_held *next; /* of the destination's idle ones, the newest first */
     struct courier_held *next_idle, *previous_idle; /* of all, the oldest first */
 };
 
 struct courier_destination {
-    struct courier_node node;        /* by courier_destination_key */
+    struct courier_node node; /* by courier_destination_key */
     struct courier_destinations *pool;
     struct arena arena;
     struct courier_target target;
@@ -39,18 +40,18 @@ struct courier_destination {
 };
 
 struct courier_destinations {
-    struct net_loop *loop;         /* borrowed */
-    const struct log *log;         /* borrowed */
+    struct net_loop *loop; /* borrowed */
+    const struct log *log; /* borrowed */
     struct arena arena;
-    struct courier_settings settings; /* texts in the arena */
+    struct courier_settings settings;         /* texts in the arena */
     struct courier_target smarthost, *routes; /* of settings.routes, by index */
-    struct secret *password;       /* own */
-    struct net_tls_client *tls;    /* own */
-    struct courier_links *links;   /* own */
-    struct courier_sts *sts;       /* own */
+    struct secret *password;                  /* own */
+    struct net_tls_client *tls;               /* own */
+    struct courier_links *links;              /* own */
+    struct courier_sts *sts;                  /* own */
     struct courier_planner planner;
-    struct courier_table table;    /* struct courier_destination */
-    struct courier_table dead;     /* hosts that did not answer */
+    struct courier_table table; /* struct courier_destination */
+    struct courier_table dead;  /* hosts that did not answer */
     struct courier_destination *queue, **queue_end;
     struct courier_held *oldest_idle, *newest_idle;
     size_t active_count, held_count;
@@ -58,11 +59,11 @@ struct courier_destinations {
 };
 
 enum courier_attempt_state {
-    COURIER_ATTEMPT_WAITING,    /* for its turn */
+    COURIER_ATTEMPT_WAITING, /* for its turn */
     COURIER_ATTEMPT_PLANNING,
     COURIER_ATTEMPT_CONNECTING,
     COURIER_ATTEMPT_SENDING,
-    COURIER_ATTEMPT_REFUSED,    /* there is no destination; it is told so from the loop */
+    COURIER_ATTEMPT_REFUSED, /* there is no destination; it is told so from the loop */
 };
 
 /* One recipient's way. */
@@ -96,9 +97,9 @@ struct courier_attempt {
     size_t host_index;
     size_t address_index; /* of the host's, the first to try */
     size_t connection_count;
-    bool without_tls; /* this host's TLS does not work, and is not required */
-    bool needs_tls;   /* of the connection under way: TLS is required */
-    bool is_reused;   /* the connection carried a mail before */
+    bool without_tls;          /* this host's TLS does not work, and is not required */
+    bool needs_tls;            /* of the connection under way: TLS is required */
+    bool is_reused;            /* the connection carried a mail before */
     struct courier_held *held; /* own */
     struct courier_reason reason;
     struct net_timer *kick; /* own; REFUSED */
@@ -106,7 +107,7 @@ struct courier_attempt {
     void *owner;
 };
 
-/* destinations.c, for attempt.c */
+/* destinations.c and held.c, for attempt.c and each other */
 
 /* The destination of that target, made if need be. */
 struct courier_destination *courier_destination_of(struct courier_destinations *pool,
@@ -129,6 +130,9 @@ void courier_pool_put(struct courier_held **held);
 bool courier_host_is_dead(struct courier_destinations *pool, struct str host, uint16_t port);
 void courier_host_note(struct courier_destinations *pool, struct str host, uint16_t port,
                        bool is_dead);
+
+/* Forgets those whose failures were long ago. */
+void courier_hosts_sweep(struct courier_destinations *pool);
 
 /* attempt.c, for destinations.c */
 

@@ -79,10 +79,15 @@ static void patterns(void **state)
         const char *pattern, *domain;
         bool matches;
     } rows[] = {
-        {"example.com", "example.com", true},    {"Example.com", "example.COM", true},
-        {"example.com", "a.example.com", false}, {"*.example.com", "a.example.com", true},
-        {"*.example.com", "b.a.example.com", true}, {"*.example.com", "example.com", false},
-        {"*.example.com", "xexample.com", false}, {"*.example.com", ".example.com", false}, {"*", "anything.test", true},
+        {"example.com", "example.com", true},
+        {"Example.com", "example.COM", true},
+        {"example.com", "a.example.com", false},
+        {"*.example.com", "a.example.com", true},
+        {"*.example.com", "b.a.example.com", true},
+        {"*.example.com", "example.com", false},
+        {"*.example.com", "xexample.com", false},
+        {"*.example.com", ".example.com", false},
+        {"*", "anything.test", true},
     };
 
     (void)state;
@@ -99,7 +104,8 @@ static void routes(void **state)
 
     (void)state;
     task_init(&task, 0);
-    assert_int_equal(courier_route_split(&task, STR(" a.test  mx.test:25 "), &domain, &host), ERR_OK);
+    assert_int_equal(courier_route_split(&task, STR(" a.test  mx.test:25 "), &domain, &host),
+                     ERR_OK);
     assert_true(str_equal(domain, STR("a.test")) && str_equal(host, STR("mx.test:25")));
     assert_int_equal(courier_route_split(&task, STR("a.test"), &domain, &host), ERR_INVALID);
     task_done(&task);

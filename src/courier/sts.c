@@ -1,7 +1,8 @@
 /*
- * A question goes: TXT at _mta-sts.<domain> ──> (another id than the one that is known) A and AAAA of
- * mta-sts.<domain> ──> https://mta-sts.<domain>/.well-known/mta-sts.txt. Where a step fails, what is
- * known holds while it has not expired (§5.1); with nothing known, the domain has no policy.
+ * A question goes: TXT at _mta-sts.<domain> ──> (another id than the one that is known) A and AAAA
+ * of mta-sts.<domain> ──> https://mta-sts.<domain>/.well-known/mta-sts.txt. Where a step fails,
+ * what is known holds while it has not expired (§5.1); with nothing known, the domain has no
+ * policy.
  *
  * A policy's host is a stranger's word, so its addresses are judged as an MX host's are.
  */
@@ -83,8 +84,8 @@ static void sweep_one(void *owner, struct courier_node *node)
         forget(sweep->sts, known);
 }
 
-/* A place for what is known of the domain; when there are too many, those that mean nothing any more
- * go, and if that is not enough, some one. */
+/* A place for what is known of the domain; when there are too many, those that mean nothing any
+ * more go, and if that is not enough, some one. */
 static struct known *place(struct courier_sts *sts, struct str domain)
 {
     struct known *known = find(sts, domain);
@@ -124,14 +125,13 @@ static bool learn(struct courier_sts *sts, struct str domain, struct str id, str
     known->arena = arena;
     known->policy = policy;
     known->has_policy = true;
-    known->expires_ms =
-        expires_ms > 0 ? expires_ms : now_ms + (int64_t)policy.max_age_s * 1000;
+    known->expires_ms = expires_ms > 0 ? expires_ms : now_ms + (int64_t)policy.max_age_s * 1000;
     snprintf(known->id, sizeof(known->id), "%.*s", STR_ARG(id));
     return true;
 }
 
-void courier_sts_restore(struct courier_sts *sts, struct str domain, struct str id,
-                         struct str text, int64_t expires_ms, int64_t now_ms)
+void courier_sts_restore(struct courier_sts *sts, struct str domain, struct str id, struct str text,
+                         int64_t expires_ms, int64_t now_ms)
 {
     if (expires_ms > now_ms && id.len <= COURIER_STS_ID_MAX)
         (void)learn(sts, domain, id, text, expires_ms, now_ms);
@@ -244,8 +244,7 @@ static void fetch(struct courier_sts_question *question)
     net_address_format(&question->address, address);
     request.url = str_from_c(url);
     request.address = str_from_c(address);
-    question->fetch =
-        net_http_start(question->sts->options.http, &request, on_fetched, question);
+    question->fetch = net_http_start(question->sts->options.http, &request, on_fetched, question);
 }
 
 static void take_address(struct courier_sts_question *question, const struct dns_answer *answer)
@@ -346,8 +345,8 @@ struct courier_sts_question *courier_sts_ask(struct courier_sts *sts, struct str
     sts->questions = question;
     snprintf(question->domain, sizeof(question->domain), "%.*s", STR_ARG(domain));
     snprintf(name, sizeof(name), "_mta-sts.%s", question->domain);
-    question->record =
-        dns_client_ask(sts->options.dns, str_from_c(name), DNS_TYPE_TXT, false, on_record, question);
+    question->record = dns_client_ask(sts->options.dns, str_from_c(name), DNS_TYPE_TXT, false,
+                                      on_record, question);
     return question;
 }
 

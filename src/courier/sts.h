@@ -16,9 +16,10 @@ struct courier_sts_question;
 struct courier_sts_options {
     struct net_loop *loop;
     struct dns_client *dns;
-    struct net_http *http;            /* NULL: nothing is fetched */
+    struct net_http *http;             /* NULL: nothing is fetched */
     struct courier_policy_store store; /* save NULL: nothing is kept */
-    const struct net_network *allow;  /* special networks where a policy's host may be all the same */
+    const struct net_network
+        *allow; /* special networks where a policy's host may be all the same */
     size_t allow_count;
     const struct log *log;
 };
@@ -28,8 +29,8 @@ struct courier_sts *courier_sts_new(const struct courier_sts_options *options);
 void courier_sts_free(struct courier_sts **sts);
 
 /* As courier_destinations_policy. */
-void courier_sts_restore(struct courier_sts *sts, struct str domain, struct str id,
-                         struct str text, int64_t expires_ms, int64_t now_ms);
+void courier_sts_restore(struct courier_sts *sts, struct str domain, struct str id, struct str text,
+                         int64_t expires_ms, int64_t now_ms);
 
 /* `policy` holds during the call; NULL: the domain has none, or of mode none. The question is freed
  * behind it. */

@@ -101,8 +101,7 @@ static enum err take_line(struct reading *reading, struct arena *arena, struct s
 enum err courier_sts_policy_parse(struct task *task, struct arena *arena, struct str text,
                                   struct courier_sts_policy *out)
 {
-    struct courier_sts_policy policy = {
-        .mx = ARENA_ARRAY(arena, struct str, COURIER_STS_MX_MAX)};
+    struct courier_sts_policy policy = {.mx = ARENA_ARRAY(arena, struct str, COURIER_STS_MX_MAX)};
     struct reading reading = {.task = task, .policy = &policy};
     struct str line, name;
 

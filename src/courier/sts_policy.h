@@ -1,4 +1,5 @@
-/* What a domain says with MTA-STS (RFC 8461): its DNS record and its policy. All bytes are foreign. */
+/* What a domain says with MTA-STS (RFC 8461): its DNS record and its policy. All bytes are foreign.
+ */
 #ifndef COURIER_STS_POLICY_H
 #define COURIER_STS_POLICY_H
 
@@ -7,9 +8,9 @@
 #include <stdbool.h>
 
 enum {
-    COURIER_STS_TEXT_MAX = 64 * 1024,  /* §3.3 */
-    COURIER_STS_MX_MAX = 100,          /* further patterns are not looked at */
-    COURIER_STS_AGE_MAX_S = 31557600,  /* §3.2 */
+    COURIER_STS_TEXT_MAX = 64 * 1024, /* §3.3 */
+    COURIER_STS_MX_MAX = 100,         /* further patterns are not looked at */
+    COURIER_STS_AGE_MAX_S = 31557600, /* §3.2 */
     COURIER_STS_ID_MAX = 32,
 };
 

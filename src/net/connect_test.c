@@ -60,8 +60,8 @@ static void fill(const char *address, uint16_t port, int *out_fds, size_t count)
     usleep(50 * 1000);
 }
 
-static struct result dial(const char *const *texts, size_t count, uint16_t port,
-                          int64_t stagger_ms, int64_t timeout_ms)
+static struct result dial(const char *const *texts, size_t count, uint16_t port, int64_t stagger_ms,
+                          int64_t timeout_ms)
 {
     struct result result = {.loop = net_loop_new(), .fd = -1};
     struct net_address addresses[NET_CONNECT_ADDRESSES_MAX];
@@ -138,8 +138,7 @@ static void nobody_is_told_after_a_cancel(void **state)
     struct result result = {.loop = net_loop_new()};
     struct net_address address = {.bytes = {127, 0, 0, 11}};
     struct net_connect_options options = {.addresses = &address, .address_count = 1, .port = 9};
-    struct net_connect *dialing =
-        net_connect_start(result.loop, &options, on_connect, &result);
+    struct net_connect *dialing = net_connect_start(result.loop, &options, on_connect, &result);
 
     (void)state;
     net_connect_cancel(&dialing);

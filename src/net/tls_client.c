@@ -96,14 +96,15 @@ static bool is_ip_address(const char *name)
 
 static bool expect_name(SSL *ssl, const char *name)
 {
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
-                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    SSL_set_hostflags(ssl,
+                      X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     if (is_ip_address(name))
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
     return SSL_set1_host(ssl, name) == 1;
 }
 
-/* At least one record must have been taken: with none, OpenSSL would fall back to the trust store. */
+/* At least one record must have been taken: with none, OpenSSL would fall back to the trust store.
+ */
 static bool expect_records(SSL *ssl, const char *name, const struct net_tls_peer *peer,
                            struct arena *arena)
 {

@@ -27,9 +27,9 @@ struct net_tls_peer {
 };
 
 /*
- * `trust_pem`: the certificates that names are to lead back to (net_http_read_trust); empty: none, so
- * NET_TLS_TRUST_NAME never succeeds. All are read now: nothing is looked for on disk later, where a
- * sandbox would be in the way. ERR_INVALID: it holds no certificate.
+ * `trust_pem`: the certificates that names are to lead back to (net_http_read_trust); empty: none,
+ * so NET_TLS_TRUST_NAME never succeeds. All are read now: nothing is looked for on disk later,
+ * where a sandbox would be in the way. ERR_INVALID: it holds no certificate.
  */
 MUST_CHECK enum err net_tls_client_new(struct task *task, struct str trust_pem,
                                        struct net_tls_client **out_client);

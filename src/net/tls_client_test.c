@@ -104,9 +104,8 @@ static void client_close(void *owner, struct net_connection *connection,
 
 static const struct net_connection_events server_events = {.on_input = server_input,
                                                            .on_close = server_close};
-static const struct net_connection_events client_events = {.on_input = client_input,
-                                                           .on_secure = client_secure,
-                                                           .on_close = client_close};
+static const struct net_connection_events client_events = {
+    .on_input = client_input, .on_secure = client_secure, .on_close = client_close};
 
 static void begin(struct pair *pair, struct net_tls *tls)
 {
@@ -217,9 +216,9 @@ static void which_records_are_usable(void **state)
         size_t data_len;
         bool is_usable;
     } records[] = {
-        {{3, 1, 1}, 32, true},  {{3, 0, 2}, 64, true},   {{2, 0, 0}, 500, true},
-        {{0, 1, 1}, 32, false}, {{1, 1, 1}, 32, false},  {{3, 2, 1}, 32, false},
-        {{3, 1, 3}, 32, false}, {{3, 1, 1}, 31, false},  {{3, 1, 2}, 32, false},
+        {{3, 1, 1}, 32, true},  {{3, 0, 2}, 64, true},    {{2, 0, 0}, 500, true},
+        {{0, 1, 1}, 32, false}, {{1, 1, 1}, 32, false},   {{3, 2, 1}, 32, false},
+        {{3, 1, 3}, 32, false}, {{3, 1, 1}, 31, false},   {{3, 1, 2}, 32, false},
         {{3, 1, 0}, 0, false},  {{255, 1, 1}, 32, false},
     };
     unsigned char bytes[600] = {0};
@@ -286,13 +285,13 @@ static int make(void **state)
         buf_init(&fixture.keys[i], SIZE_MAX);
         if (net_certificate_make(&fixture.task, str_from_c(names[i]), clock_now_ms(),
                                  &fixture.certificates[i], &fixture.keys[i]) != ERR_OK ||
-            net_tls_new(&fixture.task, buf_str(&fixture.certificates[i]),
-                        buf_str(&fixture.keys[i]), &fixture.servers[i]) != ERR_OK)
+            net_tls_new(&fixture.task, buf_str(&fixture.certificates[i]), buf_str(&fixture.keys[i]),
+                        &fixture.servers[i]) != ERR_OK)
             return -1;
         digest_key(&fixture.certificates[i], fixture.digests[i]);
     }
-    return net_tls_client_new(&fixture.task, buf_str(&fixture.certificates[0]),
-                              &fixture.client) == ERR_OK
+    return net_tls_client_new(&fixture.task, buf_str(&fixture.certificates[0]), &fixture.client) ==
+                   ERR_OK
                ? 0
                : -1;
 }

@@ -149,6 +149,7 @@ static enum err make_ways(struct role_process *process, struct task *task)
     state->ways.start = courier_attempt_start;
     state->ways.cancel = courier_attempt_cancel;
     state->ways.policy = courier_destinations_policy;
+    state->ways.revive = courier_destinations_revive;
     courier_set_ways(state->courier, &state->ways);
     return ERR_OK;
 }

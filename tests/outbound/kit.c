@@ -1,6 +1,6 @@
 /*
- * For tests/outbound/outbound.py: delivers with the real code, without a queue. The file named has a
- * JSON object:
+ * For tests/outbound/outbound.py: delivers with the real code, without a queue. The file named has
+ * a JSON object:
  *
  *   dns, dns_ca          DNS over HTTPS, as in the configuration
  *   web_ca               PEM file; whom policy hosts (MTA-STS) are trusted by
@@ -84,9 +84,8 @@ static json_t *to_json(struct str text)
 static void on_result(void *owner, uint64_t tag, const struct dns_result *result)
 {
     struct kit *kit = owner;
-    struct wire_dns_answer answer = {.status = result->status,
-                                     .is_secure = result->is_secure,
-                                     .records = result->records};
+    struct wire_dns_answer answer = {
+        .status = result->status, .is_secure = result->is_secure, .records = result->records};
 
     must(kit, wire_send(kit->answering, WIRE_DNS_ANSWER, tag, &answer, NULL, 0));
 }
@@ -160,8 +159,7 @@ static size_t list_of(json_t *settings, const char *name, struct str out[LIST_MA
     json_t *list = json_object_get(settings, name), *one;
     size_t i;
 
-    json_array_foreach(list, i, one)
-        out[i] = str_from_c(json_string_value(one));
+    json_array_foreach(list, i, one) out[i] = str_from_c(json_string_value(one));
     return json_array_size(list);
 }
 
@@ -183,12 +181,11 @@ static void restore_policies(struct kit *kit, json_t *settings)
     json_t *one;
     size_t i;
 
-    json_array_foreach(json_object_get(settings, "policies"), i, one)
-        courier_destinations_policy(kit->destinations,
-                                    str_from_c(json_string_value(json_array_get(one, 0))),
-                                    str_from_c(json_string_value(json_array_get(one, 1))),
-                                    str_from_c(json_string_value(json_array_get(one, 2))),
-                                    json_integer_value(json_array_get(one, 3)), clock_now_ms());
+    json_array_foreach(json_object_get(settings, "policies"), i, one) courier_destinations_policy(
+        kit->destinations, str_from_c(json_string_value(json_array_get(one, 0))),
+        str_from_c(json_string_value(json_array_get(one, 1))),
+        str_from_c(json_string_value(json_array_get(one, 2))),
+        json_integer_value(json_array_get(one, 3)), clock_now_ms());
 }
 
 static void open_destinations(struct kit *kit, json_t *from)

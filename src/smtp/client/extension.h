@@ -19,8 +19,8 @@ enum smtp_extension {
 };
 
 struct smtp_extensions {
-    unsigned bits;      /* BIT(enum smtp_extension) */
-    uint64_t size_max;  /* of SIZE; 0: not told */
+    unsigned bits;     /* BIT(enum smtp_extension) */
+    uint64_t size_max; /* of SIZE; 0: not told */
 };
 
 /* `text`: the reply's lines, LF between them; the first is the greeting's. */

@@ -1,6 +1,7 @@
 /*
- * One mail: MAIL, RCPT for each recipient and DATA, all at once where the server has PIPELINING, one
- * by one otherwise; then the text. Whoever is PENDING when DATA is answered was accepted by RCPT.
+ * One mail: MAIL, RCPT for each recipient and DATA, all at once where the server has PIPELINING,
+ * one by one otherwise; then the text. Whoever is PENDING when DATA is answered was accepted by
+ * RCPT.
  */
 #include "base/ascii.h"
 #include "base/macros.h"
@@ -11,8 +12,8 @@
 #include <inttypes.h>
 
 enum {
-    NIBBLE_BYTES = 4096,        /* less than this taken puts no deadline off */
-    TEXT_LEAST_RATE = 1024,     /* bytes a second */
+    NIBBLE_BYTES = 4096,    /* less than this taken puts no deadline off */
+    TEXT_LEAST_RATE = 1024, /* bytes a second */
     TEXT_LEAST_MS = 10 * 60 * 1000,
     ADDRESS_MAX = 1000,
 };
@@ -107,8 +108,7 @@ static bool is_safe_path(struct str path)
             i++;
         else if (path.ptr[i] == '"')
             is_quoted = !is_quoted;
-        else if (!is_quoted &&
-                 (path.ptr[i] == '<' || path.ptr[i] == '>' || path.ptr[i] == ' '))
+        else if (!is_quoted && (path.ptr[i] == '<' || path.ptr[i] == '>' || path.ptr[i] == ' '))
             return false;
         if (ascii_is_control(path.ptr[i]))
             return false;
@@ -292,8 +292,8 @@ void smtp_client_mail_reply(struct smtp_client *client, const struct smtp_reply 
         on_step(client, reply, now_ms);
         return;
     }
-    /* An answer before the end was sent is a refusal, or nonsense; and the server takes our text for
-     * commands now, or is gone. */
+    /* An answer before the end was sent is a refusal, or nonsense; and the server takes our text
+     * for commands now, or is gone. */
     if (reply->code / 100 == 3 || (client->state == SMTP_CLIENT_TEXT && reply->code < 400)) {
         not_asked_for(client, reply);
         return;

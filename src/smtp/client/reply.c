@@ -141,8 +141,7 @@ enum smtp_reply_state smtp_reply_read(struct smtp_reply_reader *reader, struct s
         }
         if (newline < 0)
             return SMTP_REPLY_PARTIAL;
-        is_fine = part.len <= SMTP_REPLY_LINE_MAX &&
-                  take_line(reader, without_end(part), &is_last);
+        is_fine = part.len <= SMTP_REPLY_LINE_MAX && take_line(reader, without_end(part), &is_last);
         buf_reset(&reader->line);
         if (!is_fine)
             return broken(reader);

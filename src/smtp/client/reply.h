@@ -39,9 +39,9 @@ enum smtp_reply_state {
 };
 
 struct smtp_reply_reader {
-    struct buf line;    /* own; of a line that is not whole yet */
-    struct buf text;    /* own */
-    unsigned code;      /* of the reply under way */
+    struct buf line; /* own; of a line that is not whole yet */
+    struct buf text; /* own */
+    unsigned code;   /* of the reply under way */
     unsigned line_count;
     bool is_broken;
     bool is_given; /* `text` is of a reply that was given: emptied with the next byte */

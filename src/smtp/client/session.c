@@ -30,11 +30,12 @@ enum { PEER_NAME_MAX = 255 };
 
 static const struct {
     const char *name;
-    unsigned next; /* CLOSED is always allowed */
+    unsigned next;     /* CLOSED is always allowed */
     const char *doing; /* for "the connection was lost while …" */
 } states[SMTP_CLIENT_STATE_COUNT] = {
     [SMTP_CLIENT_GREETING] = {"greeting", STATE(HELLO), "waiting for the greeting"},
-    [SMTP_CLIENT_HELLO] = {"hello", STATE(OLD_HELLO) | STATE(STARTTLS) | STATE(LOGIN) | STATE(READY),
+    [SMTP_CLIENT_HELLO] = {"hello",
+                           STATE(OLD_HELLO) | STATE(STARTTLS) | STATE(LOGIN) | STATE(READY),
                            "waiting for the reply to EHLO"},
     [SMTP_CLIENT_OLD_HELLO] = {"old hello", STATE(READY), "waiting for the reply to HELO"},
     [SMTP_CLIENT_STARTTLS] = {"starttls", STATE(SECURING) | STATE(LOGIN) | STATE(READY),
@@ -42,8 +43,7 @@ static const struct {
     [SMTP_CLIENT_SECURING] = {"securing", STATE(HELLO), "starting TLS"},
     [SMTP_CLIENT_LOGIN] = {"login", STATE(READY), "waiting for the reply to AUTH"},
     [SMTP_CLIENT_READY] = {"ready", STATE(ENVELOPE), "waiting between two messages"},
-    [SMTP_CLIENT_ENVELOPE] = {"envelope",
-                              STATE(READY) | STATE(TEXT) | STATE(END) | STATE(RESET),
+    [SMTP_CLIENT_ENVELOPE] = {"envelope", STATE(READY) | STATE(TEXT) | STATE(END) | STATE(RESET),
                               "telling sender and recipients"},
     [SMTP_CLIENT_TEXT] = {"text", STATE(END), "sending the message"},
     [SMTP_CLIENT_END] = {"end", STATE(READY), "waiting for the reply to the message"},
@@ -53,10 +53,10 @@ static const struct {
 
 /* When a server gives no enhanced code, and for what we say ourselves (RFC 3463). */
 static const struct smtp_enhanced ending_codes[] = {
-    [SMTP_CLIENT_ENDED_NOT] = {0, 0, 0},       [SMTP_CLIENT_ENDED_QUIT] = {0, 0, 0},
-    [SMTP_CLIENT_ENDED_REFUSED] = {4, 3, 2},   [SMTP_CLIENT_ENDED_NO_TLS] = {4, 7, 4},
-    [SMTP_CLIENT_ENDED_CLOSING] = {4, 3, 2},   [SMTP_CLIENT_ENDED_PROTOCOL] = {4, 5, 0},
-    [SMTP_CLIENT_ENDED_TIMEOUT] = {4, 4, 2},   [SMTP_CLIENT_ENDED_LOST] = {4, 4, 2},
+    [SMTP_CLIENT_ENDED_NOT] = {0, 0, 0},     [SMTP_CLIENT_ENDED_QUIT] = {0, 0, 0},
+    [SMTP_CLIENT_ENDED_REFUSED] = {4, 3, 2}, [SMTP_CLIENT_ENDED_NO_TLS] = {4, 7, 4},
+    [SMTP_CLIENT_ENDED_CLOSING] = {4, 3, 2}, [SMTP_CLIENT_ENDED_PROTOCOL] = {4, 5, 0},
+    [SMTP_CLIENT_ENDED_TIMEOUT] = {4, 4, 2}, [SMTP_CLIENT_ENDED_LOST] = {4, 4, 2},
 };
 
 void smtp_client_enter(struct smtp_client *client, enum smtp_client_state next)
@@ -106,8 +106,7 @@ void smtp_client_end(struct smtp_client *client, enum smtp_client_ending ending,
     client->deadline_ms = INT64_MAX;
 }
 
-static void end_while(struct smtp_client *client, enum smtp_client_ending ending,
-                      const char *what)
+static void end_while(struct smtp_client *client, enum smtp_client_ending ending, const char *what)
 {
     struct buf words;
 
@@ -236,8 +235,7 @@ static void on_old_hello(struct smtp_client *client, const struct smtp_reply *re
         become_ready(client);
 }
 
-static void on_starttls(struct smtp_client *client, const struct smtp_reply *reply,
-                        int64_t now_ms)
+static void on_starttls(struct smtp_client *client, const struct smtp_reply *reply, int64_t now_ms)
 {
     if (reply->code == 220) {
         smtp_client_enter(client, SMTP_CLIENT_SECURING);

@@ -1,15 +1,15 @@
 /*
- * The SMTP client's engine (RFC 5321 and extensions): bytes in, bytes out, and what it waits for. It
- * does no network I/O and reads no clock. One session is one connection; it carries one mail after
- * the other.
+ * The SMTP client's engine (RFC 5321 and extensions): bytes in, bytes out, and what it waits for.
+ * It does no network I/O and reads no clock. One session is one connection; it carries one mail
+ * after the other.
  *
  * Used when offered: STARTTLS, PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN, REQUIRETLS, AUTH PLAIN.
  * DATA, not BDAT: what CHUNKING would allow (BINARYMIME) nobody hands us. A message with bytes over
  * 127 goes to a server without 8BITMIME as it is: recoding it would break its signatures, and every
  * such server that is left passes them.
  *
- * The message goes out with CRLF at every line's end, whatever it has, so that no CR or LF by itself
- * lets a server that reads lines differently find an end of data where there is none.
+ * The message goes out with CRLF at every line's end, whatever it has, so that no CR or LF by
+ * itself lets a server that reads lines differently find an end of data where there is none.
  *
  * All `now_ms` are of a clock that never jumps (clock_monotonic_ms).
  */
@@ -48,9 +48,9 @@ enum smtp_client_tls {
 struct smtp_client_options {
     struct str hostname; /* of EHLO; for an address literal with its brackets */
     enum smtp_client_tls tls;
-    bool is_secure;                 /* TLS is up from the start (implicit TLS, port 465) */
-    struct str user;                /* AUTH PLAIN; empty: none. Only over TLS */
-    const struct secret *password;  /* borrowed for the session's life */
+    bool is_secure;                /* TLS is up from the start (implicit TLS, port 465) */
+    struct str user;               /* AUTH PLAIN; empty: none. Only over TLS */
+    const struct secret *password; /* borrowed for the session's life */
     struct smtp_client_timeouts timeouts;
     const struct log *log; /* borrowed */
 };
@@ -62,16 +62,17 @@ enum smtp_client_want {
     SMTP_CLIENT_WANTS_CLOSE, /* send the output, then close; see smtp_client_trouble */
 };
 
-/* Why a session ended; the caller decides by it whether another host, or going without TLS, helps. */
+/* Why a session ended; the caller decides by it whether another host, or going without TLS, helps.
+ */
 enum smtp_client_ending {
     SMTP_CLIENT_ENDED_NOT,
-    SMTP_CLIENT_ENDED_QUIT,      /* as asked */
-    SMTP_CLIENT_ENDED_REFUSED,   /* the greeting, EHLO and HELO, or AUTH: `code` */
-    SMTP_CLIENT_ENDED_NO_TLS,    /* required, and not offered or refused */
-    SMTP_CLIENT_ENDED_CLOSING,   /* 421 */
-    SMTP_CLIENT_ENDED_PROTOCOL,  /* what came is not SMTP, or not what was asked for */
+    SMTP_CLIENT_ENDED_QUIT,     /* as asked */
+    SMTP_CLIENT_ENDED_REFUSED,  /* the greeting, EHLO and HELO, or AUTH: `code` */
+    SMTP_CLIENT_ENDED_NO_TLS,   /* required, and not offered or refused */
+    SMTP_CLIENT_ENDED_CLOSING,  /* 421 */
+    SMTP_CLIENT_ENDED_PROTOCOL, /* what came is not SMTP, or not what was asked for */
     SMTP_CLIENT_ENDED_TIMEOUT,
-    SMTP_CLIENT_ENDED_LOST,      /* the connection went */
+    SMTP_CLIENT_ENDED_LOST, /* the connection went */
 };
 
 struct smtp_client_trouble {
@@ -88,7 +89,7 @@ struct smtp_client_recipient {
 };
 
 struct smtp_client_mail {
-    struct str sender; /* empty: the null path */
+    struct str sender;                              /* empty: the null path */
     const struct smtp_client_recipient *recipients; /* copied */
     size_t recipient_count;
     struct str ret, envid; /* RFC 3461 */
@@ -108,8 +109,8 @@ enum smtp_client_outcome {
 
 struct smtp_client_verdict {
     enum smtp_client_outcome outcome;
-    bool is_too_many;  /* TEMPORARY, only because others came before it: again in another mail */
-    bool is_early;     /* TEMPORARY, by the reply to MAIL or RCPT: another host may answer otherwise */
+    bool is_too_many; /* TEMPORARY, only because others came before it: again in another mail */
+    bool is_early; /* TEMPORARY, by the reply to MAIL or RCPT: another host may answer otherwise */
     bool is_uncertain; /* TEMPORARY: the connection went before the final reply */
     bool is_session;   /* TEMPORARY, for a reason that is the connection's: another host may do */
     unsigned code;     /* 0: no reply */

@@ -1,7 +1,7 @@
 /*
  * A server that says anything, in any packets: never a crash, every recipient gets a verdict whose
- * code fits it and whose words may be shown, and what the client says is whole lines. The first byte
- * chooses the options, the second how the rest is cut.
+ * code fits it and whose words may be shown, and what the client says is whole lines. The first
+ * byte chooses the options, the second how the rest is cut.
  */
 #include "smtp/client/session.h"
 

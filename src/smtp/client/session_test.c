@@ -3,11 +3,10 @@
  *
  *   S: words       the server says it (CRLF is added; "\LF" at the end: LF alone)
  *   C: words       the client said it, nothing less
- *   SEND           the mail is to be sent       QUIT, LOST, WAIT: told to quit; the connection goes;
- *   TLS            it wants TLS, and gets it                      time runs out
- *   V: verdicts    of the recipients, one "outcome code enhanced words" a line
- *   E: ending      of the session, with its enhanced code
- *   WANTS-MAIL     it is ready for a mail
+ *   SEND           the mail is to be sent       QUIT, LOST, WAIT: told to quit; the connection
+ * goes; TLS            it wants TLS, and gets it                      time runs out V: verdicts of
+ * the recipients, one "outcome code enhanced words" a line E: ending      of the session, with its
+ * enhanced code WANTS-MAIL     it is ready for a mail
  *
  * Each is played with the server's bytes in whole lines, and again byte by byte.
  */
@@ -26,11 +25,11 @@ static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "tes
 struct talk {
     const char *rule;
     enum smtp_client_tls tls;
-    const char *user;      /* NULL: no login */
-    unsigned recipients;   /* 0: one */
+    const char *user;    /* NULL: no login */
+    unsigned recipients; /* 0: one */
     bool require_tls, needs_utf8, is_8bit, with_dsn, is_secure;
-    const char *sender;    /* NULL: "a@a.test" */
-    const char *message;   /* NULL: "x" */
+    const char *sender;  /* NULL: "a@a.test" */
+    const char *message; /* NULL: "x" */
     const char *text;
 };
 
@@ -110,15 +109,19 @@ static const struct talk talks[] = {
      .text = PLAIN_HELLO ENVELOPE "S: 354 go\nC: F: 1\nC: \nC: ..\nC: ...b\nC: c\nC: ..d\nC: \n"
                                   "C: ..\nC: .\nS: 250 ok\nV: delivered 250 2.0.0 ok\n"},
     {.rule = "what EHLO does not offer is not used",
-     .with_dsn = true, .is_8bit = true,
+     .with_dsn = true,
+     .is_8bit = true,
      .text = PLAIN_HELLO ENVELOPE "S: 354 go\nC: F: 1\nC: \nC: x\nC: .\nS: 250 ok\n"
                                   "V: delivered 250 2.0.0 ok\n"},
     {.rule = "what it offers is",
-     .with_dsn = true, .is_8bit = true, .needs_utf8 = true,
-     .text = PIPE_HELLO "SEND\nC: MAIL FROM:<a@a.test> SIZE=9 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=e+2B1\n"
-                        "C: RCPT TO:<r0@b.test> NOTIFY=NEVER ORCPT=rfc822;o\nC: DATA\n"
-                        "S: 250 ok\nS: 250 ok\nS: 354 go\nC: F: 1\nC: \nC: x\nC: .\nS: 250 ok\n"
-                        "V: delivered 250 2.0.0 ok\n"},
+     .with_dsn = true,
+     .is_8bit = true,
+     .needs_utf8 = true,
+     .text = PIPE_HELLO
+     "SEND\nC: MAIL FROM:<a@a.test> SIZE=9 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=e+2B1\n"
+     "C: RCPT TO:<r0@b.test> NOTIFY=NEVER ORCPT=rfc822;o\nC: DATA\n"
+     "S: 250 ok\nS: 250 ok\nS: 354 go\nC: F: 1\nC: \nC: x\nC: .\nS: 250 ok\n"
+     "V: delivered 250 2.0.0 ok\n"},
     {.rule = "SMTPUTF8 is needed and not there",
      .needs_utf8 = true,
      .text = PLAIN_HELLO "SEND\nV: permanent 0 5.6.7 the message needs SMTPUTF8, which the server "
@@ -129,8 +132,9 @@ static const struct talk talks[] = {
                          "does not offer\nWANTS-MAIL\n"},
     {.rule = "the message is larger than SIZE",
      .message = "0123456789012345678901234567890123456789012345678901234567890123456789",
-     .text = HELLO "S: 250-hello\nS: 250 SIZE 70\nSEND\n"
-                   "V: permanent 0 5.3.4 the message is larger than the server takes\nWANTS-MAIL\n"},
+     .text =
+         HELLO "S: 250-hello\nS: 250 SIZE 70\nSEND\n"
+               "V: permanent 0 5.3.4 the message is larger than the server takes\nWANTS-MAIL\n"},
     {.rule = "an address with a line's end in it is never sent",
      .sender = "a@a.test>\r\nRCPT TO:<x@x.test",
      .text = PLAIN_HELLO "SEND\nV: permanent 0 5.1.7 the sender is not an address\nWANTS-MAIL\n"},
@@ -163,15 +167,18 @@ static const struct talk talks[] = {
      .text = HELLO "S: 502 what\nC: HELO us.test\nS: 250 hello\nC: QUIT\n"
                    "E: no-tls 4.7.4 TLS is required, and the server knows no extensions\n"},
     {.rule = "a login over TLS",
-     .user = "me", .is_secure = true,
+     .user = "me",
+     .is_secure = true,
      .text = HELLO "S: 250-hello\nS: 250 AUTH LOGIN PLAIN\nC: AUTH PLAIN AG1lAHB3\nS: 235 in\n"
                    "WANTS-MAIL\n"},
     {.rule = "a login is refused",
-     .user = "me", .is_secure = true,
+     .user = "me",
+     .is_secure = true,
      .text = HELLO "S: 250-hello\nS: 250 AUTH=PLAIN\nC: AUTH PLAIN AG1lAHB3\nS: 535 5.7.8 no\n"
                    "C: QUIT\nE: refused 5.7.8 no\n"},
     {.rule = "a login in clear is not tried",
-     .user = "me", .tls = SMTP_CLIENT_TLS_OFFERED,
+     .user = "me",
+     .tls = SMTP_CLIENT_TLS_OFFERED,
      .text = HELLO "S: 250-hello\nS: 250 AUTH PLAIN\nC: QUIT\n"
                    "E: no-tls 4.7.4 a password is sent over TLS only, which the server does not "
                    "offer\n"},
@@ -184,7 +191,8 @@ static const struct talk talks[] = {
     {.rule = "a greeting of a number that means nothing",
      .text = "S: 250 hello\nE: protocol 4.5.0 hello\n"},
     {.rule = "lines that end with LF alone",
-     .text = "S: 220-mx\\LF\nS: 220 mx\\LF\nC: EHLO us.test\nS: 250-a\\LF\nS: 250 b\\LF\nWANTS-MAIL\n"},
+     .text =
+         "S: 220-mx\\LF\nS: 220 mx\\LF\nC: EHLO us.test\nS: 250-a\\LF\nS: 250 b\\LF\nWANTS-MAIL\n"},
     {.rule = "lines of one reply with two codes",
      .text = "S: 220-a\nS: 250 b\nE: protocol 4.5.0 the server's reply was too long, or none of "
              "SMTP's, while waiting for the greeting\n"},
@@ -194,18 +202,20 @@ static const struct talk talks[] = {
                          "S: 421 4.3.2 bye\nV: session 421 4.3.2 bye\nV: session 421 4.3.2 bye\n"
                          "E: closing 4.3.2 bye\n"},
     {.rule = "the connection goes in the envelope",
-     .text = PLAIN_HELLO "SEND\nC: MAIL FROM:<a@a.test>\nLOST\n"
-                         "V: session 0 4.4.2 the connection was lost while telling sender and "
-                         "recipients\nE: lost 4.4.2 the connection was lost while telling sender and "
-                         "recipients\n"},
+     .text =
+         PLAIN_HELLO "SEND\nC: MAIL FROM:<a@a.test>\nLOST\n"
+                     "V: session 0 4.4.2 the connection was lost while telling sender and "
+                     "recipients\nE: lost 4.4.2 the connection was lost while telling sender and "
+                     "recipients\n"},
     {.rule = "the connection goes before the last reply: nobody knows",
      .text = PLAIN_HELLO ENVELOPE "S: 354 go\nC: F: 1\nC: \nC: x\nC: .\nLOST\n"
                                   "V: uncertain 0 4.4.2 the connection was lost while waiting for "
                                   "the reply to the message\n"},
     {.rule = "time runs out there",
-     .text = PLAIN_HELLO ENVELOPE "S: 354 go\nC: F: 1\nC: \nC: x\nC: .\nWAIT\n"
-                                  "V: uncertain 0 4.4.2 time ran out while waiting for the reply to "
-                                  "the message\n"},
+     .text =
+         PLAIN_HELLO ENVELOPE "S: 354 go\nC: F: 1\nC: \nC: x\nC: .\nWAIT\n"
+                              "V: uncertain 0 4.4.2 time ran out while waiting for the reply to "
+                              "the message\n"},
     {.rule = "time runs out at the greeting",
      .text = "WAIT\nE: timeout 4.4.2 time ran out while waiting for the greeting\n"},
     {.rule = "a mail is refused with 421 at its end: it was not taken",
@@ -213,14 +223,14 @@ static const struct talk talks[] = {
                                   "V: session 421 4.3.0 full\n"},
     {.rule = "the server closes between two mails",
      .text = PLAIN_HELLO "S: 421 4.4.2 idle\nE: closing 4.4.2 idle\n"},
-    {.rule = "or says what nobody asked",
-     .text = PLAIN_HELLO "S: 250 hm\nE: protocol 4.5.0 hm\n"},
+    {.rule = "or says what nobody asked", .text = PLAIN_HELLO "S: 250 hm\nE: protocol 4.5.0 hm\n"},
     {.rule = "354 to RCPT",
      .text = PLAIN_HELLO "SEND\nC: MAIL FROM:<a@a.test>\nS: 250 ok\nC: RCPT TO:<r0@b.test>\n"
                          "S: 354 go\nV: session 354 4.5.0 go\nE: protocol 4.5.0 go\n"},
     {.rule = "250 to DATA", .text = PLAIN_HELLO ENVELOPE "S: 250 ok\nE: protocol 4.5.0 ok\n"},
     {.rule = "words are made printable",
-     .text = "S: 554 a\tb\x1b[31m \xff \xc2\x9b \xc3\xa4\nC: QUIT\nE: refused 5.0.0 a?b?[31m ? ? \xc3\xa4\n"},
+     .text = "S: 554 a\tb\x1b[31m \xff \xc2\x9b \xc3\xa4\nC: QUIT\nE: refused 5.0.0 a?b?[31m ? ? "
+             "\xc3\xa4\n"},
 };
 
 struct player {
@@ -299,8 +309,8 @@ static const char *outcome_name(const struct smtp_client_verdict *verdict)
     case SMTP_CLIENT_TEMPORARY:
         break;
     }
-    return verdict->is_uncertain ? "uncertain"
-           : verdict->is_session ? "session"
+    return verdict->is_uncertain  ? "uncertain"
+           : verdict->is_session  ? "session"
            : verdict->is_too_many ? "too-many"
                                   : "temporary";
 }
@@ -328,8 +338,8 @@ static void see_verdict(struct player *player, struct str words)
 
 static void see_ending(struct player *player, struct str words)
 {
-    static const char *const names[] = {"not",      "quit",    "refused", "no-tls", "closing",
-                                        "protocol", "timeout", "lost"};
+    static const char *const names[] = {"not",     "quit",     "refused", "no-tls",
+                                        "closing", "protocol", "timeout", "lost"};
     struct smtp_client_trouble trouble = smtp_client_trouble(player->client);
     struct buf found;
 
@@ -444,7 +454,8 @@ static void a_large_message_is_made_in_pieces(void **state)
         sent += output.len > 5000 ? 5000 : output.len;
         smtp_client_consume_output(client, output.len > 5000 ? 5000 : output.len, 1);
     }
-    /* Each tenth byte is a dot at a line's beginning, but the first line's; the last line is ended. */
+    /* Each tenth byte is a dot at a line's beginning, but the first line's; the last line is ended.
+     */
     assert_int_equal(sent, SIZE + SIZE / 10 + 2 + 3);
     assert_int_equal(smtp_client_deadline(client), 1 + 10 * 60 * 1000);
     smtp_client_input(client, STR("250 ok\r\n"), 2);

@@ -25,16 +25,16 @@ enum smtp_client_state {
 
 /* A mail on its way. Step 0 is MAIL, 1 … told_count are RCPT, the next is DATA. */
 struct mail_state {
-    struct arena arena;                   /* what is copied of the mail, and its verdicts */
+    struct arena arena; /* what is copied of the mail, and its verdicts */
     struct smtp_client_mail mail;
     struct smtp_client_verdict *verdicts; /* one a recipient */
     size_t *told;                         /* indexes of the recipients that RCPT names */
     size_t told_count;
     size_t sent_steps, answered_steps;
-    size_t accepted;        /* recipients that were, and have no verdict yet */
-    bool is_open;           /* MAIL was accepted, and nothing has ended it since */
+    size_t accepted; /* recipients that were, and have no verdict yet */
+    bool is_open;    /* MAIL was accepted, and nothing has ended it since */
     struct smtp_text text;
-    uint64_t taken_bytes;   /* of the text's output, since `deadline_ms` was put off */
+    uint64_t taken_bytes; /* of the text's output, since `deadline_ms` was put off */
 };
 
 struct smtp_client {

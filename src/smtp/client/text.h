@@ -1,6 +1,7 @@
 /*
- * A message on its way to a server behind DATA (RFC 5321 §4.5.2): a dot before each line that begins
- * with one, CRLF at every line's end whatever it was, and the final dot. Made piece by piece.
+ * A message on its way to a server behind DATA (RFC 5321 §4.5.2): a dot before each line that
+ * begins with one, CRLF at every line's end whatever it was, and the final dot. Made piece by
+ * piece.
  */
 #ifndef SMTP_CLIENT_TEXT_H
 #define SMTP_CLIENT_TEXT_H
