@@ -302,7 +302,7 @@ static enum err run(struct request *request, struct str command)
     struct courier *courier = request->courier;
     enum err err;
 
-    if (courier->queue == NULL)
+    if (courier->queue == NULL || queue_is_broken(courier->queue))
         return fail(request->task, ERR_BUSY, "the queue is not open yet");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (!str_equal(command, str_from_c(commands[i].name)))
