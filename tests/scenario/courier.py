@@ -252,6 +252,17 @@ def reports_as_asked_for(rig):
           "RET=FULL was not heard")
 
 
+@suite.case
+def a_stored_message_is_confirmed_when_asked_for(rig):
+    rig.arrive("ann@ours.test", LETTER.format(9).replace("fwd@", "ann@"), sender="dsn@from.test",
+               options=["NOTIFY=SUCCESS"])
+    report = rig.sent_to("dsn@from.test")[0]
+    parsed = email.message_from_bytes(report.data, policy=email.policy.default)
+    _, recipients, _, _ = parse_report(parsed)
+    check(recipients[0]["Action"] == "delivered", recipients[0])
+    rig.inbox()
+
+
 # ---- what aliases pass on ----
 
 LETTER = ("From: Who <who@from.test>\r\nTo: fwd@ours.test\r\nSubject: To be passed on\r\n"
