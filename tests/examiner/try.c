@@ -157,8 +157,8 @@ static long memory_of(pid_t pid, const char *name)
     return value;
 }
 
-/* Meanwhile its own memory is looked at every few milliseconds, for there is no peak of it to be had:
- * what the kernel keeps counts the message's pages, too. False: the process ended. */
+/* Meanwhile its own memory is looked at every few milliseconds, for there is no peak of it to be
+ * had: what the kernel keeps counts the message's pages, too. False: the process ended. */
 static bool await_reply(struct trial *trial, struct wire_message *out)
 {
     int64_t end_ms = clock_monotonic_ms() + 30000;
@@ -241,8 +241,7 @@ static void show(struct trial *trial, const char *path, long repeat)
         result = describe(trial, &message);
     }
     json_object_set_new(result, "took_ms", json_integer(clock_monotonic_ms() - before_ms));
-    json_object_set_new(result, "grown_kb",
-                        json_integer(trial->most_kb - base_kb));
+    json_object_set_new(result, "grown_kb", json_integer(trial->most_kb - base_kb));
     close(trial->master); /* it ends */
     if (wait4(trial->pid, &status, 0, &usage) != trial->pid)
         die("wait");
