@@ -55,7 +55,7 @@ static enum err read_password(struct task *task, struct str path, struct secret 
     CLEANUP(buf_free) struct buf text;
     struct str line;
 
-    buf_init(&text, PASSWORD_MAX);
+    buf_init(&text, SIZE_MAX); /* file_read has the limit */
     if (path.len == 0)
         return ERR_OK;
     TRY(file_read(task, AT_FDCWD, arena_copy(&task->arena, path).ptr, PASSWORD_MAX, &text));
