@@ -39,7 +39,6 @@ enum {
     CONNECT_TIMEOUT_DEFAULT_MS = 10 * 1000,
     SMALL_BUFFER = 4096,
     SMALL_UPLOAD = 16 * 1024, /* libcurl's least */
-    SPARE_MAX = 64, /* handles kept for the next requests */
 };
 
 TAILQ_HEAD(calls, net_http_call);
@@ -50,8 +49,6 @@ struct net_http {
     struct net_timer *timer; /* own; libcurl's next time-out */
     X509_STORE *trust;       /* own */
     struct calls calls;      /* own; those under way */
-    CURL *spare[SPARE_MAX];  /* own */
-    size_t spare_count;
 };
 
 /* One socket that libcurl watches; its only owner is the table inside libcurl. */
@@ -103,12 +100,7 @@ static void call_free(struct net_http_call **call_pointer)
 
     TAILQ_REMOVE(&http->calls, call, in_calls);
     must(curl_multi_remove_handle(http->multi, call->easy) == CURLM_OK);
-    if (http->spare_count < SPARE_MAX) {
-        curl_easy_reset(call->easy);
-        http->spare[http->spare_count++] = call->easy;
-    } else {
-        curl_easy_cleanup(call->easy);
-    }
+    curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->connect_to);
     mem_free(&call->request_body.ptr);
@@ -414,11 +406,10 @@ static void set_limits(struct net_http_call *call, const struct net_http_request
     SET(call->easy, CURLOPT_PIPEWAIT, 1L);
     SET(call->easy, CURLOPT_HTTP09_ALLOWED, 0L);
     /* Thousands of small ones at a time (DNS); and what is freed is wiped, so a large buffer costs its
-     * memory though little of it was used. A handle that failed early has its buffers still, and keeps
-     * them. */
+     * memory though little of it was used. */
     if (request->response_limit <= UINT16_MAX && !request->has_body_fd) {
-        (void)curl_easy_setopt(call->easy, CURLOPT_BUFFERSIZE, (long)SMALL_BUFFER);
-        (void)curl_easy_setopt(call->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SMALL_UPLOAD);
+        SET(call->easy, CURLOPT_BUFFERSIZE, (long)SMALL_BUFFER);
+        SET(call->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SMALL_UPLOAD);
     }
 }
 
@@ -498,7 +489,10 @@ struct net_http_call *net_http_start(struct net_http *http, const struct net_htt
     struct net_http_call *call = NEW(struct net_http_call);
 
     call->http = http;
-    call->easy = http->spare_count > 0 ? http->spare[--http->spare_count] : curl_easy_init();
+    /* A new one each time. Debian 12's libcurl (7.88) keeps a pointer to the last header field of the
+     * transfer before, also through curl_easy_reset: a response whose first field is folded made it
+     * read freed memory (fuzz-seeds/net-http/folded-first). */
+    call->easy = curl_easy_init();
     must(call->easy != NULL);
     call->on_done = on_done;
     call->owner = owner;
@@ -600,8 +594,6 @@ void net_http_free(struct net_http **http_pointer)
         return;
     while ((call = TAILQ_FIRST(&http->calls)) != NULL)
         call_free(&call);
-    while (http->spare_count > 0)
-        curl_easy_cleanup(http->spare[--http->spare_count]);
     must(curl_multi_cleanup(http->multi) == CURLM_OK);
     curl_global_cleanup();
     net_timer_free(&http->timer);
