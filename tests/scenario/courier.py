@@ -476,12 +476,15 @@ def the_queue_keeps_it_to_itself(rig):
     rig.server.admin("queue", "retry", "all")
     rig.sent_to("secret@remote.test")
     rig.wait_empty()
-    rig.quiet(7)
-    for process in rig.server.processes("courier"):
-        for name, data in memory_of(process.pid):
-            at = data.find(word.encode())
-            check(at < 0, f"the courier's {name or 'memory'} has it: {data[at - 60:at + 60]!r}")
-    return f"{scanned} files"
+    rig.quiet(7)  # a connection waits so long for another message
+    try:
+        for process in rig.server.processes("courier"):
+            for name, data in memory_of(process.pid):
+                at = data.find(word.encode())
+                check(at < 0, f"the courier's {name or 'memory'} has it: {data[at - 60:at + 60]!r}")
+    except MemoryError:  # the sanitizers' shadow is larger than this machine
+        return f"{scanned} files, no memory"
+    return f"{scanned} files and the courier's memory"
 
 
 @suite.case
