@@ -17,6 +17,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import GONE, patiently  # noqa: E402
 from faults.faults import Faults, library  # noqa: E402
+from faults.powercut import Disk  # noqa: E402
 from lib.server import Server  # noqa: E402
 from lib.sink import Sink  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
@@ -61,6 +62,7 @@ class Writer:
         self.connect, self.sender, self.recipients = connect, sender, recipients
         self.chance = random.Random(seed)
         self.stopping = threading.Event()
+        self.give_up = False  # nobody will answer any more
         self.acknowledged = {}  # marker -> recipients that must get it
         self.problems = []
         self.repeats = 0
@@ -79,6 +81,8 @@ class Writer:
                                     self.chance.randint(1, min(3, len(self.recipients))))
             left = list(to)
             for _ in range(600):
+                if self.give_up:
+                    return
                 try:
                     if client is None:
                         client = self.connect()
@@ -273,6 +277,62 @@ def a_disk_that_fails(server, sink, world):
         check(len(found) == 1, f"{marker} for {address} came {len(found)} times")
     check(hit * 3 > tried, f"only {hit} of {tried} faults were met")
     return f"{tried} faults armed, {hit} met, {accepted} accepted meanwhile, {len(expected)} arrived"
+
+
+@suite.case
+def power_cuts(server, sink, world):
+    """Its own service, whose messages wait: after a cut, what was acknowledged still does, and all of
+    it arrives in the end, each but for a lost reply once."""
+    rounds = 40 if suite.options.long else 6
+    chance = random.Random(suite.options.seed)
+    world.is_kind = False
+    with Sink(judge=lambda step, address: "451 4.2.0 later" if waits else None) as other, \
+            Server(settings={**SETTINGS, "smarthost": f"127.0.0.1:{other.port}",
+                             "queue_retry_first": "1h", "queue_retry_most": "1h"}) as service:
+        waits = True
+        joe = service.add_alias("joe@cuts.test")
+        service.stop()
+        acknowledged, syncs = set(), 0
+        with Faults(service.data, journal_size=1 << 30) as faults:
+            for number in range(rounds):
+                service.preload = [library()]
+                service.environment = dict(faults.environment())
+                faults.new_journal()
+                disk = Disk(service.data)
+                service.start()
+                writers = [Writer(lambda: service.submission(joe, timeout=5), "joe@cuts.test",
+                                  [f"w{n}@remote.test"], f"{suite.options.seed} {number} {n}")
+                           for n in range(3)]
+                time.sleep(chance.uniform(0.3, 1.5))
+                for writer in writers:  # whoever is not answered by now never will be
+                    writer.stopping.set()
+                record = faults.cut_power()
+                heard = [dict(writer.acknowledged) for writer in writers]
+                service.kill_all()
+                for writer in writers:
+                    writer.give_up = True
+                    acknowledged |= {(marker, address) for marker, to in
+                                     heard[writers.index(writer)].items() for address in to}
+                disk.replay(record)
+                check(not disk.unseen, "; ".join(disk.unseen[:8]))
+                disk.cut(random.Random(f"{suite.options.seed} {number}"), service.data)
+                for writer in writers:
+                    writer.thread.join(60)
+            syncs = faults.calls("sync")
+        service.preload, service.environment = [], {}
+        service.start()
+        waits = False
+        service.admin("queue", "retry", "all")
+        wait_until_empty(service)
+        arrived = {}
+        for message in other.taken():
+            key = (MARK.search(message.data).group(1).decode(), message.recipients[0])
+            arrived[key] = arrived.get(key, 0) + 1
+        lost = acknowledged - set(arrived)
+        check(not lost, f"{len(lost)} of {len(acknowledged)} are lost: {sorted(lost)[:5]}")
+        twice = [key for key, count in arrived.items() if count > 1]
+        check(not twice, f"{len(twice)} came twice: {twice[:5]}")
+    return f"{rounds} cuts, {len(acknowledged)} acknowledged and all there, {syncs} syncs"
 
 
 if __name__ == "__main__":
