@@ -22,6 +22,7 @@ enum {
     IDLE_MS = 5 * 1000,
     DEAD_MS = 60 * 1000,
     SWEEP_MS = 30 * 1000,
+    MAILS_BEFORE_MORE = 20, /* that each connection carried well, before there is one more again */
 };
 
 /* ---- destinations ---- */
@@ -58,6 +59,7 @@ struct courier_destination *courier_destination_of(struct courier_destinations *
     destination->target = *target;
     destination->target.host = arena_copy(&destination->arena, target->host);
     destination->waiting_end = &destination->waiting;
+    destination->limit = pool->settings.connections_per_destination;
     courier_table_add(&pool->table, &destination->node, key);
     arena_free(&arena);
     if (pool->table.count == 1)
@@ -184,6 +186,35 @@ void courier_pool_leave(struct courier_attempt *attempt)
     net_timer_start(pool->kick, 0);
 }
 
+void courier_pool_requeue(struct courier_attempt *attempt)
+{
+    struct courier_destination *destination = attempt->destination;
+
+    take_out(attempt);
+    attempt->pool->active_count--;
+    destination->active_count--;
+    /* An idle connection is one between two attempts. */
+    destination->limit = destination->active_count + destination->idle_count;
+    if (destination->limit == 0)
+        destination->limit = 1;
+    destination->good_mails = 0;
+    attempt->state = COURIER_ATTEMPT_WAITING;
+    insert(&destination->waiting, attempt);
+    if (destination->waiting_end == &destination->waiting)
+        destination->waiting_end = &attempt->next;
+    queue_destination(destination);
+    net_timer_start(attempt->pool->kick, 0);
+}
+
+void courier_pool_praise(struct courier_destination *destination)
+{
+    if (destination->limit < destination->pool->settings.connections_per_destination &&
+        ++destination->good_mails >= destination->limit * MAILS_BEFORE_MORE) {
+        destination->limit++;
+        destination->good_mails = 0;
+    }
+}
+
 static void begin(struct courier_destination *destination)
 {
     struct courier_attempt *attempt = destination->waiting;
@@ -211,8 +242,7 @@ static bool give_turn(struct courier_destination *destination, int64_t *wait_ms)
     struct courier_destinations *pool = destination->pool;
     int64_t left_ms = destination->next_start_ms - clock_monotonic_ms();
 
-    if (destination->waiting == NULL ||
-        destination->active_count >= pool->settings.connections_per_destination ||
+    if (destination->waiting == NULL || destination->active_count >= destination->limit ||
         pool->active_count >= pool->settings.connections_max)
         return false;
     if (left_ms > 0) {

@@ -32,6 +32,10 @@ struct courier_destination {
     struct courier_attempt *waiting, **waiting_end;
     struct courier_attempt *active;
     size_t active_count;
+    /* So many at once: the setting's number, fewer where the server said that it has enough of us.
+     */
+    uint64_t limit;
+    uint64_t good_mails; /* since `limit` changed */
     struct courier_held *idle;
     size_t idle_count;
     int64_t next_start_ms; /* messages_per_minute */
@@ -114,6 +118,11 @@ struct courier_destination *courier_destination_of(struct courier_destinations *
                                                    const struct courier_target *target);
 /* Into its queue. */
 void courier_pool_enqueue(struct courier_attempt *attempt);
+/* Back to the front of it: the server takes no more connections now, but those that there are work.
+ */
+void courier_pool_requeue(struct courier_attempt *attempt);
+/* A connection carried a mail: in time, one more may be tried. */
+void courier_pool_praise(struct courier_destination *destination);
 /* Out of `waiting` or `active`; the next may have its turn. */
 void courier_pool_leave(struct courier_attempt *attempt);
 /* An idle connection to that host whose TLS was held to that much; NULL: there is none. */
