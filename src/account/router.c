@@ -130,8 +130,14 @@ static enum err count_submission(struct question *q)
     struct account_daily of_user, of_domain;
     struct account_mailbox mailbox;
     int64_t domain, day = q->task->now_ms / DAY_MS;
+    enum err err = account_mailbox_find(database, q->task, &q->asked->login, &mailbox);
 
-    TRY(account_mailbox_find(database, q->task, &q->asked->login, &mailbox));
+    if (err == ERR_NOT_FOUND) { /* removed since it logged in */
+        task_forgive(q->task);
+        answer(q, WIRE_REFUSED, REPLY_REFUSED, STR("This login is no more"));
+        return ERR_OK;
+    }
+    TRY(err);
     TRY(sender_domain(q, &domain));
     TRY(account_user_daily(database, q->task, mailbox.user, &of_user));
     TRY(account_domain_daily(database, q->task, domain, &of_domain));
@@ -372,7 +378,7 @@ static enum err whole_address(struct question *q, struct str *out_text)
     return ERR_OK;
 }
 
-/* A tag reaches a pattern's and a catch-all's targets, too, though it was looked up with the rest. */
+/* A pattern's and a catch-all's targets get the tag, too, though it was looked up with the rest. */
 static void set_destination(struct question *q, struct str text)
 {
     q->destination = (struct account_destination){

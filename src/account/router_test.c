@@ -654,6 +654,8 @@ static void test_daily_limits(void **state)
     OK(account_commit(f->database, &f->task));
     f->task.now_ms += DAY_MS;
     assert_int_equal(ask(f, "x@elsewhere.test"), WIRE_DEFERRED);
+    f->asked.login = id_random(); /* removed meanwhile */
+    assert_int_equal(ask(f, "x@elsewhere.test"), WIRE_REFUSED);
     f->asked.login = (struct id){0};
     assert_int_equal(ask(f, "x@elsewhere.test"), WIRE_NOT_LOCAL); /* from outside: smtp refuses */
 }

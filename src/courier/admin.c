@@ -141,7 +141,7 @@ static enum err show(struct request *request)
         json_t *item = json_object();
 
         put_recipient(item, &rows[i]);
-        put_text(item, "original", rows[i].original);
+        put_text(item, "written", rows[i].written);
         put_text(item, "status", rows[i].status);
         json_array_append_new(items, item);
     }
@@ -178,7 +178,6 @@ static enum err counted(struct request *request, uint64_t count, const char *don
 
 static enum err retry(struct request *request)
 {
-    const struct courier_ways *ways = request->courier->ways;
     struct queue *queue = request->courier->queue;
     struct task *task = request->task;
     uint64_t waited, held;
@@ -187,10 +186,9 @@ static enum err retry(struct request *request)
     TRY(target(request, &row));
     TRY(queue_hasten(queue, task, row, task->now_ms, &waited));
     TRY(queue_change(queue, task, row, QUEUE_HELD, QUEUE_WAITING, task->now_ms, &held));
-    /* Now means now, also for a host that did not answer a moment ago. */
-    if (ways != NULL && ways->revive != NULL)
-        ways->revive(ways->destinations);
     TRY(queue_lanes(queue, task, note_due, request->courier));
+    if (request->courier->ways != NULL)
+        request->courier->ways->revive(request->courier->ways->destinations);
     return counted(request, waited + held, "made due now");
 }
 

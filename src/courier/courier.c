@@ -118,23 +118,30 @@ static enum err open_queue(struct courier *courier, struct task *task)
     return ERR_OK;
 }
 
-void courier_set_key(struct courier *courier, struct str key)
+bool courier_open(struct courier *courier)
 {
     struct task task;
 
+    if (courier->root == NULL)
+        return false;
+    task_init(&task, clock_now_ms());
+    if (open_queue(courier, &task) != ERR_OK) {
+        log_failure(courier->log, "opening the queue", &task);
+        queue_close(&courier->queue);
+        lanes_clear(courier->lanes);
+    }
+    task_done(&task);
+    return courier->queue != NULL;
+}
+
+void courier_set_key(struct courier *courier, struct str key)
+{
     /* A keeper that was restarted sends it again. */
     if (key.len == 0 || courier->root != NULL)
         return;
     courier->root = secret_copy(key);
     courier->srs_key = courier_srs_key(courier->root);
-    task_init(&task, clock_now_ms());
-    if (open_queue(courier, &task) != ERR_OK) {
-        log_failure(courier->log, "opening the queue", &task);
-        queue_close(&courier->queue);
-        secret_free(&courier->root); /* the next HOST_KEY, or the next process, tries again */
-        secret_free(&courier->srs_key);
-    }
-    task_done(&task);
+    (void)courier_open(courier); /* or later */
     courier_wake(courier);
 }
 

@@ -21,7 +21,7 @@
 
 #include <cmocka.h>
 
-enum { SEEN_MAX = 64 };
+enum { SEEN_MAX = 64, TURN_MS = 10, QUIET_TURNS = 6 };
 
 /* What another server was given. */
 struct sent {
@@ -58,7 +58,7 @@ struct fixture {
     } delivered[SEEN_MAX];
     size_t delivered_count;
     uint64_t deliver_status;
-    size_t asked_keeper;
+    size_t asked_keeper, said;
     char admin[4096];
     struct net_timer *timer;
     const char *routes; /* of alias@ours.test */
@@ -142,7 +142,13 @@ static void policy(struct courier_destinations *destinations, struct str domain,
     (void)destinations, (void)domain, (void)id, (void)text, (void)expires_ms, (void)now_ms;
 }
 
-static const struct courier_ways ways = {.start = start, .cancel = cancel, .policy = policy};
+static void revive(struct courier_destinations *destinations)
+{
+    (void)destinations;
+}
+
+static const struct courier_ways ways = {
+    .start = start, .cancel = cancel, .policy = policy, .revive = revive};
 
 /* --- Other roles --- */
 
@@ -197,6 +203,7 @@ static void far_message(void *owner, struct wire_channel *channel, struct wire_m
     struct wire_signing_keys_reply no_keys = {.status = WIRE_UNKNOWN};
 
     (void)owner;
+    now->said++;
     if (message->type == WIRE_RECIPIENT) {
         answer_recipient(channel, message);
     } else if (message->type == WIRE_DELIVER) {
@@ -245,11 +252,18 @@ static void on_time(void *owner)
     net_loop_stop(owner);
 }
 
-/* Lets everything that is due happen. */
+/* Lets everything that is due happen: until nothing was said for a while. */
 static void run(struct fixture *f)
 {
-    net_timer_start(f->timer, 60);
-    net_loop_run(f->loop);
+    size_t before;
+    int quiet = 0;
+
+    while (quiet < QUIET_TURNS) {
+        before = f->said + f->sent_count;
+        net_timer_start(f->timer, TURN_MS);
+        net_loop_run(f->loop);
+        quiet = f->said + f->sent_count == before ? quiet + 1 : 0;
+    }
 }
 
 /* --- The fixture --- */
@@ -351,6 +365,8 @@ static void queue_message(struct fixture *f, const char *envelope, const char *g
     buf_free(&text);
     task_done(&task);
     f->queue_status = 999;
+    for (int i = 0; i < 1000 && f->queue_status == 999; i++)
+        run(f);
     run(f);
 }
 
@@ -373,6 +389,8 @@ static const char *admin(struct fixture *f, const char *json)
 
     f->admin[0] = '\0';
     assert_int_equal(wire_send(f->keeper.far, WIRE_ADMIN, 9, &body, NULL, 0), ERR_OK);
+    for (int i = 0; i < 1000 && f->admin[0] == '\0'; i++)
+        run(f);
     run(f);
     return f->admin;
 }
@@ -745,6 +763,29 @@ static void an_operator_holds_and_deletes(void **state)
     assert_int_equal(f->delivered_count, 0);
 }
 
+/* An alias of an alias: the sender hears of the address that he wrote, and of no other. */
+static void a_chain_that_fails_tells_its_beginning(void **state)
+{
+    struct fixture *f = *state;
+
+    f->routes = "[{\"kind\":\"forward\",\"to\":\"out@example.test\"}]";
+    f->outcome = COURIER_PERMANENT;
+    f->enhanced = "5.1.1";
+    f->words = "out@example.test is unknown";
+    queue_message(f,
+                  ROUTES("who@from.test", "",
+                         "{\"address\":\"al@ours.test\",\"routes\":[{\"kind\":\"forward\","
+                         "\"to\":\"only@ours.test\"}]}"),
+                  GIVEN, 0);
+    for (int i = 0; i < 4; i++)
+        run(f);
+    assert_int_equal(f->sent_count, 2);
+    assert_string_equal(f->sent[1].recipients, "who@from.test ");
+    assert_true(has(&f->sent[1].text, "Final-Recipient: rfc822;al@ours.test\r\n"));
+    assert_false(has(&f->sent[1].text, "out@example.test"));
+    assert_false(has(&f->sent[1].text, "only@ours.test"));
+}
+
 /* A thousand for one that fails slowly do not keep another from its turn. */
 static void destinations_take_turns(void **state)
 {
@@ -779,6 +820,7 @@ int main(void)
         CASE(a_kill_loses_nothing),
         CASE(a_role_that_is_away_costs_no_attempt),
         CASE(an_operator_holds_and_deletes),
+        CASE(a_chain_that_fails_tells_its_beginning),
         CASE(destinations_take_turns),
     };
 

@@ -64,7 +64,7 @@ static void on_rendered(void *owner, struct wire_message *message)
 static struct str envelope_of(struct courier_job *job)
 {
     const struct queue_message *message = &job->message;
-    struct str recipient = job->recipients[0].original;
+    struct str recipient = job->recipients[0].alias;
     char received[CLOCK_ISO_ROOM];
     struct str result = STR("{}");
     json_t *object;

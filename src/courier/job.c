@@ -6,6 +6,8 @@
 
 #include <assert.h>
 
+enum { DAMAGED_WAIT_MS = 10 * 60 * 1000 };
+
 /* --- Taking --- */
 
 static bool has_room(const struct courier *courier, size_t taken_count)
@@ -16,7 +18,7 @@ static bool has_room(const struct courier *courier, size_t taken_count)
 }
 
 /* The lane's next attempt as a job. NULL: nothing of it is due. */
-static enum err take_one(struct courier *courier, struct task *task, struct str lane,
+static enum err try_one(struct courier *courier, struct task *task, struct str lane,
                          struct courier_job **out)
 {
     CLEANUP(courier_job_free) struct courier_job *job = NEW(struct courier_job);
@@ -38,6 +40,22 @@ static enum err take_one(struct courier *courier, struct task *task, struct str 
     TRY(queue_message(courier->queue, &job->task, job->recipients[0].message_id, &job->message));
     *out = job;
     job = NULL;
+    return ERR_OK;
+}
+
+/* What is damaged holds up its lane, and no other. */
+static enum err take_one(struct courier *courier, struct task *task, struct str lane,
+                         struct courier_job **out)
+{
+    struct str name = arena_copy(&task->arena, lane);
+    enum err err = try_one(courier, task, name, out);
+
+    if (err != ERR_CORRUPT && err != ERR_NOT_FOUND)
+        return err;
+    log_error(courier->log, "a destination waits: %s", task->words);
+    task_forgive(task);
+    lanes_set_due(courier->lanes, name, task->now_ms + DAMAGED_WAIT_MS);
+    *out = NULL;
     return ERR_OK;
 }
 
@@ -130,7 +148,8 @@ void courier_begin_jobs(struct courier *courier, struct courier_jobs *taken)
     while ((job = TAILQ_FIRST(taken)) != NULL) {
         TAILQ_REMOVE(taken, job, in_list);
         TAILQ_INSERT_TAIL(&courier->jobs, job, in_list);
-        courier->job_count++;
+        if (++courier->job_count > courier->most_jobs)
+            courier->most_jobs = courier->job_count;
         begin(job);
     }
 }

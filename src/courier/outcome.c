@@ -44,14 +44,14 @@ static bool is_wanted(const struct queue_message *message, const struct queue_re
 
 static bool is_hidden(const struct queue_recipient *recipient)
 {
-    return !str_equal_nocase(recipient->address, recipient->original);
+    return !str_equal_nocase(recipient->address, recipient->written);
 }
 
 /* What a server said of a target that the sender does not know: its address goes out of it. */
 static struct str without_target(struct task *task, const struct queue_recipient *recipient,
                                  struct str words)
 {
-    struct str target = recipient->address, shown = recipient->original;
+    struct str target = recipient->address, shown = recipient->written;
     CLEANUP(buf_free) struct buf out;
     size_t from = 0;
 
@@ -89,7 +89,7 @@ static struct report_recipient told_of(struct task *task, const struct courier_t
                                        enum courier_news_kind kind)
 {
     return (struct report_recipient){
-        .address = told->recipient->original,
+        .address = told->recipient->written,
         .orcpt = told->recipient->orcpt,
         .action = action_of(kind, told->verdict.ending),
         .status = told->verdict.status.len > 0 ? told->verdict.status : STR("5.0.0"),
@@ -110,7 +110,8 @@ enum err courier_add_own(struct courier *courier, struct task *task,
     struct queue_recipient recipient = {
         .kind = QUEUE_LOCAL,
         .address = to,
-        .original = to,
+        .alias = to,
+        .written = to,
         .notify = STR("NEVER"),
         .state = QUEUE_WAITING,
         .next_ms = task->now_ms,
@@ -144,7 +145,8 @@ static enum err add_report(struct courier *courier, struct task *task,
         .arrived_ms = message->received_ms,
         .now_ms = task->now_ms,
         .retry_until_ms = message->received_ms + courier->options.schedule.lifetime_ms,
-        .is_full = str_equal_nocase(message->ret, STR("FULL")),
+        /* What was to travel encrypted only does not come back otherwise (RFC 8689 §4.2). */
+        .is_full = str_equal_nocase(message->ret, STR("FULL")) && !message->require_tls,
         .recipients = recipients,
         .recipient_count = count,
     };
@@ -283,7 +285,7 @@ static enum err is_lost(struct courier *courier, struct task *task,
         return ERR_OK;
     TRY(queue_recipients(courier->queue, task, r->message_id, &all, &count));
     for (size_t i = 0; i < count; i++) {
-        bool is_other = all[i].id != r->id && str_equal_nocase(all[i].original, r->original) &&
+        bool is_other = all[i].id != r->id && str_equal_nocase(all[i].alias, r->alias) &&
                         all[i].kind != QUEUE_VACATION && all[i].kind != QUEUE_NOTICE;
 
         if (is_other && all[i].state != QUEUE_FAILED)
@@ -347,7 +349,8 @@ static enum err lead_on(struct courier *courier, struct task *task, struct couri
     const struct queue_recipient *r = &job->recipients[0];
     struct courier_origin origin = {
         .message_id = r->message_id,
-        .original = r->address,
+        .alias = r->address,
+        .written = r->written,
         .orcpt = r->orcpt,
         .notify = r->notify,
         .depth = r->depth + 1,

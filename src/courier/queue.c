@@ -114,12 +114,9 @@ void queue_close(struct queue **queue)
     mem_free(queue);
 }
 
-enum err queue_recover(struct queue *queue, struct task *task)
+bool queue_is_broken(const struct queue *queue)
 {
-    if (queue->db != NULL && !db_is_broken(queue->db))
-        return ERR_OK;
-    db_close(&queue->db);
-    return open_file(queue, task);
+    return db_is_broken(queue->db);
 }
 
 struct db *queue_db(struct queue *queue)
@@ -129,16 +126,8 @@ struct db *queue_db(struct queue *queue)
 
 /* --- Transactions --- */
 
-static enum err usable(struct queue *queue, struct task *task)
-{
-    if (queue->db == NULL)
-        return fail(task, ERR_IO, "the queue is not open");
-    return ERR_OK;
-}
-
 enum err queue_begin(struct queue *queue, struct task *task)
 {
-    TRY(usable(queue, task));
     return db_begin(queue->db, task);
 }
 
@@ -153,8 +142,7 @@ enum err queue_commit(struct queue *queue, struct task *task, bool is_durable)
 
 void queue_rollback(struct queue *queue)
 {
-    if (queue->db != NULL)
-        db_rollback(queue->db);
+    db_rollback(queue->db);
 }
 
 /* --- Values --- */
@@ -249,7 +237,6 @@ enum err queue_content(struct queue *queue, struct task *task, int64_t id, struc
     uint64_t size = 0, piece = 0;
     struct str name;
 
-    TRY(usable(queue, task));
     TRY(content_name(queue, task, id, &name, &size));
     TRY(db_prepare(queue->db, task,
                    "SELECT sealed FROM contents WHERE message_id = ?1 ORDER BY piece", &statement));
@@ -373,7 +360,6 @@ enum err queue_message(struct queue *queue, struct task *task, int64_t id,
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
 
-    TRY(usable(queue, task));
     TRY(db_prepare(queue->db, task, "SELECT " MESSAGE_COLUMNS " FROM messages WHERE id = ?1",
                    &statement));
     db_bind_int(statement, 1, id);
@@ -385,7 +371,6 @@ enum err queue_message_named(struct queue *queue, struct task *task, struct str 
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
 
-    TRY(usable(queue, task));
     TRY(db_prepare(queue->db, task, "SELECT " MESSAGE_COLUMNS " FROM messages WHERE name = ?1",
                    &statement));
     db_bind_text(statement, 1, name);

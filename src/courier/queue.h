@@ -62,7 +62,8 @@ struct queue_recipient {
     int64_t id, message_id;
     enum queue_kind kind;
     struct str address;  /* where it goes; of a webhook or vacation: the alias */
-    struct str original; /* as the sender wrote it */
+    struct str alias;    /* of ours that leads there; otherwise the same */
+    struct str written;  /* by the sender */
     struct str target;   /* the route, JSON */
     struct str lane;     /* courier/lanes.h */
     struct str orcpt, notify;
@@ -80,8 +81,8 @@ struct queue;
 MUST_CHECK enum err queue_open(struct task *task, const char *folder, const struct secret *root,
                                struct queue **out_queue);
 void queue_close(struct queue **queue);
-/* After a failed sync: closes and opens anew. ERR_IO as long as that does not work. */
-MUST_CHECK enum err queue_recover(struct queue *queue, struct task *task);
+/* After a failed sync nobody knows what the disk has: the process must end (sqlite/db.h). */
+bool queue_is_broken(const struct queue *queue);
 
 MUST_CHECK enum err queue_begin(struct queue *queue, struct task *task);
 /* is_durable: somebody is told, so it is synced first. On an error nothing happened. */

@@ -7,7 +7,7 @@
 #include "sqlite/db.h"
 
 struct queue {
-    struct db *db;              /* own; NULL: could not be opened again */
+    struct db *db;              /* own */
     char *path;                 /* own */
     struct secret *root;        /* own */
     struct secret *content_key; /* own */

@@ -86,7 +86,7 @@ static int64_t add_message(struct fixture *f, struct str content)
 static bool add_recipient(struct fixture *f, int64_t message, struct str address, struct str lane)
 {
     struct queue_recipient recipient = {.message_id = message, .address = address,
-                                        .original = address, .lane = lane, .next_ms = START_MS};
+                                        .alias = address, .lane = lane, .next_ms = START_MS};
     bool is_new = false;
 
     assert_int_equal(queue_add_recipient(f->queue, &f->task, &recipient, &is_new), ERR_OK);

@@ -41,15 +41,15 @@ enum err queue_add_recipient(struct queue *queue, struct task *task,
     struct queue_time next;
 
     TRY(db_prepare(queue->db, task,
-                   "INSERT INTO recipients (message_id, kind, address, original, target, lane, orcpt,"
+                   "INSERT INTO recipients (message_id, kind, address, alias, target, lane, orcpt,"
                    " notify, state, next_attempt, attempts, starts, depth, status, words,"
-                   " is_delay_told, is_stored) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
-                   " 0, ?12, ?13, ?14, 0, ?15) ON CONFLICT (message_id, kind, address, target) DO NOTHING",
+                   " is_delay_told, is_stored, written) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
+                   " ?11, 0, ?12, ?13, ?14, 0, ?15, ?16) ON CONFLICT (message_id, kind, address, target) DO NOTHING",
                    &statement));
     db_bind_int(statement, 1, r->message_id);
     db_bind_text(statement, 2, str_from_c(kind_names[r->kind]));
     db_bind_text(statement, 3, r->address);
-    db_bind_text(statement, 4, r->original);
+    db_bind_text(statement, 4, r->alias);
     db_bind_text(statement, 5, r->target);
     db_bind_text(statement, 6, r->lane);
     db_bind_text(statement, 7, r->orcpt);
@@ -61,20 +61,21 @@ enum err queue_add_recipient(struct queue *queue, struct task *task,
     db_bind_text(statement, 13, r->status);
     db_bind_text(statement, 14, r->words);
     db_bind_int(statement, 15, r->is_stored);
+    db_bind_text(statement, 16, r->written);
     TRY(db_run(queue->db, task, statement));
     *out_is_new = sqlite3_changes(db_handle(queue->db)) > 0;
     return ERR_OK;
 }
 
 #define RECIPIENT_COLUMNS                                                                          \
-    "id, message_id, kind, address, original, target, lane, orcpt, notify, state, next_attempt,"   \
-    " attempts, depth, status, words, is_delay_told, is_stored"
+    "id, message_id, kind, address, alias, target, lane, orcpt, notify, state, next_attempt,"   \
+    " attempts, depth, status, words, is_delay_told, is_stored, written"
 
 /* The same of a join. */
 #define LISTED_COLUMNS                                                                             \
-    "r.id, r.message_id, r.kind, r.address, r.original, r.target, r.lane, r.orcpt, r.notify,"      \
+    "r.id, r.message_id, r.kind, r.address, r.alias, r.target, r.lane, r.orcpt, r.notify,"      \
     " r.state, r.next_attempt, r.attempts, r.depth, r.status, r.words, r.is_delay_told,"           \
-    " r.is_stored"
+    " r.is_stored, r.written"
 
 static enum err read_recipient(struct task *task, sqlite3_stmt *statement,
                                struct queue_recipient *out)
@@ -83,7 +84,7 @@ static enum err read_recipient(struct task *task, sqlite3_stmt *statement,
         .id = db_column_int(statement, 0),
         .message_id = db_column_int(statement, 1),
         .address = queue_column_text(task, statement, 3),
-        .original = queue_column_text(task, statement, 4),
+        .alias = queue_column_text(task, statement, 4),
         .target = queue_column_text(task, statement, 5),
         .lane = queue_column_text(task, statement, 6),
         .orcpt = queue_column_text(task, statement, 7),
@@ -94,6 +95,7 @@ static enum err read_recipient(struct task *task, sqlite3_stmt *statement,
         .words = queue_column_text(task, statement, 14),
         .is_delay_told = db_column_int(statement, 15) != 0,
         .is_stored = db_column_int(statement, 16) != 0,
+        .written = queue_column_text(task, statement, 17),
     };
     size_t kind, state;
 
@@ -329,8 +331,8 @@ enum err queue_list(struct queue *queue, struct task *task, int64_t after, bool 
         if (!has_row)
             break;
         TRY(read_recipient(task, statement, &out[found].recipient));
-        out[found].name = queue_column_text(task, statement, 17);
-        out[found++].sender = queue_column_text(task, statement, 18);
+        out[found].name = queue_column_text(task, statement, 18);
+        out[found++].sender = queue_column_text(task, statement, 19);
     }
     *count = found;
     return ERR_OK;

@@ -179,7 +179,7 @@ static void put_forward_fields(struct courier_job *job)
 {
     struct str trace = str_upto(buf_str(&job->content), job->message.trace_bytes);
 
-    buf_putf(&job->fields, "Delivered-To: %.*s\r\n", STR_ARG(job->recipients[0].original));
+    buf_putf(&job->fields, "Delivered-To: %.*s\r\n", STR_ARG(job->recipients[0].alias));
     trace_put_received(&job->fields, trace);
 }
 
@@ -197,7 +197,7 @@ void courier_remote_begin(struct courier_job *job, struct str sender)
 /* The sender under which a forward goes out: one of the alias's domain, so that SPF passes. */
 struct str courier_forward_sender(struct courier_job *job)
 {
-    struct str sender = job->message.sender, domain = domain_of(job->recipients[0].original);
+    struct str sender = job->message.sender, domain = domain_of(job->recipients[0].alias);
     CLEANUP(buf_free) struct buf rewritten;
 
     buf_init(&rewritten, SIZE_MAX);

@@ -11,6 +11,7 @@ enum {
     WORD_MAX = 42,         /* bytes of text in an encoded word: 56 letters of base64 */
     REFERENCES_MAX = 2000, /* of the message's, taken over */
     SUBJECT_MAX = 500,
+    ID_MAX = 900,
 };
 
 /* --- To whom --- */
@@ -174,7 +175,7 @@ static void put_ids(struct buf *out, struct str value, size_t most, struct str b
             return;
         value = str_from(id, (size_t)end + 1);
         buf_put(out, between);
-        put_flat(out, str_upto(id, (size_t)end + 1), LINE_MAX * 10);
+        put_flat(out, str_upto(id, (size_t)end + 1), ID_MAX);
     }
 }
 
@@ -182,17 +183,21 @@ static void put_ids(struct buf *out, struct str value, size_t most, struct str b
 static void put_threading(const struct reply *reply, struct buf *out)
 {
     struct str id, references = STR("");
+    ptrdiff_t end;
 
-    if (!trace_field(reply->message, STR("Message-ID"), &id) || str_index(id, '<') < 0 ||
-        str_index(id, '>') < 0)
+    if (!trace_field(reply->message, STR("Message-ID"), &id))
         return;
+    end = str_index(id, '>');
+    if (end < 0 || end > ID_MAX || str_index(id, '<') != 0)
+        return;
+    id = str_upto(id, (size_t)end + 1);
     buf_put(out, STR("In-Reply-To:"));
-    put_ids(out, id, LINE_MAX * 10, STR(" "));
+    put_ids(out, id, id.len, STR(" "));
     buf_put(out, STR("\r\nReferences:"));
     if (!trace_field(reply->message, STR("References"), &references))
         (void)trace_field(reply->message, STR("In-Reply-To"), &references);
     put_ids(out, references, REFERENCES_MAX, STR("\r\n "));
-    put_ids(out, id, LINE_MAX * 10, STR("\r\n "));
+    put_ids(out, id, id.len, STR("\r\n "));
     buf_put(out, STR("\r\n"));
 }
 

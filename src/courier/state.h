@@ -101,6 +101,7 @@ struct courier {
     size_t order_count;
     struct courier_jobs jobs, ended; /* under way; to be written down */
     size_t job_count, job_bytes;
+    size_t most_jobs; /* since memory was given back */
     struct courier_news *news; /* own; of the transaction that is open */
     size_t news_count, news_room;
     struct net_timer *turn, *expiry; /* own */
@@ -109,6 +110,11 @@ struct courier {
     void *on_stopped_owner;
     struct net_timer *grace; /* own */
 };
+
+/* --- courier.c --- */
+
+/* With the key, if it is there. */
+bool courier_open(struct courier *courier);
 
 /* --- turn.c --- */
 
@@ -130,10 +136,10 @@ MUST_CHECK enum err courier_accept(struct courier *courier, struct task *task,
 void courier_order_answer(struct courier *courier, struct courier_order *order,
                           enum wire_status status);
 void courier_order_free(struct courier_order **order);
-/* Adds what an alias's routes say, for mail that came for `original`; in a transaction. */
+/* Adds what an alias's routes say, for mail that came for `alias`; in a transaction. */
 struct courier_origin {
     int64_t message_id;
-    struct str original, orcpt, notify;
+    struct str alias, written, orcpt, notify;
     uint64_t depth;
     bool is_stored; /* the alias has a mailbox, and it is there */
     bool is_loop; /* the message has been here before: nothing is forwarded again */

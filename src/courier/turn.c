@@ -12,6 +12,8 @@
 
 enum {
     FAILING_WAIT_MS = 1000,
+    OPEN_WAIT_MS = 30 * 1000,
+    MANY_JOBS = 16,
     LONG_WAIT_MS = 60 * 60 * 1000,
     EXPIRY_EVERY_MS = 10 * 60 * 1000,
 };
@@ -225,9 +227,7 @@ static bool write_turn(struct courier *courier)
     enum err err;
 
     task_init(&task, clock_now_ms());
-    err = queue_recover(courier->queue, &task);
-    if (err == ERR_OK)
-        err = write_all(courier, &task, &taken);
+    err = write_all(courier, &task, &taken);
     courier_lanes_publish(courier, err == ERR_OK);
     if (err == ERR_OK) {
         all_written(courier);
@@ -244,16 +244,27 @@ static void on_turn(void *owner)
 {
     struct courier *courier = owner;
 
-    if (courier->queue == NULL) {
-        /* The key is on its way; nobody needs to wait for it for long. */
-        if (!TAILQ_EMPTY(&courier->orders))
-            refuse_orders(courier, WIRE_UNAVAILABLE);
+    if (courier->queue == NULL && !courier_open(courier)) {
+        /* The key is on its way, or the file is not what it should be. */
+        refuse_orders(courier, WIRE_UNAVAILABLE);
+        if (courier->root != NULL)
+            net_timer_start(courier->turn, OPEN_WAIT_MS);
         tell_if_stopped(courier);
         return;
     }
     courier->is_failing = !write_turn(courier);
-    if (courier->is_failing)
+    if (courier->is_failing && !queue_is_broken(courier->queue))
         write_singly(courier);
+    if (queue_is_broken(courier->queue)) {
+        refuse_orders(courier, WIRE_UNAVAILABLE);
+        log_error(courier->log, "the queue's file cannot be trusted any more: starting anew");
+        net_loop_stop(courier->loop);
+        return;
+    }
+    if (courier->job_count == 0 && courier->most_jobs >= MANY_JOBS) {
+        mem_give_back();
+        courier->most_jobs = 0;
+    }
     plan(courier);
     tell_if_stopped(courier);
 }

@@ -12,7 +12,7 @@ static bool is_answered(const struct courier_job *job, const struct envelope_rou
                         struct str given, int64_t now_ms)
 {
     const struct queue_message *message = &job->message;
-    struct str alias = job->recipients[0].original;
+    struct str alias = job->recipients[0].alias;
 
     return message->may_reply && !message->is_junk && now_ms <= route->until_ms &&
            reply_may_go_to(message->sender, route->from) &&
@@ -43,7 +43,7 @@ enum err courier_reply(struct courier *courier, struct task *task, struct courie
     buf_init(&out, SIZE_MAX);
     TRY(envelope_route_parse(task, job->recipients[0].target, &route));
     if (route.from.len == 0)
-        route.from = job->recipients[0].original;
+        route.from = job->recipients[0].alias;
     if (!is_answered(job, &route, given, task->now_ms))
         return ERR_OK;
     TRY(memory_reply_note(courier->queue, task, route.from, job->message.sender, ONCE_IN_MS,

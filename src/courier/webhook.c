@@ -41,7 +41,7 @@ enum {
 TAILQ_HEAD(attempts, webhook_attempt);
 
 struct webhook_poster {
-    struct net_loop *loop;       /* borrowed, as the next three */
+    struct net_loop *loop; /* borrowed, as the next three */
     struct net_http *http;
     struct dns_client *dns;
     const struct log *log;
@@ -60,19 +60,19 @@ struct lookup {
 struct webhook_attempt {
     struct webhook_poster *poster; /* borrowed */
     webhook_on_done on_done;
-    void *owner;              /* borrowed */
-    struct arena arena;       /* URLs, words */
-    struct net_timer *timer;  /* own; the next slice */
-    int64_t deadline_ms;      /* monotonic */
-    int64_t signed_ms;        /* wall clock */
-    struct secret *secret;    /* own; NULL: not signed */
-    struct str id;            /* "X-Webhook-Id: …"; empty: none */
-    const char *failure;      /* found at the start, told later; NULL: none */
-    int body_fd;              /* own */
-    const char *body;         /* own, mapped while it is signed; NULL: not */
+    void *owner;             /* borrowed */
+    struct arena arena;      /* URLs, words */
+    struct net_timer *timer; /* own; the next slice */
+    int64_t deadline_ms;     /* monotonic */
+    int64_t signed_ms;       /* wall clock */
+    struct secret *secret;   /* own; NULL: not signed */
+    struct str id;           /* "X-Webhook-Id: …"; empty: none */
+    const char *failure;     /* found at the start, told later; NULL: none */
+    int body_fd;             /* own */
+    const char *body;        /* own, mapped while it is signed; NULL: not */
     size_t body_len, signed_len;
-    EVP_MAC_CTX *mac;         /* own */
-    struct str signature;     /* "X-Webhook-Signature: …"; empty: none */
+    EVP_MAC_CTX *mac;     /* own */
+    struct str signature; /* "X-Webhook-Signature: …"; empty: none */
     struct net_url url;
     unsigned redirects;
     struct lookup lookups[2]; /* A, AAAA */
@@ -141,9 +141,8 @@ static void post(struct webhook_attempt *attempt);
 
 static void follow(struct webhook_attempt *attempt, const struct net_url *next, unsigned status)
 {
-    struct webhook_result result = {.outcome = WEBHOOK_FAILED,
-                                    .status = status,
-                                    .reason = STR("too many redirects")};
+    struct webhook_result result = {
+        .outcome = WEBHOOK_FAILED, .status = status, .reason = STR("too many redirects")};
 
     if (attempt->redirects == WEBHOOK_REDIRECTS_MAX) {
         finish(attempt, &result);
@@ -308,9 +307,9 @@ static void sign(void *owner)
     }
     if (len > SLICE_BYTES)
         len = SLICE_BYTES;
-    if (len > 0 && EVP_MAC_update(attempt->mac,
-                                  (const unsigned char *)attempt->body + attempt->signed_len,
-                                  len) != 1)
+    if (len > 0 &&
+        EVP_MAC_update(attempt->mac, (const unsigned char *)attempt->body + attempt->signed_len,
+                       len) != 1)
         abort();
     attempt->signed_len += len;
     if (attempt->signed_len == attempt->body_len) {
@@ -411,8 +410,7 @@ struct webhook_poster *webhook_poster_new(const struct webhook_options *options)
     poster->dns = options->dns;
     poster->log = options->log;
     poster->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : WEBHOOK_TIMEOUT_MS;
-    poster->rules =
-        webhook_rules_new(options->allow, options->allow_count, options->allows_http);
+    poster->rules = webhook_rules_new(options->allow, options->allow_count, options->allows_http);
     poster->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     assert(poster->hmac != NULL);
     TAILQ_INIT(&poster->attempts);

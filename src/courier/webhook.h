@@ -1,6 +1,7 @@
 /*
- * Webhooks: one attempt to POST a message's JSON to a URL that the owner of an alias chose. What the
- * receiver sees is in docs/webhooks.md. The queue, its schedule and the rendering are elsewhere.
+ * Webhooks: one attempt to POST a message's JSON to a URL that the owner of an alias chose. What
+ * the receiver sees is in docs/webhooks.md. The queue, its schedule and the rendering are
+ * elsewhere.
  *
  * The URL is hostile: it must not lead into our own network (courier/webhook_target.h). Its host is
  * resolved once, every address is judged, and the connection is made to the very address that was
@@ -27,7 +28,7 @@ struct webhook_options {
     struct net_http *http;  /* borrowed; its trust decides about certificates */
     struct dns_client *dns; /* borrowed */
     const struct log *log;  /* borrowed */
-    /* The configuration's `webhook_allow` (courier/webhook_target.h); an empty text ends it early. */
+    /* `webhook_allow` of the configuration (courier/webhook_target.h); an empty text ends it. */
     const struct str *allow;
     size_t allow_count;
     bool allows_http;   /* the configuration's `webhook_http` */
@@ -50,7 +51,7 @@ struct webhook_job {
 enum webhook_outcome {
     WEBHOOK_DONE,   /* 2xx: the receiver has it */
     WEBHOOK_RETRY,  /* try again later: no connection, time-out, 5xx, 408, 425, 429, DNS failure */
-    WEBHOOK_FAILED, /* for good: other 4xx (410 among them), a forbidden target, a URL that is none */
+    WEBHOOK_FAILED, /* for good: other 4xx (410 among them), a target that is forbidden or none */
 };
 
 struct webhook_result {

@@ -1,5 +1,5 @@
-/* The header fields of a receiver's reply: status (2 bytes), Retry-After, a line end, Location. Where
- * it leads is a URL that we can write and read again, and no delay is longer than allowed. */
+/* The header fields of a receiver's reply: status (2 bytes), Retry-After, a line end, Location.
+ * Where it leads is a URL that we can write and read again, and no delay is longer than allowed. */
 #include "courier/webhook_reply.h"
 #include "courier/webhook_target.h"
 
@@ -42,8 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_next(&arena, &next);
     } else {
         assert(result.reason.len > 0);
-        assert(result.retry_after_ms >= 0 &&
-               result.retry_after_ms <= WEBHOOK_RETRY_AFTER_MAX_MS);
+        assert(result.retry_after_ms >= 0 && result.retry_after_ms <= WEBHOOK_RETRY_AFTER_MAX_MS);
         assert((result.outcome == WEBHOOK_DONE) == (reply.status >= 200 && reply.status < 300));
     }
     arena_free(&arena);

@@ -5,8 +5,8 @@
  *   its port is 443, 80 or at least 1024, so that no other service is spoken to,
  *   and every address of its host is on the public Internet (net/address_class.h);
  *
- * or when the operator named it in `webhook_allow`: by its host's name, or by a network that has the
- * address. Then scheme, port and address are as they are.
+ * or when the operator named it in `webhook_allow`: by its host's name, or by a network that has
+ * the address. Then scheme, port and address are as they are.
  */
 #ifndef COURIER_WEBHOOK_TARGET_H
 #define COURIER_WEBHOOK_TARGET_H

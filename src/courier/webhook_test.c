@@ -94,9 +94,20 @@ static void entries_of_the_list(void **state)
         const char *text;
         bool is_one;
     } rows[] = {
-        {"hooks.example", true}, {"10.0.0.0/8", true},  {"::1", true},         {"fd00::/8", true},
-        {"b\xc3\xbc" "cher.example", true}, {"", false}, {"https://x/", false}, {"x:80", false},
-        {"a b", false},          {"10.0.0.0/64", false}, {"127.1", false},      {"x/8", false},
+        {"hooks.example", true},
+        {"10.0.0.0/8", true},
+        {"::1", true},
+        {"fd00::/8", true},
+        {"b\xc3\xbc"
+         "cher.example",
+         true},
+        {"", false},
+        {"https://x/", false},
+        {"x:80", false},
+        {"a b", false},
+        {"10.0.0.0/64", false},
+        {"127.1", false},
+        {"x/8", false},
     };
 
     (void)state;

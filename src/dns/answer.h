@@ -35,6 +35,13 @@ enum dns_status {
 
 enum { DNS_RECORDS_MAX = 256, DNS_NAME_MAX = 253 };
 
+/* Whom the resolver asks. */
+enum dns_service {
+    DNS_SERVICE_GENERAL,
+    DNS_SERVICE_LISTS,  /* for DNS block lists, which refuse public resolvers */
+    DNS_SERVICE_FILTER, /* servers that hide or redirect what they know to be bad */
+};
+
 struct dns_record {
     uint32_t ttl_s;
     uint16_t preference;       /* of MX; priority of SRV */

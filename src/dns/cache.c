@@ -20,7 +20,8 @@ struct entry {
     enum dns_type type;
     enum dns_status status;
     uint32_t ttl_s, age_s; /* as put */
-    bool is_list, is_secure;
+    enum dns_service service;
+    bool is_secure;
     uint32_t records_len;
     uint8_t name_len;
     char bytes[]; /* the name, the records */
@@ -106,7 +107,7 @@ static struct entry *find(struct dns_cache *cache, const struct dns_key *key, ui
     struct entry *entry = *bucket_of(cache, hash);
 
     while (entry != NULL &&
-           !(entry->hash == hash && entry->type == key->type && entry->is_list == key->is_list &&
+           !(entry->hash == hash && entry->type == key->type && entry->service == key->service &&
              str_equal(str_make(entry->bytes, entry->name_len), key->name)))
         entry = entry->next;
     return entry;
@@ -158,7 +159,7 @@ void dns_cache_put(struct dns_cache *cache, const struct dns_key *key, int64_t n
         .status = answer->status,
         .ttl_s = answer->ttl_s,
         .age_s = answer->age_s,
-        .is_list = key->is_list,
+        .service = key->service,
         .is_secure = answer->is_secure,
         .records_len = (uint32_t)answer->records.len,
         .name_len = (uint8_t)key->name.len,

@@ -13,7 +13,7 @@ struct dns_cache;
 struct dns_key {
     struct str name; /* as dns_name_set leaves it */
     enum dns_type type;
-    bool is_list; /* asked of the resolver for block lists */
+    enum dns_service service;
 };
 
 struct dns_cached {

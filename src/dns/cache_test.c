@@ -80,7 +80,7 @@ static void name_type_and_resolver_tell_answers_apart(void **state)
 
     (void)state;
     b.type = DNS_TYPE_AAAA;
-    c.is_list = true;
+    c.service = DNS_SERVICE_LISTS;
     dns_cache_put(cache, &a, 0, &answer);
     assert_false(dns_cache_get(cache, &b, 0, &found));
     assert_false(dns_cache_get(cache, &c, 0, &found));

@@ -151,10 +151,13 @@ void dns_client_message(struct dns_client *client, const struct wire_message *me
     task_done(&task);
 }
 
-struct dns_query *dns_client_ask(struct dns_client *client, struct str name, enum dns_type type,
-                                 bool is_list, dns_on_answer on_answer, void *owner)
+static struct dns_query *ask(struct dns_client *client, struct str name, enum dns_type type,
+                             enum dns_service service, dns_on_answer on_answer, void *owner)
 {
-    struct wire_dns_query body = {.name = name, .type = type, .is_list = is_list};
+    struct wire_dns_query body = {.name = name,
+                                  .type = type,
+                                  .is_list = service == DNS_SERVICE_LISTS,
+                                  .is_filtered = service == DNS_SERVICE_FILTER};
     struct dns_query *query = NEW(struct dns_query);
     bool is_first = TAILQ_EMPTY(&client->open) && TAILQ_EMPTY(&client->over);
 
@@ -171,6 +174,13 @@ struct dns_query *dns_client_ask(struct dns_client *client, struct str name, enu
     else if (is_first)
         net_timer_start(client->timer, DNS_CLIENT_TIMEOUT_MS);
     return query;
+}
+
+struct dns_query *dns_client_ask(struct dns_client *client, struct str name, enum dns_type type,
+                                 bool is_list, dns_on_answer on_answer, void *owner)
+{
+    return ask(client, name, type, is_list ? DNS_SERVICE_LISTS : DNS_SERVICE_GENERAL, on_answer,
+               owner);
 }
 
 void dns_query_cancel(struct dns_query **query)
@@ -212,7 +222,7 @@ static void on_waited_answer(void *owner, struct task *task, const struct dns_an
 }
 
 void dns_client_ask_blocking(struct dns_client *client, struct task *task, struct str name,
-                             enum dns_type type, bool is_list, int64_t deadline_ms,
+                             enum dns_type type, enum dns_service service, int64_t deadline_ms,
                              struct dns_answer *out)
 {
     struct wait wait = {.task = task, .out = out};
@@ -222,7 +232,7 @@ void dns_client_ask_blocking(struct dns_client *client, struct task *task, struc
     *out = (struct dns_answer){.status = DNS_FAILED};
     if (client->channel == NULL || now_ms >= deadline_ms)
         return;
-    query = dns_client_ask(client, name, type, is_list, on_waited_answer, &wait);
+    query = ask(client, name, type, service, on_waited_answer, &wait);
     while (!wait.is_answered && !query->is_over && client->channel != NULL &&
            now_ms < deadline_ms) {
         (void)wire_channel_wait(client->channel, deadline_ms - now_ms);
@@ -237,7 +247,8 @@ static void ask_waiting(void *owner, struct task *task, struct str name, enum dn
 {
     const struct dns_waiting *waiting = owner;
 
-    dns_client_ask_blocking(waiting->client, task, name, type, false, waiting->deadline_ms, out);
+    dns_client_ask_blocking(waiting->client, task, name, type, waiting->service,
+                            waiting->deadline_ms, out);
 }
 
 struct dns_source dns_waiting_source(struct dns_waiting *waiting)

@@ -39,13 +39,14 @@ void dns_query_cancel(struct dns_query **query);
  * the task's arena.
  */
 void dns_client_ask_blocking(struct dns_client *client, struct task *task, struct str name,
-                             enum dns_type type, bool is_list, int64_t deadline_ms,
+                             enum dns_type type, enum dns_service service, int64_t deadline_ms,
                              struct dns_answer *out);
 
 /* The same as a source for the checks of one message: all of them share one deadline. */
 struct dns_waiting {
     struct dns_client *client; /* borrowed */
     int64_t deadline_ms;
+    enum dns_service service;
 };
 struct dns_source dns_waiting_source(struct dns_waiting *waiting);
 

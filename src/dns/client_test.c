@@ -301,7 +301,7 @@ static void who_waits_is_answered_or_not_in_time(void **state)
                                      &client_events, NULL, &quiet);
     dns_client_set_peer(world.client, world.channel);
     start_ms = clock_monotonic_ms();
-    dns_client_ask_blocking(world.client, &task, STR("a.test"), DNS_TYPE_A, false, start_ms + 100,
+    dns_client_ask_blocking(world.client, &task, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_GENERAL, start_ms + 100,
                             &given);
     assert_int_equal(given.status, DNS_FAILED);
     assert_in_range(clock_monotonic_ms() - start_ms, 90, 2000);

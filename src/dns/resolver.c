@@ -29,7 +29,7 @@ struct question {
     struct dns_resolver *resolver; /* borrowed */
     struct dns_name name;
     enum dns_type type;
-    bool is_list;
+    enum dns_service service;
     uint64_t hash;
     struct asker *first, **last;               /* own */
     struct dns_redis_get *shared;              /* at most one of the three; each ends by itself */
@@ -141,7 +141,7 @@ void dns_resolver_forget(struct dns_resolver *resolver, const void *owner)
 
 static struct dns_key key_of(const struct question *question)
 {
-    return (struct dns_key){dns_name_str(&question->name), question->type, question->is_list};
+    return (struct dns_key){dns_name_str(&question->name), question->type, question->service};
 }
 
 static struct question *find(struct dns_resolver *resolver, const struct dns_key *key,
@@ -151,7 +151,7 @@ static struct question *find(struct dns_resolver *resolver, const struct dns_key
 
     LIST_FOREACH (question, &resolver->buckets[hash % BUCKETS], in_bucket) {
         if (question->hash == hash && question->type == key->type &&
-            question->is_list == key->is_list &&
+            question->service == key->service &&
             str_equal(dns_name_str(&question->name), key->name))
             return question;
     }
@@ -166,7 +166,7 @@ static struct question *question_new(struct dns_resolver *resolver, const struct
     question->resolver = resolver;
     question->name = *name;
     question->type = key->type;
-    question->is_list = key->is_list;
+    question->service = key->service;
     question->hash = hash;
     question->last = &question->first;
     LIST_INSERT_HEAD(&resolver->buckets[hash % BUCKETS], question, in_bucket);
@@ -236,7 +236,7 @@ static void answer(struct question *question, const struct dns_result *result)
 
 /* ---- What the hosts share ----
  *
- * key:   sealpost:dns:1:<"list" or "all">:<type>:<name>
+ * key:   sealpost:dns:1:<all, list or filter>:<type>:<name>
  * value: status (1 byte), is_secure (1), ttl (4), when it was kept, Unix seconds (8), the records
  */
 enum { SHARED_HEADER = 1 + 1 + 4 + 8 };
@@ -261,8 +261,11 @@ static uint64_t get_number(struct str bytes, size_t at, size_t len)
 
 static struct str shared_key(const struct question *question, struct task *task)
 {
-    return arena_printf(&task->arena, "sealpost:dns:1:%s:%u:%.*s",
-                        question->is_list ? "list" : "all", (unsigned)question->type,
+    static const char *const names[] = {
+        [DNS_SERVICE_GENERAL] = "all", [DNS_SERVICE_LISTS] = "list", [DNS_SERVICE_FILTER] = "filter"};
+
+    return arena_printf(&task->arena, "sealpost:dns:1:%s:%u:%.*s", names[question->service],
+                        (unsigned)question->type,
                         STR_ARG(dns_name_str(&question->name)));
 }
 
@@ -355,12 +358,15 @@ static void ask_servers(struct question *question)
     const struct dns_resolver_options *options = &question->resolver->options;
     struct str name = dns_name_str(&question->name);
 
-    if (question->is_list && options->list != NULL)
+    struct dns_upstreams *upstreams =
+        question->service == DNS_SERVICE_FILTER ? options->filter : options->upstreams;
+
+    if (question->service == DNS_SERVICE_LISTS && options->list != NULL)
         question->direct_query =
             dns_direct_ask(options->list, name, question->type, on_reply, question);
     else
         question->upstream_query =
-            dns_upstreams_ask(options->upstreams, name, question->type, on_reply, question);
+            dns_upstreams_ask(upstreams, name, question->type, on_reply, question);
 }
 
 static void on_shared(void *owner, struct str value)
@@ -417,6 +423,19 @@ void dns_resolver_reconfigure(struct dns_resolver *resolver,
     }
 }
 
+static bool has_servers(const struct dns_resolver_options *options, enum dns_service service)
+{
+    switch (service) {
+    case DNS_SERVICE_LISTS:
+        return options->list != NULL || options->upstreams != NULL;
+    case DNS_SERVICE_FILTER:
+        return options->filter != NULL;
+    case DNS_SERVICE_GENERAL:
+        break;
+    }
+    return options->upstreams != NULL;
+}
+
 /* RFC 6761 §6.4, RFC 7686 §2: these do not exist, and nobody is asked about them. */
 static bool is_never_there(struct str name)
 {
@@ -433,9 +452,10 @@ static bool is_never_there(struct str name)
 }
 
 void dns_resolver_ask(struct dns_resolver *resolver, struct str text, enum dns_type type,
-                      bool is_list, dns_on_result on_result, void *owner, uint64_t tag)
+                      enum dns_service service, dns_on_result on_result, void *owner,
+                      uint64_t tag)
 {
-    struct dns_key key = {.type = type, .is_list = is_list};
+    struct dns_key key = {.type = type, .service = service};
     struct dns_cached cached;
     struct question *question;
     struct dns_name name;
@@ -445,6 +465,10 @@ void dns_resolver_ask(struct dns_resolver *resolver, struct str text, enum dns_t
     resolver->numbers.asked++;
     if (!dns_name_set(&name, text) || is_never_there(dns_name_str(&name))) {
         on_result(owner, tag, &no_name);
+        return;
+    }
+    if (!has_servers(&resolver->options, service)) {
+        on_result(owner, tag, &unknown);
         return;
     }
     key.name = dns_name_str(&name);

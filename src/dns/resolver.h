@@ -26,6 +26,7 @@ struct dns_resolver;
 struct dns_resolver_options {
     size_t cache_bytes;
     struct dns_upstreams *upstreams; /* all borrowed */
+    struct dns_upstreams *filter;    /* NULL: nobody knows then */
     struct dns_direct *list;         /* NULL: the upstreams are asked about block lists, too */
     struct dns_redis *redis;         /* NULL: none */
     const struct log *log;
@@ -52,7 +53,8 @@ typedef void (*dns_on_result)(void *owner, uint64_t tag, const struct dns_result
  * for dns_resolver_forget.
  */
 void dns_resolver_ask(struct dns_resolver *resolver, struct str name, enum dns_type type,
-                      bool is_list, dns_on_result on_result, void *owner, uint64_t tag);
+                      enum dns_service service, dns_on_result on_result, void *owner,
+                      uint64_t tag);
 /* This one is gone: none of his questions is answered. */
 void dns_resolver_forget(struct dns_resolver *resolver, const void *owner);
 

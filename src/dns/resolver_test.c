@@ -295,7 +295,7 @@ static struct heard ask(const char *name)
 {
     struct heard heard = {.expected = 1};
 
-    dns_resolver_ask(world.resolver, str_from_c(name), DNS_TYPE_A, true, on_result, &heard, 77);
+    dns_resolver_ask(world.resolver, str_from_c(name), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &heard, 77);
     if (heard.count == 0)
         net_loop_run(world.loop);
     assert_int_equal(heard.count, 1);
@@ -400,8 +400,8 @@ static void one_question_for_all_who_ask_it(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 10; i++)
-        dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, true, on_result, &heard, i);
-    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_AAAA, true, on_result, &other, 0);
+        dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &heard, i);
+    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_AAAA, DNS_SERVICE_LISTS, on_result, &other, 0);
     assert_int_equal(heard.count, 0);
     net_loop_run(world.loop);
     run_for(20);
@@ -416,8 +416,8 @@ static void who_is_gone_hears_nothing(void **state)
     struct heard gone = {0}, stays = {.expected = 1};
 
     (void)state;
-    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, true, on_result, &gone, 0);
-    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, true, on_result, &stays, 0);
+    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &gone, 0);
+    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &stays, 0);
     dns_resolver_forget(world.resolver, &gone);
     net_loop_run(world.loop);
     assert_int_equal(stays.count, 1);
@@ -433,14 +433,14 @@ static void one_asker_cannot_take_all_the_room(void **state)
     world.manner = SILENT;
     for (unsigned i = 0; i < DNS_OPEN_PER_OWNER_MAX + 10; i++) {
         snprintf(name, sizeof(name), "n%u.test", i);
-        dns_resolver_ask(world.resolver, str_from_c(name), DNS_TYPE_A, true, on_result, &greedy, 0);
+        dns_resolver_ask(world.resolver, str_from_c(name), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &greedy, 0);
     }
     assert_int_equal(greedy.count, 10);
     assert_int_equal(greedy.status, DNS_FAILED);
-    dns_resolver_ask(world.resolver, STR("modest.test"), DNS_TYPE_A, true, on_result, &modest, 0);
+    dns_resolver_ask(world.resolver, STR("modest.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &modest, 0);
     assert_int_equal(modest.count, 0); /* it is being asked for him */
     dns_resolver_forget(world.resolver, &greedy);
-    dns_resolver_ask(world.resolver, STR("again.test"), DNS_TYPE_A, true, on_result, &greedy, 0);
+    dns_resolver_ask(world.resolver, STR("again.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &greedy, 0);
     assert_int_equal(greedy.count, 10);
 }
 
@@ -465,7 +465,7 @@ static void a_reload_loses_no_question(void **state)
 
     (void)state;
     world.manner = SILENT;
-    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, true, on_result, &heard, 0);
+    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &heard, 0);
     run_for(20);
     world.manner = GOOD;
     world.direct = dns_direct_new(world.loop);

@@ -13,19 +13,21 @@
 enum {
     BACKOFF_FIRST_MS = 2 * 1000,
     BACKOFF_MAX_MS = 5 * 60 * 1000,
-    STRIKES_MAX = 3, /* races lost in a row */
+    STRIKES_MAX = 3,    /* failures and lost races in a row */
+    OUTAGE_MS = 2 * 1000, /* when none can be reached: from one try to the next */
     STATUS_OK = 200,
 };
 
 /*
- * GOOD: in the configuration's order. Until back_ms after a failure it is asked only when all others
- * were; then one question tries it (is_probed), and its outcome decides for the rest.
+ * Good ones stand in the configuration's order. A bad one is asked only when all good ones were, until
+ * back_ms; then one question tries it (is_probed), and its outcome decides for the rest.
  */
 struct endpoint {
     struct str url, address; /* own */
     unsigned round;          /* which of its server's addresses this is */
-    unsigned failures;       /* in a row; 0: good */
+    unsigned failures;       /* how often it became bad, in a row; 0: good */
     unsigned strikes;
+    bool is_unreachable;     /* it is bad for this */
     int64_t back_ms; /* clock_monotonic_ms */
     bool is_probed;
 };
@@ -38,6 +40,7 @@ struct dns_upstreams {
     const struct log *log;  /* borrowed */
     struct endpoint endpoints[DNS_ENDPOINTS_MAX];
     size_t endpoint_count;
+    int64_t tried_ms; /* last, while none can be reached */
     struct upstream_queries queries; /* own */
 };
 
@@ -171,6 +174,7 @@ static void set_good(struct dns_upstreams *upstreams, struct endpoint *endpoint)
                  STR_ARG(endpoint->url));
     endpoint->failures = 0;
     endpoint->strikes = 0;
+    endpoint->is_unreachable = false;
 }
 
 static void set_bad(struct dns_upstreams *upstreams, struct endpoint *endpoint, const char *why)
@@ -189,6 +193,36 @@ static void set_bad(struct dns_upstreams *upstreams, struct endpoint *endpoint, 
     endpoint->back_ms = now_ms + wait_ms;
     log_warning(upstreams->log, "a DNS server fails server=%.*s for_ms=%lld reason=\"%s\"",
                 STR_ARG(endpoint->url), (long long)wait_ms, why);
+}
+
+static void add_strike(struct dns_upstreams *upstreams, struct endpoint *endpoint, const char *why)
+{
+    if (++endpoint->strikes >= STRIKES_MAX)
+        set_bad(upstreams, endpoint, why);
+}
+
+static void set_unreachable(struct dns_upstreams *upstreams, struct endpoint *endpoint,
+                            const char *why)
+{
+    set_bad(upstreams, endpoint, why);
+    endpoint->is_unreachable = true;
+}
+
+/* None was reached when it was last tried, and it is too early to try again, or somebody does. */
+static bool is_outage(struct dns_upstreams *upstreams)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    for (size_t i = 0; i < upstreams->endpoint_count; i++) {
+        const struct endpoint *endpoint = &upstreams->endpoints[i];
+
+        if (!endpoint->is_unreachable || (now_ms >= endpoint->back_ms && !endpoint->is_probed))
+            return false;
+    }
+    if (now_ms - upstreams->tried_ms < OUTAGE_MS)
+        return true;
+    upstreams->tried_ms = now_ms;
+    return false;
 }
 
 static bool is_in_front(const struct endpoint *endpoint, int64_t now_ms)
@@ -262,8 +296,8 @@ static void finish_failed(struct dns_upstream_query *query)
 static void count_strikes(struct dns_upstream_query *query, const struct attempt *winner)
 {
     for (const struct attempt *attempt = query->attempts; attempt < winner; attempt++) {
-        if (attempt->call != NULL && ++attempt->endpoint->strikes >= STRIKES_MAX)
-            set_bad(query->upstreams, attempt->endpoint, "too slow");
+        if (attempt->call != NULL)
+            add_strike(query->upstreams, attempt->endpoint, "too slow");
     }
 }
 
@@ -319,8 +353,10 @@ static void on_response(void *owner, const struct net_http_response *response)
     end_attempt(attempt);
     task_init(&task, clock_now_ms());
     why = read_response(query, &task, response, &reply);
-    if (why != NULL)
-        set_bad(query->upstreams, attempt->endpoint, why);
+    if (why != NULL && !response->was_connected)
+        set_unreachable(query->upstreams, attempt->endpoint, why);
+    else if (why != NULL)
+        add_strike(query->upstreams, attempt->endpoint, why);
     else
         set_good(query->upstreams, attempt->endpoint);
     if (why == NULL && reply.answer.status != DNS_FAILED) {
@@ -347,7 +383,7 @@ static void start_call(struct dns_upstream_query *query, struct attempt *attempt
         .header_count = ARRAY_LEN(headers),
         .response_limit = DNS_MESSAGE_MAX,
         .timeout_ms = left_ms < DNS_UPSTREAM_ATTEMPT_MS ? left_ms : DNS_UPSTREAM_ATTEMPT_MS,
-        .connect_timeout_ms = DNS_UPSTREAM_ATTEMPT_MS,
+        .connect_timeout_ms = DNS_UPSTREAM_CONNECT_MS,
     };
     CLEANUP(buf_free) struct buf message;
 
@@ -409,7 +445,7 @@ struct dns_upstream_query *dns_upstreams_ask(struct dns_upstreams *upstreams, st
     query->end_ms = clock_monotonic_ms() + DNS_UPSTREAM_TIMEOUT_MS;
     TAILQ_INSERT_TAIL(&upstreams->queries, query, in_list);
     set_order(query);
-    if (is_name && upstreams->endpoint_count > 0) {
+    if (is_name && upstreams->endpoint_count > 0 && !is_outage(upstreams)) {
         begin_attempt(query);
     } else {
         query->end_ms = 0; /* nobody to ask: over in the next turn */

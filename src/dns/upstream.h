@@ -3,8 +3,10 @@
  * reached at, so that nothing needs to be looked up to look something up.
  *
  * The first server in the configuration's order is asked; when it has not answered after a delay, the
- * next one is asked, too, and the first good answer counts. One that fails, or is often beaten in that
- * race, goes to the end of the order for a while that doubles with each failure.
+ * next one is asked, too, and the first good answer counts. One that cannot be reached, or fails or is
+ * beaten in that race three times in a row, goes to the end of the order for a while that doubles each
+ * time. (A single answer proves little: the name's own servers may be at fault, on purpose.) When none
+ * can be reached one question tries every two seconds, and the others hear at once that nobody knows.
  */
 #ifndef DNS_UPSTREAM_H
 #define DNS_UPSTREAM_H
@@ -17,7 +19,8 @@ enum {
     DNS_UPSTREAM_ADDRESSES_MAX = 4,
     DNS_ENDPOINTS_MAX = 16, /* servers times addresses */
     DNS_UPSTREAM_RACE_MS = 400,
-    DNS_UPSTREAM_ATTEMPT_MS = 5 * 1000, /* one request */
+    DNS_UPSTREAM_CONNECT_MS = 3 * 1000,
+    DNS_UPSTREAM_ATTEMPT_MS = 5 * 1000, /* one request, its connection included */
     DNS_UPSTREAM_TIMEOUT_MS = 10 * 1000, /* one question, all its requests */
 };
 

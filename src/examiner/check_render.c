@@ -22,8 +22,8 @@ static void check_base64(const json_t *value, struct buf *out)
 
 static void check_members(json_t *whole, const struct render_request *request)
 {
-    static const char *const arrays[] = {"headers", "from", "replyTo", "to", "cc", "references",
-                                         "attachments"};
+    static const char *const arrays[] = {"headers", "from",       "replyTo",    "to",
+                                         "cc",      "references", "attachments"};
     static const char *const texts_or_null[] = {"date", "messageId", "inReplyTo", "text", "html"};
     CLEANUP(buf_free) struct buf bytes;
     json_t *item;

@@ -101,8 +101,7 @@ static bool is_refused(const struct examination *work, struct task *task, struct
                                   STR_ARG(plain_words(task, work->scan.name, WORDS_MAX / 2)));
     else if (work->spam.refusal != NULL)
         *out_words = plain_words(task, str_from_c(work->spam.refusal), WORDS_MAX);
-    else if (work->counted.dmarc_policy == MAILAUTH_POLICY_REJECT &&
-             work->tools->rejects_by_dmarc)
+    else if (work->counted.dmarc_policy == MAILAUTH_POLICY_REJECT && work->tools->rejects_by_dmarc)
         *out_words = arena_printf(
             &task->arena, "not authenticated, and the policy (DMARC) of %.*s asks to refuse it",
             STR_ARG(plain_words(task, work->auth.author_domain, WORDS_MAX / 2)));
@@ -243,6 +242,6 @@ void examiner_examine(struct task *task, const struct examiner_request *request,
     out->fields = write_fields(task, work);
     out->removals = write_removals(task, &work->auth);
     out->is_authenticated = is_authenticated(&work->auth);
-    out->may_reply = out->action == EXAMINER_ACCEPT &&
-                     examiner_may_reply(&task->arena, request->sender, header);
+    out->may_reply =
+        out->action == EXAMINER_ACCEPT && examiner_may_reply(&task->arena, request->sender, header);
 }

@@ -18,6 +18,9 @@ static const char zone_text[] =
     " \"none.example\": [[\"TXT\", \"v=spf1 ip4:192.0.2.1 -all\"]],"
     " \"slow.example\": [[\"TIMEOUT\"]],"
     " \"_dmarc.slow.example\": [[\"TIMEOUT\"]],"
+    " \"s._domainkey.list.example\": [[\"TXT\", \"v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCfJQ4SDMnzfd26onoyK9KhL4"
+    "M3UgOiBLH2IY80nSnGAuThnK8q9eLoNyObxnTisDUzIEBFViyDLeUhk7ACo0k2/eSCeNL9x3fFwRcMC3"
+    "iMWf+vDAxq7+/hdzpkcin2Qp69r5/ma7h8SWH6Mo/jOgGvXxcTQiO8nxXJ2XF3QNgnvQIDAQAB\"]],"
     " \"list.example\": [[\"TXT\", \"v=spf1 ip4:192.0.2.9 -all\"]]}";
 
 #define HEADER(from)                                                                               \
@@ -161,6 +164,67 @@ static void each_verdict(void **state)
         check_row(i, dns);
 }
 
+/* Anna wrote it to a list, which sealed it (made with Python's dkim), changed nothing, and sent it on:
+ * SPF is the list's, and Anna's domain signs nothing. */
+static const char sealed_by_a_list[] =
+    "ARC-Seal: i=1; cv=none; a=rsa-sha256; d=list.example; s=s; t=1795687000;\r\n"
+    " b=hsV9JpQ7jyICvLMBhNkOoLu7s93xTmaUktm2V6Xsng2v4OzQK3KChSOq4dEBxmgaKhRkh\r\n"
+    " FPo82mXwj06ZEkKnbLT4ms0FxSX1vIbvGVgjshXc2ooSuQznSztRQIORYrWqvz4gU1/7Rwp\r\n"
+    " uz63vjaYOoZrJZo3JvAKul7eYIKK7+w=\r\n"
+    "ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed;\r\n"
+    " d=list.example; s=s; t=1795687000; h=from : to : subject : date :\r\n"
+    " message-id : mime-version;\r\n"
+    " bh=XrWooXKpvNsgnysWEUtc1OBpy8ZUJ6/Fatk7BTn/SQI=;\r\n"
+    " b=IsNd0QLq9NJhTmvqzX3Gf0/KbNuNdLzSv7KgiKqj4+V30J2jKOsIQ4JNT1TJ4jE9pl/BX\r\n"
+    " MiPFUOgabELztNh5CKJYoDpi62G68jvaHDOQha9vw8aBM16gtpZ4SF8CxaAM8tn39ZGWtkw\r\n"
+    " eTZOrnjhl1u0PDUv+oSzbmo5x0uQfYw=\r\n"
+    "ARC-Authentication-Results: i=1; list.example; spf=pass smtp.mailfrom=anna@strict.example;\r\n"
+    "  dmarc=pass header.from=strict.example\r\n"
+    "From: Anna <anna@strict.example>\r\n"
+    "To: me@here.example\r\n"
+    "Subject: Lunch\r\n"
+    "Date: Thu, 26 Nov 2026 09:59:00 +0000\r\n"
+    "Message-ID: <1@strict.example>\r\n"
+    "MIME-Version: 1.0\r\n"
+    "\r\n"
+    "Shall we meet at noon?\r\n";
+
+static void a_seal_excuses_where_it_is_trusted(void **state)
+{
+    static const struct str trust[] = {STR_INIT("other.example"), STR_INIT("LIST.example"),
+                                       STR_INIT("")};
+    CLEANUP(buf_free) struct buf altered;
+    struct examiner_request request = {.message = str_from_c(sealed_by_a_list),
+                                       .client = STR("192.0.2.9"),
+                                       .sender = STR("list-bounces@list.example"),
+                                       .now_ms = INT64_C(1795687200000)};
+    struct examiner_tools tools = {
+        .dns = *state, .authserv = STR("here.example"), .rejects_by_dmarc = true};
+    struct examiner_result result;
+    struct task task;
+
+    task_init(&task, request.now_ms);
+    examiner_examine(&task, &request, &tools, &result);
+    assert_int_equal(result.action, EXAMINER_REJECT);
+    tools.arc_trust = trust;
+    tools.arc_trust_count = 1;
+    examiner_examine(&task, &request, &tools, &result);
+    assert_int_equal(result.action, EXAMINER_REJECT);
+    tools.arc_trust_count = ARRAY_LEN(trust);
+    examiner_examine(&task, &request, &tools, &result);
+    assert_int_equal(result.action, EXAMINER_ACCEPT);
+    assert_true(str_find(result.fields, STR("arc=pass")) > 0);
+    assert_false(result.is_authenticated);
+    /* Altered behind the list: the seal holds no more. */
+    buf_init(&altered, SIZE_MAX);
+    buf_put(&altered, request.message);
+    buf_put(&altered, STR("Send me your password.\r\n"));
+    request.message = buf_str(&altered);
+    examiner_examine(&task, &request, &tools, &result);
+    assert_int_equal(result.action, EXAMINER_REJECT);
+    task_done(&task);
+}
+
 /* What claims to be ours but came from outside is named for removal, byte for byte. */
 static void forged_results_are_removed(void **state)
 {
@@ -213,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_verdict),
+        cmocka_unit_test(a_seal_excuses_where_it_is_trusted),
         cmocka_unit_test(forged_results_are_removed),
     };
 

@@ -91,9 +91,12 @@ void json_key(struct json_writer *json, struct str name)
 static size_t character_len(struct str text)
 {
     unsigned char first = (unsigned char)text.ptr[0];
-    size_t len = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3
-                                                                      : first < 0xf5   ? 4
-                                                                                       : 0;
+    size_t len = first < 0x80   ? 1
+                 : first < 0xc2 ? 0
+                 : first < 0xe0 ? 2
+                 : first < 0xf0 ? 3
+                 : first < 0xf5 ? 4
+                                : 0;
 
     if (len > text.len || !str_is_utf8(str_upto(text, len)))
         return 0; /* NUL is none, either */
@@ -104,8 +107,8 @@ static void put_escaped(struct json_writer *json, char c)
 {
     static const char digits[] = "0123456789abcdef";
     const char named[] = {'\\', c == '\n' ? 'n' : c == '\r' ? 'r' : c == '\t' ? 't' : c, '\0'};
-    const char numbered[] = {'\\', 'u', '0', '0', digits[(unsigned char)c >> 4],
-                             digits[(unsigned char)c & 15]};
+    const char numbered[] = {
+        '\\', 'u', '0', '0', digits[(unsigned char)c >> 4], digits[(unsigned char)c & 15]};
 
     if (c == '"' || c == '\\' || c == '\n' || c == '\r' || c == '\t')
         put(json, str_make(named, 2));
@@ -136,8 +139,8 @@ void json_put_text(struct json_writer *json, struct str text)
         if (len == 0) {
             put(json, STR("\xef\xbf\xbd"));
             len = 1;
-        } else if (len == 1 && (ascii_is_control(text.ptr[0]) || text.ptr[0] == '"' ||
-                                text.ptr[0] == '\\')) {
+        } else if (len == 1 &&
+                   (ascii_is_control(text.ptr[0]) || text.ptr[0] == '"' || text.ptr[0] == '\\')) {
             put_escaped(json, text.ptr[0]);
         } else {
             put(json, str_upto(text, len));

@@ -22,12 +22,12 @@ enum place { PLACE_NOWHERE, PLACE_TEXT, PLACE_HTML, PLACE_ATTACHMENT };
 
 struct render {
     struct json_writer json;
-    struct arena *arena;     /* borrowed */
-    struct str message;      /* borrowed */
+    struct arena *arena; /* borrowed */
+    struct str message;  /* borrowed */
     struct message_structure structure;
     struct structure_notes *notes;
-    enum place *places;      /* of each part */
-    struct buf scratch;      /* own */
+    enum place *places; /* of each part */
+    struct buf scratch; /* own */
 };
 
 static struct str range_of(const struct render *render, uint64_t start, uint64_t len)
@@ -84,7 +84,8 @@ static bool is_dot_atom(struct str text)
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
 
-        if (!ascii_is_alnum(c) && !ascii_is_8bit(c) && memchr("!#$%&'*+-/=?^_`{|}~.", c, 20) == NULL)
+        if (!ascii_is_alnum(c) && !ascii_is_8bit(c) &&
+            memchr("!#$%&'*+-/=?^_`{|}~.", c, 20) == NULL)
             return false;
     }
     return text.len > 0;
@@ -370,9 +371,9 @@ static void write_attachments(struct render *render)
 
 static bool is_ours(const char *key)
 {
-    static const char *const ours[] = {"headers",   "subject",   "from",       "replyTo", "to",
-                                       "cc",        "date",      "messageId",  "inReplyTo",
-                                       "references", "text",     "html",       "attachments", "raw"};
+    static const char *const ours[] = {
+        "headers",   "subject",   "from",       "replyTo", "to",   "cc",          "date",
+        "messageId", "inReplyTo", "references", "text",    "html", "attachments", "raw"};
 
     for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
         if (strcmp(ours[i], key) == 0)
@@ -427,9 +428,9 @@ static void write_raw(struct render *render, uint64_t trace_len)
 {
     json_key(&render->json, STR("raw"));
     json_base64_begin(&render->json);
-    json_base64_feed(&render->json,
-                     str_from(render->message,
-                              trace_len > render->message.len ? 0 : (size_t)trace_len));
+    json_base64_feed(
+        &render->json,
+        str_from(render->message, trace_len > render->message.len ? 0 : (size_t)trace_len));
     json_base64_end(&render->json);
 }
 

@@ -1,7 +1,7 @@
 /*
- * A message as the JSON of a webhook (docs/webhooks.md has its members). Streams: beside the message
- * and what is being written, a few megabytes of memory, whatever the message is. Nothing fails for
- * bad input; the result is always valid JSON in UTF-8.
+ * A message as the JSON of a webhook (docs/webhooks.md has its members). Streams: beside the
+ * message and what is being written, a few megabytes of memory, whatever the message is. Nothing
+ * fails for bad input; the result is always valid JSON in UTF-8.
  */
 #ifndef EXAMINER_RENDER_H
 #define EXAMINER_RENDER_H
@@ -24,7 +24,7 @@ struct render_request {
     bool with_raw;
 };
 
-/* Written to `fd`. ERR_INVALID: the envelope is no object; ERR_LIMIT, ERR_IO: it cannot be written. */
+/* To `fd`. ERR_INVALID: the envelope is no object; ERR_LIMIT, ERR_IO: it cannot be written. */
 MUST_CHECK enum err render_message(struct task *task, const struct render_request *request, int fd);
 
 #endif

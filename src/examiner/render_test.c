@@ -77,7 +77,8 @@ static const char ordinary[] =
     "--A\r\n"
     "Content-Type: text/html; charset=utf-8\r\n"
     "\r\n"
-    "<p>Gr\xc3\xbc\xc3\x9f" "e</p>\r\n"
+    "<p>Gr\xc3\xbc\xc3\x9f"
+    "e</p>\r\n"
     "--A--\r\n"
     "--M\r\n"
     "Content-Type: image/png; name=x.png\r\n"
@@ -101,10 +102,13 @@ static void an_ordinary_message(void **state)
     static const struct expected rows[] = {
         {"recipient", "\"me@example.com\""},
         {"auth", "{\"x\":[1,null]}"},
-        {"headers.0", "{\"name\":\"Received\",\"value\":\"by us; Thu, 26 Nov 2026 10:00:00 +0000\"}"},
-        {"headers.4", "{\"name\":\"Subject\",\"value\":\"Gr\xc3\xbc\xc3\x9f" "e from far\"}"},
+        {"headers.0",
+         "{\"name\":\"Received\",\"value\":\"by us; Thu, 26 Nov 2026 10:00:00 +0000\"}"},
+        {"headers.4", "{\"name\":\"Subject\",\"value\":\"Gr\xc3\xbc\xc3\x9f"
+                      "e from far\"}"},
         {"headers.11", "absent"},
-        {"subject", "\"Gr\xc3\xbc\xc3\x9f" "e from far\""},
+        {"subject", "\"Gr\xc3\xbc\xc3\x9f"
+                    "e from far\""},
         {"from", "[{\"name\":\"J\xc3\xbcrgen\",\"address\":\"j@example.org\"}]"},
         {"to.0", "{\"name\":\"\",\"address\":\"a@example.com\"}"},
         {"to.1", "{\"name\":\"Doe, John\",\"address\":\"\\\"john doe\\\"@example.com\"}"},
@@ -116,8 +120,10 @@ static void an_ordinary_message(void **state)
         {"messageId", "\"one@example.org\""},
         {"inReplyTo", "\"zero@example.org\""},
         {"references", "[\"minus@example.org\",\"zero@example.org\"]"},
-        {"text", "\"Gr\xc3\xbc\xc3\x9f" "e\\n\\\"quoted\\\" \\\\ tab\\t\\nfooter\""},
-        {"html", "\"<p>Gr\xc3\xbc\xc3\x9f" "e</p>\""},
+        {"text", "\"Gr\xc3\xbc\xc3\x9f"
+                 "e\\n\\\"quoted\\\" \\\\ tab\\t\\nfooter\""},
+        {"html", "\"<p>Gr\xc3\xbc\xc3\x9f"
+                 "e</p>\""},
         {"attachments.0",
          "{\"filename\":\"x.png\",\"contentType\":\"image/png\",\"contentId\":\"img@example.org\","
          "\"disposition\":\"inline\",\"content\":\"AAECAwQ=\",\"size\":5}"},
@@ -130,9 +136,10 @@ static void an_ordinary_message(void **state)
     };
 
     (void)state;
-    expect(render(str_from_c(ordinary),
-                  "{\"recipient\":\"me@example.com\",\"auth\":{\"x\":[1,null]},\"subject\":\"no\"}"),
-           rows, ARRAY_LEN(rows));
+    expect(
+        render(str_from_c(ordinary),
+               "{\"recipient\":\"me@example.com\",\"auth\":{\"x\":[1,null]},\"subject\":\"no\"}"),
+        rows, ARRAY_LEN(rows));
 }
 
 static void raw_is_the_message_as_it_came(void **state)
@@ -151,7 +158,7 @@ static void raw_is_the_message_as_it_came(void **state)
 static void nothing_to_see(void **state)
 {
     static const struct expected empty[] = {
-        {"headers", "[]"},    {"subject", "\"\""}, {"from", "[]"}, {"date", "null"},
+        {"headers", "[]"},     {"subject", "\"\""}, {"from", "[]"},   {"date", "null"},
         {"messageId", "null"}, {"text", "\"\""},    {"html", "null"}, {"attachments", "[]"},
     };
     static const struct expected garbage[] = {
@@ -163,7 +170,9 @@ static void nothing_to_see(void **state)
 
     (void)state;
     expect(render(STR(""), ""), empty, ARRAY_LEN(empty));
-    expect(render(STR("Subject: =?utf-8?q?=FF?=\0\x01\x7f\r\nDate: never\r\nTo: \"a \xff\"@b.example\r\n\r\n\0\xff"), "{}"),
+    expect(render(STR("Subject: =?utf-8?q?=FF?=\0\x01\x7f\r\nDate: never\r\nTo: \"a "
+                      "\xff\"@b.example\r\n\r\n\0\xff"),
+                  "{}"),
            garbage, ARRAY_LEN(garbage));
 }
 
@@ -230,10 +239,8 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_ordinary_message),
-        cmocka_unit_test(raw_is_the_message_as_it_came),
-        cmocka_unit_test(nothing_to_see),
-        cmocka_unit_test(large_text_is_an_attachment),
+        cmocka_unit_test(an_ordinary_message), cmocka_unit_test(raw_is_the_message_as_it_came),
+        cmocka_unit_test(nothing_to_see),      cmocka_unit_test(large_text_is_an_attachment),
         cmocka_unit_test(costly_messages),
     };
 

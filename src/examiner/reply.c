@@ -11,9 +11,9 @@ enum { VALUE_MAX = 4096 }; /* of a field that decides */
 /* What a field must say to forbid an answer. */
 enum test {
     IS_THERE,
-    IS_NOT_NO,      /* its first word is anything but "no" (RFC 3834 §5) */
-    IS_BULK,        /* Precedence: bulk, list, junk, auto_reply */
-    ASKS_SILENCE,   /* X-Auto-Response-Suppress: All, OOF or AutoReply (MS-OXCMAIL) */
+    IS_NOT_NO,    /* its first word is anything but "no" (RFC 3834 §5) */
+    IS_BULK,      /* Precedence: bulk, list, junk, auto_reply */
+    ASKS_SILENCE, /* X-Auto-Response-Suppress: All, OOF or AutoReply (MS-OXCMAIL) */
     IS_YES,
     IS_REPORT,      /* Content-Type: multipart/report */
     IS_NULL_PATH,   /* Return-Path: <> */
@@ -27,7 +27,7 @@ static const struct {
     {STR_INIT("Auto-Submitted"), IS_NOT_NO},
     {STR_INIT("X-Auto-Response-Suppress"), ASKS_SILENCE},
     {STR_INIT("Precedence"), IS_BULK},
-    {STR_INIT("List-Id"), IS_THERE}, /* RFC 2919 */
+    {STR_INIT("List-Id"), IS_THERE},   /* RFC 2919 */
     {STR_INIT("List-Help"), IS_THERE}, /* RFC 2369 */
     {STR_INIT("List-Subscribe"), IS_THERE},
     {STR_INIT("List-Unsubscribe"), IS_THERE},
@@ -63,12 +63,12 @@ static const struct str whole_names[] = {
     STR_INIT("autoresponder"), STR_INIT("postmaster"),
 };
 static const struct str beginnings[] = {
-    STR_INIT("owner-"),  STR_INIT("bounce-"),    STR_INIT("bounces-"), STR_INIT("bounce+"),
-    STR_INIT("bounces+"), STR_INIT("bounce="),   STR_INIT("bounces="),
+    STR_INIT("owner-"),   STR_INIT("bounce-"), STR_INIT("bounces-"), STR_INIT("bounce+"),
+    STR_INIT("bounces+"), STR_INIT("bounce="), STR_INIT("bounces="),
 };
 static const struct str endings[] = {
-    STR_INIT("-request"), STR_INIT("-owner"), STR_INIT("-relay"), STR_INIT("-bounces"),
-    STR_INIT("-bounce"),  STR_INIT("-confirm"),
+    STR_INIT("-request"), STR_INIT("-owner"),  STR_INIT("-relay"),
+    STR_INIT("-bounces"), STR_INIT("-bounce"), STR_INIT("-confirm"),
 };
 /* With or without a separator, and with more before or behind: "no-reply.shop", "info-noreply". */
 static const struct str silent_names[] = {

@@ -1,6 +1,6 @@
 /*
- * May a program answer this message (a vacation reply)? RFC 3834 §2 and RFC 5230 §4.6: not one that a
- * program sent, lest two of them talk to each other for ever, and nobody who would not read it.
+ * May a program answer this message (a vacation reply)? RFC 3834 §2 and RFC 5230 §4.6: not one that
+ * a program sent, lest two of them talk to each other for ever, and nobody who would not read it.
  * Whether the recipient was addressed in person is for whoever knows his addresses.
  */
 #ifndef EXAMINER_REPLY_H

@@ -38,6 +38,7 @@ enum {
     TIMEOUT_DEFAULT_MS = 30 * 1000,
     CONNECT_TIMEOUT_DEFAULT_MS = 10 * 1000,
     SMALL_BUFFER = 4096,
+    SMALL_UPLOAD = 16 * 1024, /* libcurl's least */
     SPARE_MAX = 64, /* handles kept for the next requests */
 };
 
@@ -171,9 +172,12 @@ static bool try_again(struct net_http_call *call, CURLcode code)
 static void finish(struct net_http_call *call, CURLcode code)
 {
     struct net_http_response response = {.err = kind_of(call, code), .call = call};
+    curl_off_t connected_us = 0;
     long status = 0;
 
     (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+    response.was_connected = connected_us > 0;
     if (response.err == ERR_OK && (status < 100 || status > 999))
         response.err = ERR_INVALID;
     if (response.err == ERR_OK) {
@@ -409,10 +413,13 @@ static void set_limits(struct net_http_call *call, const struct net_http_request
     SET(call->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(call->easy, CURLOPT_PIPEWAIT, 1L);
     SET(call->easy, CURLOPT_HTTP09_ALLOWED, 0L);
-    /* Thousands of small ones at a time (DNS). A handle that failed early has its buffer still, and
-     * keeps it. */
-    if (request->response_limit <= UINT16_MAX)
+    /* Thousands of small ones at a time (DNS); and what is freed is wiped, so a large buffer costs its
+     * memory though little of it was used. A handle that failed early has its buffers still, and keeps
+     * them. */
+    if (request->response_limit <= UINT16_MAX && !request->has_body_fd) {
         (void)curl_easy_setopt(call->easy, CURLOPT_BUFFERSIZE, (long)SMALL_BUFFER);
+        (void)curl_easy_setopt(call->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SMALL_UPLOAD);
+    }
 }
 
 static void set_tls(struct net_http_call *call)

@@ -65,7 +65,8 @@ struct net_http_response {
      * ERR_LIMIT    header or body too large
      */
     enum err err;
-    const char *words; /* why it failed, for a log; no URL in it */
+    const char *words; /* why it failed, for a log; may name the host */
+    bool was_connected; /* the server was reached, with TLS where it is asked for */
     unsigned status;
     struct str body;
     bool is_cut;

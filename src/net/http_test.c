@@ -176,7 +176,7 @@ struct outcome {
     bool is_done;
     enum err err;
     unsigned status;
-    bool is_cut;
+    bool is_cut, was_connected;
     size_t body_len;
     char body[32], header[32];
 };
@@ -192,6 +192,7 @@ static void on_done(void *owner, const struct net_http_response *response)
     outcome->is_cut = response->is_cut;
     outcome->body_len = response->body.len;
     assert_non_null(response->words);
+    outcome->was_connected = response->was_connected;
     snprintf(outcome->body, sizeof(outcome->body), "%.*s", STR_ARG(response->body));
     snprintf(outcome->header, sizeof(outcome->header), "%.*s", STR_ARG(header));
     net_loop_stop(server.loop);
@@ -353,6 +354,7 @@ static void only_the_given_address_is_connected_to(void **state)
 
         if (outcome.err != rows[i].err)
             fail_msg("%s: %s", rows[i].rule, err_name(outcome.err));
+        assert_int_equal(outcome.was_connected, rows[i].err == ERR_OK);
     }
     unsetenv("http_proxy");
     unsetenv("all_proxy");
@@ -428,6 +430,7 @@ static void time_is_bounded(void **state)
 
     (void)state;
     assert_int_equal(outcome.err, ERR_BUSY);
+    assert_true(outcome.was_connected);
     assert_in_range(clock_monotonic_ms() - start_ms, 150, 3000);
 }
 

@@ -84,9 +84,9 @@ static bool parse_part(struct str text, uint64_t *out)
     }
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
-        uint64_t digit = ascii_is_digit(c)             ? (uint64_t)(c - '0')
+        uint64_t digit = ascii_is_digit(c)      ? (uint64_t)(c - '0')
                          : c >= 'a' && c <= 'f' ? (uint64_t)(c - 'a') + 10
-                                                       : 99;
+                                                : 99;
 
         if (digit >= base)
             return false;

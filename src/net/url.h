@@ -1,6 +1,7 @@
 /*
- * http and https URLs (RFC 3986) that a stranger wrote, read in one way only: what is understood here
- * is written anew, so that whoever gets the text afterwards (libcurl) cannot understand it otherwise.
+ * http and https URLs (RFC 3986) that a stranger wrote, read in one way only: what is understood
+ * here is written anew, so that whoever gets the text afterwards (libcurl) cannot understand it
+ * otherwise.
  *
  *   url       = ("http" / "https") "://" host [":" port] [path] ["?" query] ["#" fragment]
  *
@@ -20,11 +21,11 @@ enum { NET_URL_MAX = 2048 };
 
 struct net_url {
     bool is_https;
-    bool is_address;            /* the host is one: `address` */
+    bool is_address; /* the host is one: `address` */
     struct net_address address;
-    struct str host;            /* lower-case ASCII, no dot at the end, no brackets */
+    struct str host; /* lower-case ASCII, no dot at the end, no brackets */
     uint16_t port;
-    struct str target;          /* path and query, "/" at least */
+    struct str target; /* path and query, "/" at least */
 };
 
 /* NULL, or why it is no such URL (constant words). Texts are in the arena. */

@@ -1,5 +1,5 @@
-/* A URL and a reference to it, one line each: what is taken reads again as itself, and its host is a
- * name or an address in the one spelling that we write. */
+/* A URL and a reference to it, one line each: what is taken reads again as itself, and its host is
+ * a name or an address in the one spelling that we write. */
 #include "net/url.h"
 
 #include <assert.h>

@@ -179,6 +179,8 @@ static const struct setting settings[] = {
      "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",
      0, 0, NULL,
      "DNS over HTTPS servers, the first is asked first: URL and IP addresses. They must check DNSSEC; their word counts."},
+    {"dns_filter_upstreams", SETTING_DNS_SERVERS, AT(dns_filter_upstreams), "", 0, 0, NULL,
+     "The same that know bad names, such as \"https://security.cloudflare-dns.com/dns-query 1.1.1.2\"; links in mail are looked up there."},
     {"dns_upstream_ca", SETTING_PATH, AT(dns_upstream_ca), "", 0, 0, NULL,
      "PEM file with what their certificates lead back to, read at the start; not set: what the system trusts."},
     {"dns_list_resolver", SETTING_ADDRESSES, AT(dns_list_resolver), "", 0, 0, NULL,

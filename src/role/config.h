@@ -56,6 +56,7 @@ struct config {
     uint64_t bulk_load_max;        /* a processor; above it, iOS's bulk downloads wait */
     uint64_t mailbox_linger_ms;    /* how long a mailbox process stays after its last session */
     struct str dns_upstreams[CONFIG_ADDRESSES_MAX]; /* "URL address …" each (dns/upstream.h) */
+    struct str dns_filter_upstreams[CONFIG_ADDRESSES_MAX];
     struct str dns_upstream_ca;    /* PEM file; empty: the system's */
     struct str dns_list_resolver[CONFIG_ADDRESSES_MAX];
     uint64_t dns_cache_size;       /* bytes; default 16 MiB */

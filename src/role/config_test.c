@@ -34,6 +34,9 @@ static void defaults_hold_for_an_empty_file(void **state)
     assert_int_equal(config.idle_timeout_ms, 30 * 60 * 1000);
     assert_int_equal(config.failures_per_address, 20);
     assert_int_equal(config.failures_per_account, 40);
+    assert_true(str_starts_with(config.dns_upstreams[0], STR("https://")));
+    assert_true(config.dns_upstreams[1].len > 0);
+    assert_int_equal(config.dns_upstreams[2].len, 0);
     config_done(&config);
     task_done(&task);
 }
@@ -106,6 +109,13 @@ static void every_mistake_is_named_with_its_line(void **state)
         {"twice", "hops_max = 3\nhops_max = 4\n", "f:2: hops_max was set already in line 1\n"},
         {"a list twice", "imap = {\"[::1]:1\",\n \"[::1]:2\"\n}\nimap = {\"[::1]:3\"}\n",
          "f:4: imap was set already in line 3\n"},
+        {"a DNS server without addresses", "dns_upstreams = {\"https://dns.test/q\"}\n",
+         "f:1: dns_upstreams: the server's IP addresses are missing; write them behind the URL\n"},
+        {"a DNS server without TLS", "dns_filter_upstreams = {\"http://dns.test/q 192.0.2.1\"}\n",
+         "f:1: dns_filter_upstreams: not a server; write it as https://dns.example/dns-query 192.0.2.1 "
+         "2001:db8::1\n"},
+        {"a Redis that is no address", "redis = \"localhost\"\n",
+         "f:1: redis: no port; write an address as 127.0.0.1:143 or [::1]:143\n"},
         {"certificate alone", "certificate = /a\n",
          "f: certificate and key: set both, or neither\n"},
         {"host name", "hostname = \"a..b\"\n",
@@ -196,6 +206,13 @@ static void the_environment_overrides(void **state)
     assert_int_equal(config_parse(&task, "f", STR(""), &problems, &config), ERR_INVALID);
     assert_true(
         str_starts_with(buf_str(&problems), STR("environment: SEALPOST_LOGIN_TIMEOUT: not a")));
+    setenv("SEALPOST_DNS_UPSTREAMS", "https://a.test/ 192.0.2.1 192.0.2.2,https://b.test/ 192.0.2.3", 1);
+    setenv("SEALPOST_LOGIN_TIMEOUT", "3s", 1);
+    assert_int_equal(config_parse(&task, "f", STR(""), NULL, &config), ERR_OK);
+    assert_true(str_equal(config.dns_upstreams[0], STR("https://a.test/ 192.0.2.1 192.0.2.2")));
+    assert_true(str_equal(config.dns_upstreams[1], STR("https://b.test/ 192.0.2.3")));
+    config_done(&config);
+    unsetenv("SEALPOST_DNS_UPSTREAMS");
     unsetenv("SEALPOST_IMAP");
     unsetenv("SEALPOST_LOGIN_TIMEOUT");
     buf_free(&problems);

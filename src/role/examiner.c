@@ -8,8 +8,8 @@
  * an allocation that fails aborts). Master starts another one at once; whoever waits for an answer
  * hears that the channel is gone. All that waits is bounded by deadlines well before that.
  *
- * It does one thing at a time, and waits in the middle of it for the resolver and the scanner; their
- * channels are served meanwhile (wire_channel_wait), all others are read when it is done.
+ * It does one thing at a time, and waits in the middle of it for the resolver and the scanner;
+ * their channels are served meanwhile (wire_channel_wait), all others are read when it is done.
  */
 #include "base/clock.h"
 #include "base/file.h"
@@ -189,8 +189,12 @@ static void examine(struct examiner *examiner, struct order *order)
     bool has_scanner = config->clamd.len > 0 || config->rspamd.len > 0;
     struct dns_waiting waiting = {.client = examiner->dns, .deadline_ms = began_ms + DNS_WAIT_MS};
     struct dns_source dns = dns_waiting_source(&waiting);
+    struct dns_waiting filtering = {
+        .client = examiner->dns, .deadline_ms = began_ms + DNS_WAIT_MS, .service = DNS_SERVICE_FILTER};
+    struct dns_source links = dns_waiting_source(&filtering);
     struct examiner_tools tools = {
         .dns = &dns,
+        .link_check = config->dns_filter_upstreams[0].len > 0 ? &links : NULL,
         .model = examiner->model,
         .owner = examiner,
         .await_scan = has_scanner ? await_scan : NULL,
@@ -204,8 +208,8 @@ static void examine(struct examiner *examiner, struct order *order)
 
     if (has_scanner)
         ask_scanner(examiner, order, began_ms);
-    order->examine.message = str_make(order->message == NULL ? "" : order->message,
-                                      order->message_len);
+    order->examine.message =
+        str_make(order->message == NULL ? "" : order->message, order->message_len);
     examiner_examine(&order->task, &order->examine, &tools, &result);
     log_debug(role_log(examiner->process), "examined bytes=%zu action=%d score=%lld ms=%lld",
               order->message_len, (int)result.action, (long long)result.score,
@@ -219,8 +223,8 @@ static void render(struct examiner *examiner, struct order *order)
     struct task *task = &order->task;
     enum err err;
 
-    order->render.message = str_make(order->message == NULL ? "" : order->message,
-                                     order->message_len);
+    order->render.message =
+        str_make(order->message == NULL ? "" : order->message, order->message_len);
     err = memfd_new(task, &fd);
     if (err == ERR_OK)
         err = render_message(task, &order->render, fd);

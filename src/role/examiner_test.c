@@ -9,8 +9,10 @@
 #include "dns/answer.h"
 #include "examiner/verdict.h"
 #include "role/syscalls.h"
+#include "spam/model.h"
 #include "wire/socket.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -237,8 +239,7 @@ static void several_wait_in_their_order(void **state)
     for (uint64_t tag = 1; tag <= 20; tag++)
         ask(f, STR(MESSAGE), tag % 2 == 0 ? "192.0.2.66" : "192.0.2.1", tag);
     for (uint64_t tag = 1; tag <= 20; tag++)
-        assert_int_equal(verdict(f, tag)->action,
-                         tag % 2 == 0 ? EXAMINER_REJECT : EXAMINER_ACCEPT);
+        assert_int_equal(verdict(f, tag)->action, tag % 2 == 0 ? EXAMINER_REJECT : EXAMINER_ACCEPT);
     stop_examiner(f);
 }
 
@@ -293,6 +294,42 @@ static void a_message_is_rendered(void **state)
                      WIRE_INVALID);
     assert_int_equal(f->message.fd_count, 0);
     close(fd);
+    stop_examiner(f);
+}
+
+/* The host's model is read at the start and with each new configuration, through the sandbox. */
+static void a_new_model_counts_after_a_reload(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_configure configure = {.descriptor_count = 1};
+    struct spam_trainer *trainer = spam_trainer_new(NULL);
+    struct message_summary summary;
+    struct spam_tokens *tokens = ARENA_NEW(&f->task.arena, struct spam_tokens);
+    CLEANUP(buf_free) struct buf bytes, text;
+    char path[128];
+    int fd;
+
+    start_examiner(f, "");
+    ask(f, STR(MESSAGE), "192.0.2.1", 1);
+    assert_true(str_find(verdict(f, 1)->fields, STR("BAYES")) < 0);
+    message_init_library();
+    message_parse(&f->task, STR(MESSAGE), &summary);
+    spam_tokenize(&f->task, STR(MESSAGE), &summary.structure, tokens);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(spam_trainer_learn(trainer, &f->task, tokens, true), ERR_OK);
+    buf_init(&bytes, SIZE_MAX);
+    spam_trainer_write(trainer, &bytes);
+    spam_trainer_free(&trainer);
+    (void)snprintf(path, sizeof(path), "%s/spam/model", f->folder);
+    assert_int_equal(file_replace(&f->task, AT_FDCWD, path, buf_str(&bytes)), ERR_OK);
+    buf_init(&text, SIZE_MAX);
+    buf_putf(&text, "data = \"%s\"\nhostname = here.example\nlog_level = error\n", f->folder);
+    assert_int_equal(memfd_from(&f->task, buf_str(&text), &fd), ERR_OK);
+    tell(f->master, WIRE_CONFIGURE, 0, &configure, &fd, 1);
+    close(fd);
+    usleep(300 * 1000);
+    ask(f, STR(MESSAGE), "192.0.2.1", 2);
+    assert_true(str_find(verdict(f, 2)->fields, STR("BAYES")) > 0);
     stop_examiner(f);
 }
 
@@ -377,6 +414,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(several_wait_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(resolver_and_scanner_are_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(a_message_is_rendered, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_model_counts_after_a_reload, setup, teardown),
         cmocka_unit_test_setup_teardown(messages_that_cannot_be_mapped, setup, teardown),
         cmocka_unit_test_setup_teardown(ten_seconds_end_it, setup, teardown),
     };

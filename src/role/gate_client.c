@@ -33,6 +33,7 @@
 
 enum {
     PEER_WAIT_MS = 3000, /* for a keeper or store that restarts, in one login */
+    REOPEN_MS = 50,      /* then a mailbox that did not open is asked for again */
     BYE_WINDOW = 512,    /* the words of an end are looked for in so many last bytes */
 };
 
@@ -128,12 +129,14 @@ static void login_failed(struct gate_client *client, enum engine_refusal refusal
 {
     client->state = GATE_CLIENT_TALKING;
     client->waits_until_ms = 0;
+    client->has_reopened = false;
     client->session = (struct id){{0}};
     client->kind->login_failed(client->engine, refusal);
     pump(client);
 }
 
 static void step_later(struct gate_client *client, int64_t delay_ms);
+static void open_session(struct gate_client *client);
 
 /* Who would answer is not there, but master is starting it again: a moment's patience instead of a
  * refusal that the user would see. gate_client_peer_came goes on. */
@@ -175,6 +178,10 @@ static void on_step(void *owner)
     if (client->state == GATE_CLIENT_WAITING) {
         close_session(client);
         login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
+        return;
+    }
+    if (client->state == GATE_CLIENT_OPENING) {
+        open_session(client);
         return;
     }
     if (client->is_refusing) {
@@ -596,6 +603,14 @@ void gate_client_open_reply(struct gate_client *client, uint64_t status)
     log_warning(log_of(client), "session did not open status=%d mailbox=%s", (int)status,
                 client->mailbox.text);
     fd_close(&client->stream_fd);
+    /* The mailbox process may have died in this moment: another one is tried, once. Not if commands came
+     * behind the login, for it may have done them. */
+    if (status == WIRE_UNAVAILABLE && !client->has_reopened &&
+        client->kind->pending_input(client->engine).len == 0) {
+        client->has_reopened = true;
+        step_later(client, REOPEN_MS);
+        return;
+    }
     close_session(client);
     login_failed(client, ENGINE_LOGIN_UNAVAILABLE);
 }

@@ -37,6 +37,7 @@ struct gate_client {
     int64_t waits_until_ms;            /* for a peer, in this login; 0: it did not have to yet */
     bool has_store_session;            /* the store may know it too */
     bool is_secured;                   /* TLS was told to the engine */
+    bool has_reopened;                 /* in this login the mailbox was asked for a second time */
     bool is_refusing;                  /* `step` passes a refusal on */
     bool is_counted;                   /* in the census */
     bool is_input_over;                /* the client closed its half; what came is answered */

@@ -8,8 +8,9 @@
 #include "base/memory.h"
 #include "mailauth/sign.h"
 
-/* Making a pair takes a tenth of a second, during which nobody logs in: so with pauses. */
-enum { KEYS_EVERY_MS = 2000, KEYS_FIRST_AFTER_MS = 500 };
+/* An RSA key takes a few tenths of a second, during which nobody logs in: so with long pauses. Whoever
+ * wants to publish those of a domain (`domain dns`) has them at once. */
+enum { KEYS_EVERY_MS = 10 * 1000, KEYS_FIRST_AFTER_MS = 500 };
 
 struct keeper_question {
     struct keeper_question *next;

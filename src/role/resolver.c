@@ -14,6 +14,7 @@
 /* What the configuration says, and SIGHUP replaces. */
 struct servers {
     struct dns_upstreams *upstreams; /* own */
+    struct dns_upstreams *filter;    /* own; NULL: not set */
     struct dns_direct *list;         /* own; NULL: not set */
     struct dns_redis *redis;         /* own; NULL: not set */
 };
@@ -28,6 +29,7 @@ struct resolver {
 static void servers_free(struct servers *servers)
 {
     dns_upstreams_free(&servers->upstreams);
+    dns_upstreams_free(&servers->filter);
     dns_direct_free(&servers->list);
     dns_redis_free(&servers->redis);
 }
@@ -48,6 +50,22 @@ static struct dns_direct *new_direct(struct net_loop *loop, const struct config 
     return direct;
 }
 
+/* NULL: none is set. */
+static enum err new_upstreams(const struct resolver *resolver, struct task *task,
+                              const struct str *places, struct dns_upstreams **out)
+{
+    enum err err = ERR_OK;
+
+    *out = NULL;
+    for (size_t i = 0; i < CONFIG_ADDRESSES_MAX && places[i].len > 0 && err == ERR_OK; i++) {
+        if (*out == NULL)
+            *out = dns_upstreams_new(role_loop(resolver->process), resolver->http,
+                                     role_log(resolver->process));
+        err = dns_upstreams_add(*out, task, places[i]);
+    }
+    return err;
+}
+
 static enum err servers_make(struct resolver *resolver, struct task *task, struct servers *out)
 {
     const struct config *config = role_config(resolver->process);
@@ -56,13 +74,10 @@ static enum err servers_make(struct resolver *resolver, struct task *task, struc
     struct servers servers = {.list = new_direct(loop, config)};
     struct sockaddr_storage address;
     socklen_t len;
-    enum err err = ERR_OK;
+    enum err err = new_upstreams(resolver, task, config->dns_upstreams, &servers.upstreams);
 
-    servers.upstreams = dns_upstreams_new(loop, resolver->http, log);
-    for (size_t i = 0; i < CONFIG_ADDRESSES_MAX && config->dns_upstreams[i].len > 0; i++) {
-        if (err == ERR_OK)
-            err = dns_upstreams_add(servers.upstreams, task, config->dns_upstreams[i]);
-    }
+    if (err == ERR_OK)
+        err = new_upstreams(resolver, task, config->dns_filter_upstreams, &servers.filter);
     if (err != ERR_OK) {
         servers_free(&servers);
         return err;
@@ -78,6 +93,7 @@ static struct dns_resolver_options options_of(const struct resolver *resolver)
     return (struct dns_resolver_options){
         .cache_bytes = (size_t)role_config(resolver->process)->dns_cache_size,
         .upstreams = resolver->servers.upstreams,
+        .filter = resolver->servers.filter,
         .list = resolver->servers.list,
         .redis = resolver->servers.redis,
         .log = role_log(resolver->process),
@@ -120,7 +136,10 @@ static void on_message(struct role_process *process, struct wire_channel *channe
     if (message->type != WIRE_DNS_QUERY)
         return;
     if (is_known_type(query->type))
-        dns_resolver_ask(resolver->dns, query->name, (enum dns_type)query->type, query->is_list,
+        dns_resolver_ask(resolver->dns, query->name, (enum dns_type)query->type,
+                         query->is_list       ? DNS_SERVICE_LISTS
+                         : query->is_filtered ? DNS_SERVICE_FILTER
+                                              : DNS_SERVICE_GENERAL,
                          on_result, channel, message->tag);
     else
         on_result(channel, message->tag, &unknown);

@@ -300,6 +300,17 @@ static void the_mailbox_process(void **state)
     task_done(&task);
 }
 
+/* Each rule opens its own families of sockets, and nothing else of the table. */
+static void connecting_is_by_family(void **state)
+{
+    static const struct sandbox_rules internet = {.may_connect = true},
+                                      local = {.may_connect_local = true};
+
+    (void)state;
+    assert_int_equal(try_rules("who may connect", &internet), 0);
+    assert_int_equal(try_rules("who may connect locally", &local), 0);
+}
+
 static int setup(void **state)
 {
     static const char *const folders[] = {"run", "account", "mail", "drop", "queue", "tls"};
@@ -344,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_role_of_the_table),
         cmocka_unit_test(the_mailbox_process),
+        cmocka_unit_test(connecting_is_by_family),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

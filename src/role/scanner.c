@@ -1,7 +1,7 @@
 /*
- * The scanner: asks clamd and rspamd about a message, where they are configured (scanner/scan.h). It
- * is apart from the examiner so that what looks into foreign bytes has no network. It connects to
- * the two, touches no file and holds nothing.
+ * The scanner: asks clamd and rspamd about a message, where they are configured (scanner/scan.h).
+ * It is apart from the examiner so that what looks into foreign bytes has no network. It connects
+ * to the two, touches no file and holds nothing.
  */
 #include "scanner/scan.h"
 

@@ -206,8 +206,8 @@ static void on_time(void *owner)
 {
     struct clamd_scan *scan = owner;
 
-    finish_unscanned(scan, scan->watch == NULL ? "it cannot be reached"
-                                               : "it did not answer in time");
+    finish_unscanned(scan,
+                     scan->watch == NULL ? "it cannot be reached" : "it did not answer in time");
 }
 
 struct clamd_scan *clamd_scan_start(struct net_loop *loop, const struct sockaddr_storage *address,

@@ -1,5 +1,5 @@
-/* A reply of rspamd's: the score is in bounds, the symbols are a few plain words; and what goes to it
- * as a header field is one line. */
+/* A reply of rspamd's: the score is in bounds, the symbols are a few plain words; and what goes to
+ * it as a header field is one line. */
 #include "scanner/rspamd.h"
 
 #include <assert.h>

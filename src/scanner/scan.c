@@ -27,12 +27,12 @@ struct scan {
     struct scanner *scanner; /* borrowed */
     struct task task;        /* texts of the result */
     struct scan_result result;
-    int fd;                     /* own */
-    void *message;              /* own, mapped; NULL: not */
+    int fd;        /* own */
+    void *message; /* own, mapped; NULL: not */
     size_t message_len;
-    struct clamd_scan *clamd;   /* own; NULL: answered, or there is none */
+    struct clamd_scan *clamd;     /* own; NULL: answered, or there is none */
     struct net_http_call *rspamd; /* own; likewise */
-    struct net_timer *timer;    /* own; for what is answered without asking */
+    struct net_timer *timer;      /* own; for what is answered without asking */
     scan_on_done on_done;
     void *owner; /* borrowed */
     TAILQ_ENTRY(scan) in_scans;

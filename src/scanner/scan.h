@@ -15,12 +15,12 @@
 enum { SCAN_TIMEOUT_MS = 6 * 1000 };
 
 struct scanner_options {
-    struct net_loop *loop;         /* borrowed, as http and log */
-    struct net_http *http;         /* for rspamd; may be NULL without one */
+    struct net_loop *loop; /* borrowed, as http and log */
+    struct net_http *http; /* for rspamd; may be NULL without one */
     const struct log *log;
     struct sockaddr_storage clamd; /* clamd_len 0: there is none */
     socklen_t clamd_len;
-    struct str rspamd;             /* "address:port"; empty: there is none. Borrowed */
+    struct str rspamd; /* "address:port"; empty: there is none. Borrowed */
 };
 
 struct scanner;

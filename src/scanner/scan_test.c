@@ -11,7 +11,10 @@
 
 #include <cmocka.h>
 
-#define REPLY(literal) {"" literal, sizeof(literal)} /* with its NUL */
+#define REPLY(literal)                                                                             \
+    {                                                                                              \
+        "" literal, sizeof(literal)                                                                \
+    } /* with its NUL */
 
 static void replies_of_clamd(void **state)
 {
@@ -139,8 +142,7 @@ static void what_goes_to_rspamd_is_one_line(void **state)
     (void)state;
     task_init(&task, 0);
     assert_int_equal(rspamd_headers(&task, STR(""), STR(""), STR(""), STR(""), headers), 1);
-    assert_int_equal(
-        rspamd_headers(&task, STR("192.0.2.1"), STR("a.example"), STR("a\r\nX: y"),
+    assert_int_equal(rspamd_headers(&task, STR("192.0.2.1"), STR("a.example"), STR("a\r\nX: y"),
                                     STR("a@b"), headers),
                      5);
     assert_true(str_equal(headers[1], STR("IP: 192.0.2.1")));

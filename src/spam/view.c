@@ -67,7 +67,8 @@ static void add_text(struct task *task, struct spam_view *view, uint32_t index, 
     buf_init(&decoded, SIZE_MAX);
     buf_init(&utf8, SIZE_MAX);
     message_decode_body(part->encoding, raw, &decoded);
-    charset_to_utf8(part->charset, buf_str(&decoded), &utf8);
+    if (decoded.len > 0)
+        charset_to_utf8(part->charset, buf_str(&decoded), &utf8);
     text->part = index;
     text->is_html = str_equal(part->subtype, STR("html"));
     text->source = arena_copy(&task->arena, buf_str(&utf8));

@@ -7,8 +7,8 @@
 
 /* --- The owner's habits --- */
 
-static enum err look_up_tokens(struct vault *vault, struct task *task,
-                               const struct spam_tokens *tokens, struct spam_count *counts)
+static enum err read_counts(struct vault *vault, struct task *task,
+                            const struct spam_tokens *tokens, struct spam_count *counts)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
 
@@ -27,6 +27,18 @@ static enum err look_up_tokens(struct vault *vault, struct task *task,
         sqlite3_reset(statement);
     }
     return ERR_OK;
+}
+
+static enum err look_up_tokens(struct vault *vault, struct task *task,
+                               const struct spam_tokens *tokens, struct spam_count *counts)
+{
+    bool is_begun;
+    enum err err;
+
+    TRY(db_read_begin(vault->db, task, &is_begun));
+    err = read_counts(vault, task, tokens, counts);
+    db_read_end(vault->db, is_begun);
+    return err;
 }
 
 static bool is_trained(const struct vault *vault)

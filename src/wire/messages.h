@@ -306,8 +306,9 @@ enum wire_status {
 #define WIRE_FIELDS_signing_keys_reply(F)                                                          \
     F(u64, status) F(str, rsa_selector) F(secret, rsa_key) F(str, ed25519_selector)                \
     F(secret, ed25519_key)
-/* `type` as the DNS numbers it; is_list: by the resolver that is for block lists. */
-#define WIRE_FIELDS_dns_query(F) F(str, name) F(u64, type) F(flag, is_list)
+/* `type` as the DNS numbers it; is_list: by the resolver that is for block lists; is_filtered: by the
+ * servers that know bad names. */
+#define WIRE_FIELDS_dns_query(F) F(str, name) F(u64, type) F(flag, is_list) F(flag, is_filtered)
 /* `status` is a dns_status, `records` of dns/answer.h. */
 #define WIRE_FIELDS_dns_answer(F) F(u64, status) F(flag, is_secure) F(str, records)
 

@@ -6,7 +6,7 @@
  * reads a command a line, and answers each with a line of JSON, not always in the order asked:
  *
  *   ask NAME TYPE [list]        a question; "@" is the root. {"ask": "NAME", "status": …, …}
- *   wait NAME TYPE MS           the same with dns_client_ask_blocking
+ *   wait NAME TYPE MS [filter]  the same with dns_client_ask_blocking
  *   burst COUNT OPEN TYPE NAME  COUNT questions, OPEN of them at a time; "%" in NAME is their number,
  *                               "%100%" that modulo 100
  *   fetch COUNT OPEN TYPE NAME  the same without a peer's part in the client: raw messages, for the
@@ -396,7 +396,8 @@ static void ask_blocking(char **words)
     struct task task;
 
     task_init(&task, 0);
-    dns_client_ask_blocking(kit.client, &task, name_of(words[1]), question->type, false,
+    dns_client_ask_blocking(kit.client, &task, name_of(words[1]), question->type,
+                            words[4] != NULL ? DNS_SERVICE_FILTER : DNS_SERVICE_GENERAL,
                             clock_monotonic_ms() + strtol(words[3], NULL, 10), &answer);
     print_answer(question, "wait", &answer);
     mem_free(&question);
@@ -414,7 +415,7 @@ static void run_command(char *line)
         kit.open++;
         (void)dns_client_ask(kit.client, name_of(words[1]), type_of(words[2]), count > 3,
                              on_answer, question_new(words));
-    } else if (count == 4 && strcmp(words[0], "wait") == 0) {
+    } else if (count >= 4 && strcmp(words[0], "wait") == 0) {
         ask_blocking(words);
     } else if (count == 5 && strcmp(words[0], "burst") == 0) {
         start_burst(words, false);

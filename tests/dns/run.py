@@ -115,13 +115,13 @@ class Kit:
 class Faulty:
     """An HTTPS server (HTTP/1.1) that answers rightly and then spoils it as `manner` says."""
 
-    def __init__(self, certificate, key, zones, manner):
+    def __init__(self, certificate, key, zones, manner, port=0):
         self.zones = zones
         self.manner = manner
         self.requests = self.connections = 0
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certificate, key)
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.socket = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port = self.socket.getsockname()[1]
         self.url = f"https://{doh.NAME}:{self.port}/dns-query 127.0.0.1"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -361,15 +361,17 @@ def a_faulty_server_costs_a_moment(w):
         settings = dict(w.doh.settings, dns_upstreams=[faulty.url, *good])
         with Kit(w.folder, **settings) as kit:
             answer = kit.ask("a.test", "MX")
-            check(answer["status"] == "ok" and answer["ms"] < 1500, f"{manner}: {answer}")
+            check(answer["status"] == "ok" and answer["ms"] < 3000, f"{manner}: {answer}")
             slowest = max(slowest, answer["ms"])
-            before = faulty.requests
-            check(manner in ("no TLS", "silent handshake") or before == 1, f"{manner}: {before}")
-            # It is out of the way now.
-            if manner not in ("slow", "silent", "silent handshake"):
-                answer = kit.ask("a.test", "TXT")
-                check(answer["status"] == "ok" and faulty.requests == before,
-                      f"{manner}: asked again at once")
+            check(manner in ("no TLS", "silent handshake") or faulty.requests == 1,
+                  f"{manner}: {faulty.requests} requests")
+            # After three times, or if it could not be reached, it is out of the way.
+            for i in range(6):
+                if manner not in ("slow", "silent", "silent handshake"):
+                    answer = kit.ask(f"no{i}.a.test", "TXT")
+                    check(answer["status"] == "no-name", f"{manner}: {answer}")
+            check(faulty.requests == 0 if manner == "no TLS" else faulty.requests <= 3,
+                  f"{manner}: {faulty.requests} requests")
         if manner not in ("slow", "silent", "silent handshake"):
             with Kit(w.folder, **dict(settings, dns_upstreams=[faulty.url])) as kit:
                 answer = kit.ask("a.test", "MX")
@@ -384,9 +386,12 @@ def a_slow_server_loses_its_place(w):
     faulty = Faulty(w.doh.certificate, w.key, w.doh.zones, "slow")
     settings = dict(w.doh.settings, dns_upstreams=[faulty.url, *w.doh.settings["dns_upstreams"]])
     with Kit(w.folder, **settings) as kit:
-        times = [kit.ask(f"slow{i}.test")["ms"] for i in range(8)]
+        times = [kit.ask(f"slow{i}.test")["ms"] for i in range(4)]
         check(all(each >= 390 for each in times[:3]), f"the race began at once: {times}")
-        check(all(each < 390 for each in times[4:]), f"it is still asked first: {times}")
+        before = faulty.requests
+        for i in range(4):
+            kit.ask(f"slower{i}.test")
+        check(faulty.requests == before, "it is still asked first")
         # It becomes fast, and gets its place back.
         faulty.manner = "good"
         before = faulty.requests
@@ -404,12 +409,33 @@ def a_silent_server_alone(w):
     with Kit(w.folder, **dict(w.doh.settings, dns_upstreams=[faulty.url])) as kit:
         kit.send("ask one.test A", "wait two.test A 700")
         first, second = kit.read(), kit.read()
-        check(first["status"] == "failed" and "wait" in first and 650 < first["ms"] < 2000,
+        check(first["status"] == "failed" and "wait" in first and 650 < first["ms"] < 4000,
               str(first))
         check(second["status"] == "failed" and second["ms"] < 11000, str(second))
         # Nobody asks the same again for a few seconds.
         check(kit.ask("one.test")["ms"] < 100, "a failure is not kept")
     faulty.stop()
+
+
+@suite.case
+def an_outage_is_known_at_once(w):
+    """No server can be reached: nobody waits for that, and when it is over they notice."""
+    ports = free_ports(2)
+    urls = [f"https://{doh.NAME}:{port}/dns-query 127.0.0.1" for port in ports]
+    with Kit(w.folder, **dict(w.doh.settings, dns_upstreams=urls)) as kit:
+        for i in range(50):
+            answer = kit.ask(f"a{i}.test")
+            check(answer["status"] == "failed" and answer["ms"] < 1000, str(answer))
+        back = Faulty(w.doh.certificate, w.key, w.doh.zones, "good", port=ports[1])
+        start = time.monotonic()
+        while kit.ask(f"b{time.monotonic_ns()}.test")["status"] != "no-name":
+            check(time.monotonic() - start < 10, "the end of the outage is not noticed")
+            time.sleep(0.05)
+        words = f"its end after {time.monotonic() - start:.1f} s"
+        for i in range(20):
+            check(kit.ask(f"c{i}.test")["status"] == "no-name", "gone again")
+        back.stop()
+    return words
 
 
 @suite.case
@@ -489,6 +515,25 @@ def block_lists_have_a_resolver_of_their_own(w):
         with Kit(w.folder, **settings) as kit:
             answer = kit.ask("2.0.0.127.bl.test", "A", "list")
             check(answer["status"] == "ok" and answer["ms"] < 3000, str(answer))
+
+
+@suite.case
+def a_filter_is_asked_about_links_only(w):
+    """Servers that hide what they know to be bad; who does not set them asks nobody."""
+    with doh.start({"bad.test": [["A", "0.0.0.0"]]}) as filters:
+        faulty = Faulty(w.doh.certificate, w.key, filters.zones, "good")
+        settings = dict(w.doh.settings, dns_filter_upstreams=[faulty.url])
+        w.doh.zones.records["bad.test"] = [["A", "192.0.2.13"]]
+        with Kit(w.folder, **settings) as kit:
+            kit.send("wait bad.test A 3000 filter", "wait bad.test A 3000")
+            check(kit.read()["records"] == [["0.0.0.0"]], "the filter is not asked")
+            check(kit.read()["records"] == [["192.0.2.13"]], "the filter is asked about mail")
+        with Kit(w.folder, **w.doh.settings) as kit:
+            kit.send("wait bad.test A 3000 filter")
+            answer = kit.read()
+            check(answer["status"] == "failed" and answer["ms"] < 500, str(answer))
+        del w.doh.zones.records["bad.test"]
+        faulty.stop()
 
 
 @suite.case

@@ -1,6 +1,6 @@
 /*
- * The scanner's process, sandbox and all, asked about files: one line of JSON for each answer, in the
- * order of the files. All are asked at once.
+ * The scanner's process, sandbox and all, asked about files: one line of JSON for each answer, in
+ * the order of the files. All are asked at once.
  *
  *   scanner_try SETTINGS CLIENT NAME SENDER FILE…       SETTINGS: lines of a configuration
  */
@@ -126,8 +126,7 @@ int main(int argc, char **argv)
                                   &message) != ERR_OK ||
             message.type != WIRE_SCAN_REPLY || message.tag >= (uint64_t)count)
             die("no answer");
-        answers[message.tag] =
-            describe(&message.body.scan_reply, clock_monotonic_ms() - before_ms);
+        answers[message.tag] = describe(&message.body.scan_reply, clock_monotonic_ms() - before_ms);
     }
     for (int i = 0; i < count; i++) {
         json_dumpf(answers[i], stdout, JSON_COMPACT);

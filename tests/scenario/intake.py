@@ -30,6 +30,8 @@ ZONES = {
     "strict.example": [["MX", 10, "mx.strict.example"], ["TXT", "v=spf1 -all"]],
     "_dmarc.strict.example": [["TXT", "v=DMARC1; p=reject"]],
     "none.example": [["MX", 0, "."]],
+    "1.0.0.127.bl.example": [["A", "127.0.0.2"]],
+    "1.0.0.127.minor.example": [["A", "127.0.0.2"]],
     "sick.example": [["SERVFAIL"]],
     "_dmarc.sick.example": [["SERVFAIL"]],
 }
@@ -129,6 +131,24 @@ def senders_that_cannot_be_are_refused(server, bob):
     code, words = send(server, message("x"), sender="ann@missing.example")
     check(code == 550 and words.startswith("5.1.8 "), words)
     check(send(server, message("a bounce"), sender="")[0] == 250, "the null sender")
+
+
+@suite.case
+def clients_on_block_lists_are_refused(server, bob):
+    """At so many points; with fewer they are points against the message; unless they are exempt."""
+    lists = {**server.settings, "dnsbl": ["bl.example 3", "minor.example 1.5"]}
+    for settings, expected in (({"dnsbl_refuse": 4}, "5.7.1 Your address is on block lists"),
+                               ({"dnsbl_refuse": 5}, "2.0.0 "),
+                               ({"dnsbl_refuse": 4, "trusted_clients": ["127.0.0.0/8"]}, "2.0.0 ")):
+        with Server(settings={**lists, **settings}) as other:
+            alias = other.add_alias("bob@demo.test")
+            code, words = send(other, message("listed"))
+            check(words.startswith(expected), f"{settings}: {code} {words}")
+            if code == 250:
+                folders = fetch(other, alias) + fetch(other, alias, "Junk")
+                listed = "DNSBL" in str(folders[0][1]["X-Spam-Report"]).upper()
+                check(len(folders) == 1 and listed != ("trusted_clients" in settings),
+                      folders[0][1].as_string())
 
 
 @suite.case

@@ -442,6 +442,22 @@ def no_nonce_twice(world):
 
 
 @suite.case
+def rules_lie_sealed(world):
+    """Targets, replies, lists and webhooks' secrets are the service's to read, not the disk's."""
+    mark = "zqrule" + secrets.token_hex(8)
+    address = world.here[0].address
+    admin = world.server.admin
+    admin("alias", "vacation", "on", address, "--subject", mark, "--text", f"{mark} is away")
+    admin("alias", "forward", "add", address, f"{mark}@example.org")
+    admin("deny", "add", f"{mark}.example", "--alias", address)
+    secret = admin("alias", "webhook", "add", address, f"https://{mark}.example/")["secret"]
+    forms = [form for text in (mark, secret) for form in (text.encode(), *base64_forms(text.encode()))]
+    for path in files_below(world.server.folder):
+        data = path.read_bytes()
+        check(not any(form in data for form in forms), f"{path.name} has a rule in clear")
+
+
+@suite.case
 def nothing_was_found_by_the_sanitizers(world):
     findings = world.server.sanitizer_findings()
     check(not findings, findings[:10])

@@ -1,12 +1,12 @@
 /*
- * One attempt at a webhook, told as one line of JSON: what courier/webhook.c does, without the queue
- * and with a resolver that knows the names of the command line only.
+ * One attempt at a webhook, told as one line of JSON: what courier/webhook.c does, without the
+ * queue and with a resolver that knows the names of the command line only.
  *
  *   webhook_try [--allow X]… [--http] [--trust PEM] [--secret S] [--id I] [--timeout MS]
- *               [--zone NAME=ADDRESS,ADDRESS/ADDRESS,…]… URL BODY-FILE
+ *               [--cancel-after MS] [--free-after MS] [--zone NAME=ADDRESS,ADDRESS/ADDRESS,…]… URL BODY-FILE
  *
  * The answers to the first look-up of NAME stand before the first slash, those to the second behind
- * it, and so on; the last stay. "fail" is an answer that never comes to be.
+ * it, and so on; the last stay. "fail" is the answer that nobody knows, "mute" none.
  */
 #include "base/clock.h"
 #include "base/file.h"
@@ -39,6 +39,11 @@ struct trial {
     struct webhook_options options;
     struct webhook_job job;
     const char *trust, *body;
+    struct webhook_poster *poster;
+    struct webhook_attempt *attempt;
+    struct net_timer *timer;
+    int64_t cancel_after_ms, free_after_ms; /* 0: not */
+    bool is_ended;
 };
 
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "try"};
@@ -89,8 +94,7 @@ static void answer_query(struct trial *trial, const struct wire_dns_query *query
     while (out->status != DNS_FAILED && out->count < RECORDS_MAX && str_split(&rest, ',', &text)) {
         struct net_address *address = &addresses[out->count];
 
-        if (!net_address_parse(text, address) ||
-            address->is_v6 != (query->type == DNS_TYPE_AAAA))
+        if (!net_address_parse(text, address) || address->is_v6 != (query->type == DNS_TYPE_AAAA))
             continue;
         out->records[out->count++] = (struct dns_record){
             .ttl_s = 1, .data = str_make(address->bytes, address->is_v6 ? 16 : 4)};
@@ -103,8 +107,11 @@ static void on_question(void *owner, struct wire_channel *channel, struct wire_m
     struct dns_record records[RECORDS_MAX];
     struct dns_answer answer = {.records = records};
     struct wire_dns_answer body;
+    struct zone *zone = find_zone(owner, message->body.dns_query.name);
     struct buf encoded;
 
+    if (zone != NULL && str_equal(zone->answers, STR("mute")))
+        return;
     buf_init(&encoded, SIZE_MAX);
     answer_query(owner, &message->body.dns_query, &answer);
     dns_answer_encode(&answer, &encoded);
@@ -135,17 +142,45 @@ static const struct wire_channel_events courier_events = {.on_message = on_answe
 
 /* ---- The attempt ---- */
 
+/* In the middle of it; its on_done must not come any more. */
+static void on_time_to_end(void *owner)
+{
+    struct trial *trial = owner;
+
+    if (trial->cancel_after_ms > 0)
+        webhook_cancel(&trial->attempt);
+    else
+        webhook_poster_free(&trial->poster);
+    trial->is_ended = true;
+    net_timer_start(trial->timer, 300); /* late answers have their time */
+}
+
+static void on_timer(void *owner)
+{
+    struct trial *trial = owner;
+
+    if (!trial->is_ended) {
+        on_time_to_end(trial);
+        return;
+    }
+    printf("{\"outcome\":\"ended\"}\n");
+    net_loop_stop(trial->loop);
+}
+
 static void on_done(void *owner, const struct webhook_result *result)
 {
     static const char *const outcomes[] = {
         [WEBHOOK_DONE] = "done", [WEBHOOK_RETRY] = "retry", [WEBHOOK_FAILED] = "failed"};
     struct trial *trial = owner;
     json_t *asked = json_object();
-    json_t *line = json_pack("{s:s, s:i, s:s%, s:I, s:o}", "outcome", outcomes[result->outcome],
-                             "status", (int)result->status, "reason", result->reason.ptr,
-                             result->reason.len, "retry_after_ms",
-                             (json_int_t)result->retry_after_ms, "asked", asked);
+    json_t *line =
+        json_pack("{s:s, s:i, s:s%, s:I, s:o}", "outcome", outcomes[result->outcome], "status",
+                  (int)result->status, "reason", result->reason.ptr, result->reason.len,
+                  "retry_after_ms", (json_int_t)result->retry_after_ms, "asked", asked);
 
+    if (trial->is_ended)
+        die("an attempt that was ended answered");
+    trial->attempt = NULL;
     for (size_t i = 0; i < trial->zone_count; i++)
         json_object_setn_new(asked, trial->zones[i].name.ptr, trial->zones[i].name.len,
                              json_integer(trial->zones[i].asked));
@@ -190,6 +225,10 @@ static void read_arguments(struct trial *trial, int argc, char **argv)
             trial->job.id = str_from_c(take(&argc, &argv));
         else if (strcmp(name, "--timeout") == 0)
             trial->options.timeout_ms = strtoll(take(&argc, &argv), NULL, 10);
+        else if (strcmp(name, "--cancel-after") == 0)
+            trial->cancel_after_ms = strtoll(take(&argc, &argv), NULL, 10);
+        else if (strcmp(name, "--free-after") == 0)
+            trial->free_after_ms = strtoll(take(&argc, &argv), NULL, 10);
         else if (strcmp(name, "--zone") == 0)
             add_zone(trial, str_from_c(take(&argc, &argv)));
         else if (trial->job.url.ptr == NULL)
@@ -218,8 +257,7 @@ static void make_http(struct trial *trial, struct task *task)
     struct buf pem;
 
     buf_init(&pem, SIZE_MAX);
-    if (trial->trust != NULL &&
-        net_http_read_trust(task, str_from_c(trial->trust), &pem) != ERR_OK)
+    if (trial->trust != NULL && net_http_read_trust(task, str_from_c(trial->trust), &pem) != ERR_OK)
         die(task->words);
     options.trust_pem = buf_str(&pem);
     if (net_http_new(trial->loop, task, &options, &trial->options.http) != ERR_OK)
@@ -231,7 +269,6 @@ int main(int argc, char **argv)
 {
     struct trial trial = {.job = {.now_ms = clock_now_ms()}};
     struct wire_channel *courier, *resolver;
-    struct webhook_poster *poster;
     struct task task;
     int fds[2];
 
@@ -254,10 +291,14 @@ int main(int argc, char **argv)
     trial.options.log = &quiet;
     trial.options.allow = trial.allow;
     trial.options.allow_count = trial.allow_count;
-    poster = webhook_poster_new(&trial.options);
-    (void)webhook_post(poster, &trial.job, on_done, &trial);
+    trial.timer = net_timer_new(trial.loop, on_timer, &trial);
+    if (trial.cancel_after_ms + trial.free_after_ms > 0)
+        net_timer_start(trial.timer, trial.cancel_after_ms + trial.free_after_ms);
+    trial.poster = webhook_poster_new(&trial.options);
+    trial.attempt = webhook_post(trial.poster, &trial.job, on_done, &trial);
     net_loop_run(trial.loop);
-    webhook_poster_free(&poster);
+    webhook_poster_free(&trial.poster);
+    net_timer_free(&trial.timer);
     net_http_free(&trial.options.http);
     wire_channel_free(&courier);
     wire_channel_free(&resolver);

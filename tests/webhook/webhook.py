@@ -372,6 +372,26 @@ def an_endless_body_is_not_read(t):
         check(sum(sent) < 32 << 20, f"{sum(sent)} bytes were taken")
 
 
+# ---- The courier stops ----
+
+@suite.case
+def ended_in_the_middle(t):
+    """While it is signed, resolved, connected, posted, read: nothing is called any more, nothing
+    is left (the sanitizers would tell)."""
+    large = os.urandom(1 << 20) * 60
+    with Raw(lambda connection: time.sleep(2)) as silent, Raw(lambda connection: time.sleep(2),
+                                                             reads=False) as deaf:
+        for how in ("--cancel-after", "--free-after"):
+            for moment in ("1", "5", "30", "150"):
+                for receiver in (silent, deaf):
+                    result = t.named(receiver, "/", "http", "--secret", SECRET, how, moment,
+                                     body=large)
+                    check(result["outcome"] == "ended", result)
+        result = t.post(f"http://{NAME}:{silent.port}/", "--allow", NAME, "--zone",
+                        f"{NAME}=mute", "--cancel-after", "100")
+        check(result["outcome"] == "ended", result)
+
+
 if __name__ == "__main__":
     suite.parse()
     with tempfile.TemporaryDirectory() as folder:

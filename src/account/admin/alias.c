@@ -298,7 +298,8 @@ enum err admin_alias_quota(struct admin_request *request)
     TRY(account_mailbox_at(database, &request->task, alias.mailbox, &mailbox));
     TRY(account_commit(database, &request->task));
     request->admin->services->limits_changed(request->admin->owner);
-    admin_say(request, "The quota of %.*s's mailbox was set.", STR_ARG(admin_alias_name(request, &alias)));
+    admin_say(request, "The quota of %.*s's mailbox was set.",
+              STR_ARG(admin_alias_name(request, &alias)));
     admin_put_text(request->reply, "address", admin_alias_name(request, &alias));
     put_mailbox(request->reply, &mailbox);
     if (quota < mailbox.mail_bytes + mailbox.drop_bytes)

@@ -136,6 +136,7 @@ enum err admin_dns_collect(struct admin_request *request, struct admin_dns **out
 
     TRY(admin_argument_domain(request, &name));
     TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_make_keys_where_none(admin, &request->task, &domain));
     dns->domain = domain.name;
     dns->hostname = admin->services->hostname(admin->owner);
     TRY(collect(request, dns, domain.row));

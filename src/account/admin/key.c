@@ -22,6 +22,20 @@ enum err admin_make_keys(struct admin *admin, struct task *task,
     return make_key(admin, task, domain, ACCOUNT_KEY_ED25519, state);
 }
 
+enum err admin_make_keys_where_none(struct admin *admin, struct task *task,
+                                    const struct account_domain *domain)
+{
+    struct account_key *keys;
+    size_t count;
+
+    TRY(account_key_list(admin->database, task, domain->row, &keys, &count));
+    if (count > 0)
+        return ERR_OK;
+    TRY(account_begin(admin->database, task));
+    TRY(admin_make_keys(admin, task, domain, ACCOUNT_KEY_ACTIVE));
+    return account_commit(admin->database, task);
+}
+
 static enum err make_missing(struct admin *admin, struct task *task, bool *out_was_one)
 {
     struct account_domain domain;
@@ -34,9 +48,7 @@ static enum err make_missing(struct admin *admin, struct task *task, bool *out_w
         return ERR_OK;
     admin->keyless_row = row; /* one that fails is not tried again before the next start */
     TRY(account_domain_find(admin->database, task, name, &domain));
-    TRY(account_begin(admin->database, task));
-    TRY(admin_make_keys(admin, task, &domain, ACCOUNT_KEY_ACTIVE));
-    return account_commit(admin->database, task);
+    return admin_make_keys_where_none(admin, task, &domain);
 }
 
 bool admin_make_missing_key(struct admin *admin, int64_t now_ms)

@@ -87,6 +87,9 @@ uint64_t admin_new_tickets(struct admin *admin, uint64_t count);
 MUST_CHECK enum err admin_make_keys(struct admin *admin, struct task *task,
                                     const struct account_domain *domain,
                                     enum account_key_state state);
+/* The same for a domain that has none yet, in a transaction of its own. */
+MUST_CHECK enum err admin_make_keys_where_none(struct admin *admin, struct task *task,
+                                               const struct account_domain *domain);
 /* target.c: adds a forward or a webhook to an alias, in the caller's transaction; words when it is
  * none. The webhook's secret is made here, into the reply. */
 MUST_CHECK enum err admin_add_forward(struct admin_request *request,

@@ -1,4 +1,4 @@
-/* `sealpost alias forward …` and `alias webhook …`: where an alias's mail goes beside its mailbox. */
+/* `sealpost alias forward …`, `alias webhook …`: where an alias's mail goes beside its mailbox. */
 #include "account/admin/handlers.h"
 #include "account/admin/request.h"
 

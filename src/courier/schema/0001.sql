@@ -35,8 +35,9 @@ CREATE TABLE contents (
     PRIMARY KEY (message_id, piece)
 ) STRICT;
 
--- Whom it is still for, and whom it was. `original` is the address that the sender wrote, where
--- `address` is what an alias made of it; target: the route as the keeper gave it (docs/routes.md).
+-- Whom it is still for, and whom it was. `address` is where it goes; `alias` which alias of ours made
+-- it so (or the same), `written` what the sender wrote, which is all that he is ever told; target: the
+-- route as the keeper gave it (docs/routes.md).
 -- lane: the destination, by which turns are taken. state: 'active' while an attempt is under way
 -- (what is so at the start was interrupted); starts: attempts that were begun and never ended.
 CREATE TABLE recipients (
@@ -45,7 +46,8 @@ CREATE TABLE recipients (
     kind TEXT NOT NULL
         CHECK (kind IN ('remote', 'forward', 'return', 'webhook', 'vacation', 'local', 'notice')),
     address TEXT NOT NULL,
-    original TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    written TEXT NOT NULL,
     target TEXT NOT NULL,
     lane TEXT NOT NULL,
     orcpt TEXT NOT NULL,

@@ -1,0 +1,259 @@
+/* The records that a domain should publish, what is said of those that are there, and its keys. */
+#include "account/admin/dns.h"
+
+#include "account/admin/test_admin.h"
+#include "sqlite/db.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* The record of this role and name in the answer of `domain dns`. */
+static const char *record_value(const struct test_admin *f, const char *name, const char *type)
+{
+    const json_t *records = json_object_get(f->answer, "records");
+
+    for (size_t i = 0; i < json_array_size(records); i++) {
+        const json_t *record = json_array_get(records, i);
+
+        if (strcmp(json_string_value(json_object_get(record, "name")), name) == 0 &&
+            strcmp(json_string_value(json_object_get(record, "type")), type) == 0)
+            return json_string_value(json_object_get(record, "value"));
+    }
+    return "";
+}
+
+static void test_records_to_publish(void **state)
+{
+    struct test_admin *f = *state;
+    const char *request = "{'command':'domain dns','arguments':{'domain':'demo.test'}}";
+    const char *zone;
+
+    test_admin_add_demo(f);
+    assert_int_equal(f->key_count, 2);
+    assert_string_equal(test_admin_ask(f, request), "ok");
+    zone = test_admin_member(f, "message");
+    assert_non_null(strstr(zone, "demo.test.\t3600\tIN\tMX\t10 mail.host.test.\n"));
+    assert_non_null(strstr(zone, "_pop3s._tcp.demo.test.\t3600\tIN\tSRV\t0 1 995 mail.host.test."));
+    assert_string_equal(record_value(f, "demo.test", "TXT"), "v=spf1 mx -all");
+    assert_string_equal(record_value(f, "e19700101._domainkey.demo.test", "TXT"),
+                        "v=DKIM1; k=ed25519; p=2");
+    assert_string_equal(record_value(f, "_dmarc.demo.test", "TXT"),
+                        "v=DMARC1; p=quarantine; rua=mailto:postmaster@demo.test");
+    assert_true(strlen(record_value(f, "_mta-sts.demo.test", "TXT")) > 12);
+    /* A long text is several strings, none above 255 bytes. */
+    zone = strstr(zone, "r19700101._domainkey");
+    assert_non_null(zone);
+    for (const char *quote = strchr(zone, '"'); quote != NULL && quote < strstr(zone, " )");) {
+        const char *end = strchr(quote + 1, '"');
+
+        assert_true(end - quote - 1 <= 255);
+        quote = strchr(end + 1, '"');
+    }
+    /* New keys are published before they are used, old ones after. */
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'domain dkim rotate','arguments':{'domain':'demo.test'}}"), "ok");
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'domain dkim rotate','arguments':{'domain':'demo.test'}}"), "exists");
+    assert_string_equal(test_admin_ask(f, request), "ok");
+    assert_string_equal(record_value(f, "e19700101-1._domainkey.demo.test", "TXT"),
+                        "v=DKIM1; k=ed25519; p=4");
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'domain dkim use','arguments':{'domain':'demo.test'}}"), "ok");
+    assert_string_equal(test_admin_ask(f, request), "ok");
+    assert_string_equal(record_value(f, "e19700101._domainkey.demo.test", "TXT"),
+                        "v=DKIM1; k=ed25519; p=2");
+}
+
+/* One record of the DNS, as the test gives it. */
+struct given {
+    enum dns_type type;
+    const char *name;
+    enum dns_status status;
+    const char *data[3];
+    const char *host; /* of MX, SRV */
+    uint16_t port;
+};
+
+static void answer_question(struct test_admin *f, size_t index, const struct given *given, size_t count)
+{
+    struct dns_record records[3];
+    struct dns_answer answer = {.status = DNS_NO_NAME, .records = records};
+
+    for (size_t i = 0; i < count; i++) {
+        if (given[i].type != f->questions[index].type ||
+            strcmp(given[i].name, f->questions[index].name) != 0)
+            continue;
+        answer.status = given[i].status;
+        while (answer.count < 3 && given[i].data[answer.count] != NULL) {
+            records[answer.count] = (struct dns_record){
+                .name = str_from_c(given[i].host),
+                .port = given[i].port,
+                .data = str_from_c(given[i].data[answer.count]),
+            };
+            answer.count++;
+        }
+    }
+    admin_dns_answered(f->admin, f->questions[index].ticket, &answer);
+}
+
+/* Asks for a check and answers it; "state why" of each record in the order of `domain dns`. */
+static void check_domain(struct test_admin *f, const struct given *given, size_t count)
+{
+    f->question_count = 0;
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'domain check','arguments':{'domain':'demo.test'}}"), "(none)");
+    assert_true(f->question_count > 10);
+    for (size_t i = f->question_count; i-- > 0;) {
+        assert_null(f->answer);
+        answer_question(f, i, given, count);
+    }
+    assert_non_null(f->answer);
+}
+
+static const char *state_of(const struct test_admin *f, const char *type, const char *name)
+{
+    const json_t *items = json_object_get(f->answer, "items");
+
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        const json_t *item = json_array_get(items, i);
+
+        if (strcmp(json_string_value(json_object_get(item, "name")), name) == 0 &&
+            strcmp(json_string_value(json_object_get(item, "type")), type) == 0)
+            return json_string_value(json_object_get(item, "state"));
+    }
+    return "";
+}
+
+static void test_a_domain_that_is_right(void **state)
+{
+    struct test_admin *f = *state;
+    static const struct given given[] = {
+        {DNS_TYPE_A, "mail.host.test", DNS_OK, {"\1\2\3\4"}, NULL, 0},
+        {DNS_TYPE_MX, "demo.test", DNS_OK, {""}, "mail.host.test", 0},
+        {DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 ip4:1.2.3.4 -all", "else"}, NULL, 0},
+        {DNS_TYPE_TXT, "e19700101._domainkey.demo.test", DNS_OK,
+         {"v=DKIM1; p= 2 ;k=ed25519"}, NULL, 0},
+        {DNS_TYPE_TXT, "_dmarc.demo.test", DNS_OK, {"v=DMARC1;p=reject"}, NULL, 0},
+        {DNS_TYPE_TXT, "_mta-sts.demo.test", DNS_OK, {"v=STSv1; id=1;"}, NULL, 0},
+        {DNS_TYPE_TXT, "_smtp._tls.demo.test", DNS_OK, {"v=TLSRPTv1; rua=mailto:a@b"}, NULL, 0},
+        {DNS_TYPE_SRV, "_imaps._tcp.demo.test", DNS_OK, {""}, "mail.host.test", 993},
+    };
+
+    test_admin_add_demo(f);
+    check_domain(f, given, ARRAY_LEN(given));
+    for (size_t i = 0; i < ARRAY_LEN(given); i++)
+        assert_string_equal(
+            state_of(f, admin_dns_type_name(given[i].type), given[i].name), "right");
+    assert_string_equal(state_of(f, "AAAA", "mail.host.test"), "right"); /* A is enough */
+    assert_string_equal(state_of(f, "TXT", "r19700101._domainkey.demo.test"), "missing");
+    assert_string_equal(state_of(f, "SRV", "_pop3s._tcp.demo.test"), "missing");
+}
+
+static void test_a_domain_that_is_wrong(void **state)
+{
+    struct test_admin *f = *state;
+    static const struct {
+        struct given given;
+        const char *state;
+    } rows[] = {
+        {{DNS_TYPE_MX, "demo.test", DNS_OK, {""}, "mail.other.test", 0}, "wrong"},
+        {{DNS_TYPE_MX, "demo.test", DNS_OK, {""}, "", 0}, "wrong"},
+        {{DNS_TYPE_MX, "demo.test", DNS_FAILED, {NULL}, NULL, 0}, "unknown"},
+        {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 mx -all", "v=spf1 mx -all"}, NULL, 0},
+         "wrong"},
+        {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 mx +all"}, NULL, 0}, "wrong"},
+        {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 -all"}, NULL, 0}, "wrong"},
+        {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf10 mx"}, NULL, 0}, "missing"},
+        {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 include:x.test ~all"}, NULL, 0}, "unknown"},
+        {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 a:mail.host.test ~all"}, NULL, 0}, "right"},
+        {{DNS_TYPE_TXT, "e19700101._domainkey.demo.test", DNS_OK, {"v=DKIM1; p=3"}, NULL, 0},
+         "wrong"},
+        {{DNS_TYPE_TXT, "e19700101._domainkey.demo.test", DNS_OK, {"v=DKIM1; p="}, NULL, 0},
+         "wrong"},
+        {{DNS_TYPE_TXT, "_dmarc.demo.test", DNS_OK, {"v=DMARC1; sp=none"}, NULL, 0}, "wrong"},
+        {{DNS_TYPE_TXT, "_mta-sts.demo.test", DNS_OK, {"v=STSv1"}, NULL, 0}, "wrong"},
+        {{DNS_TYPE_SRV, "_imaps._tcp.demo.test", DNS_OK, {""}, "mail.host.test", 143}, "wrong"},
+        {{DNS_TYPE_SRV, "_imaps._tcp.demo.test", DNS_OK, {""}, "", 0}, "wrong"},
+    };
+
+    test_admin_add_demo(f);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        check_domain(f, &rows[i].given, 1);
+        assert_string_equal(
+            state_of(f, admin_dns_type_name(rows[i].given.type), rows[i].given.name),
+            rows[i].state);
+    }
+    check_domain(f, NULL, 0);
+    assert_string_equal(state_of(f, "A", "mail.host.test"), "missing");
+    /* An administrator who went away, and a resolver that never answers. */
+    f->question_count = 0;
+    (void)test_admin_ask(f, "{'command':'domain check','arguments':{'domain':'demo.test'}}");
+    admin_client_gone(f->admin, f);
+    admin_expire(f->admin, TEST_ADMIN_NOW_MS + 30000, 30000);
+    assert_null(f->answer);
+    answer_question(f, 0, NULL, 0); /* too late */
+}
+
+/* Domains from before there were keys get theirs, one with each call. */
+static void test_missing_keys(void **state)
+{
+    struct test_admin *f = *state;
+    struct task task;
+    int64_t user;
+
+    task_init(&task, TEST_ADMIN_NOW_MS);
+    assert_int_equal(account_begin(f->database, &task), ERR_OK);
+    assert_int_equal(account_user_add(f->database, &task, STR("u"), 0, &user), ERR_OK);
+    assert_int_equal(account_domain_add(f->database, &task, STR("a.test"), user, 0), ERR_OK);
+    assert_int_equal(account_domain_add(f->database, &task, STR("b.test"), user, 0), ERR_OK);
+    assert_int_equal(account_commit(f->database, &task), ERR_OK);
+    task_done(&task);
+    assert_true(admin_make_missing_key(f->admin, TEST_ADMIN_NOW_MS));
+    assert_int_equal(f->key_count, 2);
+    assert_true(admin_make_missing_key(f->admin, TEST_ADMIN_NOW_MS));
+    assert_false(admin_make_missing_key(f->admin, TEST_ADMIN_NOW_MS));
+    assert_int_equal(f->key_count, 4);
+}
+
+/* Whoever asks what to publish need not wait for that. */
+static void test_keys_are_there_when_they_are_asked_for(void **state)
+{
+    struct test_admin *f = *state;
+    struct task task;
+    int64_t user;
+
+    task_init(&task, TEST_ADMIN_NOW_MS);
+    assert_int_equal(account_begin(f->database, &task), ERR_OK);
+    assert_int_equal(account_user_add(f->database, &task, STR("u"), 0, &user), ERR_OK);
+    assert_int_equal(account_domain_add(f->database, &task, STR("a.test"), user, 0), ERR_OK);
+    assert_int_equal(account_commit(f->database, &task), ERR_OK);
+    task_done(&task);
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'domain dns','arguments':{'domain':'a.test'}}"), "ok");
+    assert_int_equal(f->key_count, 2);
+    assert_string_equal(record_value(f, "e19700101._domainkey.a.test", "TXT"),
+                        "v=DKIM1; k=ed25519; p=2");
+    assert_false(admin_make_missing_key(f->admin, TEST_ADMIN_NOW_MS));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_records_to_publish),
+        TEST(test_a_domain_that_is_right),
+        TEST(test_a_domain_that_is_wrong),
+        TEST(test_missing_keys),
+        TEST(test_keys_are_there_when_they_are_asked_for),
+    };
+
+    secret_init();
+    db_init_library();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

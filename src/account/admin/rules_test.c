@@ -1,0 +1,202 @@
+/* Requests about where an alias's mail goes, rules, lists and limits; and about the queue. */
+#include "account/admin/test_admin.h"
+
+#include "sqlite/db.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* What is answered, one after the other, to demo.test with you@demo.test and its mailbox. */
+static const struct {
+    const char *request, *status;
+} rule_rows[] = {
+    /* forwards */
+    {"{'command':'alias add','arguments':{'address':'f@demo.test','forward':'b@x.test'}}", "ok"},
+    {"{'command':'alias add','arguments':{'address':'g@demo.test','forward':'g@demo.test'}}",
+     "invalid"}, /* itself */
+    {"{'command':'alias add','arguments':{'address':'g@demo.test','forward':'x y'}}", "invalid"},
+    {"{'command':'alias show','arguments':{'address':'g@demo.test'}}", "not-found"},
+    {"{'command':'alias add','arguments':{'address':'g@demo.test','to':'f@demo.test'}}",
+     "invalid"}, /* it has no mailbox */
+    {"{'command':'alias add','arguments':{'address':'g@demo.test','forward':'b@x.test',"
+     "'quota':'1G'}}", "invalid"},
+    {"{'command':'alias forward add','arguments':{'address':'f@demo.test','target':'x.test'}}",
+     "ok"},
+    {"{'command':'alias forward add','arguments':{'address':'f@demo.test','target':'x.test'}}",
+     "exists"},
+    {"{'command':'alias forward add','arguments':{'address':'f@demo.test','target':'$1@'}}",
+     "ok"}, /* a dollar is a letter like others */
+    {"{'command':'alias forward list','arguments':{'address':'f@demo.test'}}", "ok"},
+    {"{'command':'alias forward remove','arguments':{'address':'f@demo.test','target':'x.test'}}",
+     "ok"},
+    {"{'command':'alias forward remove','arguments':{'address':'f@demo.test','target':'x.test'}}",
+     "not-found"},
+    {"{'command':'alias store off','arguments':{'address':'f@demo.test'}}", "invalid"},
+    {"{'command':'alias store off','arguments':{'address':'you@demo.test'}}", "invalid"},
+    {"{'command':'alias forward add','arguments':{'address':'you@demo.test','target':'b@x.test'}}",
+     "ok"},
+    {"{'command':'alias store off','arguments':{'address':'you@demo.test'}}", "ok"},
+    {"{'command':'alias store on','arguments':{'address':'you@demo.test'}}", "ok"},
+    {"{'command':'alias quota','arguments':{'address':'f@demo.test','size':'1G'}}", "invalid"},
+    {"{'command':'alias password','arguments':{'address':'f@demo.test','old-password':'x'}}",
+     "denied"},
+    /* regular expressions */
+    {"{'command':'alias add','arguments':{'address':'/^s-(.+)$/@demo.test'}}", "invalid"},
+    {"{'command':'alias add','arguments':{'address':'/^s-(.+)$/@demo.test','forward':'$2@'}}",
+     "invalid"},
+    {"{'command':'alias add','arguments':{'address':'/^s-(/@demo.test','forward':'$1@'}}",
+     "invalid"},
+    {"{'command':'alias add','arguments':{'address':'/^s-(.+)$/@demo.test','forward':'$1@'}}",
+     "ok"},
+    {"{'command':'alias add','arguments':{'address':'/^s-(.+)$/@demo.test','forward':'$1@'}}",
+     "exists"},
+    {"{'command':'alias add','arguments':{'address':'/^t@u/@demo.test','to':'you@demo.test'}}",
+     "ok"}, /* the last @ counts */
+    {"{'command':'alias show','arguments':{'address':'/^s-(.+)$/@demo.test'}}", "ok"},
+    {"{'command':'alias forward add','arguments':{'address':'/^s-(.+)$/@demo.test',"
+     "'target':'${1}@x.test'}}", "ok"},
+    {"{'command':'alias disable','arguments':{'address':'/^s-(.+)$/@demo.test'}}", "ok"},
+    {"{'command':'alias remove','arguments':{'address':'/^t@u/@demo.test'}}", "ok"},
+    {"{'command':'alias remove','arguments':{'address':'/^t@u/@demo.test'}}", "not-found"},
+    {"{'command':'domain catch-all','arguments':{'domain':'demo.test','address':'f@demo.test'}}",
+     "invalid"},
+    {"{'command':'alias add','arguments':{'address':'*@demo.test','forward':'x.test'}}", "ok"},
+    {"{'command':'domain show','arguments':{'domain':'demo.test'}}", "ok"},
+    {"{'command':'domain catch-all','arguments':{'domain':'demo.test',"
+     "'address':'you@demo.test'}}", "ok"},
+    {"{'command':'domain catch-all','arguments':{'domain':'demo.test','off':true}}", "ok"},
+    /* webhooks */
+    {"{'command':'alias webhook add','arguments':{'address':'you@demo.test',"
+     "'url':'https://x.test/h','raw':true}}", "ok"},
+    {"{'command':'alias webhook add','arguments':{'address':'you@demo.test',"
+     "'url':'https://x.test/h'}}", "exists"},
+    {"{'command':'alias webhook add','arguments':{'address':'you@demo.test','url':'x.test'}}",
+     "invalid"},
+    {"{'command':'alias webhook list','arguments':{'address':'you@demo.test'}}", "ok"},
+    {"{'command':'alias webhook remove','arguments':{'address':'you@demo.test',"
+     "'url':'https://x.test/h'}}", "ok"},
+    /* rules */
+    {"{'command':'alias disable','arguments':{'address':'you@demo.test','answer':'250'}}", "ok"},
+    {"{'command':'alias disable','arguments':{'address':'you@demo.test','answer':'251'}}",
+     "invalid"},
+    {"{'command':'alias disable','arguments':{'address':'you@demo.test','answer':'421'}}", "ok"},
+    {"{'command':'alias enable','arguments':{'address':'you@demo.test'}}", "ok"},
+    {"{'command':'alias junk off','arguments':{'address':'you@demo.test'}}", "ok"},
+    {"{'command':'alias junk on','arguments':{'address':'you@demo.test'}}", "ok"},
+    {"{'command':'alias vacation show','arguments':{'address':'you@demo.test'}}", "not-found"},
+    {"{'command':'alias vacation on','arguments':{'address':'you@demo.test','subject':'s'}}",
+     "invalid"},
+    {"{'command':'alias vacation on','arguments':{'address':'you@demo.test','subject':'s',"
+     "'text':'a\\nb','start':'2026-12-24','until':'2027-01-06T12:00:00.000Z'}}", "ok"},
+    {"{'command':'alias vacation on','arguments':{'address':'you@demo.test','subject':'s',"
+     "'text':'t','start':'2027-01-06','until':'2026-12-24'}}", "invalid"},
+    {"{'command':'alias vacation on','arguments':{'address':'you@demo.test','subject':'s',"
+     "'text':'t','until':'soon'}}", "invalid"},
+    {"{'command':'alias vacation show','arguments':{'address':'you@demo.test'}}", "ok"},
+    {"{'command':'alias vacation off','arguments':{'address':'you@demo.test'}}", "ok"},
+    {"{'command':'allow add','arguments':{'sender':'192.0.2.0/24'}}", "ok"},
+    {"{'command':'deny add','arguments':{'sender':'x.test','domain':'demo.test'}}", "ok"},
+    {"{'command':'deny add','arguments':{'sender':'a@x.test','alias':'you@demo.test'}}", "ok"},
+    {"{'command':'deny add','arguments':{'sender':'x y'}}", "invalid"},
+    {"{'command':'deny add','arguments':{'sender':'x.test','domain':'demo.test',"
+     "'alias':'you@demo.test'}}", "invalid"},
+    {"{'command':'deny add','arguments':{'sender':'x.test','domain':'other.test'}}", "not-found"},
+    {"{'command':'deny list'}", "ok"},
+    {"{'command':'deny list','arguments':{'domain':'demo.test'}}", "ok"},
+    {"{'command':'deny list','arguments':{'after':'x'}}", "invalid"},
+    {"{'command':'deny remove','arguments':{'sender':'x.test'}}", "not-found"}, /* another scope */
+    {"{'command':'allow remove','arguments':{'sender':'192.0.2.77/24'}}", "ok"},
+    {"{'command':'user limit','arguments':{'name':'default','limit':'100'}}", "ok"},
+    {"{'command':'user limit','arguments':{'name':'default','limit':'many'}}", "invalid"},
+    {"{'command':'user limit','arguments':{'name':'default','limit':'-1'}}", "invalid"},
+    {"{'command':'user limit','arguments':{'name':'default'}}", "ok"},
+    {"{'command':'domain limit','arguments':{'domain':'demo.test','limit':'none'}}", "ok"},
+    {"{'command':'domain limit','arguments':{'domain':'demo.test','limit':'default'}}", "ok"},
+    {"{'command':'domain require-tls','arguments':{'domain':'demo.test'}}", "ok"},
+    {"{'command':'domain require-tls','arguments':{'domain':'demo.test','off':true}}", "ok"},
+    {"{'command':'domain dns','arguments':{'domain':'other.test'}}", "not-found"},
+    {"{'command':'domain check','arguments':{'domain':'other.test'}}", "not-found"},
+    {"{'command':'domain dkim use','arguments':{'domain':'demo.test'}}", "not-found"},
+};
+
+static void test_rules(void **state)
+{
+    struct test_admin *f = *state;
+
+    test_admin_add_demo(f);
+    for (size_t i = 0; i < ARRAY_LEN(rule_rows); i++) {
+        const char *status = test_admin_ask(f, rule_rows[i].request);
+
+        if (strcmp(status, rule_rows[i].status) != 0)
+            print_error("%s\n", rule_rows[i].request);
+        assert_string_equal(status, rule_rows[i].status);
+        if (strcmp(status, "ok") != 0)
+            assert_true(strlen(test_admin_member(f, "message")) > 0);
+    }
+}
+
+static void test_a_webhook_s_secret_is_shown_once(void **state)
+{
+    struct test_admin *f = *state;
+    const json_t *item;
+
+    test_admin_add_demo(f);
+    assert_string_equal(test_admin_ask(f, "{'command':'alias webhook add','arguments':{'address':"
+                               "'you@demo.test','url':'https://x.test/h'}}"),
+                        "ok");
+    assert_int_equal(strlen(test_admin_member(f, "secret")), 32);
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'alias webhook list','arguments':{'address':'you@demo.test'}}"), "ok");
+    item = json_array_get(json_object_get(f->answer, "items"), 0);
+    assert_string_equal(json_string_value(json_object_get(item, "url")), "https://x.test/h");
+    assert_null(json_object_get(item, "secret"));
+}
+
+static void test_the_queue_s_commands(void **state)
+{
+    struct test_admin *f = *state;
+    const char *request = "{'command':'queue retry','arguments':{'id':'all'}}";
+
+    assert_string_equal(test_admin_ask(f, request), "(none)");
+    assert_string_equal(f->courier_json,
+                        "{\"command\":\"queue retry\",\"arguments\":{\"id\":\"all\"}}");
+    admin_courier_answered(f->admin, f->courier_ticket + 1, STR("{\"status\":\"ok\"}"));
+    assert_null(f->answer);
+    admin_courier_answered(f->admin, f->courier_ticket, STR("{\"status\":\"ok\",\"count\":3}"));
+    assert_string_equal(test_admin_member(f, "status"), "ok");
+    assert_int_equal(json_integer_value(json_object_get(f->answer, "count")), 3);
+    assert_string_equal(test_admin_ask(f, request), "(none)");
+    admin_courier_answered(f->admin, f->courier_ticket, STR("{\"status\":\"not-found\"}"));
+    assert_string_equal(test_admin_member(f, "status"), "not-found");
+    assert_true(strlen(test_admin_member(f, "message")) > 0);
+    assert_string_equal(test_admin_ask(f, request), "(none)");
+    admin_courier_answered(f->admin, f->courier_ticket, STR("nonsense"));
+    assert_string_equal(test_admin_member(f, "status"), "failed");
+    assert_string_equal(test_admin_ask(f, request), "(none)");
+    admin_courier_gone(f->admin);
+    assert_string_equal(test_admin_member(f, "status"), "busy");
+    f->is_courier_down = true;
+    assert_string_equal(test_admin_ask(f, request), "busy");
+    assert_string_equal(test_admin_ask(f, "{'command':'queue list','arguments':{'after':'x'}}"), "busy");
+    assert_string_equal(test_admin_ask(f, "{'command':'queue show'}"), "invalid");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_rules),
+        TEST(test_a_webhook_s_secret_is_shown_once),
+        TEST(test_the_queue_s_commands),
+    };
+
+    secret_init();
+    db_init_library();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,212 @@
+#include "account/admin/test_admin.h"
+
+#include "account/login.h"
+#include "base/buf.h"
+#include "secret/crypt.h"
+#include "sqlite/db.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char long_key[] =
+    "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA"
+    "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA"
+    "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA";
+
+/* --- the store and the client --------------------------------------------------------------- */
+
+static enum err create_mailbox(void *owner, const struct id *mailbox)
+{
+    struct test_admin *f = owner;
+
+    f->created = *mailbox;
+    f->create_count++;
+    return f->is_store_down ? ERR_BUSY : ERR_OK;
+}
+
+static enum err remove_mailbox(void *owner, const struct id *mailbox)
+{
+    struct test_admin *f = owner;
+
+    f->removed = *mailbox;
+    f->remove_count++;
+    return f->is_store_down ? ERR_BUSY : ERR_OK;
+}
+
+static void expel(void *owner, const struct id *mailbox)
+{
+    ((struct test_admin *)owner)->expelled = *mailbox;
+}
+
+static void limits_changed(void *owner)
+{
+    ((struct test_admin *)owner)->limits_count++;
+}
+
+static void describe(void *owner, json_t *reply)
+{
+    (void)owner;
+    json_object_set_new(reply, "sessions", json_integer(0));
+}
+
+static void on_reply(void *owner, void *client, uint64_t tag, struct str json)
+{
+    struct test_admin *f = owner;
+    json_error_t error;
+
+    (void)client;
+    assert_int_equal(tag, 7);
+    json_decref(f->answer);
+    f->answer = json_loadb(json.ptr, json.len, 0, &error);
+    assert_non_null(f->answer);
+}
+
+static void work_soon(void *owner)
+{
+    ((struct test_admin *)owner)->has_work = true;
+}
+
+static enum err ask_courier(void *owner, uint64_t ticket, struct str json)
+{
+    struct test_admin *f = owner;
+
+    f->courier_ticket = ticket;
+    (void)snprintf(f->courier_json, sizeof(f->courier_json), "%.*s", STR_ARG(json));
+    return f->is_courier_down ? ERR_BUSY : ERR_OK;
+}
+
+static void ask_dns(void *owner, uint64_t ticket, struct str name, enum dns_type type)
+{
+    struct test_admin *f = owner;
+
+    assert_true(f->question_count < ARRAY_LEN(f->questions));
+    f->questions[f->question_count].ticket = ticket;
+    f->questions[f->question_count].type = type;
+    (void)snprintf(f->questions[f->question_count].name, sizeof(f->questions[0].name), "%.*s",
+                   STR_ARG(name));
+    f->question_count++;
+}
+
+/* mailauth makes real ones (role/keeper_test.c); here any bytes do, as long as they differ. */
+static enum err make_key(void *owner, struct task *task, enum account_key_algorithm algorithm,
+                         struct secret **out_key, struct buf *out_record)
+{
+    struct test_admin *f = owner;
+
+    (void)task;
+    *out_key = secret_new(48);
+    f->key_count++;
+    secret_bytes(*out_key)[0] = (unsigned char)f->key_count;
+    buf_putf(out_record, "v=DKIM1; k=%s; p=%s%d",
+             algorithm == ACCOUNT_KEY_RSA ? "rsa" : "ed25519",
+             algorithm == ACCOUNT_KEY_RSA ? long_key : "", f->key_count);
+    return ERR_OK;
+}
+
+static struct str hostname(void *owner)
+{
+    (void)owner;
+    return STR("mail.host.test");
+}
+
+static const struct admin_services services = {
+    .create_mailbox = create_mailbox,
+    .remove_mailbox = remove_mailbox,
+    .expel = expel,
+    .limits_changed = limits_changed,
+    .ask_courier = ask_courier,
+    .ask_dns = ask_dns,
+    .make_key = make_key,
+    .hostname = hostname,
+    .work_soon = work_soon,
+    .describe = describe,
+    .reply = on_reply,
+};
+
+int test_admin_set_up(void **state)
+{
+    struct test_admin *f = calloc(1, sizeof(*f));
+    char path[96];
+    struct task task;
+
+    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/admin-test-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    (void)snprintf(path, sizeof(path), "%s/account.sqlite", f->folder);
+    f->log = (struct log){.level = LOG_LEVEL_ERROR, .fd = STDERR_FILENO, .role = "test"};
+    f->host_key = secret_new(32);
+    f->key = account_database_key(f->host_key);
+    task_init(&task, TEST_ADMIN_NOW_MS);
+    assert_int_equal(account_database_open(&task, path, f->key, &f->database), ERR_OK);
+    task_done(&task);
+    f->signing = account_signing_new(f->host_key);
+    f->admin = admin_new(f->database, f->signing, &services, f, &f->log);
+    *state = f;
+    return 0;
+}
+
+int test_admin_tear_down(void **state)
+{
+    struct test_admin *f = *state;
+    char command[128];
+
+    admin_free(&f->admin);
+    account_signing_free(&f->signing);
+    account_database_close(&f->database);
+    secret_free(&f->host_key);
+    secret_free(&f->key);
+    json_decref(f->answer);
+    (void)snprintf(command, sizeof(command), "rm -r '%s'", f->folder);
+    assert_int_equal(system(command), 0);
+    free(f);
+    return 0;
+}
+
+const char *test_admin_ask(struct test_admin *f, const char *json)
+{
+    char *text = strdup(json);
+
+    for (char *at = text; *at != '\0'; at++)
+        *at = *at == '\'' ? '"' : *at;
+    json_decref(f->answer);
+    f->answer = NULL;
+    f->created = f->removed = (struct id){0};
+    admin_request(f->admin, str_from_c(text), TEST_ADMIN_NOW_MS, f, 7);
+    while (f->has_work) {
+        f->has_work = false;
+        f->portion_count++;
+        admin_work(f->admin, TEST_ADMIN_NOW_MS);
+    }
+    if (id_is_set(&f->created) && !f->does_not_answer && !f->is_store_down) {
+        assert_null(f->answer);
+        assert_non_null(admin_new_key(f->admin, &f->created));
+        admin_mailbox_created(f->admin, &f->created, true, TEST_ADMIN_NOW_MS);
+        assert_null(admin_new_key(f->admin, &f->created));
+    }
+    if (id_is_set(&f->removed) && !f->does_not_answer && !f->is_store_down)
+        admin_mailbox_removed(f->admin, &f->removed, true, TEST_ADMIN_NOW_MS);
+    free(text);
+    return f->answer == NULL ? "(none)"
+                             : json_string_value(json_object_get(f->answer, "status"));
+}
+
+const char *test_admin_member(const struct test_admin *f, const char *name)
+{
+    const char *text = json_string_value(json_object_get(f->answer, name));
+
+    return text == NULL ? "" : text;
+}
+
+void test_admin_add_demo(struct test_admin *f)
+{
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'domain add','arguments':{'domain':'demo.test'}}"), "ok");
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'alias add','arguments':{'address':'you@demo.test'}}"), "ok");
+}
