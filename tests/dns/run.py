@@ -4,12 +4,14 @@ Redis, and servers that do everything wrong.
 
     tests/dns/run.py [--long] [--only CASE]
 """
+import ctypes
 import json
 import os
 import pathlib
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -260,6 +262,13 @@ class Relay:
                     pass
         self.pairs = []
 
+    def deafen(self):
+        """What is sent on today's connections arrives nowhere, as behind a router that forgot them."""
+        nothing = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF: take 0 bytes
+        program_ = struct.pack("HxxxxxxP", 1, ctypes.addressof(nothing))
+        for client, _ in self.pairs:
+            client.setsockopt(socket.SOL_SOCKET, 26, program_)  # SO_ATTACH_FILTER
+
     def stop(self):
         self.socket.close()
         self.hang_up()
@@ -330,6 +339,28 @@ def one_connection_carries_all(w):
         check(answer["status"] == "ok" and answer["ms"] < 3000, str(answer))
     relay.stop()
     return f"2,000 questions, {relay.connections} connections, one of them after a hang-up"
+
+
+@suite.case
+def a_connection_that_the_network_forgot(w):
+    """It is given up, though new questions come all the time, and another one is made."""
+    relay = Relay(w.doh.port)
+    settings = dict(w.doh.settings,
+                    dns_upstreams=[f"https://{doh.NAME}:{relay.port}/dns-query 127.0.0.1"])
+    with Kit(w.folder, **settings) as kit:
+        check(kit.ask("a.test")["status"] == "ok", "no answer")
+        relay.deafen()
+        start = time.monotonic()
+        count = 0
+        while True:
+            kit.send(f"wait forgotten{count}.test A 500")
+            count += 1
+            if kit.read()["status"] == "no-name":
+                break
+            check(time.monotonic() - start < 40, "the dead connection is used for ever")
+    words = f"another one after {time.monotonic() - start:.1f} s"
+    relay.stop()
+    return words
 
 
 @suite.case
