@@ -56,7 +56,7 @@ struct courier_ways {
     void (*cancel)(struct courier_attempt **attempt);
     void (*policy)(struct courier_destinations *destinations, struct str domain, struct str id,
                    struct str text, int64_t expires_ms, int64_t now_ms);
-    void (*revive)(struct courier_destinations *destinations); /* may be NULL */
+    void (*revive)(struct courier_destinations *destinations);
 };
 void courier_set_ways(struct courier *courier, const struct courier_ways *ways);
 /* For courier_destinations_new: keeps its policies in the queue's file. */
