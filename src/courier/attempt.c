@@ -390,7 +390,7 @@ static const struct courier_link_events link_events = {on_ready, on_ended};
 
 static bool is_tls_required(const struct courier_attempt *attempt)
 {
-    const struct courier_settings *settings = &attempt->pool->settings;
+    const struct courier_settings *settings = &attempt->pool->rules.settings;
 
     if (attempt->destination->target.is_smarthost && settings->smarthost_user.len > 0)
         return true;
@@ -403,7 +403,7 @@ static bool is_tls_required(const struct courier_attempt *attempt)
 static void connect_to(struct courier_attempt *attempt, const struct courier_host *host,
                        const struct courier_demand *demand)
 {
-    const struct courier_settings *settings = &attempt->pool->settings;
+    const struct courier_settings *settings = &attempt->pool->rules.settings;
     struct courier_target *target = &attempt->destination->target;
     bool has_login = target->is_smarthost && settings->smarthost_user.len > 0;
     struct courier_link_options options = {
@@ -540,14 +540,14 @@ static enum err find_target(struct courier_attempt *attempt, struct task *task,
 
     if (attempt->request.via.len > 0)
         return courier_host_parse(task, &attempt->arena, attempt->request.via, out);
-    for (size_t i = 0; i < pool->settings.route_count; i++) {
-        if (courier_domain_matches(pool->settings.routes[i], attempt->domain)) {
-            *out = pool->routes[i];
+    for (size_t i = 0; i < pool->rules.settings.route_count; i++) {
+        if (courier_domain_matches(pool->rules.settings.routes[i], attempt->domain)) {
+            *out = pool->rules.routes[i];
             return ERR_OK;
         }
     }
-    if (pool->settings.smarthost.len > 0) {
-        *out = pool->smarthost;
+    if (pool->rules.settings.smarthost.len > 0) {
+        *out = pool->rules.smarthost;
         return ERR_OK;
     }
     return own_target(attempt, task, out);

@@ -6,6 +6,7 @@
 #include "courier/attempt.h"
 #include "courier/link.h"
 #include "courier/plan.h"
+#include "courier/rules.h"
 #include "courier/table.h"
 
 /* A connection and what it is good for. */
@@ -44,15 +45,13 @@ struct courier_destination {
 };
 
 struct courier_destinations {
-    struct net_loop *loop; /* borrowed */
-    const struct log *log; /* borrowed */
-    struct arena arena;
-    struct courier_settings settings;         /* texts in the arena */
-    struct courier_target smarthost, *routes; /* of settings.routes, by index */
-    struct secret *password;                  /* own */
-    struct net_tls_client *tls;               /* own */
-    struct courier_links *links;              /* own */
-    struct courier_sts *sts;                  /* own */
+    struct net_loop *loop;       /* borrowed */
+    const struct log *log;       /* borrowed */
+    struct courier_rules rules;  /* own */
+    struct secret *password;     /* own */
+    struct net_tls_client *tls;  /* own */
+    struct courier_links *links; /* own */
+    struct courier_sts *sts;     /* own */
     struct courier_planner planner;
     struct courier_table table; /* struct courier_destination */
     struct courier_table dead;  /* hosts that did not answer */
