@@ -179,6 +179,7 @@ static enum err counted(struct request *request, uint64_t count, const char *don
 
 static enum err retry(struct request *request)
 {
+    const struct courier_ways *ways = request->courier->ways;
     struct queue *queue = request->courier->queue;
     struct task *task = request->task;
     uint64_t waited, held;

@@ -1,6 +1,6 @@
 /*
- * Whatever a server sends: the request ends once, within its limits. The first byte chooses how it is
- * asked; the rest is what the server says, and then it hangs up. Over a socket of this process.
+ * Whatever a server sends: the request ends once, within its limits. The first byte chooses how it
+ * is asked; the rest is what the server says, and then it hangs up. Over a socket of this process.
  */
 #include "net/http.h"
 
@@ -62,8 +62,7 @@ static void on_done(void *owner, const struct net_http_response *response)
 
 static void set_up(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct net_http_options options = {.connections_max = 4};
     socklen_t len = sizeof(address);
     struct task task;
