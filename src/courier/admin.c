@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 60, WORDS_SHOWN = 300 };
+/* A page stays below a frame (WIRE_FRAME_MAX), whatever is in it. */
+enum { PAGE = 50, WORDS_SHOWN = 300, ADDRESS_SHOWN = 320 };
 
 struct request {
     struct courier *courier; /* borrowed */
@@ -73,7 +74,7 @@ static void put_recipient(json_t *item, const struct queue_recipient *r)
 {
     put_text(item, "state", str_from_c(queue_state_name(r->state)));
     put_text(item, "kind", str_from_c(queue_kind_name(r->kind)));
-    put_text(item, "recipient", r->address);
+    put_text(item, "recipient", str_upto(r->address, ADDRESS_SHOWN));
     put_count(item, "attempts", r->attempts);
     put_time(item, "next_attempt", r->next_ms);
     put_text(item, "error", str_upto(r->words, WORDS_SHOWN));
@@ -97,7 +98,7 @@ static enum err list(struct request *request)
         json_t *item = json_object();
 
         put_text(item, "id", entries[i].name);
-        put_text(item, "sender", entries[i].sender);
+        put_text(item, "sender", str_upto(entries[i].sender, ADDRESS_SHOWN));
         put_recipient(item, &entries[i].recipient);
         json_array_append_new(items, item);
         from = entries[i].recipient.id;
@@ -141,7 +142,7 @@ static enum err show(struct request *request)
         json_t *item = json_object();
 
         put_recipient(item, &rows[i]);
-        put_text(item, "written", rows[i].written);
+        put_text(item, "written", str_upto(rows[i].written, ADDRESS_SHOWN));
         put_text(item, "status", rows[i].status);
         json_array_append_new(items, item);
     }
@@ -252,7 +253,7 @@ static enum err suppression_list(struct request *request)
     for (size_t i = 0; i < count; i++) {
         json_t *item = json_object();
 
-        put_text(item, "address", rows[i].address);
+        put_text(item, "address", str_upto(rows[i].address, ADDRESS_SHOWN));
         put_text(item, "status", rows[i].status);
         put_time(item, "since", rows[i].since_ms);
         put_time(item, "expires", rows[i].expires_ms);

@@ -35,7 +35,6 @@ struct courier_options {
     int64_t suppress_ms;          /* how long an address that refused for good is spared; 0: never */
     uint64_t jobs_max;            /* under way at all */
     uint64_t jobs_per_lane;       /* and to one destination */
-    uint64_t hops_max;            /* Received fields */
 };
 
 /* `folder`: of queue.sqlite, exists. Nothing is accepted or sent before the key came. */
