@@ -82,8 +82,7 @@ static void put_recipient(json_t *item, const struct queue_recipient *r)
 
 static enum err list(struct request *request)
 {
-    struct queue_entry *entries =
-        ARENA_ARRAY(&request->task->arena, struct queue_entry, PAGE);
+    struct queue_entry *entries = ARENA_ARRAY(&request->task->arena, struct queue_entry, PAGE);
     struct str state = argument(request, "state"), after = argument(request, "after");
     json_t *items = json_array();
     size_t count = PAGE;
@@ -219,23 +218,19 @@ static enum err release(struct request *request)
     return counted(request, count, "released");
 }
 
-static enum err delete(struct request *request)
-{
-    struct queue *queue = request->courier->queue;
-    uint64_t removed = 1, count = 1;
-    int64_t row;
+static enum err delete (struct request *request) {
+    struct queue *queue = request->courier->queue; uint64_t removed = 1, count = 1; int64_t row;
 
-    TRY(target(request, &row));
-    if (row != 0) {
-        TRY(queue_remove(queue, request->task, row));
-    } else {
-        for (count = 0; removed > 0; count += removed)
-            TRY(queue_remove_some(queue, request->task, &removed));
-    }
-    put_count(request->reply, "count", count);
-    say(request, "%llu %s deleted; nobody is told.", (unsigned long long)count,
-        count == 1 ? "message was" : "messages were");
-    return ERR_OK;
+    TRY(target(request, &row)); if (row != 0){TRY(queue_remove(queue, request->task, row));}
+else
+{
+    for (count = 0; removed > 0; count += removed)
+        TRY(queue_remove_some(queue, request->task, &removed));
+}
+put_count(request->reply, "count", count);
+say(request, "%llu %s deleted; nobody is told.", (unsigned long long)count,
+    count == 1 ? "message was" : "messages were");
+return ERR_OK;
 }
 
 /* --- Suppressions --- */
@@ -248,8 +243,8 @@ static enum err suppression_list(struct request *request)
     size_t count = PAGE;
 
     json_object_set_new(request->reply, "items", items);
-    TRY(memory_suppression_list(request->courier->queue, request->task,
-                                argument(request, "after"), rows, &count));
+    TRY(memory_suppression_list(request->courier->queue, request->task, argument(request, "after"),
+                                rows, &count));
     for (size_t i = 0; i < count; i++) {
         json_t *item = json_object();
 

@@ -1,6 +1,6 @@
 /*
- * One transaction a turn of the loop: what was queued, how jobs ended, what begins next. It is synced
- * once for all of them, and then everybody is answered.
+ * One transaction a turn of the loop: what was queued, how jobs ended, what begins next. It is
+ * synced once for all of them, and then everybody is answered.
  *
  * When it fails, each order and job is written by itself, so that one that cannot be written holds
  * up no other; a disk that fails fails them all, and jobs that ended wait until it works again.
@@ -24,8 +24,7 @@ void courier_note_lane(struct courier *courier, struct str lane, int64_t due_ms)
 {
     if (courier->news_count == courier->news_room) {
         courier->news_room = courier->news_room == 0 ? 64 : courier->news_room * 2;
-        courier->news =
-            mem_resize(courier->news, courier->news_room, sizeof(struct courier_news));
+        courier->news = mem_resize(courier->news, courier->news_room, sizeof(struct courier_news));
     }
     courier->news[courier->news_count++] = (struct courier_news){
         .lane = str_make(mem_copy_text(lane.ptr, lane.len), lane.len), .due_ms = due_ms};
@@ -84,9 +83,9 @@ static enum err record_all(struct courier *courier, struct task *task)
     struct courier_job *job;
 
     TAILQ_FOREACH(job, &courier->ended, in_list)
-        TRY(courier_record(courier, task, job));
+    TRY(courier_record(courier, task, job));
     TAILQ_FOREACH(order, &courier->orders, in_list)
-        TRY(courier_accept(courier, task, order));
+    TRY(courier_accept(courier, task, order));
     return ERR_OK;
 }
 
@@ -107,8 +106,7 @@ static enum err write_all(struct courier *courier, struct task *task, struct cou
     return queue_commit(courier->queue, task, is_durable);
 }
 
-static enum err write_order(struct courier *courier, struct task *task,
-                            struct courier_order *order)
+static enum err write_order(struct courier *courier, struct task *task, struct courier_order *order)
 {
     enum err err;
 
@@ -245,7 +243,8 @@ static enum err mark_active(struct courier *courier, struct task *task,
 {
     const struct courier_job *job;
 
-    TAILQ_FOREACH(job, jobs, in_list) {
+    TAILQ_FOREACH(job, jobs, in_list)
+    {
         for (size_t i = 0; i < job->count + job->others_back; i++)
             TRY(queue_activate(courier->queue, task, job->recipients[i].id));
     }
@@ -278,7 +277,8 @@ static enum err reopen(struct courier *courier, struct task *task)
 
 /*
  * A sync failed, and nobody knows what the file has: it is opened anew, as it is. What was answered
- * "not now" may be there all the same, and is known when it is sent again; what is under way stays so.
+ * "not now" may be there all the same, and is known when it is sent again; what is under way stays
+ * so.
  */
 static bool recover(struct courier *courier)
 {
