@@ -181,8 +181,7 @@ void courier_asker_gone(struct courier *courier, struct wire_channel *channel)
     struct courier_order *order;
 
     /* It is written all the same: nobody can tell whether the peer will send it again. */
-    TAILQ_FOREACH(order, &courier->orders, in_list)
-    {
+    TAILQ_FOREACH(order, &courier->orders, in_list) {
         if (order->asker == channel)
             order->asker = NULL;
     }

@@ -83,9 +83,9 @@ static enum err record_all(struct courier *courier, struct task *task)
     struct courier_job *job;
 
     TAILQ_FOREACH(job, &courier->ended, in_list)
-    TRY(courier_record(courier, task, job));
+        TRY(courier_record(courier, task, job));
     TAILQ_FOREACH(order, &courier->orders, in_list)
-    TRY(courier_accept(courier, task, order));
+        TRY(courier_accept(courier, task, order));
     return ERR_OK;
 }
 
@@ -243,8 +243,7 @@ static enum err mark_active(struct courier *courier, struct task *task,
 {
     const struct courier_job *job;
 
-    TAILQ_FOREACH(job, jobs, in_list)
-    {
+    TAILQ_FOREACH(job, jobs, in_list) {
         for (size_t i = 0; i < job->count + job->others_back; i++)
             TRY(queue_activate(courier->queue, task, job->recipients[i].id));
     }
