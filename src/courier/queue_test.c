@@ -312,6 +312,25 @@ static void holding_and_releasing(void **state)
     commit(f);
 }
 
+static void a_clock_that_was_set_back(void **state)
+{
+    struct fixture *f = *state;
+    struct queue_recipient *rows;
+    uint64_t count;
+
+    begin(f);
+    add_recipient(f, add_message(f, STR("0123456789 one")), STR("a@one.test"), STR("one.test"));
+    f->task.now_ms -= 1000000;
+    assert_int_equal(take(f, STR("one.test"), &rows), 0);
+    assert_int_equal(queue_straighten(f->queue, &f->task, f->task.now_ms + 2000000, &count),
+                     ERR_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(queue_straighten(f->queue, &f->task, f->task.now_ms + 500000, &count), ERR_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(take(f, STR("one.test"), &rows), 1);
+    commit(f);
+}
+
 static void what_is_remembered_for_a_time(void **state)
 {
     struct fixture *f = *state;
@@ -421,6 +440,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_interrupted_is_done_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_message_goes_with_its_last_recipient, setup, teardown),
         cmocka_unit_test_setup_teardown(holding_and_releasing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_that_was_set_back, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_remembered_for_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_queue, setup, teardown),
     };

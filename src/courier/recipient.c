@@ -313,6 +313,23 @@ enum err queue_hasten(struct queue *queue, struct task *task, int64_t message_id
     return queue_change(queue, task, message_id, QUEUE_WAITING, QUEUE_WAITING, now_ms, out_count);
 }
 
+enum err queue_straighten(struct queue *queue, struct task *task, int64_t latest_ms,
+                          uint64_t *out_count)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct queue_time latest, now;
+
+    TRY(db_prepare(queue->db, task,
+                   "UPDATE recipients SET next_attempt = ?2 WHERE state = 'waiting'"
+                   " AND next_attempt > ?1",
+                   &statement));
+    db_bind_text(statement, 1, queue_time(latest_ms, &latest));
+    db_bind_text(statement, 2, queue_time(task->now_ms, &now));
+    TRY(db_run(queue->db, task, statement));
+    *out_count = (uint64_t)sqlite3_changes(db_handle(queue->db));
+    return ERR_OK;
+}
+
 enum err queue_list(struct queue *queue, struct task *task, int64_t after, bool is_waiting,
                     bool is_held, struct queue_entry *out, size_t *count)
 {

@@ -104,7 +104,7 @@ struct courier {
     size_t most_jobs;          /* since memory was given back */
     struct courier_news *news; /* own; of the transaction that is open */
     size_t news_count, news_room;
-    struct net_timer *turn, *expiry; /* own */
+    struct net_timer *turn, *tidying; /* own */
     bool is_stopping, is_failing;
     net_callback on_stopped;
     void *on_stopped_owner;

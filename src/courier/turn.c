@@ -15,7 +15,9 @@ enum {
     OPEN_WAIT_MS = 30 * 1000,
     MANY_JOBS = 16,
     LONG_WAIT_MS = 60 * 60 * 1000,
-    EXPIRY_EVERY_MS = 10 * 60 * 1000,
+    TIDY_FIRST_MS = 60 * 1000,
+    TIDY_EVERY_MS = 10 * 60 * 1000,
+    DAY_MS = 24 * 60 * 60 * 1000,
 };
 
 /* --- Lanes --- */
@@ -327,9 +329,30 @@ void courier_wake(struct courier *courier)
         net_timer_start(courier->turn, 0);
 }
 
-/* --- What is remembered for a time only --- */
+/* --- What is done now and then --- */
 
-static void on_expiry(void *owner)
+/* The longest wait that anything may have: a webhook's receiver asks for a day at most. */
+static int64_t longest_wait_ms(const struct courier *courier)
+{
+    int64_t most_ms = 2 * courier->options.schedule.most_ms;
+
+    return most_ms > DAY_MS ? most_ms : DAY_MS + DAY_MS / 10;
+}
+
+static enum err tidy(struct courier *courier, struct task *task)
+{
+    uint64_t straightened = 0;
+
+    TRY(memory_expire(courier->queue, task));
+    TRY(queue_straighten(courier->queue, task, task->now_ms + longest_wait_ms(courier),
+                         &straightened));
+    if (straightened == 0)
+        return ERR_OK;
+    log_warning(courier->log, "the clock was set back: what waited too long is due now");
+    return queue_lanes(courier->queue, task, on_lane, courier);
+}
+
+static void on_tidy(void *owner)
 {
     struct courier *courier = owner;
     struct task task;
@@ -339,21 +362,22 @@ static void on_expiry(void *owner)
     if (courier->queue != NULL && !queue_is_broken(courier->queue))
         err = queue_begin(courier->queue, &task);
     if (err == ERR_OK) {
-        err = memory_expire(courier->queue, &task);
+        err = tidy(courier, &task);
         if (err == ERR_OK)
             err = queue_commit(courier->queue, &task, false);
         else
             queue_rollback(courier->queue);
         if (err != ERR_OK)
-            log_failure(courier->log, "forgetting", &task);
+            log_failure(courier->log, "tidying the queue", &task);
     }
     task_done(&task);
-    net_timer_start(courier->expiry, EXPIRY_EVERY_MS);
+    courier_wake(courier);
+    net_timer_start(courier->tidying, TIDY_EVERY_MS);
 }
 
 void courier_turn_init(struct courier *courier)
 {
     courier->turn = net_timer_new(courier->loop, on_turn, courier);
-    courier->expiry = net_timer_new(courier->loop, on_expiry, courier);
-    net_timer_start(courier->expiry, EXPIRY_EVERY_MS);
+    courier->tidying = net_timer_new(courier->loop, on_tidy, courier);
+    net_timer_start(courier->tidying, TIDY_FIRST_MS);
 }
