@@ -1,7 +1,7 @@
 /*
  * Header fields that say where a message has been, as the courier reads and writes them. What our
- * own server put before a message (its trace) is Return-Path first, then Received, results of checks,
- * and for submission a Date or Message-ID that was missing.
+ * own server put before a message (its trace) is Return-Path first, then Received, results of
+ * checks, and for submission a Date or Message-ID that was missing.
  */
 #ifndef COURIER_TRACE_H
 #define COURIER_TRACE_H
