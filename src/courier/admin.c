@@ -178,6 +178,7 @@ static enum err counted(struct request *request, uint64_t count, const char *don
 
 static enum err retry(struct request *request)
 {
+    const struct courier_ways *ways = request->courier->ways;
     struct queue *queue = request->courier->queue;
     struct task *task = request->task;
     uint64_t waited, held;
@@ -186,9 +187,10 @@ static enum err retry(struct request *request)
     TRY(target(request, &row));
     TRY(queue_hasten(queue, task, row, task->now_ms, &waited));
     TRY(queue_change(queue, task, row, QUEUE_HELD, QUEUE_WAITING, task->now_ms, &held));
+    /* Now means now, also for a host that did not answer a moment ago. */
+    if (ways != NULL)
+        ways->revive(ways->destinations);
     TRY(queue_lanes(queue, task, note_due, request->courier));
-    if (request->courier->ways != NULL)
-        request->courier->ways->revive(request->courier->ways->destinations);
     return counted(request, waited + held, "made due now");
 }
 
@@ -302,7 +304,7 @@ static enum err run(struct request *request, struct str command)
     struct courier *courier = request->courier;
     enum err err;
 
-    if (courier->queue == NULL)
+    if (courier->queue == NULL || queue_is_broken(courier->queue))
         return fail(request->task, ERR_BUSY, "the queue is not open yet");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (!str_equal(command, str_from_c(commands[i].name)))

@@ -155,7 +155,7 @@ static void save_policy(void *owner, struct str domain, struct str id, struct st
     enum err err = ERR_BUSY;
 
     task_init(&task, clock_now_ms());
-    if (courier->queue != NULL)
+    if (courier->queue != NULL && !queue_is_broken(courier->queue))
         err = queue_begin(courier->queue, &task);
     if (err == ERR_OK) {
         err = memory_policy_save(courier->queue, &task, domain, id, text, expires_ms);

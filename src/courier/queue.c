@@ -116,7 +116,18 @@ void queue_close(struct queue **queue)
 
 bool queue_is_broken(const struct queue *queue)
 {
-    return db_is_broken(queue->db);
+    return queue->db == NULL || db_is_broken(queue->db);
+}
+
+enum err queue_reopen(struct queue *queue, struct task *task)
+{
+    enum err err;
+
+    db_close(&queue->db);
+    err = open_file(queue, task);
+    if (err != ERR_OK)
+        db_close(&queue->db);
+    return err;
 }
 
 struct db *queue_db(struct queue *queue)
@@ -142,7 +153,8 @@ enum err queue_commit(struct queue *queue, struct task *task, bool is_durable)
 
 void queue_rollback(struct queue *queue)
 {
-    db_rollback(queue->db);
+    if (queue->db != NULL)
+        db_rollback(queue->db);
 }
 
 /* --- Values --- */

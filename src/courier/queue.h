@@ -81,8 +81,11 @@ struct queue;
 MUST_CHECK enum err queue_open(struct task *task, const char *folder, const struct secret *root,
                                struct queue **out_queue);
 void queue_close(struct queue **queue);
-/* After a failed sync nobody knows what the disk has: the process must end (sqlite/db.h). */
+/* After a failed sync nobody knows what the disk has (sqlite/db.h): nothing works until it is
+ * opened anew. Then what is ACTIVE is WAITING; queue_activate marks what is still under way. */
 bool queue_is_broken(const struct queue *queue);
+MUST_CHECK enum err queue_reopen(struct queue *queue, struct task *task);
+MUST_CHECK enum err queue_activate(struct queue *queue, struct task *task, int64_t recipient);
 
 MUST_CHECK enum err queue_begin(struct queue *queue, struct task *task);
 /* is_durable: somebody is told, so it is synced first. On an error nothing happened. */

@@ -199,7 +199,7 @@ static enum err others_due(struct queue *queue, struct task *task,
     return read_all(queue, task, statement, most, out, out_count);
 }
 
-static enum err activate(struct queue *queue, struct task *task, int64_t id)
+enum err queue_activate(struct queue *queue, struct task *task, int64_t id)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
 
@@ -221,7 +221,7 @@ enum err queue_take(struct queue *queue, struct task *task, struct str lane, int
     if (count == 1 && rows[0].kind == QUEUE_REMOTE)
         TRY(others_due(queue, task, &rows[0], now_ms, most, &rows, &count));
     for (size_t i = 0; i < count; i++) {
-        TRY(activate(queue, task, rows[i].id));
+        TRY(queue_activate(queue, task, rows[i].id));
         rows[i].state = QUEUE_ACTIVE;
     }
     *out = rows;

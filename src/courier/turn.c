@@ -240,6 +240,63 @@ static bool write_turn(struct courier *courier)
     return err == ERR_OK;
 }
 
+static enum err mark_active(struct courier *courier, struct task *task,
+                            const struct courier_jobs *jobs)
+{
+    const struct courier_job *job;
+
+    TAILQ_FOREACH(job, jobs, in_list) {
+        for (size_t i = 0; i < job->count + job->others_back; i++)
+            TRY(queue_activate(courier->queue, task, job->recipients[i].id));
+    }
+    return ERR_OK;
+}
+
+static void on_lane(void *owner, struct str lane, int64_t due_ms)
+{
+    struct courier *courier = owner;
+
+    lanes_wait(courier->lanes, lane, due_ms);
+}
+
+static enum err reopen(struct courier *courier, struct task *task)
+{
+    enum err err;
+
+    TRY(queue_reopen(courier->queue, task));
+    TRY(queue_begin(courier->queue, task));
+    err = mark_active(courier, task, &courier->jobs);
+    if (err == ERR_OK)
+        err = mark_active(courier, task, &courier->ended);
+    if (err == ERR_OK)
+        err = queue_lanes(courier->queue, task, on_lane, courier);
+    if (err == ERR_OK)
+        return queue_commit(courier->queue, task, false);
+    queue_rollback(courier->queue);
+    return err;
+}
+
+/*
+ * A sync failed, and nobody knows what the file has: it is opened anew, as it is. What was answered
+ * "not now" may be there all the same, and is known when it is sent again; what is under way stays so.
+ */
+static bool recover(struct courier *courier)
+{
+    struct task task;
+    enum err err;
+
+    if (!queue_is_broken(courier->queue))
+        return true;
+    task_init(&task, clock_now_ms());
+    err = reopen(courier, &task);
+    if (err == ERR_OK)
+        log_warning(courier->log, "the queue's file was opened anew");
+    else
+        log_failure(courier->log, "opening the queue", &task);
+    task_done(&task);
+    return err == ERR_OK;
+}
+
 static void on_turn(void *owner)
 {
     struct courier *courier = owner;
@@ -252,15 +309,11 @@ static void on_turn(void *owner)
         tell_if_stopped(courier);
         return;
     }
-    courier->is_failing = !write_turn(courier);
+    courier->is_failing = !recover(courier) || !write_turn(courier);
     if (courier->is_failing && !queue_is_broken(courier->queue))
         write_singly(courier);
-    if (queue_is_broken(courier->queue)) {
+    if (courier->is_failing) /* who waits is better told to come back */
         refuse_orders(courier, WIRE_UNAVAILABLE);
-        log_error(courier->log, "the queue's file cannot be trusted any more: starting anew");
-        net_loop_stop(courier->loop);
-        return;
-    }
     if (courier->job_count == 0 && courier->most_jobs >= MANY_JOBS) {
         mem_give_back();
         courier->most_jobs = 0;
@@ -284,7 +337,7 @@ static void on_expiry(void *owner)
     enum err err = ERR_BUSY;
 
     task_init(&task, clock_now_ms());
-    if (courier->queue != NULL && !courier->is_failing)
+    if (courier->queue != NULL && !queue_is_broken(courier->queue))
         err = queue_begin(courier->queue, &task);
     if (err == ERR_OK) {
         err = memory_expire(courier->queue, &task);

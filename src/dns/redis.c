@@ -1,6 +1,6 @@
 /*
- *   DOWN ──> CONNECTING ──> UP          any -> DOWN   an error, nonsense, or a reply that is a second
- *                                                     late; then CONNECTING again after a while
+ *   DOWN ──> CONNECTING ──> UP          any -> DOWN   an error, nonsense, or a reply that is a
+ * second late; then CONNECTING again after a while
  *
  * Replies come in the order of the commands: `pending` has one element for each. Who gave up on his
  * reply is no longer in his element (on_value is NULL), but the element stays.
@@ -32,9 +32,9 @@ enum {
 
 struct dns_redis_get {
     int64_t asked_ms;
-    dns_redis_on_value on_value; /* NULL: nobody waits (any more) */
-    void *owner;                 /* borrowed */
-    struct dns_redis *redis;     /* borrowed */
+    dns_redis_on_value on_value;           /* NULL: nobody waits (any more) */
+    void *owner;                           /* borrowed */
+    struct dns_redis *redis;               /* borrowed */
     TAILQ_ENTRY(dns_redis_get) in_list;    /* pending */
     TAILQ_ENTRY(dns_redis_get) in_waiting; /* those with on_value */
 };
@@ -60,7 +60,10 @@ struct dns_redis {
     bool has_warned;
 };
 
-/* ---- Replies: texts and "nil"; an array (which would be allocated as large as it says) is refused */
+/* ---- Replies ----
+ *
+ * Texts and "nil". An array, which would be allocated as large as it says, is refused.
+ */
 
 struct reply {
     size_t len;
@@ -170,10 +173,9 @@ static void connect_socket(struct dns_redis *redis)
     redis->state = REDIS_CONNECTING;
     net_timer_start(redis->timer, CONNECT_MS);
     redis->fd = socket(redis->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (redis->fd < 0 ||
-        (connect(redis->fd, (const struct sockaddr *)(const void *)&redis->address,
-                 redis->address_len) != 0 &&
-         errno != EINPROGRESS)) {
+    if (redis->fd < 0 || (connect(redis->fd, (const struct sockaddr *)(const void *)&redis->address,
+                                  redis->address_len) != 0 &&
+                          errno != EINPROGRESS)) {
         go_down(redis, strerror(errno));
         return;
     }

@@ -32,7 +32,8 @@ void dns_redis_free(struct dns_redis **redis);
 /* `value` holds during the call; its ptr is NULL: not known. */
 typedef void (*dns_redis_on_value)(void *owner, struct str value);
 
-/* NULL: not connected, so not known; on_value is not called. Else it answers later, from the loop. */
+/* NULL: not connected, so not known; on_value is not called. Else it answers later, from the loop.
+ */
 struct dns_redis_get *dns_redis_get(struct dns_redis *redis, struct str key,
                                     dns_redis_on_value on_value, void *owner);
 void dns_redis_get_cancel(struct dns_redis_get **get);

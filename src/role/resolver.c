@@ -1,7 +1,7 @@
 /*
  * The resolver (design §2): every other role's questions to the DNS, answered from memory or by the
- * DNS over HTTPS servers. How is in dns/resolver.h; here it is connected to its peers. It connects to
- * the servers of the configuration, touches no file and holds no secret.
+ * DNS over HTTPS servers. How is in dns/resolver.h; here it is connected to its peers. It connects
+ * to the servers of the configuration, touches no file and holds no secret.
  */
 #include "base/clock.h"
 #include "base/memory.h"
@@ -104,9 +104,8 @@ static struct dns_resolver_options options_of(const struct resolver *resolver)
 
 static void on_result(void *owner, uint64_t tag, const struct dns_result *result)
 {
-    struct wire_dns_answer body = {.status = result->status,
-                                   .is_secure = result->is_secure,
-                                   .records = result->records};
+    struct wire_dns_answer body = {
+        .status = result->status, .is_secure = result->is_secure, .records = result->records};
     enum err err = wire_send(owner, WIRE_DNS_ANSWER, tag, &body, NULL, 0);
 
     (void)err; /* who does not read what he asked for waits in vain, as if nobody had answered */
@@ -115,8 +114,8 @@ static void on_result(void *owner, uint64_t tag, const struct dns_result *result
 static bool is_known_type(uint64_t type)
 {
     static const enum dns_type types[] = {
-        DNS_TYPE_A,   DNS_TYPE_NS,  DNS_TYPE_CNAME, DNS_TYPE_SOA, DNS_TYPE_PTR,
-        DNS_TYPE_MX,  DNS_TYPE_TXT, DNS_TYPE_AAAA,  DNS_TYPE_SRV, DNS_TYPE_TLSA,
+        DNS_TYPE_A,  DNS_TYPE_NS,  DNS_TYPE_CNAME, DNS_TYPE_SOA, DNS_TYPE_PTR,
+        DNS_TYPE_MX, DNS_TYPE_TXT, DNS_TYPE_AAAA,  DNS_TYPE_SRV, DNS_TYPE_TLSA,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
