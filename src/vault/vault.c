@@ -266,6 +266,16 @@ static void save_notes(struct vault *vault)
     task_done(&task);
 }
 
+static void vault_free(struct vault *vault)
+{
+    db_close(&vault->db);
+    fd_close(&vault->lock_fd);
+    ZSTD_freeCCtx(vault->compressor);
+    ZSTD_freeDCtx(vault->decompressor);
+    vault_state_free(vault);
+    mem_free(&vault);
+}
+
 void vault_close(struct vault **vault_place)
 {
     struct vault *vault = *vault_place;
@@ -275,12 +285,18 @@ void vault_close(struct vault **vault_place)
     *vault_place = NULL;
     if (vault->db != NULL)
         save_notes(vault);
-    db_close(&vault->db);
-    fd_close(&vault->lock_fd);
-    ZSTD_freeCCtx(vault->compressor);
-    ZSTD_freeDCtx(vault->decompressor);
-    vault_state_free(vault);
-    mem_free(&vault);
+    vault_free(vault);
+}
+
+void vault_forget(struct vault **vault_place)
+{
+    struct vault *vault = *vault_place;
+
+    if (vault == NULL)
+        return;
+    *vault_place = NULL;
+    db_forget(&vault->db);
+    vault_free(vault);
 }
 
 bool vault_was_rolled_back(const struct vault *vault)
