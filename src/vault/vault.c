@@ -219,7 +219,8 @@ enum err vault_open(struct task *task, const struct vault_options *options,
                     const struct secret *key, struct vault **out_vault)
 {
     CLEANUP(vault_close) struct vault *vault = vault_new(options);
-    const char *path = path_of(task, options, ".sqlite").ptr;
+    const char *path =
+        path_of(task, options, options->suffix != NULL ? options->suffix : ".sqlite").ptr;
 
     TRY(take_lock(vault, task, path));
     TRY(db_open(task, path, DB_OPEN, key, &vault->db));

@@ -26,6 +26,8 @@ struct vault_options {
     uint64_t epoch_seen;          /* the registry's last values, for roll-back detection; 0, 0: */
     uint64_t change_counter_seen; /* never seen */
     const struct log *log;        /* borrowed for the vault's life */
+    const char *suffix; /* of the file that vault_open takes; NULL: ".sqlite". For one that is made
+                           beside the mailbox's own (backup/restore.h) */
 };
 
 /* Makes a new mailbox with the standard folders. ERR_EXISTS when there is a file already. */
