@@ -66,7 +66,8 @@ def out_rows(run, world, server, place):
         row = f"SMTP out, {words}"
         if not run.wanted(row):
             continue
-        recipients = [f"b{number}@{domain_of_destination(number)}" for number in range(count)]
+        # Others for each row: the same message to the same address is known for a repetition.
+        recipients = [f"row{count}@{domain_of_destination(number)}" for number in range(count)]
         sink = Sink(server.sink_port, world.folder)
 
         def work():
@@ -82,8 +83,7 @@ def out_rows(run, world, server, place):
 
 def dns_rows(run):
     figures = lookups.measure(1 if run.options.quick else 3,
-                              {row: count // (10 if run.options.quick else 1)
-                               for row, count in lookups.COUNTS.items()},
+                              lookups.QUICK_COUNTS if run.options.quick else lookups.COUNTS,
                               run.options.server or DNS_SERVERS)
     for what, servers in figures.items():
         for name, (rate, processor) in servers.items():

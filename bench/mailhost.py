@@ -4,26 +4,13 @@ keeps DNS answers; and a Sealpost that is set up for the same."""
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 
 from servers import Dovecot, Sealpost, free_ports, program, wait_for
-from world import LEARNED, SELECTOR, resolver
+from world import LEARNED, SELECTOR, resolver, wait_for_connect
 
 DNS_ADDRESS = "127.53.0.1"  # of the unbound; Postfix asks port 53 only
-
-
-def wait_for_connect(port, process, address="127.0.0.1"):
-    for _ in range(400):
-        if process.poll() is not None:
-            break
-        try:
-            socket.create_connection((address, port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"{process.args[0]} does not start")
 
 
 class Postfix(Dovecot):
@@ -33,7 +20,9 @@ class Postfix(Dovecot):
         super().__init__(folder)
         self.name = "postfix"
         self.world, self.is_out, self.sink_port = world, is_out, sink_port
-        self.milter_port, self.controller_port, self.redis_port = free_ports(3)
+        # Over a local socket: over TCP each message waited for acknowledgements that were delayed.
+        self.milter = self.folder / "milter.sock"
+        self.controller_port, self.redis_port = free_ports(2)
 
     @property
     def submission(self):
@@ -43,7 +32,7 @@ class Postfix(Dovecot):
     def postfix_config(self):
         conf = super().postfix_config()
         text = (conf / "main.cf").read_text()
-        milter = f"smtpd_milters = inet:127.0.0.1:{self.milter_port}\n"
+        milter = f"smtpd_milters = unix:{self.milter}\n"
         milter += "milter_default_action = tempfail\n"
         if self.is_out:
             transports = "".join(f"{name} smtp:{name}:{self.sink_port}\n"
@@ -78,12 +67,19 @@ class Postfix(Dovecot):
         self.processes.append(self.start_postfix(self.postfix_config()))
         wait_for(self.smtp_port, self.processes, self.folder)
 
+    def wait_for_milter(self, process):
+        for _ in range(400):
+            if process.poll() is None and self.milter.exists():
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"{process.args[0]} does not start")
+
     def start_opendkim(self):
         conf = self.folder / "opendkim.conf"
         conf.write_text(f"""
 Syslog no
 Background no
-UMask 007
+UMask 000
 Mode s
 Canonicalization relaxed/relaxed
 Domain bench.test
@@ -91,12 +87,12 @@ Selector {SELECTOR}
 KeyFile {self.world.key}
 RequireSafeKeys no
 InternalHosts 127.0.0.0/8
-Socket inet:{self.milter_port}@127.0.0.1
+Socket local:{self.milter}
 PidFile {self.folder}/opendkim.pid
 """)
         milter = self.run(["opendkim", "-f", "-x", conf], self.folder / "opendkim.out")
         self.processes.append(milter)
-        wait_for_connect(self.milter_port, milter)
+        self.wait_for_milter(milter)
 
     def start_rspamd(self):
         """As shipped, the proxy scanning by itself in as many processes as there are cores; its words
@@ -111,7 +107,7 @@ PidFile {self.folder}/opendkim.pid
                            "check_local = true;\n",
             "worker-normal.inc": off,
             "worker-controller.inc": f'bind_socket = "127.0.0.1:{self.controller_port}";\n',
-            "worker-proxy.inc": f'bind_socket = "127.0.0.1:{self.milter_port}";\n'
+            "worker-proxy.inc": f'bind_socket = "{self.milter} mode=0666";\n'
                                 f"count = {os.cpu_count()};\n"
                                 'upstream "local" { self_scan = yes; }\n',
             "classifier-bayes.conf": f'servers = "127.0.0.1:{self.redis_port}";\n',
@@ -134,10 +130,19 @@ PidFile {self.folder}/opendkim.pid
         milter = self.run(["rspamd", "-f", "-u", "_rspamd", "-g", "_rspamd", "-c",
                            conf / "rspamd.conf", *places], self.folder / "rspamd.out")
         self.processes.append(milter)
-        wait_for_connect(self.milter_port, milter)
+        self.wait_for_milter(milter)
         wait_for_connect(self.controller_port, milter)
         for kind in ("ham", "spam"):
             self.teach(kind)
+        self.wait_until_idle()
+
+    def wait_until_idle(self):
+        """rspamd compiles its patterns behind the start; at most a minute."""
+        for _ in range(30):
+            before = self.cpu_seconds()
+            time.sleep(2)
+            if self.cpu_seconds() - before < 0.1:
+                return
 
     def teach(self, kind):
         done = subprocess.run(["rspamc", "-h", f"127.0.0.1:{self.controller_port}", f"learn_{kind}",

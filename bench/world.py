@@ -3,6 +3,7 @@ that mail goes to, a DNS that knows all of them, and a server that takes everyth
 
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,18 @@ def domain_of_sender(number):
 
 def domain_of_destination(number):
     return f"destination{number % DESTINATIONS}.test"
+
+
+def wait_for_connect(port, process, address="127.0.0.1"):
+    for _ in range(400):
+        if process.poll() is not None:
+            break
+        try:
+            socket.create_connection((address, port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"{process.args[0]} does not start")
 
 
 class World:
@@ -102,6 +115,7 @@ class Sink:
             self.process = subprocess.Popen(["smtp-sink", "-c", "-u", "postfix", "-m", "1000",
                                              f"127.0.0.1:{port}", "1000"], stdout=file,
                                             stderr=file, stdin=subprocess.DEVNULL)
+        wait_for_connect(port, self.process)
 
     def count(self):
         with open(self.log, "rb") as file:
