@@ -15,11 +15,13 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     POLICIES_MAX = 10 * 1000,
     FETCH_MS = 15 * 1000,
     FETCH_PAUSE_MS = 5 * 60 * 1000, /* behind one that failed (§3.3) */
+    REFRESH_MS = 24 * 3600 * 1000,  /* a policy that is older is asked for again (§10.2) */
     DOMAIN_MAX = 253,
 };
 
@@ -30,12 +32,14 @@ struct known {
     struct courier_sts_policy policy;
     char id[COURIER_STS_ID_MAX + 1];
     bool has_policy;
-    int64_t expires_ms;     /* wall clock */
+    int64_t expires_ms;     /* wall clock; max_age behind when it was fetched */
     int64_t fetch_again_ms; /* monotonic; not before */
 };
 
 struct courier_sts {
     struct courier_sts_options options;
+    const struct net_network *allow;
+    size_t allow_count;
     struct courier_table known;
     struct courier_sts_question *questions; /* under way */
 };
@@ -51,7 +55,7 @@ struct courier_sts_question {
     struct net_address address; /* of the policy's host */
     bool has_address;
     struct net_http_call *fetch;
-    courier_sts_on_policy on_policy;
+    courier_sts_on_policy on_policy; /* NULL: nobody waits for it */
     void *owner;
 };
 
@@ -172,7 +176,8 @@ static void answer(struct courier_sts_question *question)
         known == NULL || known->policy.mode == COURIER_STS_NONE ? NULL : &known->policy;
 
     courier_sts_cancel(&question);
-    on_policy(owner, policy);
+    if (on_policy != NULL)
+        on_policy(owner, policy);
 }
 
 static void fetch_failed(struct courier_sts_question *question, const char *why)
@@ -221,8 +226,8 @@ static bool is_reachable(const struct courier_sts *sts, const struct net_address
 {
     if (net_address_class(address) == NET_ADDRESS_PUBLIC)
         return true;
-    for (size_t i = 0; i < sts->options.allow_count; i++)
-        if (net_network_has(&sts->options.allow[i], address))
+    for (size_t i = 0; i < sts->allow_count; i++)
+        if (net_network_has(&sts->allow[i], address))
             return true;
     return false;
 }
@@ -310,6 +315,33 @@ static bool find_id(const struct dns_answer *answer, struct str *out_id)
     return count == 1;
 }
 
+static struct courier_sts_question *question_new(struct courier_sts *sts, struct str domain)
+{
+    struct courier_sts_question *question = NEW(struct courier_sts_question);
+
+    question->sts = sts;
+    question->next = sts->questions;
+    sts->questions = question;
+    snprintf(question->domain, sizeof(question->domain), "%.*s", STR_ARG(domain));
+    return question;
+}
+
+/* In the background, so that a policy does not run out between two messages: whoever could keep us
+ * from it just then would be rid of it. */
+static void refresh(struct courier_sts *sts, struct known *known, struct str domain)
+{
+    int64_t fetched_ms = known->expires_ms - (int64_t)known->policy.max_age_s * 1000;
+    struct courier_sts_question *question;
+
+    if (sts->options.http == NULL || clock_now_ms() < fetched_ms + REFRESH_MS ||
+        known->fetch_again_ms > clock_monotonic_ms())
+        return;
+    known->fetch_again_ms = clock_monotonic_ms() + FETCH_PAUSE_MS;
+    question = question_new(sts, domain);
+    memcpy(question->id, known->id, sizeof(question->id));
+    begin_fetch(question);
+}
+
 static void on_record(void *owner, struct task *task, const struct dns_answer *found)
 {
     struct courier_sts_question *question = owner;
@@ -318,8 +350,12 @@ static void on_record(void *owner, struct task *task, const struct dns_answer *f
 
     (void)task;
     question->record = NULL;
-    if (!find_id(found, &id) || (known != NULL && str_equal(id, str_from_c(known->id))) ||
-        question->sts->options.http == NULL) {
+    if (!find_id(found, &id) || question->sts->options.http == NULL) {
+        answer(question);
+        return;
+    }
+    if (known != NULL && str_equal(id, str_from_c(known->id))) {
+        refresh(question->sts, known, str_from_c(question->domain));
         answer(question);
         return;
     }
@@ -335,15 +371,11 @@ static void on_record(void *owner, struct task *task, const struct dns_answer *f
 struct courier_sts_question *courier_sts_ask(struct courier_sts *sts, struct str domain,
                                              courier_sts_on_policy on_policy, void *owner)
 {
-    struct courier_sts_question *question = NEW(struct courier_sts_question);
+    struct courier_sts_question *question = question_new(sts, domain);
     char name[DOMAIN_MAX + 16];
 
-    question->sts = sts;
     question->on_policy = on_policy;
     question->owner = owner;
-    question->next = sts->questions;
-    sts->questions = question;
-    snprintf(question->domain, sizeof(question->domain), "%.*s", STR_ARG(domain));
     snprintf(name, sizeof(name), "_mta-sts.%s", question->domain);
     question->record = dns_client_ask(sts->options.dns, str_from_c(name), DNS_TYPE_TXT, false,
                                       on_record, question);
@@ -357,6 +389,12 @@ struct courier_sts *courier_sts_new(const struct courier_sts_options *options)
     sts->options = *options;
     courier_table_init(&sts->known);
     return sts;
+}
+
+void courier_sts_allow(struct courier_sts *sts, const struct net_network *allow, size_t count)
+{
+    sts->allow = allow;
+    sts->allow_count = count;
 }
 
 void courier_sts_free(struct courier_sts **sts)

@@ -68,7 +68,8 @@ struct net_http_request {
     const struct net_http_signing *signing; /* borrowed for the call of net_http_start; NULL: none */
     net_http_on_bytes on_bytes; /* NULL: the body is collected; a failed response's always is */
     size_t response_limit; /* bytes of the response's body */
-    /* Of a longer body the beginning is enough: the response is given as is_cut. Else: ERR_LIMIT. */
+    /* Of a longer body the beginning is enough: the response is given as is_cut. Else: ERR_LIMIT.
+     */
     bool is_cut_allowed;
     int64_t timeout_ms;         /* for everything; 0: 30 s */
     int64_t stall_ms;           /* and for every byte that is sent or comes; 0: no limit */
@@ -85,7 +86,7 @@ struct net_http_response {
      * any          what on_bytes said
      */
     enum err err;
-    const char *words; /* why it failed, for a log; may name the host */
+    const char *words;  /* why it failed, for a log; may name the host */
     bool was_connected; /* the server was reached, with TLS where it is asked for */
     unsigned status;
     struct str body;

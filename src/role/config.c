@@ -204,6 +204,8 @@ static const struct setting settings[] = {
      "The memory for DNS answers."},
     {"redis", SETTING_SERVER, AT(redis), "", 0, 0, NULL,
      "A Redis in which several hosts share DNS answers: address and port, or its socket. Who writes to it is believed."},
+    {"redis_password_file", SETTING_PATH, AT(redis_password_file), "", 0, 0, NULL,
+     "File with the Redis' password in its first line, read at the start; not set: it asks for none."},
     {"examiners", SETTING_NUMBER, AT(examiners), "0", 0, CONFIG_EXAMINERS_MAX, NULL,
      "How many processes look at incoming messages, each at one; at least 2; 0: two more than processor cores."},
     {"dmarc_reject", SETTING_FLAG, AT(dmarc_reject), "yes", 0, 0, NULL,

@@ -61,6 +61,7 @@ struct config {
     struct str dns_list_resolver[CONFIG_ADDRESSES_MAX];
     uint64_t dns_cache_size;       /* bytes; default 16 MiB */
     struct str redis;              /* "address:port" or a path; empty: none */
+    struct str redis_password_file;
     bool greylist;                 /* clients that are not known are asked to come back */
     uint64_t greylist_delay_ms;    /* not before this */
     uint64_t incoming_per_client;  /* recipients in an hour; 0: no limit */

@@ -235,6 +235,18 @@ enum err vault_open(struct task *task, const struct vault_options *options,
     return ERR_OK;
 }
 
+enum err vault_open_beside(struct task *task, const struct vault_options *options,
+                           const struct secret *key, struct vault **out_vault)
+{
+    CLEANUP(vault_close) struct vault *vault = vault_new(options);
+
+    TRY(db_open(task, path_of(task, options, ".sqlite").ptr, DB_READ_BESIDE, key, &vault->db));
+    TRY(vault_state_load(vault, task));
+    *out_vault = vault;
+    vault = NULL;
+    return ERR_OK;
+}
+
 /* What was only noted in memory (vault_folder_take_recent). Not worth a failure. */
 static void save_notes(struct vault *vault)
 {
@@ -299,4 +311,14 @@ void vault_set_limit(struct vault *vault, uint64_t limit_bytes)
 void vault_set_message_limit(struct vault *vault, uint64_t limit_messages)
 {
     vault->limit_messages = limit_messages;
+}
+
+void vault_set_log_reader(struct vault *vault, void (*on_log)(void *owner, int pages), void *owner)
+{
+    db_set_log_reader(vault->db, on_log, owner);
+}
+
+void vault_hold_checkpoints(struct vault *vault, bool is_held)
+{
+    db_hold_checkpoints(vault->db, is_held);
 }

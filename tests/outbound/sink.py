@@ -28,7 +28,7 @@ class Session(threading.Thread):
         super().__init__(daemon=True)
         self.sink, self.socket = sink, connection
         self.lines, self.mails = [], 0
-        self.is_secure = False
+        self.is_secure = self.has_left = False
         self.server_name = None
         self.buffer = b""
 
@@ -113,10 +113,18 @@ class Session(threading.Thread):
                     self.mails += 1
                 self.say(answer)
             elif verb == "QUIT":
+                self.leave()
                 self.say("221 bye")
                 raise Closed
             else:
                 self.say(self.reply(verb, line, "250 ok"))
+
+    def leave(self):
+        """Not counted as open any more."""
+        with self.sink.lock:
+            if not self.has_left:
+                self.has_left = True
+                self.sink.open -= 1
 
     def run(self):
         try:
@@ -125,8 +133,7 @@ class Session(threading.Thread):
             pass
         finally:
             self.socket.close()
-            with self.sink.lock:
-                self.sink.open -= 1
+            self.leave()
 
 
 class Sink:
@@ -146,6 +153,7 @@ class Sink:
             except OSError:
                 return
             connection.settimeout(60)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
                 self.open += 1
                 self.most_open = max(self.most_open, self.open)
