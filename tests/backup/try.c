@@ -168,6 +168,7 @@ static struct backup_destination *make(struct task *task, char **argv)
     CLEANUP(buf_free) struct buf pem;
     const char *reason = backup_place_parse(&task->arena, str_from_c(argv[1]), &place);
 
+    buf_init(&pem, SIZE_MAX);
     if (reason != NULL)
         die(reason);
     if (!place.is_s3) {
@@ -175,7 +176,6 @@ static struct backup_destination *make(struct task *task, char **argv)
             die(task->words);
         return destination;
     }
-    buf_init(&pem, SIZE_MAX);
     if (net_http_read_trust(task, str_from_c(argv[4]), &pem) != ERR_OK)
         die(task->words);
     http_options.trust_pem = buf_str(&pem);
