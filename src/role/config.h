@@ -89,6 +89,10 @@ struct config {
     uint64_t outgoing_per_minute; /* 0: no limit */
     uint64_t outgoing_connect_timeout_ms;
     struct str smarthost, smarthost_user, smarthost_password; /* the last: a file; empty: none */
+    struct str backup;          /* where to (backup/place.h); empty: no backups */
+    struct str backup_key_id, backup_key_file, backup_region;
+    struct str backup_ca;       /* PEM file; empty: the system's */
+    uint64_t backup_daily, backup_hourly; /* so many are kept */
     struct arena arena;
 };
 
