@@ -49,6 +49,7 @@ struct mailbox_backup {
     int64_t last_ms;
     uint64_t last_counter;
     bool is_off; /* the archivist has no destination */
+    bool is_ship_planned; /* that timer runs: it is not put off by each commit */
 };
 
 /* --- Asking the archivist --- */
@@ -145,13 +146,20 @@ void mailbox_backup_reply(struct mailbox *mailbox, struct wire_message *message)
 
 /* --- The log --- */
 
+static void plan_shipping(struct mailbox_backup *backup, int64_t wait_ms)
+{
+    backup->is_ship_planned = true;
+    net_timer_start(backup->ship_timer, wait_ms);
+}
+
 static void run_shipper(void *owner)
 {
     struct mailbox_backup *backup = owner;
     int64_t wait_ms = shipper_run(backup->shipper, clock_now_ms());
 
+    backup->is_ship_planned = false;
     if (wait_ms >= 0)
-        net_timer_start(backup->ship_timer, wait_ms);
+        plan_shipping(backup, wait_ms);
 }
 
 static void on_shipped(void *owner, enum wire_status status, struct wire_message *message)
@@ -168,7 +176,7 @@ static void on_shipped(void *owner, enum wire_status status, struct wire_message
                     message == NULL ? "" : message->body.backup_put_reply.words.ptr);
     backup->is_off |= answer == SHIPPER_OFF;
     shipper_answered(backup->shipper, answer, clock_now_ms());
-    net_timer_start(backup->ship_timer, 0);
+    plan_shipping(backup, 0);
 }
 
 static void ship(void *owner, const char *name, int fd, uint64_t size_bytes,
@@ -179,12 +187,12 @@ static void ship(void *owner, const char *name, int fd, uint64_t size_bytes,
     put(backup, name, fd, size_bytes, digest, on_shipped, backup);
 }
 
-/* A timer that runs is not put off by each commit. */
 static void on_work(void *owner)
 {
     struct mailbox_backup *backup = owner;
 
-    net_timer_start(backup->ship_timer, SHIPPER_BATCH_MS);
+    if (!backup->is_ship_planned)
+        plan_shipping(backup, SHIPPER_BATCH_MS);
 }
 
 /* --- What the last full backup was, over processes --- */
@@ -485,7 +493,7 @@ void mailbox_backup_begin(struct mailbox *mailbox)
     if (backup == NULL)
         return;
     shipper_attach(backup->shipper, mailbox->vault);
-    net_timer_start(backup->ship_timer, SHIPPER_BATCH_MS);
+    plan_shipping(backup, SHIPPER_BATCH_MS);
     net_timer_start(backup->full_timer, MAILBOX_BACKUP_FIRST_MS);
 }
 
