@@ -299,7 +299,7 @@ static void on_file_put(void *owner, enum wire_status status, struct wire_messag
     struct mailbox_backup *backup = owner;
     struct full *full = &backup->full;
     unsigned char digest[CRYPT_HASH_BYTES];
-    CLEANUP(buf_free) struct buf json;
+    CLEANUP(buf_free) struct buf json = {0};
     CLEANUP(fd_close) int fd = -1;
     char name[NAME_ROOM + 8];
     struct task task;
