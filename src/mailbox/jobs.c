@@ -12,6 +12,7 @@
 
 static const struct mailbox_job_kind *const kinds[] = {
     &mailbox_job_check,
+    &mailbox_job_backup,
 };
 
 static const struct mailbox_job_kind *find_kind(struct str name)
