@@ -107,6 +107,19 @@ class Measured:
     def process_count(self):
         return len(self.group.processes())
 
+    def wait_until_quiet(self, seconds=120):
+        """Until it uses less than a fiftieth of a core for two seconds (what it put off is done), at
+        most so long; the processor time that this took."""
+        first = last = self.cpu_seconds()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            time.sleep(2)
+            now = self.cpu_seconds()
+            if now - last < 0.04:
+                break
+            last = now
+        return self.cpu_seconds() - first
+
     def wait_until_settled(self, seconds):
         """Until no process has ended for 70 s, longer than any of them waits with sessions that are
         silent, or with a process that has none (Dovecot: 60 s); at most so long."""
