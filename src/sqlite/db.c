@@ -62,6 +62,7 @@ struct db {
     bool is_broken;
     bool is_damaged;
     bool is_aside; /* DB_CREATE_ASIDE: nothing is synced */
+    bool is_beside; /* DB_READ_BESIDE: the log is another connection's */
 };
 
 static const char client_name[] = "sealpost";
@@ -176,7 +177,7 @@ static enum err inspect_header(struct task *task, int fd, const struct stat *sta
 static enum err prepare_file(struct task *task, const char *path, enum db_mode mode,
                              bool *out_is_new)
 {
-    int flags = O_RDWR | O_CLOEXEC | (mode == DB_OPEN ? 0 : O_CREAT) |
+    int flags = O_RDWR | O_CLOEXEC | (mode == DB_OPEN || mode == DB_READ_BESIDE ? 0 : O_CREAT) |
                 (mode == DB_CREATE || mode == DB_CREATE_ASIDE ? O_EXCL : 0);
     CLEANUP(fd_close) int fd = open(path, flags, 0600);
     struct stat status;
@@ -190,7 +191,7 @@ static enum err prepare_file(struct task *task, const char *path, enum db_mode m
     *out_is_new = status.st_size == 0;
     if (!*out_is_new)
         return inspect_header(task, fd, &status);
-    if (mode == DB_OPEN)
+    if (mode == DB_OPEN || mode == DB_READ_BESIDE)
         return fail(task, ERR_CORRUPT, "database: the file is empty");
     return ERR_OK;
 }
@@ -211,6 +212,7 @@ static enum err configure(struct db *db, struct task *task, bool is_new)
         "PRAGMA cell_size_check=ON",
         "PRAGMA memory_security=fill",
         "PRAGMA cache_size=-2048",
+        db->is_beside ? "PRAGMA query_only=ON" : NULL,
     };
     int code;
 
@@ -281,8 +283,9 @@ enum err db_open(struct task *task, const char *path, enum db_mode mode, const s
     if (code != SQLITE_OK)
         return db_fail(db, task, code, "database: key");
     db->is_aside = mode == DB_CREATE_ASIDE;
+    db->is_beside = mode == DB_READ_BESIDE;
     TRY(configure(db, task, is_new));
-    if (!db->is_aside)
+    if (!db->is_aside && !db->is_beside)
         TRY(settle_log(db, task));
     *out_db = db;
     db = NULL;
@@ -326,7 +329,7 @@ void db_close(struct db **db_place)
     }
     db_rollback(db);
     /* Closing writes the log back and removes it; but never over a damaged or doubtful file. */
-    if (!db->is_broken && !db->is_damaged)
+    if (!db->is_broken && !db->is_damaged && !db->is_beside)
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     if (sqlite3_close(db->handle) != SQLITE_OK)
         abort(); /* a statement is open that did not come from db_prepare */
@@ -334,6 +337,14 @@ void db_close(struct db **db_place)
     mem_free(&db->cached);
     mem_free(&db->used);
     mem_free(&db);
+}
+
+void db_forget(struct db **db)
+{
+    if (*db == NULL)
+        return;
+    (*db)->is_beside = true; /* with it, closing does not even ask for the lock to write */
+    db_close(db);
 }
 
 sqlite3 *db_handle(struct db *db)

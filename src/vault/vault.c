@@ -237,6 +237,18 @@ enum err vault_open(struct task *task, const struct vault_options *options,
     return ERR_OK;
 }
 
+enum err vault_open_beside(struct task *task, const struct vault_options *options,
+                           const struct secret *key, struct vault **out_vault)
+{
+    CLEANUP(vault_close) struct vault *vault = vault_new(options);
+
+    TRY(db_open(task, path_of(task, options, ".sqlite").ptr, DB_READ_BESIDE, key, &vault->db));
+    TRY(vault_state_load(vault, task));
+    *out_vault = vault;
+    vault = NULL;
+    return ERR_OK;
+}
+
 /* What was only noted in memory (vault_folder_take_recent). Not worth a failure. */
 static void save_notes(struct vault *vault)
 {
@@ -256,6 +268,16 @@ static void save_notes(struct vault *vault)
     task_done(&task);
 }
 
+static void vault_free(struct vault *vault)
+{
+    db_close(&vault->db);
+    fd_close(&vault->lock_fd);
+    ZSTD_freeCCtx(vault->compressor);
+    ZSTD_freeDCtx(vault->decompressor);
+    vault_state_free(vault);
+    mem_free(&vault);
+}
+
 void vault_close(struct vault **vault_place)
 {
     struct vault *vault = *vault_place;
@@ -265,12 +287,18 @@ void vault_close(struct vault **vault_place)
     *vault_place = NULL;
     if (vault->db != NULL)
         save_notes(vault);
-    db_close(&vault->db);
-    fd_close(&vault->lock_fd);
-    ZSTD_freeCCtx(vault->compressor);
-    ZSTD_freeDCtx(vault->decompressor);
-    vault_state_free(vault);
-    mem_free(&vault);
+    vault_free(vault);
+}
+
+void vault_forget(struct vault **vault_place)
+{
+    struct vault *vault = *vault_place;
+
+    if (vault == NULL)
+        return;
+    *vault_place = NULL;
+    db_forget(&vault->db);
+    vault_free(vault);
 }
 
 bool vault_was_rolled_back(const struct vault *vault)

@@ -39,6 +39,8 @@ MUST_CHECK enum err vault_create(struct task *task, const struct vault_options *
 MUST_CHECK enum err vault_open(struct task *task, const struct vault_options *options,
                                const struct secret *key, struct vault **out_vault);
 void vault_close(struct vault **vault);
+/* In a forked child, for its parent's vault, before it opens anything: as db_forget. */
+void vault_forget(struct vault **vault);
 
 bool vault_was_rolled_back(const struct vault *vault);
 /* After a failed sync: every call gives ERR_IO until the process reopens the file. */

@@ -44,7 +44,12 @@ enum wire_role {
                        WIRE_BIT(EXAMINER) | WIRE_BIT(SCANNER) | WIRE_BIT(COURIER) |     \
                        WIRE_BIT(ARCHIVIST))
 
-enum wire_service { WIRE_SERVICE_IMAP, WIRE_SERVICE_POP3, WIRE_SERVICE_SUBMISSION };
+enum wire_service {
+    WIRE_SERVICE_IMAP,
+    WIRE_SERVICE_POP3,
+    WIRE_SERVICE_SUBMISSION,
+    WIRE_SERVICE_JOB, /* an owner's job (JOB): nothing that a client logs in to */
+};
 
 /* What a reply says; a kind exists only where the receiver answers its peer differently. */
 enum wire_status {
