@@ -84,7 +84,8 @@ static enum err read_row(struct vault *vault, struct task *task, sqlite3_stmt *s
     *out = (struct row){
         .id = db_column_int(statement, 0),
         .folder_id = db_column_int(statement, 1),
-        .message = {.flags = (uint64_t)db_column_int(statement, 2),
+        .message = {.id = db_column_int(statement, 0),
+                    .flags = (uint64_t)db_column_int(statement, 2),
                     .size_bytes = (uint64_t)db_column_int(statement, 3),
                     .subject = arena_copy(&task->arena, db_column_text(statement, 6)),
                     .from = arena_copy(&task->arena, db_column_text(statement, 7))},

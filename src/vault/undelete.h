@@ -33,6 +33,7 @@ MUST_CHECK enum err vault_undelete_prepare(struct vault *vault, struct task *tas
                                            bool *out_is_done);
 
 struct vault_hidden {
+    int64_t id; /* of this message among the hidden: a run's position to go on behind it */
     struct str folder; /* where it would go back to */
     struct str subject, from;
     uint64_t flags;
