@@ -1,6 +1,7 @@
 #include "examiner/examine.h"
 
 #include "base/ascii.h"
+#include "examiner/bounce.h"
 #include "examiner/reply.h"
 #include "message/structure.h"
 
@@ -242,6 +243,8 @@ void examiner_examine(struct task *task, const struct examiner_request *request,
     out->fields = write_fields(task, work);
     out->removals = write_removals(task, &work->auth);
     out->is_authenticated = is_authenticated(&work->auth);
+    if (out->action == EXAMINER_ACCEPT && request->sender.len == 0)
+        out->bounce = examiner_read_bounce(&task->arena, request->message, &structure);
     out->may_reply =
         out->action == EXAMINER_ACCEPT && examiner_may_reply(&task->arena, request->sender, header);
 }

@@ -56,6 +56,7 @@ struct examiner_result {
     struct str words;    /* for REJECT and DEFER; ASCII, one line */
     struct str fields;   /* to put before the message, CRLF at their ends */
     struct str removals; /* as wire_examine_reply has them */
+    struct str bounce;   /* what a report says of our users' mail (examiner/bounce.h) */
     bool may_reply;
     bool is_authenticated; /* the From field's domain is what it says */
     bool is_spam;          /* REJECT, and for nothing but its points */
