@@ -26,6 +26,8 @@ struct vault_options {
     uint64_t epoch_seen;          /* the registry's last values, for roll-back detection; 0, 0: */
     uint64_t change_counter_seen; /* never seen */
     const struct log *log;        /* borrowed for the vault's life */
+    const char *suffix; /* of the file that is opened; NULL: ".sqlite". For one that is made beside
+                           the mailbox's own */
 };
 
 /* Makes a new mailbox with the standard folders. ERR_EXISTS when there is a file already. */
@@ -42,6 +44,7 @@ void vault_close(struct vault **vault);
 /* In a forked child, for its parent's vault, before it opens anything: as db_forget. */
 void vault_forget(struct vault **vault);
 
+bool vault_is_open(const struct vault *vault); /* false: vault/rekey.h */
 bool vault_was_rolled_back(const struct vault *vault);
 /* After a failed sync: every call gives ERR_IO until the process reopens the file. */
 bool vault_is_broken(const struct vault *vault);
