@@ -12,14 +12,17 @@ import imaplib
 import json
 import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import GONE, patiently, stock_shell  # noqa: E402
 from faults.faults import KILL, Faults, library  # noqa: E402
+from faults.powercut import Disk  # noqa: E402
 from lib.server import AdminError, Server, find_key, program  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
 
@@ -280,8 +283,55 @@ def at_the_end_all_is_as_it_should_be(world):
     check(not world.server.sanitizer_findings(), world.server.sanitizer_findings())
 
 
+@suite.case
+def the_power_goes(world):
+    """At a random moment of a change; the disk is then in one of the states that POSIX allows."""
+    server = world.server
+    rounds = 60 if suite.options.long else 12
+    chance = random.Random(suite.options.seed)
+    environment, preload = server.environment, server.preload
+    world.settle()
+    server.stop()
+    moments = []
+    with Faults(server.data, journal_size=1 << 30) as faults:
+        for number in range(rounds):
+            server.preload = [library()]
+            server.environment = faults.environment()
+            faults.new_journal()
+            disk = Disk(server.data)
+            server.start()
+            world.ended = server.log().count("mailbox re-encrypted")
+            old, seen = world.alias.password, []
+            command = threading.Thread(target=lambda: seen.append(world.new_password(old)))
+            command.start()
+            time.sleep(chance.uniform(0, 0.3))
+            record = faults.cut_power()
+            server.kill_all()
+            command.join()
+            new = seen[0]
+            moments.append(server.log().count("mailbox re-encrypted") > world.ended)
+            disk.replay(record)
+            check(not disk.unseen, "; ".join(disk.unseen[:8]))
+            disk.cut(random.Random(f"{suite.options.seed} {number}"), server.data)
+            server.preload, server.environment = [], {}
+            server.start()
+            opens = [word for word in (new, old) if word and world.login_and_out(word)]
+            check(opens, f"after cut {number} neither password opens")
+            world.alias.password = opens[0]
+            check(new is None or opens[0] == new, f"after cut {number}: what was shown does not open")
+            world.compare(world.alias.password, world.app)
+            if not moments[-1] and opens[0] == new:
+                world.wait_for_end()
+                world.compare(new, world.app)
+            server.stop()
+    server.environment, server.preload = environment, preload
+    server.start()
+    return f"{rounds} cuts, {sum(moments)} of them behind the end"
+
+
 def main():
     suite.parse()
+    print(f"seed {suite.options.seed}")
     server = Server(settings={"mailbox_linger": "100ms"})
     server.data.mkdir(mode=0o700)
     with Faults(server.data) as faults:

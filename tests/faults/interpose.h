@@ -89,6 +89,7 @@ enum record_kind {
     RECORD_MKDIR,      /* path */
     RECORD_RMDIR,      /* path */
     RECORD_UNSEEN,     /* path: something this library cannot follow was done to it */
+    RECORD_EXCHANGE,   /* path; data: the other path */
 };
 
 bool journal_is_on(void);
