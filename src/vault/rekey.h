@@ -37,7 +37,8 @@ void vault_rekey_progress(const struct vault_rekey *rekey, uint64_t *out_done,
 /* Nothing was written since the last page was copied. */
 bool vault_rekey_is_current(const struct vault_rekey *rekey);
 /*
- * Puts the copy in place; the vault goes on with it. ERR_BUSY: not in this moment (a statement is open,
+ * Puts the copy in place; the vault goes on with it, and whoever reads its log away
+ * (db_set_log_reader) begins anew with it: the old file's reader is not carried over. ERR_BUSY: not in this moment (a statement is open,
  * another process reads the file), nothing was changed, try again. After other errors the vault may
  * have no file (vault_is_open), and its process can only end: whoever opens the mailbox next finds
  * one of the two.
