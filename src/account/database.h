@@ -161,10 +161,13 @@ MUST_CHECK enum err account_mailbox_activate(struct account_database *database, 
  * while the files are not. */
 MUST_CHECK enum err account_mailbox_retire(struct account_database *database, struct task *task,
                                            int64_t row);
+/* Its files stay until then, as they are; behind account_mailbox_retire. */
+MUST_CHECK enum err account_mailbox_keep(struct account_database *database, struct task *task,
+                                         int64_t row, int64_t until_ms);
 /* The row of a mailbox whose files are gone. */
 MUST_CHECK enum err account_mailbox_forget(struct account_database *database, struct task *task,
                                            int64_t row);
-/* The first in `creating` or `removing` with a row greater than `after`; *out_row 0: none. */
+/* The first in `creating` or `removing` (and not kept any longer) with a row greater than `after`; *out_row 0: none. */
 MUST_CHECK enum err account_mailbox_unfinished(struct account_database *database,
                                                struct task *task, int64_t after, int64_t *out_row,
                                                struct id *out_id);

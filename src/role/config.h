@@ -54,6 +54,7 @@ struct config {
     uint64_t failures_window_ms;   /* in which they count */
     uint64_t hibernate_after_ms;   /* silent sessions sleep, without a process; 0: never */
     uint64_t bulk_load_max;        /* a processor; above it, iOS's bulk downloads wait */
+    uint64_t reset_keep_ms;        /* the files of a mailbox that was given up */
     uint64_t mailbox_linger_ms;    /* how long a mailbox process stays after its last session */
     struct str dns_upstreams[CONFIG_ADDRESSES_MAX]; /* "URL address …" each (dns/upstream.h) */
     struct str dns_filter_upstreams[CONFIG_ADDRESSES_MAX];

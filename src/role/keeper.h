@@ -30,6 +30,7 @@ struct keeper {
     struct net_timer *tick; /* own; commits bookkeeping, tells limits, expires requests */
     bool is_tick_due;
     struct net_timer *work; /* own; the next portion of an administrator's long command */
+    struct net_timer *sweep; /* own; removes what was kept long enough */
     bool has_warned_of_swap;
     struct keeper_mailbox *mailboxes;  /* own; channels to mailbox processes */
     size_t mailbox_count;

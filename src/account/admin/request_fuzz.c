@@ -142,6 +142,12 @@ static void rekey(void *owner, const struct id *mailbox, const struct secret *ke
     (void)keys;
 }
 
+static int64_t reset_keep_ms(void *owner)
+{
+    (void)owner;
+    return 5000;
+}
+
 static void cancel_job(void *owner, uint64_t ticket)
 {
     (void)owner;
@@ -160,6 +166,7 @@ static const struct admin_services services = {
     .start_job = start_job,
     .cancel_job = cancel_job,
     .rekey = rekey,
+    .reset_keep_ms = reset_keep_ms,
     .hostname = hostname,
     .work_soon = nothing,
     .describe = describe,

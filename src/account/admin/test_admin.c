@@ -144,6 +144,12 @@ static void rekey(void *owner, const struct id *mailbox, const struct secret *ke
     f->keys = secret_copy(secret_str(keys));
 }
 
+static int64_t reset_keep_ms(void *owner)
+{
+    (void)owner;
+    return 5000;
+}
+
 static void cancel_job(void *owner, uint64_t ticket)
 {
     ((struct test_admin *)owner)->cancelled_ticket = ticket;
@@ -167,6 +173,7 @@ static const struct admin_services services = {
     .start_job = start_job,
     .cancel_job = cancel_job,
     .rekey = rekey,
+    .reset_keep_ms = reset_keep_ms,
     .hostname = hostname,
     .work_soon = work_soon,
     .describe = describe,
