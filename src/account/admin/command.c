@@ -107,6 +107,10 @@ static const struct admin_argument alias_password_arguments[] = {
      "the present password or the recovery key: the first line of FILE, - for the standard input; "
      "asked for when left out"},
     END};
+static const struct admin_argument reset_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"recovery-key", ADMIN_FLAG, true, false, "make a recovery key too, and show it once"},
+    END};
 static const struct admin_argument owner_arguments[] = {ADDRESS_ARGUMENT, OWNER_ARGUMENT, END};
 static const struct admin_argument app_password_add_arguments[] = {
     ADDRESS_ARGUMENT,
@@ -229,6 +233,18 @@ const struct admin_command admin_commands[] = {
      "Needs the old one or the recovery key; all its sessions end. App passwords and the recovery "
      "key stay as they are.",
      alias_password_arguments, NULL, NULL, admin_alias_password, false},
+    {"alias password confirm", "say that the new password was seen; the old one opens nothing more",
+     "\"alias password\" does so by itself, when it has shown it. If it was ended before, the first "
+     "login with the new password says the same.",
+     owner_arguments, NULL, NULL, admin_alias_password_confirm, false},
+    {"alias reset", "give a mailbox up whose password and recovery key are lost, for an empty one",
+     "All its aliases lead to the new mailbox. The old file is kept for a while (setting reset_keep), "
+     "and opens with the old password only, should it be found.",
+     reset_arguments,
+     "This gives up all mail in the mailbox, and what waits for its owner: nobody can read any of it "
+     "again without the old password. Its app passwords and recovery key open nothing any more. The "
+     "old files are kept for a while, then removed.",
+     NULL, admin_alias_reset, false},
     {"alias app-password add", "make a password for one program",
      "It opens the mailbox for the services of its scope, and can be removed by itself.",
      app_password_add_arguments, NULL, NULL, admin_app_password_add, false},
