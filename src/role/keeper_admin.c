@@ -169,6 +169,7 @@ static const struct admin_services services = {
     .expel = expel,
     .limits_changed = limits_changed,
     .ask_courier = keeper_ask_courier,
+    .ask_archivist = keeper_ask_archivist,
     .ask_dns = keeper_ask_dns,
     .make_key = keeper_make_key,
     .hostname = hostname,

@@ -113,6 +113,7 @@ static const struct admin_services services = {
     .expel = nothing_for,
     .limits_changed = nothing,
     .ask_courier = ask_courier,
+    .ask_archivist = ask_courier,
     .ask_dns = ask_dns,
     .make_key = make_key,
     .hostname = hostname,
