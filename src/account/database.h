@@ -48,6 +48,23 @@ MUST_CHECK enum err account_flush(struct account_database *database, struct task
 MUST_CHECK enum err account_database_recover(struct account_database *database,
                                              struct task *task);
 
+/*
+ * A copy in another file, made a slice at a time; encrypted with the same key. What is committed
+ * meanwhile is in it.
+ */
+struct account_copy;
+/* Grows with every change that this process makes; from 0. */
+int64_t account_changes(const struct account_database *database);
+MUST_CHECK enum err account_copy_begin(struct account_database *database, struct task *task,
+                                       const char *path, struct account_copy **out_copy);
+/* ERR_LIMIT: disk full; ERR_BUSY: begin again later. */
+MUST_CHECK enum err account_copy_step(struct account_copy *copy, struct task *task, int pages,
+                                      bool *out_is_done);
+/* Once it is done: opens and checks it. The file is there, closed, until account_copy_free. */
+MUST_CHECK enum err account_copy_end(struct account_copy *copy, struct task *task);
+/* Removes the file. */
+void account_copy_free(struct account_copy **copy);
+
 /* Users. */
 struct account_user {
     int64_t row;

@@ -103,6 +103,7 @@ static enum err start(struct role_process *process, struct task *task)
     (void)task;
     keeper_admin_start(role_state(process));
     keeper_ask_start(role_state(process));
+    keeper_backup_start(role_state(process));
     return ERR_OK;
 }
 
@@ -148,6 +149,9 @@ static void on_peer_lost(struct role_process *process, struct wire_channel *chan
         admin_store_changed(keeper->admin, false, clock_now_ms());
     } else if (peer == WIRE_ROLE_COURIER) {
         admin_courier_gone(keeper->admin);
+    } else if (peer == WIRE_ROLE_ARCHIVIST) {
+        keeper_backup_archivist_gone(keeper);
+        admin_archivist_gone(keeper->admin);
     } else if (peer == WIRE_ROLE_RESOLVER) {
         dns_client_set_peer(keeper->dns, NULL);
     }
@@ -241,10 +245,15 @@ static void dispatch(struct keeper *keeper, struct wire_channel *channel, struct
     else if (message->type == WIRE_RECIPIENT || message->type == WIRE_SENDER ||
              message->type == WIRE_SIGNING_KEYS)
         keeper_mail_message(keeper, channel, task, message);
+    else if (message->type == WIRE_ADMIN_REPLY &&
+             wire_channel_peer(channel) == WIRE_ROLE_ARCHIVIST)
+        admin_archivist_answered(keeper->admin, message->tag, body->admin_reply.json);
     else if (message->type == WIRE_ADMIN_REPLY)
         admin_courier_answered(keeper->admin, message->tag, body->admin_reply.json);
     else if (message->type == WIRE_JOB_REPLY)
         keeper_job_replied(keeper, &body->job_reply);
+    else if (message->type == WIRE_BACKUP_PUT_REPLY)
+        keeper_backup_answered(keeper, message);
     else if (message->type == WIRE_DNS_ANSWER)
         dns_client_message(keeper->dns, message);
     else if (message->type == WIRE_MAILBOX_STARTED)
@@ -293,6 +302,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     struct keeper *keeper = role_state(process);
 
     (void)grace_ms;
+    keeper_backup_stop(keeper);
     keeper_ask_stop(keeper);
     keeper_admin_stop(keeper);
     keeper_mailbox_free_all(keeper);

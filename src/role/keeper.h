@@ -29,6 +29,7 @@ struct keeper {
     char *folder;                      /* own; <data>/account */
     struct net_timer *tick; /* own; commits bookkeeping, tells limits, expires requests */
     bool is_tick_due;
+    struct keeper_backup *backup; /* own; NULL: none are made */
     struct net_timer *work; /* own; the next portion of an administrator's long command */
     struct net_timer *sweep; /* own; removes what was kept long enough */
     bool has_warned_of_swap;
@@ -83,8 +84,16 @@ void keeper_job_replied(struct keeper *keeper, const struct wire_job_reply *body
 /* The store is gone, and with it all of them. */
 void keeper_job_end_all(struct keeper *keeper);
 
+/* keeper_backup.c: the account database's backup. */
+void keeper_backup_start(struct keeper *keeper);
+void keeper_backup_stop(struct keeper *keeper);
+/* A BACKUP_PUT_REPLY. */
+void keeper_backup_answered(struct keeper *keeper, const struct wire_message *message);
+void keeper_backup_archivist_gone(struct keeper *keeper);
+
 /* keeper_ask.c: what commands ask of courier and resolver, and the keys that they make. */
 enum err keeper_ask_courier(void *keeper, uint64_t ticket, struct str json);
+enum err keeper_ask_archivist(void *keeper, uint64_t ticket, struct str json);
 void keeper_ask_dns(void *keeper, uint64_t ticket, struct str name, enum dns_type type);
 enum err keeper_make_key(void *keeper, struct task *task, enum account_key_algorithm algorithm,
                          struct secret **out_key, struct buf *out_record);

@@ -185,6 +185,7 @@ static const struct admin_services services = {
     .expel = keeper_expel,
     .limits_changed = limits_changed,
     .ask_courier = keeper_ask_courier,
+    .ask_archivist = keeper_ask_archivist,
     .ask_dns = keeper_ask_dns,
     .make_key = keeper_make_key,
     .check_owner = keeper_check_owner,

@@ -194,8 +194,9 @@ enum wire_status {
       WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER), 0)                                   \
     /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the      \
      * queue the keeper passes on. */                                                              \
-    M(ADMIN, admin, WIRE_BIT(CLI) | WIRE_BIT(KEEPER), WIRE_BIT(KEEPER) | WIRE_BIT(COURIER), 2)     \
-    M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER) | WIRE_BIT(COURIER),                              \
+    M(ADMIN, admin, WIRE_BIT(CLI) | WIRE_BIT(KEEPER),                                              \
+      WIRE_BIT(KEEPER) | WIRE_BIT(COURIER) | WIRE_BIT(ARCHIVIST), 2)                               \
+    M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER) | WIRE_BIT(COURIER) | WIRE_BIT(ARCHIVIST),        \
       WIRE_BIT(CLI) | WIRE_BIT(KEEPER), 0)                                                         \
     /* Sessions that sleep (mailbox/hibernate.c). The state goes to the gate, which answers whether it\
      * holds it now and has sent nothing that is not in it. Such a session goes on with SESSION_OPEN. */\

@@ -41,6 +41,8 @@ struct admin_services {
     /* Passes a request on to the courier; admin_courier_answered has its answer. ERR_BUSY: the
      * courier is not there. */
     enum err (*ask_courier)(void *owner, uint64_t ticket, struct str json);
+    /* The same with the archivist. */
+    enum err (*ask_archivist)(void *owner, uint64_t ticket, struct str json);
     /* Asks the DNS; admin_dns_answered has the answer, always later. */
     void (*ask_dns)(void *owner, uint64_t ticket, struct str name, enum dns_type type);
     /* A new key to sign mail with, DER, and the record for the DNS. */
@@ -97,6 +99,8 @@ void admin_courier_gone(struct admin *admin);
 /* `json`: a job's progress, or with is_last its result. `status` counts with is_last. */
 void admin_job_replied(struct admin *admin, uint64_t ticket, enum wire_status status,
                        struct str json, bool is_last);
+void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str json);
+void admin_archivist_gone(struct admin *admin);
 void admin_dns_answered(struct admin *admin, uint64_t ticket, const struct dns_answer *answer);
 /* Makes keys for one domain that has none; false: there is no such domain (any more). */
 bool admin_make_missing_key(struct admin *admin, int64_t now_ms);

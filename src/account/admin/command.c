@@ -79,6 +79,8 @@ static const struct admin_argument list_change_arguments[] = {
      "an address, a domain (with those below it), an IP address or network"},
     LIST_SCOPE_ARGUMENTS, END};
 static const struct admin_argument list_arguments[] = {LIST_SCOPE_ARGUMENTS, END};
+static const struct admin_argument backup_list_arguments[] = {
+    {"address", ADMIN_ADDRESS, false, false, "the alias whose backups are all listed"}, END};
 static const struct admin_argument queue_list_arguments[] = {
     {"state", ADMIN_TEXT, true, false, "only those that are \"waiting\" or \"held\""}, END};
 static const struct admin_argument queue_show_arguments[] = {
@@ -286,6 +288,11 @@ const struct admin_command admin_commands[] = {
      admin_deny_list, true},
     {"deny remove", "take a sender off the list", "", list_change_arguments, NULL, NULL,
      admin_deny_remove, false},
+    {"backup list", "list the backups of mailboxes",
+     "The newest of each; with an alias all that there are of its mailbox.", backup_list_arguments,
+     NULL, "address time kind size verified name", admin_backup_list, true},
+    {"backup status", "whether backups are made, and what was last wrong", "", no_arguments, NULL,
+     NULL, admin_backup_status, true},
     {"queue list", "list the mail that waits to go out", "", queue_list_arguments, NULL,
      "id state sender recipient attempts next_attempt error", admin_queue, true},
     {"queue show", "show a message of the queue", "", queue_show_arguments, NULL, NULL,

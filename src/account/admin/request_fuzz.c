@@ -160,6 +160,7 @@ static const struct admin_services services = {
     .expel = nothing_for,
     .limits_changed = nothing,
     .ask_courier = ask_courier,
+    .ask_archivist = ask_courier,
     .ask_dns = ask_dns,
     .make_key = make_key,
     .check_owner = check_owner,

@@ -167,6 +167,7 @@ static const struct admin_services services = {
     .expel = expel,
     .limits_changed = limits_changed,
     .ask_courier = ask_courier,
+    .ask_archivist = ask_courier,
     .ask_dns = ask_dns,
     .make_key = make_key,
     .check_owner = check_owner,
