@@ -90,5 +90,6 @@ void mailbox_job_end_all(struct mailbox *mailbox);
 extern const struct mailbox_job_kind mailbox_job_check; /* job_check.c */
 extern const struct mailbox_job_kind mailbox_job_backup; /* job_backup.c */
 extern const struct mailbox_job_kind mailbox_job_restore; /* job_restore.c */
+extern const struct mailbox_job_kind mailbox_job_verify; /* likewise */
 
 #endif

@@ -108,6 +108,21 @@ static const struct admin_argument alias_password_arguments[] = {
      "asked for when left out"},
     END};
 static const struct admin_argument owner_arguments[] = {ADDRESS_ARGUMENT, OWNER_ARGUMENT, END};
+#define BACKUP_ARGUMENTS                                                                           \
+    {"from", ADMIN_TEXT, true, false, "this full backup, as full/20261121T100000.000Z-42"},       \
+        {"at", ADMIN_TIME, true, false, "as it was then, to the second: 2026-11-21T10:00:00Z"}
+static const struct admin_argument backup_verify_arguments[] = {ADDRESS_ARGUMENT, BACKUP_ARGUMENTS,
+                                                                OWNER_ARGUMENT, END};
+static const struct admin_argument restore_arguments[] = {
+    ADDRESS_ARGUMENT,
+    BACKUP_ARGUMENTS,
+    {"into-folder", ADMIN_TEXT, true, false,
+     "leave the mailbox as it is, and put the backup's messages below this folder"},
+    {"folder", ADMIN_TEXT, true, false, "only those of this folder of the backup"},
+    {"skip-duplicates", ADMIN_FLAG, true, false,
+     "not those that the folder of the same name has already"},
+    OWNER_ARGUMENT,
+    END};
 static const struct admin_argument app_password_add_arguments[] = {
     ADDRESS_ARGUMENT,
     {"name", ADMIN_TEXT, false, true, "what it is for: phone, scanner"},
@@ -243,6 +258,12 @@ const struct admin_command admin_commands[] = {
     {"backup now", "back a mailbox up in full, now",
      "Nothing is done if nothing changed since the last backup; sessions go on meanwhile.",
      owner_arguments, NULL, NULL, admin_job, true},
+    {"backup verify", "rehearse a restore: fetch a mailbox's newest backup and its log, and check all",
+     "Nothing is changed.", backup_verify_arguments, NULL, NULL, admin_job, true},
+    {"restore", "bring a mailbox back from its backups",
+     "Without more, all of it as it was last seen. The mailbox that was there is kept beside it, its "
+     "sessions end, and mail programs load the mailbox anew.",
+     restore_arguments, NULL, NULL, admin_job, true},
     {"allow add", "let mail from a sender in, past greylisting, limits and the spam scanner", "",
      list_change_arguments, NULL, NULL, admin_allow_add, false},
     {"allow list", "list who is let in", "", list_arguments, NULL, "sender created",
