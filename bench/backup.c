@@ -25,7 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { APPENDS = 2000, ROUNDS = 4 };
+enum { APPENDS = 300, ROUNDS = 3 };
 
 static struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "bench"};
 static struct vault_options options;
@@ -260,6 +260,7 @@ int main(int argc, char **argv)
 
     if (argc < 2)
         return 2;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     secret_init();
     message_init_library();
     db_init_library();
