@@ -15,6 +15,8 @@ static const struct mailbox_job_kind *const kinds[] = {
     &mailbox_job_backup,
     &mailbox_job_restore,
     &mailbox_job_verify,
+    &mailbox_job_undelete_list,
+    &mailbox_job_undelete_restore,
 };
 
 static const struct mailbox_job_kind *find_kind(struct str name)

@@ -91,5 +91,7 @@ extern const struct mailbox_job_kind mailbox_job_check; /* job_check.c */
 extern const struct mailbox_job_kind mailbox_job_backup; /* job_backup.c */
 extern const struct mailbox_job_kind mailbox_job_restore; /* job_restore.c */
 extern const struct mailbox_job_kind mailbox_job_verify; /* likewise */
+extern const struct mailbox_job_kind mailbox_job_undelete_list, /* job_undelete.c */
+    mailbox_job_undelete_restore;
 
 #endif

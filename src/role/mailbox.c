@@ -9,6 +9,7 @@
 #include "mailbox/jobs.h"
 #include "secret/pass.h"
 #include "vault/junk.h"
+#include "vault/undelete.h"
 
 #include <stdlib.h>
 
@@ -199,6 +200,27 @@ static void on_idle(void *owner)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+/* `limit_bytes`: the quota, beside which a part of it is for what was expunged. */
+static void set_limit(struct mailbox *mailbox, uint64_t limit_bytes)
+{
+    const struct config *config = mailbox->start->config;
+    uint64_t kept_bytes = limit_bytes;
+
+    if (limit_bytes != UINT64_MAX)
+        kept_bytes = limit_bytes / 100 * config->undelete_limit;
+    else if (config->undelete_limit == 0)
+        kept_bytes = 0;
+    vault_set_limit(mailbox->vault, limit_bytes);
+    vault_set_undelete(mailbox->vault, (int64_t)config->undelete_keep_ms, kept_bytes);
+}
+
+/* What was expunged goes after a time although nothing else happens. */
+static void check_undelete(struct mailbox *mailbox, const struct task *task)
+{
+    if (vault_undelete_is_due(mailbox->vault, task))
+        plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
+}
+
 static enum err open_vault(struct mailbox *mailbox, struct task *task,
                            const struct wire_mailbox_key *key)
 {
@@ -223,6 +245,7 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
         TRY(vault_open(task, &options, mailbox_key, &mailbox->vault));
     if (start->config->mailbox_messages_max > 0)
         vault_set_message_limit(mailbox->vault, start->config->mailbox_messages_max);
+    set_limit(mailbox, key->limit_bytes);
     return ERR_OK;
 }
 
@@ -267,6 +290,7 @@ static void on_renewal(void *owner)
         mailbox->was_renewed = true;
     else
         log_failure(mailbox->start->log, "renewing the drop box", &task);
+    check_undelete(mailbox, &task);
     task_done(&task);
     net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_MS);
 }
@@ -332,6 +356,7 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
     vault_subscribe(mailbox->vault, &mailbox->changes);
     mailbox->drop_key = secret_copy(key->drop_key);
     take_drop_box(mailbox, &task);
+    check_undelete(mailbox, &task);
     task_done(&task);
     /* Its index is of another form, or was not finished: nobody need change anything first. */
     if (vault_is_behind(mailbox->vault))
@@ -405,7 +430,7 @@ static void on_keeper_message(void *owner, struct wire_channel *channel,
     if (message->type == WIRE_MAILBOX_KEY)
         on_key(mailbox, &message->body.mailbox_key);
     else if (message->type == WIRE_MAILBOX_LIMIT && mailbox->vault != NULL)
-        vault_set_limit(mailbox->vault, message->body.mailbox_limit.limit_bytes);
+        set_limit(mailbox, message->body.mailbox_limit.limit_bytes);
 }
 
 /* Without a store nobody routes mail past us: end, so that the next store finds no second writer. */
