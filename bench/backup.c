@@ -198,16 +198,17 @@ static void run(struct shipper *shipper, bool *has_question)
     }
 }
 
+/* Processor time, in microseconds: what it costs however busy the machine and its disk are. */
 static double appending(size_t bytes, struct shipper *shipper, bool *has_question)
 {
-    int64_t begin_us = clock_monotonic_us();
+    int64_t begin_us = clock_processor_us();
 
     for (int i = 0; i < APPENDS; i++) {
         append(bytes);
         if (shipper != NULL)
             run(shipper, has_question);
     }
-    return seconds_since(begin_us) * 1e6 / APPENDS;
+    return (double)(clock_processor_us() - begin_us) / APPENDS;
 }
 
 static void measure_shipping(const char *folder, size_t bytes)
@@ -241,7 +242,7 @@ static void measure_shipping(const char *folder, size_t bytes)
         us = appending(bytes, shipper, &has_question);
         with = us < with ? us : with;
     }
-    printf("APPEND of %zu bytes: %.0f us, with log shipping %.0f us: %+.1f %%\n", bytes, without, with,
+    printf("APPEND of %zu bytes: %.0f us of processor time, with log shipping %.0f us: %+.1f %%\n", bytes, without, with,
            (with / without - 1) * 100);
     shipper_before_close(shipper);
     vault_set_log_reader(vault, NULL, NULL);
