@@ -7,6 +7,7 @@
  *      ^            │             │
  *      └────────────┴─────────────┘  something was written meanwhile
  */
+#include "mailbox/backup.h"
 #include "mailbox/child.h"
 
 #include "base/clock.h"
@@ -136,6 +137,8 @@ static void finish(struct mailbox *mailbox)
     mailbox->key = mailbox->next_key;
     mailbox->next_key = NULL;
     mailbox->is_rekeyed = true;
+    mailbox_backup_rekeyed(mailbox);
+    mailbox_backup_begin(mailbox);
     mailbox_tell_rekeyed(mailbox);
 }
 

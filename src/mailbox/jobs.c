@@ -12,6 +12,8 @@
 static const struct mailbox_job_kind *const kinds[] = {
     &mailbox_job_check,
     &mailbox_job_backup,
+    &mailbox_job_restore,
+    &mailbox_job_verify,
     &mailbox_job_undelete_list,
     &mailbox_job_undelete_restore,
     &mailbox_job_reencrypt,
@@ -152,7 +154,8 @@ static void begin_slice(struct mailbox_job *job)
 {
     job->slice_began_ms = clock_monotonic_ms();
     job->task.now_ms = clock_now_ms();
-    imap_group_commit(job->mailbox->appends, job->task.now_ms);
+    if (job->mailbox->appends != NULL)
+        imap_group_commit(job->mailbox->appends, job->task.now_ms);
 }
 
 static void on_turn(void *owner)
@@ -203,7 +206,11 @@ static struct mailbox_job *job_new(struct mailbox *mailbox, struct wire_message 
 static enum wire_status judge(const struct mailbox *mailbox, const struct wire_job *body,
                               const struct mailbox_job_kind *kind)
 {
-    if (mailbox->vault == NULL || mailbox->is_ending || mailbox->job_count >= MAILBOX_JOBS_MAX)
+    bool is_restore = kind == &mailbox_job_restore || kind == &mailbox_job_verify;
+
+    if (mailbox->is_damaged && !is_restore)
+        return WIRE_DAMAGED;
+    if ((mailbox->vault == NULL && !mailbox->is_damaged) || mailbox->is_ending || mailbox->job_count >= MAILBOX_JOBS_MAX)
         return WIRE_UNAVAILABLE;
     if (kind == NULL)
         return WIRE_INVALID;

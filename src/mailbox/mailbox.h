@@ -66,6 +66,8 @@ struct mailbox {
     struct net_timer *renewal_timer;      /* own: the drop box in a long session */
     struct net_timer *hibernate_timer;    /* own: sessions that are silent */
     struct net_timer *deadline;           /* own: the key is late, or the end is */
+    struct vault_options vault_options; /* as the file was opened, or was to be */
+    bool is_damaged;       /* it does not open: nothing can be done but restoring it */
     bool is_hibernate_due; /* that timer runs */
     bool has_housekeeping; /* work was put off, and is not done yet */
     bool is_key_only_here; /* the keeper that had it too is gone: no session may sleep */

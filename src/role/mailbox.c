@@ -21,6 +21,8 @@ enum wire_status mailbox_status(const struct mailbox *mailbox, enum err err, uin
     case ERR_OK:
         return WIRE_OK;
     case ERR_LIMIT:
+        if (mailbox->vault == NULL)
+            return WIRE_DISK_FULL;
         vault_usage(mailbox->vault, &usage);
         return usage.limit_bytes - usage.bytes < size_bytes || usage.bytes > usage.limit_bytes ||
                        usage.messages >= usage.limit_messages
@@ -182,7 +184,7 @@ static void on_idle(void *owner)
 
     /* What was moved is learned before the process goes: mail that the next one takes over is filed
      * before it has an idle moment. */
-    if (vault_junk_is_waiting(mailbox->vault) && keep_house(mailbox, &has_more)) {
+    if (mailbox->vault != NULL && vault_junk_is_waiting(mailbox->vault) && keep_house(mailbox, &has_more)) {
         net_timer_start(mailbox->idle_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
         return;
     }
@@ -238,8 +240,7 @@ static enum err open_with_either(struct mailbox *mailbox, struct task *task,
         task_forgive(task);
         TRY(vault_open(task, options, next_key, &mailbox->vault));
         mailbox->is_rekeyed = true;
-        /* Sessions from before have passes of the other key. */
-        mailbox->pass_key = pass_key(*key);
+        /* Sessions from before have passes of the other key: pass_key stays. */
         secret_free(key);
         *key = next_key;
         next_key = NULL;
@@ -292,6 +293,9 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     };
     CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(key->key);
 
+    mailbox->vault_options = options;
+    mailbox->pass_key = pass_key(mailbox_key);
+    mailbox->key = secret_copy(key->key);
     mailbox_backup_prepare(mailbox, mailbox_key);
     if (start->is_new)
         TRY(vault_create(task, &options, mailbox_key, &mailbox->vault));
@@ -300,10 +304,12 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     if (start->config->mailbox_messages_max > 0)
         vault_set_message_limit(mailbox->vault, start->config->mailbox_messages_max);
     set_limit(mailbox, key->limit_bytes);
-    if (mailbox->pass_key == NULL)
-        mailbox->pass_key = pass_key(mailbox_key);
-    mailbox->key = mailbox_key;
-    mailbox_key = NULL;
+    if (mailbox->is_rekeyed) {
+        secret_free(&mailbox->key);
+        mailbox->key = mailbox_key;
+        mailbox_key = NULL;
+        mailbox_backup_rekeyed(mailbox);
+    }
     return ERR_OK;
 }
 
@@ -367,12 +373,33 @@ static void tell_opened(struct mailbox *mailbox, enum wire_status status)
         net_loop_stop(mailbox->loop);
 }
 
+/*
+ * The file does not open. The password was right, or there would be no key: so it is not what it was,
+ * or gone. Where there are backups the process stays for a while, as it may be asked to restore it; the
+ * store takes it for one that is open, and hears with each session that it is damaged.
+ */
+static void refuse(struct mailbox *mailbox, enum err err)
+{
+    bool is_damaged = err == ERR_CORRUPT || err == ERR_DENIED || err == ERR_NOT_FOUND;
+    struct wire_mailbox_opened body = {.mailbox = mailbox->start->id, .status = WIRE_OK};
+
+    if (!is_damaged || mailbox->backup == NULL || mailbox->start->is_new) {
+        tell_opened(mailbox, is_damaged ? WIRE_DAMAGED : WIRE_UNAVAILABLE);
+        return;
+    }
+    mailbox->is_damaged = true;
+    net_timer_stop(mailbox->deadline);
+    if (wire_send(mailbox->store, WIRE_MAILBOX_OPENED, 0, &body, NULL, 0) != ERR_OK)
+        net_loop_stop(mailbox->loop);
+    mailbox_check_idle(mailbox);
+}
+
 static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
 {
     struct task task;
     enum err err;
 
-    if (mailbox->vault != NULL)
+    if (mailbox->vault != NULL || mailbox->is_damaged)
         return;
     if (key->status != WIRE_OK) {
         tell_opened(mailbox, WIRE_UNAVAILABLE);
@@ -383,11 +410,8 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
     if (err != ERR_OK) {
         log_error(mailbox->start->log, "mailbox=%s does not open: %s (%s)",
                   mailbox->start->id.text, task.words, err_name(err));
-        /* The password was right, or there would be no key: the file is not what it was. */
-        tell_opened(mailbox, err == ERR_CORRUPT || err == ERR_DENIED || err == ERR_NOT_FOUND
-                                 ? WIRE_DAMAGED
-                                 : WIRE_UNAVAILABLE);
         task_done(&task);
+        refuse(mailbox, err);
         return;
     }
     mailbox->appends = imap_group_new(mailbox->vault);
@@ -413,7 +437,8 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
 
 static void on_session_open(struct mailbox *mailbox, struct wire_message *message)
 {
-    struct wire_session_open_reply reply = {.status = WIRE_UNAVAILABLE};
+    struct wire_session_open_reply reply = {.status = mailbox->is_damaged ? WIRE_DAMAGED
+                                                                          : WIRE_UNAVAILABLE};
 
     /* Without a stream, which the kernel leaves out when we have no descriptor free, no session. */
     if (mailbox->vault != NULL && !mailbox->is_ending && message->fd_count == 1) {

@@ -114,6 +114,21 @@ static const struct admin_argument reset_arguments[] = {
     {"recovery-key", ADMIN_FLAG, true, false, "make a recovery key too, and show it once"},
     END};
 static const struct admin_argument owner_arguments[] = {ADDRESS_ARGUMENT, OWNER_ARGUMENT, END};
+#define BACKUP_ARGUMENTS                                                                           \
+    {"from", ADMIN_TEXT, true, false, "this full backup, as full/20261121T100000.000Z-42"},       \
+        {"at", ADMIN_TIME, true, false, "as it was then, to the second: 2026-11-21T10:00:00Z"}
+static const struct admin_argument backup_verify_arguments[] = {ADDRESS_ARGUMENT, BACKUP_ARGUMENTS,
+                                                                OWNER_ARGUMENT, END};
+static const struct admin_argument restore_arguments[] = {
+    ADDRESS_ARGUMENT,
+    BACKUP_ARGUMENTS,
+    {"into-folder", ADMIN_TEXT, true, false,
+     "leave the mailbox as it is, and put the backup's messages below this folder"},
+    {"folder", ADMIN_TEXT, true, false, "only those of this folder of the backup"},
+    {"skip-duplicates", ADMIN_FLAG, true, false,
+     "not those that the folder of the same name has already"},
+    OWNER_ARGUMENT,
+    END};
 static const struct admin_argument app_password_add_arguments[] = {
     ADDRESS_ARGUMENT,
     {"name", ADMIN_TEXT, false, true, "what it is for: phone, scanner"},
@@ -268,6 +283,12 @@ const struct admin_command admin_commands[] = {
     {"backup now", "back a mailbox up in full, now",
      "Nothing is done if nothing changed since the last backup; sessions go on meanwhile.",
      owner_arguments, NULL, NULL, admin_job, true},
+    {"backup verify", "rehearse a restore: fetch a mailbox's newest backup and its log, and check all",
+     "Nothing is changed.", backup_verify_arguments, NULL, NULL, admin_job, true},
+    {"restore", "bring a mailbox back from its backups",
+     "Without more, all of it as it was last seen. The mailbox that was there is kept beside it, its "
+     "sessions end, and mail programs load the mailbox anew.",
+     restore_arguments, NULL, NULL, admin_job, true},
     {"alias undelete list", "list the messages that were expunged and can be brought back",
      "They are kept for a while (settings undelete_keep and undelete_limit), the oldest first here.",
      undelete_arguments, NULL, "expunged size folder from subject", admin_job, true},
