@@ -9,6 +9,7 @@
  *   PLANNING -> CONNECTING   courier_attempt_planned, try_host; an idle connection: -> SENDING
  *   CONNECTING -> SENDING    on_ready, send_mail
  *   SENDING -> SENDING       again on the same connection, for whom the server had too many
+ *   CONNECTING -> WAITING    back_to_queue: the server has enough connections of ours
  *   SENDING -> CONNECTING    next host, or the same one anew: an idle connection that had died, TLS
  *                            that does not work and is not required
  *   any -> done              finish, courier_attempt_cancel
@@ -268,6 +269,27 @@ static void next_address(struct courier_attempt *attempt, size_t failed)
     try_host(attempt);
 }
 
+/* Are there connections to the same destination that work, or may? */
+static bool has_others(const struct courier_attempt *attempt)
+{
+    const struct courier_attempt *other = attempt->destination->active;
+
+    while (other != NULL && (other == attempt || other->state == COURIER_ATTEMPT_PLANNING))
+        other = other->next;
+    return other != NULL || attempt->destination->idle_count > 0;
+}
+
+static void back_to_queue(struct courier_attempt *attempt)
+{
+    courier_held_free(&attempt->held);
+    courier_plan_unref(&attempt->plan);
+    attempt->host_index = attempt->address_index = 0;
+    attempt->without_tls = false;
+    for (size_t i = 0; i < attempt->request.recipient_count; i++)
+        attempt->outlooks[i].is_elsewhere = false;
+    courier_pool_requeue(attempt);
+}
+
 /* It never came to a mail. */
 static void not_connected(struct courier_attempt *attempt)
 {
@@ -282,6 +304,11 @@ static void not_connected(struct courier_attempt *attempt)
     /* 521 and 556 say for good that no mail is taken there (RFC 7504). */
     note(attempt, words.code == 521 || words.code == 556, words.code, words.enhanced, words.words,
          remote_name(attempt));
+    if (words.code / 100 == 4 && words.ending != SMTP_CLIENT_ENDED_NO_TLS &&
+        attempt->connection_count < CONNECTIONS_MAX && has_others(attempt)) {
+        back_to_queue(attempt);
+        return;
+    }
     if (trouble == COURIER_LINK_UNREACHABLE ||
         (words.ending == SMTP_CLIENT_ENDED_TIMEOUT &&
          attempt->address_index + address + 1 >= host_of(attempt)->address_count))
@@ -333,6 +360,7 @@ static void mail_done(struct courier_attempt *attempt)
 {
     bool is_over, is_heard, is_again = collect(attempt, &is_over, &is_heard);
 
+    courier_pool_praise(attempt->destination);
     if (is_over) {
         finish(attempt);
     } else if (is_again) {
@@ -362,7 +390,7 @@ static const struct courier_link_events link_events = {on_ready, on_ended};
 
 static bool is_tls_required(const struct courier_attempt *attempt)
 {
-    const struct courier_settings *settings = &attempt->pool->settings;
+    const struct courier_settings *settings = &attempt->pool->rules.settings;
 
     if (attempt->destination->target.is_smarthost && settings->smarthost_user.len > 0)
         return true;
@@ -375,7 +403,7 @@ static bool is_tls_required(const struct courier_attempt *attempt)
 static void connect_to(struct courier_attempt *attempt, const struct courier_host *host,
                        const struct courier_demand *demand)
 {
-    const struct courier_settings *settings = &attempt->pool->settings;
+    const struct courier_settings *settings = &attempt->pool->rules.settings;
     struct courier_target *target = &attempt->destination->target;
     bool has_login = target->is_smarthost && settings->smarthost_user.len > 0;
     struct courier_link_options options = {
@@ -512,14 +540,14 @@ static enum err find_target(struct courier_attempt *attempt, struct task *task,
 
     if (attempt->request.via.len > 0)
         return courier_host_parse(task, &attempt->arena, attempt->request.via, out);
-    for (size_t i = 0; i < pool->settings.route_count; i++) {
-        if (courier_domain_matches(pool->settings.routes[i], attempt->domain)) {
-            *out = pool->routes[i];
+    for (size_t i = 0; i < pool->rules.settings.route_count; i++) {
+        if (courier_domain_matches(pool->rules.settings.routes[i], attempt->domain)) {
+            *out = pool->rules.routes[i];
             return ERR_OK;
         }
     }
-    if (pool->settings.smarthost.len > 0) {
-        *out = pool->smarthost;
+    if (pool->rules.settings.smarthost.len > 0) {
+        *out = pool->rules.smarthost;
         return ERR_OK;
     }
     return own_target(attempt, task, out);

@@ -36,8 +36,8 @@ struct courier_request {
     bool tls_optional;     /* "TLS-Required: No" (RFC 8689 §5): no policy of the receiver counts */
     bool smtputf8;         /* it was given so (RFC 6531) */
     bool is_8bit;          /* BODY=8BITMIME */
-    struct str fields;  /* before the message (DKIM-Signature …): CRLF ends, or empty */
-    struct str message; /* the message; CRLF ends */
+    struct str fields;     /* before the message (DKIM-Signature …): CRLF ends, or empty */
+    struct str message;    /* the message; CRLF ends */
 };
 
 enum courier_outcome { COURIER_DELIVERED, COURIER_TEMPORARY, COURIER_PERMANENT };

@@ -272,9 +272,29 @@ static void all_destinations_have_their_turn(void **state)
     end(&world);
 }
 
+static size_t count_of(const struct world *world, enum courier_outcome outcome)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < world->done; i++)
+        count += world->outcomes[i] == outcome;
+    return count;
+}
+
 static void stop_loop(void *owner)
 {
     net_loop_stop(owner);
+}
+
+static void run_until_mail(struct world *world)
+{
+    struct net_timer *timer = net_timer_new(world->loop, stop_loop, world->loop);
+
+    while (world->mails == 0) {
+        net_timer_start(timer, 0);
+        net_loop_run(world->loop);
+    }
+    net_timer_free(&timer);
 }
 
 /* In every state it can be in: the server is silent at each place in turn. */
@@ -394,6 +414,41 @@ static void a_host_that_did_not_answer_is_spared(void **state)
     end(&world);
 }
 
+/* While attempts are under way: those go on as they began, the next ones follow the new rules. */
+static void settings_that_change(void **state)
+{
+    static const struct str bad[] = {STR_INIT("x/8")};
+    struct courier_settings settings = {.connections_per_destination = 1};
+    struct world world;
+    struct task task;
+
+    (void)state;
+    begin(&world, &settings);
+    world.hangs_at = "END";
+    start(&world, "good.test");
+    run_until_mail(&world);
+    task_init(&task, 0);
+    settings.allow = bad;
+    settings.allow_count = 1;
+    assert_int_equal(courier_destinations_configure(world.destinations, &task, &settings),
+                     ERR_INVALID);
+    task_forgive(&task);
+    /* Loopback is not allowed any more. */
+    settings = (struct courier_settings){.hostname = STR("us.test"), .port = 25};
+    assert_int_equal(courier_destinations_configure(world.destinations, &task, &settings), ERR_OK);
+    start(&world, "good.test");
+    start(&world, "other.test");
+    world.hangs_at = NULL;
+    net_connection_write(world.clients[0].connection, STR("250 ok\r\n"));
+    net_loop_run(world.loop);
+    assert_int_equal(world.done, 3);
+    assert_int_equal(world.mails, 1);
+    assert_int_equal(count_of(&world, COURIER_DELIVERED), 1);
+    assert_int_equal(count_of(&world, COURIER_PERMANENT), 2);
+    task_done(&task);
+    end(&world);
+}
+
 static void settings_that_are_wrong(void **state)
 {
     static const struct str bad_route[] = {STR_INIT("a.test")}, bad_network[] = {STR_INIT("x/8")};
@@ -431,6 +486,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_died_while_it_waited),
         cmocka_unit_test(a_lost_reply_is_no_second_try),
         cmocka_unit_test(a_host_that_did_not_answer_is_spared),
+        cmocka_unit_test(settings_that_change),
         cmocka_unit_test(settings_that_are_wrong),
     };
 

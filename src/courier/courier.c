@@ -57,7 +57,7 @@ void courier_free(struct courier **courier)
         courier_order_free(&order);
     }
     net_timer_free(&c->turn);
-    net_timer_free(&c->expiry);
+    net_timer_free(&c->tidying);
     net_timer_free(&c->grace);
     asks_free(&c->asks);
     signing_free(&c->signing);
@@ -155,7 +155,7 @@ static void save_policy(void *owner, struct str domain, struct str id, struct st
     enum err err = ERR_BUSY;
 
     task_init(&task, clock_now_ms());
-    if (courier->queue != NULL)
+    if (courier->queue != NULL && !queue_is_broken(courier->queue))
         err = queue_begin(courier->queue, &task);
     if (err == ERR_OK) {
         err = memory_policy_save(courier->queue, &task, domain, id, text, expires_ms);

@@ -16,12 +16,8 @@
 #include <string.h>
 
 enum {
-    CONNECTIONS_MAX = 100,
-    CONNECTIONS_PER_DESTINATION = 5,
-    MESSAGES_PER_CONNECTION = 100,
-    IDLE_MS = 5 * 1000,
-    DEAD_MS = 60 * 1000,
     SWEEP_MS = 30 * 1000,
+    MAILS_BEFORE_MORE = 20, /* that each connection carried well, before there is one more again */
 };
 
 /* ---- destinations ---- */
@@ -58,6 +54,7 @@ struct courier_destination *courier_destination_of(struct courier_destinations *
     destination->target = *target;
     destination->target.host = arena_copy(&destination->arena, target->host);
     destination->waiting_end = &destination->waiting;
+    destination->limit = pool->rules.settings.connections_per_destination;
     courier_table_add(&pool->table, &destination->node, key);
     arena_free(&arena);
     if (pool->table.count == 1)
@@ -184,6 +181,35 @@ void courier_pool_leave(struct courier_attempt *attempt)
     net_timer_start(pool->kick, 0);
 }
 
+void courier_pool_requeue(struct courier_attempt *attempt)
+{
+    struct courier_destination *destination = attempt->destination;
+
+    take_out(attempt);
+    attempt->pool->active_count--;
+    destination->active_count--;
+    /* An idle connection is one between two attempts. */
+    destination->limit = destination->active_count + destination->idle_count;
+    if (destination->limit == 0)
+        destination->limit = 1;
+    destination->good_mails = 0;
+    attempt->state = COURIER_ATTEMPT_WAITING;
+    insert(&destination->waiting, attempt);
+    if (destination->waiting_end == &destination->waiting)
+        destination->waiting_end = &attempt->next;
+    queue_destination(destination);
+    net_timer_start(attempt->pool->kick, 0);
+}
+
+void courier_pool_praise(struct courier_destination *destination)
+{
+    if (destination->limit < destination->pool->rules.settings.connections_per_destination &&
+        ++destination->good_mails >= destination->limit * MAILS_BEFORE_MORE) {
+        destination->limit++;
+        destination->good_mails = 0;
+    }
+}
+
 static void begin(struct courier_destination *destination)
 {
     struct courier_attempt *attempt = destination->waiting;
@@ -195,9 +221,9 @@ static void begin(struct courier_destination *destination)
     destination->active_count++;
     pool->active_count++;
     attempt->state = COURIER_ATTEMPT_PLANNING;
-    if (pool->settings.messages_per_minute > 0)
+    if (pool->rules.settings.messages_per_minute > 0)
         destination->next_start_ms =
-            now_ms + (int64_t)(60 * 1000 / pool->settings.messages_per_minute);
+            now_ms + (int64_t)(60 * 1000 / pool->rules.settings.messages_per_minute);
     if (destination->plan != NULL && destination->plan->valid_until_ms > now_ms)
         courier_attempt_begin(attempt);
     else if (destination->planning == NULL)
@@ -211,9 +237,8 @@ static bool give_turn(struct courier_destination *destination, int64_t *wait_ms)
     struct courier_destinations *pool = destination->pool;
     int64_t left_ms = destination->next_start_ms - clock_monotonic_ms();
 
-    if (destination->waiting == NULL ||
-        destination->active_count >= pool->settings.connections_per_destination ||
-        pool->active_count >= pool->settings.connections_max)
+    if (destination->waiting == NULL || destination->active_count >= destination->limit ||
+        pool->active_count >= pool->rules.settings.connections_max)
         return false;
     if (left_ms > 0) {
         if (left_ms < *wait_ms)
@@ -247,7 +272,7 @@ static void pump(void *owner)
         is_moving = false;
         /* Once around: what is queued meanwhile stands behind `last`. */
         for (bool is_last = false; !is_last && pool->queue != NULL &&
-                                   pool->active_count < pool->settings.connections_max;) {
+                                   pool->active_count < pool->rules.settings.connections_max;) {
             struct courier_destination *destination = pool->queue;
 
             is_last = &destination->next_queued == last;
@@ -262,94 +287,6 @@ static void pump(void *owner)
 }
 
 /* ---- the whole ---- */
-
-static const struct str *copy_list(struct arena *arena, const struct str *list, size_t count)
-{
-    struct str *copies = ARENA_ARRAY(arena, struct str, count + 1);
-
-    for (size_t i = 0; i < count; i++)
-        copies[i] = arena_copy(arena, list[i]);
-    return copies;
-}
-
-static uint64_t or_else(uint64_t given, uint64_t fallback)
-{
-    return given > 0 ? given : fallback;
-}
-
-static int64_t or_else_ms(int64_t given_ms, int64_t fallback_ms)
-{
-    return given_ms > 0 ? given_ms : fallback_ms;
-}
-
-static void copy_settings(struct courier_destinations *pool,
-                          const struct courier_settings *settings)
-{
-    struct courier_settings *own = &pool->settings;
-    struct arena *arena = &pool->arena;
-
-    *own = *settings;
-    own->hostname = arena_copy(arena, settings->hostname);
-    own->smarthost = arena_copy(arena, settings->smarthost);
-    own->smarthost_user = arena_copy(arena, settings->smarthost_user);
-    own->tls_required = copy_list(arena, settings->tls_required, settings->tls_required_count);
-    own->port = settings->port > 0 ? settings->port : 25;
-    own->connections_max = or_else(settings->connections_max, CONNECTIONS_MAX);
-    own->connections_per_destination =
-        or_else(settings->connections_per_destination, CONNECTIONS_PER_DESTINATION);
-    own->messages_per_connection =
-        or_else(settings->messages_per_connection, MESSAGES_PER_CONNECTION);
-    own->idle_ms = or_else_ms(settings->idle_ms, IDLE_MS);
-    own->dead_ms = or_else_ms(settings->dead_ms, DEAD_MS);
-    if (settings->smarthost_password != NULL)
-        pool->password = secret_copy(secret_str(settings->smarthost_password));
-    own->smarthost_password = pool->password;
-}
-
-/* Splits each route into its domain, which stays in settings.routes, and its host. */
-static enum err read_routes(struct courier_destinations *pool, struct task *task,
-                            const struct courier_settings *settings)
-{
-    struct str *domains = ARENA_ARRAY(&pool->arena, struct str, settings->route_count + 1);
-
-    pool->routes = ARENA_ARRAY(&pool->arena, struct courier_target, settings->route_count + 1);
-    for (size_t i = 0; i < settings->route_count; i++) {
-        struct str host;
-
-        TRY(courier_route_split(task, settings->routes[i], &domains[i], &host));
-        domains[i] = arena_copy(&pool->arena, domains[i]);
-        TRY(courier_host_parse(task, &pool->arena, host, &pool->routes[i]));
-        pool->routes[i].is_trusted = true;
-    }
-    pool->settings.routes = domains;
-    if (settings->smarthost.len > 0) {
-        TRY(courier_host_parse(task, &pool->arena, settings->smarthost, &pool->smarthost));
-        pool->smarthost.is_trusted = pool->smarthost.is_smarthost = true;
-    }
-    return ERR_OK;
-}
-
-static enum err read_addresses(struct courier_destinations *pool, struct task *task,
-                               const struct courier_settings *settings)
-{
-    struct net_network *allow =
-        ARENA_ARRAY(&pool->arena, struct net_network, settings->allow_count + 1);
-    struct net_address *own =
-        ARENA_ARRAY(&pool->arena, struct net_address, settings->own_address_count + 1);
-
-    for (size_t i = 0; i < settings->allow_count; i++)
-        if (!net_network_parse(settings->allow[i], &allow[i]))
-            return fail(task, ERR_INVALID, "not a network: %.*s", STR_ARG(settings->allow[i]));
-    for (size_t i = 0; i < settings->own_address_count; i++)
-        if (!net_address_parse(settings->own_addresses[i], &own[i]))
-            return fail(task, ERR_INVALID, "not an address: %.*s",
-                        STR_ARG(settings->own_addresses[i]));
-    pool->planner.allow = allow;
-    pool->planner.allow_count = settings->allow_count;
-    pool->planner.own_addresses = own;
-    pool->planner.own_address_count = settings->own_address_count;
-    return ERR_OK;
-}
 
 /* Without the system's certificates mail goes out all the same, where none is asked for. */
 static enum err read_trust(struct courier_destinations *pool, struct task *task, struct str ca_file)
@@ -366,13 +303,47 @@ static enum err read_trust(struct courier_destinations *pool, struct task *task,
     return net_tls_client_new(task, buf_str(&pem), &pool->tls);
 }
 
-static enum err read_settings(struct courier_destinations *pool, struct task *task,
-                              const struct courier_settings *settings)
+/* What others borrow of the rules. */
+static void apply_rules(struct courier_destinations *pool)
 {
-    copy_settings(pool, settings);
-    TRY(read_routes(pool, task, settings));
-    TRY(read_addresses(pool, task, settings));
-    return read_trust(pool, task, settings->ca_file);
+    const struct courier_settings *settings = &pool->rules.settings;
+    struct courier_planner *planner = &pool->planner;
+
+    planner->hostname = settings->hostname;
+    planner->without_ipv6 = settings->without_ipv6;
+    planner->without_ipv4 = settings->without_ipv4;
+    planner->port = settings->port;
+    planner->allow = pool->rules.allow;
+    planner->allow_count = pool->rules.allow_count;
+    planner->own_addresses = pool->rules.own_addresses;
+    planner->own_address_count = pool->rules.own_address_count;
+    courier_sts_allow(pool->sts, planner->allow, planner->allow_count);
+    pool->rules.settings.smarthost_password = pool->password;
+}
+
+/* What was planned by the old rules is not followed any more. */
+static void plan_anew(void *owner, struct courier_node *node)
+{
+    struct courier_destinations *pool = owner;
+    struct courier_destination *destination = CONTAINER_OF(node, struct courier_destination, node);
+
+    destination->limit = pool->rules.settings.connections_per_destination;
+    if (destination->plan != NULL)
+        destination->plan->valid_until_ms = 0;
+}
+
+enum err courier_destinations_configure(struct courier_destinations *pool, struct task *task,
+                                        const struct courier_settings *settings)
+{
+    struct courier_rules fresh;
+
+    TRY(courier_rules_read(task, settings, &fresh));
+    courier_rules_done(&pool->rules);
+    pool->rules = fresh;
+    apply_rules(pool);
+    courier_table_each(&pool->table, plan_anew, pool);
+    net_timer_start(pool->kick, 0);
+    return ERR_OK;
 }
 
 enum err courier_destinations_new(struct task *task, struct net_loop *loop, struct dns_client *dns,
@@ -391,13 +362,15 @@ enum err courier_destinations_new(struct task *task, struct net_loop *loop, stru
     courier_table_init(&pool->dead);
     pool->kick = net_timer_new(loop, pump, pool);
     pool->sweep = net_timer_new(loop, on_sweep, pool);
-    err = read_settings(pool, task, settings);
+    err = courier_rules_read(task, settings, &pool->rules);
+    if (err == ERR_OK)
+        err = read_trust(pool, task, settings->ca_file);
     if (err != ERR_OK) {
         courier_destinations_free(&pool);
         return err;
     }
-    sts.allow = pool->planner.allow;
-    sts.allow_count = pool->planner.allow_count;
+    if (settings->smarthost_password != NULL)
+        pool->password = secret_copy(secret_str(settings->smarthost_password));
     if (store != NULL)
         sts.store = *store;
     pool->sts = courier_sts_new(&sts);
@@ -406,10 +379,7 @@ enum err courier_destinations_new(struct task *task, struct net_loop *loop, stru
     pool->planner.dns = dns;
     pool->planner.sts = pool->sts;
     pool->planner.log = log;
-    pool->planner.hostname = pool->settings.hostname;
-    pool->planner.without_ipv6 = settings->without_ipv6;
-    pool->planner.without_ipv4 = settings->without_ipv4;
-    pool->planner.port = pool->settings.port;
+    apply_rules(pool);
     *out = pool;
     return ERR_OK;
 }
@@ -430,7 +400,7 @@ void courier_destinations_free(struct courier_destinations **destinations)
     net_timer_free(&pool->kick);
     net_timer_free(&pool->sweep);
     secret_free(&pool->password);
-    arena_free(&pool->arena);
+    courier_rules_done(&pool->rules);
     mem_free(destinations);
 }
 

@@ -66,6 +66,13 @@ MUST_CHECK enum err courier_destinations_new(struct task *task, struct net_loop 
                                              const struct courier_policy_store *store,
                                              const struct log *log,
                                              struct courier_destinations **out);
+/*
+ * Other settings, for attempts that begin from now on. The trust store and the password stay: their
+ * files cannot be read any more. ERR_INVALID: the old ones stay, too.
+ */
+MUST_CHECK enum err courier_destinations_configure(struct courier_destinations *destinations,
+                                                   struct task *task,
+                                                   const struct courier_settings *settings);
 /* Connections are closed; attempts that are under way must have been cancelled. */
 void courier_destinations_free(struct courier_destinations **destinations);
 

@@ -58,7 +58,7 @@ static void bury_if_old(void *owner, struct courier_node *node)
     const struct courier_destinations *pool = owner;
     struct dead_host *dead = CONTAINER_OF(node, struct dead_host, node);
 
-    if (dead->until_ms + pool->settings.dead_ms * DEAD_MOST_TIMES < clock_monotonic_ms())
+    if (dead->until_ms + pool->rules.settings.dead_ms * DEAD_MOST_TIMES < clock_monotonic_ms())
         bury(owner, node);
 }
 
@@ -67,7 +67,7 @@ void courier_host_note(struct courier_destinations *pool, struct str host, uint1
 {
     char key[HOST_KEY_ROOM];
     struct dead_host *dead = find_dead(pool, host, port, key);
-    int64_t most_ms = pool->settings.dead_ms * DEAD_MOST_TIMES;
+    int64_t most_ms = pool->rules.settings.dead_ms * DEAD_MOST_TIMES;
     int64_t for_ms;
 
     if (!is_dead) {
@@ -81,7 +81,7 @@ void courier_host_note(struct courier_destinations *pool, struct str host, uint1
         dead = NEW(struct dead_host);
         courier_table_add(&pool->dead, &dead->node, str_from_c(key));
     }
-    for_ms = pool->settings.dead_ms;
+    for_ms = pool->rules.settings.dead_ms;
     for (unsigned i = 0; i < dead->count && for_ms < most_ms; i++)
         for_ms *= 2;
     dead->until_ms = clock_monotonic_ms() + (for_ms < most_ms ? for_ms : most_ms);
@@ -179,7 +179,7 @@ void courier_pool_put(struct courier_held **held)
     struct courier_destinations *pool = destination->pool;
 
     if (courier_link_state(kept->link) != COURIER_LINK_READY ||
-        kept->mails >= pool->settings.messages_per_connection) {
+        kept->mails >= pool->rules.settings.messages_per_connection) {
         courier_held_free(held);
         return;
     }
@@ -196,7 +196,7 @@ void courier_pool_put(struct courier_held **held)
         pool->oldest_idle = kept;
     pool->newest_idle = kept;
     kept->timer = net_timer_new(pool->loop, on_idle_over, kept);
-    net_timer_start(kept->timer, pool->settings.idle_ms);
+    net_timer_start(kept->timer, pool->rules.settings.idle_ms);
 }
 
 static bool is_good_enough(const struct courier_held *held, enum net_tls_trust trust,
@@ -226,12 +226,12 @@ void courier_pool_make_room(struct courier_destination *destination)
     struct courier_held *closed;
 
     if (destination->idle != NULL && destination->active_count + destination->idle_count >
-                                         pool->settings.connections_per_destination) {
+                                         pool->rules.settings.connections_per_destination) {
         for (closed = destination->idle; closed->next != NULL; closed = closed->next)
             continue;
         courier_held_free(&closed);
     }
-    while (pool->held_count >= pool->settings.connections_max && pool->oldest_idle != NULL) {
+    while (pool->held_count >= pool->rules.settings.connections_max && pool->oldest_idle != NULL) {
         closed = pool->oldest_idle;
         courier_held_free(&closed);
     }

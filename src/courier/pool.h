@@ -6,6 +6,7 @@
 #include "courier/attempt.h"
 #include "courier/link.h"
 #include "courier/plan.h"
+#include "courier/rules.h"
 #include "courier/table.h"
 
 /* A connection and what it is good for. */
@@ -32,6 +33,10 @@ struct courier_destination {
     struct courier_attempt *waiting, **waiting_end;
     struct courier_attempt *active;
     size_t active_count;
+    /* So many at once: the setting's number, fewer where the server said that it has enough of us.
+     */
+    uint64_t limit;
+    uint64_t good_mails; /* since `limit` changed */
     struct courier_held *idle;
     size_t idle_count;
     int64_t next_start_ms; /* messages_per_minute */
@@ -40,15 +45,13 @@ struct courier_destination {
 };
 
 struct courier_destinations {
-    struct net_loop *loop; /* borrowed */
-    const struct log *log; /* borrowed */
-    struct arena arena;
-    struct courier_settings settings;         /* texts in the arena */
-    struct courier_target smarthost, *routes; /* of settings.routes, by index */
-    struct secret *password;                  /* own */
-    struct net_tls_client *tls;               /* own */
-    struct courier_links *links;              /* own */
-    struct courier_sts *sts;                  /* own */
+    struct net_loop *loop;       /* borrowed */
+    const struct log *log;       /* borrowed */
+    struct courier_rules rules;  /* own */
+    struct secret *password;     /* own */
+    struct net_tls_client *tls;  /* own */
+    struct courier_links *links; /* own */
+    struct courier_sts *sts;     /* own */
     struct courier_planner planner;
     struct courier_table table; /* struct courier_destination */
     struct courier_table dead;  /* hosts that did not answer */
@@ -114,6 +117,11 @@ struct courier_destination *courier_destination_of(struct courier_destinations *
                                                    const struct courier_target *target);
 /* Into its queue. */
 void courier_pool_enqueue(struct courier_attempt *attempt);
+/* Back to the front of it: the server takes no more connections now, but those that there are work.
+ */
+void courier_pool_requeue(struct courier_attempt *attempt);
+/* A connection carried a mail: in time, one more may be tried. */
+void courier_pool_praise(struct courier_destination *destination);
 /* Out of `waiting` or `active`; the next may have its turn. */
 void courier_pool_leave(struct courier_attempt *attempt);
 /* An idle connection to that host whose TLS was held to that much; NULL: there is none. */

@@ -7,7 +7,7 @@
 #include "sqlite/db.h"
 
 struct queue {
-    struct db *db;              /* own */
+    struct db *db;              /* own; NULL: could not be opened again */
     char *path;                 /* own */
     struct secret *root;        /* own */
     struct secret *content_key; /* own */

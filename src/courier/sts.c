@@ -38,6 +38,8 @@ struct known {
 
 struct courier_sts {
     struct courier_sts_options options;
+    const struct net_network *allow;
+    size_t allow_count;
     struct courier_table known;
     struct courier_sts_question *questions; /* under way */
 };
@@ -224,8 +226,8 @@ static bool is_reachable(const struct courier_sts *sts, const struct net_address
 {
     if (net_address_class(address) == NET_ADDRESS_PUBLIC)
         return true;
-    for (size_t i = 0; i < sts->options.allow_count; i++)
-        if (net_network_has(&sts->options.allow[i], address))
+    for (size_t i = 0; i < sts->allow_count; i++)
+        if (net_network_has(&sts->allow[i], address))
             return true;
     return false;
 }
@@ -387,6 +389,12 @@ struct courier_sts *courier_sts_new(const struct courier_sts_options *options)
     sts->options = *options;
     courier_table_init(&sts->known);
     return sts;
+}
+
+void courier_sts_allow(struct courier_sts *sts, const struct net_network *allow, size_t count)
+{
+    sts->allow = allow;
+    sts->allow_count = count;
 }
 
 void courier_sts_free(struct courier_sts **sts)

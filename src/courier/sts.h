@@ -27,6 +27,8 @@ struct courier_sts_options {
 /* All of `options` is borrowed. */
 struct courier_sts *courier_sts_new(const struct courier_sts_options *options);
 void courier_sts_free(struct courier_sts **sts);
+/* Special networks where a policy's host may be all the same; borrowed. */
+void courier_sts_allow(struct courier_sts *sts, const struct net_network *allow, size_t count);
 
 /* As courier_destinations_policy. */
 void courier_sts_restore(struct courier_sts *sts, struct str domain, struct str id, struct str text,

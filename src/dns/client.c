@@ -3,8 +3,8 @@
  * one timer serves them all. Answers are found by their tag through a small table.
  *
  * A question that cannot be sent, or whose resolver went, stands in the list `over`, to be answered
- * with FAILED from the loop. Its `turn` is that of the timer: what is put there while the timer hands
- * out answers waits for the next one, so that an owner who asks again at once does not spin.
+ * with FAILED from the loop. Its `turn` is that of the timer: what is put there while the timer
+ * hands out answers waits for the next one, so that an owner who asks again at once does not spin.
  */
 #include "dns/client.h"
 

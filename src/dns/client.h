@@ -15,7 +15,8 @@ enum { DNS_CLIENT_TIMEOUT_MS = 15 * 1000 };
 struct dns_client;
 struct dns_query;
 
-/* `task` is for the answer's memory and lives until the call returns. The query is freed behind it. */
+/* `task` is for the answer's memory and lives until the call returns. The query is freed behind it.
+ */
 typedef void (*dns_on_answer)(void *owner, struct task *task, const struct dns_answer *answer);
 
 struct dns_client *dns_client_new(struct net_loop *loop);

@@ -1,4 +1,5 @@
-/* The resolver is the other end of a socket, in a process of its own where the client waits for it. */
+/* The resolver is the other end of a socket, in a process of its own where the client waits for it.
+ */
 #include "dns/client.h"
 
 #include "base/clock.h"
@@ -34,8 +35,8 @@ static struct {
 static void answer(uint64_t tag, enum dns_status status, const char *data)
 {
     struct dns_record record = {.ttl_s = 5, .data = str_from_c(data)};
-    struct dns_answer given = {.status = status, .records = &record,
-                               .count = status == DNS_OK ? 1 : 0};
+    struct dns_answer given = {
+        .status = status, .records = &record, .count = status == DNS_OK ? 1 : 0};
     struct wire_dns_answer body = {.status = status, .is_secure = true};
     struct buf records;
 
@@ -301,8 +302,8 @@ static void who_waits_is_answered_or_not_in_time(void **state)
                                      &client_events, NULL, &quiet);
     dns_client_set_peer(world.client, world.channel);
     start_ms = clock_monotonic_ms();
-    dns_client_ask_blocking(world.client, &task, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_GENERAL, start_ms + 100,
-                            &given);
+    dns_client_ask_blocking(world.client, &task, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_GENERAL,
+                            start_ms + 100, &given);
     assert_int_equal(given.status, DNS_FAILED);
     assert_in_range(clock_monotonic_ms() - start_ms, 90, 2000);
     waiting.deadline_ms = clock_monotonic_ms() + 5000;

@@ -47,8 +47,8 @@ struct dns_direct_query {
     struct net_watch *watch; /* own */
     struct net_timer *timer; /* own */
     int64_t end_ms;
-    struct buf out;     /* what is still to be sent over TCP */
-    struct buf in;      /* what came over TCP, its length first */
+    struct buf out; /* what is still to be sent over TCP */
+    struct buf in;  /* what came over TCP, its length first */
     dns_on_reply on_reply;
     void *owner; /* borrowed */
     TAILQ_ENTRY(dns_direct_query) in_list;
@@ -237,8 +237,8 @@ static bool take_message(struct dns_direct_query *query, struct str message)
 
     task_init(&task, clock_now_ms());
     message = arena_copy(&task.arena, message); /* the answer's views outlive the query's buffers */
-    is_taken = dns_message_parse(&task, message, query->id, dns_name_str(&query->name),
-                                 query->type, &reply) == ERR_OK;
+    is_taken = dns_message_parse(&task, message, query->id, dns_name_str(&query->name), query->type,
+                                 &reply) == ERR_OK;
     if (is_taken && reply.is_truncated && !query->is_tcp) {
         go_to_tcp(query);
     } else if (is_taken) {

@@ -1,7 +1,7 @@
 /*
- * Questions to a resolver over plain DNS (RFC 1035 §4.2): the one that is asked for DNS block lists,
- * which refuse the public resolvers. UDP first; TCP when the answer was cut, or when somebody sends
- * answers that are none.
+ * Questions to a resolver over plain DNS (RFC 1035 §4.2): the one that is asked for DNS block
+ * lists, which refuse the public resolvers. UDP first; TCP when the answer was cut, or when
+ * somebody sends answers that are none.
  *
  * Every question has a socket of its own, and with it a random port; its id is random, too. The
  * socket is connected, so that the kernel drops what comes from elsewhere. What cannot be proven so

@@ -136,7 +136,7 @@ static struct str read_bytes(struct reader *reader, size_t len)
     return bytes;
 }
 
-/* A name as text; is_text false: a label has a dot or a NUL in it, so it is not the name it looks. */
+/* A name as text; is_text false: a label has a dot or a NUL in it, so it is not what it looks. */
 struct read_name {
     struct dns_name name;
     bool is_text;
@@ -325,8 +325,7 @@ static bool make_survey(struct reader reader, const struct header *header, struc
 
     for (unsigned section = 0; section < ARRAY_LEN(counts); section++) {
         for (unsigned i = 0; i < counts[section]; i++) {
-            if (!read_frame(&reader, &frame) ||
-                !note(out, &reader, &frame, (enum section)section))
+            if (!read_frame(&reader, &frame) || !note(out, &reader, &frame, (enum section)section))
                 return false;
         }
     }
@@ -484,8 +483,9 @@ static bool is_zone_of(const struct dns_name *zone, const struct dns_name *name)
 {
     struct str above = dns_name_str(zone), below = dns_name_str(name);
 
-    return above.len == 0 || (str_ends_with(below, above) &&
-                              (below.len == above.len || below.ptr[below.len - above.len - 1] == '.'));
+    return above.len == 0 ||
+           (str_ends_with(below, above) &&
+            (below.len == above.len || below.ptr[below.len - above.len - 1] == '.'));
 }
 
 static void finish_negative(const struct survey *survey, const struct dns_name *name,

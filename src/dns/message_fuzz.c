@@ -38,8 +38,8 @@ static void check(struct task *task, const struct dns_reply *reply)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const enum dns_type types[] = {
-        DNS_TYPE_A,   DNS_TYPE_NS,  DNS_TYPE_CNAME, DNS_TYPE_SOA, DNS_TYPE_PTR,
-        DNS_TYPE_MX,  DNS_TYPE_TXT, DNS_TYPE_AAAA,  DNS_TYPE_SRV, DNS_TYPE_TLSA,
+        DNS_TYPE_A,  DNS_TYPE_NS,  DNS_TYPE_CNAME, DNS_TYPE_SOA, DNS_TYPE_PTR,
+        DNS_TYPE_MX, DNS_TYPE_TXT, DNS_TYPE_AAAA,  DNS_TYPE_SRV, DNS_TYPE_TLSA,
     };
     enum { HEAD = 6 };
     struct dns_reply reply;

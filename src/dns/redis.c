@@ -1,6 +1,6 @@
 /*
- *   DOWN ──> CONNECTING ──> UP          any -> DOWN   an error, nonsense, or a reply that is a second
- *                                                     late; then CONNECTING again after a while
+ *   DOWN ──> CONNECTING ──> UP          any -> DOWN   an error, nonsense, or a reply that is a
+ * second late; then CONNECTING again after a while
  *
  * Replies come in the order of the commands: `pending` has one element for each. Who gave up on his
  * reply is no longer in his element (on_value is NULL), but the element stays.
@@ -32,9 +32,9 @@ enum {
 
 struct dns_redis_get {
     int64_t asked_ms;
-    dns_redis_on_value on_value; /* NULL: nobody waits (any more) */
-    void *owner;                 /* borrowed */
-    struct dns_redis *redis;     /* borrowed */
+    dns_redis_on_value on_value;           /* NULL: nobody waits (any more) */
+    void *owner;                           /* borrowed */
+    struct dns_redis *redis;               /* borrowed */
     TAILQ_ENTRY(dns_redis_get) in_list;    /* pending */
     TAILQ_ENTRY(dns_redis_get) in_waiting; /* those with on_value */
 };
@@ -57,18 +57,23 @@ struct dns_redis {
     struct pending waiting; /* those of them whose owner still waits, in the same order */
     size_t pending_count;
     int64_t retry_ms;
+    struct str password; /* borrowed; empty: none */
     bool has_warned;
+    bool was_refused; /* on this connection; said once */
 };
 
-/* ---- Replies: texts and "nil"; an array (which would be allocated as large as it says) is refused */
+/* ---- Replies ----
+ *
+ * Texts and "nil". An array, which would be allocated as large as it says, is refused.
+ */
 
 struct reply {
     size_t len;
-    bool is_value;
+    bool is_value, is_error;
     char bytes[];
 };
 
-static void *reply_new(const char *bytes, size_t len, bool is_value)
+static struct reply *reply_new(const char *bytes, size_t len, bool is_value)
 {
     struct reply *reply = mem_new(1, sizeof(*reply) + len + 1);
 
@@ -81,7 +86,10 @@ static void *reply_new(const char *bytes, size_t len, bool is_value)
 
 static void *make_string(const redisReadTask *task, char *bytes, size_t len)
 {
-    return reply_new(bytes, len, task->type == REDIS_REPLY_STRING);
+    struct reply *reply = reply_new(bytes, len, task->type == REDIS_REPLY_STRING);
+
+    reply->is_error = task->type == REDIS_REPLY_ERROR;
+    return reply;
 }
 
 static void *make_array(const redisReadTask *task, int elements)
@@ -170,10 +178,9 @@ static void connect_socket(struct dns_redis *redis)
     redis->state = REDIS_CONNECTING;
     net_timer_start(redis->timer, CONNECT_MS);
     redis->fd = socket(redis->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (redis->fd < 0 ||
-        (connect(redis->fd, (const struct sockaddr *)(const void *)&redis->address,
-                 redis->address_len) != 0 &&
-         errno != EINPROGRESS)) {
+    if (redis->fd < 0 || (connect(redis->fd, (const struct sockaddr *)(const void *)&redis->address,
+                                  redis->address_len) != 0 &&
+                          errno != EINPROGRESS)) {
         go_down(redis, strerror(errno));
         return;
     }
@@ -238,13 +245,22 @@ static void on_time(void *owner)
     }
 }
 
+static struct dns_redis_get *send_command(struct dns_redis *redis, int count, const char **words,
+                                          const size_t *lens);
+
 static void set_up(struct dns_redis *redis)
 {
+    const char *words[] = {"AUTH", redis->password.ptr};
+    const size_t lens[] = {4, redis->password.len};
+
     if (redis->has_warned)
         log_info(redis->log, "Redis is there again");
     redis->state = REDIS_UP;
     redis->has_warned = false;
+    redis->was_refused = false;
     redis->retry_ms = 0;
+    if (redis->password.len > 0)
+        (void)send_command(redis, ARRAY_LEN(words), words, lens);
     set_timer(redis);
 }
 
@@ -290,6 +306,11 @@ static const char *take_replies(struct dns_redis *redis)
         if (found == NULL)
             break;
         reply = found;
+        if (reply->is_error && !redis->was_refused) {
+            redis->was_refused = true;
+            log_warning(redis->log, "Redis refuses to share DNS answers reason=\"%.*s\"",
+                        (int)(reply->len < 80 ? reply->len : 80), reply->bytes);
+        }
         value = reply->is_value ? str_make(reply->bytes, reply->len) : str_make(NULL, 0);
         if (TAILQ_EMPTY(&redis->pending)) {
             mem_free(&reply);
@@ -328,12 +349,13 @@ static void on_readable(void *owner)
 }
 
 struct dns_redis *dns_redis_new(struct net_loop *loop, const struct sockaddr_storage *address,
-                                socklen_t len, const struct log *log)
+                                socklen_t len, struct str password, const struct log *log)
 {
     struct dns_redis *redis = NEW(struct dns_redis);
 
     redis->loop = loop;
     redis->log = log;
+    redis->password = password;
     redis->address = *address;
     redis->address_len = len;
     redis->fd = -1;

@@ -24,15 +24,19 @@ enum {
 struct dns_redis;
 struct dns_redis_get;
 
-/* AF_INET, AF_INET6 or AF_UNIX. Connects at once, without waiting. `log` is borrowed. */
+/*
+ * AF_INET, AF_INET6 or AF_UNIX. Connects at once, without waiting. `password` (empty: none is asked for)
+ * and `log` are borrowed for its life.
+ */
 struct dns_redis *dns_redis_new(struct net_loop *loop, const struct sockaddr_storage *address,
-                                socklen_t len, const struct log *log);
+                                socklen_t len, struct str password, const struct log *log);
 void dns_redis_free(struct dns_redis **redis);
 
 /* `value` holds during the call; its ptr is NULL: not known. */
 typedef void (*dns_redis_on_value)(void *owner, struct str value);
 
-/* NULL: not connected, so not known; on_value is not called. Else it answers later, from the loop. */
+/* NULL: not connected, so not known; on_value is not called. Else it answers later, from the loop.
+ */
 struct dns_redis_get *dns_redis_get(struct dns_redis *redis, struct str key,
                                     dns_redis_on_value on_value, void *owner);
 void dns_redis_get_cancel(struct dns_redis_get **get);

@@ -31,8 +31,8 @@ struct question {
     enum dns_type type;
     enum dns_service service;
     uint64_t hash;
-    struct asker *first, **last;               /* own */
-    struct dns_redis_get *shared;              /* at most one of the three; each ends by itself */
+    struct asker *first, **last;  /* own */
+    struct dns_redis_get *shared; /* at most one of the three; each ends by itself */
     struct dns_upstream_query *upstream_query;
     struct dns_direct_query *direct_query;
     LIST_ENTRY(question) in_bucket;
@@ -261,12 +261,12 @@ static uint64_t get_number(struct str bytes, size_t at, size_t len)
 
 static struct str shared_key(const struct question *question, struct task *task)
 {
-    static const char *const names[] = {
-        [DNS_SERVICE_GENERAL] = "all", [DNS_SERVICE_LISTS] = "list", [DNS_SERVICE_FILTER] = "filter"};
+    static const char *const names[] = {[DNS_SERVICE_GENERAL] = "all",
+                                        [DNS_SERVICE_LISTS] = "list",
+                                        [DNS_SERVICE_FILTER] = "filter"};
 
     return arena_printf(&task->arena, "sealpost:dns:1:%s:%u:%.*s", names[question->service],
-                        (unsigned)question->type,
-                        STR_ARG(dns_name_str(&question->name)));
+                        (unsigned)question->type, STR_ARG(dns_name_str(&question->name)));
 }
 
 static void share(const struct question *question, struct task *task,
@@ -452,8 +452,7 @@ static bool is_never_there(struct str name)
 }
 
 void dns_resolver_ask(struct dns_resolver *resolver, struct str text, enum dns_type type,
-                      enum dns_service service, dns_on_result on_result, void *owner,
-                      uint64_t tag)
+                      enum dns_service service, dns_on_result on_result, void *owner, uint64_t tag)
 {
     struct dns_key key = {.type = type, .service = service};
     struct dns_cached cached;

@@ -13,8 +13,8 @@
 #include "dns/upstream.h"
 
 enum {
-    DNS_OPEN_MAX = 4096,         /* different questions under way */
-    DNS_ASKERS_MAX = 16384,      /* and who waits for them */
+    DNS_OPEN_MAX = 4096,    /* different questions under way */
+    DNS_ASKERS_MAX = 16384, /* and who waits for them */
     DNS_OPEN_PER_OWNER_MAX = 2048,
     /* What nobody knows is not asked again so soon (RFC 9520); also a negative answer that does not
      * say how long it holds. */
@@ -49,12 +49,11 @@ struct dns_result {
 typedef void (*dns_on_result)(void *owner, uint64_t tag, const struct dns_result *result);
 
 /*
- * Answers inside the call if it can, else later from the loop. `owner` is who asks, for his limit and
- * for dns_resolver_forget.
+ * Answers inside the call if it can, else later from the loop. `owner` is who asks, for his limit
+ * and for dns_resolver_forget.
  */
 void dns_resolver_ask(struct dns_resolver *resolver, struct str name, enum dns_type type,
-                      enum dns_service service, dns_on_result on_result, void *owner,
-                      uint64_t tag);
+                      enum dns_service service, dns_on_result on_result, void *owner, uint64_t tag);
 /* This one is gone: none of his questions is answered. */
 void dns_resolver_forget(struct dns_resolver *resolver, const void *owner);
 

@@ -28,8 +28,8 @@ enum manner {
     CUT,            /* TC; over TCP the good one */
     CUT_AND_GONE,   /* TC; TCP is closed at once */
     NO_NAME,
-    SICK,           /* SERVFAIL */
-    LYING,          /* AD */
+    SICK,  /* SERVFAIL */
+    LYING, /* AD */
 };
 
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = -1, .role = "test"};
@@ -166,8 +166,8 @@ static void on_redis_connection(void *owner)
     net_watch_free(&world.redis_stream_watch);
     fd_close(&world.redis_stream);
     world.redis_stream = accept(world.redis, NULL, NULL);
-    world.redis_stream_watch = net_watch_new(world.loop, world.redis_stream, on_redis_input, NULL,
-                                             NULL);
+    world.redis_stream_watch =
+        net_watch_new(world.loop, world.redis_stream, on_redis_input, NULL, NULL);
     net_watch_want(world.redis_stream_watch, true, false);
 }
 
@@ -295,7 +295,8 @@ static struct heard ask(const char *name)
 {
     struct heard heard = {.expected = 1};
 
-    dns_resolver_ask(world.resolver, str_from_c(name), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &heard, 77);
+    dns_resolver_ask(world.resolver, str_from_c(name), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result,
+                     &heard, 77);
     if (heard.count == 0)
         net_loop_run(world.loop);
     assert_int_equal(heard.count, 1);
@@ -400,8 +401,10 @@ static void one_question_for_all_who_ask_it(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 10; i++)
-        dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &heard, i);
-    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_AAAA, DNS_SERVICE_LISTS, on_result, &other, 0);
+        dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result,
+                         &heard, i);
+    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_AAAA, DNS_SERVICE_LISTS, on_result,
+                     &other, 0);
     assert_int_equal(heard.count, 0);
     net_loop_run(world.loop);
     run_for(20);
@@ -416,8 +419,10 @@ static void who_is_gone_hears_nothing(void **state)
     struct heard gone = {0}, stays = {.expected = 1};
 
     (void)state;
-    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &gone, 0);
-    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &stays, 0);
+    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &gone,
+                     0);
+    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result,
+                     &stays, 0);
     dns_resolver_forget(world.resolver, &gone);
     net_loop_run(world.loop);
     assert_int_equal(stays.count, 1);
@@ -433,14 +438,17 @@ static void one_asker_cannot_take_all_the_room(void **state)
     world.manner = SILENT;
     for (unsigned i = 0; i < DNS_OPEN_PER_OWNER_MAX + 10; i++) {
         snprintf(name, sizeof(name), "n%u.test", i);
-        dns_resolver_ask(world.resolver, str_from_c(name), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &greedy, 0);
+        dns_resolver_ask(world.resolver, str_from_c(name), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result,
+                         &greedy, 0);
     }
     assert_int_equal(greedy.count, 10);
     assert_int_equal(greedy.status, DNS_FAILED);
-    dns_resolver_ask(world.resolver, STR("modest.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &modest, 0);
+    dns_resolver_ask(world.resolver, STR("modest.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result,
+                     &modest, 0);
     assert_int_equal(modest.count, 0); /* it is being asked for him */
     dns_resolver_forget(world.resolver, &greedy);
-    dns_resolver_ask(world.resolver, STR("again.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &greedy, 0);
+    dns_resolver_ask(world.resolver, STR("again.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result,
+                     &greedy, 0);
     assert_int_equal(greedy.count, 10);
 }
 
@@ -465,7 +473,8 @@ static void a_reload_loses_no_question(void **state)
 
     (void)state;
     world.manner = SILENT;
-    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result, &heard, 0);
+    dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result,
+                     &heard, 0);
     run_for(20);
     world.manner = GOOD;
     world.direct = dns_direct_new(world.loop);
@@ -487,7 +496,7 @@ static void start_redis(const char *answer)
 
     world.redis_answer = answer;
     memcpy(&address, &world.redis_address, sizeof(world.redis_address));
-    world.shared = dns_redis_new(world.loop, &address, sizeof(world.redis_address), &quiet);
+    world.shared = dns_redis_new(world.loop, &address, sizeof(world.redis_address), STR("word"), &quiet);
     run_for(50);
     make_resolver();
 }
@@ -499,6 +508,10 @@ static void an_answer_is_shared(void **state)
     assert_int_equal(ask("a.test").status, DNS_OK);
     run_for(20);
     assert_int_equal(world.datagrams, 1);
+    /* AUTH first. */
+    assert_true(str_starts_with(buf_str(&world.redis_input),
+                                STR("*2\r\n$4\r\nAUTH\r\n$4\r\nword\r\n")));
+    buf_consume(&world.redis_input, 24);
     assert_true(str_starts_with(buf_str(&world.redis_input),
                                 STR("*2\r\n$3\r\nGET\r\n$28\r\nsealpost:dns:1:list:1:a.test\r\n")));
     assert_true(str_find(buf_str(&world.redis_input), STR("*5\r\n$3\r\nSET\r\n")) > 0);

@@ -13,34 +13,34 @@
 enum {
     BACKOFF_FIRST_MS = 2 * 1000,
     BACKOFF_MAX_MS = 5 * 60 * 1000,
-    STRIKES_MAX = 3,    /* failures and lost races in a row */
+    STRIKES_MAX = 3,      /* failures and lost races in a row */
     OUTAGE_MS = 2 * 1000, /* when none can be reached: from one try to the next */
     STATUS_OK = 200,
 };
 
 /*
- * Good ones stand in the configuration's order. A bad one is asked only when all good ones were, until
- * back_ms; then one question tries it (is_probed), and its outcome decides for the rest.
+ * Good ones stand in the configuration's order. A bad one is asked only when all good ones were,
+ * until back_ms; then one question tries it (is_probed), and its outcome decides for the rest.
  */
 struct endpoint {
     struct str url, address; /* own */
     unsigned round;          /* which of its server's addresses this is */
     unsigned failures;       /* how often it became bad, in a row; 0: good */
     unsigned strikes;
-    bool is_unreachable;     /* it is bad for this */
-    int64_t back_ms; /* clock_monotonic_ms */
+    bool is_unreachable; /* it is bad for this */
+    int64_t back_ms;     /* clock_monotonic_ms */
     bool is_probed;
 };
 
 TAILQ_HEAD(upstream_queries, dns_upstream_query);
 
 struct dns_upstreams {
-    struct net_loop *loop;  /* borrowed */
-    struct net_http *http;  /* borrowed */
-    const struct log *log;  /* borrowed */
+    struct net_loop *loop; /* borrowed */
+    struct net_http *http; /* borrowed */
+    const struct log *log; /* borrowed */
     struct endpoint endpoints[DNS_ENDPOINTS_MAX];
     size_t endpoint_count;
-    int64_t tried_ms; /* last, while none can be reached */
+    int64_t tried_ms;                /* last, while none can be reached */
     struct upstream_queries queries; /* own */
 };
 
@@ -170,8 +170,7 @@ void dns_upstreams_free(struct dns_upstreams **upstreams)
 static void set_good(struct dns_upstreams *upstreams, struct endpoint *endpoint)
 {
     if (endpoint->failures > 0)
-        log_info(upstreams->log, "a DNS server answers again server=%.*s",
-                 STR_ARG(endpoint->url));
+        log_info(upstreams->log, "a DNS server answers again server=%.*s", STR_ARG(endpoint->url));
     endpoint->failures = 0;
     endpoint->strikes = 0;
     endpoint->is_unreachable = false;
@@ -431,8 +430,7 @@ static void on_time(void *owner)
 }
 
 struct dns_upstream_query *dns_upstreams_ask(struct dns_upstreams *upstreams, struct str name,
-                                             enum dns_type type, dns_on_reply on_reply,
-                                             void *owner)
+                                             enum dns_type type, dns_on_reply on_reply, void *owner)
 {
     struct dns_upstream_query *query = NEW(struct dns_upstream_query);
     bool is_name = dns_name_set(&query->name, name);

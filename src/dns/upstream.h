@@ -2,11 +2,12 @@
  * Questions to DNS over HTTPS servers (RFC 8484). Each has a URL and the IP addresses that it is
  * reached at, so that nothing needs to be looked up to look something up.
  *
- * The first server in the configuration's order is asked; when it has not answered after a delay, the
- * next one is asked, too, and the first good answer counts. One that cannot be reached, or fails or is
- * beaten in that race three times in a row, goes to the end of the order for a while that doubles each
- * time. (A single answer proves little: the name's own servers may be at fault, on purpose.) When none
- * can be reached one question tries every two seconds, and the others hear at once that nobody knows.
+ * The first server in the configuration's order is asked; when it has not answered after a delay,
+ * the next one is asked, too, and the first good answer counts. One that cannot be reached, or
+ * fails or is beaten in that race three times in a row, goes to the end of the order for a while
+ * that doubles each time. (A single answer proves little: the name's own servers may be at fault,
+ * on purpose.) When none can be reached one question tries every two seconds, and the others hear
+ * at once that nobody knows.
  */
 #ifndef DNS_UPSTREAM_H
 #define DNS_UPSTREAM_H
@@ -20,7 +21,7 @@ enum {
     DNS_ENDPOINTS_MAX = 16, /* servers times addresses */
     DNS_UPSTREAM_RACE_MS = 400,
     DNS_UPSTREAM_CONNECT_MS = 3 * 1000,
-    DNS_UPSTREAM_ATTEMPT_MS = 5 * 1000, /* one request, its connection included */
+    DNS_UPSTREAM_ATTEMPT_MS = 5 * 1000,  /* one request, its connection included */
     DNS_UPSTREAM_TIMEOUT_MS = 10 * 1000, /* one question, all its requests */
 };
 
@@ -32,7 +33,8 @@ struct dns_upstream_place {
     uint16_t port;
 };
 
-/* NULL, or why the text is none (static words). A URL whose host is an IP address needs no other. */
+/* NULL, or why the text is none (static words). A URL whose host is an IP address needs no other.
+ */
 const char *dns_upstream_parse(struct arena *arena, struct str text,
                                struct dns_upstream_place *out);
 
@@ -51,8 +53,8 @@ void dns_upstreams_free(struct dns_upstreams **upstreams);
  * answered: DNS_FAILED. The query is freed behind it. */
 typedef void (*dns_on_reply)(void *owner, struct task *task, const struct dns_reply *reply);
 
-/* Always answers later, from the loop, within DNS_UPSTREAM_TIMEOUT_MS. `name` as dns_name_set leaves
- * it; copied. */
+/* Always answers later, from the loop, within DNS_UPSTREAM_TIMEOUT_MS. `name` as dns_name_set
+ * leaves it; copied. */
 struct dns_upstream_query *dns_upstreams_ask(struct dns_upstreams *upstreams, struct str name,
                                              enum dns_type type, dns_on_reply on_reply,
                                              void *owner);

@@ -18,7 +18,8 @@ static void servers_are_a_url_and_addresses(void **state)
         const char *last;
     } rows[] = {
         {"https://dns.test/dns-query 192.0.2.1", "https://dns.test/dns-query", 1, "192.0.2.1"},
-        {"  https://DNS.test:8443/q  192.0.2.1   2001:db8::1 ", "https://dns.test:8443/q", 2, "2001:db8::1"},
+        {"  https://DNS.test:8443/q  192.0.2.1   2001:db8::1 ", "https://dns.test:8443/q", 2,
+         "2001:db8::1"},
         {"https://192.0.2.1/dns-query", "https://192.0.2.1/dns-query", 1, "192.0.2.1"},
         {"https://[2001:db8::1]/dns-query", "https://[2001:db8::1]/dns-query", 1, "2001:db8::1"},
         {"https://192.0.2.1/q 192.0.2.2", "https://192.0.2.1/q", 1, "192.0.2.2"},

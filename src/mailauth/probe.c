@@ -158,7 +158,9 @@ static enum err probe_message(struct task *task, const json_t *request, struct p
         [MAILAUTH_POLICY_REJECT] = "reject",
     };
     struct mailauth_request message = {
-        .client = probe->client,
+        /* Without an address only SPF has nothing to say: an empty one means that a client is
+           believed. */
+        .client = probe->client.len > 0 ? probe->client : STR("unknown"),
         .helo = probe->helo,
         .sender = probe->sender,
         .now_ms = probe->now_ms,

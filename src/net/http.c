@@ -17,6 +17,7 @@
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -27,6 +28,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char system_trust[] = "/etc/ssl/certs/ca-certificates.crt";
@@ -37,9 +39,9 @@ enum {
     PER_HOST_DEFAULT = 8,
     TIMEOUT_DEFAULT_MS = 30 * 1000,
     CONNECT_TIMEOUT_DEFAULT_MS = 10 * 1000,
+    UNACKNOWLEDGED_MS = 10 * 1000,
     SMALL_BUFFER = 4096,
     SMALL_UPLOAD = 16 * 1024, /* libcurl's least */
-    SPARE_MAX = 64, /* handles kept for the next requests */
 };
 
 TAILQ_HEAD(calls, net_http_call);
@@ -50,8 +52,6 @@ struct net_http {
     struct net_timer *timer; /* own; libcurl's next time-out */
     X509_STORE *trust;       /* own */
     struct calls calls;      /* own; those under way */
-    CURL *spare[SPARE_MAX];  /* own */
-    size_t spare_count;
 };
 
 /* One socket that libcurl watches; its only owner is the table inside libcurl. */
@@ -62,11 +62,11 @@ struct watched {
 };
 
 struct net_http_call {
-    struct net_http *http; /* borrowed */
-    CURL *easy;            /* own */
+    struct net_http *http;                   /* borrowed */
+    CURL *easy;                              /* own */
     struct curl_slist *headers, *connect_to; /* own */
     struct net_address address;
-    bool has_address; /* what was given is one */
+    bool has_address;        /* what was given is one */
     struct str request_body; /* own copy */
     int body_fd;             /* own; -1: none */
     off_t body_offset, body_size;
@@ -103,12 +103,7 @@ static void call_free(struct net_http_call **call_pointer)
 
     TAILQ_REMOVE(&http->calls, call, in_calls);
     must(curl_multi_remove_handle(http->multi, call->easy) == CURLM_OK);
-    if (http->spare_count < SPARE_MAX) {
-        curl_easy_reset(call->easy);
-        http->spare[http->spare_count++] = call->easy;
-    } else {
-        curl_easy_cleanup(call->easy);
-    }
+    curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->connect_to);
     mem_free(&call->request_body.ptr);
@@ -147,9 +142,9 @@ static enum err kind_of(const struct net_http_call *call, CURLcode code)
 }
 
 /*
- * A kept connection that the server closed just as the request went out: no byte of an answer came, and
- * the next connection will do. Once; for a POST, too, as libcurl itself does in the cases that it
- * recognises.
+ * A kept connection that the server closed just as the request went out: no byte of an answer came,
+ * and the next connection will do. Once; for a POST, too, as libcurl itself does in the cases that
+ * it recognises.
  */
 static bool try_again(struct net_http_call *call, CURLcode code)
 {
@@ -351,11 +346,20 @@ static bool is_wanted_address(const struct net_http_call *call, const struct soc
 
 static curl_socket_t on_socket(void *owner, curlsocktype purpose, struct curl_sockaddr *address)
 {
+    unsigned unacknowledged_ms = UNACKNOWLEDGED_MS;
+    int fd;
+
     (void)purpose;
     if (!is_wanted_address(owner, &address->addr))
         return CURL_SOCKET_BAD;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                  address->protocol);
+    fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                address->protocol);
+    /* A kept connection that the network forgot would otherwise take every new request with it, for
+     * the quarter of an hour that TCP goes on trying. */
+    if (fd >= 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
+                         sizeof(unacknowledged_ms));
+    return fd;
 }
 
 /* Our store, parsed once, in place of a parse for every connection. */
@@ -413,12 +417,11 @@ static void set_limits(struct net_http_call *call, const struct net_http_request
     SET(call->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(call->easy, CURLOPT_PIPEWAIT, 1L);
     SET(call->easy, CURLOPT_HTTP09_ALLOWED, 0L);
-    /* Thousands of small ones at a time (DNS); and what is freed is wiped, so a large buffer costs its
-     * memory though little of it was used. A handle that failed early has its buffers still, and keeps
-     * them. */
+    /* Thousands of small ones at a time (DNS); and what is freed is wiped, so a large buffer costs
+     * its memory though little of it was used. */
     if (request->response_limit <= UINT16_MAX && !request->has_body_fd) {
-        (void)curl_easy_setopt(call->easy, CURLOPT_BUFFERSIZE, (long)SMALL_BUFFER);
-        (void)curl_easy_setopt(call->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SMALL_UPLOAD);
+        SET(call->easy, CURLOPT_BUFFERSIZE, (long)SMALL_BUFFER);
+        SET(call->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SMALL_UPLOAD);
     }
 }
 
@@ -451,8 +454,8 @@ static void set_body(struct net_http_call *call, const struct net_http_request *
         SET(call->easy, CURLOPT_SEEKDATA, call);
         return;
     }
-    call->request_body = str_make(mem_copy_text(request->body.ptr, request->body.len),
-                                  request->body.len);
+    call->request_body =
+        str_make(mem_copy_text(request->body.ptr, request->body.len), request->body.len);
     SET(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
     SET(call->easy, CURLOPT_POSTFIELDS, call->request_body.ptr);
 }
@@ -498,7 +501,10 @@ struct net_http_call *net_http_start(struct net_http *http, const struct net_htt
     struct net_http_call *call = NEW(struct net_http_call);
 
     call->http = http;
-    call->easy = http->spare_count > 0 ? http->spare[--http->spare_count] : curl_easy_init();
+    /* A new one each time. Debian 12's libcurl (7.88) keeps a pointer to the last header field of
+     * the transfer before, also through curl_easy_reset: a response whose first field is folded
+     * made it read freed memory (fuzz-seeds/net-http/folded-first). */
+    call->easy = curl_easy_init();
     must(call->easy != NULL);
     call->on_done = on_done;
     call->owner = owner;
@@ -565,6 +571,7 @@ enum err net_http_new(struct net_loop *loop, struct task *task,
     enum err err;
 
     unsetenv("SSLKEYLOGFILE"); /* libcurl would write the keys of its connections there */
+    tzset(); /* it asks for the time zone, whose file the sandbox hides */
     must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     http->loop = loop;
     TAILQ_INIT(&http->calls);
@@ -576,9 +583,9 @@ enum err net_http_new(struct net_loop *loop, struct task *task,
     SET_MULTI(http->multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
     SET_MULTI(http->multi, CURLMOPT_TIMERDATA, http);
     SET_MULTI(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    SET_MULTI(http->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-              (long)(options->connections_max > 0 ? options->connections_max
-                                                  : CONNECTIONS_DEFAULT));
+    SET_MULTI(
+        http->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+        (long)(options->connections_max > 0 ? options->connections_max : CONNECTIONS_DEFAULT));
     SET_MULTI(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
               (long)(options->connections_per_host_max > 0 ? options->connections_per_host_max
                                                            : PER_HOST_DEFAULT));
@@ -600,8 +607,6 @@ void net_http_free(struct net_http **http_pointer)
         return;
     while ((call = TAILQ_FIRST(&http->calls)) != NULL)
         call_free(&call);
-    while (http->spare_count > 0)
-        curl_easy_cleanup(http->spare[--http->spare_count]);
     must(curl_multi_cleanup(http->multi) == CURLM_OK);
     curl_global_cleanup();
     net_timer_free(&http->timer);

@@ -50,7 +50,8 @@ struct net_http_request {
     int body_fd;
     bool has_body_fd;
     size_t response_limit; /* bytes of the response's body */
-    /* Of a longer body the beginning is enough: the response is given as is_cut. Else: ERR_LIMIT. */
+    /* Of a longer body the beginning is enough: the response is given as is_cut. Else: ERR_LIMIT.
+     */
     bool is_cut_allowed;
     int64_t timeout_ms;         /* for everything; 0: 30 s */
     int64_t connect_timeout_ms; /* of it, for the connection and TLS; 0: 10 s */
@@ -65,7 +66,7 @@ struct net_http_response {
      * ERR_LIMIT    header or body too large
      */
     enum err err;
-    const char *words; /* why it failed, for a log; may name the host */
+    const char *words;  /* why it failed, for a log; may name the host */
     bool was_connected; /* the server was reached, with TLS where it is asked for */
     unsigned status;
     struct str body;

@@ -158,8 +158,7 @@ static void on_accept_tls(void *owner, int fd)
 
 static uint16_t listen_somewhere(struct net_listener **out, void (*on_one)(void *owner, int fd))
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -316,9 +315,9 @@ static void a_large_body_comes_from_its_descriptor(void **state)
 
 static void a_long_body_may_be_cut(void **state)
 {
-    struct outcome outcome = run(url_of("http://mail.test", server.port, "/large"),
-                                 (struct net_http_request){.is_cut_allowed = true,
-                                                           .response_limit = 10});
+    struct outcome outcome =
+        run(url_of("http://mail.test", server.port, "/large"),
+            (struct net_http_request){.is_cut_allowed = true, .response_limit = 10});
 
     (void)state;
     assert_int_equal(outcome.err, ERR_OK);
@@ -362,8 +361,9 @@ static void only_the_given_address_is_connected_to(void **state)
 
 static void other_protocols_do_not_exist(void **state)
 {
-    static const char *const urls[] = {"ftp://127.0.0.1/ok", "file:///etc/passwd", "gopher://a/",
-                                       "", "mailto:a@b", "http://", "http://a b/"};
+    static const char *const urls[] = {
+        "ftp://127.0.0.1/ok", "file:///etc/passwd", "gopher://a/", "", "mailto:a@b", "http://",
+        "http://a b/"};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(urls); i++)
@@ -380,10 +380,10 @@ static void the_certificate_must_lead_back_to_a_trusted_one(void **state)
     (void)state;
     task_init(&task, 0);
     assert_int_equal(net_http_new(server.loop, &task, &none, &strict), ERR_OK);
-    assert_int_equal(
-        run(url_of("https://localhost", server.tls_port, "/ok"), (struct net_http_request){.timeout_ms = 0})
-            .status,
-        200);
+    assert_int_equal(run(url_of("https://localhost", server.tls_port, "/ok"),
+                         (struct net_http_request){.timeout_ms = 0})
+                         .status,
+                     200);
     assert_int_equal(run(url_of("https://other.test", server.tls_port, "/ok"),
                          (struct net_http_request){.timeout_ms = 0})
                          .err,
@@ -440,7 +440,8 @@ static void connections_are_kept(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 5; i++)
-        (void)run(url_of("http://kept.test", server.port, "/ok"), (struct net_http_request){.timeout_ms = 0});
+        (void)run(url_of("http://kept.test", server.port, "/ok"),
+                  (struct net_http_request){.timeout_ms = 0});
     assert_int_equal(server.peer_count, before + 1);
 }
 
@@ -484,9 +485,9 @@ static int setup(void **state)
     buf_init(&server.certificate, SIZE_MAX);
     buf_init(&server.last_request, SIZE_MAX);
     server.loop = net_loop_new();
-    assert_int_equal(net_certificate_make(&task, STR("localhost"), clock_now_ms(),
-                                          &server.certificate, &key),
-                     ERR_OK);
+    assert_int_equal(
+        net_certificate_make(&task, STR("localhost"), clock_now_ms(), &server.certificate, &key),
+        ERR_OK);
     assert_int_equal(net_tls_new(&task, buf_str(&server.certificate), buf_str(&key), &server.tls),
                      ERR_OK);
     server.port = listen_somewhere(&server.listener, on_accept);

@@ -6,6 +6,7 @@
 #include "courier/courier.h"
 #include "courier/destinations.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "role/role.h"
@@ -77,13 +78,9 @@ static int64_t first_rest_ms(const struct config *config)
     return rest_ms < 60 * 1000 ? rest_ms : 60 * 1000;
 }
 
-static enum err make_destinations(struct role_process *process, struct task *task)
+static struct courier_settings settings_of(const struct config *config)
 {
-    struct courier_role *state = role_state(process);
-    const struct config *config = role_config(process);
-    CLEANUP(secret_free) struct secret *password = NULL;
-    struct courier_policy_store store = courier_policies(state->courier);
-    struct courier_settings settings = {
+    return (struct courier_settings){
         .hostname = config->hostname,
         .port = (uint16_t)config->outgoing_port,
         .smarthost = config->smarthost,
@@ -102,6 +99,15 @@ static enum err make_destinations(struct role_process *process, struct task *tas
         .dead_ms = first_rest_ms(config),
         .connect_timeout_ms = (int64_t)config->outgoing_connect_timeout_ms,
     };
+}
+
+static enum err make_destinations(struct role_process *process, struct task *task)
+{
+    struct courier_role *state = role_state(process);
+    const struct config *config = role_config(process);
+    CLEANUP(secret_free) struct secret *password = NULL;
+    struct courier_policy_store store = courier_policies(state->courier);
+    struct courier_settings settings = settings_of(config);
 
     TRY(read_password(task, config->smarthost_password, &password));
     settings.smarthost_password = password;
@@ -223,8 +229,14 @@ static void on_reload(struct role_process *process)
 {
     struct courier_role *state = role_state(process);
     struct courier_options options = options_of(role_config(process));
+    struct courier_settings settings = settings_of(role_config(process));
+    struct task task;
 
     courier_configure(state->courier, &options);
+    task_init(&task, clock_now_ms());
+    if (courier_destinations_configure(state->ways.destinations, &task, &settings) != ERR_OK)
+        log_failure(role_log(process), "the settings of outgoing mail", &task);
+    task_done(&task);
 }
 
 static void on_stopped(void *owner)

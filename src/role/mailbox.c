@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "dropbox/dropbox.h"
 #include "imap/session.h"
-#include "mailbox/mailbox.h"
+#include "mailbox/jobs.h"
 #include "secret/pass.h"
 #include "vault/junk.h"
 
@@ -43,7 +43,8 @@ enum wire_status mailbox_status(const struct mailbox *mailbox, enum err err, uin
 
 void mailbox_check_idle(struct mailbox *mailbox)
 {
-    bool is_idle = mailbox->session_count == 0 && mailbox->first_delivery == NULL;
+    bool is_idle = mailbox->session_count == 0 && mailbox->first_delivery == NULL &&
+                   mailbox->job_count == 0;
 
     if (mailbox->is_ending) {
         if (is_idle)
@@ -72,6 +73,7 @@ void mailbox_end(struct mailbox *mailbox, const char *why)
     mailbox->is_ending = true;
     log_debug(mailbox->start->log, "ending: %s", why);
     mailbox_session_end_all(mailbox, why);
+    mailbox_job_end_all(mailbox);
     net_timer_start(mailbox->deadline, MAILBOX_ENDING_MS);
     mailbox_check_idle(mailbox);
 }
@@ -211,6 +213,8 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     if (start->config->mailbox_messages_max > 0)
         vault_set_message_limit(mailbox->vault, start->config->mailbox_messages_max);
     mailbox->pass_key = pass_key(mailbox_key);
+    mailbox->key = mailbox_key;
+    mailbox_key = NULL;
     return ERR_OK;
 }
 
@@ -351,6 +355,11 @@ static void on_store_message(void *owner, struct wire_channel *channel,
         mailbox_hibernate_reply(mailbox, &message->body.session_hibernate_reply);
     } else if (message->type == WIRE_MAILBOX_SLEEPERS && mailbox->vault != NULL) {
         mailbox_hibernate_sleepers(mailbox, message->body.mailbox_sleepers.is_watched);
+    } else if (message->type == WIRE_JOB) {
+        mailbox_job_begin(mailbox, message);
+        mailbox_check_idle(mailbox);
+    } else if (message->type == WIRE_JOB_CANCEL) {
+        mailbox_job_cancel(mailbox, &message->body.job_cancel.session);
     } else if (message->type == WIRE_STOP) {
         mailbox_end(mailbox, "the server ends this session; connect again");
     }
@@ -431,6 +440,7 @@ void mailbox_sandbox(const struct mailbox_start *start, struct sandbox_rules *ru
 {
     sandbox_allow_path(rules, start->mail_folder, SANDBOX_READ_WRITE);
     sandbox_allow_path(rules, start->drop_folder, SANDBOX_READ_WRITE);
+    rules->may_fork_helper = true;
 }
 
 static void confine(const struct mailbox_start *start)
@@ -474,6 +484,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
 
     mailbox_delivery_free_all(&mailbox);
     mailbox_session_free_all(&mailbox);
+    mailbox_job_end_all(&mailbox);
     if (mailbox.vault != NULL) {
         if (!mailbox.was_renewed)
             on_renewal(&mailbox);
@@ -482,6 +493,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     imap_group_free(&mailbox.appends);
     vault_close(&mailbox.vault);
     secret_free(&mailbox.pass_key);
+    secret_free(&mailbox.key);
     secret_free(&mailbox.drop_key);
     wire_channel_free(&mailbox.keeper);
     wire_channel_free(&mailbox.nursery);

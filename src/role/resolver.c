@@ -1,15 +1,21 @@
 /*
  * The resolver (design §2): every other role's questions to the DNS, answered from memory or by the
- * DNS over HTTPS servers. How is in dns/resolver.h; here it is connected to its peers. It connects to
- * the servers of the configuration, touches no file and holds no secret.
+ * DNS over HTTPS servers. How is in dns/resolver.h; here it is connected to its peers. It connects
+ * to the servers of the configuration, touches no file after its start, and holds at most the password
+ * of a Redis.
  */
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "dns/resolver.h"
 #include "role/config_value.h"
 #include "role/role.h"
+#include "secret/secret.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+
+enum { PASSWORD_MAX = 4096 };
 
 /* What the configuration says, and SIGHUP replaces. */
 struct servers {
@@ -22,6 +28,7 @@ struct servers {
 struct resolver {
     struct role_process *process; /* borrowed */
     struct net_http *http;        /* own */
+    struct secret *redis_password; /* own; NULL: none */
     struct servers servers;       /* own */
     struct dns_resolver *dns;     /* own; NULL until the start */
 };
@@ -83,7 +90,11 @@ static enum err servers_make(struct resolver *resolver, struct task *task, struc
         return err;
     }
     if (config->redis.len > 0 && config_parse_server(config->redis, &address, &len) == NULL)
-        servers.redis = dns_redis_new(loop, &address, len, log);
+        servers.redis = dns_redis_new(loop, &address, len,
+                                      resolver->redis_password == NULL
+                                          ? STR("")
+                                          : secret_str(resolver->redis_password),
+                                      log);
     *out = servers;
     return ERR_OK;
 }
@@ -104,9 +115,8 @@ static struct dns_resolver_options options_of(const struct resolver *resolver)
 
 static void on_result(void *owner, uint64_t tag, const struct dns_result *result)
 {
-    struct wire_dns_answer body = {.status = result->status,
-                                   .is_secure = result->is_secure,
-                                   .records = result->records};
+    struct wire_dns_answer body = {
+        .status = result->status, .is_secure = result->is_secure, .records = result->records};
     enum err err = wire_send(owner, WIRE_DNS_ANSWER, tag, &body, NULL, 0);
 
     (void)err; /* who does not read what he asked for waits in vain, as if nobody had answered */
@@ -115,8 +125,8 @@ static void on_result(void *owner, uint64_t tag, const struct dns_result *result
 static bool is_known_type(uint64_t type)
 {
     static const enum dns_type types[] = {
-        DNS_TYPE_A,   DNS_TYPE_NS,  DNS_TYPE_CNAME, DNS_TYPE_SOA, DNS_TYPE_PTR,
-        DNS_TYPE_MX,  DNS_TYPE_TXT, DNS_TYPE_AAAA,  DNS_TYPE_SRV, DNS_TYPE_TLSA,
+        DNS_TYPE_A,  DNS_TYPE_NS,  DNS_TYPE_CNAME, DNS_TYPE_SOA, DNS_TYPE_PTR,
+        DNS_TYPE_MX, DNS_TYPE_TXT, DNS_TYPE_AAAA,  DNS_TYPE_SRV, DNS_TYPE_TLSA,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
@@ -170,6 +180,22 @@ static enum err read_trust(struct resolver *resolver, struct task *task, struct 
     return ERR_OK;
 }
 
+/* The first line of its file. */
+static enum err read_password(struct resolver *resolver, struct task *task)
+{
+    struct str path = role_config(resolver->process)->redis_password_file, line;
+    CLEANUP(buf_free) struct buf text;
+
+    buf_init(&text, SIZE_MAX);
+    if (path.len == 0)
+        return ERR_OK;
+    TRY(file_read(task, AT_FDCWD, arena_copy(&task->arena, path).ptr, PASSWORD_MAX, &text));
+    line = str_trim(buf_str(&text));
+    if (line.len > 0)
+        resolver->redis_password = secret_copy(line);
+    return ERR_OK;
+}
+
 static enum err setup(struct role_process *process, struct task *task)
 {
     struct resolver *resolver = NEW(struct resolver);
@@ -180,6 +206,7 @@ static enum err setup(struct role_process *process, struct task *task)
     role_set_state(process, resolver);
     resolver->process = process;
     TRY(read_trust(resolver, task, &pem));
+    TRY(read_password(resolver, task));
     options.trust_pem = buf_str(&pem);
     return net_http_new(role_loop(process), task, &options, &resolver->http);
 }
@@ -235,6 +262,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     dns_resolver_free(&resolver->dns);
     servers_free(&resolver->servers);
     net_http_free(&resolver->http);
+    secret_free(&resolver->redis_password);
     net_loop_stop(role_loop(process));
 }
 

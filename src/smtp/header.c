@@ -51,6 +51,26 @@ bool smtp_header_next(struct str header, size_t *position, struct smtp_field *ou
     return false;
 }
 
+void smtp_header_line(struct str header, struct str name, struct buf *out)
+{
+    struct smtp_field field;
+    size_t position = 0;
+
+    while (smtp_header_next(header, &position, &field)) {
+        struct str value = str_trim(field.value);
+
+        if (!str_equal_nocase(field.name, name))
+            continue;
+        for (size_t i = 0; i < value.len; i++) {
+            char c = value.ptr[i];
+
+            if (c != '\r' && c != '\n')
+                buf_put(out, c == '\t' ? STR(" ") : str_make(&c, 1));
+        }
+        return;
+    }
+}
+
 /* ---- what the fields tell ---- */
 
 static void see_received(struct smtp_header *header, struct str value)

@@ -11,6 +11,7 @@
 #define SMTP_HEADER_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/macros.h"
 #include "base/str.h"
@@ -58,6 +59,8 @@ struct smtp_field {
     size_t start, end;
 };
 bool smtp_header_next(struct str header, size_t *position, struct smtp_field *out);
+/* The value of the first field of that name as one line; nothing where there is none. */
+void smtp_header_line(struct str header, struct str name, struct buf *out);
 
 struct smtp_authors {
     struct str addresses[SMTP_AUTHORS_MAX]; /* canonical, in the arena */

@@ -175,6 +175,20 @@ static void test_cuts(void **state)
     }
 }
 
+static void test_line(void **state)
+{
+    struct buf line;
+
+    (void)state;
+    buf_init(&line, SIZE_MAX);
+    smtp_header_line(STR("A: 1\r\nb: 2,\r\n\tc,\r\n d \r\nB: 3\r\n\r\n"), STR("B"), &line);
+    assert_true(str_equal(buf_str(&line), STR("2, c, d")));
+    buf_reset(&line);
+    smtp_header_line(STR("A: 1\r\n\r\nB: 2\r\n"), STR("B"), &line);
+    assert_int_equal(line.len, 0);
+    buf_free(&line);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_scan),
         cmocka_unit_test(test_meanings),
         cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_line),
     };
 
     return cmocka_run_group_tests_name("smtp/header", tests, NULL, NULL);

@@ -18,7 +18,7 @@ bool spam_budget_take(struct spam_budget *budget, size_t bytes)
     /* Small pieces have their price too. */
     uint64_t cost = (uint64_t)bytes + 64;
 
-    if (budget->is_spent || cost > budget->bytes_left) {
+    if (budget->is_spent || bytes > budget->bytes_left || cost > budget->bytes_left) {
         budget->is_spent = true;
         return false;
     }

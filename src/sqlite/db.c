@@ -62,6 +62,10 @@ struct db {
     bool is_broken;
     bool is_damaged;
     bool is_aside; /* DB_CREATE_ASIDE: nothing is synced */
+    bool is_beside; /* DB_READ_BESIDE: the log is another connection's */
+    bool is_held;   /* no checkpoint now */
+    void (*on_log)(void *owner, int pages); /* NULL: nobody ships the log */
+    void *log_owner;                        /* borrowed */
 };
 
 static const char client_name[] = "sealpost";
@@ -176,7 +180,7 @@ static enum err inspect_header(struct task *task, int fd, const struct stat *sta
 static enum err prepare_file(struct task *task, const char *path, enum db_mode mode,
                              bool *out_is_new)
 {
-    int flags = O_RDWR | O_CLOEXEC | (mode == DB_OPEN ? 0 : O_CREAT) |
+    int flags = O_RDWR | O_CLOEXEC | (mode == DB_OPEN || mode == DB_READ_BESIDE ? 0 : O_CREAT) |
                 (mode == DB_CREATE || mode == DB_CREATE_ASIDE ? O_EXCL : 0);
     CLEANUP(fd_close) int fd = open(path, flags, 0600);
     struct stat status;
@@ -190,7 +194,7 @@ static enum err prepare_file(struct task *task, const char *path, enum db_mode m
     *out_is_new = status.st_size == 0;
     if (!*out_is_new)
         return inspect_header(task, fd, &status);
-    if (mode == DB_OPEN)
+    if (mode == DB_OPEN || mode == DB_READ_BESIDE)
         return fail(task, ERR_CORRUPT, "database: the file is empty");
     return ERR_OK;
 }
@@ -211,6 +215,7 @@ static enum err configure(struct db *db, struct task *task, bool is_new)
         "PRAGMA cell_size_check=ON",
         "PRAGMA memory_security=fill",
         "PRAGMA cache_size=-2048",
+        db->is_beside ? "PRAGMA query_only=ON" : NULL,
     };
     int code;
 
@@ -281,8 +286,9 @@ enum err db_open(struct task *task, const char *path, enum db_mode mode, const s
     if (code != SQLITE_OK)
         return db_fail(db, task, code, "database: key");
     db->is_aside = mode == DB_CREATE_ASIDE;
+    db->is_beside = mode == DB_READ_BESIDE;
     TRY(configure(db, task, is_new));
-    if (!db->is_aside)
+    if (!db->is_aside && !db->is_beside)
         TRY(settle_log(db, task));
     *out_db = db;
     db = NULL;
@@ -326,7 +332,7 @@ void db_close(struct db **db_place)
     }
     db_rollback(db);
     /* Closing writes the log back and removes it; but never over a damaged or doubtful file. */
-    if (!db->is_broken && !db->is_damaged)
+    if (!db->is_broken && !db->is_damaged && !db->is_beside)
         sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     if (sqlite3_close(db->handle) != SQLITE_OK)
         abort(); /* a statement is open that did not come from db_prepare */
@@ -334,6 +340,14 @@ void db_close(struct db **db_place)
     mem_free(&db->cached);
     mem_free(&db->used);
     mem_free(&db);
+}
+
+void db_forget(struct db **db)
+{
+    if (*db == NULL)
+        return;
+    (*db)->is_beside = true; /* with it, closing does not even ask for the lock to write */
+    db_close(db);
 }
 
 sqlite3 *db_handle(struct db *db)
@@ -588,6 +602,8 @@ enum err db_commit(struct db *db, struct task *task, bool is_durable)
     }
     if (is_durable)
         TRY(sync_log(db, task));
+    if (db->on_log != NULL && db->wal_pages > 0)
+        db->on_log(db->log_owner, db->wal_pages);
     if (db->wal_pages >= WAL_PAGES_MAX) {
         struct task aside;
 
@@ -640,6 +656,8 @@ enum err db_checkpoint(struct db *db, struct task *task)
     int pages = 0, written = 0, code;
 
     TRY(check_usable(db, task));
+    if (db->is_held)
+        return ERR_OK;
     code =
         sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &written);
     if (code == SQLITE_BUSY)
@@ -651,6 +669,17 @@ enum err db_checkpoint(struct db *db, struct task *task)
         db->is_log_unsynced = false;
     }
     return ERR_OK;
+}
+
+void db_set_log_reader(struct db *db, void (*on_log)(void *owner, int pages), void *owner)
+{
+    db->on_log = on_log;
+    db->log_owner = owner;
+}
+
+void db_hold_checkpoints(struct db *db, bool is_held)
+{
+    db->is_held = is_held;
 }
 
 void db_shrink(struct db *db)

@@ -25,6 +25,9 @@ enum db_mode {
     /* As DB_CREATE, but nothing is ever synced, a durable commit neither: for a file that is made
      * under another name, then closed, synced and renamed. */
     DB_CREATE_ASIDE,
+    /* Must exist, and another connection of ours has it: reads only. The log is left alone, at the
+     * beginning and at the end: it is the other's. */
+    DB_READ_BESIDE,
 };
 
 /* Once in a process (before any open): registers the cipher and configures SQLite. */
@@ -45,6 +48,13 @@ MUST_CHECK enum err db_open(struct task *task, const char *path, enum db_mode mo
 MUST_CHECK enum err db_open_memory(struct task *task, struct db **out_db);
 /* Finalises all statements; writes the log back and removes it, unless the file is damaged. */
 void db_close(struct db **db);
+
+/*
+ * In a forked child, for its parent's connection: lets go of it and touches neither file nor log.
+ * SQLite keeps, for each file that the process has open, what it has locked; a child inherits that
+ * without the locks, so no connection of its own works before this.
+ */
+void db_forget(struct db **db);
 
 sqlite3 *db_handle(struct db *db);
 
@@ -101,6 +111,13 @@ bool db_is_broken(const struct db *db);
  */
 int db_wal_pages(const struct db *db);
 MUST_CHECK enum err db_checkpoint(struct db *db, struct task *task);
+/*
+ * For whoever ships the log away: `on_log` is called after every commit, when its frames are in the
+ * log's file, and before anything can write them back and overwrite them. It must not use the
+ * connection. While checkpoints are held, the database's file itself does not change.
+ */
+void db_set_log_reader(struct db *db, void (*on_log)(void *owner, int pages), void *owner);
+void db_hold_checkpoints(struct db *db, bool is_held);
 /* Gives page cache back to the allocator: for a connection that will be idle. */
 void db_shrink(struct db *db);
 

@@ -113,6 +113,9 @@ struct vault {
     bool vanished_looked;      /* since the file was opened */
 };
 
+/* The file as a reader beside the process that has it open: takes no lock, writes nothing. */
+MUST_CHECK enum err vault_open_beside(struct task *task, const struct vault_options *options,
+                                      const struct secret *key, struct vault **out_vault);
 /* Reads folders, keywords and counters from the file. */
 MUST_CHECK enum err vault_state_load(struct vault *vault, struct task *task);
 void vault_state_free(struct vault *vault);

@@ -219,7 +219,8 @@ enum err vault_open(struct task *task, const struct vault_options *options,
                     const struct secret *key, struct vault **out_vault)
 {
     CLEANUP(vault_close) struct vault *vault = vault_new(options);
-    const char *path = path_of(task, options, ".sqlite").ptr;
+    const char *path =
+        path_of(task, options, options->suffix != NULL ? options->suffix : ".sqlite").ptr;
 
     TRY(take_lock(vault, task, path));
     TRY(db_open(task, path, DB_OPEN, key, &vault->db));
@@ -230,6 +231,18 @@ enum err vault_open(struct task *task, const struct vault_options *options,
     vault->has_words_gone = true; /* perhaps, from an earlier session */
     if (is_behind(vault, options))
         TRY(mend_roll_back(vault, task, options));
+    *out_vault = vault;
+    vault = NULL;
+    return ERR_OK;
+}
+
+enum err vault_open_beside(struct task *task, const struct vault_options *options,
+                           const struct secret *key, struct vault **out_vault)
+{
+    CLEANUP(vault_close) struct vault *vault = vault_new(options);
+
+    TRY(db_open(task, path_of(task, options, ".sqlite").ptr, DB_READ_BESIDE, key, &vault->db));
+    TRY(vault_state_load(vault, task));
     *out_vault = vault;
     vault = NULL;
     return ERR_OK;
@@ -254,6 +267,16 @@ static void save_notes(struct vault *vault)
     task_done(&task);
 }
 
+static void vault_free(struct vault *vault)
+{
+    db_close(&vault->db);
+    fd_close(&vault->lock_fd);
+    ZSTD_freeCCtx(vault->compressor);
+    ZSTD_freeDCtx(vault->decompressor);
+    vault_state_free(vault);
+    mem_free(&vault);
+}
+
 void vault_close(struct vault **vault_place)
 {
     struct vault *vault = *vault_place;
@@ -263,12 +286,18 @@ void vault_close(struct vault **vault_place)
     *vault_place = NULL;
     if (vault->db != NULL)
         save_notes(vault);
-    db_close(&vault->db);
-    fd_close(&vault->lock_fd);
-    ZSTD_freeCCtx(vault->compressor);
-    ZSTD_freeDCtx(vault->decompressor);
-    vault_state_free(vault);
-    mem_free(&vault);
+    vault_free(vault);
+}
+
+void vault_forget(struct vault **vault_place)
+{
+    struct vault *vault = *vault_place;
+
+    if (vault == NULL)
+        return;
+    *vault_place = NULL;
+    db_forget(&vault->db);
+    vault_free(vault);
 }
 
 bool vault_was_rolled_back(const struct vault *vault)
@@ -299,4 +328,14 @@ void vault_set_limit(struct vault *vault, uint64_t limit_bytes)
 void vault_set_message_limit(struct vault *vault, uint64_t limit_messages)
 {
     vault->limit_messages = limit_messages;
+}
+
+void vault_set_log_reader(struct vault *vault, void (*on_log)(void *owner, int pages), void *owner)
+{
+    db_set_log_reader(vault->db, on_log, owner);
+}
+
+void vault_hold_checkpoints(struct vault *vault, bool is_held)
+{
+    db_hold_checkpoints(vault->db, is_held);
 }

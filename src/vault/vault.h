@@ -26,6 +26,8 @@ struct vault_options {
     uint64_t epoch_seen;          /* the registry's last values, for roll-back detection; 0, 0: */
     uint64_t change_counter_seen; /* never seen */
     const struct log *log;        /* borrowed for the vault's life */
+    const char *suffix; /* of the file that vault_open takes; NULL: ".sqlite". For one that is made
+                           beside the mailbox's own (backup/restore.h) */
 };
 
 /* Makes a new mailbox with the standard folders. ERR_EXISTS when there is a file already. */
@@ -39,6 +41,8 @@ MUST_CHECK enum err vault_create(struct task *task, const struct vault_options *
 MUST_CHECK enum err vault_open(struct task *task, const struct vault_options *options,
                                const struct secret *key, struct vault **out_vault);
 void vault_close(struct vault **vault);
+/* In a forked child, for its parent's vault, before it opens anything: as db_forget. */
+void vault_forget(struct vault **vault);
 
 bool vault_was_rolled_back(const struct vault *vault);
 /* After a failed sync: every call gives ERR_IO until the process reopens the file. */
@@ -64,6 +68,10 @@ void vault_set_message_limit(struct vault *vault, uint64_t limit_messages);
  */
 MUST_CHECK enum err vault_batch_begin(struct vault *vault, struct task *task);
 MUST_CHECK enum err vault_batch_end(struct vault *vault, struct task *task);
+
+/* Shipping the log away (backup/shipper.h): sqlite/db.h says what these do. */
+void vault_set_log_reader(struct vault *vault, void (*on_log)(void *owner, int pages), void *owner);
+void vault_hold_checkpoints(struct vault *vault, bool is_held);
 
 /* Work that may be put off (filling the search index, purging expunged rows): one slice of at most
  * about 10 ms; *out_more tells whether another would find work. Call when idle, and between other

@@ -2,6 +2,7 @@
 """SIGKILL to random processes while users write to other servers and aliases send mail on: no message
 that was acknowledged is lost, and one arrives twice only where the other server's reply was."""
 
+import errno
 import os
 import pathlib
 import random
@@ -15,6 +16,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import GONE, patiently  # noqa: E402
+from faults.faults import Faults, library  # noqa: E402
+from faults.powercut import Disk  # noqa: E402
 from lib.server import Server  # noqa: E402
 from lib.sink import Sink  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
@@ -59,6 +62,7 @@ class Writer:
         self.connect, self.sender, self.recipients = connect, sender, recipients
         self.chance = random.Random(seed)
         self.stopping = threading.Event()
+        self.give_up = False  # nobody will answer any more
         self.acknowledged = {}  # marker -> recipients that must get it
         self.problems = []
         self.repeats = 0
@@ -77,6 +81,8 @@ class Writer:
                                     self.chance.randint(1, min(3, len(self.recipients))))
             left = list(to)
             for _ in range(600):
+                if self.give_up:
+                    return
                 try:
                     if client is None:
                         client = self.connect()
@@ -202,6 +208,131 @@ def kills_while_mail_goes_out(server, sink, world):
             f"{expected} acknowledged and all there, {twice} twice where a reply was lost, "
             f"{sum(w.repeats for w in writers)} sent again by clients; the other servers said "
             f"{', '.join(f'{n} {r}' for r, n in sorted(world.counts.items()))}")
+
+
+FAULTS = (("write", errno.ENOSPC), ("write", errno.EIO), ("sync", errno.EIO),
+          ("truncate", errno.ENOSPC), ("name", errno.EIO))
+
+
+@suite.case
+def a_disk_that_fails(server, sink, world):
+    """Its own service: the K-th call fails, once or for good. What is refused then may come again; what
+    is acknowledged arrives, and no process ends for it."""
+    chance = random.Random(suite.options.seed)
+    world.is_kind = True
+    service = Server(settings={**SETTINGS, "smarthost": f"127.0.0.1:{sink.port}"})
+    service.data.mkdir()
+    tried = hit = accepted = 0
+    with Faults(service.data) as faults:
+        service.preload = [library()]
+        service.environment.update(faults.environment())
+        with service:
+            joe = service.add_alias("joe@faults.test")
+            before = {each.pid for each in service.processes("courier")}
+            expected = {}
+
+            def submit():
+                marker = f"{chance.getrandbits(64):016x}"
+                address = f"f{chance.randrange(3)}@remote.test"
+                raw = f"From: joe@faults.test\r\nSubject: marker-{marker}\r\n\r\n{marker}\r\n"
+                try:
+                    client = service.submission(joe, timeout=10)
+                    client.sendmail("joe@faults.test", [address], raw.encode())
+                    client.quit()
+                except (*GONE, smtplib.SMTPException) as error:
+                    check(getattr(error, "smtp_code", 400) < 500, f"refused for good: {error}")
+                    return False
+                expected[marker] = address
+                return True
+
+            for kind, error in FAULTS:
+                for after in range(1, 21) if suite.options.long else (1, 2, 3, 5, 9):
+                    for lasting in (False, True):
+                        faults.arm(kind, error, after=after, lasting=lasting)
+                        for _ in range(3 + after):
+                            accepted += submit()
+                            if faults.given():
+                                break
+                        tried += 1
+                        hit += 1 if faults.given() else 0
+                        faults.disarm()
+                        deadline = time.monotonic() + 20
+                        while not submit():
+                            check(time.monotonic() < deadline, "it does not work again: "
+                                  f"{service.log(2000)}")
+                            time.sleep(0.1)
+                        now = {each.pid for each in service.processes("courier")}
+                        check(now == before, f"{kind} {after}: the courier ended: "
+                              f"{service.log(2000)}")
+            service.admin("queue", "retry", "all")
+            wait_until_empty(service)
+    copies = {}
+    for message in sink.taken():
+        mark = MARK.search(message.data)
+        if mark:
+            copies.setdefault(mark.group(1).decode(), []).append(message)
+    for marker, address in expected.items():
+        found = copies.get(marker, [])
+        check(found, f"{marker} for {address} is lost")
+        check(len(found) == 1, f"{marker} for {address} came {len(found)} times")
+    check(hit * 3 > tried, f"only {hit} of {tried} faults were met")
+    return f"{tried} faults armed, {hit} met, {accepted} accepted meanwhile, {len(expected)} arrived"
+
+
+@suite.case
+def power_cuts(server, sink, world):
+    """Its own service, whose messages wait: after a cut, what was acknowledged still does, and all of
+    it arrives in the end, each but for a lost reply once."""
+    rounds = 40 if suite.options.long else 6
+    chance = random.Random(suite.options.seed)
+    world.is_kind = False
+    with Sink(judge=lambda step, address: "451 4.2.0 later" if waits else None) as other, \
+            Server(settings={**SETTINGS, "smarthost": f"127.0.0.1:{other.port}",
+                             "queue_retry_first": "1h", "queue_retry_most": "1h"}) as service:
+        waits = True
+        joe = service.add_alias("joe@cuts.test")
+        service.stop()
+        acknowledged, syncs = set(), 0
+        with Faults(service.data, journal_size=1 << 30) as faults:
+            for number in range(rounds):
+                service.preload = [library()]
+                service.environment = dict(faults.environment())
+                faults.new_journal()
+                disk = Disk(service.data)
+                service.start()
+                writers = [Writer(lambda: service.submission(joe, timeout=5), "joe@cuts.test",
+                                  [f"w{n}@remote.test"], f"{suite.options.seed} {number} {n}")
+                           for n in range(3)]
+                time.sleep(chance.uniform(0.3, 1.5))
+                for writer in writers:  # whoever is not answered by now never will be
+                    writer.stopping.set()
+                record = faults.cut_power()
+                heard = [dict(writer.acknowledged) for writer in writers]
+                service.kill_all()
+                for writer in writers:
+                    writer.give_up = True
+                    acknowledged |= {(marker, address) for marker, to in
+                                     heard[writers.index(writer)].items() for address in to}
+                disk.replay(record)
+                check(not disk.unseen, "; ".join(disk.unseen[:8]))
+                disk.cut(random.Random(f"{suite.options.seed} {number}"), service.data)
+                for writer in writers:
+                    writer.thread.join(60)
+            syncs = faults.calls("sync")
+        service.preload, service.environment = [], {}
+        service.start()
+        waits = False
+        service.admin("queue", "retry", "all")
+        wait_until_empty(service)
+        arrived = {}
+        for message in other.taken():
+            key = (MARK.search(message.data).group(1).decode(), message.recipients[0])
+            arrived[key] = arrived.get(key, 0) + 1
+        lost = acknowledged - set(arrived)
+        check(not lost, f"{len(lost)} of {len(acknowledged)} are lost: {sorted(lost)[:5]}")
+        twice = [key for key, count in arrived.items() if count > 1]
+        check(not twice, f"{len(twice)} came twice: {twice[:5]}")
+    return f"{rounds} cuts, {len(acknowledged)} acknowledged and all there, {syncs} syncs"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 /*
- * The resolver as its process, confined as ever, with this program as master and as a peer that asks:
+ * The resolver as its process, confined as ever, with this program as master and as a peer that
+ * asks:
  *
  *   dns_kit CONFIG
  *
@@ -7,13 +8,14 @@
  *
  *   ask NAME TYPE [list]        a question; "@" is the root. {"ask": "NAME", "status": …, …}
  *   wait NAME TYPE MS [filter]  the same with dns_client_ask_blocking
- *   burst COUNT OPEN TYPE NAME  COUNT questions, OPEN of them at a time; "%" in NAME is their number,
+ *   burst COUNT OPEN TYPE NAME  COUNT questions, OPEN of them at a time; "%" in NAME is their
+ * number,
  *                               "%100%" that modulo 100
  *   fetch COUNT OPEN TYPE NAME  the same without a peer's part in the client: raw messages, for the
  *                               benchmark
  *   reload                      CONFIG is read again (SIGHUP)
- *   again                       the peer is another one from here on: what it had asked is forgotten
- *   sync                        {"sync": true}, behind all that came before
+ *   again                       the peer is another one from here on: what it had asked is
+ * forgotten sync                        {"sync": true}, behind all that came before
  *
  * At the end of its input it waits for what is open, stops the resolver, and ends with its status.
  */
@@ -137,8 +139,8 @@ static json_t *data_of(enum dns_type type, struct str data)
     json_t *text;
 
     if ((type == DNS_TYPE_A && data.len == 4) || (type == DNS_TYPE_AAAA && data.len == 16))
-        return json_string(inet_ntop(type == DNS_TYPE_A ? AF_INET : AF_INET6, data.ptr, address,
-                                     sizeof(address)));
+        return json_string(
+            inet_ntop(type == DNS_TYPE_A ? AF_INET : AF_INET6, data.ptr, address, sizeof(address)));
     if (type == DNS_TYPE_TXT)
         return text_of(data);
     buf_init(&hex, SIZE_MAX);
@@ -219,8 +221,8 @@ static void finish_burst(void)
 {
     double seconds = (double)(clock_monotonic_us() - burst.start_us) / 1e6;
 
-    print(json_pack("{s:s, s:f, s:I, s:I, s:I, s:I}", "burst", burst.name, "seconds", seconds,
-                    "ok", (json_int_t)burst.by_status[DNS_OK], "no-name",
+    print(json_pack("{s:s, s:f, s:I, s:I, s:I, s:I}", "burst", burst.name, "seconds", seconds, "ok",
+                    (json_int_t)burst.by_status[DNS_OK], "no-name",
                     (json_int_t)burst.by_status[DNS_NO_NAME], "no-data",
                     (json_int_t)burst.by_status[DNS_NO_DATA], "failed",
                     (json_int_t)burst.by_status[DNS_FAILED]));
@@ -289,8 +291,7 @@ static void start_burst(char **words, bool is_raw)
 
 /* ---- The peer's channel ---- */
 
-static void on_peer_message(void *owner, struct wire_channel *channel,
-                            struct wire_message *message)
+static void on_peer_message(void *owner, struct wire_channel *channel, struct wire_message *message)
 {
     (void)owner;
     (void)channel;
@@ -413,8 +414,8 @@ static void run_command(char *line)
         count++;
     if (count >= 3 && strcmp(words[0], "ask") == 0) {
         kit.open++;
-        (void)dns_client_ask(kit.client, name_of(words[1]), type_of(words[2]), count > 3,
-                             on_answer, question_new(words));
+        (void)dns_client_ask(kit.client, name_of(words[1]), type_of(words[2]), count > 3, on_answer,
+                             question_new(words));
     } else if (count >= 4 && strcmp(words[0], "wait") == 0) {
         ask_blocking(words);
     } else if (count == 5 && strcmp(words[0], "burst") == 0) {

@@ -13,6 +13,7 @@ import imaplib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import smtplib
@@ -25,7 +26,7 @@ import time
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 LISTENERS = ("imap", "imaps", "pop3", "pop3s", "mx", "submission", "submissions")
 ROLES = ("master", "keeper", "gate", "store", "nursery", "mailbox", "sealer", "smtp",
-         "resolver", "examiner", "scanner", "courier")
+         "resolver", "examiner", "scanner", "courier", "archivist")
 # imaplib's own limit is meant for terminals; a FETCH line of a real mailbox is longer.
 imaplib._MAXLINE = 100 << 20
 
@@ -48,11 +49,18 @@ def build_folder():
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
+    """Below those that the kernel gives to outgoing connections: one of these, made between our looking
+    and the server's listening, would have the port."""
+    sockets = []
     try:
-        for each in sockets:
+        while len(sockets) < count:
+            each = socket.socket()
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            each.bind(("127.0.0.1", 0))
+            try:
+                each.bind(("127.0.0.1", random.SystemRandom().randrange(10000, 32000)))
+                sockets.append(each)
+            except OSError:
+                each.close()
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:

@@ -118,6 +118,15 @@ def tags_of_a_signature(probe):
 
 
 @case
+def a_message_without_an_envelope(probe):
+    """Suites of DKIM and DMARC have none."""
+    zone = key_zone(**{"_dmarc.a.test": [["TXT", "v=DMARC1; p=reject"]]})
+    encoded = base64.b64encode(sign() + MESSAGE).decode()
+    answer = probe.ask(op="message", message=encoded, zone=zone, now=NOW)
+    check(one(answer) == "pass" and answer["dmarc"] == "pass" and answer["spf"] == "none", answer)
+
+
+@case
 def records_of_a_key(probe):
     data = RECORD.split("p=")[1]
     table = (
@@ -462,9 +471,10 @@ def lines_that_are_wrong(probe):
              b"[" * 100000, b'"' + b"\xff" * 100)
     for line in table:
         check("error" in probe.line(line), line[:100])
+    check("too long" in probe.line(b"x" * (97 << 20))["error"], "97 MiB")
     check(probe.spf("x", "a.test", "", {}) == {"spf": "none"}, "not an address")
     check(probe.line(b'{"op":"message","zone":{}}')["dkim"] == [], "an empty message")
-    return f"{len(table) + 2} lines"
+    return f"{len(table) + 3} lines"
 
 
 @case

@@ -520,6 +520,27 @@ def connections_are_used_again(world):
 
 
 @suite.case
+def a_server_that_takes_few_connections(world):
+    here = world.place()
+    world.domain("narrow.test", ("mx.narrow.test", 10, here))
+
+    def greet(session, _):
+        return "421 4.7.0 too many connections" if session.sink.open > 2 else "220 sink"
+    slow = {"GREETING": greet, "END": lambda *_: (time.sleep(0.01), "250 ok")[1]}
+    with Sink(here, replies=slow) as sink, \
+            Kit(world, connections_per_destination=10, messages_per_connection=30) as kit:
+        for number in [kit.begin(f"u{i}@narrow.test") for i in range(300)]:
+            expect(kit.end(number)[0], "delivered", 250)
+        refused = sum(not session.lines or session.lines[0] == "QUIT" for session in sink.sessions)
+        check(len(sink.mails) == 300 and refused < 40, f"{refused} were refused")
+        # Alone, it is told that the server is busy.
+        sink.replies["GREETING"] = "421 4.7.0 too many connections"
+        time.sleep(5.5)
+        expect(kit.send("x@narrow.test"), "temporary", 421, "4.7.0")
+        return f"300 mails, {refused} connections refused"
+
+
+@suite.case
 def a_destination_that_hangs_holds_up_no_other(world):
     stuck, here = world.place(), world.place()
     world.domain("stuck.test", ("mx.stuck.test", 10, stuck))

@@ -3,6 +3,7 @@
 operator may set and ask for. The many ways in which a delivery can go are in outbound.py."""
 
 import pathlib
+import signal
 import sys
 import time
 
@@ -108,6 +109,19 @@ def retry_means_now(world):
         with Sink(here) as sink:
             service.server.admin("queue", "retry", "all")
             arrived(sink, mark)
+
+
+@suite.case
+def a_reload_changes_the_way(world):
+    here, other = world.place(), world.place()
+    world.domain("moved.test", ("mx.moved.test", 10, here))
+    with Sink(here) as first, Sink(other, 2525) as second, Service(world) as service:
+        arrived(first, service.submit("x@moved.test"))
+        text = service.server.conf.read_text()
+        service.server.conf.write_text(text + f'outgoing_routes = {{"moved.test {other}:2525"}}\n')
+        service.server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        arrived(second, service.submit("y@moved.test"))
 
 
 @suite.case

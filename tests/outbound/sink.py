@@ -153,6 +153,7 @@ class Sink:
             except OSError:
                 return
             connection.settimeout(60)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
                 self.open += 1
                 self.most_open = max(self.most_open, self.open)

@@ -9,6 +9,7 @@ import hmac
 import http.server
 import json
 import pathlib
+import random
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib.server import AdminError, Server  # noqa: E402
 from lib.sink import Sink  # noqa: E402
+from secrecy.secrecy import memory_of  # noqa: E402
 from lib.suite import Skip, Suite, check  # noqa: E402
 
 suite = Suite(__doc__)
@@ -250,6 +252,17 @@ def reports_as_asked_for(rig):
           "RET=FULL was not heard")
 
 
+@suite.case
+def a_stored_message_is_confirmed_when_asked_for(rig):
+    rig.arrive("ann@ours.test", LETTER.format(9).replace("fwd@", "ann@"), sender="dsn@from.test",
+               options=["NOTIFY=SUCCESS"])
+    report = rig.sent_to("dsn@from.test")[0]
+    parsed = email.message_from_bytes(report.data, policy=email.policy.default)
+    _, recipients, _, _ = parse_report(parsed)
+    check(recipients[0]["Action"] == "delivered", recipients[0])
+    rig.inbox()
+
+
 # ---- what aliases pass on ----
 
 LETTER = ("From: Who <who@from.test>\r\nTo: fwd@ours.test\r\nSubject: To be passed on\r\n"
@@ -444,6 +457,34 @@ def holding_showing_deleting(rig):
         raise AssertionError("a deleted message is shown")
     except AdminError as error:
         check(error.status == 4, f"{error}")
+
+
+@suite.case
+def the_queue_keeps_it_to_itself(rig):
+    """The words of a message are on no disk while it waits, and nowhere when it has gone."""
+    word = "Xylograph" + "".join(random.choices("abcdefgh", k=12))
+    rig.world.replies["rcpt", "secret"] = ["451 4.2.0 later"]
+    rig.submit("secret@remote.test", word * 20, headers=f"X-Word: {word}\r\n")
+    check(rig.queue(), "it does not wait")
+    scanned = 0
+    for path in sorted(rig.server.data.rglob("*")):
+        if path.is_file():
+            scanned += 1
+            check(word.encode() not in path.read_bytes(), f"{path} has it")
+    check((rig.server.data / "queue" / "queue.sqlite").exists(), "where is the queue?")
+    rig.world.replies.clear()
+    rig.server.admin("queue", "retry", "all")
+    rig.sent_to("secret@remote.test")
+    rig.wait_empty()
+    rig.quiet(7)  # a connection waits so long for another message
+    try:
+        for process in rig.server.processes("courier"):
+            for name, data in memory_of(process.pid):
+                at = data.find(word.encode())
+                check(at < 0, f"the courier's {name or 'memory'} has it: {data[at - 60:at + 60]!r}")
+    except MemoryError:  # the sanitizers' shadow is larger than this machine
+        return f"{scanned} files, no memory"
+    return f"{scanned} files and the courier's memory"
 
 
 @suite.case

@@ -15,6 +15,7 @@ import lzma
 import os
 import pathlib
 import random
+import signal
 import smtplib
 import subprocess
 import sys
@@ -412,6 +413,29 @@ def his_habits_count_while_he_is_away(world):
     with server.imap(owner) as imap:
         imap.select("club")
         check(imap.search(None, "HEADER", "Message-ID", identity)[1][0].split(), "the tag was overruled")
+
+
+@suite.case
+def a_first_model_is_taken_over(world):
+    """A service that began without one hears of it with SIGHUP."""
+    with Server(settings=world.server.settings) as server:
+        alias = server.add_alias("new@example.test")
+        raw, identity = message(UNWANTED, 300)
+        check(deliver(server, alias, raw)[0] == 250, "not taken")
+        check("BAYES" not in folder_of(server, alias, identity)[1], "words count without a model")
+        for label in ("ham", "spam"):
+            done = subprocess.run([program(), "spam", "train", label, str(world.folder / "test" / label),
+                                   "--config", str(server.conf)], capture_output=True, text=True, timeout=60)
+            check(done.returncode == 0, done.stderr)
+        server.process.send_signal(signal.SIGHUP)
+        for attempt in range(50):
+            raw, identity = message(make.SPAM_TOPICS["casino"], 301 + attempt)
+            check(deliver(server, alias, raw)[0] == 250, "not taken")
+            header = folder_of(server, alias, identity)[1]
+            if "BAYES" in header:
+                return f"after {attempt} messages"
+            time.sleep(0.1)
+        raise AssertionError(f"the model was not taken over: {header}\n{server.log(2000)}")
 
 
 def main():

@@ -1,7 +1,7 @@
 /*
- * What connections ask of other roles, and what becomes of the answers. A question's tag names slot,
- * question and target, so that an answer finds its asker at once and one that comes too late finds
- * nobody.
+ * What connections ask of other roles, and what becomes of the answers. A question's tag names
+ * slot, question and target, so that an answer finds its asker at once and one that comes too late
+ * finds nobody.
  */
 #include "smtp/server/service_state.h"
 
@@ -153,7 +153,7 @@ static void on_turn_failed(struct smtp_turn *turn)
 }
 
 const struct smtp_examiners_events smtp_examiners_events = {.on_turn = on_turn,
-                                                              .on_failure = on_turn_failed};
+                                                            .on_failure = on_turn_failed};
 
 /* ---- delivery ---- */
 
@@ -217,8 +217,8 @@ static bool send_to_target(struct connection *connection, const struct smtp_deli
     case SMTP_TARGET_MAILBOX:
         return send_to_store(connection, delivery, index, &parcels[0], received_ms);
     case SMTP_TARGET_COPY:
-        return send_to_store(connection, delivery, index,
-                             &parcels[delivery->has_own ? 1 : 0], received_ms);
+        return send_to_store(connection, delivery, index, &parcels[delivery->has_own ? 1 : 0],
+                             received_ms);
     case SMTP_TARGET_QUEUE:
         break;
     }
@@ -330,7 +330,7 @@ static void on_login_reply(struct connection *connection, const struct wire_logi
 
 /* The answer of an examiner is one whether somebody still waits for it or not. */
 void smtp_on_examined(struct smtp_server *server, const struct wire_channel *channel,
-                        const struct wire_message *message)
+                      const struct wire_message *message)
 {
     struct smtp_turn *turn = smtp_examiners_answered(server->examiners, channel);
 
@@ -373,4 +373,3 @@ void smtp_on_answer(struct connection *connection, const struct wire_message *me
     }
     smtp_pump(connection);
 }
-

@@ -1,6 +1,6 @@
 /*
- * All questions are open at the same time, but for the addresses of the client's names, which its PTR
- * tells. Each has its place in a table, so that an answer finds what it is about.
+ * All questions are open at the same time, but for the addresses of the client's names, which its
+ * PTR tells. Each has its place in a table, so that an answer finds what it is about.
  */
 #include "smtp/server/checks.h"
 
@@ -23,7 +23,7 @@ struct question {
     struct smtp_checks *checks;
     struct dns_query *query; /* own; NULL: not open */
     enum question_kind kind;
-    uint64_t score; /* of a list */
+    uint64_t score;  /* of a list */
     struct buf name; /* of ASKED_ADDRESS */
 };
 
@@ -33,7 +33,7 @@ struct smtp_checks {
     void *owner;
     struct net_timer *patience; /* own; runs while somebody waits */
     unsigned char address[16];
-    size_t address_len;         /* 4 or 16 */
+    size_t address_len; /* 4 or 16 */
     uint64_t refusal_score;
     bool are_domains_checked;
     bool is_waiting; /* the owner, for on_known */

@@ -27,8 +27,8 @@ static const struct {
     {"mx.client.example", DNS_TYPE_A, false, DNS_OK, NULL, "\xc0\x00\x02\x01", 4},
     /* Anybody can say in his own zone that he is somebody else. */
     {"2.2.0.192.in-addr.arpa", DNS_TYPE_PTR, false, DNS_OK, "mx.client.example", NULL, 0},
-    {"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", DNS_TYPE_PTR, false,
-     DNS_OK, "six.client.example", NULL, 0},
+    {"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", DNS_TYPE_PTR,
+     false, DNS_OK, "six.client.example", NULL, 0},
     {"six.client.example", DNS_TYPE_AAAA, false, DNS_OK, NULL,
      "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01", 16},
     {"2.2.0.192.bl.example", DNS_TYPE_A, true, DNS_OK, NULL, "\x7f\0\0\x02", 4},
@@ -227,9 +227,14 @@ static const struct {
     const char *domain;
     enum smtp_domain verdict;
 } domains[] = {
-    {"client.example", SMTP_DOMAIN_FINE},     {"none.example", SMTP_DOMAIN_TAKES_NONE},
-    {"missing.example", SMTP_DOMAIN_MISSING}, {"addressed.example", SMTP_DOMAIN_FINE},
-    {"failing.example", SMTP_DOMAIN_FINE},    {"b\xc3\xbc" "cher.example", SMTP_DOMAIN_TAKES_NONE},
+    {"client.example", SMTP_DOMAIN_FINE},
+    {"none.example", SMTP_DOMAIN_TAKES_NONE},
+    {"missing.example", SMTP_DOMAIN_MISSING},
+    {"addressed.example", SMTP_DOMAIN_FINE},
+    {"failing.example", SMTP_DOMAIN_FINE},
+    {"b\xc3\xbc"
+     "cher.example",
+     SMTP_DOMAIN_TAKES_NONE},
     {"", SMTP_DOMAIN_FINE},
 };
 

@@ -1,6 +1,6 @@
 /*
- * A message that is wanted goes out: to the mailboxes, and to the queue. The peer is told that it was
- * taken when all of them have it on disk.
+ * A message that is wanted goes out: to the mailboxes, and to the queue. The peer is told that it
+ * was taken when all of them have it on disk.
  */
 #include "smtp/server/state.h"
 
@@ -23,8 +23,7 @@ static void write_envelopes(struct smtp_session *s)
     size_t first = transaction->target_count - transaction->batch_count;
 
     for (size_t i = 0; i < transaction->batch_count; i++)
-        transaction->targets[first + i].envelope =
-            smtp_envelope_write(s, &transaction->batches[i]);
+        transaction->targets[first + i].envelope = smtp_envelope_write(s, &transaction->batches[i]);
 }
 
 void smtp_session_delivery(struct smtp_session *s, int64_t wall_ms, const struct id *trace_id,
@@ -65,8 +64,7 @@ static enum smtp_reply join_answers(const struct smtp_transaction *transaction)
     enum smtp_reply reply = SMTP_REPLY_OK;
 
     for (size_t i = 0; i < transaction->target_count; i++) {
-        enum smtp_reply one =
-            smtp_reply_to(SMTP_QUESTION_DELIVERY, transaction->targets[i].status);
+        enum smtp_reply one = smtp_reply_to(SMTP_QUESTION_DELIVERY, transaction->targets[i].status);
 
         if (i > 0 && one != reply)
             return SMTP_REPLY_PARTLY;

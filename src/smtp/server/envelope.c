@@ -25,27 +25,12 @@ static json_t *text_of(struct str text)
     return json_stringn(copy.ptr, copy.len);
 }
 
-/* The value of Authentication-Results as one line. */
 static json_t *auth_of(struct str fields)
 {
     CLEANUP(buf_free) struct buf line;
-    struct smtp_field field;
-    size_t position = 0;
 
     buf_init(&line, SIZE_MAX);
-    while (smtp_header_next(fields, &position, &field)) {
-        struct str value = str_trim(field.value);
-
-        if (!str_equal_nocase(field.name, STR("Authentication-Results")))
-            continue;
-        for (size_t i = 0; i < value.len; i++) {
-            char c = value.ptr[i];
-
-            if (c != '\r' && c != '\n')
-                buf_put(&line, c == '\t' ? STR(" ") : str_make(&c, 1));
-        }
-        break;
-    }
+    smtp_header_line(fields, STR("Authentication-Results"), &line);
     return text_of(buf_str(&line));
 }
 

@@ -1,4 +1,5 @@
-/* What the queue is told of a message with many recipients: as many envelopes as fit into frames. */
+/* What the queue is told of a message with many recipients: as many envelopes as fit into frames.
+ */
 #include "smtp/server/session.h"
 
 #include "base/macros.h"
@@ -34,7 +35,8 @@ static void begin(struct fixture *f)
         .memory = &f->memory,
         .log = &quiet,
     };
-    static const char start[] = "[{\"kind\":\"webhook\",\"url\":\"https://x.example/", end[] = "\"}]";
+    static const char start[] = "[{\"kind\":\"webhook\",\"url\":\"https://x.example/",
+                      end[] = "\"}]";
 
     *f = (struct fixture){.memory = {.limit_bytes = 4 << 20}};
     memset(f->routes, 'a', sizeof(f->routes));
@@ -44,7 +46,8 @@ static void begin(struct fixture *f)
     smtp_session_input(f->session, STR("HELO c\r\nMAIL FROM:<ann@c.example>\r\n"), 0);
 }
 
-static void add_recipient(struct fixture *f, size_t number, const struct wire_recipient_reply *reply)
+static void add_recipient(struct fixture *f, size_t number,
+                          const struct wire_recipient_reply *reply)
 {
     CLEANUP(buf_free) struct buf line;
 
@@ -81,7 +84,8 @@ static size_t read_recipients(struct str envelope, bool *seen)
 static void test_many_routes(void **state)
 {
     struct fixture f;
-    struct wire_recipient_reply stored = {.status = WIRE_OK, .has_mailbox = true, .is_checked = true};
+    struct wire_recipient_reply stored = {
+        .status = WIRE_OK, .has_mailbox = true, .is_checked = true};
     struct wire_examine_reply verdict = {.status = WIRE_OK};
     struct smtp_delivery delivery;
     bool seen[RECIPIENTS] = {false};

@@ -79,12 +79,12 @@ static bool read_removals(struct smtp_transaction *transaction, struct str pairs
     return true;
 }
 
-/* Whole header fields: each line ends with CRLF, and the text with the last of them. */
+/* Whole header fields, and not the end of a header. */
 static bool are_fields(struct str fields)
 {
-    return fields.len == 0 || (str_ends_with(fields, STR("\r\n")) &&
-                               !str_ends_with(fields, STR("\r\n\r\n")) &&
-                               str_find(fields, STR("\r\n\r\n")) < 0);
+    return fields.len == 0 ||
+           (str_ends_with(fields, STR("\r\n")) && !str_starts_with(fields, STR("\r\n")) &&
+            str_find(fields, STR("\r\n\r\n")) < 0);
 }
 
 /* The domain that the message pretends to be from wants it refused (RFC 7489 §6.3, p=reject). */
@@ -134,6 +134,18 @@ static void take_verdict(struct smtp_session *s, const struct wire_examine_reply
         transaction->verdict.action = EXAMINER_JUNK;
 }
 
+/* The sender is told what makes it look like junk. */
+static void refuse_to_forward(struct smtp_session *s, int64_t now_ms)
+{
+    CLEANUP(buf_free) struct buf words;
+
+    buf_init(&words, SIZE_MAX);
+    smtp_reply_put_words(&words, SMTP_REPLY_JUNK_NOT_FORWARDED);
+    buf_put(&words, STR(": "));
+    smtp_header_line(s->transaction.verdict.fields, STR("X-Spam-Status"), &words);
+    smtp_end_transaction(s, SMTP_REPLY_JUNK_NOT_FORWARDED, buf_str(&words), now_ms);
+}
+
 /* Refuses the message if that is what the verdict means for it. */
 static bool refuse(struct smtp_session *s, const struct wire_examine_reply *reply, int64_t now_ms)
 {
@@ -151,8 +163,8 @@ static bool refuse(struct smtp_session *s, const struct wire_examine_reply *repl
     case EXAMINER_ACCEPT:
         if (!is_junk_homeless(&s->transaction))
             return false;
-        refusal = SMTP_REPLY_JUNK_NOT_FORWARDED;
-        break;
+        refuse_to_forward(s, now_ms);
+        return true;
     }
     smtp_end_transaction(s, refusal, reply->words, now_ms);
     return true;

@@ -1,9 +1,10 @@
 /*
  * The queue is a fair one: a message's time is that of its client's last message in it plus one, or
- * the queue's, whichever is later; the earliest time goes first, and among equals who came first. So
- * a client with a thousand messages delays one with a single message by one.
+ * the queue's, whichever is later; the earliest time goes first, and among equals who came first.
+ * So a client with a thousand messages delays one with a single message by one.
  *
- * An examiner that was given up stays busy until it answers or is replaced: it cannot be called back.
+ * An examiner that was given up stays busy until it answers or is replaced: it cannot be called
+ * back.
  */
 #include "smtp/server/examiners.h"
 
@@ -18,10 +19,10 @@ struct smtp_examiner {
 struct smtp_examiners {
     const struct smtp_examiners_events *events;
     struct smtp_examiner at[SMTP_EXAMINERS_MAX];
-    size_t count;       /* of those that are there */
-    size_t next;        /* where to look first, so that all have work */
-    int64_t absent_ms;  /* since when none is there */
-    uint64_t now;       /* the queue's time: of the last message that had its turn */
+    size_t count;              /* of those that are there */
+    size_t next;               /* where to look first, so that all have work */
+    int64_t absent_ms;         /* since when none is there */
+    uint64_t now;              /* the queue's time: of the last message that had its turn */
     struct smtp_turns waiting; /* in the order in which they came */
     struct smtp_turns failed;  /* could not be sent; told of with the next run */
 };
@@ -88,8 +89,7 @@ static void give_up(struct smtp_examiners *examiners, struct smtp_turn *turn)
 static struct smtp_examiner *find_idle(struct smtp_examiners *examiners)
 {
     for (size_t i = 0; i < SMTP_EXAMINERS_MAX; i++) {
-        struct smtp_examiner *examiner =
-            &examiners->at[(examiners->next + i) % SMTP_EXAMINERS_MAX];
+        struct smtp_examiner *examiner = &examiners->at[(examiners->next + i) % SMTP_EXAMINERS_MAX];
 
         if (examiner->channel != NULL && !examiner->is_busy)
             return examiner;

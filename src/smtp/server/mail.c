@@ -1,6 +1,6 @@
 /*
- * MAIL and RCPT (RFC 5321 §4.1.1.2, §4.1.1.3): who sends, and to whom; and what DNS and keeper say of
- * them.
+ * MAIL and RCPT (RFC 5321 §4.1.1.2, §4.1.1.3): who sends, and to whom; and what DNS and keeper say
+ * of them.
  */
 #include "smtp/server/state.h"
 
@@ -85,8 +85,7 @@ static bool find_mail_refusal(const struct smtp_facts *facts, enum smtp_reply *o
     return true;
 }
 
-void smtp_session_check_done(struct smtp_session *s, const struct smtp_facts *facts,
-                             int64_t now_ms)
+void smtp_session_check_done(struct smtp_session *s, const struct smtp_facts *facts, int64_t now_ms)
 {
     struct smtp_transaction *transaction = &s->transaction;
     enum smtp_reply refusal;
@@ -125,8 +124,8 @@ void smtp_run_rcpt(struct smtp_session *s, struct str argument, int64_t now_ms)
         return;
     }
     transaction->asked = args;
-    s->question = id_is_set(&s->mailbox) ? SMTP_QUESTION_RECIPIENT_OF_LOGIN
-                                         : SMTP_QUESTION_RECIPIENT;
+    s->question =
+        id_is_set(&s->mailbox) ? SMTP_QUESTION_RECIPIENT_OF_LOGIN : SMTP_QUESTION_RECIPIENT;
     smtp_ask(s, SMTP_WANTS_RECIPIENT, now_ms);
 }
 
@@ -186,8 +185,7 @@ void smtp_session_recipient_done(struct smtp_session *s, const struct wire_recip
     } else if (take_recipient(s, reply)) {
         smtp_reply(s, SMTP_REPLY_RECIPIENT_OK);
     } else {
-        smtp_reply_write_as(&s->output,
-                            smtp_reply_to(s->question, (enum wire_status)reply->status),
+        smtp_reply_write_as(&s->output, smtp_reply_to(s->question, (enum wire_status)reply->status),
                             reply->reply_code, reply->words);
         if (is_unknown && ++s->unknown_count >= SMTP_UNKNOWN_RECIPIENTS_MAX) {
             log_info(s->options.log, "too many unknown recipients, closing");

@@ -58,6 +58,11 @@ void smtp_reply_write_as(struct buf *out, enum smtp_reply reply, uint64_t code, 
     buf_put(out, STR("\r\n"));
 }
 
+void smtp_reply_put_words(struct buf *out, enum smtp_reply reply)
+{
+    buf_put(out, str_from_c(replies[reply].words));
+}
+
 unsigned smtp_reply_code(enum smtp_reply reply)
 {
     return replies[reply].code;

@@ -96,6 +96,8 @@ void smtp_reply_write(struct buf *out, enum smtp_reply reply);
  * is 0 or says neither "later" nor "never". Words may begin with an enhanced code of their own.
  */
 void smtp_reply_write_as(struct buf *out, enum smtp_reply reply, uint64_t code, struct str words);
+/* Its words alone. */
+void smtp_reply_put_words(struct buf *out, enum smtp_reply reply);
 /* The three-digit code. */
 unsigned smtp_reply_code(enum smtp_reply reply);
 

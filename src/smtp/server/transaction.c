@@ -79,7 +79,8 @@ static struct smtp_target *find_mailbox(struct smtp_transaction *transaction,
     return NULL;
 }
 
-/* An empty folder leaves it to the mailbox, whose owner's habits may see junk where others do not. */
+/* An empty folder leaves it to the mailbox, whose owner's habits may see junk where others do not.
+ */
 static struct str folder_for(const struct smtp_transaction *transaction,
                              const struct smtp_recipient *recipient)
 {
@@ -112,8 +113,9 @@ static void add_mailbox(struct smtp_transaction *transaction,
 }
 
 /*
- * Whether the courier hears of this recipient. Junk that is stored is not passed on besides, and its
- * sender is not told where it went. With NOTIFY=SUCCESS he is told of what is stored (RFC 3461 §4.1).
+ * Whether the courier hears of this recipient. Junk that is stored is not passed on besides, and
+ * its sender is not told where it went. With NOTIFY=SUCCESS he is told of what is stored (RFC 3461
+ * §4.1).
  */
 static bool is_of_batch(const struct smtp_transaction *transaction,
                         const struct smtp_recipient *recipient, bool is_remote)

@@ -289,8 +289,9 @@ def submission_sends_as_its_owner_only(server):
         check(code in (250, 550, 553, 554), f"the null sender: {code}")
         client.ask(b"RSET")
         check(client.code(b"MAIL FROM:<%s>" % mine) == 250, "as itself")
-        code, words = client.ask(b"RCPT TO:<a@elsewhere.test>")
-        check(500 <= code < 560 and words, f"remote: {code} {words}")
+        check(client.code(b"RCPT TO:<a@elsewhere.test>") == 250, "remote")
+        client.ask(b"RSET")
+        check(client.code(b"MAIL FROM:<%s>" % mine) == 250, "as itself")
         check(client.code(b"RCPT TO:<%s>" % theirs) == 250, "local")
         headers = {
             "another's From": b"From: <%s>\r\n" % theirs,
