@@ -63,6 +63,12 @@ enum err cli_files_open(struct task *task, const struct cli_line *line,
         }
         if (*fd < 0)
             return words_of(task, name);
+        if (line->files[i].argument->kind == ADMIN_SOURCE) {
+            CLEANUP(fd_close) int source_fd = *fd;
+
+            *fd = -1;
+            TRY(cli_feed_start(task, &files->feed, source_fd, fd));
+        }
     }
     return ERR_OK;
 }
@@ -98,4 +104,12 @@ void cli_files_done(struct cli_files *files)
         fd_close(&files->fds[i]);
     }
     files->count = 0;
+    if (files->feed.pid != 0) {
+        struct task task;
+
+        task_init(&task, 0);
+        if (cli_feed_end(&task, &files->feed) != ERR_OK)
+            task_forgive(&task); /* it said so itself */
+        task_done(&task);
+    }
 }

@@ -12,6 +12,8 @@
 
 static const struct mailbox_job_kind *const kinds[] = {
     &mailbox_job_check,
+    &mailbox_job_export,
+    &mailbox_job_import,
 };
 
 static const struct mailbox_job_kind *find_kind(struct str name)

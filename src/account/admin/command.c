@@ -108,6 +108,25 @@ static const struct admin_argument alias_password_arguments[] = {
      "asked for when left out"},
     END};
 static const struct admin_argument owner_arguments[] = {ADDRESS_ARGUMENT, OWNER_ARGUMENT, END};
+static const struct admin_argument export_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"file", ADMIN_OUTPUT, false, true, "what is written; - for the standard output"},
+    {"format", ADMIN_TEXT, true, false,
+     "mbox, maildir, eml or zip; maildir when left out (docs/leaving.md)"},
+    {"folder", ADMIN_TEXT, true, false, "this folder and those below it; all when left out"},
+    OWNER_ARGUMENT,
+    END};
+static const struct admin_argument import_mail_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"file", ADMIN_SOURCE, false, true,
+     "an mbox, a folder (Maildir), a tar or zip of mbox, Maildir or eml files; - for the standard "
+     "input"},
+    {"into", ADMIN_TEXT, true, false, "put its folders below this one"},
+    {"skip-duplicates", ADMIN_FLAG, true, false,
+     "what a folder has already, byte for byte, is not stored again: for an import that is "
+     "repeated"},
+    OWNER_ARGUMENT,
+    END};
 static const struct admin_argument app_password_add_arguments[] = {
     ADDRESS_ARGUMENT,
     {"name", ADMIN_TEXT, false, true, "what it is for: phone, scanner"},
@@ -253,6 +272,14 @@ const struct admin_command admin_commands[] = {
      admin_deny_list, true},
     {"deny remove", "take a sender off the list", "", list_change_arguments, NULL, NULL,
      admin_deny_remove, false},
+    {"export", "write a mailbox's mail to a file, in a form that other programs read",
+     "Folders, flags, keywords, dates and UIDs go along. The mailbox is that of one moment; "
+     "sessions go on meanwhile.",
+     export_arguments, NULL, NULL, admin_job, true},
+    {"import", "take mail from a file or folder into a mailbox",
+     "Folders that are missing are made; flags, keywords and dates are kept, and UIDs where a folder "
+     "is empty.",
+     import_mail_arguments, NULL, NULL, admin_job, false},
     {"queue list", "list the mail that waits to go out", "", queue_list_arguments, NULL,
      "id state sender recipient attempts next_attempt error", admin_queue, true},
     {"queue show", "show a message of the queue", "", queue_show_arguments, NULL, NULL,
