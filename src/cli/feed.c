@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "cli/remote.h"
 #include "transfer/read.h"
 #include "transfer/stream.h"
 
@@ -33,7 +34,18 @@ static void confine(void)
     (void)setlocale(LC_CTYPE, "C.UTF-8");
 }
 
-static int feed_all(int source_fd, int stream_fd)
+static enum err read_source(struct task *task, const char *name, const char *password_file,
+                            int source_fd, struct transfer_feed *feed)
+{
+    struct cli_remote remote;
+
+    if (!cli_remote_is_one(name))
+        return transfer_read(task, source_fd, STR("INBOX"), transfer_feed_sink(feed));
+    TRY(cli_remote_parse(task, str_from_c(name), &remote));
+    return cli_remote_fetch(task, &remote, password_file, feed);
+}
+
+static int feed_all(const char *name, const char *password_file, int source_fd, int stream_fd)
 {
     CLEANUP(transfer_feed_free) struct transfer_feed *feed = transfer_feed_new(stream_fd);
     CLEANUP(task_done) struct task task;
@@ -41,7 +53,7 @@ static int feed_all(int source_fd, int stream_fd)
     enum err err;
 
     task_init(&task, clock_now_ms());
-    err = transfer_read(&task, source_fd, STR("INBOX"), transfer_feed_sink(feed));
+    err = read_source(&task, name, password_file, source_fd, feed);
     if (err == ERR_OK)
         err = transfer_feed_end(feed, &task, &totals);
     /* What the service did not like it says itself. */
@@ -50,7 +62,8 @@ static int feed_all(int source_fd, int stream_fd)
     return err == ERR_OK ? 0 : 1;
 }
 
-enum err cli_feed_start(struct task *task, struct cli_feed *feed, int source_fd, int *out_fd)
+enum err cli_feed_start(struct task *task, struct cli_feed *feed, const char *name,
+                        const char *password_file, int source_fd, int *out_fd)
 {
     int pair[2];
     pid_t pid;
@@ -61,7 +74,7 @@ enum err cli_feed_start(struct task *task, struct cli_feed *feed, int source_fd,
     if (pid == 0) {
         (void)close(pair[0]);
         confine();
-        _exit(feed_all(source_fd, pair[1]));
+        _exit(feed_all(name, password_file, source_fd, pair[1]));
     }
     (void)close(pair[1]);
     if (pid < 0) {

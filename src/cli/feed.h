@@ -13,9 +13,12 @@ struct cli_feed {
     pid_t pid; /* 0: none was started */
 };
 
-/* `source_fd` is borrowed; `*out_fd` is for the service. */
-MUST_CHECK enum err cli_feed_start(struct task *task, struct cli_feed *feed, int source_fd,
-                                   int *out_fd);
+/*
+ * `name` is what the user wrote: another server (cli/remote.h), whose password is the first line of
+ * `password_file`; or what is open as `source_fd`, which is borrowed. `*out_fd` is for the service.
+ */
+MUST_CHECK enum err cli_feed_start(struct task *task, struct cli_feed *feed, const char *name,
+                                   const char *password_file, int source_fd, int *out_fd);
 /* Waits for its end. ERR_INVALID: it could not read all of it; it said why on the standard error. */
 MUST_CHECK enum err cli_feed_end(struct task *task, struct cli_feed *feed);
 

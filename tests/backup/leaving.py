@@ -344,6 +344,75 @@ def what_is_no_mail_is_refused(world):
     check(code == 6, f"a wrong password: {code} {out}")
 
 
+@suite.case
+def a_dovecot_is_taken_over_imap_in_two_goes(world):
+    if not pathlib.Path("/usr/sbin/dovecot").exists():
+        raise Skip("no Dovecot here")
+    count = 20_000 if suite.options.long else 2_000
+    root = world.server.folder / "remote"
+    for name in ("", ".Sent Items", ".Lists.All"):
+        for part in ("cur", "new", "tmp"):
+            (root / "Maildir" / name / part).mkdir(parents=True)
+    for number in range(count):
+        folder = ("", ".Sent Items", ".Lists.All")[number % 3]
+        path = (root / "Maildir" / folder / "cur" /
+                f"{1_600_000_000 + number}.M{number}P1.host:2,{('', 'S', 'FS', 'RS', 'D')[number % 5]}")
+        path.write_bytes(f"Subject: {number}\r\nMessage-ID: <{number}@remote>\r\n\r\n"
+                         f"{'text ' * (number % 300)}\r\n".encode())
+        os.utime(path, (1_600_000_000 + number,) * 2)
+    secret = world.server.folder / "server-password"
+    secret.write_text("secret\n")
+    alias = world.alias()
+    own = world.server.folder / "own-password"
+    own.write_text(alias.password + "\n")
+    for path in (secret, own):
+        path.chmod(0o600)
+    with Dovecot(world.server.folder / "dovecot-remote", root / "Maildir") as dovecot:
+        with dovecot.client() as client:
+            client.subscribe('"Lists.All"')
+            remote = snapshot(client)
+        url = f"imap://someone@127.0.0.1:{dovecot.port}/"
+        line = [program(), "import", alias.address, url, "--config", str(world.server.conf),
+                "--json", "--password-file", str(own), "--server-password-file", str(secret)]
+        first = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 60
+        with world.server.imap(alias) as client:
+            while time.monotonic() < deadline:
+                if int(client.select("INBOX")[1][0]) > 100:
+                    break
+            first.kill()
+            first.wait()
+            time.sleep(1)
+            stopped = sum(map(len, snapshot(client).values()))
+        check(100 < stopped < count, f"stopped behind {stopped} of {count}")
+        began = time.monotonic()
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+        rate = (count - stopped) / (time.monotonic() - began)
+        check(done.returncode == 0, done.stdout + done.stderr)
+        answer = json.loads(done.stdout)
+        check(answer["messages"] == count - stopped, f"{stopped} of {count}, then {answer}")
+        with world.server.imap(alias) as client:
+            after = snapshot(client)
+            expected = dict(remote)
+            expected["Sent"] = expected.pop("Sent Items")
+            for name, rows in expected.items():
+                check(after.get(name) == rows,
+                      f"{name}: {after.get(name, [])[:2]} for {rows[:2]}")
+            subscribed = b"".join(client.lsub()[1])
+            check(b"Lists/All" in subscribed, subscribed)
+        # Nothing new: nothing is taken. Then one.
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+        check(json.loads(done.stdout)["messages"] == 0, done.stdout)
+        with dovecot.client() as client:
+            client.append("INBOX", r"(\Seen)", None, b"Subject: later\r\n\r\nx\r\n")
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+        check(json.loads(done.stdout)["messages"] == 1, done.stdout)
+        secret.write_text("wrong\n")
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+        check(done.returncode != 0 and "refuses" in done.stderr, done.stdout + done.stderr)
+    return f"{count} messages, stopped behind {stopped}; {rate:.0f} a second"
+
+
 def main():
     options = suite.parse()
     with Server() as server:

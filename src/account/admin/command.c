@@ -119,8 +119,10 @@ static const struct admin_argument export_arguments[] = {
 static const struct admin_argument import_mail_arguments[] = {
     ADDRESS_ARGUMENT,
     {"file", ADMIN_SOURCE, false, true,
-     "an mbox, a folder (Maildir), a tar or zip of mbox, Maildir or eml files; - for the standard "
-     "input"},
+     "an mbox, a folder (Maildir), a tar or zip of mbox, Maildir or eml files, - for the standard "
+     "input; or another server: imaps://someone@mail.example.org/"},
+    {"server-password-file", ADMIN_TEXT, true, false,
+     "the other server's password: the first line of this file; asked for when left out"},
     {"into", ADMIN_TEXT, true, false, "put its folders below this one"},
     {"skip-duplicates", ADMIN_FLAG, true, false,
      "what a folder has already, byte for byte, is not stored again: for an import that is "
@@ -276,9 +278,10 @@ const struct admin_command admin_commands[] = {
      "Folders, flags, keywords, dates and UIDs go along. The mailbox is that of one moment; "
      "sessions go on meanwhile.",
      export_arguments, NULL, NULL, admin_job, true},
-    {"import", "take mail from a file or folder into a mailbox",
+    {"import", "take mail from a file, a folder or another server into a mailbox",
      "Folders that are missing are made; flags, keywords and dates are kept, and UIDs where a folder "
-     "is empty.",
+     "is empty. What came from another server is remembered: an import that was stopped, or is repeated, "
+     "goes on where it ended.",
      import_mail_arguments, NULL, NULL, admin_job, false},
     {"queue list", "list the mail that waits to go out", "", queue_list_arguments, NULL,
      "id state sender recipient attempts next_attempt error", admin_queue, true},
