@@ -18,17 +18,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MEMORY_MAX = 2u * 1024 * 1024 * 1024 - 1 };
+enum {
+    MEMORY_MAX = 2u * 1024 * 1024 * 1024 - 1,
+    FILE_MAX = 1024 * 1024, /* the memory that secrets lie in is one to the kernel */
+};
 
-/* Foreign bytes are parsed here: no file is written, no program is run, memory is bounded. */
+/* Foreign bytes are parsed here: no rights are gained, memory is bounded, nothing large is written. */
 static void confine(void)
 {
     const struct rlimit memory = {MEMORY_MAX, MEMORY_MAX}, none = {0, 0};
+    const struct rlimit file = {FILE_MAX, FILE_MAX};
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)setrlimit(RLIMIT_AS, &memory);
-    (void)setrlimit(RLIMIT_FSIZE, &none);
+    (void)setrlimit(RLIMIT_FSIZE, &file);
     (void)setrlimit(RLIMIT_CORE, &none);
     /* libarchive converts names in archives by it. */
     (void)setlocale(LC_CTYPE, "C.UTF-8");
@@ -56,8 +60,7 @@ static int feed_all(const char *name, const char *password_file, int source_fd, 
     err = read_source(&task, name, password_file, source_fd, feed);
     if (err == ERR_OK)
         err = transfer_feed_end(feed, &task, &totals);
-    /* What the service did not like it says itself. */
-    if (err != ERR_OK && err != ERR_IO)
+    if (err != ERR_OK && str_find(str_from_c(task.words), STR("the service")) < 0)
         (void)fprintf(stderr, "\rsealpost: %s\n", task.words);
     return err == ERR_OK ? 0 : 1;
 }

@@ -378,13 +378,14 @@ def a_dovecot_is_taken_over_imap_in_two_goes(world):
         deadline = time.monotonic() + 60
         with world.server.imap(alias) as client:
             while time.monotonic() < deadline:
-                if int(client.select("INBOX")[1][0]) > 100:
+                if int(client.select("INBOX")[1][0]) > 100 or first.poll() is not None:
                     break
             first.kill()
             first.wait()
             time.sleep(1)
             stopped = sum(map(len, snapshot(client).values()))
-        check(100 < stopped < count, f"stopped behind {stopped} of {count}")
+        check(100 < stopped < count,
+              f"stopped behind {stopped} of {count}: {first.communicate()}")
         began = time.monotonic()
         done = subprocess.run(line, capture_output=True, text=True, timeout=300)
         rate = (count - stopped) / (time.monotonic() - began)
