@@ -67,6 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     task_init(&task, 0);
     if (memfd_from(&task, str_make(data, size), &fd) != ERR_OK)
         return 0;
-    (void)transfer_read(&task, fd, STR("INBOX"), &sink);
+    if (transfer_read(&task, fd, STR("INBOX"), &sink) == ERR_OK)
+        assert(seen.has_folder && !seen.is_in_message);
     return 0;
 }

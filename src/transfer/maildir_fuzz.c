@@ -44,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             assert(maildir_uid_of(&uids, uids.rows[i].base) != 0);
     }
     maildir_parse_subscriptions(&places.task.arena, text, &names, &count);
-    (void)transfer_index_parse(&places.task, text, &line);
+    if (transfer_index_parse(&places.task, text, &line) == ERR_OK)
+        assert(line.is_folder == (line.folder.name.len > 0));
     (void)place_kind_of(text, &folder, &file);
     assert(places_get(&places, &places.task, folder, true, &place) == ERR_OK);
     for (int kind = PLACE_INDEX; kind <= PLACE_SIGN; kind++) {
