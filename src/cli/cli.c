@@ -189,7 +189,7 @@ static int run_with_files(struct task *task, const struct cli_line *line,
     if (err == ERR_OK)
         err = cli_files_open(task, line, &files);
     else
-        files.count = 0;
+        files = (struct cli_files){.count = 0};
     if (err != ERR_OK) {
         cli_files_done(&files);
         return give_up(line, ADMIN_EXIT_USAGE, "invalid", task->words);

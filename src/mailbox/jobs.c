@@ -11,6 +11,8 @@
 
 static const struct mailbox_job_kind *const kinds[] = {
     &mailbox_job_check,
+    &mailbox_job_export,
+    &mailbox_job_import,
     &mailbox_job_backup,
     &mailbox_job_restore,
     &mailbox_job_verify,

@@ -87,6 +87,8 @@ void mailbox_job_cancel(struct mailbox *mailbox, const struct id *session);
 void mailbox_job_end_all(struct mailbox *mailbox);
 
 /* The kinds. */
+extern const struct mailbox_job_kind mailbox_job_export; /* job_export.c */
+extern const struct mailbox_job_kind mailbox_job_import; /* job_import.c */
 extern const struct mailbox_job_kind mailbox_job_check; /* job_check.c */
 extern const struct mailbox_job_kind mailbox_job_backup; /* job_backup.c */
 extern const struct mailbox_job_kind mailbox_job_restore; /* job_restore.c */

@@ -129,6 +129,27 @@ static const struct admin_argument restore_arguments[] = {
      "not those that the folder of the same name has already"},
     OWNER_ARGUMENT,
     END};
+static const struct admin_argument export_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"file", ADMIN_OUTPUT, false, true, "what is written; - for the standard output"},
+    {"format", ADMIN_TEXT, true, false,
+     "mbox, maildir, eml or zip; maildir when left out (docs/leaving.md)"},
+    {"folder", ADMIN_TEXT, true, false, "this folder and those below it; all when left out"},
+    OWNER_ARGUMENT,
+    END};
+static const struct admin_argument import_mail_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"file", ADMIN_SOURCE, false, true,
+     "an mbox, a folder (Maildir), a tar or zip of mbox, Maildir or eml files, - for the standard "
+     "input; or another server: imaps://someone@mail.example.org/"},
+    {"server-password-file", ADMIN_TEXT, true, false,
+     "the other server's password: the first line of this file; asked for when left out"},
+    {"into", ADMIN_TEXT, true, false, "put its folders below this one"},
+    {"skip-duplicates", ADMIN_FLAG, true, false,
+     "what a folder has already, byte for byte, is not stored again: for an import that is "
+     "repeated"},
+    OWNER_ARGUMENT,
+    END};
 static const struct admin_argument app_password_add_arguments[] = {
     ADDRESS_ARGUMENT,
     {"name", ADMIN_TEXT, false, true, "what it is for: phone, scanner"},
@@ -314,6 +335,15 @@ const struct admin_command admin_commands[] = {
      NULL, "address time kind size verified name", admin_backup_list, true},
     {"backup status", "whether backups are made, and what was last wrong", "", no_arguments, NULL,
      NULL, admin_backup_status, true},
+    {"export", "write a mailbox's mail to a file, in a form that other programs read",
+     "Folders, flags, keywords, dates and UIDs go along. The mailbox is that of one moment; "
+     "sessions go on meanwhile.",
+     export_arguments, NULL, NULL, admin_job, true},
+    {"import", "take mail from a file, a folder or another server into a mailbox",
+     "Folders that are missing are made; flags, keywords and dates are kept, and UIDs where a folder "
+     "is empty. What came from another server is remembered: an import that was stopped, or is repeated, "
+     "goes on where it ended.",
+     import_mail_arguments, NULL, NULL, admin_job, false},
     {"queue list", "list the mail that waits to go out", "", queue_list_arguments, NULL,
      "id state sender recipient attempts next_attempt error", admin_queue, true},
     {"queue show", "show a message of the queue", "", queue_show_arguments, NULL, NULL,

@@ -44,6 +44,7 @@ enum admin_kind {
     ADMIN_FILE,     /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
     ADMIN_OUTPUT,   /* of a job: a file that is made, or "-"; its name is sent, and a descriptor */
     ADMIN_INPUT,    /* of a job: a file that is read, or "-"; likewise */
+    ADMIN_SOURCE,   /* of a job: mail to be taken in, read by the command and passed on in one form */
 };
 
 /* What a disabled alias may answer. */
