@@ -134,11 +134,12 @@ static enum mailauth_result examine_several(struct examination *e,
         e->dmarc.author = authors->domains[i];
         result = mailauth_dmarc_check(e->task, &e->lookup, &e->dmarc, &policy);
         if (result == MAILAUTH_FAIL) {
-            worst = MAILAUTH_FAIL;
-            if (policy > *out_policy)
+            if (worst != MAILAUTH_FAIL || policy > *out_policy)
                 *out_policy = policy;
+            worst = MAILAUTH_FAIL;
         } else if (result == MAILAUTH_TEMPERROR && worst != MAILAUTH_FAIL) {
             worst = MAILAUTH_TEMPERROR;
+            *out_policy = MAILAUTH_POLICY_UNKNOWN;
         }
     }
     return worst;

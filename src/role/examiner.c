@@ -100,6 +100,7 @@ static void answer_examine(struct examiner *examiner, struct order *order, enum 
         .score = result->score,
         .is_authenticated = result->is_authenticated,
         .is_spam = result->is_spam,
+        .bounce = result->bounce,
     };
 
     if (wire_send(order->channel, WIRE_EXAMINE_REPLY, order->tag, &body, NULL, 0) != ERR_OK)
