@@ -20,7 +20,7 @@ class Postfix(Dovecot):
         super().__init__(folder)
         self.name = "postfix"
         self.world, self.is_out, self.sink_port = world, is_out, sink_port
-        # Over a local socket: over TCP each message waited for acknowledgements that were delayed.
+        # A local socket costs Postfix less than TCP.
         self.milter = self.folder / "milter.sock"
         self.controller_port, self.redis_port = free_ports(2)
 
