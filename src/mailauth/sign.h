@@ -1,6 +1,6 @@
 /*
- * Signing what we send (RFC 6376 §5, RFC 8463): relaxed/relaxed, without l=, with From, Subject, Date,
- * To, Reply-To and Content-Type oversigned, so that none can be added on the way.
+ * Signing what we send (RFC 6376 §5, RFC 8463): relaxed/relaxed, without l=, with From, Subject,
+ * Date, To, Reply-To and Content-Type oversigned, so that none can be added on the way.
  */
 #ifndef MAILAUTH_SIGN_H
 #define MAILAUTH_SIGN_H
@@ -17,16 +17,16 @@ MUST_CHECK enum err mailauth_private_read(struct task *task, struct str der,
 void mailauth_private_free(struct mailauth_private **key);
 
 struct mailauth_signer {
-    struct str domain;   /* d= */
-    struct str selector; /* s= */
-    struct str key_der;  /* PKCS #8, RSA or Ed25519; secret, borrowed */
+    struct str domain;                  /* d= */
+    struct str selector;                /* s= */
+    struct str key_der;                 /* PKCS #8, RSA or Ed25519; secret, borrowed */
     const struct mailauth_private *key; /* borrowed; instead of key_der, unless it is NULL */
 };
 
 /*
- * Appends one DKIM-Signature field for each signer, CRLF at its end; the body is hashed once for all of
- * them. `message` has CRLF line ends. A signer that fails is left out: only when none is left is it an
- * error.
+ * Appends one DKIM-Signature field for each signer, CRLF at its end; the body is hashed once for
+ * all of them. `message` has CRLF line ends. A signer that fails is left out: only when none is
+ * left is it an error.
  *
  * ERR_INVALID  a key does not read, or cannot sign
  * ERR_LIMIT    too many header fields
