@@ -8,6 +8,7 @@
  */
 #include "role/config.h"
 
+#include "backup/place.h"
 #include "base/ascii.h"
 #include "base/memory.h"
 #include "courier/webhook_target.h"
@@ -132,6 +133,11 @@ static const struct setting settings[] = {
      "When all of a mailbox's sessions are silent for this long its process ends; they sleep. 0: never."},
     {"bulk_load_max", SETTING_NUMBER, AT(bulk_load_max), "2", 0, 1000000, NULL,
      "With a load above this for each processor, iOS's bulk downloads are asked to come back later."},
+    {"undelete_keep", SETTING_DURATION, AT(undelete_keep_ms), "14d", 0,
+     UINT64_C(3650) * 24 * 3600 * 1000, NULL,
+     "How long expunged mail stays, hidden, for its owner to bring back (docs/undelete.md); 0: not at all."},
+    {"undelete_limit", SETTING_NUMBER, AT(undelete_limit), "50", 0, 1000, NULL,
+     "How much of it, in percent of the mailbox's quota and beside it; the oldest goes first."},
     {"mailbox_linger", SETTING_DURATION, AT(mailbox_linger_ms), "5s", 0, 3600 * 1000, NULL,
      "How long a mailbox's process, with its key, stays after the last session."},
     {"queue_lifetime", SETTING_DURATION, AT(queue_lifetime_ms), "5d", 1000,
@@ -174,6 +180,23 @@ static const struct setting settings[] = {
      "The name to log in there with, always over TLS with a checked certificate."},
     {"smarthost_password", SETTING_PATH, AT(smarthost_password), "", 0, 0, NULL,
      "The file whose first line is the password, read at the start."},
+    {"backup", SETTING_TEXT, AT(backup), "", 0, 0, NULL,
+     "Where backups go: a folder's path, or S3 as \"s3:https://host/bucket/prefix\" (docs/backups.md); not set: none are made."},
+    {"backup_key_id", SETTING_TEXT, AT(backup_key_id), "", 0, 0, NULL,
+     "The id of the key for S3."},
+    {"backup_key_file", SETTING_PATH, AT(backup_key_file), "", 0, 0, NULL,
+     "The file whose first line is its secret, read at the start."},
+    {"backup_region", SETTING_TEXT, AT(backup_region), "us-east-1", 0, 0, NULL,
+     "The region that S3 requests are signed for (Cloudflare R2: auto)."},
+    {"backup_ca", SETTING_PATH, AT(backup_ca), "", 0, 0, NULL,
+     "PEM file with what the S3 server's certificate leads back to, read at the start; not set: what the system trusts."},
+    {"backup_interval", SETTING_DURATION, AT(backup_interval_ms), "1h", 1000,
+     UINT64_C(365) * 24 * 3600 * 1000, NULL,
+     "How often a mailbox that is open, and has changed, is backed up in full; its log goes at once."},
+    {"backup_daily", SETTING_NUMBER, AT(backup_daily), "7", 1, 10000, NULL,
+     "How many days' backups are kept, the newest of each."},
+    {"backup_hourly", SETTING_NUMBER, AT(backup_hourly), "24", 0, 10000, NULL,
+     "And of how many hours."},
     {"dns_upstreams", SETTING_DNS_SERVERS, AT(dns_upstreams),
      "https://cloudflare-dns.com/dns-query 1.1.1.1 1.0.0.1 2606:4700:4700::1111, "
      "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",
@@ -601,6 +624,17 @@ static void check_whole(struct reading *reading)
         problem(reading, "%s: certificate and key: set both, or neither", reading->name);
     if (config->rspamd.len > 0 && config->rspamd.ptr[0] == '/')
         problem(reading, "%s: rspamd: an address and port is needed", reading->name);
+    if (config->backup.len > 0) {
+        struct backup_place place;
+        const char *reason = backup_place_parse(&reading->task->arena, config->backup, &place);
+
+        if (reason != NULL)
+            problem(reading, "%s: backup: %s", reading->name, reason);
+        else if (place.is_s3 &&
+                 (config->backup_key_id.len == 0 || config->backup_key_file.len == 0))
+            problem(reading, "%s: backup: S3 needs backup_key_id and backup_key_file",
+                    reading->name);
+    }
 }
 
 /* Single values beforehand; lists, which grow with each value, where none was given. */

@@ -34,7 +34,7 @@ struct fixture {
     struct net_loop *loop;
     struct log log;
     struct store *store;
-    struct peer smtp, gate, keeper, nursery, sealer, box;
+    struct peer smtp, gate, keeper, nursery, sealer, archivist, box;
     struct id mailbox, session;
     bool is_done;
 };
@@ -51,8 +51,14 @@ static uint64_t status_of(const struct wire_message *message)
         return message->body.mailbox_sleepers.is_watched;
     if (message->type == WIRE_SESSION_WAKE)
         return message->body.session_wake.status;
+    if (message->type == WIRE_JOB_REPLY)
+        return message->body.job_reply.status;
     if (message->type == WIRE_MAILBOX_CREATE_REPLY)
         return message->body.mailbox_create_reply.status;
+    if (message->type == WIRE_BACKUP_PUT_REPLY)
+        return message->body.backup_put_reply.status;
+    if (message->type == WIRE_BACKUP_GET_REPLY)
+        return message->body.backup_get_reply.status;
     if (message->type == WIRE_MAILBOX_REMOVE_REPLY)
         return message->body.mailbox_remove_reply.status;
     return WIRE_OK;
@@ -148,9 +154,11 @@ static void setup(struct fixture *f)
     connect_peer(f, &f->keeper, WIRE_ROLE_KEEPER);
     connect_peer(f, &f->nursery, WIRE_ROLE_NURSERY);
     connect_peer(f, &f->sealer, WIRE_ROLE_SEALER);
+    connect_peer(f, &f->archivist, WIRE_ROLE_ARCHIVIST);
     store_set_peer(f->store, WIRE_ROLE_KEEPER, f->keeper.near);
     store_set_peer(f->store, WIRE_ROLE_NURSERY, f->nursery.near);
     store_set_peer(f->store, WIRE_ROLE_SEALER, f->sealer.near);
+    store_set_peer(f->store, WIRE_ROLE_ARCHIVIST, f->archivist.near);
 }
 
 static void free_peer(struct peer *peer)
@@ -169,6 +177,7 @@ static void teardown(struct fixture *f)
     free_peer(&f->keeper);
     free_peer(&f->nursery);
     free_peer(&f->sealer);
+    free_peer(&f->archivist);
     free_peer(&f->box);
     net_loop_free(&f->loop);
 }
@@ -895,6 +904,232 @@ static void test_a_stop_waits_for_no_sleeper(void **state)
     teardown(&f);
 }
 
+static void ask_job(struct fixture *f, uint64_t tag)
+{
+    struct wire_job body = {.session = f->session, .mailbox = f->mailbox, .kind = STR("alias check")};
+
+    send_message(&f->keeper, WIRE_JOB, tag, &body, true);
+}
+
+static void cancel_job_of(struct fixture *f)
+{
+    struct wire_job_cancel body = {.session = f->session, .mailbox = f->mailbox};
+
+    send_message(&f->keeper, WIRE_JOB_CANCEL, 0, &body, false);
+}
+
+static void reply_job(struct fixture *f, enum wire_status status, bool is_last)
+{
+    struct wire_job_reply body = {.session = f->session,
+                                  .mailbox = f->mailbox,
+                                  .status = status,
+                                  .json = STR("{}"),
+                                  .is_last = is_last};
+
+    send_message(&f->box, WIRE_JOB_REPLY, f->box.seen[0].tag, &body, false);
+}
+
+/* To LIVE, with a job that was handed on. */
+static void make_busy(struct fixture *f)
+{
+    ask_job(f, 9);
+    turn(f);
+    release(f);
+    turn(f);
+    start_box(f);
+    opened(f, WIRE_OK);
+    turn(f);
+    expect_last(&f->box, WIRE_JOB, 1);
+    assert_true(f->box.seen[0].fd >= 0);
+}
+
+static void test_a_job_keeps_its_process(void **state)
+{
+    struct wire_mailbox_idle idle;
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_busy(&f);
+    idle.mailbox = f.mailbox;
+    send_message(&f.box, WIRE_MAILBOX_IDLE, 0, &idle, false);
+    reply_job(&f, WIRE_OK, false);
+    reply_job(&f, WIRE_OK, false);
+    turn(&f);
+    expect_last(&f.keeper, WIRE_JOB_REPLY, 2); /* how far it is */
+    assert_int_equal(f.keeper.seen[1].tag, 9);
+    assert_int_equal(f.box.seen_count, 1); /* no STOP */
+    reply_job(&f, WIRE_DAMAGED, true);
+    reply_job(&f, WIRE_OK, true); /* once is enough */
+    turn(&f);
+    expect_last(&f.keeper, WIRE_JOB_REPLY, 3);
+    assert_int_equal(f.keeper.seen[2].status, WIRE_DAMAGED);
+    send_message(&f.box, WIRE_MAILBOX_IDLE, 0, &idle, false);
+    turn(&f);
+    expect_last(&f.box, WIRE_STOP, 2);
+    teardown(&f);
+}
+
+static void test_a_job_whose_process_dies(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_busy(&f);
+    wire_channel_free(&f.box.far);
+    turn(&f);
+    expect_last(&f.keeper, WIRE_JOB_REPLY, 1);
+    assert_int_equal(f.keeper.seen[0].status, WIRE_UNAVAILABLE);
+    teardown(&f);
+}
+
+static void test_cancelled_jobs(void **state)
+{
+    enum { WAITING, RUNNING, KEEPER_GONE, CASES };
+
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        struct fixture f;
+
+        setup(&f);
+        if (i == WAITING) {
+            ask_job(&f, 9);
+            turn(&f);
+            cancel_job_of(&f);
+            turn(&f);
+            release(&f);
+            turn(&f);
+            start_box(&f);
+            opened(&f, WIRE_OK);
+            turn(&f);
+            assert_int_equal(f.box.seen_count, 0);
+            expect_last(&f.keeper, WIRE_JOB_REPLY, 1);
+            assert_int_equal(f.keeper.seen[0].status, WIRE_UNAVAILABLE);
+        } else {
+            make_busy(&f);
+            if (i == RUNNING)
+                cancel_job_of(&f);
+            else
+                store_set_peer(f.store, WIRE_ROLE_KEEPER, NULL);
+            turn(&f);
+            expect_last(&f.box, WIRE_JOB_CANCEL, 2);
+            reply_job(&f, WIRE_UNAVAILABLE, true);
+            turn(&f);
+            assert_int_equal(f.keeper.seen_count, i == RUNNING ? 1 : 0);
+        }
+        teardown(&f);
+    }
+}
+
+static void test_only_who_asked_cancels_a_job(void **state)
+{
+    struct wire_job_cancel body;
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_busy(&f);
+    body = (struct wire_job_cancel){.session = id_random(), .mailbox = f.mailbox};
+    send_message(&f.keeper, WIRE_JOB_CANCEL, 0, &body, false);
+    turn(&f);
+    assert_int_equal(f.box.seen_count, 1);
+    teardown(&f);
+}
+
+/* ---- Backups ---- */
+
+static void put_backup(struct fixture *f, const struct id *mailbox, uint64_t tag, bool with_fd)
+{
+    struct wire_backup_put body = {
+        .mailbox = *mailbox, .name = STR("full/x"), .digest = STR("0123")};
+
+    send_message(&f->box, WIRE_BACKUP_PUT, tag, &body, with_fd);
+    turn(f);
+}
+
+static void live_box(struct fixture *f)
+{
+    setup(f);
+    make_live(f);
+    fd_close(&f->box.seen[0].fd);
+    f->box.seen_count = 0;
+}
+
+static void test_a_process_names_its_own_backups_only(void **state)
+{
+    struct id other = id_random(), none = {""};
+    struct fixture f;
+
+    (void)state;
+    live_box(&f);
+    put_backup(&f, &other, 5, true);
+    expect_last(&f.box, WIRE_BACKUP_PUT_REPLY, 1);
+    assert_int_equal(f.box.seen[0].status, WIRE_DENIED);
+    put_backup(&f, &none, 6, true);
+    assert_int_equal(f.box.seen[1].status, WIRE_DENIED);
+    put_backup(&f, &f.mailbox, 7, false);
+    assert_int_equal(f.box.seen[2].status, WIRE_UNAVAILABLE);
+    assert_int_equal(f.archivist.seen_count, 0);
+    teardown(&f);
+}
+
+static void test_backups_go_to_the_archivist_and_answers_back(void **state)
+{
+    struct wire_backup_put_reply reply = {.status = WIRE_DISK_FULL};
+    struct wire_backup_get get = {.name = STR("full/x")};
+    struct wire_backup_get_reply got = {.status = WIRE_OK};
+    struct fixture f;
+
+    (void)state;
+    live_box(&f);
+    put_backup(&f, &f.mailbox, 5, true);
+    expect_last(&f.archivist, WIRE_BACKUP_PUT, 1);
+    assert_true(f.archivist.seen[0].fd >= 0);
+    /* Only the archivist is heard. */
+    reply.mailbox = f.mailbox;
+    send_message(&f.archivist, WIRE_BACKUP_PUT_REPLY, f.archivist.seen[0].tag + 100, &reply, false);
+    send_message(&f.archivist, WIRE_BACKUP_PUT_REPLY, f.archivist.seen[0].tag, &reply, false);
+    turn(&f);
+    expect_last(&f.box, WIRE_BACKUP_PUT_REPLY, 1);
+    assert_int_equal(f.box.seen[0].tag, 5);
+    assert_int_equal(f.box.seen[0].status, WIRE_DISK_FULL);
+    get.mailbox = f.mailbox;
+    send_message(&f.box, WIRE_BACKUP_GET, 8, &get, false);
+    turn(&f);
+    expect_last(&f.archivist, WIRE_BACKUP_GET, 2);
+    send_message(&f.archivist, WIRE_BACKUP_GET_REPLY, f.archivist.seen[1].tag, &got, true);
+    turn(&f);
+    expect_last(&f.box, WIRE_BACKUP_GET_REPLY, 2);
+    assert_int_equal(f.box.seen[1].tag, 8);
+    assert_true(f.box.seen[1].fd >= 0);
+    teardown(&f);
+}
+
+static void test_backups_when_one_side_goes(void **state)
+{
+    struct wire_backup_put_reply reply = {.status = WIRE_OK};
+    struct fixture f;
+
+    (void)state;
+    live_box(&f);
+    put_backup(&f, &f.mailbox, 5, true);
+    store_set_peer(f.store, WIRE_ROLE_ARCHIVIST, NULL);
+    turn(&f);
+    expect_last(&f.box, WIRE_BACKUP_PUT_REPLY, 1);
+    assert_int_equal(f.box.seen[0].status, WIRE_UNAVAILABLE);
+    put_backup(&f, &f.mailbox, 6, true);
+    assert_int_equal(f.box.seen[1].status, WIRE_UNAVAILABLE);
+    store_set_peer(f.store, WIRE_ROLE_ARCHIVIST, f.archivist.near);
+    put_backup(&f, &f.mailbox, 7, true);
+    wire_channel_free(&f.box.far);
+    turn(&f);
+    /* Nobody is there to hear it. */
+    send_message(&f.archivist, WIRE_BACKUP_PUT_REPLY, f.archivist.seen[1].tag, &reply, false);
+    turn(&f);
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -924,6 +1159,13 @@ int main(void)
         cmocka_unit_test(test_a_mailbox_is_removed_under_its_sleepers),
         cmocka_unit_test(test_death_of_the_gate),
         cmocka_unit_test(test_a_stop_waits_for_no_sleeper),
+        cmocka_unit_test(test_a_job_keeps_its_process),
+        cmocka_unit_test(test_a_job_whose_process_dies),
+        cmocka_unit_test(test_cancelled_jobs),
+        cmocka_unit_test(test_only_who_asked_cancels_a_job),
+        cmocka_unit_test(test_a_process_names_its_own_backups_only),
+        cmocka_unit_test(test_backups_go_to_the_archivist_and_answers_back),
+        cmocka_unit_test(test_backups_when_one_side_goes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,211 @@
+/*
+ * The archivist: the one process that touches where backups are kept (backup/archivist.h). It sees
+ * ciphertext only and holds nothing but the key of the destination. It may write to a backup folder,
+ * or connect and keep temporary files in <data>/archive; nothing else.
+ *
+ * A destination that is not there at the start (a disk that was not mounted) does not keep the
+ * service from starting: who asks is told so until the next start.
+ */
+#include "backup/archivist.h"
+#include "backup/directory.h"
+#include "backup/place.h"
+#include "backup/s3.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "dns/client.h"
+#include "role/role.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+enum { SECRET_FILE_MAX = 1024 };
+
+struct archivist_role {
+    struct archivist *archivist; /* own */
+    struct dns_client *dns;      /* own */
+    struct net_http *http;       /* own; for S3 */
+    char *work_folder;           /* own; for S3 */
+    struct backup_place place;
+    bool has_destination;
+    struct arena arena; /* of the place's texts */
+};
+
+static void set_policy(struct role_process *process)
+{
+    struct archivist_role *state = role_state(process);
+    const struct config *config = role_config(process);
+    struct backup_policy policy = {.daily = config->backup_daily,
+                                   .hourly = config->backup_hourly};
+
+    archivist_set_policy(state->archivist, &policy);
+}
+
+/* The first line of the file. */
+static enum err read_secret(struct task *task, struct str path, struct secret **out)
+{
+    CLEANUP(buf_free) struct buf text;
+    struct str line;
+
+    buf_init(&text, SECRET_FILE_MAX + 16384);
+    TRY(file_read(task, AT_FDCWD, arena_copy(&task->arena, path).ptr, SECRET_FILE_MAX, &text));
+    line = buf_str(&text);
+    if (str_index(line, '\n') >= 0)
+        line = str_upto(line, (size_t)str_index(line, '\n'));
+    line = str_trim(line);
+    if (line.len == 0)
+        return fail(task, ERR_INVALID, "backup_key_file: the file is empty");
+    *out = secret_copy(line);
+    return ERR_OK;
+}
+
+static enum err make_http(struct role_process *process, struct task *task)
+{
+    struct archivist_role *state = role_state(process);
+    struct net_http_options options = {.connections_max = 16};
+    CLEANUP(buf_free) struct buf pem;
+
+    buf_init(&pem, SIZE_MAX);
+    TRY(net_http_read_trust(task, role_config(process)->backup_ca, &pem));
+    options.trust_pem = buf_str(&pem);
+    return net_http_new(role_loop(process), task, &options, &state->http);
+}
+
+static enum err open_s3(struct role_process *process, struct task *task,
+                        struct backup_destination **out)
+{
+    struct archivist_role *state = role_state(process);
+    const struct config *config = role_config(process);
+    const char *folder = config_path(config, task, "archive");
+    struct backup_s3_options options = {.log = role_log(process)};
+    struct secret *secret = NULL;
+
+    state->work_folder = mem_copy_text(folder, strlen(folder));
+    TRY(dir_make(task, AT_FDCWD, state->work_folder, false));
+    TRY(make_http(process, task));
+    TRY(read_secret(task, config->backup_key_file, &secret));
+    options.work_folder = state->work_folder;
+    options.client = (struct s3_client_options){
+        .loop = role_loop(process),
+        .http = state->http,
+        .dns = state->dns,
+        .place = &state->place,
+        .key_id = config->backup_key_id,
+        .region = config->backup_region,
+        .secret = secret,
+    };
+    return backup_s3_new(task, &options, out);
+}
+
+static enum err open_destination(struct role_process *process, struct task *task,
+                                 struct backup_destination **out)
+{
+    struct archivist_role *state = role_state(process);
+    const char *reason = backup_place_parse(&state->arena, role_config(process)->backup,
+                                            &state->place);
+
+    if (reason != NULL)
+        return fail(task, ERR_INVALID, "backup: %s", reason);
+    if (state->place.is_s3)
+        return open_s3(process, task, out);
+    return backup_directory_open(role_loop(process), task, state->place.path.ptr, out);
+}
+
+static enum err setup(struct role_process *process, struct task *task)
+{
+    struct archivist_role *state = NEW(struct archivist_role);
+    struct backup_destination *destination = NULL;
+
+    role_set_state(process, state);
+    state->dns = dns_client_new(role_loop(process));
+    state->archivist = archivist_new(role_loop(process), role_log(process));
+    set_policy(process);
+    if (role_config(process)->backup.len == 0) {
+        archivist_set_destination(state->archivist, NULL, WIRE_DISABLED,
+                                  STR("no backups are configured (setting backup)"));
+        return ERR_OK;
+    }
+    if (open_destination(process, task, &destination) != ERR_OK) {
+        log_error(role_log(process), "no backups are made: %s", task->words);
+        archivist_set_destination(state->archivist, NULL, WIRE_UNAVAILABLE,
+                                  str_from_c(task->words));
+        task_forgive(task);
+        return ERR_OK;
+    }
+    state->has_destination = true;
+    archivist_set_destination(state->archivist, destination, WIRE_OK, STR(""));
+    return ERR_OK;
+}
+
+static void sandbox(struct role_process *process, struct sandbox_rules *rules)
+{
+    struct archivist_role *state = role_state(process);
+
+    if (!state->has_destination)
+        return;
+    sandbox_allow_path(rules, state->place.is_s3 ? state->work_folder : state->place.path.ptr,
+                       SANDBOX_READ_WRITE);
+    rules->may_connect = state->place.is_s3;
+}
+
+static enum err start(struct role_process *process, struct task *task)
+{
+    (void)process;
+    (void)task;
+    return ERR_OK;
+}
+
+static void on_peer(struct role_process *process, struct wire_channel *channel)
+{
+    struct archivist_role *state = role_state(process);
+
+    if (wire_channel_peer(channel) == WIRE_ROLE_RESOLVER)
+        dns_client_set_peer(state->dns, channel);
+}
+
+static void on_message(struct role_process *process, struct wire_channel *channel,
+                       struct wire_message *message)
+{
+    struct archivist_role *state = role_state(process);
+
+    if (message->type == WIRE_DNS_ANSWER)
+        dns_client_message(state->dns, message);
+    else
+        archivist_message(state->archivist, channel, message);
+}
+
+static void on_peer_lost(struct role_process *process, struct wire_channel *channel)
+{
+    struct archivist_role *state = role_state(process);
+
+    if (wire_channel_peer(channel) == WIRE_ROLE_RESOLVER)
+        dns_client_set_peer(state->dns, NULL);
+    else
+        archivist_asker_gone(state->archivist, channel);
+}
+
+/* What is under way ends unfinished: whoever asked has ended before, or asks again. */
+static void on_stop(struct role_process *process, int64_t grace_ms)
+{
+    struct archivist_role *state = role_state(process);
+
+    (void)grace_ms;
+    archivist_free(&state->archivist);
+    net_http_free(&state->http);
+    mem_free(&state->work_folder);
+    dns_client_free(&state->dns);
+    arena_free(&state->arena);
+    net_loop_stop(role_loop(process));
+}
+
+const struct role role_archivist = {
+    .kind = WIRE_ROLE_ARCHIVIST,
+    .setup = setup,
+    .sandbox = sandbox,
+    .start = start,
+    .on_peer = on_peer,
+    .on_message = on_message,
+    .on_peer_lost = on_peer_lost,
+    .on_reload = set_policy,
+    .on_stop = on_stop,
+};
