@@ -69,7 +69,8 @@ enum err admin_vacation_on(struct admin_request *request)
     if (vacation.ends_ms <= vacation.starts_ms)
         return admin_refuse(request, ERR_INVALID, "It would end before it begins.");
     if (vacation.ends_ms <= request->task.now_ms)
-        return admin_refuse(request, ERR_INVALID, "That is over already: nobody would be answered.");
+        return admin_refuse(request, ERR_INVALID,
+                            "That is over already: nobody would be answered.");
     if (!is_one_line(vacation.subject))
         return admin_refuse(request, ERR_INVALID, "A subject is one line.");
     if (vacation.subject.len > ACCOUNT_VACATION_SUBJECT_MAX ||
