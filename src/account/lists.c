@@ -2,6 +2,7 @@
 #include "account/lists.h"
 
 #include "account/address.h"
+#include "base/ascii.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -81,6 +82,18 @@ static bool parse_network(struct str text, struct network *out)
     return true;
 }
 
+/* 300.1.2.3 and 192.0.2 are addresses with a mistake: no top-level domain is a number. */
+static bool is_of_digits(struct str domain)
+{
+    struct str last = str_from(domain, (size_t)(str_last_index(domain, '.') + 1));
+
+    for (size_t i = 0; i < last.len; i++) {
+        if (!ascii_is_digit(last.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
 enum err account_lists_parse(struct task *task, struct str text, enum account_list_kind *out_kind,
                              struct str *out_value)
 {
@@ -100,8 +113,9 @@ enum err account_lists_parse(struct task *task, struct str text, enum account_li
         return ERR_OK;
     }
     *out_kind = ACCOUNT_LIST_DOMAIN;
-    return account_domain_parse(task, str_from(text, str_index(text, '@') == 0 ? 1 : 0),
-                                out_value);
+    TRY(account_domain_parse(task, str_from(text, str_index(text, '@') == 0 ? 1 : 0), out_value));
+    return is_of_digits(*out_value) ? fail(task, ERR_INVALID, "an IP address with a mistake")
+                                    : ERR_OK;
 }
 
 /* What is known so far; the first that is found in a scope stays. */

@@ -96,6 +96,8 @@ static enum err list(struct request *request)
     int64_t from = 0;
 
     json_object_set_new(request->reply, "items", items);
+    if (state.len > 0 && !str_equal(state, STR("held")) && !str_equal(state, STR("waiting")))
+        return fail(request->task, ERR_INVALID, "a state is waiting or held");
     if (after.len > 0 && !parse_i64(after, &from))
         return fail(request->task, ERR_INVALID, "\"after\" is none that was given");
     TRY(queue_list(request->courier->queue, request->task, from, !str_equal(state, STR("held")),

@@ -635,6 +635,37 @@ static void notify_is_honoured(void **state)
     assert_int_equal(f->delivered_count, 1);
 }
 
+/* It would be taken, and nobody would ever have it. */
+static void aliases_that_lead_in_a_circle_lose_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    f->routes = "[{\"kind\":\"forward\",\"to\":\"only@ours.test\"}]";
+    queue_message(f,
+                  ROUTES("who@from.test", "",
+                         "{\"address\":\"al@ours.test\",\"routes\":[{\"kind\":\"forward\","
+                         "\"to\":\"only@ours.test\"}]}"),
+                  GIVEN, 0);
+    run(f);
+    run(f);
+    assert_int_equal(f->sent_count, 1);
+    assert_string_equal(f->sent[0].recipients, "who@from.test ");
+    assert_true(has(&f->sent[0].text, "Status: 5.4.6\r\n"));
+    assert_int_equal(waiting(f), 0);
+    /* In two ways to the same place is no circle. */
+    f->routes = "[{\"kind\":\"forward\",\"to\":\"x@example.test\"}]";
+    queue_message(f,
+                  ROUTES("who@from.test", "",
+                         "{\"address\":\"al@ours.test\",\"routes\":[{\"kind\":\"forward\","
+                         "\"to\":\"only@ours.test\"},{\"kind\":\"forward\",\"to\":\"only@ours.test\","
+                         "\"x\":1},{\"kind\":\"forward\",\"to\":\"x@example.test\"}]}"),
+                  GIVEN "2\r\n", 0);
+    run(f);
+    run(f);
+    assert_int_equal(f->sent_count, 2);
+    assert_string_equal(f->sent[1].recipients, "x@example.test ");
+}
+
 static void a_forward_keeps_the_message(void **state)
 {
     struct fixture *f = *state;
@@ -878,6 +909,7 @@ int main(void)
         CASE(a_delay_is_told_once),
         CASE(after_its_lifetime_it_comes_back),
         CASE(notify_is_honoured),
+        CASE(aliases_that_lead_in_a_circle_lose_nothing),
         CASE(a_forward_keeps_the_message),
         CASE(a_failed_forward_tells_no_target),
         CASE(aliases_that_lead_to_aliases),

@@ -364,6 +364,57 @@ static enum err lead_on(struct courier *courier, struct task *task, struct couri
     return courier_add_routes(courier, task, &origin, job->routes, job->route_count);
 }
 
+/* Is `address` on the way by which the message came to `r`, its own included? */
+static bool is_on_the_way(const struct queue_recipient *all, size_t count,
+                          const struct queue_recipient *r, struct str address)
+{
+    const struct queue_recipient *at = r;
+
+    for (size_t steps = 0; at != NULL && steps <= COURIER_DEPTH_MAX; steps++) {
+        struct str alias = at->alias;
+
+        if (str_equal_nocase(at->address, address))
+            return true;
+        at = NULL;
+        for (size_t i = 0; i < count && at == NULL; i++) {
+            if (all[i].kind == QUEUE_FORWARD && str_equal_nocase(all[i].address, alias))
+                at = &all[i];
+        }
+    }
+    return false;
+}
+
+/*
+ * An alias that keeps nothing and leads only to where the message was on its way here: its targets
+ * are there already, so nothing would be added, and the message would be nowhere. Where another of
+ * its targets took the message, there is nothing to tell.
+ */
+static enum err end_circle(struct courier *courier, struct task *task, struct courier_job *job)
+{
+    struct queue_recipient *all;
+    size_t count;
+
+    if (job->route_count == 0 || job->has_mailbox || job->verdicts[0].ending != ENDING_DELIVERED)
+        return ERR_OK;
+    TRY(queue_recipients(courier->queue, task, job->message.id, &all, &count));
+    for (size_t i = 0; i < job->route_count; i++) {
+        const struct envelope_route *route = &job->routes[i];
+
+        if (route->kind == ROUTE_VACATION)
+            continue;
+        if (route->kind != ROUTE_FORWARD ||
+            !is_on_the_way(all, count, &job->recipients[0], route->to))
+            return ERR_OK;
+    }
+    job->route_count = 0;
+    job->verdicts[0] = (struct courier_verdict){
+        .ending = ENDING_PERMANENT,
+        .status = STR("5.4.6"),
+        .words = STR("The message goes in a circle: aliases here lead to each other."),
+    };
+    return ERR_OK;
+}
+
 enum err courier_record(struct courier *courier, struct task *task, struct courier_job *job)
 {
     size_t total = job->count + job->others_back;
@@ -377,6 +428,7 @@ enum err courier_record(struct courier *courier, struct task *task, struct couri
         return ERR_OK;
     }
     TRY(err);
+    TRY(end_circle(courier, task, job));
     for (size_t i = 0; i < ARRAY_LEN(news.told); i++)
         news.told[i] = ARENA_ARRAY(&task->arena, struct courier_told, total);
     for (size_t i = 0; i < total; i++)

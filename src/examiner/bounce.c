@@ -42,11 +42,11 @@ static struct str read_part(struct arena *arena, struct str message,
     struct str body = str_make(message.ptr + part->body_start, (size_t)part->body_len);
     CLEANUP(buf_free) struct buf out;
 
+    buf_init(&out, BOUNCE_STATUS_MAX);
     body = str_upto(body, BOUNCE_STATUS_MAX);
     if (part->encoding != MESSAGE_ENCODING_QUOTED_PRINTABLE &&
         part->encoding != MESSAGE_ENCODING_BASE64)
         return body;
-    buf_init(&out, BOUNCE_STATUS_MAX);
     message_decode_body(part->encoding, body, &out);
     return arena_copy(arena, buf_str(&out));
 }

@@ -10,7 +10,7 @@
 #include "message/message.h"
 
 enum {
-    BOUNCE_RECIPIENTS_MAX = 50, /* those behind are not read */
+    BOUNCE_RECIPIENTS_MAX = 50,    /* those behind are not read */
     BOUNCE_STATUS_MAX = 64 * 1024, /* bytes read of the report's part for programs */
     BOUNCE_ADDRESS_MAX = 512,
     BOUNCE_ID_MAX = 998,

@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_word(root, "message_id", BOUNCE_ID_MAX);
         check_word(root, "envid", BOUNCE_ID_MAX);
         assert(json_array_size(json_object_get(root, "failed")) > 0);
-        json_array_foreach (json_object_get(root, "failed"), at, one) {
+        json_array_foreach(json_object_get(root, "failed"), at, one)
+        {
             check_word(one, "original", BOUNCE_ADDRESS_MAX);
             check_word(one, "final", BOUNCE_ADDRESS_MAX);
             assert(strncmp(json_string_value(json_object_get(one, "status")), "5.", 2) == 0);

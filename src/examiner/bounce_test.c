@@ -35,11 +35,12 @@ static const struct {
      REPORT(MTA "Original-Envelope-Id: E7\r\n" BOB, "Content-Type: text/plain\r\n\r\nx\r\n"),
      "{\"envid\":\"E7\",\"failed\":[" BOB_JSON "]}"},
     {"the original address",
-     REPORT(MTA "\r\nOriginal-Recipient: RFC822;<b@far.test>\r\nFinal-Recipient: rfc822;c@x.test\r\n"
-                "Action: Failed\r\nStatus: 5.2.1 (gone)\r\n",
+     REPORT(MTA
+            "\r\nOriginal-Recipient: RFC822;<b@far.test>\r\nFinal-Recipient: rfc822;c@x.test\r\n"
+            "Action: Failed\r\nStatus: 5.2.1 (gone)\r\n",
             HEADERS("<1@ours.test>")),
-     "{\"failed\":[{\"final\":\"c@x.test\",\"original\":\"b@far.test\",\"status\":\"5.2.1\"}],"
-     ID_JSON "}"},
+     "{\"failed\":[{\"final\":\"c@x.test\",\"original\":\"b@far.test\",\"status\":\"5.2.1\"}]"
+     "," ID_JSON "}"},
     {"only what failed for good",
      REPORT(MTA "\r\nFinal-Recipient: rfc822;c@x.test\r\nAction: delayed\r\nStatus: 4.4.1\r\n"
                 "\r\nFinal-Recipient: rfc822;d@x.test\r\nAction: failed\r\nStatus: 4.4.7\r\n" BOB,
@@ -97,8 +98,10 @@ static void many_recipients(void **state)
     buf_put(&text, STR("Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n"
                        "Content-Type: message/delivery-status\r\n\r\n" MTA));
     for (unsigned i = 0; i < 10000; i++)
-        buf_putf(&text, "\r\nFinal-Recipient: rfc822; b%u@x.test\r\nAction: failed\r\n"
-                        "Status: 5.1.1\r\n", i);
+        buf_putf(&text,
+                 "\r\nFinal-Recipient: rfc822; b%u@x.test\r\nAction: failed\r\n"
+                 "Status: 5.1.1\r\n",
+                 i);
     buf_put(&text, STR("\r\n--b\r\n" WHOLE "\r\n--b--\r\n"));
     json = read_it(&arena, buf_str(&text));
     assert_true(str_find(json, STR("b49@x.test")) > 0);

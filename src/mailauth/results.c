@@ -161,6 +161,9 @@ bool mailauth_results_is_ours(struct arena *arena, struct str value, struct str 
 
     if (str_equal_nocase(found, authserv))
         return true;
+    /* "us.test." is the same host, and "us.(c)test" in some readers' eyes, too. */
+    if (str_ends_with(found, STR(".")))
+        return str_starts_with_nocase(found, authserv) || str_starts_with_nocase(authserv, found);
     /* Readers take apart what is not in form in ways of their own: better lost than believed. */
     for (size_t i = 0; i < found.len; i++)
         if (!is_token_character(found.ptr[i]) && found.ptr[i] != ':')

@@ -9,6 +9,9 @@ static const struct {
     struct str value;
     bool is_ours;
 } values[] = {
+        {STR_INIT("us.test.; dmarc=pass"), true},
+        {STR_INIT("us.(c)test; dmarc=pass"), true},
+        {STR_INIT("other.test.; dmarc=pass"), false},
     {STR_INIT(" us.test; spf=pass"), true},
     {STR_INIT("US.TEST"), true},
     {STR_INIT(" us.test 1; x"), true},

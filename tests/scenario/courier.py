@@ -152,6 +152,43 @@ def what_goes_out_is_signed(rig):
 
 
 @suite.case
+def a_report_that_comes_later_is_believed_of_what_we_sent(rig):
+    def report(address, message_id):
+        rig.arrive("ann@ours.test", (
+            "From: MAILER-DAEMON@far.test\r\nTo: ann@ours.test\r\nSubject: failed\r\n"
+            "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+            "--b\r\n\r\nIt failed.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n"
+            f"Reporting-MTA: dns;mx.far.test\r\n\r\nFinal-Recipient: rfc822;{address}\r\n"
+            "Action: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp;550 nobody\r\n\r\n"
+            "--b\r\nContent-Type: text/rfc822-headers\r\n\r\n"
+            f"Message-ID: {message_id}\r\n\r\n--b--\r\n"), sender="")
+        rig.inbox()
+
+    def suppressed():
+        return [each["address"] for each in
+                listed(rig.server.admin("queue", "suppression", "list"))]
+
+    rig.submit("late@far.test", headers="Message-ID: <late.1@ours.test>\r\n")
+    rig.sent_to("late@far.test")
+    rig.wait_empty()
+    report("late@far.test", "<late.2@ours.test>")
+    report("other@far.test", "<late.1@ours.test>")
+    rig.quiet()
+    check("late@far.test" not in suppressed() and "other@far.test" not in suppressed(),
+          suppressed())
+    report("late@far.test", "<late.1@ours.test>")
+    deadline = time.monotonic() + 10
+    while "late@far.test" not in suppressed():
+        check(time.monotonic() < deadline, "the report was not believed")
+        time.sleep(0.05)
+    rig.submit("late@far.test", "again")
+    message = rig.inbox()[0]
+    check("nobody" in parse_report(message)[0], message)
+    check(len(rig.sent_to("late@far.test")) == 1, "it was tried again")
+    rig.server.admin("queue", "suppression", "clear", "late@far.test")
+
+
+@suite.case
 def several_recipients_of_a_domain_share_a_connection(rig):
     before = rig.sink.connections
     rig.submit(["one@many.test", "two@many.test", "three@many.test"])

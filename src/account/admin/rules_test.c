@@ -91,12 +91,18 @@ static const struct {
     {"{'command':'alias junk off','arguments':{'address':'you@demo.test'}}", "ok"},
     {"{'command':'alias junk on','arguments':{'address':'you@demo.test'}}", "ok"},
     {"{'command':'alias vacation show','arguments':{'address':'you@demo.test'}}", "not-found"},
+    {"{'command':'alias vacation on','arguments':{'address':'you@demo.test','subject':'s\\nBcc',"
+     "'text':'t'}}", "invalid"}, /* the courier would take none of the alias's mail */
+    {"{'command':'alias vacation on','arguments':{'address':'you@demo.test','subject':'s',"
+     "'text':'t','until':'1970-01-01'}}", "invalid"}, /* over already */
+    {"{'command':'allow add','arguments':{'sender':'300.1.2.3'}}", "invalid"},
+    {"{'command':'deny add','arguments':{'sender':'192.0.2'}}", "invalid"},
     {"{'command':'alias vacation on','arguments':{'address':'you@demo.test','subject':'s'}}",
      "invalid"},
     {"{'command':'alias vacation on','arguments':{'address':'you@demo.test','subject':'s',"
-     "'text':'a\\nb','start':'2026-12-24','until':'2027-01-06T12:00:00.000Z'}}", "ok"},
+     "'text':'a\\nb','start':'2126-12-24','until':'2127-01-06T12:00:00.000Z'}}", "ok"},
     {"{'command':'alias vacation on','arguments':{'address':'you@demo.test','subject':'s',"
-     "'text':'t','start':'2027-01-06','until':'2026-12-24'}}", "invalid"},
+     "'text':'t','start':'2127-01-06','until':'2126-12-24'}}", "invalid"},
     {"{'command':'alias vacation on','arguments':{'address':'you@demo.test','subject':'s',"
      "'text':'t','until':'soon'}}", "invalid"},
     {"{'command':'alias vacation show','arguments':{'address':'you@demo.test'}}", "ok"},

@@ -134,7 +134,9 @@ enum err admin_forward_add(struct admin_request *request)
     admin_say(request, "Mail for %.*s is sent on to %.*s, too.",
               STR_ARG(admin_alias_name(request, &alias)), STR_ARG(text));
     if (alias.mailbox != 0 && alias.is_storing)
-        admin_hint(request, "It is stored as before; if it should not be: sealpost alias store off");
+        admin_hint(request,
+                   "It is stored as before; if it should not be: sealpost alias store off '%.*s'",
+                   STR_ARG(admin_alias_name(request, &alias)));
     return ERR_OK;
 }
 

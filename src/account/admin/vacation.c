@@ -2,6 +2,7 @@
 #include "account/admin/handlers.h"
 #include "account/admin/request.h"
 
+#include "base/ascii.h"
 #include "base/clock.h"
 
 /* time = date / ISO 8601 with milliseconds, as dates are shown; a date is its first moment, UTC. */
@@ -42,6 +43,16 @@ static void put_vacation(struct admin_request *request, const struct account_ali
     put_time(request->reply, "until", vacation->ends_ms);
 }
 
+/* It goes into a field of one line, and the courier takes nothing else. */
+static bool is_one_line(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (ascii_is_control(text.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
 enum err admin_vacation_on(struct admin_request *request)
 {
     struct account_database *database = request->admin->database;
@@ -57,6 +68,11 @@ enum err admin_vacation_on(struct admin_request *request)
     TRY(argument_time(request, "until", &vacation.ends_ms));
     if (vacation.ends_ms <= vacation.starts_ms)
         return admin_refuse(request, ERR_INVALID, "It would end before it begins.");
+    if (vacation.ends_ms <= request->task.now_ms)
+        return admin_refuse(request, ERR_INVALID,
+                            "That is over already: nobody would be answered.");
+    if (!is_one_line(vacation.subject))
+        return admin_refuse(request, ERR_INVALID, "A subject is one line.");
     if (vacation.subject.len > ACCOUNT_VACATION_SUBJECT_MAX ||
         vacation.text.len > ACCOUNT_VACATION_TEXT_MAX)
         return admin_refuse(request, ERR_LIMIT, "A subject has at most %d bytes, a text %d.",
