@@ -38,8 +38,7 @@ static enum err open_output(struct task *task, const char *name, bool is_forced,
     return ERR_OK;
 }
 
-enum err cli_files_open(struct task *task, const struct cli_line *line,
-                        struct cli_files *out_files)
+enum err cli_files_open(struct task *task, const struct cli_line *line, struct cli_files *out_files)
 {
     struct cli_files *files = out_files;
 

@@ -10,7 +10,7 @@
 #include "cli/parse.h"
 
 struct cli_files {
-    int fds[ADMIN_DESCRIPTORS_MAX]; /* own */
+    int fds[ADMIN_DESCRIPTORS_MAX];           /* own */
     const char *parts[ADMIN_DESCRIPTORS_MAX]; /* in the task's arena; NULL: no file is made */
     size_t count;
     bool has_taken_output; /* one of them is the standard output */

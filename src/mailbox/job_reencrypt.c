@@ -1,7 +1,7 @@
 /*
  * The mailbox's file under the key of its new password (docs/passwords.md, vault/rekey.h): copied
- * between the sessions' turns, read back and checked in a child, exchanged. Who writes meanwhile makes
- * it begin again; after some rounds everybody waits for the last one, so that it has an end.
+ * between the sessions' turns, read back and checked in a child, exchanged. Who writes meanwhile
+ * makes it begin again; after some rounds everybody waits for the last one, so that it has an end.
  *
  *   COPYING ──> CHECKING ──> EXCHANGING ──> done
  *      ^            │             │
@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 enum {
-    ROUNDS_BESIDE = 4,     /* then the sessions wait */
-    EXCHANGE_TRIES = 200,  /* while a statement is open; then it begins again */
+    ROUNDS_BESIDE = 4,    /* then the sessions wait */
+    EXCHANGE_TRIES = 200, /* while a statement is open; then it begins again */
     EXCHANGE_PAUSE_MS = 10,
 };
 
@@ -30,11 +30,11 @@ enum reencrypt_state { REENCRYPT_COPYING, REENCRYPT_CHECKING, REENCRYPT_EXCHANGI
 struct reencrypt {
     enum reencrypt_state state;
     struct vault_options options;
-    struct vault_rekey *rekey;    /* own */
-    struct mailbox_child *child;  /* own */
-    struct net_timer *pause;      /* own */
+    struct vault_rekey *rekey;   /* own */
+    struct mailbox_child *child; /* own */
+    struct net_timer *pause;     /* own */
     unsigned rounds, tries;
-    bool is_ours; /* mailbox->is_being_copied */
+    bool is_ours;                      /* mailbox->is_being_copied */
     uint64_t messages, change_counter; /* as they were when the copy was complete */
 };
 
@@ -53,9 +53,9 @@ static bool is_wanted(void *owner)
 /* First onto the disk, whatever the kernel has of it. */
 static enum err sync_copy(struct task *task, const struct vault_options *options)
 {
-    const char *path = arena_printf(&task->arena, "%s/%s%s", options->folder, options->id.text,
-                                    options->suffix)
-                           .ptr;
+    const char *path =
+        arena_printf(&task->arena, "%s/%s%s", options->folder, options->id.text, options->suffix)
+            .ptr;
     CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC);
 
     if (fd < 0 || fsync(fd) != 0)
