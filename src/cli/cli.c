@@ -144,6 +144,8 @@ static int run_list(struct task *task, const struct cli_line *line, struct conne
     CLEANUP(buf_free) struct buf text;
 
     buf_init(&text, SIZE_MAX);
+    if (add_secret(task, line) != ERR_OK)
+        return give_up(line, ADMIN_EXIT_USAGE, "invalid", task->words);
     for (;;) {
         json_t *answer = NULL, *next;
         bool is_shown;
@@ -240,10 +242,10 @@ static int run_command(struct task *task, const struct cli_line *line,
     enum err err;
     int exit_code;
 
-    if (line->command->run == admin_job)
-        return run_with_files(task, line, connection);
     if (line->command->columns != NULL)
         return run_list(task, line, connection);
+    if (line->command->run == admin_job)
+        return run_with_files(task, line, connection);
     err = add_secret(task, line);
     if (err != ERR_OK)
         return give_up(line, ADMIN_EXIT_USAGE, "invalid", task->words);

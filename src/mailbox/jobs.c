@@ -12,6 +12,9 @@
 static const struct mailbox_job_kind *const kinds[] = {
     &mailbox_job_check,
     &mailbox_job_reencrypt,
+    &mailbox_job_backup,
+    &mailbox_job_undelete_list,
+    &mailbox_job_undelete_restore,
 };
 
 static const struct mailbox_job_kind *find_kind(struct str name)

@@ -5,9 +5,11 @@
 #include "base/memory.h"
 #include "dropbox/dropbox.h"
 #include "imap/session.h"
+#include "mailbox/backup.h"
 #include "mailbox/jobs.h"
 #include "secret/pass.h"
 #include "vault/junk.h"
+#include "vault/undelete.h"
 
 #include <stdlib.h>
 
@@ -184,6 +186,10 @@ static void on_idle(void *owner)
         net_timer_start(mailbox->idle_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
         return;
     }
+    if (mailbox_backup_is_busy(mailbox)) {
+        net_timer_start(mailbox->idle_timer, MAILBOX_BACKUP_PAUSE_MS);
+        return;
+    }
     /* Without an answer (work is on its way to us) the question is repeated. */
     if (wire_send(mailbox->store, WIRE_MAILBOX_IDLE, 0, &idle, NULL, 0) != ERR_OK)
         net_loop_stop(mailbox->loop);
@@ -251,6 +257,27 @@ struct vault_options mailbox_vault_options(const struct mailbox *mailbox)
     };
 }
 
+/* `limit_bytes`: the quota, beside which a part of it is for what was expunged. */
+static void set_limit(struct mailbox *mailbox, uint64_t limit_bytes)
+{
+    const struct config *config = mailbox->start->config;
+    uint64_t kept_bytes = limit_bytes;
+
+    if (limit_bytes != UINT64_MAX)
+        kept_bytes = limit_bytes / 100 * config->undelete_limit;
+    else if (config->undelete_limit == 0)
+        kept_bytes = 0;
+    vault_set_limit(mailbox->vault, limit_bytes);
+    vault_set_undelete(mailbox->vault, (int64_t)config->undelete_keep_ms, kept_bytes);
+}
+
+/* What was expunged goes after a time although nothing else happens. */
+static void check_undelete(struct mailbox *mailbox, const struct task *task)
+{
+    if (vault_undelete_is_due(mailbox->vault, task))
+        plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
+}
+
 static enum err open_vault(struct mailbox *mailbox, struct task *task,
                            const struct wire_mailbox_key *key)
 {
@@ -265,12 +292,14 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     };
     CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(key->key);
 
+    mailbox_backup_prepare(mailbox, mailbox_key);
     if (start->is_new)
         TRY(vault_create(task, &options, mailbox_key, &mailbox->vault));
     else
         TRY(open_with_either(mailbox, task, &options, &mailbox_key, key->next_key));
     if (start->config->mailbox_messages_max > 0)
         vault_set_message_limit(mailbox->vault, start->config->mailbox_messages_max);
+    set_limit(mailbox, key->limit_bytes);
     if (mailbox->pass_key == NULL)
         mailbox->pass_key = pass_key(mailbox_key);
     mailbox->key = mailbox_key;
@@ -319,6 +348,7 @@ static void on_renewal(void *owner)
         mailbox->was_renewed = true;
     else
         log_failure(mailbox->start->log, "renewing the drop box", &task);
+    check_undelete(mailbox, &task);
     task_done(&task);
     net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_MS);
 }
@@ -361,10 +391,12 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
         return;
     }
     mailbox->appends = imap_group_new(mailbox->vault);
+    mailbox_backup_begin(mailbox);
     mailbox->changes.on_change = on_change;
     vault_subscribe(mailbox->vault, &mailbox->changes);
     mailbox->drop_key = secret_copy(key->drop_key);
     take_drop_box(mailbox, &task);
+    check_undelete(mailbox, &task);
     task_done(&task);
     /* Its index is of another form, or was not finished: nobody need change anything first. */
     if (vault_is_behind(mailbox->vault))
@@ -422,6 +454,9 @@ static void on_store_message(void *owner, struct wire_channel *channel,
         mailbox_check_idle(mailbox);
     } else if (message->type == WIRE_JOB_CANCEL) {
         mailbox_job_cancel(mailbox, &message->body.job_cancel.session);
+    } else if (message->type == WIRE_BACKUP_PUT_REPLY || message->type == WIRE_BACKUP_GET_REPLY ||
+               message->type == WIRE_BACKUP_LIST_REPLY) {
+        mailbox_backup_reply(mailbox, message);
     } else if (message->type == WIRE_STOP) {
         mailbox_end(mailbox, "the server ends this session; connect again");
     }
@@ -436,7 +471,7 @@ static void on_keeper_message(void *owner, struct wire_channel *channel,
     if (message->type == WIRE_MAILBOX_KEY)
         on_key(mailbox, &message->body.mailbox_key);
     else if (message->type == WIRE_MAILBOX_LIMIT && mailbox->vault != NULL)
-        vault_set_limit(mailbox->vault, message->body.mailbox_limit.limit_bytes);
+        set_limit(mailbox, message->body.mailbox_limit.limit_bytes);
 }
 
 /* Without a store nobody routes mail past us: end, so that the next store finds no second writer. */
@@ -555,7 +590,10 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
         tell_usage(&mailbox);
     }
     imap_group_free(&mailbox.appends);
+    mailbox_backup_before_close(&mailbox);
     vault_close(&mailbox.vault);
+    mailbox_backup_after_close(&mailbox);
+    mailbox_backup_free(&mailbox.backup);
     secret_free(&mailbox.pass_key);
     secret_free(&mailbox.next_pass_key);
     secret_free(&mailbox.key);

@@ -44,7 +44,7 @@ static enum err insert_mailbox(struct vault *vault, struct task *task)
     char now[CLOCK_ISO_ROOM];
 
     clock_format_iso(task->now_ms, now);
-    TRY(db_prepare(vault->db, task, "INSERT INTO mailbox VALUES (1, ?1, ?2, 1, 1, 1, 1, 0, 0)",
+    TRY(db_prepare(vault->db, task, "INSERT INTO mailbox VALUES (1, ?1, ?2, 1, 1, 1, 1, 0, 0, 0, 0)",
                    &statement));
     db_bind_text(statement, 1, id_str(&vault->id));
     db_bind_text(statement, 2, str_from_c(now));
@@ -109,6 +109,8 @@ static struct vault *vault_new(const struct vault_options *options)
     vault->log = options->log;
     vault->limit_bytes = options->limit_bytes;
     vault->limit_messages = UINT64_MAX;
+    vault->undelete_keep_ms = -1;
+    vault->hidden_oldest_ms = INT64_MAX;
     return vault;
 }
 

@@ -62,6 +62,10 @@ void vault_set_limit(struct vault *vault, uint64_t limit_bytes);
 /* UINT64_MAX, as in a vault that was just opened: none. */
 void vault_set_message_limit(struct vault *vault, uint64_t limit_messages);
 
+/* How long expunged mail is kept for its owner, and how much of it (undelete.h); 0: not at all.
+ * Until this is called nothing more is kept, and nothing that is kept goes. */
+void vault_set_undelete(struct vault *vault, int64_t keep_ms, uint64_t limit_bytes);
+
 /*
  * Group commit: the writes between are one durable transaction, and each of them succeeds or fails
  * by itself (savepoints). None may be acknowledged before vault_batch_end returned ERR_OK.
