@@ -25,6 +25,9 @@ void mailbox_backup_prepare(struct mailbox *mailbox, const struct secret *key);
 void mailbox_backup_begin(struct mailbox *mailbox);
 /* The process should not end now: something is under way that would be for nothing. */
 bool mailbox_backup_is_busy(struct mailbox *mailbox);
+/* The file is under mailbox->key since now, and another file: a new generation of the log begins. Not
+ * while it is busy. */
+void mailbox_backup_renew(struct mailbox *mailbox);
 /* Around vault_close; the second waits until the log is shipped, or cannot be. */
 void mailbox_backup_before_close(struct mailbox *mailbox);
 void mailbox_backup_after_close(struct mailbox *mailbox);
