@@ -505,6 +505,13 @@ void mailbox_backup_begin(struct mailbox *mailbox)
     net_timer_start(backup->full_timer, MAILBOX_BACKUP_FIRST_MS);
 }
 
+bool mailbox_backup_is_under_way(const struct mailbox *mailbox)
+{
+    const struct mailbox_backup *backup = mailbox->backup;
+
+    return backup != NULL && (backup->full.is_active || shipper_is_copying(backup->shipper));
+}
+
 void mailbox_backup_renew(struct mailbox *mailbox)
 {
     struct mailbox_backup *backup = mailbox->backup;

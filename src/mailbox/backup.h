@@ -25,6 +25,8 @@ void mailbox_backup_prepare(struct mailbox *mailbox, const struct secret *key);
 void mailbox_backup_begin(struct mailbox *mailbox);
 /* The process should not end now: something is under way that would be for nothing. */
 bool mailbox_backup_is_busy(struct mailbox *mailbox);
+/* The same, but begins nothing: one that is under way. */
+bool mailbox_backup_is_under_way(const struct mailbox *mailbox);
 /* The file is under mailbox->key since now, and another file: a new generation of the log begins. Not
  * while it is busy. */
 void mailbox_backup_renew(struct mailbox *mailbox);
