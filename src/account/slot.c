@@ -103,10 +103,9 @@ static enum err add_means(struct task *task, struct str password, struct str con
                : seal_wrapping(task, next_key, context, wrapping, &slot->next_wrapping);
 }
 
-enum err account_slot_make(struct task *task, const struct id *mailbox,
-                           enum account_slot_kind kind, struct str name, uint64_t services,
-                           struct str password, const struct secret *keys,
-                           struct account_slot *out_slot)
+enum err account_slot_make(struct task *task, const struct id *mailbox, enum account_slot_kind kind,
+                           struct str name, uint64_t services, struct str password,
+                           const struct secret *keys, struct account_slot *out_slot)
 {
     struct account_slot slot = {
         .id = id_random(), .kind = kind, .name = name, .services = services};
@@ -125,9 +124,8 @@ enum err account_slot_make(struct task *task, const struct id *mailbox,
     return ERR_OK;
 }
 
-enum err account_slot_prepare(struct task *task, const struct id *mailbox,
-                              const struct secret *key, const struct secret *next_key,
-                              struct account_slot *slot)
+enum err account_slot_prepare(struct task *task, const struct id *mailbox, const struct secret *key,
+                              const struct secret *next_key, struct account_slot *slot)
 {
     CLEANUP(secret_free) struct secret *wrapping = NULL;
     CLEANUP(buf_free) struct buf context, sealed;

@@ -11,7 +11,7 @@
 #include "cli/parse.h"
 
 struct cli_files {
-    int fds[ADMIN_DESCRIPTORS_MAX]; /* own */
+    int fds[ADMIN_DESCRIPTORS_MAX];           /* own */
     const char *parts[ADMIN_DESCRIPTORS_MAX]; /* in the task's arena; NULL: no file is made */
     size_t count;
     struct cli_feed feed; /* reads what one of them is about */

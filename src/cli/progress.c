@@ -8,12 +8,11 @@ enum { BAR_COLUMNS = 40, LINE_EVERY_PERCENT = 10 };
 
 void cli_progress_init(struct cli_progress *progress, bool is_silent)
 {
-    *progress = (struct cli_progress){.is_silent = is_silent,
-                                      .is_terminal = isatty(STDERR_FILENO) == 1};
+    *progress =
+        (struct cli_progress){.is_silent = is_silent, .is_terminal = isatty(STDERR_FILENO) == 1};
 }
 
-static void show_bar(struct cli_progress *progress, uint64_t done, uint64_t total,
-                     uint64_t percent)
+static void show_bar(struct cli_progress *progress, uint64_t done, uint64_t total, uint64_t percent)
 {
     char bar[BAR_COLUMNS + 1];
     size_t filled = (size_t)(percent * BAR_COLUMNS / 100);

@@ -1,4 +1,5 @@
-/* How far a job is, on the standard error: a bar that moves on a terminal, else a line now and then. */
+/* How far a job is, on the standard error: a bar that moves on a terminal, else a line now and
+ * then. */
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 

@@ -455,6 +455,23 @@ static void look(void *owner)
 
 /* --- The life of it --- */
 
+static struct shipper *new_shipper(struct mailbox_backup *backup, struct task *task,
+                                   const struct secret *key)
+{
+    const struct mailbox_start *start = backup->mailbox->start;
+
+    return shipper_new(task, &(struct shipper_options){
+                                 .folder = start->mail_folder,
+                                 .mailbox = start->id,
+                                 .key = key,
+                                 .log = start->log,
+                                 .pending_max = SHIPPER_PENDING_MAX,
+                                 .put = ship,
+                                 .on_work = on_work,
+                                 .owner = backup,
+                             });
+}
+
 void mailbox_backup_prepare(struct mailbox *mailbox, const struct secret *key)
 {
     const struct mailbox_start *start = mailbox->start;
@@ -472,16 +489,7 @@ void mailbox_backup_prepare(struct mailbox *mailbox, const struct secret *key)
     task_init(&task, clock_now_ms());
     read_note(backup, &task);
     (void)unlink(copy_path(backup, &task)); /* of a process that died */
-    backup->shipper = shipper_new(&task, &(struct shipper_options){
-                                             .folder = start->mail_folder,
-                                             .mailbox = start->id,
-                                             .key = key,
-                                             .log = start->log,
-                                             .pending_max = SHIPPER_PENDING_MAX,
-                                             .put = ship,
-                                             .on_work = on_work,
-                                             .owner = backup,
-                                         });
+    backup->shipper = new_shipper(backup, &task, key);
     task_done(&task);
     mailbox->backup = backup;
 }
@@ -495,6 +503,32 @@ void mailbox_backup_begin(struct mailbox *mailbox)
     shipper_attach(backup->shipper, mailbox->vault);
     plan_shipping(backup, SHIPPER_BATCH_MS);
     net_timer_start(backup->full_timer, MAILBOX_BACKUP_FIRST_MS);
+}
+
+bool mailbox_backup_is_under_way(const struct mailbox *mailbox)
+{
+    const struct mailbox_backup *backup = mailbox->backup;
+
+    return backup != NULL && (backup->full.is_active || shipper_is_copying(backup->shipper));
+}
+
+void mailbox_backup_renew(struct mailbox *mailbox)
+{
+    struct mailbox_backup *backup = mailbox->backup;
+    struct task task;
+
+    if (backup == NULL)
+        return;
+    mailbox_archive_forget(mailbox, backup); /* an answer would be for the old generation */
+    shipper_end_generation(backup->shipper, "the mailbox was re-encrypted");
+    shipper_close(&backup->shipper);
+    secret_free(&backup->mac_key);
+    backup->mac_key = segment_key(mailbox->key);
+    task_init(&task, clock_now_ms());
+    backup->shipper = new_shipper(backup, &task, mailbox->key);
+    task_done(&task);
+    shipper_attach(backup->shipper, mailbox->vault);
+    plan_shipping(backup, SHIPPER_BATCH_MS);
 }
 
 bool mailbox_backup_is_busy(struct mailbox *mailbox)

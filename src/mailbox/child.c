@@ -128,10 +128,9 @@ static void take_line(struct mailbox_child *child, struct str line)
         json_decref(child->outcome);
         child->outcome = json_incref(message);
     } else if (json_is_string(what)) {
-        mailbox_job_progress(
-            child->job, json_string_value(what),
-            (uint64_t)json_integer_value(json_object_get(message, "done")),
-            (uint64_t)json_integer_value(json_object_get(message, "total")));
+        mailbox_job_progress(child->job, json_string_value(what),
+                             (uint64_t)json_integer_value(json_object_get(message, "done")),
+                             (uint64_t)json_integer_value(json_object_get(message, "total")));
     }
     json_decref(message);
 }
@@ -200,8 +199,7 @@ enum err mailbox_child_start(struct mailbox_job *job, mailbox_child_work work, v
     child->pid = pid;
     child->fd = ends[0];
     buf_init(&child->input, MESSAGE_MAX);
-    child->watch =
-        net_watch_new(job->mailbox->loop, child->fd, on_readable, NULL, child);
+    child->watch = net_watch_new(job->mailbox->loop, child->fd, on_readable, NULL, child);
     net_watch_want(child->watch, true, false);
     *out_child = child;
     return ERR_OK;
@@ -243,7 +241,8 @@ void mailbox_child_free(struct mailbox_child **child_place)
         return;
     net_watch_free(&child->watch);
     fd_close(&child->fd); /* it finds out, and ends */
-    /* One that still runs is waited for by nobody; the next child's end, or ours, clears it away. */
+    /* One that still runs is waited for by nobody; the next child's end, or ours, clears it away.
+     */
     (void)waitpid(child->pid, NULL, child->outcome != NULL ? 0 : WNOHANG);
     buf_free(&child->input);
     json_decref(child->outcome);

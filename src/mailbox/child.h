@@ -1,8 +1,8 @@
 /*
  * A forked child of a mailbox process, for what would keep its sessions waiting: reading all of a
- * large file. The child has the parent's sandbox, and of its descriptors only those that it is given
- * and a pipe back. It opens the mailbox file itself, with the parent's key; the parent's connection,
- * channels and sessions are not for it.
+ * large file. The child has the parent's sandbox, and of its descriptors only those that it is
+ * given and a pipe back. It opens the mailbox file itself, with the parent's key; the parent's
+ * connection, channels and sessions are not for it.
  *
  * It dies with its parent (PR_SET_PDEATHSIG), and should look at mailbox_child_is_wanted now and
  * then: the parent forgets it by closing the pipe.
@@ -12,7 +12,7 @@
 
 #include "mailbox/jobs.h"
 
-struct mailbox_child; /* in the parent */
+struct mailbox_child;      /* in the parent */
 struct mailbox_child_link; /* in the child */
 
 /* In the child: an error's words go to the parent. `detail` is the parent's, as it was. */

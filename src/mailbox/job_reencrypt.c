@@ -1,11 +1,13 @@
 /*
  * The mailbox's file under the key of its new password (docs/passwords.md, vault/rekey.h): copied
- * between the sessions' turns, read back and checked in a child, exchanged. Who writes meanwhile makes
- * it begin again; after some rounds everybody waits for the last one, so that it has an end.
+ * between the sessions' turns, read back and checked in a child, exchanged. Who writes meanwhile
+ * makes it begin again; after some rounds everybody waits for the last one, so that it has an end.
  *
- *   COPYING ──> CHECKING ──> EXCHANGING ──> done
- *      ^            │             │
- *      └────────────┴─────────────┘  something was written meanwhile
+ *   BACKING_UP ──> COPYING ──> CHECKING ──> EXCHANGING ──> done
+ *                     ^            │             │
+ *                     └────────────┴─────────────┘  something was written meanwhile
+ *
+ * The backup is first, where any are configured; that it fails stops nothing.
  */
 #include "mailbox/backup.h"
 #include "mailbox/child.h"
@@ -21,20 +23,22 @@
 #include <unistd.h>
 
 enum {
-    ROUNDS_BESIDE = 4,     /* then the sessions wait */
-    EXCHANGE_TRIES = 200,  /* while a statement is open; then it begins again */
+    ROUNDS_BESIDE = 4,    /* then the sessions wait */
+    EXCHANGE_TRIES = 200, /* while a statement is open; then it begins again */
     EXCHANGE_PAUSE_MS = 10,
+    BACKUP_PAUSE_MS = 200,
 };
 
-enum reencrypt_state { REENCRYPT_COPYING, REENCRYPT_CHECKING, REENCRYPT_EXCHANGING };
+enum reencrypt_state { REENCRYPT_BACKING_UP, REENCRYPT_COPYING, REENCRYPT_CHECKING, REENCRYPT_EXCHANGING };
 
 struct reencrypt {
     enum reencrypt_state state;
     struct vault_options options;
-    struct vault_rekey *rekey;    /* own */
-    struct mailbox_child *child;  /* own */
-    struct net_timer *pause;      /* own */
+    struct vault_rekey *rekey;   /* own */
+    struct mailbox_child *child; /* own */
+    struct net_timer *pause;     /* own */
     unsigned rounds, tries;
+    bool is_backing_up;
     bool is_ours; /* mailbox->is_being_copied */
     uint64_t messages, change_counter; /* as they were when the copy was complete */
 };
@@ -54,9 +58,9 @@ static bool is_wanted(void *owner)
 /* First onto the disk, whatever the kernel has of it. */
 static enum err sync_copy(struct task *task, const struct vault_options *options)
 {
-    const char *path = arena_printf(&task->arena, "%s/%s%s", options->folder, options->id.text,
-                                    options->suffix)
-                           .ptr;
+    const char *path =
+        arena_printf(&task->arena, "%s/%s%s", options->folder, options->id.text, options->suffix)
+            .ptr;
     CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC);
 
     if (fd < 0 || fsync(fd) != 0)
@@ -100,6 +104,20 @@ static void on_pause_over(void *owner)
     mailbox_job_go_on(owner);
 }
 
+static void on_backed_up(void *owner, enum err err, const char *words, bool is_new,
+                         uint64_t size_bytes)
+{
+    struct mailbox_job *job = owner;
+    struct reencrypt *r = job->state;
+
+    (void)is_new;
+    (void)size_bytes;
+    if (err != ERR_OK)
+        log_warning(job->mailbox->start->log, "no backup before re-encrypting: %s", words);
+    r->is_backing_up = false;
+    mailbox_job_go_on(job);
+}
+
 static enum err start(struct mailbox_job *job)
 {
     struct reencrypt *r = NEW(struct reencrypt);
@@ -112,7 +130,11 @@ static enum err start(struct mailbox_job *job)
     if (job->mailbox->is_being_copied)
         return fail(&job->task, ERR_BUSY, "it is being re-encrypted already");
     job->mailbox->is_being_copied = r->is_ours = true;
-    return begin_round(job);
+    r->state = REENCRYPT_BACKING_UP;
+    r->is_backing_up =
+        mailbox_backup_now(job->mailbox, &job->task, on_backed_up, job) == ERR_OK;
+    task_forgive(&job->task);
+    return ERR_OK;
 }
 
 static enum err check(struct mailbox_job *job, enum mailbox_job_next *out_next)
@@ -137,9 +159,8 @@ static void finish(struct mailbox *mailbox)
     mailbox->key = mailbox->next_key;
     mailbox->next_key = NULL;
     mailbox->is_rekeyed = true;
-    mailbox_backup_rekeyed(mailbox);
-    mailbox_backup_begin(mailbox);
     mailbox_tell_rekeyed(mailbox);
+    mailbox_backup_renew(mailbox);
 }
 
 static enum err exchange(struct mailbox_job *job, enum mailbox_job_next *out_next)
@@ -150,6 +171,11 @@ static enum err exchange(struct mailbox_job *job, enum mailbox_job_next *out_nex
 
     if (!vault_rekey_is_current(r->rekey))
         return begin_round(job);
+    if (mailbox_backup_is_under_way(mailbox)) { /* it reads the file that would go */
+        net_timer_start(r->pause, BACKUP_PAUSE_MS);
+        *out_next = MAILBOX_JOB_WAITS;
+        return ERR_OK;
+    }
     err = vault_rekey_exchange(r->rekey, &job->task);
     if (!vault_is_open(mailbox->vault)) {
         /* As if it had been killed: the next process looks which of the two files is in place. */
@@ -206,6 +232,11 @@ static enum err step(struct mailbox_job *job, enum mailbox_job_next *out_next)
         return ERR_OK;
     }
     switch (r->state) {
+    case REENCRYPT_BACKING_UP:
+        if (!r->is_backing_up)
+            return begin_round(job);
+        *out_next = MAILBOX_JOB_WAITS;
+        return ERR_OK;
     case REENCRYPT_COPYING:
         return copy(job, out_next);
     case REENCRYPT_CHECKING:
@@ -222,6 +253,7 @@ static void end(struct mailbox_job *job)
 
     if (r == NULL)
         return;
+    mailbox_backup_forget(job->mailbox, job);
     if (r->is_ours)
         job->mailbox->is_being_copied = false;
     mailbox_child_free(&r->child);

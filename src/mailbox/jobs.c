@@ -35,10 +35,8 @@ static const struct mailbox_job_kind *find_kind(struct str name)
 static void send_reply(struct mailbox *mailbox, uint64_t tag, const struct id *session,
                        enum wire_status status, const json_t *json, bool is_last)
 {
-    struct wire_job_reply body = {.session = *session,
-                                  .mailbox = mailbox->start->id,
-                                  .status = status,
-                                  .is_last = is_last};
+    struct wire_job_reply body = {
+        .session = *session, .mailbox = mailbox->start->id, .status = status, .is_last = is_last};
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
     enum err err;
 
@@ -48,7 +46,8 @@ static void send_reply(struct mailbox *mailbox, uint64_t tag, const struct id *s
         body.json = STR("");
         err = wire_send(mailbox->store, WIRE_JOB_REPLY, tag, &body, NULL, 0);
     }
-    /* Progress may be lost in a full queue; without the last reply the asker would wait for ever. */
+    /* Progress may be lost in a full queue; without the last reply the asker would wait for ever.
+     */
     if (err != ERR_OK && is_last)
         net_loop_stop(mailbox->loop);
     if (text != NULL) {
@@ -96,9 +95,8 @@ struct str mailbox_job_text(const struct mailbox_job *job, const char *name)
 {
     const json_t *value = json_object_get(job->arguments, name);
 
-    return json_is_string(value)
-               ? str_make(json_string_value(value), json_string_length(value))
-               : STR("");
+    return json_is_string(value) ? str_make(json_string_value(value), json_string_length(value))
+                                 : STR("");
 }
 
 bool mailbox_job_flag(const struct mailbox_job *job, const char *name)

@@ -1,14 +1,15 @@
 /*
- * Jobs: what the owner of a mailbox asked for with his password (JOB), done in his mailbox's process
- * beside its sessions. jobs.c has the one table of kinds; a kind is the name of the administrator's
- * command that asks for it, or, of re-encryption, what the keeper asks for by itself.
+ * Jobs: what the owner of a mailbox asked for with his password (JOB), done in his mailbox's
+ * process beside its sessions. jobs.c has the one table of kinds; a kind is the name of the
+ * administrator's command that asks for it, or, of re-encryption, what the keeper asks for by
+ * itself.
  *
  *   JOB ──> start ──> step, step, …  ──> end, and the last JOB_REPLY
  *                      └── MAILBOX_JOB_WAITS: until mailbox_job_go_on
  *
  * A step takes at most MAILBOX_JOB_SLICE_MS (mailbox_job_is_slice_over), since whoever is logged in
- * waits for it; what takes longer runs in a forked child (mailbox/child.h). Whatever was appended is
- * committed before a step. A job keeps the process alive as a session does.
+ * waits for it; what takes longer runs in a forked child (mailbox/child.h). Whatever was appended
+ * is committed before a step. A job keeps the process alive as a session does.
  *
  * It ends early with JOB_CANCEL, and with the process: then `end` is called without another step,
  * and has to leave nothing half-made.
@@ -21,9 +22,9 @@
 #include <jansson.h>
 
 enum {
-    MAILBOX_JOBS_MAX = 8,           /* of one mailbox at a time */
+    MAILBOX_JOBS_MAX = 8, /* of one mailbox at a time */
     MAILBOX_JOB_SLICE_MS = 10,
-    MAILBOX_JOB_PROGRESS_MS = 200,  /* between two reports */
+    MAILBOX_JOB_PROGRESS_MS = 200,   /* between two reports */
     MAILBOX_JOB_HEARTBEAT_MS = 5000, /* after which one is repeated, so that nobody gives up */
     MAILBOX_JOB_DESCRIPTORS_MAX = 2,
 };
@@ -48,7 +49,7 @@ struct mailbox_job_kind {
 struct mailbox_job {
     struct mailbox *mailbox; /* borrowed */
     const struct mailbox_job_kind *kind;
-    json_t *arguments; /* own; the command's, without "password" */
+    json_t *arguments;                    /* own; the command's, without "password" */
     int fds[MAILBOX_JOB_DESCRIPTORS_MAX]; /* own; in the order of the command's arguments */
     size_t fd_count;
     struct task task; /* as long as the job: `now_ms` is renewed with each step; an error's words
@@ -60,18 +61,17 @@ struct mailbox_job {
     struct mailbox_job *next;
     struct id session;
     uint64_t tag;
-    struct net_timer *turn;      /* own */
-    struct net_timer *heartbeat; /* own */
+    struct net_timer *turn;          /* own */
+    struct net_timer *heartbeat;     /* own */
     int64_t slice_began_ms, told_ms; /* monotonic */
-    json_t *progress;            /* own; the last report */
+    json_t *progress;                /* own; the last report */
 };
 
 /* Has this step taken its time? */
 bool mailbox_job_is_slice_over(const struct mailbox_job *job);
-/* How far it is; not every call is reported, but the end of each `what`. `what` is shown to people: "messages". `total` 0: not
- * known. */
-void mailbox_job_progress(struct mailbox_job *job, const char *what, uint64_t done,
-                          uint64_t total);
+/* How far it is; not every call is reported, but the end of each `what`. `what` is shown to people:
+ * "messages". `total` 0: not known. */
+void mailbox_job_progress(struct mailbox_job *job, const char *what, uint64_t done, uint64_t total);
 /* What a job that waits waited for is there. */
 void mailbox_job_go_on(struct mailbox_job *job);
 /* The answer's words; the last count. */

@@ -23,8 +23,8 @@ static struct keeper_job **find(struct keeper *keeper, uint64_t ticket, const st
 {
     struct keeper_job **link = &keeper->jobs;
 
-    while (*link != NULL && (session == NULL ? (*link)->ticket != ticket
-                                             : !id_equal(&(*link)->session, session)))
+    while (*link != NULL &&
+           (session == NULL ? (*link)->ticket != ticket : !id_equal(&(*link)->session, session)))
         link = &(*link)->next;
     return link;
 }
@@ -40,8 +40,7 @@ static void end(struct keeper *keeper, struct keeper_job **link)
 }
 
 enum err keeper_check_owner(void *owner, struct task *task, int64_t mailbox_row,
-                            const struct id *mailbox, struct str password,
-                            struct secret **out_key)
+                            const struct id *mailbox, struct str password, struct secret **out_key)
 {
     struct keeper *keeper = owner;
 
@@ -71,8 +70,8 @@ enum err keeper_start_job(void *owner, struct task *task, uint64_t ticket,
     job->next = keeper->jobs;
     keeper->jobs = job;
     keeper->job_count++;
-    err = account_sessions_open(keeper->sessions, task, &job->session, &job->mailbox, job,
-                                what->key);
+    err =
+        account_sessions_open(keeper->sessions, task, &job->session, &job->mailbox, job, what->key);
     pass_make(key, &job->session, WIRE_SERVICE_JOB, pass);
     body.pass = str_make(pass, sizeof(pass));
     if (err == ERR_OK)

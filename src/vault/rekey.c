@@ -32,8 +32,8 @@ static const char *path_of(struct task *task, const struct vault_options *option
 void vault_rekey_remove_rest(struct task *task, const struct vault_options *options)
 {
     static const char *const suffixes[] = {VAULT_REKEY_SUFFIX, VAULT_REKEY_SUFFIX "-wal",
-                                           VAULT_REKEY_SUFFIX "-shm", VAULT_REKEY_SUFFIX
-                                           "-journal"};
+                                           VAULT_REKEY_SUFFIX "-shm",
+                                           VAULT_REKEY_SUFFIX "-journal"};
 
     for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
         (void)unlink(path_of(task, options, suffixes[i]));
@@ -53,7 +53,8 @@ enum err vault_rekey_begin(struct vault *vault, struct task *task,
     rekey->key = secret_copy(secret_str(new_key));
     TRY(db_open(task, path_of(task, options, VAULT_REKEY_SUFFIX), DB_CREATE_ASIDE, new_key,
                 &rekey->copy));
-    rekey->backup = sqlite3_backup_init(db_handle(rekey->copy), "main", db_handle(vault->db), "main");
+    rekey->backup =
+        sqlite3_backup_init(db_handle(rekey->copy), "main", db_handle(vault->db), "main");
     if (rekey->backup == NULL)
         return db_fail(rekey->copy, task, sqlite3_extended_errcode(db_handle(rekey->copy)),
                        "vault: copying");
@@ -106,8 +107,7 @@ bool vault_rekey_is_current(const struct vault_rekey *rekey)
 
 static enum err reopen(struct vault_rekey *rekey, struct task *task, const struct secret *key)
 {
-    return db_open(task, path_of(task, rekey->options, ".sqlite"), DB_OPEN, key,
-                   &rekey->vault->db);
+    return db_open(task, path_of(task, rekey->options, ".sqlite"), DB_OPEN, key, &rekey->vault->db);
 }
 
 static enum err exchange_files(struct vault_rekey *rekey, struct task *task)

@@ -1,5 +1,5 @@
-/* A file is put under another key while it is written; before the exchange it is the old one, after it
- * the new, and nothing is missing in either. */
+/* A file is put under another key while it is written; before the exchange it is the old one, after
+ * it the new, and nothing is missing in either. */
 #include "vault/rekey.h"
 
 #include "vault/fixture.h"
@@ -132,11 +132,13 @@ static void test_in_use(void **state)
     fill(f, 10);
     assert_int_equal(vault_rekey_begin(f->vault, &f->task, &f->options, key, &rekey), ERR_OK);
     copy(f, rekey, 0);
-    assert_int_equal(vault_cursor_open(f->vault, &f->task, f->inbox, 1, 10, 0, false, &cursor), ERR_OK);
+    assert_int_equal(vault_cursor_open(f->vault, &f->task, f->inbox, 1, 10, 0, false, &cursor),
+                     ERR_OK);
     assert_int_equal(vault_rekey_exchange(rekey, &f->task), ERR_BUSY);
     vault_cursor_close(&cursor);
     assert_int_equal(vault_open_beside(&f->task, &f->options, f->key, &reader), ERR_OK);
-    assert_int_equal(db_execute(reader->db, &f->task, "BEGIN; SELECT count(*) FROM message"), ERR_OK);
+    assert_int_equal(db_execute(reader->db, &f->task, "BEGIN; SELECT count(*) FROM message"),
+                     ERR_OK);
     fill(f, 1);
     assert_int_equal(vault_rekey_exchange(rekey, &f->task), ERR_BUSY);
     vault_close(&reader);

@@ -304,7 +304,7 @@ def the_power_goes(world):
             old, seen = world.alias.password, []
             command = threading.Thread(target=lambda: seen.append(world.new_password(old)))
             command.start()
-            time.sleep(chance.uniform(0, 0.12))
+            time.sleep(chance.uniform(0, 0.25))
             record = faults.cut_power()
             server.kill_all()
             command.join()

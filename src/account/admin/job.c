@@ -1,7 +1,7 @@
 /*
- * Commands that an owner has done in his mailbox's own process, with his password: the keeper checks
- * it, and passes the rest on with the descriptors that the command brought. There is one table of
- * what a mailbox process can do, mailbox/jobs.c; here nothing of it is known.
+ * Commands that an owner has done in his mailbox's own process, with his password: the keeper
+ * checks it, and passes the rest on with the descriptors that the command brought. There is one
+ * table of what a mailbox process can do, mailbox/jobs.c; here nothing of it is known.
  */
 #include "account/admin/handlers.h"
 #include "account/admin/request.h"
@@ -41,8 +41,7 @@ static enum err check_owner(struct admin_request *request, const struct account_
         return admin_refuse(request, err, "There were too many wrong passwords.");
     }
     if (err == ERR_DENIED)
-        return admin_refuse(request, err,
-                            "That is not the mailbox's password or recovery key.");
+        return admin_refuse(request, err, "That is not the mailbox's password or recovery key.");
     return err;
 }
 

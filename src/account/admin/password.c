@@ -88,16 +88,16 @@ static enum err unlock(struct admin_request *request, const char *argument,
     return err;
 }
 
-/* In a transaction: who brings the old password where a new one was made that nobody confirmed has no
- * use for the new one. */
+/* In a transaction: who brings the old password where a new one was made that nobody confirmed has
+ * no use for the new one. */
 static enum err drop_unconfirmed(struct admin_request *request, const struct account_alias *alias,
                                  const struct secret *keys)
 {
     CLEANUP(secret_free) struct secret *next_key = account_keys_next(keys);
 
-    return next_key != NULL ? ERR_OK
-                            : account_slot_drop_next(request->admin->database, &request->task,
-                                                     alias->mailbox);
+    return next_key != NULL
+               ? ERR_OK
+               : account_slot_drop_next(request->admin->database, &request->task, alias->mailbox);
 }
 
 /* The one slot of a kind that has no name. Inside a transaction. */
@@ -164,10 +164,10 @@ static enum err prepare_slots(struct admin_request *request, const struct accoun
 }
 
 /*
- * The new password, in one transaction: its slot has the key that the file is under and the one that
- * it gives itself, under which the file is to be; so have all the others. The old one opens until this
- * one is confirmed: nobody may have seen it. From then on each of the others opens the file at any
- * moment of its re-encryption.
+ * The new password, in one transaction: its slot has the key that the file is under and the one
+ * that it gives itself, under which the file is to be; so have all the others. The old one opens
+ * until this one is confirmed: nobody may have seen it. From then on each of the others opens the
+ * file at any moment of its re-encryption.
  */
 static enum err change_password(struct admin_request *request, const struct account_alias *alias,
                                 const struct secret *key, struct secret **out_password,
@@ -230,8 +230,9 @@ enum err admin_alias_password(struct admin_request *request)
     admin_put_text(request->reply, "password", secret_str(password));
     json_object_set_new(request->reply, "confirm", json_string("alias password confirm"));
     admin_say(request, "The mailbox has a new password; the old one opens nothing any more.");
-    admin_hint(request, "Write it down: it is shown this once and kept nowhere. The mailbox's file is "
-                        "re-encrypted under it in the background.");
+    admin_hint(request,
+               "Write it down: it is shown this once and kept nowhere. The mailbox's file is "
+               "re-encrypted under it in the background.");
     return ERR_OK;
 }
 

@@ -1,8 +1,8 @@
 /*
- * `sealpost alias reset`: a new, empty mailbox where password and recovery key of the old one are lost.
- * As `alias add`, the file is made first; then, in one transaction, all aliases of the old mailbox lead
- * to the new one, and the old one's slots go. Its files are kept for a while: should its password be
- * found after all, they open with it.
+ * `sealpost alias reset`: a new, empty mailbox where password and recovery key of the old one are
+ * lost. As `alias add`, the file is made first; then, in one transaction, all aliases of the old
+ * mailbox lead to the new one, and the old one's slots go. Its files are kept for a while: should
+ * its password be found after all, they open with it.
  */
 #include "account/admin/handlers.h"
 #include "account/admin/request.h"
@@ -17,8 +17,8 @@ static enum err move_aliases(struct admin_request *request)
     size_t count;
 
     do {
-        TRY(account_alias_list_mailbox(database, &request->task, request->old_mailbox_row,
-                                       &aliases, &count));
+        TRY(account_alias_list_mailbox(database, &request->task, request->old_mailbox_row, &aliases,
+                                       &count));
         for (size_t i = 0; i < count; i++)
             TRY(account_alias_set_mailbox(database, &request->task, aliases[i].row,
                                           request->mailbox_row));
@@ -56,8 +56,9 @@ static enum err on_created(struct admin_request *request, bool is_done)
     TRY(exchange(request, until_ms));
     admin->services->expel(admin->owner, &request->old_mailbox);
     clock_format_iso(until_ms, until);
-    admin_say(request, "The mailbox is new and empty. What the old one holds opens with its old "
-                       "password only, and is removed after %s.",
+    admin_say(request,
+              "The mailbox is new and empty. What the old one holds opens with its old "
+              "password only, and is removed after %s.",
               until);
     admin_put_text(request->reply, "address", admin_argument_text(request, "address"));
     admin_put_text(request->reply, "mailbox", id_str(&request->mailbox));
@@ -66,8 +67,9 @@ static enum err on_created(struct admin_request *request, bool is_done)
     admin_put_text(request->reply, "password", secret_str(request->password));
     if (request->recovery != NULL)
         admin_put_text(request->reply, "recovery_key", secret_str(request->recovery));
-    admin_hint(request, "Write the password down: it is shown this once and kept nowhere. A recovery "
-                        "key (--recovery-key) helps the next time.");
+    admin_hint(request,
+               "Write the password down: it is shown this once and kept nowhere. A recovery "
+               "key (--recovery-key) helps the next time.");
     return ERR_OK;
 }
 
