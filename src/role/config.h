@@ -93,6 +93,7 @@ struct config {
     struct str backup_key_id, backup_key_file, backup_region;
     struct str backup_ca;       /* PEM file; empty: the system's */
     uint64_t backup_daily, backup_hourly; /* so many are kept */
+    uint64_t backup_drop_after_ms; /* waiting mail */
     struct arena arena;
 };
 

@@ -472,6 +472,30 @@ def the_service_puts_into_s3(world):
 
 
 @test
+def waiting_mail_is_backed_up_sealed(world):
+    folder = world.folder / "sealed"
+    folder.mkdir()
+    with Server(settings={"backup": folder, "backup_drop_after": "1s"}) as server:
+        alias = server.add_alias("me@example.test")
+        with server.smtp() as smtp:
+            smtp.sendmail("you@example.org", [alias.address],
+                          b"Subject: a marked subject\r\n\r\na marked text\r\n")
+        path = wait_until(lambda: list(folder.glob(f"{alias.mailbox}/drop/*.drop.sqlite")), 30,
+                          "no backup of waiting mail: " + server.log(1500))[0]
+        check(re.fullmatch(STAMP + r"\.drop\.sqlite", path.name), path)
+        check(b"marked" not in path.read_bytes(), "plain text")
+        check(not list(folder.glob("**/lanes")), "a lane left the host")
+        with server.imap(alias) as imap:  # its owner takes it over as ever
+            check(imap.select()[1] == [b"1"], "not there")
+        kinds = [row["kind"] for row in rows(server.admin("backup", "list", alias.address))]
+        check(kinds == ["drop"], kinds)
+        # The copy in the place of the lost original: it is taken over, too.
+        copy, mailbox = path.read_bytes(), alias.mailbox
+        drop = server.data / "drop" / mailbox[-2:] / mailbox / f"{mailbox}.drop.sqlite"
+        check(not drop.exists() or drop.read_bytes() != copy, "still waiting")
+
+
+@test
 def a_place_that_is_not_there_stops_nothing(world):
     with Server(settings={"backup": world.folder / "missing"}) as server:
         alias = server.add_alias("me@example.test")
