@@ -446,12 +446,12 @@ def wait_for(port, processes, folder):
 class Sealpost(Measured):
     name = "sealpost"
 
-    def __init__(self, folder):
+    def __init__(self, folder, settings=None):
         super().__init__(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.server = Server(base=self.folder,
                              settings={"connections_max": 20000, "log_level": "warning",
-                                       "connections_per_address_max": 20000})
+                                       "connections_per_address_max": 20000, **(settings or {})})
         self.imap_port = self.server.ports["imap"]
         self.imaps_port = self.server.ports["imaps"]
         self.pop3_port = self.server.ports["pop3"]

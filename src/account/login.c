@@ -196,3 +196,21 @@ enum err account_login_check(struct account_login *login, struct account_databas
     *out_result = result;
     return ERR_OK;
 }
+
+enum err account_login_check_owner(struct account_login *login, struct account_database *database,
+                                   struct task *task, int64_t mailbox_row,
+                                   const struct id *mailbox, struct str password,
+                                   int64_t monotonic_ms, struct secret **out_key)
+{
+    const struct str here = STR("administrator");
+    enum err err;
+
+    if (account_throttle_is_blocked(login->throttle, here, id_str(mailbox), false, monotonic_ms))
+        return fail(task, ERR_LIMIT, "too many wrong passwords");
+    if (password.len == 0 || password.len > ACCOUNT_PASSWORD_MAX)
+        password = STR("-");
+    err = account_slot_unlock(database, task, mailbox_row, mailbox, password, out_key);
+    if (err == ERR_DENIED)
+        account_throttle_failed(login->throttle, here, id_str(mailbox), monotonic_ms);
+    return err;
+}

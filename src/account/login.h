@@ -51,4 +51,15 @@ MUST_CHECK enum err account_login_check(struct account_login *login,
                                         int64_t monotonic_ms,
                                         struct account_login_result *out_result);
 
+/*
+ * For what an owner asks for over the administrator's commands: the key, if this is the mailbox's
+ * password or recovery key. Failures count as those of a login do, for the account, and for all
+ * commands together in place of an address. ERR_DENIED; ERR_LIMIT: too many.
+ */
+MUST_CHECK enum err account_login_check_owner(struct account_login *login,
+                                              struct account_database *database,
+                                              struct task *task, int64_t mailbox_row,
+                                              const struct id *mailbox, struct str password,
+                                              int64_t monotonic_ms, struct secret **out_key);
+
 #endif

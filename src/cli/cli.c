@@ -1,12 +1,15 @@
 /* One command: read the line, ask the service, show the answer, give the exit code. */
 #include "cli/cli.h"
 
+#include "account/admin/handlers.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "cli/files.h"
 #include "cli/help.h"
 #include "cli/import.h"
 #include "cli/parse.h"
+#include "cli/progress.h"
 #include "cli/render.h"
 #include "cli/secret_input.h"
 #include "cli/service.h"
@@ -65,7 +68,8 @@ static int show_help(const struct cli_line *line)
     return ADMIN_EXIT_OK;
 }
 
-static int show_answer(const struct cli_line *line, const json_t *answer)
+/* `out_fd`: the standard output, unless that is where something else went. */
+static int show_answer(const struct cli_line *line, const json_t *answer, int out_fd)
 {
     CLEANUP(buf_free) struct buf text;
     int exit_code = cli_render_exit_code(answer);
@@ -73,7 +77,7 @@ static int show_answer(const struct cli_line *line, const json_t *answer)
     buf_init(&text, SIZE_MAX);
     if (line->is_json || exit_code == ADMIN_EXIT_OK) {
         cli_render_answer(&text, answer, line->is_json);
-        write_out(STDOUT_FILENO, &text);
+        write_out(out_fd, &text);
     }
     if (exit_code != ADMIN_EXIT_OK) {
         cli_render_failure(&text, answer);
@@ -121,13 +125,15 @@ static enum err add_secret(struct task *task, const struct cli_line *line)
 struct connection {
     int fd;
     const struct admin_command *command;
+    struct cli_service_job job; /* what goes with the request */
 };
 
 static enum err call(void *owner, struct task *task, json_t *arguments, json_t **out_answer)
 {
     const struct connection *connection = owner;
 
-    return cli_service_call(task, connection->fd, connection->command, arguments, out_answer);
+    return cli_service_call(task, connection->fd, connection->command, arguments,
+                            &connection->job, out_answer);
 }
 
 static int run_list(struct task *task, const struct cli_line *line, struct connection *connection)
@@ -136,6 +142,8 @@ static int run_list(struct task *task, const struct cli_line *line, struct conne
     CLEANUP(buf_free) struct buf text;
 
     buf_init(&text, SIZE_MAX);
+    if (add_secret(task, line) != ERR_OK)
+        return give_up(line, ADMIN_EXIT_USAGE, "invalid", task->words);
     for (;;) {
         json_t *answer = NULL, *next;
         int exit_code;
@@ -144,7 +152,7 @@ static int run_list(struct task *task, const struct cli_line *line, struct conne
             return give_up(line, ADMIN_EXIT_FAILED, "failed", task->words);
         exit_code = cli_render_exit_code(answer);
         if (exit_code != ADMIN_EXIT_OK) {
-            (void)show_answer(line, answer);
+            (void)show_answer(line, answer, STDOUT_FILENO);
             json_decref(answer);
             return exit_code;
         }
@@ -162,6 +170,41 @@ static int run_list(struct task *task, const struct cli_line *line, struct conne
     return ADMIN_EXIT_OK;
 }
 
+/* A command with files, which a mailbox's process reads or writes. */
+static int run_with_files(struct task *task, const struct cli_line *line,
+                          struct connection *connection)
+{
+    struct cli_progress progress;
+    struct cli_files files;
+    json_t *answer = NULL;
+    enum err err;
+    int exit_code;
+
+    cli_progress_init(&progress, line->is_json);
+    err = add_secret(task, line);
+    if (err == ERR_OK)
+        err = cli_files_open(task, line, &files);
+    else
+        files.count = 0;
+    if (err != ERR_OK) {
+        cli_files_done(&files);
+        return give_up(line, ADMIN_EXIT_USAGE, "invalid", task->words);
+    }
+    connection->job = (struct cli_service_job){files.fds, files.count, cli_progress_show,
+                                               &progress};
+    err = call(connection, task, line->arguments, &answer);
+    cli_progress_end(&progress);
+    if (err == ERR_OK && cli_render_exit_code(answer) == ADMIN_EXIT_OK)
+        err = cli_files_keep(task, line, &files);
+    exit_code = err != ERR_OK
+                    ? give_up(line, ADMIN_EXIT_FAILED, "failed", task->words)
+                    : show_answer(line, answer,
+                                  files.has_taken_output ? STDERR_FILENO : STDOUT_FILENO);
+    cli_files_done(&files);
+    json_decref(answer);
+    return exit_code;
+}
+
 static int run_command(struct task *task, const struct cli_line *line,
                        struct connection *connection)
 {
@@ -172,6 +215,8 @@ static int run_command(struct task *task, const struct cli_line *line,
 
     if (line->command->columns != NULL)
         return run_list(task, line, connection);
+    if (line->command->run == admin_job)
+        return run_with_files(task, line, connection);
     err = add_secret(task, line);
     if (err != ERR_OK)
         return give_up(line, ADMIN_EXIT_USAGE, "invalid", task->words);
@@ -181,7 +226,7 @@ static int run_command(struct task *task, const struct cli_line *line,
         err = call(connection, task, line->arguments, &answer);
     if (err != ERR_OK)
         return give_up(line, ADMIN_EXIT_FAILED, "failed", task->words);
-    exit_code = show_answer(line, answer);
+    exit_code = show_answer(line, answer, STDOUT_FILENO);
     json_decref(answer);
     return exit_code;
 }

@@ -37,6 +37,8 @@ static const char *value_name(const struct admin_argument *argument)
         return "TEXT";
     case ADMIN_SECRET:
     case ADMIN_FILE:
+    case ADMIN_OUTPUT:
+    case ADMIN_INPUT:
         return "FILE";
     case ADMIN_FLAG:
         return "";
@@ -116,6 +118,7 @@ static void put_global_options(struct buf *out)
             "the service's configuration, which says where its socket is; else SEALPOST_CONFIG, "
             "else /etc/sealpost/sealpost.conf");
     put_row(out, STR("--yes"), "do not ask before something is destroyed");
+    put_row(out, STR("--force"), "replace a file that the command is to make");
     put_row(out, STR("--help"), "explain the command");
 }
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* What every command takes. */
-enum global { GLOBAL_NONE, GLOBAL_JSON, GLOBAL_YES, GLOBAL_HELP, GLOBAL_CONFIG };
+enum global { GLOBAL_NONE, GLOBAL_JSON, GLOBAL_YES, GLOBAL_FORCE, GLOBAL_HELP, GLOBAL_CONFIG };
 
 static const struct {
     const char *name;
@@ -18,6 +18,7 @@ static const struct {
 } globals[] = {
     {"--json", GLOBAL_JSON}, {"--yes", GLOBAL_YES},       {"-y", GLOBAL_YES},
     {"--help", GLOBAL_HELP}, {"-h", GLOBAL_HELP},         {"--config", GLOBAL_CONFIG},
+    {"--force", GLOBAL_FORCE},
 };
 
 struct reader {
@@ -91,6 +92,9 @@ static enum err take_global(struct reader *reader, const char *text, bool *out_i
         return ERR_OK;
     case GLOBAL_YES:
         line->is_yes = true;
+        return ERR_OK;
+    case GLOBAL_FORCE:
+        line->is_forced = true;
         return ERR_OK;
     case GLOBAL_HELP:
         line->wants_help = true;
@@ -182,6 +186,8 @@ static enum err set_argument(struct reader *reader, const struct admin_argument 
     case ADMIN_SENDER:
     case ADMIN_MESSAGE:
     case ADMIN_LETTER:
+    case ADMIN_OUTPUT:
+    case ADMIN_INPUT:
         break;
     }
     json = json_string(value);
@@ -238,6 +244,16 @@ static const struct admin_argument *positional(const struct admin_command *comma
     return NULL;
 }
 
+/* In the row's order, which is that of the descriptors. */
+static void note_file(struct cli_line *line, const struct admin_argument *argument)
+{
+    const json_t *name = json_object_get(line->arguments, argument->name);
+
+    if (name != NULL && line->file_count < ARRAY_LEN(line->files))
+        line->files[line->file_count++] =
+            (struct cli_file){argument, json_string_value(name)};
+}
+
 static enum err check_missing(struct reader *reader)
 {
     for (const struct admin_argument *argument = reader->line->command->arguments;
@@ -248,6 +264,8 @@ static enum err check_missing(struct reader *reader)
 
         if (argument->kind == ADMIN_SECRET)
             reader->line->secret = argument;
+        if (argument->kind == ADMIN_OUTPUT || argument->kind == ADMIN_INPUT)
+            note_file(reader->line, argument);
         if (argument->is_required && !is_there)
             return complain(reader, "%s needs %s: %s.", reader->line->command->name,
                             argument->name, argument->help);

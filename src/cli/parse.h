@@ -18,6 +18,12 @@ struct cli_line {
     const struct admin_argument *secret; /* the command's ADMIN_SECRET; NULL: it has none */
     const char *secret_file;             /* its option's value; NULL: not given */
     const char *file;                    /* the command's ADMIN_FILE */
+    bool is_forced; /* --force: an output file that is there is replaced */
+    struct cli_file {
+        const struct admin_argument *argument;
+        const char *name; /* or "-" */
+    } files[ADMIN_DESCRIPTORS_MAX]; /* ADMIN_OUTPUT and ADMIN_INPUT, as in the command's row */
+    size_t file_count;
 };
 
 /* ERR_INVALID: `words` says what is wrong and how it is written. Strings are borrowed from argv. */

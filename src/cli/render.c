@@ -12,7 +12,7 @@ static struct str text_of(const json_t *value)
 
 static bool is_size(const char *name)
 {
-    static const char *const sizes[] = {"quota", "used", "waiting", "used_bytes"};
+    static const char *const sizes[] = {"quota", "used", "waiting", "used_bytes", "mail_bytes"};
 
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         if (strcmp(name, sizes[i]) == 0)

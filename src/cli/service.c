@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "role/config.h"
 #include "wire/channel.h"
+#include "wire/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,13 +65,11 @@ enum err cli_service_connect(struct task *task, const char *config_path, int *ou
     return ERR_OK;
 }
 
-enum err cli_service_call(struct task *task, int fd, const struct admin_command *command,
-                          json_t *arguments, json_t **out_answer)
+static enum err send_request(struct task *task, int fd, const struct admin_command *command,
+                             json_t *arguments, const struct cli_service_job *job)
 {
-    CLEANUP(buf_free) struct buf storage;
-    struct wire_message message = {.fd_count = 0};
+    CLEANUP(buf_free) struct buf frame;
     json_t *request = json_object();
-    json_error_t error;
     struct wire_admin body;
     char *text;
     enum err err;
@@ -82,17 +81,43 @@ enum err cli_service_call(struct task *task, int fd, const struct admin_command 
     if (text == NULL)
         return fail(task, ERR_INVALID, "the request is not UTF-8 text");
     body.json = str_from_c(text);
-    buf_init(&storage, SIZE_MAX);
-    err = wire_call_blocking(task, fd, WIRE_ROLE_CLI, WIRE_ROLE_KEEPER, WIRE_ADMIN, &body, &storage,
-                             &message);
+    buf_init(&frame, SIZE_MAX);
+    err = wire_encode(WIRE_ADMIN, 1, &body, &frame);
     mem_wipe(text, strlen(text));
     mem_free(&text);
-    TRY(err);
-    if (message.type != WIRE_ADMIN_REPLY)
-        return fail(task, ERR_IO, "the service answered something else");
-    *out_answer = json_loadb(message.body.admin_reply.json.ptr, message.body.admin_reply.json.len,
-                             0, &error);
-    if (*out_answer == NULL)
-        return fail(task, ERR_IO, "the service's answer is not JSON");
+    if (err != ERR_OK)
+        return fail(task, err, "the request is too large");
+    if (wire_socket_send(fd, buf_str(&frame), job->fds, job->fd_count, 0) != WIRE_SOCKET_DONE)
+        return fail(task, ERR_IO, "the service closed the connection");
     return ERR_OK;
+}
+
+enum err cli_service_call(struct task *task, int fd, const struct admin_command *command,
+                          json_t *arguments, const struct cli_service_job *job,
+                          json_t **out_answer)
+{
+    CLEANUP(buf_free) struct buf storage;
+
+    buf_init(&storage, SIZE_MAX);
+    TRY(send_request(task, fd, command, arguments, job));
+    for (;;) {
+        struct wire_message message = {.fd_count = 0};
+        const struct wire_admin_reply *reply = &message.body.admin_reply;
+        json_error_t error;
+        json_t *answer;
+
+        TRY(wire_receive_blocking(task, fd, WIRE_ROLE_CLI, WIRE_ROLE_KEEPER, &storage, &message));
+        if (message.type != WIRE_ADMIN_REPLY)
+            return fail(task, ERR_IO, "the service answered something else");
+        answer = json_loadb(reply->json.ptr, reply->json.len, 0, &error);
+        if (answer == NULL)
+            return fail(task, ERR_IO, "the service's answer is not JSON");
+        if (reply->is_last) {
+            *out_answer = answer;
+            return ERR_OK;
+        }
+        if (job->on_progress != NULL)
+            job->on_progress(job->owner, json_object_get(answer, "progress"));
+        json_decref(answer);
+    }
 }

@@ -13,8 +13,17 @@
  */
 MUST_CHECK enum err cli_service_connect(struct task *task, const char *config_path, int *out_fd);
 
-/* Asks and waits, at most a minute. ERR_IO: the connection broke. */
+/* What goes with a command, and how far it is; zeroed: nothing. */
+struct cli_service_job {
+    const int *fds;
+    size_t fd_count;
+    void (*on_progress)(void *owner, const json_t *progress); /* NULL: not wanted */
+    void *owner;
+};
+
+/* Asks and waits, for each message at most a minute. ERR_IO: the connection broke. */
 MUST_CHECK enum err cli_service_call(struct task *task, int fd, const struct admin_command *command,
-                                     json_t *arguments, json_t **out_answer);
+                                     json_t *arguments, const struct cli_service_job *job,
+                                     json_t **out_answer);
 
 #endif

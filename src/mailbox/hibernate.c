@@ -85,7 +85,8 @@ void mailbox_hibernate_check(void *owner)
 {
     struct mailbox *mailbox = owner;
     int64_t now_ms = clock_monotonic_ms(), due_ms = now_ms;
-    bool can_all = mailbox->first_delivery == NULL && !mailbox->has_housekeeping;
+    bool can_all = mailbox->first_delivery == NULL && mailbox->job_count == 0 &&
+                   !mailbox->has_housekeeping;
 
     mailbox->is_hibernate_due = false;
     if (mailbox->is_ending || mailbox->session_count == 0 || mailbox->is_key_only_here)
@@ -120,7 +121,8 @@ static void let_go(struct mailbox_session *session)
     if (has_news)
         mailbox_hibernate_changed(mailbox, watched_folder);
     mailbox_check_idle(mailbox);
-    if (mailbox->session_count == 0 && mailbox->first_delivery == NULL && !mailbox->is_ending)
+    if (mailbox->session_count == 0 && mailbox->first_delivery == NULL &&
+        mailbox->job_count == 0 && !mailbox->is_ending)
         net_timer_start(mailbox->idle_timer, 0);
 }
 

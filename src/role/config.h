@@ -54,6 +54,8 @@ struct config {
     uint64_t failures_window_ms;   /* in which they count */
     uint64_t hibernate_after_ms;   /* silent sessions sleep, without a process; 0: never */
     uint64_t bulk_load_max;        /* a processor; above it, iOS's bulk downloads wait */
+    uint64_t undelete_keep_ms;     /* expunged mail stays for its owner; 0: it does not */
+    uint64_t undelete_limit;       /* of it, in percent of the mailbox's quota */
     uint64_t mailbox_linger_ms;    /* how long a mailbox process stays after its last session */
     struct str dns_upstreams[CONFIG_ADDRESSES_MAX]; /* "URL address …" each (dns/upstream.h) */
     struct str dns_filter_upstreams[CONFIG_ADDRESSES_MAX];
@@ -92,6 +94,7 @@ struct config {
     struct str backup;          /* where to (backup/place.h); empty: no backups */
     struct str backup_key_id, backup_key_file, backup_region;
     struct str backup_ca;       /* PEM file; empty: the system's */
+    uint64_t backup_interval_ms; /* between full backups of a mailbox that changes */
     uint64_t backup_daily, backup_hourly; /* so many are kept */
     uint64_t backup_drop_after_ms; /* waiting mail */
     struct arena arena;

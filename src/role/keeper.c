@@ -141,17 +141,19 @@ static void on_peer_lost(struct role_process *process, struct wire_channel *chan
 
     if (keeper == NULL)
         return;
-    if (peer == WIRE_ROLE_GATE)
+    if (peer == WIRE_ROLE_GATE) {
         account_sessions_close_opener(keeper->sessions, channel);
-    else if (peer == WIRE_ROLE_STORE)
+    } else if (peer == WIRE_ROLE_STORE) {
+        keeper_job_end_all(keeper);
         admin_store_changed(keeper->admin, false, clock_now_ms());
-    else if (peer == WIRE_ROLE_COURIER)
+    } else if (peer == WIRE_ROLE_COURIER) {
         admin_courier_gone(keeper->admin);
-    else if (peer == WIRE_ROLE_ARCHIVIST) {
+    } else if (peer == WIRE_ROLE_ARCHIVIST) {
         keeper_backup_archivist_gone(keeper);
         admin_archivist_gone(keeper->admin);
-    } else if (peer == WIRE_ROLE_RESOLVER)
+    } else if (peer == WIRE_ROLE_RESOLVER) {
         dns_client_set_peer(keeper->dns, NULL);
+    }
 }
 
 /* A failed reply is a peer that is gone or stuck: its own close tells. */
@@ -243,6 +245,8 @@ static void dispatch(struct keeper *keeper, struct wire_channel *channel, struct
         admin_courier_answered(keeper->admin, message->tag, body->admin_reply.json);
     else if (message->type == WIRE_BACKUP_PUT_REPLY)
         keeper_backup_answered(keeper, message);
+    else if (message->type == WIRE_JOB_REPLY)
+        keeper_job_replied(keeper, &body->job_reply);
     else if (message->type == WIRE_DNS_ANSWER)
         dns_client_message(keeper->dns, message);
     else if (message->type == WIRE_MAILBOX_STARTED)

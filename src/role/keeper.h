@@ -34,6 +34,8 @@ struct keeper {
     bool has_warned_of_swap;
     struct keeper_mailbox *mailboxes;  /* own; channels to mailbox processes */
     size_t mailbox_count;
+    struct keeper_job *jobs;           /* own; of owners, in their mailboxes' processes */
+    size_t job_count;
     struct keeper_client *clients;     /* own; administrators' connections */
     size_t client_count;
     struct net_listener *listeners[CONFIG_ADDRESSES_MAX]; /* own */
@@ -70,6 +72,17 @@ void keeper_backup_stop(struct keeper *keeper);
 /* A BACKUP_PUT_REPLY. */
 void keeper_backup_answered(struct keeper *keeper, const struct wire_message *message);
 void keeper_backup_archivist_gone(struct keeper *keeper);
+
+/* keeper_job.c: what an owner has done in his mailbox's process. */
+enum err keeper_check_owner(void *keeper, struct task *task, int64_t mailbox_row,
+                            const struct id *mailbox, struct str password,
+                            struct secret **out_key);
+enum err keeper_start_job(void *keeper, struct task *task, uint64_t ticket,
+                          const struct admin_job *job);
+void keeper_cancel_job(void *keeper, uint64_t ticket);
+void keeper_job_replied(struct keeper *keeper, const struct wire_job_reply *body);
+/* The store is gone, and with it all of them. */
+void keeper_job_end_all(struct keeper *keeper);
 
 /* keeper_ask.c: what commands ask of courier and resolver, and the keys that they make. */
 enum err keeper_ask_courier(void *keeper, uint64_t ticket, struct str json);

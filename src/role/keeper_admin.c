@@ -39,8 +39,8 @@ static void on_message(void *owner, struct wire_channel *channel, struct wire_me
 
     (void)channel;
     if (message->type == WIRE_ADMIN)
-        admin_request(client->keeper->admin, message->body.admin.json, clock_now_ms(), client,
-                      message->tag);
+        admin_request(client->keeper->admin, message->body.admin.json, message->fds,
+                      message->fd_count, clock_now_ms(), client, message->tag);
     keeper_tick_soon(client->keeper);
 }
 
@@ -144,11 +144,11 @@ static void describe(void *owner, json_t *reply)
                         json_integer((json_int_t)keeper->mailbox_count));
 }
 
-static void send_reply(void *owner, void *client, uint64_t tag, struct str json)
+static void send_reply(void *owner, void *client, uint64_t tag, struct str json, bool is_last)
 {
     struct keeper *keeper = owner;
     struct keeper_client *to = client;
-    struct wire_admin_reply body = {.json = json, .is_last = true};
+    struct wire_admin_reply body = {.json = json, .is_last = is_last};
     enum err err = wire_send(to->channel, WIRE_ADMIN_REPLY, tag, &body, NULL, 0);
 
     if (err != ERR_OK)
@@ -172,6 +172,9 @@ static const struct admin_services services = {
     .ask_archivist = keeper_ask_archivist,
     .ask_dns = keeper_ask_dns,
     .make_key = keeper_make_key,
+    .check_owner = keeper_check_owner,
+    .start_job = keeper_start_job,
+    .cancel_job = keeper_cancel_job,
     .hostname = hostname,
     .work_soon = work_soon,
     .describe = describe,
@@ -202,6 +205,7 @@ void keeper_admin_stop(struct keeper *keeper)
     keeper->listener_count = 0;
     while (keeper->clients != NULL)
         unlink_and_free(keeper->clients);
+    keeper_job_end_all(keeper);
     net_timer_free(&keeper->work);
     admin_free(&keeper->admin);
 }

@@ -680,6 +680,75 @@ static void test_daily_limits_outlive_the_keeper(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
+/* The mailbox process, which has just heard its key, would do this job. */
+static struct id expect_job(struct fixture *f, const char *json)
+{
+    const struct wire_job *job = &receive(f, f->peers[STORE], WIRE_ROLE_STORE, WIRE_JOB)->job;
+    struct id session = job->session;
+    unsigned char pass[PASS_BYTES];
+    int channel;
+
+    assert_true(id_equal(&job->mailbox, &f->mailbox));
+    assert_true(str_equal(job->kind, STR("alias check")));
+    assert_true(str_equal(job->json, str_from_c(json)));
+    assert_int_equal(job->pass.len, PASS_BYTES);
+    memcpy(pass, job->pass.ptr, PASS_BYTES);
+    channel = start_mailbox(f, &f->mailbox, false, WIRE_OK);
+    {
+        CLEANUP(secret_free) struct secret *mailbox_key =
+            secret_copy(f->message.body.mailbox_key.key);
+        CLEANUP(secret_free) struct secret *key = pass_key(mailbox_key);
+
+        assert_true(pass_is_valid(key, &session, WIRE_SERVICE_JOB, str_make(pass, PASS_BYTES)));
+        assert_false(pass_is_valid(key, &session, WIRE_SERVICE_IMAP, str_make(pass, PASS_BYTES)));
+    }
+    (void)close(channel);
+    return session;
+}
+
+/* A job is a session: its mailbox has a key for as long. */
+static void test_jobs(void **state)
+{
+    static const char arguments[] = "{\"address\":\"you@demo.test\"}";
+    struct fixture *f = *state;
+    struct wire_job_reply reply = {.mailbox = f->mailbox, .json = STR("{\"done\":1}")};
+    char command[256];
+
+    (void)snprintf(command, sizeof(command),
+                   "{'command':'alias check','arguments':{'address':'you@demo.test',"
+                   "'password':'%s'}}",
+                   f->password);
+    ask(f, "{'command':'alias check','arguments':{'address':'you@demo.test','password':'x'}}");
+    json_decref(answer(f, "denied"));
+    ask(f, command);
+    reply.session = expect_job(f, arguments);
+    send_to(f->peers[STORE], WIRE_JOB_REPLY, 0, &reply, NULL, 0);
+    assert_false(receive(f, f->admin, WIRE_ROLE_CLI, WIRE_ADMIN_REPLY)->admin_reply.is_last);
+    reply.is_last = true;
+    send_to(f->peers[STORE], WIRE_JOB_REPLY, 0, &reply, NULL, 0);
+    json_decref(answer(f, "ok"));
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_DENIED));
+    /* Who asked goes: it is cancelled, and ends with its last reply. */
+    ask(f, command);
+    reply.session = expect_job(f, arguments);
+    (void)close(f->admin);
+    assert_true(id_equal(
+        &receive(f, f->peers[STORE], WIRE_ROLE_STORE, WIRE_JOB_CANCEL)->job_cancel.session,
+        &reply.session));
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_OK));
+    send_to(f->peers[STORE], WIRE_JOB_REPLY, 0, &reply, NULL, 0);
+    connect_admin(f);
+    ask_ok(f, "{'command':'status'}"); /* in order */
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_DENIED));
+    /* The store goes. */
+    ask(f, command);
+    (void)expect_job(f, arguments);
+    (void)close(f->peers[STORE]);
+    connect_peer(f, STORE);
+    json_decref(answer(f, "busy"));
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_DENIED));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -695,6 +764,7 @@ int main(void)
         TEST(test_commands_for_the_courier),
         TEST(test_a_domain_s_records),
         TEST(test_daily_limits_outlive_the_keeper),
+        TEST(test_jobs),
     };
 
     secret_init();

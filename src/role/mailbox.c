@@ -5,9 +5,11 @@
 #include "base/memory.h"
 #include "dropbox/dropbox.h"
 #include "imap/session.h"
-#include "mailbox/mailbox.h"
+#include "mailbox/backup.h"
+#include "mailbox/jobs.h"
 #include "secret/pass.h"
 #include "vault/junk.h"
+#include "vault/undelete.h"
 
 #include <stdlib.h>
 
@@ -43,7 +45,8 @@ enum wire_status mailbox_status(const struct mailbox *mailbox, enum err err, uin
 
 void mailbox_check_idle(struct mailbox *mailbox)
 {
-    bool is_idle = mailbox->session_count == 0 && mailbox->first_delivery == NULL;
+    bool is_idle = mailbox->session_count == 0 && mailbox->first_delivery == NULL &&
+                   mailbox->job_count == 0;
 
     if (mailbox->is_ending) {
         if (is_idle)
@@ -72,6 +75,7 @@ void mailbox_end(struct mailbox *mailbox, const char *why)
     mailbox->is_ending = true;
     log_debug(mailbox->start->log, "ending: %s", why);
     mailbox_session_end_all(mailbox, why);
+    mailbox_job_end_all(mailbox);
     net_timer_start(mailbox->deadline, MAILBOX_ENDING_MS);
     mailbox_check_idle(mailbox);
 }
@@ -182,6 +186,10 @@ static void on_idle(void *owner)
         net_timer_start(mailbox->idle_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
         return;
     }
+    if (mailbox_backup_is_busy(mailbox)) {
+        net_timer_start(mailbox->idle_timer, MAILBOX_BACKUP_PAUSE_MS);
+        return;
+    }
     /* Without an answer (work is on its way to us) the question is repeated. */
     if (wire_send(mailbox->store, WIRE_MAILBOX_IDLE, 0, &idle, NULL, 0) != ERR_OK)
         net_loop_stop(mailbox->loop);
@@ -189,6 +197,27 @@ static void on_idle(void *owner)
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
+
+/* `limit_bytes`: the quota, beside which a part of it is for what was expunged. */
+static void set_limit(struct mailbox *mailbox, uint64_t limit_bytes)
+{
+    const struct config *config = mailbox->start->config;
+    uint64_t kept_bytes = limit_bytes;
+
+    if (limit_bytes != UINT64_MAX)
+        kept_bytes = limit_bytes / 100 * config->undelete_limit;
+    else if (config->undelete_limit == 0)
+        kept_bytes = 0;
+    vault_set_limit(mailbox->vault, limit_bytes);
+    vault_set_undelete(mailbox->vault, (int64_t)config->undelete_keep_ms, kept_bytes);
+}
+
+/* What was expunged goes after a time although nothing else happens. */
+static void check_undelete(struct mailbox *mailbox, const struct task *task)
+{
+    if (vault_undelete_is_due(mailbox->vault, task))
+        plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
+}
 
 static enum err open_vault(struct mailbox *mailbox, struct task *task,
                            const struct wire_mailbox_key *key)
@@ -204,13 +233,17 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     };
     CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(key->key);
 
+    mailbox_backup_prepare(mailbox, mailbox_key);
     if (start->is_new)
         TRY(vault_create(task, &options, mailbox_key, &mailbox->vault));
     else
         TRY(vault_open(task, &options, mailbox_key, &mailbox->vault));
     if (start->config->mailbox_messages_max > 0)
         vault_set_message_limit(mailbox->vault, start->config->mailbox_messages_max);
+    set_limit(mailbox, key->limit_bytes);
     mailbox->pass_key = pass_key(mailbox_key);
+    mailbox->key = mailbox_key;
+    mailbox_key = NULL;
     return ERR_OK;
 }
 
@@ -255,6 +288,7 @@ static void on_renewal(void *owner)
         mailbox->was_renewed = true;
     else
         log_failure(mailbox->start->log, "renewing the drop box", &task);
+    check_undelete(mailbox, &task);
     task_done(&task);
     net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_MS);
 }
@@ -297,10 +331,12 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
         return;
     }
     mailbox->appends = imap_group_new(mailbox->vault);
+    mailbox_backup_begin(mailbox);
     mailbox->changes.on_change = on_change;
     vault_subscribe(mailbox->vault, &mailbox->changes);
     mailbox->drop_key = secret_copy(key->drop_key);
     take_drop_box(mailbox, &task);
+    check_undelete(mailbox, &task);
     task_done(&task);
     /* Its index is of another form, or was not finished: nobody need change anything first. */
     if (vault_is_behind(mailbox->vault))
@@ -351,6 +387,14 @@ static void on_store_message(void *owner, struct wire_channel *channel,
         mailbox_hibernate_reply(mailbox, &message->body.session_hibernate_reply);
     } else if (message->type == WIRE_MAILBOX_SLEEPERS && mailbox->vault != NULL) {
         mailbox_hibernate_sleepers(mailbox, message->body.mailbox_sleepers.is_watched);
+    } else if (message->type == WIRE_JOB) {
+        mailbox_job_begin(mailbox, message);
+        mailbox_check_idle(mailbox);
+    } else if (message->type == WIRE_JOB_CANCEL) {
+        mailbox_job_cancel(mailbox, &message->body.job_cancel.session);
+    } else if (message->type == WIRE_BACKUP_PUT_REPLY || message->type == WIRE_BACKUP_GET_REPLY ||
+               message->type == WIRE_BACKUP_LIST_REPLY) {
+        mailbox_backup_reply(mailbox, message);
     } else if (message->type == WIRE_STOP) {
         mailbox_end(mailbox, "the server ends this session; connect again");
     }
@@ -365,7 +409,7 @@ static void on_keeper_message(void *owner, struct wire_channel *channel,
     if (message->type == WIRE_MAILBOX_KEY)
         on_key(mailbox, &message->body.mailbox_key);
     else if (message->type == WIRE_MAILBOX_LIMIT && mailbox->vault != NULL)
-        vault_set_limit(mailbox->vault, message->body.mailbox_limit.limit_bytes);
+        set_limit(mailbox, message->body.mailbox_limit.limit_bytes);
 }
 
 /* Without a store nobody routes mail past us: end, so that the next store finds no second writer. */
@@ -431,6 +475,7 @@ void mailbox_sandbox(const struct mailbox_start *start, struct sandbox_rules *ru
 {
     sandbox_allow_path(rules, start->mail_folder, SANDBOX_READ_WRITE);
     sandbox_allow_path(rules, start->drop_folder, SANDBOX_READ_WRITE);
+    rules->may_fork_helper = true;
 }
 
 static void confine(const struct mailbox_start *start)
@@ -474,14 +519,19 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
 
     mailbox_delivery_free_all(&mailbox);
     mailbox_session_free_all(&mailbox);
+    mailbox_job_end_all(&mailbox);
     if (mailbox.vault != NULL) {
         if (!mailbox.was_renewed)
             on_renewal(&mailbox);
         tell_usage(&mailbox);
     }
     imap_group_free(&mailbox.appends);
+    mailbox_backup_before_close(&mailbox);
     vault_close(&mailbox.vault);
+    mailbox_backup_after_close(&mailbox);
+    mailbox_backup_free(&mailbox.backup);
     secret_free(&mailbox.pass_key);
+    secret_free(&mailbox.key);
     secret_free(&mailbox.drop_key);
     wire_channel_free(&mailbox.keeper);
     wire_channel_free(&mailbox.nursery);

@@ -199,6 +199,89 @@ static void only_with_its_pass_is_a_session_opened(void **state)
     end_mailbox(&f);
 }
 
+enum job_pass { JOB_PASS_GOOD, JOB_PASS_OF_IMAP, JOB_PASS_NONE };
+
+static void ask_job(struct fixture *f, const struct id *session, const char *kind,
+                    const char *json, enum job_pass which)
+{
+    CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(str_make(f->key, sizeof(f->key)));
+    CLEANUP(secret_free) struct secret *key = pass_key(mailbox_key);
+    struct wire_job body = {.session = *session,
+                            .mailbox = f->id,
+                            .kind = str_from_c(kind),
+                            .json = str_from_c(json)};
+    unsigned char pass[PASS_BYTES];
+
+    pass_make(key, session, which == JOB_PASS_OF_IMAP ? WIRE_SERVICE_IMAP : WIRE_SERVICE_JOB, pass);
+    body.pass = str_make(pass, which == JOB_PASS_NONE ? 0 : sizeof(pass));
+    tell(f->store, WIRE_JOB, 6, &body, NULL, 0);
+}
+
+/* The last reply; how far it was before is passed over. */
+static const struct wire_job_reply *hear_job(struct fixture *f)
+{
+    const struct wire_job_reply *reply;
+
+    do {
+        reply = &hear(f, f->store, WIRE_ROLE_STORE, WIRE_JOB_REPLY)->job_reply;
+        assert_int_equal(f->message.tag, 6);
+    } while (!reply->is_last);
+    return reply;
+}
+
+static void jobs_are_for_those_whom_the_keeper_let_in(void **state)
+{
+    static const struct {
+        const char *kind, *json;
+        enum job_pass pass;
+        enum wire_status status;
+    } rows[] = {
+        {"alias check", "{}", JOB_PASS_GOOD, WIRE_OK},
+        {"alias check", "{}", JOB_PASS_OF_IMAP, WIRE_DENIED},
+        {"alias check", "{}", JOB_PASS_NONE, WIRE_DENIED},
+        {"alias check", "[]", JOB_PASS_GOOD, WIRE_INVALID},
+        {"alias check", "", JOB_PASS_GOOD, WIRE_INVALID},
+        {"no such", "{}", JOB_PASS_GOOD, WIRE_INVALID},
+    };
+    struct fixture f;
+
+    (void)state;
+    start_mailbox(&f);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct id session = id_random();
+        const struct wire_job_reply *reply;
+
+        ask_job(&f, &session, rows[i].kind, rows[i].json, rows[i].pass);
+        reply = hear_job(&f);
+        if (reply->status != rows[i].status || !id_equal(&reply->session, &session))
+            fail_msg("row %zu: %llu", i, (unsigned long long)reply->status);
+    }
+    end_mailbox(&f);
+}
+
+static void a_job_that_is_cancelled_is_answered(void **state)
+{
+    struct wire_job_cancel cancel;
+    struct wire_stop stop = {.grace_ms = 1000};
+    const struct id session = id_random(), other = id_random();
+    struct fixture f;
+
+    (void)state;
+    start_mailbox(&f);
+    ask_job(&f, &session, "alias check", "{}", JOB_PASS_GOOD);
+    cancel = (struct wire_job_cancel){.session = session, .mailbox = f.id};
+    tell(f.store, WIRE_JOB_CANCEL, 0, &cancel, NULL, 0);
+    /* It was done before it heard, or was not. */
+    assert_true(hear_job(&f)->status == WIRE_UNAVAILABLE ||
+                f.message.body.job_reply.status == WIRE_OK);
+    /* So with the process's end. */
+    ask_job(&f, &other, "alias check", "{}", JOB_PASS_GOOD);
+    tell(f.store, WIRE_STOP, 0, &stop, NULL, 0);
+    assert_true(hear_job(&f)->status == WIRE_UNAVAILABLE ||
+                f.message.body.job_reply.status == WIRE_OK);
+    end_mailbox(&f);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -213,6 +296,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_with_its_pass_is_a_session_opened),
+        cmocka_unit_test(jobs_are_for_those_whom_the_keeper_let_in),
+        cmocka_unit_test(a_job_that_is_cancelled_is_answered),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -32,6 +32,7 @@ struct sandbox_rules {
     bool may_connect_local; /* connect to local sockets by their path */
     bool may_bind;    /* listen on new sockets (nobody after start) */
     bool may_fork;    /* nursery and master */
+    bool may_fork_helper; /* children of the same kind, which die with it and share nothing */
     bool may_exec;    /* nobody after start */
     bool may_set_alarm; /* have itself ended when something takes too long */
     bool may_send_descriptors; /* make socket pairs, whose ends it hands out */

@@ -24,10 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -300,6 +302,42 @@ static void the_mailbox_process(void **state)
     task_done(&task);
 }
 
+static int raw_clone(const void *flags)
+{
+    long pid = syscall(SYS_clone, *(const unsigned long *)flags, NULL, NULL, NULL, NULL);
+
+    if (pid == 0)
+        _exit(0);
+    return pid < 0 ? 0 : 1;
+}
+
+static int fork_and_wait(const void *detail)
+{
+    pid_t pid = fork();
+    int status = 1;
+
+    (void)detail;
+    if (pid == 0)
+        _exit(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 7 : 8);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return 1;
+    return WEXITSTATUS(status) == 7 && prctl(PR_SET_PDEATHSIG, 0) != 0 ? 0 : 2;
+}
+
+/* A child like itself, and nothing else that clone can do: threads, namespaces, shared memory. */
+static void who_may_fork_a_helper(void **state)
+{
+    static const struct sandbox_rules helper = {.may_fork_helper = true}, none = {0};
+    static const unsigned long flags[] = {SIGCHLD, CLONE_VM | SIGCHLD, CLONE_NEWUSER | SIGCHLD,
+                                          CLONE_PARENT | SIGCHLD, CLONE_FILES | SIGCHLD, 0};
+
+    (void)state;
+    assert_int_equal(in_sandbox(&helper, fork_and_wait, NULL), 0);
+    assert_int_not_equal(in_sandbox(&none, fork_and_wait, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+        assert_int_equal(in_sandbox(&helper, raw_clone, &flags[i]), 0);
+}
+
 /* Each rule opens its own families of sockets, and nothing else of the table. */
 static void connecting_is_by_family(void **state)
 {
@@ -356,6 +394,7 @@ int main(void)
         cmocka_unit_test(every_role_of_the_table),
         cmocka_unit_test(the_mailbox_process),
         cmocka_unit_test(connecting_is_by_family),
+        cmocka_unit_test(who_may_fork_a_helper),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

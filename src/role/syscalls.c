@@ -9,8 +9,10 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -91,6 +93,8 @@ static const int calls_for_sanitizers[] = {
     SCMP_SYS(prlimit64), SCMP_SYS(getrlimit), SCMP_SYS(tgkill),   SCMP_SYS(arch_prctl),
 };
 
+#define FORK_FLAGS (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)
+
 static int allow_all(scmp_filter_ctx filter, const int *calls, size_t count)
 {
     int status = 0;
@@ -137,6 +141,16 @@ static int allow_conditionally(scmp_filter_ctx filter, const struct sandbox_rule
     }
     if (rules->may_connect_local)
         status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, local);
+    if (rules->may_fork_helper) {
+        /* fork() as the C library does it, and no thread or namespace; what the child says of its
+         * parent's death; the parent's look at how it ended. */
+        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                                   SCMP_A0(SCMP_CMP_EQ, FORK_FLAGS, 0));
+        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 2,
+                                   SCMP_A0(SCMP_CMP_EQ, PR_SET_PDEATHSIG, 0),
+                                   SCMP_A1(SCMP_CMP_EQ, SIGKILL, 0));
+        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(wait4), 0);
+    }
     if (rules->may_send_descriptors)
         status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, local);
     if (!rules->may_fork) {

@@ -342,6 +342,14 @@ void db_close(struct db **db_place)
     mem_free(&db);
 }
 
+void db_forget(struct db **db)
+{
+    if (*db == NULL)
+        return;
+    (*db)->is_beside = true; /* with it, closing does not even ask for the lock to write */
+    db_close(db);
+}
+
 sqlite3 *db_handle(struct db *db)
 {
     return db->handle;

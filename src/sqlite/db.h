@@ -49,6 +49,13 @@ MUST_CHECK enum err db_open_memory(struct task *task, struct db **out_db);
 /* Finalises all statements; writes the log back and removes it, unless the file is damaged. */
 void db_close(struct db **db);
 
+/*
+ * In a forked child, for its parent's connection: lets go of it and touches neither file nor log.
+ * SQLite keeps, for each file that the process has open, what it has locked; a child inherits that
+ * without the locks, so no connection of its own works before this.
+ */
+void db_forget(struct db **db);
+
 sqlite3 *db_handle(struct db *db);
 
 /*

@@ -73,7 +73,7 @@ void store_backup_ask(struct store_requests *all, struct wire_channel *archivist
 
     if (!id_equal(mailbox_of(request->type, &request->body), mailbox))
         store_request_answer(all, &request, WIRE_DENIED);
-    else if (archivist == NULL || (request->type == WIRE_BACKUP_PUT && request->fd < 0) ||
+    else if (archivist == NULL || (request->type == WIRE_BACKUP_PUT && request->fd_count == 0) ||
              store_request_send(request, archivist) != ERR_OK)
         store_request_answer(all, &request, WIRE_UNAVAILABLE);
 }

@@ -54,10 +54,10 @@ struct store_request *store_box_next(struct store_box *box)
     return request;
 }
 
-bool store_box_awaits(const struct store_box *box, enum wire_type type)
+bool store_box_awaits_process(const struct store_box *box)
 {
     for (const struct store_request *request = box->first; request != NULL; request = request->next)
-        if (request->type == type)
+        if (request->type == WIRE_SESSION_OPEN || request->type == WIRE_JOB)
             return true;
     return false;
 }

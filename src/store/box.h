@@ -36,7 +36,7 @@ void store_box_enter(struct store_box *box, enum box_state next, const struct lo
 bool store_box_queue(struct store_box *box, struct store_request *request);
 /* Takes the first off; NULL: none. */
 struct store_request *store_box_next(struct store_box *box);
-/* Is one of this type waiting? */
-bool store_box_awaits(const struct store_box *box, enum wire_type type);
+/* Is a request waiting that a process must be started for: a session or a job? */
+bool store_box_awaits_process(const struct store_box *box);
 
 #endif

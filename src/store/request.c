@@ -31,6 +31,12 @@ static void copy_body(struct store_request *request, const union wire_body *body
         deliver->sender = arena_copy(&request->arena, deliver->sender);
         deliver->recipient = arena_copy(&request->arena, deliver->recipient);
         deliver->folder = arena_copy(&request->arena, deliver->folder);
+    } else if (request->type == WIRE_JOB) {
+        struct wire_job *job = &request->body.job;
+
+        job->kind = arena_copy(&request->arena, job->kind);
+        job->json = arena_copy(&request->arena, job->json);
+        job->pass = arena_copy(&request->arena, job->pass);
     }
 }
 
@@ -43,10 +49,9 @@ struct store_request *store_request_new(struct store_requests *all, struct wire_
     request->asker = asker;
     request->asker_tag = message->tag;
     request->tag = ++all->last_tag;
-    request->fd = -1;
-    if (message->fd_count > 0) {
-        request->fd = message->fds[0];
-        message->fds[0] = -1;
+    for (size_t i = 0; i < message->fd_count && i < ARRAY_LEN(request->fds); i++) {
+        request->fds[request->fd_count++] = message->fds[i];
+        message->fds[i] = -1;
     }
     copy_body(request, &message->body);
     if (tsearch(request, &all->by_tag, compare_tags) == NULL)
@@ -63,24 +68,31 @@ struct store_request *store_request_find(struct store_requests *all, uint64_t ta
     return found == NULL ? NULL : *found;
 }
 
+static void close_descriptors(struct store_request *request)
+{
+    for (size_t i = 0; i < request->fd_count; i++)
+        fd_close(&request->fds[i]);
+    request->fd_count = 0;
+}
+
 void store_request_free(struct store_requests *all, struct store_request **request)
 {
     if (*request == NULL)
         return;
     tdelete(*request, &all->by_tag, compare_tags);
     all->count--;
-    fd_close(&(*request)->fd);
+    close_descriptors(*request);
     arena_free(&(*request)->arena);
     mem_free(request);
 }
 
 enum err store_request_send(struct store_request *request, struct wire_channel *target)
 {
-    TRY(wire_send(target, request->type, request->tag, &request->body, &request->fd,
-                  request->fd >= 0 ? 1 : 0));
+    TRY(wire_send(target, request->type, request->tag, &request->body, request->fds,
+                  request->fd_count));
     request->target = target;
     /* The target has its own copy now; ours would keep the client's stream open. */
-    fd_close(&request->fd);
+    close_descriptors(request);
     return ERR_OK;
 }
 
@@ -98,6 +110,14 @@ static enum err send_answer(const struct store_request *request, enum wire_statu
         struct wire_deliver_reply reply = {.status = status};
 
         return wire_send(asker, WIRE_DELIVER_REPLY, tag, &reply, NULL, 0);
+    }
+    if (request->type == WIRE_JOB) {
+        struct wire_job_reply reply = {.session = request->body.job.session,
+                                       .mailbox = request->body.job.mailbox,
+                                       .status = status,
+                                       .is_last = true};
+
+        return wire_send(asker, WIRE_JOB_REPLY, tag, &reply, NULL, 0);
     }
     if (store_backup_is_request(request->type))
         return store_backup_refuse(request, status);

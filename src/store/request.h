@@ -8,14 +8,18 @@
 #include "base/arena.h"
 #include "wire/channel.h"
 
+enum { STORE_DESCRIPTORS_MAX = 2 };
+
 struct store_request {
-    enum wire_type type;         /* SESSION_OPEN, DELIVER, MAILBOX_CREATE, MAILBOX_REMOVE, BACKUP_… */
+    enum wire_type type; /* SESSION_OPEN, DELIVER, JOB, MAILBOX_CREATE, MAILBOX_REMOVE, BACKUP_… */
     struct wire_channel *asker;  /* borrowed; NULL: gone */
     uint64_t asker_tag;
     uint64_t tag;                /* ours, towards sealer or mailbox */
     struct wire_channel *target; /* borrowed; where it was sent, NULL: nowhere yet */
     union wire_body body;        /* texts in the arena */
-    int fd;                      /* own, -1: none */
+    int fds[STORE_DESCRIPTORS_MAX]; /* own */
+    size_t fd_count;
+    bool is_cancelled; /* a JOB that nobody waits for: what waits in a box goes no further */
     struct arena arena;
     struct store_request *next; /* in a box's queue */
 };

@@ -212,7 +212,7 @@ static void on_box_close(void *owner, struct wire_channel *channel)
         store_box_enter(box, BOX_REMOVING, store->log);
         continue_removal(store, box);
     } else if (!store->is_stopping &&
-               (store_box_awaits(box, WIRE_SESSION_OPEN) ||
+               (store_box_awaits_process(box) ||
                 (box->sessions != NULL && box->first != NULL))) {
         box->is_new = false;
         begin_release(store, box);
@@ -232,6 +232,8 @@ static void flush_waiting(struct store *store, struct store_box *box)
     while (box->state == BOX_LIVE && (request = store_box_next(box)) != NULL) {
         if (request->type == WIRE_MAILBOX_CREATE)
             store_request_answer(&store->requests, &request, WIRE_OK);
+        else if (request->is_cancelled)
+            store_request_answer(&store->requests, &request, WIRE_UNAVAILABLE);
         else if (store_request_send(request, box->channel) != ERR_OK)
             store_request_answer(&store->requests, &request, WIRE_UNAVAILABLE);
         else
@@ -299,6 +301,26 @@ static void on_answer(struct store *store, struct store_box *box, const struct w
     store_request_answer(&store->requests, &request, status);
 }
 
+/* How far a job is, to who asked; its last word is an answer like any other, but with the words. */
+static void on_job_reply(struct store *store, struct store_box *box,
+                         const struct wire_channel *from, uint64_t tag,
+                         const struct wire_job_reply *body)
+{
+    struct store_request *request = store_request_find(&store->requests, tag);
+    struct wire_job_reply reply = *body;
+
+    if (request == NULL || request->target != from || request->type != WIRE_JOB)
+        return;
+    reply.session = request->body.job.session;
+    reply.mailbox = box->id;
+    if (request->asker != NULL && wire_send(request->asker, WIRE_JOB_REPLY, request->asker_tag,
+                                            &reply, NULL, 0) == ERR_OK &&
+        body->is_last)
+        request->asker = NULL; /* it has its answer */
+    if (body->is_last)
+        on_answer(store, box, from, tag, WIRE_UNAVAILABLE);
+}
+
 /* The process wants a session to sleep. */
 static void on_hibernate(struct store_box *box, const struct wire_session_hibernate *body)
 {
@@ -325,6 +347,8 @@ static void on_box_message(void *owner, struct wire_channel *channel, struct wir
     else if (message->type == WIRE_DELIVER_REPLY)
         on_answer(store, box, channel, message->tag,
                   (enum wire_status)message->body.deliver_reply.status);
+    else if (message->type == WIRE_JOB_REPLY)
+        on_job_reply(store, box, channel, message->tag, &message->body.job_reply);
     else if (message->type == WIRE_SESSION_HIBERNATE)
         on_hibernate(box, &message->body.session_hibernate);
     else if (message->type == WIRE_MAILBOX_CHANGED)
@@ -414,9 +438,9 @@ static void on_deliver(struct store *store, struct store_request *request)
         pass_to_box(store, box, request);
 }
 
-static void on_session_open(struct store *store, struct store_request *request)
+/* A session or a job: a process is started for it. */
+static void on_owner(struct store *store, struct store_request *request, struct id id)
 {
-    struct id id = request->body.session_open.mailbox;
     struct store_box *box = find_box(store, &id);
 
     if (store->is_stopping || (box != NULL && box->removal != NULL)) {
@@ -430,6 +454,35 @@ static void on_session_open(struct store *store, struct store_request *request)
     box = add_box(store, &id);
     queue_or_refuse(store, box, request);
     begin_release(store, box);
+}
+
+struct cancelled {
+    const struct wire_channel *asker;
+    const struct id *session; /* NULL: all of this asker */
+};
+
+static void cancel_job(void *owner, struct store_request *request)
+{
+    const struct cancelled *cancelled = owner;
+    struct wire_job_cancel body = {.session = request->body.job.session,
+                                   .mailbox = request->body.job.mailbox};
+
+    if (request->type != WIRE_JOB || request->asker != cancelled->asker ||
+        (cancelled->session != NULL && !id_equal(&body.session, cancelled->session)))
+        return;
+    request->is_cancelled = true;
+    /* A process that does not hear it is about to go. */
+    if (request->target != NULL &&
+        wire_send(request->target, WIRE_JOB_CANCEL, 0, &body, NULL, 0) != ERR_OK)
+        request->asker = NULL;
+}
+
+static void cancel_jobs(struct store *store, const struct wire_channel *asker,
+                        const struct id *session)
+{
+    struct cancelled cancelled = {asker, session};
+
+    store_requests_each(&store->requests, cancel_job, &cancelled);
 }
 
 static void on_create(struct store *store, struct store_request *request)
@@ -484,7 +537,8 @@ static void refuse_sessions(struct store *store, struct store_box *box)
         struct store_request *request = store_box_next(box);
 
         /* The rest keeps its order: what is taken off comes back behind the others. */
-        if (request->type == WIRE_SESSION_OPEN || !store_box_queue(box, request))
+        if (request->type == WIRE_SESSION_OPEN || request->type == WIRE_JOB ||
+            !store_box_queue(box, request))
             store_request_answer(&store->requests, &request, WIRE_UNAVAILABLE);
     }
 }
@@ -558,7 +612,13 @@ void store_message(struct store *store, struct wire_channel *from, struct wire_m
     } else if (message->type == WIRE_DELIVER) {
         on_deliver(store, store_request_new(&store->requests, from, message));
     } else if (message->type == WIRE_SESSION_OPEN) {
-        on_session_open(store, store_request_new(&store->requests, from, message));
+        on_owner(store, store_request_new(&store->requests, from, message),
+                 message->body.session_open.mailbox);
+    } else if (message->type == WIRE_JOB) {
+        on_owner(store, store_request_new(&store->requests, from, message),
+                 message->body.job.mailbox);
+    } else if (message->type == WIRE_JOB_CANCEL) {
+        cancel_jobs(store, from, &message->body.job_cancel.session);
     } else if (message->type == WIRE_SESSION_CLOSE) {
         on_session_close(store, from, &message->body.session_close);
     } else if (message->type == WIRE_SESSION_HIBERNATE_REPLY) {
@@ -636,6 +696,7 @@ void store_asker_gone(struct store *store, struct wire_channel *asker)
 {
     struct box_list list = all_boxes(store);
 
+    cancel_jobs(store, asker, NULL);
     store_requests_each(&store->requests, forget_asker, asker);
     for (size_t i = 0; i < list.count; i++) {
         store_session_drop_gate(list.boxes[i], asker);

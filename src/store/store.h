@@ -12,7 +12,7 @@
  *   STARTING  -> ENDING    store_on_opened          it could not be opened
  *   LIVE      -> ENDING    store_on_idle, store_expel, store_stop
  *   ENDING    -> DORMANT   its channel closed, and it left sessions that sleep (store/session.h)
- *   DORMANT   -> RELEASING store_session_open, store_deliver
+ *   DORMANT   -> RELEASING store_session_open, store_deliver, a job
  *   DORMANT   -> (absent)  the last sleeper went
  *   any       -> (absent)  its channel closed: the process is gone
  *   any       -> REMOVING  store_remove             the mailbox is being deleted

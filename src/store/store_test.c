@@ -51,6 +51,8 @@ static uint64_t status_of(const struct wire_message *message)
         return message->body.mailbox_sleepers.is_watched;
     if (message->type == WIRE_SESSION_WAKE)
         return message->body.session_wake.status;
+    if (message->type == WIRE_JOB_REPLY)
+        return message->body.job_reply.status;
     if (message->type == WIRE_MAILBOX_CREATE_REPLY)
         return message->body.mailbox_create_reply.status;
     if (message->type == WIRE_BACKUP_PUT_REPLY)
@@ -902,6 +904,139 @@ static void test_a_stop_waits_for_no_sleeper(void **state)
     teardown(&f);
 }
 
+static void ask_job(struct fixture *f, uint64_t tag)
+{
+    struct wire_job body = {.session = f->session, .mailbox = f->mailbox, .kind = STR("alias check")};
+
+    send_message(&f->keeper, WIRE_JOB, tag, &body, true);
+}
+
+static void cancel_job_of(struct fixture *f)
+{
+    struct wire_job_cancel body = {.session = f->session, .mailbox = f->mailbox};
+
+    send_message(&f->keeper, WIRE_JOB_CANCEL, 0, &body, false);
+}
+
+static void reply_job(struct fixture *f, enum wire_status status, bool is_last)
+{
+    struct wire_job_reply body = {.session = f->session,
+                                  .mailbox = f->mailbox,
+                                  .status = status,
+                                  .json = STR("{}"),
+                                  .is_last = is_last};
+
+    send_message(&f->box, WIRE_JOB_REPLY, f->box.seen[0].tag, &body, false);
+}
+
+/* To LIVE, with a job that was handed on. */
+static void make_busy(struct fixture *f)
+{
+    ask_job(f, 9);
+    turn(f);
+    release(f);
+    turn(f);
+    start_box(f);
+    opened(f, WIRE_OK);
+    turn(f);
+    expect_last(&f->box, WIRE_JOB, 1);
+    assert_true(f->box.seen[0].fd >= 0);
+}
+
+static void test_a_job_keeps_its_process(void **state)
+{
+    struct wire_mailbox_idle idle;
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_busy(&f);
+    idle.mailbox = f.mailbox;
+    send_message(&f.box, WIRE_MAILBOX_IDLE, 0, &idle, false);
+    reply_job(&f, WIRE_OK, false);
+    reply_job(&f, WIRE_OK, false);
+    turn(&f);
+    expect_last(&f.keeper, WIRE_JOB_REPLY, 2); /* how far it is */
+    assert_int_equal(f.keeper.seen[1].tag, 9);
+    assert_int_equal(f.box.seen_count, 1); /* no STOP */
+    reply_job(&f, WIRE_DAMAGED, true);
+    reply_job(&f, WIRE_OK, true); /* once is enough */
+    turn(&f);
+    expect_last(&f.keeper, WIRE_JOB_REPLY, 3);
+    assert_int_equal(f.keeper.seen[2].status, WIRE_DAMAGED);
+    send_message(&f.box, WIRE_MAILBOX_IDLE, 0, &idle, false);
+    turn(&f);
+    expect_last(&f.box, WIRE_STOP, 2);
+    teardown(&f);
+}
+
+static void test_a_job_whose_process_dies(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_busy(&f);
+    wire_channel_free(&f.box.far);
+    turn(&f);
+    expect_last(&f.keeper, WIRE_JOB_REPLY, 1);
+    assert_int_equal(f.keeper.seen[0].status, WIRE_UNAVAILABLE);
+    teardown(&f);
+}
+
+static void test_cancelled_jobs(void **state)
+{
+    enum { WAITING, RUNNING, KEEPER_GONE, CASES };
+
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        struct fixture f;
+
+        setup(&f);
+        if (i == WAITING) {
+            ask_job(&f, 9);
+            turn(&f);
+            cancel_job_of(&f);
+            turn(&f);
+            release(&f);
+            turn(&f);
+            start_box(&f);
+            opened(&f, WIRE_OK);
+            turn(&f);
+            assert_int_equal(f.box.seen_count, 0);
+            expect_last(&f.keeper, WIRE_JOB_REPLY, 1);
+            assert_int_equal(f.keeper.seen[0].status, WIRE_UNAVAILABLE);
+        } else {
+            make_busy(&f);
+            if (i == RUNNING)
+                cancel_job_of(&f);
+            else
+                store_set_peer(f.store, WIRE_ROLE_KEEPER, NULL);
+            turn(&f);
+            expect_last(&f.box, WIRE_JOB_CANCEL, 2);
+            reply_job(&f, WIRE_UNAVAILABLE, true);
+            turn(&f);
+            assert_int_equal(f.keeper.seen_count, i == RUNNING ? 1 : 0);
+        }
+        teardown(&f);
+    }
+}
+
+static void test_only_who_asked_cancels_a_job(void **state)
+{
+    struct wire_job_cancel body;
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    make_busy(&f);
+    body = (struct wire_job_cancel){.session = id_random(), .mailbox = f.mailbox};
+    send_message(&f.keeper, WIRE_JOB_CANCEL, 0, &body, false);
+    turn(&f);
+    assert_int_equal(f.box.seen_count, 1);
+    teardown(&f);
+}
+
 /* ---- Backups ---- */
 
 static void put_backup(struct fixture *f, const struct id *mailbox, uint64_t tag, bool with_fd)
@@ -1024,6 +1159,10 @@ int main(void)
         cmocka_unit_test(test_a_mailbox_is_removed_under_its_sleepers),
         cmocka_unit_test(test_death_of_the_gate),
         cmocka_unit_test(test_a_stop_waits_for_no_sleeper),
+        cmocka_unit_test(test_a_job_keeps_its_process),
+        cmocka_unit_test(test_a_job_whose_process_dies),
+        cmocka_unit_test(test_cancelled_jobs),
+        cmocka_unit_test(test_only_who_asked_cancels_a_job),
         cmocka_unit_test(test_a_process_names_its_own_backups_only),
         cmocka_unit_test(test_backups_go_to_the_archivist_and_answers_back),
         cmocka_unit_test(test_backups_when_one_side_goes),

@@ -114,7 +114,7 @@ static const char *const faults[] = {
     "SELECT count(*) FROM mailbox WHERE message_count <> (SELECT sum(message_count) FROM folder) "
     "OR size_bytes <> (SELECT sum(size_bytes) FROM folder)",
     "SELECT count(*) FROM content AS c WHERE (SELECT count(*) FROM message WHERE content_id = c.id)"
-    " <> 1 + coalesce((SELECT extra FROM content_share WHERE content_id = c.id), 0)",
+    " + (SELECT count(*) FROM hidden WHERE content_id = c.id) <> 1 + coalesce((SELECT extra FROM content_share WHERE content_id = c.id), 0)",
     "SELECT count(*) FROM message WHERE content_id NOT IN (SELECT id FROM content)",
     "SELECT count(*) FROM content_share WHERE content_id NOT IN (SELECT id FROM content)",
     "SELECT count(*) FROM part WHERE key >> 24 NOT IN (SELECT id FROM content)",
@@ -123,7 +123,10 @@ static const char *const faults[] = {
     "SELECT count(*) FROM part WHERE attachment_id > 0 AND attachment_id NOT IN "
     "(SELECT id FROM attachment)",
     "SELECT count(*) FROM attachment_part WHERE key >> 24 NOT IN (SELECT id FROM attachment)",
-    "SELECT count(*) FROM message WHERE is_expunged = 1 AND NOT EXISTS (SELECT 1 FROM purge "
+    "SELECT count(*) FROM hidden WHERE content_id NOT IN (SELECT id FROM content)",
+    "SELECT count(*) FROM mailbox WHERE hidden_count <> (SELECT count(*) FROM hidden) "
+    "OR hidden_bytes <> (SELECT coalesce(sum(size_bytes), 0) FROM hidden)",
+    "SELECT count(*) FROM message WHERE is_expunged > 0 AND NOT EXISTS (SELECT 1 FROM purge "
     "WHERE key BETWEEN first_key AND last_key)",
     "SELECT count(*) FROM identity WHERE content_id NOT IN (SELECT id FROM content)",
     "SELECT count(*) FROM thread_reference WHERE thread_id NOT IN (SELECT thread_id FROM identity)",

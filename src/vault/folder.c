@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "vault/rows.h"
 #include "vault/state.h"
+#include "vault/undelete_keep.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -304,6 +305,20 @@ static enum err create(struct vault *vault, struct task *task, struct str name,
     return vault_folder_insert(vault, task, name, use, true, &folder);
 }
 
+enum err vault_folder_obtain(struct vault *vault, struct task *task, struct str name,
+                             enum vault_special_use use, struct folder **out_folder)
+{
+    struct folder *folder = vault_folder_named(vault, name);
+
+    if (folder == NULL || !folder->is_selectable) {
+        TRY(create(vault, task, name,
+                   vault_folder_has_use(vault, use) ? VAULT_USE_NONE : use));
+        folder = vault_folder_named(vault, name);
+    }
+    *out_folder = folder;
+    return ERR_OK;
+}
+
 enum err vault_folder_create(struct vault *vault, struct task *task, struct str name,
                              enum vault_special_use use)
 {
@@ -339,9 +354,11 @@ static enum err empty(struct vault *vault, struct task *task, struct folder *fol
     if (folder->uidnext == 1)
         return ERR_OK;
     TRY(db_prepare(vault->db, task,
-                   "UPDATE message SET is_expunged = 1 WHERE key BETWEEN ?1 AND ?2", &statement));
+                   "UPDATE message SET is_expunged = ?3 WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0",
+                   &statement));
     db_bind_int(statement, 1, message_key(folder->id, 1));
     db_bind_int(statement, 2, message_key(folder->id, UINT32_MAX));
+    db_bind_int(statement, 3, undelete_state(vault));
     TRY(db_run(vault->db, task, statement));
     TRY(rows_purge_later(vault, task, folder->id, 1, UINT32_MAX));
     vault->size_bytes -= folder->size_bytes;
@@ -371,6 +388,7 @@ static enum err delete_folder(struct vault *vault, struct task *task, struct str
     TRY(metadata_forget(vault, task, folder_id));
     vault_note_messages(vault, folder, modseq, 0, 0);
     vault_note(vault, -1);
+    TRY(undelete_note_folder(vault, task, vault_folder_get(vault, folder_id)));
     if (!has_children(vault, name))
         return delete_row(vault, task, vault_folder_get(vault, folder_id));
     /* UIDs go on counting: the hidden rows still have the old ones. */

@@ -1,6 +1,6 @@
 /*
- * What may be put off: purging expunged messages, shortening the log of them, learning
- * what is junk, filling the search index, forgetting deliveries, writing the file's log back. Each call does one slice; everything
+ * What may be put off: purging expunged messages, shortening the log of them, letting
+ * go what was kept of them long enough, learning what is junk, filling the search index, forgetting deliveries, writing the file's log back. Each call does one slice; everything
  * in it can be lost in a power cut and is done again, so its transactions are relaxed.
  */
 #include "vault/vault.h"
@@ -10,6 +10,8 @@
 #include "vault/parts.h"
 #include "vault/index.h"
 #include "vault/learn.h"
+#include "vault/undelete.h"
+#include "vault/undelete_keep.h"
 #include "vault/vanished.h"
 
 enum {
@@ -24,6 +26,12 @@ enum {
 struct purge {
     int64_t id;
     int64_t first_key, last_key;
+    int64_t expunged_ms;
+};
+
+struct expunged {
+    int64_t key, content_id;
+    enum row_state state;
 };
 
 /* The oldest note whose time has come. */
@@ -47,6 +55,7 @@ static enum err next_purge(struct vault *vault, struct task *task, struct purge 
     out->last_key = db_column_int(statement, 2);
     if (!clock_parse_iso(db_column_text(statement, 3), &expunged_ms))
         return fail(task, ERR_CORRUPT, "vault: a purge note has no valid date");
+    out->expunged_ms = expunged_ms < task->now_ms ? expunged_ms : task->now_ms;
     /* Those of an earlier session have no one left who could ask; a clock set back waits for none.
      */
     *out_is_due = out->id <= vault->purge_open_id || task->now_ms < expunged_ms ||
@@ -59,15 +68,19 @@ void vault_keep_expunged(struct vault *vault)
     vault->purge_open_id = 0;
 }
 
-static enum err delete_message(struct vault *vault, struct task *task, int64_t key,
-                               int64_t content_id)
+/* Takes the row away: with its content, or to where its owner can bring it back from. */
+static enum err purge_row(struct vault *vault, struct task *task, const struct expunged *row,
+                          int64_t expunged_ms)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool is_kept = row->state == ROW_HIDDEN && undelete_keeps(vault);
 
+    if (is_kept)
+        TRY(undelete_keep(vault, task, row->key, expunged_ms));
     TRY(db_prepare(vault->db, task, "DELETE FROM message WHERE key = ?1", &statement));
-    db_bind_int(statement, 1, key);
+    db_bind_int(statement, 1, row->key);
     TRY(db_run(vault->db, task, statement));
-    return content_release(vault, task, content_id);
+    return is_kept ? ERR_OK : content_release(vault, task, row->content_id);
 }
 
 static enum err delete_note(struct vault *vault, struct task *task, int64_t id)
@@ -90,10 +103,6 @@ static enum err shorten_note(struct vault *vault, struct task *task, int64_t id,
     return db_run(vault->db, task, statement);
 }
 
-struct expunged {
-    int64_t key, content_id;
-};
-
 static enum err read_expunged(struct vault *vault, struct task *task, const struct purge *purge,
                               struct expunged out[static PURGES_IN_SLICE], size_t *out_count)
 {
@@ -102,8 +111,8 @@ static enum err read_expunged(struct vault *vault, struct task *task, const stru
     bool has_row;
 
     TRY(db_prepare(vault->db, task,
-                   "SELECT key, content_id FROM message WHERE key BETWEEN ?1 AND ?2 "
-                   "AND is_expunged = 1 LIMIT ?3",
+                   "SELECT key, content_id, is_expunged FROM message "
+                   "WHERE key BETWEEN ?1 AND ?2 AND is_expunged > 0 LIMIT ?3",
                    &statement));
     db_bind_int(statement, 1, purge->first_key);
     db_bind_int(statement, 2, purge->last_key);
@@ -114,6 +123,7 @@ static enum err read_expunged(struct vault *vault, struct task *task, const stru
             break;
         out[count].key = db_column_int(statement, 0);
         out[count].content_id = db_column_int(statement, 1);
+        out[count].state = (enum row_state)db_column_int(statement, 2);
         count++;
     }
     *out_count = count;
@@ -134,7 +144,7 @@ static enum err purge_slice(struct vault *vault, struct task *task, bool *out_di
     vault_touch_quietly(vault);
     TRY(read_expunged(vault, task, &purge, rows, &count));
     for (size_t i = 0; i < count; i++)
-        TRY(delete_message(vault, task, rows[i].key, rows[i].content_id));
+        TRY(purge_row(vault, task, &rows[i], purge.expunged_ms));
     if (count == PURGES_IN_SLICE)
         return shorten_note(vault, task, purge.id, rows[count - 1].key);
     return delete_note(vault, task, purge.id);
@@ -152,6 +162,7 @@ static enum err forget_deliveries(struct vault *vault, struct task *task)
     TRY(db_prepare(vault->db, task, "DELETE FROM delivery WHERE arrived < ?1", &statement));
     db_bind_text(statement, 1, str_from_c(since));
     TRY(db_run(vault->db, task, statement));
+    TRY(undelete_forget_folders(vault, task));
     vault->delivery_purged_ms = task->now_ms;
     return ERR_OK;
 }
@@ -179,6 +190,8 @@ static enum err slice(struct vault *vault, struct task *task, bool *out_did)
     TRY(learn_slice(vault, task, out_did));
     if (!*out_did && vault->has_purges)
         TRY(purge_slice(vault, task, out_did));
+    if (!*out_did)
+        TRY(undelete_expire_slice(vault, task, out_did));
     if (!*out_did)
         TRY(vanished_trim(vault, task, out_did));
     if (*out_did)
@@ -229,5 +242,25 @@ enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_mo
     if (!did)
         db_shrink(vault->db);
     *out_more = did;
+    return ERR_OK;
+}
+
+/* --- Before an owner looks at what was expunged --- */
+
+enum err vault_undelete_prepare(struct vault *vault, struct task *task, bool *out_is_done)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row, did = false;
+
+    TRY(vault_check(vault, task));
+    TRY(db_prepare(vault->db, task, "SELECT max(id) FROM purge", &statement));
+    TRY(db_step(vault->db, task, statement, &has_row));
+    /* Nobody is waited for any more: all notes count as those of an earlier session. */
+    if (!db_column_is_null(statement, 0))
+        vault->purge_open_id = db_column_int(statement, 0);
+    db_release(&statement);
+    TRY(vault_write_begin(vault, task));
+    TRY(vault_write_end(vault, task, purge_slice(vault, task, &did), VAULT_RELAXED));
+    *out_is_done = !did;
     return ERR_OK;
 }

@@ -8,6 +8,7 @@
 #include "vault/parts.h"
 #include "vault/rows.h"
 #include "vault/uidl.h"
+#include "vault/undelete_keep.h"
 
 #include <string.h>
 
@@ -352,7 +353,7 @@ static enum err replace(struct vault *vault, struct task *task, int64_t from_fol
     TRY(check_room(vault, task, to, 1, append->raw.len, &replaced));
     modseq = vault_touch(vault);
     TRY(write_one(vault, task, to, append, out_uid));
-    TRY(rows_hide(vault, task, from_folder_id, modseq, &uid, 1));
+    TRY(rows_hide(vault, task, from_folder_id, modseq, &uid, 1, undelete_state(vault)));
     count_replaced(vault, from, &replaced);
     vault_note_messages(vault, from, modseq, 0, 0);
     return ERR_OK;

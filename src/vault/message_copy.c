@@ -145,7 +145,7 @@ static enum err hide_sources(struct copy *copy, uint64_t modseq)
     for (size_t i = 0; i < copy->count; i++)
         uids[i] = copy->messages[i].uid;
     rows_sort(copy->task, uids, copy->count, &uids, &count);
-    TRY(rows_hide(copy->vault, copy->task, copy->from_id, modseq, uids, count));
+    TRY(rows_hide(copy->vault, copy->task, copy->from_id, modseq, uids, count, ROW_GOING));
     count_out(from, copy);
     vault_note_messages(copy->vault, from, modseq, 0, 0);
     return ERR_OK;

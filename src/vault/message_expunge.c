@@ -1,7 +1,9 @@
-/* Expunging: rows are hidden and logged; housekeeping takes them away later. */
+/* Expunging: rows are hidden and logged; housekeeping takes them away later (undelete.h: or keeps
+ * them for their owner, which costs nothing here). */
 #include "vault/message.h"
 
 #include "vault/rows.h"
+#include "vault/undelete_keep.h"
 
 struct expunge {
     bool is_of_any; /* also messages without \Deleted */
@@ -64,7 +66,8 @@ static enum err expunge_in_change(struct vault *vault, struct task *task, int64_
     if (expunge->count == 0)
         return ERR_OK;
     modseq = vault_touch(vault);
-    TRY(rows_hide(vault, task, folder_id, modseq, expunge->uids, expunge->count));
+    TRY(rows_hide(vault, task, folder_id, modseq, expunge->uids, expunge->count,
+                  undelete_state(vault)));
     folder->message_count -= expunge->count;
     folder->deleted_count -= expunge->deleted_count;
     folder->unseen_count -= expunge->unseen_count;

@@ -96,29 +96,30 @@ enum err rows_purge_later(struct vault *vault, struct task *task, int64_t folder
 }
 
 static enum err hide_range(struct vault *vault, struct task *task, int64_t folder_id,
-                           uint64_t modseq, struct uid_range range)
+                           uint64_t modseq, struct uid_range range, enum row_state state)
 {
     CLEANUP(db_release) sqlite3_stmt *hide = NULL;
 
     TRY(db_prepare(vault->db, task,
-                   "UPDATE message SET is_expunged = 1, modseq = ?3 WHERE key BETWEEN ?1 AND ?2 "
+                   "UPDATE message SET is_expunged = ?4, modseq = ?3 WHERE key BETWEEN ?1 AND ?2 "
                    "AND is_expunged = 0",
                    &hide));
     db_bind_int(hide, 1, message_key(folder_id, range.first));
     db_bind_int(hide, 2, message_key(folder_id, range.last));
     db_bind_int(hide, 3, (int64_t)modseq);
+    db_bind_int(hide, 4, state);
     TRY(db_run(vault->db, task, hide));
     return vanished_note(vault, task, folder_id, modseq, range.first, range.last);
 }
 
 enum err rows_hide(struct vault *vault, struct task *task, int64_t folder_id, uint64_t modseq,
-                   const uint32_t *uids, size_t uid_count)
+                   const uint32_t *uids, size_t uid_count, enum row_state state)
 {
     struct uid_range range;
     size_t position = 0;
 
     while (rows_next_range(uids, uid_count, &position, &range))
-        TRY(hide_range(vault, task, folder_id, modseq, range));
+        TRY(hide_range(vault, task, folder_id, modseq, range, state));
     /* One note for all: purging looks at the rows themselves. */
     if (uid_count > 0)
         TRY(rows_purge_later(vault, task, folder_id, uids[0], uids[uid_count - 1]));

@@ -28,10 +28,11 @@ MUST_CHECK enum err rows_copy(struct vault *vault, struct task *task, int64_t fr
 
 /*
  * Hides the messages (ascending UIDs, all of them live), logs their vanishing under `modseq` and
- * has them purged later. Counters are the caller's.
+ * has them purged later: `state` is ROW_GOING, or what undelete_state gives. Counters are the caller's.
  */
 MUST_CHECK enum err rows_hide(struct vault *vault, struct task *task, int64_t folder_id,
-                              uint64_t modseq, const uint32_t *uids, size_t uid_count);
+                              uint64_t modseq, const uint32_t *uids, size_t uid_count,
+                              enum row_state state);
 /* Notes that expunged rows in this range wait for housekeeping. */
 MUST_CHECK enum err rows_purge_later(struct vault *vault, struct task *task, int64_t folder_id,
                                      uint32_t first_uid, uint32_t last_uid);

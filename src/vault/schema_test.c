@@ -21,6 +21,8 @@
 #include <cmocka.h>
 
 static const char take_back_sql[] =
+    "ALTER TABLE mailbox DROP COLUMN hidden_count; ALTER TABLE mailbox DROP COLUMN hidden_bytes;"
+    "DROP TABLE former_folder; DROP TABLE hidden;"
     "DROP TABLE spam_waiting; DROP TABLE spam_learned; DROP TABLE spam_total; DROP TABLE spam_token;"
     "DROP TABLE given_uidl;"
     "ALTER TABLE message DROP COLUMN line_end_octets;"

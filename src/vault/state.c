@@ -5,6 +5,7 @@
 #include "vault/facts.h"
 #include "vault/index.h"
 #include "vault/learn.h"
+#include "vault/undelete_keep.h"
 
 #include <assert.h>
 #include <string.h>
@@ -137,7 +138,7 @@ static enum err load_mailbox(struct vault *vault, struct task *task)
 
     TRY(db_prepare(vault->db, task,
                    "SELECT mailbox_id, epoch, change_counter, next_uidvalidity, next_content_id, "
-                   "size_bytes, message_count FROM mailbox",
+                   "size_bytes, message_count, hidden_bytes, hidden_count FROM mailbox",
                    &statement));
     TRY(db_step(vault->db, task, statement, &has_row));
     if (!has_row)
@@ -150,6 +151,8 @@ static enum err load_mailbox(struct vault *vault, struct task *task)
     vault->next_content_id = db_column_int(statement, 4);
     vault->size_bytes = (uint64_t)db_column_int(statement, 5);
     vault->message_count = (uint64_t)db_column_int(statement, 6);
+    vault->hidden_bytes = (uint64_t)db_column_int(statement, 7);
+    vault->hidden_count = (uint64_t)db_column_int(statement, 8);
     return ERR_OK;
 }
 
@@ -163,6 +166,7 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     TRY(facts_load_previews(vault, task));
     TRY(index_load(vault, task));
     TRY(learn_load(vault, task));
+    TRY(undelete_load(vault, task));
     vault->is_mailbox_dirty = false;
     vault->is_stale = false;
     return ERR_OK;
@@ -280,7 +284,8 @@ static enum err flush(struct vault *vault, struct task *task)
         return ERR_OK;
     TRY(db_prepare(vault->db, task,
                    "UPDATE mailbox SET epoch = ?1, change_counter = ?2, next_uidvalidity = ?3, "
-                   "next_content_id = ?4, size_bytes = ?5, message_count = ?6",
+                   "next_content_id = ?4, size_bytes = ?5, message_count = ?6, "
+                   "hidden_bytes = ?7, hidden_count = ?8",
                    &statement));
     db_bind_int(statement, 1, (int64_t)vault->epoch);
     db_bind_int(statement, 2, (int64_t)vault->change_counter);
@@ -288,6 +293,8 @@ static enum err flush(struct vault *vault, struct task *task)
     db_bind_int(statement, 4, vault->next_content_id);
     db_bind_int(statement, 5, (int64_t)vault->size_bytes);
     db_bind_int(statement, 6, (int64_t)vault->message_count);
+    db_bind_int(statement, 7, (int64_t)vault->hidden_bytes);
+    db_bind_int(statement, 8, (int64_t)vault->hidden_count);
     TRY(db_run(vault->db, task, statement));
     vault->is_mailbox_dirty = false;
     return ERR_OK;

@@ -56,6 +56,13 @@ struct metadata_note {
     struct str entry; /* own */
 };
 
+/* message.is_expunged */
+enum row_state {
+    ROW_LIVE = 0,
+    ROW_GOING = 1,  /* for good, when it is purged: moved away */
+    ROW_HIDDEN = 2, /* then to be kept for its owner (undelete.h) */
+};
+
 enum vault_batch { VAULT_BATCH_NONE, VAULT_BATCH_OPEN, VAULT_BATCH_FAILED };
 enum vault_durability { VAULT_DURABLE, VAULT_RELAXED };
 
@@ -99,6 +106,10 @@ struct vault {
     ZSTD_DCtx *decompressor;              /* likewise */
     int64_t purge_open_id; /* purge rows up to this one are from an earlier session */
     bool has_purges;
+    int64_t undelete_keep_ms; /* 0: what is expunged is not kept; -1: that was not said yet */
+    uint64_t undelete_limit_bytes;
+    uint64_t hidden_bytes, hidden_count; /* of table hidden */
+    int64_t hidden_oldest_ms;            /* when its first row was expunged; INT64_MAX: none */
     int64_t indexed_content_id; /* contents up to this one are in the search index */
     bool has_index_of_other_form; /* which is in the way (index.h) */
     bool has_words_gone; /* contents went, and it was not looked at yet whether that matters */
@@ -142,6 +153,10 @@ void vault_note_metadata(struct vault *vault, int64_t folder_id, struct str entr
 /* Within the change that deletes the folder (metadata.c). */
 MUST_CHECK enum err metadata_forget(struct vault *vault, struct task *task, int64_t folder_id);
 
+/* The folder of this name in the change under way: made, with its parents, if there is none, and
+ * selectable again if it was not (folder.c). `use` is given unless another folder has it. */
+MUST_CHECK enum err vault_folder_obtain(struct vault *vault, struct task *task, struct str name,
+                                        enum vault_special_use use, struct folder **out_folder);
 /* NULL: none. The pointer holds until a folder is made or deleted. */
 struct folder *vault_folder_get(struct vault *vault, int64_t folder_id);
 struct folder *vault_folder_named(struct vault *vault, struct str name);

@@ -43,7 +43,7 @@ static enum err insert_mailbox(struct vault *vault, struct task *task)
     char now[CLOCK_ISO_ROOM];
 
     clock_format_iso(task->now_ms, now);
-    TRY(db_prepare(vault->db, task, "INSERT INTO mailbox VALUES (1, ?1, ?2, 1, 1, 1, 1, 0, 0)",
+    TRY(db_prepare(vault->db, task, "INSERT INTO mailbox VALUES (1, ?1, ?2, 1, 1, 1, 1, 0, 0, 0, 0)",
                    &statement));
     db_bind_text(statement, 1, id_str(&vault->id));
     db_bind_text(statement, 2, str_from_c(now));
@@ -108,6 +108,8 @@ static struct vault *vault_new(const struct vault_options *options)
     vault->log = options->log;
     vault->limit_bytes = options->limit_bytes;
     vault->limit_messages = UINT64_MAX;
+    vault->undelete_keep_ms = -1;
+    vault->hidden_oldest_ms = INT64_MAX;
     return vault;
 }
 
@@ -219,7 +221,8 @@ enum err vault_open(struct task *task, const struct vault_options *options,
                     const struct secret *key, struct vault **out_vault)
 {
     CLEANUP(vault_close) struct vault *vault = vault_new(options);
-    const char *path = path_of(task, options, ".sqlite").ptr;
+    const char *path =
+        path_of(task, options, options->suffix != NULL ? options->suffix : ".sqlite").ptr;
 
     TRY(take_lock(vault, task, path));
     TRY(db_open(task, path, DB_OPEN, key, &vault->db));
@@ -266,6 +269,16 @@ static void save_notes(struct vault *vault)
     task_done(&task);
 }
 
+static void vault_free(struct vault *vault)
+{
+    db_close(&vault->db);
+    fd_close(&vault->lock_fd);
+    ZSTD_freeCCtx(vault->compressor);
+    ZSTD_freeDCtx(vault->decompressor);
+    vault_state_free(vault);
+    mem_free(&vault);
+}
+
 void vault_close(struct vault **vault_place)
 {
     struct vault *vault = *vault_place;
@@ -275,12 +288,18 @@ void vault_close(struct vault **vault_place)
     *vault_place = NULL;
     if (vault->db != NULL)
         save_notes(vault);
-    db_close(&vault->db);
-    fd_close(&vault->lock_fd);
-    ZSTD_freeCCtx(vault->compressor);
-    ZSTD_freeDCtx(vault->decompressor);
-    vault_state_free(vault);
-    mem_free(&vault);
+    vault_free(vault);
+}
+
+void vault_forget(struct vault **vault_place)
+{
+    struct vault *vault = *vault_place;
+
+    if (vault == NULL)
+        return;
+    *vault_place = NULL;
+    db_forget(&vault->db);
+    vault_free(vault);
 }
 
 bool vault_was_rolled_back(const struct vault *vault)

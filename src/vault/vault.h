@@ -26,6 +26,8 @@ struct vault_options {
     uint64_t epoch_seen;          /* the registry's last values, for roll-back detection; 0, 0: */
     uint64_t change_counter_seen; /* never seen */
     const struct log *log;        /* borrowed for the vault's life */
+    const char *suffix; /* of the file that vault_open takes; NULL: ".sqlite". For one that is made
+                           beside the mailbox's own (backup/restore.h) */
 };
 
 /* Makes a new mailbox with the standard folders. ERR_EXISTS when there is a file already. */
@@ -39,6 +41,8 @@ MUST_CHECK enum err vault_create(struct task *task, const struct vault_options *
 MUST_CHECK enum err vault_open(struct task *task, const struct vault_options *options,
                                const struct secret *key, struct vault **out_vault);
 void vault_close(struct vault **vault);
+/* In a forked child, for its parent's vault, before it opens anything: as db_forget. */
+void vault_forget(struct vault **vault);
 
 bool vault_was_rolled_back(const struct vault *vault);
 /* After a failed sync: every call gives ERR_IO until the process reopens the file. */
@@ -56,6 +60,10 @@ void vault_usage(const struct vault *vault, struct vault_usage *out);
 void vault_set_limit(struct vault *vault, uint64_t limit_bytes);
 /* UINT64_MAX, as in a vault that was just opened: none. */
 void vault_set_message_limit(struct vault *vault, uint64_t limit_messages);
+
+/* How long expunged mail is kept for its owner, and how much of it (undelete.h); 0: not at all.
+ * Until this is called nothing more is kept, and nothing that is kept goes. */
+void vault_set_undelete(struct vault *vault, int64_t keep_ms, uint64_t limit_bytes);
 
 /*
  * Group commit: the writes between are one durable transaction, and each of them succeeds or fails

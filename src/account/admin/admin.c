@@ -2,6 +2,7 @@
 #include "account/admin/request.h"
 
 #include "base/ascii.h"
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <string.h>
@@ -30,6 +31,8 @@ static void request_free(struct admin_request **request)
     secret_free(&r->key);
     secret_free(&r->password);
     secret_free(&r->recovery);
+    for (size_t i = 0; i < r->fd_count; i++)
+        fd_close(&r->fds[i]);
     task_done(&r->task);
     mem_free(request);
 }
@@ -51,6 +54,7 @@ void admin_free(struct admin **admin)
     free_all(&(*admin)->waiting);
     free_all(&(*admin)->working);
     free_all(&(*admin)->asking);
+    free_all(&(*admin)->jobs);
     mem_free(admin);
 }
 
@@ -101,7 +105,7 @@ static void finish(struct admin_request *request, enum err err)
                   request->task.words[0] == '\0' ? status->meaning : request->task.words);
     text = json_dumps(request->reply, JSON_COMPACT);
     if (request->client != NULL && text != NULL)
-        admin->services->reply(admin->owner, request->client, request->tag, str_from_c(text));
+        admin->services->reply(admin->owner, request->client, request->tag, str_from_c(text), true);
     if (text != NULL) {
         mem_wipe(text, strlen(text));
         mem_free(&text);
@@ -170,6 +174,8 @@ static bool has_right_kind(const struct admin_argument *argument, const json_t *
     case ADMIN_URL:
     case ADMIN_SENDER:
     case ADMIN_MESSAGE:
+    case ADMIN_OUTPUT:
+    case ADMIN_INPUT:
         return json_is_string(value) && json_string_length(value) > 0 &&
                is_line(value, ADMIN_TEXT_MAX, false);
     }
@@ -229,8 +235,16 @@ static enum err read_request(struct admin_request *request, struct str json)
     return err == ERR_OK ? check_arguments(request) : err;
 }
 
-void admin_request(struct admin *admin, struct str json, int64_t now_ms, void *client,
-                   uint64_t tag)
+static void take_descriptors(struct admin_request *request, int *fds, size_t fd_count)
+{
+    for (size_t i = 0; i < fd_count && i < ARRAY_LEN(request->fds); i++) {
+        request->fds[request->fd_count++] = fds[i];
+        fds[i] = -1;
+    }
+}
+
+void admin_request(struct admin *admin, struct str json, int *fds, size_t fd_count, int64_t now_ms,
+                   void *client, uint64_t tag)
 {
     struct admin_request *request = NEW(struct admin_request);
     enum err err;
@@ -241,6 +255,7 @@ void admin_request(struct admin *admin, struct str json, int64_t now_ms, void *c
     request->reply = json_object();
     json_object_set_new(request->reply, "status", json_null()); /* the first member */
     task_init(&request->task, now_ms);
+    take_descriptors(request, fds, fd_count);
     err = read_request(request, json);
     if (err == ERR_OK)
         err = request->command->run(request);
@@ -248,6 +263,11 @@ void admin_request(struct admin *admin, struct str json, int64_t now_ms, void *c
         request->next = admin->working;
         admin->working = request;
         admin->services->work_soon(admin->owner);
+        return;
+    }
+    if (err == ERR_OK && request->is_job) {
+        request->next = admin->jobs;
+        admin->jobs = request;
         return;
     }
     if (err == ERR_OK && request->ticket != 0) {
@@ -299,6 +319,11 @@ void admin_client_gone(struct admin *admin, const void *client)
     forget_client(admin->waiting, client);
     forget_client(admin->working, client);
     forget_client(admin->asking, client);
+    for (struct admin_request *request = admin->jobs; request != NULL; request = request->next) {
+        if (request->client == client)
+            admin->services->cancel_job(admin->owner, request->ticket);
+    }
+    forget_client(admin->jobs, client);
 }
 
 const struct secret *admin_new_key(const struct admin *admin, const struct id *mailbox)
@@ -378,6 +403,20 @@ void admin_mailbox_removed(struct admin *admin, const struct id *mailbox, bool i
     admin_sweep(admin, now_ms);
 }
 
+static void finish_asked(struct admin_request **link, enum err err)
+{
+    struct admin_request *request = *link;
+
+    *link = request->next;
+    finish(request, err);
+}
+
+static enum err unavailable(struct admin_request *request)
+{
+    admin_hint(request, "Try again in a moment.");
+    return admin_refuse(request, ERR_BUSY, "The part that would know is unavailable.");
+}
+
 void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms)
 {
     admin->sweeping = (struct id){0};
@@ -388,6 +427,8 @@ void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms)
     }
     while (admin->waiting != NULL)
         resume(&admin->waiting, false, now_ms);
+    while (admin->jobs != NULL)
+        finish_asked(&admin->jobs, unavailable(admin->jobs));
 }
 
 /* The link to the request that this ticket is of; NULL: it is gone. */
@@ -400,14 +441,6 @@ static struct admin_request **asked_with(struct admin *admin, uint64_t ticket,
             return link;
     }
     return NULL;
-}
-
-static void finish_asked(struct admin_request **link, enum err err)
-{
-    struct admin_request *request = *link;
-
-    *link = request->next;
-    finish(request, err);
 }
 
 /* An answer takes the place of our reply; its status becomes ours. */
@@ -446,12 +479,6 @@ void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str j
     answered(admin, ADMIN_OTHER_ARCHIVIST, ticket, json);
 }
 
-static enum err unavailable(struct admin_request *request)
-{
-    admin_hint(request, "Try again in a moment.");
-    return admin_refuse(request, ERR_BUSY, "The part that would know is unavailable.");
-}
-
 static void gone(struct admin *admin, enum admin_other other)
 {
     struct admin_request **link = &admin->asking;
@@ -480,6 +507,21 @@ void admin_dns_answered(struct admin *admin, uint64_t ticket, const struct dns_a
 
     if (link != NULL && admin_check_answered(*link, ticket, answer))
         finish_asked(link, ERR_OK);
+}
+
+void admin_job_replied(struct admin *admin, uint64_t ticket, enum wire_status status,
+                       struct str json, bool is_last)
+{
+    struct admin_request **link = &admin->jobs;
+
+    while (*link != NULL && (*link)->ticket != ticket)
+        link = &(*link)->next;
+    if (*link == NULL)
+        return;
+    if (is_last)
+        finish_asked(link, admin_job_result(*link, status, json));
+    else if ((*link)->client != NULL)
+        admin_job_progress(*link, json);
 }
 
 static bool is_late(const struct admin_request *request, int64_t now_ms, int64_t limit_ms)

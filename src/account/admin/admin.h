@@ -15,8 +15,19 @@
 #include "account/signing.h"
 #include "base/log.h"
 #include "dns/answer.h"
+#include "wire/messages.h"
 
 #include <jansson.h>
+
+/* What an owner asked for, to be done in his mailbox's process. All borrowed. */
+struct admin_job {
+    struct id mailbox;
+    const struct secret *key; /* the mailbox's */
+    struct str kind;          /* the command's name */
+    struct str json;          /* its arguments, without the password */
+    const int *fds;
+    size_t fd_count;
+};
 
 struct admin_services {
     /* Ask the store; admin_mailbox_created and admin_mailbox_removed tell what came of it.
@@ -37,14 +48,24 @@ struct admin_services {
     /* A new key to sign mail with, DER, and the record for the DNS. */
     enum err (*make_key)(void *owner, struct task *task, enum account_key_algorithm algorithm,
                          struct secret **out_key, struct buf *out_record);
+    /* The key of a mailbox, if this is its password or recovery key; throttled as a login is.
+     * ERR_DENIED, ERR_LIMIT: too many wrong ones. */
+    enum err (*check_owner)(void *owner, struct task *task, int64_t mailbox_row,
+                            const struct id *mailbox, struct str password,
+                            struct secret **out_key);
+    /* Begins a job; admin_job_replied tells how it goes on, always later. ERR_BUSY: not now. */
+    enum err (*start_job)(void *owner, struct task *task, uint64_t ticket,
+                          const struct admin_job *job);
+    /* Nobody waits for it any more; admin_job_replied still tells its end. */
+    void (*cancel_job)(void *owner, uint64_t ticket);
     /* This host's name, as the configuration has it. */
     struct str (*hostname)(void *owner);
     /* Asks for a call of admin_work, when others had their turn. */
     void (*work_soon)(void *owner);
     /* Adds to the answer of `status`. */
     void (*describe)(void *owner, json_t *reply);
-    /* `client` and `tag` as admin_request got them. */
-    void (*reply)(void *owner, void *client, uint64_t tag, struct str json);
+    /* `client` and `tag` as admin_request got them. not is_last: progress. */
+    void (*reply)(void *owner, void *client, uint64_t tag, struct str json, bool is_last);
 };
 
 struct admin;
@@ -55,9 +76,10 @@ struct admin *admin_new(struct account_database *database, const struct account_
                         const struct log *log);
 void admin_free(struct admin **admin);
 
-/* One request; the reply comes through services, at once or later. */
-void admin_request(struct admin *admin, struct str json, int64_t now_ms, void *client,
-                   uint64_t tag);
+/* One request; the reply comes through services, at once or later. Of `fds` it takes what it needs
+ * (set to -1). */
+void admin_request(struct admin *admin, struct str json, int *fds, size_t fd_count, int64_t now_ms,
+                   void *client, uint64_t tag);
 /* A client is gone: nobody to answer. What it began is finished or taken back. */
 void admin_client_gone(struct admin *admin, const void *client);
 
@@ -72,6 +94,9 @@ void admin_courier_answered(struct admin *admin, uint64_t ticket, struct str jso
 void admin_courier_gone(struct admin *admin);
 void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str json);
 void admin_archivist_gone(struct admin *admin);
+/* `json`: a job's progress, or with is_last its result. `status` counts with is_last. */
+void admin_job_replied(struct admin *admin, uint64_t ticket, enum wire_status status,
+                       struct str json, bool is_last);
 void admin_dns_answered(struct admin *admin, uint64_t ticket, const struct dns_answer *answer);
 /* Makes keys for one domain that has none; false: there is no such domain (any more). */
 bool admin_make_missing_key(struct admin *admin, int64_t now_ms);

@@ -5,6 +5,7 @@
 #include "sqlite/db.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -305,9 +306,98 @@ static void test_removing_a_large_domain(void **state)
     assert_int_equal(json_integer_value(json_object_get(f->answer, "users")), 0);
 }
 
+static const char *check_with(struct test_admin *f, const char *password)
+{
+    char json[256];
+
+    (void)snprintf(json, sizeof(json),
+                   "{'command':'alias check','arguments':{'address':'you@demo.test',"
+                   "'password':'%s'}}",
+                   password);
+    return test_admin_ask(f, json);
+}
+
+static void reply_job(struct test_admin *f, enum wire_status status, const char *json, bool is_last)
+{
+    admin_job_replied(f->admin, f->job_ticket, status, str_from_c(json), is_last);
+}
+
+/* The password stays here; how far it is goes on to who asked, and at last the result. */
+static void test_jobs(void **state)
+{
+    static const struct {
+        enum wire_status status;
+        const char *json, *answer;
+    } rows[] = {
+        {WIRE_OK, "{\"message\":\"Whole.\"}", "ok"},
+        {WIRE_DAMAGED, "{\"message\":\"Not whole.\"}", "damaged"},
+        {WIRE_UNAVAILABLE, "", "busy"},
+        {WIRE_OK, "", "busy"},
+        {WIRE_DAMAGED, "", "damaged"},
+        {WIRE_DISK_FULL, "{}", "limit"},
+        {WIRE_EXISTS, "{}", "exists"},
+    };
+    struct test_admin *f = *state;
+    char password[64];
+
+    test_admin_add_demo(f);
+    (void)snprintf(password, sizeof(password), "%s", test_admin_member(f, "password"));
+    assert_string_equal(check_with(f, "wrong"), "denied");
+    assert_int_equal(f->job_ticket, 0);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_string_equal(check_with(f, password), "(none)");
+        assert_string_equal(f->job_kind, "alias check");
+        assert_string_equal(f->job_json, "{\"address\":\"you@demo.test\"}");
+        reply_job(f, WIRE_OK, "{\"what\":\"pages\",\"done\":1,\"total\":2}", false);
+        assert_false(f->is_last);
+        assert_string_equal(json_string_value(json_object_get(
+                                json_object_get(f->answer, "progress"), "what")),
+                            "pages");
+        reply_job(f, rows[i].status, rows[i].json, true);
+        assert_true(f->is_last);
+        assert_string_equal(test_admin_member(f, "status"), rows[i].answer);
+    }
+}
+
+static void test_jobs_that_nobody_waits_for(void **state)
+{
+    struct test_admin *f = *state;
+    char password[64];
+    int spare[2];
+
+    test_admin_add_demo(f);
+    (void)snprintf(password, sizeof(password), "%s", test_admin_member(f, "password"));
+    f->is_store_down = true;
+    assert_string_equal(check_with(f, password), "busy");
+    f->is_store_down = false;
+    /* The store goes. */
+    assert_string_equal(check_with(f, password), "(none)");
+    admin_store_changed(f->admin, false, TEST_ADMIN_NOW_MS);
+    assert_string_equal(test_admin_member(f, "status"), "busy");
+    /* It waits as long as it takes, but not for a client that is gone. */
+    assert_string_equal(check_with(f, password), "(none)");
+    admin_expire(f->admin, TEST_ADMIN_NOW_MS + 3600 * 1000, 1000);
+    assert_null(f->answer);
+    admin_client_gone(f->admin, f);
+    assert_int_equal(f->cancelled_ticket, f->job_ticket);
+    reply_job(f, WIRE_OK, "{}", false);
+    reply_job(f, WIRE_OK, "{}", true);
+    assert_null(f->answer);
+    /* One that brings a file which the command does not have. */
+    assert_int_equal(pipe(spare), 0);
+    f->fds[0] = spare[0];
+    f->fd_count = 1;
+    assert_string_equal(check_with(f, password), "busy");
+    assert_int_equal(f->fds[0], -1);
+    assert_int_equal(write(spare[1], "x", 1), -1); /* it was closed */
+    (void)close(spare[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_jobs),
+        TEST(test_jobs_that_nobody_waits_for),
         TEST(test_a_first_start),
         TEST(test_statuses),
         TEST(test_passwords),
@@ -318,6 +408,7 @@ int main(void)
         TEST(test_removing_a_large_domain),
     };
 
+    (void)signal(SIGPIPE, SIG_IGN);
     secret_init();
     db_init_library();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,6 +118,13 @@ static const struct admin_argument app_password_add_arguments[] = {
     END};
 static const struct admin_argument app_password_remove_arguments[] = {
     ADDRESS_ARGUMENT, {"name", ADMIN_TEXT, false, true, "the name that it was given"}, END};
+static const struct admin_argument undelete_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"since", ADMIN_TIME, true, false, "only those that were expunged then or later"},
+    {"folder", ADMIN_LETTER, true, false, "only those of this folder and the folders below it"},
+    {"subject", ADMIN_LETTER, true, false, "only those with this in their subject"},
+    OWNER_ARGUMENT,
+    END};
 static const struct admin_argument import_arguments[] = {
     {"file", ADMIN_FILE, false, true,
      "lines of \"new@domain existing@domain\"; - for the standard input"},
@@ -239,6 +246,19 @@ const struct admin_command admin_commands[] = {
     {"alias import", "add many aliases for mailboxes that exist",
      "What is there already as the file says is left alone, so an import can be repeated.",
      import_arguments, NULL, NULL, admin_alias_import, false},
+    {"alias check", "check a mailbox: its file, and every message in it",
+     "Reads all of it and changes nothing; sessions go on meanwhile.", owner_arguments, NULL, NULL,
+     admin_job, true},
+    {"backup now", "back a mailbox up in full, now",
+     "Nothing is done if nothing changed since the last backup; sessions go on meanwhile.",
+     owner_arguments, NULL, NULL, admin_job, true},
+    {"alias undelete list", "list the messages that were expunged and can be brought back",
+     "They are kept for a while (settings undelete_keep and undelete_limit), the oldest first here.",
+     undelete_arguments, NULL, "expunged size folder from subject", admin_job, true},
+    {"alias undelete restore", "bring expunged messages back, to the folders that they were in",
+     "With flags and dates, and new UIDs. All that can be brought back, when no option says which; a "
+     "folder that is gone is made again.",
+     undelete_arguments, NULL, NULL, admin_job, false},
     {"allow add", "let mail from a sender in, past greylisting, limits and the spam scanner", "",
      list_change_arguments, NULL, NULL, admin_allow_add, false},
     {"allow list", "list who is let in", "", list_arguments, NULL, "sender created",

@@ -3,10 +3,15 @@
  * help and the manual page's list are made, requests are checked again where they arrive, and the
  * function that does the work is called.
  *
+ * A command whose `run` is admin_job is done in the mailbox's own process: the row's name is that of
+ * a kind in mailbox/jobs.c, "address" and "password" say whose mailbox it is and open it, and the
+ * other arguments are the kind's. Descriptors go in the order of their arguments in the row.
+ *
  * A request is {"command": "alias add", "arguments": {"address": "…", …}}; every argument is a
  * string, true for a flag, or an array of strings for ADMIN_FILE. A reply is an object with
  * "status" (admin_status), "message", maybe "hint", and the command's own members. A list gives
- * "items" and, while more follow, "next", which the next request repeats as argument "after".
+ * "items" and, while more follow, "next", which the next request repeats as argument "after". A job
+ * says before its reply how far it is: {"progress": {"what": "…", "done": 3, "total": 20}}.
  */
 #ifndef ACCOUNT_ADMIN_COMMAND_H
 #define ACCOUNT_ADMIN_COMMAND_H
@@ -35,6 +40,8 @@ enum admin_kind {
     ADMIN_FLAG,     /* an option without a value */
     ADMIN_SECRET,   /* a password: from a file, standard input or terminal, never an argument */
     ADMIN_FILE,     /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
+    ADMIN_OUTPUT,   /* of a job: a file that is made, or "-"; its name is sent, and a descriptor */
+    ADMIN_INPUT,    /* of a job: a file that is read, or "-"; likewise */
 };
 
 /* What a disabled alias may answer. */
@@ -48,6 +55,7 @@ enum {
     ADMIN_LETTER_MAX = 2000,
     ADMIN_LINES_MAX = 500,
     ADMIN_LINE_MAX = 1024,
+    ADMIN_DESCRIPTORS_MAX = 2,
 };
 
 struct admin_argument {

@@ -71,6 +71,8 @@ MUST_CHECK enum err admin_alias_recovery_key(struct admin_request *request);
 MUST_CHECK enum err admin_app_password_add(struct admin_request *request);
 MUST_CHECK enum err admin_app_password_list(struct admin_request *request);
 MUST_CHECK enum err admin_app_password_remove(struct admin_request *request);
+/* job.c: of all commands that are done in the mailbox's process */
+MUST_CHECK enum err admin_job(struct admin_request *request);
 /* import.c */
 MUST_CHECK enum err admin_alias_import(struct admin_request *request);
 

@@ -15,6 +15,7 @@ struct admin {
     struct admin_request *waiting;           /* own; those that wait for the store */
     struct admin_request *working;           /* own; those that work in portions */
     struct admin_request *asking;            /* own; those that wait for courier or resolver */
+    struct admin_request *jobs;              /* own; those that a mailbox's process works on */
     uint64_t last_ticket;                    /* of what was asked of them */
     int64_t keyless_row;                     /* domains up to it have keys to sign with */
     struct id sweeping;                      /* the mailbox whose removal was asked for; or unset */
@@ -38,6 +39,9 @@ struct admin_request {
     /* While it waits for the courier, the archivist or the DNS: the first of its tickets; 0: it does not. */
     uint64_t ticket, ticket_count;
     enum admin_other other;
+    bool is_job; /* that ticket is a job's */
+    int fds[ADMIN_DESCRIPTORS_MAX]; /* own; that came with it */
+    size_t fd_count;
     struct admin_check *check; /* in the task's arena */
     /* Work in portions, between which others have their turn; NULL: none. */
     enum err (*portion)(struct admin_request *request, bool *out_is_done);
@@ -103,6 +107,11 @@ MUST_CHECK enum err admin_add_webhook(struct admin_request *request,
 /* dns_check.c: an answer for one of its questions; true with the last. */
 bool admin_check_answered(struct admin_request *request, uint64_t ticket,
                           const struct dns_answer *answer);
+
+/* job.c: what came of a job becomes the reply, and how far it is goes to the client. */
+MUST_CHECK enum err admin_job_result(struct admin_request *request, enum wire_status status,
+                                     struct str json);
+void admin_job_progress(struct admin_request *request, struct str json);
 
 /* The reply: what happened; what to do next. The last words count. */
 void admin_say(struct admin_request *request, const char *format, ...) PRINTF_LIKE(2, 3);

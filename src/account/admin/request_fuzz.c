@@ -22,7 +22,7 @@ struct world {
     struct log log;
     unsigned replies, created;
     struct id mailbox;
-    uint64_t courier_ticket, first_question, question_count;
+    uint64_t courier_ticket, first_question, question_count, job_ticket;
 };
 
 static enum err create_mailbox(void *owner, const struct id *mailbox)
@@ -58,7 +58,8 @@ static void describe(void *owner, json_t *reply)
     (void)reply;
 }
 
-static void on_reply(void *owner, void *client, uint64_t tag, struct str json)
+static void on_reply(void *owner, void *client, uint64_t tag, struct str json,
+                     bool is_last)
 {
     struct world *world = owner;
     json_error_t error;
@@ -66,6 +67,10 @@ static void on_reply(void *owner, void *client, uint64_t tag, struct str json)
 
     (void)client;
     assert(tag == 3);
+    if (!is_last) {
+        json_decref(root);
+        return;
+    }
     assert(json_is_string(json_object_get(root, "status")));
     json_decref(root);
     world->replies++;
@@ -107,6 +112,35 @@ static struct str hostname(void *owner)
     return STR("mail.test");
 }
 
+/* Any password is the right one: the mailbox's process is not there. */
+static enum err check_owner(void *owner, struct task *task, int64_t mailbox_row,
+                            const struct id *mailbox, struct str password,
+                            struct secret **out_key)
+{
+    (void)owner;
+    (void)task;
+    (void)mailbox_row;
+    (void)mailbox;
+    (void)password;
+    *out_key = secret_new(1);
+    return ERR_OK;
+}
+
+static enum err start_job(void *owner, struct task *task, uint64_t ticket,
+                          const struct admin_job *job)
+{
+    (void)task;
+    (void)job;
+    ((struct world *)owner)->job_ticket = ticket;
+    return ERR_OK;
+}
+
+static void cancel_job(void *owner, uint64_t ticket)
+{
+    (void)owner;
+    (void)ticket;
+}
+
 static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
@@ -116,6 +150,9 @@ static const struct admin_services services = {
     .ask_archivist = ask_courier,
     .ask_dns = ask_dns,
     .make_key = make_key,
+    .check_owner = check_owner,
+    .start_job = start_job,
+    .cancel_job = cancel_job,
     .hostname = hostname,
     .work_soon = nothing,
     .describe = describe,
@@ -173,7 +210,7 @@ static struct world *open_world(void)
     /* Nothing needs the name from here on. */
     remove_files(folder);
     world.admin = admin_new(world.database, signing, &services, &world, &world.log);
-    admin_request(world.admin, str_from_c(demo), 1, &world, 3);
+    admin_request(world.admin, str_from_c(demo), NULL, 0, 1, &world, 3);
     return &world;
 }
 
@@ -184,14 +221,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct task task;
 
     world->replies = world->created = 0;
-    world->courier_ticket = world->question_count = 0;
-    admin_request(world->admin, str_make(data, size), 1, world, 3);
+    world->courier_ticket = world->question_count = world->job_ticket = 0;
+    admin_request(world->admin, str_make(data, size), NULL, 0, 1, world, 3);
     if (world->created > 0) {
         assert(world->replies == 0);
         admin_mailbox_created(world->admin, &world->mailbox, true, 1);
     }
     if (world->courier_ticket != 0)
         admin_courier_answered(world->admin, world->courier_ticket, str_make(data, size));
+    if (world->job_ticket != 0) {
+        admin_job_replied(world->admin, world->job_ticket, WIRE_OK, str_make(data, size), false);
+        admin_job_replied(world->admin, world->job_ticket, WIRE_OK, str_make(data, size), true);
+    }
     for (uint64_t i = 0; i < world->question_count; i++)
         admin_dns_answered(world->admin, world->first_question + i, &nothing_there);
     for (int i = 0; i < 100 && world->replies == 0; i++)

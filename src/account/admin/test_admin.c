@@ -1,6 +1,7 @@
 #include "account/admin/test_admin.h"
 
 #include "account/login.h"
+#include "account/slot.h"
 #include "base/buf.h"
 #include "secret/crypt.h"
 #include "sqlite/db.h"
@@ -56,12 +57,14 @@ static void describe(void *owner, json_t *reply)
     json_object_set_new(reply, "sessions", json_integer(0));
 }
 
-static void on_reply(void *owner, void *client, uint64_t tag, struct str json)
+static void on_reply(void *owner, void *client, uint64_t tag, struct str json,
+                     bool is_last)
 {
     struct test_admin *f = owner;
     json_error_t error;
 
     (void)client;
+    f->is_last = is_last;
     assert_int_equal(tag, 7);
     json_decref(f->answer);
     f->answer = json_loadb(json.ptr, json.len, 0, &error);
@@ -110,6 +113,33 @@ static enum err make_key(void *owner, struct task *task, enum account_key_algori
     return ERR_OK;
 }
 
+static enum err check_owner(void *owner, struct task *task, int64_t mailbox_row,
+                            const struct id *mailbox, struct str password,
+                            struct secret **out_key)
+{
+    struct test_admin *f = owner;
+
+    return account_slot_unlock(f->database, task, mailbox_row, mailbox, password, out_key);
+}
+
+static enum err start_job(void *owner, struct task *task, uint64_t ticket,
+                          const struct admin_job *job)
+{
+    struct test_admin *f = owner;
+
+    (void)task;
+    f->job_ticket = ticket;
+    f->job_fd_count = job->fd_count;
+    (void)snprintf(f->job_kind, sizeof(f->job_kind), "%.*s", STR_ARG(job->kind));
+    (void)snprintf(f->job_json, sizeof(f->job_json), "%.*s", STR_ARG(job->json));
+    return f->is_store_down ? ERR_BUSY : ERR_OK;
+}
+
+static void cancel_job(void *owner, uint64_t ticket)
+{
+    ((struct test_admin *)owner)->cancelled_ticket = ticket;
+}
+
 static struct str hostname(void *owner)
 {
     (void)owner;
@@ -125,6 +155,9 @@ static const struct admin_services services = {
     .ask_archivist = ask_courier,
     .ask_dns = ask_dns,
     .make_key = make_key,
+    .check_owner = check_owner,
+    .start_job = start_job,
+    .cancel_job = cancel_job,
     .hostname = hostname,
     .work_soon = work_soon,
     .describe = describe,
@@ -178,7 +211,7 @@ const char *test_admin_ask(struct test_admin *f, const char *json)
     json_decref(f->answer);
     f->answer = NULL;
     f->created = f->removed = (struct id){0};
-    admin_request(f->admin, str_from_c(text), TEST_ADMIN_NOW_MS, f, 7);
+    admin_request(f->admin, str_from_c(text), f->fds, f->fd_count, TEST_ADMIN_NOW_MS, f, 7);
     while (f->has_work) {
         f->has_work = false;
         f->portion_count++;

@@ -20,6 +20,12 @@ struct test_admin {
     struct account_signing *signing;
     int key_count;
     bool is_courier_down;
+    int fds[2]; /* that go with the next request */
+    size_t fd_count;
+    uint64_t job_ticket, cancelled_ticket;
+    char job_kind[32], job_json[256];
+    size_t job_fd_count;
+    bool is_last; /* of the last answer */
     uint64_t courier_ticket;
     char courier_json[512];
     struct {

@@ -1,0 +1,113 @@
+/*
+ * Jobs of owners (account/admin/job.c), from here to the store and back. Each is a session of its
+ * own, so that its mailbox's process gets its key and can check who asked; it ends with the job's
+ * last reply, or with the store.
+ */
+#include "role/keeper.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "secret/pass.h"
+
+enum { JOBS_MAX = 256 };
+
+struct keeper_job {
+    struct keeper_job *next;
+    uint64_t ticket;
+    struct id session, mailbox;
+};
+
+static struct keeper_job **find(struct keeper *keeper, uint64_t ticket, const struct id *session)
+{
+    struct keeper_job **link = &keeper->jobs;
+
+    while (*link != NULL && (session == NULL ? (*link)->ticket != ticket
+                                             : !id_equal(&(*link)->session, session)))
+        link = &(*link)->next;
+    return link;
+}
+
+static void end(struct keeper *keeper, struct keeper_job **link)
+{
+    struct keeper_job *job = *link;
+
+    *link = job->next;
+    keeper->job_count--;
+    account_sessions_close(keeper->sessions, &job->session, job);
+    mem_free(&job);
+}
+
+enum err keeper_check_owner(void *owner, struct task *task, int64_t mailbox_row,
+                            const struct id *mailbox, struct str password,
+                            struct secret **out_key)
+{
+    struct keeper *keeper = owner;
+
+    return account_login_check_owner(keeper->login, keeper->database, task, mailbox_row, mailbox,
+                                     password, clock_monotonic_ms(), out_key);
+}
+
+enum err keeper_start_job(void *owner, struct task *task, uint64_t ticket,
+                          const struct admin_job *what)
+{
+    struct keeper *keeper = owner;
+    struct wire_channel *store = role_peer(keeper->process, WIRE_ROLE_STORE, 0);
+    CLEANUP(secret_free) struct secret *key = pass_key(what->key);
+    struct wire_job body = {.mailbox = what->mailbox, .kind = what->kind, .json = what->json};
+    unsigned char pass[PASS_BYTES];
+    struct keeper_job *job;
+    enum err err;
+
+    if (store == NULL || keeper->job_count >= JOBS_MAX)
+        return fail(task, ERR_BUSY, "no store, or too many jobs");
+    job = NEW(struct keeper_job);
+    job->ticket = ticket;
+    job->session = body.session = id_random();
+    job->mailbox = what->mailbox;
+    job->next = keeper->jobs;
+    keeper->jobs = job;
+    keeper->job_count++;
+    err = account_sessions_open(keeper->sessions, task, &job->session, &job->mailbox, job,
+                                what->key);
+    pass_make(key, &job->session, WIRE_SERVICE_JOB, pass);
+    body.pass = str_make(pass, sizeof(pass));
+    if (err == ERR_OK)
+        err = wire_send(store, WIRE_JOB, 0, &body, what->fds, what->fd_count);
+    if (err != ERR_OK)
+        end(keeper, &keeper->jobs);
+    return err;
+}
+
+void keeper_cancel_job(void *owner, uint64_t ticket)
+{
+    struct keeper *keeper = owner;
+    struct wire_channel *store = role_peer(keeper->process, WIRE_ROLE_STORE, 0);
+    const struct keeper_job *job = *find(keeper, ticket, NULL);
+    struct wire_job_cancel body;
+
+    if (job == NULL || store == NULL)
+        return;
+    body = (struct wire_job_cancel){.session = job->session, .mailbox = job->mailbox};
+    if (wire_send(store, WIRE_JOB_CANCEL, 0, &body, NULL, 0) != ERR_OK)
+        log_warning(keeper->log, "a job could not be cancelled mailbox=%s", job->mailbox.text);
+}
+
+void keeper_job_replied(struct keeper *keeper, const struct wire_job_reply *body)
+{
+    struct keeper_job **link = find(keeper, 0, &body->session);
+    uint64_t ticket;
+
+    if (*link == NULL || !id_equal(&(*link)->mailbox, &body->mailbox))
+        return;
+    ticket = (*link)->ticket;
+    if (body->is_last)
+        end(keeper, link);
+    admin_job_replied(keeper->admin, ticket, (enum wire_status)body->status, body->json,
+                      body->is_last);
+}
+
+void keeper_job_end_all(struct keeper *keeper)
+{
+    while (keeper->jobs != NULL)
+        end(keeper, &keeper->jobs);
+}
