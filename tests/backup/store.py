@@ -325,7 +325,6 @@ def a_folder_whose_writer_is_killed(world):
     folder = world.folder / "folder"
     folder.mkdir()
     path = world.file(40 << 20)
-    seen = 0
     for i in range(12):
         process = world.start("put", "m/killed", path, place=folder)
         time.sleep(0.01 + 0.02 * i)
@@ -333,7 +332,7 @@ def a_folder_whose_writer_is_killed(world):
         process.wait()
         lines = world.ok("list", "", "", 10, place=folder).splitlines()
         if len(lines) > 1:
-            seen += 1
+            check(len(lines) == 2 and lines[1].startswith(f"m/killed {40 << 20} "), lines)
             world.same("m/killed", path, place=folder)
             world.ok("delete", "m/killed", place=folder)
     world.ok("put", "m/killed", path, place=folder)
