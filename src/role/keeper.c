@@ -5,6 +5,7 @@
  */
 #include "role/keeper.h"
 
+#include "account/slot.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -168,6 +169,7 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
                          const struct wire_login *body, struct account_login_result *result,
                          struct wire_login_reply *out_reply, unsigned char pass[static PASS_BYTES])
 {
+    CLEANUP(secret_free) struct secret *mailbox_key = NULL;
     CLEANUP(secret_free) struct secret *key = NULL;
 
     out_reply->status = WIRE_OK;
@@ -181,7 +183,10 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
         out_reply->status = WIRE_UNAVAILABLE;
         return;
     }
-    key = pass_key(result->key);
+    if (!result->is_unconfirmed)
+        keeper_rekey(keeper, &result->mailbox, result->key);
+    mailbox_key = account_keys_first(result->key);
+    key = pass_key(mailbox_key);
     pass_make(key, &body->session, body->service, pass);
     out_reply->pass = str_make(pass, PASS_BYTES);
 }
@@ -210,6 +215,8 @@ static void on_login(struct keeper *keeper, struct wire_channel *channel, struct
         log_error(keeper->log, "a password could not be checked error=%s: %s", err_name(err),
                   task->words);
     } else if (result.verdict == ACCOUNT_LOGIN_OK) {
+        if (result.has_replaced_password)
+            keeper_expel(keeper, &result.mailbox);
         open_session(keeper, channel, task, body, &result, &answer, pass);
         keeper_tick_soon(keeper); /* notes were written */
     } else {
@@ -243,10 +250,10 @@ static void dispatch(struct keeper *keeper, struct wire_channel *channel, struct
         admin_archivist_answered(keeper->admin, message->tag, body->admin_reply.json);
     else if (message->type == WIRE_ADMIN_REPLY)
         admin_courier_answered(keeper->admin, message->tag, body->admin_reply.json);
-    else if (message->type == WIRE_BACKUP_PUT_REPLY)
-        keeper_backup_answered(keeper, message);
     else if (message->type == WIRE_JOB_REPLY)
         keeper_job_replied(keeper, &body->job_reply);
+    else if (message->type == WIRE_BACKUP_PUT_REPLY)
+        keeper_backup_answered(keeper, message);
     else if (message->type == WIRE_DNS_ANSWER)
         dns_client_message(keeper->dns, message);
     else if (message->type == WIRE_MAILBOX_STARTED)

@@ -176,6 +176,7 @@ static bool has_right_kind(const struct admin_argument *argument, const json_t *
     case ADMIN_MESSAGE:
     case ADMIN_OUTPUT:
     case ADMIN_INPUT:
+    case ADMIN_SOURCE:
         return json_is_string(value) && json_string_length(value) > 0 &&
                is_line(value, ADMIN_TEXT_MAX, false);
     }

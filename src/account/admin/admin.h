@@ -58,6 +58,10 @@ struct admin_services {
                           const struct admin_job *job);
     /* Nobody waits for it any more; admin_job_replied still tells its end. */
     void (*cancel_job)(void *owner, uint64_t ticket);
+    /* These keys have a next one: the mailbox's file is to be re-encrypted under it. */
+    void (*rekey)(void *owner, const struct id *mailbox, const struct secret *keys);
+    /* How long the files of a mailbox that was given up are kept. */
+    int64_t (*reset_keep_ms)(void *owner);
     /* This host's name, as the configuration has it. */
     struct str (*hostname)(void *owner);
     /* Asks for a call of admin_work, when others had their turn. */
@@ -92,11 +96,11 @@ void admin_mailbox_removed(struct admin *admin, const struct id *mailbox, bool i
 void admin_courier_answered(struct admin *admin, uint64_t ticket, struct str json);
 /* The courier went: what waits for it fails. */
 void admin_courier_gone(struct admin *admin);
-void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str json);
-void admin_archivist_gone(struct admin *admin);
 /* `json`: a job's progress, or with is_last its result. `status` counts with is_last. */
 void admin_job_replied(struct admin *admin, uint64_t ticket, enum wire_status status,
                        struct str json, bool is_last);
+void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str json);
+void admin_archivist_gone(struct admin *admin);
 void admin_dns_answered(struct admin *admin, uint64_t ticket, const struct dns_answer *answer);
 /* Makes keys for one domain that has none; false: there is no such domain (any more). */
 bool admin_make_missing_key(struct admin *admin, int64_t now_ms);

@@ -48,7 +48,9 @@ struct admin_request {
     int64_t row; /* what the portions are about */
     struct id mailbox;
     int64_t mailbox_row;
-    /* alias add: what is committed when the file is there. */
+    struct id old_mailbox; /* alias reset: what is given up */
+    int64_t old_mailbox_row;
+    /* alias add, reset: what is committed when the file is there. */
     struct account_address address;
     bool is_pattern;
     int64_t domain;
@@ -90,6 +92,8 @@ void admin_put_next(struct admin_request *request, struct str next);
 /* The first of `count` tickets for services->ask_dns, ask_courier or ask_archivist. */
 uint64_t admin_new_tickets(struct admin *admin, uint64_t count);
 
+/* alias_add.c: password, key and slots of the mailbox that the request makes. */
+MUST_CHECK enum err admin_make_mailbox_keys(struct admin_request *request);
 /* key.c: keys for a domain, in the caller's transaction. */
 MUST_CHECK enum err admin_make_keys(struct admin *admin, struct task *task,
                                     const struct account_domain *domain,
