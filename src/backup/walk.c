@@ -170,7 +170,8 @@ static enum err read_folder(struct task *task, int dir_fd, struct str path,
     }
     *out_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     closedir(folder);
-    qsort(entries->names, entries->count, sizeof(*entries->names), compare_names);
+    if (entries->count > 0)
+        qsort(entries->names, entries->count, sizeof(*entries->names), compare_names);
     return ERR_OK;
 }
 

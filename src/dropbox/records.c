@@ -132,6 +132,15 @@ enum err records_remove(struct records **records, struct task *task)
     return remove_files(task, gone->path);
 }
 
+enum err records_copy(struct records *records, struct task *task, const char *path)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(records->db, task, "VACUUM INTO ?1", &statement));
+    db_bind_text(statement, 1, str_from_c(path));
+    return db_run(records->db, task, statement);
+}
+
 bool records_is_broken(const struct records *records)
 {
     return db_is_broken(records->db);

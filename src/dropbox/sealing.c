@@ -323,6 +323,34 @@ enum err sealing_deliver(struct sealing *sealing, struct task *task, const struc
     return ERR_OK;
 }
 
+/* Of a file that is not open here. */
+static enum err copy_closed(const struct sealing *sealing, struct task *task, const struct id *mailbox,
+                            const char *path)
+{
+    CLEANUP(secret_free) struct secret *key = dropbox_key(sealing->key, mailbox);
+    CLEANUP(fd_close) int lock_fd = -1;
+    CLEANUP(records_close) struct records *records = NULL;
+    char folder[PATH_ROOM];
+    enum err err;
+
+    TRY(folder_of(sealing, task, mailbox, folder));
+    err = dropbox_lock_take(task, folder, 0, &lock_fd);
+    if (err == ERR_BUSY)
+        return ERR_NOT_FOUND;
+    TRY(err);
+    TRY(records_open(task, folder, mailbox, key, false, &records));
+    return records_copy(records, task, path);
+}
+
+enum err sealing_copy(struct sealing *sealing, struct task *task, const struct id *mailbox,
+                      const char *path)
+{
+    struct box *box = find_box(sealing, mailbox);
+
+    return box != NULL && box->records != NULL ? records_copy(box->records, task, path)
+                                               : copy_closed(sealing, task, mailbox, path);
+}
+
 void sealing_release(struct sealing *sealing, const struct id *mailbox)
 {
     struct box *box = find_box(sealing, mailbox);

@@ -44,6 +44,12 @@ void sealing_free(struct sealing **sealing);
 MUST_CHECK enum err sealing_deliver(struct sealing *sealing, struct task *task,
                                     const struct id *mailbox, const struct dropbox_mail *mails,
                                     size_t count, struct records_totals *out_totals);
+/*
+ * A copy of the drop file as it is, sealed and encrypted, in a new file. ERR_NOT_FOUND: there is none, or
+ * its owner has it; ERR_LIMIT, ERR_CORRUPT, ERR_IO.
+ */
+MUST_CHECK enum err sealing_copy(struct sealing *sealing, struct task *task,
+                                 const struct id *mailbox, const char *path);
 /* The drop box changes hands: closes the file, unlocks it, forgets and wipes the chain. */
 void sealing_release(struct sealing *sealing, const struct id *mailbox);
 

@@ -200,6 +200,8 @@ static const struct setting settings[] = {
      "How many days' backups are kept, the newest of each."},
     {"backup_hourly", SETTING_NUMBER, AT(backup_hourly), "24", 0, 10000, NULL,
      "And of how many hours."},
+    {"backup_drop_after", SETTING_DURATION, AT(backup_drop_after_ms), "10m", 0, 7 * 24 * 3600 * 1000,
+     NULL, "How soon mail that waits for its owner, sealed, is backed up."},
     {"dns_upstreams", SETTING_DNS_SERVERS, AT(dns_upstreams),
      "https://cloudflare-dns.com/dns-query 1.1.1.1 1.0.0.1 2606:4700:4700::1111, "
      "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",

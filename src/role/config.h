@@ -97,6 +97,7 @@ struct config {
     struct str backup_ca;       /* PEM file; empty: the system's */
     uint64_t backup_interval_ms; /* between full backups of a mailbox that changes */
     uint64_t backup_daily, backup_hourly; /* so many are kept */
+    uint64_t backup_drop_after_ms; /* waiting mail */
     struct arena arena;
 };
 

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "dropbox/sealing.h"
 #include "role/role.h"
+#include "role/sealer_backup.h"
 #include "role/swap.h"
 
 #include <errno.h>
@@ -55,6 +56,7 @@ struct sealer {
     size_t queue_count;
     struct net_timer *timer; /* own; behind this turn's events */
     char *drop_root;         /* own */
+    struct sealer_backup *backup; /* own; NULL: none are made */
     bool has_warned_of_swap;
 };
 
@@ -194,6 +196,8 @@ static void deliver_batch(struct sealer *sealer)
         err = fail(&task, ERR_IO, "map a message: %s", strerror(errno));
     if (err == ERR_OK)
         report_usage(sealer, &orders[0]->mailbox, &totals);
+    if (err == ERR_OK)
+        sealer_backup_note(sealer->backup, &orders[0]->mailbox);
     else
         log_failure(role_log(sealer->process), "sealing", &task);
     task_done(&task);
@@ -208,6 +212,7 @@ static void release(struct sealer *sealer, struct order *order)
     const struct records_totals none = {0};
 
     sealing_release(sealer->sealing, &order->mailbox);
+    sealer_backup_forget(sealer->backup, &order->mailbox);
     report_usage(sealer, &order->mailbox, &none); /* its owner takes it over now */
     answer(sealer, order, WIRE_OK);
     drop_order(sealer, order);
@@ -320,6 +325,7 @@ static void on_host_key(struct sealer *sealer, struct str key)
     sealer->key = secret_copy(key);
     options.key = sealer->key;
     sealer->sealing = sealing_new(&options);
+    sealer_backup_set_sealing(sealer->backup, sealer->sealing);
     net_timer_start(sealer->timer, 0);
 }
 
@@ -335,6 +341,8 @@ static void on_message(struct role_process *process, struct wire_channel *channe
         on_release(sealer, message);
     else if (message->type == WIRE_HOST_KEY)
         on_host_key(sealer, message->body.host_key.key);
+    else if (message->type == WIRE_BACKUP_PUT_REPLY)
+        sealer_backup_answered(sealer->backup, message);
 }
 
 /* Nobody would hear the answers, and an unanswered mail is sent again. */
@@ -342,6 +350,8 @@ static void on_peer_lost(struct role_process *process, struct wire_channel *chan
 {
     struct sealer *sealer = role_state(process);
 
+    if (wire_channel_peer(channel) == WIRE_ROLE_ARCHIVIST)
+        sealer_backup_archivist_gone(sealer->backup);
     if (wire_channel_peer(channel) != WIRE_ROLE_STORE)
         return;
     while (!TAILQ_EMPTY(&sealer->queue))
@@ -360,6 +370,7 @@ static enum err setup(struct role_process *process, struct task *task)
     sealer->drop_root = mem_copy_text(drop_root, strlen(drop_root));
     TAILQ_INIT(&sealer->queue);
     sealer->timer = net_timer_new(role_loop(process), work, sealer);
+    sealer->backup = sealer_backup_new(process, sealer->drop_root);
     db_init_library();
     /* The sandbox names it, so it must exist. */
     return dir_make(task, AT_FDCWD, sealer->drop_root, true);
@@ -385,6 +396,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
 
     (void)grace_ms;
     work(sealer);
+    sealer_backup_free(&sealer->backup);
     sealing_free(&sealer->sealing);
     secret_free(&sealer->key);
     net_loop_stop(role_loop(process));

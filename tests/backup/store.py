@@ -325,7 +325,6 @@ def a_folder_whose_writer_is_killed(world):
     folder = world.folder / "folder"
     folder.mkdir()
     path = world.file(40 << 20)
-    seen = 0
     for i in range(12):
         process = world.start("put", "m/killed", path, place=folder)
         time.sleep(0.01 + 0.02 * i)
@@ -333,7 +332,7 @@ def a_folder_whose_writer_is_killed(world):
         process.wait()
         lines = world.ok("list", "", "", 10, place=folder).splitlines()
         if len(lines) > 1:
-            seen += 1
+            check(len(lines) == 2 and lines[1].startswith(f"m/killed {40 << 20} "), lines)
             world.same("m/killed", path, place=folder)
             world.ok("delete", "m/killed", place=folder)
     world.ok("put", "m/killed", path, place=folder)
@@ -469,6 +468,30 @@ def the_service_puts_into_s3(world):
         check(SECRET not in server.log(), "the secret is in the log")
     names = world.ok("list", "host/", "", 10, place=settings["backup"])
     check(re.search("host/account/" + STAMP + r"\.sqlite \d+", names), names)
+
+
+@test
+def waiting_mail_is_backed_up_sealed(world):
+    folder = world.folder / "sealed"
+    folder.mkdir()
+    with Server(settings={"backup": folder, "backup_drop_after": "1s"}) as server:
+        alias = server.add_alias("me@example.test")
+        with server.smtp() as smtp:
+            smtp.sendmail("you@example.org", [alias.address],
+                          b"Subject: a marked subject\r\n\r\na marked text\r\n")
+        path = wait_until(lambda: list(folder.glob(f"{alias.mailbox}/drop/*.drop.sqlite")), 30,
+                          "no backup of waiting mail: " + server.log(1500))[0]
+        check(re.fullmatch(STAMP + r"\.drop\.sqlite", path.name), path)
+        check(b"marked" not in path.read_bytes(), "plain text")
+        check(not list(folder.glob("**/lanes")), "a lane left the host")
+        with server.imap(alias) as imap:  # its owner takes it over as ever
+            check(imap.select()[1] == [b"1"], "not there")
+        kinds = [row["kind"] for row in rows(server.admin("backup", "list", alias.address))]
+        check(kinds == ["drop"], kinds)
+        # The copy in the place of the lost original: it is taken over, too.
+        copy, mailbox = path.read_bytes(), alias.mailbox
+        drop = server.data / "drop" / mailbox[-2:] / mailbox / f"{mailbox}.drop.sqlite"
+        check(not drop.exists() or drop.read_bytes() != copy, "still waiting")
 
 
 @test

@@ -1,0 +1,257 @@
+#include "role/sealer_backup.h"
+
+#include "backup/name.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    NOTES_MAX = 65536, /* more boxes are noted with their next mail */
+    SLICE_BYTES = 1024 * 1024,
+};
+
+/* A box whose backup is due some time. */
+struct note {
+    struct id mailbox;
+    int64_t due_ms; /* monotonic */
+    TAILQ_ENTRY(note) in_notes;
+};
+TAILQ_HEAD(notes, note);
+
+struct sealer_backup {
+    struct role_process *process; /* borrowed */
+    struct sealing *sealing;      /* borrowed; NULL: no key yet */
+    const char *folder;           /* borrowed */
+    int64_t after_ms;
+    struct notes notes; /* by when they are due */
+    size_t note_count;
+    struct net_timer *timer;     /* own; the first note, or the next slice */
+    struct crypt_hasher *hasher; /* own; NULL: nothing is being hashed */
+    int fd;                      /* own; the copy */
+    uint64_t size_bytes, hashed;
+    struct id mailbox; /* the one in work; unset: none */
+    uint64_t tag, last_tag; /* of the put that is under way; 0: none */
+};
+
+static void wait_for_next(struct sealer_backup *backup)
+{
+    const struct note *first = TAILQ_FIRST(&backup->notes);
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (first != NULL)
+        net_timer_start(backup->timer, first->due_ms > now_ms ? first->due_ms - now_ms : 0);
+}
+
+/* The one in work is done, or not now: `is_again`, later. */
+static void end(struct sealer_backup *backup, bool is_again)
+{
+    struct id mailbox = backup->mailbox;
+
+    fd_close(&backup->fd);
+    crypt_hasher_free(&backup->hasher);
+    backup->tag = 0;
+    backup->mailbox = (struct id){""};
+    if (is_again)
+        sealer_backup_note(backup, &mailbox);
+    wait_for_next(backup);
+}
+
+static enum err begin(struct sealer_backup *backup, struct task *task)
+{
+    const char *path = arena_printf(&task->arena, "%s/.backup", backup->folder).ptr;
+    struct stat status;
+    enum err err;
+
+    (void)unlink(path); /* of a process that ended in the middle */
+    err = sealing_copy(backup->sealing, task, &backup->mailbox, path);
+    if (err == ERR_OK)
+        backup->fd = open(path, O_RDONLY | O_CLOEXEC);
+    (void)unlink(path);
+    TRY(err);
+    if (backup->fd < 0 || fstat(backup->fd, &status) != 0)
+        return fail(task, ERR_IO, "the copy: %s", strerror(errno));
+    backup->size_bytes = (uint64_t)status.st_size;
+    backup->hashed = 0;
+    backup->hasher = crypt_hasher_new();
+    return ERR_OK;
+}
+
+static enum err send_it(struct sealer_backup *backup, struct task *task)
+{
+    struct wire_channel *archivist = role_peer(backup->process, WIRE_ROLE_ARCHIVIST, 0);
+    unsigned char digest[CRYPT_HASH_BYTES];
+    char stamp[BACKUP_STAMP_ROOM], name[BACKUP_STAMP_ROOM + 32];
+    struct wire_backup_put body = {.mailbox = backup->mailbox, .size_bytes = backup->size_bytes};
+
+    crypt_hasher_digest(backup->hasher, digest);
+    crypt_hasher_free(&backup->hasher);
+    backup_stamp_format(task->now_ms, stamp);
+    (void)snprintf(name, sizeof(name), "drop/%s.drop.sqlite", stamp);
+    body.name = str_from_c(name);
+    body.digest = str_make(digest, sizeof(digest));
+    if (archivist == NULL || wire_send(archivist, WIRE_BACKUP_PUT, backup->last_tag + 1, &body,
+                                       &backup->fd, 1) != ERR_OK)
+        return fail(task, ERR_BUSY, "the archivist is away");
+    backup->tag = ++backup->last_tag;
+    fd_close(&backup->fd);
+    return ERR_OK;
+}
+
+static enum err hash_slice(struct sealer_backup *backup, struct task *task)
+{
+    CLEANUP(buf_free) struct buf slice;
+    char *room;
+    ssize_t got;
+
+    buf_init(&slice, SIZE_MAX);
+    TRY(buf_reserve(&slice, SLICE_BYTES, &room));
+    got = pread(backup->fd, room, SLICE_BYTES, (off_t)backup->hashed);
+    if (got <= 0)
+        return fail(task, ERR_IO, "the copy cannot be read");
+    crypt_hasher_add(backup->hasher, str_make(room, (size_t)got));
+    backup->hashed += (uint64_t)got;
+    return backup->hashed < backup->size_bytes ? ERR_OK : send_it(backup, task);
+}
+
+static void drop_note(struct sealer_backup *backup, struct note *note)
+{
+    TAILQ_REMOVE(&backup->notes, note, in_notes);
+    backup->note_count--;
+    mem_free(&note);
+}
+
+/* The next one that is due; false: none now. */
+static bool take_next(struct sealer_backup *backup)
+{
+    struct note *first = TAILQ_FIRST(&backup->notes);
+
+    if (first == NULL || first->due_ms > clock_monotonic_ms() || backup->sealing == NULL)
+        return false;
+    backup->mailbox = first->mailbox;
+    drop_note(backup, first);
+    return true;
+}
+
+static void on_time(void *owner)
+{
+    struct sealer_backup *backup = owner;
+    struct task task;
+    enum err err;
+
+    if (backup->tag != 0)
+        return;
+    if (backup->hasher == NULL && !take_next(backup)) {
+        wait_for_next(backup);
+        return;
+    }
+    task_init(&task, clock_now_ms());
+    err = backup->hasher == NULL ? begin(backup, &task) : hash_slice(backup, &task);
+    if (err == ERR_OK && backup->tag == 0) {
+        net_timer_start(backup->timer, 0);
+    } else if (err != ERR_OK) {
+        /* Its owner has it now, or it is empty: nothing to do. */
+        bool is_gone = err == ERR_NOT_FOUND;
+
+        if (!is_gone)
+            log_warning(role_log(backup->process),
+                        "waiting mail was not backed up mailbox=%s reason=\"%s\"",
+                        backup->mailbox.text, task.words);
+        end(backup, !is_gone);
+    }
+    task_done(&task);
+}
+
+void sealer_backup_note(struct sealer_backup *backup, const struct id *mailbox)
+{
+    struct note *note;
+
+    if (backup == NULL || backup->note_count == NOTES_MAX)
+        return;
+    TAILQ_FOREACH(note, &backup->notes, in_notes)
+    {
+        if (id_equal(&note->mailbox, mailbox))
+            return;
+    }
+    note = NEW(struct note);
+    note->mailbox = *mailbox;
+    note->due_ms = clock_monotonic_ms() + backup->after_ms;
+    TAILQ_INSERT_TAIL(&backup->notes, note, in_notes);
+    backup->note_count++;
+    if (!id_is_set(&backup->mailbox))
+        wait_for_next(backup);
+}
+
+void sealer_backup_forget(struct sealer_backup *backup, const struct id *mailbox)
+{
+    struct note *note, *next;
+
+    if (backup == NULL)
+        return;
+    for (note = TAILQ_FIRST(&backup->notes); note != NULL; note = next) {
+        next = TAILQ_NEXT(note, in_notes);
+        if (id_equal(&note->mailbox, mailbox))
+            drop_note(backup, note);
+    }
+}
+
+void sealer_backup_set_sealing(struct sealer_backup *backup, struct sealing *sealing)
+{
+    if (backup != NULL)
+        backup->sealing = sealing;
+}
+
+void sealer_backup_answered(struct sealer_backup *backup, const struct wire_message *message)
+{
+    const struct wire_backup_put_reply *reply = &message->body.backup_put_reply;
+
+    if (backup == NULL || backup->tag == 0 || backup->tag != message->tag)
+        return;
+    if (reply->status != WIRE_OK)
+        log_warning(role_log(backup->process),
+                    "waiting mail was not backed up mailbox=%s reason=\"%.*s\"",
+                    backup->mailbox.text, STR_ARG(reply->words));
+    end(backup, reply->status != WIRE_OK);
+}
+
+void sealer_backup_archivist_gone(struct sealer_backup *backup)
+{
+    if (backup != NULL && backup->tag != 0)
+        end(backup, true);
+}
+
+struct sealer_backup *sealer_backup_new(struct role_process *process, const char *folder)
+{
+    const struct config *config = role_config(process);
+    struct sealer_backup *backup;
+
+    if (config->backup.len == 0)
+        return NULL;
+    backup = NEW(struct sealer_backup);
+    backup->process = process;
+    backup->folder = folder;
+    backup->after_ms = (int64_t)config->backup_drop_after_ms;
+    backup->fd = -1;
+    TAILQ_INIT(&backup->notes);
+    backup->timer = net_timer_new(role_loop(process), on_time, backup);
+    return backup;
+}
+
+void sealer_backup_free(struct sealer_backup **backup)
+{
+    if (*backup == NULL)
+        return;
+    while (!TAILQ_EMPTY(&(*backup)->notes))
+        drop_note(*backup, TAILQ_FIRST(&(*backup)->notes));
+    fd_close(&(*backup)->fd);
+    crypt_hasher_free(&(*backup)->hasher);
+    net_timer_free(&(*backup)->timer);
+    mem_free(backup);
+}
