@@ -1,6 +1,7 @@
 #include "cli/files.h"
 
 #include "base/file.h"
+#include "cli/remote.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +39,20 @@ static enum err open_output(struct task *task, const char *name, bool is_forced,
     return ERR_OK;
 }
 
+/* The process that reads it, in place of the file. */
+static enum err open_source(struct task *task, const struct cli_line *line,
+                            struct cli_files *files, const char *name, int *fd)
+{
+    CLEANUP(fd_close) int source_fd = *fd;
+    const char *password_file =
+        json_string_value(json_object_get(line->arguments, "server-password-file"));
+
+    *fd = -1;
+    if (source_fd < 0 && !cli_remote_is_one(name))
+        return words_of(task, name);
+    return cli_feed_start(task, &files->feed, name, password_file, source_fd, fd);
+}
+
 enum err cli_files_open(struct task *task, const struct cli_line *line,
                         struct cli_files *out_files)
 {
@@ -58,8 +73,12 @@ enum err cli_files_open(struct task *task, const struct cli_line *line,
             TRY(open_output(task, name, line->is_forced, fd, &files->parts[files->count - 1]));
         } else if (is_standard) {
             *fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-        } else {
+        } else if (line->files[i].argument->kind != ADMIN_SOURCE || !cli_remote_is_one(name)) {
             *fd = open(name, O_RDONLY | O_CLOEXEC);
+        }
+        if (line->files[i].argument->kind == ADMIN_SOURCE) {
+            TRY(open_source(task, line, files, name, fd));
+            continue;
         }
         if (*fd < 0)
             return words_of(task, name);
@@ -98,4 +117,12 @@ void cli_files_done(struct cli_files *files)
         fd_close(&files->fds[i]);
     }
     files->count = 0;
+    if (files->feed.pid != 0) {
+        struct task task;
+
+        task_init(&task, 0);
+        if (cli_feed_end(&task, &files->feed) != ERR_OK)
+            task_forgive(&task); /* it said so itself */
+        task_done(&task);
+    }
 }

@@ -7,12 +7,14 @@
 #define CLI_FILES_H
 
 #include "base/task.h"
+#include "cli/feed.h"
 #include "cli/parse.h"
 
 struct cli_files {
     int fds[ADMIN_DESCRIPTORS_MAX]; /* own */
     const char *parts[ADMIN_DESCRIPTORS_MAX]; /* in the task's arena; NULL: no file is made */
     size_t count;
+    struct cli_feed feed; /* reads what one of them is about */
     bool has_taken_output; /* one of them is the standard output */
 };
 

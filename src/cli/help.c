@@ -39,6 +39,7 @@ static const char *value_name(const struct admin_argument *argument)
     case ADMIN_FILE:
     case ADMIN_OUTPUT:
     case ADMIN_INPUT:
+    case ADMIN_SOURCE:
         return "FILE";
     case ADMIN_FLAG:
         return "";

@@ -188,6 +188,7 @@ static enum err set_argument(struct reader *reader, const struct admin_argument 
     case ADMIN_LETTER:
     case ADMIN_OUTPUT:
     case ADMIN_INPUT:
+    case ADMIN_SOURCE:
         break;
     }
     json = json_string(value);
@@ -264,7 +265,8 @@ static enum err check_missing(struct reader *reader)
 
         if (argument->kind == ADMIN_SECRET)
             reader->line->secret = argument;
-        if (argument->kind == ADMIN_OUTPUT || argument->kind == ADMIN_INPUT)
+        if (argument->kind == ADMIN_OUTPUT || argument->kind == ADMIN_INPUT ||
+            argument->kind == ADMIN_SOURCE)
             note_file(reader->line, argument);
         if (argument->is_required && !is_there)
             return complain(reader, "%s needs %s: %s.", reader->line->command->name,

@@ -560,6 +560,15 @@ void mailbox_backup_restored(struct mailbox *mailbox)
     write_note(mailbox->backup);
 }
 
+void mailbox_backup_rekeyed(struct mailbox *mailbox)
+{
+    if (mailbox->backup == NULL)
+        return;
+    mailbox_backup_restored(mailbox);
+    mailbox_backup_free(&mailbox->backup);
+    mailbox_backup_prepare(mailbox, mailbox->key);
+}
+
 void mailbox_backup_free(struct mailbox_backup **backup_place)
 {
     struct mailbox_backup *backup = *backup_place;

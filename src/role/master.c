@@ -615,11 +615,13 @@ static enum err confine(struct master *master, struct task *task)
 
     sandbox_allow_path(&rules, "/", SANDBOX_READ);
     sandbox_allow_path(&rules, config_path(&master->config, task, ""), SANDBOX_READ_WRITE);
-    /* What the master may not do, its children may not either: the archivist needs it. One that is
-     * not there is the archivist's to complain of. */
-    if (master->config.backup.len > 0 && master->config.backup.ptr[0] == '/' &&
-        access(master->config.backup.ptr, F_OK) == 0)
-        sandbox_allow_path(&rules, master->config.backup.ptr, SANDBOX_READ_WRITE);
+    /* What it may not, its children may not: the archivist's folder, if it is there. */
+    if (str_starts_with(master->config.backup, STR("/"))) {
+        const char *folder = arena_copy(&task->arena, master->config.backup).ptr;
+
+        if (access(folder, F_OK) == 0)
+            sandbox_allow_path(&rules, folder, SANDBOX_READ_WRITE);
+    }
     return sandbox_enter(task, &rules, master->config.sandbox_required, &master->log);
 }
 

@@ -197,7 +197,7 @@ static enum err read_known(struct transfer_absorb *absorb, struct task *task,
                            uint32_t *out_uid)
 {
     unsigned char digest[CRYPT_HASH_BYTES];
-    CLEANUP(buf_free) struct buf hex;
+    CLEANUP(buf_free) struct buf hex = {0};
     struct vault_metadata *found;
     struct str rest, part;
     size_t count;

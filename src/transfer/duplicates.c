@@ -99,7 +99,7 @@ static void digest_of(struct str raw, unsigned char out[static 16])
 static enum err digest_known(struct duplicates *duplicates, struct task *task, struct known *known)
 {
     CLEANUP(vault_content_close) struct vault_content *content = NULL;
-    CLEANUP(buf_free) struct buf raw;
+    CLEANUP(buf_free) struct buf raw = {0};
     enum err err = vault_content_open(duplicates->vault, task, known->content_id, &content);
 
     buf_init(&raw, SIZE_MAX);

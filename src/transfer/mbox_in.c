@@ -82,7 +82,7 @@ static bool is_from_line(struct str line)
 
 static enum err emit(struct mbox_in *in, struct task *task)
 {
-    CLEANUP(task_done) struct task piece;
+    CLEANUP(task_done) struct task piece = {0};
     struct mbox_message found;
     enum err err;
 

@@ -200,7 +200,7 @@ static bool parse_mark(struct str value, uint32_t *lines, uint64_t *size,
 static bool read_own(struct task *task, struct str text, struct mbox_message *out)
 {
     struct str rest = text, line = take_line(&rest);
-    CLEANUP(buf_free) struct buf raw;
+    CLEANUP(buf_free) struct buf raw = {0};
     struct mbox_message found = {0};
     uint32_t lines = 0;
     uint64_t size = 0;
@@ -236,7 +236,7 @@ static void read_foreign(struct task *task, struct str text, bool is_counted,
                          struct mbox_message *out)
 {
     struct str rest = is_counted ? text : without_separator(text);
-    CLEANUP(buf_free) struct buf raw;
+    CLEANUP(buf_free) struct buf raw = {0};
     bool is_dropping = false;
 
     buf_init(&raw, SIZE_MAX);

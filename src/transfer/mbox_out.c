@@ -47,7 +47,9 @@ static void put_from_line(struct buf *out, int64_t date_ms)
     struct clock_date date;
 
     clock_split(date_ms, &date);
-    buf_putf(out, "From MAILER-DAEMON %s %s %2d %02d:%02d:%02d %d\n", days[date.weekday],
+    if (date.year < 1 || date.year > 9999) /* which no reader would know for a date */
+        clock_split(0, &date);
+    buf_putf(out, "From MAILER-DAEMON %s %s %2d %02d:%02d:%02d %04d\n", days[date.weekday],
              months[date.month - 1], date.day, date.hour, date.minute, date.second, date.year);
 }
 

@@ -19,13 +19,13 @@ static bool is_plain(struct str name, size_t i)
     return true;
 }
 
-struct str transfer_path(struct arena *arena, struct str name)
+struct str transfer_path(struct arena *arena, struct str name, bool is_ascii)
 {
     CLEANUP(buf_free) struct buf out;
 
     buf_init(&out, SIZE_MAX);
     for (size_t i = 0; i < name.len; i++) {
-        if (is_plain(name, i))
+        if (is_plain(name, i) && !(is_ascii && ascii_is_8bit(name.ptr[i])))
             buf_put(&out, str_make(name.ptr + i, 1));
         else
             buf_putf(&out, "%%%02X", (unsigned)(unsigned char)name.ptr[i]);

@@ -7,9 +7,9 @@
 
 /*
  * A path for a folder's name, the same levels: what file systems do not take, or take for something
- * else, as %XX. In the arena.
+ * else, as %XX; with `is_ascii`, what is not ASCII too. In the arena.
  */
-struct str transfer_path(struct arena *arena, struct str name);
+struct str transfer_path(struct arena *arena, struct str name, bool is_ascii);
 /* The name that such a path, or one that another program made, stands for. UTF-8 always. */
 struct str transfer_path_name(struct arena *arena, struct str path);
 

@@ -37,8 +37,6 @@ enum err pack_open(struct task *task, int fd, enum pack_kind kind, struct pack *
             return fail(task, ERR_IO, "no memory for an archive");
         status = kind == PACK_TAR ? archive_write_set_format_pax_restricted(pack->archive)
                                   : archive_write_set_format_zip(pack->archive);
-        if (status == ARCHIVE_OK && kind == PACK_ZIP)
-            status = archive_write_set_options(pack->archive, "hdrcharset=UTF-8");
         /* To a pipe, too, the last block needs no padding. */
         if (status == ARCHIVE_OK)
             status = archive_write_set_bytes_in_last_block(pack->archive, 1);
@@ -64,7 +62,8 @@ static enum err begin_entry(struct pack *pack, struct task *task, struct str pat
     if (pack->archive == NULL)
         return ERR_OK;
     entry = archive_entry_new();
-    archive_entry_set_pathname_utf8(entry, arena_copy(&task->arena, path).ptr);
+    /* The bytes as they are: libarchive converts names by the locale, of which there is none here. */
+    archive_entry_set_pathname(entry, arena_copy(&task->arena, path).ptr);
     archive_entry_set_filetype(entry, type);
     archive_entry_set_perm(entry, (mode_t)mode);
     archive_entry_set_size(entry, (int64_t)size_bytes);

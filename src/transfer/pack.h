@@ -17,7 +17,8 @@ struct pack;
 /* `fd` is borrowed; it may block. */
 MUST_CHECK enum err pack_open(struct task *task, int fd, enum pack_kind kind,
                               struct pack **out_pack);
-/* Begins a file of exactly `size_bytes`, after the one before was written in full. */
+/* `path` is UTF-8; in a zip ASCII, since libarchive would not say which of the two it is there.
+ * Begins a file of exactly `size_bytes`, after the one before was written in full. */
 MUST_CHECK enum err pack_file(struct pack *pack, struct task *task, struct str path,
                               uint64_t size_bytes, int64_t mtime_ms);
 MUST_CHECK enum err pack_folder(struct pack *pack, struct task *task, struct str path);

@@ -253,6 +253,15 @@ void places_folder(const struct places *places, struct task *task, const struct 
     *out = folder;
 }
 
+uint64_t places_missing(const struct places *places)
+{
+    uint64_t missing = 0;
+
+    for (size_t i = 0; i < places->count; i++)
+        missing += places->sorted[i]->row_count - places->sorted[i]->taken;
+    return missing;
+}
+
 void places_message(const struct place *place, struct task *task, enum place_kind kind,
                     struct str file, int64_t mtime_ms, struct transfer_message *out)
 {

@@ -39,6 +39,7 @@ struct place {
     struct transfer_folder folder;
     struct place_row *rows; /* own; by file */
     size_t row_count, row_room;
+    size_t taken; /* of them, messages that came */
     struct maildir_uids uids;
     struct str keywords[MAILDIR_KEYWORDS];
 };
@@ -68,5 +69,8 @@ void places_folder(const struct places *places, struct task *task, const struct 
 /* Flags, UID and date of a message; text in the task. */
 void places_message(const struct place *place, struct task *task, enum place_kind kind,
                     struct str file, int64_t mtime_ms, struct transfer_message *out);
+
+/* The messages that an index names, and that did not come. */
+uint64_t places_missing(const struct places *places);
 
 #endif

@@ -110,10 +110,14 @@ static enum err take_message(struct reader *reader, struct task *task, struct pl
     TRY(announce(reader, task, place, NULL));
     if (!is_large)
         TRY(read_whole(reader, task, TRANSFER_MESSAGE_BYTES_MAX, &raw, &is_large));
-    if (is_large)
+    if (is_large) {
+        place->taken += place->taken < place->row_count;
         return leave_out(reader, task);
+    }
     (void)place_kind_of(file->path, &folder, &name);
     places_message(place, task, kind, name, file->mtime_ms, &message);
+    if (place->taken < place->row_count)
+        place->taken++;
     return pass(reader, task, &message, buf_str(&raw));
 }
 
@@ -413,6 +417,9 @@ enum err transfer_read(struct task *task, int fd, struct str folder,
         buf_reset(&head);
     TRY(tree_open(task, fd, buf_str(&head), &reader.tree));
     TRY(read_tree(&reader, task));
+    if (!is_folder && places_missing(&reader.places) > 0)
+        return fail(task, ERR_INVALID,
+                    "messages that the archive's index names are missing: it is not whole");
     return reader.has_mail ? ERR_OK
                            : fail(task, ERR_INVALID, "there is no mail in it that is known");
 }

@@ -131,6 +131,24 @@ static const char *name_of(struct archive_entry *entry)
     return name == NULL ? "" : name;
 }
 
+/* libarchive takes a tar that was cut between two files for whole; but a tar ends with zeros. */
+static enum err check_end(struct tree *tree, struct task *task)
+{
+    char tail[1024];
+    struct stat found;
+    bool is_whole = true;
+
+    if (!tree_can_jump(tree))
+        return ERR_OK;
+    if (fstat(tree->fd, &found) != 0 || found.st_size < (off_t)sizeof(tail) ||
+        pread(tree->fd, tail, sizeof(tail), found.st_size - (off_t)sizeof(tail)) !=
+            (ssize_t)sizeof(tail))
+        is_whole = false;
+    for (size_t i = 0; i < sizeof(tail) && is_whole; i++)
+        is_whole = tail[i] == 0;
+    return is_whole ? ERR_OK : fail(task, ERR_INVALID, "the archive was cut: its end is missing");
+}
+
 static enum err next_in_archive(struct tree *tree, struct task *task, struct tree_file *out,
                                 bool *out_has_file)
 {
@@ -140,7 +158,7 @@ static enum err next_in_archive(struct tree *tree, struct task *task, struct tre
 
         if (status == ARCHIVE_EOF) {
             *out_has_file = false;
-            return ERR_OK;
+            return check_end(tree, task);
         }
         if (status < ARCHIVE_WARN)
             return archive_fail(tree, task);

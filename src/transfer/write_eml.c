@@ -18,7 +18,7 @@ static enum err take_folder(void *owner, struct task *task, const struct transfe
 
     (void)task;
     writer_take_folder(writer, folder);
-    writer->path = transfer_path(&writer->task.arena, folder->name);
+    writer->path = transfer_path(&writer->task.arena, folder->name, writer->kind == PACK_ZIP);
     transfer_index_folder(&writer->index, folder);
     return ERR_OK;
 }

@@ -41,7 +41,7 @@ static enum err take_folder(void *owner, struct task *task, const struct transfe
         use_emit(writer, emit);
         return ERR_OK;
     }
-    writer->path = transfer_path(&writer->task.arena, folder->name);
+    writer->path = transfer_path(&writer->task.arena, folder->name, false);
     transfer_index_folder(&writer->index, folder);
     TRY(pack_small(writer->pack, task,
                    arena_printf(&task->arena, "%.*s.mbox.json", STR_ARG(writer->path)),

@@ -124,8 +124,6 @@ static enum err set(struct vault *vault, struct task *task, int64_t folder_id,
     uint64_t modseq;
 
     TRY(check_folder(vault, task, folder_id));
-    if (vault->batch != VAULT_BATCH_NONE)
-        return fail(task, ERR_INVALID, "vault: annotations are set outside a batch");
     modseq = vault_touch(vault);
     if (folder != NULL) /* RFC 7162 §3.2: it counts among a mailbox's changes */
         vault_note_messages(vault, folder, modseq, 0, 0);

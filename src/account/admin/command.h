@@ -9,7 +9,9 @@
  *
  * A request is {"command": "alias add", "arguments": {"address": "…", …}}; every argument is a
  * string, true for a flag, or an array of strings for ADMIN_FILE. A reply is an object with
- * "status" (admin_status), "message", maybe "hint", and the command's own members. A list gives
+ * "status" (admin_status), "message", maybe "hint", and the command's own members.
+ * "confirm" names the command that is asked for next, with "address" and the "password" that the
+ * reply has, once somebody was shown it. A list gives
  * "items" and, while more follow, "next", which the next request repeats as argument "after". A job
  * says before its reply how far it is: {"progress": {"what": "…", "done": 3, "total": 20}}.
  */
@@ -42,6 +44,7 @@ enum admin_kind {
     ADMIN_FILE,     /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
     ADMIN_OUTPUT,   /* of a job: a file that is made, or "-"; its name is sent, and a descriptor */
     ADMIN_INPUT,    /* of a job: a file that is read, or "-"; likewise */
+    ADMIN_SOURCE,   /* of a job: mail to be taken in, read by the command and passed on in one form */
 };
 
 /* What a disabled alias may answer. */

@@ -1,0 +1,20 @@
+/* "imap://someone@host:port/folder": another server that mail is taken from. */
+#ifndef CLI_REMOTE_H
+#define CLI_REMOTE_H
+
+#include "transfer/stream.h"
+
+struct cli_remote {
+    struct str user, host, port, folder; /* in the arena of the task that parsed it */
+    struct str name;                     /* without port and folder: what it is remembered by */
+    bool is_tls;                         /* imaps: from the beginning */
+};
+
+bool cli_remote_is_one(const char *text);
+/* ERR_INVALID: words say what is missing. %XX stands for a byte. */
+MUST_CHECK enum err cli_remote_parse(struct task *task, struct str text, struct cli_remote *out);
+/* Connects and fetches (transfer/fetch.h). The password is the first line of the file. */
+MUST_CHECK enum err cli_remote_fetch(struct task *task, const struct cli_remote *remote,
+                                     const char *password_file, struct transfer_feed *feed);
+
+#endif

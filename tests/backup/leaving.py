@@ -1,0 +1,424 @@
+#!/usr/bin/python3
+"""Leaving and arriving: every form of `sealpost export` is read by others (Python's mailbox, tarfile
+and zipfile; Debian's Dovecot, over IMAP) and taken in again by `sealpost import`: counts, hashes,
+flags, keywords and dates are equal. What others write is taken in, too.
+"""
+
+import hashlib
+import imaplib
+import json
+import mailbox
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from lib.server import Server, free_ports, program  # noqa: E402
+from lib.suite import Skip, Suite, check  # noqa: E402
+
+suite = Suite(__doc__)
+imaplib._MAXLINE = 100_000_000
+
+FOLDERS = ["INBOX", "Work", "Work/Plans", "Sent"]
+FLAGS = [r"(\Seen)", r"(\Seen \Answered)", r"(\Flagged $Forwarded)", "()", r"(\Draft Later)",
+         r"(\Seen $Label1 $Forwarded)"]
+
+
+def digest(raw):
+    return hashlib.sha256(raw).hexdigest()
+
+
+def quoted(name):
+    return '"' + name + '"'
+
+
+def fill(server, alias, count):
+    with server.imap(alias) as client:
+        for name in FOLDERS:
+            client.create(quoted(name))
+            client.subscribe(quoted(name))
+        for number in range(count):
+            body = "".join(f"From line {i} of {number}\r\n>From {i}\r\n" for i in range(number % 5))
+            raw = (f"From: a@example.org\r\nTo: me@example.test\r\nSubject: {number}\r\n"
+                   f"Message-ID: <{number}@example.org>\r\n\r\n{body}{'x' * (number % 70)}\r\n"
+                   ).encode()
+            date = time.strftime('"%d-%b-%Y %H:%M:%S +0100"',
+                                 time.gmtime(1_600_000_000 + number * 86_461))
+            client.append(quoted(FOLDERS[number % len(FOLDERS)]), FLAGS[number % len(FLAGS)],
+                          date, raw)
+
+
+def snapshot(client, with_uids=True):
+    """{folder: [(uid, flags, moment, hash)]} of a mailbox, over IMAP."""
+    found = {}
+    for line in client.list()[1]:
+        level, name = re.search(rb'\) "(.)" "?([^"]+)"?$', line).groups()
+        status, (answer,) = client.select(quoted(name.decode()), readonly=True)
+        name = name.replace(level, b"/").decode()
+        if status != "OK" or answer == b"0":
+            continue
+        rows = []
+        for part in client.uid("fetch", "1:*", "(UID FLAGS INTERNALDATE BODY.PEEK[])")[1]:
+            if not isinstance(part, tuple):
+                continue
+            head = part[0].decode()
+            flags = re.search(r"FLAGS \(([^)]*)\)", head).group(1).split()
+            moment = time.mktime(imaplib.Internaldate2tuple(part[0]))
+            rows.append((int(re.search(r"UID (\d+)", head).group(1)) if with_uids else 0,
+                         tuple(sorted(f for f in flags if f != r"\Recent")), moment,
+                         digest(part[1])))
+        found[name] = sorted(rows)
+    return found
+
+
+class World:
+    def __init__(self, server, count):
+        self.server = server
+        self.count = count
+        self.number = 0
+        self.source = self.alias()
+        fill(server, self.source, count)
+        with server.imap(self.source) as client:
+            self.before = snapshot(client)
+        check(sum(map(len, self.before.values())) == count, "it is not filled")
+
+    def alias(self):
+        self.number += 1
+        return self.server.add_alias(f"user{self.number}@example.test")
+
+    def run(self, alias, *words):
+        # "command ALIAS …"
+        line = [program(), words[0], alias.address, *map(str, words[1:]), "--config",
+                str(self.server.conf), "--json", "--password-file", "-"]
+        done = subprocess.run(line, input=alias.password + "\n", capture_output=True, text=True,
+                              timeout=300)
+        return done.returncode, done.stdout, done.stderr
+
+    def ok(self, *words):
+        code, out, err = self.run(*words)
+        check(code == 0, f"{words[1:]}: exit {code}: {out}{err}")
+        return json.loads(out)
+
+    def export(self, name, form, *options):
+        path = self.server.folder / name
+        answer = self.ok(self.source, "export", path, "--format", form, *options)
+        return path, answer
+
+    def arrives(self, path, *options, expected=None):
+        """Imported into a new mailbox, it is what it was."""
+        alias = self.alias()
+        answer = self.ok(alias, "import", path, *options)
+        with self.server.imap(alias) as client:
+            after = snapshot(client, with_uids=expected is None)
+        expected = expected or self.before
+        for name in expected:
+            check(after.get(name) == expected[name],
+                  f"{name}: {len(after.get(name, []))} of {len(expected[name])} messages, first "
+                  f"{after.get(name, [])[:2]} for {expected[name][:2]}")
+        check(set(after) == set(expected), f"folders: {sorted(after)}")
+        check(answer["messages"] == sum(map(len, expected.values())), answer)
+        return alias
+
+
+def hashes(rows):
+    return sorted(row[3] for row in rows)
+
+
+@suite.case
+def mbox_is_what_python_reads(world):
+    path, answer = world.export("mail-mbox.tar", "mbox")
+    check(answer["messages"] == world.count, answer)
+    folder = world.server.folder / "mbox"
+    with tarfile.open(path) as archive:
+        archive.extractall(folder)
+    for name, rows in world.before.items():
+        box = mailbox.mbox(folder / f"{name}.mbox", create=False)
+        found = []
+        for key in box.keys():
+            text = box.get_bytes(key)
+            check(text.startswith(b"X-Sealpost-Export: "), text[:80])
+            ours = int(re.match(rb"X-Sealpost-Export: 1 lines=(\d+)", text).group(1))
+            head, raw = text.split(b"\n", ours)[:ours], text.split(b"\n", ours)[ours]
+            raw = re.sub(rb"(?m)^>(>*From )", rb"\1", raw)
+            status = box[key].get_flags()
+            flags = {r"\Seen"} if "R" in status else set()
+            flags |= {full for letter, full in (("A", r"\Answered"), ("F", r"\Flagged"),
+                                                ("T", r"\Draft"), ("D", r"\Deleted"))
+                      if letter in status}
+            flags |= set(box[key].get("X-Keywords", "").split())
+            moment = time.mktime(time.strptime(box[key].get_from().split(" ", 1)[1],
+                                               "%a %b %d %H:%M:%S %Y")) - time.timezone
+            found.append((int(box[key]["X-UID"]), tuple(sorted(flags)), moment, digest(raw)))
+            check(len(head) == ours, head)
+        check(sorted(found) == rows, f"{name}: {sorted(found)[:2]} for {rows[:2]}")
+    return f"{world.count} messages"
+
+
+@suite.case
+def mbox_comes_back(world):
+    world.arrives(world.server.folder / "mail-mbox.tar")
+
+
+@suite.case
+def one_folder_is_one_mbox(world):
+    path, answer = world.export("plans.mbox", "mbox", "--folder", "Work/Plans")
+    check(path.read_bytes().startswith(b"From "), "no mbox")
+    check(len(mailbox.mbox(path)) == len(world.before["Work/Plans"]) == answer["messages"], answer)
+    alias = world.alias()
+    world.ok(alias, "import", path)
+    with world.server.imap(alias) as client:
+        check(snapshot(client)["INBOX"] == world.before["Work/Plans"], "it is another")
+    code, out, err = world.run(world.source, "export", world.server.folder / "x", "--folder", "No")
+    check(code == 4 and not (world.server.folder / "x").exists(), f"{code} {out}")
+
+
+@suite.case
+def maildir_comes_back(world):
+    path, _ = world.export("mail-maildir.tar", "maildir")
+    world.arrives(path)
+    folder = world.server.folder / "maildir"
+    with tarfile.open(path) as archive:
+        archive.extractall(folder)
+    box = mailbox.Maildir(folder / "Maildir", create=False)
+    check(hashes(world.before["INBOX"]) == sorted(digest(box.get_bytes(k)) for k in box.keys()),
+          "Python reads something else")
+    check(sorted(box.list_folders()) == ["Archive", "Drafts", "Junk", "Sent", "Trash", "Work",
+                                         "Work.Plans"], box.list_folders())
+    world.arrives(folder / "Maildir")  # as a folder
+    subprocess.run(["gzip", "-k", path], check=True)
+    world.arrives(pathlib.Path(f"{path}.gz"))
+
+
+@suite.case
+def dovecot_reads_the_maildir_and_what_it_keeps_comes_back(world):
+    if not pathlib.Path("/usr/sbin/dovecot").exists():
+        raise Skip("no Dovecot here")
+    folder = world.server.folder / "maildir"
+    # Without our index: what Dovecot itself understands.
+    for index in folder.rglob("sealpost-index.jsonl"):
+        index.unlink()
+    with Dovecot(world.server.folder / "dovecot", folder / "Maildir") as dovecot:
+        with dovecot.client() as client:
+            seen = snapshot(client)
+            for name, rows in world.before.items():
+                check(seen.get(name) == rows, f"{name}: {seen.get(name, [])[:2]} for {rows[:2]}")
+            client.select("INBOX")
+            client.append("INBOX", r"(\Seen Later)", None, b"Subject: new\r\n\r\nfrom there\r\n")
+            client.store("1", "+FLAGS", r"(\Flagged $New)")
+        with dovecot.client() as client:
+            seen = snapshot(client)
+    archive = world.server.folder / "dovecot.tar"
+    subprocess.run(["tar", "-C", folder, "-cf", archive, "Maildir"], check=True)
+    world.arrives(archive, expected={name: sorted((0, *row[1:]) for row in rows)
+                                     for name, rows in seen.items()})
+    return f"{sum(map(len, seen.values()))} messages"
+
+
+class Dovecot:
+    """Debian's, serving one Maildir."""
+
+    def __init__(self, folder, maildir):
+        folder.mkdir()
+        (self.port,) = free_ports(1)
+        for part in (folder, *folder.parents):
+            if part != pathlib.Path("/"):
+                part.chmod(part.stat().st_mode | 0o011)
+        subprocess.run(["chown", "-R", "8:8", maildir], check=True)
+        self.out = open(folder / "out", "w")
+        conf = folder / "dovecot.conf"
+        conf.write_text(f"""
+protocols = imap
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/log
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+mail_save_crlf = yes
+first_valid_uid = 8
+mail_location = maildir:{maildir}
+namespace inbox {{
+  inbox = yes
+}}
+passdb {{
+  driver = static
+  args = password=secret
+}}
+userdb {{
+  driver = static
+  args = uid=8 gid=8 home={folder}/home
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {self.port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+""")
+        self.process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", conf], stdout=self.out,
+                                        stderr=self.out)
+        self.log = folder / "log"
+
+    def client(self):
+        for _ in range(100):
+            try:
+                client = imaplib.IMAP4("127.0.0.1", self.port, timeout=30)
+                break
+            except OSError:
+                time.sleep(0.1)
+        else:
+            raise AssertionError("Dovecot does not answer")
+        client.login("someone", "secret")
+        return client
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        self.out.close()
+
+
+@suite.case
+def eml_comes_back_from_tar_and_zip(world):
+    path, _ = world.export("mail-eml.tar", "eml")
+    with tarfile.open(path) as archive:
+        found = sorted(digest(archive.extractfile(member).read()) for member in archive
+                       if member.name.endswith(".eml"))
+    check(found == sorted(row[3] for rows in world.before.values() for row in rows), "tar")
+    world.arrives(path)
+    path, _ = world.export("mail.zip", "zip")
+    with zipfile.ZipFile(path) as archive:
+        check(archive.testzip() is None, "the zip is damaged")
+        found = sorted(digest(archive.read(name)) for name in archive.namelist()
+                       if name.endswith(".eml"))
+    check(found == sorted(row[3] for rows in world.before.values() for row in rows), "zip")
+    world.arrives(path)
+
+
+@suite.case
+def an_import_can_be_repeated(world):
+    alias = world.arrives(world.server.folder / "mail-eml.tar")
+    again = world.ok(alias, "import", world.server.folder / "mail.zip", "--skip-duplicates")
+    check(again["messages"] == 0 and again["skipped"] == world.count, again)
+    below = world.ok(alias, "import", world.server.folder / "mail.zip", "--into", "Old")
+    with world.server.imap(alias) as client:
+        after = snapshot(client, with_uids=False)
+    check(below["messages"] == world.count and
+          hashes(after["Old/Work/Plans"]) == hashes(world.before["Work/Plans"]), sorted(after))
+
+
+@suite.case
+def what_is_no_mail_is_refused(world):
+    alias = world.alias()
+    for name, content in (("noise", os.urandom(100_000)), ("text", b"Hello\n" * 1000),
+                          ("cut.tar", (world.server.folder / "mail-eml.tar").read_bytes()[:30_000])):
+        path = world.server.folder / name
+        path.write_bytes(content)
+        code, out, err = world.run(alias, "import", path)
+        check(code != 0 and json.loads(out)["status"] != "ok", f"{name}: {code} {out} {err}")
+    evil = world.server.folder / "evil.tar"
+    with tarfile.open(evil, "w") as archive:
+        for name in ("../../evil.eml", "/etc/evil.eml"):
+            info = tarfile.TarInfo(name)
+            archive.addfile(info)
+        link = tarfile.TarInfo("link.eml")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    answer = world.ok(alias, "import", evil)
+    check(answer["messages"] == 2, answer)
+    code, out, err = world.run(type(alias)(alias.address, {"password": "x" * 32}), "import", evil)
+    check(code == 6, f"a wrong password: {code} {out}")
+
+
+@suite.case
+def a_dovecot_is_taken_over_imap_in_two_goes(world):
+    if not pathlib.Path("/usr/sbin/dovecot").exists():
+        raise Skip("no Dovecot here")
+    count = 20_000 if suite.options.long else 2_000
+    root = world.server.folder / "remote"
+    for name in ("", ".Sent Items", ".Lists.All"):
+        for part in ("cur", "new", "tmp"):
+            (root / "Maildir" / name / part).mkdir(parents=True)
+    for number in range(count):
+        folder = ("", ".Sent Items", ".Lists.All")[number % 3]
+        path = (root / "Maildir" / folder / "cur" /
+                f"{1_600_000_000 + number}.M{number}P1.host:2,{('', 'S', 'FS', 'RS', 'D')[number % 5]}")
+        path.write_bytes(f"Subject: {number}\r\nMessage-ID: <{number}@remote>\r\n\r\n"
+                         f"{'text ' * (number % 300)}\r\n".encode())
+        os.utime(path, (1_600_000_000 + number,) * 2)
+    secret = world.server.folder / "server-password"
+    secret.write_text("secret\n")
+    alias = world.alias()
+    own = world.server.folder / "own-password"
+    own.write_text(alias.password + "\n")
+    for path in (secret, own):
+        path.chmod(0o600)
+    with Dovecot(world.server.folder / "dovecot-remote", root / "Maildir") as dovecot:
+        with dovecot.client() as client:
+            client.subscribe('"Lists.All"')
+            remote = snapshot(client)
+        url = f"imap://someone@127.0.0.1:{dovecot.port}/"
+        line = [program(), "import", alias.address, url, "--config", str(world.server.conf),
+                "--json", "--password-file", str(own), "--server-password-file", str(secret)]
+        first = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 60
+        with world.server.imap(alias) as client:
+            while time.monotonic() < deadline:
+                if int(client.select("INBOX")[1][0]) > 100 or first.poll() is not None:
+                    break
+            first.kill()
+            first.wait()
+            time.sleep(1)
+            stopped = sum(map(len, snapshot(client).values()))
+        check(100 < stopped < count,
+              f"stopped behind {stopped} of {count}: {first.communicate()}")
+        began = time.monotonic()
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+        rate = (count - stopped) / (time.monotonic() - began)
+        check(done.returncode == 0, done.stdout + done.stderr)
+        answer = json.loads(done.stdout)
+        check(answer["messages"] == count - stopped, f"{stopped} of {count}, then {answer}")
+        with world.server.imap(alias) as client:
+            after = snapshot(client)
+            expected = dict(remote)
+            expected["Sent"] = expected.pop("Sent Items")
+            for name, rows in expected.items():
+                check(after.get(name) == rows,
+                      f"{name}: {after.get(name, [])[:2]} for {rows[:2]}")
+            subscribed = b"".join(client.lsub()[1])
+            check(b"Lists/All" in subscribed, subscribed)
+        # Nothing new: nothing is taken. Then one.
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+        check(json.loads(done.stdout)["messages"] == 0, done.stdout)
+        with dovecot.client() as client:
+            client.append("INBOX", r"(\Seen)", None, b"Subject: later\r\n\r\nx\r\n")
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+        check(json.loads(done.stdout)["messages"] == 1, done.stdout)
+        secret.write_text("wrong\n")
+        done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+        check(done.returncode != 0 and "refuses" in done.stderr, done.stdout + done.stderr)
+    return f"{count} messages, stopped behind {stopped}; {rate:.0f} a second"
+
+
+def main():
+    options = suite.parse()
+    with Server() as server:
+        suite.run(World(server, 3000 if options.long else 200))
+
+
+if __name__ == "__main__":
+    main()
