@@ -143,11 +143,12 @@ static void large_transactions_and_checkpoints(void **state)
     buf_put(&raw, STR("Subject: large\r\n\r\n"));
     for (unsigned i = 0; i < 600 * 1024; i++) /* does not compress */
         buf_putf(&raw, "%08x%s", i * 2654435761u, i % 8 == 7 ? "\r\n" : "");
-    for (int i = 0; i < 6; i++) { /* more pages than the log is let grow to */
+    for (int i = 0; i < 24; i++) { /* more pages than the log is let grow to */
         buf_putf(&raw, "%d\r\n", i);
         fixture_append(f, f->inbox, buf_str(&raw), 0);
     }
     away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 2);
     expected = content_of(f, f->vault);
     found = restored_content(f, away_generation(&away, 0), INT64_MAX);
     assert_string_equal(found, expected);

@@ -1,0 +1,142 @@
+/* Segments: what is put is what is read, and no byte can be changed or left out. */
+#include "backup/segment.h"
+
+#include "backup/manifest.h"
+#include "base/file.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { PAGE = 512 };
+
+static struct secret *key;
+
+/* Two commits: pages 1 and 2, then page 2 again. */
+static void make(struct task *task, struct buf *out, struct segment_summary *summary)
+{
+    struct segment_head head = {
+        .mailbox = id_random(), .generation = id_random(), .number = 7, .page_bytes = PAGE};
+    CLEANUP(segment_writer_free) struct segment_writer *writer = NULL;
+    CLEANUP(fd_close) int fd = -1;
+    unsigned char digest[CRYPT_HASH_BYTES], found[CRYPT_HASH_BYTES];
+    char page[PAGE];
+    uint64_t size;
+
+    memset(page, 'p', sizeof(page));
+    assert_int_equal(memfd_new(task, &fd), ERR_OK);
+    assert_int_equal(segment_writer_new(task, fd, &head, &writer), ERR_OK);
+    for (uint32_t i = 1; i <= 2; i++)
+        assert_int_equal(segment_put_page(writer, task, i, str_make(page, PAGE)), ERR_OK);
+    assert_int_equal(
+        segment_put_commit(writer, task, &(struct segment_commit){2, 1000, 41}), ERR_OK);
+    assert_int_equal(segment_put_page(writer, task, 2, str_make(page, PAGE)), ERR_OK);
+    assert_int_equal(
+        segment_put_commit(writer, task, &(struct segment_commit){2, 2000, 42}), ERR_OK);
+    assert_int_equal(segment_finish(writer, task, key, summary, digest, &size), ERR_OK);
+    assert_int_equal(fd_read_all(task, fd, SIZE_MAX / 2, out), ERR_OK);
+    assert_int_equal(out->len, size);
+    crypt_digest(buf_str(out), found);
+    assert_memory_equal(found, digest, sizeof(digest));
+}
+
+static enum err check(struct task *task, struct str bytes, struct segment_summary *summary)
+{
+    CLEANUP(fd_close) int fd = -1;
+    struct segment_head head;
+
+    task_forgive(task);
+    assert_int_equal(memfd_from(task, bytes, &fd), ERR_OK);
+    TRY(segment_check(task, fd, key, &head, summary));
+    assert_int_equal(head.number, 7);
+    return ERR_OK;
+}
+
+static void what_is_put_is_read(void **state)
+{
+    CLEANUP(buf_free) struct buf bytes = {0};
+    struct segment_summary put, found;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    buf_init(&bytes, SIZE_MAX);
+    make(&task, &bytes, &put);
+    assert_int_equal(check(&task, buf_str(&bytes), &found), ERR_OK);
+    assert_int_equal(found.commits, 2);
+    assert_int_equal(found.frames, 3);
+    assert_int_equal(found.first_ms, 1000);
+    assert_int_equal(found.last_ms, 2000);
+    assert_int_equal(found.change_counter, 42);
+    assert_memory_equal(found.mac, put.mac, sizeof(put.mac));
+    task_done(&task);
+}
+
+static void no_byte_can_be_changed_or_left_out(void **state)
+{
+    CLEANUP(buf_free) struct buf bytes = {0};
+    struct segment_summary summary;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    buf_init(&bytes, SIZE_MAX);
+    make(&task, &bytes, &summary);
+    for (size_t i = 0; i < bytes.len; i++) {
+        bytes.ptr[i] ^= 0x20;
+        assert_int_equal(check(&task, buf_str(&bytes), &summary), ERR_CORRUPT);
+        bytes.ptr[i] ^= 0x20;
+        assert_int_equal(check(&task, str_upto(buf_str(&bytes), i), &summary), ERR_CORRUPT);
+    }
+    buf_put(&bytes, STR("x"));
+    assert_int_equal(check(&task, buf_str(&bytes), &summary), ERR_CORRUPT);
+    task_done(&task);
+}
+
+static void manifests(void **state)
+{
+    struct manifest manifest = {.mailbox = id_random(),
+                                .time_ms = 1000,
+                                .size_bytes = 4096,
+                                .epoch = 1,
+                                .change_counter = 42,
+                                .schema = 5},
+                    found;
+    CLEANUP(secret_free) struct secret *other = secret_new(CRYPT_KEY_BYTES);
+    CLEANUP(buf_free) struct buf json = {0};
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    buf_init(&json, MANIFEST_BYTES_MAX);
+    manifest_write(&manifest, key, &json);
+    assert_int_equal(manifest_read(&task, buf_str(&json), key, &found), ERR_OK);
+    assert_int_equal(found.change_counter, 42);
+    assert_int_equal(found.size_bytes, 4096);
+    assert_false(id_is_set(&found.generation));
+    assert_int_equal(manifest_read(&task, buf_str(&json), other, &found), ERR_CORRUPT);
+    assert_int_equal(manifest_read(&task, buf_str(&json), NULL, &found), ERR_OK);
+    *strstr(json.ptr, "4096") = '5';
+    assert_int_equal(manifest_read(&task, buf_str(&json), key, &found), ERR_CORRUPT);
+    for (size_t i = 0; i < json.len; i++)
+        assert_int_equal(manifest_read(&task, str_upto(buf_str(&json), i), key, &found),
+                         ERR_CORRUPT);
+    task_done(&task);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_put_is_read),
+        cmocka_unit_test(no_byte_can_be_changed_or_left_out),
+        cmocka_unit_test(manifests),
+    };
+
+    secret_init();
+    key = secret_copy(STR("a key of thirty-two bytes ......"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
