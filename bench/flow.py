@@ -6,6 +6,7 @@ until another server has all. Both have the same DNS, by way of a cache of their
 
 import pathlib
 import shutil
+import subprocess
 import tempfile
 
 import load
@@ -90,23 +91,34 @@ def dns_rows(run):
             run.table.put("–", f"DoH look-ups, {what}", name, rate, processor)
 
 
-def rows(run, names, place, place_folder, titles):
-    """All groups that are wanted, of these servers."""
+def one_server(run, group, name, world, place, place_folder):
+    with make_server(name, place_folder, world, group == OUT) as server:
+        (out_rows if group == OUT else checked_rows)(run, world, server, place)
+
+
+def rows(run, names, place, place_folder, on_failure):
+    """All groups that are wanted, of these servers. What fails is told, and the rest goes on."""
     world = None
     try:
         for group, subjects, columns in GROUPS:
             if not run.wants_group(group, subjects):
                 continue
             run.group, run.table.columns = group, columns
-            if group == DNS:
-                if place == "disk":
-                    dns_rows(run)
+            try:
+                if group == DNS:
+                    if place == "disk":
+                        dns_rows(run)
+                    continue
+                world = world or World()
+            except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                on_failure(group, place, error)
                 continue
-            world = world or World()
             for name in [name for name in columns if name in names]:
-                print(f"{titles[name]} on {place}", flush=True)
-                with make_server(name, place_folder, world, group == OUT) as server:
-                    (out_rows if group == OUT else checked_rows)(run, world, server, place)
+                try:
+                    one_server(run, group, name, world, place, place_folder)
+                except (RuntimeError, OSError, AssertionError,
+                        subprocess.SubprocessError) as error:
+                    on_failure(f"{group}, {name}", place, error)
     finally:
         if world is not None:
             world.stop()

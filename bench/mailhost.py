@@ -20,7 +20,7 @@ class Postfix(Dovecot):
         super().__init__(folder)
         self.name = "postfix"
         self.world, self.is_out, self.sink_port = world, is_out, sink_port
-        # Over a local socket: over TCP each message waited for acknowledgements that were delayed.
+        # A local socket costs Postfix less than TCP.
         self.milter = self.folder / "milter.sock"
         self.controller_port, self.redis_port = free_ports(2)
 
@@ -68,11 +68,16 @@ class Postfix(Dovecot):
         wait_for(self.smtp_port, self.processes, self.folder)
 
     def wait_for_milter(self, process):
-        for _ in range(400):
-            if process.poll() is None and self.milter.exists():
+        """rspamd compiles much before it listens."""
+        deadline = time.monotonic() + 90
+        while process.poll() is None and time.monotonic() < deadline:
+            if self.milter.exists():
                 return
             time.sleep(0.05)
-        raise RuntimeError(f"{process.args[0]} does not start")
+        logs = "\n".join(path.read_text(errors="replace")[-1500:]
+                         for path in (*self.folder.glob("*.out"),
+                                      *self.folder.glob("rspamd/log/*.log")))
+        raise RuntimeError(f"{process.args[0]} does not start:\n{logs}")
 
     def start_opendkim(self):
         conf = self.folder / "opendkim.conf"

@@ -48,6 +48,23 @@ MUST_CHECK enum err account_flush(struct account_database *database, struct task
 MUST_CHECK enum err account_database_recover(struct account_database *database,
                                              struct task *task);
 
+/*
+ * A copy in another file, made a slice at a time; encrypted with the same key. What is committed
+ * meanwhile is in it.
+ */
+struct account_copy;
+/* Grows with every change that this process makes; from 0. */
+int64_t account_changes(const struct account_database *database);
+MUST_CHECK enum err account_copy_begin(struct account_database *database, struct task *task,
+                                       const char *path, struct account_copy **out_copy);
+/* ERR_LIMIT: disk full; ERR_BUSY: begin again later. */
+MUST_CHECK enum err account_copy_step(struct account_copy *copy, struct task *task, int pages,
+                                      bool *out_is_done);
+/* Once it is done: opens and checks it. The file is there, closed, until account_copy_free. */
+MUST_CHECK enum err account_copy_end(struct account_copy *copy, struct task *task);
+/* Removes the file. */
+void account_copy_free(struct account_copy **copy);
+
 /* Users. */
 struct account_user {
     int64_t row;
@@ -161,10 +178,13 @@ MUST_CHECK enum err account_mailbox_activate(struct account_database *database, 
  * while the files are not. */
 MUST_CHECK enum err account_mailbox_retire(struct account_database *database, struct task *task,
                                            int64_t row);
+/* Its files stay until then, as they are; behind account_mailbox_retire. */
+MUST_CHECK enum err account_mailbox_keep(struct account_database *database, struct task *task,
+                                         int64_t row, int64_t until_ms);
 /* The row of a mailbox whose files are gone. */
 MUST_CHECK enum err account_mailbox_forget(struct account_database *database, struct task *task,
                                            int64_t row);
-/* The first in `creating` or `removing` with a row greater than `after`; *out_row 0: none. */
+/* The first in `creating` or `removing` (and not kept any longer) with a row greater than `after`; *out_row 0: none. */
 MUST_CHECK enum err account_mailbox_unfinished(struct account_database *database,
                                                struct task *task, int64_t after, int64_t *out_row,
                                                struct id *out_id);
@@ -253,6 +273,9 @@ enum account_slot_kind { ACCOUNT_SLOT_PASSWORD, ACCOUNT_SLOT_APP, ACCOUNT_SLOT_R
 
 enum { ACCOUNT_SLOTS_MAX = 32 }; /* of one mailbox */
 
+/* The name of a password slot that its owner may not have seen yet; the old one's still opens. */
+#define ACCOUNT_SLOT_UNCONFIRMED "new"
+
 struct account_slot {
     int64_t row;
     struct id id;
@@ -260,6 +283,8 @@ struct account_slot {
     struct str name;   /* of an app password, else empty */
     uint64_t services; /* BIT(wire_service) each */
     struct str sealed;
+    struct str public_key, wrapping; /* of app and recovery slots (account/slot.h); may be empty */
+    struct str next_sealed, next_wrapping; /* empty: no other key is coming */
     struct str created, last_used; /* last_used empty: never */
 };
 
@@ -272,6 +297,23 @@ MUST_CHECK enum err account_slot_list(struct account_database *database, struct 
                                       size_t *out_count);
 MUST_CHECK enum err account_slot_remove(struct account_database *database, struct task *task,
                                         int64_t row);
+/* The unconfirmed password slot takes the place of the old one. */
+MUST_CHECK enum err account_slot_confirm(struct account_database *database, struct task *task,
+                                         int64_t mailbox);
+/* No other key is coming: the unconfirmed password slot goes, and the next key from all others. */
+MUST_CHECK enum err account_slot_drop_next(struct account_database *database, struct task *task,
+                                           int64_t mailbox);
+/* The next key, in a slot that is there. */
+MUST_CHECK enum err account_slot_set_next(struct account_database *database, struct task *task,
+                                          const struct account_slot *slot);
+/* What the next key is known by, 32 bytes; for the mailbox whose slots have it. */
+MUST_CHECK enum err account_mailbox_set_next_key(struct account_database *database,
+                                                 struct task *task, int64_t mailbox,
+                                                 struct str check);
+/* The next key has become the key, where it is the one that `check` names: in all slots of the
+ * mailbox, which must all have it. ERR_NOT_FOUND: it is another, or was done already. */
+MUST_CHECK enum err account_slot_advance(struct account_database *database, struct task *task,
+                                         int64_t mailbox, struct str check);
 /* Bookkeeping. */
 MUST_CHECK enum err account_slot_used(struct account_database *database, struct task *task,
                                       int64_t row);

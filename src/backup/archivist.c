@@ -1,11 +1,13 @@
 #include "backup/archivist.h"
 
+#include "backup/archivist_admin.h"
 #include "backup/prune.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -62,6 +64,10 @@ struct archivist {
     size_t running_count[LANE_COUNT];
     size_t order_count;
     int64_t away_until_ms; /* monotonic */
+    struct archivist_admin *admin; /* own */
+    uint64_t put_count, put_bytes, failed_count;
+    int64_t last_put_ms, last_failure_ms;
+    char failure[WORDS_ROOM]; /* the last one's words */
     struct waiting_prunes prunes;
     size_t prune_count;
     struct backup_prune *prune; /* own; the one under way */
@@ -163,7 +169,9 @@ static void finish(struct order *order, const struct answer *answer)
     TAILQ_REMOVE(&archivist->running[lane], order, in_orders);
     archivist->running_count[lane]--;
     order_free(&order);
-    run_lane(archivist, lane);
+    /* What waited for a place, or for this name. */
+    for (int each = 0; each < LANE_COUNT; each++)
+        run_lane(archivist, (enum lane)each);
 }
 
 /* [{"name", "size", "modified"}, …], names without the mailbox's part. */
@@ -283,6 +291,22 @@ static bool try_later(struct order *order, const struct backup_result *result)
     return true;
 }
 
+static void count(struct archivist *archivist, const struct order *order,
+                  const struct backup_result *result)
+{
+    if (result->err == ERR_OK && order->type == WIRE_BACKUP_PUT) {
+        archivist->put_count++;
+        archivist->put_bytes += order->size_bytes;
+        archivist->last_put_ms = clock_now_ms();
+    } else if (result->err != ERR_OK &&
+               (result->err != ERR_NOT_FOUND || order->type == WIRE_BACKUP_PUT)) {
+        archivist->failed_count++;
+        archivist->last_failure_ms = clock_now_ms();
+        (void)snprintf(archivist->failure, sizeof(archivist->failure), "%.*s",
+                       (int)sizeof(archivist->failure) - 1, result->words);
+    }
+}
+
 static void on_done(void *owner, struct backup_result *result)
 {
     struct order *order = owner;
@@ -296,6 +320,7 @@ static void on_done(void *owner, struct backup_result *result)
     order->call = NULL;
     if (try_later(order, result))
         return;
+    count(archivist, order, result);
     if (result->err != ERR_OK) {
         if (result->err != ERR_NOT_FOUND || order->type == WIRE_BACKUP_PUT)
             log_warning(archivist->log, "backup failed what=%s kind=\"%s\" reason=\"%s\"",
@@ -337,12 +362,39 @@ static void attempt(void *owner)
         order->call = backup_delete(destination, put.name, on_done, order);
 }
 
+/* Two puts of one name would find each other's half. */
+static bool is_being_put(const struct archivist *archivist, const char *name)
+{
+    const struct order *order;
+
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        TAILQ_FOREACH(order, &archivist->running[lane], in_orders)
+        {
+            if (order->type == WIRE_BACKUP_PUT && strcmp(order->name, name) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static struct order *next_of(struct archivist *archivist, enum lane lane)
+{
+    struct order *order;
+
+    TAILQ_FOREACH(order, &archivist->waiting[lane], in_orders)
+    {
+        if (order->type != WIRE_BACKUP_PUT || !is_being_put(archivist, order->name))
+            return order;
+    }
+    return NULL;
+}
+
 static void run_lane(struct archivist *archivist, enum lane lane)
 {
     struct order *order;
 
     while (archivist->running_count[lane] < lane_running_max[lane] &&
-           (order = TAILQ_FIRST(&archivist->waiting[lane])) != NULL) {
+           (order = next_of(archivist, lane)) != NULL) {
         TAILQ_REMOVE(&archivist->waiting[lane], order, in_orders);
         TAILQ_INSERT_TAIL(&archivist->running[lane], order, in_orders);
         archivist->running_count[lane]++;
@@ -501,12 +553,35 @@ static void refuse(struct archivist *archivist, struct wire_channel *from,
     send_answer(archivist, from, message->tag, message->type, &request->mailbox, &answer);
 }
 
+static void on_admin(struct archivist *archivist, struct wire_channel *from,
+                     const struct wire_message *message)
+{
+    struct archivist_state state = {
+        .destination = archivist->destination,
+        .words = archivist->words,
+        .put_count = archivist->put_count,
+        .put_bytes = archivist->put_bytes,
+        .failed_count = archivist->failed_count,
+        .last_put_ms = archivist->last_put_ms,
+        .last_failure_ms = archivist->last_failure_ms,
+        .failure = archivist->failure,
+        .policy = archivist->policy,
+    };
+
+    for (int lane = 0; lane < LANE_COUNT; lane++)
+        state.running += archivist->running_count[lane];
+    state.waiting = archivist->order_count - state.running;
+    archivist_admin_message(archivist->admin, &state, from, message);
+}
+
 void archivist_message(struct archivist *archivist, struct wire_channel *from,
                        struct wire_message *message)
 {
     struct request request;
     const char *fault;
 
+    if (message->type == WIRE_ADMIN)
+        on_admin(archivist, from, message);
     if (!read_request(message, &request))
         return;
     fault = find_fault(message, &request);
@@ -534,6 +609,7 @@ struct archivist *archivist_new(struct net_loop *loop, const struct log *log)
 
     archivist->loop = loop;
     archivist->log = log;
+    archivist->admin = archivist_admin_new(log);
     archivist->without = WIRE_UNAVAILABLE;
     archivist->policy = (struct backup_policy){.daily = 7, .hourly = 24};
     for (int lane = 0; lane < LANE_COUNT; lane++) {
@@ -582,6 +658,7 @@ static void forget(struct orders *orders, struct archivist *archivist, struct wi
 
 void archivist_asker_gone(struct archivist *archivist, struct wire_channel *asker)
 {
+    archivist_admin_gone(archivist->admin, asker);
     for (int lane = 0; lane < LANE_COUNT; lane++) {
         forget(&archivist->waiting[lane], archivist, asker, false);
         forget(&archivist->running[lane], archivist, asker, true);
@@ -607,6 +684,7 @@ void archivist_free(struct archivist **pointer)
     if (archivist == NULL)
         return;
     backup_prune_cancel(&archivist->prune);
+    archivist_admin_free(&archivist->admin);
     for (int lane = 0; lane < LANE_COUNT; lane++) {
         free_orders(&archivist->waiting[lane]);
         free_orders(&archivist->running[lane]);

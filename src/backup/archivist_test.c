@@ -349,7 +349,10 @@ static void generations_of_the_log_go_with_their_backups(void **unused)
     /* All of g1 is older than this, g2 goes on. */
     backup_stamp_format(clock_now_ms() + 1000, now);
     put_backups(s, news, 1, "{\"verified\":true}");
-    backup_stamp_format(clock_now_ms() + 2000, later);
+    /* But of the policy's one day. */
+    assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
+    assert_non_null(strstr(s->store.json, "base/g1.json"));
+    backup_stamp_format(clock_now_ms() + 25 * 60 * 60 * 1000, later);
     put_backups(s, newer, 1, "{\"verified\":true}");
     assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
     assert_null(strstr(s->store.json, "base/g1"));

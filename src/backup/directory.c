@@ -35,7 +35,7 @@ LIST_HEAD(directory_calls, directory_call);
 struct directory {
     struct backup_destination base;
     struct net_loop *loop; /* borrowed */
-    int fd;                /* own; the directory */
+    char *path;            /* own */
     char *slice;           /* own; room that a slice of any call is copied through */
     struct directory_calls calls;
 };
@@ -48,6 +48,7 @@ struct directory_call {
     char *name;              /* own; of the object; for a list its prefix */
     char *after;             /* own; list */
     size_t count_max;
+    int root_fd;            /* own; the directory, as it is mounted now */
     int from_fd, to_fd;     /* own; -1: none */
     uint64_t offset, size_bytes;
     struct crypt_hasher *hasher; /* own */
@@ -65,11 +66,12 @@ static void call_free(struct directory_call **pointer)
     struct directory_call *call = *pointer;
 
     if (call->temporary[0] != '\0')
-        (void)unlinkat(call->directory->fd, call->temporary, 0);
+        (void)unlinkat(call->root_fd, call->temporary, 0);
     LIST_REMOVE(call, in_calls);
     net_timer_free(&call->timer);
     fd_close(&call->from_fd);
     fd_close(&call->to_fd);
+    fd_close(&call->root_fd);
     crypt_hasher_free(&call->hasher);
     mem_free(&call->name);
     mem_free(&call->after);
@@ -140,7 +142,7 @@ static enum err check_digest(struct directory_call *call, struct task *task)
     if (encode_hex(&hex, str_make(digest, sizeof(digest))) != ERR_OK)
         assert(false);
     digest_name(call->name, name);
-    err = file_read(task, call->directory->fd, name, DIGEST_FILE_MAX, &text);
+    err = file_read(task, call->root_fd, name, DIGEST_FILE_MAX, &text);
     if (err != ERR_OK)
         return fail(task, err == ERR_IO ? ERR_IO : ERR_CORRUPT, "%s: its digest cannot be read",
                     call->name);
@@ -176,12 +178,12 @@ static enum err write_digest(struct directory_call *call, struct task *task, con
     buf_init(&old, DIGEST_FILE_MAX + 16384);
     put_hex(&text, call->digest);
     digest_name(call->name, name);
-    *out_is_replacing = file_read(task, call->directory->fd, name, DIGEST_FILE_MAX, &old) == ERR_OK;
+    *out_is_replacing = file_read(task, call->root_fd, name, DIGEST_FILE_MAX, &old) == ERR_OK;
     if (*out_is_replacing)
         buf_put(&text, str_upto(buf_str(&old), 4 * (DIGEST_HEX_LEN + 1)));
     else
         task_forgive(task);
-    return write_synced(task, call->directory->fd, temporary, buf_str(&text));
+    return write_synced(task, call->root_fd, temporary, buf_str(&text));
 }
 
 /* A name's folder, "." where it has none. */
@@ -198,7 +200,7 @@ static void folder_of(const char *name, char out[static BACKUP_NAME_MAX + 1])
 /* The names: from here on a crash leaves what the header says. */
 static enum err publish(struct directory_call *call, struct task *task)
 {
-    int root = call->directory->fd;
+    int root = call->root_fd;
     char folder[BACKUP_NAME_MAX + 1], name[BACKUP_NAME_MAX + 16], temporary[64];
     bool is_replacing;
     enum err err;
@@ -245,10 +247,10 @@ static enum err put_begin(struct directory_call *call, struct task *task)
 {
     uint64_t unique;
 
-    TRY(dir_make(task, call->directory->fd, incoming, false));
+    TRY(dir_make(task, call->root_fd, incoming, false));
     random_bytes(&unique, sizeof(unique));
     (void)snprintf(call->temporary, sizeof(call->temporary), "%s/%016" PRIx64, incoming, unique);
-    call->to_fd = openat(call->directory->fd, call->temporary,
+    call->to_fd = openat(call->root_fd, call->temporary,
                          O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (call->to_fd < 0) {
         call->temporary[0] = '\0';
@@ -306,7 +308,7 @@ static enum err get_begin(struct directory_call *call, struct task *task)
     struct stat status;
 
     call->from_fd =
-        openat(call->directory->fd, call->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        openat(call->root_fd, call->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (call->from_fd < 0 || fstat(call->from_fd, &status) != 0)
         return fail_errno(task, "open", call->name);
     if (!S_ISREG(status.st_mode))
@@ -348,7 +350,7 @@ static void list_all(struct directory_call *call, struct task *task)
     CLEANUP(backup_page_free) struct backup_page *page =
         backup_page_new(str_from_c(call->name), str_from_c(call->after), call->count_max);
     struct backup_result result = {.words = "", .fd = -1};
-    enum err err = backup_walk(task, call->directory->fd, page);
+    enum err err = backup_walk(task, call->root_fd, page);
 
     if (err != ERR_OK) {
         finish_with(call, task, err);
@@ -361,7 +363,7 @@ static void list_all(struct directory_call *call, struct task *task)
 
 static enum err remove_object(struct directory_call *call, struct task *task)
 {
-    int root = call->directory->fd;
+    int root = call->root_fd;
     char name[BACKUP_NAME_MAX + 16], folder[BACKUP_NAME_MAX + 1];
 
     digest_name(call->name, name);
@@ -389,6 +391,14 @@ static void on_slice(void *owner)
     struct task task;
 
     task_init(&task, clock_now_ms());
+    /* Not before the sandbox, and not kept: a disk can be unmounted between two calls. */
+    if (call->root_fd < 0)
+        call->root_fd = open(call->directory->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (call->root_fd < 0) {
+        finish_with(call, &task, fail_errno(&task, "open", call->directory->path));
+        task_done(&task);
+        return;
+    }
     switch (call->kind) {
     case KIND_PUT:
         put_slice(call, &task);
@@ -420,6 +430,7 @@ static struct directory_call *call_new(struct backup_destination *destination, e
     call->directory = directory;
     call->kind = what;
     call->name = mem_copy_text(name.ptr, name.len);
+    call->root_fd = -1;
     call->from_fd = -1;
     call->to_fd = -1;
     call->hasher = crypt_hasher_new();
@@ -470,7 +481,7 @@ static void free_directory(struct backup_destination *destination)
     struct directory *directory = CONTAINER_OF(destination, struct directory, base);
 
     assert(LIST_EMPTY(&directory->calls));
-    fd_close(&directory->fd);
+    mem_free(&directory->path);
     mem_free(&directory->slice);
     mem_free(&directory);
 }
@@ -510,7 +521,7 @@ static void sweep(int root)
 enum err backup_directory_open(struct net_loop *loop, struct task *task, const char *path,
                                struct backup_destination **out)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct directory *directory;
 
     if (fd < 0)
@@ -519,7 +530,7 @@ enum err backup_directory_open(struct net_loop *loop, struct task *task, const c
     directory = NEW(struct directory);
     directory->base.kind = &kind;
     directory->loop = loop;
-    directory->fd = fd;
+    directory->path = mem_copy_text(path, strlen(path));
     directory->slice = mem_room(SLICE_BYTES);
     LIST_INIT(&directory->calls);
     *out = &directory->base;

@@ -9,7 +9,8 @@
 
 enum {
     OBJECTS_MAX = 20000, /* of one series; more is not looked at */
-    ORPHAN_MS = 24 * 60 * 60 * 1000,
+    DAY_MS = 24 * 60 * 60 * 1000,
+    ORPHAN_MS = DAY_MS,
 };
 
 /*
@@ -195,6 +196,10 @@ static bool decide(struct backup_prune *prune)
         else if (times[i] < prune->oldest_kept_ms)
             prune->oldest_kept_ms = times[i];
     }
+    /* The log of the last days stays in any case: a mailbox's first full backup may be younger. */
+    if (count > 0 && prune->oldest_kept_ms != INT64_MAX &&
+        times[count - 1] - (int64_t)prune->policy.daily * DAY_MS < prune->oldest_kept_ms)
+        prune->oldest_kept_ms = times[count - 1] - (int64_t)prune->policy.daily * DAY_MS;
     mem_free(&wholes);
     mem_free(&times);
     mem_free(&is_kept);

@@ -1,7 +1,7 @@
 /*
  * Lets old backups go: of one series (a mailbox's full/ or drop/, the host's account/) what its policy
  * does not keep, and with a mailbox's full backups those generations of its log of which every moment
- * is older than the oldest one kept.
+ * is older than the oldest one kept, and than policy's days.
  *
  * A backup goes manifest first, so that a half-removed one is none; a generation its segments first, so
  * that what an interruption leaves of it is found again by its base.

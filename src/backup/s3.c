@@ -3,7 +3,6 @@
 #include "backup/s3_internal.h"
 #include "backup/s3_xml.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/memory.h"
 
 #include <dirent.h>
@@ -176,7 +175,7 @@ static void free_s3(struct backup_destination *destination)
 
     s3_sweep_free(&s3->sweep);
     s3_client_free(&s3->client);
-    fd_close(&s3->work_fd);
+    mem_free(&s3->work_folder);
     mem_free(&s3->slice);
     mem_free(&s3);
 }
@@ -190,25 +189,28 @@ static const struct backup_destination_kind kind = {
 };
 
 /* Files of gets whose process ended in the moment before they lost their names. */
-static void clean(int work_fd)
+static enum err clean(struct task *task, const char *path)
 {
-    int fd = openat(work_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
 
     if (folder == NULL)
-        return;
+        return fail(task, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "open %s: %s", path,
+                    strerror(errno));
     while ((entry = readdir(folder)) != NULL) {
         if (strncmp(entry->d_name, "get-", 4) == 0)
-            (void)unlinkat(work_fd, entry->d_name, 0);
+            (void)unlinkat(fd, entry->d_name, 0);
     }
     closedir(folder);
+    return ERR_OK;
 }
 
 enum err backup_s3_new(struct task *task, const struct backup_s3_options *options,
                        struct backup_destination **out)
 {
     struct s3 *s3 = NEW(struct s3);
+    enum err err;
 
     s3->base.kind = &kind;
     s3->loop = options->client.loop;
@@ -216,15 +218,12 @@ enum err backup_s3_new(struct task *task, const struct backup_s3_options *option
     s3->client = s3_client_new(&options->client);
     s3->part_bytes = options->part_bytes > 0 ? options->part_bytes : S3_PART_BYTES;
     s3->slice = mem_room(S3_SLICE_BYTES);
-    s3->work_fd = open(options->work_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (s3->work_fd < 0) {
-        enum err err = fail(task, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "open %s: %s",
-                            options->work_folder, strerror(errno));
-
+    s3->work_folder = mem_copy_text(options->work_folder, strlen(options->work_folder));
+    err = clean(task, s3->work_folder);
+    if (err != ERR_OK) {
         free_s3(&s3->base);
         return err;
     }
-    clean(s3->work_fd);
     s3->sweep = s3_sweep_new(s3);
     *out = &s3->base;
     return ERR_OK;

@@ -66,14 +66,14 @@ static void finish_with(struct get_call *call, enum err err, const char *words)
 
 static enum err open_files(struct get_call *call, struct task *task)
 {
-    char name[32];
+    struct str name;
     uint64_t unique;
 
     random_bytes(&unique, sizeof(unique));
-    (void)snprintf(name, sizeof(name), "get-%016" PRIx64, unique);
-    call->to_fd = openat(call->s3->work_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    call->fd = openat(call->s3->work_fd, name, O_RDONLY | O_CLOEXEC);
-    (void)unlinkat(call->s3->work_fd, name, 0);
+    name = arena_printf(&task->arena, "%s/get-%016" PRIx64, call->s3->work_folder, unique);
+    call->to_fd = open(name.ptr, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    call->fd = open(name.ptr, O_RDONLY | O_CLOEXEC);
+    (void)unlink(name.ptr);
     if (call->to_fd < 0 || call->fd < 0)
         return fail(task, errno == ENOSPC ? ERR_LIMIT : ERR_IO, "temporary file: %s",
                     strerror(errno));

@@ -9,7 +9,7 @@ struct s3 {
     struct net_loop *loop;      /* borrowed */
     const struct log *log;      /* borrowed */
     struct s3_client *client;   /* own */
-    int work_fd;                /* own */
+    char *work_folder;          /* own */
     char *slice;                /* own; room that bytes are hashed through */
     uint64_t part_bytes;
     struct s3_sweep *sweep;     /* own */

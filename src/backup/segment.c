@@ -157,6 +157,28 @@ enum err segment_finish(struct segment_writer *writer, struct task *task, const 
     return ERR_OK;
 }
 
+enum err segment_move(struct segment_writer *writer, struct task *task, int fd)
+{
+    CLEANUP(mem_free) char *room = mem_room(ROOM_BYTES);
+    off_t at = 0;
+
+    TRY(flush(writer, task));
+    for (;;) {
+        ssize_t got = pread(writer->fd, room, ROOM_BYTES, at);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail(task, ERR_IO, "segment: read: %s", strerror(errno));
+        if (got == 0)
+            break;
+        TRY(fd_write_all(task, fd, str_make(room, (size_t)got)));
+        at += got;
+    }
+    writer->fd = fd;
+    return ERR_OK;
+}
+
 uint32_t segment_commits(const struct segment_writer *writer)
 {
     return writer->summary.commits;

@@ -66,6 +66,8 @@ MUST_CHECK enum err segment_finish(struct segment_writer *writer, struct task *t
                                    const struct secret *key, struct segment_summary *out_summary,
                                    unsigned char out_digest[static CRYPT_HASH_BYTES],
                                    uint64_t *out_size_bytes);
+/* Goes on in another file (borrowed), to which what was written so far is copied. */
+MUST_CHECK enum err segment_move(struct segment_writer *writer, struct task *task, int fd);
 uint32_t segment_commits(const struct segment_writer *writer);
 uint64_t segment_size(const struct segment_writer *writer);
 

@@ -46,6 +46,7 @@ struct shipper {
     struct walfile wal;
     bool has_wal;
     int pending_fd; /* own; -1: none */
+    bool is_pending_on_disk;
     struct segment_writer *pending; /* own */
     int64_t pending_since_ms;
     int64_t last_ms; /* of the last commit; times never go back within a generation */
@@ -152,11 +153,26 @@ static enum err open_pending(struct shipper *shipper, struct task *task)
 
     assert(shipper->pending == NULL && shipper->pending_fd < 0);
     memcpy(head.previous, shipper->sealed.previous, sizeof(head.previous));
-    shipper->pending_fd = open(shipper->options.folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (shipper->pending_fd < 0)
+    TRY(memfd_new(task, &shipper->pending_fd));
+    shipper->is_pending_on_disk = false;
+    return segment_writer_new(task, shipper->pending_fd, &head, &shipper->pending);
+}
+
+/* A file on the disk would be written by the log's own syncs; so only when it is large. */
+static enum err move_to_disk(struct shipper *shipper, struct task *task)
+{
+    CLEANUP(fd_close) int fd =
+        open(shipper->options.folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int old = shipper->pending_fd;
+
+    if (fd < 0)
         return fail(task, errno == ENOSPC ? ERR_LIMIT : ERR_IO, "log shipping: %s",
                     strerror(errno));
-    return segment_writer_new(task, shipper->pending_fd, &head, &shipper->pending);
+    TRY(segment_move(shipper->pending, task, fd));
+    shipper->pending_fd = fd;
+    shipper->is_pending_on_disk = true;
+    fd = old;
+    return ERR_OK;
 }
 
 static enum err on_frame(void *owner, struct task *task, const struct walfile_frame *frame)
@@ -166,6 +182,8 @@ static enum err on_frame(void *owner, struct task *task, const struct walfile_fr
 
     if (shipper->pending == NULL)
         TRY(open_pending(shipper, task));
+    if (!shipper->is_pending_on_disk && segment_size(shipper->pending) > SHIPPER_MEMORY_MAX)
+        TRY(move_to_disk(shipper, task));
     TRY(segment_put_page(shipper->pending, task, frame->page, frame->bytes));
     if (frame->db_pages == 0)
         return ERR_OK;

@@ -10,8 +10,8 @@
  *            copies the  put, one after                                   │
  *            file        the other                     any ──> OFF: there is no destination
  *
- * From COPYING on, what is committed is written into the next segment: a file without a name in the
- * mailbox's folder (ciphertext), so memory stays bounded. One segment is on its way at a time; what
+ * From COPYING on, what is committed is written into the next segment: in memory while it is small,
+ * then a file without a name in the mailbox's folder (ciphertext), so memory stays bounded. One segment is on its way at a time; what
  * is committed meanwhile goes into the next. When more than SHIPPER_PENDING_MAX waits, because the
  * destination is away, the generation ends there: a gap that restoring names. The next begins when
  * the destination answers again.
@@ -32,6 +32,7 @@ enum {
     SHIPPER_BATCH_MS = 250,  /* commits within it go together */
     SHIPPER_RETRY_MS = 1000, /* after the destination did not take one; doubled, up to */
     SHIPPER_RETRY_MAX_MS = 60 * 1000,
+    SHIPPER_MEMORY_MAX = 4 * 1024 * 1024, /* of the next segment in memory */
     SHIPPER_COPY_TIMEOUT_MS = 60 * 60 * 1000,
 };
 #define SHIPPER_PENDING_MAX (UINT64_C(256) * 1024 * 1024)

@@ -114,22 +114,18 @@ enum err signing_sign(struct signing *signing, struct task *task, struct str nam
                       struct str message, int64_t now_ms, struct buf *out)
 {
     const struct domain *domain = find(signing, name);
-    size_t before = out->len;
-    enum err err = ERR_OK;
+    struct mailauth_signer signers[ARRAY_LEN(domain->keys)];
+    size_t count = 0;
 
     for (size_t i = 0; domain != NULL && i < ARRAY_LEN(domain->keys); i++) {
         const struct key *key = &domain->keys[i];
-        struct mailauth_signer signer = {.domain = str_from_c(domain->name),
-                                         .selector = str_from_c(key->selector),
-                                         .key = key->read};
-        enum err one;
 
-        if (key->read == NULL)
-            continue;
-        one = mailauth_sign(task, message, &signer, now_ms, out);
-        err = one != ERR_OK ? one : err;
+        if (key->read != NULL)
+            signers[count++] = (struct mailauth_signer){.domain = str_from_c(domain->name),
+                                                        .selector = str_from_c(key->selector),
+                                                        .key = key->read};
     }
-    return out->len > before ? ERR_OK : err;
+    return count == 0 ? ERR_OK : mailauth_sign(task, message, signers, count, now_ms, out);
 }
 
 /*

@@ -136,7 +136,8 @@ void dns_client_message(struct dns_client *client, const struct wire_message *me
 
     if (message->type != WIRE_DNS_ANSWER)
         return;
-    LIST_FOREACH (query, bucket_of(client, message->tag), in_bucket) {
+    LIST_FOREACH(query, bucket_of(client, message->tag), in_bucket)
+    {
         if (query->tag == message->tag && !query->is_over)
             break;
     }
@@ -276,8 +277,8 @@ static void expect(void *owner, struct task *task, struct str name, enum dns_typ
     if (waiting->expected_count == DNS_EXPECTED_MAX || waiting->client->channel == NULL ||
         find_expected(waiting, name, type) != NULL)
         return;
-    *expected = (struct dns_expected){.task = task, .name = name, .type = type,
-                                      .answer = {.status = DNS_FAILED}};
+    *expected = (struct dns_expected){
+        .task = task, .name = name, .type = type, .answer = {.status = DNS_FAILED}};
     expected->query =
         ask(waiting->client, name, type, waiting->service, on_expected_answer, expected);
     waiting->expected_count++;

@@ -11,7 +11,8 @@
     "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDkHlOQoBTzWRiGs5V6NpP3idY6Wk08a5qhdR6wy5bdOKb2jLQiY/"   \
     "J16JYi0Qvx/byYzCNb3W91y3FutACDfzwQ/BC/e/8uBsCR+yz1Lxj+PL6lHvqMKrM3rG4hstT5QjvHO9PzoxZyVYLz"   \
     "BfO2EeC3Ip3G+2kryOTIKT+l/K4w3QIDAQAB"
-/* The same as RSAPublicKey; without the algorithm's NULL; with a byte too many, and too few, inside. */
+/* The same as RSAPublicKey; without the algorithm's NULL; with a byte too many, and too few,
+ * inside. */
 #define RSA_PLAIN                                                                                  \
     "MIGJAoGBAOQeU5CgFPNZGIazlXo2k/eJ1jpaTTxrmqF1HrDLlt04pvaMtCJj8nXoliLRC/H9vJjMI1vdb3XL"         \
     "cW60AIN/PBD8EL97/y4GwJH7LPUvGP48vqUe+owqszesbiGy1PlCO8c70/OjFnJVgvMF87YR4Lcincb7aSvI"         \

@@ -65,9 +65,9 @@ static void expect_answers(struct examination *e, const struct mailauth_verdict 
                            str_from(sender, (size_t)(str_last_index(sender, '@') + 1)),
                            DNS_TYPE_TXT);
     if (e->authors.is_one)
-        mailauth_lookup_expect(
-            &e->lookup, e->task,
-            arena_printf(arena, "_dmarc.%.*s", STR_ARG(e->authors.domains[0])), DNS_TYPE_TXT);
+        mailauth_lookup_expect(&e->lookup, e->task,
+                               arena_printf(arena, "_dmarc.%.*s", STR_ARG(e->authors.domains[0])),
+                               DNS_TYPE_TXT);
     for (size_t i = 0; i < verdict->signature_count && i < KEYS_EXPECTED_MAX; i++) {
         const struct mailauth_dkim *dkim = &e->signatures[i];
 

@@ -104,25 +104,29 @@ static void sign_fields(struct task *task, const struct mailauth_fields *fields,
     }
 }
 
-/* The field up to and with "b=", and into the hash the fields that it names. */
-static void write_field(struct task *task, const struct mailauth_fields *fields,
-                        const struct mailauth_signer *signer, enum mailauth_key_kind kind,
-                        int64_t now_ms, struct writer *writer, EVP_MD_CTX *digest)
-{
-    struct mailauth_body_hash body = {0};
+/* What is signed, read once. */
+struct original {
+    struct mailauth_fields fields;
+    struct mailauth_body_hash body;
+    int64_t now_ms;
+};
 
-    mailauth_canon_body(MAILAUTH_RELAXED, fields->body, &body);
+/* The field up to and with "b=", and into the hash the fields that it names. */
+static void write_field(struct task *task, const struct original *original,
+                        const struct mailauth_signer *signer, enum mailauth_key_kind kind,
+                        struct writer *writer, EVP_MD_CTX *digest)
+{
     put_word(writer, STR("DKIM-Signature: v=1;"));
     put_word(writer, kind == MAILAUTH_KEY_RSA ? STR(" a=rsa-sha256;") : STR(" a=ed25519-sha256;"));
     put_word(writer, STR(" c=relaxed/relaxed;"));
     put_word(writer, arena_printf(&task->arena, " d=%.*s;", STR_ARG(signer->domain)));
     put_word(writer, arena_printf(&task->arena, " s=%.*s;", STR_ARG(signer->selector)));
-    put_word(writer, arena_printf(&task->arena, " t=%lld;", (long long)(now_ms / 1000)));
+    put_word(writer, arena_printf(&task->arena, " t=%lld;", (long long)(original->now_ms / 1000)));
     put_word(writer, STR(" h="));
-    sign_fields(task, fields, writer, digest);
+    sign_fields(task, &original->fields, writer, digest);
     put_word(writer, STR(";"));
     put_word(writer, STR(" bh="));
-    put_base64(writer, str_make(body.whole, sizeof(body.whole)));
+    put_base64(writer, str_make(original->body.whole, sizeof(original->body.whole)));
     put_word(writer, STR(";"));
     put_word(writer, STR(" b="));
 }
@@ -151,15 +155,14 @@ void mailauth_private_free(struct mailauth_private **key)
     mem_free(key);
 }
 
-enum err mailauth_sign(struct task *task, struct str message, const struct mailauth_signer *signer,
-                       int64_t now_ms, struct buf *out)
+static enum err sign_one(struct task *task, const struct original *original,
+                         const struct mailauth_signer *signer, struct buf *out)
 {
     CLEANUP(mailauth_digest_free) EVP_MD_CTX *digest = mailauth_digest_new();
     CLEANUP(mailauth_private_free) struct mailauth_private *own = NULL;
     const struct mailauth_private *key = signer->key;
     CLEANUP(buf_free) struct buf text, signature;
     unsigned char hash[MAILAUTH_DIGEST_BYTES];
-    struct mailauth_fields fields;
     struct header_field field;
     struct writer writer = {.out = &text};
     size_t position = 0;
@@ -170,10 +173,7 @@ enum err mailauth_sign(struct task *task, struct str message, const struct maila
         TRY(mailauth_private_read(task, signer->key_der, &own));
         key = own;
     }
-    mailauth_fields_read(&task->arena, message, &fields);
-    if (fields.is_too_many)
-        return fail(task, ERR_LIMIT, "a message with too many header fields is not signed");
-    write_field(task, &fields, signer, key->kind, now_ms, &writer, digest);
+    write_field(task, original, signer, key->kind, &writer, digest);
     if (!header_field_next(buf_str(&text), &position, &field))
         abort(); /* we made it */
     mailauth_canon_signature(digest, MAILAUTH_RELAXED, &field);
@@ -183,6 +183,29 @@ enum err mailauth_sign(struct task *task, struct str message, const struct maila
     put_base64(&writer, buf_str(&signature));
     buf_put(&text, STR("\r\n"));
     return buf_append(out, buf_str(&text));
+}
+
+enum err mailauth_sign(struct task *task, struct str message, const struct mailauth_signer *signers,
+                       size_t count, int64_t now_ms, struct buf *out)
+{
+    struct original *original = ARENA_NEW(&task->arena, struct original);
+    size_t before = out->len;
+    enum err err = ERR_OK;
+
+    original->now_ms = now_ms;
+    mailauth_fields_read(&task->arena, message, &original->fields);
+    if (original->fields.is_too_many)
+        return fail(task, ERR_LIMIT, "a message with too many header fields is not signed");
+    mailauth_canon_body(MAILAUTH_RELAXED, original->fields.body, &original->body);
+    for (size_t i = 0; i < count; i++) {
+        enum err one = sign_one(task, original, &signers[i], out);
+
+        err = one != ERR_OK ? one : err;
+    }
+    if (out->len == before)
+        return err;
+    task_forgive(task);
+    return ERR_OK;
 }
 
 /* The TXT record of a key: RSA as SubjectPublicKeyInfo, Ed25519 as its 32 bytes (RFC 8463 §4). */

@@ -81,7 +81,7 @@ static struct str sign(struct fixture *f, struct str text)
     struct mailauth_signer signer = {STR("a.test"), STR("s1"), secret_str(f->key), NULL};
 
     buf_reset(&f->out);
-    assert_int_equal(mailauth_sign(&f->task, text, &signer, now_ms, &f->out), ERR_OK);
+    assert_int_equal(mailauth_sign(&f->task, text, &signer, 1, now_ms, &f->out), ERR_OK);
     return arena_copy(&f->task.arena, buf_str(&f->out));
 }
 
@@ -183,12 +183,32 @@ static void a_record_is_of_its_key(void **state)
     assert_int_equal(record.len, 0);
 }
 
+/* Another key of the domain signs all the same, and each signature is of its own key. */
+static void several_keys_sign(void **state)
+{
+    struct fixture *f = *state;
+    struct mailauth_signer signers[] = {{STR("a.test"), STR("s1"), STR("no key"), NULL},
+                                        {STR("a.test"), STR("s1"), secret_str(f->key), NULL},
+                                        {STR("a.test"), STR("s2"), secret_str(f->key), NULL}};
+    struct str first, both;
+
+    buf_reset(&f->out);
+    assert_int_equal(mailauth_sign(&f->task, message, signers, 1, now_ms, &f->out), ERR_INVALID);
+    assert_int_equal(f->out.len, 0);
+    assert_int_equal(mailauth_sign(&f->task, message, signers, 3, now_ms, &f->out), ERR_OK);
+    both = arena_copy(&f->task.arena, buf_str(&f->out));
+    first = sign(f, message);
+    assert_true(str_starts_with(both, first));
+    assert_true(str_find(str_from(both, first.len), STR("s=s2;")) > 0);
+    assert_int_equal(str_find(str_from(first, 1), STR("DKIM-Signature")), -1);
+}
+
 static void a_key_that_does_not_read(void **state)
 {
     struct fixture *f = *state;
     struct mailauth_signer signer = {STR("a.test"), STR("s1"), STR("no key"), NULL};
 
-    assert_int_equal(mailauth_sign(&f->task, message, &signer, now_ms, &f->out), ERR_INVALID);
+    assert_int_equal(mailauth_sign(&f->task, message, &signer, 1, now_ms, &f->out), ERR_INVALID);
     assert_int_equal(f->out.len, 0);
 }
 
@@ -209,6 +229,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_can_be_changed, begin_ed25519, end),
         cmocka_unit_test_setup_teardown(a_record_is_of_its_key, begin_rsa, end),
         cmocka_unit_test_setup_teardown(a_record_is_of_its_key, begin_ed25519, end),
+        cmocka_unit_test_setup_teardown(several_keys_sign, begin_rsa, end),
         cmocka_unit_test_setup_teardown(a_key_that_does_not_read, begin_rsa, end),
     };
 

@@ -26,7 +26,7 @@ static enum err run(struct task *task, char **argv, struct buf *message, struct 
                           &key, out));
     TRY(buf_append(out, STR("\n")));
     signer.key_der = secret_str(key);
-    TRY(mailauth_sign(task, buf_str(message), &signer, seconds * 1000, out));
+    TRY(mailauth_sign(task, buf_str(message), &signer, 1, seconds * 1000, out));
     return fd_write_all(task, STDOUT_FILENO, buf_str(out));
 }
 

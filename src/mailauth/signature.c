@@ -67,8 +67,8 @@ static bool read_rsa_numbers(struct str bytes, struct str *out_modulus, struct s
     return der_take(&bytes, DER_SEQUENCE, &inside) && bytes.len == 0 &&
            der_take(&inside, DER_INTEGER, out_modulus) &&
            der_take(&inside, DER_INTEGER, out_exponent) && inside.len == 0 &&
-           out_modulus->len > 0 && (out_modulus->ptr[0] & 0x80) == 0 &&
-           out_exponent->len > 0 && (out_exponent->ptr[0] & 0x80) == 0;
+           out_modulus->len > 0 && (out_modulus->ptr[0] & 0x80) == 0 && out_exponent->len > 0 &&
+           (out_exponent->ptr[0] & 0x80) == 0;
 }
 
 /* SubjectPublicKeyInfo (RFC 5280 §4.1) of rsaEncryption with NULL, as everybody writes it. */
@@ -81,8 +81,7 @@ static bool unwrap_rsa(struct str *bytes)
     if (!der_take(&rest, DER_SEQUENCE, &inside) || rest.len > 0 ||
         !der_take(&inside, DER_SEQUENCE, &name) ||
         !str_equal(name, str_make(algorithm, sizeof(algorithm))) ||
-        !der_take(&inside, DER_BITS, &bits) || inside.len > 0 || bits.len == 0 ||
-        bits.ptr[0] != 0)
+        !der_take(&inside, DER_BITS, &bits) || inside.len > 0 || bits.len == 0 || bits.ptr[0] != 0)
         return false;
     *bytes = str_from(bits, 1);
     return true;

@@ -549,6 +549,26 @@ void mailbox_backup_after_close(struct mailbox *mailbox)
     net_timer_free(&backup->farewell);
 }
 
+void mailbox_backup_restored(struct mailbox *mailbox)
+{
+    if (mailbox->backup == NULL)
+        return;
+    shipper_after_close(mailbox->backup->shipper);
+    shipper_end_generation(mailbox->backup->shipper, "the mailbox was restored");
+    net_timer_stop(mailbox->backup->ship_timer);
+    mailbox->backup->last_ms = 0; /* whatever its counter says, it is another file */
+    write_note(mailbox->backup);
+}
+
+void mailbox_backup_rekeyed(struct mailbox *mailbox)
+{
+    if (mailbox->backup == NULL)
+        return;
+    mailbox_backup_restored(mailbox);
+    mailbox_backup_free(&mailbox->backup);
+    mailbox_backup_prepare(mailbox, mailbox->key);
+}
+
 void mailbox_backup_free(struct mailbox_backup **backup_place)
 {
     struct mailbox_backup *backup = *backup_place;

@@ -28,6 +28,11 @@ bool mailbox_backup_is_busy(struct mailbox *mailbox);
 /* Around vault_close; the second waits until the log is shipped, or cannot be. */
 void mailbox_backup_before_close(struct mailbox *mailbox);
 void mailbox_backup_after_close(struct mailbox *mailbox);
+/* After vault_close: the file is exchanged for another, whose log begins anew. */
+void mailbox_backup_restored(struct mailbox *mailbox);
+/* The file was exchanged for one under another key (mailbox->key): its log begins anew. To be begun
+ * again, if it was. */
+void mailbox_backup_rekeyed(struct mailbox *mailbox);
 void mailbox_backup_free(struct mailbox_backup **backup);
 /* BACKUP_…_REPLY from the store. */
 void mailbox_backup_reply(struct mailbox *mailbox, struct wire_message *message);

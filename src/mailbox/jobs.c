@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "imap/session.h"
-#include "secret/pass.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -15,8 +14,11 @@ static const struct mailbox_job_kind *const kinds[] = {
     &mailbox_job_export,
     &mailbox_job_import,
     &mailbox_job_backup,
+    &mailbox_job_restore,
+    &mailbox_job_verify,
     &mailbox_job_undelete_list,
     &mailbox_job_undelete_restore,
+    &mailbox_job_reencrypt,
 };
 
 static const struct mailbox_job_kind *find_kind(struct str name)
@@ -154,7 +156,8 @@ static void begin_slice(struct mailbox_job *job)
 {
     job->slice_began_ms = clock_monotonic_ms();
     job->task.now_ms = clock_now_ms();
-    imap_group_commit(job->mailbox->appends, job->task.now_ms);
+    if (job->mailbox->appends != NULL)
+        imap_group_commit(job->mailbox->appends, job->task.now_ms);
 }
 
 static void on_turn(void *owner)
@@ -205,11 +208,15 @@ static struct mailbox_job *job_new(struct mailbox *mailbox, struct wire_message 
 static enum wire_status judge(const struct mailbox *mailbox, const struct wire_job *body,
                               const struct mailbox_job_kind *kind)
 {
-    if (mailbox->vault == NULL || mailbox->is_ending || mailbox->job_count >= MAILBOX_JOBS_MAX)
+    bool is_restore = kind == &mailbox_job_restore || kind == &mailbox_job_verify;
+
+    if (mailbox->is_damaged && !is_restore)
+        return WIRE_DAMAGED;
+    if ((mailbox->vault == NULL && !mailbox->is_damaged) || mailbox->is_ending || mailbox->job_count >= MAILBOX_JOBS_MAX)
         return WIRE_UNAVAILABLE;
     if (kind == NULL)
         return WIRE_INVALID;
-    if (pass_is_valid(mailbox->pass_key, &body->session, WIRE_SERVICE_JOB, body->pass))
+    if (mailbox_pass_is_valid(mailbox, &body->session, WIRE_SERVICE_JOB, body->pass))
         return WIRE_OK;
     log_error(mailbox->start->log, "a job that the keeper did not ask for session=%s",
               body->session.text);

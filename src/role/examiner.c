@@ -31,9 +31,9 @@
 
 enum {
     WATCH_S = 10,
-    DNS_WAIT_MS = 5000,  /* for all questions of one message */
-    SCAN_WAIT_MS = 7000, /* since the message's beginning */
-    QUEUE_MAX = 64,      /* what came while another message was looked at */
+    DNS_WAIT_MS = 5000,       /* for all questions of one message */
+    SCAN_WAIT_MS = 7000,      /* since the message's beginning */
+    QUEUE_MAX = 64,           /* what came while another message was looked at */
     LARGE_BYTES = 256 * 1024, /* such a message leaves memory behind that is given back */
 };
 
@@ -191,8 +191,9 @@ static void examine(struct examiner *examiner, struct order *order)
     bool has_scanner = config->clamd.len > 0 || config->rspamd.len > 0;
     struct dns_waiting waiting = {.client = examiner->dns, .deadline_ms = began_ms + DNS_WAIT_MS};
     struct dns_source dns = dns_waiting_source(&waiting);
-    struct dns_waiting filtering = {
-        .client = examiner->dns, .deadline_ms = began_ms + DNS_WAIT_MS, .service = DNS_SERVICE_FILTER};
+    struct dns_waiting filtering = {.client = examiner->dns,
+                                    .deadline_ms = began_ms + DNS_WAIT_MS,
+                                    .service = DNS_SERVICE_FILTER};
     struct dns_source links = dns_waiting_source(&filtering);
     struct examiner_tools tools = {
         .dns = &dns,

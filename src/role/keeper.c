@@ -5,6 +5,7 @@
  */
 #include "role/keeper.h"
 
+#include "account/slot.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -102,6 +103,7 @@ static enum err start(struct role_process *process, struct task *task)
     (void)task;
     keeper_admin_start(role_state(process));
     keeper_ask_start(role_state(process));
+    keeper_backup_start(role_state(process));
     return ERR_OK;
 }
 
@@ -147,6 +149,9 @@ static void on_peer_lost(struct role_process *process, struct wire_channel *chan
         admin_store_changed(keeper->admin, false, clock_now_ms());
     } else if (peer == WIRE_ROLE_COURIER) {
         admin_courier_gone(keeper->admin);
+    } else if (peer == WIRE_ROLE_ARCHIVIST) {
+        keeper_backup_archivist_gone(keeper);
+        admin_archivist_gone(keeper->admin);
     } else if (peer == WIRE_ROLE_RESOLVER) {
         dns_client_set_peer(keeper->dns, NULL);
     }
@@ -164,6 +169,7 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
                          const struct wire_login *body, struct account_login_result *result,
                          struct wire_login_reply *out_reply, unsigned char pass[static PASS_BYTES])
 {
+    CLEANUP(secret_free) struct secret *mailbox_key = NULL;
     CLEANUP(secret_free) struct secret *key = NULL;
 
     out_reply->status = WIRE_OK;
@@ -177,7 +183,10 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
         out_reply->status = WIRE_UNAVAILABLE;
         return;
     }
-    key = pass_key(result->key);
+    if (!result->is_unconfirmed)
+        keeper_rekey(keeper, &result->mailbox, result->key);
+    mailbox_key = account_keys_first(result->key);
+    key = pass_key(mailbox_key);
     pass_make(key, &body->session, body->service, pass);
     out_reply->pass = str_make(pass, PASS_BYTES);
 }
@@ -206,6 +215,8 @@ static void on_login(struct keeper *keeper, struct wire_channel *channel, struct
         log_error(keeper->log, "a password could not be checked error=%s: %s", err_name(err),
                   task->words);
     } else if (result.verdict == ACCOUNT_LOGIN_OK) {
+        if (result.has_replaced_password)
+            keeper_expel(keeper, &result.mailbox);
         open_session(keeper, channel, task, body, &result, &answer, pass);
         keeper_tick_soon(keeper); /* notes were written */
     } else {
@@ -234,10 +245,15 @@ static void dispatch(struct keeper *keeper, struct wire_channel *channel, struct
     else if (message->type == WIRE_RECIPIENT || message->type == WIRE_SENDER ||
              message->type == WIRE_SIGNING_KEYS)
         keeper_mail_message(keeper, channel, task, message);
+    else if (message->type == WIRE_ADMIN_REPLY &&
+             wire_channel_peer(channel) == WIRE_ROLE_ARCHIVIST)
+        admin_archivist_answered(keeper->admin, message->tag, body->admin_reply.json);
     else if (message->type == WIRE_ADMIN_REPLY)
         admin_courier_answered(keeper->admin, message->tag, body->admin_reply.json);
     else if (message->type == WIRE_JOB_REPLY)
         keeper_job_replied(keeper, &body->job_reply);
+    else if (message->type == WIRE_BACKUP_PUT_REPLY)
+        keeper_backup_answered(keeper, message);
     else if (message->type == WIRE_DNS_ANSWER)
         dns_client_message(keeper->dns, message);
     else if (message->type == WIRE_MAILBOX_STARTED)
@@ -286,6 +302,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     struct keeper *keeper = role_state(process);
 
     (void)grace_ms;
+    keeper_backup_stop(keeper);
     keeper_ask_stop(keeper);
     keeper_admin_stop(keeper);
     keeper_mailbox_free_all(keeper);

@@ -29,12 +29,15 @@ struct keeper {
     char *folder;                      /* own; <data>/account */
     struct net_timer *tick; /* own; commits bookkeeping, tells limits, expires requests */
     bool is_tick_due;
+    struct keeper_backup *backup; /* own; NULL: none are made */
     struct net_timer *work; /* own; the next portion of an administrator's long command */
+    struct net_timer *sweep; /* own; removes what was kept long enough */
     bool has_warned_of_swap;
     struct keeper_mailbox *mailboxes;  /* own; channels to mailbox processes */
     size_t mailbox_count;
     struct keeper_job *jobs;           /* own; of owners, in their mailboxes' processes */
     size_t job_count;
+    int64_t rekey_ended_ms, rekey_pause_ms; /* the last re-encryption; after failures a pause */
     struct keeper_client *clients;     /* own; administrators' connections */
     size_t client_count;
     struct net_listener *listeners[CONFIG_ADDRESSES_MAX]; /* own */
@@ -64,6 +67,8 @@ void keeper_mail_message(struct keeper *keeper, struct wire_channel *channel, st
 /* keeper_admin.c: the listener for administrators, and what their commands ask of other roles. */
 void keeper_admin_start(struct keeper *keeper);
 void keeper_admin_stop(struct keeper *keeper);
+/* All sessions of a mailbox end. */
+void keeper_expel(void *keeper, const struct id *mailbox);
 
 /* keeper_job.c: what an owner has done in his mailbox's process. */
 enum err keeper_check_owner(void *keeper, struct task *task, int64_t mailbox_row,
@@ -72,12 +77,23 @@ enum err keeper_check_owner(void *keeper, struct task *task, int64_t mailbox_row
 enum err keeper_start_job(void *keeper, struct task *task, uint64_t ticket,
                           const struct admin_job *job);
 void keeper_cancel_job(void *keeper, uint64_t ticket);
+/* A password's owner is there: re-encrypts the mailbox where its keys have a next one, unless that is
+ * under way, or failed a moment ago. */
+void keeper_rekey(void *keeper, const struct id *mailbox, const struct secret *keys);
 void keeper_job_replied(struct keeper *keeper, const struct wire_job_reply *body);
 /* The store is gone, and with it all of them. */
 void keeper_job_end_all(struct keeper *keeper);
 
+/* keeper_backup.c: the account database's backup. */
+void keeper_backup_start(struct keeper *keeper);
+void keeper_backup_stop(struct keeper *keeper);
+/* A BACKUP_PUT_REPLY. */
+void keeper_backup_answered(struct keeper *keeper, const struct wire_message *message);
+void keeper_backup_archivist_gone(struct keeper *keeper);
+
 /* keeper_ask.c: what commands ask of courier and resolver, and the keys that they make. */
 enum err keeper_ask_courier(void *keeper, uint64_t ticket, struct str json);
+enum err keeper_ask_archivist(void *keeper, uint64_t ticket, struct str json);
 void keeper_ask_dns(void *keeper, uint64_t ticket, struct str name, enum dns_type type);
 enum err keeper_make_key(void *keeper, struct task *task, enum account_key_algorithm algorithm,
                          struct secret **out_key, struct buf *out_record);

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 64 };
+enum { CLIENTS_MAX = 64, SWEEP_EVERY_MS = 60 * 1000 };
 
 struct keeper_client {
     struct keeper_client *next;
@@ -103,7 +103,7 @@ static enum err remove_mailbox(void *owner, const struct id *mailbox)
     return ask_store(owner, WIRE_MAILBOX_REMOVE, &body);
 }
 
-static void expel(void *owner, const struct id *mailbox)
+void keeper_expel(void *owner, const struct id *mailbox)
 {
     struct keeper *keeper = owner;
     struct wire_mailbox_expel body = {.mailbox = *mailbox};
@@ -156,6 +156,22 @@ static void send_reply(void *owner, void *client, uint64_t tag, struct str json,
                     err_name(err));
 }
 
+static int64_t reset_keep_ms(void *owner)
+{
+    const struct keeper *keeper = owner;
+
+    return (int64_t)role_config(keeper->process)->reset_keep_ms;
+}
+
+/* Files that are kept no longer. */
+static void on_sweep(void *owner)
+{
+    struct keeper *keeper = owner;
+
+    admin_sweep(keeper->admin, clock_now_ms());
+    net_timer_start(keeper->sweep, SWEEP_EVERY_MS);
+}
+
 static struct str hostname(void *owner)
 {
     const struct keeper *keeper = owner;
@@ -166,14 +182,17 @@ static struct str hostname(void *owner)
 static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
-    .expel = expel,
+    .expel = keeper_expel,
     .limits_changed = limits_changed,
     .ask_courier = keeper_ask_courier,
+    .ask_archivist = keeper_ask_archivist,
     .ask_dns = keeper_ask_dns,
     .make_key = keeper_make_key,
     .check_owner = keeper_check_owner,
     .start_job = keeper_start_job,
     .cancel_job = keeper_cancel_job,
+    .rekey = keeper_rekey,
+    .reset_keep_ms = reset_keep_ms,
     .hostname = hostname,
     .work_soon = work_soon,
     .describe = describe,
@@ -183,6 +202,8 @@ static const struct admin_services services = {
 void keeper_admin_start(struct keeper *keeper)
 {
     keeper->work = net_timer_new(role_loop(keeper->process), on_work, keeper);
+    keeper->sweep = net_timer_new(role_loop(keeper->process), on_sweep, keeper);
+    net_timer_start(keeper->sweep, SWEEP_EVERY_MS);
     keeper->admin =
         admin_new(keeper->database, keeper->signing, &services, keeper, keeper->log);
     for (size_t i = 0; i < role_listener_count(keeper->process); i++) {
@@ -206,5 +227,6 @@ void keeper_admin_stop(struct keeper *keeper)
         unlink_and_free(keeper->clients);
     keeper_job_end_all(keeper);
     net_timer_free(&keeper->work);
+    net_timer_free(&keeper->sweep);
     admin_free(&keeper->admin);
 }

@@ -29,6 +29,16 @@ enum err keeper_ask_courier(void *owner, uint64_t ticket, struct str json)
                            : wire_send(courier, WIRE_ADMIN, ticket, &body, NULL, 0);
 }
 
+enum err keeper_ask_archivist(void *owner, uint64_t ticket, struct str json)
+{
+    struct keeper *keeper = owner;
+    struct wire_channel *archivist = role_peer(keeper->process, WIRE_ROLE_ARCHIVIST, 0);
+    struct wire_admin body = {.json = json};
+
+    return archivist == NULL ? ERR_BUSY
+                             : wire_send(archivist, WIRE_ADMIN, ticket, &body, NULL, 0);
+}
+
 static void unlink_question(struct keeper_question *question)
 {
     struct keeper_question **link = &question->keeper->questions;

@@ -749,6 +749,110 @@ static void test_jobs(void **state)
     (void)close(start_mailbox(f, &f->mailbox, false, WIRE_DENIED));
 }
 
+static json_t *ask_with(struct fixture *f, const char *command, const char *argument,
+                        const char *password)
+{
+    char text[256];
+
+    (void)snprintf(text, sizeof(text),
+                   "{'command':'%s','arguments':{'address':'you@demo.test','%s':'%s'}}", command,
+                   argument, password);
+    ask(f, text);
+    return answer(f, "ok");
+}
+
+/* The store's end of a new password: sessions end, and the file is re-encrypted. */
+static struct wire_job_reply expect_rekey(struct fixture *f)
+{
+    struct wire_job_reply reply = {.mailbox = f->mailbox, .is_last = true};
+    const struct wire_job *job = &receive(f, f->peers[STORE], WIRE_ROLE_STORE, WIRE_JOB)->job;
+
+    assert_true(str_equal(job->kind, STR("re-encrypt")));
+    reply.session = job->session;
+    return reply;
+}
+
+/* Both keys go to the mailbox's process until it says which of them the file is under. */
+static void test_a_new_password(void **state)
+{
+    struct fixture *f = *state;
+    struct id session = id_random(), other = id_random(), third = id_random();
+    struct wire_mailbox_started started = {.mailbox = f->mailbox};
+    struct wire_mailbox_rekeyed rekeyed = {.mailbox = f->mailbox};
+    const struct wire_mailbox_key *key;
+    struct wire_job_reply reply;
+    unsigned char check[PASS_BYTES];
+    char app[40], old[40];
+    json_t *json;
+    int ends[2];
+
+    (void)snprintf(old, sizeof(old), "%s", f->password);
+    ask(f, "{'command':'status'}");
+    json_decref(answer(f, "ok"));
+    {
+        char text[256];
+
+        (void)snprintf(text, sizeof(text),
+                       "{'command':'alias app-password add','arguments':{'address':'you@demo.test',"
+                       "'name':'phone','password':'%s'}}",
+                       old);
+        ask(f, text);
+        json = answer(f, "ok");
+        (void)snprintf(app, sizeof(app), "%s", json_string_value(json_object_get(json, "password")));
+        json_decref(json);
+    }
+    json = ask_with(f, "alias password", "old-password", old);
+    (void)snprintf(f->password, sizeof(f->password), "%s",
+                   json_string_value(json_object_get(json, "password")));
+    json_decref(json);
+    /* Not seen yet: the old one opens, and nothing is re-encrypted. */
+    assert_int_equal(log_in(f, &session, WIRE_SERVICE_IMAP, "you@demo.test", old, "192.0.2.1"), WIRE_OK);
+    /* Its first use is the confirmation. */
+    assert_int_equal(log_in(f, &other, WIRE_SERVICE_IMAP, "you@demo.test", f->password, "192.0.2.1"),
+                     WIRE_OK);
+    (void)receive(f, f->peers[STORE], WIRE_ROLE_STORE, WIRE_MAILBOX_EXPEL);
+    reply = expect_rekey(f);
+    assert_int_equal(log_in(f, &third, WIRE_SERVICE_IMAP, "you@demo.test", old, "192.0.2.1"),
+                     WIRE_DENIED);
+    /* The process gets both keys, also for an app password's session. */
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    send_to(f->peers[NURSERY], WIRE_MAILBOX_STARTED, 0, &started, &ends[1], 1);
+    (void)close(ends[1]);
+    bound_waits(ends[0]);
+    key = &receive(f, ends[0], WIRE_ROLE_MAILBOX, WIRE_MAILBOX_KEY)->mailbox_key;
+    assert_int_equal(key->key.len, 48);
+    assert_int_equal(key->next_key.len, 48);
+    {
+        CLEANUP(secret_free) struct secret *next = secret_copy(key->next_key);
+
+        pass_key_check(next, check);
+    }
+    /* Another key than the one that comes changes nothing. */
+    check[0] ^= 1;
+    rekeyed.check = str_make(check, sizeof(check));
+    send_to(ends[0], WIRE_MAILBOX_REKEYED, 0, &rekeyed, NULL, 0);
+    ask(f, "{'command':'status'}");
+    json_decref(answer(f, "ok"));
+    check[0] ^= 1;
+    send_to(ends[0], WIRE_MAILBOX_REKEYED, 0, &rekeyed, NULL, 0);
+    reply.status = WIRE_OK;
+    send_to(f->peers[STORE], WIRE_JOB_REPLY, 0, &reply, NULL, 0);
+    ask(f, "{'command':'status'}");
+    json_decref(answer(f, "ok"));
+    (void)close(ends[0]);
+    /* One key again, the next one, for whoever logs in. */
+    assert_int_equal(log_in(f, &third, WIRE_SERVICE_IMAP, "you@demo.test", app, "192.0.2.1"), WIRE_OK);
+    (void)close(start_mailbox(f, &f->mailbox, false, WIRE_OK));
+    assert_int_equal(f->message.body.mailbox_key.next_key.len, 0);
+    {
+        CLEANUP(secret_free) struct secret *now = secret_copy(f->message.body.mailbox_key.key);
+        unsigned char again[PASS_BYTES];
+
+        pass_key_check(now, again);
+        assert_memory_equal(again, check, sizeof(check));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -765,6 +869,7 @@ int main(void)
         TEST(test_a_domain_s_records),
         TEST(test_daily_limits_outlive_the_keeper),
         TEST(test_jobs),
+        TEST(test_a_new_password),
     };
 
     secret_init();

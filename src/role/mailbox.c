@@ -21,6 +21,8 @@ enum wire_status mailbox_status(const struct mailbox *mailbox, enum err err, uin
     case ERR_OK:
         return WIRE_OK;
     case ERR_LIMIT:
+        if (mailbox->vault == NULL)
+            return WIRE_DISK_FULL;
         vault_usage(mailbox->vault, &usage);
         return usage.limit_bytes - usage.bytes < size_bytes || usage.bytes > usage.limit_bytes ||
                        usage.messages >= usage.limit_messages
@@ -160,7 +162,7 @@ static void on_housekeeping(void *owner)
     struct mailbox *mailbox = owner;
     bool has_more;
 
-    if (housekeeping_must_wait(mailbox)) {
+    if (housekeeping_must_wait(mailbox) || mailbox->is_being_copied) {
         net_timer_start(mailbox->housekeeping_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
         return;
     }
@@ -182,7 +184,7 @@ static void on_idle(void *owner)
 
     /* What was moved is learned before the process goes: mail that the next one takes over is filed
      * before it has an idle moment. */
-    if (vault_junk_is_waiting(mailbox->vault) && keep_house(mailbox, &has_more)) {
+    if (mailbox->vault != NULL && vault_junk_is_waiting(mailbox->vault) && keep_house(mailbox, &has_more)) {
         net_timer_start(mailbox->idle_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
         return;
     }
@@ -219,6 +221,64 @@ static void check_undelete(struct mailbox *mailbox, const struct task *task)
         plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
 }
 
+/* With the key, or with the next one, when the file was put under it by a process that could not tell
+ * any more. *key becomes the one that it is. */
+static enum err open_with_either(struct mailbox *mailbox, struct task *task,
+                                 const struct vault_options *options, struct secret **key,
+                                 struct str next)
+{
+    CLEANUP(secret_free) struct secret *next_key = next.len == 0 ? NULL : secret_copy(next);
+    enum err err = vault_open(task, options, *key, &mailbox->vault);
+
+    if (next_key == NULL)
+        return err;
+    mailbox->next_pass_key = pass_key(next_key);
+    if (err == ERR_OK) {
+        mailbox->next_key = next_key;
+        next_key = NULL;
+    } else if (err == ERR_DENIED) {
+        task_forgive(task);
+        TRY(vault_open(task, options, next_key, &mailbox->vault));
+        mailbox->is_rekeyed = true;
+        /* Sessions from before have passes of the other key: pass_key stays. */
+        secret_free(key);
+        *key = next_key;
+        next_key = NULL;
+        err = ERR_OK;
+    }
+    return err;
+}
+
+bool mailbox_pass_is_valid(const struct mailbox *mailbox, const struct id *session,
+                           uint64_t service, struct str pass)
+{
+    return pass_is_valid(mailbox->pass_key, session, service, pass) ||
+           (mailbox->next_pass_key != NULL &&
+            pass_is_valid(mailbox->next_pass_key, session, service, pass));
+}
+
+void mailbox_tell_rekeyed(struct mailbox *mailbox)
+{
+    unsigned char check[PASS_BYTES];
+    struct wire_mailbox_rekeyed body = {.mailbox = mailbox->start->id};
+
+    pass_key_check(mailbox->key, check);
+    body.check = str_make(check, sizeof(check));
+    /* A keeper that does not hear it hears it from the next process. */
+    if (mailbox->keeper != NULL &&
+        wire_send(mailbox->keeper, WIRE_MAILBOX_REKEYED, 0, &body, NULL, 0) != ERR_OK)
+        log_warning(mailbox->start->log, "the keeper was not told of the new key");
+}
+
+struct vault_options mailbox_vault_options(const struct mailbox *mailbox)
+{
+    return (struct vault_options){
+        .folder = mailbox->start->mail_folder,
+        .id = mailbox->start->id,
+        .log = mailbox->start->log,
+    };
+}
+
 static enum err open_vault(struct mailbox *mailbox, struct task *task,
                            const struct wire_mailbox_key *key)
 {
@@ -233,17 +293,23 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     };
     CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(key->key);
 
+    mailbox->vault_options = options;
+    mailbox->pass_key = pass_key(mailbox_key);
+    mailbox->key = secret_copy(key->key);
     mailbox_backup_prepare(mailbox, mailbox_key);
     if (start->is_new)
         TRY(vault_create(task, &options, mailbox_key, &mailbox->vault));
     else
-        TRY(vault_open(task, &options, mailbox_key, &mailbox->vault));
+        TRY(open_with_either(mailbox, task, &options, &mailbox_key, key->next_key));
     if (start->config->mailbox_messages_max > 0)
         vault_set_message_limit(mailbox->vault, start->config->mailbox_messages_max);
     set_limit(mailbox, key->limit_bytes);
-    mailbox->pass_key = pass_key(mailbox_key);
-    mailbox->key = mailbox_key;
-    mailbox_key = NULL;
+    if (mailbox->is_rekeyed) {
+        secret_free(&mailbox->key);
+        mailbox->key = mailbox_key;
+        mailbox_key = NULL;
+        mailbox_backup_rekeyed(mailbox);
+    }
     return ERR_OK;
 }
 
@@ -307,12 +373,33 @@ static void tell_opened(struct mailbox *mailbox, enum wire_status status)
         net_loop_stop(mailbox->loop);
 }
 
+/*
+ * The file does not open. The password was right, or there would be no key: so it is not what it was,
+ * or gone. Where there are backups the process stays for a while, as it may be asked to restore it; the
+ * store takes it for one that is open, and hears with each session that it is damaged.
+ */
+static void refuse(struct mailbox *mailbox, enum err err)
+{
+    bool is_damaged = err == ERR_CORRUPT || err == ERR_DENIED || err == ERR_NOT_FOUND;
+    struct wire_mailbox_opened body = {.mailbox = mailbox->start->id, .status = WIRE_OK};
+
+    if (!is_damaged || mailbox->backup == NULL || mailbox->start->is_new) {
+        tell_opened(mailbox, is_damaged ? WIRE_DAMAGED : WIRE_UNAVAILABLE);
+        return;
+    }
+    mailbox->is_damaged = true;
+    net_timer_stop(mailbox->deadline);
+    if (wire_send(mailbox->store, WIRE_MAILBOX_OPENED, 0, &body, NULL, 0) != ERR_OK)
+        net_loop_stop(mailbox->loop);
+    mailbox_check_idle(mailbox);
+}
+
 static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
 {
     struct task task;
     enum err err;
 
-    if (mailbox->vault != NULL)
+    if (mailbox->vault != NULL || mailbox->is_damaged)
         return;
     if (key->status != WIRE_OK) {
         tell_opened(mailbox, WIRE_UNAVAILABLE);
@@ -323,11 +410,8 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
     if (err != ERR_OK) {
         log_error(mailbox->start->log, "mailbox=%s does not open: %s (%s)",
                   mailbox->start->id.text, task.words, err_name(err));
-        /* The password was right, or there would be no key: the file is not what it was. */
-        tell_opened(mailbox, err == ERR_CORRUPT || err == ERR_DENIED || err == ERR_NOT_FOUND
-                                 ? WIRE_DAMAGED
-                                 : WIRE_UNAVAILABLE);
         task_done(&task);
+        refuse(mailbox, err);
         return;
     }
     mailbox->appends = imap_group_new(mailbox->vault);
@@ -343,6 +427,8 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
         plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
     net_timer_stop(mailbox->deadline);
     tell_opened(mailbox, WIRE_OK);
+    if (mailbox->is_rekeyed)
+        mailbox_tell_rekeyed(mailbox);
     tell_usage(mailbox);
     mailbox_check_idle(mailbox);
 }
@@ -351,7 +437,8 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
 
 static void on_session_open(struct mailbox *mailbox, struct wire_message *message)
 {
-    struct wire_session_open_reply reply = {.status = WIRE_UNAVAILABLE};
+    struct wire_session_open_reply reply = {.status = mailbox->is_damaged ? WIRE_DAMAGED
+                                                                          : WIRE_UNAVAILABLE};
 
     /* Without a stream, which the kernel leaves out when we have no descriptor free, no session. */
     if (mailbox->vault != NULL && !mailbox->is_ending && message->fd_count == 1) {
@@ -460,6 +547,8 @@ static void on_nursery_message(void *owner, struct wire_channel *channel,
     take_keeper(mailbox, message->fds[0]);
     message->fds[0] = -1;
     net_timer_start(mailbox->usage_timer, 0);
+    if (mailbox->is_rekeyed)
+        mailbox_tell_rekeyed(mailbox);
 }
 
 /* Its end is ours: the kernel sees to that (PR_SET_PDEATHSIG). */
@@ -531,7 +620,9 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     mailbox_backup_after_close(&mailbox);
     mailbox_backup_free(&mailbox.backup);
     secret_free(&mailbox.pass_key);
+    secret_free(&mailbox.next_pass_key);
     secret_free(&mailbox.key);
+    secret_free(&mailbox.next_key);
     secret_free(&mailbox.drop_key);
     wire_channel_free(&mailbox.keeper);
     wire_channel_free(&mailbox.nursery);

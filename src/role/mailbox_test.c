@@ -58,12 +58,12 @@ static const union wire_body *hear(struct fixture *f, int fd, enum wire_role sel
     return &f->message.body;
 }
 
-static void run_process(const struct fixture *f, const int far[static 3])
+static void run_process(const struct fixture *f, const int far[static 3], bool is_new)
 {
     static const struct log log = {
         .level = LOG_LEVEL_ERROR, .fd = STDERR_FILENO, .role = "mailbox"};
     struct mailbox_start start = {.id = f->id,
-                                  .is_new = true,
+                                  .is_new = is_new,
                                   .store_fd = far[0],
                                   .keeper_fd = far[1],
                                   .nursery_fd = far[2],
@@ -81,24 +81,12 @@ static void run_process(const struct fixture *f, const int far[static 3])
     mailbox_run(&start);
 }
 
-/* As the nursery does; the keeper gives the key, and the file is made. */
-static void start_mailbox(struct fixture *f)
+/* As the nursery does. */
+static void connect_process(struct fixture *f, bool is_new)
 {
     struct timeval patience = {.tv_sec = 20};
     int far[3], *near[3] = {&f->store, &f->keeper, &f->nursery};
-    struct wire_mailbox_key key = {.limit_bytes = UINT64_MAX};
 
-    memset(f, 0, sizeof(*f));
-    f->id = id_random();
-    task_init(&f->task, clock_now_ms());
-    buf_init(&f->storage, SIZE_MAX);
-    random_bytes(f->key, sizeof(f->key));
-    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/sealpost-mailbox-%d", (int)getpid());
-    (void)snprintf(f->mail, sizeof(f->mail), "%s/mail", f->folder);
-    (void)snprintf(f->drop, sizeof(f->drop), "%s/drop", f->folder);
-    assert_int_equal(mkdir(f->folder, 0700), 0);
-    assert_int_equal(mkdir(f->mail, 0700), 0);
-    assert_int_equal(mkdir(f->drop, 0700), 0);
     for (size_t i = 0; i < 3; i++) {
         int pair[2];
 
@@ -114,10 +102,29 @@ static void start_mailbox(struct fixture *f)
         close(f->store);
         close(f->keeper);
         close(f->nursery);
-        run_process(f, far);
+        run_process(f, far, is_new);
     }
     for (size_t i = 0; i < 3; i++)
         close(far[i]);
+}
+
+/* The keeper gives the key, and the file is made. */
+static void start_mailbox(struct fixture *f)
+{
+    struct wire_mailbox_key key = {.limit_bytes = UINT64_MAX};
+
+    memset(f, 0, sizeof(*f));
+    f->id = id_random();
+    task_init(&f->task, clock_now_ms());
+    buf_init(&f->storage, SIZE_MAX);
+    random_bytes(f->key, sizeof(f->key));
+    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/sealpost-mailbox-%d", (int)getpid());
+    (void)snprintf(f->mail, sizeof(f->mail), "%s/mail", f->folder);
+    (void)snprintf(f->drop, sizeof(f->drop), "%s/drop", f->folder);
+    assert_int_equal(mkdir(f->folder, 0700), 0);
+    assert_int_equal(mkdir(f->mail, 0700), 0);
+    assert_int_equal(mkdir(f->drop, 0700), 0);
+    connect_process(f, true);
     key.key = str_make(f->key, sizeof(f->key));
     key.drop_key = key.key;
     tell(f->keeper, WIRE_MAILBOX_KEY, 0, &key, NULL, 0);
@@ -282,6 +289,91 @@ static void a_job_that_is_cancelled_is_answered(void **state)
     end_mailbox(&f);
 }
 
+/* The next process of the same mailbox: with these keys, as the keeper has them. */
+static void start_again(struct fixture *f, const unsigned char *key_bytes,
+                        const unsigned char *next_bytes)
+{
+    struct wire_mailbox_key key = {.limit_bytes = UINT64_MAX};
+
+    connect_process(f, false);
+    key.key = str_make(key_bytes, MAILBOX_KEY_BYTES);
+    key.next_key = str_make(next_bytes, next_bytes == NULL ? 0 : MAILBOX_KEY_BYTES);
+    key.drop_key = str_make(f->key, sizeof(f->key));
+    tell(f->keeper, WIRE_MAILBOX_KEY, 0, &key, NULL, 0);
+}
+
+static void stop_process(struct fixture *f)
+{
+    int status;
+
+    close(f->store);
+    assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+    assert_int_equal(status, 0);
+    close(f->keeper);
+    close(f->nursery);
+}
+
+/* The keeper hears that the file is under the key of this check, behind whatever else it hears. */
+static void expect_rekeyed(struct fixture *f, const unsigned char *next_bytes)
+{
+    CLEANUP(secret_free) struct secret *next = secret_copy(str_make(next_bytes, MAILBOX_KEY_BYTES));
+    unsigned char check[PASS_BYTES];
+
+    pass_key_check(next, check);
+    do {
+        assert_int_equal(wire_receive_blocking(&f->task, f->keeper, WIRE_ROLE_KEEPER,
+                                               WIRE_ROLE_MAILBOX, &f->storage, &f->message),
+                         ERR_OK);
+    } while (f->message.type != WIRE_MAILBOX_REKEYED);
+    assert_true(str_equal(f->message.body.mailbox_rekeyed.check, str_make(check, sizeof(check))));
+}
+
+static uint64_t opened_status(struct fixture *f)
+{
+    return hear(f, f->store, WIRE_ROLE_STORE, WIRE_MAILBOX_OPENED)->mailbox_opened.status;
+}
+
+/* A process opens the file with either key, and says so when it is the next one. */
+static void a_file_is_put_under_the_next_key(void **state)
+{
+    const struct id session = id_random(), again = id_random();
+    unsigned char next[MAILBOX_KEY_BYTES], other[MAILBOX_KEY_BYTES];
+    struct fixture f;
+
+    (void)state;
+    start_mailbox(&f);
+    stop_process(&f);
+    random_bytes(next, sizeof(next));
+    random_bytes(other, sizeof(other));
+    /* The keeper asks for it; a second request finds nothing left to do. */
+    start_again(&f, f.key, next);
+    assert_int_equal(opened_status(&f), WIRE_OK);
+    ask_job(&f, &session, "re-encrypt", "{}", JOB_PASS_GOOD);
+    assert_int_equal(hear_job(&f)->status, WIRE_OK);
+    expect_rekeyed(&f, next);
+    ask_job(&f, &again, "re-encrypt", "{}", JOB_PASS_GOOD);
+    assert_int_equal(hear_job(&f)->status, WIRE_OK);
+    stop_process(&f);
+    /* The keeper did not hear it, and gives both: it is told again. */
+    start_again(&f, f.key, next);
+    assert_int_equal(opened_status(&f), WIRE_OK);
+    expect_rekeyed(&f, next);
+    ask_job(&f, &session, "alias check", "{}", JOB_PASS_GOOD); /* a pass of the first key */
+    assert_int_equal(hear_job(&f)->status, WIRE_OK);
+    stop_process(&f);
+    /* Neither the old key alone nor two others open it. */
+    start_again(&f, f.key, NULL);
+    assert_int_equal(opened_status(&f), WIRE_DAMAGED);
+    stop_process(&f);
+    start_again(&f, f.key, other);
+    assert_int_equal(opened_status(&f), WIRE_DAMAGED);
+    stop_process(&f);
+    memcpy(f.key, next, sizeof(next));
+    start_again(&f, f.key, NULL);
+    assert_int_equal(opened_status(&f), WIRE_OK);
+    end_mailbox(&f);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -298,6 +390,7 @@ int main(void)
         cmocka_unit_test(only_with_its_pass_is_a_session_opened),
         cmocka_unit_test(jobs_are_for_those_whom_the_keeper_let_in),
         cmocka_unit_test(a_job_that_is_cancelled_is_answered),
+        cmocka_unit_test(a_file_is_put_under_the_next_key),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -615,6 +615,13 @@ static enum err confine(struct master *master, struct task *task)
 
     sandbox_allow_path(&rules, "/", SANDBOX_READ);
     sandbox_allow_path(&rules, config_path(&master->config, task, ""), SANDBOX_READ_WRITE);
+    /* What it may not, its children may not: the archivist's folder, if it is there. */
+    if (str_starts_with(master->config.backup, STR("/"))) {
+        const char *folder = arena_copy(&task->arena, master->config.backup).ptr;
+
+        if (access(folder, F_OK) == 0)
+            sandbox_allow_path(&rules, folder, SANDBOX_READ_WRITE);
+    }
     return sandbox_enter(task, &rules, master->config.sandbox_required, &master->log);
 }
 

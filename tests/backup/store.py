@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from breaker import Breaker  # noqa: E402
 from s3_server import KEY_ID, SECRET  # noqa: E402
-from server import build_folder, free_ports  # noqa: E402
+from server import AdminError, Server, build_folder, free_ports  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 TRY = build_folder() / "tests" / "backup" / "backup_try"
@@ -368,6 +368,116 @@ def memory_does_not_grow_with_the_object(world):
     for i in (0, 1):
         if "asan" not in str(TRY):
             check(peaks[60 << 20][i] - peaks[1 << 20][i] < 4096, peaks)
+
+
+# ---- The service ----
+
+STAMP = r"\d{8}T\d{6}\.\d{3}Z"
+
+
+def wait_until(condition, seconds, words):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(words)
+
+
+def store_object(folder, name, content):
+    """As directory.c would."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.with_name(path.name + ".digest").write_text(
+        hashlib.blake2b(content, digest_size=32).hexdigest() + "\n")
+
+
+def rows(answer):
+    """Of a list's answer: an array, whatever their number."""
+    if isinstance(answer, dict):
+        return answer.get("items", [answer])
+    return answer or []
+
+
+def account_objects(folder):
+    return [path for path in folder.glob("host/account/*") if path.suffix == ".sqlite"]
+
+
+@test
+def accounts_are_backed_up_and_come_back(world):
+    folder = world.folder / "service"
+    folder.mkdir()
+    with Server(settings={"backup": folder}) as server:
+        alias = server.add_alias("me@example.test")
+        path = wait_until(lambda: account_objects(folder), 60, "no backup of the accounts")[0]
+        check(re.fullmatch(STAMP + r"\.sqlite", path.name), path)
+        wait_until(lambda: path.with_name(path.name + ".digest").exists(), 5, "no digest")
+        status = server.admin("backup", "status")
+        check(status["objects"] >= 1 and status["failures"] == 0, status)
+        # What a mailbox's own process puts there, an administrator sees.
+        items = rows(server.admin("backup", "list"))
+        check([item["kind"] for item in items] == ["none"], items)
+        full = f"{alias.mailbox}/full/20261121T100000.000Z-7"
+        store_object(folder, full + ".sqlite", b"x" * 4321)
+        store_object(folder, full + ".json", b'{"verified": true}')
+        store_object(folder, f"{alias.mailbox}/full/20261121T110000.000Z-8.sqlite", b"y" * 44)
+        store_object(folder, f"{alias.mailbox}/drop/20261121T120000.000Z.drop.sqlite", b"z" * 5)
+        items = rows(server.admin("backup", "list", alias.address))
+        found = [(each["kind"], each["time"], each["size"], each.get("verified")) for each in items]
+        check(found == [("full", "2026-11-21T10:00:00.000Z", 4321, "yes"),
+                        ("full", "2026-11-21T11:00:00.000Z", 44, "no"),
+                        ("drop", "2026-11-21T12:00:00.000Z", 5, None)], found)
+        items = rows(server.admin("backup", "list"))
+        check(len(items) == 1 and items[0]["size"] == 44 and items[0]["address"] == alias.address,
+              items)
+        try:
+            server.admin("backup", "list", "nobody@example.test")
+            raise AssertionError("backups of nobody")
+        except AdminError as error:
+            check(error.status == 4, error)
+        host_key = (server.data / "host.key").read_bytes()
+    # Another host, with the host key and the backup.
+    with tempfile.TemporaryDirectory() as data:
+        data = pathlib.Path(data) / "data"
+        (data / "account").mkdir(parents=True)
+        (data / "host.key").write_bytes(host_key)
+        (data / "account" / "account.sqlite").write_bytes(path.read_bytes())
+        with Server(data=data) as server:
+            items = rows(server.admin("alias", "list"))
+            check([item["address"] for item in items] == [alias.address], items)
+            try:
+                server.admin("backup", "list")
+                raise AssertionError("backups without a place")
+            except AdminError as error:
+                check("configured" in str(error), error)
+
+
+@test
+def the_service_puts_into_s3(world):
+    secret = world.folder / "secret"
+    secret.write_text(SECRET + "\n")
+    world.breaker.reset()
+    settings = {"backup": world.place.replace("prefix", "service"), "backup_key_id": KEY_ID,
+                "backup_key_file": secret, "backup_ca": world.certificate}
+    with Server(settings=settings) as server:
+        server.add_alias("me@example.test")
+        wait_until(lambda: server.admin("backup", "status")["objects"], 60, "no backup")
+        status = server.admin("backup", "status")
+        check(status["failures"] == 0, status)
+        check(SECRET not in server.log(), "the secret is in the log")
+    names = world.ok("list", "host/", "", 10, place=settings["backup"])
+    check(re.search("host/account/" + STAMP + r"\.sqlite \d+", names), names)
+
+
+@test
+def a_place_that_is_not_there_stops_nothing(world):
+    with Server(settings={"backup": world.folder / "missing"}) as server:
+        alias = server.add_alias("me@example.test")
+        with server.imap(alias) as imap:
+            imap.select()
+        check("missing" in server.admin("backup", "status")["message"])
 
 
 def main():

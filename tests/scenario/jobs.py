@@ -5,6 +5,7 @@ is found, and how long a live session waits meanwhile.
 """
 
 import base64
+import imaplib
 import json
 import os
 import pathlib
@@ -16,7 +17,8 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lib.server import AdminError, Server, program  # noqa: E402
+from crash.load import stock_shell  # noqa: E402
+from lib.server import AdminError, Alias, Server, program  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
 
 suite = Suite(__doc__)
@@ -215,11 +217,42 @@ def damage_is_found_and_named(world):
     check(not world.server.sanitizer_findings(), world.server.sanitizer_findings())
 
 
+@suite.case
+def a_mailbox_that_is_given_up(world):
+    """Password and recovery key lost: empty, but what it held is kept, and opens with the old password."""
+    server, old = world.server, world.alias
+    path, = (server.data / "mail").glob("*/*/*.sqlite")
+    done = subprocess.run([program(), "alias", "reset", old.address, "--config", str(server.conf)],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    check(done.returncode == 2 and path.exists(), f"without a yes: exit {done.returncode}")
+    answer = server.admin("alias", "reset", old.address, "--recovery-key", "--yes")
+    new = Alias(old.address, answer)
+    check(new.recovery and answer["kept_until"] > "2026", str(answer))
+    with server.imap(new) as client:
+        check(client.select("INBOX")[1] == [b"0"], "not empty")
+    try:
+        server.imap(old)
+        check(False, "the old password still opens")
+    except imaplib.IMAP4.error as error:
+        check("AUTHENTICATIONFAILED" in str(error), str(error))
+    status, text = stock_shell(path, old.password, "SELECT count(*) FROM message")
+    check(status == 0 and int(text) == world.count, f"the old file: {text}")
+    time.sleep(1.1)  # reset_keep
+    server.stop()
+    server.start()  # or within a minute
+    deadline = time.monotonic() + 10
+    while path.exists():
+        check(time.monotonic() < deadline, "the old file stays")
+        time.sleep(0.05)
+    with server.imap(new) as client:
+        check(client.select("INBOX")[0] == "OK", "the new mailbox went along")
+
+
 def main():
     options = suite.parse()
     count = 1000 if options.long else 100
     with Server(settings={"failures_per_account": 3, "failures_per_address": 100,
-                          "failures_window": "2s"}) as server:
+                          "failures_window": "2s", "reset_keep": "1s"}) as server:
         alias = server.add_alias("me@example.test", "--recovery-key")
         with server.imap(alias) as client:
             for number in range(count):

@@ -433,10 +433,11 @@ void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms)
 }
 
 /* The link to the request that this ticket is of; NULL: it is gone. */
-static struct admin_request **asked_with(struct admin *admin, uint64_t ticket, bool is_for_courier)
+static struct admin_request **asked_with(struct admin *admin, uint64_t ticket,
+                                         enum admin_other other)
 {
     for (struct admin_request **link = &admin->asking; *link != NULL; link = &(*link)->next) {
-        if ((*link)->is_for_courier == is_for_courier && ticket >= (*link)->ticket &&
+        if ((*link)->other == other && ticket >= (*link)->ticket &&
             ticket - (*link)->ticket < (*link)->ticket_count)
             return link;
     }
@@ -458,32 +459,52 @@ static enum err take_answer(struct admin_request *request, struct str json)
         }
     }
     json_decref(answer);
-    return fail(&request->task, ERR_IO, "the courier's answer is none");
+    return fail(&request->task, ERR_IO, "another role's answer is none");
 }
 
-void admin_courier_answered(struct admin *admin, uint64_t ticket, struct str json)
+static void answered(struct admin *admin, enum admin_other other, uint64_t ticket, struct str json)
 {
-    struct admin_request **link = asked_with(admin, ticket, true);
+    struct admin_request **link = asked_with(admin, ticket, other);
 
     if (link != NULL)
         finish_asked(link, take_answer(*link, json));
 }
 
-void admin_courier_gone(struct admin *admin)
+void admin_courier_answered(struct admin *admin, uint64_t ticket, struct str json)
+{
+    answered(admin, ADMIN_OTHER_COURIER, ticket, json);
+}
+
+void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str json)
+{
+    answered(admin, ADMIN_OTHER_ARCHIVIST, ticket, json);
+}
+
+static void gone(struct admin *admin, enum admin_other other)
 {
     struct admin_request **link = &admin->asking;
 
     while (*link != NULL) {
-        if ((*link)->is_for_courier)
+        if ((*link)->other == other)
             finish_asked(link, unavailable(*link));
         else
             link = &(*link)->next;
     }
 }
 
+void admin_courier_gone(struct admin *admin)
+{
+    gone(admin, ADMIN_OTHER_COURIER);
+}
+
+void admin_archivist_gone(struct admin *admin)
+{
+    gone(admin, ADMIN_OTHER_ARCHIVIST);
+}
+
 void admin_dns_answered(struct admin *admin, uint64_t ticket, const struct dns_answer *answer)
 {
-    struct admin_request **link = asked_with(admin, ticket, false);
+    struct admin_request **link = asked_with(admin, ticket, ADMIN_OTHER_DNS);
 
     if (link != NULL && admin_check_answered(*link, ticket, answer))
         finish_asked(link, ERR_OK);

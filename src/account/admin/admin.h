@@ -41,6 +41,8 @@ struct admin_services {
     /* Passes a request on to the courier; admin_courier_answered has its answer. ERR_BUSY: the
      * courier is not there. */
     enum err (*ask_courier)(void *owner, uint64_t ticket, struct str json);
+    /* The same with the archivist. */
+    enum err (*ask_archivist)(void *owner, uint64_t ticket, struct str json);
     /* Asks the DNS; admin_dns_answered has the answer, always later. */
     void (*ask_dns)(void *owner, uint64_t ticket, struct str name, enum dns_type type);
     /* A new key to sign mail with, DER, and the record for the DNS. */
@@ -56,6 +58,10 @@ struct admin_services {
                           const struct admin_job *job);
     /* Nobody waits for it any more; admin_job_replied still tells its end. */
     void (*cancel_job)(void *owner, uint64_t ticket);
+    /* These keys have a next one: the mailbox's file is to be re-encrypted under it. */
+    void (*rekey)(void *owner, const struct id *mailbox, const struct secret *keys);
+    /* How long the files of a mailbox that was given up are kept. */
+    int64_t (*reset_keep_ms)(void *owner);
     /* This host's name, as the configuration has it. */
     struct str (*hostname)(void *owner);
     /* Asks for a call of admin_work, when others had their turn. */
@@ -93,6 +99,8 @@ void admin_courier_gone(struct admin *admin);
 /* `json`: a job's progress, or with is_last its result. `status` counts with is_last. */
 void admin_job_replied(struct admin *admin, uint64_t ticket, enum wire_status status,
                        struct str json, bool is_last);
+void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str json);
+void admin_archivist_gone(struct admin *admin);
 void admin_dns_answered(struct admin *admin, uint64_t ticket, const struct dns_answer *answer);
 /* Makes keys for one domain that has none; false: there is no such domain (any more). */
 bool admin_make_missing_key(struct admin *admin, int64_t now_ms);

@@ -160,9 +160,17 @@ static void test_passwords(void **state)
                    "'old-password':'%s'}}",
                    recovery);
     assert_string_equal(test_admin_ask(f, request), "ok");
-    assert_true(id_is_set(&f->expelled));
     (void)snprintf(second, sizeof(second), "%s", test_admin_member(f, "password"));
     assert_string_not_equal(first, second);
+    /* Until somebody is known to have seen the new one, the old one opens. */
+    assert_int_equal(login(f, "you@demo.test", first, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    assert_false(id_is_set(&f->expelled));
+    (void)snprintf(request, sizeof(request),
+                   "{'command':'alias password confirm','arguments':{'address':'you@demo.test',"
+                   "'password':'%s'}}",
+                   second);
+    assert_string_equal(test_admin_ask(f, request), "ok");
+    assert_true(id_is_set(&f->expelled) && id_is_set(&f->rekeyed));
     assert_int_equal(login(f, "you@demo.test", first, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_DENIED);
     assert_int_equal(login(f, "you@demo.test", second, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
     assert_int_equal(login(f, "you@demo.test", app, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
@@ -393,10 +401,54 @@ static void test_jobs_that_nobody_waits_for(void **state)
     (void)close(spare[1]);
 }
 
+/* A new mailbox for all aliases of the old one, whose files stay for a while. */
+static void test_reset(void **state)
+{
+    static const char ask[] = "{'command':'alias reset','arguments':{'address':'you@demo.test',"
+                              "'recovery-key':true}}";
+    struct test_admin *f = *state;
+    char first[40], second[40], old[40];
+
+    test_admin_add_demo(f);
+    (void)snprintf(first, sizeof(first), "%s", test_admin_member(f, "password"));
+    (void)snprintf(old, sizeof(old), "%s", test_admin_member(f, "mailbox"));
+    assert_string_equal(test_admin_ask(f, "{'command':'alias add','arguments':{'address':"
+                                          "'two@demo.test','to':'you@demo.test'}}"),
+                        "ok");
+    /* The file could not be made: nothing changes. */
+    f->is_store_down = true;
+    assert_string_equal(test_admin_ask(f, ask), "busy");
+    f->is_store_down = false;
+    assert_int_equal(login(f, "you@demo.test", first, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    assert_string_equal(test_admin_ask(f, ask), "ok");
+    (void)snprintf(second, sizeof(second), "%s", test_admin_member(f, "password"));
+    assert_string_equal(test_admin_member(f, "old_mailbox"), old);
+    assert_string_not_equal(test_admin_member(f, "mailbox"), old);
+    assert_int_equal(strlen(test_admin_member(f, "recovery_key")), 32);
+    assert_string_equal(f->expelled.text, old);
+    assert_int_equal(login(f, "you@demo.test", first, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_DENIED);
+    assert_int_equal(login(f, "you@demo.test", second, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    assert_int_equal(login(f, "two@demo.test", second, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    /* Its time comes after 5 seconds. */
+    f->removed = (struct id){0};
+    admin_store_changed(f->admin, true, TEST_ADMIN_NOW_MS + 4999);
+    for (int i = 0; i < 3 && id_is_set(&f->removed); i++) { /* what was left of the failed one */
+        assert_string_not_equal(f->removed.text, old);
+        struct id gone = f->removed;
+
+        f->removed = (struct id){0};
+        admin_mailbox_removed(f->admin, &gone, true, TEST_ADMIN_NOW_MS + 4999);
+    }
+    assert_false(id_is_set(&f->removed));
+    admin_sweep(f->admin, TEST_ADMIN_NOW_MS + 5001);
+    assert_string_equal(f->removed.text, old);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_jobs),
+        TEST(test_reset),
         TEST(test_jobs_that_nobody_waits_for),
         TEST(test_a_first_start),
         TEST(test_statuses),

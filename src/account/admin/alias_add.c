@@ -161,7 +161,7 @@ static enum err insert_mailbox(struct admin_request *request, const struct accou
     return account_commit(database, &request->task);
 }
 
-static enum err make_keys(struct admin_request *request)
+enum err admin_make_mailbox_keys(struct admin_request *request)
 {
     unsigned char salt[MAILBOX_SALT_BYTES];
 
@@ -234,7 +234,7 @@ enum err admin_alias_add(struct admin_request *request)
     if (has_target(request) || admin_argument_text(request, "to").len > 0)
         return add_without_mailbox(request);
     TRY(insert_mailbox(request, &domain, quota));
-    TRY(make_keys(request));
+    TRY(admin_make_mailbox_keys(request));
     err = request->admin->services->create_mailbox(request->admin->owner, &request->mailbox);
     if (err != ERR_OK) {
         admin_hint(request, "It may be starting; try again in a moment.");

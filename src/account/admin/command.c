@@ -79,6 +79,8 @@ static const struct admin_argument list_change_arguments[] = {
      "an address, a domain (with those below it), an IP address or network"},
     LIST_SCOPE_ARGUMENTS, END};
 static const struct admin_argument list_arguments[] = {LIST_SCOPE_ARGUMENTS, END};
+static const struct admin_argument backup_list_arguments[] = {
+    {"address", ADMIN_ADDRESS, false, false, "the alias whose backups are all listed"}, END};
 static const struct admin_argument queue_list_arguments[] = {
     {"state", ADMIN_TEXT, true, false, "only those that are \"waiting\" or \"held\""}, END};
 static const struct admin_argument queue_show_arguments[] = {
@@ -107,7 +109,26 @@ static const struct admin_argument alias_password_arguments[] = {
      "the present password or the recovery key: the first line of FILE, - for the standard input; "
      "asked for when left out"},
     END};
+static const struct admin_argument reset_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"recovery-key", ADMIN_FLAG, true, false, "make a recovery key too, and show it once"},
+    END};
 static const struct admin_argument owner_arguments[] = {ADDRESS_ARGUMENT, OWNER_ARGUMENT, END};
+#define BACKUP_ARGUMENTS                                                                           \
+    {"from", ADMIN_TEXT, true, false, "this full backup, as full/20261121T100000.000Z-42"},       \
+        {"at", ADMIN_TIME, true, false, "as it was then, to the second: 2026-11-21T10:00:00Z"}
+static const struct admin_argument backup_verify_arguments[] = {ADDRESS_ARGUMENT, BACKUP_ARGUMENTS,
+                                                                OWNER_ARGUMENT, END};
+static const struct admin_argument restore_arguments[] = {
+    ADDRESS_ARGUMENT,
+    BACKUP_ARGUMENTS,
+    {"into-folder", ADMIN_TEXT, true, false,
+     "leave the mailbox as it is, and put the backup's messages below this folder"},
+    {"folder", ADMIN_TEXT, true, false, "only those of this folder of the backup"},
+    {"skip-duplicates", ADMIN_FLAG, true, false,
+     "not those that the folder of the same name has already"},
+    OWNER_ARGUMENT,
+    END};
 static const struct admin_argument export_arguments[] = {
     ADDRESS_ARGUMENT,
     {"file", ADMIN_OUTPUT, false, true, "what is written; - for the standard output"},
@@ -250,6 +271,18 @@ const struct admin_command admin_commands[] = {
      "Needs the old one or the recovery key; all its sessions end. App passwords and the recovery "
      "key stay as they are.",
      alias_password_arguments, NULL, NULL, admin_alias_password, false},
+    {"alias password confirm", "say that the new password was seen; the old one opens nothing more",
+     "\"alias password\" does so by itself, when it has shown it. If it was ended before, the first "
+     "login with the new password says the same.",
+     owner_arguments, NULL, NULL, admin_alias_password_confirm, false},
+    {"alias reset", "give a mailbox up whose password and recovery key are lost, for an empty one",
+     "All its aliases lead to the new mailbox. The old file is kept for a while (setting reset_keep), "
+     "and opens with the old password only, should it be found.",
+     reset_arguments,
+     "This gives up all mail in the mailbox, and what waits for its owner: nobody can read any of it "
+     "again without the old password. Its app passwords and recovery key open nothing any more. The "
+     "old files are kept for a while, then removed.",
+     NULL, admin_alias_reset, false},
     {"alias app-password add", "make a password for one program",
      "It opens the mailbox for the services of its scope, and can be removed by itself.",
      app_password_add_arguments, NULL, NULL, admin_app_password_add, false},
@@ -271,6 +304,12 @@ const struct admin_command admin_commands[] = {
     {"backup now", "back a mailbox up in full, now",
      "Nothing is done if nothing changed since the last backup; sessions go on meanwhile.",
      owner_arguments, NULL, NULL, admin_job, true},
+    {"backup verify", "rehearse a restore: fetch a mailbox's newest backup and its log, and check all",
+     "Nothing is changed.", backup_verify_arguments, NULL, NULL, admin_job, true},
+    {"restore", "bring a mailbox back from its backups",
+     "Without more, all of it as it was last seen. The mailbox that was there is kept beside it, its "
+     "sessions end, and mail programs load the mailbox anew.",
+     restore_arguments, NULL, NULL, admin_job, true},
     {"alias undelete list", "list the messages that were expunged and can be brought back",
      "They are kept for a while (settings undelete_keep and undelete_limit), the oldest first here.",
      undelete_arguments, NULL, "expunged size folder from subject", admin_job, true},
@@ -291,6 +330,11 @@ const struct admin_command admin_commands[] = {
      admin_deny_list, true},
     {"deny remove", "take a sender off the list", "", list_change_arguments, NULL, NULL,
      admin_deny_remove, false},
+    {"backup list", "list the backups of mailboxes",
+     "The newest of each; with an alias all that there are of its mailbox.", backup_list_arguments,
+     NULL, "address time kind size verified name", admin_backup_list, true},
+    {"backup status", "whether backups are made, and what was last wrong", "", no_arguments, NULL,
+     NULL, admin_backup_status, true},
     {"export", "write a mailbox's mail to a file, in a form that other programs read",
      "Folders, flags, keywords, dates and UIDs go along. The mailbox is that of one moment; "
      "sessions go on meanwhile.",

@@ -60,14 +60,20 @@ MUST_CHECK enum err admin_allow_remove(struct admin_request *request);
 MUST_CHECK enum err admin_deny_add(struct admin_request *request);
 MUST_CHECK enum err admin_deny_list(struct admin_request *request);
 MUST_CHECK enum err admin_deny_remove(struct admin_request *request);
+/* backup.c */
+MUST_CHECK enum err admin_backup_list(struct admin_request *request);
+MUST_CHECK enum err admin_backup_status(struct admin_request *request);
 /* queue.c: of all its commands */
 MUST_CHECK enum err admin_queue(struct admin_request *request);
 /* password.c */
 MUST_CHECK enum err admin_alias_password(struct admin_request *request);
+MUST_CHECK enum err admin_alias_password_confirm(struct admin_request *request);
 MUST_CHECK enum err admin_alias_recovery_key(struct admin_request *request);
 MUST_CHECK enum err admin_app_password_add(struct admin_request *request);
 MUST_CHECK enum err admin_app_password_list(struct admin_request *request);
 MUST_CHECK enum err admin_app_password_remove(struct admin_request *request);
+/* reset.c */
+MUST_CHECK enum err admin_alias_reset(struct admin_request *request);
 /* job.c: of all commands that are done in the mailbox's process */
 MUST_CHECK enum err admin_job(struct admin_request *request);
 /* import.c */

@@ -19,7 +19,7 @@ enum err admin_queue(struct admin_request *request)
     json_decref(json);
     request->ticket = admin_new_tickets(admin, 1);
     request->ticket_count = 1;
-    request->is_for_courier = true;
+    request->other = ADMIN_OTHER_COURIER;
     if (text != NULL)
         err = admin->services->ask_courier(admin->owner, request->ticket, str_from_c(text));
     mem_free(&text);

@@ -22,6 +22,9 @@ struct admin {
     int64_t sweeping_row;
 };
 
+/* Whose answer a request waits for. */
+enum admin_other { ADMIN_OTHER_DNS, ADMIN_OTHER_COURIER, ADMIN_OTHER_ARCHIVIST };
+
 struct admin_request {
     struct admin *admin;
     const struct admin_command *command;
@@ -33,9 +36,9 @@ struct admin_request {
     /* While it waits for the store's answer about `mailbox`: */
     struct admin_request *next;
     enum err (*resume)(struct admin_request *request, bool is_done); /* NULL: does not wait */
-    /* While it waits for the courier or the DNS: the first of its tickets; 0: it does not. */
+    /* While it waits for the courier, the archivist or the DNS: the first of its tickets; 0: it does not. */
     uint64_t ticket, ticket_count;
-    bool is_for_courier;
+    enum admin_other other;
     bool is_job; /* that ticket is a job's */
     int fds[ADMIN_DESCRIPTORS_MAX]; /* own; that came with it */
     size_t fd_count;
@@ -45,7 +48,9 @@ struct admin_request {
     int64_t row; /* what the portions are about */
     struct id mailbox;
     int64_t mailbox_row;
-    /* alias add: what is committed when the file is there. */
+    struct id old_mailbox; /* alias reset: what is given up */
+    int64_t old_mailbox_row;
+    /* alias add, reset: what is committed when the file is there. */
     struct account_address address;
     bool is_pattern;
     int64_t domain;
@@ -84,9 +89,11 @@ struct str admin_alias_name(struct admin_request *request, const struct account_
 /* Where something of this text goes on; ends the list where it is empty. */
 void admin_put_next(struct admin_request *request, struct str next);
 
-/* The first of `count` tickets for services->ask_dns or ask_courier. */
+/* The first of `count` tickets for services->ask_dns, ask_courier or ask_archivist. */
 uint64_t admin_new_tickets(struct admin *admin, uint64_t count);
 
+/* alias_add.c: password, key and slots of the mailbox that the request makes. */
+MUST_CHECK enum err admin_make_mailbox_keys(struct admin_request *request);
 /* key.c: keys for a domain, in the caller's transaction. */
 MUST_CHECK enum err admin_make_keys(struct admin *admin, struct task *task,
                                     const struct account_domain *domain,

@@ -135,6 +135,19 @@ static enum err start_job(void *owner, struct task *task, uint64_t ticket,
     return ERR_OK;
 }
 
+static void rekey(void *owner, const struct id *mailbox, const struct secret *keys)
+{
+    (void)owner;
+    (void)mailbox;
+    (void)keys;
+}
+
+static int64_t reset_keep_ms(void *owner)
+{
+    (void)owner;
+    return 5000;
+}
+
 static void cancel_job(void *owner, uint64_t ticket)
 {
     (void)owner;
@@ -147,11 +160,14 @@ static const struct admin_services services = {
     .expel = nothing_for,
     .limits_changed = nothing,
     .ask_courier = ask_courier,
+    .ask_archivist = ask_courier,
     .ask_dns = ask_dns,
     .make_key = make_key,
     .check_owner = check_owner,
     .start_job = start_job,
     .cancel_job = cancel_job,
+    .rekey = rekey,
+    .reset_keep_ms = reset_keep_ms,
     .hostname = hostname,
     .work_soon = nothing,
     .describe = describe,

@@ -1,6 +1,8 @@
 /* Table `mailboxes`: what is known of each mailbox file, and the sums that quotas are judged by. */
 #include "account/sqlite/driver.h"
 
+#include "base/clock.h"
+
 enum err account_mailbox_add(struct account_database *database, struct task *task,
                              const struct id *id, int64_t user, int64_t domain,
                              uint64_t quota_bytes, int64_t *out_row)
@@ -127,17 +129,34 @@ enum err account_mailbox_activate(struct account_database *database, struct task
                               "UPDATE mailboxes SET state = 'active' WHERE id = ?1", &row, 1);
 }
 
+enum err account_mailbox_keep(struct account_database *database, struct task *task, int64_t row,
+                              int64_t until_ms)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    char until[CLOCK_ISO_ROOM];
+
+    clock_format_iso(until_ms, until);
+    TRY(db_prepare(database->db, task, "UPDATE mailboxes SET removed_after = ?2 WHERE id = ?1",
+                   &statement));
+    db_bind_int(statement, 1, row);
+    db_bind_text(statement, 2, str_from_c(until));
+    return db_run(database->db, task, statement);
+}
+
 enum err account_mailbox_unfinished(struct account_database *database, struct task *task,
                                     int64_t after, int64_t *out_row, struct id *out_id)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct account_sqlite_time now;
     bool has_row = false;
 
     TRY(db_prepare(database->db, task,
                    "SELECT id, object_id FROM mailboxes INDEXED BY mailboxes_unfinished"
-                   " WHERE state <> 'active' AND id > ?1 ORDER BY id LIMIT 1",
+                   " WHERE state <> 'active' AND id > ?1"
+                   " AND (removed_after IS NULL OR removed_after <= ?2) ORDER BY id LIMIT 1",
                    &statement));
     db_bind_int(statement, 1, after);
+    db_bind_text(statement, 2, account_sqlite_now(task, &now));
     TRY(db_step(database->db, task, statement, &has_row));
     if (!has_row) {
         *out_row = 0;

@@ -1,0 +1,297 @@
+#!/usr/bin/python3
+"""Backups of a whole service, and what is restored from them: full ones, points in time before and
+after a deletion, folders beside what is there, a disk that is lost, objects that were cut, altered or
+are missing, wrong passwords. The drills of docs/operating.md are cases here.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from lib.server import Server, program  # noqa: E402
+from lib.suite import Suite, check  # noqa: E402
+
+suite = Suite(__doc__)
+
+
+class World:
+    def __init__(self, server, place):
+        self.server = server
+        self.place = place
+        self.count = 0
+
+    def alias(self):
+        self.count += 1
+        return self.server.add_alias(f"user{self.count}@example.test")
+
+    def run(self, alias, *words, password=None):
+        """A command of an owner's: its exit code and answer."""
+        done = subprocess.run(
+            [program(), *words, alias.address, "--password-file", "-", "--json", "--config",
+             str(self.server.conf)] if words[-1] in ("now", "verify", "restore") else
+            [program(), *words, "--password-file", "-", "--json", "--config",
+             str(self.server.conf)],
+            input=(password or alias.password) + "\n", capture_output=True, text=True, timeout=120)
+        return done.returncode, json.loads(done.stdout) if done.stdout.strip() else {}, done.stderr
+
+    def restore(self, alias, *options, password=None):
+        return self.run(alias, "restore", alias.address, *options, password=password)
+
+    def folder_of(self, alias):
+        """The mailbox's objects: the youngest folder that has a log."""
+        return self.place / self.id_of(alias)
+
+    def file_of(self, alias):
+        name = self.id_of(alias)
+        return self.server.data / "mail" / name[-2:] / name / f"{name}.sqlite"
+
+    def id_of(self, alias):
+        return alias.mailbox
+
+    def wait_shipped(self, alias):
+        """Until what was done so far is at the destination."""
+        time.sleep(1.5)
+
+
+def subjects(client, folder="INBOX"):
+    status, _ = client.select(folder, readonly=True)
+    if status != "OK":
+        return None
+    _, found = client.search(None, "ALL")
+    result = []
+    for number in found[0].split():
+        _, parts = client.fetch(number, "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+        result.append(parts[0][1].decode().strip().removeprefix("Subject: "))
+    return result
+
+
+def append(client, *names, folder="INBOX"):
+    for name in names:
+        status, answer = client.append(folder, None, None,
+                                       f"Subject: {name}\r\n\r\nText of {name}.\r\n".encode())
+        check(status == "OK", answer)
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def connect(world, alias):
+    """A mailbox that was just restored: its old process may be ending."""
+    for _ in range(50):
+        try:
+            return world.server.imap(alias)
+        except Exception:  # noqa: BLE001
+            time.sleep(0.1)
+    return world.server.imap(alias)
+
+
+def show(result):
+    return f"exit {result[0]}: {result[1]} {result[2]}"
+
+
+@suite.case
+def a_backup_when_asked_for_and_none_when_nothing_changed(world):
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one", "two")
+    result = world.run(alias, "backup", "now")
+    check(result[0] == 0 and result[1]["bytes"] > 0, show(result))
+    fulls = sorted((world.folder_of(alias) / "full").glob("*.sqlite"))
+    check(len(fulls) == 1, f"{fulls}")
+    manifest = json.loads(fulls[0].with_suffix(".json").read_text())
+    check(manifest["verified"] is True and manifest["size"] == fulls[0].stat().st_size, manifest)
+    result = world.run(alias, "backup", "now")
+    check(result[0] == 0 and "Nothing has changed" in result[1]["message"], show(result))
+    check(len(list((world.folder_of(alias) / "full").glob("*.sqlite"))) == 1, "a second one")
+    result = world.run(alias, "backup", "verify")
+    check(result[0] == 0, show(result))
+
+
+@suite.case
+def what_is_committed_is_there_within_a_second(world):
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "first")
+        time.sleep(2)
+        log = world.folder_of(alias) / "log"
+        worst = 0
+        for number in range(5):
+            before = sum(each.stat().st_size for each in log.rglob("*.seg"))
+            start = time.monotonic()
+            append(client, f"message {number}")
+            while sum(each.stat().st_size for each in log.rglob("*.seg")) == before:
+                check(time.monotonic() - start < 5, "not shipped")
+                time.sleep(0.01)
+            worst = max(worst, time.monotonic() - start)
+            time.sleep(0.4)
+    check(worst < 1, f"{worst:.2f} s")
+    return f"at most {worst * 1000:.0f} ms"
+
+
+@suite.case
+def points_in_time_before_and_after_a_deletion(world):
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one", "two", "three")
+        time.sleep(0.8)
+        before = now()
+        time.sleep(0.2)
+        client.select("INBOX")
+        client.store("2", "+FLAGS", "\\Deleted")
+        client.expunge()
+        time.sleep(0.2)
+        after = now()
+        time.sleep(0.2)
+        append(client, "four")
+        _, validity = client.response("UIDVALIDITY")
+        world.wait_shipped(alias)
+    result = world.restore(alias, "--at", before)
+    check(result[0] == 0, show(result))
+    with connect(world, alias) as client:
+        found = subjects(client)
+        check(found == ["one", "two", "three"], f"{found}")
+        _, new_validity = client.response("UIDVALIDITY")
+        check(new_validity != validity, "clients would mix the two up")
+    time.sleep(1.5)
+    result = world.restore(alias, "--at", after)
+    check(result[0] == 0, show(result))
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "three"], f"{subjects(client)}")
+        append(client, "life goes on")
+        check(subjects(client)[-1] == "life goes on", "no new mail")
+    kept = list(world.file_of(alias).parent.glob("*.before-*"))
+    check(len(kept) == 2, f"{kept}")
+
+
+@suite.case
+def folders_beside_what_is_there(world):
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one", "two")
+        append(client, "sent", folder="Sent")
+        client.select("INBOX")
+        client.store("1", "+FLAGS", "(\\Flagged $Important)")
+    check(world.run(alias, "backup", "now")[0] == 0, "backup")
+    full = sorted((world.folder_of(alias) / "full").glob("*.sqlite"))[-1].stem
+    with world.server.imap(alias) as client:
+        client.select("INBOX")
+        client.store("1", "+FLAGS", "\\Deleted")
+        client.expunge()
+        append(client, "three")
+        result = world.restore(alias, "--from", full, "--into-folder", "Back")
+        check(result[0] == 0 and result[1]["messages"] == 3, show(result))
+        check(subjects(client, "Back/INBOX") == ["one", "two"], f"{subjects(client, 'Back/INBOX')}")
+        check(subjects(client, "Back/Sent") == ["sent"], "sent")
+        check(subjects(client) == ["two", "three"], "the mailbox itself is as it was")
+        client.select("Back/INBOX", readonly=True)
+        _, flags = client.fetch("1", "(FLAGS)")
+        check(b"\\Flagged" in flags[0] and b"$Important" in flags[0], flags)
+        result = world.restore(alias, "--from", full, "--into-folder", "Only", "--folder", "INBOX",
+                               "--skip-duplicates")
+        check(result[0] == 0 and result[1]["messages"] == 1 and result[1]["skipped"] == 1,
+              show(result))
+        check(subjects(client, "Only") == ["one"], "only what is missing")
+        result = world.restore(alias, "--into-folder", "X", "--folder", "No such")
+        check(result[0] != 0, show(result))
+
+
+@suite.case
+def a_wrong_password(world):
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+    world.wait_shipped(alias)
+    result = world.restore(alias, password="x" * 32)
+    check(result[0] != 0 and "password" in result[1].get("message", result[2]), show(result))
+    with world.server.imap(alias) as client:
+        check(subjects(client) == ["one"], "as it was")
+
+
+def damage(path, how):
+    digest = path.with_name(path.name + ".digest")
+    whole = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(whole[:-50])
+    else:
+        middle = len(whole) // 2
+        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1:])
+    if how == "forged":  # by somebody who can write there: his digest fits
+        import hashlib
+        digest.write_text(hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest() + "\n")
+    return whole
+
+
+@suite.case
+def objects_that_were_altered(world):
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        for number in range(4):
+            append(client, f"message {number}")
+            time.sleep(0.6)
+    world.wait_shipped(alias)
+    log = sorted((world.folder_of(alias) / "log").rglob("*.seg"))
+    base = next((world.folder_of(alias) / "base").glob("*.sqlite"))
+    words = []
+    for path in (log[1], base):
+        for how in ("cut", "altered", "forged"):
+            digest = path.with_name(path.name + ".digest")
+            old_digest = digest.read_bytes()
+            whole = damage(path, how)
+            result = world.restore(alias)
+            check(result[0] != 0, f"{path.name} {how}: {show(result)}")
+            words.append(result[1].get("message", ""))
+            path.write_bytes(whole)
+            digest.write_bytes(old_digest)
+    check(any("segment 2" in each for each in words), f"{words}")
+    whole = damage(log[1], "missing")
+    result = world.run(alias, "backup", "verify")
+    check(result[0] == 0 or "segment" in result[1]["message"], show(result))
+    log[1].write_bytes(whole)
+    with world.server.imap(alias) as client:
+        check(len(subjects(client)) == 4, "the live mailbox was touched")
+    check(world.restore(alias)[0] == 0, "whole again")
+
+
+@suite.case
+def drill_the_mail_disk_is_lost(world):
+    aliases = [world.alias() for _ in range(2)]
+    for alias in aliases:
+        with world.server.imap(alias) as client:
+            append(client, "one", "two", folder="INBOX")
+    time.sleep(2)
+    world.server.stop()
+    shutil.rmtree(world.server.data / "mail" / world.id_of(aliases[0])[-2:])
+    path = world.file_of(aliases[1])
+    if path.exists():
+        content = path.read_bytes()
+        path.write_bytes(content[:24] + os.urandom(len(content) - 24))
+    world.server.start()
+    for alias in aliases:
+        world.file_of(alias).parent.mkdir(parents=True, exist_ok=True)
+        result = world.restore(alias)
+        check(result[0] == 0, show(result))
+        with connect(world, alias) as client:
+            check(subjects(client) == ["one", "two"], f"{subjects(client)}")
+            append(client, "three")
+
+
+def main():
+    suite.parse()
+    with tempfile.TemporaryDirectory(prefix="sealpost-backup-") as folder:
+        with Server(settings={"backup": folder, "mailbox_linger": "1s", "failures_per_account": 100,
+                              "failures_per_address": 1000}) as server:
+            suite.run(World(server, pathlib.Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
