@@ -334,7 +334,7 @@ static enum err store(struct transfer_absorb *absorb, struct task *task, struct 
 {
     const struct transfer_message *message = &pending->message;
     struct vault_append append = {
-        .raw = buf_str(&pending->raw),
+        .raw = pending->raw.len > 0 ? buf_str(&pending->raw) : STR(""),
         .internal_date_ms = message->date_ms,
         .internal_zone_minutes = message->zone_minutes,
     };

@@ -8,11 +8,13 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 struct pack {
     struct archive *archive; /* own; NULL: PACK_PLAIN */
     int fd;
     uint64_t missing_bytes; /* of the file that is being written */
+    bool is_given_up;       /* what libarchive writes from now on goes nowhere */
 };
 
 static enum err archive_fail(struct pack *pack, struct task *task)
@@ -23,6 +25,21 @@ static enum err archive_fail(struct pack *pack, struct task *task)
     if (number == ENOSPC || number == EDQUOT || number == EFBIG)
         return fail(task, ERR_LIMIT, "there is no room for the file");
     return fail(task, ERR_IO, "the file cannot be written: %s", words != NULL ? words : "?");
+}
+
+static la_ssize_t on_write(struct archive *archive, void *owner, const void *bytes, size_t len)
+{
+    const struct pack *pack = owner;
+    ssize_t written;
+
+    if (pack->is_given_up)
+        return (la_ssize_t)len;
+    do
+        written = write(pack->fd, bytes, len);
+    while (written < 0 && errno == EINTR);
+    if (written < 0)
+        archive_set_error(archive, errno, "%s", strerror(errno));
+    return written;
 }
 
 enum err pack_open(struct task *task, int fd, enum pack_kind kind, struct pack **out_pack)
@@ -41,7 +58,7 @@ enum err pack_open(struct task *task, int fd, enum pack_kind kind, struct pack *
         if (status == ARCHIVE_OK)
             status = archive_write_set_bytes_in_last_block(pack->archive, 1);
         if (status == ARCHIVE_OK)
-            status = archive_write_open_fd(pack->archive, fd);
+            status = archive_write_open(pack->archive, pack, NULL, on_write, NULL);
     }
     if (status != ARCHIVE_OK)
         return archive_fail(pack, task);
@@ -123,7 +140,7 @@ void pack_free(struct pack **pack)
     if (*pack == NULL)
         return;
     if ((*pack)->archive != NULL) {
-        (void)archive_write_fail((*pack)->archive); /* else freeing would end it as if whole */
+        (*pack)->is_given_up = true; /* else freeing would end it as if whole */
         (void)archive_write_free((*pack)->archive);
     }
     mem_free(pack);

@@ -30,8 +30,7 @@ static const char *const bodies[] = {
     "Subject: bare\n\nFrom me\nFro\nFromage\n",
     "\r\nNo header at all\r\n",
     "Subject: no end\r\n\r\nlast line",
-    "Subject: own fields\r\nStatus: RO\r\nX-Status: A\r\nX-UID: 99\r\nContent-Length: 3\r\n\r\n"
-    "abcdef\r\n",
+    "Subject: own\r\nStatus: RO\r\nX-Status: A\r\nX-UID: 99\r\nContent-Length: 3\r\n\r\nabcdef\r\n",
     "From nobody Sun Nov 22 05:00:00 2026\nSubject: from line\n\nx\n\n\n\n",
     "",
     "\n",
