@@ -4,6 +4,7 @@ Every function does one thing to one server (bench/servers.py) and gives back ho
 it made; bench/compare measures wall and processor time around it.
 """
 
+import base64
 import datetime
 import random
 import select
@@ -43,7 +44,6 @@ class Corpus:
         return "\r\n".join(lines)
 
     def message(self, chance, words, block, number):
-        import base64
         self.ids.append(f"<{number}.{chance.getrandbits(64):016x}@example.org>")
         date = FIRST_DAY + datetime.timedelta(minutes=MINUTES * number)
         answered = ""
@@ -303,13 +303,18 @@ def logins(server, users, count, threads=4):
 
 
 class Smtp:
-    def __init__(self, server):
-        self.sock = socket.create_connection(("127.0.0.1", server.smtp_port), 120)
+    def __init__(self, server, port=None, user=None):
+        """On another port than the MX's, and logged in, when it is given."""
+        self.sock = socket.create_connection(("127.0.0.1", port or server.smtp_port), 120)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest = b""
         self.reply()
         self.sock.sendall(b"EHLO client.test\r\n")
         self.reply()
+        if user is not None:
+            words = "\0".join(("", *server.user(user))).encode()
+            self.sock.sendall(b"AUTH PLAIN " + base64.b64encode(words) + b"\r\n")
+            self.reply()
 
     def reply(self):
         while True:
@@ -326,15 +331,15 @@ class Smtp:
                 raise RuntimeError("the connection ended")
             self.rest += piece
 
-    def begin(self, address):
+    def begin(self, address, sender="a@example.org"):
         """Pipelined up to DATA (RFC 2920)."""
-        self.sock.sendall(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<%s>\r\nDATA\r\n" %
-                          address.encode())
+        self.sock.sendall(b"MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n" %
+                          (sender.encode(), address.encode()))
         for _ in range(3):
             self.reply()
 
-    def send(self, address, stuffed):
-        self.begin(address)
+    def send(self, address, stuffed, sender="a@example.org"):
+        self.begin(address, sender)
         self.sock.sendall(stuffed + b".\r\n")
         self.reply()
 
@@ -350,13 +355,19 @@ def stuffed(raw):
 def deliver(server, users, messages, connections=4):
     """Round the users; several connections at once, each waiting for its answers."""
     addresses = [server.user(user)[0] for user in users]
+    return send_all(lambda: Smtp(server), ["a@example.org"], addresses, messages, connections)
+
+
+def send_all(connect, senders, recipients, messages, connections=4):
+    """Round the senders and the recipients."""
     failures = []
 
     def work(first):
         try:
-            client = Smtp(server)
+            client = connect()
             for number in range(first, len(messages), connections):
-                client.send(addresses[number % len(addresses)], stuffed(messages[number]))
+                client.send(recipients[number % len(recipients)], stuffed(messages[number]),
+                            senders[number % len(senders)])
             client.close()
         except (OSError, RuntimeError) as error:
             failures.append(str(error))
@@ -378,6 +389,23 @@ def message_count(server, user):
     client.until_line(b"x ")
     client.close()
     return int(line.split(b"MESSAGES")[1].split(b")")[0])
+
+
+def first_header(server, user):
+    """Of the first message in one of the user's folders."""
+    client = Imap(server, user)
+    try:
+        for folder in (b"INBOX", b"Junk"):
+            client.command(b"SELECT " + folder)
+            client.sock.sendall(b"x FETCH 1 BODY.PEEK[HEADER]\r\n")
+            data = b""
+            while b"\nx " not in data and not (data.startswith(b"x ") and data.endswith(b"\r\n")):
+                data += client.sock.recv(1 << 16)
+            if b"BODY[HEADER]" in data:
+                return data
+    finally:
+        client.close()
+    raise RuntimeError(f"{user} has no message")
 
 
 def dot_to_exists(server, user, messages):

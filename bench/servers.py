@@ -107,6 +107,19 @@ class Measured:
     def process_count(self):
         return len(self.group.processes())
 
+    def wait_until_quiet(self, seconds=120):
+        """Until it uses less than a fiftieth of a core for two seconds (what it put off is done), at
+        most so long; the processor time that this took."""
+        first = last = self.cpu_seconds()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            time.sleep(2)
+            now = self.cpu_seconds()
+            if now - last < 0.04:
+                break
+            last = now
+        return self.cpu_seconds() - first
+
     def wait_until_settled(self, seconds):
         """Until no process has ended for 70 s, longer than any of them waits with sessions that are
         silent, or with a process that has none (Dovecot: 60 s); at most so long."""
@@ -433,12 +446,12 @@ def wait_for(port, processes, folder):
 class Sealpost(Measured):
     name = "sealpost"
 
-    def __init__(self, folder):
+    def __init__(self, folder, settings=None):
         super().__init__(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.server = Server(base=self.folder,
                              settings={"connections_max": 20000, "log_level": "warning",
-                                       "connections_per_address_max": 20000})
+                                       "connections_per_address_max": 20000, **(settings or {})})
         self.imap_port = self.server.ports["imap"]
         self.imaps_port = self.server.ports["imaps"]
         self.pop3_port = self.server.ports["pop3"]

@@ -145,12 +145,15 @@ static enum err train(struct task *task, const struct spam_line *line,
 static void print_counts(const struct spam_line *line, const char *first, uint64_t first_value,
                          struct spam_count total)
 {
+    bool is_enough = total.spam >= SPAM_MODEL_LEARNED_MIN && total.ham >= SPAM_MODEL_LEARNED_MIN;
+
     if (line->is_json)
         printf("{\"status\": \"ok\", \"%s\": %llu, \"spam\": %u, \"ham\": %u}\n", first,
                (unsigned long long)first_value, total.spam, total.ham);
     else
-        printf("%s: %llu\nspam messages learned: %u\nham messages learned: %u\n", first,
-               (unsigned long long)first_value, total.spam, total.ham);
+        printf("%s: %llu\nspam messages learned: %u\nham messages learned: %u\n%s", first,
+               (unsigned long long)first_value, total.spam, total.ham,
+               is_enough ? "" : "That is too little to count: it needs 50 of each, better some hundred.\n");
 }
 
 static enum err run(struct task *task, const struct spam_line *line)

@@ -1,4 +1,5 @@
-/* QUEUE: a message and whom it is for become rows. Answered when the turn's transaction is synced. */
+/* QUEUE: a message and whom it is for become rows. Answered when the turn's transaction is synced.
+ */
 #include "courier/state.h"
 
 #include "base/ascii.h"
@@ -105,8 +106,8 @@ void courier_on_queue(struct courier *courier, struct wire_channel *channel,
 /* --- Repeats --- */
 
 /*
- * A peer that missed our answer sends the same again: byte for byte but for our trace, from the same
- * sender to the same recipient within a day. It is acknowledged and not queued again.
+ * A peer that missed our answer sends the same again: byte for byte but for our trace, from the
+ * same sender to the same recipient within a day. It is acknowledged and not queued again.
  */
 static enum err is_first(struct courier *courier, struct task *task,
                          const struct envelope *envelope, struct str address,
@@ -121,8 +122,7 @@ static enum err is_first(struct courier *courier, struct task *task,
     buf_put(&data, envelope->sender);
     buf_put(&data, STR("\0"));
     buf_put(&data, address);
-    crypt_hash(secret_str(courier->root), STR("queue-accepted"), buf_str(&data),
-               digest);
+    crypt_hash(secret_str(courier->root), STR("queue-accepted"), buf_str(&data), digest);
     return memory_accept_note(courier->queue, task, digest, REPEATS_FOR_MS, out_is_first);
 }
 
@@ -152,8 +152,8 @@ struct str courier_lane_of(struct task *task, enum queue_kind kind, struct str a
     return str_make(lower, name.len);
 }
 
-static enum err add_recipient(struct courier *courier, struct task *task,
-                              struct queue_recipient *r, struct str via, struct str url)
+static enum err add_recipient(struct courier *courier, struct task *task, struct queue_recipient *r,
+                              struct str via, struct str url)
 {
     bool is_new = false;
 

@@ -5,6 +5,7 @@
 #include "courier/state.h"
 
 #include "account/admin/command.h"
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/memory.h"
 
@@ -13,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 60, WORDS_SHOWN = 300 };
+/* A page stays below a frame (WIRE_FRAME_MAX), whatever is in it. */
+enum { PAGE = 50, WORDS_SHOWN = 300, ADDRESS_SHOWN = 320 };
 
 struct request {
     struct courier *courier; /* borrowed */
@@ -24,12 +26,18 @@ struct request {
 
 /* --- JSON --- */
 
+/* What a server said need not be UTF-8, nor what was cut. */
 static void put_text(json_t *object, const char *name, struct str text)
 {
-    json_t *value = json_stringn(text.ptr, text.len);
+    CLEANUP(buf_free) struct buf shown;
 
-    /* What a server said need not be UTF-8. */
-    json_object_set_new(object, name, value != NULL ? value : json_string("?"));
+    buf_init(&shown, SIZE_MAX);
+    buf_put(&shown, text);
+    for (size_t i = 0; !str_is_utf8(text) && i < shown.len; i++) {
+        if (ascii_is_8bit(shown.ptr[i]) || shown.ptr[i] == '\0')
+            shown.ptr[i] = '?';
+    }
+    json_object_set_new(object, name, json_stringn(shown.len == 0 ? "" : shown.ptr, shown.len));
 }
 
 static void put_count(json_t *object, const char *name, uint64_t count)
@@ -73,7 +81,7 @@ static void put_recipient(json_t *item, const struct queue_recipient *r)
 {
     put_text(item, "state", str_from_c(queue_state_name(r->state)));
     put_text(item, "kind", str_from_c(queue_kind_name(r->kind)));
-    put_text(item, "recipient", r->address);
+    put_text(item, "recipient", str_upto(r->address, ADDRESS_SHOWN));
     put_count(item, "attempts", r->attempts);
     put_time(item, "next_attempt", r->next_ms);
     put_text(item, "error", str_upto(r->words, WORDS_SHOWN));
@@ -81,8 +89,7 @@ static void put_recipient(json_t *item, const struct queue_recipient *r)
 
 static enum err list(struct request *request)
 {
-    struct queue_entry *entries =
-        ARENA_ARRAY(&request->task->arena, struct queue_entry, PAGE);
+    struct queue_entry *entries = ARENA_ARRAY(&request->task->arena, struct queue_entry, PAGE);
     struct str state = argument(request, "state"), after = argument(request, "after");
     json_t *items = json_array();
     size_t count = PAGE;
@@ -97,7 +104,7 @@ static enum err list(struct request *request)
         json_t *item = json_object();
 
         put_text(item, "id", entries[i].name);
-        put_text(item, "sender", entries[i].sender);
+        put_text(item, "sender", str_upto(entries[i].sender, ADDRESS_SHOWN));
         put_recipient(item, &entries[i].recipient);
         json_array_append_new(items, item);
         from = entries[i].recipient.id;
@@ -120,13 +127,30 @@ static enum err find(struct request *request, struct queue_message *out)
     return err;
 }
 
+/* For people; programs read the members. */
+static void put_line(struct buf *out, const struct queue_recipient *r)
+{
+    char next[CLOCK_ISO_ROOM];
+
+    clock_format_iso(r->next_ms, next);
+    buf_putf(out, "%.*s: %s, attempts %llu", STR_ARG(str_upto(r->address, ADDRESS_SHOWN)),
+             queue_state_name(r->state), (unsigned long long)r->attempts);
+    if (r->state == QUEUE_WAITING)
+        buf_putf(out, ", next at %s", next);
+    if (r->words.len > 0)
+        buf_putf(out, "; %.*s", STR_ARG(str_upto(r->words, WORDS_SHOWN)));
+    buf_put(out, STR("\n"));
+}
+
 static enum err show(struct request *request)
 {
+    CLEANUP(buf_free) struct buf lines;
     struct queue_message message;
     struct queue_recipient *rows;
     json_t *items = json_array();
     size_t count;
 
+    buf_init(&lines, SIZE_MAX);
     json_object_set_new(request->reply, "recipients", items);
     TRY(find(request, &message));
     TRY(queue_recipients(request->courier->queue, request->task, message.id, &rows, &count));
@@ -141,10 +165,12 @@ static enum err show(struct request *request)
         json_t *item = json_object();
 
         put_recipient(item, &rows[i]);
-        put_text(item, "written", rows[i].written);
+        put_text(item, "written", str_upto(rows[i].written, ADDRESS_SHOWN));
         put_text(item, "status", rows[i].status);
         json_array_append_new(items, item);
+        put_line(&lines, &rows[i]);
     }
+    put_text(request->reply, "message", buf_str(&lines));
     return ERR_OK;
 }
 
@@ -218,23 +244,19 @@ static enum err release(struct request *request)
     return counted(request, count, "released");
 }
 
-static enum err delete(struct request *request)
-{
-    struct queue *queue = request->courier->queue;
-    uint64_t removed = 1, count = 1;
-    int64_t row;
+static enum err delete (struct request *request) {
+    struct queue *queue = request->courier->queue; uint64_t removed = 1, count = 1; int64_t row;
 
-    TRY(target(request, &row));
-    if (row != 0) {
-        TRY(queue_remove(queue, request->task, row));
-    } else {
-        for (count = 0; removed > 0; count += removed)
-            TRY(queue_remove_some(queue, request->task, &removed));
-    }
-    put_count(request->reply, "count", count);
-    say(request, "%llu %s deleted; nobody is told.", (unsigned long long)count,
-        count == 1 ? "message was" : "messages were");
-    return ERR_OK;
+    TRY(target(request, &row)); if (row != 0){TRY(queue_remove(queue, request->task, row));}
+else
+{
+    for (count = 0; removed > 0; count += removed)
+        TRY(queue_remove_some(queue, request->task, &removed));
+}
+put_count(request->reply, "count", count);
+say(request, "%llu %s deleted; nobody is told.", (unsigned long long)count,
+    count == 1 ? "message was" : "messages were");
+return ERR_OK;
 }
 
 /* --- Suppressions --- */
@@ -247,12 +269,12 @@ static enum err suppression_list(struct request *request)
     size_t count = PAGE;
 
     json_object_set_new(request->reply, "items", items);
-    TRY(memory_suppression_list(request->courier->queue, request->task,
-                                argument(request, "after"), rows, &count));
+    TRY(memory_suppression_list(request->courier->queue, request->task, argument(request, "after"),
+                                rows, &count));
     for (size_t i = 0; i < count; i++) {
         json_t *item = json_object();
 
-        put_text(item, "address", rows[i].address);
+        put_text(item, "address", str_upto(rows[i].address, ADDRESS_SHOWN));
         put_text(item, "status", rows[i].status);
         put_time(item, "since", rows[i].since_ms);
         put_time(item, "expires", rows[i].expires_ms);

@@ -1,6 +1,6 @@
 /*
- * Questions to other roles that are under way. A tag finds the one who asked; when the channel goes,
- * everybody who waits on it hears that there will be no answer.
+ * Questions to other roles that are under way. A tag finds the one who asked; when the channel
+ * goes, everybody who waits on it hears that there will be no answer.
  */
 #ifndef COURIER_ASKS_H
 #define COURIER_ASKS_H
@@ -18,7 +18,8 @@ struct asks *asks_new(void);
 void asks_free(struct asks **asks);
 /* NULL: went. */
 void asks_set_peer(struct asks *asks, enum wire_role peer, struct wire_channel *channel);
-/* Sends and remembers. NULL when the peer is away or takes nothing: on_answer is not called then. */
+/* Sends and remembers. NULL when the peer is away or takes nothing: on_answer is not called then.
+ */
 struct asks_entry *asks_send(struct asks *asks, enum wire_role peer, enum wire_type type,
                              const void *body, int fd, asks_on_answer on_answer, void *owner);
 /* Calls whoever asked; false: nobody did. */

@@ -57,7 +57,7 @@ void courier_free(struct courier **courier)
         courier_order_free(&order);
     }
     net_timer_free(&c->turn);
-    net_timer_free(&c->expiry);
+    net_timer_free(&c->tidying);
     net_timer_free(&c->grace);
     asks_free(&c->asks);
     signing_free(&c->signing);

@@ -32,10 +32,9 @@ struct courier;
 struct courier_options {
     struct str hostname;
     struct schedule schedule;
-    int64_t suppress_ms;          /* how long an address that refused for good is spared; 0: never */
-    uint64_t jobs_max;            /* under way at all */
-    uint64_t jobs_per_lane;       /* and to one destination */
-    uint64_t hops_max;            /* Received fields */
+    int64_t suppress_ms;    /* how long an address that refused for good is spared; 0: never */
+    uint64_t jobs_max;      /* under way at all */
+    uint64_t jobs_per_lane; /* and to one destination */
 };
 
 /* `folder`: of queue.sqlite, exists. Nothing is accepted or sent before the key came. */
@@ -51,8 +50,8 @@ struct courier_ways {
     struct courier_destinations *destinations;
     struct webhook_poster *poster;
     struct courier_attempt *(*start)(struct courier_destinations *destinations,
-                                     const struct courier_request *request,
-                                     courier_on_done on_done, void *owner);
+                                     const struct courier_request *request, courier_on_done on_done,
+                                     void *owner);
     void (*cancel)(struct courier_attempt **attempt);
     void (*policy)(struct courier_destinations *destinations, struct str domain, struct str id,
                    struct str text, int64_t expires_ms, int64_t now_ms);

@@ -100,8 +100,8 @@ static void on_attempt_time(void *owner)
 }
 
 static struct courier_attempt *start(struct courier_destinations *destinations,
-                                     const struct courier_request *request,
-                                     courier_on_done on_done, void *owner)
+                                     const struct courier_request *request, courier_on_done on_done,
+                                     void *owner)
 {
     struct courier_attempt *attempt = NEW(struct courier_attempt);
     struct sent *sent = &now->sent[now->sent_count++];
@@ -123,8 +123,8 @@ static struct courier_attempt *start(struct courier_destinations *destinations,
     buf_init(&sent->text, SIZE_MAX);
     buf_put(&sent->text, request->fields);
     buf_put(&sent->text, request->message);
-    *attempt = (struct courier_attempt){.on_done = on_done, .owner = owner,
-                                        .count = request->recipient_count};
+    *attempt = (struct courier_attempt){
+        .on_done = on_done, .owner = owner, .count = request->recipient_count};
     attempt->timer = net_timer_new(now->loop, on_attempt_time, attempt);
     net_timer_start(attempt->timer, 0);
     return attempt;
@@ -190,11 +190,10 @@ static void take_delivery(struct wire_channel *channel, const struct wire_messag
         snprintf(now->delivered[at].sender, 128, "%.*s", STR_ARG(deliver->sender));
         now->delivered[at].trace_len = deliver->trace_len;
         buf_init(&now->delivered[at].text, SIZE_MAX);
-        assert_int_equal(
-            fd_read_all(&task, message->fds[0], SIZE_MAX, &now->delivered[at].text), ERR_OK);
+        assert_int_equal(fd_read_all(&task, message->fds[0], SIZE_MAX, &now->delivered[at].text),
+                         ERR_OK);
     }
-    assert_int_equal(wire_send(channel, WIRE_DELIVER_REPLY, message->tag, &reply, NULL, 0),
-                     ERR_OK);
+    assert_int_equal(wire_send(channel, WIRE_DELIVER_REPLY, message->tag, &reply, NULL, 0), ERR_OK);
     task_done(&task);
 }
 
@@ -302,12 +301,16 @@ static int setup(void **state)
     now = f;
     f->loop = net_loop_new();
     f->timer = net_timer_new(f->loop, on_time, f->loop);
-    f->log = (struct log){.level = getenv("COURIER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, .fd = STDERR_FILENO, .role = "test"};
+    f->log = (struct log){.level = getenv("COURIER_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR,
+                          .fd = STDERR_FILENO,
+                          .role = "test"};
     (void)snprintf(f->folder, sizeof(f->folder), "%s", "/tmp/sealpost-courier-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     f->options = (struct courier_options){
         .hostname = STR("mx.ours.test"),
-        .schedule = {.first_ms = 300000, .most_ms = 10800000, .lifetime_ms = 432000000,
+        .schedule = {.first_ms = 300000,
+                     .most_ms = 10800000,
+                     .lifetime_ms = 432000000,
                      .delay_notice_ms = 14400000},
         .suppress_ms = 1000000,
         .jobs_max = 20,
@@ -371,11 +374,11 @@ static void queue_message(struct fixture *f, const char *envelope, const char *g
 }
 
 #define SUBMISSION(recipients)                                                                     \
-    "{\"id\":\"t1\",\"kind\":\"submission\",\"sender\":\"ann@ours.test\",\"recipients\":["         \
-    recipients "]}"
+    "{\"id\":\"t1\",\"kind\":\"submission\",\"sender\":\"ann@ours.test\",\"recipients\":"          \
+    "[" recipients "]}"
 #define ROUTES(sender, more, recipients)                                                           \
-    "{\"id\":\"t2\",\"kind\":\"routes\",\"sender\":\"" sender "\"" more ",\"recipients\":["        \
-    recipients "]}"
+    "{\"id\":\"t2\",\"kind\":\"routes\",\"sender\":\"" sender "\"" more                            \
+    ",\"recipients\":[" recipients "]}"
 #define BOB "{\"address\":\"bob@example.test\"}"
 
 static bool has(const struct buf *text, const char *part)
@@ -411,8 +414,9 @@ static void a_submission_goes_out(void **state)
 {
     struct fixture *f = *state;
 
-    queue_message(f, SUBMISSION(BOB ",{\"address\":\"eve@example.test\"},"
-                                    "{\"address\":\"joe@other.test\"}"),
+    queue_message(f,
+                  SUBMISSION(BOB ",{\"address\":\"eve@example.test\"},"
+                                 "{\"address\":\"joe@other.test\"}"),
                   GIVEN, 0);
     assert_int_equal(f->queue_status, WIRE_OK);
     assert_int_equal(f->sent_count, 2);
@@ -461,8 +465,9 @@ static void a_failure_comes_back(void **state)
     f->outcome = COURIER_PERMANENT;
     f->enhanced = "5.1.1";
     f->words = "no such user";
-    queue_message(f, SUBMISSION("{\"address\":\"bob@example.test\","
-                                "\"orcpt\":\"rfc822;b+2Bb@example.test\"}"),
+    queue_message(f,
+                  SUBMISSION("{\"address\":\"bob@example.test\","
+                             "\"orcpt\":\"rfc822;b+2Bb@example.test\"}"),
                   GIVEN, 0);
     run(f);
     assert_int_equal(f->delivered_count, 1);
@@ -485,9 +490,8 @@ static void a_failure_comes_back(void **state)
     assert_int_equal(f->sent_count, 1);
     assert_int_equal(f->delivered_count, 2);
     assert_true(has(&f->delivered[1].text, "no such user"));
-    assert_non_null(
-        strstr(admin(f, "{\"command\":\"queue suppression list\",\"arguments\":{}}"),
-               "bob@example.test"));
+    assert_non_null(strstr(admin(f, "{\"command\":\"queue suppression list\",\"arguments\":{}}"),
+                           "bob@example.test"));
     admin(f, "{\"command\":\"queue suppression clear\",\"arguments\":"
              "{\"address\":\"bob@example.test\"}}");
     queue_message(f, SUBMISSION(BOB), GIVEN "and again\r\n", 0);
@@ -560,14 +564,14 @@ static void notify_is_honoured(void **state)
     assert_int_equal(f->delivered_count, 0);
     f->outcome = COURIER_DELIVERED;
     f->enhanced = "2.0.0";
-    queue_message(f, SUBMISSION("{\"address\":\"eve@example.test\",\"notify\":\"SUCCESS\"}"),
-                  GIVEN, 0);
+    queue_message(f, SUBMISSION("{\"address\":\"eve@example.test\",\"notify\":\"SUCCESS\"}"), GIVEN,
+                  0);
     run(f);
     assert_int_equal(f->delivered_count, 1);
     assert_true(has(&f->delivered[0].text, "Action: relayed\r\n"));
     f->passes_dsn = true;
-    queue_message(f, SUBMISSION("{\"address\":\"joe@example.test\",\"notify\":\"SUCCESS\"}"),
-                  GIVEN, 0);
+    queue_message(f, SUBMISSION("{\"address\":\"joe@example.test\",\"notify\":\"SUCCESS\"}"), GIVEN,
+                  0);
     run(f);
     assert_int_equal(f->delivered_count, 1);
 }
@@ -670,8 +674,9 @@ static void a_vacation_answers_once(void **state)
 #define AWAY                                                                                       \
     "{\"address\":\"ann@ours.test\",\"routes\":[{\"kind\":\"vacation\","                           \
     "\"from\":\"ann@ours.test\",\"subject\":\"\",\"text\":\"Back soon\"}]}"
-#define TO_ANN "From: who@from.test\r\nTo: Ann <ann@ours.test>\r\nMessage-ID: <m@from.test>\r\n"   \
-               "Subject: When\r\n\r\n"
+#define TO_ANN                                                                                     \
+    "From: who@from.test\r\nTo: Ann <ann@ours.test>\r\nMessage-ID: <m@from.test>\r\n"              \
+    "Subject: When\r\n\r\n"
 
     queue_message(f, ROUTES("who@from.test", ",\"may_reply\":true", AWAY), TO_ANN "1\r\n", 0);
     run(f);

@@ -82,8 +82,7 @@ static enum err parse_target(struct task *task, const json_t *object, struct env
     return ERR_OK;
 }
 
-static enum err parse_webhook(struct task *task, const json_t *object,
-                              struct envelope_route *route)
+static enum err parse_webhook(struct task *task, const json_t *object, struct envelope_route *route)
 {
     TRY(line_of(task, object, "url", &route->url));
     TRY(line_of(task, object, "secret", &route->secret));

@@ -29,8 +29,7 @@ static void everything_is_read(void **state)
     task_init(&task, 0);
     assert_int_equal(envelope_parse(&task, str_from_c(text), &envelope), ERR_OK);
     assert_false(envelope.is_submission);
-    assert_true(envelope.require_tls && envelope.is_utf8 && envelope.may_reply &&
-                envelope.is_junk);
+    assert_true(envelope.require_tls && envelope.is_utf8 && envelope.may_reply && envelope.is_junk);
     assert_true(str_equal(envelope.sender, STR("a@x.test")));
     assert_int_equal(envelope.recipient_count, 1);
     assert_true(envelope.recipients[0].is_stored);
@@ -71,7 +70,8 @@ static void what_is_refused(void **state)
         "{\"kind\":\"submission\",\"require_tls\":1,\"recipients\":[{\"address\":\"a@b\"}]}",
         "{\"kind\":\"routes\",\"recipients\":[{\"address\":\"a@b\",\"routes\":{}}]}",
         "{\"kind\":\"routes\",\"recipients\":[{\"address\":\"a@b\",\"routes\":[1]}]}",
-        "{\"kind\":\"routes\",\"recipients\":[{\"address\":\"a@b\",\"routes\":[{\"kind\":\"x\"}]}]}",
+        "{\"kind\":\"routes\",\"recipients\":[{\"address\":\"a@b\",\"routes\":[{\"kind\":\"x\"}]}]"
+        "}",
         "{\"kind\":\"routes\",\"recipients\":[{\"address\":\"a@b\",\"routes\":"
         "[{\"kind\":\"forward\",\"to\":\"nobody\"}]}]}",
         "{\"kind\":\"routes\",\"recipients\":[{\"address\":\"a@b\",\"routes\":"

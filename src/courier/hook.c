@@ -40,8 +40,8 @@ static void post(struct courier_job *job, int body_fd)
     }
     hook.url = route.url;
     hook.secret = route.secret;
-    hook.id = arena_printf(&job->task.arena, "%.*s-%lld", STR_ARG(job->message.name),
-                           (long long)r->id);
+    hook.id =
+        arena_printf(&job->task.arena, "%.*s-%lld", STR_ARG(job->message.name), (long long)r->id);
     job->hook = webhook_post(job->courier->ways->poster, &hook, on_posted, job);
 }
 
@@ -71,11 +71,11 @@ static struct str envelope_of(struct courier_job *job)
     char *text;
 
     clock_format_iso(message->received_ms, received);
-    object = json_pack("{s:s%,s:s%,s:s%,s:s%,s:s,s:s%}", "recipient", recipient.ptr, recipient.len,
-                       "sender", message->sender.ptr, message->sender.len, "client",
-                       message->client.ptr, message->client.len, "helo", message->helo.ptr,
-                       message->helo.len, "received", received, "auth", message->auth.ptr,
-                       message->auth.len);
+    object =
+        json_pack("{s:s%,s:s%,s:s%,s:s%,s:s,s:s%}", "recipient", recipient.ptr, recipient.len,
+                  "sender", message->sender.ptr, message->sender.len, "client", message->client.ptr,
+                  message->client.len, "helo", message->helo.ptr, message->helo.len, "received",
+                  received, "auth", message->auth.ptr, message->auth.len);
     text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
     if (text != NULL)
         result = arena_copy(&job->task.arena, str_from_c(text));

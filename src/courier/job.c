@@ -13,13 +13,12 @@ enum { DAMAGED_WAIT_MS = 10 * 60 * 1000 };
 static bool has_room(const struct courier *courier, size_t taken_count)
 {
     return courier->job_count + taken_count < courier->options.jobs_max &&
-           courier->job_bytes < COURIER_BYTES_MAX && !courier->is_stopping &&
-           courier->ways != NULL;
+           courier->job_bytes < COURIER_BYTES_MAX && !courier->is_stopping && courier->ways != NULL;
 }
 
 /* The lane's next attempt as a job. NULL: nothing of it is due. */
 static enum err try_one(struct courier *courier, struct task *task, struct str lane,
-                         struct courier_job **out)
+                        struct courier_job **out)
 {
     CLEANUP(courier_job_free) struct courier_job *job = NEW(struct courier_job);
     int64_t due_ms;

@@ -12,8 +12,8 @@ struct lane {
     struct lane *next; /* own; in its bucket */
     struct str name;   /* own */
     uint64_t hash;
-    int64_t due_ms;  /* INT64_MAX: nothing waits */
-    uint64_t turn;   /* among equal ones, who came first */
+    int64_t due_ms; /* INT64_MAX: nothing waits */
+    uint64_t turn;  /* among equal ones, who came first */
     unsigned active;
     ptrdiff_t place; /* in the heap */
 };
@@ -57,8 +57,7 @@ static void sink(struct lanes *lanes, size_t at)
     struct lane *lane = lanes->heap[at];
 
     for (size_t child; (child = 2 * at + 1) < lanes->heap_count; at = child) {
-        if (child + 1 < lanes->heap_count &&
-            is_before(lanes->heap[child + 1], lanes->heap[child]))
+        if (child + 1 < lanes->heap_count && is_before(lanes->heap[child + 1], lanes->heap[child]))
             child++;
         if (!is_before(lanes->heap[child], lane))
             break;

@@ -2,8 +2,8 @@
  * Turns. A lane is a destination (a domain, a route's host, a webhook's server) with something
  * waiting for it; here is when its next is due and how much of it is under way. The lane that has
  * been due longest has the next turn and goes behind the others that are due, so that a destination
- * with a hundred thousand waiting messages delays nobody else. A lane that has all it may have under
- * way gets no turn until something of it ends.
+ * with a hundred thousand waiting messages delays nobody else. A lane that has all it may have
+ * under way gets no turn until something of it ends.
  *
  * In memory, one small entry a destination; the queue itself is in courier/queue.h.
  */

@@ -98,9 +98,9 @@ static void refuse(struct courier_job *job, const struct wire_recipient_reply *r
         if (endings[i].status == (enum wire_status)reply->status) {
             bool is_for_now = reply->reply_code >= 400 && reply->reply_code < 500;
 
-            courier_job_end_all(
-                job, is_for_now ? ENDING_TEMPORARY : endings[i].ending, endings[i].code,
-                reply->words.len > 0 ? reply->words : str_from_c(endings[i].words));
+            courier_job_end_all(job, is_for_now ? ENDING_TEMPORARY : endings[i].ending,
+                                endings[i].code,
+                                reply->words.len > 0 ? reply->words : str_from_c(endings[i].words));
             return;
         }
     }
@@ -183,6 +183,5 @@ void courier_local_begin(struct courier_job *job)
     job->ask = asks_send(job->courier->asks, WIRE_ROLE_KEEPER, WIRE_RECIPIENT, &body, -1,
                          on_recipient, job);
     if (job->ask == NULL)
-        courier_job_end_all(job, ENDING_POSTPONED, "4.3.0",
-                            STR("The accounts are not reachable."));
+        courier_job_end_all(job, ENDING_POSTPONED, "4.3.0", STR("The accounts are not reachable."));
 }

@@ -91,8 +91,8 @@ enum err memory_suppression_clear(struct queue *queue, struct task *task, struct
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
 
-    TRY(db_prepare(queue->db, task,
-                   "DELETE FROM suppressions WHERE ?1 = '' OR address = ?1", &statement));
+    TRY(db_prepare(queue->db, task, "DELETE FROM suppressions WHERE ?1 = '' OR address = ?1",
+                   &statement));
     db_bind_text(statement, 1, lower(task, address));
     TRY(db_run(queue->db, task, statement));
     *out_count = (uint64_t)sqlite3_changes(db_handle(queue->db));

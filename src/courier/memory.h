@@ -14,7 +14,8 @@ struct memory_suppression {
     int64_t since_ms, expires_ms;
 };
 
-/* Addresses compare without case: it is the receiver's business, and nobody tells two apart by it. */
+/* Addresses compare without case: it is the receiver's business, and nobody tells two apart by it.
+ */
 MUST_CHECK enum err memory_suppress(struct queue *queue, struct task *task, struct str address,
                                     struct str status, struct str words, int64_t for_ms);
 MUST_CHECK enum err memory_suppression_find(struct queue *queue, struct task *task,

@@ -33,7 +33,8 @@ static bool is_wanted(const struct queue_message *message, const struct queue_re
     static const char *const words[] = {
         [TELL_FAILURE] = "FAILURE", [TELL_DELAY] = "DELAY", [TELL_SUCCESS] = "SUCCESS"};
 
-    /* A report of a report would go in circles; nobody wrote junk or waits for an automatic reply. */
+    /* A report of a report would go in circles; nobody wrote junk or waits for an automatic reply.
+     */
     if (message->sender.len == 0 || message->is_junk || recipient->kind == QUEUE_VACATION ||
         recipient->kind == QUEUE_RETURN)
         return false;
@@ -206,8 +207,8 @@ static struct str lifetime_words(struct courier *courier, struct task *task, str
     if (hours >= 48)
         return arena_printf(&task->arena, "Tried for %lld days; the last time: %.*s",
                             (long long)(hours / 24), STR_ARG(words));
-    return arena_printf(&task->arena, "Tried for %lld hours; the last time: %.*s",
-                        (long long)hours, STR_ARG(words));
+    return arena_printf(&task->arena, "Tried for %lld hours; the last time: %.*s", (long long)hours,
+                        STR_ARG(words));
 }
 
 /* What a recipient becomes; which news it is, or none. */
@@ -274,8 +275,8 @@ static void log_attempt(const struct courier *courier, const struct queue_messag
  * A webhook that failed for good matters to the sender only when nothing else of the alias has the
  * message: no mailbox, no other target that took it or may still.
  */
-static enum err is_lost(struct courier *courier, struct task *task,
-                        const struct queue_recipient *r, bool *out_is_lost)
+static enum err is_lost(struct courier *courier, struct task *task, const struct queue_recipient *r,
+                        bool *out_is_lost)
 {
     struct queue_recipient *all;
     size_t count;

@@ -58,7 +58,8 @@ static struct secret *database_key(const struct secret *root)
     return both;
 }
 
-/* What the last process was at when it ended is to be done again: it may or may not have happened. */
+/* What the last process was at when it ended is to be done again: it may or may not have happened.
+ */
 static enum err resume(struct queue *queue, struct task *task)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
@@ -273,18 +274,18 @@ enum err queue_content(struct queue *queue, struct task *task, int64_t id, struc
 /* --- Messages --- */
 
 static enum err insert_message(struct queue *queue, struct task *task,
-                               const struct queue_message *m, struct str name,
-                               uint64_t size_bytes)
+                               const struct queue_message *m, struct str name, uint64_t size_bytes)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     struct queue_time received;
 
-    TRY(db_prepare(queue->db, task,
-                   "INSERT INTO messages (name, kind, mailbox, sender, helo, client, auth, body, ret,"
-                   " envid, require_tls, is_utf8, may_reply, is_junk, size_bytes, trace_bytes,"
-                   " received, trace) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
-                   " ?14, ?15, ?16, ?17, ?18)",
-                   &statement));
+    TRY(db_prepare(
+        queue->db, task,
+        "INSERT INTO messages (name, kind, mailbox, sender, helo, client, auth, body, ret,"
+        " envid, require_tls, is_utf8, may_reply, is_junk, size_bytes, trace_bytes,"
+        " received, trace) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
+        " ?14, ?15, ?16, ?17, ?18)",
+        &statement));
     db_bind_text(statement, 1, name);
     db_bind_text(statement, 2, str_from_c(source_names[m->source]));
     db_bind_text(statement, 3, m->mailbox);

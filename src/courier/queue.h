@@ -1,6 +1,6 @@
 /*
- * The durable queue: <data>/queue/queue.sqlite, encrypted, the messages sealed once more in it. Here
- * are its rows; what is done with them is in courier/courier.c.
+ * The durable queue: <data>/queue/queue.sqlite, encrypted, the messages sealed once more in it.
+ * Here are its rows; what is done with them is in courier/courier.c.
  *
  * Changes happen between queue_begin and queue_commit, so that what belongs together (a recipient
  * that failed, the report of it) is on disk together, and what came in one turn shares a sync.
@@ -31,9 +31,9 @@ enum queue_source {
 };
 
 enum queue_kind {
-    QUEUE_REMOTE,   /* by MX, as our user wrote it */
-    QUEUE_FORWARD,  /* an alias's target; may be one of ours */
-    QUEUE_RETURN,   /* a bounce on its way back to whom SRS stood for */
+    QUEUE_REMOTE,  /* by MX, as our user wrote it */
+    QUEUE_FORWARD, /* an alias's target; may be one of ours */
+    QUEUE_RETURN,  /* a bounce on its way back to whom SRS stood for */
     QUEUE_WEBHOOK,
     QUEUE_VACATION, /* becomes a message of its own */
     QUEUE_LOCAL,    /* one of our reports or replies: to whomever the address belongs */
@@ -61,11 +61,11 @@ struct queue_message {
 struct queue_recipient {
     int64_t id, message_id;
     enum queue_kind kind;
-    struct str address;  /* where it goes; of a webhook or vacation: the alias */
-    struct str alias;    /* of ours that leads there; otherwise the same */
-    struct str written;  /* by the sender */
-    struct str target;   /* the route, JSON */
-    struct str lane;     /* courier/lanes.h */
+    struct str address; /* where it goes; of a webhook or vacation: the alias */
+    struct str alias;   /* of ours that leads there; otherwise the same */
+    struct str written; /* by the sender */
+    struct str target;  /* the route, JSON */
+    struct str lane;    /* courier/lanes.h */
     struct str orcpt, notify;
     enum queue_state state;
     int64_t next_ms;
@@ -117,8 +117,7 @@ MUST_CHECK enum err queue_finish(struct queue *queue, struct task *task, int64_t
 
 /* out_is_new false: it has this recipient already, nothing was added. */
 MUST_CHECK enum err queue_add_recipient(struct queue *queue, struct task *task,
-                                        const struct queue_recipient *recipient,
-                                        bool *out_is_new);
+                                        const struct queue_recipient *recipient, bool *out_is_new);
 MUST_CHECK enum err queue_recipient(struct queue *queue, struct task *task, int64_t id,
                                     struct queue_recipient *out);
 /* All of a message, in the order they were added; texts in the arena. */
@@ -136,8 +135,8 @@ MUST_CHECK enum err queue_lane_due(struct queue *queue, struct task *task, struc
 typedef void (*queue_on_lane)(void *owner, struct str lane, int64_t due_ms);
 MUST_CHECK enum err queue_lanes(struct queue *queue, struct task *task, queue_on_lane on_lane,
                                 void *owner);
-/* Writes state, next_ms, attempts, status, words, is_delay_told. An attempt ended with it, unless it
- * is ACTIVE still. */
+/* Writes state, next_ms, attempts, status, words, is_delay_told. An attempt ended with it, unless
+ * it is ACTIVE still. */
 MUST_CHECK enum err queue_update(struct queue *queue, struct task *task,
                                  const struct queue_recipient *recipient);
 
@@ -148,9 +147,11 @@ MUST_CHECK enum err queue_change(struct queue *queue, struct task *task, int64_t
 /* Every waiting one is due now. */
 MUST_CHECK enum err queue_hasten(struct queue *queue, struct task *task, int64_t message_id,
                                  int64_t now_ms, uint64_t *out_count);
+/* Nothing waits beyond this: what does was planned by a clock that has been set back since. */
+MUST_CHECK enum err queue_straighten(struct queue *queue, struct task *task, int64_t latest_ms,
+                                     uint64_t *out_count);
 /* Removes some messages, whatever is in them; count 0: none is left. */
-MUST_CHECK enum err queue_remove_some(struct queue *queue, struct task *task,
-                                      uint64_t *out_count);
+MUST_CHECK enum err queue_remove_some(struct queue *queue, struct task *task, uint64_t *out_count);
 struct queue_totals {
     uint64_t messages, waiting, held, active;
 };

@@ -1,4 +1,5 @@
-/* The queue's file: what is in it after a crash, whose turn it is, what is remembered for a time. */
+/* The queue's file: what is in it after a crash, whose turn it is, what is remembered for a time.
+ */
 #include "courier/memory.h"
 #include "courier/queue.h"
 
@@ -75,8 +76,10 @@ static void commit(struct fixture *f)
 
 static int64_t add_message(struct fixture *f, struct str content)
 {
-    struct queue_message message = {.trace = STR("trace"), .sender = STR("a@ours.test"),
-                                    .trace_bytes = 10, .received_ms = START_MS};
+    struct queue_message message = {.trace = STR("trace"),
+                                    .sender = STR("a@ours.test"),
+                                    .trace_bytes = 10,
+                                    .received_ms = START_MS};
     int64_t id = 0;
 
     assert_int_equal(queue_add(f->queue, &f->task, &message, content, &id), ERR_OK);
@@ -85,8 +88,11 @@ static int64_t add_message(struct fixture *f, struct str content)
 
 static bool add_recipient(struct fixture *f, int64_t message, struct str address, struct str lane)
 {
-    struct queue_recipient recipient = {.message_id = message, .address = address,
-                                        .alias = address, .lane = lane, .next_ms = START_MS};
+    struct queue_recipient recipient = {.message_id = message,
+                                        .address = address,
+                                        .alias = address,
+                                        .lane = lane,
+                                        .next_ms = START_MS};
     bool is_new = false;
 
     assert_int_equal(queue_add_recipient(f->queue, &f->task, &recipient, &is_new), ERR_OK);
@@ -193,9 +199,8 @@ static void pieces_do_not_change_places(void **state)
     assert_int_equal(queue_content(f->queue, &f->task, id, &content), ERR_CORRUPT);
     buf_free(&content);
     begin(f);
-    assert_int_equal(db_execute(queue_db(f->queue), &f->task,
-                                "DELETE FROM contents WHERE piece = 2"),
-                     ERR_OK);
+    assert_int_equal(
+        db_execute(queue_db(f->queue), &f->task, "DELETE FROM contents WHERE piece = 2"), ERR_OK);
     commit(f);
     task_forgive(&f->task);
     buf_init(&content, SIZE_MAX);
@@ -290,9 +295,9 @@ static void holding_and_releasing(void **state)
     begin(f);
     id = add_message(f, STR("0123456789 one"));
     add_recipient(f, id, STR("a@one.test"), STR("one.test"));
-    assert_int_equal(queue_change(f->queue, &f->task, id, QUEUE_WAITING, QUEUE_HELD, START_MS,
-                                  &changed),
-                     ERR_OK);
+    assert_int_equal(
+        queue_change(f->queue, &f->task, id, QUEUE_WAITING, QUEUE_HELD, START_MS, &changed),
+        ERR_OK);
     assert_int_equal(changed, 1);
     assert_int_equal(take(f, STR("one.test"), &rows), 0);
     assert_int_equal(queue_list(f->queue, &f->task, 0, false, true, entries, &count), ERR_OK);
@@ -302,8 +307,26 @@ static void holding_and_releasing(void **state)
     assert_int_equal(queue_list(f->queue, &f->task, 0, true, false, entries, &count), ERR_OK);
     assert_int_equal(count, 0);
     assert_int_equal(
-        queue_change(f->queue, &f->task, 0, QUEUE_HELD, QUEUE_WAITING, START_MS, &changed),
-        ERR_OK);
+        queue_change(f->queue, &f->task, 0, QUEUE_HELD, QUEUE_WAITING, START_MS, &changed), ERR_OK);
+    assert_int_equal(take(f, STR("one.test"), &rows), 1);
+    commit(f);
+}
+
+static void a_clock_that_was_set_back(void **state)
+{
+    struct fixture *f = *state;
+    struct queue_recipient *rows;
+    uint64_t count;
+
+    begin(f);
+    add_recipient(f, add_message(f, STR("0123456789 one")), STR("a@one.test"), STR("one.test"));
+    f->task.now_ms -= 1000000;
+    assert_int_equal(take(f, STR("one.test"), &rows), 0);
+    assert_int_equal(queue_straighten(f->queue, &f->task, f->task.now_ms + 2000000, &count),
+                     ERR_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(queue_straighten(f->queue, &f->task, f->task.now_ms + 500000, &count), ERR_OK);
+    assert_int_equal(count, 1);
     assert_int_equal(take(f, STR("one.test"), &rows), 1);
     commit(f);
 }
@@ -320,16 +343,15 @@ static void what_is_remembered_for_a_time(void **state)
                                      STR("no such user"), 1000),
                      ERR_OK);
     assert_int_equal(
-        memory_suppression_find(f->queue, &f->task, STR("gone@x.TEST"), &is_found, &found),
-        ERR_OK);
+        memory_suppression_find(f->queue, &f->task, STR("gone@x.TEST"), &is_found, &found), ERR_OK);
     assert_true(is_found && str_equal(found.words, STR("no such user")));
-    assert_int_equal(memory_reply_note(f->queue, &f->task, STR("a@o.test"), STR("b@x.test"), 1000,
-                                       &is_first),
-                     ERR_OK);
+    assert_int_equal(
+        memory_reply_note(f->queue, &f->task, STR("a@o.test"), STR("b@x.test"), 1000, &is_first),
+        ERR_OK);
     assert_true(is_first);
-    assert_int_equal(memory_reply_note(f->queue, &f->task, STR("a@o.test"), STR("B@x.test"), 1000,
-                                       &is_first),
-                     ERR_OK);
+    assert_int_equal(
+        memory_reply_note(f->queue, &f->task, STR("a@o.test"), STR("B@x.test"), 1000, &is_first),
+        ERR_OK);
     assert_false(is_first);
     assert_int_equal(memory_accept_note(f->queue, &f->task, digest, 1000, &is_first), ERR_OK);
     assert_true(is_first);
@@ -338,13 +360,12 @@ static void what_is_remembered_for_a_time(void **state)
     f->task.now_ms += 1001;
     assert_int_equal(memory_accept_note(f->queue, &f->task, digest, 1000, &is_first), ERR_OK);
     assert_true(is_first);
-    assert_int_equal(memory_reply_note(f->queue, &f->task, STR("a@o.test"), STR("b@x.test"), 1000,
-                                       &is_first),
-                     ERR_OK);
+    assert_int_equal(
+        memory_reply_note(f->queue, &f->task, STR("a@o.test"), STR("b@x.test"), 1000, &is_first),
+        ERR_OK);
     assert_true(is_first);
     assert_int_equal(
-        memory_suppression_find(f->queue, &f->task, STR("gone@x.test"), &is_found, &found),
-        ERR_OK);
+        memory_suppression_find(f->queue, &f->task, STR("gone@x.test"), &is_found, &found), ERR_OK);
     assert_false(is_found);
     assert_int_equal(memory_expire(f->queue, &f->task), ERR_OK);
     commit(f);
@@ -419,6 +440,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_interrupted_is_done_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_message_goes_with_its_last_recipient, setup, teardown),
         cmocka_unit_test_setup_teardown(holding_and_releasing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_clock_that_was_set_back, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_remembered_for_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_queue, setup, teardown),
     };

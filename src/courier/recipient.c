@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const char *const kind_names[] = {
-    [QUEUE_REMOTE] = "remote",     [QUEUE_FORWARD] = "forward",   [QUEUE_RETURN] = "return",
-    [QUEUE_WEBHOOK] = "webhook",   [QUEUE_VACATION] = "vacation", [QUEUE_LOCAL] = "local",
+    [QUEUE_REMOTE] = "remote",   [QUEUE_FORWARD] = "forward",   [QUEUE_RETURN] = "return",
+    [QUEUE_WEBHOOK] = "webhook", [QUEUE_VACATION] = "vacation", [QUEUE_LOCAL] = "local",
     [QUEUE_NOTICE] = "notice",
 };
 static const char *const state_names[] = {
@@ -40,12 +40,14 @@ enum err queue_add_recipient(struct queue *queue, struct task *task,
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     struct queue_time next;
 
-    TRY(db_prepare(queue->db, task,
-                   "INSERT INTO recipients (message_id, kind, address, alias, target, lane, orcpt,"
-                   " notify, state, next_attempt, attempts, starts, depth, status, words,"
-                   " is_delay_told, is_stored, written) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
-                   " ?11, 0, ?12, ?13, ?14, 0, ?15, ?16) ON CONFLICT (message_id, kind, address, target) DO NOTHING",
-                   &statement));
+    TRY(db_prepare(
+        queue->db, task,
+        "INSERT INTO recipients (message_id, kind, address, alias, target, lane, orcpt,"
+        " notify, state, next_attempt, attempts, starts, depth, status, words,"
+        " is_delay_told, is_stored, written) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
+        " ?11, 0, ?12, ?13, ?14, 0, ?15, ?16) ON CONFLICT (message_id, kind, address, target) DO "
+        "NOTHING",
+        &statement));
     db_bind_int(statement, 1, r->message_id);
     db_bind_text(statement, 2, str_from_c(kind_names[r->kind]));
     db_bind_text(statement, 3, r->address);
@@ -68,12 +70,12 @@ enum err queue_add_recipient(struct queue *queue, struct task *task,
 }
 
 #define RECIPIENT_COLUMNS                                                                          \
-    "id, message_id, kind, address, alias, target, lane, orcpt, notify, state, next_attempt,"   \
+    "id, message_id, kind, address, alias, target, lane, orcpt, notify, state, next_attempt,"      \
     " attempts, depth, status, words, is_delay_told, is_stored, written"
 
 /* The same of a join. */
 #define LISTED_COLUMNS                                                                             \
-    "r.id, r.message_id, r.kind, r.address, r.alias, r.target, r.lane, r.orcpt, r.notify,"      \
+    "r.id, r.message_id, r.kind, r.address, r.alias, r.target, r.lane, r.orcpt, r.notify,"         \
     " r.state, r.next_attempt, r.attempts, r.depth, r.status, r.words, r.is_delay_told,"           \
     " r.is_stored, r.written"
 
@@ -269,11 +271,12 @@ enum err queue_update(struct queue *queue, struct task *task, const struct queue
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     struct queue_time next;
 
-    TRY(db_prepare(queue->db, task,
-                   "UPDATE recipients SET state = ?2, next_attempt = ?3, attempts = ?4, status = ?5,"
-                   " words = ?6, is_delay_told = ?7,"
-                   " starts = CASE WHEN ?2 = 'active' THEN starts ELSE 0 END WHERE id = ?1",
-                   &statement));
+    TRY(db_prepare(
+        queue->db, task,
+        "UPDATE recipients SET state = ?2, next_attempt = ?3, attempts = ?4, status = ?5,"
+        " words = ?6, is_delay_told = ?7,"
+        " starts = CASE WHEN ?2 = 'active' THEN starts ELSE 0 END WHERE id = ?1",
+        &statement));
     db_bind_int(statement, 1, r->id);
     db_bind_text(statement, 2, str_from_c(state_names[r->state]));
     db_bind_text(statement, 3, queue_time(r->next_ms, &next));
@@ -308,6 +311,23 @@ enum err queue_hasten(struct queue *queue, struct task *task, int64_t message_id
                       uint64_t *out_count)
 {
     return queue_change(queue, task, message_id, QUEUE_WAITING, QUEUE_WAITING, now_ms, out_count);
+}
+
+enum err queue_straighten(struct queue *queue, struct task *task, int64_t latest_ms,
+                          uint64_t *out_count)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct queue_time latest, now;
+
+    TRY(db_prepare(queue->db, task,
+                   "UPDATE recipients SET next_attempt = ?2 WHERE state = 'waiting'"
+                   " AND next_attempt > ?1",
+                   &statement));
+    db_bind_text(statement, 1, queue_time(latest_ms, &latest));
+    db_bind_text(statement, 2, queue_time(task->now_ms, &now));
+    TRY(db_run(queue->db, task, statement));
+    *out_count = (uint64_t)sqlite3_changes(db_handle(queue->db));
+    return ERR_OK;
 }
 
 enum err queue_list(struct queue *queue, struct task *task, int64_t after, bool is_waiting,

@@ -1,6 +1,6 @@
 /*
- * Another server: what goes out in our name is signed first, what an alias forwards goes as it came,
- * our Received fields before it, under a sender by which its bounces find back (SRS).
+ * Another server: what goes out in our name is signed first, what an alias forwards goes as it
+ * came, our Received fields before it, under a sender by which its bounces find back (SRS).
  */
 #include "courier/state.h"
 
@@ -63,8 +63,8 @@ static void sign(struct courier_job *job)
     } else if (signing_look_up(courier->signing, body.domain, clock_now_ms()) != SIGNING_UNKNOWN) {
         sign_and_send(job, body.domain);
     } else {
-        job->ask = asks_send(courier->asks, WIRE_ROLE_KEEPER, WIRE_SIGNING_KEYS, &body, -1,
-                             on_keys, job);
+        job->ask =
+            asks_send(courier->asks, WIRE_ROLE_KEEPER, WIRE_SIGNING_KEYS, &body, -1, on_keys, job);
         if (job->ask == NULL)
             courier_job_end_all(job, ENDING_POSTPONED, "4.3.0",
                                 STR("The signing keys are not there."));
@@ -95,8 +95,7 @@ static struct courier_verdict verdict_of(struct courier_job *job,
     case COURIER_PERMANENT:
         verdict.ending = ENDING_PERMANENT;
         /* X.1.1, X.1.2 …: the address itself, and said by its server. */
-        verdict.is_refused =
-            result->code >= 500 && str_starts_with(result->enhanced, STR("5.1."));
+        verdict.is_refused = result->code >= 500 && str_starts_with(result->enhanced, STR("5.1."));
         break;
     }
     return verdict;
@@ -167,8 +166,8 @@ static void send_away(struct courier_job *job)
             .orcpt = job->recipients[i].orcpt,
             .notify = job->recipients[i].notify,
         };
-    job->attempt = job->courier->ways->start(job->courier->ways->destinations, &request, on_done,
-                                             job);
+    job->attempt =
+        job->courier->ways->start(job->courier->ways->destinations, &request, on_done, job);
 }
 
 /*

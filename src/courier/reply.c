@@ -31,8 +31,8 @@ static bool ends_nocase(struct str text, struct str end)
 bool reply_may_go_to(struct str sender, struct str alias)
 {
     static const struct str names[] = {
-        STR_INIT("mailer-daemon"), STR_INIT("postmaster"),  STR_INIT("listserv"),
-        STR_INIT("majordomo"),     STR_INIT("noreply"),     STR_INIT("no-reply"),
+        STR_INIT("mailer-daemon"), STR_INIT("postmaster"),   STR_INIT("listserv"),
+        STR_INIT("majordomo"),     STR_INIT("noreply"),      STR_INIT("no-reply"),
         STR_INIT("donotreply"),    STR_INIT("do-not-reply"), STR_INIT("bounce"),
         STR_INIT("bounces"),
     };
@@ -88,9 +88,9 @@ static bool names_address(struct str text, struct str alias)
 
 bool reply_is_addressed_to(struct str message, struct str alias)
 {
-    static const struct str names[] = {STR_INIT("To"), STR_INIT("Cc"), STR_INIT("Bcc"),
-                                       STR_INIT("Resent-To"), STR_INIT("Resent-Cc"),
-                                       STR_INIT("Resent-Bcc")};
+    static const struct str names[] = {STR_INIT("To"),        STR_INIT("Cc"),
+                                       STR_INIT("Bcc"),       STR_INIT("Resent-To"),
+                                       STR_INIT("Resent-Cc"), STR_INIT("Resent-Bcc")};
     struct header_field field;
     size_t position = 0;
 
@@ -211,7 +211,8 @@ static void put_quoted_printable(struct buf *out, struct str text)
         unsigned char c = (unsigned char)text.ptr[i];
         bool is_line_end = c == '\n' || (c == '\r' && i + 1 < text.len && text.ptr[i + 1] == '\n');
         bool is_last = i + 1 == text.len || text.ptr[i + 1] == '\n' || text.ptr[i + 1] == '\r';
-        bool is_literal = (c > 0x20 && c < 0x7f && c != '=') || ((c == ' ' || c == '\t') && !is_last);
+        bool is_literal =
+            (c > 0x20 && c < 0x7f && c != '=') || ((c == ' ' || c == '\t') && !is_last);
 
         if (is_line_end) {
             i += c == '\r';

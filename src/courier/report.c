@@ -11,16 +11,18 @@ static const struct {
 } actions[] = {
     [REPORT_FAILED] = {"failed", "Your message was not delivered",
                        "Your message could not be delivered to the following address:"},
-    [REPORT_DELAYED] = {"delayed", "Your message is delayed",
-                        "Your message could not be delivered yet to the following address. You need "
-                        "not send\r\nit again: delivery will be tried further, and you will be told "
-                        "if it fails."},
+    [REPORT_DELAYED] =
+        {"delayed", "Your message is delayed",
+         "Your message could not be delivered yet to the following address. You need "
+         "not send\r\nit again: delivery will be tried further, and you will be told "
+         "if it fails."},
     [REPORT_DELIVERED] = {"delivered", "Your message was delivered",
                           "Your message was delivered to the following address, as you asked to be "
                           "told:"},
-    [REPORT_RELAYED] = {"relayed", "Your message was passed on",
-                        "Your message was passed on for the following address to a server that sends "
-                        "no\r\nconfirmations; you may not hear more of it:"},
+    [REPORT_RELAYED] =
+        {"relayed", "Your message was passed on",
+         "Your message was passed on for the following address to a server that sends "
+         "no\r\nconfirmations; you may not hear more of it:"},
 };
 
 /* --- Small texts --- */
@@ -84,8 +86,7 @@ static void put_date(struct buf *out, const char *name, int64_t ms)
 
 /* --- The parts --- */
 
-static void put_header(const struct report *report, const struct report_text *text,
-                       struct buf *out)
+static void put_header(const struct report *report, const struct report_text *text, struct buf *out)
 {
     struct str domain = str_from(report->from, (size_t)(str_last_index(report->from, '@') + 1));
 
@@ -108,8 +109,7 @@ static void put_part(const struct report *report, struct buf *out, const char *t
              STR_ARG(report->name), type, is_8bit ? "8bit" : "7bit");
 }
 
-static void put_words(const struct report *report, const struct report_text *text,
-                      struct buf *out)
+static void put_words(const struct report *report, const struct report_text *text, struct buf *out)
 {
     put_part(report, out, "text/plain; charset=utf-8", text->is_utf8);
     buf_putf(out, "This is the mail system at %.*s.\r\n\r\n%s\r\n", STR_ARG(report->hostname),
@@ -164,8 +164,7 @@ static void put_recipient(const struct report *report, const struct report_recip
         put_date(out, "Will-Retry-Until", report->retry_until_ms);
 }
 
-static void put_status(const struct report *report, const struct report_text *text,
-                       struct buf *out)
+static void put_status(const struct report *report, const struct report_text *text, struct buf *out)
 {
     put_part(report, out,
              text->is_utf8 ? "message/global-delivery-status" : "message/delivery-status",
@@ -221,8 +220,7 @@ void report_write(const struct report *report, struct buf *out, struct report_te
 
     for (size_t i = 0; i < report->recipient_count; i++)
         text.is_utf8 |= has_8bit(report->recipients[i].address);
-    text.is_8bit = text.is_utf8 ||
-                   has_8bit(is_whole(report) ? report->message : header_of(report));
+    text.is_8bit = text.is_utf8 || has_8bit(is_whole(report) ? report->message : header_of(report));
     put_header(report, &text, out);
     put_words(report, &text, out);
     put_status(report, &text, out);

@@ -20,9 +20,9 @@ struct report_recipient {
     struct str address; /* as the sender knows it */
     struct str orcpt;   /* "rfc822;…" in xtext, as RCPT had it; may be empty */
     enum report_action action;
-    struct str status;  /* "5.1.1" */
-    struct str words;   /* one line */
-    struct str remote;  /* the server that said them; empty: we */
+    struct str status; /* "5.1.1" */
+    struct str words;  /* one line */
+    struct str remote; /* the server that said them; empty: we */
 };
 
 struct report {

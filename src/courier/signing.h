@@ -1,7 +1,8 @@
 /*
- * DKIM signatures on what goes out in the name of one of our domains: with an RSA and an Ed25519 key
- * (mailauth/sign.h), so that every receiver understands one. The keeper gives the keys; they are kept
- * for some minutes, as OpenSSL has them: to read one takes four times as long as to sign with it.
+ * DKIM signatures on what goes out in the name of one of our domains: with an RSA and an Ed25519
+ * key (mailauth/sign.h), so that every receiver understands one. The keeper gives the keys; they
+ * are kept for some minutes, as OpenSSL has them: to read one takes four times as long as to sign
+ * with it.
  */
 #ifndef COURIER_SIGNING_H
 #define COURIER_SIGNING_H

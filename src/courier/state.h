@@ -27,7 +27,7 @@ struct courier_order {
     uint64_t trace_bytes;
     struct task task; /* texts of the envelope */
     struct envelope envelope;
-    int fd;              /* own; a sealed memfd */
+    int fd; /* own; a sealed memfd */
     size_t size_bytes;
     TAILQ_ENTRY(courier_order) in_list;
 };
@@ -62,10 +62,10 @@ struct courier_job {
     size_t count;
     size_t others_back; /* recipients behind those, which turned out not to go together with them */
     struct str lane;
-    struct str sender;     /* the envelope's, as it goes out */
-    struct buf content;    /* own; the message as queued */
-    struct buf fields;     /* own; header fields to put before it */
-    bool is_newly_signed;  /* `fields` are signatures to keep */
+    struct str sender;               /* the envelope's, as it goes out */
+    struct buf content;              /* own; the message as queued */
+    struct buf fields;               /* own; header fields to put before it */
+    bool is_newly_signed;            /* `fields` are signatures to keep */
     struct courier_attempt *attempt; /* own */
     struct asks_entry *ask;          /* own; a question to another role */
     struct webhook_attempt *hook;    /* own */
@@ -91,20 +91,20 @@ struct courier {
     char *folder;          /* own */
     struct arena texts;    /* of the options */
     struct courier_options options;
-    const struct courier_ways *ways;           /* borrowed; NULL: not there yet */
-    struct secret *root, *srs_key;             /* own; NULL until the key came */
-    struct queue *queue;                       /* own; NULL until then */
-    struct lanes *lanes;                       /* own */
-    struct asks *asks;                         /* own */
-    struct signing *signing;                   /* own */
+    const struct courier_ways *ways; /* borrowed; NULL: not there yet */
+    struct secret *root, *srs_key;   /* own; NULL until the key came */
+    struct queue *queue;             /* own; NULL until then */
+    struct lanes *lanes;             /* own */
+    struct asks *asks;               /* own */
+    struct signing *signing;         /* own */
     struct courier_orders orders;
     size_t order_count;
     struct courier_jobs jobs, ended; /* under way; to be written down */
     size_t job_count, job_bytes;
-    size_t most_jobs; /* since memory was given back */
+    size_t most_jobs;          /* since memory was given back */
     struct courier_news *news; /* own; of the transaction that is open */
     size_t news_count, news_room;
-    struct net_timer *turn, *expiry; /* own */
+    struct net_timer *turn, *tidying; /* own */
     bool is_stopping, is_failing;
     net_callback on_stopped;
     void *on_stopped_owner;
@@ -142,7 +142,7 @@ struct courier_origin {
     struct str alias, written, orcpt, notify;
     uint64_t depth;
     bool is_stored; /* the alias has a mailbox, and it is there */
-    bool is_loop; /* the message has been here before: nothing is forwarded again */
+    bool is_loop;   /* the message has been here before: nothing is forwarded again */
 };
 MUST_CHECK enum err courier_add_routes(struct courier *courier, struct task *task,
                                        const struct courier_origin *origin,
@@ -167,8 +167,8 @@ void courier_job_free(struct courier_job **job);
 
 void courier_remote_begin(struct courier_job *job, struct str sender); /* remote.c */
 struct str courier_forward_sender(struct courier_job *job);
-void courier_local_begin(struct courier_job *job);                     /* local.c */
-void courier_hook_begin(struct courier_job *job);                      /* hook.c */
+void courier_local_begin(struct courier_job *job); /* local.c */
+void courier_hook_begin(struct courier_job *job);  /* hook.c */
 
 /* --- outcome.c --- */
 

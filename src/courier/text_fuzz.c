@@ -1,6 +1,6 @@
 /*
- * Foreign headers on their way into reports and automatic replies: whatever is in them, what we write
- * has whole lines, none too long for SMTP, and ends its header where it should.
+ * Foreign headers on their way into reports and automatic replies: whatever is in them, what we
+ * write has whole lines, none too long for SMTP, and ends its header where it should.
  */
 #include "courier/reply.h"
 #include "courier/report.h"
@@ -35,8 +35,11 @@ static void check_lines(struct str text)
 
 static void write_reply(struct str message)
 {
-    struct reply reply = {.from = STR("me@us.test"), .to = STR("pal@x.test"),
-                          .text = STR("away"), .name = STR("abc"), .message = message};
+    struct reply reply = {.from = STR("me@us.test"),
+                          .to = STR("pal@x.test"),
+                          .text = STR("away"),
+                          .name = STR("abc"),
+                          .message = message};
     struct buf out;
 
     buf_init(&out, SIZE_MAX);
@@ -47,12 +50,18 @@ static void write_reply(struct str message)
 
 static void write_report(struct str message)
 {
-    struct report_recipient recipient = {.address = STR("b@x.test"), .orcpt = str_upto(message, 100),
-                                         .status = STR("5.0.0"), .words = message,
+    struct report_recipient recipient = {.address = STR("b@x.test"),
+                                         .orcpt = str_upto(message, 100),
+                                         .status = STR("5.0.0"),
+                                         .words = message,
                                          .remote = STR("mx.test")};
-    struct report report = {.hostname = STR("us.test"), .from = STR("postmaster@us.test"),
-                            .to = STR("a@us.test"), .name = STR("abc"), .envid = message,
-                            .message = STR("Subject: s\r\n\r\n"), .recipients = &recipient,
+    struct report report = {.hostname = STR("us.test"),
+                            .from = STR("postmaster@us.test"),
+                            .to = STR("a@us.test"),
+                            .name = STR("abc"),
+                            .envid = message,
+                            .message = STR("Subject: s\r\n\r\n"),
+                            .recipients = &recipient,
                             .recipient_count = 1};
     struct report_text text;
     struct buf out;

@@ -51,17 +51,6 @@ bool trace_was_delivered_to(struct str message, struct str address)
     return false;
 }
 
-uint64_t trace_received_count(struct str message)
-{
-    struct header_field field;
-    size_t position = 0;
-    uint64_t count = 0;
-
-    while (header_field_next(message, &position, &field))
-        count += str_equal_nocase(field.name, STR("Received"));
-    return count;
-}
-
 struct str trace_header(struct str message)
 {
     struct header_field field;

@@ -1,7 +1,7 @@
 /*
  * Header fields that say where a message has been, as the courier reads and writes them. What our
- * own server put before a message (its trace) is Return-Path first, then Received, results of checks,
- * and for submission a Date or Message-ID that was missing.
+ * own server put before a message (its trace) is Return-Path first, then Received, results of
+ * checks, and for submission a Date or Message-ID that was missing.
  */
 #ifndef COURIER_TRACE_H
 #define COURIER_TRACE_H
@@ -20,7 +20,6 @@ void trace_put_received(struct buf *out, struct str trace);
 bool trace_field(struct str message, struct str name, struct str *out_value);
 /* Has it been delivered to this address before (Delivered-To)? Without case. */
 bool trace_was_delivered_to(struct str message, struct str address);
-uint64_t trace_received_count(struct str message);
 /* The header, with the empty line that ends it. */
 struct str trace_header(struct str message);
 

@@ -1,6 +1,6 @@
 /*
- * One transaction a turn of the loop: what was queued, how jobs ended, what begins next. It is synced
- * once for all of them, and then everybody is answered.
+ * One transaction a turn of the loop: what was queued, how jobs ended, what begins next. It is
+ * synced once for all of them, and then everybody is answered.
  *
  * When it fails, each order and job is written by itself, so that one that cannot be written holds
  * up no other; a disk that fails fails them all, and jobs that ended wait until it works again.
@@ -15,7 +15,9 @@ enum {
     OPEN_WAIT_MS = 30 * 1000,
     MANY_JOBS = 16,
     LONG_WAIT_MS = 60 * 60 * 1000,
-    EXPIRY_EVERY_MS = 10 * 60 * 1000,
+    TIDY_FIRST_MS = 60 * 1000,
+    TIDY_EVERY_MS = 10 * 60 * 1000,
+    DAY_MS = 24 * 60 * 60 * 1000,
 };
 
 /* --- Lanes --- */
@@ -24,8 +26,7 @@ void courier_note_lane(struct courier *courier, struct str lane, int64_t due_ms)
 {
     if (courier->news_count == courier->news_room) {
         courier->news_room = courier->news_room == 0 ? 64 : courier->news_room * 2;
-        courier->news =
-            mem_resize(courier->news, courier->news_room, sizeof(struct courier_news));
+        courier->news = mem_resize(courier->news, courier->news_room, sizeof(struct courier_news));
     }
     courier->news[courier->news_count++] = (struct courier_news){
         .lane = str_make(mem_copy_text(lane.ptr, lane.len), lane.len), .due_ms = due_ms};
@@ -107,8 +108,7 @@ static enum err write_all(struct courier *courier, struct task *task, struct cou
     return queue_commit(courier->queue, task, is_durable);
 }
 
-static enum err write_order(struct courier *courier, struct task *task,
-                            struct courier_order *order)
+static enum err write_order(struct courier *courier, struct task *task, struct courier_order *order)
 {
     enum err err;
 
@@ -278,7 +278,8 @@ static enum err reopen(struct courier *courier, struct task *task)
 
 /*
  * A sync failed, and nobody knows what the file has: it is opened anew, as it is. What was answered
- * "not now" may be there all the same, and is known when it is sent again; what is under way stays so.
+ * "not now" may be there all the same, and is known when it is sent again; what is under way stays
+ * so.
  */
 static bool recover(struct courier *courier)
 {
@@ -328,9 +329,30 @@ void courier_wake(struct courier *courier)
         net_timer_start(courier->turn, 0);
 }
 
-/* --- What is remembered for a time only --- */
+/* --- What is done now and then --- */
 
-static void on_expiry(void *owner)
+/* The longest wait that anything may have: a webhook's receiver asks for a day at most. */
+static int64_t longest_wait_ms(const struct courier *courier)
+{
+    int64_t most_ms = 2 * courier->options.schedule.most_ms;
+
+    return most_ms > DAY_MS ? most_ms : DAY_MS + DAY_MS / 10;
+}
+
+static enum err tidy(struct courier *courier, struct task *task)
+{
+    uint64_t straightened = 0;
+
+    TRY(memory_expire(courier->queue, task));
+    TRY(queue_straighten(courier->queue, task, task->now_ms + longest_wait_ms(courier),
+                         &straightened));
+    if (straightened == 0)
+        return ERR_OK;
+    log_warning(courier->log, "the clock was set back: what waited too long is due now");
+    return queue_lanes(courier->queue, task, on_lane, courier);
+}
+
+static void on_tidy(void *owner)
 {
     struct courier *courier = owner;
     struct task task;
@@ -340,21 +362,22 @@ static void on_expiry(void *owner)
     if (courier->queue != NULL && !queue_is_broken(courier->queue))
         err = queue_begin(courier->queue, &task);
     if (err == ERR_OK) {
-        err = memory_expire(courier->queue, &task);
+        err = tidy(courier, &task);
         if (err == ERR_OK)
             err = queue_commit(courier->queue, &task, false);
         else
             queue_rollback(courier->queue);
         if (err != ERR_OK)
-            log_failure(courier->log, "forgetting", &task);
+            log_failure(courier->log, "tidying the queue", &task);
     }
     task_done(&task);
-    net_timer_start(courier->expiry, EXPIRY_EVERY_MS);
+    courier_wake(courier);
+    net_timer_start(courier->tidying, TIDY_EVERY_MS);
 }
 
 void courier_turn_init(struct courier *courier)
 {
     courier->turn = net_timer_new(courier->loop, on_turn, courier);
-    courier->expiry = net_timer_new(courier->loop, on_expiry, courier);
-    net_timer_start(courier->expiry, EXPIRY_EVERY_MS);
+    courier->tidying = net_timer_new(courier->loop, on_tidy, courier);
+    net_timer_start(courier->tidying, TIDY_FIRST_MS);
 }

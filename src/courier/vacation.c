@@ -32,8 +32,8 @@ static bool has_8bit(struct str text)
 enum err courier_reply(struct courier *courier, struct task *task, struct courier_job *job)
 {
     struct str given = str_from(buf_str(&job->content), job->message.trace_bytes);
-    struct queue_message own = {.source = QUEUE_REPLY, .body = STR("7BIT"),
-                                .received_ms = task->now_ms};
+    struct queue_message own = {
+        .source = QUEUE_REPLY, .body = STR("7BIT"), .received_ms = task->now_ms};
     struct envelope_route route;
     CLEANUP(buf_free) struct buf out;
     struct id name = id_random();

@@ -57,7 +57,9 @@ struct dns_redis {
     struct pending waiting; /* those of them whose owner still waits, in the same order */
     size_t pending_count;
     int64_t retry_ms;
+    struct str password; /* borrowed; empty: none */
     bool has_warned;
+    bool was_refused; /* on this connection; said once */
 };
 
 /* ---- Replies ----
@@ -67,11 +69,11 @@ struct dns_redis {
 
 struct reply {
     size_t len;
-    bool is_value;
+    bool is_value, is_error;
     char bytes[];
 };
 
-static void *reply_new(const char *bytes, size_t len, bool is_value)
+static struct reply *reply_new(const char *bytes, size_t len, bool is_value)
 {
     struct reply *reply = mem_new(1, sizeof(*reply) + len + 1);
 
@@ -84,7 +86,10 @@ static void *reply_new(const char *bytes, size_t len, bool is_value)
 
 static void *make_string(const redisReadTask *task, char *bytes, size_t len)
 {
-    return reply_new(bytes, len, task->type == REDIS_REPLY_STRING);
+    struct reply *reply = reply_new(bytes, len, task->type == REDIS_REPLY_STRING);
+
+    reply->is_error = task->type == REDIS_REPLY_ERROR;
+    return reply;
 }
 
 static void *make_array(const redisReadTask *task, int elements)
@@ -240,13 +245,22 @@ static void on_time(void *owner)
     }
 }
 
+static struct dns_redis_get *send_command(struct dns_redis *redis, int count, const char **words,
+                                          const size_t *lens);
+
 static void set_up(struct dns_redis *redis)
 {
+    const char *words[] = {"AUTH", redis->password.ptr};
+    const size_t lens[] = {4, redis->password.len};
+
     if (redis->has_warned)
         log_info(redis->log, "Redis is there again");
     redis->state = REDIS_UP;
     redis->has_warned = false;
+    redis->was_refused = false;
     redis->retry_ms = 0;
+    if (redis->password.len > 0)
+        (void)send_command(redis, ARRAY_LEN(words), words, lens);
     set_timer(redis);
 }
 
@@ -292,6 +306,11 @@ static const char *take_replies(struct dns_redis *redis)
         if (found == NULL)
             break;
         reply = found;
+        if (reply->is_error && !redis->was_refused) {
+            redis->was_refused = true;
+            log_warning(redis->log, "Redis refuses to share DNS answers reason=\"%.*s\"",
+                        (int)(reply->len < 80 ? reply->len : 80), reply->bytes);
+        }
         value = reply->is_value ? str_make(reply->bytes, reply->len) : str_make(NULL, 0);
         if (TAILQ_EMPTY(&redis->pending)) {
             mem_free(&reply);
@@ -330,12 +349,13 @@ static void on_readable(void *owner)
 }
 
 struct dns_redis *dns_redis_new(struct net_loop *loop, const struct sockaddr_storage *address,
-                                socklen_t len, const struct log *log)
+                                socklen_t len, struct str password, const struct log *log)
 {
     struct dns_redis *redis = NEW(struct dns_redis);
 
     redis->loop = loop;
     redis->log = log;
+    redis->password = password;
     redis->address = *address;
     redis->address_len = len;
     redis->fd = -1;

@@ -24,9 +24,12 @@ enum {
 struct dns_redis;
 struct dns_redis_get;
 
-/* AF_INET, AF_INET6 or AF_UNIX. Connects at once, without waiting. `log` is borrowed. */
+/*
+ * AF_INET, AF_INET6 or AF_UNIX. Connects at once, without waiting. `password` (empty: none is asked for)
+ * and `log` are borrowed for its life.
+ */
 struct dns_redis *dns_redis_new(struct net_loop *loop, const struct sockaddr_storage *address,
-                                socklen_t len, const struct log *log);
+                                socklen_t len, struct str password, const struct log *log);
 void dns_redis_free(struct dns_redis **redis);
 
 /* `value` holds during the call; its ptr is NULL: not known. */

@@ -496,7 +496,7 @@ static void start_redis(const char *answer)
 
     world.redis_answer = answer;
     memcpy(&address, &world.redis_address, sizeof(world.redis_address));
-    world.shared = dns_redis_new(world.loop, &address, sizeof(world.redis_address), &quiet);
+    world.shared = dns_redis_new(world.loop, &address, sizeof(world.redis_address), STR("word"), &quiet);
     run_for(50);
     make_resolver();
 }
@@ -508,6 +508,10 @@ static void an_answer_is_shared(void **state)
     assert_int_equal(ask("a.test").status, DNS_OK);
     run_for(20);
     assert_int_equal(world.datagrams, 1);
+    /* AUTH first. */
+    assert_true(str_starts_with(buf_str(&world.redis_input),
+                                STR("*2\r\n$4\r\nAUTH\r\n$4\r\nword\r\n")));
+    buf_consume(&world.redis_input, 24);
     assert_true(str_starts_with(buf_str(&world.redis_input),
                                 STR("*2\r\n$3\r\nGET\r\n$28\r\nsealpost:dns:1:list:1:a.test\r\n")));
     assert_true(str_find(buf_str(&world.redis_input), STR("*5\r\n$3\r\nSET\r\n")) > 0);

@@ -104,6 +104,11 @@ int rename(const char *from, const char *to)
     return strikes(false) ? -1 : (int)syscall(SYS_rename, from, to);
 }
 
+int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+    return strikes(false) ? -1 : (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+}
+
 int unlink(const char *path)
 {
     return strikes(false) ? -1 : (int)syscall(SYS_unlink, path);

@@ -22,6 +22,9 @@ enum {
     IMAP_OUTPUT_HIGH = 256 * 1024, /* long answers pause above this */
 };
 
+/* The words of the OK behind which all is compressed (RFC 4978); the gate looks for them. */
+#define IMAP_COMPRESSING "DEFLATE active."
+
 /*
  * APPENDs that arrive together, from one session or several, share a commit: each is done at once
  * and answered after the commit, which comes when a session resumes (IMAP_WANTS_TURN) or does

@@ -17,6 +17,7 @@
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -38,6 +39,7 @@ enum {
     PER_HOST_DEFAULT = 8,
     TIMEOUT_DEFAULT_MS = 30 * 1000,
     CONNECT_TIMEOUT_DEFAULT_MS = 10 * 1000,
+    UNACKNOWLEDGED_MS = 10 * 1000,
     SMALL_BUFFER = 4096,
     SMALL_UPLOAD = 16 * 1024, /* libcurl's least */
 };
@@ -344,11 +346,20 @@ static bool is_wanted_address(const struct net_http_call *call, const struct soc
 
 static curl_socket_t on_socket(void *owner, curlsocktype purpose, struct curl_sockaddr *address)
 {
+    unsigned unacknowledged_ms = UNACKNOWLEDGED_MS;
+    int fd;
+
     (void)purpose;
     if (!is_wanted_address(owner, &address->addr))
         return CURL_SOCKET_BAD;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                  address->protocol);
+    fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                address->protocol);
+    /* A kept connection that the network forgot would otherwise take every new request with it, for
+     * the quarter of an hour that TCP goes on trying. */
+    if (fd >= 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
+                         sizeof(unacknowledged_ms));
+    return fd;
 }
 
 /* Our store, parsed once, in place of a parse for every connection. */

@@ -8,6 +8,7 @@
  */
 #include "role/config.h"
 
+#include "backup/place.h"
 #include "base/ascii.h"
 #include "base/memory.h"
 #include "courier/webhook_target.h"
@@ -179,6 +180,20 @@ static const struct setting settings[] = {
      "The name to log in there with, always over TLS with a checked certificate."},
     {"smarthost_password", SETTING_PATH, AT(smarthost_password), "", 0, 0, NULL,
      "The file whose first line is the password, read at the start."},
+    {"backup", SETTING_TEXT, AT(backup), "", 0, 0, NULL,
+     "Where backups go: a folder's path, or S3 as \"s3:https://host/bucket/prefix\" (docs/backups.md); not set: none are made."},
+    {"backup_key_id", SETTING_TEXT, AT(backup_key_id), "", 0, 0, NULL,
+     "The id of the key for S3."},
+    {"backup_key_file", SETTING_PATH, AT(backup_key_file), "", 0, 0, NULL,
+     "The file whose first line is its secret, read at the start."},
+    {"backup_region", SETTING_TEXT, AT(backup_region), "us-east-1", 0, 0, NULL,
+     "The region that S3 requests are signed for (Cloudflare R2: auto)."},
+    {"backup_ca", SETTING_PATH, AT(backup_ca), "", 0, 0, NULL,
+     "PEM file with what the S3 server's certificate leads back to, read at the start; not set: what the system trusts."},
+    {"backup_daily", SETTING_NUMBER, AT(backup_daily), "7", 1, 10000, NULL,
+     "How many days' backups are kept, the newest of each."},
+    {"backup_hourly", SETTING_NUMBER, AT(backup_hourly), "24", 0, 10000, NULL,
+     "And of how many hours."},
     {"dns_upstreams", SETTING_DNS_SERVERS, AT(dns_upstreams),
      "https://cloudflare-dns.com/dns-query 1.1.1.1 1.0.0.1 2606:4700:4700::1111, "
      "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",
@@ -194,6 +209,8 @@ static const struct setting settings[] = {
      "The memory for DNS answers."},
     {"redis", SETTING_SERVER, AT(redis), "", 0, 0, NULL,
      "A Redis in which several hosts share DNS answers: address and port, or its socket. Who writes to it is believed."},
+    {"redis_password_file", SETTING_PATH, AT(redis_password_file), "", 0, 0, NULL,
+     "File with the Redis' password in its first line, read at the start; not set: it asks for none."},
     {"examiners", SETTING_NUMBER, AT(examiners), "0", 0, CONFIG_EXAMINERS_MAX, NULL,
      "How many processes look at incoming messages, each at one; at least 2; 0: two more than processor cores."},
     {"dmarc_reject", SETTING_FLAG, AT(dmarc_reject), "yes", 0, 0, NULL,
@@ -604,6 +621,17 @@ static void check_whole(struct reading *reading)
         problem(reading, "%s: certificate and key: set both, or neither", reading->name);
     if (config->rspamd.len > 0 && config->rspamd.ptr[0] == '/')
         problem(reading, "%s: rspamd: an address and port is needed", reading->name);
+    if (config->backup.len > 0) {
+        struct backup_place place;
+        const char *reason = backup_place_parse(&reading->task->arena, config->backup, &place);
+
+        if (reason != NULL)
+            problem(reading, "%s: backup: %s", reading->name, reason);
+        else if (place.is_s3 &&
+                 (config->backup_key_id.len == 0 || config->backup_key_file.len == 0))
+            problem(reading, "%s: backup: S3 needs backup_key_id and backup_key_file",
+                    reading->name);
+    }
 }
 
 /* Single values beforehand; lists, which grow with each value, where none was given. */

@@ -63,6 +63,7 @@ struct config {
     struct str dns_list_resolver[CONFIG_ADDRESSES_MAX];
     uint64_t dns_cache_size;       /* bytes; default 16 MiB */
     struct str redis;              /* "address:port" or a path; empty: none */
+    struct str redis_password_file;
     bool greylist;                 /* clients that are not known are asked to come back */
     uint64_t greylist_delay_ms;    /* not before this */
     uint64_t incoming_per_client;  /* recipients in an hour; 0: no limit */
@@ -90,6 +91,10 @@ struct config {
     uint64_t outgoing_per_minute; /* 0: no limit */
     uint64_t outgoing_connect_timeout_ms;
     struct str smarthost, smarthost_user, smarthost_password; /* the last: a file; empty: none */
+    struct str backup;          /* where to (backup/place.h); empty: no backups */
+    struct str backup_key_id, backup_key_file, backup_region;
+    struct str backup_ca;       /* PEM file; empty: the system's */
+    uint64_t backup_daily, backup_hourly; /* so many are kept */
     struct arena arena;
 };
 

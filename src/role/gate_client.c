@@ -281,13 +281,34 @@ static bool has_bye(struct gate_client *client, struct str bytes, struct str bye
     return is_found;
 }
 
+/* Whether the line that begins compression is in these bytes, or ends in them. (In a message it may
+ * stand, too: then that client hears no BYE, which is all that this is for.) */
+static bool has_compressing(struct gate_client *client, struct str bytes)
+{
+    struct str line = client->kind->compressing;
+    char joint[2 * GATE_CLIENT_TAIL];
+    size_t fresh = bytes.len < GATE_CLIENT_TAIL ? bytes.len : GATE_CLIENT_TAIL;
+    struct str seam = str_make(joint, GATE_CLIENT_TAIL + fresh);
+
+    if (line.len == 0)
+        return false;
+    memcpy(joint, client->tail, GATE_CLIENT_TAIL);
+    memcpy(joint + GATE_CLIENT_TAIL, bytes.ptr, fresh);
+    memcpy(client->tail, bytes.len < GATE_CLIENT_TAIL ? joint + fresh : bytes.ptr + bytes.len - fresh,
+           GATE_CLIENT_TAIL);
+    return str_find(seam, line) >= 0 || str_find(bytes, line) >= 0;
+}
+
 static void on_stream_input(void *owner, struct net_connection *stream, struct str bytes)
 {
     struct gate_client *client = owner;
 
     if (client->state != GATE_CLIENT_CARRYING && client->state != GATE_CLIENT_DOZING)
         return;
-    client->said_bye |= has_bye(client, bytes, client->kind->bye);
+    if (!client->is_compressed) {
+        client->said_bye |= has_bye(client, bytes, client->kind->bye);
+        client->is_compressed = has_compressing(client, bytes);
+    }
     client->is_at_line_end = bytes.ptr[bytes.len - 1] == '\n';
     net_connection_write(client->connection, bytes);
     if (net_connection_room(client->connection) == 0)
@@ -322,9 +343,11 @@ static void on_stream_close(void *owner, struct net_connection *stream,
 
 void gate_client_lost_mailbox(struct gate_client *client)
 {
-    /* Not in the middle of a line or a literal, where nobody would understand it; nor to a client
-     * that closed its half: with its last answer the session was over. */
-    if (!client->said_bye && !client->is_input_over && client->is_at_line_end)
+    /* Not in the middle of a line or a literal, where nobody would understand it, nor in plain among
+     * what is compressed; nor to a client that closed its half: with its last answer the session was
+     * over. */
+    if (!client->said_bye && !client->is_input_over && client->is_at_line_end &&
+        !client->is_compressed)
         net_connection_write(client->connection, client->kind->lost);
     client->said_bye = true;
     gate_client_end(client);

@@ -321,6 +321,8 @@ static void the_end_of_a_mailbox_process_is_told(void **state)
         {"* BYE Logging out.\r\na OK done\r\n", "* BYE Logging out.\r\na OK done\r\n"},
         {"* 3 EXISTS\r\n* B|YE Logging out.\r\n", "* 3 EXISTS\r\n* B|YE Logging out.\r\n"},
         {"* 1 FETCH (BODY[] {100}\r\nhalf a line", "half a line"},
+        {"b OK DEFLATE active.\r\n\x01\x02\n", "\x01\x02\n"}, /* nothing in plain among it */
+        {"b OK DEFL|ATE active.\r\n\x01\x02\n", "b OK DEFL|ATE active.\r\n\x01\x02\n"},
     };
     struct fixture f;
 

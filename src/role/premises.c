@@ -16,7 +16,7 @@
 
 enum { PEM_LIMIT = 60 * 1024, HOST_KEY_BYTES = 32, HOST_KEY_LIMIT = 4096 };
 
-static const char *const folders[] = {"", "run", "account", "mail", "drop", "queue", "tls"};
+static const char *const folders[] = {"", "run", "account", "mail", "drop", "queue", "archive", "tls"};
 
 enum err premises_make_folders(struct task *task, const struct config *config,
                                const struct identity *identity)

@@ -1,15 +1,21 @@
 /*
  * The resolver (design §2): every other role's questions to the DNS, answered from memory or by the
  * DNS over HTTPS servers. How is in dns/resolver.h; here it is connected to its peers. It connects
- * to the servers of the configuration, touches no file and holds no secret.
+ * to the servers of the configuration, touches no file after its start, and holds at most the password
+ * of a Redis.
  */
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "dns/resolver.h"
 #include "role/config_value.h"
 #include "role/role.h"
+#include "secret/secret.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+
+enum { PASSWORD_MAX = 4096 };
 
 /* What the configuration says, and SIGHUP replaces. */
 struct servers {
@@ -22,6 +28,7 @@ struct servers {
 struct resolver {
     struct role_process *process; /* borrowed */
     struct net_http *http;        /* own */
+    struct secret *redis_password; /* own; NULL: none */
     struct servers servers;       /* own */
     struct dns_resolver *dns;     /* own; NULL until the start */
 };
@@ -83,7 +90,11 @@ static enum err servers_make(struct resolver *resolver, struct task *task, struc
         return err;
     }
     if (config->redis.len > 0 && config_parse_server(config->redis, &address, &len) == NULL)
-        servers.redis = dns_redis_new(loop, &address, len, log);
+        servers.redis = dns_redis_new(loop, &address, len,
+                                      resolver->redis_password == NULL
+                                          ? STR("")
+                                          : secret_str(resolver->redis_password),
+                                      log);
     *out = servers;
     return ERR_OK;
 }
@@ -169,6 +180,22 @@ static enum err read_trust(struct resolver *resolver, struct task *task, struct 
     return ERR_OK;
 }
 
+/* The first line of its file. */
+static enum err read_password(struct resolver *resolver, struct task *task)
+{
+    struct str path = role_config(resolver->process)->redis_password_file, line;
+    CLEANUP(buf_free) struct buf text;
+
+    buf_init(&text, SIZE_MAX);
+    if (path.len == 0)
+        return ERR_OK;
+    TRY(file_read(task, AT_FDCWD, arena_copy(&task->arena, path).ptr, PASSWORD_MAX, &text));
+    line = str_trim(buf_str(&text));
+    if (line.len > 0)
+        resolver->redis_password = secret_copy(line);
+    return ERR_OK;
+}
+
 static enum err setup(struct role_process *process, struct task *task)
 {
     struct resolver *resolver = NEW(struct resolver);
@@ -179,6 +206,7 @@ static enum err setup(struct role_process *process, struct task *task)
     role_set_state(process, resolver);
     resolver->process = process;
     TRY(read_trust(resolver, task, &pem));
+    TRY(read_password(resolver, task));
     options.trust_pem = buf_str(&pem);
     return net_http_new(role_loop(process), task, &options, &resolver->http);
 }
@@ -234,6 +262,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     dns_resolver_free(&resolver->dns);
     servers_free(&resolver->servers);
     net_http_free(&resolver->http);
+    secret_free(&resolver->redis_password);
     net_loop_stop(role_loop(process));
 }
 

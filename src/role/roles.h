@@ -7,7 +7,7 @@
 
 /* One constant in role/<name>.c each. */
 extern const struct role role_resolver, role_scanner, role_examiner, role_keeper, role_sealer,
-    role_nursery, role_store, role_courier, role_smtp, role_gate;
+    role_nursery, role_store, role_archivist, role_courier, role_smtp, role_gate;
 
 extern const struct role *const roles[];
 extern const size_t roles_count;

@@ -351,7 +351,7 @@ static void connecting_is_by_family(void **state)
 
 static int setup(void **state)
 {
-    static const char *const folders[] = {"run", "account", "mail", "drop", "queue", "tls"};
+    static const char *const folders[] = {"run", "account", "mail", "drop", "queue", "archive", "tls"};
     struct task task;
 
     (void)state;

@@ -63,11 +63,15 @@ static const struct {
 static void add_bayes(struct spam_scan *scan)
 {
     struct spam_tokens *tokens;
+    struct spam_count total;
     struct str detail;
     unsigned probability;
 
     if (scan->request->model == NULL)
         return;
+    total = spam_model_total(scan->request->model);
+    if (total.spam < SPAM_MODEL_LEARNED_MIN || total.ham < SPAM_MODEL_LEARNED_MIN)
+        return; /* a handful of messages says more about themselves than about others */
     tokens = ARENA_NEW(&scan->task->arena, struct spam_tokens);
     spam_tokenize_view(scan->task, &scan->view, tokens);
     probability = spam_model_probability(scan->request->model, tokens);

@@ -203,6 +203,48 @@ static void test_authentication(void **state)
     }
 }
 
+/* The shared model counts when it has learned enough of both. */
+static void test_model(void **state)
+{
+    static const struct {
+        unsigned learned;
+        int64_t least, most; /* of the score of BAYES for spam; 0, 0: it is not there */
+    } rows[] = {{SPAM_MODEL_LEARNED_MIN - 1, 0, 0}, {SPAM_MODEL_LEARNED_MIN, 4000, 5000}};
+    struct str spam = STR(HEAD "\r\ncasino jackpot bonus winner roulette\r\n");
+    struct str ham = STR(HEAD "\r\nthe choir meets tomorrow evening\r\n");
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct spam_trainer *trainer = spam_trainer_new(NULL);
+        struct spam_model *model = NULL;
+        struct spam_request request = {.list_score = 0};
+        struct spam_verdict verdict;
+        struct buf bytes;
+
+        for (unsigned k = 0; k < rows[i].learned * 2; k++) {
+            struct message_summary summary;
+            struct spam_tokens tokens;
+            struct str message = k % 2 == 0 ? spam : ham;
+
+            message_parse(&task, message, &summary);
+            spam_tokenize(&task, message, &summary.structure, &tokens);
+            assert_int_equal(spam_trainer_learn(trainer, &task, &tokens, k % 2 == 0), ERR_OK);
+        }
+        buf_init(&bytes, SIZE_MAX);
+        spam_trainer_write(trainer, &bytes);
+        assert_int_equal(spam_model_read(&task, buf_str(&bytes), &model), ERR_OK);
+        request.model = model;
+        judge_with(spam, &request, &verdict);
+        assert_int_equal(has(&verdict, "BAYES"), rows[i].most > 0);
+        assert_true(verdict.score >= rows[i].least && verdict.score <= rows[i].most);
+        judge_with(ham, &request, &verdict);
+        assert_true(verdict.score <= 0);
+        spam_model_close(&model);
+        spam_trainer_free(&trainer);
+        buf_free(&bytes);
+    }
+}
+
 /* A filtering resolver: one host is blocked, one is not there. */
 static void answer(void *owner, struct task *for_task, struct str name, enum dns_type type,
                    struct dns_answer *out)
@@ -398,7 +440,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_signs),      cmocka_unit_test(test_innocence),
         cmocka_unit_test(test_authentication), cmocka_unit_test(test_link_check),
-        cmocka_unit_test(test_report),     cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_report), cmocka_unit_test(test_model),     cmocka_unit_test(test_hostile),
     };
     int failed;
 

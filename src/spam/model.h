@@ -16,6 +16,7 @@ enum {
     SPAM_TOKENS_MAX = 4096, /* of one message, the first different ones */
     SPAM_TOKEN_FORM = 1,    /* counted up with every change of what the tokens of a message are */
     SPAM_MODEL_TOKENS_MAX = 2 * 1000 * 1000,
+    SPAM_MODEL_LEARNED_MIN = 50, /* messages of each kind, before the shared model counts */
 };
 
 struct spam_model; /* a shared model in memory, read-only */

@@ -63,6 +63,9 @@ struct db {
     bool is_damaged;
     bool is_aside; /* DB_CREATE_ASIDE: nothing is synced */
     bool is_beside; /* DB_READ_BESIDE: the log is another connection's */
+    bool is_held;   /* no checkpoint now */
+    void (*on_log)(void *owner, int pages); /* NULL: nobody ships the log */
+    void *log_owner;                        /* borrowed */
 };
 
 static const char client_name[] = "sealpost";
@@ -599,6 +602,8 @@ enum err db_commit(struct db *db, struct task *task, bool is_durable)
     }
     if (is_durable)
         TRY(sync_log(db, task));
+    if (db->on_log != NULL && db->wal_pages > 0)
+        db->on_log(db->log_owner, db->wal_pages);
     if (db->wal_pages >= WAL_PAGES_MAX) {
         struct task aside;
 
@@ -651,6 +656,8 @@ enum err db_checkpoint(struct db *db, struct task *task)
     int pages = 0, written = 0, code;
 
     TRY(check_usable(db, task));
+    if (db->is_held)
+        return ERR_OK;
     code =
         sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &written);
     if (code == SQLITE_BUSY)
@@ -662,6 +669,17 @@ enum err db_checkpoint(struct db *db, struct task *task)
         db->is_log_unsynced = false;
     }
     return ERR_OK;
+}
+
+void db_set_log_reader(struct db *db, void (*on_log)(void *owner, int pages), void *owner)
+{
+    db->on_log = on_log;
+    db->log_owner = owner;
+}
+
+void db_hold_checkpoints(struct db *db, bool is_held)
+{
+    db->is_held = is_held;
 }
 
 void db_shrink(struct db *db)

@@ -111,6 +111,13 @@ bool db_is_broken(const struct db *db);
  */
 int db_wal_pages(const struct db *db);
 MUST_CHECK enum err db_checkpoint(struct db *db, struct task *task);
+/*
+ * For whoever ships the log away: `on_log` is called after every commit, when its frames are in the
+ * log's file, and before anything can write them back and overwrite them. It must not use the
+ * connection. While checkpoints are held, the database's file itself does not change.
+ */
+void db_set_log_reader(struct db *db, void (*on_log)(void *owner, int pages), void *owner);
+void db_hold_checkpoints(struct db *db, bool is_held);
 /* Gives page cache back to the allocator: for a connection that will be idle. */
 void db_shrink(struct db *db);
 

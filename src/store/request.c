@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "store/backup.h"
 
 #include <search.h>
 #include <stdlib.h>
@@ -118,6 +119,8 @@ static enum err send_answer(const struct store_request *request, enum wire_statu
 
         return wire_send(asker, WIRE_JOB_REPLY, tag, &reply, NULL, 0);
     }
+    if (store_backup_is_request(request->type))
+        return store_backup_refuse(request, status);
     if (request->type == WIRE_MAILBOX_CREATE) {
         struct wire_mailbox_create_reply reply = {.mailbox = request->body.mailbox_create.mailbox,
                                                   .status = status};

@@ -11,7 +11,7 @@
 enum { STORE_DESCRIPTORS_MAX = 2 };
 
 struct store_request {
-    enum wire_type type;         /* SESSION_OPEN, DELIVER, JOB, MAILBOX_CREATE, MAILBOX_REMOVE */
+    enum wire_type type; /* SESSION_OPEN, DELIVER, JOB, MAILBOX_CREATE, MAILBOX_REMOVE, BACKUP_… */
     struct wire_channel *asker;  /* borrowed; NULL: gone */
     uint64_t asker_tag;
     uint64_t tag;                /* ours, towards sealer or mailbox */

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "store/backup.h"
 #include "store/box.h"
 
 #include <search.h>
@@ -189,12 +190,19 @@ static void on_unexpected_end(struct store *store, struct store_box *box)
     store_box_enter(box, BOX_ENDING, store->log);
 }
 
+static void forget_asker(void *owner, struct store_request *request)
+{
+    if (request->asker == owner)
+        request->asker = NULL;
+}
+
 static void on_box_close(void *owner, struct wire_channel *channel)
 {
     struct store_box *box = owner;
     struct store *store = box->store;
 
     fail_all_sent_to(store, channel);
+    store_requests_each(&store->requests, forget_asker, channel);
     box->sent_count = 0;
     wire_channel_free(&box->channel);
     store_session_drop_awake(box);
@@ -345,6 +353,9 @@ static void on_box_message(void *owner, struct wire_channel *channel, struct wir
         on_hibernate(box, &message->body.session_hibernate);
     else if (message->type == WIRE_MAILBOX_CHANGED)
         store_session_wake(box, message->body.mailbox_changed.folder_id);
+    else if (store_backup_is_request(message->type))
+        store_backup_ask(&store->requests, store->peers[WIRE_ROLE_ARCHIVIST], &box->id, channel,
+                         message);
     else if (message->type == WIRE_MAILBOX_IDLE && box->state == BOX_LIVE && box->sent_count == 0)
         end_box(store, box);
 }
@@ -591,7 +602,9 @@ void store_message(struct store *store, struct wire_channel *from, struct wire_m
 {
     struct store_box *box;
 
-    if (lost_its_descriptor(message)) {
+    if (store_backup_is_reply(message->type)) {
+        store_backup_answer(&store->requests, from, message);
+    } else if (lost_its_descriptor(message)) {
         struct store_request *request = store_request_new(&store->requests, from, message);
 
         log_warning(store->log, "a request came without its descriptor");
@@ -677,12 +690,6 @@ void store_set_peer(struct store *store, enum wire_role peer, struct wire_channe
             give_up(store, list.boxes[i], WIRE_UNAVAILABLE);
     }
     mem_free(&list.boxes);
-}
-
-static void forget_asker(void *owner, struct store_request *request)
-{
-    if (request->asker == owner)
-        request->asker = NULL;
 }
 
 void store_asker_gone(struct store *store, struct wire_channel *asker)

@@ -34,7 +34,7 @@ struct fixture {
     struct net_loop *loop;
     struct log log;
     struct store *store;
-    struct peer smtp, gate, keeper, nursery, sealer, box;
+    struct peer smtp, gate, keeper, nursery, sealer, archivist, box;
     struct id mailbox, session;
     bool is_done;
 };
@@ -55,6 +55,10 @@ static uint64_t status_of(const struct wire_message *message)
         return message->body.job_reply.status;
     if (message->type == WIRE_MAILBOX_CREATE_REPLY)
         return message->body.mailbox_create_reply.status;
+    if (message->type == WIRE_BACKUP_PUT_REPLY)
+        return message->body.backup_put_reply.status;
+    if (message->type == WIRE_BACKUP_GET_REPLY)
+        return message->body.backup_get_reply.status;
     if (message->type == WIRE_MAILBOX_REMOVE_REPLY)
         return message->body.mailbox_remove_reply.status;
     return WIRE_OK;
@@ -150,9 +154,11 @@ static void setup(struct fixture *f)
     connect_peer(f, &f->keeper, WIRE_ROLE_KEEPER);
     connect_peer(f, &f->nursery, WIRE_ROLE_NURSERY);
     connect_peer(f, &f->sealer, WIRE_ROLE_SEALER);
+    connect_peer(f, &f->archivist, WIRE_ROLE_ARCHIVIST);
     store_set_peer(f->store, WIRE_ROLE_KEEPER, f->keeper.near);
     store_set_peer(f->store, WIRE_ROLE_NURSERY, f->nursery.near);
     store_set_peer(f->store, WIRE_ROLE_SEALER, f->sealer.near);
+    store_set_peer(f->store, WIRE_ROLE_ARCHIVIST, f->archivist.near);
 }
 
 static void free_peer(struct peer *peer)
@@ -171,6 +177,7 @@ static void teardown(struct fixture *f)
     free_peer(&f->keeper);
     free_peer(&f->nursery);
     free_peer(&f->sealer);
+    free_peer(&f->archivist);
     free_peer(&f->box);
     net_loop_free(&f->loop);
 }
@@ -1030,6 +1037,99 @@ static void test_only_who_asked_cancels_a_job(void **state)
     teardown(&f);
 }
 
+/* ---- Backups ---- */
+
+static void put_backup(struct fixture *f, const struct id *mailbox, uint64_t tag, bool with_fd)
+{
+    struct wire_backup_put body = {
+        .mailbox = *mailbox, .name = STR("full/x"), .digest = STR("0123")};
+
+    send_message(&f->box, WIRE_BACKUP_PUT, tag, &body, with_fd);
+    turn(f);
+}
+
+static void live_box(struct fixture *f)
+{
+    setup(f);
+    make_live(f);
+    fd_close(&f->box.seen[0].fd);
+    f->box.seen_count = 0;
+}
+
+static void test_a_process_names_its_own_backups_only(void **state)
+{
+    struct id other = id_random(), none = {""};
+    struct fixture f;
+
+    (void)state;
+    live_box(&f);
+    put_backup(&f, &other, 5, true);
+    expect_last(&f.box, WIRE_BACKUP_PUT_REPLY, 1);
+    assert_int_equal(f.box.seen[0].status, WIRE_DENIED);
+    put_backup(&f, &none, 6, true);
+    assert_int_equal(f.box.seen[1].status, WIRE_DENIED);
+    put_backup(&f, &f.mailbox, 7, false);
+    assert_int_equal(f.box.seen[2].status, WIRE_UNAVAILABLE);
+    assert_int_equal(f.archivist.seen_count, 0);
+    teardown(&f);
+}
+
+static void test_backups_go_to_the_archivist_and_answers_back(void **state)
+{
+    struct wire_backup_put_reply reply = {.status = WIRE_DISK_FULL};
+    struct wire_backup_get get = {.name = STR("full/x")};
+    struct wire_backup_get_reply got = {.status = WIRE_OK};
+    struct fixture f;
+
+    (void)state;
+    live_box(&f);
+    put_backup(&f, &f.mailbox, 5, true);
+    expect_last(&f.archivist, WIRE_BACKUP_PUT, 1);
+    assert_true(f.archivist.seen[0].fd >= 0);
+    /* Only the archivist is heard. */
+    reply.mailbox = f.mailbox;
+    send_message(&f.archivist, WIRE_BACKUP_PUT_REPLY, f.archivist.seen[0].tag + 100, &reply, false);
+    send_message(&f.archivist, WIRE_BACKUP_PUT_REPLY, f.archivist.seen[0].tag, &reply, false);
+    turn(&f);
+    expect_last(&f.box, WIRE_BACKUP_PUT_REPLY, 1);
+    assert_int_equal(f.box.seen[0].tag, 5);
+    assert_int_equal(f.box.seen[0].status, WIRE_DISK_FULL);
+    get.mailbox = f.mailbox;
+    send_message(&f.box, WIRE_BACKUP_GET, 8, &get, false);
+    turn(&f);
+    expect_last(&f.archivist, WIRE_BACKUP_GET, 2);
+    send_message(&f.archivist, WIRE_BACKUP_GET_REPLY, f.archivist.seen[1].tag, &got, true);
+    turn(&f);
+    expect_last(&f.box, WIRE_BACKUP_GET_REPLY, 2);
+    assert_int_equal(f.box.seen[1].tag, 8);
+    assert_true(f.box.seen[1].fd >= 0);
+    teardown(&f);
+}
+
+static void test_backups_when_one_side_goes(void **state)
+{
+    struct wire_backup_put_reply reply = {.status = WIRE_OK};
+    struct fixture f;
+
+    (void)state;
+    live_box(&f);
+    put_backup(&f, &f.mailbox, 5, true);
+    store_set_peer(f.store, WIRE_ROLE_ARCHIVIST, NULL);
+    turn(&f);
+    expect_last(&f.box, WIRE_BACKUP_PUT_REPLY, 1);
+    assert_int_equal(f.box.seen[0].status, WIRE_UNAVAILABLE);
+    put_backup(&f, &f.mailbox, 6, true);
+    assert_int_equal(f.box.seen[1].status, WIRE_UNAVAILABLE);
+    store_set_peer(f.store, WIRE_ROLE_ARCHIVIST, f.archivist.near);
+    put_backup(&f, &f.mailbox, 7, true);
+    wire_channel_free(&f.box.far);
+    turn(&f);
+    /* Nobody is there to hear it. */
+    send_message(&f.archivist, WIRE_BACKUP_PUT_REPLY, f.archivist.seen[1].tag, &reply, false);
+    turn(&f);
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1063,6 +1163,9 @@ int main(void)
         cmocka_unit_test(test_a_job_whose_process_dies),
         cmocka_unit_test(test_cancelled_jobs),
         cmocka_unit_test(test_only_who_asked_cancels_a_job),
+        cmocka_unit_test(test_a_process_names_its_own_backups_only),
+        cmocka_unit_test(test_backups_go_to_the_archivist_and_answers_back),
+        cmocka_unit_test(test_backups_when_one_side_goes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

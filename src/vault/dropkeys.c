@@ -137,6 +137,41 @@ enum err vault_lane_root_forget(struct vault *vault, struct task *task,
                            VAULT_DURABLE);
 }
 
+static enum err merge_roots(struct vault *vault, struct task *task, struct vault *from)
+{
+    CLEANUP(db_release) sqlite3_stmt *select = NULL;
+    bool has_row;
+
+    (void)vault_touch(vault);
+    TRY(db_prepare(from->db, task,
+                   "SELECT lane, generation, boot_key_1, x25519_secret, created FROM lane_root",
+                   &select));
+    for (;;) {
+        CLEANUP(db_release) sqlite3_stmt *insert = NULL;
+
+        TRY(db_step(from->db, task, select, &has_row));
+        if (!has_row)
+            return ERR_OK;
+        TRY(db_prepare(vault->db, task,
+                       "INSERT OR IGNORE INTO lane_root(lane, generation, boot_key_1, "
+                       "x25519_secret, created) VALUES (?1, ?2, ?3, ?4, ?5)",
+                       &insert));
+        db_bind_blob(insert, 1, db_column_blob(select, 0));
+        db_bind_int(insert, 2, db_column_int(select, 1));
+        db_bind_blob(insert, 3, db_column_blob(select, 2));
+        db_bind_blob(insert, 4, db_column_blob(select, 3));
+        db_bind_text(insert, 5, db_column_text(select, 4));
+        TRY(db_run(vault->db, task, insert));
+    }
+}
+
+enum err vault_lane_root_merge(struct vault *vault, struct task *task, struct vault *from)
+{
+    TRY(vault_check(from, task));
+    TRY(vault_write_begin(vault, task));
+    return vault_write_end(vault, task, merge_roots(vault, task, from), VAULT_DURABLE);
+}
+
 enum err vault_drop_was_imported(struct vault *vault, struct task *task, const struct id *record,
                                  bool *out_was)
 {

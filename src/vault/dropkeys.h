@@ -39,6 +39,10 @@ MUST_CHECK enum err vault_lane_root_created(struct vault *vault, struct task *ta
 MUST_CHECK enum err vault_lane_root_forget(struct vault *vault, struct task *task,
                                            const unsigned char lane[static VAULT_LANE_BYTES],
                                            uint64_t below_generation);
+/* Adds what the other vault, of the same mailbox, knows and this one does not: for one that was
+ * restored, so that mail which was sealed after it still opens. */
+MUST_CHECK enum err vault_lane_root_merge(struct vault *vault, struct task *task,
+                                          struct vault *from);
 MUST_CHECK enum err vault_drop_was_imported(struct vault *vault, struct task *task,
                                             const struct id *record, bool *out_was);
 /* A record that does not open, or a gap: kept for ever, never discarded. */

@@ -75,6 +75,14 @@ MUST_CHECK enum err vault_folder_subscribe(struct vault *vault, struct task *tas
 MUST_CHECK enum err vault_subscription_list(struct vault *vault, struct task *task,
                                             struct str **out_names, size_t *out_count);
 /*
+ * Before messages that come from elsewhere with UIDs of their own (adopt.c): the next one appended
+ * gets `uidnext`. A folder that never had a message also takes over that place's UIDVALIDITY, if
+ * it is older than this mailbox, so that it was never given here. ERR_EXISTS: the folder has
+ * another UIDVALIDITY, or is past that UID; then nothing is changed.
+ */
+MUST_CHECK enum err vault_folder_adopt(struct vault *vault, struct task *task, int64_t folder_id,
+                                       uint32_t uidvalidity, uint32_t uidnext);
+/*
  * A selecting session takes the \Recent messages: gives the first UID that is recent, and (unless
  * read-only) marks all as no longer recent for others.
  */

@@ -221,7 +221,8 @@ enum err vault_open(struct task *task, const struct vault_options *options,
                     const struct secret *key, struct vault **out_vault)
 {
     CLEANUP(vault_close) struct vault *vault = vault_new(options);
-    const char *path = path_of(task, options, ".sqlite").ptr;
+    const char *path =
+        path_of(task, options, options->suffix != NULL ? options->suffix : ".sqlite").ptr;
 
     TRY(take_lock(vault, task, path));
     TRY(db_open(task, path, DB_OPEN, key, &vault->db));
@@ -329,4 +330,14 @@ void vault_set_limit(struct vault *vault, uint64_t limit_bytes)
 void vault_set_message_limit(struct vault *vault, uint64_t limit_messages)
 {
     vault->limit_messages = limit_messages;
+}
+
+void vault_set_log_reader(struct vault *vault, void (*on_log)(void *owner, int pages), void *owner)
+{
+    db_set_log_reader(vault->db, on_log, owner);
+}
+
+void vault_hold_checkpoints(struct vault *vault, bool is_held)
+{
+    db_hold_checkpoints(vault->db, is_held);
 }

@@ -26,6 +26,8 @@ struct vault_options {
     uint64_t epoch_seen;          /* the registry's last values, for roll-back detection; 0, 0: */
     uint64_t change_counter_seen; /* never seen */
     const struct log *log;        /* borrowed for the vault's life */
+    const char *suffix; /* of the file that vault_open takes; NULL: ".sqlite". For one that is made
+                           beside the mailbox's own (backup/restore.h) */
 };
 
 /* Makes a new mailbox with the standard folders. ERR_EXISTS when there is a file already. */
@@ -70,6 +72,10 @@ void vault_set_undelete(struct vault *vault, int64_t keep_ms, uint64_t limit_byt
  */
 MUST_CHECK enum err vault_batch_begin(struct vault *vault, struct task *task);
 MUST_CHECK enum err vault_batch_end(struct vault *vault, struct task *task);
+
+/* Shipping the log away (backup/shipper.h): sqlite/db.h says what these do. */
+void vault_set_log_reader(struct vault *vault, void (*on_log)(void *owner, int pages), void *owner);
+void vault_hold_checkpoints(struct vault *vault, bool is_held);
 
 /* Work that may be put off (filling the search index, purging expunged rows): one slice of at most
  * about 10 ms; *out_more tells whether another would find work. Call when idle, and between other

@@ -149,10 +149,12 @@ enum wire_status {
     M(SIGNING_KEYS_REPLY, signing_keys_reply, WIRE_BIT(KEEPER), WIRE_BIT(COURIER), 0)              \
     /* Every question to the DNS. */                                                               \
     M(DNS_QUERY, dns_query,                                                                        \
-      WIRE_BIT(SMTP) | WIRE_BIT(EXAMINER) | WIRE_BIT(COURIER) | WIRE_BIT(KEEPER),                  \
+      WIRE_BIT(SMTP) | WIRE_BIT(EXAMINER) | WIRE_BIT(COURIER) | WIRE_BIT(KEEPER) |                 \
+          WIRE_BIT(ARCHIVIST),                                                                     \
       WIRE_BIT(RESOLVER), 0)                                                                       \
     M(DNS_ANSWER, dns_answer, WIRE_BIT(RESOLVER),                                                  \
-      WIRE_BIT(SMTP) | WIRE_BIT(EXAMINER) | WIRE_BIT(COURIER) | WIRE_BIT(KEEPER), 0)               \
+      WIRE_BIT(SMTP) | WIRE_BIT(EXAMINER) | WIRE_BIT(COURIER) | WIRE_BIT(KEEPER) |                 \
+          WIRE_BIT(ARCHIVIST), 0)                                                                  \
     /* The drop box changes hands: the sealer finishes, closes the file, forgets the chain. */     \
     M(LANE_RELEASE, lane_release, WIRE_BIT(STORE), WIRE_BIT(SEALER), 0)                            \
     M(LANE_RELEASE_REPLY, lane_release_reply, WIRE_BIT(SEALER), WIRE_BIT(STORE), 0)                \
@@ -329,13 +331,18 @@ enum wire_status {
 #define WIRE_FIELDS_job_reply(F)                                                                   \
     F(id, session) F(id, mailbox) F(u64, status) F(secret, json) F(flag, is_last)
 #define WIRE_FIELDS_job_cancel(F) F(id, session) F(id, mailbox)
-/* `name` is the object's, below the mailbox's part of the destination ("full/…"); an unset mailbox: the
- * host's own. `digest`: BLAKE2b-256 of the bytes, kept beside the object and compared when it is read. */
+/* `name` is the object's, below the mailbox's part of the destination ("full/…"; backup/name.h); an
+ * unset mailbox: the host's own. `digest`: BLAKE2b-256 of the bytes (32 bytes, not hexadecimal), kept
+ * beside the object and compared when it is read. Replies: DISABLED, no destination is configured;
+ * UNKNOWN, no such object (or bucket); DAMAGED, not the bytes that were put; DISK_FULL, no room;
+ * DENIED, the destination does not take our key or certificate; INVALID, the name or digest is wrong;
+ * UNAVAILABLE, after some tries: it is not reached, or too much is waiting. */
 #define WIRE_FIELDS_backup_put(F) F(id, mailbox) F(str, name) F(u64, size_bytes) F(str, digest)
 #define WIRE_FIELDS_backup_put_reply(F) F(id, mailbox) F(u64, status) F(str, words)
 #define WIRE_FIELDS_backup_get(F) F(id, mailbox) F(str, name)
 #define WIRE_FIELDS_backup_get_reply(F) F(id, mailbox) F(u64, status) F(u64, size_bytes) F(str, words)
-/* Names below `prefix` that sort after `after`; JSON: [{"name", "size", "modified"}, …]. */
+/* Names that begin with `prefix` and sort after `after`; JSON: [{"name", "size", "modified"}, …]. One
+ * reply each: not is_last, so ask again with the last name as `after`. */
 #define WIRE_FIELDS_backup_list(F) F(id, mailbox) F(str, prefix) F(str, after)
 #define WIRE_FIELDS_backup_list_reply(F)                                                           \
     F(id, mailbox) F(u64, status) F(str, json) F(flag, is_last) F(str, words)

@@ -26,7 +26,7 @@ import time
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 LISTENERS = ("imap", "imaps", "pop3", "pop3s", "mx", "submission", "submissions")
 ROLES = ("master", "keeper", "gate", "store", "nursery", "mailbox", "sealer", "smtp",
-         "resolver", "examiner", "scanner", "courier")
+         "resolver", "examiner", "scanner", "courier", "archivist")
 # imaplib's own limit is meant for terminals; a FETCH line of a real mailbox is longer.
 imaplib._MAXLINE = 100 << 20
 

@@ -18,7 +18,7 @@ IMAP_COMMAND(compress)
     if (s->is_compressed)
         return imap_refuse(s, task, IMAP_REFUSAL_COMPRESSED);
     s->is_compressed = true;
-    imap_write_words(&s->out, s->tag, STR("OK"), "DEFLATE active.");
+    imap_write_words(&s->out, s->tag, STR("OK"), IMAP_COMPRESSING);
     s->pause = IMAP_PAUSE_COMPRESS;
     return ERR_OK;
 }

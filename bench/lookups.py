@@ -3,7 +3,7 @@
 answers and ask over HTTPS, dnsdist (with its packet cache) and dnss, all before the same server, Debian's
 unbound, over HTTP/2.
 
-    bench/dns [--rounds 3] [--json FILE]
+    bench/lookups.py [--rounds 3] [--json FILE]
 
 Each is asked as its users ask it: the resolver over a local channel (dns_kit), the others over UDP (dnsperf),
 100 questions at a time. Uncached: no name twice. Cached: 1,000 names again and again. One at a time:
@@ -12,7 +12,6 @@ processor time of the resolver (or the other) for one question.
 """
 import argparse
 import json
-import os
 import pathlib
 import re
 import statistics
@@ -27,15 +26,16 @@ sys.path.insert(0, str(ROOT / "tests"))
 from lib import doh  # noqa: E402
 from lib.server import free_ports  # noqa: E402
 
-TICKS = os.sysconf("SC_CLK_TCK")
 OPEN = 100
 NAMES = 1000  # of the cached questions
 COUNTS = {"uncached": 40000, "cached": 200000, "one at a time": 500}
+QUICK_COUNTS = {"uncached": 10000, "cached": 50000, "one at a time": 200}
 
 
 def processor_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """Of all its threads, which stay."""
+    return sum(int(path.read_text().split()[0]) for path in
+               pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 def wait_for_port(port, process):
@@ -117,11 +117,11 @@ class Sealpost:
             raise RuntimeError(f"not all were answered: {answer}")
         return answer["seconds"]
 
-    def measure(self, row, round_number):
+    def measure(self, row, count, round_number):
         if row == "cached":
             self.run("fetch", NAMES, OPEN, f"c%{NAMES}%.bench.test")
         before = processor_seconds(self.pid)
-        seconds = self.run("fetch", COUNTS[row], 1 if row == "one at a time" else OPEN,
+        seconds = self.run("fetch", count, 1 if row == "one at a time" else OPEN,
                            f"c%{NAMES}%.bench.test" if row == "cached"
                            else f"{row[0]}{round_number}x%.bench.test")
         return seconds, processor_seconds(self.pid) - before
@@ -157,13 +157,13 @@ class Forwarder:
             raise RuntimeError(f"not all were answered: {done.stdout[-600:]}")
         return float(seconds[1])
 
-    def measure(self, row, round_number):
+    def measure(self, row, count, round_number):
         names = [f"c{i}.bench.test" for i in range(NAMES)]
-        repeat = COUNTS[row] // NAMES
+        repeat = count // NAMES
         if row == "cached":
             self.run(names, OPEN)
         else:
-            names = [f"{row[0]}{round_number}x{i}.bench.test" for i in range(COUNTS[row])]
+            names = [f"{row[0]}{round_number}x{i}.bench.test" for i in range(count)]
             repeat = 1
         before = processor_seconds(self.pid)
         seconds = self.run(names, 1 if row == "one at a time" else OPEN, repeat)
@@ -202,19 +202,21 @@ class Dnss(Forwarder):
 SERVERS = {"sealpost": Sealpost, "dnsdist": Dnsdist, "dnss": Dnss}
 
 
-def measure(rounds, say=print):
+def measure(rounds, counts=None, names=tuple(SERVERS), say=print):
     """{row: {server: (look-ups a second, processor microseconds each)}}"""
-    figures = {row: {name: [] for name in SERVERS} for row in COUNTS}
+    counts = counts or COUNTS
+    makers = {name: make for name, make in SERVERS.items() if name in names}
+    figures = {row: {name: [] for name in makers} for row in counts}
     with tempfile.TemporaryDirectory(prefix="sealpost-bench-dns-") as name:
         folder = pathlib.Path(name)
         upstream = Upstream(folder)
         try:
             for round_number in range(rounds):
-                for server_name, make in SERVERS.items():
-                    for row, count in COUNTS.items():
+                for server_name, make in makers.items():
+                    for row, count in counts.items():
                         server = make(folder, upstream)
                         try:
-                            seconds, processor = server.measure(row, round_number)
+                            seconds, processor = server.measure(row, count, round_number)
                         finally:
                             server.stop()
                         figures[row][server_name].append((count / seconds, processor / count * 1e6))

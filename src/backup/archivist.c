@@ -1,0 +1,621 @@
+#include "backup/archivist.h"
+
+#include "backup/prune.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+enum {
+    ATTEMPTS_MAX = 6,
+    FIRST_WAIT_MS = 1000,
+    AWAY_MS = 30 * 1000,
+    MANIFEST_MAX = 64 * 1024,
+    WORDS_ROOM = 200,
+    PRUNES_WAITING_MAX = 1024,
+};
+
+enum lane { LANE_SMALL, LANE_LARGE, LANE_GET, LANE_COUNT };
+
+static const size_t lane_running_max[LANE_COUNT] = {8, 3, 4};
+
+TAILQ_HEAD(orders, order);
+TAILQ_HEAD(waiting_prunes, waiting_prune);
+
+/* One message that waits, or is worked on. */
+struct order {
+    struct archivist *archivist;
+    struct wire_channel *asker; /* borrowed; NULL: gone */
+    uint64_t tag;
+    enum wire_type type;
+    struct id mailbox;
+    char *name;  /* own; the object's whole name, or the prefix */
+    char *after; /* own; the whole name */
+    size_t root_len; /* of name: the mailbox's part and its slash */
+    int fd;      /* own; -1: none */
+    uint64_t size_bytes;
+    unsigned char digest[CRYPT_HASH_BYTES];
+    enum lane lane;
+    unsigned attempts;
+    struct net_timer *timer;  /* own; the next attempt */
+    struct backup_call *call; /* own; NULL: waits */
+    TAILQ_ENTRY(order) in_orders;
+};
+
+struct waiting_prune {
+    char *newest; /* own */
+    TAILQ_ENTRY(waiting_prune) in_prunes;
+};
+
+struct archivist {
+    struct net_loop *loop;                  /* borrowed */
+    const struct log *log;                  /* borrowed */
+    struct backup_destination *destination; /* own; NULL: none */
+    struct backup_policy policy;
+    enum wire_status without; /* what is answered without one */
+    char words[WORDS_ROOM];   /* and why */
+    struct orders waiting[LANE_COUNT], running[LANE_COUNT];
+    size_t running_count[LANE_COUNT];
+    size_t order_count;
+    int64_t away_until_ms; /* monotonic */
+    struct waiting_prunes prunes;
+    size_t prune_count;
+    struct backup_prune *prune; /* own; the one under way */
+};
+
+static void run_lane(struct archivist *archivist, enum lane lane);
+
+/* ---- Answers ---- */
+
+static enum wire_status status_of(enum err err)
+{
+    switch (err) {
+    case ERR_OK:
+        return WIRE_OK;
+    case ERR_NOT_FOUND:
+        return WIRE_UNKNOWN;
+    case ERR_CORRUPT:
+        return WIRE_DAMAGED;
+    case ERR_LIMIT:
+        return WIRE_DISK_FULL;
+    case ERR_DENIED:
+        return WIRE_DENIED;
+    case ERR_INVALID:
+        return WIRE_INVALID;
+    case ERR_EXISTS:
+    case ERR_BUSY:
+    case ERR_IO:
+        return WIRE_UNAVAILABLE;
+    }
+    return WIRE_UNAVAILABLE;
+}
+
+struct answer {
+    enum wire_status status;
+    struct str words;
+    uint64_t size_bytes;
+    int fd; /* borrowed; -1: none */
+    struct str json;
+    bool is_last;
+};
+
+static void send_answer(struct archivist *archivist, struct wire_channel *asker, uint64_t tag,
+                        enum wire_type type, const struct id *mailbox, const struct answer *answer)
+{
+    union wire_body body;
+    enum wire_type reply;
+    struct str words = str_upto(answer->words, WORDS_ROOM);
+
+    memset(&body, 0, sizeof(body));
+    if (type == WIRE_BACKUP_PUT) {
+        reply = WIRE_BACKUP_PUT_REPLY;
+        body.backup_put_reply = (struct wire_backup_put_reply){
+            .mailbox = *mailbox, .status = answer->status, .words = words};
+    } else if (type == WIRE_BACKUP_GET) {
+        reply = WIRE_BACKUP_GET_REPLY;
+        body.backup_get_reply = (struct wire_backup_get_reply){.mailbox = *mailbox,
+                                                               .status = answer->status,
+                                                               .size_bytes = answer->size_bytes,
+                                                               .words = words};
+    } else if (type == WIRE_BACKUP_LIST) {
+        reply = WIRE_BACKUP_LIST_REPLY;
+        body.backup_list_reply = (struct wire_backup_list_reply){.mailbox = *mailbox,
+                                                                 .status = answer->status,
+                                                                 .json = answer->json,
+                                                                 .is_last = answer->is_last,
+                                                                 .words = words};
+    } else {
+        reply = WIRE_BACKUP_DELETE_REPLY;
+        body.backup_delete_reply = (struct wire_backup_delete_reply){
+            .mailbox = *mailbox, .status = answer->status, .words = words};
+    }
+    if (wire_send(asker, reply, tag, &body, &answer->fd, answer->fd >= 0 ? 1 : 0) != ERR_OK)
+        log_warning(archivist->log, "an answer could not be sent peer=%s",
+                    wire_role_name(wire_channel_peer(asker)));
+}
+
+/* ---- Orders ---- */
+
+static void order_free(struct order **pointer)
+{
+    struct order *order = *pointer;
+
+    backup_cancel(&order->call);
+    net_timer_free(&order->timer);
+    order->archivist->order_count--;
+    mem_free(&order->name);
+    mem_free(&order->after);
+    fd_close(&order->fd);
+    mem_free(pointer);
+}
+
+static void finish(struct order *order, const struct answer *answer)
+{
+    struct archivist *archivist = order->archivist;
+    enum lane lane = order->lane;
+
+    if (order->asker != NULL)
+        send_answer(archivist, order->asker, order->tag, order->type, &order->mailbox, answer);
+    TAILQ_REMOVE(&archivist->running[lane], order, in_orders);
+    archivist->running_count[lane]--;
+    order_free(&order);
+    run_lane(archivist, lane);
+}
+
+/* [{"name", "size", "modified"}, …], names without the mailbox's part. */
+static char *list_json(const struct order *order, const struct backup_result *result)
+{
+    json_t *list = json_array();
+    char *text;
+
+    for (size_t i = 0; i < result->object_count; i++) {
+        const struct backup_object *object = &result->objects[i];
+        struct str name = str_from(object->name, order->root_len);
+        char modified[CLOCK_ISO_ROOM];
+
+        clock_format_iso(object->modified_ms, modified);
+        json_array_append_new(
+            list, json_pack("{s:s%, s:I, s:s}", "name", name.ptr, name.len, "size",
+                            (json_int_t)object->size_bytes, "modified", modified));
+    }
+    text = json_dumps(list, JSON_COMPACT);
+    json_decref(list);
+    if (text == NULL)
+        abort();
+    return text;
+}
+
+/* ---- Letting old backups go ---- */
+
+static void on_pruned(void *owner);
+
+static void run_prunes(struct archivist *archivist)
+{
+    struct waiting_prune *waiting = TAILQ_FIRST(&archivist->prunes);
+
+    if (waiting == NULL || archivist->prune != NULL)
+        return;
+    TAILQ_REMOVE(&archivist->prunes, waiting, in_prunes);
+    archivist->prune_count--;
+    archivist->prune =
+        backup_prune_start(archivist->destination, &archivist->policy,
+                           str_from_c(waiting->newest), archivist->log, on_pruned, archivist);
+    mem_free(&waiting->newest);
+    mem_free(&waiting);
+}
+
+static void on_pruned(void *owner)
+{
+    struct archivist *archivist = owner;
+
+    archivist->prune = NULL;
+    run_prunes(archivist);
+}
+
+/* A manifest says that the copy was opened and checked. */
+static bool says_verified(const struct order *order)
+{
+    struct task task;
+    CLEANUP(buf_free) struct buf text;
+    bool is_verified = false;
+    json_t *json;
+
+    task_init(&task, clock_now_ms());
+    buf_init(&text, MANIFEST_MAX + 16384);
+    if (order->size_bytes <= MANIFEST_MAX &&
+        fd_read_all(&task, order->fd, MANIFEST_MAX, &text) == ERR_OK) {
+        json = json_loadb(text.ptr == NULL ? "" : text.ptr,
+                          text.len < order->size_bytes ? text.len : (size_t)order->size_bytes, 0,
+                          NULL);
+        is_verified = json_is_true(json_object_get(json, "verified"));
+        json_decref(json);
+    }
+    task_done(&task);
+    return is_verified;
+}
+
+/* What was put may be the newer one that older ones wait for. */
+static void consider_pruning(struct archivist *archivist, const struct order *order)
+{
+    struct str name = str_from_c(order->name), inner = str_from(name, order->root_len);
+    struct waiting_prune *waiting;
+    bool is_full = str_starts_with(inner, STR("full/"));
+
+    if (is_full && (!str_ends_with(inner, STR(".json")) || !says_verified(order)))
+        return;
+    if (!is_full && !str_starts_with(inner, STR("drop/")) &&
+        !str_starts_with(name, STR("host/account/")))
+        return;
+    if (archivist->prune_count == PRUNES_WAITING_MAX)
+        return; /* the next one does it */
+    waiting = NEW(struct waiting_prune);
+    waiting->newest = mem_copy_text(name.ptr, name.len);
+    TAILQ_INSERT_TAIL(&archivist->prunes, waiting, in_prunes);
+    archivist->prune_count++;
+    run_prunes(archivist);
+}
+
+/* ---- Working on an order ---- */
+
+static const char *what(const struct order *order)
+{
+    return wire_type_name(order->type);
+}
+
+static bool try_later(struct order *order, const struct backup_result *result)
+{
+    struct archivist *archivist = order->archivist;
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (result->err != ERR_BUSY)
+        return false;
+    if (order->attempts >= ATTEMPTS_MAX || now_ms < archivist->away_until_ms) {
+        archivist->away_until_ms = now_ms + AWAY_MS;
+        return false;
+    }
+    log_info(archivist->log, "to be tried again what=%s attempt=%u reason=\"%s\"", what(order),
+             order->attempts, result->words);
+    net_timer_start(order->timer, (int64_t)FIRST_WAIT_MS << (order->attempts - 1));
+    return true;
+}
+
+static void on_done(void *owner, struct backup_result *result)
+{
+    struct order *order = owner;
+    struct archivist *archivist = order->archivist;
+    struct answer answer = {.status = status_of(result->err),
+                            .words = str_from_c(result->words),
+                            .size_bytes = result->size_bytes,
+                            .fd = -1};
+    char *json = NULL;
+
+    order->call = NULL;
+    if (try_later(order, result))
+        return;
+    if (result->err != ERR_OK) {
+        if (result->err != ERR_NOT_FOUND || order->type == WIRE_BACKUP_PUT)
+            log_warning(archivist->log, "backup failed what=%s kind=\"%s\" reason=\"%s\"",
+                        what(order), err_name(result->err), result->words);
+    } else {
+        archivist->away_until_ms = 0;
+    }
+    if (result->err == ERR_OK && order->type == WIRE_BACKUP_PUT)
+        consider_pruning(archivist, order);
+    if (order->type == WIRE_BACKUP_GET)
+        answer.fd = result->fd;
+    if (result->err == ERR_OK && order->type == WIRE_BACKUP_LIST) {
+        json = list_json(order, result);
+        answer.json = str_from_c(json);
+    }
+    answer.is_last = result->is_last || result->err != ERR_OK;
+    finish(order, &answer);
+    free(json);
+}
+
+static void attempt(void *owner)
+{
+    struct order *order = owner;
+    struct backup_destination *destination = order->archivist->destination;
+    struct backup_put put = {.name = str_from_c(order->name),
+                             .fd = order->fd,
+                             .size_bytes = order->size_bytes,
+                             .digest = order->digest};
+
+    order->attempts++;
+    if (order->type == WIRE_BACKUP_PUT)
+        order->call = backup_put(destination, &put, on_done, order);
+    else if (order->type == WIRE_BACKUP_GET)
+        order->call = backup_get(destination, put.name, on_done, order);
+    else if (order->type == WIRE_BACKUP_LIST)
+        order->call = backup_list(destination, put.name, str_from_c(order->after),
+                                  ARCHIVIST_LIST_MAX, on_done, order);
+    else
+        order->call = backup_delete(destination, put.name, on_done, order);
+}
+
+static void run_lane(struct archivist *archivist, enum lane lane)
+{
+    struct order *order;
+
+    while (archivist->running_count[lane] < lane_running_max[lane] &&
+           (order = TAILQ_FIRST(&archivist->waiting[lane])) != NULL) {
+        TAILQ_REMOVE(&archivist->waiting[lane], order, in_orders);
+        TAILQ_INSERT_TAIL(&archivist->running[lane], order, in_orders);
+        archivist->running_count[lane]++;
+        attempt(order);
+    }
+}
+
+/* ---- What is asked ---- */
+
+struct request {
+    struct id mailbox;
+    struct str name, after, digest;
+    uint64_t size_bytes;
+};
+
+static bool read_request(const struct wire_message *message, struct request *out)
+{
+    if (message->type == WIRE_BACKUP_PUT) {
+        const struct wire_backup_put *put = &message->body.backup_put;
+
+        *out = (struct request){.mailbox = put->mailbox,
+                                .name = put->name,
+                                .digest = put->digest,
+                                .size_bytes = put->size_bytes};
+    } else if (message->type == WIRE_BACKUP_GET) {
+        *out = (struct request){.mailbox = message->body.backup_get.mailbox,
+                                .name = message->body.backup_get.name};
+    } else if (message->type == WIRE_BACKUP_LIST) {
+        *out = (struct request){.mailbox = message->body.backup_list.mailbox,
+                                .name = message->body.backup_list.prefix,
+                                .after = message->body.backup_list.after};
+    } else if (message->type == WIRE_BACKUP_DELETE) {
+        *out = (struct request){.mailbox = message->body.backup_delete.mailbox,
+                                .name = message->body.backup_delete.name};
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* May this role name that? */
+static bool may_ask(enum wire_role role, const struct wire_message *message,
+                    const struct request *request)
+{
+    if (role == WIRE_ROLE_KEEPER)
+        return true;
+    if (!id_is_set(&request->mailbox))
+        return false;
+    return role == WIRE_ROLE_STORE ||
+           (role == WIRE_ROLE_SEALER && message->type == WIRE_BACKUP_PUT &&
+            str_starts_with(request->name, STR("drop/")));
+}
+
+static char *whole_name(const struct id *mailbox, struct str name)
+{
+    struct str root = id_is_set(mailbox) ? id_str(mailbox) : STR("host");
+    char *text = mem_new(root.len + name.len + 2, 1);
+
+    memcpy(text, root.ptr, root.len);
+    text[root.len] = '/';
+    if (name.len > 0)
+        memcpy(text + root.len + 1, name.ptr, name.len);
+    return text;
+}
+
+/* With the mailbox's part before it; a NUL would end it early. */
+static bool is_valid(const struct id *mailbox, struct str name, bool (*is_good)(struct str name))
+{
+    char *whole = whole_name(mailbox, name);
+    bool is_it = str_index(name, '\0') < 0 && is_good(str_from_c(whole));
+
+    mem_free(&whole);
+    return is_it;
+}
+
+/* NULL, or what is wrong. */
+static const char *find_fault(const struct wire_message *message, const struct request *request)
+{
+    struct id again;
+
+    if (id_is_set(&request->mailbox) && !id_parse(id_str(&request->mailbox), &again))
+        return "no such mailbox";
+    if (message->type == WIRE_BACKUP_LIST)
+        return is_valid(&request->mailbox, request->name, backup_prefix_is_valid) &&
+                       is_valid(&request->mailbox, request->after, backup_prefix_is_valid)
+                   ? NULL
+                   : "no such names";
+    if (!is_valid(&request->mailbox, request->name, backup_name_is_valid))
+        return "no such name";
+    if (message->type == WIRE_BACKUP_PUT && request->digest.len != CRYPT_HASH_BYTES)
+        return "no digest";
+    return NULL;
+}
+
+static enum lane lane_of(const struct wire_message *message, const struct request *request)
+{
+    if (message->type == WIRE_BACKUP_GET)
+        return LANE_GET;
+    return message->type == WIRE_BACKUP_PUT && request->size_bytes > ARCHIVIST_SMALL_BYTES
+               ? LANE_LARGE
+               : LANE_SMALL;
+}
+
+static size_t count_of(const struct orders *orders, const struct id *mailbox)
+{
+    const struct order *order;
+    size_t count = 0;
+
+    TAILQ_FOREACH(order, orders, in_orders)
+        count += id_equal(&order->mailbox, mailbox) ? 1 : 0;
+    return count;
+}
+
+static bool has_room(const struct archivist *archivist, const struct id *mailbox, enum lane lane)
+{
+    return archivist->order_count < ARCHIVIST_ORDERS_MAX &&
+           (!id_is_set(mailbox) ||
+            count_of(&archivist->waiting[lane], mailbox) < ARCHIVIST_ORDERS_PER_MAILBOX_MAX);
+}
+
+static void take(struct archivist *archivist, struct wire_channel *from,
+                 struct wire_message *message, const struct request *request)
+{
+    struct order *order = NEW(struct order);
+
+    order->archivist = archivist;
+    order->asker = from;
+    order->tag = message->tag;
+    order->type = message->type;
+    order->mailbox = request->mailbox;
+    order->name = whole_name(&request->mailbox, request->name);
+    order->after = request->after.len > 0 ? whole_name(&request->mailbox, request->after)
+                                          : mem_copy_text("", 0);
+    order->root_len = strlen(order->name) - request->name.len;
+    order->fd = -1;
+    if (message->fd_count > 0) {
+        order->fd = message->fds[0];
+        message->fds[0] = -1;
+    }
+    order->size_bytes = request->size_bytes;
+    if (request->digest.len == CRYPT_HASH_BYTES)
+        memcpy(order->digest, request->digest.ptr, CRYPT_HASH_BYTES);
+    order->lane = lane_of(message, request);
+    order->timer = net_timer_new(archivist->loop, attempt, order);
+    archivist->order_count++;
+    TAILQ_INSERT_TAIL(&archivist->waiting[order->lane], order, in_orders);
+    run_lane(archivist, order->lane);
+}
+
+static void refuse(struct archivist *archivist, struct wire_channel *from,
+                   const struct wire_message *message, const struct request *request,
+                   enum wire_status status, struct str words)
+{
+    struct answer answer = {.status = status, .words = words, .fd = -1, .is_last = true};
+
+    send_answer(archivist, from, message->tag, message->type, &request->mailbox, &answer);
+}
+
+void archivist_message(struct archivist *archivist, struct wire_channel *from,
+                       struct wire_message *message)
+{
+    struct request request;
+    const char *fault;
+
+    if (!read_request(message, &request))
+        return;
+    fault = find_fault(message, &request);
+    if (!may_ask(wire_channel_peer(from), message, &request))
+        refuse(archivist, from, message, &request, WIRE_DENIED, STR("not yours"));
+    else if (fault != NULL)
+        refuse(archivist, from, message, &request, WIRE_INVALID, str_from_c(fault));
+    else if (archivist->destination == NULL)
+        refuse(archivist, from, message, &request, archivist->without,
+               str_from_c(archivist->words));
+    else if (message->type == WIRE_BACKUP_PUT && message->fd_count == 0)
+        refuse(archivist, from, message, &request, WIRE_UNAVAILABLE, STR("its bytes were lost"));
+    else if (!has_room(archivist, &request.mailbox, lane_of(message, &request)))
+        refuse(archivist, from, message, &request, WIRE_UNAVAILABLE,
+               STR("too much is waiting already"));
+    else
+        take(archivist, from, message, &request);
+}
+
+/* ---- Beginning and end ---- */
+
+struct archivist *archivist_new(struct net_loop *loop, const struct log *log)
+{
+    struct archivist *archivist = NEW(struct archivist);
+
+    archivist->loop = loop;
+    archivist->log = log;
+    archivist->without = WIRE_UNAVAILABLE;
+    archivist->policy = (struct backup_policy){.daily = 7, .hourly = 24};
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        TAILQ_INIT(&archivist->waiting[lane]);
+        TAILQ_INIT(&archivist->running[lane]);
+    }
+    TAILQ_INIT(&archivist->prunes);
+    return archivist;
+}
+
+void archivist_set_policy(struct archivist *archivist, const struct backup_policy *policy)
+{
+    archivist->policy = *policy;
+}
+
+void archivist_set_destination(struct archivist *archivist, struct backup_destination *destination,
+                               enum wire_status status, struct str words)
+{
+    archivist->destination = destination;
+    archivist->without = status;
+    words = str_upto(words, sizeof(archivist->words) - 1);
+    if (words.len > 0)
+        memcpy(archivist->words, words.ptr, words.len);
+    archivist->words[words.len] = '\0';
+}
+
+/* Those that wait are dropped; of those that run, a put is finished. */
+static void forget(struct orders *orders, struct archivist *archivist, struct wire_channel *asker,
+                   bool is_running)
+{
+    struct order *order, *next;
+
+    for (order = TAILQ_FIRST(orders); order != NULL; order = next) {
+        next = TAILQ_NEXT(order, in_orders);
+        if (order->asker != asker)
+            continue;
+        order->asker = NULL;
+        if (is_running && order->type == WIRE_BACKUP_PUT)
+            continue;
+        TAILQ_REMOVE(orders, order, in_orders);
+        if (is_running)
+            archivist->running_count[order->lane]--;
+        order_free(&order);
+    }
+}
+
+void archivist_asker_gone(struct archivist *archivist, struct wire_channel *asker)
+{
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        forget(&archivist->waiting[lane], archivist, asker, false);
+        forget(&archivist->running[lane], archivist, asker, true);
+        run_lane(archivist, (enum lane)lane);
+    }
+}
+
+static void free_orders(struct orders *orders)
+{
+    struct order *order;
+
+    while ((order = TAILQ_FIRST(orders)) != NULL) {
+        TAILQ_REMOVE(orders, order, in_orders);
+        order_free(&order);
+    }
+}
+
+void archivist_free(struct archivist **pointer)
+{
+    struct archivist *archivist = *pointer;
+    struct waiting_prune *waiting;
+
+    if (archivist == NULL)
+        return;
+    backup_prune_cancel(&archivist->prune);
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        free_orders(&archivist->waiting[lane]);
+        free_orders(&archivist->running[lane]);
+    }
+    while ((waiting = TAILQ_FIRST(&archivist->prunes)) != NULL) {
+        TAILQ_REMOVE(&archivist->prunes, waiting, in_prunes);
+        mem_free(&waiting->newest);
+        mem_free(&waiting);
+    }
+    backup_destination_free(&archivist->destination);
+    mem_free(pointer);
+}

@@ -1,0 +1,48 @@
+/*
+ * What the archivist does with the messages that roles send it (wire/messages.h, BACKUP_…): checks who
+ * may name what, waits its turn, tries again, answers, and lets old backups go.
+ *
+ * Who may name what: the store speaks for mailbox processes, of which it knows that each named its own;
+ * the sealer puts below a mailbox's drop/; the keeper may do everything, and alone has the host's own
+ * objects.
+ *
+ * Turns: small things (segments of a log, lists), large ones and reading have lanes of their own, so
+ * that a log is not behind in time for a mailbox of gigabytes. What waits is bounded, for all and for
+ * each mailbox; beyond that the answer is UNAVAILABLE at once.
+ *
+ * Trying again: what fails with ERR_BUSY, after 1, 2, 4, 8 and 16 seconds; once that was in vain,
+ * nothing is tried twice for half a minute, so that all who wait hear soon that the destination is
+ * away.
+ */
+#ifndef BACKUP_ARCHIVIST_H
+#define BACKUP_ARCHIVIST_H
+
+#include "backup/destination.h"
+#include "backup/retention.h"
+#include "base/log.h"
+#include "net/loop.h"
+#include "wire/channel.h"
+
+enum {
+    ARCHIVIST_ORDERS_MAX = 1024,
+    ARCHIVIST_ORDERS_PER_MAILBOX_MAX = 32,
+    ARCHIVIST_SMALL_BYTES = 1024 * 1024,
+    ARCHIVIST_LIST_MAX = 400, /* objects in one LIST_REPLY: what a frame holds */
+};
+
+struct archivist;
+
+struct archivist *archivist_new(struct net_loop *loop, const struct log *log);
+void archivist_free(struct archivist **archivist);
+void archivist_set_policy(struct archivist *archivist, const struct backup_policy *policy);
+/* Takes the destination over. NULL: there is none, and `words` (copied) are what askers are told;
+ * `status` DISABLED where none is configured, UNAVAILABLE where it could not be had. Once. */
+void archivist_set_destination(struct archivist *archivist, struct backup_destination *destination,
+                               enum wire_status status, struct str words);
+
+void archivist_message(struct archivist *archivist, struct wire_channel *from,
+                       struct wire_message *message);
+/* Nobody there waits for answers any more; what was being put is put all the same. */
+void archivist_asker_gone(struct archivist *archivist, struct wire_channel *asker);
+
+#endif

@@ -1,0 +1,418 @@
+/* The archivist's orders, over real channels and a real directory. */
+#include "backup/archivist.h"
+
+#include "backup/directory.h"
+#include "backup/fixture.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char root[64];
+static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
+
+struct peer {
+    struct wire_channel *far, *near; /* own */
+    size_t answers;
+    uint64_t status;
+    char words[256], json[8192];
+    bool is_last, has_fd;
+    uint64_t size_bytes;
+};
+
+struct state {
+    struct backup_fixture direct; /* the same directory, without an archivist */
+    struct archivist *archivist;
+    struct peer store, keeper, sealer;
+    struct id mailbox;
+};
+
+static void copy(struct str text, char *out, size_t room)
+{
+    (void)snprintf(out, room, "%.*s", STR_ARG(text));
+}
+
+static void far_message(void *owner, struct wire_channel *channel, struct wire_message *message)
+{
+    struct peer *peer = owner;
+    const union wire_body *body = &message->body;
+
+    (void)channel;
+    peer->answers++;
+    peer->has_fd = message->fd_count > 0;
+    if (message->type == WIRE_BACKUP_PUT_REPLY) {
+        peer->status = body->backup_put_reply.status;
+        copy(body->backup_put_reply.words, peer->words, sizeof(peer->words));
+    } else if (message->type == WIRE_BACKUP_GET_REPLY) {
+        peer->status = body->backup_get_reply.status;
+        peer->size_bytes = body->backup_get_reply.size_bytes;
+    } else if (message->type == WIRE_BACKUP_LIST_REPLY) {
+        peer->status = body->backup_list_reply.status;
+        peer->is_last = body->backup_list_reply.is_last;
+        copy(body->backup_list_reply.json, peer->json, sizeof(peer->json));
+    } else {
+        assert_int_equal(message->type, WIRE_BACKUP_DELETE_REPLY);
+        peer->status = body->backup_delete_reply.status;
+    }
+}
+
+static void closed(void *owner, struct wire_channel *channel)
+{
+    (void)owner;
+    (void)channel;
+}
+
+static void near_message(void *owner, struct wire_channel *channel, struct wire_message *message)
+{
+    archivist_message(((struct state *)owner)->archivist, channel, message);
+}
+
+static const struct wire_channel_events far_events = {far_message, closed};
+static const struct wire_channel_events near_events = {near_message, closed};
+
+static void connect_peer(struct state *s, struct peer *peer, enum wire_role role)
+{
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+                     0);
+    peer->far = wire_channel_new(s->direct.loop, pair[0], role, WIRE_ROLE_ARCHIVIST, &far_events,
+                                 peer, &quiet);
+    peer->near = wire_channel_new(s->direct.loop, pair[1], WIRE_ROLE_ARCHIVIST, role, &near_events,
+                                  s, &quiet);
+}
+
+static struct state *begin(bool has_destination)
+{
+    struct state *s = NEW(struct state);
+    struct backup_destination *destination = NULL;
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    (void)snprintf(root, sizeof(root), "/tmp/sealpost-archivist-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    s->direct.loop = net_loop_new();
+    s->mailbox = id_random();
+    s->archivist = archivist_new(s->direct.loop, &quiet);
+    assert_int_equal(
+        backup_directory_open(s->direct.loop, &task, root, &s->direct.destination), ERR_OK);
+    if (has_destination) {
+        assert_int_equal(backup_directory_open(s->direct.loop, &task, root, &destination), ERR_OK);
+        archivist_set_destination(s->archivist, destination, WIRE_OK, STR(""));
+    } else {
+        archivist_set_destination(s->archivist, NULL, WIRE_DISABLED, STR("none"));
+    }
+    connect_peer(s, &s->store, WIRE_ROLE_STORE);
+    connect_peer(s, &s->keeper, WIRE_ROLE_KEEPER);
+    connect_peer(s, &s->sealer, WIRE_ROLE_SEALER);
+    task_done(&task);
+    return s;
+}
+
+static void end(struct state *s)
+{
+    struct peer *peers[] = {&s->store, &s->keeper, &s->sealer};
+    char command[96];
+
+    archivist_free(&s->archivist);
+    for (size_t i = 0; i < ARRAY_LEN(peers); i++) {
+        wire_channel_free(&peers[i]->far);
+        wire_channel_free(&peers[i]->near);
+    }
+    fixture_done(&s->direct);
+    mem_free(&s);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
+    assert_int_equal(system(command), 0);
+}
+
+static void stop_loop(void *owner)
+{
+    net_loop_stop(owner);
+}
+
+static void turn(struct state *s, int64_t ms)
+{
+    struct net_timer *timer = net_timer_new(s->direct.loop, stop_loop, s->direct.loop);
+
+    net_timer_start(timer, ms);
+    net_loop_run(s->direct.loop);
+    net_timer_free(&timer);
+}
+
+/* Until the peer has so many answers. */
+static void wait_for(struct state *s, const struct peer *peer, size_t answers)
+{
+    for (int i = 0; i < 400 && peer->answers < answers; i++)
+        turn(s, 5);
+    assert_int_equal(peer->answers, answers);
+}
+
+static void send_put(struct peer *from, const struct id *mailbox, const char *name, struct str bytes)
+{
+    unsigned char digest[CRYPT_HASH_BYTES];
+    CLEANUP(fd_close) int fd = -1;
+    struct wire_backup_put body = {
+        .mailbox = *mailbox, .name = str_from_c(name), .size_bytes = bytes.len};
+    struct task task;
+
+    task_init(&task, 0);
+    crypt_digest(bytes, digest);
+    body.digest = str_make(digest, sizeof(digest));
+    assert_int_equal(memfd_from(&task, bytes, &fd), ERR_OK);
+    assert_int_equal(wire_send(from->far, WIRE_BACKUP_PUT, 1, &body, &fd, 1), ERR_OK);
+}
+
+static enum wire_status put(struct state *s, struct peer *from, const struct id *mailbox,
+                            const char *name, struct str bytes)
+{
+    size_t answers = from->answers;
+
+    send_put(from, mailbox, name, bytes);
+    wait_for(s, from, answers + 1);
+    return (enum wire_status)from->status;
+}
+
+static enum wire_status get(struct state *s, struct peer *from, const struct id *mailbox,
+                            const char *name)
+{
+    struct wire_backup_get body = {.mailbox = *mailbox, .name = str_from_c(name)};
+    size_t answers = from->answers;
+
+    assert_int_equal(wire_send(from->far, WIRE_BACKUP_GET, 1, &body, NULL, 0), ERR_OK);
+    wait_for(s, from, answers + 1);
+    return (enum wire_status)from->status;
+}
+
+static enum wire_status list(struct state *s, struct peer *from, const struct id *mailbox,
+                             const char *prefix, const char *after)
+{
+    struct wire_backup_list body = {
+        .mailbox = *mailbox, .prefix = str_from_c(prefix), .after = str_from_c(after)};
+    size_t answers = from->answers;
+
+    assert_int_equal(wire_send(from->far, WIRE_BACKUP_LIST, 1, &body, NULL, 0), ERR_OK);
+    wait_for(s, from, answers + 1);
+    return (enum wire_status)from->status;
+}
+
+static void a_mailbox_has_its_part(void **unused)
+{
+    struct state *s = begin(true);
+    struct id other = id_random();
+
+    (void)unused;
+    assert_int_equal(put(s, &s->store, &s->mailbox, "full/a.sqlite", STR("abc")), WIRE_OK);
+    assert_int_equal(get(s, &s->store, &s->mailbox, "full/a.sqlite"), WIRE_OK);
+    assert_true(s->store.has_fd);
+    assert_int_equal(s->store.size_bytes, 3);
+    assert_int_equal(get(s, &s->store, &other, "full/a.sqlite"), WIRE_UNKNOWN);
+    assert_int_equal(list(s, &s->store, &s->mailbox, "full/", ""), WIRE_OK);
+    assert_non_null(strstr(s->store.json, "{\"name\":\"full/a.sqlite\",\"size\":3,\"modified\":\"2"));
+    assert_true(s->store.is_last);
+    assert_int_equal(list(s, &s->store, &s->mailbox, "", "full/a.sqlite"), WIRE_OK);
+    assert_string_equal(s->store.json, "[]");
+    end(s);
+}
+
+static void who_may_name_what(void **unused)
+{
+    struct state *s = begin(true);
+    struct id none = {""};
+    char longest[BACKUP_NAME_MAX + 1] = "";
+
+    (void)unused;
+    memset(longest, 'a', BACKUP_NAME_MAX);
+    assert_int_equal(put(s, &s->store, &none, "account/x", STR("abc")), WIRE_DENIED);
+    assert_int_equal(put(s, &s->keeper, &none, "account/x.sqlite", STR("abc")), WIRE_OK);
+    assert_int_equal(put(s, &s->sealer, &s->mailbox, "full/x", STR("abc")), WIRE_DENIED);
+    assert_int_equal(put(s, &s->sealer, &s->mailbox, "drop/x.drop.sqlite", STR("abc")), WIRE_OK);
+    assert_int_equal(put(s, &s->store, &s->mailbox, "../full/x", STR("abc")), WIRE_INVALID);
+    assert_int_equal(put(s, &s->store, &s->mailbox, "", STR("abc")), WIRE_INVALID);
+    assert_int_equal(put(s, &s->store, &s->mailbox, longest, STR("abc")), WIRE_INVALID);
+    assert_int_equal(list(s, &s->store, &s->mailbox, "/", ""), WIRE_INVALID);
+    assert_int_equal(list(s, &s->store, &s->mailbox, "full/", "../"), WIRE_INVALID);
+    end(s);
+}
+
+static void without_a_destination_it_says_so(void **unused)
+{
+    struct state *s = begin(false);
+
+    (void)unused;
+    assert_int_equal(put(s, &s->store, &s->mailbox, "full/a.sqlite", STR("abc")), WIRE_DISABLED);
+    assert_string_equal(s->store.words, "none");
+    end(s);
+}
+
+static void what_waits_is_bounded(void **unused)
+{
+    struct state *s = begin(true);
+    struct id other = id_random();
+    size_t sent = ARCHIVIST_ORDERS_PER_MAILBOX_MAX + 20;
+
+    (void)unused;
+    for (size_t i = 0; i < sent; i++)
+        send_put(&s->store, &s->mailbox, "full/a.sqlite", STR("abc"));
+    send_put(&s->store, &other, "full/a.sqlite", STR("abc"));
+    wait_for(s, &s->store, sent + 1);
+    assert_int_equal(s->store.status, WIRE_OK);
+    end(s);
+}
+
+/* The names below m/full/ after a backup of each of these was put. */
+static void put_backups(struct state *s, const char *const *stamps, size_t count,
+                        const char *manifest)
+{
+    char name[128];
+
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(name, sizeof(name), "full/%s-1.sqlite", stamps[i]);
+        assert_int_equal(put(s, &s->store, &s->mailbox, name, STR("copy")), WIRE_OK);
+        (void)snprintf(name, sizeof(name), "full/%s-1.json", stamps[i]);
+        assert_int_equal(put(s, &s->store, &s->mailbox, name, str_from_c(manifest)), WIRE_OK);
+        turn(s, 20);
+    }
+    assert_int_equal(list(s, &s->store, &s->mailbox, "full/", ""), WIRE_OK);
+}
+
+static const char *const stamps[] = {
+    "20260101T100000.000Z", "20260102T100000.000Z", "20260103T100000.000Z",
+    "20260103T110000.000Z", "20260103T110500.000Z",
+};
+
+static void old_ones_go_behind_a_newer_verified_one(void **unused)
+{
+    struct backup_policy policy = {.daily = 2, .hourly = 2};
+    struct state *s = begin(true);
+
+    (void)unused;
+    archivist_set_policy(s->archivist, &policy);
+    put_backups(s, stamps, ARRAY_LEN(stamps), "{\"verified\":true}");
+    assert_null(strstr(s->store.json, "20260101"));
+    assert_non_null(strstr(s->store.json, "20260102T100000.000Z-1.sqlite"));
+    assert_non_null(strstr(s->store.json, "20260103T100000.000Z-1.sqlite"));
+    assert_null(strstr(s->store.json, "20260103T110000"));
+    assert_non_null(strstr(s->store.json, "20260103T110500.000Z-1.json"));
+    end(s);
+}
+
+static void nothing_goes_behind_an_unverified_one(void **unused)
+{
+    static const char *const manifests[] = {"{\"verified\":false}", "{}", "no JSON", ""};
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_LEN(manifests); i++) {
+        struct state *s = begin(true);
+
+        archivist_set_policy(s->archivist, &policy);
+        put_backups(s, stamps, ARRAY_LEN(stamps), manifests[i]);
+        for (size_t k = 0; k < ARRAY_LEN(stamps); k++)
+            assert_non_null(strstr(s->store.json, stamps[k]));
+        /* Nor because of an older one that is verified only now. */
+        assert_int_equal(put(s, &s->store, &s->mailbox, "full/20260102T100000.000Z-1.json",
+                             STR("{\"verified\":true}")),
+                         WIRE_OK);
+        turn(s, 20);
+        assert_int_equal(list(s, &s->store, &s->mailbox, "full/", ""), WIRE_OK);
+        assert_non_null(strstr(s->store.json, stamps[0]));
+        end(s);
+    }
+}
+
+static void generations_of_the_log_go_with_their_backups(void **unused)
+{
+    static const char *const objects[] = {"base/g1.sqlite",           "base/g1.json",
+                                          "log/g1/000000000001.seg", "log/g1/000000000002.seg",
+                                          "base/g2.sqlite",           "base/g2.json",
+                                          "log/g2/000000000001.seg"};
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+    struct state *s = begin(true);
+    char now[BACKUP_STAMP_ROOM], later[BACKUP_STAMP_ROOM];
+    const char *news[] = {now}, *newer[] = {later};
+
+    (void)unused;
+    archivist_set_policy(s->archivist, &policy);
+    for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
+        assert_int_equal(put(s, &s->store, &s->mailbox, objects[i], STR("x")), WIRE_OK);
+        turn(s, 5);
+    }
+    /* All of g1 is older than this, g2 goes on. */
+    backup_stamp_format(clock_now_ms() + 1000, now);
+    put_backups(s, news, 1, "{\"verified\":true}");
+    backup_stamp_format(clock_now_ms() + 2000, later);
+    put_backups(s, newer, 1, "{\"verified\":true}");
+    assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
+    assert_null(strstr(s->store.json, "base/g1"));
+    assert_non_null(strstr(s->store.json, "base/g2.json"));
+    assert_int_equal(list(s, &s->store, &s->mailbox, "log/", ""), WIRE_OK);
+    assert_null(strstr(s->store.json, "log/g1"));
+    assert_non_null(strstr(s->store.json, "log/g2/000000000001.seg"));
+    end(s);
+}
+
+static void sealed_mail_and_accounts_have_the_same_policy(void **unused)
+{
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+    struct state *s = begin(true);
+    struct id none = {""};
+
+    (void)unused;
+    archivist_set_policy(s->archivist, &policy);
+    for (size_t i = 0; i < ARRAY_LEN(stamps); i++) {
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "drop/%s.drop.sqlite", stamps[i]);
+        assert_int_equal(put(s, &s->sealer, &s->mailbox, name, STR("x")), WIRE_OK);
+        (void)snprintf(name, sizeof(name), "account/%s.sqlite", stamps[i]);
+        assert_int_equal(put(s, &s->keeper, &none, name, STR("x")), WIRE_OK);
+        turn(s, 20);
+    }
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "drop/", ""), WIRE_OK);
+    assert_null(strstr(s->keeper.json, stamps[0]));
+    assert_non_null(strstr(s->keeper.json, stamps[4]));
+    assert_int_equal(list(s, &s->keeper, &none, "account/", ""), WIRE_OK);
+    assert_null(strstr(s->keeper.json, stamps[3]));
+    assert_non_null(strstr(s->keeper.json, stamps[4]));
+    end(s);
+}
+
+static void who_is_gone_is_forgotten(void **unused)
+{
+    struct state *s = begin(true);
+
+    (void)unused;
+    for (size_t i = 0; i < 20; i++)
+        send_put(&s->store, &s->mailbox, "full/a.sqlite", STR("abc"));
+    turn(s, 0);
+    archivist_asker_gone(s->archivist, s->store.near);
+    turn(s, 50);
+    assert_int_equal(put(s, &s->keeper, &s->mailbox, "full/b", STR("abc")), WIRE_OK);
+    end(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_mailbox_has_its_part),
+        cmocka_unit_test(who_may_name_what),
+        cmocka_unit_test(without_a_destination_it_says_so),
+        cmocka_unit_test(what_waits_is_bounded),
+        cmocka_unit_test(old_ones_go_behind_a_newer_verified_one),
+        cmocka_unit_test(nothing_goes_behind_an_unverified_one),
+        cmocka_unit_test(generations_of_the_log_go_with_their_backups),
+        cmocka_unit_test(sealed_mail_and_accounts_have_the_same_policy),
+        cmocka_unit_test(who_is_gone_is_forgotten),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,185 @@
+#include "backup/away.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void store(struct away *away, const char *name, int fd, uint64_t size,
+                  const unsigned char *digest)
+{
+    CLEANUP(buf_free) struct buf bytes = {0};
+    unsigned char found[CRYPT_HASH_BYTES];
+    size_t at = 0;
+    struct task task;
+
+    task_init(&task, 0);
+    buf_init(&bytes, SIZE_MAX);
+    assert_int_equal(fd_read_all(&task, fd, SIZE_MAX / 2, &bytes), ERR_OK);
+    assert_int_equal(bytes.len, size);
+    crypt_digest(buf_str(&bytes), found);
+    assert_memory_equal(found, digest, sizeof(found));
+    while (at < away->count && strcmp(away->objects[at].name, name) != 0)
+        at++;
+    if (at == away->count) {
+        assert_in_range(away->count, 0, AWAY_OBJECTS_MAX - 1);
+        away->count++;
+        snprintf(away->objects[at].name, sizeof(away->objects[at].name), "%s", name);
+    } else {
+        close(away->objects[at].fd);
+    }
+    assert_int_equal(memfd_from(&task, buf_str(&bytes), &away->objects[at].fd), ERR_OK);
+    task_done(&task);
+}
+
+static void put(void *owner, const char *name, int fd, uint64_t size, const unsigned char *digest)
+{
+    struct away *away = owner;
+
+    away->puts++;
+    away->answer = away->is_down ? SHIPPER_AGAIN : SHIPPER_STORED;
+    if (!away->is_down)
+        store(away, name, fd, size, digest);
+    away->has_question = !away->is_lossy;
+}
+
+static void on_work(void *owner)
+{
+    (void)owner;
+}
+
+void away_init(struct away *away, struct fixture *f)
+{
+    memset(away, 0, sizeof(*away));
+    away->options = (struct shipper_options){.folder = f->folder,
+                                             .mailbox = f->options.id,
+                                             .key = f->key,
+                                             .log = &f->log,
+                                             .pending_max = SHIPPER_PENDING_MAX,
+                                             .put = put,
+                                             .on_work = on_work,
+                                             .owner = away};
+}
+
+void away_done(struct away *away)
+{
+    for (size_t i = 0; i < away->count; i++)
+        close(away->objects[i].fd);
+    away->count = 0;
+}
+
+void away_open(struct away *away, struct fixture *f)
+{
+    away->shipper = shipper_new(&f->task, &away->options);
+    if (f->vault == NULL && vault_open(&f->task, &f->options, f->key, &f->vault) != ERR_OK)
+        fail_msg("%s", f->task.words);
+    shipper_attach(away->shipper, f->vault);
+}
+
+void away_settle(struct away *away, struct fixture *f)
+{
+    int64_t now_ms = clock_now_ms();
+
+    (void)f;
+    for (int i = 0; i < 5000; i++) {
+        int64_t wait_ms;
+
+        if (away->has_question) {
+            away->has_question = false;
+            shipper_answered(away->shipper, away->answer, now_ms);
+        }
+        wait_ms = shipper_run(away->shipper, now_ms);
+        if (away->has_question)
+            continue;
+        if (wait_ms < 0 || (away->is_down && wait_ms > 0))
+            return;
+        if (shipper_is_copying(away->shipper))
+            usleep(1000); /* a real child */
+        else
+            now_ms += wait_ms;
+    }
+    fail_msg("the shipper does not come to rest");
+}
+
+void away_close(struct away *away, struct fixture *f)
+{
+    shipper_before_close(away->shipper);
+    vault_close(&f->vault);
+    shipper_after_close(away->shipper);
+    away_settle(away, f);
+    shipper_close(&away->shipper);
+}
+
+int away_find(const struct away *away, const char *name)
+{
+    for (size_t i = 0; i < away->count; i++) {
+        if (strcmp(away->objects[i].name, name) == 0)
+            return away->objects[i].fd;
+    }
+    return -1;
+}
+
+size_t away_count(const struct away *away, const char *prefix)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < away->count; i++)
+        count += strncmp(away->objects[i].name, prefix, strlen(prefix)) == 0;
+    return count;
+}
+
+const char *away_generation(const struct away *away, size_t n)
+{
+    static char id[ID_TEXT_LEN + 1];
+
+    for (size_t i = 0; i < away->count; i++) {
+        const char *name = away->objects[i].name;
+
+        if (strncmp(name, "base/", 5) == 0 && strstr(name, ".json") != NULL && n-- == 0) {
+            memcpy(id, name + 5, ID_TEXT_LEN);
+            return id;
+        }
+    }
+    fail_msg("no such generation");
+    return NULL;
+}
+
+enum err away_restore(const struct away *away, struct fixture *f, struct task *task,
+                      const char *generation, int64_t until_ms, struct restore **out)
+{
+    struct restore_options options = {.folder = f->folder,
+                                      .mailbox = f->options.id,
+                                      .key = f->key,
+                                      .log = &f->log,
+                                      .until_ms = until_ms};
+    CLEANUP(restore_free) struct restore *restore = restore_begin(task, &options);
+    CLEANUP(buf_free) struct buf manifest = {0};
+    bool is_enough = false;
+    char name[96];
+    int fd;
+
+    buf_init(&manifest, SIZE_MAX);
+    snprintf(name, sizeof(name), "base/%s.json", generation);
+    TRY(fd_read_all(task, away_find(away, name), MANIFEST_BYTES_MAX, &manifest));
+    snprintf(name, sizeof(name), "base/%s.sqlite", generation);
+    TRY(restore_base(restore, task, buf_str(&manifest), away_find(away, name)));
+    while (!is_enough) {
+        snprintf(name, sizeof(name), "log/%s/%012llu.seg", generation,
+                 (unsigned long long)restore_next_number(restore));
+        fd = away_find(away, name);
+        if (fd < 0)
+            break;
+        TRY(restore_segment(restore, task, fd, &is_enough));
+    }
+    TRY(restore_finish(restore, task));
+    *out = restore;
+    restore = NULL;
+    return ERR_OK;
+}

@@ -1,0 +1,228 @@
+/* Backups in a directory: what is put comes back, an altered byte is noticed, and whatever moment a put
+ * is killed at, no half object is seen. */
+#include "backup/directory.h"
+
+#include "backup/fixture.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/macros.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char root[64];
+
+static int setup(void **state)
+{
+    static struct backup_fixture fixture;
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    memset(&fixture, 0, sizeof(fixture));
+    (void)snprintf(root, sizeof(root), "/tmp/sealpost-backup-XXXXXX");
+    if (mkdtemp(root) == NULL)
+        return -1;
+    fixture.loop = net_loop_new();
+    if (backup_directory_open(fixture.loop, &task, root, &fixture.destination) != ERR_OK)
+        return -1;
+    task_done(&task);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char command[96];
+
+    fixture_done(*state);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
+    return system(command);
+}
+
+static void path_of(const char *name, char out[static 256])
+{
+    (void)snprintf(out, 256, "%s/%s", root, name);
+}
+
+static void what_is_put_comes_back(void **state)
+{
+    static const size_t sizes[] = {0, 1, 1024 * 1024, 1024 * 1024 + 1, 5 * 1024 * 1024 + 77};
+    struct backup_fixture *fixture = *state;
+    char path[256];
+    struct stat status;
+
+    for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+        assert_int_equal(fixture_put(fixture, "m/full/x.sqlite", sizes[i], i), ERR_OK);
+        assert_int_equal(fixture_get(fixture, "m/full/x.sqlite"), ERR_OK);
+        assert_true(fixture_is(fixture, sizes[i], i));
+    }
+    /* An object that was replaced has one digest. */
+    path_of("m/full/x.sqlite.digest", path);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_size, 2 * CRYPT_HASH_BYTES + 1);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    assert_int_equal(fixture_get(fixture, "m/full/y.sqlite"), ERR_NOT_FOUND);
+    assert_int_equal(fixture_get(fixture, "m/full"), ERR_NOT_FOUND);
+}
+
+static void other_bytes_than_the_digest_says_are_not_taken(void **state)
+{
+    struct backup_fixture *fixture = *state;
+    unsigned char digest[CRYPT_HASH_BYTES] = {0};
+    CLEANUP(fd_close) int fd = fixture_memfd(1000, 1, NULL);
+
+    assert_int_equal(fixture_put_fd(fixture, "m/a", fd, 1000, digest), ERR_INVALID);
+    assert_int_equal(fixture_put_fd(fixture, "m/a", fd, 1001, digest), ERR_INVALID);
+    assert_int_equal(fixture_list(fixture, "", "", 10), ERR_OK);
+    assert_int_equal(fixture->names.len, 0);
+}
+
+static void an_altered_or_cut_object_is_noticed(void **state)
+{
+    struct backup_fixture *fixture = *state;
+    char path[256];
+    int fd;
+
+    path_of("m/a", path);
+    assert_int_equal(fixture_put(fixture, "m/a", 2000000, 1), ERR_OK);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, 1234567), 1);
+    assert_int_equal(fixture_get(fixture, "m/a"), ERR_CORRUPT);
+    assert_int_equal(fixture_put(fixture, "m/a", 2000000, 1), ERR_OK);
+    close(fd);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(ftruncate(fd, 1999999), 0);
+    assert_int_equal(fixture_get(fixture, "m/a"), ERR_CORRUPT);
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(fixture_get(fixture, "m/a"), ERR_CORRUPT);
+    close(fd);
+    path_of("m/a.digest", path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(fixture_get(fixture, "m/a"), ERR_CORRUPT);
+}
+
+static void lists_are_in_order_and_in_pages(void **state)
+{
+    static const char *const names[] = {"m/b-1", "m/b/1", "m/b/2", "m/b0", "m/a/9", "n/a"};
+    struct backup_fixture *fixture = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        assert_int_equal(fixture_put(fixture, names[i], 10, 1), ERR_OK);
+    assert_int_equal(fixture_list(fixture, "m/", "", 100), ERR_OK);
+    assert_string_equal(fixture->names.ptr, "m/a/9\nm/b-1\nm/b/1\nm/b/2\nm/b0\n");
+    assert_true(fixture->is_last);
+    assert_int_equal(fixture_list(fixture, "m/", "", 2), ERR_OK);
+    assert_string_equal(fixture->names.ptr, "m/a/9\nm/b-1\n");
+    assert_false(fixture->is_last);
+    assert_int_equal(fixture_list(fixture, "m/", "m/b-1", 2), ERR_OK);
+    assert_string_equal(fixture->names.ptr, "m/b/1\nm/b/2\n");
+    assert_false(fixture->is_last);
+    assert_int_equal(fixture_list(fixture, "m/", "m/b/2", 1), ERR_OK);
+    assert_string_equal(fixture->names.ptr, "m/b0\n");
+    assert_true(fixture->is_last);
+    assert_int_equal(fixture_list(fixture, "m/b/", "m/b/1", 1), ERR_OK);
+    assert_string_equal(fixture->names.ptr, "m/b/2\n");
+    assert_int_equal(fixture_list(fixture, "m/x", "", 1), ERR_OK);
+    assert_int_equal(fixture->names.len, 0);
+}
+
+static void what_is_deleted_is_gone(void **state)
+{
+    struct backup_fixture *fixture = *state;
+    char path[256];
+    struct stat status;
+
+    assert_int_equal(fixture_put(fixture, "m/log/g/1", 10, 1), ERR_OK);
+    assert_int_equal(fixture_put(fixture, "m/base/g", 10, 1), ERR_OK);
+    assert_int_equal(fixture_delete(fixture, "m/log/g/1"), ERR_OK);
+    assert_int_equal(fixture_delete(fixture, "m/log/g/1"), ERR_OK);
+    assert_int_equal(fixture_get(fixture, "m/log/g/1"), ERR_NOT_FOUND);
+    path_of("m/log", path);
+    assert_int_equal(stat(path, &status), -1);
+    assert_int_equal(fixture_get(fixture, "m/base/g"), ERR_OK);
+}
+
+static void a_directory_that_went_is_an_error(void **state)
+{
+    struct backup_fixture *fixture = *state;
+
+    assert_int_equal(rmdir(root), 0);
+    assert_int_not_equal(fixture_put(fixture, "m/a", 10, 1), ERR_OK);
+    assert_int_not_equal(fixture_get(fixture, "m/a"), ERR_OK);
+    assert_int_equal(mkdir(root, 0700), 0);
+}
+
+/* Objects of two contents under three names, over and over, until it is killed. */
+static void put_for_ever(void)
+{
+    struct backup_fixture fixture = {.loop = net_loop_new()};
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    if (backup_directory_open(fixture.loop, &task, root, &fixture.destination) != ERR_OK)
+        _exit(1);
+    for (unsigned i = 0;; i++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "m/%u", i % 3);
+        if (fixture_put(&fixture, name, 1500000, i % 2) != ERR_OK)
+            _exit(1);
+    }
+}
+
+static void no_half_object_after_a_kill(void **state)
+{
+    struct backup_fixture *fixture = *state;
+    int seen = 0;
+
+    for (int round = 0; round < 40; round++) {
+        struct timespec pause = {.tv_nsec = 1000000 + random() % 40000000};
+        pid_t pid = fork();
+
+        if (pid == 0)
+            put_for_ever();
+        nanosleep(&pause, NULL);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        for (unsigned i = 0; i < 3; i++) {
+            char name[32];
+            enum err err;
+
+            (void)snprintf(name, sizeof(name), "m/%u", i);
+            err = fixture_get(fixture, name);
+            assert_true(err == ERR_OK || err == ERR_NOT_FOUND);
+            assert_true(err != ERR_OK || fixture_is(fixture, 1500000, 0) ||
+                        fixture_is(fixture, 1500000, 1));
+            seen += err == ERR_OK;
+        }
+        assert_int_equal(fixture_list(fixture, "", "", 10), ERR_OK);
+    }
+    assert_true(seen > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_is_put_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_bytes_than_the_digest_says_are_not_taken, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(an_altered_or_cut_object_is_noticed, setup, teardown),
+        cmocka_unit_test_setup_teardown(lists_are_in_order_and_in_pages, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_deleted_is_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_directory_that_went_is_an_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_half_object_after_a_kill, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

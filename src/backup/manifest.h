@@ -1,0 +1,32 @@
+/*
+ * What lies beside a backup's file: JSON that says what the file is, with a MAC under the mailbox's
+ * key over every field, so that nobody without the key can pass off one file for another, or an older
+ * one for a newer.
+ */
+#ifndef BACKUP_MANIFEST_H
+#define BACKUP_MANIFEST_H
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "base/task.h"
+#include "secret/crypt.h"
+
+enum { MANIFEST_BYTES_MAX = 4096 };
+
+struct manifest {
+    struct id mailbox;
+    struct id generation; /* of a base; unset: a full backup */
+    int64_t time_ms;      /* the state it holds; of a base: the earliest that it leads to */
+    uint64_t size_bytes;
+    unsigned char digest[CRYPT_HASH_BYTES]; /* BLAKE2b-256 of the file */
+    uint64_t epoch, change_counter, schema;
+    uint64_t commits; /* of a base: without so many of its log's it is not whole */
+};
+
+/* `key` as segment_key gives it. */
+void manifest_write(const struct manifest *manifest, const struct secret *key, struct buf *out);
+/* ERR_CORRUPT: not one, or altered, or another mailbox's; `key` NULL: its MAC is not looked at. */
+MUST_CHECK enum err manifest_read(struct task *task, struct str json, const struct secret *key,
+                                  struct manifest *out);
+
+#endif

@@ -1,0 +1,416 @@
+#include "backup/prune.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/memory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum {
+    OBJECTS_MAX = 20000, /* of one series; more is not looked at */
+    ORPHAN_MS = 24 * 60 * 60 * 1000,
+};
+
+/*
+ *   LISTING_SERIES ──> REMOVING ──> (done)
+ *                        │  full/ only
+ *                        └──> LISTING_BASES ──> LISTING_LOG <──> REMOVING_LOG
+ *                                                   └──> REMOVING_BASE ──> LISTING_LOG, (done)
+ */
+enum stage {
+    STAGE_SERIES,
+    STAGE_REMOVING,
+    STAGE_BASES,
+    STAGE_LOG,
+    STAGE_REMOVING_LOG,
+    STAGE_REMOVING_BASE,
+};
+
+struct item {
+    struct str name; /* in the arena */
+    int64_t ms;      /* by its name; of a base: when it was put */
+};
+
+struct items {
+    struct item *at; /* own */
+    size_t count, room;
+};
+
+struct backup_prune {
+    struct backup_destination *destination; /* borrowed */
+    struct backup_policy policy;
+    const struct log *log; /* borrowed */
+    struct arena arena;
+    struct str series; /* "<mailbox>/full/" */
+    struct str root;   /* "<mailbox>/" */
+    struct str newest; /* its stem */
+    bool has_manifests; /* full/ */
+    enum stage stage;
+    struct backup_call *call; /* own */
+    struct items found;   /* of the series, or the bases */
+    struct items doomed;  /* objects to remove, the first first */
+    struct items segments; /* of the generation that goes */
+    size_t next, next_segment;
+    size_t removed_count;
+    int64_t oldest_kept_ms;
+    void (*on_done)(void *owner);
+    void *owner; /* borrowed */
+};
+
+static void step(struct backup_prune *prune);
+
+static void add(struct backup_prune *prune, struct items *items, struct str name, int64_t ms)
+{
+    if (items->count == items->room) {
+        items->room = items->room == 0 ? 64 : 2 * items->room;
+        items->at = mem_resize(items->at, items->room, sizeof(*items->at));
+    }
+    items->at[items->count++] =
+        (struct item){.name = arena_copy(&prune->arena, name), .ms = ms};
+}
+
+static void prune_free(struct backup_prune **pointer)
+{
+    struct backup_prune *prune = *pointer;
+
+    backup_cancel(&prune->call);
+    mem_free(&prune->found.at);
+    mem_free(&prune->doomed.at);
+    mem_free(&prune->segments.at);
+    arena_free(&prune->arena);
+    mem_free(pointer);
+}
+
+void backup_prune_cancel(struct backup_prune **prune)
+{
+    if (*prune != NULL)
+        prune_free(prune);
+}
+
+static void finish(struct backup_prune *prune)
+{
+    void (*on_done)(void *) = prune->on_done;
+    void *owner = prune->owner;
+
+    if (prune->removed_count > 0)
+        log_info(prune->log, "old backups removed series=%.*s objects=%zu",
+                 STR_ARG(prune->series), prune->removed_count);
+    prune_free(&prune);
+    on_done(owner);
+}
+
+/* ---- What a name says ---- */
+
+/* Without its kind: what a backup and its manifest have in common. */
+static struct str stem_of(struct str name)
+{
+    static const struct str kinds[] = {STR_INIT(".json"), STR_INIT(".sqlite")};
+
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (str_ends_with(name, kinds[i]))
+            return str_upto(name, name.len - kinds[i].len);
+    }
+    return name;
+}
+
+static bool is_manifest(struct str name)
+{
+    return str_ends_with(name, STR(".json"));
+}
+
+/* How many items from `i` on are of one backup. They stand beside each other: sorted by name. */
+static size_t group_len(const struct items *items, size_t i)
+{
+    size_t end = i + 1;
+
+    while (end < items->count &&
+           str_equal(stem_of(items->at[end].name), stem_of(items->at[i].name)))
+        end++;
+    return end - i;
+}
+
+static bool group_has(const struct items *items, size_t i, size_t len, bool manifest)
+{
+    for (size_t k = i; k < i + len; k++) {
+        if (is_manifest(items->at[k].name) == manifest)
+            return true;
+    }
+    return false;
+}
+
+/* ---- Deciding ---- */
+
+/* The manifest first. */
+static void doom(struct backup_prune *prune, const struct items *items, size_t i, size_t len)
+{
+    for (int manifest = 1; manifest >= 0; manifest--) {
+        for (size_t k = i; k < i + len; k++) {
+            if (is_manifest(items->at[k].name) == (manifest == 1))
+                add(prune, &prune->doomed, items->at[k].name, items->at[k].ms);
+        }
+    }
+}
+
+struct whole {
+    size_t first, len; /* of `found` */
+};
+
+/* Whole backups, ascending; parts of others that are a day old go. */
+static size_t collect_whole(struct backup_prune *prune, struct whole *out)
+{
+    const struct items *items = &prune->found;
+    size_t count = 0, len;
+
+    for (size_t i = 0; i < items->count; i += len) {
+        len = group_len(items, i);
+        if (group_has(items, i, len, false) &&
+            (!prune->has_manifests || group_has(items, i, len, true)))
+            out[count++] = (struct whole){i, len};
+        else if (clock_now_ms() - items->at[i].ms > ORPHAN_MS)
+            doom(prune, items, i, len);
+    }
+    return count;
+}
+
+/* False: nothing may go. */
+static bool decide(struct backup_prune *prune)
+{
+    size_t room = prune->found.count + 1, count;
+    struct whole *wholes = NEW_ARRAY(struct whole, room);
+    int64_t *times = NEW_ARRAY(int64_t, room);
+    bool *is_kept = NEW_ARRAY(bool, room);
+    bool may_go;
+
+    count = collect_whole(prune, wholes);
+    for (size_t i = 0; i < count; i++)
+        times[i] = prune->found.at[wholes[i].first].ms;
+    backup_retain(&prune->policy, times, count, is_kept);
+    may_go = count > 0 && str_equal(stem_of(prune->found.at[wholes[count - 1].first].name),
+                                    prune->newest);
+    prune->oldest_kept_ms = INT64_MAX;
+    for (size_t i = 0; may_go && i < count; i++) {
+        if (!is_kept[i])
+            doom(prune, &prune->found, wholes[i].first, wholes[i].len);
+        else if (times[i] < prune->oldest_kept_ms)
+            prune->oldest_kept_ms = times[i];
+    }
+    mem_free(&wholes);
+    mem_free(&times);
+    mem_free(&is_kept);
+    return may_go;
+}
+
+static int compare_ms(const void *a, const void *b)
+{
+    const struct item *left = a, *right = b;
+
+    return left->ms < right->ms ? -1 : left->ms > right->ms;
+}
+
+/* A generation ends where the next one begins, by when their bases were put. */
+static void decide_bases(struct backup_prune *prune)
+{
+    struct items *items = &prune->found;
+    struct items begins = {.count = 0};
+    size_t len;
+
+    for (size_t i = 0; i < items->count; i += len) {
+        len = group_len(items, i);
+        add(prune, &begins, items->at[i].name, items->at[i].ms);
+    }
+    if (begins.count > 0)
+        qsort(begins.at, begins.count, sizeof(*begins.at), compare_ms);
+    for (size_t i = 0; i + 1 < begins.count; i++) {
+        if (begins.at[i + 1].ms <= prune->oldest_kept_ms)
+            add(prune, &prune->doomed, stem_of(begins.at[i].name), begins.at[i].ms);
+    }
+    mem_free(&begins.at);
+}
+
+/* ---- Doing ---- */
+
+static void on_listed(void *owner, struct backup_result *result)
+{
+    struct backup_prune *prune = owner;
+    struct items *into = prune->stage == STAGE_LOG ? &prune->segments : &prune->found;
+    struct str last = STR("");
+
+    prune->call = NULL;
+    if (result->err != ERR_OK) {
+        log_warning(prune->log, "old backups could not be listed series=%.*s reason=\"%s\"",
+                    STR_ARG(prune->series), result->words);
+        finish(prune);
+        return;
+    }
+    for (size_t i = 0; i < result->object_count; i++) {
+        const struct backup_object *object = &result->objects[i];
+        int64_t ms = object->modified_ms;
+
+        last = object->name;
+        /* What bears no time in a series is none of ours. */
+        if (prune->stage == STAGE_SERIES &&
+            !backup_stamp_parse(str_from(object->name, prune->series.len), &ms))
+            continue;
+        add(prune, into, object->name, ms);
+    }
+    /* Segments go a page at a time. */
+    if (!result->is_last && prune->stage != STAGE_LOG && into->count < OBJECTS_MAX &&
+        last.len > 0) {
+        struct str prefix = prune->series;
+
+        if (prune->stage == STAGE_BASES)
+            prefix = arena_printf(&prune->arena, "%.*sbase/", STR_ARG(prune->root));
+        prune->call = backup_list(prune->destination, prefix, last, BACKUP_PAGE_MAX, on_listed,
+                                  prune);
+        return;
+    }
+    step(prune);
+}
+
+static void list(struct backup_prune *prune, struct str prefix, struct str after)
+{
+    prune->call = backup_list(prune->destination, prefix, after, BACKUP_PAGE_MAX, on_listed, prune);
+}
+
+static void on_removed(void *owner, struct backup_result *result)
+{
+    struct backup_prune *prune = owner;
+
+    prune->call = NULL;
+    if (result->err != ERR_OK) {
+        log_warning(prune->log, "an old backup could not be removed series=%.*s reason=\"%s\"",
+                    STR_ARG(prune->series), result->words);
+        finish(prune);
+        return;
+    }
+    prune->removed_count++;
+    step(prune);
+}
+
+static void remove_one(struct backup_prune *prune, struct str name)
+{
+    prune->call = backup_delete(prune->destination, name, on_removed, prune);
+}
+
+/* The segments of the next generation that goes, behind those that went. */
+static void list_log(struct backup_prune *prune, struct str after)
+{
+    struct str base = prune->doomed.at[prune->next].name; /* "<mailbox>/base/<generation>" */
+    struct str generation = str_from(base, prune->root.len + STR("base/").len);
+
+    prune->stage = STAGE_LOG;
+    prune->segments.count = 0;
+    prune->next_segment = 0;
+    list(prune,
+         arena_printf(&prune->arena, "%.*slog/%.*s/", STR_ARG(prune->root), STR_ARG(generation)),
+         after);
+}
+
+static void begin_bases(struct backup_prune *prune)
+{
+    prune->stage = STAGE_BASES;
+    prune->found.count = 0;
+    prune->doomed.count = 0;
+    prune->next = 0;
+    list(prune, arena_printf(&prune->arena, "%.*sbase/", STR_ARG(prune->root)), STR(""));
+}
+
+/* The base's own objects, when no segment is left: manifest last, by which it is found again. */
+static void remove_base(struct backup_prune *prune)
+{
+    static const char *const kinds[] = {".sqlite", ".json"};
+
+    prune->stage = STAGE_REMOVING_BASE;
+    if (prune->next_segment < ARRAY_LEN(kinds)) {
+        struct str base = prune->doomed.at[prune->next].name;
+
+        remove_one(prune, arena_printf(&prune->arena, "%.*s%s", STR_ARG(base),
+                                       kinds[prune->next_segment++]));
+        return;
+    }
+    prune->next++;
+    if (prune->next < prune->doomed.count)
+        list_log(prune, STR(""));
+    else
+        finish(prune);
+}
+
+static void remove_segment(struct backup_prune *prune)
+{
+    prune->stage = STAGE_REMOVING_LOG;
+    if (prune->next_segment < prune->segments.count)
+        remove_one(prune, prune->segments.at[prune->next_segment++].name);
+    else
+        list_log(prune, prune->segments.at[prune->segments.count - 1].name); /* more of them? */
+}
+
+static void remove_next(struct backup_prune *prune)
+{
+    prune->stage = STAGE_REMOVING;
+    if (prune->next < prune->doomed.count)
+        remove_one(prune, prune->doomed.at[prune->next++].name);
+    else if (prune->has_manifests)
+        begin_bases(prune);
+    else
+        finish(prune);
+}
+
+/* What was asked for is there. */
+static void step(struct backup_prune *prune)
+{
+    switch (prune->stage) {
+    case STAGE_SERIES:
+        if (decide(prune))
+            remove_next(prune);
+        else
+            finish(prune);
+        return;
+    case STAGE_REMOVING:
+        remove_next(prune);
+        return;
+    case STAGE_BASES:
+        decide_bases(prune);
+        if (prune->doomed.count > 0)
+            list_log(prune, STR(""));
+        else
+            finish(prune);
+        return;
+    case STAGE_LOG:
+        if (prune->segments.count > 0) {
+            remove_segment(prune);
+            return;
+        }
+        prune->next_segment = 0;
+        remove_base(prune);
+        return;
+    case STAGE_REMOVING_LOG:
+        remove_segment(prune);
+        return;
+    case STAGE_REMOVING_BASE:
+        remove_base(prune);
+        return;
+    }
+}
+
+struct backup_prune *backup_prune_start(struct backup_destination *destination,
+                                        const struct backup_policy *policy, struct str newest,
+                                        const struct log *log,
+                                        void (*on_done)(void *owner), void *owner)
+{
+    struct backup_prune *prune = NEW(struct backup_prune);
+    ptrdiff_t slash = str_last_index(newest, '/');
+
+    assert(slash > 0);
+    prune->destination = destination;
+    prune->policy = *policy;
+    prune->log = log;
+    prune->series = arena_copy(&prune->arena, str_upto(newest, (size_t)slash + 1));
+    prune->root = str_upto(prune->series, (size_t)str_index(prune->series, '/') + 1);
+    prune->newest = stem_of(arena_copy(&prune->arena, newest));
+    prune->has_manifests = str_ends_with(prune->series, STR("/full/"));
+    prune->on_done = on_done;
+    prune->owner = owner;
+    list(prune, prune->series, STR(""));
+    return prune;
+}

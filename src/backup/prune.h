@@ -1,0 +1,26 @@
+/*
+ * Lets old backups go: of one series (a mailbox's full/ or drop/, the host's account/) what its policy
+ * does not keep, and with a mailbox's full backups those generations of its log of which every moment
+ * is older than the oldest one kept.
+ *
+ * A backup goes manifest first, so that a half-removed one is none; a generation its segments first, so
+ * that what an interruption leaves of it is found again by its base.
+ */
+#ifndef BACKUP_PRUNE_H
+#define BACKUP_PRUNE_H
+
+#include "backup/destination.h"
+#include "backup/retention.h"
+#include "base/log.h"
+
+struct backup_prune;
+
+/* `newest` is the object that was just put and is good: nothing goes unless it is the series' newest
+ * ("<mailbox>/full/<stamp>-<counter>.json", "<mailbox>/drop/<stamp>.drop.sqlite", …). */
+struct backup_prune *backup_prune_start(struct backup_destination *destination,
+                                        const struct backup_policy *policy, struct str newest,
+                                        const struct log *log,
+                                        void (*on_done)(void *owner), void *owner);
+void backup_prune_cancel(struct backup_prune **prune);
+
+#endif

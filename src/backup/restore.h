@@ -1,0 +1,83 @@
+/*
+ * Building a mailbox's file from its backups, beside the live one, and putting it in its place.
+ *
+ *   restore_begin ─> restore_base (a full backup, or a generation's) ─> restore_segment … ─>
+ *   restore_finish: whole, opened with the key, checked ─> restore_exchange
+ *
+ * Nothing is used before its MAC, its digest and its place in the chain were compared; what is wrong
+ * is named: which object, and up to which time the log is good. Objects come as descriptors of files
+ * that the destination cannot change any more.
+ *
+ * The file is <id>.restored, and holds nothing but ciphertext. restore_exchange is one atomic step:
+ *
+ *   1. the restored file is opened: new UIDVALIDITYs and a new epoch; the lane roots of the live
+ *      mailbox are taken over, so that mail sealed since the backup still opens; closed, synced
+ *   2. renamed to <id>.before-<UTC>
+ *   3. exchanged with <id>.sqlite (RENAME_EXCHANGE): now the name says what it is
+ *   4. the folder is synced
+ *
+ * A crash before 3 leaves the live file as it was, and in <id>.restored or <id>.before-… a file that
+ * nobody reads; after it the restored one. Where the live file does not open, its lane roots are lost
+ * with it: mail that was sealed under newer ones goes to quarantine, as dropbox.md says.
+ */
+#ifndef BACKUP_RESTORE_H
+#define BACKUP_RESTORE_H
+
+#include "backup/manifest.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "vault/vault.h"
+
+#define RESTORE_SUFFIX ".restored"
+
+struct restore_options {
+    const char *folder; /* the mailbox's; borrowed, as all here */
+    struct id mailbox;
+    const struct secret *key; /* MAILBOX_KEY_BYTES: of the backup's time (restore_key) */
+    const struct log *log;
+    int64_t until_ms; /* commits up to it, it included; INT64_MAX: all */
+};
+
+struct restore;
+
+struct restore *restore_begin(struct task *task, const struct restore_options *options);
+/* Removes what was built and not exchanged. */
+void restore_free(struct restore **restore);
+
+/* ERR_CORRUPT: it, or its manifest, is not what was put there. ERR_INVALID: it is of after until_ms. */
+MUST_CHECK enum err restore_base(struct restore *restore, struct task *task, struct str manifest,
+                                 int fd);
+/* The number of the segment that comes next, from 1. */
+uint64_t restore_next_number(const struct restore *restore);
+const struct manifest *restore_manifest(const struct restore *restore);
+/*
+ * *out_is_enough: it has commits after until_ms, so no later one is needed. ERR_CORRUPT: altered,
+ * another mailbox's or generation's, or not the next; the words name it. Nothing of it was used then.
+ */
+MUST_CHECK enum err restore_segment(struct restore *restore, struct task *task, int fd,
+                                    bool *out_is_enough);
+/* The last commit that is in it, or the base's time. */
+int64_t restore_reached_ms(const struct restore *restore);
+
+/* ERR_DENIED: the key does not open it; ERR_CORRUPT: it is damaged, or its log was not whole. In this
+ * process; the path is for SNAPSHOT_CHECK where nobody may wait. */
+MUST_CHECK enum err restore_finish(struct restore *restore, struct task *task);
+const char *restore_path(const struct restore *restore);
+
+/*
+ * Puts the restored file into its place. The live one must be closed; `live_options` has what the
+ * registry saw last. The one that was there stays, under a name given in *out_kept (task's arena;
+ * empty: there was none).
+ */
+MUST_CHECK enum err restore_exchange(struct restore *restore, struct task *task,
+                                     const struct vault_options *live_options,
+                                     const struct secret *live_key, struct str *out_kept);
+/* The restored file as a vault of its own, to read folders from (backup/merge.h). */
+MUST_CHECK enum err restore_open(struct restore *restore, struct task *task,
+                                 struct vault **out_vault);
+
+/* The key of a backup from the password that held then: the file's first bytes are its salt. */
+MUST_CHECK enum err restore_key(struct task *task, struct str password, int base_fd,
+                                struct secret **out_key);
+
+#endif

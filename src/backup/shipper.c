@@ -1,0 +1,635 @@
+#include "backup/shipper.h"
+
+#include "backup/manifest.h"
+#include "backup/segment.h"
+#include "backup/shipping.h"
+#include "backup/snapshot.h"
+#include "backup/walfile.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    COPY_LOOK_MS = 50, /* between two looks whether the copy is made */
+    NAME_ROOM = 96,
+    PATH_ROOM = 4096,
+};
+
+enum state { STATE_OFF, STATE_NONE, STATE_COPYING, STATE_BASE, STATE_MANIFEST, STATE_RUNNING };
+
+/* An object on its way, or to be sent again. */
+struct flight {
+    int fd; /* own; -1: none */
+    char name[NAME_ROOM];
+    uint64_t size_bytes;
+    unsigned char digest[CRYPT_HASH_BYTES];
+    bool is_asked;          /* an answer will come */
+    struct shipping after; /* what holds when it is stored: of a segment */
+};
+
+struct shipper {
+    struct shipper_options options;
+    struct secret *key;   /* own: of segments and manifests */
+    struct vault *vault;  /* borrowed; NULL: not open */
+    char path[PATH_ROOM]; /* the mailbox's file */
+    enum state state;
+    struct shipping shipped; /* what the destination has; number and MAC of the next segment */
+    struct shipping sealed;  /* the same, the segment on its way included */
+    struct walfile wal;
+    bool has_wal;
+    int pending_fd; /* own; -1: none */
+    struct segment_writer *pending; /* own */
+    int64_t pending_since_ms;
+    int64_t last_ms; /* of the last commit; times never go back within a generation */
+    struct flight flight;
+    struct snapshot *copy; /* own */
+    struct manifest manifest;
+    int64_t retry_at_ms, retry_ms; /* 0: at once */
+};
+
+/* --- Names --- */
+
+static void path_of(const struct shipper *shipper, const char *suffix, char out[PATH_ROOM])
+{
+    snprintf(out, PATH_ROOM, "%s/%s%s", shipper->options.folder, shipper->options.mailbox.text,
+             suffix);
+}
+
+static void save(const struct shipper *shipper, const struct shipping *shipping)
+{
+    char path[PATH_ROOM];
+
+    path_of(shipper, ".shipping", path);
+    shipping_save(path, &shipper->options.mailbox, shipper->key, shipping);
+}
+
+/* --- The generation ends --- */
+
+static void drop_pending(struct shipper *shipper)
+{
+    segment_writer_free(&shipper->pending);
+    fd_close(&shipper->pending_fd);
+    shipper->pending_since_ms = 0;
+}
+
+static void drop_flight(struct shipper *shipper)
+{
+    fd_close(&shipper->flight.fd);
+    /* An answer that is still to come is for nobody: is_asked stays until then. */
+}
+
+static void drop_wal(struct shipper *shipper)
+{
+    if (shipper->has_wal)
+        walfile_close(&shipper->wal);
+    shipper->has_wal = false;
+}
+
+static void hold(struct shipper *shipper, bool is_held)
+{
+    if (shipper->vault != NULL)
+        vault_hold_checkpoints(shipper->vault, is_held);
+}
+
+static void forget(struct shipper *shipper)
+{
+    char path[PATH_ROOM];
+
+    if (shipper->copy != NULL)
+        hold(shipper, false);
+    snapshot_free(&shipper->copy);
+    drop_pending(shipper);
+    drop_flight(shipper);
+    drop_wal(shipper);
+    memset(&shipper->shipped, 0, sizeof(shipper->shipped));
+    path_of(shipper, ".shipping", path);
+    (void)unlink(path);
+}
+
+void shipper_end_generation(struct shipper *shipper, const char *why)
+{
+    if (shipper->state == STATE_OFF)
+        return;
+    if (shipper->state != STATE_NONE)
+        log_info(shipper->options.log, "log shipping begins anew mailbox=%s: %s",
+                 shipper->options.mailbox.text, why);
+    forget(shipper);
+    shipper->state = STATE_NONE;
+}
+
+/* As after a failure: not at once. */
+static void put_off(struct shipper *shipper, int64_t now_ms)
+{
+    shipper->retry_ms = shipper->retry_ms == 0 ? SHIPPER_RETRY_MS : shipper->retry_ms * 2;
+    if (shipper->retry_ms > SHIPPER_RETRY_MAX_MS)
+        shipper->retry_ms = SHIPPER_RETRY_MAX_MS;
+    shipper->retry_at_ms = now_ms + shipper->retry_ms;
+}
+
+static void give_up(struct shipper *shipper, const struct task *task, const char *what)
+{
+    log_failure(shipper->options.log, what, task);
+    shipper_end_generation(shipper, what);
+    put_off(shipper, task->now_ms);
+}
+
+/* --- Reading the log --- */
+
+static enum err open_pending(struct shipper *shipper, struct task *task)
+{
+    struct segment_head head = {.mailbox = shipper->options.mailbox,
+                                .generation = shipper->sealed.generation,
+                                .number = shipper->sealed.next_number,
+                                .page_bytes = shipper->wal.page_bytes};
+
+    assert(shipper->pending == NULL && shipper->pending_fd < 0);
+    memcpy(head.previous, shipper->sealed.previous, sizeof(head.previous));
+    shipper->pending_fd = open(shipper->options.folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (shipper->pending_fd < 0)
+        return fail(task, errno == ENOSPC ? ERR_LIMIT : ERR_IO, "log shipping: %s",
+                    strerror(errno));
+    return segment_writer_new(task, shipper->pending_fd, &head, &shipper->pending);
+}
+
+static enum err on_frame(void *owner, struct task *task, const struct walfile_frame *frame)
+{
+    struct shipper *shipper = owner;
+    struct segment_commit commit = {.db_pages = frame->db_pages};
+
+    if (shipper->pending == NULL)
+        TRY(open_pending(shipper, task));
+    TRY(segment_put_page(shipper->pending, task, frame->page, frame->bytes));
+    if (frame->db_pages == 0)
+        return ERR_OK;
+    if (shipper->last_ms < task->now_ms)
+        shipper->last_ms = task->now_ms;
+    if (shipper->pending_since_ms == 0)
+        shipper->pending_since_ms = task->now_ms;
+    if (shipper->vault != NULL) {
+        struct vault_usage usage;
+
+        vault_usage(shipper->vault, &usage);
+        shipper->sealed.change_counter = usage.change_counter;
+    }
+    commit.time_ms = shipper->last_ms;
+    commit.change_counter = shipper->sealed.change_counter;
+    return segment_put_commit(shipper->pending, task, &commit);
+}
+
+/*
+ * The log has begun anew, and all of the old one was read. So that a crash from now on leaves a place
+ * that is known, it is noted; only while something of the old one waits to be sealed it is not.
+ */
+static void note_new_log(struct shipper *shipper)
+{
+    const struct walfile_place place = {
+        {shipper->wal.place.salt[0], shipper->wal.place.salt[1]}, 0};
+
+    if (shipper->state != STATE_RUNNING || shipper->pending != NULL)
+        return;
+    shipper->sealed.place = place;
+    shipper->sealed.is_closed = false;
+    if (shipper->flight.fd >= 0) {
+        shipper->flight.after.place = place;
+    } else {
+        shipper->shipped = shipper->sealed;
+        save(shipper, &shipper->shipped);
+    }
+}
+
+static enum err read_log(struct shipper *shipper, struct task *task, uint32_t frames)
+{
+    bool is_other = false;
+    char path[PATH_ROOM];
+
+    if (!shipper->has_wal) {
+        path_of(shipper, ".sqlite-wal", path);
+        TRY(walfile_open(task, path, &shipper->wal));
+        shipper->has_wal = true;
+        if (shipper->wal.place.salt[0] == shipper->sealed.place.salt[0] &&
+            shipper->wal.place.salt[1] == shipper->sealed.place.salt[1])
+            TRY(walfile_seek(&shipper->wal, task, &shipper->sealed.place));
+        else
+            is_other = true;
+    } else {
+        TRY(walfile_look(&shipper->wal, task, &is_other));
+    }
+    if (is_other)
+        note_new_log(shipper);
+    TRY(walfile_read(&shipper->wal, task, frames, on_frame, shipper));
+    if (shipper->pending != NULL && segment_size(shipper->pending) > shipper->options.pending_max)
+        return fail(task, ERR_LIMIT, "log shipping: too much waits for the destination");
+    return ERR_OK;
+}
+
+static void on_log(void *owner, int pages)
+{
+    struct shipper *shipper = owner;
+    struct task task;
+
+    if (shipper->state < STATE_COPYING)
+        return;
+    task_init(&task, clock_now_ms());
+    if (read_log(shipper, &task, (uint32_t)pages) != ERR_OK)
+        give_up(shipper, &task, "reading the log to ship it");
+    task_done(&task);
+    shipper->options.on_work(shipper->options.owner);
+}
+
+/* --- A generation begins --- */
+
+/* What the log has already: as one with the base, which may have some of it. */
+static enum err read_log_so_far(struct shipper *shipper, struct task *task)
+{
+    char path[PATH_ROOM];
+    uint32_t frames;
+    enum err err;
+
+    path_of(shipper, ".sqlite-wal", path);
+    err = walfile_open(task, path, &shipper->wal);
+    if (err == ERR_NOT_FOUND) {
+        task_forgive(task);
+        return ERR_OK;
+    }
+    TRY(err);
+    shipper->has_wal = true;
+    TRY(walfile_find_end(&shipper->wal, task, &frames));
+    return walfile_read(&shipper->wal, task, frames, on_frame, shipper);
+}
+
+static enum err begin(struct shipper *shipper, struct task *task)
+{
+    struct snapshot_request request = {.kind = SNAPSHOT_BASE,
+                                       .path = shipper->path,
+                                       .vault = shipper->vault,
+                                       .timeout_ms = SHIPPER_COPY_TIMEOUT_MS};
+    struct vault_usage usage;
+    char target[PATH_ROOM];
+
+    forget(shipper);
+    memset(&shipper->sealed, 0, sizeof(shipper->sealed));
+    shipper->sealed.generation = id_random();
+    shipper->sealed.began_ms = task->now_ms;
+    shipper->sealed.next_number = 1;
+    segment_chain_start(shipper->key, &shipper->sealed.generation, shipper->sealed.previous);
+    if (shipper->last_ms < task->now_ms)
+        shipper->last_ms = task->now_ms;
+    vault_usage(shipper->vault, &usage);
+    shipper->manifest = (struct manifest){.mailbox = shipper->options.mailbox,
+                                          .generation = shipper->sealed.generation,
+                                          .time_ms = shipper->last_ms,
+                                          .epoch = usage.epoch,
+                                          .change_counter = usage.change_counter};
+    path_of(shipper, ".base", target);
+    request.target = target;
+    TRY(read_log_so_far(shipper, task));
+    if (shipper->pending != NULL)
+        shipper->manifest.commits = segment_commits(shipper->pending);
+    TRY(snapshot_start(task, &request, &shipper->copy));
+    hold(shipper, true);
+    shipper->state = STATE_COPYING;
+    return ERR_OK;
+}
+
+static void send(struct shipper *shipper)
+{
+    struct flight *flight = &shipper->flight;
+
+    flight->is_asked = true;
+    shipper->options.put(shipper->options.owner, flight->name, flight->fd, flight->size_bytes,
+                         flight->digest);
+}
+
+static enum err take_copy(struct shipper *shipper, struct task *task)
+{
+    struct snapshot_result result;
+    struct flight *flight = &shipper->flight;
+    char target[PATH_ROOM];
+
+    snapshot_collect(shipper->copy, &result);
+    snapshot_free(&shipper->copy);
+    hold(shipper, false);
+    if (result.err != ERR_OK)
+        return fail(task, result.err, "%s", result.words);
+    path_of(shipper, ".base", target);
+    flight->fd = open(target, O_RDONLY | O_CLOEXEC);
+    if (flight->fd < 0)
+        return fail(task, ERR_IO, "log shipping: the base: %s", strerror(errno));
+    (void)unlink(target);
+    shipper->manifest.size_bytes = result.size_bytes;
+    memcpy(shipper->manifest.digest, result.digest, sizeof(result.digest));
+    snprintf(flight->name, sizeof(flight->name), "base/%s.sqlite",
+             shipper->sealed.generation.text);
+    flight->size_bytes = result.size_bytes;
+    memcpy(flight->digest, result.digest, sizeof(result.digest));
+    shipper->state = STATE_BASE;
+    send(shipper);
+    return ERR_OK;
+}
+
+static enum err put_manifest(struct shipper *shipper, struct task *task)
+{
+    CLEANUP(buf_free) struct buf json = {0};
+    struct flight *flight = &shipper->flight;
+
+    buf_init(&json, MANIFEST_BYTES_MAX);
+    manifest_write(&shipper->manifest, shipper->key, &json);
+    TRY(memfd_from(task, buf_str(&json), &flight->fd));
+    crypt_digest(buf_str(&json), flight->digest);
+    flight->size_bytes = json.len;
+    snprintf(flight->name, sizeof(flight->name), "base/%s.json", shipper->sealed.generation.text);
+    shipper->state = STATE_MANIFEST;
+    send(shipper);
+    return ERR_OK;
+}
+
+/* --- Segments --- */
+
+static enum err seal(struct shipper *shipper, struct task *task)
+{
+    struct flight *flight = &shipper->flight;
+    struct segment_summary summary;
+
+    TRY(segment_finish(shipper->pending, task, shipper->key, &summary, flight->digest,
+                       &flight->size_bytes));
+    segment_writer_free(&shipper->pending);
+    shipper->pending_since_ms = 0;
+    flight->fd = shipper->pending_fd;
+    shipper->pending_fd = -1;
+    snprintf(flight->name, sizeof(flight->name), "log/%s/%012llu.seg",
+             shipper->sealed.generation.text, (unsigned long long)shipper->sealed.next_number);
+    memcpy(shipper->sealed.previous, summary.mac, sizeof(summary.mac));
+    shipper->sealed.next_number++;
+    shipper->sealed.last_ms = summary.last_ms;
+    if (shipper->has_wal)
+        shipper->sealed.place = shipper->wal.place;
+    flight->after = shipper->sealed;
+    send(shipper);
+    return ERR_OK;
+}
+
+void shipper_answered(struct shipper *shipper, enum shipper_answer answer, int64_t now_ms)
+{
+    struct flight *flight = &shipper->flight;
+    struct task task;
+
+    flight->is_asked = false;
+    if (answer == SHIPPER_OFF) {
+        forget(shipper);
+        shipper->state = STATE_OFF;
+        return;
+    }
+    if (answer == SHIPPER_AGAIN) {
+        put_off(shipper, now_ms);
+        return;
+    }
+    shipper->retry_ms = shipper->retry_at_ms = 0;
+    if (flight->fd < 0) /* of a generation that has ended since */
+        return;
+    fd_close(&flight->fd);
+    task_init(&task, now_ms);
+    if (shipper->state == STATE_BASE) {
+        if (put_manifest(shipper, &task) != ERR_OK)
+            give_up(shipper, &task, "beginning to ship the log");
+    } else {
+        if (shipper->state == STATE_MANIFEST) {
+            shipper->state = STATE_RUNNING;
+            shipper->shipped = shipper->sealed;
+            shipper->shipped.last_ms = shipper->manifest.time_ms;
+        } else {
+            shipper->shipped = flight->after;
+        }
+        save(shipper, &shipper->shipped);
+    }
+    task_done(&task);
+}
+
+/* --- What is due --- */
+
+static bool is_copy_made(const struct shipper *shipper)
+{
+    struct pollfd pipe_end = {.fd = snapshot_fd(shipper->copy), .events = POLLIN};
+
+    return poll(&pipe_end, 1, 0) > 0;
+}
+
+static int64_t wait_of(int64_t at_ms, int64_t now_ms)
+{
+    return at_ms > now_ms ? at_ms - now_ms : 0;
+}
+
+static bool is_old(const struct shipper *shipper, int64_t now_ms)
+{
+    return now_ms - shipper->sealed.began_ms >= SHIPPER_GENERATION_MS ||
+           now_ms < shipper->sealed.began_ms - SHIPPER_GENERATION_MS;
+}
+
+/* Something is there to be done, and may be done now. */
+static enum err work(struct shipper *shipper, struct task *task)
+{
+    if (shipper->flight.fd >= 0) {
+        send(shipper); /* once more */
+        return ERR_OK;
+    }
+    if (shipper->state == STATE_NONE)
+        return begin(shipper, task);
+    if (shipper->state == STATE_COPYING)
+        return take_copy(shipper, task);
+    return seal(shipper, task);
+}
+
+/* When there is something to be done; -1: nothing. */
+static int64_t next_at(const struct shipper *shipper, int64_t now_ms)
+{
+    if (shipper->state == STATE_OFF || shipper->flight.is_asked)
+        return -1;
+    if (shipper->flight.fd >= 0)
+        return shipper->retry_at_ms;
+    if (shipper->state == STATE_NONE)
+        return shipper->vault == NULL ? -1 : shipper->retry_at_ms;
+    if (shipper->state == STATE_COPYING)
+        return is_copy_made(shipper) ? now_ms : now_ms + COPY_LOOK_MS;
+    if (shipper->state == STATE_RUNNING && shipper->pending != NULL)
+        return shipper->vault == NULL ? now_ms : shipper->pending_since_ms + SHIPPER_BATCH_MS;
+    return -1;
+}
+
+int64_t shipper_run(struct shipper *shipper, int64_t now_ms)
+{
+    struct task task;
+    int64_t at_ms;
+
+    if (shipper->state == STATE_RUNNING && shipper->pending == NULL && shipper->flight.fd < 0 &&
+        shipper->vault != NULL && is_old(shipper, now_ms))
+        shipper_end_generation(shipper, "a day is over");
+    at_ms = next_at(shipper, now_ms);
+    if (at_ms < 0 || at_ms > now_ms)
+        return at_ms < 0 ? -1 : wait_of(at_ms, now_ms);
+    task_init(&task, now_ms);
+    if (work(shipper, &task) != ERR_OK)
+        give_up(shipper, &task, "shipping the log");
+    task_done(&task);
+    at_ms = next_at(shipper, now_ms);
+    return at_ms < 0 ? -1 : wait_of(at_ms, now_ms);
+}
+
+bool shipper_is_done(const struct shipper *shipper)
+{
+    return shipper->state == STATE_OFF || shipper->state == STATE_NONE ||
+           (shipper->state == STATE_RUNNING && shipper->pending == NULL && shipper->flight.fd < 0);
+}
+
+int64_t shipper_shipped_ms(const struct shipper *shipper)
+{
+    return shipper->shipped.last_ms;
+}
+
+/* --- The beginning and the end --- */
+
+/* The commits since the last answer, from the log that a dead process left. */
+static enum err read_left(struct shipper *shipper, struct task *task)
+{
+    char path[PATH_ROOM];
+    uint32_t frames;
+
+    path_of(shipper, ".sqlite-wal", path);
+    TRY(walfile_open(task, path, &shipper->wal));
+    shipper->has_wal = true;
+    TRY(walfile_seek(&shipper->wal, task, &shipper->sealed.place));
+    TRY(walfile_find_end(&shipper->wal, task, &frames));
+    TRY(walfile_read(&shipper->wal, task, frames, on_frame, shipper));
+    shipper->sealed.place = shipper->wal.place;
+    return ERR_OK;
+}
+
+static bool has_log(const struct shipper *shipper)
+{
+    struct walfile wal;
+    char path[PATH_ROOM];
+    struct task task;
+    enum err err;
+
+    path_of(shipper, ".sqlite-wal", path);
+    task_init(&task, 0);
+    err = walfile_open(&task, path, &wal);
+    if (err == ERR_OK)
+        walfile_close(&wal);
+    task_done(&task);
+    return err != ERR_NOT_FOUND;
+}
+
+static void go_on(struct shipper *shipper, struct task *task)
+{
+    char path[PATH_ROOM];
+
+    path_of(shipper, ".shipping", path);
+    if (!shipping_load(path, &shipper->options.mailbox, shipper->key, &shipper->shipped))
+        return;
+    (void)unlink(path); /* until this process has something to say of it */
+    shipper->sealed = shipper->shipped;
+    shipper->last_ms = shipper->shipped.last_ms;
+    shipper->state = STATE_RUNNING;
+    if (shipper->shipped.is_closed && !has_log(shipper)) {
+        if (!shipping_is_same_file(&shipper->shipped, shipper->path))
+            shipper_end_generation(shipper, "the file is not the one that was closed");
+    } else if (read_left(shipper, task) != ERR_OK) {
+        shipper_end_generation(shipper, task->words);
+        task_forgive(task);
+    }
+    if (shipper->state != STATE_RUNNING)
+        return;
+    shipper->shipped.is_closed = shipper->sealed.is_closed = false;
+    drop_wal(shipper); /* the mailbox's opening empties the log; the next frame may be another's */
+}
+
+struct shipper *shipper_new(struct task *task, const struct shipper_options *options)
+{
+    struct shipper *shipper = NEW(struct shipper);
+    char path[PATH_ROOM];
+
+    shipper->options = *options;
+    shipper->key = segment_key(options->key);
+    shipper->pending_fd = -1;
+    shipper->flight.fd = -1;
+    shipper->wal.fd = -1;
+    shipper->state = STATE_NONE;
+    path_of(shipper, ".sqlite", shipper->path);
+    path_of(shipper, ".base", path);
+    (void)unlink(path); /* of a process that died */
+    go_on(shipper, task);
+    return shipper;
+}
+
+/* There is no log, so the file has all, and all was shipped. */
+static void save_as_closed(struct shipper *shipper)
+{
+    struct shipping shipping = shipper->shipped;
+
+    shipping.is_closed = shipping_note_file(&shipping, shipper->path);
+    if (shipping.is_closed)
+        save(shipper, &shipping);
+}
+
+void shipper_attach(struct shipper *shipper, struct vault *vault)
+{
+    struct task task;
+    char path[PATH_ROOM];
+    uint32_t frames;
+
+    shipper->vault = vault;
+    vault_set_log_reader(vault, on_log, shipper);
+    if (shipper->state != STATE_RUNNING)
+        return;
+    /* What opening the mailbox itself wrote. */
+    task_init(&task, clock_now_ms());
+    path_of(shipper, ".sqlite-wal", path);
+    if (has_log(shipper) &&
+        (read_log(shipper, &task, 0) != ERR_OK ||
+         walfile_find_end(&shipper->wal, &task, &frames) != ERR_OK ||
+         read_log(shipper, &task, frames) != ERR_OK))
+        give_up(shipper, &task, "reading the log to ship it");
+    task_done(&task);
+    if (shipper->state == STATE_RUNNING && shipper_is_done(shipper) && !shipper->has_wal)
+        save_as_closed(shipper);
+}
+
+void shipper_before_close(struct shipper *shipper)
+{
+    if (shipper->copy != NULL)
+        shipper_end_generation(shipper, "the mailbox is closed");
+}
+
+void shipper_after_close(struct shipper *shipper)
+{
+    shipper->vault = NULL;
+}
+
+bool shipper_is_copying(const struct shipper *shipper)
+{
+    return shipper->copy != NULL;
+}
+
+void shipper_close(struct shipper **shipper_place)
+{
+    struct shipper *shipper = *shipper_place;
+
+    if (shipper == NULL)
+        return;
+    *shipper_place = NULL;
+    if (shipper->state == STATE_RUNNING && shipper_is_done(shipper) && !has_log(shipper))
+        save_as_closed(shipper);
+    snapshot_free(&shipper->copy);
+    drop_pending(shipper);
+    drop_flight(shipper);
+    drop_wal(shipper);
+    secret_free(&shipper->key);
+    mem_free(&shipper);
+}

@@ -1,0 +1,88 @@
+/*
+ * Log shipping: every commit of the mailbox goes to the backup's destination, within a second, as it
+ * is on disk (backup/segment.h). An engine: it is told of commits, times and answers, and asks for
+ * objects to be put; mailbox/backup.c carries those.
+ *
+ *        ┌──────────────────────── a gap, or a day is over ───────────────┐
+ *        v                                                                │
+ *   NONE ──> COPYING ──> BASE ──> MANIFEST ──> RUNNING ────────────────────┤
+ *            a child     the objects are        a segment after the other │
+ *            copies the  put, one after                                   │
+ *            file        the other                     any ──> OFF: there is no destination
+ *
+ * From COPYING on, what is committed is written into the next segment: a file without a name in the
+ * mailbox's folder (ciphertext), so memory stays bounded. One segment is on its way at a time; what
+ * is committed meanwhile goes into the next. When more than SHIPPER_PENDING_MAX waits, because the
+ * destination is away, the generation ends there: a gap that restoring names. The next begins when
+ * the destination answers again.
+ *
+ * Every commit is read from the log before the next one can begin the log anew (db_set_log_reader),
+ * and a checkpoint loses nothing. What a crash leaves: the commits since the last answer are still in
+ * the log, whose place is in <id>.shipping; shipper_new, before the mailbox is opened (which empties
+ * the log), reads them. If the log is not the one of that place, a new generation begins.
+ */
+#ifndef BACKUP_SHIPPER_H
+#define BACKUP_SHIPPER_H
+
+#include "base/log.h"
+#include "secret/crypt.h"
+#include "vault/vault.h"
+
+enum {
+    SHIPPER_BATCH_MS = 250,  /* commits within it go together */
+    SHIPPER_RETRY_MS = 1000, /* after the destination did not take one; doubled, up to */
+    SHIPPER_RETRY_MAX_MS = 60 * 1000,
+    SHIPPER_COPY_TIMEOUT_MS = 60 * 60 * 1000,
+};
+#define SHIPPER_PENDING_MAX (UINT64_C(256) * 1024 * 1024)
+#define SHIPPER_GENERATION_MS (INT64_C(24) * 60 * 60 * 1000)
+
+struct shipper;
+
+struct shipper_options {
+    const char *folder; /* the mailbox's; borrowed, as all here */
+    struct id mailbox;
+    const struct secret *key; /* the mailbox's, MAILBOX_KEY_BYTES */
+    const struct log *log;
+    uint64_t pending_max; /* SHIPPER_PENDING_MAX but in tests */
+    /* Puts an object; `fd` and the rest are borrowed for the call. shipper_answered follows, later. */
+    void (*put)(void *owner, const char *name, int fd, uint64_t size_bytes,
+                const unsigned char digest[CRYPT_HASH_BYTES]);
+    /* shipper_run is to be called soon: something was committed. */
+    void (*on_work)(void *owner);
+    void *owner;
+};
+
+enum shipper_answer {
+    SHIPPER_STORED,
+    SHIPPER_AGAIN, /* not now */
+    SHIPPER_OFF,   /* there is no destination */
+};
+
+/* Before the mailbox's file is opened. Never fails: without a past it begins anew. */
+struct shipper *shipper_new(struct task *task, const struct shipper_options *options);
+/* When it is open. The vault is borrowed until shipper_detach. */
+void shipper_attach(struct shipper *shipper, struct vault *vault);
+/* Before vault_close: a copy that is being made would not be one, and is given up. */
+void shipper_before_close(struct shipper *shipper);
+/* After it: shipper_run goes on until all is shipped. */
+void shipper_after_close(struct shipper *shipper);
+/* The base is being copied: the mailbox should not be closed now. */
+bool shipper_is_copying(const struct shipper *shipper);
+/*
+ * Does what is due. Gives the milliseconds until it wants to be called again; -1: not before on_work
+ * or an answer.
+ */
+int64_t shipper_run(struct shipper *shipper, int64_t now_ms);
+void shipper_answered(struct shipper *shipper, enum shipper_answer answer, int64_t now_ms);
+/* Everything that was committed is at the destination, as far as it ever will be. */
+bool shipper_is_done(const struct shipper *shipper);
+/* The file was re-encrypted, exchanged, or put back: begins anew. */
+void shipper_end_generation(struct shipper *shipper, const char *why);
+/* After shipper_after_close: notes that the file has nothing that was not shipped. Then frees. */
+void shipper_close(struct shipper **shipper);
+
+/* When the last commit that is at the destination was made; 0: none. For `sealpost backup list`. */
+int64_t shipper_shipped_ms(const struct shipper *shipper);
+
+#endif

@@ -1,0 +1,349 @@
+/* A real vault, its log shipped to a destination in memory, and what can be restored of it. */
+#include "backup/away.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct away away;
+
+static int set_up(void **state)
+{
+    (void)fixture_set_up(state);
+    away_init(&away, *state);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    char path[160];
+
+    if (away.shipper != NULL)
+        away_close(&away, f);
+    away_done(&away);
+    snprintf(path, sizeof(path), "%s/%s.shipping", f->folder, f->options.id.text);
+    (void)unlink(path);
+    return fixture_tear_down(state);
+}
+
+/* What is in it, as a text: the folder, UID, flags and size of every message. */
+static char *content_of(struct fixture *f, struct vault *vault)
+{
+    struct vault *own = f->vault;
+    struct buf out;
+    char *text;
+
+    buf_init(&out, SIZE_MAX);
+    f->vault = vault;
+    for (int64_t folder_id = 1; folder_id <= 6; folder_id++) {
+        struct vault_uid_flags *messages;
+        size_t count;
+
+        assert_int_equal(vault_message_list(vault, &f->task, folder_id, &messages, &count), ERR_OK);
+        for (size_t i = 0; i < count; i++) {
+            struct str raw = fixture_read(f, folder_id, messages[i].uid);
+
+            buf_putf(&out, "%lld %u %llx ", (long long)folder_id, messages[i].uid,
+                     (unsigned long long)messages[i].flags);
+            buf_put(&out, raw);
+        }
+    }
+    f->vault = own;
+    text = mem_copy_text(out.ptr == NULL ? "" : out.ptr, out.len);
+    buf_free(&out);
+    return text;
+}
+
+static char *restored_content(struct fixture *f, const char *generation, int64_t until_ms)
+{
+    CLEANUP(restore_free) struct restore *restore = NULL;
+    CLEANUP(vault_close) struct vault *vault = NULL;
+
+    if (away_restore(&away, f, &f->task, generation, until_ms, &restore) != ERR_OK ||
+        restore_open(restore, &f->task, &vault) != ERR_OK)
+        fail_msg("%s", f->task.words);
+    return content_of(f, vault);
+}
+
+static void tick(struct fixture *f)
+{
+    usleep(2000);
+    task_done(&f->task);
+    task_init(&f->task, clock_now_ms());
+}
+
+static void expunge(struct fixture *f, uint32_t uid)
+{
+    assert_int_equal(vault_message_remove(f->vault, &f->task, f->inbox, &uid, 1), ERR_OK);
+}
+
+/* Every commit's state can be had again: messages come, go, get flags; the log begins anew between. */
+static void each_moment_can_be_restored(void **state)
+{
+    enum { MOMENTS = 30 };
+    struct fixture *f = *state;
+    char *contents[MOMENTS];
+    int64_t times[MOMENTS];
+
+    fixture_append(f, f->inbox, fixture_message(f, "before"), 0);
+    away_open(&away, f);
+    away_settle(&away, f);
+    for (int i = 0; i < MOMENTS; i++) {
+        tick(f);
+        if (i % 5 == 4)
+            expunge(f, (uint32_t)i - 2);
+        else
+            fixture_append(f, i % 2 == 0 ? f->inbox : f->archive, fixture_message(f, "now"),
+                           (uint64_t)i % 4);
+        if (i % 7 == 3)
+            away_settle(&away, f);
+        if (i % 11 == 10)
+            fixture_housekeep(f, 0); /* checkpoints */
+        contents[i] = content_of(f, f->vault);
+        times[i] = clock_now_ms();
+        tick(f);
+    }
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 2);
+    assert_true(away_count(&away, "log/") >= 4);
+    for (int i = 0; i < MOMENTS; i++) {
+        CLEANUP(mem_free) char *found =
+            restored_content(f, away_generation(&away, 0), times[i]);
+
+        if (strcmp(found, contents[i]) != 0)
+            fail_msg("moment %d is not what it was", i);
+        mem_free(&contents[i]);
+    }
+}
+
+static void large_transactions_and_checkpoints(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(mem_free) char *expected = NULL;
+    CLEANUP(mem_free) char *found = NULL;
+    CLEANUP(buf_free) struct buf raw = {0};
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    buf_init(&raw, SIZE_MAX);
+    buf_put(&raw, STR("Subject: large\r\n\r\n"));
+    for (unsigned i = 0; i < 600 * 1024; i++) /* does not compress */
+        buf_putf(&raw, "%08x%s", i * 2654435761u, i % 8 == 7 ? "\r\n" : "");
+    for (int i = 0; i < 6; i++) { /* more pages than the log is let grow to */
+        buf_putf(&raw, "%d\r\n", i);
+        fixture_append(f, f->inbox, buf_str(&raw), 0);
+    }
+    away_settle(&away, f);
+    expected = content_of(f, f->vault);
+    found = restored_content(f, away_generation(&away, 0), INT64_MAX);
+    assert_string_equal(found, expected);
+}
+
+/* A process that ends and one that begins: the generation goes on. */
+static void closing_and_opening_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(mem_free) char *expected = NULL;
+    CLEANUP(mem_free) char *found = NULL;
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    for (int i = 0; i < 4; i++) {
+        tick(f);
+        fixture_append(f, f->inbox, fixture_message(f, "again"), 0);
+        if (i % 2 == 0)
+            away_settle(&away, f);
+        away_close(&away, f);
+        away_open(&away, f);
+        away_settle(&away, f);
+    }
+    assert_int_equal(away_count(&away, "base/"), 2);
+    expected = content_of(f, f->vault);
+    found = restored_content(f, away_generation(&away, 0), INT64_MAX);
+    assert_string_equal(found, expected);
+}
+
+/* As SIGKILL leaves it: a child does the work and dies; what it had committed is shipped later. */
+static void a_killed_process_loses_nothing(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(mem_free) char *expected = NULL;
+    CLEANUP(mem_free) char *found = NULL;
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    fixture_append(f, f->inbox, fixture_message(f, "first"), 0);
+    away_settle(&away, f);
+    away_close(&away, f);
+    for (int i = 0; i < 5; i++) {
+        pid_t pid;
+
+        secret_set_inherited(true);
+        pid = fork();
+        if (pid == 0) {
+            away_open(&away, f);
+            away.is_lossy = i % 2 == 1; /* dies before it heard that it is stored */
+            fixture_append(f, f->inbox, fixture_message(f, "of one that died"), 0);
+            if (i % 2 == 1)
+                (void)shipper_run(away.shipper, clock_now_ms() + 1000);
+            fixture_append(f, f->inbox, fixture_message(f, "and more"), 0);
+            kill(getpid(), SIGKILL);
+        }
+        secret_set_inherited(false);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        away_open(&away, f);
+        away_settle(&away, f);
+        away_close(&away, f);
+    }
+    away_open(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 2); /* no new generation was needed */
+    expected = content_of(f, f->vault);
+    found = restored_content(f, away_generation(&away, 0), INT64_MAX);
+    assert_string_equal(found, expected);
+}
+
+static void a_destination_that_is_away_for_a_while(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(mem_free) char *expected = NULL;
+    CLEANUP(mem_free) char *found = NULL;
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    away.is_down = true;
+    for (int i = 0; i < 10; i++) {
+        fixture_append(f, f->inbox, fixture_message(f, "meanwhile"), 0);
+        away_settle(&away, f);
+    }
+    away.is_down = false;
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 2);
+    expected = content_of(f, f->vault);
+    found = restored_content(f, away_generation(&away, 0), INT64_MAX);
+    assert_string_equal(found, expected);
+}
+
+static void too_much_is_a_gap_and_a_new_generation(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(mem_free) char *expected = NULL;
+    CLEANUP(mem_free) char *found = NULL;
+
+    away.options.pending_max = 256 * 1024;
+    away_open(&away, f);
+    away_settle(&away, f);
+    away.is_down = true;
+    for (int i = 0; i < 60; i++) {
+        fixture_append(f, f->inbox, fixture_message(f, "meanwhile"), 0);
+        away_settle(&away, f);
+    }
+    away.is_down = false;
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 4);
+    expected = content_of(f, f->vault);
+    found = restored_content(f, away_generation(&away, 1), INT64_MAX);
+    assert_string_equal(found, expected);
+}
+
+static void a_file_that_was_exchanged_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    char copy[200];
+    char command[1000];
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    away_close(&away, f);
+    snprintf(copy, sizeof(copy), "%s.copy", f->path);
+    snprintf(command, sizeof(command), "cp %s %s && mv %s %s", f->path, copy, copy, f->path);
+    assert_int_equal(system(command), 0);
+    away_open(&away, f);
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 4);
+}
+
+/* What may happen to objects at the destination, and the words for it. */
+static void tampering_is_named(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(buf_free) struct buf bytes = {0};
+    CLEANUP(fd_close) int changed = -1;
+    struct restore *restore = NULL;
+    const char *generation;
+    char name[96], other[96];
+    int real, *place = NULL;
+    struct task task;
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    for (int i = 0; i < 5; i++) {
+        fixture_append(f, f->inbox, fixture_message(f, "one"), 0);
+        away_settle(&away, f);
+    }
+    generation = away_generation(&away, 0);
+    snprintf(name, sizeof(name), "log/%s/%012d.seg", generation, 3);
+    snprintf(other, sizeof(other), "log/%s/%012d.seg", generation, 4);
+    real = away_find(&away, name);
+    for (size_t i = 0; i < away.count; i++) {
+        if (away.objects[i].fd == real)
+            place = &away.objects[i].fd;
+    }
+    assert_non_null(place);
+    buf_init(&bytes, SIZE_MAX);
+    assert_int_equal(fd_read_all(&f->task, real, SIZE_MAX / 2, &bytes), ERR_OK);
+    for (size_t at = 0; at < bytes.len; at += bytes.len / 37) { /* altered anywhere */
+        bytes.ptr[at] ^= 1;
+        assert_int_equal(memfd_from(&f->task, buf_str(&bytes), &changed), ERR_OK);
+        bytes.ptr[at] ^= 1;
+        *place = changed;
+        task_init(&task, clock_now_ms());
+        assert_int_equal(away_restore(&away, f, &task, generation, INT64_MAX, &restore),
+                         ERR_CORRUPT);
+        assert_non_null(strstr(task.words, "segment 3: it was cut short or altered"));
+        assert_non_null(strstr(task.words, "good up to 20"));
+        task_done(&task);
+        fd_close(&changed);
+    }
+    task_init(&task, clock_now_ms());
+    assert_int_equal(memfd_from(&f->task, str_upto(buf_str(&bytes), bytes.len - 100), &changed),
+                     ERR_OK);
+    *place = changed;
+    assert_int_equal(away_restore(&away, f, &task, generation, INT64_MAX, &restore), ERR_CORRUPT);
+    *place = away_find(&away, other); /* another one in its place */
+    task_forgive(&task);
+    assert_int_equal(away_restore(&away, f, &task, generation, INT64_MAX, &restore), ERR_CORRUPT);
+    assert_non_null(strstr(task.words, "another one lies in its place"));
+    *place = real;
+    task_forgive(&task);
+    assert_int_equal(away_restore(&away, f, &task, generation, INT64_MAX, &restore), ERR_OK);
+    restore_free(&restore);
+    task_done(&task);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(each_moment_can_be_restored), TEST(large_transactions_and_checkpoints),
+        TEST(closing_and_opening_goes_on), TEST(a_killed_process_loses_nothing),
+        TEST(a_destination_that_is_away_for_a_while), TEST(too_much_is_a_gap_and_a_new_generation),
+        TEST(a_file_that_was_exchanged_is_noticed), TEST(tampering_is_named),
+    };
+
+    fixture_init_libraries();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,59 @@
+/*
+ * The heavy part of a backup, in a forked child, so that sessions go on: a copy of the mailbox's
+ * file, checked. The child dies with its parent, has the parent's sandbox and key, and none of its
+ * channels. What it finds comes back over a pipe; when the parent does not want it any more it closes
+ * that, and the child ends within a moment.
+ *
+ * SNAPSHOT_FULL   VACUUM INTO the target (consistent, encrypted, whatever is written meanwhile), then
+ *                 the copy is opened with the key, integrity_check, its digest
+ * SNAPSHOT_BASE   the file's bytes as they are, while no checkpoint may run (db_hold_checkpoints)
+ * SNAPSHOT_CHECK  the target only: opened with the key, integrity_check, digest
+ *
+ * The memory is bounded whatever the size. A target that was not finished, or failed, is removed.
+ */
+#ifndef BACKUP_SNAPSHOT_H
+#define BACKUP_SNAPSHOT_H
+
+#include "base/id.h"
+#include "base/task.h"
+#include "secret/crypt.h"
+#include "vault/vault.h"
+
+enum snapshot_kind { SNAPSHOT_FULL, SNAPSHOT_BASE, SNAPSHOT_CHECK };
+
+struct snapshot_request {
+    enum snapshot_kind kind;
+    const char *path;         /* the mailbox's file; not for CHECK */
+    const char *target;       /* an absolute path, in the mailbox's folder */
+    const struct secret *key; /* MAILBOX_KEY_BYTES; not for BASE */
+    struct vault *vault;      /* the parent's, let go of in the child; may be NULL */
+    int64_t timeout_ms;
+};
+
+struct snapshot_result {
+    enum err err; /* ERR_BUSY: it took too long; ERR_LIMIT: no room on the disk */
+    char words[TASK_WORDS_MAX];
+    uint64_t size_bytes;
+    unsigned char digest[CRYPT_HASH_BYTES]; /* BLAKE2b-256 of the target */
+    /* From inside the copy; not for BASE. */
+    struct id mailbox;
+    uint64_t epoch, change_counter, schema;
+    uint64_t took_ms;
+};
+
+struct snapshot;
+
+/* ERR_IO: no process could be made. What is pointed to is borrowed for the call. */
+MUST_CHECK enum err snapshot_start(struct task *task, const struct snapshot_request *request,
+                                   struct snapshot **out_snapshot);
+/* Becomes readable when there is a result, or the child has died. Borrowed. */
+int snapshot_fd(const struct snapshot *snapshot);
+/* Then; waits where it is called earlier. A child that died gives ERR_IO. */
+void snapshot_collect(struct snapshot *snapshot, struct snapshot_result *out);
+/* Gives it up where it runs still; its target goes. */
+void snapshot_free(struct snapshot **snapshot);
+
+/* The same in this process: for a tool, a test, or where nobody waits. */
+void snapshot_run(const struct snapshot_request *request, struct snapshot_result *out);
+
+#endif

@@ -1,0 +1,135 @@
+/* Folder names as names of files, and back. */
+#include "transfer/names.h"
+
+#include "base/ascii.h"
+#include "base/buf.h"
+#include "imap/utf7.h"
+#include "vault/folder.h"
+
+static bool is_plain(struct str name, size_t i)
+{
+    char c = name.ptr[i];
+
+    if (ascii_is_control(c) || str_index(STR("%\\:*?\"<>|"), c) >= 0)
+        return false;
+    /* Hidden files, "." and ".."; and what ends in a dot or a space is another name elsewhere. */
+    if ((c == '.' || c == ' ') && (i == 0 || name.ptr[i - 1] == '/' || i + 1 == name.len ||
+                                   name.ptr[i + 1] == '/'))
+        return false;
+    return true;
+}
+
+struct str transfer_path(struct arena *arena, struct str name)
+{
+    CLEANUP(buf_free) struct buf out;
+
+    buf_init(&out, SIZE_MAX);
+    for (size_t i = 0; i < name.len; i++) {
+        if (is_plain(name, i))
+            buf_put(&out, str_make(name.ptr + i, 1));
+        else
+            buf_putf(&out, "%%%02X", (unsigned)(unsigned char)name.ptr[i]);
+    }
+    return arena_copy(arena, buf_str(&out));
+}
+
+static int digit(char c)
+{
+    if (ascii_is_digit(c))
+        return c - '0';
+    c = ascii_upper(c);
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+struct str transfer_path_name(struct arena *arena, struct str path)
+{
+    CLEANUP(buf_free) struct buf out;
+
+    buf_init(&out, SIZE_MAX);
+    for (size_t i = 0; i < path.len; i++) {
+        char c = path.ptr[i];
+
+        if (c == '%' && i + 2 < path.len && digit(path.ptr[i + 1]) >= 0 &&
+            digit(path.ptr[i + 2]) >= 0) {
+            c = (char)(digit(path.ptr[i + 1]) * 16 + digit(path.ptr[i + 2]));
+            i += 2;
+        }
+        buf_put(&out, str_make(&c, 1));
+    }
+    return transfer_clean_name(arena, buf_str(&out));
+}
+
+struct str transfer_maildir(struct arena *arena, struct str name)
+{
+    CLEANUP(buf_free) struct buf out, swapped;
+
+    buf_init(&out, SIZE_MAX);
+    buf_init(&swapped, SIZE_MAX);
+    if (str_equal(name, STR("INBOX")))
+        return STR("");
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+
+        c = c == '/' ? '.' : c == '.' ? '_' : c;
+        buf_put(&swapped, str_make(&c, 1));
+    }
+    buf_put(&out, STR("."));
+    imap_utf7_encode(buf_str(&swapped), &out);
+    return arena_copy(arena, buf_str(&out));
+}
+
+struct str transfer_maildir_name(struct arena *arena, struct str folder)
+{
+    CLEANUP(buf_free) struct buf decoded;
+
+    buf_init(&decoded, SIZE_MAX);
+    if (str_starts_with(folder, STR(".")))
+        folder = str_from(folder, 1);
+    if (folder.len == 0)
+        return STR("INBOX");
+    if (imap_utf7_decode(folder, &decoded) != ERR_OK) {
+        buf_reset(&decoded); /* the newer form, plain UTF-8 */
+        buf_put(&decoded, folder);
+    }
+    for (size_t i = 0; i < decoded.len; i++) {
+        if (decoded.ptr[i] == '.')
+            decoded.ptr[i] = '/';
+    }
+    return transfer_clean_name(arena, buf_str(&decoded));
+}
+
+struct str transfer_clean_name(struct arena *arena, struct str name)
+{
+    CLEANUP(buf_free) struct buf out;
+    bool is_utf8 = str_is_utf8(name);
+    struct str clean;
+
+    buf_init(&out, SIZE_MAX);
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+
+        if (c == '/' && (out.len == 0 || out.ptr[out.len - 1] == '/'))
+            continue;
+        if (ascii_is_control(c) || c == '*' || c == '%' || (!is_utf8 && ascii_is_8bit(c)) ||
+            /* C1 controls and the line separators are no names either. */
+            (is_utf8 && c == '\xc2' && (unsigned char)name.ptr[i + 1] < 0xa0)) {
+            if (is_utf8 && c == '\xc2')
+                i++;
+            c = '_';
+        }
+        buf_put(&out, str_make(&c, 1));
+    }
+    if (out.len > 0 && out.ptr[out.len - 1] == '/')
+        buf_truncate(&out, out.len - 1);
+    if (out.len > VAULT_FOLDER_NAME_MAX) {
+        buf_truncate(&out, VAULT_FOLDER_NAME_MAX);
+        while (out.len > 0 && !str_is_utf8(buf_str(&out)))
+            buf_truncate(&out, out.len - 1);
+    }
+    clean = arena_copy(arena, buf_str(&out));
+    if (str_equal_nocase(clean, STR("INBOX")))
+        return STR("INBOX");
+    if (str_starts_with_nocase(clean, STR("INBOX/")))
+        return arena_printf(arena, "INBOX%.*s", STR_ARG(str_from(clean, 5)));
+    return clean;
+}
