@@ -253,6 +253,9 @@ enum account_slot_kind { ACCOUNT_SLOT_PASSWORD, ACCOUNT_SLOT_APP, ACCOUNT_SLOT_R
 
 enum { ACCOUNT_SLOTS_MAX = 32 }; /* of one mailbox */
 
+/* The name of a password slot that its owner may not have seen yet; the old one's still opens. */
+#define ACCOUNT_SLOT_UNCONFIRMED "new"
+
 struct account_slot {
     int64_t row;
     struct id id;
@@ -260,6 +263,8 @@ struct account_slot {
     struct str name;   /* of an app password, else empty */
     uint64_t services; /* BIT(wire_service) each */
     struct str sealed;
+    struct str public_key, wrapping; /* of app and recovery slots (account/slot.h); may be empty */
+    struct str next_sealed, next_wrapping; /* empty: no other key is coming */
     struct str created, last_used; /* last_used empty: never */
 };
 
@@ -272,6 +277,23 @@ MUST_CHECK enum err account_slot_list(struct account_database *database, struct 
                                       size_t *out_count);
 MUST_CHECK enum err account_slot_remove(struct account_database *database, struct task *task,
                                         int64_t row);
+/* The unconfirmed password slot takes the place of the old one. */
+MUST_CHECK enum err account_slot_confirm(struct account_database *database, struct task *task,
+                                         int64_t mailbox);
+/* No other key is coming: the unconfirmed password slot goes, and the next key from all others. */
+MUST_CHECK enum err account_slot_drop_next(struct account_database *database, struct task *task,
+                                           int64_t mailbox);
+/* The next key, in a slot that is there. */
+MUST_CHECK enum err account_slot_set_next(struct account_database *database, struct task *task,
+                                          const struct account_slot *slot);
+/* What the next key is known by, 32 bytes; for the mailbox whose slots have it. */
+MUST_CHECK enum err account_mailbox_set_next_key(struct account_database *database,
+                                                 struct task *task, int64_t mailbox,
+                                                 struct str check);
+/* The next key has become the key, where it is the one that `check` names: in all slots of the
+ * mailbox, which must all have it. ERR_NOT_FOUND: it is another, or was done already. */
+MUST_CHECK enum err account_slot_advance(struct account_database *database, struct task *task,
+                                         int64_t mailbox, struct str check);
 /* Bookkeeping. */
 MUST_CHECK enum err account_slot_used(struct account_database *database, struct task *task,
                                       int64_t row);

@@ -158,6 +158,19 @@ static enum err note_success(struct account_database *database, struct task *tas
     return account_known_note(database, task, claim->mailbox_row, address_hash);
 }
 
+/* Who uses a new password has it: the old one's time is over. */
+static enum err confirm(struct account_database *database, struct task *task, int64_t mailbox)
+{
+    enum err err;
+
+    TRY(account_begin(database, task));
+    err = account_slot_confirm(database, task, mailbox);
+    if (err == ERR_OK)
+        err = account_commit(database, task);
+    account_rollback(database);
+    return err;
+}
+
 enum err account_login_check(struct account_login *login, struct account_database *database,
                              struct task *task, const struct account_attempt *attempt,
                              int64_t monotonic_ms, struct account_login_result *out_result)
@@ -186,6 +199,11 @@ enum err account_login_check(struct account_login *login, struct account_databas
         /* A full disk must not keep the owner from his mail: the notes can wait. */
         if (err != ERR_OK)
             task_forgive(task);
+        if (account_slot_is_unconfirmed(opened)) {
+            result.has_replaced_password = confirm(database, task, claim.mailbox_row) == ERR_OK;
+            result.is_unconfirmed = !result.has_replaced_password;
+            task_forgive(task);
+        }
         result.verdict = ACCOUNT_LOGIN_OK;
         result.mailbox = claim.mailbox;
     } else if (is_blocked) {
@@ -209,7 +227,7 @@ enum err account_login_check_owner(struct account_login *login, struct account_d
         return fail(task, ERR_LIMIT, "too many wrong passwords");
     if (password.len == 0 || password.len > ACCOUNT_PASSWORD_MAX)
         password = STR("-");
-    err = account_slot_unlock(database, task, mailbox_row, mailbox, password, out_key);
+    err = account_slot_unlock(database, task, mailbox_row, mailbox, password, out_key, NULL);
     if (err == ERR_DENIED)
         account_throttle_failed(login->throttle, here, id_str(mailbox), monotonic_ms);
     return err;

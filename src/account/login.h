@@ -37,7 +37,9 @@ enum account_verdict { ACCOUNT_LOGIN_OK, ACCOUNT_LOGIN_DENIED, ACCOUNT_LOGIN_THR
 struct account_login_result {
     enum account_verdict verdict;
     struct id mailbox;         /* with OK, as the rest */
-    struct secret *key;        /* own: the caller frees it */
+    struct secret *key;        /* own: the caller frees it; the keys, as account/slot.h says */
+    bool has_replaced_password; /* a new one, with its first use: sessions of the old one are to end */
+    bool is_unconfirmed; /* the same, but it could not be written down: the old one still opens */
     unsigned slots_tried;      /* the same for every refusal */
 };
 

@@ -12,13 +12,13 @@
 enum {
     BUCKETS_AT_FIRST = 64,
     SESSIONS_MAX = 1000 * 1000,
-    SEALED_BYTES = MAILBOX_KEY_BYTES + CRYPT_SEAL_OVERHEAD,
+    SEALED_BYTES = 2 * MAILBOX_KEY_BYTES + CRYPT_SEAL_OVERHEAD,
 };
 
 struct holder { /* a mailbox with live sessions */
     struct holder *next;
     struct id id;
-    struct secret *sealed; /* own; the mailbox key under the process's key */
+    struct secret *sealed; /* own; the mailbox's keys under the process's key */
     size_t session_count;
 };
 
@@ -257,6 +257,18 @@ enum err account_sessions_key(struct account_sessions *sessions, struct task *ta
         return fail(task, ERR_CORRUPT, "a session's key does not open");
     *out_key = secret_copy(buf_str(&key));
     return ERR_OK;
+}
+
+void account_sessions_advance(struct account_sessions *sessions, const struct id *mailbox,
+                              const struct secret *key)
+{
+    struct holder *holder = find_holder(sessions, mailbox);
+    struct secret *sealed = NULL;
+
+    if (holder == NULL || seal(sessions, mailbox, key, &sealed) != ERR_OK)
+        return;
+    secret_free(&holder->sealed);
+    holder->sealed = sealed;
 }
 
 bool account_sessions_has(const struct account_sessions *sessions, const struct id *mailbox)

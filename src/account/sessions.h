@@ -24,7 +24,7 @@ void account_sessions_free(struct account_sessions **sessions);
  */
 MUST_CHECK enum err account_sessions_open(struct account_sessions *sessions, struct task *task,
                                           const struct id *session, const struct id *mailbox,
-                                          const void *opener, const struct secret *mailbox_key);
+                                          const void *opener, const struct secret *keys);
 /* Unknown ones, and those that somebody else opened, are ignored. */
 void account_sessions_close(struct account_sessions *sessions, const struct id *session,
                             const void *opener);
@@ -33,9 +33,12 @@ void account_sessions_close_opener(struct account_sessions *sessions, const void
 /* All of a mailbox. */
 void account_sessions_close_mailbox(struct account_sessions *sessions, const struct id *mailbox);
 
-/* A copy of the mailbox's key; ERR_NOT_FOUND without a live session. */
+/* A copy of the mailbox's keys (account/slot.h), as the last session to open brought them; ERR_NOT_FOUND without a live session. */
 MUST_CHECK enum err account_sessions_key(struct account_sessions *sessions, struct task *task,
                                          const struct id *mailbox, struct secret **out_key);
+/* The mailbox's sessions have this key from now on. */
+void account_sessions_advance(struct account_sessions *sessions, const struct id *mailbox,
+                              const struct secret *key);
 bool account_sessions_has(const struct account_sessions *sessions, const struct id *mailbox);
 size_t account_sessions_count(const struct account_sessions *sessions);
 size_t account_sessions_mailbox_count(const struct account_sessions *sessions);

@@ -22,16 +22,17 @@
 /* The same as that of `serve` (role/main.c). */
 static const char default_config[] = "/etc/sealpost/sealpost.conf";
 
-/* Written at once and past stdio, whose buffers would keep a password. */
-static void write_out(int fd, struct buf *text)
+/* Written at once and past stdio, whose buffers would keep a password. False: it was not taken. */
+static bool write_out(int fd, struct buf *text)
 {
     struct task task;
+    bool is_written;
 
     task_init(&task, 0);
-    if (fd_write_all(&task, fd, buf_str(text)) != ERR_OK)
-        task_forgive(&task); /* nobody reads it */
+    is_written = fd_write_all(&task, fd, buf_str(text)) == ERR_OK;
     task_done(&task);
     buf_reset(text);
+    return is_written;
 }
 
 /* A failure that the service had no part in. */
@@ -48,10 +49,10 @@ static int give_up(const struct cli_line *line, int exit_code, const char *statu
         json_object_set_new(answer, "message", json_string(words));
         cli_render_answer(&text, answer, true);
         json_decref(answer);
-        write_out(STDOUT_FILENO, &text);
+        (void)write_out(STDOUT_FILENO, &text);
     }
     buf_putf(&text, "sealpost: %s\n", words);
-    write_out(STDERR_FILENO, &text);
+    (void)write_out(STDERR_FILENO, &text);
     return exit_code;
 }
 
@@ -64,12 +65,13 @@ static int show_help(const struct cli_line *line)
         cli_help_command(&text, line->command);
     else
         cli_help_overview(&text, line->noun);
-    write_out(STDOUT_FILENO, &text);
+    (void)write_out(STDOUT_FILENO, &text);
     return ADMIN_EXIT_OK;
 }
 
 /* `out_fd`: the standard output, unless that is where something else went. */
-static int show_answer(const struct cli_line *line, const json_t *answer, int out_fd)
+static int show_answer(const struct cli_line *line, const json_t *answer, int out_fd,
+                       bool *out_is_shown)
 {
     CLEANUP(buf_free) struct buf text;
     int exit_code = cli_render_exit_code(answer);
@@ -77,11 +79,11 @@ static int show_answer(const struct cli_line *line, const json_t *answer, int ou
     buf_init(&text, SIZE_MAX);
     if (line->is_json || exit_code == ADMIN_EXIT_OK) {
         cli_render_answer(&text, answer, line->is_json);
-        write_out(out_fd, &text);
+        *out_is_shown = write_out(out_fd, &text);
     }
     if (exit_code != ADMIN_EXIT_OK) {
         cli_render_failure(&text, answer);
-        write_out(STDERR_FILENO, &text);
+        (void)write_out(STDERR_FILENO, &text);
     }
     return exit_code;
 }
@@ -146,18 +148,19 @@ static int run_list(struct task *task, const struct cli_line *line, struct conne
         return give_up(line, ADMIN_EXIT_USAGE, "invalid", task->words);
     for (;;) {
         json_t *answer = NULL, *next;
+        bool is_shown;
         int exit_code;
 
         if (call(connection, task, line->arguments, &answer) != ERR_OK)
             return give_up(line, ADMIN_EXIT_FAILED, "failed", task->words);
         exit_code = cli_render_exit_code(answer);
         if (exit_code != ADMIN_EXIT_OK) {
-            (void)show_answer(line, answer, STDOUT_FILENO);
+            (void)show_answer(line, answer, STDOUT_FILENO, &is_shown);
             json_decref(answer);
             return exit_code;
         }
         cli_render_list_page(&list, &text, answer);
-        write_out(STDOUT_FILENO, &text);
+        (void)write_out(STDOUT_FILENO, &text);
         next = json_object_get(answer, "next");
         if (json_is_string(next))
             json_object_set(line->arguments, "after", next);
@@ -166,7 +169,7 @@ static int run_list(struct task *task, const struct cli_line *line, struct conne
             break;
     }
     cli_render_list_end(&list, &text);
-    write_out(STDOUT_FILENO, &text);
+    (void)write_out(STDOUT_FILENO, &text);
     return ADMIN_EXIT_OK;
 }
 
@@ -179,6 +182,7 @@ static int run_with_files(struct task *task, const struct cli_line *line,
     json_t *answer = NULL;
     enum err err;
     int exit_code;
+    bool is_shown;
 
     cli_progress_init(&progress, line->is_json);
     err = add_secret(task, line);
@@ -199,10 +203,33 @@ static int run_with_files(struct task *task, const struct cli_line *line,
     exit_code = err != ERR_OK
                     ? give_up(line, ADMIN_EXIT_FAILED, "failed", task->words)
                     : show_answer(line, answer,
-                                  files.has_taken_output ? STDERR_FILENO : STDOUT_FILENO);
+                                  files.has_taken_output ? STDERR_FILENO : STDOUT_FILENO,
+                                  &is_shown);
     cli_files_done(&files);
     json_decref(answer);
     return exit_code;
+}
+
+/* It was shown to somebody: what the service waits for. */
+static enum err confirm(struct task *task, const char *name, const json_t *answer,
+                        struct connection *connection)
+{
+    json_t *arguments = json_object(), *done = NULL;
+    enum err err;
+
+    connection->command = admin_command_find(str_from_c(name));
+    if (connection->command == NULL) {
+        json_decref(arguments);
+        return fail(task, ERR_IO, "the service wants a confirmation that is not known here");
+    }
+    json_object_set(arguments, "address", json_object_get(answer, "address"));
+    json_object_set(arguments, "password", json_object_get(answer, "password"));
+    err = call(connection, task, arguments, &done);
+    if (err == ERR_OK && cli_render_exit_code(done) != ADMIN_EXIT_OK)
+        err = fail(task, ERR_IO, "the confirmation was refused; log in with the new password");
+    json_decref(done);
+    json_decref(arguments);
+    return err;
 }
 
 static int run_command(struct task *task, const struct cli_line *line,
@@ -210,6 +237,8 @@ static int run_command(struct task *task, const struct cli_line *line,
 {
     const struct cli_import_portion portion = {call, connection};
     json_t *answer = NULL;
+    const char *name;
+    bool is_shown = false;
     enum err err;
     int exit_code;
 
@@ -226,8 +255,15 @@ static int run_command(struct task *task, const struct cli_line *line,
         err = call(connection, task, line->arguments, &answer);
     if (err != ERR_OK)
         return give_up(line, ADMIN_EXIT_FAILED, "failed", task->words);
-    exit_code = show_answer(line, answer, STDOUT_FILENO);
+    exit_code = show_answer(line, answer, STDOUT_FILENO, &is_shown);
+    name = json_string_value(json_object_get(answer, "confirm"));
+    if (exit_code == ADMIN_EXIT_OK && name != NULL && is_shown)
+        err = confirm(task, name, answer, connection);
     json_decref(answer);
+    if (err != ERR_OK) {
+        (void)fprintf(stderr, "sealpost: %s\n", task->words);
+        return ADMIN_EXIT_FAILED;
+    }
     return exit_code;
 }
 
@@ -261,7 +297,7 @@ int cli_main(int argc, char **argv)
     buf_init(&words, SIZE_MAX);
     task_init(&task, clock_now_ms());
     if (cli_parse(argc, argv, &words, &line) != ERR_OK) {
-        write_out(STDERR_FILENO, &words);
+        (void)write_out(STDERR_FILENO, &words);
         exit_code = ADMIN_EXIT_USAGE;
     } else if (line.wants_help) {
         exit_code = show_help(&line);

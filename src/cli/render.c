@@ -72,7 +72,7 @@ static void put_value(struct buf *out, const char *name, const json_t *value)
 static bool is_left_out(const char *name, const json_t *value)
 {
     return strcmp(name, "status") == 0 || strcmp(name, "message") == 0 ||
-           strcmp(name, "hint") == 0 || json_is_object(value) ||
+           strcmp(name, "hint") == 0 || strcmp(name, "confirm") == 0 || json_is_object(value) ||
            json_is_object(json_array_get(value, 0));
 }
 

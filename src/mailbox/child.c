@@ -207,6 +207,16 @@ enum err mailbox_child_start(struct mailbox_job *job, mailbox_child_work work, v
     return ERR_OK;
 }
 
+void mailbox_child_wait(struct mailbox_child *child)
+{
+    struct pollfd pipe_end = {.fd = child->fd, .events = POLLIN};
+
+    while (child->watch != NULL) {
+        if (poll(&pipe_end, 1, -1) > 0)
+            on_readable(child);
+    }
+}
+
 bool mailbox_child_is_working(const struct mailbox_child *child)
 {
     return child->watch != NULL;

@@ -33,6 +33,8 @@ bool mailbox_child_is_wanted(const struct mailbox_child_link *link);
 MUST_CHECK enum err mailbox_child_start(struct mailbox_job *job, mailbox_child_work work,
                                         void *detail, const int *keep_fds, size_t keep_count,
                                         struct mailbox_child **out_child);
+/* In the parent: waits for all that it has to say, and nothing else goes on meanwhile. */
+void mailbox_child_wait(struct mailbox_child *child);
 /* In the parent: not all that it had to say has come yet. */
 bool mailbox_child_is_working(const struct mailbox_child *child);
 /* After it went on: what came of it; what the child put is put into the job's result. ERR_IO: it

@@ -26,11 +26,7 @@ static void put(struct mailbox_child_link *link, const char *name, uint64_t valu
 static enum err work(struct mailbox_child_link *link, struct task *task, void *detail)
 {
     const struct mailbox_job *job = detail;
-    const struct vault_options options = {
-        .folder = job->mailbox->start->mail_folder,
-        .id = job->mailbox->start->id,
-        .log = job->mailbox->start->log,
-    };
+    const struct vault_options options = mailbox_vault_options(job->mailbox);
     const struct vault_check_events events = {on_progress, is_wanted, link};
     struct vault_checked checked = {0};
     enum err err = vault_check_file(task, &options, job->mailbox->key, &events, &checked);

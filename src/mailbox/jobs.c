@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "imap/session.h"
-#include "secret/pass.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -14,6 +13,7 @@ static const struct mailbox_job_kind *const kinds[] = {
     &mailbox_job_check,
     &mailbox_job_undelete_list,
     &mailbox_job_undelete_restore,
+    &mailbox_job_reencrypt,
 };
 
 static const struct mailbox_job_kind *find_kind(struct str name)
@@ -206,7 +206,7 @@ static enum wire_status judge(const struct mailbox *mailbox, const struct wire_j
         return WIRE_UNAVAILABLE;
     if (kind == NULL)
         return WIRE_INVALID;
-    if (pass_is_valid(mailbox->pass_key, &body->session, WIRE_SERVICE_JOB, body->pass))
+    if (mailbox_pass_is_valid(mailbox, &body->session, WIRE_SERVICE_JOB, body->pass))
         return WIRE_OK;
     log_error(mailbox->start->log, "a job that the keeper did not ask for session=%s",
               body->session.text);

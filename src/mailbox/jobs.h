@@ -1,7 +1,7 @@
 /*
  * Jobs: what the owner of a mailbox asked for with his password (JOB), done in his mailbox's process
  * beside its sessions. jobs.c has the one table of kinds; a kind is the name of the administrator's
- * command that asks for it.
+ * command that asks for it, or, of re-encryption, what the keeper asks for by itself.
  *
  *   JOB ──> start ──> step, step, …  ──> end, and the last JOB_REPLY
  *                      └── MAILBOX_JOB_WAITS: until mailbox_job_go_on
@@ -90,5 +90,6 @@ void mailbox_job_end_all(struct mailbox *mailbox);
 extern const struct mailbox_job_kind mailbox_job_check; /* job_check.c */
 extern const struct mailbox_job_kind mailbox_job_undelete_list, /* job_undelete.c */
     mailbox_job_undelete_restore;
+extern const struct mailbox_job_kind mailbox_job_reencrypt; /* job_reencrypt.c */
 
 #endif

@@ -44,8 +44,12 @@ struct mailbox {
     struct vault *vault;               /* own; NULL before the key came */
     struct imap_group *appends;        /* own; committed before anything else uses the vault */
     struct secret *key;                /* own; for children that open the file (mailbox/child.h) */
+    struct secret *next_key;           /* own; NULL: the file is under its last key (docs/passwords.md) */
     struct secret *drop_key;           /* own; likewise */
     struct secret *pass_key;           /* own; likewise: checks the sessions' passes */
+    struct secret *next_pass_key;      /* own; from the next key, NULL: there was none */
+    bool is_being_copied; /* it is re-encrypted: what can wait is not written meanwhile */
+    bool is_rekeyed; /* the file is under what was the next key: the keeper has to know */
     struct vault_subscriber changes;
     struct mailbox_session *sessions; /* own, a list */
     size_t session_count;
@@ -78,6 +82,14 @@ void mailbox_housekeep_later(struct mailbox *mailbox);
 void mailbox_end(struct mailbox *mailbox, const char *why);
 /* The wire's word for why the vault refused `size_bytes` more. */
 enum wire_status mailbox_status(const struct mailbox *mailbox, enum err err, uint64_t size_bytes);
+
+/* Was this session opened by the keeper? Its pass is from either key. */
+bool mailbox_pass_is_valid(const struct mailbox *mailbox, const struct id *session,
+                           uint64_t service, struct str pass);
+/* Tells the keeper, if there is one, that the file is under the next key. */
+void mailbox_tell_rekeyed(struct mailbox *mailbox);
+/* The options that the vault was opened with, but for what the registry has seen. */
+struct vault_options mailbox_vault_options(const struct mailbox *mailbox);
 
 /* session.c: takes the client's stream over; the answer to the store is the caller's. */
 MUST_CHECK enum err mailbox_session_open(struct mailbox *mailbox,

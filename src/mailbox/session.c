@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "imap/session.h"
-#include "secret/pass.h"
 
 void mailbox_session_free(struct mailbox_session *session)
 {
@@ -183,7 +182,7 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
 
     if (kind == NULL)
         return ERR_INVALID;
-    if (!pass_is_valid(mailbox->pass_key, &open->session, open->service, open->pass)) {
+    if (!mailbox_pass_is_valid(mailbox, &open->session, open->service, open->pass)) {
         log_error(mailbox->start->log, "a session that the keeper did not open session=%s",
                   open->session.text);
         return ERR_DENIED;

@@ -5,6 +5,7 @@
  */
 #include "role/keeper.h"
 
+#include "account/slot.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -164,6 +165,7 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
                          const struct wire_login *body, struct account_login_result *result,
                          struct wire_login_reply *out_reply, unsigned char pass[static PASS_BYTES])
 {
+    CLEANUP(secret_free) struct secret *mailbox_key = NULL;
     CLEANUP(secret_free) struct secret *key = NULL;
 
     out_reply->status = WIRE_OK;
@@ -177,7 +179,10 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
         out_reply->status = WIRE_UNAVAILABLE;
         return;
     }
-    key = pass_key(result->key);
+    if (!result->is_unconfirmed)
+        keeper_rekey(keeper, &result->mailbox, result->key);
+    mailbox_key = account_keys_first(result->key);
+    key = pass_key(mailbox_key);
     pass_make(key, &body->session, body->service, pass);
     out_reply->pass = str_make(pass, PASS_BYTES);
 }
@@ -206,6 +211,8 @@ static void on_login(struct keeper *keeper, struct wire_channel *channel, struct
         log_error(keeper->log, "a password could not be checked error=%s: %s", err_name(err),
                   task->words);
     } else if (result.verdict == ACCOUNT_LOGIN_OK) {
+        if (result.has_replaced_password)
+            keeper_expel(keeper, &result.mailbox);
         open_session(keeper, channel, task, body, &result, &answer, pass);
         keeper_tick_soon(keeper); /* notes were written */
     } else {

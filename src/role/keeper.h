@@ -35,6 +35,7 @@ struct keeper {
     size_t mailbox_count;
     struct keeper_job *jobs;           /* own; of owners, in their mailboxes' processes */
     size_t job_count;
+    int64_t rekey_ended_ms, rekey_pause_ms; /* the last re-encryption; after failures a pause */
     struct keeper_client *clients;     /* own; administrators' connections */
     size_t client_count;
     struct net_listener *listeners[CONFIG_ADDRESSES_MAX]; /* own */
@@ -64,6 +65,8 @@ void keeper_mail_message(struct keeper *keeper, struct wire_channel *channel, st
 /* keeper_admin.c: the listener for administrators, and what their commands ask of other roles. */
 void keeper_admin_start(struct keeper *keeper);
 void keeper_admin_stop(struct keeper *keeper);
+/* All sessions of a mailbox end. */
+void keeper_expel(void *keeper, const struct id *mailbox);
 
 /* keeper_job.c: what an owner has done in his mailbox's process. */
 enum err keeper_check_owner(void *keeper, struct task *task, int64_t mailbox_row,
@@ -72,6 +75,9 @@ enum err keeper_check_owner(void *keeper, struct task *task, int64_t mailbox_row
 enum err keeper_start_job(void *keeper, struct task *task, uint64_t ticket,
                           const struct admin_job *job);
 void keeper_cancel_job(void *keeper, uint64_t ticket);
+/* A password's owner is there: re-encrypts the mailbox where its keys have a next one, unless that is
+ * under way, or failed a moment ago. */
+void keeper_rekey(void *keeper, const struct id *mailbox, const struct secret *keys);
 void keeper_job_replied(struct keeper *keeper, const struct wire_job_reply *body);
 /* The store is gone, and with it all of them. */
 void keeper_job_end_all(struct keeper *keeper);

@@ -103,7 +103,7 @@ static enum err remove_mailbox(void *owner, const struct id *mailbox)
     return ask_store(owner, WIRE_MAILBOX_REMOVE, &body);
 }
 
-static void expel(void *owner, const struct id *mailbox)
+void keeper_expel(void *owner, const struct id *mailbox)
 {
     struct keeper *keeper = owner;
     struct wire_mailbox_expel body = {.mailbox = *mailbox};
@@ -166,7 +166,7 @@ static struct str hostname(void *owner)
 static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
-    .expel = expel,
+    .expel = keeper_expel,
     .limits_changed = limits_changed,
     .ask_courier = keeper_ask_courier,
     .ask_dns = keeper_ask_dns,
@@ -174,6 +174,7 @@ static const struct admin_services services = {
     .check_owner = keeper_check_owner,
     .start_job = keeper_start_job,
     .cancel_job = keeper_cancel_job,
+    .rekey = keeper_rekey,
     .hostname = hostname,
     .work_soon = work_soon,
     .describe = describe,

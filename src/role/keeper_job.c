@@ -5,16 +5,18 @@
  */
 #include "role/keeper.h"
 
+#include "account/slot.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "secret/pass.h"
 
-enum { JOBS_MAX = 256 };
+enum { JOBS_MAX = 256, REKEY_PAUSE_MS = 250, REKEY_PAUSE_MAX_MS = 10 * 60 * 1000 };
 
 struct keeper_job {
     struct keeper_job *next;
     uint64_t ticket;
     struct id session, mailbox;
+    bool is_rekey; /* nobody asked: for a new password */
 };
 
 static struct keeper_job **find(struct keeper *keeper, uint64_t ticket, const struct id *session)
@@ -52,7 +54,8 @@ enum err keeper_start_job(void *owner, struct task *task, uint64_t ticket,
 {
     struct keeper *keeper = owner;
     struct wire_channel *store = role_peer(keeper->process, WIRE_ROLE_STORE, 0);
-    CLEANUP(secret_free) struct secret *key = pass_key(what->key);
+    CLEANUP(secret_free) struct secret *mailbox_key = account_keys_first(what->key);
+    CLEANUP(secret_free) struct secret *key = pass_key(mailbox_key);
     struct wire_job body = {.mailbox = what->mailbox, .kind = what->kind, .json = what->json};
     unsigned char pass[PASS_BYTES];
     struct keeper_job *job;
@@ -62,6 +65,7 @@ enum err keeper_start_job(void *owner, struct task *task, uint64_t ticket,
         return fail(task, ERR_BUSY, "no store, or too many jobs");
     job = NEW(struct keeper_job);
     job->ticket = ticket;
+    job->is_rekey = ticket == 0;
     job->session = body.session = id_random();
     job->mailbox = what->mailbox;
     job->next = keeper->jobs;
@@ -92,6 +96,18 @@ void keeper_cancel_job(void *owner, uint64_t ticket)
         log_warning(keeper->log, "a job could not be cancelled mailbox=%s", job->mailbox.text);
 }
 
+/* Each failure makes the pause before the next try twice as long. */
+static void note_rekey(struct keeper *keeper, bool is_done)
+{
+    if (is_done)
+        keeper->rekey_pause_ms = 0;
+    else if (keeper->rekey_pause_ms == 0)
+        keeper->rekey_pause_ms = REKEY_PAUSE_MS;
+    else if (keeper->rekey_pause_ms < REKEY_PAUSE_MAX_MS)
+        keeper->rekey_pause_ms *= 2;
+    keeper->rekey_ended_ms = clock_monotonic_ms();
+}
+
 void keeper_job_replied(struct keeper *keeper, const struct wire_job_reply *body)
 {
     struct keeper_job **link = find(keeper, 0, &body->session);
@@ -100,6 +116,8 @@ void keeper_job_replied(struct keeper *keeper, const struct wire_job_reply *body
     if (*link == NULL || !id_equal(&(*link)->mailbox, &body->mailbox))
         return;
     ticket = (*link)->ticket;
+    if ((*link)->is_rekey && body->is_last)
+        note_rekey(keeper, body->status == WIRE_OK);
     if (body->is_last)
         end(keeper, link);
     admin_job_replied(keeper->admin, ticket, (enum wire_status)body->status, body->json,
@@ -110,4 +128,30 @@ void keeper_job_end_all(struct keeper *keeper)
 {
     while (keeper->jobs != NULL)
         end(keeper, &keeper->jobs);
+}
+
+static bool is_being_rekeyed(const struct keeper *keeper, const struct id *mailbox)
+{
+    const struct keeper_job *job = keeper->jobs;
+
+    while (job != NULL && !(job->is_rekey && id_equal(&job->mailbox, mailbox)))
+        job = job->next;
+    return job != NULL;
+}
+
+void keeper_rekey(void *owner, const struct id *mailbox, const struct secret *keys)
+{
+    struct keeper *keeper = owner;
+    CLEANUP(secret_free) struct secret *next_key = account_keys_next(keys);
+    const struct admin_job job = {
+        .mailbox = *mailbox, .key = keys, .kind = STR("re-encrypt"), .json = STR("{}")};
+    struct task task;
+
+    if (next_key == NULL || is_being_rekeyed(keeper, mailbox) ||
+        clock_monotonic_ms() - keeper->rekey_ended_ms < keeper->rekey_pause_ms)
+        return;
+    task_init(&task, clock_now_ms());
+    if (keeper_start_job(keeper, &task, 0, &job) != ERR_OK)
+        log_failure(keeper->log, "re-encrypting a mailbox", &task);
+    task_done(&task);
 }

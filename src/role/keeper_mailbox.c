@@ -5,9 +5,12 @@
 #include "role/keeper.h"
 
 #include "account/resolve.h"
+#include "account/slot.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "dropbox/key.h"
+#include "secret/crypt.h"
+#include "secret/pass.h"
 
 struct keeper_mailbox {
     struct keeper_mailbox *next;
@@ -60,6 +63,49 @@ static void on_usage(struct keeper_mailbox *mailbox, struct task *task,
     keeper_tick_soon(keeper);
 }
 
+static enum err advance(struct keeper *keeper, struct task *task, const struct id *mailbox,
+                        struct str check)
+{
+    struct account_mailbox row;
+
+    TRY(account_mailbox_find(keeper->database, task, mailbox, &row));
+    TRY(account_begin(keeper->database, task));
+    TRY(account_slot_advance(keeper->database, task, row.row, check));
+    return account_commit(keeper->database, task);
+}
+
+/* Its live sessions' key, if they have the next one, too. */
+static void advance_sessions(struct keeper *keeper, struct task *task, const struct id *mailbox)
+{
+    CLEANUP(secret_free) struct secret *keys = NULL;
+    CLEANUP(secret_free) struct secret *next_key = NULL;
+
+    if (account_sessions_key(keeper->sessions, task, mailbox, &keys) != ERR_OK)
+        return;
+    next_key = account_keys_next(keys);
+    if (next_key != NULL)
+        account_sessions_advance(keeper->sessions, mailbox, next_key);
+}
+
+/* The file is under the next key, on the disk: only now may the key that it was under go. Said again
+ * by each process that finds the file so, until it is done. */
+static void on_rekeyed(struct keeper_mailbox *mailbox, struct task *task, struct str check)
+{
+    struct keeper *keeper = mailbox->keeper;
+    enum err err = advance(keeper, task, &mailbox->id, check);
+
+    account_rollback(keeper->database);
+    if (err == ERR_NOT_FOUND)
+        return;
+    if (err != ERR_OK) {
+        log_error(keeper->log, "a re-encrypted mailbox's key slots stay mailbox=%s error=%s: %s",
+                  mailbox->id.text, err_name(err), task->words);
+        return;
+    }
+    advance_sessions(keeper, task, &mailbox->id);
+    log_info(keeper->log, "mailbox re-encrypted mailbox=%s", mailbox->id.text);
+}
+
 static void on_message(void *owner, struct wire_channel *channel, struct wire_message *message)
 {
     struct keeper_mailbox *mailbox = owner;
@@ -72,6 +118,9 @@ static void on_message(void *owner, struct wire_channel *channel, struct wire_me
     if (message->type == WIRE_MAILBOX_OPENED &&
         id_equal(&body->mailbox_opened.mailbox, &mailbox->id))
         on_opened(mailbox, &task, &body->mailbox_opened);
+    else if (message->type == WIRE_MAILBOX_REKEYED &&
+             id_equal(&body->mailbox_rekeyed.mailbox, &mailbox->id) && mailbox->has_key)
+        on_rekeyed(mailbox, &task, body->mailbox_rekeyed.check);
     else if (message->type == WIRE_MAILBOX_USAGE &&
              id_equal(&body->mailbox_usage.mailbox, &mailbox->id) && mailbox->has_key) {
         if (body->mailbox_usage.is_drop)
@@ -110,6 +159,7 @@ static void send_key(struct keeper_mailbox *mailbox, struct task *task, bool is_
     struct keeper *keeper = mailbox->keeper;
     CLEANUP(secret_free) struct secret *key = NULL;
     CLEANUP(secret_free) struct secret *drop_key = NULL;
+    struct str keys;
     struct wire_mailbox_key body = {.status = WIRE_DENIED};
     struct account_mailbox row;
 
@@ -118,9 +168,11 @@ static void send_key(struct keeper_mailbox *mailbox, struct task *task, bool is_
         drop_key = dropbox_key(keeper->drop_root, &mailbox->id);
         mailbox->has_key = true;
         mailbox->limit_bytes = account_mailbox_limit(&row);
+        keys = secret_str(key);
         body = (struct wire_mailbox_key){
             .status = WIRE_OK,
-            .key = secret_str(key),
+            .key = str_upto(keys, MAILBOX_KEY_BYTES),
+            .next_key = str_from(keys, MAILBOX_KEY_BYTES),
             .drop_key = secret_str(drop_key),
             .limit_bytes = mailbox->limit_bytes,
             .epoch = row.epoch,

@@ -164,7 +164,7 @@ static void on_housekeeping(void *owner)
     struct mailbox *mailbox = owner;
     bool has_more;
 
-    if (housekeeping_must_wait(mailbox)) {
+    if (housekeeping_must_wait(mailbox) || mailbox->is_being_copied) {
         net_timer_start(mailbox->housekeeping_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
         return;
     }
@@ -219,6 +219,65 @@ static void check_undelete(struct mailbox *mailbox, const struct task *task)
         mailbox_housekeep_later(mailbox);
 }
 
+/* With the key, or with the next one, when the file was put under it by a process that could not tell
+ * any more. *key becomes the one that it is. */
+static enum err open_with_either(struct mailbox *mailbox, struct task *task,
+                                 const struct vault_options *options, struct secret **key,
+                                 struct str next)
+{
+    CLEANUP(secret_free) struct secret *next_key = next.len == 0 ? NULL : secret_copy(next);
+    enum err err = vault_open(task, options, *key, &mailbox->vault);
+
+    if (next_key == NULL)
+        return err;
+    mailbox->next_pass_key = pass_key(next_key);
+    if (err == ERR_OK) {
+        mailbox->next_key = next_key;
+        next_key = NULL;
+    } else if (err == ERR_DENIED) {
+        task_forgive(task);
+        TRY(vault_open(task, options, next_key, &mailbox->vault));
+        mailbox->is_rekeyed = true;
+        /* Sessions from before have passes of the other key. */
+        mailbox->pass_key = pass_key(*key);
+        secret_free(key);
+        *key = next_key;
+        next_key = NULL;
+        err = ERR_OK;
+    }
+    return err;
+}
+
+bool mailbox_pass_is_valid(const struct mailbox *mailbox, const struct id *session,
+                           uint64_t service, struct str pass)
+{
+    return pass_is_valid(mailbox->pass_key, session, service, pass) ||
+           (mailbox->next_pass_key != NULL &&
+            pass_is_valid(mailbox->next_pass_key, session, service, pass));
+}
+
+void mailbox_tell_rekeyed(struct mailbox *mailbox)
+{
+    unsigned char check[PASS_BYTES];
+    struct wire_mailbox_rekeyed body = {.mailbox = mailbox->start->id};
+
+    pass_key_check(mailbox->key, check);
+    body.check = str_make(check, sizeof(check));
+    /* A keeper that does not hear it hears it from the next process. */
+    if (mailbox->keeper != NULL &&
+        wire_send(mailbox->keeper, WIRE_MAILBOX_REKEYED, 0, &body, NULL, 0) != ERR_OK)
+        log_warning(mailbox->start->log, "the keeper was not told of the new key");
+}
+
+struct vault_options mailbox_vault_options(const struct mailbox *mailbox)
+{
+    return (struct vault_options){
+        .folder = mailbox->start->mail_folder,
+        .id = mailbox->start->id,
+        .log = mailbox->start->log,
+    };
+}
+
 static enum err open_vault(struct mailbox *mailbox, struct task *task,
                            const struct wire_mailbox_key *key)
 {
@@ -236,11 +295,12 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     if (start->is_new)
         TRY(vault_create(task, &options, mailbox_key, &mailbox->vault));
     else
-        TRY(vault_open(task, &options, mailbox_key, &mailbox->vault));
+        TRY(open_with_either(mailbox, task, &options, &mailbox_key, key->next_key));
     if (start->config->mailbox_messages_max > 0)
         vault_set_message_limit(mailbox->vault, start->config->mailbox_messages_max);
     set_limit(mailbox, key->limit_bytes);
-    mailbox->pass_key = pass_key(mailbox_key);
+    if (mailbox->pass_key == NULL)
+        mailbox->pass_key = pass_key(mailbox_key);
     mailbox->key = mailbox_key;
     mailbox_key = NULL;
     return ERR_OK;
@@ -341,6 +401,8 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
         plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
     net_timer_stop(mailbox->deadline);
     tell_opened(mailbox, WIRE_OK);
+    if (mailbox->is_rekeyed)
+        mailbox_tell_rekeyed(mailbox);
     tell_usage(mailbox);
     mailbox_check_idle(mailbox);
 }
@@ -455,6 +517,8 @@ static void on_nursery_message(void *owner, struct wire_channel *channel,
     take_keeper(mailbox, message->fds[0]);
     message->fds[0] = -1;
     net_timer_start(mailbox->usage_timer, 0);
+    if (mailbox->is_rekeyed)
+        mailbox_tell_rekeyed(mailbox);
 }
 
 /* Its end is ours: the kernel sees to that (PR_SET_PDEATHSIG). */
@@ -523,7 +587,9 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     imap_group_free(&mailbox.appends);
     vault_close(&mailbox.vault);
     secret_free(&mailbox.pass_key);
+    secret_free(&mailbox.next_pass_key);
     secret_free(&mailbox.key);
+    secret_free(&mailbox.next_key);
     secret_free(&mailbox.drop_key);
     wire_channel_free(&mailbox.keeper);
     wire_channel_free(&mailbox.nursery);

@@ -153,15 +153,20 @@ struct secret *crypt_mailbox_key(struct str password,
 }
 
 /* The key of a slot: H(digest of the password, "slot", context); a password may be of any length. */
-static struct secret *slot_key(struct str password, struct str context)
+static struct secret *slot_derive(struct str password, struct str label, struct str context)
 {
     struct secret *digest = secret_new(CRYPT_HASH_BYTES);
     struct secret *key = secret_new(CRYPT_KEY_BYTES);
 
     crypt_digest(password, secret_bytes(digest));
-    crypt_hash(secret_str(digest), STR("slot"), context, secret_bytes(key));
+    crypt_hash(secret_str(digest), label, context, secret_bytes(key));
     secret_free(&digest);
     return key;
+}
+
+static struct secret *slot_key(struct str password, struct str context)
+{
+    return slot_derive(password, STR("slot"), context);
 }
 
 enum err crypt_slot_seal(struct buf *out, struct str password, struct str context,
@@ -172,24 +177,94 @@ enum err crypt_slot_seal(struct buf *out, struct str password, struct str contex
     return crypt_seal(out, secret_str(key), context, secret_str(mailbox_key));
 }
 
-enum err crypt_slot_open(struct str sealed, struct str password, struct str context,
-                         struct secret **out_mailbox_key)
+static enum err open_sealed(struct str sealed, struct str key, struct str context,
+                            struct secret **out_mailbox_key)
 {
-    CLEANUP(secret_free) struct secret *key = NULL;
-    CLEANUP(secret_free) struct secret *opened = NULL;
+    CLEANUP(secret_free) struct secret *opened = secret_new(sealed.len - CRYPT_SEAL_OVERHEAD);
 
-    if (sealed.len <= CRYPT_SEAL_OVERHEAD || sealed.len - CRYPT_SEAL_OVERHEAD > SECRET_LEN_MAX)
-        return ERR_DENIED;
-    key = slot_key(password, context);
-    opened = secret_new(sealed.len - CRYPT_SEAL_OVERHEAD);
     if (crypto_aead_xchacha20poly1305_ietf_decrypt(
             secret_bytes(opened), NULL, NULL, bytes_of(sealed) + CRYPT_NONCE_BYTES,
             sealed.len - CRYPT_NONCE_BYTES, bytes_of(context), context.len, bytes_of(sealed),
-            secret_bytes(key)) != 0)
+            bytes_of(key)) != 0)
         return ERR_DENIED;
     *out_mailbox_key = opened;
     opened = NULL;
     return ERR_OK;
+}
+
+enum err crypt_slot_open(struct str sealed, struct str password, struct str context,
+                         struct secret **out_mailbox_key)
+{
+    CLEANUP(secret_free) struct secret *key = NULL;
+
+    if (sealed.len <= CRYPT_SEAL_OVERHEAD || sealed.len - CRYPT_SEAL_OVERHEAD > SECRET_LEN_MAX)
+        return ERR_DENIED;
+    key = slot_key(password, context);
+    return open_sealed(sealed, secret_str(key), context, out_mailbox_key);
+}
+
+struct secret *crypt_slot_x25519(struct str password, struct str context)
+{
+    return slot_derive(password, STR("slot-x25519"), context);
+}
+
+struct secret *crypt_slot_wrapping(struct str password, struct str context)
+{
+    return slot_derive(password, STR("slot-wrapping"), context);
+}
+
+/* H(wrapping, "slot-to", shared ‖ ephemeral ‖ public) */
+static struct secret *to_key(const struct secret *wrapping, const unsigned char *shared,
+                             const unsigned char *ephemeral, const unsigned char *public_key)
+{
+    struct secret *parts = secret_new(3 * CRYPT_X25519_BYTES);
+    struct secret *key = secret_new(CRYPT_KEY_BYTES);
+    unsigned char *at = secret_bytes(parts);
+
+    memcpy(at, shared, CRYPT_X25519_BYTES);
+    memcpy(at + CRYPT_X25519_BYTES, ephemeral, CRYPT_X25519_BYTES);
+    memcpy(at + 2 * CRYPT_X25519_BYTES, public_key, CRYPT_X25519_BYTES);
+    crypt_hash(secret_str(wrapping), STR("slot-to"), secret_str(parts), secret_bytes(key));
+    secret_free(&parts);
+    return key;
+}
+
+enum err crypt_slot_seal_to(struct buf *out, struct str public_key, const struct secret *wrapping,
+                            struct str context, const struct secret *mailbox_key)
+{
+    unsigned char ephemeral[CRYPT_X25519_BYTES];
+    CLEANUP(secret_free) struct secret *secret = crypt_x25519_new(ephemeral);
+    CLEANUP(secret_free) struct secret *shared = secret_new(CRYPT_X25519_BYTES);
+    CLEANUP(secret_free) struct secret *key = NULL;
+
+    if (public_key.len != CRYPT_X25519_BYTES)
+        return ERR_INVALID;
+    TRY(crypt_x25519_shared(secret_str(secret), public_key, secret_bytes(shared)));
+    key = to_key(wrapping, secret_bytes(shared), ephemeral, bytes_of(public_key));
+    TRY(buf_append(out, str_make(ephemeral, sizeof(ephemeral))));
+    return crypt_seal(out, secret_str(key), context, secret_str(mailbox_key));
+}
+
+enum err crypt_slot_open_to(struct str sealed, struct str password, struct str context,
+                            struct secret **out_mailbox_key)
+{
+    unsigned char public_key[CRYPT_X25519_BYTES];
+    CLEANUP(secret_free) struct secret *secret = NULL;
+    CLEANUP(secret_free) struct secret *wrapping = NULL;
+    CLEANUP(secret_free) struct secret *shared = secret_new(CRYPT_X25519_BYTES);
+    CLEANUP(secret_free) struct secret *key = NULL;
+    struct str ephemeral = str_upto(sealed, CRYPT_X25519_BYTES);
+
+    sealed = str_from(sealed, ephemeral.len);
+    if (sealed.len <= CRYPT_SEAL_OVERHEAD || sealed.len - CRYPT_SEAL_OVERHEAD > SECRET_LEN_MAX)
+        return ERR_DENIED;
+    secret = crypt_slot_x25519(password, context);
+    wrapping = crypt_slot_wrapping(password, context);
+    crypt_x25519_public(secret_str(secret), public_key);
+    if (crypt_x25519_shared(secret_str(secret), ephemeral, secret_bytes(shared)) != ERR_OK)
+        return ERR_DENIED;
+    key = to_key(wrapping, secret_bytes(shared), bytes_of(ephemeral), public_key);
+    return open_sealed(sealed, secret_str(key), context, out_mailbox_key);
 }
 
 struct secret *crypt_x25519_new(unsigned char out_public[static CRYPT_X25519_BYTES])

@@ -67,6 +67,24 @@ MUST_CHECK enum err crypt_slot_open(struct str sealed, struct str password, stru
                                     struct secret **out_mailbox_key);
 
 /*
+ * What a slot's password gives beside its seal, so that another key can be sealed to the slot without
+ * it: an X25519 secret (CRYPT_X25519_BYTES) and a wrapping key (CRYPT_KEY_BYTES).
+ */
+struct secret *crypt_slot_x25519(struct str password, struct str context);
+struct secret *crypt_slot_wrapping(struct str password, struct str context);
+/*
+ * Seals `mailbox_key` to a slot's public key and wrapping key: ephemeral public key ‖ nonce ‖
+ * ciphertext ‖ tag, longer by CRYPT_X25519_BYTES than crypt_slot_seal. Whoever breaks X25519 lacks
+ * the wrapping key, and who has an old wrapping key the secret half. ERR_INVALID: no point.
+ */
+MUST_CHECK enum err crypt_slot_seal_to(struct buf *out, struct str public_key,
+                                       const struct secret *wrapping, struct str context,
+                                       const struct secret *mailbox_key);
+/* ERR_DENIED. */
+MUST_CHECK enum err crypt_slot_open_to(struct str sealed, struct str password, struct str context,
+                                       struct secret **out_mailbox_key);
+
+/*
  * X25519 (RFC 7748). A new pair: the secret half, and the public one written to `out_public`.
  */
 struct secret *crypt_x25519_new(unsigned char out_public[static CRYPT_X25519_BYTES]);

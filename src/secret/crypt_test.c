@@ -347,6 +347,56 @@ static void test_courier_keys(void **state)
     secret_free(&srs_b);
 }
 
+/* Another key for a slot whose password is not there. Neither half of its means is enough. */
+static void test_slot_without_its_password(void **state)
+{
+    (void)state;
+    CLEANUP(secret_free) struct secret *key = secret_new(MAILBOX_KEY_BYTES);
+    CLEANUP(secret_free) struct secret *secret = crypt_slot_x25519(STR("pw"), STR("box 1"));
+    CLEANUP(secret_free) struct secret *wrapping = crypt_slot_wrapping(STR("pw"), STR("box 1"));
+    CLEANUP(secret_free) struct secret *other = crypt_slot_wrapping(STR("pw"), STR("box 2"));
+    CLEANUP(secret_free) struct secret *opened = NULL;
+    unsigned char public_key[CRYPT_X25519_BYTES], small_order[CRYPT_X25519_BYTES] = {0};
+    struct str public_text = str_make(public_key, sizeof(public_key));
+    struct buf sealed, wrong;
+
+    counting(secret_bytes(key), MAILBOX_KEY_BYTES);
+    crypt_x25519_public(secret_str(secret), public_key);
+    buf_init(&sealed, SIZE_MAX);
+    buf_init(&wrong, SIZE_MAX);
+    assert_int_equal(crypt_slot_seal_to(&sealed, public_text, wrapping, STR("box 1"), key), ERR_OK);
+    assert_int_equal(sealed.len, MAILBOX_KEY_BYTES + CRYPT_SEAL_OVERHEAD + CRYPT_X25519_BYTES);
+    assert_int_equal(crypt_slot_open_to(buf_str(&sealed), STR("pw"), STR("box 1"), &opened), ERR_OK);
+    assert_true(secret_equal(secret_str(opened), secret_str(key)));
+    secret_free(&opened);
+    assert_int_equal(crypt_slot_open_to(buf_str(&sealed), STR("pW"), STR("box 1"), &opened),
+                     ERR_DENIED);
+    assert_int_equal(crypt_slot_open_to(buf_str(&sealed), STR("pw"), STR("box 2"), &opened),
+                     ERR_DENIED);
+    assert_int_equal(crypt_slot_open(buf_str(&sealed), STR("pw"), STR("box 1"), &opened),
+                     ERR_DENIED);
+    /* The right point, but another wrapping key. */
+    assert_int_equal(crypt_slot_seal_to(&wrong, public_text, other, STR("box 1"), key), ERR_OK);
+    assert_int_equal(crypt_slot_open_to(buf_str(&wrong), STR("pw"), STR("box 1"), &opened),
+                     ERR_DENIED);
+    for (size_t i = 0; i < sealed.len; i++) {
+        sealed.ptr[i] ^= 1;
+        assert_int_equal(crypt_slot_open_to(buf_str(&sealed), STR("pw"), STR("box 1"), &opened),
+                         ERR_DENIED);
+        sealed.ptr[i] ^= 1;
+        assert_int_equal(crypt_slot_open_to(str_upto(buf_str(&sealed), i), STR("pw"),
+                                            STR("box 1"), &opened),
+                         ERR_DENIED);
+    }
+    assert_int_equal(crypt_slot_seal_to(&wrong, str_make(small_order, sizeof(small_order)),
+                                        wrapping, STR("box 1"), key),
+                     ERR_INVALID);
+    assert_int_equal(crypt_slot_seal_to(&wrong, STR("short"), wrapping, STR("box 1"), key),
+                     ERR_INVALID);
+    buf_free(&sealed);
+    buf_free(&wrong);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_stream_round_trips),
         cmocka_unit_test(test_stream_cannot_be_shortened),
         cmocka_unit_test(test_slot),
+        cmocka_unit_test(test_slot_without_its_password),
         cmocka_unit_test(test_derive_separates_purposes),
         cmocka_unit_test(test_courier_keys),
     };

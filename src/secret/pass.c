@@ -17,6 +17,13 @@ void pass_make(const struct secret *key, const struct id *session, uint64_t serv
     crypt_hash(secret_str(key), STR("session"), str_make(data, sizeof(data)), out);
 }
 
+void pass_key_check(const struct secret *mailbox_key, unsigned char out[static PASS_BYTES])
+{
+    CLEANUP(secret_free) struct secret *key = crypt_derive(mailbox_key, STR("key-check"), STR(""));
+
+    crypt_hash(secret_str(key), STR("check"), STR(""), out);
+}
+
 bool pass_is_valid(const struct secret *key, const struct id *session, uint64_t service,
                    struct str pass)
 {

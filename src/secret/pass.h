@@ -18,6 +18,8 @@ struct secret *pass_key(const struct secret *mailbox_key);
 /* For this session, and no other protocol (enum wire_service) than it logged in with. */
 void pass_make(const struct secret *pass_key, const struct id *session, uint64_t service,
                unsigned char out[static PASS_BYTES]);
+/* By which a mailbox's process tells the keeper what its file is under: a hash of this key, PASS_BYTES. */
+void pass_key_check(const struct secret *mailbox_key, unsigned char out[static PASS_BYTES]);
 /* Constant time. */
 bool pass_is_valid(const struct secret *pass_key, const struct id *session, uint64_t service,
                    struct str pass);

@@ -686,3 +686,23 @@ void db_shrink(struct db *db)
 {
     sqlite3_db_release_memory(db->handle);
 }
+
+bool db_settle(struct db *db)
+{
+    int code;
+
+    if (db->is_held)
+        return false;
+    sqlite3_busy_timeout(db->handle, 0);
+    code = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    if (code == SQLITE_IOERR_FSYNC)
+        db->is_broken = true;
+    db->wal_pages = 0;
+    return code == SQLITE_OK;
+}
+
+bool db_is_used(const struct db *db)
+{
+    return db->used_count > 0 || sqlite3_get_autocommit(db->handle) == 0;
+}

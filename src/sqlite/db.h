@@ -111,6 +111,10 @@ bool db_is_broken(const struct db *db);
  */
 int db_wal_pages(const struct db *db);
 MUST_CHECK enum err db_checkpoint(struct db *db, struct task *task);
+/* All of the log into the file, if nobody reads it and nothing is being written; false: not now. */
+bool db_settle(struct db *db);
+/* A statement is with a caller, or a transaction is open. */
+bool db_is_used(const struct db *db);
 /*
  * For whoever ships the log away: `on_log` is called after every commit, when its frames are in the
  * log's file, and before anything can write them back and overwrite them. It must not use the

@@ -124,6 +124,8 @@ struct vault {
     bool vanished_looked;      /* since the file was opened */
 };
 
+/* No other process of ours opens this file. ERR_BUSY: one has it. */
+MUST_CHECK enum err vault_lock_file(struct task *task, const char *path, int *out_fd);
 /* The file as a reader beside the process that has it open: takes no lock, writes nothing. */
 MUST_CHECK enum err vault_open_beside(struct task *task, const struct vault_options *options,
                                       const struct secret *key, struct vault **out_vault);

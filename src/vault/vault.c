@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "vault/rekey.h"
 #include "vault/schema.h"
 #include "vault/state.h"
 
@@ -149,20 +150,22 @@ enum err vault_create(struct task *task, const struct vault_options *options,
 /* --- Opening --- */
 
 /* An open-file-description lock: SQLite's own locks, and forks, leave it alone. */
-static enum err take_lock(struct vault *vault, struct task *task, const char *path)
+enum err vault_lock_file(struct task *task, const char *path, int *out_fd)
 {
+    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_BYTE, .l_len = 1};
 
-    vault->lock_fd = open(path, O_RDWR | O_CLOEXEC);
-    if (vault->lock_fd < 0 && errno == ENOENT)
+    if (fd < 0 && errno == ENOENT)
         return fail(task, ERR_NOT_FOUND, "vault: no mailbox file");
-    if (vault->lock_fd < 0)
+    if (fd < 0)
         return fail(task, ERR_IO, "vault: open: %s", strerror(errno));
-    if (fcntl(vault->lock_fd, F_OFD_SETLK, &lock) != 0) {
+    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
         if (errno == EAGAIN || errno == EACCES)
             return fail(task, ERR_BUSY, "vault: another process has the mailbox open");
         return fail(task, ERR_IO, "vault: lock: %s", strerror(errno));
     }
+    *out_fd = fd;
+    fd = -1;
     return ERR_OK;
 }
 
@@ -224,7 +227,9 @@ enum err vault_open(struct task *task, const struct vault_options *options,
     const char *path =
         path_of(task, options, options->suffix != NULL ? options->suffix : ".sqlite").ptr;
 
-    TRY(take_lock(vault, task, path));
+    TRY(vault_lock_file(task, path, &vault->lock_fd));
+    if (options->suffix == NULL)
+        vault_rekey_remove_rest(task, options);
     TRY(db_open(task, path, DB_OPEN, key, &vault->db));
     TRY(db_migrate(vault->db, task, vault_schema, vault_schema_count));
     TRY(vault_state_load(vault, task));
@@ -243,7 +248,9 @@ enum err vault_open_beside(struct task *task, const struct vault_options *option
 {
     CLEANUP(vault_close) struct vault *vault = vault_new(options);
 
-    TRY(db_open(task, path_of(task, options, ".sqlite").ptr, DB_READ_BESIDE, key, &vault->db));
+    const char *suffix = options->suffix == NULL ? ".sqlite" : options->suffix;
+
+    TRY(db_open(task, path_of(task, options, suffix).ptr, DB_READ_BESIDE, key, &vault->db));
     TRY(vault_state_load(vault, task));
     *out_vault = vault;
     vault = NULL;
@@ -300,6 +307,11 @@ void vault_forget(struct vault **vault_place)
     *vault_place = NULL;
     db_forget(&vault->db);
     vault_free(vault);
+}
+
+bool vault_is_open(const struct vault *vault)
+{
+    return vault->db != NULL;
 }
 
 bool vault_was_rolled_back(const struct vault *vault)

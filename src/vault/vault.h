@@ -44,6 +44,7 @@ void vault_close(struct vault **vault);
 /* In a forked child, for its parent's vault, before it opens anything: as db_forget. */
 void vault_forget(struct vault **vault);
 
+bool vault_is_open(const struct vault *vault); /* false: vault/rekey.h */
 bool vault_was_rolled_back(const struct vault *vault);
 /* After a failed sync: every call gives ERR_IO until the process reopens the file. */
 bool vault_is_broken(const struct vault *vault);

@@ -106,6 +106,8 @@ enum wire_status {
     M(MAILBOX_KEY, mailbox_key, WIRE_BIT(KEEPER), WIRE_BIT(MAILBOX), 0)                            \
     /* To both: the file is open, or why not. */                                                   \
     M(MAILBOX_OPENED, mailbox_opened, WIRE_BIT(MAILBOX), WIRE_BIT(KEEPER) | WIRE_BIT(STORE), 0)    \
+    /* Its file is under the next key now. */                                                      \
+    M(MAILBOX_REKEYED, mailbox_rekeyed, WIRE_BIT(MAILBOX), WIRE_BIT(KEEPER), 0)                    \
     M(MAILBOX_USAGE, mailbox_usage, WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER) | WIRE_BIT(STORE),        \
       WIRE_BIT(STORE) | WIRE_BIT(KEEPER), 0)                                                       \
     M(MAILBOX_LIMIT, mailbox_limit, WIRE_BIT(KEEPER), WIRE_BIT(MAILBOX), 0)                        \
@@ -241,12 +243,14 @@ enum wire_status {
 /* `is_running`: it had its key from an earlier keeper, and only reports to this one. */
 #define WIRE_FIELDS_mailbox_started(F) F(id, mailbox) F(flag, is_new) F(flag, is_running)
 #define WIRE_FIELDS_mailbox_keeper(F) F(id, mailbox)
-/* `key` is key ‖ salt; `drop_key` the same for <id>.drop.sqlite; `limit_bytes` UINT64_MAX: none;
+/* `key` is key ‖ salt; `next_key`, if there is one, that under which the file is or is to be (docs/passwords.md); `drop_key` the same for <id>.drop.sqlite; `limit_bytes` UINT64_MAX: none;
  * epoch and change_counter are the registry's, for roll-back detection. status other than OK: no
  * session of this mailbox is alive, there is no key. */
 #define WIRE_FIELDS_mailbox_key(F)                                                                 \
     F(u64, status) F(secret, key) F(secret, drop_key) F(u64, limit_bytes) F(u64, epoch)            \
-    F(u64, change_counter)
+    F(u64, change_counter) F(secret, next_key)
+/* `check` names that key (secret/pass.h). */
+#define WIRE_FIELDS_mailbox_rekeyed(F) F(id, mailbox) F(str, check)
 #define WIRE_FIELDS_mailbox_opened(F) F(id, mailbox) F(u64, status) F(flag, was_rolled_back)
 /* bytes and messages in the mailbox; drop_bytes waiting in the drop box (absolute values). The
  * mailbox sends bytes, messages, epoch, counter; the sealer drop_bytes; `is_drop` tells which. */

@@ -540,6 +540,8 @@ static int rename_any(int old_fd, const char *old_path, int new_fd, const char *
         return result;
     if (is_old && is_new && (flags & (unsigned)~RENAME_NOREPLACE) == 0)
         journal_add(RECORD_RENAME, 0, 0, old_full, new_full, strlen(new_full));
+    else if (is_old && is_new && flags == RENAME_EXCHANGE)
+        journal_add(RECORD_EXCHANGE, 0, 0, old_full, new_full, strlen(new_full));
     else if (is_old || is_new)
         journal_add(RECORD_UNSEEN, 0, 0, is_old ? old_full : new_full, NULL, 0);
     return 0;

@@ -20,6 +20,7 @@ from lib.server import build_folder  # noqa: E402
 MAGIC = 0x5EA1FA17
 KINDS = ("write", "sync", "open", "truncate", "name", "descriptor")  # enum call_kind
 SHORT = 0  # as an error: the write is cut short instead
+KILL = -1  # the process that makes the call dies before it
 
 # struct control, by offset
 IS_CUT, KIND, ERROR, COUNTDOWN, IS_LASTING, GIVEN, CLOCK, CALLS, FOLDER = (

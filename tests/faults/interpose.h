@@ -34,14 +34,15 @@ enum call_kind {
     CALL_KIND_COUNT
 };
 
-enum { CONTROL_MAGIC = 0x5ea1fa17, CONTROL_PATH_MAX = 512 };
+enum { CONTROL_MAGIC = 0x5ea1fa17, CONTROL_PATH_MAX = 512, CONTROL_KILL = -1 };
 
 /* Shared with the test, which maps the same file; faults.py packs it by these offsets. */
 struct control {
     _Atomic uint32_t magic;
     _Atomic uint32_t is_cut;      /* the power is off: calls that change anything never return */
     _Atomic uint32_t kind;        /* enum call_kind that fails */
-    _Atomic int32_t error;        /* errno it fails with; 0: a write is short instead */
+    _Atomic int32_t error;        /* errno it fails with; 0: a write is short instead;
+                                     CONTROL_KILL: the process dies before the call */
     _Atomic int64_t countdown;    /* calls of the kind until it fails; 0 or less: not armed */
     _Atomic uint32_t is_lasting;  /* the failing call and all after it, until disarmed */
     _Atomic uint32_t given;       /* failures given since it was armed */
@@ -88,6 +89,7 @@ enum record_kind {
     RECORD_MKDIR,      /* path */
     RECORD_RMDIR,      /* path */
     RECORD_UNSEEN,     /* path: something this library cannot follow was done to it */
+    RECORD_EXCHANGE,   /* path; data: the other path */
 };
 
 bool journal_is_on(void);

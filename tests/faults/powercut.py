@@ -19,7 +19,7 @@ import shutil
 import struct
 
 (CREATE, OPEN, WRITE, TRUNCATE, EXTEND, SYNC, SYNC_FOLDER, RENAME, UNLINK, LINK, MKDIR, RMDIR,
- UNSEEN) = range(1, 14)
+ UNSEEN, EXCHANGE) = range(1, 15)
 HEADER = struct.Struct("<IIQQII")
 SECTOR = 512
 
@@ -231,8 +231,20 @@ class Disk:
                 self._name(at, path, None)
         elif kind in (RENAME, LINK):
             self._rename(at, path, data.decode(), kind == RENAME)
+        elif kind == EXCHANGE:
+            self._exchange(at, path, data.decode())
         else:
             self.unseen.append(f"cannot follow: {path}")
+
+    def _exchange(self, at, one, other):
+        """Both names in one change, as the file system's journal has it."""
+        folder, name = self._parent(one)
+        other_folder, other_name = self._parent(other)
+        nodes = self._find(one), self._find(other)
+        if folder is not other_folder or None in nodes:
+            self.unseen.append(f"cannot follow the exchange of {one}")
+            return
+        folder.change(at, [(name, nodes[1]), (other_name, nodes[0])])
 
     def _rename(self, at, old, new, is_move):
         node = self._find(old)

@@ -56,6 +56,8 @@ struct admin_services {
                           const struct admin_job *job);
     /* Nobody waits for it any more; admin_job_replied still tells its end. */
     void (*cancel_job)(void *owner, uint64_t ticket);
+    /* These keys have a next one: the mailbox's file is to be re-encrypted under it. */
+    void (*rekey)(void *owner, const struct id *mailbox, const struct secret *keys);
     /* This host's name, as the configuration has it. */
     struct str (*hostname)(void *owner);
     /* Asks for a call of admin_work, when others had their turn. */

@@ -229,6 +229,10 @@ const struct admin_command admin_commands[] = {
      "Needs the old one or the recovery key; all its sessions end. App passwords and the recovery "
      "key stay as they are.",
      alias_password_arguments, NULL, NULL, admin_alias_password, false},
+    {"alias password confirm", "say that the new password was seen; the old one opens nothing more",
+     "\"alias password\" does so by itself, when it has shown it. If it was ended before, the first "
+     "login with the new password says the same.",
+     owner_arguments, NULL, NULL, admin_alias_password_confirm, false},
     {"alias app-password add", "make a password for one program",
      "It opens the mailbox for the services of its scope, and can be removed by itself.",
      app_password_add_arguments, NULL, NULL, admin_app_password_add, false},

@@ -9,7 +9,9 @@
  *
  * A request is {"command": "alias add", "arguments": {"address": "…", …}}; every argument is a
  * string, true for a flag, or an array of strings for ADMIN_FILE. A reply is an object with
- * "status" (admin_status), "message", maybe "hint", and the command's own members. A list gives
+ * "status" (admin_status), "message", maybe "hint", and the command's own members.
+ * "confirm" names the command that is asked for next, with "address" and the "password" that the
+ * reply has, once somebody was shown it. A list gives
  * "items" and, while more follow, "next", which the next request repeats as argument "after". A job
  * says before its reply how far it is: {"progress": {"what": "…", "done": 3, "total": 20}}.
  */

@@ -64,6 +64,7 @@ MUST_CHECK enum err admin_deny_remove(struct admin_request *request);
 MUST_CHECK enum err admin_queue(struct admin_request *request);
 /* password.c */
 MUST_CHECK enum err admin_alias_password(struct admin_request *request);
+MUST_CHECK enum err admin_alias_password_confirm(struct admin_request *request);
 MUST_CHECK enum err admin_alias_recovery_key(struct admin_request *request);
 MUST_CHECK enum err admin_app_password_add(struct admin_request *request);
 MUST_CHECK enum err admin_app_password_list(struct admin_request *request);

@@ -5,6 +5,9 @@
 #include "account/admin/handlers.h"
 #include "account/admin/request.h"
 #include "base/buf.h"
+#include "base/random.h"
+#include "secret/crypt.h"
+#include "secret/pass.h"
 #include "wire/messages.h"
 
 static const struct {
@@ -51,13 +54,28 @@ static void put_scope(json_t *object, uint64_t bits)
     admin_put_text(object, "scope", buf_str(&words));
 }
 
-/* The mailbox key, opened with the password that the request brings. */
-static enum err unlock(struct admin_request *request, const char *argument,
-                       const struct account_alias *alias, struct secret **out_key)
+/* The old password opens nothing any more, its sessions end, and the file is re-encrypted. */
+static enum err confirm(struct admin_request *request, const struct account_alias *alias,
+                        const struct secret *keys)
 {
-    enum err err =
-        account_slot_unlock(request->admin->database, &request->task, alias->mailbox,
-                            &alias->mailbox_id, admin_argument_text(request, argument), out_key);
+    struct admin *admin = request->admin;
+
+    TRY(account_begin(admin->database, &request->task));
+    TRY(account_slot_confirm(admin->database, &request->task, alias->mailbox));
+    TRY(account_commit(admin->database, &request->task));
+    admin->services->expel(admin->owner, &alias->mailbox_id);
+    admin->services->rekey(admin->owner, &alias->mailbox_id, keys);
+    return ERR_OK;
+}
+
+/* The mailbox's keys, opened with the password that the request brings. */
+static enum err unlock(struct admin_request *request, const char *argument,
+                       const struct account_alias *alias, struct secret **out_keys)
+{
+    struct account_slot slot;
+    enum err err = account_slot_unlock(request->admin->database, &request->task, alias->mailbox,
+                                       &alias->mailbox_id, admin_argument_text(request, argument),
+                                       out_keys, &slot);
 
     if (err == ERR_DENIED) {
         admin_say(request, "That is not the mailbox's password or recovery key.");
@@ -65,7 +83,21 @@ static enum err unlock(struct admin_request *request, const char *argument,
                             "them: if both are lost, the mail is, and only removing the alias and "
                             "adding it again helps.");
     }
+    if (err == ERR_OK && account_slot_is_unconfirmed(&slot))
+        err = confirm(request, alias, *out_keys);
     return err;
+}
+
+/* In a transaction: who brings the old password where a new one was made that nobody confirmed has no
+ * use for the new one. */
+static enum err drop_unconfirmed(struct admin_request *request, const struct account_alias *alias,
+                                 const struct secret *keys)
+{
+    CLEANUP(secret_free) struct secret *next_key = account_keys_next(keys);
+
+    return next_key != NULL ? ERR_OK
+                            : account_slot_drop_next(request->admin->database, &request->task,
+                                                     alias->mailbox);
 }
 
 /* The one slot of a kind that has no name. Inside a transaction. */
@@ -95,10 +127,10 @@ static enum err renew(struct admin_request *request, const struct account_alias 
     struct account_slot slot;
 
     TRY(unlock(request, argument, alias, &key));
-    TRY(account_slot_make(&request->task, &alias->mailbox_id, kind, STR(""),
-                          kind == ACCOUNT_SLOT_PASSWORD ? ACCOUNT_ALL_SERVICES : 0,
-                          secret_str(fresh), key, &slot));
+    TRY(account_slot_make(&request->task, &alias->mailbox_id, kind, STR(""), 0, secret_str(fresh),
+                          key, &slot));
     TRY(account_begin(database, &request->task));
+    TRY(drop_unconfirmed(request, alias, key));
     TRY(replace_slot(request, alias, &slot));
     TRY(account_commit(database, &request->task));
     admin_put_text(request->reply, "address",
@@ -107,16 +139,110 @@ static enum err renew(struct admin_request *request, const struct account_alias 
     return ERR_OK;
 }
 
+/* The next key into all other slots; where one of them cannot take it, the file keeps its key. */
+static enum err prepare_slots(struct admin_request *request, const struct account_alias *alias,
+                              const struct secret *keys)
+{
+    struct account_database *database = request->admin->database;
+    CLEANUP(secret_free) struct secret *key = account_keys_first(keys);
+    CLEANUP(secret_free) struct secret *next_key = account_keys_next(keys);
+    struct account_slot *slots =
+        ARENA_ARRAY(&request->task.arena, struct account_slot, ACCOUNT_SLOTS_MAX);
+    unsigned char check[PASS_BYTES];
+    size_t count;
+
+    TRY(account_slot_list(database, &request->task, alias->mailbox, slots, &count));
+    for (size_t i = 0; i < count; i++) {
+        if (slots[i].kind == ACCOUNT_SLOT_PASSWORD)
+            continue;
+        TRY(account_slot_prepare(&request->task, &alias->mailbox_id, key, next_key, &slots[i]));
+        TRY(account_slot_set_next(database, &request->task, &slots[i]));
+    }
+    pass_key_check(next_key, check);
+    return account_mailbox_set_next_key(database, &request->task, alias->mailbox,
+                                        str_make(check, sizeof(check)));
+}
+
+/*
+ * The new password, in one transaction: its slot has the key that the file is under and the one that
+ * it gives itself, under which the file is to be; so have all the others. The old one opens until this
+ * one is confirmed: nobody may have seen it. From then on each of the others opens the file at any
+ * moment of its re-encryption.
+ */
+static enum err change_password(struct admin_request *request, const struct account_alias *alias,
+                                const struct secret *key, struct secret **out_password,
+                                struct secret **out_keys)
+{
+    struct account_database *database = request->admin->database;
+    CLEANUP(secret_free) struct secret *fresh = secret_password();
+    CLEANUP(secret_free) struct secret *keys = NULL;
+    CLEANUP(secret_free) struct secret *next_key = NULL;
+    unsigned char salt[MAILBOX_SALT_BYTES];
+    struct account_slot slot;
+
+    random_bytes(salt, sizeof(salt));
+    next_key = crypt_mailbox_key(secret_str(fresh), salt);
+    keys = account_keys_join(key, next_key);
+    TRY(account_slot_make(&request->task, &alias->mailbox_id, ACCOUNT_SLOT_PASSWORD,
+                          STR(ACCOUNT_SLOT_UNCONFIRMED), ACCOUNT_ALL_SERVICES, secret_str(fresh),
+                          keys, &slot));
+    TRY(account_begin(database, &request->task));
+    TRY(account_slot_drop_next(database, &request->task, alias->mailbox));
+    TRY(account_slot_add(database, &request->task, alias->mailbox, &slot));
+    TRY(prepare_slots(request, alias, keys));
+    TRY(account_commit(database, &request->task));
+    *out_password = fresh;
+    *out_keys = keys;
+    fresh = keys = NULL;
+    return ERR_OK;
+}
+
 enum err admin_alias_password(struct admin_request *request)
 {
     struct admin *admin = request->admin;
+    CLEANUP(secret_free) struct secret *old_keys = NULL;
+    CLEANUP(secret_free) struct secret *pending = NULL;
+    CLEANUP(secret_free) struct secret *keys = NULL;
+    CLEANUP(secret_free) struct secret *password = NULL;
+    struct account_alias alias;
+    enum err err;
+
+    TRY(admin_find_alias(request, "address", &alias));
+    TRY(unlock(request, "old-password", &alias, &old_keys));
+    pending = account_keys_next(old_keys);
+    if (pending != NULL) {
+        admin->services->rekey(admin->owner, &alias.mailbox_id, old_keys);
+        admin_hint(request, "Try again in a while. If it stays so, the log says why.");
+        return admin_refuse(request, ERR_BUSY,
+                            "The mailbox is still being re-encrypted for its last new password.");
+    }
+    err = change_password(request, &alias, old_keys, &password, &keys);
+    if (err == ERR_NOT_FOUND) {
+        admin_hint(request, "Make a new recovery key (sealpost alias recovery-key), and remove the "
+                            "app passwords that were made before this version.");
+        return admin_refuse(request, ERR_EXISTS,
+                            "An app password or the recovery key is of an old form, which cannot "
+                            "go along to a new key.");
+    }
+    TRY(err);
+    admin_put_text(request->reply, "address",
+                   account_address_text(&request->task, alias.local, alias.domain_name));
+    admin_put_text(request->reply, "password", secret_str(password));
+    json_object_set_new(request->reply, "confirm", json_string("alias password confirm"));
+    admin_say(request, "The mailbox has a new password; the old one opens nothing any more.");
+    admin_hint(request, "Write it down: it is shown this once and kept nowhere. The mailbox's file is "
+                        "re-encrypted under it in the background.");
+    return ERR_OK;
+}
+
+enum err admin_alias_password_confirm(struct admin_request *request)
+{
+    CLEANUP(secret_free) struct secret *keys = NULL;
     struct account_alias alias;
 
     TRY(admin_find_alias(request, "address", &alias));
-    TRY(renew(request, &alias, "old-password", ACCOUNT_SLOT_PASSWORD, "password"));
-    admin->services->expel(admin->owner, &alias.mailbox_id);
-    admin_say(request, "The mailbox has a new password; the old one opens nothing any more.");
-    admin_hint(request, "Write it down: it is shown this once and kept nowhere.");
+    TRY(unlock(request, "password", &alias, &keys));
+    admin_say(request, "The new password is the mailbox's only one.");
     return ERR_OK;
 }
 
@@ -148,6 +274,7 @@ enum err admin_app_password_add(struct admin_request *request)
     TRY(account_slot_make(&request->task, &alias.mailbox_id, ACCOUNT_SLOT_APP, name, scope,
                           secret_str(fresh), key, &slot));
     TRY(account_begin(database, &request->task));
+    TRY(drop_unconfirmed(request, &alias, key));
     err = account_slot_add(database, &request->task, alias.mailbox, &slot);
     if (err == ERR_EXISTS)
         return admin_refuse(request, err, "There is an app password \"%.*s\" already.",

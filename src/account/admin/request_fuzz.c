@@ -135,6 +135,13 @@ static enum err start_job(void *owner, struct task *task, uint64_t ticket,
     return ERR_OK;
 }
 
+static void rekey(void *owner, const struct id *mailbox, const struct secret *keys)
+{
+    (void)owner;
+    (void)mailbox;
+    (void)keys;
+}
+
 static void cancel_job(void *owner, uint64_t ticket)
 {
     (void)owner;
@@ -152,6 +159,7 @@ static const struct admin_services services = {
     .check_owner = check_owner,
     .start_job = start_job,
     .cancel_job = cancel_job,
+    .rekey = rekey,
     .hostname = hostname,
     .work_soon = nothing,
     .describe = describe,

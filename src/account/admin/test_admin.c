@@ -119,7 +119,7 @@ static enum err check_owner(void *owner, struct task *task, int64_t mailbox_row,
 {
     struct test_admin *f = owner;
 
-    return account_slot_unlock(f->database, task, mailbox_row, mailbox, password, out_key);
+    return account_slot_unlock(f->database, task, mailbox_row, mailbox, password, out_key, NULL);
 }
 
 static enum err start_job(void *owner, struct task *task, uint64_t ticket,
@@ -133,6 +133,15 @@ static enum err start_job(void *owner, struct task *task, uint64_t ticket,
     (void)snprintf(f->job_kind, sizeof(f->job_kind), "%.*s", STR_ARG(job->kind));
     (void)snprintf(f->job_json, sizeof(f->job_json), "%.*s", STR_ARG(job->json));
     return f->is_store_down ? ERR_BUSY : ERR_OK;
+}
+
+static void rekey(void *owner, const struct id *mailbox, const struct secret *keys)
+{
+    struct test_admin *f = owner;
+
+    f->rekeyed = *mailbox;
+    secret_free(&f->keys);
+    f->keys = secret_copy(secret_str(keys));
 }
 
 static void cancel_job(void *owner, uint64_t ticket)
@@ -157,6 +166,7 @@ static const struct admin_services services = {
     .check_owner = check_owner,
     .start_job = start_job,
     .cancel_job = cancel_job,
+    .rekey = rekey,
     .hostname = hostname,
     .work_soon = work_soon,
     .describe = describe,
@@ -194,6 +204,7 @@ int test_admin_tear_down(void **state)
     account_database_close(&f->database);
     secret_free(&f->host_key);
     secret_free(&f->key);
+    secret_free(&f->keys);
     json_decref(f->answer);
     (void)snprintf(command, sizeof(command), "rm -r '%s'", f->folder);
     assert_int_equal(system(command), 0);

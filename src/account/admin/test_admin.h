@@ -25,6 +25,8 @@ struct test_admin {
     uint64_t job_ticket, cancelled_ticket;
     char job_kind[32], job_json[256];
     size_t job_fd_count;
+    struct id rekeyed;
+    struct secret *keys; /* own; with which the last re-encryption was asked for */
     bool is_last; /* of the last answer */
     uint64_t courier_ticket;
     char courier_json[512];

@@ -15,7 +15,11 @@ static const char schema_0002[] =
 #include "0002.sql.inc"
     ;
 
-static const char *const migrations[] = {schema_0001, schema_0002};
+static const char schema_0003[] =
+#include "0003.sql.inc"
+    ;
+
+static const char *const migrations[] = {schema_0001, schema_0002, schema_0003};
 
 struct secret *account_database_key(const struct secret *host_key)
 {

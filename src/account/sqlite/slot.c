@@ -10,6 +10,14 @@ static const struct {
     {ACCOUNT_SLOT_RECOVERY, STR_INIT("recovery")},
 };
 
+static void bind_or_null(sqlite3_stmt *statement, int index, struct str bytes)
+{
+    if (bytes.len == 0)
+        db_bind_null(statement, index);
+    else
+        db_bind_blob(statement, index, bytes);
+}
+
 enum err account_slot_add(struct account_database *database, struct task *task, int64_t mailbox,
                           const struct account_slot *slot)
 {
@@ -24,7 +32,8 @@ enum err account_slot_add(struct account_database *database, struct task *task, 
         return fail(task, ERR_LIMIT, "the mailbox has %d key slots already", ACCOUNT_SLOTS_MAX);
     TRY(db_prepare(database->db, task,
                    "INSERT INTO key_slots (object_id, mailbox_id, kind, name, services, sealed,"
-                   " created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                   " created, public_key, wrapping, next_sealed, next_wrapping)"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                    &statement));
     db_bind_text(statement, 1, id_str(&slot->id));
     db_bind_int(statement, 2, mailbox);
@@ -33,6 +42,10 @@ enum err account_slot_add(struct account_database *database, struct task *task, 
     db_bind_int(statement, 5, account_sqlite_size(slot->services));
     db_bind_blob(statement, 6, slot->sealed);
     db_bind_text(statement, 7, account_sqlite_now(task, &now));
+    bind_or_null(statement, 8, slot->public_key);
+    bind_or_null(statement, 9, slot->wrapping);
+    bind_or_null(statement, 10, slot->next_sealed);
+    bind_or_null(statement, 11, slot->next_wrapping);
     return db_run(database->db, task, statement);
 }
 
@@ -46,6 +59,10 @@ static enum err read_row(struct task *task, sqlite3_stmt *statement, struct acco
         .sealed = arena_copy(&task->arena, db_column_blob(statement, 5)),
         .created = account_sqlite_column_text(task, statement, 6),
         .last_used = account_sqlite_column_text(task, statement, 7),
+        .public_key = arena_copy(&task->arena, db_column_blob(statement, 8)),
+        .wrapping = arena_copy(&task->arena, db_column_blob(statement, 9)),
+        .next_sealed = arena_copy(&task->arena, db_column_blob(statement, 10)),
+        .next_wrapping = arena_copy(&task->arena, db_column_blob(statement, 11)),
     };
 
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
@@ -66,7 +83,8 @@ enum err account_slot_list(struct account_database *database, struct task *task,
     bool has_row = false;
 
     TRY(db_prepare(database->db, task,
-                   "SELECT id, object_id, kind, name, services, sealed, created, last_used"
+                   "SELECT id, object_id, kind, name, services, sealed, created, last_used,"
+                   " public_key, wrapping, next_sealed, next_wrapping"
                    " FROM key_slots WHERE mailbox_id = ?1 ORDER BY id LIMIT ?2",
                    &statement));
     db_bind_int(statement, 1, mailbox);
@@ -98,4 +116,88 @@ enum err account_slot_used(struct account_database *database, struct task *task,
     db_bind_int(statement, 1, row);
     db_bind_text(statement, 2, account_sqlite_now(task, &now));
     return db_run(database->db, task, statement);
+}
+
+enum err account_slot_set_next(struct account_database *database, struct task *task,
+                               const struct account_slot *slot)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(database->db, task,
+                   "UPDATE key_slots SET next_sealed = ?2, next_wrapping = ?3 WHERE id = ?1",
+                   &statement));
+    db_bind_int(statement, 1, slot->row);
+    db_bind_blob(statement, 2, slot->next_sealed);
+    bind_or_null(statement, 3, slot->next_wrapping);
+    return db_run(database->db, task, statement);
+}
+
+enum err account_mailbox_set_next_key(struct account_database *database, struct task *task,
+                                      int64_t mailbox, struct str check)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(database->db, task, "UPDATE mailboxes SET next_key_check = ?2 WHERE id = ?1",
+                   &statement));
+    db_bind_int(statement, 1, mailbox);
+    db_bind_blob(statement, 2, check);
+    return db_run(database->db, task, statement);
+}
+
+enum err account_slot_advance(struct account_database *database, struct task *task,
+                              int64_t mailbox, struct str check)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    uint64_t left_behind = 0;
+
+    TRY(db_prepare(database->db, task,
+                   "UPDATE mailboxes SET next_key_check = NULL WHERE id = ?1"
+                   " AND next_key_check = ?2",
+                   &statement));
+    db_bind_int(statement, 1, mailbox);
+    db_bind_blob(statement, 2, check);
+    TRY(db_run(database->db, task, statement));
+    if (sqlite3_changes(db_handle(database->db)) == 0)
+        return fail(task, ERR_NOT_FOUND, "no such key is coming");
+    TRY(account_sqlite_number(database, task,
+                              "SELECT count(*) FROM key_slots WHERE mailbox_id = ?1"
+                              " AND next_sealed IS NULL",
+                              mailbox, &left_behind));
+    if (left_behind > 0)
+        return fail(task, ERR_CORRUPT, "account database: a slot lacks the next key");
+    return account_sqlite_run(database, task,
+                              "UPDATE key_slots SET sealed = next_sealed, wrapping = next_wrapping,"
+                              " next_sealed = NULL, next_wrapping = NULL,"
+                              " key_generation = key_generation + 1 WHERE mailbox_id = ?1",
+                              &mailbox, 1);
+}
+
+enum err account_slot_confirm(struct account_database *database, struct task *task,
+                              int64_t mailbox)
+{
+    TRY(account_sqlite_run(database, task,
+                           "DELETE FROM key_slots WHERE mailbox_id = ?1 AND kind = 'password'"
+                           " AND name = '' AND EXISTS (SELECT 1 FROM key_slots"
+                           " WHERE mailbox_id = ?1 AND kind = 'password' AND name = 'new')",
+                           &mailbox, 1));
+    return account_sqlite_run(database, task,
+                              "UPDATE key_slots SET name = '' WHERE mailbox_id = ?1"
+                              " AND kind = 'password' AND name = 'new'",
+                              &mailbox, 1);
+}
+
+enum err account_slot_drop_next(struct account_database *database, struct task *task,
+                                int64_t mailbox)
+{
+    TRY(account_sqlite_run(database, task,
+                           "DELETE FROM key_slots WHERE mailbox_id = ?1 AND kind = 'password'"
+                           " AND name = 'new'",
+                           &mailbox, 1));
+    TRY(account_sqlite_run(database, task,
+                           "UPDATE key_slots SET next_sealed = NULL, next_wrapping = NULL"
+                           " WHERE mailbox_id = ?1",
+                           &mailbox, 1));
+    return account_sqlite_run(database, task,
+                              "UPDATE mailboxes SET next_key_check = NULL WHERE id = ?1", &mailbox,
+                              1);
 }
