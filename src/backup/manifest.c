@@ -50,7 +50,9 @@ void manifest_write(const struct manifest *manifest, const struct secret *key, s
     buf_putf(out, "\"epoch\": %llu, \"change_counter\": %llu, \"schema\": %llu, ",
              (unsigned long long)manifest->epoch, (unsigned long long)manifest->change_counter,
              (unsigned long long)manifest->schema);
-    buf_putf(out, "\"commits\": %llu, \"digest\": \"", (unsigned long long)manifest->commits);
+    buf_putf(out, "\"commits\": %llu, \"verified\": %s, \"digest\": \"",
+             (unsigned long long)manifest->commits,
+             id_is_set(&manifest->generation) ? "false" : "true");
     put_hex(out, manifest->digest);
     buf_putf(out, "\", \"mac\": \"");
     put_hex(out, mac);

@@ -1,7 +1,8 @@
 /*
  * What lies beside a backup's file: JSON that says what the file is, with a MAC under the mailbox's
  * key over every field, so that nobody without the key can pass off one file for another, or an older
- * one for a newer.
+ * one for a newer. Of a full backup it is written only after the copy was opened and checked:
+ * "verified" tells the archivist so, which cannot look itself.
  */
 #ifndef BACKUP_MANIFEST_H
 #define BACKUP_MANIFEST_H

@@ -197,6 +197,8 @@ void courier_message(struct courier *courier, struct wire_channel *channel,
 {
     if (message->type == WIRE_QUEUE)
         courier_on_queue(courier, channel, message);
+    else if (message->type == WIRE_BOUNCE)
+        courier_on_bounce(courier, message);
     else if (message->type == WIRE_ADMIN)
         courier_on_admin(courier, channel, message);
     else if (message->type == WIRE_HOST_KEY)

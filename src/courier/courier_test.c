@@ -498,6 +498,65 @@ static void a_failure_comes_back(void **state)
     assert_int_equal(f->sent_count, 2);
 }
 
+static void report(struct fixture *f, const char *recipient, const char *json)
+{
+    struct wire_bounce body = {str_from_c(recipient), str_from_c(json)};
+
+    assert_int_equal(wire_send(f->smtp.far, WIRE_BOUNCE, 3, &body, NULL, 0), ERR_OK);
+    run(f);
+}
+
+static bool is_suppressed(struct fixture *f, const char *address)
+{
+    return strstr(admin(f, "{\"command\":\"queue suppression list\",\"arguments\":{}}"), address) !=
+           NULL;
+}
+
+#define CLAIM(id, address, status)                                                                 \
+    "{" id ",\"failed\":[{\"final\":\"" address "\",\"status\":\"" status "\"}]}"
+#define OUR_ID "\"message_id\":\"<1@ours.test>\""
+
+static void a_report_counts_for_what_was_sent(void **state)
+{
+    struct fixture *f = *state;
+
+    queue_message(f, "{\"id\":\"t1\",\"kind\":\"submission\",\"sender\":\"Ann@ours.test\","
+                     "\"envid\":\"E+2B7\",\"recipients\":[" BOB ",{\"address\":\"eve@example.test\"}]}",
+                  GIVEN, 0);
+    assert_int_equal(f->sent_count, 1);
+    /* Another message, another recipient, another sender, about the sender, about the content. */
+    report(f, "ann@ours.test", CLAIM("\"message_id\":\"<2@ours.test>\"", "bob@example.test", "5.1.1"));
+    report(f, "ann@ours.test", CLAIM(OUR_ID, "joe@example.test", "5.1.1"));
+    report(f, "sue@ours.test", CLAIM(OUR_ID, "bob@example.test", "5.1.1"));
+    report(f, "ann@ours.test", CLAIM(OUR_ID, "bob@example.test", "5.1.8"));
+    report(f, "ann@ours.test", CLAIM(OUR_ID, "bob@example.test", "5.7.1"));
+    report(f, "ann@ours.test", CLAIM("\"envid\":\"E8\"", "bob@example.test", "5.1.1"));
+    report(f, "ann@ours.test", "[]");
+    report(f, "ann@ours.test", "{");
+    assert_false(is_suppressed(f, "@example.test"));
+    report(f, "ann@ours.test", CLAIM(OUR_ID, "Bob@Example.test", "5.1.1"));
+    assert_true(is_suppressed(f, "bob@example.test"));
+    assert_false(is_suppressed(f, "eve@example.test"));
+    report(f, "ann@ours.test", CLAIM("\"envid\":\"E+7\"", "eve@example.test", "5.2.1"));
+    assert_true(is_suppressed(f, "eve@example.test"));
+    queue_message(f, SUBMISSION(BOB), GIVEN "again\r\n", 0);
+    assert_int_equal(f->sent_count, 1);
+}
+
+/* 5.1.8 is about the sender's domain: the address may be good. */
+static void a_sender_refused_does_not_blame_the_recipient(void **state)
+{
+    struct fixture *f = *state;
+
+    f->outcome = COURIER_PERMANENT;
+    f->enhanced = "5.1.8";
+    f->words = "sender's domain not found";
+    queue_message(f, SUBMISSION(BOB), GIVEN, 0);
+    run(f);
+    assert_int_equal(f->delivered_count, 1);
+    assert_false(is_suppressed(f, "bob@example.test"));
+}
+
 static void a_temporary_failure_waits(void **state)
 {
     struct fixture *f = *state;
@@ -813,6 +872,8 @@ int main(void)
         CASE(a_retransmission_goes_out_once),
         CASE(what_makes_no_sense_is_refused),
         CASE(a_failure_comes_back),
+        CASE(a_report_counts_for_what_was_sent),
+        CASE(a_sender_refused_does_not_blame_the_recipient),
         CASE(a_temporary_failure_waits),
         CASE(a_delay_is_told_once),
         CASE(after_its_lifetime_it_comes_back),

@@ -37,6 +37,13 @@ enum err memory_suppress(struct queue *queue, struct task *task, struct str addr
     return db_run(queue->db, task, statement);
 }
 
+bool memory_is_hard(struct str status)
+{
+    if (str_equal(status, STR("5.1.7")) || str_equal(status, STR("5.1.8")))
+        return false;
+    return str_starts_with(status, STR("5.1.")) || str_equal(status, STR("5.2.1"));
+}
+
 static enum err read_suppression(struct task *task, sqlite3_stmt *statement,
                                  struct memory_suppression *out)
 {
@@ -139,6 +146,20 @@ enum err memory_accept_note(struct queue *queue, struct task *task,
     TRY(db_run(queue->db, task, statement));
     *out_is_first = sqlite3_changes(db_handle(queue->db)) > 0;
     return ERR_OK;
+}
+
+enum err memory_accept_find(struct queue *queue, struct task *task,
+                            const unsigned char digest[static CRYPT_HASH_BYTES],
+                            bool *out_is_known)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct queue_time now;
+
+    TRY(db_prepare(queue->db, task, "SELECT 1 FROM accepted WHERE digest = ?1 AND expires > ?2",
+                   &statement));
+    db_bind_blob(statement, 1, str_make(digest, CRYPT_HASH_BYTES));
+    db_bind_text(statement, 2, queue_time(task->now_ms, &now));
+    return db_step(queue->db, task, statement, out_is_known);
 }
 
 /* --- MTA-STS --- */

@@ -337,6 +337,8 @@ static enum err record_one(struct courier *courier, struct task *task, struct co
     log_attempt(courier, &job->message, r, &verdict);
     if (r->state == QUEUE_WAITING)
         courier_note_lane(courier, r->lane, r->next_ms);
+    if (r->state == QUEUE_DONE)
+        TRY(courier_note_sent(courier, task, job, r));
     if (r->state == QUEUE_FAILED)
         TRY(after_failure(courier, task, r, &verdict, &is_news));
     if (is_news)

@@ -94,8 +94,7 @@ static struct courier_verdict verdict_of(struct courier_job *job,
         break;
     case COURIER_PERMANENT:
         verdict.ending = ENDING_PERMANENT;
-        /* X.1.1, X.1.2 …: the address itself, and said by its server. */
-        verdict.is_refused = result->code >= 500 && str_starts_with(result->enhanced, STR("5.1."));
+        verdict.is_refused = result->code >= 500 && memory_is_hard(result->enhanced);
         break;
     }
     return verdict;

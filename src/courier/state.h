@@ -190,6 +190,14 @@ MUST_CHECK enum err courier_add_own(struct courier *courier, struct task *task,
                                     const struct queue_message *message, struct str content,
                                     struct str to);
 
+/* --- bounce.c --- */
+
+/* A recipient's server has the message: a report that comes later will be believed. */
+MUST_CHECK enum err courier_note_sent(struct courier *courier, struct task *task,
+                                      const struct courier_job *job,
+                                      const struct queue_recipient *recipient);
+void courier_on_bounce(struct courier *courier, const struct wire_message *message);
+
 /* --- vacation.c --- */
 
 /* The reply that a vacation's job asks for, if RFC 3834 lets it; in a transaction. */

@@ -196,7 +196,7 @@ void dns_query_cancel(struct dns_query **query)
 struct wait {
     struct task *task; /* borrowed; the asker's */
     struct dns_answer *out;
-    bool is_answered;
+    struct dns_query *query; /* own; NULL: answered */
 };
 
 static struct dns_answer copy_answer(struct task *task, const struct dns_answer *given)
@@ -217,8 +217,21 @@ static void on_waited_answer(void *owner, struct task *task, const struct dns_an
     struct wait *wait = owner;
 
     (void)task;
+    wait->query = NULL;
     *wait->out = copy_answer(wait->task, given);
-    wait->is_answered = true;
+}
+
+/* Until *query is answered, which makes it NULL, or cannot be. */
+static void wait_for(struct dns_client *client, struct dns_query **query, int64_t deadline_ms)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    while (*query != NULL && !(*query)->is_over && client->channel != NULL &&
+           now_ms < deadline_ms) {
+        (void)wire_channel_wait(client->channel, deadline_ms - now_ms);
+        now_ms = clock_monotonic_ms();
+    }
+    dns_query_cancel(query);
 }
 
 void dns_client_ask_blocking(struct dns_client *client, struct task *task, struct str name,
@@ -226,32 +239,73 @@ void dns_client_ask_blocking(struct dns_client *client, struct task *task, struc
                              struct dns_answer *out)
 {
     struct wait wait = {.task = task, .out = out};
-    int64_t now_ms = clock_monotonic_ms();
-    struct dns_query *query;
 
     *out = (struct dns_answer){.status = DNS_FAILED};
-    if (client->channel == NULL || now_ms >= deadline_ms)
+    if (client->channel == NULL || clock_monotonic_ms() >= deadline_ms)
         return;
-    query = ask(client, name, type, service, on_waited_answer, &wait);
-    while (!wait.is_answered && !query->is_over && client->channel != NULL &&
-           now_ms < deadline_ms) {
-        (void)wire_channel_wait(client->channel, deadline_ms - now_ms);
-        now_ms = clock_monotonic_ms();
+    wait.query = ask(client, name, type, service, on_waited_answer, &wait);
+    wait_for(client, &wait.query, deadline_ms);
+}
+
+static struct dns_expected *find_expected(struct dns_waiting *waiting, struct str name,
+                                          enum dns_type type)
+{
+    for (size_t i = 0; i < waiting->expected_count; i++) {
+        struct dns_expected *expected = &waiting->expected[i];
+
+        if (expected->type == type && str_equal_nocase(expected->name, name))
+            return expected;
     }
-    if (!wait.is_answered)
-        dns_query_cancel(&query);
+    return NULL;
+}
+
+static void on_expected_answer(void *owner, struct task *task, const struct dns_answer *given)
+{
+    struct dns_expected *expected = owner;
+
+    (void)task;
+    expected->query = NULL;
+    expected->answer = copy_answer(expected->task, given);
+}
+
+static void expect(void *owner, struct task *task, struct str name, enum dns_type type)
+{
+    struct dns_waiting *waiting = owner;
+    struct dns_expected *expected = &waiting->expected[waiting->expected_count];
+
+    if (waiting->expected_count == DNS_EXPECTED_MAX || waiting->client->channel == NULL ||
+        find_expected(waiting, name, type) != NULL)
+        return;
+    *expected = (struct dns_expected){.task = task, .name = name, .type = type,
+                                      .answer = {.status = DNS_FAILED}};
+    expected->query =
+        ask(waiting->client, name, type, waiting->service, on_expected_answer, expected);
+    waiting->expected_count++;
 }
 
 static void ask_waiting(void *owner, struct task *task, struct str name, enum dns_type type,
                         struct dns_answer *out)
 {
-    const struct dns_waiting *waiting = owner;
+    struct dns_waiting *waiting = owner;
+    struct dns_expected *expected = find_expected(waiting, name, type);
 
+    if (expected != NULL) {
+        wait_for(waiting->client, &expected->query, waiting->deadline_ms);
+        *out = expected->answer;
+        return;
+    }
     dns_client_ask_blocking(waiting->client, task, name, type, waiting->service,
                             waiting->deadline_ms, out);
 }
 
 struct dns_source dns_waiting_source(struct dns_waiting *waiting)
 {
-    return (struct dns_source){.owner = waiting, .ask = ask_waiting};
+    return (struct dns_source){.owner = waiting, .ask = ask_waiting, .expect = expect};
+}
+
+void dns_waiting_done(struct dns_waiting *waiting)
+{
+    for (size_t i = 0; i < waiting->expected_count; i++)
+        dns_query_cancel(&waiting->expected[i].query);
+    waiting->expected_count = 0;
 }

@@ -43,12 +43,27 @@ void dns_client_ask_blocking(struct dns_client *client, struct task *task, struc
                              enum dns_type type, enum dns_service service, int64_t deadline_ms,
                              struct dns_answer *out);
 
+enum { DNS_EXPECTED_MAX = 12 };
+
+/* A question that was sent before somebody waits for its answer. */
+struct dns_expected {
+    struct task *task; /* borrowed: where the answer goes */
+    struct str name;
+    enum dns_type type;
+    struct dns_query *query; /* own; NULL: answered */
+    struct dns_answer answer;
+};
+
 /* The same as a source for the checks of one message: all of them share one deadline. */
 struct dns_waiting {
     struct dns_client *client; /* borrowed */
     int64_t deadline_ms;
     enum dns_service service;
+    struct dns_expected expected[DNS_EXPECTED_MAX];
+    size_t expected_count;
 };
 struct dns_source dns_waiting_source(struct dns_waiting *waiting);
+/* What was expected and never asked is dropped. */
+void dns_waiting_done(struct dns_waiting *waiting);
 
 #endif

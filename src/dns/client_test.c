@@ -323,6 +323,44 @@ static void who_waits_is_answered_or_not_in_time(void **state)
     task_done(&task);
 }
 
+/* Both questions are on their way before the first answer is waited for; neither is sent twice. */
+static void what_is_expected_is_asked_once(void **state)
+{
+    struct dns_waiting waiting = {.client = world.client};
+    struct dns_source source = dns_waiting_source(&waiting);
+    struct dns_answer given;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    waiting.deadline_ms = clock_monotonic_ms() + 5000;
+    source.expect(&waiting, &task, STR("a.test"), DNS_TYPE_TXT);
+    source.expect(&waiting, &task, STR("b.test"), DNS_TYPE_TXT);
+    source.expect(&waiting, &task, STR("A.test"), DNS_TYPE_TXT);
+    source.expect(&waiting, &task, STR("never.test"), DNS_TYPE_TXT);
+    run_for(20);
+    assert_int_equal(world.kept, 3);
+    answer(world.tags[1], DNS_NO_NAME, "");
+    answer(world.tags[0], DNS_OK, "data");
+    for (unsigned i = 0; i < 2; i++) {
+        source.ask(&waiting, &task, STR("a.TEST"), DNS_TYPE_TXT, &given);
+        assert_int_equal(given.status, DNS_OK);
+        assert_true(str_equal(given.records[0].data, STR("data")));
+        source.ask(&waiting, &task, STR("b.test"), DNS_TYPE_TXT, &given);
+        assert_int_equal(given.status, DNS_NO_NAME);
+    }
+    dns_waiting_done(&waiting);
+    answer(world.tags[2], DNS_OK, "late");
+    run_for(20);
+    assert_int_equal(world.kept, 3);
+    waiting.deadline_ms = clock_monotonic_ms() + 50;
+    source.expect(&waiting, &task, STR("slow.test"), DNS_TYPE_TXT);
+    source.ask(&waiting, &task, STR("slow.test"), DNS_TYPE_TXT, &given);
+    assert_int_equal(given.status, DNS_FAILED);
+    dns_waiting_done(&waiting);
+    task_done(&task);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +368,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nonsense_is_a_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_resolver_nothing_is_known, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cancelled_question_is_not_answered, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_expected_is_asked_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_waits_is_answered_or_not_in_time, set_up, tear_down),
     };
 

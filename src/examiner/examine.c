@@ -1,7 +1,9 @@
 #include "examiner/examine.h"
 
 #include "base/ascii.h"
+#include "examiner/bounce.h"
 #include "examiner/reply.h"
+#include "mailauth/domain.h"
 #include "message/structure.h"
 
 #include <string.h>
@@ -114,9 +116,44 @@ static bool is_refused(const struct examination *work, struct task *task, struct
     return true;
 }
 
-static bool is_deferred(const struct examination *work, struct str *out_words)
+static bool is_of_organization(struct task *task, struct str domain, struct str author)
 {
-    if (work->auth.dmarc == MAILAUTH_TEMPERROR)
+    struct str normal;
+
+    return mailauth_domain_normal(&task->arena, domain, &normal) &&
+           str_equal(mailauth_domain_organization(normal), mailauth_domain_organization(author));
+}
+
+static bool has_aligned_pass(struct task *task, const struct mailauth_verdict *auth)
+{
+    struct str author;
+
+    if (!mailauth_domain_normal(&task->arena, auth->author_domain, &author))
+        return false;
+    if (auth->spf == MAILAUTH_PASS && is_of_organization(task, auth->spf_domain, author))
+        return true;
+    for (size_t i = 0; i < auth->signature_count; i++) {
+        if (auth->signatures[i].result == MAILAUTH_PASS &&
+            is_of_organization(task, auth->signatures[i].domain, author))
+            return true;
+    }
+    return false;
+}
+
+/* Is it worth waiting for the DNS? */
+static bool is_dmarc_missed(const struct examination *work, struct task *task)
+{
+    const struct mailauth_verdict *auth = &work->auth;
+
+    if (auth->dmarc != MAILAUTH_TEMPERROR || auth->dmarc_published == MAILAUTH_POLICY_NONE ||
+        is_excused(work))
+        return false;
+    return auth->dmarc_published != MAILAUTH_POLICY_UNKNOWN || !has_aligned_pass(task, auth);
+}
+
+static bool is_deferred(const struct examination *work, struct task *task, struct str *out_words)
+{
+    if (is_dmarc_missed(work, task))
         *out_words = STR("who it is from could not be found out now, the DNS failed");
     else if (work->scan.is_failed && work->tools->needs_scan)
         *out_words = STR("it could not be scanned now");
@@ -129,7 +166,7 @@ static void decide(const struct examination *work, struct task *task, struct exa
 {
     if (is_refused(work, task, &out->words, &out->is_spam))
         out->action = EXAMINER_REJECT;
-    else if (is_deferred(work, &out->words))
+    else if (is_deferred(work, task, &out->words))
         out->action = EXAMINER_DEFER;
     else if (work->spam.score >= SPAM_SCORE_JUNK)
         out->action = EXAMINER_JUNK;
@@ -242,6 +279,8 @@ void examiner_examine(struct task *task, const struct examiner_request *request,
     out->fields = write_fields(task, work);
     out->removals = write_removals(task, &work->auth);
     out->is_authenticated = is_authenticated(&work->auth);
+    if (out->action == EXAMINER_ACCEPT && request->sender.len == 0)
+        out->bounce = examiner_read_bounce(&task->arena, request->message, &structure);
     out->may_reply =
         out->action == EXAMINER_ACCEPT && examiner_may_reply(&task->arena, request->sender, header);
 }

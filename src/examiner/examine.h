@@ -8,9 +8,13 @@
  *   a virus; an executable, script or bomb                      REJECT
  *   DMARC fails, the domain asks for reject (`dmarc_reject`)    REJECT, unless its ARC is trusted
  *   points from SPAM_SCORE_REFUSE on                            REJECT
- *   DMARC could not be found out, and the client is a stranger  DEFER
+ *   DMARC could not be found out, but would decide              DEFER
  *   the scanner is needed (`scan_required`) but did not answer  DEFER
  *   points from SPAM_SCORE_JUNK on, which DMARC gives alone     JUNK
+ *
+ * DMARC would not decide when the author's organization has passed SPF or DKIM and only the policy
+ * cannot be read, nor when the policy asks for nothing (RFC 7489 §6.6.3): a domain whose DNS is
+ * broken for good does not lose what proves itself.
  */
 #ifndef EXAMINER_EXAMINE_H
 #define EXAMINER_EXAMINE_H
@@ -56,6 +60,7 @@ struct examiner_result {
     struct str words;    /* for REJECT and DEFER; ASCII, one line */
     struct str fields;   /* to put before the message, CRLF at their ends */
     struct str removals; /* as wire_examine_reply has them */
+    struct str bounce;   /* what a report says of our users' mail (examiner/bounce.h) */
     bool may_reply;
     bool is_authenticated; /* the From field's domain is what it says */
     bool is_spam;          /* REJECT, and for nothing but its points */

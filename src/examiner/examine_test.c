@@ -17,6 +17,13 @@ static const char zone_text[] =
     " \"_dmarc.soft.example\": [[\"TXT\", \"v=DMARC1; p=quarantine\"]],"
     " \"none.example\": [[\"TXT\", \"v=spf1 ip4:192.0.2.1 -all\"]],"
     " \"slow.example\": [[\"TIMEOUT\"]],"
+    " \"half.example\": [[\"TXT\", \"v=spf1 ip4:192.0.2.1 -all\"]],"
+    " \"m.half.example\": [[\"TXT\", \"v=spf1 ip4:192.0.2.1 -all\"]],"
+    " \"_dmarc.half.example\": [[\"TIMEOUT\"]],"
+    " \"open.example\": [[\"TIMEOUT\"]],"
+    " \"_dmarc.open.example\": [[\"TXT\", \"v=DMARC1; p=none\"]],"
+    " \"shut.example\": [[\"TIMEOUT\"]],"
+    " \"_dmarc.shut.example\": [[\"TXT\", \"v=DMARC1; p=reject\"]],"
     " \"_dmarc.slow.example\": [[\"TIMEOUT\"]],"
     " \"s._domainkey.list.example\": [[\"TXT\", \"v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCfJQ4SDMnzfd26onoyK9KhL4"
     "M3UgOiBLH2IY80nSnGAuThnK8q9eLoNyObxnTisDUzIEBFViyDLeUhk7ACo0k2/eSCeNL9x3fFwRcMC3"
@@ -68,6 +75,21 @@ static const struct {
      .message = PLAIN("soft.example"), .action = EXAMINER_JUNK},
     {.rule = "the DNS fails", .client = "192.0.2.66", .sender = "anna@slow.example",
      .message = PLAIN("slow.example"), .action = EXAMINER_DEFER, .words = "DNS failed"},
+    {.rule = "the policy cannot be read, but SPF passes", .client = "192.0.2.1",
+     .sender = "anna@half.example", .message = PLAIN("half.example"), .action = EXAMINER_ACCEPT,
+     .may_reply = true},
+    {.rule = "the same, of another name of the organization", .client = "192.0.2.1",
+     .sender = "anna@m.half.example", .message = PLAIN("half.example"), .action = EXAMINER_ACCEPT,
+     .may_reply = true},
+    {.rule = "the same, of another organization", .client = "192.0.2.9",
+     .sender = "anna@list.example", .message = PLAIN("half.example"), .action = EXAMINER_DEFER,
+     .words = "DNS failed"},
+    {.rule = "SPF cannot be read, but the policy asks for nothing", .client = "192.0.2.66",
+     .sender = "anna@open.example", .message = PLAIN("open.example"), .action = EXAMINER_ACCEPT,
+     .may_reply = true},
+    {.rule = "SPF cannot be read, and the policy would refuse", .client = "192.0.2.66",
+     .sender = "anna@shut.example", .message = PLAIN("shut.example"), .action = EXAMINER_DEFER,
+     .words = "DNS failed"},
     {.rule = "the DNS would fail, but the client is trusted", .client = "127.0.0.1",
      .sender = "anna@slow.example", .message = PLAIN("slow.example"), .is_trusted = true,
      .action = EXAMINER_ACCEPT, .may_reply = true},

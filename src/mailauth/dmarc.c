@@ -186,7 +186,7 @@ enum mailauth_result mailauth_dmarc_check(struct task *task, struct mailauth_loo
     bool is_above, is_unknown = false;
     enum mailauth_result found = find(task, lookup, request->author, &record, &is_above);
 
-    *out_policy = MAILAUTH_POLICY_NONE;
+    *out_policy = found == MAILAUTH_TEMPERROR ? MAILAUTH_POLICY_UNKNOWN : MAILAUTH_POLICY_NONE;
     if (found != MAILAUTH_PASS)
         return found == MAILAUTH_NEUTRAL ? MAILAUTH_NONE : found;
     *out_policy = policy_for(task, lookup, request, &record, is_above);

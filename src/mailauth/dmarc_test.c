@@ -61,7 +61,7 @@ static void ask(void *owner, struct task *task, struct str name, enum dns_type t
 static void a_part_of_the_mail(void **state)
 {
     struct str record = STR("v=DMARC1; p=reject; pct=30");
-    struct dns_source dns = {&record, ask};
+    struct dns_source dns = {.owner = &record, .ask = ask};
     unsigned rejected = 0;
 
     (void)state;

@@ -58,7 +58,7 @@ void examine_fuzz(struct task *task, struct str message, struct str record,
         .authserv = STR("us.test"),
         .now_ms = 1795000000000,
     };
-    struct dns_source dns = {&record, ask};
+    struct dns_source dns = {.owner = &record, .ask = ask};
 
     mailauth_examine(task, &request, &dns, out);
     check_field(out->field);

@@ -24,4 +24,11 @@ static inline void mailauth_lookup_ask(struct mailauth_lookup *lookup, struct ta
     lookup->failures += out->status == DNS_FAILED;
 }
 
+static inline void mailauth_lookup_expect(const struct mailauth_lookup *lookup, struct task *task,
+                                          struct str name, enum dns_type type)
+{
+    if (lookup->dns->expect != NULL && name.len > 0 && name.len <= DNS_NAME_MAX)
+        lookup->dns->expect(lookup->dns->owner, task, name, type);
+}
+
 #endif

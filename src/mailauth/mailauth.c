@@ -10,7 +10,7 @@
 #include "mailauth/results.h"
 #include "mailauth/spf.h"
 
-enum { SAMPLE_BYTES = 4096 };
+enum { SAMPLE_BYTES = 4096, KEYS_EXPECTED_MAX = 4 };
 
 struct examination {
     struct task *task;
@@ -20,6 +20,7 @@ struct examination {
     struct mailauth_bodies bodies;
     struct mailauth_dkim signatures[MAILAUTH_SIGNATURES_MAX];
     struct mailauth_arc arc;
+    struct mailauth_authors authors;
     struct mailauth_dmarc_request dmarc;
 };
 
@@ -40,7 +41,7 @@ static void examine_spf(struct examination *e, struct mailauth_verdict *out)
 }
 
 /* From the top: what was added last counts first. */
-static void examine_signatures(struct examination *e, struct mailauth_verdict *out)
+static void read_signatures(struct examination *e, struct mailauth_verdict *out)
 {
     for (size_t i = 0; i < e->fields.count && out->signature_count < MAILAUTH_SIGNATURES_MAX; i++)
         if (str_equal_nocase(e->fields.fields[i].text.name, STR("DKIM-Signature")))
@@ -48,7 +49,39 @@ static void examine_signatures(struct examination *e, struct mailauth_verdict *o
                                 e->request->now_ms, &e->bodies,
                                 &e->signatures[out->signature_count++]);
     mailauth_arc_read(&e->task->arena, &e->fields, e->request->now_ms, &e->bodies, &e->arc);
-    mailauth_bodies_hash(&e->bodies, e->fields.body);
+}
+
+/*
+ * What nearly every message needs is asked for at once, and answered while the body is hashed: the
+ * sender's SPF record, the author's policy, the keys of the first signatures.
+ */
+static void expect_answers(struct examination *e, const struct mailauth_verdict *verdict)
+{
+    const struct mailauth_request *request = e->request;
+    struct str sender = request->sender.len > 0 ? request->sender : request->helo;
+    struct arena *arena = &e->task->arena;
+
+    mailauth_lookup_expect(&e->lookup, e->task,
+                           str_from(sender, (size_t)(str_last_index(sender, '@') + 1)),
+                           DNS_TYPE_TXT);
+    if (e->authors.is_one)
+        mailauth_lookup_expect(
+            &e->lookup, e->task,
+            arena_printf(arena, "_dmarc.%.*s", STR_ARG(e->authors.domains[0])), DNS_TYPE_TXT);
+    for (size_t i = 0; i < verdict->signature_count && i < KEYS_EXPECTED_MAX; i++) {
+        const struct mailauth_dkim *dkim = &e->signatures[i];
+
+        if (dkim->result == MAILAUTH_NONE)
+            mailauth_lookup_expect(&e->lookup, e->task,
+                                   arena_printf(arena, "%.*s._domainkey.%.*s",
+                                                STR_ARG(dkim->normal_selector),
+                                                STR_ARG(dkim->normal_domain)),
+                                   DNS_TYPE_TXT);
+    }
+}
+
+static void examine_signatures(struct examination *e, struct mailauth_verdict *out)
+{
     for (size_t i = 0; i < out->signature_count; i++) {
         struct mailauth_dkim *dkim = &e->signatures[i];
 
@@ -101,11 +134,12 @@ static enum mailauth_result examine_several(struct examination *e,
         e->dmarc.author = authors->domains[i];
         result = mailauth_dmarc_check(e->task, &e->lookup, &e->dmarc, &policy);
         if (result == MAILAUTH_FAIL) {
-            worst = MAILAUTH_FAIL;
-            if (policy > *out_policy)
+            if (worst != MAILAUTH_FAIL || policy > *out_policy)
                 *out_policy = policy;
+            worst = MAILAUTH_FAIL;
         } else if (result == MAILAUTH_TEMPERROR && worst != MAILAUTH_FAIL) {
             worst = MAILAUTH_TEMPERROR;
+            *out_policy = MAILAUTH_POLICY_UNKNOWN;
         }
     }
     return worst;
@@ -113,17 +147,14 @@ static enum mailauth_result examine_several(struct examination *e,
 
 static void examine_dmarc(struct examination *e, struct mailauth_verdict *out)
 {
-    struct mailauth_authors authors;
-
-    mailauth_authors_read(&e->task->arena, &e->fields, &authors);
     gather_identities(e, out);
-    if (authors.is_one) {
-        out->author_domain = e->dmarc.author = authors.domains[0];
+    if (e->authors.is_one) {
+        out->author_domain = e->dmarc.author = e->authors.domains[0];
         out->dmarc = mailauth_dmarc_check(e->task, &e->lookup, &e->dmarc, &out->dmarc_published);
-    } else if (authors.is_none && !e->fields.is_too_many) {
+    } else if (e->authors.is_none && !e->fields.is_too_many) {
         out->dmarc = MAILAUTH_NONE;
     } else {
-        out->dmarc = examine_several(e, &authors, &out->dmarc_published);
+        out->dmarc = examine_several(e, &e->authors, &out->dmarc_published);
     }
     out->dmarc_policy = out->dmarc == MAILAUTH_FAIL ? out->dmarc_published : MAILAUTH_POLICY_NONE;
 }
@@ -141,6 +172,10 @@ void mailauth_examine(struct task *task, const struct mailauth_request *request,
     mailauth_results_find(&task->arena, &e->fields, request->authserv, out);
     if (request->client.len == 0)
         return;
+    read_signatures(e, out);
+    mailauth_authors_read(&task->arena, &e->fields, &e->authors);
+    expect_answers(e, out);
+    mailauth_bodies_hash(&e->bodies, e->fields.body);
     examine_spf(e, out);
     examine_signatures(e, out);
     examine_dmarc(e, out);

@@ -27,7 +27,12 @@ enum mailauth_result {
 /* "pass", "fail", … */
 const char *mailauth_result_name(enum mailauth_result result);
 
-enum mailauth_policy { MAILAUTH_POLICY_NONE, MAILAUTH_POLICY_QUARANTINE, MAILAUTH_POLICY_REJECT };
+enum mailauth_policy {
+    MAILAUTH_POLICY_NONE,
+    MAILAUTH_POLICY_QUARANTINE,
+    MAILAUTH_POLICY_REJECT,
+    MAILAUTH_POLICY_UNKNOWN, /* the DNS failed: whether there is one, and which */
+};
 
 struct mailauth_request {
     /* The peer's IP address as text. Empty: one that is believed; then nothing is asked of the DNS, all
@@ -55,7 +60,7 @@ struct mailauth_verdict {
     enum mailauth_result dmarc;
     /* What to do now that it failed; NONE otherwise. pct= applied. */
     enum mailauth_policy dmarc_policy;
-    enum mailauth_policy dmarc_published; /* what it would be, whether it failed or not */
+    enum mailauth_policy dmarc_published; /* what it would be, whether it failed or not; UNKNOWN */
     struct str author_domain;             /* of the From field; empty: none, or several */
     enum mailauth_result arc;             /* of the chain */
     struct str arc_domain;                /* who sealed last */

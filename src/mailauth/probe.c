@@ -156,6 +156,7 @@ static enum err probe_message(struct task *task, const json_t *request, struct p
         [MAILAUTH_POLICY_NONE] = "none",
         [MAILAUTH_POLICY_QUARANTINE] = "quarantine",
         [MAILAUTH_POLICY_REJECT] = "reject",
+        [MAILAUTH_POLICY_UNKNOWN] = "none",
     };
     struct mailauth_request message = {
         /* Without an address only SPF has nothing to say: an empty one means that a client is

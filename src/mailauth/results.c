@@ -96,6 +96,7 @@ struct str mailauth_results_write(struct arena *arena, const struct mailauth_req
         [MAILAUTH_POLICY_NONE] = "none",
         [MAILAUTH_POLICY_QUARANTINE] = "quarantine",
         [MAILAUTH_POLICY_REJECT] = "reject",
+        [MAILAUTH_POLICY_UNKNOWN] = "unknown", /* TEMPERROR: not written */
     };
     CLEANUP(buf_free) struct buf out;
 

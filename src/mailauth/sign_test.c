@@ -54,7 +54,7 @@ static void begin(struct fixture *f, enum mailauth_algorithm algorithm)
     task_init(&f->task, now_ms);
     buf_init(&f->record, SIZE_MAX);
     buf_init(&f->out, SIZE_MAX);
-    f->dns = (struct dns_source){f, ask};
+    f->dns = (struct dns_source){.owner = f, .ask = ask};
     assert_int_equal(mailauth_key_make(&f->task, algorithm, &f->key, &f->record), ERR_OK);
 }
 

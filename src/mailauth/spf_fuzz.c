@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str rest = str_make(data, size), first = STR(""), line;
     struct zone zone = {0};
-    struct dns_source dns = {&zone, ask};
+    struct dns_source dns = {.owner = &zone, .ask = ask};
     struct mailauth_lookup lookup = {&dns, 0};
     struct mailauth_spf_request request = {.wants_explanation = true, .now_ms = 1795000000000};
     struct mailauth_spf_result result;

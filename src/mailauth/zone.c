@@ -285,7 +285,7 @@ static void ask(void *owner, struct task *task, struct str name, enum dns_type t
 
 struct dns_source mailauth_zone_source(struct mailauth_zone *zone)
 {
-    return (struct dns_source){zone, ask};
+    return (struct dns_source){.owner = zone, .ask = ask};
 }
 
 enum err mailauth_zone_init(struct task *task, const json_t *json, struct mailauth_zone *out)

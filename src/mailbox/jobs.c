@@ -11,6 +11,7 @@
 
 static const struct mailbox_job_kind *const kinds[] = {
     &mailbox_job_check,
+    &mailbox_job_backup,
     &mailbox_job_undelete_list,
     &mailbox_job_undelete_restore,
     &mailbox_job_reencrypt,

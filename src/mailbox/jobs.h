@@ -88,6 +88,8 @@ void mailbox_job_end_all(struct mailbox *mailbox);
 
 /* The kinds. */
 extern const struct mailbox_job_kind mailbox_job_check; /* job_check.c */
+extern const struct mailbox_job_kind mailbox_job_backup; /* job_backup.c */
+extern const struct mailbox_job_kind mailbox_job_restore; /* job_restore.c */
 extern const struct mailbox_job_kind mailbox_job_undelete_list, /* job_undelete.c */
     mailbox_job_undelete_restore;
 extern const struct mailbox_job_kind mailbox_job_reencrypt; /* job_reencrypt.c */

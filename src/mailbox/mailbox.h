@@ -27,6 +27,7 @@ enum {
     MAILBOX_HOUSEKEEPING_BEHIND_MS = 100, /* or so seldom when catching up */
     MAILBOX_RENEWAL_AT_LOGIN_MS = 50,    /* new keys for the drop box, behind the first answers */
     MAILBOX_RENEWAL_MS = 60 * 60 * 1000, /* between looks whether the drop box is due for new keys */
+    MAILBOX_BACKUP_PAUSE_MS = 200,       /* while a backup is made, nobody asks whether to end */
     MAILBOX_IDLE_AGAIN_MS = 5 * 1000,   /* the store did not let us end: ask again */
 };
 
@@ -34,6 +35,7 @@ struct imap_group;
 struct mailbox_session;
 struct mailbox_delivery;
 struct mailbox_job;
+struct mailbox_backup;
 
 struct mailbox {
     const struct mailbox_start *start; /* borrowed */
@@ -56,6 +58,7 @@ struct mailbox {
     struct mailbox_delivery *first_delivery, *last_delivery; /* own, a queue */
     struct mailbox_job *jobs; /* own, a list; what the owner asked for (mailbox/jobs.h) */
     size_t job_count;
+    struct mailbox_backup *backup; /* own; NULL: none are configured (mailbox/backup.h) */
     struct net_timer *delivery_timer;     /* own: stores what is queued */
     struct net_timer *usage_timer;        /* own: tells the keeper */
     struct net_timer *idle_timer;         /* own: nobody there for a while */

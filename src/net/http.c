@@ -69,11 +69,13 @@ struct net_http_call {
     bool has_address;        /* what was given is one */
     struct str request_body; /* own copy */
     int body_fd;             /* own; -1: none */
-    off_t body_offset, body_size;
+    off_t body_start, body_offset, body_size; /* the second: of body_size, from body_start on */
     struct buf body; /* of the response */
     size_t header_bytes;
     bool is_cut_allowed, is_cut, is_too_large;
     bool is_second_try;
+    net_http_on_bytes on_bytes; /* NULL: none */
+    enum err bytes_err;         /* what it said */
     int64_t end_ms; /* clock_monotonic_ms */
     char words[CURL_ERROR_SIZE];
     net_http_on_done on_done;
@@ -124,6 +126,8 @@ static enum err kind_of(const struct net_http_call *call, CURLcode code)
         return ERR_OK;
     if (call->is_too_large)
         return ERR_LIMIT;
+    if (call->bytes_err != ERR_OK)
+        return call->bytes_err;
     switch ((int)code) {
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_ISSUER_ERROR:
@@ -184,6 +188,8 @@ static void finish(struct net_http_call *call, CURLcode code)
         response.words = call->words[0] != '\0' ? call->words : curl_easy_strerror(code);
         if (call->is_too_large)
             response.words = "the response is too large";
+        else if (call->bytes_err != ERR_OK)
+            response.words = "its bytes could not be kept";
     }
     call->on_done(call->owner, &response);
     call_free(&call);
@@ -273,11 +279,23 @@ static int on_socket_wanted(CURL *easy, curl_socket_t fd, int what, void *owner,
 
 /* ---- What libcurl asks during a call ---- */
 
+unsigned net_http_status(const struct net_http_call *call)
+{
+    long status = 0;
+
+    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (unsigned)status;
+}
+
 static size_t on_body(char *bytes, size_t size, size_t count, void *owner)
 {
     struct net_http_call *call = owner;
     size_t len = size * count, room = call->body.limit - call->body.len;
 
+    if (call->on_bytes != NULL && net_http_status(call) / 100 == 2) {
+        call->bytes_err = call->on_bytes(call->owner, str_make(bytes, len));
+        return call->bytes_err == ERR_OK ? len : 0;
+    }
     if (len <= room) {
         buf_put(&call->body, str_make(bytes, len));
         return len;
@@ -307,9 +325,15 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *owner)
 static size_t on_read(char *room, size_t size, size_t count, void *owner)
 {
     struct net_http_call *call = owner;
-    ssize_t got = pread(call->body_fd, room, size * count, call->body_offset);
+    off_t left = call->body_size - call->body_offset;
+    size_t most = size * count;
+    ssize_t got;
 
-    if (got < 0)
+    if ((off_t)most > left)
+        most = (size_t)left;
+    got = pread(call->body_fd, room, most, call->body_start + call->body_offset);
+    /* What has become shorter meanwhile would let the server wait. */
+    if (got < 0 || (got == 0 && left > 0))
         return CURL_READFUNC_ABORT;
     call->body_offset += got;
     return (size_t)got;
@@ -409,6 +433,10 @@ static void set_limits(struct net_http_call *call, const struct net_http_request
     call->end_ms = clock_monotonic_ms() + timeout_ms;
     SET(call->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     SET(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    if (request->stall_ms > 0) {
+        SET(call->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        SET(call->easy, CURLOPT_LOW_SPEED_TIME, (long)((request->stall_ms + 999) / 1000));
+    }
     SET(call->easy, CURLOPT_NOSIGNAL, 1L);
     SET(call->easy, CURLOPT_PROTOCOLS_STR, "http,https");
     SET(call->easy, CURLOPT_PROXY, "");
@@ -436,33 +464,95 @@ static void set_tls(struct net_http_call *call)
     SET(call->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 }
 
-static void set_body(struct net_http_call *call, const struct net_http_request *request)
+static void set_body_fd(struct net_http_call *call, const struct net_http_request *request)
 {
-    if (request->method == NET_HTTP_GET) {
-        SET(call->easy, CURLOPT_HTTPGET, 1L);
+    call->body_fd = fcntl(request->body_fd, F_DUPFD_CLOEXEC, 3);
+    if (request->body_len > 0) {
+        call->body_start = (off_t)request->body_start;
+        call->body_size = (off_t)request->body_len;
         return;
     }
-    SET(call->easy, CURLOPT_POST, 1L);
+    call->body_size = lseek(call->body_fd, 0, SEEK_END);
+    if (call->body_size < 0)
+        call->body_size = 0;
+}
+
+/* A PUT's length is told apart from a POST's. */
+static void set_body_size(struct net_http_call *call, enum net_http_method method, curl_off_t size)
+{
+    if (method == NET_HTTP_PUT)
+        SET(call->easy, CURLOPT_INFILESIZE_LARGE, size);
+    else
+        SET(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, size);
+}
+
+static size_t on_read_text(char *room, size_t size, size_t count, void *owner)
+{
+    struct net_http_call *call = owner;
+    struct str left = str_from(call->request_body, (size_t)call->body_offset);
+    struct str part = str_upto(left, size * count);
+
+    if (part.len > 0)
+        memcpy(room, part.ptr, part.len);
+    call->body_offset += (off_t)part.len;
+    return part.len;
+}
+
+static void set_body(struct net_http_call *call, const struct net_http_request *request)
+{
+    if (request->method == NET_HTTP_GET || request->method == NET_HTTP_DELETE) {
+        SET(call->easy, CURLOPT_HTTPGET, 1L);
+        if (request->method == NET_HTTP_DELETE)
+            SET(call->easy, CURLOPT_CUSTOMREQUEST, "DELETE");
+        return;
+    }
+    if (request->method == NET_HTTP_PUT)
+        SET(call->easy, CURLOPT_UPLOAD, 1L);
+    else
+        SET(call->easy, CURLOPT_POST, 1L);
     if (request->has_body_fd) {
-        call->body_fd = fcntl(request->body_fd, F_DUPFD_CLOEXEC, 3);
-        call->body_size = lseek(call->body_fd, 0, SEEK_END);
-        SET(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-            (curl_off_t)(call->body_size < 0 ? 0 : call->body_size));
+        set_body_fd(call, request);
+        set_body_size(call, request->method, (curl_off_t)call->body_size);
         SET(call->easy, CURLOPT_READFUNCTION, on_read);
         SET(call->easy, CURLOPT_READDATA, call);
         SET(call->easy, CURLOPT_SEEKFUNCTION, on_seek);
         SET(call->easy, CURLOPT_SEEKDATA, call);
         return;
     }
-    call->request_body =
-        str_make(mem_copy_text(request->body.ptr, request->body.len), request->body.len);
-    SET(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
-    SET(call->easy, CURLOPT_POSTFIELDS, call->request_body.ptr);
+    call->request_body = str_make(mem_copy_text(request->body.ptr, request->body.len),
+                                  request->body.len);
+    set_body_size(call, request->method, (curl_off_t)request->body.len);
+    if (request->method == NET_HTTP_POST) {
+        SET(call->easy, CURLOPT_POSTFIELDS, call->request_body.ptr);
+        return;
+    }
+    SET(call->easy, CURLOPT_READFUNCTION, on_read_text);
+    SET(call->easy, CURLOPT_READDATA, call);
+    SET(call->easy, CURLOPT_SEEKFUNCTION, on_seek);
+    SET(call->easy, CURLOPT_SEEKDATA, call);
+}
+
+/* libcurl has its own copies until the call ends. */
+static void set_signing(struct net_http_call *call, const struct net_http_signing *signing)
+{
+    char *key_id = mem_copy_text(signing->key_id.ptr, signing->key_id.len);
+    struct str bytes = secret_str(signing->secret);
+    char *secret = mem_copy_text(bytes.ptr, bytes.len);
+
+    SET(call->easy, CURLOPT_AWS_SIGV4, signing->scope);
+    SET(call->easy, CURLOPT_USERNAME, key_id);
+    SET(call->easy, CURLOPT_PASSWORD, secret);
+    mem_wipe(secret, bytes.len);
+    mem_free(&secret);
+    mem_free(&key_id);
 }
 
 static void set_headers(struct net_http_call *call, const struct net_http_request *request)
 {
-    call->headers = add_line(NULL, STR("Expect:")); /* nobody waits for "100 Continue" */
+    /* Nobody waits for "100 Continue". Where it is signed, libcurl counts this line among what it
+     * sends, and the signature is wrong; there the server may say early that it refuses. */
+    if (request->signing == NULL)
+        call->headers = add_line(NULL, STR("Expect:"));
     for (size_t i = 0; i < request->header_count; i++)
         call->headers = add_line(call->headers, request->headers[i]);
     SET(call->easy, CURLOPT_HTTPHEADER, call->headers);
@@ -510,6 +600,7 @@ struct net_http_call *net_http_start(struct net_http *http, const struct net_htt
     call->owner = owner;
     call->body_fd = -1;
     call->is_cut_allowed = request->is_cut_allowed;
+    call->on_bytes = request->on_bytes;
     buf_init(&call->body, request->response_limit);
     set_limits(call, request);
     set_tls(call);
@@ -518,6 +609,8 @@ struct net_http_call *net_http_start(struct net_http *http, const struct net_htt
     set_url(call, request->url);
     set_headers(call, request);
     set_body(call, request);
+    if (request->signing != NULL)
+        set_signing(call, request->signing);
     TAILQ_INSERT_TAIL(&http->calls, call, in_calls);
     must(curl_multi_add_handle(http->multi, call->easy) == CURLM_OK);
     return call;

@@ -9,14 +9,23 @@
 #include "backup/archivist.h"
 #include "backup/directory.h"
 #include "backup/place.h"
+#include "backup/s3.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "dns/client.h"
 #include "role/role.h"
 
+#include <fcntl.h>
+#include <string.h>
+
+enum { SECRET_FILE_MAX = 1024 };
+
 struct archivist_role {
     struct archivist *archivist; /* own */
     struct dns_client *dns;      /* own */
+    struct net_http *http;       /* own; for S3 */
+    char *work_folder;           /* own; for S3 */
     struct backup_place place;
     bool has_destination;
     struct arena arena; /* of the place's texts */
@@ -32,6 +41,62 @@ static void set_policy(struct role_process *process)
     archivist_set_policy(state->archivist, &policy);
 }
 
+/* The first line of the file. */
+static enum err read_secret(struct task *task, struct str path, struct secret **out)
+{
+    CLEANUP(buf_free) struct buf text;
+    struct str line;
+
+    buf_init(&text, SECRET_FILE_MAX + 16384);
+    TRY(file_read(task, AT_FDCWD, arena_copy(&task->arena, path).ptr, SECRET_FILE_MAX, &text));
+    line = buf_str(&text);
+    if (str_index(line, '\n') >= 0)
+        line = str_upto(line, (size_t)str_index(line, '\n'));
+    line = str_trim(line);
+    if (line.len == 0)
+        return fail(task, ERR_INVALID, "backup_key_file: the file is empty");
+    *out = secret_copy(line);
+    return ERR_OK;
+}
+
+static enum err make_http(struct role_process *process, struct task *task)
+{
+    struct archivist_role *state = role_state(process);
+    struct net_http_options options = {.connections_max = 16};
+    CLEANUP(buf_free) struct buf pem;
+
+    buf_init(&pem, SIZE_MAX);
+    TRY(net_http_read_trust(task, role_config(process)->backup_ca, &pem));
+    options.trust_pem = buf_str(&pem);
+    return net_http_new(role_loop(process), task, &options, &state->http);
+}
+
+static enum err open_s3(struct role_process *process, struct task *task,
+                        struct backup_destination **out)
+{
+    struct archivist_role *state = role_state(process);
+    const struct config *config = role_config(process);
+    const char *folder = config_path(config, task, "archive");
+    struct backup_s3_options options = {.log = role_log(process)};
+    struct secret *secret = NULL;
+
+    state->work_folder = mem_copy_text(folder, strlen(folder));
+    TRY(dir_make(task, AT_FDCWD, state->work_folder, false));
+    TRY(make_http(process, task));
+    TRY(read_secret(task, config->backup_key_file, &secret));
+    options.work_folder = state->work_folder;
+    options.client = (struct s3_client_options){
+        .loop = role_loop(process),
+        .http = state->http,
+        .dns = state->dns,
+        .place = &state->place,
+        .key_id = config->backup_key_id,
+        .region = config->backup_region,
+        .secret = secret,
+    };
+    return backup_s3_new(task, &options, out);
+}
+
 static enum err open_destination(struct role_process *process, struct task *task,
                                  struct backup_destination **out)
 {
@@ -42,7 +107,7 @@ static enum err open_destination(struct role_process *process, struct task *task
     if (reason != NULL)
         return fail(task, ERR_INVALID, "backup: %s", reason);
     if (state->place.is_s3)
-        return fail(task, ERR_INVALID, "backup: S3 is not there yet");
+        return open_s3(process, task, out);
     return backup_directory_open(role_loop(process), task, state->place.path.ptr, out);
 }
 
@@ -76,8 +141,11 @@ static void sandbox(struct role_process *process, struct sandbox_rules *rules)
 {
     struct archivist_role *state = role_state(process);
 
-    if (state->has_destination && !state->place.is_s3)
-        sandbox_allow_path(rules, state->place.path.ptr, SANDBOX_READ_WRITE);
+    if (!state->has_destination)
+        return;
+    sandbox_allow_path(rules, state->place.is_s3 ? state->work_folder : state->place.path.ptr,
+                       SANDBOX_READ_WRITE);
+    rules->may_connect = state->place.is_s3;
 }
 
 static enum err start(struct role_process *process, struct task *task)
@@ -123,6 +191,8 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
 
     (void)grace_ms;
     archivist_free(&state->archivist);
+    net_http_free(&state->http);
+    mem_free(&state->work_folder);
     dns_client_free(&state->dns);
     arena_free(&state->arena);
     net_loop_stop(role_loop(process));

@@ -95,6 +95,7 @@ struct config {
     struct str backup;          /* where to (backup/place.h); empty: no backups */
     struct str backup_key_id, backup_key_file, backup_region;
     struct str backup_ca;       /* PEM file; empty: the system's */
+    uint64_t backup_interval_ms; /* between full backups of a mailbox that changes */
     uint64_t backup_daily, backup_hourly; /* so many are kept */
     struct arena arena;
 };

@@ -34,6 +34,7 @@ enum {
     DNS_WAIT_MS = 5000,  /* for all questions of one message */
     SCAN_WAIT_MS = 7000, /* since the message's beginning */
     QUEUE_MAX = 64,      /* what came while another message was looked at */
+    LARGE_BYTES = 256 * 1024, /* such a message leaves memory behind that is given back */
 };
 
 #define MEMORY_BYTES (UINT64_C(512) << 20)
@@ -99,6 +100,7 @@ static void answer_examine(struct examiner *examiner, struct order *order, enum 
         .score = result->score,
         .is_authenticated = result->is_authenticated,
         .is_spam = result->is_spam,
+        .bounce = result->bounce,
     };
 
     if (wire_send(order->channel, WIRE_EXAMINE_REPLY, order->tag, &body, NULL, 0) != ERR_OK)
@@ -215,6 +217,8 @@ static void examine(struct examiner *examiner, struct order *order)
               order->message_len, (int)result.action, (long long)result.score,
               (long long)(clock_monotonic_ms() - began_ms));
     answer_examine(examiner, order, WIRE_OK, &result);
+    dns_waiting_done(&waiting);
+    dns_waiting_done(&filtering);
 }
 
 static void render(struct examiner *examiner, struct order *order)
@@ -260,6 +264,7 @@ static void work(void *owner)
 {
     struct examiner *examiner = owner;
     struct order *order = TAILQ_FIRST(&examiner->queue);
+    bool is_large;
 
     if (order == NULL)
         return;
@@ -274,8 +279,10 @@ static void work(void *owner)
     } else {
         examine(examiner, order);
     }
+    is_large = order->message_len > LARGE_BYTES;
     order_free(order);
-    mem_give_back();
+    if (is_large)
+        mem_give_back();
     alarm(0);
     if (!TAILQ_EMPTY(&examiner->queue))
         net_timer_start(examiner->timer, 0); /* others' messages have their turn first */

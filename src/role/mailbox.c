@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "dropbox/dropbox.h"
 #include "imap/session.h"
+#include "mailbox/backup.h"
 #include "mailbox/jobs.h"
 #include "secret/pass.h"
 #include "vault/junk.h"
@@ -190,6 +191,10 @@ static void on_idle(void *owner)
         net_timer_start(mailbox->idle_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
         return;
     }
+    if (mailbox_backup_is_busy(mailbox)) {
+        net_timer_start(mailbox->idle_timer, MAILBOX_BACKUP_PAUSE_MS);
+        return;
+    }
     /* Without an answer (work is on its way to us) the question is repeated. */
     if (wire_send(mailbox->store, WIRE_MAILBOX_IDLE, 0, &idle, NULL, 0) != ERR_OK)
         net_loop_stop(mailbox->loop);
@@ -292,6 +297,7 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     };
     CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(key->key);
 
+    mailbox_backup_prepare(mailbox, mailbox_key);
     if (start->is_new)
         TRY(vault_create(task, &options, mailbox_key, &mailbox->vault));
     else
@@ -390,6 +396,7 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
         return;
     }
     mailbox->appends = imap_group_new(mailbox->vault);
+    mailbox_backup_begin(mailbox);
     mailbox->changes.on_change = on_change;
     vault_subscribe(mailbox->vault, &mailbox->changes);
     mailbox->drop_key = secret_copy(key->drop_key);
@@ -452,6 +459,9 @@ static void on_store_message(void *owner, struct wire_channel *channel,
         mailbox_check_idle(mailbox);
     } else if (message->type == WIRE_JOB_CANCEL) {
         mailbox_job_cancel(mailbox, &message->body.job_cancel.session);
+    } else if (message->type == WIRE_BACKUP_PUT_REPLY || message->type == WIRE_BACKUP_GET_REPLY ||
+               message->type == WIRE_BACKUP_LIST_REPLY) {
+        mailbox_backup_reply(mailbox, message);
     } else if (message->type == WIRE_STOP) {
         mailbox_end(mailbox, "the server ends this session; connect again");
     }
@@ -585,7 +595,10 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
         tell_usage(&mailbox);
     }
     imap_group_free(&mailbox.appends);
+    mailbox_backup_before_close(&mailbox);
     vault_close(&mailbox.vault);
+    mailbox_backup_after_close(&mailbox);
+    mailbox_backup_free(&mailbox.backup);
     secret_free(&mailbox.pass_key);
     secret_free(&mailbox.next_pass_key);
     secret_free(&mailbox.key);

@@ -263,7 +263,7 @@ static void answer(void *owner, struct task *for_task, struct str name, enum dns
 static void test_link_check(void **state)
 {
     size_t asked = 0;
-    const struct dns_source source = {&asked, answer};
+    const struct dns_source source = {.owner = &asked, .ask = answer};
     struct spam_request request = {.link_check = &source};
     struct spam_verdict verdict;
     struct buf many;

@@ -146,6 +146,8 @@ enum wire_status {
      * with the message, our trace before it. */                                                   \
     M(QUEUE, queue, WIRE_BIT(SMTP), WIRE_BIT(COURIER), 1)                                          \
     M(QUEUE_REPLY, queue_reply, WIRE_BIT(COURIER), WIRE_BIT(SMTP), 0)                              \
+    /* A report of another server came in for one of our users (courier/bounce.c). No answer. */    \
+    M(BOUNCE, bounce, WIRE_BIT(SMTP), WIRE_BIT(COURIER), 0)                                        \
     /* The keys that mail of one of our domains is signed with. */                                 \
     M(SIGNING_KEYS, signing_keys, WIRE_BIT(COURIER), WIRE_BIT(KEEPER), 0)                          \
     M(SIGNING_KEYS_REPLY, signing_keys_reply, WIRE_BIT(KEEPER), WIRE_BIT(COURIER), 0)              \
@@ -298,10 +300,11 @@ enum wire_status {
  * `fields` are header fields to put before the message (Authentication-Results, the spam report).
  * `removals`: pairs of u32 (start, length; little-endian) of fields that are not to be kept.
  * may_reply: an automatic reply is allowed (RFC 3834). `score` in thousandths. is_spam: it is
- * rejected for nothing but its score, so whoever trusts its sender gets it all the same. */
+ * rejected for nothing but its score, so whoever trusts its sender gets it all the same. `bounce`: JSON
+ * for the courier, if it reports that mail failed elsewhere (examiner/bounce.h); empty: it does not. */
 #define WIRE_FIELDS_examine_reply(F)                                                               \
     F(u64, status) F(u64, action) F(str, words) F(str, fields) F(str, removals) F(flag, may_reply) \
-    F(i64, score) F(flag, is_authenticated) F(flag, is_spam)
+    F(i64, score) F(flag, is_authenticated) F(flag, is_spam) F(str, bounce)
 #define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender) F(str, reverse_name)
 /* is_virus with its name in `words`; `score` of rspamd in thousandths, `symbols` its reasons. */
 #define WIRE_FIELDS_scan_reply(F)                                                                  \
@@ -312,6 +315,8 @@ enum wire_status {
 /* `envelope`: JSON, docs/routes.md. */
 #define WIRE_FIELDS_queue(F) F(str, envelope) F(u64, trace_len) F(i64, received_ms)
 #define WIRE_FIELDS_queue_reply(F) F(u64, status)
+/* `recipient`: whom the report is for; `report` as EXAMINE_REPLY has it (docs/routes.md). */
+#define WIRE_FIELDS_bounce(F) F(str, recipient) F(str, report)
 #define WIRE_FIELDS_signing_keys(F) F(str, domain)
 /* Keys in DER (PKCS #8); empty where there is none. UNKNOWN: the domain is not ours. */
 #define WIRE_FIELDS_signing_keys_reply(F)                                                          \

@@ -225,6 +225,19 @@ static bool send_to_target(struct connection *connection, const struct smtp_deli
     return send_to_courier(connection, delivery, index, &parcels[0], received_ms);
 }
 
+/* A report has one recipient; should it have more, nobody knows whose message it is about. */
+static void tell_of_bounce(struct connection *connection, const struct smtp_delivery *delivery)
+{
+    struct wire_channel *courier = connection->server->courier;
+    const struct wire_bounce body = {.recipient = delivery->targets[0].recipient,
+                                     .report = delivery->bounce};
+
+    if (delivery->target_count == 1 && delivery->targets[0].kind == SMTP_TARGET_MAILBOX &&
+        courier != NULL &&
+        wire_send(courier, WIRE_BOUNCE, tag_of(connection, 0), &body, NULL, 0) != ERR_OK)
+        log_warning(connection->server->log, "a report of failure was not passed on");
+}
+
 static bool has_copy(const struct smtp_delivery *delivery)
 {
     for (size_t i = 0; i < delivery->target_count; i++) {
@@ -248,6 +261,8 @@ static void deliver(struct connection *connection)
     if (delivery.has_own && has_copy(&delivery))
         pack(&task, connection, &delivery, true, &parcels[1]);
     fd_close(&connection->content_fd);
+    if (delivery.bounce.len > 0)
+        tell_of_bounce(connection, &delivery);
     for (size_t i = 0; i == 0 || i < delivery.target_count; i++) {
         if (delivery.target_count > 0 &&
             send_to_target(connection, &delivery, i, parcels, task.now_ms))

@@ -40,6 +40,7 @@ void smtp_session_delivery(struct smtp_session *s, int64_t wall_ms, const struct
     *out = (struct smtp_delivery){
         .sender = transaction->mail.sender.text,
         .trace = buf_str(&transaction->trace),
+        .bounce = transaction->verdict.bounce,
         .content = &transaction->content,
         .removals = transaction->removals == NULL ? &none : transaction->removals,
         .targets = transaction->targets,

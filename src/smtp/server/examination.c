@@ -127,6 +127,7 @@ static void take_verdict(struct smtp_session *s, const struct wire_examine_reply
     transaction->verdict = (struct smtp_verdict){
         .action = (enum examiner_action)reply->action,
         .fields = arena_copy(&transaction->arena, reply->fields),
+        .bounce = arena_copy(&transaction->arena, reply->bounce),
         .may_reply = reply->may_reply,
     };
     if (transaction->verdict.action == EXAMINER_REJECT && reply->is_spam &&

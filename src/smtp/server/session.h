@@ -151,6 +151,7 @@ struct smtp_delivery {
     struct str trace;                   /* our own fields, to be stored before the content */
     const struct smtp_content *content; /* as received; its text is gone after an examination */
     const struct smtp_ranges *removals; /* of the content, to be left out */
+    struct str bounce;                  /* what it reports, for the courier; usually empty */
     bool has_own;                       /* some of them are for the author's own copy */
     const struct smtp_target *targets;
     size_t target_count; /* may be 0: taken and dropped, delivery_done is called for target 0 */

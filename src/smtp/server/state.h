@@ -78,6 +78,7 @@ struct smtp_batch {
 struct smtp_verdict {
     enum examiner_action action;
     struct str fields; /* to go before the message */
+    struct str bounce; /* JSON for the courier; usually empty */
     bool may_reply;
 };
 

@@ -1,0 +1,566 @@
+#include "mailbox/backup.h"
+
+#include "backup/manifest.h"
+#include "backup/name.h"
+#include "backup/segment.h"
+#include "backup/shipper.h"
+#include "backup/snapshot.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "imap/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { NAME_ROOM = 96, ASKS_MAX = 16, FAREWELL_STEP_MS = 50 };
+
+/* What was asked and is not answered yet. */
+struct ask {
+    uint64_t tag; /* 0: the place is free */
+    mailbox_archive_answer on_answer; /* NULL: nobody waits for it any more */
+    void *owner;
+};
+
+/* A full backup: the copy, its file on the way, its manifest on the way. */
+struct full {
+    struct snapshot *copy;   /* own; NULL: not now */
+    struct net_watch *watch; /* own */
+    int fd;                  /* own; of the copy, which has no name any more; -1 */
+    struct manifest manifest;
+    char name[NAME_ROOM]; /* without .sqlite or .json */
+    bool is_active;
+    mailbox_backup_done on_done;
+    void *owner;
+};
+
+struct mailbox_backup {
+    struct mailbox *mailbox; /* borrowed */
+    struct shipper *shipper; /* own */
+    struct secret *mac_key;  /* own */
+    struct net_timer *ship_timer, *full_timer, *farewell; /* own */
+    struct ask asks[ASKS_MAX];
+    uint64_t last_tag;
+    struct full full;
+    /* The last full backup that came there: 0, 0: not known. */
+    int64_t last_ms;
+    uint64_t last_counter;
+    bool is_off; /* the archivist has no destination */
+    bool is_ship_planned; /* that timer runs: it is not put off by each commit */
+};
+
+/* --- Asking the archivist --- */
+
+static struct ask *take_ask(struct mailbox_backup *backup, mailbox_archive_answer on_answer,
+                            void *owner)
+{
+    for (size_t i = 0; i < ARRAY_LEN(backup->asks); i++) {
+        if (backup->asks[i].tag == 0) {
+            backup->asks[i] = (struct ask){++backup->last_tag, on_answer, owner};
+            return &backup->asks[i];
+        }
+    }
+    return NULL;
+}
+
+static void ask(struct mailbox_backup *backup, enum wire_type type, const void *body, int fd,
+                mailbox_archive_answer on_answer, void *owner)
+{
+    struct ask *one = take_ask(backup, on_answer, owner);
+
+    if (one != NULL && wire_send(backup->mailbox->store, type, one->tag, body, &fd,
+                                 fd < 0 ? 0 : 1) == ERR_OK)
+        return;
+    if (one != NULL)
+        one->tag = 0;
+    on_answer(owner, WIRE_UNAVAILABLE, NULL);
+}
+
+static void put(struct mailbox_backup *backup, const char *name, int fd, uint64_t size_bytes,
+                const unsigned char *digest, mailbox_archive_answer on_answer, void *owner)
+{
+    struct wire_backup_put body = {.mailbox = backup->mailbox->start->id,
+                                   .name = str_from_c(name),
+                                   .size_bytes = size_bytes,
+                                   .digest = str_make(digest, CRYPT_HASH_BYTES)};
+
+    ask(backup, WIRE_BACKUP_PUT, &body, fd, on_answer, owner);
+}
+
+void mailbox_archive_get(struct mailbox *mailbox, struct str name, mailbox_archive_answer on_answer,
+                         void *owner)
+{
+    struct wire_backup_get body = {.mailbox = mailbox->start->id, .name = name};
+
+    ask(mailbox->backup, WIRE_BACKUP_GET, &body, -1, on_answer, owner);
+}
+
+void mailbox_archive_list(struct mailbox *mailbox, struct str prefix, struct str after,
+                          mailbox_archive_answer on_answer, void *owner)
+{
+    struct wire_backup_list body = {
+        .mailbox = mailbox->start->id, .prefix = prefix, .after = after};
+
+    ask(mailbox->backup, WIRE_BACKUP_LIST, &body, -1, on_answer, owner);
+}
+
+void mailbox_archive_forget(struct mailbox *mailbox, const void *owner)
+{
+    struct mailbox_backup *backup = mailbox->backup;
+
+    for (size_t i = 0; backup != NULL && i < ARRAY_LEN(backup->asks); i++) {
+        if (backup->asks[i].owner == owner)
+            backup->asks[i].on_answer = NULL;
+    }
+}
+
+static enum wire_status status_of(const struct wire_message *message)
+{
+    if (message->type == WIRE_BACKUP_PUT_REPLY)
+        return (enum wire_status)message->body.backup_put_reply.status;
+    if (message->type == WIRE_BACKUP_GET_REPLY)
+        return (enum wire_status)message->body.backup_get_reply.status;
+    if (message->type == WIRE_BACKUP_LIST_REPLY)
+        return (enum wire_status)message->body.backup_list_reply.status;
+    return (enum wire_status)message->body.backup_delete_reply.status;
+}
+
+void mailbox_backup_reply(struct mailbox *mailbox, struct wire_message *message)
+{
+    struct mailbox_backup *backup = mailbox->backup;
+
+    for (size_t i = 0; backup != NULL && i < ARRAY_LEN(backup->asks); i++) {
+        struct ask one = backup->asks[i];
+
+        if (one.tag == 0 || one.tag != message->tag)
+            continue;
+        backup->asks[i].tag = 0;
+        if (one.on_answer != NULL)
+            one.on_answer(one.owner, status_of(message), message);
+        return;
+    }
+}
+
+/* --- The log --- */
+
+static void plan_shipping(struct mailbox_backup *backup, int64_t wait_ms)
+{
+    backup->is_ship_planned = true;
+    net_timer_start(backup->ship_timer, wait_ms);
+}
+
+static void run_shipper(void *owner)
+{
+    struct mailbox_backup *backup = owner;
+    int64_t wait_ms = shipper_run(backup->shipper, clock_now_ms());
+
+    backup->is_ship_planned = false;
+    if (wait_ms >= 0)
+        plan_shipping(backup, wait_ms);
+}
+
+static void on_shipped(void *owner, enum wire_status status, struct wire_message *message)
+{
+    struct mailbox_backup *backup = owner;
+    enum shipper_answer answer = status == WIRE_OK         ? SHIPPER_STORED
+                                 : status == WIRE_DISABLED ? SHIPPER_OFF
+                                                           : SHIPPER_AGAIN;
+
+    if (answer == SHIPPER_AGAIN)
+        log_warning(backup->mailbox->start->log, "the log was not taken mailbox=%s: %.*s",
+                    backup->mailbox->start->id.text,
+                    message == NULL ? 0 : (int)message->body.backup_put_reply.words.len,
+                    message == NULL ? "" : message->body.backup_put_reply.words.ptr);
+    backup->is_off |= answer == SHIPPER_OFF;
+    shipper_answered(backup->shipper, answer, clock_now_ms());
+    plan_shipping(backup, 0);
+}
+
+static void ship(void *owner, const char *name, int fd, uint64_t size_bytes,
+                 const unsigned char *digest)
+{
+    struct mailbox_backup *backup = owner;
+
+    put(backup, name, fd, size_bytes, digest, on_shipped, backup);
+}
+
+static void on_work(void *owner)
+{
+    struct mailbox_backup *backup = owner;
+
+    if (!backup->is_ship_planned)
+        plan_shipping(backup, SHIPPER_BATCH_MS);
+}
+
+/* --- What the last full backup was, over processes --- */
+
+static const char *note_path(const struct mailbox_backup *backup, struct task *task)
+{
+    return arena_printf(&task->arena, "%s/%s.backup", backup->mailbox->start->mail_folder,
+                        backup->mailbox->start->id.text)
+        .ptr;
+}
+
+static void read_note(struct mailbox_backup *backup, struct task *task)
+{
+    CLEANUP(buf_free) struct buf text;
+    struct str rest, time, counter;
+    struct task aside;
+
+    buf_init(&text, 100);
+    task_init(&aside, task->now_ms);
+    if (file_read(&aside, AT_FDCWD, note_path(backup, &aside), 100, &text) == ERR_OK) {
+        rest = str_trim(buf_str(&text));
+        if (str_split(&rest, ' ', &time) && str_split(&rest, ' ', &counter) &&
+            (!parse_i64(time, &backup->last_ms) || !parse_u64(counter, &backup->last_counter)))
+            backup->last_ms = 0;
+    }
+    task_done(&aside);
+}
+
+static void write_note(struct mailbox_backup *backup)
+{
+    struct task task;
+    struct str text;
+
+    task_init(&task, clock_now_ms());
+    text = arena_printf(&task.arena, "%lld %llu\n", (long long)backup->last_ms,
+                        (unsigned long long)backup->last_counter);
+    if (file_replace(&task, AT_FDCWD, note_path(backup, &task), text) != ERR_OK)
+        log_failure(backup->mailbox->start->log, "noting a backup", &task);
+    task_done(&task);
+}
+
+/* --- Full backups --- */
+
+static void end_full(struct mailbox_backup *backup, enum err err, const char *words, bool is_new)
+{
+    struct full *full = &backup->full;
+    mailbox_backup_done on_done = full->on_done;
+    void *owner = full->owner;
+    uint64_t size_bytes = full->manifest.size_bytes;
+
+    net_watch_free(&full->watch);
+    snapshot_free(&full->copy);
+    fd_close(&full->fd);
+    full->is_active = false;
+    full->on_done = NULL;
+    if (err != ERR_OK)
+        log_error(backup->mailbox->start->log, "backup failed mailbox=%s: %s (%s)",
+                  backup->mailbox->start->id.text, words, err_name(err));
+    else if (is_new)
+        log_info(backup->mailbox->start->log, "backup made mailbox=%s bytes=%llu",
+                 backup->mailbox->start->id.text, (unsigned long long)size_bytes);
+    if (on_done != NULL)
+        on_done(owner, err, words, is_new, size_bytes);
+    mailbox_check_idle(backup->mailbox);
+}
+
+static enum err err_of_status(enum wire_status status)
+{
+    if (status == WIRE_DISK_FULL)
+        return ERR_LIMIT;
+    return status == WIRE_DENIED ? ERR_DENIED : ERR_BUSY;
+}
+
+static void end_refused(struct mailbox_backup *backup, enum wire_status status,
+                        const struct wire_message *message)
+{
+    char words[TASK_WORDS_MAX];
+
+    snprintf(words, sizeof(words), "the destination did not take it: %.*s",
+             message == NULL ? 0 : (int)message->body.backup_put_reply.words.len,
+             message == NULL ? "" : message->body.backup_put_reply.words.ptr);
+    backup->is_off |= status == WIRE_DISABLED;
+    end_full(backup, err_of_status(status), words, false);
+}
+
+static void on_manifest_put(void *owner, enum wire_status status, struct wire_message *message)
+{
+    struct mailbox_backup *backup = owner;
+
+    if (!backup->full.is_active)
+        return;
+    if (status != WIRE_OK) {
+        end_refused(backup, status, message);
+        return;
+    }
+    backup->last_ms = backup->full.manifest.time_ms;
+    backup->last_counter = backup->full.manifest.change_counter;
+    write_note(backup);
+    end_full(backup, ERR_OK, "", true);
+}
+
+static void on_file_put(void *owner, enum wire_status status, struct wire_message *message)
+{
+    struct mailbox_backup *backup = owner;
+    struct full *full = &backup->full;
+    unsigned char digest[CRYPT_HASH_BYTES];
+    CLEANUP(buf_free) struct buf json = {0};
+    CLEANUP(fd_close) int fd = -1;
+    char name[NAME_ROOM + 8];
+    struct task task;
+
+    if (!full->is_active)
+        return;
+    if (status != WIRE_OK) {
+        end_refused(backup, status, message);
+        return;
+    }
+    buf_init(&json, MANIFEST_BYTES_MAX);
+    manifest_write(&full->manifest, backup->mac_key, &json);
+    crypt_digest(buf_str(&json), digest);
+    snprintf(name, sizeof(name), "%s.json", full->name);
+    task_init(&task, clock_now_ms());
+    if (memfd_from(&task, buf_str(&json), &fd) == ERR_OK)
+        put(backup, name, fd, json.len, digest, on_manifest_put, backup);
+    else
+        end_full(backup, task.err, task.words, false);
+    task_done(&task);
+}
+
+static const char *copy_path(const struct mailbox_backup *backup, struct task *task)
+{
+    return arena_printf(&task->arena, "%s/%s.copy", backup->mailbox->start->mail_folder,
+                        backup->mailbox->start->id.text)
+        .ptr;
+}
+
+static void send_copy(struct mailbox_backup *backup, struct task *task,
+                      const struct snapshot_result *result)
+{
+    struct full *full = &backup->full;
+    char stamp[BACKUP_STAMP_ROOM], name[NAME_ROOM + 8];
+
+    full->fd = open(copy_path(backup, task), O_RDONLY | O_CLOEXEC);
+    (void)unlink(copy_path(backup, task));
+    if (full->fd < 0) {
+        end_full(backup, ERR_IO, "the copy is gone", false);
+        return;
+    }
+    full->manifest.size_bytes = result->size_bytes;
+    memcpy(full->manifest.digest, result->digest, sizeof(result->digest));
+    full->manifest.epoch = result->epoch;
+    full->manifest.change_counter = result->change_counter;
+    full->manifest.schema = result->schema;
+    backup_stamp_format(full->manifest.time_ms, stamp);
+    snprintf(full->name, sizeof(full->name), "full/%s-%llu", stamp,
+             (unsigned long long)result->change_counter);
+    snprintf(name, sizeof(name), "%s.sqlite", full->name);
+    put(backup, name, full->fd, result->size_bytes, result->digest, on_file_put, backup);
+}
+
+static void on_copied(void *owner)
+{
+    struct mailbox_backup *backup = owner;
+    struct full *full = &backup->full;
+    struct snapshot_result result;
+    struct task task;
+
+    snapshot_collect(full->copy, &result);
+    net_watch_free(&full->watch);
+    snapshot_free(&full->copy);
+    if (result.err != ERR_OK) {
+        end_full(backup, result.err, result.words, false);
+        return;
+    }
+    task_init(&task, clock_now_ms());
+    send_copy(backup, &task, &result);
+    task_done(&task);
+}
+
+static enum err begin_full(struct mailbox_backup *backup, struct task *task)
+{
+    struct mailbox *mailbox = backup->mailbox;
+    struct full *full = &backup->full;
+    struct snapshot_request request = {.kind = SNAPSHOT_FULL,
+                                       .target = copy_path(backup, task),
+                                       .key = mailbox->key,
+                                       .vault = mailbox->vault,
+                                       .timeout_ms = MAILBOX_BACKUP_TIMEOUT_MS};
+
+    request.path = arena_printf(&task->arena, "%s/%s.sqlite", mailbox->start->mail_folder,
+                                mailbox->start->id.text)
+                       .ptr;
+    imap_group_commit(mailbox->appends, clock_now_ms());
+    TRY(snapshot_start(task, &request, &full->copy));
+    full->manifest = (struct manifest){.mailbox = mailbox->start->id, .time_ms = task->now_ms};
+    full->watch =
+        net_watch_new(mailbox->loop, snapshot_fd(full->copy), on_copied, NULL, backup);
+    net_watch_want(full->watch, true, false);
+    full->is_active = true;
+    return ERR_OK;
+}
+
+static bool has_changed(const struct mailbox_backup *backup)
+{
+    struct vault_usage usage;
+
+    vault_usage(backup->mailbox->vault, &usage);
+    return backup->last_ms == 0 || usage.change_counter != backup->last_counter;
+}
+
+enum err mailbox_backup_now(struct mailbox *mailbox, struct task *task, mailbox_backup_done on_done,
+                            void *owner)
+{
+    struct mailbox_backup *backup = mailbox->backup;
+
+    if (backup == NULL || backup->is_off)
+        return fail(task, ERR_NOT_FOUND, "no destination is configured");
+    if (backup->full.is_active)
+        return fail(task, ERR_BUSY, "a backup is under way");
+    if (!has_changed(backup)) {
+        on_done(owner, ERR_OK, "", false, 0);
+        return ERR_OK;
+    }
+    TRY(begin_full(backup, task));
+    backup->full.on_done = on_done;
+    backup->full.owner = owner;
+    return ERR_OK;
+}
+
+void mailbox_backup_forget(struct mailbox *mailbox, const void *owner)
+{
+    if (mailbox->backup != NULL && mailbox->backup->full.owner == owner)
+        mailbox->backup->full.on_done = NULL;
+}
+
+static bool is_due(const struct mailbox_backup *backup, int64_t now_ms)
+{
+    int64_t since_ms = now_ms - backup->last_ms;
+
+    return !backup->is_off && !backup->full.is_active && backup->mailbox->vault != NULL &&
+           !backup->mailbox->is_ending &&
+           (since_ms >= (int64_t)backup->mailbox->start->config->backup_interval_ms ||
+            since_ms < 0) &&
+           has_changed(backup);
+}
+
+static void look(void *owner)
+{
+    struct mailbox_backup *backup = owner;
+    struct task task;
+
+    net_timer_start(backup->full_timer, MAILBOX_BACKUP_LOOK_MS);
+    if (!is_due(backup, clock_now_ms()))
+        return;
+    task_init(&task, clock_now_ms());
+    if (begin_full(backup, &task) != ERR_OK)
+        log_failure(backup->mailbox->start->log, "beginning a backup", &task);
+    task_done(&task);
+}
+
+/* --- The life of it --- */
+
+void mailbox_backup_prepare(struct mailbox *mailbox, const struct secret *key)
+{
+    const struct mailbox_start *start = mailbox->start;
+    struct mailbox_backup *backup;
+    struct task task;
+
+    if (start->config->backup.len == 0 || mailbox->backup != NULL)
+        return;
+    backup = NEW(struct mailbox_backup);
+    backup->mailbox = mailbox;
+    backup->full.fd = -1;
+    backup->mac_key = segment_key(key);
+    backup->ship_timer = net_timer_new(mailbox->loop, run_shipper, backup);
+    backup->full_timer = net_timer_new(mailbox->loop, look, backup);
+    task_init(&task, clock_now_ms());
+    read_note(backup, &task);
+    (void)unlink(copy_path(backup, &task)); /* of a process that died */
+    backup->shipper = shipper_new(&task, &(struct shipper_options){
+                                             .folder = start->mail_folder,
+                                             .mailbox = start->id,
+                                             .key = key,
+                                             .log = start->log,
+                                             .pending_max = SHIPPER_PENDING_MAX,
+                                             .put = ship,
+                                             .on_work = on_work,
+                                             .owner = backup,
+                                         });
+    task_done(&task);
+    mailbox->backup = backup;
+}
+
+void mailbox_backup_begin(struct mailbox *mailbox)
+{
+    struct mailbox_backup *backup = mailbox->backup;
+
+    if (backup == NULL)
+        return;
+    shipper_attach(backup->shipper, mailbox->vault);
+    plan_shipping(backup, SHIPPER_BATCH_MS);
+    net_timer_start(backup->full_timer, MAILBOX_BACKUP_FIRST_MS);
+}
+
+bool mailbox_backup_is_busy(struct mailbox *mailbox)
+{
+    struct mailbox_backup *backup = mailbox->backup;
+
+    if (backup == NULL || mailbox->vault == NULL)
+        return false;
+    if (is_due(backup, clock_now_ms()))
+        look(backup);
+    return backup->full.is_active || shipper_is_copying(backup->shipper);
+}
+
+void mailbox_backup_before_close(struct mailbox *mailbox)
+{
+    struct mailbox_backup *backup = mailbox->backup;
+    struct task task;
+
+    if (backup == NULL)
+        return;
+    if (backup->full.is_active)
+        end_full(backup, ERR_BUSY, "the mailbox is closed", false);
+    task_init(&task, 0);
+    (void)unlink(copy_path(backup, &task));
+    task_done(&task);
+    net_timer_stop(backup->full_timer);
+    shipper_before_close(backup->shipper);
+}
+
+static void on_farewell(void *owner)
+{
+    struct mailbox_backup *backup = owner;
+
+    net_loop_stop(backup->mailbox->loop);
+}
+
+/* The loop goes on for nothing but this. */
+void mailbox_backup_after_close(struct mailbox *mailbox)
+{
+    struct mailbox_backup *backup = mailbox->backup;
+    int64_t end_ms = clock_monotonic_ms() + MAILBOX_BACKUP_FAREWELL_MS;
+
+    if (backup == NULL)
+        return;
+    shipper_after_close(backup->shipper);
+    backup->farewell = net_timer_new(mailbox->loop, on_farewell, backup);
+    run_shipper(backup);
+    while (!shipper_is_done(backup->shipper) && clock_monotonic_ms() < end_ms) {
+        net_timer_start(backup->farewell, FAREWELL_STEP_MS);
+        net_loop_run(mailbox->loop);
+    }
+    net_timer_free(&backup->farewell);
+}
+
+void mailbox_backup_free(struct mailbox_backup **backup_place)
+{
+    struct mailbox_backup *backup = *backup_place;
+
+    if (backup == NULL)
+        return;
+    shipper_close(&backup->shipper);
+    net_watch_free(&backup->full.watch);
+    snapshot_free(&backup->full.copy);
+    fd_close(&backup->full.fd);
+    net_timer_free(&backup->ship_timer);
+    net_timer_free(&backup->full_timer);
+    secret_free(&backup->mac_key);
+    mem_free(backup_place);
+}

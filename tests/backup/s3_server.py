@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+"""An S3 server that checks signatures: OpenStack Swift with its S3 interface, of Debian's python3-swift.
+
+    s3_server.py FOLDER PORT [--tls CERTIFICATE KEY] [--domain NAME]
+
+runs the proxy and the servers for accounts, containers and objects below FOLDER, one device, one copy of
+everything, until it is killed or its standard input ends. The key is KEY_ID with SECRET.
+"""
+
+import os
+import signal
+import socket
+import sys
+
+KEY_ID = "test:tester"
+SECRET = "a_secret_of_the_tests"
+
+SERVER = """[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+workers = 0
+devices = {folder}/devices
+mount_check = false
+swift_dir = {folder}
+log_name = {kind}
+log_udp_host = 127.0.0.1
+log_udp_port = {log_port}
+fallocate_reserve = 0
+{more}
+[pipeline:main]
+pipeline = {pipeline}
+"""
+
+BACKEND = SERVER + """
+[app:{kind}-server]
+use = egg:swift#{kind}
+"""
+
+PROXY = SERVER + """
+[app:proxy-server]
+use = egg:swift#proxy
+account_autocreate = true
+allow_account_management = true
+[filter:catch_errors]
+use = egg:swift#catch_errors
+[filter:gatekeeper]
+use = egg:swift#gatekeeper
+[filter:cache]
+use = egg:swift#memcache
+memcache_servers = 127.0.0.1:1
+[filter:listing_formats]
+use = egg:swift#listing_formats
+[filter:s3api]
+use = egg:swift#s3api
+storage_domain = {domain}
+location = us-east-1
+s3_acl = false
+[filter:tempauth]
+use = egg:swift#tempauth
+user_test_tester = {secret} .admin
+[filter:copy]
+use = egg:swift#copy
+[filter:bulk]
+use = egg:swift#bulk
+[filter:slo]
+use = egg:swift#slo
+[filter:dlo]
+use = egg:swift#dlo
+"""
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def make_rings(folder, ports):
+    from swift.common.ring import RingBuilder
+    for kind, port in ports.items():
+        builder = RingBuilder(2, 1, 1)
+        builder.add_dev({"id": 0, "region": 1, "zone": 1, "weight": 1.0, "ip": "127.0.0.1",
+                         "port": port, "device": "d", "replication_ip": "127.0.0.1",
+                         "replication_port": port, "meta": ""})
+        builder.rebalance()
+        builder.get_ring().save(os.path.join(folder, kind + ".ring.gz"))
+
+
+def configure(folder, port, tls, domain):
+    os.makedirs(os.path.join(folder, "devices", "d"), exist_ok=True)
+    with open(os.path.join(folder, "swift.conf"), "w", encoding="ascii") as file:
+        file.write("[swift-hash]\nswift_hash_path_suffix = tests\n"
+                   "[storage-policy:0]\nname = one\ndefault = yes\n")
+    ports = {kind: free_port() for kind in ("account", "container", "object")}
+    make_rings(folder, ports)
+    common = {"folder": folder, "log_port": free_port()}
+    for kind, own in ports.items():
+        with open(os.path.join(folder, kind + ".conf"), "w", encoding="ascii") as file:
+            file.write(BACKEND.format(kind=kind, port=own, more="", pipeline=kind + "-server",
+                                      **common))
+    more = "" if tls is None else f"cert_file = {tls[0]}\nkey_file = {tls[1]}\n"
+    with open(os.path.join(folder, "proxy.conf"), "w", encoding="ascii") as file:
+        file.write(PROXY.format(
+            kind="proxy", port=port, more=more, domain=domain, secret=SECRET,
+            pipeline="catch_errors gatekeeper listing_formats cache s3api tempauth "
+            "copy bulk slo dlo proxy-server", **common))
+
+
+def run(kind, folder):
+    os.environ["SWIFT_TEST"] = "1"
+    from swift.common import utils
+    utils.SWIFT_CONF_FILE = os.path.join(folder, "swift.conf")
+    utils.drop_privileges = lambda user: None
+    from swift.common import wsgi
+    wsgi.drop_privileges = lambda user: None
+    sys.exit(wsgi.run_wsgi(os.path.join(folder, kind + ".conf"), kind + "-server",
+                           default_port=1, verbose=False))
+
+
+def main():
+    words = sys.argv[1:]
+    folder, port = os.path.abspath(words[0]), int(words[1])
+    tls = words[words.index("--tls") + 1:][:2] if "--tls" in words else None
+    domain = words[words.index("--domain") + 1] if "--domain" in words else ""
+    children = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if os.fork() == 0:  # swift's modules read their configuration as they are loaded
+        from swift.common import utils
+        utils.SWIFT_CONF_FILE = os.path.join(folder, "swift.conf")
+        configure(folder, port, tls, domain)
+        os._exit(0)
+    if os.wait()[1] != 0:
+        sys.exit("the configuration could not be made")
+    for kind in ("account", "container", "object", "proxy"):
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            run(kind, folder)
+        children.append(pid)
+    try:
+        sys.stdin.read()
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,396 @@
+#!/usr/bin/env python3
+"""Where backups are kept: S3, against a server that checks signatures (s3_server.py), through a proxy that
+breaks things (breaker.py); and a folder that is full, or whose writer is killed.
+
+Of meson's folder SEALPOST_BUILD it needs tests/backup/backup_try.
+"""
+
+import hashlib
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from breaker import Breaker  # noqa: E402
+from s3_server import KEY_ID, SECRET  # noqa: E402
+from server import build_folder, free_ports  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+TRY = build_folder() / "tests" / "backup" / "backup_try"
+PART = 5 << 20  # the least that S3 takes, but for the last
+tests = []
+
+
+def test(function):
+    tests.append(function)
+    return function
+
+
+def check(is_right, words=""):
+    if not is_right:
+        raise AssertionError(words)
+
+
+class World:
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.work = self.folder / "work"
+        self.work.mkdir()
+        self.certificate, self.key = self.folder / "c.pem", self.folder / "k.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                        "-keyout", self.key, "-out", self.certificate, "-subj", "/CN=test",
+                        "-addext", "subjectAltName=IP:127.0.0.1,DNS:s3.test,DNS:*.s3.test"],
+                       check=True, capture_output=True)
+        self.port = free_ports(1)[0]
+        (self.folder / "s3").mkdir()
+        self.server = subprocess.Popen(
+            ["/usr/bin/python3", HERE / "s3_server.py", self.folder / "s3", str(self.port),
+             "--domain", "s3.test"], stdin=subprocess.PIPE,
+            stdout=open(self.folder / "s3.log", "wb"), stderr=subprocess.STDOUT)
+        self.wait()
+        self.breaker = Breaker(self.port, self.certificate, self.key)
+        self.place = f"s3:https://127.0.0.1:{self.breaker.own_port}/mail/some/prefix"
+        self.make_bucket()
+
+    def wait(self):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError("the S3 server does not start: " +
+                             (self.folder / "s3.log").read_text()[-2000:])
+
+    def make_bucket(self):
+        """With curl, so that a mistake of ours in signing is not made twice."""
+        end = time.monotonic() + 30
+        while True:
+            result = self.curl("PUT", "/mail")
+            if result == "200" or time.monotonic() > end:
+                break
+            time.sleep(0.5)
+        check(result == "200", f"no bucket: {result}")
+
+    def curl(self, method, path):
+        user, _, name = KEY_ID.partition(":")
+        # curl takes the first colon for the end of the key's id; %3A is none.
+        words = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method,
+                 "--aws-sigv4", "aws:amz:us-east-1:s3", "-K", "-",
+                 "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD",
+                 f"http://{user}%3A{name}:{SECRET}@127.0.0.1:{self.port}{path}"]
+        return subprocess.run(words, input="", capture_output=True, text=True,
+                              check=False).stdout.strip()
+
+    def start(self, *words, place=None, secret=SECRET, ca=None, work=None, part=PART):
+        return subprocess.Popen(
+            [str(word) for word in (TRY, place or self.place, KEY_ID, secret,
+                                    ca or self.certificate, work or self.work, part, *words)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, *words, **options):
+        process = self.start(*words, **options)
+        text = process.communicate(timeout=240)[0]
+        return process.returncode == 0, text
+
+    def ok(self, *words, **options):
+        is_ok, text = self.run(*words, **options)
+        check(is_ok, f"{words}: {text}")
+        return text
+
+    def fails(self, kind, *words, **options):
+        is_ok, text = self.run(*words, **options)
+        check(not is_ok and text.startswith(kind), f"{words}: {text!r}, not {kind}")
+        return text
+
+    def file(self, size, seed=1):
+        path = self.folder / f"in-{size}-{seed}"
+        if not path.exists():
+            path.write_bytes(random.Random(seed * 1000003 + size).randbytes(size))
+        return path
+
+    def same(self, name, path, **options):
+        out = self.folder / "out"
+        self.ok("get", name, out, **options)
+        check(hashlib.sha256(out.read_bytes()).digest() ==
+              hashlib.sha256(pathlib.Path(path).read_bytes()).digest(), f"{name}: other bytes")
+
+    def close(self):
+        self.breaker.close()
+        self.server.kill()
+        self.server.wait()
+        for line in subprocess.run(["pgrep", "-f", str(self.folder / "s3")], capture_output=True,
+                                   text=True, check=False).stdout.split():
+            os.kill(int(line), signal.SIGKILL)
+
+
+@test
+def what_is_put_comes_back(world):
+    for size in (0, 1, 1000, PART, PART + 1, 3 * PART + 12345):
+        world.ok("put", "m/full/x.sqlite", world.file(size))
+        world.same("m/full/x.sqlite", world.file(size))
+    world.fails("not found", "get", "m/full/y.sqlite", "/dev/null")
+
+
+@test
+def a_wrong_secret_is_refused(world):
+    text = world.fails("denied", "put", "m/a", world.file(1000), secret="wrong")
+    check("SignatureDoesNotMatch" in text, text)
+    world.fails("denied", "list", "m/", "", 10, secret="wrong")
+
+
+@test
+def another_certificate_is_refused(world):
+    other = world.folder / "other.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                    "-keyout", "/dev/null", "-out", other, "-subj", "/CN=test", "-addext",
+                    "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    world.fails("denied", "put", "m/a", world.file(1000), ca=other)
+    place = world.place.replace("127.0.0.1", "elsewhere.test")
+    world.fails("denied", "put", "m/a", world.file(1000), place=place)
+
+
+@test
+def the_bucket_in_the_name(world):
+    place = f"s3-host:https://mail.s3.test:{world.breaker.own_port}/some/prefix"
+    world.ok("put", "m/host/a", world.file(1000), place=place)
+    world.same("m/host/a", world.file(1000))
+    world.same("m/host/a", world.file(1000), place=place)
+    check("m/host/a 1000" in world.ok("list", "m/host/", "", 10, place=place))
+
+
+@test
+def lists_are_in_order_and_in_pages(world):
+    names = [f"m/list/{letter}" for letter in ("a/1", "b-1", "b/1", "b0", "c")]
+    for name in reversed(names):
+        world.ok("put", name, world.file(10))
+    lines = world.ok("list", "m/list/", "", 100).splitlines()
+    check(lines[0] == "ok" and [line.split()[0] for line in lines[1:]] == names, lines)
+    check(all(line.split()[1] == "10" for line in lines[1:]), lines)
+    age = time.time() - int(lines[1].split()[2]) / 1000
+    check(-60 < age < 300, age)
+    lines = world.ok("list", "m/list/", "", 2).splitlines()
+    check(lines[0] == "ok more" and len(lines) == 3, lines)
+    lines = world.ok("list", "m/list/", names[1], 3).splitlines()
+    check(lines[0] == "ok" and [line.split()[0] for line in lines[1:]] == names[2:], lines)
+    for name in names:
+        world.ok("delete", name)
+    world.ok("delete", names[0])
+    check(world.ok("list", "m/list/", "", 100) == "ok\n", "not empty")
+
+
+@test
+def a_cut_connection_is_gone_on_with(world):
+    path = world.file(4 * PART + 77)
+    world.breaker.reset()
+    world.breaker.add("PUT", "partNumber=3&", "cut_request", 1 << 20)
+    world.ok("put", "m/cut", path)
+    check(world.breaker.count("PUT", "partNumber=1&") == 1, world.breaker.seen)
+    check(world.breaker.count("PUT", "partNumber=3&") == 2, world.breaker.seen)
+    world.same("m/cut", path)
+
+
+@test
+def a_killed_upload_is_gone_on_with(world):
+    path = world.file(4 * PART + 78)
+    world.breaker.reset()
+    world.breaker.add("PUT", "partNumber=4&", "status", 503, times=100)
+    world.fails("busy", "put", "m/killed", path)
+    check(world.ok("list", "m/killed", "", 10) == "ok\n", "half an object is listed")
+    world.fails("not found", "get", "m/killed", "/dev/null")
+    world.breaker.reset()
+    world.ok("put", "m/killed", path)
+    for part in (1, 2, 3):
+        check(world.breaker.count("PUT", f"partNumber={part}&") == 0, world.breaker.seen)
+    check(world.breaker.count("PUT", "partNumber=4&") == 1, world.breaker.seen)
+    world.same("m/killed", path)
+
+
+@test
+def what_others_left_is_not_mixed_in(world):
+    """An upload of the same name, of other bytes, was interrupted."""
+    world.breaker.reset()
+    world.breaker.add("PUT", "partNumber=3&", "status", 503, times=100)
+    world.fails("busy", "put", "m/mixed", world.file(3 * PART, 1))
+    world.breaker.reset()
+    world.ok("put", "m/mixed", world.file(3 * PART, 2))
+    check(world.breaker.count("DELETE", "uploadId=") == 1, world.breaker.seen)
+    world.same("m/mixed", world.file(3 * PART, 2))
+
+
+@test
+def errors_in_the_middle(world):
+    path = world.file(2 * PART + 5)
+    for method, needle in (("GET", "uploads="), ("POST", "uploads="), ("PUT", "partNumber=2&"),
+                           ("POST", "uploadId=")):
+        world.breaker.reset()
+        world.breaker.add(method, needle, "status", 500, times=2)
+        world.ok("put", "m/errors", path)
+        world.same("m/errors", path)
+    world.breaker.reset()
+    world.breaker.add("GET", "m/errors", "status", 503, times=2)
+    world.same("m/errors", path)
+    world.breaker.add("GET", "list-type", "status", 503, times=100)
+    world.fails("busy", "list", "m/", "", 10)
+
+
+@test
+def a_cut_response_is_gone_on_with(world):
+    path = world.file(2 * PART + 6)
+    world.ok("put", "m/response", path)
+    world.breaker.reset()
+    world.breaker.add("GET", "m/response", "cut_response", 3 << 20, times=2)
+    world.same("m/response", path)
+    check(world.breaker.count("GET", "m/response") == 3, world.breaker.seen)
+
+
+@test
+def altered_and_truncated_objects_are_noticed(world):
+    path = world.file(100000)
+    world.ok("put", "m/altered", path)
+    world.breaker.reset()
+    world.breaker.add("GET", "m/altered", "alter", 54321)
+    world.fails("corrupt", "get", "m/altered", "/dev/null")
+    world.same("m/altered", path)
+    # At rest, too: the server's own files.
+    for file in (world.folder / "s3" / "devices" / "d").rglob("*.data"):
+        if file.stat().st_size == 100000 and file.read_bytes() == path.read_bytes():
+            with open(file, "r+b") as stored:
+                stored.seek(4711)
+                stored.write(b"????")
+    is_ok, text = world.run("get", "m/altered", "/dev/null")
+    check(not is_ok and re.match("corrupt|not found|busy", text), text)
+
+
+@test
+def the_bucket_is_gone(world):
+    place = world.place.replace("/mail/", "/gone/")
+    for words in (("put", "m/a", world.file(1000)), ("put", "m/a", world.file(2 * PART)),
+                  ("get", "m/a", "/dev/null"), ("list", "", "", 10)):
+        world.fails("not found", *words, place=place)
+
+
+@test
+def nobody_is_there(world):
+    port = free_ports(1)[0]
+    world.fails("busy", "put", "m/a", world.file(1000), place=f"s3:https://127.0.0.1:{port}/mail")
+
+
+def with_tmpfs(world, work):
+    """In a namespace of its own: a folder with 4 MB."""
+    small = world.folder / "small"
+    small.mkdir(exist_ok=True)
+    status = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", small],
+                            capture_output=True, check=False).returncode
+    if status != 0:
+        print("  (no mount namespaces here)")
+        return
+    mount = f"mount -t tmpfs -o size=4M none {small} && "
+    work(small, lambda words: subprocess.run(
+        ["unshare", "-m", "sh", "-c", mount + words], capture_output=True, text=True, check=False))
+
+
+@test
+def a_full_disk(world):
+    out = world.folder / "full-out"
+    big = world.file(6 << 20)
+    world.ok("put", "m/big", big)
+
+    def work(small, shell):
+        common = f"{TRY} {{}} '{KEY_ID}' {SECRET} {world.certificate} {{}} {PART}"
+        found = shell(common.format(world.place, small) + f" get m/big {out}")
+        check(found.stdout.startswith("limit"), found.stdout + found.stderr)
+        folder = common.format(small, small)
+        found = shell(f"{folder} put m/small {world.file(1000)}; {folder} put m/big {big}; "
+                      f"{folder} list '' '' 10; {folder} get m/small {out}; find {small} -type f")
+        lines = found.stdout.splitlines()
+        check(lines[0] == "ok" and lines[1].startswith("limit") and lines[2] == "ok" and
+              lines[3].startswith("m/small 1000 ") and lines[4] == "ok", found.stdout)
+        check(not any(".incoming" in line for line in lines), found.stdout)
+
+    with_tmpfs(world, work)
+
+
+@test
+def a_folder_whose_writer_is_killed(world):
+    folder = world.folder / "folder"
+    folder.mkdir()
+    path = world.file(40 << 20)
+    seen = 0
+    for i in range(12):
+        process = world.start("put", "m/killed", path, place=folder)
+        time.sleep(0.01 + 0.02 * i)
+        process.kill()
+        process.wait()
+        lines = world.ok("list", "", "", 10, place=folder).splitlines()
+        if len(lines) > 1:
+            seen += 1
+            world.same("m/killed", path, place=folder)
+            world.ok("delete", "m/killed", place=folder)
+    world.ok("put", "m/killed", path, place=folder)
+    world.same("m/killed", path, place=folder)
+
+
+def rss_of(process):
+    peak = 0
+    while process.poll() is None:
+        try:
+            with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+                found = re.search(r"VmHWM:\s+(\d+) kB", file.read())
+            peak = max(peak, int(found.group(1))) if found else peak
+        except OSError:
+            pass
+        time.sleep(0.02)
+    return peak
+
+
+@test
+def memory_does_not_grow_with_the_object(world):
+    peaks = {}
+    for size in (1 << 20, 60 << 20):
+        path = world.file(size)
+        process = world.start("put", "m/memory", path, part=16 << 20)
+        put = rss_of(process)
+        check(process.returncode == 0, process.stdout.read())
+        process = world.start("get", "m/memory", "/dev/null", part=16 << 20)
+        peaks[size] = (put, rss_of(process))
+        check(process.returncode == 0, process.stdout.read())
+    print(f"  peak memory, kB: {peaks}")
+    for i in (0, 1):
+        if "asan" not in str(TRY):
+            check(peaks[60 << 20][i] - peaks[1 << 20][i] < 4096, peaks)
+
+
+def main():
+    only = [word for word in sys.argv[1:] if not word.startswith("-")]
+    failed = 0
+    chosen = [each for each in tests if not only or each.__name__ in only]
+    with tempfile.TemporaryDirectory(prefix="sealpost-store-") as folder:
+        world = World(folder)
+        try:
+            for each in chosen:
+                start = time.monotonic()
+                world.breaker.reset()
+                try:
+                    each(world)
+                    print(f"ok    {each.__name__} ({time.monotonic() - start:.1f} s)", flush=True)
+                except Exception as error:  # pylint: disable=broad-except
+                    failed += 1
+                    print(f"FAIL  {each.__name__}: {error!r}", flush=True)
+        finally:
+            world.close()
+    print(f"{len(chosen) - failed} passed, {failed} failed")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
