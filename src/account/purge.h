@@ -19,7 +19,7 @@
 
 enum {
     PURGE_CHECK_MS = 60 * 1000,
-    PURGE_RETRY_MS = 10 * 60 * 1000, /* what did not work is tried again */
+    PURGE_RETRY_MS = 30 * 1000, /* what did not work is tried again */
     PURGE_AT_A_TIME = 8,             /* deletions under way */
 };
 
