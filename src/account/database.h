@@ -93,7 +93,8 @@ MUST_CHECK enum err account_user_set_quota(struct account_database *database, st
  * *out_is_done.
  */
 MUST_CHECK enum err account_user_remove(struct account_database *database, struct task *task,
-                                        int64_t user, size_t limit, bool *out_is_done);
+                                        int64_t user, size_t limit, int64_t backups_until_ms,
+                                        bool *out_is_done);
 
 /* Domains. */
 struct account_domain {
@@ -138,7 +139,8 @@ MUST_CHECK enum err account_domain_set_quota(struct account_database *database, 
 /* Removes the domain with its aliases; mailboxes that no alias is left for become `removing`, and
  * their slots go. In portions, like a user. */
 MUST_CHECK enum err account_domain_remove(struct account_database *database, struct task *task,
-                                          int64_t domain, size_t limit, bool *out_is_done);
+                                          int64_t domain, size_t limit, int64_t backups_until_ms,
+                                          bool *out_is_done);
 
 /* Mailboxes. */
 enum account_mailbox_state {
@@ -175,15 +177,32 @@ MUST_CHECK enum err account_mailbox_of_postmaster(struct account_database *datab
 MUST_CHECK enum err account_mailbox_activate(struct account_database *database, struct task *task,
                                              int64_t row);
 /* To `removing`: its slots, known addresses and usage go at once, so that the key is gone even
- * while the files are not. */
+ * while the files are not. Its backups go from backups_until_ms on (account/purge.h). */
 MUST_CHECK enum err account_mailbox_retire(struct account_database *database, struct task *task,
-                                           int64_t row);
+                                           int64_t row, int64_t backups_until_ms);
 /* Its files stay until then, as they are; behind account_mailbox_retire. */
 MUST_CHECK enum err account_mailbox_keep(struct account_database *database, struct task *task,
                                          int64_t row, int64_t until_ms);
 /* The row of a mailbox whose files are gone. */
 MUST_CHECK enum err account_mailbox_forget(struct account_database *database, struct task *task,
                                            int64_t row);
+/* Removed mailboxes whose backups are still to go (account/purge.h). */
+struct account_purge_row {
+    int64_t row; /* 0: none */
+    struct id mailbox;
+    bool is_empty; /* nothing was found once */
+};
+MUST_CHECK enum err account_purge_add(struct account_database *database, struct task *task,
+                                      int64_t mailbox, int64_t due_ms);
+/* The first that is due, of those whose files are gone. */
+MUST_CHECK enum err account_purge_next(struct account_database *database, struct task *task,
+                                       struct account_purge_row *out);
+MUST_CHECK enum err account_purge_put_off(struct account_database *database, struct task *task,
+                                          int64_t row, int64_t due_ms, bool is_empty);
+MUST_CHECK enum err account_purge_done(struct account_database *database, struct task *task,
+                                       int64_t row);
+MUST_CHECK enum err account_purge_count(struct account_database *database, struct task *task,
+                                        uint64_t *out_count);
 /* The first in `creating` or `removing` (and not kept any longer) with a row greater than `after`; *out_row 0: none. */
 MUST_CHECK enum err account_mailbox_unfinished(struct account_database *database,
                                                struct task *task, int64_t after, int64_t *out_row,

@@ -255,7 +255,7 @@ static void test_quotas(void **state)
     /* A removed mailbox gives its room back. */
     set_quotas(f, 10000, ACCOUNT_UNLIMITED, ACCOUNT_UNLIMITED);
     OK(account_begin(f->database, &f->task));
-    OK(account_mailbox_retire(f->database, &f->task, f->two));
+    OK(account_mailbox_retire(f->database, &f->task, f->two, 0));
     OK(account_commit(f->database, &f->task));
     OK(account_user_find(f->database, &f->task, c("u"), &user));
     assert_int_equal(user.used_bytes, 4000);
@@ -314,7 +314,7 @@ static void test_removing_a_domain(void **state)
     bool is_done;
 
     OK(account_begin(f->database, &f->task));
-    OK(account_domain_remove(f->database, &f->task, f->home, 100, &is_done));
+    OK(account_domain_remove(f->database, &f->task, f->home, 100, 0, &is_done));
     assert_true(is_done);
     OK(account_commit(f->database, &f->task));
     assert_int_equal(verdict_for(f, "one@home.test", 0), WIRE_NOT_LOCAL);
@@ -324,7 +324,7 @@ static void test_removing_a_domain(void **state)
     assert_int_equal(row, 0);
     OK(account_begin(f->database, &f->task));
     for (is_done = false; !is_done;)
-        OK(account_user_remove(f->database, &f->task, f->user, 1, &is_done));
+        OK(account_user_remove(f->database, &f->task, f->user, 1, 0, &is_done));
     OK(account_commit(f->database, &f->task));
     OK(account_mailbox_unfinished(f->database, &f->task, 0, &row, &id));
     assert_int_equal(row, f->one);

@@ -755,7 +755,7 @@ static void test_removal_leaves_nothing(void **state)
                            ACCOUNT_KEY_ACTIVE, der, c("p")));
     OK(account_commit(f->database, &f->task));
     OK(account_begin(f->database, &f->task));
-    OK(account_domain_remove(f->database, &f->task, f->home, 100, &is_done));
+    OK(account_domain_remove(f->database, &f->task, f->home, 100, 0, &is_done));
     OK(account_commit(f->database, &f->task));
     assert_true(is_done);
     assert_int_equal(rows_in(f, "SELECT (SELECT count(*) FROM alias_targets)"

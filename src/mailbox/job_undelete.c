@@ -89,6 +89,7 @@ static void end(struct mailbox_job *job)
 
     if (undeleting != NULL)
         json_decref(undeleting->items);
+    mailbox_housekeep_later(job->mailbox); /* what is more than the limit, now that it counts */
     mem_free(&undeleting);
     job->state = NULL;
 }

@@ -81,6 +81,8 @@ struct mailbox {
 
 /* Looks whether the process has become idle, or busy again. After every change of either kind. */
 void mailbox_check_idle(struct mailbox *mailbox);
+/* Something was put off although nothing changed: done when nobody changes anything for a second. */
+void mailbox_housekeep_later(struct mailbox *mailbox);
 /* No more of it: clients get BYE, the vault is closed, the loop stops. */
 void mailbox_end(struct mailbox *mailbox, const char *why);
 /* The wire's word for why the vault refused `size_bytes` more. */

@@ -54,6 +54,7 @@ struct config {
     uint64_t failures_window_ms;   /* in which they count */
     uint64_t hibernate_after_ms;   /* silent sessions sleep, without a process; 0: never */
     uint64_t bulk_load_max;        /* a processor; above it, iOS's bulk downloads wait */
+    uint64_t removed_backups_keep_ms; /* backups stay so long after their mailbox */
     uint64_t undelete_keep_ms;     /* expunged mail stays for its owner; 0: it does not */
     uint64_t undelete_limit;       /* of it, in percent of the mailbox's quota */
     uint64_t reset_keep_ms;        /* the files of a mailbox that was given up */

@@ -104,6 +104,7 @@ static enum err start(struct role_process *process, struct task *task)
     keeper_admin_start(role_state(process));
     keeper_ask_start(role_state(process));
     keeper_backup_start(role_state(process));
+    keeper_purge_start(role_state(process));
     return ERR_OK;
 }
 
@@ -130,6 +131,9 @@ static void on_peer(struct role_process *process, struct wire_channel *channel)
         give_key(keeper, channel, keeper->courier_key);
     } else if (peer == WIRE_ROLE_RESOLVER) {
         dns_client_set_peer(keeper->dns, channel);
+    } else if (peer == WIRE_ROLE_ARCHIVIST) {
+        if (keeper->purge != NULL)
+            account_purge_set_peer(keeper->purge, true, clock_now_ms());
     } else if (peer == WIRE_ROLE_STORE) {
         admin_store_changed(keeper->admin, true, clock_now_ms());
     }
@@ -150,6 +154,7 @@ static void on_peer_lost(struct role_process *process, struct wire_channel *chan
     } else if (peer == WIRE_ROLE_COURIER) {
         admin_courier_gone(keeper->admin);
     } else if (peer == WIRE_ROLE_ARCHIVIST) {
+        account_purge_set_peer(keeper->purge, false, clock_now_ms());
         keeper_backup_archivist_gone(keeper);
         admin_archivist_gone(keeper->admin);
     } else if (peer == WIRE_ROLE_RESOLVER) {
@@ -263,9 +268,13 @@ static void dispatch(struct keeper *keeper, struct wire_channel *channel, struct
     else if (message->type == WIRE_MAILBOX_CREATE_REPLY)
         admin_mailbox_created(keeper->admin, &body->mailbox_create_reply.mailbox,
                               body->mailbox_create_reply.status == WIRE_OK, task->now_ms);
-    else if (message->type == WIRE_MAILBOX_REMOVE_REPLY)
+    else if (message->type == WIRE_BACKUP_LIST_REPLY || message->type == WIRE_BACKUP_DELETE_REPLY)
+        keeper_purge_message(keeper, message);
+    else if (message->type == WIRE_MAILBOX_REMOVE_REPLY) {
         admin_mailbox_removed(keeper->admin, &body->mailbox_remove_reply.mailbox,
                               body->mailbox_remove_reply.status == WIRE_OK, task->now_ms);
+        account_purge_run(keeper->purge, task->now_ms);
+    }
 }
 
 static void on_message(struct role_process *process, struct wire_channel *channel,
@@ -304,6 +313,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     (void)grace_ms;
     keeper_backup_stop(keeper);
     keeper_ask_stop(keeper);
+    keeper_purge_stop(keeper);
     keeper_admin_stop(keeper);
     keeper_mailbox_free_all(keeper);
     account_sessions_free(&keeper->sessions);

@@ -4,6 +4,7 @@
 
 #include "account/admin/admin.h"
 #include "account/login.h"
+#include "account/purge.h"
 #include "account/router.h"
 #include "account/sessions.h"
 #include "dns/client.h"
@@ -25,6 +26,8 @@ struct keeper {
     struct net_timer *keys;            /* own; makes keys for domains that have none yet */
     struct secret *courier_key, *srs_key; /* own; secret/courier.h */
     struct account_return back;        /* rewritten senders, for the router */
+    struct account_purge *purge;       /* own; backups of removed mailboxes */
+    struct net_timer *purge_timer;     /* own */
     struct secret *drop_root;          /* own */
     char *folder;                      /* own; <data>/account */
     struct net_timer *tick; /* own; commits bookkeeping, tells limits, expires requests */
@@ -90,6 +93,11 @@ void keeper_backup_stop(struct keeper *keeper);
 /* A BACKUP_PUT_REPLY. */
 void keeper_backup_answered(struct keeper *keeper, const struct wire_message *message);
 void keeper_backup_archivist_gone(struct keeper *keeper);
+/* keeper_purge.c: takes the backups of removed mailboxes away. BACKUP_LIST_REPLY, BACKUP_DELETE_REPLY;
+ * others' answers are not for it. */
+void keeper_purge_start(struct keeper *keeper);
+void keeper_purge_stop(struct keeper *keeper);
+void keeper_purge_message(struct keeper *keeper, const struct wire_message *message);
 
 /* keeper_ask.c: what commands ask of courier and resolver, and the keys that they make. */
 enum err keeper_ask_courier(void *keeper, uint64_t ticket, struct str json);

@@ -114,6 +114,13 @@ void keeper_expel(void *owner, const struct id *mailbox)
     account_sessions_close_mailbox(keeper->sessions, mailbox);
 }
 
+static int64_t backups_keep_ms(void *owner)
+{
+    const struct keeper *keeper = owner;
+
+    return (int64_t)role_config(keeper->process)->removed_backups_keep_ms;
+}
+
 static void limits_changed(void *owner)
 {
     struct keeper *keeper = owner;
@@ -182,6 +189,7 @@ static struct str hostname(void *owner)
 static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
+    .backups_keep_ms = backups_keep_ms,
     .expel = keeper_expel,
     .limits_changed = limits_changed,
     .ask_courier = keeper_ask_courier,

@@ -109,6 +109,11 @@ static void plan_housekeeping(struct mailbox *mailbox, int64_t wait_ms)
     net_timer_start(mailbox->housekeeping_timer, wait_ms);
 }
 
+void mailbox_housekeep_later(struct mailbox *mailbox)
+{
+    plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
+}
+
 static void on_change(struct vault_subscriber *subscriber, int64_t folder_id)
 {
     struct mailbox *mailbox = CONTAINER_OF(subscriber, struct mailbox, changes);
@@ -218,7 +223,7 @@ static void set_limit(struct mailbox *mailbox, uint64_t limit_bytes)
 static void check_undelete(struct mailbox *mailbox, const struct task *task)
 {
     if (vault_undelete_is_due(mailbox->vault, task))
-        plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
+        mailbox_housekeep_later(mailbox);
 }
 
 /* With the key, or with the next one, when the file was put under it by a process that could not tell

@@ -58,7 +58,7 @@ enum err vault_cursor_open(struct vault *vault, struct task *task, int64_t folde
                    &statement));
     db_bind_int(statement, 1, message_key(folder_id, first_uid));
     db_bind_int(statement, 2, message_key(folder_id, last_uid));
-    db_bind_int(statement, 3, is_with_expunged ? ROW_HIDDEN : ROW_LIVE);
+    db_bind_int(statement, 3, is_with_expunged ? ROW_GOING : ROW_LIVE);
     cursor = NEW(struct vault_cursor);
     cursor->vault = vault;
     cursor->statement = statement;

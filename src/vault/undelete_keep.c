@@ -12,7 +12,8 @@ void vault_set_undelete(struct vault *vault, int64_t keep_ms, uint64_t limit_byt
 
 enum row_state undelete_state(const struct vault *vault)
 {
-    return vault->undelete_keep_ms > 0 ? ROW_HIDDEN : ROW_GOING;
+    /* With 0 it is not kept when it is purged. */
+    return vault->undelete_keep_ms >= 0 ? ROW_HIDDEN : ROW_GOING;
 }
 
 bool undelete_keeps(const struct vault *vault)

@@ -34,6 +34,8 @@ struct admin_services {
      * ERR_BUSY: it cannot be asked now. */
     enum err (*create_mailbox)(void *owner, const struct id *mailbox);
     enum err (*remove_mailbox)(void *owner, const struct id *mailbox);
+    /* How long backups of removed mailboxes stay, if the command does not say. NULL: not at all. */
+    int64_t (*backups_keep_ms)(void *owner);
     /* Ends all sessions of a mailbox. */
     void (*expel)(void *owner, const struct id *mailbox);
     /* A quota changed: tell the mailboxes that are open. */

@@ -143,15 +143,17 @@ enum err admin_alias_remove(struct admin_request *request)
     struct account_database *database = request->admin->database;
     struct admin *admin = request->admin;
     struct account_alias alias;
+    int64_t backups_until_ms;
     uint64_t aliases = 0;
 
+    TRY(admin_argument_backups_until(request, &backups_until_ms));
     TRY(admin_find_alias(request, "address", &alias));
     TRY(account_begin(database, &request->task));
     if (alias.mailbox != 0)
         TRY(account_mailbox_alias_count(database, &request->task, alias.mailbox, &aliases));
     TRY(account_alias_remove(database, &request->task, alias.row));
     if (aliases == 1)
-        TRY(account_mailbox_retire(database, &request->task, alias.mailbox));
+        TRY(account_mailbox_retire(database, &request->task, alias.mailbox, backups_until_ms));
     TRY(account_commit(database, &request->task));
     admin_put_text(request->reply, "address", admin_alias_name(request, &alias));
     if (aliases != 1) {

@@ -9,6 +9,10 @@
     {"password", ADMIN_SECRET, true, true,                                                         \
      "the mailbox's password or recovery key: the first line of FILE, - for the standard input; "  \
      "asked for when left out"}
+#define KEEP_BACKUPS_ARGUMENT                                                                      \
+    {"keep-backups", ADMIN_COUNT, true, false,                                                     \
+     "so many days the backups of removed mailboxes stay; as the setting removed_backups_keep says "\
+     "when left out"}
 #define SIZE_ARGUMENT {"size", ADMIN_SIZE, false, true, "as 500M, 10G, 1T; or none"}
 
 #define LIMIT_ARGUMENT                                                                             \
@@ -24,6 +28,8 @@
 static const struct admin_argument no_arguments[] = {END};
 static const struct admin_argument user_argument[] = {
     {"name", ADMIN_TEXT, false, true, "the user's name"}, END};
+static const struct admin_argument user_remove_arguments[] = {
+    {"name", ADMIN_TEXT, false, true, "the user's name"}, KEEP_BACKUPS_ARGUMENT, END};
 static const struct admin_argument user_add_arguments[] = {
     {"name", ADMIN_TEXT, false, true, "the user's name"},
     {"quota", ADMIN_SIZE, true, false, "how much all its mailboxes may hold together"},
@@ -37,6 +43,8 @@ static const struct admin_argument domain_add_arguments[] = {
     {"user", ADMIN_TEXT, true, false, "whose it is; \"default\" when left out"},
     {"quota", ADMIN_SIZE, true, false, "how much the mailboxes at home in it may hold together"},
     END};
+static const struct admin_argument domain_remove_arguments[] = {
+    {"domain", ADMIN_DOMAIN, false, true, "its name"}, KEEP_BACKUPS_ARGUMENT, END};
 static const struct admin_argument domain_quota_arguments[] = {
     {"domain", ADMIN_DOMAIN, false, true, "its name"}, SIZE_ARGUMENT, END};
 static const struct admin_argument catch_all_arguments[] = {
@@ -53,6 +61,8 @@ static const struct admin_argument user_limit_arguments[] = {
 static const struct admin_argument domain_limit_arguments[] = {
     {"domain", ADMIN_DOMAIN, false, true, "its name"}, LIMIT_ARGUMENT, END};
 static const struct admin_argument alias_argument[] = {ADDRESS_ARGUMENT, END};
+static const struct admin_argument alias_remove_arguments[] = {
+    ADDRESS_ARGUMENT, KEEP_BACKUPS_ARGUMENT, END};
 static const struct admin_argument alias_disable_arguments[] = {
     ADDRESS_ARGUMENT,
     {"answer", ADMIN_ANSWER, true, false,
@@ -180,7 +190,8 @@ const struct admin_command admin_commands[] = {
      admin_user_list, true},
     {"user show", "show an account", "", user_argument, NULL, NULL, admin_user_show, true},
     {"user remove", "remove an account with its domains, aliases, mailboxes and all their mail",
-     "The keys go at once, so that no mail can be read any more; the files follow.", user_argument,
+     "The keys go at once, so that no mail can be read any more; the files follow,"
+     " and the backups.", user_remove_arguments,
      "This removes the account with all its domains, aliases and mailboxes. Their mail is lost.",
      NULL, admin_user_remove, false},
     {"user quota", "set how much an account's mailboxes may hold together", "",
@@ -194,8 +205,9 @@ const struct admin_command admin_commands[] = {
      admin_domain_list, true},
     {"domain show", "show a domain", "", domain_argument, NULL, NULL, admin_domain_show, true},
     {"domain remove", "remove a domain with its aliases, and mailboxes that no other alias names",
-     "The keys go at once, so that no mail can be read any more; the files follow.",
-     domain_argument,
+     "The keys go at once, so that no mail can be read any more; the files follow,"
+     " and the backups.",
+     domain_remove_arguments,
      "This removes the domain with all its aliases. Mailboxes that no alias of another domain "
      "leads to are removed too, and their mail is lost.",
      NULL, admin_domain_remove, false},
@@ -229,7 +241,7 @@ const struct admin_command admin_commands[] = {
     {"alias show", "show an alias and its mailbox", "", alias_argument, NULL, NULL,
      admin_alias_show, true},
     {"alias remove", "remove an alias, and its mailbox if no other alias names it", "",
-     alias_argument,
+     alias_remove_arguments,
      "This removes the alias. If it is the last that leads to its mailbox, the mailbox is removed "
      "too, and its mail is lost.",
      NULL, admin_alias_remove, false},

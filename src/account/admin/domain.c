@@ -121,7 +121,7 @@ enum err admin_domain_show(struct admin_request *request)
 static enum err remove_portion(struct admin_request *request, bool *out_is_done)
 {
     return account_domain_remove(request->admin->database, &request->task, request->row,
-                                 ADMIN_PORTION, out_is_done);
+                                 ADMIN_PORTION, request->backups_until_ms, out_is_done);
 }
 
 enum err admin_domain_remove(struct admin_request *request)
@@ -134,6 +134,7 @@ enum err admin_domain_remove(struct admin_request *request)
     TRY(admin_argument_domain(request, &name));
     TRY(admin_find_domain(request, name, &domain));
     TRY(account_domain_count(database, &request->task, domain.row, &aliases));
+    TRY(admin_argument_backups_until(request, &request->backups_until_ms));
     request->row = domain.row;
     request->portion = remove_portion;
     admin_say(request, "The domain %.*s was removed, with %llu aliases.", STR_ARG(name),

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { WORDS_MAX = 1024 };
+enum { WORDS_MAX = 1024, BACKUP_DAYS_MAX = 36500 };
 
 struct str admin_argument_text(const struct admin_request *request, const char *name)
 {
@@ -260,4 +260,24 @@ json_t *admin_put_items(struct admin_request *request)
 
     json_object_set_new(request->reply, "items", items);
     return items;
+}
+
+enum err admin_argument_backups_until(struct admin_request *request, int64_t *out_ms)
+{
+    const struct admin *admin = request->admin;
+    struct str text = admin_argument_text(request, "keep-backups");
+    int64_t keep_ms = 0;
+    uint64_t days;
+
+    if (text.len == 0) {
+        if (admin->services->backups_keep_ms != NULL)
+            keep_ms = admin->services->backups_keep_ms(admin->owner);
+    } else if (parse_u64(text, &days) && days <= BACKUP_DAYS_MAX) {
+        keep_ms = (int64_t)days * 24 * 3600 * 1000;
+    } else {
+        return admin_refuse(request, ERR_INVALID, "\"%.*s\" is not a number of days.",
+                            STR_ARG(text));
+    }
+    *out_ms = request->task.now_ms + keep_ms;
+    return ERR_OK;
 }

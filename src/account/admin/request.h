@@ -46,6 +46,7 @@ struct admin_request {
     /* Work in portions, between which others have their turn; NULL: none. */
     enum err (*portion)(struct admin_request *request, bool *out_is_done);
     int64_t row; /* what the portions are about */
+    int64_t backups_until_ms; /* of the mailboxes that they remove */
     struct id mailbox;
     int64_t mailbox_row;
     struct id old_mailbox; /* alias reset: what is given up */
@@ -62,6 +63,9 @@ struct admin_request {
 /* An argument's text; empty when it was not given. Valid as long as the request. */
 struct str admin_argument_text(const struct admin_request *request, const char *name);
 bool admin_argument_flag(const struct admin_request *request, const char *name);
+/* Until when a removed mailbox's backups stay: now, if neither option nor configuration says more.
+ * ERR_INVALID with its words said. */
+MUST_CHECK enum err admin_argument_backups_until(struct admin_request *request, int64_t *out_ms);
 /* `fallback` when it was not given. ERR_INVALID with its words said. */
 MUST_CHECK enum err admin_argument_size(struct admin_request *request, const char *name,
                                         uint64_t fallback, uint64_t *out_bytes);

@@ -35,7 +35,7 @@ static enum err exchange(struct admin_request *request, int64_t until_ms)
     TRY(move_aliases(request));
     for (size_t i = 0; i < request->slot_count; i++)
         TRY(account_slot_add(database, &request->task, request->mailbox_row, &request->slots[i]));
-    TRY(account_mailbox_retire(database, &request->task, request->old_mailbox_row));
+    TRY(account_mailbox_retire(database, &request->task, request->old_mailbox_row, until_ms));
     TRY(account_mailbox_keep(database, &request->task, request->old_mailbox_row, until_ms));
     return account_commit(database, &request->task);
 }

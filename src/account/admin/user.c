@@ -70,7 +70,7 @@ enum err admin_user_show(struct admin_request *request)
 static enum err remove_portion(struct admin_request *request, bool *out_is_done)
 {
     return account_user_remove(request->admin->database, &request->task, request->row,
-                               ADMIN_PORTION, out_is_done);
+                               ADMIN_PORTION, request->backups_until_ms, out_is_done);
 }
 
 enum err admin_user_remove(struct admin_request *request)
@@ -81,6 +81,7 @@ enum err admin_user_remove(struct admin_request *request)
 
     TRY(admin_find_user(request, admin_argument_text(request, "name"), &user));
     TRY(account_user_count(database, &request->task, user.row, &domains, &mailboxes));
+    TRY(admin_argument_backups_until(request, &request->backups_until_ms));
     request->row = user.row;
     request->portion = remove_portion;
     admin_say(request, "User %.*s was removed, with %llu domains and %llu mailboxes.",

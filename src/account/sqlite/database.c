@@ -22,9 +22,12 @@ static const char schema_0003[] =
 static const char schema_0004[] =
 #include "0004.sql.inc"
     ;
+static const char schema_0005[] =
+#include "0005.sql.inc"
+    ;
 
-static const char *const migrations[] = {schema_0001, schema_0002, schema_0003,
-                                         schema_0004};
+static const char *const migrations[] = {schema_0001, schema_0002, schema_0003, schema_0004,
+                                         schema_0005};
 
 struct secret *account_database_key(const struct secret *host_key)
 {

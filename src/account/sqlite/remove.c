@@ -13,7 +13,8 @@ static enum err run_all(struct account_database *database, struct task *task,
     return ERR_OK;
 }
 
-enum err account_mailbox_retire(struct account_database *database, struct task *task, int64_t row)
+enum err account_mailbox_retire(struct account_database *database, struct task *task, int64_t row,
+                                int64_t backups_until_ms)
 {
     static const char *const statements[] = {
         "DELETE FROM key_slots WHERE mailbox_id = ?1",
@@ -25,11 +26,14 @@ enum err account_mailbox_retire(struct account_database *database, struct task *
         "UPDATE mailboxes SET state = 'removing', user_id = NULL, domain_id = NULL WHERE id = ?1",
     };
 
+    TRY(account_purge_add(database, task, row, backups_until_ms));
     return run_all(database, task, statements, ARRAY_LEN(statements), row);
 }
 
 enum err account_mailbox_forget(struct account_database *database, struct task *task, int64_t row)
 {
+    /* One that was never finished, too: a process of it may have run. */
+    TRY(account_purge_add(database, task, row, task->now_ms));
     return account_sqlite_run(database, task,
                               "DELETE FROM mailboxes WHERE id = ?1 AND state <> 'active'", &row,
                               1);
@@ -37,7 +41,7 @@ enum err account_mailbox_forget(struct account_database *database, struct task *
 
 /* Takes one alias away, and its mailbox with it when no other alias is left. */
 static enum err remove_alias(struct account_database *database, struct task *task, int64_t alias,
-                             int64_t mailbox)
+                             int64_t mailbox, int64_t backups_until_ms)
 {
     uint64_t other = 0;
 
@@ -47,7 +51,7 @@ static enum err remove_alias(struct account_database *database, struct task *tas
     TRY(account_sqlite_number(database, task,
                               "SELECT id FROM aliases WHERE mailbox_id = ?1 LIMIT 1", mailbox,
                               &other));
-    return other != 0 ? ERR_OK : account_mailbox_retire(database, task, mailbox);
+    return other != 0 ? ERR_OK : account_mailbox_retire(database, task, mailbox, backups_until_ms);
 }
 
 /* The first alias of a domain or mailbox; *out_alias 0: it has none. `sql` takes its row. */
@@ -80,7 +84,8 @@ static enum err remove_bare_domain(struct account_database *database, struct tas
 }
 
 enum err account_domain_remove(struct account_database *database, struct task *task,
-                               int64_t domain, size_t limit, bool *out_is_done)
+                               int64_t domain, size_t limit, int64_t backups_until_ms,
+                               bool *out_is_done)
 {
     *out_is_done = false;
     for (size_t i = 0; i < limit; i++) {
@@ -93,14 +98,15 @@ enum err account_domain_remove(struct account_database *database, struct task *t
             *out_is_done = true;
             return remove_bare_domain(database, task, domain);
         }
-        TRY(remove_alias(database, task, alias, mailbox));
+        TRY(remove_alias(database, task, alias, mailbox, backups_until_ms));
     }
     return ERR_OK;
 }
 
 /* Up to `limit` aliases of the user's mailboxes; *out_left is what remains of the limit. */
 static enum err remove_mailboxes(struct account_database *database, struct task *task,
-                                 int64_t user, size_t limit, size_t *out_left)
+                                 int64_t user, size_t limit, int64_t backups_until_ms,
+                                 size_t *out_left)
 {
     while (limit > 0) {
         int64_t alias, mailbox;
@@ -116,21 +122,21 @@ static enum err remove_mailboxes(struct account_database *database, struct task 
                         "SELECT id, mailbox_id FROM aliases WHERE mailbox_id = ?1 LIMIT 1",
                         (int64_t)row, &alias, &mailbox));
         if (alias == 0)
-            TRY(account_mailbox_retire(database, task, (int64_t)row));
+            TRY(account_mailbox_retire(database, task, (int64_t)row, backups_until_ms));
         else
-            TRY(remove_alias(database, task, alias, mailbox));
+            TRY(remove_alias(database, task, alias, mailbox, backups_until_ms));
     }
     *out_left = limit;
     return ERR_OK;
 }
 
 enum err account_user_remove(struct account_database *database, struct task *task, int64_t user,
-                             size_t limit, bool *out_is_done)
+                             size_t limit, int64_t backups_until_ms, bool *out_is_done)
 {
     size_t left;
 
     *out_is_done = false;
-    TRY(remove_mailboxes(database, task, user, limit, &left));
+    TRY(remove_mailboxes(database, task, user, limit, backups_until_ms, &left));
     if (left > 0) {
         bool is_domain_gone;
         uint64_t domain = 0;
@@ -139,7 +145,8 @@ enum err account_user_remove(struct account_database *database, struct task *tas
                                   "SELECT id FROM domains WHERE user_id = ?1 LIMIT 1", user,
                                   &domain));
         if (domain != 0)
-            return account_domain_remove(database, task, (int64_t)domain, left, &is_domain_gone);
+            return account_domain_remove(database, task, (int64_t)domain, left, backups_until_ms,
+                                         &is_domain_gone);
         *out_is_done = true;
         return account_sqlite_run(database, task, "DELETE FROM users WHERE id = ?1", &user, 1);
     }

@@ -1,5 +1,7 @@
 -- Expunged mail that its owner can bring back (undelete.h). From here on message.is_expunged has two
--- values: 1, gone for good when it is purged; 2, then moved to the table below, with its content.
+-- values: 1, when it is purged moved to the table below, with its content; 2, gone for good then, as
+-- all are that were expunged, or moved away, before.
+UPDATE message SET is_expunged = 2 WHERE is_expunged = 1;
 
 CREATE TABLE hidden (
     id INTEGER PRIMARY KEY, -- ascending as they came here: the lowest is the oldest
