@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "secret/hasher.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -51,7 +52,7 @@ struct directory_call {
     int root_fd;            /* own; the directory, as it is mounted now */
     int from_fd, to_fd;     /* own; -1: none */
     uint64_t offset, size_bytes;
-    struct crypt_hasher *hasher; /* own */
+    struct hasher *hasher; /* own */
     unsigned char digest[CRYPT_HASH_BYTES];
     char temporary[48];     /* below the directory; "": none */
     backup_on_done on_done;
@@ -72,7 +73,7 @@ static void call_free(struct directory_call **pointer)
     fd_close(&call->from_fd);
     fd_close(&call->to_fd);
     fd_close(&call->root_fd);
-    crypt_hasher_free(&call->hasher);
+    hasher_free(&call->hasher);
     mem_free(&call->name);
     mem_free(&call->after);
     mem_free(pointer);
@@ -138,7 +139,7 @@ static enum err check_digest(struct directory_call *call, struct task *task)
 
     buf_init(&text, DIGEST_FILE_MAX + 16384);
     buf_init(&hex, SIZE_MAX);
-    crypt_hasher_digest(call->hasher, digest);
+    hasher_digest(call->hasher, digest);
     if (encode_hex(&hex, str_make(digest, sizeof(digest))) != ERR_OK)
         assert(false);
     digest_name(call->name, name);
@@ -235,7 +236,7 @@ static enum err put_end(struct directory_call *call, struct task *task)
 {
     unsigned char digest[CRYPT_HASH_BYTES];
 
-    crypt_hasher_digest(call->hasher, digest);
+    hasher_digest(call->hasher, digest);
     if (memcmp(digest, call->digest, sizeof(digest)) != 0)
         return fail(task, ERR_INVALID, "%s: the bytes are not those of its digest", call->name);
     if (fsync(call->to_fd) != 0)
@@ -275,7 +276,7 @@ static enum err copy_slice(struct directory_call *call, struct task *task)
         return fail(task, call->kind == KIND_PUT ? ERR_INVALID : ERR_CORRUPT,
                     "%s: shorter than its size", call->name);
     bytes = str_make(call->directory->slice, (size_t)got);
-    crypt_hasher_add(call->hasher, bytes);
+    hasher_add(call->hasher, bytes);
     if (call->kind == KIND_PUT) {
         TRY(fd_write_all(task, call->to_fd, bytes));
         /* Begin writing out now, so that the sync at the end is short. */
@@ -433,7 +434,7 @@ static struct directory_call *call_new(struct backup_destination *destination, e
     call->root_fd = -1;
     call->from_fd = -1;
     call->to_fd = -1;
-    call->hasher = crypt_hasher_new();
+    call->hasher = hasher_new(STR(""));
     call->on_done = on_done;
     call->owner = owner;
     call->timer = net_timer_new(directory->loop, on_slice, call);

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "secret/mac.h"
+#include "secret/hasher.h"
 #include "vault/dropkeys.h"
 
 #include <errno.h>
@@ -82,7 +82,7 @@ void restore_free(struct restore **restore_place)
 static enum err copy(struct task *task, int from, int to, uint64_t *out_size,
                      unsigned char out_digest[CRYPT_HASH_BYTES])
 {
-    CLEANUP(mac_free) struct mac *hash = mac_new(STR(""));
+    CLEANUP(hasher_free) struct hasher *hash = hasher_new(STR(""));
     CLEANUP(mem_free) char *room = mem_room(PIECE_BYTES);
     uint64_t size = 0;
 
@@ -95,11 +95,11 @@ static enum err copy(struct task *task, int from, int to, uint64_t *out_size,
             return fail(task, ERR_IO, "restore: read: %s", strerror(errno));
         if (got == 0)
             break;
-        mac_add(hash, str_make(room, (size_t)got));
+        hasher_add(hash, str_make(room, (size_t)got));
         TRY(fd_write_all(task, to, str_make(room, (size_t)got)));
         size += (uint64_t)got;
     }
-    mac_peek(hash, out_digest);
+    hasher_digest(hash, out_digest);
     *out_size = size;
     return ERR_OK;
 }
@@ -140,19 +140,9 @@ uint64_t restore_next_number(const struct restore *restore)
     return restore->next_number;
 }
 
-const struct manifest *restore_manifest(const struct restore *restore)
-{
-    return &restore->manifest;
-}
-
 int64_t restore_reached_ms(const struct restore *restore)
 {
     return restore->reached_ms;
-}
-
-const char *restore_path(const struct restore *restore)
-{
-    return restore->path;
 }
 
 /* --- The log --- */

@@ -49,7 +49,6 @@ MUST_CHECK enum err restore_base(struct restore *restore, struct task *task, str
                                  int fd);
 /* The number of the segment that comes next, from 1. */
 uint64_t restore_next_number(const struct restore *restore);
-const struct manifest *restore_manifest(const struct restore *restore);
 /*
  * *out_is_enough: it has commits after until_ms, so no later one is needed. ERR_CORRUPT: altered,
  * another mailbox's or generation's, or not the next; the words name it. Nothing of it was used then.
@@ -60,9 +59,8 @@ MUST_CHECK enum err restore_segment(struct restore *restore, struct task *task, 
 int64_t restore_reached_ms(const struct restore *restore);
 
 /* ERR_DENIED: the key does not open it; ERR_CORRUPT: it is damaged, or its log was not whole. In this
- * process; the path is for SNAPSHOT_CHECK where nobody may wait. */
+ * process. */
 MUST_CHECK enum err restore_finish(struct restore *restore, struct task *task);
-const char *restore_path(const struct restore *restore);
 
 /*
  * Puts the restored file into its place. The live one must be closed; `live_options` has what the

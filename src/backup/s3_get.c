@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "secret/hasher.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,7 @@ struct get_call {
     int to_fd, fd;    /* own; to write, and to read for whoever asked */
     uint64_t offset;  /* so much is there */
     uint64_t offset_before; /* the last try */
-    struct crypt_hasher *hasher; /* own */
+    struct hasher *hasher; /* own */
     char etag[ETAG_MAX];   /* of the first response; "": none yet */
     char digest[S3_DIGEST_HEADER_ROOM]; /* its metadata */
     unsigned tries;
@@ -43,7 +44,7 @@ static void get_free(struct get_call *call)
 {
     s3_cancel(&call->exchange);
     net_timer_free(&call->timer);
-    crypt_hasher_free(&call->hasher);
+    hasher_free(&call->hasher);
     fd_close(&call->to_fd);
     fd_close(&call->fd);
     mem_free(&call->name);
@@ -86,8 +87,8 @@ static enum err start_over(struct get_call *call)
     if (ftruncate(call->to_fd, 0) != 0 || lseek(call->to_fd, 0, SEEK_SET) != 0)
         return ERR_IO;
     call->offset = 0;
-    crypt_hasher_free(&call->hasher);
-    call->hasher = crypt_hasher_new();
+    hasher_free(&call->hasher);
+    call->hasher = hasher_new(STR(""));
     return ERR_OK;
 }
 
@@ -106,7 +107,7 @@ static enum err on_bytes(void *owner, struct str bytes)
     (void)snprintf(call->words, sizeof(call->words), "%s", task.words);
     task_done(&task);
     TRY(err);
-    crypt_hasher_add(call->hasher, bytes);
+    hasher_add(call->hasher, bytes);
     call->offset += bytes.len;
     return ERR_OK;
 }
@@ -124,7 +125,7 @@ static bool is_right(struct get_call *call)
     unsigned char digest[CRYPT_HASH_BYTES];
     char line[S3_DIGEST_HEADER_ROOM];
 
-    crypt_hasher_digest(call->hasher, digest);
+    hasher_digest(call->hasher, digest);
     s3_digest_header(digest, line);
     return strcmp(strchr(line, ' ') + 1, call->digest) == 0;
 }
@@ -216,7 +217,7 @@ struct backup_call *s3_get(struct backup_destination *destination, struct str na
     call->name = mem_copy_text(name.ptr, name.len);
     call->to_fd = -1;
     call->fd = -1;
-    call->hasher = crypt_hasher_new();
+    call->hasher = hasher_new(STR(""));
     call->on_done = on_done;
     call->owner = owner;
     call->timer = net_timer_new(call->s3->loop, attempt, call);

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/hasher.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -58,7 +59,7 @@ struct put_call {
     uint32_t part_count, part, highest; /* `part` from 0: the one in work */
     uint64_t hashed;         /* of the part in work */
     EVP_MD_CTX *sha256, *md5;    /* own; of the part in work */
-    struct crypt_hasher *hasher; /* own; of the whole */
+    struct hasher *hasher; /* own; of the whole */
     char sha256_hex[S3_SHA256_HEX + 1];
     char md5_hex[MD5_HEX + 1];
     struct net_timer *timer;      /* own; the next slice */
@@ -73,7 +74,7 @@ static void put_free(struct put_call *call)
 {
     s3_cancel(&call->exchange);
     net_timer_free(&call->timer);
-    crypt_hasher_free(&call->hasher);
+    hasher_free(&call->hasher);
     EVP_MD_CTX_free(call->sha256);
     EVP_MD_CTX_free(call->md5);
     fd_close(&call->fd);
@@ -131,8 +132,8 @@ static void begin_part(struct put_call *call)
 
 static void begin_first(struct put_call *call)
 {
-    crypt_hasher_free(&call->hasher);
-    call->hasher = crypt_hasher_new();
+    hasher_free(&call->hasher);
+    call->hasher = hasher_new(STR(""));
     call->part = 0;
     begin_part(call);
 }
@@ -302,7 +303,7 @@ static bool is_right_digest(struct put_call *call)
 {
     unsigned char digest[CRYPT_HASH_BYTES];
 
-    crypt_hasher_digest(call->hasher, digest);
+    hasher_digest(call->hasher, digest);
     return memcmp(digest, call->digest, sizeof(digest)) == 0;
 }
 
@@ -341,7 +342,7 @@ static void on_slice(void *owner)
     }
     must(EVP_DigestUpdate(call->sha256, call->s3->slice, (size_t)got));
     must(EVP_DigestUpdate(call->md5, call->s3->slice, (size_t)got));
-    crypt_hasher_add(call->hasher, str_make(call->s3->slice, (size_t)got));
+    hasher_add(call->hasher, str_make(call->s3->slice, (size_t)got));
     call->hashed += (uint64_t)got;
     if (call->hashed < part_len(call))
         net_timer_start(call->timer, 0);

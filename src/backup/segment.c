@@ -3,7 +3,7 @@
 #include "backup/bytes.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "secret/mac.h"
+#include "secret/hasher.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -44,7 +44,7 @@ static void mac_of(const struct secret *key, const unsigned char digest[CRYPT_HA
 
 struct segment_writer {
     int fd;           /* borrowed */
-    struct mac *hash; /* own: of what was put */
+    struct hasher *hash; /* own: of what was put */
     struct buf held;  /* own: not yet written */
     uint64_t size_bytes;
     uint32_t page_bytes;
@@ -63,7 +63,7 @@ static enum err flush(struct segment_writer *writer, struct task *task)
 
 static enum err put(struct segment_writer *writer, struct task *task, struct str bytes)
 {
-    mac_add(writer->hash, bytes);
+    hasher_add(writer->hash, bytes);
     buf_put(&writer->held, bytes);
     writer->size_bytes += bytes.len;
     return writer->held.len >= ROOM_BYTES ? flush(writer, task) : ERR_OK;
@@ -76,7 +76,7 @@ enum err segment_writer_new(struct task *task, int fd, const struct segment_head
     unsigned char bytes[HEAD_BYTES] = {0}, *at = bytes;
 
     writer->fd = fd;
-    writer->hash = mac_new(STR(""));
+    writer->hash = hasher_new(STR(""));
     writer->page_bytes = head->page_bytes;
     buf_init(&writer->held, SIZE_MAX);
     memcpy(at, magic, 8);
@@ -95,7 +95,7 @@ void segment_writer_free(struct segment_writer **writer)
 {
     if (*writer == NULL)
         return;
-    mac_free(&(*writer)->hash);
+    hasher_free(&(*writer)->hash);
     buf_free(&(*writer)->held);
     mem_free(writer);
 }
@@ -147,11 +147,11 @@ enum err segment_finish(struct segment_writer *writer, struct task *task, const 
     put_le(bytes + 24, (uint64_t)summary->last_ms, 8);
     put_le(bytes + 32, summary->change_counter, 8);
     TRY(put(writer, task, str_make(bytes, sizeof(bytes))));
-    mac_peek(writer->hash, digest);
+    hasher_digest(writer->hash, digest);
     mac_of(key, digest, summary->mac);
     TRY(put(writer, task, str_make(summary->mac, sizeof(summary->mac))));
     TRY(flush(writer, task));
-    mac_peek(writer->hash, out_digest);
+    hasher_digest(writer->hash, out_digest);
     *out_summary = *summary;
     *out_size_bytes = writer->size_bytes;
     return ERR_OK;
@@ -268,7 +268,7 @@ static enum err read_head(struct reader *reader, struct task *task, struct segme
 static enum err check_mac(struct task *task, int fd, const struct secret *key,
                           struct segment_summary *out)
 {
-    CLEANUP(mac_free) struct mac *hash = mac_new(STR(""));
+    CLEANUP(hasher_free) struct hasher *hash = hasher_new(STR(""));
     CLEANUP(reader_done) struct reader reader;
     unsigned char digest[CRYPT_HASH_BYTES];
     const unsigned char *bytes;
@@ -280,10 +280,10 @@ static enum err check_mac(struct task *task, int fd, const struct secret *key,
         size_t len = left < ROOM_BYTES / 2 ? (size_t)left : ROOM_BYTES / 2;
 
         TRY(take(&reader, task, len, &bytes));
-        mac_add(hash, str_make(bytes, len));
+        hasher_add(hash, str_make(bytes, len));
         left -= len;
     }
-    mac_peek(hash, digest);
+    hasher_digest(hash, digest);
     mac_of(key, digest, out->mac);
     TRY(take(&reader, task, CRYPT_HASH_BYTES, &bytes));
     if (!secret_equal(str_make(bytes, CRYPT_HASH_BYTES), str_make(out->mac, CRYPT_HASH_BYTES)))

@@ -505,11 +505,6 @@ bool shipper_is_done(const struct shipper *shipper)
            (shipper->state == STATE_RUNNING && shipper->pending == NULL && shipper->flight.fd < 0);
 }
 
-int64_t shipper_shipped_ms(const struct shipper *shipper)
-{
-    return shipper->shipped.last_ms;
-}
-
 /* --- The beginning and the end --- */
 
 /* The commits since the last answer, from the log that a dead process left. */

@@ -83,7 +83,4 @@ void shipper_end_generation(struct shipper *shipper, const char *why);
 /* After shipper_after_close: notes that the file has nothing that was not shipped. Then frees. */
 void shipper_close(struct shipper **shipper);
 
-/* When the last commit that is at the destination was made; 0: none. For `sealpost backup list`. */
-int64_t shipper_shipped_ms(const struct shipper *shipper);
-
 #endif

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "secret/mac.h"
+#include "secret/hasher.h"
 #include "sqlite/db.h"
 
 #include <errno.h>
@@ -142,7 +142,7 @@ static enum err pass_through(struct work *work, struct task *task, const char *p
                              struct snapshot_result *out)
 {
     CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    CLEANUP(mac_free) struct mac *hash = mac_new(STR(""));
+    CLEANUP(hasher_free) struct hasher *hash = hasher_new(STR(""));
     CLEANUP(mem_free) char *room = mem_room(PIECE_BYTES);
     uint64_t size = 0;
     size_t len = 0;
@@ -156,12 +156,12 @@ static enum err pass_through(struct work *work, struct task *task, const char *p
             break;
         if (is_over(work))
             return too_long(task);
-        mac_add(hash, str_make(room, len));
+        hasher_add(hash, str_make(room, len));
         size += len;
         if (to_fd >= 0)
             TRY(fd_write_all(task, to_fd, str_make(room, len)));
     }
-    mac_peek(hash, out->digest);
+    hasher_digest(hash, out->digest);
     out->size_bytes = size;
     return ERR_OK;
 }

@@ -141,11 +141,6 @@ enum err records_copy(struct records *records, struct task *task, const char *pa
     return db_run(records->db, task, statement);
 }
 
-bool records_is_broken(const struct records *records)
-{
-    return db_is_broken(records->db);
-}
-
 enum err records_begin(struct records *records, struct task *task)
 {
     return db_begin(records->db, task);

@@ -43,8 +43,6 @@ void records_close(struct records **records);
 MUST_CHECK enum err records_remove(struct records **records, struct task *task);
 /* All of it in a new file, under the same key. */
 MUST_CHECK enum err records_copy(struct records *records, struct task *task, const char *path);
-/* After a failed sync: close and open again. */
-bool records_is_broken(const struct records *records);
 
 /* A transaction; records_commit is durable when it returns, unless told otherwise. */
 MUST_CHECK enum err records_begin(struct records *records, struct task *task);

@@ -17,14 +17,13 @@ struct net_listener {
     struct net_timer *pause;  /* own */
     void (*on_accept)(void *owner, int fd);
     void *owner; /* borrowed */
-    bool is_paused; /* by the owner */
     bool is_resting; /* by ourselves */
     bool is_accepting, is_freed; /* freed inside on_accept: done after it */
 };
 
 static void want(struct net_listener *listener)
 {
-    net_watch_want(listener->watch, !listener->is_paused && !listener->is_resting, false);
+    net_watch_want(listener->watch, !listener->is_resting, false);
 }
 
 static void destroy(struct net_listener *listener)
@@ -55,7 +54,7 @@ static void on_readable(void *owner)
     struct net_listener *listener = owner;
 
     listener->is_accepting = true;
-    for (int i = 0; i < ACCEPTS_PER_TURN && !listener->is_freed && !listener->is_paused; i++) {
+    for (int i = 0; i < ACCEPTS_PER_TURN && !listener->is_freed; i++) {
         int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
@@ -102,8 +101,3 @@ void net_listener_free(struct net_listener **listener)
         destroy(gone);
 }
 
-void net_listener_pause(struct net_listener *listener, bool is_paused)
-{
-    listener->is_paused = is_paused;
-    want(listener);
-}

@@ -11,6 +11,5 @@ struct net_listener;
 struct net_listener *net_listener_new(struct net_loop *loop, int fd,
                                       void (*on_accept)(void *owner, int fd), void *owner);
 void net_listener_free(struct net_listener **listener);
-void net_listener_pause(struct net_listener *listener, bool is_paused);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/hasher.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@ struct keeper_backup {
     struct keeper *keeper;      /* borrowed */
     struct net_timer *timer;    /* own; the next slice, or backup */
     struct account_copy *copy;  /* own; NULL: none under way */
-    struct crypt_hasher *hasher; /* own; while the copy is hashed */
+    struct hasher *hasher; /* own; while the copy is hashed */
     int fd;                     /* own; the copy */
     uint64_t size_bytes, hashed;
     int64_t changes, changes_saved; /* when this copy, and the last good one, began */
@@ -41,7 +42,7 @@ struct keeper_backup {
 static void end(struct keeper_backup *backup, int64_t next_ms)
 {
     account_copy_free(&backup->copy);
-    crypt_hasher_free(&backup->hasher);
+    hasher_free(&backup->hasher);
     fd_close(&backup->fd);
     backup->tag = 0;
     net_timer_start(backup->timer, next_ms);
@@ -75,7 +76,7 @@ static enum err begin_hashing(struct keeper_backup *backup, struct task *task)
     account_copy_free(&backup->copy); /* its name goes, too */
     backup->size_bytes = (uint64_t)status.st_size;
     backup->hashed = 0;
-    backup->hasher = crypt_hasher_new();
+    backup->hasher = hasher_new(STR(""));
     return ERR_OK;
 }
 
@@ -87,8 +88,8 @@ static enum err send_it(struct keeper_backup *backup, struct task *task)
     char stamp[BACKUP_STAMP_ROOM], name[BACKUP_STAMP_ROOM + 32];
     struct wire_backup_put body = {.size_bytes = backup->size_bytes};
 
-    crypt_hasher_digest(backup->hasher, digest);
-    crypt_hasher_free(&backup->hasher);
+    hasher_digest(backup->hasher, digest);
+    hasher_free(&backup->hasher);
     backup_stamp_format(clock_now_ms(), stamp);
     (void)snprintf(name, sizeof(name), "account/%s.sqlite", stamp);
     body.name = str_from_c(name);
@@ -113,7 +114,7 @@ static enum err hash_slice(struct keeper_backup *backup, struct task *task)
     got = pread(backup->fd, room, SLICE_BYTES, (off_t)backup->hashed);
     if (got <= 0)
         return fail(task, ERR_IO, "its copy cannot be read");
-    crypt_hasher_add(backup->hasher, str_make(room, (size_t)got));
+    hasher_add(backup->hasher, str_make(room, (size_t)got));
     backup->hashed += (uint64_t)got;
     return backup->hashed < backup->size_bytes ? ERR_OK : send_it(backup, task);
 }
@@ -193,7 +194,7 @@ void keeper_backup_stop(struct keeper *keeper)
     if (backup == NULL)
         return;
     account_copy_free(&backup->copy);
-    crypt_hasher_free(&backup->hasher);
+    hasher_free(&backup->hasher);
     fd_close(&backup->fd);
     net_timer_free(&backup->timer);
     mem_free(&keeper->backup);

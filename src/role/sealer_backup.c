@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/hasher.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ struct sealer_backup {
     struct notes notes; /* by when they are due */
     size_t note_count;
     struct net_timer *timer;     /* own; the first note, or the next slice */
-    struct crypt_hasher *hasher; /* own; NULL: nothing is being hashed */
+    struct hasher *hasher; /* own; NULL: nothing is being hashed */
     int fd;                      /* own; the copy */
     uint64_t size_bytes, hashed;
     struct id mailbox; /* the one in work; unset: none */
@@ -56,7 +57,7 @@ static void end(struct sealer_backup *backup, bool is_again)
     struct id mailbox = backup->mailbox;
 
     fd_close(&backup->fd);
-    crypt_hasher_free(&backup->hasher);
+    hasher_free(&backup->hasher);
     backup->tag = 0;
     backup->mailbox = (struct id){""};
     if (is_again)
@@ -80,7 +81,7 @@ static enum err begin(struct sealer_backup *backup, struct task *task)
         return fail(task, ERR_IO, "the copy: %s", strerror(errno));
     backup->size_bytes = (uint64_t)status.st_size;
     backup->hashed = 0;
-    backup->hasher = crypt_hasher_new();
+    backup->hasher = hasher_new(STR(""));
     return ERR_OK;
 }
 
@@ -91,8 +92,8 @@ static enum err send_it(struct sealer_backup *backup, struct task *task)
     char stamp[BACKUP_STAMP_ROOM], name[BACKUP_STAMP_ROOM + 32];
     struct wire_backup_put body = {.mailbox = backup->mailbox, .size_bytes = backup->size_bytes};
 
-    crypt_hasher_digest(backup->hasher, digest);
-    crypt_hasher_free(&backup->hasher);
+    hasher_digest(backup->hasher, digest);
+    hasher_free(&backup->hasher);
     backup_stamp_format(task->now_ms, stamp);
     (void)snprintf(name, sizeof(name), "drop/%s.drop.sqlite", stamp);
     body.name = str_from_c(name);
@@ -116,7 +117,7 @@ static enum err hash_slice(struct sealer_backup *backup, struct task *task)
     got = pread(backup->fd, room, SLICE_BYTES, (off_t)backup->hashed);
     if (got <= 0)
         return fail(task, ERR_IO, "the copy cannot be read");
-    crypt_hasher_add(backup->hasher, str_make(room, (size_t)got));
+    hasher_add(backup->hasher, str_make(room, (size_t)got));
     backup->hashed += (uint64_t)got;
     return backup->hashed < backup->size_bytes ? ERR_OK : send_it(backup, task);
 }
@@ -251,7 +252,7 @@ void sealer_backup_free(struct sealer_backup **backup)
     while (!TAILQ_EMPTY(&(*backup)->notes))
         drop_note(*backup, TAILQ_FIRST(&(*backup)->notes));
     fd_close(&(*backup)->fd);
-    crypt_hasher_free(&(*backup)->hasher);
+    hasher_free(&(*backup)->hasher);
     net_timer_free(&(*backup)->timer);
     mem_free(backup);
 }

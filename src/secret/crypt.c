@@ -56,36 +56,6 @@ void crypt_digest(struct str data, unsigned char out[static CRYPT_HASH_BYTES])
     wipe_frames_below();
 }
 
-struct crypt_hasher {
-    crypto_generichash_state state;
-};
-
-struct crypt_hasher *crypt_hasher_new(void)
-{
-    /* The state wants an alignment that the heap does not promise. */
-    struct crypt_hasher *hasher = aligned_alloc(_Alignof(struct crypt_hasher), sizeof(*hasher));
-
-    if (hasher == NULL)
-        abort();
-    crypto_generichash_init(&hasher->state, NULL, 0, CRYPT_HASH_BYTES);
-    return hasher;
-}
-
-void crypt_hasher_add(struct crypt_hasher *hasher, struct str bytes)
-{
-    crypto_generichash_update(&hasher->state, bytes_of(bytes), bytes.len);
-}
-
-void crypt_hasher_digest(struct crypt_hasher *hasher, unsigned char out[static CRYPT_HASH_BYTES])
-{
-    crypto_generichash_final(&hasher->state, out, CRYPT_HASH_BYTES);
-}
-
-void crypt_hasher_free(struct crypt_hasher **hasher)
-{
-    mem_free(hasher);
-}
-
 /* Appends text ‖ tag. */
 static enum err seal_piece(struct buf *out, struct str key, struct str nonce, struct str associated,
                            struct str plain)

@@ -28,16 +28,8 @@ enum {
  */
 void crypt_hash(struct str key, struct str label, struct str data,
                 unsigned char out[static CRYPT_HASH_BYTES]);
-/* Unkeyed BLAKE2b-256 of `data`. */
+/* Unkeyed BLAKE2b-256 of `data`; secret/hasher.h is for bytes that come in pieces. */
 void crypt_digest(struct str data, unsigned char out[static CRYPT_HASH_BYTES]);
-
-/* The same over bytes that come in pieces. */
-struct crypt_hasher;
-struct crypt_hasher *crypt_hasher_new(void);
-void crypt_hasher_add(struct crypt_hasher *hasher, struct str bytes);
-/* Once, at the end. */
-void crypt_hasher_digest(struct crypt_hasher *hasher, unsigned char out[static CRYPT_HASH_BYTES]);
-void crypt_hasher_free(struct crypt_hasher **hasher);
 
 /*
  * XChaCha20-Poly1305 with a random nonce; appends nonce ‖ ciphertext ‖ tag. `key` has 32 bytes,

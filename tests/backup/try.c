@@ -12,6 +12,7 @@
 #include "backup/s3.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "secret/hasher.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -119,17 +120,17 @@ static void on_done(void *owner, struct backup_result *result)
 
 static void digest_of(int fd, unsigned char *out)
 {
-    struct crypt_hasher *hasher = crypt_hasher_new();
+    struct hasher *hasher = hasher_new(STR(""));
     static char slice[1 << 20];
     off_t at = 0;
     ssize_t got;
 
     while ((got = pread(fd, slice, sizeof(slice), at)) > 0) {
-        crypt_hasher_add(hasher, str_make(slice, (size_t)got));
+        hasher_add(hasher, str_make(slice, (size_t)got));
         at += got;
     }
-    crypt_hasher_digest(hasher, out);
-    crypt_hasher_free(&hasher);
+    hasher_digest(hasher, out);
+    hasher_free(&hasher);
 }
 
 static void start(struct backup_destination *destination, char **words)

@@ -17,11 +17,6 @@ void smtp_reply_reader_done(struct smtp_reply_reader *reader)
     buf_free(&reader->text);
 }
 
-bool smtp_reply_is_begun(const struct smtp_reply_reader *reader)
-{
-    return reader->line.len > 0 || (reader->line_count > 0 && !reader->is_given);
-}
-
 /* 1*3DIGIT of an enhanced code's part. */
 static bool take_number(struct str *text, unsigned *out)
 {

@@ -53,8 +53,6 @@ void smtp_reply_reader_done(struct smtp_reply_reader *reader);
 /* Takes from the front of *bytes, at most one reply, which holds until the next call. */
 enum smtp_reply_state smtp_reply_read(struct smtp_reply_reader *reader, struct str *bytes,
                                       struct smtp_reply *out);
-/* Is a part of a reply there? */
-bool smtp_reply_is_begun(const struct smtp_reply_reader *reader);
 
 /* "5.1.1 ": an enhanced code at the front of a line (RFC 2034 §4), which is moved behind it. */
 bool smtp_enhanced_parse(struct str *line, struct smtp_enhanced *out);

@@ -24,8 +24,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { PEER_NAME_MAX = 255 };
-
 #define STATE(name) BIT(SMTP_CLIENT_##name)
 
 static const struct {
@@ -132,18 +130,9 @@ static void say_hello(struct smtp_client *client, const char *verb, int64_t now_
 
 static void on_greeting(struct smtp_client *client, const struct smtp_reply *reply, int64_t now_ms)
 {
-    struct str text = reply->text, line, name;
-    struct buf shown;
-
     if (reply->code != 220) {
         refused(client, reply);
         return;
-    }
-    if (str_split(&text, '\n', &line) && str_split(&line, ' ', &name)) {
-        buf_init(&shown, SIZE_MAX);
-        smtp_reply_words(name, PEER_NAME_MAX, &shown);
-        client->peer_name = arena_copy(&client->arena, buf_str(&shown));
-        buf_free(&shown);
     }
     smtp_client_enter(client, SMTP_CLIENT_HELLO);
     say_hello(client, "EHLO", now_ms);
@@ -416,24 +405,9 @@ bool smtp_client_has_dsn(const struct smtp_client *client)
     return smtp_extensions_has(&client->extensions, SMTP_EXTENSION_DSN);
 }
 
-bool smtp_client_has_require_tls(const struct smtp_client *client)
-{
-    return smtp_extensions_has(&client->extensions, SMTP_EXTENSION_REQUIRETLS);
-}
-
-bool smtp_client_has_utf8(const struct smtp_client *client)
-{
-    return smtp_extensions_has(&client->extensions, SMTP_EXTENSION_UTF8);
-}
-
 bool smtp_client_is_secure(const struct smtp_client *client)
 {
     return client->is_secure;
-}
-
-struct str smtp_client_peer_name(const struct smtp_client *client)
-{
-    return client->peer_name;
 }
 
 static int64_t or_else(int64_t given_ms, int64_t minutes)

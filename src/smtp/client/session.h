@@ -148,10 +148,6 @@ void smtp_client_quit(struct smtp_client *client, int64_t now_ms);
 struct smtp_client_trouble smtp_client_trouble(const struct smtp_client *client);
 /* What EHLO said. */
 bool smtp_client_has_dsn(const struct smtp_client *client);
-bool smtp_client_has_require_tls(const struct smtp_client *client);
-bool smtp_client_has_utf8(const struct smtp_client *client);
 bool smtp_client_is_secure(const struct smtp_client *client);
-/* The name in the greeting, for people; may be empty. */
-struct str smtp_client_peer_name(const struct smtp_client *client);
 
 #endif

@@ -48,7 +48,6 @@ struct smtp_client {
     int64_t deadline_ms;
     int64_t text_end_ms; /* TEXT: later than this it is given up, however the server nibbles */
     struct smtp_client_trouble trouble;
-    struct str peer_name;
     struct mail_state mail;
 };
 

@@ -2,18 +2,18 @@
  * BLAKE2b-256 over bytes that come in pieces, keyed or not: for what is too large to be in memory.
  * crypt_hash (secret/crypt.h) is for what is in one piece.
  */
-#ifndef SECRET_MAC_H
-#define SECRET_MAC_H
+#ifndef SECRET_HASHER_H
+#define SECRET_HASHER_H
 
 #include "secret/crypt.h"
 
-struct mac;
+struct hasher;
 
 /* `key` has up to 64 bytes, or none: then it is the plain digest. */
-struct mac *mac_new(struct str key);
-void mac_add(struct mac *mac, struct str bytes);
+struct hasher *hasher_new(struct str key);
+void hasher_add(struct hasher *hasher, struct str bytes);
 /* Of all that was added so far; more may follow. */
-void mac_peek(const struct mac *mac, unsigned char out[static CRYPT_HASH_BYTES]);
-void mac_free(struct mac **mac);
+void hasher_digest(const struct hasher *hasher, unsigned char out[static CRYPT_HASH_BYTES]);
+void hasher_free(struct hasher **hasher);
 
 #endif
