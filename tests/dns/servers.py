@@ -1,12 +1,10 @@
-"""What the resolver's tests set it among: the kit that asks, servers that err, a relay, a Redis, unbound."""
+"""What the resolver's tests set it among: the kit that asks, servers that err, a Redis, unbound."""
 
-import ctypes
 import json
 import os
 import pathlib
 import socket
 import ssl
-import struct
 import subprocess
 import sys
 import tempfile
@@ -184,69 +182,6 @@ class Faulty:
 
     def stop(self):
         self.socket.close()
-
-
-class Relay:
-    """TCP in between, which counts connections and can hang up."""
-
-    def __init__(self, port):
-        self.target = port
-        self.connections = 0
-        self.is_hanging_up = False
-        self.pairs = []
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-                server = socket.create_connection(("127.0.0.1", self.target))
-            except OSError:
-                return
-            self.connections += 1
-            self.pairs.append((client, server))
-            for one, other in ((client, server), (server, client)):
-                threading.Thread(target=self.carry, args=(one, other), daemon=True).start()
-
-    def carry(self, one, other):
-        try:
-            while True:
-                data = one.recv(65536)
-                if not data:
-                    break
-                if self.is_hanging_up:
-                    self.is_hanging_up = False
-                    break
-                other.sendall(data)
-        except OSError:
-            pass
-        for each in (one, other):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def hang_up(self):
-        for pair in self.pairs:
-            for each in pair:
-                try:
-                    each.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-        self.pairs = []
-
-    def deafen(self):
-        """What is sent on today's connections arrives nowhere, as behind a router that forgot them."""
-        nothing = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF: take 0 bytes
-        program_ = struct.pack("HxxxxxxP", 1, ctypes.addressof(nothing))
-        for client, _ in self.pairs:
-            client.setsockopt(socket.SOL_SOCKET, 26, program_)  # SO_ATTACH_FILTER
-
-    def stop(self):
-        self.socket.close()
-        self.hang_up()
 
 
 class Redis:
