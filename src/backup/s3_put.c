@@ -378,7 +378,7 @@ static enum err on_counted(struct put_call *call, struct task *task, const struc
     uint32_t highest = 0, before = call->highest;
     bool is_last;
 
-    TRY(s3_xml_parts(task, reply->body, call->parts, &highest, &is_last));
+    TRY(s3_xml_parts(task, reply->body, before, call->parts, &highest, &is_last));
     for (uint32_t i = before; i < highest; i++)
         call->parts[i].etag = arena_copy(&call->arena, call->parts[i].etag);
     call->highest = highest > before ? highest : before;
