@@ -228,6 +228,28 @@ def what_others_left_is_not_mixed_in(world):
 
 
 @test
+def what_is_gone_on_with_can_be_read(world):
+    """An upload of the same name was interrupted, all whose parts are the same as ours: its digest is not."""
+    whole = world.file(2 * PART + 99, 1).read_bytes()
+    path = world.folder / "same-beginning"
+    path.write_bytes(whole[:PART] + bytes(reversed(whole[PART:])))
+    world.breaker.reset()
+    world.breaker.add("PUT", "partNumber=2&", "status", 503, times=100)
+    world.fails("busy", "put", "m/beginning", world.file(2 * PART + 99, 1))
+    world.breaker.reset()
+    world.ok("put", "m/beginning", path)
+    world.same("m/beginning", path)
+
+
+@test
+def an_upload_that_the_server_cut_is_no_success(world):
+    """It said that all of it is there, and has less."""
+    world.breaker.reset()
+    world.breaker.add("HEAD", "m/claimed", "sizes", PART, times=100)
+    world.fails("invalid", "put", "m/claimed", world.file(2 * PART + 5))
+
+
+@test
 def errors_in_the_middle(world):
     path = world.file(2 * PART + 5)
     for method, needle in (("GET", "uploads="), ("POST", "uploads="), ("PUT", "partNumber=2&"),
