@@ -296,7 +296,7 @@ static void old_ones_go_behind_a_newer_verified_one(void **unused)
 
     (void)unused;
     archivist_set_policy(s->archivist, &policy);
-    put_backups(s, stamps, ARRAY_LEN(stamps), "{\"verified\":true}");
+    put_backups(s, stamps, ARRAY_LEN(stamps), "{\"verified\":true,\"size\":4}");
     assert_null(strstr(s->store.json, "20260101"));
     assert_non_null(strstr(s->store.json, "20260102T100000.000Z-1.sqlite"));
     assert_non_null(strstr(s->store.json, "20260103T100000.000Z-1.sqlite"));
@@ -320,13 +320,65 @@ static void nothing_goes_behind_an_unverified_one(void **unused)
             assert_non_null(strstr(s->store.json, stamps[k]));
         /* Nor because of an older one that is verified only now. */
         assert_int_equal(put(s, &s->store, &s->mailbox, "full/20260102T100000.000Z-1.json",
-                             STR("{\"verified\":true}")),
+                             STR("{\"verified\":true,\"size\":4}")),
                          WIRE_OK);
         turn(s, 20);
         assert_int_equal(list(s, &s->store, &s->mailbox, "full/", ""), WIRE_OK);
         assert_non_null(strstr(s->store.json, stamps[0]));
         end(s);
     }
+}
+
+/* The destination said that it has it, and has less. */
+static void nothing_goes_behind_one_that_is_not_whole(void **unused)
+{
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+    struct state *s = begin(true);
+
+    (void)unused;
+    archivist_set_policy(s->archivist, &policy);
+    put_backups(s, stamps, ARRAY_LEN(stamps), "{\"verified\":true,\"size\":5}");
+    for (size_t k = 0; k < ARRAY_LEN(stamps); k++)
+        assert_non_null(strstr(s->store.json, stamps[k]));
+    end(s);
+}
+
+/* A clock was wrong for a while: what is dated into the future stays, and the others go as ever. */
+static void old_ones_go_although_one_is_of_the_future(void **unused)
+{
+    static const char *const future[] = {"20990101T100000.000Z"};
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+    struct state *s = begin(true);
+
+    (void)unused;
+    archivist_set_policy(s->archivist, &policy);
+    put_backups(s, future, 1, "{\"verified\":true,\"size\":4}");
+    put_backups(s, stamps, ARRAY_LEN(stamps), "{\"verified\":true,\"size\":4}");
+    assert_null(strstr(s->store.json, "20260101T"));
+    assert_non_null(strstr(s->store.json, stamps[4]));
+    assert_non_null(strstr(s->store.json, future[0]));
+    end(s);
+}
+
+/* Of a process that died, and of the next one, which has more: the later one stays, however large. */
+static void puts_of_one_name_stay_in_order(void **unused)
+{
+    struct state *s = begin(true);
+    size_t large_len = ARCHIVIST_SMALL_BYTES + 1, small = 0;
+    CLEANUP(mem_free) char *large = mem_new(large_len, 1);
+
+    (void)unused;
+    for (; small < 20; small++) {
+        struct id other = id_random();
+
+        send_put(&s->store, &other, "log/a", STR("abc"));
+    }
+    send_put(&s->store, &s->mailbox, "log/a", STR("abc"));
+    send_put(&s->store, &s->mailbox, "log/a", str_make(large, large_len));
+    wait_for(s, &s->store, small + 2);
+    assert_int_equal(get(s, &s->store, &s->mailbox, "log/a"), WIRE_OK);
+    assert_int_equal(s->store.size_bytes, large_len);
+    end(s);
 }
 
 static void generations_of_the_log_go_with_their_backups(void **unused)
@@ -348,12 +400,12 @@ static void generations_of_the_log_go_with_their_backups(void **unused)
     }
     /* All of g1 is older than this, g2 goes on. */
     backup_stamp_format(clock_now_ms() + 1000, now);
-    put_backups(s, news, 1, "{\"verified\":true}");
+    put_backups(s, news, 1, "{\"verified\":true,\"size\":4}");
     /* But of the policy's one day. */
     assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
     assert_non_null(strstr(s->store.json, "base/g1.json"));
     backup_stamp_format(clock_now_ms() + 25 * 60 * 60 * 1000, later);
-    put_backups(s, newer, 1, "{\"verified\":true}");
+    put_backups(s, newer, 1, "{\"verified\":true,\"size\":4}");
     turn(s, 100); /* it goes in several turns */
     assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
     assert_null(strstr(s->store.json, "base/g1"));
@@ -413,6 +465,9 @@ int main(void)
         cmocka_unit_test(what_waits_is_bounded),
         cmocka_unit_test(old_ones_go_behind_a_newer_verified_one),
         cmocka_unit_test(nothing_goes_behind_an_unverified_one),
+        cmocka_unit_test(nothing_goes_behind_one_that_is_not_whole),
+        cmocka_unit_test(old_ones_go_although_one_is_of_the_future),
+        cmocka_unit_test(puts_of_one_name_stay_in_order),
         cmocka_unit_test(generations_of_the_log_go_with_their_backups),
         cmocka_unit_test(sealed_mail_and_accounts_have_the_same_policy),
         cmocka_unit_test(who_is_gone_is_forgotten),

@@ -16,10 +16,11 @@
 struct backup_prune;
 
 /* `newest` is the object that was just put and is good: nothing goes unless it is the series' newest
- * ("<mailbox>/full/<stamp>-<counter>.json", "<mailbox>/drop/<stamp>.drop.sqlite", …). */
+ * ("<mailbox>/full/<stamp>-<counter>.json", "<mailbox>/drop/<stamp>.drop.sqlite", …), but for those of
+ * the future, and the destination lists it (of full/: the copy) with size_bytes. */
 struct backup_prune *backup_prune_start(struct backup_destination *destination,
                                         const struct backup_policy *policy, struct str newest,
-                                        const struct log *log,
+                                        uint64_t size_bytes, const struct log *log,
                                         void (*on_done)(void *owner), void *owner);
 void backup_prune_cancel(struct backup_prune **prune);
 
