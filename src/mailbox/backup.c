@@ -123,9 +123,7 @@ static enum wire_status status_of(const struct wire_message *message)
         return (enum wire_status)message->body.backup_put_reply.status;
     if (message->type == WIRE_BACKUP_GET_REPLY)
         return (enum wire_status)message->body.backup_get_reply.status;
-    if (message->type == WIRE_BACKUP_LIST_REPLY)
-        return (enum wire_status)message->body.backup_list_reply.status;
-    return (enum wire_status)message->body.backup_delete_reply.status;
+    return (enum wire_status)message->body.backup_list_reply.status;
 }
 
 void mailbox_backup_reply(struct mailbox *mailbox, struct wire_message *message)
