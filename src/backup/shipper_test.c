@@ -277,6 +277,31 @@ static void a_log_that_lost_a_frame_begins_anew(void **state)
     assert_string_equal(found, expected);
 }
 
+/* A process whose last session ends meanwhile would send all of it again the next time, and the next. */
+static void the_base_on_its_way_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    int64_t now_ms = clock_now_ms();
+
+    away_open(&away, f);
+    while (!away.has_question) {
+        assert_true(shipper_run(away.shipper, now_ms) < 0 || shipper_is_beginning(away.shipper));
+        usleep(1000);
+    }
+    assert_false(shipper_is_copying(away.shipper));
+    assert_true(shipper_is_beginning(away.shipper));
+    away.has_question = false; /* not if it is not taken, though */
+    shipper_answered(away.shipper, SHIPPER_AGAIN, now_ms);
+    assert_false(shipper_is_beginning(away.shipper));
+    (void)shipper_run(away.shipper, now_ms + SHIPPER_RETRY_MS);
+    assert_true(away.has_question);
+    away.has_question = false;
+    shipper_answered(away.shipper, SHIPPER_STORED, now_ms);
+    assert_true(away.has_question && shipper_is_beginning(away.shipper)); /* the manifest */
+    away_settle(&away, f);
+    assert_false(shipper_is_beginning(away.shipper));
+}
+
 static void a_destination_that_is_away_for_a_while(void **state)
 {
     struct fixture *f = *state;
@@ -401,7 +426,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(each_moment_can_be_restored), TEST(large_transactions_and_checkpoints),
         TEST(closing_and_opening_goes_on), TEST(a_killed_process_loses_nothing),
-        TEST(a_log_that_lost_a_frame_begins_anew),
+        TEST(a_log_that_lost_a_frame_begins_anew), TEST(the_base_on_its_way_is_waited_for),
         TEST(a_destination_that_is_away_for_a_while), TEST(too_much_is_a_gap_and_a_new_generation),
         TEST(a_file_that_was_exchanged_is_noticed), TEST(tampering_is_named),
     };

@@ -552,7 +552,7 @@ bool mailbox_backup_is_busy(struct mailbox *mailbox)
         return false;
     if (is_due(backup, clock_now_ms()))
         look(backup);
-    return backup->full.is_active || shipper_is_copying(backup->shipper);
+    return backup->full.is_active || shipper_is_beginning(backup->shipper);
 }
 
 void mailbox_backup_before_close(struct mailbox *mailbox)
