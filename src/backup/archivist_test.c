@@ -3,6 +3,7 @@
 
 #include "backup/directory.h"
 #include "backup/fixture.h"
+#include "backup/prune.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -416,6 +417,88 @@ static void generations_of_the_log_go_with_their_backups(void **unused)
     end(s);
 }
 
+/* As a destination whose clock says that: of all objects of these names that there are. */
+static void put_back(const char *pattern, const char *time)
+{
+    char command[256];
+
+    (void)snprintf(command, sizeof(command), "find %s -path '*/%s' -exec touch -d '%s' {} +", root,
+                   pattern, time);
+    assert_int_equal(system(command), 0);
+}
+
+static void on_pruned(void *owner)
+{
+    ((struct state *)owner)->direct.is_done = true;
+}
+
+static void prune_now(struct state *s, const char *newest, uint64_t size_bytes,
+                      const struct backup_policy *policy)
+{
+    struct backup_prune *prune;
+    char name[128];
+
+    (void)snprintf(name, sizeof(name), "%s/%s", s->mailbox.text, newest);
+    s->direct.is_done = false;
+    prune = backup_prune_start(s->direct.destination, policy, str_from_c(name), size_bytes, &quiet,
+                               on_pruned, s);
+    assert_non_null(prune);
+    for (int i = 0; i < 400 && !s->direct.is_done; i++)
+        turn(s, 5);
+    assert_true(s->direct.is_done);
+}
+
+/* A store of files whose battery is empty: what it says was put in 1971 was put today. */
+static void a_destination_with_a_wrong_clock_keeps_the_log(void **unused)
+{
+    static const char *const objects[] = {"base/g1.sqlite", "base/g1.json", "log/g1/1.seg",
+                                          "base/g2.sqlite", "base/g2.json"};
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+    struct state *s = begin(true);
+    char now[BACKUP_STAMP_ROOM], name[64];
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+        assert_int_equal(put(s, &s->store, &s->mailbox, objects[i], STR("x")), WIRE_OK);
+    backup_stamp_format(clock_now_ms(), now);
+    (void)snprintf(name, sizeof(name), "full/%s-1.sqlite", now);
+    assert_int_equal(put(s, &s->store, &s->mailbox, name, STR("copy")), WIRE_OK);
+    (void)snprintf(name, sizeof(name), "full/%s-1.json", now);
+    assert_int_equal(put(s, &s->store, &s->mailbox, name, STR("{}")), WIRE_OK);
+    put_back("*", "1971-01-01T10:00:00Z");
+    prune_now(s, name, 4, &policy);
+    assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
+    assert_non_null(strstr(s->store.json, "base/g1.json"));
+    end(s);
+}
+
+/* A base whose process ended before its manifest: it is as large as the mailbox. */
+static void a_base_without_a_manifest_goes_after_a_day(void **unused)
+{
+    static const char *const objects[] = {"base/g1.sqlite", "base/g2.sqlite", "base/g2.json",
+                                          "base/g3.sqlite"};
+    struct backup_policy policy = {.daily = 7, .hourly = 24};
+    struct state *s = begin(true);
+    char now[BACKUP_STAMP_ROOM], name[64];
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+        assert_int_equal(put(s, &s->store, &s->mailbox, objects[i], STR("x")), WIRE_OK);
+    backup_stamp_format(clock_now_ms(), now);
+    (void)snprintf(name, sizeof(name), "full/%s-1.sqlite", now);
+    assert_int_equal(put(s, &s->store, &s->mailbox, name, STR("copy")), WIRE_OK);
+    (void)snprintf(name, sizeof(name), "full/%s-1.json", now);
+    assert_int_equal(put(s, &s->store, &s->mailbox, name, STR("{}")), WIRE_OK);
+    put_back("base/g1*", "2 days ago");
+    put_back("base/g2*", "2 days ago");
+    prune_now(s, name, 4, &policy);
+    assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
+    assert_null(strstr(s->store.json, "base/g1"));
+    assert_non_null(strstr(s->store.json, "base/g2.json"));
+    assert_non_null(strstr(s->store.json, "base/g3.sqlite"));
+    end(s);
+}
+
 static void sealed_mail_and_accounts_have_the_same_policy(void **unused)
 {
     struct backup_policy policy = {.daily = 1, .hourly = 0};
@@ -469,6 +552,8 @@ int main(void)
         cmocka_unit_test(old_ones_go_although_one_is_of_the_future),
         cmocka_unit_test(puts_of_one_name_stay_in_order),
         cmocka_unit_test(generations_of_the_log_go_with_their_backups),
+        cmocka_unit_test(a_destination_with_a_wrong_clock_keeps_the_log),
+        cmocka_unit_test(a_base_without_a_manifest_goes_after_a_day),
         cmocka_unit_test(sealed_mail_and_accounts_have_the_same_policy),
         cmocka_unit_test(who_is_gone_is_forgotten),
     };

@@ -31,6 +31,7 @@ enum stage {
 struct item {
     struct str name; /* in the arena */
     int64_t ms;      /* by its name; of a base: when it was put */
+    int64_t modified_ms; /* when it was put, by the destination's clock */
     uint64_t size_bytes;
 };
 
@@ -57,21 +58,22 @@ struct backup_prune {
     size_t next, next_segment;
     size_t removed_count;
     int64_t oldest_kept_ms;
+    int64_t skew_ms; /* so much the destination's clock is ahead of ours, by what was just put */
     void (*on_done)(void *owner);
     void *owner; /* borrowed */
 };
 
 static void step(struct backup_prune *prune);
 
-static void add(struct backup_prune *prune, struct items *items, struct str name, int64_t ms,
-                uint64_t size_bytes)
+static struct item *add(struct backup_prune *prune, struct items *items, struct str name, int64_t ms)
 {
     if (items->count == items->room) {
         items->room = items->room == 0 ? 64 : 2 * items->room;
         items->at = mem_resize(items->at, items->room, sizeof(*items->at));
     }
     items->at[items->count++] =
-        (struct item){.name = arena_copy(&prune->arena, name), .ms = ms, .size_bytes = size_bytes};
+        (struct item){.name = arena_copy(&prune->arena, name), .ms = ms};
+    return &items->at[items->count - 1];
 }
 
 static void prune_free(struct backup_prune **pointer)
@@ -151,7 +153,7 @@ static void doom(struct backup_prune *prune, const struct items *items, size_t i
     for (int manifest = 1; manifest >= 0; manifest--) {
         for (size_t k = i; k < i + len; k++) {
             if (is_manifest(items->at[k].name) == (manifest == 1))
-                add(prune, &prune->doomed, items->at[k].name, items->at[k].ms, 0);
+                add(prune, &prune->doomed, items->at[k].name, items->at[k].ms);
         }
     }
 }
@@ -183,13 +185,15 @@ static struct str stem_at(const struct backup_prune *prune, const struct whole *
 }
 
 /* The destination has all of it: it may have said so of less. */
-static bool is_all_there(const struct backup_prune *prune, const struct whole *newest)
+static bool is_all_there(struct backup_prune *prune, const struct whole *newest)
 {
     for (size_t k = newest->first; k < newest->first + newest->len; k++) {
         const struct item *item = &prune->found.at[k];
 
-        if (!is_manifest(item->name) && item->size_bytes == prune->newest_bytes)
+        if (!is_manifest(item->name) && item->size_bytes == prune->newest_bytes) {
+            prune->skew_ms = item->modified_ms - clock_now_ms();
             return true;
+        }
     }
     log_warning(prune->log,
                 "no old backup is removed, as the newest is not whole where it is kept name=%.*s",
@@ -201,7 +205,7 @@ static bool is_all_there(const struct backup_prune *prune, const struct whole *n
  * How many of the backups are up to the newest one; 0: nothing may go. Those that a clock which was wrong
  * has dated into the future are behind it: they stay until their time comes, and hold nothing up.
  */
-static size_t count_to_newest(const struct backup_prune *prune, const struct whole *wholes, size_t count)
+static size_t count_to_newest(struct backup_prune *prune, const struct whole *wholes, size_t count)
 {
     while (count > 0 && !str_equal(stem_at(prune, &wholes[count - 1]), prune->newest)) {
         if (prune->found.at[wholes[count - 1].first].ms < clock_now_ms() + DAY_MS)
@@ -247,22 +251,41 @@ static int compare_ms(const void *a, const void *b)
     return left->ms < right->ms ? -1 : left->ms > right->ms;
 }
 
+static int64_t newest_of(const struct items *items)
+{
+    int64_t newest_ms = INT64_MIN;
+
+    for (size_t i = 0; i < items->count; i++)
+        newest_ms = items->at[i].ms > newest_ms ? items->at[i].ms : newest_ms;
+    return newest_ms;
+}
+
+/* A base without a manifest, which has come right behind it or never will. */
+static bool is_orphan(const struct items *items, size_t i, size_t len, int64_t newest_ms)
+{
+    return !group_has(items, i, len, true) && newest_ms - items->at[i].ms > ORPHAN_MS;
+}
+
 /* A generation ends where the next one begins, by when their bases were put. */
 static void decide_bases(struct backup_prune *prune)
 {
     struct items *items = &prune->found;
     struct items begins = {.count = 0};
+    int64_t newest_ms = newest_of(items);
     size_t len;
 
     for (size_t i = 0; i < items->count; i += len) {
         len = group_len(items, i);
-        add(prune, &begins, items->at[i].name, items->at[i].ms, 0);
+        if (is_orphan(items, i, len, newest_ms))
+            add(prune, &prune->doomed, stem_of(items->at[i].name), items->at[i].ms);
+        else
+            add(prune, &begins, items->at[i].name, items->at[i].ms);
     }
     if (begins.count > 0)
         qsort(begins.at, begins.count, sizeof(*begins.at), compare_ms);
     for (size_t i = 0; i + 1 < begins.count; i++) {
-        if (begins.at[i + 1].ms <= prune->oldest_kept_ms)
-            add(prune, &prune->doomed, stem_of(begins.at[i].name), begins.at[i].ms, 0);
+        if (begins.at[i + 1].ms - prune->skew_ms <= prune->oldest_kept_ms)
+            add(prune, &prune->doomed, stem_of(begins.at[i].name), begins.at[i].ms);
     }
     mem_free(&begins.at);
 }
@@ -285,13 +308,16 @@ static void on_listed(void *owner, struct backup_result *result)
     for (size_t i = 0; i < result->object_count; i++) {
         const struct backup_object *object = &result->objects[i];
         int64_t ms = object->modified_ms;
+        struct item *item;
 
         last = object->name;
         /* What bears no time in a series is none of ours. */
         if (prune->stage == STAGE_SERIES &&
             !backup_stamp_parse(str_from(object->name, prune->series.len), &ms))
             continue;
-        add(prune, into, object->name, ms, object->size_bytes);
+        item = add(prune, into, object->name, ms);
+        item->modified_ms = object->modified_ms;
+        item->size_bytes = object->size_bytes;
     }
     /* Segments go a page at a time. */
     if (!result->is_last && prune->stage != STAGE_LOG && into->count < OBJECTS_MAX &&
