@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import shutil
+import smtplib
 import subprocess
 import sys
 import tempfile
@@ -426,6 +427,66 @@ def drill_the_mail_disk_is_lost(world):
         with connect(world, alias) as client:
             check(subjects(client) == ["one", "two"], f"{subjects(client)}")
             append(client, "three")
+
+
+def put_file(path, content):
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(0o600)
+
+
+def newest(folder, pattern, since=0.0):
+    """Waits for an object that came after that."""
+    for _ in range(300):
+        found = [path for path in sorted(folder.glob(pattern)) if path.stat().st_mtime >= since]
+        if found:
+            return found[-1].read_bytes()
+        time.sleep(0.2)
+    raise AssertionError(f"no {pattern}")
+
+
+@suite.case
+def drill_the_host_is_lost(world):
+    """All but the destination and the host key; mail waited for its owner."""
+    with tempfile.TemporaryDirectory(prefix="sealpost-backup-") as folder:
+        place = pathlib.Path(folder)
+        with Server(settings={"backup": folder, "mailbox_linger": "1s",
+                              "backup_drop_after": "1s"}) as server:
+            there = World(server, place)
+            alias = server.add_alias("ann@example.test")
+            with server.imap(alias) as client:
+                append(client, "one", "two")
+            there.wait_shipped(alias)
+            time.sleep(2)  # its process has ended
+            with server.smtp() as smtp:
+                smtp.sendmail("you@example.org", [alias.address], b"Subject: waiting\r\n\r\n...\r\n")
+            accounts = newest(place, "host/account/*.sqlite")
+            waiting = newest(place, f"{alias.mailbox}/drop/*.sqlite")
+            server.stop()
+            host_key = (server.data / "host.key").read_bytes()
+            shutil.rmtree(server.data)
+
+            server.data.mkdir(mode=0o700)
+            subprocess.run([program(), "make-certificate", "--config", str(server.conf)], check=True,
+                           capture_output=True)
+            put_file(server.data / "host.key", host_key)
+            put_file(server.data / "account" / "account.sqlite", accounts)
+            there.file_of(alias).parent.mkdir(mode=0o700, parents=True)
+            server.start()
+            try:  # its drop box is not there yet: sent back, it would be lost
+                with server.smtp() as smtp:
+                    smtp.sendmail("you@example.org", [alias.address], b"Subject: later\r\n\r\n...\r\n")
+                raise AssertionError("taken, and kept where?")
+            except smtplib.SMTPDataError as error:
+                check(error.smtp_code == 451, f"{error}")
+            server.stop()
+            drop = server.data / "drop" / alias.mailbox[-2:] / alias.mailbox
+            put_file(drop / f"{alias.mailbox}.drop.sqlite", waiting)
+            server.start()
+            result = there.restore(alias)
+            check(result[0] == 0, show(result))
+            with connect(there, alias) as client:
+                check(subjects(client) == ["one", "two", "waiting"], f"{subjects(client)}")
 
 
 def main():
