@@ -517,6 +517,30 @@ def waiting_mail_is_backed_up_sealed(world):
 
 
 @test
+def waiting_mail_of_before_a_restart_is_backed_up(world):
+    folder = world.folder / "restarted"
+    folder.mkdir()
+    with Server(settings={"backup": folder, "backup_drop_after": "3s"}) as server:
+        aliases = [server.add_alias(f"{name}@example.test") for name in ("me", "you")]
+
+        def copies():
+            return [len(list(folder.glob(f"{each.mailbox}/drop/*.drop.sqlite"))) for each in aliases]
+
+        def send(alias):
+            with server.smtp() as smtp:
+                smtp.sendmail("you@example.org", [alias.address], b"Subject: a\r\n\r\nb\r\n")
+
+        send(aliases[0])
+        wait_until(lambda: copies() == [1, 0], 30, "no backup of waiting mail")
+        time.sleep(1.5)
+        send(aliases[1])
+        server.stop()
+        check(copies() == [1, 0], f"{copies()}")
+        server.start()
+        wait_until(lambda: copies()[1] == 1, 30, "forgotten with the process")
+
+
+@test
 def a_place_that_is_not_there_stops_nothing(world):
     with Server(settings={"backup": world.folder / "missing"}) as server:
         alias = server.add_alias("me@example.test")
