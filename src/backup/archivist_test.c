@@ -525,6 +525,29 @@ static void sealed_mail_and_accounts_have_the_same_policy(void **unused)
     end(s);
 }
 
+/* One destination for both, against the manual's advice. */
+static void another_hosts_accounts_stay(void **unused)
+{
+    static const char *const names[] = {"account/20260101T100000.000Z-aaaaaaaa.sqlite",
+                                        "account/20260101T110000.000Z-bbbbbbbb.sqlite",
+                                        "account/20260101T120000.000Z-bbbbbbbb.sqlite"};
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+    struct state *s = begin(true);
+    struct id none = {""};
+
+    (void)unused;
+    archivist_set_policy(s->archivist, &policy);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        assert_int_equal(put(s, &s->keeper, &none, names[i], STR("x")), WIRE_OK);
+        turn(s, 20);
+    }
+    assert_int_equal(list(s, &s->keeper, &none, "account/", ""), WIRE_OK);
+    assert_non_null(strstr(s->keeper.json, names[0]));
+    assert_null(strstr(s->keeper.json, names[1]));
+    assert_non_null(strstr(s->keeper.json, names[2]));
+    end(s);
+}
+
 static void who_is_gone_is_forgotten(void **unused)
 {
     struct state *s = begin(true);
@@ -555,6 +578,7 @@ int main(void)
         cmocka_unit_test(a_destination_with_a_wrong_clock_keeps_the_log),
         cmocka_unit_test(a_base_without_a_manifest_goes_after_a_day),
         cmocka_unit_test(sealed_mail_and_accounts_have_the_same_policy),
+        cmocka_unit_test(another_hosts_accounts_stay),
         cmocka_unit_test(who_is_gone_is_forgotten),
     };
 

@@ -292,6 +292,15 @@ static void decide_bases(struct backup_prune *prune)
 
 /* ---- Doing ---- */
 
+/* Behind the time, host/account/ has which host's it is: another's are not ours to let go. */
+static bool is_of_same_host(const struct backup_prune *prune, struct str name)
+{
+    size_t start = prune->series.len + BACKUP_STAMP_LEN;
+
+    return !str_equal(prune->root, STR("host/")) ||
+           str_equal(str_from(stem_of(name), start), str_from(prune->newest, start));
+}
+
 static void on_listed(void *owner, struct backup_result *result)
 {
     struct backup_prune *prune = owner;
@@ -313,7 +322,8 @@ static void on_listed(void *owner, struct backup_result *result)
         last = object->name;
         /* What bears no time in a series is none of ours. */
         if (prune->stage == STAGE_SERIES &&
-            !backup_stamp_parse(str_from(object->name, prune->series.len), &ms))
+            (!backup_stamp_parse(str_from(object->name, prune->series.len), &ms) ||
+             !is_of_same_host(prune, object->name)))
             continue;
         item = add(prune, into, object->name, ms);
         item->modified_ms = object->modified_ms;

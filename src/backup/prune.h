@@ -1,5 +1,5 @@
 /*
- * Lets old backups go: of one series (a mailbox's full/ or drop/, the host's account/) what its policy
+ * Lets old backups go: of one series (a mailbox's full/ or drop/, a host's in account/) what its policy
  * does not keep, and with a mailbox's full backups those generations of its log of which every moment
  * is older than the oldest one kept, and than policy's days.
  *

@@ -433,7 +433,7 @@ def accounts_are_backed_up_and_come_back(world):
     with Server(settings={"backup": folder}) as server:
         alias = server.add_alias("me@example.test")
         path = wait_until(lambda: account_objects(folder), 60, "no backup of the accounts")[0]
-        check(re.fullmatch(STAMP + r"\.sqlite", path.name), path)
+        check(re.fullmatch(STAMP + r"-[0-9a-f]{8}\.sqlite", path.name), path)
         wait_until(lambda: path.with_name(path.name + ".digest").exists(), 5, "no digest")
         status = server.admin("backup", "status")
         check(status["objects"] >= 1 and status["failures"] == 0, status)
@@ -489,7 +489,7 @@ def the_service_puts_into_s3(world):
         check(status["failures"] == 0, status)
         check(SECRET not in server.log(), "the secret is in the log")
     names = world.ok("list", "host/", "", 10, place=settings["backup"])
-    check(re.search("host/account/" + STAMP + r"\.sqlite \d+", names), names)
+    check(re.search("host/account/" + STAMP + r"-[0-9a-f]{8}\.sqlite \d+", names), names)
 
 
 @test
