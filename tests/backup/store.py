@@ -6,6 +6,7 @@ Of meson's folder SEALPOST_BUILD it needs tests/backup/backup_try.
 """
 
 import hashlib
+import http.server
 import os
 import pathlib
 import random
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -340,6 +342,54 @@ def a_full_disk(world):
         check(not any(".incoming" in line for line in lines), found.stdout)
 
     with_tmpfs(world, work)
+
+
+@test
+def some_of_the_disk_is_left_for_mail(world):
+    """However much a server sends."""
+    size = (4 << 20) - (100 << 10)
+    world.ok("put", "m/most", world.file(size))
+
+    def work(small, shell):
+        found = shell(f"{TRY} {world.place} '{KEY_ID}' {SECRET} {world.certificate} {small} {PART} "
+                      f"get m/most /dev/null")
+        check(found.stdout.startswith("limit") and "mail" in found.stdout, found.stdout)
+
+    with_tmpfs(world, work)
+
+
+class Endless(http.server.BaseHTTPRequestHandler):
+    """Lists that go on and on, with names of nobody."""
+
+    protocol_version = "HTTP/1.1"
+    seen = 0
+    prefix = ""
+
+    def do_GET(self):
+        Endless.seen += 1
+        body = (f"<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>{Endless.prefix}"
+                f"{Endless.seen:09d}/..</Key><Size>1</Size></Contents></ListBucketResult>").encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@test
+def a_list_without_an_end(world):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    breaker = Breaker(server.server_address[1], world.certificate, world.key)
+    place = f"s3:https://127.0.0.1:{breaker.own_port}/mail/p"
+    for Endless.prefix, most in (("zzz/", 1), ("p/m/", 101)):
+        Endless.seen = 0
+        world.fails("invalid", "list", "m/", "", 10, place=place)
+        check(Endless.seen == most, f"{Endless.seen} pages")
+    breaker.close()
+    server.shutdown()
 
 
 @test
