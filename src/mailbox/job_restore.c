@@ -546,6 +546,29 @@ static void tell_gap(struct mailbox_job *job)
                      "two is in neither.", reached, next));
 }
 
+/*
+ * Of all that there is, some may not have come to the destination yet, or may have been taken from there:
+ * the accounts know up to where the mailbox was seen when it was opened, and an open one knows itself.
+ */
+static void tell_behind(struct mailbox_job *job)
+{
+    const struct restoring *state = job->state;
+    const struct mailbox *mailbox = job->mailbox;
+    struct vault_usage seen = {.epoch = mailbox->vault_options.epoch_seen,
+                               .change_counter = mailbox->vault_options.change_counter_seen};
+    uint64_t epoch, counter;
+
+    if (state->at_ms != INT64_MAX || mailbox_job_text(job, "from").len > 0)
+        return;
+    if (mailbox->vault != NULL && !state->is_verify)
+        vault_usage(mailbox->vault, &seen);
+    restore_state(state->restore, &epoch, &counter);
+    if (epoch < seen.epoch || (epoch == seen.epoch && counter < seen.change_counter))
+        json_object_set_new(job->result, "hint",
+                            json_string("The mailbox has had later changes, which the backups do not "
+                                        "have: not yet, or not any more."));
+}
+
 /* The full backup's counter, as its name has it, is higher than that of what the log gave. */
 static bool has_full_more(const struct restoring *state)
 {
@@ -604,6 +627,7 @@ static enum err built(struct mailbox_job *job, enum mailbox_job_next *out_next)
             return ERR_OK;
         }
     }
+    tell_behind(job);
     tell_gap(job);
     if (state->is_verify) {
         clock_format_iso(restore_reached_ms(state->restore), reached);

@@ -393,6 +393,28 @@ def a_later_log_that_cannot_be_read_is_told(world):
 
 
 @suite.case
+def a_log_whose_end_was_cut_is_told(world):
+    """A destination that gives an older state for the newest: the accounts know better."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        world.wait_shipped(alias)
+        append(client, "two")
+        world.wait_shipped(alias)
+    world.server.stop()
+    world.server.start()
+    result = world.verify(alias)
+    check(result[0] == 0 and "hint" not in result[1], show(result))
+    world.server.stop()
+    shutil.rmtree(world.folder_of(alias) / "full", ignore_errors=True)
+    for path in sorted((world.folder_of(alias) / "log").rglob("*.seg"))[1:]:
+        path.unlink()
+    world.server.start()
+    result = world.verify(alias)
+    check(result[0] == 0 and "later changes" in result[1].get("hint", ""), show(result))
+
+
+@suite.case
 def what_a_killed_restore_left_goes(world):
     alias = world.alias()
     left = world.file_of(alias).with_suffix(".restored")
@@ -427,6 +449,7 @@ def drill_the_mail_disk_is_lost(world):
         with connect(world, alias) as client:
             check(subjects(client) == ["one", "two"], f"{subjects(client)}")
             append(client, "three")
+        check("hint" not in result[1], show(result))
 
 
 def put_file(path, content):
