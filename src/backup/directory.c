@@ -244,11 +244,36 @@ static enum err put_end(struct directory_call *call, struct task *task)
     return publish(call, task);
 }
 
+static void closedir_pointer(DIR **folder)
+{
+    if (*folder != NULL)
+        closedir(*folder);
+    *folder = NULL;
+}
+
+/* What puts that did not end have left; those of another process may be under way here. */
+static void sweep(int root)
+{
+    int fd = openat(root, incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    CLEANUP(closedir_pointer) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    struct stat status;
+
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        if (entry->d_name[0] != '.' &&
+            fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            clock_now_ms() - (int64_t)status.st_mtim.tv_sec * 1000 > LEFT_OVER_MS)
+            (void)unlinkat(fd, entry->d_name, 0);
+    }
+}
+
 static enum err put_begin(struct directory_call *call, struct task *task)
 {
     uint64_t unique;
 
     TRY(dir_make(task, call->root_fd, incoming, false));
+    if (call->size_bytes > SLICE_BYTES) /* what large ones left takes the room that this one needs */
+        sweep(call->root_fd);
     random_bytes(&unique, sizeof(unique));
     (void)snprintf(call->temporary, sizeof(call->temporary), "%s/%016" PRIx64, incoming, unique);
     call->to_fd = openat(call->root_fd, call->temporary,
@@ -526,22 +551,6 @@ static const struct backup_destination_kind kind = {
     .cancel = cancel,
     .free = free_directory,
 };
-
-/* What puts that did not end have left. Another host's may be under way here. */
-static void sweep(int root)
-{
-    int fd = openat(root, incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    CLEANUP(closedir_pointer) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
-    struct stat status;
-
-    while (folder != NULL && (entry = readdir(folder)) != NULL) {
-        if (entry->d_name[0] != '.' &&
-            fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            clock_now_ms() - (int64_t)status.st_mtim.tv_sec * 1000 > LEFT_OVER_MS)
-            (void)unlinkat(fd, entry->d_name, 0);
-    }
-}
 
 enum err backup_directory_open(struct net_loop *loop, struct task *task, const char *path,
                                struct backup_destination **out)

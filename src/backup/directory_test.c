@@ -186,6 +186,27 @@ static void a_directory_that_went_is_an_error(void **state)
     assert_int_equal(mkdir(root, 0700), 0);
 }
 
+static void what_was_left_goes_before_the_next_large_one(void **state)
+{
+    static const char *const names[] = {".incoming/old", ".incoming/new"};
+    struct backup_fixture *fixture = *state;
+    struct timespec times[2];
+    char path[256];
+
+    assert_int_equal(fixture_put(fixture, "m/a", 10, 1), ERR_OK);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        path_of(names[i], path);
+        fd_close(&(int){open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)});
+        times[0].tv_sec = times[1].tv_sec = time(NULL) - (i == 0 ? 4000 : 3000);
+        times[0].tv_nsec = times[1].tv_nsec = 0;
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    }
+    assert_int_equal(fixture_put(fixture, "m/a", 2000000, 1), ERR_OK);
+    assert_int_equal(access(path, F_OK), 0);
+    path_of(names[0], path);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 /* Objects of two contents under three names, over and over, until it is killed. */
 static void put_for_ever(void)
 {
@@ -245,6 +266,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_deleted_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removal_can_be_repeated_after_a_kill, setup, teardown),
         cmocka_unit_test_setup_teardown(a_directory_that_went_is_an_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_left_goes_before_the_next_large_one, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(no_half_object_after_a_kill, setup, teardown),
     };
 

@@ -630,6 +630,13 @@ bool shipper_is_copying(const struct shipper *shipper)
     return shipper->copy != NULL;
 }
 
+bool shipper_is_beginning(const struct shipper *shipper)
+{
+    return shipper->copy != NULL ||
+           ((shipper->state == STATE_BASE || shipper->state == STATE_MANIFEST) &&
+            (shipper->flight.is_asked || shipper->retry_at_ms == 0));
+}
+
 void shipper_close(struct shipper **shipper_place)
 {
     struct shipper *shipper = *shipper_place;

@@ -500,6 +500,10 @@ static size_t on_read_text(char *room, size_t size, size_t count, void *owner)
 
 static void set_body(struct net_http_call *call, const struct net_http_request *request)
 {
+    if (request->method == NET_HTTP_HEAD) {
+        SET(call->easy, CURLOPT_NOBODY, 1L);
+        return;
+    }
     if (request->method == NET_HTTP_GET || request->method == NET_HTTP_DELETE) {
         SET(call->easy, CURLOPT_HTTPGET, 1L);
         if (request->method == NET_HTTP_DELETE)

@@ -20,7 +20,7 @@ enum { NET_HTTP_HEADERS_MAX_BYTES = 64 * 1024 }; /* of a response, all lines tog
 struct net_http;      /* the connections of this process, and what it trusts */
 struct net_http_call; /* one request */
 
-enum net_http_method { NET_HTTP_GET, NET_HTTP_POST, NET_HTTP_PUT, NET_HTTP_DELETE };
+enum net_http_method { NET_HTTP_GET, NET_HTTP_POST, NET_HTTP_PUT, NET_HTTP_DELETE, NET_HTTP_HEAD };
 
 struct net_http_options {
     /* The certificates that servers must lead back to, in PEM (net_http_read_trust); empty: no

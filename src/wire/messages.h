@@ -188,10 +188,9 @@ enum wire_status {
       WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 0)                                                    \
     M(BACKUP_LIST_REPLY, backup_list_reply, WIRE_BIT(ARCHIVIST) | WIRE_BIT(STORE),                 \
       WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER), 0)                                   \
-    M(BACKUP_DELETE, backup_delete, WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER) | WIRE_BIT(STORE),        \
-      WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 0)                                                    \
-    M(BACKUP_DELETE_REPLY, backup_delete_reply, WIRE_BIT(ARCHIVIST) | WIRE_BIT(STORE),             \
-      WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER), 0)                                   \
+    /* No mailbox process: what takes one over must not take its backups. */                       \
+    M(BACKUP_DELETE, backup_delete, WIRE_BIT(KEEPER), WIRE_BIT(ARCHIVIST), 0)                      \
+    M(BACKUP_DELETE_REPLY, backup_delete_reply, WIRE_BIT(ARCHIVIST), WIRE_BIT(KEEPER), 0)          \
     /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the      \
      * queue the keeper passes on. */                                                              \
     M(ADMIN, admin, WIRE_BIT(CLI) | WIRE_BIT(KEEPER),                                              \
