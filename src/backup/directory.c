@@ -387,13 +387,6 @@ static void list_all(struct directory_call *call, struct task *task)
     finish(call, &result);
 }
 
-static void closedir_pointer(DIR **folder)
-{
-    if (*folder != NULL)
-        closedir(*folder);
-    *folder = NULL;
-}
-
 /* A folder with nothing but digests: puts that were killed between their two renames left them. */
 static void drop_lone_digests(int root, const char *path)
 {
