@@ -77,7 +77,7 @@ class OfSealpost(Leaver):
     def import_server(self, other):
         address, password = other.user("big")
         self.call("import", "fetched", f"imap://{address.replace('@', '%40')}@127.0.0.1:{other.imap_port}/",
-                  "--server-password-file", self.password_file("other", password))
+                  "--server-password-file", self.password_file("other-password", password))
         return self.count
 
     def export_maildir(self):
@@ -90,7 +90,7 @@ class OfSealpost(Leaver):
 
     def import_own(self, elsewhere):
         self.call("import", "own", elsewhere, "--file-password-file",
-                  self.password_file("own", self.server.user("maildir")[1]))
+                  self.password_file("own-password", self.server.user("maildir")[1]))
         return self.count
 
     def users(self):

@@ -32,7 +32,7 @@ struct copying {
     uint64_t size_bytes;
     off_t start;               /* in the file that is written; -1: it cannot be read back */
     struct page_cipher *cipher, *copy_cipher; /* own */
-    unsigned char digest[CRYPT_HASH_BYTES]; /* of the pages in clear */
+    unsigned char digest[CRYPT_HASH_BYTES]; /* of the pages' nonces and tags, as they were written */
 };
 
 static const char *path_of(struct task *task, const struct vault_options *options,
@@ -195,11 +195,16 @@ static enum err decrypt_piece(struct copying *copying, struct task *task, struct
 
         if (!cipher_pages_decrypt(cipher, number, copying->piece + at, copying->page_bytes))
             return fail(task, ERR_CORRUPT, "page %u is not as it was written", (unsigned)number);
-        /* Nonce and tag are of no interest to whoever compares. */
-        memset(copying->piece + at + copying->page_bytes - CIPHER_RESERVED_BYTES, 0,
-               CIPHER_RESERVED_BYTES);
     }
     return ERR_OK;
+}
+
+/* A page that its tag authenticates is the one that was written if nonce and tag are those. */
+static void add_tags(const struct copying *copying, struct hasher *hash, size_t len)
+{
+    for (size_t at = copying->page_bytes; at <= len; at += copying->page_bytes)
+        hasher_add(hash, str_make((const char *)copying->piece + at - CIPHER_RESERVED_BYTES,
+                                  CIPHER_RESERVED_BYTES));
 }
 
 static enum err report(const struct copying *copying, struct task *task, const char *what,
@@ -242,8 +247,8 @@ static enum err write_pages(struct copying *copying, struct task *task)
         TRY(decrypt_piece(copying, task, copying->cipher, offset, len));
         if (offset == 0) /* one file, for whoever opens it where nothing may be written beside it */
             copying->piece[HEADER_WRITE_VERSION_AT] = copying->piece[HEADER_READ_VERSION_AT] = 1;
-        hasher_add(hash, str_make((const char *)copying->piece, len));
         TRY(write_piece(copying, task, offset, len));
+        add_tags(copying, hash, len);
     }
     hasher_digest(hash, copying->digest);
     return report(copying, task, "pages", copying->size_bytes);
@@ -267,8 +272,8 @@ static enum err read_back(struct copying *copying, struct task *task)
         len = piece_at(copying, offset);
         TRY(report(copying, task, "read back", offset));
         TRY(read_piece(copying, task, fd, copying->start + (off_t)offset, len));
+        add_tags(copying, hash, len);
         TRY(decrypt_piece(copying, task, copying->copy_cipher, offset, len));
-        hasher_add(hash, str_make((const char *)copying->piece, len));
     }
     hasher_digest(hash, digest);
     if (memcmp(digest, copying->digest, sizeof(digest)) != 0)
