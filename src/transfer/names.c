@@ -13,8 +13,8 @@ static bool is_plain(struct str name, size_t i)
     if (ascii_is_control(c) || str_index(STR("%\\:*?\"<>|"), c) >= 0)
         return false;
     /* Hidden files, "." and ".."; and what ends in a dot or a space is another name elsewhere. */
-    if ((c == '.' || c == ' ') && (i == 0 || name.ptr[i - 1] == '/' || i + 1 == name.len ||
-                                   name.ptr[i + 1] == '/'))
+    if ((c == '.' || c == ' ') &&
+        (i == 0 || name.ptr[i - 1] == '/' || i + 1 == name.len || name.ptr[i + 1] == '/'))
         return false;
     return true;
 }
@@ -98,34 +98,51 @@ struct str transfer_maildir_name(struct arena *arena, struct str folder)
     return transfer_clean_name(arena, buf_str(&decoded));
 }
 
+/* How many bytes from here on are one character that no name may have; 0: none. C1 controls and the
+ * line separators U+2028 and U+2029 are as bad as other controls. */
+static size_t forbidden_at(struct str name, size_t i, bool is_utf8)
+{
+    char c = name.ptr[i];
+
+    if (ascii_is_control(c) || c == '*' || c == '%' || (!is_utf8 && ascii_is_8bit(c)))
+        return 1;
+    if (is_utf8 && c == '\xc2' && (unsigned char)name.ptr[i + 1] < 0xa0)
+        return 2;
+    if (is_utf8 && c == '\xe2' && name.ptr[i + 1] == '\x80' &&
+        (name.ptr[i + 2] == '\xa8' || name.ptr[i + 2] == '\xa9'))
+        return 3;
+    return 0;
+}
+
 struct str transfer_clean_name(struct arena *arena, struct str name)
 {
     CLEANUP(buf_free) struct buf out;
     bool is_utf8 = str_is_utf8(name);
+    size_t levels = 1;
     struct str clean;
 
     buf_init(&out, SIZE_MAX);
     for (size_t i = 0; i < name.len; i++) {
+        size_t forbidden = forbidden_at(name, i, is_utf8);
         char c = name.ptr[i];
 
         if (c == '/' && (out.len == 0 || out.ptr[out.len - 1] == '/'))
             continue;
-        if (ascii_is_control(c) || c == '*' || c == '%' || (!is_utf8 && ascii_is_8bit(c)) ||
-            /* C1 controls and the line separators are no names either. */
-            (is_utf8 && c == '\xc2' && (unsigned char)name.ptr[i + 1] < 0xa0)) {
-            if (is_utf8 && c == '\xc2')
-                i++;
+        if (forbidden > 0) {
+            i += forbidden - 1;
+            c = '_';
+        } else if (c == '/' && ++levels > VAULT_FOLDER_DEPTH_MAX) {
             c = '_';
         }
         buf_put(&out, str_make(&c, 1));
     }
-    if (out.len > 0 && out.ptr[out.len - 1] == '/')
-        buf_truncate(&out, out.len - 1);
     if (out.len > VAULT_FOLDER_NAME_MAX) {
         buf_truncate(&out, VAULT_FOLDER_NAME_MAX);
         while (out.len > 0 && !str_is_utf8(buf_str(&out)))
             buf_truncate(&out, out.len - 1);
     }
+    if (out.len > 0 && out.ptr[out.len - 1] == '/')
+        buf_truncate(&out, out.len - 1);
     clean = arena_copy(arena, buf_str(&out));
     if (str_equal_nocase(clean, STR("INBOX")))
         return STR("INBOX");
