@@ -13,8 +13,10 @@
 #include "mailbox/child.h"
 
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/pass.h"
 #include "vault/check.h"
 #include "vault/rekey.h"
 
@@ -118,6 +120,19 @@ static void on_backed_up(void *owner, enum err err, const char *words, bool is_n
     mailbox_job_go_on(job);
 }
 
+/* The keeper names the key that all slots have. One that this process heard of, but that was given
+ * up since, has no password any more: nobody could open the file again. */
+static bool is_the_key_that_comes(const struct mailbox_job *job)
+{
+    CLEANUP(buf_free) struct buf hex;
+    unsigned char check[PASS_BYTES];
+
+    buf_init(&hex, SIZE_MAX);
+    pass_key_check(job->mailbox->next_key, check);
+    return encode_hex(&hex, str_make(check, sizeof(check))) == ERR_OK &&
+           str_equal(mailbox_job_text(job, "check"), buf_str(&hex));
+}
+
 static enum err start(struct mailbox_job *job)
 {
     struct reencrypt *r = NEW(struct reencrypt);
@@ -127,6 +142,8 @@ static enum err start(struct mailbox_job *job)
     r->pause = net_timer_new(job->mailbox->loop, on_pause_over, job);
     if (job->mailbox->next_key == NULL)
         return ERR_OK; /* done already */
+    if (!is_the_key_that_comes(job))
+        return fail(&job->task, ERR_BUSY, "this process has another next key than the slots");
     if (job->mailbox->is_being_copied)
         return fail(&job->task, ERR_BUSY, "it is being re-encrypted already");
     job->mailbox->is_being_copied = r->is_ours = true;

@@ -5,6 +5,7 @@
 #include "role/mailbox.h"
 
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "message/message.h"
@@ -333,6 +334,21 @@ static uint64_t opened_status(struct fixture *f)
     return hear(f, f->store, WIRE_ROLE_STORE, WIRE_MAILBOX_OPENED)->mailbox_opened.status;
 }
 
+/* As the keeper names the key that the file is to be under. */
+static const char *names_key(struct fixture *f, const unsigned char *next_bytes)
+{
+    CLEANUP(secret_free) struct secret *next = secret_copy(str_make(next_bytes, MAILBOX_KEY_BYTES));
+    CLEANUP(buf_free) struct buf json;
+    unsigned char check[PASS_BYTES];
+
+    buf_init(&json, SIZE_MAX);
+    pass_key_check(next, check);
+    buf_put(&json, STR("{\"check\":\""));
+    assert_int_equal(encode_hex(&json, str_make(check, sizeof(check))), ERR_OK);
+    buf_put(&json, STR("\"}"));
+    return arena_copy(&f->task.arena, buf_str(&json)).ptr;
+}
+
 /* A process opens the file with either key, and says so when it is the next one. */
 static void a_file_is_put_under_the_next_key(void **state)
 {
@@ -348,10 +364,15 @@ static void a_file_is_put_under_the_next_key(void **state)
     /* The keeper asks for it; a second request finds nothing left to do. */
     start_again(&f, f.key, next);
     assert_int_equal(opened_status(&f), WIRE_OK);
+    /* Never under a key that it heard of, but that the slots have no more. */
+    ask_job(&f, &session, "re-encrypt", names_key(&f, other), JOB_PASS_GOOD);
+    assert_int_equal(hear_job(&f)->status, WIRE_UNAVAILABLE);
     ask_job(&f, &session, "re-encrypt", "{}", JOB_PASS_GOOD);
+    assert_int_equal(hear_job(&f)->status, WIRE_UNAVAILABLE);
+    ask_job(&f, &session, "re-encrypt", names_key(&f, next), JOB_PASS_GOOD);
     assert_int_equal(hear_job(&f)->status, WIRE_OK);
     expect_rekeyed(&f, next);
-    ask_job(&f, &again, "re-encrypt", "{}", JOB_PASS_GOOD);
+    ask_job(&f, &again, "re-encrypt", names_key(&f, next), JOB_PASS_GOOD);
     assert_int_equal(hear_job(&f)->status, WIRE_OK);
     stop_process(&f);
     /* The keeper did not hear it, and gives both: it is told again. */
