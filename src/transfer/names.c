@@ -6,6 +6,18 @@
 #include "imap/utf7.h"
 #include "vault/folder.h"
 
+/* Where a level begins that would make a Maildir of what is above it. */
+static bool begins_maildir_level(struct str name, size_t i)
+{
+    struct str level = str_from(name, i);
+    ptrdiff_t end = str_index(level, '/');
+
+    if (i > 0 && name.ptr[i - 1] != '/')
+        return false;
+    level = end < 0 ? level : str_upto(level, (size_t)end);
+    return str_equal(level, STR("cur")) || str_equal(level, STR("new"));
+}
+
 static bool is_plain(struct str name, size_t i)
 {
     char c = name.ptr[i];
@@ -16,7 +28,7 @@ static bool is_plain(struct str name, size_t i)
     if ((c == '.' || c == ' ') && (i == 0 || name.ptr[i - 1] == '/' || i + 1 == name.len ||
                                    name.ptr[i + 1] == '/'))
         return false;
-    return true;
+    return !begins_maildir_level(name, i);
 }
 
 struct str transfer_path(struct arena *arena, struct str name, bool is_ascii)
@@ -98,10 +110,30 @@ struct str transfer_maildir_name(struct arena *arena, struct str folder)
     return transfer_clean_name(arena, buf_str(&decoded));
 }
 
+/* U+0080 to U+009F, U+2028 and U+2029 are in no folder's name (RFC 9051 §5.1): how many bytes of
+ * one are here; 0: none. */
+static size_t forbidden_len(struct str text)
+{
+    const unsigned char *bytes = (const unsigned char *)text.ptr;
+
+    if (text.len >= 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0)
+        return 2;
+    return text.len >= 3 && bytes[0] == 0xe2 && bytes[1] == 0x80 &&
+                   (bytes[2] == 0xa8 || bytes[2] == 0xa9)
+               ? 3
+               : 0;
+}
+
+static bool is_level_too_many(char c, size_t *depth)
+{
+    return c == '/' && ++*depth > VAULT_FOLDER_DEPTH_MAX - 1;
+}
+
 struct str transfer_clean_name(struct arena *arena, struct str name)
 {
     CLEANUP(buf_free) struct buf out;
     bool is_utf8 = str_is_utf8(name);
+    size_t depth = 0;
     struct str clean;
 
     buf_init(&out, SIZE_MAX);
@@ -111,10 +143,10 @@ struct str transfer_clean_name(struct arena *arena, struct str name)
         if (c == '/' && (out.len == 0 || out.ptr[out.len - 1] == '/'))
             continue;
         if (ascii_is_control(c) || c == '*' || c == '%' || (!is_utf8 && ascii_is_8bit(c)) ||
-            /* C1 controls and the line separators are no names either. */
-            (is_utf8 && c == '\xc2' && (unsigned char)name.ptr[i + 1] < 0xa0)) {
-            if (is_utf8 && c == '\xc2')
-                i++;
+            is_level_too_many(c, &depth)) {
+            c = '_';
+        } else if (is_utf8 && forbidden_len(str_from(name, i)) > 0) {
+            i += forbidden_len(str_from(name, i)) - 1;
             c = '_';
         }
         buf_put(&out, str_make(&c, 1));
@@ -123,7 +155,7 @@ struct str transfer_clean_name(struct arena *arena, struct str name)
         buf_truncate(&out, out.len - 1);
     if (out.len > VAULT_FOLDER_NAME_MAX) {
         buf_truncate(&out, VAULT_FOLDER_NAME_MAX);
-        while (out.len > 0 && !str_is_utf8(buf_str(&out)))
+        while (out.len > 0 && (!str_is_utf8(buf_str(&out)) || out.ptr[out.len - 1] == '/'))
             buf_truncate(&out, out.len - 1);
     }
     clean = arena_copy(arena, buf_str(&out));

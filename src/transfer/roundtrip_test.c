@@ -62,7 +62,9 @@ static uint64_t keyword(struct fixture *f, const char *name)
 static void fill(struct fixture *f)
 {
     static const char *const names[] = {"Work/Plans", "Work/Plans/a.b", "R\xc3\xa4um/\xe2\x82\xac",
-                                        ".hidden", "a:b?", "Work/Plans/a_b"};
+                                        ".hidden", "a:b?", "Work/Plans/a_b",
+                                        /* levels of a Maildir */
+                                        "new", "Work/cur", "cur/new/x", "news"};
     uint32_t gone[3], *uids;
     size_t count;
     char text[200];
@@ -83,6 +85,8 @@ static void fill(struct fixture *f)
         append(f, folder_id, raw, i & 31, 1700000000123 + (int64_t)i * 86400000,
                (int16_t)((int)i * 30 - 120));
     }
+    for (size_t i = 6; i < ARRAY_LEN(names); i++)
+        append(f, fixture_folder_id(f, names[i]), fixture_message(f, names[i]), 0, 951782400000, 0);
     for (unsigned i = 0; i < 30; i++) { /* more keywords than a Maildir has letters */
         snprintf(text, sizeof(text), "$Key%u", i);
         append(f, f->inbox, fixture_message(f, text), keyword(f, text) | keyword(f, "Work") | 1,
