@@ -216,6 +216,7 @@ enum err account_login_check(struct account_login *login, struct account_databas
         result.is_unconfirmed = !result.has_replaced_password && has_unconfirmed(slots, count);
         result.verdict = ACCOUNT_LOGIN_OK;
         result.mailbox = claim.mailbox;
+        result.slot = opened->id;
     } else if (is_blocked) {
         result.verdict = ACCOUNT_LOGIN_THROTTLED;
     } else if (!attempt->is_local) {

@@ -37,6 +37,7 @@ enum account_verdict { ACCOUNT_LOGIN_OK, ACCOUNT_LOGIN_DENIED, ACCOUNT_LOGIN_THR
 struct account_login_result {
     enum account_verdict verdict;
     struct id mailbox;         /* with OK, as the rest */
+    struct id slot;            /* whose password it was */
     struct secret *key;        /* own: the caller frees it; the keys, as account/slot.h says */
     bool has_replaced_password; /* a new one, with its first use: sessions of the old one are to end */
     /* There is a new password that nobody is known to have seen (an app password logged in, or this

@@ -225,11 +225,11 @@ enum wire_status {
 #define WIRE_FIELDS_login(F)                                                                       \
     F(id, session) F(u64, service) F(str, username) F(secret, password) F(str, address)            \
     F(flag, is_local)
-/* For SUBMISSION no session is kept; `mailbox` tells whose login it is. `delay_ms`: wait this long
- * before the refusal is passed on, so that all refusals take the same time. `pass`: of the session
- * (secret/pass.h). */
+/* For SUBMISSION no session is kept; `mailbox` tells whose login it is, and `slot` by which
+ * password. `delay_ms`: wait this long before the refusal is passed on, so that all refusals take
+ * the same time. `pass`: of the session (secret/pass.h). */
 #define WIRE_FIELDS_login_reply(F)                                                                 \
-    F(u64, status) F(id, mailbox) F(u64, delay_ms) F(str, pass)
+    F(u64, status) F(id, mailbox) F(u64, delay_ms) F(str, pass) F(id, slot)
 #define WIRE_FIELDS_session_close(F) F(id, session) F(id, mailbox)
 
 /* `tag` is the login command's, answered by the mailbox process (POP3: role/engine_pop3.c); `input`
@@ -280,7 +280,7 @@ enum wire_status {
 #define WIRE_FIELDS_recipient_reply(F)                                                             \
     F(u64, status) F(id, mailbox) F(str, detail) F(flag, has_mailbox) F(str, routes)               \
     F(u64, reply_code) F(str, words) F(u64, trust) F(flag, is_checked)
-#define WIRE_FIELDS_sender(F) F(id, mailbox) F(str, address)
+#define WIRE_FIELDS_sender(F) F(id, mailbox) F(str, address) F(id, slot)
 #define WIRE_FIELDS_sender_reply(F) F(u64, status)
 
 /* One for each recipient mailbox. `folder` empty: INBOX. `recipient` empty: a copy of what its owner
