@@ -6,6 +6,7 @@
 #define CLI_FEED_H
 
 #include "base/task.h"
+#include "cli/parse.h"
 
 #include <sys/types.h>
 
@@ -15,10 +16,12 @@ struct cli_feed {
 
 /*
  * `name` is what the user wrote: another server (cli/remote.h), whose password is the first line of
- * `password_file`; or what is open as `source_fd`, which is borrowed. `*out_fd` is for the service.
+ * the line's "server-password-file"; or what is open as `source_fd`, which is borrowed. The line's
+ * secret, and all other descriptors, stay behind. `*out_fd` is for the service.
  */
-MUST_CHECK enum err cli_feed_start(struct task *task, struct cli_feed *feed, const char *name,
-                                   const char *password_file, int source_fd, int *out_fd);
+MUST_CHECK enum err cli_feed_start(struct task *task, struct cli_feed *feed,
+                                   const struct cli_line *line, const char *name, int source_fd,
+                                   int *out_fd);
 /* Waits for its end. ERR_INVALID: it could not read all of it; it said why on the standard error. */
 MUST_CHECK enum err cli_feed_end(struct task *task, struct cli_feed *feed);
 

@@ -23,6 +23,8 @@ static enum err open_output(struct task *task, const char *name, bool is_forced,
     const char *part = arena_printf(&task->arena, "%s.part", name).ptr;
     struct stat status;
 
+    if (lstat(name, &status) == 0 && !S_ISREG(status.st_mode)) /* /dev/null, a link to a disk */
+        return fail(task, ERR_EXISTS, "%s is there, and is no file that could be replaced", name);
     if (!is_forced && lstat(name, &status) == 0)
         return fail(task, ERR_EXISTS, "%s is there already; --force replaces it", name);
     if (is_forced && unlink(part) != 0 && errno != ENOENT)
@@ -44,13 +46,11 @@ static enum err open_source(struct task *task, const struct cli_line *line,
                             struct cli_files *files, const char *name, int *fd)
 {
     CLEANUP(fd_close) int source_fd = *fd;
-    const char *password_file =
-        json_string_value(json_object_get(line->arguments, "server-password-file"));
 
     *fd = -1;
     if (source_fd < 0 && !cli_remote_is_one(name))
         return words_of(task, name);
-    return cli_feed_start(task, &files->feed, name, password_file, source_fd, fd);
+    return cli_feed_start(task, &files->feed, line, name, source_fd, fd);
 }
 
 enum err cli_files_open(struct task *task, const struct cli_line *line,
@@ -100,6 +100,7 @@ static enum err keep(struct task *task, int fd, const char *part, const char *na
 
 enum err cli_files_keep(struct task *task, const struct cli_line *line, struct cli_files *files)
 {
+    TRY(cli_feed_end(task, &files->feed));
     for (size_t i = 0; i < files->count; i++) {
         if (files->parts[i] == NULL)
             continue;

@@ -2,7 +2,7 @@
 #ifndef CLI_REMOTE_H
 #define CLI_REMOTE_H
 
-#include "transfer/stream.h"
+#include "transfer/fetch.h"
 
 struct cli_remote {
     struct str user, host, port, folder; /* in the arena of the task that parsed it */
@@ -15,6 +15,7 @@ bool cli_remote_is_one(const char *text);
 MUST_CHECK enum err cli_remote_parse(struct task *task, struct str text, struct cli_remote *out);
 /* Connects and fetches (transfer/fetch.h). The password is the first line of the file. */
 MUST_CHECK enum err cli_remote_fetch(struct task *task, const struct cli_remote *remote,
-                                     const char *password_file, struct transfer_feed *feed);
+                                     const char *password_file, struct transfer_feed *feed,
+                                     struct transfer_fetched *out_fetched);
 
 #endif
