@@ -448,7 +448,7 @@ static void test_reset(void **state)
     assert_string_equal(test_admin_member(f, "old_mailbox"), old);
     assert_string_not_equal(test_admin_member(f, "mailbox"), old);
     assert_int_equal(strlen(test_admin_member(f, "recovery_key")), 32);
-    assert_string_equal(f->expelled.text, old);
+    assert_string_equal(f->retired.text, old);
     assert_int_equal(login(f, "you@demo.test", first, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_DENIED);
     assert_int_equal(login(f, "you@demo.test", second, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
     assert_int_equal(login(f, "two@demo.test", second, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
@@ -467,11 +467,36 @@ static void test_reset(void **state)
     assert_string_equal(f->removed.text, old);
 }
 
+/* Both made a file; one of them takes the old one's place, and the other leads nowhere. */
+static void test_reset_twice_at_once(void **state)
+{
+    static const char ask[] = "{'command':'alias reset','arguments':{'address':'you@demo.test'}}";
+    struct test_admin *f = *state;
+    struct id first, second;
+    char password[40];
+
+    test_admin_add_demo(f);
+    f->does_not_answer = true;
+    assert_string_equal(test_admin_ask(f, ask), "(none)");
+    first = f->created;
+    assert_string_equal(test_admin_ask(f, ask), "(none)");
+    second = f->created;
+    admin_mailbox_created(f->admin, &first, true, TEST_ADMIN_NOW_MS);
+    assert_string_equal(test_admin_member(f, "status"), "ok");
+    (void)snprintf(password, sizeof(password), "%s", test_admin_member(f, "password"));
+    admin_mailbox_created(f->admin, &second, true, TEST_ADMIN_NOW_MS);
+    assert_string_equal(test_admin_member(f, "status"), "not-found");
+    assert_string_equal(test_admin_member(f, "password"), "");
+    assert_int_equal(login(f, "you@demo.test", password, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    assert_string_equal(f->removed.text, second.text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_jobs),
         TEST(test_reset),
+        TEST(test_reset_twice_at_once),
         TEST(test_jobs_that_nobody_waits_for),
         TEST(test_a_first_start),
         TEST(test_statuses),
