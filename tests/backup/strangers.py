@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Arriving from places that are not what they should be: servers that lie, keep something back or answer
+"""Mail from places that are not what they should be: servers that lie, keep something back or answer
 out of turn, archives and folders that were made to do harm. What is taken in is told rightly, what is
 not is told at all, and the mailbox goes on.
 """
