@@ -79,14 +79,13 @@ enum wire_status {
     M(PEER, peer, WIRE_BIT(MASTER), WIRE_SERVICES, 1)                                              \
     /* A listening socket; sent before START. */                                                   \
     M(LISTENER, listener, WIRE_BIT(MASTER), WIRE_SERVICES, 1)                                      \
-    /* Configuration as a sealed memfd, then certificate and key (for gate and smtp), host key     \
+    /* Configuration as a sealed memfd, then certificate and key (for gate and smtp), host key    \
      * (for keeper). Sent at start, and again on SIGHUP. */                                        \
     M(CONFIGURE, configure, WIRE_BIT(MASTER), WIRE_SERVICES, 4)                                    \
     M(START, start, WIRE_BIT(MASTER), WIRE_SERVICES, 0)                                            \
     M(STOP, stop, WIRE_BIT(MASTER) | WIRE_BIT(STORE), WIRE_SERVICES | WIRE_BIT(MAILBOX), 0)        \
     M(READY, ready, WIRE_SERVICES, WIRE_BIT(MASTER), 0)                                            \
-    /* Memory in which all processes of the role count connections (net/census.h); before START.   \
-     */                                                                                            \
+    /* Memory in which all processes of the role count connections (net/census.h); before START. */ \
     M(CENSUS, census, WIRE_BIT(MASTER), WIRE_BIT(GATE) | WIRE_BIT(SMTP), 1)                        \
     /* Logging in. */                                                                              \
     M(LOGIN, login, WIRE_BIT(GATE) | WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                          \
@@ -122,7 +121,7 @@ enum wire_status {
       WIRE_BIT(STORE) | WIRE_BIT(NURSERY), 0)                                                      \
     M(MAILBOX_REMOVE_REPLY, mailbox_remove_reply, WIRE_BIT(STORE) | WIRE_BIT(NURSERY),             \
       WIRE_BIT(KEEPER) | WIRE_BIT(STORE), 0)                                                       \
-    /* All sessions of a mailbox end (its password changed, its alias went or leads elsewhere). */ \
+    /* All sessions of a mailbox end (its password changed, its alias went, or leads elsewhere). */\
     M(MAILBOX_EXPEL, mailbox_expel, WIRE_BIT(KEEPER), WIRE_BIT(STORE), 0)                          \
     /* Mail. DELIVER's descriptor is a sealed memfd with the whole message. */                     \
     M(RECIPIENT, recipient, WIRE_BIT(SMTP) | WIRE_BIT(COURIER), WIRE_BIT(KEEPER), 0)               \
@@ -133,7 +132,7 @@ enum wire_status {
       WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER), 1)                                   \
     M(DELIVER_REPLY, deliver_reply, WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER) | WIRE_BIT(STORE),        \
       WIRE_BIT(STORE) | WIRE_BIT(SMTP) | WIRE_BIT(COURIER), 0)                                     \
-    /* A foreign message is judged before it is taken; its descriptor is a sealed memfd with the   \
+    /* A foreign message is judged before it is taken; its descriptor is a sealed memfd with the    \
      * message as it came, without our trace. */                                                   \
     M(EXAMINE, examine, WIRE_BIT(SMTP), WIRE_BIT(EXAMINER), 1)                                     \
     M(EXAMINE_REPLY, examine_reply, WIRE_BIT(EXAMINER), WIRE_BIT(SMTP), 0)                         \
@@ -143,11 +142,11 @@ enum wire_status {
     /* A message as the JSON of a webhook: memfd there, memfd back. */                             \
     M(RENDER, render, WIRE_BIT(COURIER), WIRE_BIT(EXAMINER), 1)                                    \
     M(RENDER_REPLY, render_reply, WIRE_BIT(EXAMINER), WIRE_BIT(COURIER), 1)                        \
-    /* To the outbound queue; the reply comes when it is on disk. The descriptor is a sealed memfd \
+    /* To the outbound queue; the reply comes when it is on disk. The descriptor is a sealed memfd  \
      * with the message, our trace before it. */                                                   \
     M(QUEUE, queue, WIRE_BIT(SMTP), WIRE_BIT(COURIER), 1)                                          \
     M(QUEUE_REPLY, queue_reply, WIRE_BIT(COURIER), WIRE_BIT(SMTP), 0)                              \
-    /* A report of another server came in for one of our users (courier/bounce.c). No answer. */   \
+    /* A report of another server came in for one of our users (courier/bounce.c). No answer. */    \
     M(BOUNCE, bounce, WIRE_BIT(SMTP), WIRE_BIT(COURIER), 0)                                        \
     /* The keys that mail of one of our domains is signed with. */                                 \
     M(SIGNING_KEYS, signing_keys, WIRE_BIT(COURIER), WIRE_BIT(KEEPER), 0)                          \
@@ -159,26 +158,23 @@ enum wire_status {
       WIRE_BIT(RESOLVER), 0)                                                                       \
     M(DNS_ANSWER, dns_answer, WIRE_BIT(RESOLVER),                                                  \
       WIRE_BIT(SMTP) | WIRE_BIT(EXAMINER) | WIRE_BIT(COURIER) | WIRE_BIT(KEEPER) |                 \
-          WIRE_BIT(ARCHIVIST),                                                                     \
-      0)                                                                                           \
+          WIRE_BIT(ARCHIVIST), 0)                                                                  \
     /* The drop box changes hands: the sealer finishes, closes the file, forgets the chain. */     \
     M(LANE_RELEASE, lane_release, WIRE_BIT(STORE), WIRE_BIT(SEALER), 0)                            \
     M(LANE_RELEASE_REPLY, lane_release_reply, WIRE_BIT(SEALER), WIRE_BIT(STORE), 0)                \
     /* Keys derived from the host key for the roles that need one (sealer: drop boxes; courier:    \
      * secret/courier.h). */                                                                       \
     M(HOST_KEY, host_key, WIRE_BIT(KEEPER), WIRE_BIT(SEALER) | WIRE_BIT(COURIER), 0)               \
-    /* What an owner asked for with his password, done in his mailbox process (mailbox/jobs.h);    \
-     * the descriptors are those that his command brought. Replies: progress, and at last the                \
-     * outcome. */                                                                                 \
+    /* What an owner asked for with his password, done in his mailbox process (mailbox/jobs.h); the  \
+     * descriptors are those that his command brought. Replies: progress, and at last the outcome. */ \
     M(JOB, job, WIRE_BIT(KEEPER) | WIRE_BIT(STORE), WIRE_BIT(STORE) | WIRE_BIT(MAILBOX), 2)        \
     M(JOB_REPLY, job_reply, WIRE_BIT(MAILBOX) | WIRE_BIT(STORE),                                   \
       WIRE_BIT(STORE) | WIRE_BIT(KEEPER), 0)                                                       \
     /* The command went away. */                                                                   \
     M(JOB_CANCEL, job_cancel, WIRE_BIT(KEEPER) | WIRE_BIT(STORE),                                  \
       WIRE_BIT(STORE) | WIRE_BIT(MAILBOX), 0)                                                      \
-    /* Objects of a backup, all of them ciphertext. The store passes on what mailbox processes     \
-     * send, and sees to it that each names its own. PUT's descriptor has the bytes, GET_REPLY's,              \
-     * too. */                                                                                     \
+    /* Objects of a backup, all of them ciphertext. The store passes on what mailbox processes send, \
+     * and sees to it that each names its own. PUT's descriptor has the bytes, GET_REPLY's, too. */ \
     M(BACKUP_PUT, backup_put,                                                                      \
       WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER) | WIRE_BIT(KEEPER) | WIRE_BIT(STORE),                   \
       WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 1)                                                    \
@@ -196,15 +192,14 @@ enum wire_status {
       WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 0)                                                    \
     M(BACKUP_DELETE_REPLY, backup_delete_reply, WIRE_BIT(ARCHIVIST) | WIRE_BIT(STORE),             \
       WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER), 0)                                   \
-    /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the     \
+    /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the      \
      * queue the keeper passes on. */                                                              \
     M(ADMIN, admin, WIRE_BIT(CLI) | WIRE_BIT(KEEPER),                                              \
       WIRE_BIT(KEEPER) | WIRE_BIT(COURIER) | WIRE_BIT(ARCHIVIST), 2)                               \
     M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER) | WIRE_BIT(COURIER) | WIRE_BIT(ARCHIVIST),        \
       WIRE_BIT(CLI) | WIRE_BIT(KEEPER), 0)                                                         \
-    /* Sessions that sleep (mailbox/hibernate.c). The state goes to the gate, which answers        \
-     * whether it holds it now and has sent nothing that is not in it. Such a session goes on with                  \
-     * SESSION_OPEN. */                                                                            \
+    /* Sessions that sleep (mailbox/hibernate.c). The state goes to the gate, which answers whether it\
+     * holds it now and has sent nothing that is not in it. Such a session goes on with SESSION_OPEN. */\
     M(SESSION_HIBERNATE, session_hibernate, WIRE_BIT(MAILBOX) | WIRE_BIT(STORE),                   \
       WIRE_BIT(STORE) | WIRE_BIT(GATE), 0)                                                         \
     M(SESSION_HIBERNATE_REPLY, session_hibernate_reply, WIRE_BIT(GATE) | WIRE_BIT(STORE),          \
@@ -230,9 +225,9 @@ enum wire_status {
 #define WIRE_FIELDS_login(F)                                                                       \
     F(id, session) F(u64, service) F(str, username) F(secret, password) F(str, address)            \
     F(flag, is_local)
-/* For SUBMISSION no session is kept; `mailbox` tells whose login it is, and `slot` by which
- * password. `delay_ms`: wait this long before the refusal is passed on, so that all refusals take
- * the same time. `pass`: of the session (secret/pass.h). */
+/* For SUBMISSION no session is kept; `mailbox` tells whose login it is, `slot` by which password.
+ * `delay_ms`: wait this long before the refusal is passed on, so that all refusals take the same
+ * time. `pass`: of the session (secret/pass.h). */
 #define WIRE_FIELDS_login_reply(F)                                                                 \
     F(u64, status) F(id, mailbox) F(u64, delay_ms) F(str, pass) F(id, slot)
 #define WIRE_FIELDS_session_close(F) F(id, session) F(id, mailbox)

@@ -77,10 +77,11 @@ static const enum smtp_reply answers[][SMTP_QUESTION_COUNT] = {
     [WIRE_DENIED] = {REPLY(LOGIN_DENIED), REPLY(SENDER_NOT_OWN), REPLY(AUTHOR_NOT_OWN),
                      REPLY(NOT_ALLOWED), REPLY(NOT_ALLOWED), REPLY(NOT_ALLOWED)},
     /* Nobody learns by the words that he is being throttled. */
-    [WIRE_THROTTLED] = {REPLY(LOGIN_DENIED), REPLY(LATER), REPLY(LATER), REPLY(LATER), REPLY(LATER),
-                        REPLY(LATER)},
+    [WIRE_THROTTLED] = {REPLY(LOGIN_DENIED), REPLY(LATER), REPLY(LATER), REPLY(LATER),
+                        REPLY(LATER), REPLY(LATER)},
     [WIRE_UNKNOWN] = {REPLY(LOGIN_DENIED), REPLY(SENDER_NOT_OWN), REPLY(AUTHOR_NOT_OWN),
-                      REPLY(UNKNOWN_RECIPIENT), REPLY(UNKNOWN_RECIPIENT), REPLY(UNKNOWN_RECIPIENT)},
+                      REPLY(UNKNOWN_RECIPIENT), REPLY(UNKNOWN_RECIPIENT),
+                      REPLY(UNKNOWN_RECIPIENT)},
     /* A sender's: the login's password opens nothing any more. */
     [WIRE_DISABLED] = {REPLY(LOGIN_DENIED), REPLY(LOGIN_DENIED), REPLY(LOGIN_DENIED),
                        REPLY(RECIPIENT_DISABLED), REPLY(RECIPIENT_DISABLED),
@@ -102,8 +103,8 @@ static const enum smtp_reply answers[][SMTP_QUESTION_COUNT] = {
                         REPLY(RELAYING), REPLY(RECIPIENT_OK), REPLY(UNKNOWN_RECIPIENT)},
     [WIRE_REFUSED] = {REPLY(LOGIN_DENIED), REPLY(REFUSED), REPLY(REFUSED), REPLY(REFUSED),
                       REPLY(REFUSED), REPLY(REFUSED)},
-    [WIRE_DEFERRED] = {REPLY(LOGIN_UNAVAILABLE), REPLY(DEFERRED), REPLY(DEFERRED), REPLY(DEFERRED),
-                       REPLY(DEFERRED), REPLY(DEFERRED)},
+    [WIRE_DEFERRED] = {REPLY(LOGIN_UNAVAILABLE), REPLY(DEFERRED), REPLY(DEFERRED),
+                       REPLY(DEFERRED), REPLY(DEFERRED), REPLY(DEFERRED)},
 };
 
 enum smtp_reply smtp_reply_to(enum smtp_question question, enum wire_status status)
