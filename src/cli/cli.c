@@ -268,7 +268,7 @@ static int run_command(struct task *task, const struct cli_line *line,
     return exit_code;
 }
 
-static int run(struct task *task, const struct cli_line *line)
+static int run(struct task *task, struct cli_line *line)
 {
     const char *config = line->config != NULL ? line->config : getenv("SEALPOST_CONFIG");
     struct connection connection = {.fd = -1, .command = line->command};
@@ -278,7 +278,8 @@ static int run(struct task *task, const struct cli_line *line)
 
     if (!is_confirmed(line, &words))
         return give_up(line, ADMIN_EXIT_USAGE, "invalid", words);
-    err = cli_service_connect(task, config != NULL ? config : default_config, &connection.fd);
+    err = cli_service_connect(task, config != NULL ? config : default_config, &connection.fd,
+                              &line->outgoing_ca);
     if (err != ERR_OK)
         return give_up(line, err == ERR_INVALID ? ADMIN_EXIT_USAGE : ADMIN_EXIT_NOT_RUNNING,
                        err == ERR_INVALID ? "invalid" : "not-running", task->words);

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "cli/remote.h"
+#include "cli/secret_input.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,8 @@ static enum err open_output(struct task *task, const char *name, bool is_forced,
         return fail(task, ERR_EXISTS, "%s is there already; --force replaces it", name);
     if (is_forced && unlink(part) != 0 && errno != ENOENT)
         return words_of(task, part);
-    *out_fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    /* For reading, too: what was written is read back. */
+    *out_fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (*out_fd < 0 && errno == EEXIST)
         return fail(task, ERR_EXISTS,
                     "%s is there: left by a command that was ended, or one that runs; --force "
@@ -46,11 +48,21 @@ static enum err open_source(struct task *task, const struct cli_line *line,
                             struct cli_files *files, const char *name, int *fd)
 {
     CLEANUP(fd_close) int source_fd = *fd;
+    const struct cli_feed_source source = {
+        .name = name,
+        .fd = source_fd,
+        .line = line,
+        .file_password_file = cli_line_path(line, "file-password-file"),
+        .server_password_file = cli_line_path(line, "server-password-file"),
+        .server_ca_file = cli_line_path(line, "server-ca-file") != NULL
+                              ? cli_line_path(line, "server-ca-file")
+                              : line->outgoing_ca,
+    };
 
     *fd = -1;
     if (source_fd < 0 && !cli_remote_is_one(name))
         return words_of(task, name);
-    return cli_feed_start(task, &files->feed, line, name, source_fd, fd);
+    return cli_feed_start(task, &files->feed, &source, fd);
 }
 
 enum err cli_files_open(struct task *task, const struct cli_line *line,
@@ -66,7 +78,9 @@ enum err cli_files_open(struct task *task, const struct cli_line *line,
         int *fd = &files->fds[files->count++];
 
         *fd = -1;
-        if (is_output && is_standard) {
+        if (line->files[i].argument->kind == ADMIN_KEY) {
+            TRY(cli_secret_key(task, name, fd));
+        } else if (is_output && is_standard) {
             *fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
             files->has_taken_output = true;
         } else if (is_output) {

@@ -146,6 +146,10 @@ static bool has_right_kind(const struct admin_argument *argument, const json_t *
     switch (argument->kind) {
     case ADMIN_FLAG:
         return json_is_boolean(value);
+    case ADMIN_KEY:
+        return json_is_true(value);
+    case ADMIN_PATH:
+        return false; /* stays with the command */
     case ADMIN_FILE:
         if (!json_is_array(value) || json_array_size(value) > ADMIN_LINES_MAX)
             return false;
