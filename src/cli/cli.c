@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* The same as that of `serve` (role/main.c). */
@@ -295,6 +296,7 @@ int cli_main(int argc, char **argv)
     int exit_code;
 
     secret_init();
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* passwords pass through here: no core dumps */
     buf_init(&words, SIZE_MAX);
     task_init(&task, clock_now_ms());
     if (cli_parse(argc, argv, &words, &line) != ERR_OK) {

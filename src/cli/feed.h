@@ -6,6 +6,7 @@
 #define CLI_FEED_H
 
 #include "base/task.h"
+#include "cli/parse.h"
 
 #include <sys/types.h>
 
@@ -18,7 +19,8 @@ struct cli_feed_source {
     int fd;           /* that file, open; -1: it is a server */
     /* Files with a password in their first line; NULL: it is asked for, once it is needed. */
     const char *file_password_file, *server_password_file;
-    const char *server_ca_file; /* NULL: what the system trusts */
+    const char *server_ca_file;  /* NULL: what the system trusts */
+    const struct cli_line *line; /* its secret stays behind, as all other descriptors do */
 };
 
 /* All of the source is borrowed for the call. `*out_fd` is for the service. */

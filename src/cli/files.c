@@ -24,6 +24,8 @@ static enum err open_output(struct task *task, const char *name, bool is_forced,
     const char *part = arena_printf(&task->arena, "%s.part", name).ptr;
     struct stat status;
 
+    if (lstat(name, &status) == 0 && !S_ISREG(status.st_mode)) /* /dev/null, a link to a disk */
+        return fail(task, ERR_EXISTS, "%s is there, and is no file that could be replaced", name);
     if (!is_forced && lstat(name, &status) == 0)
         return fail(task, ERR_EXISTS, "%s is there already; --force replaces it", name);
     if (is_forced && unlink(part) != 0 && errno != ENOENT)
@@ -49,6 +51,7 @@ static enum err open_source(struct task *task, const struct cli_line *line,
     const struct cli_feed_source source = {
         .name = name,
         .fd = source_fd,
+        .line = line,
         .file_password_file = cli_line_path(line, "file-password-file"),
         .server_password_file = cli_line_path(line, "server-password-file"),
         .server_ca_file = cli_line_path(line, "server-ca-file") != NULL
@@ -111,6 +114,7 @@ static enum err keep(struct task *task, int fd, const char *part, const char *na
 
 enum err cli_files_keep(struct task *task, const struct cli_line *line, struct cli_files *files)
 {
+    TRY(cli_feed_end(task, &files->feed));
     for (size_t i = 0; i < files->count; i++) {
         if (files->parts[i] == NULL)
             continue;

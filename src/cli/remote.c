@@ -5,7 +5,6 @@
 #include "base/buf.h"
 #include "cli/secret_input.h"
 #include "net/line.h"
-#include "transfer/fetch.h"
 
 #include <string.h>
 
@@ -106,7 +105,7 @@ static enum err on_start_tls(void *owner, struct task *task)
 
 enum err cli_remote_fetch(struct task *task, const struct cli_remote *remote,
                           const char *password_file, const char *ca_file,
-                          struct transfer_feed *feed)
+                          struct transfer_feed *feed, struct transfer_fetched *out_fetched)
 {
     CLEANUP(net_line_close) struct net_line *line = NULL;
     CLEANUP(secret_free) struct secret *password = NULL;
@@ -122,5 +121,5 @@ enum err cli_remote_fetch(struct task *task, const struct cli_remote *remote,
     if (remote->is_tls)
         TRY(on_start_tls(&connection, task));
     server.needs_tls = !remote->is_tls && !net_line_is_local(line);
-    return transfer_fetch(task, &functions, &server, feed);
+    return transfer_fetch(task, &functions, &server, feed, out_fetched);
 }

@@ -2,7 +2,7 @@
 #ifndef CLI_REMOTE_H
 #define CLI_REMOTE_H
 
-#include "transfer/stream.h"
+#include "transfer/fetch.h"
 
 struct cli_remote {
     struct str user, host, port, folder; /* in the arena of the task that parsed it */
@@ -17,6 +17,7 @@ MUST_CHECK enum err cli_remote_parse(struct task *task, struct str text, struct 
  * the certificate must lead back to; NULL: what the system trusts. */
 MUST_CHECK enum err cli_remote_fetch(struct task *task, const struct cli_remote *remote,
                                      const char *password_file, const char *ca_file,
-                                     struct transfer_feed *feed);
+                                     struct transfer_feed *feed,
+                                     struct transfer_fetched *out_fetched);
 
 #endif

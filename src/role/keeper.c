@@ -179,6 +179,7 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
 
     out_reply->status = WIRE_OK;
     out_reply->mailbox = result->mailbox;
+    out_reply->slot = result->slot;
     if (body->service == WIRE_SERVICE_SUBMISSION)
         return; /* no session: the key is not needed */
     if (account_sessions_open(keeper->sessions, task, &body->session, &result->mailbox, channel,

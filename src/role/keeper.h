@@ -72,6 +72,8 @@ void keeper_admin_start(struct keeper *keeper);
 void keeper_admin_stop(struct keeper *keeper);
 /* All sessions of a mailbox end. */
 void keeper_expel(void *keeper, const struct id *mailbox);
+/* The same, and mail that somebody has for it already is not taken for it any more. */
+void keeper_retire(void *keeper, const struct id *mailbox);
 
 /* keeper_job.c: what an owner has done in his mailbox's process. */
 enum err keeper_check_owner(void *keeper, struct task *task, int64_t mailbox_row,

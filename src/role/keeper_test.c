@@ -52,6 +52,7 @@ struct fixture {
     char password[40];
     struct id mailbox;
     unsigned char pass[PASS_BYTES]; /* of the last login */
+    struct id slot;                 /* likewise */
 };
 
 static void bound_waits(int fd)
@@ -326,6 +327,7 @@ static enum wire_status log_in(struct fixture *f, const struct id *session,
     assert_int_equal(f->message.tag, 4);
     if (reply->status == WIRE_OK) {
         assert_true(id_equal(&reply->mailbox, &f->mailbox));
+        f->slot = reply->slot;
         assert_int_equal(reply->pass.len, is_submission ? 0 : PASS_BYTES);
         if (!is_submission)
             memcpy(f->pass, reply->pass.ptr, PASS_BYTES);
@@ -462,11 +464,32 @@ static void test_a_running_mailbox_meets_a_new_keeper(void **state)
     (void)close(start_mailbox(f, &f->mailbox, false, WIRE_DENIED));
 }
 
+static void add_app_password(struct fixture *f, char out[static 40])
+{
+    char text[256];
+    json_t *json;
+
+    (void)snprintf(text, sizeof(text),
+                   "{'command':'alias app-password add','arguments':{'address':'you@demo.test',"
+                   "'name':'phone','password':'%s'}}",
+                   f->password);
+    ask(f, text);
+    json = answer(f, "ok");
+    (void)snprintf(out, 40, "%s", json_string_value(json_object_get(json, "password")));
+    json_decref(json);
+}
+
 static void test_senders(void **state)
 {
     struct fixture *f = *state;
     struct wire_sender body = {.mailbox = f->mailbox, .address = STR("You+x@demo.test")};
+    struct id session = id_random();
+    char app[40];
 
+    add_app_password(f, app);
+    assert_int_equal(
+        log_in(f, &session, WIRE_SERVICE_SUBMISSION, "you@demo.test", app, "192.0.2.1"), WIRE_OK);
+    body.slot = f->slot;
     send_to(f->peers[SMTP], WIRE_SENDER, 6, &body, NULL, 0);
     assert_int_equal(
         receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_SENDER_REPLY)->sender_reply.status,
@@ -476,6 +499,14 @@ static void test_senders(void **state)
     assert_int_equal(
         receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_SENDER_REPLY)->sender_reply.status,
         WIRE_DENIED);
+    /* The password goes: so does whoever logged in with it. */
+    ask_ok(f, "{'command':'alias app-password remove','arguments':{'address':'you@demo.test',"
+              "'name':'phone'}}");
+    body.address = STR("you@demo.test");
+    send_to(f->peers[SMTP], WIRE_SENDER, 6, &body, NULL, 0);
+    assert_int_equal(
+        receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_SENDER_REPLY)->sender_reply.status,
+        WIRE_DISABLED);
 }
 
 /* Killed between a mailbox's row and its file: the next keeper has it removed. */
@@ -777,6 +808,7 @@ static void test_a_new_password(void **state)
 {
     struct fixture *f = *state;
     struct id session = id_random(), other = id_random(), third = id_random();
+    struct id app_session = id_random();
     struct wire_mailbox_started started = {.mailbox = f->mailbox};
     struct wire_mailbox_rekeyed rekeyed = {.mailbox = f->mailbox};
     const struct wire_mailbox_key *key;
@@ -789,24 +821,15 @@ static void test_a_new_password(void **state)
     (void)snprintf(old, sizeof(old), "%s", f->password);
     ask(f, "{'command':'status'}");
     json_decref(answer(f, "ok"));
-    {
-        char text[256];
-
-        (void)snprintf(text, sizeof(text),
-                       "{'command':'alias app-password add','arguments':{'address':'you@demo.test',"
-                       "'name':'phone','password':'%s'}}",
-                       old);
-        ask(f, text);
-        json = answer(f, "ok");
-        (void)snprintf(app, sizeof(app), "%s", json_string_value(json_object_get(json, "password")));
-        json_decref(json);
-    }
+    add_app_password(f, app);
     json = ask_with(f, "alias password", "old-password", old);
     (void)snprintf(f->password, sizeof(f->password), "%s",
                    json_string_value(json_object_get(json, "password")));
     json_decref(json);
     /* Not seen yet: the old one opens, and nothing is re-encrypted. */
     assert_int_equal(log_in(f, &session, WIRE_SERVICE_IMAP, "you@demo.test", old, "192.0.2.1"), WIRE_OK);
+    assert_int_equal(log_in(f, &app_session, WIRE_SERVICE_IMAP, "you@demo.test", app, "192.0.2.1"),
+                     WIRE_OK);
     /* Its first use is the confirmation. */
     assert_int_equal(log_in(f, &other, WIRE_SERVICE_IMAP, "you@demo.test", f->password, "192.0.2.1"),
                      WIRE_OK);

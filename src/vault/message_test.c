@@ -156,6 +156,11 @@ static void test_retransmission(void **state)
 
 static void test_keywords(void **state)
 {
+    /* They would end the list that they stand in, or the line. */
+    static const char *const bad_names[] = {
+        "",     "two words", "a)",  "(a", "a\r\n* BYE", "a\n",  "\\Recent",
+        "a\"b", "a]",        "{5}", "a%", "*",          "\x7f", "\xc3\xa4",
+    };
     struct fixture *f = *state;
     uint64_t bit, same, all = 0;
     char name[32];
@@ -172,6 +177,12 @@ static void test_keywords(void **state)
     assert_true(str_equal(vault_keyword_name(f->vault, VAULT_KEYWORD_FIRST), STR("$Label")));
     assert_int_equal(vault_keyword_name(f->vault, 40).len, 0);
     assert_int_equal(load(f, f->inbox, 1, 0).flags, bit | VAULT_FLAG_SEEN);
+    for (size_t i = 0; i < ARRAY_LEN(bad_names); i++) {
+        if (vault_keyword_bit(f->vault, &f->task, str_from_c(bad_names[i]), true, &same) !=
+            ERR_LIMIT)
+            fail_msg("%s", bad_names[i]);
+        task_forgive(&f->task);
+    }
     for (int i = VAULT_KEYWORD_FIRST + 1; i < VAULT_KEYWORD_END; i++) {
         snprintf(name, sizeof(name), "key%d", i);
         assert_int_equal(vault_keyword_bit(f->vault, &f->task, str_from_c(name), true, &bit),

@@ -38,6 +38,9 @@ struct admin_services {
     int64_t (*backups_keep_ms)(void *owner);
     /* Ends all sessions of a mailbox. */
     void (*expel)(void *owner, const struct id *mailbox);
+    /* The same where another mailbox has taken its place: what is on its way to it is to be sent
+     * again, so that it arrives there. */
+    void (*retire)(void *owner, const struct id *mailbox);
     /* A quota changed: tell the mailboxes that are open. */
     void (*limits_changed)(void *owner);
     /* Passes a request on to the courier; admin_courier_answered has its answer. ERR_BUSY: the

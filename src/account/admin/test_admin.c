@@ -46,6 +46,11 @@ static void expel(void *owner, const struct id *mailbox)
     ((struct test_admin *)owner)->expelled = *mailbox;
 }
 
+static void retire(void *owner, const struct id *mailbox)
+{
+    ((struct test_admin *)owner)->retired = *mailbox;
+}
+
 static void limits_changed(void *owner)
 {
     ((struct test_admin *)owner)->limits_count++;
@@ -165,6 +170,7 @@ static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
     .expel = expel,
+    .retire = retire,
     .limits_changed = limits_changed,
     .ask_courier = ask_courier,
     .ask_archivist = ask_courier,

@@ -13,7 +13,7 @@ struct test_admin {
     struct admin *admin;
     struct log log;
     json_t *answer; /* the last; own */
-    struct id created, removed, expelled;
+    struct id created, removed, expelled, retired;
     int create_count, remove_count, limits_count;
     bool is_store_down, does_not_answer, has_work;
     int portion_count;
