@@ -34,6 +34,17 @@ ZONES = {
     "1.0.0.127.minor.example": [["A", "127.0.0.2"]],
     "sick.example": [["SERVFAIL"]],
     "_dmarc.sick.example": [["SERVFAIL"]],
+    "blocked.example": [["A", "192.0.2.80"]],
+    "unheard.example": [["A", "192.0.2.81"]],
+    "good.example": [["A", "192.0.2.82"]],
+}
+# What a filtering resolver says: one host is blocked, one it hides, one it does not answer for now.
+FILTERED = {
+    "blocked.example": [["A", "0.0.0.0"]],
+    "www.blocked.example": [["CNAME", "blocked.example"]],
+    "good.example": [["A", "192.0.2.82"]],
+    "sick.example": [["SERVFAIL"]],
+    "silent.example": [["TIMEOUT"]],
 }
 
 
@@ -149,6 +160,50 @@ def clients_on_block_lists_are_refused(server, bob):
                 listed = "DNSBL" in str(folders[0][1]["X-Spam-Report"]).upper()
                 check(len(folders) == 1 and listed != ("trusted_clients" in settings),
                       folders[0][1].as_string())
+
+
+@suite.case
+def links_are_asked_of_the_filtering_resolver(server, bob):
+    """With a resolver of its own, whose answers are kept apart from the others'."""
+    def reasons(server, alias, host):
+        check(send(server, message(f"see {host}", body=f"http://{host}/offer"))[0] == 250, host)
+        folders = fetch(server, alias) + fetch(server, alias, "Junk")
+        return next(str(mail["X-Spam-Report"]) for _, mail in folders
+                    if mail["Subject"] == f"see {host}")
+
+    with doh.start(ZONES) as names, doh.start(FILTERED) as filtering:
+        authority = names.folder / "both.pem"
+        authority.write_bytes(b"".join(path.read_bytes()
+                                       for path in (names.certificate, filtering.certificate)))
+        settings = {**names.settings, "loopback_is_foreign": True,
+                    "dns_filter_upstreams": filtering.settings["dns_upstreams"],
+                    "dns_upstream_ca": str(authority)}
+        with Server(settings=settings) as other:
+            alias = other.add_alias("bob@demo.test")
+            # As a sender's domain the general resolver knows it, and nothing is wrong with it.
+            check(send(other, message("from there", "ann@blocked.example"),
+                       sender="ann@blocked.example")[0] == 250, "the sender was refused")
+            find(other, alias, "from there")
+            for host, sign in (("blocked.example", "LINK_BLOCKED"),
+                               ("www.blocked.example", "LINK_BLOCKED"),
+                               ("unheard.example", "LINK_NO_HOST"), ("good.example", None),
+                               ("sick.example", None), ("silent.example", None)):
+                start = time.monotonic()
+                found = reasons(other, alias, host)
+                for each in ("LINK_BLOCKED", "LINK_NO_HOST"):
+                    check((each in found) == (each == sign), f"{host}: {found}")
+                # The examiner's own patience is 5 s; a filter that is silent puts nothing off.
+                check(time.monotonic() - start < 15, f"{host} kept us waiting")
+            find(other, alias, "see blocked.example", "Junk")
+            find(other, alias, "see good.example")
+            check(filtering.asked[("blocked.example", "A")] > 0, filtering.asked)
+            check(not any(name in ("unheard.example", "good.example") for name, _ in names.asked),
+                  f"a link was asked of the general resolver: {names.asked}")
+            check(not other.sanitizer_findings(), other.sanitizer_findings())
+        # The same mail where none is configured: links are nobody's business.
+        with Server(settings={**names.settings, "loopback_is_foreign": True}) as other:
+            alias = other.add_alias("bob@demo.test")
+            check("LINK_" not in reasons(other, alias, "blocked.example"), "without a filter")
 
 
 @suite.case
