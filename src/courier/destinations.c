@@ -373,6 +373,7 @@ enum err courier_destinations_new(struct task *task, struct net_loop *loop, stru
         pool->password = secret_copy(secret_str(settings->smarthost_password));
     if (store != NULL)
         sts.store = *store;
+    pool->has_http = http != NULL;
     pool->sts = courier_sts_new(&sts);
     pool->links = courier_links_new(loop, pool->tls);
     pool->planner.loop = loop;
@@ -408,4 +409,12 @@ void courier_destinations_policy(struct courier_destinations *destinations, stru
                                  struct str id, struct str text, int64_t expires_ms, int64_t now_ms)
 {
     courier_sts_restore(destinations->sts, domain, id, text, expires_ms, now_ms);
+}
+
+struct courier_sts_question *courier_destinations_look(struct courier_destinations *destinations,
+                                                       struct str domain,
+                                                       courier_sts_on_look on_look, void *owner)
+{
+    return destinations->has_http ? courier_sts_look(destinations->sts, domain, on_look, owner)
+                                  : NULL;
 }

@@ -81,6 +81,15 @@ void courier_destinations_policy(struct courier_destinations *destinations, stru
                                  struct str id, struct str text, int64_t expires_ms,
                                  int64_t now_ms);
 
+/* courier_sts_look, for an operator. NULL: nothing can be fetched. */
+struct courier_sts_question;
+struct courier_sts_policy;
+struct courier_sts_question *
+courier_destinations_look(struct courier_destinations *destinations, struct str domain,
+                          void (*on_look)(void *owner, const struct courier_sts_policy *policy,
+                                          const char *why),
+                          void *owner);
+
 /* Forgets which hosts did not answer: an operator wants it tried now. */
 void courier_destinations_revive(struct courier_destinations *destinations);
 

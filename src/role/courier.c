@@ -156,6 +156,8 @@ static enum err make_ways(struct role_process *process, struct task *task)
     state->ways.cancel = courier_attempt_cancel;
     state->ways.policy = courier_destinations_policy;
     state->ways.revive = courier_destinations_revive;
+    state->ways.look = courier_destinations_look;
+    state->ways.cancel_look = courier_sts_cancel;
     courier_set_ways(state->courier, &state->ways);
     return ERR_OK;
 }

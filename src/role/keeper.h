@@ -105,6 +105,8 @@ enum err keeper_ask_archivist(void *keeper, uint64_t ticket, struct str json);
 void keeper_ask_dns(void *keeper, uint64_t ticket, struct str name, enum dns_type type);
 enum err keeper_make_key(void *keeper, struct task *task, enum account_key_algorithm algorithm,
                          struct secret **out_key, struct buf *out_record);
+struct str keeper_smarthost(void *keeper, struct task *task);
+bool keeper_uses_ipv6(void *keeper);
 void keeper_ask_start(struct keeper *keeper);
 void keeper_ask_stop(struct keeper *keeper);
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "courier/route.h"
 #include "mailauth/sign.h"
 
 /* An RSA key takes a few tenths of a second, during which nobody logs in: so with long pauses. Whoever
@@ -70,6 +71,26 @@ void keeper_ask_dns(void *owner, uint64_t ticket, struct str name, enum dns_type
     question->next = keeper->questions;
     keeper->questions = question;
     question->query = dns_client_ask(keeper->dns, name, type, false, on_answer, question);
+}
+
+struct str keeper_smarthost(void *owner, struct task *task)
+{
+    const struct keeper *keeper = owner;
+    struct courier_target target;
+
+    if (courier_host_parse(task, &task->arena, role_config(keeper->process)->smarthost, &target) !=
+        ERR_OK) {
+        task_forgive(task); /* none is set */
+        return STR("");
+    }
+    return target.host;
+}
+
+bool keeper_uses_ipv6(void *owner)
+{
+    const struct keeper *keeper = owner;
+
+    return role_config(keeper->process)->outgoing_ipv6;
 }
 
 enum err keeper_make_key(void *owner, struct task *task, enum account_key_algorithm algorithm,

@@ -629,6 +629,8 @@ static void test_a_domain_s_records(void **state)
     struct fixture *f = *state;
     struct dns_record mx = {.name = STR("mx.test"), .preference = 10};
     const struct dns_answer there = {.records = &mx, .count = 1};
+    struct wire_admin_reply policy = {
+        .json = STR("{\"status\":\"ok\",\"mode\":\"enforce\",\"unnamed\":\"\"}"), .is_last = true};
     struct buf records;
     json_t *json, *item;
     size_t asked = 0;
@@ -645,8 +647,13 @@ static void test_a_domain_s_records(void **state)
 
         send_to(f->peers[RESOLVER], WIRE_DNS_ANSWER, f->message.tag, &body, NULL, 0);
     } while (++asked < 13);
+    (void)receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY);
+    assert_true(str_equal(receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_ADMIN)->admin.json,
+                          STR("{\"command\":\"sts policy\",\"arguments\":"
+                              "{\"domain\":\"demo.test\",\"hosts\":[\"mx.test\"]}}")));
+    send_to(f->peers[COURIER], WIRE_ADMIN_REPLY, f->message.tag, &policy, NULL, 0);
     json = answer(f, "ok");
-    assert_int_equal(json_array_size(json_object_get(json, "items")), 13);
+    assert_int_equal(json_array_size(json_object_get(json, "items")), 14);
     item = json_array_get(json_object_get(json, "items"), 2);
     assert_string_equal(json_string_value(json_object_get(item, "type")), "MX");
     assert_string_equal(json_string_value(json_object_get(item, "state")), "right");

@@ -437,7 +437,10 @@ static struct admin_request **asked_with(struct admin *admin, uint64_t ticket,
                                          enum admin_other other)
 {
     for (struct admin_request **link = &admin->asking; *link != NULL; link = &(*link)->next) {
-        if ((*link)->other == other && ticket >= (*link)->ticket &&
+        bool is_its = (*link)->other == other ||
+                      ((*link)->check != NULL && other == ADMIN_OTHER_COURIER);
+
+        if (is_its && ticket >= (*link)->ticket &&
             ticket - (*link)->ticket < (*link)->ticket_count)
             return link;
     }
@@ -472,7 +475,12 @@ static void answered(struct admin *admin, enum admin_other other, uint64_t ticke
 
 void admin_courier_answered(struct admin *admin, uint64_t ticket, struct str json)
 {
-    answered(admin, ADMIN_OTHER_COURIER, ticket, json);
+    struct admin_request **link = asked_with(admin, ticket, ADMIN_OTHER_COURIER);
+
+    if (link == NULL || (*link)->check == NULL)
+        answered(admin, ADMIN_OTHER_COURIER, ticket, json);
+    else if (admin_check_policy_answered(*link, json))
+        finish_asked(link, ERR_OK);
 }
 
 void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str json)
@@ -494,7 +502,15 @@ static void gone(struct admin *admin, enum admin_other other)
 
 void admin_courier_gone(struct admin *admin)
 {
+    struct admin_request **link = &admin->asking;
+
     gone(admin, ADMIN_OTHER_COURIER);
+    while (*link != NULL) {
+        if ((*link)->check != NULL && admin_check_policy_answered(*link, STR("")))
+            finish_asked(link, ERR_OK);
+        else
+            link = &(*link)->next;
+    }
 }
 
 void admin_archivist_gone(struct admin *admin)

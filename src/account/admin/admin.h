@@ -66,6 +66,10 @@ struct admin_services {
     int64_t (*reset_keep_ms)(void *owner);
     /* This host's name, as the configuration has it. */
     struct str (*hostname)(void *owner);
+    /* Where mail goes out: the smarthost's name or address, in the task's arena, or empty: from this
+     * host; and whether by IPv6, too. */
+    struct str (*smarthost)(void *owner, struct task *task);
+    bool (*uses_ipv6)(void *owner);
     /* Asks for a call of admin_work, when others had their turn. */
     void (*work_soon)(void *owner);
     /* Adds to the answer of `status`. */

@@ -42,7 +42,7 @@ struct admin_request {
     bool is_job; /* that ticket is a job's */
     int fds[ADMIN_DESCRIPTORS_MAX]; /* own; that came with it */
     size_t fd_count;
-    struct admin_check *check; /* in the task's arena */
+    struct admin_check *check; /* in the task's arena; it waits for DNS and courier */
     /* Work in portions, between which others have their turn; NULL: none. */
     enum err (*portion)(struct admin_request *request, bool *out_is_done);
     int64_t row; /* what the portions are about */
@@ -115,6 +115,8 @@ MUST_CHECK enum err admin_add_webhook(struct admin_request *request,
 /* dns_check.c: an answer for one of its questions; true with the last. */
 bool admin_check_answered(struct admin_request *request, uint64_t ticket,
                           const struct dns_answer *answer);
+/* The courier's answer about the MTA-STS policy; empty: there will be none. Likewise. */
+bool admin_check_policy_answered(struct admin_request *request, struct str json);
 
 /* job.c: what came of a job becomes the reply, and how far it is goes to the client. */
 MUST_CHECK enum err admin_job_result(struct admin_request *request, enum wire_status status,

@@ -161,6 +161,19 @@ static struct str hostname(void *owner)
     return STR("mail.host.test");
 }
 
+static struct str smarthost(void *owner, struct task *task)
+{
+    const struct test_admin *f = owner;
+
+    (void)task;
+    return str_from_c(f->smarthost == NULL ? "" : f->smarthost);
+}
+
+static bool uses_ipv6(void *owner)
+{
+    return !((struct test_admin *)owner)->is_without_ipv6;
+}
+
 static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
@@ -176,6 +189,8 @@ static const struct admin_services services = {
     .rekey = rekey,
     .reset_keep_ms = reset_keep_ms,
     .hostname = hostname,
+    .smarthost = smarthost,
+    .uses_ipv6 = uses_ipv6,
     .work_soon = work_soon,
     .describe = describe,
     .reply = on_reply,
