@@ -1,16 +1,15 @@
 /*
- * What administrators' commands ask of courier and resolver, and the keys that mail is signed with:
- * made for each new domain, and at a start for those from before there were any, one by one.
+ * What administrators' commands ask of courier and resolver; and the keys that mail is signed with for
+ * domains from before there were any, one by one.
  */
 #include "role/keeper.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "courier/route.h"
-#include "mailauth/sign.h"
 
-/* An RSA key takes a few tenths of a second, during which nobody logs in: so with long pauses. Whoever
- * wants to publish those of a domain (`domain dns`) has them at once. */
+/* Domains that have no keys yet are in no hurry, and an RSA key costs a few tenths of a second of a
+ * processor. Whoever wants to publish those of a domain (`domain dns`) has them at once. */
 enum { KEYS_EVERY_MS = 10 * 1000, KEYS_FIRST_AFTER_MS = 500 };
 
 struct keeper_question {
@@ -93,21 +92,17 @@ bool keeper_uses_ipv6(void *owner)
     return role_config(keeper->process)->outgoing_ipv6;
 }
 
-enum err keeper_make_key(void *owner, struct task *task, enum account_key_algorithm algorithm,
-                         struct secret **out_key, struct buf *out_record)
-{
-    (void)owner;
-    return mailauth_key_make(
-        task, algorithm == ACCOUNT_KEY_RSA ? MAILAUTH_RSA_2048 : MAILAUTH_ED25519, out_key,
-        out_record);
-}
-
 static void on_keys(void *owner)
 {
     struct keeper *keeper = owner;
 
     if (admin_make_missing_key(keeper->admin, clock_now_ms()))
         net_timer_start(keeper->keys, KEYS_EVERY_MS);
+}
+
+void keeper_keys_soon(struct keeper *keeper)
+{
+    net_timer_start(keeper->keys, 0);
 }
 
 void keeper_ask_start(struct keeper *keeper)

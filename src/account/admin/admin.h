@@ -47,7 +47,8 @@ struct admin_services {
     enum err (*ask_archivist)(void *owner, uint64_t ticket, struct str json);
     /* Asks the DNS; admin_dns_answered has the answer, always later. */
     void (*ask_dns)(void *owner, uint64_t ticket, struct str name, enum dns_type type);
-    /* A new key to sign mail with, DER, and the record for the DNS. */
+    /* A new key to sign mail with, DER, and the record for the DNS. ERR_BUSY: it is being made now;
+     * admin_key_made tells when it can be had. */
     enum err (*make_key)(void *owner, struct task *task, enum account_key_algorithm algorithm,
                          struct secret **out_key, struct buf *out_record);
     /* The key of a mailbox, if this is its password or recovery key; throttled as a login is.
@@ -108,7 +109,11 @@ void admin_job_replied(struct admin *admin, uint64_t ticket, enum wire_status st
 void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str json);
 void admin_archivist_gone(struct admin *admin);
 void admin_dns_answered(struct admin *admin, uint64_t ticket, const struct dns_answer *answer);
-/* Makes keys for one domain that has none; false: there is no such domain (any more). */
+/* A key that make_key could not give at once is there, or (not is_done) will not be: those who wait for
+ * one begin anew, or hear that it failed. */
+void admin_key_made(struct admin *admin, bool is_done, int64_t now_ms);
+/* Makes keys for one domain that has none; false: there is no such domain (any more). What make_key does
+ * not have yet is for another call. */
 bool admin_make_missing_key(struct admin *admin, int64_t now_ms);
 /* The store came, or went: what waits for it fails when it went. */
 void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms);

@@ -16,6 +16,8 @@ struct admin {
     struct admin_request *working;           /* own; those that work in portions */
     struct admin_request *asking;            /* own; those that wait for courier or resolver */
     struct admin_request *jobs;              /* own; those that a mailbox's process works on */
+    struct admin_request *keyless;           /* own; those that wait for a key; first come, first */
+    bool is_key_awaited;                     /* what runs now needs one that is not there yet */
     uint64_t last_ticket;                    /* of what was asked of them */
     int64_t keyless_row;                     /* domains up to it have keys to sign with */
     struct id sweeping;                      /* the mailbox whose removal was asked for; or unset */
