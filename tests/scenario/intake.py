@@ -34,6 +34,9 @@ ZONES = {
     "1.0.0.127.minor.example": [["A", "127.0.0.2"]],
     "sick.example": [["SERVFAIL"]],
     "_dmarc.sick.example": [["SERVFAIL"]],
+    # Its mail may come from here, and what goes to it waits.
+    "told.example": [["MX", 10, "mx.told.example"], ["TXT", "v=spf1 ip4:127.0.0.1 -all"]],
+    "mx.told.example": [["SERVFAIL"]],
     "blocked.example": [["A", "192.0.2.80"]],
     "unheard.example": [["A", "192.0.2.81"]],
     "good.example": [["A", "192.0.2.82"]],
@@ -271,6 +274,42 @@ def what_goes_elsewhere_is_queued(server, bob):
     spammy = message("URGENT WINNER", fields="X-Mailer: x\r\n", body=GTUBE)
     check(send(server, spammy, recipients=("carol@demo.test",))[0] == 550, "junk was taken")
     server.admin("queue", "delete", "all", "--yes")
+
+
+@suite.case
+def junk_for_several_goes_where_each_can_have_it(server, bob):
+    """One reply for all (RFC 5321): who has a Junk folder gets it, and an alias that only forwards keeps
+    no one from it. What it did not get its sender hears, if SPF knows him."""
+    def queued():
+        return sorted((item["sender"], item["recipient"]) for item in server.admin("queue", "list") or [])
+
+    def junk(subject, sender):
+        # Ten points and more, less than 15.
+        return message(subject, sender, fields="MIME-Version: 1.0\r\nContent-Type: text/html\r\n",
+                       body='<a href="http://192.0.2.7/x">www.bank.example</a> '
+                            '<input type="password">')
+
+    server.admin("queue", "delete", "all", "--yes")
+    server.admin("alias", "add", "only@demo.test", "--forward", "z@sick.example")
+    check(send(server, junk("for one", "ann@told.example"), sender="ann@told.example",
+                recipients=("only@demo.test",))[0] == 550,
+          "junk was taken for nobody")
+    for order in (("only@demo.test", "bob@demo.test"), ("bob@demo.test", "only@demo.test")):
+        code, words = send(server, junk(f"for both {order[0]}", "ann@told.example"),
+                           sender="ann@told.example", recipients=order)
+        check(code == 250, words)
+        find(server, bob, f"for both {order[0]}", "Junk")
+        # The report waits for its server; nothing else does.
+        check(all(item == ("", "ann@told.example") for item in queued()), queued())
+    check(len(queued()) == 2, queued())
+    server.admin("queue", "delete", "all", "--yes")
+    # No SPF for him: he may be anybody.
+    code, words = send(server, junk("of somebody", "eve@blocked.example"), sender="eve@blocked.example",
+                       recipients=("only@demo.test", "bob@demo.test"))
+    check(code == 250, words)
+    find(server, bob, "of somebody", "Junk")
+    check(queued() == [], queued())
+    check("held_back=1" in server.log(), "the log does not say it")
 
 
 @suite.case
