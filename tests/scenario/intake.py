@@ -37,6 +37,12 @@ ZONES = {
     # Its mail may come from here, and what goes to it waits.
     "told.example": [["MX", 10, "mx.told.example"], ["TXT", "v=spf1 ip4:127.0.0.1 -all"]],
     "mx.told.example": [["SERVFAIL"]],
+    # An answer that is missing, of each kind.
+    "spfless.example": [["SERVFAIL"]], "_dmarc.spfless.example": [["A", "192.0.2.1"]],
+    "openspf.example": [["SERVFAIL"]], "_dmarc.openspf.example": [["TXT", "v=DMARC1; p=none"]],
+    "shutspf.example": [["SERVFAIL"]], "_dmarc.shutspf.example": [["TXT", "v=DMARC1; p=reject"]],
+    "nopolicy.example": [["TXT", "v=spf1 ip4:127.0.0.1 -all"]],
+    "_dmarc.nopolicy.example": [["SERVFAIL"]],
     "blocked.example": [["A", "192.0.2.80"]],
     "unheard.example": [["A", "192.0.2.81"]],
     "good.example": [["A", "192.0.2.82"]],
@@ -383,6 +389,44 @@ def one_clients_flood_does_not_delay_another(server, bob):
             thread.join()
     check(max(times) < 5, times)
     return f"{sorted(times)[5] * 1000:.0f} ms beside twelve that flood"
+
+
+@suite.case
+def what_the_dns_does_not_answer_decides_nothing(server, bob):
+    """Each kind of question by itself (docs/spam.md); then no DNS at all, and its return."""
+    for domain, expected, words in (
+            ("spfless.example", 250, ""),  # SPF fails to be read, and there is no policy
+            ("openspf.example", 250, ""),  # nor one that asks for anything
+            ("shutspf.example", 451, "4.7.1 "),  # one that may ask to refuse it
+            ("nopolicy.example", 250, ""),  # the policy cannot be read, but SPF has passed
+            ("sick.example", 451, "4.7.1 ")):  # neither can be read
+        sender = f"ann@{domain}"
+        code, said = send(server, message(f"with {domain}", sender), sender=sender)
+        check(code == expected and words in said, f"{domain}: {code} {said}")
+    settings = {"loopback_is_foreign": True}  # and no DNS is there
+    with Server(settings=settings) as other:
+        alias = other.add_alias("bob@demo.test")
+        for sender in ("ann@peer.example", ""):
+            code, said = send(other, message("from the world"), sender=sender)
+            check(code == 451 and said.startswith("4.7.1 "), f"{sender}: {code} {said}")
+        check(fetch(other, alias) == [], "it was stored")
+        with other.submission(alias) as smtp:  # our own users are nobody's guess
+            smtp.sendmail(alias.address, [alias.address],
+                          message("from ourselves", alias.address))
+        find(other, alias, "from ourselves")
+        other.settings["trusted_clients"] = ["127.0.0.0/8"]
+        other.write_config()
+        os.kill(other.process.pid, signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while send(other, message("from a friend"))[0] != 250:
+            check(time.monotonic() < deadline, "who is trusted is put off")
+        del other.settings["trusted_clients"]
+        with doh.start(ZONES) as names:  # it is back, and the same mail comes again
+            other.settings.update(names.settings)
+            other.stop()
+            other.start()
+            check(send(other, message("from the world"))[0] == 250, "still put off")
+            find(other, alias, "from the world")
 
 
 @suite.case
