@@ -114,6 +114,7 @@ void keeper_ask_dns(void *keeper, uint64_t ticket, struct str name, enum dns_typ
 /* Looks for domains without keys, from the loop. */
 void keeper_keys_soon(struct keeper *keeper);
 struct str keeper_smarthost(void *keeper, struct task *task);
+const char *keeper_webhook_reason(void *keeper, struct str url);
 bool keeper_uses_ipv6(void *keeper);
 void keeper_ask_start(struct keeper *keeper);
 void keeper_ask_stop(struct keeper *keeper);

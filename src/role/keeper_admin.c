@@ -203,6 +203,7 @@ static const struct admin_services services = {
     .reset_keep_ms = reset_keep_ms,
     .hostname = hostname,
     .smarthost = keeper_smarthost,
+    .webhook_reason = keeper_webhook_reason,
     .uses_ipv6 = keeper_uses_ipv6,
     .work_soon = work_soon,
     .describe = describe,

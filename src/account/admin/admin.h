@@ -65,6 +65,8 @@ struct admin_services {
     void (*rekey)(void *owner, const struct id *mailbox, const struct secret *keys);
     /* How long the files of a mailbox that was given up are kept. */
     int64_t (*reset_keep_ms)(void *owner);
+    /* NULL, or why this URL will never be called as things are configured (constant words). */
+    const char *(*webhook_reason)(void *owner, struct str url);
     /* This host's name, as the configuration has it. */
     struct str (*hostname)(void *owner);
     /* Where mail goes out: the smarthost's name or address, in the task's arena, or empty: from this
