@@ -95,7 +95,8 @@ static void sandbox(struct role_process *process, struct sandbox_rules *rules)
     struct keeper *keeper = role_state(process);
 
     sandbox_allow_path(rules, keeper->folder, SANDBOX_READ_WRITE);
-    rules->may_accept = true; /* the administrator's socket */
+    rules->may_accept = true;      /* the administrator's socket */
+    rules->may_fork_helper = true; /* who makes keys */
 }
 
 static enum err start(struct role_process *process, struct task *task)
@@ -314,6 +315,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     (void)grace_ms;
     keeper_backup_stop(keeper);
     keeper_ask_stop(keeper);
+    keeper_key_stop(keeper);
     keeper_purge_stop(keeper);
     keeper_admin_stop(keeper);
     keeper_mailbox_free_all(keeper);

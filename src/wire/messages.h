@@ -305,7 +305,7 @@ enum wire_status {
  * for the courier, if it reports that mail failed elsewhere (examiner/bounce.h); empty: it does not. */
 #define WIRE_FIELDS_examine_reply(F)                                                               \
     F(u64, status) F(u64, action) F(str, words) F(str, fields) F(str, removals) F(flag, may_reply) \
-    F(i64, score) F(flag, is_authenticated) F(flag, is_spam) F(str, bounce)
+    F(i64, score) F(flag, is_authenticated) F(flag, is_spam) F(str, bounce) F(flag, is_from_sender)
 #define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender) F(str, reverse_name)
 /* is_virus with its name in `words`; `score` of rspamd in thousandths, `symbols` its reasons. */
 #define WIRE_FIELDS_scan_reply(F)                                                                  \

@@ -234,7 +234,9 @@ const struct admin_command admin_commands[] = {
      "A fragment of a zone file: MX, SPF, DKIM, DMARC, MTA-STS, TLS-RPT, and SRV for mail "
      "programs.",
      domain_argument, NULL, NULL, admin_domain_dns, true},
-    {"domain check", "say which of a domain's records are right, missing or wrong, and why", "",
+    {"domain check", "say which of a domain's records are right, missing or wrong, and why",
+     "SPF is evaluated for the addresses that mail goes out from, whatever it leads to, and the"
+     " MTA-STS policy is fetched.",
      domain_argument, NULL, "state type name why", admin_domain_check, true},
     {"domain dkim rotate", "make new keys to sign a domain's mail with",
      "They are not used before \"domain dkim use\", so that they can be published first.",
