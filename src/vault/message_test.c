@@ -41,6 +41,9 @@ static struct vault_message load(struct fixture *f, int64_t folder_id, uint32_t 
     message.structure = arena_copy(&f->task.arena, message.structure);
     message.subject = arena_copy(&f->task.arena, message.subject);
     message.from = arena_copy(&f->task.arena, message.from);
+    message.to = arena_copy(&f->task.arena, message.to);
+    message.cc = arena_copy(&f->task.arena, message.cc);
+    message.bcc = arena_copy(&f->task.arena, message.bcc);
     vault_cursor_close(&cursor);
     return message;
 }
@@ -593,6 +596,52 @@ static void test_cursor_ranges(void **state)
     }
 }
 
+static void check_text(unsigned columns, unsigned column, struct str text, struct str whole)
+{
+    assert_true(str_equal(text, (columns & column) != 0 ? whole : STR("")));
+}
+
+/* Whatever else is asked for: what a column gives, and that it gives nothing where it was not asked
+ * for. */
+static void test_cursor_columns(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_message all;
+
+    fixture_append(f, f->inbox,
+                   STR("From: f@a.test\r\nTo: t@b.test\r\nCc: c@c.test\r\nBcc: b@d.test\r\n"
+                       "Subject: s\r\nDate: Mon, 6 Jul 2026 10:00:00 +0200\r\n\r\ntext\r\n"),
+                   VAULT_FLAG_SEEN);
+    all = load(f, f->inbox, 1, ~0u);
+    assert_true(all.envelope.len > 0 && all.bodystructure.len > 0 && all.body.len > 0);
+    assert_false(str_equal(all.body, all.bodystructure));
+    assert_true(str_starts_with(all.envelope, STR("(\"Mon, 6 Jul 2026")));
+    for (unsigned columns = 0; columns < VAULT_COLUMN_SENT << 1; columns++) {
+        struct vault_message one = load(f, f->inbox, 1, columns);
+        bool has_dates = (columns & VAULT_COLUMN_DATES) != 0;
+
+        assert_int_equal(one.flags, VAULT_FLAG_SEEN);
+        assert_int_equal(one.modseq, all.modseq);
+        assert_int_equal(one.content_id, all.content_id);
+        assert_int_equal(one.size_bytes, all.size_bytes);
+        assert_int_equal(one.internal_date_ms, has_dates ? all.internal_date_ms : 0);
+        assert_int_equal(one.internal_zone_minutes, has_dates ? -90 : 0);
+        assert_int_equal(one.save_date_ms, has_dates ? all.save_date_ms : 0);
+        assert_int_equal(one.sent_day,
+                         (columns & VAULT_COLUMN_SENT) != 0 ? all.sent_day : INT64_MIN);
+        check_text(columns, VAULT_COLUMN_ENVELOPE, one.envelope, all.envelope);
+        check_text(columns, VAULT_COLUMN_BODYSTRUCTURE, one.bodystructure, all.bodystructure);
+        check_text(columns, VAULT_COLUMN_BODY, one.body, all.body);
+        check_text(columns, VAULT_COLUMN_STRUCTURE, one.structure, all.structure);
+        check_text(columns, VAULT_COLUMN_SEARCH, one.subject, STR("s"));
+        check_text(columns, VAULT_COLUMN_SEARCH, one.from, all.from);
+        check_text(columns, VAULT_COLUMN_SEARCH, one.to, all.to);
+        check_text(columns, VAULT_COLUMN_SEARCH, one.cc, all.cc);
+        check_text(columns, VAULT_COLUMN_SEARCH, one.bcc, all.bcc);
+    }
+    assert_true(str_find(all.to, STR("t@b.test")) >= 0 && str_find(all.cc, STR("c@c.test")) >= 0);
+}
+
 static void test_append_all(void **state)
 {
     struct fixture *f = *state;
@@ -685,6 +734,7 @@ int main(void)
         TEST(test_subscribers),
         TEST(test_changes_since),
         TEST(test_cursor_ranges),
+        TEST(test_cursor_columns),
     };
 
     fixture_init_libraries();
