@@ -147,6 +147,14 @@ static void take_lines(struct mailbox_child *child)
     }
 }
 
+/* It works no more, or nobody listens. */
+static void forget_watch(struct mailbox_child *child)
+{
+    if (child->watch != NULL)
+        child->job->mailbox->child_count--;
+    net_watch_free(&child->watch);
+}
+
 static void on_readable(void *owner)
 {
     struct mailbox_child *child = owner;
@@ -159,7 +167,7 @@ static void on_readable(void *owner)
         take_lines(child);
         return;
     }
-    net_watch_free(&child->watch);
+    forget_watch(child);
     mailbox_job_go_on(child->job);
 }
 
@@ -201,6 +209,7 @@ enum err mailbox_child_start(struct mailbox_job *job, mailbox_child_work work, v
     buf_init(&child->input, MESSAGE_MAX);
     child->watch = net_watch_new(job->mailbox->loop, child->fd, on_readable, NULL, child);
     net_watch_want(child->watch, true, false);
+    job->mailbox->child_count++;
     *out_child = child;
     return ERR_OK;
 }
@@ -239,7 +248,7 @@ void mailbox_child_free(struct mailbox_child **child_place)
 
     if (child == NULL)
         return;
-    net_watch_free(&child->watch);
+    forget_watch(child);
     fd_close(&child->fd); /* it finds out, and ends */
     /* One that still runs is waited for by nobody; the next child's end, or ours, clears it away.
      */

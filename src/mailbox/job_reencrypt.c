@@ -171,7 +171,8 @@ static enum err exchange(struct mailbox_job *job, enum mailbox_job_next *out_nex
 
     if (!vault_rekey_is_current(r->rekey))
         return begin_round(job);
-    if (mailbox_backup_is_under_way(mailbox)) { /* it reads the file that would go */
+    /* They have the file open that would go, and with it its log. */
+    if (mailbox_backup_is_under_way(mailbox) || mailbox->child_count > 0) {
         net_timer_start(r->pause, BACKUP_PAUSE_MS);
         *out_next = MAILBOX_JOB_WAITS;
         return ERR_OK;

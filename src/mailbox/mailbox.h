@@ -58,6 +58,7 @@ struct mailbox {
     struct mailbox_delivery *first_delivery, *last_delivery; /* own, a queue */
     struct mailbox_job *jobs; /* own, a list; what the owner asked for (mailbox/jobs.h) */
     size_t job_count;
+    size_t child_count; /* of jobs' children that work (mailbox/child.h): they may have the file open */
     struct mailbox_backup *backup; /* own; NULL: none are configured (mailbox/backup.h) */
     struct net_timer *delivery_timer;     /* own: stores what is queued */
     struct net_timer *usage_timer;        /* own: tells the keeper */
