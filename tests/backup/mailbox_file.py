@@ -14,12 +14,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from leaving import World, digest, snapshot  # noqa: E402
 from lib.server import AdminError, Server, build_folder, program  # noqa: E402
-from lib.suite import Suite, check  # noqa: E402
+from lib.suite import Skip, Suite, check  # noqa: E402
 
 suite = Suite(__doc__)
 GIVEN = "a long sentence with an ' in it"
@@ -135,6 +136,32 @@ def a_full_disk_is_told(world):
         done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
     check(done.returncode != 0 and "no room" in done.stderr, f"{done.returncode} {done.stderr}")
     check(not left_behind(world), left_behind(world))
+
+
+@suite.case
+def a_full_disk_of_mailboxes_is_told_beforehand(_):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-small-"))
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=0700", "tmpfs", folder],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        folder.rmdir()
+        raise Skip(f"mounting a small tmpfs is not permitted here: {done.stderr.strip()}")
+    try:
+        with Server(data=folder) as server:
+            small = World(server, 20)
+            free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+            (folder / "filler").write_bytes(bytes(free - (10 << 20)))
+            path = server.folder / "mail.sqlite"
+            code, out, err = small.run(small.source, "export", path, "--format", "file")
+            check(code != 0 and "the disk with the mailboxes needs" in out, f"{code} {out}{err}")
+            check(not list(server.folder.glob("mail.sqlite*")) and not left_behind(small), "something is left")
+            with server.imap(small.source) as client:
+                check(snapshot(client) == small.before, "the mailbox differs")
+            (folder / "filler").unlink()
+            small.export("mail.sqlite", "file")
+    finally:
+        subprocess.run(["umount", folder], check=True)
+        folder.rmdir()
 
 
 @suite.case
