@@ -27,7 +27,8 @@ enum {
     FILE_MAX = 1024 * 1024, /* the memory that secrets lie in is one to the kernel */
 };
 
-/* Foreign bytes are parsed here: no rights are gained, memory is bounded, nothing large is written. */
+/* Foreign bytes are parsed here: no rights are gained, memory is bounded, nothing large is written.
+ */
 static void confine(void)
 {
     const struct rlimit memory = {MEMORY_MAX, MEMORY_MAX}, none = {0, 0};
@@ -72,9 +73,11 @@ static enum err check_alone(struct task *task, const char *name)
         struct stat found;
 
         if (stat(beside, &found) == 0 && found.st_size > 0)
-            return fail(task, ERR_BUSY,
-                        "%s holds changes that are not in the file yet: close the program that has it "
-                        "open, or open and close it once with one that writes it", beside);
+            return fail(
+                task, ERR_BUSY,
+                "%s holds changes that are not in the file yet: close the program that has it "
+                "open, or open and close it once with one that writes it",
+                beside);
     }
     return ERR_OK;
 }

@@ -71,8 +71,8 @@ enum err cli_remote_parse(struct task *task, struct str text, struct cli_remote 
     remote.host = arena_copy(&task->arena, host);
     remote.port = arena_copy(&task->arena, remote.port);
     remote.folder = rest.ptr == NULL ? STR("") : decoded(task, rest);
-    remote.name = arena_printf(&task->arena, "imap://%.*s@%.*s", STR_ARG(remote.user),
-                               STR_ARG(remote.host));
+    remote.name =
+        arena_printf(&task->arena, "imap://%.*s@%.*s", STR_ARG(remote.user), STR_ARG(remote.host));
     *out = remote;
     return ERR_OK;
 }

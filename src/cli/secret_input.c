@@ -83,9 +83,11 @@ enum err cli_secret_key(struct task *task, const char *file, int *out_fd)
 
     TRY(cli_secret_input(task, file, "New password for the copy: ", &password));
     if (secret_len(password) < CLI_KEY_PASSWORD_MIN)
-        return fail(task, ERR_INVALID,
-                    "the password for the copy has fewer than %d characters: whoever has the file can "
-                    "try them all", CLI_KEY_PASSWORD_MIN);
+        return fail(
+            task, ERR_INVALID,
+            "the password for the copy has fewer than %d characters: whoever has the file can "
+            "try them all",
+            CLI_KEY_PASSWORD_MIN);
     if (str_starts_with(secret_str(password), STR("raw:")))
         return fail(task, ERR_INVALID,
                     "a password that begins with raw: means something else to other programs");

@@ -112,7 +112,8 @@ static enum err choose_format(struct mailbox_job *job, enum transfer_format *out
     return ERR_OK;
 }
 
-/* What the command derived from the password that was given for the copy; it is in the pipe already. */
+/* What the command derived from the password that was given for the copy; it is in the pipe
+ * already. */
 static enum err read_copy_key(struct mailbox_job *job, struct secret **out_key)
 {
     CLEANUP(secret_free) struct secret *key = secret_new(MAILBOX_KEY_BYTES);
@@ -145,8 +146,9 @@ static bool is_another_under_way(const struct mailbox_job *job)
 static enum err prepare_file(struct mailbox_job *job, struct exporting *exporting)
 {
     if (mailbox_job_text(job, "folder").len > 0)
-        return fail(&job->task, ERR_INVALID,
-                    "the mailbox's file is all of it: leave --folder out, or choose another format");
+        return fail(
+            &job->task, ERR_INVALID,
+            "the mailbox's file is all of it: leave --folder out, or choose another format");
     if (is_another_under_way(job))
         return fail(&job->task, ERR_BUSY, "its file is being exported already");
     exporting->is_file = true;

@@ -135,10 +135,11 @@ enum err net_line_start_tls(struct net_line *line, struct task *task, const char
     problem = SSL_get_verify_result(line->tls);
     if (problem == X509_V_OK)
         return fail(task, ERR_DENIED, "%s: no TLS: the handshake failed", line->host);
-    return fail(task, ERR_DENIED,
-                "%s: its certificate is not believed (%s), so no password was sent; if it should be, "
-                "name the certificate that it leads back to with --server-ca-file",
-                line->host, X509_verify_cert_error_string(problem));
+    return fail(
+        task, ERR_DENIED,
+        "%s: its certificate is not believed (%s), so no password was sent; if it should be, "
+        "name the certificate that it leads back to with --server-ca-file",
+        line->host, X509_verify_cert_error_string(problem));
 }
 
 enum err net_line_read(struct net_line *line, struct task *task, char *room, size_t len,
@@ -166,10 +167,9 @@ enum err net_line_read(struct net_line *line, struct task *task, char *room, siz
 enum err net_line_write(struct net_line *line, struct task *task, struct str bytes)
 {
     while (bytes.len > 0) {
-        ssize_t sent = line->tls != NULL
-                           ? SSL_write(line->tls, bytes.ptr,
-                                       bytes.len > INT_MAX ? INT_MAX : (int)bytes.len)
-                           : send(line->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+        ssize_t sent = line->tls != NULL ? SSL_write(line->tls, bytes.ptr,
+                                                     bytes.len > INT_MAX ? INT_MAX : (int)bytes.len)
+                                         : send(line->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
 
         if (sent < 0 && line->tls == NULL && errno == EINTR)
             continue;

@@ -15,8 +15,8 @@ struct source {
 
 static bool is_in(struct str name, struct str wanted)
 {
-    return str_equal(name, wanted) || (str_starts_with(name, wanted) && name.len > wanted.len &&
-                                       name.ptr[wanted.len] == '/');
+    return str_equal(name, wanted) ||
+           (str_starts_with(name, wanted) && name.len > wanted.len && name.ptr[wanted.len] == '/');
 }
 
 static bool is_chosen(const struct transfer_export *options, struct str name)
@@ -167,8 +167,8 @@ static enum err pass_folder(struct source *source, struct task *task,
 
     /* By its number, which stays when it is renamed. */
     if (options->source.len > 0)
-        folder.source = arena_printf(&task->arena, "%.*s/%lld", STR_ARG(options->source),
-                                     (long long)row->id);
+        folder.source =
+            arena_printf(&task->arena, "%.*s/%lld", STR_ARG(options->source), (long long)row->id);
     TRY(sink->folder(sink->owner, task, &folder));
     source->totals.folders++;
     if (options->known_uid != NULL)

@@ -16,23 +16,29 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char base_sql[] =
-    "INSERT INTO mailbox VALUES (1, '0123456789abcdef01234567', '2026-01-01T00:00:00.000Z', 1, 9, 9, "
+    "INSERT INTO mailbox VALUES (1, '0123456789abcdef01234567', '2026-01-01T00:00:00.000Z', 1, 9, "
+    "9, "
     "9, 9, 9, 0, 0);"
-    "INSERT INTO folder(id, name, uidvalidity, uidnext, message_count) VALUES (1, 'INBOX', 1, 9, 3), "
+    "INSERT INTO folder(id, name, uidvalidity, uidnext, message_count) VALUES (1, 'INBOX', 1, 9, "
+    "3), "
     "(2, 'Work/Plans', 2, 9, 1);"
     "INSERT INTO subscription VALUES ('INBOX');"
     "INSERT INTO keyword VALUES (7, '$Label');"
     "INSERT INTO attachment VALUES (1, x'00', 6000, 1);"
     "INSERT INTO attachment_part VALUES (1<<24, 0, zeroblob(6000));"
-    "INSERT INTO content SELECT i, '', '', 1, '', '', '', '', '', '', x'00', '', '', '', '', '', '' "
+    "INSERT INTO content SELECT i, '', '', 1, '', '', '', '', '', '', x'00', '', '', '', '', '', "
+    "'' "
     "FROM (SELECT 1 AS i UNION SELECT 2 UNION SELECT 3);"
     "INSERT INTO part VALUES (1<<24, 0, 5, 0, NULL, NULL, NULL, x'68656c6c6f');"
     "INSERT INTO part VALUES (2<<24, 0, 8210, 3, 1, 76, 2, NULL);"
-    "INSERT INTO part VALUES (3<<24, 0, 6000, 2, 1, NULL, NULL, NULL), ((3<<24)+1, 6000, 3, 0, NULL, "
+    "INSERT INTO part VALUES (3<<24, 0, 6000, 2, 1, NULL, NULL, NULL), ((3<<24)+1, 6000, 3, 0, "
+    "NULL, "
     "NULL, NULL, x'656e64');"
     "INSERT INTO message VALUES (1<<32|1, 1, 1, 0, 1, 5, '2026-01-01T00:00:00.000Z', 60, "
-    "'2026-01-01T00:00:00.000Z', 1, NULL), (1<<32|2, 129, 1, 0, 2, 8210, '2026-01-01T00:00:00.000Z', 0, "
-    "'2026-01-01T00:00:00.000Z', 1, NULL), (2<<32|1, 0, 1, 0, 3, 6003, '2026-01-01T00:00:00.000Z', 0, "
+    "'2026-01-01T00:00:00.000Z', 1, NULL), (1<<32|2, 129, 1, 0, 2, 8210, "
+    "'2026-01-01T00:00:00.000Z', 0, "
+    "'2026-01-01T00:00:00.000Z', 1, NULL), (2<<32|1, 0, 1, 0, 3, 6003, '2026-01-01T00:00:00.000Z', "
+    "0, "
     "'2026-01-01T00:00:00.000Z', 1, NULL);";
 
 /* Each with the kinds of its values: i a number, b bytes, t text. */
@@ -42,7 +48,8 @@ static const struct {
     {"ii", "UPDATE part SET start=?2 WHERE rowid=(SELECT min(key) FROM part WHERE key>=?1<<24)"},
     {"ii", "UPDATE part SET length=?2 WHERE rowid=(SELECT min(key) FROM part WHERE key>=?1<<24)"},
     {"ii", "UPDATE part SET kind=?2 WHERE rowid=(SELECT min(key) FROM part WHERE key>=?1<<24)"},
-    {"ii", "UPDATE part SET attachment_id=?2 WHERE rowid=(SELECT min(key) FROM part WHERE key>=?1<<24)"},
+    {"ii",
+     "UPDATE part SET attachment_id=?2 WHERE rowid=(SELECT min(key) FROM part WHERE key>=?1<<24)"},
     {"iii", "UPDATE part SET line_length=?2, line_end=?3 WHERE key>=?1<<24"},
     {"ib", "UPDATE part SET bytes=?2 WHERE key>=?1<<24"},
     {"iiiib", "INSERT OR IGNORE INTO part VALUES (?1, ?2, ?3, ?4, 1, 76, 1, ?5)"},
@@ -88,7 +95,8 @@ static void make_base(void)
         abort();
 }
 
-/* --- The input --------------------------------------------------------------------------------- */
+/* --- The input ---------------------------------------------------------------------------------
+ */
 
 static struct str take(struct str *rest, size_t len)
 {
@@ -101,8 +109,9 @@ static struct str take(struct str *rest, size_t len)
 /* One byte for what is small or at an edge, else eight that follow. */
 static int64_t take_number(struct str *rest)
 {
-    static const int64_t edges[] = {INT64_MAX, INT64_MIN, -1, UINT32_MAX, INT32_MAX, 1 << 24, 1LL << 32,
-                                    1LL << 40, 549755813887, 4096, 262144, 8210, 6000};
+    static const int64_t edges[] = {INT64_MAX, INT64_MIN, -1,        UINT32_MAX,   INT32_MAX,
+                                    1 << 24,   1LL << 32, 1LL << 40, 549755813887, 4096,
+                                    262144,    8210,      6000};
     struct str byte = take(rest, 1), more;
     unsigned first = byte.len == 0 ? 0 : (unsigned char)byte.ptr[0];
     int64_t value = 0;
@@ -141,7 +150,8 @@ static void change(sqlite3 *handle, struct str *rest)
     (void)sqlite3_finalize(statement);
 }
 
-/* --- What comes of it -------------------------------------------------------------------------- */
+/* --- What comes of it --------------------------------------------------------------------------
+ */
 
 struct seen {
     bool has_folder, is_in_message;

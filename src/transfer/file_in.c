@@ -41,14 +41,17 @@ static enum err open_file(struct task *task, int fd, const struct secret *key, s
     task_forgive(task);
     switch (err) {
     case ERR_DENIED:
-        return fail(task, err, "that is not the file's password (or the file's beginning is damaged)");
+        return fail(task, err,
+                    "that is not the file's password (or the file's beginning is damaged)");
     case ERR_INVALID:
         return fail(task, err, "that is no mailbox that this Sealpost can read: %.*s",
                     STR_ARG(words));
     case ERR_CORRUPT:
     case ERR_LIMIT:
-        return fail(task, err, "the file is damaged, or not what it seems to be; nothing was taken: "
-                    "%.*s", STR_ARG(words));
+        return fail(task, err,
+                    "the file is damaged, or not what it seems to be; nothing was taken: "
+                    "%.*s",
+                    STR_ARG(words));
     case ERR_OK:
     case ERR_NOT_FOUND:
     case ERR_EXISTS:

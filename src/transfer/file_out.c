@@ -19,20 +19,22 @@
 
 enum {
     PIECE_BYTES = 256 * 1024,
-    LOOK_INSTRUCTIONS = 200 * 1000,     /* of SQLite's machine: some milliseconds */
-    SPARE_BYTES = 16 * 1024 * 1024,     /* that the mailbox's disk must have left */
-    HEADER_WRITE_VERSION_AT = 18, HEADER_READ_VERSION_AT = 19, /* 1: no log, 2: a write-ahead log */
+    LOOK_INSTRUCTIONS = 200 * 1000, /* of SQLite's machine: some milliseconds */
+    SPARE_BYTES = 16 * 1024 * 1024, /* that the mailbox's disk must have left */
+    HEADER_WRITE_VERSION_AT = 18,
+    HEADER_READ_VERSION_AT = 19, /* 1: no log, 2: a write-ahead log */
 };
 
 struct copying {
     const struct transfer_file_out *request;
-    int from_fd;               /* own; <id>.export */
-    unsigned char *piece;      /* own; PIECE_BYTES, wiped at the end */
+    int from_fd;          /* own; <id>.export */
+    unsigned char *piece; /* own; PIECE_BYTES, wiped at the end */
     size_t page_bytes;
     uint64_t size_bytes;
-    off_t start;               /* in the file that is written; -1: it cannot be read back */
+    off_t start; /* in the file that is written; -1: it cannot be read back */
     struct page_cipher *cipher, *copy_cipher; /* own */
-    unsigned char digest[CRYPT_HASH_BYTES]; /* of the pages' nonces and tags, as they were written */
+    unsigned char
+        digest[CRYPT_HASH_BYTES]; /* of the pages' nonces and tags, as they were written */
 };
 
 static const char *path_of(struct task *task, const struct vault_options *options,
@@ -64,10 +66,11 @@ static enum err check_room(const struct transfer_file_out *request, struct task 
     needed = (uint64_t)file.st_size + SPARE_BYTES;
     room = (uint64_t)disk.f_bavail * disk.f_frsize;
     if (room < needed)
-        return fail(task, ERR_LIMIT,
-                    "while a copy is made, the disk with the mailboxes needs %llu MB of free room, and "
-                    "has %llu",
-                    (unsigned long long)(needed >> 20), (unsigned long long)(room >> 20));
+        return fail(
+            task, ERR_LIMIT,
+            "while a copy is made, the disk with the mailboxes needs %llu MB of free room, and "
+            "has %llu",
+            (unsigned long long)(needed >> 20), (unsigned long long)(room >> 20));
     return ERR_OK;
 }
 
@@ -84,7 +87,8 @@ static enum err vacuum(const struct transfer_file_out *request, struct task *tas
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     enum err err;
 
-    TRY(db_open(task, path_of(task, &request->vault, ".sqlite"), DB_READ_BESIDE, request->key, &db));
+    TRY(db_open(task, path_of(task, &request->vault, ".sqlite"), DB_READ_BESIDE, request->key,
+                &db));
     sqlite3_progress_handler(db_handle(db), LOOK_INSTRUCTIONS, on_progress,
                              (void *)(uintptr_t)&request->events);
     /* The copy counts as a change; nothing else here makes one. */
@@ -153,8 +157,8 @@ static enum err open_copy(struct copying *copying, struct task *task)
     copying->size_bytes = (uint64_t)status.st_size;
     if (copying->page_bytes < 512 || copying->size_bytes % copying->page_bytes != 0)
         return fail(task, ERR_CORRUPT, "the copy has no whole pages");
-    copying->start = flags < 0 || (flags & O_ACCMODE) == O_WRONLY ? -1
-                                                                  : lseek(request->fd, 0, SEEK_CUR);
+    copying->start =
+        flags < 0 || (flags & O_ACCMODE) == O_WRONLY ? -1 : lseek(request->fd, 0, SEEK_CUR);
     copying->piece = mem_new(PIECE_BYTES, 1);
     copying->cipher = cipher_pages_new(request->key);
     copying->copy_cipher = cipher_pages_new(request->copy_key);
@@ -187,8 +191,8 @@ static size_t piece_at(const struct copying *copying, uint64_t offset)
     return rest < most ? (size_t)rest : most;
 }
 
-static enum err decrypt_piece(struct copying *copying, struct task *task, struct page_cipher *cipher,
-                              uint64_t offset, size_t len)
+static enum err decrypt_piece(struct copying *copying, struct task *task,
+                              struct page_cipher *cipher, uint64_t offset, size_t len)
 {
     for (size_t at = 0; at < len; at += copying->page_bytes) {
         uint32_t number = (uint32_t)((offset + at) / copying->page_bytes) + 1;

@@ -1,4 +1,5 @@
-/* The mailbox's own file: out under another key, in again, and files that are not what they seem. */
+/* The mailbox's own file: out under another key, in again, and files that are not what they seem.
+ */
 #include "base/file.h"
 #include "base/memory.h"
 #include "secret/crypt.h"
@@ -126,7 +127,8 @@ static void test_out_and_in(void **state)
     assert_int_equal(totals.bytes, status.st_size);
     assert_int_equal(pread(world->fd, head, sizeof(head), 0), (ssize_t)sizeof(head));
     assert_memory_equal(head, copy_salt, sizeof(copy_salt));
-    assert_int_equal(head[18], 1); /* no log: one file, which may be opened where nothing can be written */
+    assert_int_equal(head[18],
+                     1); /* no log: one file, which may be opened where nothing can be written */
     assert_int_equal(head[19], 1);
     assert_true(transfer_file_is_one(world->fd));
 
@@ -154,8 +156,8 @@ static void test_without_lane_roots(void **state)
     assert_int_equal(write_copy(world, &totals), ERR_OK);
     assert_int_equal(fixture_ask(world->f, "SELECT count(*) FROM lane_root"), 1);
     assert_int_equal(db_open_foreign(&world->f->task, world->fd, world->copy_key, &db), ERR_OK);
-    assert_int_equal(
-        db_prepare(db, &world->f->task, "SELECT count(*) FROM lane_root", &statement), ERR_OK);
+    assert_int_equal(db_prepare(db, &world->f->task, "SELECT count(*) FROM lane_root", &statement),
+                     ERR_OK);
     assert_int_equal(db_step(db, &world->f->task, statement, &has_row), ERR_OK);
     assert_int_equal(db_column_int(statement, 0), 0);
 }
@@ -317,8 +319,9 @@ static void test_clear(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_out_and_in), TEST(test_without_lane_roots), TEST(test_not_wanted),
-        TEST(test_no_room),    TEST(test_read_back),          TEST(test_strangers),
+        TEST(test_out_and_in), TEST(test_without_lane_roots),
+        TEST(test_not_wanted), TEST(test_no_room),
+        TEST(test_read_back),  TEST(test_strangers),
         TEST(test_damaged),    TEST(test_clear),
     };
 

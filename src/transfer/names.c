@@ -29,8 +29,8 @@ static bool is_plain(struct str name, size_t i)
     if (ascii_is_control(c) || str_index(STR("%\\:*?\"<>|"), c) >= 0)
         return false;
     /* Hidden files, "." and ".."; and what ends in a dot or a space is another name elsewhere. */
-    if ((c == '.' || c == ' ') && (i == 0 || name.ptr[i - 1] == '/' || i + 1 == name.len ||
-                                   name.ptr[i + 1] == '/'))
+    if ((c == '.' || c == ' ') &&
+        (i == 0 || name.ptr[i - 1] == '/' || i + 1 == name.len || name.ptr[i + 1] == '/'))
         return false;
     return !begins_maildir_level(name, i);
 }
@@ -160,54 +160,51 @@ struct str transfer_maildir_name(struct arena *arena, struct str folder)
     return transfer_clean_name(arena, buf_str(&decoded));
 }
 
-/* U+0080 to U+009F, U+2028 and U+2029 are in no folder's name (RFC 9051 §5.1): how many bytes of
- * one are here; 0: none. */
-static size_t forbidden_len(struct str text)
+/* How many bytes from here on are one character that no name may have; 0: none. C1 controls and the
+ * line separators U+2028 and U+2029 are as bad as other controls. */
+static size_t forbidden_at(struct str name, size_t i, bool is_utf8)
 {
-    const unsigned char *bytes = (const unsigned char *)text.ptr;
+    char c = name.ptr[i];
 
-    if (text.len >= 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0)
+    if (ascii_is_control(c) || c == '*' || c == '%' || (!is_utf8 && ascii_is_8bit(c)))
+        return 1;
+    if (is_utf8 && c == '\xc2' && (unsigned char)name.ptr[i + 1] < 0xa0)
         return 2;
-    return text.len >= 3 && bytes[0] == 0xe2 && bytes[1] == 0x80 &&
-                   (bytes[2] == 0xa8 || bytes[2] == 0xa9)
-               ? 3
-               : 0;
-}
-
-static bool is_level_too_many(char c, size_t *depth)
-{
-    return c == '/' && ++*depth > VAULT_FOLDER_DEPTH_MAX - 1;
+    if (is_utf8 && c == '\xe2' && name.ptr[i + 1] == '\x80' &&
+        (name.ptr[i + 2] == '\xa8' || name.ptr[i + 2] == '\xa9'))
+        return 3;
+    return 0;
 }
 
 struct str transfer_clean_name(struct arena *arena, struct str name)
 {
     CLEANUP(buf_free) struct buf out;
     bool is_utf8 = str_is_utf8(name);
-    size_t depth = 0;
+    size_t levels = 1;
     struct str clean;
 
     buf_init(&out, SIZE_MAX);
     for (size_t i = 0; i < name.len; i++) {
+        size_t forbidden = forbidden_at(name, i, is_utf8);
         char c = name.ptr[i];
 
         if (c == '/' && (out.len == 0 || out.ptr[out.len - 1] == '/'))
             continue;
-        if (ascii_is_control(c) || c == '*' || c == '%' || (!is_utf8 && ascii_is_8bit(c)) ||
-            is_level_too_many(c, &depth)) {
+        if (forbidden > 0) {
+            i += forbidden - 1;
             c = '_';
-        } else if (is_utf8 && forbidden_len(str_from(name, i)) > 0) {
-            i += forbidden_len(str_from(name, i)) - 1;
+        } else if (c == '/' && ++levels > VAULT_FOLDER_DEPTH_MAX) {
             c = '_';
         }
         buf_put(&out, str_make(&c, 1));
     }
-    if (out.len > 0 && out.ptr[out.len - 1] == '/')
-        buf_truncate(&out, out.len - 1);
     if (out.len > VAULT_FOLDER_NAME_MAX) {
         buf_truncate(&out, VAULT_FOLDER_NAME_MAX);
-        while (out.len > 0 && (!str_is_utf8(buf_str(&out)) || out.ptr[out.len - 1] == '/'))
+        while (out.len > 0 && !str_is_utf8(buf_str(&out)))
             buf_truncate(&out, out.len - 1);
     }
+    if (out.len > 0 && out.ptr[out.len - 1] == '/')
+        buf_truncate(&out, out.len - 1);
     clean = arena_copy(arena, buf_str(&out));
     if (str_equal_nocase(clean, STR("INBOX")))
         return STR("INBOX");

@@ -38,14 +38,16 @@ static enum err check_numbers(struct db *db, struct task *task)
         const char *words;
     } rules[] = {
         {"SELECT 1 FROM folder LIMIT 1 OFFSET 20000", "it has too many folders"},
-        {"SELECT 1 FROM folder WHERE id NOT BETWEEN 1 AND 2147483647 OR special_use NOT BETWEEN 0 AND "
+        {"SELECT 1 FROM folder WHERE id NOT BETWEEN 1 AND 2147483647 OR special_use NOT BETWEEN 0 "
+         "AND "
          "7 OR uidvalidity NOT BETWEEN 1 AND 4294967295 OR uidnext NOT BETWEEN 1 AND 4294967295 "
          "LIMIT 1",
          "a folder has impossible numbers"},
         {"SELECT 1 FROM message WHERE content_id NOT BETWEEN 1 AND 549755813887 OR size_bytes NOT "
          "BETWEEN 0 AND 1099511627776 LIMIT 1",
          "a message has impossible numbers"},
-        {"SELECT 1 FROM part WHERE start NOT BETWEEN 0 AND 1099511627776 OR length NOT BETWEEN 0 AND "
+        {"SELECT 1 FROM part WHERE start NOT BETWEEN 0 AND 1099511627776 OR length NOT BETWEEN 0 "
+         "AND "
          "1099511627776 OR attachment_id NOT BETWEEN 1 AND 549755813887 OR line_length NOT BETWEEN "
          "0 AND 4096 OR line_length % 4 <> 0 LIMIT 1",
          "a message's part has impossible numbers"},
@@ -69,12 +71,10 @@ enum err vault_foreign(struct task *task, struct db **db, struct id *out_id,
     const struct vault_options options = {.folder = ""};
     CLEANUP(vault_close) struct vault *vault = vault_new(&options);
     struct str id = STR("");
-    size_t version = 0;
     bool has_row;
 
     vault->db = *db;
     *db = NULL;
-    TRY(db_check_schema(vault->db, task, vault_schema, vault_schema_count, &version));
     TRY(check_pages(vault->db, task));
     TRY(check_numbers(vault->db, task));
     TRY(ask(vault->db, task, "SELECT mailbox_id FROM mailbox", &has_row, &id));
@@ -87,11 +87,13 @@ enum err vault_foreign(struct task *task, struct db **db, struct id *out_id,
     return ERR_OK;
 }
 
-enum err vault_open_foreign(struct task *task, int fd, const struct secret *key,
-                            struct id *out_id, struct vault **out_vault)
+enum err vault_open_foreign(struct task *task, int fd, const struct secret *key, struct id *out_id,
+                            struct vault **out_vault)
 {
     CLEANUP(db_close) struct db *db = NULL;
+    size_t version = 0;
 
     TRY(db_open_foreign(task, fd, key, &db));
+    TRY(db_check_schema(db, task, vault_schema, vault_schema_count, &version));
     return vault_foreign(task, &db, out_id, out_vault);
 }
