@@ -415,6 +415,26 @@ def a_log_whose_end_was_cut_is_told(world):
 
 
 @suite.case
+def a_stop_ships_the_last_commit(world):
+    """Else each start would begin with all of the mailbox again."""
+    alias = world.alias()
+    for number in range(4):
+        with world.server.imap(alias) as client:
+            append(client, "one")
+            world.wait_shipped(alias)
+            append(client, "the last")
+            world.server.stop()
+        bases = list((world.folder_of(alias) / "base").glob("*.json"))
+        check(len(bases) == 1, f"{len(bases)} bases after {number + 1} stops")
+        check("ended by signal" not in world.server.log(20000), "a process died")
+        world.server.start()
+    with world.server.imap(alias) as client:
+        world.wait_shipped(alias)
+    bases = list((world.folder_of(alias) / "base").glob("*.json"))
+    check(len(bases) == 1, f"{len(bases)} bases")
+
+
+@suite.case
 def what_a_killed_restore_left_goes(world):
     alias = world.alias()
     left = world.file_of(alias).with_suffix(".restored")
