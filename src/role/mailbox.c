@@ -588,9 +588,9 @@ static void confine(const struct mailbox_start *start)
 
 static void stop_timers(struct mailbox *mailbox)
 {
-    struct net_timer *timers[] = {mailbox->delivery_timer,     mailbox->usage_timer,
-                                  mailbox->idle_timer,         mailbox->housekeeping_timer,
-                                  mailbox->renewal_timer,      mailbox->hibernate_timer,
+    struct net_timer *timers[] = {mailbox->delivery_timer, mailbox->usage_timer,
+                                  mailbox->idle_timer,     mailbox->housekeeping_timer,
+                                  mailbox->renewal_timer,  mailbox->hibernate_timer,
                                   mailbox->deadline};
 
     mailbox->is_ending = true;
