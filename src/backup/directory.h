@@ -11,6 +11,9 @@
  *                       a digest file that has both digests: reads as before
  *   after them          the new object
  *
+ * A removal takes the digest first: what a crash leaves of it is listed, and can be removed again. The
+ * last removal in a folder takes along the digests that are alone there.
+ *
  * Work is done in slices of a megabyte from the loop, so that calls take turns.
  */
 #ifndef BACKUP_DIRECTORY_H

@@ -461,6 +461,8 @@ static enum err work(struct shipper *shipper, struct task *task)
         return begin(shipper, task);
     if (shipper->state == STATE_COPYING)
         return take_copy(shipper, task);
+    if (segment_unhashed(shipper->pending) > SEGMENT_HASH_BYTES) /* so that sessions go on between */
+        return segment_hash_some(shipper->pending, task);
     return seal(shipper, task);
 }
 
