@@ -156,17 +156,6 @@ static enum err check_integrity(struct db *db, struct task *task)
     return ERR_OK;
 }
 
-/* Opened as a mailbox is, so that the copy is what can be put in its place as it is. */
-static enum err check_copy(struct work *work, struct task *task, struct snapshot_result *out)
-{
-    CLEANUP(db_close) struct db *db = NULL;
-
-    TRY(db_open(task, work->request->target, DB_OPEN, work->request->key, &db));
-    watch(work, db);
-    TRY(check_integrity(db, task));
-    return read_inside(db, task, out);
-}
-
 static enum err read_piece(struct task *task, int fd, char *room, size_t *out_len)
 {
     ssize_t got;
@@ -211,6 +200,120 @@ static enum err pass_through(struct work *work, struct task *task, const char *p
     return ERR_OK;
 }
 
+/* --- Hashing beside the check, where there is a second processor --- */
+
+struct hashing {
+    pid_t pid; /* 0: none */
+    int fd;    /* own: the pipe's reading end */
+};
+
+static void hashing_done(struct hashing *hashing)
+{
+    if (hashing->pid <= 0)
+        return;
+    fd_close(&hashing->fd); /* it notices, and ends */
+    (void)waitpid(hashing->pid, NULL, 0);
+    hashing->pid = 0;
+}
+
+/* Without any key: what is secret is not inherited. */
+_Noreturn static void be_hasher(const struct work *work, int fd, pid_t parent)
+{
+    struct work own = *work;
+    struct snapshot_result result = {.err = ERR_OK};
+    struct task task;
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        _exit(EXIT_FAILURE);
+    own.fd = fd;
+    task_init(&task, 0);
+    result.err = pass_through(&own, &task, own.request->target, -1, &result);
+    memcpy(result.words, task.words, sizeof(result.words));
+    if (fd_write_all(&task, fd, str_make(&result, sizeof(result))) != ERR_OK)
+        _exit(EXIT_FAILURE);
+    _exit(EXIT_SUCCESS);
+}
+
+static enum err hashing_start(struct work *work, struct task *task, struct hashing *out)
+{
+    pid_t parent = getpid(), pid;
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return fail(task, ERR_IO, "backup: no pipe: %s", strerror(errno));
+    pid = fork();
+    if (pid == 0) {
+        (void)close(ends[0]);
+        be_hasher(work, ends[1], parent);
+    }
+    (void)close(ends[1]);
+    if (pid < 0) {
+        (void)close(ends[0]);
+        return fail(task, ERR_IO, "backup: fork: %s", strerror(errno));
+    }
+    *out = (struct hashing){pid, ends[0]};
+    return ERR_OK;
+}
+
+static bool read_result(int fd, struct snapshot_result *out)
+{
+    unsigned char bytes[sizeof(*out)];
+    size_t len = 0;
+
+    while (len < sizeof(bytes)) {
+        ssize_t got = read(fd, bytes + len, sizeof(bytes) - len);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        len += (size_t)got;
+    }
+    memcpy(out, bytes, sizeof(*out));
+    return true;
+}
+
+static enum err hashing_collect(struct work *work, struct task *task,
+                                const struct hashing *hashing, struct snapshot_result *out)
+{
+    struct pollfd pipe_end = {.fd = hashing->fd, .events = POLLIN};
+    struct snapshot_result found;
+
+    while (poll(&pipe_end, 1, LOOK_MS) == 0) {
+        if (is_over(work))
+            return too_long(task);
+    }
+    if (!read_result(hashing->fd, &found))
+        return fail(task, ERR_IO, "backup: the process that hashed it died");
+    if (found.err != ERR_OK)
+        return fail(task, found.err, "%s", found.words);
+    memcpy(out->digest, found.digest, sizeof(out->digest));
+    out->size_bytes = found.size_bytes;
+    return ERR_OK;
+}
+
+/*
+ * Opened as a mailbox is, so that the copy is what can be put in its place as it is. Opening may write
+ * to it (the journal's mode), checking does not. Where this is a child already, another one hashes
+ * meanwhile.
+ */
+static enum err check_copy(struct work *work, struct task *task, struct snapshot_result *out)
+{
+    CLEANUP(hashing_done) struct hashing hashing = {0, -1};
+    CLEANUP(db_close) struct db *db = NULL;
+
+    TRY(db_open(task, work->request->target, DB_OPEN, work->request->key, &db));
+    watch(work, db);
+    if (work->fd >= 0)
+        TRY(hashing_start(work, task, &hashing));
+    TRY(check_integrity(db, task));
+    TRY(read_inside(db, task, out));
+    db_close(&db);
+    if (hashing.pid > 0)
+        return hashing_collect(work, task, &hashing, out);
+    return pass_through(work, task, work->request->target, -1, out);
+}
+
 static enum err copy_base(struct work *work, struct task *task, struct snapshot_result *out)
 {
     CLEANUP(fd_close) int fd = -1;
@@ -251,7 +354,6 @@ static enum err do_work(struct work *work, struct task *task, struct snapshot_re
         return too_long(task);
     }
     TRY(err);
-    TRY(pass_through(work, task, work->request->target, -1, out));
     settle(work);
     return ERR_OK;
 }
@@ -362,27 +464,15 @@ static void let_go(struct snapshot *snapshot)
 
 void snapshot_collect(struct snapshot *snapshot, struct snapshot_result *out)
 {
-    unsigned char bytes[sizeof(*out)];
-    size_t len = 0;
+    bool is_whole = read_result(snapshot->fd, out);
     struct task task;
 
-    while (len < sizeof(bytes)) {
-        ssize_t got = read(snapshot->fd, bytes + len, sizeof(bytes) - len);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        len += (size_t)got;
-    }
     /* Somebody else who makes children may have waited for it already. */
     (void)waitpid(snapshot->pid, NULL, 0);
     snapshot->is_collected = true;
     let_go(snapshot);
-    if (len == sizeof(bytes)) {
-        memcpy(out, bytes, sizeof(*out));
+    if (is_whole)
         return;
-    }
     memset(out, 0, sizeof(*out));
     task_init(&task, 0);
     out->err = fail(&task, ERR_IO, "backup: the child that made it died");
