@@ -154,6 +154,25 @@ static void cancel_job(void *owner, uint64_t ticket)
     (void)ticket;
 }
 
+static struct str smarthost(void *owner, struct task *task)
+{
+    (void)owner;
+    (void)task;
+    return STR("smart.host.test");
+}
+
+static const char *webhook_reason(void *owner, struct str url)
+{
+    (void)owner;
+    return str_find(url, STR("//10.")) > 0 ? "the target is a private address" : NULL;
+}
+
+static bool uses_ipv6(void *owner)
+{
+    (void)owner;
+    return true;
+}
+
 static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
@@ -169,6 +188,9 @@ static const struct admin_services services = {
     .rekey = rekey,
     .reset_keep_ms = reset_keep_ms,
     .hostname = hostname,
+    .smarthost = smarthost,
+    .webhook_reason = webhook_reason,
+    .uses_ipv6 = uses_ipv6,
     .work_soon = nothing,
     .describe = describe,
     .reply = on_reply,
@@ -242,14 +264,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(world->replies == 0);
         admin_mailbox_created(world->admin, &world->mailbox, true, 1);
     }
-    if (world->courier_ticket != 0)
-        admin_courier_answered(world->admin, world->courier_ticket, str_make(data, size));
     if (world->job_ticket != 0) {
         admin_job_replied(world->admin, world->job_ticket, WIRE_OK, str_make(data, size), false);
         admin_job_replied(world->admin, world->job_ticket, WIRE_OK, str_make(data, size), true);
     }
     for (uint64_t i = 0; i < world->question_count; i++)
         admin_dns_answered(world->admin, world->first_question + i, &nothing_there);
+    /* Behind the DNS: what `domain check` asks it last. */
+    if (world->courier_ticket != 0)
+        admin_courier_answered(world->admin, world->courier_ticket, str_make(data, size));
     for (int i = 0; i < 100 && world->replies == 0; i++)
         admin_work(world->admin, 1);
     assert(world->replies == 1);
