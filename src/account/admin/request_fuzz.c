@@ -158,13 +158,13 @@ static struct str smarthost(void *owner, struct task *task)
 {
     (void)owner;
     (void)task;
-    return STR("");
+    return STR("smart.host.test");
 }
 
 static const char *webhook_reason(void *owner, struct str url)
 {
     (void)owner;
-    return url.len > 100 ? "not called here" : NULL;
+    return str_find(url, STR("//10.")) > 0 ? "the target is a private address" : NULL;
 }
 
 static bool uses_ipv6(void *owner)
