@@ -3,13 +3,18 @@
  * the destination, the backup or generation of the time asked for, its log up to then, and then the
  * whole mailbox in its place (its sessions end, this process too), or some of it beside the rest.
  *
- *   FULLS ─> BASES ─> MANIFESTS ─> MANIFEST ─> FILE ─> LOG … ─> BUILT ─┬─> MERGING ─> done
- *   (the lists, and each generation's time)                            └─> exchanged, done
+ *   FULLS ─> BASES ─> MANIFESTS ─> MANIFEST ─> FILE ─> BUILDING … ─> BUILT ─┬─> MERGING ─> done
+ *   (the lists, and each generation's time)   (a child's, with the log)     └─> exchanged, done
  *
  * Also of a mailbox that does not open (mailbox->is_damaged): there is nothing to merge into then.
+ *
+ * A backup from before a new password opens with the password of its time only (docs/passwords.md): with
+ * --backup-password-file. Which one it is cannot be told before its file is there, since the key is made
+ * with the file's salt; so it is chosen by times that nobody vouches for, and the MAC over them is
+ * compared as soon as there is a key.
  */
 #include "mailbox/backup.h"
-#include "mailbox/jobs.h"
+#include "mailbox/rebuild.h"
 
 #include "backup/merge.h"
 #include "backup/name.h"
@@ -31,9 +36,14 @@ enum phase {
     PHASE_MANIFESTS,
     PHASE_MANIFEST,
     PHASE_FILE,
-    PHASE_LOG,
-    PHASE_BUILT,
+    PHASE_BUILDING,
     PHASE_MERGING,
+};
+
+/* A generation of the log, as its manifest has it. */
+struct generation {
+    struct id id;    /* unset: none */
+    int64_t time_ms; /* when it begins */
 };
 
 struct restoring {
@@ -50,12 +60,17 @@ struct restoring {
     char full[NAME_ROOM]; /* the newest up to then, without .json; empty: none */
     struct id generations[GENERATIONS_MAX];
     size_t generation_count, generation_next;
-    struct id generation; /* the newest that begins up to then; unset: none */
-    int64_t generation_ms, next_generation_ms; /* INT64_MAX: none begins later */
+    struct generation ours, any; /* the newest up to then, under the mailbox's key, and under any */
+    struct generation chosen;    /* unset: the full backup is */
+    int64_t next_generation_ms;  /* INT64_MAX: none begins later */
     char last_listed[NAME_ROOM];
     struct buf manifest;
-    struct secret *mac_key;  /* own */
-    struct restore *restore; /* own */
+    struct secret *mac_key;     /* own; from the mailbox's key */
+    struct secret *password;    /* own; of the backup's time; NULL: not given */
+    struct secret *backup_key;  /* own; from that; NULL: it is under the mailbox's key */
+    uint64_t segment_next;      /* from 1 */
+    bool has_whole_log;         /* no segment more, or none is needed */
+    struct restore *restore;    /* own; what was built */
     struct vault *restored;  /* own: merging */
     struct merge *merge;     /* own */
 };
@@ -180,29 +195,52 @@ static enum err read_answer(struct mailbox_job *job, struct buf *out)
     return err;
 }
 
-/* One that is not ours to read (another password's, altered) is no reason to give up on others. */
+static bool is_newer(const struct generation *than, const struct manifest *manifest)
+{
+    return !id_is_set(&than->id) || manifest->time_ms > than->time_ms;
+}
+
+static void note_generation(struct restoring *state, const struct manifest *manifest, bool is_ours)
+{
+    const struct generation found = {manifest->generation, manifest->time_ms};
+
+    if (manifest->time_ms > state->at_ms) {
+        if (manifest->time_ms < state->next_generation_ms)
+            state->next_generation_ms = manifest->time_ms;
+        return;
+    }
+    if (is_newer(&state->any, manifest))
+        state->any = found;
+    if (is_ours && is_newer(&state->ours, manifest))
+        state->ours = found;
+}
+
+/* Is it whole, and made with this key? A failure is forgotten. */
+static bool is_manifest(struct mailbox_job *job, const struct secret *mac_key, struct manifest *out)
+{
+    const struct restoring *state = job->state;
+    struct task aside;
+    bool is_one;
+
+    task_init(&aside, job->task.now_ms);
+    is_one = manifest_read(&aside, buf_str(&state->manifest), mac_key, out) == ERR_OK &&
+             id_equal(&out->mailbox, &job->mailbox->start->id);
+    task_done(&aside);
+    return is_one;
+}
+
+/* One that makes no sense is no reason to give up on others. */
 static enum err take_manifest(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
     const struct id *id = &state->generations[state->generation_next++];
-    struct manifest manifest;
+    struct manifest manifest, ours;
 
     if (state->status != WIRE_OK)
         return state->status == WIRE_UNKNOWN ? ERR_OK : refused(job);
     TRY(read_answer(job, &state->manifest));
-    if (manifest_read(&job->task, buf_str(&state->manifest), state->mac_key, &manifest) !=
-            ERR_OK ||
-        !id_equal(&manifest.generation, id)) {
-        task_forgive(&job->task);
-        return ERR_OK;
-    }
-    if (manifest.time_ms > state->at_ms) {
-        if (manifest.time_ms < state->next_generation_ms)
-            state->next_generation_ms = manifest.time_ms;
-    } else if (!id_is_set(&state->generation) || manifest.time_ms > state->generation_ms) {
-        state->generation = *id;
-        state->generation_ms = manifest.time_ms;
-    }
+    if (is_manifest(job, NULL, &manifest) && id_equal(&manifest.generation, id))
+        note_generation(state, &manifest, is_manifest(job, state->mac_key, &ours));
     return ERR_OK;
 }
 
@@ -210,10 +248,112 @@ static enum err take_manifest(struct mailbox_job *job)
 
 static void base_name(const struct restoring *state, const char *suffix, char out[NAME_ROOM])
 {
-    if (id_is_set(&state->generation))
-        snprintf(out, NAME_ROOM, "base/%s%s", state->generation.text, suffix);
+    if (id_is_set(&state->chosen.id))
+        snprintf(out, NAME_ROOM, "base/%s%s", state->chosen.id.text, suffix);
     else
         snprintf(out, NAME_ROOM, "%.100s%s", state->full, suffix);
+}
+
+/* Which backup, of when, and what it needs. */
+static enum err needs_password(struct mailbox_job *job, int64_t time_ms)
+{
+    const struct restoring *state = job->state;
+    char name[NAME_ROOM], time[CLOCK_ISO_ROOM];
+
+    base_name(state, "", name);
+    clock_format_iso(time_ms, time);
+    json_object_set_new(job->result, "needs", json_string("backup-password"));
+    json_object_set_new(job->result, "backup", json_string(name));
+    json_object_set_new(job->result, "time", json_string(time));
+    if (state->password != NULL) {
+        mailbox_job_say(job, "The backup %s, of %s, does not open with that password: it was made "
+                        "under another one, or its manifest was altered. Nothing was changed.",
+                        name, time);
+        json_object_set_new(job->result, "hint", json_string(
+            "Give the password that the mailbox had then, or choose another backup with --at or "
+            "--from."));
+    } else {
+        mailbox_job_say(job, "The backup %s, of %s, was not made under the mailbox's present "
+                        "password: it opens with the password of that time. Nothing was changed.",
+                        name, time);
+        json_object_set_new(job->result, "hint", json_string(
+            "Give that password with --backup-password-file FILE; the recovery key and the present "
+            "password do not open it."));
+    }
+    return fail(&job->task, ERR_DENIED, "backup %s is under another key", name);
+}
+
+/* The manifest is there, perhaps not yet the file. */
+static enum err check_manifest(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    struct manifest manifest;
+
+    if (!is_manifest(job, NULL, &manifest))
+        return fail(&job->task, ERR_CORRUPT, "the backup's manifest was altered or cut");
+    if (!is_manifest(job, state->mac_key, &manifest) && state->password == NULL)
+        return needs_password(job, manifest.time_ms);
+    return ERR_OK;
+}
+
+/* The mailbox's, or the one that the password of the backup's time gives. */
+static enum err take_key(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    CLEANUP(secret_free) struct secret *mac_key = NULL;
+    struct manifest manifest;
+
+    if (is_manifest(job, state->mac_key, &manifest))
+        return ERR_OK;
+    TRY(restore_key(&job->task, secret_str(state->password), state->fd, &state->backup_key));
+    mac_key = segment_key(state->backup_key);
+    if (is_manifest(job, mac_key, &manifest))
+        return ERR_OK;
+    return is_manifest(job, NULL, &manifest)
+               ? needs_password(job, manifest.time_ms)
+               : fail(&job->task, ERR_CORRUPT, "the backup's manifest was altered or cut");
+}
+
+/* What is put in the mailbox's place has to open with its present password. */
+static bool is_exchange(const struct mailbox_job *job)
+{
+    const struct restoring *state = job->state;
+
+    return !state->is_verify && mailbox_job_text(job, "into-folder").len == 0;
+}
+
+static struct restore_options options_of(const struct mailbox_job *job)
+{
+    const struct restoring *state = job->state;
+
+    return (struct restore_options){
+        .folder = job->mailbox->start->mail_folder,
+        .mailbox = job->mailbox->start->id,
+        .key = state->backup_key != NULL ? state->backup_key : job->mailbox->key,
+        .log = job->mailbox->start->log,
+        .until_ms = mailbox_job_text(job, "from").len > 0 ? INT64_MAX : state->at_ms};
+}
+
+static enum err take_file(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    struct mailbox_rebuild_order order = {.manifest = buf_str(&state->manifest),
+                                          .base_fd = state->fd};
+    enum err err;
+
+    if (state->status != WIRE_OK)
+        return refused(job);
+    TRY(take_key(job));
+    order.options = options_of(job);
+    if (state->backup_key != NULL && is_exchange(job))
+        order.present_key = job->mailbox->key;
+    state->segment_next = 1;
+    state->has_whole_log = !id_is_set(&state->chosen.id);
+    err = mailbox_rebuild_start(job, &order);
+    fd_close(&state->fd);
+    TRY(err);
+    state->phase = PHASE_BUILDING;
+    return ERR_OK;
 }
 
 static void ask_segment(struct mailbox_job *job)
@@ -221,55 +361,30 @@ static void ask_segment(struct mailbox_job *job)
     struct restoring *state = job->state;
     char name[NAME_ROOM];
 
-    snprintf(name, sizeof(name), "log/%s/%012llu.seg", state->generation.text,
-             (unsigned long long)restore_next_number(state->restore));
-    mailbox_job_progress(job, "segments of the log", restore_next_number(state->restore), 0);
+    snprintf(name, sizeof(name), "log/%s/%012llu.seg", state->chosen.id.text,
+             (unsigned long long)state->segment_next);
+    mailbox_job_progress(job, "segments of the log", state->segment_next, 0);
     get(job, name);
-}
-
-static enum err take_file(struct mailbox_job *job)
-{
-    struct restoring *state = job->state;
-    const struct restore_options options = {
-        .folder = job->mailbox->start->mail_folder,
-        .mailbox = job->mailbox->start->id,
-        .key = job->mailbox->key,
-        .log = job->mailbox->start->log,
-        .until_ms = mailbox_job_text(job, "from").len > 0 ? INT64_MAX : state->at_ms};
-    enum err err;
-
-    if (state->status != WIRE_OK)
-        return refused(job);
-    state->restore = restore_begin(&job->task, &options);
-    err = restore_base(state->restore, &job->task, buf_str(&state->manifest), state->fd);
-    fd_close(&state->fd);
-    return err;
 }
 
 static enum err take_segment(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
-    bool is_enough = false;
     enum err err;
 
     if (state->status == WIRE_UNKNOWN) {
-        state->phase = PHASE_BUILT;
+        state->has_whole_log = true;
         return ERR_OK;
     }
     if (state->status == WIRE_DAMAGED)
         return fail(&job->task, ERR_CORRUPT, "log %s, segment %llu: it is not what was put there",
-                    state->generation.text,
-                    (unsigned long long)restore_next_number(state->restore));
+                    state->chosen.id.text, (unsigned long long)state->segment_next);
     if (state->status != WIRE_OK)
         return refused(job);
-    err = restore_segment(state->restore, &job->task, state->fd, &is_enough);
+    err = mailbox_rebuild_segment(job->mailbox->rebuild, &job->task, state->fd);
     fd_close(&state->fd);
-    TRY(err);
-    if (is_enough)
-        state->phase = PHASE_BUILT;
-    else
-        ask_segment(job);
-    return ERR_OK;
+    state->segment_next++;
+    return err;
 }
 
 /* --- Into its place, or beside the rest --- */
@@ -358,7 +473,7 @@ static void tell_gap(struct mailbox_job *job)
     const struct restoring *state = job->state;
     char reached[CLOCK_ISO_ROOM], next[CLOCK_ISO_ROOM];
 
-    if (!id_is_set(&state->generation) || state->next_generation_ms == INT64_MAX)
+    if (!id_is_set(&state->chosen.id) || state->next_generation_ms == INT64_MAX)
         return;
     clock_format_iso(restore_reached_ms(state->restore), reached);
     clock_format_iso(state->next_generation_ms, next);
@@ -371,22 +486,48 @@ static void tell_gap(struct mailbox_job *job)
 static enum err built(struct mailbox_job *job, enum mailbox_job_next *out_next)
 {
     struct restoring *state = job->state;
+    struct restore_options options = options_of(job);
     char reached[CLOCK_ISO_ROOM];
+    int64_t reached_ms = 0;
 
-    mailbox_job_progress(job, "checking", 0, 0);
-    TRY(restore_finish(state->restore, &job->task));
+    TRY(mailbox_rebuild_result(job->mailbox->rebuild, &job->task, &reached_ms));
+    if (is_exchange(job))
+        options.key = job->mailbox->key;
+    state->restore = restore_resume(&job->task, &options, reached_ms);
     tell_gap(job);
     if (state->is_verify) {
-        clock_format_iso(restore_reached_ms(state->restore), reached);
-        json_object_set_new(job->result, "time", json_string(reached));
+        clock_format_iso(reached_ms, reached);
         mailbox_job_say(job, "The backup opens, is whole, and reaches up to %s.", reached);
         return ERR_OK;
     }
-    if (mailbox_job_text(job, "into-folder").len == 0)
+    if (is_exchange(job))
         return exchange(job);
     state->phase = PHASE_MERGING;
     *out_next = MAILBOX_JOB_MORE;
     return begin_merge(job);
+}
+
+/* Asks, or passes on what was answered, when the child is ready for it. */
+static enum err go_on_building(struct mailbox_job *job, enum mailbox_job_next *out_next)
+{
+    struct restoring *state = job->state;
+    struct mailbox_rebuild *rebuild = job->mailbox->rebuild;
+    enum mailbox_rebuild_state child = mailbox_rebuild_state(rebuild);
+
+    if (child == MAILBOX_REBUILD_ENDED)
+        return built(job, out_next);
+    *out_next = MAILBOX_JOB_WAITS;
+    if (state->has_answer) {
+        state->has_answer = state->is_asked = false;
+        TRY(take_segment(job));
+        child = mailbox_rebuild_state(rebuild);
+    }
+    if (child == MAILBOX_REBUILD_WORKING || state->is_asked)
+        return ERR_OK;
+    if (child == MAILBOX_REBUILD_ENOUGH || state->has_whole_log)
+        return mailbox_rebuild_finish(rebuild, &job->task);
+    ask_segment(job);
+    return ERR_OK;
 }
 
 /* --- The job --- */
@@ -409,6 +550,7 @@ static enum err start(struct mailbox_job *job)
     state->at_ms = state->next_generation_ms = INT64_MAX;
     buf_init(&state->answer, SIZE_MAX);
     buf_init(&state->manifest, SIZE_MAX); /* the reading is limited */
+    TRY(mailbox_job_secret(job, "backup-password", &state->password));
     if (job->mailbox->backup == NULL) {
         mailbox_job_say(job, "There are no backups here: \"backup\" is not configured.");
         return fail(&job->task, ERR_NOT_FOUND, "no destination is configured");
@@ -418,8 +560,23 @@ static enum err start(struct mailbox_job *job)
     if (mailbox_job_text(job, "into-folder").len > 0 && job->mailbox->vault == NULL)
         return fail(&job->task, ERR_INVALID,
                     "the mailbox does not open, so nothing can be put into it");
+    if (!mailbox_rebuild_is_free(job->mailbox))
+        return fail(&job->task, ERR_BUSY, "another backup of the mailbox is being looked at");
     state->mac_key = segment_key(job->mailbox->key);
     list(job, STR("full/"));
+    return ERR_OK;
+}
+
+static enum err choose(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+
+    if (state->password != NULL || (!id_is_set(&state->ours.id) && state->full[0] == '\0'))
+        state->chosen = state->any;
+    else
+        state->chosen = state->ours;
+    if (!id_is_set(&state->chosen.id) && state->full[0] == '\0')
+        return fail(&job->task, ERR_NOT_FOUND, "there is no such backup");
     return ERR_OK;
 }
 
@@ -435,8 +592,7 @@ static enum err ask_next_manifest(struct mailbox_job *job)
         get(job, name);
         return ERR_OK;
     }
-    if (!id_is_set(&state->generation) && state->full[0] == '\0')
-        return fail(&job->task, ERR_NOT_FOUND, "there is no such backup");
+    TRY(choose(job));
     state->phase = PHASE_MANIFEST;
     base_name(state, ".json", name);
     get(job, name);
@@ -475,20 +631,15 @@ static enum err advance(struct mailbox_job *job)
         if (state->status != WIRE_OK)
             return refused(job);
         TRY(read_answer(job, &state->manifest));
+        TRY(check_manifest(job));
         state->phase = PHASE_FILE;
         base_name(state, ".sqlite", name);
         mailbox_job_progress(job, "fetching", 0, 0);
         get(job, name);
         return ERR_OK;
     case PHASE_FILE:
-        TRY(take_file(job));
-        state->phase = id_is_set(&state->generation) ? PHASE_LOG : PHASE_BUILT;
-        if (state->phase == PHASE_LOG)
-            ask_segment(job);
-        return ERR_OK;
-    case PHASE_LOG:
-        return take_segment(job);
-    case PHASE_BUILT:
+        return take_file(job);
+    case PHASE_BUILDING:
     case PHASE_MERGING:
         break;
     }
@@ -501,14 +652,13 @@ static enum err step(struct mailbox_job *job, enum mailbox_job_next *out_next)
 
     if (state->phase == PHASE_MERGING)
         return go_on_merging(job, out_next);
-    if (state->phase == PHASE_BUILT)
-        return built(job, out_next);
+    if (state->phase == PHASE_BUILDING)
+        return go_on_building(job, out_next);
     if (state->has_answer) {
         state->has_answer = state->is_asked = false;
         TRY(advance(job));
     }
-    *out_next = state->phase == PHASE_BUILT || state->has_answer ? MAILBOX_JOB_MORE
-                                                                 : MAILBOX_JOB_WAITS;
+    *out_next = state->has_answer ? MAILBOX_JOB_MORE : MAILBOX_JOB_WAITS;
     return ERR_OK;
 }
 
@@ -522,7 +672,10 @@ static void end(struct mailbox_job *job)
     merge_free(&state->merge);
     vault_close(&state->restored);
     restore_free(&state->restore);
+    mailbox_rebuild_end(job->mailbox, job);
     secret_free(&state->mac_key);
+    secret_free(&state->password);
+    secret_free(&state->backup_key);
     buf_free(&state->answer);
     buf_free(&state->manifest);
     fd_close(&state->fd);

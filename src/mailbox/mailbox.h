@@ -36,6 +36,7 @@ struct mailbox_session;
 struct mailbox_delivery;
 struct mailbox_job;
 struct mailbox_backup;
+struct mailbox_rebuild;
 
 struct mailbox {
     const struct mailbox_start *start; /* borrowed */
@@ -59,6 +60,7 @@ struct mailbox {
     struct mailbox_job *jobs; /* own, a list; what the owner asked for (mailbox/jobs.h) */
     size_t job_count;
     struct mailbox_backup *backup; /* own; NULL: none are configured (mailbox/backup.h) */
+    struct mailbox_rebuild *rebuild; /* own; the one under way, or ending (mailbox/rebuild.h) */
     struct net_timer *delivery_timer;     /* own: stores what is queued */
     struct net_timer *usage_timer;        /* own: tells the keeper */
     struct net_timer *idle_timer;         /* own: nobody there for a while */

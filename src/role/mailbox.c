@@ -7,6 +7,7 @@
 #include "imap/session.h"
 #include "mailbox/backup.h"
 #include "mailbox/jobs.h"
+#include "mailbox/rebuild.h"
 #include "secret/pass.h"
 #include "vault/junk.h"
 #include "vault/undelete.h"
@@ -301,6 +302,7 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     mailbox->vault_options = options;
     mailbox->pass_key = pass_key(mailbox_key);
     mailbox->key = secret_copy(key->key);
+    restore_remove_rest(task, start->mail_folder, &start->id);
     mailbox_backup_prepare(mailbox, mailbox_key);
     if (start->is_new)
         TRY(vault_create(task, &options, mailbox_key, &mailbox->vault));
@@ -570,6 +572,7 @@ void mailbox_sandbox(const struct mailbox_start *start, struct sandbox_rules *ru
     sandbox_allow_path(rules, start->mail_folder, SANDBOX_READ_WRITE);
     sandbox_allow_path(rules, start->drop_folder, SANDBOX_READ_WRITE);
     rules->may_fork_helper = true;
+    rules->may_send_descriptors = true; /* to such a helper */
 }
 
 static void confine(const struct mailbox_start *start)
@@ -624,6 +627,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     vault_close(&mailbox.vault);
     mailbox_backup_after_close(&mailbox);
     mailbox_backup_free(&mailbox.backup);
+    mailbox_rebuild_free(&mailbox.rebuild);
     secret_free(&mailbox.pass_key);
     secret_free(&mailbox.next_pass_key);
     secret_free(&mailbox.key);

@@ -4,19 +4,25 @@ after a deletion, folders beside what is there, a disk that is lost, objects tha
 are missing, wrong passwords. The drills of docs/operating.md are cases here.
 """
 
+import base64
+import dataclasses
 import datetime
+import imaplib
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from crash.load import stock_shell  # noqa: E402
 from lib.server import Server, program  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
+from lib.terminal import Terminal  # noqa: E402
 
 suite = Suite(__doc__)
 
@@ -31,18 +37,50 @@ class World:
         self.count += 1
         return self.server.add_alias(f"user{self.count}@example.test")
 
-    def run(self, alias, *words, password=None):
-        """A command of an owner's: its exit code and answer."""
-        done = subprocess.run(
-            [program(), *words, alias.address, "--password-file", "-", "--json", "--config",
-             str(self.server.conf)] if words[-1] in ("now", "verify", "restore") else
-            [program(), *words, "--password-file", "-", "--json", "--config",
-             str(self.server.conf)],
-            input=(password or alias.password) + "\n", capture_output=True, text=True, timeout=120)
-        return done.returncode, json.loads(done.stdout) if done.stdout.strip() else {}, done.stderr
+    def command(self, alias, *words, backup_password=None):
+        """`words`: a command without its alias, then its options."""
+        count = 2 if words[0] == "backup" else 1
+        return [program(), *words[:count], alias.address, *words[count:], "--password-file", "-",
+                *(["--backup-password-file", "-"] if backup_password else []),
+                "--json", "--config", str(self.server.conf)]
 
-    def restore(self, alias, *options, password=None):
-        return self.run(alias, "restore", alias.address, *options, password=password)
+    def start(self, alias, *words, password=None, backup_password=None):
+        """The command, running; its passwords are written already."""
+        process = subprocess.Popen(self.command(alias, *words, backup_password=backup_password),
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        for each in (password or alias.password, backup_password):
+            process.stdin.write(f"{each}\n" if each else "")
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    @staticmethod
+    def finish(process):
+        """Its exit code, answer and what it said."""
+        out, err = process.communicate(timeout=120)
+        return process.returncode, json.loads(out) if out.strip() else {}, err
+
+    def run(self, alias, *words, **passwords):
+        return self.finish(self.start(alias, *words, **passwords))
+
+    def restore(self, alias, *options, **passwords):
+        return self.run(alias, "restore", *options, **passwords)
+
+    def new_password(self, alias):
+        """The old one; the file is under the new one's key when this returns."""
+        ended = self.server.log().count("mailbox re-encrypted")
+        done = subprocess.run([program(), "alias", "password", alias.address, "--json",
+                               "--old-password-file", "-", "--config", str(self.server.conf)],
+                              input=alias.password + "\n", capture_output=True, text=True,
+                              timeout=60)
+        check(done.returncode == 0, f"no new password: {done.stdout}{done.stderr}")
+        old, alias.password = alias.password, json.loads(done.stdout)["password"]
+        deadline = time.monotonic() + 60
+        while self.server.log().count("mailbox re-encrypted") == ended:
+            check(time.monotonic() < deadline, "it is not re-encrypted")
+            time.sleep(0.05)
+        return old
 
     def folder_of(self, alias):
         """The mailbox's objects: the youngest folder that has a log."""
@@ -54,6 +92,13 @@ class World:
 
     def id_of(self, alias):
         return alias.mailbox
+
+    def wait_closed(self, alias):
+        """Until no process has the file any more."""
+        deadline = time.monotonic() + 30
+        while self.file_of(alias).with_suffix(".sqlite-wal").exists():
+            check(time.monotonic() < deadline, "it stays open")
+            time.sleep(0.05)
 
     def wait_shipped(self, alias):
         """Until what was done so far is at the destination."""
@@ -215,6 +260,101 @@ def a_wrong_password(world):
         check(subjects(client) == ["one"], "as it was")
 
 
+def refused(world, alias, password):
+    try:
+        world.server.imap(Owner(alias.address, password)).logout()
+        return False
+    except imaplib.IMAP4.error as error:
+        return "AUTHENTICATIONFAILED" in str(error)
+
+
+@dataclasses.dataclass
+class Owner:
+    address: str
+    password: str
+
+
+@suite.case
+def a_backup_from_before_a_new_password(world):
+    alias = world.server.add_alias("moved@example.test", "--recovery-key")
+    with world.server.imap(alias) as client:
+        append(client, "one", "two")
+    check(world.run(alias, "backup", "now")[0] == 0, "backup")
+    world.wait_shipped(alias)
+    before = now()
+    old = world.new_password(alias)
+    # One is made before the file is re-encrypted.
+    full = sorted((world.folder_of(alias) / "full").glob("*.sqlite"))[-1].stem
+    with world.server.imap(alias) as client:
+        append(client, "three")
+        world.wait_shipped(alias)
+        for options in (("--at", before), ("--from", full)):
+            for words in (("restore",), ("backup", "verify")):
+                # It says what it needs: the password of which backup, of when.
+                result = world.run(alias, *words, *options)
+                check(result[0] == 6 and result[1]["needs"] == "backup-password", show(result))
+                check(result[1]["time"] in result[1]["message"] and
+                      result[1]["backup"] in result[1]["message"], show(result))
+                check("--backup-password-file" in result[1]["hint"], show(result))
+                for wrong in ("x" * 32, alias.password, alias.recovery):
+                    result = world.run(alias, *words, *options, backup_password=wrong)
+                    check(result[0] == 6 and "does not open with that password" in
+                          result[1]["message"], show(result))
+                if words != ("restore",):
+                    result = world.run(alias, *words, *options, backup_password=old)
+                    check(result[0] == 0, show(result))
+        result = world.restore(alias, "--at", before, "--into-folder", "Then", backup_password=old)
+        check(result[0] == 0 and subjects(client, "Then/INBOX") == ["one", "two"], show(result))
+        result = world.restore(alias, "--from", full, "--into-folder", "Full", "--folder", "INBOX",
+                               backup_password=old)
+        check(result[0] == 0 and subjects(client, "Full") == ["one", "two"], show(result))
+        # The newest is under the present password, and the other one is not in its way.
+        result = world.run(alias, "backup", "verify", backup_password=old)
+        check(result[0] == 0, show(result))
+        check(subjects(client) == ["one", "two", "three"], "the live mailbox was touched")
+    # The whole mailbox, asked for with the recovery key: it opens with the present password.
+    result = world.restore(alias, "--at", before, password=alias.recovery, backup_password=old)
+    check(result[0] == 0, show(result))
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two"], f"{subjects(client)}")
+        append(client, "four")
+    check(refused(world, alias, old), "the old password opens it again")
+    world.wait_closed(alias)
+    path = world.file_of(alias)
+    status, text = stock_shell(path, alias.password, "PRAGMA integrity_check")
+    check(status == 0 and text.strip() == "ok", f"elsewhere: {text}")
+    check(stock_shell(path, old, "SELECT 1 FROM sqlite_master")[0] != 0, "under the old key")
+    # What was restored is backed up under the present key, and has a next password.
+    world.wait_shipped(alias)
+    check(world.run(alias, "backup", "verify")[0] == 0, "its own log does not open")
+    check(refused(world, alias, world.new_password(alias)), "the one before the last still opens")
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two", "four"], f"{subjects(client)}")
+    left = [each.name for each in path.parent.iterdir() if ".restored" in each.name]
+    check(not left, f"{left}")
+
+
+@suite.case
+def the_password_of_that_time_is_asked_for(world):
+    """At a terminal: first the present one, then, when that does not open the backup, the other."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+    world.wait_shipped(alias)
+    before = now()
+    old = world.new_password(alias)
+    with Terminal([program(), "restore", alias.address, "--at", before, "--config",
+                   str(world.server.conf)]) as terminal:
+        terminal.answer("Password or recovery key of the mailbox: ", alias.password)
+        terminal.answer("Password of the mailbox when the backup was made: ", old)
+        shown = terminal.end()
+    check(terminal.status == 0 and "The mailbox is as it was at" in shown, shown)
+    check("was not made under the mailbox's present password" in shown, shown)
+    check(alias.password not in shown and old not in shown, "a password was shown")
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one"], f"{subjects(client)}")
+
+
 def damage(path, how):
     digest = path.with_name(path.name + ".digest")
     whole = path.read_bytes()
@@ -260,6 +400,139 @@ def objects_that_were_altered(world):
     with world.server.imap(alias) as client:
         check(len(subjects(client)) == 4, "the live mailbox was touched")
     check(world.restore(alias)[0] == 0, "whole again")
+
+
+def make_large(world, alias, client):
+    """So that what is done with its backup takes a while: 48 MB in another folder."""
+    client.create("Large")
+    for _ in range(48):
+        raw = b"Subject: large\r\n\r\n" + base64.encodebytes(os.urandom(750000))
+        status, answer = client.append("Large", None, None, raw.replace(b"\n", b"\r\n"))
+        check(status == "OK", answer)
+    world.wait_shipped(alias)
+
+
+def stop_child(world, process):
+    """Stops the command's child in the middle of its work; the child's process id."""
+    deadline = time.monotonic() + 30
+    while True:
+        for pid in world.server.children_of_mailboxes():
+            os.kill(pid, signal.SIGSTOP)
+            return pid
+        check(process.poll() is None, "the job was over before it could be seen")
+        check(time.monotonic() < deadline, "no child to be seen")
+        time.sleep(0.001)
+
+
+@suite.case
+def sessions_go_on_while_a_backup_is_built_and_checked(world):
+    """Its child stands still; the mailbox's sessions and its mail do not."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one", "two")
+        make_large(world, alias, client)
+        for words, is_kept in ((("backup", "verify"), True),
+                               (("restore", "--into-folder", "Back"), True),
+                               (("restore",), False)):
+            process = world.start(alias, *words)
+            pid = stop_child(world, process)
+            name = " ".join(words)
+            append(client, name)
+            check(subjects(client)[-1] == name, f"{words}: the session stands still")
+            with world.server.smtp() as peer:
+                peer.sendmail("a@example.org", [alias.address],
+                              f"Subject: mail {name}\r\n\r\nmail\r\n")
+            # A second one would write to the same file.
+            result = world.run(alias, "backup", "verify")
+            check(result[0] == 8, f"{words}: two at a time: {show(result)}")
+            check(process.poll() is None, f"{words}: it does not wait for its child")
+            os.kill(pid, signal.SIGCONT)
+            result = world.finish(process)
+            check(result[0] == 0, f"{words}: {show(result)}")
+            if is_kept:
+                check(subjects(client)[-2:] == [name, f"mail {name}"], f"{subjects(client)}")
+    with connect(world, alias) as client:
+        check(subjects(client)[:2] == ["one", "two"], f"{subjects(client)}")
+
+
+@suite.case
+def who_is_killed_in_the_middle(world):
+    """The child, the command, the mailbox's process: the mailbox is as it was, and a restore works."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one", "two")
+        make_large(world, alias, client)
+
+    def rest():
+        return [each.name for each in world.file_of(alias).parent.glob("*.restored*")]
+
+    process = world.start(alias, "restore")
+    os.kill(stop_child(world, process), signal.SIGKILL)
+    result = world.finish(process)
+    check(result[0] == 8 and "died" in result[1]["message"], show(result))
+    check(not rest(), f"left by the child: {rest()}")
+
+    process = world.start(alias, "restore")
+    pid = stop_child(world, process)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while "restore error=busy" not in world.server.log(2000):  # the job's end
+        check(time.monotonic() < deadline, world.server.log(2000))
+        time.sleep(0.02)
+    result = world.run(alias, "backup", "verify")
+    check(result[0] == 8, f"while the child of the last one may still write: {show(result)}")
+    os.kill(pid, signal.SIGCONT)
+    while world.server.children_of_mailboxes():
+        check(time.monotonic() < deadline, "the child goes on though nobody waits for it")
+        time.sleep(0.02)
+    check(not rest(), f"left by one that was given up: {rest()}")
+    result = world.run(alias, "backup", "verify")
+    check(result[0] == 0, show(result))
+
+    process = world.start(alias, "restore")
+    pid = stop_child(world, process)
+    for each in world.server.processes("mailbox"):
+        if each.pid != pid:
+            os.kill(each.pid, signal.SIGKILL)
+    result = world.finish(process)
+    check(result[0] == 8 and "ended before it was done" in result[1]["message"], show(result))
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two"], f"{subjects(client)}")
+        check(not rest(), f"left by the process: {rest()}")
+    check(not list(world.file_of(alias).parent.glob("*.before-*")), "something was exchanged")
+    check(world.restore(alias)[0] == 0, "no restore afterwards")
+
+
+@suite.case
+def what_a_restore_replaced_goes_after_a_time(world):
+    """Though nobody logs in; what somebody named otherwise, and the mailbox itself, stay."""
+    with tempfile.TemporaryDirectory(prefix="sealpost-backup-") as folder:
+        with Server(settings={"backup": folder, "mailbox_linger": "200ms",
+                              "restore_keep": "4s"}) as server:
+            other = World(server, pathlib.Path(folder))
+            alias = other.alias()
+            with server.imap(alias) as client:
+                append(client, "one")
+            other.wait_shipped(alias)
+            result = other.restore(alias)
+            check(result[0] == 0, show(result))
+            mailbox = other.file_of(alias).parent
+            kept = mailbox / result[1]["kept"]
+            stamp = datetime.datetime.strptime(kept.name.rpartition("before-")[2],
+                                               "%Y-%m-%dT%H%M%S.%fZ")
+            shutil.copy(kept, mailbox / f"{kept.name}.mine")
+            shutil.copy(kept, f"{kept}-wal")
+            while kept.exists() or pathlib.Path(f"{kept}-wal").exists():
+                age = datetime.datetime.utcnow() - stamp
+                check(age.total_seconds() < 60, "it stays")
+                time.sleep(0.02)
+            age = (datetime.datetime.utcnow() - stamp).total_seconds()
+            check(age >= 4, f"it went after {age} s")
+            check((mailbox / f"{kept.name}.mine").exists(), "another file went along")
+            with connect(other, alias) as client:
+                check(subjects(client) == ["one"], "the mailbox itself")
+            check(not server.sanitizer_findings(), server.sanitizer_findings())
 
 
 @suite.case
