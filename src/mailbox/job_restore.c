@@ -397,10 +397,7 @@ static void close_mailbox(struct mailbox *mailbox)
     mailbox_session_free_all(mailbox);
     mailbox_delivery_free_all(mailbox);
     imap_group_free(&mailbox->appends);
-    net_timer_stop(mailbox->usage_timer);
-    net_timer_stop(mailbox->housekeeping_timer);
-    net_timer_stop(mailbox->renewal_timer);
-    net_timer_stop(mailbox->hibernate_timer);
+    mailbox_stop_timers(mailbox);
     mailbox_backup_before_close(mailbox);
     vault_close(&mailbox->vault);
     mailbox_backup_restored(mailbox);

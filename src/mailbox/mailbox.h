@@ -85,6 +85,8 @@ struct mailbox {
 void mailbox_check_idle(struct mailbox *mailbox);
 /* Something was put off although nothing changed: done when nobody changes anything for a second. */
 void mailbox_housekeep_later(struct mailbox *mailbox);
+/* Nothing is done by itself any more: before the vault is closed, since the loop may go on after that. */
+void mailbox_stop_timers(struct mailbox *mailbox);
 /* No more of it: clients get BYE, the vault is closed, the loop stops. */
 void mailbox_end(struct mailbox *mailbox, const char *why);
 /* The wire's word for why the vault refused `size_bytes` more. */

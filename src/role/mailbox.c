@@ -83,6 +83,16 @@ void mailbox_end(struct mailbox *mailbox, const char *why)
     mailbox_check_idle(mailbox);
 }
 
+void mailbox_stop_timers(struct mailbox *mailbox)
+{
+    net_timer_stop(mailbox->delivery_timer);
+    net_timer_stop(mailbox->usage_timer);
+    net_timer_stop(mailbox->idle_timer);
+    net_timer_stop(mailbox->housekeeping_timer);
+    net_timer_stop(mailbox->renewal_timer);
+    net_timer_stop(mailbox->hibernate_timer);
+}
+
 /* --- usage ------------------------------------------------------------------------------------ */
 
 static void tell_usage(void *owner)
@@ -622,6 +632,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
             on_renewal(&mailbox);
         tell_usage(&mailbox);
     }
+    mailbox_stop_timers(&mailbox);
     imap_group_free(&mailbox.appends);
     mailbox_backup_before_close(&mailbox);
     vault_close(&mailbox.vault);
