@@ -80,8 +80,6 @@ static enum wire_status status_of(enum err err)
     switch (err) {
     case ERR_OK:
         return WIRE_OK;
-    case ERR_NOT_FOUND:
-        return WIRE_UNKNOWN;
     case ERR_LIMIT:
         return WIRE_DISK_FULL;
     case ERR_CORRUPT:
@@ -91,6 +89,9 @@ static enum wire_status status_of(enum err err)
     case ERR_EXISTS:
     case ERR_BUSY:
     case ERR_IO:
+    /* No lane. The keeper knows the mailbox, or nobody would have asked: so its drop folder was lost, and
+     * the owner's next login makes another. Later, not "no such recipient", which bounces mail. */
+    case ERR_NOT_FOUND:
         break;
     }
     return WIRE_UNAVAILABLE;
