@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    HOUR_AT = 11, /* "2026-11-22T", of a year with four digits */
+    HOUR_AT = 11,  /* "2026-11-22T", of a year with four digits */
     TIME_LEN = 22, /* "2026-11-22T050000.000Z" */
 };
 

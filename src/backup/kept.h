@@ -22,8 +22,8 @@ const char *kept_name(struct task *task, const struct id *mailbox, int64_t ms);
 /* False: it is not one of this mailbox's. */
 bool kept_parse(struct str name, const struct id *mailbox, int64_t *out_ms);
 /*
- * Removes those of a mailbox's folder that are of `until_ms` or earlier; a folder that is not there has
- * none. ERR_IO: not all of them could be removed.
+ * Removes those of a mailbox's folder that are of `until_ms` or earlier; a folder that is not there
+ * has none. ERR_IO: not all of them could be removed.
  */
 MUST_CHECK enum err kept_remove(struct task *task, int dir_fd, const char *folder,
                                 const struct id *mailbox, int64_t until_ms, size_t *out_removed);

@@ -98,8 +98,9 @@ static void the_old_ones_go(void **state)
     static const char *const old[] = {MAILBOX ".before-2026-11-22T050000.000Z",
                                       MAILBOX ".before-2026-11-22T050000.000Z-wal",
                                       MAILBOX ".before-2025-01-01T000000.000Z"};
-    static const char *const others[] = {MAILBOX ".before-2026-11-22T050000.001Z", MAILBOX ".sqlite",
-                                         MAILBOX ".sqlite-wal", OTHER ".before-2025-01-01T000000.000Z"};
+    static const char *const others[] = {MAILBOX ".before-2026-11-22T050000.001Z",
+                                         MAILBOX ".sqlite", MAILBOX ".sqlite-wal",
+                                         OTHER ".before-2025-01-01T000000.000Z"};
     struct id id = mailbox_id();
     int64_t until_ms;
     size_t removed = 9;

@@ -1,7 +1,8 @@
 /*
- * The two talk over a socket, a byte at a time: the child says what it is ready for, the parent sends
- * segments, as descriptors, and the end. What came of it goes over the child's pipe (mailbox/child.h).
- * The parent keeps its end open until the child's is closed: so it knows that the child is gone.
+ * The two talk over a socket, a byte at a time: the child says what it is ready for, the parent
+ * sends segments, as descriptors, and the end. What came of it goes over the child's pipe
+ * (mailbox/child.h). The parent keeps its end open until the child's is closed: so it knows that
+ * the child is gone.
  */
 #include "mailbox/rebuild.h"
 
@@ -129,6 +130,17 @@ static void on_readable(void *owner)
     mailbox_job_go_on(rebuild->job);
 }
 
+/* Whatever the child has left; it is gone. */
+static void remove_rest(const struct mailbox_rebuild *rebuild)
+{
+    const struct restore_options *options = &rebuild->order.options;
+    struct task task;
+
+    task_init(&task, 0);
+    restore_remove_rest(&task, options->folder, &options->mailbox);
+    task_done(&task);
+}
+
 bool mailbox_rebuild_is_free(struct mailbox *mailbox)
 {
     struct pollfd line = {.events = POLLIN};
@@ -140,6 +152,7 @@ bool mailbox_rebuild_is_free(struct mailbox *mailbox)
     line.fd = mailbox->rebuild->fd;
     if (poll(&line, 1, 0) <= 0 || (line.revents & POLLHUP) == 0)
         return false;
+    remove_rest(mailbox->rebuild);
     mailbox_rebuild_free(&mailbox->rebuild);
     return true;
 }

@@ -1,12 +1,14 @@
 /*
- * The building of a mailbox's file from its backups (backup/restore.h) in a child (mailbox/child.h), so
- * that sessions go on meanwhile: copying, comparing, checking, re-encrypting. The parent asks the
- * archivist, which the child cannot, and passes on what comes.
+ * The building of a mailbox's file from its backups (backup/restore.h) in a child
+ * (mailbox/child.h), so that sessions go on meanwhile: copying, comparing, checking, re-encrypting.
+ * The parent asks the archivist, which the child cannot, and passes on what comes.
  *
  *   start: the base ─> WORKING ─> READY ─┬─> segment ─> WORKING ─> READY, or ENOUGH
- *                                        └─> finish  ─> WORKING ─> ENDED: whole and checked, or an error
+ *                                        └─> finish  ─> WORKING ─> ENDED: whole and checked, or an
+ * error
  *
- * With each change mailbox_job_go_on is called. A mailbox has one at a time: <id>.restored is one name.
+ * With each change mailbox_job_go_on is called. A mailbox has one at a time: <id>.restored is one
+ * name.
  */
 #ifndef MAILBOX_REBUILD_H
 #define MAILBOX_REBUILD_H
@@ -31,16 +33,19 @@ struct mailbox_rebuild_order {
 struct mailbox_rebuild;
 
 /*
- * What the order has is borrowed as long as this. ERR_BUSY: the mailbox's last one has not ended yet,
- * or another job has it. The mailbox owns it (mailbox->rebuild).
+ * What the order has is borrowed as long as the job, its folder as long as the mailbox, which owns
+ * what is begun (mailbox->rebuild). ERR_BUSY: the last one's child has not ended yet, or another
+ * job has it.
  */
 MUST_CHECK enum err mailbox_rebuild_start(struct mailbox_job *job,
                                           const struct mailbox_rebuild_order *order);
 /* None of another job's, and no child of an earlier one: <id>.restored is free. */
 bool mailbox_rebuild_is_free(struct mailbox *mailbox);
 enum mailbox_rebuild_state mailbox_rebuild_state(const struct mailbox_rebuild *rebuild);
-/* The log's next segment, and that there is no other; when it is READY, the latter also at ENOUGH. */
-MUST_CHECK enum err mailbox_rebuild_segment(struct mailbox_rebuild *rebuild, struct task *task, int fd);
+/* The log's next segment, and that there is no other; when it is READY, the latter also at ENOUGH.
+ */
+MUST_CHECK enum err mailbox_rebuild_segment(struct mailbox_rebuild *rebuild, struct task *task,
+                                            int fd);
 MUST_CHECK enum err mailbox_rebuild_finish(struct mailbox_rebuild *rebuild, struct task *task);
 /* When it has ended: what came of it, and how far it reaches. */
 MUST_CHECK enum err mailbox_rebuild_result(struct mailbox_rebuild *rebuild, struct task *task,

@@ -1,8 +1,8 @@
 /*
- * What restores replaced goes from the mailboxes' folders when its time is over (backup/kept.h). The
- * nursery does it, which may write there without any mailbox's key: so it goes also where nobody logs
- * in. A 256th of all mailboxes at a time, in turns, as the last two digits of their ids are: however
- * many there are, one turn is short.
+ * What restores replaced goes from the mailboxes' folders when its time is over (backup/kept.h).
+ * The nursery does it, which may write there without any mailbox's key: so it goes also where
+ * nobody logs in. A 256th of all mailboxes at a time, in turns, as the last two digits of their ids
+ * are: however many there are, one turn is short.
  */
 #include "role/nursery.h"
 
@@ -45,7 +45,8 @@ static void sweep_mailbox(const struct log *log, int dir_fd, const struct id *ma
     if (kept_remove(&task, dir_fd, mailbox->text, mailbox, until_ms, &removed) != ERR_OK)
         log_failure(log, "removing what a restore replaced", &task);
     if (removed > 0)
-        log_info(log, "what a restore replaced was kept long enough, and removed mailbox=%s files=%zu",
+        log_info(log,
+                 "what a restore replaced was kept long enough, and removed mailbox=%s files=%zu",
                  mailbox->text, removed);
     task_done(&task);
 }
@@ -76,8 +77,7 @@ static void on_time(void *owner)
 
     task_init(&task, clock_now_ms());
     sweep_part(sweep->process,
-               config_path(config, &task,
-                           arena_printf(&task.arena, "mail/%02x", sweep->part).ptr),
+               config_path(config, &task, arena_printf(&task.arena, "mail/%02x", sweep->part).ptr),
                until_ms);
     task_done(&task);
     sweep->part = (sweep->part + 1) % PARTS;

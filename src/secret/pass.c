@@ -39,7 +39,8 @@ bool pass_is_valid(const struct secret *key, const struct id *session, uint64_t 
 enum err pass_seal(struct buf *out, const struct secret *key, struct str purpose,
                    struct str password)
 {
-    CLEANUP(secret_free) struct secret *sealing = crypt_derive(key, STR("sealed-password"), purpose);
+    CLEANUP(secret_free)
+    struct secret *sealing = crypt_derive(key, STR("sealed-password"), purpose);
     CLEANUP(buf_free) struct buf sealed;
 
     buf_init(&sealed, SIZE_MAX);
@@ -50,7 +51,8 @@ enum err pass_seal(struct buf *out, const struct secret *key, struct str purpose
 enum err pass_open(const struct secret *key, struct str purpose, struct str text,
                    struct secret **out_password)
 {
-    CLEANUP(secret_free) struct secret *sealing = crypt_derive(key, STR("sealed-password"), purpose);
+    CLEANUP(secret_free)
+    struct secret *sealing = crypt_derive(key, STR("sealed-password"), purpose);
     CLEANUP(buf_free) struct buf sealed;
     CLEANUP(buf_free) struct buf plain;
 

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Backups of a whole service, and what is restored from them: full ones, points in time before and
 after a deletion, folders beside what is there, a disk that is lost, objects that were cut, altered or
-are missing, wrong passwords. The drills of docs/operating.md are cases here.
+are missing, wrong passwords, passwords of another time; who is killed meanwhile, and who goes on. The
+drills of docs/operating.md are tests/backup/drills.py.
 """
 
 import base64
@@ -179,6 +180,24 @@ def what_is_committed_is_there_within_a_second(world):
             time.sleep(0.4)
     check(worst < 1, f"{worst:.2f} s")
     return f"at most {worst * 1000:.0f} ms"
+
+
+@suite.case
+def what_was_done_just_before_the_service_stops(world):
+    """The mailbox's process ends with the last of its log shipped, whatever else was due just then."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "first")
+        world.wait_shipped(alias)
+    for number in range(3):
+        with world.server.imap(alias) as client:
+            append(client, f"message {number}")
+        last = now()
+        world.server.stop()
+        world.server.start()
+        check("was ended by signal" not in world.server.log(), "a mailbox process crashed")
+        result = world.run(alias, "backup", "verify")
+        check(result[0] == 0 and result[1]["time"][:19] >= last[:19], f"{last}: {show(result)}")
 
 
 @suite.case
@@ -403,9 +422,9 @@ def objects_that_were_altered(world):
 
 
 def make_large(world, alias, client):
-    """So that what is done with its backup takes a while: 48 MB in another folder."""
+    """So that what is done with its backup takes a while: 24 MB in another folder."""
     client.create("Large")
-    for _ in range(48):
+    for _ in range(24):
         raw = b"Subject: large\r\n\r\n" + base64.encodebytes(os.urandom(750000))
         status, answer = client.append("Large", None, None, raw.replace(b"\n", b"\r\n"))
         check(status == "OK", answer)
