@@ -293,13 +293,18 @@ static enum err check(const struct restore *restore, struct task *task, const ch
     return ERR_OK;
 }
 
+bool restore_is_whole(const struct restore *restore)
+{
+    return restore->commits >= restore->manifest.commits;
+}
+
 enum err restore_finish(struct restore *restore, struct task *task)
 {
     struct snapshot_result result;
 
     if (restore->fd < 0)
         return fail(task, ERR_INVALID, "restore: nothing was restored");
-    if (restore->commits < restore->manifest.commits)
+    if (!restore_is_whole(restore))
         return bad_segment(restore, task, "it is missing, and the base is not whole without it");
     if (restore->db_pages != 0 &&
         ftruncate(restore->fd, (off_t)restore->db_pages * restore->page_bytes) != 0)

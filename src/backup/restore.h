@@ -65,6 +65,8 @@ MUST_CHECK enum err restore_segment(struct restore *restore, struct task *task, 
 /* The last commit that is in it, or the base's time. */
 int64_t restore_reached_ms(const struct restore *restore);
 
+/* All commits are there that the base needs. False: its log was being put when that ended, or is lost. */
+bool restore_is_whole(const struct restore *restore);
 /* ERR_DENIED: the key does not open it; ERR_CORRUPT: it is damaged, or its log was not whole. In this
  * process. */
 MUST_CHECK enum err restore_finish(struct restore *restore, struct task *task);

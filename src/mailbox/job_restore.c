@@ -44,6 +44,8 @@ enum phase {
 struct generation {
     struct id id;    /* unset: none */
     int64_t time_ms; /* when it begins */
+    bool is_known;   /* its manifest makes sense */
+    bool is_ours;    /* and is under the mailbox's key */
 };
 
 struct restoring {
@@ -58,11 +60,11 @@ struct restoring {
     bool is_last;
     /* What there is. */
     char full[NAME_ROOM]; /* the newest up to then, without .json; empty: none */
-    struct id generations[GENERATIONS_MAX];
+    struct generation generations[GENERATIONS_MAX];
     size_t generation_count, generation_next;
-    struct generation ours, any; /* the newest up to then, under the mailbox's key, and under any */
-    struct generation chosen;    /* unset: the full backup is */
-    int64_t next_generation_ms;  /* INT64_MAX: none begins later */
+    int64_t before_ms;          /* generations from then on are of no use */
+    struct generation chosen;   /* unset: the full backup is */
+    int64_t next_generation_ms; /* INT64_MAX: none begins later */
     char last_listed[NAME_ROOM];
     struct buf manifest;
     struct secret *mac_key;     /* own; from the mailbox's key */
@@ -156,7 +158,7 @@ static void note_base(struct restoring *state, struct str name)
     if (str_ends_with(name, STR(".json")) && name.len == 5 + ID_TEXT_LEN + 5 &&
         id_parse(str_upto(str_from(name, 5), ID_TEXT_LEN), &id) &&
         state->generation_count < GENERATIONS_MAX)
-        state->generations[state->generation_count++] = id;
+        state->generations[state->generation_count++] = (struct generation){.id = id};
 }
 
 static enum err take_list(struct mailbox_job *job)
@@ -195,26 +197,6 @@ static enum err read_answer(struct mailbox_job *job, struct buf *out)
     return err;
 }
 
-static bool is_newer(const struct generation *than, const struct manifest *manifest)
-{
-    return !id_is_set(&than->id) || manifest->time_ms > than->time_ms;
-}
-
-static void note_generation(struct restoring *state, const struct manifest *manifest, bool is_ours)
-{
-    const struct generation found = {manifest->generation, manifest->time_ms};
-
-    if (manifest->time_ms > state->at_ms) {
-        if (manifest->time_ms < state->next_generation_ms)
-            state->next_generation_ms = manifest->time_ms;
-        return;
-    }
-    if (is_newer(&state->any, manifest))
-        state->any = found;
-    if (is_ours && is_newer(&state->ours, manifest))
-        state->ours = found;
-}
-
 /* Is it whole, and made with this key? A failure is forgotten. */
 static bool is_manifest(struct mailbox_job *job, const struct secret *mac_key, struct manifest *out)
 {
@@ -233,14 +215,49 @@ static bool is_manifest(struct mailbox_job *job, const struct secret *mac_key, s
 static enum err take_manifest(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
-    const struct id *id = &state->generations[state->generation_next++];
+    struct generation *generation = &state->generations[state->generation_next++];
     struct manifest manifest, ours;
 
     if (state->status != WIRE_OK)
         return state->status == WIRE_UNKNOWN ? ERR_OK : refused(job);
     TRY(read_answer(job, &state->manifest));
-    if (is_manifest(job, NULL, &manifest) && id_equal(&manifest.generation, id))
-        note_generation(state, &manifest, is_manifest(job, state->mac_key, &ours));
+    generation->is_known =
+        is_manifest(job, NULL, &manifest) && id_equal(&manifest.generation, &generation->id);
+    generation->is_ours = generation->is_known && is_manifest(job, state->mac_key, &ours);
+    generation->time_ms = manifest.time_ms;
+    if (generation->is_known && manifest.time_ms > state->at_ms &&
+        manifest.time_ms < state->next_generation_ms)
+        state->next_generation_ms = manifest.time_ms;
+    return ERR_OK;
+}
+
+/* --- Which one --- */
+
+/* The newest up to the time asked for. */
+static struct generation newest(const struct restoring *state, bool is_ours)
+{
+    struct generation found = {.is_known = false};
+
+    for (size_t i = 0; i < state->generation_count; i++) {
+        const struct generation *each = &state->generations[i];
+
+        if (each->is_known && (each->is_ours || !is_ours) && each->time_ms <= state->at_ms &&
+            each->time_ms < state->before_ms &&
+            (!found.is_known || each->time_ms > found.time_ms))
+            found = *each;
+    }
+    return found;
+}
+
+static enum err choose(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+
+    state->chosen = newest(state, state->password == NULL);
+    if (!state->chosen.is_known && state->full[0] == '\0')
+        state->chosen = newest(state, false);
+    if (!state->chosen.is_known && state->full[0] == '\0')
+        return fail(&job->task, ERR_NOT_FOUND, "there is no such backup");
     return ERR_OK;
 }
 
@@ -252,6 +269,17 @@ static void base_name(const struct restoring *state, const char *suffix, char ou
         snprintf(out, NAME_ROOM, "base/%s%s", state->chosen.id.text, suffix);
     else
         snprintf(out, NAME_ROOM, "%.100s%s", state->full, suffix);
+}
+
+/* Of the one that was chosen. */
+static void ask_manifest(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    char name[NAME_ROOM];
+
+    state->phase = PHASE_MANIFEST;
+    base_name(state, ".json", name);
+    get(job, name);
 }
 
 /* Which backup, of when, and what it needs. */
@@ -470,7 +498,8 @@ static void tell_gap(struct mailbox_job *job)
     const struct restoring *state = job->state;
     char reached[CLOCK_ISO_ROOM], next[CLOCK_ISO_ROOM];
 
-    if (!id_is_set(&state->chosen.id) || state->next_generation_ms == INT64_MAX)
+    if (state->next_generation_ms == INT64_MAX ||
+        (!id_is_set(&state->chosen.id) && state->before_ms == INT64_MAX))
         return;
     clock_format_iso(restore_reached_ms(state->restore), reached);
     clock_format_iso(state->next_generation_ms, next);
@@ -480,14 +509,41 @@ static void tell_gap(struct mailbox_job *job)
                      "two is in neither.", reached, next));
 }
 
+/*
+ * The newest generation was beginning when the destination heard of it last: the one before it, or the
+ * full backup, has what it was to begin with. False: there is none.
+ */
+static bool take_earlier(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+
+    state->before_ms = state->next_generation_ms = state->chosen.time_ms;
+    if (!newest(state, state->password == NULL).is_known && state->full[0] == '\0')
+        return false;
+    task_forgive(&job->task);
+    mailbox_rebuild_end(job->mailbox, job);
+    secret_free(&state->backup_key);
+    if (choose(job) != ERR_OK)
+        return false;
+    ask_manifest(job);
+    return true;
+}
+
 static enum err built(struct mailbox_job *job, enum mailbox_job_next *out_next)
 {
     struct restoring *state = job->state;
     struct restore_options options = options_of(job);
     char reached[CLOCK_ISO_ROOM];
+    bool is_unfinished = false;
     int64_t reached_ms = 0;
+    enum err err = mailbox_rebuild_result(job->mailbox->rebuild, &job->task, &reached_ms,
+                                          &is_unfinished);
 
-    TRY(mailbox_rebuild_result(job->mailbox->rebuild, &job->task, &reached_ms));
+    if (err != ERR_OK && is_unfinished && take_earlier(job)) {
+        *out_next = MAILBOX_JOB_WAITS;
+        return ERR_OK;
+    }
+    TRY(err);
     if (is_exchange(job))
         options.key = job->mailbox->key;
     state->restore = restore_resume(&job->task, &options, reached_ms);
@@ -544,7 +600,7 @@ static enum err start(struct mailbox_job *job)
     job->state = state;
     state->fd = -1;
     state->is_verify = strcmp(job->kind->name, "backup verify") == 0;
-    state->at_ms = state->next_generation_ms = INT64_MAX;
+    state->at_ms = state->before_ms = state->next_generation_ms = INT64_MAX;
     buf_init(&state->answer, SIZE_MAX);
     buf_init(&state->manifest, SIZE_MAX); /* the reading is limited */
     TRY(mailbox_job_secret(job, "backup-password", &state->password));
@@ -564,34 +620,19 @@ static enum err start(struct mailbox_job *job)
     return ERR_OK;
 }
 
-static enum err choose(struct mailbox_job *job)
-{
-    struct restoring *state = job->state;
-
-    if (state->password != NULL || (!id_is_set(&state->ours.id) && state->full[0] == '\0'))
-        state->chosen = state->any;
-    else
-        state->chosen = state->ours;
-    if (!id_is_set(&state->chosen.id) && state->full[0] == '\0')
-        return fail(&job->task, ERR_NOT_FOUND, "there is no such backup");
-    return ERR_OK;
-}
-
 static enum err ask_next_manifest(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
     char name[NAME_ROOM];
 
-    if (state->generation_next < state->generation_count) {
-        snprintf(name, sizeof(name), "base/%s.json",
-                 state->generations[state->generation_next].text);
-        state->phase = PHASE_MANIFESTS;
-        get(job, name);
+    if (state->generation_next == state->generation_count) {
+        TRY(choose(job));
+        ask_manifest(job);
         return ERR_OK;
     }
-    TRY(choose(job));
-    state->phase = PHASE_MANIFEST;
-    base_name(state, ".json", name);
+    snprintf(name, sizeof(name), "base/%s.json",
+             state->generations[state->generation_next].id.text);
+    state->phase = PHASE_MANIFESTS;
     get(job, name);
     return ERR_OK;
 }

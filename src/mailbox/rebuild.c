@@ -96,6 +96,8 @@ static enum err build(struct mailbox_child_link *link, struct task *task, void *
     mailbox_child_progress(link, "copying", 0, 0);
     TRY(restore_base(restore, task, order->manifest, order->base_fd));
     TRY(apply_log(restore, task, work->line));
+    if (!restore_is_whole(restore))
+        mailbox_child_put(link, "unfinished", json_true());
     mailbox_child_progress(link, "checking", 0, 0);
     TRY(restore_finish(restore, task));
     if (order->present_key != NULL)
@@ -212,12 +214,15 @@ enum err mailbox_rebuild_finish(struct mailbox_rebuild *rebuild, struct task *ta
 }
 
 enum err mailbox_rebuild_result(struct mailbox_rebuild *rebuild, struct task *task,
-                                int64_t *out_reached_ms)
+                                int64_t *out_reached_ms, bool *out_is_unfinished)
 {
+    json_t *result = rebuild->job->result;
+    enum err err = mailbox_child_result(rebuild->child, task);
     const char *reached;
 
-    TRY(mailbox_child_result(rebuild->child, task));
-    reached = json_string_value(json_object_get(rebuild->job->result, "time"));
+    *out_is_unfinished = json_object_del(result, "unfinished") == 0;
+    TRY(err);
+    reached = json_string_value(json_object_get(result, "time"));
     if (reached == NULL || !clock_parse_iso(str_from_c(reached), out_reached_ms))
         return fail(task, ERR_IO, "the process that did it did not say how far it came");
     return ERR_OK;

@@ -47,9 +47,10 @@ enum mailbox_rebuild_state mailbox_rebuild_state(const struct mailbox_rebuild *r
 MUST_CHECK enum err mailbox_rebuild_segment(struct mailbox_rebuild *rebuild, struct task *task,
                                             int fd);
 MUST_CHECK enum err mailbox_rebuild_finish(struct mailbox_rebuild *rebuild, struct task *task);
-/* When it has ended: what came of it, and how far it reaches. */
+/* When it has ended: what came of it, and how far it reaches. `*out_is_unfinished`, always written: it
+ * failed since the base is not whole without a log that is not there. */
 MUST_CHECK enum err mailbox_rebuild_result(struct mailbox_rebuild *rebuild, struct task *task,
-                                           int64_t *out_reached_ms);
+                                           int64_t *out_reached_ms, bool *out_is_unfinished);
 /* The job is over. Its child finds out and ends, and until then there can be no other. */
 void mailbox_rebuild_end(struct mailbox *mailbox, const struct mailbox_job *job);
 /* With the process. */

@@ -431,11 +431,60 @@ def make_large(world, alias, client):
     world.wait_shipped(alias)
 
 
+@suite.case
+def a_log_that_was_just_beginning(world):
+    """The destination has the base, and not yet the commits without which it is not whole: the full backup,
+    or the log before it, is used, and the gap is told."""
+    for _ in range(20):
+        alias = world.alias()
+        with world.server.imap(alias) as client:
+            append(client, "one")
+            check(world.run(alias, "backup", "now")[0] == 0, "backup")
+            append(client, "two")
+            world.wait_shipped(alias)
+        manifest, = (world.folder_of(alias) / "base").glob("*.json")
+        if json.loads(manifest.read_text())["commits"] > 0:
+            break
+    else:
+        check(False, "no base was copied while something was committed")
+    for path in (world.folder_of(alias) / "log").rglob("*.seg*"):
+        path.unlink()
+    result = world.run(alias, "backup", "verify")
+    check(result[0] == 0 and "is in neither" in result[1]["hint"], show(result))
+    result = world.restore(alias, "--into-folder", "Back", "--folder", "INBOX")
+    check(result[0] == 0 and result[1]["messages"] == 1, show(result))
+    # Without a full one there is nothing, and it says why.
+    for path in (world.folder_of(alias) / "full").iterdir():
+        path.unlink()
+    result = world.run(alias, "backup", "verify")
+    check(result[0] == 1 and "the base is not whole" in result[1]["message"], show(result))
+
+
+def descriptors(pid):
+    """What a process has open."""
+    try:
+        return [os.readlink(each) for each in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:  # it ended while we looked
+        return []
+
+
+def building(world):
+    """Children that build a file from a backup; those that make a backup have no socket."""
+    found = []
+    for pid in world.server.children_of_mailboxes():
+        links = descriptors(pid)
+        # One that was forked just now has all that its parent has, the loop among them.
+        if any(each.startswith("socket:") for each in links) and \
+                not any("eventpoll" in each for each in links):
+            found.append(pid)
+    return found
+
+
 def stop_child(world, process):
     """Stops the command's child in the middle of its work; the child's process id."""
     deadline = time.monotonic() + 30
     while True:
-        for pid in world.server.children_of_mailboxes():
+        for pid in building(world):
             os.kill(pid, signal.SIGSTOP)
             return pid
         check(process.poll() is None, "the job was over before it could be seen")
@@ -502,7 +551,7 @@ def who_is_killed_in_the_middle(world):
     result = world.run(alias, "backup", "verify")
     check(result[0] == 8, f"while the child of the last one may still write: {show(result)}")
     os.kill(pid, signal.SIGCONT)
-    while world.server.children_of_mailboxes():
+    while building(world):
         check(time.monotonic() < deadline, "the child goes on though nobody waits for it")
         time.sleep(0.02)
     check(not rest(), f"left by one that was given up: {rest()}")
@@ -575,6 +624,14 @@ def drill_the_mail_disk_is_lost(world):
         with connect(world, alias) as client:
             check(subjects(client) == ["one", "two"], f"{subjects(client)}")
             append(client, "three")
+
+
+@suite.case
+def nobody_crashed(world):
+    check(not world.server.sanitizer_findings(), world.server.sanitizer_findings())
+    ended = [line for line in world.server.log().splitlines()
+             if "ended by signal" in line and "signal 9 " not in line]
+    check(not ended, ended)
 
 
 def main():
