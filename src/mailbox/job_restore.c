@@ -60,6 +60,7 @@ struct restoring {
     bool is_last;
     /* What there is. */
     char full[NAME_ROOM]; /* the newest up to then, without .json; empty: none */
+    int64_t full_ms;
     struct generation generations[GENERATIONS_MAX];
     size_t generation_count, generation_next;
     int64_t before_ms;          /* generations from then on are of no use */
@@ -71,7 +72,8 @@ struct restoring {
     struct secret *password;    /* own; of the backup's time; NULL: not given */
     struct secret *backup_key;  /* own; from that; NULL: it is under the mailbox's key */
     uint64_t segment_next;      /* from 1 */
-    bool has_whole_log;         /* no segment more, or none is needed */
+    bool has_whole_log;         /* there is no segment more */
+    bool has_reached_time;      /* no segment more is needed: no gap before the time asked for */
     struct restore *restore;    /* own; what was built */
     struct vault *restored;  /* own: merging */
     struct merge *merge;     /* own */
@@ -149,6 +151,7 @@ static void note_full(struct mailbox_job *job, struct str name)
                      : ms > state->at_ms)
         return;
     snprintf(state->full, sizeof(state->full), "%.*s", STR_ARG(name));
+    state->full_ms = ms;
 }
 
 static void note_base(struct restoring *state, struct str name)
@@ -492,13 +495,31 @@ static enum err go_on_merging(struct mailbox_job *job, enum mailbox_job_next *ou
     return ERR_OK;
 }
 
+/* One that is not the mailbox's, and goes on where the chosen one ends. */
+static bool is_later(const struct restoring *state, struct generation *out)
+{
+    *out = newest(state, false);
+    return out->is_known && !out->is_ours &&
+           out->time_ms > (state->chosen.is_known ? state->chosen.time_ms : state->full_ms);
+}
+
 /* A gap between what the log has and the time asked for is told, never passed over. */
 static void tell_gap(struct mailbox_job *job)
 {
     const struct restoring *state = job->state;
     char reached[CLOCK_ISO_ROOM], next[CLOCK_ISO_ROOM];
+    struct generation other;
 
-    if (state->next_generation_ms == INT64_MAX ||
+    if (state->password == NULL && is_later(state, &other)) {
+        clock_format_iso(other.time_ms, next);
+        json_object_set_new(
+            job->result, "hint",
+            json_sprintf("There is a later backup, base/%s, from %s on, which is under another password "
+                         "or was altered: what is in that one only is not in this. "
+                         "--backup-password-file FILE takes that password.", other.id.text, next));
+        return;
+    }
+    if (state->next_generation_ms == INT64_MAX || state->has_reached_time ||
         (!id_is_set(&state->chosen.id) && state->before_ms == INT64_MAX))
         return;
     clock_format_iso(restore_reached_ms(state->restore), reached);
@@ -577,7 +598,8 @@ static enum err go_on_building(struct mailbox_job *job, enum mailbox_job_next *o
     }
     if (child == MAILBOX_REBUILD_WORKING || state->is_asked)
         return ERR_OK;
-    if (child == MAILBOX_REBUILD_ENOUGH || state->has_whole_log)
+    state->has_reached_time = child == MAILBOX_REBUILD_ENOUGH;
+    if (state->has_reached_time || state->has_whole_log)
         return mailbox_rebuild_finish(rebuild, &job->task);
     ask_segment(job);
     return ERR_OK;

@@ -354,6 +354,36 @@ def a_backup_from_before_a_new_password(world):
 
 
 @suite.case
+def an_account_database_from_before_a_new_password(world):
+    """A host that was lost: its accounts are an hour older than the mailbox. Its backups are under the newer
+    password, and the mailbox opens with the older one again."""
+    alias, server = world.alias(), world.server
+    account = server.data / "account" / "account.sqlite"
+    with server.imap(alias) as client:
+        append(client, "one")
+        world.wait_shipped(alias)
+    server.stop()
+    saved = account.read_bytes()
+    server.start()
+    old = world.new_password(alias)
+    with server.imap(alias) as client:
+        append(client, "two")
+        world.wait_shipped(alias)
+    server.stop()
+    account.write_bytes(saved)
+    shutil.rmtree(world.file_of(alias).parent)
+    server.start()
+    new, alias.password = alias.password, old
+    result = world.run(alias, "backup", "verify")
+    check(result[0] == 0 and "a later backup" in result[1]["hint"], f"a loss: {show(result)}")
+    result = world.restore(alias, backup_password=new)
+    check(result[0] == 0, show(result))
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two"], f"{subjects(client)}")
+    check(refused(world, alias, new), "the accounts do not know it")
+
+
+@suite.case
 def the_password_of_that_time_is_asked_for(world):
     """At a terminal: first the present one, then, when that does not open the backup, the other."""
     alias = world.alias()
