@@ -318,6 +318,12 @@ enum err restore_finish(struct restore *restore, struct task *task)
     return ERR_OK;
 }
 
+void restore_state(const struct restore *restore, uint64_t *out_epoch, uint64_t *out_change_counter)
+{
+    *out_epoch = restore->epoch;
+    *out_change_counter = restore->change_counter;
+}
+
 /* --- Under the present key --- */
 
 static enum err copy_pages(const struct restore *restore, struct task *task, struct db *from,

@@ -70,6 +70,8 @@ bool restore_is_whole(const struct restore *restore);
 /* ERR_DENIED: the key does not open it; ERR_CORRUPT: it is damaged, or its log was not whole. In this
  * process. */
 MUST_CHECK enum err restore_finish(struct restore *restore, struct task *task);
+/* What is in it then: which of two is the newer, whatever a clock said. */
+void restore_state(const struct restore *restore, uint64_t *out_epoch, uint64_t *out_change_counter);
 /*
  * What was finished is put under another key, the one that the live mailbox has, and checked again:
  * a backup from before a new password would else open with the password of its time only. The key is

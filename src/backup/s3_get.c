@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -20,6 +21,8 @@ enum {
     WAIT_MS = 500,
     ETAG_MAX = 200,
     WORDS_ROOM = TASK_WORDS_MAX,
+    LOOK_BYTES = 64 * 1024, /* between two looks at the room that is left */
+    RESERVE_BYTES = 1024 * 1024 * 1024,
 };
 
 struct get_call {
@@ -32,6 +35,7 @@ struct get_call {
     struct hasher *hasher; /* own */
     char etag[ETAG_MAX];   /* of the first response; "": none yet */
     char digest[S3_DIGEST_HEADER_ROOM]; /* its metadata */
+    uint64_t looked_at;    /* the offset of the last look at the room */
     unsigned tries;
     char words[WORDS_ROOM];       /* why a byte could not be kept */
     struct net_timer *timer;      /* own */
@@ -86,10 +90,29 @@ static enum err start_over(struct get_call *call)
 {
     if (ftruncate(call->to_fd, 0) != 0 || lseek(call->to_fd, 0, SEEK_SET) != 0)
         return ERR_IO;
-    call->offset = 0;
+    call->offset = call->looked_at = 0;
     hasher_free(&call->hasher);
     call->hasher = hasher_new(STR(""));
     return ERR_OK;
+}
+
+/* How much comes is the server's word, and mail needs the same disk: a twentieth of it, at most a GiB, is
+ * left alone. */
+static enum err look_at_room(struct get_call *call, struct task *task)
+{
+    struct statvfs about;
+    uint64_t whole, left;
+
+    if (call->offset - call->looked_at < LOOK_BYTES)
+        return ERR_OK;
+    call->looked_at = call->offset;
+    if (fstatvfs(call->to_fd, &about) != 0)
+        return ERR_OK;
+    whole = (uint64_t)about.f_blocks * about.f_frsize;
+    left = (uint64_t)about.f_bavail * about.f_frsize;
+    if (left >= (whole / 20 < RESERVE_BYTES ? whole / 20 : RESERVE_BYTES))
+        return ERR_OK;
+    return fail(task, ERR_LIMIT, "the object would fill the disk, which mail needs");
 }
 
 static enum err on_bytes(void *owner, struct str bytes)
@@ -103,7 +126,9 @@ static enum err on_bytes(void *owner, struct str bytes)
         s3_status(call->exchange) != 206)
         TRY(start_over(call));
     task_init(&task, clock_now_ms());
-    err = fd_write_all(&task, call->to_fd, bytes);
+    err = look_at_room(call, &task);
+    if (err == ERR_OK)
+        err = fd_write_all(&task, call->to_fd, bytes);
     (void)snprintf(call->words, sizeof(call->words), "%s", task.words);
     task_done(&task);
     TRY(err);

@@ -33,9 +33,9 @@ const char *webhook_target_reason(const struct webhook_rules *rules, const struc
                                   const struct net_address *addresses, size_t count);
 
 /*
- * For whoever stores a URL: NULL, or why it is none, in constant words. Whether it may be posted to
- * is seen with each attempt.
+ * For whoever stores a URL: NULL, or why it will never be posted to as things are set, in constant words:
+ * it is none, its address is not allowed, or its scheme or port is not, whatever its name leads to.
  */
-const char *webhook_url_reason(struct str url);
+const char *webhook_url_reason(const struct webhook_rules *rules, struct str url);
 
 #endif

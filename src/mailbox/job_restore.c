@@ -4,7 +4,12 @@
  * whole mailbox in its place (its sessions end, this process too), or some of it beside the rest.
  *
  *   FULLS ─> BASES ─> MANIFESTS ─> MANIFEST ─> FILE ─> BUILDING … ─> BUILT ─┬─> MERGING ─> done
- *   (the lists, and each generation's time)   (a child's, with the log)     └─> exchanged, done
+ *   (the lists, and each generation's time)   (a child's, with the log)  │  └─> exchanged, done
+ *                                             ^                           v
+ *                                             └──────────────────── FULL_INSTEAD
+ *
+ * A segment that is not there is the log's end, or missing: the list behind it tells. FULL_INSTEAD: the
+ * log ends before the newest full backup, which has more.
  *
  * Also of a mailbox that does not open (mailbox->is_damaged): there is nothing to merge into then.
  *
@@ -28,7 +33,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_ROOM = 128, GENERATIONS_MAX = 200 };
+enum { NAME_ROOM = 128, LISTED_ROOM = BACKUP_NAME_MAX + 1, GENERATIONS_MAX = 20000 };
 
 enum phase {
     PHASE_FULLS,
@@ -37,6 +42,7 @@ enum phase {
     PHASE_MANIFEST,
     PHASE_FILE,
     PHASE_BUILDING,
+    PHASE_FULL_INSTEAD,
     PHASE_MERGING,
 };
 
@@ -44,6 +50,7 @@ enum phase {
 struct generation {
     struct id id;    /* unset: none */
     int64_t time_ms; /* when it begins */
+    uint64_t epoch, change_counter;
     bool is_known;   /* its manifest makes sense */
     bool is_ours;    /* and is under the mailbox's key */
 };
@@ -61,18 +68,22 @@ struct restoring {
     /* What there is. */
     char full[NAME_ROOM]; /* the newest up to then, without .json; empty: none */
     int64_t full_ms;
-    struct generation generations[GENERATIONS_MAX];
-    size_t generation_count, generation_next;
-    int64_t before_ms;          /* generations from then on are of no use */
+    struct generation *generations; /* own */
+    size_t generation_count, generation_room, generation_next;
+    bool is_unfinished;         /* a generation was left out since it was just beginning */
+    int64_t unreadable_ms;      /* a generation of then makes no sense; INT64_MIN: none */
     struct generation chosen;   /* unset: the full backup is */
     int64_t next_generation_ms; /* INT64_MAX: none begins later */
-    char last_listed[NAME_ROOM];
+    char last_listed[LISTED_ROOM];
     struct buf manifest;
     struct secret *mac_key;     /* own; from the mailbox's key */
     struct secret *password;    /* own; of the backup's time; NULL: not given */
     struct secret *backup_key;  /* own; from that; NULL: it is under the mailbox's key */
     uint64_t segment_next;      /* from 1 */
+    bool is_looking_behind;     /* is there one behind the segment that is not there? */
+    bool is_missing;            /* there is */
     bool has_whole_log;         /* there is no segment more */
+    struct mailbox_rebuilt built;
     bool has_reached_time;      /* no segment more is needed: no gap before the time asked for */
     struct restore *restore;    /* own; what was built */
     struct vault *restored;  /* own: merging */
@@ -159,20 +170,39 @@ static void note_base(struct restoring *state, struct str name)
     struct id id;
 
     if (str_ends_with(name, STR(".json")) && name.len == 5 + ID_TEXT_LEN + 5 &&
-        id_parse(str_upto(str_from(name, 5), ID_TEXT_LEN), &id) &&
-        state->generation_count < GENERATIONS_MAX)
+        id_parse(str_upto(str_from(name, 5), ID_TEXT_LEN), &id)) {
+        if (state->generation_count == state->generation_room) {
+            state->generation_room = state->generation_room == 0 ? 64 : 2 * state->generation_room;
+            state->generations = mem_resize(state->generations, state->generation_room,
+                                            sizeof(*state->generations));
+        }
         state->generations[state->generation_count++] = (struct generation){.id = id};
+    }
+}
+
+/* Pages whose names do not go on would be asked for without end. */
+static enum err check_progress(struct mailbox_job *job, const char *before)
+{
+    const struct restoring *state = job->state;
+
+    if (state->is_last || str_compare(str_from_c(state->last_listed), str_from_c(before)) > 0)
+        return state->generation_count <= GENERATIONS_MAX
+                   ? ERR_OK
+                   : fail(&job->task, ERR_LIMIT, "the destination has too many logs");
+    return fail(&job->task, ERR_CORRUPT, "the destination's list does not go on after \"%s\"", before);
 }
 
 static enum err take_list(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
+    char before[LISTED_ROOM];
     json_t *objects;
     size_t i;
     json_t *object;
 
     if (state->status != WIRE_OK)
         return refused(job);
+    memcpy(before, state->last_listed, sizeof(before));
     objects = json_loadb(state->answer.ptr, state->answer.len, 0, NULL);
     json_array_foreach(objects, i, object) {
         const char *name = json_string_value(json_object_get(object, "name"));
@@ -186,7 +216,7 @@ static enum err take_list(struct mailbox_job *job)
             note_base(state, str_from_c(name));
     }
     json_decref(objects);
-    return ERR_OK;
+    return check_progress(job, before);
 }
 
 static enum err read_answer(struct mailbox_job *job, struct buf *out)
@@ -221,22 +251,44 @@ static enum err take_manifest(struct mailbox_job *job)
     struct generation *generation = &state->generations[state->generation_next++];
     struct manifest manifest, ours;
 
-    if (state->status != WIRE_OK)
-        return state->status == WIRE_UNKNOWN ? ERR_OK : refused(job);
-    TRY(read_answer(job, &state->manifest));
-    generation->is_known =
-        is_manifest(job, NULL, &manifest) && id_equal(&manifest.generation, &generation->id);
-    generation->is_ours = generation->is_known && is_manifest(job, state->mac_key, &ours);
+    if (state->status == WIRE_UNKNOWN)
+        return ERR_OK;
+    if (state->status != WIRE_OK && state->status != WIRE_DAMAGED)
+        return refused(job);
+    if (state->status == WIRE_OK)
+        TRY(read_answer(job, &state->manifest));
+    generation->is_known = state->status == WIRE_OK && is_manifest(job, NULL, &manifest) &&
+                           id_equal(&manifest.generation, &generation->id);
+    if (!generation->is_known) {
+        state->unreadable_ms = state->at_ms; /* it may have been the one */
+        return ERR_OK;
+    }
+    generation->is_ours = is_manifest(job, state->mac_key, &ours);
     generation->time_ms = manifest.time_ms;
-    if (generation->is_known && manifest.time_ms > state->at_ms &&
-        manifest.time_ms < state->next_generation_ms)
+    generation->epoch = manifest.epoch;
+    generation->change_counter = manifest.change_counter;
+    if (manifest.time_ms > state->at_ms && manifest.time_ms < state->next_generation_ms)
         state->next_generation_ms = manifest.time_ms;
     return ERR_OK;
 }
 
 /* --- Which one --- */
 
-/* The newest up to the time asked for. */
+/* Up to a time the one that begins last; for all that there is, the one that has most: clocks are set
+ * back and forth, and the counter in the mailbox is not. */
+static bool is_newer(const struct restoring *state, const struct generation *one,
+                     const struct generation *other)
+{
+    if (state->at_ms != INT64_MAX)
+        return one->time_ms > other->time_ms;
+    if (one->epoch != other->epoch)
+        return one->epoch > other->epoch;
+    return one->change_counter != other->change_counter
+               ? one->change_counter > other->change_counter
+               : one->time_ms > other->time_ms;
+}
+
+/* Of those up to the time asked for. */
 static struct generation newest(const struct restoring *state, bool is_ours)
 {
     struct generation found = {.is_known = false};
@@ -245,8 +297,7 @@ static struct generation newest(const struct restoring *state, bool is_ours)
         const struct generation *each = &state->generations[i];
 
         if (each->is_known && (each->is_ours || !is_ours) && each->time_ms <= state->at_ms &&
-            each->time_ms < state->before_ms &&
-            (!found.is_known || each->time_ms > found.time_ms))
+            (!found.is_known || is_newer(state, each, &found)))
             found = *each;
     }
     return found;
@@ -327,6 +378,16 @@ static enum err check_manifest(struct mailbox_job *job)
     return ERR_OK;
 }
 
+/* A full backup is the one that its name says: an older one in its place has a good MAC, too. */
+static enum err check_name(struct mailbox_job *job, const struct manifest *manifest)
+{
+    const struct restoring *state = job->state;
+
+    if (id_is_set(&state->chosen.id) || manifest->time_ms == state->full_ms)
+        return ERR_OK;
+    return fail(&job->task, ERR_CORRUPT, "%s: another backup lies in its place", state->full);
+}
+
 /* The mailbox's, or the one that the password of the backup's time gives. */
 static enum err take_key(struct mailbox_job *job)
 {
@@ -335,11 +396,11 @@ static enum err take_key(struct mailbox_job *job)
     struct manifest manifest;
 
     if (is_manifest(job, state->mac_key, &manifest))
-        return ERR_OK;
+        return check_name(job, &manifest);
     TRY(restore_key(&job->task, secret_str(state->password), state->fd, &state->backup_key));
     mac_key = segment_key(state->backup_key);
     if (is_manifest(job, mac_key, &manifest))
-        return ERR_OK;
+        return check_name(job, &manifest);
     return is_manifest(job, NULL, &manifest)
                ? needs_password(job, manifest.time_ms)
                : fail(&job->task, ERR_CORRUPT, "the backup's manifest was altered or cut");
@@ -380,6 +441,7 @@ static enum err take_file(struct mailbox_job *job)
         order.present_key = job->mailbox->key;
     state->segment_next = 1;
     state->has_whole_log = !id_is_set(&state->chosen.id);
+    state->is_missing = state->is_looking_behind = false;
     err = mailbox_rebuild_start(job, &order);
     fd_close(&state->fd);
     TRY(err);
@@ -398,22 +460,71 @@ static void ask_segment(struct mailbox_job *job)
     get(job, name);
 }
 
+/* What was asked for may be there already, whatever is wrong with what follows. */
+static enum err bad_segment(struct mailbox_job *job, const char *what)
+{
+    struct restoring *state = job->state;
+    int64_t reached_ms = mailbox_rebuild_reached_ms(job->mailbox->rebuild);
+    char reached[CLOCK_ISO_ROOM];
+
+    if (reached_ms >= state->at_ms) {
+        state->has_whole_log = true;
+        return ERR_OK;
+    }
+    clock_format_iso(reached_ms, reached);
+    return fail(&job->task, ERR_CORRUPT,
+                "log %s, segment %llu: %s; the log before it is good up to %s",
+                state->chosen.id.text, (unsigned long long)state->segment_next, what, reached);
+}
+
+/* None of this number: the end, if none follows it. */
+static void look_behind(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    char prefix[NAME_ROOM];
+
+    snprintf(prefix, sizeof(prefix), "log/%s/", state->chosen.id.text);
+    snprintf(state->last_listed, sizeof(state->last_listed), "%s%012llu.seg", prefix,
+             (unsigned long long)state->segment_next);
+    state->is_looking_behind = true;
+    list(job, str_from_c(prefix));
+}
+
+static enum err take_rest(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    json_t *objects;
+
+    if (state->status != WIRE_OK)
+        return refused(job);
+    objects = json_loadb(state->answer.ptr, state->answer.len, 0, NULL);
+    state->is_looking_behind = false;
+    state->is_missing = json_array_size(objects) > 0; /* or it came in this moment */
+    state->has_whole_log = !state->is_missing;
+    json_decref(objects);
+    return ERR_OK;
+}
+
 static enum err take_segment(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
     enum err err;
 
+    if (state->is_looking_behind)
+        return take_rest(job);
+    if (state->status == WIRE_UNKNOWN && state->is_missing)
+        return bad_segment(job, "it is missing, and later ones are there");
     if (state->status == WIRE_UNKNOWN) {
-        state->has_whole_log = true;
+        look_behind(job);
         return ERR_OK;
     }
     if (state->status == WIRE_DAMAGED)
-        return fail(&job->task, ERR_CORRUPT, "log %s, segment %llu: it is not what was put there",
-                    state->chosen.id.text, (unsigned long long)state->segment_next);
+        return bad_segment(job, "it is not what was put there");
     if (state->status != WIRE_OK)
         return refused(job);
     err = mailbox_rebuild_segment(job->mailbox->rebuild, &job->task, state->fd);
     fd_close(&state->fd);
+    state->is_missing = false;
     state->segment_next++;
     return err;
 }
@@ -500,7 +611,8 @@ static bool is_later(const struct restoring *state, struct generation *out)
 {
     *out = newest(state, false);
     return out->is_known && !out->is_ours &&
-           out->time_ms > (state->chosen.is_known ? state->chosen.time_ms : state->full_ms);
+           (state->chosen.is_known ? is_newer(state, out, &state->chosen)
+                                   : out->time_ms > state->full_ms);
 }
 
 /* A gap between what the log has and the time asked for is told, never passed over. */
@@ -514,13 +626,16 @@ static void tell_gap(struct mailbox_job *job)
         clock_format_iso(other.time_ms, next);
         json_object_set_new(
             job->result, "hint",
-            json_sprintf("There is a later backup, base/%s, from %s on, which is under another password "
-                         "or was altered: what is in that one only is not in this. "
-                         "--backup-password-file FILE takes that password.", other.id.text, next));
+            json_sprintf("A later part of the log, base/%s, from %s on, cannot be read: it is under "
+                         "another password, or was altered. --backup-password-file FILE takes that "
+                         "password.", other.id.text, next));
         return;
     }
+    if (state->unreadable_ms > (state->chosen.is_known ? state->chosen.time_ms : state->full_ms))
+        json_object_set_new(job->result, "hint",
+                            json_string("A later part of the log cannot be read: it was altered."));
     if (state->next_generation_ms == INT64_MAX || state->has_reached_time ||
-        (!id_is_set(&state->chosen.id) && state->before_ms == INT64_MAX))
+        (!id_is_set(&state->chosen.id) && !state->is_unfinished))
         return;
     clock_format_iso(restore_reached_ms(state->restore), reached);
     clock_format_iso(state->next_generation_ms, next);
@@ -531,6 +646,28 @@ static void tell_gap(struct mailbox_job *job)
 }
 
 /*
+ * Of all that there is, some may not have come to the destination yet, or may have been taken from there:
+ * the accounts know up to where the mailbox was seen when it was opened, and an open one knows itself.
+ */
+static void tell_behind(struct mailbox_job *job)
+{
+    const struct restoring *state = job->state;
+    const struct mailbox *mailbox = job->mailbox;
+    struct vault_usage seen = {.epoch = mailbox->vault_options.epoch_seen,
+                               .change_counter = mailbox->vault_options.change_counter_seen};
+
+    if (state->at_ms != INT64_MAX || mailbox_job_text(job, "from").len > 0)
+        return;
+    if (mailbox->vault != NULL && !state->is_verify)
+        vault_usage(mailbox->vault, &seen);
+    if (state->built.epoch < seen.epoch ||
+        (state->built.epoch == seen.epoch && state->built.change_counter < seen.change_counter))
+        json_object_set_new(job->result, "hint",
+                            json_string("The mailbox has had later changes, which the backups do not "
+                                        "have: not yet, or not any more."));
+}
+
+/*
  * The newest generation was beginning when the destination heard of it last: the one before it, or the
  * full backup, has what it was to begin with. False: there is none.
  */
@@ -538,47 +675,104 @@ static bool take_earlier(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
 
-    state->before_ms = state->next_generation_ms = state->chosen.time_ms;
+    state->next_generation_ms = state->chosen.time_ms;
+    for (size_t i = 0; i < state->generation_count; i++) {
+        if (id_equal(&state->generations[i].id, &state->chosen.id))
+            state->generations[i].is_known = false;
+    }
     if (!newest(state, state->password == NULL).is_known && state->full[0] == '\0')
         return false;
     task_forgive(&job->task);
     mailbox_rebuild_end(job->mailbox, job);
     secret_free(&state->backup_key);
+    state->is_unfinished = true;
     if (choose(job) != ERR_OK)
         return false;
     ask_manifest(job);
     return true;
 }
 
-static enum err built(struct mailbox_job *job, enum mailbox_job_next *out_next)
+/* The full backup's counter, as its name has it, is higher than that of what the log gave. */
+static bool has_full_more(const struct restoring *state)
+{
+    struct str name = str_from_c(state->full);
+    uint64_t of_full;
+
+    return id_is_set(&state->chosen.id) && name.len > 5 + BACKUP_STAMP_LEN + 1 &&
+           parse_u64(str_from(name, 5 + BACKUP_STAMP_LEN + 1), &of_full) &&
+           of_full > state->built.change_counter;
+}
+
+static enum err finish_built(struct mailbox_job *job, enum mailbox_job_next *out_next)
 {
     struct restoring *state = job->state;
     struct restore_options options = options_of(job);
     char reached[CLOCK_ISO_ROOM];
-    bool is_unfinished = false;
-    int64_t reached_ms = 0;
-    enum err err = mailbox_rebuild_result(job->mailbox->rebuild, &job->task, &reached_ms,
-                                          &is_unfinished);
 
-    if (err != ERR_OK && is_unfinished && take_earlier(job)) {
-        *out_next = MAILBOX_JOB_WAITS;
-        return ERR_OK;
-    }
-    TRY(err);
     if (is_exchange(job))
         options.key = job->mailbox->key;
-    state->restore = restore_resume(&job->task, &options, reached_ms);
+    state->restore = restore_resume(&job->task, &options, state->built.reached_ms);
+    tell_behind(job);
     tell_gap(job);
     if (state->is_verify) {
-        clock_format_iso(reached_ms, reached);
+        clock_format_iso(state->built.reached_ms, reached);
         mailbox_job_say(job, "The backup opens, is whole, and reaches up to %s.", reached);
+        *out_next = MAILBOX_JOB_DONE;
         return ERR_OK;
     }
+    *out_next = is_exchange(job) ? MAILBOX_JOB_DONE : MAILBOX_JOB_MORE;
     if (is_exchange(job))
         return exchange(job);
     state->phase = PHASE_MERGING;
-    *out_next = MAILBOX_JOB_MORE;
     return begin_merge(job);
+}
+
+/* By its manifest, too: then it is built from that. */
+static enum err take_full_instead(struct mailbox_job *job, enum mailbox_job_next *out_next)
+{
+    struct restoring *state = job->state;
+    CLEANUP(secret_free) struct secret *mac_key = NULL;
+    char reached[CLOCK_ISO_ROOM], name[NAME_ROOM];
+    struct manifest manifest;
+
+    mac_key = segment_key(state->backup_key != NULL ? state->backup_key : job->mailbox->key);
+    if (state->status != WIRE_OK || read_answer(job, &state->manifest) != ERR_OK ||
+        !is_manifest(job, mac_key, &manifest) || manifest.epoch < state->built.epoch ||
+        (manifest.epoch == state->built.epoch &&
+         manifest.change_counter <= state->built.change_counter)) {
+        task_forgive(&job->task);
+        return finish_built(job, out_next);
+    }
+    clock_format_iso(state->built.reached_ms, reached);
+    json_object_set_new(job->result, "hint",
+                        json_sprintf("The log ends at %s; %s has more, and was taken.", reached,
+                                     state->full));
+    mailbox_rebuild_end(job->mailbox, job);
+    secret_free(&state->backup_key);
+    state->chosen = (struct generation){.is_known = false};
+    state->phase = PHASE_FILE;
+    base_name(state, ".sqlite", name);
+    get(job, name);
+    *out_next = MAILBOX_JOB_WAITS;
+    return ERR_OK;
+}
+
+static enum err built(struct mailbox_job *job, enum mailbox_job_next *out_next)
+{
+    struct restoring *state = job->state;
+    enum err err = mailbox_rebuild_result(job->mailbox->rebuild, &job->task, &state->built);
+    char name[NAME_ROOM];
+
+    *out_next = MAILBOX_JOB_WAITS;
+    if (err != ERR_OK && state->built.is_unfinished && take_earlier(job))
+        return ERR_OK;
+    TRY(err);
+    if (!has_full_more(state))
+        return finish_built(job, out_next);
+    snprintf(name, sizeof(name), "%.100s.json", state->full);
+    state->phase = PHASE_FULL_INSTEAD;
+    get(job, name);
+    return ERR_OK;
 }
 
 /* Asks, or passes on what was answered, when the child is ready for it. */
@@ -622,7 +816,8 @@ static enum err start(struct mailbox_job *job)
     job->state = state;
     state->fd = -1;
     state->is_verify = strcmp(job->kind->name, "backup verify") == 0;
-    state->at_ms = state->before_ms = state->next_generation_ms = INT64_MAX;
+    state->at_ms = state->next_generation_ms = INT64_MAX;
+    state->unreadable_ms = INT64_MIN;
     buf_init(&state->answer, SIZE_MAX);
     buf_init(&state->manifest, SIZE_MAX); /* the reading is limited */
     TRY(mailbox_job_secret(job, "backup-password", &state->password));
@@ -700,6 +895,7 @@ static enum err advance(struct mailbox_job *job)
     case PHASE_FILE:
         return take_file(job);
     case PHASE_BUILDING:
+    case PHASE_FULL_INSTEAD:
     case PHASE_MERGING:
         break;
     }
@@ -714,6 +910,10 @@ static enum err step(struct mailbox_job *job, enum mailbox_job_next *out_next)
         return go_on_merging(job, out_next);
     if (state->phase == PHASE_BUILDING)
         return go_on_building(job, out_next);
+    if (state->phase == PHASE_FULL_INSTEAD && state->has_answer) {
+        state->has_answer = state->is_asked = false;
+        return take_full_instead(job, out_next);
+    }
     if (state->has_answer) {
         state->has_answer = state->is_asked = false;
         TRY(advance(job));
@@ -733,6 +933,7 @@ static void end(struct mailbox_job *job)
     vault_close(&state->restored);
     restore_free(&state->restore);
     mailbox_rebuild_end(job->mailbox, job);
+    mem_free(&state->generations);
     secret_free(&state->mac_key);
     secret_free(&state->password);
     secret_free(&state->backup_key);

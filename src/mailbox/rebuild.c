@@ -29,6 +29,7 @@ struct mailbox_rebuild {
     struct net_watch *watch;     /* own */
     int fd;                      /* own: our end of the socket */
     enum mailbox_rebuild_state state;
+    int64_t reached_ms;
 };
 
 /* --- in the child ---------------------------------------------------------------------------- */
@@ -61,19 +62,37 @@ static enum err hear(struct task *task, int from_fd, char *room, int *out_fd)
     return ERR_OK;
 }
 
-static enum err apply_log(struct restore *restore, struct task *task, int line)
+static enum err say_how_far(const struct restore *restore, struct task *task, int line,
+                            struct str word)
+{
+    int64_t reached_ms = restore_reached_ms(restore);
+    char bytes[1 + sizeof(reached_ms)];
+
+    bytes[0] = word.ptr[0];
+    memcpy(bytes + 1, &reached_ms, sizeof(reached_ms));
+    return say(task, line, str_make(bytes, sizeof(bytes)), NULL, 0);
+}
+
+static enum err apply_log(struct restore *restore, struct task *task, int line, int64_t until_ms)
 {
     CLEANUP(mem_free) char *room = mem_room(WIRE_FRAME_MAX);
     bool is_enough = false;
+    enum err err;
 
     for (;;) {
         CLEANUP(fd_close) int fd = -1;
 
-        TRY(say(task, line, is_enough ? SAYS_ENOUGH : SAYS_READY, NULL, 0));
+        TRY(say_how_far(restore, task, line, is_enough ? SAYS_ENOUGH : SAYS_READY));
         TRY(hear(task, line, room, &fd));
         if (fd < 0)
             return ERR_OK;
-        TRY(restore_segment(restore, task, fd, &is_enough));
+        err = restore_segment(restore, task, fd, &is_enough);
+        if (err != ERR_CORRUPT || restore_reached_ms(restore) < until_ms) {
+            TRY(err);
+            continue;
+        }
+        task_forgive(task); /* what was asked for is there, whatever is wrong with what follows */
+        is_enough = true;
     }
 }
 
@@ -89,17 +108,21 @@ static enum err build(struct mailbox_child_link *link, struct task *task, void *
     struct restore_options options = order->options;
     CLEANUP(restore_free) struct restore *restore = NULL;
     char reached[CLOCK_ISO_ROOM];
+    uint64_t epoch, counter;
 
     options.is_wanted = is_wanted;
     options.owner = link;
     restore = restore_begin(task, &options);
     mailbox_child_progress(link, "copying", 0, 0);
     TRY(restore_base(restore, task, order->manifest, order->base_fd));
-    TRY(apply_log(restore, task, work->line));
+    TRY(apply_log(restore, task, work->line, options.until_ms));
     if (!restore_is_whole(restore))
         mailbox_child_put(link, "unfinished", json_true());
     mailbox_child_progress(link, "checking", 0, 0);
     TRY(restore_finish(restore, task));
+    restore_state(restore, &epoch, &counter);
+    mailbox_child_put(link, "epoch", json_integer((json_int_t)epoch));
+    mailbox_child_put(link, "change_counter", json_integer((json_int_t)counter));
     if (order->present_key != NULL)
         TRY(restore_rekey(restore, task, order->present_key));
     clock_format_iso(restore_reached_ms(restore), reached);
@@ -123,12 +146,13 @@ static void on_readable(void *owner)
         fd_close(&fds[i]);
     if (result == WIRE_SOCKET_AGAIN)
         return;
-    if (result == WIRE_SOCKET_GONE) /* its pipe says what came of it */
+    if (result == WIRE_SOCKET_GONE) { /* its pipe says what came of it */
         net_watch_free(&rebuild->watch);
-    else if (str_equal(str_make(room, len), SAYS_ENOUGH))
-        rebuild->state = MAILBOX_REBUILD_ENOUGH;
-    else
-        rebuild->state = MAILBOX_REBUILD_READY;
+    } else if (len == 1 + sizeof(rebuild->reached_ms)) {
+        memcpy(&rebuild->reached_ms, room + 1, sizeof(rebuild->reached_ms));
+        rebuild->state = room[0] == SAYS_ENOUGH.ptr[0] ? MAILBOX_REBUILD_ENOUGH
+                                                       : MAILBOX_REBUILD_READY;
+    }
     mailbox_job_go_on(rebuild->job);
 }
 
@@ -213,17 +237,32 @@ enum err mailbox_rebuild_finish(struct mailbox_rebuild *rebuild, struct task *ta
     return tell(rebuild, task, SAYS_FINISH, -1);
 }
 
+int64_t mailbox_rebuild_reached_ms(const struct mailbox_rebuild *rebuild)
+{
+    return rebuild->reached_ms;
+}
+
+static uint64_t take_number(json_t *result, const char *name)
+{
+    uint64_t number = (uint64_t)json_integer_value(json_object_get(result, name));
+
+    (void)json_object_del(result, name);
+    return number;
+}
+
 enum err mailbox_rebuild_result(struct mailbox_rebuild *rebuild, struct task *task,
-                                int64_t *out_reached_ms, bool *out_is_unfinished)
+                                struct mailbox_rebuilt *out)
 {
     json_t *result = rebuild->job->result;
     enum err err = mailbox_child_result(rebuild->child, task);
     const char *reached;
 
-    *out_is_unfinished = json_object_del(result, "unfinished") == 0;
+    *out = (struct mailbox_rebuilt){.is_unfinished = json_object_del(result, "unfinished") == 0};
+    out->epoch = take_number(result, "epoch");
+    out->change_counter = take_number(result, "change_counter");
     TRY(err);
     reached = json_string_value(json_object_get(result, "time"));
-    if (reached == NULL || !clock_parse_iso(str_from_c(reached), out_reached_ms))
+    if (reached == NULL || !clock_parse_iso(str_from_c(reached), &out->reached_ms))
         return fail(task, ERR_IO, "the process that did it did not say how far it came");
     return ERR_OK;
 }

@@ -47,10 +47,17 @@ enum mailbox_rebuild_state mailbox_rebuild_state(const struct mailbox_rebuild *r
 MUST_CHECK enum err mailbox_rebuild_segment(struct mailbox_rebuild *rebuild, struct task *task,
                                             int fd);
 MUST_CHECK enum err mailbox_rebuild_finish(struct mailbox_rebuild *rebuild, struct task *task);
-/* When it has ended: what came of it, and how far it reaches. `*out_is_unfinished`, always written: it
- * failed since the base is not whole without a log that is not there. */
+/* How far what was passed on reaches, when it is READY or ENOUGH. */
+int64_t mailbox_rebuild_reached_ms(const struct mailbox_rebuild *rebuild);
+
+struct mailbox_rebuilt {
+    bool is_unfinished; /* it failed since the base is not whole without a log that is not there */
+    int64_t reached_ms;
+    uint64_t epoch, change_counter;
+};
+/* When it has ended: what came of it; after an error `is_unfinished` alone. */
 MUST_CHECK enum err mailbox_rebuild_result(struct mailbox_rebuild *rebuild, struct task *task,
-                                           int64_t *out_reached_ms, bool *out_is_unfinished);
+                                           struct mailbox_rebuilt *out);
 /* The job is over. Its child finds out and ends, and until then there can be no other. */
 void mailbox_rebuild_end(struct mailbox *mailbox, const struct mailbox_job *job);
 /* With the process. */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/crypt.h"
 #include "secret/hasher.h"
 
 #include <errno.h>
@@ -80,6 +81,16 @@ static enum err begin_hashing(struct keeper_backup *backup, struct task *task)
     return ERR_OK;
 }
 
+/* Which host key opens a copy, without saying anything of it; and whose it is, should two hosts share a
+ * destination. Eight hexadecimal digits. */
+static struct str host_mark(const struct keeper *keeper, struct task *task)
+{
+    unsigned char hash[CRYPT_HASH_BYTES];
+
+    crypt_hash(secret_str(keeper->drop_root), STR("sealpost host mark"), STR(""), hash);
+    return arena_printf(&task->arena, "%02x%02x%02x%02x", hash[0], hash[1], hash[2], hash[3]);
+}
+
 static enum err send_it(struct keeper_backup *backup, struct task *task)
 {
     struct wire_channel *archivist =
@@ -91,7 +102,8 @@ static enum err send_it(struct keeper_backup *backup, struct task *task)
     hasher_digest(backup->hasher, digest);
     hasher_free(&backup->hasher);
     backup_stamp_format(clock_now_ms(), stamp);
-    (void)snprintf(name, sizeof(name), "account/%s.sqlite", stamp);
+    (void)snprintf(name, sizeof(name), "account/%s-%.*s.sqlite", stamp,
+                   STR_ARG(host_mark(backup->keeper, task)));
     body.name = str_from_c(name);
     body.digest = str_make(digest, sizeof(digest));
     if (archivist == NULL ||

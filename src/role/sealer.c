@@ -82,6 +82,9 @@ static enum wire_status status_of(enum err err)
         return WIRE_OK;
     case ERR_LIMIT:
         return WIRE_DISK_FULL;
+    /* The keeper knows the mailbox, so its folder is lost, or about to go: no reason to refuse its mail
+     * for good. */
+    case ERR_NOT_FOUND:
     case ERR_CORRUPT:
     case ERR_DENIED:
     case ERR_INVALID:
@@ -89,9 +92,6 @@ static enum wire_status status_of(enum err err)
     case ERR_EXISTS:
     case ERR_BUSY:
     case ERR_IO:
-    /* No lane. The keeper knows the mailbox, or nobody would have asked: so its drop folder was lost, and
-     * the owner's next login makes another. Later, not "no such recipient", which bounces mail. */
-    case ERR_NOT_FOUND:
         break;
     }
     return WIRE_UNAVAILABLE;
