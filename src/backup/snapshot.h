@@ -28,6 +28,9 @@ struct snapshot_request {
     const struct secret *key; /* MAILBOX_KEY_BYTES; not for BASE */
     struct vault *vault;      /* the parent's, let go of in the child; may be NULL */
     int64_t timeout_ms;
+    /* Asked every now and then; false: it is given up (ERR_BUSY). NULL: it is wanted. */
+    bool (*is_wanted)(void *owner);
+    void *owner;
 };
 
 struct snapshot_result {

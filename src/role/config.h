@@ -58,6 +58,7 @@ struct config {
     uint64_t undelete_keep_ms;     /* expunged mail stays for its owner; 0: it does not */
     uint64_t undelete_limit;       /* of it, in percent of the mailbox's quota */
     uint64_t reset_keep_ms;        /* the files of a mailbox that was given up */
+    uint64_t restore_keep_ms;      /* the file that a restore replaced */
     uint64_t mailbox_linger_ms;    /* how long a mailbox process stays after its last session */
     struct str dns_upstreams[CONFIG_ADDRESSES_MAX]; /* "URL address …" each (dns/upstream.h) */
     struct str dns_filter_upstreams[CONFIG_ADDRESSES_MAX];

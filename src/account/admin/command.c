@@ -126,7 +126,10 @@ static const struct admin_argument reset_arguments[] = {
 static const struct admin_argument owner_arguments[] = {ADDRESS_ARGUMENT, OWNER_ARGUMENT, END};
 #define BACKUP_ARGUMENTS                                                                           \
     {"from", ADMIN_TEXT, true, false, "this full backup, as full/20261121T100000.000Z-42"},       \
-        {"at", ADMIN_TIME, true, false, "as it was then, to the second: 2026-11-21T10:00:00Z"}
+        {"at", ADMIN_TIME, true, false, "as it was then, to the second: 2026-11-21T10:00:00Z"},   \
+        {"backup-password", ADMIN_SECRET, true, false,                                             \
+         "the password that the mailbox had when the backup was made, if it has another one since: "\
+         "the first line of FILE, - for the standard input (behind the first password's line)"}
 static const struct admin_argument backup_verify_arguments[] = {ADDRESS_ARGUMENT, BACKUP_ARGUMENTS,
                                                                 OWNER_ARGUMENT, END};
 static const struct admin_argument restore_arguments[] = {
@@ -331,8 +334,9 @@ const struct admin_command admin_commands[] = {
     {"backup verify", "rehearse a restore: fetch a mailbox's newest backup and its log, and check all",
      "Nothing is changed.", backup_verify_arguments, NULL, NULL, admin_job, true},
     {"restore", "bring a mailbox back from its backups",
-     "Without more, all of it as it was last seen. The mailbox that was there is kept beside it, its "
-     "sessions end, and mail programs load the mailbox anew.",
+     "Without more, all of it as it was last seen. The mailbox that was there is kept beside it for a "
+     "while (setting restore_keep), its sessions end, and mail programs load the mailbox anew. It opens "
+     "with the present password, whichever the backup was made under.",
      restore_arguments, NULL, NULL, admin_job, true},
     {"alias undelete list", "list the messages that were expunged and can be brought back",
      "They are kept for a while (settings undelete_keep and undelete_limit), the oldest first here.",

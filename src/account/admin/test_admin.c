@@ -135,6 +135,8 @@ static enum err start_job(void *owner, struct task *task, uint64_t ticket,
     (void)task;
     f->job_ticket = ticket;
     f->job_fd_count = job->fd_count;
+    secret_free(&f->job_key);
+    f->job_key = account_keys_first(job->key);
     (void)snprintf(f->job_kind, sizeof(f->job_kind), "%.*s", STR_ARG(job->kind));
     (void)snprintf(f->job_json, sizeof(f->job_json), "%.*s", STR_ARG(job->json));
     return f->is_store_down ? ERR_BUSY : ERR_OK;
@@ -242,6 +244,7 @@ int test_admin_tear_down(void **state)
     secret_free(&f->host_key);
     secret_free(&f->key);
     secret_free(&f->keys);
+    secret_free(&f->job_key);
     json_decref(f->answer);
     (void)snprintf(command, sizeof(command), "rm -r '%s'", f->folder);
     assert_int_equal(system(command), 0);

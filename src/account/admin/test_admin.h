@@ -24,6 +24,7 @@ struct test_admin {
     size_t fd_count;
     uint64_t job_ticket, cancelled_ticket;
     char job_kind[32], job_json[256];
+    struct secret *job_key; /* own; of the last job's mailbox */
     size_t job_fd_count;
     struct id rekeyed;
     struct secret *keys; /* own; with which the last re-encryption was asked for */
