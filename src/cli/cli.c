@@ -111,15 +111,21 @@ static bool is_confirmed(const struct cli_line *line, const char **out_words)
 static enum err add_secret(struct task *task, const struct cli_line *line)
 {
     CLEANUP(secret_free) struct secret *secret = NULL;
+    bool is_bucket;
     json_t *value;
 
     if (line->secret == NULL)
         return ERR_OK;
-    TRY(cli_secret_input(task, line->secret_file, "Password or recovery key of the mailbox: ",
+    is_bucket = strcmp(line->secret->name, "secret") == 0;
+    TRY(cli_secret_input(task, line->secret_file,
+                         is_bucket ? "Secret of the key: "
+                                   : "Password or recovery key of the mailbox: ",
                          &secret));
     value = json_stringn(secret_str(secret).ptr, secret_str(secret).len);
     if (value == NULL)
-        return fail(task, ERR_DENIED, "that is not the mailbox's password or recovery key");
+        return fail(task, ERR_DENIED,
+                    is_bucket ? "that is not the secret of a key"
+                              : "that is not the mailbox's password or recovery key");
     json_object_set_new(line->arguments, line->secret->name, value);
     return ERR_OK;
 }

@@ -154,6 +154,13 @@ static void cancel_job(void *owner, uint64_t ticket)
     (void)ticket;
 }
 
+static const char *bucket_reason(void *owner, struct task *task, struct str place)
+{
+    (void)owner;
+    (void)task;
+    return place.len % 2 == 0 ? NULL : "not this one";
+}
+
 static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
@@ -161,6 +168,8 @@ static const struct admin_services services = {
     .limits_changed = nothing,
     .ask_courier = ask_courier,
     .ask_archivist = ask_courier,
+    .bucket_reason = bucket_reason,
+    .bucket_changed = nothing_for,
     .ask_dns = ask_dns,
     .make_key = make_key,
     .check_owner = check_owner,
@@ -201,6 +210,7 @@ static struct world *open_world(void)
     static char folder[] = "/tmp/admin-fuzz-XXXXXX";
     static const char demo[] = "{\"command\":\"domain add\",\"arguments\":{\"domain\":\"a.test\"}}";
     static struct account_signing *signing; /* for the run */
+    static struct account_buckets *buckets;
     struct secret *host_key, *key;
     struct task task;
     char path[64];
@@ -216,6 +226,7 @@ static struct world *open_world(void)
     host_key = secret_new(32);
     key = account_database_key(host_key);
     signing = account_signing_new(host_key);
+    buckets = account_buckets_new(host_key);
     task_init(&task, 0);
     if (account_database_open(&task, path, key, &world.database) != ERR_OK)
         abort();
@@ -224,7 +235,7 @@ static struct world *open_world(void)
     secret_free(&host_key);
     /* Nothing needs the name from here on. */
     remove_files(folder);
-    world.admin = admin_new(world.database, signing, &services, &world, &world.log);
+    world.admin = admin_new(world.database, signing, buckets, &services, &world, &world.log);
     admin_request(world.admin, str_from_c(demo), NULL, 0, 1, &world, 3);
     return &world;
 }
