@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_ROOM = 96, ASKS_MAX = 16, FAREWELL_STEP_MS = 50 };
+enum { NAME_ROOM = 96, ASKS_MAX = 16, FAREWELL_STEP_MS = 50, NOTE_MAX = 100 };
 
 /* What was asked and is not answered yet. */
 struct ask {
@@ -210,9 +210,9 @@ static void read_note(struct mailbox_backup *backup, struct task *task)
     struct str rest, time, counter;
     struct task aside;
 
-    buf_init(&text, 100);
+    buf_init(&text, SIZE_MAX);
     task_init(&aside, task->now_ms);
-    if (file_read(&aside, AT_FDCWD, note_path(backup, &aside), 100, &text) == ERR_OK) {
+    if (file_read(&aside, AT_FDCWD, note_path(backup, &aside), NOTE_MAX, &text) == ERR_OK) {
         rest = str_trim(buf_str(&text));
         if (str_split(&rest, ' ', &time) && str_split(&rest, ' ', &counter) &&
             (!parse_i64(time, &backup->last_ms) || !parse_u64(counter, &backup->last_counter)))

@@ -586,6 +586,18 @@ static void confine(const struct mailbox_start *start)
     task_done(&task);
 }
 
+/* What they are for is over; the loop may go on for a while, without the file, to ship its log. */
+static void stop_timers(const struct mailbox *mailbox)
+{
+    struct net_timer *const timers[] = {
+        mailbox->delivery_timer, mailbox->usage_timer,     mailbox->idle_timer, mailbox->housekeeping_timer,
+        mailbox->renewal_timer,  mailbox->hibernate_timer, mailbox->deadline,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+        net_timer_stop(timers[i]);
+}
+
 _Noreturn void mailbox_run(const struct mailbox_start *start)
 {
     static const struct wire_channel_events store_events = {on_store_message, on_store_close};
@@ -622,6 +634,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     imap_group_free(&mailbox.appends);
     mailbox_backup_before_close(&mailbox);
     vault_close(&mailbox.vault);
+    stop_timers(&mailbox);
     mailbox_backup_after_close(&mailbox);
     mailbox_backup_free(&mailbox.backup);
     secret_free(&mailbox.pass_key);
