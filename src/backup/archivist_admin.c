@@ -170,6 +170,30 @@ static struct str text_of(const json_t *json, const char *member)
                : STR("");
 }
 
+/* As account/admin/command.c calls them: a mistake of the owner's is none of the service's. */
+static const char *status_of(enum err err)
+{
+    switch (err) {
+    case ERR_OK:
+        return "ok";
+    case ERR_DENIED:
+        return "denied";
+    case ERR_NOT_FOUND:
+        return "not-found";
+    case ERR_INVALID:
+        return "invalid";
+    case ERR_BUSY:
+        return "busy";
+    case ERR_LIMIT:
+        return "limit";
+    case ERR_EXISTS:
+    case ERR_CORRUPT:
+    case ERR_IO:
+        return "failed";
+    }
+    return "failed";
+}
+
 static void on_tried(void *owner, enum err err, const char *words)
 {
     struct request *request = owner;
@@ -178,7 +202,7 @@ static void on_tried(void *owner, enum err err, const char *words)
     request->trial = NULL;
     (void)snprintf(message, sizeof(message), "The destination cannot be used: %s.", words);
     answer(request->admin, request->from, request->tag,
-           err == ERR_OK ? json_pack("{s:s}", "status", "ok") : refusal("failed", message));
+           err == ERR_OK ? json_pack("{s:s}", "status", "ok") : refusal(status_of(err), message));
     request_free(request);
 }
 
