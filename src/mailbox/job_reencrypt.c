@@ -160,7 +160,7 @@ static void finish(struct mailbox *mailbox)
     mailbox->next_key = NULL;
     mailbox->is_rekeyed = true;
     mailbox_tell_rekeyed(mailbox);
-    mailbox_backup_renew(mailbox);
+    mailbox_backup_rekeyed(mailbox);
 }
 
 static enum err exchange(struct mailbox_job *job, enum mailbox_job_next *out_next)
