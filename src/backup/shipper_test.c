@@ -1,6 +1,8 @@
 /* A real vault, its log shipped to a destination in memory, and what can be restored of it. */
 #include "backup/away.h"
 
+#include "backup/segment.h"
+#include "backup/shipping.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -149,6 +151,17 @@ static struct secret *put_under_another_key(struct fixture *f)
     return old;
 }
 
+/* What a process that dies now leaves for the next one. */
+static void expect_note_under(const struct fixture *f, const struct secret *key)
+{
+    CLEANUP(secret_free) struct secret *own = segment_key(key);
+    struct shipping shipping;
+    char path[160];
+
+    (void)snprintf(path, sizeof(path), "%s/%s.shipping", f->folder, f->options.id.text);
+    assert_true(shipping_load(path, &f->options.id, own, &shipping));
+}
+
 /* Before it, in the moment before it, and after it: each under the key of its time. */
 static void each_moment_around_a_re_encryption(void **state)
 {
@@ -192,6 +205,7 @@ static void each_moment_around_a_re_encryption(void **state)
         shipper_close(&away.shipper);
         away.shipper = now;
     }
+    expect_note_under(f, f->key);
     away_close(&away, f);
     away_open(&away, f);
     fixture_append(f, f->inbox, fixture_message(f, "afterwards"), 0);
