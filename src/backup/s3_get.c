@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -29,6 +30,7 @@ struct get_call {
     int to_fd, fd;    /* own; to write, and to read for whoever asked */
     uint64_t offset;  /* so much is there */
     uint64_t offset_before; /* the last try */
+    uint64_t limit_bytes;   /* more is not kept */
     struct hasher *hasher; /* own */
     char etag[ETAG_MAX];   /* of the first response; "": none yet */
     char digest[S3_DIGEST_HEADER_ROOM]; /* its metadata */
@@ -68,6 +70,7 @@ static void finish_with(struct get_call *call, enum err err, const char *words)
 
 static enum err open_files(struct get_call *call, struct task *task)
 {
+    struct statvfs room;
     struct str name;
     uint64_t unique;
 
@@ -79,6 +82,12 @@ static enum err open_files(struct get_call *call, struct task *task)
     if (call->to_fd < 0 || call->fd < 0)
         return fail(task, errno == ENOSPC ? ERR_LIMIT : ERR_IO, "temporary file: %s",
                     strerror(errno));
+    call->limit_bytes = UINT64_MAX;
+    if (call->s3->is_strangers) { /* which may send for ever */
+        if (fstatvfs(call->to_fd, &room) != 0)
+            return fail(task, ERR_IO, "temporary file: %s", strerror(errno));
+        call->limit_bytes = (uint64_t)room.f_bavail * room.f_frsize / 2;
+    }
     return ERR_OK;
 }
 
@@ -104,7 +113,10 @@ static enum err on_bytes(void *owner, struct str bytes)
         s3_status(call->exchange) != 206)
         TRY(start_over(call));
     task_init(&task, clock_now_ms());
-    err = fd_write_all(&task, call->to_fd, bytes);
+    if (bytes.len > call->limit_bytes || call->offset > call->limit_bytes - bytes.len)
+        err = fail(&task, ERR_LIMIT, "the object is larger than half of the free space here");
+    else
+        err = fd_write_all(&task, call->to_fd, bytes);
     (void)snprintf(call->words, sizeof(call->words), "%s", task.words);
     task_done(&task);
     TRY(err);

@@ -62,7 +62,23 @@ static enum err read_secret(struct task *task, struct str path, struct secret **
     return ERR_OK;
 }
 
-/* Of owners' buckets: what the system trusts, and what `backup_ca` names besides. */
+/* Of owners' buckets: what the system trusts, and what `backup_ca` names besides. What cannot be read
+ * leaves them without, and nobody else. */
+static void read_own_trust(struct role_process *process, struct task *task, struct buf *pem)
+{
+    const struct config *config = role_config(process);
+
+    if (net_http_read_trust(task, STR(""), pem) != ERR_OK)
+        task_forgive(task); /* a host without a bundle may trust its own CA all the same */
+    if (config->backup_ca.len == 0)
+        return;
+    buf_put(pem, STR("\n"));
+    if (net_http_read_trust(task, config->backup_ca, pem) != ERR_OK) {
+        log_failure(role_log(process), "backup_ca, for owners' own buckets", task);
+        task_forgive(task);
+    }
+}
+
 static enum err make_own_http(struct role_process *process, struct task *task)
 {
     struct archivist_role *state = role_state(process);
@@ -72,14 +88,14 @@ static enum err make_own_http(struct role_process *process, struct task *task)
     size_t count = 0;
 
     buf_init(&pem, SIZE_MAX);
-    if (net_http_read_trust(task, STR(""), &pem) != ERR_OK)
-        task_forgive(task); /* a host without a bundle may trust its own CA all the same */
-    if (config->backup_ca.len > 0) {
-        buf_put(&pem, STR("\n"));
-        TRY(net_http_read_trust(task, config->backup_ca, &pem));
+    read_own_trust(process, task, &pem);
+    options.trust_pem = str_trim(buf_str(&pem));
+    if (net_http_new(role_loop(process), task, &options, &state->own_http) != ERR_OK) {
+        log_failure(role_log(process), "certificates for owners' own buckets", task);
+        task_forgive(task);
+        options.trust_pem = STR("");
+        TRY(net_http_new(role_loop(process), task, &options, &state->own_http));
     }
-    options.trust_pem = buf_str(&pem);
-    TRY(net_http_new(role_loop(process), task, &options, &state->own_http));
     while (count < ARRAY_LEN(config->backup_own_allow) && config->backup_own_allow[count].len > 0)
         count++;
     state->own_rules = net_target_rules_new(config->backup_own_allow, count, false);

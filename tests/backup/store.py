@@ -6,6 +6,7 @@ Of meson's folder SEALPOST_BUILD it needs tests/backup/backup_try.
 """
 
 import hashlib
+import os
 import pathlib
 import random
 import re
@@ -42,10 +43,11 @@ class World(S3Server):
         self.work.mkdir()
         self.place = self.url(prefix="some/prefix")
 
-    def start(self, *words, place=None, secret=SECRET, ca=None, work=None, part=PART):
+    def start(self, *words, place=None, secret=SECRET, ca=None, work=None, part=PART, allow=None):
         return subprocess.Popen(
             [str(word) for word in (TRY, place or self.place, KEY_ID, secret,
                                     ca or self.certificate, work or self.work, part, *words)],
+            env=os.environ if allow is None else {**os.environ, "BACKUP_TRY_ALLOW": allow},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, *words, **options):
@@ -259,6 +261,23 @@ def a_full_disk(world):
         check(lines[0] == "ok" and lines[1].startswith("limit") and lines[2] == "ok" and
               lines[3].startswith("m/small 1000 ") and lines[4] == "ok", found.stdout)
         check(not any(".incoming" in line for line in lines), found.stdout)
+
+    with_tmpfs(world, work)
+
+
+@test
+def a_stranger_s_place(world):
+    """Its address is judged, and what it sends takes no more than half of the room that is left."""
+    text = world.fails("denied", "put", "m/a", world.file(1000), allow="10.0.0.0/8")
+    check("loopback" in text, text)
+    world.ok("put", "m/stranger", world.file(3 << 20), allow="127.0.0.1")
+    world.ok("get", "m/stranger", world.folder / "out", allow="127.0.0.1")
+
+    def work(small, shell):
+        for allow, expected in (("BACKUP_TRY_ALLOW=127.0.0.1", "limit"), ("", "ok")):
+            found = shell(f"{allow} {TRY} {world.place} '{KEY_ID}' {SECRET} {world.certificate} "
+                          f"{small} {PART} get m/stranger {world.folder / 'out'}")
+            check(found.stdout.startswith(expected), f"{allow}: {found.stdout} {found.stderr}")
 
     with_tmpfs(world, work)
 
