@@ -165,9 +165,8 @@ static struct str text_of(const json_t *json, const char *member)
 {
     const json_t *value = json_object_get(json, member);
 
-    return json_is_string(value)
-               ? str_make(json_string_value(value), json_string_length(value))
-               : STR("");
+    return json_is_string(value) ? str_make(json_string_value(value), json_string_length(value))
+                                 : STR("");
 }
 
 /* As account/admin/command.c calls them: a mistake of the owner's is none of the service's. */

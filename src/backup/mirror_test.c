@@ -367,6 +367,21 @@ static void test_one_that_is_away_comes_back(void **state)
     assert_int_equal(count.failing, 0);
 }
 
+/* What it did not take is not forgotten: nothing else comes that would remind of it. */
+static void test_the_one_that_failed(void **state)
+{
+    struct state *s = *state;
+
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    s->down = ERR_LIMIT;
+    come(s, "log/0/1.seg", 500, 1);
+    settle(s, "failing");
+    s->down = ERR_OK;
+    settle(s, "up to date");
+    assert_same_lists(s);
+}
+
 /* More at once than waits in memory. */
 static void test_a_storm(void **state)
 {
@@ -539,10 +554,15 @@ static void test_a_trial(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_what_was_there_and_what_comes), TEST(test_a_manifest_is_copied_last),
-        TEST(test_one_that_is_away_comes_back),   TEST(test_a_storm),
-        TEST(test_a_place_that_cannot_be_opened), TEST(test_reading_both),
-        TEST(test_who_is_not_named_has_none),     TEST(test_a_trial),
+        TEST(test_what_was_there_and_what_comes),
+        TEST(test_a_manifest_is_copied_last),
+        TEST(test_one_that_is_away_comes_back),
+        TEST(test_the_one_that_failed),
+        TEST(test_a_storm),
+        TEST(test_a_place_that_cannot_be_opened),
+        TEST(test_reading_both),
+        TEST(test_who_is_not_named_has_none),
+        TEST(test_a_trial),
     };
 
     secret_init();

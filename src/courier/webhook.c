@@ -47,8 +47,8 @@ struct webhook_poster {
     const struct log *log;
     int64_t timeout_ms;
     struct net_target_rules *rules; /* own */
-    EVP_MAC *hmac;               /* own */
-    struct attempts attempts;    /* own */
+    EVP_MAC *hmac;                  /* own */
+    struct attempts attempts;       /* own */
 };
 
 /* One of the two questions for a host. */
@@ -226,7 +226,7 @@ static void target_known(struct webhook_attempt *attempt)
         return;
     }
     reason = net_target_reason(attempt->poster->rules, &attempt->url, attempt->addresses,
-                                   attempt->address_count);
+                               attempt->address_count);
     if (reason != NULL)
         finish_with(attempt, WEBHOOK_FAILED, reason);
     else
@@ -410,7 +410,8 @@ struct webhook_poster *webhook_poster_new(const struct webhook_options *options)
     poster->dns = options->dns;
     poster->log = options->log;
     poster->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : WEBHOOK_TIMEOUT_MS;
-    poster->rules = net_target_rules_new(options->allow, options->allow_count, options->allows_http);
+    poster->rules =
+        net_target_rules_new(options->allow, options->allow_count, options->allows_http);
     poster->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     assert(poster->hmac != NULL);
     TAILQ_INIT(&poster->attempts);
