@@ -1,16 +1,21 @@
 /*
  * What backups cost: a mailbox of SIZE megabytes in FOLDER, then
  *
- *   how fast a full backup is made, beside copying the file and syncing the copy;
- *   how long a session waits while it is made (an APPEND of a small message and a reading, over and over);
+ *   how fast a full backup is made, beside copying the file and syncing the copy, in turns;
+ *   how long a session waits alone, while a backup is made, and in the seconds after it (an APPEND of a
+ *   small message and a look at the folder, over and over);
  *   what log shipping adds to appending.
  *
- *     backup_bench FOLDER [SIZE_MB [MESSAGE_KB]]
+ *     backup_bench FOLDER [SIZE_MB [ROUNDS]]
+ *
+ * Of several rounds all are printed, so that the spread can be seen. Processor time is that of the child
+ * that makes the copy: it says the same on a busy machine, where seconds do not.
  */
 #include "backup/shipper.h"
 #include "backup/snapshot.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/random.h"
 #include "message/message.h"
 #include "sqlite/db.h"
@@ -22,10 +27,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-enum { APPENDS = 300, ROUNDS = 3 };
+enum {
+    APPENDS = 300,
+    SHIPPING_ROUNDS = 5,
+    BACKUP_ROUNDS = 3,
+    ALONE_S = 10,
+    AFTER_S = 5,
+    PAUSE_MS = 2, /* between two commands of the session */
+    TOO_LONG_MS = 50,
+};
 
 static struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "bench"};
 static struct vault_options options;
@@ -41,8 +57,8 @@ static void check(struct task *task, enum err err)
     exit(1);
 }
 
-/* Half of it is text that compresses, half is not. */
-static void append(size_t bytes)
+/* `noise` bytes of it do not compress well, the rest does. */
+static void append_with(size_t bytes, size_t noise, unsigned mask)
 {
     static char body[4 * 1024 * 1024];
     struct vault_append message = {.internal_date_ms = 1};
@@ -53,10 +69,11 @@ static void append(size_t bytes)
     task_init(&task, clock_now_ms());
     head = snprintf(body, sizeof(body), "Subject: one of many %u\r\nFrom: a@example.org\r\n\r\n",
                     random_below(1000000));
-    random_bytes(body + head, bytes / 2);
-    for (size_t i = (size_t)head; i < bytes / 2 + (size_t)head; i++)
-        body[i] = (char)('a' + (body[i] & 15));
-    for (size_t i = bytes / 2 + (size_t)head; i < bytes; i++)
+    noise -= (size_t)head < noise ? (size_t)head : noise;
+    random_bytes(body + head, noise);
+    for (size_t i = (size_t)head; i < noise + (size_t)head; i++)
+        body[i] = (char)('0' + ((unsigned char)body[i] & mask));
+    for (size_t i = noise + (size_t)head; i < bytes; i++)
         body[i] = i % 70 == 0 ? '\n' : "lorem ipsum dolor sit amet "[i % 27];
     message.raw = str_make(body, bytes);
     message.internal_date_ms = task.now_ms;
@@ -64,19 +81,31 @@ static void append(size_t bytes)
     task_done(&task);
 }
 
-static void fill(uint64_t bytes)
+static void append(size_t bytes)
 {
-    struct vault_usage usage = {.bytes = 0};
+    append_with(bytes, bytes / 2, 15);
+}
+
+static uint64_t size_of(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+/* Small messages and large ones, until the file has that size. */
+static void fill(const char *path, uint64_t bytes)
+{
+    static const size_t sizes[] = {12 * 1024, 2 * 1024 * 1024};
     struct task task;
 
-    while (usage.bytes < bytes) {
+    while (size_of(path) < bytes) {
         task_init(&task, clock_now_ms());
         check(&task, vault_batch_begin(vault, &task));
         for (int i = 0; i < 32; i++)
-            append(1024 * 1024);
+            append_with(sizes[i % 8 == 0], sizes[i % 8 == 0], 63);
         check(&task, vault_batch_end(vault, &task));
         task_done(&task);
-        vault_usage(vault, &usage);
     }
 }
 
@@ -104,13 +133,98 @@ static double copy_and_sync(const char *from, const char *to)
     return seconds_since(begin_us);
 }
 
-/* An APPEND and a list of the folder, as a session waits for them; the longest. */
-static double one_command_ms(void)
+/* --- How long a session waits --- */
+
+struct waits {
+    double *ms; /* own */
+    size_t count, room;
+    double processor_ms, longest_processor_ms; /* of the session's own process */
+};
+
+static void waits_add(struct waits *waits, double ms, double processor_ms)
 {
-    int64_t begin_us = clock_monotonic_us();
+    waits->processor_ms += processor_ms;
+    if (processor_ms > waits->longest_processor_ms)
+        waits->longest_processor_ms = processor_ms;
+    if (waits->count == waits->room) {
+        waits->room = waits->room == 0 ? 1024 : waits->room * 2;
+        waits->ms = mem_resize(waits->ms, waits->room, sizeof(*waits->ms));
+    }
+    waits->ms[waits->count++] = ms;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double one = *(const double *)a, other = *(const double *)b;
+
+    return (one > other) - (one < other);
+}
+
+static void waits_print(struct waits *waits, const char *when)
+{
+    size_t long_count = 0;
+    double sum = 0;
+
+    if (waits->count == 0)
+        return;
+    qsort(waits->ms, waits->count, sizeof(*waits->ms), compare);
+    for (size_t i = 0; i < waits->count; i++) {
+        sum += waits->ms[i];
+        long_count += waits->ms[i] > TOO_LONG_MS;
+    }
+    printf("  a session %s: %zu commands, %.2f ms on average, median %.2f, 99 %% within %.1f,\n"
+           "    longest %.1f %.1f %.1f; over %d ms: %zu; processor time %.2f ms, the most %.1f\n",
+           when, waits->count, sum / (double)waits->count, waits->ms[waits->count / 2],
+           waits->ms[waits->count * 99 / 100], waits->ms[waits->count - 1],
+           waits->ms[waits->count > 1 ? waits->count - 2 : 0],
+           waits->ms[waits->count > 2 ? waits->count - 3 : 0], TOO_LONG_MS, long_count,
+           waits->processor_ms / (double)waits->count, waits->longest_processor_ms);
+    mem_free(&waits->ms);
+    *waits = (struct waits){.count = 0};
+}
+
+static void one_command(struct waits *waits)
+{
+    int64_t begin_us = clock_monotonic_us(), processor_us = clock_processor_us();
+    struct vault_folder folder;
+    struct task task;
 
     append(4096);
-    return seconds_since(begin_us) * 1000;
+    task_init(&task, clock_now_ms());
+    check(&task, vault_folder_find(vault, &task, STR("INBOX"), &folder));
+    task_done(&task);
+    waits_add(waits, seconds_since(begin_us) * 1000,
+              (double)(clock_processor_us() - processor_us) / 1000);
+}
+
+/* Until `fd` is readable, or that many seconds are over. */
+static void be_a_session(struct waits *waits, int fd, double seconds)
+{
+    struct pollfd pipe_end = {.fd = fd, .events = POLLIN};
+    int64_t begin_us = clock_monotonic_us();
+
+    while (seconds_since(begin_us) < seconds && poll(&pipe_end, 1, PAUSE_MS) == 0)
+        one_command(waits);
+}
+
+/* --- A full backup --- */
+
+static double processor_s(int who)
+{
+    struct rusage usage;
+
+    getrusage(who, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static void sync_target(const char *target)
+{
+    int fd = open(target, O_RDONLY);
+
+    if (fd < 0 || fsync(fd) != 0)
+        exit(1);
+    close(fd);
 }
 
 static void measure_backup(const char *path, const char *target)
@@ -121,57 +235,43 @@ static void measure_backup(const char *path, const char *target)
                                        .key = key,
                                        .vault = vault,
                                        .timeout_ms = 3600 * 1000};
-    double copy_s = copy_and_sync(path, target), longest_ms = 0, sum_ms = 0, idle_ms = 0, took_s;
+    double copy_s, took_s, child_s = processor_s(RUSAGE_CHILDREN), megabytes;
+    struct waits waits = {.count = 0};
     struct snapshot_result result;
     struct snapshot *snapshot;
-    struct stat status;
     struct task task;
     int64_t begin_us;
-    long commands = 0;
-    int fd;
 
-    for (int i = 0; i < 200; i++) {
-        double ms = one_command_ms();
-
-        idle_ms = ms > idle_ms ? ms : idle_ms;
-        usleep(2000);
-    }
+    sync();
+    copy_s = copy_and_sync(path, target);
+    sync();
     task_init(&task, clock_now_ms());
     begin_us = clock_monotonic_us();
     check(&task, snapshot_start(&task, &request, &snapshot));
-    longest_ms = seconds_since(begin_us) * 1000;
-    printf("fork: %.1f ms\n", longest_ms);
-    for (;;) {
-        struct pollfd pipe_end = {.fd = snapshot_fd(snapshot), .events = POLLIN};
-        double ms;
-
-        if (poll(&pipe_end, 1, 2) > 0)
-            break;
-        ms = one_command_ms();
-        longest_ms = ms > longest_ms ? ms : longest_ms;
-        sum_ms += ms;
-        commands++;
-    }
+    waits_add(&waits, seconds_since(begin_us) * 1000, 0); /* the fork */
+    printf("fork: %.1f ms\n", waits.ms[0]);
+    be_a_session(&waits, snapshot_fd(snapshot), 3600);
     snapshot_collect(snapshot, &result);
     snapshot_free(&snapshot);
-    fd = open(target, O_RDONLY);
-    if (result.err != ERR_OK || fd < 0 || fsync(fd) != 0) {
+    if (result.err != ERR_OK) {
         fprintf(stderr, "%s\n", result.words);
         exit(1);
     }
-    close(fd);
+    sync_target(target);
     took_s = seconds_since(begin_us);
-    if (stat(target, &status) != 0)
-        exit(1);
+    child_s = processor_s(RUSAGE_CHILDREN) - child_s;
+    megabytes = (double)result.size_bytes / 1e6;
+    printf("copy of %.0f MB and sync: %.2f s (%.0f MB/s)\n", megabytes, copy_s, megabytes / copy_s);
+    printf("full backup, checked, synced: %.2f s (%.0f MB/s), %.0f %% of copying; %.1f ms of processor "
+           "time a MB\n", took_s, megabytes / took_s, copy_s / took_s * 100, child_s * 1000 / megabytes);
+    waits_print(&waits, "meanwhile");
     unlink(target);
-    printf("file %.0f MB; copy and sync %.2f s (%.0f MB/s)\n", (double)status.st_size / 1e6, copy_s,
-           (double)status.st_size / 1e6 / copy_s);
-    printf("full backup, checked, synced: %.2f s (%.0f MB/s), %.0f %% of copying\n", took_s,
-           (double)status.st_size / 1e6 / took_s, copy_s / took_s * 100);
-    printf("a session meanwhile: %ld commands, %.2f ms on average, longest %.1f ms (without a backup "
-           "%.1f ms)\n", commands, sum_ms / (double)(commands ? commands : 1), longest_ms, idle_ms);
+    be_a_session(&waits, -1, AFTER_S);
+    waits_print(&waits, "after it");
     task_done(&task);
 }
+
+/* --- Log shipping --- */
 
 static void put(void *owner, const char *name, int fd, uint64_t size, const unsigned char *digest)
 {
@@ -198,17 +298,36 @@ static void run(struct shipper *shipper, bool *has_question)
     }
 }
 
-/* Processor time, in microseconds: what it costs however busy the machine and its disk are. */
-static double appending(size_t bytes, struct shipper *shipper, bool *has_question)
+/* Of one APPEND, in microseconds. */
+struct cost {
+    double all;       /* processor time, with what follows when its client has the answer */
+    double processor; /* processor time until then */
+    double wall;      /* how long that is */
+};
+
+static struct cost appending(size_t bytes, struct shipper *shipper, bool *has_question)
 {
-    int64_t begin_us = clock_processor_us();
+    int64_t all_us = clock_processor_us(), processor_us = 0, wall_us = 0;
 
     for (int i = 0; i < APPENDS; i++) {
+        int64_t begin_us = clock_monotonic_us(), begin_processor_us = clock_processor_us();
+
         append(bytes);
+        processor_us += clock_processor_us() - begin_processor_us;
+        wall_us += clock_monotonic_us() - begin_us;
         if (shipper != NULL)
             run(shipper, has_question);
     }
-    return (double)(clock_processor_us() - begin_us) / APPENDS;
+    return (struct cost){(double)(clock_processor_us() - all_us) / APPENDS,
+                         (double)processor_us / APPENDS,
+                         (double)wall_us / APPENDS};
+}
+
+static void keep_best(struct cost *best, struct cost one)
+{
+    best->all = one.all < best->all ? one.all : best->all;
+    best->processor = one.processor < best->processor ? one.processor : best->processor;
+    best->wall = one.wall < best->wall ? one.wall : best->wall;
 }
 
 static void measure_shipping(const char *folder, size_t bytes)
@@ -222,28 +341,33 @@ static void measure_shipping(const char *folder, size_t bytes)
                                        .put = put,
                                        .on_work = on_work,
                                        .owner = &has_question};
-    double without = 1e9, with = 1e9;
+    struct cost without = {1e9, 1e9, 1e9}, with = {1e9, 1e9, 1e9};
     struct shipper *shipper;
     struct task task;
 
     task_init(&task, clock_now_ms());
     shipper = shipper_new(&task, &shipping);
-    for (int i = 0; i < ROUNDS; i++) { /* in turns, and the best of each */
-        double us;
+    for (int i = 0; i < SHIPPING_ROUNDS; i++) { /* in turns, and the best of each */
+        struct cost one;
 
         vault_set_log_reader(vault, NULL, NULL);
-        us = appending(bytes, NULL, NULL);
-        without = us < without ? us : without;
+        one = appending(bytes, NULL, NULL);
+        keep_best(&without, one);
+        printf("  without %.0f us, processor time %.0f of %.0f", one.wall, one.processor, one.all);
         shipper_end_generation(shipper, "a round");
         shipper_attach(shipper, vault);
         do {
             run(shipper, &has_question);
         } while (!shipper_is_done(shipper) || shipper_is_copying(shipper));
-        us = appending(bytes, shipper, &has_question);
-        with = us < with ? us : with;
+        one = appending(bytes, shipper, &has_question);
+        keep_best(&with, one);
+        printf("; with log shipping %.0f us, %.0f of %.0f\n", one.wall, one.processor, one.all);
     }
-    printf("APPEND of %zu bytes: %.0f us of processor time, with log shipping %.0f us: %+.1f %%\n", bytes, without, with,
-           (with / without - 1) * 100);
+    printf("APPEND of %zu bytes, the best: %.0f us, with log shipping %.0f us: %+.1f %%; processor time until the "
+           "answer %.0f us, %.0f us: %+.1f %%; and after it %.0f us, %.0f us: %+.1f %%\n",
+           bytes, without.wall, with.wall, (with.wall / without.wall - 1) * 100, without.processor,
+           with.processor, (with.processor / without.processor - 1) * 100, without.all, with.all,
+           (with.all / without.all - 1) * 100);
     shipper_before_close(shipper);
     vault_set_log_reader(vault, NULL, NULL);
     shipper_after_close(shipper);
@@ -251,9 +375,24 @@ static void measure_shipping(const char *folder, size_t bytes)
     task_done(&task);
 }
 
+/* What the figures were seen on. */
+static void print_machine(const char *folder)
+{
+    struct statfs place;
+    double load[3];
+    struct utsname name;
+
+    if (uname(&name) != 0 || statfs(folder, &place) != 0 || getloadavg(load, 3) != 3)
+        exit(1);
+    printf("Linux %s, %ld processors, load average %.2f %.2f %.2f; file system %lx\n", name.release,
+           sysconf(_SC_NPROCESSORS_ONLN), load[0], load[1], load[2], (long)place.f_type);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t size_mb = argc > 2 ? strtoull(argv[2], NULL, 10) : 2048;
+    unsigned long rounds = argc > 3 ? strtoul(argv[3], NULL, 10) : BACKUP_ROUNDS;
+    struct waits alone = {.count = 0};
     unsigned char salt[MAILBOX_SALT_BYTES];
     struct vault_folder folder;
     const char *path;
@@ -274,10 +413,16 @@ int main(int argc, char **argv)
     check(&task, vault_folder_find(vault, &task, STR("INBOX"), &folder));
     inbox = folder.id;
     path = arena_printf(&task.arena, "%s/%s.sqlite", argv[1], options.id.text).ptr;
+    print_machine(argv[1]);
     measure_shipping(argv[1], 8 * 1024);
     measure_shipping(argv[1], 64 * 1024);
-    fill(size_mb * 1024 * 1024);
-    measure_backup(path, arena_printf(&task.arena, "%s/copy", argv[1]).ptr);
+    fill(path, size_mb * 1024 * 1024);
+    sync();
+    be_a_session(&alone, -1, ALONE_S);
+    waits_print(&alone, "alone");
+    for (unsigned long i = 0; i < rounds; i++)
+        measure_backup(path, arena_printf(&task.arena, "%s/copy", argv[1]).ptr);
+    print_machine(argv[1]);
     vault_close(&vault);
     unlink(path);
     task_done(&task);

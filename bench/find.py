@@ -114,6 +114,8 @@ class Finder:
                      f"was made in {time.perf_counter() - start:,.0f} s")
             print(f"  {words}", flush=True)
             self.run.table.remarks.append(words)
+        # So is what the others put off: none is searched with an index that is still to be made.
+        self.run.settle(self.server, self.place, f"APPEND of {len(self.messages):,} messages")
         self.open()
         self.searches()
         self.orders()

@@ -243,7 +243,10 @@ service anvil {
   client_limit = 20000
 }
 """
-        # Words and parts of words from three letters on, as its manual has it; all by the index.
+        # Words and parts of words from three letters on, as its manual has it; all by the index. The
+        # plugin (1.5.5) makes some seven messages a second so, whatever vsz_limit and lowmemory say:
+        # it commits once, and three quarters of its time are strcmp in the sorted list of parts, into
+        # which each new one is inserted from the front. A shorter `full` makes it 7.7.
         index = """
 mail_plugins = fts fts_xapian
 plugin {

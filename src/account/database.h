@@ -315,6 +315,10 @@ MUST_CHECK enum err account_slot_add(struct account_database *database, struct t
 MUST_CHECK enum err account_slot_list(struct account_database *database, struct task *task,
                                       int64_t mailbox, struct account_slot *out_slots,
                                       size_t *out_count);
+/* Does the mailbox still have this slot? Its password was neither changed nor removed since. */
+MUST_CHECK enum err account_slot_is_there(struct account_database *database, struct task *task,
+                                          const struct id *mailbox, const struct id *slot,
+                                          bool *out_is_there);
 MUST_CHECK enum err account_slot_remove(struct account_database *database, struct task *task,
                                         int64_t row);
 /* The unconfirmed password slot takes the place of the old one. */

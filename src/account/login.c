@@ -171,6 +171,16 @@ static enum err confirm(struct account_database *database, struct task *task, in
     return err;
 }
 
+/* A new password that nobody is known to have seen: the next keys of all slots depend on it. */
+static bool has_unconfirmed(const struct account_slot *slots, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (account_slot_is_unconfirmed(&slots[i]))
+            return true;
+    }
+    return false;
+}
+
 enum err account_login_check(struct account_login *login, struct account_database *database,
                              struct task *task, const struct account_attempt *attempt,
                              int64_t monotonic_ms, struct account_login_result *out_result)
@@ -201,11 +211,12 @@ enum err account_login_check(struct account_login *login, struct account_databas
             task_forgive(task);
         if (account_slot_is_unconfirmed(opened)) {
             result.has_replaced_password = confirm(database, task, claim.mailbox_row) == ERR_OK;
-            result.is_unconfirmed = !result.has_replaced_password;
             task_forgive(task);
         }
+        result.is_unconfirmed = !result.has_replaced_password && has_unconfirmed(slots, count);
         result.verdict = ACCOUNT_LOGIN_OK;
         result.mailbox = claim.mailbox;
+        result.slot = opened->id;
     } else if (is_blocked) {
         result.verdict = ACCOUNT_LOGIN_THROTTLED;
     } else if (!attempt->is_local) {

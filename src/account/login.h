@@ -37,9 +37,13 @@ enum account_verdict { ACCOUNT_LOGIN_OK, ACCOUNT_LOGIN_DENIED, ACCOUNT_LOGIN_THR
 struct account_login_result {
     enum account_verdict verdict;
     struct id mailbox;         /* with OK, as the rest */
+    struct id slot;            /* whose password it was */
     struct secret *key;        /* own: the caller frees it; the keys, as account/slot.h says */
     bool has_replaced_password; /* a new one, with its first use: sessions of the old one are to end */
-    bool is_unconfirmed; /* the same, but it could not be written down: the old one still opens */
+    /* There is a new password that nobody is known to have seen (an app password logged in, or this
+     * could not be written down): the old one still opens, and may be all that its owner has, so
+     * the file must stay under the key that it is under. */
+    bool is_unconfirmed;
     unsigned slots_tried;      /* the same for every refusal */
 };
 

@@ -52,6 +52,7 @@ struct order {
 
 struct waiting_prune {
     char *newest; /* own */
+    uint64_t size_bytes;
     TAILQ_ENTRY(waiting_prune) in_prunes;
 };
 
@@ -219,7 +220,8 @@ static void run_prunes(struct archivist *archivist)
     archivist->prune_count--;
     archivist->prune =
         backup_prune_start(archivist->destination, &archivist->policy,
-                           str_from_c(waiting->newest), archivist->log, &prune_events, archivist);
+                           str_from_c(waiting->newest), waiting->size_bytes, archivist->log,
+                           &prune_events, archivist);
     mem_free(&waiting->newest);
     mem_free(&waiting);
 }
@@ -240,8 +242,8 @@ static void on_pruned(void *owner)
     run_prunes(archivist);
 }
 
-/* A manifest says that the copy was opened and checked. */
-static bool says_verified(const struct order *order)
+/* A manifest says that the copy was opened and checked, and has so many bytes. */
+static bool says_verified(const struct order *order, uint64_t *out_size_bytes)
 {
     struct task task;
     CLEANUP(buf_free) struct buf text;
@@ -255,7 +257,10 @@ static bool says_verified(const struct order *order)
         json = json_loadb(text.ptr == NULL ? "" : text.ptr,
                           text.len < order->size_bytes ? text.len : (size_t)order->size_bytes, 0,
                           NULL);
-        is_verified = json_is_true(json_object_get(json, "verified"));
+        is_verified = json_is_true(json_object_get(json, "verified")) &&
+                      json_is_integer(json_object_get(json, "size"));
+        if (is_verified)
+            *out_size_bytes = (uint64_t)json_integer_value(json_object_get(json, "size"));
         json_decref(json);
     }
     task_done(&task);
@@ -267,9 +272,10 @@ static void consider_pruning(struct archivist *archivist, const struct order *or
 {
     struct str name = str_from_c(order->name), inner = str_from(name, order->root_len);
     struct waiting_prune *waiting;
+    uint64_t size_bytes = order->size_bytes;
     bool is_full = str_starts_with(inner, STR("full/"));
 
-    if (is_full && (!str_ends_with(inner, STR(".json")) || !says_verified(order)))
+    if (is_full && (!str_ends_with(inner, STR(".json")) || !says_verified(order, &size_bytes)))
         return;
     if (!is_full && !str_starts_with(inner, STR("drop/")) &&
         !str_starts_with(name, STR("host/account/")))
@@ -278,6 +284,7 @@ static void consider_pruning(struct archivist *archivist, const struct order *or
         return; /* the next one does it */
     waiting = NEW(struct waiting_prune);
     waiting->newest = mem_copy_text(name.ptr, name.len);
+    waiting->size_bytes = size_bytes;
     TAILQ_INSERT_TAIL(&archivist->prunes, waiting, in_prunes);
     archivist->prune_count++;
     run_prunes(archivist);
@@ -393,6 +400,24 @@ static void attempt(void *owner)
                                   ARCHIVIST_LIST_MAX, on_done, order);
     else
         order->call = backup_delete(destination, put.name, on_done, order);
+}
+
+/* The lane in which a put of this name waits or runs; LANE_COUNT: none does. */
+static enum lane lane_of_put(const struct archivist *archivist, const char *name)
+{
+    const struct orders *all[] = {archivist->waiting, archivist->running};
+    const struct order *order;
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        for (int lane = 0; lane < LANE_COUNT; lane++) {
+            TAILQ_FOREACH(order, &all[i][lane], in_orders)
+            {
+                if (order->type == WIRE_BACKUP_PUT && strcmp(order->name, name) == 0)
+                    return (enum lane)lane;
+            }
+        }
+    }
+    return LANE_COUNT;
 }
 
 /* Two puts of one name would find each other's half. */
@@ -586,6 +611,9 @@ static void take(struct archivist *archivist, struct wire_channel *from,
         memcpy(order->digest, request->digest.ptr, CRYPT_HASH_BYTES);
     order->lane = lane_of(archivist, message, request);
     order->is_of_the_keepers = wire_channel_peer(from) == WIRE_ROLE_KEEPER;
+    /* Behind an older one of its name, which would replace it if it came later. */
+    if (order->type == WIRE_BACKUP_PUT && lane_of_put(archivist, order->name) != LANE_COUNT)
+        order->lane = lane_of_put(archivist, order->name);
     order->timer = net_timer_new(archivist->loop, attempt, order);
     archivist->order_count++;
     TAILQ_INSERT_TAIL(&archivist->waiting[order->lane], order, in_orders);

@@ -258,7 +258,7 @@ static json_t *describe(const struct archivist_state *state)
     json_t *reply =
         json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "status", "ok", "message",
                   state->destination != NULL ? "Backups are made." : state->words, "running",
-                  (json_int_t)state->running, "waiting", (json_int_t)state->waiting, "objects",
+                  (json_int_t)state->running, "queued", (json_int_t)state->waiting, "objects",
                   (json_int_t)state->put_count, "bytes", (json_int_t)state->put_bytes, "failures",
                   (json_int_t)state->failed_count, "kept_daily", (json_int_t)state->policy.daily,
                   "kept_hourly", (json_int_t)state->policy.hourly);

@@ -3,6 +3,7 @@
 
 #include "backup/directory.h"
 #include "backup/fixture.h"
+#include "backup/prune.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -296,7 +297,7 @@ static void old_ones_go_behind_a_newer_verified_one(void **unused)
 
     (void)unused;
     archivist_set_policy(s->archivist, &policy);
-    put_backups(s, stamps, ARRAY_LEN(stamps), "{\"verified\":true}");
+    put_backups(s, stamps, ARRAY_LEN(stamps), "{\"verified\":true,\"size\":4}");
     assert_null(strstr(s->store.json, "20260101"));
     assert_non_null(strstr(s->store.json, "20260102T100000.000Z-1.sqlite"));
     assert_non_null(strstr(s->store.json, "20260103T100000.000Z-1.sqlite"));
@@ -320,13 +321,65 @@ static void nothing_goes_behind_an_unverified_one(void **unused)
             assert_non_null(strstr(s->store.json, stamps[k]));
         /* Nor because of an older one that is verified only now. */
         assert_int_equal(put(s, &s->store, &s->mailbox, "full/20260102T100000.000Z-1.json",
-                             STR("{\"verified\":true}")),
+                             STR("{\"verified\":true,\"size\":4}")),
                          WIRE_OK);
         turn(s, 20);
         assert_int_equal(list(s, &s->store, &s->mailbox, "full/", ""), WIRE_OK);
         assert_non_null(strstr(s->store.json, stamps[0]));
         end(s);
     }
+}
+
+/* The destination said that it has it, and has less. */
+static void nothing_goes_behind_one_that_is_not_whole(void **unused)
+{
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+    struct state *s = begin(true);
+
+    (void)unused;
+    archivist_set_policy(s->archivist, &policy);
+    put_backups(s, stamps, ARRAY_LEN(stamps), "{\"verified\":true,\"size\":5}");
+    for (size_t k = 0; k < ARRAY_LEN(stamps); k++)
+        assert_non_null(strstr(s->store.json, stamps[k]));
+    end(s);
+}
+
+/* A clock was wrong for a while: what is dated into the future stays, and the others go as ever. */
+static void old_ones_go_although_one_is_of_the_future(void **unused)
+{
+    static const char *const future[] = {"20990101T100000.000Z"};
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+    struct state *s = begin(true);
+
+    (void)unused;
+    archivist_set_policy(s->archivist, &policy);
+    put_backups(s, future, 1, "{\"verified\":true,\"size\":4}");
+    put_backups(s, stamps, ARRAY_LEN(stamps), "{\"verified\":true,\"size\":4}");
+    assert_null(strstr(s->store.json, "20260101T"));
+    assert_non_null(strstr(s->store.json, stamps[4]));
+    assert_non_null(strstr(s->store.json, future[0]));
+    end(s);
+}
+
+/* Of a process that died, and of the next one, which has more: the later one stays, however large. */
+static void puts_of_one_name_stay_in_order(void **unused)
+{
+    struct state *s = begin(true);
+    size_t large_len = ARCHIVIST_SMALL_BYTES + 1, small = 0;
+    CLEANUP(mem_free) char *large = mem_new(large_len, 1);
+
+    (void)unused;
+    for (; small < 20; small++) {
+        struct id other = id_random();
+
+        send_put(&s->store, &other, "log/a", STR("abc"));
+    }
+    send_put(&s->store, &s->mailbox, "log/a", STR("abc"));
+    send_put(&s->store, &s->mailbox, "log/a", str_make(large, large_len));
+    wait_for(s, &s->store, small + 2);
+    assert_int_equal(get(s, &s->store, &s->mailbox, "log/a"), WIRE_OK);
+    assert_int_equal(s->store.size_bytes, large_len);
+    end(s);
 }
 
 static void generations_of_the_log_go_with_their_backups(void **unused)
@@ -348,12 +401,12 @@ static void generations_of_the_log_go_with_their_backups(void **unused)
     }
     /* All of g1 is older than this, g2 goes on. */
     backup_stamp_format(clock_now_ms() + 1000, now);
-    put_backups(s, news, 1, "{\"verified\":true}");
+    put_backups(s, news, 1, "{\"verified\":true,\"size\":4}");
     /* But of the policy's one day. */
     assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
     assert_non_null(strstr(s->store.json, "base/g1.json"));
     backup_stamp_format(clock_now_ms() + 25 * 60 * 60 * 1000, later);
-    put_backups(s, newer, 1, "{\"verified\":true}");
+    put_backups(s, newer, 1, "{\"verified\":true,\"size\":4}");
     turn(s, 100); /* it goes in several turns */
     assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
     assert_null(strstr(s->store.json, "base/g1"));
@@ -361,6 +414,95 @@ static void generations_of_the_log_go_with_their_backups(void **unused)
     assert_int_equal(list(s, &s->store, &s->mailbox, "log/", ""), WIRE_OK);
     assert_null(strstr(s->store.json, "log/g1"));
     assert_non_null(strstr(s->store.json, "log/g2/000000000001.seg"));
+    end(s);
+}
+
+/* As a destination whose clock says that: of all objects of these names that there are. */
+static void put_back(const char *pattern, const char *time)
+{
+    char command[256];
+
+    (void)snprintf(command, sizeof(command), "find %s -path '*/%s' -exec touch -d '%s' {} +", root,
+                   pattern, time);
+    assert_int_equal(system(command), 0);
+}
+
+static void on_pruned(void *owner)
+{
+    ((struct state *)owner)->direct.is_done = true;
+}
+
+static void on_let_go(void *owner, struct str name)
+{
+    (void)owner;
+    assert_true(name.len > 0);
+}
+
+static void prune_now(struct state *s, const char *newest, uint64_t size_bytes,
+                      const struct backup_policy *policy)
+{
+    static const struct backup_prune_events events = {on_let_go, on_pruned};
+    struct backup_prune *prune;
+    char name[128];
+
+    (void)snprintf(name, sizeof(name), "%s/%s", s->mailbox.text, newest);
+    s->direct.is_done = false;
+    prune = backup_prune_start(s->direct.destination, policy, str_from_c(name), size_bytes, &quiet,
+                               &events, s);
+    assert_non_null(prune);
+    for (int i = 0; i < 400 && !s->direct.is_done; i++)
+        turn(s, 5);
+    assert_true(s->direct.is_done);
+}
+
+/* A store of files whose battery is empty: what it says was put in 1971 was put today. */
+static void a_destination_with_a_wrong_clock_keeps_the_log(void **unused)
+{
+    static const char *const objects[] = {"base/g1.sqlite", "base/g1.json", "log/g1/1.seg",
+                                          "base/g2.sqlite", "base/g2.json"};
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+    struct state *s = begin(true);
+    char now[BACKUP_STAMP_ROOM], name[64];
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+        assert_int_equal(put(s, &s->store, &s->mailbox, objects[i], STR("x")), WIRE_OK);
+    backup_stamp_format(clock_now_ms(), now);
+    (void)snprintf(name, sizeof(name), "full/%s-1.sqlite", now);
+    assert_int_equal(put(s, &s->store, &s->mailbox, name, STR("copy")), WIRE_OK);
+    (void)snprintf(name, sizeof(name), "full/%s-1.json", now);
+    assert_int_equal(put(s, &s->store, &s->mailbox, name, STR("{}")), WIRE_OK);
+    put_back("*", "1971-01-01T10:00:00Z");
+    prune_now(s, name, 4, &policy);
+    assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
+    assert_non_null(strstr(s->store.json, "base/g1.json"));
+    end(s);
+}
+
+/* A base whose process ended before its manifest: it is as large as the mailbox. */
+static void a_base_without_a_manifest_goes_after_a_day(void **unused)
+{
+    static const char *const objects[] = {"base/g1.sqlite", "base/g2.sqlite", "base/g2.json",
+                                          "base/g3.sqlite"};
+    struct backup_policy policy = {.daily = 7, .hourly = 24};
+    struct state *s = begin(true);
+    char now[BACKUP_STAMP_ROOM], name[64];
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+        assert_int_equal(put(s, &s->store, &s->mailbox, objects[i], STR("x")), WIRE_OK);
+    backup_stamp_format(clock_now_ms(), now);
+    (void)snprintf(name, sizeof(name), "full/%s-1.sqlite", now);
+    assert_int_equal(put(s, &s->store, &s->mailbox, name, STR("copy")), WIRE_OK);
+    (void)snprintf(name, sizeof(name), "full/%s-1.json", now);
+    assert_int_equal(put(s, &s->store, &s->mailbox, name, STR("{}")), WIRE_OK);
+    put_back("base/g1*", "2 days ago");
+    put_back("base/g2*", "2 days ago");
+    prune_now(s, name, 4, &policy);
+    assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
+    assert_null(strstr(s->store.json, "base/g1"));
+    assert_non_null(strstr(s->store.json, "base/g2.json"));
+    assert_non_null(strstr(s->store.json, "base/g3.sqlite"));
     end(s);
 }
 
@@ -390,6 +532,29 @@ static void sealed_mail_and_accounts_have_the_same_policy(void **unused)
     end(s);
 }
 
+/* One destination for both, against the manual's advice. */
+static void another_hosts_accounts_stay(void **unused)
+{
+    static const char *const names[] = {"account/20260101T100000.000Z-aaaaaaaa.sqlite",
+                                        "account/20260101T110000.000Z-bbbbbbbb.sqlite",
+                                        "account/20260101T120000.000Z-bbbbbbbb.sqlite"};
+    struct backup_policy policy = {.daily = 1, .hourly = 0};
+    struct state *s = begin(true);
+    struct id none = {""};
+
+    (void)unused;
+    archivist_set_policy(s->archivist, &policy);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        assert_int_equal(put(s, &s->keeper, &none, names[i], STR("x")), WIRE_OK);
+        turn(s, 20);
+    }
+    assert_int_equal(list(s, &s->keeper, &none, "account/", ""), WIRE_OK);
+    assert_non_null(strstr(s->keeper.json, names[0]));
+    assert_null(strstr(s->keeper.json, names[1]));
+    assert_non_null(strstr(s->keeper.json, names[2]));
+    end(s);
+}
+
 static void who_is_gone_is_forgotten(void **unused)
 {
     struct state *s = begin(true);
@@ -413,8 +578,14 @@ int main(void)
         cmocka_unit_test(what_waits_is_bounded),
         cmocka_unit_test(old_ones_go_behind_a_newer_verified_one),
         cmocka_unit_test(nothing_goes_behind_an_unverified_one),
+        cmocka_unit_test(nothing_goes_behind_one_that_is_not_whole),
+        cmocka_unit_test(old_ones_go_although_one_is_of_the_future),
+        cmocka_unit_test(puts_of_one_name_stay_in_order),
         cmocka_unit_test(generations_of_the_log_go_with_their_backups),
+        cmocka_unit_test(a_destination_with_a_wrong_clock_keeps_the_log),
+        cmocka_unit_test(a_base_without_a_manifest_goes_after_a_day),
         cmocka_unit_test(sealed_mail_and_accounts_have_the_same_policy),
+        cmocka_unit_test(another_hosts_accounts_stay),
         cmocka_unit_test(who_is_gone_is_forgotten),
     };
 

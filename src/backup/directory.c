@@ -49,12 +49,12 @@ struct directory_call {
     char *name;              /* own; of the object; for a list its prefix */
     char *after;             /* own; list */
     size_t count_max;
-    int root_fd;            /* own; the directory, as it is mounted now */
-    int from_fd, to_fd;     /* own; -1: none */
+    int root_fd;        /* own; the directory, as it is mounted now */
+    int from_fd, to_fd; /* own; -1: none */
     uint64_t offset, size_bytes;
     struct hasher *hasher; /* own */
     unsigned char digest[CRYPT_HASH_BYTES];
-    char temporary[48];     /* below the directory; "": none */
+    char temporary[48]; /* below the directory; "": none */
     backup_on_done on_done;
     void *owner; /* borrowed */
     LIST_ENTRY(directory_call) in_calls;
@@ -243,11 +243,36 @@ static enum err put_end(struct directory_call *call, struct task *task)
     return publish(call, task);
 }
 
+static void closedir_pointer(DIR **folder)
+{
+    if (*folder != NULL)
+        closedir(*folder);
+    *folder = NULL;
+}
+
+/* What puts that did not end have left; those of another process may be under way here. */
+static void sweep(int root)
+{
+    int fd = openat(root, incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    CLEANUP(closedir_pointer) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    struct stat status;
+
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        if (entry->d_name[0] != '.' &&
+            fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            clock_now_ms() - (int64_t)status.st_mtim.tv_sec * 1000 > LEFT_OVER_MS)
+            (void)unlinkat(fd, entry->d_name, 0);
+    }
+}
+
 static enum err put_begin(struct directory_call *call, struct task *task)
 {
     uint64_t unique;
 
     TRY(dir_make(task, call->root_fd, incoming, false));
+    if (call->size_bytes > SLICE_BYTES) /* what large ones left takes the room that this one needs */
+        sweep(call->root_fd);
     random_bytes(&unique, sizeof(unique));
     (void)snprintf(call->temporary, sizeof(call->temporary), "%s/%016" PRIx64, incoming, unique);
     call->to_fd = openat(call->root_fd, call->temporary,
@@ -279,8 +304,7 @@ static enum err copy_slice(struct directory_call *call, struct task *task)
     if (call->kind == KIND_PUT) {
         TRY(fd_write_all(task, call->to_fd, bytes));
         /* Begin writing out now, so that the sync at the end is short. */
-        (void)sync_file_range(call->to_fd, (off_t)call->offset, (off_t)got,
-                              SYNC_FILE_RANGE_WRITE);
+        (void)sync_file_range(call->to_fd, (off_t)call->offset, (off_t)got, SYNC_FILE_RANGE_WRITE);
     }
     call->offset += (uint64_t)got;
     return ERR_OK;
@@ -348,7 +372,8 @@ static void get_slice(struct directory_call *call, struct task *task)
 
 static void list_all(struct directory_call *call, struct task *task)
 {
-    CLEANUP(backup_page_free) struct backup_page *page =
+    CLEANUP(backup_page_free)
+    struct backup_page *page =
         backup_page_new(str_from_c(call->name), str_from_c(call->after), call->count_max);
     struct backup_result result = {.words = "", .fd = -1};
     enum err err = backup_walk(task, call->root_fd, page);
@@ -362,6 +387,28 @@ static void list_all(struct directory_call *call, struct task *task)
     finish(call, &result);
 }
 
+/* A folder with nothing but digests: puts that were killed between their two renames left them. */
+static void drop_lone_digests(int root, const char *path)
+{
+    int fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    CLEANUP(closedir_pointer) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        if (entry->d_name[0] != '.' &&
+            !str_ends_with(str_from_c(entry->d_name), STR(BACKUP_DIGEST_SUFFIX)))
+            return;
+    }
+    if (folder != NULL)
+        rewinddir(folder);
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        if (entry->d_name[0] != '.')
+            (void)unlinkat(fd, entry->d_name, 0);
+    }
+}
+
+/* The digest first: an object without one is still listed, and so can be removed once more, by
+ * whoever comes after a crash in between. */
 static enum err remove_object(struct directory_call *call, struct task *task)
 {
     int root = call->root_fd;
@@ -369,10 +416,12 @@ static enum err remove_object(struct directory_call *call, struct task *task)
 
     digest_name(call->name, name);
     folder_of(call->name, folder);
-    if (unlinkat(root, call->name, 0) != 0 && errno != ENOENT)
-        return fail_errno(task, "remove", call->name);
     if (unlinkat(root, name, 0) != 0 && errno != ENOENT)
         return fail_errno(task, "remove", name);
+    if (unlinkat(root, call->name, 0) != 0 && errno != ENOENT)
+        return fail_errno(task, "remove", call->name);
+    if (strcmp(folder, ".") != 0)
+        drop_lone_digests(root, folder);
     if (faccessat(root, folder, F_OK, 0) == 0)
         TRY(dir_sync(task, root, folder));
     /* Folders that are empty now go, too. */
@@ -495,29 +544,6 @@ static const struct backup_destination_kind kind = {
     .cancel = cancel,
     .free = free_directory,
 };
-
-static void closedir_pointer(DIR **folder)
-{
-    if (*folder != NULL)
-        closedir(*folder);
-    *folder = NULL;
-}
-
-/* What puts that did not end have left. Another host's may be under way here. */
-static void sweep(int root)
-{
-    int fd = openat(root, incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    CLEANUP(closedir_pointer) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
-    struct stat status;
-
-    while (folder != NULL && (entry = readdir(folder)) != NULL) {
-        if (entry->d_name[0] != '.' &&
-            fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            clock_now_ms() - (int64_t)status.st_mtim.tv_sec * 1000 > LEFT_OVER_MS)
-            (void)unlinkat(fd, entry->d_name, 0);
-    }
-}
 
 enum err backup_directory_open(struct net_loop *loop, struct task *task, const char *path,
                                struct backup_destination **out)

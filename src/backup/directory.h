@@ -5,10 +5,14 @@
  * A put writes both below .incoming, syncs them, and then, in one step of the loop: renames the
  * digest, renames the object, syncs their folder. What a crash leaves:
  *
- *   before the renames  files in .incoming, which nobody lists; removed at a later start
+ *   before the renames  files in .incoming, which nobody lists; removed at a later start, or before a
+ *                       later large object
  *   between them        a digest alone: not listed; or, where an object is replaced, the old one with
  *                       a digest file that has both digests: reads as before
  *   after them          the new object
+ *
+ * A removal takes the digest first: what a crash leaves of it is listed, and can be removed again. The
+ * last removal in a folder takes along the digests that are alone there.
  *
  * Work is done in slices of a megabyte from the loop, so that calls take turns.
  */

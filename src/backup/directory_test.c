@@ -1,5 +1,5 @@
-/* Backups in a directory: what is put comes back, an altered byte is noticed, and whatever moment a put
- * is killed at, no half object is seen. */
+/* Backups in a directory: what is put comes back, an altered byte is noticed, and whatever moment a
+ * put is killed at, no half object is seen. */
 #include "backup/directory.h"
 
 #include "backup/fixture.h"
@@ -153,6 +153,29 @@ static void what_is_deleted_is_gone(void **state)
     assert_int_equal(fixture_get(fixture, "m/base/g"), ERR_OK);
 }
 
+/* What a removal leaves that is killed at any of its steps can be removed by the next, and the next
+ * takes along what killed puts left. */
+static void a_removal_can_be_repeated_after_a_kill(void **state)
+{
+    struct backup_fixture *fixture = *state;
+    char path[256];
+
+    assert_int_equal(fixture_put(fixture, "m/full/a", 10, 1), ERR_OK);
+    path_of("m/full/a.digest", path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(fixture_list(fixture, "m/", "", 10), ERR_OK);
+    assert_string_equal(fixture->names.ptr, "m/full/a\n");
+    path_of("m/full/b.digest", path);
+    close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    assert_int_equal(fixture_put(fixture, "m/full/c", 10, 1), ERR_OK);
+    assert_int_equal(fixture_delete(fixture, "m/full/a"), ERR_OK);
+    assert_int_equal(fixture_get(fixture, "m/full/c"), ERR_OK);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(fixture_delete(fixture, "m/full/c"), ERR_OK);
+    path_of("m", path);
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
 static void a_directory_that_went_is_an_error(void **state)
 {
     struct backup_fixture *fixture = *state;
@@ -161,6 +184,27 @@ static void a_directory_that_went_is_an_error(void **state)
     assert_int_not_equal(fixture_put(fixture, "m/a", 10, 1), ERR_OK);
     assert_int_not_equal(fixture_get(fixture, "m/a"), ERR_OK);
     assert_int_equal(mkdir(root, 0700), 0);
+}
+
+static void what_was_left_goes_before_the_next_large_one(void **state)
+{
+    static const char *const names[] = {".incoming/old", ".incoming/new"};
+    struct backup_fixture *fixture = *state;
+    struct timespec times[2];
+    char path[256];
+
+    assert_int_equal(fixture_put(fixture, "m/a", 10, 1), ERR_OK);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        path_of(names[i], path);
+        fd_close(&(int){open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)});
+        times[0].tv_sec = times[1].tv_sec = time(NULL) - (i == 0 ? 4000 : 3000);
+        times[0].tv_nsec = times[1].tv_nsec = 0;
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    }
+    assert_int_equal(fixture_put(fixture, "m/a", 2000000, 1), ERR_OK);
+    assert_int_equal(access(path, F_OK), 0);
+    path_of(names[0], path);
+    assert_int_equal(access(path, F_OK), -1);
 }
 
 /* Objects of two contents under three names, over and over, until it is killed. */
@@ -226,7 +270,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_altered_or_cut_object_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(lists_are_in_order_and_in_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_deleted_is_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_removal_can_be_repeated_after_a_kill, setup, teardown),
         cmocka_unit_test_setup_teardown(a_directory_that_went_is_an_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_left_goes_before_the_next_large_one, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(no_half_object_after_a_kill, setup, teardown),
     };
 

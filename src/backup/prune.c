@@ -31,6 +31,8 @@ enum stage {
 struct item {
     struct str name; /* in the arena */
     int64_t ms;      /* by its name; of a base: when it was put */
+    int64_t modified_ms; /* when it was put, by the destination's clock */
+    uint64_t size_bytes;
 };
 
 struct items {
@@ -46,6 +48,7 @@ struct backup_prune {
     struct str series; /* "<mailbox>/full/" */
     struct str root;   /* "<mailbox>/" */
     struct str newest; /* its stem */
+    uint64_t newest_bytes;
     bool has_manifests; /* full/ */
     enum stage stage;
     struct backup_call *call; /* own */
@@ -56,13 +59,14 @@ struct backup_prune {
     size_t removed_count;
     struct str removing; /* the object that goes */
     int64_t oldest_kept_ms;
+    int64_t skew_ms; /* so much the destination's clock is ahead of ours, by what was just put */
     const struct backup_prune_events *events; /* borrowed */
     void *owner; /* borrowed */
 };
 
 static void step(struct backup_prune *prune);
 
-static void add(struct backup_prune *prune, struct items *items, struct str name, int64_t ms)
+static struct item *add(struct backup_prune *prune, struct items *items, struct str name, int64_t ms)
 {
     if (items->count == items->room) {
         items->room = items->room == 0 ? 64 : 2 * items->room;
@@ -70,6 +74,7 @@ static void add(struct backup_prune *prune, struct items *items, struct str name
     }
     items->at[items->count++] =
         (struct item){.name = arena_copy(&prune->arena, name), .ms = ms};
+    return &items->at[items->count - 1];
 }
 
 static void prune_free(struct backup_prune **pointer)
@@ -175,6 +180,42 @@ static size_t collect_whole(struct backup_prune *prune, struct whole *out)
     return count;
 }
 
+static struct str stem_at(const struct backup_prune *prune, const struct whole *whole)
+{
+    return stem_of(prune->found.at[whole->first].name);
+}
+
+/* The destination has all of it: it may have said so of less. */
+static bool is_all_there(struct backup_prune *prune, const struct whole *newest)
+{
+    for (size_t k = newest->first; k < newest->first + newest->len; k++) {
+        const struct item *item = &prune->found.at[k];
+
+        if (!is_manifest(item->name) && item->size_bytes == prune->newest_bytes) {
+            prune->skew_ms = item->modified_ms - clock_now_ms();
+            return true;
+        }
+    }
+    log_warning(prune->log,
+                "no old backup is removed, as the newest is not whole where it is kept name=%.*s",
+                STR_ARG(prune->newest));
+    return false;
+}
+
+/*
+ * How many of the backups are up to the newest one; 0: nothing may go. Those that a clock which was wrong
+ * has dated into the future are behind it: they stay until their time comes, and hold nothing up.
+ */
+static size_t count_to_newest(struct backup_prune *prune, const struct whole *wholes, size_t count)
+{
+    while (count > 0 && !str_equal(stem_at(prune, &wholes[count - 1]), prune->newest)) {
+        if (prune->found.at[wholes[count - 1].first].ms < clock_now_ms() + DAY_MS)
+            return 0;
+        count--;
+    }
+    return count > 0 && is_all_there(prune, &wholes[count - 1]) ? count : 0;
+}
+
 /* False: nothing may go. */
 static bool decide(struct backup_prune *prune)
 {
@@ -182,16 +223,13 @@ static bool decide(struct backup_prune *prune)
     struct whole *wholes = NEW_ARRAY(struct whole, room);
     int64_t *times = NEW_ARRAY(int64_t, room);
     bool *is_kept = NEW_ARRAY(bool, room);
-    bool may_go;
 
-    count = collect_whole(prune, wholes);
+    count = count_to_newest(prune, wholes, collect_whole(prune, wholes));
     for (size_t i = 0; i < count; i++)
         times[i] = prune->found.at[wholes[i].first].ms;
     backup_retain(&prune->policy, times, count, is_kept);
-    may_go = count > 0 && str_equal(stem_of(prune->found.at[wholes[count - 1].first].name),
-                                    prune->newest);
     prune->oldest_kept_ms = INT64_MAX;
-    for (size_t i = 0; may_go && i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (!is_kept[i])
             doom(prune, &prune->found, wholes[i].first, wholes[i].len);
         else if (times[i] < prune->oldest_kept_ms)
@@ -204,7 +242,7 @@ static bool decide(struct backup_prune *prune)
     mem_free(&wholes);
     mem_free(&times);
     mem_free(&is_kept);
-    return may_go;
+    return count > 0;
 }
 
 static int compare_ms(const void *a, const void *b)
@@ -214,27 +252,55 @@ static int compare_ms(const void *a, const void *b)
     return left->ms < right->ms ? -1 : left->ms > right->ms;
 }
 
+static int64_t newest_of(const struct items *items)
+{
+    int64_t newest_ms = INT64_MIN;
+
+    for (size_t i = 0; i < items->count; i++)
+        newest_ms = items->at[i].ms > newest_ms ? items->at[i].ms : newest_ms;
+    return newest_ms;
+}
+
+/* A base without a manifest, which has come right behind it or never will. */
+static bool is_orphan(const struct items *items, size_t i, size_t len, int64_t newest_ms)
+{
+    return !group_has(items, i, len, true) && newest_ms - items->at[i].ms > ORPHAN_MS;
+}
+
 /* A generation ends where the next one begins, by when their bases were put. */
 static void decide_bases(struct backup_prune *prune)
 {
     struct items *items = &prune->found;
     struct items begins = {.count = 0};
+    int64_t newest_ms = newest_of(items);
     size_t len;
 
     for (size_t i = 0; i < items->count; i += len) {
         len = group_len(items, i);
-        add(prune, &begins, items->at[i].name, items->at[i].ms);
+        if (is_orphan(items, i, len, newest_ms))
+            add(prune, &prune->doomed, stem_of(items->at[i].name), items->at[i].ms);
+        else
+            add(prune, &begins, items->at[i].name, items->at[i].ms);
     }
     if (begins.count > 0)
         qsort(begins.at, begins.count, sizeof(*begins.at), compare_ms);
     for (size_t i = 0; i + 1 < begins.count; i++) {
-        if (begins.at[i + 1].ms <= prune->oldest_kept_ms)
+        if (begins.at[i + 1].ms - prune->skew_ms <= prune->oldest_kept_ms)
             add(prune, &prune->doomed, stem_of(begins.at[i].name), begins.at[i].ms);
     }
     mem_free(&begins.at);
 }
 
 /* ---- Doing ---- */
+
+/* Behind the time, host/account/ has which host's it is: another's are not ours to let go. */
+static bool is_of_same_host(const struct backup_prune *prune, struct str name)
+{
+    size_t start = prune->series.len + BACKUP_STAMP_LEN;
+
+    return !str_equal(prune->root, STR("host/")) ||
+           str_equal(str_from(stem_of(name), start), str_from(prune->newest, start));
+}
 
 static void on_listed(void *owner, struct backup_result *result)
 {
@@ -252,13 +318,17 @@ static void on_listed(void *owner, struct backup_result *result)
     for (size_t i = 0; i < result->object_count; i++) {
         const struct backup_object *object = &result->objects[i];
         int64_t ms = object->modified_ms;
+        struct item *item;
 
         last = object->name;
         /* What bears no time in a series is none of ours. */
         if (prune->stage == STAGE_SERIES &&
-            !backup_stamp_parse(str_from(object->name, prune->series.len), &ms))
+            (!backup_stamp_parse(str_from(object->name, prune->series.len), &ms) ||
+             !is_of_same_host(prune, object->name)))
             continue;
-        add(prune, into, object->name, ms);
+        item = add(prune, into, object->name, ms);
+        item->modified_ms = object->modified_ms;
+        item->size_bytes = object->size_bytes;
     }
     /* Segments go a page at a time. */
     if (!result->is_last && prune->stage != STAGE_LOG && into->count < OBJECTS_MAX &&
@@ -403,7 +473,7 @@ static void step(struct backup_prune *prune)
 
 struct backup_prune *backup_prune_start(struct backup_destination *destination,
                                         const struct backup_policy *policy, struct str newest,
-                                        const struct log *log,
+                                        uint64_t size_bytes, const struct log *log,
                                         const struct backup_prune_events *events, void *owner)
 {
     struct backup_prune *prune = NEW(struct backup_prune);
@@ -416,6 +486,7 @@ struct backup_prune *backup_prune_start(struct backup_destination *destination,
     prune->series = arena_copy(&prune->arena, str_upto(newest, (size_t)slash + 1));
     prune->root = str_upto(prune->series, (size_t)str_index(prune->series, '/') + 1);
     prune->newest = stem_of(arena_copy(&prune->arena, newest));
+    prune->newest_bytes = size_bytes;
     prune->has_manifests = str_ends_with(prune->series, STR("/full/"));
     prune->events = events;
     prune->owner = owner;

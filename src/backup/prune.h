@@ -1,5 +1,5 @@
 /*
- * Lets old backups go: of one series (a mailbox's full/ or drop/, the host's account/) what its policy
+ * Lets old backups go: of one series (a mailbox's full/ or drop/, a host's in account/) what its policy
  * does not keep, and with a mailbox's full backups those generations of its log of which every moment
  * is older than the oldest one kept, and than policy's days.
  *
@@ -21,10 +21,11 @@ struct backup_prune_events {
 };
 
 /* `newest` is the object that was just put and is good: nothing goes unless it is the series' newest
- * ("<mailbox>/full/<stamp>-<counter>.json", "<mailbox>/drop/<stamp>.drop.sqlite", …). */
+ * ("<mailbox>/full/<stamp>-<counter>.json", "<mailbox>/drop/<stamp>.drop.sqlite", …), but for those of
+ * the future, and the destination lists it (of full/: the copy) with size_bytes. */
 struct backup_prune *backup_prune_start(struct backup_destination *destination,
                                         const struct backup_policy *policy, struct str newest,
-                                        const struct log *log,
+                                        uint64_t size_bytes, const struct log *log,
                                         const struct backup_prune_events *events, void *owner);
 void backup_prune_cancel(struct backup_prune **prune);
 

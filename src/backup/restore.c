@@ -30,6 +30,7 @@ struct restore {
     uint64_t commits;
     uint32_t page_bytes, db_pages; /* 0: as the base */
     int64_t reached_ms;
+    uint64_t epoch, change_counter; /* of what was built */
     bool is_exchanged;
 };
 
@@ -140,6 +141,11 @@ uint64_t restore_next_number(const struct restore *restore)
     return restore->next_number;
 }
 
+bool restore_is_whole(const struct restore *restore)
+{
+    return restore->commits >= restore->manifest.commits;
+}
+
 int64_t restore_reached_ms(const struct restore *restore)
 {
     return restore->reached_ms;
@@ -234,7 +240,7 @@ enum err restore_finish(struct restore *restore, struct task *task)
 
     if (restore->fd < 0)
         return fail(task, ERR_INVALID, "restore: nothing was restored");
-    if (restore->commits < restore->manifest.commits)
+    if (!restore_is_whole(restore))
         return bad_segment(restore, task, "it is missing, and the base is not whole without it");
     if (restore->db_pages != 0 &&
         ftruncate(restore->fd, (off_t)restore->db_pages * restore->page_bytes) != 0)
@@ -247,7 +253,15 @@ enum err restore_finish(struct restore *restore, struct task *task)
         return fail(task, result.err, "restore: the result: %s", result.words);
     if (!id_equal(&result.mailbox, &restore->options.mailbox))
         return fail(task, ERR_CORRUPT, "restore: the result is another mailbox");
+    restore->epoch = result.epoch;
+    restore->change_counter = result.change_counter;
     return ERR_OK;
+}
+
+void restore_state(const struct restore *restore, uint64_t *out_epoch, uint64_t *out_change_counter)
+{
+    *out_epoch = restore->epoch;
+    *out_change_counter = restore->change_counter;
 }
 
 enum err restore_open(struct restore *restore, struct task *task, struct vault **out_vault)

@@ -55,12 +55,16 @@ uint64_t restore_next_number(const struct restore *restore);
  */
 MUST_CHECK enum err restore_segment(struct restore *restore, struct task *task, int fd,
                                     bool *out_is_enough);
+/* Everything that the base needs to be whole is there: else it is of no use. */
+bool restore_is_whole(const struct restore *restore);
 /* The last commit that is in it, or the base's time. */
 int64_t restore_reached_ms(const struct restore *restore);
 
 /* ERR_DENIED: the key does not open it; ERR_CORRUPT: it is damaged, or its log was not whole. In this
  * process. */
 MUST_CHECK enum err restore_finish(struct restore *restore, struct task *task);
+/* What is in it then: which of two is the newer, whatever a clock said. */
+void restore_state(const struct restore *restore, uint64_t *out_epoch, uint64_t *out_change_counter);
 
 /*
  * Puts the restored file into its place. The live one must be closed; `live_options` has what the

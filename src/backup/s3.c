@@ -26,6 +26,8 @@ void s3_digest_header(const unsigned char *digest, char out[static S3_DIGEST_HEA
 
 /* ---- List ---- */
 
+enum { FOREIGN_PAGES_MAX = 100 };
+
 struct list_call {
     struct backup_call base;
     struct s3 *s3; /* borrowed */
@@ -34,6 +36,7 @@ struct list_call {
     struct arena arena;
     struct str prefix, after;     /* as the server has them */
     size_t count_max;
+    unsigned foreign_pages; /* with nothing of ours, so far */
     backup_on_done on_done;
     void *owner; /* borrowed */
 };
@@ -62,15 +65,18 @@ static void on_listed(void *owner, const struct s3_reply *reply)
 
     call->exchange = NULL;
     task_init(&task, clock_now_ms());
-    if (result.err == ERR_OK) {
+    if (result.err == ERR_OK)
         result.err = s3_xml_list(&task, reply->body, s3_client_prefix(call->s3->client),
                                  call->page, &last_key);
-        result.words = task.words;
-    }
     result.objects = backup_page_objects(call->page, &result.object_count);
     result.is_last = !backup_page_is_cut(call->page);
-    if (result.err == ERR_OK && !result.is_last && result.object_count == 0 && last_key.len > 0 &&
-        str_compare(last_key, call->after) > 0) {
+    /* A list without an end would be read for ever. */
+    if (result.err == ERR_OK && !result.is_last && result.object_count == 0 &&
+        (!str_starts_with(last_key, call->prefix) || str_compare(last_key, call->after) <= 0 ||
+         ++call->foreign_pages > FOREIGN_PAGES_MAX))
+        result.err = fail(&task, ERR_INVALID, "S3: a list of what was not asked for, without an end");
+    result.words = result.err == ERR_OK || reply->err != ERR_OK ? reply->words : task.words;
+    if (result.err == ERR_OK && !result.is_last && result.object_count == 0) {
         /* A page full of what is none of ours. */
         call->after = arena_copy(&call->arena, last_key);
         list_page(call);
@@ -216,7 +222,6 @@ enum err backup_s3_new(struct task *task, const struct backup_s3_options *option
     s3->loop = options->client.loop;
     s3->log = options->log;
     s3->client = s3_client_new(&options->client);
-    s3->is_strangers = options->client.rules != NULL;
     s3->part_bytes = options->part_bytes > 0 ? options->part_bytes : S3_PART_BYTES;
     s3->slice = mem_room(S3_SLICE_BYTES);
     s3->work_folder = mem_copy_text(options->work_folder, strlen(options->work_folder));

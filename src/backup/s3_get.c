@@ -21,6 +21,8 @@ enum {
     WAIT_MS = 500,
     ETAG_MAX = 200,
     WORDS_ROOM = TASK_WORDS_MAX,
+    LOOK_BYTES = 64 * 1024, /* between two looks at the room that is left */
+    RESERVE_BYTES = 1024 * 1024 * 1024,
 };
 
 struct get_call {
@@ -30,11 +32,11 @@ struct get_call {
     int to_fd, fd;    /* own; to write, and to read for whoever asked */
     uint64_t offset;  /* so much is there */
     uint64_t offset_before; /* the last try */
-    uint64_t limit_bytes;   /* more is not kept */
     struct hasher *hasher; /* own */
     char etag[ETAG_MAX];   /* of the first response; "": none yet */
     char digest[S3_DIGEST_HEADER_ROOM]; /* its metadata */
     unsigned char hash[CRYPT_HASH_BYTES]; /* of what came, at the end */
+    uint64_t looked_at;    /* the offset of the last look at the room */
     unsigned tries;
     char words[WORDS_ROOM];       /* why a byte could not be kept */
     struct net_timer *timer;      /* own */
@@ -70,7 +72,6 @@ static void finish_with(struct get_call *call, enum err err, const char *words)
 
 static enum err open_files(struct get_call *call, struct task *task)
 {
-    struct statvfs room;
     struct str name;
     uint64_t unique;
 
@@ -82,12 +83,6 @@ static enum err open_files(struct get_call *call, struct task *task)
     if (call->to_fd < 0 || call->fd < 0)
         return fail(task, errno == ENOSPC ? ERR_LIMIT : ERR_IO, "temporary file: %s",
                     strerror(errno));
-    call->limit_bytes = UINT64_MAX;
-    if (call->s3->is_strangers) { /* which may send for ever */
-        if (fstatvfs(call->to_fd, &room) != 0)
-            return fail(task, ERR_IO, "temporary file: %s", strerror(errno));
-        call->limit_bytes = (uint64_t)room.f_bavail * room.f_frsize / 2;
-    }
     return ERR_OK;
 }
 
@@ -96,10 +91,29 @@ static enum err start_over(struct get_call *call)
 {
     if (ftruncate(call->to_fd, 0) != 0 || lseek(call->to_fd, 0, SEEK_SET) != 0)
         return ERR_IO;
-    call->offset = 0;
+    call->offset = call->looked_at = 0;
     hasher_free(&call->hasher);
     call->hasher = hasher_new(STR(""));
     return ERR_OK;
+}
+
+/* How much comes is the server's word, and mail needs the same disk: a twentieth of it, at most a GiB, is
+ * left alone. */
+static enum err look_at_room(struct get_call *call, struct task *task)
+{
+    struct statvfs about;
+    uint64_t whole, left;
+
+    if (call->offset - call->looked_at < LOOK_BYTES)
+        return ERR_OK;
+    call->looked_at = call->offset;
+    if (fstatvfs(call->to_fd, &about) != 0)
+        return ERR_OK;
+    whole = (uint64_t)about.f_blocks * about.f_frsize;
+    left = (uint64_t)about.f_bavail * about.f_frsize;
+    if (left >= (whole / 20 < RESERVE_BYTES ? whole / 20 : RESERVE_BYTES))
+        return ERR_OK;
+    return fail(task, ERR_LIMIT, "the object would fill the disk, which mail needs");
 }
 
 static enum err on_bytes(void *owner, struct str bytes)
@@ -113,9 +127,8 @@ static enum err on_bytes(void *owner, struct str bytes)
         s3_status(call->exchange) != 206)
         TRY(start_over(call));
     task_init(&task, clock_now_ms());
-    if (bytes.len > call->limit_bytes || call->offset > call->limit_bytes - bytes.len)
-        err = fail(&task, ERR_LIMIT, "the object is larger than half of the free space here");
-    else
+    err = look_at_room(call, &task);
+    if (err == ERR_OK)
         err = fd_write_all(&task, call->to_fd, bytes);
     (void)snprintf(call->words, sizeof(call->words), "%s", task.words);
     task_done(&task);

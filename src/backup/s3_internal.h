@@ -12,7 +12,6 @@ struct s3 {
     char *work_folder;          /* own */
     char *slice;                /* own; room that bytes are hashed through */
     uint64_t part_bytes;
-    bool is_strangers; /* an owner named it: what comes from there is bounded */
     struct s3_sweep *sweep;     /* own */
 };
 

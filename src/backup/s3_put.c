@@ -3,9 +3,9 @@
  *
  *   HASHING ──> SENDING ──> (done)                                       up to one part
  *   FINDING ──> COUNTING ──┐
- *      └─────> BEGINNING ──┴─> HASHING <──> SENDING ──> ENDING ──> (done)   more
- *                  ^              └──> DROPPING ──┐
- *                  └─────────────────────────────┘
+ *      └─────> BEGINNING ──┴─> HASHING <──> SENDING ──> ENDING ──> CHECKING ──> (done)   more
+ *                  ^              └──> DROPPING ──┐                   │
+ *                  └──────────────────────────────┴───────────────────┘
  *
  *   FINDING    is there an upload of this name, which was interrupted?
  *   COUNTING   which parts does the server have of it?
@@ -13,6 +13,8 @@
  *              BLAKE2b-256 over all of them for the object's digest
  *   DROPPING   what is there is of other bytes: begin anew
  *   ENDING     only when the digest of the whole was right
+ *   CHECKING   has the server all of it, with its digest? An upload that was gone on with has the digest
+ *              that it was begun with: of other bytes, of which only what was sent was the same, it begins anew
  */
 #include "backup/s3_internal.h"
 
@@ -43,6 +45,7 @@ enum stage {
     STAGE_SENDING,
     STAGE_DROPPING,
     STAGE_ENDING,
+    STAGE_CHECKING,
 };
 
 struct put_call {
@@ -55,6 +58,7 @@ struct put_call {
     unsigned char digest[CRYPT_HASH_BYTES];
     enum stage stage;
     struct str upload_id;    /* empty: in one piece */
+    bool is_gone_on_with;    /* the upload was begun by another call */
     struct s3_part *parts;   /* own; S3_PARTS_MAX, what the server has */
     uint32_t part_count, part, highest; /* `part` from 0: the one in work */
     uint64_t hashed;         /* of the part in work */
@@ -285,6 +289,13 @@ static void end_upload(struct put_call *call)
     send_request(call, STAGE_ENDING, &request, &query);
 }
 
+static void check_object(struct put_call *call)
+{
+    struct s3_request request = {.method = NET_HTTP_HEAD, .name = call->name};
+
+    send_request(call, STAGE_CHECKING, &request, NULL);
+}
+
 /* ---- Steps ---- */
 
 static void next_part(struct put_call *call)
@@ -366,7 +377,8 @@ static enum err on_found(struct put_call *call, struct task *task, const struct 
             call->upload_id = arena_copy(&call->arena, uploads[i].id);
         }
     }
-    if (call->upload_id.len > 0)
+    call->is_gone_on_with = call->upload_id.len > 0;
+    if (call->is_gone_on_with)
         count_parts(call);
     else
         begin_upload(call);
@@ -378,7 +390,7 @@ static enum err on_counted(struct put_call *call, struct task *task, const struc
     uint32_t highest = 0, before = call->highest;
     bool is_last;
 
-    TRY(s3_xml_parts(task, reply->body, call->parts, &highest, &is_last));
+    TRY(s3_xml_parts(task, reply->body, before, call->parts, &highest, &is_last));
     for (uint32_t i = before; i < highest; i++)
         call->parts[i].etag = arena_copy(&call->arena, call->parts[i].etag);
     call->highest = highest > before ? highest : before;
@@ -421,9 +433,30 @@ static enum err on_sent(struct put_call *call, struct task *task, const struct s
 static void on_dropped(struct put_call *call)
 {
     call->upload_id = STR("");
+    call->is_gone_on_with = false;
     call->highest = 0;
     memset(call->parts, 0, S3_PARTS_MAX * sizeof(*call->parts));
     begin_upload(call);
+}
+
+static enum err on_checked(struct put_call *call, struct task *task, const struct s3_reply *reply)
+{
+    char line[S3_DIGEST_HEADER_ROOM];
+    uint64_t size_bytes;
+
+    s3_digest_header(call->digest, line);
+    if (parse_u64(net_http_header(reply->response, "Content-Length"), &size_bytes) &&
+        size_bytes == call->size_bytes &&
+        str_equal(net_http_header(reply->response, "x-amz-meta-blake2b"),
+                  str_from_c(strchr(line, ' ') + 1))) {
+        finish(call, ERR_OK, "");
+        return ERR_OK;
+    }
+    if (!call->is_gone_on_with)
+        return fail(task, ERR_INVALID,
+                    "S3: the server took it all, and has another size or digest of it");
+    on_dropped(call);
+    return ERR_OK;
 }
 
 static enum err on_success(struct put_call *call, struct task *task, const struct s3_reply *reply)
@@ -442,8 +475,10 @@ static enum err on_success(struct put_call *call, struct task *task, const struc
         return ERR_OK;
     case STAGE_ENDING:
         TRY(s3_xml_completed(task, reply->body));
-        finish(call, ERR_OK, "");
+        check_object(call);
         return ERR_OK;
+    case STAGE_CHECKING:
+        return on_checked(call, task, reply);
     case STAGE_HASHING:
         break;
     }

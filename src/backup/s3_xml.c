@@ -264,6 +264,7 @@ enum err s3_xml_uploads(struct task *task, struct str body, struct s3_upload **o
 
 struct parts {
     struct s3_part *at;
+    uint32_t after;
     struct s3_part next;
     uint64_t number;
     uint32_t highest;
@@ -289,7 +290,8 @@ static void part_element(struct reading *reading, struct str path, struct str te
             stop(reading, "a part that cannot be");
             return;
         }
-        parts->at[parts->number - 1] = parts->next;
+        if (parts->number > parts->after)
+            parts->at[parts->number - 1] = parts->next;
         if (parts->number > parts->highest)
             parts->highest = (uint32_t)parts->number;
         parts->next = (struct s3_part){.size_bytes = 0};
@@ -297,10 +299,10 @@ static void part_element(struct reading *reading, struct str path, struct str te
     }
 }
 
-enum err s3_xml_parts(struct task *task, struct str body, struct s3_part *parts_at,
+enum err s3_xml_parts(struct task *task, struct str body, uint32_t after, struct s3_part *parts_at,
                       uint32_t *out_highest, bool *out_is_last)
 {
-    struct parts parts = {.at = parts_at};
+    struct parts parts = {.at = parts_at, .after = after};
 
     TRY(read_all(task, body, part_element, &parts));
     if (!parts.is_root)

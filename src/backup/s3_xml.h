@@ -38,9 +38,12 @@ struct s3_part {
     struct str etag;
     uint64_t size_bytes;
 };
-/* ListPartsResult: into parts[number - 1] of S3_PARTS_MAX; the highest number; is there more? */
-MUST_CHECK enum err s3_xml_parts(struct task *task, struct str body, struct s3_part *parts,
-                                 uint32_t *out_highest, bool *out_is_last);
+/*
+ * ListPartsResult: those with a number above `after`, which was asked for, into parts[number - 1] of
+ * S3_PARTS_MAX (their texts in the task's arena); the highest number; is there more?
+ */
+MUST_CHECK enum err s3_xml_parts(struct task *task, struct str body, uint32_t after,
+                                 struct s3_part *parts, uint32_t *out_highest, bool *out_is_last);
 
 /* CompleteMultipartUploadResult. An Error comes with status 200, too: ERR_BUSY then. */
 MUST_CHECK enum err s3_xml_completed(struct task *task, struct str body);

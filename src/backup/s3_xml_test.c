@@ -118,7 +118,7 @@ static void parts(void **state)
                      STR("<ListPartsResult><IsTruncated>true</IsTruncated><Part><PartNumber>2"
                          "</PartNumber><ETag>&quot;e&quot;</ETag><Size>5</Size></Part>"
                          "</ListPartsResult>"),
-                     at, &highest, &is_last),
+                     0, at, &highest, &is_last),
         ERR_OK);
     assert_int_equal(highest, 2);
     assert_false(is_last);
@@ -127,8 +127,15 @@ static void parts(void **state)
     assert_int_equal(s3_xml_parts(&task,
                                   STR("<ListPartsResult><Part><PartNumber>10001</PartNumber>"
                                       "</Part></ListPartsResult>"),
-                                  at, &highest, &is_last),
+                                  0, at, &highest, &is_last),
                      ERR_INVALID);
+    /* What was not asked for leaves what is there, whose texts the caller has copied. */
+    assert_int_equal(s3_xml_parts(&task,
+                                  STR("<ListPartsResult><Part><PartNumber>2</PartNumber><ETag>x"
+                                      "</ETag></Part></ListPartsResult>"),
+                                  2, at, &highest, &is_last),
+                     ERR_OK);
+    assert_true(str_equal(at[1].etag, STR("\"e\"")));
     mem_free(&at);
     task_done(&task);
 }

@@ -44,9 +44,10 @@ static void mac_of(const struct secret *key, const unsigned char digest[CRYPT_HA
 
 struct segment_writer {
     int fd;           /* borrowed */
-    struct hasher *hash; /* own: of what was put */
-    struct buf held;  /* own: not yet written */
-    uint64_t size_bytes;
+    struct buf held;     /* own: not yet written */
+    uint64_t size_bytes; /* with what is held */
+    struct hasher *hash; /* own: of the file, up to */
+    uint64_t hashed_bytes;
     uint32_t page_bytes;
     bool is_open_commit; /* pages were put since the last commit */
     struct segment_summary summary;
@@ -63,7 +64,6 @@ static enum err flush(struct segment_writer *writer, struct task *task)
 
 static enum err put(struct segment_writer *writer, struct task *task, struct str bytes)
 {
-    hasher_add(writer->hash, bytes);
     buf_put(&writer->held, bytes);
     writer->size_bytes += bytes.len;
     return writer->held.len >= ROOM_BYTES ? flush(writer, task) : ERR_OK;
@@ -132,6 +132,40 @@ enum err segment_put_commit(struct segment_writer *writer, struct task *task,
     return put(writer, task, str_make(bytes, sizeof(bytes)));
 }
 
+uint64_t segment_unhashed(const struct segment_writer *writer)
+{
+    return writer->size_bytes - writer->hashed_bytes;
+}
+
+/* Up to `most` bytes of what is in the file. */
+static enum err hash(struct segment_writer *writer, struct task *task, uint64_t most)
+{
+    uint64_t left = writer->size_bytes - writer->held.len - writer->hashed_bytes;
+    CLEANUP(mem_free) char *room = mem_room(ROOM_BYTES);
+
+    if (left > most)
+        left = most;
+    while (left > 0) {
+        size_t len = left < ROOM_BYTES ? (size_t)left : ROOM_BYTES;
+        ssize_t got = pread(writer->fd, room, len, (off_t)writer->hashed_bytes);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return fail(task, ERR_IO, "segment: read: %s",
+                        got < 0 ? strerror(errno) : "it became shorter");
+        hasher_add(writer->hash, str_make(room, (size_t)got));
+        writer->hashed_bytes += (uint64_t)got;
+        left -= (uint64_t)got;
+    }
+    return ERR_OK;
+}
+
+enum err segment_hash_some(struct segment_writer *writer, struct task *task)
+{
+    return hash(writer, task, SEGMENT_HASH_BYTES);
+}
+
 enum err segment_finish(struct segment_writer *writer, struct task *task, const struct secret *key,
                         struct segment_summary *out_summary,
                         unsigned char out_digest[static CRYPT_HASH_BYTES], uint64_t *out_size_bytes)
@@ -147,10 +181,13 @@ enum err segment_finish(struct segment_writer *writer, struct task *task, const 
     put_le(bytes + 24, (uint64_t)summary->last_ms, 8);
     put_le(bytes + 32, summary->change_counter, 8);
     TRY(put(writer, task, str_make(bytes, sizeof(bytes))));
+    TRY(hash(writer, task, UINT64_MAX));
+    hasher_add(writer->hash, buf_str(&writer->held));
     hasher_digest(writer->hash, digest);
     mac_of(key, digest, summary->mac);
     TRY(put(writer, task, str_make(summary->mac, sizeof(summary->mac))));
     TRY(flush(writer, task));
+    hasher_add(writer->hash, str_make(summary->mac, sizeof(summary->mac)));
     hasher_digest(writer->hash, out_digest);
     *out_summary = *summary;
     *out_size_bytes = writer->size_bytes;

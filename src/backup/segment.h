@@ -50,7 +50,14 @@ struct secret *segment_key(const struct secret *mailbox_key);
 void segment_chain_start(const struct secret *key, const struct id *generation,
                          unsigned char out[static CRYPT_HASH_BYTES]);
 
-/* --- Writing, into `fd` (borrowed), from its beginning --- */
+/*
+ * --- Writing, into `fd` (borrowed, to be read, too), from its beginning ---
+ *
+ * Putting costs a copy: it happens while a client waits for his commit. Hashing, most of what a segment
+ * costs, is done when it is finished; of a large one in steps before that.
+ */
+
+enum { SEGMENT_HASH_BYTES = 1024 * 1024 }; /* about a millisecond */
 
 struct segment_writer;
 /* ERR_LIMIT: no room; ERR_IO. After an error it can only be freed. */
@@ -61,6 +68,9 @@ MUST_CHECK enum err segment_put_page(struct segment_writer *writer, struct task 
                                      uint32_t page, struct str bytes);
 MUST_CHECK enum err segment_put_commit(struct segment_writer *writer, struct task *task,
                                        const struct segment_commit *commit);
+/* What finishing has to hash yet, and a step of at most SEGMENT_HASH_BYTES towards it. */
+uint64_t segment_unhashed(const struct segment_writer *writer);
+MUST_CHECK enum err segment_hash_some(struct segment_writer *writer, struct task *task);
 /* Ends it. `out_digest` is that of the whole, unkeyed. At least one commit was put. */
 MUST_CHECK enum err segment_finish(struct segment_writer *writer, struct task *task,
                                    const struct secret *key, struct segment_summary *out_summary,

@@ -76,6 +76,57 @@ static void what_is_put_is_read(void **state)
     task_done(&task);
 }
 
+static void put_commits(struct task *task, struct segment_writer *writer, uint32_t count)
+{
+    char page[PAGE];
+
+    for (uint32_t i = 1; i <= count; i++) {
+        const struct segment_commit commit = {.db_pages = count, .time_ms = i, .change_counter = i};
+
+        memset(page, (int)(i & 0xff), sizeof(page));
+        assert_int_equal(segment_put_page(writer, task, i, str_make(page, sizeof(page))), ERR_OK);
+        assert_int_equal(segment_put_commit(writer, task, &commit), ERR_OK);
+    }
+}
+
+/* Whatever the steps are, and when it moves, its digest and MAC are those of all its bytes. */
+static void a_large_one_is_hashed_in_steps(void **state)
+{
+    CLEANUP(fd_close) int fd = -1;
+    CLEANUP(fd_close) int other = -1;
+    CLEANUP(segment_writer_free) struct segment_writer *writer = NULL;
+    CLEANUP(buf_free) struct buf bytes = {0};
+    struct segment_head head = {
+        .mailbox = id_random(), .generation = id_random(), .number = 7, .page_bytes = PAGE};
+    struct segment_summary summary, found;
+    unsigned char digest[CRYPT_HASH_BYTES], expected[CRYPT_HASH_BYTES];
+    uint64_t size, before;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    assert_int_equal(memfd_new(&task, &fd), ERR_OK);
+    assert_int_equal(memfd_new(&task, &other), ERR_OK);
+    assert_int_equal(segment_writer_new(&task, fd, &head, &writer), ERR_OK);
+    put_commits(&task, writer, 5000);
+    before = segment_unhashed(writer);
+    assert_true(before == segment_size(writer) && before > 2 * SEGMENT_HASH_BYTES);
+    assert_int_equal(segment_hash_some(writer, &task), ERR_OK);
+    assert_int_equal(segment_unhashed(writer), before - SEGMENT_HASH_BYTES);
+    assert_int_equal(segment_move(writer, &task, other), ERR_OK);
+    put_commits(&task, writer, 5000);
+    assert_int_equal(segment_hash_some(writer, &task), ERR_OK);
+    assert_int_equal(segment_finish(writer, &task, key, &summary, digest, &size), ERR_OK);
+    buf_init(&bytes, SIZE_MAX);
+    assert_int_equal(fd_read_all(&task, other, SIZE_MAX / 2, &bytes), ERR_OK);
+    assert_int_equal(bytes.len, size);
+    crypt_digest(buf_str(&bytes), expected);
+    assert_memory_equal(digest, expected, sizeof(digest));
+    assert_int_equal(check(&task, buf_str(&bytes), &found), ERR_OK);
+    assert_int_equal(found.commits, 10000);
+    task_done(&task);
+}
+
 static void no_byte_can_be_changed_or_left_out(void **state)
 {
     CLEANUP(buf_free) struct buf bytes = {0};
@@ -132,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_put_is_read),
+        cmocka_unit_test(a_large_one_is_hashed_in_steps),
         cmocka_unit_test(no_byte_can_be_changed_or_left_out),
         cmocka_unit_test(manifests),
     };

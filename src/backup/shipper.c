@@ -466,6 +466,8 @@ static enum err work(struct shipper *shipper, struct task *task)
         return begin(shipper, task);
     if (shipper->state == STATE_COPYING)
         return take_copy(shipper, task);
+    if (segment_unhashed(shipper->pending) > SEGMENT_HASH_BYTES) /* so that sessions go on between */
+        return segment_hash_some(shipper->pending, task);
     return seal(shipper, task);
 }
 
@@ -641,6 +643,13 @@ void shipper_leave(struct shipper *shipper)
 bool shipper_is_copying(const struct shipper *shipper)
 {
     return shipper->copy != NULL;
+}
+
+bool shipper_is_beginning(const struct shipper *shipper)
+{
+    return shipper->copy != NULL ||
+           ((shipper->state == STATE_BASE || shipper->state == STATE_MANIFEST) &&
+            (shipper->flight.is_asked || shipper->retry_at_ms == 0));
 }
 
 void shipper_close(struct shipper **shipper_place)

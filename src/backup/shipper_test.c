@@ -313,6 +313,91 @@ static void a_killed_process_loses_nothing(void **state)
     assert_string_equal(found, expected);
 }
 
+/* The files as they are now, as a power cut would leave them if nothing more came to the disk. */
+static void keep_files(const struct fixture *f)
+{
+    char command[500];
+
+    snprintf(command, sizeof(command), "cp -a %s %s.kept", f->folder, f->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void bring_files_back(const struct fixture *f)
+{
+    char command[500];
+
+    snprintf(command, sizeof(command), "rm %s/%s.* && cp -a %s.kept/. %s && rm -r %s.kept", f->folder,
+             f->options.id.text, f->folder, f->folder, f->folder);
+    assert_int_equal(system(command), 0);
+}
+
+/* A page of the log that was not synced yet; what came after it is there. */
+static void lose_a_frame(const struct fixture *f, off_t at)
+{
+    CLEANUP(fd_close) int fd = -1;
+    char path[200];
+
+    snprintf(path, sizeof(path), "%s-wal", f->path);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "????", 4, at), 4);
+}
+
+/* After a power cut SQLite's log ends where a frame is lost, and the destination has more than that:
+ * what is committed then is no part of that generation. */
+static void a_log_that_lost_a_frame_begins_anew(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(mem_free) char *expected = NULL;
+    CLEANUP(mem_free) char *found = NULL;
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    away_close(&away, f);
+    /* Here, so that the objects are known to this process; the log is copied away as it is then. */
+    away_open(&away, f);
+    fixture_append(f, f->inbox, fixture_message(f, "first"), 0);
+    fixture_append(f, f->inbox, fixture_message(f, "second"), 0);
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 2);
+    keep_files(f);
+    away_close(&away, f);
+    bring_files_back(f);
+    lose_a_frame(f, 32 + 24 + 100);
+    away_open(&away, f);
+    fixture_append(f, f->inbox, fixture_message(f, "third"), 0);
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 4);
+    expected = content_of(f, f->vault);
+    found = restored_content(f, away_generation(&away, 1), INT64_MAX);
+    assert_string_equal(found, expected);
+}
+
+/* A process whose last session ends meanwhile would send all of it again the next time, and the next. */
+static void the_base_on_its_way_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    int64_t now_ms = clock_now_ms();
+
+    away_open(&away, f);
+    while (!away.has_question) {
+        assert_true(shipper_run(away.shipper, now_ms) < 0 || shipper_is_beginning(away.shipper));
+        usleep(1000);
+    }
+    assert_false(shipper_is_copying(away.shipper));
+    assert_true(shipper_is_beginning(away.shipper));
+    away.has_question = false; /* not if it is not taken, though */
+    shipper_answered(away.shipper, SHIPPER_AGAIN, now_ms);
+    assert_false(shipper_is_beginning(away.shipper));
+    (void)shipper_run(away.shipper, now_ms + SHIPPER_RETRY_MS);
+    assert_true(away.has_question);
+    away.has_question = false;
+    shipper_answered(away.shipper, SHIPPER_STORED, now_ms);
+    assert_true(away.has_question && shipper_is_beginning(away.shipper)); /* the manifest */
+    away_settle(&away, f);
+    assert_false(shipper_is_beginning(away.shipper));
+}
+
 static void a_destination_that_is_away_for_a_while(void **state)
 {
     struct fixture *f = *state;
@@ -438,6 +523,7 @@ int main(void)
         TEST(each_moment_can_be_restored), TEST(each_moment_around_a_re_encryption),
         TEST(large_transactions_and_checkpoints),
         TEST(closing_and_opening_goes_on), TEST(a_killed_process_loses_nothing),
+        TEST(a_log_that_lost_a_frame_begins_anew), TEST(the_base_on_its_way_is_waited_for),
         TEST(a_destination_that_is_away_for_a_while), TEST(too_much_is_a_gap_and_a_new_generation),
         TEST(a_file_that_was_exchanged_is_noticed), TEST(tampering_is_named),
     };

@@ -47,7 +47,7 @@ static void read_parts(struct task *task, struct str body)
     uint32_t highest = 0;
     bool is_last;
 
-    if (s3_xml_parts(task, body, parts, &highest, &is_last) == ERR_OK && highest > S3_PARTS_MAX)
+    if (s3_xml_parts(task, body, 0, parts, &highest, &is_last) == ERR_OK && highest > S3_PARTS_MAX)
         abort();
     mem_free(&parts);
 }

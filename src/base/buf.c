@@ -125,7 +125,7 @@ enum err buf_printf(struct buf *buf, const char *format, ...)
     return err;
 }
 
-void buf_put(struct buf *buf, struct str bytes)
+void buf_put_growing(struct buf *buf, struct str bytes)
 {
     if (buf_append(buf, bytes) != ERR_OK)
         abort();
@@ -159,9 +159,4 @@ void buf_truncate(struct buf *buf, size_t len)
 {
     if (len < buf->len)
         buf->len = len;
-}
-
-struct str buf_str(const struct buf *buf)
-{
-    return (struct str){buf->ptr, buf->len};
 }

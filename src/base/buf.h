@@ -1,6 +1,7 @@
 /*
  * A growing byte buffer with a limit. It may be consumed from the front, so it also serves as a
- * queue of input or output bytes. Growth is geometric. What is freed or outgrown is wiped by free(), once (base/wipe.c).
+ * queue of input or output bytes. Growth is geometric. What is freed or outgrown is wiped by
+ * free(), once (base/wipe.c).
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
@@ -12,6 +13,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct buf {
     char *ptr;  /* own; the first byte that was not consumed */
@@ -39,7 +41,7 @@ MUST_CHECK enum err buf_reserve(struct buf *buf, size_t len, char **out_room);
 void buf_commit(struct buf *buf, size_t len);
 
 /* For buffers whose limit cannot be reached (SIZE_MAX, or proven): aborts instead of failing. */
-void buf_put(struct buf *buf, struct str bytes);
+static inline void buf_put(struct buf *buf, struct str bytes);
 void buf_putf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Takes `len` bytes off the front (at most all). */
@@ -47,6 +49,27 @@ void buf_consume(struct buf *buf, size_t len);
 /* Cuts to `len` bytes (at most all). */
 void buf_truncate(struct buf *buf, size_t len);
 /* A view that holds until the next change. */
-struct str buf_str(const struct buf *buf);
+static inline struct str buf_str(const struct buf *buf);
+
+/* private: where there is no room yet */
+void buf_put_growing(struct buf *buf, struct str bytes);
+
+/* Answers are put together from many short pieces: those are copied in place. */
+static inline void buf_put(struct buf *buf, struct str bytes)
+{
+    if (buf->start == NULL || bytes.len == 0 || buf->len > buf->limit ||
+        bytes.len > buf->limit - buf->len ||
+        bytes.len > buf->room - (size_t)(buf->ptr - buf->start) - buf->len) {
+        buf_put_growing(buf, bytes);
+        return;
+    }
+    memcpy(buf->ptr + buf->len, bytes.ptr, bytes.len);
+    buf->len += bytes.len;
+}
+
+static inline struct str buf_str(const struct buf *buf)
+{
+    return (struct str){buf->ptr, buf->len};
+}
 
 #endif

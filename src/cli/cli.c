@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* The same as that of `serve` (role/main.c). */
@@ -273,7 +274,7 @@ static int run_command(struct task *task, const struct cli_line *line,
     return exit_code;
 }
 
-static int run(struct task *task, const struct cli_line *line)
+static int run(struct task *task, struct cli_line *line)
 {
     const char *config = line->config != NULL ? line->config : getenv("SEALPOST_CONFIG");
     struct connection connection = {.fd = -1, .command = line->command};
@@ -283,7 +284,8 @@ static int run(struct task *task, const struct cli_line *line)
 
     if (!is_confirmed(line, &words))
         return give_up(line, ADMIN_EXIT_USAGE, "invalid", words);
-    err = cli_service_connect(task, config != NULL ? config : default_config, &connection.fd);
+    err = cli_service_connect(task, config != NULL ? config : default_config, &connection.fd,
+                              &line->outgoing_ca);
     if (err != ERR_OK)
         return give_up(line, err == ERR_INVALID ? ADMIN_EXIT_USAGE : ADMIN_EXIT_NOT_RUNNING,
                        err == ERR_INVALID ? "invalid" : "not-running", task->words);
@@ -300,6 +302,7 @@ int cli_main(int argc, char **argv)
     int exit_code;
 
     secret_init();
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* passwords pass through here: no core dumps */
     buf_init(&words, SIZE_MAX);
     task_init(&task, clock_now_ms());
     if (cli_parse(argc, argv, &words, &line) != ERR_OK) {

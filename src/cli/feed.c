@@ -4,6 +4,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/remote.h"
+#include "cli/secret_input.h"
+#include "transfer/file_in.h"
+#include "transfer/names.h"
 #include "transfer/read.h"
 #include "transfer/stream.h"
 
@@ -15,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,7 +27,8 @@ enum {
     FILE_MAX = 1024 * 1024, /* the memory that secrets lie in is one to the kernel */
 };
 
-/* Foreign bytes are parsed here: no rights are gained, memory is bounded, nothing large is written. */
+/* Foreign bytes are parsed here: no rights are gained, memory is bounded, nothing large is written.
+ */
 static void confine(void)
 {
     const struct rlimit memory = {MEMORY_MAX, MEMORY_MAX}, none = {0, 0};
@@ -38,35 +43,118 @@ static void confine(void)
     (void)setlocale(LC_CTYPE, "C.UTF-8");
 }
 
-static enum err read_source(struct task *task, const char *name, const char *password_file,
-                            int source_fd, struct transfer_feed *feed)
+/* What the command has beside the mail: the mailbox's password, and the connection to the service,
+ * which obeys whoever has it. Memory is wiped as it is freed (base/wipe.c). */
+static void forget(const struct cli_feed_source *source, int stream_fd)
+{
+    const int kept[] = {source->fd < stream_fd ? source->fd : stream_fd,
+                        source->fd < stream_fd ? stream_fd : source->fd};
+    const struct cli_line *line = source->line;
+    unsigned next = STDERR_FILENO + 1;
+
+    if (line->secret != NULL)
+        json_object_del(line->arguments, line->secret->name);
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+        if (kept[i] > (int)next)
+            (void)close_range(next, (unsigned)kept[i] - 1, 0);
+        if (kept[i] >= (int)next)
+            next = (unsigned)kept[i] + 1;
+    }
+    (void)close_range(next, ~0u, 0);
+}
+
+/* What a program that was killed, or that has the file open, left beside it belongs to it. */
+static enum err check_alone(struct task *task, const char *name)
+{
+    static const char *const suffixes[] = {"-wal", "-journal"};
+
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        const char *beside = arena_printf(&task->arena, "%s%s", name, suffixes[i]).ptr;
+        struct stat found;
+
+        if (stat(beside, &found) == 0 && found.st_size > 0)
+            return fail(
+                task, ERR_BUSY,
+                "%s holds changes that are not in the file yet: close the program that has it "
+                "open, or open and close it once with one that writes it",
+                beside);
+    }
+    return ERR_OK;
+}
+
+static enum err read_file(struct task *task, const struct cli_feed_source *source,
+                          struct transfer_feed *feed)
+{
+    CLEANUP(secret_free) struct secret *password = NULL;
+
+    if (!transfer_file_is_one(source->fd))
+        return transfer_read(task, source->fd, STR("INBOX"), transfer_feed_sink(feed));
+    TRY(check_alone(task, source->name));
+    TRY(cli_secret_input(task, source->file_password_file, "Password of the file: ", &password));
+    return transfer_file_in(task, source->fd, secret_str(password), feed);
+}
+
+static enum err read_source(struct task *task, const struct cli_feed_source *source,
+                            struct transfer_feed *feed, struct transfer_fetched *out_fetched)
 {
     struct cli_remote remote;
 
-    if (!cli_remote_is_one(name))
-        return transfer_read(task, source_fd, STR("INBOX"), transfer_feed_sink(feed));
-    TRY(cli_remote_parse(task, str_from_c(name), &remote));
-    return cli_remote_fetch(task, &remote, password_file, feed);
+    *out_fetched = (struct transfer_fetched){.refused_count = 0};
+
+    if (!cli_remote_is_one(source->name))
+        return read_file(task, source, feed);
+    TRY(cli_remote_parse(task, str_from_c(source->name), &remote));
+    return cli_remote_fetch(task, &remote, source->server_password_file, source->server_ca_file,
+                            feed, out_fetched);
 }
 
-static int feed_all(const char *name, const char *password_file, int source_fd, int stream_fd)
+/* What did not come along; names of a stranger's server, on somebody's terminal. */
+static void tell(struct task *task, const struct transfer_fetched *fetched)
+{
+    struct str view = transfer_clean_name(&task->arena, fetched->view);
+    struct str refused = transfer_clean_name(&task->arena, fetched->refused);
+    struct str lost_in = transfer_clean_name(&task->arena, fetched->lost_in);
+
+    if (view.len > 0)
+        (void)fprintf(
+            stderr,
+            "\rsealpost: \"%.*s\" shows what is in other folders and was passed over. With "
+            "some providers it has more, such as archived mail: to take it, write its name "
+            "behind the URL's last \"/\".\n",
+            STR_ARG(view));
+    if (fetched->refused_count > 0)
+        (void)fprintf(stderr,
+                      "\rsealpost: folders that the server did not give: %zu, the first \"%.*s\"\n",
+                      fetched->refused_count, STR_ARG(refused));
+    if (fetched->lost_count > 0)
+        (void)fprintf(
+            stderr,
+            "\rsealpost: messages that the server did not give: %zu, the first with UID %u "
+            "in \"%.*s\"\n",
+            fetched->lost_count, (unsigned)fetched->lost_uid, STR_ARG(lost_in));
+}
+
+static int feed_all(const struct cli_feed_source *source, int stream_fd)
 {
     CLEANUP(transfer_feed_free) struct transfer_feed *feed = transfer_feed_new(stream_fd);
     CLEANUP(task_done) struct task task;
+    struct transfer_fetched fetched;
     struct transfer_totals totals;
     enum err err;
 
     task_init(&task, clock_now_ms());
-    err = read_source(&task, name, password_file, source_fd, feed);
+    err = read_source(&task, source, feed, &fetched);
     if (err == ERR_OK)
         err = transfer_feed_end(feed, &task, &totals);
     if (err != ERR_OK && str_find(str_from_c(task.words), STR("the service")) < 0)
         (void)fprintf(stderr, "\rsealpost: %s\n", task.words);
-    return err == ERR_OK ? 0 : 1;
+    if (err == ERR_OK)
+        tell(&task, &fetched);
+    return err == ERR_OK && fetched.refused_count == 0 && fetched.lost_count == 0 ? 0 : 1;
 }
 
-enum err cli_feed_start(struct task *task, struct cli_feed *feed, const char *name,
-                        const char *password_file, int source_fd, int *out_fd)
+enum err cli_feed_start(struct task *task, struct cli_feed *feed,
+                        const struct cli_feed_source *source, int *out_fd)
 {
     int pair[2];
     pid_t pid;
@@ -75,9 +163,9 @@ enum err cli_feed_start(struct task *task, struct cli_feed *feed, const char *na
         return fail(task, ERR_IO, "no socket: %s", strerror(errno));
     pid = fork();
     if (pid == 0) {
-        (void)close(pair[0]);
+        forget(source, pair[1]);
         confine();
-        _exit(feed_all(name, password_file, source_fd, pair[1]));
+        _exit(feed_all(source, pair[1]));
     }
     (void)close(pair[1]);
     if (pid < 0) {
@@ -99,5 +187,7 @@ enum err cli_feed_end(struct task *task, struct cli_feed *feed)
     feed->pid = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    return status == 0 ? ERR_OK : fail(task, ERR_INVALID, "the mail could not be read to its end");
+    return status == 0 ? ERR_OK
+                       : fail(task, ERR_INVALID,
+                              "not all of the mail could be read; what could be is there");
 }

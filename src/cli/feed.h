@@ -6,6 +6,7 @@
 #define CLI_FEED_H
 
 #include "base/task.h"
+#include "cli/parse.h"
 
 #include <sys/types.h>
 
@@ -13,12 +14,18 @@ struct cli_feed {
     pid_t pid; /* 0: none was started */
 };
 
-/*
- * `name` is what the user wrote: another server (cli/remote.h), whose password is the first line of
- * `password_file`; or what is open as `source_fd`, which is borrowed. `*out_fd` is for the service.
- */
-MUST_CHECK enum err cli_feed_start(struct task *task, struct cli_feed *feed, const char *name,
-                                   const char *password_file, int source_fd, int *out_fd);
+struct cli_feed_source {
+    const char *name; /* what the user wrote: another server (cli/remote.h), or a file */
+    int fd;           /* that file, open; -1: it is a server */
+    /* Files with a password in their first line; NULL: it is asked for, once it is needed. */
+    const char *file_password_file, *server_password_file;
+    const char *server_ca_file;  /* NULL: what the system trusts */
+    const struct cli_line *line; /* its secret stays behind, as all other descriptors do */
+};
+
+/* All of the source is borrowed for the call. `*out_fd` is for the service. */
+MUST_CHECK enum err cli_feed_start(struct task *task, struct cli_feed *feed,
+                                   const struct cli_feed_source *source, int *out_fd);
 /* Waits for its end. ERR_INVALID: it could not read all of it; it said why on the standard error. */
 MUST_CHECK enum err cli_feed_end(struct task *task, struct cli_feed *feed);
 

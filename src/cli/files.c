@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "cli/remote.h"
+#include "cli/secret_input.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,11 +24,14 @@ static enum err open_output(struct task *task, const char *name, bool is_forced,
     const char *part = arena_printf(&task->arena, "%s.part", name).ptr;
     struct stat status;
 
+    if (lstat(name, &status) == 0 && !S_ISREG(status.st_mode)) /* /dev/null, a link to a disk */
+        return fail(task, ERR_EXISTS, "%s is there, and is no file that could be replaced", name);
     if (!is_forced && lstat(name, &status) == 0)
         return fail(task, ERR_EXISTS, "%s is there already; --force replaces it", name);
     if (is_forced && unlink(part) != 0 && errno != ENOENT)
         return words_of(task, part);
-    *out_fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    /* For reading, too: what was written is read back. */
+    *out_fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (*out_fd < 0 && errno == EEXIST)
         return fail(task, ERR_EXISTS,
                     "%s is there: left by a command that was ended, or one that runs; --force "
@@ -44,13 +48,21 @@ static enum err open_source(struct task *task, const struct cli_line *line,
                             struct cli_files *files, const char *name, int *fd)
 {
     CLEANUP(fd_close) int source_fd = *fd;
-    const char *password_file =
-        json_string_value(json_object_get(line->arguments, "server-password-file"));
+    const struct cli_feed_source source = {
+        .name = name,
+        .fd = source_fd,
+        .line = line,
+        .file_password_file = cli_line_path(line, "file-password-file"),
+        .server_password_file = cli_line_path(line, "server-password-file"),
+        .server_ca_file = cli_line_path(line, "server-ca-file") != NULL
+                              ? cli_line_path(line, "server-ca-file")
+                              : line->outgoing_ca,
+    };
 
     *fd = -1;
     if (source_fd < 0 && !cli_remote_is_one(name))
         return words_of(task, name);
-    return cli_feed_start(task, &files->feed, name, password_file, source_fd, fd);
+    return cli_feed_start(task, &files->feed, &source, fd);
 }
 
 enum err cli_files_open(struct task *task, const struct cli_line *line,
@@ -66,7 +78,9 @@ enum err cli_files_open(struct task *task, const struct cli_line *line,
         int *fd = &files->fds[files->count++];
 
         *fd = -1;
-        if (is_output && is_standard) {
+        if (line->files[i].argument->kind == ADMIN_KEY) {
+            TRY(cli_secret_key(task, name, fd));
+        } else if (is_output && is_standard) {
             *fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
             files->has_taken_output = true;
         } else if (is_output) {
@@ -100,6 +114,7 @@ static enum err keep(struct task *task, int fd, const char *part, const char *na
 
 enum err cli_files_keep(struct task *task, const struct cli_line *line, struct cli_files *files)
 {
+    TRY(cli_feed_end(task, &files->feed));
     for (size_t i = 0; i < files->count; i++) {
         if (files->parts[i] == NULL)
             continue;

@@ -21,7 +21,8 @@ struct cli_files {
 /* ERR_EXISTS: the output, or its NAME.part, is there, and not --force. */
 MUST_CHECK enum err cli_files_open(struct task *task, const struct cli_line *line,
                                    struct cli_files *out_files);
-/* It worked: outputs get their names. */
+/* It worked: outputs get their names. ERR_INVALID: not all of what was to be read came
+ * (cli/feed.h). */
 MUST_CHECK enum err cli_files_keep(struct task *task, const struct cli_line *line,
                                    struct cli_files *files);
 /* Closes; what was not kept is removed. */

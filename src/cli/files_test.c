@@ -145,6 +145,22 @@ static void test_forced(void **state)
     expect(f->name, "new");
 }
 
+/* Only a file is replaced: not a device or pipe, nor the link to where the file should be. */
+static void test_forced_on_what_is_no_file(void **state)
+{
+    struct fixture *f = *state;
+
+    f->line.is_forced = true;
+    assert_int_equal(mkfifo(f->name, 0600), 0);
+    assert_int_equal(cli_files_open(&f->task, &f->line, &f->files), ERR_EXISTS);
+    cli_files_done(&f->files);
+    assert_int_equal(unlink(f->name), 0);
+    assert_int_equal(symlink("/dev/null", f->name), 0);
+    assert_int_equal(cli_files_open(&f->task, &f->line, &f->files), ERR_EXISTS);
+    cli_files_done(&f->files);
+    assert_true(is_there(f->name) && !is_there(f->part));
+}
+
 static void test_standard_streams_and_inputs(void **state)
 {
     struct fixture *f = *state;
@@ -172,6 +188,7 @@ int main(void)
         TEST(test_failed),
         TEST(test_what_is_there),
         TEST(test_forced),
+        TEST(test_forced_on_what_is_no_file),
         TEST(test_standard_streams_and_inputs),
     };
 

@@ -40,6 +40,8 @@ static const char *value_name(const struct admin_argument *argument)
     case ADMIN_OUTPUT:
     case ADMIN_INPUT:
     case ADMIN_SOURCE:
+    case ADMIN_KEY:
+    case ADMIN_PATH:
         return "FILE";
     case ADMIN_FLAG:
         return "";
@@ -49,7 +51,8 @@ static const char *value_name(const struct admin_argument *argument)
 
 static void put_argument(struct buf *out, const struct admin_argument *argument)
 {
-    const char *suffix = argument->kind == ADMIN_SECRET ? "-file" : "";
+    bool is_secret = argument->kind == ADMIN_SECRET || argument->kind == ADMIN_KEY;
+    const char *suffix = is_secret ? "-file" : "";
     const char *space = argument->kind == ADMIN_FLAG ? "" : " ";
 
     if (argument->is_option)

@@ -189,6 +189,8 @@ static enum err set_argument(struct reader *reader, const struct admin_argument 
     case ADMIN_OUTPUT:
     case ADMIN_INPUT:
     case ADMIN_SOURCE:
+    case ADMIN_KEY:
+    case ADMIN_PATH:
         break;
     }
     json = json_string(value);
@@ -198,6 +200,12 @@ static enum err set_argument(struct reader *reader, const struct admin_argument 
         json_decref(json);
         return complain(reader, "The value of \"%s\" is empty.", argument->name);
     }
+    if (argument->kind == ADMIN_KEY || argument->kind == ADMIN_PATH) {
+        json_object_set_new(reader->line->paths, argument->name, json);
+        if (argument->kind == ADMIN_KEY)
+            json_object_set_new(reader->line->arguments, argument->name, json_true());
+        return ERR_OK;
+    }
     json_object_set_new(reader->line->arguments, argument->name, json);
     return ERR_OK;
 }
@@ -206,7 +214,8 @@ static enum err set_argument(struct reader *reader, const struct admin_argument 
 static bool is_option_of(const struct admin_argument *argument, struct str name)
 {
     struct str own = str_from_c(argument->name);
-    struct str suffix = argument->kind == ADMIN_SECRET ? STR("-file") : STR("");
+    bool is_secret = argument->kind == ADMIN_SECRET || argument->kind == ADMIN_KEY;
+    struct str suffix = is_secret ? STR("-file") : STR("");
 
     return argument->is_option && name.len == 2 + own.len + suffix.len &&
            str_starts_with(str_from(name, 2), own) && str_ends_with(name, suffix);
@@ -248,7 +257,8 @@ static const struct admin_argument *positional(const struct admin_command *comma
 /* In the row's order, which is that of the descriptors. */
 static void note_file(struct cli_line *line, const struct admin_argument *argument)
 {
-    const json_t *name = json_object_get(line->arguments, argument->name);
+    const json_t *name =
+        json_object_get(argument->kind == ADMIN_KEY ? line->paths : line->arguments, argument->name);
 
     if (name != NULL && line->file_count < ARRAY_LEN(line->files))
         line->files[line->file_count++] =
@@ -266,7 +276,7 @@ static enum err check_missing(struct reader *reader)
         if (argument->kind == ADMIN_SECRET)
             reader->line->secret = argument;
         if (argument->kind == ADMIN_OUTPUT || argument->kind == ADMIN_INPUT ||
-            argument->kind == ADMIN_SOURCE)
+            argument->kind == ADMIN_SOURCE || argument->kind == ADMIN_KEY)
             note_file(reader->line, argument);
         if (argument->is_required && !is_there)
             return complain(reader, "%s needs %s: %s.", reader->line->command->name,
@@ -320,7 +330,7 @@ enum err cli_parse(int argc, char *const *argv, struct buf *words, struct cli_li
 {
     struct reader reader = {.argc = argc, .argv = argv, .at = 1, .words = words, .line = out_line};
 
-    *out_line = (struct cli_line){.arguments = json_object()};
+    *out_line = (struct cli_line){.arguments = json_object(), .paths = json_object()};
     TRY(take_globals(&reader));
     if (reader.at < argc && strcmp(argv[reader.at], "help") == 0) {
         out_line->wants_help = true;
@@ -340,8 +350,14 @@ enum err cli_parse(int argc, char *const *argv, struct buf *words, struct cli_li
     return ERR_OK;
 }
 
+const char *cli_line_path(const struct cli_line *line, const char *option)
+{
+    return json_string_value(json_object_get(line->paths, option));
+}
+
 void cli_line_done(struct cli_line *line)
 {
     json_decref(line->arguments);
-    line->arguments = NULL;
+    json_decref(line->paths);
+    line->arguments = line->paths = NULL;
 }

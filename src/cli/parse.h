@@ -12,9 +12,11 @@
 struct cli_line {
     const struct admin_command *command; /* NULL: only help was asked for */
     const char *noun;                    /* help for this group of commands; NULL: for all */
-    json_t *arguments;                   /* own */
+    json_t *arguments;                   /* own; for the service */
+    json_t *paths; /* own; by the names of their options, what the command reads itself */
     bool wants_help, is_json, is_yes;
     const char *config;                  /* --config; NULL: not given */
+    const char *outgoing_ca; /* the setting, once the configuration was read; NULL: not set */
     const struct admin_argument *secret; /* the command's ADMIN_SECRET; NULL: it has none */
     const char *secret_file;             /* its option's value; NULL: not given */
     const char *file;                    /* the command's ADMIN_FILE */
@@ -22,13 +24,15 @@ struct cli_line {
     struct cli_file {
         const struct admin_argument *argument;
         const char *name; /* or "-" */
-    } files[ADMIN_DESCRIPTORS_MAX]; /* ADMIN_OUTPUT and ADMIN_INPUT, as in the command's row */
+    } files[ADMIN_DESCRIPTORS_MAX]; /* what stands for a descriptor, as in the command's row */
     size_t file_count;
 };
 
 /* ERR_INVALID: `words` says what is wrong and how it is written. Strings are borrowed from argv. */
 MUST_CHECK enum err cli_parse(int argc, char *const *argv, struct buf *words,
                               struct cli_line *out_line);
+/* The value of an ADMIN_PATH or ADMIN_KEY option; NULL: not given. */
+const char *cli_line_path(const struct cli_line *line, const char *option);
 void cli_line_done(struct cli_line *line);
 
 #endif

@@ -5,7 +5,6 @@
 #include "base/buf.h"
 #include "cli/secret_input.h"
 #include "net/line.h"
-#include "transfer/fetch.h"
 
 #include <string.h>
 
@@ -72,42 +71,55 @@ enum err cli_remote_parse(struct task *task, struct str text, struct cli_remote 
     remote.host = arena_copy(&task->arena, host);
     remote.port = arena_copy(&task->arena, remote.port);
     remote.folder = rest.ptr == NULL ? STR("") : decoded(task, rest);
-    remote.name = arena_printf(&task->arena, "imap://%.*s@%.*s", STR_ARG(remote.user),
-                               STR_ARG(remote.host));
+    remote.name =
+        arena_printf(&task->arena, "imap://%.*s@%.*s", STR_ARG(remote.user), STR_ARG(remote.host));
     *out = remote;
     return ERR_OK;
 }
 
+struct connection {
+    struct net_line *line; /* borrowed */
+    const char *ca_file;
+};
+
 static enum err on_read(void *owner, struct task *task, char *room, size_t len, size_t *out_len)
 {
-    return net_line_read(owner, task, room, len, out_len);
+    const struct connection *connection = owner;
+
+    return net_line_read(connection->line, task, room, len, out_len);
 }
 
 static enum err on_write(void *owner, struct task *task, struct str bytes)
 {
-    return net_line_write(owner, task, bytes);
+    const struct connection *connection = owner;
+
+    return net_line_write(connection->line, task, bytes);
 }
 
 static enum err on_start_tls(void *owner, struct task *task)
 {
-    return net_line_start_tls(owner, task);
+    const struct connection *connection = owner;
+
+    return net_line_start_tls(connection->line, task, connection->ca_file);
 }
 
 enum err cli_remote_fetch(struct task *task, const struct cli_remote *remote,
-                          const char *password_file, struct transfer_feed *feed)
+                          const char *password_file, const char *ca_file,
+                          struct transfer_feed *feed, struct transfer_fetched *out_fetched)
 {
     CLEANUP(net_line_close) struct net_line *line = NULL;
     CLEANUP(secret_free) struct secret *password = NULL;
     struct transfer_server server = {
         .user = remote->user, .name = remote->name, .folder = remote->folder};
-    struct transfer_line functions = {on_read, on_write, on_start_tls, NULL};
+    struct connection connection = {.ca_file = ca_file};
+    const struct transfer_line functions = {on_read, on_write, on_start_tls, &connection};
 
     TRY(cli_secret_input(task, password_file, "Password at the other server: ", &password));
     server.password = secret_str(password);
     TRY(net_line_open(task, remote->host.ptr, remote->port.ptr, &line));
+    connection.line = line;
     if (remote->is_tls)
-        TRY(net_line_start_tls(line, task));
+        TRY(on_start_tls(&connection, task));
     server.needs_tls = !remote->is_tls && !net_line_is_local(line);
-    functions.owner = line;
-    return transfer_fetch(task, &functions, &server, feed);
+    return transfer_fetch(task, &functions, &server, feed, out_fetched);
 }

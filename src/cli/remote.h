@@ -2,7 +2,7 @@
 #ifndef CLI_REMOTE_H
 #define CLI_REMOTE_H
 
-#include "transfer/stream.h"
+#include "transfer/fetch.h"
 
 struct cli_remote {
     struct str user, host, port, folder; /* in the arena of the task that parsed it */
@@ -13,8 +13,11 @@ struct cli_remote {
 bool cli_remote_is_one(const char *text);
 /* ERR_INVALID: words say what is missing. %XX stands for a byte. */
 MUST_CHECK enum err cli_remote_parse(struct task *task, struct str text, struct cli_remote *out);
-/* Connects and fetches (transfer/fetch.h). The password is the first line of the file. */
+/* Connects and fetches (transfer/fetch.h). The password is the first line of the file. `ca_file`: what
+ * the certificate must lead back to; NULL: what the system trusts. */
 MUST_CHECK enum err cli_remote_fetch(struct task *task, const struct cli_remote *remote,
-                                     const char *password_file, struct transfer_feed *feed);
+                                     const char *password_file, const char *ca_file,
+                                     struct transfer_feed *feed,
+                                     struct transfer_fetched *out_fetched);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/random.h"
+#include "secret/crypt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,4 +70,37 @@ enum err cli_secret_input(struct task *task, const char *file, const char *promp
     if (fd < 0)
         return fail(task, ERR_INVALID, "%s cannot be opened: %s", file, strerror(errno));
     return read_line(task, fd, out_secret);
+}
+
+enum err cli_secret_key(struct task *task, const char *file, int *out_fd)
+{
+    CLEANUP(secret_free) struct secret *password = NULL;
+    CLEANUP(secret_free) struct secret *key = NULL;
+    CLEANUP(fd_close) int in_fd = -1;
+    unsigned char salt[MAILBOX_SALT_BYTES];
+    int ends[2];
+    enum err err;
+
+    TRY(cli_secret_input(task, file, "New password for the copy: ", &password));
+    if (secret_len(password) < CLI_KEY_PASSWORD_MIN)
+        return fail(
+            task, ERR_INVALID,
+            "the password for the copy has fewer than %d characters: whoever has the file can "
+            "try them all",
+            CLI_KEY_PASSWORD_MIN);
+    if (str_starts_with(secret_str(password), STR("raw:")))
+        return fail(task, ERR_INVALID,
+                    "a password that begins with raw: means something else to other programs");
+    random_bytes(salt, sizeof(salt));
+    key = crypt_mailbox_key(secret_str(password), salt);
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return fail(task, ERR_IO, "no pipe: %s", strerror(errno));
+    in_fd = ends[1];
+    err = fd_write_all(task, in_fd, secret_str(key));
+    if (err != ERR_OK) {
+        (void)close(ends[0]);
+        return err;
+    }
+    *out_fd = ends[0];
+    return ERR_OK;
 }

@@ -235,6 +235,12 @@ static enum err add_passed_on(struct courier *courier, struct task *task, int64_
         .state = QUEUE_WAITING,
     };
 
+    if (recipient->is_held_back) {
+        notice.state = QUEUE_FAILED;
+        notice.status = STR("5.7.1");
+        notice.words = STR("It looks like junk, which is not forwarded.");
+        return add_recipient(courier, task, &notice, STR(""), STR(""));
+    }
     /* It is in a mailbox; only the sender's wish to hear of it is left. */
     if (recipient->route_count == 0)
         return wants_success(recipient->notify)

@@ -375,6 +375,12 @@ void courier_on_admin(struct courier *courier, struct wire_channel *channel,
     struct task task;
     enum err err;
 
+    if (json_is_string(command) && strcmp(json_string_value(command), "sts policy") == 0) {
+        courier_on_look(courier, channel, message->tag, request.arguments);
+        json_decref(request.reply);
+        json_decref(object);
+        return;
+    }
     task_init(&task, clock_now_ms());
     request.task = &task;
     err = run(&request, str_make(json_string_value(command), json_string_length(command)));

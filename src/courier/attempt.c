@@ -412,7 +412,7 @@ static void connect_to(struct courier_attempt *attempt, const struct courier_hos
         .port = attempt->plan->port,
         .connect_timeout_ms = settings->connect_timeout_ms,
         .peer = {.trust = demand->trust,
-                 .name = host->name,
+                 .name = demand->trust == NET_TLS_TRUST_DANE ? host->tls_name : host->name,
                  .other_name = target->kind == COURIER_TARGET_DOMAIN ? target->host : STR(""),
                  .records = host->tlsa,
                  .record_count = demand->trust == NET_TLS_TRUST_DANE ? host->tlsa_count : 0},

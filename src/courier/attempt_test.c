@@ -457,7 +457,7 @@ static void settings_that_are_wrong(void **state)
         {.allow = bad_network, .allow_count = 1},
         {.own_addresses = bad_network, .own_address_count = 1},
         {.smarthost = STR_INIT("mail.test")},
-        {.ca_file = STR_INIT("/nonexistent")},
+        {.trust_pem = STR_INIT("no certificate")},
     };
 
     (void)state;

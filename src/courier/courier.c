@@ -56,6 +56,7 @@ void courier_free(struct courier **courier)
         TAILQ_REMOVE(&c->orders, order, in_list);
         courier_order_free(&order);
     }
+    courier_looks_free(c);
     net_timer_free(&c->turn);
     net_timer_free(&c->tidying);
     net_timer_free(&c->grace);
@@ -185,6 +186,7 @@ void courier_asker_gone(struct courier *courier, struct wire_channel *channel)
         if (order->asker == channel)
             order->asker = NULL;
     }
+    courier_looks_forget(courier, channel);
 }
 
 void courier_set_peer(struct courier *courier, enum wire_role peer, struct wire_channel *channel)

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "courier/attempt.h"
 #include "courier/schedule.h"
+#include "courier/sts.h"
 #include "courier/webhook.h"
 #include "dns/client.h"
 #include "net/loop.h"
@@ -56,6 +57,10 @@ struct courier_ways {
     void (*policy)(struct courier_destinations *destinations, struct str domain, struct str id,
                    struct str text, int64_t expires_ms, int64_t now_ms);
     void (*revive)(struct courier_destinations *destinations);
+    struct courier_sts_question *(*look)(struct courier_destinations *destinations,
+                                         struct str domain, courier_sts_on_look on_look,
+                                         void *owner);
+    void (*cancel_look)(struct courier_sts_question **question);
 };
 void courier_set_ways(struct courier *courier, const struct courier_ways *ways);
 /* For courier_destinations_new: keeps its policies in the queue's file. */

@@ -789,6 +789,31 @@ static void a_vacation_answers_once(void **state)
     assert_int_equal(waiting(f), 0);
 }
 
+/* Junk that others got, and an alias that only forwards did not: its sender is told, once, unless he did
+ * not want to hear. */
+static void what_is_held_back_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    queue_message(f, ROUTES("who@from.test", "",
+                            "{\"address\":\"fwd@ours.test\",\"held_back\":true,\"routes\":[]}"),
+                  GIVEN, 0);
+    run(f);
+    assert_int_equal(f->sent_count, 1);
+    assert_string_equal(f->sent[0].recipients, "who@from.test ");
+    assert_string_equal(f->sent[0].sender, "");
+    assert_true(has(&f->sent[0].text, "Final-Recipient: rfc822;fwd@ours.test\r\n"));
+    assert_true(has(&f->sent[0].text, "Action: failed\r\nStatus: 5.7.1\r\n"));
+    assert_true(has(&f->sent[0].text, "looks like junk"));
+    queue_message(f, ROUTES("who@from.test", "",
+                            "{\"address\":\"fwd2@ours.test\",\"held_back\":true,\"notify\":\"NEVER\"}"),
+                  GIVEN, 0);
+    queue_message(f, ROUTES("", "", "{\"address\":\"fwd3@ours.test\",\"held_back\":true}"), GIVEN, 0);
+    run(f);
+    assert_int_equal(f->sent_count, 1);
+    assert_int_equal(waiting(f), 0);
+}
+
 static void a_kill_loses_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -915,6 +940,7 @@ int main(void)
         CASE(aliases_that_lead_to_aliases),
         CASE(what_has_been_here_goes_no_further),
         CASE(a_vacation_answers_once),
+        CASE(what_is_held_back_is_told),
         CASE(a_kill_loses_nothing),
         CASE(a_role_that_is_away_costs_no_attempt),
         CASE(an_operator_holds_and_deletes),

@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "courier/pool.h"
-#include "net/http.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -288,21 +287,6 @@ static void pump(void *owner)
 
 /* ---- the whole ---- */
 
-/* Without the system's certificates mail goes out all the same, where none is asked for. */
-static enum err read_trust(struct courier_destinations *pool, struct task *task, struct str ca_file)
-{
-    CLEANUP(buf_free) struct buf pem;
-    enum err err;
-
-    buf_init(&pem, SIZE_MAX);
-    err = net_http_read_trust(task, ca_file, &pem);
-    if (err == ERR_NOT_FOUND && ca_file.len == 0)
-        task_forgive(task);
-    else
-        TRY(err);
-    return net_tls_client_new(task, buf_str(&pem), &pool->tls);
-}
-
 /* What others borrow of the rules. */
 static void apply_rules(struct courier_destinations *pool)
 {
@@ -319,6 +303,13 @@ static void apply_rules(struct courier_destinations *pool)
     planner->own_address_count = pool->rules.own_address_count;
     courier_sts_allow(pool->sts, planner->allow, planner->allow_count);
     pool->rules.settings.smarthost_password = pool->password;
+}
+
+static void take_password(struct courier_destinations *pool, const struct courier_settings *settings)
+{
+    secret_free(&pool->password);
+    if (settings->smarthost_password != NULL)
+        pool->password = secret_copy(secret_str(settings->smarthost_password));
 }
 
 /* What was planned by the old rules is not followed any more. */
@@ -338,6 +329,11 @@ enum err courier_destinations_configure(struct courier_destinations *pool, struc
     struct courier_rules fresh;
 
     TRY(courier_rules_read(task, settings, &fresh));
+    if (net_tls_client_set_trust(pool->tls, task, settings->trust_pem) != ERR_OK) {
+        courier_rules_done(&fresh);
+        return task->err;
+    }
+    take_password(pool, settings);
     courier_rules_done(&pool->rules);
     pool->rules = fresh;
     apply_rules(pool);
@@ -364,15 +360,15 @@ enum err courier_destinations_new(struct task *task, struct net_loop *loop, stru
     pool->sweep = net_timer_new(loop, on_sweep, pool);
     err = courier_rules_read(task, settings, &pool->rules);
     if (err == ERR_OK)
-        err = read_trust(pool, task, settings->ca_file);
+        err = net_tls_client_new(task, settings->trust_pem, &pool->tls);
     if (err != ERR_OK) {
         courier_destinations_free(&pool);
         return err;
     }
-    if (settings->smarthost_password != NULL)
-        pool->password = secret_copy(secret_str(settings->smarthost_password));
+    take_password(pool, settings);
     if (store != NULL)
         sts.store = *store;
+    pool->has_http = http != NULL;
     pool->sts = courier_sts_new(&sts);
     pool->links = courier_links_new(loop, pool->tls);
     pool->planner.loop = loop;
@@ -408,4 +404,12 @@ void courier_destinations_policy(struct courier_destinations *destinations, stru
                                  struct str id, struct str text, int64_t expires_ms, int64_t now_ms)
 {
     courier_sts_restore(destinations->sts, domain, id, text, expires_ms, now_ms);
+}
+
+struct courier_sts_question *courier_destinations_look(struct courier_destinations *destinations,
+                                                       struct str domain,
+                                                       courier_sts_on_look on_look, void *owner)
+{
+    return destinations->has_http ? courier_sts_look(destinations->sts, domain, on_look, owner)
+                                  : NULL;
 }

@@ -31,7 +31,7 @@ struct courier_settings {
     size_t tls_required_count;
     const struct str *allow; /* networks ("127.0.0.0/8") to go to though they are special */
     size_t allow_count;
-    struct str ca_file; /* PEM; empty: the system's */
+    struct str trust_pem; /* the certificates that servers' must lead back to; empty: none */
     bool without_ipv6, without_ipv4;
     uint64_t connections_max;             /* at all; 0: 100 */
     uint64_t connections_per_destination; /* 0: 5 */
@@ -56,9 +56,8 @@ struct courier_policy_store {
 };
 
 /*
- * Reads the trust store, so before the process is confined. `dns`, `http`, `log` are borrowed;
- * `http` NULL: no MTA-STS policy is fetched; `store` (copied) may be NULL. ERR_INVALID: a setting
- * is wrong, in the task's words; of ca_file also ERR_NOT_FOUND and the like.
+ * `dns`, `http`, `log` are borrowed; `http` NULL: no MTA-STS policy is fetched; `store` (copied) may be
+ * NULL. ERR_INVALID: a setting is wrong, in the task's words.
  */
 MUST_CHECK enum err courier_destinations_new(struct task *task, struct net_loop *loop,
                                              struct dns_client *dns, struct net_http *http,
@@ -67,8 +66,7 @@ MUST_CHECK enum err courier_destinations_new(struct task *task, struct net_loop 
                                              const struct log *log,
                                              struct courier_destinations **out);
 /*
- * Other settings, for attempts that begin from now on. The trust store and the password stay: their
- * files cannot be read any more. ERR_INVALID: the old ones stay, too.
+ * Other settings, for attempts that begin from now on. ERR_INVALID: the old ones stay.
  */
 MUST_CHECK enum err courier_destinations_configure(struct courier_destinations *destinations,
                                                    struct task *task,
@@ -80,6 +78,15 @@ void courier_destinations_free(struct courier_destinations **destinations);
 void courier_destinations_policy(struct courier_destinations *destinations, struct str domain,
                                  struct str id, struct str text, int64_t expires_ms,
                                  int64_t now_ms);
+
+/* courier_sts_look, for an operator. NULL: nothing can be fetched. */
+struct courier_sts_question;
+struct courier_sts_policy;
+struct courier_sts_question *
+courier_destinations_look(struct courier_destinations *destinations, struct str domain,
+                          void (*on_look)(void *owner, const struct courier_sts_policy *policy,
+                                          const char *why),
+                          void *owner);
 
 /* Forgets which hosts did not answer: an operator wants it tried now. */
 void courier_destinations_revive(struct courier_destinations *destinations);

@@ -201,6 +201,7 @@ static enum err parse_recipient(struct task *task, const json_t *object,
     TRY(address_of(task, object, "orcpt", &out->orcpt));
     TRY(line_of(task, object, "notify", &out->notify));
     TRY(flag_of(task, object, "stored", &out->is_stored));
+    TRY(flag_of(task, object, "held_back", &out->is_held_back));
     if (out->address.len == 0)
         return fail(task, ERR_INVALID, "envelope: a recipient without an address");
     return parse_routes(task, json_object_get(object, "routes"), &out->routes, &out->route_count);

@@ -32,6 +32,7 @@ struct envelope_route {
 struct envelope_recipient {
     struct str address, orcpt, notify;
     bool is_stored; /* a mailbox gets it too */
+    bool is_held_back; /* it is junk for him, and not passed on: the sender is told, and that is all */
     struct envelope_route *routes;
     size_t route_count;
 };

@@ -64,9 +64,11 @@ static void find(struct fixture *fixture, struct task *task, const struct wire_d
             continue;
         if (out->status == DNS_NO_NAME)
             out->status = DNS_NO_DATA;
-        out->is_secure = record->is_secure;
+        if (out->count == 0)
+            out->is_secure = record->is_secure;
         if ((uint64_t)record->type != query->type)
             continue;
+        out->is_secure = record->is_secure;
         out->status = record->status;
         if (record->status != DNS_OK)
             return;

@@ -35,6 +35,7 @@ struct courier_link {
     struct net_timer *timer, *kick;    /* own */
     struct net_tls_peer peer;          /* texts in the arena */
     struct smtp_client_options options;
+    struct secret *password; /* own; NULL: no login */
     const struct courier_link_events *events; /* NULL: without an owner */
     void *owner;
     size_t address_index; /* that answered */
@@ -61,6 +62,7 @@ static void destroy(struct courier_link *link)
     net_timer_free(&link->timer);
     net_timer_free(&link->kick);
     smtp_client_free(&link->client);
+    secret_free(&link->password);
     arena_free(&link->arena);
     mem_free(&link);
 }
@@ -268,6 +270,9 @@ struct courier_link *courier_link_new(struct courier_links *links,
     link->options = options->client;
     link->options.hostname = arena_copy(&link->arena, options->client.hostname);
     link->options.user = arena_copy(&link->arena, options->client.user);
+    if (options->client.password != NULL) /* a reload may bring another one meanwhile */
+        link->password = secret_copy(secret_str(options->client.password));
+    link->options.password = link->password;
     link->is_implicit_tls = options->is_implicit_tls;
     link->peer = options->peer;
     link->peer.name = arena_copy(&link->arena, options->peer.name);

@@ -1,8 +1,8 @@
 /*
  * A planning asks in turns, each of which waits for all of its answers:
  *
- *   MX and MTA-STS ──> A and AAAA of each host ──> TLSA of the hosts whose addresses are secure ──>
- * plan
+ *   MX and MTA-STS ──> A and AAAA of each host ──> TLSA and CNAME of the hosts whose names are secure,
+ *   and TLSA of what the CNAMEs lead to ──> plan
  *
  * `waiting` counts the answers that the turn waits for; `turn_done` goes on.
  */
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NEGATIVE_TTL_S = 60, TLSA_NAME_ROOM = DNS_NAME_MAX + 32 };
+enum { NEGATIVE_TTL_S = 60, TLSA_NAME_ROOM = DNS_NAME_MAX + 32, ALIASES_MAX = 8 };
 
 enum turn { TURN_NAMES, TURN_ADDRESSES, TURN_TLSA, TURN_DONE };
 enum family { FAMILY_V6, FAMILY_V4, FAMILY_COUNT };
@@ -27,10 +27,19 @@ enum family { FAMILY_V6, FAMILY_V4, FAMILY_COUNT };
 struct asking {
     struct courier_planning *planning;
     struct courier_host *host; /* in the plan */
-    struct dns_query *families[FAMILY_COUNT], *tlsa;
+    struct dns_query *families[FAMILY_COUNT], *tlsa, *alias, *alias_tlsa;
     struct net_address found[FAMILY_COUNT][COURIER_ADDRESSES_MAX];
     size_t found_count[FAMILY_COUNT];
     bool is_secure; /* the addresses */
+    struct str expanded;   /* where CNAMEs lead from the host's name; it itself: no further */
+    unsigned alias_count;
+    bool is_alias_unknown; /* a look-up of them failed */
+    /* What TLSA said at the name, and where it leads. */
+    struct tlsa_found {
+        struct str *usable; /* in the plan's arena */
+        size_t count;
+        bool is_there, is_unknown;
+    } at_name, at_expanded;
     bool has_failed, has_forbidden, is_ourselves;
 };
 
@@ -81,6 +90,8 @@ void courier_plan_cancel(struct courier_planning **planning)
         dns_query_cancel(&gone->askings[i].families[FAMILY_V4]);
         dns_query_cancel(&gone->askings[i].families[FAMILY_V6]);
         dns_query_cancel(&gone->askings[i].tlsa);
+        dns_query_cancel(&gone->askings[i].alias);
+        dns_query_cancel(&gone->askings[i].alias_tlsa);
     }
     net_timer_free(&gone->kick);
     courier_plan_unref(&gone->plan);
@@ -419,43 +430,130 @@ static void take_addresses(struct courier_planning *planning)
 
 /* ---- TLSA ---- */
 
+static void read_tlsa(struct asking *asking, const struct dns_answer *answer,
+                      struct tlsa_found *out)
+{
+    struct arena *arena = &asking->planning->plan->arena;
+
+    asking->planning->waiting--;
+    note_ttl(asking->planning, answer);
+    out->is_unknown = answer->status == DNS_FAILED;
+    out->is_there = answer->status == DNS_OK && answer->is_secure;
+    if (!out->is_there)
+        return;
+    out->usable = ARENA_ARRAY(arena, struct str, answer->count);
+    for (size_t i = 0; i < answer->count; i++)
+        if (net_tls_is_usable(answer->records[i].data))
+            out->usable[out->count++] = arena_copy(arena, answer->records[i].data);
+}
+
 static void on_tlsa(void *owner, struct task *task, const struct dns_answer *answer)
 {
     struct asking *asking = owner;
-    struct courier_host *host = asking->host;
-    struct arena *arena = &asking->planning->plan->arena;
 
     (void)task;
     asking->tlsa = NULL;
-    asking->planning->waiting--;
-    note_ttl(asking->planning, answer);
-    if (answer->status == DNS_FAILED)
-        host->is_tlsa_unknown = true;
-    if (answer->status == DNS_OK && answer->is_secure) {
-        host->tlsa = ARENA_ARRAY(arena, struct str, answer->count);
-        for (size_t i = 0; i < answer->count; i++)
-            if (net_tls_is_usable(answer->records[i].data))
-                host->tlsa[host->tlsa_count++] = arena_copy(arena, answer->records[i].data);
-        host->has_unusable_tlsa = host->tlsa_count == 0;
-    }
+    read_tlsa(asking, answer, &asking->at_name);
     turn_done(asking->planning);
+}
+
+static void on_alias_tlsa(void *owner, struct task *task, const struct dns_answer *answer)
+{
+    struct asking *asking = owner;
+
+    (void)task;
+    asking->alias_tlsa = NULL;
+    read_tlsa(asking, answer, &asking->at_expanded);
+    turn_done(asking->planning);
+}
+
+static struct dns_query *ask_tlsa_at(struct asking *asking, struct str host,
+                                     dns_on_answer on_answer)
+{
+    struct courier_planning *planning = asking->planning;
+    char name[TLSA_NAME_ROOM];
+
+    planning->waiting++;
+    snprintf(name, sizeof(name), "_%u._tcp.%.*s", planning->plan->port, STR_ARG(host));
+    return dns_client_ask(planning->planner->dns, str_from_c(name), DNS_TYPE_TLSA, false, on_answer,
+                          asking);
+}
+
+static void ask_alias(struct asking *asking);
+
+/* One step of the way from alias to alias, which the addresses' answer took already. */
+static void on_alias(void *owner, struct task *task, const struct dns_answer *answer)
+{
+    struct asking *asking = owner;
+    struct courier_planning *planning = asking->planning;
+
+    (void)task;
+    asking->alias = NULL;
+    planning->waiting--;
+    note_ttl(planning, answer);
+    if (answer->status == DNS_FAILED) {
+        asking->is_alias_unknown = true;
+    } else if (answer->status == DNS_OK && answer->count == 1 && answer->is_secure) {
+        asking->alias_count++;
+        if (asking->is_secure) {
+            asking->expanded = arena_copy(&planning->arena, answer->records[0].name);
+            if (asking->alias_count < ALIASES_MAX)
+                ask_alias(asking);
+        } else { /* the name itself is secure, what it leads to is not */
+            asking->tlsa = ask_tlsa_at(asking, asking->host->name, on_tlsa);
+        }
+    } else if (answer->status != DNS_OK && asking->alias_count > 0) { /* the way ends here */
+        asking->alias_tlsa = ask_tlsa_at(asking, asking->expanded, on_alias_tlsa);
+    }
+    turn_done(planning);
+}
+
+static void ask_alias(struct asking *asking)
+{
+    asking->planning->waiting++;
+    asking->alias = dns_client_ask(asking->planning->planner->dns, asking->expanded,
+                                   DNS_TYPE_CNAME, false, on_alias, asking);
 }
 
 /* Only where the names that lead there are secure: else the records could be anybody's (RFC 7672
  * §2.2). */
 static void ask_tlsa(struct courier_planning *planning)
 {
+    struct net_address address;
+
     for (size_t i = 0; planning->is_secure && i < planning->plan->host_count; i++) {
         struct asking *asking = &planning->askings[i];
-        char name[TLSA_NAME_ROOM];
 
-        if (!asking->is_secure || asking->host->address_count == 0)
+        asking->expanded = asking->host->name;
+        if (asking->host->address_count == 0 || net_address_parse(asking->host->name, &address))
             continue;
-        snprintf(name, sizeof(name), "_%u._tcp.%.*s", planning->plan->port,
-                 STR_ARG(asking->host->name));
-        asking->tlsa = dns_client_ask(planning->planner->dns, str_from_c(name), DNS_TYPE_TLSA,
-                                      false, on_tlsa, asking);
-        planning->waiting++;
+        if (asking->is_secure)
+            asking->tlsa = ask_tlsa_at(asking, asking->host->name, on_tlsa);
+        ask_alias(asking);
+    }
+}
+
+/* The records where the name leads count, and without any there those at the name itself. What could
+ * not be looked up may be the records: then nothing goes out. */
+static void take_tlsa(struct courier_planning *planning)
+{
+    for (size_t i = 0; i < planning->plan->host_count; i++) {
+        const struct asking *asking = &planning->askings[i];
+        struct courier_host *host = &planning->plan->hosts[i];
+        const struct tlsa_found *found =
+            asking->at_expanded.is_there ? &asking->at_expanded : &asking->at_name;
+
+        if (asking->at_expanded.is_unknown || (asking->is_secure && asking->is_alias_unknown) ||
+            (!asking->at_expanded.is_there && asking->at_name.is_unknown)) {
+            host->is_tlsa_unknown = true;
+        } else if (found->is_there) {
+            host->tls_name = found == &asking->at_expanded ? arena_copy(&planning->plan->arena,
+                                                                        asking->expanded)
+                                                           : host->name;
+            host->tlsa = found->usable;
+            host->tlsa_count = found->count;
+            host->has_unusable_tlsa = found->count == 0;
+        }
     }
 }
 
@@ -477,6 +575,7 @@ static void next_turn(struct courier_planning *planning)
             ask_tlsa(planning);
             break;
         case TURN_TLSA:
+            take_tlsa(planning);
             planning->turn = TURN_DONE;
             break;
         case TURN_DONE:

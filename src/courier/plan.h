@@ -7,8 +7,9 @@
  *   [literal]   that address
  *   host:port   of a route: its addresses
  *
- * TLSA records are looked for at the name that MX gives: not at what a CNAME there leads to, which
- * RFC 5321 §5.1 does not allow it to be.
+ * TLSA records are looked for where the host's name leads by CNAME, if every step is secure, and where
+ * there are none at the name itself (RFC 7672 §2.2.2); if the addresses are not secure but the first
+ * CNAME is, at the name itself.
  *
  * An address that a stranger's DNS names must be public, or in one of the networks of
  * `outbound_allow`: mail would be a way to speak to our own network. Our own name or address among
@@ -34,6 +35,8 @@ struct courier_host {
     uint16_t preference;
     struct net_address addresses[COURIER_ADDRESSES_MAX];
     size_t address_count;
+    struct str tls_name; /* with TLSA records: the name at which they stand, which is what the server must
+                          * prove to be (RFC 7672 §3.2.2, §8.1) */
     struct str *tlsa; /* usable records */
     size_t tlsa_count;
     bool has_unusable_tlsa; /* secure records, none of them usable: TLS, whoever it is */

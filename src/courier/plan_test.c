@@ -13,6 +13,7 @@
 #define A DNS_TYPE_A
 #define AAAA DNS_TYPE_AAAA
 #define MX DNS_TYPE_MX
+#define CNAME DNS_TYPE_CNAME
 #define TLSA DNS_TYPE_TLSA
 #define DIGEST "0000000000000000000000000000000000000000000000000000000000000000"
 
@@ -66,6 +67,37 @@ static const struct fixture_record zone[] = {
     {"notlsa.test", MX, DNS_OK, true, 10, "mx.notlsa.test"},
     {"mx.notlsa.test", A, DNS_OK, true, 0, "8.8.2.4"},
     {"_25._tcp.mx.notlsa.test", TLSA, DNS_OK, false, 0, "030101" DIGEST},
+    /* Hosts that are aliases: records where the last leads to, at the name itself, at both. */
+    {"alias.test", MX, DNS_OK, true, 10, "mx.alias.test"},
+    {"mx.alias.test", A, DNS_OK, true, 0, "8.8.4.1"},
+    {"mx.alias.test", CNAME, DNS_OK, true, 0, "step.alias.test"},
+    {"step.alias.test", CNAME, DNS_OK, true, 0, "host.farm.test"},
+    {"host.farm.test", A, DNS_OK, true, 0, "8.8.4.1"},
+    {"_25._tcp.host.farm.test", TLSA, DNS_OK, true, 0, "030101" DIGEST},
+    {"_25._tcp.host.farm.test", TLSA, DNS_OK, true, 0, "030101" DIGEST},
+    {"_25._tcp.mx.alias.test", TLSA, DNS_OK, true, 0, "030101" DIGEST},
+    {"alias2.test", MX, DNS_OK, true, 10, "mx.alias2.test"},
+    {"mx.alias2.test", A, DNS_OK, true, 0, "8.8.4.2"},
+    {"mx.alias2.test", CNAME, DNS_OK, true, 0, "plain.farm.test"},
+    {"plain.farm.test", A, DNS_OK, true, 0, "8.8.4.2"},
+    {"_25._tcp.mx.alias2.test", TLSA, DNS_OK, true, 0, "030101" DIGEST},
+    /* The name is secure, what it leads to is not. */
+    {"alias3.test", MX, DNS_OK, true, 10, "mx.alias3.test"},
+    {"mx.alias3.test", A, DNS_OK, false, 0, "8.8.4.3"},
+    {"mx.alias3.test", CNAME, DNS_OK, true, 0, "host.loose.test"},
+    {"_25._tcp.mx.alias3.test", TLSA, DNS_OK, true, 0, "030101" DIGEST},
+    {"_25._tcp.host.loose.test", TLSA, DNS_OK, true, 0, "030101" DIGEST},
+    /* What it leads to cannot be asked. */
+    {"alias4.test", MX, DNS_OK, true, 10, "mx.alias4.test"},
+    {"mx.alias4.test", A, DNS_OK, true, 0, "8.8.4.4"},
+    {"mx.alias4.test", CNAME, DNS_OK, true, 0, "sick.farm.test"},
+    {"sick.farm.test", A, DNS_OK, true, 0, "8.8.4.4"},
+    {"_25._tcp.sick.farm.test", TLSA, DNS_FAILED, false, 0, NULL},
+    {"_25._tcp.mx.alias4.test", TLSA, DNS_OK, true, 0, "030101" DIGEST},
+    {"alias5.test", MX, DNS_OK, true, 10, "mx.alias5.test"},
+    {"mx.alias5.test", A, DNS_OK, true, 0, "8.8.4.5"},
+    {"mx.alias5.test", CNAME, DNS_FAILED, true, 0, NULL},
+    {"_25._tcp.mx.alias5.test", TLSA, DNS_OK, true, 0, "030101" DIGEST},
     {"route.test", A, DNS_OK, true, 0, "10.1.1.1"},
     {"_2525._tcp.route.test", TLSA, DNS_OK, true, 0, "030101" DIGEST},
 };
@@ -112,6 +144,16 @@ static const struct {
      "vouched mx1.one.test 8.8.1.1"},
     {"TLSA that is not", COURIER_TARGET_DOMAIN, "notlsa.test", false,
      "vouched mx.notlsa.test 8.8.2.4"},
+    {"TLSA where an alias leads", COURIER_TARGET_DOMAIN, "alias.test", false,
+     "vouched mx.alias.test 8.8.4.1 dane=2@host.farm.test"},
+    {"none there: at the alias itself", COURIER_TARGET_DOMAIN, "alias2.test", false,
+     "vouched mx.alias2.test 8.8.4.2 dane=1"},
+    {"a secure alias of what is not", COURIER_TARGET_DOMAIN, "alias3.test", false,
+     "vouched mx.alias3.test 8.8.4.3 dane=1"},
+    {"there they cannot be looked up", COURIER_TARGET_DOMAIN, "alias4.test", false,
+     "vouched mx.alias4.test 8.8.4.4 tlsa?"},
+    {"nobody knows whether it is one", COURIER_TARGET_DOMAIN, "alias5.test", false,
+     "vouched mx.alias5.test 8.8.4.5 tlsa?"},
     {"a literal", COURIER_TARGET_LITERAL, "8.8.3.1", false, "8.8.3.1 8.8.3.1"},
     {"a literal of our own network", COURIER_TARGET_LITERAL, "::1", false, "::1 !permanent 5.4.4"},
     {"a user's route likewise", COURIER_TARGET_HOST, "route.test", false,
@@ -147,6 +189,8 @@ static void write_host(const struct courier_host *host, struct buf *out)
                  host->enhanced.class, host->enhanced.subject, host->enhanced.detail);
     if (host->tlsa_count > 0)
         buf_putf(out, " dane=%zu", host->tlsa_count);
+    if (host->tlsa_count > 0 && !str_equal(host->tls_name, host->name))
+        buf_putf(out, "@%.*s", STR_ARG(host->tls_name));
     if (host->has_unusable_tlsa)
         buf_put(out, STR(" unusable"));
     if (host->is_tlsa_unknown)

@@ -52,6 +52,7 @@ struct courier_destinations {
     struct net_tls_client *tls;  /* own */
     struct courier_links *links; /* own */
     struct courier_sts *sts;     /* own */
+    bool has_http;               /* policies can be fetched */
     struct courier_planner planner;
     struct courier_table table; /* struct courier_destination */
     struct courier_table dead;  /* hosts that did not answer */

@@ -46,7 +46,7 @@ static void copy_settings(struct courier_rules *rules, const struct courier_sett
         or_else(settings->messages_per_connection, MESSAGES_PER_CONNECTION);
     own->idle_ms = or_else_ms(settings->idle_ms, IDLE_MS);
     own->dead_ms = or_else_ms(settings->dead_ms, DEAD_MS);
-    own->ca_file = STR("");
+    own->trust_pem = STR("");
     own->allow = own->own_addresses = NULL;
     own->allow_count = own->own_address_count = 0;
 }

@@ -10,7 +10,7 @@
 struct courier_rules {
     struct arena arena;
     /* Defaults filled in; texts in the arena. `routes` has the domains only; the password is
-     * borrowed, own_addresses, allow and ca_file are not kept here. */
+     * borrowed, own_addresses, allow and trust_pem are not kept here. */
     struct courier_settings settings;
     struct courier_target *routes; /* by index */
     struct courier_target smarthost;

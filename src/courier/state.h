@@ -10,6 +10,7 @@
 #include "courier/queue.h"
 #include "courier/signing.h"
 
+#include <jansson.h>
 #include <sys/queue.h>
 
 enum {
@@ -105,6 +106,8 @@ struct courier {
     struct courier_news *news; /* own; of the transaction that is open */
     size_t news_count, news_room;
     struct net_timer *turn, *tidying; /* own */
+    struct courier_look *looks;       /* own; for operators, under way */
+    size_t look_count;
     bool is_stopping, is_failing;
     net_callback on_stopped;
     void *on_stopped_owner;
@@ -208,6 +211,14 @@ MUST_CHECK enum err courier_reply(struct courier *courier, struct task *task,
 
 void courier_on_admin(struct courier *courier, struct wire_channel *channel,
                       const struct wire_message *message);
+
+/* --- look.c --- */
+
+/* "sts policy" of docs/routes.md, which takes its time: answered later. */
+void courier_on_look(struct courier *courier, struct wire_channel *channel, uint64_t tag,
+                     const json_t *arguments);
+void courier_looks_forget(struct courier *courier, const struct wire_channel *channel);
+void courier_looks_free(struct courier *courier);
 
 /* The lane of an address: its domain; of a route's host or a webhook, that. */
 struct str courier_lane_of(struct task *task, enum queue_kind kind, struct str address,

@@ -53,9 +53,10 @@ struct courier_sts_question {
     char id[COURIER_STS_ID_MAX + 1];
     struct dns_query *record, *addresses[FAMILY_COUNT];
     struct net_address address; /* of the policy's host */
-    bool has_address;
+    bool has_address, is_address_known; /* there is one that we may go to; there is any */
     struct net_http_call *fetch;
     courier_sts_on_policy on_policy; /* NULL: nobody waits for it */
+    courier_sts_on_look on_look;     /* not NULL: this is only a look */
     void *owner;
 };
 
@@ -180,10 +181,25 @@ static void answer(struct courier_sts_question *question)
         on_policy(owner, policy);
 }
 
+static void show(struct courier_sts_question *question, const struct courier_sts_policy *policy,
+                 const char *why)
+{
+    courier_sts_on_look on_look = question->on_look;
+    void *owner = question->owner;
+
+    courier_sts_cancel(&question);
+    on_look(owner, policy, why);
+}
+
 static void fetch_failed(struct courier_sts_question *question, const char *why)
 {
-    struct known *known = place(question->sts, str_from_c(question->domain));
+    struct known *known;
 
+    if (question->on_look != NULL) {
+        show(question, NULL, why);
+        return;
+    }
+    known = place(question->sts, str_from_c(question->domain));
     known->fetch_again_ms = clock_monotonic_ms() + FETCH_PAUSE_MS;
     log_info(question->sts->options.log, "no MTA-STS policy could be had reason=\"%s\"", why);
     answer(question);
@@ -195,6 +211,20 @@ static bool is_plain_text(struct str type)
     struct str media;
 
     return str_split(&type, ';', &media) && str_equal_nocase(str_trim(media), STR("text/plain"));
+}
+
+/* Whoever looked at it sees it, and that is all. */
+static void show_text(struct courier_sts_question *question, struct str text)
+{
+    struct courier_sts_policy policy;
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    if (courier_sts_policy_parse(&task, &task.arena, text, &policy) == ERR_OK)
+        show(question, &policy, NULL);
+    else
+        show(question, NULL, task.words);
+    task_done(&task);
 }
 
 static void on_fetched(void *owner, const struct net_http_response *response)
@@ -211,6 +241,8 @@ static void on_fetched(void *owner, const struct net_http_response *response)
         fetch_failed(question, "its host did not answer 200");
     } else if (!is_plain_text(net_http_header(response, "Content-Type"))) {
         fetch_failed(question, "it is not text/plain");
+    } else if (question->on_look != NULL) {
+        show_text(question, response->body);
     } else if (!learn(sts, domain, id, response->body, 0, clock_now_ms())) {
         fetch_failed(question, "it is malformed");
     } else {
@@ -242,7 +274,9 @@ static void fetch(struct courier_sts_question *question)
     };
 
     if (!question->has_address) {
-        fetch_failed(question, "its host has no address to go to");
+        fetch_failed(question, question->is_address_known
+                                   ? "its host has no address on the public Internet"
+                                   : "its host has no address to go to");
         return;
     }
     snprintf(url, sizeof(url), "https://mta-sts.%s/.well-known/mta-sts.txt", question->domain);
@@ -257,9 +291,11 @@ static void take_address(struct courier_sts_question *question, const struct dns
     for (size_t i = 0; answer->status == DNS_OK && i < answer->count; i++) {
         struct net_address address;
 
+        if (!net_address_from_bytes(answer->records[i].data, &address))
+            continue;
+        question->is_address_known = true;
         /* IPv4 if there is one: not every host that may send has IPv6. */
-        if (net_address_from_bytes(answer->records[i].data, &address) &&
-            (!question->has_address || (question->address.is_v6 && !address.is_v6)) &&
+        if ((!question->has_address || (question->address.is_v6 && !address.is_v6)) &&
             is_reachable(question->sts, &address)) {
             question->address = address;
             question->has_address = true;
@@ -379,6 +415,17 @@ struct courier_sts_question *courier_sts_ask(struct courier_sts *sts, struct str
     snprintf(name, sizeof(name), "_mta-sts.%s", question->domain);
     question->record = dns_client_ask(sts->options.dns, str_from_c(name), DNS_TYPE_TXT, false,
                                       on_record, question);
+    return question;
+}
+
+struct courier_sts_question *courier_sts_look(struct courier_sts *sts, struct str domain,
+                                              courier_sts_on_look on_look, void *owner)
+{
+    struct courier_sts_question *question = question_new(sts, domain);
+
+    question->on_look = on_look;
+    question->owner = owner;
+    begin_fetch(question);
     return question;
 }
 

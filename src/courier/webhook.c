@@ -418,6 +418,12 @@ struct webhook_poster *webhook_poster_new(const struct webhook_options *options)
     return poster;
 }
 
+void webhook_poster_configure(struct webhook_poster *poster, const struct webhook_options *options)
+{
+    net_target_rules_free(&poster->rules);
+    poster->rules = net_target_rules_new(options->allow, options->allow_count, options->allows_http);
+}
+
 void webhook_poster_free(struct webhook_poster **poster)
 {
     struct webhook_attempt *attempt;

@@ -38,6 +38,9 @@ struct webhook_options {
 struct webhook_poster;
 struct webhook_poster *webhook_poster_new(const struct webhook_options *options);
 /* Attempts under way are dropped; their on_done is not called. */
+/* Other rules of where may be posted to, for targets that are judged from now on; the rest of `options`
+ * is not looked at. */
+void webhook_poster_configure(struct webhook_poster *poster, const struct webhook_options *options);
 void webhook_poster_free(struct webhook_poster **poster);
 
 struct webhook_job {

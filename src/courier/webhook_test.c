@@ -117,6 +117,51 @@ static void entries_of_the_list(void **state)
     }
 }
 
+/* What is known before anybody was asked where a name leads. */
+static void urls_that_are_never_called(void **state)
+{
+    static const struct {
+        const char *url, *allow;
+        bool allows_http;
+        const char *reason; /* NULL: it may be called */
+    } rows[] = {
+        {"https://a.example/", "", false, NULL},
+        {"https://a.example:8443/", "", false, NULL},
+        {"http://a.example/", "", false, "http, not https"},
+        {"http://a.example/", "", true, NULL},
+        {"https://a.example:25/", "", false, "another service"},
+        {"https://a.example:0/", "", false, "port"},
+        {"https://a.example:70000/", "", false, "port"},
+        {"ftp://a.example/", "", true, ""},
+        {"https:///x", "", true, ""},
+        {"https://10.0.0.1/", "", false, "private"},
+        {"https://127.0.0.1/", "", false, "loopback"},
+        {"https://2130706433/", "", false, "loopback"},
+        {"https://[::1]/", "", false, "loopback"},
+        {"https://[::ffff:10.0.0.1]/", "", false, "inside an IPv6"},
+        {"https://8.8.8.8/", "", false, NULL},
+        {"http://8.8.8.8/", "", false, "http, not https"},
+        /* What the operator allows. */
+        {"http://10.0.0.1:25/", "10.0.0.0/8", false, NULL},
+        {"http://127.0.0.1/", "10.0.0.0/8", false, "loopback"},
+        {"http://a.example:25/", "a.example", false, NULL},
+        {"http://b.example/", "a.example", false, "http, not https"},
+        {"http://b.example/", "10.0.0.0/8", false, NULL}, /* it may lead there */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct str allow = str_from_c(rows[i].allow);
+        struct net_target_rules *rules = net_target_rules_new(&allow, 1, rows[i].allows_http);
+        const char *reason = net_target_url_reason(rules, str_from_c(rows[i].url));
+
+        if ((reason == NULL) != (rows[i].reason == NULL) ||
+            (reason != NULL && strstr(reason, rows[i].reason) == NULL))
+            fail_msg("%s: %s", rows[i].url, reason == NULL ? "allowed" : reason);
+        net_target_rules_free(&rules);
+    }
+}
+
 static const struct {
     unsigned status;
     const char *location, *retry_after;
@@ -189,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_target),
         cmocka_unit_test(entries_of_the_list),
+        cmocka_unit_test(urls_that_are_never_called),
         cmocka_unit_test(each_reply),
     };
 

@@ -279,6 +279,7 @@ void examiner_examine(struct task *task, const struct examiner_request *request,
     out->fields = write_fields(task, work);
     out->removals = write_removals(task, &work->auth);
     out->is_authenticated = is_authenticated(&work->auth);
+    out->is_from_sender = request->sender.len > 0 && work->auth.spf == MAILAUTH_PASS;
     if (out->action == EXAMINER_ACCEPT && request->sender.len == 0)
         out->bounce = examiner_read_bounce(&task->arena, request->message, &structure);
     out->may_reply =

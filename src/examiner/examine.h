@@ -63,6 +63,7 @@ struct examiner_result {
     struct str bounce;   /* what a report says of our users' mail (examiner/bounce.h) */
     bool may_reply;
     bool is_authenticated; /* the From field's domain is what it says */
+    bool is_from_sender;   /* the envelope's sender's domain sends from there (SPF): he may be told */
     bool is_spam;          /* REJECT, and for nothing but its points */
     int64_t score;
 };

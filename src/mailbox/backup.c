@@ -2,6 +2,7 @@
 
 #include "backup/manifest.h"
 #include "backup/name.h"
+#include "backup/restore.h"
 #include "backup/segment.h"
 #include "backup/shipper.h"
 #include "backup/snapshot.h"
@@ -132,9 +133,7 @@ static enum wire_status status_of(const struct wire_message *message)
         return (enum wire_status)message->body.backup_put_reply.status;
     if (message->type == WIRE_BACKUP_GET_REPLY)
         return (enum wire_status)message->body.backup_get_reply.status;
-    if (message->type == WIRE_BACKUP_LIST_REPLY)
-        return (enum wire_status)message->body.backup_list_reply.status;
-    return (enum wire_status)message->body.backup_delete_reply.status;
+    return (enum wire_status)message->body.backup_list_reply.status;
 }
 
 void mailbox_backup_reply(struct mailbox *mailbox, struct wire_message *message)
@@ -502,6 +501,20 @@ static struct way *way_new(struct mailbox_backup *backup, const struct secret *k
     return way;
 }
 
+/* What a process that died has left: each is as large as the mailbox. */
+static void remove_left(const struct mailbox_backup *backup, struct task *task)
+{
+    static const char *const bodies[] = {".copy", RESTORE_SUFFIX};
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+    const struct mailbox_start *start = backup->mailbox->start;
+
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
+        for (size_t k = 0; k < ARRAY_LEN(suffixes); k++)
+            (void)unlink(arena_printf(&task->arena, "%s/%s%s%s", start->mail_folder, start->id.text,
+                                      bodies[i], suffixes[k])
+                             .ptr);
+}
+
 void mailbox_backup_prepare(struct mailbox *mailbox, const struct secret *key)
 {
     const struct mailbox_start *start = mailbox->start;
@@ -518,7 +531,7 @@ void mailbox_backup_prepare(struct mailbox *mailbox, const struct secret *key)
     backup->full_timer = net_timer_new(mailbox->loop, look, backup);
     task_init(&task, clock_now_ms());
     read_note(backup, &task);
-    (void)unlink(copy_path(backup, &task)); /* of a process that died */
+    remove_left(backup, &task);
     task_done(&task);
     backup->way = way_new(backup, key);
     mailbox->backup = backup;
@@ -551,7 +564,7 @@ bool mailbox_backup_is_busy(struct mailbox *mailbox)
         return false;
     if (is_due(backup, clock_now_ms()))
         look(backup);
-    return backup->full.is_active || shipper_is_copying(backup->way->shipper);
+    return backup->full.is_active || shipper_is_beginning(backup->way->shipper);
 }
 
 void mailbox_backup_before_close(struct mailbox *mailbox)

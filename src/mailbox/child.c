@@ -163,6 +163,16 @@ static void on_readable(void *owner)
     mailbox_job_go_on(child->job);
 }
 
+bool mailbox_child_is_any_alive(void)
+{
+    pid_t pid;
+
+    do
+        pid = waitpid(-1, NULL, WNOHANG);
+    while (pid > 0 || (pid < 0 && errno == EINTR));
+    return pid == 0; /* else there is none */
+}
+
 enum err mailbox_child_start(struct mailbox_job *job, mailbox_child_work work, void *detail,
                              const int *keep_fds, size_t keep_count,
                              struct mailbox_child **out_child)
@@ -173,8 +183,7 @@ enum err mailbox_child_start(struct mailbox_job *job, mailbox_child_work work, v
 
     if (keep_count > MAILBOX_JOB_DESCRIPTORS_MAX || pipe2(ends, O_CLOEXEC) != 0)
         return fail(&job->task, ERR_IO, "no pipe: %s", strerror(errno));
-    while (waitpid(-1, NULL, WNOHANG) > 0) /* those that nobody waited for */
-        ;
+    (void)mailbox_child_is_any_alive(); /* clears away those that nobody waited for */
     secret_set_inherited(true);
     pid = fork();
     secret_set_inherited(false);

@@ -42,5 +42,8 @@ bool mailbox_child_is_working(const struct mailbox_child *child);
 MUST_CHECK enum err mailbox_child_result(struct mailbox_child *child, struct task *task);
 /* Ends it where it runs still. */
 void mailbox_child_free(struct mailbox_child **child);
+/* Is there any process of ours, of a job or of a backup, also one that nobody waits for any more?
+ * It may have the mailbox's file open. */
+bool mailbox_child_is_any_alive(void);
 
 #endif

@@ -3,18 +3,22 @@
  * between the sessions' turns, read back and checked in a child, exchanged. Who writes meanwhile
  * makes it begin again; after some rounds everybody waits for the last one, so that it has an end.
  *
- *   BACKING_UP ──> COPYING ──> CHECKING ──> EXCHANGING ──> done
- *                     ^            │             │
- *                     └────────────┴─────────────┘  something was written meanwhile
+ *   BACKING_UP ──> WAITING ──> COPYING ──> CHECKING ──> EXCHANGING ──> done
+ *                     ^                        │             │
+ *                     └────────────────────────┴─────────────┘  something was written meanwhile
  *
- * The backup is first, where any are configured; that it fails stops nothing.
+ * The backup is first, where any are configured; that it fails stops nothing. While another process
+ * reads the file (an export, a backup), the files cannot change places: that is waited for before a
+ * copy is made, and, where it began later, before the exchange.
  */
 #include "mailbox/backup.h"
 #include "mailbox/child.h"
 
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/pass.h"
 #include "vault/check.h"
 #include "vault/rekey.h"
 
@@ -26,10 +30,16 @@ enum {
     ROUNDS_BESIDE = 4,    /* then the sessions wait */
     EXCHANGE_TRIES = 200, /* while a statement is open; then it begins again */
     EXCHANGE_PAUSE_MS = 10,
-    BACKUP_PAUSE_MS = 200,
+    READER_PAUSE_MS = 200,
 };
 
-enum reencrypt_state { REENCRYPT_BACKING_UP, REENCRYPT_COPYING, REENCRYPT_CHECKING, REENCRYPT_EXCHANGING };
+enum reencrypt_state {
+    REENCRYPT_BACKING_UP,
+    REENCRYPT_WAITING,
+    REENCRYPT_COPYING,
+    REENCRYPT_CHECKING,
+    REENCRYPT_EXCHANGING,
+};
 
 struct reencrypt {
     enum reencrypt_state state;
@@ -86,12 +96,32 @@ static enum err check_copy(struct mailbox_child_link *link, struct task *task, v
 
 /* --- the steps ------------------------------------------------------------------------------- */
 
-static enum err begin_round(struct mailbox_job *job)
+static bool is_being_read(const struct mailbox *mailbox)
+{
+    return mailbox_backup_is_under_way(mailbox) || mailbox_child_is_any_alive();
+}
+
+static void pause_job(struct reencrypt *r, int64_t pause_ms, enum mailbox_job_next *out_next)
+{
+    net_timer_start(r->pause, pause_ms);
+    *out_next = MAILBOX_JOB_WAITS;
+}
+
+/* The copy, if there is one, is of no use any more. */
+static enum err begin_again(struct mailbox_job *job)
 {
     struct reencrypt *r = job->state;
 
     mailbox_child_free(&r->child);
     vault_rekey_free(&r->rekey);
+    r->state = REENCRYPT_WAITING;
+    return ERR_OK;
+}
+
+static enum err begin_round(struct mailbox_job *job)
+{
+    struct reencrypt *r = job->state;
+
     r->rounds++;
     r->tries = 0;
     r->state = REENCRYPT_COPYING;
@@ -118,6 +148,19 @@ static void on_backed_up(void *owner, enum err err, const char *words, bool is_n
     mailbox_job_go_on(job);
 }
 
+/* The keeper names the key that all slots have. One that this process heard of, but that was given
+ * up since, has no password any more: nobody could open the file again. */
+static bool is_the_key_that_comes(const struct mailbox_job *job)
+{
+    CLEANUP(buf_free) struct buf hex;
+    unsigned char check[PASS_BYTES];
+
+    buf_init(&hex, SIZE_MAX);
+    pass_key_check(job->mailbox->next_key, check);
+    return encode_hex(&hex, str_make(check, sizeof(check))) == ERR_OK &&
+           str_equal(mailbox_job_text(job, "check"), buf_str(&hex));
+}
+
 static enum err start(struct mailbox_job *job)
 {
     struct reencrypt *r = NEW(struct reencrypt);
@@ -127,6 +170,8 @@ static enum err start(struct mailbox_job *job)
     r->pause = net_timer_new(job->mailbox->loop, on_pause_over, job);
     if (job->mailbox->next_key == NULL)
         return ERR_OK; /* done already */
+    if (!is_the_key_that_comes(job))
+        return fail(&job->task, ERR_BUSY, "this process has another next key than the slots");
     if (job->mailbox->is_being_copied)
         return fail(&job->task, ERR_BUSY, "it is being re-encrypted already");
     job->mailbox->is_being_copied = r->is_ours = true;
@@ -147,8 +192,9 @@ static enum err check(struct mailbox_job *job, enum mailbox_job_next *out_next)
         return ERR_OK;
     }
     TRY(mailbox_child_result(r->child, &job->task));
+    mailbox_child_free(&r->child);
     if (!vault_rekey_is_current(r->rekey))
-        return begin_round(job);
+        return begin_again(job);
     r->state = REENCRYPT_EXCHANGING;
     return ERR_OK;
 }
@@ -171,10 +217,9 @@ static enum err exchange(struct mailbox_job *job, enum mailbox_job_next *out_nex
     enum err err;
 
     if (!vault_rekey_is_current(r->rekey))
-        return begin_round(job);
-    if (mailbox_backup_is_under_way(mailbox)) { /* it reads the file that would go */
-        net_timer_start(r->pause, BACKUP_PAUSE_MS);
-        *out_next = MAILBOX_JOB_WAITS;
+        return begin_again(job);
+    if (is_being_read(mailbox)) {
+        pause_job(r, READER_PAUSE_MS, out_next);
         return ERR_OK;
     }
     err = vault_rekey_exchange(r->rekey, &job->task);
@@ -186,9 +231,8 @@ static enum err exchange(struct mailbox_job *job, enum mailbox_job_next *out_nex
     if (err == ERR_BUSY) {
         task_forgive(&job->task);
         if (++r->tries > EXCHANGE_TRIES)
-            return begin_round(job);
-        net_timer_start(r->pause, EXCHANGE_PAUSE_MS);
-        *out_next = MAILBOX_JOB_WAITS;
+            return begin_again(job);
+        pause_job(r, EXCHANGE_PAUSE_MS, out_next);
         return ERR_OK;
     }
     TRY(err);
@@ -235,8 +279,13 @@ static enum err step(struct mailbox_job *job, enum mailbox_job_next *out_next)
     switch (r->state) {
     case REENCRYPT_BACKING_UP:
         if (!r->is_backing_up)
-            return begin_round(job);
+            return begin_again(job);
         *out_next = MAILBOX_JOB_WAITS;
+        return ERR_OK;
+    case REENCRYPT_WAITING:
+        if (!is_being_read(job->mailbox))
+            return begin_round(job);
+        pause_job(r, READER_PAUSE_MS, out_next);
         return ERR_OK;
     case REENCRYPT_COPYING:
         return copy(job, out_next);

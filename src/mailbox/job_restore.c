@@ -4,7 +4,12 @@
  * whole mailbox in its place (its sessions end, this process too), or some of it beside the rest.
  *
  *   FULLS ─> BASES ─> MANIFESTS ─> MANIFEST ─> FILE ─> LOG … ─> BUILT ─┬─> MERGING ─> done
- *   (the lists, and each generation's time)                            └─> exchanged, done
+ *   (the lists, and each generation's time)     ^       ^ v       │    └─> exchanged, done
+ *                                               │     LOG_REST    v
+ *                                               └──────────── FULL_INSTEAD
+ *
+ * LOG_REST: a segment is not there; is it the log's end, or missing? FULL_INSTEAD: the log ends before
+ * the newest full backup, which has more.
  *
  * Also of a mailbox that does not open (mailbox->is_damaged): there is nothing to merge into then.
  */
@@ -23,7 +28,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_ROOM = 128, GENERATIONS_MAX = 200 };
+enum { NAME_ROOM = 128, LISTED_ROOM = BACKUP_NAME_MAX + 1, GENERATIONS_MAX = 20000 };
 
 enum phase {
     PHASE_FULLS,
@@ -32,6 +37,8 @@ enum phase {
     PHASE_MANIFEST,
     PHASE_FILE,
     PHASE_LOG,
+    PHASE_LOG_REST,
+    PHASE_FULL_INSTEAD,
     PHASE_BUILT,
     PHASE_MERGING,
 };
@@ -48,11 +55,15 @@ struct restoring {
     bool is_last;
     /* What there is. */
     char full[NAME_ROOM]; /* the newest up to then, without .json; empty: none */
-    struct id generations[GENERATIONS_MAX];
-    size_t generation_count, generation_next;
+    struct id *generations; /* own */
+    size_t generation_count, generation_room, generation_next;
     struct id generation; /* the newest that begins up to then; unset: none */
-    int64_t generation_ms, next_generation_ms; /* INT64_MAX: none begins later */
-    char last_listed[NAME_ROOM];
+    struct manifest chosen; /* its manifest */
+    int64_t next_generation_ms; /* INT64_MAX: none begins later */
+    int64_t unreadable_ms;      /* a generation of then was not to be read; INT64_MIN: none */
+    bool is_missing;            /* the segment that is asked for was not there, and later ones are */
+    bool is_checked;            /* what was built */
+    char last_listed[LISTED_ROOM];
     struct buf manifest;
     struct secret *mac_key;  /* own */
     struct restore *restore; /* own */
@@ -139,20 +150,39 @@ static void note_base(struct restoring *state, struct str name)
     struct id id;
 
     if (str_ends_with(name, STR(".json")) && name.len == 5 + ID_TEXT_LEN + 5 &&
-        id_parse(str_upto(str_from(name, 5), ID_TEXT_LEN), &id) &&
-        state->generation_count < GENERATIONS_MAX)
+        id_parse(str_upto(str_from(name, 5), ID_TEXT_LEN), &id)) {
+        if (state->generation_count == state->generation_room) {
+            state->generation_room = state->generation_room == 0 ? 64 : 2 * state->generation_room;
+            state->generations = mem_resize(state->generations, state->generation_room,
+                                            sizeof(*state->generations));
+        }
         state->generations[state->generation_count++] = id;
+    }
+}
+
+/* Pages whose names do not go on would be asked for without end. */
+static enum err check_progress(struct mailbox_job *job, const char *before)
+{
+    const struct restoring *state = job->state;
+
+    if (state->is_last || str_compare(str_from_c(state->last_listed), str_from_c(before)) > 0)
+        return state->generation_count <= GENERATIONS_MAX
+                   ? ERR_OK
+                   : fail(&job->task, ERR_LIMIT, "the destination has too many logs");
+    return fail(&job->task, ERR_CORRUPT, "the destination's list does not go on after \"%s\"", before);
 }
 
 static enum err take_list(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
+    char before[LISTED_ROOM];
     json_t *objects;
     size_t i;
     json_t *object;
 
     if (state->status != WIRE_OK)
         return refused(job);
+    memcpy(before, state->last_listed, sizeof(before));
     objects = json_loadb(state->answer.ptr, state->answer.len, 0, NULL);
     json_array_foreach(objects, i, object) {
         const char *name = json_string_value(json_object_get(object, "name"));
@@ -166,7 +196,7 @@ static enum err take_list(struct mailbox_job *job)
             note_base(state, str_from_c(name));
     }
     json_decref(objects);
-    return ERR_OK;
+    return check_progress(job, before);
 }
 
 static enum err read_answer(struct mailbox_job *job, struct buf *out)
@@ -180,28 +210,61 @@ static enum err read_answer(struct mailbox_job *job, struct buf *out)
     return err;
 }
 
-/* One that is not ours to read (another password's, altered) is no reason to give up on others. */
+/* The manifest that was answered is of this generation, and ours. */
+static bool read_manifest(struct mailbox_job *job, const struct id *id, struct manifest *out)
+{
+    struct restoring *state = job->state;
+    int64_t claimed_ms = state->at_ms; /* of one that says nothing */
+
+    if (state->status == WIRE_OK && read_answer(job, &state->manifest) == ERR_OK) {
+        if (manifest_read(&job->task, buf_str(&state->manifest), state->mac_key, out) == ERR_OK &&
+            id_equal(&out->generation, id))
+            return true;
+        task_forgive(&job->task);
+        if (manifest_read(&job->task, buf_str(&state->manifest), NULL, out) == ERR_OK)
+            claimed_ms = out->time_ms;
+    }
+    task_forgive(&job->task);
+    if (claimed_ms <= state->at_ms && claimed_ms > state->unreadable_ms)
+        state->unreadable_ms = claimed_ms;
+    return false;
+}
+
+/* Up to a time the one that begins last; for all that there is, the one that has most: clocks are set
+ * back and forth, and the counter in the mailbox is not. */
+static bool is_newer(const struct restoring *state, const struct manifest *one)
+{
+    const struct manifest *other = &state->chosen;
+
+    if (!id_is_set(&state->generation))
+        return true;
+    if (state->at_ms != INT64_MAX || one->epoch != other->epoch)
+        return state->at_ms != INT64_MAX ? one->time_ms > other->time_ms : one->epoch > other->epoch;
+    return one->change_counter != other->change_counter
+               ? one->change_counter > other->change_counter
+               : one->time_ms > other->time_ms;
+}
+
+/* One that is not ours to read (another password's, altered) is no reason to give up on others, but is
+ * told where it may have been the one. */
 static enum err take_manifest(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
     const struct id *id = &state->generations[state->generation_next++];
     struct manifest manifest;
 
-    if (state->status != WIRE_OK)
-        return state->status == WIRE_UNKNOWN ? ERR_OK : refused(job);
-    TRY(read_answer(job, &state->manifest));
-    if (manifest_read(&job->task, buf_str(&state->manifest), state->mac_key, &manifest) !=
-            ERR_OK ||
-        !id_equal(&manifest.generation, id)) {
-        task_forgive(&job->task);
+    if (state->status == WIRE_UNKNOWN)
         return ERR_OK;
-    }
+    if (state->status != WIRE_OK && state->status != WIRE_DAMAGED)
+        return refused(job);
+    if (!read_manifest(job, id, &manifest))
+        return ERR_OK;
     if (manifest.time_ms > state->at_ms) {
         if (manifest.time_ms < state->next_generation_ms)
             state->next_generation_ms = manifest.time_ms;
-    } else if (!id_is_set(&state->generation) || manifest.time_ms > state->generation_ms) {
+    } else if (is_newer(state, &manifest)) {
         state->generation = *id;
-        state->generation_ms = manifest.time_ms;
+        state->chosen = manifest;
     }
     return ERR_OK;
 }
@@ -227,6 +290,19 @@ static void ask_segment(struct mailbox_job *job)
     get(job, name);
 }
 
+/* A full backup is the one that its name says: an older one in its place has a good MAC, too. */
+static enum err check_name(struct mailbox_job *job)
+{
+    const struct restoring *state = job->state;
+    int64_t ms;
+
+    if (id_is_set(&state->generation) ||
+        (backup_stamp_parse(str_from(str_from_c(state->full), 5), &ms) &&
+         ms == restore_reached_ms(state->restore)))
+        return ERR_OK;
+    return fail(&job->task, ERR_CORRUPT, "%s: another backup lies in its place", state->full);
+}
+
 static enum err take_file(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
@@ -243,7 +319,97 @@ static enum err take_file(struct mailbox_job *job)
     state->restore = restore_begin(&job->task, &options);
     err = restore_base(state->restore, &job->task, buf_str(&state->manifest), state->fd);
     fd_close(&state->fd);
-    return err;
+    TRY(err);
+    return check_name(job);
+}
+
+/* What was asked for is there already, whatever is wrong with what follows. */
+static bool is_reached(const struct restoring *state)
+{
+    return restore_reached_ms(state->restore) >= state->at_ms;
+}
+
+static enum err bad_segment(struct mailbox_job *job, const char *what)
+{
+    struct restoring *state = job->state;
+    char reached[CLOCK_ISO_ROOM];
+
+    if (is_reached(state)) {
+        state->phase = PHASE_BUILT;
+        return ERR_OK;
+    }
+    clock_format_iso(restore_reached_ms(state->restore), reached);
+    return fail(&job->task, ERR_CORRUPT, "log %s, segment %llu: %s; the log before it is good up to %s",
+                state->generation.text, (unsigned long long)restore_next_number(state->restore), what,
+                reached);
+}
+
+/* None of this number: the end, if none follows it. */
+static void look_behind(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    char prefix[NAME_ROOM];
+
+    snprintf(prefix, sizeof(prefix), "log/%s/", state->generation.text);
+    snprintf(state->last_listed, sizeof(state->last_listed), "%s%012llu.seg", prefix,
+             (unsigned long long)restore_next_number(state->restore));
+    state->phase = PHASE_LOG_REST;
+    list(job, str_from_c(prefix));
+}
+
+static enum err ask_next_manifest(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    char name[NAME_ROOM];
+
+    if (state->generation_next < state->generation_count) {
+        snprintf(name, sizeof(name), "base/%s.json",
+                 state->generations[state->generation_next].text);
+        state->phase = PHASE_MANIFESTS;
+        get(job, name);
+        return ERR_OK;
+    }
+    if (!id_is_set(&state->generation) && state->full[0] == '\0')
+        return fail(&job->task, ERR_NOT_FOUND, "there is no such backup");
+    state->phase = PHASE_MANIFEST;
+    base_name(state, ".json", name);
+    get(job, name);
+    return ERR_OK;
+}
+
+/* Its host ended before what makes its base whole was there: as if it had not begun. */
+static enum err choose_another(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < state->generation_count; i++) {
+        if (!id_equal(&state->generations[i], &state->generation))
+            state->generations[kept++] = state->generations[i];
+    }
+    state->generation_count = kept;
+    state->generation_next = 0;
+    state->generation = (struct id){""};
+    restore_free(&state->restore);
+    return ask_next_manifest(job);
+}
+
+static enum err take_rest(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    json_t *objects;
+
+    if (state->status != WIRE_OK)
+        return refused(job);
+    objects = json_loadb(state->answer.ptr, state->answer.len, 0, NULL);
+    state->is_missing = json_array_size(objects) > 0;
+    json_decref(objects);
+    if (!state->is_missing && !restore_is_whole(state->restore))
+        return choose_another(job);
+    state->phase = state->is_missing ? PHASE_LOG : PHASE_BUILT;
+    if (state->is_missing) /* or it came in this moment */
+        ask_segment(job);
+    return ERR_OK;
 }
 
 static enum err take_segment(struct mailbox_job *job)
@@ -252,19 +418,25 @@ static enum err take_segment(struct mailbox_job *job)
     bool is_enough = false;
     enum err err;
 
+    if (state->status == WIRE_UNKNOWN && state->is_missing)
+        return bad_segment(job, "it is missing, and later ones are there");
     if (state->status == WIRE_UNKNOWN) {
-        state->phase = PHASE_BUILT;
+        look_behind(job);
         return ERR_OK;
     }
     if (state->status == WIRE_DAMAGED)
-        return fail(&job->task, ERR_CORRUPT, "log %s, segment %llu: it is not what was put there",
-                    state->generation.text,
-                    (unsigned long long)restore_next_number(state->restore));
+        return bad_segment(job, "it is not what was put there");
     if (state->status != WIRE_OK)
         return refused(job);
     err = restore_segment(state->restore, &job->task, state->fd, &is_enough);
     fd_close(&state->fd);
+    if (err == ERR_CORRUPT && is_reached(state)) {
+        task_forgive(&job->task);
+        state->phase = PHASE_BUILT;
+        return ERR_OK;
+    }
     TRY(err);
+    state->is_missing = false;
     if (is_enough)
         state->phase = PHASE_BUILT;
     else
@@ -356,9 +528,15 @@ static enum err go_on_merging(struct mailbox_job *job, enum mailbox_job_next *ou
 static void tell_gap(struct mailbox_job *job)
 {
     const struct restoring *state = job->state;
+    bool has_log = id_is_set(&state->generation);
     char reached[CLOCK_ISO_ROOM], next[CLOCK_ISO_ROOM];
 
-    if (!id_is_set(&state->generation) || state->next_generation_ms == INT64_MAX)
+    if (state->unreadable_ms >
+        (has_log ? state->chosen.time_ms : restore_reached_ms(state->restore)))
+        json_object_set_new(job->result, "hint",
+                            json_string("A later part of the log cannot be read: it was altered, or "
+                                        "made with another password's key."));
+    if (!has_log || state->next_generation_ms == INT64_MAX)
         return;
     clock_format_iso(restore_reached_ms(state->restore), reached);
     clock_format_iso(state->next_generation_ms, next);
@@ -368,13 +546,88 @@ static void tell_gap(struct mailbox_job *job)
                      "two is in neither.", reached, next));
 }
 
+/*
+ * Of all that there is, some may not have come to the destination yet, or may have been taken from there:
+ * the accounts know up to where the mailbox was seen when it was opened, and an open one knows itself.
+ */
+static void tell_behind(struct mailbox_job *job)
+{
+    const struct restoring *state = job->state;
+    const struct mailbox *mailbox = job->mailbox;
+    struct vault_usage seen = {.epoch = mailbox->vault_options.epoch_seen,
+                               .change_counter = mailbox->vault_options.change_counter_seen};
+    uint64_t epoch, counter;
+
+    if (state->at_ms != INT64_MAX || mailbox_job_text(job, "from").len > 0)
+        return;
+    if (mailbox->vault != NULL && !state->is_verify)
+        vault_usage(mailbox->vault, &seen);
+    restore_state(state->restore, &epoch, &counter);
+    if (epoch < seen.epoch || (epoch == seen.epoch && counter < seen.change_counter))
+        json_object_set_new(job->result, "hint",
+                            json_string("The mailbox has had later changes, which the backups do not "
+                                        "have: not yet, or not any more."));
+}
+
+/* The full backup's counter, as its name has it, is higher than that of what the log gave. */
+static bool has_full_more(const struct restoring *state)
+{
+    struct str name = str_from_c(state->full);
+    uint64_t epoch, counter, of_full;
+
+    restore_state(state->restore, &epoch, &counter);
+    return id_is_set(&state->generation) && name.len > 5 + BACKUP_STAMP_LEN + 1 &&
+           parse_u64(str_from(name, 5 + BACKUP_STAMP_LEN + 1), &of_full) && of_full > counter;
+}
+
+/* By its manifest, too: then it is built from that. */
+static enum err take_full_instead(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    char reached[CLOCK_ISO_ROOM], name[NAME_ROOM];
+    struct manifest manifest;
+    uint64_t epoch, counter;
+
+    restore_state(state->restore, &epoch, &counter);
+    state->phase = PHASE_BUILT;
+    if (state->status != WIRE_OK || read_answer(job, &state->manifest) != ERR_OK ||
+        manifest_read(&job->task, buf_str(&state->manifest), state->mac_key, &manifest) != ERR_OK ||
+        manifest.epoch < epoch ||
+        (manifest.epoch == epoch && manifest.change_counter <= counter)) {
+        task_forgive(&job->task);
+        return ERR_OK;
+    }
+    clock_format_iso(restore_reached_ms(state->restore), reached);
+    json_object_set_new(job->result, "hint",
+                        json_sprintf("The log ends at %s; %s has more, and was taken.", reached,
+                                     state->full));
+    restore_free(&state->restore);
+    state->is_checked = false;
+    state->generation = (struct id){""};
+    state->phase = PHASE_FILE;
+    base_name(state, ".sqlite", name);
+    get(job, name);
+    return ERR_OK;
+}
+
 static enum err built(struct mailbox_job *job, enum mailbox_job_next *out_next)
 {
     struct restoring *state = job->state;
-    char reached[CLOCK_ISO_ROOM];
+    char reached[CLOCK_ISO_ROOM], name[NAME_ROOM];
 
-    mailbox_job_progress(job, "checking", 0, 0);
-    TRY(restore_finish(state->restore, &job->task));
+    if (!state->is_checked) {
+        mailbox_job_progress(job, "checking", 0, 0);
+        TRY(restore_finish(state->restore, &job->task));
+        state->is_checked = true;
+        if (has_full_more(state)) {
+            snprintf(name, sizeof(name), "%.100s.json", state->full);
+            state->phase = PHASE_FULL_INSTEAD;
+            get(job, name);
+            *out_next = MAILBOX_JOB_WAITS;
+            return ERR_OK;
+        }
+    }
+    tell_behind(job);
     tell_gap(job);
     if (state->is_verify) {
         clock_format_iso(restore_reached_ms(state->restore), reached);
@@ -407,6 +660,7 @@ static enum err start(struct mailbox_job *job)
     state->fd = -1;
     state->is_verify = strcmp(job->kind->name, "backup verify") == 0;
     state->at_ms = state->next_generation_ms = INT64_MAX;
+    state->unreadable_ms = INT64_MIN;
     buf_init(&state->answer, SIZE_MAX);
     buf_init(&state->manifest, SIZE_MAX); /* the reading is limited */
     if (job->mailbox->backup == NULL) {
@@ -420,26 +674,6 @@ static enum err start(struct mailbox_job *job)
                     "the mailbox does not open, so nothing can be put into it");
     state->mac_key = segment_key(job->mailbox->key);
     list(job, STR("full/"));
-    return ERR_OK;
-}
-
-static enum err ask_next_manifest(struct mailbox_job *job)
-{
-    struct restoring *state = job->state;
-    char name[NAME_ROOM];
-
-    if (state->generation_next < state->generation_count) {
-        snprintf(name, sizeof(name), "base/%s.json",
-                 state->generations[state->generation_next].text);
-        state->phase = PHASE_MANIFESTS;
-        get(job, name);
-        return ERR_OK;
-    }
-    if (!id_is_set(&state->generation) && state->full[0] == '\0')
-        return fail(&job->task, ERR_NOT_FOUND, "there is no such backup");
-    state->phase = PHASE_MANIFEST;
-    base_name(state, ".json", name);
-    get(job, name);
     return ERR_OK;
 }
 
@@ -488,6 +722,10 @@ static enum err advance(struct mailbox_job *job)
         return ERR_OK;
     case PHASE_LOG:
         return take_segment(job);
+    case PHASE_LOG_REST:
+        return take_rest(job);
+    case PHASE_FULL_INSTEAD:
+        return take_full_instead(job);
     case PHASE_BUILT:
     case PHASE_MERGING:
         break;
@@ -522,6 +760,7 @@ static void end(struct mailbox_job *job)
     merge_free(&state->merge);
     vault_close(&state->restored);
     restore_free(&state->restore);
+    mem_free(&state->generations);
     secret_free(&state->mac_key);
     buf_free(&state->answer);
     buf_free(&state->manifest);

@@ -34,7 +34,6 @@
 static const char system_trust[] = "/etc/ssl/certs/ca-certificates.crt";
 
 enum {
-    TRUST_MAX = 8 * 1024 * 1024,
     CONNECTIONS_DEFAULT = 64,
     PER_HOST_DEFAULT = 8,
     TIMEOUT_DEFAULT_MS = 30 * 1000,
@@ -500,6 +499,10 @@ static size_t on_read_text(char *room, size_t size, size_t count, void *owner)
 
 static void set_body(struct net_http_call *call, const struct net_http_request *request)
 {
+    if (request->method == NET_HTTP_HEAD) {
+        SET(call->easy, CURLOPT_NOBODY, 1L);
+        return;
+    }
     if (request->method == NET_HTTP_GET || request->method == NET_HTTP_DELETE) {
         SET(call->easy, CURLOPT_HTTPGET, 1L);
         if (request->method == NET_HTTP_DELETE)
@@ -633,28 +636,52 @@ static void bio_free(BIO **bio)
     *bio = NULL;
 }
 
-static enum err load_trust(struct net_http *http, struct task *task, struct str pem)
+static void store_free(X509_STORE **store)
+{
+    X509_STORE_free(*store);
+    *store = NULL;
+}
+
+static enum err load_trust(struct task *task, struct str pem, X509_STORE **out)
 {
     CLEANUP(bio_free) BIO *bio = NULL;
+    CLEANUP(store_free) X509_STORE *store = X509_STORE_new();
     X509 *certificate;
     size_t count = 0;
 
-    http->trust = X509_STORE_new();
-    must(http->trust != NULL);
-    if (pem.len == 0)
-        return ERR_OK;
-    if (pem.len > TRUST_MAX)
+    must(store != NULL);
+    if (pem.len > NET_HTTP_TRUST_MAX_BYTES)
         return fail(task, ERR_LIMIT, "the trusted certificates are too large");
-    bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    bio = BIO_new_mem_buf(pem.len == 0 ? "" : pem.ptr, (int)pem.len);
     must(bio != NULL);
     while ((certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-        must(X509_STORE_add_cert(http->trust, certificate) == 1);
+        must(X509_STORE_add_cert(store, certificate) == 1);
         X509_free(certificate);
         count++;
     }
     ERR_clear_error(); /* "no start line" at the end */
-    return count > 0 ? ERR_OK
-                     : fail(task, ERR_INVALID, "no certificate among those that are trusted");
+    if (count == 0 && pem.len > 0)
+        return fail(task, ERR_INVALID, "no certificate among those that are trusted");
+    *out = store;
+    store = NULL;
+    return ERR_OK;
+}
+
+enum err net_http_check_trust(struct task *task, struct str pem)
+{
+    CLEANUP(store_free) X509_STORE *store = NULL;
+
+    return load_trust(task, pem, &store);
+}
+
+enum err net_http_set_trust(struct net_http *http, struct task *task, struct str pem)
+{
+    X509_STORE *store;
+
+    TRY(load_trust(task, pem, &store));
+    X509_STORE_free(http->trust); /* connections have references of their own */
+    http->trust = store;
+    return ERR_OK;
 }
 
 enum err net_http_new(struct net_loop *loop, struct task *task,
@@ -682,7 +709,7 @@ enum err net_http_new(struct net_loop *loop, struct task *task,
     SET_MULTI(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
               (long)(options->connections_per_host_max > 0 ? options->connections_per_host_max
                                                            : PER_HOST_DEFAULT));
-    err = load_trust(http, task, options->trust_pem);
+    err = load_trust(task, options->trust_pem, &http->trust);
     if (err != ERR_OK) {
         net_http_free(&http);
         return err;
@@ -711,5 +738,5 @@ enum err net_http_read_trust(struct task *task, struct str path, struct buf *out
 {
     const char *name = path.len == 0 ? system_trust : arena_copy(&task->arena, path).ptr;
 
-    return file_read(task, AT_FDCWD, name, TRUST_MAX, out_pem);
+    return file_read(task, AT_FDCWD, name, NET_HTTP_TRUST_MAX_BYTES, out_pem);
 }

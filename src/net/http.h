@@ -15,12 +15,15 @@
 #include "net/loop.h"
 #include "secret/secret.h"
 
-enum { NET_HTTP_HEADERS_MAX_BYTES = 64 * 1024 }; /* of a response, all lines together */
+enum {
+    NET_HTTP_HEADERS_MAX_BYTES = 64 * 1024,    /* of a response, all lines together */
+    NET_HTTP_TRUST_MAX_BYTES = 8 * 1024 * 1024, /* of trusted certificates */
+};
 
 struct net_http;      /* the connections of this process, and what it trusts */
 struct net_http_call; /* one request */
 
-enum net_http_method { NET_HTTP_GET, NET_HTTP_POST, NET_HTTP_PUT, NET_HTTP_DELETE };
+enum net_http_method { NET_HTTP_GET, NET_HTTP_POST, NET_HTTP_PUT, NET_HTTP_DELETE, NET_HTTP_HEAD };
 
 struct net_http_options {
     /* The certificates that servers must lead back to, in PEM (net_http_read_trust); empty: no
@@ -36,6 +39,11 @@ MUST_CHECK enum err net_http_new(struct net_loop *loop, struct task *task,
 /* Calls that are under way end without on_done. Not inside on_done. */
 void net_http_free(struct net_http **http);
 
+/* Others to trust, for connections that are made from now on. ERR_INVALID: no certificate in it; the old
+ * ones stay. Empty: nobody is trusted. */
+MUST_CHECK enum err net_http_set_trust(struct net_http *http, struct task *task, struct str pem);
+/* As net_http_set_trust would take it, or not. */
+MUST_CHECK enum err net_http_check_trust(struct task *task, struct str pem);
 /* Reads a PEM file; `path` empty: the system's bundle. ERR_NOT_FOUND, ERR_IO, ERR_LIMIT. */
 MUST_CHECK enum err net_http_read_trust(struct task *task, struct str path, struct buf *out_pem);
 

@@ -109,24 +109,37 @@ static bool set_name(struct net_line *line)
            SSL_set_tlsext_host_name(line->tls, line->host) == 1;
 }
 
-enum err net_line_start_tls(struct net_line *line, struct task *task)
+static enum err make_context(struct net_line *line, struct task *task, const char *ca_file)
+{
+    line->context = SSL_CTX_new(TLS_client_method());
+    if (line->context == NULL ||
+        SSL_CTX_set_min_proto_version(line->context, TLS1_2_VERSION) != 1 ||
+        (ca_file == NULL && SSL_CTX_set_default_verify_paths(line->context) != 1))
+        return fail(task, ERR_IO, "TLS cannot be had here");
+    if (ca_file != NULL && SSL_CTX_load_verify_file(line->context, ca_file) != 1)
+        return fail(task, ERR_INVALID, "%s: no certificates can be read from it", ca_file);
+    SSL_CTX_set_verify(line->context, SSL_VERIFY_PEER, NULL);
+    return ERR_OK;
+}
+
+enum err net_line_start_tls(struct net_line *line, struct task *task, const char *ca_file)
 {
     long problem;
 
-    line->context = SSL_CTX_new(TLS_client_method());
-    if (line->context == NULL || SSL_CTX_set_default_verify_paths(line->context) != 1 ||
-        SSL_CTX_set_min_proto_version(line->context, TLS1_2_VERSION) != 1)
-        return fail(task, ERR_IO, "TLS cannot be had here");
-    SSL_CTX_set_verify(line->context, SSL_VERIFY_PEER, NULL);
+    TRY(make_context(line, task, ca_file));
     line->tls = SSL_new(line->context);
     if (line->tls == NULL || !set_name(line) || SSL_set_fd(line->tls, line->fd) != 1)
         return fail(task, ERR_IO, "TLS cannot be had here");
     if (SSL_connect(line->tls) == 1)
         return ERR_OK;
     problem = SSL_get_verify_result(line->tls);
-    return fail(task, ERR_DENIED, "%s: no TLS: %s", line->host,
-                problem != X509_V_OK ? X509_verify_cert_error_string(problem)
-                                     : "the handshake failed");
+    if (problem == X509_V_OK)
+        return fail(task, ERR_DENIED, "%s: no TLS: the handshake failed", line->host);
+    return fail(
+        task, ERR_DENIED,
+        "%s: its certificate is not believed (%s), so no password was sent; if it should be, "
+        "name the certificate that it leads back to with --server-ca-file",
+        line->host, X509_verify_cert_error_string(problem));
 }
 
 enum err net_line_read(struct net_line *line, struct task *task, char *room, size_t len,
@@ -154,10 +167,9 @@ enum err net_line_read(struct net_line *line, struct task *task, char *room, siz
 enum err net_line_write(struct net_line *line, struct task *task, struct str bytes)
 {
     while (bytes.len > 0) {
-        ssize_t sent = line->tls != NULL
-                           ? SSL_write(line->tls, bytes.ptr,
-                                       bytes.len > INT_MAX ? INT_MAX : (int)bytes.len)
-                           : send(line->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+        ssize_t sent = line->tls != NULL ? SSL_write(line->tls, bytes.ptr,
+                                                     bytes.len > INT_MAX ? INT_MAX : (int)bytes.len)
+                                         : send(line->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
 
         if (sent < 0 && line->tls == NULL && errno == EINTR)
             continue;

@@ -19,8 +19,10 @@ MUST_CHECK enum err net_line_open(struct task *task, const char *host, const cha
 void net_line_close(struct net_line **line);
 /* The other end is this machine: nobody is in between. */
 bool net_line_is_local(const struct net_line *line);
-/* The certificate must be for this host and lead back to what the system trusts. ERR_DENIED. */
-MUST_CHECK enum err net_line_start_tls(struct net_line *line, struct task *task);
+/* The certificate must be for this host, and lead back to one in `ca_file` (PEM), or, where that is
+ * NULL, to what the system trusts. ERR_DENIED; ERR_INVALID: the file has no certificates. */
+MUST_CHECK enum err net_line_start_tls(struct net_line *line, struct task *task,
+                                       const char *ca_file);
 /* At least one byte; *out_len 0: the other end closed. ERR_BUSY: it is gone, or silent. */
 MUST_CHECK enum err net_line_read(struct net_line *line, struct task *task, char *room, size_t len,
                                   size_t *out_len);

@@ -103,8 +103,17 @@ static const char *forbidden_words(enum net_address_class class)
     return words[class];
 }
 
+static const char *service_reason(const struct net_target_rules *rules, const struct net_url *url)
+{
+    if (!url->is_https && !rules->allows_http)
+        return "the target is http, not https";
+    if (url->port < LOWEST_FREE_PORT && url->port != 80 && url->port != 443)
+        return "the target's port is another service's";
+    return NULL;
+}
+
 const char *net_target_reason(const struct net_target_rules *rules, const struct net_url *url,
-                              const struct net_address *addresses, size_t count)
+                                  const struct net_address *addresses, size_t count)
 {
     bool is_public = false;
 
@@ -121,11 +130,19 @@ const char *net_target_reason(const struct net_target_rules *rules, const struct
             return reason;
         is_public = true;
     }
-    if (!is_public)
-        return NULL;
-    if (!url->is_https && !rules->allows_http)
-        return "the target is http, not https";
-    if (url->port < LOWEST_FREE_PORT && url->port != 80 && url->port != 443)
-        return "the target's port is another service's";
-    return NULL;
+    return is_public ? service_reason(rules, url) : NULL;
+}
+
+const char *net_target_url_reason(const struct net_target_rules *rules, struct str text)
+{
+    struct arena arena = {NULL};
+    struct net_url url;
+    const char *reason = net_url_parse(&arena, text, &url);
+
+    if (reason == NULL && url.is_address)
+        reason = net_target_reason(rules, &url, &url.address, 1);
+    else if (reason == NULL && rules->network_count == 0 && !is_named(rules, url.host))
+        reason = service_reason(rules, &url);
+    arena_free(&arena);
+    return reason;
 }

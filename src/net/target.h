@@ -32,4 +32,10 @@ const char *net_target_allow_reason(struct str text);
 const char *net_target_reason(const struct net_target_rules *rules, const struct net_url *url,
                               const struct net_address *addresses, size_t count);
 
+/*
+ * For whoever stores a URL: NULL, or why it will never be connected to as things are set, in constant
+ * words: it is none, its address is not allowed, or its scheme or port is not, whatever its name leads to.
+ */
+const char *net_target_url_reason(const struct net_target_rules *rules, struct str text);
+
 #endif

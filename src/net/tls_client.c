@@ -26,21 +26,28 @@ struct net_tls_client {
     BIO_METHOD *method; /* own */
 };
 
-static enum err read_trust(struct task *task, SSL_CTX *context, struct str pem)
+enum err net_tls_client_set_trust(struct net_tls_client *client, struct task *task, struct str pem)
 {
-    X509_STORE *store = SSL_CTX_get_cert_store(context);
-    BIO *bio = pem.len > INT32_MAX ? NULL : BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    X509_STORE *store = X509_STORE_new();
+    BIO *bio = pem.len == 0 || pem.len > INT32_MAX ? NULL : BIO_new_mem_buf(pem.ptr, (int)pem.len);
     X509 *certificate;
     size_t count = 0;
 
-    while (bio != NULL && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+    while (store != NULL && bio != NULL && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
         if (X509_STORE_add_cert(store, certificate) == 1)
             count++;
         X509_free(certificate);
     }
     BIO_free(bio);
     ERR_clear_error(); /* the end of the text */
-    return count > 0 ? ERR_OK : fail(task, ERR_INVALID, "no certificate to trust is in the file");
+    if (store == NULL)
+        abort();
+    if (count == 0 && pem.len > 0) {
+        X509_STORE_free(store);
+        return fail(task, ERR_INVALID, "no certificate to trust is in the file");
+    }
+    SSL_CTX_set_cert_store(client->context, store); /* which frees the old one */
+    return ERR_OK;
 }
 
 enum err net_tls_client_new(struct task *task, struct str trust_pem,
@@ -55,7 +62,7 @@ enum err net_tls_client_new(struct task *task, struct str trust_pem,
     client->method = net_tls_carrier_method();
     err = net_tls_set_policy(task, client->context);
     if (err == ERR_OK && trust_pem.len > 0)
-        err = read_trust(task, client->context, trust_pem);
+        err = net_tls_client_set_trust(client, task, trust_pem);
     if (err != ERR_OK) {
         net_tls_client_free(&client);
         return err;

@@ -33,6 +33,9 @@ struct net_tls_peer {
  */
 MUST_CHECK enum err net_tls_client_new(struct task *task, struct str trust_pem,
                                        struct net_tls_client **out_client);
+/* Others to trust, for connections that begin from now on; as net_tls_client_new takes them. */
+MUST_CHECK enum err net_tls_client_set_trust(struct net_tls_client *client, struct task *task,
+                                             struct str trust_pem);
 void net_tls_client_free(struct net_tls_client **client);
 
 /* RFC 7672 §3.1: DANE-TA(2) or DANE-EE(3) with a selector and a digest that exist. */

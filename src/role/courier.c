@@ -15,8 +15,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-enum { PASSWORD_MAX = 1024 };
-
 struct courier_role {
     struct courier *courier; /* own */
     struct dns_client *dns;  /* own */
@@ -50,26 +48,6 @@ static size_t count_of(const struct str *list)
     return count;
 }
 
-/* The first line of the file, in guarded memory. */
-static enum err read_password(struct task *task, struct str path, struct secret **out)
-{
-    CLEANUP(buf_free) struct buf text;
-    struct str line;
-
-    buf_init(&text, SIZE_MAX); /* file_read has the limit */
-    if (path.len == 0)
-        return ERR_OK;
-    TRY(file_read(task, AT_FDCWD, arena_copy(&task->arena, path).ptr, PASSWORD_MAX, &text));
-    line = buf_str(&text);
-    if (str_index(line, '\n') >= 0)
-        line = str_upto(line, (size_t)str_index(line, '\n'));
-    line = str_trim(line);
-    if (line.len == 0)
-        return fail(task, ERR_INVALID, "smarthost_password: the file is empty");
-    *out = secret_copy(line);
-    return ERR_OK;
-}
-
 /* A host that did not answer is left alone for a part of the queue's own first wait. */
 static int64_t first_rest_ms(const struct config *config)
 {
@@ -78,8 +56,14 @@ static int64_t first_rest_ms(const struct config *config)
     return rest_ms < 60 * 1000 ? rest_ms : 60 * 1000;
 }
 
-static struct courier_settings settings_of(const struct config *config)
+/* `password` is the settings': it is for the caller to free. */
+static struct courier_settings settings_of(const struct role_process *process,
+                                           struct secret **out_password)
 {
+    const struct config *config = role_config(process);
+
+    *out_password =
+        role_password(process).len == 0 ? NULL : secret_copy(role_password(process));
     return (struct courier_settings){
         .hostname = config->hostname,
         .port = (uint16_t)config->outgoing_port,
@@ -91,7 +75,8 @@ static struct courier_settings settings_of(const struct config *config)
         .tls_required_count = count_of(config->outgoing_tls),
         .allow = config->outgoing_allow,
         .allow_count = count_of(config->outgoing_allow),
-        .ca_file = config->outgoing_ca,
+        .smarthost_password = *out_password,
+        .trust_pem = role_trust_pem(process),
         .without_ipv6 = !config->outgoing_ipv6,
         .connections_max = config->queue_jobs_max,
         .connections_per_destination = config->queue_jobs_per_destination,
@@ -104,13 +89,10 @@ static struct courier_settings settings_of(const struct config *config)
 static enum err make_destinations(struct role_process *process, struct task *task)
 {
     struct courier_role *state = role_state(process);
-    const struct config *config = role_config(process);
     CLEANUP(secret_free) struct secret *password = NULL;
     struct courier_policy_store store = courier_policies(state->courier);
-    struct courier_settings settings = settings_of(config);
+    struct courier_settings settings = settings_of(process, &password);
 
-    TRY(read_password(task, config->smarthost_password, &password));
-    settings.smarthost_password = password;
     return courier_destinations_new(task, role_loop(process), state->dns, state->http, &settings,
                                     &store, role_log(process), &state->ways.destinations);
 }
@@ -119,43 +101,42 @@ static enum err make_destinations(struct role_process *process, struct task *tas
 static enum err make_http(struct role_process *process, struct task *task)
 {
     struct courier_role *state = role_state(process);
-    struct str path = role_config(process)->outgoing_ca;
-    struct net_http_options options = {.connections_max = 0};
-    CLEANUP(buf_free) struct buf pem;
-    enum err err;
+    struct net_http_options options = {.connections_max = 0, .trust_pem = role_trust_pem(process)};
 
-    buf_init(&pem, SIZE_MAX);
-    err = net_http_read_trust(task, path, &pem);
-    if (err == ERR_NOT_FOUND && path.len == 0) {
+    if (options.trust_pem.len == 0)
         log_warning(role_log(process), "the system has no certificates to trust");
-        task_forgive(task);
-    } else {
-        TRY(err);
-    }
-    options.trust_pem = buf_str(&pem);
     return net_http_new(role_loop(process), task, &options, &state->http);
+}
+
+static struct webhook_options webhooks_of(const struct role_process *process)
+{
+    const struct config *config = role_config(process);
+
+    return (struct webhook_options){
+        .allow = config->webhook_allow,
+        .allow_count = count_of(config->webhook_allow),
+        .allows_http = config->webhook_http,
+    };
 }
 
 static enum err make_ways(struct role_process *process, struct task *task)
 {
     struct courier_role *state = role_state(process);
-    const struct config *config = role_config(process);
+    struct webhook_options webhooks = webhooks_of(process);
 
     TRY(make_http(process, task));
     TRY(make_destinations(process, task));
-    state->ways.poster = webhook_poster_new(&(struct webhook_options){
-        .loop = role_loop(process),
-        .http = state->http,
-        .dns = state->dns,
-        .log = role_log(process),
-        .allow = config->webhook_allow,
-        .allow_count = count_of(config->webhook_allow),
-        .allows_http = config->webhook_http,
-    });
+    webhooks.loop = role_loop(process);
+    webhooks.http = state->http;
+    webhooks.dns = state->dns;
+    webhooks.log = role_log(process);
+    state->ways.poster = webhook_poster_new(&webhooks);
     state->ways.start = courier_attempt_start;
     state->ways.cancel = courier_attempt_cancel;
     state->ways.policy = courier_destinations_policy;
     state->ways.revive = courier_destinations_revive;
+    state->ways.look = courier_destinations_look;
+    state->ways.cancel_look = courier_sts_cancel;
     courier_set_ways(state->courier, &state->ways);
     return ERR_OK;
 }
@@ -229,12 +210,16 @@ static void on_reload(struct role_process *process)
 {
     struct courier_role *state = role_state(process);
     struct courier_options options = options_of(role_config(process));
-    struct courier_settings settings = settings_of(role_config(process));
+    CLEANUP(secret_free) struct secret *password = NULL;
+    struct courier_settings settings = settings_of(process, &password);
+    struct webhook_options webhooks = webhooks_of(process);
     struct task task;
 
     courier_configure(state->courier, &options);
+    webhook_poster_configure(state->ways.poster, &webhooks);
     task_init(&task, clock_now_ms());
-    if (courier_destinations_configure(state->ways.destinations, &task, &settings) != ERR_OK)
+    if (net_http_set_trust(state->http, &task, role_trust_pem(process)) != ERR_OK ||
+        courier_destinations_configure(state->ways.destinations, &task, &settings) != ERR_OK)
         log_failure(role_log(process), "the settings of outgoing mail", &task);
     task_done(&task);
 }

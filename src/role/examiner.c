@@ -99,6 +99,7 @@ static void answer_examine(struct examiner *examiner, struct order *order, enum 
         .may_reply = result->may_reply,
         .score = result->score,
         .is_authenticated = result->is_authenticated,
+        .is_from_sender = result->is_from_sender,
         .is_spam = result->is_spam,
         .bounce = result->bounce,
     };

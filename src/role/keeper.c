@@ -96,7 +96,8 @@ static void sandbox(struct role_process *process, struct sandbox_rules *rules)
     struct keeper *keeper = role_state(process);
 
     sandbox_allow_path(rules, keeper->folder, SANDBOX_READ_WRITE);
-    rules->may_accept = true; /* the administrator's socket */
+    rules->may_accept = true;      /* the administrator's socket */
+    rules->may_fork_helper = true; /* who makes keys */
 }
 
 static enum err start(struct role_process *process, struct task *task)
@@ -182,6 +183,7 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
 
     out_reply->status = WIRE_OK;
     out_reply->mailbox = result->mailbox;
+    out_reply->slot = result->slot;
     if (body->service == WIRE_SERVICE_SUBMISSION)
         return; /* no session: the key is not needed */
     if (account_sessions_open(keeper->sessions, task, &body->session, &result->mailbox, channel,
@@ -317,6 +319,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     keeper_backup_stop(keeper);
     keeper_bucket_stop(keeper);
     keeper_ask_stop(keeper);
+    keeper_key_stop(keeper);
     keeper_purge_stop(keeper);
     keeper_admin_stop(keeper);
     keeper_mailbox_free_all(keeper);

@@ -27,6 +27,8 @@ struct keeper {
     struct dns_client *dns;            /* own */
     struct keeper_question *questions; /* own; to the DNS, for administrators */
     struct net_timer *keys;            /* own; makes keys for domains that have none yet */
+    struct keeper_key_maker *key_maker; /* own; the child that makes a key; NULL: none does */
+    struct secret *rsa_key;            /* own; made, and nobody's yet; NULL: none */
     struct secret *courier_key, *srs_key; /* own; secret/courier.h */
     struct account_return back;        /* rewritten senders, for the router */
     struct account_purge *purge;       /* own; backups of removed mailboxes */
@@ -75,6 +77,8 @@ void keeper_admin_start(struct keeper *keeper);
 void keeper_admin_stop(struct keeper *keeper);
 /* All sessions of a mailbox end. */
 void keeper_expel(void *keeper, const struct id *mailbox);
+/* The same, and mail that somebody has for it already is not taken for it any more. */
+void keeper_retire(void *keeper, const struct id *mailbox);
 
 /* keeper_job.c: what an owner has done in his mailbox's process. */
 enum err keeper_check_owner(void *keeper, struct task *task, int64_t mailbox_row,
@@ -110,12 +114,21 @@ void keeper_purge_start(struct keeper *keeper);
 void keeper_purge_stop(struct keeper *keeper);
 void keeper_purge_message(struct keeper *keeper, const struct wire_message *message);
 
-/* keeper_ask.c: what commands ask of courier and resolver, and the keys that they make. */
+/* keeper_key.c: keys to sign mail with. As admin_services has it: ERR_BUSY with an RSA key that is
+ * being made. */
+enum err keeper_make_key(void *keeper, struct task *task, enum account_key_algorithm algorithm,
+                         struct secret **out_key, struct buf *out_record);
+void keeper_key_stop(struct keeper *keeper);
+
+/* keeper_ask.c: what commands ask of courier and resolver, and keys for domains without any. */
 enum err keeper_ask_courier(void *keeper, uint64_t ticket, struct str json);
 enum err keeper_ask_archivist(void *keeper, uint64_t ticket, struct str json);
 void keeper_ask_dns(void *keeper, uint64_t ticket, struct str name, enum dns_type type);
-enum err keeper_make_key(void *keeper, struct task *task, enum account_key_algorithm algorithm,
-                         struct secret **out_key, struct buf *out_record);
+/* Looks for domains without keys, from the loop. */
+void keeper_keys_soon(struct keeper *keeper);
+struct str keeper_smarthost(void *keeper, struct task *task);
+const char *keeper_webhook_reason(void *keeper, struct str url);
+bool keeper_uses_ipv6(void *keeper);
 void keeper_ask_start(struct keeper *keeper);
 void keeper_ask_stop(struct keeper *keeper);
 

@@ -103,15 +103,24 @@ static enum err remove_mailbox(void *owner, const struct id *mailbox)
     return ask_store(owner, WIRE_MAILBOX_REMOVE, &body);
 }
 
-void keeper_expel(void *owner, const struct id *mailbox)
+static void expel(struct keeper *keeper, const struct id *mailbox, bool is_for_good)
 {
-    struct keeper *keeper = owner;
-    struct wire_mailbox_expel body = {.mailbox = *mailbox};
+    struct wire_mailbox_expel body = {.mailbox = *mailbox, .is_for_good = is_for_good};
 
     /* Without a store there is no session to end. */
     if (ask_store(keeper, WIRE_MAILBOX_EXPEL, &body) != ERR_OK)
         log_warning(keeper->log, "sessions could not be ended mailbox=%s", mailbox->text);
     account_sessions_close_mailbox(keeper->sessions, mailbox);
+}
+
+void keeper_expel(void *owner, const struct id *mailbox)
+{
+    expel(owner, mailbox, false);
+}
+
+void keeper_retire(void *owner, const struct id *mailbox)
+{
+    expel(owner, mailbox, true);
 }
 
 static int64_t backups_keep_ms(void *owner)
@@ -191,6 +200,7 @@ static const struct admin_services services = {
     .remove_mailbox = remove_mailbox,
     .backups_keep_ms = backups_keep_ms,
     .expel = keeper_expel,
+    .retire = keeper_retire,
     .limits_changed = limits_changed,
     .ask_courier = keeper_ask_courier,
     .ask_archivist = keeper_ask_archivist,
@@ -204,6 +214,9 @@ static const struct admin_services services = {
     .rekey = keeper_rekey,
     .reset_keep_ms = reset_keep_ms,
     .hostname = hostname,
+    .smarthost = keeper_smarthost,
+    .webhook_reason = keeper_webhook_reason,
+    .uses_ipv6 = keeper_uses_ipv6,
     .work_soon = work_soon,
     .describe = describe,
     .reply = send_reply,

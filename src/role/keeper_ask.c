@@ -1,15 +1,16 @@
 /*
- * What administrators' commands ask of courier and resolver, and the keys that mail is signed with:
- * made for each new domain, and at a start for those from before there were any, one by one.
+ * What administrators' commands ask of courier and resolver; and the keys that mail is signed with for
+ * domains from before there were any, one by one.
  */
 #include "role/keeper.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "mailauth/sign.h"
+#include "courier/route.h"
+#include "net/target.h"
 
-/* An RSA key takes a few tenths of a second, during which nobody logs in: so with long pauses. Whoever
- * wants to publish those of a domain (`domain dns`) has them at once. */
+/* Domains that have no keys yet are in no hurry, and an RSA key costs a few tenths of a second of a
+ * processor. Whoever wants to publish those of a domain (`domain dns`) has them at once. */
 enum { KEYS_EVERY_MS = 10 * 1000, KEYS_FIRST_AFTER_MS = 500 };
 
 struct keeper_question {
@@ -72,13 +73,34 @@ void keeper_ask_dns(void *owner, uint64_t ticket, struct str name, enum dns_type
     question->query = dns_client_ask(keeper->dns, name, type, false, on_answer, question);
 }
 
-enum err keeper_make_key(void *owner, struct task *task, enum account_key_algorithm algorithm,
-                         struct secret **out_key, struct buf *out_record)
+struct str keeper_smarthost(void *owner, struct task *task)
 {
-    (void)owner;
-    return mailauth_key_make(
-        task, algorithm == ACCOUNT_KEY_RSA ? MAILAUTH_RSA_2048 : MAILAUTH_ED25519, out_key,
-        out_record);
+    const struct keeper *keeper = owner;
+    struct courier_target target;
+
+    if (courier_host_parse(task, &task->arena, role_config(keeper->process)->smarthost, &target) !=
+        ERR_OK) {
+        task_forgive(task); /* none is set */
+        return STR("");
+    }
+    return target.host;
+}
+
+const char *keeper_webhook_reason(void *owner, struct str url)
+{
+    const struct keeper *keeper = owner;
+    const struct config *config = role_config(keeper->process);
+    CLEANUP(net_target_rules_free) struct net_target_rules *rules =
+        net_target_rules_new(config->webhook_allow, CONFIG_ADDRESSES_MAX, config->webhook_http);
+
+    return net_target_url_reason(rules, url);
+}
+
+bool keeper_uses_ipv6(void *owner)
+{
+    const struct keeper *keeper = owner;
+
+    return role_config(keeper->process)->outgoing_ipv6;
 }
 
 static void on_keys(void *owner)
@@ -87,6 +109,11 @@ static void on_keys(void *owner)
 
     if (admin_make_missing_key(keeper->admin, clock_now_ms()))
         net_timer_start(keeper->keys, KEYS_EVERY_MS);
+}
+
+void keeper_keys_soon(struct keeper *keeper)
+{
+    net_timer_start(keeper->keys, 0);
 }
 
 void keeper_ask_start(struct keeper *keeper)

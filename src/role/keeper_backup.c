@@ -9,6 +9,7 @@
 #include "backup/name.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "secret/crypt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,6 +76,16 @@ static void on_put(void *owner, enum err err, const char *words)
     end(backup, EVERY_MS);
 }
 
+/* Which host key opens a copy, without saying anything of it; and whose it is, should two hosts share a
+ * destination. Eight hexadecimal digits. */
+static struct str host_mark(const struct keeper *keeper, struct task *task)
+{
+    unsigned char hash[CRYPT_HASH_BYTES];
+
+    crypt_hash(secret_str(keeper->drop_root), STR("sealpost host mark"), STR(""), hash);
+    return arena_printf(&task->arena, "%02x%02x%02x%02x", hash[0], hash[1], hash[2], hash[3]);
+}
+
 static enum err begin_putting(struct keeper_backup *backup, struct task *task)
 {
     struct str path =
@@ -95,7 +106,8 @@ static enum err begin_putting(struct keeper_backup *backup, struct task *task)
         return fail(task, ERR_IO, "its copy: %s", strerror(errno));
     account_copy_free(&backup->copy); /* its name goes, too */
     backup_stamp_format(clock_now_ms(), stamp);
-    (void)snprintf(name, sizeof(name), "account/%s.sqlite", stamp);
+    (void)snprintf(name, sizeof(name), "account/%s-%.*s.sqlite", stamp,
+                   STR_ARG(host_mark(backup->keeper, task)));
     backup->put = copy_put_start(&options);
     return ERR_OK;
 }

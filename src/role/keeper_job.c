@@ -7,6 +7,7 @@
 
 #include "account/slot.h"
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/memory.h"
 #include "secret/pass.h"
 
@@ -142,13 +143,22 @@ void keeper_rekey(void *owner, const struct id *mailbox, const struct secret *ke
 {
     struct keeper *keeper = owner;
     CLEANUP(secret_free) struct secret *next_key = account_keys_next(keys);
-    const struct admin_job job = {
-        .mailbox = *mailbox, .key = keys, .kind = STR("re-encrypt"), .json = STR("{}")};
+    CLEANUP(buf_free) struct buf json;
+    struct admin_job job = {.mailbox = *mailbox, .key = keys, .kind = STR("re-encrypt")};
+    unsigned char check[PASS_BYTES];
     struct task task;
 
+    buf_init(&json, SIZE_MAX);
     if (next_key == NULL || is_being_rekeyed(keeper, mailbox) ||
         clock_monotonic_ms() - keeper->rekey_ended_ms < keeper->rekey_pause_ms)
         return;
+    /* A process that runs may have heard of another key that was given up since. */
+    pass_key_check(next_key, check);
+    buf_put(&json, STR("{\"check\":\""));
+    if (encode_hex(&json, str_make(check, sizeof(check))) != ERR_OK)
+        return;
+    buf_put(&json, STR("\"}"));
+    job.json = buf_str(&json);
     task_init(&task, clock_now_ms());
     if (keeper_start_job(keeper, &task, 0, &job) != ERR_OK)
         log_failure(keeper->log, "re-encrypting a mailbox", &task);

@@ -82,11 +82,14 @@ static void on_sender(struct keeper *keeper, struct wire_channel *channel, struc
 {
     const struct wire_sender *body = &message->body.sender;
     struct wire_sender_reply answer = {.status = WIRE_UNAVAILABLE};
-    bool is_own = false;
+    bool is_own = false, is_valid = false;
 
-    if (account_router_sender(keeper->router, task, &body->mailbox, body->address, &is_own) ==
-        ERR_OK)
-        answer.status = is_own ? WIRE_OK : WIRE_DENIED;
+    /* A connection outlives its password: the next message is too late for one that was removed. */
+    if (account_slot_is_there(keeper->database, task, &body->mailbox, &body->slot, &is_valid) ==
+            ERR_OK &&
+        account_router_sender(keeper->router, task, &body->mailbox, body->address, &is_own) ==
+            ERR_OK)
+        answer.status = !is_valid ? WIRE_DISABLED : is_own ? WIRE_OK : WIRE_DENIED;
     else
         log_error(keeper->log, "a sender could not be looked up error=%s: %s",
                   err_name(task->err), task->words);

@@ -52,6 +52,7 @@ struct fixture {
     char password[40];
     struct id mailbox;
     unsigned char pass[PASS_BYTES]; /* of the last login */
+    struct id slot;                 /* likewise */
 };
 
 static void bound_waits(int fd)
@@ -326,6 +327,7 @@ static enum wire_status log_in(struct fixture *f, const struct id *session,
     assert_int_equal(f->message.tag, 4);
     if (reply->status == WIRE_OK) {
         assert_true(id_equal(&reply->mailbox, &f->mailbox));
+        f->slot = reply->slot;
         assert_int_equal(reply->pass.len, is_submission ? 0 : PASS_BYTES);
         if (!is_submission)
             memcpy(f->pass, reply->pass.ptr, PASS_BYTES);
@@ -462,11 +464,32 @@ static void test_a_running_mailbox_meets_a_new_keeper(void **state)
     (void)close(start_mailbox(f, &f->mailbox, false, WIRE_DENIED));
 }
 
+static void add_app_password(struct fixture *f, char out[static 40])
+{
+    char text[256];
+    json_t *json;
+
+    (void)snprintf(text, sizeof(text),
+                   "{'command':'alias app-password add','arguments':{'address':'you@demo.test',"
+                   "'name':'phone','password':'%s'}}",
+                   f->password);
+    ask(f, text);
+    json = answer(f, "ok");
+    (void)snprintf(out, 40, "%s", json_string_value(json_object_get(json, "password")));
+    json_decref(json);
+}
+
 static void test_senders(void **state)
 {
     struct fixture *f = *state;
     struct wire_sender body = {.mailbox = f->mailbox, .address = STR("You+x@demo.test")};
+    struct id session = id_random();
+    char app[40];
 
+    add_app_password(f, app);
+    assert_int_equal(
+        log_in(f, &session, WIRE_SERVICE_SUBMISSION, "you@demo.test", app, "192.0.2.1"), WIRE_OK);
+    body.slot = f->slot;
     send_to(f->peers[SMTP], WIRE_SENDER, 6, &body, NULL, 0);
     assert_int_equal(
         receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_SENDER_REPLY)->sender_reply.status,
@@ -476,6 +499,14 @@ static void test_senders(void **state)
     assert_int_equal(
         receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_SENDER_REPLY)->sender_reply.status,
         WIRE_DENIED);
+    /* The password goes: so does whoever logged in with it. */
+    ask_ok(f, "{'command':'alias app-password remove','arguments':{'address':'you@demo.test',"
+              "'name':'phone'}}");
+    body.address = STR("you@demo.test");
+    send_to(f->peers[SMTP], WIRE_SENDER, 6, &body, NULL, 0);
+    assert_int_equal(
+        receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_SENDER_REPLY)->sender_reply.status,
+        WIRE_DISABLED);
 }
 
 /* Killed between a mailbox's row and its file: the next keeper has it removed. */
@@ -554,6 +585,60 @@ static const struct wire_signing_keys_reply *signing_keys(struct fixture *f, con
                 ->signing_keys_reply;
 }
 
+/* The status of the next answer to the administrator. */
+static bool is_next_found(struct fixture *f)
+{
+    const union wire_body *body = receive(f, f->admin, WIRE_ROLE_CLI, WIRE_ADMIN_REPLY);
+
+    return str_find(body->admin_reply.json, STR("\"not-found\"")) < 0;
+}
+
+/*
+ * Five domains want keys when somebody asks for the last of them: he hears that it is not there yet, so
+ * he did not wait for them. All six questions are there before the keeper reads the first, and one key
+ * is made after the other: so chance has no say in it.
+ */
+static void test_others_are_answered_while_keys_are_made(void **state)
+{
+    static const char *const domains[] = {"a1.test", "a2.test", "a3.test", "a4.test", "a5.test"};
+    struct buf keys[ARRAY_LEN(domains)];
+    struct fixture *f = *state;
+    size_t missing = 0;
+    char text[128];
+
+    (void)receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY);
+    assert_int_equal(kill(f->pid, SIGSTOP), 0);
+    for (size_t i = 0; i < ARRAY_LEN(domains); i++) {
+        (void)snprintf(text, sizeof(text), "{'command':'domain add','arguments':{'domain':'%s'}}",
+                       domains[i]);
+        ask(f, text);
+    }
+    ask(f, "{'command':'domain show','arguments':{'domain':'a5.test'}}");
+    assert_int_equal(kill(f->pid, SIGCONT), 0);
+    for (size_t i = 0; i < ARRAY_LEN(domains) + 1; i++)
+        missing += !is_next_found(f);
+    assert_int_equal(missing, 1);
+    /* Each has keys of its own: a child does not go on with its parent's random numbers. */
+    for (size_t i = 0; i < ARRAY_LEN(domains); i++) {
+        buf_init(&keys[i], SIZE_MAX);
+        buf_put(&keys[i], signing_keys(f, domains[i])->rsa_key);
+        assert_true(keys[i].len > 1000);
+        for (size_t k = 0; k < i; k++)
+            assert_false(str_equal(buf_str(&keys[i]), buf_str(&keys[k])));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(domains); i++)
+        buf_free(&keys[i]);
+    /* Who has gone meanwhile gets his domain all the same. */
+    ask(f, "{'command':'domain add','arguments':{'domain':'gone.test'}}");
+    (void)close(f->admin);
+    connect_admin(f);
+    for (int i = 0; i < 100 && signing_keys(f, "gone.test")->status != WIRE_OK; i++)
+        (void)usleep(100 * 1000);
+    assert_int_equal(signing_keys(f, "gone.test")->status, WIRE_OK);
+    /* A stop does not wait for a key. */
+    ask(f, "{'command':'domain add','arguments':{'domain':'late.test'}}");
+}
+
 static void test_keys_to_sign_with(void **state)
 {
     struct fixture *f = *state;
@@ -629,6 +714,8 @@ static void test_a_domain_s_records(void **state)
     struct fixture *f = *state;
     struct dns_record mx = {.name = STR("mx.test"), .preference = 10};
     const struct dns_answer there = {.records = &mx, .count = 1};
+    struct wire_admin_reply policy = {
+        .json = STR("{\"status\":\"ok\",\"mode\":\"enforce\",\"unnamed\":\"\"}"), .is_last = true};
     struct buf records;
     json_t *json, *item;
     size_t asked = 0;
@@ -645,8 +732,13 @@ static void test_a_domain_s_records(void **state)
 
         send_to(f->peers[RESOLVER], WIRE_DNS_ANSWER, f->message.tag, &body, NULL, 0);
     } while (++asked < 13);
+    (void)receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY);
+    assert_true(str_equal(receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_ADMIN)->admin.json,
+                          STR("{\"command\":\"sts policy\",\"arguments\":"
+                              "{\"domain\":\"demo.test\",\"hosts\":[\"mx.test\"]}}")));
+    send_to(f->peers[COURIER], WIRE_ADMIN_REPLY, f->message.tag, &policy, NULL, 0);
     json = answer(f, "ok");
-    assert_int_equal(json_array_size(json_object_get(json, "items")), 13);
+    assert_int_equal(json_array_size(json_object_get(json, "items")), 14);
     item = json_array_get(json_object_get(json, "items"), 2);
     assert_string_equal(json_string_value(json_object_get(item, "type")), "MX");
     assert_string_equal(json_string_value(json_object_get(item, "state")), "right");
@@ -777,6 +869,7 @@ static void test_a_new_password(void **state)
 {
     struct fixture *f = *state;
     struct id session = id_random(), other = id_random(), third = id_random();
+    struct id app_session = id_random();
     struct wire_mailbox_started started = {.mailbox = f->mailbox};
     struct wire_mailbox_rekeyed rekeyed = {.mailbox = f->mailbox};
     const struct wire_mailbox_key *key;
@@ -789,24 +882,15 @@ static void test_a_new_password(void **state)
     (void)snprintf(old, sizeof(old), "%s", f->password);
     ask(f, "{'command':'status'}");
     json_decref(answer(f, "ok"));
-    {
-        char text[256];
-
-        (void)snprintf(text, sizeof(text),
-                       "{'command':'alias app-password add','arguments':{'address':'you@demo.test',"
-                       "'name':'phone','password':'%s'}}",
-                       old);
-        ask(f, text);
-        json = answer(f, "ok");
-        (void)snprintf(app, sizeof(app), "%s", json_string_value(json_object_get(json, "password")));
-        json_decref(json);
-    }
+    add_app_password(f, app);
     json = ask_with(f, "alias password", "old-password", old);
     (void)snprintf(f->password, sizeof(f->password), "%s",
                    json_string_value(json_object_get(json, "password")));
     json_decref(json);
     /* Not seen yet: the old one opens, and nothing is re-encrypted. */
     assert_int_equal(log_in(f, &session, WIRE_SERVICE_IMAP, "you@demo.test", old, "192.0.2.1"), WIRE_OK);
+    assert_int_equal(log_in(f, &app_session, WIRE_SERVICE_IMAP, "you@demo.test", app, "192.0.2.1"),
+                     WIRE_OK);
     /* Its first use is the confirmation. */
     assert_int_equal(log_in(f, &other, WIRE_SERVICE_IMAP, "you@demo.test", f->password, "192.0.2.1"),
                      WIRE_OK);
@@ -863,6 +947,7 @@ int main(void)
         TEST(test_senders),
         TEST(test_a_crash_while_a_mailbox_is_made),
         TEST(test_bounces_to_rewritten_senders_go_back),
+        TEST(test_others_are_answered_while_keys_are_made),
         TEST(test_keys_to_sign_with),
         TEST(test_keys_for_an_old_domain),
         TEST(test_commands_for_the_courier),

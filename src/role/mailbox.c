@@ -8,6 +8,7 @@
 #include "mailbox/backup.h"
 #include "mailbox/jobs.h"
 #include "secret/pass.h"
+#include "transfer/file_out.h"
 #include "vault/junk.h"
 #include "vault/undelete.h"
 
@@ -235,6 +236,8 @@ static enum err open_with_either(struct mailbox *mailbox, struct task *task,
     CLEANUP(secret_free) struct secret *next_key = next.len == 0 ? NULL : secret_copy(next);
     enum err err = vault_open(task, options, *key, &mailbox->vault);
 
+    if (err == ERR_OK) /* nobody else has it: no export is under way */
+        transfer_file_out_remove_rest(task, options);
     if (next_key == NULL)
         return err;
     mailbox->next_pass_key = pass_key(next_key);

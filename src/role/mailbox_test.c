@@ -5,6 +5,7 @@
 #include "role/mailbox.h"
 
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "message/message.h"
@@ -13,6 +14,7 @@
 #include "wire/socket.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -208,8 +210,9 @@ static void only_with_its_pass_is_a_session_opened(void **state)
 
 enum job_pass { JOB_PASS_GOOD, JOB_PASS_OF_IMAP, JOB_PASS_NONE };
 
-static void ask_job(struct fixture *f, const struct id *session, const char *kind,
-                    const char *json, enum job_pass which)
+/* `fd`: what the command's file is; -1: it has none. */
+static void ask_job_with(struct fixture *f, const struct id *session, const char *kind,
+                         const char *json, enum job_pass which, int fd)
 {
     CLEANUP(secret_free) struct secret *mailbox_key = secret_copy(str_make(f->key, sizeof(f->key)));
     CLEANUP(secret_free) struct secret *key = pass_key(mailbox_key);
@@ -221,7 +224,13 @@ static void ask_job(struct fixture *f, const struct id *session, const char *kin
 
     pass_make(key, session, which == JOB_PASS_OF_IMAP ? WIRE_SERVICE_IMAP : WIRE_SERVICE_JOB, pass);
     body.pass = str_make(pass, which == JOB_PASS_NONE ? 0 : sizeof(pass));
-    tell(f->store, WIRE_JOB, 6, &body, NULL, 0);
+    tell(f->store, WIRE_JOB, 6, &body, fd < 0 ? NULL : &fd, fd >= 0);
+}
+
+static void ask_job(struct fixture *f, const struct id *session, const char *kind, const char *json,
+                    enum job_pass which)
+{
+    ask_job_with(f, session, kind, json, which, -1);
 }
 
 /* The last reply; how far it was before is passed over. */
@@ -333,6 +342,21 @@ static uint64_t opened_status(struct fixture *f)
     return hear(f, f->store, WIRE_ROLE_STORE, WIRE_MAILBOX_OPENED)->mailbox_opened.status;
 }
 
+/* As the keeper names the key that the file is to be under. */
+static const char *names_key(struct fixture *f, const unsigned char *next_bytes)
+{
+    CLEANUP(secret_free) struct secret *next = secret_copy(str_make(next_bytes, MAILBOX_KEY_BYTES));
+    CLEANUP(buf_free) struct buf json;
+    unsigned char check[PASS_BYTES];
+
+    buf_init(&json, SIZE_MAX);
+    pass_key_check(next, check);
+    buf_put(&json, STR("{\"check\":\""));
+    assert_int_equal(encode_hex(&json, str_make(check, sizeof(check))), ERR_OK);
+    buf_put(&json, STR("\"}"));
+    return arena_copy(&f->task.arena, buf_str(&json)).ptr;
+}
+
 /* A process opens the file with either key, and says so when it is the next one. */
 static void a_file_is_put_under_the_next_key(void **state)
 {
@@ -348,10 +372,15 @@ static void a_file_is_put_under_the_next_key(void **state)
     /* The keeper asks for it; a second request finds nothing left to do. */
     start_again(&f, f.key, next);
     assert_int_equal(opened_status(&f), WIRE_OK);
+    /* Never under a key that it heard of, but that the slots have no more. */
+    ask_job(&f, &session, "re-encrypt", names_key(&f, other), JOB_PASS_GOOD);
+    assert_int_equal(hear_job(&f)->status, WIRE_UNAVAILABLE);
     ask_job(&f, &session, "re-encrypt", "{}", JOB_PASS_GOOD);
+    assert_int_equal(hear_job(&f)->status, WIRE_UNAVAILABLE);
+    ask_job(&f, &session, "re-encrypt", names_key(&f, next), JOB_PASS_GOOD);
     assert_int_equal(hear_job(&f)->status, WIRE_OK);
     expect_rekeyed(&f, next);
-    ask_job(&f, &again, "re-encrypt", "{}", JOB_PASS_GOOD);
+    ask_job(&f, &again, "re-encrypt", names_key(&f, next), JOB_PASS_GOOD);
     assert_int_equal(hear_job(&f)->status, WIRE_OK);
     stop_process(&f);
     /* The keeper did not hear it, and gives both: it is told again. */
@@ -367,6 +396,53 @@ static void a_file_is_put_under_the_next_key(void **state)
     stop_process(&f);
     start_again(&f, f.key, other);
     assert_int_equal(opened_status(&f), WIRE_DAMAGED);
+    stop_process(&f);
+    memcpy(f.key, next, sizeof(next));
+    start_again(&f, f.key, NULL);
+    assert_int_equal(opened_status(&f), WIRE_OK);
+    end_mailbox(&f);
+}
+
+/* An export that nobody reads on: its process has the file open, at a place where it stays. */
+static int start_an_export(struct fixture *f, const struct id *session)
+{
+    int ends[2];
+    struct pollfd output;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_true(fcntl(ends[1], F_SETPIPE_SZ, 4096) > 0);
+    ask_job_with(f, session, "export", "{\"format\":\"maildir\"}", JOB_PASS_GOOD, ends[1]);
+    close(ends[1]);
+    output = (struct pollfd){.fd = ends[0], .events = POLLIN};
+    assert_int_equal(poll(&output, 1, 20 * 1000), 1);
+    return ends[0];
+}
+
+/* The files change places when nobody reads the old one, and not before; nor does the process end.
+ */
+static void the_exchange_waits_for_who_reads_the_file(void **state)
+{
+    const struct id reading = id_random(), rekeying = id_random();
+    unsigned char next[MAILBOX_KEY_BYTES];
+    char bytes[4096];
+    struct fixture f;
+    int fd;
+
+    (void)state;
+    start_mailbox(&f);
+    stop_process(&f);
+    random_bytes(next, sizeof(next));
+    start_again(&f, f.key, next);
+    assert_int_equal(opened_status(&f), WIRE_OK);
+    fd = start_an_export(&f, &reading);
+    ask_job(&f, &rekeying, "re-encrypt", names_key(&f, next), JOB_PASS_GOOD);
+    (void)usleep(500 * 1000); /* so that it comes as far as it can */
+    while (read(fd, bytes, sizeof(bytes)) > 0)
+        ;
+    close(fd);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(hear_job(&f)->status, WIRE_OK);
+    expect_rekeyed(&f, next);
     stop_process(&f);
     memcpy(f.key, next, sizeof(next));
     start_again(&f, f.key, NULL);
@@ -391,6 +467,7 @@ int main(void)
         cmocka_unit_test(jobs_are_for_those_whom_the_keeper_let_in),
         cmocka_unit_test(a_job_that_is_cancelled_is_answered),
         cmocka_unit_test(a_file_is_put_under_the_next_key),
+        cmocka_unit_test(the_exchange_waits_for_who_reads_the_file),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

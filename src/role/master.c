@@ -66,6 +66,7 @@ struct master {
     size_t roles_started; /* of the table */
     struct premises_listeners listeners;
     int config_fd, certificate_fd, key_fd, lock_fd; /* own */
+    int trust_fds[WIRE_ROLE_COUNT][2]; /* own; premises_open_trust, of the roles that have it */
     int census_fds[WIRE_ROLE_COUNT]; /* own; of the roles that are many processes, -1: none yet */
     enum phase phase;
     size_t stage;            /* while STOPPING */
@@ -159,6 +160,10 @@ static enum err configure(struct child *child, struct task *task)
     if (files.has_certificate) {
         fds[body.descriptor_count++] = master->certificate_fd;
         fds[body.descriptor_count++] = master->key_fd;
+    }
+    if (files.has_trust) {
+        fds[body.descriptor_count++] = master->trust_fds[child->role->kind][0];
+        fds[body.descriptor_count++] = master->trust_fds[child->role->kind][1];
     }
     if (files.has_host_key) {
         TRY(premises_open_host_key(task, &master->config, &host_key_fd));
@@ -509,7 +514,22 @@ static void log_problems(const struct master *master, struct str problems)
 struct material {
     struct config config;
     int config_fd, certificate_fd, key_fd;
+    int trust_fds[WIRE_ROLE_COUNT][2];
 };
+
+static void close_trust(int fds[WIRE_ROLE_COUNT][2])
+{
+    for (size_t i = 0; i < WIRE_ROLE_COUNT; i++) {
+        fd_close(&fds[i][0]);
+        fd_close(&fds[i][1]);
+    }
+}
+
+static void clear_trust(int fds[WIRE_ROLE_COUNT][2])
+{
+    for (size_t i = 0; i < WIRE_ROLE_COUNT; i++)
+        fds[i][0] = fds[i][1] = -1;
+}
 
 static enum err load_into(struct master *master, struct task *task, struct buf *problems,
                           struct material *out)
@@ -520,6 +540,11 @@ static enum err load_into(struct master *master, struct task *task, struct buf *
     TRY(file_read(task, AT_FDCWD, master->config_file, CONFIG_TEXT_MAX, &text));
     TRY(config_parse(task, master->config_file, buf_str(&text), problems, &out->config));
     TRY(memfd_from(task, buf_str(&text), &out->config_fd));
+    for (size_t i = 0; i < WIRE_ROLE_COUNT; i++) {
+        if (role_files((enum wire_role)i).has_trust)
+            TRY(premises_open_trust(task, &out->config, (enum wire_role)i, &out->trust_fds[i][0],
+                                    &out->trust_fds[i][1]));
+    }
     return premises_open_certificate(task, &out->config, &out->certificate_fd, &out->key_fd);
 }
 
@@ -534,6 +559,7 @@ static enum err load(struct master *master)
 
     buf_init(&problems, SIZE_MAX);
     task_init(&task, clock_now_ms());
+    clear_trust(material.trust_fds);
     err = load_into(master, &task, &problems, &material);
     if (err != ERR_OK) {
         if (problems.len == 0)
@@ -545,6 +571,9 @@ static enum err load(struct master *master)
         fd_close(&master->config_fd);
         fd_close(&master->certificate_fd);
         fd_close(&master->key_fd);
+        close_trust(master->trust_fds);
+        memcpy(master->trust_fds, material.trust_fds, sizeof(master->trust_fds));
+        clear_trust(material.trust_fds);
         master->config = material.config;
         master->log.level = material.config.log_level;
         master->log.format = material.config.log_format;
@@ -553,6 +582,7 @@ static enum err load(struct master *master)
         master->key_fd = material.key_fd;
         material.config_fd = material.certificate_fd = material.key_fd = -1;
     }
+    close_trust(material.trust_fds);
     fd_close(&material.config_fd);
     fd_close(&material.certificate_fd);
     fd_close(&material.key_fd);
@@ -664,6 +694,7 @@ static void release(struct master *master)
     fd_close(&master->config_fd);
     fd_close(&master->certificate_fd);
     fd_close(&master->key_fd);
+    close_trust(master->trust_fds);
     fd_close(&master->lock_fd);
     for (size_t i = 0; i < WIRE_ROLE_COUNT; i++)
         fd_close(&master->census_fds[i]);
@@ -686,6 +717,7 @@ int master_run(const char *config_file)
                               .lock_fd = -1};
     for (size_t i = 0; i < WIRE_ROLE_COUNT; i++)
         master->census_fds[i] = -1;
+    clear_trust(master->trust_fds);
     task_init(&task, clock_now_ms());
     if (load(master) == ERR_OK) {
         master->loop = net_loop_new();

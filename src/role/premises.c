@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "net/certificate.h"
+#include "net/http.h"
 #include "net/tls.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PEM_LIMIT = 60 * 1024, HOST_KEY_BYTES = 32, HOST_KEY_LIMIT = 4096 };
+enum { PEM_LIMIT = 60 * 1024, HOST_KEY_BYTES = 32, HOST_KEY_LIMIT = 4096, PASSWORD_LIMIT = 4096 };
 
 static const char *const folders[] = {"", "run", "account", "mail", "drop", "queue", "archive", "tls"};
 
@@ -134,6 +135,81 @@ enum err premises_open_certificate(struct task *task, const struct config *confi
     TRY(memfd_from(task, buf_str(&key), out_key_fd));
     *out_certificate_fd = certificate_fd;
     certificate_fd = -1;
+    return ERR_OK;
+}
+
+/* The setting's name is for the words. */
+struct named_path {
+    const char *setting;
+    struct str path;
+};
+
+static enum err name_it(struct task *task, enum err err, const struct named_path *file)
+{
+    struct str words = arena_copy(&task->arena, str_from_c(task->words));
+
+    if (err == ERR_OK)
+        return ERR_OK;
+    task_forgive(task);
+    return fail(task, err, "%s: %.*s", file->setting, STR_ARG(words));
+}
+
+static enum err open_trust(struct task *task, const struct named_path *file, int *out_fd)
+{
+    CLEANUP(buf_free) struct buf pem;
+    enum err err;
+
+    buf_init(&pem, SIZE_MAX);
+    err = net_http_read_trust(task, file->path, &pem);
+    if (err == ERR_NOT_FOUND && file->path.len == 0)
+        task_forgive(task); /* the role says what cannot be done then */
+    else
+        TRY(name_it(task, err, file));
+    if (pem.len > 0)
+        TRY(name_it(task, net_http_check_trust(task, buf_str(&pem)), file));
+    return memfd_from(task, buf_str(&pem), out_fd);
+}
+
+static enum err open_password(struct task *task, const struct named_path *file, int *out_fd)
+{
+    CLEANUP(buf_free) struct buf text;
+    struct str line;
+    enum err err;
+
+    buf_init(&text, SIZE_MAX); /* file_read has the limit */
+    if (file->path.len == 0)
+        return memfd_from(task, STR(""), out_fd);
+    TRY(name_it(task,
+                file_read(task, AT_FDCWD, arena_copy(&task->arena, file->path).ptr, PASSWORD_LIMIT,
+                          &text),
+                file));
+    line = buf_str(&text);
+    if (str_index(line, '\n') >= 0)
+        line = str_upto(line, (size_t)str_index(line, '\n'));
+    line = str_trim(line);
+    if (line.len == 0)
+        return fail(task, ERR_INVALID, "%s: the file is empty", file->setting);
+    err = memfd_from(task, line, out_fd);
+    explicit_bzero(text.ptr, text.len);
+    return err;
+}
+
+enum err premises_open_trust(struct task *task, const struct config *config, enum wire_role kind,
+                             int *out_trust_fd, int *out_password_fd)
+{
+    bool is_courier = kind == WIRE_ROLE_COURIER;
+    struct named_path trust = {"dns_upstream_ca", config->dns_upstream_ca};
+    struct named_path password = {"redis_password_file", config->redis_password_file};
+    CLEANUP(fd_close) int trust_fd = -1;
+
+    if (is_courier) {
+        trust = (struct named_path){"outgoing_ca", config->outgoing_ca};
+        password = (struct named_path){"smarthost_password", config->smarthost_password};
+    }
+    TRY(open_trust(task, &trust, &trust_fd));
+    TRY(open_password(task, &password, out_password_fd));
+    *out_trust_fd = trust_fd;
+    trust_fd = -1;
     return ERR_OK;
 }
 

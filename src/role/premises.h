@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "role/config.h"
 #include "role/identity.h"
+#include "wire/messages.h"
 
 enum { PREMISES_LISTENERS_MAX = 7 * CONFIG_ADDRESSES_MAX + 1 };
 
@@ -30,6 +31,15 @@ MUST_CHECK enum err premises_open_certificate(struct task *task, const struct co
                                               int *out_certificate_fd, int *out_key_fd);
 MUST_CHECK enum err premises_open_host_key(struct task *task, const struct config *config,
                                            int *out_fd);
+/*
+ * What a role that has_trust gets beside the configuration, as it is on disk now, as sealed memfds: the
+ * certificates that servers must lead back to (empty: the system has none, and none are set), and a
+ * password, the first line of its file (empty: none is set). The role cannot read them itself once it is
+ * confined, and they may change while it runs.
+ */
+MUST_CHECK enum err premises_open_trust(struct task *task, const struct config *config,
+                                        enum wire_role kind, int *out_trust_fd,
+                                        int *out_password_fd);
 /* `sealpost make-certificate`: self-signed, into the default places. ERR_EXISTS. */
 MUST_CHECK enum err premises_make_certificate(struct task *task, const struct config *config);
 

@@ -5,17 +5,12 @@
  * of a Redis.
  */
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "dns/resolver.h"
 #include "role/config_value.h"
 #include "role/role.h"
-#include "secret/secret.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
-
-enum { PASSWORD_MAX = 4096 };
 
 /* What the configuration says, and SIGHUP replaces. */
 struct servers {
@@ -28,7 +23,6 @@ struct servers {
 struct resolver {
     struct role_process *process; /* borrowed */
     struct net_http *http;        /* own */
-    struct secret *redis_password; /* own; NULL: none */
     struct servers servers;       /* own */
     struct dns_resolver *dns;     /* own; NULL until the start */
 };
@@ -91,10 +85,7 @@ static enum err servers_make(struct resolver *resolver, struct task *task, struc
     }
     if (config->redis.len > 0 && config_parse_server(config->redis, &address, &len) == NULL)
         servers.redis = dns_redis_new(loop, &address, len,
-                                      resolver->redis_password == NULL
-                                          ? STR("")
-                                          : secret_str(resolver->redis_password),
-                                      log);
+                                      role_password(resolver->process), log);
     *out = servers;
     return ERR_OK;
 }
@@ -165,49 +156,23 @@ static void on_peer_lost(struct role_process *process, struct wire_channel *chan
 
 /* ---- The process ---- */
 
-/* The certificates are read once, before the sandbox. Without the system's, only those who set
- * dns_upstream_ca can be asked; the service runs, and says what is missing. */
-static enum err read_trust(struct resolver *resolver, struct task *task, struct buf *out_pem)
+/* Without the system's certificates, only those who set dns_upstream_ca can be asked; the service runs,
+ * and says what is missing. */
+static void warn_of_trust(const struct resolver *resolver)
 {
-    struct str path = role_config(resolver->process)->dns_upstream_ca;
-    enum err err = net_http_read_trust(task, path, out_pem);
-
-    if (err != ERR_NOT_FOUND || path.len > 0)
-        return err;
-    log_warning(role_log(resolver->process),
-                "the system has no certificates to trust: the DNS cannot be asked");
-    task_forgive(task);
-    return ERR_OK;
-}
-
-/* The first line of its file. */
-static enum err read_password(struct resolver *resolver, struct task *task)
-{
-    struct str path = role_config(resolver->process)->redis_password_file, line;
-    CLEANUP(buf_free) struct buf text;
-
-    buf_init(&text, SIZE_MAX);
-    if (path.len == 0)
-        return ERR_OK;
-    TRY(file_read(task, AT_FDCWD, arena_copy(&task->arena, path).ptr, PASSWORD_MAX, &text));
-    line = str_trim(buf_str(&text));
-    if (line.len > 0)
-        resolver->redis_password = secret_copy(line);
-    return ERR_OK;
+    if (role_trust_pem(resolver->process).len == 0)
+        log_warning(role_log(resolver->process),
+                    "the system has no certificates to trust: the DNS cannot be asked");
 }
 
 static enum err setup(struct role_process *process, struct task *task)
 {
     struct resolver *resolver = NEW(struct resolver);
-    struct net_http_options options = {.connections_max = 0};
-    CLEANUP(buf_free) struct buf pem;
+    struct net_http_options options = {.connections_max = 0, .trust_pem = role_trust_pem(process)};
 
-    buf_init(&pem, SIZE_MAX);
     role_set_state(process, resolver);
     resolver->process = process;
-    TRY(read_trust(resolver, task, &pem));
-    TRY(read_password(resolver, task));
-    options.trust_pem = buf_str(&pem);
+    warn_of_trust(resolver);
     return net_http_new(role_loop(process), task, &options, &resolver->http);
 }
 
@@ -238,7 +203,8 @@ static void on_reload(struct role_process *process)
     struct task task;
 
     task_init(&task, clock_now_ms());
-    if (servers_make(resolver, &task, &resolver->servers) == ERR_OK) {
+    if (net_http_set_trust(resolver->http, &task, role_trust_pem(process)) == ERR_OK &&
+        servers_make(resolver, &task, &resolver->servers) == ERR_OK) {
         options = options_of(resolver);
         dns_resolver_reconfigure(resolver->dns, &options);
         servers_free(&old);
@@ -262,7 +228,6 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     dns_resolver_free(&resolver->dns);
     servers_free(&resolver->servers);
     net_http_free(&resolver->http);
-    secret_free(&resolver->redis_password);
     net_loop_stop(role_loop(process));
 }
 

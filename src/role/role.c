@@ -2,6 +2,7 @@
  * The frame of a role's process. One static object: this is the process. Everything that a role
  * borrows from it lives until the process ends.
  */
+#include "net/http.h"
 #include "role/role.h"
 
 #include "base/clock.h"
@@ -45,7 +46,8 @@ struct role_process {
     bool is_configured;
     bool is_started;
     struct retired *retired; /* own */
-    struct secret *certificate, *key, *host_key; /* own; NULL: not given */
+    struct secret *certificate, *key, *host_key, *password; /* own; NULL: not given */
+    struct buf trust; /* own */
     struct peer peers[ROLE_PEERS_MAX];
     size_t peer_count;
     int census_fd; /* own; -1: none was given */
@@ -123,6 +125,16 @@ struct str role_host_key(const struct role_process *process)
     return bytes_of(process->host_key);
 }
 
+struct str role_trust_pem(const struct role_process *process)
+{
+    return buf_str(&process->trust);
+}
+
+struct str role_password(const struct role_process *process)
+{
+    return bytes_of(process->password);
+}
+
 struct wire_channel *role_peer(struct role_process *process, enum wire_role peer, unsigned index)
 {
     for (size_t i = 0; i < process->peer_count; i++) {
@@ -174,6 +186,19 @@ static enum err read_config(struct role_process *process, struct task *task, int
     return ERR_OK;
 }
 
+/* Whom a role trusts, and the password that it has: either may be empty. */
+static enum err read_trust(struct role_process *process, struct task *task, const int fds[2])
+{
+    CLEANUP(buf_free) struct buf pem;
+
+    buf_init(&pem, SIZE_MAX);
+    TRY(fd_read_all(task, fds[0], NET_HTTP_TRUST_MAX_BYTES, &pem));
+    buf_reset(&process->trust);
+    buf_put(&process->trust, buf_str(&pem));
+    secret_free(&process->password);
+    return lseek(fds[1], 0, SEEK_END) == 0 ? ERR_OK : read_secret(task, fds[1], &process->password);
+}
+
 static enum err take_configuration(struct role_process *process, struct task *task,
                                    struct wire_message *message)
 {
@@ -187,10 +212,12 @@ static enum err take_configuration(struct role_process *process, struct task *ta
     }
     if (files.has_host_key)
         places[count++] = &process->host_key;
-    if (message->fd_count != count + 1)
+    if (message->fd_count != count + 1 + (files.has_trust ? 2 : 0))
         return fail(task, ERR_INVALID, "CONFIGURE with %zu descriptors", message->fd_count);
     for (size_t i = 0; i < count; i++)
         TRY(read_secret(task, message->fds[i + 1], places[i]));
+    if (files.has_trust)
+        TRY(read_trust(process, task, &message->fds[count + 1]));
     TRY(read_config(process, task, message->fds[0]));
     process->is_configured = true;
     return ERR_OK;
@@ -388,6 +415,7 @@ static void begin(struct role_process *process, const struct role *role, unsigne
         .census_fd = -1,
         .log = {.level = LOG_LEVEL_INFO, .fd = STDERR_FILENO, .role = wire_role_name(role->kind)},
     };
+    buf_init(&process->trust, SIZE_MAX);
     secret_init();
 }
 

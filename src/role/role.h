@@ -70,6 +70,10 @@ MUST_CHECK enum err role_census(const struct role_process *process, struct task 
 struct str role_certificate_pem(const struct role_process *process);
 struct str role_key_pem(const struct role_process *process);
 struct str role_host_key(const struct role_process *process); /* keeper only */
+/* Of a role that has_trust (role/roles.h): PEM, empty: nobody; a password, empty: none. Both are new
+ * with each reload. */
+struct str role_trust_pem(const struct role_process *process);
+struct str role_password(const struct role_process *process);
 
 /*
  * For the sandbox's test: this process becomes the role up to the point where it would confine

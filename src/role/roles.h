@@ -21,6 +21,7 @@ enum { ROLE_FILES_MAX = 3, CONFIG_TEXT_MAX = 1024 * 1024 };
 struct role_files {
     bool has_certificate; /* and its key */
     bool has_host_key;
+    bool has_trust; /* and a password: role_trust_pem, role_password */
 };
 
 struct role_files role_files(enum wire_role kind);

@@ -80,10 +80,11 @@ static enum wire_status status_of(enum err err)
     switch (err) {
     case ERR_OK:
         return WIRE_OK;
-    case ERR_NOT_FOUND:
-        return WIRE_UNKNOWN;
     case ERR_LIMIT:
         return WIRE_DISK_FULL;
+    /* The keeper knows the mailbox, so its folder is lost, or about to go: no reason to refuse its mail
+     * for good. */
+    case ERR_NOT_FOUND:
     case ERR_CORRUPT:
     case ERR_DENIED:
     case ERR_INVALID:

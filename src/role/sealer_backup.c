@@ -3,19 +3,27 @@
 #include "backup/copy_put.h"
 #include "backup/name.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     NOTES_MAX = 65536, /* more boxes are noted with their next mail */
     SLICE_BYTES = 1024 * 1024,
+    LOOKED_AT_ONCE = 16,
+    TOLERANCE_MS = 1000, /* of a file system's times */
 };
+
+/* Its time: all that was sealed before is backed up. */
+static const char backed[] = ".backed";
 
 /* A box whose backup is due some time. */
 struct note {
@@ -36,6 +44,11 @@ struct sealer_backup {
     struct copy_put *put;    /* own; NULL: none under way */
     struct id mailbox;       /* the one in work; unset: none */
     uint64_t last_tag;
+    /* The look at all boxes, once. */
+    bool was_begun;
+    DIR *root, *part;        /* own; <drop> and <drop>/<xx> */
+    int64_t since_ms;        /* what is older is backed up */
+    struct net_timer *looks; /* own */
 };
 
 static void wait_for_next(struct sealer_backup *backup)
@@ -47,6 +60,28 @@ static void wait_for_next(struct sealer_backup *backup)
         net_timer_start(backup->timer, first->due_ms > now_ms ? first->due_ms - now_ms : 0);
 }
 
+static void close_folder(DIR **folder)
+{
+    if (*folder != NULL)
+        (void)closedir(*folder);
+    *folder = NULL;
+}
+
+/* Nothing is left to do: the next process need not look at what there is now. */
+static void note_all_backed(const struct sealer_backup *backup)
+{
+    struct task task;
+
+    if (!TAILQ_EMPTY(&backup->notes) || backup->root != NULL)
+        return;
+    task_init(&task, clock_now_ms());
+    fd_close(&(int){open(arena_printf(&task.arena, "%s/%s", backup->folder, backed).ptr,
+                         O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)});
+    (void)utimensat(AT_FDCWD, arena_printf(&task.arena, "%s/%s", backup->folder, backed).ptr, NULL,
+                    0);
+    task_done(&task);
+}
+
 /* The one in work is done, or not now: `is_again`, later. */
 static void end(struct sealer_backup *backup, bool is_again)
 {
@@ -55,6 +90,7 @@ static void end(struct sealer_backup *backup, bool is_again)
     backup->mailbox = (struct id){""};
     if (is_again)
         sealer_backup_note(backup, &mailbox);
+    note_all_backed(backup);
     wait_for_next(backup);
 }
 
@@ -188,10 +224,91 @@ void sealer_backup_forget(struct sealer_backup *backup, const struct id *mailbox
     }
 }
 
+/* ---- What an earlier process did not come to ---- */
+
+static int64_t changed_ms(int dir_fd, const char *name)
+{
+    struct stat status;
+
+    return fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0
+               ? INT64_MIN
+               : (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+}
+
+static void look_at(struct sealer_backup *backup, const struct id *mailbox)
+{
+    static const char *const kinds[] = {".drop.sqlite", ".drop.sqlite-wal"};
+
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        char name[2 * ID_TEXT_LEN + 32];
+
+        (void)snprintf(name, sizeof(name), "%s/%s%s", mailbox->text, mailbox->text, kinds[i]);
+        if (changed_ms(dirfd(backup->part), name) >= backup->since_ms) {
+            sealer_backup_note(backup, mailbox);
+            return;
+        }
+    }
+}
+
+/* The next folder with boxes; false: that was all. */
+static bool next_part(struct sealer_backup *backup)
+{
+    const struct dirent *entry;
+
+    close_folder(&backup->part);
+    while (backup->part == NULL && (entry = readdir(backup->root)) != NULL) {
+        int fd = entry->d_name[0] == '.'
+                     ? -1
+                     : openat(dirfd(backup->root), entry->d_name,
+                              O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+        backup->part = fd < 0 ? NULL : fdopendir(fd);
+    }
+    return backup->part != NULL;
+}
+
+static void on_look(void *owner)
+{
+    struct sealer_backup *backup = owner;
+    const struct dirent *entry;
+    struct id mailbox;
+
+    for (int i = 0; i < LOOKED_AT_ONCE; i++) {
+        entry = backup->part == NULL ? NULL : readdir(backup->part);
+        if (entry == NULL && !next_part(backup)) {
+            close_folder(&backup->root);
+            if (!id_is_set(&backup->mailbox))
+                note_all_backed(backup);
+            return;
+        }
+        if (entry != NULL && id_parse(str_from_c(entry->d_name), &mailbox))
+            look_at(backup, &mailbox);
+    }
+    net_timer_start(backup->looks, 0);
+}
+
+static void begin_looking(struct sealer_backup *backup)
+{
+    int64_t since_ms;
+
+    backup->was_begun = true;
+    backup->root = opendir(backup->folder);
+    if (backup->root == NULL)
+        return;
+    since_ms = changed_ms(dirfd(backup->root), backed);
+    /* One of the future says nothing: a clock was wrong. */
+    backup->since_ms = since_ms == INT64_MIN || since_ms > clock_now_ms() ? INT64_MIN + 1
+                                                                          : since_ms - TOLERANCE_MS;
+    net_timer_start(backup->looks, 0);
+}
+
 void sealer_backup_set_sealing(struct sealer_backup *backup, struct sealing *sealing)
 {
-    if (backup != NULL)
-        backup->sealing = sealing;
+    if (backup == NULL)
+        return;
+    backup->sealing = sealing;
+    if (!backup->was_begun)
+        begin_looking(backup);
 }
 
 void sealer_backup_answered(struct sealer_backup *backup, const struct wire_message *message)
@@ -219,6 +336,7 @@ struct sealer_backup *sealer_backup_new(struct role_process *process, const char
     backup->after_ms = (int64_t)config->backup_drop_after_ms;
     TAILQ_INIT(&backup->notes);
     backup->timer = net_timer_new(role_loop(process), on_time, backup);
+    backup->looks = net_timer_new(role_loop(process), on_look, backup);
     return backup;
 }
 
@@ -230,5 +348,8 @@ void sealer_backup_free(struct sealer_backup **backup)
         drop_note(*backup, TAILQ_FIRST(&(*backup)->notes));
     copy_put_free(&(*backup)->put);
     net_timer_free(&(*backup)->timer);
+    net_timer_free(&(*backup)->looks);
+    close_folder(&(*backup)->part);
+    close_folder(&(*backup)->root);
     mem_free(backup);
 }

@@ -21,7 +21,8 @@ void sealer_backup_free(struct sealer_backup **backup);
 void sealer_backup_note(struct sealer_backup *backup, const struct id *mailbox);
 /* Its owner takes it over. */
 void sealer_backup_forget(struct sealer_backup *backup, const struct id *mailbox);
-/* `sealing` of now; borrowed. */
+/* `sealing` of now; borrowed. With the first one begins a look at all boxes, for those that an earlier
+ * process did not come to. */
 void sealer_backup_set_sealing(struct sealer_backup *backup, struct sealing *sealing);
 /* A BACKUP_PUT_REPLY; or the archivist went. */
 void sealer_backup_answered(struct sealer_backup *backup, const struct wire_message *message);

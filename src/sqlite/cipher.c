@@ -276,6 +276,37 @@ static int cipher_decrypt_page(void *data, int page, unsigned char *bytes, int l
     return page == 1 ? SQLITE_NOTADB : SQLITE_CORRUPT;
 }
 
+struct page_cipher *cipher_pages_new(const struct secret *key)
+{
+    struct page_cipher *cipher = cipher_allocate(NULL);
+    char *bytes = (char *)(uintptr_t)secret_str(key).ptr; /* only read */
+
+    cipher_take_key(cipher, bytes, (int)secret_len(key), 0, NULL);
+    return cipher;
+}
+
+void cipher_pages_free(struct page_cipher **cipher)
+{
+    if (*cipher != NULL)
+        cipher_free(*cipher);
+    *cipher = NULL;
+}
+
+void cipher_pages_encrypt(struct page_cipher *cipher, uint32_t number, unsigned char *page,
+                          size_t len)
+{
+    if (cipher_encrypt_page(cipher, (int)number, page, (int)len, CIPHER_RESERVED_BYTES) !=
+        SQLITE_OK)
+        abort(); /* a key or a page of another size */
+}
+
+bool cipher_pages_decrypt(struct page_cipher *cipher, uint32_t number, unsigned char *page,
+                          size_t len)
+{
+    return cipher_decrypt_page(cipher, (int)number, page, (int)len, CIPHER_RESERVED_BYTES, 1) ==
+           SQLITE_OK;
+}
+
 void cipher_register(void)
 {
     const CipherDescriptor descriptor = {

@@ -295,6 +295,91 @@ enum err db_open(struct task *task, const char *path, enum db_mode mode, const s
     return ERR_OK;
 }
 
+enum db_file_kind db_file_kind(int fd)
+{
+    static const char magic[] = "SQLite format 3"; /* with its NUL */
+    char head[HEADER_BYTES] = {0};
+    struct stat status;
+    struct task task;
+    enum db_file_kind kind = DB_FILE_OTHER;
+
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
+        pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
+        return DB_FILE_OTHER;
+    if (memcmp(head, magic, sizeof(magic)) == 0)
+        return DB_FILE_CLEAR;
+    task_init(&task, 0);
+    if (inspect_header(&task, fd, &status) == ERR_OK)
+        kind = DB_FILE_ENCRYPTED;
+    task_done(&task);
+    return kind;
+}
+
+static enum err configure_foreign(struct db *db, struct task *task)
+{
+    static const struct {
+        int limit, value;
+    } limits[] = {
+        {SQLITE_LIMIT_LENGTH, DB_FOREIGN_VALUE_MAX}, {SQLITE_LIMIT_SQL_LENGTH, 1024 * 1024},
+        {SQLITE_LIMIT_COLUMN, 100},                  {SQLITE_LIMIT_ATTACHED, 0},
+        {SQLITE_LIMIT_TRIGGER_DEPTH, 1},             {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 100},
+    };
+    static const struct {
+        int option, value;
+    } options[] = {
+        {SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1}, {SQLITE_DBCONFIG_DEFENSIVE, 1},
+        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},   {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
+        {SQLITE_DBCONFIG_ENABLE_VIEW, 0},      {SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0},
+    };
+    static const char *const pragmas[] = {
+        "PRAGMA cell_size_check=ON", "PRAGMA temp_store=MEMORY", "PRAGMA memory_security=fill",
+        "PRAGMA cache_size=-2048",   "PRAGMA mmap_size=0",       "PRAGMA query_only=ON",
+        "SELECT count(*) FROM sqlite_schema", /* reads the first page: does the key fit? */
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++)
+        sqlite3_limit(db->handle, limits[i].limit, limits[i].value);
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        sqlite3_db_config(db->handle, options[i].option, options[i].value, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(pragmas); i++) {
+        int code = sqlite3_exec(db->handle, pragmas[i], NULL, NULL, NULL);
+
+        if (code == SQLITE_NOTADB)
+            return fail(task, ERR_DENIED, "database: the key does not open it");
+        if (code != SQLITE_OK)
+            return db_fail(db, task, sqlite3_extended_errcode(db->handle), pragmas[i]);
+    }
+    return ERR_OK;
+}
+
+enum err db_open_foreign(struct task *task, int fd, const struct secret *key, struct db **out_db)
+{
+    CLEANUP(db_close) struct db *db = NULL;
+    struct str key_bytes = secret_str(key);
+    /* Immutable: SQLite takes no lock, and reads no log or journal beside it. */
+    const char *uri = arena_printf(&task->arena, "file:/proc/self/fd/%d?immutable=1", fd).ptr;
+    int code;
+
+    if (key_bytes.len != MAILBOX_KEY_BYTES || db_file_kind(fd) != DB_FILE_ENCRYPTED)
+        return fail(task, ERR_INVALID, "database: no encrypted one");
+    db = NEW(struct db);
+    code = sqlite3_open_v2(uri, &db->handle,
+                           SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_EXRESCODE, NULL);
+    if (db->handle == NULL)
+        abort();
+    db->is_beside = true;
+    if (code != SQLITE_OK)
+        return db_fail(db, task, code, "database: open");
+    sqlite3_set_clientdata(db->handle, client_name, db, NULL);
+    code = sqlite3_key(db->handle, key_bytes.ptr, (int)key_bytes.len);
+    if (code != SQLITE_OK)
+        return db_fail(db, task, code, "database: key");
+    TRY(configure_foreign(db, task));
+    *out_db = db;
+    db = NULL;
+    return ERR_OK;
+}
+
 enum err db_open_memory(struct task *task, struct db **out_db)
 {
     CLEANUP(db_close) struct db *db = NEW(struct db);

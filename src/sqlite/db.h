@@ -42,6 +42,24 @@ void db_init_library(void);
 MUST_CHECK enum err db_open(struct task *task, const char *path, enum db_mode mode,
                             const struct secret *key, struct db **out_db);
 /*
+ * A file of unknown origin, which `fd` (borrowed) has open: read only, whatever is in it. No log or
+ * journal beside it is looked at, its schema is not trusted, nothing in it is longer than
+ * DB_FOREIGN_VALUE_MAX. Look at db_check_schema before anything else of it. ERR_INVALID: db_file_kind
+ * is another; ERR_DENIED: the key; ERR_CORRUPT.
+ */
+enum { DB_FOREIGN_VALUE_MAX = 16 * 1024 * 1024 };
+MUST_CHECK enum err db_open_foreign(struct task *task, int fd, const struct secret *key,
+                                    struct db **out_db);
+
+/* What a file is by its first bytes. */
+enum db_file_kind {
+    DB_FILE_OTHER,
+    DB_FILE_ENCRYPTED, /* as ours, and those of SQLite3 Multiple Ciphers' chacha20 */
+    DB_FILE_CLEAR,     /* a database of SQLite that is not encrypted */
+};
+enum db_file_kind db_file_kind(int fd);
+
+/*
  * An empty database in memory, without a cipher: for schema comparison and tests, never for content
  * of a mailbox or account.
  */
@@ -136,5 +154,13 @@ enum err db_fail(struct db *db, struct task *task, int result_code, const char *
  */
 MUST_CHECK enum err db_migrate(struct db *db, struct task *task, const char *const *migrations,
                                size_t migration_count);
+/*
+ * Changes nothing: the schema has to be just what the first of these migrations give, as many as the
+ * file says that it has (*out_version, at least 1). ERR_INVALID: it has more of them, or none;
+ * ERR_CORRUPT: its words name what differs.
+ */
+MUST_CHECK enum err db_check_schema(struct db *db, struct task *task,
+                                    const char *const *migrations, size_t migration_count,
+                                    size_t *out_version);
 
 #endif

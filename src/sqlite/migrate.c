@@ -79,6 +79,7 @@ struct comparison {
     struct db *expected;
     struct task *task;
     size_t added;
+    bool is_reading; /* nothing is added: what is missing is an error */
 };
 
 /* The text of a statement without white space, quotes and case, in which two spellings agree. */
@@ -190,7 +191,7 @@ static enum err compare_columns(struct comparison *c, struct str table)
     for (size_t i = 0; i < name_count; i++) {
         if (has_row_text(live_names, live_name_count, names[i]))
             continue;
-        if (!has_row_text(addable, addable_count, names[i]))
+        if (c->is_reading || !has_row_text(addable, addable_count, names[i]))
             return fail(c->task, ERR_CORRUPT, "schema: table %.*s lacks column %.*s",
                         STR_ARG(table), STR_ARG(names[i]));
         TRY(add_column(c, table, names[i]));
@@ -306,6 +307,10 @@ static enum err compare_objects(struct comparison *c, const char *type)
 
         if (has_row_text(live, live_count, expected[i])) {
             added = c->added;
+            /* Of a table that is not ours, not even the columns are asked for: a virtual one would be
+             * brought to life by that. */
+            if (c->is_reading)
+                TRY(compare_text(c, type, expected[i]));
             if (strcmp(type, "table") == 0) {
                 TRY(compare_columns(c, expected[i]));
                 TRY(compare_foreign_keys(c, expected[i]));
@@ -314,7 +319,7 @@ static enum err compare_objects(struct comparison *c, const char *type)
                 TRY(compare_text(c, type, expected[i]));
             continue;
         }
-        if (strcmp(type, "index") != 0)
+        if (c->is_reading || strcmp(type, "index") != 0)
             return fail(c->task, ERR_CORRUPT, "schema: %s %.*s is missing", type,
                         STR_ARG(expected[i]));
         TRY(text_of(c->expected, c->task, expected[i], &sql));
@@ -325,11 +330,11 @@ static enum err compare_objects(struct comparison *c, const char *type)
 }
 
 static enum err compare_schemas(struct db *live, struct task *task, const char *const *migrations,
-                                size_t migration_count)
+                                size_t migration_count, bool is_reading)
 {
     static const char *const types[] = {"table", "index", "trigger", "view"};
     CLEANUP(db_close) struct db *expected = NULL;
-    struct comparison comparison = {live, NULL, task, 0};
+    struct comparison comparison = {.live = live, .task = task, .is_reading = is_reading};
 
     TRY(db_open_memory(task, &expected));
     for (size_t i = 0; i < migration_count; i++)
@@ -352,7 +357,7 @@ static enum err migrate_in_transaction(struct db *db, struct task *task,
     for (size_t i = (size_t)version; i < migration_count; i++)
         TRY(db_execute(db, task, migrations[i]));
     if (version > 0 || object_count > 0) /* a new file has just what the migrations gave it */
-        TRY(compare_schemas(db, task, migrations, migration_count));
+        TRY(compare_schemas(db, task, migrations, migration_count, false));
     TRY(schema_mark(db, task, migrations, migration_count, &mark));
     TRY(set_pragma(db, task, "PRAGMA user_version=%" PRId64, (int64_t)migration_count));
     return set_pragma(db, task, "PRAGMA application_id=%" PRId64, mark);
@@ -379,4 +384,20 @@ enum err db_migrate(struct db *db, struct task *task, const char *const *migrati
         return err;
     }
     return db_commit(db, task, true);
+}
+
+enum err db_check_schema(struct db *db, struct task *task, const char *const *migrations,
+                         size_t migration_count, size_t *out_version)
+{
+    int64_t version;
+
+    TRY(query_int(db, task, "PRAGMA user_version", &version));
+    if (version < 1)
+        return fail(task, ERR_INVALID, "schema: it has no version of ours");
+    if ((uint64_t)version > migration_count)
+        return fail(task, ERR_INVALID, "schema: version %" PRId64 " is newer than this program",
+                    version);
+    TRY(compare_schemas(db, task, migrations, (size_t)version, true));
+    *out_version = (size_t)version;
+    return ERR_OK;
 }

@@ -8,7 +8,6 @@ static const struct {
     {WIRE_BACKUP_PUT, WIRE_BACKUP_PUT_REPLY},
     {WIRE_BACKUP_GET, WIRE_BACKUP_GET_REPLY},
     {WIRE_BACKUP_LIST, WIRE_BACKUP_LIST_REPLY},
-    {WIRE_BACKUP_DELETE, WIRE_BACKUP_DELETE_REPLY},
 };
 
 bool store_backup_is_request(enum wire_type type)
@@ -35,7 +34,7 @@ static const struct id *mailbox_of(enum wire_type type, const union wire_body *b
         return &body->backup_put.mailbox;
     if (type == WIRE_BACKUP_GET)
         return &body->backup_get.mailbox;
-    return type == WIRE_BACKUP_LIST ? &body->backup_list.mailbox : &body->backup_delete.mailbox;
+    return &body->backup_list.mailbox;
 }
 
 enum err store_backup_refuse(const struct store_request *request, enum wire_status status)
@@ -53,14 +52,10 @@ enum err store_backup_refuse(const struct store_request *request, enum wire_stat
         reply = WIRE_BACKUP_GET_REPLY;
         body.backup_get_reply =
             (struct wire_backup_get_reply){.mailbox = *mailbox, .status = status};
-    } else if (request->type == WIRE_BACKUP_LIST) {
+    } else {
         reply = WIRE_BACKUP_LIST_REPLY;
         body.backup_list_reply = (struct wire_backup_list_reply){
             .mailbox = *mailbox, .status = status, .is_last = true};
-    } else {
-        reply = WIRE_BACKUP_DELETE_REPLY;
-        body.backup_delete_reply =
-            (struct wire_backup_delete_reply){.mailbox = *mailbox, .status = status};
     }
     return wire_send(request->asker, reply, request->asker_tag, &body, NULL, 0);
 }

@@ -15,6 +15,7 @@ struct store {
     struct wire_channel *peers[WIRE_ROLE_COUNT];    /* borrowed */
     struct store_requests requests;
     void *boxes; /* tsearch by id */
+    void *retired; /* own: struct id, tsearch; mailboxes that no alias leads to any more */
     size_t box_count;
     bool is_stopping;
     net_callback on_done;
@@ -81,12 +82,48 @@ static void drop_box(struct store *store, struct store_box *box)
     tell_if_done(store);
 }
 
+/* --- mailboxes that were given up --- */
+
+static int compare_retired(const void *a, const void *b)
+{
+    return str_compare(id_str(a), id_str(b));
+}
+
+/* Who was told of it before asks again, and hears of the one that took its place. */
+static bool is_retired(const struct store *store, const struct id *id)
+{
+    return tfind(id, &store->retired, compare_retired) != NULL;
+}
+
+static void retire(struct store *store, const struct id *id)
+{
+    struct id *copy;
+
+    if (is_retired(store, id))
+        return;
+    copy = NEW(struct id);
+    *copy = *id;
+    if (tsearch(copy, &store->retired, compare_retired) == NULL)
+        abort();
+}
+
+static void forget_retired(struct store *store)
+{
+    while (store->retired != NULL) {
+        struct id *id = *(struct id *const *)store->retired;
+
+        tdelete(id, &store->retired, compare_retired);
+        mem_free(&id);
+    }
+}
+
 /* A delivery for an absent owner. */
 static void seal(struct store *store, struct store_request *request)
 {
     struct wire_channel *sealer = store->peers[WIRE_ROLE_SEALER];
 
-    if (sealer == NULL || store_request_send(request, sealer) != ERR_OK)
+    if (is_retired(store, &request->body.deliver.mailbox) || sealer == NULL ||
+        store_request_send(request, sealer) != ERR_OK)
         store_request_answer(&store->requests, &request, WIRE_UNAVAILABLE);
 }
 
@@ -430,7 +467,7 @@ static void on_deliver(struct store *store, struct store_request *request)
 {
     struct store_box *box = find_box(store, &request->body.deliver.mailbox);
 
-    if (box == NULL)
+    if (box == NULL || is_retired(store, &box->id))
         seal(store, request);
     else if (box->removal != NULL)
         store_request_answer(&store->requests, &request, WIRE_UNKNOWN);
@@ -543,13 +580,18 @@ static void refuse_sessions(struct store *store, struct store_box *box)
     }
 }
 
-static void on_expel(struct store *store, const struct id *id)
+static void on_expel(struct store *store, const struct wire_mailbox_expel *body)
 {
-    struct store_box *box = find_box(store, id);
+    struct store_box *box = find_box(store, &body->mailbox);
 
+    if (body->is_for_good)
+        retire(store, &body->mailbox);
     if (box == NULL)
         return;
-    refuse_sessions(store, box);
+    if (body->is_for_good)
+        refuse_waiting(store, box, WIRE_UNAVAILABLE);
+    else
+        refuse_sessions(store, box);
     store_session_end_asleep(box, WIRE_DENIED);
     if (box->state == BOX_DORMANT)
         drop_box(store, box);
@@ -630,7 +672,7 @@ void store_message(struct store *store, struct wire_channel *from, struct wire_m
     } else if (message->type == WIRE_MAILBOX_REMOVE_REPLY) {
         on_removed(store, &message->body.mailbox_remove_reply);
     } else if (message->type == WIRE_MAILBOX_EXPEL) {
-        on_expel(store, &message->body.mailbox_expel.mailbox);
+        on_expel(store, &message->body.mailbox_expel);
     } else if (message->type == WIRE_DELIVER_REPLY) {
         on_answer(store, NULL, from, message->tag,
                   (enum wire_status)message->body.deliver_reply.status);
@@ -739,5 +781,6 @@ void store_free(struct store **store)
     for (size_t i = 0; i < list.count; i++)
         drop_box(*store, list.boxes[i]);
     mem_free(&list.boxes);
+    forget_retired(*store);
     mem_free(store);
 }

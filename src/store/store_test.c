@@ -849,6 +849,33 @@ static void test_an_expelled_session_does_not_come_back(void **state)
     teardown(&f);
 }
 
+/* Its aliases lead to another one: who meant it for this one is to ask again. */
+static void test_no_mail_for_a_mailbox_that_was_given_up(void **state)
+{
+    struct fixture f;
+    struct wire_mailbox_expel body;
+
+    (void)state;
+    setup(&f);
+    make_dormant(&f, 0);
+    open_session(&f, GATE_TAG);
+    turn(&f);
+    deliver(&f, 7); /* waits for the process */
+    turn(&f);
+    body = (struct wire_mailbox_expel){.mailbox = f.mailbox, .is_for_good = true};
+    send_message(&f.keeper, WIRE_MAILBOX_EXPEL, 0, &body, false);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 1);
+    assert_int_equal(f.smtp.seen[0].status, WIRE_UNAVAILABLE);
+    deliver(&f, 8);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 2);
+    assert_int_equal(f.smtp.seen[1].status, WIRE_UNAVAILABLE);
+    for (size_t i = 0; i < f.sealer.seen_count; i++)
+        assert_int_not_equal(f.sealer.seen[i].type, WIRE_DELIVER);
+    teardown(&f);
+}
+
 static void test_a_mailbox_is_removed_under_its_sleepers(void **state)
 {
     struct fixture f;
@@ -1156,6 +1183,7 @@ int main(void)
         cmocka_unit_test(test_a_session_that_closes_while_it_is_offered),
         cmocka_unit_test(test_only_who_was_asked_can_answer),
         cmocka_unit_test(test_an_expelled_session_does_not_come_back),
+        cmocka_unit_test(test_no_mail_for_a_mailbox_that_was_given_up),
         cmocka_unit_test(test_a_mailbox_is_removed_under_its_sleepers),
         cmocka_unit_test(test_death_of_the_gate),
         cmocka_unit_test(test_a_stop_waits_for_no_sleeper),

@@ -158,8 +158,10 @@ static enum err choose_name(struct transfer_absorb *absorb, struct task *task,
         folder->use = VAULT_USE_NONE; /* views that we do not have (RFC 6154) */
     if (absorb->below.len > 0) {
         folder->use = VAULT_USE_NONE;
-        folder->name = arena_printf(&task->arena, "%.*s/%.*s", STR_ARG(absorb->below),
-                                    STR_ARG(folder->name));
+        /* Once more: together they may be too long, or too deep. */
+        folder->name = transfer_clean_name(
+            &task->arena,
+            arena_printf(&task->arena, "%.*s/%.*s", STR_ARG(absorb->below), STR_ARG(folder->name)));
     } else if (folder->use != VAULT_USE_NONE) {
         TRY(find_by_use(absorb, task, folder->use, &folder->name));
     }

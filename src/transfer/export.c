@@ -15,8 +15,8 @@ struct source {
 
 static bool is_in(struct str name, struct str wanted)
 {
-    return str_equal(name, wanted) || (str_starts_with(name, wanted) && name.len > wanted.len &&
-                                       name.ptr[wanted.len] == '/');
+    return str_equal(name, wanted) ||
+           (str_starts_with(name, wanted) && name.len > wanted.len && name.ptr[wanted.len] == '/');
 }
 
 static bool is_chosen(const struct transfer_export *options, struct str name)
@@ -117,11 +117,18 @@ static enum err report(struct source *source, struct task *task)
     return ERR_OK;
 }
 
-static enum err pass_messages(struct source *source, struct task *task, int64_t folder_id)
+/* A sink that reads them back could not take it. */
+static bool is_too_large(const struct source *source, const struct vault_message *row)
+{
+    return source->sink->left_out != NULL && row->size_bytes > TRANSFER_MESSAGE_BYTES_MAX;
+}
+
+static enum err pass_messages(struct source *source, struct task *task, int64_t folder_id,
+                              uint32_t first_uid)
 {
     CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
 
-    TRY(vault_cursor_open(source->vault, task, folder_id, 1, UINT32_MAX,
+    TRY(vault_cursor_open(source->vault, task, folder_id, first_uid, UINT32_MAX,
                           VAULT_COLUMN_FLAGS | VAULT_COLUMN_DATES | VAULT_COLUMN_SIZE, false,
                           &cursor));
     for (;;) {
@@ -136,7 +143,8 @@ static enum err pass_messages(struct source *source, struct task *task, int64_t 
             return ERR_OK;
         err = report(source, &piece);
         if (err == ERR_OK)
-            err = pass_message(source, &piece, &row);
+            err = is_too_large(source, &row) ? source->sink->left_out(source->sink->owner, &piece)
+                                             : pass_message(source, &piece, &row);
         if (err != ERR_OK)
             return fail(task, err, "%s", piece.words);
     }
@@ -145,8 +153,9 @@ static enum err pass_messages(struct source *source, struct task *task, int64_t 
 static enum err pass_folder(struct source *source, struct task *task,
                             const struct vault_folder *row)
 {
+    const struct transfer_export *options = source->options;
     const struct transfer_sink *sink = source->sink;
-    const struct transfer_folder folder = {
+    struct transfer_folder folder = {
         .name = row->name,
         .use = row->use,
         .is_subscribed = row->is_subscribed,
@@ -154,16 +163,25 @@ static enum err pass_folder(struct source *source, struct task *task,
         .uidvalidity = row->uidvalidity,
         .uidnext = row->uidnext,
     };
+    uint32_t known = 0;
 
+    /* By its number, which stays when it is renamed. */
+    if (options->source.len > 0)
+        folder.source =
+            arena_printf(&task->arena, "%.*s/%lld", STR_ARG(options->source), (long long)row->id);
     TRY(sink->folder(sink->owner, task, &folder));
     source->totals.folders++;
+    if (options->known_uid != NULL)
+        known = options->known_uid(options->known_owner, row->uidvalidity);
+    if (options->known_uid != NULL && (!row->is_selectable || known == UINT32_MAX))
+        return ERR_OK;
     if (sink->plan != TRANSFER_PLAN_NONE) {
         source->is_planning = true;
-        TRY(pass_messages(source, task, row->id));
+        TRY(pass_messages(source, task, row->id, known + 1));
         source->is_planning = false;
         TRY(sink->planned(sink->owner, task));
     }
-    return pass_messages(source, task, row->id);
+    return pass_messages(source, task, row->id, known + 1);
 }
 
 enum err transfer_export(struct vault *vault, struct task *task,
@@ -180,6 +198,8 @@ enum err transfer_export(struct vault *vault, struct task *task,
         if (is_chosen(options, folders[i].name))
             source.total_messages += folders[i].message_count;
     }
+    if (sink->total != NULL)
+        TRY(sink->total(sink->owner, task, source.total_messages));
     for (size_t i = 0; i < count; i++) {
         if (is_chosen(options, folders[i].name))
             TRY(pass_folder(&source, task, &folders[i]));

@@ -1,6 +1,7 @@
 /*
- * A source: the vault. For a process that may block and reads a copy of its own of the file's state
- * (a child of the mailbox process), so what it gives is the mailbox of one moment.
+ * A source: the vault, or what vault/foreign.h opened. For a process that may block and reads a
+ * copy of its own of the file's state (a child of the mailbox process), so what it gives is the
+ * mailbox of one moment.
  */
 #ifndef TRANSFER_EXPORT_H
 #define TRANSFER_EXPORT_H
@@ -11,6 +12,13 @@ struct transfer_export {
     const struct str *folders; /* these and all below them; none: all */
     size_t folder_count;
     struct transfer_events events;
+    /* Where this mailbox came from, for a sink that remembers it (transfer_folder.source); empty:
+     * it does not. */
+    struct str source;
+    /* Once a folder was announced: up to which UID the sink has what is under this UIDVALIDITY.
+     * NULL: nothing of it. */
+    uint32_t (*known_uid)(void *owner, uint32_t uidvalidity);
+    void *known_owner;
 };
 
 /*

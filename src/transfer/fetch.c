@@ -22,6 +22,7 @@ enum { BATCH_UIDS = 50, ANSWER_MAX = TRANSFER_MESSAGE_BYTES_MAX + 64 * 1024 * 10
 struct remote_folder {
     struct str encoded; /* as the server writes it */
     struct transfer_folder folder;
+    bool is_view; /* of messages that are in other folders as well: mostly (RFC 6154) */
 };
 
 struct fetch {
@@ -36,13 +37,14 @@ struct fetch {
     struct remote_folder *folders; /* in the task */
     size_t folder_count;
     /* The folder under way. */
+    struct str name;
     uint32_t uidvalidity, uidnext;
     uint32_t *uids; /* own; ascending */
     size_t uid_count, uid_room;
     uint64_t *sizes; /* own; of those of the batch, by their place in it */
     const uint32_t *batch;
     size_t batch_count;
-    uint64_t got;
+    struct transfer_fetched fetched;
 };
 
 /* --- One response, one command --- */
@@ -196,6 +198,13 @@ static bool find_name(const struct imap_response *response, struct str word, siz
     return false;
 }
 
+/* Nobody may believe that it came along. */
+static void note_refused(struct fetch *fetch, struct str name)
+{
+    if (fetch->fetched.refused_count++ == 0)
+        fetch->fetched.refused = arena_copy(&fetch->task.arena, name);
+}
+
 static enum err on_list(struct fetch *fetch, struct task *task,
                         const struct imap_response *response)
 {
@@ -223,13 +232,14 @@ static enum err on_list(struct fetch *fetch, struct task *task,
     found.folder.name =
         name_of(arena, found.encoded,
                 response->tokens[level].text.len == 1 ? response->tokens[level].text.ptr[0] : 0);
-    /* A view of all that is in other folders (RFC 6154) would bring it twice. */
-    if (found.folder.name.len == 0 || !found.folder.is_selectable ||
-        found.folder.use == VAULT_USE_ALL || found.folder.use == VAULT_USE_FLAGGED)
+    if (!found.folder.is_selectable)
         return ERR_OK;
+    found.is_view = found.folder.use == VAULT_USE_ALL || found.folder.use == VAULT_USE_FLAGGED;
     found.folder.source = arena_printf(arena, "%.*s/%.*s", STR_ARG(fetch->server->name),
                                        STR_ARG(found.encoded));
-    if (found.folder.source.len <= TRANSFER_SOURCE_MAX)
+    if (found.folder.name.len == 0 || found.folder.source.len > TRANSFER_SOURCE_MAX)
+        note_refused(fetch, found.encoded);
+    else
         fetch->folders[fetch->folder_count++] = found;
     return ERR_OK;
 }
@@ -276,12 +286,19 @@ static enum err list_folders(struct fetch *fetch, struct task *task)
     return ERR_OK;
 }
 
-static bool is_wanted(const struct fetch *fetch, struct str name)
+/* A view would bring everything twice; but what an owner archived may be nowhere else (Gmail's "All
+ * Mail"), so it is named to him, and taken if he asks for it by its name. */
+static bool is_wanted(struct fetch *fetch, const struct remote_folder *remote)
 {
-    struct str wanted = fetch->server->folder;
+    struct str wanted = fetch->server->folder, name = remote->folder.name;
 
-    return wanted.len == 0 || str_equal(name, wanted) ||
-           (str_starts_with(name, wanted) && name.ptr[wanted.len] == '/');
+    if (str_equal(name, wanted))
+        return true;
+    if (wanted.len > 0 && !(str_starts_with(name, wanted) && name.ptr[wanted.len] == '/'))
+        return false;
+    if (remote->is_view && (fetch->fetched.view.len == 0 || remote->folder.use == VAULT_USE_ALL))
+        fetch->fetched.view = name;
+    return !remote->is_view;
 }
 
 /* --- Messages --- */
@@ -417,6 +434,22 @@ static void read_flags(struct task *task, const struct imap_response *response, 
     out->keywords = keywords;
 }
 
+static bool is_missing(const struct fetch *fetch, size_t place)
+{
+    return fetch->sizes[place] != 0 && fetch->sizes[place] <= TRANSFER_MESSAGE_BYTES_MAX;
+}
+
+/* Messages are passed on in the order of their UIDs, as the mailbox remembers the last one: were
+ * one passed over and the import stopped behind it, the next would never ask for it. */
+static bool is_next(const struct fetch *fetch, ptrdiff_t place)
+{
+    for (ptrdiff_t i = 0; i < place; i++) {
+        if (is_missing(fetch, (size_t)i))
+            return false;
+    }
+    return is_missing(fetch, (size_t)place);
+}
+
 static enum err on_message(struct fetch *fetch, struct task *task,
                            const struct imap_response *response)
 {
@@ -429,7 +462,8 @@ static enum err on_message(struct fetch *fetch, struct task *task,
     if (body == 0 || !read_uid(response, &message.uid))
         return ERR_OK; /* flags that changed meanwhile, and the like */
     place = place_of(fetch, message.uid);
-    if (place < 0 || fetch->sizes[place] == 0)
+    /* NIL: it is listed, but the server does not have it. */
+    if (place < 0 || response->tokens[body].kind != IMAP_TOKEN_STRING || !is_next(fetch, place))
         return ERR_OK;
     fetch->sizes[place] = 0; /* once */
     raw = response->tokens[body].text;
@@ -439,7 +473,6 @@ static enum err on_message(struct fetch *fetch, struct task *task,
         (void)parse_date(response->tokens[date].text, &message.date_ms, &message.zone_minutes);
     TRY(fetch->sink->message(fetch->sink->owner, task, &message));
     TRY(fetch->sink->bytes(fetch->sink->owner, task, raw));
-    fetch->got++;
     return fetch->sink->finish(fetch->sink->owner, task);
 }
 
@@ -455,6 +488,38 @@ static struct str set_of_batch(struct fetch *fetch, struct task *task, bool is_s
         buf_putf(&set, "%s%" PRIu32, set.len > 0 ? "," : "", fetch->batch[i]);
     }
     return arena_copy(&task->arena, buf_str(&set));
+}
+
+static enum err ask_messages(struct fetch *fetch, struct task *task, struct str set)
+{
+    bool is_ok;
+
+    TRY(command(fetch, task,
+                arena_printf(&task->arena, "UID FETCH %.*s (UID FLAGS INTERNALDATE BODY.PEEK[])",
+                             STR_ARG(set)),
+                on_message, &is_ok));
+    return is_ok ? ERR_OK : fail(task, ERR_BUSY, "the server did not give its messages");
+}
+
+/* It was listed, but does not come. One that was expunged meanwhile is no loss. */
+static enum err give_up_message(struct fetch *fetch, struct task *task, size_t place)
+{
+    bool is_ok, is_there;
+
+    fetch->sizes[place] = UINT64_MAX;
+    TRY(command(
+        fetch, task,
+        arena_printf(&task->arena, "UID FETCH %" PRIu32 " (UID RFC822.SIZE)", fetch->batch[place]),
+        on_size, &is_ok));
+    is_there = fetch->sizes[place] != UINT64_MAX;
+    fetch->sizes[place] = 0;
+    if (!is_there)
+        return ERR_OK;
+    if (fetch->fetched.lost_count++ == 0) {
+        fetch->fetched.lost_in = fetch->name;
+        fetch->fetched.lost_uid = fetch->batch[place];
+    }
+    return fetch->sink->left_out(fetch->sink->owner, task);
 }
 
 static enum err fetch_batch(struct fetch *fetch, struct task *task)
@@ -476,15 +541,14 @@ static enum err fetch_batch(struct fetch *fetch, struct task *task)
     set = set_of_batch(fetch, task, true);
     if (set.len == 0)
         return ERR_OK;
-    TRY(command(fetch, task,
-                arena_printf(&task->arena, "UID FETCH %.*s (UID FLAGS INTERNALDATE BODY.PEEK[])",
-                             STR_ARG(set)),
-                on_message, &is_ok));
-    if (!is_ok)
-        return fail(task, ERR_BUSY, "the server did not give its messages");
+    TRY(ask_messages(fetch, task, set));
+    /* Those that came out of turn, or not at all, one by one. */
     for (size_t i = 0; i < fetch->batch_count; i++) {
-        if (fetch->sizes[i] != 0 && fetch->sizes[i] <= TRANSFER_MESSAGE_BYTES_MAX)
-            return fail(task, ERR_CORRUPT, "the server has a message that it does not give");
+        if (!is_missing(fetch, i))
+            continue;
+        TRY(ask_messages(fetch, task, arena_printf(&task->arena, "%" PRIu32, fetch->batch[i])));
+        if (is_missing(fetch, i))
+            TRY(give_up_message(fetch, task, i));
     }
     return ERR_OK;
 }
@@ -503,11 +567,14 @@ static enum err fetch_folder(struct fetch *fetch, struct task *task, struct remo
     bool is_ok;
 
     TRY(quote(task, remote->encoded, &name));
+    fetch->name = remote->folder.name;
     fetch->uidvalidity = fetch->uidnext = 0;
     TRY(command(fetch, task, arena_printf(&task->arena, "EXAMINE %.*s", STR_ARG(name)), on_examine,
                 &is_ok));
-    if (!is_ok || fetch->uidvalidity == 0)
-        return ERR_OK; /* not for us */
+    if (!is_ok || fetch->uidvalidity == 0) {
+        note_refused(fetch, remote->folder.name);
+        return ERR_OK;
+    }
     remote->folder.uidvalidity = fetch->uidvalidity;
     remote->folder.uidnext = fetch->uidnext;
     TRY(fetch->sink->folder(fetch->sink->owner, task, &remote->folder));
@@ -549,7 +616,7 @@ static enum err fetch_all(struct fetch *fetch, struct task *task)
         enum err err;
 
         task_init(&piece, task->now_ms);
-        if (!is_wanted(fetch, fetch->folders[i].folder.name))
+        if (!is_wanted(fetch, &fetch->folders[i]))
             continue;
         err = fetch_folder(fetch, &piece, &fetch->folders[i]);
         if (err != ERR_OK)
@@ -559,7 +626,8 @@ static enum err fetch_all(struct fetch *fetch, struct task *task)
 }
 
 enum err transfer_fetch(struct task *task, const struct transfer_line *line,
-                        const struct transfer_server *server, struct transfer_feed *feed)
+                        const struct transfer_server *server, struct transfer_feed *feed,
+                        struct transfer_fetched *out_fetched)
 {
     struct fetch fetch = {.line = line,
                           .server = server,
@@ -571,6 +639,14 @@ enum err transfer_fetch(struct task *task, const struct transfer_line *line,
     task_init(&fetch.task, task->now_ms);
     buf_init(&fetch.input, SIZE_MAX);
     err = fetch_all(&fetch, task);
+    *out_fetched = (struct transfer_fetched){
+        .refused_count = fetch.fetched.refused_count,
+        .refused = arena_copy(&task->arena, fetch.fetched.refused),
+        .view = arena_copy(&task->arena, fetch.fetched.view),
+        .lost_count = fetch.fetched.lost_count,
+        .lost_in = arena_copy(&task->arena, fetch.fetched.lost_in),
+        .lost_uid = fetch.fetched.lost_uid,
+    };
     buf_free(&fetch.input);
     mem_free(&fetch.uids);
     mem_free(&fetch.sizes);

@@ -25,13 +25,22 @@ struct transfer_server {
     bool needs_tls;        /* STARTTLS before the password; else it is secure already, or local */
 };
 
+/* What stayed behind, and must be told; texts in the task's arena. */
+struct transfer_fetched {
+    size_t refused_count; /* folders that the server lists but does not give */
+    struct str refused;   /* the first of them */
+    size_t lost_count;    /* messages that it lists but does not give */
+    struct str lost_in;   /* the folder of the first of them */
+    uint32_t lost_uid;
+    struct str view; /* a view of other folders (RFC 6154 \All, \Flagged), taken only by its name */
+};
+
 /*
- * ERR_DENIED: the server refuses the login, or TLS; ERR_INVALID: it does not speak IMAP; ERR_BUSY: it
- * hung up, so that another try goes on where this one ended; ERR_CORRUPT: it has messages that it did
- * not give.
+ * ERR_DENIED: the server refuses the login, or TLS; ERR_INVALID: it does not speak IMAP; ERR_BUSY:
+ * it hung up, so that another try goes on where this one ended.
  */
 MUST_CHECK enum err transfer_fetch(struct task *task, const struct transfer_line *line,
-                                   const struct transfer_server *server,
-                                   struct transfer_feed *feed);
+                                   const struct transfer_server *server, struct transfer_feed *feed,
+                                   struct transfer_fetched *out_fetched);
 
 #endif

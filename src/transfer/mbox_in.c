@@ -23,6 +23,8 @@ struct mbox_in {
     struct buf line;    /* own; the line that is not whole yet */
     struct buf from;    /* own; the message's "From " line */
     struct buf message; /* own; behind it, as it is in the file */
+    struct buf
+        gap; /* own; empty lines behind what was counted: the message's, if it was counted wrong */
     size_t header_len;
     uint64_t content_length; /* of the header; UINT64_MAX: none */
     uint64_t missing;        /* of it */
@@ -39,6 +41,7 @@ struct mbox_in *mbox_in_new(const struct mbox_in_events *events, size_t message_
     buf_init(&in->line, SIZE_MAX);
     buf_init(&in->from, SIZE_MAX);
     buf_init(&in->message, SIZE_MAX);
+    buf_init(&in->gap, SIZE_MAX);
     in->was_line_empty = true;
     return in;
 }
@@ -49,6 +52,7 @@ void mbox_in_free(struct mbox_in **in)
         buf_free(&(*in)->line);
         buf_free(&(*in)->from);
         buf_free(&(*in)->message);
+        buf_free(&(*in)->gap);
     }
     mem_free(in);
 }
@@ -106,6 +110,7 @@ static enum err begin(struct mbox_in *in, struct task *task, struct str line)
     buf_reset(&in->from);
     buf_put(&in->from, line);
     buf_reset(&in->message);
+    buf_reset(&in->gap);
     in->state = HEADER;
     in->content_length = UINT64_MAX;
     in->is_too_large = in->is_counted = false;
@@ -129,7 +134,7 @@ static void end_header(struct mbox_in *in)
     in->header_len = in->message.len;
     in->state = BODY;
     /* Ours says it in another way; one that is larger than a message may be is no help. */
-    if (in->is_too_large || in->content_length > in->message_bytes_max ||
+    if (in->is_too_large || in->content_length > in->message_bytes_max - in->header_len ||
         str_starts_with(buf_str(&in->message), STR(TRANSFER_MBOX_MARK)))
         return;
     in->missing = in->content_length;
@@ -138,17 +143,22 @@ static void end_header(struct mbox_in *in)
 
 static enum err take_line(struct mbox_in *in, struct task *task, struct str line);
 
-/* The count was wrong: the same bytes again, by lines. */
-static enum err look_again(struct mbox_in *in, struct task *task)
+/* The count was wrong: the same bytes again, by lines, and the rest of the last one. */
+static enum err look_again(struct mbox_in *in, struct task *task, struct str last)
 {
     CLEANUP(buf_free) struct buf body;
     struct str rest;
 
     buf_init(&body, SIZE_MAX);
     buf_put(&body, str_from(buf_str(&in->message), in->header_len));
+    if (in->gap.len > 0)
+        buf_put(&body, buf_str(&in->gap));
+    if (last.len > 0)
+        buf_put(&body, last);
+    buf_reset(&in->gap);
     buf_truncate(&in->message, in->header_len);
     in->state = BODY;
-    in->is_counted = false;
+    in->is_counted = in->is_line_begun = false;
     in->was_line_empty = true;
     rest = buf_str(&body);
     while (rest.len > 0) {
@@ -174,13 +184,14 @@ static enum err take_line(struct mbox_in *in, struct task *task, struct str line
 
     in->is_line_begun = line.len > 0 && line.ptr[line.len - 1] != '\n';
     in->was_line_empty = is_beginning && is_empty(line);
-    /* What is counted, then an empty line at most, then the next one. */
+    /* What is counted, then empty lines, then the next one. */
     if (in->is_counted && is_beginning && !is_empty(line)) {
         if (is_from_line(line))
             return begin(in, task, line);
-        TRY(look_again(in, task));
-        was_empty = false;
-    } else if (in->is_counted && is_beginning) {
+        return look_again(in, task, line);
+    }
+    if (in->is_counted && is_beginning) {
+        buf_put(&in->gap, line);
         return ERR_OK;
     }
     if (is_beginning && was_empty && in->state != HEADER && is_from_line(line))
@@ -247,7 +258,7 @@ enum err mbox_in_end(struct mbox_in *in, struct task *task)
         TRY(take_line(in, task, buf_str(&in->line)));
     buf_reset(&in->line);
     if (in->state == COUNTED) /* it said more than there is */
-        TRY(look_again(in, task));
+        TRY(look_again(in, task, STR("")));
     TRY(emit(in, task));
     in->state = BEFORE;
     return ERR_OK;

@@ -6,6 +6,7 @@
 #include "transfer/export.h"
 #include "transfer/read.h"
 #include "transfer/stream.h"
+#include "transfer/tree.h"
 #include "transfer/write.h"
 #include "vault/fixture.h"
 
@@ -59,10 +60,19 @@ static uint64_t keyword(struct fixture *f, const char *name)
     return bit;
 }
 
+#define TEN "\xd0\x96\xd0\x96\xd0\x96\xd0\x96\xd0\x96\xd0\x96\xd0\x96\xd0\x96\xd0\x96\xd0\x96"
+#define FIFTY "01234567890123456789012345678901234567890123456789"
+#define LONG FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY
+
 static void fill(struct fixture *f)
 {
-    static const char *const names[] = {"Work/Plans", "Work/Plans/a.b", "R\xc3\xa4um/\xe2\x82\xac",
-                                        ".hidden", "a:b?", "Work/Plans/a_b"};
+    static const char *const names[] = {
+        "Work/Plans", "Work/Plans/a.b", "R\xc3\xa4um/\xe2\x82\xac", ".hidden", "a:b?",
+        "Work/Plans/a_b",
+        /* levels of a Maildir */
+        "new", "Work/cur", "cur/new/x", "news",
+        /* more than a file's name may have, when encoded; and alike */
+        TEN TEN TEN TEN TEN "/" TEN TEN, TEN TEN TEN TEN TEN "/" TEN, LONG "1", LONG "2"};
     uint32_t gone[3], *uids;
     size_t count;
     char text[200];
@@ -83,6 +93,8 @@ static void fill(struct fixture *f)
         append(f, folder_id, raw, i & 31, 1700000000123 + (int64_t)i * 86400000,
                (int16_t)((int)i * 30 - 120));
     }
+    for (size_t i = 6; i < ARRAY_LEN(names); i++)
+        append(f, fixture_folder_id(f, names[i]), fixture_message(f, names[i]), 0, 951782400000, 0);
     for (unsigned i = 0; i < 30; i++) { /* more keywords than a Maildir has letters */
         snprintf(text, sizeof(text), "$Key%u", i);
         append(f, f->inbox, fixture_message(f, text), keyword(f, text) | keyword(f, "Work") | 1,
@@ -122,6 +134,33 @@ static int write_file(struct fixture *f, enum transfer_format format, const stru
         fail_msg("export: %s", f->task.words);
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
     return fd;
+}
+
+/* What it is unpacked into has names that file systems take, each once. */
+static void check_names(int fd)
+{
+    CLEANUP(tree_close) struct tree *tree = NULL;
+    CLEANUP(task_done) struct task task;
+    CLEANUP(buf_free) struct buf seen;
+    struct tree_file file;
+    bool has_file;
+
+    task_init(&task, 0);
+    buf_init(&seen, SIZE_MAX);
+    assert_int_equal(tree_open(&task, fd, STR(""), &tree), ERR_OK);
+    for (;;) {
+        struct str rest, level;
+
+        assert_int_equal(tree_next(tree, &task, &file, &has_file), ERR_OK);
+        if (!has_file)
+            return;
+        level = arena_printf(&task.arena, "\n%.*s\n", STR_ARG(file.path));
+        assert_true(str_find(buf_str(&seen), level) < 0);
+        buf_put(&seen, level);
+        rest = file.path;
+        while (str_split(&rest, '/', &level))
+            assert_true(level.len <= 255);
+    }
 }
 
 /* The other end, in a process of its own as in life. */
@@ -310,6 +349,7 @@ static void test_round_trip(void **state)
         void *other_state;
         int fd = write_file(f, formats[i], NULL, 0);
 
+        check_names(fd);
         set_up_later(&other_state);
         other = other_state;
         read_file(other, fd, false, UINT64_MAX, &totals);

@@ -23,7 +23,7 @@ enum {
     TRANSFER_MESSAGE_BYTES_MAX = 128 * 1024 * 1024, /* larger ones are left out, and counted */
     TRANSFER_CHUNK_BYTES = 64 * 1024,
     TRANSFER_KEYWORDS_MAX = 60, /* of one message */
-    TRANSFER_SOURCE_MAX = 400,
+    TRANSFER_SOURCE_MAX = 4000,
 };
 
 struct transfer_folder {

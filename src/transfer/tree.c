@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "transfer/names.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -215,18 +216,30 @@ static bool set_path(struct tree *tree, const char *name)
     return true;
 }
 
-static void enter(struct tree *tree, const char *name)
+/* What is in a folder that cannot be read must not be missed in silence. */
+static enum err enter(struct tree *tree, struct task *task, const char *name)
 {
-    int fd = openat(dirfd(tree->levels[tree->depth - 1]), name,
-                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *level = fd < 0 ? NULL : fdopendir(fd);
+    struct str shown = transfer_clean_name(&task->arena, str_from_c(tree->path));
+    DIR *level;
+    int fd;
 
+    if (tree->depth == TREE_DEPTH_MAX)
+        return fail(task, ERR_LIMIT, "the folder has too many levels: \"%.*s\"", STR_ARG(shown));
+    fd = openat(dirfd(tree->levels[tree->depth - 1]), name,
+                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    level = fd < 0 ? NULL : fdopendir(fd);
+    if (level == NULL && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+        return ERR_OK; /* it went, or became something else, in this moment */
     if (level == NULL) {
+        int saved_errno = errno;
+
         fd_close(&fd);
-        return;
+        return fail(task, ERR_IO, "the folder \"%.*s\" cannot be read: %s", STR_ARG(shown),
+                    strerror(saved_errno));
     }
     tree->prefixes[tree->depth] = strlen(tree->path);
     tree->levels[tree->depth++] = level;
+    return ERR_OK;
 }
 
 static enum err next_in_folder(struct tree *tree, struct task *task, struct tree_file *out,
@@ -247,8 +260,8 @@ static enum err next_in_folder(struct tree *tree, struct task *task, struct tree
         if (is_dots(entry->d_name) || !set_path(tree, entry->d_name) ||
             fstatat(dirfd(level), entry->d_name, &found, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
-        if (S_ISDIR(found.st_mode) && tree->depth < TREE_DEPTH_MAX)
-            enter(tree, entry->d_name);
+        if (S_ISDIR(found.st_mode))
+            TRY(enter(tree, task, entry->d_name));
         if (!S_ISREG(found.st_mode))
             continue;
         if (++tree->file_count > TREE_FILES_MAX)
@@ -264,14 +277,37 @@ static enum err next_in_folder(struct tree *tree, struct task *task, struct tree
     return ERR_OK;
 }
 
-static enum err open_in_folder(struct tree *tree, struct task *task, const char *path)
+/* The folder that `path` is in, level by level: none of them may have become a link meanwhile,
+ * which would lead whoever reads for somebody else (root) to what is not his. */
+static int open_parent(const struct tree *tree, struct task *task, struct str path)
 {
+    int fd = openat(tree->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct str rest = path, level;
+
+    while (fd >= 0 && str_index(rest, '/') >= 0 && str_split(&rest, '/', &level)) {
+        int below = openat(fd, arena_copy(&task->arena, level).ptr,
+                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int saved_errno = errno;
+
+        fd_close(&fd);
+        errno = saved_errno;
+        fd = below;
+    }
+    return fd;
+}
+
+static enum err open_in_folder(struct tree *tree, struct task *task, struct str path)
+{
+    CLEANUP(fd_close) int folder_fd = open_parent(tree, task, path);
     struct stat found;
 
     fd_close(&tree->file_fd);
     /* O_NONBLOCK: it may have become a FIFO meanwhile. */
-    tree->file_fd =
-        openat(tree->fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (folder_fd >= 0)
+        tree->file_fd = openat(
+            folder_fd,
+            arena_copy(&task->arena, str_from(path, (size_t)(str_last_index(path, '/') + 1))).ptr,
+            O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (tree->file_fd < 0)
         return fail(task, ERR_NOT_FOUND, "a file of the folder cannot be opened: %s",
                     strerror(errno));
@@ -369,7 +405,7 @@ enum err tree_jump(struct tree *tree, struct task *task, const struct tree_file 
     bool has_file;
 
     if (tree->is_folder)
-        return open_in_folder(tree, task, arena_copy(&task->arena, file->path).ptr);
+        return open_in_folder(tree, task, file->path);
     tree->block_len = BLOCK_OF_ONE;
     if (lseek(tree->fd, file->place, SEEK_SET) < 0)
         return fail(task, ERR_IO, "it cannot be read: %s", strerror(errno));
@@ -386,7 +422,7 @@ enum err tree_read(struct tree *tree, struct task *task, size_t len, struct buf 
     ssize_t got;
 
     if (tree->is_folder && tree->file_fd < 0)
-        TRY(open_in_folder(tree, task, tree->path));
+        TRY(open_in_folder(tree, task, str_from_c(tree->path)));
     TRY(buf_reserve(out, len, &room));
     if (tree->is_folder) {
         do

@@ -5,6 +5,10 @@
 #include "base/clock.h"
 #include "vault/state.h"
 
+/* Whoever brings UIDs along, by mistake or in malice, must not use them up: where none is left, the
+ * folder takes no mail any more, and for INBOX that is the mailbox. */
+enum { UID_ADOPTED_MAX = INT32_MAX };
+
 /* Those given here are never below the time at which the mailbox was made (vault_next_uidvalidity). */
 static enum err is_older_than_mailbox(struct vault *vault, struct task *task, uint32_t uidvalidity,
                                       bool *out)
@@ -31,6 +35,8 @@ static enum err adopt(struct vault *vault, struct task *task, int64_t folder_id,
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
     if (uidnext < folder->uidnext || uidnext == 0)
         return fail(task, ERR_EXISTS, "vault: the folder is past that UID");
+    if (uidnext > UID_ADOPTED_MAX)
+        return fail(task, ERR_EXISTS, "vault: that UID leaves no room for others behind it");
     if (uidvalidity != folder->uidvalidity) {
         if (is_new)
             TRY(is_older_than_mailbox(vault, task, uidvalidity, &is_older));

@@ -5,30 +5,64 @@
 #include "base/memory.h"
 #include "vault/state.h"
 
+/* What SQLite does not read it does not copy either. The columns come in groups, in this order,
+ * each of them only in the statements that have it. */
 enum {
-    CONTENT_COLUMNS = VAULT_COLUMN_ENVELOPE | VAULT_COLUMN_BODYSTRUCTURE | VAULT_COLUMN_BODY |
-                      VAULT_COLUMN_STRUCTURE | VAULT_COLUMN_SEARCH,
-    /* Where the content's columns begin, in both statements. */
-    FIRST_CONTENT_COLUMN = 9,
+    DATE_COLUMNS = VAULT_COLUMN_DATES | VAULT_COLUMN_SENT,
+    LIST_COLUMNS = VAULT_COLUMN_ENVELOPE | VAULT_COLUMN_BODYSTRUCTURE,
+    TEXT_COLUMNS = VAULT_COLUMN_BODY | VAULT_COLUMN_STRUCTURE | VAULT_COLUMN_SEARCH,
+    ROW_COLUMN_COUNT = 5,
+    DATE_COLUMN_COUNT = 4,
+    LIST_COLUMN_COUNT = 2,
 };
+
+#define ROW "SELECT m.key, m.flags, m.modseq, m.content_id, m.size_bytes"
+#define DATES ", m.internal_date, m.internal_zone, m.save_date, m.sent_day"
+#define LIST ", c.envelope, c.bodystructure"
+#define TEXTS ", c.subject, c.sender, c.recipient, c.cc, c.bcc, c.body, c.structure"
+#define FROM_MESSAGE " FROM message AS m"
+/* CROSS JOIN: the order of the loops is ours. */
+#define FROM_BOTH " FROM message AS m CROSS JOIN content AS c ON c.id = m.content_id"
+#define WHERE " WHERE m.key BETWEEN ?1 AND ?2 AND m.is_expunged <= ?3"
+
+/* The narrower ones first. */
+static const struct shape {
+    unsigned columns;
+    const char *sql;
+} SHAPES[] = {
+    {0, ROW FROM_MESSAGE WHERE},
+    {DATE_COLUMNS, ROW DATES FROM_MESSAGE WHERE},
+    {LIST_COLUMNS, ROW LIST FROM_BOTH WHERE},
+    {DATE_COLUMNS | LIST_COLUMNS, ROW DATES LIST FROM_BOTH WHERE},
+    {TEXT_COLUMNS, ROW TEXTS FROM_BOTH WHERE},
+    {DATE_COLUMNS | LIST_COLUMNS | TEXT_COLUMNS, ROW DATES LIST TEXTS FROM_BOTH WHERE},
+};
+
+#undef ROW
+#undef DATES
+#undef LIST
+#undef TEXTS
+#undef FROM_MESSAGE
+#undef FROM_BOTH
+#undef WHERE
 
 struct vault_cursor {
     struct vault *vault; /* borrowed */
     sqlite3_stmt *statement;
     unsigned columns;
+    int dates, list, texts;           /* where the groups begin in the statement */
     sqlite3_stmt *identity, *preview; /* own; NULL: not asked for */
 };
 
-static const char plain_sql[] =
-    "SELECT key, flags, modseq, content_id, size_bytes, internal_date, internal_zone, save_date, "
-    "sent_day FROM message WHERE key BETWEEN ?1 AND ?2 AND is_expunged <= ?3";
-/* CROSS JOIN: the order of the loops is ours. */
-static const char content_sql[] =
-    "SELECT m.key, m.flags, m.modseq, m.content_id, m.size_bytes, m.internal_date, "
-    "m.internal_zone, m.save_date, m.sent_day, c.envelope, c.bodystructure, c.subject, c.sender, "
-    "c.recipient, c.cc, c.bcc, c.body, c.structure "
-    "FROM message AS m CROSS JOIN content AS c ON c.id = m.content_id "
-    "WHERE m.key BETWEEN ?1 AND ?2 AND m.is_expunged <= ?3";
+static const struct shape *shape_of(unsigned columns)
+{
+    const struct shape *shape = SHAPES;
+
+    columns &= DATE_COLUMNS | LIST_COLUMNS | TEXT_COLUMNS;
+    while ((columns & ~shape->columns) != 0)
+        shape++; /* the last one has all */
+    return shape;
+}
 
 /* Small rows of their own, looked up by content. */
 static enum err prepare_facts(struct vault_cursor *cursor, struct task *task)
@@ -49,13 +83,13 @@ enum err vault_cursor_open(struct vault *vault, struct task *task, int64_t folde
                            bool is_with_expunged, struct vault_cursor **out_cursor)
 {
     CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
+    const struct shape *shape = shape_of(columns);
     sqlite3_stmt *statement;
 
     TRY(vault_check(vault, task));
     if (vault_folder_get(vault, folder_id) == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
-    TRY(db_prepare(vault->db, task, (columns & CONTENT_COLUMNS) != 0 ? content_sql : plain_sql,
-                   &statement));
+    TRY(db_prepare(vault->db, task, shape->sql, &statement));
     db_bind_int(statement, 1, message_key(folder_id, first_uid));
     db_bind_int(statement, 2, message_key(folder_id, last_uid));
     db_bind_int(statement, 3, is_with_expunged ? ROW_GOING : ROW_LIVE);
@@ -63,38 +97,46 @@ enum err vault_cursor_open(struct vault *vault, struct task *task, int64_t folde
     cursor->vault = vault;
     cursor->statement = statement;
     cursor->columns = columns;
+    cursor->dates = ROW_COLUMN_COUNT;
+    cursor->list = cursor->dates + ((shape->columns & DATE_COLUMNS) != 0 ? DATE_COLUMN_COUNT : 0);
+    cursor->texts = cursor->list + ((shape->columns & LIST_COLUMNS) != 0 ? LIST_COLUMN_COUNT : 0);
     TRY(prepare_facts(cursor, task));
     *out_cursor = cursor;
     cursor = NULL;
     return ERR_OK;
 }
 
-static enum err load_dates(sqlite3_stmt *statement, struct task *task, struct vault_message *out)
+static enum err load_dates(const struct vault_cursor *cursor, struct task *task,
+                           struct vault_message *out)
 {
-    if (!clock_parse_iso(db_column_text(statement, 5), &out->internal_date_ms) ||
-        !clock_parse_iso(db_column_text(statement, 7), &out->save_date_ms))
+    sqlite3_stmt *statement = cursor->statement;
+
+    if (!clock_parse_iso(db_column_text(statement, cursor->dates), &out->internal_date_ms) ||
+        !clock_parse_iso(db_column_text(statement, cursor->dates + 2), &out->save_date_ms))
         return fail(task, ERR_CORRUPT, "vault: message %u has no valid date", (unsigned)out->uid);
-    out->internal_zone_minutes = (int16_t)db_column_int(statement, 6);
+    out->internal_zone_minutes = (int16_t)db_column_int(statement, cursor->dates + 1);
     return ERR_OK;
 }
 
-static void load_content(sqlite3_stmt *statement, unsigned columns, struct vault_message *out)
+static void load_content(const struct vault_cursor *cursor, struct vault_message *out)
 {
-    if ((columns & VAULT_COLUMN_ENVELOPE) != 0)
-        out->envelope = db_column_text(statement, FIRST_CONTENT_COLUMN);
-    if ((columns & VAULT_COLUMN_BODYSTRUCTURE) != 0)
-        out->bodystructure = db_column_text(statement, FIRST_CONTENT_COLUMN + 1);
-    if ((columns & VAULT_COLUMN_SEARCH) != 0) {
-        out->subject = db_column_text(statement, FIRST_CONTENT_COLUMN + 2);
-        out->from = db_column_text(statement, FIRST_CONTENT_COLUMN + 3);
-        out->to = db_column_text(statement, FIRST_CONTENT_COLUMN + 4);
-        out->cc = db_column_text(statement, FIRST_CONTENT_COLUMN + 5);
-        out->bcc = db_column_text(statement, FIRST_CONTENT_COLUMN + 6);
+    sqlite3_stmt *statement = cursor->statement;
+
+    if ((cursor->columns & VAULT_COLUMN_ENVELOPE) != 0)
+        out->envelope = db_column_text(statement, cursor->list);
+    if ((cursor->columns & VAULT_COLUMN_BODYSTRUCTURE) != 0)
+        out->bodystructure = db_column_text(statement, cursor->list + 1);
+    if ((cursor->columns & VAULT_COLUMN_SEARCH) != 0) {
+        out->subject = db_column_text(statement, cursor->texts);
+        out->from = db_column_text(statement, cursor->texts + 1);
+        out->to = db_column_text(statement, cursor->texts + 2);
+        out->cc = db_column_text(statement, cursor->texts + 3);
+        out->bcc = db_column_text(statement, cursor->texts + 4);
     }
-    if ((columns & VAULT_COLUMN_BODY) != 0)
-        out->body = db_column_text(statement, FIRST_CONTENT_COLUMN + 7);
-    if ((columns & VAULT_COLUMN_STRUCTURE) != 0)
-        out->structure = db_column_blob(statement, FIRST_CONTENT_COLUMN + 8);
+    if ((cursor->columns & VAULT_COLUMN_BODY) != 0)
+        out->body = db_column_text(statement, cursor->texts + 5);
+    if ((cursor->columns & VAULT_COLUMN_STRUCTURE) != 0)
+        out->structure = db_column_blob(statement, cursor->texts + 6);
 }
 
 static enum err look_up(struct vault_cursor *cursor, struct task *task, sqlite3_stmt *statement,
@@ -142,12 +184,12 @@ enum err vault_cursor_next(struct vault_cursor *cursor, struct task *task,
         .size_bytes = (uint64_t)db_column_int(statement, 4),
         .sent_day = INT64_MIN,
     };
-    if ((cursor->columns & VAULT_COLUMN_SENT) != 0 && !db_column_is_null(statement, 8))
-        out->sent_day = db_column_int(statement, 8);
+    if ((cursor->columns & VAULT_COLUMN_SENT) != 0 &&
+        !db_column_is_null(statement, cursor->dates + 3))
+        out->sent_day = db_column_int(statement, cursor->dates + 3);
     if ((cursor->columns & VAULT_COLUMN_DATES) != 0)
-        TRY(load_dates(statement, task, out));
-    if ((cursor->columns & CONTENT_COLUMNS) != 0)
-        load_content(statement, cursor->columns, out);
+        TRY(load_dates(cursor, task, out));
+    load_content(cursor, out);
     return load_facts(cursor, task, out);
 }
 

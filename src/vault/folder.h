@@ -78,7 +78,8 @@ MUST_CHECK enum err vault_subscription_list(struct vault *vault, struct task *ta
  * Before messages that come from elsewhere with UIDs of their own (adopt.c): the next one appended
  * gets `uidnext`. A folder that never had a message also takes over that place's UIDVALIDITY, if
  * it is older than this mailbox, so that it was never given here. ERR_EXISTS: the folder has
- * another UIDVALIDITY, or is past that UID; then nothing is changed.
+ * another UIDVALIDITY, or is past that UID, or too few would be left behind it; then nothing is
+ * changed.
  */
 MUST_CHECK enum err vault_folder_adopt(struct vault *vault, struct task *task, int64_t folder_id,
                                        uint32_t uidvalidity, uint32_t uidnext);

@@ -275,6 +275,21 @@ static void test_recent(void **state)
     assert_int_equal(folder.recent_count, 0);
 }
 
+/* UIDs that messages bring along: not so high that none is left for those that follow. */
+static void test_adopted_uids(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(vault_folder_adopt(f->vault, &f->task, f->inbox, 1, UINT32_MAX), ERR_EXISTS);
+    task_forgive(&f->task);
+    assert_int_equal(vault_folder_adopt(f->vault, &f->task, f->inbox, 1, 7), ERR_OK);
+    assert_int_equal(fixture_append(f, f->inbox, fixture_message(f, "x"), 0), 7);
+    assert_int_equal(vault_folder_adopt(f->vault, &f->task, f->inbox, 1, UINT32_MAX - 1),
+                     ERR_EXISTS);
+    task_forgive(&f->task);
+    assert_int_equal(fixture_append(f, f->inbox, fixture_message(f, "x"), 0), 8);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -282,7 +297,7 @@ int main(void)
         TEST(test_standard_folders), TEST(test_names),         TEST(test_order_and_children),
         TEST(test_delete),           TEST(test_rename),        TEST(test_uidvalidity_never_repeats),
         TEST(test_rename_inbox),     TEST(test_subscriptions), TEST(test_special_use),
-        TEST(test_recent),
+        TEST(test_recent),           TEST(test_adopted_uids),
     };
 
     fixture_init_libraries();

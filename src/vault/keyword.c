@@ -1,6 +1,7 @@
 /* Keywords: each has one bit of message.flags, for as long as the mailbox lives. */
 #include "vault/message.h"
 
+#include "base/ascii.h"
 #include "base/memory.h"
 #include "vault/state.h"
 
@@ -15,6 +16,19 @@ static enum err insert(struct vault *vault, struct task *task, struct str name, 
     TRY(db_run(vault->db, task, statement));
     vault->keywords[bit] = str_make(mem_copy_text(name.ptr, name.len), name.len);
     return ERR_OK;
+}
+
+/* flag-keyword = atom (RFC 9051 §9): what stands in parentheses among others, as it is, wherever
+ * the name came from (a file, another server). */
+static bool is_atom(struct str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+
+        if (ascii_is_control(c) || ascii_is_8bit(c) || str_index(STR("(){ %*\"\\]"), c) >= 0)
+            return false;
+    }
+    return name.len > 0 && name.len <= VAULT_KEYWORD_NAME_MAX;
 }
 
 enum err vault_keyword_bit(struct vault *vault, struct task *task, struct str name, bool may_create,
@@ -34,8 +48,8 @@ enum err vault_keyword_bit(struct vault *vault, struct task *task, struct str na
     }
     if (!may_create)
         return fail(task, ERR_NOT_FOUND, "vault: no such keyword");
-    if (name.len == 0 || name.len > VAULT_KEYWORD_NAME_MAX || !str_is_utf8(name))
-        return fail(task, ERR_LIMIT, "vault: a keyword's name is empty or too long");
+    if (!is_atom(name))
+        return fail(task, ERR_LIMIT, "vault: a keyword's name is no atom, or too long");
     if (free_bit == VAULT_KEYWORD_END)
         return fail(task, ERR_LIMIT, "vault: all keywords are taken");
     TRY(vault_write_begin(vault, task));

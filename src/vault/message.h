@@ -25,7 +25,8 @@ enum { VAULT_EXPUNGED_GRACE_MS = 60 * 1000 };
 
 /*
  * The bit of a keyword (compared without case, first spelling kept); made when `may_create`.
- * ERR_LIMIT when all bits are taken, ERR_NOT_FOUND. Inside the caller's batch if there is one.
+ * ERR_LIMIT when all bits are taken, or the name is none that a keyword may have (an atom, RFC 9051
+ * §9); ERR_NOT_FOUND. Inside the caller's batch if there is one.
  */
 MUST_CHECK enum err vault_keyword_bit(struct vault *vault, struct task *task, struct str name,
                                       bool may_create, uint64_t *out_bit);

@@ -41,6 +41,9 @@ static struct vault_message load(struct fixture *f, int64_t folder_id, uint32_t 
     message.structure = arena_copy(&f->task.arena, message.structure);
     message.subject = arena_copy(&f->task.arena, message.subject);
     message.from = arena_copy(&f->task.arena, message.from);
+    message.to = arena_copy(&f->task.arena, message.to);
+    message.cc = arena_copy(&f->task.arena, message.cc);
+    message.bcc = arena_copy(&f->task.arena, message.bcc);
     vault_cursor_close(&cursor);
     return message;
 }
@@ -156,6 +159,11 @@ static void test_retransmission(void **state)
 
 static void test_keywords(void **state)
 {
+    /* They would end the list that they stand in, or the line. */
+    static const char *const bad_names[] = {
+        "",     "two words", "a)",  "(a", "a\r\n* BYE", "a\n",  "\\Recent",
+        "a\"b", "a]",        "{5}", "a%", "*",          "\x7f", "\xc3\xa4",
+    };
     struct fixture *f = *state;
     uint64_t bit, same, all = 0;
     char name[32];
@@ -172,6 +180,12 @@ static void test_keywords(void **state)
     assert_true(str_equal(vault_keyword_name(f->vault, VAULT_KEYWORD_FIRST), STR("$Label")));
     assert_int_equal(vault_keyword_name(f->vault, 40).len, 0);
     assert_int_equal(load(f, f->inbox, 1, 0).flags, bit | VAULT_FLAG_SEEN);
+    for (size_t i = 0; i < ARRAY_LEN(bad_names); i++) {
+        if (vault_keyword_bit(f->vault, &f->task, str_from_c(bad_names[i]), true, &same) !=
+            ERR_LIMIT)
+            fail_msg("%s", bad_names[i]);
+        task_forgive(&f->task);
+    }
     for (int i = VAULT_KEYWORD_FIRST + 1; i < VAULT_KEYWORD_END; i++) {
         snprintf(name, sizeof(name), "key%d", i);
         assert_int_equal(vault_keyword_bit(f->vault, &f->task, str_from_c(name), true, &bit),
@@ -582,6 +596,52 @@ static void test_cursor_ranges(void **state)
     }
 }
 
+static void check_text(unsigned columns, unsigned column, struct str text, struct str whole)
+{
+    assert_true(str_equal(text, (columns & column) != 0 ? whole : STR("")));
+}
+
+/* Whatever else is asked for: what a column gives, and that it gives nothing where it was not asked
+ * for. */
+static void test_cursor_columns(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_message all;
+
+    fixture_append(f, f->inbox,
+                   STR("From: f@a.test\r\nTo: t@b.test\r\nCc: c@c.test\r\nBcc: b@d.test\r\n"
+                       "Subject: s\r\nDate: Mon, 6 Jul 2026 10:00:00 +0200\r\n\r\ntext\r\n"),
+                   VAULT_FLAG_SEEN);
+    all = load(f, f->inbox, 1, ~0u);
+    assert_true(all.envelope.len > 0 && all.bodystructure.len > 0 && all.body.len > 0);
+    assert_false(str_equal(all.body, all.bodystructure));
+    assert_true(str_starts_with(all.envelope, STR("(\"Mon, 6 Jul 2026")));
+    for (unsigned columns = 0; columns < VAULT_COLUMN_SENT << 1; columns++) {
+        struct vault_message one = load(f, f->inbox, 1, columns);
+        bool has_dates = (columns & VAULT_COLUMN_DATES) != 0;
+
+        assert_int_equal(one.flags, VAULT_FLAG_SEEN);
+        assert_int_equal(one.modseq, all.modseq);
+        assert_int_equal(one.content_id, all.content_id);
+        assert_int_equal(one.size_bytes, all.size_bytes);
+        assert_int_equal(one.internal_date_ms, has_dates ? all.internal_date_ms : 0);
+        assert_int_equal(one.internal_zone_minutes, has_dates ? -90 : 0);
+        assert_int_equal(one.save_date_ms, has_dates ? all.save_date_ms : 0);
+        assert_int_equal(one.sent_day,
+                         (columns & VAULT_COLUMN_SENT) != 0 ? all.sent_day : INT64_MIN);
+        check_text(columns, VAULT_COLUMN_ENVELOPE, one.envelope, all.envelope);
+        check_text(columns, VAULT_COLUMN_BODYSTRUCTURE, one.bodystructure, all.bodystructure);
+        check_text(columns, VAULT_COLUMN_BODY, one.body, all.body);
+        check_text(columns, VAULT_COLUMN_STRUCTURE, one.structure, all.structure);
+        check_text(columns, VAULT_COLUMN_SEARCH, one.subject, STR("s"));
+        check_text(columns, VAULT_COLUMN_SEARCH, one.from, all.from);
+        check_text(columns, VAULT_COLUMN_SEARCH, one.to, all.to);
+        check_text(columns, VAULT_COLUMN_SEARCH, one.cc, all.cc);
+        check_text(columns, VAULT_COLUMN_SEARCH, one.bcc, all.bcc);
+    }
+    assert_true(str_find(all.to, STR("t@b.test")) >= 0 && str_find(all.cc, STR("c@c.test")) >= 0);
+}
+
 static void test_append_all(void **state)
 {
     struct fixture *f = *state;
@@ -674,6 +734,7 @@ int main(void)
         TEST(test_subscribers),
         TEST(test_changes_since),
         TEST(test_cursor_ranges),
+        TEST(test_cursor_columns),
     };
 
     fixture_init_libraries();

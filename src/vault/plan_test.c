@@ -113,6 +113,10 @@ static void test_plans(void **state)
     /* Flags, dates and sizes; header columns; what confirming opens. */
     run_cursor(f, VAULT_COLUMN_FLAGS | VAULT_COLUMN_DATES | VAULT_COLUMN_SIZE | VAULT_COLUMN_SENT);
     run_cursor(f, VAULT_COLUMN_SEARCH | VAULT_COLUMN_STRUCTURE);
+    run_cursor(f, VAULT_COLUMN_FLAGS);
+    run_cursor(f, VAULT_COLUMN_ENVELOPE | VAULT_COLUMN_BODYSTRUCTURE);
+    run_cursor(f, VAULT_COLUMN_ENVELOPE | VAULT_COLUMN_DATES);
+    run_cursor(f, ~0u);
     (void)fixture_read(f, f->inbox, 1);
     assert_int_equal(vault_message_list(f->vault, &f->task, f->inbox, &list, &count), ERR_OK);
     for (unsigned field = 1; field <= VAULT_SORT_THREAD; field <<= 1)

@@ -172,6 +172,14 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     return ERR_OK;
 }
 
+enum err vault_state_load_mail(struct vault *vault, struct task *task)
+{
+    TRY(load_folders(vault, task));
+    TRY(load_keywords(vault, task));
+    vault->is_stale = false;
+    return ERR_OK;
+}
+
 enum err vault_check(struct vault *vault, struct task *task)
 {
     if (db_is_broken(vault->db))

@@ -126,6 +126,8 @@ struct vault {
     bool vanished_looked;      /* since the file was opened */
 };
 
+/* Closed, and with nothing in it. */
+struct vault *vault_new(const struct vault_options *options);
 /* No other process of ours opens this file. ERR_BUSY: one has it. */
 MUST_CHECK enum err vault_lock_file(struct task *task, const char *path, int *out_fd);
 /* The file as a reader beside the process that has it open: takes no lock, writes nothing. */
@@ -133,6 +135,9 @@ MUST_CHECK enum err vault_open_beside(struct task *task, const struct vault_opti
                                       const struct secret *key, struct vault **out_vault);
 /* Reads folders, keywords and counters from the file. */
 MUST_CHECK enum err vault_state_load(struct vault *vault, struct task *task);
+/* The same of a file that any version of the schema made: folders and keywords, which is what
+ * reading its mail needs. */
+MUST_CHECK enum err vault_state_load_mail(struct vault *vault, struct task *task);
 void vault_state_free(struct vault *vault);
 
 /* ERR_IO when the handle is broken; reads the mirror anew where needed. Before any reading. */

@@ -99,7 +99,7 @@ static void remove_unfinished(struct task *task, const struct vault_options *opt
         (void)unlink(path_of(task, options, suffixes[i]).ptr);
 }
 
-static struct vault *vault_new(const struct vault_options *options)
+struct vault *vault_new(const struct vault_options *options)
 {
     struct vault *vault = NEW(struct vault);
 

@@ -222,6 +222,8 @@ static void the_table_says_who_may_send(void **state)
         {WIRE_HOST_KEY, WIRE_ROLE_KEEPER, WIRE_ROLE_SMTP, false},
         {WIRE_ADMIN, WIRE_ROLE_GATE, WIRE_ROLE_KEEPER, false},
         {WIRE_DELIVER, WIRE_ROLE_STORE, WIRE_ROLE_STORE, false},
+        {WIRE_BACKUP_PUT, WIRE_ROLE_MAILBOX, WIRE_ROLE_STORE, true},
+        {WIRE_BACKUP_DELETE, WIRE_ROLE_MAILBOX, WIRE_ROLE_STORE, false},
     };
 
     (void)state;

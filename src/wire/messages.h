@@ -121,7 +121,7 @@ enum wire_status {
       WIRE_BIT(STORE) | WIRE_BIT(NURSERY), 0)                                                      \
     M(MAILBOX_REMOVE_REPLY, mailbox_remove_reply, WIRE_BIT(STORE) | WIRE_BIT(NURSERY),             \
       WIRE_BIT(KEEPER) | WIRE_BIT(STORE), 0)                                                       \
-    /* All sessions of a mailbox end (its password changed, its alias went). */                    \
+    /* All sessions of a mailbox end (its password changed, its alias went, or leads elsewhere). */\
     M(MAILBOX_EXPEL, mailbox_expel, WIRE_BIT(KEEPER), WIRE_BIT(STORE), 0)                          \
     /* Mail. DELIVER's descriptor is a sealed memfd with the whole message. */                     \
     M(RECIPIENT, recipient, WIRE_BIT(SMTP) | WIRE_BIT(COURIER), WIRE_BIT(KEEPER), 0)               \
@@ -188,10 +188,9 @@ enum wire_status {
       WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 0)                                                    \
     M(BACKUP_LIST_REPLY, backup_list_reply, WIRE_BIT(ARCHIVIST) | WIRE_BIT(STORE),                 \
       WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER), 0)                                   \
-    M(BACKUP_DELETE, backup_delete, WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER) | WIRE_BIT(STORE),        \
-      WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 0)                                                    \
-    M(BACKUP_DELETE_REPLY, backup_delete_reply, WIRE_BIT(ARCHIVIST) | WIRE_BIT(STORE),             \
-      WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(KEEPER), 0)                                   \
+    /* No mailbox process: what takes one over must not take its backups. */                       \
+    M(BACKUP_DELETE, backup_delete, WIRE_BIT(KEEPER), WIRE_BIT(ARCHIVIST), 0)                      \
+    M(BACKUP_DELETE_REPLY, backup_delete_reply, WIRE_BIT(ARCHIVIST), WIRE_BIT(KEEPER), 0)          \
     /* An owner's own destination for his mailbox's backups (backup/mirror.h). No answer. */        \
     M(BACKUP_OWN, backup_own, WIRE_BIT(KEEPER), WIRE_BIT(ARCHIVIST), 0)                            \
     /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the      \
@@ -227,11 +226,11 @@ enum wire_status {
 #define WIRE_FIELDS_login(F)                                                                       \
     F(id, session) F(u64, service) F(str, username) F(secret, password) F(str, address)            \
     F(flag, is_local)
-/* For SUBMISSION no session is kept; `mailbox` tells whose login it is. `delay_ms`: wait this long
- * before the refusal is passed on, so that all refusals take the same time. `pass`: of the session
- * (secret/pass.h). */
+/* For SUBMISSION no session is kept; `mailbox` tells whose login it is, `slot` by which password.
+ * `delay_ms`: wait this long before the refusal is passed on, so that all refusals take the same
+ * time. `pass`: of the session (secret/pass.h). */
 #define WIRE_FIELDS_login_reply(F)                                                                 \
-    F(u64, status) F(id, mailbox) F(u64, delay_ms) F(str, pass)
+    F(u64, status) F(id, mailbox) F(u64, delay_ms) F(str, pass) F(id, slot)
 #define WIRE_FIELDS_session_close(F) F(id, session) F(id, mailbox)
 
 /* `tag` is the login command's, answered by the mailbox process (POP3: role/engine_pop3.c); `input`
@@ -268,7 +267,8 @@ enum wire_status {
 #define WIRE_FIELDS_mailbox_create_reply(F) F(id, mailbox) F(u64, status)
 #define WIRE_FIELDS_mailbox_remove(F) F(id, mailbox)
 #define WIRE_FIELDS_mailbox_remove_reply(F) F(id, mailbox) F(u64, status)
-#define WIRE_FIELDS_mailbox_expel(F) F(id, mailbox) F(id, session) /* session unset: all */
+/* is_for_good: its aliases lead to another one; mail that was meant for it comes again. */
+#define WIRE_FIELDS_mailbox_expel(F) F(id, mailbox) F(flag, is_for_good)
 
 /* `size_bytes` as announced with SIZE, 0: unknown. `login`: whose submission it is, unset: mail from
  * outside. `sender` is the envelope's; `client` an IP address, empty for the courier's own mail. */
@@ -282,7 +282,7 @@ enum wire_status {
 #define WIRE_FIELDS_recipient_reply(F)                                                             \
     F(u64, status) F(id, mailbox) F(str, detail) F(flag, has_mailbox) F(str, routes)               \
     F(u64, reply_code) F(str, words) F(u64, trust) F(flag, is_checked)
-#define WIRE_FIELDS_sender(F) F(id, mailbox) F(str, address)
+#define WIRE_FIELDS_sender(F) F(id, mailbox) F(str, address) F(id, slot)
 #define WIRE_FIELDS_sender_reply(F) F(u64, status)
 
 /* One for each recipient mailbox. `folder` empty: INBOX. `recipient` empty: a copy of what its owner
@@ -307,7 +307,7 @@ enum wire_status {
  * for the courier, if it reports that mail failed elsewhere (examiner/bounce.h); empty: it does not. */
 #define WIRE_FIELDS_examine_reply(F)                                                               \
     F(u64, status) F(u64, action) F(str, words) F(str, fields) F(str, removals) F(flag, may_reply) \
-    F(i64, score) F(flag, is_authenticated) F(flag, is_spam) F(str, bounce)
+    F(i64, score) F(flag, is_authenticated) F(flag, is_spam) F(str, bounce) F(flag, is_from_sender)
 #define WIRE_FIELDS_scan(F) F(str, client) F(str, helo) F(str, sender) F(str, reverse_name)
 /* is_virus with its name in `words`; `score` of rspamd in thousandths, `symbols` its reasons. */
 #define WIRE_FIELDS_scan_reply(F)                                                                  \

@@ -6,6 +6,7 @@ Rules are tried in order for each request; the first one that matches is taken, 
     cut_response N   closes it when N bytes of the response's body have
     status S         answers S itself, without asking the server
     alter N          changes the byte N of the response's body
+    sizes N          says in the response's header that the object has N bytes
 """
 
 import http.client
@@ -113,11 +114,14 @@ class Breaker:
         if rule.action == "alter" and rule.value < len(content):
             content[rule.value] ^= 1
         head = f"HTTP/1.1 {response.status} {response.reason}\r\n"
+        length = len(content)
         for name, value in response.getheaders():
+            if name.lower() == "content-length" and method == "HEAD":
+                length = rule.value if rule.action == "sizes" else int(value)
             if name.lower() not in ("transfer-encoding", "connection", "content-length"):
                 head += f"{name}: {value}\r\n"
         if response.status != 204:
-            head += f"Content-Length: {len(content)}\r\n"
+            head += f"Content-Length: {length}\r\n"
         stream.sendall(head.encode() + b"\r\n")
         if rule.action == "cut_response":
             stream.sendall(bytes(content[:rule.value]))

@@ -232,11 +232,15 @@ def dovecot_reads_the_maildir_and_what_it_keeps_comes_back(world):
 
 
 class Dovecot:
-    """Debian's, serving one Maildir."""
+    """Debian's, serving one Maildir. With a certificate (its and its key's file) it has TLS, too."""
 
-    def __init__(self, folder, maildir):
+    def __init__(self, folder, maildir, address="127.0.0.1", certificate=None):
         folder.mkdir()
-        (self.port,) = free_ports(1)
+        self.address = address
+        self.port, self.tls_port = free_ports(2)
+        tls = "ssl = no"
+        if certificate is not None:
+            tls = f"ssl = yes\nssl_cert = <{certificate[0]}\nssl_key = <{certificate[1]}"
         for part in (folder, *folder.parents):
             if part != pathlib.Path("/"):
                 part.chmod(part.stat().st_mode | 0o011)
@@ -248,8 +252,8 @@ protocols = imap
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/log
-listen = 127.0.0.1
-ssl = no
+listen = {address}
+{tls}
 disable_plaintext_auth = no
 mail_save_crlf = yes
 first_valid_uid = 8
@@ -271,7 +275,8 @@ service imap-login {{
     port = {self.port}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {self.tls_port if certificate else 0}
+    ssl = yes
   }}
 }}
 service anvil {{
@@ -285,7 +290,7 @@ service anvil {{
     def client(self):
         for _ in range(100):
             try:
-                client = imaplib.IMAP4("127.0.0.1", self.port, timeout=30)
+                client = imaplib.IMAP4(self.address, self.port, timeout=30)
                 break
             except OSError:
                 time.sleep(0.1)

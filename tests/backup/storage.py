@@ -7,6 +7,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -216,6 +217,12 @@ class BucketPath:
     def __lt__(self, other):
         return str(self) < str(other)
 
+    def __eq__(self, other):
+        return str(self) == str(other)
+
+    def __hash__(self):
+        return hash(str(self))
+
     @property
     def name(self):
         return self.parts[-1]
@@ -236,11 +243,11 @@ class BucketPath:
 
     def rglob(self, pattern):
         found = self.bucket.names(str(self) + "/" if self.parts else "")
-        return [BucketPath(self.bucket, name.split("/"), self.digests) for name in found
-                if fnmatch.fnmatch(name.rpartition("/")[2], pattern)]
+        return (BucketPath(self.bucket, name.split("/"), self.digests) for name in found
+                if fnmatch.fnmatch(name.rpartition("/")[2], pattern))
 
     def glob(self, pattern):
-        return [each for each in self.rglob(pattern) if len(each.parts) == len(self.parts) + 1]
+        return (each for each in self.rglob(pattern) if len(each.parts) == len(self.parts) + 1)
 
     def exists(self):
         return str(self.of_digest() or self) in self.bucket.names(str(self.of_digest() or self))
@@ -285,3 +292,22 @@ class BucketPath:
 
     def stat(self):
         return Stat(len(self.read_bytes()))
+
+
+def copy(path, name):
+    """An object under another name beside it, with its digest."""
+    new = path.with_name(name)
+    if isinstance(path, BucketPath):
+        path.bucket.put(str(new), *path.fetch())
+        return
+    shutil.copy(path, new)
+    shutil.copy(path.with_name(path.name + ".digest"), new.with_name(new.name + ".digest"))
+
+
+def remove_all(path):
+    """Whatever is below it."""
+    if isinstance(path, BucketPath):
+        for each in path.rglob("*"):
+            each.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)

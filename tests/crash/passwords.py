@@ -69,6 +69,23 @@ class World:
             return None
         return json.loads(done.stdout).get("password")
 
+    def change_unseen(self, secret):
+        """A new password that nobody has: the command is ended before its answer."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        subprocess.run([program(), "alias", "password", self.alias.address, "--json",
+                        "--old-password-file", self.secret_file(secret), "--config",
+                        str(self.server.conf)], stdin=subprocess.DEVNULL, stdout=writer,
+                       stderr=subprocess.DEVNULL, timeout=60)
+        os.close(writer)
+
+    def wait_for_no_process(self):
+        """So that the next login starts one, with the keys of its own slot."""
+        deadline = time.monotonic() + 30
+        while self.server.processes("mailbox"):
+            check(time.monotonic() < deadline, "the mailbox's process does not end")
+            time.sleep(0.02)
+
     def login(self, password):
         """A connection, or None: refused. Tries again while the service comes up."""
         def try_it():
@@ -202,13 +219,7 @@ def mail_comes_in_meanwhile(world):
 @suite.case
 def a_command_that_does_not_see_the_password(world):
     """It is ended before its answer: the old password stays, also for another new one."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    subprocess.run([program(), "alias", "password", world.alias.address, "--json",
-                    "--old-password-file", world.secret_file(world.alias.password), "--config",
-                    str(world.server.conf)], stdin=subprocess.DEVNULL, stdout=writer,
-                   stderr=subprocess.DEVNULL, timeout=60)
-    os.close(writer)
+    world.change_unseen(world.alias.password)
     world.compare(world.alias.password, world.app)
     world.with_secret("alias", "app-password", "add", world.alias.address, "tablet",
                       password=world.alias.password)
@@ -217,6 +228,28 @@ def a_command_that_does_not_see_the_password(world):
     check(old != new, "no new password afterwards")
     world.wait_for_end()
     world.compare(new, world.app)
+
+
+@suite.case
+def an_unseen_password_while_a_program_with_an_app_password_comes_by(world):
+    """Its owner has but the old one: nothing may be re-encrypted for the one that nobody saw, whoever
+    logs in; neither the old password nor the recovery key may lose the mailbox."""
+    for secret in (world.alias.password, world.recovery):
+        world.ended = world.server.log().count("mailbox re-encrypted")
+        jobs = world.server.log().count("job done: re-encrypt")
+        world.change_unseen(secret)
+        world.wait_for_no_process()
+        for _ in range(2):
+            world.compare(world.app)
+            world.wait_for_no_process()
+        check(world.server.log().count("job done: re-encrypt") == jobs,
+              "the file was re-encrypted under a key that nobody has the password of")
+        world.compare(world.alias.password)
+        new = world.new_password(secret)
+        check(new is not None, f"no new password afterwards:\n{world.server.log(1500)}")
+        world.alias.password = new
+        world.wait_for_end()
+        world.compare(new, world.app)
 
 
 def steps(world, kind, error, lasting=False, most=10 ** 6, stride=1):

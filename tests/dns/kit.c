@@ -24,6 +24,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "dns/client.h"
+#include "role/premises.h"
 #include "role/roles.h"
 #include "wire/channel.h"
 
@@ -361,19 +362,24 @@ static void give_peer(void)
 
 static void give_config(void)
 {
-    struct wire_configure body = {.descriptor_count = 1};
+    struct wire_configure body = {.descriptor_count = 3};
+    struct config config;
     struct buf text;
     struct task task;
-    int fd;
+    int fds[3];
 
     task_init(&task, 0);
     buf_init(&text, SIZE_MAX);
     if (file_read(&task, AT_FDCWD, kit.config, 1 << 20, &text) != ERR_OK ||
-        memfd_from(&task, buf_str(&text), &fd) != ERR_OK)
+        memfd_from(&task, buf_str(&text), &fds[0]) != ERR_OK ||
+        config_parse(&task, kit.config, buf_str(&text), NULL, &config) != ERR_OK ||
+        premises_open_trust(&task, &config, WIRE_ROLE_RESOLVER, &fds[1], &fds[2]) != ERR_OK)
         die(kit.config);
-    if (wire_send(kit.master, WIRE_CONFIGURE, 0, &body, &fd, 1) != ERR_OK)
+    if (wire_send(kit.master, WIRE_CONFIGURE, 0, &body, fds, 3) != ERR_OK)
         die("configure");
-    fd_close(&fd);
+    for (size_t i = 0; i < 3; i++)
+        fd_close(&fds[i]);
+    config_done(&config);
     buf_free(&text);
     task_done(&task);
 }

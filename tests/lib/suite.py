@@ -19,6 +19,7 @@ class Suite:
         self.parser = argparse.ArgumentParser(description=description)
         self.parser.add_argument("--long", action="store_true", help="the full numbers")
         self.parser.add_argument("--only", action="append", default=[], help="only this case")
+        self.parser.add_argument("--skip", action="append", default=[], help="not this case")
         self.parser.add_argument("--seed", type=int, default=None, help="for the random choices")
         self.cases = []
         self.options = None
@@ -42,6 +43,8 @@ class Suite:
         for function in self.cases:
             name = function.__name__.replace("_", " ")
             if self.options.only and function.__name__ not in self.options.only:
+                continue
+            if function.__name__ in self.options.skip:
                 continue
             start = time.monotonic()
             try:

@@ -194,6 +194,7 @@ static void open_destinations(struct kit *kit, json_t *from)
     struct str password = text_of(from, "smarthost_password");
     struct courier_policy_store store = {kit, save_policy};
     int64_t wait_ms = number_of(from, "timeout_ms");
+    CLEANUP(buf_free) struct buf trust;
     struct courier_settings settings = {
         .hostname = text_of(from, "hostname"),
         .port = (uint16_t)number_of(from, "port"),
@@ -208,7 +209,6 @@ static void open_destinations(struct kit *kit, json_t *from)
         .allow_count = list_of(from, "allow", allow),
         .own_addresses = own,
         .own_address_count = list_of(from, "own_addresses", own),
-        .ca_file = text_of(from, "ca_file"),
         .connections_max = (uint64_t)number_of(from, "connections_max"),
         .connections_per_destination = (uint64_t)number_of(from, "connections_per_destination"),
         .messages_per_connection = (uint64_t)number_of(from, "messages_per_connection"),
@@ -219,6 +219,9 @@ static void open_destinations(struct kit *kit, json_t *from)
         .timeouts = {wait_ms, wait_ms, wait_ms, wait_ms, wait_ms, wait_ms},
     };
 
+    buf_init(&trust, SIZE_MAX);
+    must(kit, net_http_read_trust(&kit->task, text_of(from, "ca_file"), &trust));
+    settings.trust_pem = buf_str(&trust);
     kit->web_http = http_of(kit, text_of(from, "web_ca"));
     must(kit, courier_destinations_new(&kit->task, kit->loop, kit->dns, kit->web_http, &settings,
                                        &store, &kit->log, &kit->destinations));

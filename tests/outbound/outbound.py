@@ -3,7 +3,6 @@
 addresses of a network namespace; DNS over HTTPS with zones of ours; policies over HTTPS."""
 
 import contextlib
-import http.server
 import json
 import os
 import pathlib
@@ -20,7 +19,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from lib import doh  # noqa: E402
+from lib.authority import Authority  # noqa: E402
 from lib.netns import Net  # noqa: E402
+from lib.policies import Policies  # noqa: E402
 from lib.postfix import Postfix  # noqa: E402
 from lib.server import program  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
@@ -32,56 +33,6 @@ MESSAGE = "From: a@ours.test\r\nTo: b@x.test\r\nSubject: hello\r\n\r\nHello.\r\n
 # Of the build that is tried, with a sanitizer or without.
 KIT = pathlib.Path(program()).parents[2] / "tests/outbound/outbound_kit"
 ALLOW = ["198.18.0.0/15", "2001:2::/48"]
-
-
-class Authority:
-    """Certificates: of a CA, for any names; and self-signed ones."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.count = 0
-        self.ca, self.ca_key = folder / "ca.pem", folder / "ca.key"
-        self.openssl("req", "-x509", *self.fresh(self.ca_key), "-days", "2", "-subj", "/CN=Test CA",
-                     "-addext", "basicConstraints=critical,CA:TRUE",
-                     "-addext", "keyUsage=critical,keyCertSign", "-out", self.ca)
-
-    @staticmethod
-    def openssl(*words, **options):
-        return subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True,
-                              **options).stdout
-
-    @staticmethod
-    def fresh(key):
-        return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key]
-
-    def make(self, *names, is_signed=True):
-        """Paths of a chain and its key."""
-        self.count += 1
-        chain, key = self.folder / f"{self.count}.pem", self.folder / f"{self.count}.key"
-        words = ["req", "-x509", *self.fresh(key), "-days", "2", "-subj", f"/CN={names[0]}",
-                 "-addext", "basicConstraints=critical,CA:FALSE", "-addext",
-                 "subjectAltName=" + ",".join(f"DNS:{name}" for name in names), "-out", chain]
-        if is_signed:
-            words += ["-CA", self.ca, "-CAkey", self.ca_key]
-        self.openssl(*words)
-        if is_signed:
-            chain.write_bytes(chain.read_bytes() + self.ca.read_bytes())
-        return str(chain), str(key)
-
-    def context(self, *names, is_signed=True):
-        return context(*self.make(*names, is_signed=is_signed))
-
-    def tlsa(self, chain, usage=3):
-        """The record of its public key (usage 3), or of the CA's certificate (2)."""
-        if usage == 2:
-            data = self.openssl("x509", "-in", self.ca, "-outform", "DER")
-            selector = 0
-        else:
-            public = self.openssl("x509", "-in", chain, "-noout", "-pubkey")
-            data = self.openssl("pkey", "-pubin", "-outform", "DER", input=public)
-            selector = 1
-        digest = self.openssl("dgst", "-sha256", "-binary", input=data).hex()
-        return ["TLSA", usage, selector, 1, digest]
 
 
 class Kit:
@@ -637,6 +588,43 @@ def dane_is_kept(world):
 
 
 @suite.case
+def dane_at_the_end_of_aliases(world):
+    """RFC 7672 §2.2.2: the records, and the name to prove, are those where the MX host's name leads."""
+    tlsa = world.authority.tlsa
+
+    def alias(name, here):
+        world.domain(name, (f"mx.{name}", 10, here), secure=True)
+        world.zones[f"mx.{name}"] = [["CNAME", f"host.{name}"]]
+        world.zones[f"host.{name}"] = [["A", here]]
+
+    with Kit(world) as kit:
+        # Names are checked with a CA's record: only the end of the alias is in the certificate.
+        here = world.place()
+        alias("aliased.test", here)
+        chain, key = world.authority.make("host.aliased.test")
+        world.zones["_25._tcp.host.aliased.test"] = [tlsa(chain, 2)]
+        world.zones["_25._tcp.mx.aliased.test"] = [["TLSA", 3, 1, 1, "00" * 32]]
+        with Sink(here, tls=context(chain, key)):
+            expect(kit.send("x@aliased.test"), "delivered")
+        # Only the alias itself has records: they count.
+        here = world.place()
+        alias("atname.test", here)
+        chain, key = world.authority.make("mx.atname.test")
+        world.zones["_25._tcp.mx.atname.test"] = [tlsa(chain, 2)]
+        with Sink(here, tls=context(chain, key)):
+            expect(kit.send("x@atname.test"), "delivered")
+        # What stands at the end is not what the server has: the alias's own do not save it.
+        here = world.place()
+        alias("liar.test", here)
+        chain, key = world.authority.make("mx.liar.test")
+        world.zones["_25._tcp.mx.liar.test"] = [tlsa(chain)]
+        world.zones["_25._tcp.host.liar.test"] = [["TLSA", 3, 1, 1, "00" * 32]]
+        with Sink(here, tls=context(chain, key)) as sink:
+            expect(kit.send("x@liar.test"), "temporary", 0, "4.7.5", "no matching DANE TLSA records")
+            check(not sink.mails, "it went out")
+
+
+@suite.case
 def dane_with_real_signatures(world):
     here = world.place()
     chain, key = world.authority.make("whatever.test", is_signed=False)
@@ -670,59 +658,20 @@ _25._tcp.mx TLSA {record}
         check(len(sink.mails) == 1, "nothing else went out")
 
 
-class Policies:
-    """https://mta-sts.<domain>/.well-known/mta-sts.txt for every domain."""
-
-    def __init__(self, world, address):
-        owner = self
-        self.texts, self.asked = {}, []
-        self.type = "text/plain; charset=utf-8"
-        self.status = 200
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                owner.asked.append((self.headers["Host"], self.path))
-                text = owner.texts.get(self.headers["Host"].removeprefix("mta-sts."), "").encode()
-                self.send_response(owner.status)
-                self.send_header("Content-Type", owner.type)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_):
-                pass
-
-        self.address = address
-        self.server = http.server.ThreadingHTTPServer((address, 443), Handler)
-        self.server.socket = world.authority.context(
-            *[f"mta-sts.{name}.test" for name in ("good", "bad", "test", "old", "none", "req")]
-        ).wrap_socket(self.server.socket, server_side=True)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def publish(self, world, domain, mode, *mx, number="1", age=86400):
-        world.zones[f"_mta-sts.{domain}"] = [["TXT", f"v=STSv1; id={number};"]]
-        world.zones[f"mta-sts.{domain}"] = [["A", self.address]]
-        self.texts[domain] = "".join(
-            f"{line}\r\n" for line in ["version: STSv1", f"mode: {mode}",
-                                       *[f"mx: {each}" for each in mx], f"max_age: {age}"])
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-
 @suite.case
 def mta_sts_is_kept(world):
     here = world.place()
-    policies = Policies(world, world.place())
+    policies = Policies(world.authority.context(
+        *[f"mta-sts.{name}.test" for name in ("good", "bad", "test", "old", "none", "req")]),
+        world.place(), world.zones)
     good = world.authority.context("mx.good.test", "mx.test.test")
     for name in ("good", "bad", "test", "old", "none"):
         world.domain(f"{name}.test", (f"mx.{name}.test", 10, here))
-    policies.publish(world, "good.test", "enforce", "*.good.test")
-    policies.publish(world, "bad.test", "enforce", "mx.elsewhere.test")
-    policies.publish(world, "test.test", "testing", "mx.elsewhere.test")
-    policies.publish(world, "none.test", "none")
-    policies.publish(world, "unsigned.test", "enforce", "mx.elsewhere.test")
+    policies.publish("good.test", "enforce", "*.good.test")
+    policies.publish("bad.test", "enforce", "mx.elsewhere.test")
+    policies.publish("test.test", "testing", "mx.elsewhere.test")
+    policies.publish("none.test", "none")
+    policies.publish("unsigned.test", "enforce", "mx.elsewhere.test")
     world.domain("unsigned.test", ("mx.unsigned.test", 10, here))
     with Sink(here, tls=good) as sink, Kit(world, idle_ms=1) as kit:
         result = expect(kit.send("x@good.test"), "delivered")
@@ -759,7 +708,7 @@ def mta_sts_is_kept(world):
     policies.status = 200
     # An old one is asked for again before it runs out; nobody waits for that.
     now = int(time.time() * 1000)
-    policies.publish(world, "old.test", "enforce", "mx.old.test", age=864000)
+    policies.publish("old.test", "enforce", "mx.old.test", age=864000)
     known = ["old.test", "1", policies.texts["old.test"], now + 5 * 86400 * 1000]
     with Sink(here, tls=world.authority.context("mx.old.test")), \
             Kit(world, policies=[known]) as kit:

@@ -450,13 +450,26 @@ def a_webhook_is_posted_until_it_is_taken(rig):
 @suite.case
 def a_webhook_that_leads_into_the_network(rig):
     rig.server.add_alias("hook2@ours.test")
-    rig.server.admin("alias", "webhook", "add", "hook2@ours.test", "http://10.1.2.3/")
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    for url, why in (("http://10.1.2.3/", "private"), ("ftp://127.0.0.1/", "https://"),
+                     ("https://hooks.test:0/", "port")):
+        try:
+            rig.server.admin("alias", "webhook", "add", "hook2@ours.test", url)
+            raise AssertionError(f"{url} was taken")
+        except AdminError as error:
+            check(error.status == 2 and why in str(error), f"{error}")
+    Receiver.statuses[:] = [302]  # to 169.254.1.1
+    rig.server.admin("alias", "webhook", "add", "hook2@ours.test",
+                     f"http://127.0.0.1:{receiver.server_address[1]}/")
     rig.server.admin("alias", "store", "off", "hook2@ours.test")
     before = len(rig.sent_to("who@from.test"))
     rig.arrive("hook2@ours.test", LETTER.format(5).replace("fwd@", "hook2@"))
     # Nothing else has the message: so its sender hears of it.
     report = rig.sent_to("who@from.test", before + 1)[-1]
-    check(b"10.1.2.3" not in report.data, "the target is told")
+    port = str(receiver.server_address[1]).encode()
+    check(b":" + port not in report.data and b"169.254" not in report.data, "the target is told")
+    receiver.shutdown()
 
 
 # ---- the operator ----

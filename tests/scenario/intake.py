@@ -34,6 +34,26 @@ ZONES = {
     "1.0.0.127.minor.example": [["A", "127.0.0.2"]],
     "sick.example": [["SERVFAIL"]],
     "_dmarc.sick.example": [["SERVFAIL"]],
+    # Its mail may come from here, and what goes to it waits.
+    "told.example": [["MX", 10, "mx.told.example"], ["TXT", "v=spf1 ip4:127.0.0.1 -all"]],
+    "mx.told.example": [["SERVFAIL"]],
+    # An answer that is missing, of each kind.
+    "spfless.example": [["SERVFAIL"]], "_dmarc.spfless.example": [["A", "192.0.2.1"]],
+    "openspf.example": [["SERVFAIL"]], "_dmarc.openspf.example": [["TXT", "v=DMARC1; p=none"]],
+    "shutspf.example": [["SERVFAIL"]], "_dmarc.shutspf.example": [["TXT", "v=DMARC1; p=reject"]],
+    "nopolicy.example": [["TXT", "v=spf1 ip4:127.0.0.1 -all"]],
+    "_dmarc.nopolicy.example": [["SERVFAIL"]],
+    "blocked.example": [["A", "192.0.2.80"]],
+    "unheard.example": [["A", "192.0.2.81"]],
+    "good.example": [["A", "192.0.2.82"]],
+}
+# What a filtering resolver says: one host is blocked, one it hides, one it does not answer for now.
+FILTERED = {
+    "blocked.example": [["A", "0.0.0.0"]],
+    "www.blocked.example": [["CNAME", "blocked.example"]],
+    "good.example": [["A", "192.0.2.82"]],
+    "sick.example": [["SERVFAIL"]],
+    "silent.example": [["TIMEOUT"]],
 }
 
 
@@ -152,6 +172,50 @@ def clients_on_block_lists_are_refused(server, bob):
 
 
 @suite.case
+def links_are_asked_of_the_filtering_resolver(server, bob):
+    """With a resolver of its own, whose answers are kept apart from the others'."""
+    def reasons(server, alias, host):
+        check(send(server, message(f"see {host}", body=f"http://{host}/offer"))[0] == 250, host)
+        folders = fetch(server, alias) + fetch(server, alias, "Junk")
+        return next(str(mail["X-Spam-Report"]) for _, mail in folders
+                    if mail["Subject"] == f"see {host}")
+
+    with doh.start(ZONES) as names, doh.start(FILTERED) as filtering:
+        authority = names.folder / "both.pem"
+        authority.write_bytes(b"".join(path.read_bytes()
+                                       for path in (names.certificate, filtering.certificate)))
+        settings = {**names.settings, "loopback_is_foreign": True,
+                    "dns_filter_upstreams": filtering.settings["dns_upstreams"],
+                    "dns_upstream_ca": str(authority)}
+        with Server(settings=settings) as other:
+            alias = other.add_alias("bob@demo.test")
+            # As a sender's domain the general resolver knows it, and nothing is wrong with it.
+            check(send(other, message("from there", "ann@blocked.example"),
+                       sender="ann@blocked.example")[0] == 250, "the sender was refused")
+            find(other, alias, "from there")
+            for host, sign in (("blocked.example", "LINK_BLOCKED"),
+                               ("www.blocked.example", "LINK_BLOCKED"),
+                               ("unheard.example", "LINK_NO_HOST"), ("good.example", None),
+                               ("sick.example", None), ("silent.example", None)):
+                start = time.monotonic()
+                found = reasons(other, alias, host)
+                for each in ("LINK_BLOCKED", "LINK_NO_HOST"):
+                    check((each in found) == (each == sign), f"{host}: {found}")
+                # The examiner's own patience is 5 s; a filter that is silent puts nothing off.
+                check(time.monotonic() - start < 15, f"{host} kept us waiting")
+            find(other, alias, "see blocked.example", "Junk")
+            find(other, alias, "see good.example")
+            check(filtering.asked[("blocked.example", "A")] > 0, filtering.asked)
+            check(not any(name in ("unheard.example", "good.example") for name, _ in names.asked),
+                  f"a link was asked of the general resolver: {names.asked}")
+            check(not other.sanitizer_findings(), other.sanitizer_findings())
+        # The same mail where none is configured: links are nobody's business.
+        with Server(settings={**names.settings, "loopback_is_foreign": True}) as other:
+            alias = other.add_alias("bob@demo.test")
+            check("LINK_" not in reasons(other, alias, "blocked.example"), "without a filter")
+
+
+@suite.case
 def an_alias_that_is_off_answers_as_set(server, bob):
     for code in ("250", "421", "550"):
         alias = server.add_alias(f"off{code}@demo.test")
@@ -216,6 +280,42 @@ def what_goes_elsewhere_is_queued(server, bob):
     spammy = message("URGENT WINNER", fields="X-Mailer: x\r\n", body=GTUBE)
     check(send(server, spammy, recipients=("carol@demo.test",))[0] == 550, "junk was taken")
     server.admin("queue", "delete", "all", "--yes")
+
+
+@suite.case
+def junk_for_several_goes_where_each_can_have_it(server, bob):
+    """One reply for all (RFC 5321): who has a Junk folder gets it, and an alias that only forwards keeps
+    no one from it. What it did not get its sender hears, if SPF knows him."""
+    def queued():
+        return sorted((item["sender"], item["recipient"]) for item in server.admin("queue", "list") or [])
+
+    def junk(subject, sender):
+        # Ten points and more, less than 15.
+        return message(subject, sender, fields="MIME-Version: 1.0\r\nContent-Type: text/html\r\n",
+                       body='<a href="http://192.0.2.7/x">www.bank.example</a> '
+                            '<input type="password">')
+
+    server.admin("queue", "delete", "all", "--yes")
+    server.admin("alias", "add", "only@demo.test", "--forward", "z@sick.example")
+    check(send(server, junk("for one", "ann@told.example"), sender="ann@told.example",
+                recipients=("only@demo.test",))[0] == 550,
+          "junk was taken for nobody")
+    for order in (("only@demo.test", "bob@demo.test"), ("bob@demo.test", "only@demo.test")):
+        code, words = send(server, junk(f"for both {order[0]}", "ann@told.example"),
+                           sender="ann@told.example", recipients=order)
+        check(code == 250, words)
+        find(server, bob, f"for both {order[0]}", "Junk")
+        # The report waits for its server; nothing else does.
+        check(all(item == ("", "ann@told.example") for item in queued()), queued())
+    check(len(queued()) == 2, queued())
+    server.admin("queue", "delete", "all", "--yes")
+    # No SPF for him: he may be anybody.
+    code, words = send(server, junk("of somebody", "eve@blocked.example"), sender="eve@blocked.example",
+                       recipients=("only@demo.test", "bob@demo.test"))
+    check(code == 250, words)
+    find(server, bob, "of somebody", "Junk")
+    check(queued() == [], queued())
+    check("held_back=1" in server.log(), "the log does not say it")
 
 
 @suite.case
@@ -289,6 +389,44 @@ def one_clients_flood_does_not_delay_another(server, bob):
             thread.join()
     check(max(times) < 5, times)
     return f"{sorted(times)[5] * 1000:.0f} ms beside twelve that flood"
+
+
+@suite.case
+def what_the_dns_does_not_answer_decides_nothing(server, bob):
+    """Each kind of question by itself (docs/spam.md); then no DNS at all, and its return."""
+    for domain, expected, words in (
+            ("spfless.example", 250, ""),  # SPF fails to be read, and there is no policy
+            ("openspf.example", 250, ""),  # nor one that asks for anything
+            ("shutspf.example", 451, "4.7.1 "),  # one that may ask to refuse it
+            ("nopolicy.example", 250, ""),  # the policy cannot be read, but SPF has passed
+            ("sick.example", 451, "4.7.1 ")):  # neither can be read
+        sender = f"ann@{domain}"
+        code, said = send(server, message(f"with {domain}", sender), sender=sender)
+        check(code == expected and words in said, f"{domain}: {code} {said}")
+    settings = {"loopback_is_foreign": True}  # and no DNS is there
+    with Server(settings=settings) as other:
+        alias = other.add_alias("bob@demo.test")
+        for sender in ("ann@peer.example", ""):
+            code, said = send(other, message("from the world"), sender=sender)
+            check(code == 451 and said.startswith("4.7.1 "), f"{sender}: {code} {said}")
+        check(fetch(other, alias) == [], "it was stored")
+        with other.submission(alias) as smtp:  # our own users are nobody's guess
+            smtp.sendmail(alias.address, [alias.address],
+                          message("from ourselves", alias.address))
+        find(other, alias, "from ourselves")
+        other.settings["trusted_clients"] = ["127.0.0.0/8"]
+        other.write_config()
+        os.kill(other.process.pid, signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while send(other, message("from a friend"))[0] != 250:
+            check(time.monotonic() < deadline, "who is trusted is put off")
+        del other.settings["trusted_clients"]
+        with doh.start(ZONES) as names:  # it is back, and the same mail comes again
+            other.settings.update(names.settings)
+            other.stop()
+            other.start()
+            check(send(other, message("from the world"))[0] == 250, "still put off")
+            find(other, alias, "from the world")
 
 
 @suite.case

@@ -19,27 +19,15 @@ import dkim
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib import doh  # noqa: E402
+from lib.authority import Authority  # noqa: E402
 from lib.netns import Net  # noqa: E402
+from lib.policies import Policies  # noqa: E402
 from lib.postfix import Postfix  # noqa: E402
 from lib.server import Server  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
 
 suite = Suite(__doc__)
 SELECTOR = b"peer"
-
-
-def make_authority(folder):
-    """A CA, and a certificate of it for mx.other.test; the CA's and the certificate's paths."""
-    def openssl(*words):
-        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, cwd=folder)
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-            "2", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem")
-    (folder / "ext").write_text("subjectAltName=DNS:mx.other.test\n")
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-            "/CN=mx.other.test", "-keyout", "mx.key", "-out", "mx.csr")
-    openssl("x509", "-req", "-in", "mx.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2",
-            "-extfile", "ext", "-out", "mx.pem")
-    return folder / "ca.pem", folder / "mx.pem", folder / "mx.key"
 
 
 def tlsa_of(certificate):
@@ -290,6 +278,72 @@ def what_domain_check_says(world):
 
 
 @suite.case
+def what_domain_check_follows(world):
+    """SPF to whatever it leads to, and the MTA-STS policy to where it stands."""
+    zones = world.dns.zones.records
+    policies = Policies(world.authority.context(*[f"mta-sts.{name}.test" for name in
+                                                  ("include", "foreign", "stale")]),
+                        world.net.also(77), zones)
+    # Name, SPF record, what is said of it; the policy's mode, its mx, what is said of that.
+    cases = [
+        ("include", "v=spf1 include:nested.test -all", "right", "", "enforce", "mx.ours.test",
+         "right", ""),
+        ("foreign", "v=spf1 include:_spf.foreign.test -all", "wrong", world.net.address, "enforce",
+         "mx.elsewhere.test", "wrong", "does not name mx.ours.test"),
+        ("redirect", "v=spf1 redirect=nested.test", "right", "", None, None, "missing",
+         "no address"),
+        # Its host has a certificate for other names only.
+        ("unsigned", "v=spf1 mx include:gone.test -all", "right", "", "testing", "mx.ours.test",
+         "missing", "certificate"),
+        ("stale", "v=spf1 include:gone.test mx -all", "wrong", "cannot evaluate", "testing", "*.ours.test",
+         "right", "testing"),
+    ]
+    zones["nested.test"] = [["TXT", "v=spf1 a:mx.ours.test -all"]]
+    zones["_spf.foreign.test"] = [["TXT", "v=spf1 ip4:198.51.100.0/24 -all"]]
+    try:
+        for name, record, *_, in cases:
+            zones[f"{name}.test"] = [["MX", 10, "mx.ours.test"], ["TXT", record]]
+        for name, _, _, _, mode, host, *_ in cases:
+            if mode:
+                policies.publish(f"{name}.test", mode, host)
+        for name, record, state, why, _, _, policy, policy_why in cases:
+            domain = f"{name}.test"
+            world.server.add_domain(domain)
+            rows = {(row["type"], row["name"]): (row["state"], row["why"])
+                    for row in world.server.admin("domain", "check", domain)}
+            found = rows[("TXT", domain)]
+            check(found[0] == state and why in found[1], f"{record}: {found}")
+            found = rows[("HTTPS", f"https://mta-sts.{domain}/.well-known/mta-sts.txt")]
+            check(found[0] == policy and policy_why in found[1], f"{domain}: {found}")
+    finally:
+        policies.stop()
+    check(("mta-sts.include.test", "/.well-known/mta-sts.txt") in policies.asked, policies.asked)
+    return f"{len(cases)} domains"
+
+
+@suite.case
+def a_smarthost_is_in_the_record(world):
+    """With a service of its own: what is to be published, and what is said of what is."""
+    zones = world.dns.zones.records
+    zones["out.provider.test"] = [["A", "198.18.0.88"]]
+    zones["lists.provider.test"] = [["TXT", "v=spf1 ip4:198.18.0.88 -all"]]
+    zones["through.test"] = [["MX", 10, "mx.ours.test"], ["TXT", "v=spf1 mx -all"]]
+    zones["listed.test"] = [["MX", 10, "mx.ours.test"],
+                            ["TXT", "v=spf1 include:lists.provider.test -all"]]
+    settings = {**world.server.settings, "smarthost": "out.provider.test:587"}
+    with Server(settings) as server:
+        for domain, state in (("through.test", "wrong"), ("listed.test", "right")):
+            server.add_domain(domain)
+            found = next(row for row in server.admin("domain", "check", domain)
+                         if row["type"] == "TXT" and row["name"] == domain)
+            check(found["state"] == state, found)
+        records = server.admin("domain", "dns", "through.test")["records"]
+        published = [record["value"] for record in records if record["value"].startswith("v=spf1")]
+        check(published == ["v=spf1 mx a:out.provider.test ~all"], published)
+        check(not server.sanitizer_findings(), server.sanitizer_findings())
+
+
+@suite.case
 def nothing_was_found_by_the_sanitizers(world):
     check(not world.server.sanitizer_findings(), world.server.sanitizer_findings())
 
@@ -300,12 +354,13 @@ def main():
     peer = net.add(2)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-world-"))
     folder.chmod(0o755)
-    authority, certificate, certificate_key = make_authority(folder)
+    authority = Authority(folder)
+    certificate, certificate_key = authority.make("mx.other.test")
     key, record = make_key(folder)
     zones = zones_of(net, peer, record, tlsa_of(certificate))
     (folder / "access").write_text("gone@other.test REJECT 5.1.1 nobody of that name\n")
     settings = {"hostname": "mx.ours.test", "queue_retry_first": "300ms", "queue_retry_most": "1s",
-                "outgoing_allow": ["198.18.0.0/15", "2001:2::/48"], "outgoing_ca": str(authority),
+                "outgoing_allow": ["198.18.0.0/15", "2001:2::/48"], "outgoing_ca": str(authority.ca),
                 "outgoing_connect_timeout": "2s", "processes": 1}
     with doh.start(zones, secure={"dane.test", "bad.test"}) as dns, \
             Postfix(peer, "mx.other.test",
@@ -317,6 +372,7 @@ def main():
                    listen={"mx": [f"{net.address}:25", f"[{net.address6}]:25"]}) as server:
         world = World(server, postfix, dns, key, peer)
         world.server_address = net.address
+        world.net, world.authority = net, authority
         suite.run(world)
 
 

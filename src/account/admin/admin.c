@@ -57,6 +57,7 @@ void admin_free(struct admin **admin)
     free_all(&(*admin)->working);
     free_all(&(*admin)->asking);
     free_all(&(*admin)->jobs);
+    free_all(&(*admin)->keyless);
     mem_free(admin);
 }
 
@@ -148,6 +149,10 @@ static bool has_right_kind(const struct admin_argument *argument, const json_t *
     switch (argument->kind) {
     case ADMIN_FLAG:
         return json_is_boolean(value);
+    case ADMIN_KEY:
+        return json_is_true(value);
+    case ADMIN_PATH:
+        return false; /* stays with the command */
     case ADMIN_FILE:
         if (!json_is_array(value) || json_array_size(value) > ADMIN_LINES_MAX)
             return false;
@@ -246,6 +251,70 @@ static void take_descriptors(struct admin_request *request, int *fds, size_t fd_
     }
 }
 
+/* It runs from its beginning when there is a key; so nothing of this run may stay. */
+static void wait_for_key(struct admin_request *request)
+{
+    struct admin_request **end = &request->admin->keyless;
+
+    account_rollback(request->admin->database);
+    json_decref(request->reply);
+    request->reply = json_object();
+    json_object_set_new(request->reply, "status", json_null());
+    task_forgive(&request->task);
+    while (*end != NULL)
+        end = &(*end)->next;
+    request->next = NULL;
+    *end = request;
+}
+
+static void put_into(struct admin_request **list, struct admin_request *request)
+{
+    request->next = *list;
+    *list = request;
+}
+
+/* Runs the command; then it is answered, or waits for somebody. */
+static void run(struct admin_request *request)
+{
+    struct admin *admin = request->admin;
+    enum err err;
+
+    admin->is_key_awaited = false;
+    err = request->command->run(request);
+    if (err == ERR_BUSY && admin->is_key_awaited) {
+        wait_for_key(request);
+    } else if (err != ERR_OK) {
+        finish(request, err);
+    } else if (request->portion != NULL) {
+        put_into(&admin->working, request);
+        admin->services->work_soon(admin->owner);
+    } else if (request->is_job) {
+        put_into(&admin->jobs, request);
+    } else if (request->ticket != 0) {
+        put_into(&admin->asking, request);
+    } else if (request->resume != NULL) {
+        put_into(&admin->waiting, request);
+    } else {
+        finish(request, ERR_OK);
+    }
+}
+
+void admin_key_made(struct admin *admin, bool is_done, int64_t now_ms)
+{
+    struct admin_request *request = admin->keyless, *next;
+
+    admin->keyless = NULL; /* those for whom there was not enough come back here */
+    for (; request != NULL; request = next) {
+        next = request->next;
+        request->next = NULL;
+        request->task.now_ms = now_ms;
+        if (is_done)
+            run(request);
+        else
+            finish(request, fail(&request->task, ERR_IO, "a key to sign mail with cannot be made"));
+    }
+}
+
 void admin_request(struct admin *admin, struct str json, int *fds, size_t fd_count, int64_t now_ms,
                    void *client, uint64_t tag)
 {
@@ -261,29 +330,9 @@ void admin_request(struct admin *admin, struct str json, int *fds, size_t fd_cou
     take_descriptors(request, fds, fd_count);
     err = read_request(request, json);
     if (err == ERR_OK)
-        err = request->command->run(request);
-    if (err == ERR_OK && request->portion != NULL) {
-        request->next = admin->working;
-        admin->working = request;
-        admin->services->work_soon(admin->owner);
-        return;
-    }
-    if (err == ERR_OK && request->is_job) {
-        request->next = admin->jobs;
-        admin->jobs = request;
-        return;
-    }
-    if (err == ERR_OK && request->ticket != 0) {
-        request->next = admin->asking;
-        admin->asking = request;
-        return;
-    }
-    if (err == ERR_OK && request->resume != NULL) {
-        request->next = admin->waiting;
-        admin->waiting = request;
-        return;
-    }
-    finish(request, err);
+        run(request);
+    else
+        finish(request, err);
 }
 
 void admin_work(struct admin *admin, int64_t now_ms)
@@ -322,6 +371,7 @@ void admin_client_gone(struct admin *admin, const void *client)
     forget_client(admin->waiting, client);
     forget_client(admin->working, client);
     forget_client(admin->asking, client);
+    forget_client(admin->keyless, client);
     for (struct admin_request *request = admin->jobs; request != NULL; request = request->next) {
         if (request->client == client)
             admin->services->cancel_job(admin->owner, request->ticket);
@@ -439,7 +489,10 @@ static struct admin_request **asked_with(struct admin *admin, uint64_t ticket,
                                          enum admin_other other)
 {
     for (struct admin_request **link = &admin->asking; *link != NULL; link = &(*link)->next) {
-        if ((*link)->other == other && ticket >= (*link)->ticket &&
+        bool is_its = (*link)->other == other ||
+                      ((*link)->check != NULL && other == ADMIN_OTHER_COURIER);
+
+        if (is_its && ticket >= (*link)->ticket &&
             ticket - (*link)->ticket < (*link)->ticket_count)
             return link;
     }
@@ -479,7 +532,12 @@ static void answered(struct admin *admin, enum admin_other other, uint64_t ticke
 
 void admin_courier_answered(struct admin *admin, uint64_t ticket, struct str json)
 {
-    answered(admin, ADMIN_OTHER_COURIER, ticket, json);
+    struct admin_request **link = asked_with(admin, ticket, ADMIN_OTHER_COURIER);
+
+    if (link == NULL || (*link)->check == NULL)
+        answered(admin, ADMIN_OTHER_COURIER, ticket, json);
+    else if (admin_check_policy_answered(*link, json))
+        finish_asked(link, ERR_OK);
 }
 
 void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str json)
@@ -501,7 +559,15 @@ static void gone(struct admin *admin, enum admin_other other)
 
 void admin_courier_gone(struct admin *admin)
 {
+    struct admin_request **link = &admin->asking;
+
     gone(admin, ADMIN_OTHER_COURIER);
+    while (*link != NULL) {
+        if ((*link)->check != NULL && admin_check_policy_answered(*link, STR("")))
+            finish_asked(link, ERR_OK);
+        else
+            link = &(*link)->next;
+    }
 }
 
 void admin_archivist_gone(struct admin *admin)
@@ -539,6 +605,16 @@ static bool is_late(const struct admin_request *request, int64_t now_ms, int64_t
     return waited_ms >= limit_ms || waited_ms < -limit_ms;
 }
 
+static void expire_asked(struct admin_request **link, int64_t now_ms, int64_t limit_ms)
+{
+    while (*link != NULL) {
+        if (is_late(*link, now_ms, limit_ms))
+            finish_asked(link, unavailable(*link));
+        else
+            link = &(*link)->next;
+    }
+}
+
 void admin_expire(struct admin *admin, int64_t now_ms, int64_t limit_ms)
 {
     struct admin_request **link = &admin->waiting;
@@ -549,12 +625,8 @@ void admin_expire(struct admin *admin, int64_t now_ms, int64_t limit_ms)
         else
             link = &(*link)->next;
     }
-    for (link = &admin->asking; *link != NULL;) {
-        if (is_late(*link, now_ms, limit_ms))
-            finish_asked(link, unavailable(*link));
-        else
-            link = &(*link)->next;
-    }
+    expire_asked(&admin->asking, now_ms, limit_ms);
+    expire_asked(&admin->keyless, now_ms, limit_ms);
 }
 
 static bool is_waited_for(const struct admin *admin, const struct id *mailbox)

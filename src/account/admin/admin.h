@@ -39,6 +39,9 @@ struct admin_services {
     int64_t (*backups_keep_ms)(void *owner);
     /* Ends all sessions of a mailbox. */
     void (*expel)(void *owner, const struct id *mailbox);
+    /* The same where another mailbox has taken its place: what is on its way to it is to be sent
+     * again, so that it arrives there. */
+    void (*retire)(void *owner, const struct id *mailbox);
     /* A quota changed: tell the mailboxes that are open. */
     void (*limits_changed)(void *owner);
     /* Passes a request on to the courier; admin_courier_answered has its answer. ERR_BUSY: the
@@ -52,7 +55,8 @@ struct admin_services {
     void (*bucket_changed)(void *owner, const struct id *mailbox);
     /* Asks the DNS; admin_dns_answered has the answer, always later. */
     void (*ask_dns)(void *owner, uint64_t ticket, struct str name, enum dns_type type);
-    /* A new key to sign mail with, DER, and the record for the DNS. */
+    /* A new key to sign mail with, DER, and the record for the DNS. ERR_BUSY: it is being made now;
+     * admin_key_made tells when it can be had. */
     enum err (*make_key)(void *owner, struct task *task, enum account_key_algorithm algorithm,
                          struct secret **out_key, struct buf *out_record);
     /* The key of a mailbox, if this is its password or recovery key; throttled as a login is.
@@ -69,8 +73,14 @@ struct admin_services {
     void (*rekey)(void *owner, const struct id *mailbox, const struct secret *keys);
     /* How long the files of a mailbox that was given up are kept. */
     int64_t (*reset_keep_ms)(void *owner);
+    /* NULL, or why this URL will never be called as things are configured (constant words). */
+    const char *(*webhook_reason)(void *owner, struct str url);
     /* This host's name, as the configuration has it. */
     struct str (*hostname)(void *owner);
+    /* Where mail goes out: the smarthost's name or address, in the task's arena, or empty: from this
+     * host; and whether by IPv6, too. */
+    struct str (*smarthost)(void *owner, struct task *task);
+    bool (*uses_ipv6)(void *owner);
     /* Asks for a call of admin_work, when others had their turn. */
     void (*work_soon)(void *owner);
     /* Adds to the answer of `status`. */
@@ -110,7 +120,11 @@ void admin_job_replied(struct admin *admin, uint64_t ticket, enum wire_status st
 void admin_archivist_answered(struct admin *admin, uint64_t ticket, struct str json);
 void admin_archivist_gone(struct admin *admin);
 void admin_dns_answered(struct admin *admin, uint64_t ticket, const struct dns_answer *answer);
-/* Makes keys for one domain that has none; false: there is no such domain (any more). */
+/* A key that make_key could not give at once is there, or (not is_done) will not be: those who wait for
+ * one begin anew, or hear that it failed. */
+void admin_key_made(struct admin *admin, bool is_done, int64_t now_ms);
+/* Makes keys for one domain that has none; false: there is no such domain (any more). What make_key does
+ * not have yet is for another call. */
 bool admin_make_missing_key(struct admin *admin, int64_t now_ms);
 /* The store came, or went: what waits for it fails when it went. */
 void admin_store_changed(struct admin *admin, bool is_there, int64_t now_ms);

@@ -15,8 +15,9 @@
 
 #include <cmocka.h>
 
-static enum account_verdict login(struct test_admin *f, const char *username, const char *password,
-                                  enum wire_service service)
+/* *out_is_unconfirmed: as the login found it. */
+static enum account_verdict log_in(struct test_admin *f, const char *username, const char *password,
+                                   enum wire_service service, bool *out_is_unconfirmed)
 {
     static const struct account_throttle_limits none = {.window_ms = 1};
     struct account_login *checker = account_login_new(f->host_key, &none);
@@ -33,7 +34,16 @@ static enum account_verdict login(struct test_admin *f, const char *username, co
     task_done(&task);
     secret_free(&result.key);
     account_login_free(&checker);
+    *out_is_unconfirmed = result.is_unconfirmed;
     return result.verdict;
+}
+
+static enum account_verdict login(struct test_admin *f, const char *username, const char *password,
+                                  enum wire_service service)
+{
+    bool is_unconfirmed;
+
+    return log_in(f, username, password, service, &is_unconfirmed);
 }
 
 static void test_a_first_start(void **state)
@@ -135,6 +145,7 @@ static void test_passwords(void **state)
 {
     struct test_admin *f = *state;
     char first[40], second[40], app[40], recovery[40], request[256];
+    bool is_unconfirmed;
 
     test_admin_add_demo(f);
     (void)snprintf(first, sizeof(first), "%s", test_admin_member(f, "password"));
@@ -160,11 +171,21 @@ static void test_passwords(void **state)
                    "'old-password':'%s'}}",
                    recovery);
     assert_string_equal(test_admin_ask(f, request), "ok");
+    /* Nobody saw it: the recovery key makes another one, and the first is no more. */
+    (void)snprintf(second, sizeof(second), "%s", test_admin_member(f, "password"));
+    assert_string_equal(test_admin_ask(f, request), "ok");
+    assert_int_equal(login(f, "you@demo.test", second, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_DENIED);
     (void)snprintf(second, sizeof(second), "%s", test_admin_member(f, "password"));
     assert_string_not_equal(first, second);
-    /* Until somebody is known to have seen the new one, the old one opens. */
-    assert_int_equal(login(f, "you@demo.test", first, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
-    assert_false(id_is_set(&f->expelled));
+    /* Until somebody is known to have seen the new one, the old one opens; whoever logs in with
+     * another slot meanwhile, nothing is re-encrypted. */
+    assert_int_equal(log_in(f, "you@demo.test", first, WIRE_SERVICE_IMAP, &is_unconfirmed),
+                     ACCOUNT_LOGIN_OK);
+    assert_true(is_unconfirmed);
+    assert_int_equal(log_in(f, "you@demo.test", app, WIRE_SERVICE_IMAP, &is_unconfirmed),
+                     ACCOUNT_LOGIN_OK);
+    assert_true(is_unconfirmed);
+    assert_false(id_is_set(&f->expelled) || id_is_set(&f->rekeyed));
     (void)snprintf(request, sizeof(request),
                    "{'command':'alias password confirm','arguments':{'address':'you@demo.test',"
                    "'password':'%s'}}",
@@ -173,7 +194,9 @@ static void test_passwords(void **state)
     assert_true(id_is_set(&f->expelled) && id_is_set(&f->rekeyed));
     assert_int_equal(login(f, "you@demo.test", first, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_DENIED);
     assert_int_equal(login(f, "you@demo.test", second, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
-    assert_int_equal(login(f, "you@demo.test", app, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    assert_int_equal(log_in(f, "you@demo.test", app, WIRE_SERVICE_IMAP, &is_unconfirmed),
+                     ACCOUNT_LOGIN_OK);
+    assert_false(is_unconfirmed);
     assert_string_equal(
         test_admin_ask(f, "{'command':'alias app-password list','arguments':{'address':'you@demo.test'}}"),
         "ok");
@@ -425,7 +448,7 @@ static void test_reset(void **state)
     assert_string_equal(test_admin_member(f, "old_mailbox"), old);
     assert_string_not_equal(test_admin_member(f, "mailbox"), old);
     assert_int_equal(strlen(test_admin_member(f, "recovery_key")), 32);
-    assert_string_equal(f->expelled.text, old);
+    assert_string_equal(f->retired.text, old);
     assert_int_equal(login(f, "you@demo.test", first, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_DENIED);
     assert_int_equal(login(f, "you@demo.test", second, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
     assert_int_equal(login(f, "two@demo.test", second, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
@@ -444,11 +467,36 @@ static void test_reset(void **state)
     assert_string_equal(f->removed.text, old);
 }
 
+/* Both made a file; one of them takes the old one's place, and the other leads nowhere. */
+static void test_reset_twice_at_once(void **state)
+{
+    static const char ask[] = "{'command':'alias reset','arguments':{'address':'you@demo.test'}}";
+    struct test_admin *f = *state;
+    struct id first, second;
+    char password[40];
+
+    test_admin_add_demo(f);
+    f->does_not_answer = true;
+    assert_string_equal(test_admin_ask(f, ask), "(none)");
+    first = f->created;
+    assert_string_equal(test_admin_ask(f, ask), "(none)");
+    second = f->created;
+    admin_mailbox_created(f->admin, &first, true, TEST_ADMIN_NOW_MS);
+    assert_string_equal(test_admin_member(f, "status"), "ok");
+    (void)snprintf(password, sizeof(password), "%s", test_admin_member(f, "password"));
+    admin_mailbox_created(f->admin, &second, true, TEST_ADMIN_NOW_MS);
+    assert_string_equal(test_admin_member(f, "status"), "not-found");
+    assert_string_equal(test_admin_member(f, "password"), "");
+    assert_int_equal(login(f, "you@demo.test", password, WIRE_SERVICE_IMAP), ACCOUNT_LOGIN_OK);
+    assert_string_equal(f->removed.text, second.text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_jobs),
         TEST(test_reset),
+        TEST(test_reset_twice_at_once),
         TEST(test_jobs_that_nobody_waits_for),
         TEST(test_a_first_start),
         TEST(test_statuses),

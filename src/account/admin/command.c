@@ -154,17 +154,27 @@ static const struct admin_argument export_arguments[] = {
     ADDRESS_ARGUMENT,
     {"file", ADMIN_OUTPUT, false, true, "what is written; - for the standard output"},
     {"format", ADMIN_TEXT, true, false,
-     "mbox, maildir, eml or zip; maildir when left out (docs/leaving.md)"},
+     "mbox, maildir, eml, zip, or file: the encrypted mailbox file itself; maildir when left out "
+     "(docs/leaving.md)"},
     {"folder", ADMIN_TEXT, true, false, "this folder and those below it; all when left out"},
+    {"new-password", ADMIN_KEY, true, false,
+     "with --format file: a password for the copy, of at least 12 characters, in place of the "
+     "mailbox's: the first line of FILE, - for the standard input"},
     OWNER_ARGUMENT,
     END};
 static const struct admin_argument import_mail_arguments[] = {
     ADDRESS_ARGUMENT,
     {"file", ADMIN_SOURCE, false, true,
      "an mbox, a folder (Maildir), a tar or zip of mbox, Maildir or eml files, - for the standard "
-     "input; or another server: imaps://someone@mail.example.org/"},
-    {"server-password-file", ADMIN_TEXT, true, false,
+     "input; a mailbox file (export --format file); or another server: "
+     "imaps://someone@mail.example.org/"},
+    {"file-password-file", ADMIN_PATH, true, false,
+     "the password of a mailbox file: the first line of this file; asked for when left out"},
+    {"server-password-file", ADMIN_PATH, true, false,
      "the other server's password: the first line of this file; asked for when left out"},
+    {"server-ca-file", ADMIN_PATH, true, false,
+     "PEM file with what the other server's certificate leads back to (its own, if it signed that "
+     "itself); when left out the setting outgoing_ca, else what the system trusts"},
     {"into", ADMIN_TEXT, true, false, "put its folders below this one"},
     {"skip-duplicates", ADMIN_FLAG, true, false,
      "what a folder has already, byte for byte, is not stored again: for an import that is "
@@ -235,7 +245,9 @@ const struct admin_command admin_commands[] = {
      "A fragment of a zone file: MX, SPF, DKIM, DMARC, MTA-STS, TLS-RPT, and SRV for mail "
      "programs.",
      domain_argument, NULL, NULL, admin_domain_dns, true},
-    {"domain check", "say which of a domain's records are right, missing or wrong, and why", "",
+    {"domain check", "say which of a domain's records are right, missing or wrong, and why",
+     "SPF is evaluated for the addresses that mail goes out from, whatever it leads to, and the"
+     " MTA-STS policy is fetched.",
      domain_argument, NULL, "state type name why", admin_domain_check, true},
     {"domain dkim rotate", "make new keys to sign a domain's mail with",
      "They are not used before \"domain dkim use\", so that they can be published first.",
@@ -372,8 +384,8 @@ const struct admin_command admin_commands[] = {
      export_arguments, NULL, NULL, admin_job, true},
     {"import", "take mail from a file, a folder or another server into a mailbox",
      "Folders that are missing are made; flags, keywords and dates are kept, and UIDs where a folder "
-     "is empty. What came from another server is remembered: an import that was stopped, or is repeated, "
-     "goes on where it ended.",
+     "is empty. What came from another server or a mailbox file is remembered: an import that was "
+     "stopped, or is repeated, goes on where it ended.",
      import_mail_arguments, NULL, NULL, admin_job, false},
     {"queue list", "list the mail that waits to go out", "", queue_list_arguments, NULL,
      "id state sender recipient attempts next_attempt error", admin_queue, true},

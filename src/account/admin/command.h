@@ -45,6 +45,9 @@ enum admin_kind {
     ADMIN_OUTPUT,   /* of a job: a file that is made, or "-"; its name is sent, and a descriptor */
     ADMIN_INPUT,    /* of a job: a file that is read, or "-"; likewise */
     ADMIN_SOURCE,   /* of a job: mail to be taken in, read by the command and passed on in one form */
+    ADMIN_KEY,      /* of a job: a password for a mailbox file, given like ADMIN_SECRET; what is sent is
+                       true, and a pipe with the key that the command derived from it */
+    ADMIN_PATH,     /* a file that the command reads itself: not sent */
 };
 
 /* What a disabled alias may answer. */

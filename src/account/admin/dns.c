@@ -3,6 +3,7 @@
 
 #include "account/admin/handlers.h"
 #include "base/encode.h"
+#include "net/address_class.h"
 #include "secret/crypt.h"
 
 #include <assert.h>
@@ -101,6 +102,21 @@ static enum err add_sts(struct admin_request *request, struct admin_dns *dns)
     return ERR_OK;
 }
 
+/* What we know of whom mail comes from. A smarthost may send from other addresses than it takes mail at, of
+ * which only its provider can tell: so nobody is asked to refuse what the record does not name. */
+static struct str sending_policy(struct admin_request *request, const struct admin_dns *dns)
+{
+    struct net_address address;
+    const char *mechanism = "a";
+
+    if (dns->smarthost.len == 0)
+        return STR("v=spf1 mx -all");
+    if (net_address_parse(dns->smarthost, &address))
+        mechanism = address.is_v6 ? "ip6" : "ip4";
+    return arena_printf(&request->task.arena, "v=spf1 mx %s:%.*s ~all", mechanism,
+                        STR_ARG(dns->smarthost));
+}
+
 static enum err collect(struct admin_request *request, struct admin_dns *dns, int64_t domain)
 {
     struct arena *arena = &request->task.arena;
@@ -111,7 +127,7 @@ static enum err collect(struct admin_request *request, struct admin_dns *dns, in
     record = add(dns, ADMIN_DNS_MX, DNS_TYPE_MX, dns->domain);
     record->text = dns->hostname;
     record->preference = MX_PREFERENCE;
-    add(dns, ADMIN_DNS_SPF, DNS_TYPE_TXT, dns->domain)->text = STR("v=spf1 mx -all");
+    add(dns, ADMIN_DNS_SPF, DNS_TYPE_TXT, dns->domain)->text = sending_policy(request, dns);
     TRY(add_keys(request, dns, domain));
     add(dns, ADMIN_DNS_DMARC, DNS_TYPE_TXT, below(request, "_dmarc", dns))->text =
         arena_printf(arena, "v=DMARC1; p=quarantine; rua=mailto:postmaster@%.*s",
@@ -139,6 +155,8 @@ enum err admin_dns_collect(struct admin_request *request, struct admin_dns **out
     TRY(admin_make_keys_where_none(admin, &request->task, &domain));
     dns->domain = domain.name;
     dns->hostname = admin->services->hostname(admin->owner);
+    dns->smarthost = admin->services->smarthost(admin->owner, &request->task);
+    dns->uses_ipv6 = admin->services->uses_ipv6(admin->owner);
     TRY(collect(request, dns, domain.row));
     *out_dns = dns;
     return ERR_OK;
@@ -230,6 +248,11 @@ static void put_zone(struct buf *out, const struct admin_dns *dns)
         put_data(out, record);
         buf_putf(out, "\n");
     }
+    if (dns->smarthost.len > 0)
+        buf_putf(out,
+                 "; Mail goes out through %.*s: its provider says what else the SPF record needs, as a\n"
+                 "; rule an include:, which goes before ~all; then that may be -all.\n",
+                 STR_ARG(dns->smarthost));
     buf_putf(out, "; mta-sts.%.*s must lead to a web server which answers %.*s with\n",
              STR_ARG(dns->domain), STR_ARG(dns->policy_url));
     while (rest.len > 0 && str_split(&rest, '\n', &line) && line.len > 0)

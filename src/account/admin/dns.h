@@ -31,6 +31,8 @@ struct admin_dns_record {
 
 struct admin_dns {
     struct str domain, hostname;
+    struct str smarthost; /* a name or an address, through which mail goes out; empty: none */
+    bool uses_ipv6;       /* mail may go out by it */
     struct str policy_url, policy; /* of MTA-STS (RFC 8461 §3.2) */
     struct admin_dns_record records[ADMIN_DNS_RECORDS_MAX];
     size_t count;

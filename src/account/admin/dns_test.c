@@ -103,18 +103,39 @@ static void answer_question(struct test_admin *f, size_t index, const struct giv
     admin_dns_answered(f->admin, f->questions[index].ticket, &answer);
 }
 
-/* Asks for a check and answers it; "state why" of each record in the order of `domain dns`. */
-static void check_domain(struct test_admin *f, const struct given *given, size_t count)
+/* Asks for a check, and plays resolver and courier until it is answered; the policy as the latter tells
+ * of it (NULL: it is away). */
+static void check_domain_with(struct test_admin *f, const struct given *given, size_t count,
+                              const char *policy)
 {
+    size_t answered = 0;
+
     f->question_count = 0;
+    f->courier_ticket = 0;
+    f->is_courier_down = policy == NULL;
     assert_string_equal(
         test_admin_ask(f, "{'command':'domain check','arguments':{'domain':'demo.test'}}"), "(none)");
     assert_true(f->question_count > 10);
-    for (size_t i = f->question_count; i-- > 0;) {
+    while (answered < f->question_count) {
+        size_t end = f->question_count; /* what is asked meanwhile comes in the next turn */
+
+        for (size_t i = end; i-- > answered;) {
+            assert_null(f->answer);
+            answer_question(f, i, given, count);
+        }
+        answered = end;
+    }
+    if (policy != NULL) {
         assert_null(f->answer);
-        answer_question(f, i, given, count);
+        assert_non_null(strstr(f->courier_json, "\"sts policy\""));
+        admin_courier_answered(f->admin, f->courier_ticket, str_from_c(policy));
     }
     assert_non_null(f->answer);
+}
+
+static void check_domain(struct test_admin *f, const struct given *given, size_t count)
+{
+    check_domain_with(f, given, count, "{\"status\":\"ok\",\"mode\":\"testing\",\"unnamed\":\"\"}");
 }
 
 static const char *state_of(const struct test_admin *f, const char *type, const char *name)
@@ -127,6 +148,20 @@ static const char *state_of(const struct test_admin *f, const char *type, const 
         if (strcmp(json_string_value(json_object_get(item, "name")), name) == 0 &&
             strcmp(json_string_value(json_object_get(item, "type")), type) == 0)
             return json_string_value(json_object_get(item, "state"));
+    }
+    return "";
+}
+
+static const char *why_of(const struct test_admin *f, const char *type, const char *name)
+{
+    const json_t *items = json_object_get(f->answer, "items");
+
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        const json_t *item = json_array_get(items, i);
+
+        if (strcmp(json_string_value(json_object_get(item, "name")), name) == 0 &&
+            strcmp(json_string_value(json_object_get(item, "type")), type) == 0)
+            return json_string_value(json_object_get(item, "why"));
     }
     return "";
 }
@@ -168,11 +203,7 @@ static void test_a_domain_that_is_wrong(void **state)
         {{DNS_TYPE_MX, "demo.test", DNS_FAILED, {NULL}, NULL, 0}, "unknown"},
         {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 mx -all", "v=spf1 mx -all"}, NULL, 0},
          "wrong"},
-        {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 mx +all"}, NULL, 0}, "wrong"},
-        {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 -all"}, NULL, 0}, "wrong"},
         {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf10 mx"}, NULL, 0}, "missing"},
-        {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 include:x.test ~all"}, NULL, 0}, "unknown"},
-        {{DNS_TYPE_TXT, "demo.test", DNS_OK, {"v=spf1 a:mail.host.test ~all"}, NULL, 0}, "right"},
         {{DNS_TYPE_TXT, "e19700101._domainkey.demo.test", DNS_OK, {"v=DKIM1; p=3"}, NULL, 0},
          "wrong"},
         {{DNS_TYPE_TXT, "e19700101._domainkey.demo.test", DNS_OK, {"v=DKIM1; p="}, NULL, 0},
@@ -199,6 +230,170 @@ static void test_a_domain_that_is_wrong(void **state)
     admin_expire(f->admin, TEST_ADMIN_NOW_MS + 30000, 30000);
     assert_null(f->answer);
     answer_question(f, 0, NULL, 0); /* too late */
+}
+
+/* Each record is evaluated for every address that mail goes out from. */
+static void test_what_spf_lets_pass(void **state)
+{
+    struct test_admin *f = *state;
+    /* The world: this host, a smarthost and its provider's list, lists of others. */
+    static const struct given world[] = {
+        {DNS_TYPE_A, "mail.host.test", DNS_OK, {"\1\2\3\4"}, NULL, 0},
+        {DNS_TYPE_AAAA, "six.host.test", DNS_OK, {"0123456789abcdef"}, NULL, 0},
+        {DNS_TYPE_MX, "demo.test", DNS_OK, {""}, "mail.host.test", 0},
+        {DNS_TYPE_A, "out.provider.test", DNS_OK, {"\5\6\7\10"}, NULL, 0},
+        {DNS_TYPE_TXT, "ours.test", DNS_OK, {"v=spf1 a:mail.host.test -all"}, NULL, 0},
+        {DNS_TYPE_TXT, "nested.test", DNS_OK, {"v=spf1 include:ours.test -all"}, NULL, 0},
+        {DNS_TYPE_TXT, "others.test", DNS_OK, {"v=spf1 ip4:9.9.9.9 -all"}, NULL, 0},
+        {DNS_TYPE_TXT, "open.test", DNS_OK, {"v=spf1 +all"}, NULL, 0},
+        {DNS_TYPE_TXT, "sick.test", DNS_FAILED, {NULL}, NULL, 0},
+        {DNS_TYPE_TXT, "loop.test", DNS_OK, {"v=spf1 include:loop.test -all"}, NULL, 0},
+        {DNS_TYPE_TXT, "spf.provider.test", DNS_OK, {"v=spf1 ip4:5.6.9.0/24 -all"}, NULL, 0},
+        {DNS_TYPE_TXT, "_all.provider.test", DNS_OK, {"v=spf1 ip4:5.6.7.0/24 -all"}, NULL, 0},
+    };
+    static const struct {
+        const char *record, *smarthost, *state, *why;
+    } rows[] = {
+        {"v=spf1 mx -all", NULL, "right", ""},
+        {"v=spf1 a:mail.host.test ~all", NULL, "right", ""},
+        {"v=spf1 ip4:1.2.3.0/24 ?all", NULL, "right", ""},
+        {"v=spf1 include:ours.test -all", NULL, "right", ""},
+        {"v=spf1 include:nested.test -all", NULL, "right", ""},
+        {"v=spf1 redirect=nested.test", NULL, "right", ""},
+        {"v=spf1 include:others.test -all", NULL, "wrong", "1.2.3.4"},
+        {"v=spf1 -ip4:1.2.3.4 mx -all", NULL, "wrong", "1.2.3.4"},
+        {"v=spf1 -all", NULL, "wrong", "1.2.3.4"},
+        {"v=spf1 ~all", NULL, "wrong", "1.2.3.4"},
+        {"v=spf1 mx +all", NULL, "wrong", "everybody"},
+        {"v=spf1 mx include:open.test -all", NULL, "wrong", "everybody"},
+        {"v=spf1 mx ip4:0.0.0.0/0 -all", NULL, "wrong", "everybody"},
+        {"v=spf1 include:nothing.test mx -all", NULL, "wrong", "cannot evaluate"},
+        {"v=spf1 include:loop.test mx -all", NULL, "wrong", "cannot evaluate"},
+        {"v=spf1 mx ip4:1.2.3 -all", NULL, "wrong", "cannot evaluate"},
+        {"v=spf1 include:sick.test mx -all", NULL, "unknown", "DNS"},
+        {"v=spf1 mx include:sick.test -all", NULL, "right", ""}, /* it is not come to */
+        /* Through a smarthost: this host's own address does not matter. */
+        {"v=spf1 mx -all", "out.provider.test", "wrong", "out.provider.test"},
+        {"v=spf1 mx a:out.provider.test ~all", "out.provider.test", "right", ""},
+        {"v=spf1 include:_all.provider.test -all", "out.provider.test", "right", ""},
+        {"v=spf1 include:spf.provider.test -all", "out.provider.test", "right", "provider"},
+        {"v=spf1 redirect=spf.provider.test", "out.provider.test", "right", "provider"},
+        {"v=spf1 include:others.test -all", "out.provider.test", "unknown", "5.6.7.8"},
+        {"v=spf1 ip4:5.6.7.8 -all", "5.6.7.8", "right", ""},
+        {"v=spf1 mx -all", "5.6.7.8", "wrong", "5.6.7.8"},
+        {"v=spf1 mx -all", "gone.provider.test", "unknown", "smarthost"},
+        /* Both families count where both are used. */
+        {"v=spf1 ip6:3031:3233:3435:3637:3839:6162:6364:6566 -all", "six.host.test", "right", ""},
+        {"v=spf1 mx -all", "six.host.test", "wrong", "3031:3233"},
+    };
+
+    test_admin_add_demo(f);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct given given[ARRAY_LEN(world) + 1];
+        const char *why;
+
+        memcpy(given, world, sizeof(world));
+        given[ARRAY_LEN(world)] =
+            (struct given){DNS_TYPE_TXT, "demo.test", DNS_OK, {rows[i].record}, NULL, 0};
+        f->smarthost = rows[i].smarthost;
+        check_domain(f, given, ARRAY_LEN(given));
+        why = why_of(f, "TXT", "demo.test");
+        if (strcmp(state_of(f, "TXT", "demo.test"), rows[i].state) != 0 ||
+            strstr(why, rows[i].why) == NULL)
+            fail_msg("%s: %s (%s)", rows[i].record, state_of(f, "TXT", "demo.test"), why);
+    }
+    f->smarthost = NULL;
+}
+
+/* A record that leads to very many names ends, and is told as what it is to receivers. */
+static void test_spf_that_asks_for_too_much(void **state)
+{
+    struct test_admin *f = *state;
+    struct given given[130];
+    char names[128][32];
+    size_t count = 0;
+
+    test_admin_add_demo(f);
+    given[count++] = (struct given){DNS_TYPE_A, "mail.host.test", DNS_OK, {"\1\2\3\4"}, NULL, 0};
+    given[count++] = (struct given){DNS_TYPE_TXT, "demo.test", DNS_OK,
+                                    {"v=spf1 mx:m0.test mx:m1.test mx:m2.test mx:m3.test mx:m4.test "
+                                     "mx:m5.test mx:m6.test mx:m7.test mx:m8.test mx:m9.test "
+                                     "mx:m10.test -all"}, NULL, 0};
+    for (size_t i = 0; i < 11; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "m%zu.test", i);
+        given[count++] =
+            (struct given){DNS_TYPE_MX, names[i], DNS_OK, {"", "", ""}, "mail.other.test", 0};
+    }
+    given[count++] = (struct given){DNS_TYPE_A, "mail.other.test", DNS_OK, {"\7\7\7\7"}, NULL, 0};
+    check_domain(f, given, count);
+    assert_string_equal(state_of(f, "TXT", "demo.test"), "wrong");
+    assert_non_null(strstr(why_of(f, "TXT", "demo.test"), "ten look-ups"));
+    assert_true(f->question_count <= ADMIN_CHECK_ASKED_MAX);
+}
+
+static void test_the_record_to_publish_names_the_smarthost(void **state)
+{
+    static const struct {
+        const char *smarthost, *record;
+    } rows[] = {
+        {"smtp.provider.test", "v=spf1 mx a:smtp.provider.test ~all"},
+        {"192.0.2.7", "v=spf1 mx ip4:192.0.2.7 ~all"},
+        {"2001:db8::7", "v=spf1 mx ip6:2001:db8::7 ~all"},
+        {NULL, "v=spf1 mx -all"},
+    };
+    struct test_admin *f = *state;
+
+    test_admin_add_demo(f);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        f->smarthost = rows[i].smarthost;
+        assert_string_equal(
+            test_admin_ask(f, "{'command':'domain dns','arguments':{'domain':'demo.test'}}"), "ok");
+        assert_string_equal(record_value(f, "demo.test", "TXT"), rows[i].record);
+        assert_int_equal(strstr(test_admin_member(f, "message"), "its provider says") != NULL,
+                         rows[i].smarthost != NULL);
+    }
+}
+
+/* What the courier fetched, or why it did not. */
+static void test_the_policy_is_looked_at(void **state)
+{
+    static const struct {
+        const char *answer, *state, *why;
+    } rows[] = {
+        {"{\"status\":\"ok\",\"mode\":\"enforce\",\"unnamed\":\"\"}", "right", ""},
+        {"{\"status\":\"ok\",\"mode\":\"testing\",\"unnamed\":\"\"}", "right", "testing"},
+        {"{\"status\":\"ok\",\"mode\":\"none\",\"unnamed\":\"mail.host.test\"}", "right", "none"},
+        {"{\"status\":\"ok\",\"mode\":\"enforce\",\"unnamed\":\"mail.host.test\"}", "wrong",
+         "does not name mail.host.test; others do not deliver"},
+        {"{\"status\":\"failed\",\"message\":\"its host did not answer 200\"}", "missing",
+         "did not answer 200"},
+        {"nonsense", "missing", ""},
+        {NULL, "unknown", "away"},
+    };
+    static const struct given given[] = {
+        {DNS_TYPE_MX, "demo.test", DNS_OK, {"", NULL}, "mail.host.test", 0}};
+    const char *url = "https://mta-sts.demo.test/.well-known/mta-sts.txt";
+    struct test_admin *f = *state;
+
+    test_admin_add_demo(f);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        check_domain_with(f, given, ARRAY_LEN(given), rows[i].answer);
+        if (rows[i].answer != NULL)
+            assert_non_null(strstr(f->courier_json, "[\"mail.host.test\"]"));
+        assert_string_equal(state_of(f, "HTTPS", url), rows[i].state);
+        assert_non_null(strstr(why_of(f, "HTTPS", url), rows[i].why));
+    }
+    /* The courier dies while it is asked. */
+    f->question_count = 0;
+    f->is_courier_down = false;
+    (void)test_admin_ask(f, "{'command':'domain check','arguments':{'domain':'demo.test'}}");
+    for (size_t i = 0; i < f->question_count; i++)
+        answer_question(f, i, given, ARRAY_LEN(given));
+    assert_null(f->answer);
+    admin_courier_gone(f->admin);
+    assert_non_null(f->answer);
+    assert_string_equal(state_of(f, "HTTPS", url), "unknown");
+    assert_string_equal(state_of(f, "MX", "demo.test"), "right");
 }
 
 /* Domains from before there were keys get theirs, one with each call. */
@@ -249,6 +444,10 @@ int main(void)
         TEST(test_records_to_publish),
         TEST(test_a_domain_that_is_right),
         TEST(test_a_domain_that_is_wrong),
+        TEST(test_what_spf_lets_pass),
+        TEST(test_spf_that_asks_for_too_much),
+        TEST(test_the_record_to_publish_names_the_smarthost),
+        TEST(test_the_policy_is_looked_at),
         TEST(test_missing_keys),
         TEST(test_keys_are_there_when_they_are_asked_for),
     };

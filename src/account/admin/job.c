@@ -19,7 +19,7 @@ static enum err check_descriptors(struct admin_request *request)
     for (const struct admin_argument *argument = request->command->arguments;
          argument->name != NULL; argument++) {
         if ((argument->kind == ADMIN_OUTPUT || argument->kind == ADMIN_INPUT ||
-             argument->kind == ADMIN_SOURCE) &&
+             argument->kind == ADMIN_SOURCE || argument->kind == ADMIN_KEY) &&
             json_object_get(request->arguments, argument->name) != NULL)
             count++;
     }

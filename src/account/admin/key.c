@@ -9,8 +9,12 @@ static enum err make_key(struct admin *admin, struct task *task,
     CLEANUP(secret_free) struct secret *der = NULL;
     CLEANUP(buf_free) struct buf record;
 
+    enum err err;
+
     buf_init(&record, SIZE_MAX);
-    TRY(admin->services->make_key(admin->owner, task, algorithm, &der, &record));
+    err = admin->services->make_key(admin->owner, task, algorithm, &der, &record);
+    admin->is_key_awaited = err == ERR_BUSY;
+    TRY(err);
     return account_signing_add(admin->signing, admin->database, task, domain, algorithm, state,
                                der, buf_str(&record));
 }
@@ -38,6 +42,8 @@ enum err admin_make_keys_where_none(struct admin *admin, struct task *task,
 
 static enum err make_missing(struct admin *admin, struct task *task, bool *out_was_one)
 {
+    enum err err;
+
     struct account_domain domain;
     struct str name;
     int64_t row;
@@ -48,7 +54,12 @@ static enum err make_missing(struct admin *admin, struct task *task, bool *out_w
         return ERR_OK;
     admin->keyless_row = row; /* one that fails is not tried again before the next start */
     TRY(account_domain_find(admin->database, task, name, &domain));
-    return admin_make_keys_where_none(admin, task, &domain);
+    err = admin_make_keys_where_none(admin, task, &domain);
+    if (err == ERR_BUSY && admin->is_key_awaited) {
+        admin->keyless_row = row - 1; /* its turn comes again */
+        return ERR_OK;
+    }
+    return err;
 }
 
 bool admin_make_missing_key(struct admin *admin, int64_t now_ms)

@@ -197,26 +197,46 @@ static enum err change_password(struct admin_request *request, const struct acco
     return ERR_OK;
 }
 
+/* Is a new password there that nobody is known to have seen? Then the file is under its old key,
+ * and stays so: what was prepared for the next one can be given up. */
+static enum err find_unconfirmed(struct admin_request *request, const struct account_alias *alias,
+                                 bool *out_is_there)
+{
+    struct account_slot *slots =
+        ARENA_ARRAY(&request->task.arena, struct account_slot, ACCOUNT_SLOTS_MAX);
+    size_t count;
+
+    *out_is_there = false;
+    TRY(account_slot_list(request->admin->database, &request->task, alias->mailbox, slots, &count));
+    for (size_t i = 0; i < count; i++)
+        *out_is_there = *out_is_there || account_slot_is_unconfirmed(&slots[i]);
+    return ERR_OK;
+}
+
 enum err admin_alias_password(struct admin_request *request)
 {
     struct admin *admin = request->admin;
     CLEANUP(secret_free) struct secret *old_keys = NULL;
     CLEANUP(secret_free) struct secret *pending = NULL;
+    CLEANUP(secret_free) struct secret *key = NULL;
     CLEANUP(secret_free) struct secret *keys = NULL;
     CLEANUP(secret_free) struct secret *password = NULL;
     struct account_alias alias;
+    bool is_unconfirmed;
     enum err err;
 
     TRY(admin_find_alias(request, "address", &alias));
     TRY(unlock(request, "old-password", &alias, &old_keys));
+    TRY(find_unconfirmed(request, &alias, &is_unconfirmed));
     pending = account_keys_next(old_keys);
-    if (pending != NULL) {
+    if (pending != NULL && !is_unconfirmed) {
         admin->services->rekey(admin->owner, &alias.mailbox_id, old_keys);
         admin_hint(request, "Try again in a while. If it stays so, the log says why.");
         return admin_refuse(request, ERR_BUSY,
                             "The mailbox is still being re-encrypted for its last new password.");
     }
-    err = change_password(request, &alias, old_keys, &password, &keys);
+    key = account_keys_first(old_keys);
+    err = change_password(request, &alias, key, &password, &keys);
     if (err == ERR_NOT_FOUND) {
         admin_hint(request, "Make a new recovery key (sealpost alias recovery-key), and remove the "
                             "app passwords that were made before this version.");

@@ -17,6 +17,8 @@ struct admin {
     struct admin_request *working;           /* own; those that work in portions */
     struct admin_request *asking;            /* own; those that wait for courier or resolver */
     struct admin_request *jobs;              /* own; those that a mailbox's process works on */
+    struct admin_request *keyless;           /* own; those that wait for a key; first come, first */
+    bool is_key_awaited;                     /* what runs now needs one that is not there yet */
     uint64_t last_ticket;                    /* of what was asked of them */
     int64_t keyless_row;                     /* domains up to it have keys to sign with */
     struct id sweeping;                      /* the mailbox whose removal was asked for; or unset */
@@ -44,7 +46,7 @@ struct admin_request {
     bool is_job; /* that ticket is a job's */
     int fds[ADMIN_DESCRIPTORS_MAX]; /* own; that came with it */
     size_t fd_count;
-    struct admin_check *check; /* in the task's arena */
+    struct admin_check *check; /* in the task's arena; it waits for DNS and courier */
     /* Work in portions, between which others have their turn; NULL: none. */
     enum err (*portion)(struct admin_request *request, bool *out_is_done);
     int64_t row; /* what the portions are about */
@@ -119,6 +121,8 @@ MUST_CHECK enum err admin_ask_archivist(struct admin_request *request, json_t *j
 /* dns_check.c: an answer for one of its questions; true with the last. */
 bool admin_check_answered(struct admin_request *request, uint64_t ticket,
                           const struct dns_answer *answer);
+/* The courier's answer about the MTA-STS policy; empty: there will be none. Likewise. */
+bool admin_check_policy_answered(struct admin_request *request, struct str json);
 
 /* job.c: what came of a job becomes the reply, and how far it is goes to the client. */
 MUST_CHECK enum err admin_job_result(struct admin_request *request, enum wire_status status,

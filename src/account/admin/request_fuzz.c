@@ -165,6 +165,7 @@ static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
     .expel = nothing_for,
+    .retire = nothing_for,
     .limits_changed = nothing,
     .ask_courier = ask_courier,
     .ask_archivist = ask_courier,

@@ -29,8 +29,13 @@ static enum err move_aliases(struct admin_request *request)
 static enum err exchange(struct admin_request *request, int64_t until_ms)
 {
     struct account_database *database = request->admin->database;
+    struct account_mailbox old;
 
     TRY(account_begin(database, &request->task));
+    TRY(account_mailbox_at(database, &request->task, request->old_mailbox_row, &old));
+    if (old.state != ACCOUNT_MAILBOX_ACTIVE)
+        return admin_refuse(request, ERR_NOT_FOUND,
+                            "The mailbox was reset or removed by another command meanwhile.");
     TRY(account_mailbox_activate(database, &request->task, request->mailbox_row));
     TRY(move_aliases(request));
     for (size_t i = 0; i < request->slot_count; i++)
@@ -54,7 +59,7 @@ static enum err on_created(struct admin_request *request, bool is_done)
     if (request->client == NULL) /* nobody would ever know the password */
         return fail(&request->task, ERR_BUSY, "the administrator went away");
     TRY(exchange(request, until_ms));
-    admin->services->expel(admin->owner, &request->old_mailbox);
+    admin->services->retire(admin->owner, &request->old_mailbox);
     clock_format_iso(until_ms, until);
     admin_say(request,
               "The mailbox is new and empty. What the old one holds opens with its old "

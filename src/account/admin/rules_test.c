@@ -77,6 +77,9 @@ static const struct {
      "'url':'https://x.test/h','raw':true}}", "ok"},
     {"{'command':'alias webhook add','arguments':{'address':'you@demo.test',"
      "'url':'https://x.test/h'}}", "exists"},
+    {"{'command':'alias webhook add','arguments':{'address':'you@demo.test',"
+     "'url':'https://10.0.0.1/'}}",
+     "invalid"},
     {"{'command':'alias webhook add','arguments':{'address':'you@demo.test','url':'x.test'}}",
      "invalid"},
     {"{'command':'alias webhook list','arguments':{'address':'you@demo.test'}}", "ok"},

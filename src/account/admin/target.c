@@ -103,15 +103,25 @@ enum err admin_add_webhook(struct admin_request *request, const struct account_a
                            struct str url, bool is_raw)
 {
     CLEANUP(secret_free) struct secret *secret = secret_password();
+    const struct admin *admin = request->admin;
     struct account_target_row row = {.kind = ACCOUNT_TARGET_WEBHOOK,
                                      .text = url,
                                      .secret = secret_str(secret),
                                      .is_raw = is_raw};
     enum err err = account_webhook_check(&request->task, url);
 
+    const char *reason;
+
     if (err != ERR_OK)
         return admin_refuse(request, err, "\"%.*s\" is no webhook: %s.", STR_ARG(url),
                             request->task.words);
+    reason = admin->services->webhook_reason(admin->owner, url);
+    if (reason != NULL) {
+        admin_hint(request, "Who operates this host can allow it: webhook_allow and webhook_http in the "
+                            "configuration.");
+        return admin_refuse(request, ERR_INVALID, "\"%.*s\" would never be called: %s.", STR_ARG(url),
+                            reason);
+    }
     err = account_target_add(request->admin->database, &request->task, alias->row, &row);
     if (err == ERR_EXISTS)
         return admin_refuse(request, err, "It is called already.");

@@ -46,6 +46,11 @@ static void expel(void *owner, const struct id *mailbox)
     ((struct test_admin *)owner)->expelled = *mailbox;
 }
 
+static void retire(void *owner, const struct id *mailbox)
+{
+    ((struct test_admin *)owner)->retired = *mailbox;
+}
+
 static void limits_changed(void *owner)
 {
     ((struct test_admin *)owner)->limits_count++;
@@ -177,10 +182,31 @@ static void bucket_changed(void *owner, const struct id *mailbox)
     f->bucket_changes++;
 }
 
+static struct str smarthost(void *owner, struct task *task)
+{
+    const struct test_admin *f = owner;
+
+    (void)task;
+    return str_from_c(f->smarthost == NULL ? "" : f->smarthost);
+}
+
+/* net/target.h has the real one; this host knows one thing of it. */
+static const char *webhook_reason(void *owner, struct str url)
+{
+    (void)owner;
+    return str_find(url, STR("//10.")) > 0 ? "the target is a private address" : NULL;
+}
+
+static bool uses_ipv6(void *owner)
+{
+    return !((struct test_admin *)owner)->is_without_ipv6;
+}
+
 static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
     .expel = expel,
+    .retire = retire,
     .limits_changed = limits_changed,
     .ask_courier = ask_courier,
     .ask_archivist = ask_courier,
@@ -194,6 +220,9 @@ static const struct admin_services services = {
     .rekey = rekey,
     .reset_keep_ms = reset_keep_ms,
     .hostname = hostname,
+    .smarthost = smarthost,
+    .webhook_reason = webhook_reason,
+    .uses_ipv6 = uses_ipv6,
     .work_soon = work_soon,
     .describe = describe,
     .reply = on_reply,

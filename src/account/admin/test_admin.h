@@ -2,7 +2,7 @@
 #ifndef ACCOUNT_ADMIN_TEST_ADMIN_H
 #define ACCOUNT_ADMIN_TEST_ADMIN_H
 
-#include "account/admin/dns.h"
+#include "account/admin/dns_check.h"
 
 enum { TEST_ADMIN_NOW_MS = 1000000 };
 
@@ -13,7 +13,7 @@ struct test_admin {
     struct admin *admin;
     struct log log;
     json_t *answer; /* the last; own */
-    struct id created, removed, expelled;
+    struct id created, removed, expelled, retired;
     int create_count, remove_count, limits_count;
     bool is_store_down, does_not_answer, has_work;
     int portion_count;
@@ -37,8 +37,10 @@ struct test_admin {
         uint64_t ticket;
         enum dns_type type;
         char name[128];
-    } questions[ADMIN_DNS_RECORDS_MAX];
+    } questions[ADMIN_CHECK_ASKED_MAX];
     size_t question_count;
+    const char *smarthost;
+    bool is_without_ipv6;
 };
 
 int test_admin_set_up(void **state);

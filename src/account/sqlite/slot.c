@@ -100,6 +100,20 @@ enum err account_slot_list(struct account_database *database, struct task *task,
     return ERR_OK;
 }
 
+enum err account_slot_is_there(struct account_database *database, struct task *task,
+                               const struct id *mailbox, const struct id *slot, bool *out_is_there)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(database->db, task,
+                   "SELECT 1 FROM mailboxes AS m JOIN key_slots AS s ON s.mailbox_id = m.id"
+                   " WHERE m.object_id = ?1 AND s.object_id = ?2",
+                   &statement));
+    db_bind_text(statement, 1, id_str(mailbox));
+    db_bind_text(statement, 2, id_str(slot));
+    return db_step(database->db, task, statement, out_is_there);
+}
+
 enum err account_slot_remove(struct account_database *database, struct task *task, int64_t row)
 {
     return account_sqlite_run(database, task, "DELETE FROM key_slots WHERE id = ?1", &row, 1);

@@ -54,6 +54,7 @@ static void ask_sender(struct connection *connection)
     struct wire_sender sender = {
         .mailbox = *smtp_session_mailbox(connection->session),
         .address = smtp_session_address(connection->session),
+        .slot = connection->login_slot,
     };
 
     if (server->keeper != NULL &&
@@ -333,6 +334,7 @@ static void on_login_reply(struct connection *connection, const struct wire_logi
 {
     struct smtp_server *server = connection->server;
 
+    connection->login_slot = reply->slot;
     if (reply->status == WIRE_OK || reply->delay_ms == 0) {
         answer_login(connection, (enum wire_status)reply->status, &reply->mailbox);
         return;

@@ -1,6 +1,7 @@
 /*
  * A message that is wanted goes out: to the mailboxes, and to the queue. The peer is told that it
- * was taken when all of them have it on disk.
+ * was taken when all of them have it on disk. Junk for an alias that only passes on goes nowhere; of
+ * that the queue tells the sender, if SPF says that he is one.
  */
 #include "smtp/server/state.h"
 
@@ -74,6 +75,15 @@ static enum smtp_reply join_answers(const struct smtp_transaction *transaction)
     return reply;
 }
 
+static size_t count_held_back(const struct smtp_transaction *transaction)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < transaction->recipient_count; i++)
+        count += smtp_transaction_is_held_back(transaction, &transaction->recipients[i]);
+    return count;
+}
+
 static void finish_delivery(struct smtp_session *s, int64_t now_ms)
 {
     const struct smtp_transaction *transaction = &s->transaction;
@@ -82,9 +92,10 @@ static void finish_delivery(struct smtp_session *s, int64_t now_ms)
     if (reply != SMTP_REPLY_OK) {
         smtp_end_transaction(s, reply, STR(""), now_ms);
     } else {
-        log_info(s->options.log, "message stored id=%s bytes=%zu mailboxes=%zu queued=%zu",
+        log_info(s->options.log, "message stored id=%s bytes=%zu mailboxes=%zu queued=%zu held_back=%zu",
                  transaction->trace_id.text, transaction->content.len,
-                 transaction->target_count - transaction->batch_count, transaction->batch_count);
+                 transaction->target_count - transaction->batch_count, transaction->batch_count,
+                 count_held_back(transaction));
         buf_putf(&s->output, "250 2.0.0 Stored as %s\r\n", transaction->trace_id.text);
         smtp_transaction_reset(s);
         smtp_next_command(s, now_ms);

@@ -61,6 +61,12 @@ static json_t *recipients_of(const struct smtp_transaction *transaction,
         json_object_set_new(one, "orcpt", text_of(recipient->orcpt));
         json_object_set_new(one, "notify", text_of(recipient->notify));
         json_object_set_new(one, "stored", json_boolean(recipient->has_mailbox));
+        if (smtp_transaction_is_held_back(transaction, recipient)) {
+            json_object_set_new(one, "held_back", json_true());
+            json_object_set_new(one, "routes", json_array());
+            json_array_append_new(all, one);
+            continue;
+        }
         routes = json_loadb(recipient->routes.ptr, recipient->routes.len, 0, NULL);
         json_object_set_new(one, "routes", routes == NULL ? json_array() : routes);
         json_array_append_new(all, one);

@@ -2,8 +2,11 @@
  * A message from outside is shown to the examiner before anybody has it, and what it says is done:
  * refused, put off, filed as junk, or taken (examiner/verdict.h).
  *
- * There is one reply for all recipients. So junk that somebody wants all the same (an allow list
- * names the sender, or his mail is not checked) is taken, and for the others it is filed as junk.
+ * There is one reply for all recipients (RFC 5321 §4.1.1.4). So junk that somebody wants all the same
+ * (an allow list names the sender, or his mail is not checked) is taken, and for the others it is filed
+ * as junk. An alias without a mailbox has no Junk folder, and junk is not passed on: for it alone the
+ * message is refused. Beside others who get it, it cannot be; then it is not passed on, and the sender is
+ * told of that where he is known to be who he says (delivery.c).
  */
 #include "smtp/server/state.h"
 
@@ -107,17 +110,20 @@ static bool does_anybody_want_junk(const struct smtp_transaction *transaction)
     return false;
 }
 
-/* Somebody for whom there is no Junk folder that it could go to. */
-static bool is_junk_homeless(const struct smtp_transaction *transaction)
+/* All that somebody would have had of it is what is not passed on. */
+static bool is_homeless(const struct smtp_transaction *transaction)
 {
+    bool is_held_back = false;
+
     for (size_t i = 0; i < transaction->recipient_count; i++) {
         const struct smtp_recipient *recipient = &transaction->recipients[i];
 
-        if (!recipient->has_mailbox && recipient->routes.len > 0 &&
-            smtp_transaction_is_junk(transaction, recipient))
-            return true;
+        if (smtp_transaction_is_held_back(transaction, recipient))
+            is_held_back = true;
+        else if (recipient->has_mailbox || recipient->routes.len > 0)
+            return false;
     }
-    return false;
+    return is_held_back;
 }
 
 static void take_verdict(struct smtp_session *s, const struct wire_examine_reply *reply)
@@ -129,6 +135,7 @@ static void take_verdict(struct smtp_session *s, const struct wire_examine_reply
         .fields = arena_copy(&transaction->arena, reply->fields),
         .bounce = arena_copy(&transaction->arena, reply->bounce),
         .may_reply = reply->may_reply,
+        .is_from_sender = reply->is_from_sender,
     };
     if (transaction->verdict.action == EXAMINER_REJECT && reply->is_spam &&
         does_anybody_want_junk(transaction))
@@ -162,7 +169,7 @@ static bool refuse(struct smtp_session *s, const struct wire_examine_reply *repl
         break;
     case EXAMINER_JUNK:
     case EXAMINER_ACCEPT:
-        if (!is_junk_homeless(&s->transaction))
+        if (!is_homeless(&s->transaction))
             return false;
         refuse_to_forward(s, now_ms);
         return true;

@@ -211,6 +211,8 @@ static void sender_known(struct smtp_session *s, enum wire_status status, int64_
     } else {
         smtp_reply(s, smtp_reply_to(SMTP_QUESTION_SENDER, status));
         smtp_transaction_reset(s);
+        if (status == WIRE_DISABLED) /* the login itself is over */
+            smtp_close(s);
     }
     smtp_next_command(s, now_ms);
 }

@@ -29,6 +29,7 @@ struct connection {
     int content_fd;               /* own; -1, or the content that was examined */
     enum smtp_service service;
     enum wire_status login_status; /* while delayed */
+    struct id login_slot; /* whose password opened it; the keeper is asked about it again */
     uint32_t slot;
     uint32_t question;  /* counts; of the one that is asked now */
     bool is_asked;      /* an answer is awaited */

@@ -80,6 +80,7 @@ struct smtp_verdict {
     struct str fields; /* to go before the message */
     struct str bounce; /* JSON for the courier; usually empty */
     bool may_reply;
+    bool is_from_sender; /* MAIL's address is where it comes from: a report reaches nobody else */
 };
 
 /* From MAIL to the reply that ends it (RFC 5321 §3.3). */
@@ -167,6 +168,9 @@ void smtp_transaction_add_recipient(struct smtp_session *s,
 /* Whether the examiner's verdict makes it junk for this recipient. */
 bool smtp_transaction_is_junk(const struct smtp_transaction *transaction,
                               const struct smtp_recipient *recipient);
+/* Junk for an alias that only passes on: it gets nothing of it. */
+bool smtp_transaction_is_held_back(const struct smtp_transaction *transaction,
+                                   const struct smtp_recipient *recipient);
 /* One target for each mailbox, one for the author's copy, and what there is for the queue. */
 void smtp_transaction_make_targets(struct smtp_session *s);
 

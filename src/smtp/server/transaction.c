@@ -67,6 +67,13 @@ bool smtp_transaction_is_junk(const struct smtp_transaction *transaction,
            !recipient->is_trusted;
 }
 
+bool smtp_transaction_is_held_back(const struct smtp_transaction *transaction,
+                                   const struct smtp_recipient *recipient)
+{
+    return !recipient->has_mailbox && recipient->routes.len > 0 &&
+           smtp_transaction_is_junk(transaction, recipient);
+}
+
 /* ---- targets ---- */
 
 static struct smtp_target *find_mailbox(struct smtp_transaction *transaction,
@@ -114,7 +121,8 @@ static void add_mailbox(struct smtp_transaction *transaction,
 
 /*
  * Whether the courier hears of this recipient. Junk that is stored is not passed on besides, and
- * its sender is not told where it went. With NOTIFY=SUCCESS he is told of what is stored (RFC 3461
+ * its sender is not told where it went. Junk that is held back the courier only reports, to a sender who
+ * is known to have sent it: a made-up one would be written to by us. With NOTIFY=SUCCESS he is told of what is stored (RFC 3461
  * §4.1).
  */
 static bool is_of_batch(const struct smtp_transaction *transaction,
@@ -122,6 +130,8 @@ static bool is_of_batch(const struct smtp_transaction *transaction,
 {
     if (recipient->is_remote || is_remote)
         return recipient->is_remote && is_remote;
+    if (smtp_transaction_is_held_back(transaction, recipient))
+        return transaction->verdict.is_from_sender;
     if (smtp_transaction_is_junk(transaction, recipient))
         return false;
     return recipient->routes.len > 0 ||

@@ -367,6 +367,8 @@ static void play_examination(struct player *p, size_t number, const struct str *
             reply.is_spam = true;
         else if (str_equal(words[i], STR("reply")))
             reply.may_reply = true;
+        else if (str_equal(words[i], STR("from_sender")))
+            reply.is_from_sender = true;
         else
             wrong(p, "no such finding", STR(""), words[i]);
     }
