@@ -55,6 +55,7 @@ struct restoring {
     bool is_last;
     /* What there is. */
     char full[NAME_ROOM]; /* the newest up to then, without .json; empty: none */
+    uint64_t full_counter; /* as its name has it */
     struct id *generations; /* own */
     size_t generation_count, generation_room, generation_next;
     struct id generation; /* the newest that begins up to then; unset: none */
@@ -133,6 +134,7 @@ static void note_full(struct mailbox_job *job, struct str name)
 {
     struct restoring *state = job->state;
     struct str from = mailbox_job_text(job, "from");
+    uint64_t counter = 0;
     int64_t ms;
 
     if (!str_ends_with(name, STR(".json")) || name.len >= NAME_ROOM || name.len < 10 ||
@@ -142,6 +144,12 @@ static void note_full(struct mailbox_job *job, struct str name)
     if (from.len > 0 ? !str_equal(name, from) && !str_equal(str_from(name, 5), from)
                      : ms > state->at_ms)
         return;
+    if (!parse_u64(str_from(name, 5 + BACKUP_STAMP_LEN + 1), &counter))
+        counter = 0;
+    /* Of all, the one that has most, whatever a clock said. */
+    if (state->at_ms == INT64_MAX && counter < state->full_counter)
+        return;
+    state->full_counter = counter;
     snprintf(state->full, sizeof(state->full), "%.*s", STR_ARG(name));
 }
 
@@ -572,12 +580,10 @@ static void tell_behind(struct mailbox_job *job)
 /* The full backup's counter, as its name has it, is higher than that of what the log gave. */
 static bool has_full_more(const struct restoring *state)
 {
-    struct str name = str_from_c(state->full);
-    uint64_t epoch, counter, of_full;
+    uint64_t epoch, counter;
 
     restore_state(state->restore, &epoch, &counter);
-    return id_is_set(&state->generation) && name.len > 5 + BACKUP_STAMP_LEN + 1 &&
-           parse_u64(str_from(name, 5 + BACKUP_STAMP_LEN + 1), &of_full) && of_full > counter;
+    return id_is_set(&state->generation) && state->full_counter > counter;
 }
 
 /* By its manifest, too: then it is built from that. */

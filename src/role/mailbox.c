@@ -589,14 +589,15 @@ static void confine(const struct mailbox_start *start)
     task_done(&task);
 }
 
-/* What they are for is over; the loop may go on for a while, without the file, to ship its log. */
-static void stop_timers(const struct mailbox *mailbox)
+/* What they are for is over. */
+static void stop_timers(struct mailbox *mailbox)
 {
-    struct net_timer *const timers[] = {
-        mailbox->delivery_timer, mailbox->usage_timer,     mailbox->idle_timer, mailbox->housekeeping_timer,
-        mailbox->renewal_timer,  mailbox->hibernate_timer, mailbox->deadline,
-    };
+    struct net_timer *timers[] = {mailbox->delivery_timer, mailbox->usage_timer,
+                                  mailbox->idle_timer,     mailbox->housekeeping_timer,
+                                  mailbox->renewal_timer,  mailbox->hibernate_timer,
+                                  mailbox->deadline};
 
+    mailbox->is_ending = true;
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
         net_timer_stop(timers[i]);
 }
@@ -637,7 +638,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     imap_group_free(&mailbox.appends);
     mailbox_backup_before_close(&mailbox);
     vault_close(&mailbox.vault);
-    stop_timers(&mailbox);
+    stop_timers(&mailbox); /* the loop goes on for the last of the log, without a vault */
     mailbox_backup_after_close(&mailbox);
     mailbox_backup_free(&mailbox.backup);
     secret_free(&mailbox.pass_key);
