@@ -249,9 +249,8 @@ static enum err copy(struct mailbox_job *job, enum mailbox_job_next *out_next)
     uint64_t done, total;
 
     /* A child that reads the file, perhaps for hours, would make this wait in vain, and everybody. */
-    if (is_last && job->mailbox->child_count > 0) {
-        net_timer_start(r->pause, BACKUP_PAUSE_MS);
-        *out_next = MAILBOX_JOB_WAITS;
+    if (is_last && is_being_read(job->mailbox)) {
+        pause_job(r, READER_PAUSE_MS, out_next);
         return ERR_OK;
     }
     while (!is_done && (is_last || !mailbox_job_is_slice_over(job)))
