@@ -109,9 +109,17 @@ static bool is_confirmed(const struct cli_line *line, const char **out_words)
     return false;
 }
 
+/* Not a mailbox's password, but what its owner's bucket is opened with. */
+static bool is_bucket(const struct admin_argument *argument)
+{
+    return strcmp(argument->name, "secret") == 0;
+}
+
 /* What is asked for at a terminal. */
 static const char *prompt_of(const struct admin_argument *argument)
 {
+    if (is_bucket(argument))
+        return "Secret of the key: ";
     return argument->is_required ? "Password or recovery key of the mailbox: "
                                  : "Password of the mailbox when the backup was made: ";
 }
@@ -125,7 +133,10 @@ static enum err add_secret(struct task *task, const struct cli_line *line,
     TRY(cli_secret_input(task, which->file, prompt_of(which->argument), &secret));
     value = json_stringn(secret_str(secret).ptr, secret_str(secret).len);
     if (value == NULL)
-        return fail(task, ERR_DENIED, "that is not the mailbox's password or recovery key");
+        return fail(task, ERR_DENIED,
+                    is_bucket(which->argument)
+                        ? "that is not the secret of a key"
+                        : "that is not the mailbox's password or recovery key");
     json_object_set_new(line->arguments, which->argument->name, value);
     return ERR_OK;
 }

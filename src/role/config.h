@@ -78,7 +78,7 @@ struct config {
     struct str arc_trust[CONFIG_ADDRESSES_MAX]; /* domains whose ARC seal excuses DMARC */
     struct str clamd, rspamd;      /* "address:port", clamd also a path; empty: none */
     bool scan_required;            /* mail that they did not scan is put off */
-    struct str webhook_allow[CONFIG_ADDRESSES_MAX]; /* courier/webhook_target.h */
+    struct str webhook_allow[CONFIG_ADDRESSES_MAX]; /* net/target.h */
     bool webhook_http;             /* webhooks by http, too */
     uint64_t queue_lifetime_ms;     /* then a message in the queue comes back */
     uint64_t queue_delay_notice_ms; /* its sender is told before that it waits; 0: never */
@@ -100,6 +100,7 @@ struct config {
     uint64_t backup_interval_ms; /* between full backups of a mailbox that changes */
     uint64_t backup_daily, backup_hourly; /* so many are kept */
     uint64_t backup_drop_after_ms; /* waiting mail */
+    struct str backup_own_allow[CONFIG_ADDRESSES_MAX]; /* net/target.h */
     struct arena arena;
 };
 

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """Backups of a whole service, and what is restored from them: full ones, points in time before and
 after a deletion, folders beside what is there, a disk that is lost, objects that were cut, altered or
-are missing, wrong passwords, passwords of another time; who is killed meanwhile, and who goes on. The
-drills of docs/operating.md are tests/backup/drills.py.
+are missing, wrong passwords, passwords of another time; who is killed meanwhile, and who goes on. In a
+folder, or with --s3 on a real S3 server (storage.py). The drills of docs/operating.md are
+tests/backup/drills.py.
 """
 
 import base64
@@ -24,16 +25,21 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import stock_shell  # noqa: E402
 from lib.server import Server, program  # noqa: E402
-from lib.suite import Suite, check  # noqa: E402
+from lib.suite import Skip, Suite, check  # noqa: E402
 from lib.terminal import Terminal  # noqa: E402
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import storage  # noqa: E402
+
 suite = Suite(__doc__)
+suite.parser.add_argument("--s3", action="store_true", help="on S3 instead of in a folder")
 
 
 class World:
-    def __init__(self, server, place):
+    def __init__(self, server, place, s3=None):
         self.server = server
         self.place = place
+        self.s3 = s3  # the server; None: in a folder
         self.count = 0
 
     def alias(self):
@@ -168,6 +174,8 @@ def a_backup_when_asked_for_and_none_when_nothing_changed(world):
 
 @suite.case
 def what_is_committed_is_there_within_a_second(world):
+    if world.s3 is not None:
+        raise Skip("of a folder, that is looked at without a server")
     alias = world.alias()
     with world.server.imap(alias) as client:
         append(client, "first")
@@ -433,7 +441,7 @@ def objects_that_were_altered(world):
             time.sleep(0.6)
     world.wait_shipped(alias)
     log = sorted((world.folder_of(alias) / "log").rglob("*.seg"))
-    base = next((world.folder_of(alias) / "base").glob("*.sqlite"))
+    base = sorted((world.folder_of(alias) / "base").glob("*.sqlite"))[0]
     words = []
     for path in (log[1], base):
         for how in ("cut", "altered", "forged"):
@@ -453,6 +461,98 @@ def objects_that_were_altered(world):
     with world.server.imap(alias) as client:
         check(len(subjects(client)) == 4, "the live mailbox was touched")
     check(world.restore(alias)[0] == 0, "whole again")
+
+
+@suite.case
+def one_full_backup_in_an_interval(world):
+    """However often the mailbox's process ends and another begins: it is noted when the last one was."""
+    alias = world.alias()
+    seen = []
+    for number in range(3):
+        with world.server.imap(alias) as client:
+            append(client, f"message {number}")
+        time.sleep(3)  # its process has ended
+        seen.append([each.name for each in (world.folder_of(alias) / "full").glob("*.sqlite")])
+    check(len(seen[0]) == 1 and seen[1:] == [seen[0], seen[0]], f"{seen}")
+
+
+@suite.case
+def the_process_ends_while_the_archivist_is_stuck(world):
+    """What its timers would do meanwhile is not done: the file is closed already."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+    time.sleep(1)
+    archivist, = world.server.processes("archivist")
+    with world.server.imap(alias) as client:
+        os.kill(archivist.pid, signal.SIGSTOP)
+        try:
+            append(client, "two", "three")
+            client.logout()
+            time.sleep(5.5)
+        finally:
+            os.kill(archivist.pid, signal.SIGCONT)
+    check("was ended by signal" not in world.server.log(), "a mailbox process crashed")
+    time.sleep(3)  # the process ends, and is not there for a job any more
+    result = world.restore(alias)
+    check(result[0] == 0, show(result))
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two", "three"], f"{subjects(client)}")
+
+
+@suite.case
+def a_server_that_fails_in_the_middle(world):
+    """S3: answers of 503, connections that break in an answer and in a request: gone on with."""
+    if world.s3 is None:
+        raise Skip("only on S3")
+    alias = world.alias()
+    breaker, root = world.s3.breaker, world.id_of(alias)
+    with world.server.imap(alias) as client:
+        append(client, "one", "two")
+        breaker.add("PUT", root, "status", 503, times=3)
+        breaker.add("PUT", f"{root}/log", "cut_request", 100, times=2)
+        append(client, "three")
+        time.sleep(4)
+        check(world.run(alias, "backup", "now")[0] == 0, "no backup")
+    time.sleep(3)
+    breaker.add("GET", f"{root}/log", "cut_response", 200, times=2)
+    breaker.add("GET", f"{root}/base", "cut_response", 5000, times=2)
+    breaker.add("GET", root, "status", 500, times=3)
+    result = world.restore(alias)
+    check(result[0] == 0, show(result))
+    check(not any(rule.times for rule in breaker.rules), "the server did not fail as it should")
+    breaker.reset()
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two", "three"], f"{subjects(client)}")
+
+
+@suite.case
+def a_bucket_that_is_gone(world):
+    """Told to whoever restores; mail goes on, and so do backups when it is there again."""
+    if world.s3 is None:
+        raise Skip("only on S3")
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        world.wait_shipped(alias)
+        world.place.bucket.remove()
+        append(client, "two")
+        result = world.restore(alias)
+        check(result[0] != 0 and "NoSuchBucket" in json.dumps(result[1]), show(result))
+        result = world.run(alias, "backup", "now")
+        check(result[0] != 0 and "NoSuchBucket" in json.dumps(result[1]), show(result))
+        check(subjects(client) == ["one", "two"], "the live mailbox was touched")
+        world.s3.make_bucket("mail")
+        append(client, "three")
+    deadline = time.monotonic() + 60
+    while world.run(alias, "backup", "now")[0] != 0:
+        check(time.monotonic() < deadline, "no backup when it is back")
+        time.sleep(1)
+    time.sleep(3)
+    result = world.restore(alias)
+    check(result[0] == 0, show(result))
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two", "three"], f"{subjects(client)}")
 
 
 @suite.case
@@ -507,8 +607,8 @@ def another_backup_in_a_backups_place(world):
     folder = world.folder_of(alias) / "full"
     old = next(folder.glob("*.json")).stem
     new = "29991231T235959.000Z-99"
-    for path in list(folder.glob(old + "*")):
-        shutil.copy(path, path.with_name(new + path.name.removeprefix(old)))
+    for kind in (".sqlite", ".json"):
+        storage.copy(folder / (old + kind), new + kind)
     for name, is_good in ((new, False), (old, True)):
         result = world.verify(alias, "--from", name)
         check((result[0] == 0) == is_good, show(result))
@@ -551,15 +651,19 @@ def a_full_backup_of_a_clock_that_was_wrong(world):
         folder = world.folder_of(alias) / "full"
         old = next(folder.glob("*.json")).stem
         new = "29991231T235959.000Z" + old[20:]
-        for path in list(folder.glob(old + "*")):
-            path.rename(path.with_name(new + path.name.removeprefix(old)))
+        for kind in (".sqlite", ".json"):
+            storage.move(folder / (old + kind), new + kind)
         redate(world, alias, folder / (new + ".json"), "2999-12-31T23:59:59.000Z")
         append(client, "two")
         check(world.run(alias, "backup", "now")[0] == 0, "backup")
     check(len(list(folder.glob("*.json"))) == 2, "one was removed")
+        deadline = time.monotonic() + 30
+        while not list((world.folder_of(alias) / "base").glob("*.json")):  # not before the backups
+            check(time.monotonic() < deadline, "no log begins")
+            time.sleep(0.05)
     world.wait_shipped(alias)
     for kind in ("base", "log"):
-        shutil.rmtree(world.folder_of(alias) / kind)
+        storage.remove_all(world.folder_of(alias) / kind)
     result = world.restore(alias)
     check(result[0] == 0, show(result))
     with connect(world, alias) as client:
@@ -618,7 +722,7 @@ def a_log_whose_end_was_cut_is_told(world):
     result = world.verify(alias)
     check(result[0] == 0 and "hint" not in result[1], show(result))
     world.server.stop()
-    shutil.rmtree(world.folder_of(alias) / "full", ignore_errors=True)
+    storage.remove_all(world.folder_of(alias) / "full")
     for path in sorted((world.folder_of(alias) / "log").rglob("*.seg"))[1:]:
         path.unlink()
     world.server.start()
@@ -693,7 +797,7 @@ def a_log_that_was_just_beginning(world):
     result = world.restore(alias, "--into-folder", "Back", "--folder", "INBOX")
     check(result[0] == 0 and result[1]["messages"] == 1, show(result))
     # Without a full one there is nothing, and it says why.
-    for path in (world.folder_of(alias) / "full").iterdir():
+    for path in (world.folder_of(alias) / "full").glob("*"):
         path.unlink()
     result = world.run(alias, "backup", "verify")
     check(result[0] == 1 and "the base is not whole" in result[1]["message"], show(result))
@@ -853,9 +957,17 @@ def nobody_crashed(world):
 def main():
     suite.parse()
     with tempfile.TemporaryDirectory(prefix="sealpost-backup-") as folder:
-        with Server(settings={"backup": folder, "mailbox_linger": "1s", "failures_per_account": 100,
-                              "failures_per_address": 1000}) as server:
-            suite.run(World(server, pathlib.Path(folder)))
+        s3 = storage.Server(folder) if suite.options.s3 else None
+        bucket = None if s3 is None else storage.Bucket(s3, prefix="host")
+        settings = {"backup": folder} if bucket is None else bucket.settings
+        place = pathlib.Path(folder) if bucket is None else storage.BucketPath(bucket)
+        try:
+            with Server(settings={**settings, "mailbox_linger": "500ms", "failures_per_account": 100,
+                                  "failures_per_address": 1000}) as server:
+                suite.run(World(server, place, s3))
+        finally:
+            if s3 is not None:
+                s3.close()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ struct test_admin {
     bool is_store_down, does_not_answer, has_work;
     int portion_count;
     struct account_signing *signing;
+    struct account_buckets *buckets;
+    struct id bucket_of; /* the last that changed */
+    int bucket_changes;
     int key_count;
     bool is_courier_down;
     int fds[2]; /* that go with the next request */
