@@ -657,10 +657,10 @@ def a_full_backup_of_a_clock_that_was_wrong(world):
         append(client, "two")
         check(world.run(alias, "backup", "now")[0] == 0, "backup")
     check(len(list(folder.glob("*.json"))) == 2, "one was removed")
-        deadline = time.monotonic() + 30
-        while not list((world.folder_of(alias) / "base").glob("*.json")):  # not before the backups
-            check(time.monotonic() < deadline, "no log begins")
-            time.sleep(0.05)
+    deadline = time.monotonic() + 30
+    while not list((world.folder_of(alias) / "base").glob("*.json")):  # it begins after the backups
+        check(time.monotonic() < deadline, "no log begins")
+        time.sleep(0.05)
     world.wait_shipped(alias)
     for kind in ("base", "log"):
         storage.remove_all(world.folder_of(alias) / kind)
