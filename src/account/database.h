@@ -199,6 +199,7 @@ MUST_CHECK enum err account_purge_next(struct account_database *database, struct
                                        struct account_purge_row *out);
 MUST_CHECK enum err account_purge_put_off(struct account_database *database, struct task *task,
                                           int64_t row, int64_t due_ms, bool is_empty);
+/* It is over; a bucket of the mailbox's own (account/bucket.h) is forgotten, too. */
 MUST_CHECK enum err account_purge_done(struct account_database *database, struct task *task,
                                        int64_t row);
 MUST_CHECK enum err account_purge_count(struct account_database *database, struct task *task,

@@ -95,6 +95,8 @@ static void end(struct account_purge *purge, enum outcome outcome, const char *w
                  purge->current.mailbox.text);
     if (write_outcome(purge, &task, outcome) != ERR_OK)
         log_failure(purge->log, "noting what became of a removed mailbox's backups", &task);
+    else if (outcome == OUTCOME_GONE)
+        purge->services->gone(purge->owner, &purge->current.mailbox);
     account_rollback(purge->database);
     task_done(&task);
     let_go(purge);

@@ -28,6 +28,8 @@ struct account_purge_services {
      * tag. Any error: the archivist cannot be asked now. */
     enum err (*list)(void *owner, const struct id *mailbox, uint64_t tag);
     enum err (*remove)(void *owner, const struct id *mailbox, struct str name, uint64_t tag);
+    /* Nothing of it is left; so its own bucket is forgotten. */
+    void (*gone)(void *owner, const struct id *mailbox);
 };
 
 struct account_purge;

@@ -1,6 +1,8 @@
 /* Backups of removed mailboxes go, whatever comes in between; against an archivist of the test's. */
 #include "account/purge.h"
 
+#include "account/bucket.h"
+
 #include "secret/crypt.h"
 #include "sqlite/db.h"
 
@@ -26,7 +28,7 @@ struct fixture {
     struct log log;
     struct task task;
     int64_t mailbox;
-    struct id id;
+    struct id id, gone;
     /* The destination. */
     bool has_object[NAMES];
     bool is_deaf;    /* takes no question */
@@ -64,7 +66,14 @@ static enum err remove_object(void *owner, const struct id *mailbox, struct str 
     return ask(owner, mailbox, name, tag);
 }
 
-static const struct account_purge_services services = {list, remove_object};
+static void gone(void *owner, const struct id *mailbox)
+{
+    struct fixture *f = owner;
+
+    f->gone = *mailbox;
+}
+
+static const struct account_purge_services services = {list, remove_object, gone};
 
 static int set_up(void **state)
 {
@@ -216,6 +225,30 @@ static void test_all_go_and_then_the_row(void **state)
     assert_int_equal(rows(f), 0);
 }
 
+/* Where its owner had a bucket of his own, it is known until nothing is left there. */
+static void test_its_bucket_is_known_until_then(void **state)
+{
+    struct account_bucket bucket = {.place = STR("s3:https://x.test/b"),
+                                    .region = STR("r"),
+                                    .key_id = STR("k"),
+                                    .sealed = STR("sealed")};
+    struct fixture *f = *state;
+
+    bucket.mailbox = f->id;
+    OK(account_begin(f->database, &f->task));
+    OK(account_bucket_put(f->database, &f->task, &bucket));
+    OK(account_commit(f->database, &f->task));
+    account_purge_set_peer(f->purge, true, NOW_MS);
+    remove_mailbox(f, 0, true);
+    run_at(f, NOW_MS);
+    OK(account_bucket_find(f->database, &f->task, &f->id, &bucket));
+    assert_false(id_is_set(&f->gone));
+    run_at(f, NOW_MS + PURGE_CHECK_MS);
+    assert_int_equal(rows(f), 0);
+    assert_int_equal(account_bucket_find(f->database, &f->task, &f->id, &bucket), ERR_NOT_FOUND);
+    assert_true(id_equal(&f->gone, &f->id));
+}
+
 static void test_not_before_its_time(void **state)
 {
     struct fixture *f = *state;
@@ -339,6 +372,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_all_go_and_then_the_row),   TEST(test_not_before_its_time),
+        TEST(test_its_bucket_is_known_until_then),   TEST(test_not_before_its_time),
         TEST(test_unfinished),                TEST(test_interrupted_everywhere),
         TEST(test_what_fails_is_tried_again), TEST(test_strange_answers),
     };

@@ -1,6 +1,7 @@
 #include "backup/archivist.h"
 
 #include "backup/archivist_admin.h"
+#include "backup/mirrored.h"
 #include "backup/prune.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -21,9 +22,9 @@ enum {
     PRUNES_WAITING_MAX = 1024,
 };
 
-enum lane { LANE_SMALL, LANE_LARGE, LANE_GET, LANE_COUNT };
+enum lane { LANE_SMALL, LANE_LARGE, LANE_GET, LANE_OWN, LANE_COUNT };
 
-static const size_t lane_running_max[LANE_COUNT] = {8, 3, 4};
+static const size_t lane_running_max[LANE_COUNT] = {8, 3, 4, 4};
 
 TAILQ_HEAD(orders, order);
 TAILQ_HEAD(waiting_prunes, waiting_prune);
@@ -42,6 +43,7 @@ struct order {
     uint64_t size_bytes;
     unsigned char digest[CRYPT_HASH_BYTES];
     enum lane lane;
+    bool is_of_the_keepers; /* it takes all of a removed mailbox away */
     unsigned attempts;
     struct net_timer *timer;  /* own; the next attempt */
     struct backup_call *call; /* own; NULL: waits */
@@ -58,6 +60,9 @@ struct archivist {
     struct net_loop *loop;                  /* borrowed */
     const struct log *log;                  /* borrowed */
     struct backup_destination *destination; /* own; NULL: none */
+    struct backup_mirrors *mirrors;         /* own; NULL: owners have none of their own */
+    /* Own; both together, for reading, and for all that a removed mailbox had. */
+    struct backup_destination *readable, *whole;
     struct backup_policy policy;
     enum wire_status without; /* what is answered without one */
     char words[WORDS_ROOM];   /* and why */
@@ -201,6 +206,9 @@ static char *list_json(const struct order *order, const struct backup_result *re
 /* ---- Letting old backups go ---- */
 
 static void on_pruned(void *owner);
+static void on_let_go(void *owner, struct str name);
+
+static const struct backup_prune_events prune_events = {on_let_go, on_pruned};
 
 static void run_prunes(struct archivist *archivist)
 {
@@ -213,9 +221,17 @@ static void run_prunes(struct archivist *archivist)
     archivist->prune =
         backup_prune_start(archivist->destination, &archivist->policy,
                            str_from_c(waiting->newest), waiting->size_bytes, archivist->log,
-                           on_pruned, archivist);
+                           &prune_events, archivist);
     mem_free(&waiting->newest);
     mem_free(&waiting);
+}
+
+static void on_let_go(void *owner, struct str name)
+{
+    struct archivist *archivist = owner;
+
+    if (archivist->mirrors != NULL)
+        backup_mirrors_removed(archivist->mirrors, name);
 }
 
 static void on_pruned(void *owner)
@@ -314,6 +330,17 @@ static void count(struct archivist *archivist, const struct order *order,
     }
 }
 
+static void copy_to_owner(struct archivist *archivist, const struct order *order)
+{
+    struct backup_put put = {.name = str_from_c(order->name),
+                             .fd = order->fd,
+                             .size_bytes = order->size_bytes,
+                             .digest = order->digest};
+
+    if (archivist->mirrors != NULL)
+        backup_mirrors_put(archivist->mirrors, &put);
+}
+
 static void on_done(void *owner, struct backup_result *result)
 {
     struct order *order = owner;
@@ -335,8 +362,10 @@ static void on_done(void *owner, struct backup_result *result)
     } else {
         archivist->away_until_ms = 0;
     }
-    if (result->err == ERR_OK && order->type == WIRE_BACKUP_PUT)
+    if (result->err == ERR_OK && order->type == WIRE_BACKUP_PUT) {
+        copy_to_owner(archivist, order);
         consider_pruning(archivist, order);
+    }
     if (order->type == WIRE_BACKUP_GET)
         answer.fd = result->fd;
     if (result->err == ERR_OK && order->type == WIRE_BACKUP_LIST) {
@@ -351,7 +380,11 @@ static void on_done(void *owner, struct backup_result *result)
 static void attempt(void *owner)
 {
     struct order *order = owner;
-    struct backup_destination *destination = order->archivist->destination;
+    struct archivist *archivist = order->archivist;
+    struct backup_destination *destination =
+        order->lane != LANE_OWN    ? archivist->destination
+        : order->is_of_the_keepers ? archivist->whole
+                                   : archivist->readable;
     struct backup_put put = {.name = str_from_c(order->name),
                              .fd = order->fd,
                              .size_bytes = order->size_bytes,
@@ -514,8 +547,22 @@ static const char *find_fault(const struct wire_message *message, const struct r
     return NULL;
 }
 
-static enum lane lane_of(const struct wire_message *message, const struct request *request)
+/* What is not put is looked for where the owner has it, too. */
+static bool is_owners(const struct archivist *archivist, enum wire_type type,
+                      const struct id *mailbox)
 {
+    char name[ID_TEXT_LEN + 2];
+
+    (void)snprintf(name, sizeof(name), "%s/", mailbox->text);
+    return type != WIRE_BACKUP_PUT && archivist->mirrors != NULL &&
+           backup_mirrors_has(archivist->mirrors, str_from_c(name));
+}
+
+static enum lane lane_of(const struct archivist *archivist, const struct wire_message *message,
+                         const struct request *request)
+{
+    if (is_owners(archivist, message->type, &request->mailbox))
+        return LANE_OWN;
     if (message->type == WIRE_BACKUP_GET)
         return LANE_GET;
     return message->type == WIRE_BACKUP_PUT && request->size_bytes > ARCHIVIST_SMALL_BYTES
@@ -562,7 +609,8 @@ static void take(struct archivist *archivist, struct wire_channel *from,
     order->size_bytes = request->size_bytes;
     if (request->digest.len == CRYPT_HASH_BYTES)
         memcpy(order->digest, request->digest.ptr, CRYPT_HASH_BYTES);
-    order->lane = lane_of(message, request);
+    order->lane = lane_of(archivist, message, request);
+    order->is_of_the_keepers = wire_channel_peer(from) == WIRE_ROLE_KEEPER;
     /* Behind an older one of its name, which would replace it if it came later. */
     if (order->type == WIRE_BACKUP_PUT && lane_of_put(archivist, order->name) != LANE_COUNT)
         order->lane = lane_of_put(archivist, order->name);
@@ -585,7 +633,9 @@ static void on_admin(struct archivist *archivist, struct wire_channel *from,
                      const struct wire_message *message)
 {
     struct archivist_state state = {
-        .destination = archivist->destination,
+        .destination =
+            archivist->readable != NULL ? archivist->readable : archivist->destination,
+        .mirrors = archivist->mirrors,
         .words = archivist->words,
         .put_count = archivist->put_count,
         .put_bytes = archivist->put_bytes,
@@ -602,6 +652,29 @@ static void on_admin(struct archivist *archivist, struct wire_channel *from,
     archivist_admin_message(archivist->admin, &state, from, message);
 }
 
+static void on_own(struct archivist *archivist, const struct wire_backup_own *body)
+{
+    struct backup_own own = {.mailbox = body->mailbox,
+                             .place = body->place,
+                             .region = body->region,
+                             .key_id = body->key_id,
+                             .secret = body->secret};
+    struct id again;
+
+    if (archivist->mirrors == NULL)
+        return;
+    if (!id_is_set(&body->mailbox))
+        backup_mirrors_all_told(archivist->mirrors);
+    else if (id_parse(id_str(&body->mailbox), &again))
+        backup_mirrors_set(archivist->mirrors, &own);
+}
+
+void archivist_keeper_came(struct archivist *archivist)
+{
+    if (archivist->mirrors != NULL)
+        backup_mirrors_tell(archivist->mirrors);
+}
+
 void archivist_message(struct archivist *archivist, struct wire_channel *from,
                        struct wire_message *message)
 {
@@ -610,6 +683,8 @@ void archivist_message(struct archivist *archivist, struct wire_channel *from,
 
     if (message->type == WIRE_ADMIN)
         on_admin(archivist, from, message);
+    else if (message->type == WIRE_BACKUP_OWN)
+        on_own(archivist, &message->body.backup_own);
     if (!read_request(message, &request))
         return;
     fault = find_fault(message, &request);
@@ -622,7 +697,7 @@ void archivist_message(struct archivist *archivist, struct wire_channel *from,
                str_from_c(archivist->words));
     else if (message->type == WIRE_BACKUP_PUT && message->fd_count == 0)
         refuse(archivist, from, message, &request, WIRE_UNAVAILABLE, STR("its bytes were lost"));
-    else if (!has_room(archivist, &request.mailbox, lane_of(message, &request)))
+    else if (!has_room(archivist, &request.mailbox, lane_of(archivist, message, &request)))
         refuse(archivist, from, message, &request, WIRE_UNAVAILABLE,
                STR("too much is waiting already"));
     else
@@ -662,6 +737,18 @@ void archivist_set_destination(struct archivist *archivist, struct backup_destin
     if (words.len > 0)
         memcpy(archivist->words, words.ptr, words.len);
     archivist->words[words.len] = '\0';
+}
+
+void archivist_allow_own(struct archivist *archivist, backup_own_open open, void *owner)
+{
+    if (archivist->destination == NULL)
+        return;
+    archivist->mirrors =
+        backup_mirrors_new(archivist->loop, archivist->log, archivist->destination, open, owner);
+    archivist->readable = backup_mirrored_new(archivist->destination, archivist->mirrors,
+                                              archivist->log, false);
+    archivist->whole =
+        backup_mirrored_new(archivist->destination, archivist->mirrors, archivist->log, true);
 }
 
 /* Those that wait are dropped; of those that run, a put is finished. */
@@ -722,6 +809,9 @@ void archivist_free(struct archivist **pointer)
         mem_free(&waiting->newest);
         mem_free(&waiting);
     }
+    backup_destination_free(&archivist->readable);
+    backup_destination_free(&archivist->whole);
+    backup_mirrors_free(&archivist->mirrors);
     backup_destination_free(&archivist->destination);
     mem_free(pointer);
 }

@@ -8,7 +8,8 @@
  *
  * Turns: small things (segments of a log, lists), large ones and reading have lanes of their own, so
  * that a log is not behind in time for a mailbox of gigabytes. What waits is bounded, for all and for
- * each mailbox; beyond that the answer is UNAVAILABLE at once.
+ * each mailbox; beyond that the answer is UNAVAILABLE at once. What may have to wait for an owner's own
+ * destination (backup/mirror.h) has a lane of its own, too.
  *
  * Trying again: what fails with ERR_BUSY, after 1, 2, 4, 8 and 16 seconds; once that was in vain,
  * nothing is tried twice for half a minute, so that all who wait hear soon that the destination is
@@ -17,7 +18,7 @@
 #ifndef BACKUP_ARCHIVIST_H
 #define BACKUP_ARCHIVIST_H
 
-#include "backup/destination.h"
+#include "backup/mirror.h"
 #include "backup/retention.h"
 #include "base/log.h"
 #include "net/loop.h"
@@ -39,6 +40,11 @@ void archivist_set_policy(struct archivist *archivist, const struct backup_polic
  * `status` DISABLED where none is configured, UNAVAILABLE where it could not be had. Once. */
 void archivist_set_destination(struct archivist *archivist, struct backup_destination *destination,
                                enum wire_status status, struct str words);
+
+/* With a destination: owners may have their own, which `open` makes; `owner` is its. */
+void archivist_allow_own(struct archivist *archivist, backup_own_open open, void *owner);
+/* A keeper came: it tells of all of them (BACKUP_OWN). */
+void archivist_keeper_came(struct archivist *archivist);
 
 void archivist_message(struct archivist *archivist, struct wire_channel *from,
                        struct wire_message *message);

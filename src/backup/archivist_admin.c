@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -12,13 +13,14 @@ enum { REQUESTS_MAX = 4, MAILBOXES_MAX = 200 };
 
 LIST_HEAD(requests, request);
 
-/* A list that is being made. */
+/* A list that is being made, or a destination that is tried. */
 struct request {
     struct archivist_admin *admin; /* borrowed */
     struct wire_channel *from;     /* borrowed */
     uint64_t tag;
     json_t *json;                 /* own; the request */
     struct backup_report *report; /* own */
+    struct backup_trial *trial;   /* own */
     LIST_ENTRY(request) in_requests;
 };
 
@@ -42,6 +44,7 @@ static void request_free(struct request *request)
     LIST_REMOVE(request, in_requests);
     request->admin->count--;
     backup_report_cancel(&request->report);
+    backup_trial_cancel(&request->trial);
     json_decref(request->json);
     mem_free(&request);
 }
@@ -119,6 +122,20 @@ static bool are_mailboxes(const json_t *mailboxes)
     return true;
 }
 
+static struct request *request_new(struct archivist_admin *admin, struct wire_channel *from,
+                                   uint64_t tag, json_t *json)
+{
+    struct request *request = NEW(struct request);
+
+    request->admin = admin;
+    request->from = from;
+    request->tag = tag;
+    request->json = json;
+    LIST_INSERT_HEAD(&admin->requests, request, in_requests);
+    admin->count++;
+    return request;
+}
+
 static void begin_list(struct archivist_admin *admin, const struct archivist_state *state,
                        struct wire_channel *from, uint64_t tag, json_t *json)
 {
@@ -135,17 +152,97 @@ static void begin_list(struct archivist_admin *admin, const struct archivist_sta
         answer(admin, from, tag, refusal("busy", "Other lists are being made."));
         json_decref(json);
     } else {
-        request = NEW(struct request);
-        request->admin = admin;
-        request->from = from;
-        request->tag = tag;
-        request->json = json;
-        LIST_INSERT_HEAD(&admin->requests, request, in_requests);
-        admin->count++;
+        request = request_new(admin, from, tag, json);
         request->report =
             backup_report_start(state->destination, mailboxes,
                                 json_is_true(json_object_get(json, "details")), on_report, request);
     }
+}
+
+/* ---- An owner's own destination ---- */
+
+static struct str text_of(const json_t *json, const char *member)
+{
+    const json_t *value = json_object_get(json, member);
+
+    return json_is_string(value) ? str_make(json_string_value(value), json_string_length(value))
+                                 : STR("");
+}
+
+/* As account/admin/command.c calls them: a mistake of the owner's is none of the service's. */
+static const char *status_of(enum err err)
+{
+    switch (err) {
+    case ERR_OK:
+        return "ok";
+    case ERR_DENIED:
+        return "denied";
+    case ERR_NOT_FOUND:
+        return "not-found";
+    case ERR_INVALID:
+        return "invalid";
+    case ERR_BUSY:
+        return "busy";
+    case ERR_LIMIT:
+        return "limit";
+    case ERR_EXISTS:
+    case ERR_CORRUPT:
+    case ERR_IO:
+        return "failed";
+    }
+    return "failed";
+}
+
+static void on_tried(void *owner, enum err err, const char *words)
+{
+    struct request *request = owner;
+    char message[400];
+
+    request->trial = NULL;
+    (void)snprintf(message, sizeof(message), "The destination cannot be used: %s.", words);
+    answer(request->admin, request->from, request->tag,
+           err == ERR_OK ? json_pack("{s:s}", "status", "ok") : refusal(status_of(err), message));
+    request_free(request);
+}
+
+static void begin_trial(struct archivist_admin *admin, const struct archivist_state *state,
+                        struct wire_channel *from, uint64_t tag, json_t *json)
+{
+    struct backup_own own = {.place = text_of(json, "place"),
+                             .region = text_of(json, "region"),
+                             .key_id = text_of(json, "key_id"),
+                             .secret = text_of(json, "secret")};
+    struct request *request;
+
+    if (state->mirrors == NULL) {
+        answer(admin, from, tag, refusal("failed", state->words));
+        json_decref(json);
+    } else if (!id_parse(text_of(json, "mailbox"), &own.mailbox) || own.place.len == 0 ||
+               own.secret.len == 0) {
+        answer(admin, from, tag, refusal("failed", "that is no destination"));
+        json_decref(json);
+    } else if (admin->count == REQUESTS_MAX) {
+        answer(admin, from, tag, refusal("busy", "Others are being tried."));
+        json_decref(json);
+    } else {
+        request = request_new(admin, from, tag, json);
+        request->trial = backup_mirrors_try(state->mirrors, &own, on_tried, request);
+    }
+}
+
+/* What the keeper knows of it, and how it goes. */
+static void show_own(struct archivist_admin *admin, const struct archivist_state *state,
+                     struct wire_channel *from, uint64_t tag, const json_t *json)
+{
+    const json_t *known = json_object_get(json, "known");
+    json_t *reply = json_is_object(known) ? json_deep_copy(known) : json_object();
+    struct id mailbox;
+
+    json_object_set_new(reply, "status", json_string("ok"));
+    json_object_set_new(reply, "state", json_string("not used: this host makes no backups"));
+    if (state->mirrors != NULL && id_parse(text_of(json, "mailbox"), &mailbox))
+        backup_mirrors_describe(state->mirrors, &mailbox, reply);
+    answer(admin, from, tag, reply);
 }
 
 static void put_time(json_t *object, const char *name, int64_t ms)
@@ -165,7 +262,12 @@ static json_t *describe(const struct archivist_state *state)
                   (json_int_t)state->put_count, "bytes", (json_int_t)state->put_bytes, "failures",
                   (json_int_t)state->failed_count, "kept_daily", (json_int_t)state->policy.daily,
                   "kept_hourly", (json_int_t)state->policy.hourly);
+    struct backup_mirrors_count own;
 
+    backup_mirrors_count(state->mirrors, &own);
+    json_object_set_new(reply, "own_destinations", json_integer((json_int_t)own.all));
+    json_object_set_new(reply, "own_destinations_failing", json_integer((json_int_t)own.failing));
+    json_object_set_new(reply, "own_destinations_reason", json_string(own.words));
     put_time(reply, "last_object", state->last_put_ms);
     put_time(reply, "last_failure", state->last_failure_ms);
     json_object_set_new(reply, "last_failure_reason", json_string(state->failure));
@@ -183,7 +285,13 @@ void archivist_admin_message(struct archivist_admin *admin, const struct archivi
         begin_list(admin, state, from, message->tag, json);
         return;
     }
-    if (command != NULL && strcmp(command, "backup status") == 0)
+    if (command != NULL && strcmp(command, "backup destination set") == 0) {
+        begin_trial(admin, state, from, message->tag, json);
+        return;
+    }
+    if (command != NULL && strcmp(command, "backup destination show") == 0)
+        show_own(admin, state, from, message->tag, json);
+    else if (command != NULL && strcmp(command, "backup status") == 0)
         answer(admin, from, message->tag, describe(state));
     else
         answer(admin, from, message->tag, refusal("failed", "no such command"));

@@ -1,4 +1,5 @@
-/* The administrator's commands that the keeper passes on: `sealpost backup list`, `backup status`. */
+/* The administrator's commands that the keeper passes on: `sealpost backup list`, `backup status`,
+ * `backup destination …`. */
 #ifndef BACKUP_ARCHIVIST_ADMIN_H
 #define BACKUP_ARCHIVIST_ADMIN_H
 
@@ -9,6 +10,7 @@ struct archivist_admin;
 /* What the archivist can tell of itself. */
 struct archivist_state {
     struct backup_destination *destination; /* borrowed; NULL: none */
+    struct backup_mirrors *mirrors;         /* owners' own; borrowed; NULL: not here */
     const char *words;                      /* why there is none; borrowed */
     size_t running, waiting;
     uint64_t put_count, put_bytes, failed_count; /* since the start */

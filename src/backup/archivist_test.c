@@ -432,16 +432,23 @@ static void on_pruned(void *owner)
     ((struct state *)owner)->direct.is_done = true;
 }
 
+static void on_let_go(void *owner, struct str name)
+{
+    (void)owner;
+    assert_true(name.len > 0);
+}
+
 static void prune_now(struct state *s, const char *newest, uint64_t size_bytes,
                       const struct backup_policy *policy)
 {
+    static const struct backup_prune_events events = {on_let_go, on_pruned};
     struct backup_prune *prune;
     char name[128];
 
     (void)snprintf(name, sizeof(name), "%s/%s", s->mailbox.text, newest);
     s->direct.is_done = false;
     prune = backup_prune_start(s->direct.destination, policy, str_from_c(name), size_bytes, &quiet,
-                               on_pruned, s);
+                               &events, s);
     assert_non_null(prune);
     for (int i = 0; i < 400 && !s->direct.is_done; i++)
         turn(s, 5);

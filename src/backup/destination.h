@@ -39,6 +39,7 @@ struct backup_result {
     /* get: readable from its beginning, of this size; own unless taken (set to -1) */
     int fd;
     uint64_t size_bytes;
+    const unsigned char *digest; /* get: of its bytes, CRYPT_HASH_BYTES */
     /* list: in the order of their bytes; is_last: no more follow */
     const struct backup_object *objects;
     size_t object_count;

@@ -134,15 +134,14 @@ static void put_hex(struct buf *out, const unsigned char *digest)
 static enum err check_digest(struct directory_call *call, struct task *task)
 {
     char name[BACKUP_NAME_MAX + 16];
-    unsigned char digest[CRYPT_HASH_BYTES];
     CLEANUP(buf_free) struct buf text, hex;
     struct str rest, line;
     enum err err;
 
     buf_init(&text, DIGEST_FILE_MAX + 16384);
     buf_init(&hex, SIZE_MAX);
-    hasher_digest(call->hasher, digest);
-    if (encode_hex(&hex, str_make(digest, sizeof(digest))) != ERR_OK)
+    hasher_digest(call->hasher, call->digest);
+    if (encode_hex(&hex, str_make(call->digest, sizeof(call->digest))) != ERR_OK)
         assert(false);
     digest_name(call->name, name);
     err = file_read(task, call->root_fd, name, DIGEST_FILE_MAX, &text);
@@ -366,6 +365,7 @@ static void get_slice(struct directory_call *call, struct task *task)
     /* What it was put under a name stays as it is: a new object of this name is another file. */
     result.fd = call->from_fd;
     result.size_bytes = call->size_bytes;
+    result.digest = call->digest;
     call->from_fd = -1;
     finish(call, &result);
 }

@@ -228,11 +228,16 @@ static void put_for_ever(void)
 static void no_half_object_after_a_kill(void **state)
 {
     struct backup_fixture *fixture = *state;
+    int64_t began_ms = clock_monotonic_ms(), most_ms;
     int seen = 0;
 
-    /* On a busy machine it takes longer until the first is there. */
-    for (int round = 0; round < 40 || (seen == 0 && round < 400); round++) {
-        struct timespec pause = {.tv_nsec = 1000000 + random() % (40000000 + 1000000L * round)};
+    /* What a put takes on this machine, busy as it is: some are killed behind their end. */
+    assert_int_equal(fixture_put(fixture, "m/measure", 1500000, 0), ERR_OK);
+    most_ms = 3 * (clock_monotonic_ms() - began_ms) + 40;
+    for (int round = 0; round < 40; round++) {
+        int64_t pause_ms = 1 + random() % most_ms;
+        struct timespec pause = {.tv_sec = pause_ms / 1000,
+                                 .tv_nsec = pause_ms % 1000 * 1000000};
         pid_t pid = fork();
 
         if (pid == 0)

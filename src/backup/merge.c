@@ -5,6 +5,7 @@
 #include "vault/content.h"
 #include "vault/message.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct merge {
@@ -16,7 +17,11 @@ struct merge {
     struct vault_uid_flags *messages; /* own: of the folder that is merged now */
     size_t message_count, message_next;
     int64_t from_id, to_id;
-    unsigned char *digests; /* own: of the messages in the live folder of that name */
+    /* The live folder of that name, where duplicates are left out: first read, then looked up in. */
+    struct vault_uid_flags *there; /* own */
+    size_t there_count, there_next;
+    int64_t there_id;
+    unsigned char *digests; /* own: of its messages; sorted when all are read */
     size_t digest_count;
 };
 
@@ -45,6 +50,7 @@ void merge_free(struct merge **merge_place)
     free_text(&merge->options.folder);
     mem_free(&merge->folders);
     mem_free(&merge->messages);
+    mem_free(&merge->there);
     mem_free(&merge->digests);
     mem_free(merge_place);
 }
@@ -93,39 +99,63 @@ static enum err read_message(struct vault *vault, struct task *task, int64_t con
     return vault_content_read(content, task, 0, (size_t)vault_content_size(content), out);
 }
 
-/* Of every message in the live folder of that name, if there is one. */
-static enum err take_digests(struct merge *merge, struct task *task, struct str name)
+/* A copy that outlives the task's turn. */
+static enum err list_messages(struct vault *vault, struct task *task, int64_t folder_id,
+                              struct vault_uid_flags **place, size_t *out_count)
+{
+    struct vault_uid_flags *messages;
+
+    TRY(vault_message_list(vault, task, folder_id, &messages, out_count));
+    mem_free(place);
+    *place = NEW_ARRAY(struct vault_uid_flags, *out_count + 1);
+    if (*out_count > 0)
+        memcpy(*place, messages, *out_count * sizeof(*messages));
+    return ERR_OK;
+}
+
+/* The live folder of that name, if there is one, is read first: a message with each step. */
+static enum err begin_reading(struct merge *merge, struct task *task, struct str name)
 {
     struct vault_folder folder;
-    struct vault_uid_flags *messages;
-    size_t count;
     enum err err = vault_folder_find(merge->to, task, name, &folder);
 
-    merge->digest_count = 0;
+    merge->digest_count = merge->there_count = merge->there_next = 0;
     if (err == ERR_NOT_FOUND) {
         task_forgive(task);
         return ERR_OK;
     }
     TRY(err);
-    TRY(vault_message_list(merge->to, task, folder.id, &messages, &count));
+    merge->there_id = folder.id;
+    TRY(list_messages(merge->to, task, folder.id, &merge->there, &merge->there_count));
     mem_free(&merge->digests);
-    merge->digests = mem_new(count + 1, CRYPT_HASH_BYTES);
-    for (size_t i = 0; i < count; i++) {
-        CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
-        CLEANUP(buf_free) struct buf raw;
-        struct vault_message message;
-        bool has_row;
+    merge->digests = mem_new(merge->there_count + 1, CRYPT_HASH_BYTES);
+    return ERR_OK;
+}
 
-        buf_init(&raw, SIZE_MAX);
-        TRY(vault_cursor_open(merge->to, task, folder.id, messages[i].uid, messages[i].uid,
-                              VAULT_COLUMN_FLAGS, false, &cursor));
-        TRY(vault_cursor_next(cursor, task, &message, &has_row));
-        vault_cursor_close(&cursor);
-        if (!has_row)
-            continue;
+static int compare_digests(const void *a, const void *b)
+{
+    return memcmp(a, b, CRYPT_HASH_BYTES);
+}
+
+static enum err read_one(struct merge *merge, struct task *task)
+{
+    CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
+    CLEANUP(buf_free) struct buf raw;
+    uint32_t uid = merge->there[merge->there_next++].uid;
+    struct vault_message message;
+    bool has_row;
+
+    buf_init(&raw, SIZE_MAX);
+    TRY(vault_cursor_open(merge->to, task, merge->there_id, uid, uid, VAULT_COLUMN_FLAGS, false,
+                          &cursor));
+    TRY(vault_cursor_next(cursor, task, &message, &has_row));
+    vault_cursor_close(&cursor);
+    if (has_row) { /* else it was expunged meanwhile */
         TRY(read_message(merge->to, task, message.content_id, &raw));
         crypt_digest(buf_str(&raw), merge->digests + merge->digest_count++ * CRYPT_HASH_BYTES);
     }
+    if (merge->there_next == merge->there_count)
+        qsort(merge->digests, merge->digest_count, CRYPT_HASH_BYTES, compare_digests);
     return ERR_OK;
 }
 
@@ -134,11 +164,8 @@ static bool is_there(const struct merge *merge, struct str raw)
     unsigned char digest[CRYPT_HASH_BYTES];
 
     crypt_digest(raw, digest);
-    for (size_t i = 0; i < merge->digest_count; i++) {
-        if (memcmp(merge->digests + i * CRYPT_HASH_BYTES, digest, sizeof(digest)) == 0)
-            return true;
-    }
-    return false;
+    return merge->digest_count > 0 && bsearch(digest, merge->digests, merge->digest_count,
+                                              CRYPT_HASH_BYTES, compare_digests) != NULL;
 }
 
 static enum err begin_folder(struct merge *merge, struct task *task)
@@ -148,7 +175,6 @@ static enum err begin_folder(struct merge *merge, struct task *task)
                           ? merge->options.into
                           : arena_printf(&task->arena, "%.*s/%.*s", STR_ARG(merge->options.into),
                                          STR_ARG(folder->name));
-    struct vault_uid_flags *messages;
     enum err err = vault_folder_create(merge->to, task, name, VAULT_USE_NONE);
 
     if (err == ERR_EXISTS)
@@ -157,13 +183,9 @@ static enum err begin_folder(struct merge *merge, struct task *task)
         TRY(err);
     TRY(vault_folder_id(merge->to, task, name, &merge->to_id));
     merge->from_id = folder->id;
-    TRY(vault_message_list(merge->from, task, folder->id, &messages, &merge->message_count));
-    mem_free(&merge->messages);
-    merge->messages = NEW_ARRAY(struct vault_uid_flags, merge->message_count + 1);
-    if (merge->message_count > 0)
-        memcpy(merge->messages, messages, merge->message_count * sizeof(*messages));
+    TRY(list_messages(merge->from, task, folder->id, &merge->messages, &merge->message_count));
     merge->message_next = 0;
-    return merge->options.skip_duplicates ? take_digests(merge, task, folder->name) : ERR_OK;
+    return merge->options.skip_duplicates ? begin_reading(merge, task, folder->name) : ERR_OK;
 }
 
 /* Keywords have bits of their own in each mailbox. */
@@ -220,6 +242,8 @@ static enum err merge_message(struct merge *merge, struct task *task, uint32_t u
 enum err merge_step(struct merge *merge, struct task *task, bool *out_more)
 {
     *out_more = true;
+    if (merge->there_next < merge->there_count)
+        return read_one(merge, task);
     if (merge->message_next < merge->message_count) {
         TRY(merge_message(merge, task, merge->messages[merge->message_next].uid));
         merge->message_next++;

@@ -57,9 +57,10 @@ struct backup_prune {
     struct items segments; /* of the generation that goes */
     size_t next, next_segment;
     size_t removed_count;
+    struct str removing; /* the object that goes */
     int64_t oldest_kept_ms;
     int64_t skew_ms; /* so much the destination's clock is ahead of ours, by what was just put */
-    void (*on_done)(void *owner);
+    const struct backup_prune_events *events; /* borrowed */
     void *owner; /* borrowed */
 };
 
@@ -96,14 +97,14 @@ void backup_prune_cancel(struct backup_prune **prune)
 
 static void finish(struct backup_prune *prune)
 {
-    void (*on_done)(void *) = prune->on_done;
+    const struct backup_prune_events *events = prune->events;
     void *owner = prune->owner;
 
     if (prune->removed_count > 0)
         log_info(prune->log, "old backups removed series=%.*s objects=%zu",
                  STR_ARG(prune->series), prune->removed_count);
     prune_free(&prune);
-    on_done(owner);
+    events->on_done(owner);
 }
 
 /* ---- What a name says ---- */
@@ -360,11 +361,13 @@ static void on_removed(void *owner, struct backup_result *result)
         return;
     }
     prune->removed_count++;
+    prune->events->on_removed(prune->owner, prune->removing);
     step(prune);
 }
 
 static void remove_one(struct backup_prune *prune, struct str name)
 {
+    prune->removing = name;
     prune->call = backup_delete(prune->destination, name, on_removed, prune);
 }
 
@@ -471,7 +474,7 @@ static void step(struct backup_prune *prune)
 struct backup_prune *backup_prune_start(struct backup_destination *destination,
                                         const struct backup_policy *policy, struct str newest,
                                         uint64_t size_bytes, const struct log *log,
-                                        void (*on_done)(void *owner), void *owner)
+                                        const struct backup_prune_events *events, void *owner)
 {
     struct backup_prune *prune = NEW(struct backup_prune);
     ptrdiff_t slash = str_last_index(newest, '/');
@@ -485,7 +488,7 @@ struct backup_prune *backup_prune_start(struct backup_destination *destination,
     prune->newest = stem_of(arena_copy(&prune->arena, newest));
     prune->newest_bytes = size_bytes;
     prune->has_manifests = str_ends_with(prune->series, STR("/full/"));
-    prune->on_done = on_done;
+    prune->events = events;
     prune->owner = owner;
     list(prune, prune->series, STR(""));
     return prune;

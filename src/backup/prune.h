@@ -15,13 +15,18 @@
 
 struct backup_prune;
 
+struct backup_prune_events {
+    void (*on_removed)(void *owner, struct str name);
+    void (*on_done)(void *owner);
+};
+
 /* `newest` is the object that was just put and is good: nothing goes unless it is the series' newest
  * ("<mailbox>/full/<stamp>-<counter>.json", "<mailbox>/drop/<stamp>.drop.sqlite", …), but for those of
  * the future, and the destination lists it (of full/: the copy) with size_bytes. */
 struct backup_prune *backup_prune_start(struct backup_destination *destination,
                                         const struct backup_policy *policy, struct str newest,
                                         uint64_t size_bytes, const struct log *log,
-                                        void (*on_done)(void *owner), void *owner);
+                                        const struct backup_prune_events *events, void *owner);
 void backup_prune_cancel(struct backup_prune **prune);
 
 #endif

@@ -1,11 +1,13 @@
 #include "backup/restore.h"
 
+#include "backup/kept.h"
 #include "backup/segment.h"
 #include "backup/snapshot.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "secret/hasher.h"
+#include "sqlite/db.h"
 #include "vault/dropkeys.h"
 
 #include <errno.h>
@@ -17,7 +19,11 @@
 enum {
     PIECE_BYTES = 256 * 1024,
     CHECK_TIMEOUT_MS = 60 * 60 * 1000,
+    PAGES_AT_A_TIME = 64,
 };
+
+/* The second file of restore_rekey. */
+#define REKEY_SUFFIX RESTORE_SUFFIX ".rekey"
 
 struct restore {
     struct restore_options options;
@@ -30,14 +36,21 @@ struct restore {
     uint64_t commits;
     uint32_t page_bytes, db_pages; /* 0: as the base */
     int64_t reached_ms;
-    uint64_t epoch, change_counter; /* of what was built */
-    bool is_exchanged;
+    uint64_t epoch, change_counter; /* as restore_finish found them */
+    bool is_kept;                   /* it is in its place, or somebody else's now */
 };
 
 static struct str path_of(struct task *task, const struct restore_options *options,
                           const char *suffix)
 {
     return arena_printf(&task->arena, "%s/%s%s", options->folder, options->mailbox.text, suffix);
+}
+
+static enum err rename_to(struct task *task, const char *from, const char *to, unsigned flags)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, flags) != 0)
+        return fail(task, ERR_IO, "restore: rename: %s", strerror(errno));
+    return ERR_OK;
 }
 
 static void remove_built(struct task *task, const char *path)
@@ -48,7 +61,15 @@ static void remove_built(struct task *task, const char *path)
         (void)unlink(arena_printf(&task->arena, "%s%s", path, suffixes[i]).ptr);
 }
 
-struct restore *restore_begin(struct task *task, const struct restore_options *options)
+void restore_remove_rest(struct task *task, const char *folder, const struct id *mailbox)
+{
+    const struct restore_options options = {.folder = folder, .mailbox = *mailbox};
+
+    remove_built(task, path_of(task, &options, RESTORE_SUFFIX).ptr);
+    remove_built(task, path_of(task, &options, REKEY_SUFFIX).ptr);
+}
+
+static struct restore *restore_new(struct task *task, const struct restore_options *options)
 {
     struct restore *restore = NEW(struct restore);
     struct str path = path_of(task, options, RESTORE_SUFFIX);
@@ -57,8 +78,35 @@ struct restore *restore_begin(struct task *task, const struct restore_options *o
     restore->mac_key = segment_key(options->key);
     restore->path = mem_copy_text(path.ptr, path.len);
     restore->fd = -1;
-    remove_built(task, restore->path);
     return restore;
+}
+
+struct restore *restore_begin(struct task *task, const struct restore_options *options)
+{
+    restore_remove_rest(task, options->folder, &options->mailbox);
+    return restore_new(task, options);
+}
+
+struct restore *restore_resume(struct task *task, const struct restore_options *options,
+                               int64_t reached_ms)
+{
+    struct restore *restore = restore_new(task, options);
+
+    restore->reached_ms = reached_ms;
+    return restore;
+}
+
+void restore_leave(struct restore **restore)
+{
+    (*restore)->is_kept = true;
+    restore_free(restore);
+}
+
+static enum err check_wanted(const struct restore *restore, struct task *task)
+{
+    if (restore->options.is_wanted == NULL || restore->options.is_wanted(restore->options.owner))
+        return ERR_OK;
+    return fail(task, ERR_BUSY, "restore: it was given up");
 }
 
 void restore_free(struct restore **restore_place)
@@ -69,8 +117,8 @@ void restore_free(struct restore **restore_place)
     if (restore == NULL)
         return;
     task_init(&task, 0);
-    if (!restore->is_exchanged)
-        remove_built(&task, restore->path);
+    if (!restore->is_kept)
+        restore_remove_rest(&task, restore->options.folder, &restore->options.mailbox);
     task_done(&task);
     fd_close(&restore->fd);
     secret_free(&restore->mac_key);
@@ -80,8 +128,8 @@ void restore_free(struct restore **restore_place)
 
 /* --- The base --- */
 
-static enum err copy(struct task *task, int from, int to, uint64_t *out_size,
-                     unsigned char out_digest[CRYPT_HASH_BYTES])
+static enum err copy(const struct restore *restore, struct task *task, int from,
+                     uint64_t *out_size, unsigned char out_digest[CRYPT_HASH_BYTES])
 {
     CLEANUP(hasher_free) struct hasher *hash = hasher_new(STR(""));
     CLEANUP(mem_free) char *room = mem_room(PIECE_BYTES);
@@ -96,8 +144,9 @@ static enum err copy(struct task *task, int from, int to, uint64_t *out_size,
             return fail(task, ERR_IO, "restore: read: %s", strerror(errno));
         if (got == 0)
             break;
+        TRY(check_wanted(restore, task));
         hasher_add(hash, str_make(room, (size_t)got));
-        TRY(fd_write_all(task, to, str_make(room, (size_t)got)));
+        TRY(fd_write_all(task, restore->fd, str_make(room, (size_t)got)));
         size += (uint64_t)got;
     }
     hasher_digest(hash, out_digest);
@@ -121,7 +170,7 @@ enum err restore_base(struct restore *restore, struct task *task, struct str man
     if (restore->fd < 0)
         return fail(task, errno == ENOSPC ? ERR_LIMIT : ERR_IO, "restore: create: %s",
                     strerror(errno));
-    TRY(copy(task, fd, restore->fd, &size, digest));
+    TRY(copy(restore, task, fd, &size, digest));
     if (size != m->size_bytes)
         return fail(task, ERR_CORRUPT, "restore: the backup has %llu bytes, not the %llu of its "
                     "manifest: it was cut or altered", (unsigned long long)size,
@@ -139,11 +188,6 @@ enum err restore_base(struct restore *restore, struct task *task, struct str man
 uint64_t restore_next_number(const struct restore *restore)
 {
     return restore->next_number;
-}
-
-bool restore_is_whole(const struct restore *restore)
-{
-    return restore->commits >= restore->manifest.commits;
 }
 
 int64_t restore_reached_ms(const struct restore *restore)
@@ -230,12 +274,32 @@ enum err restore_segment(struct restore *restore, struct task *task, int fd, boo
 
 /* --- Is it whole? --- */
 
-enum err restore_finish(struct restore *restore, struct task *task)
+/* Opened with `key`, checked to its last page. */
+static enum err check(const struct restore *restore, struct task *task, const char *path,
+                      const struct secret *key, struct snapshot_result *out)
 {
     struct snapshot_request request = {.kind = SNAPSHOT_CHECK,
-                                       .target = restore->path,
-                                       .key = restore->options.key,
-                                       .timeout_ms = CHECK_TIMEOUT_MS};
+                                       .target = path,
+                                       .key = key,
+                                       .timeout_ms = CHECK_TIMEOUT_MS,
+                                       .is_wanted = restore->options.is_wanted,
+                                       .owner = restore->options.owner};
+
+    snapshot_run(&request, out);
+    if (out->err != ERR_OK)
+        return fail(task, out->err, "restore: the result: %s", out->words);
+    if (!id_equal(&out->mailbox, &restore->options.mailbox))
+        return fail(task, ERR_CORRUPT, "restore: the result is another mailbox");
+    return ERR_OK;
+}
+
+bool restore_is_whole(const struct restore *restore)
+{
+    return restore->commits >= restore->manifest.commits;
+}
+
+enum err restore_finish(struct restore *restore, struct task *task)
+{
     struct snapshot_result result;
 
     if (restore->fd < 0)
@@ -248,11 +312,7 @@ enum err restore_finish(struct restore *restore, struct task *task)
     if (fsync(restore->fd) != 0)
         return fail(task, ERR_IO, "restore: sync: %s", strerror(errno));
     fd_close(&restore->fd);
-    snapshot_run(&request, &result);
-    if (result.err != ERR_OK)
-        return fail(task, result.err, "restore: the result: %s", result.words);
-    if (!id_equal(&result.mailbox, &restore->options.mailbox))
-        return fail(task, ERR_CORRUPT, "restore: the result is another mailbox");
+    TRY(check(restore, task, restore->path, restore->options.key, &result));
     restore->epoch = result.epoch;
     restore->change_counter = result.change_counter;
     return ERR_OK;
@@ -262,6 +322,67 @@ void restore_state(const struct restore *restore, uint64_t *out_epoch, uint64_t 
 {
     *out_epoch = restore->epoch;
     *out_change_counter = restore->change_counter;
+}
+
+/* --- Under the present key --- */
+
+static enum err copy_pages(const struct restore *restore, struct task *task, struct db *from,
+                           struct db *to)
+{
+    sqlite3_backup *backup =
+        sqlite3_backup_init(db_handle(to), "main", db_handle(from), "main");
+    int code = SQLITE_OK;
+    enum err err = ERR_OK;
+
+    if (backup == NULL)
+        return db_fail(to, task, sqlite3_extended_errcode(db_handle(to)), "restore: re-encrypting");
+    while (code == SQLITE_OK && err == ERR_OK) {
+        err = check_wanted(restore, task);
+        if (err == ERR_OK)
+            code = sqlite3_backup_step(backup, PAGES_AT_A_TIME);
+    }
+    (void)sqlite3_backup_finish(backup);
+    if (err == ERR_OK && code != SQLITE_DONE)
+        return db_fail(to, task, code, "restore: re-encrypting");
+    return err;
+}
+
+/* Both are closed after it, without a log beside them. */
+static enum err copy_under(const struct restore *restore, struct task *task, const char *copy,
+                           const struct secret *key)
+{
+    CLEANUP(db_close) struct db *from = NULL;
+    CLEANUP(db_close) struct db *to = NULL;
+
+    TRY(db_open(task, restore->path, DB_OPEN, restore->options.key, &from));
+    TRY(db_open(task, copy, DB_CREATE_ASIDE, key, &to));
+    return copy_pages(restore, task, from, to);
+}
+
+static enum err sync_file(struct task *task, const char *path)
+{
+    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    if (fd < 0 || fsync(fd) != 0)
+        return fail(task, ERR_IO, "restore: sync: %s", strerror(errno));
+    return ERR_OK;
+}
+
+enum err restore_rekey(struct restore *restore, struct task *task, const struct secret *key)
+{
+    const char *copy = path_of(task, &restore->options, REKEY_SUFFIX).ptr;
+    struct snapshot_result result;
+
+    TRY(copy_under(restore, task, copy, key));
+    if (access(arena_printf(&task->arena, "%s-wal", copy).ptr, F_OK) == 0)
+        return fail(task, ERR_LIMIT, "restore: the copy's log was not written back");
+    TRY(sync_file(task, copy));
+    TRY(check(restore, task, copy, key, &result));
+    if (result.epoch != restore->epoch || result.change_counter != restore->change_counter)
+        return fail(task, ERR_CORRUPT, "restore: re-encrypted, it is not what it was");
+    TRY(rename_to(task, copy, restore->path, 0));
+    restore->options.key = key;
+    return ERR_OK;
 }
 
 enum err restore_open(struct restore *restore, struct task *task, struct vault **out_vault)
@@ -327,28 +448,6 @@ static enum err number_anew(struct task *task, const struct vault_options *optio
     return ERR_OK;
 }
 
-/* <id>.before-2026-11-22T050000.000Z */
-static const char *name_before(struct task *task, const struct restore *restore)
-{
-    char iso[CLOCK_ISO_ROOM];
-    size_t len = 0;
-
-    clock_format_iso(task->now_ms, iso);
-    for (size_t i = 0; iso[i] != '\0'; i++)
-        if (iso[i] != ':')
-            iso[len++] = iso[i];
-    return arena_printf(&task->arena, "%s.before-%.*s", restore->options.mailbox.text, (int)len,
-                        iso)
-        .ptr;
-}
-
-static enum err rename_to(struct task *task, const char *from, const char *to, unsigned flags)
-{
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, flags) != 0)
-        return fail(task, ERR_IO, "restore: rename: %s", strerror(errno));
-    return ERR_OK;
-}
-
 /* A log that the live file could not be closed with stays beside it: it is no log of the new one. */
 static enum err move_old_log(struct task *task, const char *live, const char *before)
 {
@@ -366,7 +465,7 @@ enum err restore_exchange(struct restore *restore, struct task *task,
                           struct str *out_kept)
 {
     const char *live = path_of(task, &restore->options, ".sqlite").ptr;
-    const char *name = name_before(task, restore);
+    const char *name = kept_name(task, &restore->options.mailbox, task->now_ms);
     const char *before =
         arena_printf(&task->arena, "%s/%s", restore->options.folder, name).ptr;
     struct vault_options options = {.folder = restore->options.folder,
@@ -387,7 +486,7 @@ enum err restore_exchange(struct restore *restore, struct task *task,
         TRY(rename_to(task, before, live, RENAME_EXCHANGE));
         *out_kept = str_from_c(name);
     }
-    restore->is_exchanged = true;
+    restore->is_kept = true;
     return dir_sync(task, AT_FDCWD, restore->options.folder);
 }
 

@@ -2,7 +2,11 @@
  * Building a mailbox's file from its backups, beside the live one, and putting it in its place.
  *
  *   restore_begin ─> restore_base (a full backup, or a generation's) ─> restore_segment … ─>
- *   restore_finish: whole, opened with the key, checked ─> restore_exchange
+ *   restore_finish: whole, opened with the key, checked ─> restore_rekey, if it is an earlier key's
+ *   ─> restore_leave ═ restore_resume ─> restore_exchange, or restore_open
+ *
+ * All up to restore_leave takes as long as the mailbox is large, and is for a child; what follows is
+ * short, and for the process that has the mailbox.
  *
  * Nothing is used before its MAC, its digest and its place in the chain were compared; what is wrong
  * is named: which object, and up to which time the log is good. Objects come as descriptors of files
@@ -36,6 +40,9 @@ struct restore_options {
     const struct secret *key; /* MAILBOX_KEY_BYTES: of the backup's time (restore_key) */
     const struct log *log;
     int64_t until_ms; /* commits up to it, it included; INT64_MAX: all */
+    /* Asked now and then by what takes long: false ends it with ERR_BUSY. NULL: it is wanted. */
+    bool (*is_wanted)(void *owner);
+    void *owner;
 };
 
 struct restore;
@@ -55,16 +62,30 @@ uint64_t restore_next_number(const struct restore *restore);
  */
 MUST_CHECK enum err restore_segment(struct restore *restore, struct task *task, int fd,
                                     bool *out_is_enough);
-/* Everything that the base needs to be whole is there: else it is of no use. */
-bool restore_is_whole(const struct restore *restore);
 /* The last commit that is in it, or the base's time. */
 int64_t restore_reached_ms(const struct restore *restore);
 
+/* All commits are there that the base needs. False: its log was being put when that ended, or is lost. */
+bool restore_is_whole(const struct restore *restore);
 /* ERR_DENIED: the key does not open it; ERR_CORRUPT: it is damaged, or its log was not whole. In this
  * process. */
 MUST_CHECK enum err restore_finish(struct restore *restore, struct task *task);
 /* What is in it then: which of two is the newer, whatever a clock said. */
 void restore_state(const struct restore *restore, uint64_t *out_epoch, uint64_t *out_change_counter);
+/*
+ * What was finished is put under another key, the one that the live mailbox has, and checked again:
+ * a backup from before a new password would else open with the password of its time only. The key is
+ * borrowed as long as the restore. ERR_LIMIT: no room for the second file; the first one is as it was.
+ */
+MUST_CHECK enum err restore_rekey(struct restore *restore, struct task *task,
+                                  const struct secret *key);
+/* Frees it, but what was built stays, for another process's restore_resume. */
+void restore_leave(struct restore **restore);
+/* What restore_leave left; `options->key` is the key that it is under, and it reached so far. */
+struct restore *restore_resume(struct task *task, const struct restore_options *options,
+                               int64_t reached_ms);
+/* What a restore that was interrupted has left in the mailbox's folder. */
+void restore_remove_rest(struct task *task, const char *folder, const struct id *mailbox);
 
 /*
  * Puts the restored file into its place. The live one must be closed; `live_options` has what the

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "dropbox/faults.h"
 #include "vault/fixture.h"
+#include "vault/rekey.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -90,6 +91,24 @@ static void note_seen(struct fixture *f)
     f->options.change_counter_seen = usage.change_counter;
 }
 
+/* What a child does of it: the rest is for the mailbox's process. */
+static enum err build(struct fixture *f, struct task *task, const struct backup *backup,
+                      struct restore_options *options, int64_t *out_reached_ms)
+{
+    CLEANUP(restore_free) struct restore *restore = restore_begin(task, options);
+
+    TRY(restore_base(restore, task, buf_str(&backup->manifest), backup->fd));
+    TRY(restore_finish(restore, task));
+    if (!secret_equal(secret_str(options->key), secret_str(f->key))) {
+        TRY(restore_rekey(restore, task, f->key));
+        options->key = f->key;
+    }
+    *out_reached_ms = restore_reached_ms(restore);
+    restore_leave(&restore);
+    return ERR_OK;
+}
+
+/* `key`: the backup's; where it is not the mailbox's, the result is under the mailbox's all the same. */
 static enum err restore_it(struct fixture *f, struct task *task, const struct backup *backup,
                            const struct secret *key, struct str *out_kept)
 {
@@ -98,10 +117,11 @@ static enum err restore_it(struct fixture *f, struct task *task, const struct ba
                                       .key = key,
                                       .log = &f->log,
                                       .until_ms = INT64_MAX};
-    CLEANUP(restore_free) struct restore *restore = restore_begin(task, &options);
+    CLEANUP(restore_free) struct restore *restore = NULL;
+    int64_t reached_ms = 0;
 
-    TRY(restore_base(restore, task, buf_str(&backup->manifest), backup->fd));
-    TRY(restore_finish(restore, task));
+    TRY(build(f, task, backup, &options, &reached_ms));
+    restore = restore_resume(task, &options, reached_ms);
     return restore_exchange(restore, task, &f->options, f->key, out_kept);
 }
 
@@ -247,16 +267,12 @@ static void what_is_refused(void **state)
 }
 
 /* Killed at every write, sync and rename: the old mailbox is there, whole, or the restored one. */
-static void killed_at_every_step(void **state)
+static void kill_at_every_step(struct fixture *f, const struct backup *backup,
+                               const struct secret *key)
 {
-    struct fixture *f = *state;
-    struct backup backup;
     int olds = 0, news = 0;
     char path[160], command[400];
 
-    prepare(f, &backup);
-    note_seen(f);
-    vault_close(&f->vault);
     snprintf(path, sizeof(path), "%s/saved", f->folder);
     snprintf(command, sizeof(command), "cp %s %s", f->path, path);
     assert_int_equal(system(command), 0);
@@ -273,7 +289,7 @@ static void killed_at_every_step(void **state)
             struct str kept;
 
             faults_set(FAULTS_KILL, step, false);
-            _exit(restore_it(f, &f->task, &backup, f->key, &kept) == ERR_OK ? 0 : 1);
+            _exit(restore_it(f, &f->task, backup, key, &kept) == ERR_OK ? 0 : 1);
         }
         secret_set_inherited(false);
         assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -295,8 +311,109 @@ static void killed_at_every_step(void **state)
     assert_true(olds > 20 && news > 0);
     assert_int_equal(unlink(path), 0);
     remove_kept(f);
+}
+
+static void killed_at_every_step(void **state)
+{
+    struct fixture *f = *state;
+    struct backup backup;
+
+    prepare(f, &backup);
+    note_seen(f);
+    vault_close(&f->vault);
+    kill_at_every_step(f, &backup, f->key);
     backup_done(&backup);
 }
+
+/* The mailbox is under another key from here on, as after a new password; the one before. */
+static struct secret *change_key(struct fixture *f)
+{
+    struct secret *old = f->key;
+    unsigned char salt[MAILBOX_SALT_BYTES] = "another salt";
+    struct vault_rekey *rekey = NULL;
+    bool is_done = false;
+
+    f->key = crypt_mailbox_key(STR("another password"), salt);
+    assert_int_equal(vault_rekey_begin(f->vault, &f->task, &f->options, f->key, &rekey), ERR_OK);
+    while (!is_done)
+        assert_int_equal(vault_rekey_copy(rekey, &f->task, &is_done), ERR_OK);
+    assert_int_equal(vault_rekey_exchange(rekey, &f->task), ERR_OK);
+    vault_rekey_free(&rekey);
+    return old;
+}
+
+/* A backup from before a new password: what comes of it opens with the present key only. */
+static void under_an_earlier_key(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(secret_free) struct secret *old = NULL;
+    struct backup backup;
+    struct str kept;
+
+    prepare(f, &backup);
+    old = change_key(f);
+    note_seen(f);
+    vault_close(&f->vault);
+    assert_int_equal(restore_it(f, &f->task, &backup, f->key, &kept), ERR_CORRUPT);
+    task_forgive(&f->task);
+    if (restore_it(f, &f->task, &backup, old, &kept) != ERR_OK)
+        fail_msg("%s", f->task.words);
+    assert_true(kept.len > 0);
+    assert_int_equal(vault_open(&f->task, &f->options, old, &f->vault), ERR_DENIED);
+    task_forgive(&f->task);
+    open_again(f);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM message"), OLD_MESSAGES);
+    fixture_check(f);
+    backup_done(&backup);
+    remove_kept(f);
+}
+
+static void killed_at_every_step_of_an_earlier_key(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(secret_free) struct secret *old = NULL;
+    struct backup backup;
+
+    prepare(f, &backup);
+    old = change_key(f);
+    note_seen(f);
+    vault_close(&f->vault);
+    kill_at_every_step(f, &backup, old);
+    backup_done(&backup);
+}
+
+static bool is_never_wanted(void *owner)
+{
+    ++*(int *)owner;
+    return false;
+}
+
+/* Given up: nothing stays, neither of the copying nor of the checking. */
+static void one_that_is_not_wanted_any_more(void **state)
+{
+    struct fixture *f = *state;
+    int asked = 0;
+    struct restore_options options = {.folder = f->folder,
+                                      .mailbox = f->options.id,
+                                      .key = f->key,
+                                      .log = &f->log,
+                                      .until_ms = INT64_MAX,
+                                      .is_wanted = is_never_wanted,
+                                      .owner = &asked};
+    struct backup backup;
+    int64_t reached_ms;
+
+    prepare(f, &backup);
+    assert_int_equal(build(f, &f->task, &backup, &options, &reached_ms), ERR_BUSY);
+    task_forgive(&f->task);
+    assert_int_equal(asked, 1);
+    assert_int_not_equal(
+        access(arena_printf(&f->task.arena, "%s/%s.restored", f->folder, f->options.id.text).ptr,
+               F_OK),
+        0);
+    backup_done(&backup);
+}
+
 
 /* A full disk and failing syncs: an error, and the old mailbox. */
 static void the_disk_is_full_at_every_step(void **state)
@@ -337,7 +454,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
         TEST(the_whole_mailbox), TEST(the_live_file_is_lost), TEST(the_live_file_is_damaged),
-        TEST(what_is_refused), TEST(killed_at_every_step), TEST(the_disk_is_full_at_every_step),
+        TEST(what_is_refused), TEST(killed_at_every_step),
+        TEST(under_an_earlier_key), TEST(killed_at_every_step_of_an_earlier_key),
+        TEST(one_that_is_not_wanted_any_more), TEST(the_disk_is_full_at_every_step),
     };
 
     fixture_init_libraries();

@@ -32,6 +32,7 @@ struct s3_client {
     struct str origin;  /* "https://host:port" */
     const char *scope;  /* "aws:amz:region:s3" */
     struct secret *secret; /* own */
+    const struct net_target_rules *rules; /* borrowed; NULL: any address */
     int64_t first_wait_ms;
 };
 
@@ -74,6 +75,7 @@ struct s3_client *s3_client_new(const struct s3_client_options *options)
     client->scope =
         arena_printf(&client->arena, "aws:amz:%.*s:s3", STR_ARG(options->region)).ptr;
     client->secret = options->secret;
+    client->rules = options->rules;
     client->first_wait_ms = options->first_wait_ms > 0 ? options->first_wait_ms : FIRST_WAIT_MS;
     return client;
 }
@@ -209,6 +211,24 @@ static enum err on_bytes(void *owner, struct str bytes)
 
 /* ---- Where to ---- */
 
+/* The addresses are known: judged all together, then connected to one of them and no other. */
+static void go_there(struct s3_exchange *exchange)
+{
+    const struct s3_client *client = exchange->client;
+    const char *reason = client->rules == NULL
+                             ? NULL
+                             : net_target_reason(client->rules, &client->place.url,
+                                                 exchange->addresses, exchange->address_count);
+    char words[WORDS_ROOM];
+
+    if (reason == NULL) {
+        send_request(exchange);
+        return;
+    }
+    (void)snprintf(words, sizeof(words), "S3: %s", reason);
+    finish_with(exchange, ERR_DENIED, words);
+}
+
 static void on_addresses(void *owner, struct task *task, const struct dns_answer *answer)
 {
     struct s3_exchange *exchange = owner;
@@ -225,7 +245,7 @@ static void on_addresses(void *owner, struct task *task, const struct dns_answer
         exchange->query = dns_client_ask(exchange->client->dns, exchange->client->place.url.host,
                                          DNS_TYPE_AAAA, false, on_addresses, exchange);
     } else if (exchange->address_count > 0) {
-        send_request(exchange);
+        go_there(exchange);
     } else if (!try_again(exchange, ERR_BUSY)) {
         finish_with(exchange, ERR_BUSY, "S3: the host's name has no address now");
     }
@@ -244,7 +264,7 @@ static void attempt(void *owner)
         exchange->next_address = 0;
     }
     if (exchange->next_address < exchange->address_count) {
-        send_request(exchange);
+        go_there(exchange);
         return;
     }
     exchange->address_count = exchange->next_address = 0;

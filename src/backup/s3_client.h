@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "dns/client.h"
 #include "net/http.h"
+#include "net/target.h"
 
 enum { S3_HEADERS_MAX = 8, S3_SHA256_HEX = 64 };
 
@@ -22,6 +23,8 @@ struct s3_client_options {
     const struct backup_place *place; /* copied */
     struct str key_id, region;        /* copied */
     struct secret *secret;            /* taken over */
+    /* Which addresses it may have, for a place that a stranger named; borrowed. NULL: any. */
+    const struct net_target_rules *rules;
     int64_t first_wait_ms;            /* before a repetition; then twice as long. 0: 500 */
 };
 

@@ -35,6 +35,7 @@ struct get_call {
     struct hasher *hasher; /* own */
     char etag[ETAG_MAX];   /* of the first response; "": none yet */
     char digest[S3_DIGEST_HEADER_ROOM]; /* its metadata */
+    unsigned char hash[CRYPT_HASH_BYTES]; /* of what came, at the end */
     uint64_t looked_at;    /* the offset of the last look at the room */
     unsigned tries;
     char words[WORDS_ROOM];       /* why a byte could not be kept */
@@ -147,17 +148,16 @@ static void note(char *out, size_t room, struct str text)
 
 static bool is_right(struct get_call *call)
 {
-    unsigned char digest[CRYPT_HASH_BYTES];
     char line[S3_DIGEST_HEADER_ROOM];
 
-    hasher_digest(call->hasher, digest);
-    s3_digest_header(digest, line);
+    hasher_digest(call->hasher, call->hash);
+    s3_digest_header(call->hash, line);
     return strcmp(strchr(line, ' ') + 1, call->digest) == 0;
 }
 
 static void ended(struct get_call *call)
 {
-    struct backup_result result = {.words = "", .fd = call->fd, .size_bytes = call->offset};
+    struct backup_result result = {.words = "", .fd = call->fd, .size_bytes = call->offset, .digest = call->hash};
 
     if (!is_right(call)) {
         finish_with(call, ERR_CORRUPT,

@@ -54,6 +54,7 @@ struct shipper {
     struct snapshot *copy; /* own */
     struct manifest manifest;
     int64_t retry_at_ms, retry_ms; /* 0: at once */
+    bool has_left; /* the file is another shipper's */
 };
 
 /* --- Names --- */
@@ -68,6 +69,8 @@ static void save(const struct shipper *shipper, const struct shipping *shipping)
 {
     char path[PATH_ROOM];
 
+    if (shipper->has_left)
+        return;
     path_of(shipper, ".shipping", path);
     shipping_save(path, &shipper->options.mailbox, shipper->key, shipping);
 }
@@ -111,6 +114,8 @@ static void forget(struct shipper *shipper)
     drop_flight(shipper);
     drop_wal(shipper);
     memset(&shipper->shipped, 0, sizeof(shipper->shipped));
+    if (shipper->has_left)
+        return;
     path_of(shipper, ".shipping", path);
     (void)unlink(path);
 }
@@ -631,6 +636,14 @@ void shipper_after_close(struct shipper *shipper)
     shipper->vault = NULL;
 }
 
+void shipper_leave(struct shipper *shipper)
+{
+    if (shipper->copy != NULL)
+        shipper_end_generation(shipper, "the mailbox was re-encrypted");
+    shipper->vault = NULL;
+    shipper->has_left = true;
+}
+
 bool shipper_is_copying(const struct shipper *shipper)
 {
     return shipper->copy != NULL;
@@ -650,7 +663,8 @@ void shipper_close(struct shipper **shipper_place)
     if (shipper == NULL)
         return;
     *shipper_place = NULL;
-    if (shipper->state == STATE_RUNNING && shipper_is_done(shipper) && !has_log(shipper))
+    if (shipper->state == STATE_RUNNING && shipper_is_done(shipper) && !shipper->has_left &&
+        !has_log(shipper))
         save_as_closed(shipper);
     snapshot_free(&shipper->copy);
     drop_pending(shipper);

@@ -80,7 +80,10 @@ int64_t shipper_run(struct shipper *shipper, int64_t now_ms);
 void shipper_answered(struct shipper *shipper, enum shipper_answer answer, int64_t now_ms);
 /* Everything that was committed is at the destination, as far as it ever will be. */
 bool shipper_is_done(const struct shipper *shipper);
-/* The file was re-encrypted, exchanged, or put back: begins anew. */
+/* The file was re-encrypted, and another shipper has its new log: what was committed before is still
+ * put, then this one is done. It notes nothing for the next process any more. */
+void shipper_leave(struct shipper *shipper);
+/* The file was exchanged or put back: begins anew. */
 void shipper_end_generation(struct shipper *shipper, const char *why);
 /* After shipper_after_close: notes that the file has nothing that was not shipped. Then frees. */
 void shipper_close(struct shipper **shipper);

@@ -1,9 +1,12 @@
 /* A real vault, its log shipped to a destination in memory, and what can be restored of it. */
 #include "backup/away.h"
 
+#include "backup/segment.h"
+#include "backup/shipping.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "vault/rekey.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -124,6 +127,99 @@ static void each_moment_can_be_restored(void **state)
         CLEANUP(mem_free) char *found =
             restored_content(f, away_generation(&away, 0), times[i]);
 
+        if (strcmp(found, contents[i]) != 0)
+            fail_msg("moment %d is not what it was", i);
+        mem_free(&contents[i]);
+    }
+}
+
+/* Puts the file under another key, as a re-encryption does; the old key stays the caller's. */
+static struct secret *put_under_another_key(struct fixture *f)
+{
+    struct secret *old = f->key, *key = secret_copy(secret_str(f->key));
+    struct vault_rekey *rekey;
+    bool is_done = false;
+
+    secret_bytes(key)[0] ^= 1;
+    secret_bytes(key)[40] ^= 1; /* of the salt */
+    assert_int_equal(vault_rekey_begin(f->vault, &f->task, &f->options, key, &rekey), ERR_OK);
+    while (!is_done)
+        assert_int_equal(vault_rekey_copy(rekey, &f->task, &is_done), ERR_OK);
+    assert_int_equal(vault_rekey_exchange(rekey, &f->task), ERR_OK);
+    vault_rekey_free(&rekey);
+    f->key = key;
+    return old;
+}
+
+/* What a process that dies now leaves for the next one. */
+static void expect_note_under(const struct fixture *f, const struct secret *key)
+{
+    CLEANUP(secret_free) struct secret *own = segment_key(key);
+    struct shipping shipping;
+    char path[160];
+
+    (void)snprintf(path, sizeof(path), "%s/%s.shipping", f->folder, f->options.id.text);
+    assert_true(shipping_load(path, &f->options.id, own, &shipping));
+}
+
+/* Before it, in the moment before it, and after it: each under the key of its time. */
+static void each_moment_around_a_re_encryption(void **state)
+{
+    enum { MOMENTS = 12, EXCHANGE = 6 };
+    struct fixture *f = *state;
+    char *contents[MOMENTS];
+    int64_t times[MOMENTS];
+    CLEANUP(secret_free) struct secret *old_key = NULL;
+    struct shipper *old = NULL;
+    const char *generation;
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    for (int i = 0; i < MOMENTS; i++) {
+        tick(f);
+        fixture_append(f, f->inbox, fixture_message(f, "now"), 0);
+        contents[i] = content_of(f, f->vault);
+        times[i] = clock_now_ms();
+        tick(f);
+        if (i < EXCHANGE - 3)
+            away_settle(&away, f); /* what comes behind it is not sent yet */
+        if (i != EXCHANGE - 1)
+            continue;
+        old_key = put_under_another_key(f);
+        old = away.shipper;
+        shipper_leave(old);
+        away.options.key = f->key;
+        away_open(&away, f);
+        (void)shipper_run(away.shipper, clock_now_ms()); /* the new log begins now */
+        assert_true(shipper_is_copying(away.shipper));
+    }
+    /* The old one ends last: nothing that it does is in the new one's way. */
+    away_settle(&away, f);
+    {
+        struct shipper *now = away.shipper;
+
+        assert_false(shipper_is_done(old));
+        away.shipper = old;
+        away_settle(&away, f);
+        assert_true(shipper_is_done(old));
+        shipper_close(&away.shipper);
+        away.shipper = now;
+    }
+    expect_note_under(f, f->key);
+    away_close(&away, f);
+    away_open(&away, f);
+    fixture_append(f, f->inbox, fixture_message(f, "afterwards"), 0);
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 4); /* two generations: the second went on */
+    for (int i = 0; i < MOMENTS; i++) {
+        bool is_old = i < EXCHANGE;
+        struct secret *now = f->key;
+        CLEANUP(mem_free) char *found = NULL;
+
+        generation = away_generation(&away, is_old ? 0 : 1);
+        f->key = is_old ? old_key : now;
+        found = restored_content(f, generation, times[i]);
+        f->key = now;
         if (strcmp(found, contents[i]) != 0)
             fail_msg("moment %d is not what it was", i);
         mem_free(&contents[i]);
@@ -442,7 +538,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(no_generation_begins_while_checkpoints_are_held), TEST(each_moment_can_be_restored), TEST(large_transactions_and_checkpoints),
+        TEST(no_generation_begins_while_checkpoints_are_held), TEST(each_moment_can_be_restored),
+        TEST(each_moment_around_a_re_encryption), TEST(large_transactions_and_checkpoints),
         TEST(closing_and_opening_goes_on), TEST(a_killed_process_loses_nothing),
         TEST(a_log_that_lost_a_frame_begins_anew), TEST(the_base_on_its_way_is_waited_for),
         TEST(a_destination_that_is_away_for_a_while), TEST(too_much_is_a_gap_and_a_new_generation),

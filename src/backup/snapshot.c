@@ -56,6 +56,7 @@ static bool is_over(struct work *work)
         return work->is_late;
     work->looked_ms = now_ms;
     if (now_ms >= work->end_ms ||
+        (work->request->is_wanted != NULL && !work->request->is_wanted(work->request->owner)) ||
         (work->fd >= 0 && poll(&pipe_end, 1, 0) > 0 && (pipe_end.revents & POLLERR) != 0))
         work->is_late = true;
     return work->is_late;

@@ -34,6 +34,9 @@ struct snapshot_request {
      * freed, which is before the vault is closed. */
     struct vault *vault;
     int64_t timeout_ms;
+    /* Asked every now and then; false: it is given up (ERR_BUSY). NULL: it is wanted. */
+    bool (*is_wanted)(void *owner);
+    void *owner;
 };
 
 struct snapshot_result {

@@ -109,19 +109,42 @@ static bool is_confirmed(const struct cli_line *line, const char **out_words)
     return false;
 }
 
-static enum err add_secret(struct task *task, const struct cli_line *line)
+/* Not a mailbox's password, but what its owner's bucket is opened with. */
+static bool is_bucket(const struct admin_argument *argument)
+{
+    return strcmp(argument->name, "secret") == 0;
+}
+
+/* What is asked for at a terminal. */
+static const char *prompt_of(const struct admin_argument *argument)
+{
+    if (is_bucket(argument))
+        return "Secret of the key: ";
+    return argument->is_required ? "Password or recovery key of the mailbox: "
+                                 : "Password of the mailbox when the backup was made: ";
+}
+
+static enum err add_secret(struct task *task, const struct cli_line *line,
+                           const struct cli_secret *which)
 {
     CLEANUP(secret_free) struct secret *secret = NULL;
     json_t *value;
 
-    if (line->secret == NULL)
-        return ERR_OK;
-    TRY(cli_secret_input(task, line->secret_file, "Password or recovery key of the mailbox: ",
-                         &secret));
+    TRY(cli_secret_input(task, which->file, prompt_of(which->argument), &secret));
     value = json_stringn(secret_str(secret).ptr, secret_str(secret).len);
     if (value == NULL)
-        return fail(task, ERR_DENIED, "that is not the mailbox's password or recovery key");
-    json_object_set_new(line->arguments, line->secret->name, value);
+        return fail(task, ERR_DENIED,
+                    is_bucket(which->argument)
+                        ? "that is not the secret of a key"
+                        : "that is not the mailbox's password or recovery key");
+    json_object_set_new(line->arguments, which->argument->name, value);
+    return ERR_OK;
+}
+
+static enum err add_secrets(struct task *task, const struct cli_line *line)
+{
+    for (size_t i = 0; i < line->secret_count; i++)
+        TRY(add_secret(task, line, &line->secrets[i]));
     return ERR_OK;
 }
 
@@ -145,7 +168,7 @@ static int run_list(struct task *task, const struct cli_line *line, struct conne
     CLEANUP(buf_free) struct buf text;
 
     buf_init(&text, SIZE_MAX);
-    if (add_secret(task, line) != ERR_OK)
+    if (add_secrets(task, line) != ERR_OK)
         return give_up(line, ADMIN_EXIT_USAGE, "invalid", task->words);
     for (;;) {
         json_t *answer = NULL, *next;
@@ -174,6 +197,28 @@ static int run_list(struct task *task, const struct cli_line *line, struct conne
     return ADMIN_EXIT_OK;
 }
 
+/*
+ * The service says that it cannot do it without another password, which was not given: asked for, where
+ * there is somebody to ask. False: there is not.
+ */
+static bool add_needed_secret(struct task *task, const struct cli_line *line, const json_t *answer)
+{
+    const char *name = json_string_value(json_object_get(answer, "needs"));
+    struct cli_secret needed = {.argument = NULL};
+    CLEANUP(buf_free) struct buf text = {0};
+
+    if (name != NULL)
+        needed.argument = admin_argument_find(line->command, str_from_c(name));
+    if (needed.argument == NULL || needed.argument->kind != ADMIN_SECRET || line->is_json ||
+        line->file_count > 0 || json_object_get(line->arguments, name) != NULL ||
+        isatty(STDIN_FILENO) != 1)
+        return false;
+    buf_init(&text, SIZE_MAX);
+    buf_putf(&text, "%s\n", json_string_value(json_object_get(answer, "message")));
+    (void)write_out(STDERR_FILENO, &text);
+    return add_secret(task, line, &needed) == ERR_OK;
+}
+
 /* A command with files, which a mailbox's process reads or writes. */
 static int run_with_files(struct task *task, const struct cli_line *line,
                           struct connection *connection)
@@ -186,7 +231,7 @@ static int run_with_files(struct task *task, const struct cli_line *line,
     bool is_shown;
 
     cli_progress_init(&progress, line->is_json);
-    err = add_secret(task, line);
+    err = add_secrets(task, line);
     if (err == ERR_OK)
         err = cli_files_open(task, line, &files);
     else
@@ -199,6 +244,12 @@ static int run_with_files(struct task *task, const struct cli_line *line,
                                                &progress};
     err = call(connection, task, line->arguments, &answer);
     cli_progress_end(&progress);
+    if (err == ERR_OK && add_needed_secret(task, line, answer)) {
+        json_decref(answer);
+        answer = NULL;
+        err = call(connection, task, line->arguments, &answer);
+        cli_progress_end(&progress);
+    }
     if (err == ERR_OK && cli_render_exit_code(answer) == ADMIN_EXIT_OK)
         err = cli_files_keep(task, line, &files);
     exit_code = err != ERR_OK
@@ -247,7 +298,7 @@ static int run_command(struct task *task, const struct cli_line *line,
         return run_list(task, line, connection);
     if (line->command->run == admin_job)
         return run_with_files(task, line, connection);
-    err = add_secret(task, line);
+    err = add_secrets(task, line);
     if (err != ERR_OK)
         return give_up(line, ADMIN_EXIT_USAGE, "invalid", task->words);
     if (line->file != NULL)

@@ -52,8 +52,8 @@ static void forget(const struct cli_feed_source *source, int stream_fd)
     const struct cli_line *line = source->line;
     unsigned next = STDERR_FILENO + 1;
 
-    if (line->secret != NULL)
-        json_object_del(line->arguments, line->secret->name);
+    for (size_t i = 0; i < line->secret_count; i++)
+        json_object_del(line->arguments, line->secrets[i].argument->name);
     for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
         if (kept[i] > (int)next)
             (void)close_range(next, (unsigned)kept[i] - 1, 0);

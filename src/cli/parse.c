@@ -6,6 +6,7 @@
 
 #include "cli/help.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -158,6 +159,26 @@ static enum err take_command(struct reader *reader)
     return complain(reader, "There is no command \"%s\".", reader->argv[reader->at]);
 }
 
+/* Its place in the line, the required one's before the others: that is whose password comes first
+ * where several come over the standard input. */
+static struct cli_secret *note_secret(struct cli_line *line, const struct admin_argument *argument)
+{
+    struct cli_secret *place = line->secrets;
+
+    for (size_t i = 0; i < line->secret_count; i++) {
+        if (line->secrets[i].argument == argument)
+            return &line->secrets[i];
+    }
+    assert(line->secret_count < ARRAY_LEN(line->secrets));
+    if (argument->is_required)
+        memmove(place + 1, place, line->secret_count * sizeof(*place));
+    else
+        place += line->secret_count;
+    line->secret_count++;
+    *place = (struct cli_secret){.argument = argument};
+    return place;
+}
+
 static enum err set_argument(struct reader *reader, const struct admin_argument *argument,
                              const char *value)
 {
@@ -168,7 +189,7 @@ static enum err set_argument(struct reader *reader, const struct admin_argument 
         json_object_set_new(reader->line->arguments, argument->name, json_true());
         return ERR_OK;
     case ADMIN_SECRET:
-        reader->line->secret_file = value;
+        note_secret(reader->line, argument)->file = value;
         return ERR_OK;
     case ADMIN_FILE:
         reader->line->file = value;
@@ -273,8 +294,8 @@ static enum err check_missing(struct reader *reader)
                         (argument->kind == ADMIN_FILE && reader->line->file != NULL) ||
                         json_object_get(reader->line->arguments, argument->name) != NULL;
 
-        if (argument->kind == ADMIN_SECRET)
-            reader->line->secret = argument;
+        if (argument->kind == ADMIN_SECRET && argument->is_required)
+            (void)note_secret(reader->line, argument);
         if (argument->kind == ADMIN_OUTPUT || argument->kind == ADMIN_INPUT ||
             argument->kind == ADMIN_SOURCE || argument->kind == ADMIN_KEY)
             note_file(reader->line, argument);

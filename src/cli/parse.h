@@ -9,6 +9,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+enum { CLI_SECRETS_MAX = 2 };
+
 struct cli_line {
     const struct admin_command *command; /* NULL: only help was asked for */
     const char *noun;                    /* help for this group of commands; NULL: for all */
@@ -17,8 +19,11 @@ struct cli_line {
     bool wants_help, is_json, is_yes;
     const char *config;                  /* --config; NULL: not given */
     const char *outgoing_ca; /* the setting, once the configuration was read; NULL: not set */
-    const struct admin_argument *secret; /* the command's ADMIN_SECRET; NULL: it has none */
-    const char *secret_file;             /* its option's value; NULL: not given */
+    struct cli_secret {
+        const struct admin_argument *argument; /* an ADMIN_SECRET */
+        const char *file;                      /* its option's value; NULL: to be asked for */
+    } secrets[CLI_SECRETS_MAX]; /* that are required, or were given; the required one first */
+    size_t secret_count;
     const char *file;                    /* the command's ADMIN_FILE */
     bool is_forced; /* --force: an output file that is there is replaced */
     struct cli_file {

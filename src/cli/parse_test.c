@@ -139,7 +139,7 @@ static void test_global_options(void **state)
     assert_true(line.is_yes && line.is_json && !line.wants_help);
     assert_string_equal(line.config, "/c");
     assert_non_null(line.command->question);
-    assert_null(line.secret);
+    assert_int_equal(line.secret_count, 0);
     cli_line_done(&line);
     line = parse_or_fail(2, help);
     assert_true(line.wants_help && line.command == NULL && line.noun == NULL);
@@ -149,8 +149,9 @@ static void test_global_options(void **state)
     assert_string_equal(line.noun, "alias");
     cli_line_done(&line);
     line = parse_or_fail(5, old);
-    assert_string_equal(line.secret_file, "/f");
-    assert_string_equal(line.secret->name, "old-password");
+    assert_int_equal(line.secret_count, 1);
+    assert_string_equal(line.secrets[0].file, "/f");
+    assert_string_equal(line.secrets[0].argument->name, "old-password");
     cli_line_done(&line);
 }
 

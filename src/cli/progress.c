@@ -35,12 +35,13 @@ void cli_progress_show(void *owner, const json_t *report)
     uint64_t done = (uint64_t)json_integer_value(json_object_get(report, "done"));
     uint64_t total = (uint64_t)json_integer_value(json_object_get(report, "total"));
     uint64_t percent = total == 0 ? 0 : done >= total ? 100 : done * 100 / total;
-    bool is_other;
+    bool is_other, is_end = percent == 100 && progress->percent < 100;
 
     if (progress->is_silent || what == NULL)
         return;
     is_other = strncmp(progress->what, what, sizeof(progress->what) - 1) != 0;
-    if (!progress->is_terminal && !is_other && percent < progress->percent + LINE_EVERY_PERCENT)
+    if (!progress->is_terminal && !is_other && !is_end &&
+        percent < progress->percent + LINE_EVERY_PERCENT)
         return;
     if (is_other)
         cli_progress_end(progress);

@@ -49,9 +49,11 @@ static enum err ask_terminal(struct task *task, const char *prompt, struct secre
         return fail(task, ERR_INVALID, "there is no terminal to ask for it at; give it in a file");
     unseen = seen;
     unseen.c_lflag &= ~(tcflag_t)ECHO;
-    TRY(fd_write_all(task, fd, str_from_c(prompt)));
+    /* Before the question: what is typed at once must be neither shown nor thrown away. */
     (void)tcsetattr(fd, TCSAFLUSH, &unseen);
-    err = read_line(task, fd, out_secret);
+    err = fd_write_all(task, fd, str_from_c(prompt));
+    if (err == ERR_OK)
+        err = read_line(task, fd, out_secret);
     (void)tcsetattr(fd, TCSAFLUSH, &seen);
     TRY(fd_write_all(task, fd, STR("\n")));
     return err;

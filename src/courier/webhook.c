@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "courier/webhook_reply.h"
-#include "courier/webhook_target.h"
+#include "net/target.h"
 #include "secret/secret.h"
 
 #include <assert.h>
@@ -46,9 +46,9 @@ struct webhook_poster {
     struct dns_client *dns;
     const struct log *log;
     int64_t timeout_ms;
-    struct webhook_rules *rules; /* own */
-    EVP_MAC *hmac;               /* own */
-    struct attempts attempts;    /* own */
+    struct net_target_rules *rules; /* own */
+    EVP_MAC *hmac;                  /* own */
+    struct attempts attempts;       /* own */
 };
 
 /* One of the two questions for a host. */
@@ -225,8 +225,8 @@ static void target_known(struct webhook_attempt *attempt)
                                            : "the host's name has no address");
         return;
     }
-    reason = webhook_target_reason(attempt->poster->rules, &attempt->url, attempt->addresses,
-                                   attempt->address_count);
+    reason = net_target_reason(attempt->poster->rules, &attempt->url, attempt->addresses,
+                               attempt->address_count);
     if (reason != NULL)
         finish_with(attempt, WEBHOOK_FAILED, reason);
     else
@@ -410,7 +410,8 @@ struct webhook_poster *webhook_poster_new(const struct webhook_options *options)
     poster->dns = options->dns;
     poster->log = options->log;
     poster->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : WEBHOOK_TIMEOUT_MS;
-    poster->rules = webhook_rules_new(options->allow, options->allow_count, options->allows_http);
+    poster->rules =
+        net_target_rules_new(options->allow, options->allow_count, options->allows_http);
     poster->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     assert(poster->hmac != NULL);
     TAILQ_INIT(&poster->attempts);
@@ -419,8 +420,8 @@ struct webhook_poster *webhook_poster_new(const struct webhook_options *options)
 
 void webhook_poster_configure(struct webhook_poster *poster, const struct webhook_options *options)
 {
-    webhook_rules_free(&poster->rules);
-    poster->rules = webhook_rules_new(options->allow, options->allow_count, options->allows_http);
+    net_target_rules_free(&poster->rules);
+    poster->rules = net_target_rules_new(options->allow, options->allow_count, options->allows_http);
 }
 
 void webhook_poster_free(struct webhook_poster **poster)
@@ -431,7 +432,7 @@ void webhook_poster_free(struct webhook_poster **poster)
         return;
     while ((attempt = TAILQ_FIRST(&(*poster)->attempts)) != NULL)
         attempt_free(attempt);
-    webhook_rules_free(&(*poster)->rules);
+    net_target_rules_free(&(*poster)->rules);
     EVP_MAC_free((*poster)->hmac);
     mem_free(poster);
 }

@@ -3,7 +3,7 @@
  * the receiver sees is in docs/webhooks.md. The queue, its schedule and the rendering are
  * elsewhere.
  *
- * The URL is hostile: it must not lead into our own network (courier/webhook_target.h). Its host is
+ * The URL is hostile: it must not lead into our own network (net/target.h). Its host is
  * resolved once, every address is judged, and the connection is made to the very address that was
  * judged; so again for each redirect. Of the reply only the status and two header fields are read.
  */
@@ -28,7 +28,7 @@ struct webhook_options {
     struct net_http *http;  /* borrowed; its trust decides about certificates */
     struct dns_client *dns; /* borrowed */
     const struct log *log;  /* borrowed */
-    /* `webhook_allow` of the configuration (courier/webhook_target.h); an empty text ends it. */
+    /* `webhook_allow` of the configuration (net/target.h); an empty text ends it. */
     const struct str *allow;
     size_t allow_count;
     bool allows_http;   /* the configuration's `webhook_http` */

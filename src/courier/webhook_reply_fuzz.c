@@ -1,7 +1,7 @@
 /* The header fields of a receiver's reply: status (2 bytes), Retry-After, a line end, Location.
  * Where it leads is a URL that we can write and read again, and no delay is longer than allowed. */
 #include "courier/webhook_reply.h"
-#include "courier/webhook_target.h"
+#include "net/target.h"
 
 #include <assert.h>
 
@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_next(struct arena *arena, const struct net_url *next)
 {
     struct str text = net_url_text(arena, next);
-    struct webhook_rules *rules = webhook_rules_new(NULL, 0, true);
+    struct net_target_rules *rules = net_target_rules_new(NULL, 0, true);
     struct net_url again;
 
     if (text.len <= NET_URL_MAX) {
@@ -19,8 +19,8 @@ static void check_next(struct arena *arena, const struct net_url *next)
     }
     /* An address that is named in whatever way is judged as what it is. */
     if (next->is_address && net_address_class(&next->address) != NET_ADDRESS_PUBLIC)
-        assert(webhook_target_reason(rules, next, &next->address, 1) != NULL);
-    webhook_rules_free(&rules);
+        assert(net_target_reason(rules, next, &next->address, 1) != NULL);
+    net_target_rules_free(&rules);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

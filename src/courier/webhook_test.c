@@ -1,6 +1,6 @@
 /* The rules about targets and replies; attempts as a whole are tests/webhook's. */
 #include "courier/webhook_reply.h"
-#include "courier/webhook_target.h"
+#include "net/target.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -70,20 +70,20 @@ static void each_target(void **state)
         struct str allow[8], words[8];
         struct net_address addresses[8];
         size_t count = split(targets[i].addresses, words);
-        struct webhook_rules *rules =
-            webhook_rules_new(allow, split(targets[i].allow, allow), targets[i].allows_http);
+        struct net_target_rules *rules =
+            net_target_rules_new(allow, split(targets[i].allow, allow), targets[i].allows_http);
         struct net_url url;
         const char *reason;
 
         for (size_t n = 0; n < count; n++)
             assert_true(net_address_parse(words[n], &addresses[n]));
         assert_null(net_url_parse(&arena, str_from_c(targets[i].url), &url));
-        reason = webhook_target_reason(rules, &url, addresses, count);
+        reason = net_target_reason(rules, &url, addresses, count);
         if ((reason == NULL) != (targets[i].reason == NULL) ||
             (reason != NULL && strstr(reason, targets[i].reason) == NULL))
             fail_msg("%s at %s: %s", targets[i].url, targets[i].addresses,
                      reason == NULL ? "allowed" : reason);
-        webhook_rules_free(&rules);
+        net_target_rules_free(&rules);
         assert_null(rules);
     }
 }
@@ -112,7 +112,7 @@ static void entries_of_the_list(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if ((webhook_allow_reason(str_from_c(rows[i].text)) == NULL) != rows[i].is_one)
+        if ((net_target_allow_reason(str_from_c(rows[i].text)) == NULL) != rows[i].is_one)
             fail_msg("'%s'", rows[i].text);
     }
 }
@@ -152,13 +152,13 @@ static void urls_that_are_never_called(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct str allow = str_from_c(rows[i].allow);
-        struct webhook_rules *rules = webhook_rules_new(&allow, 1, rows[i].allows_http);
-        const char *reason = webhook_url_reason(rules, str_from_c(rows[i].url));
+        struct net_target_rules *rules = net_target_rules_new(&allow, 1, rows[i].allows_http);
+        const char *reason = net_target_url_reason(rules, str_from_c(rows[i].url));
 
         if ((reason == NULL) != (rows[i].reason == NULL) ||
             (reason != NULL && strstr(reason, rows[i].reason) == NULL))
             fail_msg("%s: %s", rows[i].url, reason == NULL ? "allowed" : reason);
-        webhook_rules_free(&rules);
+        net_target_rules_free(&rules);
     }
 }
 

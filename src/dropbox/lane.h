@@ -36,7 +36,8 @@ struct lane {
 
 /*
  * The first lane (by name) below <drop_folder>/lanes that has a valid slot; where none has one, the
- * first. ERR_NOT_FOUND when there is no lane: this mailbox does not exist. ERR_IO.
+ * first. ERR_NOT_FOUND when there is no lane: this mailbox does not exist, or its
+ * drop folder was lost. ERR_IO.
  */
 MUST_CHECK enum err lane_open(struct task *task, const char *drop_folder, struct lane *out);
 /* Makes a lane of a random name with two empty slots, durably, and opens it. */

@@ -32,7 +32,8 @@ void sealing_free(struct sealing **sealing);
  * Seals `count` mails for one mailbox and commits them together, durably. All of them are stored
  * when it returns ERR_OK, none may be acknowledged otherwise:
  *
- *   ERR_NOT_FOUND  no lane: there is no such mailbox
+ *   ERR_NOT_FOUND  no lane: there is no such mailbox, or its drop folder was lost and the
+ *                  owner must log in
  *   ERR_LIMIT      the disk is full
  *   ERR_CORRUPT    no slot of the lane is valid: the owner must log in
  *   ERR_BUSY       its owner's process has the drop box (dropbox/lock.h)

@@ -17,11 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_ROOM = 96, ASKS_MAX = 16, FAREWELL_STEP_MS = 50 };
+enum { NAME_ROOM = 96, ASKS_MAX = 16, FAREWELL_STEP_MS = 50, NOTE_MAX = 100 };
 
 /* What was asked and is not answered yet. */
 struct ask {
-    uint64_t tag; /* 0: the place is free */
+    uint64_t tag;                     /* 0: the place is free */
     mailbox_archive_answer on_answer; /* NULL: nobody waits for it any more */
     void *owner;
 };
@@ -38,10 +38,18 @@ struct full {
     void *owner;
 };
 
+/* A log on its way. */
+struct way {
+    struct mailbox_backup *backup; /* borrowed */
+    struct shipper *shipper;       /* own */
+};
+
 struct mailbox_backup {
     struct mailbox *mailbox; /* borrowed */
-    struct shipper *shipper; /* own */
-    struct secret *mac_key;  /* own */
+    struct way *way;         /* own */
+    struct way
+        *old_way; /* own; of the file from before a re-encryption; NULL: none, or all is sent */
+    struct secret *mac_key;                               /* own */
     struct net_timer *ship_timer, *full_timer, *farewell; /* own */
     struct ask asks[ASKS_MAX];
     uint64_t last_tag;
@@ -49,7 +57,8 @@ struct mailbox_backup {
     /* The last full backup that came there: 0, 0: not known. */
     int64_t last_ms;
     uint64_t last_counter;
-    bool is_off; /* the archivist has no destination */
+    bool is_off;          /* the archivist has no destination */
+    bool is_begun;        /* the file is open */
     bool is_ship_planned; /* that timer runs: it is not put off by each commit */
 };
 
@@ -72,8 +81,8 @@ static void ask(struct mailbox_backup *backup, enum wire_type type, const void *
 {
     struct ask *one = take_ask(backup, on_answer, owner);
 
-    if (one != NULL && wire_send(backup->mailbox->store, type, one->tag, body, &fd,
-                                 fd < 0 ? 0 : 1) == ERR_OK)
+    if (one != NULL &&
+        wire_send(backup->mailbox->store, type, one->tag, body, &fd, fd < 0 ? 0 : 1) == ERR_OK)
         return;
     if (one != NULL)
         one->tag = 0;
@@ -151,19 +160,36 @@ static void plan_shipping(struct mailbox_backup *backup, int64_t wait_ms)
     net_timer_start(backup->ship_timer, wait_ms);
 }
 
+static void way_free(struct way **way)
+{
+    if (*way == NULL)
+        return;
+    mailbox_archive_forget((*way)->backup->mailbox, *way);
+    shipper_close(&(*way)->shipper);
+    mem_free(way);
+}
+
 static void run_shipper(void *owner)
 {
     struct mailbox_backup *backup = owner;
-    int64_t wait_ms = shipper_run(backup->shipper, clock_now_ms());
+    int64_t wait_ms = shipper_run(backup->way->shipper, clock_now_ms()), old_ms = -1;
 
+    if (backup->old_way != NULL) {
+        old_ms = shipper_run(backup->old_way->shipper, clock_now_ms());
+        if (shipper_is_done(backup->old_way->shipper))
+            way_free(&backup->old_way);
+    }
     backup->is_ship_planned = false;
+    if (wait_ms < 0 || (old_ms >= 0 && old_ms < wait_ms))
+        wait_ms = old_ms;
     if (wait_ms >= 0)
         plan_shipping(backup, wait_ms);
 }
 
 static void on_shipped(void *owner, enum wire_status status, struct wire_message *message)
 {
-    struct mailbox_backup *backup = owner;
+    struct way *way = owner;
+    struct mailbox_backup *backup = way->backup;
     enum shipper_answer answer = status == WIRE_OK         ? SHIPPER_STORED
                                  : status == WIRE_DISABLED ? SHIPPER_OFF
                                                            : SHIPPER_AGAIN;
@@ -174,21 +200,21 @@ static void on_shipped(void *owner, enum wire_status status, struct wire_message
                     message == NULL ? 0 : (int)message->body.backup_put_reply.words.len,
                     message == NULL ? "" : message->body.backup_put_reply.words.ptr);
     backup->is_off |= answer == SHIPPER_OFF;
-    shipper_answered(backup->shipper, answer, clock_now_ms());
+    shipper_answered(way->shipper, answer, clock_now_ms());
     plan_shipping(backup, 0);
 }
 
 static void ship(void *owner, const char *name, int fd, uint64_t size_bytes,
                  const unsigned char *digest)
 {
-    struct mailbox_backup *backup = owner;
+    struct way *way = owner;
 
-    put(backup, name, fd, size_bytes, digest, on_shipped, backup);
+    put(way->backup, name, fd, size_bytes, digest, on_shipped, way);
 }
 
 static void on_work(void *owner)
 {
-    struct mailbox_backup *backup = owner;
+    struct mailbox_backup *backup = ((struct way *)owner)->backup;
 
     if (!backup->is_ship_planned)
         plan_shipping(backup, SHIPPER_BATCH_MS);
@@ -209,9 +235,9 @@ static void read_note(struct mailbox_backup *backup, struct task *task)
     struct str rest, time, counter;
     struct task aside;
 
-    buf_init(&text, 100);
+    buf_init(&text, SIZE_MAX);
     task_init(&aside, task->now_ms);
-    if (file_read(&aside, AT_FDCWD, note_path(backup, &aside), 100, &text) == ERR_OK) {
+    if (file_read(&aside, AT_FDCWD, note_path(backup, &aside), NOTE_MAX, &text) == ERR_OK) {
         rest = str_trim(buf_str(&text));
         if (str_split(&rest, ' ', &time) && str_split(&rest, ' ', &counter) &&
             (!parse_i64(time, &backup->last_ms) || !parse_u64(counter, &backup->last_counter)))
@@ -407,8 +433,7 @@ static enum err begin_full(struct mailbox_backup *backup, struct task *task)
     imap_group_commit(mailbox->appends, clock_now_ms());
     TRY(snapshot_start(task, &request, &full->copy));
     full->manifest = (struct manifest){.mailbox = mailbox->start->id, .time_ms = task->now_ms};
-    full->watch =
-        net_watch_new(mailbox->loop, snapshot_fd(full->copy), on_copied, NULL, backup);
+    full->watch = net_watch_new(mailbox->loop, snapshot_fd(full->copy), on_copied, NULL, backup);
     net_watch_want(full->watch, true, false);
     full->is_active = true;
     return ERR_OK;
@@ -474,21 +499,26 @@ static void look(void *owner)
 
 /* --- The life of it --- */
 
-static struct shipper *new_shipper(struct mailbox_backup *backup, struct task *task,
-                                   const struct secret *key)
+static struct way *way_new(struct mailbox_backup *backup, const struct secret *key)
 {
     const struct mailbox_start *start = backup->mailbox->start;
+    struct way *way = NEW(struct way);
+    struct task task;
 
-    return shipper_new(task, &(struct shipper_options){
-                                 .folder = start->mail_folder,
-                                 .mailbox = start->id,
-                                 .key = key,
-                                 .log = start->log,
-                                 .pending_max = SHIPPER_PENDING_MAX,
-                                 .put = ship,
-                                 .on_work = on_work,
-                                 .owner = backup,
-                             });
+    way->backup = backup;
+    task_init(&task, clock_now_ms());
+    way->shipper = shipper_new(&task, &(struct shipper_options){
+                                          .folder = start->mail_folder,
+                                          .mailbox = start->id,
+                                          .key = key,
+                                          .log = start->log,
+                                          .pending_max = SHIPPER_PENDING_MAX,
+                                          .put = ship,
+                                          .on_work = on_work,
+                                          .owner = way,
+                                      });
+    task_done(&task);
+    return way;
 }
 
 /* What a process that died has left: each is as large as the mailbox. */
@@ -522,8 +552,8 @@ void mailbox_backup_prepare(struct mailbox *mailbox, const struct secret *key)
     task_init(&task, clock_now_ms());
     read_note(backup, &task);
     remove_left(backup, &task);
-    backup->shipper = new_shipper(backup, &task, key);
     task_done(&task);
+    backup->way = way_new(backup, key);
     mailbox->backup = backup;
 }
 
@@ -533,7 +563,8 @@ void mailbox_backup_begin(struct mailbox *mailbox)
 
     if (backup == NULL)
         return;
-    shipper_attach(backup->shipper, mailbox->vault);
+    backup->is_begun = true;
+    shipper_attach(backup->way->shipper, mailbox->vault);
     plan_shipping(backup, SHIPPER_BATCH_MS);
     net_timer_start(backup->full_timer, MAILBOX_BACKUP_FIRST_MS);
 }
@@ -542,26 +573,7 @@ bool mailbox_backup_is_under_way(const struct mailbox *mailbox)
 {
     const struct mailbox_backup *backup = mailbox->backup;
 
-    return backup != NULL && (backup->full.is_active || shipper_is_copying(backup->shipper));
-}
-
-void mailbox_backup_renew(struct mailbox *mailbox)
-{
-    struct mailbox_backup *backup = mailbox->backup;
-    struct task task;
-
-    if (backup == NULL)
-        return;
-    mailbox_archive_forget(mailbox, backup); /* an answer would be for the old generation */
-    shipper_end_generation(backup->shipper, "the mailbox was re-encrypted");
-    shipper_close(&backup->shipper);
-    secret_free(&backup->mac_key);
-    backup->mac_key = segment_key(mailbox->key);
-    task_init(&task, clock_now_ms());
-    backup->shipper = new_shipper(backup, &task, mailbox->key);
-    task_done(&task);
-    shipper_attach(backup->shipper, mailbox->vault);
-    plan_shipping(backup, SHIPPER_BATCH_MS);
+    return backup != NULL && (backup->full.is_active || shipper_is_copying(backup->way->shipper));
 }
 
 bool mailbox_backup_is_busy(struct mailbox *mailbox)
@@ -572,7 +584,7 @@ bool mailbox_backup_is_busy(struct mailbox *mailbox)
         return false;
     if (is_due(backup, clock_now_ms()))
         look(backup);
-    return backup->full.is_active || shipper_is_beginning(backup->shipper);
+    return backup->full.is_active || shipper_is_beginning(backup->way->shipper);
 }
 
 void mailbox_backup_before_close(struct mailbox *mailbox)
@@ -588,7 +600,7 @@ void mailbox_backup_before_close(struct mailbox *mailbox)
     (void)unlink(copy_path(backup, &task));
     task_done(&task);
     net_timer_stop(backup->full_timer);
-    shipper_before_close(backup->shipper);
+    shipper_before_close(backup->way->shipper);
 }
 
 static void on_farewell(void *owner)
@@ -606,10 +618,11 @@ void mailbox_backup_after_close(struct mailbox *mailbox)
 
     if (backup == NULL)
         return;
-    shipper_after_close(backup->shipper);
+    shipper_after_close(backup->way->shipper);
     backup->farewell = net_timer_new(mailbox->loop, on_farewell, backup);
     run_shipper(backup);
-    while (!shipper_is_done(backup->shipper) && clock_monotonic_ms() < end_ms) {
+    while ((backup->old_way != NULL || !shipper_is_done(backup->way->shipper)) &&
+           clock_monotonic_ms() < end_ms) {
         net_timer_start(backup->farewell, FAREWELL_STEP_MS);
         net_loop_run(mailbox->loop);
     }
@@ -620,8 +633,8 @@ void mailbox_backup_restored(struct mailbox *mailbox)
 {
     if (mailbox->backup == NULL)
         return;
-    shipper_after_close(mailbox->backup->shipper);
-    shipper_end_generation(mailbox->backup->shipper, "the mailbox was restored");
+    shipper_after_close(mailbox->backup->way->shipper);
+    shipper_end_generation(mailbox->backup->way->shipper, "the mailbox was restored");
     net_timer_stop(mailbox->backup->ship_timer);
     mailbox->backup->last_ms = 0; /* whatever its counter says, it is another file */
     write_note(mailbox->backup);
@@ -629,11 +642,22 @@ void mailbox_backup_restored(struct mailbox *mailbox)
 
 void mailbox_backup_rekeyed(struct mailbox *mailbox)
 {
-    if (mailbox->backup == NULL)
+    struct mailbox_backup *backup = mailbox->backup;
+
+    if (backup == NULL)
         return;
-    mailbox_backup_restored(mailbox);
-    mailbox_backup_free(&mailbox->backup);
-    mailbox_backup_prepare(mailbox, mailbox->key);
+    way_free(&backup->old_way);
+    backup->old_way = backup->way;
+    shipper_leave(backup->old_way->shipper);
+    secret_free(&backup->mac_key);
+    backup->mac_key = segment_key(mailbox->key);
+    backup->last_ms = 0; /* the last full backup opens with the old password only */
+    write_note(backup);
+    backup->way = way_new(backup, mailbox->key);
+    if (!backup->is_begun)
+        return;
+    shipper_attach(backup->way->shipper, mailbox->vault);
+    run_shipper(backup); /* at once: what is committed from now on is in the new log */
 }
 
 void mailbox_backup_free(struct mailbox_backup **backup_place)
@@ -642,7 +666,8 @@ void mailbox_backup_free(struct mailbox_backup **backup_place)
 
     if (backup == NULL)
         return;
-    shipper_close(&backup->shipper);
+    way_free(&backup->old_way);
+    way_free(&backup->way);
     net_watch_free(&backup->full.watch);
     snapshot_free(&backup->full.copy);
     fd_close(&backup->full.fd);

@@ -27,15 +27,14 @@ void mailbox_backup_begin(struct mailbox *mailbox);
 bool mailbox_backup_is_busy(struct mailbox *mailbox);
 /* The same, but begins nothing: one that is under way. */
 bool mailbox_backup_is_under_way(const struct mailbox *mailbox);
-/* The file is under mailbox->key since now, and another file: a new generation of the log begins. Not
- * while it is busy. */
-void mailbox_backup_renew(struct mailbox *mailbox);
 /* Around vault_close; the second waits until the log is shipped, or cannot be. */
 void mailbox_backup_before_close(struct mailbox *mailbox);
 void mailbox_backup_after_close(struct mailbox *mailbox);
 /* After vault_close: the file is exchanged for another, whose log begins anew. */
 void mailbox_backup_restored(struct mailbox *mailbox);
-/* At the opening: the file turned out to be under another key (mailbox->key): its log begins anew. */
+/* The file is under mailbox->key since now, and another file: a new generation of its log begins, and a
+ * full backup is due. At the opening, or at once behind the exchange; not while it is busy. What was
+ * committed before is still sent, under the key of before. */
 void mailbox_backup_rekeyed(struct mailbox *mailbox);
 void mailbox_backup_free(struct mailbox_backup **backup);
 /* BACKUP_…_REPLY from the store. */

@@ -176,8 +176,9 @@ static enum err start(struct mailbox_job *job)
         return fail(&job->task, ERR_BUSY, "it is being re-encrypted already");
     job->mailbox->is_being_copied = r->is_ours = true;
     r->state = REENCRYPT_BACKING_UP;
-    r->is_backing_up =
-        mailbox_backup_now(job->mailbox, &job->task, on_backed_up, job) == ERR_OK;
+    r->is_backing_up = true; /* until on_backed_up, which may be called at once */
+    if (mailbox_backup_now(job->mailbox, &job->task, on_backed_up, job) != ERR_OK)
+        r->is_backing_up = false;
     task_forgive(&job->task);
     return ERR_OK;
 }
@@ -206,7 +207,7 @@ static void finish(struct mailbox *mailbox)
     mailbox->next_key = NULL;
     mailbox->is_rekeyed = true;
     mailbox_tell_rekeyed(mailbox);
-    mailbox_backup_renew(mailbox);
+    mailbox_backup_rekeyed(mailbox);
 }
 
 static enum err exchange(struct mailbox_job *job, enum mailbox_job_next *out_next)

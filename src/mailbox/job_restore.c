@@ -3,18 +3,24 @@
  * the destination, the backup or generation of the time asked for, its log up to then, and then the
  * whole mailbox in its place (its sessions end, this process too), or some of it beside the rest.
  *
- *   FULLS ─> BASES ─> MANIFESTS ─> MANIFEST ─> FILE ─> LOG … ─> BUILT ─┬─> MERGING ─> done
- *   (the lists, and each generation's time)     ^       ^ v       │    └─> exchanged, done
- *                                               │     LOG_REST    v
- *                                               └──────────── FULL_INSTEAD
+ *   FULLS ─> BASES ─> MANIFESTS ─> MANIFEST ─> FILE ─> BUILDING … ─> BUILT ─┬─> MERGING ─> done
+ *   (the lists, and what each generation has) ^   ^  (a child's,     │      └─> exchanged, done
+ *                                             │   │  with the log)   │
+ *                 the base is not whole ──────┘   └─ FULL_INSTEAD <──┘
  *
- * LOG_REST: a segment is not there; is it the log's end, or missing? FULL_INSTEAD: the log ends before
- * the newest full backup, which has more.
+ * While BUILDING a segment may not be there: the list behind it says whether that is the log's end, or
+ * a hole. FULL_INSTEAD: the log ends before the full backup, which has more.
  *
  * Also of a mailbox that does not open (mailbox->is_damaged): there is nothing to merge into then.
+ *
+ * A backup from before a new password opens with the password of its time only (docs/passwords.md): with
+ * --backup-password-file. Which one it is cannot be told before its file is there, since the key is made
+ * with the file's salt; so it is chosen by times that nobody vouches for, and the MAC over them is
+ * compared as soon as there is a key.
  */
 #include "mailbox/backup.h"
-#include "mailbox/jobs.h"
+#include "mailbox/choice.h"
+#include "mailbox/rebuild.h"
 
 #include "backup/merge.h"
 #include "backup/name.h"
@@ -28,16 +34,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_ROOM = 128, LISTED_ROOM = BACKUP_NAME_MAX + 1, GENERATIONS_MAX = 20000 };
-
 enum phase {
     PHASE_FULLS,
     PHASE_BASES,
     PHASE_MANIFESTS,
     PHASE_MANIFEST,
     PHASE_FILE,
-    PHASE_LOG,
-    PHASE_LOG_REST,
+    PHASE_BUILDING,
     PHASE_FULL_INSTEAD,
     PHASE_BUILT,
     PHASE_MERGING,
@@ -53,23 +56,21 @@ struct restoring {
     struct buf answer; /* of a list, or the words of a refusal */
     int fd;            /* own; of an object; -1 */
     bool is_last;
-    /* What there is. */
-    char full[NAME_ROOM]; /* the newest up to then, without .json; empty: none */
-    uint64_t full_counter; /* as its name has it */
-    struct id *generations; /* own */
-    size_t generation_count, generation_room, generation_next;
-    struct id generation; /* the newest that begins up to then; unset: none */
-    struct manifest chosen; /* its manifest */
-    int64_t next_generation_ms; /* INT64_MAX: none begins later */
-    int64_t unreadable_ms;      /* a generation of then was not to be read; INT64_MIN: none */
-    bool is_missing;            /* the segment that is asked for was not there, and later ones are */
-    bool is_checked;            /* what was built */
-    char last_listed[LISTED_ROOM];
+    struct mailbox_choice choice; /* what there is, and what of it is taken */
+    struct mailbox_choice_generation *asked; /* borrowed: its manifest is asked for */
     struct buf manifest;
-    struct secret *mac_key;  /* own */
-    struct restore *restore; /* own */
-    struct vault *restored;  /* own: merging */
-    struct merge *merge;     /* own */
+    struct secret *mac_key;     /* own; from the mailbox's key */
+    struct secret *password;    /* own; of the backup's time; NULL: not given */
+    struct secret *backup_key;  /* own; from that; NULL: it is under the mailbox's key */
+    uint64_t segment_next;      /* from 1 */
+    bool is_looking_behind;     /* the list after the segment that was not there is asked for */
+    bool is_missing;            /* that was not there, and later ones are */
+    bool has_whole_log;         /* there is no segment more */
+    bool has_reached_time;      /* no segment more is needed: no gap before the time asked for */
+    struct mailbox_rebuilt built;
+    struct restore *restore;    /* own; what was built */
+    struct vault *restored;     /* own: merging */
+    struct merge *merge;        /* own */
 };
 
 /* --- Asking --- */
@@ -102,7 +103,7 @@ static void list(struct mailbox_job *job, struct str prefix)
     struct restoring *state = job->state;
 
     state->is_asked = true;
-    mailbox_archive_list(job->mailbox, prefix, str_from_c(state->last_listed), on_answer, job);
+    mailbox_archive_list(job->mailbox, prefix, str_from_c(state->choice.last_listed), on_answer, job);
 }
 
 static void get(struct mailbox_job *job, const char *name)
@@ -130,81 +131,14 @@ static enum err refused(struct mailbox_job *job)
 
 /* --- What there is --- */
 
-static void note_full(struct mailbox_job *job, struct str name)
-{
-    struct restoring *state = job->state;
-    struct str from = mailbox_job_text(job, "from");
-    uint64_t counter = 0;
-    int64_t ms;
-
-    if (!str_ends_with(name, STR(".json")) || name.len >= NAME_ROOM || name.len < 10 ||
-        !backup_stamp_parse(str_from(name, 5), &ms))
-        return;
-    name = str_upto(name, name.len - 5);
-    if (from.len > 0 ? !str_equal(name, from) && !str_equal(str_from(name, 5), from)
-                     : ms > state->at_ms)
-        return;
-    if (!parse_u64(str_from(name, 5 + BACKUP_STAMP_LEN + 1), &counter))
-        counter = 0;
-    /* Of all, the one that has most, whatever a clock said. */
-    if (state->at_ms == INT64_MAX && counter < state->full_counter)
-        return;
-    state->full_counter = counter;
-    snprintf(state->full, sizeof(state->full), "%.*s", STR_ARG(name));
-}
-
-static void note_base(struct restoring *state, struct str name)
-{
-    struct id id;
-
-    if (str_ends_with(name, STR(".json")) && name.len == 5 + ID_TEXT_LEN + 5 &&
-        id_parse(str_upto(str_from(name, 5), ID_TEXT_LEN), &id)) {
-        if (state->generation_count == state->generation_room) {
-            state->generation_room = state->generation_room == 0 ? 64 : 2 * state->generation_room;
-            state->generations = mem_resize(state->generations, state->generation_room,
-                                            sizeof(*state->generations));
-        }
-        state->generations[state->generation_count++] = id;
-    }
-}
-
-/* Pages whose names do not go on would be asked for without end. */
-static enum err check_progress(struct mailbox_job *job, const char *before)
-{
-    const struct restoring *state = job->state;
-
-    if (state->is_last || str_compare(str_from_c(state->last_listed), str_from_c(before)) > 0)
-        return state->generation_count <= GENERATIONS_MAX
-                   ? ERR_OK
-                   : fail(&job->task, ERR_LIMIT, "the destination has too many logs");
-    return fail(&job->task, ERR_CORRUPT, "the destination's list does not go on after \"%s\"", before);
-}
-
 static enum err take_list(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
-    char before[LISTED_ROOM];
-    json_t *objects;
-    size_t i;
-    json_t *object;
 
     if (state->status != WIRE_OK)
         return refused(job);
-    memcpy(before, state->last_listed, sizeof(before));
-    objects = json_loadb(state->answer.ptr, state->answer.len, 0, NULL);
-    json_array_foreach(objects, i, object) {
-        const char *name = json_string_value(json_object_get(object, "name"));
-
-        if (name == NULL)
-            continue;
-        snprintf(state->last_listed, sizeof(state->last_listed), "%s", name);
-        if (state->phase == PHASE_FULLS)
-            note_full(job, str_from_c(name));
-        else
-            note_base(state, str_from_c(name));
-    }
-    json_decref(objects);
-    return check_progress(job, before);
+    return mailbox_choice_list(&state->choice, &job->task, buf_str(&state->answer),
+                       state->phase == PHASE_FULLS, state->is_last);
 }
 
 static enum err read_answer(struct mailbox_job *job, struct buf *out)
@@ -218,188 +152,199 @@ static enum err read_answer(struct mailbox_job *job, struct buf *out)
     return err;
 }
 
-/* The manifest that was answered is of this generation, and ours. */
-static bool read_manifest(struct mailbox_job *job, const struct id *id, struct manifest *out)
+static enum err take_manifest(struct mailbox_job *job, struct mailbox_choice_generation *generation)
 {
     struct restoring *state = job->state;
-    int64_t claimed_ms = state->at_ms; /* of one that says nothing */
-
-    if (state->status == WIRE_OK && read_answer(job, &state->manifest) == ERR_OK) {
-        if (manifest_read(&job->task, buf_str(&state->manifest), state->mac_key, out) == ERR_OK &&
-            id_equal(&out->generation, id))
-            return true;
-        task_forgive(&job->task);
-        if (manifest_read(&job->task, buf_str(&state->manifest), NULL, out) == ERR_OK)
-            claimed_ms = out->time_ms;
-    }
-    task_forgive(&job->task);
-    if (claimed_ms <= state->at_ms && claimed_ms > state->unreadable_ms)
-        state->unreadable_ms = claimed_ms;
-    return false;
-}
-
-/* Up to a time the one that begins last; for all that there is, the one that has most: clocks are set
- * back and forth, and the counter in the mailbox is not. */
-static bool is_newer(const struct restoring *state, const struct manifest *one)
-{
-    const struct manifest *other = &state->chosen;
-
-    if (!id_is_set(&state->generation))
-        return true;
-    if (state->at_ms != INT64_MAX || one->epoch != other->epoch)
-        return state->at_ms != INT64_MAX ? one->time_ms > other->time_ms : one->epoch > other->epoch;
-    return one->change_counter != other->change_counter
-               ? one->change_counter > other->change_counter
-               : one->time_ms > other->time_ms;
-}
-
-/* One that is not ours to read (another password's, altered) is no reason to give up on others, but is
- * told where it may have been the one. */
-static enum err take_manifest(struct mailbox_job *job)
-{
-    struct restoring *state = job->state;
-    const struct id *id = &state->generations[state->generation_next++];
-    struct manifest manifest;
 
     if (state->status == WIRE_UNKNOWN)
         return ERR_OK;
     if (state->status != WIRE_OK && state->status != WIRE_DAMAGED)
         return refused(job);
-    if (!read_manifest(job, id, &manifest))
-        return ERR_OK;
-    if (manifest.time_ms > state->at_ms) {
-        if (manifest.time_ms < state->next_generation_ms)
-            state->next_generation_ms = manifest.time_ms;
-    } else if (is_newer(state, &manifest)) {
-        state->generation = *id;
-        state->chosen = manifest;
+    buf_truncate(&state->manifest, 0);
+    if (state->status == WIRE_OK && read_answer(job, &state->manifest) == ERR_LIMIT) {
+        task_forgive(&job->task);
+        buf_truncate(&state->manifest, 0);
     }
+    mailbox_choice_manifest(&state->choice, generation, &job->mailbox->start->id, buf_str(&state->manifest),
+                    state->mac_key);
     return ERR_OK;
+}
+
+static bool is_manifest(const struct mailbox_job *job, const struct secret *mac_key,
+                        struct manifest *out)
+{
+    const struct restoring *state = job->state;
+
+    return mailbox_choice_is_manifest(&job->mailbox->start->id, buf_str(&state->manifest), mac_key, out);
 }
 
 /* --- Building --- */
 
-static void base_name(const struct restoring *state, const char *suffix, char out[NAME_ROOM])
-{
-    if (id_is_set(&state->generation))
-        snprintf(out, NAME_ROOM, "base/%s%s", state->generation.text, suffix);
-    else
-        snprintf(out, NAME_ROOM, "%.100s%s", state->full, suffix);
-}
-
-static void ask_segment(struct mailbox_job *job)
+/* Of the one that was chosen. */
+static void ask_manifest(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
-    char name[NAME_ROOM];
+    char name[MAILBOX_CHOICE_NAME_ROOM];
 
-    snprintf(name, sizeof(name), "log/%s/%012llu.seg", state->generation.text,
-             (unsigned long long)restore_next_number(state->restore));
-    mailbox_job_progress(job, "segments of the log", restore_next_number(state->restore), 0);
+    state->phase = PHASE_MANIFEST;
+    mailbox_choice_name(&state->choice, ".json", name);
     get(job, name);
+}
+
+/* Which backup, of when, and what it needs. */
+static enum err needs_password(struct mailbox_job *job, int64_t time_ms)
+{
+    const struct restoring *state = job->state;
+    char name[MAILBOX_CHOICE_NAME_ROOM], time[CLOCK_ISO_ROOM];
+
+    mailbox_choice_name(&state->choice, "", name);
+    clock_format_iso(time_ms, time);
+    json_object_set_new(job->result, "needs", json_string("backup-password"));
+    json_object_set_new(job->result, "backup", json_string(name));
+    json_object_set_new(job->result, "time", json_string(time));
+    if (state->password != NULL) {
+        mailbox_job_say(job, "The backup %s, of %s, does not open with that password: it was made "
+                        "under another one, or its manifest was altered. Nothing was changed.",
+                        name, time);
+        json_object_set_new(job->result, "hint", json_string(
+            "Give the password that the mailbox had then, or choose another backup with --at or "
+            "--from."));
+    } else {
+        mailbox_job_say(job, "The backup %s, of %s, was not made under the mailbox's present "
+                        "password: it opens with the password of that time. Nothing was changed.",
+                        name, time);
+        json_object_set_new(job->result, "hint", json_string(
+            "Give that password with --backup-password-file FILE; the recovery key and the present "
+            "password do not open it."));
+    }
+    return fail(&job->task, ERR_DENIED, "backup %s is under another key", name);
+}
+
+/* The manifest is there, perhaps not yet the file. */
+static enum err check_manifest(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    struct manifest manifest;
+
+    if (!is_manifest(job, NULL, &manifest))
+        return fail(&job->task, ERR_CORRUPT, "the backup's manifest was altered or cut");
+    if (!is_manifest(job, state->mac_key, &manifest) && state->password == NULL)
+        return needs_password(job, manifest.time_ms);
+    return ERR_OK;
 }
 
 /* A full backup is the one that its name says: an older one in its place has a good MAC, too. */
 static enum err check_name(struct mailbox_job *job)
 {
-    const struct restoring *state = job->state;
-    int64_t ms;
+    const struct mailbox_choice *choice = &((const struct restoring *)job->state)->choice;
+    struct manifest manifest;
 
-    if (id_is_set(&state->generation) ||
-        (backup_stamp_parse(str_from(str_from_c(state->full), 5), &ms) &&
-         ms == restore_reached_ms(state->restore)))
+    if (id_is_set(&choice->chosen.id) ||
+        (is_manifest(job, NULL, &manifest) && manifest.time_ms == choice->full_ms))
         return ERR_OK;
-    return fail(&job->task, ERR_CORRUPT, "%s: another backup lies in its place", state->full);
+    return fail(&job->task, ERR_CORRUPT, "%s: another backup lies in its place", choice->full);
+}
+
+/* The mailbox's, or the one that the password of the backup's time gives. */
+static enum err take_key(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    CLEANUP(secret_free) struct secret *mac_key = NULL;
+    struct manifest manifest;
+
+    if (is_manifest(job, state->mac_key, &manifest))
+        return ERR_OK;
+    TRY(restore_key(&job->task, secret_str(state->password), state->fd, &state->backup_key));
+    mac_key = segment_key(state->backup_key);
+    if (is_manifest(job, mac_key, &manifest))
+        return ERR_OK;
+    return is_manifest(job, NULL, &manifest)
+               ? needs_password(job, manifest.time_ms)
+               : fail(&job->task, ERR_CORRUPT, "the backup's manifest was altered or cut");
+}
+
+/* What is put in the mailbox's place has to open with its present password. */
+static bool is_exchange(const struct mailbox_job *job)
+{
+    const struct restoring *state = job->state;
+
+    return !state->is_verify && mailbox_job_text(job, "into-folder").len == 0;
+}
+
+static struct restore_options options_of(const struct mailbox_job *job)
+{
+    const struct restoring *state = job->state;
+
+    return (struct restore_options){
+        .folder = job->mailbox->start->mail_folder,
+        .mailbox = job->mailbox->start->id,
+        .key = state->backup_key != NULL ? state->backup_key : job->mailbox->key,
+        .log = job->mailbox->start->log,
+        .until_ms = mailbox_job_text(job, "from").len > 0 ? INT64_MAX : state->choice.at_ms};
 }
 
 static enum err take_file(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
-    const struct restore_options options = {
-        .folder = job->mailbox->start->mail_folder,
-        .mailbox = job->mailbox->start->id,
-        .key = job->mailbox->key,
-        .log = job->mailbox->start->log,
-        .until_ms = mailbox_job_text(job, "from").len > 0 ? INT64_MAX : state->at_ms};
+    struct mailbox_rebuild_order order = {.manifest = buf_str(&state->manifest),
+                                          .base_fd = state->fd};
     enum err err;
 
     if (state->status != WIRE_OK)
         return refused(job);
-    state->restore = restore_begin(&job->task, &options);
-    err = restore_base(state->restore, &job->task, buf_str(&state->manifest), state->fd);
+    TRY(take_key(job));
+    TRY(check_name(job));
+    order.options = options_of(job);
+    if (state->backup_key != NULL && is_exchange(job))
+        order.present_key = job->mailbox->key;
+    state->segment_next = 1;
+    state->is_missing = state->is_looking_behind = state->has_reached_time = false;
+    state->has_whole_log = !id_is_set(&state->choice.chosen.id);
+    err = mailbox_rebuild_start(job, &order);
     fd_close(&state->fd);
     TRY(err);
-    return check_name(job);
+    state->phase = PHASE_BUILDING;
+    return ERR_OK;
 }
 
-/* What was asked for is there already, whatever is wrong with what follows. */
-static bool is_reached(const struct restoring *state)
+static void ask_segment(struct mailbox_job *job)
 {
-    return restore_reached_ms(state->restore) >= state->at_ms;
+    struct restoring *state = job->state;
+    char name[MAILBOX_CHOICE_NAME_ROOM];
+
+    snprintf(name, sizeof(name), "log/%s/%012llu.seg", state->choice.chosen.id.text,
+             (unsigned long long)state->segment_next);
+    mailbox_job_progress(job, "segments of the log", state->segment_next, 0);
+    get(job, name);
 }
 
+/* No segment of this number, or none that is whole: no matter, where what was asked for is there already. */
 static enum err bad_segment(struct mailbox_job *job, const char *what)
 {
     struct restoring *state = job->state;
+    int64_t reached_ms = mailbox_rebuild_reached_ms(job->mailbox->rebuild);
     char reached[CLOCK_ISO_ROOM];
 
-    if (is_reached(state)) {
-        state->phase = PHASE_BUILT;
+    if (reached_ms >= state->choice.at_ms) {
+        state->has_whole_log = state->has_reached_time = true;
         return ERR_OK;
     }
-    clock_format_iso(restore_reached_ms(state->restore), reached);
+    clock_format_iso(reached_ms, reached);
     return fail(&job->task, ERR_CORRUPT, "log %s, segment %llu: %s; the log before it is good up to %s",
-                state->generation.text, (unsigned long long)restore_next_number(state->restore), what,
-                reached);
+                state->choice.chosen.id.text, (unsigned long long)state->segment_next, what, reached);
 }
 
 /* None of this number: the end, if none follows it. */
 static void look_behind(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
-    char prefix[NAME_ROOM];
+    char prefix[MAILBOX_CHOICE_NAME_ROOM];
 
-    snprintf(prefix, sizeof(prefix), "log/%s/", state->generation.text);
-    snprintf(state->last_listed, sizeof(state->last_listed), "%s%012llu.seg", prefix,
-             (unsigned long long)restore_next_number(state->restore));
-    state->phase = PHASE_LOG_REST;
+    snprintf(prefix, sizeof(prefix), "log/%s/", state->choice.chosen.id.text);
+    snprintf(state->choice.last_listed, sizeof(state->choice.last_listed), "%s%012llu.seg", prefix,
+             (unsigned long long)state->segment_next);
+    state->is_looking_behind = true;
     list(job, str_from_c(prefix));
-}
-
-static enum err ask_next_manifest(struct mailbox_job *job)
-{
-    struct restoring *state = job->state;
-    char name[NAME_ROOM];
-
-    if (state->generation_next < state->generation_count) {
-        snprintf(name, sizeof(name), "base/%s.json",
-                 state->generations[state->generation_next].text);
-        state->phase = PHASE_MANIFESTS;
-        get(job, name);
-        return ERR_OK;
-    }
-    if (!id_is_set(&state->generation) && state->full[0] == '\0')
-        return fail(&job->task, ERR_NOT_FOUND, "there is no such backup");
-    state->phase = PHASE_MANIFEST;
-    base_name(state, ".json", name);
-    get(job, name);
-    return ERR_OK;
-}
-
-/* Its host ended before what makes its base whole was there: as if it had not begun. */
-static enum err choose_another(struct mailbox_job *job)
-{
-    struct restoring *state = job->state;
-    size_t kept = 0;
-
-    for (size_t i = 0; i < state->generation_count; i++) {
-        if (!id_equal(&state->generations[i], &state->generation))
-            state->generations[kept++] = state->generations[i];
-    }
-    state->generation_count = kept;
-    state->generation_next = 0;
-    state->generation = (struct id){""};
-    restore_free(&state->restore);
-    return ask_next_manifest(job);
 }
 
 static enum err take_rest(struct mailbox_job *job)
@@ -407,25 +352,26 @@ static enum err take_rest(struct mailbox_job *job)
     struct restoring *state = job->state;
     json_t *objects;
 
+    state->is_looking_behind = false;
     if (state->status != WIRE_OK)
         return refused(job);
     objects = json_loadb(state->answer.ptr, state->answer.len, 0, NULL);
     state->is_missing = json_array_size(objects) > 0;
     json_decref(objects);
-    if (!state->is_missing && !restore_is_whole(state->restore))
-        return choose_another(job);
-    state->phase = state->is_missing ? PHASE_LOG : PHASE_BUILT;
     if (state->is_missing) /* or it came in this moment */
         ask_segment(job);
+    else
+        state->has_whole_log = true;
     return ERR_OK;
 }
 
 static enum err take_segment(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
-    bool is_enough = false;
     enum err err;
 
+    if (state->is_looking_behind)
+        return take_rest(job);
     if (state->status == WIRE_UNKNOWN && state->is_missing)
         return bad_segment(job, "it is missing, and later ones are there");
     if (state->status == WIRE_UNKNOWN) {
@@ -436,20 +382,11 @@ static enum err take_segment(struct mailbox_job *job)
         return bad_segment(job, "it is not what was put there");
     if (state->status != WIRE_OK)
         return refused(job);
-    err = restore_segment(state->restore, &job->task, state->fd, &is_enough);
+    err = mailbox_rebuild_segment(job->mailbox->rebuild, &job->task, state->fd);
     fd_close(&state->fd);
-    if (err == ERR_CORRUPT && is_reached(state)) {
-        task_forgive(&job->task);
-        state->phase = PHASE_BUILT;
-        return ERR_OK;
-    }
-    TRY(err);
     state->is_missing = false;
-    if (is_enough)
-        state->phase = PHASE_BUILT;
-    else
-        ask_segment(job);
-    return ERR_OK;
+    state->segment_next++;
+    return err;
 }
 
 /* --- Into its place, or beside the rest --- */
@@ -462,10 +399,7 @@ static void close_mailbox(struct mailbox *mailbox)
     mailbox_session_free_all(mailbox);
     mailbox_delivery_free_all(mailbox);
     imap_group_free(&mailbox->appends);
-    net_timer_stop(mailbox->usage_timer);
-    net_timer_stop(mailbox->housekeeping_timer);
-    net_timer_stop(mailbox->renewal_timer);
-    net_timer_stop(mailbox->hibernate_timer);
+    mailbox_stop_timers(mailbox);
     mailbox_backup_before_close(mailbox);
     vault_close(&mailbox->vault);
     mailbox_backup_restored(mailbox);
@@ -490,7 +424,7 @@ static enum err exchange(struct mailbox_job *job)
     }
     close_mailbox(mailbox);
     TRY(restore_exchange(state->restore, &job->task, &options, mailbox->key, &kept));
-    clock_format_iso(restore_reached_ms(state->restore), reached);
+    clock_format_iso(state->built.reached_ms, reached);
     json_object_set_new(job->result, "time", json_string(reached));
     json_object_set_new(job->result, "kept", json_stringn(kept.ptr, kept.len));
     mailbox_job_say(job, "The mailbox is as it was at %s.%s%.*s", reached,
@@ -536,22 +470,11 @@ static enum err go_on_merging(struct mailbox_job *job, enum mailbox_job_next *ou
 static void tell_gap(struct mailbox_job *job)
 {
     const struct restoring *state = job->state;
-    bool has_log = id_is_set(&state->generation);
-    char reached[CLOCK_ISO_ROOM], next[CLOCK_ISO_ROOM];
+    struct str words = mailbox_choice_gap(&state->choice, &job->task, state->built.reached_ms,
+                                  state->has_reached_time, state->password != NULL);
 
-    if (state->unreadable_ms >
-        (has_log ? state->chosen.time_ms : restore_reached_ms(state->restore)))
-        json_object_set_new(job->result, "hint",
-                            json_string("A later part of the log cannot be read: it was altered, or "
-                                        "made with another password's key."));
-    if (!has_log || state->next_generation_ms == INT64_MAX)
-        return;
-    clock_format_iso(restore_reached_ms(state->restore), reached);
-    clock_format_iso(state->next_generation_ms, next);
-    json_object_set_new(
-        job->result, "hint",
-        json_sprintf("The log ends at %s, and the next begins at %s: what was committed between the "
-                     "two is in neither.", reached, next));
+    if (words.len > 0)
+        json_object_set_new(job->result, "hint", json_stringn(words.ptr, words.len));
 }
 
 /*
@@ -562,90 +485,163 @@ static void tell_behind(struct mailbox_job *job)
 {
     const struct restoring *state = job->state;
     const struct mailbox *mailbox = job->mailbox;
+    const struct mailbox_rebuilt *built = &state->built;
     struct vault_usage seen = {.epoch = mailbox->vault_options.epoch_seen,
                                .change_counter = mailbox->vault_options.change_counter_seen};
-    uint64_t epoch, counter;
 
-    if (state->at_ms != INT64_MAX || mailbox_job_text(job, "from").len > 0)
+    if (state->choice.at_ms != INT64_MAX || state->choice.from.len > 0)
         return;
     if (mailbox->vault != NULL && !state->is_verify)
         vault_usage(mailbox->vault, &seen);
-    restore_state(state->restore, &epoch, &counter);
-    if (epoch < seen.epoch || (epoch == seen.epoch && counter < seen.change_counter))
+    if (built->epoch < seen.epoch ||
+        (built->epoch == seen.epoch && built->change_counter < seen.change_counter))
         json_object_set_new(job->result, "hint",
                             json_string("The mailbox has had later changes, which the backups do not "
                                         "have: not yet, or not any more."));
 }
 
-/* The full backup's counter, as its name has it, is higher than that of what the log gave. */
-static bool has_full_more(const struct restoring *state)
+/*
+ * The newest generation was beginning when the destination heard of it last: another one, or the full
+ * backup, has what it was to begin with. False: there is none.
+ */
+static bool take_another(struct mailbox_job *job)
 {
-    uint64_t epoch, counter;
+    struct restoring *state = job->state;
 
-    restore_state(state->restore, &epoch, &counter);
-    return id_is_set(&state->generation) && state->full_counter > counter;
+    if (!mailbox_choice_discard(&state->choice, state->password != NULL))
+        return false;
+    task_forgive(&job->task);
+    mailbox_rebuild_end(job->mailbox, job);
+    secret_free(&state->backup_key);
+    if (mailbox_choice_choose(&state->choice, &job->task, state->password != NULL) != ERR_OK)
+        return false;
+    ask_manifest(job);
+    return true;
 }
 
-/* By its manifest, too: then it is built from that. */
+/* The full backup's counter, as its name has it, is higher than that of what the log gave: by its
+ * manifest, too? */
+static bool ask_full_instead(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    char name[MAILBOX_CHOICE_NAME_ROOM];
+
+    if (!id_is_set(&state->choice.chosen.id) || state->choice.full[0] == '\0' ||
+        state->choice.full_counter <= state->built.change_counter)
+        return false;
+    snprintf(name, sizeof(name), "%.100s.json", state->choice.full);
+    state->phase = PHASE_FULL_INSTEAD;
+    get(job, name);
+    return true;
+}
+
+/* Under the mailbox's key, or that of the log. */
+static bool is_readable(const struct mailbox_job *job, struct manifest *out)
+{
+    const struct restoring *state = job->state;
+    CLEANUP(secret_free) struct secret *mac_key = NULL;
+
+    if (is_manifest(job, state->mac_key, out))
+        return true;
+    if (state->backup_key == NULL)
+        return false;
+    mac_key = segment_key(state->backup_key);
+    return is_manifest(job, mac_key, out);
+}
+
+/* Then it is built from that. */
 static enum err take_full_instead(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
-    char reached[CLOCK_ISO_ROOM], name[NAME_ROOM];
+    const struct mailbox_rebuilt *built = &state->built;
+    char reached[CLOCK_ISO_ROOM], name[MAILBOX_CHOICE_NAME_ROOM];
     struct manifest manifest;
-    uint64_t epoch, counter;
 
-    restore_state(state->restore, &epoch, &counter);
     state->phase = PHASE_BUILT;
-    if (state->status != WIRE_OK || read_answer(job, &state->manifest) != ERR_OK ||
-        manifest_read(&job->task, buf_str(&state->manifest), state->mac_key, &manifest) != ERR_OK ||
-        manifest.epoch < epoch ||
-        (manifest.epoch == epoch && manifest.change_counter <= counter)) {
+    if (state->status != WIRE_OK)
+        return ERR_OK;
+    if (read_answer(job, &state->manifest) != ERR_OK || !is_readable(job, &manifest) ||
+        manifest.epoch < built->epoch ||
+        (manifest.epoch == built->epoch && manifest.change_counter <= built->change_counter)) {
         task_forgive(&job->task);
         return ERR_OK;
     }
-    clock_format_iso(restore_reached_ms(state->restore), reached);
+    clock_format_iso(built->reached_ms, reached);
     json_object_set_new(job->result, "hint",
                         json_sprintf("The log ends at %s; %s has more, and was taken.", reached,
-                                     state->full));
-    restore_free(&state->restore);
-    state->is_checked = false;
-    state->generation = (struct id){""};
+                                     state->choice.full));
+    mailbox_rebuild_end(job->mailbox, job);
+    secret_free(&state->backup_key);
+    state->choice.chosen = (struct mailbox_choice_generation){.is_known = false};
     state->phase = PHASE_FILE;
-    base_name(state, ".sqlite", name);
+    mailbox_choice_name(&state->choice, ".sqlite", name);
     get(job, name);
     return ERR_OK;
 }
 
-static enum err built(struct mailbox_job *job, enum mailbox_job_next *out_next)
+/* The child has ended. */
+static enum err take_built(struct mailbox_job *job, enum mailbox_job_next *out_next)
 {
     struct restoring *state = job->state;
-    char reached[CLOCK_ISO_ROOM], name[NAME_ROOM];
+    enum err err = mailbox_rebuild_result(job->mailbox->rebuild, &job->task, &state->built);
 
-    if (!state->is_checked) {
-        mailbox_job_progress(job, "checking", 0, 0);
-        TRY(restore_finish(state->restore, &job->task));
-        state->is_checked = true;
-        if (has_full_more(state)) {
-            snprintf(name, sizeof(name), "%.100s.json", state->full);
-            state->phase = PHASE_FULL_INSTEAD;
-            get(job, name);
-            *out_next = MAILBOX_JOB_WAITS;
-            return ERR_OK;
-        }
-    }
+    *out_next = MAILBOX_JOB_WAITS;
+    if (err != ERR_OK && state->built.is_unfinished && take_another(job))
+        return ERR_OK;
+    TRY(err);
+    if (ask_full_instead(job))
+        return ERR_OK;
+    state->phase = PHASE_BUILT;
+    *out_next = MAILBOX_JOB_MORE;
+    return ERR_OK;
+}
+
+static enum err use_built(struct mailbox_job *job, enum mailbox_job_next *out_next)
+{
+    struct restoring *state = job->state;
+    struct restore_options options = options_of(job);
+    char reached[CLOCK_ISO_ROOM];
+
+    if (is_exchange(job))
+        options.key = job->mailbox->key;
+    state->restore = restore_resume(&job->task, &options, state->built.reached_ms);
     tell_behind(job);
     tell_gap(job);
     if (state->is_verify) {
-        clock_format_iso(restore_reached_ms(state->restore), reached);
-        json_object_set_new(job->result, "time", json_string(reached));
+        clock_format_iso(state->built.reached_ms, reached);
         mailbox_job_say(job, "The backup opens, is whole, and reaches up to %s.", reached);
         return ERR_OK;
     }
-    if (mailbox_job_text(job, "into-folder").len == 0)
+    if (is_exchange(job))
         return exchange(job);
     state->phase = PHASE_MERGING;
     *out_next = MAILBOX_JOB_MORE;
     return begin_merge(job);
+}
+
+/* Asks, or passes on what was answered, when the child is ready for it. */
+static enum err go_on_building(struct mailbox_job *job, enum mailbox_job_next *out_next)
+{
+    struct restoring *state = job->state;
+    struct mailbox_rebuild *rebuild = job->mailbox->rebuild;
+    enum mailbox_rebuild_state child = mailbox_rebuild_state(rebuild);
+
+    if (child == MAILBOX_REBUILD_ENDED)
+        return take_built(job, out_next);
+    *out_next = MAILBOX_JOB_WAITS;
+    if (state->has_answer) {
+        state->has_answer = state->is_asked = false;
+        TRY(take_segment(job));
+        child = mailbox_rebuild_state(rebuild);
+    }
+    if (child == MAILBOX_REBUILD_WORKING || state->is_asked)
+        return ERR_OK;
+    if (child == MAILBOX_REBUILD_ENOUGH)
+        state->has_reached_time = true;
+    if (state->has_reached_time || state->has_whole_log)
+        return mailbox_rebuild_finish(rebuild, &job->task);
+    ask_segment(job);
+    return ERR_OK;
 }
 
 /* --- The job --- */
@@ -661,25 +657,46 @@ static enum err start(struct mailbox_job *job)
 {
     struct restoring *state = NEW(struct restoring);
     struct str at = mailbox_job_text(job, "at");
+    int64_t at_ms = INT64_MAX;
 
     job->state = state;
     state->fd = -1;
     state->is_verify = strcmp(job->kind->name, "backup verify") == 0;
-    state->at_ms = state->next_generation_ms = INT64_MAX;
-    state->unreadable_ms = INT64_MIN;
+    mailbox_choice_init(&state->choice, at_ms, mailbox_job_text(job, "from"));
     buf_init(&state->answer, SIZE_MAX);
     buf_init(&state->manifest, SIZE_MAX); /* the reading is limited */
+    TRY(mailbox_job_secret(job, "backup-password", &state->password));
     if (job->mailbox->backup == NULL) {
         mailbox_job_say(job, "There are no backups here: \"backup\" is not configured.");
         return fail(&job->task, ERR_NOT_FOUND, "no destination is configured");
     }
-    if (at.len > 0 && !parse_time(&job->task, at, &state->at_ms))
+    if (at.len > 0 && !parse_time(&job->task, at, &at_ms))
         return fail(&job->task, ERR_INVALID, "a time is written as 2026-11-21T10:00:00Z");
+    state->choice.at_ms = at_ms;
     if (mailbox_job_text(job, "into-folder").len > 0 && job->mailbox->vault == NULL)
         return fail(&job->task, ERR_INVALID,
                     "the mailbox does not open, so nothing can be put into it");
+    if (!mailbox_rebuild_is_free(job->mailbox))
+        return fail(&job->task, ERR_BUSY, "another backup of the mailbox is being looked at");
     state->mac_key = segment_key(job->mailbox->key);
     list(job, STR("full/"));
+    return ERR_OK;
+}
+
+static enum err ask_next_manifest(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    char name[MAILBOX_CHOICE_NAME_ROOM];
+
+    state->asked = mailbox_choice_next(&state->choice);
+    if (state->asked == NULL) {
+        TRY(mailbox_choice_choose(&state->choice, &job->task, state->password != NULL));
+        ask_manifest(job);
+        return ERR_OK;
+    }
+    snprintf(name, sizeof(name), "base/%s.json", state->asked->id.text);
+    state->phase = PHASE_MANIFESTS;
+    get(job, name);
     return ERR_OK;
 }
 
@@ -687,7 +704,7 @@ static enum err start(struct mailbox_job *job)
 static enum err advance(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
-    char name[NAME_ROOM];
+    char name[MAILBOX_CHOICE_NAME_ROOM];
 
     switch (state->phase) {
     case PHASE_FULLS:
@@ -699,7 +716,7 @@ static enum err advance(struct mailbox_job *job)
         if (mailbox_job_text(job, "from").len > 0)
             return ask_next_manifest(job);
         state->phase = PHASE_BASES;
-        state->last_listed[0] = '\0';
+        state->choice.last_listed[0] = '\0';
         list(job, STR("base/"));
         return ERR_OK;
     case PHASE_BASES:
@@ -709,29 +726,23 @@ static enum err advance(struct mailbox_job *job)
         list(job, STR("base/"));
         return ERR_OK;
     case PHASE_MANIFESTS:
-        TRY(take_manifest(job));
+        TRY(take_manifest(job, state->asked));
         return ask_next_manifest(job);
     case PHASE_MANIFEST:
         if (state->status != WIRE_OK)
             return refused(job);
         TRY(read_answer(job, &state->manifest));
+        TRY(check_manifest(job));
         state->phase = PHASE_FILE;
-        base_name(state, ".sqlite", name);
+        mailbox_choice_name(&state->choice, ".sqlite", name);
         mailbox_job_progress(job, "fetching", 0, 0);
         get(job, name);
         return ERR_OK;
     case PHASE_FILE:
-        TRY(take_file(job));
-        state->phase = id_is_set(&state->generation) ? PHASE_LOG : PHASE_BUILT;
-        if (state->phase == PHASE_LOG)
-            ask_segment(job);
-        return ERR_OK;
-    case PHASE_LOG:
-        return take_segment(job);
-    case PHASE_LOG_REST:
-        return take_rest(job);
+        return take_file(job);
     case PHASE_FULL_INSTEAD:
         return take_full_instead(job);
+    case PHASE_BUILDING:
     case PHASE_BUILT:
     case PHASE_MERGING:
         break;
@@ -745,8 +756,10 @@ static enum err step(struct mailbox_job *job, enum mailbox_job_next *out_next)
 
     if (state->phase == PHASE_MERGING)
         return go_on_merging(job, out_next);
+    if (state->phase == PHASE_BUILDING)
+        return go_on_building(job, out_next);
     if (state->phase == PHASE_BUILT)
-        return built(job, out_next);
+        return use_built(job, out_next);
     if (state->has_answer) {
         state->has_answer = state->is_asked = false;
         TRY(advance(job));
@@ -766,8 +779,11 @@ static void end(struct mailbox_job *job)
     merge_free(&state->merge);
     vault_close(&state->restored);
     restore_free(&state->restore);
-    mem_free(&state->generations);
+    mailbox_rebuild_end(job->mailbox, job);
+    mailbox_choice_done(&state->choice);
     secret_free(&state->mac_key);
+    secret_free(&state->password);
+    secret_free(&state->backup_key);
     buf_free(&state->answer);
     buf_free(&state->manifest);
     fd_close(&state->fd);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "imap/session.h"
+#include "secret/pass.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -102,6 +103,21 @@ struct str mailbox_job_text(const struct mailbox_job *job, const char *name)
 bool mailbox_job_flag(const struct mailbox_job *job, const char *name)
 {
     return json_is_true(json_object_get(job->arguments, name));
+}
+
+enum err mailbox_job_secret(struct mailbox_job *job, const char *name, struct secret **out_secret)
+{
+    struct str text = mailbox_job_text(job, name);
+    const struct mailbox *mailbox = job->mailbox;
+
+    *out_secret = NULL;
+    if (text.len == 0)
+        return ERR_OK;
+    if (pass_open(mailbox->pass_key, str_from_c(name), text, out_secret) == ERR_OK ||
+        (mailbox->next_pass_key != NULL &&
+         pass_open(mailbox->next_pass_key, str_from_c(name), text, out_secret) == ERR_OK))
+        return ERR_OK;
+    return fail(&job->task, ERR_DENIED, "what came as \"%s\" was not sealed by the keeper", name);
 }
 
 /* --- a job's life ---------------------------------------------------------------------------- */

@@ -79,6 +79,10 @@ void mailbox_job_say(struct mailbox_job *job, const char *format, ...) PRINTF_LI
 /* A text argument; empty when it was not given. Valid as long as the job. */
 struct str mailbox_job_text(const struct mailbox_job *job, const char *name);
 bool mailbox_job_flag(const struct mailbox_job *job, const char *name);
+/* A password beside the mailbox's own, which the keeper sealed (secret/pass.h); NULL when it was not
+ * given. ERR_DENIED: somebody else sealed it. */
+MUST_CHECK enum err mailbox_job_secret(struct mailbox_job *job, const char *name,
+                                       struct secret **out_secret);
 
 /* A JOB from the store, whose descriptors are taken; answered at once or later. */
 void mailbox_job_begin(struct mailbox *mailbox, struct wire_message *message);

@@ -36,6 +36,7 @@ struct mailbox_session;
 struct mailbox_delivery;
 struct mailbox_job;
 struct mailbox_backup;
+struct mailbox_rebuild;
 
 struct mailbox {
     const struct mailbox_start *start; /* borrowed */
@@ -59,6 +60,7 @@ struct mailbox {
     struct mailbox_job *jobs; /* own, a list; what the owner asked for (mailbox/jobs.h) */
     size_t job_count;
     struct mailbox_backup *backup; /* own; NULL: none are configured (mailbox/backup.h) */
+    struct mailbox_rebuild *rebuild; /* own; the one under way, or ending (mailbox/rebuild.h) */
     struct net_timer *delivery_timer;     /* own: stores what is queued */
     struct net_timer *usage_timer;        /* own: tells the keeper */
     struct net_timer *idle_timer;         /* own: nobody there for a while */
@@ -83,6 +85,8 @@ struct mailbox {
 void mailbox_check_idle(struct mailbox *mailbox);
 /* Something was put off although nothing changed: done when nobody changes anything for a second. */
 void mailbox_housekeep_later(struct mailbox *mailbox);
+/* Nothing is done by itself any more: before the vault is closed, since the loop may go on after that. */
+void mailbox_stop_timers(struct mailbox *mailbox);
 /* No more of it: clients get BYE, the vault is closed, the loop stops. */
 void mailbox_end(struct mailbox *mailbox, const char *why);
 /* The wire's word for why the vault refused `size_bytes` more. */

@@ -1,7 +1,8 @@
 /*
  * The archivist: the one process that touches where backups are kept (backup/archivist.h). It sees
- * ciphertext only and holds nothing but the key of the destination. It may write to a backup folder,
- * or connect and keep temporary files in <data>/archive; nothing else.
+ * ciphertext only and holds nothing but the keys of destinations, the host's and those that owners
+ * have of their own. It may write to a backup folder, connect, and keep temporary files in
+ * <data>/archive; nothing else.
  *
  * A destination that is not there at the start (a disk that was not mounted) does not keep the
  * service from starting: who asks is told so until the next start.
@@ -24,7 +25,9 @@ enum { SECRET_FILE_MAX = 1024 };
 struct archivist_role {
     struct archivist *archivist; /* own */
     struct dns_client *dns;      /* own */
-    struct net_http *http;       /* own; for S3 */
+    struct net_http *http;       /* own; for the host's S3; NULL: a folder */
+    struct net_http *own_http;   /* own; for owners' */
+    struct net_target_rules *own_rules; /* own; where those may be */
     char *work_folder;           /* own; for S3 */
     struct backup_place place;
     bool has_destination;
@@ -59,6 +62,71 @@ static enum err read_secret(struct task *task, struct str path, struct secret **
     return ERR_OK;
 }
 
+/* Of owners' buckets: what the system trusts, and what `backup_ca` names besides. What cannot be read
+ * leaves them without, and nobody else. */
+static void read_own_trust(struct role_process *process, struct task *task, struct buf *pem)
+{
+    const struct config *config = role_config(process);
+
+    if (net_http_read_trust(task, STR(""), pem) != ERR_OK)
+        task_forgive(task); /* a host without a bundle may trust its own CA all the same */
+    if (config->backup_ca.len == 0)
+        return;
+    buf_put(pem, STR("\n"));
+    if (net_http_read_trust(task, config->backup_ca, pem) != ERR_OK) {
+        log_failure(role_log(process), "backup_ca, for owners' own buckets", task);
+        task_forgive(task);
+    }
+}
+
+static enum err make_own_http(struct role_process *process, struct task *task)
+{
+    struct archivist_role *state = role_state(process);
+    const struct config *config = role_config(process);
+    struct net_http_options options = {.connections_max = 16, .connections_per_host_max = 4};
+    CLEANUP(buf_free) struct buf pem;
+    size_t count = 0;
+
+    buf_init(&pem, SIZE_MAX);
+    read_own_trust(process, task, &pem);
+    options.trust_pem = str_trim(buf_str(&pem));
+    if (net_http_new(role_loop(process), task, &options, &state->own_http) != ERR_OK) {
+        log_failure(role_log(process), "certificates for owners' own buckets", task);
+        task_forgive(task);
+        options.trust_pem = STR("");
+        TRY(net_http_new(role_loop(process), task, &options, &state->own_http));
+    }
+    while (count < ARRAY_LEN(config->backup_own_allow) && config->backup_own_allow[count].len > 0)
+        count++;
+    state->own_rules = net_target_rules_new(config->backup_own_allow, count, false);
+    return ERR_OK;
+}
+
+static enum err open_own(void *owner, struct task *task, const struct backup_own *own,
+                         struct backup_destination **out)
+{
+    struct role_process *process = owner;
+    struct archivist_role *state = role_state(process);
+    struct backup_s3_options options = {.work_folder = state->work_folder,
+                                        .log = role_log(process)};
+    struct backup_place place;
+    const char *reason = backup_place_parse(&task->arena, own->place, &place);
+
+    if (reason != NULL || !place.is_s3)
+        return fail(task, ERR_INVALID, "%s", reason != NULL ? reason : "it is not S3");
+    options.client = (struct s3_client_options){
+        .loop = role_loop(process),
+        .http = state->own_http,
+        .dns = state->dns,
+        .place = &place,
+        .key_id = own->key_id,
+        .region = own->region,
+        .secret = secret_copy(own->secret),
+        .rules = state->own_rules,
+    };
+    return backup_s3_new(task, &options, out);
+}
+
 static enum err make_http(struct role_process *process, struct task *task)
 {
     struct archivist_role *state = role_state(process);
@@ -76,12 +144,9 @@ static enum err open_s3(struct role_process *process, struct task *task,
 {
     struct archivist_role *state = role_state(process);
     const struct config *config = role_config(process);
-    const char *folder = config_path(config, task, "archive");
     struct backup_s3_options options = {.log = role_log(process)};
     struct secret *secret = NULL;
 
-    state->work_folder = mem_copy_text(folder, strlen(folder));
-    TRY(dir_make(task, AT_FDCWD, state->work_folder, false));
     TRY(make_http(process, task));
     TRY(read_secret(task, config->backup_key_file, &secret));
     options.work_folder = state->work_folder;
@@ -101,11 +166,15 @@ static enum err open_destination(struct role_process *process, struct task *task
                                  struct backup_destination **out)
 {
     struct archivist_role *state = role_state(process);
-    const char *reason = backup_place_parse(&state->arena, role_config(process)->backup,
-                                            &state->place);
+    const struct config *config = role_config(process);
+    const char *reason = backup_place_parse(&state->arena, config->backup, &state->place);
+    const char *folder = config_path(config, task, "archive");
 
     if (reason != NULL)
         return fail(task, ERR_INVALID, "backup: %s", reason);
+    state->work_folder = mem_copy_text(folder, strlen(folder));
+    TRY(dir_make(task, AT_FDCWD, state->work_folder, false));
+    TRY(make_own_http(process, task));
     if (state->place.is_s3)
         return open_s3(process, task, out);
     return backup_directory_open(role_loop(process), task, state->place.path.ptr, out);
@@ -134,6 +203,7 @@ static enum err setup(struct role_process *process, struct task *task)
     }
     state->has_destination = true;
     archivist_set_destination(state->archivist, destination, WIRE_OK, STR(""));
+    archivist_allow_own(state->archivist, open_own, process);
     return ERR_OK;
 }
 
@@ -143,9 +213,10 @@ static void sandbox(struct role_process *process, struct sandbox_rules *rules)
 
     if (!state->has_destination)
         return;
-    sandbox_allow_path(rules, state->place.is_s3 ? state->work_folder : state->place.path.ptr,
-                       SANDBOX_READ_WRITE);
-    rules->may_connect = state->place.is_s3;
+    sandbox_allow_path(rules, state->work_folder, SANDBOX_READ_WRITE);
+    if (!state->place.is_s3)
+        sandbox_allow_path(rules, state->place.path.ptr, SANDBOX_READ_WRITE);
+    rules->may_connect = true;
 }
 
 static enum err start(struct role_process *process, struct task *task)
@@ -161,6 +232,8 @@ static void on_peer(struct role_process *process, struct wire_channel *channel)
 
     if (wire_channel_peer(channel) == WIRE_ROLE_RESOLVER)
         dns_client_set_peer(state->dns, channel);
+    else if (wire_channel_peer(channel) == WIRE_ROLE_KEEPER)
+        archivist_keeper_came(state->archivist);
 }
 
 static void on_message(struct role_process *process, struct wire_channel *channel,
@@ -192,6 +265,8 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     (void)grace_ms;
     archivist_free(&state->archivist);
     net_http_free(&state->http);
+    net_http_free(&state->own_http);
+    net_target_rules_free(&state->own_rules);
     mem_free(&state->work_folder);
     dns_client_free(&state->dns);
     arena_free(&state->arena);

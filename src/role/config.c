@@ -11,7 +11,7 @@
 #include "backup/place.h"
 #include "base/ascii.h"
 #include "base/memory.h"
-#include "courier/webhook_target.h"
+#include "net/target.h"
 #include "dns/upstream.h"
 #include "role/config_value.h"
 
@@ -34,7 +34,7 @@ enum setting_kind {
     SETTING_ADDRESSES,
     SETTING_DNS_SERVERS, /* a list, too */
     SETTING_HOSTNAMES,       /* a list */
-    SETTING_WEBHOOK_TARGETS, /* a list */
+    SETTING_TARGETS, /* a list */
     SETTING_SERVER,      /* one address with port, or a local socket's path */
     SETTING_NUMBER,
     SETTING_SIZE,
@@ -141,6 +141,9 @@ static const struct setting settings[] = {
     {"reset_keep", SETTING_DURATION, AT(reset_keep_ms), "30d", 0,
      UINT64_C(3650) * 24 * 3600 * 1000, NULL,
      "How long the files of a mailbox that was given up (alias reset) are kept before they are removed."},
+    {"restore_keep", SETTING_DURATION, AT(restore_keep_ms), "30d", 1000,
+     UINT64_C(3650) * 24 * 3600 * 1000, NULL,
+     "How long the mailbox file that a restore replaced is kept beside the new one before it is removed."},
     {"removed_backups_keep", SETTING_DURATION, AT(removed_backups_keep_ms), "0s", 0,
      UINT64_C(36500) * 24 * 3600 * 1000, NULL,
      "How long backups of a removed mailbox stay (they open with its password); 0s: they go with it."},
@@ -205,6 +208,8 @@ static const struct setting settings[] = {
      "And of how many hours."},
     {"backup_drop_after", SETTING_DURATION, AT(backup_drop_after_ms), "10m", 0, 7 * 24 * 3600 * 1000,
      NULL, "How soon mail that waits for its owner, sealed, is backed up."},
+    {"backup_own_allow", SETTING_TARGETS, AT(backup_own_allow), "", 0, 0, NULL,
+     "Hosts by name, and networks as 10.0.0.0/8, that owners' own destinations may be on though they are not public, read at the start."},
     {"dns_upstreams", SETTING_DNS_SERVERS, AT(dns_upstreams),
      "https://cloudflare-dns.com/dns-query 1.1.1.1 1.0.0.1 2606:4700:4700::1111, "
      "https://dns.quad9.net/dns-query 9.9.9.9 149.112.112.112 2620:fe::fe",
@@ -234,7 +239,7 @@ static const struct setting settings[] = {
      "rspamd's normal worker, whose score counts beside our own: address and port; not set: not asked."},
     {"scan_required", SETTING_FLAG, AT(scan_required), "no", 0, 0, NULL,
      "Whether mail waits when one of these two does not answer; otherwise it is taken without."},
-    {"webhook_allow", SETTING_WEBHOOK_TARGETS, AT(webhook_allow), "", 0, 0, NULL,
+    {"webhook_allow", SETTING_TARGETS, AT(webhook_allow), "", 0, 0, NULL,
      "Hosts by name, and networks as 10.0.0.0/8, that webhooks may reach though they are not public, and by http."},
     {"webhook_http", SETTING_FLAG, AT(webhook_http), "no", 0, 0, NULL,
      "Whether webhooks may go to public hosts by http, without TLS."},
@@ -341,7 +346,7 @@ static const char *set_number(const struct setting *setting, struct reading *rea
 static bool is_list(const struct setting *setting)
 {
     return setting->kind == SETTING_ADDRESSES || setting->kind == SETTING_DNS_SERVERS ||
-           setting->kind == SETTING_HOSTNAMES || setting->kind == SETTING_WEBHOOK_TARGETS ||
+           setting->kind == SETTING_HOSTNAMES || setting->kind == SETTING_TARGETS ||
            setting->kind == SETTING_NETWORKS || setting->kind == SETTING_BLOCK_LISTS ||
            setting->kind == SETTING_NAMES;
 }
@@ -396,8 +401,8 @@ static const char *set_value(struct reading *reading, const struct setting *sett
                            dns_upstream_parse(&reading->config->arena, text, &place));
     case SETTING_HOSTNAMES:
         return add_to_list(reading, at, text, config_parse_hostname(text));
-    case SETTING_WEBHOOK_TARGETS:
-        return add_to_list(reading, at, text, webhook_allow_reason(text));
+    case SETTING_TARGETS:
+        return add_to_list(reading, at, text, net_target_allow_reason(text));
     case SETTING_SERVER:
         reason = text.len == 0 ? NULL : config_parse_server(text, &address, &address_len);
         if (reason == NULL)

@@ -58,6 +58,7 @@ struct config {
     uint64_t undelete_keep_ms;     /* expunged mail stays for its owner; 0: it does not */
     uint64_t undelete_limit;       /* of it, in percent of the mailbox's quota */
     uint64_t reset_keep_ms;        /* the files of a mailbox that was given up */
+    uint64_t restore_keep_ms;      /* the file that a restore replaced */
     uint64_t mailbox_linger_ms;    /* how long a mailbox process stays after its last session */
     struct str dns_upstreams[CONFIG_ADDRESSES_MAX]; /* "URL address …" each (dns/upstream.h) */
     struct str dns_filter_upstreams[CONFIG_ADDRESSES_MAX];
@@ -77,7 +78,7 @@ struct config {
     struct str arc_trust[CONFIG_ADDRESSES_MAX]; /* domains whose ARC seal excuses DMARC */
     struct str clamd, rspamd;      /* "address:port", clamd also a path; empty: none */
     bool scan_required;            /* mail that they did not scan is put off */
-    struct str webhook_allow[CONFIG_ADDRESSES_MAX]; /* courier/webhook_target.h */
+    struct str webhook_allow[CONFIG_ADDRESSES_MAX]; /* net/target.h */
     bool webhook_http;             /* webhooks by http, too */
     uint64_t queue_lifetime_ms;     /* then a message in the queue comes back */
     uint64_t queue_delay_notice_ms; /* its sender is told before that it waits; 0: never */
@@ -99,6 +100,7 @@ struct config {
     uint64_t backup_interval_ms; /* between full backups of a mailbox that changes */
     uint64_t backup_daily, backup_hourly; /* so many are kept */
     uint64_t backup_drop_after_ms; /* waiting mail */
+    struct str backup_own_allow[CONFIG_ADDRESSES_MAX]; /* net/target.h */
     struct arena arena;
 };
 

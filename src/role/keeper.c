@@ -85,6 +85,7 @@ static enum err setup(struct role_process *process, struct task *task)
         return fail(task, ERR_IO, "the password check could not be set up");
     keeper->sessions = account_sessions_new();
     keeper_mail_open(keeper, host_key);
+    keeper->buckets = account_buckets_new(host_key);
     keeper->tick = net_timer_new(role_loop(process), on_tick, keeper);
     keeper->dns = dns_client_new(role_loop(process));
     return ERR_OK;
@@ -105,6 +106,7 @@ static enum err start(struct role_process *process, struct task *task)
     keeper_admin_start(role_state(process));
     keeper_ask_start(role_state(process));
     keeper_backup_start(role_state(process));
+    keeper_bucket_start(role_state(process));
     keeper_purge_start(role_state(process));
     return ERR_OK;
 }
@@ -133,6 +135,7 @@ static void on_peer(struct role_process *process, struct wire_channel *channel)
     } else if (peer == WIRE_ROLE_RESOLVER) {
         dns_client_set_peer(keeper->dns, channel);
     } else if (peer == WIRE_ROLE_ARCHIVIST) {
+        keeper_bucket_tell_all(keeper);
         if (keeper->purge != NULL)
             account_purge_set_peer(keeper->purge, true, clock_now_ms());
     } else if (peer == WIRE_ROLE_STORE) {
@@ -314,6 +317,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
 
     (void)grace_ms;
     keeper_backup_stop(keeper);
+    keeper_bucket_stop(keeper);
     keeper_ask_stop(keeper);
     keeper_key_stop(keeper);
     keeper_purge_stop(keeper);
@@ -322,6 +326,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     account_sessions_free(&keeper->sessions);
     account_login_free(&keeper->login);
     keeper_mail_close(keeper);
+    account_buckets_free(&keeper->buckets);
     account_database_close(&keeper->database);
     secret_free(&keeper->drop_root);
     net_timer_free(&keeper->tick);

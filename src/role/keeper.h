@@ -20,6 +20,9 @@ struct keeper {
     struct account_sessions *sessions; /* own */
     struct account_router *router;     /* own */
     struct account_signing *signing;   /* own */
+    struct account_buckets *buckets;   /* own */
+    struct net_timer *bucket_timer;    /* own; tells the archivist of them */
+    int64_t bucket_told;               /* up to this row */
     struct admin *admin;               /* own */
     struct dns_client *dns;            /* own */
     struct keeper_question *questions; /* own; to the DNS, for administrators */
@@ -97,6 +100,14 @@ void keeper_backup_stop(struct keeper *keeper);
 /* A BACKUP_PUT_REPLY. */
 void keeper_backup_answered(struct keeper *keeper, const struct wire_message *message);
 void keeper_backup_archivist_gone(struct keeper *keeper);
+/* keeper_bucket.c: owners' own buckets. */
+void keeper_bucket_start(struct keeper *keeper);
+void keeper_bucket_stop(struct keeper *keeper);
+/* The archivist is a new one. */
+void keeper_bucket_tell_all(struct keeper *keeper);
+void keeper_bucket_changed(void *keeper, const struct id *mailbox);
+/* NULL, or why it can be none. */
+const char *keeper_bucket_reason(void *keeper, struct task *task, struct str place);
 /* keeper_purge.c: takes the backups of removed mailboxes away. BACKUP_LIST_REPLY, BACKUP_DELETE_REPLY;
  * others' answers are not for it. */
 void keeper_purge_start(struct keeper *keeper);

@@ -204,6 +204,8 @@ static const struct admin_services services = {
     .limits_changed = limits_changed,
     .ask_courier = keeper_ask_courier,
     .ask_archivist = keeper_ask_archivist,
+    .bucket_reason = keeper_bucket_reason,
+    .bucket_changed = keeper_bucket_changed,
     .ask_dns = keeper_ask_dns,
     .make_key = keeper_make_key,
     .check_owner = keeper_check_owner,
@@ -226,7 +228,8 @@ void keeper_admin_start(struct keeper *keeper)
     keeper->sweep = net_timer_new(role_loop(keeper->process), on_sweep, keeper);
     net_timer_start(keeper->sweep, SWEEP_EVERY_MS);
     keeper->admin =
-        admin_new(keeper->database, keeper->signing, &services, keeper, keeper->log);
+        admin_new(keeper->database, keeper->signing, keeper->buckets, &services, keeper,
+                  keeper->log);
     for (size_t i = 0; i < role_listener_count(keeper->process); i++) {
         struct role_listener *listener = role_listener_at(keeper->process, i);
 

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "courier/route.h"
-#include "courier/webhook_target.h"
+#include "net/target.h"
 
 /* Domains that have no keys yet are in no hurry, and an RSA key costs a few tenths of a second of a
  * processor. Whoever wants to publish those of a domain (`domain dns`) has them at once. */
@@ -90,10 +90,10 @@ const char *keeper_webhook_reason(void *owner, struct str url)
 {
     const struct keeper *keeper = owner;
     const struct config *config = role_config(keeper->process);
-    CLEANUP(webhook_rules_free) struct webhook_rules *rules =
-        webhook_rules_new(config->webhook_allow, CONFIG_ADDRESSES_MAX, config->webhook_http);
+    CLEANUP(net_target_rules_free) struct net_target_rules *rules =
+        net_target_rules_new(config->webhook_allow, CONFIG_ADDRESSES_MAX, config->webhook_http);
 
-    return webhook_url_reason(rules, url);
+    return net_target_url_reason(rules, url);
 }
 
 bool keeper_uses_ipv6(void *owner)

@@ -5,19 +5,16 @@
  */
 #include "role/keeper.h"
 
+#include "backup/copy_put.h"
 #include "backup/name.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "secret/crypt.h"
-#include "secret/hasher.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
     FIRST_MS = 15 * 1000,
@@ -32,20 +29,15 @@ struct keeper_backup {
     struct keeper *keeper;      /* borrowed */
     struct net_timer *timer;    /* own; the next slice, or backup */
     struct account_copy *copy;  /* own; NULL: none under way */
-    struct hasher *hasher; /* own; while the copy is hashed */
-    int fd;                     /* own; the copy */
-    uint64_t size_bytes, hashed;
+    struct copy_put *put;       /* own; NULL: none under way */
     int64_t changes, changes_saved; /* when this copy, and the last good one, began */
-    uint64_t tag;               /* of the put that is under way; 0: none */
     uint64_t last_tag;
 };
 
 static void end(struct keeper_backup *backup, int64_t next_ms)
 {
     account_copy_free(&backup->copy);
-    hasher_free(&backup->hasher);
-    fd_close(&backup->fd);
-    backup->tag = 0;
+    copy_put_free(&backup->put);
     net_timer_start(backup->timer, next_ms);
 }
 
@@ -64,21 +56,24 @@ static enum err begin(struct keeper_backup *backup, struct task *task)
     return account_copy_begin(backup->keeper->database, task, path.ptr, &backup->copy);
 }
 
-static enum err begin_hashing(struct keeper_backup *backup, struct task *task)
+static struct wire_channel *archivist_of(void *owner)
 {
-    struct str path =
-        arena_printf(&task->arena, "%s/backup.sqlite", backup->keeper->folder);
-    struct stat status;
+    const struct keeper_backup *backup = owner;
 
-    TRY(account_copy_end(backup->copy, task));
-    backup->fd = open(path.ptr, O_RDONLY | O_CLOEXEC);
-    if (backup->fd < 0 || fstat(backup->fd, &status) != 0)
-        return fail(task, ERR_IO, "its copy: %s", strerror(errno));
-    account_copy_free(&backup->copy); /* its name goes, too */
-    backup->size_bytes = (uint64_t)status.st_size;
-    backup->hashed = 0;
-    backup->hasher = hasher_new(STR(""));
-    return ERR_OK;
+    return role_peer(backup->keeper->process, WIRE_ROLE_ARCHIVIST, 0);
+}
+
+static void on_put(void *owner, enum err err, const char *words)
+{
+    struct keeper_backup *backup = owner;
+
+    backup->put = NULL;
+    if (err != ERR_OK) {
+        give_up(backup, words);
+        return;
+    }
+    backup->changes_saved = backup->changes;
+    end(backup, EVERY_MS);
 }
 
 /* Which host key opens a copy, without saying anything of it; and whose it is, should two hosts share a
@@ -91,56 +86,40 @@ static struct str host_mark(const struct keeper *keeper, struct task *task)
     return arena_printf(&task->arena, "%02x%02x%02x%02x", hash[0], hash[1], hash[2], hash[3]);
 }
 
-static enum err send_it(struct keeper_backup *backup, struct task *task)
+static enum err begin_putting(struct keeper_backup *backup, struct task *task)
 {
-    struct wire_channel *archivist =
-        role_peer(backup->keeper->process, WIRE_ROLE_ARCHIVIST, 0);
-    unsigned char digest[CRYPT_HASH_BYTES];
+    struct str path =
+        arena_printf(&task->arena, "%s/backup.sqlite", backup->keeper->folder);
     char stamp[BACKUP_STAMP_ROOM], name[BACKUP_STAMP_ROOM + 32];
-    struct wire_backup_put body = {.size_bytes = backup->size_bytes};
+    struct copy_put_options options = {.loop = role_loop(backup->keeper->process),
+                                       .name = name,
+                                       .slice_bytes = SLICE_BYTES,
+                                       .pause_ms = SLICE_PAUSE_MS,
+                                       .tag = ++backup->last_tag,
+                                       .archivist = archivist_of,
+                                       .on_done = on_put,
+                                       .owner = backup};
 
-    hasher_digest(backup->hasher, digest);
-    hasher_free(&backup->hasher);
+    TRY(account_copy_end(backup->copy, task));
+    options.fd = open(path.ptr, O_RDONLY | O_CLOEXEC);
+    if (options.fd < 0)
+        return fail(task, ERR_IO, "its copy: %s", strerror(errno));
+    account_copy_free(&backup->copy); /* its name goes, too */
     backup_stamp_format(clock_now_ms(), stamp);
     (void)snprintf(name, sizeof(name), "account/%s-%.*s.sqlite", stamp,
                    STR_ARG(host_mark(backup->keeper, task)));
-    body.name = str_from_c(name);
-    body.digest = str_make(digest, sizeof(digest));
-    if (archivist == NULL ||
-        wire_send(archivist, WIRE_BACKUP_PUT, backup->last_tag + 1, &body, &backup->fd, 1) !=
-            ERR_OK)
-        return fail(task, ERR_BUSY, "the archivist is away");
-    backup->tag = ++backup->last_tag;
-    fd_close(&backup->fd);
+    backup->put = copy_put_start(&options);
     return ERR_OK;
-}
-
-static enum err hash_slice(struct keeper_backup *backup, struct task *task)
-{
-    CLEANUP(buf_free) struct buf slice;
-    char *room;
-    ssize_t got;
-
-    buf_init(&slice, SIZE_MAX);
-    TRY(buf_reserve(&slice, SLICE_BYTES, &room));
-    got = pread(backup->fd, room, SLICE_BYTES, (off_t)backup->hashed);
-    if (got <= 0)
-        return fail(task, ERR_IO, "its copy cannot be read");
-    hasher_add(backup->hasher, str_make(room, (size_t)got));
-    backup->hashed += (uint64_t)got;
-    return backup->hashed < backup->size_bytes ? ERR_OK : send_it(backup, task);
 }
 
 static enum err step(struct keeper_backup *backup, struct task *task)
 {
     bool is_done = false;
 
-    if (backup->hasher != NULL)
-        return hash_slice(backup, task);
     if (backup->copy == NULL)
         return begin(backup, task);
     TRY(account_copy_step(backup->copy, task, SLICE_PAGES, &is_done));
-    return is_done ? begin_hashing(backup, task) : ERR_OK;
+    return is_done ? begin_putting(backup, task) : ERR_OK;
 }
 
 static void on_time(void *owner)
@@ -148,7 +127,7 @@ static void on_time(void *owner)
     struct keeper_backup *backup = owner;
     struct task task;
 
-    if (backup->copy == NULL && backup->hasher == NULL &&
+    if (backup->copy == NULL &&
         account_changes(backup->keeper->database) == backup->changes_saved) {
         end(backup, EVERY_MS);
         return;
@@ -156,32 +135,21 @@ static void on_time(void *owner)
     task_init(&task, clock_now_ms());
     if (step(backup, &task) != ERR_OK)
         give_up(backup, task.words);
-    else if (backup->tag == 0)
+    else if (backup->put == NULL)
         net_timer_start(backup->timer, SLICE_PAUSE_MS);
     task_done(&task);
 }
 
 void keeper_backup_answered(struct keeper *keeper, const struct wire_message *message)
 {
-    struct keeper_backup *backup = keeper->backup;
-    const struct wire_backup_put_reply *reply = &message->body.backup_put_reply;
-    char words[200];
-
-    if (backup == NULL || backup->tag == 0 || message->tag != backup->tag)
-        return;
-    if (reply->status == WIRE_OK) {
-        backup->changes_saved = backup->changes;
-        end(backup, EVERY_MS);
-        return;
-    }
-    (void)snprintf(words, sizeof(words), "%.*s", STR_ARG(str_upto(reply->words, 180)));
-    give_up(backup, words);
+    if (keeper->backup != NULL)
+        copy_put_answered(keeper->backup->put, message);
 }
 
 void keeper_backup_archivist_gone(struct keeper *keeper)
 {
-    if (keeper->backup != NULL && keeper->backup->tag != 0)
-        give_up(keeper->backup, "the archivist ended");
+    if (keeper->backup != NULL)
+        copy_put_archivist_gone(keeper->backup->put);
 }
 
 void keeper_backup_start(struct keeper *keeper)
@@ -192,7 +160,6 @@ void keeper_backup_start(struct keeper *keeper)
         return;
     backup = NEW(struct keeper_backup);
     backup->keeper = keeper;
-    backup->fd = -1;
     backup->changes_saved = -1;
     backup->timer = net_timer_new(role_loop(keeper->process), on_time, backup);
     net_timer_start(backup->timer, FIRST_MS);
@@ -206,8 +173,7 @@ void keeper_backup_stop(struct keeper *keeper)
     if (backup == NULL)
         return;
     account_copy_free(&backup->copy);
-    hasher_free(&backup->hasher);
-    fd_close(&backup->fd);
+    copy_put_free(&backup->put);
     net_timer_free(&backup->timer);
     mem_free(&keeper->backup);
 }

@@ -26,7 +26,8 @@ static enum err remove_object(void *owner, const struct id *mailbox, struct str 
     return ask(owner, WIRE_BACKUP_DELETE, tag, &body);
 }
 
-static const struct account_purge_services services = {list, remove_object};
+static const struct account_purge_services services = {list, remove_object,
+                                                       keeper_bucket_changed};
 
 static void on_look(void *owner)
 {

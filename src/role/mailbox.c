@@ -7,6 +7,7 @@
 #include "imap/session.h"
 #include "mailbox/backup.h"
 #include "mailbox/jobs.h"
+#include "mailbox/rebuild.h"
 #include "secret/pass.h"
 #include "transfer/file_out.h"
 #include "vault/junk.h"
@@ -81,6 +82,17 @@ void mailbox_end(struct mailbox *mailbox, const char *why)
     mailbox_job_end_all(mailbox);
     net_timer_start(mailbox->deadline, MAILBOX_ENDING_MS);
     mailbox_check_idle(mailbox);
+}
+
+void mailbox_stop_timers(struct mailbox *mailbox)
+{
+    struct net_timer *timers[] = {mailbox->delivery_timer, mailbox->usage_timer,
+                                  mailbox->idle_timer,     mailbox->housekeeping_timer,
+                                  mailbox->renewal_timer,  mailbox->hibernate_timer,
+                                  mailbox->deadline};
+
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+        net_timer_stop(timers[i]);
 }
 
 /* --- usage ------------------------------------------------------------------------------------ */
@@ -304,6 +316,7 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
     mailbox->vault_options = options;
     mailbox->pass_key = pass_key(mailbox_key);
     mailbox->key = secret_copy(key->key);
+    restore_remove_rest(task, start->mail_folder, &start->id);
     mailbox_backup_prepare(mailbox, mailbox_key);
     if (start->is_new)
         TRY(vault_create(task, &options, mailbox_key, &mailbox->vault));
@@ -573,6 +586,7 @@ void mailbox_sandbox(const struct mailbox_start *start, struct sandbox_rules *ru
     sandbox_allow_path(rules, start->mail_folder, SANDBOX_READ_WRITE);
     sandbox_allow_path(rules, start->drop_folder, SANDBOX_READ_WRITE);
     rules->may_fork_helper = true;
+    rules->may_send_descriptors = true; /* to such a helper */
 }
 
 static void confine(const struct mailbox_start *start)
@@ -587,18 +601,6 @@ static void confine(const struct mailbox_start *start)
         exit(1);
     }
     task_done(&task);
-}
-
-static void stop_timers(struct mailbox *mailbox)
-{
-    struct net_timer *timers[] = {mailbox->delivery_timer, mailbox->usage_timer,
-                                  mailbox->idle_timer,     mailbox->housekeeping_timer,
-                                  mailbox->renewal_timer,  mailbox->hibernate_timer,
-                                  mailbox->deadline};
-
-    mailbox->is_ending = true;
-    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
-        net_timer_stop(timers[i]);
 }
 
 _Noreturn void mailbox_run(const struct mailbox_start *start)
@@ -634,12 +636,14 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
             on_renewal(&mailbox);
         tell_usage(&mailbox);
     }
+    mailbox_stop_timers(&mailbox); /* the loop goes on for the last of the log, without a vault */
     imap_group_free(&mailbox.appends);
     mailbox_backup_before_close(&mailbox);
     vault_close(&mailbox.vault);
-    stop_timers(&mailbox); /* the loop goes on for the last of the log, without a vault */
+    mailbox.is_ending = true;
     mailbox_backup_after_close(&mailbox);
     mailbox_backup_free(&mailbox.backup);
+    mailbox_rebuild_free(&mailbox.rebuild);
     secret_free(&mailbox.pass_key);
     secret_free(&mailbox.next_pass_key);
     secret_free(&mailbox.key);

@@ -105,6 +105,7 @@ static enum err start(struct role_process *process, struct task *task)
 
     (void)task;
     nursery->child = net_signal_new(role_loop(process), SIGCHLD, on_child, nursery);
+    nursery_sweep_start(process);
     return ERR_OK;
 }
 
@@ -234,9 +235,9 @@ static enum err spawn(struct nursery *nursery, struct task *task,
 
     begin.mail_folder = mailbox_folder(config, task, "mail", &body->mailbox);
     begin.drop_folder = mailbox_folder(config, task, "drop", &body->mailbox);
+    /* Also where it was lost: so the mailbox can be restored into it. */
     TRY(dir_make(task, AT_FDCWD, begin.drop_folder, true));
-    if (body->is_new)
-        TRY(dir_make(task, AT_FDCWD, begin.mail_folder, true));
+    TRY(dir_make(task, AT_FDCWD, begin.mail_folder, true));
     TRY(make_channel(task, &child_end, &keeper_end));
     TRY(make_channel(task, &child_line, &line));
     begin.keeper_fd = child_end;

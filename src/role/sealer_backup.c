@@ -1,10 +1,10 @@
 #include "role/sealer_backup.h"
 
+#include "backup/copy_put.h"
 #include "backup/name.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "secret/hasher.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -40,12 +40,10 @@ struct sealer_backup {
     int64_t after_ms;
     struct notes notes; /* by when they are due */
     size_t note_count;
-    struct net_timer *timer;     /* own; the first note, or the next slice */
-    struct hasher *hasher; /* own; NULL: nothing is being hashed */
-    int fd;                      /* own; the copy */
-    uint64_t size_bytes, hashed;
-    struct id mailbox; /* the one in work; unset: none */
-    uint64_t tag, last_tag; /* of the put that is under way; 0: none */
+    struct net_timer *timer; /* own; the first note */
+    struct copy_put *put;    /* own; NULL: none under way */
+    struct id mailbox;       /* the one in work; unset: none */
+    uint64_t last_tag;
     /* The look at all boxes, once. */
     bool was_begun;
     DIR *root, *part;        /* own; <drop> and <drop>/<xx> */
@@ -89,9 +87,6 @@ static void end(struct sealer_backup *backup, bool is_again)
 {
     struct id mailbox = backup->mailbox;
 
-    fd_close(&backup->fd);
-    hasher_free(&backup->hasher);
-    backup->tag = 0;
     backup->mailbox = (struct id){""};
     if (is_again)
         sealer_backup_note(backup, &mailbox);
@@ -99,61 +94,57 @@ static void end(struct sealer_backup *backup, bool is_again)
     wait_for_next(backup);
 }
 
+static struct wire_channel *archivist_of(void *owner)
+{
+    const struct sealer_backup *backup = owner;
+
+    return role_peer(backup->process, WIRE_ROLE_ARCHIVIST, 0);
+}
+
+static void warn(const struct sealer_backup *backup, const char *words)
+{
+    log_warning(role_log(backup->process),
+                "waiting mail was not backed up mailbox=%s reason=\"%s\"", backup->mailbox.text,
+                words);
+}
+
+static void on_put(void *owner, enum err err, const char *words)
+{
+    struct sealer_backup *backup = owner;
+
+    backup->put = NULL;
+    if (err != ERR_OK)
+        warn(backup, words);
+    end(backup, err != ERR_OK);
+}
+
 static enum err begin(struct sealer_backup *backup, struct task *task)
 {
     const char *path = arena_printf(&task->arena, "%s/.backup", backup->folder).ptr;
-    struct stat status;
+    char stamp[BACKUP_STAMP_ROOM], name[BACKUP_STAMP_ROOM + 32];
+    struct copy_put_options options = {.loop = role_loop(backup->process),
+                                       .fd = -1,
+                                       .mailbox = backup->mailbox,
+                                       .name = name,
+                                       .slice_bytes = SLICE_BYTES,
+                                       .tag = ++backup->last_tag,
+                                       .archivist = archivist_of,
+                                       .on_done = on_put,
+                                       .owner = backup};
     enum err err;
 
     (void)unlink(path); /* of a process that ended in the middle */
     err = sealing_copy(backup->sealing, task, &backup->mailbox, path);
     if (err == ERR_OK)
-        backup->fd = open(path, O_RDONLY | O_CLOEXEC);
+        options.fd = open(path, O_RDONLY | O_CLOEXEC);
     (void)unlink(path);
     TRY(err);
-    if (backup->fd < 0 || fstat(backup->fd, &status) != 0)
+    if (options.fd < 0)
         return fail(task, ERR_IO, "the copy: %s", strerror(errno));
-    backup->size_bytes = (uint64_t)status.st_size;
-    backup->hashed = 0;
-    backup->hasher = hasher_new(STR(""));
-    return ERR_OK;
-}
-
-static enum err send_it(struct sealer_backup *backup, struct task *task)
-{
-    struct wire_channel *archivist = role_peer(backup->process, WIRE_ROLE_ARCHIVIST, 0);
-    unsigned char digest[CRYPT_HASH_BYTES];
-    char stamp[BACKUP_STAMP_ROOM], name[BACKUP_STAMP_ROOM + 32];
-    struct wire_backup_put body = {.mailbox = backup->mailbox, .size_bytes = backup->size_bytes};
-
-    hasher_digest(backup->hasher, digest);
-    hasher_free(&backup->hasher);
     backup_stamp_format(task->now_ms, stamp);
     (void)snprintf(name, sizeof(name), "drop/%s.drop.sqlite", stamp);
-    body.name = str_from_c(name);
-    body.digest = str_make(digest, sizeof(digest));
-    if (archivist == NULL || wire_send(archivist, WIRE_BACKUP_PUT, backup->last_tag + 1, &body,
-                                       &backup->fd, 1) != ERR_OK)
-        return fail(task, ERR_BUSY, "the archivist is away");
-    backup->tag = ++backup->last_tag;
-    fd_close(&backup->fd);
+    backup->put = copy_put_start(&options);
     return ERR_OK;
-}
-
-static enum err hash_slice(struct sealer_backup *backup, struct task *task)
-{
-    CLEANUP(buf_free) struct buf slice;
-    char *room;
-    ssize_t got;
-
-    buf_init(&slice, SIZE_MAX);
-    TRY(buf_reserve(&slice, SLICE_BYTES, &room));
-    got = pread(backup->fd, room, SLICE_BYTES, (off_t)backup->hashed);
-    if (got <= 0)
-        return fail(task, ERR_IO, "the copy cannot be read");
-    hasher_add(backup->hasher, str_make(room, (size_t)got));
-    backup->hashed += (uint64_t)got;
-    return backup->hashed < backup->size_bytes ? ERR_OK : send_it(backup, task);
 }
 
 static void drop_note(struct sealer_backup *backup, struct note *note)
@@ -181,24 +172,20 @@ static void on_time(void *owner)
     struct task task;
     enum err err;
 
-    if (backup->tag != 0)
+    if (backup->put != NULL)
         return;
-    if (backup->hasher == NULL && !take_next(backup)) {
+    if (!take_next(backup)) {
         wait_for_next(backup);
         return;
     }
     task_init(&task, clock_now_ms());
-    err = backup->hasher == NULL ? begin(backup, &task) : hash_slice(backup, &task);
-    if (err == ERR_OK && backup->tag == 0) {
-        net_timer_start(backup->timer, 0);
-    } else if (err != ERR_OK) {
+    err = begin(backup, &task);
+    if (err != ERR_OK) {
         /* Its owner has it now, or it is empty: nothing to do. */
         bool is_gone = err == ERR_NOT_FOUND;
 
         if (!is_gone)
-            log_warning(role_log(backup->process),
-                        "waiting mail was not backed up mailbox=%s reason=\"%s\"",
-                        backup->mailbox.text, task.words);
+            warn(backup, task.words);
         end(backup, !is_gone);
     }
     task_done(&task);
@@ -326,21 +313,14 @@ void sealer_backup_set_sealing(struct sealer_backup *backup, struct sealing *sea
 
 void sealer_backup_answered(struct sealer_backup *backup, const struct wire_message *message)
 {
-    const struct wire_backup_put_reply *reply = &message->body.backup_put_reply;
-
-    if (backup == NULL || backup->tag == 0 || backup->tag != message->tag)
-        return;
-    if (reply->status != WIRE_OK)
-        log_warning(role_log(backup->process),
-                    "waiting mail was not backed up mailbox=%s reason=\"%.*s\"",
-                    backup->mailbox.text, STR_ARG(reply->words));
-    end(backup, reply->status != WIRE_OK);
+    if (backup != NULL)
+        copy_put_answered(backup->put, message);
 }
 
 void sealer_backup_archivist_gone(struct sealer_backup *backup)
 {
-    if (backup != NULL && backup->tag != 0)
-        end(backup, true);
+    if (backup != NULL)
+        copy_put_archivist_gone(backup->put);
 }
 
 struct sealer_backup *sealer_backup_new(struct role_process *process, const char *folder)
@@ -354,7 +334,6 @@ struct sealer_backup *sealer_backup_new(struct role_process *process, const char
     backup->process = process;
     backup->folder = folder;
     backup->after_ms = (int64_t)config->backup_drop_after_ms;
-    backup->fd = -1;
     TAILQ_INIT(&backup->notes);
     backup->timer = net_timer_new(role_loop(process), on_time, backup);
     backup->looks = net_timer_new(role_loop(process), on_look, backup);
@@ -367,8 +346,7 @@ void sealer_backup_free(struct sealer_backup **backup)
         return;
     while (!TAILQ_EMPTY(&(*backup)->notes))
         drop_note(*backup, TAILQ_FIRST(&(*backup)->notes));
-    fd_close(&(*backup)->fd);
-    hasher_free(&(*backup)->hasher);
+    copy_put_free(&(*backup)->put);
     net_timer_free(&(*backup)->timer);
     net_timer_free(&(*backup)->looks);
     close_folder(&(*backup)->part);

@@ -1,5 +1,8 @@
 #include "secret/pass.h"
 
+#include "base/encode.h"
+#include "base/memory.h"
+
 #include <string.h>
 
 struct secret *pass_key(const struct secret *mailbox_key)
@@ -31,4 +34,36 @@ bool pass_is_valid(const struct secret *key, const struct id *session, uint64_t 
 
     pass_make(key, session, service, expected);
     return secret_equal(str_make(expected, sizeof(expected)), pass);
+}
+
+enum err pass_seal(struct buf *out, const struct secret *key, struct str purpose,
+                   struct str password)
+{
+    CLEANUP(secret_free)
+    struct secret *sealing = crypt_derive(key, STR("sealed-password"), purpose);
+    CLEANUP(buf_free) struct buf sealed;
+
+    buf_init(&sealed, SIZE_MAX);
+    TRY(crypt_seal(&sealed, secret_str(sealing), purpose, password));
+    return encode_base64(out, buf_str(&sealed));
+}
+
+enum err pass_open(const struct secret *key, struct str purpose, struct str text,
+                   struct secret **out_password)
+{
+    CLEANUP(secret_free)
+    struct secret *sealing = crypt_derive(key, STR("sealed-password"), purpose);
+    CLEANUP(buf_free) struct buf sealed;
+    CLEANUP(buf_free) struct buf plain;
+
+    buf_init(&sealed, SECRET_LEN_MAX);
+    buf_init(&plain, SECRET_LEN_MAX);
+    if (decode_base64(&sealed, text) != ERR_OK)
+        return ERR_DENIED;
+    TRY(crypt_open(&plain, secret_str(sealing), purpose, buf_str(&sealed)));
+    if (plain.len == 0)
+        return ERR_DENIED;
+    *out_password = secret_copy(buf_str(&plain));
+    mem_wipe(plain.ptr, plain.len);
+    return ERR_OK;
 }

@@ -24,4 +24,14 @@ void pass_key_check(const struct secret *mailbox_key, unsigned char out[static P
 bool pass_is_valid(const struct secret *pass_key, const struct id *session, uint64_t service,
                    struct str pass);
 
+/*
+ * A password that the keeper was given for a mailbox's process, and that goes there through others: as
+ * base64, sealed for this purpose alone.
+ */
+MUST_CHECK enum err pass_seal(struct buf *out, const struct secret *pass_key, struct str purpose,
+                              struct str password);
+/* ERR_DENIED. */
+MUST_CHECK enum err pass_open(const struct secret *pass_key, struct str purpose, struct str text,
+                              struct secret **out_password);
+
 #endif

@@ -229,6 +229,26 @@ static void a_peer_that_is_gone_is_told_once(void **state)
     pair_done(&pair);
 }
 
+/* A mailbox process answers and ends, while more comes for it: the answer has to arrive. */
+static void the_last_words_of_one_who_did_not_listen(void **state)
+{
+    struct wire_recipient question = {.address = STR("a")};
+    struct wire_recipient_reply answer = {.status = WIRE_OK};
+    struct pair pair;
+
+    (void)state;
+    pair_init(&pair, WIRE_ROLE_KEEPER);
+    assert_int_equal(wire_send(pair.smtp.channel, WIRE_RECIPIENT, 1, &question, NULL, 0), ERR_OK);
+    assert_int_equal(wire_send(pair.other.channel, WIRE_RECIPIENT_REPLY, 7, &answer, NULL, 0),
+                     ERR_OK);
+    wire_channel_free(&pair.other.channel); /* without having read the question */
+    net_loop_run(pair.loop);
+    assert_int_equal(pair.smtp.received, 1);
+    assert_int_equal(pair.smtp.last_tag, 7);
+    assert_true(pair.smtp.is_closed);
+    pair_done(&pair);
+}
+
 /* Frames that a process which was taken over might send. */
 static void rule_breakers_are_cut_off(void **state)
 {
@@ -306,6 +326,7 @@ int main(void)
         cmocka_unit_test(descriptors_travel_and_do_not_leak),
         cmocka_unit_test(the_owner_may_free_inside),
         cmocka_unit_test(a_peer_that_is_gone_is_told_once),
+        cmocka_unit_test(the_last_words_of_one_who_did_not_listen),
         cmocka_unit_test(rule_breakers_are_cut_off),
         cmocka_unit_test(blocking_calls_see_the_same_rules),
     };

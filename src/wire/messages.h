@@ -191,6 +191,8 @@ enum wire_status {
     /* No mailbox process: what takes one over must not take its backups. */                       \
     M(BACKUP_DELETE, backup_delete, WIRE_BIT(KEEPER), WIRE_BIT(ARCHIVIST), 0)                      \
     M(BACKUP_DELETE_REPLY, backup_delete_reply, WIRE_BIT(ARCHIVIST), WIRE_BIT(KEEPER), 0)          \
+    /* An owner's own destination for his mailbox's backups (backup/mirror.h). No answer. */        \
+    M(BACKUP_OWN, backup_own, WIRE_BIT(KEEPER), WIRE_BIT(ARCHIVIST), 0)                            \
     /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the      \
      * queue the keeper passes on. */                                                              \
     M(ADMIN, admin, WIRE_BIT(CLI) | WIRE_BIT(KEEPER),                                              \
@@ -358,6 +360,11 @@ enum wire_status {
     F(id, mailbox) F(u64, status) F(str, json) F(flag, is_last) F(str, words)
 #define WIRE_FIELDS_backup_delete(F) F(id, mailbox) F(str, name)
 #define WIRE_FIELDS_backup_delete_reply(F) F(id, mailbox) F(u64, status) F(str, words)
+
+/* `place` as backup/place.h has it, empty: none any more. A keeper tells of all when it came, or the
+ * archivist did; then of none (an unset mailbox): whom it did not name has none. */
+#define WIRE_FIELDS_backup_own(F)                                                                  \
+    F(id, mailbox) F(str, place) F(str, region) F(str, key_id) F(secret, secret)
 
 #define WIRE_FIELDS_admin(F) F(secret, json)
 /* `is_last` false: more replies to the same tag follow. */

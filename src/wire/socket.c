@@ -77,12 +77,19 @@ enum wire_socket_result wire_socket_receive(int fd, char *room, size_t *out_len,
                              .msg_iovlen = 1,
                              .msg_control = control.room,
                              .msg_controllen = sizeof(control.room)};
+    bool was_reset = false;
     ssize_t got;
 
     *out_fd_count = 0;
-    do {
+    for (;;) {
         got = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
-    } while (got < 0 && errno == EINTR);
+        /* A peer that ended without having read all from us: the kernel says that once, and before
+         * what the peer has said, which is there all the same. */
+        if (got < 0 && errno == ECONNRESET && !was_reset)
+            was_reset = true;
+        else if (got >= 0 || errno != EINTR)
+            break;
+    }
     if (got < 0)
         return result_of_errno();
     take_descriptors(&message, out_fds, out_fd_count);

@@ -11,8 +11,6 @@ import os
 import pathlib
 import random
 import re
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,8 +22,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from breaker import Breaker  # noqa: E402
 from s3_server import KEY_ID, SECRET  # noqa: E402
 from server import AdminError, Server, build_folder, free_ports  # noqa: E402
+from storage import Server as S3Server  # noqa: E402
 
-HERE = pathlib.Path(__file__).resolve().parent
 TRY = build_folder() / "tests" / "backup" / "backup_try"
 PART = 5 << 20  # the least that S3 takes, but for the last
 tests = []
@@ -41,62 +39,18 @@ def check(is_right, words=""):
         raise AssertionError(words)
 
 
-class World:
+class World(S3Server):
     def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
+        super().__init__(folder)
         self.work = self.folder / "work"
         self.work.mkdir()
-        self.certificate, self.key = self.folder / "c.pem", self.folder / "k.pem"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-                        "-keyout", self.key, "-out", self.certificate, "-subj", "/CN=test",
-                        "-addext", "subjectAltName=IP:127.0.0.1,DNS:s3.test,DNS:*.s3.test"],
-                       check=True, capture_output=True)
-        self.port = free_ports(1)[0]
-        (self.folder / "s3").mkdir()
-        self.server = subprocess.Popen(
-            ["/usr/bin/python3", HERE / "s3_server.py", self.folder / "s3", str(self.port),
-             "--domain", "s3.test"], stdin=subprocess.PIPE,
-            stdout=open(self.folder / "s3.log", "wb"), stderr=subprocess.STDOUT)
-        self.wait()
-        self.breaker = Breaker(self.port, self.certificate, self.key)
-        self.place = f"s3:https://127.0.0.1:{self.breaker.own_port}/mail/some/prefix"
-        self.make_bucket()
+        self.place = self.url(prefix="some/prefix")
 
-    def wait(self):
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.2)
-        raise AssertionError("the S3 server does not start: " +
-                             (self.folder / "s3.log").read_text()[-2000:])
-
-    def make_bucket(self):
-        """With curl, so that a mistake of ours in signing is not made twice."""
-        end = time.monotonic() + 30
-        while True:
-            result = self.curl("PUT", "/mail")
-            if result == "200" or time.monotonic() > end:
-                break
-            time.sleep(0.5)
-        check(result == "200", f"no bucket: {result}")
-
-    def curl(self, method, path):
-        user, _, name = KEY_ID.partition(":")
-        # curl takes the first colon for the end of the key's id; %3A is none.
-        words = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method,
-                 "--aws-sigv4", "aws:amz:us-east-1:s3", "-K", "-",
-                 "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD",
-                 f"http://{user}%3A{name}:{SECRET}@127.0.0.1:{self.port}{path}"]
-        return subprocess.run(words, input="", capture_output=True, text=True,
-                              check=False).stdout.strip()
-
-    def start(self, *words, place=None, secret=SECRET, ca=None, work=None, part=PART):
+    def start(self, *words, place=None, secret=SECRET, ca=None, work=None, part=PART, allow=None):
         return subprocess.Popen(
             [str(word) for word in (TRY, place or self.place, KEY_ID, secret,
                                     ca or self.certificate, work or self.work, part, *words)],
+            env=os.environ if allow is None else {**os.environ, "BACKUP_TRY_ALLOW": allow},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, *words, **options):
@@ -125,14 +79,6 @@ class World:
         self.ok("get", name, out, **options)
         check(hashlib.sha256(out.read_bytes()).digest() ==
               hashlib.sha256(pathlib.Path(path).read_bytes()).digest(), f"{name}: other bytes")
-
-    def close(self):
-        self.breaker.close()
-        self.server.kill()
-        self.server.wait()
-        for line in subprocess.run(["pgrep", "-f", str(self.folder / "s3")], capture_output=True,
-                                   text=True, check=False).stdout.split():
-            os.kill(int(line), signal.SIGKILL)
 
 
 @test
@@ -342,6 +288,15 @@ def a_full_disk(world):
         check(not any(".incoming" in line for line in lines), found.stdout)
 
     with_tmpfs(world, work)
+
+
+@test
+def a_stranger_s_place(world):
+    """Its address is judged."""
+    text = world.fails("denied", "put", "m/a", world.file(1000), allow="10.0.0.0/8")
+    check("loopback" in text, text)
+    world.ok("put", "m/stranger", world.file(1000), allow="127.0.0.1")
+    world.ok("get", "m/stranger", world.folder / "out", allow="127.0.0.1")
 
 
 @test

@@ -7,6 +7,7 @@ and the recovery key. In the end the stock program opens the file with the new p
 old one nobody.
 """
 
+import datetime
 import errno
 import imaplib
 import json
@@ -16,6 +17,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -314,6 +316,120 @@ def at_the_end_all_is_as_it_should_be(world):
     world.alias.password = new
     world.compare(new)
     check(not world.server.sanitizer_findings(), world.server.sanitizer_findings())
+
+
+def restored(world, *options):
+    """What a restore with the present password gives, when all that was done is at the destination."""
+    deadline = time.monotonic() + 30
+    time.sleep(0.5)  # a log's batch
+    while True:
+        done = subprocess.run([program(), "restore", world.alias.address, *options, "--json",
+                               "--password-file", world.secret_file(world.alias.password), "--config",
+                               str(world.server.conf)], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=90)
+        if done.returncode == 0:
+            return world.read(world.alias.password)
+        # A process that is ending takes no job.
+        check(done.returncode == 8 and time.monotonic() < deadline, done.stdout + done.stderr)
+        time.sleep(0.3)
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def backed_up(world):
+    """The undisturbed way: what came before, during and behind a re-encryption, as it was in the end
+    and at each moment since."""
+    world.ended = world.server.log().count("mailbox re-encrypted")
+    client = world.login(world.alias.password)
+    world.append(client, "before it")
+    client.logout()
+    new = world.new_password(world.alias.password)
+    check(new is not None, "no new password")
+    world.alias.password = new
+    client = world.login(new)
+    number = 0
+    while world.server.log().count("mailbox re-encrypted") == world.ended:
+        world.append(client, f"during it {number}")
+        number += 1
+    moments = []
+    for number in range(4):
+        time.sleep(0.7)
+        world.append(client, f"behind it {number}")
+        time.sleep(0.02)
+        moments.append((now(), sorted(world.subjects)))
+    client.logout()
+    for moment, expected in reversed(moments):
+        found = restored(world, "--at", moment)
+        check(found == expected, f"at {moment}: {len(found)} messages, not {len(expected)}")
+    check(restored(world) == moments[0][1], "the last restore's own state")
+    world.subjects = set(moments[0][1])
+    return len(moments)
+
+
+def full_backups(world, place):
+    """Some open with the password of now; the newest does."""
+    newest = max(place.glob("*/full/*.sqlite"), key=lambda path: path.name)
+    status, text = stock_shell(newest, world.alias.password, "SELECT count(*) FROM message")
+    check(status == 0, f"{newest.name} does not open with the new password: {text}")
+
+
+@suite.case
+def with_backups(_):
+    """Beside log shipping: after every kill, what is at the destination gives all messages again, with
+    the password of now."""
+    stride = 1 if suite.options.long else 5
+    counts = {}
+    with tempfile.TemporaryDirectory(prefix="sealpost-backup-") as folder:
+        os.chmod(folder, 0o777)
+        server = Server(settings={"mailbox_linger": "100ms", "backup": folder, "backup_interval": "1s",
+                                  "backup_hourly": "1000", "failures_per_account": "10000"})
+        server.data.mkdir(mode=0o700)
+        with Faults(server.data) as faults:
+            server.environment.update(faults.environment())
+            server.preload = [library()]
+            with server:
+                world = World(server, faults)
+                moments = backed_up(world)
+                for kind in ("name", "sync", "open"):
+                    counts[kind] = 0
+                    for after in range(1, 10 ** 6, stride):
+                        faults.arm(kind, KILL, after=after)
+                        reached = round_with_backups(world, f"{kind} {after}")
+                        if not reached:
+                            break
+                        counts[kind] += 1
+                time.sleep(3)
+                full_backups(world, pathlib.Path(folder))
+        check(not server.sanitizer_findings(), server.sanitizer_findings())
+    return f"{moments} moments; " + ", ".join(f"{n} kills at {kind}" for kind, n in counts.items())
+
+
+def round_with_backups(world, name):
+    def during():
+        deadline = time.monotonic() + 5
+        client = world.login(world.alias.password)
+        while (world.server.log().count("mailbox re-encrypted") == world.ended
+               and not world.faults.given() and time.monotonic() < deadline):
+            time.sleep(0.005)
+        world.given = world.faults.given()
+        world.faults.disarm()
+        if client is not None:
+            client.shutdown()
+
+    try:
+        world.change(during)
+    finally:
+        world.faults.disarm()
+    world.settle()
+    client = world.login(world.alias.password)
+    world.append(client, f"behind {name}")
+    client.logout()
+    found = restored(world)
+    check(found == sorted(world.subjects),
+          f"{name}: {len(found)} restored, {len(world.subjects)} expected")
+    return world.given
 
 
 @suite.case

@@ -297,6 +297,19 @@ class Server:
                 each.role = "master"
         return [each for each in found if role is None or each.role == role]
 
+    def children_of_mailboxes(self):
+        """Processes of mailboxes whose parent is one, too."""
+        mailboxes = {each.pid for each in self.processes("mailbox")}
+        found = []
+        for pid in mailboxes:
+            try:
+                stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+            except OSError:
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) in mailboxes:
+                found.append(pid)
+        return found
+
     def log(self, last_bytes=None):
         try:
             data = self.log_path.read_bytes()

@@ -49,31 +49,18 @@ class World:
         out, err = process.communicate(timeout=120)
         return process.returncode, out, err
 
-    def children(self):
-        """Processes of mailboxes whose parent is one, too."""
-        mailboxes = {each.pid: each for each in self.server.processes("mailbox")}
-        found = []
-        for pid in mailboxes:
-            try:
-                stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-            except OSError:
-                continue
-            if int(stat.rpartition(")")[2].split()[1]) in mailboxes:
-                found.append(pid)
-        return found
-
     def wait_for_child(self, process):
         deadline = time.monotonic() + 30
-        while not self.children():
+        while not self.server.children_of_mailboxes():
             check(process.poll() is None, "the job was over before it could be seen")
             check(time.monotonic() < deadline, "no child to be seen")
             time.sleep(0.001)
-        return self.children()
+        return self.server.children_of_mailboxes()
 
     def wait_for_no_child(self):
         deadline = time.monotonic() + 10
-        while self.children():
-            check(time.monotonic() < deadline, f"left behind: {self.children()}")
+        while self.server.children_of_mailboxes():
+            check(time.monotonic() < deadline, f"left behind: {self.server.children_of_mailboxes()}")
             time.sleep(0.01)
 
 

@@ -8,12 +8,14 @@
 #include <string.h>
 
 struct admin *admin_new(struct account_database *database, const struct account_signing *signing,
+                        const struct account_buckets *buckets,
                         const struct admin_services *services, void *owner, const struct log *log)
 {
     struct admin *admin = NEW(struct admin);
 
     admin->database = database;
     admin->signing = signing;
+    admin->buckets = buckets;
     admin->services = services;
     admin->owner = owner;
     admin->log = log;
@@ -518,9 +520,14 @@ static enum err take_answer(struct admin_request *request, struct str json)
 static void answered(struct admin *admin, enum admin_other other, uint64_t ticket, struct str json)
 {
     struct admin_request **link = asked_with(admin, ticket, other);
+    enum err err;
 
-    if (link != NULL)
-        finish_asked(link, take_answer(*link, json));
+    if (link == NULL)
+        return;
+    err = take_answer(*link, json);
+    if (err == ERR_OK && (*link)->answered != NULL)
+        err = (*link)->answered(*link);
+    finish_asked(link, err);
 }
 
 void admin_courier_answered(struct admin *admin, uint64_t ticket, struct str json)

@@ -11,6 +11,7 @@
 #define ACCOUNT_ADMIN_ADMIN_H
 
 #include "account/admin/command.h"
+#include "account/bucket.h"
 #include "account/database_rules.h"
 #include "account/signing.h"
 #include "base/log.h"
@@ -48,6 +49,10 @@ struct admin_services {
     enum err (*ask_courier)(void *owner, uint64_t ticket, struct str json);
     /* The same with the archivist. */
     enum err (*ask_archivist)(void *owner, uint64_t ticket, struct str json);
+    /* NULL, or why no backups can be copied to this place of an owner's. */
+    const char *(*bucket_reason)(void *owner, struct task *task, struct str place);
+    /* A mailbox's own bucket is another one, or none any more. */
+    void (*bucket_changed)(void *owner, const struct id *mailbox);
     /* Asks the DNS; admin_dns_answered has the answer, always later. */
     void (*ask_dns)(void *owner, uint64_t ticket, struct str name, enum dns_type type);
     /* A new key to sign mail with, DER, and the record for the DNS. ERR_BUSY: it is being made now;
@@ -88,6 +93,7 @@ struct admin;
 
 /* All borrowed. */
 struct admin *admin_new(struct account_database *database, const struct account_signing *signing,
+                        const struct account_buckets *buckets,
                         const struct admin_services *services, void *owner,
                         const struct log *log);
 void admin_free(struct admin **admin);

@@ -2,6 +2,7 @@
 #include "account/admin/test_admin.h"
 
 #include "account/login.h"
+#include "secret/pass.h"
 #include "sqlite/db.h"
 
 #include <setjmp.h>
@@ -390,6 +391,38 @@ static void test_jobs(void **state)
     }
 }
 
+/* A second password goes to the mailbox's process, and those on the way cannot read it. */
+static void test_a_password_of_another_time(void **state)
+{
+    static const struct str purpose = {"backup-password", 15};
+    struct test_admin *f = *state;
+    CLEANUP(secret_free) struct secret *key = NULL;
+    CLEANUP(secret_free) struct secret *found = NULL;
+    char password[64], request[400];
+    json_t *arguments;
+
+    test_admin_add_demo(f);
+    (void)snprintf(password, sizeof(password), "%s", test_admin_member(f, "password"));
+    (void)snprintf(request, sizeof(request),
+                   "{'command':'restore','arguments':{'address':'you@demo.test','password':'%s',"
+                   "'backup-password':'of an earlier time'}}",
+                   password);
+    assert_string_equal(test_admin_ask(f, request), "(none)");
+    assert_null(strstr(f->job_json, "earlier"));
+    assert_null(strstr(f->job_json, password));
+    arguments = json_loads(f->job_json, 0, NULL);
+    assert_non_null(arguments);
+    key = pass_key(f->job_key);
+    assert_int_equal(
+        pass_open(key, purpose,
+                  str_from_c(json_string_value(json_object_get(arguments, "backup-password"))),
+                  &found),
+        ERR_OK);
+    assert_true(str_equal(secret_str(found), STR("of an earlier time")));
+    json_decref(arguments);
+    reply_job(f, WIRE_OK, "{}", true);
+}
+
 static void test_jobs_that_nobody_waits_for(void **state)
 {
     struct test_admin *f = *state;
@@ -495,6 +528,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_jobs),
+        TEST(test_a_password_of_another_time),
         TEST(test_reset),
         TEST(test_reset_twice_at_once),
         TEST(test_jobs_that_nobody_waits_for),

@@ -5,9 +5,9 @@
 #include "base/memory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-/* Takes the object over. */
-static enum err ask(struct admin_request *request, json_t *json)
+enum err admin_ask_archivist(struct admin_request *request, json_t *json)
 {
     struct admin *admin = request->admin;
     enum err err = ERR_INVALID;
@@ -21,6 +21,8 @@ static enum err ask(struct admin_request *request, json_t *json)
     request->other = ADMIN_OTHER_ARCHIVIST;
     if (text != NULL)
         err = admin->services->ask_archivist(admin->owner, request->ticket, str_from_c(text));
+    if (text != NULL)
+        mem_wipe(text, strlen(text)); /* there may be a secret in it */
     free(text);
     if (err == ERR_OK)
         return ERR_OK;
@@ -67,10 +69,10 @@ enum err admin_backup_list(struct admin_request *request)
     json = json_pack("{s:o, s:b}", "mailboxes", mailboxes, "details", has_details);
     if (next.len > 0)
         admin_put_text(json, "next", next);
-    return ask(request, json);
+    return admin_ask_archivist(request, json);
 }
 
 enum err admin_backup_status(struct admin_request *request)
 {
-    return ask(request, json_object());
+    return admin_ask_archivist(request, json_object());
 }

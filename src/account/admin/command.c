@@ -91,6 +91,17 @@ static const struct admin_argument list_change_arguments[] = {
 static const struct admin_argument list_arguments[] = {LIST_SCOPE_ARGUMENTS, END};
 static const struct admin_argument backup_list_arguments[] = {
     {"address", ADMIN_ADDRESS, false, false, "the alias whose backups are all listed"}, END};
+static const struct admin_argument bucket_set_arguments[] = {
+    ADDRESS_ARGUMENT,
+    {"place", ADMIN_URL, false, true,
+     "s3:https://host/bucket/prefix, or s3-host:https://bucket.host/prefix"},
+    {"key-id", ADMIN_TEXT, true, true, "the id of the key for it"},
+    {"secret", ADMIN_SECRET, true, true,
+     "the secret of the key: the first line of FILE, - for the standard input; asked for when left "
+     "out"},
+    {"region", ADMIN_TEXT, true, false,
+     "what requests are signed for: eu-central-1, auto; us-east-1 when left out"},
+    END};
 static const struct admin_argument queue_list_arguments[] = {
     {"state", ADMIN_TEXT, true, false, "only those that are \"waiting\" or \"held\""}, END};
 static const struct admin_argument queue_show_arguments[] = {
@@ -126,7 +137,10 @@ static const struct admin_argument reset_arguments[] = {
 static const struct admin_argument owner_arguments[] = {ADDRESS_ARGUMENT, OWNER_ARGUMENT, END};
 #define BACKUP_ARGUMENTS                                                                           \
     {"from", ADMIN_TEXT, true, false, "this full backup, as full/20261121T100000.000Z-42"},       \
-        {"at", ADMIN_TIME, true, false, "as it was then, to the second: 2026-11-21T10:00:00Z"}
+        {"at", ADMIN_TIME, true, false, "as it was then, to the second: 2026-11-21T10:00:00Z"},   \
+        {"backup-password", ADMIN_SECRET, true, false,                                             \
+         "the password that the mailbox had when the backup was made, if it has another one since: "\
+         "the first line of FILE, - for the standard input (behind the first password's line)"}
 static const struct admin_argument backup_verify_arguments[] = {ADDRESS_ARGUMENT, BACKUP_ARGUMENTS,
                                                                 OWNER_ARGUMENT, END};
 static const struct admin_argument restore_arguments[] = {
@@ -331,8 +345,9 @@ const struct admin_command admin_commands[] = {
     {"backup verify", "rehearse a restore: fetch a mailbox's newest backup and its log, and check all",
      "Nothing is changed.", backup_verify_arguments, NULL, NULL, admin_job, true},
     {"restore", "bring a mailbox back from its backups",
-     "Without more, all of it as it was last seen. The mailbox that was there is kept beside it, its "
-     "sessions end, and mail programs load the mailbox anew.",
+     "Without more, all of it as it was last seen. The mailbox that was there is kept beside it for a "
+     "while (setting restore_keep), its sessions end, and mail programs load the mailbox anew. It opens "
+     "with the present password, whichever the backup was made under.",
      restore_arguments, NULL, NULL, admin_job, true},
     {"alias undelete list", "list the messages that were expunged and can be brought back",
      "They are kept for a while (settings undelete_keep and undelete_limit), the oldest first here.",
@@ -359,6 +374,14 @@ const struct admin_command admin_commands[] = {
      NULL, "address time kind size verified name", admin_backup_list, true},
     {"backup status", "whether backups are made, and what was last wrong", "", no_arguments, NULL,
      NULL, admin_backup_status, true},
+    {"backup destination set", "copy a mailbox's backups to a bucket of its owner's own, too",
+     "It is tried first, and must let us write and delete. The secret is kept sealed and shown to "
+     "nobody.",
+     bucket_set_arguments, NULL, NULL, admin_bucket_set, false},
+    {"backup destination show", "show a mailbox's own destination for backups, and how it goes", "",
+     alias_argument, NULL, NULL, admin_bucket_show, true},
+    {"backup destination remove", "copy a mailbox's backups there no more",
+     "What is there stays.", alias_argument, NULL, NULL, admin_bucket_remove, false},
     {"export", "write a mailbox's mail to a file, in a form that other programs read",
      "Folders, flags, keywords, dates and UIDs go along. The mailbox is that of one moment; "
      "sessions go on meanwhile.",

@@ -63,6 +63,10 @@ MUST_CHECK enum err admin_deny_remove(struct admin_request *request);
 /* backup.c */
 MUST_CHECK enum err admin_backup_list(struct admin_request *request);
 MUST_CHECK enum err admin_backup_status(struct admin_request *request);
+/* bucket.c */
+MUST_CHECK enum err admin_bucket_set(struct admin_request *request);
+MUST_CHECK enum err admin_bucket_show(struct admin_request *request);
+MUST_CHECK enum err admin_bucket_remove(struct admin_request *request);
 /* queue.c: of all its commands */
 MUST_CHECK enum err admin_queue(struct admin_request *request);
 /* password.c */

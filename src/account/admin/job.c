@@ -6,7 +6,9 @@
 #include "account/admin/handlers.h"
 #include "account/admin/request.h"
 
+#include "account/slot.h"
 #include "base/memory.h"
+#include "secret/pass.h"
 
 #include <string.h>
 
@@ -43,6 +45,26 @@ static enum err check_owner(struct admin_request *request, const struct account_
     if (err == ERR_DENIED)
         return admin_refuse(request, err, "That is not the mailbox's password or recovery key.");
     return err;
+}
+
+/* Passwords beside the mailbox's own: only its process can read them on their way. */
+static enum err seal_secrets(struct admin_request *request, const struct secret *key)
+{
+    CLEANUP(secret_free) struct secret *mailbox_key = account_keys_first(key);
+    CLEANUP(secret_free) struct secret *sealing = pass_key(mailbox_key);
+
+    for (const struct admin_argument *argument = request->command->arguments;
+         argument->name != NULL; argument++) {
+        struct str plain = admin_argument_text(request, argument->name);
+        CLEANUP(buf_free) struct buf text = {0};
+
+        if (argument->kind != ADMIN_SECRET || plain.len == 0)
+            continue;
+        buf_init(&text, SIZE_MAX);
+        TRY(pass_seal(&text, sealing, str_from_c(argument->name), plain));
+        admin_put_text(request->arguments, argument->name, buf_str(&text));
+    }
+    return ERR_OK;
 }
 
 static enum err start(struct admin_request *request, const struct account_alias *alias,
@@ -83,6 +105,7 @@ enum err admin_job(struct admin_request *request)
         return admin_refuse(request, ERR_NOT_FOUND, "The alias has no mailbox.");
     TRY(check_owner(request, &alias, &key));
     json_object_del(request->arguments, "password");
+    TRY(seal_secrets(request, key));
     request->ticket = admin_new_tickets(request->admin, 1);
     request->ticket_count = 1;
     TRY(start(request, &alias, key));

@@ -9,6 +9,7 @@
 struct admin {
     struct account_database *database;       /* borrowed */
     const struct account_signing *signing;   /* borrowed */
+    const struct account_buckets *buckets;   /* borrowed */
     const struct admin_services *services;   /* borrowed */
     void *owner;                             /* of the services */
     const struct log *log;                   /* borrowed */
@@ -41,6 +42,7 @@ struct admin_request {
     /* While it waits for the courier, the archivist or the DNS: the first of its tickets; 0: it does not. */
     uint64_t ticket, ticket_count;
     enum admin_other other;
+    enum err (*answered)(struct admin_request *request); /* it was answered with ok; may be NULL */
     bool is_job; /* that ticket is a job's */
     int fds[ADMIN_DESCRIPTORS_MAX]; /* own; that came with it */
     size_t fd_count;
@@ -114,6 +116,8 @@ MUST_CHECK enum err admin_add_forward(struct admin_request *request,
 MUST_CHECK enum err admin_add_webhook(struct admin_request *request,
                                       const struct account_alias *alias, struct str url,
                                       bool is_raw);
+/* backup.c: asks the archivist; takes the object over. */
+MUST_CHECK enum err admin_ask_archivist(struct admin_request *request, json_t *json);
 /* dns_check.c: an answer for one of its questions; true with the last. */
 bool admin_check_answered(struct admin_request *request, uint64_t ticket,
                           const struct dns_answer *answer);

@@ -154,6 +154,13 @@ static void cancel_job(void *owner, uint64_t ticket)
     (void)ticket;
 }
 
+static const char *bucket_reason(void *owner, struct task *task, struct str place)
+{
+    (void)owner;
+    (void)task;
+    return place.len % 2 == 0 ? NULL : "not this one";
+}
+
 static struct str smarthost(void *owner, struct task *task)
 {
     (void)owner;
@@ -181,6 +188,8 @@ static const struct admin_services services = {
     .limits_changed = nothing,
     .ask_courier = ask_courier,
     .ask_archivist = ask_courier,
+    .bucket_reason = bucket_reason,
+    .bucket_changed = nothing_for,
     .ask_dns = ask_dns,
     .make_key = make_key,
     .check_owner = check_owner,
@@ -224,6 +233,7 @@ static struct world *open_world(void)
     static char folder[] = "/tmp/admin-fuzz-XXXXXX";
     static const char demo[] = "{\"command\":\"domain add\",\"arguments\":{\"domain\":\"a.test\"}}";
     static struct account_signing *signing; /* for the run */
+    static struct account_buckets *buckets;
     struct secret *host_key, *key;
     struct task task;
     char path[64];
@@ -239,6 +249,7 @@ static struct world *open_world(void)
     host_key = secret_new(32);
     key = account_database_key(host_key);
     signing = account_signing_new(host_key);
+    buckets = account_buckets_new(host_key);
     task_init(&task, 0);
     if (account_database_open(&task, path, key, &world.database) != ERR_OK)
         abort();
@@ -247,7 +258,7 @@ static struct world *open_world(void)
     secret_free(&host_key);
     /* Nothing needs the name from here on. */
     remove_files(folder);
-    world.admin = admin_new(world.database, signing, &services, &world, &world.log);
+    world.admin = admin_new(world.database, signing, buckets, &services, &world, &world.log);
     admin_request(world.admin, str_from_c(demo), NULL, 0, 1, &world, 3);
     return &world;
 }
@@ -265,6 +276,8 @@ static void answer_others(struct world *world, struct str text)
         world->courier_ticket = 0;
         if (ticket != 0)
             admin_courier_answered(world->admin, ticket, text);
+        if (ticket != 0 && world->replies == 0)
+            admin_archivist_answered(world->admin, ticket, text);
         if (answered < world->question_count)
             admin_dns_answered(world->admin, world->first_question + answered++, &nothing_there);
     }

@@ -197,12 +197,73 @@ static void test_the_queue_s_commands(void **state)
     assert_string_equal(test_admin_ask(f, "{'command':'queue show'}"), "invalid");
 }
 
+/* One's own bucket: nothing is stored before the archivist has tried it; the secret is sealed. */
+static void test_a_mailbox_s_own_bucket(void **state)
+{
+    static const char set[] = "{'command':'backup destination set','arguments':{'address':"
+                              "'you@demo.test','place':'s3:https://s3.test/b','key-id':'AK',"
+                              "'secret':'very secret'}}";
+    static const char show[] =
+        "{'command':'backup destination show','arguments':{'address':'you@demo.test'}}";
+    static const char take_off[] =
+        "{'command':'backup destination remove','arguments':{'address':'you@demo.test'}}";
+    struct test_admin *f = *state;
+    CLEANUP(secret_free) struct secret *secret = NULL;
+    struct account_bucket bucket;
+    struct account_alias alias;
+    struct task task;
+    int64_t domain;
+
+    task_init(&task, TEST_ADMIN_NOW_MS);
+    test_admin_add_demo(f);
+    assert_string_equal(test_admin_ask(f, show), "not-found");
+    assert_string_equal(test_admin_ask(f, take_off), "not-found");
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'backup destination set','arguments':{'address':"
+                          "'you@demo.test','place':'/a/folder','key-id':'AK','secret':'x'}}"),
+        "invalid");
+    assert_string_equal(
+        test_admin_ask(f, "{'command':'backup destination set','arguments':{'address':"
+                          "'you@demo.test','place':'s3:https://s3.test/b','key-id':'AK',"
+                          "'secret':'x','region':'a/b'}}"),
+        "invalid");
+    assert_string_equal(test_admin_ask(f, set), "(none)");
+    assert_non_null(strstr(f->courier_json, "very secret"));
+    admin_archivist_answered(f->admin, f->courier_ticket,
+                             STR("{\"status\":\"failed\",\"message\":\"no\"}"));
+    assert_string_equal(test_admin_member(f, "message"), "no");
+    assert_string_equal(test_admin_ask(f, show), "not-found");
+    assert_int_equal(f->bucket_changes, 0);
+    assert_string_equal(test_admin_ask(f, set), "(none)");
+    admin_archivist_answered(f->admin, f->courier_ticket, STR("{\"status\":\"ok\"}"));
+    assert_string_equal(test_admin_member(f, "status"), "ok");
+    assert_int_equal(f->bucket_changes, 1);
+    assert_int_equal(account_domain_row(f->database, &task, STR("demo.test"), &domain), ERR_OK);
+    assert_int_equal(account_alias_find(f->database, &task, domain, STR("you"), &alias), ERR_OK);
+    assert_true(id_equal(&alias.mailbox_id, &f->bucket_of));
+    assert_int_equal(account_bucket_find(f->database, &task, &alias.mailbox_id, &bucket), ERR_OK);
+    assert_int_equal(account_bucket_open(f->buckets, &task, &bucket, &secret), ERR_OK);
+    assert_true(str_equal(secret_str(secret), STR("very secret")));
+    secret_free(&secret);
+    bucket.place = STR("s3:https://elsewhere.test/b"); /* the secret does not go there */
+    assert_int_equal(account_bucket_open(f->buckets, &task, &bucket, &secret), ERR_CORRUPT);
+    assert_string_equal(test_admin_ask(f, show), "(none)");
+    assert_null(strstr(f->courier_json, "secret"));
+    assert_non_null(strstr(f->courier_json, "s3.test"));
+    admin_archivist_answered(f->admin, f->courier_ticket, STR("{\"status\":\"ok\"}"));
+    assert_string_equal(test_admin_ask(f, take_off), "ok");
+    assert_int_equal(f->bucket_changes, 2);
+    assert_string_equal(test_admin_ask(f, show), "not-found");
+    task_done(&task);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_rules),
         TEST(test_a_webhook_s_secret_is_shown_once),
         TEST(test_the_queue_s_commands),
+        TEST(test_a_mailbox_s_own_bucket),
     };
 
     secret_init();

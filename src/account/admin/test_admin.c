@@ -135,6 +135,8 @@ static enum err start_job(void *owner, struct task *task, uint64_t ticket,
     (void)task;
     f->job_ticket = ticket;
     f->job_fd_count = job->fd_count;
+    secret_free(&f->job_key);
+    f->job_key = account_keys_first(job->key);
     (void)snprintf(f->job_kind, sizeof(f->job_kind), "%.*s", STR_ARG(job->kind));
     (void)snprintf(f->job_json, sizeof(f->job_json), "%.*s", STR_ARG(job->json));
     return f->is_store_down ? ERR_BUSY : ERR_OK;
@@ -166,6 +168,22 @@ static struct str hostname(void *owner)
     return STR("mail.host.test");
 }
 
+/* role/ reads places as the archivist does (backup/place.h). */
+static const char *bucket_reason(void *owner, struct task *task, struct str place)
+{
+    (void)owner;
+    (void)task;
+    return str_starts_with(place, STR("s3:")) ? NULL : "it is not S3";
+}
+
+static void bucket_changed(void *owner, const struct id *mailbox)
+{
+    struct test_admin *f = owner;
+
+    f->bucket_of = *mailbox;
+    f->bucket_changes++;
+}
+
 static struct str smarthost(void *owner, struct task *task)
 {
     const struct test_admin *f = owner;
@@ -174,7 +192,7 @@ static struct str smarthost(void *owner, struct task *task)
     return str_from_c(f->smarthost == NULL ? "" : f->smarthost);
 }
 
-/* courier/webhook_target.h has the real one; this host knows one thing of it. */
+/* net/target.h has the real one; this host knows one thing of it. */
 static const char *webhook_reason(void *owner, struct str url)
 {
     (void)owner;
@@ -194,6 +212,8 @@ static const struct admin_services services = {
     .limits_changed = limits_changed,
     .ask_courier = ask_courier,
     .ask_archivist = ask_courier,
+    .bucket_reason = bucket_reason,
+    .bucket_changed = bucket_changed,
     .ask_dns = ask_dns,
     .make_key = make_key,
     .check_owner = check_owner,
@@ -226,7 +246,8 @@ int test_admin_set_up(void **state)
     assert_int_equal(account_database_open(&task, path, f->key, &f->database), ERR_OK);
     task_done(&task);
     f->signing = account_signing_new(f->host_key);
-    f->admin = admin_new(f->database, f->signing, &services, f, &f->log);
+    f->buckets = account_buckets_new(f->host_key);
+    f->admin = admin_new(f->database, f->signing, f->buckets, &services, f, &f->log);
     *state = f;
     return 0;
 }
@@ -238,10 +259,12 @@ int test_admin_tear_down(void **state)
 
     admin_free(&f->admin);
     account_signing_free(&f->signing);
+    account_buckets_free(&f->buckets);
     account_database_close(&f->database);
     secret_free(&f->host_key);
     secret_free(&f->key);
     secret_free(&f->keys);
+    secret_free(&f->job_key);
     json_decref(f->answer);
     (void)snprintf(command, sizeof(command), "rm -r '%s'", f->folder);
     assert_int_equal(system(command), 0);

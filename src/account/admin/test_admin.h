@@ -18,12 +18,16 @@ struct test_admin {
     bool is_store_down, does_not_answer, has_work;
     int portion_count;
     struct account_signing *signing;
+    struct account_buckets *buckets;
+    struct id bucket_of; /* the last that changed */
+    int bucket_changes;
     int key_count;
     bool is_courier_down;
     int fds[2]; /* that go with the next request */
     size_t fd_count;
     uint64_t job_ticket, cancelled_ticket;
     char job_kind[32], job_json[256];
+    struct secret *job_key; /* own; of the last job's mailbox */
     size_t job_fd_count;
     struct id rekeyed;
     struct secret *keys; /* own; with which the last re-encryption was asked for */

@@ -26,8 +26,12 @@ static const char schema_0005[] =
 #include "0005.sql.inc"
     ;
 
-static const char *const migrations[] = {schema_0001, schema_0002, schema_0003, schema_0004,
-                                         schema_0005};
+static const char schema_0006[] =
+#include "0006.sql.inc"
+    ;
+
+static const char *const migrations[] = {schema_0001, schema_0002, schema_0003,
+                                         schema_0004, schema_0005, schema_0006};
 
 struct secret *account_database_key(const struct secret *host_key)
 {

@@ -58,6 +58,10 @@ enum err account_purge_put_off(struct account_database *database, struct task *t
 
 enum err account_purge_done(struct account_database *database, struct task *task, int64_t row)
 {
+    TRY(account_sqlite_run(database, task,
+                           "DELETE FROM backup_buckets WHERE object_id ="
+                           " (SELECT object_id FROM backup_purges WHERE id = ?1)",
+                           &row, 1));
     return account_sqlite_run(database, task, "DELETE FROM backup_purges WHERE id = ?1", &row, 1);
 }
 

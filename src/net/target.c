@@ -1,4 +1,4 @@
-#include "courier/webhook_target.h"
+#include "net/target.h"
 
 #include "base/ascii.h"
 #include "base/memory.h"
@@ -7,7 +7,7 @@
 
 enum { LOWEST_FREE_PORT = 1024 };
 
-struct webhook_rules {
+struct net_target_rules {
     struct arena arena;
     struct net_network *networks; /* in the arena, as the names */
     size_t network_count;
@@ -30,7 +30,7 @@ static bool parse_name(struct arena *arena, struct str text, struct str *out)
     return !url.is_address;
 }
 
-const char *webhook_allow_reason(struct str text)
+const char *net_target_allow_reason(struct str text)
 {
     struct arena arena = {NULL};
     struct net_network network;
@@ -41,10 +41,10 @@ const char *webhook_allow_reason(struct str text)
     return is_one ? NULL : "neither a host name nor a network such as 10.0.0.0/8";
 }
 
-struct webhook_rules *webhook_rules_new(const struct str *allow, size_t allow_count,
-                                        bool allows_http)
+struct net_target_rules *net_target_rules_new(const struct str *allow, size_t allow_count,
+                                              bool allows_http)
 {
-    struct webhook_rules *rules = NEW(struct webhook_rules);
+    struct net_target_rules *rules = NEW(struct net_target_rules);
 
     rules->allows_http = allows_http;
     rules->networks = ARENA_ARRAY(&rules->arena, struct net_network, allow_count + 1);
@@ -58,7 +58,7 @@ struct webhook_rules *webhook_rules_new(const struct str *allow, size_t allow_co
     return rules;
 }
 
-void webhook_rules_free(struct webhook_rules **rules)
+void net_target_rules_free(struct net_target_rules **rules)
 {
     if (*rules == NULL)
         return;
@@ -66,7 +66,7 @@ void webhook_rules_free(struct webhook_rules **rules)
     mem_free(rules);
 }
 
-static bool is_named(const struct webhook_rules *rules, struct str host)
+static bool is_named(const struct net_target_rules *rules, struct str host)
 {
     for (size_t i = 0; i < rules->name_count; i++) {
         if (str_equal(rules->names[i], host))
@@ -75,7 +75,7 @@ static bool is_named(const struct webhook_rules *rules, struct str host)
     return false;
 }
 
-static bool is_in_network(const struct webhook_rules *rules, const struct net_address *address)
+static bool is_in_network(const struct net_target_rules *rules, const struct net_address *address)
 {
     for (size_t i = 0; i < rules->network_count; i++) {
         if (net_network_has(&rules->networks[i], address))
@@ -103,7 +103,7 @@ static const char *forbidden_words(enum net_address_class class)
     return words[class];
 }
 
-static const char *service_reason(const struct webhook_rules *rules, const struct net_url *url)
+static const char *service_reason(const struct net_target_rules *rules, const struct net_url *url)
 {
     if (!url->is_https && !rules->allows_http)
         return "the target is http, not https";
@@ -112,7 +112,7 @@ static const char *service_reason(const struct webhook_rules *rules, const struc
     return NULL;
 }
 
-const char *webhook_target_reason(const struct webhook_rules *rules, const struct net_url *url,
+const char *net_target_reason(const struct net_target_rules *rules, const struct net_url *url,
                                   const struct net_address *addresses, size_t count)
 {
     bool is_public = false;
@@ -133,14 +133,14 @@ const char *webhook_target_reason(const struct webhook_rules *rules, const struc
     return is_public ? service_reason(rules, url) : NULL;
 }
 
-const char *webhook_url_reason(const struct webhook_rules *rules, struct str text)
+const char *net_target_url_reason(const struct net_target_rules *rules, struct str text)
 {
     struct arena arena = {NULL};
     struct net_url url;
     const char *reason = net_url_parse(&arena, text, &url);
 
     if (reason == NULL && url.is_address)
-        reason = webhook_target_reason(rules, &url, &url.address, 1);
+        reason = net_target_reason(rules, &url, &url.address, 1);
     else if (reason == NULL && rules->network_count == 0 && !is_named(rules, url.host))
         reason = service_reason(rules, &url);
     arena_free(&arena);

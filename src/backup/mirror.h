@@ -1,0 +1,99 @@
+/*
+ * Owners' own destinations (`sealpost backup destination`): what is put into a mailbox's part of
+ * the host's destination is copied to its owner's, too, and what is let go there goes here. The
+ * host's comes first and never waits for an owner's, nor hears of what is wrong with it.
+ *
+ *   RESTING <── nothing is left ── WORKING: comparing, then copying in the order of arrival
+ *      └────── put, set ──────────────^  │ something failed
+ *                                        v
+ *                                     WAITING 1, 2, 4 … 900 s, then comparing
+ *
+ * Comparing lists both, a page at a time, and copies what is missing from the host's, manifests
+ * behind what they are about. So what a process that ended had not copied, what came while a bucket
+ * was away, and what was there before it was set, comes there as well. Nothing is deleted by
+ * comparing: a host whose disk was lost empties no owner's bucket.
+ *
+ * A few work at once, an object each in turn; what waits in memory is bounded.
+ */
+#ifndef BACKUP_MIRROR_H
+#define BACKUP_MIRROR_H
+
+#include "backup/destination.h"
+#include "base/log.h"
+#include "net/loop.h"
+
+#include <jansson.h>
+
+struct backup_mirrors;
+
+/* All borrowed. */
+struct backup_own {
+    struct id mailbox;
+    struct str place; /* S3, as backup/place.h has it; empty: none */
+    struct str region, key_id, secret;
+};
+
+/* Makes a destination of it. ERR_INVALID, ERR_IO. */
+typedef enum err (*backup_own_open)(void *owner, struct task *task, const struct backup_own *own,
+                                    struct backup_destination **out);
+
+/* All borrowed. */
+struct backup_mirrors *backup_mirrors_new(struct net_loop *loop, const struct log *log,
+                                          struct backup_destination *host, backup_own_open open,
+                                          void *owner);
+void backup_mirrors_free(struct backup_mirrors **mirrors);
+
+/* A mailbox has this one from now on; without a place: none. */
+void backup_mirrors_set(struct backup_mirrors *mirrors, const struct backup_own *own);
+/* Whoever knows of them all begins to tell (backup_mirrors_set); all_told: those that he did not
+ * name are none any more. */
+void backup_mirrors_tell(struct backup_mirrors *mirrors);
+void backup_mirrors_all_told(struct backup_mirrors *mirrors);
+
+/* This came to the host's; nothing happens if the mailbox has no other. */
+void backup_mirrors_put(struct backup_mirrors *mirrors, const struct backup_put *put);
+/* This was let go there. While the owner's cannot be reached, so many names are remembered. */
+enum { MIRROR_REMOVALS_MAX = 4096 };
+void backup_mirrors_removed(struct backup_mirrors *mirrors, struct str name);
+
+/* Does the object's mailbox have one? */
+bool backup_mirrors_has(const struct backup_mirrors *mirrors, struct str name);
+
+/*
+ * The owner's destination, for whoever asks of it directly; it stays until it is given back, after
+ * its last call. NULL: the mailbox has none, or, unless is_urgent, it does not work at present.
+ * Give it back before backup_mirrors_free.
+ */
+struct backup_own_use {
+    struct backup_destination *destination;
+};
+struct backup_own_use *backup_mirrors_use(struct backup_mirrors *mirrors, struct str name,
+                                          bool is_urgent);
+void backup_mirrors_give_back(struct backup_mirrors *mirrors, struct backup_own_use **use);
+/* For deleting all of a removed mailbox: this error came from its owner's destination. True: there
+ * is no point in waiting for it; it is not a matter of time, or it has been away for a day. */
+bool backup_mirrors_is_lost(struct backup_mirrors *mirrors, struct str name, enum err err);
+
+/* Adds "state" (up to date, copying, failing), "copied", "last_copied", and of a failing one
+ * "since" and "reason". */
+void backup_mirrors_describe(const struct backup_mirrors *mirrors, const struct id *mailbox,
+                             json_t *object);
+/* How many there are, how many fail, and why the last one did ("" …). */
+struct backup_mirrors_count {
+    size_t all, failing;
+    const char *words; /* borrowed */
+};
+void backup_mirrors_count(const struct backup_mirrors *mirrors, struct backup_mirrors_count *out);
+
+/*
+ * Tries one before it is set: puts a small object and deletes it again. Answers later, once, at the
+ * latest after MIRROR_TRIAL_MS.
+ */
+enum { MIRROR_TRIAL_MS = 20 * 1000 };
+struct backup_trial;
+struct backup_trial *
+backup_mirrors_try(struct backup_mirrors *mirrors, const struct backup_own *own,
+                   void (*on_done)(void *owner, enum err err, const char *words), void *owner);
+void backup_trial_cancel(struct backup_trial **trial);
+
+#endif

@@ -1,0 +1,570 @@
+/* Owners' own destinations beside the host's: two directories, of which the owner's fails on
+ * demand. */
+#include "backup/mirrored.h"
+
+#include "backup/directory.h"
+#include "backup/fixture.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char root[64];
+static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
+
+/* --- a destination that fails when told to --- */
+
+struct state;
+
+struct flaky {
+    struct backup_destination base;
+    struct backup_destination *inner; /* own */
+    struct state *state;
+};
+
+struct failing {
+    struct backup_call base;
+    struct net_timer *timer;
+    backup_on_done on_done;
+    void *owner;
+    enum err err;
+};
+
+struct state {
+    struct backup_fixture host, own, both; /* the first two directly */
+    struct backup_destination *whole;
+    struct backup_mirrors *mirrors;
+    struct id mailbox;
+    enum err down;                 /* what the owner's answers with */
+    int opened, asked, deny_after; /* deny_after > 0: the so-many-th call fails */
+    char seen_secret[32];
+};
+
+static void on_failing(void *owner)
+{
+    struct failing *call = owner;
+    struct backup_result result = {.err = call->err, .words = "down", .fd = -1};
+    backup_on_done on_done = call->on_done;
+    void *asker = call->owner;
+
+    net_timer_free(&call->timer);
+    mem_free(&call);
+    on_done(asker, &result);
+}
+
+static void cancel_failing(struct backup_call *base)
+{
+    struct failing *call = CONTAINER_OF(base, struct failing, base);
+
+    net_timer_free(&call->timer);
+    mem_free(&call);
+}
+
+static const struct backup_destination_kind failing_kind = {.cancel = cancel_failing};
+
+static struct backup_call *maybe_fail(struct flaky *flaky, backup_on_done on_done, void *owner)
+{
+    struct state *s = flaky->state;
+    struct failing *call;
+
+    s->asked++;
+    if (s->deny_after > 0 && --s->deny_after == 0)
+        s->down = ERR_DENIED;
+    if (s->down == ERR_OK)
+        return NULL;
+    call = NEW(struct failing);
+    call->base.kind = &failing_kind;
+    call->on_done = on_done;
+    call->owner = owner;
+    call->err = s->down;
+    call->timer = net_timer_new(s->host.loop, on_failing, call);
+    net_timer_start(call->timer, 0);
+    return &call->base;
+}
+
+static struct flaky *flaky_of(struct backup_destination *destination)
+{
+    return CONTAINER_OF(destination, struct flaky, base);
+}
+
+static struct backup_call *put(struct backup_destination *d, const struct backup_put *what,
+                               backup_on_done on_done, void *owner)
+{
+    struct backup_call *call = maybe_fail(flaky_of(d), on_done, owner);
+
+    return call != NULL ? call : backup_put(flaky_of(d)->inner, what, on_done, owner);
+}
+
+static struct backup_call *get(struct backup_destination *d, struct str name,
+                               backup_on_done on_done, void *owner)
+{
+    struct backup_call *call = maybe_fail(flaky_of(d), on_done, owner);
+
+    return call != NULL ? call : backup_get(flaky_of(d)->inner, name, on_done, owner);
+}
+
+static struct backup_call *list(struct backup_destination *d, struct str prefix, struct str after,
+                                size_t count_max, backup_on_done on_done, void *owner)
+{
+    struct backup_call *call = maybe_fail(flaky_of(d), on_done, owner);
+
+    return call != NULL ? call
+                        : backup_list(flaky_of(d)->inner, prefix, after, count_max, on_done, owner);
+}
+
+static struct backup_call *take_away(struct backup_destination *d, struct str name,
+                                     backup_on_done on_done, void *owner)
+{
+    struct backup_call *call = maybe_fail(flaky_of(d), on_done, owner);
+
+    return call != NULL ? call : backup_delete(flaky_of(d)->inner, name, on_done, owner);
+}
+
+static void free_flaky(struct backup_destination *d)
+{
+    struct flaky *flaky = flaky_of(d);
+
+    backup_destination_free(&flaky->inner);
+    mem_free(&flaky);
+}
+
+static const struct backup_destination_kind flaky_kind = {
+    .put = put, .get = get, .list = list, .remove = take_away, .free = free_flaky};
+
+static enum err open_own(void *owner, struct task *task, const struct backup_own *own,
+                         struct backup_destination **out)
+{
+    struct state *s = owner;
+    struct flaky *flaky;
+
+    s->opened++;
+    (void)snprintf(s->seen_secret, sizeof(s->seen_secret), "%.*s", STR_ARG(own->secret));
+    if (str_equal(own->place, STR("nowhere")))
+        return (fail)(task, ERR_INVALID, "no such place");
+    flaky = NEW(struct flaky);
+    flaky->base.kind = &flaky_kind;
+    flaky->state = s;
+    TRY(backup_directory_open(s->host.loop, task, arena_copy(&task->arena, own->place).ptr,
+                              &flaky->inner));
+    *out = &flaky->base;
+    return ERR_OK;
+}
+
+/* --- the world --- */
+
+static char own_folder[80];
+
+static int set_up(void **out)
+{
+    struct state *s = NEW(struct state);
+    char host_folder[80];
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    (void)snprintf(root, sizeof(root), "/tmp/sealpost-mirror-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    (void)snprintf(host_folder, sizeof(host_folder), "%s/host", root);
+    (void)snprintf(own_folder, sizeof(own_folder), "%s/own", root);
+    assert_int_equal(dir_make(&task, AT_FDCWD, host_folder, false), ERR_OK);
+    assert_int_equal(dir_make(&task, AT_FDCWD, own_folder, false), ERR_OK);
+    s->host.loop = s->own.loop = s->both.loop = net_loop_new();
+    s->mailbox = id_random();
+    assert_int_equal(backup_directory_open(s->host.loop, &task, host_folder, &s->host.destination),
+                     ERR_OK);
+    assert_int_equal(backup_directory_open(s->host.loop, &task, own_folder, &s->own.destination),
+                     ERR_OK);
+    s->mirrors = backup_mirrors_new(s->host.loop, &quiet, s->host.destination, open_own, s);
+    s->both.destination = backup_mirrored_new(s->host.destination, s->mirrors, &quiet, false);
+    s->whole = backup_mirrored_new(s->host.destination, s->mirrors, &quiet, true);
+    task_done(&task);
+    *out = s;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct state *s = *state;
+    char command[96];
+
+    s->own.loop = NULL;
+    s->both.loop = NULL;
+    backup_destination_free(&s->whole);
+    backup_destination_free(&s->both.destination);
+    backup_mirrors_free(&s->mirrors);
+    fixture_done(&s->both);
+    fixture_done(&s->own);
+    fixture_done(&s->host);
+    mem_free(&s);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
+    assert_int_equal(system(command), 0);
+    return 0;
+}
+
+static void set_place(struct state *s, const char *place, const char *secret)
+{
+    struct backup_own own = {.mailbox = s->mailbox,
+                             .place = str_from_c(place),
+                             .region = STR("r"),
+                             .key_id = STR("k"),
+                             .secret = str_from_c(secret)};
+
+    backup_mirrors_set(s->mirrors, &own);
+}
+
+static const char *name_of(const struct state *s, const char *inner)
+{
+    static char names[4][96];
+    static unsigned next;
+    char *name = names[next++ % 4];
+
+    (void)snprintf(name, sizeof(names[0]), "%s/%s", s->mailbox.text, inner);
+    return name;
+}
+
+/* As the archivist does: the host has it, then the mirrors hear of it. */
+static void come(struct state *s, const char *inner, size_t size, unsigned seed)
+{
+    CLEANUP(buf_free) struct buf content;
+    CLEANUP(fd_close) int fd = -1;
+    unsigned char digest[CRYPT_HASH_BYTES];
+    struct backup_put what = {
+        .name = str_from_c(name_of(s, inner)), .size_bytes = size, .digest = digest};
+
+    buf_init(&content, SIZE_MAX);
+    fd = fixture_memfd(size, seed, &content);
+    crypt_digest(buf_str(&content), digest);
+    what.fd = fd;
+    assert_int_equal(fixture_put(&s->host, what.name.ptr, size, seed), ERR_OK);
+    backup_mirrors_put(s->mirrors, &what);
+}
+
+static void stop(void *owner)
+{
+    net_loop_stop(owner);
+}
+
+static void run_for(struct state *s, int64_t ms)
+{
+    struct net_timer *timer = net_timer_new(s->host.loop, stop, s->host.loop);
+
+    net_timer_start(timer, ms);
+    net_loop_run(s->host.loop);
+    net_timer_free(&timer);
+}
+
+static void assert_state(struct state *s, const char *expected)
+{
+    json_t *object = json_object();
+
+    backup_mirrors_describe(s->mirrors, &s->mailbox, object);
+    assert_string_equal(json_string_value(json_object_get(object, "state")), expected);
+    json_decref(object);
+}
+
+/* Until it is so; a state that never comes fails the test's own time limit. */
+static void settle(struct state *s, const char *expected)
+{
+    for (int i = 0; i < 2000; i++) {
+        json_t *object = json_object();
+        const char *found;
+
+        backup_mirrors_describe(s->mirrors, &s->mailbox, object);
+        found = json_string_value(json_object_get(object, "state"));
+        if (found != NULL && strcmp(found, expected) == 0) {
+            json_decref(object);
+            return;
+        }
+        json_decref(object);
+        run_for(s, 10);
+    }
+    assert_state(s, expected);
+}
+
+static void assert_same_lists(struct state *s)
+{
+    assert_int_equal(fixture_list(&s->host, s->mailbox.text, "", 1000), ERR_OK);
+    assert_int_equal(fixture_list(&s->own, s->mailbox.text, "", 1000), ERR_OK);
+    assert_string_equal(s->host.names.ptr, s->own.names.ptr);
+}
+
+/* --- tests --- */
+
+static void test_what_was_there_and_what_comes(void **state)
+{
+    struct state *s = *state;
+
+    come(s, "base/0.json", 10, 1);
+    come(s, "base/0.sqlite", 100000, 2);
+    come(s, "log/0/1.seg", 500, 3);
+    assert_int_equal(s->opened, 0); /* there is none */
+    set_place(s, own_folder, "one");
+    assert_string_equal(s->seen_secret, "one");
+    settle(s, "up to date");
+    assert_same_lists(s);
+    come(s, "log/0/2.seg", 500, 4);
+    come(s, "full/1.sqlite", 3000000, 5);
+    come(s, "full/1.json", 50, 6);
+    settle(s, "up to date");
+    assert_same_lists(s);
+    assert_int_equal(fixture_get(&s->own, name_of(s, "full/1.sqlite")), ERR_OK);
+    assert_true(fixture_is(&s->own, 3000000, 5));
+    set_place(s, own_folder, "one"); /* the same: nothing begins anew */
+    assert_int_equal(s->opened, 1);
+}
+
+static void test_a_manifest_is_copied_last(void **state)
+{
+    struct state *s = *state;
+
+    come(s, "full/1.json", 50, 6);
+    come(s, "full/1.sqlite", 100, 5);
+    s->deny_after = 3; /* list, one put, and no more */
+    set_place(s, own_folder, "one");
+    settle(s, "failing");
+    assert_int_equal(fixture_list(&s->own, s->mailbox.text, "", 1000), ERR_OK);
+    assert_true(str_starts_with(buf_str(&s->own.names), str_from_c(name_of(s, "full/1.sqlite"))));
+    assert_int_equal(s->own.names.len, strlen(name_of(s, "full/1.sqlite")) + 1);
+}
+
+static void test_one_that_is_away_comes_back(void **state)
+{
+    struct state *s = *state;
+    struct backup_mirrors_count count;
+    json_t *object = json_object();
+
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    s->down = ERR_BUSY;
+    come(s, "log/0/1.seg", 500, 1);
+    settle(s, "failing");
+    for (unsigned i = 2; i < 200; i++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "log/0/%u.seg", i);
+        come(s, name, 10, i);
+    }
+    backup_mirrors_removed(s->mirrors, str_from_c(name_of(s, "log/0/1.seg")));
+    assert_int_equal(fixture_delete(&s->host, name_of(s, "log/0/1.seg")), ERR_OK);
+    backup_mirrors_describe(s->mirrors, &s->mailbox, object);
+    assert_string_equal(json_string_value(json_object_get(object, "reason")), "down");
+    json_decref(object);
+    backup_mirrors_count(s->mirrors, &count);
+    assert_int_equal(count.all, 1);
+    assert_int_equal(count.failing, 1);
+    s->down = ERR_OK;
+    settle(s, "up to date");
+    assert_same_lists(s);
+    backup_mirrors_count(s->mirrors, &count);
+    assert_int_equal(count.failing, 0);
+}
+
+/* What it did not take is not forgotten: nothing else comes that would remind of it. */
+static void test_the_one_that_failed(void **state)
+{
+    struct state *s = *state;
+
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    s->down = ERR_LIMIT;
+    come(s, "log/0/1.seg", 500, 1);
+    settle(s, "failing");
+    s->down = ERR_OK;
+    settle(s, "up to date");
+    assert_same_lists(s);
+}
+
+/* More at once than waits in memory. */
+static void test_a_storm(void **state)
+{
+    struct state *s = *state;
+
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    for (unsigned i = 0; i < 300; i++) {
+        char name[32];
+        CLEANUP(fd_close) int fd = -1;
+        CLEANUP(buf_free) struct buf content;
+        unsigned char digest[CRYPT_HASH_BYTES];
+        struct backup_put what = {.size_bytes = 10, .digest = digest};
+
+        (void)snprintf(name, sizeof(name), "log/0/%u.seg", i);
+        what.name = str_from_c(name_of(s, name));
+        buf_init(&content, SIZE_MAX);
+        fd = fixture_memfd(10, i, &content);
+        crypt_digest(buf_str(&content), digest);
+        what.fd = fd;
+        assert_int_equal(fixture_put(&s->host, what.name.ptr, 10, i), ERR_OK);
+        if (i % 100 == 0)
+            s->down = s->down == ERR_OK ? ERR_BUSY : ERR_OK;
+        backup_mirrors_put(s->mirrors, &what);
+    }
+    s->down = ERR_OK;
+    settle(s, "up to date");
+    assert_same_lists(s);
+}
+
+static void test_a_place_that_cannot_be_opened(void **state)
+{
+    struct state *s = *state;
+
+    set_place(s, "nowhere", "one");
+    assert_state(s, "failing");
+    come(s, "log/0/1.seg", 500, 1);
+    assert_int_equal(fixture_get(&s->both, name_of(s, "log/0/1.seg")), ERR_OK);
+    assert_int_equal(fixture_list(&s->both, s->mailbox.text, "", 10), ERR_OK);
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    assert_same_lists(s);
+    set_place(s, "", "");
+    come(s, "log/0/2.seg", 500, 1);
+    run_for(s, 50);
+    assert_int_equal(fixture_get(&s->own, name_of(s, "log/0/2.seg")), ERR_NOT_FOUND);
+}
+
+static void test_reading_both(void **state)
+{
+    struct state *s = *state;
+
+    come(s, "full/1.sqlite", 1000, 1);
+    come(s, "full/2.sqlite", 1000, 2);
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    assert_int_equal(fixture_delete(&s->host, name_of(s, "full/1.sqlite")), ERR_OK); /* lost */
+    assert_int_equal(fixture_put(&s->own, name_of(s, "full/0.sqlite"), 10, 3), ERR_OK);
+    assert_int_equal(fixture_put(&s->own, name_of(s, "full/3.sqlite"), 10, 3), ERR_OK);
+    assert_int_equal(fixture_get(&s->both, name_of(s, "full/1.sqlite")), ERR_OK);
+    assert_true(fixture_is(&s->both, 1000, 1));
+    assert_int_equal(fixture_get(&s->both, name_of(s, "full/9.sqlite")), ERR_NOT_FOUND);
+    /* In order and in pages, each once. */
+    for (size_t size = 1; size <= 5; size++) {
+        size_t line = strlen(name_of(s, "full/1.sqlite")) + 1;
+        CLEANUP(buf_free) struct buf all;
+        char after[96] = "";
+
+        buf_init(&all, SIZE_MAX);
+        for (int pages = 0;; pages++) {
+            assert_true(pages < 8);
+            assert_int_equal(fixture_list(&s->both, name_of(s, ""), after, size), ERR_OK);
+            buf_put(&all, buf_str(&s->both.names));
+            if (s->both.is_last)
+                break;
+            assert_true(s->both.names.len > 0);
+            (void)snprintf(after, sizeof(after), "%.*s", (int)line - 1,
+                           s->both.names.ptr + s->both.names.len - line);
+        }
+        assert_int_equal(all.len, 4 * line);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(all.ptr[(size_t)i * line + 30], '0' + i);
+    }
+    /* While the owner's is away the host's alone is listed, but not where all is to go. */
+    s->down = ERR_BUSY;
+    assert_int_equal(fixture_list(&s->both, name_of(s, ""), "", 10), ERR_OK);
+    assert_int_equal(s->both.names.len, strlen(name_of(s, "full/1.sqlite")) + 1);
+    s->host.is_done = false;
+    (void)backup_list(s->whole, str_from_c(name_of(s, "")), STR(""), 10, fixture_on_done, &s->both);
+    net_loop_run(s->both.loop);
+    assert_int_equal(s->both.err, ERR_IO);
+    assert_non_null(strstr(s->both.words, "own destination"));
+    assert_int_equal(fixture_delete(&s->both, name_of(s, "full/2.sqlite")), ERR_IO);
+    assert_int_equal(fixture_get(&s->host, name_of(s, "full/2.sqlite")), ERR_NOT_FOUND);
+    s->down = ERR_DENIED; /* no use to wait for it */
+    (void)backup_list(s->whole, str_from_c(name_of(s, "")), STR(""), 10, fixture_on_done, &s->both);
+    net_loop_run(s->both.loop);
+    assert_int_equal(s->both.err, ERR_OK);
+    assert_int_equal(fixture_delete(&s->both, name_of(s, "full/2.sqlite")), ERR_OK);
+    s->down = ERR_OK;
+    assert_int_equal(fixture_delete(&s->both, name_of(s, "full/2.sqlite")), ERR_OK);
+    assert_int_equal(fixture_get(&s->own, name_of(s, "full/2.sqlite")), ERR_NOT_FOUND);
+}
+
+static void test_who_is_not_named_has_none(void **state)
+{
+    struct state *s = *state;
+    struct backup_mirrors_count count;
+
+    backup_mirrors_tell(s->mirrors);
+    set_place(s, own_folder, "one");
+    backup_mirrors_all_told(s->mirrors);
+    backup_mirrors_count(s->mirrors, &count);
+    assert_int_equal(count.all, 1);
+    backup_mirrors_tell(s->mirrors);
+    set_place(s, own_folder, "one");
+    backup_mirrors_all_told(s->mirrors);
+    backup_mirrors_count(s->mirrors, &count);
+    assert_int_equal(count.all, 1);
+    backup_mirrors_tell(s->mirrors); /* in the middle of its work, too */
+    backup_mirrors_all_told(s->mirrors);
+    backup_mirrors_count(s->mirrors, &count);
+    assert_int_equal(count.all, 0);
+    run_for(s, 20);
+}
+
+/* --- a trial --- */
+
+static void on_tried(void *owner, enum err err, const char *words)
+{
+    struct state *s = owner;
+
+    s->own.is_done = true;
+    s->own.err = err;
+    (void)snprintf(s->own.words, sizeof(s->own.words), "%s", words);
+    net_loop_stop(s->host.loop);
+}
+
+static enum err try_place(struct state *s, const char *place)
+{
+    struct backup_own own = {.mailbox = s->mailbox,
+                             .place = str_from_c(place),
+                             .region = STR("r"),
+                             .key_id = STR("k"),
+                             .secret = STR("x")};
+
+    (void)backup_mirrors_try(s->mirrors, &own, on_tried, s);
+    net_loop_run(s->host.loop);
+    return s->own.err;
+}
+
+static void test_a_trial(void **state)
+{
+    struct state *s = *state;
+
+    assert_int_equal(try_place(s, own_folder), ERR_OK);
+    assert_int_equal(fixture_list(&s->own, "", "", 10), ERR_OK);
+    assert_int_equal(s->own.names.len, 0);
+    assert_int_equal(try_place(s, "nowhere"), ERR_INVALID);
+    s->down = ERR_DENIED;
+    assert_int_equal(try_place(s, own_folder), ERR_DENIED);
+    assert_string_equal(s->own.words, "down");
+    s->down = ERR_OK;
+    s->deny_after = 2; /* it may write and not delete */
+    assert_int_equal(try_place(s, own_folder), ERR_DENIED);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_what_was_there_and_what_comes),
+        TEST(test_a_manifest_is_copied_last),
+        TEST(test_one_that_is_away_comes_back),
+        TEST(test_the_one_that_failed),
+        TEST(test_a_storm),
+        TEST(test_a_place_that_cannot_be_opened),
+        TEST(test_reading_both),
+        TEST(test_who_is_not_named_has_none),
+        TEST(test_a_trial),
+    };
+
+    secret_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
