@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/writeback.h"
 #include "secret/hasher.h"
 
 #include <assert.h>
@@ -52,6 +53,7 @@ struct directory_call {
     int root_fd;        /* own; the directory, as it is mounted now */
     int from_fd, to_fd; /* own; -1: none */
     uint64_t offset, size_bytes;
+    struct writeback writeback; /* put: of to_fd */
     struct hasher *hasher; /* own */
     unsigned char digest[CRYPT_HASH_BYTES];
     char temporary[48]; /* below the directory; "": none */
@@ -282,6 +284,7 @@ static enum err put_begin(struct directory_call *call, struct task *task)
         call->temporary[0] = '\0';
         return fail_errno(task, "create", call->name);
     }
+    writeback_init(&call->writeback, call->to_fd);
     return ERR_OK;
 }
 
@@ -304,8 +307,7 @@ static enum err copy_slice(struct directory_call *call, struct task *task)
     hasher_add(call->hasher, bytes);
     if (call->kind == KIND_PUT) {
         TRY(fd_write_all(task, call->to_fd, bytes));
-        /* Begin writing out now, so that the sync at the end is short. */
-        (void)sync_file_range(call->to_fd, (off_t)call->offset, (off_t)got, SYNC_FILE_RANGE_WRITE);
+        writeback_go_on(&call->writeback, call->offset + (uint64_t)got);
     }
     call->offset += (uint64_t)got;
     return ERR_OK;

@@ -230,8 +230,9 @@ static void no_half_object_after_a_kill(void **state)
     struct backup_fixture *fixture = *state;
     int seen = 0;
 
-    for (int round = 0; round < 40; round++) {
-        struct timespec pause = {.tv_nsec = 1000000 + random() % 40000000};
+    /* On a busy machine it takes longer until the first is there. */
+    for (int round = 0; round < 40 || (seen == 0 && round < 400); round++) {
+        struct timespec pause = {.tv_nsec = 1000000 + random() % (40000000 + 1000000L * round)};
         pid_t pid = fork();
 
         if (pid == 0)

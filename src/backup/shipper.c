@@ -162,7 +162,7 @@ static enum err open_pending(struct shipper *shipper, struct task *task)
 static enum err move_to_disk(struct shipper *shipper, struct task *task)
 {
     CLEANUP(fd_close) int fd =
-        open(shipper->options.folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        open(shipper->options.folder, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
     int old = shipper->pending_fd;
 
     if (fd < 0)
@@ -292,6 +292,10 @@ static enum err begin(struct shipper *shipper, struct task *task)
     struct vault_usage usage;
     char target[PATH_ROOM];
 
+    if (vault_checkpoints_are_held(shipper->vault)) { /* a full backup may write the log back */
+        shipper->retry_at_ms = task->now_ms + SHIPPER_RETRY_MS;
+        return ERR_OK;
+    }
     forget(shipper);
     memset(&shipper->sealed, 0, sizeof(shipper->sealed));
     shipper->sealed.generation = id_random();

@@ -420,11 +420,29 @@ static void tampering_is_named(void **state)
     task_done(&task);
 }
 
+/* A full backup's child may write the log back, into the file that would be copied. */
+static void no_generation_begins_while_checkpoints_are_held(void **state)
+{
+    struct fixture *f = *state;
+    int64_t now_ms = clock_now_ms();
+
+    fixture_append(f, f->inbox, fixture_message(f, "before"), 0);
+    away_open(&away, f);
+    vault_hold_checkpoints(f->vault, true);
+    assert_int_equal(shipper_run(away.shipper, now_ms), SHIPPER_RETRY_MS);
+    assert_false(shipper_is_copying(away.shipper));
+    vault_hold_checkpoints(f->vault, false);
+    assert_int_not_equal(shipper_run(away.shipper, now_ms + SHIPPER_RETRY_MS), SHIPPER_RETRY_MS);
+    assert_true(shipper_is_copying(away.shipper));
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(each_moment_can_be_restored), TEST(large_transactions_and_checkpoints),
+        TEST(no_generation_begins_while_checkpoints_are_held), TEST(each_moment_can_be_restored), TEST(large_transactions_and_checkpoints),
         TEST(closing_and_opening_goes_on), TEST(a_killed_process_loses_nothing),
         TEST(a_log_that_lost_a_frame_begins_anew), TEST(the_base_on_its_way_is_waited_for),
         TEST(a_destination_that_is_away_for_a_while), TEST(too_much_is_a_gap_and_a_new_generation),

@@ -1,8 +1,10 @@
 #include "backup/snapshot.h"
 
+#include "backup/settle.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/writeback.h"
 #include "secret/hasher.h"
 #include "sqlite/db.h"
 
@@ -19,14 +21,16 @@
 
 enum {
     PIECE_BYTES = 256 * 1024,
-    LOOK_INSTRUCTIONS = 20000, /* of SQLite's machine, between two looks at the pipe */
-    LOOK_MS = 50,
+    LOOK_INSTRUCTIONS = 2000, /* of SQLite's machine, between two looks at the pipe */
+    COPY_INSTRUCTIONS = 16,   /* the same while it copies: a few rows, each at most a chunk's size */
+    LOOK_MS = 20,
 };
 
 struct snapshot {
     pid_t pid;
     int fd;       /* own: the pipe's reading end */
     char *target; /* own */
+    struct vault *vault; /* borrowed; its checkpoints are held. NULL: none */
     bool is_check;
     bool is_collected;
 };
@@ -38,6 +42,9 @@ struct work {
     int fd; /* the pipe's writing end; -1: none */
     int64_t end_ms, looked_ms; /* monotonic */
     bool is_late;
+    struct writeback writeback; /* of the target */
+    int64_t paced_ms;           /* monotonic */
+    bool may_settle;            /* nobody else writes the mailbox's log back, or copies its file */
 };
 
 static bool is_over(struct work *work)
@@ -55,6 +62,11 @@ static bool is_over(struct work *work)
     return work->is_late;
 }
 
+static bool work_is_over(void *owner)
+{
+    return is_over(owner);
+}
+
 static int on_progress(void *owner)
 {
     return is_over(owner) ? 1 : 0;
@@ -70,15 +82,46 @@ static enum err too_long(struct task *task)
     return fail(task, ERR_BUSY, "backup: it took too long, or was given up");
 }
 
+/* What SQLite has written so far goes to the disk meanwhile. */
+static int on_copying(void *owner)
+{
+    struct work *work = owner;
+    int64_t now_ms = clock_monotonic_ms();
+    struct stat status;
+
+    if (now_ms != work->paced_ms && fstat(work->writeback.fd, &status) == 0)
+        writeback_go_on(&work->writeback, (uint64_t)status.st_size);
+    work->paced_ms = now_ms;
+    return is_over(work) ? 1 : 0;
+}
+
+static enum err create_target(const struct work *work, struct task *task, int *out_fd)
+{
+    *out_fd = open(work->request->target, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (*out_fd < 0)
+        return fail(task, errno == ENOSPC || errno == EDQUOT ? ERR_LIMIT : ERR_IO,
+                    "backup: create: %s", strerror(errno));
+    return ERR_OK;
+}
+
+/*
+ * Into a file that is there already, and empty. Nothing is synced: the copy is for the archivist, who
+ * syncs what he puts, and a crash leaves one that is removed. (The connection is for nothing else: with
+ * synchronous=OFF it must never write the log back.)
+ */
 static enum err vacuum(struct work *work, struct task *task)
 {
+    CLEANUP(fd_close) int fd = -1; /* closed last: with it the file's locks go */
     CLEANUP(db_close) struct db *db = NULL;
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
 
+    TRY(create_target(work, task, &fd));
+    writeback_init(&work->writeback, fd);
     TRY(db_open(task, work->request->path, DB_READ_BESIDE, work->request->key, &db));
-    watch(work, db);
+    sqlite3_progress_handler(db_handle(db), COPY_INSTRUCTIONS, on_copying, work);
     /* The copy counts as a change; nothing else here makes one. */
     TRY(db_execute(db, task, "PRAGMA query_only=OFF"));
+    TRY(db_execute(db, task, "PRAGMA synchronous=OFF"));
     TRY(db_prepare(db, task, "VACUUM INTO ?1", &statement));
     db_bind_text(statement, 1, str_from_c(work->request->target));
     return db_run(db, task, statement);
@@ -112,17 +155,6 @@ static enum err check_integrity(struct db *db, struct task *task)
     if (!has_row || !str_equal(db_column_text(statement, 0), STR("ok")))
         return fail(task, ERR_CORRUPT, "backup: the copy is damaged");
     return ERR_OK;
-}
-
-/* Opened as a mailbox is, so that the copy is what can be put in its place as it is. */
-static enum err check_copy(struct work *work, struct task *task, struct snapshot_result *out)
-{
-    CLEANUP(db_close) struct db *db = NULL;
-
-    TRY(db_open(task, work->request->target, DB_OPEN, work->request->key, &db));
-    watch(work, db);
-    TRY(check_integrity(db, task));
-    return read_inside(db, task, out);
 }
 
 static enum err read_piece(struct task *task, int fd, char *room, size_t *out_len)
@@ -159,22 +191,151 @@ static enum err pass_through(struct work *work, struct task *task, const char *p
             return too_long(task);
         hasher_add(hash, str_make(room, len));
         size += len;
-        if (to_fd >= 0)
-            TRY(fd_write_all(task, to_fd, str_make(room, len)));
+        if (to_fd < 0)
+            continue;
+        TRY(fd_write_all(task, to_fd, str_make(room, len)));
+        writeback_go_on(&work->writeback, size);
     }
     hasher_digest(hash, out->digest);
     out->size_bytes = size;
     return ERR_OK;
 }
 
+/* --- Hashing beside the check, where there is a second processor --- */
+
+struct hashing {
+    pid_t pid; /* 0: none */
+    int fd;    /* own: the pipe's reading end */
+};
+
+static void hashing_done(struct hashing *hashing)
+{
+    if (hashing->pid <= 0)
+        return;
+    fd_close(&hashing->fd); /* it notices, and ends */
+    (void)waitpid(hashing->pid, NULL, 0);
+    hashing->pid = 0;
+}
+
+/* Without any key: what is secret is not inherited. */
+_Noreturn static void be_hasher(const struct work *work, int fd, pid_t parent)
+{
+    struct work own = *work;
+    struct snapshot_result result = {.err = ERR_OK};
+    struct task task;
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        _exit(EXIT_FAILURE);
+    own.fd = fd;
+    task_init(&task, 0);
+    result.err = pass_through(&own, &task, own.request->target, -1, &result);
+    memcpy(result.words, task.words, sizeof(result.words));
+    if (fd_write_all(&task, fd, str_make(&result, sizeof(result))) != ERR_OK)
+        _exit(EXIT_FAILURE);
+    _exit(EXIT_SUCCESS);
+}
+
+static enum err hashing_start(struct work *work, struct task *task, struct hashing *out)
+{
+    pid_t parent = getpid(), pid;
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return fail(task, ERR_IO, "backup: no pipe: %s", strerror(errno));
+    pid = fork();
+    if (pid == 0) {
+        (void)close(ends[0]);
+        be_hasher(work, ends[1], parent);
+    }
+    (void)close(ends[1]);
+    if (pid < 0) {
+        (void)close(ends[0]);
+        return fail(task, ERR_IO, "backup: fork: %s", strerror(errno));
+    }
+    *out = (struct hashing){pid, ends[0]};
+    return ERR_OK;
+}
+
+static bool read_result(int fd, struct snapshot_result *out)
+{
+    unsigned char bytes[sizeof(*out)];
+    size_t len = 0;
+
+    while (len < sizeof(bytes)) {
+        ssize_t got = read(fd, bytes + len, sizeof(bytes) - len);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        len += (size_t)got;
+    }
+    memcpy(out, bytes, sizeof(*out));
+    return true;
+}
+
+static enum err hashing_collect(struct work *work, struct task *task,
+                                const struct hashing *hashing, struct snapshot_result *out)
+{
+    struct pollfd pipe_end = {.fd = hashing->fd, .events = POLLIN};
+    struct snapshot_result found;
+
+    while (poll(&pipe_end, 1, LOOK_MS) == 0) {
+        if (is_over(work))
+            return too_long(task);
+    }
+    if (!read_result(hashing->fd, &found))
+        return fail(task, ERR_IO, "backup: the process that hashed it died");
+    if (found.err != ERR_OK)
+        return fail(task, found.err, "%s", found.words);
+    memcpy(out->digest, found.digest, sizeof(out->digest));
+    out->size_bytes = found.size_bytes;
+    return ERR_OK;
+}
+
+/*
+ * Opened as a mailbox is, so that the copy is what can be put in its place as it is. Opening may write
+ * to it (the journal's mode), checking does not. Where this is a child already, another one hashes
+ * meanwhile.
+ */
+static enum err check_copy(struct work *work, struct task *task, struct snapshot_result *out)
+{
+    CLEANUP(hashing_done) struct hashing hashing = {0, -1};
+    CLEANUP(db_close) struct db *db = NULL;
+
+    TRY(db_open(task, work->request->target, DB_OPEN, work->request->key, &db));
+    watch(work, db);
+    if (work->fd >= 0)
+        TRY(hashing_start(work, task, &hashing));
+    TRY(check_integrity(db, task));
+    TRY(read_inside(db, task, out));
+    db_close(&db);
+    if (hashing.pid > 0)
+        return hashing_collect(work, task, &hashing, out);
+    return pass_through(work, task, work->request->target, -1, out);
+}
+
 static enum err copy_base(struct work *work, struct task *task, struct snapshot_result *out)
 {
-    CLEANUP(fd_close) int fd =
-        open(work->request->target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    CLEANUP(fd_close) int fd = -1;
 
-    if (fd < 0)
-        return fail(task, ERR_IO, "backup: create: %s", strerror(errno));
+    TRY(create_target(work, task, &fd));
+    writeback_init(&work->writeback, fd);
     return pass_through(work, task, work->request->path, fd, out);
+}
+
+/* What sessions wrote while the log could not be written back. If it cannot be now, whoever opened the
+ * mailbox finds out when he does it. */
+static void settle(struct work *work)
+{
+    struct task aside;
+
+    if (!work->may_settle || work->is_late)
+        return;
+    task_init(&aside, clock_now_ms());
+    if (settle_log(&aside, work->request->path, work->request->key, work_is_over, work) != ERR_OK)
+        task_forgive(&aside);
+    task_done(&aside);
 }
 
 static enum err do_work(struct work *work, struct task *task, struct snapshot_result *out)
@@ -183,8 +344,10 @@ static enum err do_work(struct work *work, struct task *task, struct snapshot_re
 
     if (work->request->kind == SNAPSHOT_BASE)
         return copy_base(work, task, out);
-    if (work->request->kind == SNAPSHOT_FULL)
+    if (work->request->kind == SNAPSHOT_FULL) {
         err = vacuum(work, task);
+        settle(work);
+    }
     if (err == ERR_OK)
         err = check_copy(work, task, out);
     if (err != ERR_OK && work->is_late) {
@@ -192,7 +355,8 @@ static enum err do_work(struct work *work, struct task *task, struct snapshot_re
         return too_long(task);
     }
     TRY(err);
-    return pass_through(work, task, work->request->target, -1, out);
+    settle(work);
+    return ERR_OK;
 }
 
 static void remove_target(struct task *task, const char *target)
@@ -203,10 +367,14 @@ static void remove_target(struct task *task, const char *target)
         (void)unlink(arena_printf(&task->arena, "%s%s", target, suffixes[i]).ptr);
 }
 
-static void run(const struct snapshot_request *request, int fd, struct snapshot_result *out)
+static void run(const struct snapshot_request *request, int fd, bool may_settle,
+                struct snapshot_result *out)
 {
     int64_t begin_ms = clock_monotonic_ms();
-    struct work work = {.request = request, .fd = fd, .end_ms = begin_ms + request->timeout_ms};
+    struct work work = {.request = request,
+                        .fd = fd,
+                        .end_ms = begin_ms + request->timeout_ms,
+                        .may_settle = may_settle};
     struct task task;
 
     memset(out, 0, sizeof(*out));
@@ -223,12 +391,13 @@ static void run(const struct snapshot_request *request, int fd, struct snapshot_
 
 void snapshot_run(const struct snapshot_request *request, struct snapshot_result *out)
 {
-    run(request, -1, out);
+    run(request, -1, false, out);
 }
 
 /* --- The child --- */
 
-_Noreturn static void be_child(const struct snapshot_request *request, int fd, pid_t parent)
+_Noreturn static void be_child(const struct snapshot_request *request, int fd, bool may_settle,
+                               pid_t parent)
 {
     struct vault *vault = request->vault;
     struct snapshot_result result;
@@ -240,7 +409,7 @@ _Noreturn static void be_child(const struct snapshot_request *request, int fd, p
     if (fd > STDERR_FILENO + 1)
         (void)close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0);
     (void)close_range((unsigned)fd + 1, ~0u, 0);
-    run(request, fd, &result);
+    run(request, fd, may_settle, &result);
     task_init(&task, 0);
     if (fd_write_all(&task, fd, str_make(&result, sizeof(result))) != ERR_OK &&
         request->kind != SNAPSHOT_CHECK)
@@ -252,6 +421,8 @@ enum err snapshot_start(struct task *task, const struct snapshot_request *reques
                         struct snapshot **out_snapshot)
 {
     pid_t parent = getpid(), pid;
+    bool holds = request->kind == SNAPSHOT_FULL && request->vault != NULL;
+    bool may_settle = holds && !vault_checkpoints_are_held(request->vault);
     struct snapshot *snapshot;
     int ends[2];
 
@@ -261,7 +432,7 @@ enum err snapshot_start(struct task *task, const struct snapshot_request *reques
     pid = fork();
     secret_set_inherited(false);
     if (pid == 0)
-        be_child(request, ends[1], parent);
+        be_child(request, ends[1], may_settle, parent);
     (void)close(ends[1]);
     if (pid < 0) {
         (void)close(ends[0]);
@@ -272,6 +443,10 @@ enum err snapshot_start(struct task *task, const struct snapshot_request *reques
     snapshot->fd = ends[0];
     snapshot->target = mem_copy_text(request->target, strlen(request->target));
     snapshot->is_check = request->kind == SNAPSHOT_CHECK;
+    if (holds) {
+        snapshot->vault = request->vault;
+        vault_hold_checkpoints(snapshot->vault, true);
+    }
     *out_snapshot = snapshot;
     return ERR_OK;
 }
@@ -281,28 +456,24 @@ int snapshot_fd(const struct snapshot *snapshot)
     return snapshot->fd;
 }
 
+static void let_go(struct snapshot *snapshot)
+{
+    if (snapshot->vault != NULL)
+        vault_hold_checkpoints(snapshot->vault, false);
+    snapshot->vault = NULL;
+}
+
 void snapshot_collect(struct snapshot *snapshot, struct snapshot_result *out)
 {
-    unsigned char bytes[sizeof(*out)];
-    size_t len = 0;
+    bool is_whole = read_result(snapshot->fd, out);
     struct task task;
 
-    while (len < sizeof(bytes)) {
-        ssize_t got = read(snapshot->fd, bytes + len, sizeof(bytes) - len);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        len += (size_t)got;
-    }
     /* Somebody else who makes children may have waited for it already. */
     (void)waitpid(snapshot->pid, NULL, 0);
     snapshot->is_collected = true;
-    if (len == sizeof(bytes)) {
-        memcpy(out, bytes, sizeof(*out));
+    let_go(snapshot);
+    if (is_whole)
         return;
-    }
     memset(out, 0, sizeof(*out));
     task_init(&task, 0);
     out->err = fail(&task, ERR_IO, "backup: the child that made it died");
@@ -312,15 +483,26 @@ void snapshot_collect(struct snapshot *snapshot, struct snapshot_result *out)
     task_done(&task);
 }
 
+/*
+ * It notices the pipe, removes what it made, and ends. One that may write the log back is waited for:
+ * that must not go on under a copy, or in a file that was exchanged.
+ */
+static void give_up(struct snapshot *snapshot)
+{
+    fd_close(&snapshot->fd);
+    (void)waitpid(snapshot->pid, NULL, snapshot->vault != NULL ? 0 : WNOHANG);
+    let_go(snapshot);
+}
+
 void snapshot_free(struct snapshot **snapshot_place)
 {
     struct snapshot *snapshot = *snapshot_place;
 
     if (snapshot == NULL)
         return;
+    if (!snapshot->is_collected)
+        give_up(snapshot);
     fd_close(&snapshot->fd);
-    if (!snapshot->is_collected) /* it notices the pipe, removes what it made, and ends */
-        (void)waitpid(snapshot->pid, NULL, WNOHANG);
     mem_free(&snapshot->target);
     mem_free(snapshot_place);
 }

@@ -5,11 +5,15 @@
  * that, and the child ends within a moment.
  *
  * SNAPSHOT_FULL   VACUUM INTO the target (consistent, encrypted, whatever is written meanwhile), then
- *                 the copy is opened with the key, integrity_check, its digest
+ *                 the copy is opened with the key, integrity_check, and meanwhile, in a child of the
+ *                 child which has no key, its digest. As long as the mailbox is read, the log cannot be
+ *                 written back: the parent does not try (db_hold_checkpoints), the child does it
+ *                 afterwards (backup/settle.h), so that no session waits for it
  * SNAPSHOT_BASE   the file's bytes as they are, while no checkpoint may run (db_hold_checkpoints)
  * SNAPSHOT_CHECK  the target only: opened with the key, integrity_check, digest
  *
- * The memory is bounded whatever the size. A target that was not finished, or failed, is removed.
+ * The memory is bounded whatever the size, and so is what waits for the disk (base/writeback.h). The
+ * target is not synced. One that was not finished, or failed, is removed.
  */
 #ifndef BACKUP_SNAPSHOT_H
 #define BACKUP_SNAPSHOT_H
@@ -26,7 +30,9 @@ struct snapshot_request {
     const char *path;         /* the mailbox's file; not for CHECK */
     const char *target;       /* an absolute path, in the mailbox's folder */
     const struct secret *key; /* MAILBOX_KEY_BYTES; not for BASE */
-    struct vault *vault;      /* the parent's, let go of in the child; may be NULL */
+    /* The parent's, let go of in the child; may be NULL. Borrowed until the snapshot is collected or
+     * freed, which is before the vault is closed. */
+    struct vault *vault;
     int64_t timeout_ms;
     /* Asked every now and then; false: it is given up (ERR_BUSY). NULL: it is wanted. */
     bool (*is_wanted)(void *owner);
@@ -53,7 +59,7 @@ MUST_CHECK enum err snapshot_start(struct task *task, const struct snapshot_requ
 int snapshot_fd(const struct snapshot *snapshot);
 /* Then; waits where it is called earlier. A child that died gives ERR_IO. */
 void snapshot_collect(struct snapshot *snapshot, struct snapshot_result *out);
-/* Gives it up where it runs still; its target goes. */
+/* Gives it up where it runs still; its target goes. Waits that moment for a full backup's child. */
 void snapshot_free(struct snapshot **snapshot);
 
 /* The same in this process: for a tool, a test, or where nobody waits. */

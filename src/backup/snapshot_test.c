@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -85,6 +86,79 @@ static void a_full_backup_is_the_mailbox_as_it_was(void **state)
     /* The live file is none the worse. */
     fixture_reopen(f);
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM message"), 2 * MESSAGES);
+}
+
+/* The file alone, as if its log were gone. */
+static int64_t messages_in_file(struct fixture *f)
+{
+    const char *alone = arena_printf(&f->task.arena, "%s/alone", f->folder).ptr;
+    CLEANUP(buf_free) struct buf bytes = {0};
+    int64_t messages;
+    int fd;
+
+    buf_init(&bytes, SIZE_MAX);
+    assert_int_equal(file_read(&f->task, AT_FDCWD, f->path, SIZE_MAX / 2, &bytes), ERR_OK);
+    fd = open(alone, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_int_equal(fd_write_all(&f->task, fd, buf_str(&bytes)), ERR_OK);
+    close(fd);
+    messages = messages_in(f, alone);
+    assert_int_equal(unlink(alone), 0);
+    return messages;
+}
+
+static void run_full(struct fixture *f)
+{
+    struct snapshot_request request = request_of(f, SNAPSHOT_FULL);
+    struct snapshot_result result;
+    struct snapshot *snapshot;
+
+    assert_int_equal(snapshot_start(&f->task, &request, &snapshot), ERR_OK);
+    assert_true(vault_checkpoints_are_held(f->vault));
+    snapshot_collect(snapshot, &result);
+    snapshot_free(&snapshot);
+    if (result.err != ERR_OK)
+        fail_msg("%s", result.words);
+    assert_int_equal(unlink(request.target), 0);
+}
+
+static void the_log_is_written_back_by_the_child(void **state)
+{
+    struct fixture *f = *state;
+
+    fill(f);
+    assert_int_equal(messages_in_file(f), 0);
+    run_full(f);
+    assert_false(vault_checkpoints_are_held(f->vault));
+    assert_int_equal(messages_in_file(f), MESSAGES);
+    fill(f);
+    fixture_reopen(f);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM message"), 2 * MESSAGES);
+}
+
+static void not_while_somebody_copies_the_file(void **state)
+{
+    struct fixture *f = *state;
+
+    fill(f);
+    vault_hold_checkpoints(f->vault, true);
+    run_full(f);
+    assert_true(vault_checkpoints_are_held(f->vault));
+    assert_int_equal(messages_in_file(f), 0);
+    vault_hold_checkpoints(f->vault, false);
+}
+
+static void one_that_is_given_up_lets_go(void **state)
+{
+    struct fixture *f = *state;
+    struct snapshot_request request = request_of(f, SNAPSHOT_FULL);
+    struct snapshot *snapshot;
+
+    fill(f);
+    assert_int_equal(snapshot_start(&f->task, &request, &snapshot), ERR_OK);
+    snapshot_free(&snapshot);
+    assert_false(vault_checkpoints_are_held(f->vault));
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nothing of it goes on */
+    assert_int_equal(access(request.target, F_OK), -1);
 }
 
 static void a_wrong_key_or_a_damaged_copy_is_told(void **state)
@@ -174,7 +248,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
         TEST(a_full_backup_is_the_mailbox_as_it_was), TEST(a_wrong_key_or_a_damaged_copy_is_told),
         TEST(no_room_on_the_disk), TEST(a_backup_that_takes_too_long_leaves_nothing),
-        TEST(a_child_that_dies_is_reported),
+        TEST(a_child_that_dies_is_reported), TEST(the_log_is_written_back_by_the_child),
+        TEST(not_while_somebody_copies_the_file), TEST(one_that_is_given_up_lets_go),
     };
 
     fixture_init_libraries();

@@ -147,9 +147,14 @@ MUST_CHECK enum err queue_change(struct queue *queue, struct task *task, int64_t
 /* Every waiting one is due now. */
 MUST_CHECK enum err queue_hasten(struct queue *queue, struct task *task, int64_t message_id,
                                  int64_t now_ms, uint64_t *out_count);
-/* Nothing waits beyond this: what does was planned by a clock that has been set back since. */
+/* The clock was set back by so much: what waits is due as much earlier, so that it waits as long as it
+ * was meant to. */
+MUST_CHECK enum err queue_set_back(struct queue *queue, struct task *task, int64_t by_ms,
+                                   uint64_t *out_count);
+/* Nothing waits beyond this, webhooks apart, whose receivers may ask for a longer wait: what does was
+ * planned by a clock that has been set back since. */
 MUST_CHECK enum err queue_straighten(struct queue *queue, struct task *task, int64_t latest_ms,
-                                     uint64_t *out_count);
+                                     int64_t latest_webhook_ms, uint64_t *out_count);
 /* Removes some messages, whatever is in them; count 0: none is left. */
 MUST_CHECK enum err queue_remove_some(struct queue *queue, struct task *task, uint64_t *out_count);
 struct queue_totals {

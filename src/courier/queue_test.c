@@ -322,12 +322,27 @@ static void a_clock_that_was_set_back(void **state)
     add_recipient(f, add_message(f, STR("0123456789 one")), STR("a@one.test"), STR("one.test"));
     f->task.now_ms -= 1000000;
     assert_int_equal(take(f, STR("one.test"), &rows), 0);
-    assert_int_equal(queue_straighten(f->queue, &f->task, f->task.now_ms + 2000000, &count),
+    assert_int_equal(queue_straighten(f->queue, &f->task, f->task.now_ms + 2000000, 0, &count),
                      ERR_OK);
     assert_int_equal(count, 0);
-    assert_int_equal(queue_straighten(f->queue, &f->task, f->task.now_ms + 500000, &count), ERR_OK);
+    assert_int_equal(queue_straighten(f->queue, &f->task, f->task.now_ms + 500000, 0, &count),
+                     ERR_OK);
     assert_int_equal(count, 1);
     assert_int_equal(take(f, STR("one.test"), &rows), 1);
+    /* By as much as the clock: what would wait 100 s still does; what is due now stays so. */
+    add_recipient(f, add_message(f, STR("0123456789 two")), STR("b@two.test"), STR("two.test"));
+    f->task.now_ms = START_MS - 86400123 - 100000;
+    assert_int_equal(queue_set_back(f->queue, &f->task, 86400123, &count), ERR_OK);
+    assert_int_equal(count, 1);
+    f->task.now_ms += 99990;
+    assert_int_equal(take(f, STR("two.test"), &rows), 0);
+    f->task.now_ms += 20; /* SQLite's dates may be off by one */
+    assert_int_equal(take(f, STR("two.test"), &rows), 1);
+    f->task.now_ms = START_MS;
+    add_recipient(f, add_message(f, STR("0123456789 three")), STR("c@three.test"), STR("three.test"));
+    assert_int_equal(queue_set_back(f->queue, &f->task, 86400123, &count), ERR_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(take(f, STR("three.test"), &rows), 1);
     commit(f);
 }
 

@@ -313,17 +313,37 @@ enum err queue_hasten(struct queue *queue, struct task *task, int64_t message_id
     return queue_change(queue, task, message_id, QUEUE_WAITING, QUEUE_WAITING, now_ms, out_count);
 }
 
-enum err queue_straighten(struct queue *queue, struct task *task, int64_t latest_ms,
-                          uint64_t *out_count)
+enum err queue_set_back(struct queue *queue, struct task *task, int64_t by_ms, uint64_t *out_count)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    struct queue_time latest, now;
+    struct queue_time now;
+
+    TRY(db_prepare(queue->db, task,
+                   "UPDATE recipients SET next_attempt = max(?2,"
+                   " strftime('%Y-%m-%dT%H:%M:%fZ', next_attempt, ?1))"
+                   " WHERE state = 'waiting' AND next_attempt > ?2",
+                   &statement));
+    db_bind_text(statement, 1,
+                 arena_printf(&task->arena, "-%lld.%03lld seconds", (long long)(by_ms / 1000),
+                              (long long)(by_ms % 1000)));
+    db_bind_text(statement, 2, queue_time(task->now_ms, &now));
+    TRY(db_run(queue->db, task, statement));
+    *out_count = (uint64_t)sqlite3_changes(db_handle(queue->db));
+    return ERR_OK;
+}
+
+enum err queue_straighten(struct queue *queue, struct task *task, int64_t latest_ms,
+                          int64_t latest_webhook_ms, uint64_t *out_count)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct queue_time latest, latest_webhook, now;
 
     TRY(db_prepare(queue->db, task,
                    "UPDATE recipients SET next_attempt = ?2 WHERE state = 'waiting'"
-                   " AND next_attempt > ?1",
+                   " AND next_attempt > CASE kind WHEN 'webhook' THEN ?3 ELSE ?1 END",
                    &statement));
     db_bind_text(statement, 1, queue_time(latest_ms, &latest));
+    db_bind_text(statement, 3, queue_time(latest_webhook_ms, &latest_webhook));
     db_bind_text(statement, 2, queue_time(task->now_ms, &now));
     TRY(db_run(queue->db, task, statement));
     *out_count = (uint64_t)sqlite3_changes(db_handle(queue->db));

@@ -106,6 +106,7 @@ struct courier {
     struct courier_news *news; /* own; of the transaction that is open */
     size_t news_count, news_room;
     struct net_timer *turn, *tidying; /* own */
+    int64_t clock_offset_ms;          /* of the wall clock, to the one that never jumps */
     struct courier_look *looks;       /* own; for operators, under way */
     size_t look_count;
     bool is_stopping, is_failing;

@@ -15,9 +15,10 @@ enum {
     OPEN_WAIT_MS = 30 * 1000,
     MANY_JOBS = 16,
     LONG_WAIT_MS = 60 * 60 * 1000,
-    TIDY_FIRST_MS = 60 * 1000,
+    TIDY_FIRST_MS = 1000,
     TIDY_EVERY_MS = 10 * 60 * 1000,
     DAY_MS = 24 * 60 * 60 * 1000,
+    SET_BACK_MS = 10 * 1000, /* less is corrected all the time */
 };
 
 /* --- Lanes --- */
@@ -298,6 +299,49 @@ static bool recover(struct courier *courier)
     return err == ERR_OK;
 }
 
+/* --- The clock --- */
+
+static enum err write_set_back(struct courier *courier, struct task *task, int64_t by_ms)
+{
+    uint64_t count = 0;
+    enum err err;
+
+    TRY(queue_begin(courier->queue, task));
+    err = queue_set_back(courier->queue, task, by_ms, &count);
+    if (err == ERR_OK)
+        err = queue_lanes(courier->queue, task, on_lane, courier);
+    if (err != ERR_OK) {
+        queue_rollback(courier->queue);
+        return err;
+    }
+    if (count > 0)
+        log_warning(courier->log, "the clock was set back by %lld s: what waits is due as much earlier",
+                    (long long)(by_ms / 1000));
+    return queue_commit(courier->queue, task, false);
+}
+
+/*
+ * Times in the queue are the wall clock's. Where that one falls behind the clock that never jumps, what
+ * waits would wait so much longer; where it runs ahead, it is only due earlier. What was set back while
+ * nobody ran is for `tidy`.
+ */
+static void heed_clock(struct courier *courier)
+{
+    int64_t offset_ms = clock_now_ms() - clock_monotonic_ms();
+    int64_t back_ms = courier->clock_offset_ms - offset_ms;
+    struct task task;
+
+    courier->clock_offset_ms = offset_ms;
+    if (back_ms < SET_BACK_MS)
+        return;
+    task_init(&task, clock_now_ms());
+    if (write_set_back(courier, &task, back_ms) != ERR_OK) {
+        log_failure(courier->log, "a clock that was set back", &task);
+        courier->clock_offset_ms += back_ms; /* again with the next turn */
+    }
+    task_done(&task);
+}
+
 static void on_turn(void *owner)
 {
     struct courier *courier = owner;
@@ -310,6 +354,8 @@ static void on_turn(void *owner)
         tell_if_stopped(courier);
         return;
     }
+    if (!queue_is_broken(courier->queue))
+        heed_clock(courier);
     courier->is_failing = !recover(courier) || !write_turn(courier);
     if (courier->is_failing && !queue_is_broken(courier->queue))
         write_singly(courier);
@@ -331,12 +377,16 @@ void courier_wake(struct courier *courier)
 
 /* --- What is done now and then --- */
 
-/* The longest wait that anything may have: a webhook's receiver asks for a day at most. */
-static int64_t longest_wait_ms(const struct courier *courier)
+/* The longest waits that anything may have: a webhook's receiver asks for a day at most. */
+static enum err straighten(struct courier *courier, struct task *task, uint64_t *out_count)
 {
     int64_t most_ms = 2 * courier->options.schedule.most_ms;
+    int64_t webhook_ms = most_ms > DAY_MS ? most_ms : DAY_MS + DAY_MS / 10;
 
-    return most_ms > DAY_MS ? most_ms : DAY_MS + DAY_MS / 10;
+    if (most_ms < 2 * COURIER_POSTPONED_MS)
+        most_ms = 2 * COURIER_POSTPONED_MS;
+    return queue_straighten(courier->queue, task, task->now_ms + most_ms,
+                            task->now_ms + webhook_ms, out_count);
 }
 
 static enum err tidy(struct courier *courier, struct task *task)
@@ -344,8 +394,7 @@ static enum err tidy(struct courier *courier, struct task *task)
     uint64_t straightened = 0;
 
     TRY(memory_expire(courier->queue, task));
-    TRY(queue_straighten(courier->queue, task, task->now_ms + longest_wait_ms(courier),
-                         &straightened));
+    TRY(straighten(courier, task, &straightened));
     if (straightened == 0)
         return ERR_OK;
     log_warning(courier->log, "the clock was set back: what waited too long is due now");
@@ -379,5 +428,6 @@ void courier_turn_init(struct courier *courier)
 {
     courier->turn = net_timer_new(courier->loop, on_turn, courier);
     courier->tidying = net_timer_new(courier->loop, on_tidy, courier);
+    courier->clock_offset_ms = clock_now_ms() - clock_monotonic_ms();
     net_timer_start(courier->tidying, TIDY_FIRST_MS);
 }

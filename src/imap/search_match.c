@@ -1,5 +1,6 @@
 #include "imap/search_match.h"
 
+#include "base/ascii.h"
 #include "imap/engine.h"
 
 enum { TEXT_BYTES_PER_UNIT = 40 /* decoded, folded and compared */ };
@@ -108,6 +109,12 @@ unsigned imap_search_columns_of(const struct imap_search_node *node)
     return 0;
 }
 
+bool imap_search_has_hint(const struct imap_search_node *node)
+{
+    return node->op == IMAP_SEARCH_HEADER && imap_search_level_of(node) == IMAP_SEARCH_BY_TEXT &&
+           node->folded.len > 0 && str_equal_nocase(node->name, STR("Message-ID"));
+}
+
 static bool has_bit(const uint64_t *bits, uint32_t index)
 {
     return (bits[index / 64] >> (index % 64) & 1) != 0;
@@ -144,6 +151,17 @@ static bool regex_finds(struct imap_search_candidate *c, struct imap_regex *rege
     if (answer == IMAP_REGEX_TOO_DEAR)
         c->is_too_dear = true;
     return answer == IMAP_REGEX_YES;
+}
+
+/* What is in an id is in the field, as long as decoding the field leaves the id as it is. */
+static bool is_in_message_id(struct imap_search_candidate *c, const struct imap_search_node *node)
+{
+    struct str id = c->row->message_id;
+
+    for (size_t i = 0; i < id.len; i++)
+        if (ascii_is_control(id.ptr[i]) || ascii_is_8bit(id.ptr[i]) || ascii_is_space(id.ptr[i]))
+            return false;
+    return str_find(id, STR("=?")) < 0 && folded_contains(c, id, node->folded);
 }
 
 /* HEADER: any field of the message's own header with that name; an empty string matches them all.
@@ -341,6 +359,9 @@ static enum imap_truth leaf_matches(struct imap_search_candidate *c,
     if (node->has_candidates && !has_bit(node->candidates, c->index))
         return IMAP_TRUTH_NO;
     if (node->is_exact && !has_bit(node->open, c->index))
+        return IMAP_TRUTH_YES;
+    if (c->level == IMAP_SEARCH_BY_HEADER && imap_search_has_hint(node) &&
+        is_in_message_id(c, node))
         return IMAP_TRUTH_YES;
     if (imap_search_level_of(node) > c->level)
         return IMAP_TRUTH_OPEN;

@@ -44,6 +44,9 @@ bool imap_search_needs_content(const struct imap_search_node *node);
 /* What a leaf needs, and the vault's columns for it. */
 enum imap_search_level imap_search_level_of(const struct imap_search_node *node);
 unsigned imap_search_columns_of(const struct imap_search_node *node);
+/* A leaf that needs the message's bytes, but that the column of message ids, read with those of the
+ * header, can show to be true. */
+bool imap_search_has_hint(const struct imap_search_node *node);
 /* An AND, an OR or a NOT; everything else is a leaf. */
 bool imap_search_is_operator(const struct imap_search_program *program, uint32_t at);
 /* Is a field's text only in the message's bytes? */

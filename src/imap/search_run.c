@@ -140,7 +140,8 @@ static bool is_index_key(const struct imap_search_node *node)
 static bool has_level(const struct imap_search_run *run, enum imap_search_level level)
 {
     for (uint32_t i = 0; i < run->program->node_count; i++)
-        if (imap_search_level_of(&run->program->nodes[i]) == level)
+        if (imap_search_level_of(&run->program->nodes[i]) == level ||
+            (level == IMAP_SEARCH_BY_HEADER && imap_search_has_hint(&run->program->nodes[i])))
             return true;
     return false;
 }
@@ -150,9 +151,14 @@ static unsigned columns_for(const struct imap_search_run *run, enum imap_search_
 {
     unsigned columns = VAULT_COLUMN_FLAGS;
 
-    for (uint32_t i = 0; i < run->program->node_count; i++)
-        if (imap_search_level_of(&run->program->nodes[i]) <= level)
-            columns |= imap_search_columns_of(&run->program->nodes[i]);
+    for (uint32_t i = 0; i < run->program->node_count; i++) {
+        const struct imap_search_node *node = &run->program->nodes[i];
+
+        if (imap_search_level_of(node) <= level)
+            columns |= imap_search_columns_of(node);
+        if (level == IMAP_SEARCH_BY_HEADER && imap_search_has_hint(node))
+            columns |= VAULT_COLUMN_MESSAGE_ID;
+    }
     return columns;
 }
 

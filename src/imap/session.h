@@ -19,7 +19,7 @@ struct imap_session;
 enum {
     IMAP_LINE_MAX = 64 * 1024, /* a command without its literals, after login */
     IMAP_LINE_MAX_BEFORE_LOGIN = 8 * 1024,
-    IMAP_OUTPUT_HIGH = 256 * 1024, /* long answers pause above this */
+    IMAP_OUTPUT_HIGH = 64 * 1024, /* long answers pause above this */
 };
 
 /* The words of the OK behind which all is compressed (RFC 4978); the gate looks for them. */

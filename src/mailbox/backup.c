@@ -220,16 +220,36 @@ static void read_note(struct mailbox_backup *backup, struct task *task)
     task_done(&aside);
 }
 
+static enum err write_note_aside(struct task *task, const char *path, const char *aside,
+                                 struct str text)
+{
+    CLEANUP(fd_close) int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return fail(task, ERR_IO, "create: %s", strerror(errno));
+    TRY(fd_write_all(task, fd, text));
+    if (rename(aside, path) != 0)
+        return fail(task, ERR_IO, "rename: %s", strerror(errno));
+    return ERR_OK;
+}
+
+/* Not synced, for which sessions would wait behind all that the disk has to do for the backup: a note
+ * that is lost costs another backup, nothing else. */
 static void write_note(struct mailbox_backup *backup)
 {
+    const char *path, *aside;
     struct task task;
     struct str text;
 
     task_init(&task, clock_now_ms());
+    path = note_path(backup, &task);
+    aside = arena_printf(&task.arena, "%s.new", path).ptr;
     text = arena_printf(&task.arena, "%lld %llu\n", (long long)backup->last_ms,
                         (unsigned long long)backup->last_counter);
-    if (file_replace(&task, AT_FDCWD, note_path(backup, &task), text) != ERR_OK)
+    if (write_note_aside(&task, path, aside, text) != ERR_OK) {
         log_failure(backup->mailbox->start->log, "noting a backup", &task);
+        (void)unlink(aside);
+    }
     task_done(&task);
 }
 

@@ -88,7 +88,8 @@ static enum err work(struct mailbox_child_link *link, struct task *task, void *d
         TRY(vault_open_moment(task, &options, job->mailbox->key, &vault));
         TRY(write_all(link, task, vault, job, &totals));
     }
-    mailbox_child_put(link, "folders", json_integer((json_int_t)totals.folders));
+    if (!exporting->is_file)
+        mailbox_child_put(link, "folders", json_integer((json_int_t)totals.folders));
     mailbox_child_put(link, "messages", json_integer((json_int_t)totals.messages));
     mailbox_child_put(link, "bytes", json_integer((json_int_t)totals.bytes));
     return ERR_OK;

@@ -247,6 +247,11 @@ static enum err copy(struct mailbox_job *job, enum mailbox_job_next *out_next)
     struct vault_usage usage;
     uint64_t done, total;
 
+    /* A child that reads the file, perhaps for hours, would make this wait in vain, and everybody. */
+    if (is_last && is_being_read(job->mailbox)) {
+        pause_job(r, READER_PAUSE_MS, out_next);
+        return ERR_OK;
+    }
     while (!is_done && (is_last || !mailbox_job_is_slice_over(job)))
         TRY(vault_rekey_copy(r->rekey, &job->task, &is_done));
     vault_rekey_progress(r->rekey, &done, &total);

@@ -68,6 +68,7 @@ struct restoring {
     /* What there is. */
     char full[NAME_ROOM]; /* the newest up to then, without .json; empty: none */
     int64_t full_ms;
+    uint64_t full_counter; /* as its name has it */
     struct generation *generations; /* own */
     size_t generation_count, generation_room, generation_next;
     bool is_unfinished;         /* a generation was left out since it was just beginning */
@@ -152,6 +153,7 @@ static void note_full(struct mailbox_job *job, struct str name)
 {
     struct restoring *state = job->state;
     struct str from = mailbox_job_text(job, "from");
+    uint64_t counter = 0;
     int64_t ms;
 
     if (!str_ends_with(name, STR(".json")) || name.len >= NAME_ROOM || name.len < 10 ||
@@ -161,6 +163,12 @@ static void note_full(struct mailbox_job *job, struct str name)
     if (from.len > 0 ? !str_equal(name, from) && !str_equal(str_from(name, 5), from)
                      : ms > state->at_ms)
         return;
+    if (!parse_u64(str_from(name, 5 + BACKUP_STAMP_LEN + 1), &counter))
+        counter = 0;
+    /* Of all, the one that has most, whatever a clock said. */
+    if (state->at_ms == INT64_MAX && counter < state->full_counter)
+        return;
+    state->full_counter = counter;
     snprintf(state->full, sizeof(state->full), "%.*s", STR_ARG(name));
     state->full_ms = ms;
 }
@@ -695,12 +703,7 @@ static bool take_earlier(struct mailbox_job *job)
 /* The full backup's counter, as its name has it, is higher than that of what the log gave. */
 static bool has_full_more(const struct restoring *state)
 {
-    struct str name = str_from_c(state->full);
-    uint64_t of_full;
-
-    return id_is_set(&state->chosen.id) && name.len > 5 + BACKUP_STAMP_LEN + 1 &&
-           parse_u64(str_from(name, 5 + BACKUP_STAMP_LEN + 1), &of_full) &&
-           of_full > state->built.change_counter;
+    return id_is_set(&state->chosen.id) && state->full_counter > state->built.change_counter;
 }
 
 static enum err finish_built(struct mailbox_job *job, enum mailbox_job_next *out_next)

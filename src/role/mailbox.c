@@ -602,6 +602,18 @@ static void confine(const struct mailbox_start *start)
     task_done(&task);
 }
 
+static void stop_timers(struct mailbox *mailbox)
+{
+    struct net_timer *timers[] = {mailbox->delivery_timer, mailbox->usage_timer,
+                                  mailbox->idle_timer,     mailbox->housekeeping_timer,
+                                  mailbox->renewal_timer,  mailbox->hibernate_timer,
+                                  mailbox->deadline};
+
+    mailbox->is_ending = true;
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+        net_timer_stop(timers[i]);
+}
+
 _Noreturn void mailbox_run(const struct mailbox_start *start)
 {
     static const struct wire_channel_events store_events = {on_store_message, on_store_close};
@@ -639,6 +651,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     imap_group_free(&mailbox.appends);
     mailbox_backup_before_close(&mailbox);
     vault_close(&mailbox.vault);
+    stop_timers(&mailbox); /* the loop goes on for the last of the log, without a vault */
     mailbox_backup_after_close(&mailbox);
     mailbox_backup_free(&mailbox.backup);
     mailbox_rebuild_free(&mailbox.rebuild);

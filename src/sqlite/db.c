@@ -63,7 +63,7 @@ struct db {
     bool is_damaged;
     bool is_aside; /* DB_CREATE_ASIDE: nothing is synced */
     bool is_beside; /* DB_READ_BESIDE: the log is another connection's */
-    bool is_held;   /* no checkpoint now */
+    unsigned holds; /* of those who want no checkpoint now */
     void (*on_log)(void *owner, int pages); /* NULL: nobody ships the log */
     void *log_owner;                        /* borrowed */
 };
@@ -741,7 +741,7 @@ enum err db_checkpoint(struct db *db, struct task *task)
     int pages = 0, written = 0, code;
 
     TRY(check_usable(db, task));
-    if (db->is_held)
+    if (db->holds > 0)
         return ERR_OK;
     code =
         sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &written);
@@ -764,7 +764,13 @@ void db_set_log_reader(struct db *db, void (*on_log)(void *owner, int pages), vo
 
 void db_hold_checkpoints(struct db *db, bool is_held)
 {
-    db->is_held = is_held;
+    assert(is_held || db->holds > 0);
+    db->holds = is_held ? db->holds + 1 : db->holds - 1;
+}
+
+bool db_checkpoints_are_held(const struct db *db)
+{
+    return db->holds > 0;
 }
 
 void db_shrink(struct db *db)
@@ -776,7 +782,7 @@ bool db_settle(struct db *db)
 {
     int code;
 
-    if (db->is_held)
+    if (db->holds > 0)
         return false;
     sqlite3_busy_timeout(db->handle, 0);
     code = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);

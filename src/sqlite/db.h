@@ -136,10 +136,12 @@ bool db_is_used(const struct db *db);
 /*
  * For whoever ships the log away: `on_log` is called after every commit, when its frames are in the
  * log's file, and before anything can write them back and overwrite them. It must not use the
- * connection. While checkpoints are held, the database's file itself does not change.
+ * connection. While checkpoints are held, the database's file itself does not change. Each who holds
+ * them lets go once; not over a closing.
  */
 void db_set_log_reader(struct db *db, void (*on_log)(void *owner, int pages), void *owner);
 void db_hold_checkpoints(struct db *db, bool is_held);
+bool db_checkpoints_are_held(const struct db *db);
 /* Gives page cache back to the allocator: for a connection that will be idle. */
 void db_shrink(struct db *db);
 

@@ -200,7 +200,7 @@ struct str transfer_clean_name(struct arena *arena, struct str name)
     }
     if (out.len > VAULT_FOLDER_NAME_MAX) {
         buf_truncate(&out, VAULT_FOLDER_NAME_MAX);
-        while (out.len > 0 && (!str_is_utf8(buf_str(&out)) || out.ptr[out.len - 1] == '/'))
+        while (out.len > 0 && !str_is_utf8(buf_str(&out)))
             buf_truncate(&out, out.len - 1);
     }
     if (out.len > 0 && out.ptr[out.len - 1] == '/')

@@ -10,7 +10,8 @@
 enum {
     DATE_COLUMNS = VAULT_COLUMN_DATES | VAULT_COLUMN_SENT,
     LIST_COLUMNS = VAULT_COLUMN_ENVELOPE | VAULT_COLUMN_BODYSTRUCTURE,
-    TEXT_COLUMNS = VAULT_COLUMN_BODY | VAULT_COLUMN_STRUCTURE | VAULT_COLUMN_SEARCH,
+    HEADER_COLUMNS = VAULT_COLUMN_SEARCH | VAULT_COLUMN_MESSAGE_ID,
+    TEXT_COLUMNS = HEADER_COLUMNS | VAULT_COLUMN_BODY | VAULT_COLUMN_STRUCTURE,
     ROW_COLUMN_COUNT = 5,
     DATE_COLUMN_COUNT = 4,
     LIST_COLUMN_COUNT = 2,
@@ -19,7 +20,8 @@ enum {
 #define ROW "SELECT m.key, m.flags, m.modseq, m.content_id, m.size_bytes"
 #define DATES ", m.internal_date, m.internal_zone, m.save_date, m.sent_day"
 #define LIST ", c.envelope, c.bodystructure"
-#define TEXTS ", c.subject, c.sender, c.recipient, c.cc, c.bcc, c.body, c.structure"
+#define HEADERS ", c.subject, c.sender, c.recipient, c.cc, c.bcc, c.message_id"
+#define TEXTS HEADERS ", c.body, c.structure"
 #define FROM_MESSAGE " FROM message AS m"
 /* CROSS JOIN: the order of the loops is ours. */
 #define FROM_BOTH " FROM message AS m CROSS JOIN content AS c ON c.id = m.content_id"
@@ -34,6 +36,7 @@ static const struct shape {
     {DATE_COLUMNS, ROW DATES FROM_MESSAGE WHERE},
     {LIST_COLUMNS, ROW LIST FROM_BOTH WHERE},
     {DATE_COLUMNS | LIST_COLUMNS, ROW DATES LIST FROM_BOTH WHERE},
+    {HEADER_COLUMNS, ROW HEADERS FROM_BOTH WHERE},
     {TEXT_COLUMNS, ROW TEXTS FROM_BOTH WHERE},
     {DATE_COLUMNS | LIST_COLUMNS | TEXT_COLUMNS, ROW DATES LIST TEXTS FROM_BOTH WHERE},
 };
@@ -41,6 +44,7 @@ static const struct shape {
 #undef ROW
 #undef DATES
 #undef LIST
+#undef HEADERS
 #undef TEXTS
 #undef FROM_MESSAGE
 #undef FROM_BOTH
@@ -134,9 +138,11 @@ static void load_content(const struct vault_cursor *cursor, struct vault_message
         out->bcc = db_column_text(statement, cursor->texts + 4);
     }
     if ((cursor->columns & VAULT_COLUMN_BODY) != 0)
-        out->body = db_column_text(statement, cursor->texts + 5);
+        out->body = db_column_text(statement, cursor->texts + 6);
     if ((cursor->columns & VAULT_COLUMN_STRUCTURE) != 0)
-        out->structure = db_column_blob(statement, cursor->texts + 6);
+        out->structure = db_column_blob(statement, cursor->texts + 7);
+    if ((cursor->columns & VAULT_COLUMN_MESSAGE_ID) != 0)
+        out->message_id = db_column_text(statement, cursor->texts + 5);
 }
 
 static enum err look_up(struct vault_cursor *cursor, struct task *task, sqlite3_stmt *statement,

@@ -71,12 +71,10 @@ enum err vault_foreign(struct task *task, struct db **db, struct id *out_id,
     const struct vault_options options = {.folder = ""};
     CLEANUP(vault_close) struct vault *vault = vault_new(&options);
     struct str id = STR("");
-    size_t version = 0;
     bool has_row;
 
     vault->db = *db;
     *db = NULL;
-    TRY(db_check_schema(vault->db, task, vault_schema, vault_schema_count, &version));
     TRY(check_pages(vault->db, task));
     TRY(check_numbers(vault->db, task));
     TRY(ask(vault->db, task, "SELECT mailbox_id FROM mailbox", &has_row, &id));
@@ -93,7 +91,9 @@ enum err vault_open_foreign(struct task *task, int fd, const struct secret *key,
                             struct vault **out_vault)
 {
     CLEANUP(db_close) struct db *db = NULL;
+    size_t version = 0;
 
     TRY(db_open_foreign(task, fd, key, &db));
+    TRY(db_check_schema(db, task, vault_schema, vault_schema_count, &version));
     return vault_foreign(task, &db, out_id, out_vault);
 }

@@ -20,7 +20,8 @@ struct db;
  */
 MUST_CHECK enum err vault_open_foreign(struct task *task, int fd, const struct secret *key,
                                        struct id *out_id, struct vault **out_vault);
-/* The same of a database that is open; it is taken, whatever becomes of it. */
+/* The same of a database that is open, and whose schema is ours; it is taken, whatever becomes of
+ * it. */
 MUST_CHECK enum err vault_foreign(struct task *task, struct db **db, struct id *out_id,
                                   struct vault **out_vault);
 

@@ -47,6 +47,7 @@ enum vault_columns {                              /* what a cursor loads, as a s
                      VAULT_COLUMN_IDENTITY = 1 << 8,  /* email_id, thread_id (identity.h) */
                      VAULT_COLUMN_PREVIEW = 1 << 9,
                      VAULT_COLUMN_SENT = 1 << 10,     /* sent_day */
+                     VAULT_COLUMN_MESSAGE_ID = 1 << 11,
 };
 
 struct vault_message {
@@ -60,6 +61,7 @@ struct vault_message {
     int64_t content_id; /* for vault_content_open */
     struct str envelope, bodystructure, body, structure;
     struct str subject, from, to, cc, bcc; /* decoded UTF-8 */
+    struct str message_id;                 /* as message_summary has it */
     int64_t sent_day;                      /* days since 1970; INT64_MIN: no valid Date: */
     int64_t email_id, thread_id;           /* 0: not yet (vault_identity_prepare) */
     bool has_preview;                      /* else vault_preview_make */

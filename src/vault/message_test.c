@@ -44,6 +44,7 @@ static struct vault_message load(struct fixture *f, int64_t folder_id, uint32_t 
     message.to = arena_copy(&f->task.arena, message.to);
     message.cc = arena_copy(&f->task.arena, message.cc);
     message.bcc = arena_copy(&f->task.arena, message.bcc);
+    message.message_id = arena_copy(&f->task.arena, message.message_id);
     vault_cursor_close(&cursor);
     return message;
 }
@@ -610,13 +611,14 @@ static void test_cursor_columns(void **state)
 
     fixture_append(f, f->inbox,
                    STR("From: f@a.test\r\nTo: t@b.test\r\nCc: c@c.test\r\nBcc: b@d.test\r\n"
-                       "Subject: s\r\nDate: Mon, 6 Jul 2026 10:00:00 +0200\r\n\r\ntext\r\n"),
+                       "Subject: s\r\nMessage-ID: <i@e.test>\r\nDate: Mon, 6 Jul 2026 10:00:00 "
+                       "+0200\r\n\r\ntext\r\n"),
                    VAULT_FLAG_SEEN);
     all = load(f, f->inbox, 1, ~0u);
     assert_true(all.envelope.len > 0 && all.bodystructure.len > 0 && all.body.len > 0);
     assert_false(str_equal(all.body, all.bodystructure));
     assert_true(str_starts_with(all.envelope, STR("(\"Mon, 6 Jul 2026")));
-    for (unsigned columns = 0; columns < VAULT_COLUMN_SENT << 1; columns++) {
+    for (unsigned columns = 0; columns < VAULT_COLUMN_MESSAGE_ID << 1; columns++) {
         struct vault_message one = load(f, f->inbox, 1, columns);
         bool has_dates = (columns & VAULT_COLUMN_DATES) != 0;
 
@@ -638,6 +640,7 @@ static void test_cursor_columns(void **state)
         check_text(columns, VAULT_COLUMN_SEARCH, one.to, all.to);
         check_text(columns, VAULT_COLUMN_SEARCH, one.cc, all.cc);
         check_text(columns, VAULT_COLUMN_SEARCH, one.bcc, all.bcc);
+        check_text(columns, VAULT_COLUMN_MESSAGE_ID, one.message_id, STR("i@e.test"));
     }
     assert_true(str_find(all.to, STR("t@b.test")) >= 0 && str_find(all.cc, STR("c@c.test")) >= 0);
 }

@@ -11,16 +11,36 @@
 #include "message/subject.h"
 #include "vault/state.h"
 
-enum { PLAIN_FIELDS = VAULT_SORT_ARRIVAL | VAULT_SORT_SIZE };
+enum {
+    ADDRESS_FIELDS = VAULT_SORT_FROM | VAULT_SORT_TO | VAULT_SORT_CC,
+    CONTENT_FIELDS = VAULT_SORT_SENT | VAULT_SORT_SUBJECT | ADDRESS_FIELDS | VAULT_SORT_THREAD,
+};
 
-static const char plain_sql[] =
-    "SELECT key, internal_date, size_bytes FROM message WHERE key BETWEEN ?1 AND ?2 LIMIT ?3";
+/* The columns are those of `enum column` in all: what SQLite does not read it does not copy. */
+#define ROW "SELECT m.key, m.internal_date, m.size_bytes, "
 /* CROSS JOIN: the order of the loops is ours. */
-static const char content_sql[] =
-    "SELECT m.key, m.internal_date, m.size_bytes, c.envelope, c.subject, c.sent, c.message_id, "
-    "c.in_reply_to, c.message_references, c.base_subject "
-    "FROM message AS m CROSS JOIN content AS c ON c.id = m.content_id "
-    "WHERE m.key BETWEEN ?1 AND ?2 LIMIT ?3";
+#define FROM_BOTH                                                                                  \
+    " FROM message AS m CROSS JOIN content AS c ON c.id = m.content_id "                           \
+    "WHERE m.key BETWEEN ?1 AND ?2 LIMIT ?3"
+
+/* The narrower ones first; fields of the message's own row are in all. */
+static const struct shape {
+    unsigned fields; /* of the content */
+    const char *sql;
+} SHAPES[] = {
+    {0, "SELECT key, internal_date, size_bytes FROM message WHERE key BETWEEN ?1 AND ?2 LIMIT ?3"},
+    {VAULT_SORT_SENT, ROW "NULL, NULL, c.sent" FROM_BOTH},
+    {VAULT_SORT_SENT | ADDRESS_FIELDS, ROW "c.envelope, NULL, c.sent" FROM_BOTH},
+    {VAULT_SORT_SENT | VAULT_SORT_SUBJECT,
+     ROW "NULL, c.subject, c.sent, NULL, NULL, NULL, c.base_subject" FROM_BOTH},
+    {VAULT_SORT_SENT | VAULT_SORT_THREAD,
+     ROW "NULL, NULL, c.sent, c.message_id, c.in_reply_to, c.message_references" FROM_BOTH},
+    {CONTENT_FIELDS, ROW "c.envelope, c.subject, c.sent, c.message_id, c.in_reply_to, "
+                         "c.message_references, c.base_subject" FROM_BOTH},
+};
+
+#undef ROW
+#undef FROM_BOTH
 
 enum column {
     COLUMN_KEY,
@@ -193,7 +213,7 @@ static bool read_envelope(struct arena *arena, struct str text, unsigned fields,
         {VAULT_SORT_TO, &key->to, &key->display_to},
         {VAULT_SORT_CC, &key->cc, NULL},
     };
-    unsigned left = fields & (VAULT_SORT_FROM | VAULT_SORT_TO | VAULT_SORT_CC);
+    unsigned left = fields & ADDRESS_FIELDS;
 
     if (!take(&text, '(') || !skip_nstring(&text) || !take(&text, ' ') || !skip_nstring(&text))
         return false;
@@ -229,7 +249,7 @@ static enum err read_content(sqlite3_stmt *statement, struct task *task, unsigne
         key->base_subject = arena_copy(arena, db_column_text(statement, COLUMN_BASE_SUBJECT));
         key->is_reply = subject.len != key->base_subject.len && subject_is_reply(arena, subject);
     }
-    if ((fields & (VAULT_SORT_FROM | VAULT_SORT_TO | VAULT_SORT_CC)) != 0 &&
+    if ((fields & ADDRESS_FIELDS) != 0 &&
         !read_envelope(arena, db_column_text(statement, COLUMN_ENVELOPE), fields, key))
         return fail(task, ERR_CORRUPT, "vault: a content has no valid envelope");
     if ((fields & VAULT_SORT_THREAD) != 0) {
@@ -250,8 +270,16 @@ static enum err read_row(sqlite3_stmt *statement, struct task *task, unsigned fi
         !clock_parse_iso(db_column_text(statement, COLUMN_INTERNAL_DATE), &key->arrival_ms))
         return fail(task, ERR_CORRUPT, "vault: message %u has no valid date", (unsigned)key->uid);
     key->sent_ms = key->arrival_ms;
-    return (fields & ~(unsigned)PLAIN_FIELDS) == 0 ? ERR_OK
-                                                   : read_content(statement, task, fields, key);
+    return (fields & CONTENT_FIELDS) == 0 ? ERR_OK : read_content(statement, task, fields, key);
+}
+
+static const char *sql_for(unsigned fields)
+{
+    const struct shape *shape = SHAPES;
+
+    while ((fields & CONTENT_FIELDS & ~shape->fields) != 0)
+        shape++; /* the last one has all */
+    return shape->sql;
 }
 
 enum err vault_sort_keys(struct vault *vault, struct task *task, int64_t folder_id,
@@ -266,8 +294,7 @@ enum err vault_sort_keys(struct vault *vault, struct task *task, int64_t folder_
     TRY(vault_check(vault, task));
     if (vault_folder_get(vault, folder_id) == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
-    TRY(db_prepare(vault->db, task,
-                   (fields & ~(unsigned)PLAIN_FIELDS) != 0 ? content_sql : plain_sql, &statement));
+    TRY(db_prepare(vault->db, task, sql_for(fields), &statement));
     db_bind_int(statement, 1, message_key(folder_id, first_uid));
     db_bind_int(statement, 2, message_key(folder_id, last_uid));
     db_bind_int(statement, 3, (int64_t)max_count);

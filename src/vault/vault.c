@@ -353,3 +353,8 @@ void vault_hold_checkpoints(struct vault *vault, bool is_held)
 {
     db_hold_checkpoints(vault->db, is_held);
 }
+
+bool vault_checkpoints_are_held(const struct vault *vault)
+{
+    return db_checkpoints_are_held(vault->db);
+}

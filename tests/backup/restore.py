@@ -530,7 +530,7 @@ def redate(world, alias, manifest, when):
 
     def mac(fields):
         ms = round(datetime.datetime.fromisoformat(fields["time"]).timestamp() * 1000)
-        text = (f"{fields['mailbox']} {fields['generation']} {ms} {fields['size']} {fields['digest']} "
+        text = (f"{fields['mailbox']} {fields['generation'] or 'full'} {ms} {fields['size']} {fields['digest']} "
                 f"{fields['epoch']} {fields['change_counter']} {fields['schema']} {fields['commits']}")
         return keyed(key, b"sealpost manifest", text.encode()).hex()
 
@@ -541,6 +541,29 @@ def redate(world, alias, manifest, when):
     manifest.write_text(json.dumps(fields))
     manifest.with_name(manifest.name + ".digest").write_text(
         hashlib.blake2b(manifest.read_bytes(), digest_size=32).hexdigest() + "\n")
+
+
+@suite.case
+def a_full_backup_of_a_clock_that_was_wrong(world):
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        check(world.run(alias, "backup", "now")[0] == 0, "backup")
+        folder = world.folder_of(alias) / "full"
+        old = next(folder.glob("*.json")).stem
+        new = "29991231T235959.000Z" + old[20:]
+        for path in list(folder.glob(old + "*")):
+            path.rename(path.with_name(new + path.name.removeprefix(old)))
+        redate(world, alias, folder / (new + ".json"), "2999-12-31T23:59:59.000Z")
+        append(client, "two")
+        check(world.run(alias, "backup", "now")[0] == 0, "backup")
+    check(len(list(folder.glob("*.json"))) == 2, "one was removed")
+    for kind in ("base", "log"):
+        shutil.rmtree(world.folder_of(alias) / kind)
+    result = world.restore(alias)
+    check(result[0] == 0, show(result))
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two"], f"{subjects(client)}")
 
 
 def two_generations(world):
@@ -601,6 +624,26 @@ def a_log_whose_end_was_cut_is_told(world):
     world.server.start()
     result = world.verify(alias)
     check(result[0] == 0 and "later changes" in result[1].get("hint", ""), show(result))
+
+
+@suite.case
+def a_stop_ships_the_last_commit(world):
+    """Else each start would begin with all of the mailbox again."""
+    alias = world.alias()
+    for number in range(4):
+        with world.server.imap(alias) as client:
+            append(client, "one")
+            world.wait_shipped(alias)
+            append(client, "the last")
+            world.server.stop()
+        bases = list((world.folder_of(alias) / "base").glob("*.json"))
+        check(len(bases) == 1, f"{len(bases)} bases after {number + 1} stops")
+        check("ended by signal" not in world.server.log(20000), "a process died")
+        world.server.start()
+    with world.server.imap(alias) as client:
+        world.wait_shipped(alias)
+    bases = list((world.folder_of(alias) / "base").glob("*.json"))
+    check(len(bases) == 1, f"{len(bases)} bases")
 
 
 @suite.case

@@ -9,14 +9,16 @@ killed, and the folder is replaced by one of the states the strict reading of PO
 import pathlib
 import random
 import shutil
+import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import Load, check_files  # noqa: E402
 from faults.faults import Faults, library  # noqa: E402
 from faults.powercut import Disk  # noqa: E402
-from lib.server import Server  # noqa: E402
+from lib.server import Server, program  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
 
 suite = Suite(__doc__)
@@ -90,6 +92,66 @@ def cuts(server):
     server.start()
     load.verify()
     return f"{rounds} cuts, {load.ledger.summary()}"
+
+
+def back_up(server, aliases, stopping, made):
+    """One after the other, while the power is there."""
+    while not stopping.is_set():
+        for alias in aliases:
+            done = subprocess.run([program(), "backup", "now", alias.address, "--password-file", "-", "--config",
+                                   str(server.conf)], input=alias.password + "\n",
+                                  capture_output=True, text=True, timeout=60)
+            made[0] += done.returncode == 0
+            if stopping.is_set():
+                return
+
+
+@suite.case
+def cuts_while_backups_are_made(server):
+    """A backup's child writes the log back, which then begins anew: all of it must be in the file."""
+    rounds = 60 if suite.options.long else 8
+    chance = random.Random(f"{suite.options.seed} backups")
+    server.stop()
+    folder = server.folder / "backups"
+    folder.mkdir()
+    server.settings["backup"] = folder
+    server.write_config()
+    server.preload, server.environment = [], {}
+    server.start()
+    aliases = [server.add_alias(f"backed{n}@cut.test") for n in range(2)]
+    server.stop()
+    load = Load(server, aliases, aliases[:1], suite.options.seed,
+                sizes=(200, 3000, 30000))
+    made = [0]
+    with Faults(server.data, journal_size=JOURNAL) as faults:
+        for number in range(rounds):
+            disk = recorded(server, faults)
+            load.start()
+            stopping = threading.Event()
+            backups = threading.Thread(target=back_up, args=(server, aliases, stopping, made))
+            backups.start()
+            time.sleep(chance.uniform(0.5, 2.5))
+            record = faults.cut_power()
+            server.kill_all()
+            stopping.set()
+            load.stop()
+            backups.join()
+            disk.replay(record)
+            check(not disk.unseen, "; ".join(disk.unseen[:8]))
+            disk.cut(random.Random(f"{suite.options.seed} {number}"), server.data)
+            server.preload, server.environment = [], {}
+            server.start()
+            try:
+                load.verify()
+            except AssertionError as error:
+                raise AssertionError(f"after cut {number}: {error}") from None
+            server.stop()
+        check_files(server, aliases)
+    check(made[0] > 0, "no backup was made")
+    server.start()
+    load.verify()
+    del server.settings["backup"]
+    return f"{rounds} cuts, {made[0]} backups, {load.ledger.summary()}"
 
 
 if __name__ == "__main__":

@@ -56,6 +56,11 @@ static void note_opened(int fd, const char *full, int flags, bool existed)
     int access_mode = flags & O_ACCMODE;
     struct stat status;
 
+    /* With O_EXCL it never gets a name, and is gone with the power. */
+    if ((flags & O_TMPFILE) == O_TMPFILE && (flags & O_EXCL) != 0) {
+        track_remove(fd);
+        return;
+    }
     if (fstat(fd, &status) != 0)
         return;
     track_add(fd, full, status.st_ino, S_ISDIR(status.st_mode));

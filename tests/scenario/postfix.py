@@ -52,7 +52,8 @@ def make_key(folder):
 def zones_of(net, peer, key_record, tlsa):
     zones = {
         "mx.ours.test": [["A", net.address], ["AAAA", net.address6]],
-        "mx.other.test": [["A", peer.address]],
+        # With SPF for its own name: its bounces, whose sender is null, are judged by that (RFC 7208 §2.4).
+        "mx.other.test": [["A", peer.address], ["TXT", "v=spf1 a -all"]],
         "other.test": [["MX", 10, "mx.other.test"], ["TXT", f"v=spf1 ip4:{peer.address} -all"]],
         f"{SELECTOR.decode()}._domainkey.other.test": [["TXT", key_record]],
         "_dmarc.other.test": [["TXT", "v=DMARC1; p=reject"]],
@@ -266,6 +267,45 @@ def forwarded_and_its_bounce(world):
 
 
 @suite.case
+def a_loop_through_another_server_ends(world):
+    """An alias here leads to one there, and that one back. Signed, it comes back and is known by its
+    Delivered-To; unsigned, DMARC refuses what comes back. Either way its sender hears of it once, no
+    queue keeps it, and a mailbox on the way has it."""
+    world.server.admin("alias", "add", "loop@ours.test", "--forward", "loop@other.test")
+    keeps = world.server.add_alias("keeps@ours.test")
+    world.server.admin("alias", "forward", "add", "keeps@ours.test", "keeps@other.test")
+
+    def told(subject):
+        """Reports to Carl about that message."""
+        return [raw for raw in world.postfix.mail("carl@other.test")
+                if b"Return-Path: <>" in raw and f"Subject: {subject}".encode() in raw]
+
+    def has_rest():
+        """What earlier cases left there is not ours."""
+        left = world.postfix.queued() + str(world.server.admin("queue", "list"))
+        return any(each in left for each in ("loop@", "keeps@", "carl@"))
+
+    for to, is_signed, words in (("loop", True, b"5.4.6"), ("loop", False, b"5.7.26"),
+                                 ("keeps", True, b"5.4.6")):
+        raw = world.letter("carl@other.test", f"{to}@ours.test")
+        subject = f"number {world.number}"
+        before = world.server.log().count("message stored")
+        world.postfix.send("carl@other.test", [f"{to}@ours.test"],
+                           world.sign(raw, "other.test") if is_signed else raw)
+        deadline = time.monotonic() + 60
+        while not told(subject) or has_rest():
+            check(time.monotonic() < deadline, f"{to} {is_signed}: {len(told(subject))} reports, "
+                  f"left {has_rest()}: {world.server.log(2000)} {world.postfix.log()}")
+            time.sleep(0.2)
+        check(len(told(subject)) == 1 and words in told(subject)[0], told(subject))
+        if to == "keeps":
+            world.folder(keeps, subject)
+        # It came, came back, and that was all: not until somebody counts too many hops.
+        visits = world.server.log().count("message stored") - before
+        check(visits <= 2, f"{to}: it was here {visits} times")
+
+
+@suite.case
 def what_domain_check_says(world):
     states = {(row["type"], row["name"]): row["state"]
               for row in world.server.admin("domain", "check", "ours.test")}
@@ -358,6 +398,8 @@ def main():
     certificate, certificate_key = authority.make("mx.other.test")
     key, record = make_key(folder)
     zones = zones_of(net, peer, record, tlsa_of(certificate))
+    (folder / "aliases").write_text("loop@other.test loop@ours.test\n"
+                                    "keeps@other.test keeps@ours.test\n")
     (folder / "access").write_text("gone@other.test REJECT 5.1.1 nobody of that name\n")
     settings = {"hostname": "mx.ours.test", "queue_retry_first": "300ms", "queue_retry_most": "1s",
                 "outgoing_allow": ["198.18.0.0/15", "2001:2::/48"], "outgoing_ca": str(authority.ca),
@@ -367,7 +409,8 @@ def main():
                     ["other.test", "six.test", "dane.test", "bad.test"],
                     certificate, certificate_key, routes={"ours.test": net.address},
                     settings="smtpd_recipient_restrictions = "
-                             f"check_recipient_access texthash:{folder}/access, permit\n") as postfix, \
+                             f"check_recipient_access texthash:{folder}/access, permit\n"
+                             f"virtual_alias_maps = texthash:{folder}/aliases\n") as postfix, \
             Server({**settings, **dns.settings},
                    listen={"mx": [f"{net.address}:25", f"[{net.address6}]:25"]}) as server:
         world = World(server, postfix, dns, key, peer)

@@ -154,6 +154,25 @@ static void cancel_job(void *owner, uint64_t ticket)
     (void)ticket;
 }
 
+static struct str smarthost(void *owner, struct task *task)
+{
+    (void)owner;
+    (void)task;
+    return STR("");
+}
+
+static const char *webhook_reason(void *owner, struct str url)
+{
+    (void)owner;
+    return url.len > 100 ? "not called here" : NULL;
+}
+
+static bool uses_ipv6(void *owner)
+{
+    (void)owner;
+    return true;
+}
+
 static const struct admin_services services = {
     .create_mailbox = create_mailbox,
     .remove_mailbox = remove_mailbox,
@@ -170,6 +189,9 @@ static const struct admin_services services = {
     .rekey = rekey,
     .reset_keep_ms = reset_keep_ms,
     .hostname = hostname,
+    .smarthost = smarthost,
+    .webhook_reason = webhook_reason,
+    .uses_ipv6 = uses_ipv6,
     .work_soon = nothing,
     .describe = describe,
     .reply = on_reply,
@@ -230,9 +252,26 @@ static struct world *open_world(void)
     return &world;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* The DNS has nothing; the courier and the archivist say what was asked. One's answer can lead to a
+ * question to another. */
+static void answer_others(struct world *world, struct str text)
 {
     static const struct dns_answer nothing_there = {.status = DNS_NO_DATA};
+    uint64_t answered = 0;
+
+    while (world->courier_ticket != 0 || answered < world->question_count) {
+        uint64_t ticket = world->courier_ticket;
+
+        world->courier_ticket = 0;
+        if (ticket != 0)
+            admin_courier_answered(world->admin, ticket, text);
+        if (answered < world->question_count)
+            admin_dns_answered(world->admin, world->first_question + answered++, &nothing_there);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
     struct world *world = open_world();
     struct task task;
 
@@ -243,14 +282,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(world->replies == 0);
         admin_mailbox_created(world->admin, &world->mailbox, true, 1);
     }
-    if (world->courier_ticket != 0)
-        admin_courier_answered(world->admin, world->courier_ticket, str_make(data, size));
     if (world->job_ticket != 0) {
         admin_job_replied(world->admin, world->job_ticket, WIRE_OK, str_make(data, size), false);
         admin_job_replied(world->admin, world->job_ticket, WIRE_OK, str_make(data, size), true);
     }
-    for (uint64_t i = 0; i < world->question_count; i++)
-        admin_dns_answered(world->admin, world->first_question + i, &nothing_there);
+    answer_others(world, str_make(data, size));
     for (int i = 0; i < 100 && world->replies == 0; i++)
         admin_work(world->admin, 1);
     assert(world->replies == 1);
