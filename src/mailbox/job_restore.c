@@ -161,7 +161,7 @@ static enum err take_manifest(struct mailbox_job *job, struct mailbox_choice_gen
     if (state->status != WIRE_OK && state->status != WIRE_DAMAGED)
         return refused(job);
     buf_truncate(&state->manifest, 0);
-    if (state->status == WIRE_OK && read_answer(job, &state->manifest) == ERR_LIMIT) {
+    if (state->status == WIRE_OK && read_answer(job, &state->manifest) != ERR_OK) {
         task_forgive(&job->task);
         buf_truncate(&state->manifest, 0);
     }
