@@ -150,8 +150,8 @@ static void on_readable(void *owner)
         net_watch_free(&rebuild->watch);
     } else if (len == 1 + sizeof(rebuild->reached_ms)) {
         memcpy(&rebuild->reached_ms, room + 1, sizeof(rebuild->reached_ms));
-        rebuild->state = room[0] == SAYS_ENOUGH.ptr[0] ? MAILBOX_REBUILD_ENOUGH
-                                                       : MAILBOX_REBUILD_READY;
+        rebuild->state =
+            room[0] == SAYS_ENOUGH.ptr[0] ? MAILBOX_REBUILD_ENOUGH : MAILBOX_REBUILD_READY;
     }
     mailbox_job_go_on(rebuild->job);
 }
