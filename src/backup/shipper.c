@@ -54,6 +54,7 @@ struct shipper {
     struct snapshot *copy; /* own */
     struct manifest manifest;
     int64_t retry_at_ms, retry_ms; /* 0: at once */
+    bool is_held_up;               /* a generation begins when a full backup has been made */
     bool has_left; /* the file is another shipper's */
 };
 
@@ -299,8 +300,10 @@ static enum err begin(struct shipper *shipper, struct task *task)
 
     if (vault_checkpoints_are_held(shipper->vault)) { /* a full backup may write the log back */
         shipper->retry_at_ms = task->now_ms + SHIPPER_RETRY_MS;
+        shipper->is_held_up = true;
         return ERR_OK;
     }
+    shipper->is_held_up = false;
     forget(shipper);
     memset(&shipper->sealed, 0, sizeof(shipper->sealed));
     shipper->sealed.generation = id_random();
@@ -651,7 +654,7 @@ bool shipper_is_copying(const struct shipper *shipper)
 
 bool shipper_is_beginning(const struct shipper *shipper)
 {
-    return shipper->copy != NULL ||
+    return shipper->copy != NULL || (shipper->state == STATE_NONE && shipper->is_held_up) ||
            ((shipper->state == STATE_BASE || shipper->state == STATE_MANIFEST) &&
             (shipper->flight.is_asked || shipper->retry_at_ms == 0));
 }

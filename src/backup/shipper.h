@@ -70,7 +70,8 @@ void shipper_before_close(struct shipper *shipper);
 void shipper_after_close(struct shipper *shipper);
 /* The base is being copied: the mailbox should not be closed now. */
 bool shipper_is_copying(const struct shipper *shipper);
-/* Or on its way to the destination, which takes it: if the process ended, it would have been for nothing. */
+/* Or on its way to the destination, which takes it: if the process ended, it would have been for nothing.
+ * Or held up by a full backup: what was committed meanwhile is nowhere else. */
 bool shipper_is_beginning(const struct shipper *shipper);
 /*
  * Does what is due. Gives the milliseconds until it wants to be called again; -1: not before on_work

@@ -527,6 +527,7 @@ static void no_generation_begins_while_checkpoints_are_held(void **state)
     vault_hold_checkpoints(f->vault, true);
     assert_int_equal(shipper_run(away.shipper, now_ms), SHIPPER_RETRY_MS);
     assert_false(shipper_is_copying(away.shipper));
+    assert_true(shipper_is_beginning(away.shipper)); /* so the process does not end */
     vault_hold_checkpoints(f->vault, false);
     assert_int_not_equal(shipper_run(away.shipper, now_ms + SHIPPER_RETRY_MS), SHIPPER_RETRY_MS);
     assert_true(shipper_is_copying(away.shipper));

@@ -38,6 +38,10 @@ struct row {
     const char *gap;        /* a part of the words; NULL: none */
 };
 
+#define NOTHING                                                                                    \
+    {                                                                                              \
+        NULL, 0, 0, 0, false                                                                       \
+    }
 #define FULL_OF_TWO "[{\"name\":\"full/19700101T000002.000Z-20.json\"}]"
 #define FULLS                                                                                      \
     "[{\"name\":\"full/19700101T000002.000Z-20.json\"},"                                           \
@@ -127,7 +131,7 @@ static const struct row rows[] = {
     {"full ones: the one that has most",
      0,
      FULLS,
-     {{NULL}, {NULL}},
+     {NOTHING, NOTHING},
      false,
      "full/19700101T000002.000Z-20",
      NULL,
@@ -135,7 +139,7 @@ static const struct row rows[] = {
     {"full ones: up to a time",
      3 * SECOND,
      FULLS,
-     {{NULL}, {NULL}},
+     {NOTHING, NOTHING},
      false,
      "full/19700101T000002.000Z-20",
      NULL,
@@ -143,7 +147,7 @@ static const struct row rows[] = {
     {"a full one behind a log",
      0,
      FULL_OF_TWO,
-     {{ONE, 5 * SECOND, 1, 5, false}, {NULL}},
+     {{ONE, 5 * SECOND, 1, 5, false}, NOTHING},
      false,
      "base/" ONE,
      "full/19700101T000002.000Z-20",
@@ -151,7 +155,7 @@ static const struct row rows[] = {
     {"a full one, and a later log of another key",
      0,
      FULL_OF_TWO,
-     {{ONE, 5 * SECOND, 1, 5, true}, {NULL}},
+     {{ONE, 5 * SECOND, 1, 5, true}, NOTHING},
      false,
      "full/19700101T000002.000Z-20",
      NULL,
