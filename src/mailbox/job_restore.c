@@ -161,12 +161,12 @@ static enum err take_manifest(struct mailbox_job *job, struct mailbox_choice_gen
     if (state->status != WIRE_OK && state->status != WIRE_DAMAGED)
         return refused(job);
     buf_truncate(&state->manifest, 0);
-    if (state->status == WIRE_OK && read_answer(job, &state->manifest) == ERR_LIMIT) {
+    if (state->status == WIRE_OK && read_answer(job, &state->manifest) != ERR_OK) {
         task_forgive(&job->task);
         buf_truncate(&state->manifest, 0);
     }
-    mailbox_choice_manifest(&state->choice, generation, &job->mailbox->start->id, buf_str(&state->manifest),
-                    state->mac_key);
+    mailbox_choice_manifest(&state->choice, generation, &job->mailbox->start->id,
+                            buf_str(&state->manifest), state->mac_key);
     return ERR_OK;
 }
 
@@ -175,7 +175,8 @@ static bool is_manifest(const struct mailbox_job *job, const struct secret *mac_
 {
     const struct restoring *state = job->state;
 
-    return mailbox_choice_is_manifest(&job->mailbox->start->id, buf_str(&state->manifest), mac_key, out);
+    return mailbox_choice_is_manifest(&job->mailbox->start->id, buf_str(&state->manifest), mac_key,
+                                      out);
 }
 
 /* --- Building --- */
@@ -318,7 +319,8 @@ static void ask_segment(struct mailbox_job *job)
     get(job, name);
 }
 
-/* No segment of this number, or none that is whole: no matter, where what was asked for is there already. */
+/* No segment of this number, or none that is whole: no matter, where what was asked for is there
+ * already. */
 static enum err bad_segment(struct mailbox_job *job, const char *what)
 {
     struct restoring *state = job->state;
