@@ -174,6 +174,17 @@ int close(int fd)
     return real(fd);
 }
 
+/* What a child does not need: a number that is used again is another file. */
+int close_range(unsigned first, unsigned last, int flags)
+{
+    REAL(close_range);
+    int result = real(first, last, flags);
+
+    if (result == 0 && flags == 0)
+        track_remove_range(first, last);
+    return result;
+}
+
 /* ---- descriptors that are not files of ours ---- */
 
 static bool no_descriptor(void)

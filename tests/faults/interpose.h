@@ -71,6 +71,7 @@ bool track_path(int dir_fd, const char *path, char out[4096]);
 void track_add(int fd, const char *path, uint64_t inode, bool is_folder);
 void track_copy(int fd, int new_fd);
 void track_remove(int fd);
+void track_remove_range(unsigned first, unsigned last);
 /* NULL: not one of ours. */
 const struct tracked *track_find(int fd);
 

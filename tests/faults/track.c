@@ -95,6 +95,12 @@ void track_remove(int fd)
     table[fd].path = NULL;
 }
 
+void track_remove_range(unsigned first, unsigned last)
+{
+    for (unsigned fd = first; fd <= last && fd < FD_MAX; fd++)
+        track_remove((int)fd);
+}
+
 const struct tracked *track_find(int fd)
 {
     if (fd < 0 || fd >= FD_MAX || table[fd].path == NULL)

@@ -75,9 +75,9 @@ def arrived(sink, mark, seconds=20):
 @suite.case
 def a_policy_outlives_a_restart(world):
     here = world.place()
-    policies = Policies(world, world.place())
+    policies = Policies(world.authority.context("mta-sts.good.test"), world.place(), world.zones)
     world.domain("good.test", ("mx.good.test", 10, here))
-    policies.publish(world, "good.test", "enforce", "mx.good.test")
+    policies.publish("good.test", "enforce", "mx.good.test")
     tls = world.authority.context("mx.good.test")
     with Sink(here, tls=tls) as sink, Service(world) as service:
         check(arrived(sink, service.submit("x@good.test")).secure, "over TLS")
