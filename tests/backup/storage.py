@@ -35,8 +35,11 @@ class Folder:
 
     def names(self, prefix):
         """Of the objects that begin so, sorted."""
-        found = (str(path.relative_to(self.folder)) for path in self.folder.rglob("*")
-                 if path.is_file() and path.suffix != ".digest" and ".incoming" not in path.name)
+        # os.walk passes over what goes while it is looked at.
+        paths = (pathlib.Path(folder) / name for folder, _, names in os.walk(self.folder)
+                 for name in names)
+        found = (str(path.relative_to(self.folder)) for path in paths
+                 if path.suffix != ".digest" and ".incoming" not in path.parts)
         return sorted(name for name in found if name.startswith(prefix))
 
     def size(self, name):
