@@ -245,18 +245,11 @@ static enum err put_end(struct directory_call *call, struct task *task)
     return publish(call, task);
 }
 
-static void closedir_pointer(DIR **folder)
-{
-    if (*folder != NULL)
-        closedir(*folder);
-    *folder = NULL;
-}
-
 /* What puts that did not end have left; those of another process may be under way here. */
 static void sweep(int root)
 {
     int fd = openat(root, incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    CLEANUP(closedir_pointer) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    CLEANUP(folder_close) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
     struct stat status;
 
@@ -393,7 +386,7 @@ static void list_all(struct directory_call *call, struct task *task)
 static void drop_lone_digests(int root, const char *path)
 {
     int fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    CLEANUP(closedir_pointer) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    CLEANUP(folder_close) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
 
     while (folder != NULL && (entry = readdir(folder)) != NULL) {

@@ -9,21 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    HOUR_AT = 11,  /* "2026-11-22T", of a year with four digits */
-    TIME_LEN = 22, /* "2026-11-22T050000.000Z" */
-};
-
 const char *kept_name(struct task *task, const struct id *mailbox, int64_t ms)
 {
-    char iso[CLOCK_ISO_ROOM];
-    size_t len = 0;
+    char time[CLOCK_ISO_ROOM];
 
-    clock_format_iso(ms, iso);
-    for (size_t i = 0; iso[i] != '\0'; i++)
-        if (iso[i] != ':')
-            iso[len++] = iso[i];
-    return arena_printf(&task->arena, "%s.before-%.*s", mailbox->text, (int)len, iso).ptr;
+    clock_format_name(ms, time);
+    return arena_printf(&task->arena, "%s.before-%s", mailbox->text, time).ptr;
 }
 
 static bool is_beside(struct str rest)
@@ -35,21 +26,13 @@ static bool is_beside(struct str rest)
 bool kept_parse(struct str name, const struct id *mailbox, int64_t *out_ms)
 {
     static const struct str before = {".before-", 8};
-    char iso[CLOCK_ISO_ROOM];
-    size_t len = 0;
 
     if (!str_starts_with(name, id_str(mailbox)) ||
         !str_starts_with(str_from(name, ID_TEXT_LEN), before))
         return false;
     name = str_from(name, ID_TEXT_LEN + before.len);
-    if (name.len < TIME_LEN || !is_beside(str_from(name, TIME_LEN)))
-        return false;
-    for (size_t i = 0; i < TIME_LEN; i++) {
-        if (i == HOUR_AT + 2 || i == HOUR_AT + 4)
-            iso[len++] = ':';
-        iso[len++] = name.ptr[i];
-    }
-    return clock_parse_iso(str_make(iso, len), out_ms);
+    return name.len >= CLOCK_NAME_LEN && is_beside(str_from(name, CLOCK_NAME_LEN)) &&
+           clock_parse_name(str_upto(name, CLOCK_NAME_LEN), out_ms);
 }
 
 static enum err remove_in(struct task *task, DIR *folder, const struct id *mailbox,
@@ -75,8 +58,7 @@ enum err kept_remove(struct task *task, int dir_fd, const char *path, const stru
                      int64_t until_ms, size_t *out_removed)
 {
     int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *folder;
-    enum err err;
+    CLEANUP(folder_close) DIR *folder = NULL;
 
     *out_removed = 0;
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
@@ -88,7 +70,5 @@ enum err kept_remove(struct task *task, int dir_fd, const char *path, const stru
         (void)close(fd);
         return fail(task, ERR_IO, "a mailbox's folder cannot be read: %s", strerror(errno));
     }
-    err = remove_in(task, folder, mailbox, until_ms, out_removed);
-    closedir(folder);
-    return err;
+    return remove_in(task, folder, mailbox, until_ms, out_removed);
 }

@@ -4,7 +4,8 @@
  *
  *   get      the host's; if that has it not, or not as it was put, the owner's
  *   list     both, each name once. An owner's that does not work at present is left out where the
- * host's was listed delete   in both. The owner's fails alone: ERR_IO, for the host's is done then
+ *            host's was listed
+ *   delete   in both. The owner's fails alone: ERR_IO, for the host's is done then
  *   put      into the host's; copying is backup_mirrors_put's
  *
  * is_thorough, for deleting all of a removed mailbox: an owner's that cannot be listed fails the

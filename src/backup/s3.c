@@ -3,6 +3,7 @@
 #include "backup/s3_internal.h"
 #include "backup/s3_xml.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <dirent.h>
@@ -198,7 +199,7 @@ static const struct backup_destination_kind kind = {
 static enum err clean(struct task *task, const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    CLEANUP(folder_close) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
 
     if (folder == NULL)
@@ -208,7 +209,6 @@ static enum err clean(struct task *task, const char *path)
         if (strncmp(entry->d_name, "get-", 4) == 0)
             (void)unlinkat(fd, entry->d_name, 0);
     }
-    closedir(folder);
     return ERR_OK;
 }
 

@@ -107,6 +107,13 @@ static void test_dates(void **state)
         assert_string_equal(text, rows[i].iso);
         assert_true(clock_parse_iso(str_from_c(text), &ms));
         assert_true(ms == rows[i].ms);
+        clock_format_name(rows[i].ms, text);
+        assert_int_equal(strlen(text), CLOCK_NAME_LEN);
+        assert_null(strchr(text, ':'));
+        ms = 7;
+        assert_true(clock_parse_name(str_from_c(text), &ms));
+        assert_true(ms == rows[i].ms);
+        assert_false(clock_parse_name(str_from_c(rows[i].iso), &ms));
     }
     clock_format_rfc5322(1795322096789, mail);
     assert_string_equal(mail, "Sun, 22 Nov 2026 04:34:56 +0000");

@@ -139,6 +139,33 @@ bool clock_parse_iso(struct str text, int64_t *out_ms)
     return true;
 }
 
+void clock_format_name(int64_t ms, char out[static CLOCK_ISO_ROOM])
+{
+    size_t len = 0;
+
+    clock_format_iso(ms, out);
+    for (size_t i = 0; out[i] != '\0'; i++)
+        if (out[i] != ':')
+            out[len++] = out[i];
+    out[len] = '\0';
+}
+
+bool clock_parse_name(struct str text, int64_t *out_ms)
+{
+    enum { MINUTE_AT = 13, SECOND_AT = 15 };
+    char iso[CLOCK_ISO_ROOM];
+    size_t len = 0;
+
+    if (text.len != CLOCK_NAME_LEN)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (i == MINUTE_AT || i == SECOND_AT)
+            iso[len++] = ':';
+        iso[len++] = text.ptr[i];
+    }
+    return clock_parse_iso(str_make(iso, len), out_ms);
+}
+
 void clock_format_rfc5322(int64_t ms, char out[static CLOCK_RFC5322_ROOM])
 {
     static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};

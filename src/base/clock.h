@@ -36,6 +36,11 @@ int64_t clock_join(const struct clock_date *date);
 /* ISO 8601 UTC with milliseconds, the form in which dates are stored. */
 void clock_format_iso(int64_t ms, char out[static CLOCK_ISO_ROOM]);
 bool clock_parse_iso(struct str text, int64_t *out_ms);
+/* The same without colons, as some file systems want their names: "2026-11-22T050000.000Z". Texts
+ * sort as the times do. Parsing takes years of four digits. */
+enum { CLOCK_NAME_LEN = 22 };
+void clock_format_name(int64_t ms, char out[static CLOCK_ISO_ROOM]);
+bool clock_parse_name(struct str text, int64_t *out_ms);
 /* RFC 5322 §3.3 date-time in UTC: "Sun, 22 Nov 2026 05:00:00 +0000". */
 void clock_format_rfc5322(int64_t ms, char out[static CLOCK_RFC5322_ROOM]);
 

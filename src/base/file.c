@@ -19,6 +19,13 @@ void fd_close(int *fd)
     *fd = -1;
 }
 
+void folder_close(DIR **folder)
+{
+    if (*folder != NULL)
+        (void)closedir(*folder);
+    *folder = NULL;
+}
+
 enum err fd_read_all(struct task *task, int fd, size_t limit_bytes, struct buf *out)
 {
     off_t position = 0;

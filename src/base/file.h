@@ -5,8 +5,12 @@
 #include "base/buf.h"
 #include "base/task.h"
 
+#include <dirent.h>
+
 /* Closes *fd unless negative, and leaves -1. Usable with CLEANUP. */
 void fd_close(int *fd);
+/* The same with a folder that is read, which may be NULL and is NULL then. */
+void folder_close(DIR **folder);
 
 /* All of it, up to `limit_bytes`. ERR_NOT_FOUND, ERR_LIMIT, ERR_IO. `dir_fd` may be AT_FDCWD. */
 MUST_CHECK enum err file_read(struct task *task, int dir_fd, const char *path, size_t limit_bytes,

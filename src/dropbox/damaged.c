@@ -22,14 +22,10 @@ static const char *path_in(struct task *task, const char *folder, const char *na
 /* <id>.drop.damaged-2026-11-22T050000.000Z */
 static const char *name_at(struct task *task, const struct id *mailbox, int64_t ms)
 {
-    char iso[CLOCK_ISO_ROOM];
-    size_t len = 0;
+    char time[CLOCK_ISO_ROOM];
 
-    clock_format_iso(ms, iso);
-    for (size_t i = 0; iso[i] != '\0'; i++)
-        if (iso[i] != ':')
-            iso[len++] = iso[i];
-    return arena_printf(&task->arena, "%s.drop.damaged-%.*s", mailbox->text, (int)len, iso).ptr;
+    clock_format_name(ms, time);
+    return arena_printf(&task->arena, "%s.drop.damaged-%s", mailbox->text, time).ptr;
 }
 
 static enum err move(struct task *task, const char *from, const char *to)
@@ -74,17 +70,10 @@ static bool is_damaged_name(struct str name, struct str prefix)
            !str_ends_with(name, STR("-shm"));
 }
 
-static void close_folder(DIR **folder)
-{
-    if (*folder != NULL)
-        closedir(*folder);
-    *folder = NULL;
-}
-
 enum err damaged_list(struct task *task, const char *drop_folder, const struct id *mailbox,
                       const char ***out_names, size_t *out_count)
 {
-    CLEANUP(close_folder) DIR *folder = opendir(drop_folder);
+    CLEANUP(folder_close) DIR *folder = opendir(drop_folder);
     struct str prefix = arena_printf(&task->arena, "%s.drop.damaged-", mailbox->text);
     const struct dirent *entry;
     const char **names = NULL;

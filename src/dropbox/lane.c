@@ -144,16 +144,9 @@ static enum err open_named(struct task *task, const char *drop_folder, const uns
     return read_lane(out, task);
 }
 
-static void close_folder(DIR **folder)
-{
-    if (*folder != NULL)
-        closedir(*folder);
-    *folder = NULL;
-}
-
 enum err lane_open(struct task *task, const char *drop_folder, struct lane *out)
 {
-    CLEANUP(close_folder) DIR *folder = NULL;
+    CLEANUP(folder_close) DIR *folder = NULL;
     CLEANUP(lane_close) struct lane best = {.fd = -1, .slot = -1};
     unsigned char name[DROPBOX_LANE_BYTES];
     const struct dirent *entry;
@@ -232,8 +225,7 @@ enum err lane_create(struct task *task, const char *drop_folder, struct lane *ou
     TRY(lane_path(task, drop_folder, lane.place.lane, path));
     lane.fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lane.fd < 0)
-        return fail(task, errno == ENOSPC ? ERR_LIMIT : ERR_IO, "create lane: %s",
-                    strerror(errno));
+        return fail(task, errno == ENOSPC ? ERR_LIMIT : ERR_IO, "create lane: %s", strerror(errno));
     /* Real zeros, not a hole: later writes go to blocks that exist, also on a full disk. */
     for (int slot = 0; slot < LANE_SLOT_COUNT; slot++)
         TRY(wipe_slot(task, lane.fd, slot));

@@ -8,6 +8,7 @@
 
 #include "backup/kept.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <dirent.h>
@@ -54,7 +55,7 @@ static void sweep_mailbox(const struct log *log, int dir_fd, const struct id *ma
 static void sweep_part(const struct role_process *process, const char *path, int64_t until_ms)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    CLEANUP(folder_close) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
     struct id mailbox;
 
@@ -62,9 +63,7 @@ static void sweep_part(const struct role_process *process, const char *path, int
         if (id_parse(str_from_c(entry->d_name), &mailbox))
             sweep_mailbox(role_log(process), dirfd(folder), &mailbox, until_ms);
     }
-    if (folder != NULL)
-        closedir(folder);
-    else if (fd >= 0)
+    if (folder == NULL && fd >= 0)
         (void)close(fd);
 }
 

@@ -60,13 +60,6 @@ static void wait_for_next(struct sealer_backup *backup)
         net_timer_start(backup->timer, first->due_ms > now_ms ? first->due_ms - now_ms : 0);
 }
 
-static void close_folder(DIR **folder)
-{
-    if (*folder != NULL)
-        (void)closedir(*folder);
-    *folder = NULL;
-}
-
 /* Nothing is left to do: the next process need not look at what there is now. */
 static void note_all_backed(const struct sealer_backup *backup)
 {
@@ -255,7 +248,7 @@ static bool next_part(struct sealer_backup *backup)
 {
     const struct dirent *entry;
 
-    close_folder(&backup->part);
+    folder_close(&backup->part);
     while (backup->part == NULL && (entry = readdir(backup->root)) != NULL) {
         int fd = entry->d_name[0] == '.'
                      ? -1
@@ -276,7 +269,7 @@ static void on_look(void *owner)
     for (int i = 0; i < LOOKED_AT_ONCE; i++) {
         entry = backup->part == NULL ? NULL : readdir(backup->part);
         if (entry == NULL && !next_part(backup)) {
-            close_folder(&backup->root);
+            folder_close(&backup->root);
             if (!id_is_set(&backup->mailbox))
                 note_all_backed(backup);
             return;
@@ -349,7 +342,7 @@ void sealer_backup_free(struct sealer_backup **backup)
     copy_put_free(&(*backup)->put);
     net_timer_free(&(*backup)->timer);
     net_timer_free(&(*backup)->looks);
-    close_folder(&(*backup)->part);
-    close_folder(&(*backup)->root);
+    folder_close(&(*backup)->part);
+    folder_close(&(*backup)->root);
     mem_free(backup);
 }
