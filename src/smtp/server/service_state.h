@@ -12,7 +12,7 @@
 
 enum {
     SMTP_LISTENERS_MAX = 64,
-    SMTP_PEER_ABSENCE_MS = 5000, /* so long questions wait for a role that is being restarted */
+    SMTP_PEER_ABSENCE_MS = 3000, /* so long questions wait for a role that is being restarted */
 };
 
 /* A role that is asked. */
