@@ -102,6 +102,7 @@ enum smtp_domain {
 };
 struct smtp_facts {
     struct str reverse_name; /* confirmed; may be empty */
+    bool is_nameless;        /* the DNS says that there is none; not: that nobody knows */
     uint64_t list_score;     /* of all block lists together, in thousandths */
     bool is_refused;         /* for that score */
     enum smtp_domain sender_domain;
