@@ -8,6 +8,17 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+static bool is_ipv4(struct str text)
+{
+    char copy[INET_ADDRSTRLEN] = {0};
+    struct in_addr address;
+
+    if (text.len == 0 || text.len >= sizeof(copy))
+        return false;
+    memcpy(copy, text.ptr, text.len);
+    return inet_pton(AF_INET, copy, &address) == 1;
+}
+
 /* RFC 5321 §4.1.3, without the brackets. */
 static bool is_ipv6(struct str text)
 {
@@ -58,6 +69,8 @@ static enum err make_address(struct task *task, struct str local, struct str dom
 
     TRY(account_address_parse(
         task, arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(local), STR_ARG(domain)), &parsed));
+    if (is_ipv4(parsed.domain))
+        return fail(task, ERR_INVALID, "an IP address is no domain; as a host it has a port");
     *out_to = arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(local), STR_ARG(parsed.domain));
     return ERR_OK;
 }
