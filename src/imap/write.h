@@ -12,6 +12,9 @@
 #include <stdint.h>
 
 void imap_write_number(struct buf *out, uint64_t number);
+/* The same into so much room; where it ends. */
+enum { IMAP_DIGITS_MAX = 20 };
+char *imap_write_digits(char *room, uint64_t number);
 /* A quoted string where the grammar allows, else a literal (RFC 3501 §4.3). */
 void imap_write_string(struct buf *out, struct str text);
 /* The same, but an atom stays bare (astring). */
