@@ -73,7 +73,7 @@ static enum err take_recent(struct imap_view *view, struct vault *vault, struct 
 
 enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task *task,
                         const struct vault_folder *folder, bool is_read_only,
-                        size_t *out_first_unseen)
+                        struct vault_uid_flags **out_messages, size_t *out_first_unseen)
 {
     struct vault_uid_flags *messages;
     size_t count;
@@ -89,6 +89,7 @@ enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task
     view->room = count;
     view->facts = imap_facts_new();
     view->facts->modseq = view->modseq;
+    *out_messages = messages;
     *out_first_unseen = 0;
     for (size_t i = 0; i < count; i++) {
         view->uids[i] = messages[i].uid;

@@ -37,10 +37,11 @@ struct imap_view {
 
 void imap_view_init(struct imap_view *view);
 void imap_view_done(struct imap_view *view);
-/* Reads the folder afresh. `first_unseen` is a message number, 0: none. */
+/* Reads the folder afresh. `first_unseen` is a message number, 0: none; `messages` are the view's, in
+ * the task's arena. */
 MUST_CHECK enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task *task,
                                    const struct vault_folder *folder, bool is_read_only,
-                                   size_t *out_first_unseen);
+                                   struct vault_uid_flags **out_messages, size_t *out_first_unseen);
 
 /* The index (message number - 1) of the first UID that is not below `uid`; count: none. */
 size_t imap_view_index(const struct imap_view *view, uint32_t uid);
