@@ -86,21 +86,17 @@ void imap_write_astring(struct buf *out, struct str text)
     write_astring(out, text, false);
 }
 
-void imap_encode_mailbox(struct buf *out, struct str name, bool is_utf8)
-{
-    if (is_utf8)
-        buf_put(out, name);
-    else
-        imap_utf7_encode(name, out);
-}
-
 void imap_write_mailbox(struct buf *out, struct str name, bool is_utf8)
 {
     struct buf encoded;
 
+    if (is_utf8) {
+        write_astring(out, name, true);
+        return;
+    }
     buf_init(&encoded, SIZE_MAX);
-    imap_encode_mailbox(&encoded, name, is_utf8);
-    write_astring(out, buf_str(&encoded), is_utf8);
+    imap_utf7_encode(name, &encoded);
+    write_astring(out, buf_str(&encoded), false);
     buf_free(&encoded);
 }
 
