@@ -266,6 +266,37 @@ static void test_absent_owner_is_sealed(void **state)
     teardown(&f);
 }
 
+/* It is being restarted: nobody has to send again because of that. */
+static void test_delivery_waits_for_a_sealer(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f);
+    store_set_peer(f.store, WIRE_ROLE_SEALER, NULL);
+    deliver(&f, 77);
+    deliver(&f, 78);
+    turn(&f);
+    assert_int_equal(f.smtp.seen_count, 0);
+    store_asker_gone(f.store, f.gate.near);
+    store_set_peer(f.store, WIRE_ROLE_SEALER, f.sealer.near);
+    turn(&f);
+    expect_last(&f.sealer, WIRE_DELIVER, 2);
+    assert_true(f.sealer.seen[0].fd >= 0);
+    answer_delivery(&f.sealer, f.sealer.seen[0].tag, WIRE_OK);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 1);
+    assert_int_equal(f.smtp.seen[0].tag, 77);
+    /* What the second one was asked is in flight when it dies: nobody knows whether it was done. */
+    store_set_peer(f.store, WIRE_ROLE_SEALER, NULL);
+    turn(&f);
+    expect_last(&f.smtp, WIRE_DELIVER_REPLY, 2);
+    assert_int_equal(f.smtp.seen[1].status, WIRE_UNAVAILABLE);
+    deliver(&f, 79); /* and is freed with the store */
+    turn(&f);
+    teardown(&f);
+}
+
 /* What the kernel does when the store has no descriptor free: the message comes, its file does not. */
 static void test_request_without_its_descriptor_is_answered(void **state)
 {
@@ -1170,6 +1201,7 @@ int main(void)
         cmocka_unit_test(test_new_mailbox_is_answered_when_it_is_open),
         cmocka_unit_test(test_removal_ends_process_sealer_and_files_in_order),
         cmocka_unit_test(test_sealer_that_dies_has_let_go),
+        cmocka_unit_test(test_delivery_waits_for_a_sealer),
         cmocka_unit_test(test_queue_is_bounded),
         cmocka_unit_test(test_stop_waits_for_every_process),
         cmocka_unit_test(test_mail_for_a_sleeper_goes_straight_in),

@@ -294,8 +294,9 @@ enum wire_status {
 #define WIRE_FIELDS_deliver_reply(F) F(u64, status)
 
 /* `helo` and `sender` as the peer said them; `list_score` is that of the DNS block lists, in
- * thousandths; `reverse_name` the client's confirmed name, may be empty; is_nameless: the DNS says that it has none. is_trusted: this host's own
- * or named in `trusted_clients`: who its mail is from is believed. */
+ * thousandths; `reverse_name` the client's confirmed name, may be empty; is_nameless: the DNS says that
+ * it has none. is_trusted: this host's own or named in `trusted_clients`: who its mail is from is
+ * believed. */
 #define WIRE_FIELDS_examine(F)                                                                     \
     F(str, client) F(str, helo) F(str, sender) F(str, reverse_name) F(flag, is_nameless)           \
     F(flag, is_tls) F(flag, is_trusted) F(u64, list_score) F(i64, now_ms)

@@ -646,7 +646,7 @@ def who_asks_a_role_that_was_killed_waits_for_the_next(server):
     alias = server.add_alias("patient@wait.test")
     clients, ask = ask_the_lost(server, alias)
     hasty, ask_hastily = ask_the_lost(server, alias)
-    with lost(server, "keeper", "store", "courier"):
+    with lost(server, "keeper", "store", "sealer", "courier"):
         ask()
         ask_hastily()
         time.sleep(0.2)
@@ -660,9 +660,10 @@ def who_asks_a_role_that_was_killed_waits_for_the_next(server):
 
 @suite.case
 def a_role_that_does_not_come_back_is_not_waited_for_long(server):
+    """The store is there, but has nobody to seal what it gets for an absent owner."""
     alias = server.add_alias("impatient@wait.test")
     clients, ask = ask_the_lost(server, alias)
-    with lost(server, "keeper", "store", "courier"):
+    with lost(server, "keeper", "sealer", "courier"):
         start = time.monotonic()
         ask()
         answers = {role: client.getreply() for role, client in clients.items()}
