@@ -93,6 +93,8 @@ void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *
 void imap_view_tell_safe_modseq(struct imap_session *s);
 /* The session's own change was answered by its own means: not to be told again. */
 void imap_view_skip_own(struct imap_session *s);
+/* The same, with the flags that messages have now (ascending): all that the change changed. */
+void imap_view_take_own(struct imap_session *s, const struct vault_uid_flags *now, size_t count);
 /* "* FLAGS (…)" and PERMANENTFLAGS, when there are keywords the client has not heard of. */
 void imap_view_announce_keywords(struct imap_session *s);
 
