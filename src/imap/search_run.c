@@ -21,7 +21,11 @@ enum {
     CONTENT_PER_UNIT = 128, /* bytes of it */
     TEXT_STEP = 32 * 1024,  /* of it, towards the text: 30 us as a rule, 4 ms of the worst */
     TEXT_STEP_UNITS = 1000,
-    DIRECT_MAX = 64, /* messages that are read rather than looked for in the index */
+    /* So many messages are read rather than looked for in the index, or fewer in a small folder, where
+     * that costs less: one in DIRECT_PART of it. */
+    DIRECT_MAX = 64,
+    DIRECT_MIN = 8,
+    DIRECT_PART = 100,
 };
 
 /* ---- Before the first message ---- */
@@ -327,6 +331,13 @@ static struct imap_search_node *next_index_key(const struct imap_search_run *run
     return best;
 }
 
+static size_t direct_max(const struct imap_search_run *run)
+{
+    size_t part = run->view->count / DIRECT_PART;
+
+    return part < DIRECT_MIN ? DIRECT_MIN : part > DIRECT_MAX ? DIRECT_MAX : part;
+}
+
 static uint64_t *bits_of(const struct imap_search_run *run, struct task *task, const uint32_t *uids,
                          size_t count)
 {
@@ -588,7 +599,7 @@ static bool is_wanted(const struct imap_session *s, struct imap_search_run *run)
     case IMAP_SIEVE_FIRST_ROWS:
         return is_open && has_level(run, IMAP_SEARCH_BY_ROW) && next_index_key(run) != NULL;
     case IMAP_SIEVE_INDEX:
-        return run->open_count > DIRECT_MAX && next_index_key(run) != NULL;
+        return run->open_count > direct_max(run) && next_index_key(run) != NULL;
     case IMAP_SIEVE_ROWS:
         return is_open && has_level(run, IMAP_SEARCH_BY_ROW);
     case IMAP_SIEVE_HEADERS:
