@@ -110,7 +110,7 @@ static void test_planes_and_columns(void **state)
             if (random_to(60) == 0)
                 remove_some(facts, &plain);
             if (random_to(150) == 0) {
-                imap_facts_drop_columns(facts);
+                imap_facts_drop(facts);
                 plain.days_known = 0;
             }
             if (random_to(20) == 0)

@@ -7,6 +7,11 @@
 
 #include "imap/search_run.h"
 
+/* Finds what is remembered of the keys that look for text; when they were prepared. */
+void imap_search_remember(const struct imap_session *s, struct imap_search_run *run);
+/* Remembers what the index said of such a key. */
+void imap_search_note_candidates(const struct imap_search_run *run,
+                                 const struct imap_search_node *node);
 /* Marks the keys that are at hand. */
 void imap_search_recall(const struct imap_session *s, struct imap_search_run *run);
 /* Whether a key would be at hand, were the facts complete, and completing them costs about as much as

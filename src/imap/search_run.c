@@ -131,6 +131,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sea
     run->is_decided = ARENA_ARRAY(&task->arena, bool, run->view->count);
     for (size_t i = 0; i < run->view->count; i++)
         run->found[i] = (uint32_t)i;
+    imap_search_remember(s, run);
     imap_search_recall(s, run);
     imap_spend(s, program->node_count + run->view->count / 100);
     return ERR_OK;
@@ -320,7 +321,7 @@ static struct imap_search_node *next_index_key(const struct imap_search_run *run
         struct imap_search_node *node = &run->program->nodes[i];
         bool is_better;
 
-        if (!is_index_key(node) || node->has_candidates)
+        if (!is_index_key(node) || node->has_candidates || node->is_at_hand)
             continue;
         is_better = best == NULL || imap_search_level_of(node) < imap_search_level_of(best) ||
                     (imap_search_level_of(node) == imap_search_level_of(best) &&
@@ -370,6 +371,7 @@ static enum err ask_index(struct imap_session *s, struct task *task,
         node->has_open = candidates.is_exact && candidates.open_count > 0;
         if (node->is_exact)
             node->open = bits_of(run, task, candidates.open_uids, candidates.open_count);
+        imap_search_note_candidates(run, node);
         imap_spend(s, INDEX_UNITS + candidates.count / 50 + run->view->count / 500);
     } else {
         err = fail(task, err, "%s", lookup.words);
