@@ -228,13 +228,13 @@ static struct str random_key(struct arena *arena, int depth, bool has_texts)
 {
     static const char *const DAYS[] = {"BEFORE",     "ON",     "SINCE",
                                        "SENTBEFORE", "SENTON", "SENTSINCE"};
-    static const char *const FIELDS[] = {"SUBJECT", "BODY", "HEADER Subject"};
+    static const char *const FIELDS[] = {"SUBJECT", "BODY", "HEADER Subject", "HEADER X-Other"};
     static const char *const TEXTS[] = {"alpha", "beta", "lph", "alpha beta", "a ga", "zeta"};
     uint32_t texts = has_texts ? 2 : 0, kind = random_to((depth == 0 ? 4 : 8) + texts);
     struct str left, right;
 
     if (kind < texts)
-        return arena_printf(arena, "%s \"%s\"", FIELDS[random_to(3)], TEXTS[random_to(6)]);
+        return arena_printf(arena, "%s \"%s\"", FIELDS[random_to(4)], TEXTS[random_to(6)]);
     kind -= texts;
     if (kind < 2)
         return arena_printf(arena, "%s%s", random_to(3) == 0 ? "NOT " : "",
@@ -322,6 +322,8 @@ static bool matches(const struct mail *mail, struct str *rest)
             return (mail->flags >> i & 1) != 0;
     if (take(rest, "SUBJECT ") || take(rest, "HEADER Subject "))
         return str_find(mail->subject, take_quoted(rest)) >= 0;
+    if (take(rest, "HEADER X-Other ")) /* no message has it */
+        return take_quoted(rest).len == 0;
     if (take(rest, "BODY "))
         return str_find(mail->body, take_quoted(rest)) >= 0;
     if (take(rest, "BEFORE "))
@@ -429,6 +431,19 @@ static void store(struct pair *pair, struct imap_session *s)
         told(pair, true);
 }
 
+/* The watched session sets \Seen without STORE. */
+static void fetch(struct pair *pair)
+{
+    struct mail *mail = &pair->mails[random_to((uint32_t)pair->count)];
+
+    if (mail->is_gone || mail->is_new)
+        return;
+    must(pair->watched, &pair->task,
+         arena_printf(&pair->task.arena, "UID FETCH %u BODY[]", mail->uid));
+    mail->flags |= 1;
+    told(pair, true);
+}
+
 static void expunge(struct pair *pair)
 {
     unsigned deleted = 1u << 3, left = 5;
@@ -512,8 +527,10 @@ static void happen(struct pair *pair, int round)
 
     if (what < 5)
         store(pair, pair->other);
-    else if (what < 9)
+    else if (what < 7)
         store(pair, pair->watched);
+    else if (what < 9)
+        fetch(pair);
     else if (what < 11 && pair->count > 60)
         expunge(pair);
     else if (what < 12)
@@ -528,6 +545,8 @@ static void happen(struct pair *pair, int round)
         make_index(pair);
     if (round % 100 == 50 && !pair->mails[0].is_gone)
         store_much(pair);
+    if (round % 100 == 51)
+        fetch(pair);
 }
 
 static struct pair *pair_new(size_t count)
