@@ -57,8 +57,7 @@ static void widen(struct imap_facts *facts, size_t words)
     uint64_t *wider = NEW_ARRAY(uint64_t, planes * words);
 
     for (size_t i = 0; i < planes; i++)
-        memcpy(wider + i * words, facts->planes + i * facts->words,
-               facts->words * sizeof(*wider));
+        memcpy(wider + i * words, facts->planes + i * facts->words, facts->words * sizeof(*wider));
     mem_free(&facts->planes);
     facts->planes = wider;
     facts->words = words;
@@ -140,7 +139,8 @@ void imap_facts_put(struct imap_facts *facts, enum imap_column column, int64_t v
 
     assert(values->count < facts->count);
     if (values->count == values->room) {
-        values->room = values->room == 0 ? facts->count : values->room + values->room / 4 + ROOM_MIN;
+        values->room =
+            values->room == 0 ? facts->count : values->room + values->room / 4 + ROOM_MIN;
         values->values = mem_resize(values->values, values->room, sizeof(*values->values));
     }
     values->values[values->count++] = value < INT32_MIN   ? INT32_MIN

@@ -1,9 +1,9 @@
 /*
  * What a view keeps in memory of its messages, by their index, so that SEARCH reads no rows for it:
  * flags from SELECT on, a bit for each message and flag that is in use; days and sizes from the
- * first key on that compares them, four bytes each; and which messages have the texts that were last searched for,
- * two bits each: a client that pages through an answer, or keeps a folder of what it searches for, asks for the
- * same again. (The vault's facts.h has those of contents.)
+ * first key on that compares them, four bytes each; and which messages have the texts that were
+ * last searched for, two bits each: a client that pages through an answer, or keeps a folder of
+ * what it searches for, asks for the same again. (The vault's facts.h has those of contents.)
  *
  * Flags are right for every change up to `modseq`. A later one may be here already or not: whoever
  * reads the rows that changed since, all of them, may raise it.
@@ -18,7 +18,7 @@
 struct imap_remembered {
     /* private, but for the index of bits: use the functions below */
     enum vault_search_field field;
-    struct str name, key; /* own */
+    struct str name, key;    /* own */
     uint64_t *known, *truth; /* own; of `words` words; truth only where known */
     size_t words;
     uint64_t used; /* when: the highest is the latest */
@@ -40,9 +40,9 @@ struct imap_facts {
     uint64_t modseq; /* 0: no flags are known */
     uint64_t flags;  /* that have a plane; no message has another */
     /* private */
-    size_t count;                    /* of messages */
-    uint64_t *planes;                /* own; in the order of the flags' bits */
-    size_t words;                    /* of each of them */
+    size_t count;     /* of messages */
+    uint64_t *planes; /* own; in the order of the flags' bits */
+    size_t words;     /* of each of them */
     struct imap_column_values {
         int32_t *values; /* own; NULL: none yet */
         size_t count;    /* the first so many messages' are known */
@@ -72,8 +72,8 @@ void imap_facts_put(struct imap_facts *facts, enum imap_column column, int64_t v
 void imap_facts_drop(struct imap_facts *facts);
 
 /*
- * What is known of a text key, made if there is nothing yet; whoever calls this for one key after the other
- * may use as many as IMAP_REMEMBERED_MAX at a time. Borrowed until imap_facts_drop.
+ * What is known of a text key, made if there is nothing yet; whoever calls this for one key after
+ * the other may use as many as IMAP_REMEMBERED_MAX at a time. Borrowed until imap_facts_drop.
  */
 struct imap_remembered *imap_facts_remember(struct imap_facts *facts, enum vault_search_field field,
                                             struct str name, struct str key);

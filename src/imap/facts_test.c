@@ -1,6 +1,7 @@
 /*
- * What a view remembers of its messages is what their rows say: of planes and columns against plain arrays, and
- * of SEARCH against a model, while two sessions change flags, expunge, append, idle and sleep.
+ * What a view remembers of its messages is what their rows say: of planes and columns against plain
+ * arrays, and of SEARCH against a model, while two sessions change flags, expunge, append, idle and
+ * sleep.
  */
 #include "imap/facts.h"
 
@@ -88,8 +89,8 @@ static void test_planes_and_columns(void **state)
 
         plain.count = plain.days_known = 0;
         for (int step = 0; step < 400; step++) {
-            uint64_t flags = UINT64_C(1) << random_to(round % 2 == 0 ? 6 : 63) |
-                             UINT64_C(1) << random_to(4);
+            uint64_t flags =
+                UINT64_C(1) << random_to(round % 2 == 0 ? 6 : 63) | UINT64_C(1) << random_to(4);
 
             if (random_to(3) > 0 && plain.count < PLAIN_MAX) {
                 flags = random_to(2) == 0 ? 0 : flags;
@@ -126,16 +127,16 @@ enum { MAILS_MAX = 4000, FLAGS = 7, DEPTH = 3, FIRST_DAY = 20454 /* 2026-01-01 *
 
 static const char *const FLAG_NAMES[FLAGS] = {"\\Seen",  "\\Answered", "\\Flagged", "\\Deleted",
                                               "\\Draft", "$one",       "$two"};
-static const char *const FLAG_KEYS[FLAGS] = {"SEEN",  "ANSWERED",    "FLAGGED",     "DELETED",
+static const char *const FLAG_KEYS[FLAGS] = {"SEEN",  "ANSWERED",     "FLAGGED",     "DELETED",
                                              "DRAFT", "KEYWORD $one", "KEYWORD $two"};
 
 struct mail {
     uint32_t uid;
-    unsigned flags; /* 1 << number in FLAG_NAMES */
+    unsigned flags;    /* 1 << number in FLAG_NAMES */
     int day, sent_day; /* from FIRST_DAY; sent -1: no date */
     size_t size;
     struct str subject, body; /* in the pair's arena */
-    bool is_gone, is_new; /* the watched session has not been told */
+    bool is_gone, is_new;     /* the watched session has not been told */
 };
 
 struct pair {
@@ -193,8 +194,8 @@ static struct str random_text(struct arena *arena)
 
     for (int i = 0; i < 3; i++)
         if (random_to(3) > 0)
-            text = arena_printf(arena, "%.*s%s%s", STR_ARG(text), text.len > 0 ? " " : "",
-                                WORDS[i]);
+            text =
+                arena_printf(arena, "%.*s%s%s", STR_ARG(text), text.len > 0 ? " " : "", WORDS[i]);
     return text;
 }
 
@@ -215,10 +216,9 @@ static void append(struct pair *pair, struct imap_session *s)
                        STR_ARG(mail->subject), STR_ARG(mail->body), (int)random_to(90), "");
     mail->size = raw.len;
     must(s, &pair->task,
-         arena_printf(&pair->task.arena,
-                      "APPEND INBOX (%s) \"%02d-Jan-2026 00:30:00 +0300\" {%zu+}\r\n%.*s",
-                      FLAG_NAMES[__builtin_ctz(mail->flags)], mail->day + 1, raw.len,
-                      STR_ARG(raw)));
+         arena_printf(
+             &pair->task.arena, "APPEND INBOX (%s) \"%02d-Jan-2026 00:30:00 +0300\" {%zu+}\r\n%.*s",
+             FLAG_NAMES[__builtin_ctz(mail->flags)], mail->day + 1, raw.len, STR_ARG(raw)));
 }
 
 /* ---- Keys ---- */
@@ -385,8 +385,8 @@ static void check_search(struct pair *pair)
             buf_putf(&expected, " %u", number);
     }
     buf_put(&expected, STR("\r\n"));
-    answer = say(pair->watched, &pair->task,
-                 arena_printf(arena, "c SEARCH %.*s\r\n", STR_ARG(key)));
+    answer =
+        say(pair->watched, &pair->task, arena_printf(arena, "c SEARCH %.*s\r\n", STR_ARG(key)));
     if (!str_starts_with(answer, buf_str(&expected)))
         fail_msg("%.*s: expected %.*s, not %.*s", STR_ARG(key), (int)expected.len, expected.ptr,
                  STR_ARG(answer));
@@ -510,8 +510,8 @@ static void make_index(struct pair *pair)
     bool has_more = true;
 
     while (has_more)
-        assert_int_equal(
-            vault_housekeeping(transcript_vault(pair->home), &pair->task, &has_more), ERR_OK);
+        assert_int_equal(vault_housekeeping(transcript_vault(pair->home), &pair->task, &has_more),
+                         ERR_OK);
 }
 
 static void append_own(struct pair *pair)

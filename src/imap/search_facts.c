@@ -208,7 +208,8 @@ enum err imap_search_read_facts(struct imap_session *s, struct task *task,
         bool has_row;
 
         TRY(vault_cursor_next(cursor, task, &row, &has_row));
-        /* What was purged between two turns: the view is not current any more, so it is not looked at. */
+        /* What was purged between two turns: the view is not current any more, so it is not looked
+         * at. */
         while (reading->next < reading->end && (!has_row || view->uids[reading->next] < row.uid))
             take_row(view, reading, &none);
         if (reading->next < reading->end && view->uids[reading->next] == row.uid)

@@ -377,9 +377,8 @@ static enum imap_truth leaf_matches(struct imap_search_candidate *c,
         return IMAP_TRUTH_YES;
     if (node->remembered != NULL &&
         word_has(imap_remembered_known(node->remembered, word), c->index))
-        return word_has(imap_remembered_matches(node->remembered, word), c->index)
-                   ? IMAP_TRUTH_YES
-                   : IMAP_TRUTH_NO;
+        return word_has(imap_remembered_matches(node->remembered, word), c->index) ? IMAP_TRUTH_YES
+                                                                                   : IMAP_TRUTH_NO;
     if (node->has_candidates && !has_bit(node->candidates, c->index))
         return IMAP_TRUTH_NO;
     if (node->is_exact && !has_bit(node->open, c->index))

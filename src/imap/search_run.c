@@ -21,8 +21,8 @@ enum {
     CONTENT_PER_UNIT = 128, /* bytes of it */
     TEXT_STEP = 32 * 1024,  /* of it, towards the text: 30 us as a rule, 4 ms of the worst */
     TEXT_STEP_UNITS = 1000,
-    /* So many messages are read rather than looked for in the index, or fewer in a small folder, where
-     * that costs less: one in DIRECT_PART of it. */
+    /* So many messages are read rather than looked for in the index, or fewer in a small folder,
+     * where that costs less: one in DIRECT_PART of it. */
     DIRECT_MAX = 64,
     DIRECT_MIN = 8,
     DIRECT_PART = 100,

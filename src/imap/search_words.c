@@ -176,9 +176,9 @@ struct imap_search_word imap_search_matches_word(const struct imap_view *view,
 
     for (;;) {
         if (imap_search_is_operator(program, at)) {
-            stack[depth++] =
-                (struct frame){&nodes[at], nodes[at].op == IMAP_SEARCH_OR ? (struct truths){0, 0}
-                                                                          : (struct truths){ALL, ALL}};
+            stack[depth++] = (struct frame){&nodes[at], nodes[at].op == IMAP_SEARCH_OR
+                                                            ? (struct truths){0, 0}
+                                                            : (struct truths){ALL, ALL}};
             at++;
             if (at < stack[depth - 1].node->next)
                 continue;

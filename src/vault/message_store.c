@@ -40,13 +40,12 @@ struct store {
     struct taught {
         uint32_t uid;
         enum learn_kind kind;
-    } *taught; /* by $Junk and $NotJunk */
+    } * taught; /* by $Junk and $NotJunk */
     size_t taught_count;
 };
 
 static void look_at(const struct vault *vault, struct store *store,
-                    const struct flag_change *change, uint32_t uid, uint64_t flags,
-                    uint64_t modseq)
+                    const struct flag_change *change, uint32_t uid, uint64_t flags, uint64_t modseq)
 {
     uint64_t after = apply(change, flags);
     enum learn_kind kind;

@@ -214,7 +214,8 @@ static void check_told(struct fixture *f, const struct vault_stored *stored)
 }
 
 static struct vault_stored store(struct fixture *f, const uint32_t *uids, size_t count,
-                           enum vault_store_mode mode, uint64_t flags, uint64_t unchanged_since)
+                                 enum vault_store_mode mode, uint64_t flags,
+                                 uint64_t unchanged_since)
 {
     struct vault_stored out;
 
