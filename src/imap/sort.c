@@ -1,12 +1,11 @@
 #include "imap/sort.h"
 
 #include "imap/engine.h"
-#include "message/message.h"
 
 enum {
-    BATCH = 500,    /* messages whose keys are read at once */
-    KEY_UNITS = 3,  /* imap_spend: reading the keys of one */
-    TEXT_MAX = 512, /* bytes of a text that are compared: bounds the memory */
+    KEY_UNITS = 1,  /* imap_spend: reading the key of one message, */
+    MADE_UNITS = 6, /* and of one that the vault has no row of yet */
+    PREFIX_BYTES = 8,
     STEP_COMPARISONS = 20000,
     COMPARISONS_PER_UNIT = 20,
 };
@@ -70,58 +69,63 @@ bool imap_sort_has_relevancy(const struct imap_sort_order *order)
 
 /* ---- The keys ---- */
 
-struct str imap_sort_text(struct task *task, struct str text)
+/* What the criterion compares: a text, or NULL and *out_number. */
+static const struct str *text_of(enum imap_sort_criterion criterion,
+                                 const struct vault_sort_key *key, int64_t *out_number)
 {
-    struct str mapped;
-    struct buf out;
-
-    buf_init(&out, SIZE_MAX);
-    message_fold(str_upto(text, TEXT_MAX), &out);
-    mapped = arena_copy(&task->arena, str_upto(buf_str(&out), TEXT_MAX));
-    buf_free(&out);
-    return mapped;
+    *out_number = 0;
+    switch (criterion) {
+    case IMAP_SORT_ARRIVAL:
+        *out_number = key->arrival_ms;
+        return NULL;
+    case IMAP_SORT_DATE:
+        *out_number = key->sent_ms;
+        return NULL;
+    case IMAP_SORT_SIZE:
+        *out_number = (int64_t)key->size_bytes;
+        return NULL;
+    case IMAP_SORT_CC:
+        return &key->cc;
+    case IMAP_SORT_FROM:
+        return &key->from;
+    case IMAP_SORT_SUBJECT:
+        return &key->base_subject;
+    case IMAP_SORT_TO:
+        return &key->to;
+    case IMAP_SORT_DISPLAYFROM:
+        return &key->display_from;
+    case IMAP_SORT_DISPLAYTO:
+        return &key->display_to;
+    case IMAP_SORT_RELEVANCY: /* is not the key's */
+        break;
+    }
+    return NULL;
 }
 
-static struct imap_sort_value value_of(struct task *task, enum imap_sort_criterion criterion,
+/* The first bytes as a number of the same order, so that most comparisons look at no text. */
+static int64_t prefix_of(struct str text)
+{
+    uint64_t prefix = 0;
+
+    for (size_t i = 0; i < PREFIX_BYTES; i++)
+        prefix = prefix << 8 | (i < text.len ? (unsigned char)text.ptr[i] : 0u);
+    return (int64_t)(prefix ^ (UINT64_C(1) << 63));
+}
+
+static struct imap_sort_value value_of(struct arena *arena, enum imap_sort_criterion criterion,
                                        const struct vault_sort_key *key)
 {
     struct imap_sort_value value = {0};
+    const struct str *text = text_of(criterion, key, &value.number);
 
-    switch (criterion) {
-    case IMAP_SORT_ARRIVAL:
-        value.number = key->arrival_ms;
-        break;
-    case IMAP_SORT_DATE:
-        value.number = key->sent_ms;
-        break;
-    case IMAP_SORT_SIZE:
-        value.number = (int64_t)key->size_bytes;
-        break;
-    case IMAP_SORT_CC:
-        value.text = imap_sort_text(task, key->cc);
-        break;
-    case IMAP_SORT_FROM:
-        value.text = imap_sort_text(task, key->from);
-        break;
-    case IMAP_SORT_SUBJECT:
-        value.text = imap_sort_text(task, key->base_subject);
-        break;
-    case IMAP_SORT_TO:
-        value.text = imap_sort_text(task, key->to);
-        break;
-    case IMAP_SORT_DISPLAYFROM:
-        value.text = imap_sort_text(task, key->display_from);
-        break;
-    case IMAP_SORT_DISPLAYTO:
-        value.text = imap_sort_text(task, key->display_to);
-        break;
-    case IMAP_SORT_RELEVANCY: /* is not the key's */
-        break;
+    if (text != NULL) {
+        value.number = prefix_of(*text);
+        value.text = arena_copy(arena, *text);
     }
     return value;
 }
 
-static void on_key(void *owner, struct task *task, size_t at, const struct vault_sort_key *key)
+static uint64_t on_key(void *owner, size_t at, const struct vault_sort_key *key)
 {
     struct imap_sort *sort = owner;
     struct imap_sort_value *values = sort->values + sort->kept * sort->order->count;
@@ -132,11 +136,12 @@ static void on_key(void *owner, struct task *task, size_t at, const struct vault
     if (sort->scores != NULL)
         sort->scores[sort->kept] = sort->scores[at];
     for (size_t i = 0; i < sort->order->count; i++) {
-        values[i] = value_of(task, sort->order->keys[i].criterion, key);
+        values[i] = value_of(sort->arena, sort->order->keys[i].criterion, key);
         if (sort->order->keys[i].criterion == IMAP_SORT_RELEVANCY)
             values[i].number = -(int64_t)sort->scores[sort->kept];
     }
     sort->kept++;
+    return 0;
 }
 
 static unsigned fields_of(const struct imap_sort_order *order)
@@ -148,34 +153,43 @@ static unsigned fields_of(const struct imap_sort_order *order)
     return fields;
 }
 
+struct loading {
+    struct imap_session *s;
+    struct imap_sort_source *source;
+    size_t end; /* of the stretch */
+};
+
+/* False: stop here, with the stretch or the turn. */
+static bool on_row(void *owner, const struct vault_sort_key *key)
+{
+    struct loading *loading = owner;
+    struct imap_sort_source *source = loading->source;
+    const uint32_t *uids = source->view->uids;
+    uint64_t units = key->was_made ? MADE_UNITS : KEY_UNITS;
+
+    while (source->next < loading->end && uids[source->found[source->next]] < key->uid)
+        source->next++; /* is gone */
+    if (source->next < loading->end && uids[source->found[source->next]] == key->uid) {
+        units += source->on_key(source->owner, source->next, key);
+        source->next++;
+    }
+    imap_spend(loading->s, units);
+    return source->next < loading->end && !imap_must_give_way(loading->s);
+}
+
 enum err imap_sort_load(struct imap_session *s, struct task *task, struct imap_sort_source *source)
 {
     const uint32_t *uids = source->view->uids, *found = source->found;
-    size_t end = imap_view_stretch(found, source->count, source->next), count, i;
-    struct vault_sort_key *keys;
-    struct task batch;
-    enum err err;
+    size_t end = imap_view_stretch(found, source->count, source->next);
+    struct loading loading = {.s = s, .source = source, .end = end};
+    bool is_end = false;
 
-    task_init(&batch, task->now_ms);
-    err = vault_sort_keys(s->vault, &batch, source->view->folder_id, uids[found[source->next]],
-                          uids[found[end - 1]], source->fields, BATCH, &keys, &count);
-    if (err != ERR_OK) {
-        err = fail(task, err, "%s", batch.words);
-        count = 0;
-    }
-    imap_spend(s, 10 + count * KEY_UNITS);
-    for (i = 0; i < count && (i == 0 || !imap_must_give_way(s)); i++) {
-        while (source->next < end && uids[found[source->next]] < keys[i].uid)
-            source->next++; /* is gone */
-        source->units = 0;
-        if (source->next < end && uids[found[source->next]] == keys[i].uid)
-            source->on_key(source->owner, task, source->next++, &keys[i]);
-        imap_spend(s, source->units);
-    }
-    if (i == count && count < BATCH) /* there are no more: what is left of the stretch is gone */
+    imap_spend(s, 10);
+    TRY(vault_sort_keys(s->vault, task, source->view->folder_id, uids[found[source->next]],
+                        uids[found[end - 1]], source->fields, on_row, &loading, &is_end));
+    if (is_end) /* what is left of the stretch is gone */
         source->next = end;
-    task_done(&batch);
-    return err;
+    return ERR_OK;
 }
 
 /* ---- The order ---- */
@@ -184,7 +198,7 @@ static int compare_values(const struct imap_sort_value *a, const struct imap_sor
 {
     if (a->number != b->number)
         return a->number < b->number ? -1 : 1;
-    return a->text.ptr == NULL ? 0 : str_compare(a->text, b->text);
+    return a->text.len == 0 ? -(b->text.len > 0) : str_compare(a->text, b->text);
 }
 
 static int compare_messages(const void *context, uint32_t a, uint32_t b)
@@ -228,6 +242,7 @@ enum err imap_sort_run(struct imap_session *s, struct task *task, struct imap_so
 
     if (!sort->is_started) {
         sort->is_started = true;
+        sort->arena = &task->arena;
         sort->values = ARENA_ARRAY(&task->arena, struct imap_sort_value,
                                    sort->found_count * sort->order->count);
         sort->source = (struct imap_sort_source){

@@ -39,28 +39,25 @@ struct imap_sort_order {
 MUST_CHECK enum err imap_sort_parse(struct imap_parser *parser, struct imap_sort_order *out);
 
 /*
- * Reads the keys of messages in turns: some hundreds with each call, or fewer where on_key is dear.
- * on_key gets those that are still there, with their place in `found`.
+ * Reads the keys of messages in turns. on_key gets those that are still there, with their place in
+ * `found`; the key's texts hold until it returns.
  */
 struct imap_sort_source {
     const struct imap_view *view;
     const uint32_t *found; /* indexes in the view, ascending */
     size_t count, next;    /* done when `next` is `count` */
     unsigned fields;       /* enum vault_sort_field */
-    void (*on_key)(void *owner, struct task *task, size_t at, const struct vault_sort_key *key);
+    /* Gives what it spends beyond the reading (imap_spend). */
+    uint64_t (*on_key)(void *owner, size_t at, const struct vault_sort_key *key);
     void *owner;
-    uint64_t units; /* what on_key spends; it is taken from the turn */
 };
 MUST_CHECK enum err imap_sort_load(struct imap_session *s, struct task *task,
                                    struct imap_sort_source *source);
-/* The form in which text is compared; of a very long one only the beginning. */
-struct str imap_sort_text(struct task *task, struct str text);
-
 bool imap_sort_has_relevancy(const struct imap_sort_order *order);
 
-/* What one criterion compares of one message. */
+/* What one criterion compares of one message: the number, then the text. */
 struct imap_sort_value {
-    int64_t number;
+    int64_t number; /* of a text, its beginning */
     struct str text;
 };
 
@@ -74,6 +71,7 @@ struct imap_sort {
     uint8_t *scores;   /* likewise; there if RELEVANCY is a criterion */
     /* progress */
     bool is_started, is_loaded;
+    struct arena *arena;            /* borrowed from the task */
     struct imap_sort_value *values; /* order->count of each message */
     size_t kept;
     struct imap_sort_source source;

@@ -1,6 +1,7 @@
 /*
  * What may be put off: purging expunged messages, shortening the log of them, letting
- * go what was kept of them long enough, learning what is junk, filling the search index, forgetting deliveries, writing the file's log back. Each call does one slice; everything
+ * go what was kept of them long enough, learning what is junk, filling the search index and what
+ * SORT compares, forgetting deliveries, writing the file's log back. Each call does one slice; everything
  * in it can be lost in a power cut and is done again, so its transactions are relaxed.
  */
 #include "vault/vault.h"
@@ -10,6 +11,7 @@
 #include "vault/parts.h"
 #include "vault/index.h"
 #include "vault/learn.h"
+#include "vault/sort_keep.h"
 #include "vault/undelete.h"
 #include "vault/undelete_keep.h"
 #include "vault/vanished.h"
@@ -198,6 +200,8 @@ static enum err slice(struct vault *vault, struct task *task, bool *out_did)
         return ERR_OK;
     vault_touch_quietly(vault);
     TRY(index_slice(vault, task, out_did));
+    if (!*out_did)
+        TRY(sort_slice(vault, task, out_did));
     if (*out_did)
         return ERR_OK;
     if (!vault->has_identities || vault->previews_from > 0)
