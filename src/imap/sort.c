@@ -301,7 +301,7 @@ static void enter(struct imap_sort *sort, enum imap_sort_phase phase)
 }
 
 /* What is not remembered is loaded. */
-static void begin(struct imap_sort *sort)
+static void begin(struct imap_session *s, struct imap_sort *sort)
 {
     size_t count = sort->found_count;
     unsigned fields = 0;
@@ -317,6 +317,7 @@ static void begin(struct imap_sort *sort)
         fields |= CRITERIA[criterion].field;
         has_all = false;
     }
+    imap_spend(s, count * sort->order->count / ITEMS_PER_UNIT);
     sort->source = (struct imap_sort_source){
         .view = sort->view,
         .found = sort->found,
@@ -388,7 +389,7 @@ static enum err step(struct imap_session *s, struct task *task, struct imap_sort
     switch (sort->phase) {
     case IMAP_SORT_BEGINNING:
         sort->arena = &task->arena;
-        begin(sort);
+        begin(s, sort);
         break;
     case IMAP_SORT_LOADING:
         if (sort->source.next < sort->source.count)

@@ -127,22 +127,22 @@ static enum err read_rows(struct vault *vault, sqlite3_stmt *statement, struct t
                           bool (*on_key)(void *owner, const struct vault_sort_key *key),
                           void *owner, bool *out_is_end)
 {
+    CLEANUP(task_done) struct task made;
     bool goes_on = true, has_row;
 
+    task_init(&made, task->now_ms);
     while (goes_on) {
         struct vault_sort_key key;
-        struct task made;
-        enum err err;
 
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             break;
-        task_init(&made, task->now_ms);
-        err = read_row(vault, statement, task, &made, fields, &key);
-        if (err == ERR_OK)
-            goes_on = on_key(owner, &key);
-        task_done(&made);
-        TRY(err);
+        TRY(read_row(vault, statement, task, &made, fields, &key));
+        goes_on = on_key(owner, &key);
+        if (key.was_made) {
+            task_done(&made);
+            task_init(&made, task->now_ms);
+        }
     }
     *out_is_end = goes_on;
     return ERR_OK;

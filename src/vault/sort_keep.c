@@ -8,6 +8,7 @@ enum {
                  VAULT_SORT_CC | VAULT_SORT_THREAD,
     SLICE_CONTENTS = 200, /* some 15 us of processor time each */
     WAITING_MIN = 32,     /* fewer contents are not worth a transaction of their own */
+    BEHIND_CONTENTS = 1024,
     /* Count it up with every change that makes other keys of the same content, but folding's. */
     FORM = 1,
 };
@@ -32,6 +33,11 @@ enum err sort_load(struct vault *vault, struct task *task)
     vault->sort_next_id =
         db_column_int(statement, 0) == sort_form() ? db_column_int(statement, 1) : 1;
     return ERR_OK;
+}
+
+bool sort_is_behind(const struct vault *vault)
+{
+    return vault->next_content_id - vault->sort_next_id > BEHIND_CONTENTS;
 }
 
 /* --- Filling --- */

@@ -19,6 +19,8 @@ MUST_CHECK enum err sort_make(struct vault *vault, struct task *task, int64_t co
                               unsigned fields, struct vault_sort_key *key);
 
 MUST_CHECK enum err sort_load(struct vault *vault, struct task *task);
+/* So many contents have no row that filling should not wait for an idle moment. */
+bool sort_is_behind(const struct vault *vault);
 /* Within a change: goes on filling; false: there is not enough to do. */
 MUST_CHECK enum err sort_slice(struct vault *vault, struct task *task, bool *out_did);
 /* Within a change: the content goes. */
