@@ -417,6 +417,10 @@ static void test_another_form(void **state)
     assert_int_equal(compare(f, f->inbox), 0);
     fixture_reopen(f);
     assert_int_equal(compare(f, f->inbox), 0);
+    assert_false(vault_is_behind(f->vault));
+    f->vault->sort_next_id -= 1100; /* as of a large file */
+    assert_true(vault_is_behind(f->vault));
+    f->vault->sort_next_id += 1100;
 }
 
 /* A content of which no key can be made stops neither the others nor itself from being told. */

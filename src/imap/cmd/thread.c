@@ -32,7 +32,7 @@ static uint64_t on_key(void *owner, size_t at, const struct vault_sort_key *key)
     size_t steps = imap_threads_add(&args->threads, &message);
 
     args->indexes[args->threads.count - 1] = args->search.run.found[at];
-    return steps / STEPS_PER_UNIT;
+    return 1 + steps / STEPS_PER_UNIT;
 }
 
 static void start(struct imap_session *s, struct task *task, struct imap_thread_args *args)
