@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "imap/facts.h"
 #include "imap/set.h"
+#include "imap/sort_memory.h"
 #include "vault/change.h"
 
 struct imap_session;
@@ -33,6 +34,7 @@ struct imap_view {
     size_t recent_count;
     struct imap_range *saved; /* own; "$": the UIDs of the saved search result, ascending */
     size_t saved_count;
+    struct imap_sort_memory sorted;
 };
 
 void imap_view_init(struct imap_view *view);
