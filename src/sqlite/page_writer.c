@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/writeback.h"
 #include "sqlite/cipher.h"
+#include "sqlite/result.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -80,8 +81,7 @@ static enum answer write_batch(struct page_cipher *cipher, int fd, struct batch 
 
         if (is_end || batch->pages[i].at != at) {
             if (!write_at(fd, run, (size_t)(page - run), run_at))
-                return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? ANSWER_FULL
-                                                                            : ANSWER_FAILED;
+                return result_system(errno, ERR_IO) == ERR_LIMIT ? ANSWER_FULL : ANSWER_FAILED;
             *end = at > *end ? at : *end;
             if (is_end)
                 break;
