@@ -162,6 +162,15 @@ static void test_same_content(void **state)
     }
 }
 
+/* Pages are wanted back while they are on their way: the new file's cache has the size of the old one's. */
+static void test_small_cache(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(db_execute(f->db, &f->task, "PRAGMA cache_size=5"), ERR_OK);
+    test_same_content(state);
+}
+
 static void test_cannot_be_written(void **state)
 {
     assert_int_equal(copy(*state, O_RDONLY), ERR_IO);
@@ -219,6 +228,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_same_content, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_small_cache, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cannot_be_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_disk_full, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_child_dies, set_up, tear_down),
