@@ -75,7 +75,8 @@ MUST_CHECK enum err vault_batch_begin(struct vault *vault, struct task *task);
 MUST_CHECK enum err vault_batch_end(struct vault *vault, struct task *task);
 
 /* Shipping the log away (backup/shipper.h): sqlite/db.h says what these do. */
-void vault_set_log_reader(struct vault *vault, void (*on_log)(void *owner, int pages), void *owner);
+void vault_set_log_reader(struct vault *vault,
+                          void (*on_log)(void *owner, int pages, bool may_wait), void *owner);
 void vault_hold_checkpoints(struct vault *vault, bool is_held);
 bool vault_checkpoints_are_held(const struct vault *vault);
 
