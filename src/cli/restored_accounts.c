@@ -150,5 +150,6 @@ enum err restored_keep_accounts(struct restored *restored, struct task *task)
         return fail(task, ERR_IO, "%s could not be closed", from);
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) != 0)
         return fail(task, ERR_IO, "%s: %s", to, strerror(errno));
+    forget(from); /* what else had that name */
     return dir_sync(task, AT_FDCWD, config_path(restored->config, task, "account"));
 }
