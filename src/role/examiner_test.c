@@ -36,6 +36,7 @@ struct fixture {
     pid_t pid;
     int master, peers[PEERS]; /* our ends */
     bool is_resolver_mute, is_scanner_mute;
+    bool is_nameless; /* the client that is asked about */
     struct wire_scan_reply scan;
     struct task task;
     struct buf storage;
@@ -143,7 +144,8 @@ static void ask(struct fixture *f, struct str message, const char *client, uint6
     struct wire_examine body = {.client = str_from_c(client),
                                 .helo = STR("a.example"),
                                 .sender = STR("anna@a.example"),
-                                .reverse_name = STR("a.example"),
+                                .reverse_name = f->is_nameless ? STR("") : STR("a.example"),
+                                .is_nameless = f->is_nameless,
                                 .now_ms = clock_now_ms()};
     int fd;
 
@@ -221,6 +223,10 @@ static void a_verdict_from_dns_and_scanner(void **state)
     assert_true(reply->is_authenticated && reply->may_reply);
     assert_true(str_starts_with(reply->fields, STR("Authentication-Results: here.example")));
     assert_true(str_find(reply->fields, STR("dmarc=pass")) > 0);
+    assert_true(str_find(reply->fields, STR("NO_REVERSE_NAME")) < 0);
+    f->is_nameless = true;
+    ask(f, STR(MESSAGE), "192.0.2.1", 10);
+    assert_true(str_find(verdict(f, 10)->fields, STR("NO_REVERSE_NAME")) > 0);
     ask(f, STR(MESSAGE), "192.0.2.66", 8);
     assert_int_equal(verdict(f, 8)->action, EXAMINER_REJECT);
     f->scan = (struct wire_scan_reply){.is_virus = true, .words = STR("Eicar")};

@@ -13,9 +13,9 @@
  *                       login USER PASSWORD STATUS [MAILBOX]      sender ADDRESS STATUS
  *                       recipient ADDRESS STATUS [MAILBOX] [routes=JSON] [code=N] [words=WORDS]
  *                                 [tag=FOLDER] [trusted] [unchecked]
- *                       check DOMAIN [name=NAME] [score=N] [refused] [missing] [none]
+ *                       check DOMAIN [name=NAME] [score=N] [nameless] [refused] [missing] [none]
  *                       examine ACCEPT|JUNK|REJECT|DEFER|STATUS [words=WORDS] [field=WORDS]
- *                               [cut=START+LEN]… [spam] [reply]
+ *                               [cut=START+LEN]… [spam] [reply] [nameless: so it was asked]
  *                       deliver STATUS…   (one a target)
  *                       lose ROLE    store, courier or keeper is gone
  *                       tls          the handshake is done
@@ -297,6 +297,8 @@ static void play_check(struct player *p, struct smtp_session *s, const struct st
         } else if (option(words[i], STR("score"), &value)) {
             assert_true(parse_u32(value, &score));
             facts.list_score = score;
+        } else if (str_equal(words[i], STR("nameless"))) {
+            facts.is_nameless = true;
         } else if (str_equal(words[i], STR("refused"))) {
             facts.is_refused = true;
         } else if (str_equal(words[i], STR("missing"))) {
@@ -330,6 +332,11 @@ static void put_removal(struct buf *out, struct str text)
     put_u32(out, len);
 }
 
+static struct str text_of(bool is_so)
+{
+    return is_so ? STR("yes") : STR("no");
+}
+
 static void play_examination(struct player *p, size_t number, const struct str *words, size_t count)
 {
     static const struct str actions[] = {[EXAMINER_ACCEPT] = STR_INIT("ACCEPT"),
@@ -341,6 +348,7 @@ static void play_examination(struct player *p, size_t number, const struct str *
     struct wire_examine_reply reply = {.status = WIRE_OK};
     const struct smtp_content *content;
     struct wire_examine question;
+    bool is_nameless = false;
     struct task task;
     struct str value;
 
@@ -369,9 +377,13 @@ static void play_examination(struct player *p, size_t number, const struct str *
             reply.may_reply = true;
         else if (str_equal(words[i], STR("from_sender")))
             reply.is_from_sender = true;
+        else if (str_equal(words[i], STR("nameless")))
+            is_nameless = true;
         else
             wrong(p, "no such finding", STR(""), words[i]);
     }
+    if (question.is_nameless != is_nameless)
+        wrong(p, "is the client nameless?", text_of(is_nameless), text_of(question.is_nameless));
     reply.removals = buf_str(&removals);
     if (!smtp_session_examination_done(s, &reply, p->now_ms))
         fd_close(&p->content_fds[number]);
