@@ -329,9 +329,9 @@ static void sort_keys(struct vault *vault, int64_t folder_id, unsigned fields, c
     bool is_end;
 
     task_init(&task, clock_now_ms());
-    must(vault_sort_keys(vault, &task, folder_id, 1, UINT32_MAX, fields, count_key, &count,
-                         &is_end),
-         &task);
+    must(
+        vault_sort_keys(vault, &task, folder_id, 1, UINT32_MAX, fields, count_key, &count, &is_end),
+        &task);
     printf("%-44s %8.1f ms, cpu %8.1f ms, %7zu keys\n", what, ms_since(start_us), cpu_ms() - cpu,
            count);
     task_done(&task);

@@ -2,6 +2,9 @@
 
 #include "base/random.h"
 
+#include <endian.h>
+#include <string.h>
+
 struct hash_key hash_key_random(void)
 {
     struct hash_key key;
@@ -43,7 +46,16 @@ static void add(struct state *s, uint64_t word)
     s->v[0] ^= word;
 }
 
-/* Up to eight bytes, the first one lowest. */
+/* Eight bytes, the first one lowest. */
+static uint64_t whole_word_at(const char *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof(word));
+    return le64toh(word);
+}
+
+/* Fewer. */
 static uint64_t word_at(const char *bytes, size_t count)
 {
     uint64_t word = 0;
@@ -64,7 +76,7 @@ uint64_t hash_text(const struct hash_key *key, struct str text)
     size_t whole = text.len / 8 * 8;
 
     for (size_t i = 0; i < whole; i += 8)
-        add(&s, word_at(text.ptr + i, 8));
+        add(&s, whole_word_at(text.ptr + i));
     add(&s, word_at(text.ptr + whole, text.len - whole) | (uint64_t)text.len << 56);
     s.v[2] ^= 0xff;
     mix(&s, 4);

@@ -50,9 +50,9 @@ static struct str thread(struct arena *arena, enum imap_thread_algorithm algorit
         message.message_id = str_equal(id, STR("-")) ? STR("") : id;
         while (!str_equal(references, STR("-")) && str_split(&references, ',', &reference))
             message.ancestors = message.ancestors.len == 0
-                                     ? reference
-                                     : arena_printf(arena, "%.*s %.*s", STR_ARG(message.ancestors),
-                                                    STR_ARG(reference));
+                                    ? reference
+                                    : arena_printf(arena, "%.*s %.*s", STR_ARG(message.ancestors),
+                                                   STR_ARG(reference));
         message.is_reply = str_starts_with(words, STR("+"));
         message.base_subject =
             str_equal(words, STR("-")) ? STR("") : str_from(words, message.is_reply);
@@ -140,8 +140,8 @@ static void test_a_chain_as_long_as_a_mailbox(void **state)
                 .base_subject = STR("S"),
                 .message_id = arena_printf(&arena, "%u@x", n),
                 .ancestors = n == 0   ? STR("")
-                              : n == 1 ? STR("0@x")
-                                       : arena_printf(&arena, "%u@x %u@x", n - 2, n - 1),
+                             : n == 1 ? STR("0@x")
+                                      : arena_printf(&arena, "%u@x %u@x", n - 2, n - 1),
             };
 
             imap_threads_add(&threads, &message);
