@@ -68,16 +68,22 @@ bool ip_address_map(struct ip_address *address)
     return true;
 }
 
+struct ip_network ip_network_of(const struct ip_address *address)
+{
+    return (struct ip_network){*address, address->is_v6 ? IP_V6_BITS : IP_V4_BITS};
+}
+
 /* address ["/" bits] */
 bool ip_network_parse(struct str text, struct ip_network *out)
 {
     ptrdiff_t slash = str_index(text, '/');
+    struct ip_address address;
     struct ip_network network;
     uint32_t bits;
 
-    if (!ip_address_parse(slash < 0 ? text : str_upto(text, (size_t)slash), &network.address))
+    if (!ip_address_parse(slash < 0 ? text : str_upto(text, (size_t)slash), &address))
         return false;
-    network.prefix_bits = network.address.is_v6 ? IP_V6_BITS : IP_V4_BITS;
+    network = ip_network_of(&address);
     if (slash >= 0) {
         if (!parse_u32(str_from(text, (size_t)slash + 1), &bits) || bits > network.prefix_bits)
             return false;

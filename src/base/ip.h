@@ -35,6 +35,8 @@ struct ip_network {
     unsigned prefix_bits;
 };
 
+/* That address alone. */
+struct ip_network ip_network_of(const struct ip_address *address);
 bool ip_network_parse(struct str text, struct ip_network *out);
 /* IPv4 and IPv6 are apart, as the bytes are: who wants them together maps, or unmaps, both. */
 bool ip_network_has(const struct ip_network *network, const struct ip_address *address);
