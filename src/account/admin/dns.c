@@ -148,10 +148,8 @@ enum err admin_dns_collect(struct admin_request *request, struct admin_dns **out
     struct admin_dns *dns = ARENA_NEW(&request->task.arena, struct admin_dns);
     struct admin *admin = request->admin;
     struct account_domain domain;
-    struct str name;
 
-    TRY(admin_argument_domain(request, &name));
-    TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_find_domain(request, &domain));
     TRY(admin_make_keys_where_none(admin, &request->task, &domain));
     dns->domain = domain.name;
     dns->hostname = admin->services->hostname(admin->owner);
