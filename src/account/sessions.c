@@ -271,11 +271,6 @@ void account_sessions_advance(struct account_sessions *sessions, const struct id
     holder->sealed = sealed;
 }
 
-bool account_sessions_has(const struct account_sessions *sessions, const struct id *mailbox)
-{
-    return find_holder(sessions, mailbox) != NULL;
-}
-
 size_t account_sessions_count(const struct account_sessions *sessions)
 {
     return sessions->session_count;

@@ -39,7 +39,6 @@ MUST_CHECK enum err account_sessions_key(struct account_sessions *sessions, stru
 /* The mailbox's sessions have this key from now on. */
 void account_sessions_advance(struct account_sessions *sessions, const struct id *mailbox,
                               const struct secret *key);
-bool account_sessions_has(const struct account_sessions *sessions, const struct id *mailbox);
 size_t account_sessions_count(const struct account_sessions *sessions);
 size_t account_sessions_mailbox_count(const struct account_sessions *sessions);
 

@@ -44,9 +44,12 @@ static enum err make_address(struct task *task, struct str local, struct str dom
                              struct str *out_to)
 {
     struct account_address parsed;
+    struct ip_address address;
 
     TRY(account_address_parse(
         task, arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(local), STR_ARG(domain)), &parsed));
+    if (ip_address_parse(parsed.domain, &address))
+        return fail(task, ERR_INVALID, "an IP address is no domain; as a host it has a port");
     *out_to = arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(local), STR_ARG(parsed.domain));
     return ERR_OK;
 }

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -233,4 +234,13 @@ enum err backup_s3_new(struct task *task, const struct backup_s3_options *option
     s3->sweep = s3_sweep_new(s3);
     *out = &s3->base;
     return ERR_OK;
+}
+
+void backup_s3_set_key(struct backup_destination *destination, struct str key_id,
+                       struct secret *secret)
+{
+    struct s3 *s3 = CONTAINER_OF(destination, struct s3, base);
+
+    assert(destination->kind == &kind);
+    s3_client_set_key(s3->client, key_id, secret);
 }

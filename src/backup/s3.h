@@ -27,4 +27,8 @@ struct backup_s3_options {
 MUST_CHECK enum err backup_s3_new(struct task *task, const struct backup_s3_options *options,
                                   struct backup_destination **out);
 
+/* Another key, for requests from now on; takes the secret over. Only for what backup_s3_new made. */
+void backup_s3_set_key(struct backup_destination *destination, struct str key_id,
+                       struct secret *secret);
+
 #endif

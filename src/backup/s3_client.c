@@ -28,7 +28,7 @@ struct s3_client {
     struct dns_client *dns; /* borrowed */
     struct arena arena;
     struct backup_place place;
-    struct str key_id;
+    struct buf key_id;
     struct str origin;  /* "https://host:port" */
     const char *scope;  /* "aws:amz:region:s3" */
     struct secret *secret; /* own */
@@ -55,6 +55,14 @@ struct s3_exchange {
 
 static void send_request(struct s3_exchange *exchange);
 
+void s3_client_set_key(struct s3_client *client, struct str key_id, struct secret *secret)
+{
+    buf_reset(&client->key_id);
+    buf_put(&client->key_id, key_id);
+    secret_free(&client->secret);
+    client->secret = secret;
+}
+
 struct s3_client *s3_client_new(const struct s3_client_options *options)
 {
     struct s3_client *client = NEW(struct s3_client);
@@ -71,10 +79,10 @@ struct s3_client *s3_client_new(const struct s3_client_options *options)
     client->place.url.target = STR("/");
     text = net_url_text(&client->arena, &client->place.url);
     client->origin = str_upto(text, text.len - 1);
-    client->key_id = arena_copy(&client->arena, options->key_id);
     client->scope =
         arena_printf(&client->arena, "aws:amz:%.*s:s3", STR_ARG(options->region)).ptr;
-    client->secret = options->secret;
+    buf_init(&client->key_id, SIZE_MAX);
+    s3_client_set_key(client, options->key_id, options->secret);
     client->rules = options->rules;
     client->first_wait_ms = options->first_wait_ms > 0 ? options->first_wait_ms : FIRST_WAIT_MS;
     return client;
@@ -85,6 +93,7 @@ void s3_client_free(struct s3_client **client)
     if (*client == NULL)
         return;
     secret_free(&(*client)->secret);
+    buf_free(&(*client)->key_id);
     arena_free(&(*client)->arena);
     mem_free(client);
 }
@@ -278,7 +287,7 @@ static void send_request(struct s3_exchange *exchange)
     struct s3_client *client = exchange->client;
     const struct s3_request *request = &exchange->request;
     struct net_http_signing signing = {
-        .scope = client->scope, .key_id = client->key_id, .secret = client->secret};
+        .scope = client->scope, .key_id = buf_str(&client->key_id), .secret = client->secret};
     char address[IP_ADDRESS_ROOM];
     struct net_http_request http = {
         .url = exchange->url,

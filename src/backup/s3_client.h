@@ -29,6 +29,8 @@ struct s3_client_options {
 };
 
 struct s3_client *s3_client_new(const struct s3_client_options *options);
+/* Another key, for requests that are sent from now on. Takes the secret over. */
+void s3_client_set_key(struct s3_client *client, struct str key_id, struct secret *secret);
 /* No exchange is under way. */
 void s3_client_free(struct s3_client **client);
 /* The place's, "" or "…/". */

@@ -131,11 +131,6 @@ enum err queue_reopen(struct queue *queue, struct task *task)
     return err;
 }
 
-struct db *queue_db(struct queue *queue)
-{
-    return queue->db;
-}
-
 /* --- Transactions --- */
 
 enum err queue_begin(struct queue *queue, struct task *task)

@@ -175,7 +175,4 @@ const char *queue_kind_name(enum queue_kind kind);
 const char *queue_state_name(enum queue_state state);
 const char *queue_source_name(enum queue_source source);
 
-/* The connection, for the small tables of courier/memory.c. */
-struct db *queue_db(struct queue *queue);
-
 #endif

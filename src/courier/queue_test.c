@@ -1,7 +1,7 @@
 /* The queue's file: what is in it after a crash, whose turn it is, what is remembered for a time.
  */
 #include "courier/memory.h"
-#include "courier/queue.h"
+#include "courier/queue_rows.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -188,7 +188,7 @@ static void pieces_do_not_change_places(void **state)
 
     begin(f);
     id = add_message(f, buf_str(&f->content));
-    assert_int_equal(db_execute(queue_db(f->queue), &f->task,
+    assert_int_equal(db_execute(f->queue->db, &f->task,
                                 "UPDATE contents SET piece = piece + 100;"
                                 "UPDATE contents SET piece = 1 WHERE piece = 100;"
                                 "UPDATE contents SET piece = 0 WHERE piece = 101;"
@@ -200,7 +200,7 @@ static void pieces_do_not_change_places(void **state)
     buf_free(&content);
     begin(f);
     assert_int_equal(
-        db_execute(queue_db(f->queue), &f->task, "DELETE FROM contents WHERE piece = 2"), ERR_OK);
+        db_execute(f->queue->db, &f->task, "DELETE FROM contents WHERE piece = 2"), ERR_OK);
     commit(f);
     task_forgive(&f->task);
     buf_init(&content, SIZE_MAX);

@@ -27,6 +27,7 @@
 struct examiner_request {
     struct str message; /* as it came */
     struct str client, helo, sender, reverse_name;
+    bool is_nameless; /* the DNS says that the client has no name */
     bool is_trusted; /* who it is from is believed: the DNS is not asked, nor how it calls itself */
     int64_t list_score; /* thousandths */
     int64_t now_ms;

@@ -247,6 +247,28 @@ static void a_seal_excuses_where_it_is_trusted(void **state)
     task_done(&task);
 }
 
+/* A client without a name is a sign; that the DNS does not tell its name is none. */
+static void only_the_nameless_have_no_name(void **state)
+{
+    struct examiner_request request = {.message = STR("Subject: x\r\n" PLAIN("none.example")),
+                                       .client = STR("192.0.2.1"),
+                                       .sender = STR("anna@none.example")};
+    struct examiner_tools tools = {.dns = *state, .authserv = STR("here.example")};
+    struct examiner_result result;
+    struct task task;
+
+    task_init(&task, 0);
+    examiner_examine(&task, &request, &tools, &result);
+    assert_true(str_find(result.fields, STR("NO_REVERSE_NAME")) < 0);
+    request.is_nameless = true;
+    examiner_examine(&task, &request, &tools, &result);
+    assert_true(str_find(result.fields, STR("NO_REVERSE_NAME")) > 0);
+    request.is_trusted = true;
+    examiner_examine(&task, &request, &tools, &result);
+    assert_true(str_find(result.fields, STR("NO_REVERSE_NAME")) < 0);
+    task_done(&task);
+}
+
 /* What claims to be ours but came from outside is named for removal, byte for byte. */
 static void forged_results_are_removed(void **state)
 {
@@ -300,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_verdict),
         cmocka_unit_test(a_seal_excuses_where_it_is_trusted),
+        cmocka_unit_test(only_the_nameless_have_no_name),
         cmocka_unit_test(forged_results_are_removed),
     };
 

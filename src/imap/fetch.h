@@ -40,7 +40,7 @@ struct imap_section {
     size_t field_count;
     bool is_not; /* HEADER.FIELDS.NOT */
     bool is_partial;
-    uint32_t offset, len;
+    uint64_t offset, len;
 };
 
 enum imap_fetch_phase {

@@ -267,14 +267,21 @@ static enum err restore_messages(struct imap_session *s, struct task *task,
         room += (size_t)gone[g].last - gone[g].first + 1;
     view->room = room;
     view->uids = NEW_ARRAY(uint32_t, room);
+    view->facts = imap_facts_new();
+    view->facts->modseq = state->modseq;
     for (size_t g = 0; g <= gone_count; g++) {
         uint32_t before = g < gone_count ? gone[g].first : UINT32_MAX;
 
-        while (n < now_count && now[n].uid < before && now[n].uid < state->next_uid)
-            view->uids[view->count++] = now[n++].uid;
-        for (uint64_t uid = before; g < gone_count && uid <= gone[g].last; uid++)
-            if (uid < state->next_uid)
-                view->uids[view->count++] = (uint32_t)uid;
+        for (; n < now_count && now[n].uid < before && now[n].uid < state->next_uid; n++) {
+            view->uids[view->count++] = now[n].uid;
+            imap_facts_add(view->facts, now[n].flags);
+        }
+        for (uint64_t uid = before; g < gone_count && uid <= gone[g].last; uid++) {
+            if (uid >= state->next_uid)
+                break;
+            view->uids[view->count++] = (uint32_t)uid;
+            imap_facts_add(view->facts, 0); /* until it is told to be gone */
+        }
     }
     return ERR_OK;
 }

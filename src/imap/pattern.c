@@ -1,6 +1,9 @@
 #include "imap/pattern.h"
 
 #include "base/ascii.h"
+#include "base/macros.h"
+#include "imap/utf7.h"
+#include "message/message.h"
 
 #include <string.h>
 
@@ -40,12 +43,28 @@ static struct str join_wildcards(struct task *task, struct str reference, struct
     return str_make(joined, len);
 }
 
+/* To the form in which names are kept. False: this is nothing that a name could begin with. */
+static bool decode(struct task *task, struct str sent, bool is_utf8, struct str *out)
+{
+    CLEANUP(buf_free) struct buf plain;
+    CLEANUP(buf_free) struct buf composed;
+
+    buf_init(&plain, SIZE_MAX);
+    buf_init(&composed, SIZE_MAX);
+    if (!is_utf8 && imap_utf7_decode(sent, &plain) != ERR_OK)
+        return false;
+    message_compose(is_utf8 ? sent : buf_str(&plain), &composed);
+    *out = arena_copy(&task->arena, buf_str(&composed));
+    return true;
+}
+
 void imap_pattern_init(struct imap_pattern *pattern, struct task *task, struct str reference,
-                       struct str text)
+                       struct str text, bool is_utf8)
 {
     struct str joined = join_wildcards(task, reference, text);
+    bool is_decoded = decode(task, joined, is_utf8, &joined);
 
-    *pattern = (struct imap_pattern){.text = joined};
+    *pattern = (struct imap_pattern){.text = joined, .is_encoded = !is_decoded};
     if (joined.len > IMAP_PATTERN_MAX)
         return;
     pattern->words = joined.len / WORD_BITS + 1;
@@ -105,12 +124,10 @@ static size_t inbox_len(struct str name)
                : 0;
 }
 
-bool imap_pattern_matches(struct imap_pattern *pattern, struct str name)
+static bool matches(struct imap_pattern *pattern, struct str name)
 {
     size_t any_case = inbox_len(name);
 
-    if (pattern->words == 0)
-        return false;
     memset(pattern->now, 0, pattern->words * sizeof(uint64_t));
     set_bit(pattern->now, 0);
     skip_wildcards(pattern, pattern->now);
@@ -140,4 +157,17 @@ bool imap_pattern_matches(struct imap_pattern *pattern, struct str name)
             return false;
     }
     return has_bit(pattern->now, pattern->text.len);
+}
+
+bool imap_pattern_matches(struct imap_pattern *pattern, struct str name)
+{
+    CLEANUP(buf_free) struct buf encoded = {0};
+
+    if (pattern->words == 0)
+        return false;
+    if (!pattern->is_encoded)
+        return matches(pattern, name);
+    buf_init(&encoded, SIZE_MAX);
+    imap_utf7_encode(name, &encoded);
+    return matches(pattern, buf_str(&encoded));
 }

@@ -17,7 +17,7 @@ static bool matches(const char *reference, const char *text, struct str name)
     bool is_match;
 
     task_init(&task, 0);
-    imap_pattern_init(&pattern, &task, str_from_c(reference), str_from_c(text));
+    imap_pattern_init(&pattern, &task, str_from_c(reference), str_from_c(text), false);
     is_match = imap_pattern_matches(&pattern, name);
     task_done(&task);
     return is_match;
@@ -55,6 +55,15 @@ static void test_patterns(void **state)
         {"", "", "a", false},
         {"", "ab", "a", false},
         {"", "a", "ab", false},
+        /* Modified UTF-7: a wildcard stands for characters, not for pieces of their encoding. */
+        {"", "&ZeVnLA-*", "日本語", true},
+        {"", "*&ip4-", "日本語", true},
+        {"&ZeVnLA-", "%", "日本/語", false},
+        {"", "e&AwE-%", "éa", true},
+        {"", "&ZeVn*", "日本", true},
+        {"", "&ZeVn*", "a", false},
+        {"", "a&*", "a&b", true},
+        {"", "a&b", "a&b", false},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++)

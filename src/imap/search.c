@@ -280,10 +280,8 @@ static enum err parse_arguments(struct search_parser *p, enum arguments argument
         return ERR_OK;
     case DATE:
         return imap_parse_date(p->parser, &node->day);
-    case NUMBER:
-        TRY(imap_parse_number(p->parser, &number));
-        node->number = number;
-        return ERR_OK;
+    case NUMBER: /* number64 (RFC 9051 §9) */
+        return imap_parse_number64(p->parser, &node->number);
     case INTERVAL: /* nz-number (RFC 5032 §4) */
         TRY(imap_parse_number(p->parser, &number));
         node->number = number;

@@ -66,6 +66,7 @@ struct imap_search_node {
     struct imap_regex *regex;
     int64_t *content_ids; /* that have the identifier, ascending */
     size_t content_count;
+    bool is_at_hand; /* what it compares is in the view's facts */
     /* From the search index, bits for each index in the folder: only the candidates can match, and
      * (is_exact) all of them do but for the open ones, which may. */
     bool has_candidates, is_exact, has_open;

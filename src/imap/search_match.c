@@ -35,22 +35,23 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
         return IMAP_SEARCH_BY_NUMBER;
     case IMAP_SEARCH_FLAG:
     case IMAP_SEARCH_NEW:
-    case IMAP_SEARCH_MODSEQ:
-    case IMAP_SEARCH_EMAILID: /* the row has the content's id */
-    case IMAP_SEARCH_THREADID:
     case IMAP_SEARCH_BEFORE:
     case IMAP_SEARCH_ON:
     case IMAP_SEARCH_SINCE:
     case IMAP_SEARCH_SENTBEFORE:
     case IMAP_SEARCH_SENTON:
     case IMAP_SEARCH_SENTSINCE:
+    case IMAP_SEARCH_LARGER:
+    case IMAP_SEARCH_SMALLER:
+        return node->is_at_hand ? IMAP_SEARCH_BY_NUMBER : IMAP_SEARCH_BY_ROW;
+    case IMAP_SEARCH_MODSEQ:
+    case IMAP_SEARCH_EMAILID: /* the row has the content's id */
+    case IMAP_SEARCH_THREADID:
     case IMAP_SEARCH_SAVEDBEFORE:
     case IMAP_SEARCH_SAVEDON:
     case IMAP_SEARCH_SAVEDSINCE:
     case IMAP_SEARCH_OLDER:
     case IMAP_SEARCH_YOUNGER:
-    case IMAP_SEARCH_LARGER:
-    case IMAP_SEARCH_SMALLER:
         return IMAP_SEARCH_BY_ROW;
     case IMAP_SEARCH_STRING:
         if ((node->is_exact && !node->has_open) || node->folded.len == 0)
@@ -256,8 +257,7 @@ static int64_t day_of(int64_t ms)
     return (ms < 0 ? ms - DAY_MS + 1 : ms) / DAY_MS;
 }
 
-/* "Disregarding time and timezone" (RFC 3501 §6.4.4): the day as it was where the date was made. */
-static int64_t internal_day(const struct vault_message *row)
+int64_t imap_search_internal_day(const struct vault_message *row)
 {
     return day_of(row->internal_date_ms + (int64_t)row->internal_zone_minutes * 60000);
 }
@@ -308,11 +308,11 @@ static bool leaf_is_true(struct imap_search_candidate *c, const struct imap_sear
             return is_recent && (row->flags & VAULT_FLAG_SEEN) == 0;
         return is_recent == (node->op == IMAP_SEARCH_RECENT);
     case IMAP_SEARCH_BEFORE:
-        return internal_day(row) < node->day;
+        return imap_search_internal_day(row) < node->day;
     case IMAP_SEARCH_ON:
-        return internal_day(row) == node->day;
+        return imap_search_internal_day(row) == node->day;
     case IMAP_SEARCH_SINCE:
-        return internal_day(row) >= node->day;
+        return imap_search_internal_day(row) >= node->day;
     case IMAP_SEARCH_SENTBEFORE:
         return row->sent_day != INT64_MIN && row->sent_day < node->day;
     case IMAP_SEARCH_SENTON:
@@ -365,6 +365,10 @@ static enum imap_truth leaf_matches(struct imap_search_candidate *c,
         return IMAP_TRUTH_YES;
     if (imap_search_level_of(node) > c->level)
         return IMAP_TRUTH_OPEN;
+    if (node->is_at_hand) /* as it was when the command began */
+        return imap_search_leaf_word(c->view, node, c->index / 64) >> (c->index % 64) & 1
+                   ? IMAP_TRUTH_YES
+                   : IMAP_TRUTH_NO;
     return leaf_is_true(c, node) ? IMAP_TRUTH_YES : IMAP_TRUTH_NO;
 }
 

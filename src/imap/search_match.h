@@ -13,8 +13,8 @@ struct imap_session;
 
 /* How much of a message a key has to know, cheapest first. */
 enum imap_search_level {
-    IMAP_SEARCH_BY_NUMBER, /* its place in the folder; what the search index said */
-    IMAP_SEARCH_BY_ROW,    /* flags, dates, size */
+    IMAP_SEARCH_BY_NUMBER, /* its place in the folder; what the view knows, or the index said */
+    IMAP_SEARCH_BY_ROW,    /* flags, dates, size, of which the view knows none */
     IMAP_SEARCH_BY_HEADER, /* the header columns that were decoded at arrival */
     IMAP_SEARCH_BY_TEXT,   /* its bytes */
     IMAP_SEARCH_BY_REGEX,  /* the same, and the time that regular expressions take */
@@ -39,6 +39,19 @@ struct imap_search_candidate {
 
 enum imap_truth imap_search_matches(struct imap_search_candidate *candidate,
                                     const struct imap_search_program *program);
+/*
+ * The same of the messages with the indexes 64 * word … 64 * word + 63, by their numbers alone: a bit
+ * for each. Those beyond the folder mean nothing.
+ */
+struct imap_search_word {
+    uint64_t yes, open;
+};
+struct imap_search_word imap_search_matches_word(const struct imap_view *view,
+                                                 const struct imap_search_program *program,
+                                                 size_t word);
+/* A leaf that is decided by number. */
+uint64_t imap_search_leaf_word(const struct imap_view *view, const struct imap_search_node *node,
+                               size_t word);
 /* Can a leaf be decided only with the message's bytes? */
 bool imap_search_needs_content(const struct imap_search_node *node);
 /* What a leaf needs, and the vault's columns for it. */
@@ -54,6 +67,8 @@ bool imap_search_is_in_content(enum vault_search_field field);
 /* The text that a node looks at, folded; of HEADER, the fields of that name. */
 struct str imap_search_text(struct imap_search_candidate *candidate,
                             const struct imap_search_node *node);
+/* "Disregarding time and timezone" (RFC 3501 §6.4.4): the day as it was where the date was made. */
+int64_t imap_search_internal_day(const struct vault_message *row);
 /* message_fold's form. */
 struct str imap_search_fold(struct arena *arena, struct str text);
 

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { LIST_STRETCH = 256 };
+
 /* ---- The options ---- */
 
 static const struct {
@@ -186,6 +188,26 @@ static void write_extended(struct imap_session *s, const struct imap_search_retu
     buf_put(&s->out, STR("\r\n"));
 }
 
+/* 1*(SP nz-number): a list may be as long as the mailbox, so it is written in stretches. */
+static void write_list(struct imap_session *s, const struct imap_search_result *result)
+{
+    bool is_uid = imap_is_by_uid(s);
+    size_t i = 0;
+
+    while (i < result->count) {
+        size_t end = result->count - i < LIST_STRETCH ? result->count : i + LIST_STRETCH;
+        char *room, *at;
+
+        if (buf_reserve(&s->out, (end - i) * (1 + IMAP_DIGITS_MAX), &room) != ERR_OK)
+            abort();
+        for (at = room; i < end; i++) {
+            *at++ = ' ';
+            at = imap_write_digits(at, name_of(result, is_uid, i));
+        }
+        buf_commit(&s->out, (size_t)(at - room));
+    }
+}
+
 /* mailbox-data =/ "SEARCH" [1*(SP nz-number) SP search-sort-mod-seq] (RFC 7162 §7) */
 static void write_plain(struct imap_session *s, const struct imap_search_result *result)
 {
@@ -193,12 +215,10 @@ static void write_plain(struct imap_session *s, const struct imap_search_result 
 
     buf_put(&s->out, STR("* "));
     buf_put(&s->out, result->is_search ? STR("SEARCH") : STR("SORT"));
-    for (size_t i = 0; i < result->count; i++) {
-        buf_put(&s->out, STR(" "));
-        imap_write_number(&s->out, name_of(result, imap_is_by_uid(s), i));
-        if (result->modseqs != NULL && result->modseqs[i] > highest)
+    write_list(s, result);
+    for (size_t i = 0; result->modseqs != NULL && i < result->count; i++)
+        if (result->modseqs[i] > highest)
             highest = result->modseqs[i];
-    }
     if (highest > 0) {
         buf_put(&s->out, STR(" (MODSEQ "));
         imap_write_number(&s->out, highest);

@@ -2,12 +2,15 @@
 
 #include "imap/engine.h"
 #include "imap/flags.h"
+#include "imap/search_facts.h"
 #include "imap/search_score.h"
 #include "vault/identity.h"
 
 #include <string.h>
 
 enum {
+    WORD_BITS = 64, /* messages that are sifted by number at once */
+    WORD_UNITS = 1,
     ROW_UNITS = 1,
     CURSOR_UNITS = 10,
     INDEX_UNITS = 4000,
@@ -124,6 +127,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sea
     run->is_decided = ARENA_ARRAY(&task->arena, bool, run->view->count);
     for (size_t i = 0; i < run->view->count; i++)
         run->found[i] = (uint32_t)i;
+    imap_search_recall(s, run);
     imap_spend(s, program->node_count + run->view->count / 100);
     return ERR_OK;
 }
@@ -226,12 +230,31 @@ static enum err test(struct imap_session *s, struct task *task, struct imap_sear
 static void sift_numbers(struct imap_session *s, struct imap_search_run *run)
 {
     while (run->next < run->found_count && !imap_must_give_way(s)) {
-        struct imap_search_candidate c =
-            candidate_of(s, run, run->found[run->next], IMAP_SEARCH_BY_NUMBER, NULL);
+        uint32_t word = run->found[run->next] / WORD_BITS;
+        struct imap_search_word truths = imap_search_matches_word(run->view, run->program, word);
 
-        put(run,
-            run->is_decided[run->next] ? IMAP_TRUTH_YES : imap_search_matches(&c, run->program));
+        imap_spend(s, WORD_UNITS + run->program->node_count / NODES_PER_UNIT);
+        while (run->next < run->found_count && run->found[run->next] / WORD_BITS == word) {
+            uint64_t bit = UINT64_C(1) << (run->found[run->next] % WORD_BITS);
+
+            put(run, run->is_decided[run->next] || (truths.yes & bit) != 0 ? IMAP_TRUTH_YES
+                     : (truths.open & bit) != 0                            ? IMAP_TRUTH_OPEN
+                                                                           : IMAP_TRUTH_NO);
+        }
     }
+}
+
+/* What the view's facts lack is read, then the numbers are looked at once more. */
+static enum err sift_facts(struct imap_session *s, struct task *task, struct imap_search_run *run)
+{
+    bool is_done = run->has_facts;
+
+    if (!is_done)
+        TRY(imap_search_read_facts(s, task, run, &is_done));
+    run->has_facts = is_done;
+    if (is_done)
+        sift_numbers(s, run);
+    return ERR_OK;
 }
 
 /* A stretch of messages by what is in their rows. */
@@ -553,13 +576,15 @@ static enum err read_modseqs(struct imap_session *s, struct task *task, struct i
 
 /* ---- All of them ---- */
 
-static bool is_wanted(const struct imap_search_run *run, enum imap_search_sieve sieve)
+static bool is_wanted(const struct imap_session *s, struct imap_search_run *run)
 {
     bool is_open = run->open_count > 0;
 
-    switch (sieve) {
+    switch (run->sieve) {
     case IMAP_SIEVE_NUMBERS:
         return is_open;
+    case IMAP_SIEVE_FACTS:
+        return is_open && has_level(run, IMAP_SEARCH_BY_ROW) && imap_search_lacks_facts(s, run);
     case IMAP_SIEVE_FIRST_ROWS:
         return is_open && has_level(run, IMAP_SEARCH_BY_ROW) && next_index_key(run) != NULL;
     case IMAP_SIEVE_INDEX:
@@ -602,6 +627,8 @@ static enum err sift(struct imap_session *s, struct task *task, struct imap_sear
     case IMAP_SIEVE_INDEX:
         sift_numbers(s, run);
         return ERR_OK;
+    case IMAP_SIEVE_FACTS:
+        return sift_facts(s, task, run);
     case IMAP_SIEVE_FIRST_ROWS:
         return sift_first_rows(s, task, run);
     case IMAP_SIEVE_ROWS:
@@ -634,7 +661,7 @@ enum err imap_search_run(struct imap_session *s, struct task *task, struct imap_
     if (!run->is_started)
         TRY(start(s, task, run));
     while (run->sieve != IMAP_SIEVE_DONE) {
-        if (!run->has_begun && !is_wanted(run, run->sieve)) {
+        if (!run->has_begun && !is_wanted(s, run)) {
             run->sieve++;
             continue;
         }

@@ -4,7 +4,8 @@
  * A combination of keys costs no more than its most selective one (and the work that this one
  * leaves): the folder's messages pass through sieves, each dearer than the one before, and a sieve
  * sees only what the ones before left open. numbers -> rows -> search index -> rows -> header
- * columns -> the messages' own text -> regular expressions. Where the first rows show that they
+ * columns -> the messages' own text -> regular expressions. Flags, days and sizes are numbers where the
+ * view knows them; where it could know more, that is read behind the numbers (search_facts.h). Where the first rows show that they
  * rule out little, the index comes before them; once so few messages are open that reading them is
  * cheaper, it is not asked.
  */
@@ -17,6 +18,7 @@ struct imap_session;
 
 enum imap_search_sieve {
     IMAP_SIEVE_NUMBERS,
+    IMAP_SIEVE_FACTS,
     IMAP_SIEVE_FIRST_ROWS,
     IMAP_SIEVE_INDEX,
     IMAP_SIEVE_ROWS,
@@ -26,6 +28,14 @@ enum imap_search_sieve {
     IMAP_SIEVE_SCORES, /* these drop nothing: they find what the answer has to tell */
     IMAP_SIEVE_MODSEQS,
     IMAP_SIEVE_DONE,
+};
+
+/* Rows whose facts the view lacks: indexes from `next` on. */
+struct imap_search_reading {
+    size_t next, end;
+    bool has_flags;
+    uint64_t modseq;  /* up to which they are right afterwards */
+    unsigned columns; /* a set of 1 << enum imap_column */
 };
 
 struct imap_search_run {
@@ -39,10 +49,11 @@ struct imap_search_run {
     uint64_t *modseqs; /* of each one found; only if the program has a MODSEQ key */
     uint8_t *scores;   /* likewise, if they are wanted */
     /* progress */
-    bool is_started, has_begun;
+    bool is_started, has_begun, has_facts;
     enum imap_search_sieve sieve;
     bool *is_decided; /* of each one found so far: it matches for certain */
     size_t next, kept, open_count;
+    struct imap_search_reading reading;
     /* the message whose text is looked at; its parts are in the session's message_arena */
     bool has_message;
     struct vault_message row;

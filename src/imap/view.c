@@ -18,20 +18,23 @@ void imap_view_init(struct imap_view *view)
 void imap_view_done(struct imap_view *view)
 {
     mem_free(&view->uids);
+    imap_facts_free(&view->facts);
     mem_free(&view->gone);
     mem_free(&view->recent);
     mem_free(&view->saved);
     imap_view_init(view);
 }
 
-static void add_uid(struct imap_view *view, uint32_t uid)
+static void add_message(struct imap_view *view, const struct vault_uid_flags *now)
 {
     if (view->count == view->room) {
         view->room = view->room < 16 ? 16 : view->room + view->room / 4;
         view->uids = mem_resize(view->uids, view->room, sizeof(*view->uids));
     }
-    view->uids[view->count++] = uid;
-    view->next_uid = uid + 1;
+    view->uids[view->count++] = now->uid;
+    view->next_uid = now->uid + 1;
+    if (view->facts != NULL)
+        imap_facts_add(view->facts, now->flags);
 }
 
 static void add_recent(struct imap_view *view, uint32_t first, uint32_t last)
@@ -70,7 +73,7 @@ static enum err take_recent(struct imap_view *view, struct vault *vault, struct 
 
 enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task *task,
                         const struct vault_folder *folder, bool is_read_only,
-                        size_t *out_first_unseen)
+                        struct vault_uid_flags **out_messages, size_t *out_first_unseen)
 {
     struct vault_uid_flags *messages;
     size_t count;
@@ -84,9 +87,13 @@ enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task
     view->keywords = vault_keywords(vault);
     view->uids = NEW_ARRAY(uint32_t, count);
     view->room = count;
+    view->facts = imap_facts_new();
+    view->facts->modseq = view->modseq;
+    *out_messages = messages;
     *out_first_unseen = 0;
     for (size_t i = 0; i < count; i++) {
         view->uids[i] = messages[i].uid;
+        imap_facts_add(view->facts, messages[i].flags);
         if (*out_first_unseen == 0 && (messages[i].flags & VAULT_FLAG_SEEN) == 0)
             *out_first_unseen = i + 1;
     }
@@ -122,6 +129,11 @@ bool imap_view_has(const struct imap_view *view, uint32_t uid)
     size_t index = imap_view_index(view, uid);
 
     return index < view->count && view->uids[index] == uid;
+}
+
+bool imap_view_is_current(const struct imap_view *view, const struct vault *vault)
+{
+    return view->gone_count == 0 && view->modseq == vault_folder_modseq(vault, view->folder_id);
 }
 
 bool imap_view_is_recent(const struct imap_view *view, uint32_t uid)
@@ -305,11 +317,28 @@ static enum err find_gone(struct imap_view *view, struct vault *vault, struct ta
     return ERR_OK;
 }
 
-/* Highest number first, so that each one is valid as it stands, then the array closes up once. */
+/* Takes what is gone out of the arrays. */
+static void close_up(struct imap_view *view)
+{
+    size_t *indexes = NEW_ARRAY(size_t, view->gone_count);
+    size_t kept = 0, gone = 0;
+
+    for (size_t i = 0; i < view->count; i++) {
+        if (gone < view->gone_count && view->gone[gone] == view->uids[i])
+            indexes[gone++] = i;
+        else
+            view->uids[kept++] = view->uids[i];
+    }
+    view->count = kept;
+    if (view->facts != NULL)
+        imap_facts_remove(view->facts, indexes, gone);
+    mem_free(&indexes);
+}
+
+/* Highest number first, so that each one is valid as it stands, then the arrays close up once. */
 static void announce_gone(struct imap_session *s)
 {
     struct imap_view *view = &s->view;
-    size_t kept = 0, gone = 0;
     bool by_uid = imap_has(s, IMAP_EXT_QRESYNC | IMAP_EXT_UIDONLY);
 
     if (by_uid)
@@ -319,13 +348,7 @@ static void announce_gone(struct imap_session *s)
         imap_write_number(&s->out, imap_view_index(view, view->gone[i]) + 1);
         buf_put(&s->out, STR(" EXPUNGE\r\n"));
     }
-    for (size_t i = 0; i < view->count; i++) {
-        if (gone < view->gone_count && view->gone[gone] == view->uids[i])
-            gone++;
-        else
-            view->uids[kept++] = view->uids[i];
-    }
-    view->count = kept;
+    close_up(view);
     mem_free(&view->gone);
     view->gone_count = 0;
     if (view->safe_modseq != 0 && view->is_safe_told) {
@@ -388,6 +411,26 @@ void imap_view_skip_own(struct imap_session *s)
         s->view.modseq = vault_folder_modseq(s->vault, s->view.folder_id);
 }
 
+/* A message that is new to the client, or has other flags. */
+static void take_change(struct imap_session *s, const struct vault_uid_flags *now,
+                        uint32_t first_new)
+{
+    struct imap_view *view = &s->view;
+    size_t index;
+
+    if (now->uid >= first_new) {
+        add_message(view, now);
+        return;
+    }
+    index = imap_view_index(view, now->uid);
+    if (index == view->count || view->uids[index] != now->uid)
+        return;
+    if (view->facts != NULL)
+        imap_facts_set_flags(view->facts, index, now->flags);
+    if (imap_notify_wants_flags(s))
+        imap_view_tell_flags(s, now);
+}
+
 enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expunge)
 {
     struct imap_view *view = &s->view;
@@ -409,14 +452,10 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
         add_gone(view, changes.expunged, changes.expunged_count);
         if (changes.is_expunged_unknown)
             TRY(find_gone(view, s->vault, task));
-        for (size_t i = 0; i < changes.changed_count; i++) {
-            const struct vault_uid_flags *now = &changes.changed[i];
-
-            if (now->uid >= first_new)
-                add_uid(view, now->uid);
-            else if (imap_view_has(view, now->uid) && imap_notify_wants_flags(s))
-                imap_view_tell_flags(s, now);
-        }
+        for (size_t i = 0; i < changes.changed_count; i++)
+            take_change(s, &changes.changed[i], first_new);
+        if (view->facts != NULL && view->facts->modseq == view->modseq)
+            view->facts->modseq = changes.modseq;
         view->modseq = changes.modseq;
     }
     has_new = view->count > old_count;

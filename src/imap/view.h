@@ -9,6 +9,7 @@
 #define IMAP_VIEW_H
 
 #include "base/buf.h"
+#include "imap/facts.h"
 #include "imap/set.h"
 #include "vault/change.h"
 
@@ -20,6 +21,7 @@ struct imap_view {
     bool is_read_only;
     uint32_t *uids; /* own; ascending */
     size_t count, room;
+    struct imap_facts *facts; /* own; NULL: nothing is kept in memory of the messages */
     uint32_t next_uid;    /* above every UID that was announced */
     uint64_t modseq;      /* all changes up to it are known here */
     uint64_t safe_modseq; /* while `gone` is not empty: what the client may resume from */
@@ -35,15 +37,18 @@ struct imap_view {
 
 void imap_view_init(struct imap_view *view);
 void imap_view_done(struct imap_view *view);
-/* Reads the folder afresh. `first_unseen` is a message number, 0: none. */
+/* Reads the folder afresh. `first_unseen` is a message number, 0: none; `messages` are the view's, in
+ * the task's arena. */
 MUST_CHECK enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task *task,
                                    const struct vault_folder *folder, bool is_read_only,
-                                   size_t *out_first_unseen);
+                                   struct vault_uid_flags **out_messages, size_t *out_first_unseen);
 
 /* The index (message number - 1) of the first UID that is not below `uid`; count: none. */
 size_t imap_view_index(const struct imap_view *view, uint32_t uid);
 bool imap_view_has(const struct imap_view *view, uint32_t uid);
 bool imap_view_is_recent(const struct imap_view *view, uint32_t uid);
+/* Its messages are those that the folder has just now, with nothing left to be told. */
+bool imap_view_is_current(const struct imap_view *view, const struct vault *vault);
 size_t imap_view_recent_count(const struct imap_view *view);
 
 /* Of ascending indexes, the end of the stretch from `start` on that is worth one cursor: what lies

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { U64_DIGITS = 20 };
-
 static const char MONTHS[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
@@ -22,17 +20,38 @@ static char *reserve(struct buf *out, size_t len)
     return room;
 }
 
+static const char PAIRS[] = "00010203040506070809101112131415161718192021222324"
+                            "25262728293031323334353637383940414243444546474849"
+                            "50515253545556575859606162636465666768697071727374"
+                            "75767778798081828384858687888990919293949596979899";
+
+static size_t digits_of(uint64_t number)
+{
+    size_t digits = 1;
+
+    for (; number >= 100; number /= 100)
+        digits += 2;
+    return digits + (number >= 10);
+}
+
+char *imap_write_digits(char *room, uint64_t number)
+{
+    char *end = room + digits_of(number), *at = end;
+
+    for (; number >= 10; number /= 100) {
+        at -= 2;
+        memcpy(at, PAIRS + number % 100 * 2, 2);
+    }
+    if (at > room)
+        *room = (char)('0' + number);
+    return end;
+}
+
 void imap_write_number(struct buf *out, uint64_t number)
 {
-    char digits[U64_DIGITS];
-    size_t at = sizeof(digits);
+    char *room = reserve(out, IMAP_DIGITS_MAX);
 
-    do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    memcpy(reserve(out, U64_DIGITS), digits + at, sizeof(digits) - at);
-    buf_commit(out, sizeof(digits) - at);
+    buf_commit(out, (size_t)(imap_write_digits(room, number) - room));
 }
 
 /* quoted, with UTF-8 in it only where the client reads that (RFC 6855 §3 utf8-quoted). */
@@ -86,21 +105,17 @@ void imap_write_astring(struct buf *out, struct str text)
     write_astring(out, text, false);
 }
 
-void imap_encode_mailbox(struct buf *out, struct str name, bool is_utf8)
-{
-    if (is_utf8)
-        buf_put(out, name);
-    else
-        imap_utf7_encode(name, out);
-}
-
 void imap_write_mailbox(struct buf *out, struct str name, bool is_utf8)
 {
     struct buf encoded;
 
+    if (is_utf8) {
+        write_astring(out, name, true);
+        return;
+    }
     buf_init(&encoded, SIZE_MAX);
-    imap_encode_mailbox(&encoded, name, is_utf8);
-    write_astring(out, buf_str(&encoded), is_utf8);
+    imap_utf7_encode(name, &encoded);
+    write_astring(out, buf_str(&encoded), false);
     buf_free(&encoded);
 }
 

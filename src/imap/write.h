@@ -12,6 +12,9 @@
 #include <stdint.h>
 
 void imap_write_number(struct buf *out, uint64_t number);
+/* The same into so much room; where it ends. */
+enum { IMAP_DIGITS_MAX = 20 };
+char *imap_write_digits(char *room, uint64_t number);
 /* A quoted string where the grammar allows, else a literal (RFC 3501 §4.3). */
 void imap_write_string(struct buf *out, struct str text);
 /* The same, but an atom stays bare (astring). */
@@ -19,8 +22,6 @@ void imap_write_astring(struct buf *out, struct str text);
 /* A folder's name as an astring: in modified UTF-7, or in UTF-8 for who enabled that (engine.h,
  * imap_names_are_utf8). */
 void imap_write_mailbox(struct buf *out, struct str name, bool is_utf8);
-/* The name as LIST patterns are compared with it; appended. */
-void imap_encode_mailbox(struct buf *out, struct str name, bool is_utf8);
 /* Ascending or not: "1:3,7", neighbours joined as they come (RFC 4315 §4 uid-set). */
 void imap_write_set(struct buf *out, const uint32_t *numbers, size_t count);
 /* The same, one number after the other: begin with all zero, end with imap_set_writer_end. */

@@ -100,17 +100,6 @@ size_t mailauth_fields_count(const struct mailauth_fields *fields, struct str na
     return count;
 }
 
-const struct mailauth_field *mailauth_fields_only(const struct mailauth_fields *fields,
-                                                  struct str name)
-{
-    uint32_t number = *find(fields, name), lowest;
-
-    if (number == 0)
-        return NULL;
-    lowest = fields->lowest[number - 1];
-    return fields->fields[lowest - 1].above != 0 ? NULL : &fields->fields[lowest - 1];
-}
-
 void mailauth_taker_init(struct arena *arena, const struct mailauth_fields *fields,
                          struct mailauth_taker *out)
 {

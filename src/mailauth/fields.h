@@ -40,9 +40,6 @@ void mailauth_fields_read(struct arena *arena, struct str message, struct mailau
 
 /* How many fields have this name. */
 size_t mailauth_fields_count(const struct mailauth_fields *fields, struct str name);
-/* The only field of this name; NULL when there is none or several. */
-const struct mailauth_field *mailauth_fields_only(const struct mailauth_fields *fields,
-                                                  struct str name);
 
 /* Takes fields from the bottom up, none of them twice. */
 struct mailauth_taker {

@@ -25,13 +25,12 @@ static void from_the_bottom_up(void **state)
     assert_true(str_equal(fields.body, STR("To: body\r\n")));
     assert_int_equal(mailauth_fields_count(&fields, STR("To")), 3);
     assert_int_equal(mailauth_fields_count(&fields, STR("Y")), 0);
-    assert_null(mailauth_fields_only(&fields, STR("to")));
-    assert_non_null(mailauth_fields_only(&fields, STR("from")));
-    assert_int_equal(mailauth_fields_only(&fields, STR("x"))->start, 37);
+    assert_int_equal(mailauth_fields_count(&fields, STR("from")), 1);
     mailauth_taker_init(&arena, &fields, &taker);
     assert_true(str_equal(mailauth_take(&taker, STR("TO"))->text.value, STR(" 5")));
     assert_true(str_equal(mailauth_take(&taker, STR("to"))->text.value, STR(" 3")));
     assert_non_null(mailauth_take(&taker, STR("from")));
+    assert_int_equal(mailauth_take(&taker, STR("x"))->start, 37);
     assert_true(str_equal(mailauth_take(&taker, STR("to"))->text.value, STR(" 1")));
     assert_null(mailauth_take(&taker, STR("to")));
     assert_null(mailauth_take(&taker, STR("y")));

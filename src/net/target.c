@@ -42,12 +42,11 @@ const char *net_target_allow_reason(struct str text)
     return is_one ? NULL : "neither a host name nor a network such as 10.0.0.0/8";
 }
 
-struct net_target_rules *net_target_rules_new(const struct str *allow, size_t allow_count,
-                                              bool allows_http)
+void net_target_rules_set(struct net_target_rules *rules, const struct str *allow,
+                          size_t allow_count)
 {
-    struct net_target_rules *rules = NEW(struct net_target_rules);
-
-    rules->allows_http = allows_http;
+    arena_free(&rules->arena);
+    rules->network_count = rules->name_count = 0;
     rules->networks = ARENA_ARRAY(&rules->arena, struct ip_network, allow_count + 1);
     rules->names = ARENA_ARRAY(&rules->arena, struct str, allow_count + 1);
     for (size_t i = 0; i < allow_count && allow[i].len > 0; i++) {
@@ -56,6 +55,15 @@ struct net_target_rules *net_target_rules_new(const struct str *allow, size_t al
         else if (parse_name(&rules->arena, allow[i], &rules->names[rules->name_count]))
             rules->name_count++;
     }
+}
+
+struct net_target_rules *net_target_rules_new(const struct str *allow, size_t allow_count,
+                                              bool allows_http)
+{
+    struct net_target_rules *rules = NEW(struct net_target_rules);
+
+    rules->allows_http = allows_http;
+    net_target_rules_set(rules, allow, allow_count);
     return rules;
 }
 

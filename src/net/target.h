@@ -20,6 +20,9 @@ struct net_target_rules;
  * configuration was checked with net_target_allow_reason. */
 struct net_target_rules *net_target_rules_new(const struct str *allow, size_t allow_count,
                                               bool allows_http);
+/* Another list, for targets that are judged from now on. */
+void net_target_rules_set(struct net_target_rules *rules, const struct str *allow,
+                          size_t allow_count);
 void net_target_rules_free(struct net_target_rules **rules);
 /* NULL, or why the text is no entry of the list. */
 const char *net_target_allow_reason(struct str text);

@@ -32,6 +32,7 @@ enum {
     POP3_BAD_COMMANDS_MAX = 20,   /* one after the other, then the end */
     POP3_LOGIN_FAILURES_MAX = 5,  /* of a connection, then the end */
     POP3_PENDING_MAX = 16 * 1024, /* input that waits behind a running command */
+    POP3_AHEAD_MS = 10 * 1000,    /* then an answer that was prepared is made again */
 };
 
 /* Why the session does not go on by itself. */
@@ -57,6 +58,19 @@ struct pop3_maildrop {
     size_t measured;
     bool has_measured;
     struct vault_line_ends line_ends;
+};
+
+/*
+ * Whoever takes one message after the other will ask for the next: its answer is made while the client
+ * reads this one, in a turn of its own, where the message is so short that one piece is all of it.
+ */
+struct pop3_ahead {
+    size_t retrieved; /* as many as the last RETR's number; 0: none yet */
+    bool is_wanted;   /* of the message at `index` */
+    bool is_ready;    /* `answer` is RETR's to it */
+    size_t index;
+    int64_t made_ms;
+    struct buf answer; /* own; at most what POP3_PIECE_BYTES of a message become */
 };
 
 struct pop3_session {
@@ -88,6 +102,7 @@ struct pop3_session {
     uint64_t offset;
     struct buf piece; /* own */
     struct pop3_lines lines;
+    struct pop3_ahead ahead;
 };
 
 /* dispatch.c */
@@ -116,6 +131,11 @@ void pop3_before_vault(struct pop3_session *s);
  * ERR_NOT_FOUND: it is gone. */
 MUST_CHECK enum err pop3_retrieve(struct pop3_session *s, struct task *task, union pop3_args *args,
                                   uint64_t body_lines);
+/* RETR of this message is over: is it worth to prepare the one behind it? */
+void pop3_ahead_note(struct pop3_session *s, uint32_t number);
+/* Whether there is something to prepare, now that no command runs; prepares it. */
+bool pop3_ahead_is_due(const struct pop3_session *s);
+void pop3_ahead_read(struct pop3_session *s);
 
 static inline void pop3_spend(struct pop3_session *s, int64_t units)
 {

@@ -46,39 +46,116 @@ static enum err replace_header(struct pop3_session *s, struct task *task, bool *
     return ERR_OK;
 }
 
-/* Answers only when the first piece is there: a message that is gone or damaged is told of. */
-static enum err begin(struct pop3_session *s, struct task *task, uint32_t number,
-                      uint64_t body_lines)
+/* The message's answer up to the end of its first piece, to `out`: only when that is there, so that a
+ * message that is gone or damaged is told of. */
+static enum err write_first(struct pop3_session *s, struct task *task, size_t index,
+                            uint64_t body_lines, struct buf *out)
 {
-    const struct vault_maildrop_message *message;
+    const struct vault_maildrop_message *message = &s->maildrop.messages[index];
     bool is_surrogate = false;
-    size_t index;
 
-    TRY(pop3_maildrop_find(s, task, number, &index));
-    message = &s->maildrop.messages[index];
     TRY(vault_content_open(s->vault, task, message->content_id, &s->content));
     s->offset = 0;
     TRY(read_piece(s, task));
     TRY(replace_header(s, task, &is_surrogate));
     if (is_surrogate)
-        pop3_write_ok(s, "In ASCII; say UTF8 before login for the message itself.");
+        buf_put(out, STR("+OK In ASCII; say UTF8 before login for the message itself.\r\n"));
     else if (body_lines == POP3_LINES_ALL)
-        buf_putf(&s->out, "+OK %llu octets\r\n", (unsigned long long)message->octets);
+        buf_putf(out, "+OK %llu octets\r\n", (unsigned long long)message->octets);
     else
-        pop3_write_ok(s, "Top of the message follows.");
-    s->is_answered = true;
+        buf_put(out, STR("+OK Top of the message follows.\r\n"));
     pop3_lines_init(&s->lines, body_lines);
-    pop3_lines_add(&s->lines, buf_str(&s->piece), &s->out);
+    pop3_lines_add(&s->lines, buf_str(&s->piece), out);
     return ERR_OK;
 }
+
+static bool is_over(const struct pop3_session *s)
+{
+    return s->lines.is_done || s->offset >= vault_content_size(s->content);
+}
+
+/* ---- The next message ---- */
+
+static void forget_ahead(struct pop3_ahead *ahead)
+{
+    buf_free(&ahead->answer);
+    ahead->is_wanted = ahead->is_ready = false;
+}
+
+void pop3_ahead_note(struct pop3_session *s, uint32_t number)
+{
+    struct pop3_ahead *ahead = &s->ahead;
+    bool is_next = number == ahead->retrieved + 1;
+
+    forget_ahead(ahead);
+    ahead->retrieved = number;
+    ahead->index = number; /* the one behind it */
+    ahead->is_wanted = is_next && ahead->index < s->maildrop.count &&
+                       !s->maildrop.is_deleted[ahead->index] &&
+                       s->maildrop.messages[ahead->index].size_bytes <= POP3_PIECE_BYTES;
+}
+
+bool pop3_ahead_is_due(const struct pop3_session *s)
+{
+    return s->ahead.is_wanted && s->state == POP3_STATE_TRANSACTION && s->command == NULL &&
+           s->pause == POP3_PAUSE_NONE;
+}
+
+/* What fails is told when the message is asked for: then it is read again. */
+void pop3_ahead_read(struct pop3_session *s)
+{
+    struct pop3_ahead *ahead = &s->ahead;
+    struct task task;
+
+    ahead->is_wanted = false;
+    task_init(&task, s->now_ms);
+    if (write_first(s, &task, ahead->index, POP3_LINES_ALL, &ahead->answer) == ERR_OK && is_over(s)) {
+        pop3_lines_end(&s->lines, &ahead->answer);
+        ahead->is_ready = true;
+        ahead->made_ms = s->now_ms;
+    } else {
+        forget_ahead(ahead);
+    }
+    vault_content_close(&s->content);
+    buf_free(&s->piece);
+    task_done(&task);
+}
+
+/* The answer that was prepared, if it is this message's. */
+static bool take_ahead(struct pop3_session *s, size_t index, uint64_t body_lines)
+{
+    struct pop3_ahead *ahead = &s->ahead;
+    bool is_taken = ahead->is_ready && ahead->index == index && body_lines == POP3_LINES_ALL &&
+                    s->now_ms >= ahead->made_ms && s->now_ms < ahead->made_ms + POP3_AHEAD_MS;
+
+    if (is_taken && s->out.len == 0) {
+        struct buf empty = s->out;
+
+        s->out = ahead->answer;
+        ahead->answer = empty;
+    } else if (is_taken) {
+        buf_put(&s->out, buf_str(&ahead->answer));
+    }
+    forget_ahead(ahead);
+    return is_taken;
+}
+
+/* ---- RETR and TOP ---- */
 
 enum err pop3_retrieve(struct pop3_session *s, struct task *task, union pop3_args *args,
                        uint64_t body_lines)
 {
-    if (!args->message.has_begun)
-        TRY(begin(s, task, args->message.number, body_lines));
+    if (!args->message.has_begun) {
+        size_t index;
+
+        TRY(pop3_maildrop_find(s, task, args->message.number, &index));
+        if (take_ahead(s, index, body_lines))
+            return ERR_OK;
+        TRY(write_first(s, task, index, body_lines, &s->out));
+        s->is_answered = true;
+    }
     args->message.has_begun = true;
-    while (!s->lines.is_done && s->offset < vault_content_size(s->content)) {
+    while (!is_over(s)) {
         if (pop3_must_give_way(s)) {
             pop3_give_way(s);
             return ERR_OK;

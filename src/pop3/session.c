@@ -38,6 +38,7 @@ static struct pop3_session *session_new(const struct pop3_options *options, enum
     pop3_reader_init(&s->reader);
     buf_init(&s->out, SIZE_MAX);
     buf_init(&s->piece, SIZE_MAX);
+    buf_init(&s->ahead.answer, SIZE_MAX);
     buf_init(&s->username, POP3_LINE_MAX);
     return s;
 }
@@ -93,6 +94,7 @@ void pop3_session_free(struct pop3_session **session)
     pop3_reader_drop(&s->reader);
     buf_free(&s->out);
     buf_free(&s->piece);
+    buf_free(&s->ahead.answer);
     buf_free(&s->username);
     task_done(&s->task);
     task_done(&s->maildrop.task);
@@ -144,6 +146,8 @@ void pop3_session_resume(struct pop3_session *s, int64_t now_ms)
             open_maildrop(s);
         if (s->state != POP3_STATE_OPENING)
             pop3_dispatch(s);
+    } else if (pop3_ahead_is_due(s)) {
+        pop3_ahead_read(s);
     }
     release(s);
 }
@@ -163,7 +167,7 @@ enum pop3_want pop3_session_wants(const struct pop3_session *s)
     case POP3_PAUSE_LINE:
         break;
     }
-    return POP3_WANTS_INPUT;
+    return pop3_ahead_is_due(s) ? POP3_WANTS_TURN : POP3_WANTS_INPUT;
 }
 
 struct str pop3_session_output(const struct pop3_session *s)

@@ -333,6 +333,76 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* Behind the vault's back: what is told right was read before. */
+static void damage_contents(void)
+{
+    struct task task;
+
+    task_init(&task, NOW_MS);
+    assert_int_equal(db_execute(transcript_vault(home)->db, &task, "UPDATE part SET bytes = x'00'"), ERR_OK);
+    task_done(&task);
+}
+
+/* Messages 1 to 5; number 4 is more than one piece. */
+static void append_five(void)
+{
+    struct buf large;
+
+    buf_init(&large, SIZE_MAX);
+    append(STR("A: b\r\n\r\none\r\n"));
+    append(STR("A: b\r\n\r\ntwo\r\n"));
+    append(STR("A: b\r\n\r\n.three\n\n.\n"));
+    append_large(&large, POP3_PIECE_BYTES + 1);
+    append(STR("Received: by a with UTF8SMTP; now\r\nA: \xc3\xbc\r\n\r\nfive\r\n"));
+    buf_free(&large);
+}
+
+#define THREE "+OK 21 octets\r\nA: b\r\n\r\n..three\r\n\r\n..\r\n.\r\n"
+#define FIVE "+OK In ASCII"
+
+/* Behind two messages in a row the answer to the next is there before it is asked for, and is the same. */
+static void test_the_next_message_is_prepared(void **state)
+{
+    static const struct {
+        const char *before; /* the contents are damaged */
+        const char *then;
+        int64_t later_ms;
+        const char *answer;
+    } rows[] = {
+        {"RETR 1\r\nRETR 2\r\n", "RETR 3\r\n", 0, THREE},
+        {"RETR 1\r\nRETR 2\r\nDELE 1\r\nNOOP\r\n", "RETR 3\r\n", POP3_AHEAD_MS - 1, THREE},
+        {"RETR 1\r\nRETR 2\r\n", "NOOP\r\nRETR 3\r\n", 0, "+OK Nothing done.\r\n" THREE},
+        {"RETR 4\r\n", "RETR 5\r\n", 0, "-ERR"},
+        {"RETR 3\r\nRETR 4\r\n", "RETR 5\r\n", 0, FIVE},
+        {"RETR 1\r\nRETR 2\r\n", "RETR 3\r\n", POP3_AHEAD_MS, "-ERR"}, /* too old */
+        {"RETR 1\r\nRETR 2\r\n", "TOP 3 0\r\nRETR 3\r\n", 0, "-ERR"},
+        {"RETR 1\r\nRETR 2\r\n", "RETR 1\r\nRETR 3\r\n", 0, "-ERR"}, /* another one */
+        {"RETR 2\r\nRETR 3\r\n", "RETR 4\r\n", 0, "-ERR"},           /* it is large */
+        {"RETR 4\r\nRETR 5\r\n", "RETR 6\r\n", 0, "-ERR There is no such"},
+        {"DELE 3\r\nRETR 1\r\nRETR 2\r\n", "RETR 3\r\n", 0, "-ERR"},
+        {"RETR 1\r\nRETR 2\r\nDELE 3\r\n", "RETR 3\r\n", 0, "-ERR"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pop3_session *s;
+        struct buf out;
+
+        tear_down(state);
+        set_up(state);
+        append_five();
+        s = connect();
+        expect(s, rows[i].before, "+OK");
+        damage_contents();
+        buf_init(&out, SIZE_MAX);
+        pop3_session_input(s, str_from_c(rows[i].then), NOW_MS + rows[i].later_ms);
+        hear(s, &out, SIZE_MAX, NULL);
+        if (!str_starts_with(buf_str(&out), str_from_c(rows[i].answer)))
+            fail_msg("row %zu: %.*s", i, STR_ARG(buf_str(&out)));
+        buf_free(&out);
+        pop3_session_free(&s);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -344,6 +414,7 @@ int main(void)
         TEST(test_damage_in_the_middle),
         TEST(test_a_login_that_fails),
         TEST(test_quit_on_a_full_disk),
+        TEST(test_the_next_message_is_prepared),
     };
 
     transcript_vault_init();

@@ -5,7 +5,8 @@
  * <data>/archive; nothing else.
  *
  * A destination that is not there at the start (a disk that was not mounted) does not keep the
- * service from starting: who asks is told so until the next start.
+ * service from starting: who asks is told so until the next start. Where it is counts from the start
+ * on; what it is reached with (the key, whom to trust) and where owners' may be, from a reload on.
  */
 #include "backup/archivist.h"
 #include "backup/directory.h"
@@ -20,8 +21,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-enum { SECRET_FILE_MAX = 1024 };
-
 struct archivist_role {
     struct archivist *archivist; /* own */
     struct dns_client *dns;      /* own */
@@ -29,8 +28,9 @@ struct archivist_role {
     struct net_http *own_http;   /* own; for owners' */
     struct net_target_rules *own_rules; /* own; where those may be */
     char *work_folder;           /* own; for S3 */
+    struct buf system_trust;     /* what the system trusts, as it was at the start */
+    struct backup_destination *destination; /* borrowed from `archivist`; NULL: there is none */
     struct backup_place place;
-    bool has_destination;
     struct arena arena; /* of the place's texts */
 };
 
@@ -44,39 +44,25 @@ static void set_policy(struct role_process *process)
     archivist_set_policy(state->archivist, &policy);
 }
 
-/* The first line of the file. */
-static enum err read_secret(struct task *task, struct str path, struct secret **out)
+/* Of owners' buckets: what the system trusts, and what `backup_ca` names besides. */
+static void put_own_trust(struct role_process *process, struct buf *out)
 {
-    CLEANUP(buf_free) struct buf text;
-    struct str line;
+    struct archivist_role *state = role_state(process);
 
-    buf_init(&text, SECRET_FILE_MAX + 16384);
-    TRY(file_read(task, AT_FDCWD, arena_copy(&task->arena, path).ptr, SECRET_FILE_MAX, &text));
-    line = buf_str(&text);
-    if (str_index(line, '\n') >= 0)
-        line = str_upto(line, (size_t)str_index(line, '\n'));
-    line = str_trim(line);
-    if (line.len == 0)
-        return fail(task, ERR_INVALID, "backup_key_file: the file is empty");
-    *out = secret_copy(line);
-    return ERR_OK;
+    buf_put(out, buf_str(&state->system_trust));
+    if (role_config(process)->backup_ca.len == 0)
+        return;
+    buf_put(out, STR("\n"));
+    buf_put(out, role_trust_pem(process));
 }
 
-/* Of owners' buckets: what the system trusts, and what `backup_ca` names besides. What cannot be read
- * leaves them without, and nobody else. */
-static void read_own_trust(struct role_process *process, struct task *task, struct buf *pem)
+static size_t allowed_count(const struct config *config)
 {
-    const struct config *config = role_config(process);
+    size_t count = 0;
 
-    if (net_http_read_trust(task, STR(""), pem) != ERR_OK)
-        task_forgive(task); /* a host without a bundle may trust its own CA all the same */
-    if (config->backup_ca.len == 0)
-        return;
-    buf_put(pem, STR("\n"));
-    if (net_http_read_trust(task, config->backup_ca, pem) != ERR_OK) {
-        log_failure(role_log(process), "backup_ca, for owners' own buckets", task);
-        task_forgive(task);
-    }
+    while (count < ARRAY_LEN(config->backup_own_allow) && config->backup_own_allow[count].len > 0)
+        count++;
+    return count;
 }
 
 static enum err make_own_http(struct role_process *process, struct task *task)
@@ -85,10 +71,11 @@ static enum err make_own_http(struct role_process *process, struct task *task)
     const struct config *config = role_config(process);
     struct net_http_options options = {.connections_max = 16, .connections_per_host_max = 4};
     CLEANUP(buf_free) struct buf pem;
-    size_t count = 0;
 
+    if (net_http_read_trust(task, STR(""), &state->system_trust) != ERR_OK)
+        task_forgive(task); /* a host without a bundle may trust its own CA all the same */
     buf_init(&pem, SIZE_MAX);
-    read_own_trust(process, task, &pem);
+    put_own_trust(process, &pem);
     options.trust_pem = str_trim(buf_str(&pem));
     if (net_http_new(role_loop(process), task, &options, &state->own_http) != ERR_OK) {
         log_failure(role_log(process), "certificates for owners' own buckets", task);
@@ -96,9 +83,8 @@ static enum err make_own_http(struct role_process *process, struct task *task)
         options.trust_pem = STR("");
         TRY(net_http_new(role_loop(process), task, &options, &state->own_http));
     }
-    while (count < ARRAY_LEN(config->backup_own_allow) && config->backup_own_allow[count].len > 0)
-        count++;
-    state->own_rules = net_target_rules_new(config->backup_own_allow, count, false);
+    state->own_rules =
+        net_target_rules_new(config->backup_own_allow, allowed_count(config), false);
     return ERR_OK;
 }
 
@@ -127,28 +113,15 @@ static enum err open_own(void *owner, struct task *task, const struct backup_own
     return backup_s3_new(task, &options, out);
 }
 
-static enum err make_http(struct role_process *process, struct task *task)
-{
-    struct archivist_role *state = role_state(process);
-    struct net_http_options options = {.connections_max = 16};
-    CLEANUP(buf_free) struct buf pem;
-
-    buf_init(&pem, SIZE_MAX);
-    TRY(net_http_read_trust(task, role_config(process)->backup_ca, &pem));
-    options.trust_pem = buf_str(&pem);
-    return net_http_new(role_loop(process), task, &options, &state->http);
-}
-
 static enum err open_s3(struct role_process *process, struct task *task,
                         struct backup_destination **out)
 {
     struct archivist_role *state = role_state(process);
     const struct config *config = role_config(process);
+    struct net_http_options http = {.connections_max = 16, .trust_pem = role_trust_pem(process)};
     struct backup_s3_options options = {.log = role_log(process)};
-    struct secret *secret = NULL;
 
-    TRY(make_http(process, task));
-    TRY(read_secret(task, config->backup_key_file, &secret));
+    TRY(net_http_new(role_loop(process), task, &http, &state->http));
     options.work_folder = state->work_folder;
     options.client = (struct s3_client_options){
         .loop = role_loop(process),
@@ -157,7 +130,7 @@ static enum err open_s3(struct role_process *process, struct task *task,
         .place = &state->place,
         .key_id = config->backup_key_id,
         .region = config->backup_region,
-        .secret = secret,
+        .secret = secret_copy(role_password(process)),
     };
     return backup_s3_new(task, &options, out);
 }
@@ -183,9 +156,9 @@ static enum err open_destination(struct role_process *process, struct task *task
 static enum err setup(struct role_process *process, struct task *task)
 {
     struct archivist_role *state = NEW(struct archivist_role);
-    struct backup_destination *destination = NULL;
 
     role_set_state(process, state);
+    buf_init(&state->system_trust, SIZE_MAX);
     state->dns = dns_client_new(role_loop(process));
     state->archivist = archivist_new(role_loop(process), role_log(process));
     set_policy(process);
@@ -194,15 +167,14 @@ static enum err setup(struct role_process *process, struct task *task)
                                   STR("no backups are configured (setting backup)"));
         return ERR_OK;
     }
-    if (open_destination(process, task, &destination) != ERR_OK) {
+    if (open_destination(process, task, &state->destination) != ERR_OK) {
         log_error(role_log(process), "no backups are made: %s", task->words);
         archivist_set_destination(state->archivist, NULL, WIRE_UNAVAILABLE,
                                   str_from_c(task->words));
         task_forgive(task);
         return ERR_OK;
     }
-    state->has_destination = true;
-    archivist_set_destination(state->archivist, destination, WIRE_OK, STR(""));
+    archivist_set_destination(state->archivist, state->destination, WIRE_OK, STR(""));
     archivist_allow_own(state->archivist, open_own, process);
     return ERR_OK;
 }
@@ -211,7 +183,7 @@ static void sandbox(struct role_process *process, struct sandbox_rules *rules)
 {
     struct archivist_role *state = role_state(process);
 
-    if (!state->has_destination)
+    if (state->destination == NULL)
         return;
     sandbox_allow_path(rules, state->work_folder, SANDBOX_READ_WRITE);
     if (!state->place.is_s3)
@@ -257,6 +229,37 @@ static void on_peer_lost(struct role_process *process, struct wire_channel *chan
         archivist_asker_gone(state->archivist, channel);
 }
 
+static enum err take_trust(struct role_process *process, struct task *task)
+{
+    struct archivist_role *state = role_state(process);
+    CLEANUP(buf_free) struct buf pem;
+
+    buf_init(&pem, SIZE_MAX);
+    put_own_trust(process, &pem);
+    TRY(net_http_set_trust(state->own_http, task, str_trim(buf_str(&pem))));
+    return state->http == NULL ? ERR_OK
+                               : net_http_set_trust(state->http, task, role_trust_pem(process));
+}
+
+static void on_reload(struct role_process *process)
+{
+    struct archivist_role *state = role_state(process);
+    const struct config *config = role_config(process);
+    struct task task;
+
+    set_policy(process);
+    if (state->destination == NULL)
+        return;
+    task_init(&task, 0);
+    if (take_trust(process, &task) != ERR_OK)
+        log_failure(role_log(process), "certificates for backups", &task);
+    if (state->place.is_s3 && role_password(process).len > 0)
+        backup_s3_set_key(state->destination, config->backup_key_id,
+                          secret_copy(role_password(process)));
+    net_target_rules_set(state->own_rules, config->backup_own_allow, allowed_count(config));
+    task_done(&task);
+}
+
 /* What is under way ends unfinished: whoever asked has ended before, or asks again. */
 static void on_stop(struct role_process *process, int64_t grace_ms)
 {
@@ -268,6 +271,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     net_http_free(&state->own_http);
     net_target_rules_free(&state->own_rules);
     mem_free(&state->work_folder);
+    buf_free(&state->system_trust);
     dns_client_free(&state->dns);
     arena_free(&state->arena);
     net_loop_stop(role_loop(process));
@@ -281,6 +285,6 @@ const struct role role_archivist = {
     .on_peer = on_peer,
     .on_message = on_message,
     .on_peer_lost = on_peer_lost,
-    .on_reload = set_policy,
+    .on_reload = on_reload,
     .on_stop = on_stop,
 };

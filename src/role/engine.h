@@ -46,8 +46,9 @@ struct engine_kind {
     struct str setting, tls_setting; /* its listeners' names */
     struct str too_many;             /* the whole line for a client that gets no session */
     struct str lost; /* the same when the mailbox process went away; empty: nothing may be said */
-    /* The end of the line behind which everything is compressed; empty: nothing ever is. */
-    struct str compressing;
+    /* The command that asks for compression, in capitals, and the end of the line behind which everything
+     * is compressed; empty: nothing ever is. */
+    struct str compress, compressing;
     struct str bye;  /* begins the line after which nothing comes; empty: none does */
     size_t output_high; /* a session's output pauses above this */
 

@@ -166,6 +166,7 @@ const struct engine_kind engine_imap = {
     .too_many = STR_INIT("* BYE too many connections, try again later\r\n"),
     .lost = STR_INIT("* BYE [UNAVAILABLE] the mailbox is not available just now\r\n"),
     .bye = STR_INIT("* BYE"),
+    .compress = STR_INIT("COMPRESS DEFLATE"),
     .compressing = STR_INIT(" OK " IMAP_COMPRESSING),
     .output_high = IMAP_OUTPUT_HIGH,
     .begin = begin,

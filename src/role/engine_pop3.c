@@ -134,6 +134,7 @@ const struct engine_kind engine_pop3 = {
     .too_many = STR_INIT("-ERR [SYS/TEMP] Too many connections, try again later.\r\n"),
     .lost = STR_INIT(""), /* what is said unasked would be taken for the next answer */
     .bye = STR_INIT(""),
+    .compress = STR_INIT(""),
     .compressing = STR_INIT(""),
     .output_high = POP3_OUTPUT_HIGH,
     .begin = begin,

@@ -301,6 +301,7 @@ static void copy_examine(struct order *order, const struct wire_examine *given)
         .helo = arena_copy(arena, given->helo),
         .sender = arena_copy(arena, given->sender),
         .reverse_name = arena_copy(arena, given->reverse_name),
+        .is_nameless = given->is_nameless,
         .is_trusted = given->is_trusted,
         .list_score = (int64_t)(given->list_score > INT32_MAX ? INT32_MAX : given->list_score),
         .now_ms = given->now_ms,

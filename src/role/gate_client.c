@@ -22,6 +22,7 @@
  */
 #include "role/gate_client.h"
 
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -35,6 +36,7 @@ enum {
     PEER_WAIT_MS = 3000, /* for a keeper or store that restarts, in one login */
     REOPEN_MS = 50,      /* then a mailbox that did not open is asked for again */
     BYE_WINDOW = 512,    /* the words of an end are looked for in so many last bytes */
+    COMMAND_WINDOW = 1024,
 };
 
 static void pump(struct gate_client *client);
@@ -281,22 +283,48 @@ static bool has_bye(struct gate_client *client, struct str bytes, struct str bye
     return is_found;
 }
 
-/* Whether the line that begins compression is in these bytes, or ends in them. (In a message it may
- * stand, too: then that client hears no BYE, which is all that this is for.) */
-static bool has_compressing(struct gate_client *client, struct str bytes)
+/* Whether `words` are in these bytes or where the bytes before them, of which `tail` has the last,
+ * go over into them. */
+static bool has_words(char tail[GATE_CLIENT_TAIL], struct str bytes, struct str words,
+                      ptrdiff_t (*find)(struct str text, struct str words))
 {
-    struct str line = client->kind->compressing;
     char joint[2 * GATE_CLIENT_TAIL];
     size_t fresh = bytes.len < GATE_CLIENT_TAIL ? bytes.len : GATE_CLIENT_TAIL;
-    struct str seam = str_make(joint, GATE_CLIENT_TAIL + fresh);
 
-    if (line.len == 0)
-        return false;
-    memcpy(joint, client->tail, GATE_CLIENT_TAIL);
+    memcpy(joint, tail, GATE_CLIENT_TAIL);
     memcpy(joint + GATE_CLIENT_TAIL, bytes.ptr, fresh);
-    memcpy(client->tail, bytes.len < GATE_CLIENT_TAIL ? joint + fresh : bytes.ptr + bytes.len - fresh,
+    memcpy(tail, bytes.len < GATE_CLIENT_TAIL ? joint + fresh : bytes.ptr + bytes.len - fresh,
            GATE_CLIENT_TAIL);
-    return str_find(seam, line) >= 0 || str_find(bytes, line) >= 0;
+    return find(str_make(joint, GATE_CLIENT_TAIL + fresh), words) >= 0 || find(bytes, words) >= 0;
+}
+
+static ptrdiff_t find_nocase(struct str text, struct str words)
+{
+    for (size_t at = 0; at + words.len <= text.len; at++)
+        if (ascii_upper(text.ptr[at]) == words.ptr[0] &&
+            str_starts_with_nocase(str_from(text, at), words))
+            return (ptrdiff_t)at;
+    return -1;
+}
+
+/* Looks for the command that starts compression among what the client says. Commands are short: of
+ * what is longer, mail on its way in, only the end is looked at. */
+static void note_command(struct gate_client *client, struct str bytes)
+{
+    if (client->kind->compress.len == 0 || client->may_compress || bytes.len == 0)
+        return;
+    if (bytes.len > COMMAND_WINDOW)
+        bytes = str_from(bytes, bytes.len - GATE_CLIENT_TAIL);
+    client->may_compress = has_words(client->said, bytes, client->kind->compress, find_nocase);
+}
+
+/* Whether the line that begins compression is in these bytes, or ends in them: only where the client
+ * asked for it, for it takes longer than to pass the bytes on. (In a message it may stand, too: then
+ * that client hears no BYE, which is all that this is for.) */
+static bool has_compressing(struct gate_client *client, struct str bytes)
+{
+    return client->may_compress &&
+           has_words(client->tail, bytes, client->kind->compressing, str_find);
 }
 
 static void on_stream_input(void *owner, struct net_connection *stream, struct str bytes)
@@ -382,6 +410,7 @@ static void begin_carrying(struct gate_client *client)
 static void pass_on(struct gate_client *client, struct str bytes)
 {
     client->sent_bytes += bytes.len;
+    note_command(client, bytes);
     net_connection_write(client->stream, bytes);
     if (net_connection_room(client->stream) == 0)
         net_connection_want_input(client->connection, false);
@@ -580,6 +609,7 @@ static void open_session(struct gate_client *client)
     client->stream_fd = fds[0];
     client->state = GATE_CLIENT_OPENING;
     client->has_store_session = true;
+    note_command(client, body.input);
     client->kind->login(client->engine, &body.tag, &username, &password);
     err = wire_send(store, WIRE_SESSION_OPEN, client->tag, &body, &fds[1], 1);
     close(fds[1]);

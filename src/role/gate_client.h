@@ -6,7 +6,7 @@
 #include "secret/pass.h"
 
 enum {
-    GATE_CLIENT_TAIL = 24,               /* engine_kind.compressing is no longer */
+    GATE_CLIENT_TAIL = 24, /* engine_kind's words of compression are no longer */
     GATE_CLIENT_OUTPUT_MAX = 128 * 1024, /* to the client, and as much to the mailbox process */
     GATE_CLIENT_SLEEP_STATE_MAX = 4096,
 };
@@ -44,8 +44,10 @@ struct gate_client {
     bool is_input_over;                /* the client closed its half; what came is answered */
     bool said_bye;                     /* the mailbox process ended the session in words */
     bool is_at_line_end;
-    bool is_compressed; /* what the mailbox process sends now */
-    char tail[GATE_CLIENT_TAIL]; /* the last bytes that it sent */
+    bool may_compress;           /* the client asked for it */
+    bool is_compressed;          /* what the mailbox process sends now */
+    char said[GATE_CLIENT_TAIL]; /* the last bytes that the client sent, until it asked */
+    char tail[GATE_CLIENT_TAIL]; /* the last that the mailbox process sent, since then */
     char line[8]; /* the beginning of the line that is under way */
     size_t line_len;
     bool is_woken;          /* DOZING: it is to go on as soon as it sleeps */

@@ -293,6 +293,8 @@ static void a_half_closed_client_gets_its_answers(void **state)
     stop_gate(&f);
 }
 
+#define LOST "* BYE [UNAVAILABLE] the mailbox is not available just now\r\n"
+
 /* The last words come in pieces where there is a "|", each heard before the next. */
 static void say_and_hear(int stream, const char *words, int client, const char *heard)
 {
@@ -311,18 +313,39 @@ static void say_and_hear(int stream, const char *words, int client, const char *
     expect(client, heard);
 }
 
+/* The command, too, comes in pieces where a "|" stands for its space. */
+static void ask_in_pieces(int client, const char *command, int stream)
+{
+    const char *bar = strchr(command, '|');
+    char piece[100];
+
+    if (bar != NULL) {
+        snprintf(piece, sizeof(piece), "%.*s ", (int)(bar - command), command);
+        say(client, piece);
+        expect(stream, piece);
+        command = bar + 1;
+    }
+    say(client, command);
+    expect(stream, command);
+}
+
 static void the_end_of_a_mailbox_process_is_told(void **state)
 {
     static const struct {
+        const char *asked;      /* by the client */
         const char *last_words; /* of the mailbox process */
         const char *heard;
     } rows[] = {
-        {"* 3 EXISTS\r\n", "* 3 EXISTS\r\n* BYE [UNAVAILABLE] the mailbox is not available just now\r\n"},
-        {"* BYE Logging out.\r\na OK done\r\n", "* BYE Logging out.\r\na OK done\r\n"},
-        {"* 3 EXISTS\r\n* B|YE Logging out.\r\n", "* 3 EXISTS\r\n* B|YE Logging out.\r\n"},
-        {"* 1 FETCH (BODY[] {100}\r\nhalf a line", "half a line"},
-        {"b OK DEFLATE active.\r\n\x01\x02\n", "\x01\x02\n"}, /* nothing in plain among it */
-        {"b OK DEFL|ATE active.\r\n\x01\x02\n", "b OK DEFL|ATE active.\r\n\x01\x02\n"},
+        {"b NOOP\r\n", "* 3 EXISTS\r\n", "* 3 EXISTS\r\n" LOST},
+        {"b NOOP\r\n", "* BYE Logging out.\r\na OK done\r\n", "* BYE Logging out.\r\na OK done\r\n"},
+        {"b NOOP\r\n", "* 3 EXISTS\r\n* B|YE Logging out.\r\n", "* 3 EXISTS\r\n* B|YE Logging out.\r\n"},
+        {"b NOOP\r\n", "* 1 FETCH (BODY[] {100}\r\nhalf a line", "half a line"},
+        /* nothing in plain among what is compressed */
+        {"b COMPRESS DEFLATE\r\n", "b OK DEFLATE active.\r\n\x01\x02\n", "\x01\x02\n"},
+        {"b Compress|deflate\r\n", "b OK DEFL|ATE active.\r\n\x01\x02\n", "b OK DEFL|ATE active.\r\n\x01\x02\n"},
+        {"b COMPRESS DEFLATE\r\n\x03\n", "b OK DEFLATE active.\r\n\x01\x02\n", "\x01\x02\n"},
+        /* a message that says so starts nothing */
+        {"b FETCH 1 BODY[]\r\n", " OK DEFLATE active.\r\n)\r\n", " OK DEFLATE active.\r\n)\r\n" LOST},
     };
     struct fixture f;
 
@@ -333,6 +356,7 @@ static void the_end_of_a_mailbox_process_is_told(void **state)
         struct id session;
 
         stream = log_in(&f, client, &session);
+        ask_in_pieces(client, rows[i].asked, stream);
         say_and_hear(stream, rows[i].last_words, client, rows[i].heard);
         expect_end(client);
         (void)hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);

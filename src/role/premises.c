@@ -197,14 +197,18 @@ static enum err open_password(struct task *task, const struct named_path *file, 
 enum err premises_open_trust(struct task *task, const struct config *config, enum wire_role kind,
                              int *out_trust_fd, int *out_password_fd)
 {
-    bool is_courier = kind == WIRE_ROLE_COURIER;
+    bool has_backups = config->backup.len > 0; /* else nobody reads what they would need */
     struct named_path trust = {"dns_upstream_ca", config->dns_upstream_ca};
     struct named_path password = {"redis_password_file", config->redis_password_file};
     CLEANUP(fd_close) int trust_fd = -1;
 
-    if (is_courier) {
+    if (kind == WIRE_ROLE_COURIER) {
         trust = (struct named_path){"outgoing_ca", config->outgoing_ca};
         password = (struct named_path){"smarthost_password", config->smarthost_password};
+    } else if (kind == WIRE_ROLE_ARCHIVIST) {
+        trust = (struct named_path){"backup_ca", has_backups ? config->backup_ca : STR("")};
+        password = (struct named_path){"backup_key_file",
+                                       has_backups ? config->backup_key_file : STR("")};
     }
     TRY(open_trust(task, &trust, &trust_fd));
     TRY(open_password(task, &password, out_password_fd));

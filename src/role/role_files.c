@@ -8,7 +8,8 @@ struct role_files role_files(enum wire_role kind)
     return (struct role_files){
         .has_certificate = kind == WIRE_ROLE_GATE || kind == WIRE_ROLE_SMTP,
         .has_host_key = kind == WIRE_ROLE_KEEPER,
-        .has_trust = kind == WIRE_ROLE_COURIER || kind == WIRE_ROLE_RESOLVER,
+        .has_trust = kind == WIRE_ROLE_COURIER || kind == WIRE_ROLE_RESOLVER ||
+                     kind == WIRE_ROLE_ARCHIVIST,
     };
 }
 

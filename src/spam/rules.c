@@ -204,8 +204,8 @@ static bool no_reverse_name(struct spam_scan *scan)
     struct str client = scan->request->client;
 
     /* This host itself has none in the DNS. */
-    return client.len > 0 && scan->request->reverse_name.len == 0 &&
-           !str_starts_with(client, STR("127.")) && !str_equal(client, STR("::1"));
+    return scan->request->is_nameless && !str_starts_with(client, STR("127.")) &&
+           !str_equal(client, STR("::1"));
 }
 
 /* "dsl-1-2-3-4.pool.example.net": a home, not a mail server. */

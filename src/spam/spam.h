@@ -26,6 +26,7 @@ struct spam_request {
     const struct message_structure *structure; /* of it */
     const struct mailauth_verdict *auth;       /* may be NULL */
     struct str helo, client, reverse_name;     /* may be empty */
+    bool is_nameless;                          /* the DNS says that the client has no name */
     int64_t list_score;                        /* of DNS block lists, in thousandths */
     const struct spam_model *model;            /* shared model; may be NULL: not trained */
     const struct dns_source *link_check;       /* filtering resolver; NULL: none configured */

@@ -196,12 +196,29 @@ void base64_decoded_range(const struct base64_layout *layout, uint64_t start, ui
     *out_end = (character_at(layout, end) + 3) / 4 * 3;
 }
 
+/* Eight bytes, the first the highest. */
+static uint64_t get_be64(const unsigned char *bytes)
+{
+    return (uint64_t)bytes[0] << 56 | (uint64_t)bytes[1] << 48 | (uint64_t)bytes[2] << 40 |
+           (uint64_t)bytes[3] << 32 | (uint64_t)bytes[4] << 24 | (uint64_t)bytes[5] << 16 |
+           (uint64_t)bytes[6] << 8 | (uint64_t)bytes[7];
+}
+
 /* Whole quads: 12 bits at a time. Gives the end of what was written. */
 static char *encode_quads(const char *bytes, uint64_t quads, char *out)
 {
     const unsigned char *in = (const unsigned char *)bytes;
 
-    for (uint64_t i = 0; i < quads; i++, in += 3, out += 4) {
+    /* Two of them from one load, which reads into the third. */
+    for (; quads >= 3; quads -= 2, in += 6, out += 8) {
+        uint64_t bits = get_be64(in);
+
+        memcpy(out, pairs[bits >> 52], 2);
+        memcpy(out + 2, pairs[bits >> 40 & 4095], 2);
+        memcpy(out + 4, pairs[bits >> 28 & 4095], 2);
+        memcpy(out + 6, pairs[bits >> 16 & 4095], 2);
+    }
+    for (; quads > 0; quads--, in += 3, out += 4) {
         uint32_t bits = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
 
         memcpy(out, pairs[bits >> 12], 2);
@@ -255,8 +272,8 @@ static char *put_characters(struct str decoded, uint64_t base, uint64_t first, u
 void base64_encode_range(const struct base64_layout *layout, struct str decoded, uint64_t start,
                          uint64_t end, struct buf *out)
 {
-    uint64_t unit = layout->line_length + line_end_bytes(layout);
     uint64_t base = character_at(layout, start) / 4 * 3, first = character_at(layout, start);
+    uint64_t end_len = line_end_bytes(layout), column;
     static const char *const line_ends[] = {"", "\n", "\r\n"};
     char *room, *at;
 
@@ -267,20 +284,25 @@ void base64_encode_range(const struct base64_layout *layout, struct str decoded,
         at = put_characters(decoded, base, start, end, at);
         start = end;
     }
+    column = start == end ? 0 : start % (layout->line_length + end_len);
     while (start < end) {
-        uint64_t column = start % unit;
+        uint64_t stop;
 
         if (column < layout->line_length) {
-            uint64_t stop = start - column + layout->line_length;
-
+            stop = start + layout->line_length - column;
             stop = stop < end ? stop : end;
             at = put_characters(decoded, base, first, first + (stop - start), at);
             first += stop - start;
-            start = stop;
+            column += stop - start;
         } else {
-            *at++ = line_ends[layout->line_end][column - layout->line_length];
-            start++;
+            stop = start + layout->line_length + end_len - column;
+            stop = stop < end ? stop : end;
+            memcpy(at, line_ends[layout->line_end] + (column - layout->line_length),
+                   (size_t)(stop - start));
+            at += stop - start;
+            column = 0;
         }
+        start = stop;
     }
     buf_commit(out, (size_t)(at - room));
 }

@@ -43,9 +43,8 @@ bool vault_folder_is_valid(const struct vault *vault, int64_t folder_id, uint32_
     return false;
 }
 
-/* The UIDs that changes after `since` touched. */
-static void touched_range(const struct vault *vault, int64_t folder_id, uint64_t since,
-                          uint32_t *out_first, uint32_t *out_last)
+void vault_changed_range(const struct vault *vault, int64_t folder_id, uint64_t since,
+                         uint32_t *out_first, uint32_t *out_last)
 {
     size_t kept =
         vault->change_count < VAULT_CHANGES_KEPT ? vault->change_count : VAULT_CHANGES_KEPT;
@@ -77,7 +76,7 @@ static enum err read_changed(struct vault *vault, struct task *task, int64_t fol
     size_t room = 0;
     bool has_row;
 
-    touched_range(vault, folder_id, since, &first_uid, &last_uid);
+    vault_changed_range(vault, folder_id, since, &first_uid, &last_uid);
     if (last_uid == 0)
         return ERR_OK;
     TRY(db_prepare(vault->db, task,

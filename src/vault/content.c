@@ -1,7 +1,8 @@
 /*
- * Reading a message's bytes from its parts (parts.h). A reader keeps the list of the parts and one
- * chunk, decompressed or as it lies in the attachment; between calls it holds no statement, so what
- * was purged meanwhile is ERR_NOT_FOUND.
+ * Reading a message's bytes from its parts (parts.h). A reader keeps the list of the parts, with it
+ * what the first ones hold as far as they are short (most messages are one part, so that they are
+ * read by one statement), and one chunk, decompressed or as it lies in the attachment. Between calls
+ * it holds no statement, so what it has not read and was purged meanwhile is ERR_NOT_FOUND.
  */
 #include "vault/content.h"
 
@@ -10,12 +11,19 @@
 
 #include <string.h>
 
+enum {
+    /* What comes with the list of the parts. */
+    KEPT_PARTS = 4,
+    KEPT_PART_BYTES = 32 * 1024,
+};
+
 struct part {
     uint64_t start, length;
     int64_t number;
     enum part_kind kind;
     int64_t attachment_id;
     struct base64_layout layout;
+    size_t kept_at, kept_len; /* in `kept`, as the row has it; kept_len 0: it is not there */
 };
 
 struct vault_content {
@@ -24,7 +32,8 @@ struct vault_content {
     uint64_t size_bytes;
     struct part *parts; /* own; in order */
     size_t part_count, part_room;
-    size_t current; /* the part that was read last: reading goes forward */
+    size_t current;  /* the part that was read last: reading goes forward */
+    struct buf kept; /* own */
     /* The chunk at hand. */
     int64_t chunk_key; /* part_key; -1: none */
     bool is_attachment_chunk;
@@ -34,6 +43,7 @@ struct vault_content {
 static enum err read_part_row(struct vault_content *content, struct task *task,
                               sqlite3_stmt *statement)
 {
+    struct str bytes = db_column_blob(statement, 7);
     struct part *part;
 
     if (content->part_count == content->part_room) {
@@ -49,7 +59,10 @@ static enum err read_part_row(struct vault_content *content, struct task *task,
         .attachment_id = db_column_int(statement, 4),
         .layout = {(uint32_t)db_column_int(statement, 5),
                    (enum base64_line_end)db_column_int(statement, 6)},
+        .kept_at = content->kept.len,
+        .kept_len = bytes.len,
     };
+    buf_put(&content->kept, bytes);
     if (part->start != content->size_bytes || part->length > INT64_MAX - part->start ||
         db_column_int(statement, 3) < PART_BYTES || db_column_int(statement, 3) > PART_BASE64 ||
         db_column_int(statement, 6) < BASE64_ONE_LINE || db_column_int(statement, 6) > BASE64_CRLF)
@@ -65,11 +78,14 @@ static enum err read_parts(struct vault_content *content, struct task *task)
     bool has_row;
 
     TRY(db_prepare(vault->db, task,
-                   "SELECT key, start, length, kind, attachment_id, line_length, line_end "
+                   "SELECT key, start, length, kind, attachment_id, line_length, line_end, "
+                   "CASE WHEN key < ?3 AND length <= ?4 THEN bytes END "
                    "FROM part WHERE key BETWEEN ?1 AND ?2",
                    &statement));
     db_bind_int(statement, 1, part_key(content->id, 0));
     db_bind_int(statement, 2, part_key(content->id + 1, 0) - 1);
+    db_bind_int(statement, 3, part_key(content->id, KEPT_PARTS));
+    db_bind_int(statement, 4, KEPT_PART_BYTES);
     for (;;) {
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
@@ -102,6 +118,7 @@ enum err vault_content_open(struct vault *vault, struct task *task, int64_t cont
     content->id = content_id;
     content->chunk_key = -1;
     buf_init(&content->chunk, PART_CHUNK_BYTES);
+    buf_init(&content->kept, SIZE_MAX);
     TRY(read_parts(content, task));
     if (content->part_count == 0) /* an empty message has no parts */
         TRY(check_exists(vault, task, content_id));
@@ -115,6 +132,7 @@ void vault_content_close(struct vault_content **content)
     if (*content == NULL)
         return;
     buf_free(&(*content)->chunk);
+    buf_free(&(*content)->kept);
     mem_free(&(*content)->parts);
     mem_free(content);
 }
@@ -126,55 +144,78 @@ uint64_t vault_content_size(const struct vault_content *content)
 
 /* --- Chunks --- */
 
-/* Appends what the row gives, decompressed: exactly `len` bytes. */
-static enum err append_chunk(struct vault_content *content, struct task *task, const char *sql,
-                             int64_t key, size_t len, struct buf *out)
-{
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    struct vault *vault = content->vault;
-    struct str bytes;
-    bool has_row;
+/* The bytes of one row. */
+struct chunk {
+    bool is_attachment; /* of attachment_part, else of part */
+    int64_t key;
+    size_t len;              /* decompressed */
+    const struct part *kept; /* borrowed; they came with the list of the parts. NULL: they are read */
+};
 
-    TRY(vault_check(vault, task));
-    TRY(db_prepare(vault->db, task, sql, &statement));
-    db_bind_int(statement, 1, key);
-    TRY(db_step(vault->db, task, statement, &has_row));
-    if (!has_row)
-        return fail(task, ERR_NOT_FOUND, "vault: the content was purged");
-    bytes = db_column_blob(statement, 1);
-    if (db_column_int(statement, 0) == PART_ZSTD)
-        return part_decompress(vault, task, bytes, len, out);
-    if (bytes.len != len)
+/* Appends what the row holds, decompressed: exactly chunk->len bytes. */
+static enum err decode_chunk(struct vault_content *content, struct task *task,
+                             const struct chunk *chunk, bool is_compressed, struct str bytes,
+                             struct buf *out)
+{
+    if (is_compressed)
+        return part_decompress(content->vault, task, bytes, chunk->len, out);
+    if (bytes.len != chunk->len)
         return fail(task, ERR_CORRUPT, "vault: a part has not its length");
     return buf_append(out, bytes);
 }
 
-/* The same into `chunk`, where the next reader of a piece of it finds it. */
-static enum err load_chunk(struct vault_content *content, struct task *task, const char *sql,
-                           int64_t key, bool is_attachment_chunk, size_t len)
+static enum err append_chunk(struct vault_content *content, struct task *task,
+                             const struct chunk *chunk, struct buf *out)
 {
-    if (content->chunk_key == key && content->is_attachment_chunk == is_attachment_chunk)
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct vault *vault = content->vault;
+    bool has_row;
+
+    if (chunk->kept != NULL)
+        return decode_chunk(content, task, chunk, chunk->kept->kind == PART_ZSTD,
+                            str_upto(str_from(buf_str(&content->kept), chunk->kept->kept_at),
+                                     chunk->kept->kept_len),
+                            out);
+    TRY(vault_check(vault, task));
+    TRY(db_prepare(vault->db, task,
+                   chunk->is_attachment ? "SELECT kind, bytes FROM attachment_part WHERE key = ?1"
+                                        : "SELECT kind, bytes FROM part WHERE key = ?1",
+                   &statement));
+    db_bind_int(statement, 1, chunk->key);
+    TRY(db_step(vault->db, task, statement, &has_row));
+    if (!has_row)
+        return fail(task, ERR_NOT_FOUND, "vault: the content was purged");
+    return decode_chunk(content, task, chunk, db_column_int(statement, 0) == PART_ZSTD,
+                        db_column_blob(statement, 1), out);
+}
+
+/* The same into `chunk`, where the next reader of a piece of it finds it. */
+static enum err load_chunk(struct vault_content *content, struct task *task,
+                           const struct chunk *chunk)
+{
+    if (content->chunk_key == chunk->key && content->is_attachment_chunk == chunk->is_attachment)
         return ERR_OK;
     content->chunk_key = -1;
     buf_reset(&content->chunk);
-    TRY(append_chunk(content, task, sql, key, len, &content->chunk));
-    content->chunk_key = key;
-    content->is_attachment_chunk = is_attachment_chunk;
+    TRY(append_chunk(content, task, chunk, &content->chunk));
+    content->chunk_key = chunk->key;
+    content->is_attachment_chunk = chunk->is_attachment;
     return ERR_OK;
 }
 
 static enum err read_bytes(struct vault_content *content, struct task *task,
                            const struct part *part, uint64_t start, uint64_t end, struct buf *out)
 {
-    static const char sql[] = "SELECT kind, bytes FROM part WHERE key = ?1";
-    int64_t key = part_key(content->id, part->number);
+    const struct chunk chunk = {.key = part_key(content->id, part->number),
+                                .len = (size_t)part->length,
+                                .kept = part->kept_len > 0 ? part : NULL};
 
     if (part->length > PART_CHUNK_BYTES)
         return fail(task, ERR_CORRUPT, "vault: a part is too long");
     /* All of it at once: nobody comes back for a piece. */
     if (start == 0 && end == part->length)
-        return append_chunk(content, task, sql, key, (size_t)part->length, out);
-    TRY(load_chunk(content, task, sql, key, false, (size_t)part->length));
+        return append_chunk(content, task, &chunk, out);
+    TRY(load_chunk(content, task, &chunk));
     return buf_append(
         out, str_upto(str_from(buf_str(&content->chunk), (size_t)start), (size_t)(end - start)));
 }
@@ -202,9 +243,11 @@ static enum err read_attachment_chunk(struct vault_content *content, struct task
 {
     uint64_t number = start / ATTACHMENT_CHUNK_BYTES, first = number * ATTACHMENT_CHUNK_BYTES;
     uint64_t len = size - first < ATTACHMENT_CHUNK_BYTES ? size - first : ATTACHMENT_CHUNK_BYTES;
+    const struct chunk chunk = {.is_attachment = true,
+                                .key = part_key(part->attachment_id, (int64_t)number),
+                                .len = (size_t)len};
 
-    TRY(load_chunk(content, task, "SELECT kind, bytes FROM attachment_part WHERE key = ?1",
-                   part_key(part->attachment_id, (int64_t)number), true, (size_t)len));
+    TRY(load_chunk(content, task, &chunk));
     *out = str_upto(str_from(buf_str(&content->chunk), (size_t)(start - first)),
                     (size_t)(end - start));
     return ERR_OK;

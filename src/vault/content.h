@@ -10,8 +10,8 @@
 
 struct vault_content;
 
-/* A reader; holds no transaction between calls, so it may live across waits. ERR_NOT_FOUND: purged.
- */
+/* A reader; holds no transaction between calls, so it may live across waits. ERR_NOT_FOUND: purged,
+ * here or, but for the short parts that it begins with, while it is read. */
 MUST_CHECK enum err vault_content_open(struct vault *vault, struct task *task, int64_t content_id,
                                        struct vault_content **out_content);
 void vault_content_close(struct vault_content **content);

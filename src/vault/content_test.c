@@ -314,6 +314,33 @@ static void test_purged_while_reading(void **state)
     task_forgive(&f->task);
 }
 
+/* What is short comes with the list of the parts: one statement for most messages. */
+static void test_short_parts_come_at_once(void **state)
+{
+    static const size_t sizes[] = {1, 100, 32 * 1024, 32 * 1024 + 1};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        CLEANUP(vault_content_close) struct vault_content *content = NULL;
+        CLEANUP(buf_free) struct buf raw = {0}, out = {0};
+        enum err err;
+
+        buf_init(&raw, SIZE_MAX);
+        buf_init(&out, SIZE_MAX);
+        while (raw.len < sizes[i])
+            buf_put(&raw, STR("\n"));
+        check_round_trip(f, buf_str(&raw));
+        assert_int_equal(vault_content_open(f->vault, &f->task,
+                                            fixture_ask(f, "SELECT max(id) FROM content"), &content),
+                         ERR_OK);
+        fixture_execute(f, "DELETE FROM part");
+        err = vault_content_read(content, &f->task, 0, SIZE_MAX, &out);
+        assert_int_equal(err, sizes[i] <= 32 * 1024 ? ERR_OK : ERR_NOT_FOUND);
+        task_forgive(&f->task);
+        assert_true(err != ERR_OK || str_equal(buf_str(&out), buf_str(&raw)));
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -327,6 +354,7 @@ int main(void)
         TEST(test_large_plain_attachment),
         TEST(test_many_parts),
         TEST(test_purged_while_reading),
+        TEST(test_short_parts_come_at_once),
     };
 
     fixture_init_libraries();

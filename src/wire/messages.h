@@ -294,11 +294,11 @@ enum wire_status {
 #define WIRE_FIELDS_deliver_reply(F) F(u64, status)
 
 /* `helo` and `sender` as the peer said them; `list_score` is that of the DNS block lists, in
- * thousandths; `reverse_name` the client's confirmed name, may be empty. is_trusted: this host's own
+ * thousandths; `reverse_name` the client's confirmed name, may be empty; is_nameless: the DNS says that it has none. is_trusted: this host's own
  * or named in `trusted_clients`: who its mail is from is believed. */
 #define WIRE_FIELDS_examine(F)                                                                     \
-    F(str, client) F(str, helo) F(str, sender) F(str, reverse_name) F(flag, is_tls)                \
-    F(flag, is_trusted) F(u64, list_score) F(i64, now_ms)
+    F(str, client) F(str, helo) F(str, sender) F(str, reverse_name) F(flag, is_nameless)           \
+    F(flag, is_tls) F(flag, is_trusted) F(u64, list_score) F(i64, now_ms)
 /* `action` is an examiner_action (examiner/verdict.h); `words` say why, for the peer and the log.
  * `fields` are header fields to put before the message (Authentication-Results, the spam report).
  * `removals`: pairs of u32 (start, length; little-endian) of fields that are not to be kept.

@@ -6,6 +6,7 @@ things: what comes there, what is read from there, and that nothing of it is in 
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from lib import doh  # noqa: E402
+from lib.authority import Authority  # noqa: E402
 from lib.server import AdminError, Server, program  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
 import storage  # noqa: E402
@@ -274,6 +276,64 @@ def a_removed_mailbox_leaves_nothing_there(world):
     check(f"mailbox={lost.mailbox}" in world.server.log(), "nothing is said of them")
     world.s3.breaker.reset()
     check(not world.server.sanitizer_findings(), world.server.sanitizer_findings())
+
+
+def reload(server, said="reloaded"):
+    """What master says of it."""
+    before = len(server.log())
+    server.write_config()
+    os.kill(server.process.pid, signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while not any("not reloaded" in line or line.endswith("reloaded")
+                  for line in server.log()[before:].splitlines()):
+        check(time.monotonic() < deadline, f"nothing is said of it: {server.log()[before:]}")
+        time.sleep(0.02)
+    new = server.log()[before:]
+    check(said in new and ("not " in said or "not reloaded" not in new), new)
+
+
+@suite.case
+def what_a_reload_takes_over(world):
+    """Whom to trust, the key, and where owners' buckets may be; nothing of it when one file is wrong."""
+    ca, secret = world.s3.folder / "ca", world.s3.folder / "key"
+    other = world.s3.folder / "other"
+    other.mkdir()
+    ca.write_bytes(Authority(other).ca.read_bytes())
+    secret.write_text("wrong\n")
+    place = storage.Bucket(world.s3, prefix="host")
+    settings = {**world.server.settings, "backup": world.s3.url(prefix="host", host="own.test"),
+                "backup_key_id": "test:nobody", "backup_key_file": secret, "backup_ca": ca,
+                "backup_own_allow": []}
+    with Server(settings=settings) as server:
+        other = World(server, place, world.s3)
+        alias = other.alias()
+        code, said = other.now(alias)
+        check(code != 0 and "certificate" in said, said)
+        ca.write_bytes(world.s3.certificate.read_bytes())
+        reload(server)
+        code, said = other.now(alias)
+        check(code != 0 and "SignatureDoesNotMatch" in said, said)
+        secret.write_text(f"{SECRET}\nand a line that is none of it\n")
+        reload(server)
+        code, said = other.now(alias)
+        check(code != 0 and "SignatureDoesNotMatch" in said, said)
+        server.settings["backup_key_id"] = KEY_ID
+        reload(server)
+        check(other.now(alias)[0] == 0 and place.names(alias.mailbox), "no backup")
+        code, said = other.set(alias)
+        check(code != 0 and "loopback" in said, said)
+        server.settings["backup_own_allow"] = ["own.test"]
+        reload(server)
+        check(other.set(alias)[0] == 0, "its owner's bucket is not allowed")
+        for path, text, words in ((secret, "\n", "backup_key_file: the file is empty"),
+                                  (ca, "nothing\n", "backup_ca: no certificate")):
+            kept = path.read_bytes()
+            path.write_text(text)
+            reload(server, "not reloaded")
+            check(words in server.log(2000), server.log(2000))
+            path.write_bytes(kept)
+        check(other.now(alias)[0] == 0, "what was right is gone")
+        check(not server.sanitizer_findings(), server.sanitizer_findings())
 
 
 def main():

@@ -606,6 +606,74 @@ def silent_clients_are_cut_off(_):
                     pass
 
 
+@contextlib.contextmanager
+def lost(server, *roles):
+    """These roles are gone, and come back when this is over: until then nobody starts them again."""
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        for role in roles:
+            for process in server.processes(role):
+                os.kill(process.pid, signal.SIGKILL)
+        while any(server.processes(role) for role in roles):
+            time.sleep(0.01)
+        yield
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+
+
+def ask_the_lost(server, alias):
+    """Clients, each with a question for the role of its name; the questions are not answered yet."""
+    clients = {"keeper": server.smtp(), "store": server.smtp(), "courier": server.submission(alias)}
+    for role, recipient in (("store", alias.address), ("courier", "who@far.test")):
+        client = clients[role]
+        client.ehlo_or_helo_if_needed()
+        client.mail(alias.address)
+        check(client.rcpt(recipient)[0] == 250 and client.docmd("DATA")[0] == 354, role)
+    clients["keeper"].ehlo()
+    clients["keeper"].mail(alias.address)
+
+    def ask():
+        clients["keeper"].putcmd(f"RCPT TO:<{alias.address}>")
+        for role in ("store", "courier"):
+            clients[role].send(f"From: {alias.address}\r\nSubject: for the {role}\r\n\r\nx\r\n.\r\n")
+    return clients, ask
+
+
+@suite.case
+def who_asks_a_role_that_was_killed_waits_for_the_next(server):
+    """Neither a mail program nor another server is told to come back because of some tens of ms. One that
+    does not wait leaves nothing behind."""
+    alias = server.add_alias("patient@wait.test")
+    clients, ask = ask_the_lost(server, alias)
+    hasty, ask_hastily = ask_the_lost(server, alias)
+    with lost(server, "keeper", "store", "courier"):
+        ask()
+        ask_hastily()
+        time.sleep(0.2)
+        for client in hasty.values():
+            client.close()
+    answers = {role: client.getreply() for role, client in clients.items()}
+    check(all(code == 250 for code, _ in answers.values()), answers)
+    check(subjects(server, alias).count("for the store") >= 1, "it is not there")
+    server.admin("queue", "delete", "all", "--yes")
+
+
+@suite.case
+def a_role_that_does_not_come_back_is_not_waited_for_long(server):
+    alias = server.add_alias("impatient@wait.test")
+    clients, ask = ask_the_lost(server, alias)
+    with lost(server, "keeper", "store", "courier"):
+        start = time.monotonic()
+        ask()
+        answers = {role: client.getreply() for role, client in clients.items()}
+        waited = time.monotonic() - start
+    check(all(code == 451 for code, _ in answers.values()), answers)
+    check(waited > 2, f"given up after {waited:.1f} s")
+    for client in clients.values():
+        check(client.noop()[0] == 250, "the connection is of no use any more")
+        client.quit()
+
+
 @suite.case
 def nothing_was_found_by_the_sanitizers(server):
     findings = server.sanitizer_findings()

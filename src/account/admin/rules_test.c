@@ -21,6 +21,20 @@ static const struct {
     {"{'command':'alias add','arguments':{'address':'f@demo.test','forward':'b@x.test'}}", "ok"},
     {"{'command':'alias add','arguments':{'address':'g@demo.test','forward':'g@demo.test'}}",
      "invalid"}, /* itself */
+    {"{'command':'alias add','arguments':{'address':'g@demo.test','forward':'G@'}}", "invalid"},
+    {"{'command':'alias add','arguments':{'address':'g@demo.test','forward':'demo.test'}}",
+     "invalid"},
+    {"{'command':'alias add','arguments':{'address':'g@demo.test','forward':'g+tag@'}}", "invalid"},
+    {"{'command':'alias add','arguments':{'address':'*@demo.test','forward':'demo.test'}}",
+     "invalid"},
+    {"{'command':'alias add','arguments':{'address':'h+tag@demo.test','forward':'b@x.test'}}", "ok"},
+    {"{'command':'alias add','arguments':{'address':'h@demo.test','forward':'h+tag@'}}",
+     "ok"}, /* another alias */
+    {"{'command':'alias add','arguments':{'address':'g@demo.test','forward':'192.0.2.1'}}",
+     "invalid"}, /* neither a domain nor a host and a port */
+    {"{'command':'alias add','arguments':{'address':'g@demo.test','forward':'b@192.0.2.1'}}",
+     "invalid"},
+    {"{'command':'alias add','arguments':{'address':'i@demo.test','forward':'192.0.2.1:25'}}", "ok"},
     {"{'command':'alias add','arguments':{'address':'g@demo.test','forward':'x y'}}", "invalid"},
     {"{'command':'alias show','arguments':{'address':'g@demo.test'}}", "not-found"},
     {"{'command':'alias add','arguments':{'address':'g@demo.test','to':'f@demo.test'}}",

@@ -2,6 +2,7 @@
 #include "account/admin/handlers.h"
 #include "account/admin/request.h"
 
+#include "account/address.h"
 #include "account/pattern.h"
 #include "account/target.h"
 
@@ -54,15 +55,44 @@ static enum err take_off(struct admin_request *request, enum account_target_kind
     return ERR_OK;
 }
 
-/* A target is tried on an address that stands for all: with a pattern, each group took "x". */
+/* Whether mail for this address is the alias's own: it has its name, maybe with a tag, for which there is
+ * no alias. */
+static enum err is_its_own(struct admin_request *request, const struct account_alias *alias,
+                           struct str address, bool *out_is_its_own)
+{
+    struct account_address parsed;
+    struct account_alias other;
+    enum err err;
+
+    *out_is_its_own = false;
+    TRY(account_address_parse(&request->task, address, &parsed));
+    if (!str_equal(parsed.domain, alias->domain_name) || !str_equal(parsed.base, alias->local))
+        return ERR_OK;
+    *out_is_its_own = parsed.detail.len == 0;
+    if (*out_is_its_own)
+        return ERR_OK;
+    err = account_alias_find(request->admin->database, &request->task, alias->domain, parsed.local,
+                             &other);
+    if (err != ERR_NOT_FOUND)
+        return err;
+    task_forgive(&request->task);
+    *out_is_its_own = true;
+    return ERR_OK;
+}
+
+/* A target is tried on the alias's own address; with a pattern, on one that stands for all: each group
+ * took "x". */
 static enum err try_target(struct admin_request *request, const struct account_alias *alias,
                            struct str text)
 {
     const struct account_destination destination = {
-        .local = STR("x"), .detail = STR(""), .domain = alias->domain_name};
+        .local = alias->is_pattern ? STR("x") : alias->local,
+        .detail = STR(""),
+        .domain = alias->domain_name};
     CLEANUP(account_pattern_free) struct account_pattern *pattern = NULL;
     struct account_captures captures;
     struct account_forward forward;
+    bool leads_to_itself;
 
     if (alias->is_pattern) {
         for (size_t i = 0; i < ACCOUNT_CAPTURES; i++)
@@ -75,10 +105,8 @@ static enum err try_target(struct admin_request *request, const struct account_a
     TRY(account_target_resolve(&request->task, text, &destination, &forward));
     if (alias->is_pattern || forward.via.len > 0)
         return ERR_OK;
-    return str_equal_nocase(forward.to, account_address_text(&request->task, alias->local,
-                                                             alias->domain_name))
-               ? fail(&request->task, ERR_INVALID, "it leads to itself")
-               : ERR_OK;
+    TRY(is_its_own(request, alias, forward.to, &leads_to_itself));
+    return leads_to_itself ? fail(&request->task, ERR_INVALID, "it leads to itself") : ERR_OK;
 }
 
 enum err admin_add_forward(struct admin_request *request, const struct account_alias *alias,

@@ -29,8 +29,13 @@ static enum err transfer(struct imap_session *s, struct task *task, union imap_a
     TRY(vault_message_copy(s->vault, task, s->view.folder_id, target.id, uids, uid_count, is_move,
                            &from_uids, &to_uids, &count));
     imap_spend(s, count * 10);
-    if (count == 0)
+    if (count == 0) {
+        if (!imap_is_by_uid(s)) {
+            s->code = STR("EXPUNGEISSUED"); /* RFC 5530 §3 */
+            s->words = "The messages are expunged.";
+        }
         return ERR_OK;
+    }
     buf_init(&code, SIZE_MAX);
     buf_put(&code, STR("COPYUID "));
     imap_write_number(&code, target.uidvalidity);

@@ -117,15 +117,15 @@ static enum err parse_section(struct imap_parser *parser, struct imap_section *s
     return imap_parse_byte(parser, ']');
 }
 
-/* "<" number "." nz-number ">" */
+/* "<" number64 "." nz-number64 ">" (RFC 9051 §9) */
 static enum err parse_partial(struct imap_parser *parser, struct imap_section *section)
 {
     if (!imap_take(parser, '<'))
         return ERR_OK;
     section->is_partial = true;
-    TRY(imap_parse_number(parser, &section->offset));
+    TRY(imap_parse_number64(parser, &section->offset));
     TRY(imap_parse_byte(parser, '.'));
-    TRY(imap_parse_number(parser, &section->len));
+    TRY(imap_parse_number64(parser, &section->len));
     if (section->len == 0)
         return imap_expected(parser, "a length over 0");
     return imap_parse_byte(parser, '>');

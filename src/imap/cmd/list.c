@@ -150,7 +150,8 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_lis
         mark_parents(list, listing);
     listing->patterns = ARENA_ARRAY(&task->arena, struct imap_pattern, list->pattern_count);
     for (size_t i = 0; i < list->pattern_count; i++)
-        imap_pattern_init(&listing->patterns[i], task, list->reference, list->patterns[i]);
+        imap_pattern_init(&listing->patterns[i], task, list->reference, list->patterns[i],
+                          imap_names_are_utf8(s));
     if (list->return_status & IMAP_STATUS_HIGHESTMODSEQ)
         imap_enable_condstore(s);
     imap_spend(s, listing->count);
@@ -163,15 +164,11 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_lis
 static bool matches(struct imap_session *s, struct imap_listing *listing, size_t pattern_count,
                     struct str name)
 {
-    CLEANUP(buf_free) struct buf encoded = {0};
-
-    buf_init(&encoded, SIZE_MAX);
-    imap_encode_mailbox(&encoded, name, imap_names_are_utf8(s));
     /* Each character is a step in all words of a pattern's states (pattern.h). */
     for (size_t i = 0; i < pattern_count; i++)
-        imap_spend(s, encoded.len * listing->patterns[i].words / STEPS_PER_UNIT);
+        imap_spend(s, name.len * listing->patterns[i].words / STEPS_PER_UNIT);
     for (size_t i = 0; i < pattern_count; i++)
-        if (imap_pattern_matches(&listing->patterns[i], buf_str(&encoded)))
+        if (imap_pattern_matches(&listing->patterns[i], name))
             return true;
     return false;
 }

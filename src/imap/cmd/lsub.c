@@ -28,15 +28,8 @@ struct imap_lsub {
 
 static bool matches(struct imap_session *s, struct imap_lsub *l, struct str name)
 {
-    struct buf encoded;
-    bool is_match;
-
-    buf_init(&encoded, SIZE_MAX);
-    imap_encode_mailbox(&encoded, name, imap_names_are_utf8(s));
-    imap_spend(s, 1 + encoded.len * l->pattern.words / STEPS_PER_UNIT);
-    is_match = imap_pattern_matches(&l->pattern, buf_str(&encoded));
-    buf_free(&encoded);
-    return is_match;
+    imap_spend(s, 1 + name.len * l->pattern.words / STEPS_PER_UNIT);
+    return imap_pattern_matches(&l->pattern, name);
 }
 
 static void write_name(struct imap_session *s, struct str name, struct str attributes)
@@ -82,7 +75,8 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_lis
     TRY(vault_subscription_list(s->vault, task, &l->names, &l->count));
     if (l->count > 1)
         qsort(l->names, l->count, sizeof(*l->names), compare_names);
-    imap_pattern_init(&l->pattern, task, list->reference, list->patterns[0]);
+    imap_pattern_init(&l->pattern, task, list->reference, list->patterns[0],
+                      imap_names_are_utf8(s));
     imap_spend(s, l->count);
     list->lsub = l;
     return ERR_OK;

@@ -125,7 +125,8 @@ static enum err open_folder(struct imap_session *s, struct task *task,
     TRY(vault_folder_find(s->vault, task, select->name, &folder));
     if (!folder.is_selectable)
         return fail(task, ERR_NOT_FOUND, "the folder is \\Noselect");
-    TRY(imap_view_open(&s->view, s->vault, task, &folder, is_read_only, &first_unseen));
+    TRY(imap_view_open(&s->view, s->vault, task, &folder, is_read_only, &select->changed,
+                       &first_unseen));
     imap_spend(s, s->view.count / 4);
     if (select->is_condstore)
         imap_enable_condstore(s);
@@ -142,11 +143,11 @@ static enum err open_folder(struct imap_session *s, struct task *task,
 
 /* ---- QRESYNC (RFC 7162 §3.2.5) ---- */
 
-/* What vanished, and which messages have other flags than the client knows. */
+/* What vanished, and which messages have other flags than the client knows: of the list that was
+ * read for the view, those that changed since. */
 static enum err begin_resync(struct imap_session *s, struct task *task,
                              struct imap_select_args *select)
 {
-    struct vault_changes changes;
 
     /* Other UIDs: nothing of what the client knows is of use (§3.2.5.1). */
     if (select->uidvalidity != s->view.uidvalidity)
@@ -159,10 +160,9 @@ static enum err begin_resync(struct imap_session *s, struct task *task,
     imap_set_resolve(&select->known_uids, UINT32_MAX);
     TRY(imap_tell_vanished(s, task, select->modseq, &select->known_uids,
                            imap_match_sequence(s, &select->match_numbers, &select->match_uids)));
-    TRY(vault_changes_since(s->vault, task, s->view.folder_id, select->modseq, &changes));
-    imap_spend(s, changes.changed_count / 4);
-    select->changed = changes.changed;
-    select->changed_count = changes.changed_count;
+    for (size_t i = 0; i < s->view.count; i++)
+        if (select->changed[i].modseq > select->modseq)
+            select->changed[select->changed_count++] = select->changed[i];
     return ERR_OK;
 }
 

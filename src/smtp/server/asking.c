@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/macros.h"
 #include "smtp/server/handover.h"
 
 static uint64_t tag_of(const struct connection *connection, size_t target)
@@ -43,8 +44,9 @@ static void ask_login(struct connection *connection)
     };
 
     smtp_session_login(connection->session, &login.username, &login.password);
-    if (server->keeper == NULL ||
-        wire_send(server->keeper, WIRE_LOGIN, tag_of(connection, 0), &login, NULL, 0) != ERR_OK)
+    if (server->keeper.channel == NULL ||
+        wire_send(server->keeper.channel, WIRE_LOGIN, tag_of(connection, 0), &login, NULL, 0) !=
+            ERR_OK)
         answer_login(connection, WIRE_UNAVAILABLE, NULL);
 }
 
@@ -57,8 +59,9 @@ static void ask_sender(struct connection *connection)
         .slot = connection->login_slot,
     };
 
-    if (server->keeper != NULL &&
-        wire_send(server->keeper, WIRE_SENDER, tag_of(connection, 0), &sender, NULL, 0) == ERR_OK)
+    if (server->keeper.channel != NULL &&
+        wire_send(server->keeper.channel, WIRE_SENDER, tag_of(connection, 0), &sender, NULL, 0) ==
+            ERR_OK)
         return;
     connection->is_asked = false;
     smtp_session_sender_done(connection->session, WIRE_UNAVAILABLE, clock_monotonic_ms());
@@ -71,8 +74,9 @@ static void ask_recipient(struct connection *connection)
     struct wire_recipient recipient;
 
     smtp_session_recipient(connection->session, &recipient);
-    if (server->keeper != NULL && wire_send(server->keeper, WIRE_RECIPIENT, tag_of(connection, 0),
-                                            &recipient, NULL, 0) == ERR_OK)
+    if (server->keeper.channel != NULL &&
+        wire_send(server->keeper.channel, WIRE_RECIPIENT, tag_of(connection, 0), &recipient, NULL,
+                  0) == ERR_OK)
         return;
     connection->is_asked = false;
     smtp_session_recipient_done(connection->session, &unavailable, clock_monotonic_ms());
@@ -176,7 +180,7 @@ static bool send_to_store(struct connection *connection, const struct smtp_deliv
                           size_t index, const struct parcel *parcel, int64_t received_ms)
 {
     const struct smtp_target *target = &delivery->targets[index];
-    struct wire_channel *store = connection->server->store;
+    struct wire_channel *store = connection->server->store.channel;
     struct wire_deliver body = {
         .mailbox = target->mailbox,
         .sender = delivery->sender,
@@ -199,7 +203,7 @@ static bool send_to_store(struct connection *connection, const struct smtp_deliv
 static bool send_to_courier(struct connection *connection, const struct smtp_delivery *delivery,
                             size_t index, const struct parcel *parcel, int64_t received_ms)
 {
-    struct wire_channel *courier = connection->server->courier;
+    struct wire_channel *courier = connection->server->courier.channel;
     const struct wire_queue body = {
         .envelope = delivery->targets[index].envelope,
         .trace_len = delivery->trace.len,
@@ -229,7 +233,7 @@ static bool send_to_target(struct connection *connection, const struct smtp_deli
 /* A report has one recipient; should it have more, nobody knows whose message it is about. */
 static void tell_of_bounce(struct connection *connection, const struct smtp_delivery *delivery)
 {
-    struct wire_channel *courier = connection->server->courier;
+    struct wire_channel *courier = connection->server->courier.channel;
     const struct wire_bounce body = {.recipient = delivery->targets[0].recipient,
                                      .report = delivery->bounce};
 
@@ -284,10 +288,36 @@ static void deliver(struct connection *connection)
 
 /* ---- which question, which answer ---- */
 
+/* Whether the question is for a role that is not there but is being restarted. */
+static bool is_to_wait(const struct connection *connection)
+{
+    const struct smtp_server *server = connection->server;
+    const struct {
+        enum wire_role role;
+        const struct smtp_peer *peer;
+    } peers[] = {{WIRE_ROLE_KEEPER, &server->keeper},
+                 {WIRE_ROLE_STORE, &server->store},
+                 {WIRE_ROLE_COURIER, &server->courier}};
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (server->is_stopping)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(peers); i++) {
+        if (peers[i].peer->channel == NULL &&
+            now_ms - peers[i].peer->absent_ms < SMTP_PEER_ABSENCE_MS &&
+            smtp_session_needs(connection->session, peers[i].role))
+            return true;
+    }
+    return false;
+}
+
 /* Starts what the engine waits for; true if it may be waiting for something else already. */
 bool smtp_serve(struct connection *connection, enum smtp_want want)
 {
     if (connection->is_asked)
+        return false;
+    connection->is_postponed = is_to_wait(connection);
+    if (connection->is_postponed)
         return false;
     begin_question(connection);
     switch (want) {

@@ -40,6 +40,7 @@ struct smtp_checks {
     size_t question_count, open_count;
     size_t domain_question; /* its place, SIZE_MAX: none yet */
     struct buf reverse_name;
+    bool is_name_doubtful; /* not all could be asked that would tell whether there is one */
     uint64_t list_score;
     enum smtp_domain sender_domain;
 };
@@ -111,6 +112,7 @@ static void take_names(struct smtp_checks *checks, const struct dns_answer *answ
 {
     enum dns_type type = checks->address.is_v6 ? DNS_TYPE_AAAA : DNS_TYPE_A;
 
+    checks->is_name_doubtful |= answer->count > NAMES_MAX;
     for (size_t i = 0; i < answer->count && i < NAMES_MAX; i++) {
         struct str name = answer->records[i].name;
         struct question *question;
@@ -179,10 +181,12 @@ static void on_answer(void *owner, struct task *task, const struct dns_answer *a
     checks->open_count--;
     switch (question->kind) {
     case ASKED_NAME:
+        checks->is_name_doubtful |= answer->status == DNS_FAILED;
         if (has_records)
             take_names(checks, answer);
         break;
     case ASKED_ADDRESS:
+        checks->is_name_doubtful |= answer->status == DNS_FAILED;
         if (has_records)
             take_address(checks, question, answer);
         break;
@@ -301,10 +305,24 @@ bool smtp_checks_sender(struct smtp_checks *checks, struct str domain)
     return !checks->is_waiting;
 }
 
+/* All that could name the client was asked, and answered. */
+static bool is_nameless(const struct smtp_checks *checks)
+{
+    for (size_t i = 0; i < checks->question_count; i++) {
+        const struct question *question = &checks->questions[i];
+
+        if (question->query != NULL &&
+            (question->kind == ASKED_NAME || question->kind == ASKED_ADDRESS))
+            return false;
+    }
+    return checks->reverse_name.len == 0 && !checks->is_name_doubtful;
+}
+
 void smtp_checks_facts(const struct smtp_checks *checks, struct smtp_facts *out)
 {
     *out = (struct smtp_facts){
         .reverse_name = buf_str(&checks->reverse_name),
+        .is_nameless = is_nameless(checks),
         .list_score = checks->list_score,
         .is_refused = checks->refusal_score > 0 && checks->list_score >= checks->refusal_score,
         .sender_domain = checks->sender_domain,

@@ -38,6 +38,12 @@ static const struct {
     {"1.2.0.192.wide.example", DNS_TYPE_A, true, DNS_OK, NULL, "\x0a\0\0\x01", 4},
     {"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.bl.example", DNS_TYPE_A, true,
      DNS_OK, NULL, "\x7f\0\0\x02", 4},
+    /* The DNS does not say whose address it is, or not whether the name that it says is right. */
+    {"3.2.0.192.in-addr.arpa", DNS_TYPE_PTR, false, DNS_FAILED, NULL, NULL, 0},
+    {"4.2.0.192.in-addr.arpa", DNS_TYPE_PTR, false, DNS_OK, "mx.failing.example", NULL, 0},
+    {"mx.failing.example", DNS_TYPE_A, false, DNS_FAILED, NULL, NULL, 0},
+    {"5.2.0.192.in-addr.arpa", DNS_TYPE_PTR, false, DNS_NO_DATA, NULL, NULL, 0},
+    {"6.2.0.192.in-addr.arpa", DNS_TYPE_PTR, false, DNS_OK, "gone.example", NULL, 0},
     {"client.example", DNS_TYPE_MX, false, DNS_OK, "mx.client.example", NULL, 0},
     {"none.example", DNS_TYPE_MX, false, DNS_OK, "", NULL, 0},
     {"addressed.example", DNS_TYPE_MX, false, DNS_NO_DATA, NULL, NULL, 0},
@@ -202,6 +208,28 @@ static void test_listed_client(void **state)
     end(&f);
 }
 
+static const struct {
+    const char *client;
+    bool is_nameless;
+} names[] = {
+    {"192.0.2.1", false}, {"192.0.2.2", true}, {"192.0.2.3", false}, {"192.0.2.4", false},
+    {"192.0.2.5", true},  {"192.0.2.6", true}, {"192.0.2.7", true},
+};
+
+/* That nobody knows a client's name does not mean that it has none. */
+static void test_nameless_clients(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        begin(&f, names[i].client);
+        if (facts_for(&f, "", 10000).is_nameless != names[i].is_nameless)
+            fail_msg("%s", names[i].client);
+        end(&f);
+    }
+}
+
 static void test_ipv6_client(void **state)
 {
     struct fixture f;
@@ -266,6 +294,7 @@ static void test_silence(void **state)
     facts = facts_for(&f, "missing.example", SMTP_CHECKS_WAIT_MS + 3000);
     assert_true(f.is_known && !f.is_late);
     assert_int_equal(facts.list_score, 0);
+    assert_false(facts.is_nameless);
     assert_int_equal(facts.sender_domain, SMTP_DOMAIN_FINE);
     end(&f);
 }
@@ -281,6 +310,7 @@ static void test_absence(void **state)
     dns_client_set_peer(f.dns, NULL);
     facts = facts_for(&f, "missing.example", 3000);
     assert_true(f.is_known);
+    assert_false(facts.is_nameless);
     assert_int_equal(facts.sender_domain, SMTP_DOMAIN_FINE);
     end(&f);
 }
@@ -291,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_known_client), cmocka_unit_test(test_listed_client),
         cmocka_unit_test(test_ipv6_client),  cmocka_unit_test(test_domains),
         cmocka_unit_test(test_silence),      cmocka_unit_test(test_absence),
+        cmocka_unit_test(test_nameless_clients),
     };
 
     return cmocka_run_group_tests_name("smtp/checks", tests, NULL, NULL);

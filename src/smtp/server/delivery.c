@@ -145,16 +145,25 @@ static bool lose_targets(struct smtp_session *s, bool is_queue, int64_t now_ms)
     return false;
 }
 
-bool smtp_session_role_lost(struct smtp_session *s, enum wire_role role, int64_t now_ms)
+bool smtp_session_needs(const struct smtp_session *s, enum wire_role role)
 {
+    const struct smtp_transaction *transaction = &s->transaction;
     enum smtp_want want = smtp_session_wants(s);
 
     if (want == SMTP_WANTS_DELIVERY)
-        return (role == WIRE_ROLE_STORE || role == WIRE_ROLE_COURIER) &&
-               lose_targets(s, role == WIRE_ROLE_COURIER, now_ms);
-    if (role != WIRE_ROLE_KEEPER ||
-        (want != SMTP_WANTS_LOGIN && want != SMTP_WANTS_SENDER && want != SMTP_WANTS_RECIPIENT))
+        return (role == WIRE_ROLE_STORE && transaction->target_count > transaction->batch_count) ||
+               (role == WIRE_ROLE_COURIER &&
+                (transaction->batch_count > 0 || transaction->verdict.bounce.len > 0));
+    return role == WIRE_ROLE_KEEPER && (want == SMTP_WANTS_LOGIN || want == SMTP_WANTS_SENDER ||
+                                        want == SMTP_WANTS_RECIPIENT);
+}
+
+bool smtp_session_role_lost(struct smtp_session *s, enum wire_role role, int64_t now_ms)
+{
+    if (!smtp_session_needs(s, role))
         return false;
+    if (smtp_session_wants(s) == SMTP_WANTS_DELIVERY)
+        return lose_targets(s, role == WIRE_ROLE_COURIER, now_ms);
     smtp_session_expire(s, now_ms);
     return true;
 }

@@ -29,7 +29,7 @@ static void begin(struct fixture *f)
         .hostname = STR("mail.demo.test"),
         .client = STR("192.0.2.1"),
         .message_size_max = 1 << 20,
-        .recipients_max = 100,
+        .recipients_max = 10000,
         .hops_max = 25,
         .greeting_timeout_ms = 75000,
         .memory = &f->memory,
@@ -148,11 +148,51 @@ static void test_too_many_routes(void **state)
     smtp_session_free(&f.session);
 }
 
+/* Mailboxes are found again among many, and stay in the order in which they were first named. */
+static void test_many_recipients_of_few_mailboxes(void **state)
+{
+    enum { MAILBOXES = 700, ROUNDS = 3 };
+    struct fixture f;
+    struct wire_examine_reply verdict = {.status = WIRE_OK};
+    struct smtp_delivery delivery;
+    struct id mailboxes[MAILBOXES], id = id_random();
+
+    (void)state;
+    begin(&f);
+    for (size_t i = 0; i < MAILBOXES; i++)
+        mailboxes[i] = id_random();
+    for (size_t i = 0; i < (size_t)MAILBOXES * ROUNDS; i++) {
+        /* Each round in an order of its own but the first. */
+        size_t number = i < MAILBOXES ? i : i * 31 % MAILBOXES;
+        struct wire_recipient_reply reply = {.status = WIRE_OK,
+                                             .mailbox = mailboxes[number],
+                                             .has_mailbox = true,
+                                             .is_checked = true};
+
+        add_recipient(&f, i, &reply);
+        smtp_session_consume_output(f.session, smtp_session_output(f.session).len);
+    }
+    smtp_session_input(f.session, STR("DATA\r\nx\r\n.\r\n"), 0);
+    smtp_session_examination_done(f.session, &verdict, 0);
+    smtp_session_delivery(f.session, 0, &id, &delivery);
+    assert_int_equal(delivery.target_count, MAILBOXES);
+    for (size_t i = 0; i < MAILBOXES; i++) {
+        CLEANUP(buf_free) struct buf first;
+
+        buf_init(&first, SIZE_MAX);
+        buf_putf(&first, "r%zu@demo.test", i);
+        assert_true(id_equal(&delivery.targets[i].mailbox, &mailboxes[i]));
+        assert_true(str_equal(delivery.targets[i].recipient, buf_str(&first)));
+    }
+    smtp_session_free(&f.session);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_routes),
         cmocka_unit_test(test_too_many_routes),
+        cmocka_unit_test(test_many_recipients_of_few_mailboxes),
     };
 
     return cmocka_run_group_tests_name("smtp/envelope", tests, NULL, NULL);

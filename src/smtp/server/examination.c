@@ -45,6 +45,7 @@ void smtp_session_examination(const struct smtp_session *s, struct wire_examine 
         .helo = buf_str(&s->helo),
         .sender = transaction->mail.sender.text,
         .reverse_name = transaction->reverse_name,
+        .is_nameless = transaction->is_nameless,
         .is_tls = s->is_tls,
         .is_trusted = !s->options.is_suspect,
         .list_score = transaction->list_score,

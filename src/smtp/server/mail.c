@@ -99,6 +99,7 @@ void smtp_session_check_done(struct smtp_session *s, const struct smtp_facts *fa
         smtp_transaction_reset(s);
     } else {
         transaction->reverse_name = arena_copy(&transaction->arena, facts->reverse_name);
+        transaction->is_nameless = facts->is_nameless;
         transaction->list_score = facts->list_score;
         accept_sender(s);
     }

@@ -312,10 +312,19 @@ static void check_deadline(struct connection *connection, int64_t now_ms)
         if (now_ms - connection->started_ms >= connection->server->options.login_timeout_ms)
             finish(connection);
     } else if (now_ms >= smtp_session_deadline(connection->session)) {
-        connection->is_asked = false;
+        connection->is_asked = connection->is_postponed = false;
         smtp_examiners_leave(&connection->turn);
         smtp_session_expire(connection->session, now_ms);
         smtp_pump(connection);
+    }
+}
+
+/* Asks, or answers, where a question waited: a role came, or was waited for long enough. */
+static void ask_postponed(struct smtp_server *server)
+{
+    for (size_t i = 0; i < server->slot_room; i++) {
+        if (server->slots[i] != NULL && server->slots[i]->is_postponed)
+            smtp_pump(server->slots[i]);
     }
 }
 
@@ -328,6 +337,7 @@ static void on_tick(void *owner)
         if (server->slots[i] != NULL)
             check_deadline(server->slots[i], now_ms);
     }
+    ask_postponed(server);
     smtp_examiners_run(server->examiners, now_ms);
     net_timer_start(server->tick, TICK_MS);
 }
@@ -352,7 +362,7 @@ void smtp_server_message(struct smtp_server *server, const struct wire_channel *
         smtp_on_answer(connection, message);
 }
 
-static struct wire_channel **place_of(struct smtp_server *server, enum wire_role role)
+static struct smtp_peer *place_of(struct smtp_server *server, enum wire_role role)
 {
     if (role == WIRE_ROLE_KEEPER)
         return &server->keeper;
@@ -364,14 +374,16 @@ static struct wire_channel **place_of(struct smtp_server *server, enum wire_role
 void smtp_server_add_peer(struct smtp_server *server, struct wire_channel *channel)
 {
     enum wire_role role = wire_channel_peer(channel);
-    struct wire_channel **place = place_of(server, role);
+    struct smtp_peer *place = place_of(server, role);
 
-    if (place != NULL)
-        *place = channel;
-    else if (role == WIRE_ROLE_RESOLVER)
+    if (place != NULL) {
+        place->channel = channel;
+        ask_postponed(server);
+    } else if (role == WIRE_ROLE_RESOLVER) {
         dns_client_set_peer(server->dns, channel);
-    else if (role == WIRE_ROLE_EXAMINER)
+    } else if (role == WIRE_ROLE_EXAMINER) {
         smtp_examiners_add(server->examiners, channel);
+    }
     smtp_examiners_run(server->examiners, clock_monotonic_ms());
 }
 
@@ -392,10 +404,10 @@ static void lose_role(struct smtp_server *server, enum wire_role role)
 void smtp_server_remove_peer(struct smtp_server *server, struct wire_channel *channel)
 {
     enum wire_role role = wire_channel_peer(channel);
-    struct wire_channel **place = place_of(server, role);
+    struct smtp_peer *place = place_of(server, role);
 
-    if (place != NULL && *place == channel) {
-        *place = NULL;
+    if (place != NULL && place->channel == channel) {
+        *place = (struct smtp_peer){.absent_ms = clock_monotonic_ms()};
         lose_role(server, role);
     } else if (role == WIRE_ROLE_RESOLVER) {
         dns_client_set_peer(server->dns, NULL);
@@ -416,6 +428,8 @@ struct smtp_server *smtp_server_new(struct net_loop *loop, const struct log *log
     server->tls = tls;
     server->dns = dns_client_new(loop);
     server->examiners = smtp_examiners_new(&smtp_examiners_events);
+    server->keeper.absent_ms = server->store.absent_ms = server->courier.absent_ms =
+        clock_monotonic_ms();
     server->tick = net_timer_new(loop, on_tick, server);
     net_timer_start(server->tick, TICK_MS);
     return server;
@@ -483,6 +497,7 @@ static void on_grace(void *owner)
 void smtp_server_stop(struct smtp_server *server, int64_t grace_ms, net_callback on_done,
                       void *owner)
 {
+    server->is_stopping = true;
     server->on_stopped = on_done;
     server->stopped_owner = owner;
     stop_listening(server);

@@ -43,7 +43,8 @@ void smtp_server_listen(struct smtp_server *server, int fd, enum smtp_service se
 
 /* A peer's channel came: keeper, store, courier, resolver or one of the examiners. */
 void smtp_server_add_peer(struct smtp_server *server, struct wire_channel *channel);
-/* It went. What was asked of it is answered with UNAVAILABLE. */
+/* It went. What was asked of it is answered with UNAVAILABLE; what is asked from now on waits some
+ * seconds for the next one. */
 void smtp_server_remove_peer(struct smtp_server *server, struct wire_channel *channel);
 void smtp_server_message(struct smtp_server *server, const struct wire_channel *channel,
                          const struct wire_message *message);

@@ -10,7 +10,16 @@
 #include "smtp/server/examiners.h"
 #include "smtp/server/service.h"
 
-enum { SMTP_LISTENERS_MAX = 64 };
+enum {
+    SMTP_LISTENERS_MAX = 64,
+    SMTP_PEER_ABSENCE_MS = 3000, /* so long questions wait for a role that is being restarted */
+};
+
+/* A role that is asked. */
+struct smtp_peer {
+    struct wire_channel *channel; /* borrowed; NULL: not there */
+    int64_t absent_ms;            /* since when */
+};
 
 struct listening {
     struct smtp_server *server;
@@ -33,6 +42,7 @@ struct connection {
     uint32_t slot;
     uint32_t question;  /* counts; of the one that is asked now */
     bool is_asked;      /* an answer is awaited */
+    bool is_postponed;  /* the question waits for a role that is not there */
     bool is_securing;   /* STARTTLS was answered */
     bool is_counted;    /* one of connections_max; else it is only being refused */
     bool is_in_census;
@@ -47,14 +57,15 @@ struct smtp_server {
     struct net_tls *tls;
     struct smtp_service_options options;
     struct smtp_memory memory;
-    struct wire_channel *keeper, *store, *courier; /* borrowed; NULL: not there */
-    struct dns_client *dns;                        /* own */
-    struct smtp_examiners *examiners;              /* own */
+    struct smtp_peer keeper, store, courier;
+    struct dns_client *dns;           /* own */
+    struct smtp_examiners *examiners; /* own */
     struct listening listenings[SMTP_LISTENERS_MAX];
     size_t listening_count;
     struct connection **slots; /* own; NULL where free */
     size_t slot_room, connection_count, refusal_count;
     uint32_t question_count;
+    bool is_stopping;
     struct net_timer *tick, *grace; /* own */
     net_callback on_stopped;
     void *stopped_owner;

@@ -102,6 +102,7 @@ enum smtp_domain {
 };
 struct smtp_facts {
     struct str reverse_name; /* confirmed; may be empty */
+    bool is_nameless;        /* the DNS says that there is none; not: that nobody knows */
     uint64_t list_score;     /* of all block lists together, in thousandths */
     bool is_refused;         /* for that score */
     enum smtp_domain sender_domain;
@@ -168,6 +169,8 @@ void smtp_session_content_taken(struct smtp_session *session);
 /* The client is told when all targets are answered (true): 250 only if it is on disk for each. */
 bool smtp_session_delivery_done(struct smtp_session *session, size_t target,
                                 enum wire_status status, int64_t now_ms);
+/* Whether what it waits for is asked of this role: keeper, store or courier. */
+bool smtp_session_needs(const struct smtp_session *session, enum wire_role role);
 /* A role is gone: all that is still waited for from it is answered with UNAVAILABLE. False: nothing
  * was. */
 bool smtp_session_role_lost(struct smtp_session *session, enum wire_role role, int64_t now_ms);

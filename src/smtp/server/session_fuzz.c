@@ -76,6 +76,7 @@ static void answer_check(struct run *run)
     struct str domain = smtp_session_sender_domain(run->session);
     struct smtp_facts facts = {
         .reverse_name = domain,
+        .is_nameless = domain.len % 2 == 0,
         .list_score = domain.len * 100,
         .is_refused = domain.len % 19 == 18,
         .sender_domain = (enum smtp_domain)(domain.len % 3),
@@ -99,6 +100,7 @@ static void answer_examination(struct run *run)
     smtp_session_examination(s, &question, &content);
     assert(content->len <= MESSAGE_MAX);
     note(run, "reverse", question.reverse_name);
+    note(run, "nameless", question.is_nameless ? STR("yes") : STR("no"));
     buf_reset(&run->text);
     while (smtp_content_next(content, &position, &block))
         buf_put(&run->text, block);

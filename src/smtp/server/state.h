@@ -89,6 +89,7 @@ struct smtp_transaction {
     bool is_open; /* MAIL was accepted */
     struct smtp_mail_args mail;
     struct str reverse_name; /* of the client, confirmed; in the arena */
+    bool is_nameless;
     uint64_t list_score;
     struct smtp_rcpt_args asked; /* the recipient that is being looked up */
     struct smtp_recipient *recipients; /* own */

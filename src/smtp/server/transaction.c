@@ -1,6 +1,7 @@
 /* What a transaction holds, from MAIL to the reply that ends it. */
 #include "smtp/server/state.h"
 
+#include "base/hash.h"
 #include "base/memory.h"
 
 void smtp_transaction_init(struct smtp_session *s)
@@ -76,14 +77,35 @@ bool smtp_transaction_is_held_back(const struct smtp_transaction *transaction,
 
 /* ---- targets ---- */
 
-static struct smtp_target *find_mailbox(struct smtp_transaction *transaction,
-                                        const struct id *mailbox)
+/* The mailboxes among the targets, found by their ids: open addressing, at most half full. */
+struct mailbox_index {
+    uint32_t *places; /* in the arena; 0: free, else a target's number plus one */
+    size_t mask;
+};
+
+static struct mailbox_index index_new(struct smtp_transaction *transaction, size_t count_max)
 {
-    for (size_t i = 0; i < transaction->target_count; i++) {
-        if (id_equal(&transaction->targets[i].mailbox, mailbox))
-            return &transaction->targets[i];
-    }
-    return NULL;
+    size_t size = 2;
+
+    while (size < count_max * 2)
+        size *= 2;
+    return (struct mailbox_index){
+        .places = ARENA_ARRAY(&transaction->arena, uint32_t, size),
+        .mask = size - 1,
+    };
+}
+
+/* Where this mailbox is, or is to be. Ids are random and our own: nobody chooses ones that meet. */
+static uint32_t *index_place(const struct mailbox_index *index,
+                             const struct smtp_transaction *transaction, const struct id *mailbox)
+{
+    static const struct hash_key key = {{0, 0}};
+    size_t at = (size_t)hash_text(&key, id_str(mailbox)) & index->mask;
+
+    while (index->places[at] != 0 &&
+           !id_equal(&transaction->targets[index->places[at] - 1].mailbox, mailbox))
+        at = (at + 1) & index->mask;
+    return &index->places[at];
 }
 
 /* An empty folder leaves it to the mailbox, whose owner's habits may see junk where others do not.
@@ -100,17 +122,17 @@ static struct str folder_for(const struct smtp_transaction *transaction,
 
 /* Of several recipients that lead to one mailbox the first counts, or the first that wants it even
  * though it is junk for others. */
-static void add_mailbox(struct smtp_transaction *transaction,
+static void add_mailbox(struct smtp_transaction *transaction, const struct mailbox_index *index,
                         const struct smtp_recipient *recipient)
 {
-    struct smtp_target *target = find_mailbox(transaction, &recipient->mailbox);
+    uint32_t *place = index_place(index, transaction, &recipient->mailbox);
     bool is_junk = smtp_transaction_is_junk(transaction, recipient);
 
-    if (target == NULL)
-        target = &transaction->targets[transaction->target_count++];
-    else if (is_junk || !target->is_junk)
+    if (*place == 0)
+        *place = (uint32_t)++transaction->target_count;
+    else if (is_junk || !transaction->targets[*place - 1].is_junk)
         return;
-    *target = (struct smtp_target){
+    transaction->targets[*place - 1] = (struct smtp_target){
         .kind = SMTP_TARGET_MAILBOX,
         .mailbox = recipient->mailbox,
         .recipient = recipient->address,
@@ -178,13 +200,14 @@ void smtp_transaction_make_targets(struct smtp_session *s)
 {
     struct smtp_transaction *transaction = &s->transaction;
     size_t count = transaction->recipient_count;
+    struct mailbox_index index = index_new(transaction, count);
 
     /* Each recipient is in one batch at most, and has one mailbox at most. */
     transaction->targets = ARENA_ARRAY(&transaction->arena, struct smtp_target, count * 2 + 1);
     transaction->batches = ARENA_ARRAY(&transaction->arena, struct smtp_batch, count);
     for (size_t i = 0; i < count; i++) {
         if (transaction->recipients[i].has_mailbox)
-            add_mailbox(transaction, &transaction->recipients[i]);
+            add_mailbox(transaction, &index, &transaction->recipients[i]);
     }
     if (transaction->header.is_copy_wanted && id_is_set(&s->mailbox))
         transaction->targets[transaction->target_count++] = (struct smtp_target){

@@ -1,0 +1,65 @@
+/*
+ * What a view keeps in memory of its messages, by their index, so that SEARCH reads no rows for it:
+ * flags from SELECT on, a bit for each message and flag that is in use; days and sizes from the
+ * first key on that compares them, four bytes each. (The vault's facts.h has those of contents.)
+ *
+ * Flags are right for every change up to `modseq`. A later one may be here already or not: whoever
+ * reads the rows that changed since, all of them, may raise it.
+ */
+#ifndef IMAP_FACTS_H
+#define IMAP_FACTS_H
+
+#include "vault/message.h"
+
+enum imap_column {
+    IMAP_COLUMN_SENT_DAY, /* days since 1970; INT32_MIN: no valid Date: */
+    IMAP_COLUMN_DAY,      /* of the internal date, as it was where that was made */
+    IMAP_COLUMN_SIZE,     /* bytes; INT32_MAX: that many or more */
+    IMAP_COLUMN_COUNT,
+};
+
+/* Larger folders have no columns: theirs are read from the rows. */
+enum { IMAP_COLUMN_MESSAGES_MAX = 256 * 1024 };
+
+struct imap_facts {
+    uint64_t modseq; /* 0: no flags are known */
+    uint64_t flags;  /* that have a plane; no message has another */
+    /* private */
+    size_t count;                    /* of messages */
+    uint64_t *planes;                /* own; in the order of the flags' bits */
+    size_t words;                    /* of each of them */
+    struct imap_column_values {
+        int32_t *values; /* own; NULL: none yet */
+        size_t count;    /* the first so many messages' are known */
+        size_t room;
+    } columns[IMAP_COLUMN_COUNT];
+};
+
+/* Nothing is known yet. */
+struct imap_facts *imap_facts_new(void);
+void imap_facts_free(struct imap_facts **facts);
+
+/* Another message, behind the last one. */
+void imap_facts_add(struct imap_facts *facts, uint64_t flags);
+void imap_facts_set_flags(struct imap_facts *facts, size_t index, uint64_t flags);
+/* The messages at these indexes (ascending) are no longer there; those behind them move up. */
+void imap_facts_remove(struct imap_facts *facts, const size_t *indexes, size_t count);
+
+/* Whether a column is known of all messages. */
+bool imap_facts_have(const struct imap_facts *facts, enum imap_column column);
+/* The index of the first message whose value is not known. */
+size_t imap_facts_known(const struct imap_facts *facts, enum imap_column column);
+/* Of the message at imap_facts_known. */
+void imap_facts_put(struct imap_facts *facts, enum imap_column column, int64_t value);
+/* Frees the columns; the flags stay. */
+void imap_facts_drop_columns(struct imap_facts *facts);
+
+/* Which of the messages 64 * word … 64 * word + 63 have one of the flags: a bit for each. */
+uint64_t imap_facts_with_flags(const struct imap_facts *facts, uint64_t flags, size_t word);
+/* Likewise, whose value is at least, or at most, this one. The column must be known. */
+uint64_t imap_facts_from(const struct imap_facts *facts, enum imap_column column, int64_t value,
+                         size_t word);
+uint64_t imap_facts_to(const struct imap_facts *facts, enum imap_column column, int64_t value,
+                       size_t word);
+
+#endif
