@@ -312,16 +312,25 @@ static void scan(struct vault *vault, int64_t folder_id, unsigned columns, const
     task_done(&task);
 }
 
+static bool count_key(void *owner, const struct vault_sort_key *key)
+{
+    size_t *count = owner;
+
+    (void)key;
+    return ++*count < 20000;
+}
+
 static void sort_keys(struct vault *vault, int64_t folder_id, unsigned fields, const char *what)
 {
-    struct vault_sort_key *keys;
     int64_t start_us = clock_monotonic_us();
     double cpu = cpu_ms();
     struct task task;
-    size_t count;
+    size_t count = 0;
+    bool is_end;
 
     task_init(&task, clock_now_ms());
-    must(vault_sort_keys(vault, &task, folder_id, 1, UINT32_MAX, fields, 20000, &keys, &count),
+    must(vault_sort_keys(vault, &task, folder_id, 1, UINT32_MAX, fields, count_key, &count,
+                         &is_end),
          &task);
     printf("%-44s %8.1f ms, cpu %8.1f ms, %7zu keys\n", what, ms_since(start_us), cpu_ms() - cpu,
            count);

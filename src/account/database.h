@@ -208,6 +208,9 @@ MUST_CHECK enum err account_purge_count(struct account_database *database, struc
 MUST_CHECK enum err account_mailbox_unfinished(struct account_database *database,
                                                struct task *task, int64_t after, int64_t *out_row,
                                                struct id *out_id);
+/* The first active one with a row greater than `after`; *out_row 0: none. */
+MUST_CHECK enum err account_mailbox_next(struct account_database *database, struct task *task,
+                                         int64_t after, int64_t *out_row, struct id *out_id);
 MUST_CHECK enum err account_mailbox_set_quota(struct account_database *database, struct task *task,
                                               int64_t row, uint64_t quota_bytes);
 /* How many aliases name it. */

@@ -2,6 +2,7 @@
 
 #include "base/ascii.h"
 #include "base/clock.h"
+#include "secret/crypt.h"
 
 #include <stdio.h>
 
@@ -96,4 +97,13 @@ bool backup_stamp_parse(struct str text, int64_t *out_ms)
         return false;
     *out_ms = ms;
     return true;
+}
+
+void backup_host_mark(const struct secret *drop_root, char out[static BACKUP_HOST_MARK_LEN + 1])
+{
+    unsigned char hash[CRYPT_HASH_BYTES];
+
+    crypt_hash(secret_str(drop_root), STR("sealpost host mark"), STR(""), hash);
+    (void)snprintf(out, BACKUP_HOST_MARK_LEN + 1, "%02x%02x%02x%02x", hash[0], hash[1], hash[2],
+                   hash[3]);
 }

@@ -8,6 +8,7 @@
 
 #include "base/id.h"
 #include "base/str.h"
+#include "secret/secret.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,5 +31,13 @@ bool backup_prefix_is_valid(struct str prefix);
 void backup_stamp_format(int64_t ms, char out[static BACKUP_STAMP_ROOM]);
 /* The stamp that the text begins with; what follows it does not begin with a letter or digit. */
 bool backup_stamp_parse(struct str text, int64_t *out_ms);
+
+/*
+ * "host/account/<UTC>-<mark>.sqlite": which host key opens a copy of the account database, without saying
+ * anything of it; and whose it is, should two hosts share a destination. `drop_root`: the key that is
+ * derived from the host key by DROPBOX_ROOT_PURPOSE (dropbox/key.h).
+ */
+enum { BACKUP_HOST_MARK_LEN = 8 };
+void backup_host_mark(const struct secret *drop_root, char out[static BACKUP_HOST_MARK_LEN + 1]);
 
 #endif

@@ -35,6 +35,13 @@ struct flight {
     struct shipping after; /* what holds when it is stored: of a segment */
 };
 
+/* A commit in the log that is not read yet: what the log does not say of it. */
+struct unread {
+    uint32_t frames; /* of the log, up to it */
+    int64_t time_ms;
+    uint64_t change_counter;
+};
+
 struct shipper {
     struct shipper_options options;
     struct secret *key;   /* own: of segments and manifests */
@@ -45,6 +52,9 @@ struct shipper {
     struct shipping sealed;  /* the same, the segment on its way included */
     struct walfile wal;
     bool has_wal;
+    struct unread unread[SHIPPER_UNREAD_MAX]; /* in their order: each has a frame at least */
+    size_t unread_count, unread_next;         /* the second: while they are read */
+    bool may_begin_anew;                      /* the log, with the next commit */
     int pending_fd; /* own; -1: none */
     bool is_pending_on_disk;
     struct segment_writer *pending; /* own */
@@ -114,6 +124,7 @@ static void forget(struct shipper *shipper)
     drop_pending(shipper);
     drop_flight(shipper);
     drop_wal(shipper);
+    shipper->unread_count = 0;
     memset(&shipper->shipped, 0, sizeof(shipper->shipped));
     if (shipper->has_left)
         return;
@@ -181,10 +192,39 @@ static enum err move_to_disk(struct shipper *shipper, struct task *task)
     return ERR_OK;
 }
 
+/* Of a commit as it is made, or is found in the log now. */
+static struct unread note_of(const struct shipper *shipper, int64_t now_ms, uint32_t frames)
+{
+    struct unread note = {frames, now_ms, shipper->sealed.change_counter};
+
+    if (shipper->vault != NULL) {
+        struct vault_usage usage;
+
+        vault_usage(shipper->vault, &usage);
+        note.change_counter = usage.change_counter;
+    }
+    return note;
+}
+
+/* Of the commit that was read. */
+static struct unread what_was_noted(struct shipper *shipper, const struct task *task)
+{
+    uint32_t frames = shipper->wal.place.frames;
+
+    while (shipper->unread_next < shipper->unread_count) {
+        struct unread note = shipper->unread[shipper->unread_next++];
+
+        if (note.frames == frames)
+            return note;
+    }
+    return note_of(shipper, task->now_ms, frames);
+}
+
 static enum err on_frame(void *owner, struct task *task, const struct walfile_frame *frame)
 {
     struct shipper *shipper = owner;
     struct segment_commit commit = {.db_pages = frame->db_pages};
+    struct unread noted;
 
     if (shipper->pending == NULL)
         TRY(open_pending(shipper, task));
@@ -193,16 +233,12 @@ static enum err on_frame(void *owner, struct task *task, const struct walfile_fr
     TRY(segment_put_page(shipper->pending, task, frame->page, frame->bytes));
     if (frame->db_pages == 0)
         return ERR_OK;
-    if (shipper->last_ms < task->now_ms)
-        shipper->last_ms = task->now_ms;
+    noted = what_was_noted(shipper, task);
+    if (shipper->last_ms < noted.time_ms)
+        shipper->last_ms = noted.time_ms;
     if (shipper->pending_since_ms == 0)
-        shipper->pending_since_ms = task->now_ms;
-    if (shipper->vault != NULL) {
-        struct vault_usage usage;
-
-        vault_usage(shipper->vault, &usage);
-        shipper->sealed.change_counter = usage.change_counter;
-    }
+        shipper->pending_since_ms = noted.time_ms;
+    shipper->sealed.change_counter = noted.change_counter;
     commit.time_ms = shipper->last_ms;
     commit.change_counter = shipper->sealed.change_counter;
     return segment_put_commit(shipper->pending, task, &commit);
@@ -229,6 +265,7 @@ static void note_new_log(struct shipper *shipper)
     }
 }
 
+/* Up to so many frames of the log as it is now. */
 static enum err read_log(struct shipper *shipper, struct task *task, uint32_t frames)
 {
     bool is_other = false;
@@ -254,18 +291,46 @@ static enum err read_log(struct shipper *shipper, struct task *task, uint32_t fr
     return ERR_OK;
 }
 
-static void on_log(void *owner, int pages)
+static void read_or_give_up(struct shipper *shipper, int64_t now_ms)
+{
+    struct task task;
+
+    if (shipper->unread_count == 0)
+        return;
+    task_init(&task, now_ms);
+    shipper->unread_next = 0;
+    if (read_log(shipper, &task, shipper->unread[shipper->unread_count - 1].frames) != ERR_OK)
+        give_up(shipper, &task, "reading the log to ship it");
+    shipper->unread_count = 0;
+    task_done(&task);
+}
+
+/* While a generation begins each is read at once; and the first one of a log, whose place is noted then. */
+static bool may_stay_unread(const struct shipper *shipper, uint32_t frames)
+{
+    return shipper->state == STATE_RUNNING && shipper->has_wal && !shipper->may_begin_anew &&
+           frames > shipper->wal.place.frames &&
+           frames - shipper->wal.place.frames < SHIPPER_UNREAD_MAX;
+}
+
+static void on_log(void *owner, int pages, bool may_wait)
 {
     struct shipper *shipper = owner;
-    struct task task;
+    uint32_t frames = (uint32_t)pages;
+    int64_t now_ms = clock_now_ms();
 
     if (shipper->state < STATE_COPYING)
         return;
-    task_init(&task, clock_now_ms());
-    if (read_log(shipper, &task, (uint32_t)pages) != ERR_OK)
-        give_up(shipper, &task, "reading the log to ship it");
-    task_done(&task);
-    shipper->options.on_work(shipper->options.owner);
+    if (pages > 0) {
+        assert(shipper->unread_count < ARRAY_LEN(shipper->unread));
+        shipper->unread[shipper->unread_count++] = note_of(shipper, now_ms, frames);
+    }
+    if (!may_wait || !may_stay_unread(shipper, frames)) {
+        shipper->may_begin_anew = !may_wait;
+        read_or_give_up(shipper, now_ms);
+    }
+    if (pages > 0)
+        shipper->options.on_work(shipper->options.owner);
 }
 
 /* --- A generation begins --- */
@@ -499,6 +564,7 @@ int64_t shipper_run(struct shipper *shipper, int64_t now_ms)
     struct task task;
     int64_t at_ms;
 
+    read_or_give_up(shipper, now_ms);
     if (shipper->state == STATE_RUNNING && shipper->pending == NULL && shipper->flight.fd < 0 &&
         shipper->vault != NULL && is_old(shipper, now_ms))
         shipper_end_generation(shipper, "a day is over");
@@ -516,7 +582,8 @@ int64_t shipper_run(struct shipper *shipper, int64_t now_ms)
 bool shipper_is_done(const struct shipper *shipper)
 {
     return shipper->state == STATE_OFF || shipper->state == STATE_NONE ||
-           (shipper->state == STATE_RUNNING && shipper->pending == NULL && shipper->flight.fd < 0);
+           (shipper->state == STATE_RUNNING && shipper->pending == NULL &&
+            shipper->unread_count == 0 && shipper->flight.fd < 0);
 }
 
 /* --- The beginning and the end --- */

@@ -16,10 +16,12 @@
  * destination is away, the generation ends there: a gap that restoring names. The next begins when
  * the destination answers again.
  *
- * Every commit is read from the log before the next one can begin the log anew (db_set_log_reader),
- * and a checkpoint loses nothing. What a crash leaves: the commits since the last answer are still in
- * the log, whose place is in <id>.shipping; shipper_new, before the mailbox is opened (which empties
- * the log), reads them. If the log is not the one of that place, a new generation begins.
+ * A commit is read from the log behind the answer to its client, with others of that moment: at the next
+ * shipper_run, and always before the log can begin anew (db_set_log_reader), so a checkpoint loses nothing.
+ * What the log does not say of it, its time and change counter, is noted at once. What a crash leaves: the
+ * commits since the last answer are still in the log, whose place is in <id>.shipping; shipper_new, before
+ * the mailbox is opened (which empties the log), reads them. If the log is not the one of that place, a new
+ * generation begins.
  */
 #ifndef BACKUP_SHIPPER_H
 #define BACKUP_SHIPPER_H
@@ -33,6 +35,7 @@ enum {
     SHIPPER_RETRY_MS = 1000, /* after the destination did not take one; doubled, up to */
     SHIPPER_RETRY_MAX_MS = 60 * 1000,
     SHIPPER_MEMORY_MAX = 4 * 1024 * 1024, /* of the next segment in memory */
+    SHIPPER_UNREAD_MAX = 256, /* frames of the log that are not read at once: a megabyte */
     SHIPPER_COPY_TIMEOUT_MS = 60 * 60 * 1000,
 };
 #define SHIPPER_PENDING_MAX (UINT64_C(256) * 1024 * 1024)
@@ -49,7 +52,7 @@ struct shipper_options {
     /* Puts an object; `fd` and the rest are borrowed for the call. shipper_answered follows, later. */
     void (*put)(void *owner, const char *name, int fd, uint64_t size_bytes,
                 const unsigned char digest[CRYPT_HASH_BYTES]);
-    /* shipper_run is to be called soon: something was committed. */
+    /* Something was committed: shipper_run is to be called, when those who wait for it have their answers. */
     void (*on_work)(void *owner);
     void *owner;
 };

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,6 +130,73 @@ static void each_moment_can_be_restored(void **state)
 
         if (strcmp(found, contents[i]) != 0)
             fail_msg("moment %d is not what it was", i);
+        mem_free(&contents[i]);
+    }
+}
+
+/* To a little less than what an idle moment writes back (500 pages), with nothing left to be indexed. */
+static void lengthen_log(struct fixture *f)
+{
+    struct stat status = {.st_size = 0};
+    char path[160];
+
+    snprintf(path, sizeof(path), "%s-wal", f->path);
+    while (status.st_size < 420 * 4120) {
+        fixture_append(f, f->inbox, fixture_message(f, "long"), 0);
+        fixture_housekeep(f, 0);
+        assert_int_equal(stat(path, &status), 0);
+    }
+    assert_true(status.st_size < 500 * 4120);
+}
+
+/* Which log it is: another one after each time that it began anew. */
+static uint32_t salt_of_log(struct fixture *f)
+{
+    struct walfile wal = {.fd = -1};
+    char path[160];
+    uint32_t salt;
+
+    snprintf(path, sizeof(path), "%s-wal", f->path);
+    assert_int_equal(walfile_open(&f->task, path, &wal), ERR_OK);
+    salt = wal.place.salt[0];
+    walfile_close(&wal);
+    return salt;
+}
+
+/* Several commits are read together, behind their clients' answers; each has the time it was made at.
+ * At the latest before the log is written back and begins anew. */
+static void commits_are_read_together(void **state)
+{
+    enum { COMMITS = 12, CHECKPOINT = 9 };
+    struct fixture *f = *state;
+    char *contents[COMMITS];
+    int64_t times[COMMITS];
+    size_t segments;
+    uint32_t salt;
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    lengthen_log(f);
+    away_settle(&away, f);
+    segments = away_count(&away, "log/");
+    salt = salt_of_log(f);
+    for (int i = 0; i < COMMITS; i++) {
+        tick(f);
+        fixture_append(f, f->inbox, fixture_message(f, "now"), 0);
+        assert_false(shipper_is_done(away.shipper));
+        if (i == CHECKPOINT)
+            fixture_housekeep(f, 0);
+        contents[i] = content_of(f, f->vault);
+        times[i] = clock_now_ms();
+        tick(f);
+    }
+    assert_int_not_equal(salt_of_log(f), salt);
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "log/"), segments + 1);
+    for (int i = 0; i < COMMITS; i++) {
+        CLEANUP(mem_free) char *found = restored_content(f, away_generation(&away, 0), times[i]);
+
+        assert_string_equal(found, contents[i]);
         mem_free(&contents[i]);
     }
 }
@@ -540,6 +608,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(no_generation_begins_while_checkpoints_are_held), TEST(each_moment_can_be_restored),
+        TEST(commits_are_read_together),
         TEST(each_moment_around_a_re_encryption), TEST(large_transactions_and_checkpoints),
         TEST(closing_and_opening_goes_on), TEST(a_killed_process_loses_nothing),
         TEST(a_log_that_lost_a_frame_begins_anew), TEST(the_base_on_its_way_is_waited_for),

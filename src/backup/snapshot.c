@@ -7,6 +7,7 @@
 #include "base/writeback.h"
 #include "secret/hasher.h"
 #include "sqlite/db.h"
+#include "sqlite/page_writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +45,8 @@ struct work {
     bool is_late;
     struct writeback writeback; /* of the target */
     int64_t paced_ms;           /* monotonic */
+    struct db *source;          /* borrowed, while it is copied, and */
+    struct page_writer *writer; /* borrowed; NULL: SQLite writes the target itself */
     bool may_settle;            /* nobody else writes the mailbox's log back, or copies its file */
 };
 
@@ -89,6 +92,10 @@ static int on_copying(void *owner)
     int64_t now_ms = clock_monotonic_ms();
     struct stat status;
 
+    if (work->writer != NULL) {
+        page_writer_attach(work->writer, work->source);
+        return is_over(work) ? 1 : 0;
+    }
     if (now_ms != work->paced_ms && fstat(work->writeback.fd, &status) == 0)
         writeback_go_on(&work->writeback, (uint64_t)status.st_size);
     work->paced_ms = now_ms;
@@ -109,15 +116,14 @@ static enum err create_target(const struct work *work, struct task *task, int *o
  * syncs what he puts, and a crash leaves one that is removed. (The connection is for nothing else: with
  * synchronous=OFF it must never write the log back.)
  */
-static enum err vacuum(struct work *work, struct task *task)
+static enum err vacuum_into(struct work *work, struct task *task, int fd)
 {
-    CLEANUP(fd_close) int fd = -1; /* closed last: with it the file's locks go */
     CLEANUP(db_close) struct db *db = NULL;
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
 
-    TRY(create_target(work, task, &fd));
     writeback_init(&work->writeback, fd);
     TRY(db_open(task, work->request->path, DB_READ_BESIDE, work->request->key, &db));
+    work->source = db;
     sqlite3_progress_handler(db_handle(db), COPY_INSTRUCTIONS, on_copying, work);
     /* The copy counts as a change; nothing else here makes one. */
     TRY(db_execute(db, task, "PRAGMA query_only=OFF"));
@@ -125,6 +131,23 @@ static enum err vacuum(struct work *work, struct task *task)
     TRY(db_prepare(db, task, "VACUUM INTO ?1", &statement));
     db_bind_text(statement, 1, str_from_c(work->request->target));
     return db_run(db, task, statement);
+}
+
+/* Where this is a child already, another one encrypts and writes (sqlite/page_writer.h). */
+static enum err vacuum(struct work *work, struct task *task)
+{
+    CLEANUP(fd_close) int fd = -1; /* closed last: with it the file's locks go */
+    CLEANUP(page_writer_free) struct page_writer *writer = NULL;
+    enum err err;
+
+    TRY(create_target(work, task, &fd));
+    if (work->fd >= 0)
+        TRY(page_writer_start(task, fd, work->request->key, &writer));
+    work->writer = writer;
+    err = vacuum_into(work, task, fd);
+    work->writer = NULL;
+    TRY(err);
+    return writer == NULL ? ERR_OK : page_writer_finish(writer, task);
 }
 
 static enum err read_inside(struct db *db, struct task *task, struct snapshot_result *out)

@@ -4,8 +4,8 @@
  * channels. What it finds comes back over a pipe; when the parent does not want it any more it closes
  * that, and the child ends within a moment.
  *
- * SNAPSHOT_FULL   VACUUM INTO the target (consistent, encrypted, whatever is written meanwhile), then
- *                 the copy is opened with the key, integrity_check, and meanwhile, in a child of the
+ * SNAPSHOT_FULL   VACUUM INTO the target (consistent, encrypted, whatever is written meanwhile), whose
+ *                 pages a child of the child encrypts and writes (sqlite/page_writer.h), then the copy is opened with the key, integrity_check, and meanwhile, in a child of the
  *                 child which has no key, its digest. As long as the mailbox is read, the log cannot be
  *                 written back: the parent does not try (db_hold_checkpoints), the child does it
  *                 afterwards (backup/settle.h), so that no session waits for it

@@ -115,6 +115,11 @@ static void test_dates(void **state)
         assert_true(ms == rows[i].ms);
         assert_false(clock_parse_name(str_from_c(rows[i].iso), &ms));
     }
+    /* Beyond years of four digits: the nearest moment in them, so that texts sort as times do. */
+    clock_format_iso(253402300799999 + 86340000, text);
+    assert_string_equal(text, "9999-12-31T23:59:59.999Z");
+    clock_format_iso(-62167219200000 - 86340000, text);
+    assert_string_equal(text, "0000-01-01T00:00:00.000Z");
     clock_format_rfc5322(1795322096789, mail);
     assert_string_equal(mail, "Sun, 22 Nov 2026 04:34:56 +0000");
     assert_false(clock_parse_iso(STR("2026-11-22 04:34:56.789Z"), &(int64_t){0}));

@@ -7,6 +7,9 @@
 
 enum { MS_PER_DAY = 86400 * 1000 };
 
+/* 0000-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z */
+static const int64_t FIRST_MS = INT64_C(-62167219200000), LAST_MS = INT64_C(253402300799999);
+
 static int64_t read_clock_ns(clockid_t clock)
 {
     struct timespec now;
@@ -95,11 +98,11 @@ void clock_format_iso(int64_t ms, char out[static CLOCK_ISO_ROOM])
 {
     struct clock_date date;
 
-    clock_split(ms, &date);
+    clock_split(ms < FIRST_MS ? FIRST_MS : ms > LAST_MS ? LAST_MS : ms, &date);
     snprintf(out, CLOCK_ISO_ROOM, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
              (unsigned)date.year % 10000u, (unsigned)date.month % 100u, (unsigned)date.day % 100u,
-             (unsigned)date.hour % 100u, (unsigned)date.minute % 100u,
-             (unsigned)date.second % 100u, (unsigned)date.millisecond % 1000u);
+             (unsigned)date.hour % 100u, (unsigned)date.minute % 100u, (unsigned)date.second % 100u,
+             (unsigned)date.millisecond % 1000u);
 }
 
 /* `len` digits at `at`, or -1. */
@@ -174,7 +177,6 @@ void clock_format_rfc5322(int64_t ms, char out[static CLOCK_RFC5322_ROOM])
     struct clock_date date;
 
     clock_split(ms, &date);
-    snprintf(out, CLOCK_RFC5322_ROOM, "%s, %02d %s %04d %02d:%02d:%02d +0000",
-             days[date.weekday], date.day, months[date.month - 1], date.year, date.hour,
-             date.minute, date.second);
+    snprintf(out, CLOCK_RFC5322_ROOM, "%s, %02d %s %04d %02d:%02d:%02d +0000", days[date.weekday],
+             date.day, months[date.month - 1], date.year, date.hour, date.minute, date.second);
 }

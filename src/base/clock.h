@@ -33,7 +33,11 @@ struct clock_date {
 void clock_split(int64_t ms, struct clock_date *out_date);
 int64_t clock_join(const struct clock_date *date);
 
-/* ISO 8601 UTC with milliseconds, the form in which dates are stored. */
+/*
+ * ISO 8601 UTC with milliseconds, the form in which dates are stored. Years have four digits: what
+ * lies before 0000 or behind 9999, as a peer's date with a zone can, becomes the first or last
+ * moment of these.
+ */
 void clock_format_iso(int64_t ms, char out[static CLOCK_ISO_ROOM]);
 bool clock_parse_iso(struct str text, int64_t *out_ms);
 /* The same without colons, as some file systems want their names: "2026-11-22T050000.000Z". Texts

@@ -323,6 +323,7 @@ static int run(struct task *task, struct cli_line *line)
 {
     const char *config = line->config != NULL ? line->config : getenv("SEALPOST_CONFIG");
     struct connection connection = {.fd = -1, .command = line->command};
+    struct cli_service_settings settings = {.sandbox_required = true};
     const char *words;
     int exit_code;
     enum err err;
@@ -330,7 +331,9 @@ static int run(struct task *task, struct cli_line *line)
     if (!is_confirmed(line, &words))
         return give_up(line, ADMIN_EXIT_USAGE, "invalid", words);
     err = cli_service_connect(task, config != NULL ? config : default_config, &connection.fd,
-                              &line->outgoing_ca);
+                              &settings);
+    line->outgoing_ca = settings.outgoing_ca;
+    line->is_sandbox_optional = !settings.sandbox_required;
     if (err != ERR_OK)
         return give_up(line, err == ERR_INVALID ? ADMIN_EXIT_USAGE : ADMIN_EXIT_NOT_RUNNING,
                        err == ERR_INVALID ? "invalid" : "not-running", task->words);

@@ -12,8 +12,10 @@
 
 #include <errno.h>
 #include <locale.h>
+#include <openssl/x509.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -27,8 +29,8 @@ enum {
     FILE_MAX = 1024 * 1024, /* the memory that secrets lie in is one to the kernel */
 };
 
-/* Foreign bytes are parsed here: no rights are gained, memory is bounded, nothing large is written.
- */
+/* Foreign bytes are parsed here: no rights are gained, memory is bounded, nothing large is written. More
+ * behind the passwords (enter_sandbox). */
 static void confine(void)
 {
     const struct rlimit memory = {MEMORY_MAX, MEMORY_MAX}, none = {0, 0};
@@ -82,30 +84,79 @@ static enum err check_alone(struct task *task, const char *name)
     return ERR_OK;
 }
 
+static void allow_if_there(struct sandbox_rules *rules, const char *path)
+{
+    if (path != NULL && access(path, R_OK) == 0)
+        sandbox_allow_path(rules, path, SANDBOX_READ);
+}
+
+/* Links in the system's folder lead to where Debian, and its administrator, put certificates. */
+static void allow_certificates(struct sandbox_rules *rules, const char *ca_file)
+{
+    const char *folder = getenv(X509_get_default_cert_dir_env());
+    const char *file = getenv(X509_get_default_cert_file_env());
+
+    allow_if_there(rules, ca_file);
+    if (ca_file != NULL)
+        return;
+    allow_if_there(rules, folder != NULL ? folder : X509_get_default_cert_dir());
+    allow_if_there(rules, file != NULL ? file : X509_get_default_cert_file());
+    allow_if_there(rules, "/usr/share/ca-certificates");
+    allow_if_there(rules, "/usr/local/share/ca-certificates");
+}
+
+void cli_feed_sandbox(struct task *task, const struct cli_feed_source *source,
+                      struct sandbox_rules *out)
+{
+    struct stat status;
+
+    *out = (struct sandbox_rules){.may_read_others = true};
+    if (cli_remote_is_one(source->name))
+        allow_certificates(out, source->server_ca_file);
+    else if (fstat(source->fd, &status) == 0 &&
+             (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) /* a pipe has no place */
+        sandbox_allow_path(out, arena_printf(&task->arena, "/proc/self/fd/%d", source->fd).ptr,
+                           SANDBOX_READ);
+}
+
+static enum err enter_sandbox(struct task *task, const struct cli_feed_source *source)
+{
+    static const struct log log = {.level = LOG_LEVEL_WARNING, .fd = STDERR_FILENO, .role = "import"};
+    struct sandbox_rules rules;
+
+    cli_feed_sandbox(task, source, &rules);
+    return sandbox_enter(task, &rules, !source->line->is_sandbox_optional, &log);
+}
+
 static enum err read_file(struct task *task, const struct cli_feed_source *source,
                           struct transfer_feed *feed)
 {
     CLEANUP(secret_free) struct secret *password = NULL;
+    bool is_mailbox = transfer_file_is_one(source->fd);
 
-    if (!transfer_file_is_one(source->fd))
-        return transfer_read(task, source->fd, STR("INBOX"), transfer_feed_sink(feed));
-    TRY(check_alone(task, source->name));
-    TRY(cli_secret_input(task, source->file_password_file, "Password of the file: ", &password));
-    return transfer_file_in(task, source->fd, secret_str(password), feed);
+    if (is_mailbox) {
+        TRY(check_alone(task, source->name));
+        TRY(cli_secret_input(task, source->file_password_file, "Password of the file: ",
+                             &password));
+    }
+    TRY(enter_sandbox(task, source));
+    return is_mailbox ? transfer_file_in(task, source->fd, secret_str(password), feed)
+                      : transfer_read(task, source->fd, STR("INBOX"), transfer_feed_sink(feed));
 }
 
 static enum err read_source(struct task *task, const struct cli_feed_source *source,
                             struct transfer_feed *feed, struct transfer_fetched *out_fetched)
 {
+    CLEANUP(cli_remote_close) struct cli_remote_session session = {.line = NULL};
     struct cli_remote remote;
 
     *out_fetched = (struct transfer_fetched){.refused_count = 0};
-
     if (!cli_remote_is_one(source->name))
         return read_file(task, source, feed);
     TRY(cli_remote_parse(task, str_from_c(source->name), &remote));
-    return cli_remote_fetch(task, &remote, source->server_password_file, source->server_ca_file,
-                            feed, out_fetched);
+    TRY(cli_remote_open(task, &remote, source->server_password_file, &session));
+    TRY(enter_sandbox(task, source));
+    return cli_remote_fetch(task, &remote, &session, source->server_ca_file, feed, out_fetched);
 }
 
 /* What did not come along; names of a stranger's server, on somebody's terminal. */

@@ -7,6 +7,7 @@
 
 #include "base/task.h"
 #include "cli/parse.h"
+#include "role/sandbox.h"
 
 #include <sys/types.h>
 
@@ -22,6 +23,14 @@ struct cli_feed_source {
     const char *server_ca_file;  /* NULL: what the system trusts */
     const struct cli_line *line; /* its secret stays behind, as all other descriptors do */
 };
+
+/*
+ * What the process that reads is confined to, once passwords are read and the connection stands: that
+ * file or folder, whoever's it is, for reading; or of another server the certificates that it may lead
+ * back to. No other connection, no program, nothing that is written. Paths are in the arena.
+ */
+void cli_feed_sandbox(struct task *task, const struct cli_feed_source *source,
+                      struct sandbox_rules *out);
 
 /* All of the source is borrowed for the call. `*out_fd` is for the service. */
 MUST_CHECK enum err cli_feed_start(struct task *task, struct cli_feed *feed,

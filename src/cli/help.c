@@ -168,6 +168,9 @@ void cli_help_overview(struct buf *out, const char *noun)
         put_row(out, STR("check-config"), "say what is wrong with a configuration, line by line");
         put_row(out, STR("config-template"), "print a configuration with every setting explained");
         put_row(out, STR("make-certificate"), "make a self-signed certificate where there is none");
+        put_row(out, STR("restore-host"),
+                "bring back accounts, waiting mail and mailboxes of a host that was lost, from its "
+                "backups, before the first start");
         put_row(out, STR("spam train"),
                 "teach the shared spam model: sealpost spam train spam|ham FILE...");
         put_row(out, STR("spam status"), "say how much it has learned");

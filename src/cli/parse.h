@@ -19,6 +19,7 @@ struct cli_line {
     bool wants_help, is_json, is_yes;
     const char *config;                  /* --config; NULL: not given */
     const char *outgoing_ca; /* the setting, once the configuration was read; NULL: not set */
+    bool is_sandbox_optional; /* likewise: sandbox_required is not */
     struct cli_secret {
         const struct admin_argument *argument; /* an ADMIN_SECRET */
         const char *file;                      /* its option's value; NULL: to be asked for */

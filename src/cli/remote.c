@@ -4,7 +4,6 @@
 #include "base/ascii.h"
 #include "base/buf.h"
 #include "cli/secret_input.h"
-#include "net/line.h"
 
 #include <string.h>
 
@@ -103,23 +102,33 @@ static enum err on_start_tls(void *owner, struct task *task)
     return net_line_start_tls(connection->line, task, connection->ca_file);
 }
 
+void cli_remote_close(struct cli_remote_session *session)
+{
+    net_line_close(&session->line);
+    secret_free(&session->password);
+}
+
+enum err cli_remote_open(struct task *task, const struct cli_remote *remote,
+                         const char *password_file, struct cli_remote_session *out)
+{
+    TRY(cli_secret_input(task, password_file, "Password at the other server: ", &out->password));
+    net_line_prepare_tls();
+    return net_line_open(task, remote->host.ptr, remote->port.ptr, &out->line);
+}
+
 enum err cli_remote_fetch(struct task *task, const struct cli_remote *remote,
-                          const char *password_file, const char *ca_file,
+                          struct cli_remote_session *session, const char *ca_file,
                           struct transfer_feed *feed, struct transfer_fetched *out_fetched)
 {
-    CLEANUP(net_line_close) struct net_line *line = NULL;
-    CLEANUP(secret_free) struct secret *password = NULL;
-    struct transfer_server server = {
-        .user = remote->user, .name = remote->name, .folder = remote->folder};
-    struct connection connection = {.ca_file = ca_file};
+    struct transfer_server server = {.user = remote->user,
+                                     .name = remote->name,
+                                     .folder = remote->folder,
+                                     .password = secret_str(session->password)};
+    struct connection connection = {.line = session->line, .ca_file = ca_file};
     const struct transfer_line functions = {on_read, on_write, on_start_tls, &connection};
 
-    TRY(cli_secret_input(task, password_file, "Password at the other server: ", &password));
-    server.password = secret_str(password);
-    TRY(net_line_open(task, remote->host.ptr, remote->port.ptr, &line));
-    connection.line = line;
     if (remote->is_tls)
         TRY(on_start_tls(&connection, task));
-    server.needs_tls = !remote->is_tls && !net_line_is_local(line);
+    server.needs_tls = !remote->is_tls && !net_line_is_local(session->line);
     return transfer_fetch(task, &functions, &server, feed, out_fetched);
 }

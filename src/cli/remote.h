@@ -2,6 +2,8 @@
 #ifndef CLI_REMOTE_H
 #define CLI_REMOTE_H
 
+#include "net/line.h"
+#include "secret/secret.h"
 #include "transfer/fetch.h"
 
 struct cli_remote {
@@ -13,10 +15,21 @@ struct cli_remote {
 bool cli_remote_is_one(const char *text);
 /* ERR_INVALID: words say what is missing. %XX stands for a byte. */
 MUST_CHECK enum err cli_remote_parse(struct task *task, struct str text, struct cli_remote *out);
-/* Connects and fetches (transfer/fetch.h). The password is the first line of the file. `ca_file`: what
- * the certificate must lead back to; NULL: what the system trusts. */
+/*
+ * In two steps, so that the process is confined before it reads what the server says. Connects; reads
+ * the password, the first line of the file (NULL: asked for).
+ */
+struct cli_remote_session {
+    struct net_line *line;   /* own */
+    struct secret *password; /* own */
+};
+MUST_CHECK enum err cli_remote_open(struct task *task, const struct cli_remote *remote,
+                                    const char *password_file, struct cli_remote_session *out);
+void cli_remote_close(struct cli_remote_session *session);
+/* Fetches (transfer/fetch.h). `ca_file`: what the certificate must lead back to; NULL: what the system
+ * trusts. */
 MUST_CHECK enum err cli_remote_fetch(struct task *task, const struct cli_remote *remote,
-                                     const char *password_file, const char *ca_file,
+                                     struct cli_remote_session *session, const char *ca_file,
                                      struct transfer_feed *feed,
                                      struct transfer_fetched *out_fetched);
 

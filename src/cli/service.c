@@ -17,7 +17,7 @@
 enum { CONFIG_BYTES_MAX = 1024 * 1024, WAIT_SECONDS = 60 };
 
 static enum err read_config(struct task *task, const char *config_path, struct str *out_path,
-                            const char **out_ca)
+                            struct cli_service_settings *out_settings)
 {
     CLEANUP(config_done) struct config config = {0};
     CLEANUP(buf_free) struct buf text;
@@ -34,14 +34,16 @@ static enum err read_config(struct task *task, const char *config_path, struct s
     }
     TRY(config_parse(task, config_path, buf_str(&text), NULL, &config));
     *out_path = arena_copy(&task->arena, config.admin_socket);
-    *out_ca = config.outgoing_ca.len == 0
-                  ? NULL
-                  : arena_printf(&task->arena, "%.*s", STR_ARG(config.outgoing_ca)).ptr;
+    out_settings->outgoing_ca =
+        config.outgoing_ca.len == 0
+            ? NULL
+            : arena_printf(&task->arena, "%.*s", STR_ARG(config.outgoing_ca)).ptr;
+    out_settings->sandbox_required = config.sandbox_required;
     return ERR_OK;
 }
 
 enum err cli_service_connect(struct task *task, const char *config_path, int *out_fd,
-                             const char **out_ca)
+                             struct cli_service_settings *out_settings)
 {
     CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -50,7 +52,7 @@ enum err cli_service_connect(struct task *task, const char *config_path, int *ou
 
     if (fd < 0)
         return fail(task, ERR_IO, "no socket: %s", strerror(errno));
-    TRY(read_config(task, config_path, &path, out_ca));
+    TRY(read_config(task, config_path, &path, out_settings));
     if (path.len == 0 || path.len >= sizeof(address.sun_path))
         return fail(task, ERR_INVALID, "%s: the path of admin_socket is too long", config_path);
     memcpy(address.sun_path, path.ptr, path.len);

@@ -10,10 +10,13 @@
 /*
  * Connects to the socket that the configuration names. ERR_NOT_FOUND: nothing answers there (words
  * say what to do); ERR_INVALID: the configuration is wrong; ERR_DENIED: the socket refuses us.
- * `*out_ca`: the setting outgoing_ca, in the task's arena; NULL: not set.
  */
+struct cli_service_settings {
+    const char *outgoing_ca; /* in the task's arena; NULL: not set */
+    bool sandbox_required;
+};
 MUST_CHECK enum err cli_service_connect(struct task *task, const char *config_path, int *out_fd,
-                                        const char **out_ca);
+                                        struct cli_service_settings *out_settings);
 
 /* What goes with a command, and how far it is; zeroed: nothing. */
 struct cli_service_job {

@@ -457,6 +457,20 @@ static void what_makes_no_sense_is_refused(void **state)
     assert_int_equal(f->queue_status, WIRE_OK);
 }
 
+/* "550" and nothing else: that much is told. */
+static void a_failure_without_a_word(void **state)
+{
+    struct fixture *f = *state;
+
+    f->outcome = COURIER_PERMANENT;
+    f->enhanced = "5.0.0";
+    f->words = "";
+    queue_message(f, SUBMISSION(BOB), GIVEN, 0);
+    run(f);
+    assert_int_equal(f->delivered_count, 1);
+    assert_true(has(&f->delivered[0].text, "Diagnostic-Code: smtp;550 5.0.0\r\n"));
+}
+
 static void a_failure_comes_back(void **state)
 {
     struct fixture *f = *state;
@@ -928,6 +942,7 @@ int main(void)
         CASE(a_retransmission_goes_out_once),
         CASE(what_makes_no_sense_is_refused),
         CASE(a_failure_comes_back),
+        CASE(a_failure_without_a_word),
         CASE(a_report_counts_for_what_was_sent),
         CASE(a_sender_refused_does_not_blame_the_recipient),
         CASE(a_temporary_failure_waits),

@@ -82,9 +82,10 @@ static struct courier_verdict verdict_of(struct courier_job *job,
         .remote = arena_copy(&job->task.arena, result->remote),
     };
 
-    if (result->code > 0 && result->words.len > 0)
-        verdict.words = arena_printf(&job->task.arena, "%u %.*s %.*s", result->code,
-                                     STR_ARG(result->enhanced), STR_ARG(result->words));
+    if (result->code > 0)
+        verdict.words = arena_printf(&job->task.arena, "%u %.*s%s%.*s", result->code,
+                                     STR_ARG(result->enhanced), result->words.len > 0 ? " " : "",
+                                     STR_ARG(result->words));
     switch (result->outcome) {
     case COURIER_DELIVERED:
         verdict.ending = result->passes_dsn ? ENDING_RELAYED : ENDING_HANDED;

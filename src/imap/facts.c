@@ -12,12 +12,33 @@ struct imap_facts *imap_facts_new(void)
     return NEW(struct imap_facts);
 }
 
+static void forget(struct imap_remembered **key)
+{
+    if (*key == NULL)
+        return;
+    mem_free(&(*key)->name.ptr);
+    mem_free(&(*key)->key.ptr);
+    mem_free(&(*key)->known);
+    mem_free(&(*key)->truth);
+    mem_free(key);
+}
+
+void imap_facts_drop(struct imap_facts *facts)
+{
+    for (int i = 0; i < IMAP_COLUMN_COUNT; i++) {
+        mem_free(&facts->columns[i].values);
+        facts->columns[i].count = facts->columns[i].room = 0;
+    }
+    for (int i = 0; i < IMAP_REMEMBERED_MAX; i++)
+        forget(&facts->remembered[i]);
+}
+
 void imap_facts_free(struct imap_facts **facts)
 {
     if (*facts == NULL)
         return;
     mem_free(&(*facts)->planes);
-    imap_facts_drop_columns(*facts);
+    imap_facts_drop(*facts);
     mem_free(facts);
 }
 
@@ -36,8 +57,7 @@ static void widen(struct imap_facts *facts, size_t words)
     uint64_t *wider = NEW_ARRAY(uint64_t, planes * words);
 
     for (size_t i = 0; i < planes; i++)
-        memcpy(wider + i * words, facts->planes + i * facts->words,
-               facts->words * sizeof(*wider));
+        memcpy(wider + i * words, facts->planes + i * facts->words, facts->words * sizeof(*wider));
     mem_free(&facts->planes);
     facts->planes = wider;
     facts->words = words;
@@ -119,20 +139,13 @@ void imap_facts_put(struct imap_facts *facts, enum imap_column column, int64_t v
 
     assert(values->count < facts->count);
     if (values->count == values->room) {
-        values->room = values->room == 0 ? facts->count : values->room + values->room / 4 + ROOM_MIN;
+        values->room =
+            values->room == 0 ? facts->count : values->room + values->room / 4 + ROOM_MIN;
         values->values = mem_resize(values->values, values->room, sizeof(*values->values));
     }
     values->values[values->count++] = value < INT32_MIN   ? INT32_MIN
                                       : value > INT32_MAX ? INT32_MAX
                                                           : (int32_t)value;
-}
-
-void imap_facts_drop_columns(struct imap_facts *facts)
-{
-    for (int i = 0; i < IMAP_COLUMN_COUNT; i++) {
-        mem_free(&facts->columns[i].values);
-        facts->columns[i].count = facts->columns[i].room = 0;
-    }
 }
 
 uint64_t imap_facts_from(const struct imap_facts *facts, enum imap_column column, int64_t value,
@@ -157,6 +170,78 @@ uint64_t imap_facts_to(const struct imap_facts *facts, enum imap_column column, 
                        size_t word)
 {
     return ~imap_facts_from(facts, column, value + 1, word);
+}
+
+/* ---- Text keys ---- */
+
+static struct str copy(struct str text)
+{
+    return str_make(mem_copy_text(text.ptr, text.len), text.len);
+}
+
+struct imap_remembered *imap_facts_remember(struct imap_facts *facts, enum vault_search_field field,
+                                            struct str name, struct str key)
+{
+    struct imap_remembered **oldest = &facts->remembered[0];
+
+    facts->uses++;
+    for (int i = 0; i < IMAP_REMEMBERED_MAX; i++) {
+        struct imap_remembered **at = &facts->remembered[i];
+
+        if (*at != NULL && (*at)->field == field && str_equal((*at)->key, key) &&
+            str_equal_nocase((*at)->name, name)) {
+            (*at)->used = facts->uses;
+            return *at;
+        }
+        if (*oldest != NULL && (*at == NULL || (*at)->used < (*oldest)->used))
+            oldest = at;
+    }
+    forget(oldest);
+    *oldest = NEW(struct imap_remembered);
+    **oldest = (struct imap_remembered){
+        .field = field, .name = copy(name), .key = copy(key), .used = facts->uses};
+    return *oldest;
+}
+
+/* Room for that word. */
+static void deepen(struct imap_remembered *key, size_t word)
+{
+    size_t words = word + 1 + word / 4;
+
+    if (word < key->words)
+        return;
+    key->known = mem_resize(key->known, words, sizeof(*key->known));
+    key->truth = mem_resize(key->truth, words, sizeof(*key->truth));
+    for (; key->words < words; key->words++)
+        key->known[key->words] = key->truth[key->words] = 0;
+}
+
+void imap_remembered_put(struct imap_remembered *key, size_t word, uint64_t mask, uint64_t matches)
+{
+    deepen(key, word);
+    key->known[word] |= mask;
+    key->truth[word] = (key->truth[word] & ~mask) | (matches & mask);
+}
+
+uint64_t imap_remembered_known(const struct imap_remembered *key, size_t word)
+{
+    return word < key->words ? key->known[word] : 0;
+}
+
+uint64_t imap_remembered_matches(const struct imap_remembered *key, size_t word)
+{
+    return word < key->words ? key->truth[word] : 0;
+}
+
+bool imap_facts_know_all(const struct imap_facts *facts, const struct imap_remembered *key)
+{
+    size_t whole = facts->count / WORD_BITS;
+    uint64_t rest = (UINT64_C(1) << (facts->count % WORD_BITS)) - 1;
+
+    for (size_t i = 0; i < whole; i++)
+        if (imap_remembered_known(key, i) != UINT64_MAX)
+            return false;
+    return (imap_remembered_known(key, whole) & rest) == rest;
 }
 
 /* ---- Messages that go ---- */
@@ -211,24 +296,39 @@ static void remove_from_column(struct imap_column_values *values, const size_t *
     values->count = kept;
 }
 
+/* Of `end` bits, with room for all of them. */
+static void remove_bits(uint64_t *words, const size_t *indexes, size_t count, size_t end)
+{
+    size_t kept = indexes[0];
+
+    for (size_t i = 0; i < count; i++) {
+        size_t len = stretch_len(indexes, count, i, end);
+
+        move_bits(words, kept, indexes[i] + 1, len);
+        kept += len;
+    }
+    clear_bits(words, kept, end);
+}
+
 void imap_facts_remove(struct imap_facts *facts, const size_t *indexes, size_t count)
 {
     size_t planes = (size_t)__builtin_popcountll(facts->flags);
 
-    for (size_t plane = 0; plane < planes && count > 0; plane++) {
-        uint64_t *words = facts->planes + plane * facts->words;
-        size_t kept = indexes[0];
-
-        for (size_t i = 0; i < count; i++) {
-            size_t len = stretch_len(indexes, count, i, facts->count);
-
-            move_bits(words, kept, indexes[i] + 1, len);
-            kept += len;
-        }
-        clear_bits(words, kept, facts->count);
-    }
+    if (count == 0)
+        return;
+    for (size_t plane = 0; plane < planes; plane++)
+        remove_bits(facts->planes + plane * facts->words, indexes, count, facts->count);
     for (int i = 0; i < IMAP_COLUMN_COUNT; i++)
         if (facts->columns[i].values != NULL)
             remove_from_column(&facts->columns[i], indexes, count);
+    for (int i = 0; i < IMAP_REMEMBERED_MAX; i++) {
+        struct imap_remembered *key = facts->remembered[i];
+
+        if (key == NULL)
+            continue;
+        deepen(key, facts->count / WORD_BITS);
+        remove_bits(key->known, indexes, count, facts->count);
+        remove_bits(key->truth, indexes, count, facts->count);
+    }
     facts->count -= count;
 }

@@ -1,7 +1,9 @@
 /*
  * What a view keeps in memory of its messages, by their index, so that SEARCH reads no rows for it:
  * flags from SELECT on, a bit for each message and flag that is in use; days and sizes from the
- * first key on that compares them, four bytes each. (The vault's facts.h has those of contents.)
+ * first key on that compares them, four bytes each; and which messages have the texts that were
+ * last searched for, two bits each: a client that pages through an answer, or keeps a folder of
+ * what it searches for, asks for the same again. (The vault's facts.h has those of contents.)
  *
  * Flags are right for every change up to `modseq`. A later one may be here already or not: whoever
  * reads the rows that changed since, all of them, may raise it.
@@ -10,6 +12,19 @@
 #define IMAP_FACTS_H
 
 #include "vault/message.h"
+#include "vault/search.h"
+
+/* What is known of one text key: a message's text never changes. */
+struct imap_remembered {
+    /* private, but for the index of bits: use the functions below */
+    enum vault_search_field field;
+    struct str name, key;    /* own */
+    uint64_t *known, *truth; /* own; of `words` words; truth only where known */
+    size_t words;
+    uint64_t used; /* when: the highest is the latest */
+};
+
+enum { IMAP_REMEMBERED_MAX = 8 };
 
 enum imap_column {
     IMAP_COLUMN_SENT_DAY, /* days since 1970; INT32_MIN: no valid Date: */
@@ -18,21 +33,23 @@ enum imap_column {
     IMAP_COLUMN_COUNT,
 };
 
-/* Larger folders have no columns: theirs are read from the rows. */
-enum { IMAP_COLUMN_MESSAGES_MAX = 256 * 1024 };
+/* In larger folders nothing is kept but flags. */
+enum { IMAP_FACTS_MESSAGES_MAX = 256 * 1024 };
 
 struct imap_facts {
     uint64_t modseq; /* 0: no flags are known */
     uint64_t flags;  /* that have a plane; no message has another */
     /* private */
-    size_t count;                    /* of messages */
-    uint64_t *planes;                /* own; in the order of the flags' bits */
-    size_t words;                    /* of each of them */
+    size_t count;     /* of messages */
+    uint64_t *planes; /* own; in the order of the flags' bits */
+    size_t words;     /* of each of them */
     struct imap_column_values {
         int32_t *values; /* own; NULL: none yet */
         size_t count;    /* the first so many messages' are known */
         size_t room;
     } columns[IMAP_COLUMN_COUNT];
+    struct imap_remembered *remembered[IMAP_REMEMBERED_MAX]; /* own */
+    uint64_t uses;
 };
 
 /* Nothing is known yet. */
@@ -51,8 +68,22 @@ bool imap_facts_have(const struct imap_facts *facts, enum imap_column column);
 size_t imap_facts_known(const struct imap_facts *facts, enum imap_column column);
 /* Of the message at imap_facts_known. */
 void imap_facts_put(struct imap_facts *facts, enum imap_column column, int64_t value);
-/* Frees the columns; the flags stay. */
-void imap_facts_drop_columns(struct imap_facts *facts);
+/* Frees the columns and what is remembered of keys; the flags stay. */
+void imap_facts_drop(struct imap_facts *facts);
+
+/*
+ * What is known of a text key, made if there is nothing yet; whoever calls this for one key after
+ * the other may use as many as IMAP_REMEMBERED_MAX at a time. Borrowed until imap_facts_drop.
+ */
+struct imap_remembered *imap_facts_remember(struct imap_facts *facts, enum vault_search_field field,
+                                            struct str name, struct str key);
+/* Of the messages in `mask`, those that match are `matches`. */
+void imap_remembered_put(struct imap_remembered *key, size_t word, uint64_t mask, uint64_t matches);
+/* Which of them are known, and match; else 0. */
+uint64_t imap_remembered_known(const struct imap_remembered *key, size_t word);
+uint64_t imap_remembered_matches(const struct imap_remembered *key, size_t word);
+/* It is known of all messages. */
+bool imap_facts_know_all(const struct imap_facts *facts, const struct imap_remembered *key);
 
 /* Which of the messages 64 * word … 64 * word + 63 have one of the flags: a bit for each. */
 uint64_t imap_facts_with_flags(const struct imap_facts *facts, uint64_t flags, size_t word);

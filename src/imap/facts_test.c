@@ -1,6 +1,7 @@
 /*
- * What a view remembers of its messages is what their rows say: of planes and columns against plain arrays, and
- * of SEARCH against a model, while two sessions change flags, expunge, append, idle and sleep.
+ * What a view remembers of its messages is what their rows say: of planes and columns against plain
+ * arrays, and of SEARCH against a model, while two sessions change flags, expunge, append, idle and
+ * sleep.
  */
 #include "imap/facts.h"
 
@@ -88,8 +89,8 @@ static void test_planes_and_columns(void **state)
 
         plain.count = plain.days_known = 0;
         for (int step = 0; step < 400; step++) {
-            uint64_t flags = UINT64_C(1) << random_to(round % 2 == 0 ? 6 : 63) |
-                             UINT64_C(1) << random_to(4);
+            uint64_t flags =
+                UINT64_C(1) << random_to(round % 2 == 0 ? 6 : 63) | UINT64_C(1) << random_to(4);
 
             if (random_to(3) > 0 && plain.count < PLAIN_MAX) {
                 flags = random_to(2) == 0 ? 0 : flags;
@@ -110,7 +111,7 @@ static void test_planes_and_columns(void **state)
             if (random_to(60) == 0)
                 remove_some(facts, &plain);
             if (random_to(150) == 0) {
-                imap_facts_drop_columns(facts);
+                imap_facts_drop(facts);
                 plain.days_known = 0;
             }
             if (random_to(20) == 0)
@@ -126,15 +127,16 @@ enum { MAILS_MAX = 4000, FLAGS = 7, DEPTH = 3, FIRST_DAY = 20454 /* 2026-01-01 *
 
 static const char *const FLAG_NAMES[FLAGS] = {"\\Seen",  "\\Answered", "\\Flagged", "\\Deleted",
                                               "\\Draft", "$one",       "$two"};
-static const char *const FLAG_KEYS[FLAGS] = {"SEEN",  "ANSWERED",    "FLAGGED",     "DELETED",
+static const char *const FLAG_KEYS[FLAGS] = {"SEEN",  "ANSWERED",     "FLAGGED",     "DELETED",
                                              "DRAFT", "KEYWORD $one", "KEYWORD $two"};
 
 struct mail {
     uint32_t uid;
-    unsigned flags; /* 1 << number in FLAG_NAMES */
+    unsigned flags;    /* 1 << number in FLAG_NAMES */
     int day, sent_day; /* from FIRST_DAY; sent -1: no date */
     size_t size;
-    bool is_gone, is_new; /* the watched session has not been told */
+    struct str subject, body; /* in the pair's arena */
+    bool is_gone, is_new;     /* the watched session has not been told */
 };
 
 struct pair {
@@ -143,6 +145,7 @@ struct pair {
     struct mail mails[MAILS_MAX];
     size_t count;
     uint32_t next_uid;
+    struct arena arena;
     struct task task; /* of one round */
 };
 
@@ -183,6 +186,19 @@ static struct imap_session *connect(struct pair *pair)
     return s;
 }
 
+/* Some of three words, in their order. */
+static struct str random_text(struct arena *arena)
+{
+    static const char *const WORDS[] = {"alpha", "beta", "gamma"};
+    struct str text = STR("");
+
+    for (int i = 0; i < 3; i++)
+        if (random_to(3) > 0)
+            text =
+                arena_printf(arena, "%.*s%s%s", STR_ARG(text), text.len > 0 ? " " : "", WORDS[i]);
+    return text;
+}
+
 static void append(struct pair *pair, struct imap_session *s)
 {
     struct mail *mail = &pair->mails[pair->count++];
@@ -194,24 +210,32 @@ static void append(struct pair *pair, struct imap_session *s)
     if (mail->sent_day >= 0)
         date = arena_printf(&pair->task.arena, "Date: %d Jan 2026 23:30:00 -0500\r\n",
                             mail->sent_day + 1);
-    raw = arena_printf(&pair->task.arena, "%.*s\r\n%*s", STR_ARG(date), (int)random_to(90), "");
+    mail->subject = random_text(&pair->arena);
+    mail->body = random_text(&pair->arena);
+    raw = arena_printf(&pair->task.arena, "%.*sSubject: %.*s\r\n\r\n%.*s%*s", STR_ARG(date),
+                       STR_ARG(mail->subject), STR_ARG(mail->body), (int)random_to(90), "");
     mail->size = raw.len;
     must(s, &pair->task,
-         arena_printf(&pair->task.arena,
-                      "APPEND INBOX (%s) \"%02d-Jan-2026 00:30:00 +0300\" {%zu+}\r\n%.*s",
-                      FLAG_NAMES[__builtin_ctz(mail->flags)], mail->day + 1, raw.len,
-                      STR_ARG(raw)));
+         arena_printf(
+             &pair->task.arena, "APPEND INBOX (%s) \"%02d-Jan-2026 00:30:00 +0300\" {%zu+}\r\n%.*s",
+             FLAG_NAMES[__builtin_ctz(mail->flags)], mail->day + 1, raw.len, STR_ARG(raw)));
 }
 
 /* ---- Keys ---- */
 
-static struct str random_key(struct arena *arena, int depth)
+/* Of a message that is gone but still numbered, the index does not tell: then without texts. */
+static struct str random_key(struct arena *arena, int depth, bool has_texts)
 {
     static const char *const DAYS[] = {"BEFORE",     "ON",     "SINCE",
                                        "SENTBEFORE", "SENTON", "SENTSINCE"};
-    uint32_t kind = depth == 0 ? random_to(4) : random_to(8);
+    static const char *const FIELDS[] = {"SUBJECT", "BODY", "HEADER Subject", "HEADER X-Other"};
+    static const char *const TEXTS[] = {"alpha", "beta", "lph", "alpha beta", "a ga", "zeta"};
+    uint32_t texts = has_texts ? 2 : 0, kind = random_to((depth == 0 ? 4 : 8) + texts);
     struct str left, right;
 
+    if (kind < texts)
+        return arena_printf(arena, "%s \"%s\"", FIELDS[random_to(4)], TEXTS[random_to(6)]);
+    kind -= texts;
     if (kind < 2)
         return arena_printf(arena, "%s%s", random_to(3) == 0 ? "NOT " : "",
                             FLAG_KEYS[random_to(FLAGS)]);
@@ -219,9 +243,9 @@ static struct str random_key(struct arena *arena, int depth)
         return arena_printf(arena, "%s %u-Jan-2026", DAYS[random_to(6)], 1 + random_to(28));
     if (kind == 3)
         return arena_printf(arena, "%s %u", random_to(2) == 0 ? "LARGER" : "SMALLER",
-                            random_to(140));
-    left = random_key(arena, depth - 1);
-    right = random_key(arena, depth - 1);
+                            random_to(200));
+    left = random_key(arena, depth - 1, has_texts);
+    right = random_key(arena, depth - 1, has_texts);
     if (kind == 4)
         return arena_printf(arena, "NOT (%.*s)", STR_ARG(left));
     if (kind == 5)
@@ -256,6 +280,19 @@ static int take_day(struct str *rest)
     return day;
 }
 
+static struct str take_quoted(struct str *rest)
+{
+    ptrdiff_t end;
+    struct str text;
+
+    assert_true(take(rest, "\""));
+    end = str_index(*rest, '"');
+    assert_true(end > 0);
+    text = str_upto(*rest, (size_t)end);
+    *rest = str_from(*rest, (size_t)end + 1);
+    return text;
+}
+
 /* Reads one key off the front, as random_key writes them. */
 static bool matches(const struct mail *mail, struct str *rest)
 {
@@ -283,6 +320,12 @@ static bool matches(const struct mail *mail, struct str *rest)
     for (int i = 0; i < FLAGS; i++)
         if (take(rest, FLAG_KEYS[i]))
             return (mail->flags >> i & 1) != 0;
+    if (take(rest, "SUBJECT ") || take(rest, "HEADER Subject "))
+        return str_find(mail->subject, take_quoted(rest)) >= 0;
+    if (take(rest, "HEADER X-Other ")) /* no message has it */
+        return take_quoted(rest).len == 0;
+    if (take(rest, "BODY "))
+        return str_find(mail->body, take_quoted(rest)) >= 0;
     if (take(rest, "BEFORE "))
         return mail->day < take_day(rest);
     if (take(rest, "ON "))
@@ -322,10 +365,14 @@ static void told(struct pair *pair, bool may_expunge)
 static void check_search(struct pair *pair)
 {
     struct arena *arena = &pair->task.arena;
-    struct str key = random_key(arena, DEPTH), answer;
+    struct str key, answer;
     struct buf expected;
     unsigned number = 0;
+    bool has_gone = false;
 
+    for (size_t i = 0; i < pair->count; i++)
+        has_gone = has_gone || pair->mails[i].is_gone;
+    key = random_key(arena, DEPTH, !has_gone);
     buf_init(&expected, SIZE_MAX);
     buf_put(&expected, STR("* SEARCH"));
     for (size_t i = 0; i < pair->count; i++) {
@@ -338,8 +385,8 @@ static void check_search(struct pair *pair)
             buf_putf(&expected, " %u", number);
     }
     buf_put(&expected, STR("\r\n"));
-    answer = say(pair->watched, &pair->task,
-                 arena_printf(arena, "c SEARCH %.*s\r\n", STR_ARG(key)));
+    answer =
+        say(pair->watched, &pair->task, arena_printf(arena, "c SEARCH %.*s\r\n", STR_ARG(key)));
     if (!str_starts_with(answer, buf_str(&expected)))
         fail_msg("%.*s: expected %.*s, not %.*s", STR_ARG(key), (int)expected.len, expected.ptr,
                  STR_ARG(answer));
@@ -382,6 +429,19 @@ static void store(struct pair *pair, struct imap_session *s)
             pair->mails[i].flags = adds ? pair->mails[i].flags | bit : pair->mails[i].flags & ~bit;
     if (s == pair->watched)
         told(pair, true);
+}
+
+/* The watched session sets \Seen without STORE. */
+static void fetch(struct pair *pair)
+{
+    struct mail *mail = &pair->mails[random_to((uint32_t)pair->count)];
+
+    if (mail->is_gone || mail->is_new)
+        return;
+    must(pair->watched, &pair->task,
+         arena_printf(&pair->task.arena, "UID FETCH %u BODY[]", mail->uid));
+    mail->flags |= 1;
+    told(pair, true);
 }
 
 static void expunge(struct pair *pair)
@@ -445,6 +505,15 @@ static void sleep_and_wake(struct pair *pair)
     buf_free(&state);
 }
 
+static void make_index(struct pair *pair)
+{
+    bool has_more = true;
+
+    while (has_more)
+        assert_int_equal(vault_housekeeping(transcript_vault(pair->home), &pair->task, &has_more),
+                         ERR_OK);
+}
+
 static void append_own(struct pair *pair)
 {
     append(pair, pair->watched);
@@ -458,8 +527,10 @@ static void happen(struct pair *pair, int round)
 
     if (what < 5)
         store(pair, pair->other);
-    else if (what < 9)
+    else if (what < 7)
         store(pair, pair->watched);
+    else if (what < 9)
+        fetch(pair);
     else if (what < 11 && pair->count > 60)
         expunge(pair);
     else if (what < 12)
@@ -470,8 +541,12 @@ static void happen(struct pair *pair, int round)
         idle(pair);
     else if (what == 15)
         sleep_and_wake(pair);
+    else
+        make_index(pair);
     if (round % 100 == 50 && !pair->mails[0].is_gone)
         store_much(pair);
+    if (round % 100 == 51)
+        fetch(pair);
 }
 
 static struct pair *pair_new(size_t count)
@@ -494,6 +569,7 @@ static void pair_free(struct pair **pair)
     imap_session_free(&(*pair)->watched);
     imap_session_free(&(*pair)->other);
     task_done(&(*pair)->task);
+    arena_free(&(*pair)->arena);
     transcript_vault_free(&(*pair)->home);
     mem_free(pair);
 }

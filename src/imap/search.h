@@ -6,6 +6,7 @@
 #ifndef IMAP_SEARCH_H
 #define IMAP_SEARCH_H
 
+#include "imap/facts.h"
 #include "imap/parse.h"
 #include "imap/regex.h"
 #include "imap/set.h"
@@ -66,7 +67,8 @@ struct imap_search_node {
     struct imap_regex *regex;
     int64_t *content_ids; /* that have the identifier, ascending */
     size_t content_count;
-    bool is_at_hand; /* what it compares is in the view's facts */
+    struct imap_remembered *remembered; /* what the view knows of a text; NULL: nothing is kept */
+    bool is_at_hand;                    /* what it compares is in the view's facts, all of it */
     /* From the search index, bits for each index in the folder: only the candidates can match, and
      * (is_exact) all of them do but for the open ones, which may. */
     bool has_candidates, is_exact, has_open;

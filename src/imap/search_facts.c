@@ -5,6 +5,7 @@
 enum {
     ROW_UNITS = 1,
     CURSOR_UNITS = 10,
+    WORD_BITS = 64,
     WORTH_FEW = 64,         /* rows: read whatever is open */
     WITH_INDEX_MAX = 20000, /* so many, where the index may leave nothing open */
 };
@@ -56,6 +57,39 @@ void imap_search_recall(const struct imap_session *s, struct imap_search_run *ru
     }
 }
 
+void imap_search_remember(const struct imap_session *s, struct imap_search_run *run)
+{
+    struct imap_facts *facts = run->view->facts;
+    unsigned count = 0;
+
+    if (!has_facts(s, run->view) || run->view->count > IMAP_FACTS_MESSAGES_MAX)
+        return;
+    for (uint32_t i = 0; i < run->program->node_count && count < IMAP_REMEMBERED_MAX; i++) {
+        struct imap_search_node *node = &run->program->nodes[i];
+
+        if (node->op != IMAP_SEARCH_HEADER &&
+            (node->op != IMAP_SEARCH_STRING || node->folded.len == 0))
+            continue;
+        node->remembered = imap_facts_remember(facts, node->field, node->name, node->folded);
+        node->is_at_hand = imap_facts_know_all(facts, node->remembered);
+        count++;
+    }
+}
+
+void imap_search_note_candidates(const struct imap_search_run *run,
+                                 const struct imap_search_node *node)
+{
+    size_t count = run->view->count;
+
+    for (size_t word = 0; node->remembered != NULL && word * WORD_BITS < count; word++) {
+        uint64_t known = node->is_exact ? ~node->open[word] : ~node->candidates[word];
+
+        if (count - word * WORD_BITS < WORD_BITS)
+            known &= (UINT64_C(1) << (count % WORD_BITS)) - 1;
+        imap_remembered_put(node->remembered, word, known, node->candidates[word]);
+    }
+}
+
 /* ---- What is missing ---- */
 
 static void extend(struct imap_search_reading *reading, size_t first, size_t end)
@@ -101,7 +135,7 @@ bool imap_search_lacks_facts(const struct imap_session *s, struct imap_search_ru
             continue;
         if (compares_flags(node))
             extend_to_changed(s, view, &reading);
-        if (column_of(node, &column) && view->count <= IMAP_COLUMN_MESSAGES_MAX) {
+        if (column_of(node, &column) && view->count <= IMAP_FACTS_MESSAGES_MAX) {
             reading.columns |= 1u << column;
             extend(&reading, imap_facts_known(view->facts, column), view->count);
         }
@@ -174,7 +208,8 @@ enum err imap_search_read_facts(struct imap_session *s, struct task *task,
         bool has_row;
 
         TRY(vault_cursor_next(cursor, task, &row, &has_row));
-        /* What was purged between two turns: the view is not current any more, so it is not looked at. */
+        /* What was purged between two turns: the view is not current any more, so it is not looked
+         * at. */
         while (reading->next < reading->end && (!has_row || view->uids[reading->next] < row.uid))
             take_row(view, reading, &none);
         if (reading->next < reading->end && view->uids[reading->next] == row.uid)

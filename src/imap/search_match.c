@@ -54,13 +54,14 @@ enum imap_search_level imap_search_level_of(const struct imap_search_node *node)
     case IMAP_SEARCH_YOUNGER:
         return IMAP_SEARCH_BY_ROW;
     case IMAP_SEARCH_STRING:
-        if ((node->is_exact && !node->has_open) || node->folded.len == 0)
+        if ((node->is_exact && !node->has_open) || node->folded.len == 0 || node->is_at_hand)
             return IMAP_SEARCH_BY_NUMBER;
         return node->field == VAULT_SEARCH_BODY || node->field == VAULT_SEARCH_TEXT
                    ? IMAP_SEARCH_BY_TEXT
                    : IMAP_SEARCH_BY_HEADER;
     case IMAP_SEARCH_HEADER:
-        return node->is_exact && !node->has_open ? IMAP_SEARCH_BY_NUMBER : IMAP_SEARCH_BY_TEXT;
+        return (node->is_exact && !node->has_open) || node->is_at_hand ? IMAP_SEARCH_BY_NUMBER
+                                                                       : IMAP_SEARCH_BY_TEXT;
     case IMAP_SEARCH_REGEX:
         return IMAP_SEARCH_BY_REGEX;
     }
@@ -350,26 +351,50 @@ static bool leaf_is_true(struct imap_search_candidate *c, const struct imap_sear
     return false;
 }
 
+/* A leaf whose text, or row, is there; a text's truth is remembered. */
+static enum imap_truth judge(struct imap_search_candidate *c, const struct imap_search_node *node)
+{
+    bool is_true = leaf_is_true(c, node);
+
+    if (node->remembered != NULL)
+        imap_remembered_put(node->remembered, c->index / 64, UINT64_C(1) << (c->index % 64),
+                            is_true ? UINT64_MAX : 0);
+    return is_true ? IMAP_TRUTH_YES : IMAP_TRUTH_NO;
+}
+
+static bool word_has(uint64_t word, uint32_t index)
+{
+    return (word >> (index % 64) & 1) != 0;
+}
+
 static enum imap_truth leaf_matches(struct imap_search_candidate *c,
                                     const struct imap_search_node *node)
 {
+    size_t word = c->index / 64;
+
     /* Every text contains the empty one; but a field of that name must be there. */
     if (node->op == IMAP_SEARCH_STRING && node->folded.len == 0)
         return IMAP_TRUTH_YES;
+    if (node->remembered != NULL &&
+        word_has(imap_remembered_known(node->remembered, word), c->index))
+        return word_has(imap_remembered_matches(node->remembered, word), c->index) ? IMAP_TRUTH_YES
+                                                                                   : IMAP_TRUTH_NO;
     if (node->has_candidates && !has_bit(node->candidates, c->index))
         return IMAP_TRUTH_NO;
     if (node->is_exact && !has_bit(node->open, c->index))
         return IMAP_TRUTH_YES;
     if (c->level == IMAP_SEARCH_BY_HEADER && imap_search_has_hint(node) &&
-        is_in_message_id(c, node))
+        is_in_message_id(c, node)) {
+        if (node->remembered != NULL)
+            imap_remembered_put(node->remembered, word, UINT64_C(1) << (c->index % 64), UINT64_MAX);
         return IMAP_TRUTH_YES;
+    }
     if (imap_search_level_of(node) > c->level)
         return IMAP_TRUTH_OPEN;
     if (node->is_at_hand) /* as it was when the command began */
-        return imap_search_leaf_word(c->view, node, c->index / 64) >> (c->index % 64) & 1
-                   ? IMAP_TRUTH_YES
-                   : IMAP_TRUTH_NO;
-    return leaf_is_true(c, node) ? IMAP_TRUTH_YES : IMAP_TRUTH_NO;
+        return word_has(imap_search_leaf_word(c->view, node, word), c->index) ? IMAP_TRUTH_YES
+                                                                              : IMAP_TRUTH_NO;
+    return judge(c, node);
 }
 
 /* What an operator has made of its operands so far. */

@@ -40,8 +40,8 @@ struct imap_search_candidate {
 enum imap_truth imap_search_matches(struct imap_search_candidate *candidate,
                                     const struct imap_search_program *program);
 /*
- * The same of the messages with the indexes 64 * word … 64 * word + 63, by their numbers alone: a bit
- * for each. Those beyond the folder mean nothing.
+ * The same of the messages with the indexes 64 * word … 64 * word + 63, by their numbers alone: a
+ * bit for each. Those beyond the folder mean nothing.
  */
 struct imap_search_word {
     uint64_t yes, open;

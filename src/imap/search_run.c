@@ -21,7 +21,11 @@ enum {
     CONTENT_PER_UNIT = 128, /* bytes of it */
     TEXT_STEP = 32 * 1024,  /* of it, towards the text: 30 us as a rule, 4 ms of the worst */
     TEXT_STEP_UNITS = 1000,
-    DIRECT_MAX = 64, /* messages that are read rather than looked for in the index */
+    /* So many messages are read rather than looked for in the index, or fewer in a small folder,
+     * where that costs less: one in DIRECT_PART of it. */
+    DIRECT_MAX = 64,
+    DIRECT_MIN = 8,
+    DIRECT_PART = 100,
 };
 
 /* ---- Before the first message ---- */
@@ -127,6 +131,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sea
     run->is_decided = ARENA_ARRAY(&task->arena, bool, run->view->count);
     for (size_t i = 0; i < run->view->count; i++)
         run->found[i] = (uint32_t)i;
+    imap_search_remember(s, run);
     imap_search_recall(s, run);
     imap_spend(s, program->node_count + run->view->count / 100);
     return ERR_OK;
@@ -316,7 +321,7 @@ static struct imap_search_node *next_index_key(const struct imap_search_run *run
         struct imap_search_node *node = &run->program->nodes[i];
         bool is_better;
 
-        if (!is_index_key(node) || node->has_candidates)
+        if (!is_index_key(node) || node->has_candidates || node->is_at_hand)
             continue;
         is_better = best == NULL || imap_search_level_of(node) < imap_search_level_of(best) ||
                     (imap_search_level_of(node) == imap_search_level_of(best) &&
@@ -325,6 +330,13 @@ static struct imap_search_node *next_index_key(const struct imap_search_run *run
             best = node;
     }
     return best;
+}
+
+static size_t direct_max(const struct imap_search_run *run)
+{
+    size_t part = run->view->count / DIRECT_PART;
+
+    return part < DIRECT_MIN ? DIRECT_MIN : part > DIRECT_MAX ? DIRECT_MAX : part;
 }
 
 static uint64_t *bits_of(const struct imap_search_run *run, struct task *task, const uint32_t *uids,
@@ -359,6 +371,7 @@ static enum err ask_index(struct imap_session *s, struct task *task,
         node->has_open = candidates.is_exact && candidates.open_count > 0;
         if (node->is_exact)
             node->open = bits_of(run, task, candidates.open_uids, candidates.open_count);
+        imap_search_note_candidates(run, node);
         imap_spend(s, INDEX_UNITS + candidates.count / 50 + run->view->count / 500);
     } else {
         err = fail(task, err, "%s", lookup.words);
@@ -588,7 +601,7 @@ static bool is_wanted(const struct imap_session *s, struct imap_search_run *run)
     case IMAP_SIEVE_FIRST_ROWS:
         return is_open && has_level(run, IMAP_SEARCH_BY_ROW) && next_index_key(run) != NULL;
     case IMAP_SIEVE_INDEX:
-        return run->open_count > DIRECT_MAX && next_index_key(run) != NULL;
+        return run->open_count > direct_max(run) && next_index_key(run) != NULL;
     case IMAP_SIEVE_ROWS:
         return is_open && has_level(run, IMAP_SEARCH_BY_ROW);
     case IMAP_SIEVE_HEADERS:

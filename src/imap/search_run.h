@@ -4,10 +4,10 @@
  * A combination of keys costs no more than its most selective one (and the work that this one
  * leaves): the folder's messages pass through sieves, each dearer than the one before, and a sieve
  * sees only what the ones before left open. numbers -> rows -> search index -> rows -> header
- * columns -> the messages' own text -> regular expressions. Flags, days and sizes are numbers where the
- * view knows them; where it could know more, that is read behind the numbers (search_facts.h). Where the first rows show that they
- * rule out little, the index comes before them; once so few messages are open that reading them is
- * cheaper, it is not asked.
+ * columns -> the messages' own text -> regular expressions. Flags, days and sizes are numbers where
+ * the view knows them; where it could know more, that is read behind the numbers (search_facts.h).
+ * Where the first rows show that they rule out little, the index comes before them; once so few
+ * messages are open that reading them is cheaper, it is not asked.
  */
 #ifndef IMAP_SEARCH_RUN_H
 #define IMAP_SEARCH_RUN_H

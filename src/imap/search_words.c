@@ -88,6 +88,9 @@ uint64_t imap_search_leaf_word(const struct imap_view *view, const struct imap_s
     case IMAP_SEARCH_SEQUENCE:
     case IMAP_SEARCH_UID:
         return in_set(&node->set, word);
+    case IMAP_SEARCH_STRING:
+    case IMAP_SEARCH_HEADER:
+        return node->is_at_hand ? imap_remembered_matches(node->remembered, word) : 0;
     case IMAP_SEARCH_OR:
     case IMAP_SEARCH_NOT:
     case IMAP_SEARCH_KEYWORD:
@@ -99,8 +102,6 @@ uint64_t imap_search_leaf_word(const struct imap_view *view, const struct imap_s
     case IMAP_SEARCH_MODSEQ:
     case IMAP_SEARCH_EMAILID:
     case IMAP_SEARCH_THREADID:
-    case IMAP_SEARCH_STRING:
-    case IMAP_SEARCH_HEADER:
     case IMAP_SEARCH_REGEX:
         break;
     }
@@ -126,6 +127,13 @@ static struct truths leaf_truths(const struct imap_view *view, const struct imap
         truths.may = node->candidates[word];
     if (node->is_exact)
         truths.yes = truths.may & ~node->open[word];
+    if (node->remembered != NULL) {
+        uint64_t known = imap_remembered_known(node->remembered, word);
+        uint64_t matches = known & imap_remembered_matches(node->remembered, word);
+
+        truths.yes = (truths.yes & ~known) | matches;
+        truths.may = (truths.may & ~known) | matches;
+    }
     if (imap_search_level_of(node) == IMAP_SEARCH_BY_NUMBER) {
         truths.yes |= truths.may & imap_search_leaf_word(view, node, word);
         truths.may = truths.yes;
@@ -168,9 +176,9 @@ struct imap_search_word imap_search_matches_word(const struct imap_view *view,
 
     for (;;) {
         if (imap_search_is_operator(program, at)) {
-            stack[depth++] =
-                (struct frame){&nodes[at], nodes[at].op == IMAP_SEARCH_OR ? (struct truths){0, 0}
-                                                                          : (struct truths){ALL, ALL}};
+            stack[depth++] = (struct frame){&nodes[at], nodes[at].op == IMAP_SEARCH_OR
+                                                            ? (struct truths){0, 0}
+                                                            : (struct truths){ALL, ALL}};
             at++;
             if (at < stack[depth - 1].node->next)
                 continue;

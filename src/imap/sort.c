@@ -1,14 +1,17 @@
 #include "imap/sort.h"
 
 #include "imap/engine.h"
-#include "message/message.h"
+
+#include <string.h>
 
 enum {
-    BATCH = 500,    /* messages whose keys are read at once */
-    KEY_UNITS = 3,  /* imap_spend: reading the keys of one */
-    TEXT_MAX = 512, /* bytes of a text that are compared: bounds the memory */
+    KEY_UNITS = 1,  /* imap_spend: reading the key of one message, */
+    MADE_UNITS = 6, /* and of one that the vault has no row of yet */
+    PREFIX_BYTES = 8,
     STEP_COMPARISONS = 20000,
     COMPARISONS_PER_UNIT = 20,
+    STEP_ITEMS = 20000,
+    ITEMS_PER_UNIT = 100,
 };
 
 static const struct {
@@ -70,192 +73,365 @@ bool imap_sort_has_relevancy(const struct imap_sort_order *order)
 
 /* ---- The keys ---- */
 
-struct str imap_sort_text(struct task *task, struct str text)
+/* What the criterion compares: a text, or NULL and *out_number. */
+static const struct str *text_of(enum imap_sort_criterion criterion,
+                                 const struct vault_sort_key *key, int64_t *out_number)
 {
-    struct str mapped;
-    struct buf out;
-
-    buf_init(&out, SIZE_MAX);
-    message_fold(str_upto(text, TEXT_MAX), &out);
-    mapped = arena_copy(&task->arena, str_upto(buf_str(&out), TEXT_MAX));
-    buf_free(&out);
-    return mapped;
+    *out_number = 0;
+    switch (criterion) {
+    case IMAP_SORT_ARRIVAL:
+        *out_number = key->arrival_ms;
+        return NULL;
+    case IMAP_SORT_DATE:
+        *out_number = key->sent_ms;
+        return NULL;
+    case IMAP_SORT_SIZE:
+        *out_number = (int64_t)key->size_bytes;
+        return NULL;
+    case IMAP_SORT_CC:
+        return &key->cc;
+    case IMAP_SORT_FROM:
+        return &key->from;
+    case IMAP_SORT_SUBJECT:
+        return &key->base_subject;
+    case IMAP_SORT_TO:
+        return &key->to;
+    case IMAP_SORT_DISPLAYFROM:
+        return &key->display_from;
+    case IMAP_SORT_DISPLAYTO:
+        return &key->display_to;
+    case IMAP_SORT_RELEVANCY: /* is not the key's */
+        break;
+    }
+    return NULL;
 }
 
-static struct imap_sort_value value_of(struct task *task, enum imap_sort_criterion criterion,
+/* The first bytes as a number of the same order, so that most comparisons look at no text. */
+static int64_t prefix_of(struct str text)
+{
+    uint64_t prefix = 0;
+
+    for (size_t i = 0; i < PREFIX_BYTES; i++)
+        prefix = prefix << 8 | (i < text.len ? (unsigned char)text.ptr[i] : 0u);
+    return (int64_t)(prefix ^ (UINT64_C(1) << 63));
+}
+
+static struct imap_sort_value value_of(struct arena *arena, enum imap_sort_criterion criterion,
                                        const struct vault_sort_key *key)
 {
     struct imap_sort_value value = {0};
+    const struct str *text = text_of(criterion, key, &value.number);
 
-    switch (criterion) {
-    case IMAP_SORT_ARRIVAL:
-        value.number = key->arrival_ms;
-        break;
-    case IMAP_SORT_DATE:
-        value.number = key->sent_ms;
-        break;
-    case IMAP_SORT_SIZE:
-        value.number = (int64_t)key->size_bytes;
-        break;
-    case IMAP_SORT_CC:
-        value.text = imap_sort_text(task, key->cc);
-        break;
-    case IMAP_SORT_FROM:
-        value.text = imap_sort_text(task, key->from);
-        break;
-    case IMAP_SORT_SUBJECT:
-        value.text = imap_sort_text(task, key->base_subject);
-        break;
-    case IMAP_SORT_TO:
-        value.text = imap_sort_text(task, key->to);
-        break;
-    case IMAP_SORT_DISPLAYFROM:
-        value.text = imap_sort_text(task, key->display_from);
-        break;
-    case IMAP_SORT_DISPLAYTO:
-        value.text = imap_sort_text(task, key->display_to);
-        break;
-    case IMAP_SORT_RELEVANCY: /* is not the key's */
-        break;
+    if (text != NULL) {
+        value.number = prefix_of(*text);
+        value.text = arena_copy(arena, *text);
     }
     return value;
 }
 
-static void on_key(void *owner, struct task *task, size_t at, const struct vault_sort_key *key)
+static uint64_t on_key(void *owner, size_t at, const struct vault_sort_key *key)
 {
     struct imap_sort *sort = owner;
-    struct imap_sort_value *values = sort->values + sort->kept * sort->order->count;
+    size_t kept = sort->kept++;
 
-    sort->found[sort->kept] = sort->found[at];
+    sort->found[kept] = sort->found[at];
     if (sort->modseqs != NULL)
-        sort->modseqs[sort->kept] = sort->modseqs[at];
+        sort->modseqs[kept] = sort->modseqs[at];
     if (sort->scores != NULL)
-        sort->scores[sort->kept] = sort->scores[at];
+        sort->scores[kept] = sort->scores[at];
     for (size_t i = 0; i < sort->order->count; i++) {
-        values[i] = value_of(task, sort->order->keys[i].criterion, key);
-        if (sort->order->keys[i].criterion == IMAP_SORT_RELEVANCY)
-            values[i].number = -(int64_t)sort->scores[sort->kept];
+        enum imap_sort_criterion criterion = sort->order->keys[i].criterion;
+
+        if (sort->keys[i].values == NULL)
+            sort->keys[i].ranks[kept] = sort->keys[i].ranks[at];
+        else if (criterion == IMAP_SORT_RELEVANCY)
+            sort->keys[i].values[kept].number = -(int64_t)sort->scores[kept];
+        else
+            sort->keys[i].values[kept] = value_of(sort->arena, criterion, key);
     }
-    sort->kept++;
+    return 0;
 }
 
-static unsigned fields_of(const struct imap_sort_order *order)
-{
-    unsigned fields = 0;
+struct loading {
+    struct imap_session *s;
+    struct imap_sort_source *source;
+    size_t end; /* of the stretch */
+};
 
-    for (size_t i = 0; i < order->count; i++)
-        fields |= CRITERIA[order->keys[i].criterion].field;
-    return fields;
+/* False: stop here, with the stretch or the turn. */
+static bool on_row(void *owner, const struct vault_sort_key *key)
+{
+    struct loading *loading = owner;
+    struct imap_sort_source *source = loading->source;
+    const uint32_t *uids = source->view->uids;
+    uint64_t units = key->was_made ? MADE_UNITS : KEY_UNITS;
+
+    while (source->next < loading->end && uids[source->found[source->next]] < key->uid)
+        source->next++; /* is gone */
+    if (source->next < loading->end && uids[source->found[source->next]] == key->uid) {
+        units += source->on_key(source->owner, source->next, key);
+        source->next++;
+    }
+    imap_spend(loading->s, units);
+    return source->next < loading->end && !imap_must_give_way(loading->s);
 }
 
 enum err imap_sort_load(struct imap_session *s, struct task *task, struct imap_sort_source *source)
 {
     const uint32_t *uids = source->view->uids, *found = source->found;
-    size_t end = imap_view_stretch(found, source->count, source->next), count, i;
-    struct vault_sort_key *keys;
-    struct task batch;
-    enum err err;
+    size_t end = imap_view_stretch(found, source->count, source->next);
+    struct loading loading = {.s = s, .source = source, .end = end};
+    bool is_end = false;
 
-    task_init(&batch, task->now_ms);
-    err = vault_sort_keys(s->vault, &batch, source->view->folder_id, uids[found[source->next]],
-                          uids[found[end - 1]], source->fields, BATCH, &keys, &count);
-    if (err != ERR_OK) {
-        err = fail(task, err, "%s", batch.words);
-        count = 0;
-    }
-    imap_spend(s, 10 + count * KEY_UNITS);
-    for (i = 0; i < count && (i == 0 || !imap_must_give_way(s)); i++) {
-        while (source->next < end && uids[found[source->next]] < keys[i].uid)
-            source->next++; /* is gone */
-        source->units = 0;
-        if (source->next < end && uids[found[source->next]] == keys[i].uid)
-            source->on_key(source->owner, task, source->next++, &keys[i]);
-        imap_spend(s, source->units);
-    }
-    if (i == count && count < BATCH) /* there are no more: what is left of the stretch is gone */
+    imap_spend(s, 10);
+    TRY(vault_sort_keys(s->vault, task, source->view->folder_id, uids[found[source->next]],
+                        uids[found[end - 1]], source->fields, on_row, &loading, &is_end));
+    if (is_end) /* what is left of the stretch is gone */
         source->next = end;
-    task_done(&batch);
-    return err;
+    return ERR_OK;
 }
 
-/* ---- The order ---- */
+/* ---- One criterion ---- */
 
 static int compare_values(const struct imap_sort_value *a, const struct imap_sort_value *b)
 {
     if (a->number != b->number)
         return a->number < b->number ? -1 : 1;
-    return a->text.ptr == NULL ? 0 : str_compare(a->text, b->text);
+    return a->text.len == 0 ? -(b->text.len > 0) : str_compare(a->text, b->text);
 }
 
 static int compare_messages(const void *context, uint32_t a, uint32_t b)
 {
     const struct imap_sort *sort = context;
-    size_t count = sort->order->count;
+    const struct imap_sort_value *values = sort->keys[sort->at_key].values;
 
-    for (size_t i = 0; i < count; i++) {
-        int order = compare_values(&sort->values[a * count + i], &sort->values[b * count + i]);
-
-        if (order != 0)
-            return sort->order->keys[i].is_reverse ? -order : order;
-    }
-    return 0;
+    return compare_values(&values[a], &values[b]);
 }
 
-static void apply_order(struct task *task, struct imap_sort *sort)
+/* A loop over messages or ranks that gives way now and then. */
+static size_t step_end(struct imap_session *s, const struct imap_sort *sort, size_t count)
 {
-    uint32_t *found = ARENA_ARRAY(&task->arena, uint32_t, sort->found_count);
+    size_t end = count - sort->at < STEP_ITEMS ? count : sort->at + STEP_ITEMS;
+
+    imap_spend(s, (end - sort->at) / ITEMS_PER_UNIT);
+    return end;
+}
+
+/* Along the merged order: equal messages have the same rank. */
+static bool rank_some(struct imap_session *s, struct imap_sort *sort)
+{
+    const uint32_t *merged = sort->merge.items;
+    size_t end = step_end(s, sort, sort->found_count);
+
+    for (; sort->at < end; sort->at++) {
+        if (sort->at > 0 && compare_messages(sort, merged[sort->at - 1], merged[sort->at]) != 0)
+            sort->rank++;
+        sort->keys[sort->at_key].ranks[merged[sort->at]] = sort->rank;
+    }
+    return end == sort->found_count;
+}
+
+/* ---- All of them ---- */
+
+static uint32_t place_of(const struct imap_sort *sort, uint32_t message)
+{
+    uint32_t rank = sort->keys[sort->at_key].ranks[message];
+
+    return sort->order->keys[sort->at_key].is_reverse ? sort->rank_end - 1 - rank : rank;
+}
+
+static bool count_some(struct imap_session *s, struct imap_sort *sort)
+{
+    size_t end = step_end(s, sort, sort->found_count);
+
+    for (; sort->at < end; sort->at++)
+        sort->places[place_of(sort, (uint32_t)sort->at)]++;
+    return end == sort->found_count;
+}
+
+static bool sum_some(struct imap_session *s, struct imap_sort *sort)
+{
+    size_t end = step_end(s, sort, sort->rank_end);
+
+    for (; sort->at < end; sort->at++) {
+        uint32_t count = sort->places[sort->at];
+
+        sort->places[sort->at] = sort->rank;
+        sort->rank += count;
+    }
+    return end == sort->rank_end;
+}
+
+static bool deal_some(struct imap_session *s, struct imap_sort *sort)
+{
+    size_t end = step_end(s, sort, sort->found_count);
+
+    for (; sort->at < end; sort->at++)
+        sort->dealt[sort->places[place_of(sort, sort->items[sort->at])]++] = sort->items[sort->at];
+    return end == sort->found_count;
+}
+
+static void apply_order(struct imap_sort *sort)
+{
+    uint32_t *found = ARENA_ARRAY(sort->arena, uint32_t, sort->found_count);
     uint64_t *modseqs =
-        sort->modseqs == NULL ? NULL : ARENA_ARRAY(&task->arena, uint64_t, sort->found_count);
+        sort->modseqs == NULL ? NULL : ARENA_ARRAY(sort->arena, uint64_t, sort->found_count);
     uint8_t *scores =
-        sort->scores == NULL ? NULL : ARENA_ARRAY(&task->arena, uint8_t, sort->found_count);
+        sort->scores == NULL ? NULL : ARENA_ARRAY(sort->arena, uint8_t, sort->found_count);
 
     for (size_t i = 0; i < sort->found_count; i++) {
-        found[i] = sort->found[sort->merge.items[i]];
+        found[i] = sort->found[sort->items[i]];
         if (scores != NULL)
-            scores[i] = sort->scores[sort->merge.items[i]];
+            scores[i] = sort->scores[sort->items[i]];
         if (modseqs != NULL)
-            modseqs[i] = sort->modseqs[sort->merge.items[i]];
+            modseqs[i] = sort->modseqs[sort->items[i]];
     }
     sort->found = found;
     sort->modseqs = modseqs;
     sort->scores = scores;
 }
 
-enum err imap_sort_run(struct imap_session *s, struct task *task, struct imap_sort *sort)
+/* ---- The phases ---- */
+
+static void enter(struct imap_sort *sort, enum imap_sort_phase phase)
+{
+    sort->phase = phase;
+    sort->at = 0;
+    sort->rank = 0;
+}
+
+/* What is not remembered is loaded. */
+static void begin(struct imap_session *s, struct imap_sort *sort)
+{
+    size_t count = sort->found_count;
+    unsigned fields = 0;
+    bool has_all = true;
+
+    for (size_t i = 0; i < sort->order->count; i++) {
+        enum imap_sort_criterion criterion = sort->order->keys[i].criterion;
+
+        sort->keys[i].ranks = ARENA_ARRAY(sort->arena, uint32_t, count);
+        if (imap_sort_recall(sort->view, criterion, sort->found, count, sort->keys[i].ranks))
+            continue;
+        sort->keys[i].values = ARENA_ARRAY(sort->arena, struct imap_sort_value, count);
+        fields |= CRITERIA[criterion].field;
+        has_all = false;
+    }
+    imap_spend(s, count * sort->order->count / ITEMS_PER_UNIT);
+    sort->source = (struct imap_sort_source){
+        .view = sort->view,
+        .found = sort->found,
+        .count = has_all ? 0 : count,
+        .fields = fields,
+        .on_key = on_key,
+        .owner = sort,
+    };
+    sort->kept = has_all ? count : 0;
+    enter(sort, IMAP_SORT_LOADING);
+}
+
+/* All is loaded; what vanished meanwhile is left out. */
+static void begin_order(struct imap_sort *sort)
+{
+    size_t count = sort->kept, known = sort->view->sorted.count;
+
+    sort->found_count = count;
+    sort->rank_end = (uint32_t)(count > known ? count : known);
+    sort->items = ARENA_ARRAY(sort->arena, uint32_t, count);
+    sort->dealt = ARENA_ARRAY(sort->arena, uint32_t, count);
+    sort->places = ARENA_ARRAY(sort->arena, uint32_t, sort->rank_end);
+    for (size_t i = 0; i < count; i++)
+        sort->items[i] = (uint32_t)i;
+    sort->at_key = sort->order->count;
+}
+
+/* The next criterion, from the last to the first; when there is none, the order is found. */
+static void begin_key(struct imap_sort *sort)
+{
+    if (sort->at_key == 0) {
+        apply_order(sort);
+        enter(sort, IMAP_SORT_DONE);
+        return;
+    }
+    sort->at_key--;
+    memset(sort->places, 0, sort->rank_end * sizeof(*sort->places));
+    if (sort->keys[sort->at_key].values == NULL) {
+        enter(sort, IMAP_SORT_COUNTING);
+        return;
+    }
+    imap_merge_init(&sort->merge, sort->arena, sort->found_count, compare_messages, sort);
+    enter(sort, IMAP_SORT_MERGING);
+}
+
+static void end_ranking(struct imap_sort *sort)
+{
+    enum imap_sort_criterion criterion = sort->order->keys[sort->at_key].criterion;
+
+    /* Of a part of the folder it is not worth it, and RELEVANCY is the search's. */
+    if (sort->found_count == sort->view->count && criterion != IMAP_SORT_RELEVANCY)
+        imap_sort_remember(sort->view, criterion, sort->keys[sort->at_key].ranks);
+    enter(sort, IMAP_SORT_COUNTING);
+}
+
+static void end_dealing(struct imap_sort *sort)
+{
+    uint32_t *swap = sort->items;
+
+    sort->items = sort->dealt;
+    sort->dealt = swap;
+    begin_key(sort);
+}
+
+static enum err step(struct imap_session *s, struct task *task, struct imap_sort *sort)
 {
     size_t comparisons;
-    bool is_done = false;
 
-    if (!sort->is_started) {
-        sort->is_started = true;
-        sort->values = ARENA_ARRAY(&task->arena, struct imap_sort_value,
-                                   sort->found_count * sort->order->count);
-        sort->source = (struct imap_sort_source){
-            .view = sort->view,
-            .found = sort->found,
-            .count = sort->found_count,
-            .fields = fields_of(sort->order),
-            .on_key = on_key,
-            .owner = sort,
-        };
+    switch (sort->phase) {
+    case IMAP_SORT_BEGINNING:
+        sort->arena = &task->arena;
+        begin(s, sort);
+        break;
+    case IMAP_SORT_LOADING:
+        if (sort->source.next < sort->source.count)
+            return imap_sort_load(s, task, &sort->source);
+        begin_order(sort);
+        begin_key(sort);
+        break;
+    case IMAP_SORT_MERGING:
+        if (imap_merge_step(&sort->merge, STEP_COMPARISONS, &comparisons))
+            enter(sort, IMAP_SORT_RANKING);
+        imap_spend(s, comparisons / COMPARISONS_PER_UNIT);
+        break;
+    case IMAP_SORT_RANKING:
+        if (rank_some(s, sort))
+            end_ranking(sort);
+        break;
+    case IMAP_SORT_COUNTING:
+        if (count_some(s, sort))
+            enter(sort, IMAP_SORT_SUMMING);
+        break;
+    case IMAP_SORT_SUMMING:
+        if (sum_some(s, sort))
+            enter(sort, IMAP_SORT_DEALING);
+        break;
+    case IMAP_SORT_DEALING:
+        if (deal_some(s, sort))
+            end_dealing(sort);
+        break;
+    case IMAP_SORT_DONE:
+        break;
     }
-    while (!is_done) {
+    return ERR_OK;
+}
+
+enum err imap_sort_run(struct imap_session *s, struct task *task, struct imap_sort *sort)
+{
+    while (sort->phase != IMAP_SORT_DONE) {
         if (imap_must_give_way(s)) {
             imap_give_way(s);
             return ERR_OK;
         }
-        if (sort->source.next < sort->source.count) {
-            TRY(imap_sort_load(s, task, &sort->source));
-            continue;
-        }
-        if (!sort->is_loaded) {
-            sort->is_loaded = true;
-            sort->found_count = sort->kept;
-            imap_merge_init(&sort->merge, &task->arena, sort->found_count, compare_messages, sort);
-        }
-        is_done = imap_merge_step(&sort->merge, STEP_COMPARISONS, &comparisons);
-        imap_spend(s, comparisons / COMPARISONS_PER_UNIT);
+        TRY(step(s, task, sort));
     }
-    apply_order(task, sort);
     return ERR_OK;
 }

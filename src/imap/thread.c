@@ -208,9 +208,7 @@ static struct str last_references(struct str references)
 static size_t link_message(struct imap_threads *t, uint32_t node,
                            const struct imap_thread_message *message)
 {
-    struct str references =
-        message->references.len > 0 ? message->references : message->in_reply_to;
-    struct str rest = last_references(references), id;
+    struct str rest = last_references(message->ancestors), id;
     uint32_t last = IMAP_THREAD_NONE;
     size_t steps = 0;
 

@@ -35,7 +35,7 @@ struct imap_thread_message {
     int64_t sent_ms;
     bool is_reply;           /* the subject was that of a reply or forward (RFC 5256 §2.1) */
     struct str base_subject; /* in its collation's form */
-    struct str message_id, in_reply_to, references; /* see vault/sort.h */
+    struct str message_id, ancestors; /* see vault/sort.h */
 };
 
 struct imap_thread_node {

@@ -38,10 +38,10 @@ static struct imap_thread_message message_of(struct arena *arena, struct input *
     };
 
     for (int i = 0; i < (shape >> 3 & REFERENCES_MAX); i++)
-        message.references = arena_printf(arena, "%.*s%s%.*s", STR_ARG(message.references),
-                                          i == 0 ? "" : " ", STR_ARG(id_text(arena, take(in))));
-    if (shape & 0x40)
-        message.in_reply_to = id_text(arena, take(in));
+        message.ancestors = arena_printf(arena, "%.*s%s%.*s", STR_ARG(message.ancestors),
+                                         i == 0 ? "" : " ", STR_ARG(id_text(arena, take(in))));
+    if ((shape & 0x40) && message.ancestors.len == 0)
+        message.ancestors = id_text(arena, take(in));
     return message;
 }
 

@@ -49,9 +49,9 @@ static struct str thread(struct arena *arena, enum imap_thread_algorithm algorit
         message.sent_ms = sent;
         message.message_id = str_equal(id, STR("-")) ? STR("") : id;
         while (!str_equal(references, STR("-")) && str_split(&references, ',', &reference))
-            message.references = message.references.len == 0
+            message.ancestors = message.ancestors.len == 0
                                      ? reference
-                                     : arena_printf(arena, "%.*s %.*s", STR_ARG(message.references),
+                                     : arena_printf(arena, "%.*s %.*s", STR_ARG(message.ancestors),
                                                     STR_ARG(reference));
         message.is_reply = str_starts_with(words, STR("+"));
         message.base_subject =
@@ -139,7 +139,7 @@ static void test_a_chain_as_long_as_a_mailbox(void **state)
                 .is_reply = n > 0,
                 .base_subject = STR("S"),
                 .message_id = arena_printf(&arena, "%u@x", n),
-                .references = n == 0   ? STR("")
+                .ancestors = n == 0   ? STR("")
                               : n == 1 ? STR("0@x")
                                        : arena_printf(&arena, "%u@x %u@x", n - 2, n - 1),
             };
@@ -168,7 +168,7 @@ static void test_a_chain_of_dummies(void **state)
         struct imap_thread_message message = {
             .sent_ms = i,
             .message_id = arena_printf(&arena, "m%u", i),
-            .references = arena_printf(&arena, "%u %u", i, i + 1),
+            .ancestors = arena_printf(&arena, "%u %u", i, i + 1),
         };
 
         imap_threads_add(&threads, &message);
@@ -196,14 +196,14 @@ static void test_ends_that_are_far_apart(void **state)
     for (unsigned i = 0; i < MANY; i++) {
         struct imap_thread_message message = {
             .message_id = arena_printf(&arena, "m%u", i),
-            .references = arena_printf(&arena, "%u %u", i, i + 1),
+            .ancestors = arena_printf(&arena, "%u %u", i, i + 1),
         };
 
         assert_true(imap_threads_add(&threads, &message) < 10);
     }
     steps = imap_threads_add(&threads, &(struct imap_thread_message){
                                            .message_id = STR("last"),
-                                           .references = buf_str(&references),
+                                           .ancestors = buf_str(&references),
                                        });
     assert_true(steps < IMAP_THREAD_REFERENCES_MAX * (IMAP_THREAD_CLIMB_MAX + 2));
     assert_true(str_find(finish(&arena, &threads), STR("100001")) > 0);

@@ -22,6 +22,7 @@ void imap_view_done(struct imap_view *view)
     mem_free(&view->gone);
     mem_free(&view->recent);
     mem_free(&view->saved);
+    imap_sort_forget(&view->sorted);
     imap_view_init(view);
 }
 
@@ -409,6 +410,23 @@ void imap_view_skip_own(struct imap_session *s)
     /* While nothing is told, others' changes wait before our own. */
     if (!imap_notify_is_muted(s))
         s->view.modseq = vault_folder_modseq(s->vault, s->view.folder_id);
+}
+
+void imap_view_take_own(struct imap_session *s, const struct vault_uid_flags *now, size_t count)
+{
+    struct imap_view *view = &s->view;
+    bool was_right = view->facts != NULL && view->facts->modseq == view->modseq;
+    size_t index = 0;
+
+    imap_view_skip_own(s);
+    for (size_t i = 0; i < count && was_right; i++) {
+        if (i == 0 || index == view->count || view->uids[index] != now[i].uid)
+            index = imap_view_index(view, now[i].uid);
+        if (index < view->count && view->uids[index] == now[i].uid)
+            imap_facts_set_flags(view->facts, index++, now[i].flags);
+    }
+    if (was_right)
+        view->facts->modseq = view->modseq;
 }
 
 /* A message that is new to the client, or has other flags. */

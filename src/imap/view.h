@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "imap/facts.h"
 #include "imap/set.h"
+#include "imap/sort_memory.h"
 #include "vault/change.h"
 
 struct imap_session;
@@ -22,23 +23,24 @@ struct imap_view {
     uint32_t *uids; /* own; ascending */
     size_t count, room;
     struct imap_facts *facts; /* own; NULL: nothing is kept in memory of the messages */
-    uint32_t next_uid;    /* above every UID that was announced */
-    uint64_t modseq;      /* all changes up to it are known here */
-    uint64_t safe_modseq; /* while `gone` is not empty: what the client may resume from */
-    bool is_safe_told;    /* ... and it was told */
-    uint64_t keywords;    /* the bits that FLAGS told of */
-    uint32_t *gone;       /* own; ascending */
+    uint32_t next_uid;        /* above every UID that was announced */
+    uint64_t modseq;          /* all changes up to it are known here */
+    uint64_t safe_modseq;     /* while `gone` is not empty: what the client may resume from */
+    bool is_safe_told;        /* ... and it was told */
+    uint64_t keywords;        /* the bits that FLAGS told of */
+    uint32_t *gone;           /* own; ascending */
     size_t gone_count;
     struct imap_range *recent; /* own; UIDs that are \Recent in this session, ascending */
     size_t recent_count;
     struct imap_range *saved; /* own; "$": the UIDs of the saved search result, ascending */
     size_t saved_count;
+    struct imap_sort_memory sorted;
 };
 
 void imap_view_init(struct imap_view *view);
 void imap_view_done(struct imap_view *view);
-/* Reads the folder afresh. `first_unseen` is a message number, 0: none; `messages` are the view's, in
- * the task's arena. */
+/* Reads the folder afresh. `first_unseen` is a message number, 0: none; `messages` are the view's,
+ * in the task's arena. */
 MUST_CHECK enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task *task,
                                    const struct vault_folder *folder, bool is_read_only,
                                    struct vault_uid_flags **out_messages, size_t *out_first_unseen);
@@ -93,6 +95,8 @@ void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *
 void imap_view_tell_safe_modseq(struct imap_session *s);
 /* The session's own change was answered by its own means: not to be told again. */
 void imap_view_skip_own(struct imap_session *s);
+/* The same, with the flags that messages have now (ascending): all that the change changed. */
+void imap_view_take_own(struct imap_session *s, const struct vault_uid_flags *now, size_t count);
 /* "* FLAGS (…)" and PERMANENTFLAGS, when there are keywords the client has not heard of. */
 void imap_view_announce_keywords(struct imap_session *s);
 

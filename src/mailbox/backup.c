@@ -59,7 +59,6 @@ struct mailbox_backup {
     uint64_t last_counter;
     bool is_off;          /* the archivist has no destination */
     bool is_begun;        /* the file is open */
-    bool is_ship_planned; /* that timer runs: it is not put off by each commit */
 };
 
 /* --- Asking the archivist --- */
@@ -156,7 +155,6 @@ void mailbox_backup_reply(struct mailbox *mailbox, struct wire_message *message)
 
 static void plan_shipping(struct mailbox_backup *backup, int64_t wait_ms)
 {
-    backup->is_ship_planned = true;
     net_timer_start(backup->ship_timer, wait_ms);
 }
 
@@ -179,7 +177,6 @@ static void run_shipper(void *owner)
         if (shipper_is_done(backup->old_way->shipper))
             way_free(&backup->old_way);
     }
-    backup->is_ship_planned = false;
     if (wait_ms < 0 || (old_ms >= 0 && old_ms < wait_ms))
         wait_ms = old_ms;
     if (wait_ms >= 0)
@@ -212,12 +209,10 @@ static void ship(void *owner, const char *name, int fd, uint64_t size_bytes,
     put(way->backup, name, fd, size_bytes, digest, on_shipped, way);
 }
 
+/* Behind the answers of the commands that were committed now, which are sent first. */
 static void on_work(void *owner)
 {
-    struct mailbox_backup *backup = ((struct way *)owner)->backup;
-
-    if (!backup->is_ship_planned)
-        plan_shipping(backup, SHIPPER_BATCH_MS);
+    plan_shipping(((struct way *)owner)->backup, 0);
 }
 
 /* --- What the last full backup was, over processes --- */

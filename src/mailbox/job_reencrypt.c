@@ -153,7 +153,7 @@ static void on_backed_up(void *owner, enum err err, const char *words, bool is_n
 static bool is_the_key_that_comes(const struct mailbox_job *job)
 {
     CLEANUP(buf_free) struct buf hex;
-    unsigned char check[PASS_BYTES];
+    unsigned char check[PASS_CHECK_BYTES];
 
     buf_init(&hex, SIZE_MAX);
     pass_key_check(job->mailbox->next_key, check);

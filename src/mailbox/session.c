@@ -183,7 +183,8 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
     if (kind == NULL)
         return ERR_INVALID;
     if (!mailbox_pass_is_valid(mailbox, &open->session, open->service, open->pass)) {
-        log_error(mailbox->start->log, "a session that the keeper did not open session=%s",
+        log_error(mailbox->start->log,
+                  "a session that the keeper did not open, or has ended since session=%s",
                   open->session.text);
         return ERR_DENIED;
     }

@@ -135,6 +135,11 @@ void message_header_decode(struct str value, struct buf *out);
 void message_decode_body(enum message_encoding encoding, struct str body, struct buf *out);
 
 /*
+ * Whether the part is searched. Servers may leave out "types other than TEXT and MESSAGE" (RFC 3501
+ * §6.4.4), so the fields of a delivery report are text, too.
+ */
+bool message_part_holds_text(const struct message_part *part);
+/*
  * The searchable text of one leaf: decoded, converted to UTF-8 from its charset (unknown: bytes
  * over 127 become U+FFFD), HTML reduced to its text. Nothing for parts that hold no text.
  */

@@ -42,9 +42,10 @@ struct message_text_maker {
 
 /* ---- A part's text ---- */
 
-static bool holds_text(const struct message_part *part)
+bool message_part_holds_text(const struct message_part *part)
 {
-    return part->kind == MESSAGE_KIND_LEAF && str_equal(part->type, STR("text"));
+    return part->kind == MESSAGE_KIND_LEAF &&
+           (str_equal(part->type, STR("text")) || str_equal(part->type, STR("message")));
 }
 
 static void open_part(struct part_reader *reader, const struct message_part *part, struct str raw,
@@ -55,7 +56,7 @@ static void open_part(struct part_reader *reader, const struct message_part *par
     *reader = (struct part_reader){.stage = PART_CONVERT, .before = out->len};
     buf_init(&reader->decoded, SIZE_MAX);
     buf_init(&reader->utf8, SIZE_MAX);
-    if (!holds_text(part))
+    if (!message_part_holds_text(part))
         body = STR("");
     if (part->encoding == MESSAGE_ENCODING_BASE64 ||
         part->encoding == MESSAGE_ENCODING_QUOTED_PRINTABLE) {

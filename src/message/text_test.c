@@ -219,6 +219,7 @@ static void test_message_text(void **state)
         "Content-Type: text/html; charset=iso-8859-1\r\n"
         "Content-Transfer-Encoding: quoted-printable\r\n\r\n<p>=E4</p>\r\n--b\r\n"
         "Content-Type: image/png; name*=utf-8''%C3%A4.png\r\n\r\nPNG\r\n--b\r\n"
+        "Content-Type: message/delivery-status\r\n\r\nStatus: 5.1.1\r\n--b\r\n"
         "Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\nbody\r\n--b--\r\n");
     struct message_summary summary;
     struct task task;
@@ -228,12 +229,12 @@ static void test_message_text(void **state)
     buf_init(&out, SIZE_MAX);
     message_parse(&task, raw, &summary);
     message_text(&summary.structure, raw, false, &out);
-    assert_text("body", buf_str(&out), "ä\nä.png\nbody\n");
+    assert_text("body", buf_str(&out), "ä\nä.png\nStatus: 5.1.1\nbody\n");
     buf_reset(&out);
     message_text(&summary.structure, raw, true, &out);
     assert_true(str_starts_with(buf_str(&out), STR("Subject: ä\nContent-Type: multipart/mixed;")));
     assert_true(str_find(buf_str(&out), STR("\nSubject: inner\n")) > 0);
-    assert_true(str_ends_with(buf_str(&out), STR("\nä\nä.png\nbody\n")));
+    assert_true(str_ends_with(buf_str(&out), STR("\nä\nä.png\nStatus: 5.1.1\nbody\n")));
     buf_free(&out);
     task_done(&task);
 }

@@ -93,6 +93,11 @@ void net_line_close(struct net_line **line)
     mem_free(line);
 }
 
+void net_line_prepare_tls(void)
+{
+    (void)OPENSSL_init_ssl(0, NULL);
+}
+
 bool net_line_is_local(const struct net_line *line)
 {
     return line->is_local;

@@ -17,6 +17,8 @@ struct net_line;
 MUST_CHECK enum err net_line_open(struct task *task, const char *host, const char *port,
                                   struct net_line **out_line);
 void net_line_close(struct net_line **line);
+/* Before the process is confined: what TLS reads once, of the system's configuration. */
+void net_line_prepare_tls(void);
 /* The other end is this machine: nobody is in between. */
 bool net_line_is_local(const struct net_line *line);
 /* The certificate must be for this host, and lead back to one in `ca_file` (PEM), or, where that is

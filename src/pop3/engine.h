@@ -33,6 +33,7 @@ enum {
     POP3_LOGIN_FAILURES_MAX = 5,  /* of a connection, then the end */
     POP3_PENDING_MAX = 16 * 1024, /* input that waits behind a running command */
     POP3_AHEAD_MS = 10 * 1000,    /* then an answer that was prepared is made again */
+    POP3_AHEAD_BYTES = 128 * 1024, /* a longer message is not prepared */
 };
 
 /* Why the session does not go on by itself. */
@@ -62,7 +63,7 @@ struct pop3_maildrop {
 
 /*
  * Whoever takes one message after the other will ask for the next: its answer is made while the client
- * reads this one, in a turn of its own, where the message is so short that one piece is all of it.
+ * reads this one, in a turn of its own, unless the message is long.
  */
 struct pop3_ahead {
     size_t retrieved; /* as many as the last RETR's number; 0: none yet */
@@ -70,7 +71,7 @@ struct pop3_ahead {
     bool is_ready;    /* `answer` is RETR's to it */
     size_t index;
     int64_t made_ms;
-    struct buf answer; /* own; at most what POP3_PIECE_BYTES of a message become */
+    struct buf answer; /* own; at most what POP3_AHEAD_BYTES of a message become */
 };
 
 struct pop3_session {

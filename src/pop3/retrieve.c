@@ -92,13 +92,23 @@ void pop3_ahead_note(struct pop3_session *s, uint32_t number)
     ahead->index = number; /* the one behind it */
     ahead->is_wanted = is_next && ahead->index < s->maildrop.count &&
                        !s->maildrop.is_deleted[ahead->index] &&
-                       s->maildrop.messages[ahead->index].size_bytes <= POP3_PIECE_BYTES;
+                       s->maildrop.messages[ahead->index].size_bytes <= POP3_AHEAD_BYTES;
 }
 
 bool pop3_ahead_is_due(const struct pop3_session *s)
 {
     return s->ahead.is_wanted && s->state == POP3_STATE_TRANSACTION && s->command == NULL &&
            s->pause == POP3_PAUSE_NONE;
+}
+
+static enum err write_rest(struct pop3_session *s, struct task *task, struct buf *out)
+{
+    while (!is_over(s)) {
+        TRY(read_piece(s, task));
+        pop3_lines_add(&s->lines, buf_str(&s->piece), out);
+    }
+    pop3_lines_end(&s->lines, out);
+    return ERR_OK;
 }
 
 /* What fails is told when the message is asked for: then it is read again. */
@@ -109,13 +119,11 @@ void pop3_ahead_read(struct pop3_session *s)
 
     ahead->is_wanted = false;
     task_init(&task, s->now_ms);
-    if (write_first(s, &task, ahead->index, POP3_LINES_ALL, &ahead->answer) == ERR_OK && is_over(s)) {
-        pop3_lines_end(&s->lines, &ahead->answer);
-        ahead->is_ready = true;
-        ahead->made_ms = s->now_ms;
-    } else {
+    ahead->is_ready = write_first(s, &task, ahead->index, POP3_LINES_ALL, &ahead->answer) == ERR_OK &&
+                      write_rest(s, &task, &ahead->answer) == ERR_OK;
+    ahead->made_ms = s->now_ms;
+    if (!ahead->is_ready)
         forget_ahead(ahead);
-    }
     vault_content_close(&s->content);
     buf_free(&s->piece);
     task_done(&task);

@@ -343,7 +343,7 @@ static void damage_contents(void)
     task_done(&task);
 }
 
-/* Messages 1 to 5; number 4 is more than one piece. */
+/* Messages 1 to 5; number 4 is not prepared. */
 static void append_five(void)
 {
     struct buf large;
@@ -352,7 +352,7 @@ static void append_five(void)
     append(STR("A: b\r\n\r\none\r\n"));
     append(STR("A: b\r\n\r\ntwo\r\n"));
     append(STR("A: b\r\n\r\n.three\n\n.\n"));
-    append_large(&large, POP3_PIECE_BYTES + 1);
+    append_large(&large, POP3_AHEAD_BYTES + 1);
     append(STR("Received: by a with UTF8SMTP; now\r\nA: \xc3\xbc\r\n\r\nfive\r\n"));
     buf_free(&large);
 }

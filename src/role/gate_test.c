@@ -197,7 +197,7 @@ static void expect_end(int fd)
     close(fd);
 }
 
-static const char pass[] = "the keeper's: thirty-two octets.";
+static const char pass[] = "the keeper's: forty octets, as they came";
 static const char plain[] = "plain_login_on_loopback = yes\n";
 
 /* Logs a client in; gives the mailbox process's end of its stream. */

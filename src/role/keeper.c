@@ -84,6 +84,7 @@ static enum err setup(struct role_process *process, struct task *task)
     if (keeper->login == NULL)
         return fail(task, ERR_IO, "the password check could not be set up");
     keeper->sessions = account_sessions_new();
+    keeper->expelled = account_expelled_new();
     keeper_mail_open(keeper, host_key);
     keeper->buckets = account_buckets_new(host_key);
     keeper->tick = net_timer_new(role_loop(process), on_tick, keeper);
@@ -197,7 +198,7 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
         keeper_rekey(keeper, &result->mailbox, result->key);
     mailbox_key = account_keys_first(result->key);
     key = pass_key(mailbox_key);
-    pass_make(key, &body->session, body->service, pass);
+    pass_make(key, &body->session, body->service, account_expelled_serial(keeper->expelled), pass);
     out_reply->pass = str_make(pass, PASS_BYTES);
 }
 
@@ -324,6 +325,7 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     keeper_admin_stop(keeper);
     keeper_mailbox_free_all(keeper);
     account_sessions_free(&keeper->sessions);
+    account_expelled_free(&keeper->expelled);
     account_login_free(&keeper->login);
     keeper_mail_close(keeper);
     account_buckets_free(&keeper->buckets);

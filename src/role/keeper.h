@@ -3,6 +3,7 @@
 #define ROLE_KEEPER_H
 
 #include "account/admin/admin.h"
+#include "account/expelled.h"
 #include "account/login.h"
 #include "account/purge.h"
 #include "account/router.h"
@@ -18,6 +19,7 @@ struct keeper {
     struct account_database *database; /* own */
     struct account_login *login;       /* own */
     struct account_sessions *sessions; /* own */
+    struct account_expelled *expelled; /* own */
     struct account_router *router;     /* own */
     struct account_signing *signing;   /* own */
     struct account_buckets *buckets;   /* own */

@@ -107,6 +107,7 @@ static void expel(struct keeper *keeper, const struct id *mailbox, bool is_for_g
 {
     struct wire_mailbox_expel body = {.mailbox = *mailbox, .is_for_good = is_for_good};
 
+    account_expelled_note(keeper->expelled, mailbox);
     /* Without a store there is no session to end. */
     if (ask_store(keeper, WIRE_MAILBOX_EXPEL, &body) != ERR_OK)
         log_warning(keeper->log, "sessions could not be ended mailbox=%s", mailbox->text);

@@ -9,7 +9,6 @@
 #include "backup/name.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "secret/crypt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,21 +75,11 @@ static void on_put(void *owner, enum err err, const char *words)
     end(backup, EVERY_MS);
 }
 
-/* Which host key opens a copy, without saying anything of it; and whose it is, should two hosts share a
- * destination. Eight hexadecimal digits. */
-static struct str host_mark(const struct keeper *keeper, struct task *task)
-{
-    unsigned char hash[CRYPT_HASH_BYTES];
-
-    crypt_hash(secret_str(keeper->drop_root), STR("sealpost host mark"), STR(""), hash);
-    return arena_printf(&task->arena, "%02x%02x%02x%02x", hash[0], hash[1], hash[2], hash[3]);
-}
-
 static enum err begin_putting(struct keeper_backup *backup, struct task *task)
 {
     struct str path =
         arena_printf(&task->arena, "%s/backup.sqlite", backup->keeper->folder);
-    char stamp[BACKUP_STAMP_ROOM], name[BACKUP_STAMP_ROOM + 32];
+    char stamp[BACKUP_STAMP_ROOM], mark[BACKUP_HOST_MARK_LEN + 1], name[BACKUP_STAMP_ROOM + 32];
     struct copy_put_options options = {.loop = role_loop(backup->keeper->process),
                                        .name = name,
                                        .slice_bytes = SLICE_BYTES,
@@ -106,8 +95,8 @@ static enum err begin_putting(struct keeper_backup *backup, struct task *task)
         return fail(task, ERR_IO, "its copy: %s", strerror(errno));
     account_copy_free(&backup->copy); /* its name goes, too */
     backup_stamp_format(clock_now_ms(), stamp);
-    (void)snprintf(name, sizeof(name), "account/%s-%.*s.sqlite", stamp,
-                   STR_ARG(host_mark(backup->keeper, task)));
+    backup_host_mark(backup->keeper->drop_root, mark);
+    (void)snprintf(name, sizeof(name), "account/%s-%s.sqlite", stamp, mark);
     backup->put = copy_put_start(&options);
     return ERR_OK;
 }

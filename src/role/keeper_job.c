@@ -73,7 +73,8 @@ enum err keeper_start_job(void *owner, struct task *task, uint64_t ticket,
     keeper->job_count++;
     err =
         account_sessions_open(keeper->sessions, task, &job->session, &job->mailbox, job, what->key);
-    pass_make(key, &job->session, WIRE_SERVICE_JOB, pass);
+    pass_make(key, &job->session, WIRE_SERVICE_JOB, account_expelled_serial(keeper->expelled),
+              pass);
     body.pass = str_make(pass, sizeof(pass));
     if (err == ERR_OK)
         err = wire_send(store, WIRE_JOB, 0, &body, what->fds, what->fd_count);
@@ -145,7 +146,7 @@ void keeper_rekey(void *owner, const struct id *mailbox, const struct secret *ke
     CLEANUP(secret_free) struct secret *next_key = account_keys_next(keys);
     CLEANUP(buf_free) struct buf json;
     struct admin_job job = {.mailbox = *mailbox, .key = keys, .kind = STR("re-encrypt")};
-    unsigned char check[PASS_BYTES];
+    unsigned char check[PASS_CHECK_BYTES];
     struct task task;
 
     buf_init(&json, SIZE_MAX);

@@ -177,6 +177,7 @@ static void send_key(struct keeper_mailbox *mailbox, struct task *task, bool is_
             .limit_bytes = mailbox->limit_bytes,
             .epoch = row.epoch,
             .change_counter = row.change_counter,
+            .passes_since = account_expelled_since(keeper->expelled, &mailbox->id),
         };
     } else {
         log_info(keeper->log, "no key for a mailbox process mailbox=%s: %s", mailbox->id.text,

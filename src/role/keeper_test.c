@@ -345,8 +345,10 @@ static void expect_pass(struct fixture *f, const struct id *session)
     CLEANUP(secret_free) struct secret *key = pass_key(mailbox_key);
     struct str pass = str_make(f->pass, PASS_BYTES);
 
-    assert_true(pass_is_valid(key, session, WIRE_SERVICE_IMAP, pass));
-    assert_false(pass_is_valid(key, session, WIRE_SERVICE_POP3, pass));
+    uint64_t since = f->message.body.mailbox_key.passes_since;
+
+    assert_true(pass_is_valid(key, session, WIRE_SERVICE_IMAP, since, pass));
+    assert_false(pass_is_valid(key, session, WIRE_SERVICE_POP3, since, pass));
 }
 
 static void test_a_key_lives_as_long_as_its_sessions(void **state)
@@ -791,8 +793,8 @@ static struct id expect_job(struct fixture *f, const char *json)
             secret_copy(f->message.body.mailbox_key.key);
         CLEANUP(secret_free) struct secret *key = pass_key(mailbox_key);
 
-        assert_true(pass_is_valid(key, &session, WIRE_SERVICE_JOB, str_make(pass, PASS_BYTES)));
-        assert_false(pass_is_valid(key, &session, WIRE_SERVICE_IMAP, str_make(pass, PASS_BYTES)));
+        assert_true(pass_is_valid(key, &session, WIRE_SERVICE_JOB, 0, str_make(pass, PASS_BYTES)));
+        assert_false(pass_is_valid(key, &session, WIRE_SERVICE_IMAP, 0, str_make(pass, PASS_BYTES)));
     }
     (void)close(channel);
     return session;
@@ -874,7 +876,7 @@ static void test_a_new_password(void **state)
     struct wire_mailbox_rekeyed rekeyed = {.mailbox = f->mailbox};
     const struct wire_mailbox_key *key;
     struct wire_job_reply reply;
-    unsigned char check[PASS_BYTES];
+    unsigned char check[PASS_CHECK_BYTES], before[PASS_BYTES];
     char app[40], old[40];
     json_t *json;
     int ends[2];
@@ -889,6 +891,7 @@ static void test_a_new_password(void **state)
     json_decref(json);
     /* Not seen yet: the old one opens, and nothing is re-encrypted. */
     assert_int_equal(log_in(f, &session, WIRE_SERVICE_IMAP, "you@demo.test", old, "192.0.2.1"), WIRE_OK);
+    memcpy(before, f->pass, sizeof(before));
     assert_int_equal(log_in(f, &app_session, WIRE_SERVICE_IMAP, "you@demo.test", app, "192.0.2.1"),
                      WIRE_OK);
     /* Its first use is the confirmation. */
@@ -908,8 +911,17 @@ static void test_a_new_password(void **state)
     assert_int_equal(key->next_key.len, 48);
     {
         CLEANUP(secret_free) struct secret *next = secret_copy(key->next_key);
+        CLEANUP(secret_free) struct secret *first = secret_copy(key->key);
+        CLEANUP(secret_free) struct secret *passes = pass_key(first);
 
         pass_key_check(next, check);
+        /* Who was let in before all sessions were ended, and comes to the process late. */
+        assert_true(pass_is_valid(passes, &session, WIRE_SERVICE_IMAP, 0,
+                                  str_make(before, sizeof(before))));
+        assert_false(pass_is_valid(passes, &session, WIRE_SERVICE_IMAP, key->passes_since,
+                                   str_make(before, sizeof(before))));
+        assert_true(pass_is_valid(passes, &other, WIRE_SERVICE_IMAP, key->passes_since,
+                                  str_make(f->pass, sizeof(f->pass))));
     }
     /* Another key than the one that comes changes nothing. */
     check[0] ^= 1;
@@ -930,7 +942,7 @@ static void test_a_new_password(void **state)
     assert_int_equal(f->message.body.mailbox_key.next_key.len, 0);
     {
         CLEANUP(secret_free) struct secret *now = secret_copy(f->message.body.mailbox_key.key);
-        unsigned char again[PASS_BYTES];
+        unsigned char again[PASS_CHECK_BYTES];
 
         pass_key_check(now, again);
         assert_memory_equal(again, check, sizeof(check));

@@ -272,14 +272,16 @@ static enum err open_with_either(struct mailbox *mailbox, struct task *task,
 bool mailbox_pass_is_valid(const struct mailbox *mailbox, const struct id *session,
                            uint64_t service, struct str pass)
 {
-    return pass_is_valid(mailbox->pass_key, session, service, pass) ||
+    uint64_t since = mailbox->passes_since;
+
+    return pass_is_valid(mailbox->pass_key, session, service, since, pass) ||
            (mailbox->next_pass_key != NULL &&
-            pass_is_valid(mailbox->next_pass_key, session, service, pass));
+            pass_is_valid(mailbox->next_pass_key, session, service, since, pass));
 }
 
 void mailbox_tell_rekeyed(struct mailbox *mailbox)
 {
-    unsigned char check[PASS_BYTES];
+    unsigned char check[PASS_CHECK_BYTES];
     struct wire_mailbox_rekeyed body = {.mailbox = mailbox->start->id};
 
     pass_key_check(mailbox->key, check);
@@ -315,6 +317,7 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
 
     mailbox->vault_options = options;
     mailbox->pass_key = pass_key(mailbox_key);
+    mailbox->passes_since = key->passes_since;
     mailbox->key = secret_copy(key->key);
     restore_remove_rest(task, start->mail_folder, &start->id);
     mailbox_backup_prepare(mailbox, mailbox_key);

@@ -29,6 +29,8 @@
 
 #include <cmocka.h>
 
+enum { SESSIONS_ENDED = 5 /* passes up to this serial count no more */ };
+
 struct fixture {
     pid_t pid;
     int store, keeper, nursery; /* our ends */
@@ -113,7 +115,7 @@ static void connect_process(struct fixture *f, bool is_new)
 /* The keeper gives the key, and the file is made. */
 static void start_mailbox(struct fixture *f)
 {
-    struct wire_mailbox_key key = {.limit_bytes = UINT64_MAX};
+    struct wire_mailbox_key key = {.limit_bytes = UINT64_MAX, .passes_since = SESSIONS_ENDED};
 
     memset(f, 0, sizeof(*f));
     f->id = id_random();
@@ -177,7 +179,8 @@ static uint64_t open_session(struct fixture *f, const struct wire_session_open *
  * that of this session, this mailbox and this protocol. */
 static void only_with_its_pass_is_a_session_opened(void **state)
 {
-    enum { GOOD, NONE, OTHER_SESSION, OTHER_MAILBOX, OTHER_SERVICE, CUT, AFTER_A_SLEEP, CASES };
+    enum { GOOD, NONE, OTHER_SESSION, OTHER_MAILBOX, OTHER_SERVICE, CUT,
+           BEFORE_THE_END, AFTER_A_SLEEP, CASES };
     struct fixture f;
 
     (void)state;
@@ -195,7 +198,8 @@ static void only_with_its_pass_is_a_session_opened(void **state)
             secret_bytes(mailbox_key)[0] ^= 1;
         key = pass_key(mailbox_key);
         pass_make(key, i == OTHER_SESSION ? &other : &body.session,
-                  i == OTHER_SERVICE ? WIRE_SERVICE_POP3 : WIRE_SERVICE_IMAP, pass);
+                  i == OTHER_SERVICE ? WIRE_SERVICE_POP3 : WIRE_SERVICE_IMAP,
+                  i == BEFORE_THE_END ? SESSIONS_ENDED : SESSIONS_ENDED + 1, pass);
         body.pass = str_make(pass, i == NONE ? 0 : sizeof(pass) - (i == CUT));
         if (i == AFTER_A_SLEEP) {
             body.state = STR("\1\0\0\0\0"); /* authenticated, nothing selected */
@@ -222,7 +226,8 @@ static void ask_job_with(struct fixture *f, const struct id *session, const char
                             .json = str_from_c(json)};
     unsigned char pass[PASS_BYTES];
 
-    pass_make(key, session, which == JOB_PASS_OF_IMAP ? WIRE_SERVICE_IMAP : WIRE_SERVICE_JOB, pass);
+    pass_make(key, session, which == JOB_PASS_OF_IMAP ? WIRE_SERVICE_IMAP : WIRE_SERVICE_JOB,
+              SESSIONS_ENDED + 1, pass);
     body.pass = str_make(pass, which == JOB_PASS_NONE ? 0 : sizeof(pass));
     tell(f->store, WIRE_JOB, 6, &body, fd < 0 ? NULL : &fd, fd >= 0);
 }
@@ -302,7 +307,7 @@ static void a_job_that_is_cancelled_is_answered(void **state)
 static void start_again(struct fixture *f, const unsigned char *key_bytes,
                         const unsigned char *next_bytes)
 {
-    struct wire_mailbox_key key = {.limit_bytes = UINT64_MAX};
+    struct wire_mailbox_key key = {.limit_bytes = UINT64_MAX, .passes_since = SESSIONS_ENDED};
 
     connect_process(f, false);
     key.key = str_make(key_bytes, MAILBOX_KEY_BYTES);
@@ -326,7 +331,7 @@ static void stop_process(struct fixture *f)
 static void expect_rekeyed(struct fixture *f, const unsigned char *next_bytes)
 {
     CLEANUP(secret_free) struct secret *next = secret_copy(str_make(next_bytes, MAILBOX_KEY_BYTES));
-    unsigned char check[PASS_BYTES];
+    unsigned char check[PASS_CHECK_BYTES];
 
     pass_key_check(next, check);
     do {
@@ -347,7 +352,7 @@ static const char *names_key(struct fixture *f, const unsigned char *next_bytes)
 {
     CLEANUP(secret_free) struct secret *next = secret_copy(str_make(next_bytes, MAILBOX_KEY_BYTES));
     CLEANUP(buf_free) struct buf json;
-    unsigned char check[PASS_BYTES];
+    unsigned char check[PASS_CHECK_BYTES];
 
     buf_init(&json, SIZE_MAX);
     pass_key_check(next, check);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/restore_host.h"
 #include "cli/spam.h"
 #include "mailauth/probe.h"
 #include "role/config.h"
@@ -135,6 +136,7 @@ static const struct {
     {"check-config", check_config},
     {"make-certificate", make_certificate},
     {"config-template", print_template},
+    {"restore-host", cli_restore_host},
     {"probe", probe},
 };
 

@@ -661,6 +661,7 @@ static enum err prepare(struct master *master, struct task *task)
     TRY(identity_find(task, master->config.user, &roles_identity));
     TRY(premises_make_folders(task, &master->config, &roles_identity));
     TRY(premises_lock(task, &master->config, &master->lock_fd));
+    TRY(premises_check_restored(task, &master->config));
     TRY(premises_make_host_key(task, &master->config));
     TRY(premises_listen(task, &master->config, &roles_identity, &master->listeners));
     return confine(master, task);

@@ -47,6 +47,23 @@ enum err premises_lock(struct task *task, const struct config *config, int *out_
     return ERR_OK;
 }
 
+const char *premises_restoring_path(const struct config *config, struct task *task)
+{
+    return config_path(config, task, "account/restoring.sqlite");
+}
+
+enum err premises_check_restored(struct task *task, const struct config *config)
+{
+    const char *path = premises_restoring_path(config, task);
+
+    if (access(path, F_OK) != 0)
+        return ERR_OK;
+    return fail(task, ERR_BUSY,
+                "sealpost restore-host has not ended: run it again, and start then (or remove %s, "
+                "to start with what is there)",
+                path);
+}
+
 static const char *path_or(const struct config *config, struct task *task, struct str configured,
                            const char *fallback)
 {

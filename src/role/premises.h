@@ -18,6 +18,14 @@ MUST_CHECK enum err premises_make_folders(struct task *task, const struct config
 /* One `serve` for each data folder. ERR_BUSY when another one runs. The lock goes with *out_fd. */
 MUST_CHECK enum err premises_lock(struct task *task, const struct config *config, int *out_fd);
 
+/*
+ * The account database while `sealpost restore-host` brings back what belongs to it; it gets its name last.
+ * ERR_BUSY: it is there, so that is not done yet, and a service without accounts would be started, whose
+ * empty account database would be backed up as the newest.
+ */
+const char *premises_restoring_path(const struct config *config, struct task *task);
+MUST_CHECK enum err premises_check_restored(struct task *task, const struct config *config);
+
 /* Paths as configured or by default; in the task's arena. */
 const char *premises_certificate_path(const struct config *config, struct task *task);
 const char *premises_key_path(const struct config *config, struct task *task);

@@ -40,12 +40,16 @@ void sandbox_allow_path(struct sandbox_rules *rules, const char *path, enum sand
 }
 
 /* Also what a later exec or a user namespace could give back. */
-static enum err drop_capabilities(struct task *task)
+static enum err drop_capabilities(struct task *task, bool keeps_reading)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
-
+    struct __user_cap_data_struct all[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    struct __user_cap_data_struct kept[_LINUX_CAPABILITY_U32S_3] = {{0}};
     int has;
+
+    if (keeps_reading && syscall(SYS_capget, &header, all) == 0)
+        kept[0].effective = kept[0].permitted =
+            all[0].permitted & CAP_TO_MASK(CAP_DAC_READ_SEARCH);
 
     for (int capability = 0; (has = prctl(PR_CAPBSET_READ, capability, 0, 0, 0)) >= 0;
          capability++) {
@@ -53,7 +57,7 @@ static enum err drop_capabilities(struct task *task)
             (void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0); /* only root may, and need */
     }
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    if (syscall(SYS_capset, &header, none) != 0)
+    if (syscall(SYS_capset, &header, kept) != 0)
         return fail(task, ERR_IO, "capset: %s", strerror(errno));
     return ERR_OK;
 }
@@ -68,7 +72,7 @@ static enum err drop_privileges(struct task *task, const struct sandbox_rules *r
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return fail(task, ERR_IO, "no_new_privs: %s", strerror(errno));
     if (!rules->keeps_capabilities)
-        TRY(drop_capabilities(task));
+        TRY(drop_capabilities(task, rules->may_read_others));
     if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return fail(task, ERR_IO, "core dumps: %s", strerror(errno));
     (void)prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0);

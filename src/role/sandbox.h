@@ -37,6 +37,8 @@ struct sandbox_rules {
     bool may_set_alarm; /* have itself ended when something takes too long */
     bool may_send_descriptors; /* make socket pairs, whose ends it hands out */
     bool keeps_capabilities;   /* master, when its children are to become another user */
+    /* Read what its paths allow, whoever's it is, where root started it (CAP_DAC_READ_SEARCH). */
+    bool may_read_others;
 };
 
 void sandbox_allow_path(struct sandbox_rules *rules, const char *path, enum sandbox_access access);

@@ -3,6 +3,7 @@
  * connection, another program, another process's memory. Each is tried in a child that entered the
  * sandbox; a role that is added to the table is covered without a line here.
  */
+#include "cli/feed.h"
 #include "role/mailbox.h"
 #include "role/nursery.h"
 #include "role/roles.h"
@@ -278,6 +279,16 @@ static int open_folder(const void *detail)
     return open(detail, O_RDONLY | O_DIRECTORY | O_CLOEXEC) < 0 ? 0 : 1;
 }
 
+static int open_to_read(const void *detail)
+{
+    return open(detail, O_RDONLY | O_CLOEXEC) < 0 ? 0 : 1;
+}
+
+static int open_to_write(const void *detail)
+{
+    return open(detail, O_WRONLY | O_CLOEXEC) < 0 ? 0 : 1;
+}
+
 static void the_mailbox_process(void **state)
 {
     struct mailbox_start begin = {.id = id_random(), .config = &config, .log = &quiet};
@@ -299,6 +310,41 @@ static void the_mailbox_process(void **state)
     /* Its own folder opens, a neighbour's does not. */
     assert_int_equal(in_sandbox(&rules, open_folder, begin.mail_folder), 1);
     assert_int_equal(in_sandbox(&rules, open_folder, other_folder), 0);
+    task_done(&task);
+}
+
+/* Who reads what a stranger wrote, for an import: nothing but it, and no writing there either. */
+static void the_feed_of_an_import(void **state)
+{
+    static const struct cli_line line = {.secret_count = 0};
+    const char *folder, *file, *other;
+    struct sandbox_rules rules;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    folder = arena_printf(&task.arena, "%s/maildir", data).ptr;
+    file = arena_printf(&task.arena, "%s/one", folder).ptr;
+    other = arena_printf(&task.arena, "%s/other", data).ptr;
+    assert_int_equal(dir_make(&task, AT_FDCWD, folder, false), ERR_OK);
+    assert_int_equal(file_replace(&task, AT_FDCWD, file, STR("his")), ERR_OK);
+    assert_int_equal(file_replace(&task, AT_FDCWD, other, STR("not his")), ERR_OK);
+    for (size_t i = 0; i < 3; i++) {
+        const char *const names[] = {file, folder, "imaps://someone@mail.example/"};
+        struct cli_feed_source source = {
+            .name = names[i], .line = &line, .fd = open(names[i], O_RDONLY | O_CLOEXEC)};
+
+        cli_feed_sandbox(&task, &source, &rules);
+        assert_false(rules.may_connect || rules.may_connect_local);
+        assert_int_equal(try_rules(names[i], &rules), 0);
+        assert_int_equal(in_sandbox(&rules, open_to_read, file), i == 2 ? 0 : 1);
+        assert_int_equal(in_sandbox(&rules, open_to_read, other), 0);
+        assert_int_equal(in_sandbox(&rules, open_to_write, file), 0);
+        fd_close(&source.fd);
+    }
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(unlink(other), 0);
+    assert_int_equal(rmdir(folder), 0);
     task_done(&task);
 }
 
@@ -393,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_role_of_the_table),
         cmocka_unit_test(the_mailbox_process),
+        cmocka_unit_test(the_feed_of_an_import),
         cmocka_unit_test(connecting_is_by_family),
         cmocka_unit_test(who_may_fork_a_helper),
     };

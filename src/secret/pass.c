@@ -10,17 +10,21 @@ struct secret *pass_key(const struct secret *mailbox_key)
     return crypt_derive(mailbox_key, STR("session-pass"), STR(""));
 }
 
+/* The serial, and a keyed hash of session, service and serial. */
 void pass_make(const struct secret *key, const struct id *session, uint64_t service,
-               unsigned char out[static PASS_BYTES])
+               uint64_t serial, unsigned char out[static PASS_BYTES])
 {
-    unsigned char data[ID_TEXT_LEN + sizeof(service)];
+    unsigned char data[ID_TEXT_LEN + sizeof(service) + sizeof(serial)];
 
     memcpy(data, session->text, ID_TEXT_LEN);
     memcpy(data + ID_TEXT_LEN, &service, sizeof(service));
-    crypt_hash(secret_str(key), STR("session"), str_make(data, sizeof(data)), out);
+    memcpy(data + ID_TEXT_LEN + sizeof(service), &serial, sizeof(serial));
+    memcpy(out, &serial, sizeof(serial));
+    crypt_hash(secret_str(key), STR("session"), str_make(data, sizeof(data)),
+               out + sizeof(serial));
 }
 
-void pass_key_check(const struct secret *mailbox_key, unsigned char out[static PASS_BYTES])
+void pass_key_check(const struct secret *mailbox_key, unsigned char out[static PASS_CHECK_BYTES])
 {
     CLEANUP(secret_free) struct secret *key = crypt_derive(mailbox_key, STR("key-check"), STR(""));
 
@@ -28,12 +32,16 @@ void pass_key_check(const struct secret *mailbox_key, unsigned char out[static P
 }
 
 bool pass_is_valid(const struct secret *key, const struct id *session, uint64_t service,
-                   struct str pass)
+                   uint64_t since, struct str pass)
 {
     unsigned char expected[PASS_BYTES];
+    uint64_t serial;
 
-    pass_make(key, session, service, expected);
-    return secret_equal(str_make(expected, sizeof(expected)), pass);
+    if (pass.len != PASS_BYTES)
+        return false;
+    memcpy(&serial, pass.ptr, sizeof(serial));
+    pass_make(key, session, service, serial, expected);
+    return serial > since && secret_equal(str_make(expected, sizeof(expected)), pass);
 }
 
 enum err pass_seal(struct buf *out, const struct secret *key, struct str purpose,

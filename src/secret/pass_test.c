@@ -60,12 +60,29 @@ static void a_pass_is_for_one_session(void **state)
     unsigned char pass[PASS_BYTES];
 
     (void)state;
-    pass_make(ours, &session, 1, pass);
-    assert_true(pass_is_valid(ours, &session, 1, str_make(pass, sizeof(pass))));
-    assert_false(pass_is_valid(ours, &session, 2, str_make(pass, sizeof(pass))));
-    assert_false(pass_is_valid(ours, &other, 1, str_make(pass, sizeof(pass))));
-    assert_false(pass_is_valid(others, &session, 1, str_make(pass, sizeof(pass))));
-    assert_false(pass_is_valid(ours, &session, 1, str_make(pass, sizeof(pass) - 1)));
+    pass_make(ours, &session, 1, 7, pass);
+    assert_true(pass_is_valid(ours, &session, 1, 6, str_make(pass, sizeof(pass))));
+    assert_false(pass_is_valid(ours, &session, 2, 6, str_make(pass, sizeof(pass))));
+    assert_false(pass_is_valid(ours, &other, 1, 6, str_make(pass, sizeof(pass))));
+    assert_false(pass_is_valid(others, &session, 1, 6, str_make(pass, sizeof(pass))));
+    assert_false(pass_is_valid(ours, &session, 1, 6, str_make(pass, sizeof(pass) - 1)));
+    assert_false(pass_is_valid(ours, &session, 1, 6, STR("")));
+}
+
+/* Not behind the end of all sessions, whatever serial it is given. */
+static void a_pass_is_of_its_time(void **state)
+{
+    CLEANUP(secret_free) struct secret *ours = key_of(1);
+    struct id session = id_random();
+    unsigned char pass[PASS_BYTES];
+    uint64_t later = 9;
+
+    (void)state;
+    pass_make(ours, &session, 1, 7, pass);
+    assert_false(pass_is_valid(ours, &session, 1, 7, str_make(pass, sizeof(pass))));
+    assert_false(pass_is_valid(ours, &session, 1, 8, str_make(pass, sizeof(pass))));
+    memcpy(pass, &later, sizeof(later));
+    assert_false(pass_is_valid(ours, &session, 1, 8, str_make(pass, sizeof(pass))));
 }
 
 int main(void)
@@ -73,6 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sealed_password),
         cmocka_unit_test(a_pass_is_for_one_session),
+        cmocka_unit_test(a_pass_is_of_its_time),
     };
 
     secret_init();

@@ -19,6 +19,7 @@
 #include "base/memory.h"
 #include "secret/crypt.h"
 #include "sqlite/cipher.h"
+#include "sqlite/result.h"
 #include "sqlite/wal.h"
 
 #include <assert.h>
@@ -64,8 +65,8 @@ struct db {
     bool is_aside; /* DB_CREATE_ASIDE: nothing is synced */
     bool is_beside; /* DB_READ_BESIDE: the log is another connection's */
     unsigned holds; /* of those who want no checkpoint now */
-    void (*on_log)(void *owner, int pages); /* NULL: nobody ships the log */
-    void *log_owner;                        /* borrowed */
+    db_on_log on_log; /* NULL: nobody ships the log */
+    void *log_owner;  /* borrowed */
 };
 
 static const char client_name[] = "sealpost";
@@ -79,49 +80,9 @@ void db_init_library(void)
 
 /* --- Errors --- */
 
-static enum err err_of_system(int system_errno, enum err otherwise)
-{
-    if (system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG)
-        return ERR_LIMIT;
-    return otherwise;
-}
-
-static enum err err_of_result(sqlite3 *handle, int code)
-{
-    switch (code & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return ERR_BUSY;
-    case SQLITE_FULL:
-    case SQLITE_TOOBIG:
-        return ERR_LIMIT;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_FORMAT:
-        return ERR_CORRUPT;
-    case SQLITE_CONSTRAINT:
-        if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY ||
-            code == SQLITE_CONSTRAINT_ROWID)
-            return ERR_EXISTS;
-        return ERR_INVALID;
-    case SQLITE_CANTOPEN:
-        if (sqlite3_system_errno(handle) == ENOENT)
-            return ERR_NOT_FOUND;
-        return err_of_system(sqlite3_system_errno(handle), ERR_IO);
-    case SQLITE_IOERR:
-        if (code == SQLITE_IOERR_CORRUPTFS || code == SQLITE_IOERR_DATA)
-            return ERR_CORRUPT;
-        return err_of_system(sqlite3_system_errno(handle), ERR_IO);
-    case SQLITE_NOMEM:
-        abort();
-    default:
-        return ERR_IO;
-    }
-}
-
 enum err db_fail(struct db *db, struct task *task, int result_code, const char *what)
 {
-    enum err err = err_of_result(db->handle, result_code);
+    enum err err = result_err(db->handle, result_code);
     int kind = result_code & 0xff;
 
     if (result_code == SQLITE_IOERR_FSYNC || result_code == SQLITE_IOERR_DIR_FSYNC)
@@ -190,7 +151,7 @@ static enum err prepare_file(struct task *task, const char *path, enum db_mode m
     if (fd < 0 && errno == EEXIST)
         return fail(task, ERR_EXISTS, "database: the file exists");
     if (fd < 0 || fstat(fd, &status) != 0)
-        return fail(task, err_of_system(errno, ERR_IO), "database: open: %s", strerror(errno));
+        return fail(task, result_system(errno, ERR_IO), "database: open: %s", strerror(errno));
     *out_is_new = status.st_size == 0;
     if (!*out_is_new)
         return inspect_header(task, fd, &status);
@@ -397,6 +358,13 @@ enum err db_open_memory(struct task *task, struct db **out_db)
     return ERR_OK;
 }
 
+/* Whoever ships the log reads what he has put off. */
+static void read_log_now(struct db *db)
+{
+    if (db->on_log != NULL)
+        db->on_log(db->log_owner, 0, false);
+}
+
 void db_close(struct db **db_place)
 {
     struct db *db = *db_place;
@@ -404,6 +372,7 @@ void db_close(struct db **db_place)
     if (db == NULL)
         return;
     *db_place = NULL;
+    read_log_now(db);
     while (db->used_count > 0) {
         sqlite3_stmt *statement = db->used[db->used_count - 1].statement;
 
@@ -432,6 +401,7 @@ void db_forget(struct db **db)
     if (*db == NULL)
         return;
     (*db)->is_beside = true; /* with it, closing does not even ask for the lock to write */
+    (*db)->on_log = NULL;    /* the log is read by the parent */
     db_close(db);
 }
 
@@ -688,7 +658,7 @@ enum err db_commit(struct db *db, struct task *task, bool is_durable)
     if (is_durable)
         TRY(sync_log(db, task));
     if (db->on_log != NULL && db->wal_pages > 0)
-        db->on_log(db->log_owner, db->wal_pages);
+        db->on_log(db->log_owner, db->wal_pages, db->holds == 0 && db->wal_pages < WAL_PAGES_MAX);
     if (db->wal_pages >= WAL_PAGES_MAX) {
         struct task aside;
 
@@ -743,6 +713,7 @@ enum err db_checkpoint(struct db *db, struct task *task)
     TRY(check_usable(db, task));
     if (db->holds > 0)
         return ERR_OK;
+    read_log_now(db);
     code =
         sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &written);
     if (code == SQLITE_BUSY)
@@ -756,7 +727,7 @@ enum err db_checkpoint(struct db *db, struct task *task)
     return ERR_OK;
 }
 
-void db_set_log_reader(struct db *db, void (*on_log)(void *owner, int pages), void *owner)
+void db_set_log_reader(struct db *db, db_on_log on_log, void *owner)
 {
     db->on_log = on_log;
     db->log_owner = owner;
@@ -765,6 +736,8 @@ void db_set_log_reader(struct db *db, void (*on_log)(void *owner, int pages), vo
 void db_hold_checkpoints(struct db *db, bool is_held)
 {
     assert(is_held || db->holds > 0);
+    if (is_held)
+        read_log_now(db);
     db->holds = is_held ? db->holds + 1 : db->holds - 1;
 }
 
@@ -784,6 +757,7 @@ bool db_settle(struct db *db)
 
     if (db->holds > 0)
         return false;
+    read_log_now(db);
     sqlite3_busy_timeout(db->handle, 0);
     code = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);

@@ -134,12 +134,16 @@ bool db_settle(struct db *db);
 /* A statement is with a caller, or a transaction is open. */
 bool db_is_used(const struct db *db);
 /*
- * For whoever ships the log away: `on_log` is called after every commit, when its frames are in the
- * log's file, and before anything can write them back and overwrite them. It must not use the
- * connection. While checkpoints are held, the database's file itself does not change. Each who holds
- * them lets go once; not over a closing.
+ * For whoever ships the log away: called after every commit, when its frames are in the log's file,
+ * which has `pages` of them now. Where it `may_wait`, they stay there until the next call without
+ * that, which comes before anything can write them back and overwrite them: with the commit itself, or
+ * with 0 pages before a checkpoint, a closing, or somebody's holding of checkpoints (who may have a
+ * child that makes one). It must not use the connection.
  */
-void db_set_log_reader(struct db *db, void (*on_log)(void *owner, int pages), void *owner);
+typedef void (*db_on_log)(void *owner, int pages, bool may_wait);
+void db_set_log_reader(struct db *db, db_on_log on_log, void *owner);
+/* While checkpoints are held, the database's file itself does not change. Each who holds them lets go
+ * once; not over a closing. */
 void db_hold_checkpoints(struct db *db, bool is_held);
 bool db_checkpoints_are_held(const struct db *db);
 /* Gives page cache back to the allocator: for a connection that will be idle. */

@@ -281,11 +281,64 @@ static void test_key_length(void **state)
     assert_int_equal(db_open(&f->task, f->path, DB_OPEN, key, &db), ERR_INVALID);
 }
 
+/* What the log's reader was told last. */
+struct told {
+    int calls, pages;
+    bool may_wait;
+};
+
+static void on_log(void *owner, int pages, bool may_wait)
+{
+    struct told *told = owner;
+
+    *told = (struct told){told->calls + 1, pages, may_wait};
+}
+
+static void commit(struct fixture *f, const char *sql)
+{
+    assert_int_equal(db_begin(f->db, &f->task), ERR_OK);
+    assert_int_equal(db_execute(f->db, &f->task, sql), ERR_OK);
+    assert_int_equal(db_commit(f->db, &f->task, true), ERR_OK);
+}
+
+/* Told of every commit, and to read now before anything of the log can be overwritten. */
+static void test_log_reader(void **state)
+{
+    struct fixture *f = *state;
+    struct told told = {0, -1, false};
+
+    db_set_log_reader(f->db, on_log, &told);
+    commit(f, "INSERT INTO t VALUES(1, 'a')");
+    assert_true(told.calls == 1 && told.pages > 0 && told.may_wait);
+    assert_int_equal(told.pages, db_wal_pages(f->db));
+    assert_int_equal(db_checkpoint(f->db, &f->task), ERR_OK);
+    assert_true(told.calls == 2 && told.pages == 0 && !told.may_wait);
+    commit(f, "INSERT INTO t VALUES(2, 'a')");
+    assert_true(told.calls == 3 && told.pages > 0 && told.may_wait);
+    db_hold_checkpoints(f->db, true); /* whoever holds them may write it back elsewhere */
+    assert_true(told.calls == 4 && told.pages == 0 && !told.may_wait);
+    commit(f, "INSERT INTO t VALUES(3, 'a')");
+    assert_true(told.calls == 5 && told.pages > 0 && !told.may_wait);
+    db_hold_checkpoints(f->db, false);
+    assert_int_equal(told.calls, 5);
+    assert_true(db_settle(f->db));
+    assert_true(told.calls == 6 && told.pages == 0 && !told.may_wait);
+    /* More than the log is let grow to: the commit itself writes it back. */
+    commit(f, "WITH n(i) AS (VALUES (9) UNION ALL SELECT i + 1 FROM n WHERE i < 4100) "
+              "INSERT INTO t SELECT i, printf('%.*c', 4000, 'x') FROM n");
+    assert_true(told.calls == 8 && told.pages == 0 && !told.may_wait);
+    commit(f, "INSERT INTO t VALUES(4, 'a')");
+    assert_true(told.calls == 9 && told.may_wait);
+    db_close(&f->db);
+    assert_true(told.calls == 10 && told.pages == 0 && !told.may_wait);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_made_aside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_log_reader, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_statements, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values, set_up, tear_down),

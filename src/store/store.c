@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "store/backup.h"
 #include "store/box.h"
+#include "store/retired.h"
+#include "store/unsealed.h"
 
 #include <search.h>
 #include <stdlib.h>
@@ -14,13 +16,21 @@ struct store {
     const struct log *log;                          /* borrowed */
     struct wire_channel *peers[WIRE_ROLE_COUNT];    /* borrowed */
     struct store_requests requests;
+    struct store_unsealed *unsealed; /* own */
     void *boxes; /* tsearch by id */
-    void *retired; /* own: struct id, tsearch; mailboxes that no alias leads to any more */
+    struct store_retired retired;
     size_t box_count;
     bool is_stopping;
     net_callback on_done;
     void *on_done_owner;
 };
+
+static void on_late(void *owner, struct store_request *request)
+{
+    struct store *store = owner;
+
+    store_request_answer(&store->requests, &request, WIRE_UNAVAILABLE);
+}
 
 struct store *store_new(struct net_loop *loop, const struct log *log)
 {
@@ -28,6 +38,7 @@ struct store *store_new(struct net_loop *loop, const struct log *log)
 
     store->loop = loop;
     store->log = log;
+    store->unsealed = store_unsealed_new(loop, on_late, store);
     return store;
 }
 
@@ -82,48 +93,16 @@ static void drop_box(struct store *store, struct store_box *box)
     tell_if_done(store);
 }
 
-/* --- mailboxes that were given up --- */
-
-static int compare_retired(const void *a, const void *b)
-{
-    return str_compare(id_str(a), id_str(b));
-}
-
-/* Who was told of it before asks again, and hears of the one that took its place. */
-static bool is_retired(const struct store *store, const struct id *id)
-{
-    return tfind(id, &store->retired, compare_retired) != NULL;
-}
-
-static void retire(struct store *store, const struct id *id)
-{
-    struct id *copy;
-
-    if (is_retired(store, id))
-        return;
-    copy = NEW(struct id);
-    *copy = *id;
-    if (tsearch(copy, &store->retired, compare_retired) == NULL)
-        abort();
-}
-
-static void forget_retired(struct store *store)
-{
-    while (store->retired != NULL) {
-        struct id *id = *(struct id *const *)store->retired;
-
-        tdelete(id, &store->retired, compare_retired);
-        mem_free(&id);
-    }
-}
-
 /* A delivery for an absent owner. */
 static void seal(struct store *store, struct store_request *request)
 {
     struct wire_channel *sealer = store->peers[WIRE_ROLE_SEALER];
+    bool is_retired_now = store_retired_has(&store->retired, &request->body.deliver.mailbox);
 
-    if (is_retired(store, &request->body.deliver.mailbox) || sealer == NULL ||
-        store_request_send(request, sealer) != ERR_OK)
+    if (sealer == NULL && !is_retired_now && !store->is_stopping &&
+        store_unsealed_add(store->unsealed, request))
+        return;
+    if (is_retired_now || sealer == NULL || store_request_send(request, sealer) != ERR_OK)
         store_request_answer(&store->requests, &request, WIRE_UNAVAILABLE);
 }
 
@@ -467,7 +446,7 @@ static void on_deliver(struct store *store, struct store_request *request)
 {
     struct store_box *box = find_box(store, &request->body.deliver.mailbox);
 
-    if (box == NULL || is_retired(store, &box->id))
+    if (box == NULL || store_retired_has(&store->retired, &box->id))
         seal(store, request);
     else if (box->removal != NULL)
         store_request_answer(&store->requests, &request, WIRE_UNKNOWN);
@@ -585,7 +564,7 @@ static void on_expel(struct store *store, const struct wire_mailbox_expel *body)
     struct store_box *box = find_box(store, &body->mailbox);
 
     if (body->is_for_good)
-        retire(store, &body->mailbox);
+        store_retired_add(&store->retired, &body->mailbox);
     if (box == NULL)
         return;
     if (body->is_for_good)
@@ -714,12 +693,27 @@ static struct box_list all_boxes(struct store *store)
     return list;
 }
 
+/* What waited may be for a mailbox that has a process by now. */
+static void sealer_changed(struct store *store)
+{
+    struct store_request *request;
+
+    if (store->peers[WIRE_ROLE_SEALER] == NULL) {
+        store_unsealed_begin(store->unsealed);
+        return;
+    }
+    while ((request = store_unsealed_next(store->unsealed)) != NULL)
+        on_deliver(store, request);
+}
+
 void store_set_peer(struct store *store, enum wire_role peer, struct wire_channel *channel)
 {
     struct wire_channel *earlier = store->peers[peer];
     struct box_list list;
 
     store->peers[peer] = channel;
+    if (peer == WIRE_ROLE_SEALER)
+        sealer_changed(store);
     if (earlier == NULL)
         return;
     fail_all_sent_to(store, earlier);
@@ -781,6 +775,7 @@ void store_free(struct store **store)
     for (size_t i = 0; i < list.count; i++)
         drop_box(*store, list.boxes[i]);
     mem_free(&list.boxes);
-    forget_retired(*store);
+    store_retired_done(&(*store)->retired);
+    store_unsealed_free(&(*store)->unsealed);
     mem_free(store);
 }

@@ -2,7 +2,8 @@
  * The store's heart: which mailbox processes run, and where each request for a mailbox goes. Holds
  * no key and reads no mail; descriptors pass through it unopened.
  *
- * A mailbox without a session is absent: its mail goes to the sealer. A session makes a box of it:
+ * A mailbox without a session is absent: its mail goes to the sealer, for which it waits a while where
+ * there is none (store/unsealed.h). A session makes a box of it:
  *
  *   (absent) ──> RELEASING ──> STARTING ──> LIVE ──> ENDING ──> (absent, or RELEASING again)
  *                    ^            └────────────────────^ │

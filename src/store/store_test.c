@@ -29,6 +29,34 @@ static void test_absent_owner_is_sealed(void **state)
     assert_int_equal(f->smtp.seen[0].status, WIRE_DISK_FULL);
 }
 
+/* It is being restarted: nobody has to send again because of that. */
+static void test_delivery_waits_for_a_sealer(void **state)
+{
+    struct fixture *f = *state;
+
+    store_set_peer(f->store, WIRE_ROLE_SEALER, NULL);
+    fixture_deliver(f, 77);
+    fixture_deliver(f, 78);
+    fixture_turn(f);
+    assert_int_equal(f->smtp.seen_count, 0);
+    store_asker_gone(f->store, f->gate.near);
+    store_set_peer(f->store, WIRE_ROLE_SEALER, f->sealer.near);
+    fixture_turn(f);
+    fixture_expect(&f->sealer, WIRE_DELIVER, 2);
+    assert_true(f->sealer.seen[0].fd >= 0);
+    answer_delivery(&f->sealer, f->sealer.seen[0].tag, WIRE_OK);
+    fixture_turn(f);
+    fixture_expect(&f->smtp, WIRE_DELIVER_REPLY, 1);
+    assert_int_equal(f->smtp.seen[0].tag, 77);
+    /* What the second one was asked is in flight when it dies: nobody knows whether it was done. */
+    store_set_peer(f->store, WIRE_ROLE_SEALER, NULL);
+    fixture_turn(f);
+    fixture_expect(&f->smtp, WIRE_DELIVER_REPLY, 2);
+    assert_int_equal(f->smtp.seen[1].status, WIRE_UNAVAILABLE);
+    fixture_deliver(f, 79); /* and is freed with the store */
+    fixture_turn(f);
+}
+
 /* When the store has no descriptor free, the kernel passes the message on, its file not. */
 static void test_request_without_its_descriptor_is_answered(void **state)
 {
@@ -394,6 +422,7 @@ int main(void)
         TEST(test_new_mailbox_is_answered_when_it_is_open),
         TEST(test_removal_ends_process_sealer_and_files_in_order),
         TEST(test_sealer_that_dies_has_let_go),
+        TEST(test_delivery_waits_for_a_sealer),
         TEST(test_queue_is_bounded),
         TEST(test_stop_waits_for_every_process),
         TEST(test_only_who_was_asked_can_answer),

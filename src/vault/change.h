@@ -32,8 +32,8 @@ struct vault_changes {
 /* What happened after `since` (a MODSEQ). In the task's arena. */
 MUST_CHECK enum err vault_changes_since(struct vault *vault, struct task *task, int64_t folder_id,
                                         uint64_t since, struct vault_changes *out);
-/* Between which UIDs the messages are that changed, or came, after `since`; from memory. first > last:
- * there are none. Messages in between need not have changed. */
+/* Between which UIDs the messages are that changed, or came, after `since`; from memory. first >
+ * last: there are none. Messages in between need not have changed. */
 void vault_changed_range(const struct vault *vault, int64_t folder_id, uint64_t since,
                          uint32_t *out_first, uint32_t *out_last);
 /* The folder's highest MODSEQ, from memory. 0: the folder is gone, or has become \Noselect. */

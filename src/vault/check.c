@@ -4,6 +4,7 @@
 #include "secret/crypt.h"
 #include "vault/content.h"
 #include "vault/parts.h"
+#include "vault/sort_keep.h"
 
 enum {
     READ_BYTES = 256 * 1024,
@@ -80,6 +81,9 @@ static enum err check_counts(struct check *check)
         {"SELECT count(*) FROM part p WHERE p.attachment_id IS NOT NULL AND NOT EXISTS "
          "(SELECT 1 FROM attachment a WHERE a.id = p.attachment_id)",
          "a message's attachment is missing"},
+        {"SELECT count(*) FROM sort_key k WHERE NOT EXISTS "
+         "(SELECT 1 FROM content c WHERE c.id = k.content_id)",
+         "what SORT compares of a message is there without it"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
@@ -109,6 +113,20 @@ static enum err next_row(struct check *check, const char *sql, int64_t after, in
     return ERR_OK;
 }
 
+/* With a task of its own: what is made for one message shall not stay for all. */
+static enum err check_sort_key(struct check *check, int64_t id)
+{
+    struct task made;
+    enum err err;
+
+    task_init(&made, check->task->now_ms);
+    err = sort_check(check->vault, &made, id);
+    if (err != ERR_OK)
+        err = fail(check->task, err, "%s", made.words);
+    task_done(&made);
+    return err;
+}
+
 static enum err read_content(struct check *check, int64_t id)
 {
     CLEANUP(vault_content_close) struct vault_content *content = NULL;
@@ -123,7 +141,7 @@ static enum err read_content(struct check *check, int64_t id)
             return fail(check->task, ERR_CORRUPT, "a message ends too early");
         offset += check->bytes.len;
     }
-    return ERR_OK;
+    return check_sort_key(check, id);
 }
 
 static enum err read_attachment(struct check *check, int64_t id)

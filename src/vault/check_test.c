@@ -91,12 +91,19 @@ static void test_damage(void **state)
     static const struct {
         const char *damage, *words, *repair;
     } rows[] = {
-        {"UPDATE folder SET message_count = 7 WHERE name = 'INBOX'", "a folder counts",
-         "UPDATE folder SET message_count = 2 WHERE name = 'INBOX'"},
+        {"UPDATE folder SET message_count = message_count + 5 WHERE name = 'INBOX'",
+         "a folder counts",
+         "UPDATE folder SET message_count = message_count - 5 WHERE name = 'INBOX'"},
         {"UPDATE message SET size_bytes = size_bytes + 1", "parts are not all",
          "UPDATE message SET size_bytes = size_bytes - 1"},
         {"UPDATE message SET content_id = content_id + 100", "",
          "UPDATE message SET content_id = content_id - 100"},
+        {"UPDATE sort_key SET base_subject = x'41' WHERE content_id = 2", "is not the message's",
+         "UPDATE sort_key SET base_subject = x'59' WHERE content_id = 2"},
+        {"UPDATE sort_key SET sent_ms = 5 WHERE content_id = 2", "is not the message's",
+         "UPDATE sort_key SET sent_ms = NULL WHERE content_id = 2"},
+        {"UPDATE sort_key SET content_id = 9999 WHERE content_id = 2", "there without it",
+         "UPDATE sort_key SET content_id = 2 WHERE content_id = 9999"},
         {"UPDATE attachment SET digest = zeroblob(32)", "does not match its digest", NULL},
         {"DELETE FROM attachment", "attachment is missing", NULL},
     };
@@ -104,6 +111,10 @@ static void test_damage(void **state)
     struct vault_checked checked;
 
     fill(f);
+    for (int i = 0; i < 40; i++)
+        (void)fixture_append(f, f->inbox, fixture_message(f, "z"), 0);
+    fixture_housekeep(f, 0);
+    assert_int_equal(check(f, 1000000, &checked), ERR_OK);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         fixture_execute(f, rows[i].damage);
         assert_int_equal(check(f, 1000000, &checked), ERR_CORRUPT);
@@ -115,6 +126,7 @@ static void test_damage(void **state)
     /* What the last two did is not repaired: teardown's own check is not for this file. */
     fixture_execute(f, "DELETE FROM message; DELETE FROM content; DELETE FROM part;"
                        "DELETE FROM attachment_part; DELETE FROM identity; DELETE FROM preview;"
+                       "DELETE FROM sort_key;"
                        "UPDATE folder SET message_count = 0, unseen_count = 0, size_bytes = 0;"
                        "UPDATE mailbox SET message_count = 0, size_bytes = 0");
 }

@@ -133,6 +133,7 @@ static const char *const faults[] = {
     "SELECT count(*) FROM metadata WHERE folder_id <> 0 AND folder_id NOT IN "
     "(SELECT id FROM folder WHERE is_selectable)",
     "SELECT count(*) FROM preview WHERE content_id NOT IN (SELECT id FROM content)",
+    "SELECT count(*) FROM sort_key WHERE content_id NOT IN (SELECT id FROM content)",
     /* Live segments do not overlap, and every indexed content lies in one. */
     "SELECT count(*) FROM word_segment AS a JOIN word_segment AS b ON a.id < b.id AND a.state = 1 "
     "AND b.state = 1 AND a.first_content_id <= b.last_content_id "

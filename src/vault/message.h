@@ -46,7 +46,7 @@ enum vault_columns {                              /* what a cursor loads, as a s
                      VAULT_COLUMN_SEARCH = 1 << 7,    /* subject, from, to, cc, bcc */
                      VAULT_COLUMN_IDENTITY = 1 << 8,  /* email_id, thread_id (identity.h) */
                      VAULT_COLUMN_PREVIEW = 1 << 9,
-                     VAULT_COLUMN_SENT = 1 << 10,     /* sent_day */
+                     VAULT_COLUMN_SENT = 1 << 10, /* sent_day */
                      VAULT_COLUMN_MESSAGE_ID = 1 << 11,
 };
 
@@ -143,6 +143,19 @@ MUST_CHECK enum err vault_message_store(struct vault *vault, struct task *task, 
                                         uint64_t unchanged_since, uint32_t **out_modified,
                                         size_t *out_modified_count, uint32_t **out_gone,
                                         size_t *out_gone_count);
+/* The same, and what the flags of the others are now: of the messages that are there and were not
+ * left, ascending, each once. In the task's arena. */
+struct vault_stored {
+    uint32_t *modified, *gone;
+    size_t modified_count, gone_count;
+    struct vault_uid_flags *now;
+    size_t now_count;
+};
+MUST_CHECK enum err vault_message_store_telling(struct vault *vault, struct task *task,
+                                                int64_t folder_id, const uint32_t *uids,
+                                                size_t uid_count, enum vault_store_mode mode,
+                                                uint64_t flags, uint64_t unchanged_since,
+                                                struct vault_stored *out);
 
 /*
  * Copies (or moves) the messages to another folder, in the order given, with flags and dates. All

@@ -34,20 +34,24 @@ struct store {
     size_t modified_count;
     uint32_t *gone;
     size_t gone_count;
+    struct vault_uid_flags *now; /* of those that change the modseq is still to come: 0 */
+    size_t now_count;
     int64_t unseen_delta, deleted_delta;
     struct taught {
         uint32_t uid;
         enum learn_kind kind;
-    } *taught; /* by $Junk and $NotJunk */
+    } * taught; /* by $Junk and $NotJunk */
     size_t taught_count;
 };
 
 static void look_at(const struct vault *vault, struct store *store,
-                    const struct flag_change *change, uint32_t uid, uint64_t flags)
+                    const struct flag_change *change, uint32_t uid, uint64_t flags, uint64_t modseq)
 {
     uint64_t after = apply(change, flags);
     enum learn_kind kind;
 
+    store->now[store->now_count++] =
+        (struct vault_uid_flags){uid, after, after == flags ? modseq : 0};
     if (after == flags)
         return;
     store->changing[store->changing_count++] = uid;
@@ -76,6 +80,7 @@ static enum err look_at_range(struct vault *vault, struct task *task, int64_t fo
     db_bind_int(statement, 1, message_key(folder_id, range.first));
     db_bind_int(statement, 2, message_key(folder_id, range.last));
     for (;;) {
+        uint64_t modseq;
         uint32_t uid;
 
         TRY(db_step(vault->db, task, statement, &has_row));
@@ -85,10 +90,11 @@ static enum err look_at_range(struct vault *vault, struct task *task, int64_t fo
         if (!has_row)
             return ERR_OK;
         expected = (uint64_t)uid + 1;
-        if ((uint64_t)db_column_int(statement, 2) > unchanged_since)
+        modseq = (uint64_t)db_column_int(statement, 2);
+        if (modseq > unchanged_since)
             store->modified[store->modified_count++] = uid;
         else
-            look_at(vault, store, change, uid, (uint64_t)db_column_int(statement, 1));
+            look_at(vault, store, change, uid, (uint64_t)db_column_int(statement, 1), modseq);
     }
 }
 
@@ -161,6 +167,9 @@ static enum err store_in_change(struct vault *vault, struct task *task, int64_t 
     if (store->changing_count == 0)
         return ERR_OK;
     modseq = vault_touch(vault);
+    for (size_t i = 0; i < store->now_count; i++)
+        if (store->now[i].modseq == 0)
+            store->now[i].modseq = modseq;
     TRY(update_ranges(vault, task, folder, store, change, modseq));
     TRY(learn(vault, task, folder_id, store));
     folder->unseen_count = (uint64_t)((int64_t)folder->unseen_count + store->unseen_delta);
@@ -170,11 +179,10 @@ static enum err store_in_change(struct vault *vault, struct task *task, int64_t 
     return ERR_OK;
 }
 
-enum err vault_message_store(struct vault *vault, struct task *task, int64_t folder_id,
-                             const uint32_t *uids, size_t uid_count, enum vault_store_mode mode,
-                             uint64_t flags, uint64_t unchanged_since, uint32_t **out_modified,
-                             size_t *out_modified_count, uint32_t **out_gone,
-                             size_t *out_gone_count)
+enum err vault_message_store_telling(struct vault *vault, struct task *task, int64_t folder_id,
+                                     const uint32_t *uids, size_t uid_count,
+                                     enum vault_store_mode mode, uint64_t flags,
+                                     uint64_t unchanged_since, struct vault_stored *out)
 {
     struct flag_change change = {mode, flags};
     struct store store = {0};
@@ -189,14 +197,36 @@ enum err vault_message_store(struct vault *vault, struct task *task, int64_t fol
     if (flags >> VAULT_KEYWORD_FIRST != 0 && mode != VAULT_STORE_REMOVE)
         store.taught = ARENA_ARRAY(&task->arena, struct taught, count + 1);
     store.gone = ARENA_ARRAY(&task->arena, uint32_t, count + 1);
+    store.now = ARENA_ARRAY(&task->arena, struct vault_uid_flags, count + 1);
     TRY(vault_write_begin(vault, task));
     TRY(vault_write_end(
         vault, task,
         store_in_change(vault, task, folder_id, sorted, count, &change, unchanged_since, &store),
         VAULT_DURABLE));
-    *out_modified = store.modified;
-    *out_modified_count = store.modified_count;
-    *out_gone = store.gone;
-    *out_gone_count = store.gone_count;
+    *out = (struct vault_stored){
+        .modified = store.modified,
+        .modified_count = store.modified_count,
+        .gone = store.gone,
+        .gone_count = store.gone_count,
+        .now = store.now,
+        .now_count = store.now_count,
+    };
+    return ERR_OK;
+}
+
+enum err vault_message_store(struct vault *vault, struct task *task, int64_t folder_id,
+                             const uint32_t *uids, size_t uid_count, enum vault_store_mode mode,
+                             uint64_t flags, uint64_t unchanged_since, uint32_t **out_modified,
+                             size_t *out_modified_count, uint32_t **out_gone,
+                             size_t *out_gone_count)
+{
+    struct vault_stored stored;
+
+    TRY(vault_message_store_telling(vault, task, folder_id, uids, uid_count, mode, flags,
+                                    unchanged_since, &stored));
+    *out_modified = stored.modified;
+    *out_modified_count = stored.modified_count;
+    *out_gone = stored.gone;
+    *out_gone_count = stored.gone_count;
     return ERR_OK;
 }

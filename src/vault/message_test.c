@@ -201,20 +201,28 @@ static void test_keywords(void **state)
     assert_string_equal(fixture_uids(f, f->inbox), "1 2");
 }
 
-struct stored {
-    uint32_t *modified, *gone;
-    size_t modified_count, gone_count;
-};
-
-static struct stored store(struct fixture *f, const uint32_t *uids, size_t count,
-                           enum vault_store_mode mode, uint64_t flags, uint64_t unchanged_since)
+/* What it tells of the messages is what their rows say. */
+static void check_told(struct fixture *f, const struct vault_stored *stored)
 {
-    struct stored out;
+    for (size_t i = 0; i < stored->now_count; i++) {
+        struct vault_message row = load(f, f->inbox, stored->now[i].uid, 0);
 
-    if (vault_message_store(f->vault, &f->task, f->inbox, uids, count, mode, flags, unchanged_since,
-                            &out.modified, &out.modified_count, &out.gone,
-                            &out.gone_count) != ERR_OK)
+        assert_true(i == 0 || stored->now[i].uid > stored->now[i - 1].uid);
+        assert_true(row.flags == stored->now[i].flags);
+        assert_true(row.modseq == stored->now[i].modseq);
+    }
+}
+
+static struct vault_stored store(struct fixture *f, const uint32_t *uids, size_t count,
+                                 enum vault_store_mode mode, uint64_t flags,
+                                 uint64_t unchanged_since)
+{
+    struct vault_stored out;
+
+    if (vault_message_store_telling(f->vault, &f->task, f->inbox, uids, count, mode, flags,
+                                    unchanged_since, &out) != ERR_OK)
         fail_msg("store: %s", f->task.words);
+    check_told(f, &out);
     return out;
 }
 
@@ -222,7 +230,7 @@ static void test_store(void **state)
 {
     struct fixture *f = *state;
     uint32_t uids[] = {5, 1, 3, 3, 99, 2};
-    struct stored out;
+    struct vault_stored out;
     uint64_t modseq, before;
 
     append_many(f, f->inbox, 6);
@@ -231,6 +239,7 @@ static void test_store(void **state)
     assert_int_equal(out.modified_count, 0);
     assert_int_equal(out.gone_count, 1);
     assert_int_equal(out.gone[0], 99);
+    assert_int_equal(out.now_count, 4);
     modseq = vault_folder_modseq(f->vault, f->inbox);
     assert_int_equal(modseq, before + 1);
     assert_int_equal(load(f, f->inbox, 3, 0).modseq, modseq);

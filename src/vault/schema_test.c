@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 static const char take_back_sql[] =
+    "DROP TABLE sort_progress; DROP TABLE sort_key;"
     "ALTER TABLE mailbox DROP COLUMN hidden_count; ALTER TABLE mailbox DROP COLUMN hidden_bytes;"
     "DROP TABLE former_folder; DROP TABLE hidden;"
     "DROP TABLE spam_waiting; DROP TABLE spam_learned; DROP TABLE spam_total; DROP TABLE spam_token;"
@@ -58,7 +59,7 @@ static void make_old(struct fixture *f)
         fail_msg("open: %s", f->task.words);
 }
 
-enum { MESSAGES = 30 };
+enum { MESSAGES = 34 };
 
 /* Every tenth has an attachment, every third a line that ends in LF alone. */
 static struct str message(struct fixture *f, int i)
@@ -169,6 +170,7 @@ static void test_first_version(void **state)
     assert_int_equal(fixture_ask(f, "SELECT count(DISTINCT thread_id) FROM identity"), 5);
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM content"), MESSAGES);
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM preview"), MESSAGES);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM sort_key"), MESSAGES);
     fixture_check(f);
     fixture_reopen(f);
     check_messages(f, raw);

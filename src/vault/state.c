@@ -5,6 +5,7 @@
 #include "vault/facts.h"
 #include "vault/index.h"
 #include "vault/learn.h"
+#include "vault/sort_keep.h"
 #include "vault/undelete_keep.h"
 
 #include <assert.h>
@@ -165,6 +166,7 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     TRY(facts_load_identities(vault, task));
     TRY(facts_load_previews(vault, task));
     TRY(index_load(vault, task));
+    TRY(sort_load(vault, task));
     TRY(learn_load(vault, task));
     TRY(undelete_load(vault, task));
     vault->is_mailbox_dirty = false;

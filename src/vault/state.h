@@ -121,6 +121,7 @@ struct vault {
     bool has_junk_waiting; /* contents are to be learned */
     bool has_identities;   /* all contents have their row of identity (facts.h) */
     int64_t previews_from; /* contents from this one on have their row of preview */
+    int64_t sort_next_id;  /* contents below it have their row of sort_key (sort_keep.h) */
     size_t vanished_next;      /* the folder whose log of expunges is looked at next (vanished.c) */
     unsigned vanished_written; /* rows since the last look */
     bool vanished_looked;      /* since the file was opened */

@@ -7,6 +7,7 @@
 #include "vault/facts.h"
 #include "vault/index.h"
 #include "vault/learn.h"
+#include "vault/sort_keep.h"
 
 #include <string.h>
 
@@ -280,6 +281,7 @@ enum err content_release(struct vault *vault, struct task *task, int64_t content
     TRY(index_forget(vault, task, content_id));
     TRY(facts_remove_identity(vault, task, content_id));
     TRY(facts_remove_preview(vault, task, content_id));
+    TRY(sort_forget(vault, task, content_id));
     TRY(learn_forget(vault, task, content_id));
     TRY(release_attachments(vault, task, content_id));
     TRY(run_with_key(vault, task, "DELETE FROM part WHERE key BETWEEN ?1 AND ?2",

@@ -344,7 +344,8 @@ void vault_set_message_limit(struct vault *vault, uint64_t limit_messages)
     vault->limit_messages = limit_messages;
 }
 
-void vault_set_log_reader(struct vault *vault, void (*on_log)(void *owner, int pages), void *owner)
+void vault_set_log_reader(struct vault *vault,
+                          void (*on_log)(void *owner, int pages, bool may_wait), void *owner)
 {
     db_set_log_reader(vault->db, on_log, owner);
 }

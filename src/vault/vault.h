@@ -75,18 +75,20 @@ MUST_CHECK enum err vault_batch_begin(struct vault *vault, struct task *task);
 MUST_CHECK enum err vault_batch_end(struct vault *vault, struct task *task);
 
 /* Shipping the log away (backup/shipper.h): sqlite/db.h says what these do. */
-void vault_set_log_reader(struct vault *vault, void (*on_log)(void *owner, int pages), void *owner);
+void vault_set_log_reader(struct vault *vault,
+                          void (*on_log)(void *owner, int pages, bool may_wait), void *owner);
 void vault_hold_checkpoints(struct vault *vault, bool is_held);
 bool vault_checkpoints_are_held(const struct vault *vault);
 
-/* Work that may be put off (filling the search index, purging expunged rows): one slice of at most
- * about 10 ms; *out_more tells whether another would find work. Call when idle, and between other
- * work when vault_is_behind. */
+/* Work that may be put off (filling the search index and sort keys, purging expunged rows): one
+ * slice of at most about 10 ms; *out_more tells whether another would find work. Call when idle,
+ * and between other work when vault_is_behind. */
 MUST_CHECK enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_more);
 /* There are sessions since before the file was opened, which may still read what was expunged
  * then: it is kept as long as what is expunged now. */
 void vault_keep_expunged(struct vault *vault);
-/* So much is not in the search index that it should not wait for an idle moment. */
+/* So much is not in the search index, or has no sort key, that it should not wait for an idle
+ * moment. */
 bool vault_is_behind(const struct vault *vault);
 
 #endif

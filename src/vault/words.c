@@ -275,7 +275,7 @@ bool words_limit(struct message_structure *structure)
 
         if (limit(&part->header_len, &headers))
             is_cut = true;
-        if (part->kind != MESSAGE_KIND_LEAF || !str_equal(part->type, STR("text")))
+        if (!message_part_holds_text(part))
             part->body_len = 0;
         if (limit(&part->body_len, &text))
             is_cut = true;

@@ -23,7 +23,7 @@ enum {
      * message_text's rules, too), of terms, or of the blocks of a segment. Folding has a number of
      * its own (message_fold_form).
      */
-    WORDS_FORM = 1,
+    WORDS_FORM = 2,
 
     WORD_BYTES_MAX = 200,
     WORD_PIECE_STEP = 100,

@@ -248,11 +248,12 @@ enum wire_status {
 #define WIRE_FIELDS_mailbox_started(F) F(id, mailbox) F(flag, is_new) F(flag, is_running)
 #define WIRE_FIELDS_mailbox_keeper(F) F(id, mailbox)
 /* `key` is key ‖ salt; `next_key`, if there is one, that under which the file is or is to be (docs/passwords.md); `drop_key` the same for <id>.drop.sqlite; `limit_bytes` UINT64_MAX: none;
- * epoch and change_counter are the registry's, for roll-back detection. status other than OK: no
+ * epoch and change_counter are the registry's, for roll-back detection; sessions of logins up to
+ * `passes_since` were ended (account/expelled.h). status other than OK: no
  * session of this mailbox is alive, there is no key. */
 #define WIRE_FIELDS_mailbox_key(F)                                                                 \
     F(u64, status) F(secret, key) F(secret, drop_key) F(u64, limit_bytes) F(u64, epoch)            \
-    F(u64, change_counter) F(secret, next_key)
+    F(u64, change_counter) F(secret, next_key) F(u64, passes_since)
 /* `check` names that key (secret/pass.h). */
 #define WIRE_FIELDS_mailbox_rekeyed(F) F(id, mailbox) F(str, check)
 #define WIRE_FIELDS_mailbox_opened(F) F(id, mailbox) F(u64, status) F(flag, was_rolled_back)
@@ -294,8 +295,9 @@ enum wire_status {
 #define WIRE_FIELDS_deliver_reply(F) F(u64, status)
 
 /* `helo` and `sender` as the peer said them; `list_score` is that of the DNS block lists, in
- * thousandths; `reverse_name` the client's confirmed name, may be empty; is_nameless: the DNS says that it has none. is_trusted: this host's own
- * or named in `trusted_clients`: who its mail is from is believed. */
+ * thousandths; `reverse_name` the client's confirmed name, may be empty; is_nameless: the DNS says that
+ * it has none. is_trusted: this host's own or named in `trusted_clients`: who its mail is from is
+ * believed. */
 #define WIRE_FIELDS_examine(F)                                                                     \
     F(str, client) F(str, helo) F(str, sender) F(str, reverse_name) F(flag, is_nameless)           \
     F(flag, is_tls) F(flag, is_trusted) F(u64, list_score) F(i64, now_ms)

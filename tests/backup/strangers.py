@@ -19,7 +19,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib.server import Server, program  # noqa: E402
-from lib.suite import Suite, check  # noqa: E402
+from lib.suite import Skip, Suite, check  # noqa: E402
 
 suite = Suite(__doc__)
 imaplib._MAXLINE = 100_000_000
@@ -338,14 +338,42 @@ def who_reads_has_nothing_to_give_away(world):
             check(time.monotonic() < deadline, "it does not connect")
             time.sleep(0.01)
         time.sleep(0.2)
+        status = pathlib.Path(f"/proc/{feed}/status").read_text()
         sockets = {os.readlink(link) for link in pathlib.Path(f"/proc/{feed}/fd").iterdir()}
         own = {os.readlink(link) for link in pathlib.Path(f"/proc/{process.pid}/fd").iterdir()}
         shared = [each for each in sockets & own if each.startswith("socket:")]
         found = alias.password.encode() in memory_of(feed)
         process.kill()
         process.communicate()
+    filters = int(re.search(r"^Seccomp_filters:\s+(\d+)", status, re.MULTILINE).group(1))
+    own_filters = int(re.search(r"^Seccomp_filters:\s+(\d+)", pathlib.Path(
+        "/proc/self/status").read_text(), re.MULTILINE).group(1))
+    check(filters > own_filters, f"it is not confined: {status}")
+    # Nothing but the right to read what is somebody else's, where root imports it (Landlock says what).
+    caps = int(re.search(r"^CapEff:\s+([0-9a-f]+)", status, re.MULTILINE).group(1), 16)
+    check(caps & ~(1 << 2) == 0, f"capabilities: {status}")
     check(not shared, f"it shares sockets with the command: {shared}")
     check(not found, "it has the mailbox's password in memory")
+
+
+@suite.case
+def root_takes_over_what_is_somebody_elses(world):
+    """His home is closed to all others: read by the process that is confined, a file at a time."""
+    if os.getuid() != 0:
+        raise Skip("needs root")
+    alias = world.alias()
+    home = world.server.folder / "home"
+    for name in ("cur", "new", "tmp"):
+        (home / "Maildir" / name).mkdir(parents=True)
+    (home / "Maildir" / "cur" / "1:2,S").write_bytes(message("his"))
+    (home / "Maildir" / "cur" / "1:2,S").chmod(0o600)
+    for path in (home, home / "Maildir", *(home / "Maildir").iterdir()):
+        path.chmod(0o700)
+        os.chown(path, 4321, 4321)
+    os.chown(home / "Maildir" / "cur" / "1:2,S", 4321, 4321)
+    code, out, err = world.run(alias, home / "Maildir")
+    check(code == 0, f"{out}{err}")
+    check(world.subjects(alias, "INBOX") == ["his"], world.subjects(alias, "INBOX"))
 
 
 def memory_of(pid):

@@ -18,7 +18,7 @@ import zlib
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import mailbox_file, stock_shell  # noqa: E402
 from lib.server import AdminError, Server, find_key, program  # noqa: E402
-from lib.suite import Suite, check  # noqa: E402
+from lib.suite import Skip, Suite, check  # noqa: E402
 
 suite = Suite(__doc__)
 
@@ -183,6 +183,42 @@ def passwords_are_renewed(server):
         raise AssertionError("a wrong old password was accepted")
     except AdminError as error:
         check(error.status != 0, error)
+
+
+@suite.case
+def a_login_from_before_the_new_password_comes_too_late(server):
+    """It was let in with the old password and has not reached the mailbox yet when that password ends; then
+    somebody with the new one makes the mailbox's process anew."""
+    alias = server.add_alias("late@life.test")
+    keeper, = server.processes("keeper")
+    gate, *others = server.processes("gate")
+    if not others:
+        raise Skip("one gate only: nobody else could log in")
+    with contextlib.ExitStack() as stack:
+        def stop(process):
+            os.kill(process.pid, signal.SIGSTOP)
+            stack.callback(os.kill, process.pid, signal.SIGCONT)
+
+        for each in others:  # so that it is this gate which takes the connection
+            stop(each)
+        late = stack.enter_context(socket.create_connection(("127.0.0.1", server.ports["imap"]), 30))
+        check(late.recv(1000).startswith(b"* OK"), "no greeting")
+        for each in others:
+            os.kill(each.pid, signal.SIGCONT)
+        stop(keeper)
+        late.sendall(f"a LOGIN {alias.address} {alias.password}\r\n".encode())
+        time.sleep(0.5)
+        stop(gate)  # the keeper answers it, and it does not hear
+        os.kill(keeper.pid, signal.SIGCONT)
+        answer = server.admin("alias", "password", alias.address, "--old-password-file",
+                              secret_file(server, alias.password))
+        alias.password = find_key(answer, "password")
+        with server.imap(alias) as client:
+            os.kill(gate.pid, signal.SIGCONT)
+            said = late.recv(4000)
+            check(said and b"a OK" not in said, f"let in: {said}")
+            check("or has ended since" in server.log(), f"it did not come as far: {said}")
+            check(client.select("INBOX")[0] == "OK", "the session of the new one")
 
 
 @suite.case
@@ -646,7 +682,7 @@ def who_asks_a_role_that_was_killed_waits_for_the_next(server):
     alias = server.add_alias("patient@wait.test")
     clients, ask = ask_the_lost(server, alias)
     hasty, ask_hastily = ask_the_lost(server, alias)
-    with lost(server, "keeper", "store", "courier"):
+    with lost(server, "keeper", "store", "sealer", "courier"):
         ask()
         ask_hastily()
         time.sleep(0.2)
@@ -660,9 +696,10 @@ def who_asks_a_role_that_was_killed_waits_for_the_next(server):
 
 @suite.case
 def a_role_that_does_not_come_back_is_not_waited_for_long(server):
+    """The store is there, but has nobody to seal what it gets for an absent owner."""
     alias = server.add_alias("impatient@wait.test")
     clients, ask = ask_the_lost(server, alias)
-    with lost(server, "keeper", "store", "courier"):
+    with lost(server, "keeper", "sealer", "courier"):
         start = time.monotonic()
         ask()
         answers = {role: client.getreply() for role, client in clients.items()}

@@ -148,7 +148,7 @@ static enum err prepare_slots(struct admin_request *request, const struct accoun
     CLEANUP(secret_free) struct secret *next_key = account_keys_next(keys);
     struct account_slot *slots =
         ARENA_ARRAY(&request->task.arena, struct account_slot, ACCOUNT_SLOTS_MAX);
-    unsigned char check[PASS_BYTES];
+    unsigned char check[PASS_CHECK_BYTES];
     size_t count;
 
     TRY(account_slot_list(database, &request->task, alias->mailbox, slots, &count));

@@ -90,15 +90,15 @@ enum err account_mailbox_at(struct account_database *database, struct task *task
     return read_one(database, task, statement, out_mailbox);
 }
 
-/* The first row that `sql` gives for the domain; *out_row 0: none. */
+/* The first row that `sql` gives for its one parameter; *out_row 0: none. */
 static enum err first_of(struct account_database *database, struct task *task, const char *sql,
-                         int64_t domain, int64_t *out_row, struct id *out_id)
+                         int64_t parameter, int64_t *out_row, struct id *out_id)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row = false;
 
     TRY(db_prepare(database->db, task, sql, &statement));
-    db_bind_int(statement, 1, domain);
+    db_bind_int(statement, 1, parameter);
     TRY(db_step(database->db, task, statement, &has_row));
     *out_row = has_row ? db_column_int(statement, 0) : 0;
     if (has_row && !id_parse(db_column_text(statement, 1), out_id))
@@ -166,6 +166,15 @@ enum err account_mailbox_unfinished(struct account_database *database, struct ta
         return fail(task, ERR_CORRUPT, "account database: a mailbox has no valid id");
     *out_row = db_column_int(statement, 0);
     return ERR_OK;
+}
+
+enum err account_mailbox_next(struct account_database *database, struct task *task, int64_t after,
+                              int64_t *out_row, struct id *out_id)
+{
+    return first_of(database, task,
+                    "SELECT id, object_id FROM mailboxes WHERE id > ?1 AND state = 'active'"
+                    " ORDER BY id LIMIT 1",
+                    after, out_row, out_id);
 }
 
 enum err account_mailbox_set_quota(struct account_database *database, struct task *task,

@@ -22,7 +22,7 @@ static enum err sort(struct imap_session *s, struct task *task, struct imap_sort
     TRY(imap_search_selected(s, task, search));
     if (s->pause != IMAP_PAUSE_NONE)
         return ERR_OK;
-    if (!args->sort.is_started) {
+    if (args->sort.phase == IMAP_SORT_BEGINNING) {
         args->sort.order = &args->order;
         args->sort.view = &s->view;
         args->sort.found = search->run.found;

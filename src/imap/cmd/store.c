@@ -56,53 +56,72 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sto
 }
 
 static void write_row(struct imap_session *s, const struct imap_store_args *store, size_t index,
-                      const struct vault_message *row)
+                      const struct vault_uid_flags *now)
 {
     struct str separator = STR("");
 
-    imap_write_fetch_start(s, index, row->uid);
+    imap_write_fetch_start(s, index, now->uid);
     if ((imap_is_by_uid(s) || imap_has(s, IMAP_EXT_CONDSTORE)) && !imap_has(s, IMAP_EXT_UIDONLY)) {
         buf_put(&s->out, STR("UID "));
-        imap_write_number(&s->out, row->uid);
+        imap_write_number(&s->out, now->uid);
         separator = STR(" ");
     }
     if (imap_has(s, IMAP_EXT_CONDSTORE)) {
         buf_put(&s->out, separator);
         buf_put(&s->out, STR("MODSEQ ("));
-        imap_write_number(&s->out, row->modseq);
+        imap_write_number(&s->out, now->modseq);
         buf_put(&s->out, STR(")"));
         separator = STR(" ");
     }
     if (!store->is_silent) {
         buf_put(&s->out, separator);
         buf_put(&s->out, STR("FLAGS "));
-        imap_write_flags(&s->out, s->vault, row->flags, imap_tells_recent(s, row->uid));
+        imap_write_flags(&s->out, s->vault, now->flags, imap_tells_recent(s, now->uid));
     }
     buf_put(&s->out, STR(")\r\n"));
 }
 
-/* The new flags of the slice, but for those that its condition left alone. */
-static enum err tell(struct imap_session *s, struct task *task, const struct imap_store_args *store,
-                     const uint32_t *uids, size_t count, const uint32_t *left, size_t left_count)
+/* Of messages that are expunged but still numbered: the flags that they went with. */
+static enum err add_gone(struct imap_session *s, struct task *task, struct vault_stored *stored)
 {
-    CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
-    size_t next = 0, skip = 0;
+    size_t total = stored->now_count + stored->gone_count, live = 0, count = 0;
+    struct vault_uid_flags *all = ARENA_ARRAY(&task->arena, struct vault_uid_flags, total);
 
-    TRY(vault_cursor_open(s->vault, task, s->view.folder_id, uids[0], uids[count - 1],
-                          VAULT_COLUMN_FLAGS, true, &cursor));
-    while (next < count) {
+    for (size_t i = 0; i < stored->gone_count; i++) {
+        CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
+        uint32_t uid = stored->gone[i];
         struct vault_message row;
         bool has_row;
 
+        while (live < stored->now_count && stored->now[live].uid < uid)
+            all[count++] = stored->now[live++];
+        TRY(vault_cursor_open(s->vault, task, s->view.folder_id, uid, uid, VAULT_COLUMN_FLAGS, true,
+                              &cursor));
         TRY(vault_cursor_next(cursor, task, &row, &has_row));
-        if (!has_row)
-            return ERR_OK;
-        while (next < count && uids[next] < row.uid)
-            next++;
-        while (skip < left_count && left[skip] < row.uid)
-            skip++;
-        if (next < count && uids[next] == row.uid && (skip == left_count || left[skip] != row.uid))
-            write_row(s, store, imap_view_index(&s->view, row.uid), &row);
+        if (has_row)
+            all[count++] = (struct vault_uid_flags){uid, row.flags, row.modseq};
+    }
+    while (live < stored->now_count)
+        all[count++] = stored->now[live++];
+    stored->now = all;
+    stored->now_count = count;
+    return ERR_OK;
+}
+
+/* The new flags of the slice, but for those that its condition left alone. */
+static enum err tell(struct imap_session *s, struct task *task, const struct imap_store_args *store,
+                     struct vault_stored *stored)
+{
+    const struct imap_view *view = &s->view;
+    size_t index = 0;
+
+    if (stored->gone_count > 0)
+        TRY(add_gone(s, task, stored));
+    for (size_t i = 0; i < stored->now_count; i++) {
+        /* They are neighbours, as a rule. */
+        if (i == 0 || index == view->count || view->uids[index] != stored->now[i].uid)
+            index = imap_view_index(view, stored->now[i].uid);
+        write_row(s, store, index++, &stored->now[i]);
     }
     return ERR_OK;
 }
@@ -111,24 +130,24 @@ static enum err store_slice(struct imap_session *s, struct task *task,
                             struct imap_store_args *store)
 {
     const uint32_t *uids = store->uids + store->next;
-    size_t count = store->uid_count - store->next, modified_count, gone_count;
-    uint32_t *modified, *gone;
+    size_t count = store->uid_count - store->next;
+    struct vault_stored stored;
 
     if (count > SLICE)
         count = SLICE;
     /* What others did comes first, so that afterwards only our own change is left to tell. */
     TRY(imap_view_sync(s, task, false));
-    TRY(vault_message_store(s->vault, task, s->view.folder_id, uids, count, store->mode,
-                            store->bits, store->unchanged_since, &modified, &modified_count, &gone,
-                            &gone_count));
-    imap_view_skip_own(s);
+    TRY(vault_message_store_telling(s->vault, task, s->view.folder_id, uids, count, store->mode,
+                                    store->bits, store->unchanged_since, &stored));
+    imap_view_take_own(s, stored.now, stored.now_count);
     imap_view_announce_keywords(s);
     if (!store->is_silent || imap_has(s, IMAP_EXT_CONDSTORE))
-        TRY(tell(s, task, store, uids, count, modified, modified_count));
-    for (size_t i = 0; i < modified_count; i++)
+        TRY(tell(s, task, store, &stored));
+    for (size_t i = 0; i < stored.modified_count; i++)
         store->modified[store->modified_count++] =
-            imap_is_by_uid(s) ? modified[i] : (uint32_t)imap_view_index(&s->view, modified[i]) + 1;
-    store->has_gone |= gone_count > 0;
+            imap_is_by_uid(s) ? stored.modified[i]
+                              : (uint32_t)imap_view_index(&s->view, stored.modified[i]) + 1;
+    store->has_gone |= stored.gone_count > 0;
     store->next += count;
     imap_spend(s, count * MESSAGE_UNITS);
     return ERR_OK;

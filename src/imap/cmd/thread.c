@@ -19,23 +19,20 @@ IMAP_PARSE(thread)
     return imap_search_parse_with_charset(parser, &args->thread.search.program);
 }
 
-static void on_key(void *owner, struct task *task, size_t at, const struct vault_sort_key *key)
+static uint64_t on_key(void *owner, size_t at, const struct vault_sort_key *key)
 {
     struct imap_thread_args *args = owner;
     struct imap_thread_message message = {
         .sent_ms = key->sent_ms,
         .is_reply = key->is_reply,
+        .base_subject = key->base_subject,
         .message_id = key->message_id,
-        .in_reply_to = key->in_reply_to,
-        .references = key->references,
+        .ancestors = key->ancestors,
     };
-    struct task scratch;
+    size_t steps = imap_threads_add(&args->threads, &message);
 
-    task_init(&scratch, task->now_ms);
-    message.base_subject = imap_sort_text(&scratch, key->base_subject);
-    args->source.units = imap_threads_add(&args->threads, &message) / STEPS_PER_UNIT;
     args->indexes[args->threads.count - 1] = args->search.run.found[at];
-    task_done(&scratch);
+    return 1 + steps / STEPS_PER_UNIT;
 }
 
 static void start(struct imap_session *s, struct task *task, struct imap_thread_args *args)
