@@ -3,82 +3,33 @@
 
 #include "account/address.h"
 #include "base/ascii.h"
+#include "base/ip.h"
 
-#include <arpa/inet.h>
-#include <string.h>
+enum { LABELS_MAX = 10 }; /* of a sender's domain, from the right: what is below is one with it */
 
-enum {
-    V4_BITS = 32,
-    V6_BITS = 128,
-    LABELS_MAX = 10, /* of a sender's domain, from the right: what is below that is one with it */
-};
-
-struct network {
-    int family;
-    unsigned char bytes[16];
-    unsigned bits;
-};
-
-static unsigned family_bits(int family)
+static struct str network_text(struct task *task, const struct ip_network *network)
 {
-    return family == AF_INET ? V4_BITS : V6_BITS;
+    char text[IP_ADDRESS_ROOM];
+
+    ip_address_format(&network->address, text);
+    return arena_printf(&task->arena, "%s/%u", text, network->prefix_bits);
 }
 
-/* Without a prefix. An IPv4 address that is mapped into IPv6 is that address. */
-static bool parse_ip(struct str text, struct network *out)
+/* An IPv4 address that is mapped into IPv6 is that address, also in front of a prefix. */
+static bool parse_network(struct str text, struct ip_network *out)
 {
-    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-    char copy[INET6_ADDRSTRLEN] = {0};
-    struct network network = {.family = AF_INET};
+    struct ip_network network;
 
-    if (text.len == 0 || text.len >= sizeof(copy))
+    if (!ip_network_parse(text, &network))
         return false;
-    memcpy(copy, text.ptr, text.len);
-    if (inet_pton(AF_INET, copy, network.bytes) != 1) {
-        network.family = AF_INET6;
-        if (inet_pton(AF_INET6, copy, network.bytes) != 1)
+    if (ip_address_unmap(&network.address)) {
+        if (str_index(text, '/') < 0)
+            network = ip_network_of(&network.address);
+        if (network.prefix_bits > IP_V4_BITS)
             return false;
-        if (memcmp(network.bytes, mapped, sizeof(mapped)) == 0) {
-            memmove(network.bytes, network.bytes + sizeof(mapped), 4);
-            network.family = AF_INET;
-        }
     }
-    network.bits = family_bits(network.family);
+    ip_network_cut(&network, network.prefix_bits);
     *out = network;
-    return true;
-}
-
-static void cut_to(struct network *network, unsigned bits)
-{
-    for (unsigned i = 0; i < family_bits(network->family) / 8; i++) {
-        if (bits < 8 * i + 8)
-            network->bytes[i] &=
-                bits <= 8 * i ? 0 : (unsigned char)(0xff << (8 * i + 8 - bits) & 0xff);
-    }
-    network->bits = bits;
-}
-
-static struct str network_text(struct task *task, const struct network *network)
-{
-    char text[INET6_ADDRSTRLEN] = "";
-
-    if (inet_ntop(network->family, network->bytes, text, sizeof(text)) == NULL)
-        return STR("");
-    return arena_printf(&task->arena, "%s/%u", text, network->bits);
-}
-
-/* address ["/" bits] */
-static bool parse_network(struct str text, struct network *out)
-{
-    ptrdiff_t slash = str_index(text, '/');
-    uint32_t bits = 0;
-
-    if (slash < 0)
-        return parse_ip(text, out);
-    if (!parse_ip(str_upto(text, (size_t)slash), out) ||
-        !parse_u32(str_from(text, (size_t)slash + 1), &bits) || bits > out->bits)
-        return false;
-    cut_to(out, bits);
     return true;
 }
 
@@ -98,7 +49,7 @@ enum err account_lists_parse(struct task *task, struct str text, enum account_li
                              struct str *out_value)
 {
     struct account_address address;
-    struct network network;
+    struct ip_network network;
 
     if (parse_network(text, &network)) {
         *out_kind = ACCOUNT_LIST_NETWORK;
@@ -181,16 +132,19 @@ static enum err look_up_client(struct account_database *database, struct task *t
                                struct account_list_verdicts *known)
 {
     unsigned bits[ACCOUNT_PREFIXES_MAX];
-    struct network network;
+    struct ip_address address;
+    struct ip_network network;
     size_t count;
 
-    if (!parse_ip(client, &network))
+    if (!ip_address_parse(client, &address))
         return ERR_OK;
+    (void)ip_address_unmap(&address);
+    network = ip_network_of(&address);
     TRY(account_list_prefixes(database, task, bits, &count));
     for (size_t i = 0; i < count; i++) {
-        if (bits[i] > family_bits(network.family))
+        if (bits[i] > network.prefix_bits)
             continue;
-        cut_to(&network, bits[i]); /* ever shorter */
+        ip_network_cut(&network, bits[i]); /* ever shorter */
         TRY(look_up(database, task, of, network_text(task, &network), known));
     }
     return ERR_OK;

@@ -4,37 +4,15 @@
 #include "account/address.h"
 #include "account/database_rules.h"
 #include "base/ascii.h"
+#include "base/ip.h"
 
-#include <arpa/inet.h>
 #include <string.h>
-
-static bool is_ipv4(struct str text)
-{
-    char copy[INET_ADDRSTRLEN] = {0};
-    struct in_addr address;
-
-    if (text.len == 0 || text.len >= sizeof(copy))
-        return false;
-    memcpy(copy, text.ptr, text.len);
-    return inet_pton(AF_INET, copy, &address) == 1;
-}
-
-/* RFC 5321 §4.1.3, without the brackets. */
-static bool is_ipv6(struct str text)
-{
-    char copy[INET6_ADDRSTRLEN] = {0};
-    struct in6_addr address;
-
-    if (text.len == 0 || text.len >= sizeof(copy))
-        return false;
-    memcpy(copy, text.ptr, text.len);
-    return inet_pton(AF_INET6, copy, &address) == 1;
-}
 
 /* host:port; [IPv6]:port */
 static enum err parse_host(struct task *task, struct str text, struct str *out_via)
 {
     ptrdiff_t colon = str_last_index(text, ':');
+    struct ip_address address;
     struct str host, name;
     uint32_t port = 0;
 
@@ -43,7 +21,7 @@ static enum err parse_host(struct task *task, struct str text, struct str *out_v
         return fail(task, ERR_INVALID, "the port is missing or none");
     host = str_upto(text, (size_t)colon);
     if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']') {
-        if (!is_ipv6(str_make(host.ptr + 1, host.len - 2)))
+        if (!ip_address_parse(str_make(host.ptr + 1, host.len - 2), &address) || !address.is_v6)
             return fail(task, ERR_INVALID, "between brackets stands an IPv6 address");
         name = host;
     } else {
@@ -66,10 +44,11 @@ static enum err make_address(struct task *task, struct str local, struct str dom
                              struct str *out_to)
 {
     struct account_address parsed;
+    struct ip_address address;
 
     TRY(account_address_parse(
         task, arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(local), STR_ARG(domain)), &parsed));
-    if (is_ipv4(parsed.domain))
+    if (ip_address_parse(parsed.domain, &address))
         return fail(task, ERR_INVALID, "an IP address is no domain; as a host it has a port");
     *out_to = arena_printf(&task->arena, "%.*s@%.*s", STR_ARG(local), STR_ARG(parsed.domain));
     return ERR_OK;

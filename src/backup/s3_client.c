@@ -42,7 +42,7 @@ struct s3_exchange {
     struct s3_request request; /* texts in the arena */
     struct str url;
     struct str headers[S3_HEADERS_MAX];
-    struct net_address addresses[ADDRESSES_MAX];
+    struct ip_address addresses[ADDRESSES_MAX];
     size_t address_count, next_address;
     bool is_asked_v6;
     struct dns_query *query;    /* own */
@@ -245,8 +245,8 @@ static void on_addresses(void *owner, struct task *task, const struct dns_answer
     (void)task;
     exchange->query = NULL;
     for (size_t i = 0; i < answer->count && exchange->address_count < ADDRESSES_MAX; i++) {
-        if (net_address_from_bytes(answer->records[i].data,
-                                   &exchange->addresses[exchange->address_count]))
+        if (ip_address_from_bytes(answer->records[i].data,
+                                  &exchange->addresses[exchange->address_count]))
             exchange->address_count++;
     }
     if (!exchange->is_asked_v6 && exchange->address_count == 0) {
@@ -288,7 +288,7 @@ static void send_request(struct s3_exchange *exchange)
     const struct s3_request *request = &exchange->request;
     struct net_http_signing signing = {
         .scope = client->scope, .key_id = buf_str(&client->key_id), .secret = client->secret};
-    char address[NET_ADDRESS_ROOM];
+    char address[IP_ADDRESS_ROOM];
     struct net_http_request http = {
         .url = exchange->url,
         .method = request->method,
@@ -306,7 +306,7 @@ static void send_request(struct s3_exchange *exchange)
         .stall_ms = STALL_MS,
     };
 
-    net_address_format(&exchange->addresses[exchange->next_address++], address);
+    ip_address_format(&exchange->addresses[exchange->next_address++], address);
     http.address = str_from_c(address);
     exchange->call = net_http_start(client->http, &http, on_response, exchange);
 }

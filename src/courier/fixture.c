@@ -19,7 +19,7 @@ struct fixture {
 /* The bytes of a record; in the arena. */
 static void fill(struct arena *arena, const struct fixture_record *from, struct dns_record *to)
 {
-    struct net_address address;
+    struct ip_address address;
     struct buf bytes;
 
     to->ttl_s = TTL_S;
@@ -28,7 +28,7 @@ static void fill(struct arena *arena, const struct fixture_record *from, struct 
     switch (from->type) {
     case DNS_TYPE_A:
     case DNS_TYPE_AAAA:
-        if (!net_address_parse(str_from_c(from->data), &address))
+        if (!ip_address_parse(str_from_c(from->data), &address))
             abort();
         buf_put(&bytes, str_make(address.bytes, address.is_v6 ? 16 : 4));
         break;

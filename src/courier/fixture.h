@@ -3,7 +3,7 @@
 #define COURIER_FIXTURE_H
 
 #include "dns/client.h"
-#include "net/address_class.h"
+#include "base/ip.h"
 
 struct fixture_record {
     const char *name;

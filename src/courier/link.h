@@ -17,7 +17,7 @@ struct courier_links *courier_links_new(struct net_loop *loop, struct net_tls_cl
 void courier_links_free(struct courier_links **links);
 
 struct courier_link_options {
-    const struct net_address *addresses;
+    const struct ip_address *addresses;
     size_t address_count;
     uint16_t port;
     int64_t connect_timeout_ms;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "net/address_class.h"
 #include "net/tls_client.h"
 
 #include <assert.h>
@@ -28,7 +29,7 @@ struct asking {
     struct courier_planning *planning;
     struct courier_host *host; /* in the plan */
     struct dns_query *families[FAMILY_COUNT], *tlsa, *alias, *alias_tlsa;
-    struct net_address found[FAMILY_COUNT][COURIER_ADDRESSES_MAX];
+    struct ip_address found[FAMILY_COUNT][COURIER_ADDRESSES_MAX];
     size_t found_count[FAMILY_COUNT];
     bool is_secure; /* the addresses */
     struct str expanded;   /* where CNAMEs lead from the host's name; it itself: no further */
@@ -279,27 +280,27 @@ static void apply_policy(struct courier_planning *planning)
 
 /* ---- addresses ---- */
 
-static bool is_own(const struct courier_planner *planner, const struct net_address *address)
+static bool is_own(const struct courier_planner *planner, const struct ip_address *address)
 {
     for (size_t i = 0; i < planner->own_address_count; i++)
-        if (net_address_equal(&planner->own_addresses[i], address))
+        if (ip_address_equal(&planner->own_addresses[i], address))
             return true;
     return false;
 }
 
-static bool is_permitted(const struct courier_planning *planning, const struct net_address *address)
+static bool is_permitted(const struct courier_planning *planning, const struct ip_address *address)
 {
     const struct courier_planner *planner = planning->planner;
 
     if (planning->target.is_trusted || net_address_class(address) == NET_ADDRESS_PUBLIC)
         return true;
     for (size_t i = 0; i < planner->allow_count; i++)
-        if (net_network_has(&planner->allow[i], address))
+        if (ip_network_has(&planner->allow[i], address))
             return true;
     return false;
 }
 
-static void take_address(struct asking *asking, const struct net_address *address)
+static void take_address(struct asking *asking, const struct ip_address *address)
 {
     enum family family = address->is_v6 ? FAMILY_V6 : FAMILY_V4;
 
@@ -321,9 +322,9 @@ static void on_addresses(struct asking *asking, const struct dns_answer *answer)
     if (answer->status == DNS_OK && answer->is_secure)
         asking->is_secure = true;
     for (size_t i = 0; answer->status == DNS_OK && i < answer->count; i++) {
-        struct net_address address;
+        struct ip_address address;
 
-        if (net_address_from_bytes(answer->records[i].data, &address))
+        if (ip_address_from_bytes(answer->records[i].data, &address))
             take_address(asking, &address);
     }
     turn_done(asking->planning);
@@ -353,9 +354,9 @@ static void ask_addresses(struct courier_planning *planning)
 
     for (size_t i = 0; i < planning->plan->host_count; i++) {
         struct asking *asking = &planning->askings[i];
-        struct net_address address;
+        struct ip_address address;
 
-        if (net_address_parse(asking->host->name, &address)) {
+        if (ip_address_parse(asking->host->name, &address)) {
             take_address(asking, &address);
             continue;
         }
@@ -519,13 +520,13 @@ static void ask_alias(struct asking *asking)
  * §2.2). */
 static void ask_tlsa(struct courier_planning *planning)
 {
-    struct net_address address;
+    struct ip_address address;
 
     for (size_t i = 0; planning->is_secure && i < planning->plan->host_count; i++) {
         struct asking *asking = &planning->askings[i];
 
         asking->expanded = asking->host->name;
-        if (asking->host->address_count == 0 || net_address_parse(asking->host->name, &address))
+        if (asking->host->address_count == 0 || ip_address_parse(asking->host->name, &address))
             continue;
         if (asking->is_secure)
             asking->tlsa = ask_tlsa_at(asking, asking->host->name, on_tlsa);

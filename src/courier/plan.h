@@ -33,7 +33,7 @@ enum {
 struct courier_host {
     struct str name; /* A-labels, lower case; or an address literal with its brackets */
     uint16_t preference;
-    struct net_address addresses[COURIER_ADDRESSES_MAX];
+    struct ip_address addresses[COURIER_ADDRESSES_MAX];
     size_t address_count;
     struct str tls_name; /* with TLSA records: the name at which they stand, which is what the server must
                           * prove to be (RFC 7672 §3.2.2, §8.1) */
@@ -72,9 +72,9 @@ struct courier_planner {
     struct courier_sts *sts;
     const struct log *log;
     struct str hostname;
-    const struct net_address *own_addresses;
+    const struct ip_address *own_addresses;
     size_t own_address_count;
-    const struct net_network *allow;
+    const struct ip_network *allow;
     size_t allow_count;
     bool without_ipv6, without_ipv4;
     uint16_t port; /* of MX hosts */

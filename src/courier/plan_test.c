@@ -179,9 +179,9 @@ static void write_host(const struct courier_host *host, struct buf *out)
 {
     buf_putf(out, "%.*s", STR_ARG(host->name));
     for (size_t i = 0; i < host->address_count; i++) {
-        char text[NET_ADDRESS_ROOM];
+        char text[IP_ADDRESS_ROOM];
 
-        net_address_format(&host->addresses[i], text);
+        ip_address_format(&host->addresses[i], text);
         buf_putf(out, " %s", text);
     }
     if (host->address_count == 0)
@@ -220,8 +220,8 @@ struct world {
     struct net_loop *loop;
     struct fixture *fixture;
     struct courier_sts *sts;
-    struct net_network allow;
-    struct net_address own;
+    struct ip_network allow;
+    struct ip_address own;
     struct log log;
     struct courier_planner planner;
 };
@@ -233,8 +233,8 @@ static void begin(struct world *world)
     *world = (struct world){.loop = net_loop_new(),
                             .log = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"}};
     world->fixture = fixture_new(world->loop, zone, ARRAY_LEN(zone));
-    assert_true(net_network_parse(STR("192.168.7.0/24"), &world->allow));
-    assert_true(net_address_parse(STR("8.8.9.9"), &world->own));
+    assert_true(ip_network_parse(STR("192.168.7.0/24"), &world->allow));
+    assert_true(ip_address_parse(STR("8.8.9.9"), &world->own));
     sts = (struct courier_sts_options){
         .loop = world->loop, .dns = fixture_dns(world->fixture), .log = &world->log};
     world->sts = courier_sts_new(&sts);

@@ -1,7 +1,7 @@
 #include "courier/route.h"
 
 #include "base/ascii.h"
-#include "net/address_class.h"
+#include "base/ip.h"
 
 #include <idn2.h>
 
@@ -65,16 +65,16 @@ enum err courier_domain_normal(struct task *task, struct arena *arena, struct st
 
 bool courier_literal_parse(struct str text, struct str *out_address)
 {
-    struct net_address address;
+    struct ip_address address;
 
     if (text.len < 2 || text.ptr[0] != '[' || text.ptr[text.len - 1] != ']')
         return false;
     text = str_make(text.ptr + 1, text.len - 2);
     if (str_starts_with_nocase(text, STR("IPv6:"))) {
         text = str_from(text, 5);
-        if (!net_address_parse(text, &address) || !address.is_v6)
+        if (!ip_address_parse(text, &address) || !address.is_v6)
             return false;
-    } else if (!net_address_parse(text, &address) || address.is_v6) {
+    } else if (!ip_address_parse(text, &address) || address.is_v6) {
         return false;
     }
     *out_address = text;
@@ -85,7 +85,7 @@ enum err courier_host_parse(struct task *task, struct arena *arena, struct str t
                             struct courier_target *out)
 {
     ptrdiff_t colon = str_last_index(text, ':');
-    struct net_address address;
+    struct ip_address address;
     struct str host;
     uint32_t port;
 
@@ -98,7 +98,7 @@ enum err courier_host_parse(struct task *task, struct arena *arena, struct str t
     else if (str_index(host, ':') >= 0)
         return fail(task, ERR_INVALID, "an IPv6 address needs brackets before its port");
     *out = (struct courier_target){.kind = COURIER_TARGET_HOST, .port = (uint16_t)port};
-    if (net_address_parse(host, &address)) {
+    if (ip_address_parse(host, &address)) {
         out->host = arena_copy(arena, host);
         return ERR_OK;
     }

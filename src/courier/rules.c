@@ -77,16 +77,16 @@ static enum err read_routes(struct courier_rules *rules, struct task *task,
 static enum err read_addresses(struct courier_rules *rules, struct task *task,
                                const struct courier_settings *settings)
 {
-    struct net_network *allow =
-        ARENA_ARRAY(&rules->arena, struct net_network, settings->allow_count + 1);
-    struct net_address *own =
-        ARENA_ARRAY(&rules->arena, struct net_address, settings->own_address_count + 1);
+    struct ip_network *allow =
+        ARENA_ARRAY(&rules->arena, struct ip_network, settings->allow_count + 1);
+    struct ip_address *own =
+        ARENA_ARRAY(&rules->arena, struct ip_address, settings->own_address_count + 1);
 
     for (size_t i = 0; i < settings->allow_count; i++)
-        if (!net_network_parse(settings->allow[i], &allow[i]))
+        if (!ip_network_parse(settings->allow[i], &allow[i]))
             return fail(task, ERR_INVALID, "not a network: %.*s", STR_ARG(settings->allow[i]));
     for (size_t i = 0; i < settings->own_address_count; i++)
-        if (!net_address_parse(settings->own_addresses[i], &own[i]))
+        if (!ip_address_parse(settings->own_addresses[i], &own[i]))
             return fail(task, ERR_INVALID, "not an address: %.*s",
                         STR_ARG(settings->own_addresses[i]));
     rules->allow = allow;

@@ -3,9 +3,9 @@
 #ifndef COURIER_RULES_H
 #define COURIER_RULES_H
 
+#include "base/ip.h"
 #include "courier/destinations.h"
 #include "courier/route.h"
-#include "net/address_class.h"
 
 struct courier_rules {
     struct arena arena;
@@ -14,9 +14,9 @@ struct courier_rules {
     struct courier_settings settings;
     struct courier_target *routes; /* by index */
     struct courier_target smarthost;
-    struct net_network *allow;
+    struct ip_network *allow;
     size_t allow_count;
-    struct net_address *own_addresses;
+    struct ip_address *own_addresses;
     size_t own_address_count;
 };
 

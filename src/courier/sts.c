@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "courier/table.h"
+#include "net/address_class.h"
 #include "net/http.h"
 
 #include <assert.h>
@@ -38,7 +39,7 @@ struct known {
 
 struct courier_sts {
     struct courier_sts_options options;
-    const struct net_network *allow;
+    const struct ip_network *allow;
     size_t allow_count;
     struct courier_table known;
     struct courier_sts_question *questions; /* under way */
@@ -52,7 +53,7 @@ struct courier_sts_question {
     char domain[DOMAIN_MAX + 1];
     char id[COURIER_STS_ID_MAX + 1];
     struct dns_query *record, *addresses[FAMILY_COUNT];
-    struct net_address address; /* of the policy's host */
+    struct ip_address address;          /* of the policy's host */
     bool has_address, is_address_known; /* there is one that we may go to; there is any */
     struct net_http_call *fetch;
     courier_sts_on_policy on_policy; /* NULL: nobody waits for it */
@@ -254,19 +255,19 @@ static void on_fetched(void *owner, const struct net_http_response *response)
     }
 }
 
-static bool is_reachable(const struct courier_sts *sts, const struct net_address *address)
+static bool is_reachable(const struct courier_sts *sts, const struct ip_address *address)
 {
     if (net_address_class(address) == NET_ADDRESS_PUBLIC)
         return true;
     for (size_t i = 0; i < sts->allow_count; i++)
-        if (net_network_has(&sts->allow[i], address))
+        if (ip_network_has(&sts->allow[i], address))
             return true;
     return false;
 }
 
 static void fetch(struct courier_sts_question *question)
 {
-    char url[DOMAIN_MAX + 64], address[NET_ADDRESS_ROOM];
+    char url[DOMAIN_MAX + 64], address[IP_ADDRESS_ROOM];
     struct net_http_request request = {
         .method = NET_HTTP_GET,
         .response_limit = COURIER_STS_TEXT_MAX,
@@ -280,7 +281,7 @@ static void fetch(struct courier_sts_question *question)
         return;
     }
     snprintf(url, sizeof(url), "https://mta-sts.%s/.well-known/mta-sts.txt", question->domain);
-    net_address_format(&question->address, address);
+    ip_address_format(&question->address, address);
     request.url = str_from_c(url);
     request.address = str_from_c(address);
     question->fetch = net_http_start(question->sts->options.http, &request, on_fetched, question);
@@ -289,9 +290,9 @@ static void fetch(struct courier_sts_question *question)
 static void take_address(struct courier_sts_question *question, const struct dns_answer *answer)
 {
     for (size_t i = 0; answer->status == DNS_OK && i < answer->count; i++) {
-        struct net_address address;
+        struct ip_address address;
 
-        if (!net_address_from_bytes(answer->records[i].data, &address))
+        if (!ip_address_from_bytes(answer->records[i].data, &address))
             continue;
         question->is_address_known = true;
         /* IPv4 if there is one: not every host that may send has IPv6. */
@@ -438,7 +439,7 @@ struct courier_sts *courier_sts_new(const struct courier_sts_options *options)
     return sts;
 }
 
-void courier_sts_allow(struct courier_sts *sts, const struct net_network *allow, size_t count)
+void courier_sts_allow(struct courier_sts *sts, const struct ip_network *allow, size_t count)
 {
     sts->allow = allow;
     sts->allow_count = count;

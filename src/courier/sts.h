@@ -6,9 +6,9 @@
 #ifndef COURIER_STS_H
 #define COURIER_STS_H
 
+#include "base/ip.h"
 #include "courier/destinations.h"
 #include "courier/sts_policy.h"
-#include "net/address_class.h"
 
 struct courier_sts;
 struct courier_sts_question;
@@ -18,8 +18,7 @@ struct courier_sts_options {
     struct dns_client *dns;
     struct net_http *http;             /* NULL: nothing is fetched */
     struct courier_policy_store store; /* save NULL: nothing is kept */
-    const struct net_network
-        *allow; /* special networks where a policy's host may be all the same */
+    const struct ip_network *allow; /* special networks where a policy's host may be all the same */
     size_t allow_count;
     const struct log *log;
 };
@@ -28,7 +27,7 @@ struct courier_sts_options {
 struct courier_sts *courier_sts_new(const struct courier_sts_options *options);
 void courier_sts_free(struct courier_sts **sts);
 /* Special networks where a policy's host may be all the same; borrowed. */
-void courier_sts_allow(struct courier_sts *sts, const struct net_network *allow, size_t count);
+void courier_sts_allow(struct courier_sts *sts, const struct ip_network *allow, size_t count);
 
 /* As courier_destinations_policy. */
 void courier_sts_restore(struct courier_sts *sts, struct str domain, struct str id, struct str text,

@@ -77,7 +77,7 @@ struct webhook_attempt {
     unsigned redirects;
     struct lookup lookups[2]; /* A, AAAA */
     bool is_dns_failed;
-    struct net_address addresses[ADDRESSES_MAX];
+    struct ip_address addresses[ADDRESSES_MAX];
     size_t address_count, next_address;
     struct net_http_call *call; /* own */
     TAILQ_ENTRY(webhook_attempt) in_attempts;
@@ -185,7 +185,7 @@ static void post(struct webhook_attempt *attempt)
     int64_t left_ms = attempt->deadline_ms - clock_monotonic_ms();
     struct str headers[HEADERS_MAX] = {STR("Content-Type: application/json"),
                                        STR("User-Agent: Sealpost-Webhook/1")};
-    char address[NET_ADDRESS_ROOM];
+    char address[IP_ADDRESS_ROOM];
     struct net_http_request request = {
         .url = net_url_text(&attempt->arena, &attempt->url),
         .method = NET_HTTP_POST,
@@ -203,7 +203,7 @@ static void post(struct webhook_attempt *attempt)
         finish_with(attempt, WEBHOOK_RETRY, "not done in time");
         return;
     }
-    net_address_format(&attempt->addresses[attempt->next_address++], address);
+    ip_address_format(&attempt->addresses[attempt->next_address++], address);
     request.address = str_from_c(address);
     if (attempt->signature.len > 0)
         headers[request.header_count++] = attempt->signature;
@@ -246,8 +246,8 @@ static void on_answer(void *owner, struct task *task, const struct dns_answer *a
         has_too_many = attempt->address_count == ADDRESSES_MAX;
         if (has_too_many)
             break;
-        if (net_address_from_bytes(answer->records[i].data,
-                                   &attempt->addresses[attempt->address_count]))
+        if (ip_address_from_bytes(answer->records[i].data,
+                                  &attempt->addresses[attempt->address_count]))
             attempt->address_count++;
     }
     if (has_too_many) {

@@ -1,6 +1,7 @@
 /* The header fields of a receiver's reply: status (2 bytes), Retry-After, a line end, Location.
  * Where it leads is a URL that we can write and read again, and no delay is longer than allowed. */
 #include "courier/webhook_reply.h"
+#include "net/address_class.h"
 #include "net/target.h"
 
 #include <assert.h>

@@ -68,7 +68,7 @@ static void each_target(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
         struct str allow[8], words[8];
-        struct net_address addresses[8];
+        struct ip_address addresses[8];
         size_t count = split(targets[i].addresses, words);
         struct net_target_rules *rules =
             net_target_rules_new(allow, split(targets[i].allow, allow), targets[i].allows_http);
@@ -76,7 +76,7 @@ static void each_target(void **state)
         const char *reason;
 
         for (size_t n = 0; n < count; n++)
-            assert_true(net_address_parse(words[n], &addresses[n]));
+            assert_true(ip_address_parse(words[n], &addresses[n]));
         assert_null(net_url_parse(&arena, str_from_c(targets[i].url), &url));
         reason = net_target_reason(rules, &url, addresses, count);
         if ((reason == NULL) != (targets[i].reason == NULL) ||

@@ -1,9 +1,9 @@
 #include "dns/upstream.h"
 
 #include "base/clock.h"
+#include "base/ip.h"
 #include "base/memory.h"
 #include "dns/name.h"
-#include "net/address_class.h"
 #include "net/url.h"
 
 #include <stdlib.h>
@@ -70,9 +70,9 @@ struct dns_upstream_query {
 
 static const char *add_address(struct dns_upstream_place *place, struct str text)
 {
-    struct net_address address;
+    struct ip_address address;
 
-    if (!net_address_parse(text, &address))
+    if (!ip_address_parse(text, &address))
         return "not an IP address behind the URL";
     if (place->address_count == DNS_UPSTREAM_ADDRESSES_MAX)
         return "too many addresses behind the URL";

@@ -6,11 +6,11 @@
 #include "mailauth/spf.h"
 
 #include "base/ascii.h"
+#include "base/ip.h"
 #include "mailauth/domain.h"
 #include "mailauth/spf_macro.h"
 #include "mailauth/spf_term.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 enum {
@@ -30,8 +30,7 @@ struct confirmed {
 struct check {
     struct task *task;
     struct mailauth_lookup *lookup;
-    bool is_ip6;
-    unsigned char address[16];
+    struct ip_address address;
     struct spf_macros macros; /* `domain` is the one whose record is evaluated */
     unsigned terms, voids;
     struct confirmed confirmed;
@@ -104,29 +103,28 @@ static bool ask(struct check *check, struct str name, enum dns_type type, struct
     return false;
 }
 
-static bool is_in_network(const unsigned char *address, const unsigned char *network, unsigned bits)
-{
-    unsigned whole = bits / 8, left = bits % 8;
-
-    if (memcmp(address, network, whole) != 0)
-        return false;
-    return left == 0 || (address[whole] ^ network[whole]) >> (8 - left) == 0;
-}
-
 static enum dns_type address_type(const struct check *check)
 {
-    return check->is_ip6 ? DNS_TYPE_AAAA : DNS_TYPE_A;
+    return check->address.is_v6 ? DNS_TYPE_AAAA : DNS_TYPE_A;
+}
+
+/* Are as many bits of the client's address the same? */
+static bool is_like(const struct check *check, const struct ip_address *address, unsigned bits4,
+                    unsigned bits6)
+{
+    struct ip_network network = {*address, address->is_v6 ? bits6 : bits4};
+
+    return ip_network_has(&network, &check->address);
 }
 
 static bool has_address(const struct check *check, const struct dns_answer *answer, unsigned bits4,
                         unsigned bits6)
 {
-    for (size_t i = 0; i < answer->count; i++) {
-        struct str data = answer->records[i].data;
+    struct ip_address address;
 
-        if (data.len == (check->is_ip6 ? 16u : 4u) &&
-            is_in_network(check->address, (const unsigned char *)data.ptr,
-                          check->is_ip6 ? bits6 : bits4))
+    for (size_t i = 0; i < answer->count; i++) {
+        if (ip_address_from_bytes(answer->records[i].data, &address) &&
+            is_like(check, &address, bits4, bits6))
             return true;
     }
     return false;
@@ -197,7 +195,7 @@ static const struct confirmed *confirmed_names(struct check *check)
         if (!is_askable(name))
             continue;
         mailauth_lookup_ask(check->lookup, check->task, name, address_type(check), &answer);
-        if (answer.status == DNS_OK && has_address(check, &answer, 32, 128))
+        if (answer.status == DNS_OK && has_address(check, &answer, IP_V4_BITS, IP_V6_BITS))
             confirmed->names[confirmed->count++] = name;
     }
     return confirmed;
@@ -296,13 +294,8 @@ static enum match match(struct check *check, const struct spf_term *term)
     case SPF_ALL:
         return MATCH_YES;
     case SPF_IP4:
-        return !check->is_ip6 && is_in_network(check->address, term->network, term->bits4)
-                   ? MATCH_YES
-                   : MATCH_NO;
     case SPF_IP6:
-        return check->is_ip6 && is_in_network(check->address, term->network, term->bits6)
-                   ? MATCH_YES
-                   : MATCH_NO;
+        return is_like(check, &term->network, term->bits4, term->bits6) ? MATCH_YES : MATCH_NO;
     case SPF_INCLUDE:
     case SPF_A:
     case SPF_MX:
@@ -424,13 +417,13 @@ static struct str address_labels(struct check *check, struct str address)
     static const char hex[] = "0123456789ABCDEF";
     char *labels;
 
-    if (!check->is_ip6)
+    if (!check->address.is_v6)
         return address;
     labels = arena_alloc(&check->task->arena, LABELS6_LEN, 1);
     for (size_t i = 0; i < 16; i++) {
-        labels[4 * i] = hex[check->address[i] >> 4];
+        labels[4 * i] = hex[check->address.bytes[i] >> 4];
         labels[4 * i + 1] = labels[4 * i + 3] = '.';
-        labels[4 * i + 2] = hex[check->address[i] & 15];
+        labels[4 * i + 2] = hex[check->address.bytes[i] & 15];
     }
     return str_make(labels, LABELS6_LEN - 1);
 }
@@ -438,24 +431,15 @@ static struct str address_labels(struct check *check, struct str address)
 /* IPv4 that is mapped into IPv6 is IPv4 (§5). False: not an address. */
 static bool set_address(struct check *check, struct str client)
 {
-    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-    char text[INET6_ADDRSTRLEN] = {0};
+    char text[IP_ADDRESS_ROOM];
 
-    if (client.len == 0 || client.len >= sizeof(text))
+    if (!ip_address_parse(client, &check->address))
         return false;
-    memcpy(text, client.ptr, client.len);
-    if (inet_pton(AF_INET, text, check->address) != 1) {
-        if (inet_pton(AF_INET6, text, check->address) != 1)
-            return false;
-        check->is_ip6 = memcmp(check->address, mapped, sizeof(mapped)) != 0;
-        if (!check->is_ip6)
-            memmove(check->address, check->address + 12, 4);
-    }
-    if (inet_ntop(check->is_ip6 ? AF_INET6 : AF_INET, check->address, text, sizeof(text)) == NULL)
-        return false;
+    (void)ip_address_unmap(&check->address);
+    ip_address_format(&check->address, text);
     check->macros.address = arena_copy(&check->task->arena, str_from_c(text));
     check->macros.labels = address_labels(check, check->macros.address);
-    check->macros.family = check->is_ip6 ? STR("ip6") : STR("in-addr");
+    check->macros.family = check->address.is_v6 ? STR("ip6") : STR("in-addr");
     return true;
 }
 

@@ -4,10 +4,7 @@
 #include "base/ascii.h"
 #include "mailauth/spf_macro.h"
 
-#include <arpa/inet.h>
 #include <string.h>
-
-enum { BITS4 = 32, BITS6 = 128 };
 
 enum argument {
     ARGUMENT_NONE,
@@ -68,25 +65,21 @@ static bool take_lengths(struct str *text, struct spf_term *term)
 {
     bool is_valid = true;
 
-    term->bits4 = BITS4;
-    term->bits6 = BITS6;
-    (void)take_length(text, STR("//"), BITS6, &term->bits6, &is_valid);
-    (void)take_length(text, STR("/"), BITS4, &term->bits4, &is_valid);
+    term->bits4 = IP_V4_BITS;
+    term->bits6 = IP_V6_BITS;
+    (void)take_length(text, STR("//"), IP_V6_BITS, &term->bits6, &is_valid);
+    (void)take_length(text, STR("/"), IP_V4_BITS, &term->bits4, &is_valid);
     return is_valid;
 }
 
 static bool parse_network(struct str text, struct spf_term *term)
 {
     bool is_ip4 = term->kind == SPF_IP4, is_valid = true;
-    char address[INET6_ADDRSTRLEN] = {0};
     unsigned *bits = is_ip4 ? &term->bits4 : &term->bits6;
 
-    *bits = is_ip4 ? BITS4 : BITS6;
+    *bits = is_ip4 ? IP_V4_BITS : IP_V6_BITS;
     (void)take_length(&text, STR("/"), *bits, bits, &is_valid);
-    if (text.len == 0 || text.len >= sizeof(address) || memchr(text.ptr, '\0', text.len) != NULL)
-        return false;
-    memcpy(address, text.ptr, text.len);
-    return is_valid && inet_pton(is_ip4 ? AF_INET : AF_INET6, address, term->network) == 1;
+    return is_valid && ip_address_parse(text, &term->network) && term->network.is_v6 != is_ip4;
 }
 
 /* ":" domain-spec; `is_optional`: or nothing. */

@@ -4,6 +4,7 @@
 #ifndef MAILAUTH_SPF_TERM_H
 #define MAILAUTH_SPF_TERM_H
 
+#include "base/ip.h"
 #include "mailauth/mailauth.h"
 
 enum spf_term_kind {
@@ -24,7 +25,7 @@ struct spf_term {
     enum spf_term_kind kind;
     enum mailauth_result qualifier; /* of a mechanism: PASS, FAIL, SOFTFAIL, NEUTRAL */
     struct str domain;              /* domain-spec, not expanded; empty: none */
-    unsigned char network[16];      /* of ip4 and ip6 */
+    struct ip_address network;      /* of ip4 and ip6 */
     unsigned bits4, bits6;          /* of ip4, ip6, a and mx: how much of an address counts */
 };
 

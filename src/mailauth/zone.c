@@ -2,8 +2,8 @@
 #include "mailauth/zone.h"
 
 #include "base/ascii.h"
+#include "base/ip.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 enum { ALIASES_MAX = 8, PREFERENCE_MAX = 65535 };
@@ -90,18 +90,14 @@ static struct dns_record *add(struct records *records)
     return &records->list[records->count++];
 }
 
-static bool add_address(struct records *records, int family, struct str text)
+static bool add_address(struct records *records, bool is_v6, struct str text)
 {
-    char address[INET6_ADDRSTRLEN] = {0};
-    unsigned char bytes[16];
+    struct ip_address address;
 
-    if (text.len == 0 || text.len >= sizeof(address) || memchr(text.ptr, '\0', text.len) != NULL)
-        return false;
-    memcpy(address, text.ptr, text.len);
-    if (inet_pton(family, address, bytes) != 1)
+    if (!ip_address_parse(text, &address) || address.is_v6 != is_v6)
         return false;
     add(records)->data =
-        arena_copy(&records->task->arena, str_make(bytes, family == AF_INET ? 4 : 16));
+        arena_copy(&records->task->arena, str_make(address.bytes, ip_address_len(&address)));
     return true;
 }
 
@@ -158,7 +154,7 @@ static bool add_each(struct records *records, enum dns_type type, const json_t *
         if (text.ptr == NULL)
             return false;
         if (type == DNS_TYPE_A || type == DNS_TYPE_AAAA) {
-            if (!add_address(records, type == DNS_TYPE_A ? AF_INET : AF_INET6, text))
+            if (!add_address(records, type == DNS_TYPE_AAAA, text))
                 return false;
         } else {
             add(records)->name = lower(records->task, text);

@@ -7,8 +7,6 @@
 
 #include "base/macros.h"
 
-#include <arpa/inet.h>
-#include <assert.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -63,47 +61,7 @@ static const struct range ipv6_ranges[] = {
 
 static const struct range global_unicast = {{0x20}, 3, NET_ADDRESS_PUBLIC}; /* RFC 4291 §2.4 */
 
-static bool has_prefix(const unsigned char *bytes, const unsigned char *prefix, unsigned bits)
-{
-    size_t whole = bits / 8;
-    unsigned char mask = (unsigned char)(0xff00u >> (bits % 8));
-
-    return memcmp(bytes, prefix, whole) == 0 &&
-           (mask == 0 || ((bytes[whole] ^ prefix[whole]) & mask) == 0);
-}
-
-bool net_address_parse(struct str text, struct net_address *out)
-{
-    struct net_address address = {.is_v6 = str_index(text, ':') >= 0};
-    char copy[NET_ADDRESS_ROOM] = {0};
-
-    if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.ptr, '\0', text.len) != NULL)
-        return false;
-    memcpy(copy, text.ptr, text.len);
-    if (inet_pton(address.is_v6 ? AF_INET6 : AF_INET, copy, address.bytes) != 1)
-        return false;
-    *out = address;
-    return true;
-}
-
-bool net_address_from_bytes(struct str bytes, struct net_address *out)
-{
-    if (bytes.len != 4 && bytes.len != 16)
-        return false;
-    *out = (struct net_address){.is_v6 = bytes.len == 16};
-    memcpy(out->bytes, bytes.ptr, bytes.len);
-    return true;
-}
-
-void net_address_format(const struct net_address *address, char out[static NET_ADDRESS_ROOM])
-{
-    const char *text = inet_ntop(address->is_v6 ? AF_INET6 : AF_INET, address->bytes, out,
-                                 NET_ADDRESS_ROOM);
-
-    assert(text != NULL);
-}
-
-socklen_t net_address_to_socket(const struct net_address *address, uint16_t port,
+socklen_t net_address_to_socket(const struct ip_address *address, uint16_t port,
                                 struct sockaddr_storage *out)
 {
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
@@ -120,16 +78,11 @@ socklen_t net_address_to_socket(const struct net_address *address, uint16_t port
     return sizeof(v4);
 }
 
-bool net_address_equal(const struct net_address *a, const struct net_address *b)
-{
-    return a->is_v6 == b->is_v6 && memcmp(a->bytes, b->bytes, a->is_v6 ? 16 : 4) == 0;
-}
-
 static bool find(const struct range *ranges, size_t count, const unsigned char *bytes,
                  enum net_address_class *out)
 {
     for (size_t i = 0; i < count; i++) {
-        if (has_prefix(bytes, ranges[i].bytes, ranges[i].prefix_bits)) {
+        if (ip_has_prefix(bytes, ranges[i].bytes, ranges[i].prefix_bits)) {
             *out = ranges[i].class;
             return true;
         }
@@ -143,7 +96,7 @@ static bool is_isatap(const unsigned char *bytes)
     return (bytes[8] & 0xfc) == 0 && bytes[9] == 0 && bytes[10] == 0x5e && bytes[11] == 0xfe;
 }
 
-enum net_address_class net_address_class(const struct net_address *address)
+enum net_address_class net_address_class(const struct ip_address *address)
 {
     const unsigned char *bytes = address->bytes;
     enum net_address_class class = NET_ADDRESS_PUBLIC;
@@ -156,7 +109,7 @@ enum net_address_class net_address_class(const struct net_address *address)
         return class;
     if (is_isatap(bytes))
         return NET_ADDRESS_TRANSLATED;
-    return has_prefix(bytes, global_unicast.bytes, global_unicast.prefix_bits)
+    return ip_has_prefix(bytes, global_unicast.bytes, global_unicast.prefix_bits)
                ? NET_ADDRESS_PUBLIC
                : NET_ADDRESS_RESERVED;
 }
@@ -178,28 +131,4 @@ const char *net_address_class_name(enum net_address_class class)
     };
 
     return names[class];
-}
-
-bool net_network_parse(struct str text, struct net_network *out)
-{
-    ptrdiff_t slash = str_index(text, '/');
-    struct net_network network;
-    uint32_t bits;
-
-    if (!net_address_parse(slash < 0 ? text : str_upto(text, (size_t)slash), &network.address))
-        return false;
-    network.prefix_bits = network.address.is_v6 ? 128 : 32;
-    if (slash >= 0) {
-        if (!parse_u32(str_from(text, (size_t)slash + 1), &bits) || bits > network.prefix_bits)
-            return false;
-        network.prefix_bits = bits;
-    }
-    *out = network;
-    return true;
-}
-
-bool net_network_has(const struct net_network *network, const struct net_address *address)
-{
-    return network->address.is_v6 == address->is_v6 &&
-           has_prefix(address->bytes, network->address.bytes, network->prefix_bits);
 }

@@ -150,71 +150,20 @@ static void each_range_of_the_registries(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct net_address address, again;
-        char text[NET_ADDRESS_ROOM];
+        struct ip_address address, again;
+        char text[IP_ADDRESS_ROOM];
         enum net_address_class class;
 
-        assert_true(net_address_parse(str_from_c(rows[i].address), &address));
+        assert_true(ip_address_parse(str_from_c(rows[i].address), &address));
         class = net_address_class(&address);
         if (class != rows[i].class)
             fail_msg("%s is %s, not %s", rows[i].address, net_address_class_name(class),
                      net_address_class_name(rows[i].class));
-        net_address_format(&address, text);
-        assert_true(net_address_parse(str_from_c(text), &again));
-        assert_true(net_address_equal(&address, &again));
-        assert_true(net_address_from_bytes(
-            str_make(address.bytes, address.is_v6 ? 16 : 4), &again));
-        assert_true(net_address_equal(&address, &again));
-    }
-}
-
-static void what_is_no_address(void **state)
-{
-    static const char *const texts[] = {
-        "", "1", "127.1", "0x7f.0.0.1", "0177.0.0.1", "127.0.0.1.", "127.0.0.01", "256.1.1.1",
-        "[::1]", "::1%lo", "fe80::1%1", "1.2.3.4 ", " 1.2.3.4", ":::", "1:2:3:4:5:6:7:8:9",
-        "localhost", "::ffff:127.1", "2130706433", "12345::",
-    };
-    struct net_address address;
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        if (net_address_parse(str_from_c(texts[i]), &address))
-            fail_msg("%s was taken", texts[i]);
-    }
-    assert_false(net_address_parse(str_make("1.2.3.4\0x", 9), &address));
-    assert_false(net_address_from_bytes(STR("12345"), &address));
-}
-
-static void networks(void **state)
-{
-    static const struct {
-        const char *network, *address;
-        bool has;
-    } cases[] = {
-        {"10.0.0.0/8", "10.255.0.1", true},        {"10.0.0.0/8", "11.0.0.1", false},
-        {"192.0.2.128/25", "192.0.2.129", true},   {"192.0.2.128/25", "192.0.2.127", false},
-        {"127.0.0.1", "127.0.0.1", true},          {"127.0.0.1", "127.0.0.2", false},
-        {"0.0.0.0/0", "8.8.8.8", true},            {"0.0.0.0/0", "::1", false},
-        {"2001:db8::/33", "2001:db8:7fff::", true}, {"2001:db8::/33", "2001:db8:8000::", false},
-        {"::1", "::1", true},                      {"::/0", "10.0.0.1", false},
-        {"127.0.0.0/8", "::ffff:127.0.0.1", false},
-    };
-    static const char *const wrong[] = {"10.0.0.0/33", "::/129", "10/8", "10.0.0.0/", "/8", "x/8",
-                                        "10.0.0.0/-1", "10.0.0.0/8/8", ""};
-    struct net_network network;
-    struct net_address address;
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        assert_true(net_network_parse(str_from_c(cases[i].network), &network));
-        assert_true(net_address_parse(str_from_c(cases[i].address), &address));
-        if (net_network_has(&network, &address) != cases[i].has)
-            fail_msg("%s and %s", cases[i].network, cases[i].address);
-    }
-    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-        if (net_network_parse(str_from_c(wrong[i]), &network))
-            fail_msg("%s was taken", wrong[i]);
+        ip_address_format(&address, text);
+        assert_true(ip_address_parse(str_from_c(text), &again));
+        assert_true(ip_address_equal(&address, &again));
+        assert_true(ip_address_from_bytes(str_make(address.bytes, address.is_v6 ? 16 : 4), &again));
+        assert_true(ip_address_equal(&address, &again));
     }
 }
 
@@ -222,8 +171,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_range_of_the_registries),
-        cmocka_unit_test(what_is_no_address),
-        cmocka_unit_test(networks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

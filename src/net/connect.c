@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "net/address_class.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,7 +30,7 @@ struct net_connect {
     struct net_timer *timer; /* own */
     net_on_connect on_connect;
     void *owner;
-    struct net_address addresses[NET_CONNECT_ADDRESSES_MAX];
+    struct ip_address addresses[NET_CONNECT_ADDRESSES_MAX];
     struct attempt attempts[NET_CONNECT_ADDRESSES_MAX];
     size_t address_count, begun;
     uint16_t port;

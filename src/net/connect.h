@@ -6,7 +6,7 @@
 #ifndef NET_CONNECT_H
 #define NET_CONNECT_H
 
-#include "net/address_class.h"
+#include "base/ip.h"
 #include "net/loop.h"
 
 struct net_connect;
@@ -14,7 +14,7 @@ struct net_connect;
 enum { NET_CONNECT_ADDRESSES_MAX = 16 };
 
 struct net_connect_options {
-    const struct net_address *addresses; /* copied; 1 to NET_CONNECT_ADDRESSES_MAX, the best first */
+    const struct ip_address *addresses; /* copied; 1 to NET_CONNECT_ADDRESSES_MAX, the best first */
     size_t address_count;
     uint16_t port;
     int64_t stagger_ms; /* how much later the next is tried beside those that do not answer; 0: 2 s */

@@ -64,7 +64,7 @@ static struct result dial(const char *const *texts, size_t count, uint16_t port,
                           int64_t timeout_ms)
 {
     struct result result = {.loop = net_loop_new(), .fd = -1};
-    struct net_address addresses[NET_CONNECT_ADDRESSES_MAX];
+    struct ip_address addresses[NET_CONNECT_ADDRESSES_MAX];
     struct net_connect_options options = {.addresses = addresses,
                                           .address_count = count,
                                           .port = port,
@@ -72,7 +72,7 @@ static struct result dial(const char *const *texts, size_t count, uint16_t port,
                                           .timeout_ms = timeout_ms};
 
     for (size_t i = 0; i < count; i++)
-        assert_true(net_address_parse(str_from_c(texts[i]), &addresses[i]));
+        assert_true(ip_address_parse(str_from_c(texts[i]), &addresses[i]));
     net_connect_start(result.loop, &options, on_connect, &result);
     assert_false(result.is_called);
     net_loop_run(result.loop);
@@ -136,7 +136,7 @@ static void a_silent_address_delays_the_next_but_a_little(void **state)
 static void nobody_is_told_after_a_cancel(void **state)
 {
     struct result result = {.loop = net_loop_new()};
-    struct net_address address = {.bytes = {127, 0, 0, 11}};
+    struct ip_address address = {.bytes = {127, 0, 0, 11}};
     struct net_connect_options options = {.addresses = &address, .address_count = 1, .port = 9};
     struct net_connect *dialing = net_connect_start(result.loop, &options, on_connect, &result);
 

@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/ip.h"
 #include "base/memory.h"
-#include "net/address_class.h"
 
 #include <curl/curl.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ struct net_http_call {
     struct net_http *http;                   /* borrowed */
     CURL *easy;                              /* own */
     struct curl_slist *headers, *connect_to; /* own */
-    struct net_address address;
+    struct ip_address address;
     bool has_address;        /* what was given is one */
     struct str request_body; /* own copy */
     int body_fd;             /* own; -1: none */
@@ -351,20 +351,20 @@ static int on_seek(void *owner, curl_off_t offset, int origin)
 
 static bool is_wanted_address(const struct net_http_call *call, const struct sockaddr *address)
 {
-    struct net_address found = {.is_v6 = false};
+    struct ip_address found = {.is_v6 = false};
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
 
     if (address->sa_family == AF_INET) {
         memcpy(&v4, address, sizeof(v4));
-        (void)net_address_from_bytes(str_make(&v4.sin_addr, sizeof(v4.sin_addr)), &found);
+        (void)ip_address_from_bytes(str_make(&v4.sin_addr, sizeof(v4.sin_addr)), &found);
     } else if (address->sa_family == AF_INET6) {
         memcpy(&v6, address, sizeof(v6));
-        (void)net_address_from_bytes(str_make(&v6.sin6_addr, sizeof(v6.sin6_addr)), &found);
+        (void)ip_address_from_bytes(str_make(&v6.sin6_addr, sizeof(v6.sin6_addr)), &found);
     } else {
         return false;
     }
-    return call->has_address && net_address_equal(&found, &call->address);
+    return call->has_address && ip_address_equal(&found, &call->address);
 }
 
 static curl_socket_t on_socket(void *owner, curlsocktype purpose, struct curl_sockaddr *address)
@@ -411,12 +411,12 @@ static struct curl_slist *add_line(struct curl_slist *list, struct str line)
 
 static void set_address(struct net_http_call *call, struct str address)
 {
-    char text[NET_ADDRESS_ROOM], line[NET_ADDRESS_ROOM + 8];
+    char text[IP_ADDRESS_ROOM], line[IP_ADDRESS_ROOM + 8];
 
-    call->has_address = net_address_parse(address, &call->address);
+    call->has_address = ip_address_parse(address, &call->address);
     if (!call->has_address)
         return;
-    net_address_format(&call->address, text);
+    ip_address_format(&call->address, text);
     /* For any host and port of the URL: this host, the port unchanged. */
     (void)snprintf(line, sizeof(line), call->address.is_v6 ? "::[%s]:" : "::%s:", text);
     call->connect_to = add_line(NULL, str_from_c(line));

@@ -2,9 +2,9 @@
 #include "net/line.h"
 
 #include "base/file.h"
+#include "base/ip.h"
 #include "base/memory.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>
@@ -105,10 +105,9 @@ bool net_line_is_local(const struct net_line *line)
 
 static bool set_name(struct net_line *line)
 {
-    unsigned char address[16];
+    struct ip_address address;
 
-    if (inet_pton(AF_INET, line->host, address) == 1 ||
-        inet_pton(AF_INET6, line->host, address) == 1)
+    if (ip_address_parse(str_from_c(line->host), &address))
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(line->tls), line->host) == 1;
     return SSL_set1_host(line->tls, line->host) == 1 &&
            SSL_set_tlsext_host_name(line->tls, line->host) == 1;

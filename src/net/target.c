@@ -2,6 +2,7 @@
 
 #include "base/ascii.h"
 #include "base/memory.h"
+#include "net/address_class.h"
 
 #include <stdio.h>
 
@@ -9,7 +10,7 @@ enum { LOWEST_FREE_PORT = 1024 };
 
 struct net_target_rules {
     struct arena arena;
-    struct net_network *networks; /* in the arena, as the names */
+    struct ip_network *networks; /* in the arena, as the names */
     size_t network_count;
     struct str *names;
     size_t name_count;
@@ -33,9 +34,9 @@ static bool parse_name(struct arena *arena, struct str text, struct str *out)
 const char *net_target_allow_reason(struct str text)
 {
     struct arena arena = {NULL};
-    struct net_network network;
+    struct ip_network network;
     struct str name;
-    bool is_one = net_network_parse(text, &network) || parse_name(&arena, text, &name);
+    bool is_one = ip_network_parse(text, &network) || parse_name(&arena, text, &name);
 
     arena_free(&arena);
     return is_one ? NULL : "neither a host name nor a network such as 10.0.0.0/8";
@@ -46,10 +47,10 @@ void net_target_rules_set(struct net_target_rules *rules, const struct str *allo
 {
     arena_free(&rules->arena);
     rules->network_count = rules->name_count = 0;
-    rules->networks = ARENA_ARRAY(&rules->arena, struct net_network, allow_count + 1);
+    rules->networks = ARENA_ARRAY(&rules->arena, struct ip_network, allow_count + 1);
     rules->names = ARENA_ARRAY(&rules->arena, struct str, allow_count + 1);
     for (size_t i = 0; i < allow_count && allow[i].len > 0; i++) {
-        if (net_network_parse(allow[i], &rules->networks[rules->network_count]))
+        if (ip_network_parse(allow[i], &rules->networks[rules->network_count]))
             rules->network_count++;
         else if (parse_name(&rules->arena, allow[i], &rules->names[rules->name_count]))
             rules->name_count++;
@@ -83,10 +84,10 @@ static bool is_named(const struct net_target_rules *rules, struct str host)
     return false;
 }
 
-static bool is_in_network(const struct net_target_rules *rules, const struct net_address *address)
+static bool is_in_network(const struct net_target_rules *rules, const struct ip_address *address)
 {
     for (size_t i = 0; i < rules->network_count; i++) {
-        if (net_network_has(&rules->networks[i], address))
+        if (ip_network_has(&rules->networks[i], address))
             return true;
     }
     return false;
@@ -121,7 +122,7 @@ static const char *service_reason(const struct net_target_rules *rules, const st
 }
 
 const char *net_target_reason(const struct net_target_rules *rules, const struct net_url *url,
-                                  const struct net_address *addresses, size_t count)
+                              const struct ip_address *addresses, size_t count)
 {
     bool is_public = false;
 

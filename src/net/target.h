@@ -11,7 +11,7 @@
 #ifndef NET_TARGET_H
 #define NET_TARGET_H
 
-#include "net/address_class.h"
+#include "base/ip.h"
 #include "net/url.h"
 
 struct net_target_rules;
@@ -33,7 +33,7 @@ const char *net_target_allow_reason(struct str text);
  * them until the right one is taken.
  */
 const char *net_target_reason(const struct net_target_rules *rules, const struct net_url *url,
-                              const struct net_address *addresses, size_t count);
+                              const struct ip_address *addresses, size_t count);
 
 /*
  * For whoever stores a URL: NULL, or why it will never be connected to as things are set, in constant

@@ -1,9 +1,9 @@
 #include "net/tls_client.h"
 
+#include "base/ip.h"
 #include "base/memory.h"
 #include "net/tls_internal.h"
 
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -96,9 +96,9 @@ bool net_tls_is_usable(struct str tlsa_rdata)
 
 static bool is_ip_address(const char *name)
 {
-    unsigned char bytes[16];
+    struct ip_address address;
 
-    return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
+    return ip_address_parse(str_from_c(name), &address);
 }
 
 static bool expect_name(SSL *ssl, const char *name)

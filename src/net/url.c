@@ -112,7 +112,7 @@ static bool ends_in_number(struct str host)
 }
 
 /* "a.b.c.d", "a.b.c", "a.b", "a": the last part fills what is left. */
-static bool parse_ipv4(struct str host, struct net_address *out)
+static bool parse_ipv4(struct str host, struct ip_address *out)
 {
     struct str rest = host, text;
     uint64_t parts[4], value = 0;
@@ -131,7 +131,7 @@ static bool parse_ipv4(struct str host, struct net_address *out)
     if (count == 0 || parts[count - 1] >= UINT64_C(1) << (8 * (5 - count)))
         return false;
     value |= parts[count - 1];
-    *out = (struct net_address){.is_v6 = false};
+    *out = (struct ip_address){.is_v6 = false};
     for (size_t i = 0; i < 4; i++)
         out->bytes[i] = (unsigned char)(value >> (24 - 8 * i));
     return true;
@@ -139,10 +139,10 @@ static bool parse_ipv4(struct str host, struct net_address *out)
 
 static void set_address(struct arena *arena, struct net_url *url)
 {
-    char text[NET_ADDRESS_ROOM];
+    char text[IP_ADDRESS_ROOM];
 
     url->is_address = true;
-    net_address_format(&url->address, text);
+    ip_address_format(&url->address, text);
     url->host = arena_copy(arena, str_from_c(text));
 }
 
@@ -152,7 +152,7 @@ static const char *parse_host(struct arena *arena, struct str text, struct net_u
 
     if (text.len > 0 && text.ptr[0] == '[') {
         if (text.ptr[text.len - 1] != ']' ||
-            !net_address_parse(str_make(text.ptr + 1, text.len - 2), &out->address) ||
+            !ip_address_parse(str_make(text.ptr + 1, text.len - 2), &out->address) ||
             !out->address.is_v6)
             return "no IPv6 address between the brackets";
         set_address(arena, out);

@@ -15,14 +15,14 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "net/address_class.h"
+#include "base/ip.h"
 
 enum { NET_URL_MAX = 2048 };
 
 struct net_url {
     bool is_https;
     bool is_address; /* the host is one: `address` */
-    struct net_address address;
+    struct ip_address address;
     struct str host; /* lower-case ASCII, no dot at the end, no brackets */
     uint16_t port;
     struct str target; /* path and query, "/" at least */

@@ -10,7 +10,7 @@ static void check(struct arena *arena, const struct net_url *url)
 {
     struct str text = net_url_text(arena, url);
     struct net_url again;
-    struct net_address address;
+    struct ip_address address;
 
     /* What was written with %XX may be longer than what is read. */
     if (text.len <= NET_URL_MAX) {
@@ -20,9 +20,9 @@ static void check(struct arena *arena, const struct net_url *url)
         assert(str_equal(again.target, url->target));
     }
     assert(url->port > 0 && url->host.len > 0 && url->host.len <= 253);
-    assert(net_address_parse(url->host, &address) == url->is_address);
+    assert(ip_address_parse(url->host, &address) == url->is_address);
     if (url->is_address)
-        assert(net_address_equal(&address, &url->address));
+        assert(ip_address_equal(&address, &url->address));
     for (size_t i = 0; i < text.len; i++)
         assert(text.ptr[i] > ' ' && text.ptr[i] < 0x7f && text.ptr[i] != '\\');
     assert(str_index(net_url_authority(arena, url), '@') < 0);

@@ -374,7 +374,7 @@ static const char *set_value(struct reading *reading, const struct setting *sett
     const char *reason = NULL;
     struct sockaddr_storage address;
     socklen_t address_len;
-    struct config_network network;
+    struct ip_network network;
     struct str zone;
     struct dns_upstream_place place;
     uint64_t value = 0;

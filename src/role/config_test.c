@@ -328,11 +328,36 @@ static void networks_contain_addresses(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct config_network network;
+        struct ip_network network;
 
         assert_null(config_parse_network(str_from_c(rows[i].network), &network));
         if (config_network_contains(&network, str_from_c(rows[i].address)) != rows[i].is_inside)
             fail_msg("%s in %s", rows[i].address, rows[i].network);
+    }
+}
+
+static void what_is_no_network(void **state)
+{
+    static const struct {
+        const char *text, *reason;
+    } rows[] = {
+        {"", "write it as"},
+        {"192.0.2", "write it as"},
+        {"example.org/24", "write it as"},
+        {"/24", "write it as"},
+        {"192.0.2.0/", "behind the slash"},
+        {"192.0.2.0/33", "behind the slash"},
+        {"192.0.2.0/x", "behind the slash"},
+        {"2001:db8::/129", "behind the slash"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct ip_network network;
+        const char *reason = config_parse_network(str_from_c(rows[i].text), &network);
+
+        if (reason == NULL || strstr(reason, rows[i].reason) == NULL)
+            fail_msg("%s: %s", rows[i].text, reason == NULL ? "taken" : reason);
     }
 }
 
@@ -364,6 +389,7 @@ int main(void)
         cmocka_unit_test(the_template_is_a_valid_configuration),
         cmocka_unit_test(addresses_are_of_both_families),
         cmocka_unit_test(networks_contain_addresses),
+        cmocka_unit_test(what_is_no_network),
         cmocka_unit_test(block_lists_have_points),
     };
 

@@ -1,9 +1,8 @@
 #include "role/config_value.h"
 
 #include "base/ascii.h"
+#include "net/address_class.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -88,30 +87,15 @@ const char *config_parse_flag(struct str text, bool *out_flag)
 static const char *parse_host(struct str host, uint16_t port, struct sockaddr_storage *out_address,
                               socklen_t *out_len)
 {
-    char text[INET6_ADDRSTRLEN];
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     bool is_v6 = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
+    struct ip_address address;
 
     if (is_v6)
         host = str_upto(str_from(host, 1), host.len - 2);
-    if (host.len >= sizeof(text))
-        return "not an IP address";
-    memcpy(text, host.ptr, host.len);
-    text[host.len] = '\0';
-    if (strlen(text) != host.len)
-        return "not an IP address";
-    if (is_v6 && inet_pton(AF_INET6, text, &v6.sin6_addr) == 1) {
-        memcpy(out_address, &v6, sizeof(v6));
-        *out_len = sizeof(v6);
-        return NULL;
-    }
-    if (!is_v6 && inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
-        memcpy(out_address, &v4, sizeof(v4));
-        *out_len = sizeof(v4);
-        return NULL;
-    }
-    return "not an IP address; write it as 127.0.0.1:143 or [::1]:143";
+    if (!ip_address_parse(host, &address) || address.is_v6 != is_v6)
+        return "not an IP address; write it as 127.0.0.1:143 or [::1]:143";
+    *out_len = net_address_to_socket(&address, port, out_address);
+    return NULL;
 }
 
 const char *config_parse_address(struct str text, struct sockaddr_storage *out_address,
@@ -165,45 +149,29 @@ const char *config_parse_hostname(struct str text)
 
 /* ---- networks ---- */
 
-static bool parse_ip(struct str text, unsigned char out[static 16])
-{
-    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-    char copy[INET6_ADDRSTRLEN];
-
-    if (text.len >= sizeof(copy))
-        return false;
-    memcpy(copy, text.ptr, text.len);
-    copy[text.len] = '\0';
-    if (strlen(copy) != text.len)
-        return false;
-    memcpy(out, mapped, sizeof(mapped));
-    return inet_pton(AF_INET, copy, out + 12) == 1 || inet_pton(AF_INET6, copy, out) == 1;
-}
-
-const char *config_parse_network(struct str text, struct config_network *out)
+const char *config_parse_network(struct str text, struct ip_network *out)
 {
     ptrdiff_t slash = str_index(text, '/');
-    struct str address = slash < 0 ? text : str_upto(text, (size_t)slash);
-    bool is_v6 = str_index(address, ':') >= 0;
-    uint32_t bits = is_v6 ? 128 : 32;
+    struct ip_network network;
 
-    if (text.len == 0 || !parse_ip(address, out->address))
-        return "not a network; write it as 192.0.2.0/24 or 2001:db8::/32";
-    if (slash >= 0 &&
-        (!parse_u32(str_from(text, (size_t)slash + 1), &bits) || bits > (is_v6 ? 128u : 32u)))
-        return "not a network; behind the slash stands how many bits count";
-    out->bits = is_v6 ? bits : bits + 96;
+    if (!ip_network_parse(text, &network))
+        return slash >= 0 && ip_address_parse(str_upto(text, (size_t)slash), &network.address)
+                   ? "not a network; behind the slash stands how many bits count"
+                   : "not a network; write it as 192.0.2.0/24 or 2001:db8::/32";
+    if (ip_address_map(&network.address))
+        network.prefix_bits += IP_V6_BITS - IP_V4_BITS;
+    *out = network;
     return NULL;
 }
 
-bool config_network_contains(const struct config_network *network, struct str address)
+bool config_network_contains(const struct ip_network *network, struct str address)
 {
-    unsigned char ip[16];
-    unsigned bytes = network->bits / 8, rest = network->bits % 8;
+    struct ip_address ip;
 
-    if (!parse_ip(address, ip) || memcmp(ip, network->address, bytes) != 0)
+    if (!ip_address_parse(address, &ip))
         return false;
-    return rest == 0 || (ip[bytes] ^ network->address[bytes]) >> (8 - rest) == 0;
+    (void)ip_address_map(&ip);
+    return ip_network_has(network, &ip);
 }
 
 /* ---- block lists ---- */

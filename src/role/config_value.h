@@ -2,7 +2,7 @@
 #ifndef ROLE_CONFIG_VALUE_H
 #define ROLE_CONFIG_VALUE_H
 
-#include "base/str.h"
+#include "base/ip.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,14 +26,10 @@ const char *config_parse_number(struct str text, uint64_t *out_value);
 /* letters, digits, hyphens and dots, as in RFC 1123 §2.1; at most 253 */
 const char *config_parse_hostname(struct str text);
 
-/* "192.0.2.0/24", "2001:db8::/32", or an address alone */
-struct config_network {
-    unsigned char address[16]; /* IPv4 as ::ffff:a.b.c.d */
-    unsigned bits;
-};
-const char *config_parse_network(struct str text, struct config_network *out);
+/* "192.0.2.0/24", "2001:db8::/32", or an address alone; IPv4 as ::ffff:a.b.c.d. */
+const char *config_parse_network(struct str text, struct ip_network *out);
 /* `address` as text without port. */
-bool config_network_contains(const struct config_network *network, struct str address);
+bool config_network_contains(const struct ip_network *network, struct str address);
 
 /* "zone points": a name and a number with up to three decimals, here in thousandths */
 const char *config_parse_block_list(struct str text, struct str *out_zone, uint64_t *out_score);

@@ -9,7 +9,7 @@
 #include "smtp/server/service.h"
 
 struct smtp {
-    struct config_network trusted[CONFIG_ADDRESSES_MAX];
+    struct ip_network trusted[CONFIG_ADDRESSES_MAX];
     size_t trusted_count;
     struct net_tls *tls;        /* own */
     struct smtp_server *server; /* own */

@@ -2,8 +2,8 @@
 #include "smtp/address.h"
 
 #include "base/ascii.h"
+#include "base/ip.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 /* atext (RFC 5322 §3.2.3), and any byte of a UTF-8 sequence (RFC 6531 §3.3). */
@@ -104,8 +104,7 @@ bool smtp_domain_is_valid(struct str domain)
  */
 static bool is_literal(struct str text)
 {
-    char address[INET6_ADDRSTRLEN];
-    unsigned char binary[16];
+    struct ip_address address;
     struct str inner, tag;
 
     if (text.len < 3 || text.len > SMTP_LITERAL_MAX || text.ptr[0] != '[' ||
@@ -116,23 +115,13 @@ static bool is_literal(struct str text)
         if (inner.ptr[i] <= ' ' || inner.ptr[i] > '~' || strchr("[\\]", inner.ptr[i]) != NULL)
             return false;
     }
-    if (str_index(inner, ':') < 0) {
-        if (inner.len >= sizeof(address))
-            return false;
-        memcpy(address, inner.ptr, inner.len);
-        address[inner.len] = '\0';
-        return inet_pton(AF_INET, address, binary) == 1;
-    }
+    if (str_index(inner, ':') < 0)
+        return ip_address_parse(inner, &address);
     str_split(&inner, ':', &tag);
     if (inner.ptr == NULL || inner.len == 0 || tag.len == 0)
         return false;
-    if (str_equal_nocase(tag, STR("IPv6"))) {
-        if (inner.len >= sizeof(address))
-            return false;
-        memcpy(address, inner.ptr, inner.len);
-        address[inner.len] = '\0';
-        return inet_pton(AF_INET6, address, binary) == 1;
-    }
+    if (str_equal_nocase(tag, STR("IPv6")))
+        return ip_address_parse(inner, &address) && address.is_v6;
     for (size_t i = 0; i < tag.len; i++) {
         if (!ascii_is_alnum(tag.ptr[i]) && tag.ptr[i] != '-')
             return false;

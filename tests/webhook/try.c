@@ -10,9 +10,9 @@
  */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/ip.h"
 #include "base/memory.h"
 #include "courier/webhook.h"
-#include "net/address_class.h"
 #include "secret/secret.h"
 
 #include <fcntl.h>
@@ -82,7 +82,7 @@ static struct str next_answers(struct zone *zone, bool is_a)
 static void answer_query(struct trial *trial, const struct wire_dns_query *query,
                          struct dns_answer *out)
 {
-    static struct net_address addresses[RECORDS_MAX];
+    static struct ip_address addresses[RECORDS_MAX];
     struct zone *zone = find_zone(trial, query->name);
     struct str rest, text;
 
@@ -92,9 +92,9 @@ static void answer_query(struct trial *trial, const struct wire_dns_query *query
     rest = next_answers(zone, query->type == DNS_TYPE_A);
     out->status = str_equal(rest, STR("fail")) ? DNS_FAILED : DNS_NO_DATA;
     while (out->status != DNS_FAILED && out->count < RECORDS_MAX && str_split(&rest, ',', &text)) {
-        struct net_address *address = &addresses[out->count];
+        struct ip_address *address = &addresses[out->count];
 
-        if (!net_address_parse(text, address) || address->is_v6 != (query->type == DNS_TYPE_AAAA))
+        if (!ip_address_parse(text, address) || address->is_v6 != (query->type == DNS_TYPE_AAAA))
             continue;
         out->records[out->count++] = (struct dns_record){
             .ttl_s = 1, .data = str_make(address->bytes, address->is_v6 ? 16 : 4)};

@@ -21,10 +21,8 @@ enum err admin_alias_list(struct admin_request *request)
 
     if (admin_argument_text(request, "domain").len > 0) {
         struct account_domain found;
-        struct str name;
 
-        TRY(admin_argument_domain(request, &name));
-        TRY(admin_find_domain(request, name, &found));
+        TRY(admin_find_domain(request, &found));
         domain = found.row;
     }
     TRY(account_alias_list(database, &request->task, domain,

@@ -221,7 +221,7 @@ enum err admin_alias_add(struct admin_request *request)
 
     TRY(admin_argument_alias(request, "address", &request->address, &request->is_pattern));
     TRY(admin_argument_size(request, "quota", ACCOUNT_UNLIMITED, &quota));
-    TRY(admin_find_domain(request, request->address.domain, &domain));
+    TRY(admin_find_domain_named(request, request->address.domain, &domain));
     request->domain = domain.row;
     err = find_same(request, &existing);
     if (err == ERR_OK)

@@ -2,34 +2,6 @@
 #include "account/admin/handlers.h"
 #include "account/admin/request.h"
 
-#include "base/memory.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-enum err admin_ask_archivist(struct admin_request *request, json_t *json)
-{
-    struct admin *admin = request->admin;
-    enum err err = ERR_INVALID;
-    char *text;
-
-    json_object_set_new(json, "command", json_string(request->command->name));
-    text = json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-    request->ticket = admin_new_tickets(admin, 1);
-    request->ticket_count = 1;
-    request->other = ADMIN_OTHER_ARCHIVIST;
-    if (text != NULL)
-        err = admin->services->ask_archivist(admin->owner, request->ticket, str_from_c(text));
-    if (text != NULL)
-        mem_wipe(text, strlen(text)); /* there may be a secret in it */
-    free(text);
-    if (err == ERR_OK)
-        return ERR_OK;
-    admin_hint(request, "It may be starting; try again in a moment.");
-    return admin_refuse(request, ERR_BUSY, "The part that keeps backups is unavailable.");
-}
-
 static void add_mailbox(struct admin_request *request, json_t *mailboxes,
                         const struct account_alias *alias)
 {
@@ -69,10 +41,10 @@ enum err admin_backup_list(struct admin_request *request)
     json = json_pack("{s:o, s:b}", "mailboxes", mailboxes, "details", has_details);
     if (next.len > 0)
         admin_put_text(json, "next", next);
-    return admin_ask_archivist(request, json);
+    return admin_ask(request, ADMIN_OTHER_ARCHIVIST, json);
 }
 
 enum err admin_backup_status(struct admin_request *request)
 {
-    return admin_ask_archivist(request, json_object());
+    return admin_ask(request, ADMIN_OTHER_ARCHIVIST, json_object());
 }

@@ -90,7 +90,7 @@ enum err admin_bucket_set(struct admin_request *request)
     admin_put_text(json, "mailbox", id_str(&bucket.mailbox));
     admin_put_text(json, "secret", admin_argument_text(request, "secret"));
     request->answered = set_tried;
-    return admin_ask_archivist(request, json);
+    return admin_ask(request, ADMIN_OTHER_ARCHIVIST, json);
 }
 
 static enum err find_bucket(struct admin_request *request, struct account_bucket *out_bucket)
@@ -117,8 +117,8 @@ enum err admin_bucket_show(struct admin_request *request)
     TRY(find_bucket(request, &bucket));
     known = describe(&bucket);
     admin_put_text(known, "created", bucket.created);
-    return admin_ask_archivist(
-        request, json_pack("{s:s, s:o}", "mailbox", bucket.mailbox.text, "known", known));
+    return admin_ask(request, ADMIN_OTHER_ARCHIVIST,
+                     json_pack("{s:s, s:o}", "mailbox", bucket.mailbox.text, "known", known));
 }
 
 enum err admin_bucket_remove(struct admin_request *request)

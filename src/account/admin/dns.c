@@ -3,7 +3,7 @@
 
 #include "account/admin/handlers.h"
 #include "base/encode.h"
-#include "net/address_class.h"
+#include "base/ip.h"
 #include "secret/crypt.h"
 
 #include <assert.h>
@@ -106,12 +106,12 @@ static enum err add_sts(struct admin_request *request, struct admin_dns *dns)
  * which only its provider can tell: so nobody is asked to refuse what the record does not name. */
 static struct str sending_policy(struct admin_request *request, const struct admin_dns *dns)
 {
-    struct net_address address;
+    struct ip_address address;
     const char *mechanism = "a";
 
     if (dns->smarthost.len == 0)
         return STR("v=spf1 mx -all");
-    if (net_address_parse(dns->smarthost, &address))
+    if (ip_address_parse(dns->smarthost, &address))
         mechanism = address.is_v6 ? "ip6" : "ip4";
     return arena_printf(&request->task.arena, "v=spf1 mx %s:%.*s ~all", mechanism,
                         STR_ARG(dns->smarthost));
@@ -148,10 +148,8 @@ enum err admin_dns_collect(struct admin_request *request, struct admin_dns **out
     struct admin_dns *dns = ARENA_NEW(&request->task.arena, struct admin_dns);
     struct admin *admin = request->admin;
     struct account_domain domain;
-    struct str name;
 
-    TRY(admin_argument_domain(request, &name));
-    TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_find_domain(request, &domain));
     TRY(admin_make_keys_where_none(admin, &request->task, &domain));
     dns->domain = domain.name;
     dns->hostname = admin->services->hostname(admin->owner);

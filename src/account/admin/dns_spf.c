@@ -9,9 +9,9 @@
  */
 #include "account/admin/dns_check.h"
 
+#include "base/ip.h"
 #include "mailauth/domain.h"
 #include "mailauth/spf.h"
-#include "net/address_class.h"
 
 /* For future use ever since (RFC 1112 §4): who lets it pass lets everybody. */
 static const struct str nobodys_address = STR_INIT("240.0.0.1");
@@ -48,23 +48,23 @@ static void evaluate(struct admin_check *check, struct admin_sender *sender)
 
 /* ---- whose mail it is ---- */
 
-static void add_sender(struct admin_check *check, const struct net_address *address)
+static void add_sender(struct admin_check *check, const struct ip_address *address)
 {
-    char text[NET_ADDRESS_ROOM];
+    char text[IP_ADDRESS_ROOM];
 
     if (check->sender_count == ADMIN_CHECK_SENDERS_MAX)
         return;
-    net_address_format(address, text);
+    ip_address_format(address, text);
     check->senders[check->sender_count++].address =
         arena_copy(&check->request->task.arena, str_from_c(text));
 }
 
 static void add_senders(struct admin_check *check, const struct dns_answer *answer)
 {
-    struct net_address address;
+    struct ip_address address;
 
     for (size_t i = 0; answer->status == DNS_OK && i < answer->count; i++) {
-        if (net_address_from_bytes(answer->records[i].data, &address))
+        if (ip_address_from_bytes(answer->records[i].data, &address))
             add_sender(check, &address);
     }
 }
@@ -84,10 +84,10 @@ static void add_host(struct admin_check *check, struct str host)
 static void find_senders(struct admin_check *check)
 {
     struct str smarthost = check->dns->smarthost;
-    struct net_address address;
+    struct ip_address address;
 
     check->sender_count = 0;
-    if (net_address_parse(smarthost, &address))
+    if (ip_address_parse(smarthost, &address))
         add_sender(check, &address);
     else
         add_host(check, smarthost.len > 0 ? smarthost : check->dns->hostname);

@@ -14,19 +14,26 @@
 
 #include <cmocka.h>
 
-/* The record of this role and name in the answer of `domain dns`. */
-static const char *record_value(const struct test_admin *f, const char *name, const char *type)
+/* A member of the element of this name and type in a list of the answer; "": there is none. */
+static const char *element(const struct test_admin *f, const char *list, const char *name,
+                           const char *type, const char *member)
 {
-    const json_t *records = json_object_get(f->answer, "records");
+    const json_t *items = json_object_get(f->answer, list);
 
-    for (size_t i = 0; i < json_array_size(records); i++) {
-        const json_t *record = json_array_get(records, i);
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        const json_t *item = json_array_get(items, i);
 
-        if (strcmp(json_string_value(json_object_get(record, "name")), name) == 0 &&
-            strcmp(json_string_value(json_object_get(record, "type")), type) == 0)
-            return json_string_value(json_object_get(record, "value"));
+        if (strcmp(json_string_value(json_object_get(item, "name")), name) == 0 &&
+            strcmp(json_string_value(json_object_get(item, "type")), type) == 0)
+            return json_string_value(json_object_get(item, member));
     }
     return "";
+}
+
+/* The record of this type and name in the answer of `domain dns`. */
+static const char *record_value(const struct test_admin *f, const char *name, const char *type)
+{
+    return element(f, "records", name, type, "value");
 }
 
 static void test_records_to_publish(void **state)
@@ -140,30 +147,12 @@ static void check_domain(struct test_admin *f, const struct given *given, size_t
 
 static const char *state_of(const struct test_admin *f, const char *type, const char *name)
 {
-    const json_t *items = json_object_get(f->answer, "items");
-
-    for (size_t i = 0; i < json_array_size(items); i++) {
-        const json_t *item = json_array_get(items, i);
-
-        if (strcmp(json_string_value(json_object_get(item, "name")), name) == 0 &&
-            strcmp(json_string_value(json_object_get(item, "type")), type) == 0)
-            return json_string_value(json_object_get(item, "state"));
-    }
-    return "";
+    return element(f, "items", name, type, "state");
 }
 
 static const char *why_of(const struct test_admin *f, const char *type, const char *name)
 {
-    const json_t *items = json_object_get(f->answer, "items");
-
-    for (size_t i = 0; i < json_array_size(items); i++) {
-        const json_t *item = json_array_get(items, i);
-
-        if (strcmp(json_string_value(json_object_get(item, "name")), name) == 0 &&
-            strcmp(json_string_value(json_object_get(item, "type")), type) == 0)
-            return json_string_value(json_object_get(item, "why"));
-    }
-    return "";
+    return element(f, "items", name, type, "why");
 }
 
 static void test_a_domain_that_is_right(void **state)

@@ -94,12 +94,10 @@ enum err admin_domain_show(struct admin_request *request)
 {
     struct account_domain domain;
     struct account_alias alias;
-    struct str name;
     uint64_t aliases;
     enum err err;
 
-    TRY(admin_argument_domain(request, &name));
-    TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_find_domain(request, &domain));
     put_domain(request->reply, &domain);
     TRY(account_domain_count(request->admin->database, &request->task, domain.row, &aliases));
     admin_put_size(request->reply, "aliases", aliases);
@@ -128,16 +126,14 @@ enum err admin_domain_remove(struct admin_request *request)
 {
     struct account_database *database = request->admin->database;
     struct account_domain domain;
-    struct str name;
     uint64_t aliases;
 
-    TRY(admin_argument_domain(request, &name));
-    TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_find_domain(request, &domain));
     TRY(account_domain_count(database, &request->task, domain.row, &aliases));
     TRY(admin_argument_backups_until(request, &request->backups_until_ms));
     request->row = domain.row;
     request->portion = remove_portion;
-    admin_say(request, "The domain %.*s was removed, with %llu aliases.", STR_ARG(name),
+    admin_say(request, "The domain %.*s was removed, with %llu aliases.", STR_ARG(domain.name),
               (unsigned long long)aliases);
     return ERR_OK;
 }
@@ -151,7 +147,7 @@ enum err admin_domain_quota(struct admin_request *request)
 
     TRY(admin_argument_domain(request, &name));
     TRY(admin_argument_size(request, "size", ACCOUNT_UNLIMITED, &quota));
-    TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_find_domain_named(request, name, &domain));
     TRY(account_begin(database, &request->task));
     TRY(account_domain_set_quota(database, &request->task, domain.row, quota));
     TRY(account_commit(database, &request->task));
@@ -199,19 +195,19 @@ enum err admin_domain_catch_all(struct admin_request *request)
     bool has_address = admin_argument_text(request, "address").len > 0;
     struct account_domain domain;
     struct account_alias target, old;
-    struct str name;
     enum err err;
 
     if (has_address == admin_argument_flag(request, "off"))
         return admin_refuse(request, ERR_INVALID, "Give either an address or --off.");
-    TRY(admin_argument_domain(request, &name));
-    TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_find_domain(request, &domain));
     if (!has_address)
         return catch_all_off(request, &domain);
     TRY(admin_find_alias(request, "address", &target));
     if (target.mailbox == 0) {
-        admin_hint(request, "Make one that sends on with: sealpost alias add '*@%.*s' --forward "
-                            "TARGET", STR_ARG(name));
+        admin_hint(request,
+                   "Make one that sends on with: sealpost alias add '*@%.*s' --forward "
+                   "TARGET",
+                   STR_ARG(domain.name));
         return admin_refuse(request, ERR_INVALID, "That alias has no mailbox.");
     }
     err = catch_all(request, domain.row, &old);
@@ -233,7 +229,7 @@ enum err admin_domain_catch_all(struct admin_request *request)
         return err;
     }
     TRY(account_commit(database, &request->task));
-    admin_say(request, "Mail for unknown addresses of %.*s goes to %.*s now.", STR_ARG(name),
+    admin_say(request, "Mail for unknown addresses of %.*s goes to %.*s now.", STR_ARG(domain.name),
               STR_ARG(account_address_text(&request->task, target.local, target.domain_name)));
     return ERR_OK;
 }
@@ -243,18 +239,16 @@ enum err admin_domain_require_tls(struct admin_request *request)
     struct account_database *database = request->admin->database;
     bool is_off = admin_argument_flag(request, "off");
     struct account_domain domain;
-    struct str name;
 
-    TRY(admin_argument_domain(request, &name));
-    TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_find_domain(request, &domain));
     TRY(account_begin(database, &request->task));
     TRY(account_domain_set_requires_tls(database, &request->task, domain.row, !is_off));
     TRY(account_commit(database, &request->task));
-    admin_put_text(request->reply, "domain", name);
+    admin_put_text(request->reply, "domain", domain.name);
     json_object_set_new(request->reply, "requires_tls", json_boolean(!is_off));
     if (is_off)
-        admin_say(request, "Mail for %.*s may come in clear.", STR_ARG(name));
+        admin_say(request, "Mail for %.*s may come in clear.", STR_ARG(domain.name));
     else
-        admin_say(request, "Mail for %.*s must come encrypted now.", STR_ARG(name));
+        admin_say(request, "Mail for %.*s must come encrypted now.", STR_ARG(domain.name));
     return ERR_OK;
 }

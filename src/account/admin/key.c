@@ -99,15 +99,14 @@ enum err admin_domain_dkim_rotate(struct admin_request *request)
     struct account_database *database = request->admin->database;
     struct account_domain domain;
     struct keys keys;
-    struct str name;
 
-    TRY(admin_argument_domain(request, &name));
-    TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_find_domain(request, &domain));
     TRY(list_keys(request, domain.row, &keys));
     if (keys.waiting > 0) {
-        admin_hint(request, "Sign with them with: sealpost domain dkim use %.*s", STR_ARG(name));
+        admin_hint(request, "Sign with them with: sealpost domain dkim use %.*s",
+                   STR_ARG(domain.name));
         return admin_refuse(request, ERR_EXISTS, "New keys of %.*s are waiting already.",
-                            STR_ARG(name));
+                            STR_ARG(domain.name));
     }
     TRY(account_begin(database, &request->task));
     for (size_t i = 0; i < keys.count; i++) {
@@ -117,11 +116,11 @@ enum err admin_domain_dkim_rotate(struct admin_request *request)
     TRY(admin_make_keys(request->admin, &request->task, &domain,
                         keys.count == 0 ? ACCOUNT_KEY_ACTIVE : ACCOUNT_KEY_WAITING));
     TRY(account_commit(database, &request->task));
-    admin_say(request, "New keys of %.*s were made; they do not sign yet.", STR_ARG(name));
+    admin_say(request, "New keys of %.*s were made; they do not sign yet.", STR_ARG(domain.name));
     admin_hint(request,
                "Publish them (sealpost domain dns %.*s), wait until everybody can see them, then: "
                "sealpost domain dkim use %.*s",
-               STR_ARG(name), STR_ARG(name));
+               STR_ARG(domain.name), STR_ARG(domain.name));
     return ERR_OK;
 }
 
@@ -130,15 +129,14 @@ enum err admin_domain_dkim_use(struct admin_request *request)
     struct account_database *database = request->admin->database;
     struct account_domain domain;
     struct keys keys;
-    struct str name;
 
-    TRY(admin_argument_domain(request, &name));
-    TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_find_domain(request, &domain));
     TRY(list_keys(request, domain.row, &keys));
     if (keys.waiting == 0) {
-        admin_hint(request, "Make some with: sealpost domain dkim rotate %.*s", STR_ARG(name));
+        admin_hint(request, "Make some with: sealpost domain dkim rotate %.*s",
+                   STR_ARG(domain.name));
         return admin_refuse(request, ERR_NOT_FOUND, "No new keys of %.*s are waiting.",
-                            STR_ARG(name));
+                            STR_ARG(domain.name));
     }
     TRY(account_begin(database, &request->task));
     for (size_t i = 0; i < keys.count; i++) {
@@ -150,7 +148,7 @@ enum err admin_domain_dkim_use(struct admin_request *request)
                                       : ACCOUNT_KEY_RETIRED));
     }
     TRY(account_commit(database, &request->task));
-    admin_say(request, "Mail of %.*s is signed with the new keys.", STR_ARG(name));
+    admin_say(request, "Mail of %.*s is signed with the new keys.", STR_ARG(domain.name));
     admin_hint(request, "Leave the records of the old ones for a week: mail is still under way.");
     return ERR_OK;
 }

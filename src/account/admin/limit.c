@@ -47,21 +47,19 @@ enum err admin_domain_limit(struct admin_request *request)
     bool is_set = admin_argument_text(request, "limit").len > 0;
     struct account_daily daily;
     struct account_domain domain;
-    struct str name;
     int64_t limit = 0;
 
     if (is_set)
         TRY(admin_argument_limit(request, "limit", &limit));
-    TRY(admin_argument_domain(request, &name));
-    TRY(admin_find_domain(request, name, &domain));
+    TRY(admin_find_domain(request, &domain));
     TRY(account_begin(database, &request->task));
     if (is_set)
         TRY(account_domain_set_limit(database, &request->task, domain.row, limit));
     TRY(account_domain_daily(database, &request->task, domain.row, &daily));
     TRY(account_commit(database, &request->task));
     if (is_set)
-        admin_say(request, "The daily limit of the domain %.*s was set.", STR_ARG(name));
-    admin_put_text(request->reply, "domain", name);
+        admin_say(request, "The daily limit of the domain %.*s was set.", STR_ARG(domain.name));
+    admin_put_text(request->reply, "domain", domain.name);
     put_limit(request, &daily);
     return ERR_OK;
 }

@@ -10,7 +10,6 @@ static enum err read_scope(struct admin_request *request, struct account_list_sc
 {
     struct account_domain domain;
     struct account_alias alias;
-    struct str name;
 
     *out_scope = (struct account_list_scope){0, 0};
     *out_words = STR("this host");
@@ -18,8 +17,7 @@ static enum err read_scope(struct admin_request *request, struct account_list_sc
         admin_argument_text(request, "alias").len > 0)
         return admin_refuse(request, ERR_INVALID, "Give --domain or --alias, not both.");
     if (admin_argument_text(request, "domain").len > 0) {
-        TRY(admin_argument_domain(request, &name));
-        TRY(admin_find_domain(request, name, &domain));
+        TRY(admin_find_domain(request, &domain));
         out_scope->domain = domain.row;
         *out_words = domain.name;
     } else if (admin_argument_text(request, "alias").len > 0) {

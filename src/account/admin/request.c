@@ -4,8 +4,10 @@
 #include "account/pattern.h"
 #include "base/ascii.h"
 #include "base/buf.h"
+#include "base/memory.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WORDS_MAX = 1024, BACKUP_DAYS_MAX = 36500 };
@@ -132,8 +134,8 @@ void admin_put_next(struct admin_request *request, struct str next)
         admin_put_text(request->reply, "next", next);
 }
 
-enum err admin_find_domain(struct admin_request *request, struct str name,
-                           struct account_domain *out_domain)
+enum err admin_find_domain_named(struct admin_request *request, struct str name,
+                                 struct account_domain *out_domain)
 {
     enum err err =
         account_domain_find(request->admin->database, &request->task, name, out_domain);
@@ -143,6 +145,14 @@ enum err admin_find_domain(struct admin_request *request, struct str name,
         admin_hint(request, "Add it with: sealpost domain add %.*s", STR_ARG(name));
     }
     return err;
+}
+
+enum err admin_find_domain(struct admin_request *request, struct account_domain *out_domain)
+{
+    struct str name;
+
+    TRY(admin_argument_domain(request, &name));
+    return admin_find_domain_named(request, name, out_domain);
 }
 
 enum err admin_find_user(struct admin_request *request, struct str name,
@@ -171,7 +181,7 @@ enum err admin_find_alias(struct admin_request *request, const char *argument,
     if (domain == 0) {
         struct account_domain none;
 
-        return admin_find_domain(request, address.domain, &none);
+        return admin_find_domain_named(request, address.domain, &none);
     }
     if (is_pattern)
         err = account_alias_find_pattern(database, &request->task, domain, address.local,
@@ -280,4 +290,32 @@ enum err admin_argument_backups_until(struct admin_request *request, int64_t *ou
     }
     *out_ms = request->task.now_ms + keep_ms;
     return ERR_OK;
+}
+
+enum err admin_ask(struct admin_request *request, enum admin_other other, json_t *json)
+{
+    const struct admin_services *services = request->admin->services;
+    json_t *question = json_pack("{s:s}", "command", request->command->name);
+    bool is_courier = other == ADMIN_OTHER_COURIER;
+    enum err err = ERR_INVALID;
+    char *text;
+
+    json_object_update(question, json);
+    json_decref(json);
+    text = json_dumps(question, JSON_COMPACT);
+    json_decref(question);
+    request->ticket = admin_new_tickets(request->admin, 1);
+    request->ticket_count = 1;
+    request->other = other;
+    if (text != NULL) {
+        err = (is_courier ? services->ask_courier : services->ask_archivist)(
+            request->admin->owner, request->ticket, str_from_c(text));
+        mem_wipe(text, strlen(text)); /* there may be a secret in it */
+    }
+    free(text);
+    if (err == ERR_OK)
+        return ERR_OK;
+    admin_hint(request, "It may be starting; try again in a moment.");
+    return admin_refuse(request, ERR_BUSY, "The part that %s is unavailable.",
+                        is_courier ? "has the queue" : "keeps backups");
 }

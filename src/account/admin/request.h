@@ -87,8 +87,11 @@ MUST_CHECK enum err admin_argument_limit(struct admin_request *request, const ch
 /* The alias that "address" names, with its domain's row; words when there is none. */
 MUST_CHECK enum err admin_find_alias(struct admin_request *request, const char *argument,
                                      struct account_alias *out_alias);
-MUST_CHECK enum err admin_find_domain(struct admin_request *request, struct str name,
+/* The domain that "domain" names, or one of this name; words when there is none. */
+MUST_CHECK enum err admin_find_domain(struct admin_request *request,
                                       struct account_domain *out_domain);
+MUST_CHECK enum err admin_find_domain_named(struct admin_request *request, struct str name,
+                                            struct account_domain *out_domain);
 MUST_CHECK enum err admin_find_user(struct admin_request *request, struct str name,
                                     struct account_user *out_user);
 
@@ -116,8 +119,8 @@ MUST_CHECK enum err admin_add_forward(struct admin_request *request,
 MUST_CHECK enum err admin_add_webhook(struct admin_request *request,
                                       const struct account_alias *alias, struct str url,
                                       bool is_raw);
-/* backup.c: asks the archivist; takes the object over. */
-MUST_CHECK enum err admin_ask_archivist(struct admin_request *request, json_t *json);
+/* Asks the courier or the archivist, with the command's name; takes the object over. */
+MUST_CHECK enum err admin_ask(struct admin_request *request, enum admin_other other, json_t *json);
 /* dns_check.c: an answer for one of its questions; true with the last. */
 bool admin_check_answered(struct admin_request *request, uint64_t ticket,
                           const struct dns_answer *answer);

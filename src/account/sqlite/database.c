@@ -168,6 +168,17 @@ void account_sqlite_bind_quota(sqlite3_stmt *statement, int index, uint64_t quot
         db_bind_int(statement, index, account_sqlite_size(quota_bytes));
 }
 
+enum err account_sqlite_set_quota(struct account_database *database, struct task *task,
+                                  const char *sql, int64_t row, uint64_t quota_bytes)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(database->db, task, sql, &statement));
+    db_bind_int(statement, 1, row);
+    account_sqlite_bind_quota(statement, 2, quota_bytes);
+    return db_run(database->db, task, statement);
+}
+
 uint64_t account_sqlite_column_quota(sqlite3_stmt *statement, int column)
 {
     if (db_column_is_null(statement, column))

@@ -146,11 +146,6 @@ enum err account_domain_list(struct account_database *database, struct task *tas
 enum err account_domain_set_quota(struct account_database *database, struct task *task,
                                   int64_t domain, uint64_t quota_bytes)
 {
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-
-    TRY(db_prepare(database->db, task, "UPDATE domains SET quota_bytes = ?2 WHERE id = ?1",
-                   &statement));
-    db_bind_int(statement, 1, domain);
-    account_sqlite_bind_quota(statement, 2, quota_bytes);
-    return db_run(database->db, task, statement);
+    return account_sqlite_set_quota(
+        database, task, "UPDATE domains SET quota_bytes = ?2 WHERE id = ?1", domain, quota_bytes);
 }

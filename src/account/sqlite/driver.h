@@ -26,6 +26,9 @@ struct str account_sqlite_now(const struct task *task, struct account_sqlite_tim
 /* ACCOUNT_UNLIMITED is NULL in the tables; sizes are clamped to what SQLite's integers hold. */
 void account_sqlite_bind_quota(sqlite3_stmt *statement, int index, uint64_t quota_bytes);
 uint64_t account_sqlite_column_quota(sqlite3_stmt *statement, int column);
+/* Runs a statement that gives a row (?1) a quota (?2). */
+MUST_CHECK enum err account_sqlite_set_quota(struct account_database *database, struct task *task,
+                                             const char *sql, int64_t row, uint64_t quota_bytes);
 uint64_t account_sqlite_column_size(sqlite3_stmt *statement, int column);
 int64_t account_sqlite_size(uint64_t bytes);
 

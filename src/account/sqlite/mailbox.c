@@ -180,13 +180,8 @@ enum err account_mailbox_next(struct account_database *database, struct task *ta
 enum err account_mailbox_set_quota(struct account_database *database, struct task *task,
                                    int64_t row, uint64_t quota_bytes)
 {
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-
-    TRY(db_prepare(database->db, task, "UPDATE mailboxes SET quota_bytes = ?2 WHERE id = ?1",
-                   &statement));
-    db_bind_int(statement, 1, row);
-    account_sqlite_bind_quota(statement, 2, quota_bytes);
-    return db_run(database->db, task, statement);
+    return account_sqlite_set_quota(
+        database, task, "UPDATE mailboxes SET quota_bytes = ?2 WHERE id = ?1", row, quota_bytes);
 }
 
 enum err account_mailbox_alias_count(struct account_database *database, struct task *task,

@@ -85,11 +85,6 @@ enum err account_user_list(struct account_database *database, struct task *task,
 enum err account_user_set_quota(struct account_database *database, struct task *task, int64_t user,
                                 uint64_t quota_bytes)
 {
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-
-    TRY(db_prepare(database->db, task, "UPDATE users SET quota_bytes = ?2 WHERE id = ?1",
-                   &statement));
-    db_bind_int(statement, 1, user);
-    account_sqlite_bind_quota(statement, 2, quota_bytes);
-    return db_run(database->db, task, statement);
+    return account_sqlite_set_quota(
+        database, task, "UPDATE users SET quota_bytes = ?2 WHERE id = ?1", user, quota_bytes);
 }

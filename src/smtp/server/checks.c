@@ -5,10 +5,10 @@
 #include "smtp/server/checks.h"
 
 #include "base/ascii.h"
+#include "base/ip.h"
 #include "base/macros.h"
 #include "base/memory.h"
 
-#include <arpa/inet.h>
 #include <idn2.h>
 #include <string.h>
 
@@ -32,8 +32,7 @@ struct smtp_checks {
     net_callback on_known;
     void *owner;
     struct net_timer *patience; /* own; runs while somebody waits */
-    unsigned char address[16];
-    size_t address_len; /* 4 or 16 */
+    struct ip_address address;
     uint64_t refusal_score;
     bool are_domains_checked;
     bool is_waiting; /* the owner, for on_known */
@@ -51,35 +50,14 @@ struct smtp_checks {
 /* "1.2.0.192." or the nibbles of an IPv6 address, the last first (RFC 1035 §3.5, RFC 3596 §2.5). */
 static void put_reversed(const struct smtp_checks *checks, struct buf *out)
 {
-    for (size_t i = checks->address_len; i-- > 0;) {
-        if (checks->address_len == 4)
-            buf_putf(out, "%u.", checks->address[i]);
+    const unsigned char *bytes = checks->address.bytes;
+
+    for (size_t i = ip_address_len(&checks->address); i-- > 0;) {
+        if (checks->address.is_v6)
+            buf_putf(out, "%x.%x.", bytes[i] & 15u, bytes[i] >> 4);
         else
-            buf_putf(out, "%x.%x.", checks->address[i] & 15u, checks->address[i] >> 4);
+            buf_putf(out, "%u.", bytes[i]);
     }
-}
-
-static bool read_address(struct str text, struct smtp_checks *out)
-{
-    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-    char copy[INET6_ADDRSTRLEN];
-
-    if (text.len >= sizeof(copy))
-        return false;
-    memcpy(copy, text.ptr, text.len);
-    copy[text.len] = '\0';
-    if (inet_pton(AF_INET, copy, out->address) == 1) {
-        out->address_len = 4;
-        return true;
-    }
-    if (inet_pton(AF_INET6, copy, out->address) != 1)
-        return false;
-    out->address_len = 16;
-    if (memcmp(out->address, mapped, sizeof(mapped)) == 0) {
-        memmove(out->address, out->address + 12, 4);
-        out->address_len = 4;
-    }
-    return true;
 }
 
 /* A domain as the DNS knows it; false: it cannot be asked about. */
@@ -132,7 +110,7 @@ static struct question *ask(struct smtp_checks *checks, enum question_kind kind,
 
 static void take_names(struct smtp_checks *checks, const struct dns_answer *answer)
 {
-    enum dns_type type = checks->address_len == 4 ? DNS_TYPE_A : DNS_TYPE_AAAA;
+    enum dns_type type = checks->address.is_v6 ? DNS_TYPE_AAAA : DNS_TYPE_A;
 
     checks->is_name_doubtful |= answer->count > NAMES_MAX;
     for (size_t i = 0; i < answer->count && i < NAMES_MAX; i++) {
@@ -150,8 +128,11 @@ static void take_names(struct smtp_checks *checks, const struct dns_answer *answ
 static void take_address(struct smtp_checks *checks, const struct question *question,
                          const struct dns_answer *answer)
 {
+    struct ip_address address;
+
     for (size_t i = 0; i < answer->count && checks->reverse_name.len == 0; i++) {
-        if (str_equal(answer->records[i].data, str_make(checks->address, checks->address_len)))
+        if (ip_address_from_bytes(answer->records[i].data, &address) &&
+            ip_address_equal(&address, &checks->address))
             buf_put(&checks->reverse_name, buf_str(&question->name));
     }
 }
@@ -246,7 +227,7 @@ static void ask_about_client(struct smtp_checks *checks, const struct smtp_check
             question->score = rules->lists[i].score;
     }
     buf_truncate(&name, reversed_len);
-    buf_put(&name, checks->address_len == 4 ? STR("in-addr.arpa") : STR("ip6.arpa"));
+    buf_put(&name, checks->address.is_v6 ? STR("ip6.arpa") : STR("in-addr.arpa"));
     ask(checks, ASKED_NAME, buf_str(&name), DNS_TYPE_PTR);
 }
 
@@ -256,10 +237,11 @@ struct smtp_checks *smtp_checks_new(struct net_loop *loop, struct dns_client *dn
 {
     struct smtp_checks *checks = NEW(struct smtp_checks);
 
-    if (!read_address(client, checks)) {
+    if (!ip_address_parse(client, &checks->address)) {
         mem_free(&checks);
         return NULL;
     }
+    (void)ip_address_unmap(&checks->address);
     checks->dns = dns;
     checks->on_known = on_known;
     checks->owner = owner;

@@ -1,0 +1,219 @@
+/* What a session tells unasked, in IDLE and by NOTIFY: when, how much, and whose doing it is. */
+#include "imap/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static void note(void *owner)
+{
+    ++*(unsigned *)owner;
+}
+
+/* The first message of `other`'s folder, again and again, while nothing of `s` is read. */
+static void change_without_end(struct imap_session *s, struct imap_session *other)
+{
+    for (unsigned i = 0; i < 20000; i++) {
+        fixture_say(other,
+                    i % 2 == 0 ? "d STORE 1 -FLAGS \\Seen\r\n" : "d STORE 1 +FLAGS \\Seen\r\n");
+        imap_session_consume_output(other, SIZE_MAX);
+        if (imap_session_wants(s) == IMAP_WANTS_TURN)
+            imap_session_resume(s, FIXTURE_NOW_MS);
+    }
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_ROOM);
+    assert_true(imap_session_output(s).len < IMAP_OUTPUT_HIGH + 1024);
+}
+
+/* In IDLE the owner is called, nothing is done in the call; a client that does not read is not
+ * written to without end. */
+static void test_idle_tells_in_the_next_turn(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s, *other = f->other;
+    unsigned calls = 0;
+
+    imap_session_on_output(s, note, &calls);
+    fixture_converse(other, "a APPEND Sent {3+}\r\nabc\r\nb SELECT Sent\r\n");
+    fixture_converse(s, "a SELECT Sent\r\n");
+    fixture_say(s, "b IDLE\r\n");
+    imap_session_consume_output(s, SIZE_MAX);
+    fixture_say(other, "c STORE 1 FLAGS \\Seen\r\n");
+    assert_int_equal(calls, 1);
+    assert_int_equal(imap_session_output(s).len, 0);
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+    imap_session_resume(s, FIXTURE_NOW_MS);
+    assert_true(fixture_said(s, "1 FETCH"));
+    change_without_end(s, other);
+}
+
+/* NOTIFY: many changes are one STATUS, and a client that does not read is not written to without
+ * end. */
+static void test_notify_is_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s, *other = f->other;
+    unsigned calls = 0;
+
+    imap_session_on_output(s, note, &calls);
+    fixture_converse(other, "a APPEND Drafts {3+}\r\nabc\r\nb SELECT Drafts\r\n");
+    fixture_converse(s, "a ENABLE CONDSTORE\r\n");
+    fixture_converse(s, "b NOTIFY SET (PERSONAL (MessageNew MessageExpunge FlagChange))\r\n");
+    fixture_say(other, "c STORE 1 FLAGS \\Seen\r\nc STORE 1 FLAGS \\Draft\r\n");
+    assert_int_equal(calls, 2);
+    assert_int_equal(imap_session_output(s).len, 0);
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+    imap_session_resume(s, FIXTURE_NOW_MS);
+    assert_true(str_starts_with(imap_session_output(s), STR("* STATUS Drafts (")));
+    assert_int_equal(str_index(imap_session_output(s), '\n') + 1, imap_session_output(s).len);
+    change_without_end(s, other);
+}
+
+/* RFC 5465 §3.1: more than is reasonable is refused, and what was before holds. */
+static void test_notify_has_limits(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s, *other = f->other;
+
+    fixture_converse(s, "a NOTIFY SET (PERSONAL (MessageNew MessageExpunge))\r\n");
+    buf_put(&f->command, STR("b NOTIFY SET (MAILBOXES (x"));
+    for (int i = 0; i < IMAP_NOTIFY_NAMES_MAX; i++)
+        buf_putf(&f->command, " x%d", i);
+    buf_put(&f->command, STR(") (MessageNew MessageExpunge))\r\n"));
+    imap_session_input(s, buf_str(&f->command), FIXTURE_NOW_MS);
+    assert_true(fixture_said(s, "b NO [NOTIFICATIONOVERFLOW] "));
+    imap_session_consume_output(s, SIZE_MAX);
+    buf_reset(&f->command);
+    buf_put(&f->command, STR("c NOTIFY SET"));
+    for (int i = 0; i <= IMAP_NOTIFY_GROUPS_MAX; i++)
+        buf_put(&f->command, STR(" (PERSONAL NONE)"));
+    buf_put(&f->command, STR("\r\n"));
+    imap_session_input(s, buf_str(&f->command), FIXTURE_NOW_MS);
+    assert_true(fixture_said(s, "c NO [NOTIFICATIONOVERFLOW] "));
+    imap_session_consume_output(s, SIZE_MAX);
+    fixture_converse(other, "a APPEND Trash {3+}\r\nabc\r\n");
+    imap_session_resume(s, FIXTURE_NOW_MS);
+    assert_true(fixture_said(s, "* STATUS Trash "));
+}
+
+/* The FETCH that NOTIFY brings about streams, also inside IDLE, whose end waits behind it. */
+static void test_notify_fetch_streams(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s, *other = f->other;
+    size_t highest = 0;
+
+    fixture_converse(s, "a SELECT Junk\r\n");
+    fixture_converse(s, "b NOTIFY SET (SELECTED (MessageNew (BODY.PEEK[]) MessageExpunge))\r\n");
+    fixture_say(s, "c IDLE\r\n");
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    buf_reset(&f->out);
+    fixture_append_large(other, &f->message, 3000000);
+    fixture_converse(other, "b SELECT INBOX\r\n");
+    fixture_converse(other, "c COPY * Junk\r\n");
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+    imap_session_resume(s, FIXTURE_NOW_MS);
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_ROOM);
+    /* What happens meanwhile is told behind it, not in the middle. */
+    fixture_converse(other, "d COPY * Junk\r\n");
+    fixture_say(s, "DONE\r\n");
+    fixture_hear(s, &f->out, 10000, &highest);
+    assert_true(highest < IMAP_OUTPUT_HIGH + 128 * 1024);
+    assert_true(
+        str_starts_with(buf_str(&f->out), STR("* 1 EXISTS\r\n* 1 RECENT\r\n* 1 FETCH (UID 1 BODY"
+                                              "[] {")));
+    assert_true(str_equal(
+        str_upto(str_from(buf_str(&f->out), (size_t)str_find(buf_str(&f->out), STR("}\r\n")) + 3),
+                 f->message.len),
+        buf_str(&f->message)));
+    assert_true(fixture_heard(f, ")\r\n* 2 EXISTS\r\n"));
+    assert_true(fixture_heard(f, "* 2 FETCH (UID 2 BODY[] {"));
+    assert_true(fixture_heard(f, "c OK IDLE"));
+    /* And a client that goes in the middle of one leaves nothing behind. */
+    fixture_say(s, "d IDLE\r\n");
+    imap_session_consume_output(s, SIZE_MAX);
+    fixture_converse(other, "e COPY * Junk\r\n");
+    imap_session_resume(s, FIXTURE_NOW_MS);
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_ROOM);
+}
+
+/* A command whose literal was refused is still a command: its rest is read past, whatever is told
+ * meanwhile. */
+static void test_notify_waits_for_a_refused_literal(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s, *other = f->other;
+
+    fixture_converse(other, "a CREATE doomed\r\n");
+    fixture_converse(s, "a SELECT doomed\r\nb NOTIFY SET (SELECTED (MessageNew (FLAGS) "
+                        "MessageExpunge))\r\n");
+    for (int i = 0; i < 50000; i++)
+        buf_put(&f->command, STR("x"));
+    fixture_say(s, "c SEARCH TEXT {100000+}\r\n");
+    imap_session_input(s, buf_str(&f->command), FIXTURE_NOW_MS);
+    fixture_converse(other, "b APPEND doomed {4+}\r\nabc\n\r\n");
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    imap_session_input(s, buf_str(&f->command), FIXTURE_NOW_MS);
+    fixture_say(s, " d LOGOUT\r\n");
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "c BAD [TOOBIG] "));
+    assert_true(fixture_heard(f, "* 1 FETCH (UID 1 FLAGS"));
+    assert_false(fixture_heard(f, "* BAD "));
+}
+
+/* Whose doing a change is does not depend on who commits it: REPLACE commits another's APPEND. */
+static void test_notify_tells_of_what_others_commit(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_group *group = imap_group_new(f->vault);
+    struct imap_session *s = fixture_connect(f, group), *other = fixture_connect(f, group);
+
+    fixture_converse(s, "a CREATE mine\r\nb CREATE theirs\r\nc APPEND mine {4+}\r\nabc\n\r\n"
+                        "d SELECT mine\r\ne NOTIFY SET (SELECTED (MessageNew MessageExpunge)) "
+                        "(PERSONAL (MessageNew MessageExpunge))\r\n");
+    fixture_say(other, "f APPEND theirs {4+}\r\nabc\n\r\n");
+    assert_false(fixture_said(other, "f OK"));
+    fixture_say(s, "g REPLACE 1 mine {4+}\r\nxyz\n\r\n");
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_said(other, "f OK"));
+    assert_true(fixture_heard(f, "g OK"));
+    assert_true(fixture_heard(f, "* STATUS theirs (MESSAGES 1 UIDNEXT 2"));
+    assert_false(fixture_heard(f, "* STATUS mine "));
+    /* Nor on who waits for the same commit. */
+    fixture_converse(s, "h SELECT Archive\r\n");
+    buf_reset(&f->out);
+    fixture_say(s, "i APPEND mine {4+}\r\nabc\n\r\n");
+    fixture_say(other, "i APPEND theirs {4+}\r\nabc\n\r\n");
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "* STATUS theirs (MESSAGES 2 UIDNEXT 3"));
+    assert_false(fixture_heard(f, "* STATUS mine "));
+    buf_reset(&f->out);
+    fixture_say(s, "k APPEND theirs {4+}\r\nabc\n\r\n");
+    fixture_say(other, "k APPEND theirs {4+}\r\nabc\n\r\n");
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "* STATUS theirs (MESSAGES 4 UIDNEXT 5"));
+    buf_reset(&f->out);
+    fixture_say(s, "l APPEND theirs {4+}\r\nabc\n\r\n");
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_false(fixture_heard(f, "* STATUS theirs "));
+    imap_session_free(&s);
+    imap_session_free(&other);
+    imap_group_free(&group);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_idle_tells_in_the_next_turn),
+        TEST(test_notify_is_bounded),
+        TEST(test_notify_has_limits),
+        TEST(test_notify_fetch_streams),
+        TEST(test_notify_waits_for_a_refused_literal),
+        TEST(test_notify_tells_of_what_others_commit),
+    };
+
+    transcript_vault_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
