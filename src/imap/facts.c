@@ -23,14 +23,25 @@ static void forget(struct imap_remembered **key)
     mem_free(key);
 }
 
-void imap_facts_drop(struct imap_facts *facts)
+static void drop_texts(struct imap_facts *facts)
+{
+    for (int i = 0; i < IMAP_REMEMBERED_MAX; i++)
+        forget(&facts->remembered[i]);
+}
+
+static void drop_columns(struct imap_facts *facts)
 {
     for (int i = 0; i < IMAP_COLUMN_COUNT; i++) {
         mem_free(&facts->columns[i].values);
         facts->columns[i].count = facts->columns[i].room = 0;
     }
-    for (int i = 0; i < IMAP_REMEMBERED_MAX; i++)
-        forget(&facts->remembered[i]);
+}
+
+void imap_facts_rest(struct imap_facts *facts)
+{
+    drop_texts(facts);
+    if (facts->count > IMAP_FACTS_IDLE_MESSAGES_MAX)
+        drop_columns(facts);
 }
 
 void imap_facts_free(struct imap_facts **facts)
@@ -38,7 +49,8 @@ void imap_facts_free(struct imap_facts **facts)
     if (*facts == NULL)
         return;
     mem_free(&(*facts)->planes);
-    imap_facts_drop(*facts);
+    drop_texts(*facts);
+    drop_columns(*facts);
     mem_free(facts);
 }
 

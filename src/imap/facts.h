@@ -68,12 +68,14 @@ bool imap_facts_have(const struct imap_facts *facts, enum imap_column column);
 size_t imap_facts_known(const struct imap_facts *facts, enum imap_column column);
 /* Of the message at imap_facts_known. */
 void imap_facts_put(struct imap_facts *facts, enum imap_column column, int64_t value);
-/* Frees the columns and what is remembered of keys; the flags stay. */
-void imap_facts_drop(struct imap_facts *facts);
+/* The client does nothing for now: frees what is remembered of text keys, and columns that are
+ * large. */
+enum { IMAP_FACTS_IDLE_MESSAGES_MAX = 4096 };
+void imap_facts_rest(struct imap_facts *facts);
 
 /*
  * What is known of a text key, made if there is nothing yet; whoever calls this for one key after
- * the other may use as many as IMAP_REMEMBERED_MAX at a time. Borrowed until imap_facts_drop.
+ * the other may use as many as IMAP_REMEMBERED_MAX at a time. Borrowed until imap_facts_rest.
  */
 struct imap_remembered *imap_facts_remember(struct imap_facts *facts, enum vault_search_field field,
                                             struct str name, struct str key);

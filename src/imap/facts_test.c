@@ -110,10 +110,8 @@ static void test_planes_and_columns(void **state)
             }
             if (random_to(60) == 0)
                 remove_some(facts, &plain);
-            if (random_to(150) == 0) {
-                imap_facts_drop(facts);
-                plain.days_known = 0;
-            }
+            if (random_to(150) == 0)
+                imap_facts_rest(facts); /* they are few */
             if (random_to(20) == 0)
                 check_facts(facts, &plain);
         }
@@ -123,7 +121,7 @@ static void test_planes_and_columns(void **state)
 
 /* ---- Two sessions ---- */
 
-enum { MAILS_MAX = 4000, FLAGS = 7, DEPTH = 3, FIRST_DAY = 20454 /* 2026-01-01 */ };
+enum { MAILS_MAX = 6000, FLAGS = 7, DEPTH = 3, FIRST_DAY = 20454 /* 2026-01-01 */ };
 
 static const char *const FLAG_NAMES[FLAGS] = {"\\Seen",  "\\Answered", "\\Flagged", "\\Deleted",
                                               "\\Draft", "$one",       "$two"};
@@ -158,12 +156,19 @@ static struct imap_options options(void)
 static struct str say(struct imap_session *s, struct task *task, struct str text)
 {
     struct str output;
+    struct buf all;
 
+    buf_init(&all, SIZE_MAX);
     imap_session_input(s, text, NOW_MS);
-    while (imap_session_wants(s) == IMAP_WANTS_TURN)
+    for (;;) {
+        buf_put(&all, imap_session_output(s));
+        imap_session_consume_output(s, SIZE_MAX);
+        if (imap_session_wants(s) != IMAP_WANTS_TURN && imap_session_wants(s) != IMAP_WANTS_ROOM)
+            break;
         imap_session_resume(s, NOW_MS);
-    output = arena_copy(&task->arena, imap_session_output(s));
-    imap_session_consume_output(s, SIZE_MAX);
+    }
+    output = arena_copy(&task->arena, buf_str(&all));
+    buf_free(&all);
     return output;
 }
 
@@ -597,9 +602,10 @@ static void test_two_sessions(void **state)
 static void test_changes_between_turns(void **state)
 {
     (void)state;
-    struct pair *pair = pair_new(500);
+    struct pair *pair = pair_new(560);
 
-    for (int i = 0; i < 2; i++) { /* so many that reading them takes more than one turn */
+    /* So many that IDLE drops the columns, and reading them takes more than one turn. */
+    for (int i = 0; i < 3; i++) {
         size_t count = pair->count;
 
         must(pair->other, &pair->task, STR("COPY 1:* INBOX"));
@@ -609,21 +615,16 @@ static void test_changes_between_turns(void **state)
         }
     }
     tell_all(pair, STR("NOOP"));
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 10; round++) {
         struct str many = STR("SENTSINCE 1-Jan-2026 SINCE 2-Jan-2026 LARGER 30");
         unsigned turns = 0;
 
         say(pair->watched, &pair->task, STR("i IDLE\r\n"));
         say(pair->watched, &pair->task, STR("DONE\r\n"));
-        for (int i = 0; i < 900; i++)
-            many = i < 9 ? arena_printf(&pair->task.arena, "OR (%.*s) SEEN", STR_ARG(many)) : many;
-        for (int i = 0; i < 1900 - 20; i += 94) {
-            struct str ninety = STR("ALL");
-
-            for (int k = 1; k < 94; k++)
-                ninety = arena_printf(&pair->task.arena, "%.*s ALL", STR_ARG(ninety));
-            many = arena_printf(&pair->task.arena, "%.*s %.*s", STR_ARG(many), STR_ARG(ninety));
-        }
+        for (int i = 0; i < 9; i++)
+            many = arena_printf(&pair->task.arena, "OR (%.*s) SEEN", STR_ARG(many));
+        for (int i = 0; i < 900; i++) /* so that each step costs more */
+            many = arena_printf(&pair->task.arena, "%.*s ALL", STR_ARG(many));
         imap_session_input(pair->watched,
                            arena_printf(&pair->task.arena, "m SEARCH %.*s\r\n", STR_ARG(many)),
                            NOW_MS);

@@ -9,8 +9,8 @@ IMAP_COMMAND(idle)
     (void)args;
     if (!s->is_idling) {
         s->is_idling = true;
-        if (s->view.facts != NULL) /* of an idle client nothing large is kept */
-            imap_facts_drop(s->view.facts);
+        if (s->view.facts != NULL)
+            imap_facts_rest(s->view.facts);
         s->has_changes = true; /* of before: told by the first turn */
         s->pause = IMAP_PAUSE_LINE;
         buf_put(&s->out, STR("+ idling\r\n"));
