@@ -2,11 +2,16 @@
 #include "pop3/engine.h"
 #include "pop3/surrogate.h"
 
+enum { ROOM_AROUND = 256 }; /* the first line, the last, some dots: a guess */
+
 /* The next piece of the message, behind what `piece` holds. */
 static enum err read_on(struct pop3_session *s, struct task *task)
 {
+    uint64_t left = vault_content_size(s->content) - s->offset;
     size_t before = s->piece.len;
+    char *room;
 
+    TRY(buf_reserve(&s->piece, left < POP3_PIECE_BYTES ? (size_t)left : POP3_PIECE_BYTES, &room));
     TRY(vault_content_read(s->content, task, s->offset, POP3_PIECE_BYTES, &s->piece));
     s->offset += s->piece.len - before;
     pop3_spend(s, POP3_PIECE_UNITS);
@@ -53,11 +58,14 @@ static enum err write_first(struct pop3_session *s, struct task *task, size_t in
 {
     const struct vault_maildrop_message *message = &s->maildrop.messages[index];
     bool is_surrogate = false;
+    char *room;
 
     TRY(vault_content_open(s->vault, task, message->content_id, &s->content));
     s->offset = 0;
     TRY(read_piece(s, task));
     TRY(replace_header(s, task, &is_surrogate));
+    /* At once: a buffer that grows is copied, and wiped. */
+    TRY(buf_reserve(out, s->piece.len + ROOM_AROUND, &room));
     if (is_surrogate)
         buf_put(out, STR("+OK In ASCII; say UTF8 before login for the message itself.\r\n"));
     else if (body_lines == POP3_LINES_ALL)

@@ -260,6 +260,8 @@ static bool has_bye(struct gate_client *client, struct str bytes, struct str bye
 {
     bool is_found = false;
 
+    if (bye.len == 0)
+        return false;
     if (bytes.len > BYE_WINDOW) {
         bytes = str_from(bytes, bytes.len - BYE_WINDOW);
         memset(client->line, 0, sizeof(client->line));
@@ -274,7 +276,7 @@ static bool has_bye(struct gate_client *client, struct str bytes, struct str bye
             memcpy(client->line + client->line_len, part.ptr, part.len);
         client->line_len += part.len;
         is_found = is_found ||
-                   (bye.len > 0 && str_starts_with(str_make(client->line, client->line_len), bye));
+                   str_starts_with(str_make(client->line, client->line_len), bye);
         if (newline < 0)
             return is_found;
         client->line_len = 0;
