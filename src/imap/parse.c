@@ -115,7 +115,10 @@ enum err imap_parse_atom(struct imap_parser *parser, struct str *out)
     return out->len > 0 ? ERR_OK : imap_expected(parser, "an atom");
 }
 
-/* quoted = DQUOTE *QUOTED-CHAR DQUOTE; 8-bit bytes pass, what they mean is the caller's affair. */
+/*
+ * quoted = DQUOTE *QUOTED-CHAR DQUOTE. Who may send UTF-8 in it must send UTF-8 (RFC 6855 §3); of others
+ * 8-bit bytes pass, and what they mean is the caller's affair.
+ */
 static enum err parse_quoted(struct imap_parser *parser, struct str *out)
 {
     struct str text = str_from(parser->rest, 1);
@@ -136,6 +139,8 @@ static enum err parse_quoted(struct imap_parser *parser, struct str *out)
     if (len >= text.len)
         return imap_expected(parser, "a closing quote");
     *out = str_upto(text, len);
+    if (parser->is_utf8 && !str_is_utf8(*out))
+        return imap_expected(parser, "UTF-8 in a quoted string");
     parser->rest = str_from(text, len + 1);
     if (has_escapes) {
         char *plain = arena_alloc(&parser->task->arena, len, 1);

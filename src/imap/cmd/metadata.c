@@ -19,6 +19,7 @@ enum {
 
 /* The special use as an annotation (RFC 6154 §4): to be read. */
 static const struct str SPECIAL_USE = STR_INIT("/private/specialuse");
+static const struct str ADMIN = STR_INIT("/shared/admin");
 
 /* ---- Parsing ---- */
 
@@ -288,6 +289,8 @@ IMAP_COMMAND(setmetadata)
             return imap_refuse(s, task, IMAP_REFUSAL_METADATA_SIZE);
         if (str_equal(metadata->changes[i].entry, SPECIAL_USE))
             return imap_refuse(s, task, IMAP_REFUSAL_USE);
+        if (metadata->folder.id == 0 && str_equal(metadata->changes[i].entry, ADMIN))
+            return fail(task, ERR_DENIED, "the entry is read-only");
     }
     s->is_own_metadata = true; /* its own change is no news */
     err = vault_metadata_set(s->vault, task, metadata->folder.id, metadata->changes,
