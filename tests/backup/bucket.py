@@ -79,6 +79,13 @@ class World:
         for name in self.host.names(alias.mailbox + "/"):
             check(self.host.get(name) == alias.bucket.get(name), f"{name} differs")
 
+    def away(self, alias, status):
+        """Its bucket answers so, whatever is asked."""
+        for method in ("PUT", "GET", "POST", "DELETE"):
+            for needle in (f"/{alias.bucket.prefix}", f"%2F{alias.mailbox}",
+                           f"prefix={alias.bucket.prefix}"):
+                self.s3.breaker.add(method, needle, "status", status, times=10**6)
+
     def with_mail(self, alias, *subjects):
         with self.server.imap(alias) as client:
             for subject in subjects:
@@ -164,10 +171,7 @@ def one_that_is_away_is_in_nobodys_way(world):
     world.with_mail(alias, "one")
     world.wait_same(alias)
     for kind, status in (("away", 503), ("revoked", 403)):
-        for method in ("PUT", "GET", "POST", "DELETE"):
-            world.s3.breaker.add(method, f"/{alias.bucket.prefix}", "status", status, times=10**6)
-            world.s3.breaker.add(method, f"%2F{alias.mailbox}", "status", status, times=10**6)
-            world.s3.breaker.add(method, f"prefix={alias.bucket.prefix}", "status", status, times=10**6)
+        world.away(alias, status)
         began = time.monotonic()
         world.with_mail(alias, kind)
         code, said = world.now(alias)
@@ -186,6 +190,34 @@ def one_that_is_away_is_in_nobodys_way(world):
         world.s3.breaker.reset()
         world.wait_same(alias, 120)
         world.wait(lambda: world.show(alias)["state"] == "up to date", "still failing")
+
+
+@suite.case
+def what_goes_while_it_is_away_goes_there_later(world):
+    """Also when the archivist was started anew meanwhile."""
+    alias = world.alias()
+    world.with_mail(alias, "one")
+    check(world.now(alias)[0] == 0, "no backup")
+    full = alias.mailbox + "/full/"
+    newest = world.host.names(full)[-1].rpartition(".")[0]
+    old = [f"{full}20260101T00000{number}.000Z-1" for number in range(3)]
+    for name in old:
+        for kind in (".sqlite", ".json"):
+            storage.copy(world.host.folder / (newest + kind), name.rpartition("/")[2] + kind)
+    check(world.set(alias)[0] == 0, "not set")
+    world.wait_same(alias)
+    world.away(alias, 503)
+    world.with_mail(alias, "two")
+    check(world.now(alias)[0] == 0, "no backup")
+    going = {name + kind for name in old[:2] for kind in (".sqlite", ".json")}
+    world.wait(lambda: not going & set(world.host.names(full)), "the host keeps them")
+    check(going <= set(alias.bucket.names(full)), "it is not away")
+    archivist, = world.server.processes("archivist")
+    os.kill(archivist.pid, 9)
+    world.wait(lambda: world.server.processes("archivist"), "no archivist")
+    world.s3.breaker.reset()
+    world.wait_same(alias, 120)
+    check(old[2] + ".json" in alias.bucket.names(full), "what is kept went, too")
 
 
 @suite.case
