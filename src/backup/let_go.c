@@ -53,8 +53,8 @@ void let_go_note(struct let_go *let_go, struct str name)
         return;
     task_init(&task, clock_now_ms());
     if (fstat(let_go->file_fd, &about) == 0 && about.st_size + (off_t)name.len < FILE_BYTES_MAX &&
-        fd_write_all(&task, let_go->file_fd,
-                     arena_printf(&task.arena, "%.*s\n", STR_ARG(name))) != ERR_OK)
+        fd_write_all(&task, let_go->file_fd, arena_printf(&task.arena, "%.*s\n", STR_ARG(name))) !=
+            ERR_OK)
         log_failure(let_go->log, "noting what owners' own destinations are to let go", &task);
     task_done(&task);
 }
@@ -62,7 +62,8 @@ void let_go_note(struct let_go *let_go, struct str name)
 void let_go_sync(struct let_go *let_go)
 {
     if (let_go->file_fd >= 0 && fdatasync(let_go->file_fd) != 0)
-        log_warning(let_go->log, "what an owner's own destination is to let go may be forgotten: %s",
+        log_warning(let_go->log,
+                    "what an owner's own destination is to let go may be forgotten: %s",
                     strerror(errno));
     fd_close(&let_go->file_fd);
 }
@@ -82,7 +83,8 @@ static void each_file(struct let_go *let_go, void (*visit)(struct let_go *let_go
     }
 }
 
-/* Half a line of a process that was killed, or a disk that was full, is no name of the mailbox's. */
+/* Half a line of a process that was killed, or a disk that was full, is no name of the mailbox's.
+ */
 static void tell(struct let_go *let_go, const char *mailbox)
 {
     CLEANUP(buf_free) struct buf text = {0};

@@ -1,11 +1,12 @@
 /*
- * What was let go at the host's destination, and owners' own (backup/mirror.h) may still have: kept in a folder,
- * a file for each mailbox with a name a line, until its owner's is up to date. The mirrors remember it
- * themselves while this process lives; the files are for the next one.
+ * What was let go at the host's destination, and owners' own (backup/mirror.h) may still have: kept
+ * in a folder, a file for each mailbox with a name a line, until its owner's is up to date. The
+ * mirrors remember it themselves while this process lives; the files are for the next one.
  *
- * A name is written before the object goes at the host's. What a crash leaves is told to the mirrors once more:
- * to delete what is gone is nothing, and what is still at the host's is copied again. Names are synced when a
- * series is through: a power cut may forget the last ones, whose objects then stay with their owner.
+ * A name is written before the object goes at the host's. What a crash leaves is told to the
+ * mirrors once more: to delete what is gone is nothing, and what is still at the host's is copied
+ * again. Names are synced when a series is through: a power cut may forget the last ones, whose
+ * objects then stay with their owner.
  */
 #ifndef BACKUP_LET_GO_H
 #define BACKUP_LET_GO_H
