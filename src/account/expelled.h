@@ -1,11 +1,13 @@
 /*
- * When the sessions of a mailbox were ended last, because a password of it opens nothing any more: so that a
- * login which was let in just before, and has not reached the mailbox's process yet, is not taken for one
- * that came behind. Each login and each end gets a serial; a pass (secret/pass.h) carries its login's, and
- * the mailbox's process, which starts anew after an end, takes none from before it.
+ * When the sessions of a mailbox were ended last, because a password of it opens nothing any more:
+ * so that a login which was let in just before, and has not reached the mailbox's process yet, is
+ * not taken for one that came behind. Each login and each end gets a serial; a pass (secret/pass.h)
+ * carries its login's, and the mailbox's process, which starts anew after an end, takes none from
+ * before it.
  *
- * The serials of a keeper are above those of the keepers before it, until the next boot. What those ended
- * this one does not know: but it has no key for any process either until somebody logs in with it.
+ * The serials of a keeper are above those of the keepers before it, until the next boot. What those
+ * ended this one does not know: but it has no key for any process either until somebody logs in
+ * with it.
  */
 #ifndef ACCOUNT_EXPELLED_H
 #define ACCOUNT_EXPELLED_H

@@ -2,6 +2,7 @@
 
 #include "backup/archivist_admin.h"
 #include "backup/mirrored.h"
+#include "backup/let_go.h"
 #include "backup/prune.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -61,6 +62,7 @@ struct archivist {
     const struct log *log;                  /* borrowed */
     struct backup_destination *destination; /* own; NULL: none */
     struct backup_mirrors *mirrors;         /* own; NULL: owners have none of their own */
+    struct let_go *let_go;                  /* own; NULL: nobody remembers what they are to let go */
     /* Own; both together, for reading, and for all that a removed mailbox had. */
     struct backup_destination *readable, *whole;
     struct backup_policy policy;
@@ -208,7 +210,9 @@ static char *list_json(const struct order *order, const struct backup_result *re
 static void on_pruned(void *owner);
 static void on_let_go(void *owner, struct str name);
 
-static const struct backup_prune_events prune_events = {on_let_go, on_pruned};
+static void on_letting_go(void *owner, struct str name);
+
+static const struct backup_prune_events prune_events = {on_letting_go, on_let_go, on_pruned};
 
 static void run_prunes(struct archivist *archivist)
 {
@@ -226,6 +230,14 @@ static void run_prunes(struct archivist *archivist)
     mem_free(&waiting);
 }
 
+static void on_letting_go(void *owner, struct str name)
+{
+    struct archivist *archivist = owner;
+
+    if (archivist->let_go != NULL)
+        let_go_note(archivist->let_go, name);
+}
+
 static void on_let_go(void *owner, struct str name)
 {
     struct archivist *archivist = owner;
@@ -239,6 +251,8 @@ static void on_pruned(void *owner)
     struct archivist *archivist = owner;
 
     archivist->prune = NULL;
+    if (archivist->let_go != NULL)
+        let_go_sync(archivist->let_go);
     run_prunes(archivist);
 }
 
@@ -663,10 +677,13 @@ static void on_own(struct archivist *archivist, const struct wire_backup_own *bo
 
     if (archivist->mirrors == NULL)
         return;
-    if (!id_is_set(&body->mailbox))
+    if (!id_is_set(&body->mailbox)) {
         backup_mirrors_all_told(archivist->mirrors);
-    else if (id_parse(id_str(&body->mailbox), &again))
+        if (archivist->let_go != NULL)
+            let_go_told(archivist->let_go);
+    } else if (id_parse(id_str(&body->mailbox), &again)) {
         backup_mirrors_set(archivist->mirrors, &own);
+    }
 }
 
 void archivist_keeper_came(struct archivist *archivist)
@@ -751,6 +768,14 @@ void archivist_allow_own(struct archivist *archivist, backup_own_open open, void
         backup_mirrored_new(archivist->destination, archivist->mirrors, archivist->log, true);
 }
 
+enum err archivist_remember(struct archivist *archivist, struct task *task, const char *folder)
+{
+    if (archivist->mirrors == NULL)
+        return ERR_OK;
+    return let_go_new(task, archivist->loop, archivist->log, folder, archivist->mirrors,
+                      &archivist->let_go);
+}
+
 /* Those that wait are dropped; of those that run, a put is finished. */
 static void forget(struct orders *orders, struct archivist *archivist, struct wire_channel *asker,
                    bool is_running)
@@ -811,6 +836,7 @@ void archivist_free(struct archivist **pointer)
     }
     backup_destination_free(&archivist->readable);
     backup_destination_free(&archivist->whole);
+    let_go_free(&archivist->let_go);
     backup_mirrors_free(&archivist->mirrors);
     backup_destination_free(&archivist->destination);
     mem_free(pointer);

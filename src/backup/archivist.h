@@ -43,6 +43,9 @@ void archivist_set_destination(struct archivist *archivist, struct backup_destin
 
 /* With a destination: owners may have their own, which `open` makes; `owner` is its. */
 void archivist_allow_own(struct archivist *archivist, backup_own_open open, void *owner);
+/* Behind it: what owners' own are to let go is remembered in this folder (backup/let_go.h). */
+MUST_CHECK enum err archivist_remember(struct archivist *archivist, struct task *task,
+                                       const char *folder);
 /* A keeper came: it tells of all of them (BACKUP_OWN). */
 void archivist_keeper_came(struct archivist *archivist);
 

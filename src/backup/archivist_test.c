@@ -441,7 +441,7 @@ static void on_let_go(void *owner, struct str name)
 static void prune_now(struct state *s, const char *newest, uint64_t size_bytes,
                       const struct backup_policy *policy)
 {
-    static const struct backup_prune_events events = {on_let_go, on_pruned};
+    static const struct backup_prune_events events = {on_let_go, on_let_go, on_pruned};
     struct backup_prune *prune;
     char name[128];
 

@@ -9,7 +9,7 @@
 struct answer {
     struct net_loop *loop; /* borrowed, as the next ones */
     struct task *task;
-    struct backup_got *got; /* get */
+    struct backup_got *got;                        /* get */
     void (*on_name)(void *owner, struct str name); /* list */
     void *owner;
     enum err err;

@@ -10,11 +10,11 @@
 enum { GENERATIONS_BYTES_MAX = 20000 * ID_TEXT_LEN };
 
 struct search {
-    const struct backup_ask *ask;    /* borrowed, as the next ones */
+    const struct backup_ask *ask; /* borrowed, as the next ones */
     const struct id *mailbox;
     struct backup_newest *out;
     uint64_t full_counter;
-    struct buf generations;          /* own; their ids */
+    struct buf generations; /* own; their ids */
     bool is_too_much;
     char segment[BACKUP_NAME_MAX + 1]; /* the last of a generation */
 };
@@ -130,10 +130,10 @@ static enum err find_generation(struct search *search, struct task *task, struct
         struct manifest manifest;
         bool is_one;
 
-        TRY(read_manifest(search, task,
-                          arena_printf(&task->arena, "%s/base/%.*s.json", search->mailbox->text,
-                                       STR_ARG(id)),
-                          &manifest, &is_one));
+        TRY(read_manifest(
+            search, task,
+            arena_printf(&task->arena, "%s/base/%.*s.json", search->mailbox->text, STR_ARG(id)),
+            &manifest, &is_one));
         if (!is_one || !str_equal(id_str(&manifest.generation), id))
             *out_is_sure = false;
         else if (!id_is_set(&out->generation) || is_behind(out, &manifest) ||
@@ -183,8 +183,8 @@ static enum err look_at_log(struct search *search, struct task *task)
         (search->out->has_log && is_behind(&search->out->manifest, &generation)))
         return ERR_OK;
     if (search->out->has_log)
-        TRY(list(search, task,
-                 arena_printf(&task->arena, "log/%s", generation.generation.text).ptr, on_segment));
+        TRY(list(search, task, arena_printf(&task->arena, "log/%s", generation.generation.text).ptr,
+                 on_segment));
     if (search->segment[0] != '\0') {
         err = backup_ask_get(search->ask, task, str_from_c(search->segment), &got);
         if (err != ERR_OK && err != ERR_CORRUPT && err != ERR_NOT_FOUND)

@@ -368,6 +368,7 @@ static void on_removed(void *owner, struct backup_result *result)
 static void remove_one(struct backup_prune *prune, struct str name)
 {
     prune->removing = name;
+    prune->events->on_removing(prune->owner, name);
     prune->call = backup_delete(prune->destination, name, on_removed, prune);
 }
 

@@ -16,6 +16,7 @@
 struct backup_prune;
 
 struct backup_prune_events {
+    void (*on_removing)(void *owner, struct str name); /* before it goes */
     void (*on_removed)(void *owner, struct str name);
     void (*on_done)(void *owner);
 };

@@ -85,10 +85,10 @@ enum err cli_lookup_open(struct task *task, struct net_loop *loop, const struct 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
         return fail(task, ERR_IO, "no socket: %s", strerror(errno));
     out->dns = dns_client_new(loop);
-    out->near = wire_channel_new(loop, pair[0], WIRE_ROLE_ARCHIVIST, WIRE_ROLE_RESOLVER, &near, out,
-                                 log);
-    out->far = wire_channel_new(loop, pair[1], WIRE_ROLE_RESOLVER, WIRE_ROLE_ARCHIVIST, &far, out,
-                                log);
+    out->near =
+        wire_channel_new(loop, pair[0], WIRE_ROLE_ARCHIVIST, WIRE_ROLE_RESOLVER, &near, out, log);
+    out->far =
+        wire_channel_new(loop, pair[1], WIRE_ROLE_RESOLVER, WIRE_ROLE_ARCHIVIST, &far, out, log);
     dns_client_set_peer(out->dns, out->near);
     return ERR_OK;
 }

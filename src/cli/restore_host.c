@@ -23,7 +23,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct log messages = {.level = LOG_LEVEL_WARNING, .fd = STDERR_FILENO, .role = "restore-host"};
+static const struct log messages = {
+    .level = LOG_LEVEL_WARNING, .fd = STDERR_FILENO, .role = "restore-host"};
 
 enum { HOST_KEY_MAX = 4096, HOST_KEY_MIN = 32, WORDS_MAX = 400 };
 
@@ -129,8 +130,8 @@ static enum err open_destination(struct ground *ground, struct restored *restore
 }
 
 /*
- * What a server says is parsed from here on: as the service's user, with the data folder, the destination,
- * and what the C library reads to look up a name. Files get their owner by it, too.
+ * What a server says is parsed from here on: as the service's user, with the data folder, the
+ * destination, and what the C library reads to look up a name. Files get their owner by it, too.
  */
 static enum err confine(const struct ground *ground, struct task *task)
 {
@@ -199,9 +200,10 @@ static void print_end(const struct restored *restored)
     printf("drop boxes brought back: %llu\n", (unsigned long long)restored->drops);
     if (restored->damaged > 0)
         printf("damaged objects: %llu, named above\n", (unsigned long long)restored->damaged);
-    printf("\nNext:\n"
-           "  where the configuration names no certificate: sealpost make-certificate --config FILE\n"
-           "  start the service\n");
+    printf(
+        "\nNext:\n"
+        "  where the configuration names no certificate: sealpost make-certificate --config FILE\n"
+        "  start the service\n");
     if (restored->later > 0)
         printf("  for each that is to be restored, with its owner: sealpost restore ADDRESS\n");
     printf("Be sure that the old host does not come back: two may not use one destination.\n");

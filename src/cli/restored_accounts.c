@@ -98,8 +98,8 @@ static enum err try_one(struct restored *restored, struct task *task, const char
 }
 
 /*
- * One without mailboxes comes after all others: so looks the copy of a service that was started on the new
- * host before this command was run.
+ * One without mailboxes comes after all others: so looks the copy of a service that was started on
+ * the new host before this command was run.
  */
 static enum err choose(struct restored *restored, struct task *task, const char *path)
 {

@@ -1,4 +1,5 @@
-/* One mailbox of a host that was lost: its waiting mail, and its file where that is all that there was. */
+/* One mailbox of a host that was lost: its waiting mail, and its file where that is all that there
+ * was. */
 #include "cli/restored.h"
 
 #include "backup/newest.h"
@@ -66,10 +67,10 @@ static enum err judge(struct restored *restored, struct task *task, enum err err
 static const char *folder_of(struct restored *restored, struct task *task, const char *part,
                              const struct id *mailbox)
 {
-    return config_path(restored->config, task,
-                       arena_printf(&task->arena, "%s/%s/%s", part,
-                                    mailbox->text + ID_TEXT_LEN - 2, mailbox->text)
-                           .ptr);
+    return config_path(
+        restored->config, task,
+        arena_printf(&task->arena, "%s/%s/%s", part, mailbox->text + ID_TEXT_LEN - 2, mailbox->text)
+            .ptr);
 }
 
 static enum err fetch_drop(struct restored *restored, struct task *task, const struct id *mailbox,
@@ -88,8 +89,9 @@ static enum err fetch_drop(struct restored *restored, struct task *task, const s
 }
 
 /*
- * The accounts have seen a change more than the file has, before it is there: what the mailbox did between
- * its last copy and its end nobody knows, so its UIDs must not be given a second time under one UIDVALIDITY.
+ * The accounts have seen a change more than the file has, before it is there: what the mailbox did
+ * between its last copy and its end nobody knows, so its UIDs must not be given a second time under
+ * one UIDVALIDITY.
  */
 static enum err mark(struct restored *restored, struct task *task, const struct id *mailbox,
                      const struct manifest *manifest)
@@ -133,10 +135,9 @@ enum err restored_mailbox(struct restored *restored, struct task *task, int64_t 
                           const struct id *mailbox)
 {
     struct backup_newest *newest = ARENA_NEW(&task->arena, struct backup_newest);
-    const char *file =
-        arena_printf(&task->arena, "%s/%s.sqlite", folder_of(restored, task, "mail", mailbox),
-                     mailbox->text)
-            .ptr;
+    const char *file = arena_printf(&task->arena, "%s/%s.sqlite",
+                                    folder_of(restored, task, "mail", mailbox), mailbox->text)
+                           .ptr;
     struct str address = address_of(restored, task, row, mailbox);
     bool is_done = access(file, F_OK) == 0;
 

@@ -81,6 +81,13 @@ class World:
         for name in self.host.names(alias.mailbox + "/"):
             check(self.host.get(name) == alias.bucket.get(name), f"{name} differs")
 
+    def away(self, alias, status):
+        """Its bucket answers so, whatever is asked."""
+        for method in ("PUT", "GET", "POST", "DELETE"):
+            for needle in (f"/{alias.bucket.prefix}", f"%2F{alias.mailbox}",
+                           f"prefix={alias.bucket.prefix}"):
+                self.s3.breaker.add(method, needle, "status", status, times=10**6)
+
     def with_mail(self, alias, *subjects):
         with self.server.imap(alias) as client:
             for subject in subjects:
@@ -166,10 +173,7 @@ def one_that_is_away_is_in_nobodys_way(world):
     world.with_mail(alias, "one")
     world.wait_same(alias)
     for kind, status in (("away", 503), ("revoked", 403)):
-        for method in ("PUT", "GET", "POST", "DELETE"):
-            world.s3.breaker.add(method, f"/{alias.bucket.prefix}", "status", status, times=10**6)
-            world.s3.breaker.add(method, f"%2F{alias.mailbox}", "status", status, times=10**6)
-            world.s3.breaker.add(method, f"prefix={alias.bucket.prefix}", "status", status, times=10**6)
+        world.away(alias, status)
         began = time.monotonic()
         world.with_mail(alias, kind)
         code, said = world.now(alias)
@@ -188,6 +192,34 @@ def one_that_is_away_is_in_nobodys_way(world):
         world.s3.breaker.reset()
         world.wait_same(alias, 120)
         world.wait(lambda: world.show(alias)["state"] == "up to date", "still failing")
+
+
+@suite.case
+def what_goes_while_it_is_away_goes_there_later(world):
+    """Also when the archivist was started anew meanwhile."""
+    alias = world.alias()
+    world.with_mail(alias, "one")
+    check(world.now(alias)[0] == 0, "no backup")
+    full = alias.mailbox + "/full/"
+    newest = world.host.names(full)[-1].rpartition(".")[0]
+    old = [f"{full}20260101T00000{number}.000Z-1" for number in range(3)]
+    for name in old:
+        for kind in (".sqlite", ".json"):
+            storage.copy(world.host.folder / (newest + kind), name.rpartition("/")[2] + kind)
+    check(world.set(alias)[0] == 0, "not set")
+    world.wait_same(alias)
+    world.away(alias, 503)
+    world.with_mail(alias, "two")
+    check(world.now(alias)[0] == 0, "no backup")
+    going = {name + kind for name in old[:2] for kind in (".sqlite", ".json")}
+    world.wait(lambda: not going & set(world.host.names(full)), "the host keeps them")
+    check(going <= set(alias.bucket.names(full)), "it is not away")
+    archivist, = world.server.processes("archivist")
+    os.kill(archivist.pid, 9)
+    world.wait(lambda: world.server.processes("archivist"), "no archivist")
+    world.s3.breaker.reset()
+    world.wait_same(alias, 120)
+    check(old[2] + ".json" in alias.bucket.names(full), "what is kept went, too")
 
 
 @suite.case
@@ -251,7 +283,8 @@ def what_was_taken_off_stays_there(world):
     world.server.admin("backup", "destination", "remove", alias.address)
     kept = world.objects(alias.bucket, alias)
     world.with_mail(alias, "two")
-    check(world.objects(alias.bucket, alias) == kept, "something more came")
+    more = set(world.objects(alias.bucket, alias)) - set(kept)
+    check(world.objects(alias.bucket, alias) == kept, f"something more came: {more}")
     code, _ = world.command("backup", "destination", "remove", alias.address)
     check(code == 4, code)
 
@@ -262,7 +295,8 @@ def a_removed_mailbox_leaves_nothing_there(world):
     for each in (alias, lost):
         check(world.set(each)[0] == 0, "not set")
         world.with_mail(each, "one", "two")
-        check(world.now(each)[0] == 0, "no backup")
+        code, said = world.now(each)
+        check(code == 0, said)
         world.wait_same(each)
     world.server.admin("alias", "remove", alias.address, "--yes")
     world.wait(lambda: not alias.bucket.names("") and not world.host.names(alias.mailbox),

@@ -1,0 +1,176 @@
+#include "backup/let_go.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* As many names as the mirrors take: the shortest are "<mailbox>/full/<stamp>-1.json". */
+enum { FILE_BYTES_MAX = MIRROR_REMOVALS_MAX * (ID_TEXT_LEN + 6 + BACKUP_STAMP_LEN + 7 + 1) };
+
+struct let_go {
+    struct backup_mirrors *mirrors; /* borrowed, as the log */
+    const struct log *log;
+    struct net_timer *timer; /* own */
+    int folder_fd;           /* own */
+    int file_fd;             /* own; of the mailbox whose objects go; -1: none */
+    struct id mailbox;
+    bool is_told;
+};
+
+static bool is_noted(const struct let_go *let_go, struct str name)
+{
+    return !let_go->is_told || backup_mirrors_has(let_go->mirrors, name);
+}
+
+static bool open_file(struct let_go *let_go, struct str name)
+{
+    struct id mailbox;
+
+    if (name.len <= ID_TEXT_LEN || !id_parse(str_upto(name, ID_TEXT_LEN), &mailbox))
+        return false; /* a host's */
+    if (let_go->file_fd >= 0 && id_equal(&mailbox, &let_go->mailbox))
+        return true;
+    let_go_sync(let_go);
+    let_go->mailbox = mailbox;
+    let_go->file_fd = openat(let_go->folder_fd, mailbox.text,
+                             O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return let_go->file_fd >= 0;
+}
+
+void let_go_note(struct let_go *let_go, struct str name)
+{
+    struct stat about;
+    struct task task;
+
+    if (!is_noted(let_go, name) || !open_file(let_go, name))
+        return;
+    task_init(&task, clock_now_ms());
+    if (fstat(let_go->file_fd, &about) == 0 && about.st_size + (off_t)name.len < FILE_BYTES_MAX &&
+        fd_write_all(&task, let_go->file_fd, arena_printf(&task.arena, "%.*s\n", STR_ARG(name))) !=
+            ERR_OK)
+        log_failure(let_go->log, "noting what owners' own destinations are to let go", &task);
+    task_done(&task);
+}
+
+void let_go_sync(struct let_go *let_go)
+{
+    if (let_go->file_fd >= 0 && fdatasync(let_go->file_fd) != 0)
+        log_warning(let_go->log,
+                    "what an owner's own destination is to let go may be forgotten: %s",
+                    strerror(errno));
+    fd_close(&let_go->file_fd);
+}
+
+/* ---- Files of before ---- */
+
+static void each_file(struct let_go *let_go, void (*visit)(struct let_go *let_go, const char *name))
+{
+    int fd = openat(let_go->folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(folder_close) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    struct id mailbox;
+
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        if (id_parse(str_from_c(entry->d_name), &mailbox))
+            visit(let_go, entry->d_name);
+    }
+}
+
+/* Half a line of a process that was killed, or a disk that was full, is no name of the mailbox's.
+ */
+static void tell(struct let_go *let_go, const char *mailbox)
+{
+    CLEANUP(buf_free) struct buf text = {0};
+    struct str rest, name;
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    if (!backup_mirrors_has(let_go->mirrors, arena_printf(&task.arena, "%s/", mailbox))) {
+        (void)unlinkat(let_go->folder_fd, mailbox, 0);
+        task_done(&task);
+        return;
+    }
+    buf_init(&text, SIZE_MAX);
+    if (file_read(&task, let_go->folder_fd, mailbox, FILE_BYTES_MAX, &text) != ERR_OK)
+        log_failure(let_go->log, "what an owner's own destination is to let go", &task);
+    task_done(&task);
+    rest = buf_str(&text);
+    while (str_split(&rest, '\n', &name)) {
+        if (rest.ptr != NULL && name.len > ID_TEXT_LEN && backup_name_is_valid(name) &&
+            str_equal(str_upto(name, ID_TEXT_LEN), str_from_c(mailbox)))
+            backup_mirrors_removed(let_go->mirrors, name);
+    }
+}
+
+void let_go_told(struct let_go *let_go)
+{
+    if (let_go->is_told)
+        return;
+    let_go->is_told = true;
+    each_file(let_go, tell);
+}
+
+/* Its owner's is up to date: nothing is left to go. */
+static void forget(struct let_go *let_go, const char *mailbox)
+{
+    json_t *about = json_object();
+    const char *state;
+    struct id id;
+
+    if (id_parse(str_from_c(mailbox), &id))
+        backup_mirrors_describe(let_go->mirrors, &id, about);
+    state = json_string_value(json_object_get(about, "state"));
+    if (state == NULL || strcmp(state, "up to date") == 0)
+        (void)unlinkat(let_go->folder_fd, mailbox, 0);
+    json_decref(about);
+}
+
+/* Not while objects go: they are noted before the mirrors hear of them. */
+static void look(void *owner)
+{
+    struct let_go *let_go = owner;
+
+    net_timer_start(let_go->timer, LET_GO_LOOK_MS);
+    if (let_go->is_told && let_go->file_fd < 0)
+        each_file(let_go, forget);
+}
+
+enum err let_go_new(struct task *task, struct net_loop *loop, const struct log *log,
+                    const char *folder, struct backup_mirrors *mirrors, struct let_go **out)
+{
+    struct let_go *let_go;
+    int fd;
+
+    TRY(dir_make(task, AT_FDCWD, folder, false));
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(task, ERR_IO, "%s: %s", folder, strerror(errno));
+    let_go = NEW(struct let_go);
+    let_go->mirrors = mirrors;
+    let_go->log = log;
+    let_go->folder_fd = fd;
+    let_go->file_fd = -1;
+    let_go->timer = net_timer_new(loop, look, let_go);
+    net_timer_start(let_go->timer, LET_GO_LOOK_MS);
+    *out = let_go;
+    return ERR_OK;
+}
+
+void let_go_free(struct let_go **pointer)
+{
+    struct let_go *let_go = *pointer;
+
+    if (let_go == NULL)
+        return;
+    let_go_sync(let_go);
+    net_timer_free(&let_go->timer);
+    fd_close(&let_go->folder_fd);
+    mem_free(pointer);
+}
