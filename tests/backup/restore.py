@@ -815,15 +815,11 @@ def descriptors(pid):
 
 
 def building(world):
-    """Children that build a file from a backup; those that make a backup have no socket."""
-    found = []
-    for pid in world.server.children_of_mailboxes():
-        links = descriptors(pid)
-        # One that was forked just now has all that its parent has, the loop among them.
-        if any(each.startswith("socket:") for each in links) and \
-                not any("eventpoll" in each for each in links):
-            found.append(pid)
-    return found
+    """Children that build a file from a backup, with that file open."""
+    return [pid for pid in world.server.children_of_mailboxes()
+            # One that was forked just now has all that its parent has, the loop among them.
+            if any(".restored" in each for each in descriptors(pid)) and
+            not any("eventpoll" in each for each in descriptors(pid))]
 
 
 def stop_child(world, process):
