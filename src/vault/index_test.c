@@ -71,18 +71,47 @@ static void put_long_word(struct buf *out)
                                                        : "b"));
 }
 
+/* An address, or nearly one: joiners at the edges, doubled, beside what parts and what stands
+ * alone; now and then longer than a term. */
+static void put_run(struct buf *out)
+{
+    static const char *const pieces[] = {
+        "a", "b", "ab", "A", "1", ".", ".", "-", "_", "@", "@", "\xc3\xa9", "\xc3\x9f",
+    };
+    uint32_t count = chosen_below(12) == 0 ? 90 + chosen_below(250) : 1 + chosen_below(8);
+
+    for (uint32_t i = 0; i < count; i++)
+        buf_put(out, str_from_c(pieces[chosen_below(ARRAY_LEN(pieces))]));
+}
+
+/* In a field: beside signs and other scripts, in folded lines, in encoded words that split it. */
+static void put_runs(struct buf *out)
+{
+    static const char *const between[] = {
+        " ", "\r\n ", "<", "+", ",", "\xe4\xb8\xad", "=?utf-8?q?a=2Eb=C3=A9?= =?utf-8?q?=40a-?= ",
+    };
+
+    for (uint32_t i = 0, count = chosen_below(4); i < count; i++) {
+        put_run(out);
+        buf_put(out, str_from_c(between[chosen_below(ARRAY_LEN(between))]));
+    }
+}
+
 static void make_message(struct buf *raw)
 {
     buf_reset(raw);
     buf_put(raw, STR("From: "));
     put_random(raw, 4);
+    put_run(raw);
     buf_put(raw, STR(" <ab@b.a>\r\nTo: a@b, "));
     put_random(raw, 2);
     buf_put(raw, STR(" <aab@b>\r\nSubject: "));
     put_random(raw, 8);
+    put_runs(raw);
     if (chosen_below(3) == 0) {
         buf_put(raw, STR("\r\nX-Strange: "));
         put_random(raw, 6);
+        put_runs(raw);
     }
     if (chosen_below(4) == 0)
         buf_put(raw, STR("\r\nX-strange: =?utf-8?q?=C3=A9ab?= b"));
@@ -221,6 +250,8 @@ static size_t compare_many(struct fixture *f, int64_t folder_id, int keys, const
                                        1 + chosen_below(k % 2 == 0 ? 6 : 180));
 
             buf_put(&key, str_is_utf8(part) ? part : STR("ab"));
+        } else if (k % 3 == 1) {
+            put_run(&key);
         } else {
             put_random(&key, chosen_below(4));
         }
@@ -423,6 +454,67 @@ static void test_doubt(void **state)
     buf_free(&raw);
 }
 
+/* How many match, all of them told without a look at their text; or not, as `is_exact` says. */
+static size_t compare_run(struct fixture *f, enum vault_search_field field, struct str key,
+                          bool is_exact)
+{
+    size_t count = compare(f, f->inbox, field, names[0], key);
+    struct vault_candidates found;
+
+    assert_int_equal(
+        vault_search_candidates(f->vault, &f->task, f->inbox, field, names[0], key, &found),
+        ERR_OK);
+    if (found.is_exact != is_exact || found.open_count != 0)
+        fail_msg("key <%.*s>: %d, %zu open", STR_ARG(key), found.is_exact, found.open_count);
+    return count;
+}
+
+/* Addresses and identifiers, and parts of them: told by the index alone in header fields. */
+static void test_runs(void **state)
+{
+    struct fixture *f = *state;
+    struct buf raw, run;
+
+    buf_init(&raw, SIZE_MAX);
+    buf_init(&run, SIZE_MAX);
+    for (int i = 0; i < 90; i++)
+        buf_putf(&run, "%d%s", i, i % 3 == 0 ? ".a" : i % 3 == 1 ? "\xd0\xb1-" : "_@");
+    buf_putf(&raw,
+             "From: Ann <-ann.b@Example.ORG>\r\nX-Strange: (%.*s)\r\nX-Strange: a.\r\n\tb.c\r\n"
+             "X-Strange: d.e\r\nSubject: =?utf-8?q?x=2E?= =?utf-8?q?=C3=89y?= - a--b+c.d\r\n\r\n"
+             "not.here@example.org\r\n",
+             STR_ARG(buf_str(&run)));
+    fixture_append(f, f->inbox, buf_str(&raw), 0);
+    fixture_append(f, f->inbox, STR("From: ann b, example, org\r\nX-Strange: a b\r\n\r\n"), 0);
+    fixture_housekeep(f, 0);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_FROM, STR("example.org"), true), 1);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_FROM, STR("-aNN.b@ex"), true), 1);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_FROM, STR("@"), true), 1);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_FROM, STR("n.b@"), true), 1);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_FROM, STR("example.org>"), false), 1);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_FROM, STR("b.example"), true), 0);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_SUBJECT, STR(".\xc3\xa9Y"), true), 1);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_SUBJECT, STR("--"), true), 1);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_SUBJECT, STR("---"), true), 0);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_SUBJECT, STR("b+c.d"), false), 1);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_HEADER, STR("a.b"), true), 0);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_HEADER, STR("c.d"), true), 0);
+    assert_int_equal(compare_run(f, VAULT_SEARCH_BODY, STR("here@example.org"), false), 1);
+    /* Of one that is longer than a term, every part that is as long as a key may be. */
+    for (size_t start = 0; start + WORD_PIECE_STEP <= run.len; start++) {
+        struct str part = str_upto(str_from(buf_str(&run), start), WORD_PIECE_STEP);
+        struct str shorter = str_upto(part, 1 + start % WORD_PIECE_STEP);
+
+        if (str_is_utf8(part))
+            assert_int_equal(compare_run(f, VAULT_SEARCH_HEADER, part, true), 1);
+        if (words_are_run(shorter))
+            assert_int_equal(compare_run(f, VAULT_SEARCH_HEADER, shorter, true), 1);
+    }
+    assert_int_equal(compare_run(f, VAULT_SEARCH_HEADER, str_upto(buf_str(&run), 300), false), 1);
+    buf_free(&raw);
+    buf_free(&run);
+}
+
 /* What lies around a large attachment, which is not read, is indexed as it is. */
 static void test_attachment(void **state)
 {
@@ -557,8 +649,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_random), TEST(test_slices),     TEST(test_gone),
-        TEST(test_doubt),  TEST(test_attachment), TEST(test_form),
+        TEST(test_random), TEST(test_slices),     TEST(test_gone), TEST(test_doubt),
+        TEST(test_runs),   TEST(test_attachment), TEST(test_form),
     };
 
     fixture_init_libraries();

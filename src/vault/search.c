@@ -5,6 +5,9 @@
  * first may be the end of a word, its last the beginning of one, an only word any part of one.
  * Which terms fit is found by reading through the terms of the place; the contents that have one of
  * them are the word's set, and the sets of the key's words are intersected.
+ *
+ * A key that is a run (words.h) is not cut: in fields that have runs it is looked for as any part
+ * of one, and whatever has it there has the key.
  */
 #include "vault/search.h"
 
@@ -100,12 +103,17 @@ struct key_words {
     bool is_exact; /* having the words is having the key */
 };
 
-static void cut_key(struct str key, struct key_words *out)
+/* `is_run`: it is one, and looked for among runs. */
+static void cut_key(struct str key, bool is_run, struct key_words *out)
 {
     size_t position = 0;
     struct str word;
 
     out->count = 0;
+    if (is_run) {
+        *out = (struct key_words){.words = {{key, true, true}}, .count = 1, .is_exact = true};
+        return;
+    }
     while (out->count < KEY_WORDS_MAX && words_next(key, &position, &word)) {
         bool is_single = words_has_single(word);
 
@@ -320,6 +328,7 @@ struct places {
     struct str prefixes[4];
     size_t count;
     bool is_exact; /* the terms there are those of the field, no more */
+    bool are_runs;
 };
 
 static void add_place(struct places *places, enum words_place place, struct str name)
@@ -328,10 +337,20 @@ static void add_place(struct places *places, enum words_place place, struct str 
     places->count++;
 }
 
-static void places_of(enum vault_search_field field, struct str name, struct places *out)
+/* A field's words, or its runs. */
+static void add_field(struct places *places, enum words_place place, struct str name, bool is_run)
+{
+    places->are_runs = is_run && words_place_of_runs(place, &place);
+    add_place(places, place, name);
+}
+
+/* `is_run`: runs are to be taken where there are some. */
+static void places_of(enum vault_search_field field, struct str name, bool is_run,
+                      struct places *out)
 {
     out->count = 0;
     out->is_exact = true;
+    out->are_runs = false;
     switch (field) {
     case VAULT_SEARCH_TEXT:
         add_place(out, WORDS_BODY, name);
@@ -344,23 +363,23 @@ static void places_of(enum vault_search_field field, struct str name, struct pla
         add_place(out, WORDS_BODY_HEX, name);
         return;
     case VAULT_SEARCH_SUBJECT:
-        add_place(out, WORDS_SUBJECT, name);
+        add_field(out, WORDS_SUBJECT, name, is_run);
         return;
     case VAULT_SEARCH_FROM:
-        add_place(out, WORDS_FROM, name);
+        add_field(out, WORDS_FROM, name, is_run);
         return;
     case VAULT_SEARCH_TO:
-        add_place(out, WORDS_TO, name);
+        add_field(out, WORDS_TO, name, is_run);
         return;
     case VAULT_SEARCH_CC:
-        add_place(out, WORDS_CC, name);
+        add_field(out, WORDS_CC, name, is_run);
         return;
     case VAULT_SEARCH_BCC:
-        add_place(out, WORDS_BCC, name);
+        add_field(out, WORDS_BCC, name, is_run);
         return;
     case VAULT_SEARCH_HEADER:
         out->is_exact = name.len > 0 && name.len <= WORD_NAME_MAX;
-        add_place(out, out->is_exact ? WORDS_NAMED : WORDS_HEADERS, name);
+        add_field(out, out->is_exact ? WORDS_NAMED : WORDS_HEADERS, name, is_run);
         if (!out->is_exact)
             add_place(out, WORDS_HEADERS_HEX, name);
         return;
@@ -534,8 +553,10 @@ enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
     buf_init(&folded, SIZE_MAX);
     message_fold(key, &folded);
-    places_of(field, name, &query.places);
-    cut_key(buf_str(&folded), &query.words);
+    /* Of long runs there are pieces only. */
+    places_of(field, name, folded.len <= WORD_PIECE_STEP && words_are_run(buf_str(&folded)),
+              &query.places);
+    cut_key(buf_str(&folded), query.places.are_runs, &query.words);
     if (folded.len == 0 && field == VAULT_SEARCH_HEADER && query.places.is_exact) {
         /* Having the field: the empty word. */
         query.words =

@@ -2,11 +2,12 @@
  * The search index (design §4): which messages may contain a text. The answer is a superset,
  * narrowed with the vocabulary. Folded text on both sides (message_fold).
  *
- * A key that lies within one word is answered exactly; of other keys the candidates have all words
- * of the key, and the caller confirms each with the message's own text. Messages that are not in
- * the index yet (they came a moment ago) or not in full (more text than it takes) are candidates
- * for every key; they are the open ones, and so are a few that nearly all others make an exception
- * of, where their text is read sooner than the index.
+ * A key that lies within one word is answered exactly, and so is one that an address or identifier
+ * may have as a part (a run, words.h), in all fields but TEXT and BODY; of other keys the
+ * candidates have all words of the key, and the caller confirms each with the message's own text.
+ * Messages that are not in the index yet (they came a moment ago) or not in full (more text than it
+ * takes) are candidates for every key; they are the open ones, and so are a few that nearly all
+ * others make an exception of, where their text is read sooner than the index.
  */
 #ifndef VAULT_SEARCH_H
 #define VAULT_SEARCH_H
@@ -38,8 +39,8 @@ struct vault_candidates { /* arrays in the task's arena, ascending */
  * name, the empty key asks for messages that have the field, and is exact.
  *
  * Some milliseconds, whatever the key and however many match: up to some 90 for 100,000 messages
- * with millions of different words. Confirming costs some 0.1 ms a message, so that for a handful of
- * messages that other keys left over, not asking is cheaper.
+ * with millions of different words. Confirming costs some 0.1 ms a message, so that for a handful
+ * of messages that other keys left over, not asking is cheaper.
  */
 MUST_CHECK enum err vault_search_candidates(struct vault *vault, struct task *task,
                                             int64_t folder_id, enum vault_search_field field,

@@ -1,6 +1,6 @@
 /*
- * Any key, in any field: an answer, and never an error; in BODY the one that the texts give. The
- * first byte says which field.
+ * Any key, in any field: an answer, and never an error; in BODY, FROM and SUBJECT (by HEADER, too)
+ * the one that the texts give. The first byte says which field.
  */
 #include "vault/search.h"
 
@@ -32,6 +32,14 @@ static const struct str bodies[] = {
     STR_INIT("\xf0\x9f\x98\x80\xe2\x80\x93quickly \xce\xa3\xce\xb1\xcf\x82 stra\xc3\x9f"
              "e\r\n\n"),
 };
+
+/* Of all of them. */
+#define FROM "Zo\xc3\xab-X <ann.b-@example.org>"
+#define SUBJECT                                                                                    \
+    "Green_apples a.--b\xc3\x9f, \xe4\xb8\xad.c and "                                              \
+    "long.0123456789-long.0123456789-long.0123456789-long.0123456789-long.0123456789-"             \
+    "long.0123456789-long.0123456789-long.0123456789-long.0123456789-long.0123456789-"             \
+    "long.0123456789-long.0123456789-long.0123456789-long.0123456789-long.0123456789-"
 
 static void remove_mailbox(void)
 {
@@ -67,7 +75,7 @@ static void make_mailbox(void)
     mailbox.inbox = folder.id;
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
         struct str raw = arena_printf(&task.arena,
-                                      "From: Ann <ann@example.org>\r\nSubject: Green apples\r\n"
+                                      "From: " FROM "\r\nSubject: " SUBJECT "\r\n"
                                       "Content-Type: text/plain; charset=utf-8\r\n\r\n%.*s",
                                       (int)bodies[i].len - 1, bodies[i].ptr);
         struct vault_append append = {.raw = raw};
@@ -83,7 +91,8 @@ static void make_mailbox(void)
 }
 
 /* Against the texts themselves. */
-static void check(struct task *task, struct str key, const struct vault_candidates *found)
+static void check(enum vault_search_field field, struct str key,
+                  const struct vault_candidates *found)
 {
     struct buf folded_key;
 
@@ -94,7 +103,10 @@ static void check(struct task *task, struct str key, const struct vault_candidat
         bool has, is_found = false;
 
         buf_init(&folded, SIZE_MAX);
-        message_fold(bodies[i], &folded);
+        message_fold(field == VAULT_SEARCH_BODY   ? bodies[i]
+                     : field == VAULT_SEARCH_FROM ? STR(FROM)
+                                                  : STR(SUBJECT),
+                     &folded);
         has = str_find(buf_str(&folded), buf_str(&folded_key)) >= 0;
         for (size_t k = 0; k < found->count; k++)
             is_found = is_found || found->uids[k] == i + 1;
@@ -103,7 +115,6 @@ static void check(struct task *task, struct str key, const struct vault_candidat
         buf_free(&folded);
     }
     buf_free(&folded_key);
-    (void)task;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -123,8 +134,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(vault_search_candidates(mailbox.vault, &task, mailbox.inbox, field, STR("Subject"), key,
                                    &found) == ERR_OK);
     assert(found.count <= ARRAY_LEN(bodies) && found.open_count == 0);
-    if (field == VAULT_SEARCH_BODY)
-        check(&task, key, &found);
+    if (field == VAULT_SEARCH_BODY || field == VAULT_SEARCH_FROM || field == VAULT_SEARCH_SUBJECT ||
+        field == VAULT_SEARCH_HEADER)
+        check(field, key, &found);
     task_done(&task);
     return 0;
 }

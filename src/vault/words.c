@@ -103,6 +103,42 @@ bool words_next(struct str text, size_t *position, struct str *out_word)
     return true;
 }
 
+static bool is_joiner(char c)
+{
+    return c == '.' || c == '-' || c == '_' || c == '@';
+}
+
+bool words_next_run(struct str text, size_t *position, struct str *out_run)
+{
+    size_t at = *position, start = at, len;
+    bool has_joiner = false;
+
+    for (; at < text.len; at += len) {
+        bool joins = is_joiner(text.ptr[at]);
+
+        len = 1;
+        if (joins || kind_at(text, at, &len) == LETTER)
+            has_joiner = has_joiner || joins;
+        else if (has_joiner)
+            break;
+        else
+            start = at + len;
+    }
+    *position = at;
+    if (!has_joiner)
+        return false;
+    *out_run = str_make(text.ptr + start, at - start);
+    return true;
+}
+
+bool words_are_run(struct str text)
+{
+    size_t position = 0;
+    struct str run;
+
+    return words_next_run(text, &position, &run) && run.len == text.len;
+}
+
 bool words_has_single(struct str text)
 {
     size_t len;
@@ -147,12 +183,31 @@ static void put_term(struct cutter *c, char *term, size_t prefix_len, struct str
     term[0] = (char)place;
 }
 
+bool words_place_of_runs(enum words_place place, enum words_place *out)
+{
+    static const struct {
+        enum words_place words, runs;
+    } places[] = {
+        {WORDS_SUBJECT, WORDS_SUBJECT_RUNS}, {WORDS_FROM, WORDS_FROM_RUNS},
+        {WORDS_TO, WORDS_TO_RUNS},           {WORDS_CC, WORDS_CC_RUNS},
+        {WORDS_BCC, WORDS_BCC_RUNS},         {WORDS_NAMED, WORDS_NAMED_RUNS},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        if (places[i].words != place)
+            continue;
+        *out = places[i].runs;
+        return true;
+    }
+    return false;
+}
+
 struct str words_prefix(enum words_place place, struct str name, char out[static TERM_BYTES_MAX])
 {
     size_t len = 0;
 
     out[len++] = (char)place;
-    if (place == WORDS_NAMED) {
+    if (place == WORDS_NAMED || place == WORDS_NAMED_RUNS) {
         for (size_t i = 0; i < name.len && i < WORD_NAME_MAX; i++)
             out[len++] = ascii_lower(name.ptr[i]);
         out[len++] = '\0';
@@ -188,21 +243,32 @@ static struct str cut(struct cutter *c, struct str text)
     return str_upto(text, len);
 }
 
-static void put_text(struct cutter *c, enum words_place place, struct str name, struct str text)
+typedef bool next_piece(struct str text, size_t *position, struct str *out);
+
+/* All words, or all runs, of the folded text. */
+static void put_pieces(struct cutter *c, enum words_place place, struct str name, next_piece *next)
 {
     char term[TERM_BYTES_MAX];
     size_t prefix_len = words_prefix(place, name, term).len, position = 0;
-    struct str word;
+    struct str piece;
+
+    while (next(buf_str(&c->folded), &position, &piece)) {
+        if (piece.len > WORD_BYTES_MAX)
+            put_long(c, term, prefix_len, piece);
+        else
+            put_term(c, term, prefix_len, piece);
+    }
+}
+
+static void put_text(struct cutter *c, enum words_place place, struct str name, struct str text)
+{
+    enum words_place runs;
 
     buf_reset(&c->folded);
     message_fold(cut(c, text), &c->folded);
-    while (words_next(buf_str(&c->folded), &position, &word)) {
-        if (word.len > WORD_BYTES_MAX) {
-            put_long(c, term, prefix_len, word);
-            continue;
-        }
-        put_term(c, term, prefix_len, word);
-    }
+    put_pieces(c, place, name, words_next);
+    if (words_place_of_runs(place, &runs))
+        put_pieces(c, runs, name, words_next_run);
 }
 
 /* --- Texts --- */

@@ -7,9 +7,13 @@
  * character alone, so that a text which contains a key contains the key's inner words as whole
  * words, its first as the end of one and its last as the beginning of one.
  *
- * A term of the index is a place (below) followed by a word. Words longer than WORD_BYTES_MAX
- * are kept as overlapping pieces: whatever is at most WORD_PIECE_STEP bytes of one lies in a piece
- * as a whole, and its end in the last piece.
+ * A run is what addresses, host names and message ids are: as many letters, digits and joiners
+ * (. - _ @) as stand together, at least one of them a joiner. A key that is a run by itself lies
+ * in one run of each text that contains it. Runs of header fields are kept beside their words.
+ *
+ * A term of the index is a place (below) followed by a word or run. Those longer than
+ * WORD_BYTES_MAX are kept as overlapping pieces: whatever is at most WORD_PIECE_STEP bytes of one
+ * lies in a piece as a whole, and its end in the last piece.
  */
 #ifndef VAULT_WORDS_H
 #define VAULT_WORDS_H
@@ -23,7 +27,7 @@ enum {
      * message_text's rules, too), of terms, or of the blocks of a segment. Folding has a number of
      * its own (message_fold_form).
      */
-    WORDS_FORM = 2,
+    WORDS_FORM = 3,
 
     WORD_BYTES_MAX = 200,
     WORD_PIECE_STEP = 100,
@@ -39,8 +43,8 @@ enum {
     WORDS_PIECES_MAX = 64 * 1024,
 };
 
-/* The first byte of a term. Behind WORDS_NAMED stands the field's name in lower case, and NUL; the
- * empty word there says that the message has such a field. */
+/* The first byte of a term. Behind WORDS_NAMED and WORDS_NAMED_RUNS stands the field's name in
+ * lower case, and NUL; the empty word behind the former says that the message has such a field. */
 enum words_place {
     WORDS_BODY = 'b',
     WORDS_HEADERS = 'h', /* of all levels, names included */
@@ -54,16 +58,30 @@ enum words_place {
     WORDS_CC = 'c',
     WORDS_BCC = 'x',
     WORDS_NAMED = 'n', /* the message's own fields, by name */
+    /* The runs of the same, apart from the words, so that neither is looked for among the other. */
+    WORDS_SUBJECT_RUNS = 'S',
+    WORDS_FROM_RUNS = 'F',
+    WORDS_TO_RUNS = 'T',
+    WORDS_CC_RUNS = 'C',
+    WORDS_BCC_RUNS = 'X',
+    WORDS_NAMED_RUNS = 'N',
 };
 
 /* The next word of a folded text from *position on, which moves behind it; false at the end. */
 bool words_next(struct str text, size_t *position, struct str *out_word);
+/* Likewise the next run. */
+bool words_next_run(struct str text, size_t *position, struct str *out_run);
+/* Whether the text as a whole is a run. */
+bool words_are_run(struct str text);
 /* Whether the text, valid UTF-8, holds a character that is a word of its own. */
 bool words_has_single(struct str text);
 
 /* Whether the word, or piece of one, has hexadecimal digits only; then its place is the one with
  * HEX, where there is one. */
 bool words_are_hex(struct str word);
+
+/* Where the runs of a place are; false: it has none. */
+bool words_place_of_runs(enum words_place place, enum words_place *out);
 
 /* The place's bytes: one, or with a field's name. Into `out`, at most 2 + WORD_NAME_MAX bytes. */
 struct str words_prefix(enum words_place place, struct str name, char out[static TERM_BYTES_MAX]);
