@@ -317,6 +317,7 @@ static void the_mailbox_process(void **state)
 static void the_feed_of_an_import(void **state)
 {
     static const struct cli_line line = {.secret_count = 0};
+    struct cli_feed_source source = {.line = &line};
     const char *folder, *file, *other;
     struct sandbox_rules rules;
     struct task task;
@@ -331,8 +332,8 @@ static void the_feed_of_an_import(void **state)
     assert_int_equal(file_replace(&task, AT_FDCWD, other, STR("not his")), ERR_OK);
     for (size_t i = 0; i < 3; i++) {
         const char *const names[] = {file, folder, "imaps://someone@mail.example/"};
-        struct cli_feed_source source = {
-            .name = names[i], .line = &line, .fd = open(names[i], O_RDONLY | O_CLOEXEC)};
+        source.name = names[i];
+        source.fd = open(names[i], O_RDONLY | O_CLOEXEC);
 
         cli_feed_sandbox(&task, &source, &rules);
         assert_false(rules.may_connect || rules.may_connect_local);
@@ -342,6 +343,12 @@ static void the_feed_of_an_import(void **state)
         assert_int_equal(in_sandbox(&rules, open_to_write, file), 0);
         fd_close(&source.fd);
     }
+    source.name = "-";
+    source.fd = memfd_create("mail", MFD_CLOEXEC); /* in no folder */
+    cli_feed_sandbox(&task, &source, &rules);
+    assert_int_equal(in_sandbox(&rules, open_to_read, file), 0);
+    assert_int_equal(in_sandbox(&rules, open_to_read, rules.paths[0].path), 1);
+    fd_close(&source.fd);
     assert_int_equal(unlink(file), 0);
     assert_int_equal(unlink(other), 0);
     assert_int_equal(rmdir(folder), 0);
