@@ -4,6 +4,7 @@
  * sandbox; a role that is added to the table is covered without a line here.
  */
 #include "cli/feed.h"
+#include "cli/lookup.h"
 #include "role/mailbox.h"
 #include "role/nursery.h"
 #include "role/roles.h"
@@ -355,6 +356,32 @@ static void the_feed_of_an_import(void **state)
     task_done(&task);
 }
 
+/* The C library's list of name servers is often a link out of /etc. */
+static void looking_up_names(void **state)
+{
+    struct sandbox_rules rules = {.may_connect = true};
+    const char *file, *link, *other;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    file = arena_printf(&task.arena, "%s/stub-resolv.conf", data).ptr;
+    link = arena_printf(&task.arena, "%s/resolv.conf", data).ptr;
+    other = arena_printf(&task.arena, "%s/other", data).ptr;
+    assert_int_equal(file_replace(&task, AT_FDCWD, file, STR("nameserver 127.0.0.53\n")), ERR_OK);
+    assert_int_equal(file_replace(&task, AT_FDCWD, other, STR("")), ERR_OK);
+    assert_int_equal(symlink("stub-resolv.conf", link), 0);
+    cli_lookup_sandbox(&task, link, &rules);
+    assert_int_equal(in_sandbox(&rules, open_to_read, link), 1);
+    assert_int_equal(in_sandbox(&rules, open_to_read, "/etc/nsswitch.conf"), 1);
+    assert_int_equal(in_sandbox(&rules, open_to_write, link), 0);
+    assert_int_equal(in_sandbox(&rules, open_to_read, other), 0);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(unlink(other), 0);
+    task_done(&task);
+}
+
 static int raw_clone(const void *flags)
 {
     long pid = syscall(SYS_clone, *(const unsigned long *)flags, NULL, NULL, NULL, NULL);
@@ -447,6 +474,7 @@ int main(void)
         cmocka_unit_test(every_role_of_the_table),
         cmocka_unit_test(the_mailbox_process),
         cmocka_unit_test(the_feed_of_an_import),
+        cmocka_unit_test(looking_up_names),
         cmocka_unit_test(connecting_is_by_family),
         cmocka_unit_test(who_may_fork_a_helper),
     };
