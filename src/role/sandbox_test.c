@@ -344,6 +344,13 @@ static void the_feed_of_an_import(void **state)
         assert_int_equal(in_sandbox(&rules, open_to_write, file), 0);
         fd_close(&source.fd);
     }
+    /* Certificates in two folders of this user's. */
+    assert_int_equal(setenv("SSL_CERT_DIR", arena_printf(&task.arena, "/nowhere:%s", folder).ptr, 1), 0);
+    source.name = "imaps://someone@mail.example/";
+    cli_feed_sandbox(&task, &source, &rules);
+    assert_int_equal(in_sandbox(&rules, open_to_read, file), 1);
+    assert_int_equal(in_sandbox(&rules, open_to_read, other), 0);
+    assert_int_equal(unsetenv("SSL_CERT_DIR"), 0);
     source.name = "-";
     source.fd = memfd_create("mail", MFD_CLOEXEC); /* in no folder */
     cli_feed_sandbox(&task, &source, &rules);
