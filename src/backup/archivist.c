@@ -3,7 +3,7 @@
 #include "backup/archivist_admin.h"
 #include "backup/mirrored.h"
 #include "backup/let_go.h"
-#include "backup/prune.h"
+#include "backup/prune_queue.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -18,9 +18,7 @@ enum {
     ATTEMPTS_MAX = 6,
     FIRST_WAIT_MS = 1000,
     AWAY_MS = 30 * 1000,
-    MANIFEST_MAX = 64 * 1024,
     WORDS_ROOM = 200,
-    PRUNES_WAITING_MAX = 1024,
 };
 
 enum lane { LANE_SMALL, LANE_LARGE, LANE_GET, LANE_OWN, LANE_COUNT };
@@ -28,7 +26,6 @@ enum lane { LANE_SMALL, LANE_LARGE, LANE_GET, LANE_OWN, LANE_COUNT };
 static const size_t lane_running_max[LANE_COUNT] = {8, 3, 4, 4};
 
 TAILQ_HEAD(orders, order);
-TAILQ_HEAD(waiting_prunes, waiting_prune);
 
 /* One message that waits, or is worked on. */
 struct order {
@@ -51,12 +48,6 @@ struct order {
     TAILQ_ENTRY(order) in_orders;
 };
 
-struct waiting_prune {
-    char *newest; /* own */
-    uint64_t size_bytes;
-    TAILQ_ENTRY(waiting_prune) in_prunes;
-};
-
 struct archivist {
     struct net_loop *loop;                  /* borrowed */
     const struct log *log;                  /* borrowed */
@@ -76,9 +67,7 @@ struct archivist {
     uint64_t put_count, put_bytes, failed_count;
     int64_t last_put_ms, last_failure_ms;
     char failure[WORDS_ROOM]; /* the last one's words */
-    struct waiting_prunes prunes;
-    size_t prune_count;
-    struct backup_prune *prune; /* own; the one under way */
+    struct prune_queue *prunes; /* own */
 };
 
 static void run_lane(struct archivist *archivist, enum lane lane);
@@ -205,105 +194,6 @@ static char *list_json(const struct order *order, const struct backup_result *re
     return text;
 }
 
-/* ---- Letting old backups go ---- */
-
-static void on_pruned(void *owner);
-static void on_let_go(void *owner, struct str name);
-
-static void on_letting_go(void *owner, struct str name);
-
-static const struct backup_prune_events prune_events = {on_letting_go, on_let_go, on_pruned};
-
-static void run_prunes(struct archivist *archivist)
-{
-    struct waiting_prune *waiting = TAILQ_FIRST(&archivist->prunes);
-
-    if (waiting == NULL || archivist->prune != NULL)
-        return;
-    TAILQ_REMOVE(&archivist->prunes, waiting, in_prunes);
-    archivist->prune_count--;
-    archivist->prune =
-        backup_prune_start(archivist->destination, &archivist->policy,
-                           str_from_c(waiting->newest), waiting->size_bytes, archivist->log,
-                           &prune_events, archivist);
-    mem_free(&waiting->newest);
-    mem_free(&waiting);
-}
-
-static void on_letting_go(void *owner, struct str name)
-{
-    struct archivist *archivist = owner;
-
-    if (archivist->let_go != NULL)
-        let_go_note(archivist->let_go, name);
-}
-
-static void on_let_go(void *owner, struct str name)
-{
-    struct archivist *archivist = owner;
-
-    if (archivist->mirrors != NULL)
-        backup_mirrors_removed(archivist->mirrors, name);
-}
-
-static void on_pruned(void *owner)
-{
-    struct archivist *archivist = owner;
-
-    archivist->prune = NULL;
-    if (archivist->let_go != NULL)
-        let_go_sync(archivist->let_go);
-    run_prunes(archivist);
-}
-
-/* A manifest says that the copy was opened and checked, and has so many bytes. */
-static bool says_verified(const struct order *order, uint64_t *out_size_bytes)
-{
-    struct task task;
-    CLEANUP(buf_free) struct buf text;
-    bool is_verified = false;
-    json_t *json;
-
-    task_init(&task, clock_now_ms());
-    buf_init(&text, MANIFEST_MAX + 16384);
-    if (order->size_bytes <= MANIFEST_MAX &&
-        fd_read_all(&task, order->fd, MANIFEST_MAX, &text) == ERR_OK) {
-        json = json_loadb(text.ptr == NULL ? "" : text.ptr,
-                          text.len < order->size_bytes ? text.len : (size_t)order->size_bytes, 0,
-                          NULL);
-        is_verified = json_is_true(json_object_get(json, "verified")) &&
-                      json_is_integer(json_object_get(json, "size"));
-        if (is_verified)
-            *out_size_bytes = (uint64_t)json_integer_value(json_object_get(json, "size"));
-        json_decref(json);
-    }
-    task_done(&task);
-    return is_verified;
-}
-
-/* What was put may be the newer one that older ones wait for. */
-static void consider_pruning(struct archivist *archivist, const struct order *order)
-{
-    struct str name = str_from_c(order->name), inner = str_from(name, order->root_len);
-    struct waiting_prune *waiting;
-    uint64_t size_bytes = order->size_bytes;
-    bool is_full = str_starts_with(inner, STR("full/"));
-
-    if (is_full && (!str_ends_with(inner, STR(".json")) || !says_verified(order, &size_bytes)))
-        return;
-    if (!is_full && !str_starts_with(inner, STR("drop/")) &&
-        !str_starts_with(name, STR("host/account/")))
-        return;
-    if (archivist->prune_count == PRUNES_WAITING_MAX)
-        return; /* the next one does it */
-    waiting = NEW(struct waiting_prune);
-    waiting->newest = mem_copy_text(name.ptr, name.len);
-    waiting->size_bytes = size_bytes;
-    TAILQ_INSERT_TAIL(&archivist->prunes, waiting, in_prunes);
-    archivist->prune_count++;
-    run_prunes(archivist);
-}
-
 /* ---- Working on an order ---- */
 
 static const char *what(const struct order *order)
@@ -344,7 +234,8 @@ static void count(struct archivist *archivist, const struct order *order,
     }
 }
 
-static void copy_to_owner(struct archivist *archivist, const struct order *order)
+/* It goes to its owner's own destination, too, and older ones may go. */
+static void was_put(struct archivist *archivist, const struct order *order)
 {
     struct backup_put put = {.name = str_from_c(order->name),
                              .fd = order->fd,
@@ -353,6 +244,7 @@ static void copy_to_owner(struct archivist *archivist, const struct order *order
 
     if (archivist->mirrors != NULL)
         backup_mirrors_put(archivist->mirrors, &put);
+    prune_queue_add(archivist->prunes, &put, order->root_len);
 }
 
 static void on_done(void *owner, struct backup_result *result)
@@ -376,10 +268,8 @@ static void on_done(void *owner, struct backup_result *result)
     } else {
         archivist->away_until_ms = 0;
     }
-    if (result->err == ERR_OK && order->type == WIRE_BACKUP_PUT) {
-        copy_to_owner(archivist, order);
-        consider_pruning(archivist, order);
-    }
+    if (result->err == ERR_OK && order->type == WIRE_BACKUP_PUT)
+        was_put(archivist, order);
     if (order->type == WIRE_BACKUP_GET)
         answer.fd = result->fd;
     if (result->err == ERR_OK && order->type == WIRE_BACKUP_LIST) {
@@ -736,7 +626,7 @@ struct archivist *archivist_new(struct net_loop *loop, const struct log *log)
         TAILQ_INIT(&archivist->waiting[lane]);
         TAILQ_INIT(&archivist->running[lane]);
     }
-    TAILQ_INIT(&archivist->prunes);
+    archivist->prunes = prune_queue_new(log, &archivist->policy);
     return archivist;
 }
 
@@ -749,6 +639,7 @@ void archivist_set_destination(struct archivist *archivist, struct backup_destin
                                enum wire_status status, struct str words)
 {
     archivist->destination = destination;
+    prune_queue_set_destination(archivist->prunes, destination);
     archivist->without = status;
     words = str_upto(words, sizeof(archivist->words) - 1);
     if (words.len > 0)
@@ -762,6 +653,7 @@ void archivist_allow_own(struct archivist *archivist, backup_own_open open, void
         return;
     archivist->mirrors =
         backup_mirrors_new(archivist->loop, archivist->log, archivist->destination, open, owner);
+    prune_queue_set_mirrors(archivist->prunes, archivist->mirrors);
     archivist->readable = backup_mirrored_new(archivist->destination, archivist->mirrors,
                                               archivist->log, false);
     archivist->whole =
@@ -772,8 +664,10 @@ enum err archivist_remember(struct archivist *archivist, struct task *task, cons
 {
     if (archivist->mirrors == NULL)
         return ERR_OK;
-    return let_go_new(task, archivist->loop, archivist->log, folder, archivist->mirrors,
-                      &archivist->let_go);
+    TRY(let_go_new(task, archivist->loop, archivist->log, folder, archivist->mirrors,
+                   &archivist->let_go));
+    prune_queue_set_let_go(archivist->prunes, archivist->let_go);
+    return ERR_OK;
 }
 
 /* Those that wait are dropped; of those that run, a put is finished. */
@@ -819,20 +713,14 @@ static void free_orders(struct orders *orders)
 void archivist_free(struct archivist **pointer)
 {
     struct archivist *archivist = *pointer;
-    struct waiting_prune *waiting;
 
     if (archivist == NULL)
         return;
-    backup_prune_cancel(&archivist->prune);
+    prune_queue_free(&archivist->prunes);
     archivist_admin_free(&archivist->admin);
     for (int lane = 0; lane < LANE_COUNT; lane++) {
         free_orders(&archivist->waiting[lane]);
         free_orders(&archivist->running[lane]);
-    }
-    while ((waiting = TAILQ_FIRST(&archivist->prunes)) != NULL) {
-        TAILQ_REMOVE(&archivist->prunes, waiting, in_prunes);
-        mem_free(&waiting->newest);
-        mem_free(&waiting);
     }
     backup_destination_free(&archivist->readable);
     backup_destination_free(&archivist->whole);

@@ -8,6 +8,10 @@
 
 enum { FIELDS_MAX = 1024 };
 
+/* No mailbox comes near it, and it can be counted on from. Who has not the key that a manifest was
+ * made with takes its numbers on trust. */
+static const json_int_t NUMBER_MAX = INT64_C(1) << 62;
+
 /* What the MAC is over: every field, in this order. */
 static void put_fields(const struct manifest *manifest, struct buf *out)
 {
@@ -71,7 +75,8 @@ static bool number_of(const json_t *root, const char *name, uint64_t *out)
 {
     const json_t *value = json_object_get(root, name);
 
-    if (!json_is_integer(value) || json_integer_value(value) < 0)
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        json_integer_value(value) > NUMBER_MAX)
         return false;
     *out = (uint64_t)json_integer_value(value);
     return true;

@@ -94,9 +94,12 @@ static void list_page(struct list_call *call)
     CLEANUP(buf_free) struct buf query;
     char count[16];
     struct s3_request request = {.method = NET_HTTP_GET, .response_limit = S3_XML_BODY_MAX};
+    size_t root_len = s3_client_prefix(call->s3->client).len;
 
     backup_page_free(&call->page);
-    call->page = backup_page_new(STR(""), STR(""), call->count_max);
+    /* What is not asked for is not taken. */
+    call->page = backup_page_new(str_from(call->prefix, root_len), str_from(call->after, root_len),
+                                 call->count_max);
     buf_init(&query, SIZE_MAX);
     (void)snprintf(count, sizeof(count), "%zu", call->count_max);
     s3_query_put(&query, "list-type", STR("2"));

@@ -176,6 +176,10 @@ static void manifests(void **state)
     for (size_t i = 0; i < json.len; i++)
         assert_int_equal(manifest_read(&task, str_upto(buf_str(&json), i), key, &found),
                          ERR_CORRUPT);
+    buf_reset(&json);
+    manifest.change_counter = INT64_MAX; /* one more than it is none any more */
+    manifest_write(&manifest, key, &json);
+    assert_int_equal(manifest_read(&task, buf_str(&json), NULL, &found), ERR_CORRUPT);
     task_done(&task);
 }
 

@@ -90,16 +90,26 @@ static void allow_if_there(struct sandbox_rules *rules, const char *path)
         sandbox_allow_path(rules, path, SANDBOX_READ);
 }
 
-/* Links in the system's folder lead to where Debian, and its administrator, put certificates. */
-static void allow_certificates(struct sandbox_rules *rules, const char *ca_file)
+/* What OpenSSL reads as a list, with colons; of a longer one the first. */
+static void allow_folders(struct task *task, struct sandbox_rules *rules, const char *folders)
 {
-    const char *folder = getenv(X509_get_default_cert_dir_env());
+    enum { FOLDERS_MAX = 4 };
+    struct str rest = str_from_c(folders), folder;
+
+    for (size_t i = 0; i < FOLDERS_MAX && str_split(&rest, ':', &folder); i++)
+        allow_if_there(rules, arena_copy(&task->arena, folder).ptr);
+}
+
+/* Links in the system's folder lead to where Debian, and its administrator, put certificates. */
+static void allow_certificates(struct task *task, struct sandbox_rules *rules, const char *ca_file)
+{
+    const char *folders = getenv(X509_get_default_cert_dir_env());
     const char *file = getenv(X509_get_default_cert_file_env());
 
     allow_if_there(rules, ca_file);
     if (ca_file != NULL)
         return;
-    allow_if_there(rules, folder != NULL ? folder : X509_get_default_cert_dir());
+    allow_folders(task, rules, folders != NULL ? folders : X509_get_default_cert_dir());
     allow_if_there(rules, file != NULL ? file : X509_get_default_cert_file());
     allow_if_there(rules, "/usr/share/ca-certificates");
     allow_if_there(rules, "/usr/local/share/ca-certificates");
@@ -112,7 +122,7 @@ void cli_feed_sandbox(struct task *task, const struct cli_feed_source *source,
 
     *out = (struct sandbox_rules){.may_read_others = true};
     if (cli_remote_is_one(source->name))
-        allow_certificates(out, source->server_ca_file);
+        allow_certificates(task, out, source->server_ca_file);
     else if (fstat(source->fd, &status) == 0 &&
              (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) /* a pipe has no place */
         sandbox_allow_path(out, arena_printf(&task->arena, "/proc/self/fd/%d", source->fd).ptr,

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { RECORDS_MAX = 16 };
 
@@ -98,4 +100,18 @@ void cli_lookup_close(struct cli_lookup *lookup)
     wire_channel_free(&lookup->near);
     wire_channel_free(&lookup->far);
     dns_client_free(&lookup->dns);
+}
+
+void cli_lookup_sandbox(struct task *task, const char *resolv_conf, struct sandbox_rules *rules)
+{
+    static const char *const folders[] = {"/etc", "/usr/lib", "/lib", "/lib64"};
+    char *target = realpath(resolv_conf, NULL);
+
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        if (access(folders[i], R_OK | X_OK) == 0)
+            sandbox_allow_path(rules, folders[i], SANDBOX_READ);
+    }
+    if (target != NULL && access(target, R_OK) == 0)
+        sandbox_allow_path(rules, arena_copy(&task->arena, str_from_c(target)).ptr, SANDBOX_READ);
+    free(target);
 }

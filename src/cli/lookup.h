@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "dns/client.h"
+#include "role/sandbox.h"
 
 struct cli_lookup {
     struct dns_client *dns;          /* own; to be asked */
@@ -17,5 +18,8 @@ struct cli_lookup {
 MUST_CHECK enum err cli_lookup_open(struct task *task, struct net_loop *loop, const struct log *log,
                                     struct cli_lookup *out);
 void cli_lookup_close(struct cli_lookup *lookup);
+/* What a confined process is to be let read for it, with what /etc/resolv.conf, which is the path
+ * that is given, may be a link to: on many systems it is in /run. Paths are in the arena. */
+void cli_lookup_sandbox(struct task *task, const char *resolv_conf, struct sandbox_rules *rules);
 
 #endif

@@ -135,18 +135,15 @@ static enum err open_destination(struct ground *ground, struct restored *restore
  */
 static enum err confine(const struct ground *ground, struct task *task)
 {
-    static const char *const for_names[] = {"/etc", "/usr/lib", "/lib", "/lib64"};
     struct sandbox_rules rules = {.may_connect = ground->place.is_s3};
 
     TRY(identity_become(task, &ground->identity));
     sandbox_allow_path(&rules, arena_copy(&task->arena, ground->config.data).ptr,
                        SANDBOX_READ_WRITE);
-    if (!ground->place.is_s3)
+    if (ground->place.is_s3)
+        cli_lookup_sandbox(task, "/etc/resolv.conf", &rules);
+    else
         sandbox_allow_path(&rules, ground->place.path.ptr, SANDBOX_READ);
-    for (size_t i = 0; ground->place.is_s3 && i < ARRAY_LEN(for_names); i++) {
-        if (access(for_names[i], R_OK | X_OK) == 0)
-            sandbox_allow_path(&rules, for_names[i], SANDBOX_READ);
-    }
     return sandbox_enter(task, &rules, ground->config.sandbox_required, &messages);
 }
 

@@ -73,7 +73,9 @@ static enum err allow_path(struct task *task, int ruleset_fd, const struct rules
                           (path->access == SANDBOX_READ ? reading : writing);
     if (!S_ISDIR(status.st_mode))
         rule.allowed_access &= on_files;
-    if (syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
+    /* EBADFD: a file in no folder (memfd_create), over which Landlock has no power. */
+    if (syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0 &&
+        errno != EBADFD)
         return fail(task, ERR_IO, "Landlock rule for %s: %s", path->path, strerror(errno));
     return ERR_OK;
 }

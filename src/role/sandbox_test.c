@@ -4,6 +4,7 @@
  * sandbox; a role that is added to the table is covered without a line here.
  */
 #include "cli/feed.h"
+#include "cli/lookup.h"
 #include "role/mailbox.h"
 #include "role/nursery.h"
 #include "role/roles.h"
@@ -317,6 +318,7 @@ static void the_mailbox_process(void **state)
 static void the_feed_of_an_import(void **state)
 {
     static const struct cli_line line = {.secret_count = 0};
+    struct cli_feed_source source = {.line = &line};
     const char *folder, *file, *other;
     struct sandbox_rules rules;
     struct task task;
@@ -331,8 +333,8 @@ static void the_feed_of_an_import(void **state)
     assert_int_equal(file_replace(&task, AT_FDCWD, other, STR("not his")), ERR_OK);
     for (size_t i = 0; i < 3; i++) {
         const char *const names[] = {file, folder, "imaps://someone@mail.example/"};
-        struct cli_feed_source source = {
-            .name = names[i], .line = &line, .fd = open(names[i], O_RDONLY | O_CLOEXEC)};
+        source.name = names[i];
+        source.fd = open(names[i], O_RDONLY | O_CLOEXEC);
 
         cli_feed_sandbox(&task, &source, &rules);
         assert_false(rules.may_connect || rules.may_connect_local);
@@ -342,9 +344,48 @@ static void the_feed_of_an_import(void **state)
         assert_int_equal(in_sandbox(&rules, open_to_write, file), 0);
         fd_close(&source.fd);
     }
+    /* Certificates in two folders of this user's. */
+    assert_int_equal(setenv("SSL_CERT_DIR", arena_printf(&task.arena, "/nowhere:%s", folder).ptr, 1), 0);
+    source.name = "imaps://someone@mail.example/";
+    cli_feed_sandbox(&task, &source, &rules);
+    assert_int_equal(in_sandbox(&rules, open_to_read, file), 1);
+    assert_int_equal(in_sandbox(&rules, open_to_read, other), 0);
+    assert_int_equal(unsetenv("SSL_CERT_DIR"), 0);
+    source.name = "-";
+    source.fd = memfd_create("mail", MFD_CLOEXEC); /* in no folder */
+    cli_feed_sandbox(&task, &source, &rules);
+    assert_int_equal(in_sandbox(&rules, open_to_read, file), 0);
+    assert_int_equal(in_sandbox(&rules, open_to_read, rules.paths[0].path), 1);
+    fd_close(&source.fd);
     assert_int_equal(unlink(file), 0);
     assert_int_equal(unlink(other), 0);
     assert_int_equal(rmdir(folder), 0);
+    task_done(&task);
+}
+
+/* The C library's list of name servers is often a link out of /etc. */
+static void looking_up_names(void **state)
+{
+    struct sandbox_rules rules = {.may_connect = true};
+    const char *file, *link, *other;
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    file = arena_printf(&task.arena, "%s/stub-resolv.conf", data).ptr;
+    link = arena_printf(&task.arena, "%s/resolv.conf", data).ptr;
+    other = arena_printf(&task.arena, "%s/other", data).ptr;
+    assert_int_equal(file_replace(&task, AT_FDCWD, file, STR("nameserver 127.0.0.53\n")), ERR_OK);
+    assert_int_equal(file_replace(&task, AT_FDCWD, other, STR("")), ERR_OK);
+    assert_int_equal(symlink("stub-resolv.conf", link), 0);
+    cli_lookup_sandbox(&task, link, &rules);
+    assert_int_equal(in_sandbox(&rules, open_to_read, link), 1);
+    assert_int_equal(in_sandbox(&rules, open_to_read, "/etc/nsswitch.conf"), 1);
+    assert_int_equal(in_sandbox(&rules, open_to_write, link), 0);
+    assert_int_equal(in_sandbox(&rules, open_to_read, other), 0);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(unlink(other), 0);
     task_done(&task);
 }
 
@@ -440,6 +481,7 @@ int main(void)
         cmocka_unit_test(every_role_of_the_table),
         cmocka_unit_test(the_mailbox_process),
         cmocka_unit_test(the_feed_of_an_import),
+        cmocka_unit_test(looking_up_names),
         cmocka_unit_test(connecting_is_by_family),
         cmocka_unit_test(who_may_fork_a_helper),
     };

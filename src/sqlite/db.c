@@ -60,6 +60,7 @@ struct db {
     struct wal_file *wal; /* own; NULL: none is open */
     int wal_pages;        /* in the log after the last commit */
     bool is_log_unsynced; /* a commit wrote to the log since its last sync */
+    bool is_log_longer;   /* one did since its reader was told of one */
     bool is_broken;
     bool is_damaged;
     bool is_aside; /* DB_CREATE_ASIDE: nothing is synced */
@@ -113,6 +114,7 @@ static int on_wal_commit(void *data, sqlite3 *handle, const char *name, int page
     (void)name;
     db->wal_pages = pages;
     db->is_log_unsynced = true;
+    db->is_log_longer = true;
     return SQLITE_OK;
 }
 
@@ -657,8 +659,9 @@ enum err db_commit(struct db *db, struct task *task, bool is_durable)
     }
     if (is_durable)
         TRY(sync_log(db, task));
-    if (db->on_log != NULL && db->wal_pages > 0)
+    if (db->on_log != NULL && db->is_log_longer) /* not where nothing was changed */
         db->on_log(db->log_owner, db->wal_pages, db->holds == 0 && db->wal_pages < WAL_PAGES_MAX);
+    db->is_log_longer = false;
     if (db->wal_pages >= WAL_PAGES_MAX) {
         struct task aside;
 

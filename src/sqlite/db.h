@@ -134,8 +134,8 @@ bool db_settle(struct db *db);
 /* A statement is with a caller, or a transaction is open. */
 bool db_is_used(const struct db *db);
 /*
- * For whoever ships the log away: called after every commit, when its frames are in the log's file,
- * which has `pages` of them now. Where it `may_wait`, they stay there until the next call without
+ * For whoever ships the log away: called after every commit that changed something, when its frames are
+ * in the log's file, which has `pages` of them now. Where it `may_wait`, they stay there until the next call without
  * that, which comes before anything can write them back and overwrite them: with the commit itself, or
  * with 0 pages before a checkpoint, a closing, or somebody's holding of checkpoints (who may have a
  * child that makes one). It must not use the connection.

@@ -311,6 +311,8 @@ static void test_log_reader(void **state)
     commit(f, "INSERT INTO t VALUES(1, 'a')");
     assert_true(told.calls == 1 && told.pages > 0 && told.may_wait);
     assert_int_equal(told.pages, db_wal_pages(f->db));
+    commit(f, "UPDATE t SET b = 'b' WHERE a = 1000"); /* nothing comes into the log */
+    assert_int_equal(told.calls, 1);
     assert_int_equal(db_checkpoint(f->db, &f->task), ERR_OK);
     assert_true(told.calls == 2 && told.pages == 0 && !told.may_wait);
     commit(f, "INSERT INTO t VALUES(2, 'a')");

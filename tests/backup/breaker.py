@@ -6,6 +6,7 @@ Rules are tried in order for each request; the first one that matches is taken, 
     cut_response N   closes it when N bytes of the response's body have
     status S         answers S itself, without asking the server
     alter N          changes the byte N of the response's body
+    swap (A, B)      has B for each A in the response's body
     sizes N          says in the response's header that the object has N bytes
 """
 
@@ -113,6 +114,8 @@ class Breaker:
         behind.close()
         if rule.action == "alter" and rule.value < len(content):
             content[rule.value] ^= 1
+        if rule.action == "swap":
+            content = content.replace(*(word.encode() for word in rule.value))
         head = f"HTTP/1.1 {response.status} {response.reason}\r\n"
         length = len(content)
         for name, value in response.getheaders():

@@ -233,6 +233,11 @@ def from_a_server_that_fails_in_the_middle(world):
     status, shown = world.run()
     check(status == 1 and not list((world.data / "account").iterdir()), shown)
     breaker.reset()
+    waits, plain, _ = world.aliases
+    breaker.add("GET", f"{waits.mailbox}%2Fdrop", "swap", (waits.mailbox, plain.mailbox))
+    status, shown = world.run()
+    check(status == 0 and "drop boxes brought back: 0" in shown, f"what was not asked for: {shown}")
+    world.empty()
     breaker.add("GET", "host/account", "status", 503, times=2)
     breaker.add("GET", "/full/", "cut_response", 5000, times=2)
     breaker.add("GET", "/drop/", "cut_response", 100, times=2)
