@@ -452,31 +452,39 @@ struct rows {
     struct row {
         int64_t content_id;
         uint32_t uid;
-    } * rows; /* in the arena */
-    size_t count;
+    } * rows; /* own */
+    size_t count, room;
 };
 
+static void rows_done(struct rows *rows)
+{
+    mem_free(&rows->rows);
+}
+
+/* With those that are expunged and not purged. */
 static enum err load_rows(struct vault *vault, struct task *task, const struct folder *folder,
                           struct rows *out, struct id_set *wanted)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
 
-    out->rows = ARENA_ARRAY(&task->arena, struct row, folder->message_count + 1);
+    out->room = folder->message_count + 1;
+    out->rows = NEW_ARRAY(struct row, out->room);
     TRY(db_prepare(vault->db, task,
-                   "SELECT key, content_id FROM message WHERE key BETWEEN ?1 AND ?2 "
-                   "AND is_expunged = 0",
-                   &statement));
+                   "SELECT key, content_id FROM message WHERE key BETWEEN ?1 AND ?2", &statement));
     db_bind_int(statement, 1, message_key(folder->id, 1));
     db_bind_int(statement, 2, message_key(folder->id, UINT32_MAX));
     for (;;) {
-        struct row *row = &out->rows[out->count];
+        struct row *row;
 
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             return ERR_OK;
-        if (out->count == folder->message_count)
-            return fail(task, ERR_CORRUPT, "vault: a folder has more messages than it counted");
+        if (out->count == out->room) { /* by those that are expunged */
+            out->room += out->room / 2 + 1;
+            out->rows = mem_resize(out->rows, out->room, sizeof(*out->rows));
+        }
+        row = &out->rows[out->count];
         row->uid = key_uid(db_column_int(statement, 0));
         row->content_id = db_column_int(statement, 1);
         (void)id_set_add(wanted, row->content_id);
@@ -506,7 +514,7 @@ static enum err search(struct query *query, const struct folder *folder, bool is
 {
     CLEANUP(id_set_done) struct id_set wanted = id_set_new(query->vault->next_content_id);
     CLEANUP(id_set_done) struct id_set open = id_set_new(query->vault->next_content_id);
-    struct rows rows = {0};
+    CLEANUP(rows_done) struct rows rows = {0};
 
     TRY(load_rows(query->vault, query->task, folder, &rows, &wanted));
     TRY(index_segments(query->vault, query->task, &query->segments, &query->segment_count));

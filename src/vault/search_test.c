@@ -123,7 +123,8 @@ static void test_copies_and_purging(void **state)
                      ERR_OK);
     assert_int_equal(vault_message_expunge(f->vault, &f->task, f->inbox, NULL, 0, &out, &count),
                      ERR_OK);
-    assert_string_equal(search(f, VAULT_SEARCH_BODY, "lazy", &is_exact), "3");
+    /* Somebody's view may have it yet. */
+    assert_string_equal(search(f, VAULT_SEARCH_BODY, "lazy", &is_exact), "1 3");
     fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS);
     assert_string_equal(search(f, VAULT_SEARCH_BODY, "lazy", &is_exact), "3");
     assert_string_equal(search(f, VAULT_SEARCH_TEXT, "quick", &is_exact), "2 3");
