@@ -6,7 +6,8 @@
 
 enum {
     KEY_UNITS = 1,  /* imap_spend: reading the key of one message, */
-    MADE_UNITS = 6, /* and of one that the vault has no row of yet */
+    MADE_UNITS = 6, /* and of one that the vault has no row of yet; */
+    TEXT_BYTES_PER_UNIT = 100,
     PREFIX_BYTES = 8,
     STEP_COMPARISONS = 20000,
     COMPARISONS_PER_UNIT = 20,
@@ -164,7 +165,8 @@ static bool on_row(void *owner, const struct vault_sort_key *key)
     struct loading *loading = owner;
     struct imap_sort_source *source = loading->source;
     const uint32_t *uids = source->view->uids;
-    uint64_t units = key->was_made ? MADE_UNITS : KEY_UNITS;
+    uint64_t units =
+        (key->was_made ? MADE_UNITS : KEY_UNITS) + key->text_bytes / TEXT_BYTES_PER_UNIT;
 
     while (source->next < loading->end && uids[source->found[source->next]] < key->uid)
         source->next++; /* is gone */

@@ -67,6 +67,7 @@ static void read_kept(sqlite3_stmt *statement, unsigned fields, struct vault_sor
     if ((fields & VAULT_SORT_THREAD) != 0) {
         key->message_id = db_column_blob(statement, COLUMN_MESSAGE_ID);
         key->ancestors = db_column_blob(statement, COLUMN_ANCESTORS);
+        key->text_bytes = key->message_id.len + key->ancestors.len;
     }
     if ((fields & VAULT_SORT_FROM) != 0) {
         key->from = db_column_blob(statement, COLUMN_FROM);

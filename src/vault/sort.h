@@ -26,6 +26,7 @@ enum vault_sort_field { /* what is asked for, as a set; the rest stays zero */
 struct vault_sort_key {
     uint32_t uid;
     bool was_made;       /* its row was not there yet: some 4 us of processor time */
+    size_t text_bytes;   /* read for it of what its sender made as long as he liked */
     bool is_reply;       /* the subject has a reply's or forward's mark (RFC 5256 §2.1) */
     int64_t arrival_ms;  /* INTERNALDATE as UTC */
     int64_t sent_ms;     /* Date: as UTC; the internal date where there is no valid one (§2.2) */

@@ -7,6 +7,7 @@ enum {
     ALL_FIELDS = VAULT_SORT_SENT | VAULT_SORT_SUBJECT | VAULT_SORT_FROM | VAULT_SORT_TO |
                  VAULT_SORT_CC | VAULT_SORT_THREAD,
     SLICE_CONTENTS = 200, /* some 15 us of processor time each */
+    SLICE_TEXT_BYTES = 512 * 1024, /* no further content behind so many bytes: a few ms */
     WAITING_MIN = 32,     /* fewer contents are not worth a transaction of their own */
     BEHIND_CONTENTS = 1024,
     /* Count it up with every change that makes other keys of the same content, but folding's. */
@@ -82,7 +83,7 @@ static enum err insert(struct vault *vault, struct task *task, int64_t content_i
     return db_run(vault->db, task, statement);
 }
 
-static enum err keep(struct vault *vault, struct task *task, int64_t content_id)
+static enum err keep(struct vault *vault, struct task *task, int64_t content_id, size_t *text_bytes)
 {
     struct vault_sort_key key;
     struct task made;
@@ -92,6 +93,7 @@ static enum err keep(struct vault *vault, struct task *task, int64_t content_id)
     err = make(vault, &made, content_id, &key);
     if (err == ERR_OK)
         err = insert(vault, &made, content_id, &key);
+    *text_bytes += key.text_bytes;
     if (err == ERR_CORRUPT) /* who sorts the message is told; here it must not stop the rest */
         err = ERR_OK;
     if (err != ERR_OK)
@@ -133,17 +135,17 @@ static enum err note_progress(struct vault *vault, struct task *task)
 enum err sort_slice(struct vault *vault, struct task *task, bool *out_did)
 {
     int64_t ids[SLICE_CONTENTS];
-    size_t count;
+    size_t count, kept = 0, text_bytes = 0;
 
     if (vault->next_content_id - vault->sort_next_id < WAITING_MIN)
         return ERR_OK;
     *out_did = true;
     vault_touch_quietly(vault);
     TRY(read_waiting(vault, task, ids, &count));
-    for (size_t i = 0; i < count; i++)
-        TRY(keep(vault, task, ids[i]));
+    while (kept < count && text_bytes < SLICE_TEXT_BYTES)
+        TRY(keep(vault, task, ids[kept++], &text_bytes));
     vault->sort_next_id =
-        count < SLICE_CONTENTS ? vault->next_content_id : ids[SLICE_CONTENTS - 1] + 1;
+        kept == count && count < SLICE_CONTENTS ? vault->next_content_id : ids[kept - 1] + 1;
     return note_progress(vault, task);
 }
 

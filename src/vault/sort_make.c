@@ -233,6 +233,16 @@ static void read_ids(sqlite3_stmt *statement, struct arena *arena, struct vault_
         arena, references.len > 0 ? references : db_column_text(statement, COLUMN_IN_REPLY_TO));
 }
 
+/* All of the row is read, whatever is wanted of it. */
+static size_t text_bytes(sqlite3_stmt *statement)
+{
+    size_t bytes = 0;
+
+    for (int column = COLUMN_SUBJECT; column <= COLUMN_REFERENCES; column++)
+        bytes += db_column_text(statement, column).len;
+    return bytes;
+}
+
 enum err sort_make(struct vault *vault, struct task *task, int64_t content_id, unsigned fields,
                    struct vault_sort_key *key)
 {
@@ -248,6 +258,7 @@ enum err sort_make(struct vault *vault, struct task *task, int64_t content_id, u
     TRY(db_step(vault->db, task, statement, &has_row));
     if (!has_row)
         return fail(task, ERR_NOT_FOUND, "vault: the content was purged");
+    key->text_bytes = text_bytes(statement);
     if ((fields & VAULT_SORT_SENT) != 0 && !db_column_is_null(statement, COLUMN_SENT) &&
         !clock_parse_iso(db_column_text(statement, COLUMN_SENT), &key->sent_ms))
         return fail(task, ERR_CORRUPT, "vault: a content has no valid date");

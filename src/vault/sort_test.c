@@ -440,12 +440,42 @@ static void test_damaged(void **state)
     assert_int_equal(keys.count, 9);
 }
 
+/* A header as long as its sender liked does not make a slice as long. */
+static void test_long_headers(void **state)
+{
+    enum { MESSAGES = 40, IDS = 1000 };
+    struct fixture *f = *state;
+    struct buf raw;
+    bool has_more;
+
+    buf_init(&raw, SIZE_MAX);
+    for (int i = 0; i < MESSAGES; i++) {
+        buf_reset(&raw);
+        buf_put(&raw, STR("Subject: long\r\nReferences:"));
+        for (int k = 0; k < IDS; k++)
+            buf_putf(&raw, " <%032d.%d@example.org>\r\n", k, i);
+        buf_put(&raw, STR("\r\n"));
+        fixture_append(f, f->inbox, buf_str(&raw), 0);
+    }
+    buf_free(&raw);
+    assert_true(read_keys(f, f->inbox, VAULT_SORT_ARRIVAL)->list[0].text_bytes == 0);
+    assert_true(read_keys(f, f->inbox, VAULT_SORT_CC)->list[0].text_bytes > (size_t)IDS * 32);
+    assert_int_equal(vault_housekeeping(f->vault, &f->task, &has_more), ERR_OK);
+    assert_in_range(compare(f, f->inbox), MESSAGES / 2, MESSAGES - 1);
+    append_random(f, 40); /* so that the last slice is worth it */
+    fixture_housekeep(f, 0);
+    assert_int_equal(compare(f, f->inbox), 0);
+    assert_true(read_keys(f, f->inbox, VAULT_SORT_CC)->list[0].text_bytes == 0);
+    assert_true(read_keys(f, f->inbox, VAULT_SORT_THREAD)->list[0].text_bytes > (size_t)IDS * 32);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {TEST(test_keys),         TEST(test_turns),
                                        TEST(test_changes),      TEST(test_killed),
-                                       TEST(test_another_form), TEST(test_damaged)};
+                                       TEST(test_another_form), TEST(test_damaged),
+                                       TEST(test_long_headers)};
 
     fixture_init_libraries();
     return cmocka_run_group_tests(tests, NULL, NULL);
