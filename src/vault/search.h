@@ -33,10 +33,10 @@ struct vault_candidates { /* arrays in the task's arena, ascending */
 };
 
 /*
- * The messages of the folder that may match `key`, also of those expunged a moment ago (a session may
- * not have announced it yet). The key is UTF-8; other bytes, and an empty key, make all messages
- * candidates. `name` is HEADER's field name and not looked at for other fields; with a
- * name, the empty key asks for messages that have the field, and is exact.
+ * The messages of the folder that may match `key`, also of those expunged a moment ago (a session
+ * may not have announced it yet). The key is UTF-8; other bytes, and an empty key, make all messages
+ * candidates. `name` is HEADER's field name and not looked at for other fields; with a name, the
+ * empty key asks for messages that have the field, and is exact.
  *
  * Some milliseconds, whatever the key and however many match: up to some 90 for 100,000 messages
  * with millions of different words. Confirming costs some 0.1 ms a message, so that for a handful of

@@ -41,7 +41,16 @@ bool sort_is_behind(const struct vault *vault)
     return vault->next_content_id - vault->sort_next_id > BEHIND_CONTENTS;
 }
 
-/* --- Filling --- */
+/* --- Forgetting and filling --- */
+
+enum err sort_forget(struct vault *vault, struct task *task, int64_t content_id)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task, "DELETE FROM sort_key WHERE content_id = ?1", &statement));
+    db_bind_int(statement, 1, content_id);
+    return db_run(vault->db, task, statement);
+}
 
 /* In the order of the table's columns. */
 static void bind(sqlite3_stmt *statement, int64_t content_id, const struct vault_sort_key *key)
@@ -94,8 +103,10 @@ static enum err keep(struct vault *vault, struct task *task, int64_t content_id,
     if (err == ERR_OK)
         err = insert(vault, &made, content_id, &key);
     *text_bytes += key.text_bytes;
-    if (err == ERR_CORRUPT) /* who sorts the message is told; here it must not stop the rest */
-        err = ERR_OK;
+    /* Who sorts the message is told, rather than given a row of another form; here it must not stop
+     * the rest. */
+    if (err == ERR_CORRUPT)
+        err = sort_forget(vault, &made, content_id);
     if (err != ERR_OK)
         err = fail(task, err, "%s", made.words);
     task_done(&made);
@@ -147,15 +158,6 @@ enum err sort_slice(struct vault *vault, struct task *task, bool *out_did)
     vault->sort_next_id =
         kept == count && count < SLICE_CONTENTS ? vault->next_content_id : ids[kept - 1] + 1;
     return note_progress(vault, task);
-}
-
-enum err sort_forget(struct vault *vault, struct task *task, int64_t content_id)
-{
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-
-    TRY(db_prepare(vault->db, task, "DELETE FROM sort_key WHERE content_id = ?1", &statement));
-    db_bind_int(statement, 1, content_id);
-    return db_run(vault->db, task, statement);
 }
 
 /* --- Checking --- */

@@ -438,6 +438,15 @@ static void test_damaged(void **state)
                                      on_key, &keys, &keys.is_end),
                      ERR_CORRUPT);
     assert_int_equal(keys.count, 9);
+    /* Nor is it told what was right in another form. */
+    fixture_execute(f, "UPDATE sort_progress SET form = form - 1;"
+                       "UPDATE content SET envelope = 'none' WHERE id = 5");
+    fixture_reopen(f);
+    fixture_housekeep(f, 0);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM sort_key"), 48);
+    assert_int_equal(vault_sort_keys(f->vault, &f->task, f->inbox, 5, 5, ALL_FIELDS, on_key, &keys,
+                                     &keys.is_end),
+                     ERR_CORRUPT);
 }
 
 /* A header as long as its sender liked does not make a slice as long. */

@@ -148,7 +148,6 @@ static enum err open_folder(struct imap_session *s, struct task *task,
 static enum err begin_resync(struct imap_session *s, struct task *task,
                              struct imap_select_args *select)
 {
-
     /* Other UIDs: nothing of what the client knows is of use (§3.2.5.1). */
     if (select->uidvalidity != s->view.uidvalidity)
         return ERR_OK;
