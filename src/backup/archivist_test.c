@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/hasher.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -166,7 +167,7 @@ static void send_put(struct peer *from, const struct id *mailbox, const char *na
     struct task task;
 
     task_init(&task, 0);
-    crypt_digest(bytes, digest);
+    hasher_sha256(bytes, digest);
     body.digest = str_make(digest, sizeof(digest));
     assert_int_equal(memfd_from(&task, bytes, &fd), ERR_OK);
     assert_int_equal(wire_send(from->far, WIRE_BACKUP_PUT, 1, &body, &fd, 1), ERR_OK);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "secret/hasher.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +25,7 @@ static void store(struct away *away, const char *name, int fd, uint64_t size,
     buf_init(&bytes, SIZE_MAX);
     assert_int_equal(fd_read_all(&task, fd, SIZE_MAX / 2, &bytes), ERR_OK);
     assert_int_equal(bytes.len, size);
-    crypt_digest(buf_str(&bytes), found);
+    hasher_sha256(buf_str(&bytes), found);
     assert_memory_equal(found, digest, sizeof(found));
     while (at < away->count && strcmp(away->objects[at].name, name) != 0)
         at++;

@@ -64,7 +64,7 @@ static enum err look(struct copy_put *put, struct task *task)
     if (fstat(put->options.fd, &status) != 0)
         return fail(task, ERR_IO, "the copy: %s", strerror(errno));
     put->size_bytes = (uint64_t)status.st_size;
-    put->hasher = hasher_new(STR(""));
+    put->hasher = hasher_new(HASHER_SHA256);
     return ERR_OK;
 }
 

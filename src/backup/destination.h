@@ -1,6 +1,7 @@
 /*
  * Where backups are kept: one interface, of which directory.c and s3.c are the two kinds. An object
- * is there whole or not at all; its BLAKE2b-256 is kept beside it and compared whenever it is read.
+ * is there whole or not at all; its SHA-256 is kept beside it and compared whenever it is read. Older
+ * objects have a BLAKE2b-256 there instead: which of the two it is, is said with it.
  *
  * Every call answers later, from the loop, once. None takes memory by an object's size. A call that
  * failed with ERR_BUSY may do next time (backup/archivist.h tries again); S3 goes on there with the
@@ -39,7 +40,7 @@ struct backup_result {
     /* get: readable from its beginning, of this size; own unless taken (set to -1) */
     int fd;
     uint64_t size_bytes;
-    const unsigned char *digest; /* get: of its bytes, CRYPT_HASH_BYTES */
+    const unsigned char *digest; /* get: SHA-256 of its bytes, whatever lies beside it */
     /* list: in the order of their bytes; is_last: no more follow */
     const struct backup_object *objects;
     size_t object_count;
@@ -53,7 +54,7 @@ struct backup_put {
     struct str name;
     int fd; /* duplicated; a file or memfd whose first size_bytes are the object */
     uint64_t size_bytes;
-    const unsigned char *digest; /* CRYPT_HASH_BYTES, copied */
+    const unsigned char *digest; /* SHA-256 (CRYPT_HASH_BYTES), copied */
 };
 
 /* Replaces an object of that name. */

@@ -23,9 +23,11 @@
 
 static const char incoming[] = ".incoming";
 
+#define KIND "sha256:" /* of a line with a digest */
+
 enum {
     SLICE_BYTES = 1024 * 1024,
-    DIGEST_HEX_LEN = 2 * CRYPT_HASH_BYTES,
+    DIGEST_LINE_LEN = sizeof(KIND) - 1 + 2 * CRYPT_HASH_BYTES + 1,
     DIGEST_FILE_MAX = 1024,
     LEFT_OVER_MS = 60 * 60 * 1000,
 };
@@ -54,7 +56,8 @@ struct directory_call {
     int from_fd, to_fd; /* own; -1: none */
     uint64_t offset, size_bytes;
     struct writeback writeback; /* put: of to_fd */
-    struct hasher *hasher; /* own */
+    struct hasher *hasher, *old_hasher; /* own; get: the second where the digest may be an old one */
+    struct buf wanted;                  /* get: the lines of its digest's file */
     unsigned char digest[CRYPT_HASH_BYTES];
     char temporary[48]; /* below the directory; "": none */
     backup_on_done on_done;
@@ -76,6 +79,8 @@ static void call_free(struct directory_call **pointer)
     fd_close(&call->to_fd);
     fd_close(&call->root_fd);
     hasher_free(&call->hasher);
+    hasher_free(&call->old_hasher);
+    buf_free(&call->wanted);
     mem_free(&call->name);
     mem_free(&call->after);
     mem_free(pointer);
@@ -127,30 +132,59 @@ static void put_hex(struct buf *out, const unsigned char *digest)
 {
     if (encode_hex(out, str_make(digest, CRYPT_HASH_BYTES)) != ERR_OK)
         assert(false);
+}
+
+static void put_line(struct buf *out, const unsigned char *digest)
+{
+    buf_put(out, STR(KIND));
+    put_hex(out, digest);
     buf_put(out, STR("\n"));
 }
 
-/* One of the file's lines is this digest. */
-static enum err check_digest(struct directory_call *call, struct task *task)
+static bool is_old(struct str line)
+{
+    return line.len > 0 && !str_starts_with(line, STR(KIND));
+}
+
+/* What its digest's file says now, and what is needed to compare it. */
+static enum err read_digest(struct directory_call *call, struct task *task)
 {
     char name[BACKUP_NAME_MAX + 16];
-    CLEANUP(buf_free) struct buf text, hex;
     struct str rest, line;
     enum err err;
 
-    buf_init(&text, DIGEST_FILE_MAX + 16384);
-    buf_init(&hex, SIZE_MAX);
-    hasher_digest(call->hasher, call->digest);
-    if (encode_hex(&hex, str_make(call->digest, sizeof(call->digest))) != ERR_OK)
-        assert(false);
     digest_name(call->name, name);
-    err = file_read(task, call->root_fd, name, DIGEST_FILE_MAX, &text);
+    err = file_read(task, call->root_fd, name, DIGEST_FILE_MAX, &call->wanted);
     if (err != ERR_OK)
         return fail(task, err == ERR_IO ? ERR_IO : ERR_CORRUPT, "%s: its digest cannot be read",
                     call->name);
-    rest = buf_str(&text);
+    call->hasher = hasher_new(HASHER_SHA256);
+    rest = buf_str(&call->wanted);
+    while (call->old_hasher == NULL && str_split(&rest, '\n', &line)) {
+        if (is_old(str_trim(line)))
+            call->old_hasher = hasher_new(HASHER_BLAKE2B);
+    }
+    return ERR_OK;
+}
+
+/* One of its lines is this digest. */
+static enum err check_digest(struct directory_call *call, struct task *task)
+{
+    unsigned char old[CRYPT_HASH_BYTES];
+    CLEANUP(buf_free) struct buf found, old_found;
+    struct str rest = buf_str(&call->wanted), line;
+
+    buf_init(&found, SIZE_MAX);
+    buf_init(&old_found, SIZE_MAX);
+    hasher_digest(call->hasher, call->digest);
+    put_line(&found, call->digest);
+    if (call->old_hasher != NULL) {
+        hasher_digest(call->old_hasher, old);
+        put_hex(&old_found, old);
+    }
     while (str_split(&rest, '\n', &line)) {
-        if (str_equal(str_trim(line), buf_str(&hex)))
+        line = str_trim(line);
+        if (line.len > 0 && str_equal(line, str_trim(buf_str(is_old(line) ? &old_found : &found))))
             return ERR_OK;
     }
     return fail(task, ERR_CORRUPT, "%s: not the bytes that were put here", call->name);
@@ -178,11 +212,11 @@ static enum err write_digest(struct directory_call *call, struct task *task, con
 
     buf_init(&text, SIZE_MAX);
     buf_init(&old, DIGEST_FILE_MAX + 16384);
-    put_hex(&text, call->digest);
+    put_line(&text, call->digest);
     digest_name(call->name, name);
     *out_is_replacing = file_read(task, call->root_fd, name, DIGEST_FILE_MAX, &old) == ERR_OK;
     if (*out_is_replacing)
-        buf_put(&text, str_upto(buf_str(&old), 4 * (DIGEST_HEX_LEN + 1)));
+        buf_put(&text, str_upto(buf_str(&old), 4 * DIGEST_LINE_LEN));
     else
         task_forgive(task);
     return write_synced(task, call->root_fd, temporary, buf_str(&text));
@@ -227,7 +261,7 @@ static enum err publish(struct directory_call *call, struct task *task)
         CLEANUP(buf_free) struct buf text;
 
         buf_init(&text, SIZE_MAX);
-        put_hex(&text, call->digest);
+        put_line(&text, call->digest);
         TRY(file_replace(task, root, name, buf_str(&text)));
     }
     return ERR_OK;
@@ -297,6 +331,8 @@ static enum err copy_slice(struct directory_call *call, struct task *task)
                     "%s: shorter than its size", call->name);
     bytes = str_make(call->directory->slice, (size_t)got);
     hasher_add(call->hasher, bytes);
+    if (call->old_hasher != NULL)
+        hasher_add(call->old_hasher, bytes);
     if (call->kind == KIND_PUT) {
         TRY(fd_write_all(task, call->to_fd, bytes));
         writeback_go_on(&call->writeback, call->offset + (uint64_t)got);
@@ -333,7 +369,7 @@ static enum err get_begin(struct directory_call *call, struct task *task)
     if (!S_ISREG(status.st_mode))
         return fail(task, ERR_NOT_FOUND, "%s is no file", call->name);
     call->size_bytes = (uint64_t)status.st_size;
-    return ERR_OK;
+    return read_digest(call, task); /* in the same step: both of one object */
 }
 
 static void get_slice(struct directory_call *call, struct task *task)
@@ -478,7 +514,7 @@ static struct directory_call *call_new(struct backup_destination *destination, e
     call->root_fd = -1;
     call->from_fd = -1;
     call->to_fd = -1;
-    call->hasher = hasher_new(STR(""));
+    buf_init(&call->wanted, DIGEST_FILE_MAX + 16384);
     call->on_done = on_done;
     call->owner = owner;
     call->timer = net_timer_new(directory->loop, on_slice, call);
@@ -494,6 +530,7 @@ static struct backup_call *put(struct backup_destination *destination, const str
 
     call->from_fd = fcntl(put->fd, F_DUPFD_CLOEXEC, 3);
     call->size_bytes = put->size_bytes;
+    call->hasher = hasher_new(HASHER_SHA256);
     memcpy(call->digest, put->digest, sizeof(call->digest));
     return &call->base;
 }

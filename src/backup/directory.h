@@ -1,6 +1,7 @@
 /*
  * Backups in a directory: another disk, a network mount. An object is a file of its name, with its
- * digest in a file beside it.
+ * digest in a file beside it: a line "sha256:" and 64 hexadecimal digits. A line of digits alone is the
+ * BLAKE2b-256 of an older object.
  *
  * A put writes both below .incoming, syncs them, and then, in one step of the loop: renames the
  * digest, renames the object, syncs their folder. What a crash leaves:

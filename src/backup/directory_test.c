@@ -4,8 +4,10 @@
 
 #include "backup/fixture.h"
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/file.h"
 #include "base/macros.h"
+#include "secret/hasher.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -70,7 +72,7 @@ static void what_is_put_comes_back(void **state)
     /* An object that was replaced has one digest. */
     path_of("m/full/x.sqlite.digest", path);
     assert_int_equal(stat(path, &status), 0);
-    assert_int_equal(status.st_size, 2 * CRYPT_HASH_BYTES + 1);
+    assert_int_equal(status.st_size, strlen("sha256:") + 2 * CRYPT_HASH_BYTES + 1);
     assert_int_equal(status.st_mode & 0777, 0600);
     assert_int_equal(fixture_get(fixture, "m/full/y.sqlite"), ERR_NOT_FOUND);
     assert_int_equal(fixture_get(fixture, "m/full"), ERR_NOT_FOUND);
@@ -109,6 +111,76 @@ static void an_altered_or_cut_object_is_noticed(void **state)
     close(fd);
     path_of("m/a.digest", path);
     assert_int_equal(unlink(path), 0);
+    assert_int_equal(fixture_get(fixture, "m/a"), ERR_CORRUPT);
+}
+
+/* An older object: its digest is a BLAKE2b-256. */
+static void put_old(struct backup_fixture *fixture, const char *name, size_t size, unsigned seed)
+{
+    CLEANUP(buf_free) struct buf content, text;
+    unsigned char digest[CRYPT_HASH_BYTES];
+    struct task task;
+    char path[256];
+
+    task_init(&task, 0);
+    buf_init(&content, SIZE_MAX);
+    buf_init(&text, SIZE_MAX);
+    assert_int_equal(fixture_put(fixture, name, size, seed), ERR_OK);
+    fd_close(&(int){fixture_memfd(size, seed, &content)});
+    crypt_digest(buf_str(&content), digest);
+    assert_int_equal(encode_hex(&text, str_make(digest, sizeof(digest))), ERR_OK);
+    buf_put(&text, STR("\n"));
+    (void)snprintf(path, sizeof(path), "%s/%s.digest", root, name);
+    assert_int_equal(file_replace(&task, AT_FDCWD, path, buf_str(&text)), ERR_OK);
+    task_done(&task);
+}
+
+static void alter(const char *name)
+{
+    char path[256];
+    int fd;
+
+    path_of(name, path);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, 1234567), 1);
+    close(fd);
+}
+
+static void an_older_object_is_read_and_compared(void **state)
+{
+    struct backup_fixture *fixture = *state;
+    unsigned char digest[CRYPT_HASH_BYTES];
+    char path[256], aside[256], inside[256];
+
+    put_old(fixture, "m/a", 2000000, 1);
+    assert_int_equal(fixture_get(fixture, "m/a"), ERR_OK);
+    assert_true(fixture_is(fixture, 2000000, 1));
+    /* Whoever asked gets a digest that he can put it elsewhere with. */
+    hasher_sha256(buf_str(&fixture->content), digest);
+    assert_memory_equal(fixture->digest, digest, sizeof(digest));
+    alter("m/a");
+    assert_int_equal(fixture_get(fixture, "m/a"), ERR_CORRUPT);
+    put_old(fixture, "m/empty", 0, 1);
+    assert_int_equal(fixture_get(fixture, "m/empty"), ERR_OK);
+    /* A put in its place ended between its renames: the digests of both, the older object. */
+    put_old(fixture, "m/a", 2000000, 1);
+    path_of("m/a", path);
+    path_of("m/aside", aside);
+    path_of("m/a/inside", inside);
+    assert_int_equal(rename(path, aside), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(mkdir(inside, 0700), 0);
+    assert_int_not_equal(fixture_put(fixture, "m/a", 2000000, 2), ERR_OK);
+    assert_int_equal(rmdir(inside), 0);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rename(aside, path), 0);
+    assert_int_equal(fixture_get(fixture, "m/a"), ERR_OK);
+    assert_true(fixture_is(fixture, 2000000, 1));
+    /* And replaced, it is as any other. */
+    assert_int_equal(fixture_put(fixture, "m/a", 2000000, 2), ERR_OK);
+    assert_int_equal(fixture_get(fixture, "m/a"), ERR_OK);
+    assert_true(fixture_is(fixture, 2000000, 2));
+    alter("m/a");
     assert_int_equal(fixture_get(fixture, "m/a"), ERR_CORRUPT);
 }
 
@@ -268,6 +340,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_bytes_than_the_digest_says_are_not_taken, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_altered_or_cut_object_is_noticed, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_older_object_is_read_and_compared, setup, teardown),
         cmocka_unit_test_setup_teardown(lists_are_in_order_and_in_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_deleted_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removal_can_be_repeated_after_a_kill, setup, teardown),

@@ -3,10 +3,12 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/hasher.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -66,6 +68,7 @@ void fixture_on_done(void *owner, struct backup_result *result)
         if (fd_read_all(&task, result->fd, CONTENT_MAX, &fixture->content) != ERR_OK ||
             fixture->content.len != result->size_bytes)
             abort();
+        memcpy(fixture->digest, result->digest, sizeof(fixture->digest));
     }
     for (size_t i = 0; i < result->object_count; i++)
         buf_putf(&fixture->names, "%.*s\n", STR_ARG(result->objects[i].name));
@@ -111,7 +114,7 @@ enum err fixture_put(struct backup_fixture *fixture, const char *name, size_t si
 
     buf_init(&content, SIZE_MAX);
     fd = fixture_memfd(size, seed, &content);
-    crypt_digest(buf_str(&content), digest);
+    hasher_sha256(buf_str(&content), digest);
     return fixture_put_fd(fixture, name, fd, size, digest);
 }
 

@@ -14,6 +14,7 @@ struct backup_fixture {
     enum err err;
     char words[512];
     struct buf content; /* get */
+    unsigned char digest[CRYPT_HASH_BYTES];
     struct buf names;   /* list: one a line */
     bool is_last;
 };

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -18,6 +19,8 @@ static void put_fields(const struct manifest *manifest, struct buf *out)
     buf_putf(out, "%s %s %lld %llu ", manifest->mailbox.text,
              id_is_set(&manifest->generation) ? manifest->generation.text : "full",
              (long long)manifest->time_ms, (unsigned long long)manifest->size_bytes);
+    if (manifest->digest_kind == HASHER_SHA256)
+        buf_put(out, STR("sha256:"));
     if (encode_hex(out, str_make(manifest->digest, sizeof(manifest->digest))) != ERR_OK)
         buf_truncate(out, 0);
     buf_putf(out, " %llu %llu %llu %llu", (unsigned long long)manifest->epoch,
@@ -46,6 +49,7 @@ void manifest_write(const struct manifest *manifest, const struct secret *key, s
     unsigned char mac[CRYPT_HASH_BYTES];
     char time[CLOCK_ISO_ROOM];
 
+    assert(manifest->digest_kind == HASHER_SHA256);
     make_mac(manifest, key, mac);
     clock_format_iso(manifest->time_ms, time);
     buf_putf(out, "{\"mailbox\": \"%s\", \"generation\": \"%s\", \"time\": \"%s\", \"size\": %llu, ",
@@ -54,7 +58,7 @@ void manifest_write(const struct manifest *manifest, const struct secret *key, s
     buf_putf(out, "\"epoch\": %llu, \"change_counter\": %llu, \"schema\": %llu, ",
              (unsigned long long)manifest->epoch, (unsigned long long)manifest->change_counter,
              (unsigned long long)manifest->schema);
-    buf_putf(out, "\"commits\": %llu, \"verified\": %s, \"digest\": \"",
+    buf_putf(out, "\"commits\": %llu, \"verified\": %s, \"sha256\": \"",
              (unsigned long long)manifest->commits,
              id_is_set(&manifest->generation) ? "false" : "true");
     put_hex(out, manifest->digest);
@@ -93,6 +97,14 @@ static bool hash_of(const json_t *root, const char *name, unsigned char out[CRYP
     return true;
 }
 
+static bool digest_of(const json_t *root, struct manifest *out)
+{
+    bool is_old = json_object_get(root, "sha256") == NULL;
+
+    out->digest_kind = is_old ? HASHER_BLAKE2B : HASHER_SHA256;
+    return hash_of(root, is_old ? "digest" : "sha256", out->digest);
+}
+
 static bool read_fields(const json_t *root, struct manifest *out, unsigned char mac[CRYPT_HASH_BYTES])
 {
     struct str generation = text_of(root, "generation");
@@ -104,8 +116,7 @@ static bool read_fields(const json_t *root, struct manifest *out, unsigned char 
            number_of(root, "size", &out->size_bytes) && number_of(root, "epoch", &out->epoch) &&
            number_of(root, "change_counter", &out->change_counter) &&
            number_of(root, "schema", &out->schema) && number_of(root, "commits", &out->commits) &&
-           hash_of(root, "digest", out->digest) &&
-           hash_of(root, "mac", mac);
+           digest_of(root, out) && hash_of(root, "mac", mac);
 }
 
 enum err manifest_read(struct task *task, struct str json, const struct secret *key,

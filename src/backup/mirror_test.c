@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/hasher.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -241,7 +242,7 @@ static void come(struct state *s, const char *inner, size_t size, unsigned seed)
 
     buf_init(&content, SIZE_MAX);
     fd = fixture_memfd(size, seed, &content);
-    crypt_digest(buf_str(&content), digest);
+    hasher_sha256(buf_str(&content), digest);
     what.fd = fd;
     assert_int_equal(fixture_put(&s->host, what.name.ptr, size, seed), ERR_OK);
     backup_mirrors_put(s->mirrors, &what);
@@ -400,7 +401,7 @@ static void test_a_storm(void **state)
         what.name = str_from_c(name_of(s, name));
         buf_init(&content, SIZE_MAX);
         fd = fixture_memfd(10, i, &content);
-        crypt_digest(buf_str(&content), digest);
+        hasher_sha256(buf_str(&content), digest);
         what.fd = fd;
         assert_int_equal(fixture_put(&s->host, what.name.ptr, 10, i), ERR_OK);
         if (i % 100 == 0)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/hasher.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -91,7 +92,7 @@ static void begin(struct backup_trial *trial)
     struct task task;
 
     task_init(&task, clock_now_ms());
-    crypt_digest(bytes, digest);
+    hasher_sha256(bytes, digest);
     if (memfd_from(&task, bytes, &trial->fd) == ERR_OK) {
         put.fd = trial->fd;
         trial->call = backup_put(trial->destination, &put, on_put, trial);

@@ -131,7 +131,7 @@ void restore_free(struct restore **restore_place)
 static enum err copy(const struct restore *restore, struct task *task, int from,
                      uint64_t *out_size, unsigned char out_digest[CRYPT_HASH_BYTES])
 {
-    CLEANUP(hasher_free) struct hasher *hash = hasher_new(STR(""));
+    CLEANUP(hasher_free) struct hasher *hash = hasher_new(restore->manifest.digest_kind);
     CLEANUP(mem_free) char *room = mem_room(PIECE_BYTES);
     uint64_t size = 0;
 

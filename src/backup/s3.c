@@ -17,7 +17,7 @@
 void s3_digest_header(const unsigned char *digest, char out[static S3_DIGEST_HEADER_ROOM])
 {
     static const char digits[] = "0123456789abcdef";
-    size_t len = (size_t)snprintf(out, S3_DIGEST_HEADER_ROOM, "x-amz-meta-blake2b: ");
+    size_t len = (size_t)snprintf(out, S3_DIGEST_HEADER_ROOM, S3_DIGEST ": ");
 
     for (size_t i = 0; i < CRYPT_HASH_BYTES; i++) {
         out[len++] = digits[digest[i] >> 4];

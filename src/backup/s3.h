@@ -1,6 +1,7 @@
 /*
- * Backups in S3-compatible storage. The BLAKE2b-256 of an object is in its metadata
- * ("x-amz-meta-blake2b"); the server checks the SHA-256 that each request is signed with.
+ * Backups in S3-compatible storage. The SHA-256 of an object is in its metadata ("x-amz-meta-sha256"; of
+ * an older one its BLAKE2b-256, "x-amz-meta-blake2b"); the server checks the SHA-256 that each request is
+ * signed with.
  *
  * More than S3_PART_BYTES goes in parts (s3_put.c). A put that failed, or whose process was restarted, is
  * found again by its name, and goes on with the parts that the server has, each compared by its MD5. What

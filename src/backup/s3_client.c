@@ -141,6 +141,11 @@ unsigned s3_status(const struct s3_exchange *exchange)
     return exchange->call == NULL ? 0 : net_http_status(exchange->call);
 }
 
+struct str s3_header(const struct s3_exchange *exchange, const char *name)
+{
+    return exchange->call == NULL ? STR("") : net_http_call_header(exchange->call, name);
+}
+
 static void finish(struct s3_exchange *exchange, const struct s3_reply *reply)
 {
     exchange->on_reply(exchange->owner, reply);

@@ -67,6 +67,8 @@ struct s3_exchange *s3_start(struct s3_client *client, const struct s3_request *
 void s3_cancel(struct s3_exchange **exchange);
 /* The response's status, in on_bytes. */
 unsigned s3_status(const struct s3_exchange *exchange);
+/* One of its headers, in on_bytes; as net_http_call_header has it. */
+struct str s3_header(const struct s3_exchange *exchange, const char *name);
 
 /* Appends "name=value", "&" before it where there is something already. */
 void s3_query_put(struct buf *query, const char *name, struct str value);

@@ -32,9 +32,9 @@ struct get_call {
     int to_fd, fd;    /* own; to write, and to read for whoever asked */
     uint64_t offset;  /* so much is there */
     uint64_t offset_before; /* the last try */
-    struct hasher *hasher; /* own */
+    struct hasher *hasher, *old_hasher; /* own; the second where the object has an old digest alone */
     char etag[ETAG_MAX];   /* of the first response; "": none yet */
-    char digest[S3_DIGEST_HEADER_ROOM]; /* its metadata */
+    char digest[S3_DIGEST_HEADER_ROOM], old_digest[S3_DIGEST_HEADER_ROOM]; /* its metadata */
     unsigned char hash[CRYPT_HASH_BYTES]; /* of what came, at the end */
     uint64_t looked_at;    /* the offset of the last look at the room */
     unsigned tries;
@@ -50,6 +50,7 @@ static void get_free(struct get_call *call)
     s3_cancel(&call->exchange);
     net_timer_free(&call->timer);
     hasher_free(&call->hasher);
+    hasher_free(&call->old_hasher);
     fd_close(&call->to_fd);
     fd_close(&call->fd);
     mem_free(&call->name);
@@ -92,8 +93,9 @@ static enum err start_over(struct get_call *call)
     if (ftruncate(call->to_fd, 0) != 0 || lseek(call->to_fd, 0, SEEK_SET) != 0)
         return ERR_IO;
     call->offset = call->looked_at = 0;
+    hasher_free(&call->old_hasher);
     hasher_free(&call->hasher);
-    call->hasher = hasher_new(STR(""));
+    call->hasher = hasher_new(HASHER_SHA256);
     return ERR_OK;
 }
 
@@ -134,6 +136,11 @@ static enum err on_bytes(void *owner, struct str bytes)
     task_done(&task);
     TRY(err);
     hasher_add(call->hasher, bytes);
+    /* The header, which is there before the first byte, says what will be compared. */
+    if (call->offset == 0 && s3_header(call->exchange, S3_DIGEST).len == 0)
+        call->old_hasher = hasher_new(HASHER_BLAKE2B);
+    if (call->old_hasher != NULL)
+        hasher_add(call->old_hasher, bytes);
     call->offset += bytes.len;
     return ERR_OK;
 }
@@ -146,13 +153,27 @@ static void note(char *out, size_t room, struct str text)
     }
 }
 
-static bool is_right(struct get_call *call)
+static bool is_hex_of(const char *text, const unsigned char *digest)
 {
     char line[S3_DIGEST_HEADER_ROOM];
 
+    s3_digest_header(digest, line);
+    return strcmp(strchr(line, ' ') + 1, text) == 0;
+}
+
+static bool is_right(struct get_call *call)
+{
+    unsigned char old[CRYPT_HASH_BYTES];
+
     hasher_digest(call->hasher, call->hash);
-    s3_digest_header(call->hash, line);
-    return strcmp(strchr(line, ' ') + 1, call->digest) == 0;
+    if (call->digest[0] != '\0')
+        return is_hex_of(call->digest, call->hash);
+    if (call->offset == 0 && call->old_hasher == NULL)
+        call->old_hasher = hasher_new(HASHER_BLAKE2B); /* of no bytes */
+    if (call->old_hasher == NULL)
+        return false;
+    hasher_digest(call->old_hasher, old);
+    return is_hex_of(call->old_digest, old);
 }
 
 static void ended(struct get_call *call)
@@ -161,7 +182,7 @@ static void ended(struct get_call *call)
 
     if (!is_right(call)) {
         finish_with(call, ERR_CORRUPT,
-                    call->digest[0] == '\0' ? "the object has no digest"
+                    call->digest[0] == '\0' && call->old_digest[0] == '\0' ? "the object has no digest"
                                             : "not the bytes that were put there");
         return;
     }
@@ -176,8 +197,9 @@ static void on_reply(void *owner, const struct s3_reply *reply)
     call->exchange = NULL;
     if (reply->response != NULL && (reply->status / 100 == 2 || reply->err != ERR_OK)) {
         note(call->etag, sizeof(call->etag), net_http_header(reply->response, "ETag"));
-        note(call->digest, sizeof(call->digest),
-             net_http_header(reply->response, "x-amz-meta-blake2b"));
+        note(call->digest, sizeof(call->digest), net_http_header(reply->response, S3_DIGEST));
+        note(call->old_digest, sizeof(call->old_digest),
+             net_http_header(reply->response, S3_OLD_DIGEST));
     }
     if (call->offset > call->offset_before)
         call->tries = 0;
@@ -242,7 +264,7 @@ struct backup_call *s3_get(struct backup_destination *destination, struct str na
     call->name = mem_copy_text(name.ptr, name.len);
     call->to_fd = -1;
     call->fd = -1;
-    call->hasher = hasher_new(STR(""));
+    call->hasher = hasher_new(HASHER_SHA256);
     call->on_done = on_done;
     call->owner = owner;
     call->timer = net_timer_new(call->s3->loop, attempt, call);

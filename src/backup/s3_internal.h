@@ -30,7 +30,11 @@ struct s3_sweep;
 struct s3_sweep *s3_sweep_new(struct s3 *s3);
 void s3_sweep_free(struct s3_sweep **sweep);
 
-/* "x-amz-meta-blake2b: …" */
+/* Metadata with an object's digest, and with an older one's (BLAKE2b-256). */
+#define S3_DIGEST "x-amz-meta-sha256"
+#define S3_OLD_DIGEST "x-amz-meta-blake2b"
+
+/* S3_DIGEST ": …" */
 void s3_digest_header(const unsigned char *digest, char out[static S3_DIGEST_HEADER_ROOM]);
 
 #endif

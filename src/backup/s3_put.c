@@ -10,7 +10,7 @@
  *   FINDING    is there an upload of this name, which was interrupted?
  *   COUNTING   which parts does the server have of it?
  *   HASHING    the next part, in slices: SHA-256 for the signature, MD5 to compare with what is there,
- *              BLAKE2b-256 over all of them for the object's digest
+ *              SHA-256 over all of them for the object's digest, where that is not the same
  *   DROPPING   what is there is of other bytes: begin anew
  *   ENDING     only when the digest of the whole was right
  *   CHECKING   has the server all of it, with its digest? An upload that was gone on with has the digest
@@ -63,7 +63,8 @@ struct put_call {
     uint32_t part_count, part, highest; /* `part` from 0: the one in work */
     uint64_t hashed;         /* of the part in work */
     EVP_MD_CTX *sha256, *md5;    /* own; of the part in work */
-    struct hasher *hasher; /* own; of the whole */
+    struct hasher *hasher; /* own; of the whole; NULL: that is one part */
+    unsigned char part_digest[CRYPT_HASH_BYTES];
     char sha256_hex[S3_SHA256_HEX + 1];
     char md5_hex[MD5_HEX + 1];
     struct net_timer *timer;      /* own; the next slice */
@@ -137,7 +138,8 @@ static void begin_part(struct put_call *call)
 static void begin_first(struct put_call *call)
 {
     hasher_free(&call->hasher);
-    call->hasher = hasher_new(STR(""));
+    if (is_in_parts(call))
+        call->hasher = hasher_new(HASHER_SHA256);
     call->part = 0;
     begin_part(call);
 }
@@ -157,8 +159,8 @@ static void end_hashes(struct put_call *call)
 {
     unsigned char sum[EVP_MAX_MD_SIZE];
 
-    must(EVP_DigestFinal_ex(call->sha256, sum, NULL));
-    put_hex(call->sha256_hex, sum, S3_SHA256_HEX / 2);
+    must(EVP_DigestFinal_ex(call->sha256, call->part_digest, NULL));
+    put_hex(call->sha256_hex, call->part_digest, sizeof(call->part_digest));
     must(EVP_DigestFinal_ex(call->md5, sum, NULL));
     put_hex(call->md5_hex, sum, MD5_HEX / 2);
 }
@@ -314,7 +316,10 @@ static bool is_right_digest(struct put_call *call)
 {
     unsigned char digest[CRYPT_HASH_BYTES];
 
-    hasher_digest(call->hasher, digest);
+    if (call->hasher != NULL)
+        hasher_digest(call->hasher, digest);
+    else
+        memcpy(digest, call->part_digest, sizeof(digest));
     return memcmp(digest, call->digest, sizeof(digest)) == 0;
 }
 
@@ -353,7 +358,8 @@ static void on_slice(void *owner)
     }
     must(EVP_DigestUpdate(call->sha256, call->s3->slice, (size_t)got));
     must(EVP_DigestUpdate(call->md5, call->s3->slice, (size_t)got));
-    hasher_add(call->hasher, str_make(call->s3->slice, (size_t)got));
+    if (call->hasher != NULL)
+        hasher_add(call->hasher, str_make(call->s3->slice, (size_t)got));
     call->hashed += (uint64_t)got;
     if (call->hashed < part_len(call))
         net_timer_start(call->timer, 0);
@@ -447,7 +453,7 @@ static enum err on_checked(struct put_call *call, struct task *task, const struc
     s3_digest_header(call->digest, line);
     if (parse_u64(net_http_header(reply->response, "Content-Length"), &size_bytes) &&
         size_bytes == call->size_bytes &&
-        str_equal(net_http_header(reply->response, "x-amz-meta-blake2b"),
+        str_equal(net_http_header(reply->response, S3_DIGEST),
                   str_from_c(strchr(line, ' ') + 1))) {
         finish(call, ERR_OK, "");
         return ERR_OK;

@@ -46,7 +46,8 @@ struct segment_writer {
     int fd;           /* borrowed */
     struct buf held;     /* own: not yet written */
     uint64_t size_bytes; /* with what is held */
-    struct hasher *hash; /* own: of the file, up to */
+    struct hasher *hash; /* own: for the MAC; of the file, up to hashed_bytes */
+    struct hasher *sum;  /* own: the object's digest; so, too */
     uint64_t hashed_bytes;
     uint32_t page_bytes;
     bool is_open_commit; /* pages were put since the last commit */
@@ -76,7 +77,8 @@ enum err segment_writer_new(struct task *task, int fd, const struct segment_head
     unsigned char bytes[HEAD_BYTES] = {0}, *at = bytes;
 
     writer->fd = fd;
-    writer->hash = hasher_new(STR(""));
+    writer->hash = hasher_new(HASHER_BLAKE2B);
+    writer->sum = hasher_new(HASHER_SHA256);
     writer->page_bytes = head->page_bytes;
     buf_init(&writer->held, SIZE_MAX);
     memcpy(at, magic, 8);
@@ -96,6 +98,7 @@ void segment_writer_free(struct segment_writer **writer)
     if (*writer == NULL)
         return;
     hasher_free(&(*writer)->hash);
+    hasher_free(&(*writer)->sum);
     buf_free(&(*writer)->held);
     mem_free(writer);
 }
@@ -155,6 +158,7 @@ static enum err hash(struct segment_writer *writer, struct task *task, uint64_t 
             return fail(task, ERR_IO, "segment: read: %s",
                         got < 0 ? strerror(errno) : "it became shorter");
         hasher_add(writer->hash, str_make(room, (size_t)got));
+        hasher_add(writer->sum, str_make(room, (size_t)got));
         writer->hashed_bytes += (uint64_t)got;
         left -= (uint64_t)got;
     }
@@ -183,12 +187,13 @@ enum err segment_finish(struct segment_writer *writer, struct task *task, const 
     TRY(put(writer, task, str_make(bytes, sizeof(bytes))));
     TRY(hash(writer, task, UINT64_MAX));
     hasher_add(writer->hash, buf_str(&writer->held));
+    hasher_add(writer->sum, buf_str(&writer->held));
     hasher_digest(writer->hash, digest);
     mac_of(key, digest, summary->mac);
     TRY(put(writer, task, str_make(summary->mac, sizeof(summary->mac))));
     TRY(flush(writer, task));
-    hasher_add(writer->hash, str_make(summary->mac, sizeof(summary->mac)));
-    hasher_digest(writer->hash, out_digest);
+    hasher_add(writer->sum, str_make(summary->mac, sizeof(summary->mac)));
+    hasher_digest(writer->sum, out_digest);
     *out_summary = *summary;
     *out_size_bytes = writer->size_bytes;
     return ERR_OK;
@@ -305,7 +310,7 @@ static enum err read_head(struct reader *reader, struct task *task, struct segme
 static enum err check_mac(struct task *task, int fd, const struct secret *key,
                           struct segment_summary *out)
 {
-    CLEANUP(hasher_free) struct hasher *hash = hasher_new(STR(""));
+    CLEANUP(hasher_free) struct hasher *hash = hasher_new(HASHER_BLAKE2B);
     CLEANUP(reader_done) struct reader reader;
     unsigned char digest[CRYPT_HASH_BYTES];
     const unsigned char *bytes;

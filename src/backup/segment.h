@@ -57,7 +57,7 @@ void segment_chain_start(const struct secret *key, const struct id *generation,
  * costs, is done when it is finished; of a large one in steps before that.
  */
 
-enum { SEGMENT_HASH_BYTES = 1024 * 1024 }; /* about a millisecond */
+enum { SEGMENT_HASH_BYTES = 1024 * 1024 }; /* about two milliseconds */
 
 struct segment_writer;
 /* ERR_LIMIT: no room; ERR_IO. After an error it can only be freed. */
@@ -71,7 +71,7 @@ MUST_CHECK enum err segment_put_commit(struct segment_writer *writer, struct tas
 /* What finishing has to hash yet, and a step of at most SEGMENT_HASH_BYTES towards it. */
 uint64_t segment_unhashed(const struct segment_writer *writer);
 MUST_CHECK enum err segment_hash_some(struct segment_writer *writer, struct task *task);
-/* Ends it. `out_digest` is that of the whole, unkeyed. At least one commit was put. */
+/* Ends it. `out_digest` is the SHA-256 of the whole. At least one commit was put. */
 MUST_CHECK enum err segment_finish(struct segment_writer *writer, struct task *task,
                                    const struct secret *key, struct segment_summary *out_summary,
                                    unsigned char out_digest[static CRYPT_HASH_BYTES],

@@ -3,6 +3,7 @@
 
 #include "backup/manifest.h"
 #include "base/file.h"
+#include "secret/hasher.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +41,7 @@ static void make(struct task *task, struct buf *out, struct segment_summary *sum
     assert_int_equal(segment_finish(writer, task, key, summary, digest, &size), ERR_OK);
     assert_int_equal(fd_read_all(task, fd, SIZE_MAX / 2, out), ERR_OK);
     assert_int_equal(out->len, size);
-    crypt_digest(buf_str(out), found);
+    hasher_sha256(buf_str(out), found);
     assert_memory_equal(found, digest, sizeof(digest));
 }
 
@@ -120,7 +121,7 @@ static void a_large_one_is_hashed_in_steps(void **state)
     buf_init(&bytes, SIZE_MAX);
     assert_int_equal(fd_read_all(&task, other, SIZE_MAX / 2, &bytes), ERR_OK);
     assert_int_equal(bytes.len, size);
-    crypt_digest(buf_str(&bytes), expected);
+    hasher_sha256(buf_str(&bytes), expected);
     assert_memory_equal(digest, expected, sizeof(digest));
     assert_int_equal(check(&task, buf_str(&bytes), &found), ERR_OK);
     assert_int_equal(found.commits, 10000);
@@ -168,6 +169,7 @@ static void manifests(void **state)
     assert_int_equal(manifest_read(&task, buf_str(&json), key, &found), ERR_OK);
     assert_int_equal(found.change_counter, 42);
     assert_int_equal(found.size_bytes, 4096);
+    assert_int_equal(found.digest_kind, HASHER_SHA256);
     assert_false(id_is_set(&found.generation));
     assert_int_equal(manifest_read(&task, buf_str(&json), other, &found), ERR_CORRUPT);
     assert_int_equal(manifest_read(&task, buf_str(&json), NULL, &found), ERR_OK);
@@ -183,6 +185,38 @@ static void manifests(void **state)
     task_done(&task);
 }
 
+/* Written when the digest was BLAKE2b-256: byte for byte. */
+static void older_manifests(void **state)
+{
+    static const char json[] =
+        "{\"mailbox\": \"0123456789abcdef01234567\", \"generation\": \"\", \"time\": "
+        "\"1970-01-01T00:00:01.000Z\", \"size\": 4096, \"epoch\": 1, \"change_counter\": 42, "
+        "\"schema\": 5, \"commits\": 0, \"verified\": true, "
+        "\"digest\": \"c0c6f958a8c3177070dcbc6f9f9ec6585d18db2269017649a65ee208c51ea2c1\", "
+        "\"mac\": \"a08a83b106d020912b7b00f710136305f0da1a281ea40edcfe1b74293f11782b\"}\n";
+    CLEANUP(buf_free) struct buf renamed = {0};
+    unsigned char digest[CRYPT_HASH_BYTES];
+    struct manifest found;
+    struct task task;
+    char *at;
+
+    (void)state;
+    task_init(&task, 0);
+    buf_init(&renamed, MANIFEST_BYTES_MAX);
+    assert_int_equal(manifest_read(&task, str_from_c(json), key, &found), ERR_OK);
+    assert_int_equal(found.digest_kind, HASHER_BLAKE2B);
+    crypt_digest(STR("the file"), digest);
+    assert_memory_equal(found.digest, digest, sizeof(digest));
+    /* The same bytes as a digest of the other kind: the MAC is not of that. */
+    buf_put(&renamed, str_from_c(json));
+    at = strstr(renamed.ptr, "digest");
+    memcpy(at, "sha256", 6);
+    assert_int_equal(manifest_read(&task, buf_str(&renamed), key, &found), ERR_CORRUPT);
+    assert_int_equal(manifest_read(&task, buf_str(&renamed), NULL, &found), ERR_OK);
+    assert_int_equal(found.digest_kind, HASHER_SHA256);
+    task_done(&task);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_large_one_is_hashed_in_steps),
         cmocka_unit_test(no_byte_can_be_changed_or_left_out),
         cmocka_unit_test(manifests),
+        cmocka_unit_test(older_manifests),
     };
 
     secret_init();

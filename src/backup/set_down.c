@@ -50,7 +50,7 @@ static enum err write_part(struct task *task, const struct backup_got *got, cons
 {
     CLEANUP(fd_close)
     int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    CLEANUP(hasher_free) struct hasher *hasher = hasher_new(STR(""));
+    CLEANUP(hasher_free) struct hasher *hasher = hasher_new(HASHER_SHA256);
     unsigned char digest[CRYPT_HASH_BYTES];
     char *slice;
     enum err err;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "secret/hasher.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -438,7 +439,7 @@ static enum err put_manifest(struct shipper *shipper, struct task *task)
     buf_init(&json, MANIFEST_BYTES_MAX);
     manifest_write(&shipper->manifest, shipper->key, &json);
     TRY(memfd_from(task, buf_str(&json), &flight->fd));
-    crypt_digest(buf_str(&json), flight->digest);
+    hasher_sha256(buf_str(&json), flight->digest);
     flight->size_bytes = json.len;
     snprintf(flight->name, sizeof(flight->name), "base/%s.json", shipper->sealed.generation.text);
     shipper->state = STATE_MANIFEST;

@@ -198,7 +198,7 @@ static enum err pass_through(struct work *work, struct task *task, const char *p
                              struct snapshot_result *out)
 {
     CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    CLEANUP(hasher_free) struct hasher *hash = hasher_new(STR(""));
+    CLEANUP(hasher_free) struct hasher *hash = hasher_new(HASHER_SHA256);
     CLEANUP(mem_free) char *room = mem_room(PIECE_BYTES);
     uint64_t size = 0;
     size_t len = 0;

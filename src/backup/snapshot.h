@@ -44,7 +44,7 @@ struct snapshot_result {
     enum err err; /* ERR_BUSY: it took too long; ERR_LIMIT: no room on the disk */
     char words[TASK_WORDS_MAX];
     uint64_t size_bytes;
-    unsigned char digest[CRYPT_HASH_BYTES]; /* BLAKE2b-256 of the target */
+    unsigned char digest[CRYPT_HASH_BYTES]; /* SHA-256 of the target */
     /* From inside the copy; not for BASE. */
     struct id mailbox;
     uint64_t epoch, change_counter, schema;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "secret/hasher.h"
 #include "sqlite/db.h"
 #include "vault/fixture.h"
 
@@ -78,7 +79,7 @@ static void a_full_backup_is_the_mailbox_as_it_was(void **state)
     assert_true(result.schema > 0);
     buf_init(&bytes, SIZE_MAX);
     assert_int_equal(file_read(&f->task, AT_FDCWD, request.target, SIZE_MAX / 2, &bytes), ERR_OK);
-    crypt_digest(buf_str(&bytes), digest);
+    hasher_sha256(buf_str(&bytes), digest);
     assert_memory_equal(digest, result.digest, sizeof(digest));
     assert_int_equal(bytes.len, result.size_bytes);
     assert_in_range(messages_in(f, request.target), MESSAGES, 2 * MESSAGES);

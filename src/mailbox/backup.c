@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "imap/session.h"
+#include "secret/hasher.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -352,7 +353,7 @@ static void on_file_put(void *owner, enum wire_status status, struct wire_messag
     }
     buf_init(&json, MANIFEST_BYTES_MAX);
     manifest_write(&full->manifest, backup->mac_key, &json);
-    crypt_digest(buf_str(&json), digest);
+    hasher_sha256(buf_str(&json), digest);
     snprintf(name, sizeof(name), "%s.json", full->name);
     task_init(&task, clock_now_ms());
     if (memfd_from(&task, buf_str(&json), &fd) == ERR_OK)

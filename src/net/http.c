@@ -619,13 +619,18 @@ struct net_http_call *net_http_start(struct net_http *http, const struct net_htt
     return call;
 }
 
-struct str net_http_header(const struct net_http_response *response, const char *name)
+struct str net_http_call_header(const struct net_http_call *call, const char *name)
 {
     struct curl_header *header;
 
-    if (curl_easy_header(response->call->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+    if (curl_easy_header(call->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
         return STR("");
     return str_from_c(header->value);
+}
+
+struct str net_http_header(const struct net_http_response *response, const char *name)
+{
+    return net_http_call_header(response->call, name);
 }
 
 /* ---- The client ---- */

@@ -113,8 +113,9 @@ struct net_http_call *net_http_start(struct net_http *http, const struct net_htt
 void net_http_cancel(struct net_http_call **call);
 /* What the response's first line says; for on_bytes. */
 unsigned net_http_status(const struct net_http_call *call);
-/* The first header field of that name, in on_done; empty where there is none. The view holds until
- * the next call. */
+/* The first header field of that name, in on_bytes and on_done; empty where there is none. The view
+ * holds until the next call. */
+struct str net_http_call_header(const struct net_http_call *call, const char *name);
 struct str net_http_header(const struct net_http_response *response, const char *name);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "secret/courier.h"
+#include "secret/hasher.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,6 +60,39 @@ static void test_hash(void **state)
     assert_hex(str_make(out, 32), "a51b9083f347293b4acbff43bd133b73054beae1088ec3e8ba3a5c4c3c2c875d");
     crypt_hash(str_make(key, 64), STR("chain"), str_make(data, 256), out);
     assert_hex(str_make(out, 32), "1cb655029dadf509cb056df0be7b37f38bc42c6a755bc3cf3fec51784b802a48");
+}
+
+/* In pieces, and asked in between, as at once. SHA-256: the examples of FIPS 180-4. */
+static void test_hasher(void **state)
+{
+    (void)state;
+    static const struct {
+        enum hasher_kind kind;
+        const char *empty, *abc;
+    } rows[] = {
+        {HASHER_SHA256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {HASHER_BLAKE2B, "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8",
+         "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"},
+    };
+    unsigned char out[CRYPT_HASH_BYTES];
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct hasher *hasher = hasher_new(rows[i].kind);
+
+        hasher_digest(hasher, out);
+        assert_hex(str_make(out, 32), rows[i].empty);
+        hasher_add(hasher, STR("ab"));
+        hasher_digest(hasher, out);
+        hasher_add(hasher, STR("c"));
+        hasher_digest(hasher, out);
+        assert_hex(str_make(out, 32), rows[i].abc);
+        hasher_digest(hasher, out);
+        assert_hex(str_make(out, 32), rows[i].abc);
+        hasher_free(&hasher);
+    }
+    hasher_sha256(STR("abc"), out);
+    assert_hex(str_make(out, 32), rows[0].abc);
 }
 
 /* draft-irtf-cfrg-xchacha-03, A.3.1. */
@@ -401,6 +435,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_hasher),
         cmocka_unit_test(test_xchacha20_poly1305_vector),
         cmocka_unit_test(test_x25519_vectors),
         cmocka_unit_test(test_x25519_refuses_all_zero),

@@ -241,7 +241,7 @@ static enum err write_piece(struct copying *copying, struct task *task, uint64_t
 
 static enum err write_pages(struct copying *copying, struct task *task)
 {
-    CLEANUP(hasher_free) struct hasher *hash = hasher_new(STR(""));
+    CLEANUP(hasher_free) struct hasher *hash = hasher_new(HASHER_BLAKE2B);
     size_t len;
 
     for (uint64_t offset = 0; offset < copying->size_bytes; offset += len) {
@@ -260,7 +260,7 @@ static enum err write_pages(struct copying *copying, struct task *task)
 
 static enum err read_back(struct copying *copying, struct task *task)
 {
-    CLEANUP(hasher_free) struct hasher *hash = hasher_new(STR(""));
+    CLEANUP(hasher_free) struct hasher *hash = hasher_new(HASHER_BLAKE2B);
     unsigned char digest[CRYPT_HASH_BYTES];
     int fd = copying->request->fd;
     size_t len;

@@ -346,7 +346,7 @@ enum wire_status {
     F(id, session) F(id, mailbox) F(u64, status) F(secret, json) F(flag, is_last)
 #define WIRE_FIELDS_job_cancel(F) F(id, session) F(id, mailbox)
 /* `name` is the object's, below the mailbox's part of the destination ("full/…"; backup/name.h); an
- * unset mailbox: the host's own. `digest`: BLAKE2b-256 of the bytes (32 bytes, not hexadecimal), kept
+ * unset mailbox: the host's own. `digest`: SHA-256 of the bytes (32 bytes, not hexadecimal), kept
  * beside the object and compared when it is read. Replies: DISABLED, no destination is configured;
  * UNKNOWN, no such object (or bucket); DAMAGED, not the bytes that were put; DISK_FULL, no room;
  * DENIED, the destination does not take our key or certificate; INVALID, the name or digest is wrong;

@@ -4,7 +4,6 @@ and no row of what is still to go. Through aliases, domains and accounts; at onc
 service that is killed in the middle and a destination that is away for a while.
 """
 
-import hashlib
 import os
 import pathlib
 import shutil
@@ -14,6 +13,9 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib.server import Server  # noqa: E402
 from lib.suite import Suite, check  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import storage  # noqa: E402
 
 suite = Suite(__doc__)
 OBJECTS = 200
@@ -39,7 +41,7 @@ class World:
                     break
                 folder.chmod(0o777)  # the roles are another user when this is root
             place.write_bytes(os.urandom(64))
-            digest = hashlib.blake2b(place.read_bytes(), digest_size=32).hexdigest()
+            digest = storage.digest_of(place.read_bytes())
             place.with_name(place.name + ".digest").write_text(digest + "\n")
         return new
 

@@ -428,7 +428,7 @@ def damage(path, how):
         middle = len(whole) // 2
         path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1:])
     if how == "forged":  # by somebody who can write there: his digest fits
-        digest.write_text(hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest() + "\n")
+        digest.write_text(storage.digest_of(path.read_bytes()) + "\n")
     return whole
 
 
@@ -621,25 +621,81 @@ def keyed(key, label, data):
                            digest_size=32).digest()
 
 
-def redate(world, alias, manifest, when):
-    """A log's manifest as its own host would have written it, with its clock at another time."""
+def rewrite(alias, manifest, change):
+    """A manifest as its own host would have written it, after change(fields)."""
     file = manifest.with_suffix(".sqlite").read_bytes()
     key = hashlib.pbkdf2_hmac("sha256", alias.password.encode(), file[:16], 64007, 32) + file[:16]
     key = keyed(key, b"sealpost log shipping", b"")
 
     def mac(fields):
         ms = round(datetime.datetime.fromisoformat(fields["time"]).timestamp() * 1000)
-        text = (f"{fields['mailbox']} {fields['generation'] or 'full'} {ms} {fields['size']} {fields['digest']} "
+        digest = f"sha256:{fields['sha256']}" if "sha256" in fields else fields["digest"]
+        text = (f"{fields['mailbox']} {fields['generation'] or 'full'} {ms} {fields['size']} {digest} "
                 f"{fields['epoch']} {fields['change_counter']} {fields['schema']} {fields['commits']}")
         return keyed(key, b"sealpost manifest", text.encode()).hex()
 
     fields = json.loads(manifest.read_text())
     check(mac(fields) == fields["mac"], "a mistake of this test")
-    fields["time"] = when
+    change(fields)
     fields["mac"] = mac(fields)
     manifest.write_text(json.dumps(fields))
     manifest.with_name(manifest.name + ".digest").write_text(
-        hashlib.blake2b(manifest.read_bytes(), digest_size=32).hexdigest() + "\n")
+        storage.digest_of(manifest.read_bytes()) + "\n")
+
+
+def redate(alias, manifest, when):
+    """The same with its host's clock at another time."""
+    rewrite(alias, manifest, lambda fields: fields.update(time=when))
+
+
+def make_old(alias, folder):
+    """All of a mailbox's objects as they were put when their digests were BLAKE2b-256."""
+    def change(fields):
+        del fields["sha256"]
+        file = manifest.with_suffix(".sqlite").read_bytes()
+        fields["digest"] = storage.old_digest_of(file)
+
+    for manifest in folder.rglob("*.json"):
+        rewrite(alias, manifest, change)
+    count = 0
+    for kind in ("*.json", "*.sqlite", "*.seg"):
+        for path in folder.rglob(kind):
+            path.with_name(path.name + ".digest").write_text(
+                storage.old_digest_of(path.read_bytes()) + "\n")
+            count += 1
+    return count
+
+
+@suite.case
+def older_backups(world):
+    """Made when digests were BLAKE2b-256: verified and restored as ever, an altered one is not."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        check(world.run(alias, "backup", "now")[0] == 0, "backup")
+        append(client, "two")
+    world.wait_shipped(alias)
+    folder = world.folder_of(alias)
+    check(make_old(alias, folder) >= 5, "a base with its log, and a full backup, are five objects")
+    name = next((folder / "full").glob("*.json")).stem
+    for words in ((), ("--from", name)):
+        result = world.verify(alias, *words)
+        check(result[0] == 0, show(result))
+    for path, words in ((folder / "full" / (name + ".sqlite"), ("--from", name)),
+                        (next((folder / "base").glob("*.sqlite")), ())):
+        whole = damage(path, "altered")
+        result = world.verify(alias, *words)
+        check(result[0] != 0 and "not the bytes that were put" in result[1]["message"], show(result))
+        # By somebody who can write there, and gives it a digest that fits: the manifest has another.
+        path.with_name(path.name + ".digest").write_text(
+            storage.old_digest_of(path.read_bytes()) + "\n")
+        result = world.verify(alias, *words)
+        check(result[0] != 0 and "does not match its digest" in result[1]["message"], show(result))
+        path.write_bytes(whole)
+        path.with_name(path.name + ".digest").write_text(storage.old_digest_of(whole) + "\n")
+    check(world.restore(alias)[0] == 0, "not restored")
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two"], f"{subjects(client)}")
 
 
 @suite.case
@@ -653,7 +709,7 @@ def a_full_backup_of_a_clock_that_was_wrong(world):
         new = "29991231T235959.000Z" + old[20:]
         for kind in (".sqlite", ".json"):
             storage.move(folder / (old + kind), new + kind)
-        redate(world, alias, folder / (new + ".json"), "2999-12-31T23:59:59.000Z")
+        redate(alias, folder / (new + ".json"), "2999-12-31T23:59:59.000Z")
         append(client, "two")
         check(world.run(alias, "backup", "now")[0] == 0, "backup")
     check(len(list(folder.glob("*.json"))) == 2, "one was removed")
@@ -692,7 +748,7 @@ def two_generations(world):
 def a_clock_that_was_wrong_for_a_while(world):
     """The log that the wrong clock dated into the future is not the newest one."""
     alias, first, _ = two_generations(world)
-    redate(world, alias, first, "2036-01-01T00:00:00.000Z")
+    redate(alias, first, "2036-01-01T00:00:00.000Z")
     result = world.restore(alias)
     check(result[0] == 0, show(result))
     with connect(world, alias) as client:

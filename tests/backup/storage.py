@@ -21,9 +21,17 @@ from s3_server import KEY_ID, SECRET  # noqa: E402
 from server import free_ports  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
+# S3's header of a digest, and what it begins with in a file beside an object.
+DIGESTS = {"x-amz-meta-sha256": "sha256:", "x-amz-meta-blake2b": ""}
 
 
 def digest_of(content):
+    """As it is kept beside an object."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def old_digest_of(content):
+    """As it was before."""
     return hashlib.blake2b(content, digest_size=32).hexdigest()
 
 
@@ -171,13 +179,14 @@ class Bucket:
         status, lines, body = self.server.curl("GET", self.path(name))
         if status != 200:
             raise AssertionError(f"{name}: {status}")
-        digest, = [line.split(":", 1)[1].strip() for line in lines
-                   if line.lower().startswith("x-amz-meta-blake2b:")]
+        digest, = [kind + line.split(":", 1)[1].strip() for header, kind in DIGESTS.items()
+                   for line in lines if line.lower().startswith(f"{header}:")]
         return body, digest
 
     def put(self, name, content, digest):
-        status, _, body = self.server.curl("PUT", self.path(name),
-                                           [f"x-amz-meta-blake2b: {digest}"], content)
+        header = next(header for header, kind in DIGESTS.items() if digest.startswith(kind))
+        value = digest.removeprefix(DIGESTS[header])
+        status, _, body = self.server.curl("PUT", self.path(name), [f"{header}: {value}"], content)
         if status != 200:
             raise AssertionError(f"{name}: {status} {body[:300]}")
 

@@ -22,6 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from breaker import Breaker  # noqa: E402
 from s3_server import KEY_ID, SECRET  # noqa: E402
 from server import AdminError, Server, build_folder, free_ports  # noqa: E402
+import storage  # noqa: E402
 from storage import Server as S3Server  # noqa: E402
 
 TRY = build_folder() / "tests" / "backup" / "backup_try"
@@ -242,6 +243,24 @@ def altered_and_truncated_objects_are_noticed(world):
 
 
 @test
+def an_older_object_is_read_and_compared(world):
+    """Its digest is a BLAKE2b-256, in another header."""
+    place = storage.Bucket(world, "mail", "some/prefix")
+    for size in (0, 1, 100000):
+        path = world.file(size)
+        place.put("m/before", path.read_bytes(), storage.old_digest_of(path.read_bytes()))
+        world.same("m/before", path)
+    world.breaker.reset()
+    world.breaker.add("GET", "m/before", "cut_response", 54321)
+    world.same("m/before", path)
+    world.breaker.add("GET", "m/before", "alter", 54321)
+    world.fails("corrupt", "get", "m/before", "/dev/null")
+    check(place.get("m/before")[1] == storage.old_digest_of(path.read_bytes()), "its digest is not an old one")
+    world.ok("put", "m/before", path)
+    check(place.get("m/before")[1] == storage.digest_of(path.read_bytes()), "its digest is still an old one")
+
+
+@test
 def the_bucket_is_gone(world):
     place = world.place.replace("/mail/", "/gone/")
     for words in (("put", "m/a", world.file(1000)), ("put", "m/a", world.file(2 * PART)),
@@ -417,7 +436,7 @@ def store_object(folder, name, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     path.with_name(path.name + ".digest").write_text(
-        hashlib.blake2b(content, digest_size=32).hexdigest() + "\n")
+        storage.digest_of(content) + "\n")
 
 
 def rows(answer):

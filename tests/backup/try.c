@@ -120,7 +120,7 @@ static void on_done(void *owner, struct backup_result *result)
 
 static void digest_of(int fd, unsigned char *out)
 {
-    struct hasher *hasher = hasher_new(STR(""));
+    struct hasher *hasher = hasher_new(HASHER_SHA256);
     static char slice[1 << 20];
     off_t at = 0;
     ssize_t got;
