@@ -26,9 +26,19 @@ static enum err start(struct role_process *process, struct task *task)
     return ERR_OK;
 }
 
+/* Of gates and smtp processes there are several. They ask and are never asked, so the store keeps
+ * none: a second one takes nobody's place. */
+static bool is_one_of_several(enum wire_role peer)
+{
+    return peer == WIRE_ROLE_GATE || peer == WIRE_ROLE_SMTP;
+}
+
 static void on_peer(struct role_process *process, struct wire_channel *channel)
 {
-    store_set_peer(role_state(process), wire_channel_peer(channel), channel);
+    enum wire_role peer = wire_channel_peer(channel);
+
+    if (!is_one_of_several(peer))
+        store_set_peer(role_state(process), peer, channel);
 }
 
 static void on_message(struct role_process *process, struct wire_channel *channel,
@@ -41,8 +51,7 @@ static void on_peer_lost(struct role_process *process, struct wire_channel *chan
 {
     enum wire_role peer = wire_channel_peer(channel);
 
-    /* Of gates and smtp processes there are several; only their questions are forgotten. */
-    if (peer == WIRE_ROLE_GATE || peer == WIRE_ROLE_SMTP)
+    if (is_one_of_several(peer)) /* only its questions are forgotten */
         store_asker_gone(role_state(process), channel);
     else
         store_set_peer(role_state(process), peer, NULL);

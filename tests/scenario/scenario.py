@@ -711,6 +711,43 @@ def a_role_that_does_not_come_back_is_not_waited_for_long(server):
         client.quit()
 
 
+def holder_of(server, client):
+    """The smtp process that has this client."""
+    local, remote = (f"0100007F:{port:04X}" for port in (client.sock.getpeername()[1],
+                                                         client.sock.getsockname()[1]))
+    inode = next(fields[9] for fields in map(str.split, pathlib.Path("/proc/net/tcp").open())
+                 if fields[1:3] == [local, remote])
+    return next(each for each in server.processes("smtp") if f"socket:[{inode}]" in
+                [os.readlink(fd) for fd in pathlib.Path(f"/proc/{each.pid}/fd").iterdir()])
+
+
+@suite.case
+def a_process_that_comes_back_takes_nobodys_place(_):
+    """Of smtp processes there are several: what one has asked is answered though another one is new."""
+    with Server({"processes": 2}) as server:
+        alias = server.add_alias("patient@place.test")
+        with server.imap(alias), server.smtp() as client:
+            client.ehlo()
+            client.mail("a@example.org")
+            client.rcpt(alias.address)
+            check(client.docmd("DATA")[0] == 354, "no 354")
+            mailbox = server.processes("mailbox")[0].pid
+            os.kill(mailbox, signal.SIGSTOP)
+            try:
+                client.send(b"Subject: asked before\r\n\r\nhello\r\n.\r\n")
+                time.sleep(0.5)  # until the mailbox's process has it
+                others = {each.pid for each in server.processes("smtp")} - \
+                    {holder_of(server, client).pid}
+                for pid in others:
+                    os.kill(pid, signal.SIGKILL)
+                while len({each.pid for each in server.processes("smtp")} - others) < 2:
+                    time.sleep(0.01)
+                time.sleep(0.5)  # until it is connected
+            finally:
+                os.kill(mailbox, signal.SIGCONT)
+            check(client.getreply()[0] == 250, "not taken")
+
+
 @suite.case
 def nothing_was_found_by_the_sanitizers(server):
     findings = server.sanitizer_findings()
