@@ -53,8 +53,8 @@ void segment_chain_start(const struct secret *key, const struct id *generation,
 /*
  * --- Writing, into `fd` (borrowed, to be read, too), from its beginning ---
  *
- * Putting costs a copy: it happens while a client waits for his commit. Hashing, most of what a segment
- * costs, is done when it is finished; of a large one in steps before that.
+ * Putting costs a copy: it may happen while a client waits for his commit (db_set_log_reader). Hashing,
+ * most of what a segment costs, is done when it is finished; of a large one in steps before that.
  */
 
 enum { SEGMENT_HASH_BYTES = 1024 * 1024 }; /* about two milliseconds */

@@ -35,7 +35,8 @@ struct store;
 struct store *store_new(struct net_loop *loop, const struct log *log);
 void store_free(struct store **store);
 
-/* A peer's channel came, or went (NULL): keeper, nursery, sealer. */
+/* A peer's channel came, or went (NULL): of the roles that are asked, which are one each. Gates and
+ * smtp processes are several, and only ask: of them store_asker_gone alone is told. */
 void store_set_peer(struct store *store, enum wire_role peer, struct wire_channel *channel);
 /* Forgets who asked: requests whose answers nobody waits for any more. */
 void store_asker_gone(struct store *store, struct wire_channel *asker);
