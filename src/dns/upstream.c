@@ -6,6 +6,7 @@
 #include "dns/name.h"
 #include "net/url.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -16,6 +17,9 @@ enum {
     STRIKES_MAX = 3,      /* failures and lost races in a row */
     OUTAGE_MS = 2 * 1000, /* when none can be reached: from one try to the next */
     STATUS_OK = 200,
+    QUERY_ROOM = 512, /* a header, a name of at most 255 bytes, EDNS's record with its options */
+    QUERY_TEXT_ROOM =
+        sodium_base64_ENCODED_LEN(QUERY_ROOM, sodium_base64_VARIANT_URLSAFE_NO_PADDING),
 };
 
 /*
@@ -23,7 +27,7 @@ enum {
  * until back_ms; then one question tries it (is_probed), and its outcome decides for the rest.
  */
 struct endpoint {
-    struct str url, address; /* own */
+    struct str url, target, address; /* own; the second is the first's, before a question */
     unsigned round;          /* which of its server's addresses this is */
     unsigned failures;       /* how often it became bad, in a row; 0: good */
     unsigned strikes;
@@ -90,6 +94,7 @@ const char *dns_upstream_parse(struct arena *arena, struct str text, struct dns_
     if (!str_split(&rest, ' ', &word) || net_url_parse(arena, word, &url) != NULL || !url.is_https)
         return "not a server; write it as https://dns.example/dns-query 192.0.2.1 2001:db8::1";
     place.url = net_url_text(arena, &url);
+    place.target = url.target;
     place.port = url.port;
     while (reason == NULL && rest.len > 0 && str_split(&rest, ' ', &word)) {
         if (word.len > 0)
@@ -144,6 +149,7 @@ enum err dns_upstreams_add(struct dns_upstreams *upstreams, struct task *task, s
         if (upstreams->endpoint_count == DNS_ENDPOINTS_MAX)
             return fail(task, ERR_LIMIT, "too many addresses of DNS servers");
         endpoint.url = copy(place.url);
+        endpoint.target = copy(place.target);
         endpoint.address = copy(place.addresses[i]);
         insert(upstreams, &endpoint);
     }
@@ -160,6 +166,7 @@ void dns_upstreams_free(struct dns_upstreams **upstreams)
         dns_upstream_query_cancel(&query);
     for (size_t i = 0; i < (*upstreams)->endpoint_count; i++) {
         mem_free(&(*upstreams)->endpoints[i].url.ptr);
+        mem_free(&(*upstreams)->endpoints[i].target.ptr);
         mem_free(&(*upstreams)->endpoints[i].address.ptr);
     }
     mem_free(upstreams);
@@ -368,28 +375,44 @@ static void on_response(void *owner, const struct net_http_response *response)
     task_done(&task);
 }
 
+/*
+ * RFC 8484 §4.1, §6: the question as the variable `dns` of the server's URI template, and the id 0,
+ * so that an HTTP cache can be of use. A POST would be a second frame to send and to read.
+ */
+static void put_target(struct buf *out, struct str start, const struct dns_upstream_query *query)
+{
+    CLEANUP(buf_free) struct buf message;
+    char text[QUERY_TEXT_ROOM];
+    struct str bytes;
+
+    buf_init(&message, QUERY_ROOM);
+    dns_message_query(&message, 0, dns_name_str(&query->name), query->type, true);
+    bytes = buf_str(&message);
+    sodium_bin2base64(text, sizeof(text), (const unsigned char *)bytes.ptr, bytes.len,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    buf_put(out, start);
+    buf_put(out, memchr(start.ptr, '?', start.len) == NULL ? STR("?dns=") : STR("&dns="));
+    buf_put(out, str_from_c(text));
+}
+
 static void start_call(struct dns_upstream_query *query, struct attempt *attempt, int64_t left_ms)
 {
-    static const struct str headers[] = {
-        STR_INIT("Content-Type: application/dns-message"),
-        STR_INIT("Accept: application/dns-message"),
-    };
+    static const struct str headers[] = {STR_INIT("Accept: application/dns-message")};
     struct net_http_request request = {
         .url = attempt->endpoint->url,
         .address = attempt->endpoint->address,
-        .method = NET_HTTP_POST,
+        .method = NET_HTTP_GET,
         .headers = headers,
         .header_count = ARRAY_LEN(headers),
         .response_limit = DNS_MESSAGE_MAX,
         .timeout_ms = left_ms < DNS_UPSTREAM_ATTEMPT_MS ? left_ms : DNS_UPSTREAM_ATTEMPT_MS,
         .connect_timeout_ms = DNS_UPSTREAM_CONNECT_MS,
     };
-    CLEANUP(buf_free) struct buf message;
+    CLEANUP(buf_free) struct buf target;
 
-    buf_init(&message, SIZE_MAX);
-    /* RFC 8484 §4.1: the id 0, so that an HTTP cache can be of use. */
-    dns_message_query(&message, 0, dns_name_str(&query->name), query->type, true);
-    request.body = buf_str(&message);
+    buf_init(&target, SIZE_MAX);
+    put_target(&target, attempt->endpoint->target, query);
+    request.target = buf_str(&target);
     attempt->call = net_http_start(query->upstreams->http, &request, on_response, attempt);
     query->under_way++;
 }

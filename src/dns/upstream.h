@@ -27,7 +27,7 @@ enum {
 
 /* "https://dns.example/dns-query 192.0.2.1 2001:db8::1"; views of the text and the arena. */
 struct dns_upstream_place {
-    struct str url;
+    struct str url, target; /* the second: the first's path and query */
     struct str addresses[DNS_UPSTREAM_ADDRESSES_MAX];
     size_t address_count;
     uint16_t port;

@@ -552,9 +552,11 @@ static void set_signing(struct net_http_call *call, const struct net_http_signin
 
 static void set_headers(struct net_http_call *call, const struct net_http_request *request)
 {
+    bool has_body = request->method == NET_HTTP_POST || request->method == NET_HTTP_PUT;
+
     /* Nobody waits for "100 Continue". Where it is signed, libcurl counts this line among what it
      * sends, and the signature is wrong; there the server may say early that it refuses. */
-    if (request->signing == NULL)
+    if (request->signing == NULL && has_body)
         call->headers = add_line(NULL, STR("Expect:"));
     for (size_t i = 0; i < request->header_count; i++)
         call->headers = add_line(call->headers, request->headers[i]);
@@ -573,7 +575,7 @@ static void set_callbacks(struct net_http_call *call)
     SET(call->easy, CURLOPT_OPENSOCKETDATA, call);
 }
 
-static void set_url(struct net_http_call *call, struct str url)
+static void set_url(struct net_http_call *call, struct str url, struct str target)
 {
     char *text = mem_copy_text(url.ptr, url.len);
 
@@ -586,6 +588,11 @@ static void set_url(struct net_http_call *call, struct str url)
     else
         SET(call->easy, CURLOPT_URL, "");
     mem_free(&text);
+    if (target.len > 0) {
+        text = mem_copy_text(target.ptr, target.len);
+        SET(call->easy, CURLOPT_REQUEST_TARGET, text);
+        mem_free(&text);
+    }
 }
 
 struct net_http_call *net_http_start(struct net_http *http, const struct net_http_request *request,
@@ -609,7 +616,7 @@ struct net_http_call *net_http_start(struct net_http *http, const struct net_htt
     set_tls(call);
     set_callbacks(call);
     set_address(call, request->address);
-    set_url(call, request->url);
+    set_url(call, request->url, request->target);
     set_headers(call, request);
     set_body(call, request);
     if (request->signing != NULL)

@@ -62,6 +62,9 @@ typedef enum err (*net_http_on_bytes)(void *owner, struct str bytes);
 
 struct net_http_request {
     struct str url;     /* a stranger's: only as net_url_text writes it (net/url.h) */
+    /* Path and query, in place of the URL's; empty: the URL's. Sent as it is and not parsed, which
+     * for many requests that differ in it alone is cheaper. Ours, never a stranger's. */
+    struct str target;
     struct str address; /* an IP address as text; the only one that is connected to */
     enum net_http_method method;
     const struct str *headers; /* whole lines, "Name: value"; copied */

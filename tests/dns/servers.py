@@ -1,5 +1,6 @@
 """What the resolver's tests set it among: the kit that asks, servers that err, a Redis, unbound."""
 
+import base64
 import json
 import os
 import pathlib
@@ -98,7 +99,9 @@ class Faulty:
         self.context.load_cert_chain(certificate, key)
         self.socket = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port = self.socket.getsockname()[1]
-        self.url = f"https://{doh.NAME}:{self.port}/dns-query 127.0.0.1"
+        # One whose URL has a query already.
+        self.path = "/dns-query?key=1&" if manner == "an age" else "/dns-query?"
+        self.url = f"https://{doh.NAME}:{self.port}{self.path.strip('?&')} 127.0.0.1"
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -132,13 +135,15 @@ class Faulty:
             if not more:
                 return False
             data += more
-        head, _, body = data.partition(b"\r\n\r\n")
-        length = int(next(line.split(b":")[1] for line in head.split(b"\r\n")
-                          if line.lower().startswith(b"content-length")))
-        while len(body) < length:
-            body += stream.recv(65536)
+        # RFC 8484 §4.1: base64url without padding.
+        method, target = data.split(b" ", 2)[:2]
+        start = f"{self.path}dns=".encode()
+        check(method == b"GET" and target.startswith(start), data[:200])
+        text = target.removeprefix(start)
+        check(b"=" not in text, target)
+        question = base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4))
         self.requests += 1
-        reply = bytearray(self.zones.answer(bytes(body)))
+        reply = bytearray(self.zones.answer(question))
         status, kind, more, manner = "200 OK", "application/dns-message", "", self.manner
         if manner == "slow":
             time.sleep(2)
