@@ -253,8 +253,8 @@ static void dispatch(struct keeper *keeper, struct wire_channel *channel, struct
         on_login(keeper, channel, task, message);
     else if (message->type == WIRE_SESSION_CLOSE)
         account_sessions_close(keeper->sessions, &body->session_close.session, channel);
-    else if (message->type == WIRE_RECIPIENT || message->type == WIRE_SENDER ||
-             message->type == WIRE_SIGNING_KEYS)
+    else if (message->type == WIRE_RECIPIENT || message->type == WIRE_RECIPIENTS_UNUSED ||
+             message->type == WIRE_SENDER || message->type == WIRE_SIGNING_KEYS)
         keeper_mail_message(keeper, channel, task, message);
     else if (message->type == WIRE_ADMIN_REPLY &&
              wire_channel_peer(channel) == WIRE_ROLE_ARCHIVIST)
