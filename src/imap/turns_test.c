@@ -59,7 +59,7 @@ static void test_binary_streams(void **state)
     fixture_say(s, "c FETCH * (BINARY.SIZE[1] BINARY.PEEK[1])\r\n");
     fixture_hear(s, &f->out, 10000, &highest);
     assert_true(highest < IMAP_OUTPUT_HIGH + 128 * 1024);
-    assert_true(fixture_heard(f, "BINARY.SIZE[1] 3000000 BINARY[1] ~{3000000}\r\nabc"));
+    assert_true(fixture_heard(f, "BINARY.SIZE[1] 3000000 BINARY[1] {3000000}\r\nabc"));
     start = str_find(buf_str(&f->out), STR("}\r\n"));
     assert_true(f->out.len > decoded + (size_t)start + 3);
     for (size_t i = 0; i < decoded; i++)

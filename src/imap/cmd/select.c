@@ -21,6 +21,8 @@ static enum err parse_qresync(struct imap_parser *parser, struct imap_select_arg
     TRY(imap_parse_space(parser));
     TRY(imap_parse_byte(parser, '('));
     TRY(imap_parse_number(parser, &select->uidvalidity));
+    if (select->uidvalidity == 0) /* uidvalidity = nz-number */
+        return imap_expected(parser, "a UIDVALIDITY");
     TRY(imap_parse_space(parser));
     TRY(imap_parse_number64(parser, &select->modseq));
     select->has_qresync = true;
