@@ -135,6 +135,12 @@ MUST_CHECK enum err account_user_count_sent(struct account_database *database, s
                                             int64_t row, int64_t day);
 MUST_CHECK enum err account_domain_count_sent(struct account_database *database,
                                               struct task *task, int64_t row, int64_t day);
+/* And so many less on `day`, if that is the day that is counted. */
+MUST_CHECK enum err account_user_count_unsent(struct account_database *database, struct task *task,
+                                              int64_t row, int64_t day, int64_t count);
+MUST_CHECK enum err account_domain_count_unsent(struct account_database *database,
+                                                struct task *task, int64_t row, int64_t day,
+                                                int64_t count);
 
 /* Keys that mail is signed with (account/signing.h). */
 enum account_key_algorithm { ACCOUNT_KEY_RSA, ACCOUNT_KEY_ED25519 };

@@ -544,6 +544,8 @@ static void test_sessions(void **state)
                      ERR_EXISTS);
     task_forgive(&f->task);
     assert_int_equal(account_sessions_mailbox_count(sessions), 2);
+    assert_int_equal(account_sessions_of(sessions, &f->one_id), 250);
+    assert_int_equal(account_sessions_of(sessions, &ids[0]), 0);
     OK(account_sessions_key(sessions, &f->task, &f->two_id, &key));
     assert_true(secret_equal(secret_str(key), secret_str(f->mailbox_key)));
     secret_free(&key);

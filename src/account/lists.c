@@ -15,24 +15,6 @@ static struct str network_text(struct task *task, const struct ip_network *netwo
     return arena_printf(&task->arena, "%s/%u", text, network->prefix_bits);
 }
 
-/* An IPv4 address that is mapped into IPv6 is that address, also in front of a prefix. */
-static bool parse_network(struct str text, struct ip_network *out)
-{
-    struct ip_network network;
-
-    if (!ip_network_parse(text, &network))
-        return false;
-    if (ip_address_unmap(&network.address)) {
-        if (str_index(text, '/') < 0)
-            network = ip_network_of(&network.address);
-        if (network.prefix_bits > IP_V4_BITS)
-            return false;
-    }
-    ip_network_cut(&network, network.prefix_bits);
-    *out = network;
-    return true;
-}
-
 /* 300.1.2.3 and 192.0.2 are addresses with a mistake: no top-level domain is a number. */
 static bool is_of_digits(struct str domain)
 {
@@ -51,7 +33,8 @@ enum err account_lists_parse(struct task *task, struct str text, enum account_li
     struct account_address address;
     struct ip_network network;
 
-    if (parse_network(text, &network)) {
+    if (ip_network_parse(text, &network)) {
+        ip_network_cut(&network, network.prefix_bits);
         *out_kind = ACCOUNT_LIST_NETWORK;
         *out_value = network_text(task, &network);
         return ERR_OK;

@@ -110,16 +110,17 @@ static bool is_used_up(const struct account_daily *daily, uint64_t usual, int64_
     return count >= daily->limit;
 }
 
-static enum err sender_domain(struct question *q, int64_t *out_row)
+static enum err sender_domain(struct account_database *database, struct task *task, struct str text,
+                              int64_t *out_row)
 {
     struct account_address sender;
 
     *out_row = 0;
-    if (account_address_parse(q->task, q->asked->sender, &sender) != ERR_OK) {
-        task_forgive(q->task);
+    if (account_address_parse(task, text, &sender) != ERR_OK) {
+        task_forgive(task);
         return ERR_OK;
     }
-    return account_domain_row(q->router->database, q->task, sender.domain, out_row);
+    return account_domain_row(database, task, sender.domain, out_row);
 }
 
 /* One recipient elsewhere: counted, or the day's limit is reached. */
@@ -138,7 +139,7 @@ static enum err count_submission(struct question *q)
         return ERR_OK;
     }
     TRY(err);
-    TRY(sender_domain(q, &domain));
+    TRY(sender_domain(database, q->task, q->asked->sender, &domain));
     TRY(account_user_daily(database, q->task, mailbox.user, &of_user));
     TRY(account_domain_daily(database, q->task, domain, &of_domain));
     if (is_used_up(&of_user, settings->user_daily_limit, day)) {
@@ -155,6 +156,29 @@ static enum err count_submission(struct question *q)
         TRY(account_user_count_sent(database, q->task, mailbox.user, day));
     if (domain != 0)
         TRY(account_domain_count_sent(database, q->task, domain, day));
+    q->out->counted_day = (uint64_t)day;
+    return ERR_OK;
+}
+
+enum err account_router_unused(struct account_router *router, struct task *task,
+                               const struct wire_recipients_unused *unused)
+{
+    struct account_database *database = router->database;
+    int64_t day = (int64_t)(unused->counted_day & INT32_MAX);
+    int64_t count = (int64_t)(unused->count & INT32_MAX), domain;
+    struct account_mailbox mailbox;
+    enum err err = account_mailbox_find(database, task, &unused->login, &mailbox);
+
+    if (err == ERR_NOT_FOUND) { /* removed meanwhile, and its counts with it */
+        task_forgive(task);
+        return ERR_OK;
+    }
+    TRY(err);
+    TRY(sender_domain(database, task, unused->sender, &domain));
+    if (mailbox.user != 0)
+        TRY(account_user_count_unsent(database, task, mailbox.user, day, count));
+    if (domain != 0)
+        TRY(account_domain_count_unsent(database, task, domain, day, count));
     return ERR_OK;
 }
 

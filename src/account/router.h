@@ -59,6 +59,10 @@ MUST_CHECK enum err account_router_recipient(struct account_router *router, stru
                                              const struct wire_recipient *asked,
                                              int64_t monotonic_ms,
                                              struct wire_recipient_reply *out);
+/* Recipients elsewhere that were counted for a message which did not come to be: they count no
+ * more. Nobody learns anything by naming them, so nothing is won by naming them in vain. */
+MUST_CHECK enum err account_router_unused(struct account_router *router, struct task *task,
+                                          const struct wire_recipients_unused *unused);
 /* account_sender. */
 MUST_CHECK enum err account_router_sender(struct account_router *router, struct task *task,
                                           const struct id *mailbox, struct str address,

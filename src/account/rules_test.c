@@ -91,6 +91,9 @@ static void test_entries(void **state)
         {"2001:DB8::1/33", "2001:db8::/33"},
         {"::/0", "::/0"},
         {"::ffff:192.0.2.1", "192.0.2.1/32"},
+        {"::ffff:192.0.2.1/24", "192.0.2.0/24"},
+        {"::ffff:192.0.2.1/120", "192.0.2.0/24"},
+        {"::ffff:192.0.2.1/64", NULL},
         {"A@B\xc3\x9c.test", "a@xn--b-eha.test"},
         {"Ex.TEST", "ex.test"},
         {"@ex.test", "ex.test"},
@@ -260,6 +263,55 @@ static void test_daily_limits(void **state)
                      WIRE_NOT_LOCAL); /* from outside: smtp refuses */
 }
 
+static void give_back(struct fixture *f, uint64_t day, uint64_t count)
+{
+    const struct wire_recipients_unused unused = {
+        .login = f->asked.login, .sender = f->asked.sender, .counted_day = day, .count = count};
+
+    OK(account_router_unused(f->router, &f->task, &unused));
+}
+
+/* Those of messages that did not come to be; of the same day, and never more than there are. */
+static void test_what_was_counted_for_nothing(void **state)
+{
+    struct fixture *f = *state;
+    const struct account_router_settings settings = {.user_daily_limit = 2,
+                                                     .domain_daily_limit = 3};
+    uint64_t day;
+
+    fixture_set(f, &settings);
+    f->asked.login = f->mailbox_id;
+    f->asked.sender = STR("one@home.test");
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_NOT_LOCAL);
+    day = f->reply.counted_day;
+    assert_true(day > 0);
+    assert_int_equal(fixture_ask(f, "one@home.test"), WIRE_OK);
+    assert_int_equal(f->reply.counted_day, 0);
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_NOT_LOCAL);
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_DEFERRED);
+    assert_int_equal(f->reply.counted_day, 0);
+    give_back(f, day - 1, 2);
+    give_back(f, day + 1, 2);
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_DEFERRED);
+    give_back(f, day, 1);
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_NOT_LOCAL);
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_DEFERRED);
+    give_back(f, day, UINT64_MAX);
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_NOT_LOCAL);
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_NOT_LOCAL);
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_DEFERRED);
+    fixture_close(f); /* as lasting as the count */
+    fixture_open(f);
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_DEFERRED);
+    f->asked.login = id_random();
+    give_back(f, day, 1); /* nobody's */
+    f->asked.login = f->mailbox_id;
+    f->asked.sender = STR("");
+    give_back(f, day, 1); /* of no domain of ours: the user's all the same */
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_NOT_LOCAL);
+    assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_DEFERRED);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -271,6 +323,7 @@ int main(void)
         TEST(test_greylisting),
         TEST(test_the_greylist_is_bounded),
         TEST(test_daily_limits),
+        TEST(test_what_was_counted_for_nothing),
     };
 
     fixture_init_libraries();

@@ -271,6 +271,13 @@ void account_sessions_advance(struct account_sessions *sessions, const struct id
     holder->sealed = sealed;
 }
 
+size_t account_sessions_of(const struct account_sessions *sessions, const struct id *mailbox)
+{
+    const struct holder *holder = find_holder(sessions, mailbox);
+
+    return holder == NULL ? 0 : holder->session_count;
+}
+
 size_t account_sessions_count(const struct account_sessions *sessions)
 {
     return sessions->session_count;

@@ -39,6 +39,8 @@ MUST_CHECK enum err account_sessions_key(struct account_sessions *sessions, stru
 /* The mailbox's sessions have this key from now on. */
 void account_sessions_advance(struct account_sessions *sessions, const struct id *mailbox,
                               const struct secret *key);
+/* How many this mailbox has. */
+size_t account_sessions_of(const struct account_sessions *sessions, const struct id *mailbox);
 size_t account_sessions_count(const struct account_sessions *sessions);
 size_t account_sessions_mailbox_count(const struct account_sessions *sessions);
 

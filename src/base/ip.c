@@ -73,6 +73,17 @@ struct ip_network ip_network_of(const struct ip_address *address)
     return (struct ip_network){*address, address->is_v6 ? IP_V6_BITS : IP_V4_BITS};
 }
 
+/* Of IPv4 addresses that are mapped into IPv6: their own bits, counted in IPv6 or as everybody
+ * does. */
+static bool unmap_network(struct ip_network *network)
+{
+    if (!ip_address_unmap(&network->address))
+        return true;
+    if (network->prefix_bits >= IP_V6_BITS - IP_V4_BITS)
+        network->prefix_bits -= IP_V6_BITS - IP_V4_BITS;
+    return network->prefix_bits <= IP_V4_BITS;
+}
+
 /* address ["/" bits] */
 bool ip_network_parse(struct str text, struct ip_network *out)
 {
@@ -89,6 +100,8 @@ bool ip_network_parse(struct str text, struct ip_network *out)
             return false;
         network.prefix_bits = bits;
     }
+    if (!unmap_network(&network))
+        return false;
     *out = network;
     return true;
 }

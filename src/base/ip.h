@@ -37,6 +37,8 @@ struct ip_network {
 
 /* That address alone. */
 struct ip_network ip_network_of(const struct ip_address *address);
+/* What is mapped into IPv6 is IPv4: ::ffff:192.0.2.0/24 and ::ffff:192.0.2.0/120 are 192.0.2.0/24,
+ * and never all that begins with so many bits. Between 32 and 96 bits it is none. */
 bool ip_network_parse(struct str text, struct ip_network *out);
 /* IPv4 and IPv6 are apart, as the bytes are: who wants them together maps, or unmaps, both. */
 bool ip_network_has(const struct ip_network *network, const struct ip_address *address);

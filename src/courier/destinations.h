@@ -84,8 +84,8 @@ struct courier_sts_question;
 struct courier_sts_policy;
 struct courier_sts_question *
 courier_destinations_look(struct courier_destinations *destinations, struct str domain,
-                          void (*on_look)(void *owner, const struct courier_sts_policy *policy,
-                                          const char *why),
+                          void (*on_look)(void *owner, enum err err,
+                                          const struct courier_sts_policy *policy, const char *why),
                           void *owner);
 
 /* Forgets which hosts did not answer: an operator wants it tried now. */

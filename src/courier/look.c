@@ -47,13 +47,16 @@ static void send_answer(const struct courier *courier, struct wire_channel *chan
     json_decref(answer);
 }
 
-/* Words that a stranger's server may have had a part in. */
-static json_t *failure(const char *why)
+/* `state`: what the keeper says of it. Words that a stranger's server may have had a part in. */
+static json_t *failure(enum err err, const char *why)
 {
     json_t *words = json_string(why);
 
-    return json_pack("{s:s, s:o}", "status", "failed", "message",
-                     words == NULL ? json_string("it is not what it should be") : words);
+    return json_pack("{s:s, s:s, s:o}", "status", "failed", "state",
+                     err == ERR_BUSY        ? "unknown"
+                     : err == ERR_NOT_FOUND ? "missing"
+                                            : "wrong",
+                     "message", words == NULL ? json_string("it is not what it should be") : words);
 }
 
 /* The first of the hosts that the policy does not name; NULL: it names them all. */
@@ -68,7 +71,8 @@ static const char *first_unnamed(const json_t *hosts, const struct courier_sts_p
     return NULL;
 }
 
-static void on_look(void *owner, const struct courier_sts_policy *policy, const char *why)
+static void on_look(void *owner, enum err err, const struct courier_sts_policy *policy,
+                    const char *why)
 {
     static const char *const modes[] = {[COURIER_STS_NONE] = "none",
                                         [COURIER_STS_TESTING] = "testing",
@@ -79,7 +83,7 @@ static void on_look(void *owner, const struct courier_sts_policy *policy, const 
     look->question = NULL; /* it is freed behind us */
     send_answer(look->courier, look->asker, look->tag,
                 policy == NULL
-                    ? failure(why)
+                    ? failure(err, why)
                     : json_pack("{s:s, s:s, s:s}", "status", "ok", "mode", modes[policy->mode],
                                 "unnamed", unnamed == NULL ? "" : unnamed));
     look_free(look);
@@ -94,7 +98,7 @@ void courier_on_look(struct courier *courier, struct wire_channel *channel, uint
 
     if (!json_is_string(domain) || ways == NULL || ways->look == NULL ||
         courier->look_count >= LOOKS_MAX || courier->is_stopping) {
-        send_answer(courier, channel, tag, failure("the courier cannot look at it now"));
+        send_answer(courier, channel, tag, failure(ERR_BUSY, "the courier cannot look at it now"));
         return;
     }
     look = NEW(struct courier_look);
@@ -111,7 +115,7 @@ void courier_on_look(struct courier *courier, struct wire_channel *channel, uint
         ways->look(ways->destinations,
                    str_make(json_string_value(domain), json_string_length(domain)), on_look, look);
     if (look->question == NULL)
-        on_look(look, NULL, "there is no way to fetch it");
+        on_look(look, ERR_BUSY, NULL, "there is no way to fetch it");
 }
 
 void courier_looks_forget(struct courier *courier, const struct wire_channel *channel)

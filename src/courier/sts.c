@@ -55,6 +55,7 @@ struct courier_sts_question {
     struct dns_query *record, *addresses[FAMILY_COUNT];
     struct ip_address address;          /* of the policy's host */
     bool has_address, is_address_known; /* there is one that we may go to; there is any */
+    bool is_dns_sick;                   /* there may be others, the DNS did not say */
     struct net_http_call *fetch;
     courier_sts_on_policy on_policy; /* NULL: nobody waits for it */
     courier_sts_on_look on_look;     /* not NULL: this is only a look */
@@ -182,22 +183,23 @@ static void answer(struct courier_sts_question *question)
         on_policy(owner, policy);
 }
 
-static void show(struct courier_sts_question *question, const struct courier_sts_policy *policy,
-                 const char *why)
+static void show(struct courier_sts_question *question, enum err err,
+                 const struct courier_sts_policy *policy, const char *why)
 {
     courier_sts_on_look on_look = question->on_look;
     void *owner = question->owner;
 
     courier_sts_cancel(&question);
-    on_look(owner, policy, why);
+    on_look(owner, err, policy, why);
 }
 
-static void fetch_failed(struct courier_sts_question *question, const char *why)
+/* `err`: as courier_sts_on_look has it. */
+static void fetch_failed(struct courier_sts_question *question, enum err err, const char *why)
 {
     struct known *known;
 
     if (question->on_look != NULL) {
-        show(question, NULL, why);
+        show(question, err, NULL, why);
         return;
     }
     known = place(question->sts, str_from_c(question->domain));
@@ -222,10 +224,23 @@ static void show_text(struct courier_sts_question *question, struct str text)
 
     task_init(&task, clock_now_ms());
     if (courier_sts_policy_parse(&task, &task.arena, text, &policy) == ERR_OK)
-        show(question, &policy, NULL);
+        show(question, ERR_OK, &policy, NULL);
     else
-        show(question, NULL, task.words);
+        show(question, ERR_INVALID, NULL, task.words);
     task_done(&task);
+}
+
+/* Only 200 brings a policy, and no redirect leads to one (§3.3). */
+static void refused(struct courier_sts_question *question, unsigned status)
+{
+    char why[64];
+
+    snprintf(why, sizeof(why), "its host answered %u, not 200", status);
+    fetch_failed(question,
+                 status >= 500                    ? ERR_BUSY
+                 : status == 404 || status == 410 ? ERR_NOT_FOUND
+                                                  : ERR_INVALID,
+                 why);
 }
 
 static void on_fetched(void *owner, const struct net_http_response *response)
@@ -237,15 +252,16 @@ static void on_fetched(void *owner, const struct net_http_response *response)
 
     question->fetch = NULL;
     if (response->err != ERR_OK) {
-        fetch_failed(question, response->words == NULL ? "not fetched" : response->words);
+        fetch_failed(question, response->err == ERR_BUSY ? ERR_BUSY : ERR_INVALID,
+                     response->words == NULL ? "not fetched" : response->words);
     } else if (response->status != 200) {
-        fetch_failed(question, "its host did not answer 200");
+        refused(question, response->status);
     } else if (!is_plain_text(net_http_header(response, "Content-Type"))) {
-        fetch_failed(question, "it is not text/plain");
+        fetch_failed(question, ERR_INVALID, "it is not text/plain");
     } else if (question->on_look != NULL) {
         show_text(question, response->body);
     } else if (!learn(sts, domain, id, response->body, 0, clock_now_ms())) {
-        fetch_failed(question, "it is malformed");
+        fetch_failed(question, ERR_INVALID, "it is malformed");
     } else {
         known = find(sts, domain);
         if (sts->options.store.save != NULL)
@@ -265,6 +281,16 @@ static bool is_reachable(const struct courier_sts *sts, const struct ip_address 
     return false;
 }
 
+static void no_address(struct courier_sts_question *question)
+{
+    if (question->is_dns_sick)
+        fetch_failed(question, ERR_BUSY, "the DNS did not tell its host's address");
+    else if (question->is_address_known)
+        fetch_failed(question, ERR_INVALID, "its host has no address on the public Internet");
+    else
+        fetch_failed(question, ERR_NOT_FOUND, "its host has no address to go to");
+}
+
 static void fetch(struct courier_sts_question *question)
 {
     char url[DOMAIN_MAX + 64], address[IP_ADDRESS_ROOM];
@@ -275,9 +301,7 @@ static void fetch(struct courier_sts_question *question)
     };
 
     if (!question->has_address) {
-        fetch_failed(question, question->is_address_known
-                                   ? "its host has no address on the public Internet"
-                                   : "its host has no address to go to");
+        no_address(question);
         return;
     }
     snprintf(url, sizeof(url), "https://mta-sts.%s/.well-known/mta-sts.txt", question->domain);
@@ -289,6 +313,7 @@ static void fetch(struct courier_sts_question *question)
 
 static void take_address(struct courier_sts_question *question, const struct dns_answer *answer)
 {
+    question->is_dns_sick |= answer->status == DNS_FAILED;
     for (size_t i = 0; answer->status == DNS_OK && i < answer->count; i++) {
         struct ip_address address;
 

@@ -40,12 +40,16 @@ typedef void (*courier_sts_on_policy)(void *owner, const struct courier_sts_poli
 struct courier_sts_question *courier_sts_ask(struct courier_sts *sts, struct str domain,
                                              courier_sts_on_policy on_policy, void *owner);
 /*
- * What stands there now, whatever is known: for an operator who wants to see his own. Nothing of it is
- * remembered. `policy` NULL: `why` says so. Both hold during the call; the question is freed behind
- * it.
+ * What stands there now, whatever is known: for an operator who wants to see his own. Nothing of it
+ * is remembered. `policy` and `why` hold during the call; the question is freed behind it.
+ *
+ * ERR_OK         `policy` is there; else it is NULL, and `why` says so
+ * ERR_NOT_FOUND  there is none
+ * ERR_INVALID    what is there is none that others heed
+ * ERR_BUSY       nobody knows: the DNS or the host did not answer
  */
-typedef void (*courier_sts_on_look)(void *owner, const struct courier_sts_policy *policy,
-                                    const char *why);
+typedef void (*courier_sts_on_look)(void *owner, enum err err,
+                                    const struct courier_sts_policy *policy, const char *why);
 struct courier_sts_question *courier_sts_look(struct courier_sts *sts, struct str domain,
                                               courier_sts_on_look on_look, void *owner);
 void courier_sts_cancel(struct courier_sts_question **question);

@@ -49,6 +49,8 @@ static const struct {
     {"https://a.example/", "10.1.2.3 93.184.216.34", "10.0.0.0/8", false, NULL},
     {"http://[::1]:8080/", "::1", "::1", false, NULL},
     {"http://[::ffff:127.0.0.1]/", "::ffff:127.0.0.1", "127.0.0.0/8", false, "inside an IPv6"},
+    {"http://[::1]/", "::1", "::ffff:10.0.0.0/8", false, "loopback"},
+    {"http://10.1.2.3/", "10.1.2.3", "::ffff:10.0.0.0/8", false, NULL},
 };
 
 static size_t split(const char *text, struct str *out)

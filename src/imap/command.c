@@ -12,6 +12,7 @@ enum {
     TO_FOLDER = IMAP_TO_FOLDER,
     BY_UID = IMAP_BY_UID,
     NO_SYNC = IMAP_NO_SYNC,
+    LARGE = IMAP_IS_LARGE,
 };
 
 #define NAME(text) STR_INIT(text)
@@ -59,10 +60,11 @@ const struct imap_command imap_commands[] = {
     {NAME("COMPRESS"), AUTH, imap_parse_compress, imap_cmd_compress, "RFC 4978 §3"},
     {NAME("ENABLE"), AUTH, imap_parse_enable, imap_cmd_enable, "RFC 5161 §3.1"},
     {NAME("NOTIFY"), AUTH, imap_parse_notify, imap_cmd_notify, "RFC 5465 §3.1"},
-    {NAME("SORT"), SELECTED | FIXED, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
-    {NAME("UID SORT"), SELECTED | BY_UID, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
-    {NAME("THREAD"), SELECTED | FIXED, imap_parse_thread, imap_cmd_thread, "RFC 5256 §3"},
-    {NAME("UID THREAD"), SELECTED | BY_UID, imap_parse_thread, imap_cmd_thread, "RFC 5256 §3"},
+    {NAME("SORT"), SELECTED | FIXED | LARGE, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
+    {NAME("UID SORT"), SELECTED | BY_UID | LARGE, imap_parse_sort, imap_cmd_sort, "RFC 5256 §3"},
+    {NAME("THREAD"), SELECTED | FIXED | LARGE, imap_parse_thread, imap_cmd_thread, "RFC 5256 §3"},
+    {NAME("UID THREAD"), SELECTED | BY_UID | LARGE, imap_parse_thread, imap_cmd_thread,
+     "RFC 5256 §3"},
     {NAME("MOVE"), SELECTED | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move, "RFC 6851 §3.1"},
     {NAME("UID MOVE"), SELECTED | BY_UID | TO_FOLDER | WRITES, imap_parse_copy, imap_cmd_move,
      "RFC 6851 §3.2"},
@@ -72,7 +74,7 @@ const struct imap_command imap_commands[] = {
      imap_cmd_replace, "RFC 8508 §3.1"},
     {NAME("UID REPLACE"), SELECTED | BY_UID | TO_FOLDER | WRITES | IMAP_TAKES_MESSAGE,
      imap_parse_replace, imap_cmd_replace, "RFC 8508 §3.2"},
-    {NAME("ESEARCH"), AUTH, imap_parse_esearch, imap_cmd_esearch, "RFC 7377 §2"},
+    {NAME("ESEARCH"), AUTH | LARGE, imap_parse_esearch, imap_cmd_esearch, "RFC 7377 §2"},
     {NAME("GETQUOTA"), AUTH, imap_parse_getquota, imap_cmd_getquota, "RFC 9208 §4.1.2"},
     {NAME("GETQUOTAROOT"), AUTH, imap_parse_one_mailbox, imap_cmd_getquotaroot, "RFC 9208 §4.1.3"},
     {NAME("SETQUOTA"), AUTH, imap_parse_setquota, imap_cmd_setquota, "RFC 9208 §4.1.1"},

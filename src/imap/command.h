@@ -32,6 +32,7 @@ enum imap_command_flags {
     IMAP_TAKES_MESSAGE = 1 << 8, /* a literal may be as large as a message;
                                     borrowed from the input */
     IMAP_TO_FOLDER = 1 << 9,     /* a missing folder is answered with TRYCREATE */
+    IMAP_IS_LARGE = 1 << 10,     /* takes much memory while it runs (IMAP_ROOM_ORDERS) */
 };
 
 struct imap_command {

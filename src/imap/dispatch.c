@@ -125,6 +125,8 @@ static void forget_command(struct imap_session *s)
     if (s->is_input_held)
         imap_reader_consume(&s->reader);
     s->is_input_held = false;
+    imap_room_give_back(s, IMAP_ROOM_MESSAGES);
+    imap_room_give_back(s, IMAP_ROOM_ORDERS);
     vault_content_close(&s->content);
     message_text_maker_free(&s->text);
     arena_free(&s->message_arena);
@@ -442,13 +444,15 @@ static void on_command(struct imap_session *s, struct str line)
         reject_syntax(s);
     else if ((s->command->flags & IMAP_WRITES) != 0 && s->view.is_read_only)
         reject(s, IMAP_REFUSAL_READ_ONLY);
+    else if ((s->command->flags & IMAP_IS_LARGE) != 0 && !imap_room_take(s, IMAP_ROOM_ORDERS, 1))
+        reject(s, IMAP_REFUSAL_BUSY);
     else
         run(s);
 }
 
 /* ---- Literals ---- */
 
-/* May this literal come? Decided before a byte of it is kept. */
+/* May this literal come? Decided before a byte of it is kept; that of a message takes its room. */
 static enum imap_refusal judge_literal(struct imap_session *s, const struct imap_command *command,
                                        uint64_t size)
 {
@@ -464,7 +468,7 @@ static enum imap_refusal judge_literal(struct imap_session *s, const struct imap
         /* Those of one command wait in memory together (RFC 3502 §6.3.11: all or none). */
         if (before + size > message_max + IMAP_LITERALS_MAX)
             return IMAP_REFUSAL_MESSAGES_TOO_BIG;
-        return IMAP_REFUSAL_NONE;
+        return imap_room_take(s, IMAP_ROOM_MESSAGES, size) ? IMAP_REFUSAL_NONE : IMAP_REFUSAL_BUSY;
     }
     if (size > IMAP_LITERALS_MAX ||
         before + size > (s->state == IMAP_STATE_NOT_AUTH ? (size_t)IMAP_LITERALS_MAX_BEFORE_LOGIN

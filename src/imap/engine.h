@@ -20,6 +20,7 @@
 #include "imap/command.h"
 #include "imap/reader.h"
 #include "imap/reply.h"
+#include "imap/room.h"
 #include "imap/session.h"
 #include "imap/use.h"
 #include "imap/view.h"
@@ -120,6 +121,7 @@ struct imap_session {
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */
 
     struct imap_group *group;     /* own, or the options' */
+    uint64_t taken[IMAP_ROOM_COUNT]; /* of the room that the group's sessions share */
     bool is_waiting;              /* in the group, for its commit */
     struct imap_session *waiting; /* the next one in the group */
     struct arena held_arena;
@@ -163,6 +165,7 @@ void imap_group_hold(struct imap_session *s, struct str tag, struct str reply, b
 void imap_group_flush(struct imap_session *s);
 /* Enough has come together. */
 bool imap_group_is_full(const struct imap_group *group);
+struct imap_room *imap_group_room(struct imap_group *group);
 
 static inline void imap_spend(struct imap_session *s, uint64_t units)
 {

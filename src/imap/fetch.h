@@ -47,7 +47,7 @@ enum imap_fetch_phase {
     IMAP_FETCH_START,
     IMAP_FETCH_ROWS,    /* between messages */
     IMAP_FETCH_SECTION, /* inside a message: `section` comes next */
-    IMAP_FETCH_MEASURE, /* finding the size of what is decoded */
+    IMAP_FETCH_MEASURE, /* looking at what BINARY is to give */
     IMAP_FETCH_LITERAL, /* inside a section's literal */
 };
 
@@ -81,10 +81,11 @@ struct imap_fetch_args {
     uint64_t left;     /* of the literal */
     struct str preview;
     bool has_preview;
+    bool has_nul;     /* of BINARY: it takes a literal8 */
     bool is_decoding; /* the section is decoded: */
     struct transfer transfer;
     uint64_t raw_left; /* still to be read of it */
-    uint64_t measured; /* decoded bytes so far */
+    uint64_t measured; /* bytes looked at so far, decoded */
     uint64_t skip;     /* decoded bytes before those that were asked for */
 };
 

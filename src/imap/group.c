@@ -19,6 +19,7 @@ struct imap_group {
     size_t count;
     size_t bytes;
     struct imap_session *waiting; /* borrowed; a list */
+    struct imap_room room;
 };
 
 struct imap_group *imap_group_new(struct vault *vault)
@@ -26,7 +27,18 @@ struct imap_group *imap_group_new(struct vault *vault)
     struct imap_group *group = NEW(struct imap_group);
 
     group->vault = vault;
+    imap_room_init(&group->room);
     return group;
+}
+
+struct imap_room *imap_group_room(struct imap_group *group)
+{
+    return &group->room;
+}
+
+void imap_group_limit(struct imap_group *group, enum imap_room_kind kind, uint64_t limit)
+{
+    group->room.limits[kind] = limit;
 }
 
 void imap_group_free(struct imap_group **group)

@@ -283,6 +283,7 @@ static enum err restore_messages(struct imap_session *s, struct task *task,
             imap_facts_add(view->facts, 0); /* until it is told to be gone */
         }
     }
+    imap_room_note(s, IMAP_ROOM_VIEWS, view->count);
     return ERR_OK;
 }
 

@@ -32,6 +32,7 @@ struct imap_metadata_args {
 };
 
 MUST_CHECK enum err imap_parse_metadata_entries(struct imap_parser *parser,
+                                                enum vault_metadata_depth depth,
                                                 struct imap_metadata_names *out);
 /* "* METADATA name (…)" with the entries named; those that there are not as NIL. */
 MUST_CHECK enum err imap_write_metadata(struct imap_session *s, const struct vault_folder *folder,

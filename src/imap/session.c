@@ -125,6 +125,8 @@ void imap_session_free(struct imap_session **session)
     s->on_output = NULL;
     if (s->is_waiting)
         imap_group_flush(s);
+    for (unsigned kind = 0; kind < IMAP_ROOM_COUNT; kind++)
+        imap_room_give_back(s, (enum imap_room_kind)kind);
     if (s->options.group == NULL)
         imap_group_free(&s->group);
     if (s->vault != NULL)
@@ -155,6 +157,7 @@ void imap_session_deselect(struct imap_session *s)
     if (s->state == IMAP_STATE_SELECTED)
         enter(s, IMAP_STATE_AUTH);
     imap_view_done(&s->view);
+    imap_room_give_back(s, IMAP_ROOM_VIEWS);
     imap_notify_deselected(s);
 }
 

@@ -193,22 +193,11 @@ static uint32_t node_of_message(struct imap_threads *t, struct str id, uint32_t 
     return node;
 }
 
-/* The last IMAP_THREAD_REFERENCES_MAX ids. */
-static struct str last_references(struct str references)
-{
-    size_t count = 0;
-
-    for (size_t i = references.len; i-- > 0;)
-        if (references.ptr[i] == ' ' && ++count == IMAP_THREAD_REFERENCES_MAX)
-            return str_from(references, i + 1);
-    return references;
-}
-
 /* Step 1 (RFC 5256 §3, REFERENCES). */
 static size_t link_message(struct imap_threads *t, uint32_t node,
                            const struct imap_thread_message *message)
 {
-    struct str rest = last_references(message->ancestors), id;
+    struct str rest = message->ancestors, id;
     uint32_t last = IMAP_THREAD_NONE;
     size_t steps = 0;
 

@@ -21,9 +21,7 @@ enum imap_thread_algorithm {
 };
 
 enum {
-    /* Of a message's references the last ones count; dummies are made up to a limit. Only mail that
-     * was made for it comes near: it bounds the memory. */
-    IMAP_THREAD_REFERENCES_MAX = 200,
+    /* Only mail that was made for it comes near: it bounds the memory. */
     IMAP_THREAD_DUMMIES_MAX = 1000000,
     /* How far a chain is climbed to see whether a link would close it: beyond, it is not linked.
      * Bounds the time that one message takes. */

@@ -1,6 +1,8 @@
 /* THREAD's algorithms, by the steps of RFC 5256 §3, and with as many messages as a mailbox has. */
 #include "imap/thread.h"
 
+#include "vault/sort.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -190,7 +192,7 @@ static void test_ends_that_are_far_apart(void **state)
     size_t steps;
 
     buf_init(&references, SIZE_MAX);
-    for (int i = 0; i < IMAP_THREAD_REFERENCES_MAX / 2; i++)
+    for (int i = 0; i < VAULT_SORT_ANCESTORS_MAX / 2; i++)
         buf_putf(&references, "%s%d 0", i == 0 ? "" : " ", MANY);
     imap_threads_init(&threads, &arena, IMAP_THREAD_REFERENCES, MANY + 1);
     for (unsigned i = 0; i < MANY; i++) {
@@ -205,7 +207,7 @@ static void test_ends_that_are_far_apart(void **state)
                                            .message_id = STR("last"),
                                            .ancestors = buf_str(&references),
                                        });
-    assert_true(steps < IMAP_THREAD_REFERENCES_MAX * (IMAP_THREAD_CLIMB_MAX + 2));
+    assert_true(steps < VAULT_SORT_ANCESTORS_MAX * (IMAP_THREAD_CLIMB_MAX + 2));
     assert_true(str_find(finish(&arena, &threads), STR("100001")) > 0);
     buf_free(&references);
     arena_free(&arena);

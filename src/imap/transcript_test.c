@@ -15,18 +15,22 @@
  *   @ quota 5000            the mailbox's limit in bytes
  *   @ messages-max 5        ... and in messages
  *   @ limit 3               messages of one command, for connections from here on
+ *   @ room views 5          what all connections may hold together (imap/room.h): messages, views,
+ * orders
  *   @ forget INBOX          its log of expunges is cut short
  *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
  *
  * A connection that is not announced is born logged in, with the tag L; its answer is read past.
  *
- * Each file is run twice: as it stands, and with every connection asleep (imap/hibernate.h) whenever
- * it can be. A sleeper wakes to speak, and one in IDLE when something happened; nobody may notice.
+ * Each file is run twice: as it stands, and with every connection asleep (imap/hibernate.h)
+ * whenever it can be. A sleeper wakes to speak, and one in IDLE when something happened; nobody may
+ * notice.
  * "# awake: why" in a file says that from there on all stay awake.
  */
 #include "imap/command.h"
 #include "imap/capability.h"
 #include "imap/hibernate.h"
+#include "imap/room.h"
 #include "imap/session.h"
 
 #include "base/file.h"
@@ -308,6 +312,24 @@ static void on_act(struct run *run, size_t n, struct str act)
 }
 
 /* "@ mail INBOX 3", "@ quota 5000" */
+static void limit_room(struct run *run, struct str text)
+{
+    static const struct str KINDS[] = {[IMAP_ROOM_MESSAGES] = STR_INIT("messages"),
+                                       [IMAP_ROOM_VIEWS] = STR_INIT("views"),
+                                       [IMAP_ROOM_ORDERS] = STR_INIT("orders")};
+    struct str name, number;
+    uint32_t limit;
+
+    str_split(&text, ' ', &name);
+    str_split(&text, ' ', &number);
+    if (!parse_u32(number, &limit))
+        complain(run, "how much?", number);
+    for (size_t i = 0; i < IMAP_ROOM_COUNT; i++) {
+        if (str_equal(name, KINDS[i]))
+            imap_group_limit(run->group, (enum imap_room_kind)i, limit);
+    }
+}
+
 static void on_world(struct run *run, struct str text)
 {
     struct vault *vault = transcript_vault(run->home);
@@ -327,6 +349,8 @@ static void on_world(struct run *run, struct str text)
         str_split(&text, ' ', &number);
         if (!parse_u32(number, &run->message_limit))
             complain(run, "how many?", number);
+    } else if (str_equal(verb, STR("room"))) {
+        limit_room(run, text);
     } else if (str_equal(verb, STR("forget"))) {
         str_split(&text, ' ', &folder);
         transcript_vault_forget(run->home, folder, NOW_MS);

@@ -1,5 +1,6 @@
 #include "pop3/command.h"
 
+#include "base/ascii.h"
 #include "base/macros.h"
 
 enum { BEFORE = POP3_IN_AUTHORIZATION, AFTER = POP3_IN_TRANSACTION, BOTH = BEFORE | AFTER };
@@ -42,13 +43,26 @@ static bool parse_message(struct str text, union pop3_args *args)
     return parse_u32(str_trim(text), &args->message.number);
 }
 
+/* n: "non-negative number of lines" (RFC 1939 §7), of any length. More than a message has is all of
+ * them. */
+static bool parse_lines(struct str text, uint32_t *out)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!ascii_is_digit(text.ptr[i]))
+            return false;
+    }
+    if (!parse_u32(text, out))
+        *out = UINT32_MAX;
+    return text.len > 0;
+}
+
 /* msg n */
 static bool parse_top(struct str text, union pop3_args *args)
 {
     struct str number, rest = str_trim(text);
 
     return str_split(&rest, ' ', &number) && parse_u32(number, &args->message.number) &&
-           parse_u32(str_trim(rest), &args->message.lines);
+           parse_lines(str_trim(rest), &args->message.lines);
 }
 
 #define NAME(text) STR_INIT(text)

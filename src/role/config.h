@@ -49,6 +49,7 @@ struct config {
     uint64_t idle_timeout_ms;      /* after login; default 30 min */
     uint64_t connections_max;      /* of one process of gate or smtp */
     uint64_t connections_per_address_max;
+    uint64_t sessions_per_mailbox_max;
     uint64_t failures_per_address; /* default 20 */
     uint64_t failures_per_account; /* default 40 */
     uint64_t failures_window_ms;   /* in which they count */

@@ -175,6 +175,18 @@ static void reply(struct wire_channel *channel, enum wire_type type, uint64_t ta
     (void)err;
 }
 
+/* The mailbox process holds something for each of them (imap/room.h). */
+static bool has_too_many(const struct keeper *keeper, const struct id *mailbox)
+{
+    uint64_t most = role_config(keeper->process)->sessions_per_mailbox_max;
+
+    if (account_sessions_of(keeper->sessions, mailbox) < most)
+        return false;
+    log_warning(keeper->log, "a mailbox has too many sessions mailbox=%s sessions=%llu",
+                mailbox->text, (unsigned long long)most);
+    return true;
+}
+
 static void open_session(struct keeper *keeper, struct wire_channel *channel, struct task *task,
                          const struct wire_login *body, struct account_login_result *result,
                          struct wire_login_reply *out_reply, unsigned char pass[static PASS_BYTES])
@@ -187,6 +199,10 @@ static void open_session(struct keeper *keeper, struct wire_channel *channel, st
     out_reply->slot = result->slot;
     if (body->service == WIRE_SERVICE_SUBMISSION)
         return; /* no session: the key is not needed */
+    if (has_too_many(keeper, &result->mailbox)) {
+        out_reply->status = WIRE_UNAVAILABLE;
+        return;
+    }
     if (account_sessions_open(keeper->sessions, task, &body->session, &result->mailbox, channel,
                               result->key) != ERR_OK) {
         log_error(keeper->log, "a session could not be kept error=%s: %s", err_name(task->err),
@@ -253,8 +269,8 @@ static void dispatch(struct keeper *keeper, struct wire_channel *channel, struct
         on_login(keeper, channel, task, message);
     else if (message->type == WIRE_SESSION_CLOSE)
         account_sessions_close(keeper->sessions, &body->session_close.session, channel);
-    else if (message->type == WIRE_RECIPIENT || message->type == WIRE_SENDER ||
-             message->type == WIRE_SIGNING_KEYS)
+    else if (message->type == WIRE_RECIPIENT || message->type == WIRE_RECIPIENTS_UNUSED ||
+             message->type == WIRE_SENDER || message->type == WIRE_SIGNING_KEYS)
         keeper_mail_message(keeper, channel, task, message);
     else if (message->type == WIRE_ADMIN_REPLY &&
              wire_channel_peer(channel) == WIRE_ROLE_ARCHIVIST)

@@ -77,6 +77,15 @@ static void on_recipient(struct keeper *keeper, struct wire_channel *channel, st
     keeper_tick_soon(keeper); /* bookkeeping may have been written */
 }
 
+static void on_recipients_unused(struct keeper *keeper, struct task *task,
+                                 const struct wire_message *message)
+{
+    if (account_router_unused(keeper->router, task, &message->body.recipients_unused) != ERR_OK)
+        log_error(keeper->log, "recipients could not be taken off the count error=%s: %s",
+                  err_name(task->err), task->words);
+    keeper_tick_soon(keeper); /* bookkeeping may have been written */
+}
+
 static void on_sender(struct keeper *keeper, struct wire_channel *channel, struct task *task,
                       const struct wire_message *message)
 {
@@ -131,6 +140,8 @@ void keeper_mail_message(struct keeper *keeper, struct wire_channel *channel, st
 {
     if (message->type == WIRE_RECIPIENT)
         on_recipient(keeper, channel, task, message);
+    else if (message->type == WIRE_RECIPIENTS_UNUSED)
+        on_recipients_unused(keeper, task, message);
     else if (message->type == WIRE_SENDER)
         on_sender(keeper, channel, task, message);
     else if (message->type == WIRE_SIGNING_KEYS)

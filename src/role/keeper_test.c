@@ -110,7 +110,7 @@ static void configure(struct fixture *f)
     buf_init(&text, SIZE_MAX);
     buf_putf(&text,
              "data = \"%s\"\nsandbox_required = no\nlog_level = error\nhostname = \"mx.test\"\n"
-             "submission_per_user = 2\n"
+             "submission_per_user = 2\nsessions_per_mailbox_max = 10\n"
              "failures_per_address = 5\nfailures_per_account = 8\n",
              f->folder);
     assert_int_equal(memfd_from(&f->task, buf_str(&text), &fds[0]), ERR_OK);
@@ -331,7 +331,7 @@ static enum wire_status log_in(struct fixture *f, const struct id *session,
         assert_int_equal(reply->pass.len, is_submission ? 0 : PASS_BYTES);
         if (!is_submission)
             memcpy(f->pass, reply->pass.ptr, PASS_BYTES);
-    } else {
+    } else if (reply->status != WIRE_UNAVAILABLE) {
         assert_true(reply->delay_ms > 200 && reply->delay_ms <= 250);
         assert_int_equal(reply->pass.len, 0);
     }
@@ -772,6 +772,32 @@ static void test_daily_limits_outlive_the_keeper(void **state)
                      WIRE_DEFERRED);
 }
 
+/* Not a wrong password: nothing is counted against it, and one that ends makes room for another. */
+static void test_a_mailbox_has_so_many_sessions(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_session_close close_one = {.mailbox = f->mailbox};
+    struct id session;
+
+    for (int i = 0; i < 10; i++) {
+        session = id_random();
+        assert_int_equal(
+            log_in(f, &session, WIRE_SERVICE_IMAP, "you@demo.test", f->password, "::1"), WIRE_OK);
+    }
+    close_one.session = session;
+    for (int i = 0; i < 6; i++) {
+        session = id_random();
+        assert_int_equal(log_in(f, &session, i % 2 == 0 ? WIRE_SERVICE_IMAP : WIRE_SERVICE_POP3,
+                                "you@demo.test", f->password, "::1"),
+                         WIRE_UNAVAILABLE);
+    }
+    assert_int_equal(
+        log_in(f, &session, WIRE_SERVICE_SUBMISSION, "you@demo.test", f->password, "::1"), WIRE_OK);
+    send_to(f->peers[GATE], WIRE_SESSION_CLOSE, 0, &close_one, NULL, 0);
+    assert_int_equal(log_in(f, &session, WIRE_SERVICE_POP3, "you@demo.test", f->password, "::1"),
+                     WIRE_OK);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 /* The mailbox process, which has just heard its key, would do this job. */
@@ -965,6 +991,7 @@ int main(void)
         TEST(test_commands_for_the_courier),
         TEST(test_a_domain_s_records),
         TEST(test_daily_limits_outlive_the_keeper),
+        TEST(test_a_mailbox_has_so_many_sessions),
         TEST(test_jobs),
         TEST(test_a_new_password),
     };

@@ -131,7 +131,10 @@ static const char *const faults[] = {
     "SELECT count(*) FROM identity WHERE content_id NOT IN (SELECT id FROM content)",
     "SELECT count(*) FROM thread_reference WHERE thread_id NOT IN (SELECT thread_id FROM identity)",
     "SELECT count(*) FROM metadata WHERE folder_id <> 0 AND folder_id NOT IN "
-    "(SELECT id FROM folder WHERE is_selectable)",
+    "(SELECT id FROM folder)",
+    /* A name that cannot be selected has folders below it. */
+    "SELECT count(*) FROM folder AS a WHERE NOT is_selectable AND NOT EXISTS (SELECT 1 FROM folder "
+    "AS b WHERE substr(b.name, 1, length(a.name) + 1) = a.name || '/')",
     "SELECT count(*) FROM preview WHERE content_id NOT IN (SELECT id FROM content)",
     "SELECT count(*) FROM sort_key WHERE content_id NOT IN (SELECT id FROM content)",
     /* Live segments do not overlap, and every indexed content lies in one. */

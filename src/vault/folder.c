@@ -370,6 +370,24 @@ static enum err empty(struct vault *vault, struct task *task, struct folder *fol
     return ERR_OK;
 }
 
+/* A \Noselect name is there for its children: it goes with the last of them, and so may the next
+ * one above it. */
+static enum err drop_empty_parents(struct vault *vault, struct task *task, struct str name)
+{
+    for (size_t i = name.len; i-- > 0;) {
+        struct folder *parent;
+
+        if (name.ptr[i] != '/')
+            continue;
+        parent = vault_folder_named(vault, str_upto(name, i));
+        if (parent == NULL || parent->is_selectable || has_children(vault, parent->name))
+            return ERR_OK;
+        TRY(metadata_forget(vault, task, parent->id));
+        TRY(delete_row(vault, task, parent));
+    }
+    return ERR_OK;
+}
+
 static enum err delete_folder(struct vault *vault, struct task *task, struct str name)
 {
     struct folder *folder = vault_folder_named(vault, name);
@@ -389,8 +407,10 @@ static enum err delete_folder(struct vault *vault, struct task *task, struct str
     vault_note_messages(vault, folder, modseq, 0, 0);
     vault_note(vault, -1);
     TRY(undelete_note_folder(vault, task, vault_folder_get(vault, folder_id)));
-    if (!has_children(vault, name))
-        return delete_row(vault, task, vault_folder_get(vault, folder_id));
+    if (!has_children(vault, name)) {
+        TRY(delete_row(vault, task, vault_folder_get(vault, folder_id)));
+        return drop_empty_parents(vault, task, name);
+    }
     /* UIDs go on counting: the hidden rows still have the old ones. */
     folder->is_selectable = false;
     folder->use = VAULT_USE_NONE;
@@ -421,7 +441,8 @@ static enum err set_name(struct vault *vault, struct task *task, struct folder *
     return ERR_OK;
 }
 
-/* INBOX stays, empty; its messages and their UIDs go with a folder of the new name. */
+/* INBOX stays, empty, with its annotations (RFC 5464 §4.1); its messages and their UIDs go with a
+ * folder of the new name. */
 static enum err rename_inbox(struct vault *vault, struct task *task, struct folder *inbox,
                              struct str to)
 {
@@ -431,6 +452,7 @@ static enum err rename_inbox(struct vault *vault, struct task *task, struct fold
     size_t count;
 
     TRY(vault_folder_insert(vault, task, to, VAULT_USE_NONE, true, &folder));
+    TRY(metadata_copy(vault, task, inbox_id, folder->id));
     TRY(rows_live_uids(vault, task, inbox_id, &uids, &count));
     return rows_copy(vault, task, inbox_id, folder->id, uids, count, true, &source_uids, &new_uids,
                      &count);
@@ -490,7 +512,8 @@ static enum err rename_folder(struct vault *vault, struct task *task, struct str
     if (str_equal(from, STR("INBOX")))
         return rename_inbox(vault, task, folder, to);
     TRY(set_name(vault, task, folder, to));
-    return rename_below(vault, task, from, to);
+    TRY(rename_below(vault, task, from, to));
+    return drop_empty_parents(vault, task, from);
 }
 
 enum err vault_folder_rename(struct vault *vault, struct task *task, struct str from, struct str to)

@@ -60,12 +60,14 @@ MUST_CHECK enum err vault_folder_deleted_bytes(struct vault *vault, struct task 
 MUST_CHECK enum err vault_folder_create(struct vault *vault, struct task *task, struct str name,
                                         enum vault_special_use use);
 /*
- * With children stays as \Noselect (RFC 3501 §6.3.4). ERR_DENIED for INBOX, ERR_NOT_FOUND,
+ * With children stays as \Noselect (RFC 3501 §6.3.4), until the last of them is deleted or renamed
+ * away. ERR_DENIED for INBOX, ERR_NOT_FOUND,
  * ERR_EXISTS when it is \Noselect and has children. UIDVALIDITY never repeats for a later folder
  * of that name. Subscriptions stay.
  */
 MUST_CHECK enum err vault_folder_delete(struct vault *vault, struct task *task, struct str name);
-/* Children move along; INBOX's renaming moves its messages into a new folder (RFC 3501 §6.3.5). */
+/* Children move along; INBOX's renaming moves its messages into a new folder (RFC 3501 §6.3.5), and
+ * copies its annotations. ERR_LIMIT: too many folders, or annotations. */
 MUST_CHECK enum err vault_folder_rename(struct vault *vault, struct task *task, struct str from,
                                         struct str to);
 /* Any name can be subscribed, also one that does not exist (RFC 3501 §6.3.6). */

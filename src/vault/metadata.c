@@ -9,7 +9,7 @@ static enum err check_folder(struct vault *vault, struct task *task, int64_t fol
 {
     const struct folder *folder = folder_id == 0 ? NULL : vault_folder_get(vault, folder_id);
 
-    if (folder_id != 0 && (folder == NULL || !folder->is_selectable))
+    if (folder_id != 0 && folder == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
     return ERR_OK;
 }
@@ -143,6 +143,20 @@ enum err vault_metadata_set(struct vault *vault, struct task *task, int64_t fold
         return ERR_OK;
     TRY(vault_write_begin(vault, task));
     return vault_write_end(vault, task, set(vault, task, folder_id, entries, count), VAULT_DURABLE);
+}
+
+enum err metadata_copy(struct vault *vault, struct task *task, int64_t from_id, int64_t to_id)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(
+        vault->db, task,
+        "INSERT INTO metadata SELECT ?2, entry, value FROM metadata WHERE folder_id = ?1",
+        &statement));
+    db_bind_int(statement, 1, from_id);
+    db_bind_int(statement, 2, to_id);
+    TRY(db_run(vault->db, task, statement));
+    return check_totals(vault, task);
 }
 
 enum err metadata_forget(struct vault *vault, struct task *task, int64_t folder_id)

@@ -33,7 +33,8 @@ MUST_CHECK enum err vault_metadata_get(struct vault *vault, struct task *task, i
                                        struct vault_metadata **out, size_t *out_count);
 /*
  * Sets all of them, or none; NIL removes. Subscribers hear of each (change.h). ERR_LIMIT: a value
- * is too large, or there would be too many (then a batch around it fails, too). ERR_NOT_FOUND: no such folder, or it is \Noselect.
+ * is too large, or there would be too many (then a batch around it fails, too). ERR_NOT_FOUND: no
+ * such folder; one that is \Noselect can have them (RFC 5464 §4.1).
  */
 MUST_CHECK enum err vault_metadata_set(struct vault *vault, struct task *task, int64_t folder_id,
                                        const struct vault_metadata *entries, size_t count);

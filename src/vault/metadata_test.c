@@ -74,6 +74,9 @@ static void test_folders(void **state)
                      ERR_OK);
     assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("Old")), ERR_OK);
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM metadata"), 0);
+    assert_int_equal(set(f, f->archive, "/shared/comment", "y"), ERR_OK); /* of the name alone */
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("Old/below")), ERR_OK);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM metadata"), 0);
     assert_int_equal(set(f, f->archive, "/shared/comment", "x"), ERR_NOT_FOUND);
     assert_int_equal(vault_metadata_get(f->vault, &f->task, 999, STR("/shared/x"),
                                         VAULT_METADATA_EXACT, &found, &count),

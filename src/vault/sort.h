@@ -8,7 +8,10 @@
 
 #include "vault/message.h"
 
-enum { VAULT_SORT_TEXT_MAX = 512 }; /* bytes of a text that are compared: bounds the memory */
+enum { /* only mail that was made for it comes near: they bound the memory */
+       VAULT_SORT_TEXT_MAX = 512,      /* bytes of a text that are compared */
+       VAULT_SORT_ANCESTORS_MAX = 200, /* of a message's references the last ones count */
+};
 
 enum vault_sort_field { /* what is asked for, as a set; the rest stays zero */
                         VAULT_SORT_ARRIVAL = 1 << 0,
@@ -37,7 +40,8 @@ struct vault_sort_key {
     struct str display_from, display_to; /* the first address's display name, else mailbox@host
                                             (RFC 5957 §3); empty: there is none */
     /* Without angle brackets, as written; several are separated by one space. May be empty.
-     * `ancestors` are those of References, or if there are none, of In-Reply-To (§3). */
+     * `ancestors` are the last VAULT_SORT_ANCESTORS_MAX of References, or if there are none, of
+     * In-Reply-To (§3). */
     struct str message_id, ancestors;
 };
 

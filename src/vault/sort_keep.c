@@ -6,12 +6,12 @@
 enum {
     ALL_FIELDS = VAULT_SORT_SENT | VAULT_SORT_SUBJECT | VAULT_SORT_FROM | VAULT_SORT_TO |
                  VAULT_SORT_CC | VAULT_SORT_THREAD,
-    SLICE_CONTENTS = 200, /* some 15 us of processor time each */
+    SLICE_CONTENTS = 200,          /* some 15 us of processor time each */
     SLICE_TEXT_BYTES = 512 * 1024, /* no further content behind so many bytes: a few ms */
-    WAITING_MIN = 32,     /* fewer contents are not worth a transaction of their own */
+    WAITING_MIN = 32,              /* fewer contents are not worth a transaction of their own */
     BEHIND_CONTENTS = 1024,
     /* Count it up with every change that makes other keys of the same content, but folding's. */
-    FORM = 1,
+    FORM = 2,
 };
 
 /* No date is like this one: content.sent is of four-digit years. */

@@ -224,13 +224,25 @@ static void read_subject(sqlite3_stmt *statement, struct arena *arena, struct va
     key->is_reply = subject.len != base.len && subject_is_reply(arena, subject);
 }
 
+static struct str last_ancestors(struct str ids)
+{
+    size_t count = 0;
+
+    for (size_t i = ids.len; i-- > 0;) {
+        if (ids.ptr[i] == ' ' && ++count == VAULT_SORT_ANCESTORS_MAX)
+            return str_from(ids, i + 1);
+    }
+    return ids;
+}
+
 static void read_ids(sqlite3_stmt *statement, struct arena *arena, struct vault_sort_key *key)
 {
     struct str references = db_column_text(statement, COLUMN_REFERENCES);
 
     key->message_id = arena_copy(arena, db_column_text(statement, COLUMN_MESSAGE_ID));
-    key->ancestors = arena_copy(
-        arena, references.len > 0 ? references : db_column_text(statement, COLUMN_IN_REPLY_TO));
+    key->ancestors =
+        arena_copy(arena, references.len > 0 ? last_ancestors(references)
+                                             : db_column_text(statement, COLUMN_IN_REPLY_TO));
 }
 
 /* All of the row is read, whatever is wanted of it. */

@@ -211,6 +211,34 @@ static void test_keys(void **state)
     check_rows(f, keys);
 }
 
+/* Of a long References the last ids, wherever they are read from. */
+static void test_many_ancestors(void **state)
+{
+    struct fixture *f = *state;
+    struct buf raw, expected;
+
+    buf_init(&raw, SIZE_MAX);
+    buf_init(&expected, SIZE_MAX);
+    buf_put(&raw, STR("References:"));
+    for (int i = 1; i <= VAULT_SORT_ANCESTORS_MAX + 100; i++) {
+        buf_putf(&raw, "\r\n <%d@x>", i);
+        if (i > 100)
+            buf_putf(&expected, "%s%d@x", i == 101 ? "" : " ", i);
+    }
+    buf_put(&raw, STR("\r\nIn-Reply-To: <0@x>\r\n\r\n"));
+    for (int i = 0; i < 32; i++)
+        fixture_append(f, f->inbox, buf_str(&raw), 0);
+    for (int is_kept = 0; is_kept < 2; is_kept++) {
+        const struct keys *keys = read_keys(f, f->inbox, ALL_FIELDS);
+
+        assert_int_equal(keys->made, is_kept ? 0 : 32);
+        assert_equal_texts(keys->list[0].ancestors, buf_str(&expected));
+        fixture_housekeep(f, 0);
+    }
+    buf_free(&raw);
+    buf_free(&expected);
+}
+
 /* In turns, from where the last ended; only what was asked for. */
 static void test_turns(void **state)
 {
@@ -475,16 +503,17 @@ static void test_long_headers(void **state)
     fixture_housekeep(f, 0);
     assert_int_equal(compare(f, f->inbox), 0);
     assert_true(read_keys(f, f->inbox, VAULT_SORT_CC)->list[0].text_bytes == 0);
-    assert_true(read_keys(f, f->inbox, VAULT_SORT_THREAD)->list[0].text_bytes > (size_t)IDS * 32);
+    assert_in_range(read_keys(f, f->inbox, VAULT_SORT_THREAD)->list[0].text_bytes,
+                    VAULT_SORT_ANCESTORS_MAX * 32, VAULT_SORT_ANCESTORS_MAX * 64);
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
-    const struct CMUnitTest tests[] = {TEST(test_keys),         TEST(test_turns),
-                                       TEST(test_changes),      TEST(test_killed),
-                                       TEST(test_another_form), TEST(test_damaged),
-                                       TEST(test_long_headers)};
+    const struct CMUnitTest tests[] = {TEST(test_keys),           TEST(test_turns),
+                                       TEST(test_many_ancestors), TEST(test_changes),
+                                       TEST(test_killed),         TEST(test_another_form),
+                                       TEST(test_damaged),        TEST(test_long_headers)};
 
     fixture_init_libraries();
     return cmocka_run_group_tests(tests, NULL, NULL);

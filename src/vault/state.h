@@ -162,6 +162,9 @@ void vault_note_messages(struct vault *vault, struct folder *folder, uint64_t mo
 void vault_note_metadata(struct vault *vault, int64_t folder_id, struct str entry);
 /* Within the change that deletes the folder (metadata.c). */
 MUST_CHECK enum err metadata_forget(struct vault *vault, struct task *task, int64_t folder_id);
+/* Within the change that makes the second folder. ERR_LIMIT: too many. */
+MUST_CHECK enum err metadata_copy(struct vault *vault, struct task *task, int64_t from_id,
+                                  int64_t to_id);
 
 /* The folder of this name in the change under way: made, with its parents, if there is none, and
  * selectable again if it was not (folder.c). `use` is given unless another folder has it. */

@@ -79,13 +79,14 @@ enum wire_status {
     M(PEER, peer, WIRE_BIT(MASTER), WIRE_SERVICES, 1)                                              \
     /* A listening socket; sent before START. */                                                   \
     M(LISTENER, listener, WIRE_BIT(MASTER), WIRE_SERVICES, 1)                                      \
-    /* Configuration as a sealed memfd, then certificate and key (for gate and smtp), host key    \
+    /* Configuration as a sealed memfd, then certificate and key (for gate and smtp), host key     \
      * (for keeper). Sent at start, and again on SIGHUP. */                                        \
     M(CONFIGURE, configure, WIRE_BIT(MASTER), WIRE_SERVICES, 4)                                    \
     M(START, start, WIRE_BIT(MASTER), WIRE_SERVICES, 0)                                            \
     M(STOP, stop, WIRE_BIT(MASTER) | WIRE_BIT(STORE), WIRE_SERVICES | WIRE_BIT(MAILBOX), 0)        \
     M(READY, ready, WIRE_SERVICES, WIRE_BIT(MASTER), 0)                                            \
-    /* Memory in which all processes of the role count connections (net/census.h); before START. */ \
+    /* Memory in which all processes of the role count connections (net/census.h); before START.   \
+     */                                                                                            \
     M(CENSUS, census, WIRE_BIT(MASTER), WIRE_BIT(GATE) | WIRE_BIT(SMTP), 1)                        \
     /* Logging in. */                                                                              \
     M(LOGIN, login, WIRE_BIT(GATE) | WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                          \
@@ -121,18 +122,21 @@ enum wire_status {
       WIRE_BIT(STORE) | WIRE_BIT(NURSERY), 0)                                                      \
     M(MAILBOX_REMOVE_REPLY, mailbox_remove_reply, WIRE_BIT(STORE) | WIRE_BIT(NURSERY),             \
       WIRE_BIT(KEEPER) | WIRE_BIT(STORE), 0)                                                       \
-    /* All sessions of a mailbox end (its password changed, its alias went, or leads elsewhere). */\
+    /* All sessions of a mailbox end (its password changed, its alias went, or leads elsewhere).   \
+     */                                                                                            \
     M(MAILBOX_EXPEL, mailbox_expel, WIRE_BIT(KEEPER), WIRE_BIT(STORE), 0)                          \
     /* Mail. DELIVER's descriptor is a sealed memfd with the whole message. */                     \
     M(RECIPIENT, recipient, WIRE_BIT(SMTP) | WIRE_BIT(COURIER), WIRE_BIT(KEEPER), 0)               \
     M(RECIPIENT_REPLY, recipient_reply, WIRE_BIT(KEEPER), WIRE_BIT(SMTP) | WIRE_BIT(COURIER), 0)   \
+    /* A login's message that did not come to be: its recipients do not count. No answer. */       \
+    M(RECIPIENTS_UNUSED, recipients_unused, WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                   \
     M(SENDER, sender, WIRE_BIT(SMTP), WIRE_BIT(KEEPER), 0)                                         \
     M(SENDER_REPLY, sender_reply, WIRE_BIT(KEEPER), WIRE_BIT(SMTP), 0)                             \
     M(DELIVER, deliver, WIRE_BIT(SMTP) | WIRE_BIT(COURIER) | WIRE_BIT(STORE),                      \
       WIRE_BIT(STORE) | WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER), 1)                                   \
     M(DELIVER_REPLY, deliver_reply, WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER) | WIRE_BIT(STORE),        \
       WIRE_BIT(STORE) | WIRE_BIT(SMTP) | WIRE_BIT(COURIER), 0)                                     \
-    /* A foreign message is judged before it is taken; its descriptor is a sealed memfd with the    \
+    /* A foreign message is judged before it is taken; its descriptor is a sealed memfd with the   \
      * message as it came, without our trace. */                                                   \
     M(EXAMINE, examine, WIRE_BIT(SMTP), WIRE_BIT(EXAMINER), 1)                                     \
     M(EXAMINE_REPLY, examine_reply, WIRE_BIT(EXAMINER), WIRE_BIT(SMTP), 0)                         \
@@ -142,11 +146,11 @@ enum wire_status {
     /* A message as the JSON of a webhook: memfd there, memfd back. */                             \
     M(RENDER, render, WIRE_BIT(COURIER), WIRE_BIT(EXAMINER), 1)                                    \
     M(RENDER_REPLY, render_reply, WIRE_BIT(EXAMINER), WIRE_BIT(COURIER), 1)                        \
-    /* To the outbound queue; the reply comes when it is on disk. The descriptor is a sealed memfd  \
+    /* To the outbound queue; the reply comes when it is on disk. The descriptor is a sealed memfd \
      * with the message, our trace before it. */                                                   \
     M(QUEUE, queue, WIRE_BIT(SMTP), WIRE_BIT(COURIER), 1)                                          \
     M(QUEUE_REPLY, queue_reply, WIRE_BIT(COURIER), WIRE_BIT(SMTP), 0)                              \
-    /* A report of another server came in for one of our users (courier/bounce.c). No answer. */    \
+    /* A report of another server came in for one of our users (courier/bounce.c). No answer. */   \
     M(BOUNCE, bounce, WIRE_BIT(SMTP), WIRE_BIT(COURIER), 0)                                        \
     /* The keys that mail of one of our domains is signed with. */                                 \
     M(SIGNING_KEYS, signing_keys, WIRE_BIT(COURIER), WIRE_BIT(KEEPER), 0)                          \
@@ -158,23 +162,26 @@ enum wire_status {
       WIRE_BIT(RESOLVER), 0)                                                                       \
     M(DNS_ANSWER, dns_answer, WIRE_BIT(RESOLVER),                                                  \
       WIRE_BIT(SMTP) | WIRE_BIT(EXAMINER) | WIRE_BIT(COURIER) | WIRE_BIT(KEEPER) |                 \
-          WIRE_BIT(ARCHIVIST), 0)                                                                  \
+          WIRE_BIT(ARCHIVIST),                                                                     \
+      0)                                                                                           \
     /* The drop box changes hands: the sealer finishes, closes the file, forgets the chain. */     \
     M(LANE_RELEASE, lane_release, WIRE_BIT(STORE), WIRE_BIT(SEALER), 0)                            \
     M(LANE_RELEASE_REPLY, lane_release_reply, WIRE_BIT(SEALER), WIRE_BIT(STORE), 0)                \
     /* Keys derived from the host key for the roles that need one (sealer: drop boxes; courier:    \
      * secret/courier.h). */                                                                       \
     M(HOST_KEY, host_key, WIRE_BIT(KEEPER), WIRE_BIT(SEALER) | WIRE_BIT(COURIER), 0)               \
-    /* What an owner asked for with his password, done in his mailbox process (mailbox/jobs.h); the  \
-     * descriptors are those that his command brought. Replies: progress, and at last the outcome. */ \
+    /* What an owner asked for with his password, done in his mailbox process (mailbox/jobs.h);    \
+     * the descriptors are those that his command brought. Replies: progress, and at last the                \
+     * outcome. */                                                                                 \
     M(JOB, job, WIRE_BIT(KEEPER) | WIRE_BIT(STORE), WIRE_BIT(STORE) | WIRE_BIT(MAILBOX), 2)        \
     M(JOB_REPLY, job_reply, WIRE_BIT(MAILBOX) | WIRE_BIT(STORE),                                   \
       WIRE_BIT(STORE) | WIRE_BIT(KEEPER), 0)                                                       \
     /* The command went away. */                                                                   \
     M(JOB_CANCEL, job_cancel, WIRE_BIT(KEEPER) | WIRE_BIT(STORE),                                  \
       WIRE_BIT(STORE) | WIRE_BIT(MAILBOX), 0)                                                      \
-    /* Objects of a backup, all of them ciphertext. The store passes on what mailbox processes send, \
-     * and sees to it that each names its own. PUT's descriptor has the bytes, GET_REPLY's, too. */ \
+    /* Objects of a backup, all of them ciphertext. The store passes on what mailbox processes     \
+     * send, and sees to it that each names its own. PUT's descriptor has the bytes, GET_REPLY's,              \
+     * too. */                                                                                     \
     M(BACKUP_PUT, backup_put,                                                                      \
       WIRE_BIT(MAILBOX) | WIRE_BIT(SEALER) | WIRE_BIT(KEEPER) | WIRE_BIT(STORE),                   \
       WIRE_BIT(STORE) | WIRE_BIT(ARCHIVIST), 1)                                                    \
@@ -191,16 +198,17 @@ enum wire_status {
     /* No mailbox process: what takes one over must not take its backups. */                       \
     M(BACKUP_DELETE, backup_delete, WIRE_BIT(KEEPER), WIRE_BIT(ARCHIVIST), 0)                      \
     M(BACKUP_DELETE_REPLY, backup_delete_reply, WIRE_BIT(ARCHIVIST), WIRE_BIT(KEEPER), 0)          \
-    /* An owner's own destination for his mailbox's backups (backup/mirror.h). No answer. */        \
+    /* An owner's own destination for his mailbox's backups (backup/mirror.h). No answer. */       \
     M(BACKUP_OWN, backup_own, WIRE_BIT(KEEPER), WIRE_BIT(ARCHIVIST), 0)                            \
-    /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the      \
+    /* The administrator's commands: JSON both ways (account/admin/command.h). Those about the     \
      * queue the keeper passes on. */                                                              \
     M(ADMIN, admin, WIRE_BIT(CLI) | WIRE_BIT(KEEPER),                                              \
       WIRE_BIT(KEEPER) | WIRE_BIT(COURIER) | WIRE_BIT(ARCHIVIST), 2)                               \
     M(ADMIN_REPLY, admin_reply, WIRE_BIT(KEEPER) | WIRE_BIT(COURIER) | WIRE_BIT(ARCHIVIST),        \
       WIRE_BIT(CLI) | WIRE_BIT(KEEPER), 0)                                                         \
-    /* Sessions that sleep (mailbox/hibernate.c). The state goes to the gate, which answers whether it\
-     * holds it now and has sent nothing that is not in it. Such a session goes on with SESSION_OPEN. */\
+    /* Sessions that sleep (mailbox/hibernate.c). The state goes to the gate, which answers        \
+     * whether it holds it now and has sent nothing that is not in it. Such a session goes on with                  \
+     * SESSION_OPEN. */                                                                            \
     M(SESSION_HIBERNATE, session_hibernate, WIRE_BIT(MAILBOX) | WIRE_BIT(STORE),                   \
       WIRE_BIT(STORE) | WIRE_BIT(GATE), 0)                                                         \
     M(SESSION_HIBERNATE_REPLY, session_hibernate_reply, WIRE_BIT(GATE) | WIRE_BIT(STORE),          \
@@ -276,13 +284,18 @@ enum wire_status {
 #define WIRE_FIELDS_recipient(F)                                                                   \
     F(str, address) F(u64, size_bytes) F(id, login) F(str, sender) F(str, client) F(str, helo)     \
     F(flag, is_tls)
-/* `detail` is the +tag, for filing. With OK: `mailbox` (if it stores: has_mailbox) and `routes` (JSON
- * for the courier, docs/routes.md; empty: none) say where it goes; neither: it is accepted and dropped.
- * `reply_code` (421, 450, 550, …; 0: the status's own) and `words` are for the peer. `trust`: an allow
- * list names the sender (1), nothing does (0); is_checked: spam is looked for. */
+/* `detail` is the +tag, for filing. With OK: `mailbox` (if it stores: has_mailbox) and `routes`
+ * (JSON for the courier, docs/routes.md; empty: none) say where it goes; neither: it is accepted
+ * and dropped. `reply_code` (421, 450, 550, …; 0: the status's own) and `words` are for the peer.
+ * `trust`: an allow list names the sender (1), nothing does (0); is_checked: spam is looked for.
+ * `counted_day`: it counts among what the login and its domain may send to other servers on this
+ * day (since 1970); 0: it does not. */
 #define WIRE_FIELDS_recipient_reply(F)                                                             \
-    F(u64, status) F(id, mailbox) F(str, detail) F(flag, has_mailbox) F(str, routes)               \
-    F(u64, reply_code) F(str, words) F(u64, trust) F(flag, is_checked)
+    F(u64, status)                                                                                 \
+    F(id, mailbox) F(str, detail) F(flag, has_mailbox) F(str, routes) F(u64, reply_code)           \
+        F(str, words) F(u64, trust) F(flag, is_checked) F(u64, counted_day)
+#define WIRE_FIELDS_recipients_unused(F)                                                           \
+    F(id, login) F(str, sender) F(u64, counted_day) F(u64, count)
 #define WIRE_FIELDS_sender(F) F(id, mailbox) F(str, address) F(id, slot)
 #define WIRE_FIELDS_sender_reply(F) F(u64, status)
 

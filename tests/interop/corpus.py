@@ -59,7 +59,8 @@ class Appender:
     def run(self, messages, window=64):
         waiting = 0
         for number, raw in enumerate(messages):
-            self.sock.sendall(b"p%d APPEND INBOX {%d+}\r\n" % (number, len(raw)) + raw + b"\r\n")
+            form = b"~" if b"\0" in raw else b""  # what has a NUL is a literal8
+            self.sock.sendall(b"p%d APPEND INBOX %s{%d+}\r\n" % (number, form, len(raw)) + raw + b"\r\n")
             waiting += 1
             if waiting >= window:
                 self.answer()

@@ -253,10 +253,38 @@ static void write_smtp(const char *folder, struct buf *out)
     arena_free(&all.arena);
 }
 
+/* ---- What is done otherwise, on purpose ---- */
+
+static const struct {
+    const char *rfc, *asks, *does, *file;
+} DEPARTURES[] = {
+    {"RFC 6855 §4",
+     "refuse an APPEND with 8-bit header fields from a client that did not enable UTF8=ACCEPT",
+     "taken: old mail has them, the programs that move mailboxes enable nothing, and what is "
+     "refused "
+     "to them is lost",
+     "imap/utf8"},
+    {"RFC 3501 §4.3.1", "no NUL in a literal",
+     "refused in a client's literal (a literal8 takes it); what FETCH BODY[] gives of a message "
+     "that "
+     "has one are its bytes as they came, and BINARY[] gives them in a literal8",
+     "imap/append"},
+};
+
+static void write_departures(const char *folder, struct buf *out)
+{
+    (void)folder;
+    buf_put(out, STR("\n## Otherwise, on purpose\n\n| text | asks | here | conversation |\n"
+                     "| --- | --- | --- | --- |\n"));
+    for (size_t i = 0; i < ARRAY_LEN(DEPARTURES); i++)
+        buf_putf(out, "| %s | %s | %s | [%s](../tests/protocol/%s.txt) |\n", DEPARTURES[i].rfc,
+                 DEPARTURES[i].asks, DEPARTURES[i].does, DEPARTURES[i].file, DEPARTURES[i].file);
+}
+
 /* ---- The document ---- */
 
-static void (*const SECTIONS[])(const char *folder, struct buf *out) = {write_imap, write_pop3,
-                                                                        write_smtp};
+static void (*const SECTIONS[])(const char *folder, struct buf *out) = {
+    write_imap, write_pop3, write_smtp, write_departures};
 
 static const char HEAD[] =
     "# What is implemented of which RFC\n\n"

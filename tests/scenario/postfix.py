@@ -334,11 +334,18 @@ def what_domain_check_follows(world):
          "no address"),
         # Its host has a certificate for other names only.
         ("unsigned", "v=spf1 mx include:gone.test -all", "right", "", "testing", "mx.ours.test",
-         "missing", "certificate"),
+         "wrong", "certificate"),
+        # Nobody listens there, or the DNS is sick: nobody knows.
+        ("silent", "v=spf1 include:nested.test -all", "right", "", None, None, "unknown",
+         "could not be asked for"),
+        ("sick", "v=spf1 include:nested.test -all", "right", "", None, None, "unknown",
+         "DNS did not tell"),
         ("stale", "v=spf1 include:gone.test mx -all", "wrong", "cannot evaluate", "testing", "*.ours.test",
          "right", "testing"),
     ]
     zones["nested.test"] = [["TXT", "v=spf1 a:mx.ours.test -all"]]
+    zones["mta-sts.silent.test"] = [["A", world.net.address]]
+    zones["mta-sts.sick.test"] = [["SERVFAIL"]]
     zones["_spf.foreign.test"] = [["TXT", "v=spf1 ip4:198.51.100.0/24 -all"]]
     try:
         for name, record, *_, in cases:

@@ -621,6 +621,29 @@ def an_address_has_so_many_connections(_):
 
 
 @suite.case
+def a_mailbox_has_so_many_sessions(_):
+    """One that is refused is told that it is not the password."""
+    with Server(settings={"sessions_per_mailbox_max": 2}) as server:
+        alias, other = server.add_alias("me@crowd.test"), server.add_alias("you@crowd.test")
+
+        def refused():
+            try:
+                server.imap(alias).logout()
+            except imaplib.IMAP4.error as error:
+                return str(error)
+            return ""
+
+        with server.imap(alias), server.imap(alias) as second:
+            check("[UNAVAILABLE]" in refused(), "a third session")
+            server.imap(other).logout()
+            second.logout()
+            deadline = time.monotonic() + 10
+            while refused():
+                check(time.monotonic() < deadline, f"the one that ended still counts: {refused()}")
+                time.sleep(0.05)
+
+
+@suite.case
 def silent_clients_are_cut_off(_):
     with Server(settings={"login_timeout": "2s"}) as server:
         for port in ("imap", "mx", "submission"):

@@ -107,6 +107,24 @@ static struct str member(struct admin_check *check, const json_t *answer, const 
                : STR("");
 }
 
+/* Why the courier has none; of what is no answer nobody knows. */
+static struct admin_finding no_policy(struct admin_check *check, const json_t *answer)
+{
+    struct str state = member(check, answer, "state"), words = member(check, answer, "message");
+    struct admin_finding finding = {ADMIN_FINDING_UNKNOWN, STR("")};
+
+    for (size_t i = ADMIN_FINDING_MISSING; i < ARRAY_LEN(state_names); i++) {
+        if (str_equal(state, str_from_c(state_names[i])))
+            finding.state = (enum admin_finding_state)i;
+    }
+    finding.why =
+        arena_printf(&check->request->task.arena,
+                     finding.state == ADMIN_FINDING_UNKNOWN ? "it could not be asked for: %.*s"
+                                                            : "it cannot be fetched: %.*s",
+                     STR_ARG(words));
+    return finding;
+}
+
 static struct admin_finding judge_policy(struct admin_check *check, const json_t *answer)
 {
     struct arena *arena = &check->request->task.arena;
@@ -114,11 +132,12 @@ static struct admin_finding judge_policy(struct admin_check *check, const json_t
     bool is_enforced = str_equal(mode, STR("enforce"));
 
     if (mode.len == 0)
-        return (struct admin_finding){ADMIN_FINDING_MISSING,
-                                      arena_printf(arena, "it cannot be fetched: %.*s",
-                                                   STR_ARG(member(check, answer, "message")))};
+        return no_policy(check, answer);
     if (str_equal(mode, STR("none")))
         return admin_found(ADMIN_FINDING_RIGHT, "mode: none; it asks for nothing");
+    if (admin_check_answer(check, ADMIN_DNS_MX)->status == DNS_FAILED)
+        return admin_found(ADMIN_FINDING_UNKNOWN,
+                           "the DNS did not tell the MX hosts that its mx: must name");
     if (unnamed.len > 0)
         return (struct admin_finding){
             ADMIN_FINDING_WRONG,

@@ -168,6 +168,9 @@ static struct admin_finding judge_host(const struct admin_check *check, enum adm
         return admin_found(ADMIN_FINDING_RIGHT, "");
     if (other != NULL && other->count > 0)
         return admin_found(ADMIN_FINDING_RIGHT, "none, but one of the other kind");
+    if (other != NULL && other->status == DNS_FAILED)
+        return admin_found(ADMIN_FINDING_UNKNOWN,
+                           "none; for one of the other kind the DNS did not answer");
     return admin_found(ADMIN_FINDING_MISSING, "this host's name has no address");
 }
 
@@ -193,9 +196,12 @@ struct admin_finding admin_check_judge(struct admin_check *check, size_t index)
     case ADMIN_DNS_STS:
         return judge_tagged(answer, STR("v=STSv1"), "id", "it has no id=");
     case ADMIN_DNS_STS_HOST:
-        return answer->count > 0 ? admin_found(ADMIN_FINDING_RIGHT, "")
-                                 : admin_found(ADMIN_FINDING_MISSING,
-                                               "the MTA-STS policy cannot be fetched from there");
+        if (answer->count > 0)
+            return admin_found(ADMIN_FINDING_RIGHT, "");
+        return check->policy.state == ADMIN_FINDING_RIGHT
+                   ? admin_found(ADMIN_FINDING_RIGHT, "none, but one of the other kind")
+                   : admin_found(ADMIN_FINDING_MISSING,
+                                 "the MTA-STS policy cannot be fetched from there");
     case ADMIN_DNS_TLS_REPORT:
         return judge_tagged(answer, STR("v=TLSRPTv1"), "rua", "it has no rua=");
     case ADMIN_DNS_SERVICE:

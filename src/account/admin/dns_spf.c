@@ -81,16 +81,26 @@ static void add_host(struct admin_check *check, struct str host)
         add_senders(check, &v6->answer);
 }
 
-static void find_senders(struct admin_check *check)
+/* The name of the host that mail goes out from; false: it is an address. */
+static bool sending_host(const struct admin_check *check, struct str *out_host,
+                         struct ip_address *out_address)
 {
     struct str smarthost = check->dns->smarthost;
+
+    *out_host = smarthost.len > 0 ? smarthost : check->dns->hostname;
+    return smarthost.len == 0 || !ip_address_parse(smarthost, out_address);
+}
+
+static void find_senders(struct admin_check *check)
+{
     struct ip_address address;
+    struct str host;
 
     check->sender_count = 0;
-    if (ip_address_parse(smarthost, &address))
-        add_sender(check, &address);
+    if (sending_host(check, &host, &address))
+        add_host(check, host);
     else
-        add_host(check, smarthost.len > 0 ? smarthost : check->dns->hostname);
+        add_sender(check, &address);
     check->senders[check->sender_count].address = nobodys_address;
 }
 
@@ -187,13 +197,37 @@ static struct admin_finding judge_sender(struct admin_check *check, struct str t
     return admin_found(ADMIN_FINDING_RIGHT, "");
 }
 
+/* Whether the DNS kept back addresses that mail may go out from. */
+static bool has_unknown_senders(const struct admin_check *check)
+{
+    struct ip_address address;
+    struct str host;
+
+    if (!sending_host(check, &host, &address))
+        return false;
+    for (size_t i = 0; i < check->asked_count; i++) {
+        const struct admin_asked *asked = &check->asked[i];
+
+        if ((asked->type == DNS_TYPE_A ||
+             (asked->type == DNS_TYPE_AAAA && check->dns->uses_ipv6)) &&
+            asked->answer.status == DNS_FAILED && str_equal_nocase(asked->name, host))
+            return true;
+    }
+    return false;
+}
+
+static struct admin_finding no_senders(const struct admin_check *check)
+{
+    return admin_found(ADMIN_FINDING_UNKNOWN,
+                       check->dns->smarthost.len > 0
+                           ? "the smarthost's name has no address to try it with"
+                           : "this host's name has no address to try it with");
+}
+
 struct admin_finding admin_check_judge_spf(struct admin_check *check,
                                            const struct dns_answer *answer)
 {
-    struct admin_finding finding = admin_found(
-        ADMIN_FINDING_UNKNOWN, check->dns->smarthost.len > 0
-                                   ? "the smarthost's name has no address to try it with"
-                                   : "this host's name has no address to try it with");
+    struct admin_finding finding = no_senders(check);
     struct str text;
 
     if (!admin_dns_only_one(answer, STR("v=spf1"), &text, &finding))
@@ -205,5 +239,8 @@ struct admin_finding admin_check_judge_spf(struct admin_check *check,
         if (finding.state != ADMIN_FINDING_RIGHT)
             return finding;
     }
+    if (has_unknown_senders(check))
+        return admin_found(ADMIN_FINDING_UNKNOWN,
+                           "the DNS did not tell all addresses that mail goes out from");
     return finding;
 }

@@ -212,6 +212,9 @@ static void test_a_domain_that_is_wrong(void **state)
     }
     check_domain(f, NULL, 0);
     assert_string_equal(state_of(f, "A", "mail.host.test"), "missing");
+    check_domain(f, &(struct given){DNS_TYPE_A, "mail.host.test", DNS_FAILED, {NULL}, NULL, 0}, 1);
+    assert_string_equal(state_of(f, "A", "mail.host.test"), "unknown");
+    assert_string_equal(state_of(f, "AAAA", "mail.host.test"), "unknown");
     /* An administrator who went away, and a resolver that never answers. */
     f->question_count = 0;
     (void)test_admin_ask(f, "{'command':'domain check','arguments':{'domain':'demo.test'}}");
@@ -236,6 +239,7 @@ static void test_what_spf_lets_pass(void **state)
         {DNS_TYPE_TXT, "others.test", DNS_OK, {"v=spf1 ip4:9.9.9.9 -all"}, NULL, 0},
         {DNS_TYPE_TXT, "open.test", DNS_OK, {"v=spf1 +all"}, NULL, 0},
         {DNS_TYPE_TXT, "sick.test", DNS_FAILED, {NULL}, NULL, 0},
+        {DNS_TYPE_A, "sick.provider.test", DNS_FAILED, {NULL}, NULL, 0},
         {DNS_TYPE_TXT, "loop.test", DNS_OK, {"v=spf1 include:loop.test -all"}, NULL, 0},
         {DNS_TYPE_TXT, "spf.provider.test", DNS_OK, {"v=spf1 ip4:5.6.9.0/24 -all"}, NULL, 0},
         {DNS_TYPE_TXT, "_all.provider.test", DNS_OK, {"v=spf1 ip4:5.6.7.0/24 -all"}, NULL, 0},
@@ -271,6 +275,7 @@ static void test_what_spf_lets_pass(void **state)
         {"v=spf1 ip4:5.6.7.8 -all", "5.6.7.8", "right", ""},
         {"v=spf1 mx -all", "5.6.7.8", "wrong", "5.6.7.8"},
         {"v=spf1 mx -all", "gone.provider.test", "unknown", "smarthost"},
+        {"v=spf1 mx -all", "sick.provider.test", "unknown", "DNS did not tell"},
         /* Both families count where both are used. */
         {"v=spf1 ip6:3031:3233:3435:3637:3839:6162:6364:6566 -all", "six.host.test", "right", ""},
         {"v=spf1 mx -all", "six.host.test", "wrong", "3031:3233"},
@@ -354,9 +359,13 @@ static void test_the_policy_is_looked_at(void **state)
         {"{\"status\":\"ok\",\"mode\":\"none\",\"unnamed\":\"mail.host.test\"}", "right", "none"},
         {"{\"status\":\"ok\",\"mode\":\"enforce\",\"unnamed\":\"mail.host.test\"}", "wrong",
          "does not name mail.host.test; others do not deliver"},
-        {"{\"status\":\"failed\",\"message\":\"its host did not answer 200\"}", "missing",
-         "did not answer 200"},
-        {"nonsense", "missing", ""},
+        {"{\"status\":\"failed\",\"state\":\"missing\",\"message\":\"its host answered 404\"}",
+         "missing", "cannot be fetched: its host answered 404"},
+        {"{\"status\":\"failed\",\"state\":\"wrong\",\"message\":\"it is malformed\"}", "wrong",
+         "cannot be fetched: it is malformed"},
+        {"{\"status\":\"failed\",\"state\":\"unknown\",\"message\":\"time is up\"}", "unknown",
+         "could not be asked for: time is up"},
+        {"nonsense", "unknown", "could not be asked for"},
         {NULL, "unknown", "away"},
     };
     static const struct given given[] = {
@@ -372,6 +381,16 @@ static void test_the_policy_is_looked_at(void **state)
         assert_string_equal(state_of(f, "HTTPS", url), rows[i].state);
         assert_non_null(strstr(why_of(f, "HTTPS", url), rows[i].why));
     }
+    /* Whom it must name is not known. */
+    check_domain_with(f, &(struct given){DNS_TYPE_MX, "demo.test", DNS_FAILED, {NULL}, NULL, 0}, 1,
+                      rows[0].answer);
+    assert_string_equal(state_of(f, "HTTPS", url), "unknown");
+    assert_non_null(strstr(why_of(f, "HTTPS", url), "DNS did not tell"));
+    /* Its host has an address of the other kind. */
+    check_domain(f, given, ARRAY_LEN(given));
+    assert_string_equal(state_of(f, "A", "mta-sts.demo.test"), "right");
+    check_domain_with(f, given, ARRAY_LEN(given), rows[4].answer);
+    assert_string_equal(state_of(f, "A", "mta-sts.demo.test"), "missing");
     /* The courier dies while it is asked. */
     f->question_count = 0;
     f->is_courier_down = false;

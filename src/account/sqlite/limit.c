@@ -86,3 +86,23 @@ enum err account_domain_count_sent(struct account_database *database, struct tas
         " sent_day = ?2 WHERE id = ?1",
         (int64_t[]){row, day}, 2);
 }
+
+enum err account_user_count_unsent(struct account_database *database, struct task *task,
+                                   int64_t row, int64_t day, int64_t count)
+{
+    TRY(account_sqlite_note(database, task));
+    return account_sqlite_run(database, task,
+                              "UPDATE users SET sent_count = max(sent_count - ?3, 0)"
+                              " WHERE id = ?1 AND sent_day = ?2",
+                              (int64_t[]){row, day, count}, 3);
+}
+
+enum err account_domain_count_unsent(struct account_database *database, struct task *task,
+                                     int64_t row, int64_t day, int64_t count)
+{
+    TRY(account_sqlite_note(database, task));
+    return account_sqlite_run(database, task,
+                              "UPDATE domains SET sent_count = max(sent_count - ?3, 0)"
+                              " WHERE id = ?1 AND sent_day = ?2",
+                              (int64_t[]){row, day, count}, 3);
+}

@@ -16,12 +16,24 @@ static enum err parse_utf8_literal(struct imap_parser *parser, struct str *out)
     return imap_parse_byte(parser, ')');
 }
 
+/* literal / literal8 (RFC 3516 §4.4) / utf8-literal */
+static enum err parse_bytes(struct imap_parser *parser, struct imap_append_message *out)
+{
+    out->is_literal8 = true;
+    if (imap_take_word(parser, STR("UTF8")))
+        return parse_utf8_literal(parser, &out->bytes);
+    if (imap_at(parser, '~'))
+        return imap_parse_literal8(parser, &out->bytes);
+    out->is_literal8 = false;
+    return imap_parse_literal(parser, &out->bytes);
+}
+
 /*
  * [SP flag-list] [SP date-time] SP (literal / literal8 / utf8-literal)
  *
  * RFC 6855 §4 has a server refuse 8-bit header fields from a client that did not enable
- * UTF8=ACCEPT. We take them: such mail is old and plentiful, and who moves in with it must not lose
- * it.
+ * UTF8=ACCEPT. We take them: such mail is old and plentiful, the programs that move mailboxes send
+ * it so, and who moves in with it must not lose it.
  */
 enum err imap_parse_append_message(struct imap_parser *parser, struct imap_append_message *out)
 {
@@ -35,11 +47,7 @@ enum err imap_parse_append_message(struct imap_parser *parser, struct imap_appen
         TRY(imap_parse_date_time(parser, &out->date_ms, &out->zone_minutes));
         TRY(imap_parse_space(parser));
     }
-    if (imap_take_word(parser, STR("UTF8")))
-        return parse_utf8_literal(parser, &out->bytes);
-    if (imap_at(parser, '~')) /* RFC 3516 §4.4; what has no NUL is no different */
-        return imap_parse_literal8(parser, &out->bytes);
-    return imap_parse_literal(parser, &out->bytes);
+    return parse_bytes(parser, out);
 }
 
 /* The next of the messages; beyond the most that there may be, one that is forgotten. */
@@ -107,6 +115,9 @@ enum err imap_append_prepare(struct imap_session *s, struct task *task,
         return imap_refuse(s, task, IMAP_REFUSAL_EMPTY_MESSAGE);
     if (message->bytes.len > s->options.append_limit_bytes)
         return imap_refuse(s, task, IMAP_REFUSAL_MESSAGE_TOO_BIG);
+    /* CHAR8 = %x01-ff; an "error in … message text" is a NO (RFC 3501 §6.3.11, §9). */
+    if (!message->is_literal8 && str_index(message->bytes, '\0') >= 0)
+        return imap_refuse(s, task, IMAP_REFUSAL_NUL);
     return imap_flags_bits(&message->flags, s->vault, task, true, &out->flags);
 }
 

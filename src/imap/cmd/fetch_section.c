@@ -1,7 +1,7 @@
 /*
  * The sections of one message, one after the other: BODY[…] (RFC 3501 §6.4.5) and BINARY[…]
- * (RFC 3516), streamed. What is decoded for BINARY is read twice: to know its size, and to write
- * it.
+ * (RFC 3516), streamed. What BINARY gives is read twice: to know its size, and whether there is a
+ * NUL in it, which takes a literal8 (§4.3); and to write it.
  */
 #include "imap/cmd/fetch.h"
 
@@ -77,6 +77,18 @@ enum err imap_fetch_open_message(struct imap_session *s, struct task *task,
     return ERR_OK;
 }
 
+/* Where the section's bytes are; false: there is no such section. */
+static bool find_range(const struct imap_session *s, const struct imap_fetch_args *fetch,
+                       const struct imap_section *section, struct message_range *out)
+{
+    if (section->path_len == 0 && section->kind == MESSAGE_SECTION_ALL) {
+        *out = (struct message_range){0, vault_content_size(s->content)};
+        return true;
+    }
+    return message_section_range(&fetch->structure, section->path, section->path_len, section->kind,
+                                 out);
+}
+
 static void put_literal_size(struct imap_session *s, uint64_t size)
 {
     buf_put(&s->out, STR("{"));
@@ -132,7 +144,7 @@ static void begin_bytes(struct imap_session *s, struct imap_fetch_args *fetch,
         return;
     }
     cut_partial(section, &start, &size);
-    if (section->form == IMAP_SECTION_BINARY)
+    if (fetch->has_nul)
         buf_put(&s->out, STR("~"));
     put_literal_size(s, size);
     if (size == 0)
@@ -149,6 +161,21 @@ static void begin_bytes(struct imap_session *s, struct imap_fetch_args *fetch,
     fetch->phase = IMAP_FETCH_LITERAL;
 }
 
+/* Of what is not encoded the size is known: only the bytes that were asked for are looked at. */
+static void begin_measuring(struct imap_fetch_args *fetch, const struct imap_section *section,
+                            struct message_range range, enum message_encoding encoding)
+{
+    uint64_t start = 0, len = range.len;
+
+    if (!fetch->is_decoding)
+        cut_partial(section, &start, &len);
+    transfer_init(&fetch->transfer, encoding);
+    fetch->position = range.start + start;
+    fetch->raw_left = len;
+    fetch->measured = 0;
+    fetch->phase = IMAP_FETCH_MEASURE;
+}
+
 /* Writes a section's label and what needs no streaming; else leaves position and left. */
 static enum err begin_section(struct imap_session *s, struct task *task,
                               struct imap_fetch_args *fetch)
@@ -156,7 +183,7 @@ static enum err begin_section(struct imap_session *s, struct task *task,
     const struct imap_section *section = &fetch->sections[fetch->section];
     const struct message_part *part = encoded_part(fetch, section);
     uint64_t size = vault_content_size(s->content);
-    struct message_range range = {0, size};
+    struct message_range range;
 
     imap_spend(s, SECTION_UNITS);
     if (fetch->section > 0)
@@ -164,9 +191,7 @@ static enum err begin_section(struct imap_session *s, struct task *task,
     buf_put(&s->out, section->label);
     buf_put(&s->out, STR(" "));
     fetch->section++;
-    if ((section->path_len > 0 || section->kind != MESSAGE_SECTION_ALL) &&
-        !message_section_range(&fetch->structure, section->path, section->path_len, section->kind,
-                               &range)) {
+    if (!find_range(s, fetch, section, &range)) {
         buf_put(&s->out, section->form == IMAP_SECTION_BINARY_SIZE ? STR("0") : STR("NIL"));
         return ERR_OK;
     }
@@ -176,15 +201,13 @@ static enum err begin_section(struct imap_session *s, struct task *task,
         return write_fields(s, task, section, range);
     fetch->is_decoding = part != NULL && (part->encoding == MESSAGE_ENCODING_BASE64 ||
                                           part->encoding == MESSAGE_ENCODING_QUOTED_PRINTABLE);
-    if (!fetch->is_decoding) {
+    fetch->has_nul = false;
+    if (!fetch->is_decoding && section->form != IMAP_SECTION_BINARY) {
         begin_bytes(s, fetch, section, range, range.len);
         return ERR_OK;
     }
-    transfer_init(&fetch->transfer, part->encoding);
-    fetch->position = range.start;
-    fetch->raw_left = range.len;
-    fetch->measured = 0;
-    fetch->phase = IMAP_FETCH_MEASURE;
+    begin_measuring(fetch, section, range,
+                    fetch->is_decoding ? part->encoding : MESSAGE_ENCODING_BINARY);
     return ERR_OK;
 }
 
@@ -217,12 +240,13 @@ static enum err measure(struct imap_session *s, struct task *task, struct imap_f
     buf_init(&decoded, SIZE_MAX);
     TRY(decode_piece(s, task, fetch, &decoded));
     fetch->measured += decoded.len;
+    fetch->has_nul |=
+        section->form == IMAP_SECTION_BINARY && str_index(buf_str(&decoded), '\0') >= 0;
     if (fetch->raw_left > 0)
         return ERR_OK;
-    if (!message_section_range(&fetch->structure, section->path, section->path_len, section->kind,
-                               &range))
+    if (!find_range(s, fetch, section, &range))
         return fail(task, ERR_CORRUPT, "a part is gone");
-    begin_bytes(s, fetch, section, range, fetch->measured);
+    begin_bytes(s, fetch, section, range, fetch->is_decoding ? fetch->measured : range.len);
     return ERR_OK;
 }
 

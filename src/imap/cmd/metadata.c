@@ -23,11 +23,28 @@ static const struct str ADMIN = STR_INIT("/shared/admin");
 
 /* ---- Parsing ---- */
 
+/* "any number of components starting at 2, unless they fall under the vendor namespaces …, in which
+ * case they have at least 4" (RFC 5464 §3.2) */
+static bool has_enough_components(struct str entry)
+{
+    struct str below = str_from(entry, 1), component;
+    size_t count = 0;
+    bool is_vendor = false;
+
+    while (str_split(&below, '/', &component)) {
+        is_vendor |= count == 1 && str_equal(component, STR("vendor"));
+        count++;
+    }
+    return count >= (is_vendor ? 4u : 2u);
+}
+
 /*
  * entry = astring; slash-separated, "/private" or "/shared" first, ASCII, without wildcards
- * (RFC 5464 §3.2). Case does not matter: lower case is what is kept.
+ * (RFC 5464 §3.2). Case does not matter: lower case is what is kept. With a DEPTH it is where the
+ * search begins, which may be higher than an entry can be.
  */
-static enum err parse_entry(struct imap_parser *parser, struct str *out)
+static enum err parse_entry(struct imap_parser *parser, enum vault_metadata_depth depth,
+                            struct str *out)
 {
     struct str name;
     char *lower;
@@ -48,11 +65,14 @@ static enum err parse_entry(struct imap_parser *parser, struct str *out)
     if (!str_equal(*out, STR("/private")) && !str_equal(*out, STR("/shared")) &&
         !str_starts_with(*out, STR("/private/")) && !str_starts_with(*out, STR("/shared/")))
         return imap_expected(parser, "an entry below /private or /shared");
+    if (depth == VAULT_METADATA_EXACT && !has_enough_components(*out))
+        return imap_expected(parser, "a longer entry name");
     return ERR_OK;
 }
 
 /* entries = entry / "(" entry *(SP entry) ")" */
-enum err imap_parse_metadata_entries(struct imap_parser *parser, struct imap_metadata_names *out)
+enum err imap_parse_metadata_entries(struct imap_parser *parser, enum vault_metadata_depth depth,
+                                     struct imap_metadata_names *out)
 {
     bool is_list = imap_take(parser, '(');
 
@@ -60,7 +80,7 @@ enum err imap_parse_metadata_entries(struct imap_parser *parser, struct imap_met
     do {
         if (out->count == ENTRIES_MAX)
             return imap_expected(parser, "fewer entries");
-        TRY(parse_entry(parser, &out->entries[out->count++]));
+        TRY(parse_entry(parser, depth, &out->entries[out->count++]));
     } while (is_list && imap_take(parser, ' '));
     return is_list ? imap_parse_byte(parser, ')') : ERR_OK;
 }
@@ -114,7 +134,7 @@ IMAP_PARSE(getmetadata)
         TRY(parse_options(parser, metadata));
         TRY(imap_parse_space(parser));
     }
-    return imap_parse_metadata_entries(parser, &metadata->names);
+    return imap_parse_metadata_entries(parser, metadata->depth, &metadata->names);
 }
 
 /* value = nstring / literal8 */
@@ -141,9 +161,7 @@ IMAP_PARSE(setmetadata)
 
         if (metadata->change_count == ENTRIES_MAX)
             return imap_expected(parser, "fewer entries");
-        TRY(parse_entry(parser, &change->entry));
-        if (str_index(str_from(change->entry, 1), '/') < 0)
-            return imap_expected(parser, "an entry below /private or /shared");
+        TRY(parse_entry(parser, VAULT_METADATA_EXACT, &change->entry));
         TRY(imap_parse_space(parser));
         TRY(parse_value(parser, &change->value));
         metadata->change_count++;
@@ -153,17 +171,15 @@ IMAP_PARSE(setmetadata)
 
 /* ---- Reading ---- */
 
-/* "" is the server, for a client: the mailbox as a whole. */
+/* "" is the server, for a client: the mailbox as a whole. Those that are \Noselect have annotations
+ * too (RFC 5464 §4.1). */
 static enum err find(struct imap_session *s, struct task *task, struct str name,
                      struct vault_folder *out)
 {
     *out = (struct vault_folder){.id = 0};
     if (name.len == 0)
         return ERR_OK;
-    TRY(vault_folder_find(s->vault, task, name, out));
-    if (!out->is_selectable)
-        return fail(task, ERR_NOT_FOUND, "the folder is \\Noselect");
-    return ERR_OK;
+    return vault_folder_find(s->vault, task, name, out);
 }
 
 static void write_value(struct imap_session *s, struct str value)

@@ -21,6 +21,8 @@ static enum err parse_qresync(struct imap_parser *parser, struct imap_select_arg
     TRY(imap_parse_space(parser));
     TRY(imap_parse_byte(parser, '('));
     TRY(imap_parse_number(parser, &select->uidvalidity));
+    if (select->uidvalidity == 0) /* uidvalidity = nz-number */
+        return imap_expected(parser, "a UIDVALIDITY");
     TRY(imap_parse_space(parser));
     TRY(imap_parse_number64(parser, &select->modseq));
     select->has_qresync = true;
@@ -125,6 +127,9 @@ static enum err open_folder(struct imap_session *s, struct task *task,
     TRY(vault_folder_find(s->vault, task, select->name, &folder));
     if (!folder.is_selectable)
         return fail(task, ERR_NOT_FOUND, "the folder is \\Noselect");
+    imap_room_give_back(s, IMAP_ROOM_VIEWS); /* of an attempt that failed */
+    if (!imap_room_take(s, IMAP_ROOM_VIEWS, folder.message_count))
+        return imap_refuse(s, task, IMAP_REFUSAL_BUSY);
     TRY(imap_view_open(&s->view, s->vault, task, &folder, is_read_only, &select->changed,
                        &first_unseen));
     imap_spend(s, s->view.count / 4);

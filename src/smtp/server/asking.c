@@ -82,6 +82,16 @@ static void ask_recipient(struct connection *connection)
     smtp_session_recipient_done(connection->session, &unavailable, clock_monotonic_ms());
 }
 
+/* A keeper that is away keeps them counted. */
+void smtp_on_unused(void *owner, const struct wire_recipients_unused *unused)
+{
+    struct smtp_server *server = owner;
+
+    if (server->keeper.channel != NULL &&
+        wire_send(server->keeper.channel, WIRE_RECIPIENTS_UNUSED, 0, unused, NULL, 0) != ERR_OK)
+        log_warning(server->log, "recipients could not be taken off the count");
+}
+
 /* ---- what the DNS knows ---- */
 
 static void answer_check(struct connection *connection)

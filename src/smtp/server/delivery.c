@@ -10,6 +10,7 @@
 void smtp_deliver(struct smtp_session *s, int64_t now_ms)
 {
     smtp_transaction_make_targets(s);
+    s->transaction.unused.count = 0; /* whatever comes of it, the queue may have it from now on */
     smtp_ask(s, SMTP_WANTS_DELIVERY, now_ms);
 }
 

@@ -165,6 +165,7 @@ static bool take_recipient(struct smtp_session *s, const struct wire_recipient_r
     }
     if (reply->status == WIRE_NOT_LOCAL && id_is_set(&s->mailbox)) {
         smtp_transaction_add_recipient(s, NULL);
+        smtp_transaction_count(s, reply->counted_day);
         return true;
     }
     if (reply->status != WIRE_DISABLED || reply->reply_code != 250)

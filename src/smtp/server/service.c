@@ -162,6 +162,8 @@ static void begin_session(struct connection *connection)
         .greeting_timeout_ms = options->login_timeout_ms,
         .memory = &server->memory,
         .log = server->log,
+        .on_unused = smtp_on_unused,
+        .on_unused_owner = server,
     };
 
     connection->session = smtp_session_new(&engine, clock_monotonic_ms());

@@ -92,5 +92,7 @@ void smtp_on_examined(struct smtp_server *server, const struct wire_channel *cha
 /* Of the connection, once it was answered or given up. */
 void smtp_on_checks_known(void *connection);
 void smtp_on_delay(void *connection);
+/* The engine's on_unused; `owner` is the server. */
+void smtp_on_unused(void *owner, const struct wire_recipients_unused *unused);
 
 #endif

@@ -40,6 +40,13 @@ struct smtp_options {
     int64_t greeting_timeout_ms; /* to reach the first MAIL (MX) or the login (submission) */
     struct smtp_memory *memory;  /* borrowed; shared by the process's sessions */
     const struct log *log;       /* borrowed */
+    /*
+     * A login's transaction is over before anybody was given its message (RSET, a refusal, the
+     * connection went): those of its recipients that the keeper counted. Called in the middle of
+     * things, smtp_session_free included: the session must not be touched. NULL: nobody counts.
+     */
+    void (*on_unused)(void *owner, const struct wire_recipients_unused *unused);
+    void *on_unused_owner;
 };
 
 enum smtp_want {

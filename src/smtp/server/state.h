@@ -95,6 +95,7 @@ struct smtp_transaction {
     struct smtp_recipient *recipients; /* own */
     size_t recipient_count, recipient_room;
     size_t routes_bytes; /* of all of them */
+    struct wire_recipients_unused unused; /* of them; count 0: none. `sender` stays empty */
 
     bool is_chunked; /* BDAT was begun */
     bool is_text_begun;
@@ -163,6 +164,8 @@ void smtp_transaction_init(struct smtp_session *s);
 void smtp_transaction_done(struct smtp_session *s);
 /* RSET: whatever was begun is forgotten. */
 void smtp_transaction_reset(struct smtp_session *s);
+/* The keeper counts it among those of this day (0: it does not), until somebody has the message. */
+void smtp_transaction_count(struct smtp_session *s, uint64_t day);
 /* The recipient that was asked about; as the keeper describes it, or a remote one (NULL). */
 void smtp_transaction_add_recipient(struct smtp_session *s,
                                     const struct wire_recipient_reply *reply);

@@ -14,10 +14,34 @@ void smtp_transaction_init(struct smtp_session *s)
     buf_init(&transaction->trace, SIZE_MAX);
 }
 
+void smtp_transaction_count(struct smtp_session *s, uint64_t day)
+{
+    struct wire_recipients_unused *unused = &s->transaction.unused;
+
+    if (day == 0)
+        return;
+    if (unused->counted_day != day) /* midnight: those before it stay counted */
+        unused->count = 0;
+    unused->login = s->mailbox;
+    unused->counted_day = day;
+    unused->count++;
+}
+
+static void tell_unused(struct smtp_session *s)
+{
+    struct wire_recipients_unused unused = s->transaction.unused;
+
+    if (unused.count == 0 || s->options.on_unused == NULL)
+        return;
+    unused.sender = s->transaction.mail.sender.text;
+    s->options.on_unused(s->options.on_unused_owner, &unused);
+}
+
 void smtp_transaction_done(struct smtp_session *s)
 {
     struct smtp_transaction *transaction = &s->transaction;
 
+    tell_unused(s);
     smtp_content_done(&transaction->content);
     buf_free(&transaction->trace);
     mem_free(&transaction->recipients);

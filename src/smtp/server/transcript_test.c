@@ -4,29 +4,22 @@
  *   # words           for the reader
  *   1 O: mx           opens connection 1: mx or submission, then any of:
  *                     tls loopback suspect limit=N memory=N
- *   1 C: text         the client's line; \r \n \t \0 \\ and \xHH are bytes, \[N c] is N times the byte c,
- *                     and a "\" at the very end leaves the CRLF off
- *   1 S: text         the server's next line: exactly this; $name stands for a word without blanks,
- *                     the same one wherever the name comes again; "..." at the end for the rest
- *   1 S: [closed]     the server closes
- *   1 B: question …   the engine's question to another role, and the answer; _ in WORDS is a blank:
- *                       login USER PASSWORD STATUS [MAILBOX]      sender ADDRESS STATUS
- *                       recipient ADDRESS STATUS [MAILBOX] [routes=JSON] [code=N] [words=WORDS]
- *                                 [tag=FOLDER] [trusted] [unchecked]
- *                       check DOMAIN [name=NAME] [score=N] [nameless] [refused] [missing] [none]
- *                       examine ACCEPT|JUNK|REJECT|DEFER|STATUS [words=WORDS] [field=WORDS]
- *                               [cut=START+LEN]… [spam] [reply] [nameless: so it was asked]
- *                       deliver STATUS…   (one a target)
- *                       lose ROLE    store, courier or keeper is gone
- *                       tls          the handshake is done
- *                       stop         the service stops
- *                       wait N       N milliseconds pass
- *   1 T: text         a line of the trace of what was last delivered;
- *   1 M: text         of the message behind it;
- *   1 P: text         of the message as its author gets it
- *   1 D: text         the next of its mailboxes: "MAILBOX FOLDER RECIPIENT", "-" for what is empty
- *   1 Q: text         the next of its envelopes for the queue
- *   1 M: [end]        there are no more
+ *   1 C: text         the client's line; \r \n \t \0 \\ and \xHH are bytes, \[N c] is N times the
+ * byte c, and a "\" at the very end leaves the CRLF off 1 S: text         the server's next line:
+ * exactly this; $name stands for a word without blanks, the same one wherever the name comes again;
+ * "..." at the end for the rest 1 S: [closed]     the server closes 1 B: question …   the engine's
+ * question to another role, and the answer; _ in WORDS is a blank: login USER PASSWORD STATUS
+ * [MAILBOX]      sender ADDRESS STATUS recipient ADDRESS STATUS [MAILBOX] [routes=JSON] [code=N]
+ * [words=WORDS] [tag=FOLDER] [trusted] [unchecked] [counted=DAY] check DOMAIN [name=NAME] [score=N]
+ * [nameless] [refused] [missing] [none] examine ACCEPT|JUNK|REJECT|DEFER|STATUS [words=WORDS]
+ * [field=WORDS] [cut=START+LEN]… [spam] [reply] [nameless: so it was asked] deliver STATUS…   (one
+ * a target) lose ROLE    store, courier or keeper is gone tls          the handshake is done stop
+ * the service stops wait N       N milliseconds pass 1 T: text         a line of the trace of what
+ * was last delivered; 1 M: text         of the message behind it; 1 P: text         of the message
+ * as its author gets it 1 D: text         the next of its mailboxes: "MAILBOX FOLDER RECIPIENT",
+ * "-" for what is empty 1 Q: text         the next of its envelopes for the queue 1 U: text
+ * recipients that were counted for nothing: "MAILBOX SENDER DAY COUNT" 1 M: [end]        there are
+ * no more
  *
  * A last test fails for a command that no conversation sends and a reply that none shows.
  */
@@ -61,6 +54,7 @@ struct player {
     /* What was last delivered; of the message all but the trace, for others and for its author. */
     struct buf trace[CONNECTIONS], message[CONNECTIONS], own[CONNECTIONS];
     struct buf mailboxes[CONNECTIONS], envelopes[CONNECTIONS]; /* lines */
+    struct buf unused[CONNECTIONS];                            /* likewise */
     struct {
         struct str name, value;
     } variables[VARIABLES];
@@ -270,6 +264,8 @@ static void play_recipient(struct player *p, struct smtp_session *s, const struc
         } else if (option(words[i], STR("code"), &value)) {
             assert_true(parse_u32(value, &code));
             reply.reply_code = code;
+        } else if (option(words[i], STR("counted"), &value)) {
+            assert_true(parse_u64(value, &reply.counted_day));
         } else if (str_equal(words[i], STR("trusted"))) {
             reply.trust = 1;
         } else if (str_equal(words[i], STR("unchecked"))) {
@@ -515,6 +511,13 @@ static void play_backend(struct player *p, size_t number, struct str text)
 
 /* ---- lines ---- */
 
+static void on_unused(void *owner, const struct wire_recipients_unused *unused)
+{
+    buf_putf(owner, "%s %.*s %llu %llu\r\n", unused->login.text + ID_TEXT_LEN - 1,
+             STR_ARG(unused->sender), (unsigned long long)unused->counted_day,
+             (unsigned long long)unused->count);
+}
+
 static void open_connection(struct player *p, size_t number, struct str text)
 {
     struct smtp_options options = {
@@ -526,6 +529,8 @@ static void open_connection(struct player *p, size_t number, struct str text)
         .greeting_timeout_ms = 75000,
         .memory = &p->memory,
         .log = &quiet,
+        .on_unused = on_unused,
+        .on_unused_owner = &p->unused[number],
     };
     struct str word;
 
@@ -666,6 +671,9 @@ static void play_line(struct player *p, struct str line)
     case 'Q':
         expect_text(p, &p->envelopes[number], text);
         break;
+    case 'U':
+        expect_text(p, &p->unused[number], text);
+        break;
     default:
         wrong(p, "not a line of a conversation", STR(""), line);
     }
@@ -689,6 +697,7 @@ static void play_file(void **state)
         buf_init(&p->own[i], SIZE_MAX);
         buf_init(&p->mailboxes[i], SIZE_MAX);
         buf_init(&p->envelopes[i], SIZE_MAX);
+        buf_init(&p->unused[i], SIZE_MAX);
         p->content_fds[i] = -1;
     }
     assert_int_equal(file_read(&task, AT_FDCWD, p->file, 1 << 20, &text), ERR_OK);
@@ -707,6 +716,9 @@ static void play_file(void **state)
         buf_free(&p->own[i]);
         buf_free(&p->mailboxes[i]);
         buf_free(&p->envelopes[i]);
+        if (p->unused[i].len > 0)
+            wrong(p, "more that was counted for nothing", STR(""), buf_str(&p->unused[i]));
+        buf_free(&p->unused[i]);
         fd_close(&p->content_fds[i]);
     }
     assert_int_equal(p->memory.used_bytes, 0);

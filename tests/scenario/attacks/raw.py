@@ -113,7 +113,8 @@ class Imap(Raw):
         return self
 
     def append(self, message, folder=b"INBOX"):
-        return self.last(b"APPEND %s {%d+}\r\n%s" % (folder, len(message), message))
+        form = b"~" if b"\0" in message else b""  # what has a NUL is a literal8
+        return self.last(b"APPEND %s %s{%d+}\r\n%s" % (folder, form, len(message), message))
 
 
 class Smtp(Raw):
