@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -54,11 +55,15 @@ class Run:
         corpus = os.path.join(self.folder, "corpus")
         os.makedirs(corpus, exist_ok=True)
         seeds = os.path.join(ROOT, "fuzz-seeds", program.removesuffix("_fuzz").replace("_", "-"))
+        # What its inputs need of folders goes with it, however it ends.
+        self.scratch = tempfile.TemporaryDirectory(
+            prefix="sealpost-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         with open(os.path.join(self.folder, "log"), "wb") as log:
             self.process = subprocess.Popen(
                 [os.path.join(BUILD, program), f"-artifact_prefix={self.folder}/", "-timeout=25",
                  "-rss_limit_mb=2500", "-print_final_stats=1", corpus, seeds],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder)
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder,
+                env={**os.environ, "TMPDIR": self.scratch.name, "SEALPOST_TMPFS": self.scratch.name})
 
     def is_over(self):
         """Ends the fuzzer in order when its time is used up."""
@@ -73,6 +78,7 @@ class Run:
 
     def report(self):
         """True: it found nothing."""
+        self.scratch.cleanup()
         found = [name for name in os.listdir(self.folder)
                  if re.match(r"(crash|leak|timeout|oom|slow-unit)-", name)]
         with open(os.path.join(self.folder, "log"), errors="replace", encoding="utf-8") as file:

@@ -5,6 +5,7 @@
 #include "account/router.h"
 #include "account/sessions.h"
 #include "account/slot.h"
+#include "base/scratch.h"
 #include "secret/crypt.h"
 #include "sqlite/db.h"
 
@@ -104,8 +105,7 @@ static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
 
-    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/account-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder_in_memory(f->folder, sizeof(f->folder), "account-test");
     (void)snprintf(f->path, sizeof(f->path), "%s/account.sqlite", f->folder);
     task_init(&f->task, NOW_MS);
     f->host_key = secret_new(32);

@@ -2,6 +2,7 @@
 
 #include "account/lists.h"
 #include "account/pattern.h"
+#include "base/scratch.h"
 #include "secret/crypt.h"
 #include "sqlite/db.h"
 
@@ -68,8 +69,7 @@ int fixture_set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
 
-    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/router-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder_in_memory(f->folder, sizeof(f->folder), "router-test");
     (void)snprintf(f->path, sizeof(f->path), "%s/account.sqlite", f->folder);
     task_init(&f->task, FIXTURE_NOW_MS);
     f->host_key = secret_new(32);

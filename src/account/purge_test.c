@@ -2,7 +2,7 @@
 #include "account/purge.h"
 
 #include "account/bucket.h"
-
+#include "base/scratch.h"
 #include "secret/crypt.h"
 #include "sqlite/db.h"
 
@@ -81,8 +81,7 @@ static int set_up(void **state)
     unsigned char key[CRYPT_KEY_BYTES] = {1};
     int64_t user, domain;
 
-    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/purge-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder_in_memory(f->folder, sizeof(f->folder), "purge-test");
     (void)snprintf(f->path, sizeof(f->path), "%s/account.sqlite", f->folder);
     f->host_key = secret_copy(str_make(key, sizeof(key)));
     f->key = account_database_key(f->host_key);

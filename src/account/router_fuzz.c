@@ -6,6 +6,7 @@
  */
 #include "account/lists.h"
 #include "account/router.h"
+#include "base/scratch.h"
 #include "sqlite/db.h"
 
 #include <assert.h>
@@ -90,18 +91,17 @@ static void fill(struct world *world, struct task *task)
 static struct world *open_world(void)
 {
     static struct world world;
-    static char folder[] = "/tmp/router-fuzz-XXXXXX";
+    static char folder[64];
     static const char *const ends[] = {"", "-wal", "-shm"};
     struct secret *host_key, *key;
     struct task task;
-    char path[64];
+    char path[96];
 
     if (world.router != NULL)
         return &world;
     secret_init();
     db_init_library();
-    if (mkdtemp(folder) == NULL)
-        abort();
+    scratch_folder_in_memory(folder, sizeof(folder), "router-fuzz");
     (void)snprintf(path, sizeof(path), "%s/a.sqlite", folder);
     host_key = secret_new(32);
     key = account_database_key(host_key);

@@ -16,6 +16,18 @@
  */
 #define CLEANUP(free_function) __attribute__((cleanup(free_function)))
 
+/* Built with AddressSanitizer, whose own code needs more system calls and some times the time. */
+#if defined(__SANITIZE_ADDRESS__)
+#define IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+#ifndef IS_SANITIZED
+#define IS_SANITIZED 0
+#endif
+
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 #define BIT(index) (1u << (index))
 

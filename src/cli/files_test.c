@@ -2,6 +2,7 @@
 #include "cli/files.h"
 
 #include "base/file.h"
+#include "base/scratch.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -29,8 +30,7 @@ static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
 
-    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/cli-files-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder(f->folder, sizeof(f->folder), "cli-files");
     (void)snprintf(f->name, sizeof(f->name), "%s/out", f->folder);
     (void)snprintf(f->part, sizeof(f->part), "%s.part", f->name);
     f->line.files[0] = (struct cli_file){&output, f->name};

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/scratch.h"
 #include "sqlite/db.h"
 
 #include <dirent.h>
@@ -38,8 +39,7 @@ static int setup(void **state)
 {
     struct fixture *f = NEW(struct fixture);
 
-    (void)snprintf(f->folder, sizeof(f->folder), "%s", "/tmp/sealpost-queue-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder_in_memory(f->folder, sizeof(f->folder), "sealpost-queue");
     f->root = secret_new(32);
     task_init(&f->task, START_MS);
     buf_init(&f->content, SIZE_MAX);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/scratch.h"
 #include "dropbox/key.h"
 #include "vault/content.h"
 #include "vault/message.h"
@@ -54,9 +55,7 @@ struct fixture *fixture_new(void)
     struct dropbox_owner owner;
     const char *xx;
 
-    snprintf(f->root, sizeof(f->root), "%s/import-test-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"); /* kills, not power cuts */
-    assert_non_null(mkdtemp(f->root));
+    scratch_folder_in_memory(f->root, sizeof(f->root), "import-test"); /* kills, not power cuts */
     f->mailbox = id_random();
     xx = f->mailbox.text + ID_TEXT_LEN - 2;
     snprintf(f->drop_root, sizeof(f->drop_root), "%s/drop", f->root);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/scratch.h"
 #include "dropbox/faults.h"
 
 #include <fcntl.h>
@@ -33,9 +34,7 @@ static void set_up(struct fixture *f)
     char hex[LANE_NAME_ROOM];
 
     memset(f, 0, sizeof(*f));
-    snprintf(f->folder, sizeof(f->folder), "%s/lane-test-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"); /* kills, not power cuts */
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder_in_memory(f->folder, sizeof(f->folder), "lane-test"); /* kills, not power cuts */
     task_init(&f->task, 0);
     f->boot_key = secret_new(CRYPT_KEY_BYTES);
     random_bytes(secret_bytes(f->boot_key), CRYPT_KEY_BYTES);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/scratch.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -47,13 +48,13 @@ static pid_t hold(struct task *task, const char *folder, int *out_pipe)
 static void test_one_at_a_time(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/lock-test-XXXXXX";
+    char folder[64];
     struct task task;
     int pipe_fd, status, fd = -1, other = -1;
     int64_t before_ms;
     pid_t child;
 
-    assert_non_null(mkdtemp(folder));
+    scratch_folder(folder, sizeof(folder), "lock-test");
     task_init(&task, 0);
     child = hold(&task, folder, &pipe_fd);
     assert_int_equal(dropbox_lock_take(&task, folder, 0, &fd), ERR_BUSY);

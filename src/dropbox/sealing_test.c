@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/scratch.h"
 #include "dropbox/faults.h"
 #include "dropbox/key.h"
 #include "dropbox/lane.h"
@@ -56,9 +57,7 @@ static void set_up(struct fixture *f)
     struct lane lane;
 
     memset(f, 0, sizeof(*f));
-    snprintf(f->root, sizeof(f->root), "%s/sealing-test-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"); /* kills, not power cuts */
-    assert_non_null(mkdtemp(f->root));
+    scratch_folder_in_memory(f->root, sizeof(f->root), "sealing-test"); /* kills, not power cuts */
     f->mailbox = id_random();
     snprintf(f->folder, sizeof(f->folder), "%s/%s/%s", f->root, f->mailbox.text + 22,
              f->mailbox.text);

@@ -14,6 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct transcript_vault *home;
+
+static void remove_home(void)
+{
+    transcript_vault_free(&home);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { TURNS_MAX = 200000, VAULT_USES = 200, QUOTA_BYTES = 256 * 1024 };
@@ -136,7 +143,6 @@ static void after_login(struct vault *vault, struct str bytes, size_t packet)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct transcript_vault *home;
     static unsigned uses;
     static bool is_ready;
     size_t packet;
@@ -146,6 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!is_ready) {
         transcript_vault_init();
+        (void)atexit(remove_home);
         is_ready = true;
     }
     packet = (data[0] >> 2) == 0 ? SIZE_MAX : data[0] >> 2;

@@ -1,6 +1,7 @@
 #include "imap/transcript_vault.h"
 
 #include "base/memory.h"
+#include "base/scratch.h"
 #include "message/message.h"
 #include "sqlite/db.h"
 #include "vault/vanished.h"
@@ -41,10 +42,7 @@ struct transcript_vault *transcript_vault_new(const struct log *log)
     struct secret *key = secret_new(KEY_LEN);
     struct task task;
 
-    snprintf(home->folder, sizeof(home->folder), "%s/imap-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (mkdtemp(home->folder) == NULL)
-        abort();
+    scratch_folder_in_memory(home->folder, sizeof(home->folder), "imap");
     memset(secret_bytes(key), 7, KEY_LEN);
     task_init(&task, 0);
     must(vault_create(&task, &options, key, &home->vault), &task);

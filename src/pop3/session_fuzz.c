@@ -18,6 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct transcript_vault *home;
+
+static void remove_home(void)
+{
+    transcript_vault_free(&home);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { TURNS_MAX = 100000, VAULT_USES = 100, NEWEST = 3 };
@@ -179,7 +186,6 @@ static void append(struct vault *vault, struct str raw)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct transcript_vault *home;
     static bool is_ready;
     static unsigned uses;
     ptrdiff_t end;
@@ -190,6 +196,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!is_ready) {
         transcript_vault_init();
+        (void)atexit(remove_home);
         is_ready = true;
     }
     packet = (data[0] >> 2) == 0 ? SIZE_MAX : data[0] >> 2;

@@ -13,12 +13,12 @@
  */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/macros.h"
 #include "base/memory.h"
 #include "dns/client.h"
 #include "examiner/examine.h"
 #include "examiner/render.h"
 #include "role/role.h"
-#include "role/syscalls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -406,7 +406,7 @@ static enum err limit_memory(struct examiner *examiner, struct task *task)
     uint64_t now = 0;
 
     buf_init(&text, SIZE_MAX);
-    if (SYSCALLS_SANITIZED)
+    if (IS_SANITIZED)
         return ERR_OK; /* whose shadow memory is larger than any limit */
     TRY(file_read(task, AT_FDCWD, "/proc/self/statm", 4096, &text));
     rest = buf_str(&text);

@@ -6,9 +6,10 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/macros.h"
+#include "base/scratch.h"
 #include "dns/answer.h"
 #include "examiner/verdict.h"
-#include "role/syscalls.h"
 #include "spam/model.h"
 #include "wire/socket.h"
 
@@ -351,7 +352,7 @@ static void messages_that_cannot_be_mapped(void **state)
     assert_int_equal(memfd_new(&f->task, &fd), ERR_OK); /* not sealed */
     tell(f->peers[SMTP], WIRE_EXAMINE, 1, &body, &fd, 1);
     assert_int_equal(verdict(f, 1)->status, WIRE_INVALID);
-    if (!SYSCALLS_SANITIZED) { /* beyond the 512 MB that it may have */
+    if (!IS_SANITIZED) { /* beyond the 512 MB that it may have */
         assert_int_equal(ftruncate(fd, 600 << 20), 0);
         assert_int_equal(memfd_seal(&f->task, fd), ERR_OK);
         tell(f->peers[SMTP], WIRE_EXAMINE, 2, &body, &fd, 1);
@@ -393,9 +394,9 @@ static int setup(void **state)
     *f = (struct fixture){.master = -1, .peers = {-1, -1, -1, -1}};
     task_init(&f->task, clock_now_ms());
     buf_init(&f->storage, SIZE_MAX);
-    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/sealpost-examiner-XXXXXX");
+    scratch_folder(f->folder, sizeof(f->folder), "sealpost-examiner");
     *state = f;
-    return mkdtemp(f->folder) == NULL ? -1 : 0;
+    return 0;
 }
 
 static int teardown(void **state)

@@ -8,6 +8,7 @@
 #include "base/encode.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/scratch.h"
 #include "message/message.h"
 #include "secret/pass.h"
 #include "sqlite/db.h"
@@ -122,10 +123,9 @@ static void start_mailbox(struct fixture *f)
     task_init(&f->task, clock_now_ms());
     buf_init(&f->storage, SIZE_MAX);
     random_bytes(f->key, sizeof(f->key));
-    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/sealpost-mailbox-%d", (int)getpid());
+    scratch_folder(f->folder, sizeof(f->folder), "sealpost-mailbox");
     (void)snprintf(f->mail, sizeof(f->mail), "%s/mail", f->folder);
     (void)snprintf(f->drop, sizeof(f->drop), "%s/drop", f->folder);
-    assert_int_equal(mkdir(f->folder, 0700), 0);
     assert_int_equal(mkdir(f->mail, 0700), 0);
     assert_int_equal(mkdir(f->drop, 0700), 0);
     connect_process(f, true);

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/scratch.h"
 #include "net/certificate.h"
 #include "role/premises.h"
 #include "role/roles.h"
@@ -146,8 +147,7 @@ static void service_init(struct service *service)
     memset(service, 0, sizeof(*service));
     service->imap_port = free_port();
     service->mx_port = free_port();
-    snprintf(service->folder, sizeof(service->folder), "/tmp/sealpost-master-XXXXXX");
-    assert_non_null(mkdtemp(service->folder));
+    scratch_folder(service->folder, sizeof(service->folder), "sealpost-master");
     snprintf(service->config, sizeof(service->config), "%s/conf", service->folder);
     write_config(service, "log_level = debug");
     task_init(&task, clock_now_ms());

@@ -8,11 +8,12 @@
 #include "role/mailbox.h"
 #include "role/nursery.h"
 #include "role/roles.h"
-#include "role/syscalls.h"
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/macros.h"
 #include "base/memory.h"
+#include "base/scratch.h"
 #include "net/certificate.h"
 #include "secret/secret.h"
 
@@ -116,7 +117,7 @@ static bool has_capabilities(void)
 
 static bool maps_writable_code(void)
 {
-    return SYSCALLS_SANITIZED || mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+    return IS_SANITIZED || mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
 }
 
@@ -239,7 +240,7 @@ static int try_rules(const char *name, const struct sandbox_rules *rules)
 
 /* ---- The processes ---- */
 
-static char data[] = "/tmp/sealpost-sandbox-XXXXXX";
+static char data[64];
 static struct config config;
 static struct buf config_text, certificate, key;
 
@@ -447,8 +448,7 @@ static int setup(void **state)
     buf_init(&certificate, SIZE_MAX);
     buf_init(&key, SIZE_MAX);
     task_init(&task, clock_now_ms());
-    if (mkdtemp(data) == NULL)
-        return -1;
+    scratch_folder(data, sizeof(data), "sealpost-sandbox");
     buf_putf(&config_text, "data = \"%s\"", data);
     if (config_parse(&task, "test", buf_str(&config_text), NULL, &config) != ERR_OK ||
         net_certificate_make(&task, STR("localhost"), clock_now_ms(), &certificate, &key) != ERR_OK)
@@ -464,7 +464,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    char command[64];
+    char command[80];
 
     (void)state;
     config_done(&config);

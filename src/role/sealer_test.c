@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/scratch.h"
 #include "dropbox/key.h"
 #include "dropbox/lane.h"
 #include "dropbox/lock.h"
@@ -275,8 +276,7 @@ static int set_up(void **state)
     unsigned char public[CRYPT_X25519_BYTES];
     struct lane lane;
 
-    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/sealer-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder(f->folder, sizeof(f->folder), "sealer-test");
     buf_init(&f->storage, SIZE_MAX);
     task_init(&f->task, clock_now_ms());
     f->mailbox = id_random();

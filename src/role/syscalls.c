@@ -167,7 +167,7 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox_rules *rules)
 {
     int status = ALLOW(filter, calls_of_everybody);
 
-    if (SYSCALLS_SANITIZED)
+    if (IS_SANITIZED)
         status |= ALLOW(filter, calls_for_sanitizers);
     if (rules->path_count > 0)
         status |= ALLOW(filter, calls_for_files);

@@ -1,6 +1,8 @@
 /* Lessons from files. */
 #include "spam/train.h"
 
+#include "base/scratch.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,14 +59,14 @@ static void write_file(const char *folder, const char *name, const char *text)
 
 static void test_files(void **state)
 {
-    char folder[] = "/tmp/spam-train-test-XXXXXX", command[128], path[256];
+    char folder[64], command[256], path[256];
     struct spam_trainer *trainer = spam_trainer_new(NULL);
     struct spam_trained trained = {0};
     struct task task;
 
     (void)state;
     task_init(&task, 0);
-    assert_non_null(mkdtemp(folder));
+    scratch_folder(folder, sizeof(folder), "spam-train-test");
     snprintf(command, sizeof(command), "mkdir -p %s/M/cur %s/M/new %s/M/tmp", folder, folder, folder);
     assert_int_equal(system(command), 0);
     write_file(folder, "box", "From a\nSubject: one\n\ntext\n\nFrom b\nSubject: two\n\ntext\n");

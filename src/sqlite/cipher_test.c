@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/scratch.h"
 #include "secret/crypt.h"
 #include "sqlite/db.h"
 
@@ -37,8 +38,7 @@ static int set_up(void **state)
 {
     struct fixture *f = NEW(struct fixture);
 
-    snprintf(f->folder, sizeof(f->folder), "/tmp/sqlite-cipher-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder(f->folder, sizeof(f->folder), "sqlite-cipher-test");
     snprintf(f->path, sizeof(f->path), "%s/a.sqlite", f->folder);
     task_init(&f->task, 0);
     *state = f;

@@ -2,6 +2,7 @@
 #include "sqlite/db.h"
 
 #include "base/memory.h"
+#include "base/scratch.h"
 #include "secret/crypt.h"
 
 #include <setjmp.h>
@@ -28,8 +29,7 @@ static int set_up(void **state)
     struct fixture *f = NEW(struct fixture);
     unsigned char salt[MAILBOX_SALT_BYTES] = "0123456789abcde";
 
-    snprintf(f->folder, sizeof(f->folder), "/tmp/sqlite-db-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder(f->folder, sizeof(f->folder), "sqlite-db-test");
     snprintf(f->path, sizeof(f->path), "%s/a.sqlite", f->folder);
     task_init(&f->task, 0);
     f->key = crypt_mailbox_key(STR("password"), salt);

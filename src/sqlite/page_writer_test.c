@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/scratch.h"
 #include "secret/crypt.h"
 
 #include <fcntl.h>
@@ -49,8 +50,7 @@ static int set_up(void **state)
     unsigned char salt[MAILBOX_SALT_BYTES] = {3};
     struct fixture *f = NEW(struct fixture);
 
-    snprintf(f->folder, sizeof(f->folder), "/tmp/page-writer-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder(f->folder, sizeof(f->folder), "page-writer");
     snprintf(f->path, sizeof(f->path), "%s/db.sqlite", f->folder);
     snprintf(f->copy, sizeof(f->copy), "%s/copy.sqlite", f->folder);
     f->key = crypt_mailbox_key(STR("password"), salt);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/scratch.h"
 #include "message/message.h"
 #include "secret/crypt.h"
 #include "sqlite/db.h"
@@ -52,8 +53,7 @@ static void make_mailbox(void)
     secret_init();
     message_init_library();
     db_init_library();
-    snprintf(mailbox.folder, sizeof(mailbox.folder), "/tmp/vault-fuzz-XXXXXX");
-    assert(mkdtemp(mailbox.folder) != NULL);
+    scratch_folder_in_memory(mailbox.folder, sizeof(mailbox.folder), "vault-fuzz");
     task_init(&task, clock_now_ms());
     key = crypt_mailbox_key(STR("password"), salt);
     assert(vault_create(&task, &options, key, &mailbox.vault) == ERR_OK);

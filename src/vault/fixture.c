@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/scratch.h"
 #include "message/message.h"
 #include "secret/crypt.h"
 #include "vault/state.h"
@@ -29,8 +30,7 @@ int fixture_set_up(void **state)
     struct fixture *f = NEW(struct fixture);
     unsigned char salt[MAILBOX_SALT_BYTES];
 
-    snprintf(f->folder, sizeof(f->folder), "/tmp/vault-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder_in_memory(f->folder, sizeof(f->folder), "vault-test");
     random_bytes(salt, sizeof(salt));
     f->key = crypt_mailbox_key(STR("correct horse"), salt);
     f->log = (struct log){.level = LOG_LEVEL_ERROR, .fd = -1, .role = "test"};

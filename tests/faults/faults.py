@@ -37,7 +37,8 @@ class Faults:
     def __init__(self, folder, journal_size=0):
         """journal_size: bytes of the record for power cuts; 0: none is kept."""
         self.folder = os.path.realpath(folder)
-        base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        base = os.environ.get("SEALPOST_TMPFS", "/dev/shm")
+        base = base if os.access(base, os.W_OK) else None
         self.place = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-faults-", dir=base))
         self.page = self._map("control", PAGE)
         struct.pack_into("<I", self.page, 0, MAGIC)

@@ -5,6 +5,7 @@ take minutes, and must say what they are doing while they do it.
 """
 
 import argparse
+import signal
 import sys
 import time
 import traceback
@@ -30,6 +31,8 @@ class Suite:
         return function
 
     def parse(self):
+        # Who is told to end takes away what it has started, too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         self.options = self.parser.parse_args()
         if self.options.seed is None:
             self.options.seed = int(time.time())

@@ -243,7 +243,7 @@ def main():
         alias = server.add_alias("me@example.test", "--recovery-key")
         with server.imap(alias) as client:
             for number in range(count):
-                client.append("INBOX", None, None, message(number, 1000000))
+                client.append("INBOX", None, None, message(number, 400000))
         suite.run(World(server, alias, count))
 
 

@@ -4,6 +4,7 @@
  * with a status; nothing crashes, and no transaction stays open.
  */
 #include "account/admin/admin.h"
+#include "base/scratch.h"
 #include "sqlite/db.h"
 
 #include <assert.h>
@@ -230,21 +231,20 @@ static void remove_files(const char *folder)
 static struct world *open_world(void)
 {
     static struct world world;
-    static char folder[] = "/tmp/admin-fuzz-XXXXXX";
+    static char folder[64];
     static const char demo[] = "{\"command\":\"domain add\",\"arguments\":{\"domain\":\"a.test\"}}";
     static struct account_signing *signing; /* for the run */
     static struct account_buckets *buckets;
     struct secret *host_key, *key;
     struct task task;
-    char path[64];
+    char path[96];
 
     if (world.admin != NULL)
         return &world;
     secret_init();
     db_init_library();
     world.log = (struct log){.level = LOG_LEVEL_ERROR, .fd = open_null(), .role = "fuzz"};
-    if (mkdtemp(folder) == NULL)
-        abort();
+    scratch_folder_in_memory(folder, sizeof(folder), "admin-fuzz");
     (void)snprintf(path, sizeof(path), "%s/a.sqlite", folder);
     host_key = secret_new(32);
     key = account_database_key(host_key);

@@ -3,6 +3,7 @@
 #include "account/login.h"
 #include "account/slot.h"
 #include "base/buf.h"
+#include "base/scratch.h"
 #include "secret/crypt.h"
 #include "sqlite/db.h"
 
@@ -102,7 +103,7 @@ static void ask_dns(void *owner, uint64_t ticket, struct str name, enum dns_type
     f->question_count++;
 }
 
-/* mailauth makes real ones (role/keeper_test.c); here any bytes do, as long as they differ. */
+/* mailauth makes real ones (role/keeper_mail_test.c); here any bytes do, as long as they differ. */
 static enum err make_key(void *owner, struct task *task, enum account_key_algorithm algorithm,
                          struct secret **out_key, struct buf *out_record)
 {
@@ -236,8 +237,7 @@ int test_admin_set_up(void **state)
     char path[96];
     struct task task;
 
-    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/admin-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    scratch_folder_in_memory(f->folder, sizeof(f->folder), "admin-test");
     (void)snprintf(path, sizeof(path), "%s/account.sqlite", f->folder);
     f->log = (struct log){.level = LOG_LEVEL_ERROR, .fd = STDERR_FILENO, .role = "test"};
     f->host_key = secret_new(32);

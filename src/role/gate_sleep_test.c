@@ -1,0 +1,233 @@
+/* Sessions that sleep: what the gate keeps of them, and who wakes them (gate_fixture.h). */
+#include "role/gate_fixture.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* The mailbox process, through the store, offers a state; the gate's answer. */
+static uint64_t offer(struct fixture *f, const struct id *session, uint64_t consumed_bytes)
+{
+    struct wire_session_hibernate body = {.session = *session,
+                                          .mailbox = f->mailbox,
+                                          .consumed_bytes = consumed_bytes,
+                                          .state = STR("where it stopped")};
+    const struct wire_session_hibernate_reply *reply;
+
+    fixture_tell(f->store, WIRE_SESSION_HIBERNATE, f->tag, &body, NULL, 0);
+    reply = &fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_HIBERNATE_REPLY)
+                 ->body.session_hibernate_reply;
+    assert_true(id_equal(&reply->session, session));
+    assert_true(id_equal(&reply->mailbox, &f->mailbox));
+    return reply->status;
+}
+
+static void wake(struct fixture *f, const struct id *session, enum wire_status status)
+{
+    struct wire_session_wake body = {.session = *session, .mailbox = f->mailbox, .status = status};
+
+    fixture_tell(f->store, WIRE_SESSION_WAKE, f->tag, &body, NULL, 0);
+}
+
+/* The gate opens the session again; the new process's end of the stream. */
+static int hear_resume(struct fixture *f, const struct id *session, bool is_restless)
+{
+    struct wire_message *message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
+    const struct wire_session_open *body = &message->body.session_open;
+    struct wire_session_open_reply reply = {.status = WIRE_OK};
+
+    assert_true(id_equal(&body->session, session));
+    assert_true(id_equal(&body->mailbox, &f->mailbox));
+    assert_true(str_equal(body->pass, STR(FIXTURE_PASS)));
+    assert_true(str_equal(body->state, STR("where it stopped")));
+    assert_int_equal(body->is_restless, is_restless);
+    assert_int_equal(message->fd_count, 1);
+    assert_int_equal(message->tag, f->tag);
+    assert_int_equal(fcntl(message->fds[0], F_SETFL, 0), 0);
+    fixture_tell(f->store, WIRE_SESSION_OPEN_REPLY, f->tag, &reply, NULL, 0);
+    return message->fds[0];
+}
+
+static void hear_close(struct fixture *f)
+{
+    (void)fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
+    (void)fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+}
+
+/* Until the gate has nothing left to do: it answers a client that comes now. */
+static void let_settle(struct fixture *f)
+{
+    int client = fixture_client(f);
+
+    fixture_expect(client, "\r\n");
+    fixture_say(client, "z NOOP\r\n");
+    fixture_expect(client, "z OK");
+    close(client);
+}
+
+static void a_client_sleeps_and_goes_on(void **state)
+{
+    struct fixture f;
+    struct id session;
+    int client, stream;
+
+    (void)state;
+    fixture_start(&f, FIXTURE_PLAIN);
+    client = fixture_client(&f);
+    stream = fixture_log_in(&f, client, &session);
+    fixture_say(client, "c SELECT INBOX\r\n");
+    fixture_expect(stream, "c SELECT INBOX\r\n");
+    assert_int_equal(offer(&f, &session, 15), WIRE_UNAVAILABLE); /* it sent 16 */
+    fixture_say(stream, "c OK selected\r\n");
+    assert_int_equal(offer(&f, &session, 16), WIRE_OK);
+    /* What the process had said comes before the end of its stream, and is no loss. */
+    fixture_say(stream, "* 3 EXISTS\r\n");
+    close(stream);
+    fixture_expect(client, "c OK selected\r\n* 3 EXISTS\r\n");
+    /* What the client says next is in the stream before anybody reads it. */
+    fixture_say(client, "d NOOP\r\n");
+    stream = hear_resume(&f, &session, true);
+    fixture_expect(stream, "d NOOP\r\n");
+    fixture_say(stream, "d OK\r\n");
+    fixture_expect(client, "d OK\r\n");
+    /* The count begins anew with the stream. */
+    assert_int_equal(offer(&f, &session, 24), WIRE_UNAVAILABLE);
+    assert_int_equal(offer(&f, &session, 8), WIRE_OK);
+    /* Said while it dozes: read when it sleeps. */
+    fixture_say(client, "e NOOP\r\n");
+    let_settle(&f);
+    close(stream);
+    stream = hear_resume(&f, &session, true);
+    fixture_expect(stream, "e NOOP\r\n");
+    close(client);
+    fixture_expect_end(stream);
+    hear_close(&f);
+    fixture_stop(&f);
+}
+
+static void the_store_wakes_a_sleeper(void **state)
+{
+    struct id session, other = id_random();
+    struct fixture f;
+    int client, stream;
+
+    (void)state;
+    fixture_start(&f, FIXTURE_PLAIN);
+    client = fixture_client(&f);
+    stream = fixture_log_in(&f, client, &session);
+    assert_int_equal(offer(&f, &session, 0), WIRE_OK);
+    wake(&f, &session, WIRE_OK); /* it only dozes: as soon as it sleeps */
+    let_settle(&f);
+    close(stream);
+    stream = hear_resume(&f, &session, false);
+    fixture_say(stream, "* 4 EXISTS\r\n");
+    fixture_expect(client, "* 4 EXISTS\r\n");
+    wake(&f, &session, WIRE_OK); /* it is awake */
+    assert_int_equal(offer(&f, &session, 0), WIRE_OK);
+    close(stream);
+    let_settle(&f);
+    wake(&f, &other, WIRE_OK); /* not this session */
+    let_settle(&f);
+    wake(&f, &session, WIRE_OK);
+    stream = hear_resume(&f, &session, false);
+    close(client);
+    fixture_expect_end(stream);
+    hear_close(&f);
+    fixture_stop(&f);
+}
+
+/* A mail about IMAP was read: its words are not the mailbox process's last ones. */
+static void a_mail_that_says_bye_does_not_end_the_sleep(void **state)
+{
+    struct fixture f;
+    struct id session;
+    int client, stream;
+
+    (void)state;
+    fixture_start(&f, FIXTURE_PLAIN);
+    client = fixture_client(&f);
+    stream = fixture_log_in(&f, client, &session);
+    fixture_say(stream, "* 1 FETCH (BODY[] {15}\r\n* BYE and so on)\r\nc OK fetched\r\n");
+    fixture_expect(client, "c OK fetched\r\n");
+    assert_int_equal(offer(&f, &session, 0), WIRE_OK);
+    close(stream);
+    let_settle(&f);
+    fixture_say(client, "d NOOP\r\n");
+    stream = hear_resume(&f, &session, true);
+    fixture_expect(stream, "d NOOP\r\n");
+    /* Real last words, though the state was taken, are. */
+    assert_int_equal(offer(&f, &session, 8), WIRE_OK);
+    fixture_say(stream, "* BYE the server ends this session\r\n");
+    close(stream);
+    fixture_expect(client, "* BYE the server ends this session\r\n");
+    fixture_expect_end(client);
+    hear_close(&f);
+    fixture_stop(&f);
+}
+
+/* Whatever takes a sleeper's mailbox away, it is told in a line of its own. */
+static void a_sleeper_is_told_of_its_end(void **state)
+{
+    static const char *const ends[] = {"expelled", "no mailbox", "no store", "stop", "silence"};
+    struct wire_session_open_reply refused = {.status = WIRE_UNAVAILABLE};
+    struct wire_stop stop = {.grace_ms = 5000};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        struct fixture f;
+        struct id session;
+        int client, stream;
+
+        fixture_start(&f, i == 4 ? FIXTURE_PLAIN "idle_timeout = 200ms\n" : FIXTURE_PLAIN);
+        client = fixture_client(&f);
+        stream = fixture_log_in(&f, client, &session);
+        assert_int_equal(offer(&f, &session, 0), WIRE_OK);
+        close(stream);
+        if (i == 0) {
+            let_settle(&f);
+            wake(&f, &session, WIRE_DENIED);
+        } else if (i == 1) {
+            fixture_say(client, "c NOOP\r\n");
+            stream = hear_resume(&f, &session, true);
+            fixture_tell(f.store, WIRE_SESSION_OPEN_REPLY, f.tag, &refused, NULL, 0);
+        } else if (i == 2) {
+            let_settle(&f);
+            close(f.store);
+        } else if (i == 3) {
+            let_settle(&f);
+            fixture_tell(f.master, WIRE_STOP, 0, &stop, NULL, 0);
+        }
+        if (i < 4)
+            fixture_expect(client, "* BYE ");
+        if (i < 4)
+            fixture_expect(client, "\r\n");
+        if (i == 1)
+            close(stream);
+        fixture_expect_end(client);
+        if (i != 2)
+            (void)fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
+        (void)fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+        if (i == 2)
+            f.store = -1;
+        if (i == 3)
+            fixture_await_end(&f);
+        else
+            fixture_stop(&f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_client_sleeps_and_goes_on),
+        cmocka_unit_test(the_store_wakes_a_sleeper),
+        cmocka_unit_test(a_mail_that_says_bye_does_not_end_the_sleep),
+        cmocka_unit_test(a_sleeper_is_told_of_its_end),
+    };
+
+    return cmocka_run_group_tests(tests, fixture_set_up, NULL);
+}

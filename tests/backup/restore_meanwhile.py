@@ -1,0 +1,222 @@
+#!/usr/bin/python3
+"""Who goes on while a backup is made or restored, and who is killed in the middle: commands, mailboxes'
+processes, the archivist, the destination.
+"""
+
+import base64
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from lib.suite import Skip, check  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import owners  # noqa: E402
+from owners import append, connect, show, subjects  # noqa: E402
+
+suite = owners.suite(__doc__)
+
+
+@suite.case
+def the_process_ends_while_the_archivist_is_stuck(world):
+    """What its timers would do meanwhile is not done: the file is closed already."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+    time.sleep(1)
+    archivist, = world.server.processes("archivist")
+    with world.server.imap(alias) as client:
+        os.kill(archivist.pid, signal.SIGSTOP)
+        try:
+            append(client, "two", "three")
+            client.logout()
+            time.sleep(5.5)
+        finally:
+            os.kill(archivist.pid, signal.SIGCONT)
+    check("was ended by signal" not in world.server.log(), "a mailbox process crashed")
+    time.sleep(3)  # the process ends, and is not there for a job any more
+    result = world.restore(alias)
+    check(result[0] == 0, show(result))
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two", "three"], f"{subjects(client)}")
+
+
+@suite.case
+def a_server_that_fails_in_the_middle(world):
+    """S3: answers of 503, connections that break in an answer and in a request: gone on with."""
+    if world.s3 is None:
+        raise Skip("only on S3")
+    alias = world.alias()
+    breaker, root = world.s3.breaker, world.id_of(alias)
+    with world.server.imap(alias) as client:
+        append(client, "one", "two")
+        breaker.add("PUT", root, "status", 503, times=3)
+        breaker.add("PUT", f"{root}/log", "cut_request", 100, times=2)
+        append(client, "three")
+        time.sleep(4)
+        world.back_up(alias)
+    time.sleep(3)
+    breaker.add("GET", f"{root}/log", "cut_response", 200, times=2)
+    breaker.add("GET", f"{root}/base", "cut_response", 5000, times=2)
+    breaker.add("GET", root, "status", 500, times=3)
+    result = world.restore(alias)
+    check(result[0] == 0, show(result))
+    check(not any(rule.times for rule in breaker.rules), "the server did not fail as it should")
+    breaker.reset()
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two", "three"], f"{subjects(client)}")
+
+
+@suite.case
+def a_bucket_that_is_gone(world):
+    """Told to whoever restores; mail goes on, and so do backups when it is there again."""
+    if world.s3 is None:
+        raise Skip("only on S3")
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        world.wait_shipped(alias)
+        world.place.bucket.remove()
+        append(client, "two")
+        result = world.restore(alias)
+        check(result[0] != 0 and "NoSuchBucket" in json.dumps(result[1]), show(result))
+        result = world.run(alias, "backup", "now")
+        check(result[0] != 0 and "NoSuchBucket" in json.dumps(result[1]), show(result))
+        check(subjects(client) == ["one", "two"], "the live mailbox was touched")
+        world.s3.make_bucket("mail")
+        append(client, "three")
+    deadline = time.monotonic() + 60
+    while world.run(alias, "backup", "now")[0] != 0:
+        check(time.monotonic() < deadline, "no backup when it is back")
+        time.sleep(1)
+    time.sleep(3)
+    result = world.restore(alias)
+    check(result[0] == 0, show(result))
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two", "three"], f"{subjects(client)}")
+
+
+def make_large(world, alias, client):
+    """So that what is done with its backup takes a while: 24 MB in another folder."""
+    client.create("Large")
+    for _ in range(24):
+        raw = b"Subject: large\r\n\r\n" + base64.encodebytes(os.urandom(750000))
+        status, answer = client.append("Large", None, None, raw.replace(b"\n", b"\r\n"))
+        check(status == "OK", answer)
+    world.wait_shipped(alias)
+
+
+def descriptors(pid):
+    """What a process has open."""
+    try:
+        return [os.readlink(each) for each in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:  # it ended while we looked
+        return []
+
+
+def building(world):
+    """Children that build a file from a backup, with that file open."""
+    return [pid for pid in world.server.children_of_mailboxes()
+            # One that was forked just now has all that its parent has, the loop among them.
+            if any(".restored" in each for each in descriptors(pid)) and
+            not any("eventpoll" in each for each in descriptors(pid))]
+
+
+def stop_child(world, process):
+    """Stops the command's child in the middle of its work; the child's process id."""
+    deadline = time.monotonic() + 30
+    while True:
+        for pid in building(world):
+            os.kill(pid, signal.SIGSTOP)
+            return pid
+        check(process.poll() is None, "the job was over before it could be seen")
+        check(time.monotonic() < deadline, "no child to be seen")
+        time.sleep(0.001)
+
+
+@suite.case
+def sessions_go_on_while_a_backup_is_built_and_checked(world):
+    """Its child stands still; the mailbox's sessions and its mail do not."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one", "two")
+        make_large(world, alias, client)
+        for words, is_kept in ((("backup", "verify"), True),
+                               (("restore", "--into-folder", "Back"), True),
+                               (("restore",), False)):
+            process = world.start(alias, *words)
+            pid = stop_child(world, process)
+            name = " ".join(words)
+            append(client, name)
+            check(subjects(client)[-1] == name, f"{words}: the session stands still")
+            with world.server.smtp() as peer:
+                peer.sendmail("a@example.org", [alias.address],
+                              f"Subject: mail {name}\r\n\r\nmail\r\n")
+            # A second one would write to the same file.
+            result = world.run(alias, "backup", "verify")
+            check(result[0] == 8, f"{words}: two at a time: {show(result)}")
+            check(process.poll() is None, f"{words}: it does not wait for its child")
+            os.kill(pid, signal.SIGCONT)
+            result = world.finish(process)
+            check(result[0] == 0, f"{words}: {show(result)}")
+            if is_kept:
+                check(subjects(client)[-2:] == [name, f"mail {name}"], f"{subjects(client)}")
+    with connect(world, alias) as client:
+        check(subjects(client)[:2] == ["one", "two"], f"{subjects(client)}")
+
+
+@suite.case
+def who_is_killed_in_the_middle(world):
+    """The child, the command, the mailbox's process: the mailbox is as it was, and a restore works."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one", "two")
+        make_large(world, alias, client)
+
+    def rest():
+        return [each.name for each in world.file_of(alias).parent.glob("*.restored*")]
+
+    process = world.start(alias, "restore")
+    os.kill(stop_child(world, process), signal.SIGKILL)
+    result = world.finish(process)
+    check(result[0] == 8 and "died" in result[1]["message"], show(result))
+    check(not rest(), f"left by the child: {rest()}")
+
+    process = world.start(alias, "restore")
+    pid = stop_child(world, process)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while "restore error=busy" not in world.server.log(2000):  # the job's end
+        check(time.monotonic() < deadline, world.server.log(2000))
+        time.sleep(0.02)
+    result = world.run(alias, "backup", "verify")
+    check(result[0] == 8, f"while the child of the last one may still write: {show(result)}")
+    os.kill(pid, signal.SIGCONT)
+    while building(world):
+        check(time.monotonic() < deadline, "the child goes on though nobody waits for it")
+        time.sleep(0.02)
+    check(not rest(), f"left by one that was given up: {rest()}")
+    result = world.run(alias, "backup", "verify")
+    check(result[0] == 0, show(result))
+
+    process = world.start(alias, "restore")
+    pid = stop_child(world, process)
+    for each in world.server.processes("mailbox"):
+        if each.pid != pid:
+            os.kill(each.pid, signal.SIGKILL)
+    result = world.finish(process)
+    check(result[0] == 8 and "ended before it was done" in result[1]["message"], show(result))
+    with connect(world, alias) as client:
+        check(subjects(client) == ["one", "two"], f"{subjects(client)}")
+        check(not rest(), f"left by the process: {rest()}")
+    check(not list(world.file_of(alias).parent.glob("*.before-*")), "something was exchanged")
+    check(world.restore(alias)[0] == 0, "no restore afterwards")
+
+
+if __name__ == "__main__":
+    owners.run(suite)
