@@ -12,7 +12,7 @@
 
 enum { SCRATCH_MEMORY_MIN = 256 }; /* MB */
 
-/* Below TMPDIR, or /tmp: a new, empty folder; the caller removes it. */
+/* A new, empty folder, whose path is `out`; the caller removes it. */
 static inline void scratch_folder_at(const char *parent, char *out, size_t room, const char *name)
 {
     int len = snprintf(out, room, "%s/%s-XXXXXX", parent, name);
@@ -21,6 +21,7 @@ static inline void scratch_folder_at(const char *parent, char *out, size_t room,
         abort();
 }
 
+/* Below TMPDIR, or /tmp. */
 static inline void scratch_folder(char *out, size_t room, const char *name)
 {
     const char *parent = getenv("TMPDIR");
@@ -28,7 +29,7 @@ static inline void scratch_folder(char *out, size_t room, const char *name)
     scratch_folder_at(parent == NULL ? "/tmp" : parent, out, room, name);
 }
 
-/* In memory where there is enough of it, for tests that commit often and cut no power. */
+/* In memory where that has room (SEALPOST_TMPFS, /dev/shm): for tests that commit often. */
 static inline void scratch_folder_in_memory(char *out, size_t room, const char *name)
 {
     const char *given = getenv("SEALPOST_TMPFS"), *parent = given == NULL ? "/dev/shm" : given;

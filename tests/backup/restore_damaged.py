@@ -185,9 +185,13 @@ def two_generations(world):
     with world.server.imap(alias) as client:
         append(client, "two")
         world.wait_shipped(alias)
-    second = [path for path in (world.folder_of(alias) / "base").glob("*.json") if path != first]
-    check(len(second) == 1, f"{second}")
-    return alias, first, second[0]
+    deadline = time.monotonic() + 30
+    while True:
+        second = [path for path in (world.folder_of(alias) / "base").glob("*.json") if path != first]
+        if second:
+            return alias, first, second[0]
+        check(time.monotonic() < deadline, "no second generation")
+        time.sleep(0.1)
 
 
 @suite.case
