@@ -121,16 +121,17 @@ def who_comes_back_is_let_in(world):
 
 def main():
     suite.parse()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-clock-"))
-    world = World(folder)
-    world.preload = [build_folder() / "tests" / "lib" / "clock_shift.so"]
-    world.environment = {"CLOCK_SHIFT": str(world.shift_file)}
-    with Sink(judge=world.judge) as world.sink:
-        settings = {"queue_retry_first": "3s", "queue_retry_most": "3s", "processes": 1,
-                    "check_senders": False, "smarthost": f"127.0.0.1:{world.sink.port}"}
-        with Server(settings, preload=world.preload, environment=world.environment) as world.server:
-            world.ann = world.server.add_alias("ann@ours.test")
-            suite.run(world)
+    with tempfile.TemporaryDirectory(prefix="sealpost-clock-") as folder:
+        world = World(pathlib.Path(folder))
+        world.preload = [build_folder() / "tests" / "lib" / "clock_shift.so"]
+        world.environment = {"CLOCK_SHIFT": str(world.shift_file)}
+        with Sink(judge=world.judge) as world.sink:
+            settings = {"queue_retry_first": "3s", "queue_retry_most": "3s", "processes": 1,
+                        "check_senders": False, "smarthost": f"127.0.0.1:{world.sink.port}"}
+            with Server(settings, preload=world.preload,
+                        environment=world.environment) as world.server:
+                world.ann = world.server.add_alias("ann@ours.test")
+                suite.run(world)
 
 
 if __name__ == "__main__":
