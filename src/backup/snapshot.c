@@ -368,7 +368,8 @@ static enum err do_work(struct work *work, struct task *task, struct snapshot_re
         err = check_and_settle(work, task, out);
     else
         settle(work);
-    writeback_beside_done(&work->beside);
+    if (err == ERR_OK) /* else that helper dies with this process: nobody waits for a copy that goes */
+        writeback_beside_done(&work->beside);
     if (err != ERR_OK && work->is_late) {
         task_forgive(task);
         return too_long(task);

@@ -69,7 +69,8 @@ void writeback_beside_go_on(struct writeback_beside *beside, uint64_t written_by
 {
     const char word = 0;
 
-    while (beside->helper.channel >= 0 && written_bytes >= beside->told_bytes + WRITEBACK_PIECE_BYTES) {
+    while (beside->helper.channel >= 0 &&
+           written_bytes >= beside->told_bytes + WRITEBACK_PIECE_BYTES) {
         look(beside, beside->untaken == WRITEBACK_PIECES_AHEAD ? 0 : MSG_DONTWAIT);
         if (send(beside->helper.channel, &word, 1, MSG_NOSIGNAL) != 1)
             return;

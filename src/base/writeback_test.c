@@ -54,7 +54,7 @@ static int open_file(void)
     return fd;
 }
 
-/* Never more than that many are ahead, and all are taken in the end. */
+/* All pieces are told, and all are taken in the end. */
 static void test_beside(void **state)
 {
     struct writeback_beside beside;
@@ -80,6 +80,34 @@ static void test_beside(void **state)
     writeback_beside_finish(&beside);
     writeback_beside_done(&beside);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    fd_close(&fd);
+    task_done(&task);
+}
+
+/* Whoever writes does not get further ahead of one that stands still. */
+static void test_beside_is_slow(void **state)
+{
+    const uint64_t ahead_bytes = (uint64_t)WRITEBACK_PIECES_AHEAD * WRITEBACK_PIECE_BYTES;
+    struct writeback_beside beside;
+    int fd = open_file();
+    struct task task;
+    pid_t waker;
+
+    (void)state;
+    task_init(&task, 0);
+    assert_int_equal(writeback_beside_start(&beside, &task, fd), ERR_OK);
+    assert_int_equal(kill(beside.helper.pid, SIGSTOP), 0);
+    writeback_beside_go_on(&beside, ahead_bytes);
+    assert_int_equal(beside.untaken, WRITEBACK_PIECES_AHEAD);
+    waker = fork();
+    if (waker == 0) {
+        usleep(100 * 1000);
+        _exit(kill(beside.helper.pid, SIGCONT));
+    }
+    writeback_beside_go_on(&beside, ahead_bytes + WRITEBACK_PIECE_BYTES);
+    assert_in_range(beside.untaken, 1, WRITEBACK_PIECES_AHEAD);
+    assert_int_equal(waitpid(waker, NULL, 0), waker);
+    writeback_beside_done(&beside);
     fd_close(&fd);
     task_done(&task);
 }
@@ -110,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_helper),
         cmocka_unit_test(test_beside),
+        cmocka_unit_test(test_beside_is_slow),
         cmocka_unit_test(test_beside_dies),
     };
 
