@@ -163,7 +163,7 @@ static bool read_end(const struct backup_got *got, const struct search *search, 
             (ssize_t)sizeof(counter))
         return false;
     *out = get_le(counter, sizeof(counter));
-    return memcmp(head, "SPLOG01\n", 8) == 0 &&
+    return (memcmp(head, "SPLOG02\n", 8) == 0 || memcmp(head, "SPLOG01\n", 8) == 0) &&
            memcmp(head + 8, search->mailbox->text, ID_TEXT_LEN) == 0;
 }
 

@@ -21,7 +21,7 @@ enum {
     PAGE_BYTES_MAX = 65536,
 };
 
-static const char magic[8] = "SPLOG01\n";
+static const char magic[8] = "SPLOG02\n", old_magic[8] = "SPLOG01\n";
 
 struct secret *segment_key(const struct secret *mailbox_key)
 {
@@ -34,10 +34,14 @@ void segment_chain_start(const struct secret *key, const struct id *generation,
     crypt_hash(secret_str(key), STR("sealpost generation"), id_str(generation), out);
 }
 
-static void mac_of(const struct secret *key, const unsigned char digest[CRYPT_HASH_BYTES],
+static void mac_of(const struct secret *key, enum hasher_kind kind, const struct hasher *hash,
                    unsigned char out[CRYPT_HASH_BYTES])
 {
-    crypt_hash(secret_str(key), STR("sealpost segment"), str_make(digest, CRYPT_HASH_BYTES), out);
+    struct str label = kind == HASHER_SHA256 ? STR("sealpost segment 2") : STR("sealpost segment");
+    unsigned char digest[CRYPT_HASH_BYTES];
+
+    hasher_digest(hash, digest);
+    crypt_hash(secret_str(key), label, str_make(digest, CRYPT_HASH_BYTES), out);
 }
 
 /* --- Writing --- */
@@ -46,8 +50,7 @@ struct segment_writer {
     int fd;           /* borrowed */
     struct buf held;     /* own: not yet written */
     uint64_t size_bytes; /* with what is held */
-    struct hasher *hash; /* own: for the MAC; of the file, up to hashed_bytes */
-    struct hasher *sum;  /* own: the object's digest; so, too */
+    struct hasher *hash; /* own: for the MAC, then the object's digest; of the file, up to hashed_bytes */
     uint64_t hashed_bytes;
     uint32_t page_bytes;
     bool is_open_commit; /* pages were put since the last commit */
@@ -77,8 +80,7 @@ enum err segment_writer_new(struct task *task, int fd, const struct segment_head
     unsigned char bytes[HEAD_BYTES] = {0}, *at = bytes;
 
     writer->fd = fd;
-    writer->hash = hasher_new(HASHER_BLAKE2B);
-    writer->sum = hasher_new(HASHER_SHA256);
+    writer->hash = hasher_new(HASHER_SHA256);
     writer->page_bytes = head->page_bytes;
     buf_init(&writer->held, SIZE_MAX);
     memcpy(at, magic, 8);
@@ -98,7 +100,6 @@ void segment_writer_free(struct segment_writer **writer)
     if (*writer == NULL)
         return;
     hasher_free(&(*writer)->hash);
-    hasher_free(&(*writer)->sum);
     buf_free(&(*writer)->held);
     mem_free(writer);
 }
@@ -158,7 +159,6 @@ static enum err hash(struct segment_writer *writer, struct task *task, uint64_t 
             return fail(task, ERR_IO, "segment: read: %s",
                         got < 0 ? strerror(errno) : "it became shorter");
         hasher_add(writer->hash, str_make(room, (size_t)got));
-        hasher_add(writer->sum, str_make(room, (size_t)got));
         writer->hashed_bytes += (uint64_t)got;
         left -= (uint64_t)got;
     }
@@ -175,7 +175,7 @@ enum err segment_finish(struct segment_writer *writer, struct task *task, const 
                         unsigned char out_digest[static CRYPT_HASH_BYTES], uint64_t *out_size_bytes)
 {
     struct segment_summary *summary = &writer->summary;
-    unsigned char bytes[TRAILER_BYTES] = {0}, digest[CRYPT_HASH_BYTES];
+    unsigned char bytes[TRAILER_BYTES] = {0};
 
     assert(summary->commits > 0 && !writer->is_open_commit);
     put_le(bytes, END_MARK, 4);
@@ -187,13 +187,11 @@ enum err segment_finish(struct segment_writer *writer, struct task *task, const 
     TRY(put(writer, task, str_make(bytes, sizeof(bytes))));
     TRY(hash(writer, task, UINT64_MAX));
     hasher_add(writer->hash, buf_str(&writer->held));
-    hasher_add(writer->sum, buf_str(&writer->held));
-    hasher_digest(writer->hash, digest);
-    mac_of(key, digest, summary->mac);
+    mac_of(key, HASHER_SHA256, writer->hash, summary->mac);
     TRY(put(writer, task, str_make(summary->mac, sizeof(summary->mac))));
     TRY(flush(writer, task));
-    hasher_add(writer->sum, str_make(summary->mac, sizeof(summary->mac)));
-    hasher_digest(writer->sum, out_digest);
+    hasher_add(writer->hash, str_make(summary->mac, sizeof(summary->mac)));
+    hasher_digest(writer->hash, out_digest);
     *out_summary = *summary;
     *out_size_bytes = writer->size_bytes;
     return ERR_OK;
@@ -294,7 +292,7 @@ static enum err read_head(struct reader *reader, struct task *task, struct segme
     const unsigned char *bytes;
 
     TRY(take(reader, task, HEAD_BYTES, &bytes));
-    if (memcmp(bytes, magic, sizeof(magic)) != 0)
+    if (memcmp(bytes, magic, sizeof(magic)) != 0 && memcmp(bytes, old_magic, sizeof(magic)) != 0)
         return fail(task, ERR_CORRUPT, "segment: not one, or of another version");
     out->number = get_le(bytes + 56, 8);
     out->page_bytes = (uint32_t)get_le(bytes + 64, 4);
@@ -310,23 +308,26 @@ static enum err read_head(struct reader *reader, struct task *task, struct segme
 static enum err check_mac(struct task *task, int fd, const struct secret *key,
                           struct segment_summary *out)
 {
-    CLEANUP(hasher_free) struct hasher *hash = hasher_new(HASHER_BLAKE2B);
+    CLEANUP(hasher_free) struct hasher *hash = NULL;
     CLEANUP(reader_done) struct reader reader;
-    unsigned char digest[CRYPT_HASH_BYTES];
     const unsigned char *bytes;
+    enum hasher_kind kind;
 
     TRY(reader_init(task, fd, &reader));
     if (reader.size < HEAD_BYTES + COMMIT_BYTES + TRAILER_BYTES + CRYPT_HASH_BYTES)
         return fail(task, ERR_CORRUPT, "segment: it is cut short");
-    for (uint64_t left = reader.size - CRYPT_HASH_BYTES; left > 0;) {
+    TRY(take(&reader, task, sizeof(magic), &bytes));
+    kind = memcmp(bytes, old_magic, sizeof(magic)) == 0 ? HASHER_BLAKE2B : HASHER_SHA256;
+    hash = hasher_new(kind);
+    hasher_add(hash, str_make(bytes, sizeof(magic)));
+    for (uint64_t left = reader.size - sizeof(magic) - CRYPT_HASH_BYTES; left > 0;) {
         size_t len = left < ROOM_BYTES / 2 ? (size_t)left : ROOM_BYTES / 2;
 
         TRY(take(&reader, task, len, &bytes));
         hasher_add(hash, str_make(bytes, len));
         left -= len;
     }
-    hasher_digest(hash, digest);
-    mac_of(key, digest, out->mac);
+    mac_of(key, kind, hash, out->mac);
     TRY(take(&reader, task, CRYPT_HASH_BYTES, &bytes));
     if (!secret_equal(str_make(bytes, CRYPT_HASH_BYTES), str_make(out->mac, CRYPT_HASH_BYTES)))
         return fail(task, ERR_CORRUPT, "segment: it was altered, or is not this mailbox's");

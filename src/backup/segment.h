@@ -4,14 +4,15 @@
  * can make one, change one, or put one in another's place: each ends with a MAC over all of it, and
  * begins with its mailbox, generation, number and the MAC of the one before.
  *
- *   magic "SPLOG01\n" ‖ mailbox (24) ‖ generation (24) ‖ number (8) ‖ page size (4) ‖ 0 (4)
+ *   magic "SPLOG02\n" ‖ mailbox (24) ‖ generation (24) ‖ number (8) ‖ page size (4) ‖ 0 (4)
  *       ‖ MAC of the previous segment (32); of the first one: segment_chain_start
  *   records: page number (4, not 0) ‖ page
  *            0 (4) ‖ pages of the database now (4) ‖ time (8) ‖ change counter (8): a commit
  *   0xffffffff (4) ‖ commits (4) ‖ frames (4) ‖ 0 (4) ‖ first time (8) ‖ last (8) ‖ counter (8)
- *   MAC (32): H(key, "sealpost segment", BLAKE2b-256 of all that precedes)
+ *   MAC (32): H(key, "sealpost segment 2", SHA-256 of all that precedes)
  *
- * Integers are little-endian, times Unix milliseconds. The last record is a commit.
+ * Integers are little-endian, times Unix milliseconds. The last record is a commit. Older ones, which are
+ * read as well, begin with "SPLOG01\n", and their MAC is H(key, "sealpost segment", BLAKE2b-256 of …).
  */
 #ifndef BACKUP_SEGMENT_H
 #define BACKUP_SEGMENT_H
@@ -57,7 +58,7 @@ void segment_chain_start(const struct secret *key, const struct id *generation,
  * most of what a segment costs, is done when it is finished; of a large one in steps before that.
  */
 
-enum { SEGMENT_HASH_BYTES = 1024 * 1024 }; /* about two milliseconds */
+enum { SEGMENT_HASH_BYTES = 1024 * 1024 }; /* about a millisecond */
 
 struct segment_writer;
 /* ERR_LIMIT: no room; ERR_IO. After an error it can only be freed. */

@@ -6,6 +6,7 @@
 #include "backup/segment.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "secret/hasher.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,11 +59,26 @@ static void try(const struct secret *key, struct str bytes)
     task_done(&task);
 }
 
+static void try_signed(const struct secret *key, struct str bytes, struct str label,
+                       enum hasher_kind kind)
+{
+    CLEANUP(hasher_free) struct hasher *hash = hasher_new(kind);
+    unsigned char digest[CRYPT_HASH_BYTES], mac[CRYPT_HASH_BYTES];
+    CLEANUP(buf_free) struct buf all;
+
+    buf_init(&all, SIZE_MAX);
+    hasher_add(hash, bytes);
+    hasher_digest(hash, digest);
+    crypt_hash(secret_str(key), label, str_make(digest, sizeof(digest)), mac);
+    buf_put(&all, bytes);
+    buf_put(&all, str_make(mac, sizeof(mac)));
+    try(key, buf_str(&all));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct secret *key;
-    unsigned char digest[CRYPT_HASH_BYTES], mac[CRYPT_HASH_BYTES];
-    struct buf signed_bytes;
+    struct str bytes = str_make(data, size);
 
     if (key == NULL) {
         secret_init();
@@ -70,13 +86,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (size > 1024 * 1024)
         return 0;
-    try(key, str_make(data, size));
-    buf_init(&signed_bytes, SIZE_MAX);
-    buf_put(&signed_bytes, str_make(data, size));
-    crypt_digest(buf_str(&signed_bytes), digest);
-    crypt_hash(secret_str(key), STR("sealpost segment"), str_make(digest, sizeof(digest)), mac);
-    buf_put(&signed_bytes, str_make(mac, sizeof(mac)));
-    try(key, buf_str(&signed_bytes));
-    buf_free(&signed_bytes);
+    try(key, bytes);
+    if (str_starts_with(bytes, STR("SPLOG01\n")))
+        try_signed(key, bytes, STR("sealpost segment"), HASHER_BLAKE2B);
+    else
+        try_signed(key, bytes, STR("sealpost segment 2"), HASHER_SHA256);
     return 0;
 }

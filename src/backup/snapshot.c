@@ -3,6 +3,7 @@
 #include "backup/settle.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/helper.h"
 #include "base/memory.h"
 #include "base/writeback.h"
 #include "secret/hasher.h"
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +27,7 @@ enum {
     LOOK_INSTRUCTIONS = 2000, /* of SQLite's machine, between two looks at the pipe */
     COPY_INSTRUCTIONS = 16,   /* the same while it copies: a few rows, each at most a chunk's size */
     LOOK_MS = 20,
+    NICENESS = 5, /* sessions, and what of the kernel they wait for, come first */
 };
 
 struct snapshot {
@@ -43,7 +46,8 @@ struct work {
     int fd; /* the pipe's writing end; -1: none */
     int64_t end_ms, looked_ms; /* monotonic */
     bool is_late;
-    struct writeback writeback; /* of the target */
+    struct writeback writeback; /* of the target; or, where this is a child already, */
+    struct writeback_beside beside;
     int64_t paced_ms;           /* monotonic */
     struct db *source;          /* borrowed, while it is copied, and */
     struct page_writer *writer; /* borrowed; NULL: SQLite writes the target itself */
@@ -141,11 +145,14 @@ static enum err vacuum(struct work *work, struct task *task)
     enum err err;
 
     TRY(create_target(work, task, &fd));
-    if (work->fd >= 0)
-        TRY(page_writer_start(task, fd, work->request->key, &writer));
+    if (work->fd >= 0) {
+        TRY(writeback_beside_start(&work->beside, task, fd));
+        TRY(page_writer_start(task, fd, work->request->key, &work->beside, &writer));
+    }
     work->writer = writer;
     err = vacuum_into(work, task, fd);
     work->writer = NULL;
+    writeback_beside_finish(&work->beside);
     TRY(err);
     return writer == NULL ? ERR_OK : page_writer_finish(writer, task);
 }
@@ -226,57 +233,20 @@ static enum err pass_through(struct work *work, struct task *task, const char *p
 
 /* --- Hashing beside the check, where there is a second processor --- */
 
-struct hashing {
-    pid_t pid; /* 0: none */
-    int fd;    /* own: the pipe's reading end */
-};
-
-static void hashing_done(struct hashing *hashing)
-{
-    if (hashing->pid <= 0)
-        return;
-    fd_close(&hashing->fd); /* it notices, and ends */
-    (void)waitpid(hashing->pid, NULL, 0);
-    hashing->pid = 0;
-}
-
 /* Without any key: what is secret is not inherited. */
-_Noreturn static void be_hasher(const struct work *work, int fd, pid_t parent)
+static void be_hasher(void *owner, int channel)
 {
-    struct work own = *work;
+    struct work own = *(const struct work *)owner;
     struct snapshot_result result = {.err = ERR_OK};
     struct task task;
 
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
-        _exit(EXIT_FAILURE);
-    own.fd = fd;
+    own.fd = channel;
     task_init(&task, 0);
     result.err = pass_through(&own, &task, own.request->target, -1, &result);
     memcpy(result.words, task.words, sizeof(result.words));
-    if (fd_write_all(&task, fd, str_make(&result, sizeof(result))) != ERR_OK)
-        _exit(EXIT_FAILURE);
-    _exit(EXIT_SUCCESS);
-}
-
-static enum err hashing_start(struct work *work, struct task *task, struct hashing *out)
-{
-    pid_t parent = getpid(), pid;
-    int ends[2];
-
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return fail(task, ERR_IO, "backup: no pipe: %s", strerror(errno));
-    pid = fork();
-    if (pid == 0) {
-        (void)close(ends[0]);
-        be_hasher(work, ends[1], parent);
-    }
-    (void)close(ends[1]);
-    if (pid < 0) {
-        (void)close(ends[0]);
-        return fail(task, ERR_IO, "backup: fork: %s", strerror(errno));
-    }
-    *out = (struct hashing){pid, ends[0]};
-    return ERR_OK;
+    if (fd_write_all(&task, channel, str_make(&result, sizeof(result))) != ERR_OK)
+        task_forgive(&task); /* nobody wants it any more */
+    task_done(&task);
 }
 
 static bool read_result(int fd, struct snapshot_result *out)
@@ -297,17 +267,17 @@ static bool read_result(int fd, struct snapshot_result *out)
     return true;
 }
 
-static enum err hashing_collect(struct work *work, struct task *task,
-                                const struct hashing *hashing, struct snapshot_result *out)
+static enum err hashing_collect(struct work *work, struct task *task, const struct helper *hashing,
+                                struct snapshot_result *out)
 {
-    struct pollfd pipe_end = {.fd = hashing->fd, .events = POLLIN};
+    struct pollfd pipe_end = {.fd = hashing->channel, .events = POLLIN};
     struct snapshot_result found;
 
     while (poll(&pipe_end, 1, LOOK_MS) == 0) {
         if (is_over(work))
             return too_long(task);
     }
-    if (!read_result(hashing->fd, &found))
+    if (!read_result(hashing->channel, &found))
         return fail(task, ERR_IO, "backup: the process that hashed it died");
     if (found.err != ERR_OK)
         return fail(task, found.err, "%s", found.words);
@@ -323,13 +293,13 @@ static enum err hashing_collect(struct work *work, struct task *task,
  */
 static enum err check_copy(struct work *work, struct task *task, struct snapshot_result *out)
 {
-    CLEANUP(hashing_done) struct hashing hashing = {0, -1};
+    CLEANUP(helper_end) struct helper hashing = {0, -1};
     CLEANUP(db_close) struct db *db = NULL;
 
     TRY(db_open(task, work->request->target, DB_OPEN, work->request->key, &db));
     watch(work, db);
     if (work->fd >= 0)
-        TRY(hashing_start(work, task, &hashing));
+        TRY(helper_start(task, be_hasher, work, &hashing));
     TRY(check_integrity(db, task));
     TRY(read_inside(db, task, out));
     db_close(&db);
@@ -361,25 +331,50 @@ static void settle(struct work *work)
     task_done(&aside);
 }
 
+static void be_settler(void *owner, int channel)
+{
+    (void)channel;
+    settle(owner);
+}
+
+/* Beside the check; and behind it what was written meanwhile. */
+static enum err check_and_settle(struct work *work, struct task *task, struct snapshot_result *out)
+{
+    CLEANUP(helper_end) struct helper settling = {0, -1};
+    enum err err = ERR_OK;
+
+    if (work->may_settle) {
+        secret_set_inherited(true);
+        err = helper_start(task, be_settler, work, &settling);
+        secret_set_inherited(false);
+    }
+    if (err == ERR_OK)
+        err = check_copy(work, task, out);
+    helper_end(&settling);
+    if (err == ERR_OK)
+        settle(work);
+    return err;
+}
+
 static enum err do_work(struct work *work, struct task *task, struct snapshot_result *out)
 {
     enum err err = ERR_OK;
 
     if (work->request->kind == SNAPSHOT_BASE)
         return copy_base(work, task, out);
-    if (work->request->kind == SNAPSHOT_FULL) {
+    if (work->request->kind == SNAPSHOT_FULL)
         err = vacuum(work, task);
-        settle(work);
-    }
     if (err == ERR_OK)
-        err = check_copy(work, task, out);
+        err = check_and_settle(work, task, out);
+    else
+        settle(work);
+    if (err == ERR_OK) /* else that helper dies with this process: nobody waits for a copy that goes */
+        writeback_beside_done(&work->beside);
     if (err != ERR_OK && work->is_late) {
         task_forgive(task);
         return too_long(task);
     }
-    TRY(err);
-    settle(work);
-    return ERR_OK;
+    return err;
 }
 
 static void remove_target(struct task *task, const char *target)
@@ -396,6 +391,7 @@ static void run(const struct snapshot_request *request, int fd, bool may_settle,
     int64_t begin_ms = clock_monotonic_ms();
     struct work work = {.request = request,
                         .fd = fd,
+                        .beside.helper.channel = -1,
                         .end_ms = begin_ms + request->timeout_ms,
                         .may_settle = may_settle};
     struct task task;
@@ -428,6 +424,7 @@ _Noreturn static void be_child(const struct snapshot_request *request, int fd, b
 
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(EXIT_FAILURE);
+    (void)setpriority(PRIO_PROCESS, 0, NICENESS);
     vault_forget(&vault);
     if (fd > STDERR_FILENO + 1)
         (void)close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0);

@@ -5,11 +5,11 @@
  * that, and the child ends within a moment.
  *
  * SNAPSHOT_FULL   VACUUM INTO the target (consistent, encrypted, whatever is written meanwhile), whose
- *                 pages a child of the child encrypts and writes (sqlite/page_writer.h); then the copy
- *                 is opened with the key, integrity_check, and meanwhile, in a child of the child
- *                 which has no key, its digest. As long as the mailbox is read, the log cannot be
- *                 written back: the parent does not try (db_hold_checkpoints), the child does it
- *                 afterwards (backup/settle.h), so that no session waits for it
+ *                 pages a helper encrypts and writes (sqlite/page_writer.h), and another sends to the
+ *                 disk (base/writeback.h); then the copy is opened with the key, integrity_check, and
+ *                 meanwhile, by a helper which has no key, its digest. As long as the mailbox is read, the
+ *                 log cannot be written back: the parent does not try (db_hold_checkpoints), one of the
+ *                 helpers does it beside the check (backup/settle.h), so that no session waits for it
  * SNAPSHOT_BASE   the file's bytes as they are, while no checkpoint may run (db_hold_checkpoints)
  * SNAPSHOT_CHECK  the target only: opened with the key, integrity_check, digest
  *

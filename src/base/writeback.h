@@ -7,9 +7,14 @@
 #ifndef BASE_WRITEBACK_H
 #define BASE_WRITEBACK_H
 
+#include "base/helper.h"
+
 #include <stdint.h>
 
-enum { WRITEBACK_PIECE_BYTES = 1024 * 1024 };
+enum {
+    WRITEBACK_PIECE_BYTES = 1024 * 1024,
+    WRITEBACK_PIECES_AHEAD = 64, /* written, and neither on the disk nor on their way to it */
+};
 
 struct writeback {
     int fd; /* borrowed */
@@ -19,5 +24,24 @@ struct writeback {
 void writeback_init(struct writeback *writeback, int fd);
 /* The file has been written up to there. Often called, it does something once a piece is full. */
 void writeback_go_on(struct writeback *writeback, uint64_t written_bytes);
+
+/*
+ * The same by a helper, so that whoever writes goes on while the disk is busy, up to
+ * WRITEBACK_PIECES_AHEAD, and the disk does while he is. A helper that died is not missed: see above.
+ */
+struct writeback_beside {
+    struct helper helper;
+    uint64_t told_bytes;
+    unsigned untaken; /* pieces that are not on their way, as far as is known here */
+};
+
+/* `fd` is borrowed for the call. */
+MUST_CHECK enum err writeback_beside_start(struct writeback_beside *beside, struct task *task, int fd);
+/* By one process: this one, or one that was forked since. */
+void writeback_beside_go_on(struct writeback_beside *beside, uint64_t written_bytes);
+/* No more is told by this process. What was is sent on its way. */
+void writeback_beside_finish(struct writeback_beside *beside);
+/* Waits until it is. */
+void writeback_beside_done(struct writeback_beside *beside);
 
 #endif

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_ROOM = 96, ASKS_MAX = 16, FAREWELL_STEP_MS = 50, NOTE_MAX = 100 };
+enum { NAME_ROOM = 96, ASKS_MAX = 16, WAITERS_MAX = 8, FAREWELL_STEP_MS = 50, NOTE_MAX = 100 };
 
 /* What was asked and is not answered yet. */
 struct ask {
@@ -35,6 +35,12 @@ struct full {
     struct manifest manifest;
     char name[NAME_ROOM]; /* without .sqlite or .json */
     bool is_active;
+    uint64_t number; /* of this process's full backups: this one, or the last one */
+};
+
+/* Who wants to hear of a full backup. */
+struct waiter {
+    uint64_t number; /* of the backup: what is committed when it is asked for is in it. 0: free */
     mailbox_backup_done on_done;
     void *owner;
 };
@@ -55,6 +61,7 @@ struct mailbox_backup {
     struct ask asks[ASKS_MAX];
     uint64_t last_tag;
     struct full full;
+    struct waiter waiters[WAITERS_MAX];
     /* The last full backup that came there: 0, 0: not known. */
     int64_t last_ms;
     uint64_t last_counter;
@@ -275,28 +282,66 @@ static void write_note(struct mailbox_backup *backup)
     task_done(&task);
 }
 
+/* --- Who waits for a full backup --- */
+
+static enum err wait_for(struct mailbox_backup *backup, struct task *task, uint64_t number,
+                         mailbox_backup_done on_done, void *owner)
+{
+    for (size_t i = 0; i < ARRAY_LEN(backup->waiters); i++) {
+        if (backup->waiters[i].number != 0)
+            continue;
+        backup->waiters[i] = (struct waiter){number, on_done, owner};
+        return ERR_OK;
+    }
+    return fail(task, ERR_BUSY, "a backup is under way, and too many wait for the next");
+}
+
+/* Of the backups up to `number`; one that is told may ask for another. */
+static void tell_waiters(struct mailbox_backup *backup, uint64_t number, enum err err,
+                         const char *words, bool is_new)
+{
+    uint64_t size_bytes = backup->full.manifest.size_bytes;
+
+    for (size_t i = 0; i < ARRAY_LEN(backup->waiters); i++) {
+        struct waiter one = backup->waiters[i];
+
+        if (one.number == 0 || one.number > number)
+            continue;
+        backup->waiters[i].number = 0;
+        one.on_done(one.owner, err, words, is_new, size_bytes);
+    }
+}
+
+static bool has_waiters(const struct mailbox_backup *backup)
+{
+    for (size_t i = 0; i < ARRAY_LEN(backup->waiters); i++) {
+        if (backup->waiters[i].number != 0)
+            return true;
+    }
+    return false;
+}
+
 /* --- Full backups --- */
+
+static void begin_next(struct mailbox_backup *backup);
 
 static void end_full(struct mailbox_backup *backup, enum err err, const char *words, bool is_new)
 {
     struct full *full = &backup->full;
-    mailbox_backup_done on_done = full->on_done;
-    void *owner = full->owner;
     uint64_t size_bytes = full->manifest.size_bytes;
 
     net_watch_free(&full->watch);
     snapshot_free(&full->copy);
     fd_close(&full->fd);
     full->is_active = false;
-    full->on_done = NULL;
     if (err != ERR_OK)
         log_error(backup->mailbox->start->log, "backup failed mailbox=%s: %s (%s)",
                   backup->mailbox->start->id.text, words, err_name(err));
     else if (is_new)
         log_info(backup->mailbox->start->log, "backup made mailbox=%s bytes=%llu",
                  backup->mailbox->start->id.text, (unsigned long long)size_bytes);
-    if (on_done != NULL)
-        on_done(owner, err, words, is_new, size_bytes);
+    tell_waiters(backup, full->number, err, words, is_new);
+    begin_next(backup);
     mailbox_check_idle(backup->mailbox);
 }
 
@@ -432,6 +477,7 @@ static enum err begin_full(struct mailbox_backup *backup, struct task *task)
     full->watch = net_watch_new(mailbox->loop, snapshot_fd(full->copy), on_copied, NULL, backup);
     net_watch_want(full->watch, true, false);
     full->is_active = true;
+    full->number++;
     return ERR_OK;
 }
 
@@ -443,6 +489,23 @@ static bool has_changed(const struct mailbox_backup *backup)
     return backup->last_ms == 0 || usage.change_counter != backup->last_counter;
 }
 
+/* For those who asked while the last one was made, of which it cannot be told what it has. */
+static void begin_next(struct mailbox_backup *backup)
+{
+    struct task task;
+
+    if (backup->full.is_active || !has_waiters(backup))
+        return;
+    task_init(&task, clock_now_ms());
+    if (backup->is_off)
+        tell_waiters(backup, UINT64_MAX, ERR_NOT_FOUND, "no destination is configured", false);
+    else if (!has_changed(backup))
+        tell_waiters(backup, UINT64_MAX, ERR_OK, "", false);
+    else if (begin_full(backup, &task) != ERR_OK)
+        tell_waiters(backup, UINT64_MAX, task.err, task.words, false);
+    task_done(&task);
+}
+
 enum err mailbox_backup_now(struct mailbox *mailbox, struct task *task, mailbox_backup_done on_done,
                             void *owner)
 {
@@ -451,21 +514,23 @@ enum err mailbox_backup_now(struct mailbox *mailbox, struct task *task, mailbox_
     if (backup == NULL || backup->is_off)
         return fail(task, ERR_NOT_FOUND, "no destination is configured");
     if (backup->full.is_active)
-        return fail(task, ERR_BUSY, "a backup is under way");
+        return wait_for(backup, task, backup->full.number + 1, on_done, owner);
     if (!has_changed(backup)) {
         on_done(owner, ERR_OK, "", false, 0);
         return ERR_OK;
     }
     TRY(begin_full(backup, task));
-    backup->full.on_done = on_done;
-    backup->full.owner = owner;
-    return ERR_OK;
+    return wait_for(backup, task, backup->full.number, on_done, owner);
 }
 
 void mailbox_backup_forget(struct mailbox *mailbox, const void *owner)
 {
-    if (mailbox->backup != NULL && mailbox->backup->full.owner == owner)
-        mailbox->backup->full.on_done = NULL;
+    struct mailbox_backup *backup = mailbox->backup;
+
+    for (size_t i = 0; backup != NULL && i < ARRAY_LEN(backup->waiters); i++) {
+        if (backup->waiters[i].owner == owner)
+            backup->waiters[i].number = 0;
+    }
 }
 
 static bool is_due(const struct mailbox_backup *backup, int64_t now_ms)
@@ -590,6 +655,7 @@ void mailbox_backup_before_close(struct mailbox *mailbox)
 
     if (backup == NULL)
         return;
+    tell_waiters(backup, UINT64_MAX, ERR_BUSY, "the mailbox is closed", false);
     if (backup->full.is_active)
         end_full(backup, ERR_BUSY, "the mailbox is closed", false);
     task_init(&task, 0);

@@ -41,8 +41,9 @@ void mailbox_backup_free(struct mailbox_backup **backup);
 void mailbox_backup_reply(struct mailbox *mailbox, struct wire_message *message);
 
 /*
- * A full backup now, unless nothing changed since the last one. `on_done` hears what became of it:
- * is_new false, nothing had changed. ERR_BUSY: one is under way. ERR_NOT_FOUND: none are configured.
+ * A full backup now, unless nothing changed since the last one; behind the one that is under way, which
+ * may have begun before what was committed last. `on_done` hears what became of it: is_new false, nothing
+ * had changed. ERR_BUSY: too many wait for it. ERR_NOT_FOUND: none are configured.
  */
 typedef void (*mailbox_backup_done)(void *owner, enum err err, const char *words, bool is_new,
                                     uint64_t size_bytes);

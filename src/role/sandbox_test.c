@@ -29,6 +29,7 @@
 #include <sys/mman.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -406,7 +407,11 @@ static int fork_and_wait(const void *detail)
 
     (void)detail;
     if (pid == 0)
-        _exit(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 7 : 8);
+        _exit(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && setpriority(PRIO_PROCESS, 0, 5) == 0 &&
+                      setpriority(PRIO_PROCESS, 0, -5) != 0 &&
+                      setpriority(PRIO_PROCESS, (id_t)getppid(), 5) != 0
+                  ? 7
+                  : 8);
     if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
         return 1;
     return WEXITSTATUS(status) == 7 && prctl(PR_SET_PDEATHSIG, 0) != 0 ? 0 : 2;

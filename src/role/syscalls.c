@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -143,12 +144,15 @@ static int allow_conditionally(scmp_filter_ctx filter, const struct sandbox_rule
         status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, local);
     if (rules->may_fork_helper) {
         /* fork() as the C library does it, and no thread or namespace; what the child says of its
-         * parent's death; the parent's look at how it ended. */
+         * parent's death; how far it steps back behind others; the parent's look at how it ended. */
         status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                                    SCMP_A0(SCMP_CMP_EQ, FORK_FLAGS, 0));
         status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 2,
                                    SCMP_A0(SCMP_CMP_EQ, PR_SET_PDEATHSIG, 0),
                                    SCMP_A1(SCMP_CMP_EQ, SIGKILL, 0));
+        status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 3,
+                                   SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS, 0),
+                                   SCMP_A1(SCMP_CMP_EQ, 0, 0), SCMP_A2(SCMP_CMP_LT, PRIO_MAX, 0));
         status |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(wait4), 0);
     }
     if (rules->may_send_descriptors)

@@ -1,19 +1,14 @@
 #include "sqlite/page_writer.h"
 
-#include "base/file.h"
 #include "base/memory.h"
-#include "base/writeback.h"
 #include "sqlite/cipher.h"
 #include "sqlite/result.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -42,8 +37,7 @@ struct page_writer {
     sqlite3_io_methods methods;     /* the new file's, as long as it is attached: they lead here */
     const sqlite3_io_methods *real; /* borrowed; NULL: not attached yet */
     bool is_closed;                 /* it was attached, and is not any more */
-    pid_t pid;
-    int channel;           /* own; -1: the child is not asked any more */
+    struct helper child;
     struct batch *batches; /* own; shared with the child */
     unsigned filling;      /* number of the batch that is being filled */
     unsigned oldest;       /* of the oldest one that is not written */
@@ -96,53 +90,48 @@ static enum answer write_batch(struct page_cipher *cipher, int fd, struct batch 
     return ANSWER_WRITTEN;
 }
 
-_Noreturn static void be_child(struct batch *batches, int channel, int fd,
-                               const struct secret *key, pid_t parent)
+/* What the child inherits. */
+struct child {
+    struct batch *batches;
+    int fd;
+    const struct secret *key;
+    struct writeback_beside writeback;
+};
+
+static void be_child(void *owner, int channel)
 {
-    struct page_cipher *cipher;
-    struct writeback writeback;
+    struct child *child = owner;
+    struct page_cipher *cipher = cipher_pages_new(child->key);
     uint64_t end = 0;
     char word;
 
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
-        _exit(EXIT_FAILURE);
-    cipher = cipher_pages_new(key);
-    writeback_init(&writeback, fd);
     for (unsigned number = 0; recv(channel, &word, 1, 0) == 1; number++) {
-        word = (char)write_batch(cipher, fd, &batches[number % BATCHES], &end);
+        word = (char)write_batch(cipher, child->fd, &child->batches[number % BATCHES], &end);
         if (send(channel, &word, 1, MSG_NOSIGNAL) != 1)
             break;
-        writeback_go_on(&writeback, end);
+        writeback_beside_go_on(&child->writeback, end);
     }
     cipher_pages_free(&cipher);
-    _exit(EXIT_SUCCESS);
 }
 
 enum err page_writer_start(struct task *task, int fd, const struct secret *key,
-                           struct page_writer **out_writer)
+                           const struct writeback_beside *writeback, struct page_writer **out_writer)
 {
     CLEANUP(page_writer_free) struct page_writer *writer = NEW(struct page_writer);
-    pid_t parent = getpid();
-    int ends[2];
+    struct child child = {.fd = fd, .key = key, .writeback.helper.channel = -1};
+    enum err err;
 
-    writer->channel = -1;
     writer->batches = mmap(NULL, BATCHES * sizeof(struct batch), PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (writer->batches == MAP_FAILED)
         abort();
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return fail(task, ERR_IO, "database: no channel: %s", strerror(errno));
+    child.batches = writer->batches;
+    if (writeback != NULL)
+        child.writeback = *writeback;
     secret_set_inherited(true);
-    writer->pid = fork();
+    err = helper_start(task, be_child, &child, &writer->child);
     secret_set_inherited(false);
-    if (writer->pid == 0) {
-        (void)close(ends[0]);
-        be_child(writer->batches, ends[1], fd, key, parent);
-    }
-    (void)close(ends[1]);
-    writer->channel = ends[0];
-    if (writer->pid < 0)
-        return fail(task, ERR_IO, "database: fork: %s", strerror(errno));
+    TRY(err);
     *out_writer = writer;
     writer = NULL;
     return ERR_OK;
@@ -167,7 +156,7 @@ static int wait_for_one(struct page_writer *writer)
     char word;
 
     do {
-        got = recv(writer->channel, &word, 1, 0);
+        got = recv(writer->child.channel, &word, 1, 0);
     } while (got < 0 && errno == EINTR);
     writer->oldest++;
     if (got != 1 || word == ANSWER_FAILED)
@@ -184,7 +173,7 @@ static int hand_over(struct page_writer *writer)
 
     if (writer->failure != SQLITE_OK || batch_of(writer, writer->filling)->count == 0)
         return writer->failure;
-    if (send(writer->channel, &word, 1, MSG_NOSIGNAL) != 1)
+    if (send(writer->child.channel, &word, 1, MSG_NOSIGNAL) != 1)
         return writer->failure = SQLITE_IOERR_WRITE;
     writer->filling++;
     while (writer->failure == SQLITE_OK && writer->filling - writer->oldest == BATCHES)
@@ -326,9 +315,7 @@ void page_writer_free(struct page_writer **writer_place)
 
     if (writer == NULL)
         return;
-    fd_close(&writer->channel); /* the child notices, and ends */
-    if (writer->pid > 0)
-        (void)waitpid(writer->pid, NULL, 0);
+    helper_end(&writer->child);
     mem_wipe(writer->batches, BATCHES * sizeof(struct batch));
     (void)munmap(writer->batches, BATCHES * sizeof(struct batch));
     mem_free(writer_place);

@@ -10,15 +10,17 @@
 #ifndef SQLITE_PAGE_WRITER_H
 #define SQLITE_PAGE_WRITER_H
 
-#include "base/task.h"
+#include "base/writeback.h"
 #include "secret/secret.h"
 #include "sqlite/db.h"
 
 struct page_writer;
 
 /* `fd` (borrowed) is the new file, open for writing; `key` (borrowed for the call) the one that `db` is
- * opened with. ERR_IO: no process. */
+ * opened with. What was written is told to `writeback` (borrowed for the call; NULL: to nobody). ERR_IO: no
+ * process. */
 MUST_CHECK enum err page_writer_start(struct task *task, int fd, const struct secret *key,
+                                      const struct writeback_beside *writeback,
                                       struct page_writer **out_writer);
 /*
  * To be called while VACUUM INTO runs, from a progress handler; the first time that the new file is

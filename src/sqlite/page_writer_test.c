@@ -111,7 +111,7 @@ static enum err copy(struct fixture *f, int open_flags)
     enum err err;
 
     assert_true(created >= 0 && fd >= 0);
-    assert_int_equal(page_writer_start(&f->task, fd, f->key, &f->writer), ERR_OK);
+    assert_int_equal(page_writer_start(&f->task, fd, f->key, NULL, &f->writer), ERR_OK);
     sqlite3_progress_handler(db_handle(f->db), 16, on_progress, f);
     assert_int_equal(db_prepare(f->db, &f->task, "VACUUM INTO ?1", &statement), ERR_OK);
     db_bind_text(statement, 1, str_from_c(f->copy));
@@ -212,7 +212,7 @@ static void test_dies_at_the_end(void **state)
 
     assert_int_equal(db_execute(f->db, &f->task, "DROP TABLE w; DELETE FROM t WHERE id > 10"),
                      ERR_OK);
-    assert_int_equal(page_writer_start(&f->task, fd, f->key, &f->writer), ERR_OK);
+    assert_int_equal(page_writer_start(&f->task, fd, f->key, NULL, &f->writer), ERR_OK);
     kill_children();
     sqlite3_progress_handler(db_handle(f->db), 1, on_progress, f);
     if (sqlite3_exec(db_handle(f->db),

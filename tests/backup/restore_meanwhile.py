@@ -22,6 +22,36 @@ suite = owners.suite(__doc__)
 
 
 @suite.case
+def a_backup_that_is_asked_for_while_one_is_made(world):
+    """It waits for that, and has what was committed since."""
+    if world.s3 is not None:
+        raise Skip("nothing of it depends on the destination")
+    alias = world.alias()
+    archivist, = world.server.processes("archivist")
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        world.wait_shipped(alias)
+        os.kill(archivist.pid, signal.SIGSTOP)
+        try:
+            first = world.start(alias, "backup", "now")
+            deadline = time.monotonic() + 30
+            while not any(".copy (deleted)" in each for process in world.server.processes("mailbox")
+                          for each in descriptors(process.pid)):
+                check(time.monotonic() < deadline, "no copy is made")
+                time.sleep(0.01)
+            append(client, "two")
+            others = [world.start(alias, "backup", "now") for _ in range(2)]
+            time.sleep(0.3)
+        finally:
+            os.kill(archivist.pid, signal.SIGCONT)
+        for process in (first, *others):
+            result = world.finish(process)
+            check(result[0] == 0 and "was made" in result[1]["message"], show(result))
+    made = world.server.log().count(f"backup made mailbox={world.id_of(alias)}")
+    check(made == 2, f"one behind the other, for both: {made}")
+
+
+@suite.case
 def the_process_ends_while_the_archivist_is_stuck(world):
     """What its timers would do meanwhile is not done: the file is closed already."""
     alias = world.alias()

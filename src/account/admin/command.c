@@ -340,7 +340,8 @@ const struct admin_command admin_commands[] = {
      "Reads all of it and changes nothing; sessions go on meanwhile.", owner_arguments, NULL, NULL,
      admin_job, true},
     {"backup now", "back a mailbox up in full, now",
-     "Nothing is done if nothing changed since the last backup; sessions go on meanwhile.",
+     "Nothing is done if nothing changed since the last backup; sessions go on meanwhile. One that is "
+     "being made already is waited for.",
      owner_arguments, NULL, NULL, admin_job, true},
     {"backup verify", "rehearse a restore: fetch a mailbox's newest backup and its log, and check all",
      "Nothing is changed.", backup_verify_arguments, NULL, NULL, admin_job, true},
