@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "vault/facts.h"
+#include "vault/folder_contents.h"
 #include "vault/parts.h"
 #include "vault/index.h"
 #include "vault/learn.h"
@@ -145,6 +146,8 @@ static enum err purge_slice(struct vault *vault, struct task *task, bool *out_di
     *out_did = true;
     vault_touch_quietly(vault);
     TRY(read_expunged(vault, task, &purge, rows, &count));
+    if (count > 0)
+        folder_contents_forget(vault);
     for (size_t i = 0; i < count; i++)
         TRY(purge_row(vault, task, &rows[i], purge.expunged_ms));
     if (count == PURGES_IN_SLICE)
