@@ -209,6 +209,7 @@ static void on_idle(void *owner)
     /* Whoever logs in after an import finds it indexed, and the index merged. */
     if (mailbox->has_housekeeping &&
         clock_monotonic_ms() - mailbox->unused_ms < MAILBOX_HOUSEKEEPING_LAST_MS) {
+        net_timer_start(mailbox->housekeeping_timer, 0);
         net_timer_start(mailbox->idle_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
         return;
     }
@@ -459,7 +460,8 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
     check_undelete(mailbox, &task);
     task_done(&task);
     /* What the process before this one left; nobody need change anything first. */
-    plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
+    if (vault_is_unfinished(mailbox->vault))
+        plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
     net_timer_stop(mailbox->deadline);
     tell_opened(mailbox, WIRE_OK);
     if (mailbox->is_rekeyed)

@@ -220,6 +220,11 @@ bool vault_is_behind(const struct vault *vault)
     return index_is_behind(vault) || sort_is_behind(vault);
 }
 
+bool vault_is_unfinished(const struct vault *vault)
+{
+    return index_is_unfinished(vault) || sort_is_behind(vault);
+}
+
 /* Before the log is so long that a commit, at the end of another slice, writes it back. What a
  * reader of the file holds back stays, and is not waited for. */
 static enum err write_back(struct vault *vault, struct task *task, bool *out_did)

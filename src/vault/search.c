@@ -284,7 +284,7 @@ static enum err add_parts(struct scan *scan)
     bool is_all = word.len == scan->word->text.len, has_entry;
 
     segment_needle_init(&needle, scan->prefix, word, is_all && !scan->word->may_be_beginning);
-    TRY(segment_cursor_look(scan->cursor, scan->task, &needle));
+    segment_cursor_look(scan->cursor, &needle);
     while (scan->left > 0) {
         TRY(segment_cursor_find(scan->cursor, scan->task, &needle, &has_entry));
         if (!has_entry)

@@ -12,15 +12,53 @@ static enum err damaged(struct task *task)
     return fail(task, ERR_CORRUPT, "vault: a block of the search index is damaged");
 }
 
+static enum err read_beginnings(struct segment_cursor *cursor, struct task *task)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row;
+
+    TRY(db_prepare(cursor->vault->db, task,
+                   "SELECT bytes FROM word_terms WHERE key BETWEEN ?1 AND ?2", &statement));
+    db_bind_int(statement, 1, segment_key(&cursor->segment, SEGMENT_BEGINNINGS));
+    db_bind_int(statement, 2, segment_key(&cursor->segment, SEGMENT_SIGNS - 1));
+    for (;;) {
+        TRY(db_step(cursor->vault->db, task, statement, &has_row));
+        if (!has_row)
+            return ERR_OK;
+        buf_put(&cursor->beginnings, db_column_blob(statement, 0));
+    }
+}
+
+/* Of the block whose beginning stands at `*at`, which moves behind it; false: there is no whole
+ * one. */
+static bool next_beginning(const struct segment_cursor *cursor, size_t *at, struct str *out)
+{
+    struct str all = buf_str(&cursor->beginnings);
+    uint64_t len;
+    size_t len_len = varint_get(all, *at, &len);
+
+    if (len_len == 0 || len > all.len - *at - len_len)
+        return false;
+    *out = str_make(all.ptr + *at + len_len, (size_t)len);
+    *at += len_len + (size_t)len;
+    return true;
+}
+
 enum err segment_cursor_open(struct segment_cursor *cursor, struct vault *vault, struct task *task,
                              const struct segment *segment)
 {
+    struct str beginning;
+
     *cursor = (struct segment_cursor){.vault = vault, .segment = *segment, .chunk_number = -1};
     buf_init(&cursor->block, SIZE_MAX);
     buf_init(&cursor->beginnings, SIZE_MAX);
     buf_init(&cursor->signs, SIZE_MAX);
     buf_init(&cursor->chunk, SIZE_MAX);
-    return segment_block_count(vault, task, segment, &cursor->block_count);
+    TRY(read_beginnings(cursor, task));
+    for (size_t at = 0; at < cursor->beginnings.len; cursor->block_count++)
+        if (!next_beginning(cursor, &at, &beginning))
+            return damaged(task);
+    return ERR_OK;
 }
 
 void segment_cursor_close(struct segment_cursor *cursor)
@@ -143,55 +181,24 @@ enum err segment_cursor_next(struct segment_cursor *cursor, struct task *task, b
 
 /* --- Which block --- */
 
-static enum err read_beginnings(struct segment_cursor *cursor, struct task *task)
-{
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    bool has_row;
-
-    if (cursor->beginnings.len > 0)
-        return ERR_OK;
-    TRY(db_prepare(cursor->vault->db, task,
-                   "SELECT bytes FROM word_terms WHERE key BETWEEN ?1 AND ?2", &statement));
-    db_bind_int(statement, 1, segment_key(&cursor->segment, SEGMENT_BEGINNINGS));
-    db_bind_int(statement, 2, segment_key(&cursor->segment, SEGMENT_SIGNS - 1));
-    for (;;) {
-        TRY(db_step(cursor->vault->db, task, statement, &has_row));
-        if (!has_row)
-            return ERR_OK;
-        buf_put(&cursor->beginnings, db_column_blob(statement, 0));
-    }
-}
-
 /* The block where the term would be, and the last one that begins with `prefix` behind it; there
  * are blocks. */
-static enum err blocks_of(struct segment_cursor *cursor, struct task *task, struct str term,
-                          struct str prefix, int64_t *out_first, int64_t *out_last)
+static void blocks_of(struct segment_cursor *cursor, struct str term, struct str prefix,
+                      int64_t *out_first, int64_t *out_last)
 {
-    struct str all, beginning;
-    int64_t first = 0, last = 0, number = 0;
-    uint64_t len;
+    struct str beginning;
+    size_t at = 0;
 
-    TRY(read_beginnings(cursor, task));
-    all = buf_str(&cursor->beginnings);
-    for (size_t at = 0; at < all.len; at += (size_t)len, number++) {
-        size_t len_len = varint_get(all, at, &len);
-
-        at += len_len;
-        if (len_len == 0 || len > all.len - at)
-            return damaged(task);
-        beginning = str_make(all.ptr + at, (size_t)len);
+    *out_first = *out_last = 0;
+    for (int64_t number = 0; number < cursor->block_count; number++) {
+        (void)next_beginning(cursor, &at, &beginning);
         if (str_compare(beginning, term) <= 0)
-            first = last = number;
+            *out_first = *out_last = number;
         else if (str_starts_with(beginning, prefix))
-            last = number;
+            *out_last = number;
         else
-            break;
+            return;
     }
-    if (all.len == 0 || last >= cursor->block_count)
-        return damaged(task);
-    *out_first = first;
-    *out_last = last;
-    return ERR_OK;
 }
 
 static enum err read_signs(struct segment_cursor *cursor, struct task *task, int64_t number)
@@ -268,7 +275,7 @@ enum err segment_cursor_may_have(struct segment_cursor *cursor, struct task *tas
     sign_needle_init(&needle, word);
     if (!*out_may || needle.count == 0)
         return ERR_OK;
-    TRY(blocks_of(cursor, task, term, term, &first, &last));
+    blocks_of(cursor, term, term, &first, &last);
     return block_may_have(cursor, task, first, &needle, out_may);
 }
 
@@ -322,17 +329,15 @@ static inline bool skip_contents(struct segment_cursor *cursor)
     return cursor->at <= cursor->block.len;
 }
 
-enum err segment_cursor_look(struct segment_cursor *cursor, struct task *task,
-                             struct segment_needle *needle)
+void segment_cursor_look(struct segment_cursor *cursor, struct segment_needle *needle)
 {
     buf_truncate(&cursor->block, 0);
     cursor->at = 0;
     needle->next_block = 0;
     needle->last_block = -1;
     if (cursor->block_count == 0)
-        return ERR_OK;
-    return blocks_of(cursor, task, needle->prefix, needle->prefix, &needle->next_block,
-                     &needle->last_block);
+        return;
+    blocks_of(cursor, needle->prefix, needle->prefix, &needle->next_block, &needle->last_block);
 }
 
 /* As reach_entry, but only of blocks that may have it. */
@@ -388,7 +393,7 @@ enum err segment_cursor_seek(struct segment_cursor *cursor, struct task *task, s
 
     if (cursor->block_count == 0)
         return ERR_OK;
-    TRY(blocks_of(cursor, task, term, term, &first, &last));
+    blocks_of(cursor, term, term, &first, &last);
     TRY(load_block(cursor, task, first));
     for (;;) {
         struct segment_cursor before = *cursor;

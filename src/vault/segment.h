@@ -89,7 +89,7 @@ struct segment_cursor {
     struct buf block; /* own */
     size_t at;        /* of the next entry in the block */
     int64_t block_number, block_count;
-    struct buf beginnings; /* own; of all blocks, read when one is looked for */
+    struct buf beginnings; /* own; of all blocks */
     struct buf signs;      /* own; of the row that was read last, from signs_at on of the block */
     size_t signs_at;       /* … signs_number on */
     int64_t signs_number;
@@ -138,8 +138,7 @@ struct segment_needle {
 void segment_needle_init(struct segment_needle *needle, struct str prefix, struct str text,
                          bool is_at_end);
 /* From the beginning of the place on. */
-MUST_CHECK enum err segment_cursor_look(struct segment_cursor *cursor, struct task *task,
-                                        struct segment_needle *needle);
+void segment_cursor_look(struct segment_cursor *cursor, struct segment_needle *needle);
 /* The next entry of the place that has the needle; false at the end of the place. Look first. */
 MUST_CHECK enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
                                         struct segment_needle *needle, bool *out_has_entry);
@@ -154,9 +153,5 @@ MUST_CHECK enum err segment_last_term(struct vault *vault, struct task *task,
                                       const struct segment *segment,
                                       char out_term[static TERM_BYTES_MAX], size_t *out_len,
                                       bool *out_has_term);
-
-/* How many blocks of terms it has. */
-MUST_CHECK enum err segment_block_count(struct vault *vault, struct task *task,
-                                        const struct segment *segment, int64_t *out_count);
 
 #endif

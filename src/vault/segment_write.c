@@ -14,8 +14,8 @@ static void put_number(struct buf *out, uint64_t value)
     buf_put(out, str_make(bytes, varint_put(value, bytes)));
 }
 
-enum err segment_block_count(struct vault *vault, struct task *task, const struct segment *segment,
-                             int64_t *out_count)
+static enum err terms_count(struct vault *vault, struct task *task, const struct segment *segment,
+                            int64_t *out_count)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
@@ -56,7 +56,7 @@ enum err segment_writer_open(struct segment_writer *writer, struct vault *vault,
     buf_init(&writer->postings, SIZE_MAX);
     buf_init(&writer->beginnings, SIZE_MAX);
     buf_init(&writer->signs, SIZE_MAX);
-    TRY(segment_block_count(vault, task, segment, &writer->next_terms));
+    TRY(terms_count(vault, task, segment, &writer->next_terms));
     writer->first_beginning = writer->first_sign = writer->next_terms;
     return postings_count(vault, task, segment, &writer->next_postings);
 }

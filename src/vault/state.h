@@ -117,6 +117,7 @@ struct vault {
     struct folder_contents *contents;  /* own; of the folder that was searched last (folder_contents.h), or NULL */
     int64_t indexed_content_id; /* contents up to this one are in the search index */
     bool has_index_of_other_form; /* which is in the way (index.h) */
+    bool has_segments_to_merge;   /* or to remove, as the mirror was read */
     bool has_words_gone; /* contents went, and it was not looked at yet whether that matters */
     int64_t delivery_purged_ms;
     int64_t junk_form;     /* of the tokens learned (learn.h) */
