@@ -25,7 +25,7 @@ enum {
      * where that costs less: one in DIRECT_PART of it. */
     DIRECT_MAX = 64,
     DIRECT_MIN = 8,
-    DIRECT_PART = 100,
+    DIRECT_PART = 1000,
 };
 
 /* ---- Before the first message ---- */

@@ -24,7 +24,9 @@ enum {
     MAILBOX_HOUSEKEEPING_IDLE_MS = 1000, /* without a change: then what was put off is done, */
     MAILBOX_HOUSEKEEPING_PAUSE_MS = 20,  /* a slice at a time; */
     MAILBOX_HOUSEKEEPING_BUSY_MS = 1000, /* while a command is under way, so seldom, */
-    MAILBOX_HOUSEKEEPING_BEHIND_MS = 100, /* or so seldom when catching up */
+    MAILBOX_HOUSEKEEPING_BEHIND_MS = 100, /* or so seldom when catching up; */
+    /* without a session, without pauses, but then the process ends, and the next one goes on. */
+    MAILBOX_HOUSEKEEPING_LAST_MS = 120 * 1000,
     MAILBOX_RENEWAL_AT_LOGIN_MS = 50,    /* new keys for the drop box, behind the first answers */
     MAILBOX_RENEWAL_MS = 60 * 60 * 1000, /* between looks whether the drop box is due for new keys */
     MAILBOX_BACKUP_PAUSE_MS = 200,       /* while a backup is made, nobody asks whether to end */
@@ -73,6 +75,7 @@ struct mailbox {
     bool is_damaged;       /* it does not open: nothing can be done but restoring it */
     bool is_hibernate_due; /* that timer runs */
     bool has_housekeeping; /* work was put off, and is not done yet */
+    int64_t unused_ms; /* monotonic: since when there is no session, delivery or job; 0: there is */
     bool is_key_only_here; /* the keeper that had it too is gone: no session may sleep */
     bool is_watched;       /* somebody sleeps in IDLE: the store hears of changes */
     bool has_imported;     /* waiting mail was taken over */

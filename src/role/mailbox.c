@@ -57,6 +57,10 @@ void mailbox_check_idle(struct mailbox *mailbox)
             net_loop_stop(mailbox->loop);
         return;
     }
+    if (!is_idle)
+        mailbox->unused_ms = 0;
+    else if (mailbox->unused_ms == 0)
+        mailbox->unused_ms = clock_monotonic_ms();
     if (is_idle)
         net_timer_start(mailbox->idle_timer, (int64_t)mailbox->start->config->mailbox_linger_ms);
     else
@@ -189,7 +193,9 @@ static void on_housekeeping(void *owner)
     mailbox->has_housekeeping = has_more;
     if (has_more)
         net_timer_start(mailbox->housekeeping_timer,
-                        mailbox->is_catching_up ? 0 : MAILBOX_HOUSEKEEPING_PAUSE_MS);
+                        mailbox->is_catching_up || mailbox->unused_ms != 0
+                            ? 0
+                            : MAILBOX_HOUSEKEEPING_PAUSE_MS);
     else
         mem_give_back();
 }
@@ -200,6 +206,13 @@ static void on_idle(void *owner)
     struct wire_mailbox_idle idle = {.mailbox = mailbox->start->id};
     bool has_more;
 
+    /* Whoever logs in after an import finds it indexed, and the index merged. */
+    if (mailbox->has_housekeeping &&
+        clock_monotonic_ms() - mailbox->unused_ms < MAILBOX_HOUSEKEEPING_LAST_MS) {
+        net_timer_start(mailbox->housekeeping_timer, 0);
+        net_timer_start(mailbox->idle_timer, MAILBOX_HOUSEKEEPING_PAUSE_MS);
+        return;
+    }
     /* What was moved is learned before the process goes: mail that the next one takes over is filed
      * before it has an idle moment. */
     if (mailbox->vault != NULL && vault_junk_is_waiting(mailbox->vault) && keep_house(mailbox, &has_more)) {
@@ -446,8 +459,8 @@ static void on_key(struct mailbox *mailbox, const struct wire_mailbox_key *key)
     take_drop_box(mailbox, &task);
     check_undelete(mailbox, &task);
     task_done(&task);
-    /* Its index is of another form, or was not finished: nobody need change anything first. */
-    if (vault_is_behind(mailbox->vault))
+    /* What the process before this one left; nobody need change anything first. */
+    if (vault_is_unfinished(mailbox->vault))
         plan_housekeeping(mailbox, MAILBOX_HOUSEKEEPING_IDLE_MS);
     net_timer_stop(mailbox->deadline);
     tell_opened(mailbox, WIRE_OK);

@@ -12,6 +12,9 @@
 #include "message/message.h"
 #include "secret/pass.h"
 #include "sqlite/db.h"
+#include "vault/message.h"
+#include "vault/state.h"
+#include "vault/vault.h"
 #include "wire/socket.h"
 
 #include <fcntl.h>
@@ -38,6 +41,7 @@ struct fixture {
     char folder[64], mail[80], drop[80];
     struct id id;
     unsigned char key[MAILBOX_KEY_BYTES];
+    const char *settings; /* of the next process; NULL: none */
     struct task task;
     struct buf storage; /* of the message received last */
     struct wire_message message;
@@ -77,10 +81,13 @@ static void run_process(const struct fixture *f, const int far[static 3], bool i
                                   .log = &log};
     struct config config;
     struct task task;
+    char settings[128];
 
+    (void)snprintf(settings, sizeof(settings), "sandbox_required = no\n%s",
+                   f->settings == NULL ? "" : f->settings);
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     task_init(&task, clock_now_ms());
-    if (config_parse(&task, "test", STR("sandbox_required = no\n"), NULL, &config) != ERR_OK)
+    if (config_parse(&task, "test", str_from_c(settings), NULL, &config) != ERR_OK)
         _exit(1);
     start.config = &config;
     mailbox_run(&start);
@@ -455,6 +462,65 @@ static void the_exchange_waits_for_who_reads_the_file(void **state)
     end_mailbox(&f);
 }
 
+static struct vault *open_vault(struct fixture *f)
+{
+    CLEANUP(secret_free) struct secret *key = secret_copy(str_make(f->key, sizeof(f->key)));
+    struct vault_options options = {.folder = f->mail, .id = f->id, .limit_bytes = UINT64_MAX};
+    struct vault *vault = NULL;
+
+    assert_int_equal(vault_open(&f->task, &options, key, &vault), ERR_OK);
+    return vault;
+}
+
+static void append_many(struct fixture *f, int count)
+{
+    struct vault *vault = open_vault(f);
+    struct vault_folder inbox;
+
+    assert_int_equal(vault_folder_find(vault, &f->task, STR("INBOX"), &inbox), ERR_OK);
+    assert_int_equal(vault_batch_begin(vault, &f->task), ERR_OK);
+    for (int i = 0; i < count; i++) {
+        struct vault_append append = {.raw = STR("Subject: s\r\n\r\nsome words\r\n")};
+        uint32_t uid;
+
+        assert_int_equal(vault_message_append(vault, &f->task, inbox.id, &append, &uid), ERR_OK);
+    }
+    assert_int_equal(vault_batch_end(vault, &f->task), ERR_OK);
+    vault_close(&vault);
+}
+
+/* What a process that was killed behind an import had put off, the next one does before it asks
+ * whether it may end, though nothing changes any more. */
+static void nothing_is_put_off_at_the_end(void **state)
+{
+    enum { MESSAGES = 560 }; /* nine segments, of which eight are merged */
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct fixture f;
+    struct vault *vault;
+    bool has_row;
+
+    (void)state;
+    start_mailbox(&f);
+    stop_process(&f);
+    append_many(&f, MESSAGES);
+    f.settings = "mailbox_linger = 50ms\n";
+    start_again(&f, f.key, NULL);
+    assert_int_equal(opened_status(&f), WIRE_OK);
+    (void)hear(&f, f.store, WIRE_ROLE_STORE, WIRE_MAILBOX_IDLE);
+    stop_process(&f);
+    vault = open_vault(&f);
+    assert_false(vault_is_unfinished(vault));
+    assert_int_equal(
+        db_prepare(vault->db, &f.task, "SELECT count(*) FROM word_segment", &statement), ERR_OK);
+    assert_int_equal(db_step(vault->db, &f.task, statement, &has_row), ERR_OK);
+    assert_int_equal(db_column_int(statement, 0), 2);
+    db_release(&statement);
+    vault_close(&vault);
+    start_again(&f, f.key, NULL); /* for end_mailbox */
+    assert_int_equal(opened_status(&f), WIRE_OK);
+    end_mailbox(&f);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -473,6 +539,7 @@ int main(void)
         cmocka_unit_test(a_job_that_is_cancelled_is_answered),
         cmocka_unit_test(a_file_is_put_under_the_next_key),
         cmocka_unit_test(the_exchange_waits_for_who_reads_the_file),
+        cmocka_unit_test(nothing_is_put_off_at_the_end),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "vault/facts.h"
+#include "vault/folder_contents.h"
 #include "vault/parts.h"
 #include "vault/index.h"
 #include "vault/learn.h"
@@ -145,6 +146,8 @@ static enum err purge_slice(struct vault *vault, struct task *task, bool *out_di
     *out_did = true;
     vault_touch_quietly(vault);
     TRY(read_expunged(vault, task, &purge, rows, &count));
+    if (count > 0)
+        folder_contents_forget(vault);
     for (size_t i = 0; i < count; i++)
         TRY(purge_row(vault, task, &rows[i], purge.expunged_ms));
     if (count == PURGES_IN_SLICE)
@@ -215,6 +218,11 @@ static enum err slice(struct vault *vault, struct task *task, bool *out_did)
 bool vault_is_behind(const struct vault *vault)
 {
     return index_is_behind(vault) || sort_is_behind(vault);
+}
+
+bool vault_is_unfinished(const struct vault *vault)
+{
+    return index_is_unfinished(vault) || sort_is_behind(vault);
 }
 
 /* Before the log is so long that a commit, at the end of another slice, writes it back. What a

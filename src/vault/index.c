@@ -79,6 +79,21 @@ enum err index_segments(struct vault *vault, struct task *task, struct segment *
     return ERR_OK;
 }
 
+static enum err load_is_unfinished(struct vault *vault, struct task *task)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row;
+
+    TRY(db_prepare(vault->db, task,
+                   "SELECT count(*) FROM word_segment GROUP BY state, level "
+                   "HAVING state <> 1 OR count(*) >= ?1 LIMIT 1",
+                   &statement));
+    db_bind_int(statement, 1, FAN_IN);
+    TRY(db_step(vault->db, task, statement, &has_row));
+    vault->has_segments_to_merge = has_row;
+    return ERR_OK;
+}
+
 enum err index_load(struct vault *vault, struct task *task)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
@@ -93,7 +108,13 @@ enum err index_load(struct vault *vault, struct task *task)
     TRY(db_step(vault->db, task, statement, &has_row));
     vault->has_index_of_other_form = db_column_int(statement, 1) > 0;
     vault->indexed_content_id = vault->has_index_of_other_form ? 0 : db_column_int(statement, 0);
-    return ERR_OK;
+    return load_is_unfinished(vault, task);
+}
+
+bool index_is_unfinished(const struct vault *vault)
+{
+    return vault->has_segments_to_merge || vault->has_index_of_other_form ||
+           vault->indexed_content_id + 1 < vault->next_content_id;
 }
 
 bool index_is_behind(const struct vault *vault)

@@ -35,6 +35,8 @@ MUST_CHECK enum err index_load(struct vault *vault, struct task *task);
 MUST_CHECK enum err index_segments(struct vault *vault, struct task *task,
                                    struct segment **out_segments, size_t *out_count);
 bool index_is_behind(const struct vault *vault);
+/* As it was loaded, there was something to fold, merge or remove. */
+bool index_is_unfinished(const struct vault *vault);
 
 /* All of these within a change. */
 /* One slice of folding, merging or removing; *out_did: there was something to do. */

@@ -380,6 +380,97 @@ static void test_slices(void **state)
     buf_free(&raw);
 }
 
+/* Parts of words that are among thousands of blocks' signs, and such as none has. */
+static void test_signs(void **state)
+{
+    enum { MESSAGES = 10, WORDS = 6000, PARTS = 10 };
+    struct fixture *f = *state;
+    struct buf raw, word;
+
+    buf_init(&raw, SIZE_MAX);
+    buf_init(&word, SIZE_MAX);
+    for (int i = 0; i < MESSAGES; i++) {
+        buf_reset(&raw);
+        buf_putf(&raw, "Subject: s\r\nX-N: n%d-same@host\r\n\r\n", i);
+        for (int k = 0; k < WORDS; k++)
+            buf_putf(&raw, "w%xz%d%s", (unsigned)(i * WORDS + k) * 2654435761u, i,
+                     k % 9 == 8 ? "\r\n" : " ");
+        fixture_append(f, f->inbox, buf_str(&raw), 0);
+    }
+    fixture_housekeep(f, 0);
+    assert_true(fixture_ask(f, "SELECT count(*) FROM word_terms WHERE (key >> 22) & 3 = 2") > 20);
+    for (int i = 0; i < PARTS; i++) {
+        int number = i * MESSAGES * WORDS / PARTS + i * 97;
+
+        buf_reset(&word);
+        buf_putf(&word, "%xz%d", (unsigned)number * 2654435761u, number / WORDS);
+        assert_true(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), buf_str(&word)) > 0);
+        buf_putf(&word, "y");
+        assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_TEXT, STR(""), buf_str(&word)), 0);
+        buf_truncate(&word, 5);
+        (void)compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), buf_str(&word));
+    }
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_HEADER, STR("x-n"), STR("7-same")), 1);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_HEADER, STR("x-n"), STR("same")), MESSAGES);
+    buf_free(&raw);
+    buf_free(&word);
+}
+
+static void append_text(struct fixture *f, int64_t folder_id, const char *text)
+{
+    struct buf raw;
+
+    buf_init(&raw, SIZE_MAX);
+    buf_putf(&raw, "Subject: s\r\n\r\n%s\r\n", text);
+    fixture_append(f, folder_id, buf_str(&raw), 0);
+    buf_free(&raw);
+}
+
+/* Which content a message has is remembered from one search to the next, not longer than it is so.
+ */
+static void test_contents(void **state)
+{
+    static const char *const texts[] = {"alpha", "beta", "gamma", "delta"};
+    struct fixture *f = *state;
+    uint32_t uid, *sources, *targets, *expunged, *modified, *gone;
+    struct vault_append append = {.raw = STR("Subject: s\r\n\r\nepsilon\r\n")};
+    size_t count, gone_count;
+
+    for (int i = 0; i < 12; i++)
+        append_text(f, i % 3 == 2 ? f->archive : f->inbox, texts[i % 4]);
+    fixture_housekeep(f, 0);
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), str_from_c(texts[i])), 2);
+        assert_int_equal(compare(f, f->archive, VAULT_SEARCH_BODY, STR(""), str_from_c(texts[i])),
+                         1);
+    }
+    /* What a batch that failed had appended; its UID is given again. */
+    assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
+    assert_int_equal(vault_message_append(f->vault, &f->task, f->inbox, &append, &uid), ERR_OK);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("epsilon")), 1);
+    db_rollback(f->vault->db); /* as SQLite does */
+    assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_IO);
+    task_forgive(&f->task);
+    assert_int_equal(vault_message_copy(f->vault, &f->task, f->archive, f->inbox, (uint32_t[]){1},
+                                        1, false, &sources, &targets, &count),
+                     ERR_OK);
+    assert_int_equal(targets[0], uid);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("gamma")), 3);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("epsilon")), 0);
+    /* Gone from the middle. */
+    assert_int_equal(vault_message_store(f->vault, &f->task, f->inbox, (uint32_t[]){3}, 1,
+                                         VAULT_STORE_ADD, VAULT_FLAG_DELETED, UINT64_MAX, &modified,
+                                         &count, &gone, &gone_count),
+                     ERR_OK);
+    assert_int_equal(
+        vault_message_expunge(f->vault, &f->task, f->inbox, NULL, 0, &expunged, &count), ERR_OK);
+    fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS);
+    append_text(f, f->inbox, "beta");
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("beta")), 3);
+    fixture_housekeep(f, 0);
+    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("beta")), 3);
+}
+
 /* Words of what is gone do not stay for ever. */
 static void test_gone(void **state)
 {
@@ -649,8 +740,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_random), TEST(test_slices),     TEST(test_gone), TEST(test_doubt),
-        TEST(test_runs),   TEST(test_attachment), TEST(test_form),
+        TEST(test_random),   TEST(test_slices),     TEST(test_signs),
+        TEST(test_contents), TEST(test_gone),       TEST(test_doubt),
+        TEST(test_runs),     TEST(test_attachment), TEST(test_form),
     };
 
     fixture_init_libraries();

@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "message/message.h"
+#include "vault/folder_contents.h"
 #include "vault/index.h"
 
 #include <string.h>
@@ -54,6 +55,21 @@ static inline bool id_set_add(struct id_set *set, int64_t id)
     before = set->bits[(uint64_t)id / 64];
     set->bits[(uint64_t)id / 64] = before | bit;
     return (before & bit) == 0;
+}
+
+static void id_set_add_range(struct id_set *set, int64_t first, uint32_t count)
+{
+    int64_t end = first + count;
+
+    for (int64_t id = first; id < end && id >= 0 && (uint64_t)id / 64 < set->word_count;) {
+        int64_t next = (id | 63) + 1;
+        uint64_t bits = UINT64_MAX << (id & 63);
+
+        if (end < next)
+            bits &= (UINT64_C(1) << (end & 63)) - 1;
+        set->bits[(uint64_t)id / 64] |= bits;
+        id = next;
+    }
 }
 
 static inline bool id_set_has(const struct id_set *set, int64_t id)
@@ -243,6 +259,10 @@ static enum err add_beginnings(struct scan *scan, bool is_whole)
     if (word.len > 0) /* the empty word has no bytes */
         memcpy(bytes + scan->prefix.len, word.ptr, word.len);
     start = str_make(bytes, scan->prefix.len + word.len);
+    if (is_whole)
+        TRY(segment_cursor_may_have(scan->cursor, scan->task, start, word, &has_entry));
+    if (is_whole && !has_entry)
+        return ERR_OK;
     TRY(segment_cursor_seek(scan->cursor, scan->task, start));
     while (scan->left > 0) {
         struct str term;
@@ -264,7 +284,7 @@ static enum err add_parts(struct scan *scan)
     bool is_all = word.len == scan->word->text.len, has_entry;
 
     segment_needle_init(&needle, scan->prefix, word, is_all && !scan->word->may_be_beginning);
-    TRY(segment_cursor_seek(scan->cursor, scan->task, scan->prefix));
+    segment_cursor_look(scan->cursor, &needle);
     while (scan->left > 0) {
         TRY(segment_cursor_find(scan->cursor, scan->task, &needle, &has_entry));
         if (!has_entry)
@@ -467,64 +487,33 @@ static enum err open_contents(struct vault *vault, struct task *task, struct id_
 
 /* --- The folder's messages --- */
 
-struct rows {
-    struct row {
-        int64_t content_id;
-        uint32_t uid;
-    } * rows; /* own */
-    size_t count, room;
-};
-
-static void rows_done(struct rows *rows)
+static void want(const struct vault *vault, struct id_set *wanted)
 {
-    mem_free(&rows->rows);
+    struct folder_contents_walk walk = {0};
+    struct folder_contents_stretch stretch;
+
+    while (folder_contents_next(vault, &walk, &stretch))
+        id_set_add_range(wanted, stretch.content_id, stretch.count);
 }
 
-/* With those that are expunged and not purged. */
-static enum err load_rows(struct vault *vault, struct task *task, const struct folder *folder,
-                          struct rows *out, struct id_set *wanted)
-{
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    bool has_row;
-
-    out->room = folder->message_count + 1;
-    out->rows = NEW_ARRAY(struct row, out->room);
-    TRY(db_prepare(vault->db, task,
-                   "SELECT key, content_id FROM message WHERE key BETWEEN ?1 AND ?2", &statement));
-    db_bind_int(statement, 1, message_key(folder->id, 1));
-    db_bind_int(statement, 2, message_key(folder->id, UINT32_MAX));
-    for (;;) {
-        struct row *row;
-
-        TRY(db_step(vault->db, task, statement, &has_row));
-        if (!has_row)
-            return ERR_OK;
-        if (out->count == out->room) { /* by those that are expunged */
-            out->room += out->room / 2 + 1;
-            out->rows = mem_resize(out->rows, out->room, sizeof(*out->rows));
-        }
-        row = &out->rows[out->count];
-        row->uid = key_uid(db_column_int(statement, 0));
-        row->content_id = db_column_int(statement, 1);
-        (void)id_set_add(wanted, row->content_id);
-        out->count++;
-    }
-}
-
-static void choose(struct task *task, const struct rows *rows, const struct id_set *found,
+static void choose(const struct vault *vault, struct task *task, const struct id_set *found,
                    const struct id_set *open, struct vault_candidates *out)
 {
-    out->uids = ARENA_ARRAY(&task->arena, uint32_t, rows->count + 1);
-    out->open_uids = ARENA_ARRAY(&task->arena, uint32_t, rows->count + 1);
-    for (size_t i = 0; i < rows->count; i++) {
-        const struct row *row = &rows->rows[i];
-        bool is_open = id_set_has(open, row->content_id);
+    struct folder_contents_walk walk = {0};
+    struct folder_contents_stretch stretch;
 
-        if (!is_open && !id_set_has(found, row->content_id))
-            continue;
-        out->uids[out->count++] = row->uid;
-        if (is_open)
-            out->open_uids[out->open_count++] = row->uid;
+    out->uids = ARENA_ARRAY(&task->arena, uint32_t, folder_contents_count(vault) + 1);
+    out->open_uids = ARENA_ARRAY(&task->arena, uint32_t, folder_contents_count(vault) + 1);
+    while (folder_contents_next(vault, &walk, &stretch)) {
+        for (uint32_t i = 0; i < stretch.count; i++) {
+            bool is_open = id_set_has(open, stretch.content_id + i);
+
+            if (!is_open && !id_set_has(found, stretch.content_id + i))
+                continue;
+            out->uids[out->count++] = stretch.uid + i;
+            if (is_open)
+                out->open_uids[out->open_count++] = stretch.uid + i;
+        }
     }
 }
 
@@ -533,14 +522,15 @@ static enum err search(struct query *query, const struct folder *folder, bool is
 {
     CLEANUP(id_set_done) struct id_set wanted = id_set_new(query->vault->next_content_id);
     CLEANUP(id_set_done) struct id_set open = id_set_new(query->vault->next_content_id);
-    CLEANUP(rows_done) struct rows rows = {0};
 
-    TRY(load_rows(query->vault, query->task, folder, &rows, &wanted));
+    TRY(folder_contents_read(query->vault, query->task, folder));
+    want(query->vault, &wanted);
     TRY(index_segments(query->vault, query->task, &query->segments, &query->segment_count));
     if (is_narrowed)
         TRY(narrow(query, &wanted, &open));
     TRY(open_contents(query->vault, query->task, &open));
-    choose(query->task, &rows, &wanted, &open, out);
+    choose(query->vault, query->task, &wanted, &open, out);
+    folder_contents_rest(query->vault);
     return ERR_OK;
 }
 

@@ -39,9 +39,10 @@ struct vault_candidates { /* arrays in the task's arena, ascending */
  * candidates. `name` is HEADER's field name and not looked at for other fields; with a name, the
  * empty key asks for messages that have the field, and is exact.
  *
- * Some milliseconds, whatever the key and however many match: up to some 90 for 100,000 messages
- * with millions of different words. Confirming costs some 0.1 ms a message, so that for a handful
- * of messages that other keys left over, not asking is cheaper.
+ * A few milliseconds for a part of a word of SIGN_GRAM bytes or more that few words have (signs.h);
+ * for shorter and very common ones, which many terms have, up to some 90 for 100,000 messages with
+ * millions of different words. Confirming costs some 0.1 ms a message, so that for a handful of
+ * messages that other keys left over, not asking is cheaper.
  */
 MUST_CHECK enum err vault_search_candidates(struct vault *vault, struct task *task,
                                             int64_t folder_id, enum vault_search_field field,

@@ -1,207 +1,71 @@
-/* Reading and writing one segment of the search index (segment.h has its form). */
+/* Reading one segment of the search index (segment.h has its form; segment_write.c writes it). */
 #include "vault/segment.h"
 
 #include "base/memory.h"
 
 #include <string.h>
 
-enum {
-    BLOCK_NUMBER_BITS = 24,
-    /* Read at random: a row fills one page of 4096 bytes, less the cipher's 32 and SQLite's own. */
-    POSTINGS_BYTES = 4000,
-    /* Read one after the other: SQLite puts the pages of a row near each other. */
-    TERMS_BYTES = 16000,
-    ENTRY_BYTES_MAX = TERM_BYTES_MAX + 5 * VARINT_MAX,
-    HALF_MAX = 15,
-};
-
-static int64_t block_key(const struct segment *segment, int64_t number)
-{
-    return segment->id << BLOCK_NUMBER_BITS | number;
-}
-
-size_t varint_put(uint64_t value, char out[static VARINT_MAX])
-{
-    size_t len = 0;
-
-    while (value >= 0x80) {
-        out[len++] = (char)(0x80 | (value & 0x7f));
-        value >>= 7;
-    }
-    out[len++] = (char)value;
-    return len;
-}
-
-static void put_number(struct buf *out, uint64_t value)
-{
-    char bytes[VARINT_MAX];
-
-    buf_put(out, str_make(bytes, varint_put(value, bytes)));
-}
+enum { HALF_MAX = 15 };
 
 static enum err damaged(struct task *task)
 {
     return fail(task, ERR_CORRUPT, "vault: a block of the search index is damaged");
 }
 
-static enum err block_count(struct vault *vault, struct task *task, const char *sql,
-                            const struct segment *segment, int64_t *out_count)
+static enum err read_beginnings(struct segment_cursor *cursor, struct task *task)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
 
-    TRY(db_prepare(vault->db, task, sql, &statement));
-    db_bind_int(statement, 1, block_key(segment, 0));
-    db_bind_int(statement, 2, block_key(segment, (1 << BLOCK_NUMBER_BITS) - 1));
-    TRY(db_step(vault->db, task, statement, &has_row));
-    *out_count = !has_row ? 0 : db_column_int(statement, 0) - block_key(segment, 0) + 1;
-    return ERR_OK;
-}
-
-static const char terms_count_sql[] =
-    "SELECT key FROM word_terms WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1";
-static const char postings_count_sql[] =
-    "SELECT key FROM word_postings WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC LIMIT 1";
-
-/* --- Writing --- */
-
-enum err segment_writer_open(struct segment_writer *writer, struct vault *vault, struct task *task,
-                             const struct segment *segment)
-{
-    *writer = (struct segment_writer){.vault = vault, .segment = *segment};
-    buf_init(&writer->terms, SIZE_MAX);
-    buf_init(&writer->postings, SIZE_MAX);
-    TRY(block_count(vault, task, terms_count_sql, segment, &writer->next_terms));
-    return block_count(vault, task, postings_count_sql, segment, &writer->next_postings);
-}
-
-void segment_writer_close(struct segment_writer *writer)
-{
-    buf_free(&writer->terms);
-    buf_free(&writer->postings);
-}
-
-static enum err write_block(struct segment_writer *writer, struct task *task, const char *sql,
-                            int64_t *number, struct str bytes)
-{
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-
-    if (*number >> BLOCK_NUMBER_BITS != 0)
-        return fail(task, ERR_LIMIT, "vault: a segment of too many blocks");
-    TRY(db_prepare(writer->vault->db, task, sql, &statement));
-    db_bind_int(statement, 1, block_key(&writer->segment, *number));
-    db_bind_blob(statement, 2, bytes);
-    TRY(db_run(writer->vault->db, task, statement));
-    writer->written_bytes += bytes.len;
-    ++*number;
-    return ERR_OK;
-}
-
-static enum err flush_terms(struct segment_writer *writer, struct task *task)
-{
-    if (writer->terms.len == 0)
-        return ERR_OK;
-    TRY(write_block(writer, task, "INSERT INTO word_terms(key, bytes) VALUES (?1, ?2)",
-                    &writer->next_terms, buf_str(&writer->terms)));
-    buf_reset(&writer->terms);
-    writer->last_term_len = 0;
-    return ERR_OK;
-}
-
-/* Whole blocks, or all there is. */
-static enum err flush_postings(struct segment_writer *writer, struct task *task, bool is_all)
-{
-    while (writer->postings.len >= POSTINGS_BYTES || (is_all && writer->postings.len > 0)) {
-        struct str block = str_upto(buf_str(&writer->postings), POSTINGS_BYTES);
-
-        TRY(write_block(writer, task, "INSERT INTO word_postings(key, bytes) VALUES (?1, ?2)",
-                        &writer->next_postings, block));
-        buf_consume(&writer->postings, block.len);
+    TRY(db_prepare(cursor->vault->db, task,
+                   "SELECT bytes FROM word_terms WHERE key BETWEEN ?1 AND ?2", &statement));
+    db_bind_int(statement, 1, segment_key(&cursor->segment, SEGMENT_BEGINNINGS));
+    db_bind_int(statement, 2, segment_key(&cursor->segment, SEGMENT_SIGNS - 1));
+    for (;;) {
+        TRY(db_step(cursor->vault->db, task, statement, &has_row));
+        if (!has_row)
+            return ERR_OK;
+        buf_put(&cursor->beginnings, db_column_blob(statement, 0));
     }
-    return ERR_OK;
 }
 
-static size_t shared_length(struct str a, struct str b)
+/* Of the block whose beginning stands at `*at`, which moves behind it; false: there is no whole
+ * one. */
+static bool next_beginning(const struct segment_cursor *cursor, size_t *at, struct str *out)
 {
-    size_t len = 0, max = a.len < b.len ? a.len : b.len;
+    struct str all = buf_str(&cursor->beginnings);
+    uint64_t len;
+    size_t len_len = varint_get(all, *at, &len);
 
-    while (len + sizeof(uint64_t) <= max) {
-        uint64_t left, right;
-
-        memcpy(&left, a.ptr + len, sizeof(left));
-        memcpy(&right, b.ptr + len, sizeof(right));
-        if (left != right)
-            break;
-        len += sizeof(left);
-    }
-    while (len < max && a.ptr[len] == b.ptr[len])
-        len++;
-    return len;
+    if (len_len == 0 || len > all.len - *at - len_len)
+        return false;
+    *out = str_make(all.ptr + *at + len_len, (size_t)len);
+    *at += len_len + (size_t)len;
+    return true;
 }
-
-/* An entry, but for its postings; at most ENTRY_BYTES_MAX. */
-static size_t make_entry(size_t shared, struct str follows, uint64_t content_count,
-                         struct str postings, char out[static ENTRY_BYTES_MAX])
-{
-    size_t high = shared < HALF_MAX ? shared : HALF_MAX, len = 0;
-    size_t low = follows.len < HALF_MAX ? follows.len : HALF_MAX;
-    uint64_t content = 0;
-
-    out[len++] = (char)(high << 4 | low);
-    if (high == HALF_MAX)
-        len += varint_put(shared, out + len);
-    if (low == HALF_MAX)
-        len += varint_put(follows.len, out + len);
-    memcpy(out + len, follows.ptr, follows.len);
-    len += follows.len;
-    if (content_count == 1) {
-        (void)varint_get(postings, 0, &content);
-        return len + varint_put(content << 1, out + len);
-    }
-    len += varint_put(content_count << 1 | 1, out + len);
-    return len + varint_put(postings.len, out + len);
-}
-
-enum err segment_writer_put(struct segment_writer *writer, struct task *task, struct str term,
-                            uint64_t content_count, struct str postings)
-{
-    size_t shared = shared_length(str_make(writer->last_term, writer->last_term_len), term);
-    char entry[ENTRY_BYTES_MAX];
-
-    if (writer->terms.len == 0)
-        put_number(&writer->terms,
-                   (uint64_t)writer->next_postings * POSTINGS_BYTES + writer->postings.len);
-    buf_put(&writer->terms, str_make(entry, make_entry(shared, str_from(term, shared),
-                                                       content_count, postings, entry)));
-    if (content_count > 1)
-        buf_put(&writer->postings, postings);
-    memcpy(writer->last_term, term.ptr, term.len);
-    writer->last_term_len = term.len;
-    if (writer->terms.len > TERMS_BYTES - ENTRY_BYTES_MAX)
-        TRY(flush_terms(writer, task));
-    return writer->postings.len < POSTINGS_BYTES ? ERR_OK : flush_postings(writer, task, false);
-}
-
-enum err segment_writer_flush(struct segment_writer *writer, struct task *task)
-{
-    TRY(flush_terms(writer, task));
-    return flush_postings(writer, task, true);
-}
-
-/* --- Reading --- */
 
 enum err segment_cursor_open(struct segment_cursor *cursor, struct vault *vault, struct task *task,
                              const struct segment *segment)
 {
+    struct str beginning;
+
     *cursor = (struct segment_cursor){.vault = vault, .segment = *segment, .chunk_number = -1};
     buf_init(&cursor->block, SIZE_MAX);
+    buf_init(&cursor->beginnings, SIZE_MAX);
+    buf_init(&cursor->signs, SIZE_MAX);
     buf_init(&cursor->chunk, SIZE_MAX);
-    return block_count(vault, task, terms_count_sql, segment, &cursor->block_count);
+    TRY(read_beginnings(cursor, task));
+    for (size_t at = 0; at < cursor->beginnings.len; cursor->block_count++)
+        if (!next_beginning(cursor, &at, &beginning))
+            return damaged(task);
+    return ERR_OK;
 }
 
 void segment_cursor_close(struct segment_cursor *cursor)
 {
     buf_free(&cursor->block);
+    buf_free(&cursor->beginnings);
+    buf_free(&cursor->signs);
     buf_free(&cursor->chunk);
 }
 
@@ -212,7 +76,7 @@ static enum err read_row(struct segment_cursor *cursor, struct task *task, const
     bool has_row;
 
     TRY(db_prepare(cursor->vault->db, task, sql, &statement));
-    db_bind_int(statement, 1, block_key(&cursor->segment, number));
+    db_bind_int(statement, 1, segment_key(&cursor->segment, number));
     TRY(db_step(cursor->vault->db, task, statement, &has_row));
     if (!has_row)
         return damaged(task);
@@ -235,15 +99,11 @@ static inline bool get_number(struct segment_cursor *cursor, uint64_t *out)
     return len > 0;
 }
 
-static const char block_sql[] = "SELECT bytes FROM word_terms WHERE key = ?1";
-/* No more than the block's first entry needs: ENTRY_BYTES_MAX. */
-static const char beginning_sql[] = "SELECT substr(bytes, 1, 400) FROM word_terms WHERE key = ?1";
-
 /* The next entry is the block's first. */
-static enum err load_block(struct segment_cursor *cursor, struct task *task, const char *sql,
-                           int64_t number)
+static enum err load_block(struct segment_cursor *cursor, struct task *task, int64_t number)
 {
-    TRY(read_row(cursor, task, sql, number, &cursor->block));
+    TRY(read_row(cursor, task, "SELECT bytes FROM word_terms WHERE key = ?1", number,
+                 &cursor->block));
     cursor->block_number = number;
     cursor->at = 0;
     cursor->term_len = 0;
@@ -259,7 +119,7 @@ static enum err reach_entry(struct segment_cursor *cursor, struct task *task, bo
     if (*out_has_entry || next >= cursor->block_count)
         return ERR_OK;
     *out_has_entry = true;
-    return load_block(cursor, task, block_sql, next);
+    return load_block(cursor, task, next);
 }
 
 /* How the entry's term is made from the one before: its first `shared` bytes, and `len` more,
@@ -319,11 +179,114 @@ enum err segment_cursor_next(struct segment_cursor *cursor, struct task *task, b
     return get_contents(cursor) ? ERR_OK : damaged(task);
 }
 
+/* --- Which block --- */
+
+/* The block where the term would be, and the last one that begins with `prefix` behind it; there
+ * are blocks. */
+static void blocks_of(struct segment_cursor *cursor, struct str term, struct str prefix,
+                      int64_t *out_first, int64_t *out_last)
+{
+    struct str beginning;
+    size_t at = 0;
+
+    *out_first = *out_last = 0;
+    for (int64_t number = 0; number < cursor->block_count; number++) {
+        (void)next_beginning(cursor, &at, &beginning);
+        if (str_compare(beginning, term) <= 0)
+            *out_first = *out_last = number;
+        else if (str_starts_with(beginning, prefix))
+            *out_last = number;
+        else
+            return;
+    }
+}
+
+static enum err read_signs(struct segment_cursor *cursor, struct task *task, int64_t number)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row;
+
+    TRY(db_prepare(cursor->vault->db, task,
+                   "SELECT key, bytes FROM word_terms WHERE key BETWEEN ?1 AND ?2 "
+                   "ORDER BY key DESC LIMIT 1",
+                   &statement));
+    db_bind_int(statement, 1, segment_key(&cursor->segment, SEGMENT_SIGNS));
+    db_bind_int(statement, 2, segment_key(&cursor->segment, SEGMENT_SIGNS + number));
+    TRY(db_step(cursor->vault->db, task, statement, &has_row));
+    if (!has_row)
+        return damaged(task);
+    buf_truncate(&cursor->signs, 0);
+    buf_put(&cursor->signs, db_column_blob(statement, 1));
+    cursor->signs_at = 0;
+    cursor->signs_number =
+        db_column_int(statement, 0) - segment_key(&cursor->segment, SEGMENT_SIGNS);
+    return ERR_OK;
+}
+
+/* The block's sign, borrowed until the next one is asked for. */
+static enum err sign_of(struct segment_cursor *cursor, struct task *task, int64_t number,
+                        struct str *out)
+{
+    size_t len = sign_length(str_from(buf_str(&cursor->signs), cursor->signs_at));
+    bool is_read = len == 0 || number < cursor->signs_number;
+
+    if (is_read)
+        TRY(read_signs(cursor, task, number));
+    for (;;) {
+        struct str left = str_from(buf_str(&cursor->signs), cursor->signs_at);
+
+        len = sign_length(left);
+        if (len == 0 && is_read)
+            return damaged(task);
+        if (len == 0) { /* in another row */
+            is_read = true;
+            TRY(read_signs(cursor, task, number));
+            continue;
+        }
+        if (cursor->signs_number == number) {
+            *out = str_upto(left, len);
+            return ERR_OK;
+        }
+        cursor->signs_at += len;
+        cursor->signs_number++;
+    }
+}
+
+static enum err block_may_have(struct segment_cursor *cursor, struct task *task, int64_t number,
+                               const struct sign_needle *needle, bool *out_may)
+{
+    struct str sign;
+
+    *out_may = true;
+    if (needle->count == 0)
+        return ERR_OK;
+    TRY(sign_of(cursor, task, number, &sign));
+    *out_may = sign_may_have(sign, needle);
+    return ERR_OK;
+}
+
+enum err segment_cursor_may_have(struct segment_cursor *cursor, struct task *task, struct str term,
+                                 struct str word, bool *out_may)
+{
+    struct sign_needle needle;
+    int64_t first, last;
+
+    *out_may = cursor->block_count > 0;
+    sign_needle_init(&needle, word);
+    if (!*out_may || needle.count == 0)
+        return ERR_OK;
+    blocks_of(cursor, term, term, &first, &last);
+    return block_may_have(cursor, task, first, &needle, out_may);
+}
+
+/* --- A part of a word --- */
+
 void segment_needle_init(struct segment_needle *needle, struct str prefix, struct str text,
                          bool is_at_end)
 {
     memset(needle, 0, sizeof(*needle));
     needle->prefix = prefix;
+    sign_needle_init(&needle->sign, text);
     needle->text = text;
     needle->is_at_end = is_at_end;
     for (size_t i = 0; i < text.len; i++)
@@ -366,6 +329,31 @@ static inline bool skip_contents(struct segment_cursor *cursor)
     return cursor->at <= cursor->block.len;
 }
 
+void segment_cursor_look(struct segment_cursor *cursor, struct segment_needle *needle)
+{
+    buf_truncate(&cursor->block, 0);
+    cursor->at = 0;
+    needle->next_block = 0;
+    needle->last_block = -1;
+    if (cursor->block_count == 0)
+        return;
+    blocks_of(cursor, needle->prefix, needle->prefix, &needle->next_block, &needle->last_block);
+}
+
+/* As reach_entry, but only of blocks that may have it. */
+static enum err reach_likely(struct segment_cursor *cursor, struct task *task,
+                             struct segment_needle *needle, bool *out_has_entry)
+{
+    *out_has_entry = cursor->at < cursor->block.len;
+    while (!*out_has_entry && needle->next_block <= needle->last_block) {
+        TRY(block_may_have(cursor, task, needle->next_block, &needle->sign, out_has_entry));
+        if (*out_has_entry)
+            TRY(load_block(cursor, task, needle->next_block));
+        needle->next_block++;
+    }
+    return ERR_OK;
+}
+
 enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
                              struct segment_needle *needle, bool *out_has_entry)
 {
@@ -373,7 +361,7 @@ enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
         size_t shared, len;
         bool is_found;
 
-        TRY(reach_entry(cursor, task, out_has_entry));
+        TRY(reach_likely(cursor, task, needle, out_has_entry));
         if (!*out_has_entry)
             return ERR_OK;
         if (!get_lengths(cursor, &shared, &len))
@@ -382,47 +370,42 @@ enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
         is_found = (needle->states[cursor->term_len] & needle->found) != 0;
         if (!(is_found ? get_contents(cursor) : skip_contents(cursor)))
             return damaged(task);
+        /* The first block may begin before the place, the last may end behind it. */
         if (shared < needle->prefix.len &&
             !str_starts_with(segment_cursor_term(cursor), needle->prefix)) {
+            if (str_compare(segment_cursor_term(cursor), needle->prefix) < 0)
+                continue;
             *out_has_entry = false;
             return ERR_OK;
         }
-        if (is_found &&
+        if (is_found && str_starts_with(segment_cursor_term(cursor), needle->prefix) &&
             (!needle->is_at_end || str_ends_with(segment_cursor_term(cursor), needle->text)))
             return ERR_OK;
     }
 }
 
+/* --- A term --- */
+
 enum err segment_cursor_seek(struct segment_cursor *cursor, struct task *task, struct str term)
 {
-    int64_t low = 0, high = cursor->block_count; /* the last block that begins before the term */
-    size_t at;
+    int64_t first, last;
     bool has_entry;
 
-    while (high - low > 1) {
-        int64_t middle = low + (high - low) / 2;
-
-        TRY(load_block(cursor, task, beginning_sql, middle));
-        TRY(segment_cursor_next(cursor, task, &has_entry));
-        if (str_compare(segment_cursor_term(cursor), term) < 0)
-            low = middle;
-        else
-            high = middle;
-    }
     if (cursor->block_count == 0)
         return ERR_OK;
-    TRY(load_block(cursor, task, block_sql, low));
+    blocks_of(cursor, term, term, &first, &last);
+    TRY(load_block(cursor, task, first));
     for (;;) {
         struct segment_cursor before = *cursor;
+        size_t at = cursor->at;
 
-        at = cursor->at;
         TRY(segment_cursor_next(cursor, task, &has_entry));
         if (!has_entry)
             return ERR_OK;
         if (str_compare(segment_cursor_term(cursor), term) < 0)
             continue;
         if (cursor->block_number != before.block_number)
-            return load_block(cursor, task, block_sql, cursor->block_number);
+            return load_block(cursor, task, cursor->block_number);
         /* One step back. */
         cursor->at = at;
         cursor->next_postings = before.next_postings;
@@ -436,7 +419,7 @@ enum err segment_cursor_postings(struct segment_cursor *cursor, struct task *tas
                                  uint64_t len, struct buf *out)
 {
     while (len > 0) {
-        int64_t number = (int64_t)(at / POSTINGS_BYTES);
+        int64_t number = (int64_t)(at / SEGMENT_ROW_BYTES);
         struct str part;
 
         if (cursor->chunk_number != number) {
@@ -445,8 +428,8 @@ enum err segment_cursor_postings(struct segment_cursor *cursor, struct task *tas
                          &cursor->chunk));
             cursor->chunk_number = number;
         }
-        part =
-            str_upto(str_from(buf_str(&cursor->chunk), (size_t)(at % POSTINGS_BYTES)), (size_t)len);
+        part = str_upto(str_from(buf_str(&cursor->chunk), (size_t)(at % SEGMENT_ROW_BYTES)),
+                        (size_t)len);
         if (part.len == 0)
             return damaged(task);
         buf_put(out, part);
@@ -461,7 +444,7 @@ static enum err read_last(struct segment_cursor *cursor, struct task *task,
 {
     bool has_entry = true;
 
-    TRY(load_block(cursor, task, block_sql, cursor->block_count - 1));
+    TRY(load_block(cursor, task, cursor->block_count - 1));
     while (cursor->at < cursor->block.len)
         TRY(segment_cursor_next(cursor, task, &has_entry));
     memcpy(out_term, cursor->term, cursor->term_len);

@@ -2,7 +2,7 @@
  * Inside the vault only: one segment of the search index. It covers the contents first … last and
  * holds their terms in ascending order of bytes, each with the contents that have it, ascending.
  *
- * Two streams of blocks, each block a row:
+ * Two streams of blocks, each block a row, which fills a page:
  *
  *   word_terms     block = varint (where its first postings lie in their stream), then entries:
  *                  a byte of two halves: how many bytes are shared with the entry before (0 for
@@ -14,12 +14,23 @@
  *                  segment's first, then differences
  *
  * The terms lie apart from the postings because a part of a word is looked for in all of them: of
- * 100,000 messages some millions, most of which one content has.
+ * 100,000 messages some millions, most of which one content has. So that few blocks need be read
+ * for it, word_terms also has, under numbers that no block has,
+ *
+ *   beginnings     of some blocks, varint (length) and text each: not before it begin this block's
+ *                  terms, and before it are those of the block before (with the last of which it
+ *                  shares all but its last byte)
+ *   signs          of some blocks, signs.h each
+ *
+ * both under the number of the first block that they are of, and without gaps from one row to the
+ * next.
  */
 #ifndef VAULT_SEGMENT_H
 #define VAULT_SEGMENT_H
 
+#include "vault/signs.h"
 #include "vault/state.h"
+#include "vault/varint.h"
 #include "vault/words.h"
 
 struct segment {
@@ -27,16 +38,36 @@ struct segment {
     int64_t first_content_id, last_content_id;
 };
 
-/* --- Writing: within a change --- */
+enum {
+    /* Of a row's key in both tables: the segment's id is above them. */
+    SEGMENT_NUMBER_BITS = 24,
+    /* In word_terms: the number of the first block's beginning, and of its sign. */
+    SEGMENT_BEGINNINGS = 1 << 22,
+    SEGMENT_SIGNS = 2 << 22,
+    /* A row of these many bytes fills a page of 4096, less the cipher's 32 and SQLite's own. */
+    SEGMENT_ROW_BYTES = 4000,
+    /* An entry of terms, at most; more than the beginning of a block. */
+    SEGMENT_ENTRY_MAX = TERM_BYTES_MAX + 5 * 10,
+};
+
+static inline int64_t segment_key(const struct segment *segment, int64_t number)
+{
+    return segment->id << SEGMENT_NUMBER_BITS | number;
+}
+
+/* --- Writing: within a change (segment_write.c) --- */
 
 struct segment_writer {
     struct vault *vault; /* borrowed */
     struct segment segment;
-    int64_t next_terms, next_postings; /* numbers of the blocks under way */
-    struct buf terms, postings;        /* own */
-    uint64_t written_bytes;            /* since it was opened */
+    int64_t next_terms, next_postings;   /* numbers of the blocks under way */
+    struct buf terms, postings;          /* own */
+    struct sign sign;                    /* of the block of terms under way */
+    struct buf beginnings, signs;        /* own; of blocks up to the one under way */
+    int64_t first_beginning, first_sign; /* the blocks that these begin with */
+    uint64_t written_bytes;              /* since it was opened */
     char last_term[TERM_BYTES_MAX];
-    size_t last_term_len; /* 0: none yet in this block */
+    size_t last_term_len; /* 0: none yet */
 };
 
 /* Goes on behind what the segment has already. */
@@ -58,6 +89,10 @@ struct segment_cursor {
     struct buf block; /* own */
     size_t at;        /* of the next entry in the block */
     int64_t block_number, block_count;
+    struct buf beginnings; /* own; of all blocks */
+    struct buf signs;      /* own; of the row that was read last, from signs_at on of the block */
+    size_t signs_at;       /* … signs_number on */
+    int64_t signs_number;
     uint64_t next_postings; /* where the next entry's lie */
     /* The entry at hand. */
     char term[TERM_BYTES_MAX];
@@ -91,19 +126,25 @@ static inline struct str segment_cursor_term(const struct segment_cursor *cursor
  */
 enum { NEEDLE_BYTES_MAX = 63 };
 struct segment_needle {
-    struct str prefix;   /* of the place; borrowed */
-    struct str text;     /* 1 … NEEDLE_BYTES_MAX bytes; borrowed */
-    bool is_at_end;      /* only as the end of a word */
-    uint64_t masks[256]; /* the positions in the needle that a byte fits */
-    uint64_t found;      /* the bit that stays set from the end of the needle on */
+    struct str prefix; /* of the place; borrowed */
+    struct str text;   /* 1 … NEEDLE_BYTES_MAX bytes; borrowed */
+    struct sign_needle sign;
+    int64_t next_block, last_block; /* that may have it */
+    bool is_at_end;                 /* only as the end of a word */
+    uint64_t masks[256];            /* the positions in the needle that a byte fits */
+    uint64_t found;                 /* the bit that stays set from the end of the needle on */
     uint64_t states[TERM_BYTES_MAX + 1];
 };
 void segment_needle_init(struct segment_needle *needle, struct str prefix, struct str text,
                          bool is_at_end);
-/* The next entry of the place that has the needle; false at the end of the place. Seek to the
- * prefix first. */
+/* From the beginning of the place on. */
+void segment_cursor_look(struct segment_cursor *cursor, struct segment_needle *needle);
+/* The next entry of the place that has the needle; false at the end of the place. Look first. */
 MUST_CHECK enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
                                         struct segment_needle *needle, bool *out_has_entry);
+/* Whether the term (of which `word` is what follows the place) may be there at all. */
+MUST_CHECK enum err segment_cursor_may_have(struct segment_cursor *cursor, struct task *task,
+                                            struct str term, struct str word, bool *out_may);
 /* Appends the postings of a count over 1, as they are stored. */
 MUST_CHECK enum err segment_cursor_postings(struct segment_cursor *cursor, struct task *task,
                                             uint64_t at, uint64_t len, struct buf *out);
@@ -112,27 +153,5 @@ MUST_CHECK enum err segment_last_term(struct vault *vault, struct task *task,
                                       const struct segment *segment,
                                       char out_term[static TERM_BYTES_MAX], size_t *out_len,
                                       bool *out_has_term);
-
-/* --- Numbers --- */
-
-enum { VARINT_MAX = 10 };
-/* Seven bits a byte, the lowest first. Returns the length. */
-size_t varint_put(uint64_t value, char out[static VARINT_MAX]);
-/* 0: there is no whole number at `at`. */
-static inline size_t varint_get(struct str bytes, size_t at, uint64_t *out)
-{
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < VARINT_MAX && at + i < bytes.len; i++) {
-        unsigned char c = (unsigned char)bytes.ptr[at + i];
-
-        value |= (uint64_t)(c & 0x7f) << (7 * i);
-        if (c < 0x80) {
-            *out = value;
-            return i + 1;
-        }
-    }
-    return 0;
-}
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "vault/facts.h"
+#include "vault/folder_contents.h"
 #include "vault/index.h"
 #include "vault/learn.h"
 #include "vault/sort_keep.h"
@@ -43,6 +44,7 @@ static void free_metadata_notes(struct vault *vault)
 
 void vault_state_free(struct vault *vault)
 {
+    folder_contents_forget(vault);
     free_metadata_notes(vault);
     mem_free(&vault->metadata_notes);
     free_folders(vault);
@@ -160,6 +162,7 @@ static enum err load_mailbox(struct vault *vault, struct task *task)
 enum err vault_state_load(struct vault *vault, struct task *task)
 {
     vault->is_stale = true;
+    folder_contents_forget(vault);
     TRY(load_mailbox(vault, task));
     TRY(load_folders(vault, task));
     TRY(load_keywords(vault, task));

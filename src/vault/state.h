@@ -26,6 +26,8 @@ enum {
     VAULT_DELIVERY_MEMORY_MS = 24 * 60 * 60 * 1000, /* in which a retransmission is known */
 };
 
+struct folder_contents;
+
 /* A folder's row. */
 struct folder {
     int64_t id;
@@ -112,8 +114,10 @@ struct vault {
     uint64_t undelete_limit_bytes;
     uint64_t hidden_bytes, hidden_count; /* of table hidden */
     int64_t hidden_oldest_ms;            /* when its first row was expunged; INT64_MAX: none */
+    struct folder_contents *contents;  /* own; of the folder that was searched last (folder_contents.h), or NULL */
     int64_t indexed_content_id; /* contents up to this one are in the search index */
     bool has_index_of_other_form; /* which is in the way (index.h) */
+    bool has_segments_to_merge;   /* or to remove, as the mirror was read */
     bool has_words_gone; /* contents went, and it was not looked at yet whether that matters */
     int64_t delivery_purged_ms;
     int64_t junk_form;     /* of the tokens learned (learn.h) */

@@ -90,5 +90,8 @@ void vault_keep_expunged(struct vault *vault);
 /* So much is not in the search index, or has no sort key, that it should not wait for an idle
  * moment. */
 bool vault_is_behind(const struct vault *vault);
+/* When the file was opened, the index was not finished or sort keys were missing: whoever had it open
+ * before was interrupted. */
+bool vault_is_unfinished(const struct vault *vault);
 
 #endif

@@ -215,6 +215,15 @@ struct str words_prefix(enum words_place place, struct str name, char out[static
     return str_make(out, len);
 }
 
+size_t words_prefix_len(struct str term)
+{
+    ptrdiff_t end = term.ptr[0] == WORDS_NAMED || term.ptr[0] == WORDS_NAMED_RUNS
+                        ? str_index(term, '\0')
+                        : 0;
+
+    return (size_t)end + 1;
+}
+
 static void put_long(struct cutter *c, char *term, size_t prefix_len, struct str word)
 {
     for (size_t start = 0; start == 0 || word.len - start > WORD_PIECE_STEP;

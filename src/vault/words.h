@@ -24,10 +24,10 @@
 enum {
     /*
      * Count it up with every change of what words_of gives for a message (the texts it takes, by
-     * message_text's rules, too), of terms, or of the blocks of a segment. Folding has a number of
+     * message_text's rules, too), of terms, or of the rows of a segment. Folding has a number of
      * its own (message_fold_form).
      */
-    WORDS_FORM = 3,
+    WORDS_FORM = 4,
 
     WORD_BYTES_MAX = 200,
     WORD_PIECE_STEP = 100,
@@ -85,6 +85,9 @@ bool words_place_of_runs(enum words_place place, enum words_place *out);
 
 /* The place's bytes: one, or with a field's name. Into `out`, at most 2 + WORD_NAME_MAX bytes. */
 struct str words_prefix(enum words_place place, struct str name, char out[static TERM_BYTES_MAX]);
+
+/* How many of a term's bytes are its place's. */
+size_t words_prefix_len(struct str term);
 
 /*
  * Shortens every part to what the index uses of it: headers and text up to WORDS_RAW_MAX each,
