@@ -143,8 +143,12 @@ struct imap_thread_args {
     struct imap_search_args search;
     enum imap_thread_algorithm algorithm;
     /* progress */
+    bool has_begun;
     uint32_t *indexes; /* in the view, of each message of the threads */
     size_t steps;
+    struct str recalled; /* what is still to be written of an answer that was remembered */
+    char *answer; /* what was written so far, to be remembered; NULL: it will not be */
+    size_t answer_len, answer_room;
     struct imap_sort_source source;
     struct imap_threads threads;
 };

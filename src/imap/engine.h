@@ -166,6 +166,8 @@ void imap_group_flush(struct imap_session *s);
 /* Enough has come together. */
 bool imap_group_is_full(const struct imap_group *group);
 struct imap_room *imap_group_room(struct imap_group *group);
+/* What was sorted and threaded before, by any session of the vault. */
+struct imap_sort_memory *imap_group_memory(struct imap_group *group);
 
 static inline void imap_spend(struct imap_session *s, uint64_t units)
 {

@@ -1,10 +1,12 @@
 /*
  * Group commit: APPENDs that came together share one (session.h). While it is open, nothing but
- * APPEND touches the vault; everything else calls imap_group_flush first.
+ * APPEND touches the vault; everything else calls imap_group_flush first. Besides, the group has what
+ * the sessions of a vault remember together.
  */
 #include "imap/engine.h"
 
 #include "base/memory.h"
+#include "imap/sort_memory.h"
 
 #include <assert.h>
 
@@ -20,6 +22,7 @@ struct imap_group {
     size_t bytes;
     struct imap_session *waiting; /* borrowed; a list */
     struct imap_room room;
+    struct imap_sort_memory memory;
 };
 
 struct imap_group *imap_group_new(struct vault *vault)
@@ -43,8 +46,16 @@ void imap_group_limit(struct imap_group *group, enum imap_room_kind kind, uint64
 
 void imap_group_free(struct imap_group **group)
 {
-    assert(*group == NULL || (!(*group)->is_open && (*group)->waiting == NULL));
+    if (*group == NULL)
+        return;
+    assert(!(*group)->is_open && (*group)->waiting == NULL);
+    imap_sort_forget(&(*group)->memory);
     mem_free(group);
+}
+
+struct imap_sort_memory *imap_group_memory(struct imap_group *group)
+{
+    return &group->memory;
 }
 
 bool imap_group_is_full(const struct imap_group *group)

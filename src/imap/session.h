@@ -28,8 +28,8 @@ enum {
 /*
  * APPENDs that arrive together, from one session or several, share a commit: each is done at once
  * and answered after the commit, which comes when a session resumes (IMAP_WANTS_TURN) or does
- * anything else. Whoever else touches the vault commits first. One for each vault; it outlives its
- * sessions.
+ * anything else. Whoever else touches the vault commits first. What was sorted is remembered here
+ * (sort_memory.h). One for each vault; it outlives its sessions.
  */
 struct imap_group;
 struct imap_group *imap_group_new(struct vault *vault);

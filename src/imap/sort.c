@@ -1,6 +1,7 @@
 #include "imap/sort.h"
 
 #include "imap/engine.h"
+#include "imap/sort_memory.h"
 
 #include <string.h>
 
@@ -305,6 +306,7 @@ static void enter(struct imap_sort *sort, enum imap_sort_phase phase)
 /* What is not remembered is loaded. */
 static void begin(struct imap_session *s, struct imap_sort *sort)
 {
+    struct imap_sort_memory *memory = imap_group_memory(s->group);
     size_t count = sort->found_count;
     unsigned fields = 0;
     bool has_all = true;
@@ -313,7 +315,8 @@ static void begin(struct imap_session *s, struct imap_sort *sort)
         enum imap_sort_criterion criterion = sort->order->keys[i].criterion;
 
         sort->keys[i].ranks = ARENA_ARRAY(sort->arena, uint32_t, count);
-        if (imap_sort_recall(sort->view, criterion, sort->found, count, sort->keys[i].ranks))
+        if (imap_sort_recall(memory, sort->view, criterion, sort->found, count,
+                             sort->keys[i].ranks, &sort->rank_end))
             continue;
         sort->keys[i].values = ARENA_ARRAY(sort->arena, struct imap_sort_value, count);
         fields |= CRITERIA[criterion].field;
@@ -335,10 +338,11 @@ static void begin(struct imap_session *s, struct imap_sort *sort)
 /* All is loaded; what vanished meanwhile is left out. */
 static void begin_order(struct imap_sort *sort)
 {
-    size_t count = sort->kept, known = sort->view->sorted.count;
+    size_t count = sort->kept;
 
     sort->found_count = count;
-    sort->rank_end = (uint32_t)(count > known ? count : known);
+    if (sort->rank_end < count)
+        sort->rank_end = (uint32_t)count;
     sort->items = ARENA_ARRAY(sort->arena, uint32_t, count);
     sort->dealt = ARENA_ARRAY(sort->arena, uint32_t, count);
     sort->places = ARENA_ARRAY(sort->arena, uint32_t, sort->rank_end);
@@ -365,13 +369,14 @@ static void begin_key(struct imap_sort *sort)
     enter(sort, IMAP_SORT_MERGING);
 }
 
-static void end_ranking(struct imap_sort *sort)
+static void end_ranking(struct imap_session *s, struct imap_sort *sort)
 {
     enum imap_sort_criterion criterion = sort->order->keys[sort->at_key].criterion;
 
     /* Of a part of the folder it is not worth it, and RELEVANCY is the search's. */
     if (sort->found_count == sort->view->count && criterion != IMAP_SORT_RELEVANCY)
-        imap_sort_remember(sort->view, criterion, sort->keys[sort->at_key].ranks);
+        imap_sort_remember(imap_group_memory(s->group), sort->view, criterion,
+                           sort->keys[sort->at_key].ranks);
     enter(sort, IMAP_SORT_COUNTING);
 }
 
@@ -406,7 +411,7 @@ static enum err step(struct imap_session *s, struct task *task, struct imap_sort
         break;
     case IMAP_SORT_RANKING:
         if (rank_some(s, sort))
-            end_ranking(sort);
+            end_ranking(s, sort);
         break;
     case IMAP_SORT_COUNTING:
         if (count_some(s, sort))

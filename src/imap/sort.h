@@ -94,7 +94,7 @@ struct imap_sort {
                                      */
     struct imap_merge merge;
     size_t at_key, at;
-    uint32_t rank, rank_end; /* all ranks are below it */
+    uint32_t rank, rank_end; /* all ranks, made or recalled, are below it */
     uint32_t *items, *dealt; /* the messages in their order so far; being made */
     uint32_t *places;        /* of each rank */
 };

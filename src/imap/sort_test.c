@@ -1,8 +1,10 @@
 /*
- * SORT against a simple model: random messages and criteria, while messages come and go, and their
- * keys are made, kept and remembered. And how much is remembered.
+ * SORT against a simple model: random messages and criteria, while messages come and go, sessions
+ * too, and their keys are made, kept and remembered. THREAD's answers, remembered, against those of a
+ * session that remembers nothing. And how much is remembered.
  */
 #include "imap/session.h"
+#include "imap/sort_memory.h"
 #include "imap/transcript_vault.h"
 #include "imap/view.h"
 
@@ -60,6 +62,7 @@ enum { ARRIVAL, CC, DATE, FROM, SIZE, SUBJECT, TO, DISPLAYFROM, DISPLAYTO };
 
 struct model {
     struct transcript_vault *home;
+    struct imap_group *group; /* what sessions remember together */
     struct imap_session *s;
     struct task task;
     int64_t inbox;
@@ -69,16 +72,35 @@ struct model {
     size_t count;
 };
 
-static struct str say(struct model *m, const char *text)
+static struct str say_in(struct model *m, struct imap_session *s, const char *text)
 {
     struct str output;
 
-    imap_session_input(m->s, str_from_c(text), NOW_MS);
-    while (imap_session_wants(m->s) == IMAP_WANTS_TURN)
-        imap_session_resume(m->s, NOW_MS);
-    output = arena_copy(&m->task.arena, imap_session_output(m->s));
-    imap_session_consume_output(m->s, SIZE_MAX);
+    imap_session_input(s, str_from_c(text), NOW_MS);
+    while (imap_session_wants(s) == IMAP_WANTS_TURN)
+        imap_session_resume(s, NOW_MS);
+    output = arena_copy(&m->task.arena, imap_session_output(s));
+    imap_session_consume_output(s, SIZE_MAX);
     return output;
+}
+
+static struct str say(struct model *m, const char *text)
+{
+    return say_in(m, m->s, text);
+}
+
+static struct imap_session *connect(struct model *m, struct imap_group *group)
+{
+    struct imap_options options = {.hostname = STR("x"),
+                                   .append_limit_bytes = 100000,
+                                   .is_secure = true,
+                                   .log = &quiet,
+                                   .group = group};
+    struct imap_session *s =
+        imap_session_resume_authenticated(&options, transcript_vault(m->home), STR("L"));
+
+    say_in(m, s, "s SELECT INBOX\r\n");
+    return s;
 }
 
 static struct str fold(struct model *m, const char *text)
@@ -205,6 +227,26 @@ static void sort_somehow(struct model *m)
     check_sort(m, by, count, random_to(4) == 0 ? 1 + random_to((uint32_t)m->mail_count) : 0);
 }
 
+/* ---- Threading ---- */
+
+/* Twice: what was made, or remembered, is remembered. */
+static void check_threads(struct model *m)
+{
+    static const char *const lines[] = {
+        "a THREAD REFERENCES UTF-8 ALL\r\n", "a UID THREAD REFERENCES UTF-8 ALL\r\n",
+        "a THREAD ORDEREDSUBJECT UTF-8 ALL\r\n", "a UID THREAD REFS UTF-8 UID 1:50\r\n"};
+    struct imap_session *other = connect(m, NULL);
+
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        struct str expected = say_in(m, other, lines[i]);
+
+        for (int time = 0; time < 2; time++)
+            if (!str_equal(say(m, lines[i]), expected))
+                fail_msg("%s", lines[i]);
+    }
+    imap_session_free(&other);
+}
+
 /* ---- What happens meanwhile ---- */
 
 static void number_all(struct model *m)
@@ -233,7 +275,7 @@ static void housekeep(struct model *m)
 
 static void happen(struct model *m)
 {
-    uint32_t what = random_to(6);
+    uint32_t what = random_to(8);
 
     if (what == 0 && m->mail_count < MAIL_MAX) {
         append(m);
@@ -243,18 +285,19 @@ static void happen(struct model *m)
         expunge(m, random_to((uint32_t)m->count));
     } else if (what == 2) {
         housekeep(m);
+    } else if (what == 3) {
+        imap_session_free(&m->s);
+        m->s = connect(m, m->group);
     }
 }
 
 static void begin(struct model *m, int count)
 {
-    struct imap_options options = {
-        .hostname = STR("x"), .append_limit_bytes = 100000, .is_secure = true, .log = &quiet};
     struct vault_folder inbox;
 
     *m = (struct model){.home = transcript_vault_new(&quiet)};
     task_init(&m->task, NOW_MS);
-    m->s = imap_session_resume_authenticated(&options, transcript_vault(m->home), STR("L"));
+    m->group = imap_group_new(transcript_vault(m->home));
     assert_int_equal(vault_folder_find(transcript_vault(m->home), &m->task, STR("INBOX"), &inbox),
                      ERR_OK);
     m->inbox = inbox.id;
@@ -262,12 +305,13 @@ static void begin(struct model *m, int count)
         append(m);
         m->view[m->count++] = (uint32_t)m->mail_count;
     }
-    say(m, "s SELECT INBOX\r\n");
+    m->s = connect(m, m->group);
 }
 
 static void end(struct model *m)
 {
     imap_session_free(&m->s);
+    imap_group_free(&m->group);
     transcript_vault_free(&m->home);
     task_done(&m->task);
 }
@@ -282,6 +326,8 @@ static void test_any_order(void **state)
         happen(&m);
         for (int i = 0; i < SORTS; i++)
             sort_somehow(&m);
+        if (round % 8 == 0)
+            check_threads(&m);
     }
     end(&m);
 }
@@ -320,11 +366,19 @@ static void test_long_headers_give_way(void **state)
 
 static size_t remembered_bytes(const struct imap_sort_memory *memory)
 {
-    size_t arrays = memory->uids != NULL;
+    size_t bytes = 0;
 
-    for (size_t i = 0; i < IMAP_SORT_MEMORY_CRITERIA; i++)
-        arrays += memory->ranks[i] != NULL;
-    return arrays * memory->count * sizeof(uint32_t);
+    for (size_t f = 0; f < IMAP_SORT_MEMORY_FOLDERS; f++) {
+        const struct imap_sort_folder *folder = &memory->folders[f];
+        size_t arrays = folder->uids != NULL;
+
+        for (size_t i = 0; i < IMAP_SORT_MEMORY_CRITERIA; i++)
+            arrays += folder->ranks[i] != NULL;
+        for (size_t i = 0; i < IMAP_SORT_MEMORY_THREADS; i++)
+            bytes += folder->threads[i].len;
+        bytes += arrays * folder->count * sizeof(uint32_t);
+    }
+    return bytes;
 }
 
 static void make_view(struct imap_view *view, uint32_t first_uid, size_t count)
@@ -339,25 +393,36 @@ static void make_view(struct imap_view *view, uint32_t first_uid, size_t count)
 static void test_memory_is_bounded(void **state)
 {
     static const size_t counts[] = {1, 1000, 100000, 262144, 262145, 1000000};
+    struct imap_sort_memory memory = {0};
     struct imap_view view;
     uint32_t *ranks = NEW_ARRAY(uint32_t, 1000000), *got = NEW_ARRAY(uint32_t, 1000000);
 
     (void)state;
     imap_view_init(&view);
     for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
-        uint32_t all = 0;
+        uint32_t all = 0, below = 0;
         bool is_small = counts[i] <= 262144;
+        struct str long_answer = str_make((const char *)ranks, 1000000);
 
         make_view(&view, 1, counts[i]);
+        view.folder_id = (int64_t)i;
         for (unsigned c = 0; c < IMAP_SORT_MEMORY_CRITERIA; c++) {
             ranks[0] = c;
-            imap_sort_remember(&view, c, ranks);
-            assert_true(remembered_bytes(&view.sorted) <= IMAP_SORT_MEMORY_BYTES);
-            assert_int_equal(imap_sort_recall(&view, c, &all, 1, got), is_small);
-            assert_true(!is_small || got[0] == c);
+            imap_sort_remember(&memory, &view, c, ranks);
+            assert_true(remembered_bytes(&memory) <= IMAP_SORT_MEMORY_BYTES);
+            assert_int_equal(imap_sort_recall(&memory, &view, c, &all, 1, got, &below), is_small);
+            assert_true(!is_small || (got[0] == c && below == counts[i]));
+        }
+        for (unsigned kind = 0; kind < IMAP_SORT_MEMORY_THREADS; kind++) {
+            imap_thread_remember(&memory, &view, kind, long_answer);
+            assert_true(remembered_bytes(&memory) <= IMAP_SORT_MEMORY_BYTES);
+            assert_int_equal(imap_thread_recall(&memory, &view, kind).len,
+                             counts[i] < 1000000 ? long_answer.len : 0);
         }
     }
     imap_view_done(&view);
+    imap_sort_forget(&memory);
+    assert_int_equal(remembered_bytes(&memory), 0);
     mem_free(&ranks);
     mem_free(&got);
 }
@@ -366,30 +431,64 @@ static void test_memory_is_bounded(void **state)
 static void test_memory_follows_the_view(void **state)
 {
     static const uint32_t ranks[] = {3, 2, 1, 0}, found[] = {0, 2}, middle = 1;
+    struct imap_sort_memory memory = {0};
     struct imap_view view;
-    uint32_t got[2];
+    uint32_t got[2], below;
 
     (void)state;
     imap_view_init(&view);
     make_view(&view, 10, 4);
-    imap_sort_remember(&view, 0, ranks);
-    assert_true(imap_sort_recall(&view, 0, found, 2, got));
+    imap_sort_remember(&memory, &view, 0, ranks);
+    imap_thread_remember(&memory, &view, 0, STR("* THREAD"));
+    assert_true(imap_sort_recall(&memory, &view, 0, found, 2, got, &below));
     assert_true(got[0] == 3 && got[1] == 1);
-    assert_false(imap_sort_recall(&view, 1, found, 2, got));
+    assert_false(imap_sort_recall(&memory, &view, 1, found, 2, got, &below));
+    assert_true(str_equal(imap_thread_recall(&memory, &view, 0), STR("* THREAD")));
+    assert_null(imap_thread_recall(&memory, &view, 1).ptr);
     view.uids[1] = 12; /* 11 went */
     view.uids[2] = 13;
     view.count = 3;
-    assert_true(imap_sort_recall(&view, 0, found, 2, got));
-    assert_true(got[0] == 3 && got[1] == 0);
-    imap_sort_remember(&view, 1, ranks);
-    assert_false(imap_sort_recall(&view, 0, found, 2, got));
+    assert_true(imap_sort_recall(&memory, &view, 0, found, 2, got, &below));
+    assert_true(got[0] == 3 && got[1] == 0 && below == 4);
+    assert_null(imap_thread_recall(&memory, &view, 0).ptr);
+    imap_sort_remember(&memory, &view, 1, ranks);
+    assert_false(imap_sort_recall(&memory, &view, 0, found, 2, got, &below));
     view.uids[1] = 11; /* one that is not known, between others */
-    assert_false(imap_sort_recall(&view, 1, &middle, 1, got));
+    assert_false(imap_sort_recall(&memory, &view, 1, &middle, 1, got, &below));
     view.uids[1] = 12;
     view.uids[2] = 14; /* and another came */
-    assert_false(imap_sort_recall(&view, 1, found, 2, got));
-    assert_true(imap_sort_recall(&view, 1, found, 1, got));
+    assert_false(imap_sort_recall(&memory, &view, 1, found, 2, got, &below));
+    assert_true(imap_sort_recall(&memory, &view, 1, found, 1, got, &below));
     imap_view_done(&view);
+    imap_sort_forget(&memory);
+}
+
+/* The last few are known; a folder that begins anew is another. */
+static void test_memory_is_of_folders(void **state)
+{
+    static const uint32_t ranks[] = {1, 0}, found[] = {0, 1};
+    struct imap_sort_memory memory = {0};
+    struct imap_view view;
+    uint32_t got[2], below;
+
+    (void)state;
+    imap_view_init(&view);
+    make_view(&view, 10, 2);
+    for (view.folder_id = 0; view.folder_id < IMAP_SORT_MEMORY_FOLDERS; view.folder_id++)
+        imap_sort_remember(&memory, &view, 0, ranks);
+    view.folder_id = 0; /* is now the one that was asked for last */
+    assert_true(imap_sort_recall(&memory, &view, 0, found, 2, got, &below));
+    view.folder_id = 100;
+    assert_false(imap_sort_recall(&memory, &view, 0, found, 2, got, &below));
+    imap_sort_remember(&memory, &view, 0, ranks);
+    view.folder_id = 1;
+    assert_false(imap_sort_recall(&memory, &view, 0, found, 2, got, &below));
+    view.folder_id = 0;
+    assert_true(imap_sort_recall(&memory, &view, 0, found, 2, got, &below));
+    view.uidvalidity = 2;
+    assert_false(imap_sort_recall(&memory, &view, 0, found, 2, got, &below));
+    imap_view_done(&view);
+    imap_sort_forget(&memory);
 }
 
 int main(void)
@@ -399,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_long_headers_give_way),
         cmocka_unit_test(test_memory_is_bounded),
         cmocka_unit_test(test_memory_follows_the_view),
+        cmocka_unit_test(test_memory_is_of_folders),
     };
 
     transcript_vault_init();

@@ -22,7 +22,6 @@ void imap_view_done(struct imap_view *view)
     mem_free(&view->gone);
     mem_free(&view->recent);
     mem_free(&view->saved);
-    imap_sort_forget(&view->sorted);
     imap_view_init(view);
 }
 

@@ -11,7 +11,6 @@
 #include "base/buf.h"
 #include "imap/facts.h"
 #include "imap/set.h"
-#include "imap/sort_memory.h"
 #include "vault/change.h"
 
 struct imap_session;
@@ -34,7 +33,6 @@ struct imap_view {
     size_t recent_count;
     struct imap_range *saved; /* own; "$": the UIDs of the saved search result, ascending */
     size_t saved_count;
-    struct imap_sort_memory sorted;
 };
 
 void imap_view_init(struct imap_view *view);

@@ -1,13 +1,22 @@
-/* THREAD and UID THREAD (RFC 5256 §3): a search, put in threads. */
+/*
+ * THREAD and UID THREAD (RFC 5256 §3): a search, put in threads. The answer for all messages of the
+ * folder is remembered, as it was written.
+ */
 #include "imap/engine.h"
 
+#include "imap/sort_memory.h"
 #include "imap/write.h"
+
+#include <string.h>
 
 enum {
     STEPS = 20000, /* of the algorithm at once */
     STEPS_PER_UNIT = 30,
     WRITE_BYTES = 32 * 1024,
     WRITE_BYTES_PER_UNIT = 100,
+    /* Of an answer, for each message: its number with a space or a parenthesis on either side, and
+     * the parentheses of a dummy, which has two messages and more. */
+    ANSWER_BYTES_PER_MESSAGE = 16,
 };
 
 /* thread = "THREAD" SP thread-alg SP search-criteria */
@@ -35,11 +44,28 @@ static uint64_t on_key(void *owner, size_t at, const struct vault_sort_key *key)
     return 1 + steps / STEPS_PER_UNIT;
 }
 
+static unsigned kind_of(const struct imap_session *s, const struct imap_thread_args *args)
+{
+    return (unsigned)args->algorithm * 2 + imap_is_by_uid(s);
+}
+
 static void start(struct imap_session *s, struct task *task, struct imap_thread_args *args)
 {
     size_t count = args->search.run.found_count;
     bool is_by_subject = args->algorithm == IMAP_THREAD_ORDEREDSUBJECT;
+    struct str known = {0};
 
+    args->has_begun = true;
+    if (count > 0 && count == s->view.count)
+        known = imap_thread_recall(imap_group_memory(s->group), &s->view, kind_of(s, args));
+    if (known.ptr != NULL) {
+        args->recalled = arena_copy(&task->arena, known);
+        return;
+    }
+    if (count == s->view.count && count < IMAP_SORT_MEMORY_BYTES / ANSWER_BYTES_PER_MESSAGE) {
+        args->answer_room = (count + 1) * ANSWER_BYTES_PER_MESSAGE;
+        args->answer = ARENA_ARRAY(&task->arena, char, args->answer_room);
+    }
     imap_threads_init(&args->threads, &task->arena, args->algorithm, count);
     args->indexes = ARENA_ARRAY(&task->arena, uint32_t, count);
     args->source = (struct imap_sort_source){
@@ -61,6 +87,16 @@ static uint32_t name_of(const void *context, uint32_t message)
     return imap_is_by_uid(s) ? s->view.uids[index] : index + 1;
 }
 
+static void keep(struct imap_thread_args *args, struct str piece)
+{
+    if (args->answer == NULL || piece.len > args->answer_room - args->answer_len) {
+        args->answer = NULL;
+        return;
+    }
+    memcpy(args->answer + args->answer_len, piece.ptr, piece.len);
+    args->answer_len += piece.len;
+}
+
 /* True: the line is written, but for its end. */
 static bool write_threads(struct imap_session *s, struct imap_thread_args *args)
 {
@@ -73,7 +109,22 @@ static bool write_threads(struct imap_session *s, struct imap_thread_args *args)
         buf_put(&s->out, STR(" "));
     is_done = imap_threads_write(&args->threads, &s->out, WRITE_BYTES, name_of, s);
     imap_spend(s, (s->out.len - before) / WRITE_BYTES_PER_UNIT);
+    keep(args, str_from(buf_str(&s->out), before));
+    /* Not where one of the messages was gone. */
+    if (is_done && args->answer != NULL && args->threads.count == s->view.count)
+        imap_thread_remember(imap_group_memory(s->group), &s->view, kind_of(s, args),
+                             str_make(args->answer, args->answer_len));
     return is_done;
+}
+
+static bool write_recalled(struct imap_session *s, struct imap_thread_args *args)
+{
+    struct str piece = str_upto(args->recalled, WRITE_BYTES);
+
+    buf_put(&s->out, piece);
+    imap_spend(s, piece.len / WRITE_BYTES_PER_UNIT);
+    args->recalled = str_from(args->recalled, piece.len);
+    return args->recalled.len == 0;
 }
 
 IMAP_COMMAND(thread)
@@ -84,7 +135,7 @@ IMAP_COMMAND(thread)
     TRY(imap_search_selected(s, task, &thread->search));
     if (s->pause != IMAP_PAUSE_NONE)
         return ERR_OK;
-    if (thread->indexes == NULL)
+    if (!thread->has_begun)
         start(s, task, thread);
     while (!is_written) {
         if (imap_must_give_way(s)) {
@@ -92,7 +143,9 @@ IMAP_COMMAND(thread)
             return ERR_OK;
         }
         thread->steps = 0;
-        if (thread->source.next < thread->source.count)
+        if (thread->recalled.len > 0)
+            is_written = write_recalled(s, thread);
+        else if (thread->source.next < thread->source.count)
             TRY(imap_sort_load(s, task, &thread->source));
         else if (imap_threads_step(&thread->threads, STEPS, &thread->steps))
             is_written = write_threads(s, thread);
