@@ -19,6 +19,7 @@
 #include "base/memory.h"
 #include "secret/crypt.h"
 #include "sqlite/cipher.h"
+#include "sqlite/read_around.h"
 #include "sqlite/result.h"
 #include "sqlite/wal.h"
 
@@ -77,6 +78,7 @@ void db_init_library(void)
     /* Refused when SQLite is initialised already, which is then as it should be. */
     (void)sqlite3_config(SQLITE_CONFIG_LOOKASIDE, LOOKASIDE_SLOT_BYTES, LOOKASIDE_SLOTS);
     cipher_register();
+    read_around_init();
 }
 
 /* --- Errors --- */

@@ -5,12 +5,14 @@
 #include "base/scratch.h"
 #include "secret/crypt.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -335,12 +337,59 @@ static void test_log_reader(void **state)
     assert_true(told.calls == 10 && told.pages == 0 && !told.may_wait);
 }
 
+enum { PAGE = 4096, AROUND = 16 /* pages, read_around.c */ };
+
+/* How many of the file's pages the kernel has in memory. */
+static size_t pages_in_memory(int fd)
+{
+    unsigned char are_there[4096];
+    struct stat status;
+    size_t pages, count = 0;
+    void *mapped;
+
+    assert_int_equal(fstat(fd, &status), 0);
+    pages = (size_t)status.st_size / PAGE;
+    assert_true(pages > 10 * AROUND && pages <= sizeof(are_there));
+    mapped = mmap(NULL, pages * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(mapped, MAP_FAILED);
+    assert_int_equal(mincore(mapped, pages * PAGE, are_there), 0);
+    for (size_t i = 0; i < pages; i++)
+        count += are_there[i] & 1;
+    munmap(mapped, pages * PAGE);
+    return count;
+}
+
+static void test_neighbours_are_read(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+
+    commit(f, "WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 400) "
+              "INSERT INTO t SELECT i, printf('%.*c', 4000, 'x') FROM n");
+    db_close(&f->db);
+    fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    if (pages_in_memory(fd) > 0) { /* a file system that is in memory */
+        close(fd);
+        skip();
+    }
+    assert_int_equal(db_open(&f->task, f->path, DB_OPEN, f->key, &f->db), ERR_OK);
+    assert_int_equal(ask(f, "SELECT length(b) FROM t WHERE a = 250"), 4000);
+    for (int i = 0; i < 500 && pages_in_memory(fd) < 2 * AROUND; i++)
+        (void)usleep(10000); /* they are waited for by nobody else */
+    assert_in_range(pages_in_memory(fd), 2 * AROUND, 200);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_made_aside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_log_reader, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_neighbours_are_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_settings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_statements, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values, set_up, tear_down),
