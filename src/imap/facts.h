@@ -70,7 +70,7 @@ size_t imap_facts_known(const struct imap_facts *facts, enum imap_column column)
 void imap_facts_put(struct imap_facts *facts, enum imap_column column, int64_t value);
 /* The client does nothing for now: frees what is remembered of text keys, and columns that are
  * large. */
-enum { IMAP_FACTS_IDLE_MESSAGES_MAX = 4096 };
+enum { IMAP_FACTS_IDLE_MESSAGES_MAX = 64 * 1024 };
 void imap_facts_rest(struct imap_facts *facts);
 
 /*
