@@ -102,13 +102,13 @@ static const char *update_sql(enum vault_store_mode mode)
 {
     switch (mode) {
     case VAULT_STORE_REPLACE:
-        return "UPDATE message SET flags = ?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
+        return "UPDATE OR FAIL message SET flags = ?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
                "AND is_expunged = 0";
     case VAULT_STORE_ADD:
-        return "UPDATE message SET flags = flags | ?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
+        return "UPDATE OR FAIL message SET flags = flags | ?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
                "AND is_expunged = 0";
     case VAULT_STORE_REMOVE:
-        return "UPDATE message SET flags = flags & ~?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
+        return "UPDATE OR FAIL message SET flags = flags & ~?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
                "AND is_expunged = 0";
     }
     return NULL;

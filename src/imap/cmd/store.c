@@ -6,7 +6,7 @@
 
 #include "imap/write.h"
 
-enum { SLICE = 1000, MESSAGE_UNITS = 8 };
+enum { SLICE = 4000, MESSAGE_UNITS = 2 };
 
 /* store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag))) */
 IMAP_PARSE(store)
