@@ -105,6 +105,8 @@ void mailbox_hibernate_check(void *owner)
         for (struct mailbox_session *session = mailbox->sessions; session != NULL;
              session = session->next)
             offer(session);
+    else if (due_ms == now_ms) /* they stay awake, in silence */
+        vault_rest(mailbox->vault);
     look_again(mailbox, due_ms > now_ms ? due_ms - now_ms : patience_ms(mailbox));
 }
 

@@ -238,6 +238,12 @@ static enum err write_back(struct vault *vault, struct task *task, bool *out_did
     return ERR_OK;
 }
 
+void vault_rest(struct vault *vault)
+{
+    db_shrink(vault->db);
+    message_list_forget(vault);
+}
+
 enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_more)
 {
     bool did = false;
@@ -253,7 +259,7 @@ enum err vault_housekeeping(struct vault *vault, struct task *task, bool *out_mo
     if (!did && db_wal_pages(vault->db) >= WAL_PAGES_IDLE)
         TRY(db_checkpoint(vault->db, task));
     if (!did)
-        db_shrink(vault->db);
+        vault_rest(vault);
     *out_more = did;
     return ERR_OK;
 }

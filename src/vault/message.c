@@ -1,4 +1,4 @@
-/* Arrival, and the list of a folder. */
+/* Arrival. */
 #include "vault/message.h"
 
 #include "base/clock.h"
@@ -11,44 +11,6 @@
 #include "vault/undelete_keep.h"
 
 #include <string.h>
-
-/* --- The list --- */
-
-enum err vault_message_list(struct vault *vault, struct task *task, int64_t folder_id,
-                            struct vault_uid_flags **out_messages, size_t *out_count)
-{
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    struct vault_uid_flags *messages;
-    const struct folder *folder;
-    size_t count = 0;
-    bool has_row;
-
-    TRY(vault_check(vault, task));
-    folder = vault_folder_get(vault, folder_id);
-    if (folder == NULL)
-        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
-    messages = ARENA_ARRAY(&task->arena, struct vault_uid_flags, folder->message_count + 1);
-    TRY(db_prepare(vault->db, task,
-                   "SELECT key, flags, modseq FROM message WHERE key BETWEEN ?1 AND ?2 "
-                   "AND is_expunged = 0",
-                   &statement));
-    db_bind_int(statement, 1, message_key(folder_id, 1));
-    db_bind_int(statement, 2, message_key(folder_id, UINT32_MAX));
-    for (;;) {
-        TRY(db_step(vault->db, task, statement, &has_row));
-        if (!has_row)
-            break;
-        if (count == folder->message_count)
-            return fail(task, ERR_CORRUPT, "vault: a folder has more messages than it counted");
-        messages[count].uid = key_uid(db_column_int(statement, 0));
-        messages[count].flags = (uint64_t)db_column_int(statement, 1);
-        messages[count].modseq = (uint64_t)db_column_int(statement, 2);
-        count++;
-    }
-    *out_messages = messages;
-    *out_count = count;
-    return ERR_OK;
-}
 
 /* --- Arrival --- */
 

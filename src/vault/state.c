@@ -163,6 +163,7 @@ enum err vault_state_load(struct vault *vault, struct task *task)
 {
     vault->is_stale = true;
     folder_contents_forget(vault);
+    message_list_forget(vault);
     TRY(load_mailbox(vault, task));
     TRY(load_folders(vault, task));
     TRY(load_keywords(vault, task));

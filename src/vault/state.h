@@ -119,6 +119,7 @@ struct vault {
     bool has_index_of_other_form; /* which is in the way (index.h) */
     bool has_segments_to_merge;   /* or to remove, as the mirror was read */
     bool has_words_gone; /* contents went, and it was not looked at yet whether that matters */
+    struct kept_list *kept_list;     /* own; of the folder that was listed last; NULL: none */
     int64_t delivery_purged_ms;
     int64_t junk_form;     /* of the tokens learned (learn.h) */
     uint32_t junk_learned, wanted_learned;
@@ -130,6 +131,9 @@ struct vault {
     unsigned vanished_written; /* rows since the last look */
     bool vanished_looked;      /* since the file was opened */
 };
+
+/* message_list.c: makes kept_list NULL. */
+void message_list_forget(struct vault *vault);
 
 /* Closed, and with nothing in it. */
 struct vault *vault_new(const struct vault_options *options);

@@ -278,6 +278,7 @@ static void save_notes(struct vault *vault)
 
 static void vault_free(struct vault *vault)
 {
+    message_list_forget(vault);
     db_close(&vault->db);
     fd_close(&vault->lock_fd);
     ZSTD_freeCCtx(vault->compressor);

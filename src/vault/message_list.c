@@ -1,0 +1,231 @@
+/*
+ * The list of a folder: UIDs, flags and MODSEQs, for each SELECT. The last one is kept, since a mail
+ * program selects a folder with several connections, and again and again: what changed since is known
+ * (change.h) and read alone. What comes of it has the number of messages that the folder counts, or the
+ * folder is read.
+ */
+#include "vault/message.h"
+
+#include "base/memory.h"
+#include "vault/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEPT_MAX = 65536, /* messages: 1.5 MB */
+    /* Finding a range in the table takes as long as reading so many rows in order. */
+    RANGE_ROWS = 16,
+};
+
+struct kept_list {
+    int64_t folder_id;
+    uint64_t modseq; /* all changes up to it are in the list, and no later one */
+    struct vault_uid_flags *messages; /* own; ascending */
+    size_t count;
+};
+
+void message_list_forget(struct vault *vault)
+{
+    if (vault->kept_list == NULL)
+        return;
+    mem_free(&vault->kept_list->messages);
+    mem_free(&vault->kept_list);
+}
+
+/* Being made, in the task's arena. */
+struct list {
+    struct vault_uid_flags *messages;
+    size_t count, room;
+};
+
+/* Appends the messages of a range of UIDs; *out_fits: there were not more than there is room for. */
+static enum err read_range(struct vault *vault, struct task *task, int64_t folder_id,
+                           struct vault_uid_range range, struct list *list, bool *out_fits)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row;
+
+    *out_fits = true;
+    TRY(db_prepare(vault->db, task,
+                   "SELECT key, flags, modseq FROM message WHERE key BETWEEN ?1 AND ?2 "
+                   "AND is_expunged = 0",
+                   &statement));
+    db_bind_int(statement, 1, message_key(folder_id, range.first));
+    db_bind_int(statement, 2, message_key(folder_id, range.last));
+    for (;;) {
+        TRY(db_step(vault->db, task, statement, &has_row));
+        if (!has_row)
+            return ERR_OK;
+        if (list->count == list->room) {
+            *out_fits = false;
+            return ERR_OK;
+        }
+        list->messages[list->count++] = (struct vault_uid_flags){
+            .uid = key_uid(db_column_int(statement, 0)),
+            .flags = (uint64_t)db_column_int(statement, 1),
+            .modseq = (uint64_t)db_column_int(statement, 2),
+        };
+    }
+}
+
+/* ---- From the list that was kept ---- */
+
+static int compare_ranges(const void *a, const void *b)
+{
+    const struct vault_uid_range *left = a, *right = b;
+
+    return left->first < right->first ? -1 : left->first > right->first;
+}
+
+/* The UIDs that later changes touched, ascending and joined. Gives how many ranges. */
+static size_t changed_ranges(const struct vault *vault, const struct kept_list *kept,
+                             struct vault_uid_range out[static VAULT_CHANGES_KEPT])
+{
+    size_t known =
+        vault->change_count < VAULT_CHANGES_KEPT ? vault->change_count : VAULT_CHANGES_KEPT;
+    size_t count = 0, joined = 0;
+
+    for (size_t i = 0; i < known; i++) {
+        const struct change *change = &vault->changes[i];
+
+        if (change->folder_id == kept->folder_id && change->modseq > kept->modseq &&
+            change->last_uid != 0)
+            out[count++] = (struct vault_uid_range){change->first_uid, change->last_uid};
+    }
+    qsort(out, count, sizeof(*out), compare_ranges);
+    for (size_t i = 0; i < count; i++) {
+        if (joined > 0 && out[i].first <= out[joined - 1].last) {
+            if (out[i].last > out[joined - 1].last)
+                out[joined - 1].last = out[i].last;
+        } else {
+            out[joined++] = out[i];
+        }
+    }
+    return joined;
+}
+
+static bool is_cheaper(const struct vault_uid_range *ranges, size_t range_count, size_t kept_count)
+{
+    uint64_t rows = 0;
+
+    for (size_t i = 0; i < range_count; i++)
+        rows += RANGE_ROWS + (uint64_t)(ranges[i].last - ranges[i].first);
+    return rows <= RANGE_ROWS + kept_count / 2;
+}
+
+struct vanished {
+    struct vault_uid_range *ranges;
+    size_t count, at;
+};
+
+/* Asked for ascending UIDs. */
+static bool has_vanished(struct vanished *vanished, uint32_t uid)
+{
+    while (vanished->at < vanished->count && vanished->ranges[vanished->at].last < uid)
+        vanished->at++;
+    return vanished->at < vanished->count && vanished->ranges[vanished->at].first <= uid;
+}
+
+/* The kept messages below this UID, from *at on. */
+static bool take_kept(const struct kept_list *kept, size_t *at, uint64_t below,
+                      struct vanished *vanished, struct list *list)
+{
+    for (; *at < kept->count && kept->messages[*at].uid < below; ++*at) {
+        if (has_vanished(vanished, kept->messages[*at].uid))
+            continue;
+        if (list->count == list->room)
+            return false;
+        list->messages[list->count++] = kept->messages[*at];
+    }
+    return true;
+}
+
+static enum err update(struct vault *vault, struct task *task, const struct folder *folder,
+                       struct list *list, bool *out_is_done)
+{
+    const struct kept_list *kept = vault->kept_list;
+    struct vault_uid_range ranges[VAULT_CHANGES_KEPT];
+    size_t range_count = changed_ranges(vault, kept, ranges), at = 0;
+    struct vanished vanished = {0};
+    bool is_known, fits = true;
+
+    if (!is_cheaper(ranges, range_count, kept->count))
+        return ERR_OK;
+    TRY(vault_vanished_since(vault, task, folder->id, kept->modseq, &is_known, &vanished.ranges,
+                             &vanished.count));
+    if (!is_known)
+        return ERR_OK;
+    for (size_t i = 0; i < range_count; i++) {
+        if (!take_kept(kept, &at, ranges[i].first, &vanished, list))
+            return ERR_OK;
+        while (at < kept->count && kept->messages[at].uid <= ranges[i].last)
+            at++;
+        TRY(read_range(vault, task, folder->id, ranges[i], list, &fits));
+        if (!fits)
+            return ERR_OK;
+    }
+    *out_is_done = take_kept(kept, &at, (uint64_t)UINT32_MAX + 1, &vanished, list) &&
+                   list->count == folder->message_count;
+    return ERR_OK;
+}
+
+/* ---- The list ---- */
+
+/* Between changes only: what is read within one may be undone. */
+static bool may_keep(const struct vault *vault)
+{
+    return vault->batch == VAULT_BATCH_NONE && !vault->is_writing;
+}
+
+static bool has_kept(const struct vault *vault, const struct folder *folder)
+{
+    return may_keep(vault) && vault->kept_list != NULL &&
+           vault->kept_list->folder_id == folder->id &&
+           vault->kept_list->modseq >= vault->changes_floor;
+}
+
+static void keep(struct vault *vault, const struct folder *folder, const struct list *list)
+{
+    struct kept_list *kept;
+
+    message_list_forget(vault);
+    if (list->count == 0 || list->count > KEPT_MAX)
+        return;
+    kept = NEW(struct kept_list);
+    kept->folder_id = folder->id;
+    kept->modseq = folder->highest_modseq;
+    kept->count = list->count;
+    kept->messages = mem_room(list->count * sizeof(*list->messages));
+    memcpy(kept->messages, list->messages, list->count * sizeof(*list->messages));
+    vault->kept_list = kept;
+}
+
+enum err vault_message_list(struct vault *vault, struct task *task, int64_t folder_id,
+                            struct vault_uid_flags **out_messages, size_t *out_count)
+{
+    const struct vault_uid_range all = {1, UINT32_MAX};
+    const struct folder *folder;
+    struct list list = {0};
+    bool is_done = false, fits;
+
+    TRY(vault_check(vault, task));
+    folder = vault_folder_get(vault, folder_id);
+    if (folder == NULL)
+        return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
+    list.room = (size_t)folder->message_count;
+    list.messages = ARENA_ARRAY(&task->arena, struct vault_uid_flags, list.room + 1);
+    if (has_kept(vault, folder))
+        TRY(update(vault, task, folder, &list, &is_done));
+    if (!is_done) {
+        list.count = 0;
+        TRY(read_range(vault, task, folder_id, all, &list, &fits));
+        if (!fits)
+            return fail(task, ERR_CORRUPT, "vault: a folder has more messages than it counted");
+    }
+    if (may_keep(vault))
+        keep(vault, folder, &list);
+    *out_messages = list.messages;
+    *out_count = list.count;
+    return ERR_OK;
+}

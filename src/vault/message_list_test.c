@@ -1,0 +1,179 @@
+/* The list of a folder against its table, while messages come, change and go. */
+#include "vault/fixture.h"
+
+#include "vault/state.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { ROUNDS = 800, MESSAGES_MAX = 400, MESSAGES_ENOUGH = 120, MESSAGES_FEW = 20 };
+
+struct listed {
+    struct fixture *f;
+    int64_t folder_id;
+    uint32_t uids[MESSAGES_MAX];
+    size_t count;
+};
+
+static uint32_t seed = 7;
+
+static uint32_t random_to(size_t bound)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % (uint32_t)bound;
+}
+
+static void list(struct fixture *f, int64_t folder_id, struct listed *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct vault_uid_flags *messages;
+    bool has_row;
+
+    *out = (struct listed){.f = f, .folder_id = folder_id};
+    assert_int_equal(vault_message_list(f->vault, &f->task, folder_id, &messages, &out->count),
+                     ERR_OK);
+    assert_true(out->count <= MESSAGES_MAX);
+    assert_int_equal(db_prepare(f->vault->db, &f->task,
+                                "SELECT key, flags, modseq FROM message "
+                                "WHERE key >> 32 = ?1 AND is_expunged = 0 ORDER BY key",
+                                &statement),
+                     ERR_OK);
+    db_bind_int(statement, 1, folder_id);
+    for (size_t i = 0; i <= out->count; i++) {
+        assert_int_equal(db_step(f->vault->db, &f->task, statement, &has_row), ERR_OK);
+        assert_int_equal(has_row, i < out->count);
+        if (!has_row)
+            return;
+        assert_int_equal(messages[i].uid, key_uid(db_column_int(statement, 0)));
+        assert_int_equal(messages[i].flags, db_column_int(statement, 1));
+        assert_int_equal(messages[i].modseq, db_column_int(statement, 2));
+        out->uids[i] = messages[i].uid;
+    }
+}
+
+/* Some neighbours; they may be gone since the list. */
+static size_t choose(const struct listed *listed, const uint32_t **out)
+{
+    size_t start = listed->count == 0 ? 0 : random_to(listed->count), left = listed->count - start;
+
+    *out = listed->uids + start;
+    return left == 0 ? 0 : 1 + random_to(left < 5 ? left : 5);
+}
+
+static void change_flags(const struct listed *listed)
+{
+    uint32_t *modified, *gone;
+    size_t modified_count, gone_count;
+    const uint32_t *chosen;
+    size_t count = choose(listed, &chosen);
+    enum vault_store_mode mode = random_to(2) == 0 ? VAULT_STORE_ADD : VAULT_STORE_REMOVE;
+
+    assert_int_equal(vault_message_store(listed->f->vault, &listed->f->task, listed->folder_id,
+                                         chosen, count, mode, VAULT_FLAG_FLAGGED, UINT64_MAX,
+                                         &modified, &modified_count, &gone, &gone_count),
+                     ERR_OK);
+}
+
+static void remove_some(const struct listed *listed)
+{
+    const uint32_t *chosen;
+    size_t count = choose(listed, &chosen);
+
+    if (listed->count > MESSAGES_FEW)
+        assert_int_equal(vault_message_remove(listed->f->vault, &listed->f->task,
+                                              listed->folder_id, chosen, count),
+                         ERR_OK);
+}
+
+static void copy_to(const struct listed *listed, int64_t to_id)
+{
+    const uint32_t *chosen;
+    uint32_t *sources, *copies;
+    size_t count = choose(listed, &chosen);
+
+    if (count > 0)
+        assert_int_equal(vault_message_copy(listed->f->vault, &listed->f->task, listed->folder_id,
+                                            to_id, chosen, count,
+                                            listed->count > MESSAGES_FEW && random_to(2) == 0,
+                                            &sources, &copies, &count),
+                         ERR_OK);
+}
+
+static void change(const struct listed *listed)
+{
+    switch (random_to(4)) {
+    case 0:
+        if (listed->count < MESSAGES_ENOUGH)
+            fixture_append(listed->f, listed->folder_id, fixture_message(listed->f, "x"), 0);
+        break;
+    case 1:
+        remove_some(listed);
+        break;
+    default:
+        change_flags(listed);
+    }
+}
+
+static void test_follows_changes(void **state)
+{
+    struct fixture *f = *state;
+    struct listed here, there;
+
+    for (int i = 0; i < 60; i++)
+        fixture_append(f, f->inbox, fixture_message(f, "x"), 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        bool is_inbox = random_to(4) > 0;
+
+        list(f, is_inbox ? f->inbox : f->archive, &here);
+        if (random_to(4) == 0 && here.count < MESSAGES_ENOUGH) {
+            copy_to(&here, is_inbox ? f->archive : f->inbox);
+            list(f, is_inbox ? f->archive : f->inbox, &there);
+            while (there.count >= MESSAGES_ENOUGH) { /* it does not grow for ever */
+                remove_some(&there);
+                list(f, there.folder_id, &there);
+            }
+        }
+        for (uint32_t changes = random_to(4); changes > 0; changes--)
+            change(&here);
+        if (random_to(100) == 0)
+            fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS);
+        if (random_to(100) == 0)
+            fixture_reopen(f);
+    }
+}
+
+/* What is read within a change that is undone is not kept. */
+static void test_forgets_what_was_undone(void **state)
+{
+    struct fixture *f = *state;
+    struct vault_uid_flags *messages;
+    struct listed listed;
+    size_t count;
+
+    fixture_append(f, f->inbox, fixture_message(f, "x"), 0);
+    list(f, f->inbox, &listed);
+    assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
+    fixture_append(f, f->inbox, fixture_message(f, "y"), 0);
+    assert_int_equal(vault_message_list(f->vault, &f->task, f->inbox, &messages, &count), ERR_OK);
+    assert_int_equal(count, 2);
+    fixture_execute(f, "ROLLBACK"); /* so that the batch's end fails */
+    assert_int_not_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
+    task_forgive(&f->task);
+    list(f, f->inbox, &listed);
+    assert_int_equal(listed.count, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_follows_changes, fixture_set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_forgets_what_was_undone, fixture_set_up,
+                                        fixture_tear_down),
+    };
+
+    fixture_init_libraries();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
