@@ -54,6 +54,7 @@ struct work {
     bool may_settle;            /* nobody else writes the mailbox's log back, or copies its file */
 };
 
+/* A pipe whose reader went says POLLERR, a helper's channel POLLHUP. */
 static bool is_over(struct work *work)
 {
     struct pollfd pipe_end = {.fd = work->fd};
@@ -64,7 +65,8 @@ static bool is_over(struct work *work)
     work->looked_ms = now_ms;
     if (now_ms >= work->end_ms ||
         (work->request->is_wanted != NULL && !work->request->is_wanted(work->request->owner)) ||
-        (work->fd >= 0 && poll(&pipe_end, 1, 0) > 0 && (pipe_end.revents & POLLERR) != 0))
+        (work->fd >= 0 && poll(&pipe_end, 1, 0) > 0 &&
+         (pipe_end.revents & (POLLERR | POLLHUP)) != 0))
         work->is_late = true;
     return work->is_late;
 }

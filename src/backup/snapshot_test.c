@@ -190,6 +190,32 @@ static void a_wrong_key_or_a_damaged_copy_is_told(void **state)
     assert_int_equal(unlink(request.target), 0);
 }
 
+/* The one that hashes would go on for hours: for a copy that is no good nobody waits that long. */
+static void hashing_ends_with_the_check(void **state)
+{
+    struct fixture *f = *state;
+    struct snapshot_request request = request_of(f, SNAPSHOT_FULL);
+    struct snapshot_result result;
+    struct snapshot *snapshot;
+    char junk[64];
+    int fd;
+
+    fill(f);
+    snapshot_run(&request, &result);
+    assert_int_equal(result.err, ERR_OK);
+    random_bytes(junk, sizeof(junk));
+    fd = open(request.target, O_WRONLY);
+    assert_int_equal(pwrite(fd, junk, sizeof(junk), 5 * 4096 + 100), sizeof(junk));
+    assert_int_equal(ftruncate(fd, (off_t)1 << 40), 0);
+    close(fd);
+    request.kind = SNAPSHOT_CHECK;
+    assert_int_equal(snapshot_start(&f->task, &request, &snapshot), ERR_OK);
+    snapshot_collect(snapshot, &result);
+    snapshot_free(&snapshot);
+    assert_int_equal(result.err, ERR_CORRUPT);
+    assert_int_equal(unlink(request.target), 0);
+}
+
 static void no_room_on_the_disk(void **state)
 {
     struct fixture *f = *state;
@@ -248,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
         TEST(a_full_backup_is_the_mailbox_as_it_was), TEST(a_wrong_key_or_a_damaged_copy_is_told),
+        TEST(hashing_ends_with_the_check),
         TEST(no_room_on_the_disk), TEST(a_backup_that_takes_too_long_leaves_nothing),
         TEST(a_child_that_dies_is_reported), TEST(the_log_is_written_back_by_the_child),
         TEST(not_while_somebody_copies_the_file), TEST(one_that_is_given_up_lets_go),
