@@ -274,7 +274,7 @@ static enum err put_end(struct directory_call *call, struct task *task)
     hasher_digest(call->hasher, digest);
     if (memcmp(digest, call->digest, sizeof(digest)) != 0)
         return fail(task, ERR_INVALID, "%s: the bytes are not those of its digest", call->name);
-    if (fsync(call->to_fd) != 0)
+    if (writeback_sync(&call->writeback) != 0)
         return fail_errno(task, "sync", call->name);
     return publish(call, task);
 }

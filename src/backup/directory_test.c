@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "secret/hasher.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -88,6 +90,30 @@ static void other_bytes_than_the_digest_says_are_not_taken(void **state)
     assert_int_equal(fixture_put_fd(fixture, "m/a", fd, 1001, digest), ERR_INVALID);
     assert_int_equal(fixture_list(fixture, "", "", 10), ERR_OK);
     assert_int_equal(fixture->names.len, 0);
+}
+
+static bool is_failing; /* the disk, with what is waited for then */
+
+/* In the C library's place: a disk that fails is told here, and the kernel tells fsync no more. */
+int sync_file_range(int fd, off_t from, off_t len, unsigned flags)
+{
+    if (flags == SYNC_FILE_RANGE_WAIT_BEFORE && is_failing) {
+        is_failing = false;
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_sync_file_range, fd, from, len, flags);
+}
+
+static void what_did_not_come_to_the_disk_is_not_taken(void **state)
+{
+    struct backup_fixture *fixture = *state;
+
+    is_failing = true;
+    assert_int_equal(fixture_put(fixture, "m/a", 5 * 1024 * 1024, 1), ERR_IO);
+    assert_false(is_failing);
+    assert_int_equal(fixture_get(fixture, "m/a"), ERR_NOT_FOUND);
+    assert_int_equal(fixture_put(fixture, "m/a", 5 * 1024 * 1024, 1), ERR_OK);
 }
 
 static void an_altered_or_cut_object_is_noticed(void **state)
@@ -338,6 +364,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_put_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(other_bytes_than_the_digest_says_are_not_taken, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_did_not_come_to_the_disk_is_not_taken, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_altered_or_cut_object_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(an_older_object_is_read_and_compared, setup, teardown),

@@ -22,13 +22,11 @@ static enum err fail_errno(struct task *task, const char *path)
     return fail(task, err, "%s: %s", path, strerror(errno));
 }
 
-static enum err copy(struct task *task, const struct backup_got *got, int to_fd,
+static enum err copy(struct task *task, const struct backup_got *got, struct writeback *to,
                      struct hasher *hasher, char *slice)
 {
-    struct writeback writeback;
     uint64_t at = 0;
 
-    writeback_init(&writeback, to_fd);
     while (at < got->size_bytes) {
         ssize_t len = pread(got->fd, slice, SLICE_BYTES, (off_t)at);
 
@@ -37,10 +35,10 @@ static enum err copy(struct task *task, const struct backup_got *got, int to_fd,
         if (len <= 0)
             return fail(task, ERR_IO, "what came cannot be read again: %s",
                         len < 0 ? strerror(errno) : "it has become shorter");
-        TRY(fd_write_all(task, to_fd, str_make(slice, (size_t)len)));
+        TRY(fd_write_all(task, to->fd, str_make(slice, (size_t)len)));
         hasher_add(hasher, str_make(slice, (size_t)len));
         at += (uint64_t)len;
-        writeback_go_on(&writeback, at);
+        writeback_go_on(to, at);
     }
     return ERR_OK;
 }
@@ -52,19 +50,21 @@ static enum err write_part(struct task *task, const struct backup_got *got, cons
     int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     CLEANUP(hasher_free) struct hasher *hasher = hasher_new(HASHER_SHA256);
     unsigned char digest[CRYPT_HASH_BYTES];
+    struct writeback writeback;
     char *slice;
     enum err err;
 
     if (fd < 0)
         return fail_errno(task, part);
+    writeback_init(&writeback, fd);
     slice = mem_room(SLICE_BYTES);
-    err = copy(task, got, fd, hasher, slice);
+    err = copy(task, got, &writeback, hasher, slice);
     mem_free(&slice);
     TRY(err);
     hasher_digest(hasher, digest);
     if (memcmp(digest, got->digest, sizeof(digest)) != 0)
         return fail(task, ERR_CORRUPT, "%s: not the bytes that were backed up", part);
-    return fsync(fd) == 0 ? ERR_OK : fail_errno(task, part);
+    return writeback_sync(&writeback) == 0 ? ERR_OK : fail_errno(task, part);
 }
 
 static enum err give_name(struct task *task, const char *part, const char *path)

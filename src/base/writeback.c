@@ -5,13 +5,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 void writeback_init(struct writeback *writeback, int fd)
 {
     *writeback = (struct writeback){.fd = fd};
 }
 
-/* A file system that cannot, or an error of the disk, is found out by the sync. */
+/* Waits for what is on its way there. A file system, or a sandbox, that cannot does no harm. */
+static void wait_for(struct writeback *writeback, uint64_t from, uint64_t to)
+{
+    if (sync_file_range(writeback->fd, (off_t)from, (off_t)(to - from),
+                        SYNC_FILE_RANGE_WAIT_BEFORE) == 0 ||
+        errno == EINVAL || errno == ESPIPE || errno == ENOSYS || errno == EPERM)
+        return;
+    writeback->failure = errno;
+}
+
 void writeback_go_on(struct writeback *writeback, uint64_t written_bytes)
 {
     uint64_t begun = writeback->begun_bytes, previous = writeback->previous_bytes;
@@ -21,10 +31,20 @@ void writeback_go_on(struct writeback *writeback, uint64_t written_bytes)
     (void)sync_file_range(writeback->fd, (off_t)begun, (off_t)(written_bytes - begun),
                           SYNC_FILE_RANGE_WRITE);
     if (begun > previous)
-        (void)sync_file_range(writeback->fd, (off_t)previous, (off_t)(begun - previous),
-                              SYNC_FILE_RANGE_WAIT_BEFORE);
+        wait_for(writeback, previous, begun);
     writeback->previous_bytes = begun;
     writeback->begun_bytes = written_bytes;
+}
+
+int writeback_sync(const struct writeback *writeback)
+{
+    int done = fsync(writeback->fd);
+
+    if (done == 0 && writeback->failure != 0) {
+        errno = writeback->failure;
+        return -1;
+    }
+    return done;
 }
 
 /* --- Beside --- */

@@ -3,11 +3,14 @@
 
 #include "base/file.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,10 +136,50 @@ static void test_beside_dies(void **state)
     task_done(&task);
 }
 
+static unsigned failing; /* the disk fails to write the piece that is waited for then, from 1; 0: none */
+
+/* In the C library's place: a disk that fails is told here, and the kernel tells fsync no more. */
+int sync_file_range(int fd, off_t from, off_t len, unsigned flags)
+{
+    if (flags == SYNC_FILE_RANGE_WAIT_BEFORE && failing > 0 && --failing == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_sync_file_range, fd, from, len, flags);
+}
+
+static int write_pieces(unsigned count)
+{
+    struct writeback writeback;
+    int fd = open_file(), done;
+
+    writeback_init(&writeback, fd);
+    for (uint64_t i = 1; i <= count; i++) {
+        assert_int_equal(ftruncate(fd, (off_t)(i * WRITEBACK_PIECE_BYTES)), 0);
+        writeback_go_on(&writeback, i * WRITEBACK_PIECE_BYTES);
+    }
+    done = writeback_sync(&writeback);
+    close(fd);
+    return done;
+}
+
+/* A piece that did not come to the disk is told by the sync, however many did behind it. */
+static void test_failure(void **state)
+{
+    (void)state;
+    assert_int_equal(write_pieces(5), 0);
+    failing = 2;
+    assert_int_equal(write_pieces(5), -1);
+    assert_int_equal(errno, EIO);
+    assert_int_equal(failing, 0);
+    assert_int_equal(write_pieces(5), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_helper),
+        cmocka_unit_test(test_failure),
         cmocka_unit_test(test_beside),
         cmocka_unit_test(test_beside_is_slow),
         cmocka_unit_test(test_beside_dies),
