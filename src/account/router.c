@@ -157,6 +157,8 @@ static enum err count_submission(struct question *q)
     if (domain != 0)
         TRY(account_domain_count_sent(database, q->task, domain, day));
     q->out->counted_day = (uint64_t)day;
+    q->out->login = q->asked->login;
+    q->out->sender = q->asked->sender;
     return ERR_OK;
 }
 

@@ -288,12 +288,13 @@ enum wire_status {
  * (JSON for the courier, docs/routes.md; empty: none) say where it goes; neither: it is accepted
  * and dropped. `reply_code` (421, 450, 550, …; 0: the status's own) and `words` are for the peer.
  * `trust`: an allow list names the sender (1), nothing does (0); is_checked: spam is looked for.
- * `counted_day`: it counts among what the login and its domain may send to other servers on this
- * day (since 1970); 0: it does not. */
+ * `counted_day`: it counts among what `login` and `sender`, those that were asked about, may send to
+ * other servers on this day (since 1970); 0: it does not. */
 #define WIRE_FIELDS_recipient_reply(F)                                                             \
     F(u64, status)                                                                                 \
     F(id, mailbox) F(str, detail) F(flag, has_mailbox) F(str, routes) F(u64, reply_code)           \
-        F(str, words) F(u64, trust) F(flag, is_checked) F(u64, counted_day)
+        F(str, words) F(u64, trust) F(flag, is_checked) F(u64, counted_day) F(id, login)           \
+            F(str, sender)
 #define WIRE_FIELDS_recipients_unused(F)                                                           \
     F(id, login) F(str, sender) F(u64, counted_day) F(u64, count)
 #define WIRE_FIELDS_sender(F) F(id, mailbox) F(str, address) F(id, slot)

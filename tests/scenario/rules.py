@@ -5,8 +5,12 @@ records to publish and whether they are there, regular expressions, lists, TLS, 
 The DNS is a server of the test's own; loopback counts as foreign.
 """
 
+import os
 import pathlib
+import signal
 import smtplib
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -206,7 +210,24 @@ def a_day_has_an_end(world):
     def sent():
         return world.admin("user", "limit", "default")["sent_today"]
 
+    def leave():
+        """Before the keeper, which counts it, has answered."""
+        with world.server.submission(world.bob) as smtp:
+            smtp.ehlo()
+            check(smtp.mail("bob@demo.test")[0] == 250, "MAIL")
+            keeper, = world.server.processes("keeper")
+            os.kill(keeper.pid, signal.SIGSTOP)
+            try:
+                smtp.putcmd("RCPT", "TO:<x@far.test>")
+                time.sleep(0.3)
+                smtp.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                smtp.close()
+                time.sleep(0.3)
+            finally:
+                os.kill(keeper.pid, signal.SIGCONT)
+
     world.admin("user", "limit", "default", "3")
+    leave()
     for sends in (False, True):
         answers = submit([f"x{i}@far.test" for i in range(4)], sends)
         check([code for code, _ in answers] == [250, 250, 250, 450], answers)

@@ -92,6 +92,19 @@ void smtp_on_unused(void *owner, const struct wire_recipients_unused *unused)
         log_warning(server->log, "recipients could not be taken off the count");
 }
 
+void smtp_on_late_answer(struct smtp_server *server, const struct wire_message *message)
+{
+    const struct wire_recipient_reply *reply = &message->body.recipient_reply;
+
+    if (message->type == WIRE_RECIPIENT_REPLY && reply->counted_day != 0)
+        smtp_on_unused(server, &(struct wire_recipients_unused){
+                                   .login = reply->login,
+                                   .sender = reply->sender,
+                                   .counted_day = reply->counted_day,
+                                   .count = 1,
+                               });
+}
+
 /* ---- what the DNS knows ---- */
 
 static void answer_check(struct connection *connection)
@@ -427,6 +440,8 @@ void smtp_on_answer(struct connection *connection, const struct wire_message *me
         on_delivered(connection, message->tag & 0xffff, body->deliver_reply.status);
     } else if (message->type == WIRE_QUEUE_REPLY && asked == SMTP_WANTS_DELIVERY) {
         on_delivered(connection, message->tag & 0xffff, body->queue_reply.status);
+    } else {
+        smtp_on_late_answer(connection->server, message);
     }
     smtp_pump(connection);
 }

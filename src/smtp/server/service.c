@@ -360,8 +360,10 @@ void smtp_server_message(struct smtp_server *server, const struct wire_channel *
         return;
     }
     connection = find_asker(server, message->tag);
-    if (connection != NULL) /* else the client is gone, or waited too long */
+    if (connection != NULL)
         smtp_on_answer(connection, message);
+    else /* the client is gone, or waited too long */
+        smtp_on_late_answer(server, message);
 }
 
 static struct smtp_peer *place_of(struct smtp_server *server, enum wire_role role)

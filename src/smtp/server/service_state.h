@@ -94,5 +94,7 @@ void smtp_on_checks_known(void *connection);
 void smtp_on_delay(void *connection);
 /* The engine's on_unused; `owner` is the server. */
 void smtp_on_unused(void *owner, const struct wire_recipients_unused *unused);
+/* An answer of the keeper's that nobody waits for any more: what it counted is unused. */
+void smtp_on_late_answer(struct smtp_server *server, const struct wire_message *message);
 
 #endif
