@@ -6,6 +6,7 @@ STARTTLS away neither. All over an address that is not this machine's own loopba
 
 import json
 import pathlib
+import re
 import socket
 import ssl
 import subprocess
@@ -138,7 +139,8 @@ def with_its_authority_named_it_is_taken_over(world):
             check(PASSWORD not in tap.seen and b"LOGIN" not in tap.seen, "the password is in clear")
             check((b"STARTTLS" in tap.seen) == (scheme == "imap"), tap.seen[:60])
         conf = world.folder / "with-ca.conf"
-        conf.write_text(world.server.conf.read_text() + f'outgoing_ca = "{world.ca}"\n')
+        conf.write_text(re.sub(r"(?m)^outgoing_ca = .*$", f'outgoing_ca = "{world.ca}"',
+                               world.server.conf.read_text()))
         for scheme, port in (("imaps", dovecot.tls_port), ("imap", dovecot.port)):
             world.comes(scheme, port, expected=expected, conf=conf)
 
