@@ -506,6 +506,42 @@ static void test_gone(void **state)
     buf_free(&raw);
 }
 
+/* Merging comes to its end also where many terms on end have gone with all that had them. */
+static void test_all_gone(void **state)
+{
+    enum { MESSAGES = 8, WORDS = 3000, SLICES_MAX = 100 };
+    struct fixture *f = *state;
+    uint32_t uids[MESSAGES], *modified, *gone, *expunged;
+    size_t modified_count, gone_count, count;
+    bool has_more = true;
+    struct buf raw;
+
+    buf_init(&raw, SIZE_MAX);
+    for (int i = 0; i < MESSAGES; i++) {
+        buf_reset(&raw);
+        buf_putf(&raw, "Subject: number%d\r\n\r\n", i);
+        for (int k = 0; k < WORDS; k++)
+            buf_putf(&raw, "w%x%s", (unsigned)(i * WORDS + k) * 2654435761u,
+                     k % 9 == 8 ? "\r\n" : " ");
+        uids[i] = fixture_append(f, f->inbox, buf_str(&raw), 0);
+        while (f->vault->indexed_content_id + 1 < f->vault->next_content_id)
+            one_slice(f); /* a segment each */
+    }
+    buf_free(&raw);
+    assert_int_equal(vault_message_store(f->vault, &f->task, f->inbox, uids, MESSAGES,
+                                         VAULT_STORE_ADD, VAULT_FLAG_DELETED, UINT64_MAX, &modified,
+                                         &modified_count, &gone, &gone_count),
+                     ERR_OK);
+    assert_int_equal(
+        vault_message_expunge(f->vault, &f->task, f->inbox, NULL, 0, &expunged, &count), ERR_OK);
+    f->task.now_ms += VAULT_EXPUNGED_GRACE_MS;
+    for (int i = 0; i < SLICES_MAX && has_more; i++)
+        assert_int_equal(vault_housekeeping(f->vault, &f->task, &has_more), ERR_OK);
+    assert_false(has_more);
+    assert_int_equal(fixture_ask(f, "SELECT count(*) FROM word_gone"), 0);
+    assert_true(fixture_ask(f, "SELECT count(*) FROM word_terms") < 10);
+}
+
 /* Of what nearly all have, the few that may lack it are left to their text. */
 static void test_doubt(void **state)
 {
@@ -741,7 +777,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_random),   TEST(test_slices),     TEST(test_signs),
-        TEST(test_contents), TEST(test_gone),       TEST(test_doubt),
+        TEST(test_contents), TEST(test_gone),       TEST(test_all_gone),
+        TEST(test_doubt),
         TEST(test_runs),     TEST(test_attachment), TEST(test_form),
     };
 

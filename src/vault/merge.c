@@ -19,6 +19,7 @@ struct merge {
     bool has_entry[INPUTS_MAX];
     size_t input_count;
     unsigned char *gone;      /* own; a bit for each content id of the range; NULL: none went */
+    bool keeps_gone;          /* they are taken over */
     size_t entries, bytes;    /* read */
     struct buf postings, raw; /* own */
 };
@@ -54,7 +55,7 @@ static bool is_gone(const struct merge *m, int64_t content_id)
 {
     size_t bit = (size_t)(content_id - m->writer.segment.first_content_id);
 
-    return m->gone != NULL && (m->gone[bit / 8] >> bit % 8 & 1) != 0;
+    return m->gone != NULL && !m->keeps_gone && (m->gone[bit / 8] >> bit % 8 & 1) != 0;
 }
 
 /* Postings of the term under way. */
@@ -177,6 +178,11 @@ static enum err run(struct merge *m, const struct segment *output, bool *out_is_
     TRY(segment_writer_open(&m->writer, m->vault, m->task, output));
     TRY(start(m, output));
     while (has_term && m->entries < ENTRIES_IN_SLICE && m->bytes < BYTES_IN_SLICE)
+        TRY(merge_term(m, &has_term));
+    /* All that was read has gone: the next slice, which begins behind what the output has, would read
+     * the same again. So it gets this term, which says nothing false (index.h). */
+    m->keeps_gone = m->writer.last_term_len == 0;
+    if (has_term && m->keeps_gone)
         TRY(merge_term(m, &has_term));
     *out_is_whole = !has_term;
     return segment_writer_flush(&m->writer, m->task);
