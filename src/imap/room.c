@@ -29,8 +29,8 @@ bool imap_room_take(struct imap_session *s, enum imap_room_kind kind, uint64_t a
     const struct imap_room *room = imap_group_room(s->group);
     bool is_alone = room->used[kind] == s->taken[kind];
 
-    if (!is_alone && (room->used[kind] >= room->limits[kind] ||
-                      amount > room->limits[kind] - room->used[kind]))
+    if (!is_alone &&
+        (room->used[kind] >= room->limits[kind] || amount > room->limits[kind] - room->used[kind]))
         return false;
     imap_room_note(s, kind, amount);
     return true;
