@@ -100,27 +100,70 @@ static enum err is_subscribed(struct vault *vault, struct task *task, struct str
     return db_step(vault->db, task, statement, out);
 }
 
-static enum err count_recent(struct vault *vault, struct task *task, const struct folder *folder,
-                             uint32_t *out)
+static enum err has_live_below(struct vault *vault, struct task *task, const struct folder *folder,
+                               uint32_t uid, bool *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task,
+                   "SELECT 1 FROM message WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0 LIMIT 1",
+                   &statement));
+    db_bind_int(statement, 1, message_key(folder->id, 0));
+    db_bind_int(statement, 2, message_key(folder->id, uid) - 1);
+    return db_step(vault->db, task, statement, out);
+}
+
+static enum err count_live_from(struct vault *vault, struct task *task, const struct folder *folder,
+                                uint32_t uid, uint32_t *out)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
 
-    *out = 0;
-    if (folder->first_recent_uid >= folder->uidnext)
-        return ERR_OK;
     TRY(db_prepare(vault->db, task,
                    "SELECT count(*) FROM message WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0",
                    &statement));
-    db_bind_int(statement, 1, message_key(folder->id, folder->first_recent_uid));
+    db_bind_int(statement, 1, message_key(folder->id, uid));
     db_bind_int(statement, 2, message_key(folder->id, UINT32_MAX));
     TRY(db_step(vault->db, task, statement, &has_row));
     *out = (uint32_t)db_column_int(statement, 0);
     return ERR_OK;
 }
 
+static bool is_known(const struct folder *folder)
+{
+    const struct recent *known = &folder->recent;
+
+    return known->first_uid == folder->first_recent_uid && known->uidnext == folder->uidnext &&
+           known->modseq == folder->highest_modseq && known->message_count == folder->message_count;
+}
+
+/* Programs ask over and over, of folders too that nobody ever selects: the messages are counted once a
+ * change at most, and never where all are recent. */
+static enum err count_recent(struct vault *vault, struct task *task, struct folder *folder,
+                             uint32_t *out)
+{
+    uint32_t count = (uint32_t)folder->message_count;
+    bool are_some_old;
+
+    *out = 0;
+    if (folder->first_recent_uid >= folder->uidnext)
+        return ERR_OK;
+    if (!is_known(folder)) {
+        TRY(has_live_below(vault, task, folder, folder->first_recent_uid, &are_some_old));
+        if (are_some_old)
+            TRY(count_live_from(vault, task, folder, folder->first_recent_uid, &count));
+        folder->recent = (struct recent){.first_uid = folder->first_recent_uid,
+                                         .uidnext = folder->uidnext,
+                                         .modseq = folder->highest_modseq,
+                                         .message_count = folder->message_count,
+                                         .count = count};
+    }
+    *out = folder->recent.count;
+    return ERR_OK;
+}
+
 /* All but has_children, which costs a look at every folder. */
-static enum err describe(struct vault *vault, struct task *task, const struct folder *folder,
+static enum err describe(struct vault *vault, struct task *task, struct folder *folder,
                          struct vault_folder *out)
 {
     struct vault_folder description = {
@@ -173,7 +216,7 @@ enum err vault_folder_list(struct vault *vault, struct task *task,
 enum err vault_folder_find(struct vault *vault, struct task *task, struct str name,
                            struct vault_folder *out)
 {
-    const struct folder *folder;
+    struct folder *folder;
 
     TRY(vault_check(vault, task));
     folder = vault_folder_named(vault, name);
@@ -200,7 +243,7 @@ enum err vault_folder_id(struct vault *vault, struct task *task, struct str name
 enum err vault_folder_by_id(struct vault *vault, struct task *task, int64_t folder_id,
                             struct vault_folder *out)
 {
-    const struct folder *folder;
+    struct folder *folder;
 
     TRY(vault_check(vault, task));
     folder = vault_folder_get(vault, folder_id);

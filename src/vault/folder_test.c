@@ -275,6 +275,46 @@ static void test_recent(void **state)
     assert_int_equal(folder.recent_count, 0);
 }
 
+static uint32_t recent_in_inbox(struct fixture *f)
+{
+    struct vault_folder folder;
+
+    assert_int_equal(vault_folder_by_id(f->vault, &f->task, f->inbox, &folder), ERR_OK);
+    return folder.recent_count;
+}
+
+/* The count is remembered: it follows what comes, goes, and never came to be, also within a batch. */
+static void test_recent_follows_changes(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t first, uids[6];
+
+    for (int i = 0; i < 3; i++)
+        uids[i] = fixture_append(f, f->inbox, fixture_message(f, "x"), 0);
+    assert_int_equal(recent_in_inbox(f), 3);
+    assert_int_equal(vault_message_remove(f->vault, &f->task, f->inbox, uids, 1), ERR_OK);
+    assert_int_equal(recent_in_inbox(f), 2);
+    assert_int_equal(vault_folder_take_recent(f->vault, &f->task, f->inbox, false, &first), ERR_OK);
+    assert_int_equal(recent_in_inbox(f), 0);
+    for (int i = 3; i < 6; i++)
+        uids[i] = fixture_append(f, f->inbox, fixture_message(f, "x"), 0);
+    assert_int_equal(recent_in_inbox(f), 3);
+    assert_int_equal(vault_message_remove(f->vault, &f->task, f->inbox, uids + 1, 1), ERR_OK);
+    assert_int_equal(recent_in_inbox(f), 3);
+    assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
+    assert_int_equal(vault_message_remove(f->vault, &f->task, f->inbox, uids + 3, 1), ERR_OK);
+    assert_int_equal(recent_in_inbox(f), 2);
+    fixture_append(f, f->inbox, fixture_message(f, "x"), 0);
+    assert_int_equal(recent_in_inbox(f), 3);
+    assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
+    assert_int_equal(recent_in_inbox(f), 3);
+    fixture_reopen(f);
+    assert_int_equal(recent_in_inbox(f), 3);
+    /* With what is old gone, all are recent. */
+    assert_int_equal(vault_message_remove(f->vault, &f->task, f->inbox, uids + 2, 1), ERR_OK);
+    assert_int_equal(recent_in_inbox(f), 3);
+}
+
 /* UIDs that messages bring along: not so high that none is left for those that follow. */
 static void test_adopted_uids(void **state)
 {
@@ -297,7 +337,7 @@ int main(void)
         TEST(test_standard_folders), TEST(test_names),         TEST(test_order_and_children),
         TEST(test_delete),           TEST(test_rename),        TEST(test_uidvalidity_never_repeats),
         TEST(test_rename_inbox),     TEST(test_subscriptions), TEST(test_special_use),
-        TEST(test_recent),           TEST(test_adopted_uids),
+        TEST(test_recent),           TEST(test_adopted_uids),  TEST(test_recent_follows_changes),
     };
 
     fixture_init_libraries();

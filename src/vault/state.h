@@ -28,6 +28,13 @@ enum {
 
 struct folder_contents;
 
+/* How many messages are recent, and of which state of their folder that is; all 0: not counted. */
+struct recent {
+    uint32_t first_uid, uidnext;
+    uint64_t modseq, message_count;
+    uint32_t count;
+};
+
 /* A folder's row. */
 struct folder {
     int64_t id;
@@ -43,6 +50,7 @@ struct folder {
     uint64_t unseen_count;
     uint64_t deleted_count;
     uint64_t size_bytes;
+    struct recent recent;
 };
 
 /* What one change touched, to answer "what happened since" without looking at a whole folder. */
