@@ -2,8 +2,9 @@
  * What backups cost: a mailbox of SIZE megabytes in FOLDER, then
  *
  *   how fast a full backup is made, beside copying the file and syncing the copy, in turns;
- *   how long a session waits alone, while a backup is made, and in the seconds after it (an APPEND of a
- *   small message and a look at the folder, over and over);
+ *   how long a session waits alone, while the file is only copied and synced (what the disk does to it
+ *   without us), while a backup is made, and in the seconds after it (an APPEND of a small message and a
+ *   look at the folder, over and over);
  *   what log shipping adds to appending.
  *
  *     backup_bench FOLDER [SIZE_MB [ROUNDS]]
@@ -32,6 +33,7 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -40,6 +42,7 @@ enum {
     BACKUP_ROUNDS = 3,
     ALONE_S = 10,
     AFTER_S = 5,
+    NICENESS_OF_A_BACKUP = 5,
     PAUSE_MS = 2, /* between two commands of the session */
     TOO_LONG_MS = 50,
 };
@@ -229,6 +232,27 @@ static void sync_target(const char *target)
     close(fd);
 }
 
+/* What the disk makes a session wait for when somebody else writes as much. */
+static void measure_copy(const char *target)
+{
+    struct waits waits = {.count = 0};
+    int ends[2];
+    pid_t child;
+
+    if (pipe(ends) != 0 || (child = fork()) < 0)
+        exit(1);
+    if (child == 0) {
+        (void)setpriority(PRIO_PROCESS, 0, NICENESS_OF_A_BACKUP);
+        (void)copy_and_sync(path, target);
+        _exit(0);
+    }
+    close(ends[1]);
+    be_a_session(&waits, ends[0], 3600);
+    close(ends[0]);
+    (void)waitpid(child, NULL, 0);
+    waits_print(&waits, "beside a mere copy");
+}
+
 static void measure_backup(const char *target)
 {
     struct snapshot_request request = {.kind = SNAPSHOT_FULL,
@@ -246,6 +270,8 @@ static void measure_backup(const char *target)
 
     sync();
     copy_s = copy_and_sync(path, target);
+    sync();
+    measure_copy(target);
     sync();
     task_init(&task, clock_now_ms());
     begin_us = clock_monotonic_us();
