@@ -401,6 +401,17 @@ static enum imap_refusal refusal_of(const struct imap_session *s,
     return IMAP_REFUSAL_NONE;
 }
 
+/* How many messages a command that takes much memory may be about. */
+static uint64_t messages_of(const struct imap_session *s)
+{
+    struct vault_usage usage;
+
+    if ((s->command->flags & IMAP_IN_AUTH) == 0)
+        return s->view.count;
+    vault_usage(s->vault, &usage);
+    return usage.messages;
+}
+
 static void on_command(struct imap_session *s, struct str line)
 {
     struct imap_parser parser = imap_parser(s, &s->task, line);
@@ -444,7 +455,8 @@ static void on_command(struct imap_session *s, struct str line)
         reject_syntax(s);
     else if ((s->command->flags & IMAP_WRITES) != 0 && s->view.is_read_only)
         reject(s, IMAP_REFUSAL_READ_ONLY);
-    else if ((s->command->flags & IMAP_IS_LARGE) != 0 && !imap_room_take(s, IMAP_ROOM_ORDERS, 1))
+    else if ((s->command->flags & IMAP_IS_LARGE) != 0 &&
+             !imap_room_take(s, IMAP_ROOM_ORDERS, messages_of(s)))
         reject(s, IMAP_REFUSAL_BUSY);
     else
         run(s);

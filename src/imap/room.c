@@ -3,11 +3,11 @@
 #include "imap/engine.h"
 
 /* Several messages of the usual limit (50 MB) at a time; some thirty folders of the largest size of
- * which anything is remembered (facts.h). */
+ * which anything is remembered (facts.h); two such folders being put in order, or hundreds of small ones. */
 static const uint64_t LIMITS[] = {
     [IMAP_ROOM_MESSAGES] = 256 * 1024 * 1024,
     [IMAP_ROOM_VIEWS] = 8 * 1024 * 1024,
-    [IMAP_ROOM_ORDERS] = 4,
+    [IMAP_ROOM_ORDERS] = 512 * 1024,
 };
 
 void imap_room_init(struct imap_room *room)

@@ -19,8 +19,8 @@ struct imap_session;
 enum imap_room_kind {
     IMAP_ROOM_MESSAGES, /* bytes of messages whose literals were accepted, until they are stored */
     IMAP_ROOM_VIEWS,    /* messages in the folders that are selected: some 40 bytes each */
-    IMAP_ROOM_ORDERS,   /* SORT, THREAD and ESEARCH under way: hundreds of MB each, in a
-                           folder that was made for it */
+    IMAP_ROOM_ORDERS,   /* messages that SORT, THREAD and ESEARCH under way put in order: some 100 bytes
+                           each, or KB in a folder that was made for it */
     IMAP_ROOM_COUNT,
 };
 
