@@ -1,6 +1,7 @@
 #include "imap/sort.h"
 
 #include "imap/engine.h"
+#include "imap/sort_extend.h"
 #include "imap/sort_memory.h"
 
 #include <string.h>
@@ -9,125 +10,20 @@ enum {
     KEY_UNITS = 1,  /* imap_spend: reading the key of one message, */
     MADE_UNITS = 6, /* and of one that the vault has no row of yet; */
     TEXT_BYTES_PER_UNIT = 100,
-    PREFIX_BYTES = 8,
     STEP_COMPARISONS = 20000,
     COMPARISONS_PER_UNIT = 20,
     STEP_ITEMS = 20000,
     ITEMS_PER_UNIT = 100,
 };
 
-static const struct {
-    struct str name;
-    unsigned field; /* enum vault_sort_field */
-} CRITERIA[] = {
-    [IMAP_SORT_ARRIVAL] = {STR_INIT("ARRIVAL"), VAULT_SORT_ARRIVAL},
-    [IMAP_SORT_CC] = {STR_INIT("CC"), VAULT_SORT_CC},
-    [IMAP_SORT_DATE] = {STR_INIT("DATE"), VAULT_SORT_SENT},
-    [IMAP_SORT_FROM] = {STR_INIT("FROM"), VAULT_SORT_FROM},
-    [IMAP_SORT_SIZE] = {STR_INIT("SIZE"), VAULT_SORT_SIZE},
-    [IMAP_SORT_SUBJECT] = {STR_INIT("SUBJECT"), VAULT_SORT_SUBJECT},
-    [IMAP_SORT_TO] = {STR_INIT("TO"), VAULT_SORT_TO},
-    [IMAP_SORT_DISPLAYFROM] = {STR_INIT("DISPLAYFROM"), VAULT_SORT_FROM},
-    [IMAP_SORT_DISPLAYTO] = {STR_INIT("DISPLAYTO"), VAULT_SORT_TO},
-    [IMAP_SORT_RELEVANCY] = {STR_INIT("RELEVANCY"), 0},
-};
-
-/* sort-criterion = ["REVERSE" SP] sort-key */
-static enum err parse_criterion(struct imap_parser *parser, struct imap_sort_order *out)
-{
-    bool is_reverse = imap_take_word(parser, STR("REVERSE"));
-    bool is_known = false;
-
-    if (is_reverse)
-        TRY(imap_parse_space(parser));
-    if (out->count == IMAP_SORT_CRITERIA_MAX)
-        return imap_expected(parser, "fewer sort criteria");
-    for (size_t i = 0; i < ARRAY_LEN(CRITERIA) && !is_known; i++) {
-        is_known = imap_take_word(parser, CRITERIA[i].name);
-        out->keys[out->count].criterion = (enum imap_sort_criterion)i;
-    }
-    if (!is_known)
-        return imap_expected(parser, "a sort criterion");
-    /* A second time it decides nothing, and its keys would take memory for each message. */
-    for (size_t i = 0; i < out->count; i++)
-        if (out->keys[i].criterion == out->keys[out->count].criterion)
-            return ERR_OK;
-    out->keys[out->count++].is_reverse = is_reverse;
-    return ERR_OK;
-}
-
-enum err imap_sort_parse(struct imap_parser *parser, struct imap_sort_order *out)
-{
-    TRY(imap_parse_byte(parser, '('));
-    do
-        TRY(parse_criterion(parser, out));
-    while (imap_take(parser, ' '));
-    return imap_parse_byte(parser, ')');
-}
-
-bool imap_sort_has_relevancy(const struct imap_sort_order *order)
-{
-    for (size_t i = 0; i < order->count; i++)
-        if (order->keys[i].criterion == IMAP_SORT_RELEVANCY)
-            return true;
-    return false;
-}
-
 /* ---- The keys ---- */
 
-/* What the criterion compares: a text, or NULL and *out_number. */
-static const struct str *text_of(enum imap_sort_criterion criterion,
-                                 const struct vault_sort_key *key, int64_t *out_number)
+static struct imap_sort_value copied_value(struct arena *arena, enum imap_sort_criterion criterion,
+                                           const struct vault_sort_key *key)
 {
-    *out_number = 0;
-    switch (criterion) {
-    case IMAP_SORT_ARRIVAL:
-        *out_number = key->arrival_ms;
-        return NULL;
-    case IMAP_SORT_DATE:
-        *out_number = key->sent_ms;
-        return NULL;
-    case IMAP_SORT_SIZE:
-        *out_number = (int64_t)key->size_bytes;
-        return NULL;
-    case IMAP_SORT_CC:
-        return &key->cc;
-    case IMAP_SORT_FROM:
-        return &key->from;
-    case IMAP_SORT_SUBJECT:
-        return &key->base_subject;
-    case IMAP_SORT_TO:
-        return &key->to;
-    case IMAP_SORT_DISPLAYFROM:
-        return &key->display_from;
-    case IMAP_SORT_DISPLAYTO:
-        return &key->display_to;
-    case IMAP_SORT_RELEVANCY: /* is not the key's */
-        break;
-    }
-    return NULL;
-}
+    struct imap_sort_value value = imap_sort_value_of(criterion, key);
 
-/* The first bytes as a number of the same order, so that most comparisons look at no text. */
-static int64_t prefix_of(struct str text)
-{
-    uint64_t prefix = 0;
-
-    for (size_t i = 0; i < PREFIX_BYTES; i++)
-        prefix = prefix << 8 | (i < text.len ? (unsigned char)text.ptr[i] : 0u);
-    return (int64_t)(prefix ^ (UINT64_C(1) << 63));
-}
-
-static struct imap_sort_value value_of(struct arena *arena, enum imap_sort_criterion criterion,
-                                       const struct vault_sort_key *key)
-{
-    struct imap_sort_value value = {0};
-    const struct str *text = text_of(criterion, key, &value.number);
-
-    if (text != NULL) {
-        value.number = prefix_of(*text);
-        value.text = arena_copy(arena, *text);
-    }
+    value.text = arena_copy(arena, value.text);
     return value;
 }
 
@@ -149,7 +45,7 @@ static uint64_t on_key(void *owner, size_t at, const struct vault_sort_key *key)
         else if (criterion == IMAP_SORT_RELEVANCY)
             sort->keys[i].values[kept].number = -(int64_t)sort->scores[kept];
         else
-            sort->keys[i].values[kept] = value_of(sort->arena, criterion, key);
+            sort->keys[i].values[kept] = copied_value(sort->arena, criterion, key);
     }
     return 0;
 }
@@ -196,19 +92,12 @@ enum err imap_sort_load(struct imap_session *s, struct task *task, struct imap_s
 
 /* ---- One criterion ---- */
 
-static int compare_values(const struct imap_sort_value *a, const struct imap_sort_value *b)
-{
-    if (a->number != b->number)
-        return a->number < b->number ? -1 : 1;
-    return a->text.len == 0 ? -(b->text.len > 0) : str_compare(a->text, b->text);
-}
-
 static int compare_messages(const void *context, uint32_t a, uint32_t b)
 {
     const struct imap_sort *sort = context;
     const struct imap_sort_value *values = sort->keys[sort->at_key].values;
 
-    return compare_values(&values[a], &values[b]);
+    return imap_sort_compare(&values[a], &values[b]);
 }
 
 /* A loop over messages or ranks that gives way now and then. */
@@ -319,7 +208,7 @@ static void begin(struct imap_session *s, struct imap_sort *sort)
                              sort->keys[i].ranks, &sort->rank_end))
             continue;
         sort->keys[i].values = ARENA_ARRAY(sort->arena, struct imap_sort_value, count);
-        fields |= CRITERIA[criterion].field;
+        fields |= imap_sort_field(criterion);
         has_all = false;
     }
     imap_spend(s, count * sort->order->count / ITEMS_PER_UNIT);
@@ -396,6 +285,7 @@ static enum err step(struct imap_session *s, struct task *task, struct imap_sort
     switch (sort->phase) {
     case IMAP_SORT_BEGINNING:
         sort->arena = &task->arena;
+        TRY(imap_sort_extend(s, task, sort->view));
         begin(s, sort);
         break;
     case IMAP_SORT_LOADING:

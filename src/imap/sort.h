@@ -1,46 +1,19 @@
 /*
- * SORT's order (RFC 5256 §3, RFC 5957): the criteria, and the messages put in order by them, in
- * turns. Text is compared by i;unicode-casemap (RFC 5255 §4.6); equal messages keep the order of
- * the mailbox.
+ * SORT's order (RFC 5256 §3, RFC 5957): messages put in order by its criteria (imap/sort_criteria.h),
+ * in turns. Equal messages keep the order of the mailbox.
  *
- * First each criterion ranks the messages, by merging or from memory (imap/sort_memory.h); then
- * they are dealt out by the ranks of the last criterion, those again by the last but one, and so
- * on.
+ * First each criterion ranks the messages, by merging or from memory (imap/sort_memory.h), to which
+ * those that came since are added (imap/sort_extend.h); then they are dealt out by the ranks of the
+ * last criterion, those again by the last but one, and so on.
  */
 #ifndef IMAP_SORT_H
 #define IMAP_SORT_H
 
 #include "imap/merge.h"
-#include "imap/parse.h"
+#include "imap/sort_criteria.h"
 #include "imap/view.h"
-#include "vault/sort.h"
 
 struct imap_session;
-
-enum imap_sort_criterion {
-    IMAP_SORT_ARRIVAL,
-    IMAP_SORT_CC,
-    IMAP_SORT_DATE,
-    IMAP_SORT_FROM,
-    IMAP_SORT_SIZE,
-    IMAP_SORT_SUBJECT,
-    IMAP_SORT_TO,
-    IMAP_SORT_DISPLAYFROM,
-    IMAP_SORT_DISPLAYTO,
-    IMAP_SORT_RELEVANCY, /* RFC 6203 §6: the most relevant first */
-};
-enum { IMAP_SORT_CRITERIA_MAX = 32 };
-
-struct imap_sort_order {
-    struct {
-        enum imap_sort_criterion criterion;
-        bool is_reverse;
-    } keys[IMAP_SORT_CRITERIA_MAX];
-    size_t count;
-};
-
-/* sort-criteria = "(" sort-criterion *(SP sort-criterion) ")" */
-MUST_CHECK enum err imap_sort_parse(struct imap_parser *parser, struct imap_sort_order *out);
 
 /*
  * Reads the keys of messages in turns. on_key gets those that are still there, with their place in
@@ -57,13 +30,6 @@ struct imap_sort_source {
 };
 MUST_CHECK enum err imap_sort_load(struct imap_session *s, struct task *task,
                                    struct imap_sort_source *source);
-bool imap_sort_has_relevancy(const struct imap_sort_order *order);
-
-/* What one criterion compares of one message: the number, then the text. */
-struct imap_sort_value {
-    int64_t number; /* of a text, its beginning */
-    struct str text;
-};
 
 struct imap_sort {
     /* To be set beforehand; borrowed. What is gone meanwhile leaves `found`. */

@@ -55,6 +55,12 @@ static struct imap_sort_folder *find_folder(struct imap_sort_memory *memory,
     return NULL;
 }
 
+const struct imap_sort_folder *imap_sort_known(struct imap_sort_memory *memory,
+                                               const struct imap_view *view)
+{
+    return find_folder(memory, view);
+}
+
 static bool has_messages_of(const struct imap_sort_folder *folder, const struct imap_view *view)
 {
     return folder->count == view->count &&

@@ -1,7 +1,7 @@
 /*
  * What the sessions of a mailbox remember of their SORTs and THREADs: of a folder, by each criterion,
  * where every message stands, and THREAD's answers. What is compared of a message never changes, so
- * ranks hold until a new message is among those to be sorted, and a thread's answer as long as the
+ * ranks hold, also when messages come (imap/sort_extend.h) and go, and a thread's answer as long as the
  * folder's messages are the same; a mail program that asks again, in this session or the next, pays
  * for the answer alone.
  *
@@ -42,6 +42,10 @@ struct imap_sort_memory {
 };
 
 void imap_sort_forget(struct imap_sort_memory *memory);
+/* What is remembered of the view's folder, maybe with fewer or other messages than the view's; borrowed until
+ * something is remembered. NULL: nothing. */
+const struct imap_sort_folder *imap_sort_known(struct imap_sort_memory *memory,
+                                               const struct imap_view *view);
 /*
  * The ranks of messages (ascending indexes in the view): below *out_end, equal where the criterion
  * finds them equal. False: not known of all of them.

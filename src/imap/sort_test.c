@@ -4,6 +4,9 @@
  * session that remembers nothing. And how much is remembered.
  */
 #include "imap/session.h"
+#include "imap/engine.h"
+#include "imap/sort_criteria.h"
+#include "imap/sort_extend.h"
 #include "imap/sort_memory.h"
 #include "imap/transcript_vault.h"
 #include "imap/view.h"
@@ -277,9 +280,11 @@ static void happen(struct model *m)
 {
     uint32_t what = random_to(8);
 
-    if (what == 0 && m->mail_count < MAIL_MAX) {
-        append(m);
-        m->view[m->count++] = (uint32_t)m->mail_count;
+    if (what == 0) {
+        for (uint32_t i = 0, count = random_to(5); i <= count && m->mail_count < MAIL_MAX; i++) {
+            append(m);
+            m->view[m->count++] = (uint32_t)m->mail_count;
+        }
         number_all(m);
     } else if (what == 1 && m->count > 20) {
         expunge(m, random_to((uint32_t)m->count));
@@ -329,6 +334,43 @@ static void test_any_order(void **state)
         if (round % 8 == 0)
             check_threads(&m);
     }
+    end(&m);
+}
+
+static void come(struct model *m, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        append(m);
+        m->view[m->count++] = (uint32_t)m->mail_count;
+    }
+    number_all(m);
+}
+
+/* A few that came are put into all orders that are remembered; if they are many, all is sorted anew, and
+ * other orders are forgotten. */
+static void test_what_came_is_put_in(void **state)
+{
+    static const struct criterion by_subject = {SUBJECT, false}, by_date = {DATE, true};
+    static struct model m;
+    const struct imap_sort_folder *known;
+
+    (void)state;
+    begin(&m, 100);
+    known = &imap_group_memory(m.group)->folders[0];
+    check_sort(&m, &by_subject, 1, 0);
+    check_sort(&m, &by_date, 1, 0);
+    for (int round = 0; round < 8; round++) {
+        come(&m, round == 4 ? IMAP_SORT_EXTEND_MAX : (size_t)round + 1);
+        check_sort(&m, &by_date, 1, 0);
+        assert_int_equal(known->count, m.count);
+        assert_non_null(known->ranks[IMAP_SORT_SUBJECT]);
+        check_sort(&m, &by_subject, 1, 0);
+        expunge(&m, random_to((uint32_t)m.count));
+    }
+    come(&m, IMAP_SORT_EXTEND_MAX + 1);
+    check_sort(&m, &by_date, 1, 0);
+    assert_null(known->ranks[IMAP_SORT_SUBJECT]);
+    check_sort(&m, &by_subject, 1, 0);
     end(&m);
 }
 
@@ -495,6 +537,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_what_came_is_put_in),
         cmocka_unit_test(test_long_headers_give_way),
         cmocka_unit_test(test_memory_is_bounded),
         cmocka_unit_test(test_memory_follows_the_view),
