@@ -1,6 +1,6 @@
 /*
- * SORT's criteria (RFC 5256 §3, RFC 5957): how they are written, and what each compares of a message.
- * Text is compared by i;unicode-casemap (RFC 5255 §4.6).
+ * SORT's criteria (RFC 5256 §3, RFC 5957): how they are written, and what each compares of a
+ * message. Text is compared by i;unicode-casemap (RFC 5255 §4.6).
  */
 #ifndef IMAP_SORT_CRITERIA_H
 #define IMAP_SORT_CRITERIA_H

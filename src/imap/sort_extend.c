@@ -181,7 +181,8 @@ static uint32_t *rank_all(struct extending *e, unsigned criterion, const uint32_
     for (size_t i = 0; i <= e->other_count; i++) {
         size_t first = next;
 
-        for (; next < e->added_count && placings[next].at == i && !placings[next].is_equal; next++) {
+        for (; next < e->added_count && placings[next].at == i && !placings[next].is_equal;
+             next++) {
             if (next == first ||
                 compare_placings(e, criterion, &placings[next - 1], &placings[next]) != 0)
                 rank++;
@@ -189,8 +190,7 @@ static uint32_t *rank_all(struct extending *e, unsigned criterion, const uint32_
         }
         if (i == e->other_count)
             break;
-        if (i == 0 || next > first ||
-            ranks[e->places[order[i]]] != ranks[e->places[order[i - 1]]])
+        if (i == 0 || next > first || ranks[e->places[order[i]]] != ranks[e->places[order[i - 1]]])
             rank++;
         ranked[e->others[order[i]]] = rank - 1;
         for (; next < e->added_count && placings[next].at == i && placings[next].is_equal; next++)
