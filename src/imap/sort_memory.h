@@ -41,6 +41,7 @@ struct imap_sort_memory {
     } folders[IMAP_SORT_MEMORY_FOLDERS];
 };
 
+/* All of it, freed. */
 void imap_sort_forget(struct imap_sort_memory *memory);
 /*
  * The ranks of messages (ascending indexes in the view): below *out_end, equal where the criterion
