@@ -51,7 +51,8 @@ struct role {
     bool is_expendable;
 };
 
-/* Borrowed; the configuration is another one after a reload. */
+/* Borrowed, for the process's life. A reload changes what the configuration says; texts that were
+ * taken from it before stay. */
 struct net_loop *role_loop(struct role_process *process);
 const struct log *role_log(const struct role_process *process);
 const struct config *role_config(const struct role_process *process);

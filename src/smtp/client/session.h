@@ -146,7 +146,7 @@ const struct smtp_client_verdict *smtp_client_verdict(const struct smtp_client *
 /* While WANTS_MAIL: says QUIT and ends. In any other state it ends without. */
 void smtp_client_quit(struct smtp_client *client, int64_t now_ms);
 
-/* Why it ended, or the last mail failed as a whole; its words hold until the next mail. */
+/* Why it ended; the words hold as long as the client. */
 struct smtp_client_trouble smtp_client_trouble(const struct smtp_client *client);
 /* What EHLO said. */
 bool smtp_client_has_dsn(const struct smtp_client *client);
