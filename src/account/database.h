@@ -38,6 +38,8 @@ void account_database_close(struct account_database **database);
 /* The key of the account database, from the host key. */
 struct secret *account_database_key(const struct secret *host_key);
 
+/* Every change but bookkeeping is made between these two; what account_commit says with ERR_OK is
+ * on the disk. After any other answer nothing of it is done: account_rollback. */
 MUST_CHECK enum err account_begin(struct account_database *database, struct task *task);
 MUST_CHECK enum err account_commit(struct account_database *database, struct task *task);
 /* Harmless outside a transaction; takes back bookkeeping only where it was written since begin. */
@@ -73,8 +75,10 @@ struct account_user {
     struct str created; /* ISO 8601 */
 };
 
+/* ERR_EXISTS: the name is taken. */
 MUST_CHECK enum err account_user_add(struct account_database *database, struct task *task,
                                      struct str name, uint64_t quota_bytes, int64_t *out_row);
+/* The name in the task's arena. ERR_NOT_FOUND. */
 MUST_CHECK enum err account_user_find(struct account_database *database, struct task *task,
                                       struct str name, struct account_user *out_user);
 /* How many it has; reads them all. */
@@ -107,8 +111,10 @@ struct account_domain {
     bool requires_tls; /* mail for it comes encrypted or not at all */
 };
 
+/* `name` in its normal form (account_domain_parse), `user` a row. ERR_EXISTS. */
 MUST_CHECK enum err account_domain_add(struct account_database *database, struct task *task,
                                        struct str name, int64_t user, uint64_t quota_bytes);
+/* Texts in the task's arena. ERR_NOT_FOUND. */
 MUST_CHECK enum err account_domain_find(struct account_database *database, struct task *task,
                                         struct str name, struct account_domain *out_domain);
 /* Only the row, for the paths that mail and logins take. 0: not ours. */

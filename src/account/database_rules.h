@@ -112,35 +112,36 @@ MUST_CHECK enum err account_grey_count(struct account_database *database, struct
 MUST_CHECK enum err account_grey_sweep(struct account_database *database, struct task *task,
                                        size_t limit, bool is_forced);
 
-/* Daily limits of recipients elsewhere. */
+/*
+ * Daily limits of recipients elsewhere, and how many there were: a user's, whichever of his aliases
+ * writes, and a sender's domain's. `row` is the user's or the domain's; 0 is nobody, who has no
+ * limit and is not counted. A day is days since 1970.
+ */
 #define ACCOUNT_LIMIT_DEFAULT INT64_C(-2) /* what the configuration says */
 #define ACCOUNT_LIMIT_NONE INT64_C(-1)
 
+enum account_daily_of { ACCOUNT_DAILY_USER, ACCOUNT_DAILY_DOMAIN };
+
 struct account_daily {
-    int64_t limit;       /* ACCOUNT_LIMIT_DEFAULT, ACCOUNT_LIMIT_NONE, or how many */
-    int64_t day, count;  /* `count` is of `day` (days since 1970) */
+    int64_t limit;      /* ACCOUNT_LIMIT_DEFAULT, ACCOUNT_LIMIT_NONE, or how many */
+    int64_t day, count; /* `count` is of `day` */
 };
 
-/* `row` 0: nobody, without limit. */
-MUST_CHECK enum err account_user_daily(struct account_database *database, struct task *task,
-                                       int64_t row, struct account_daily *out_daily);
-MUST_CHECK enum err account_domain_daily(struct account_database *database, struct task *task,
-                                         int64_t row, struct account_daily *out_daily);
-MUST_CHECK enum err account_user_set_limit(struct account_database *database, struct task *task,
-                                           int64_t row, int64_t limit);
-MUST_CHECK enum err account_domain_set_limit(struct account_database *database, struct task *task,
-                                             int64_t row, int64_t limit);
+/* ERR_NOT_FOUND  no such row */
+MUST_CHECK enum err account_daily(struct account_database *database, struct task *task,
+                                  enum account_daily_of whose, int64_t row,
+                                  struct account_daily *out_daily);
+/* Within account_begin and account_commit. */
+MUST_CHECK enum err account_daily_set_limit(struct account_database *database, struct task *task,
+                                            enum account_daily_of whose, int64_t row,
+                                            int64_t limit);
 /* Bookkeeping: one more on `day`. */
-MUST_CHECK enum err account_user_count_sent(struct account_database *database, struct task *task,
-                                            int64_t row, int64_t day);
-MUST_CHECK enum err account_domain_count_sent(struct account_database *database,
-                                              struct task *task, int64_t row, int64_t day);
-/* And so many less on `day`, if that is the day that is counted. */
-MUST_CHECK enum err account_user_count_unsent(struct account_database *database, struct task *task,
-                                              int64_t row, int64_t day, int64_t count);
-MUST_CHECK enum err account_domain_count_unsent(struct account_database *database,
-                                                struct task *task, int64_t row, int64_t day,
-                                                int64_t count);
+MUST_CHECK enum err account_daily_count_sent(struct account_database *database, struct task *task,
+                                             enum account_daily_of whose, int64_t row, int64_t day);
+/* And `count` less on `day`, if that is the day that is counted. */
+MUST_CHECK enum err account_daily_count_unsent(struct account_database *database, struct task *task,
+                                               enum account_daily_of whose, int64_t row,
+                                               int64_t day, int64_t count);
 
 /* Keys that mail is signed with (account/signing.h). */
 enum account_key_algorithm { ACCOUNT_KEY_RSA, ACCOUNT_KEY_ED25519 };

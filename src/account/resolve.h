@@ -31,6 +31,8 @@ struct account_resolution {
     unsigned group_count;
 };
 
+/* Whose the address is; that it is nobody's is an answer, too (out->match). `patterns` keeps what
+ * was compiled; texts are in the task's arena. */
 MUST_CHECK enum err account_resolve(struct account_database *database,
                                     struct account_patterns *patterns, struct task *task,
                                     const struct account_address *address,

@@ -140,8 +140,8 @@ static enum err count_submission(struct question *q)
     }
     TRY(err);
     TRY(sender_domain(database, q->task, q->asked->sender, &domain));
-    TRY(account_user_daily(database, q->task, mailbox.user, &of_user));
-    TRY(account_domain_daily(database, q->task, domain, &of_domain));
+    TRY(account_daily(database, q->task, ACCOUNT_DAILY_USER, mailbox.user, &of_user));
+    TRY(account_daily(database, q->task, ACCOUNT_DAILY_DOMAIN, domain, &of_domain));
     if (is_used_up(&of_user, settings->user_daily_limit, day)) {
         answer(q, WIRE_DEFERRED, REPLY_LATER,
                STR("The daily limit of recipients elsewhere is reached, try again tomorrow"));
@@ -152,10 +152,8 @@ static enum err count_submission(struct question *q)
                STR("The sender domain's daily limit is reached, try again tomorrow"));
         return ERR_OK;
     }
-    if (mailbox.user != 0)
-        TRY(account_user_count_sent(database, q->task, mailbox.user, day));
-    if (domain != 0)
-        TRY(account_domain_count_sent(database, q->task, domain, day));
+    TRY(account_daily_count_sent(database, q->task, ACCOUNT_DAILY_USER, mailbox.user, day));
+    TRY(account_daily_count_sent(database, q->task, ACCOUNT_DAILY_DOMAIN, domain, day));
     q->out->counted_day = (uint64_t)day;
     q->out->login = q->asked->login;
     q->out->sender = q->asked->sender;
@@ -177,11 +175,8 @@ enum err account_router_unused(struct account_router *router, struct task *task,
     }
     TRY(err);
     TRY(sender_domain(database, task, unused->sender, &domain));
-    if (mailbox.user != 0)
-        TRY(account_user_count_unsent(database, task, mailbox.user, day, count));
-    if (domain != 0)
-        TRY(account_domain_count_unsent(database, task, domain, day, count));
-    return ERR_OK;
+    TRY(account_daily_count_unsent(database, task, ACCOUNT_DAILY_USER, mailbox.user, day, count));
+    return account_daily_count_unsent(database, task, ACCOUNT_DAILY_DOMAIN, domain, day, count);
 }
 
 static enum err not_local(struct question *q)

@@ -238,21 +238,23 @@ static void test_daily_limits(void **state)
     fixture_open(f);
     assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_DEFERRED);
     OK(account_begin(f->database, &f->task));
-    OK(account_user_set_limit(f->database, &f->task, f->user, 4));
+    OK(account_daily_set_limit(f->database, &f->task, ACCOUNT_DAILY_USER, f->user, 4));
     OK(account_commit(f->database, &f->task));
     assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_NOT_LOCAL);
     assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_DEFERRED);
     f->task.now_ms += FIXTURE_DAY_MS;
     assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_NOT_LOCAL);
     OK(account_begin(f->database, &f->task));
-    OK(account_user_set_limit(f->database, &f->task, f->user, ACCOUNT_LIMIT_NONE));
+    OK(account_daily_set_limit(f->database, &f->task, ACCOUNT_DAILY_USER, f->user,
+                               ACCOUNT_LIMIT_NONE));
     OK(account_commit(f->database, &f->task));
     fixture_set(f, &of_domain);
     for (int i = 0; i < 3; i++)
         assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_NOT_LOCAL);
     assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_DEFERRED);
     OK(account_begin(f->database, &f->task));
-    OK(account_domain_set_limit(f->database, &f->task, f->home, 0)); /* nobody writes as it */
+    /* nobody writes as it */
+    OK(account_daily_set_limit(f->database, &f->task, ACCOUNT_DAILY_DOMAIN, f->home, 0));
     OK(account_commit(f->database, &f->task));
     f->task.now_ms += FIXTURE_DAY_MS;
     assert_int_equal(fixture_ask(f, "x@elsewhere.test"), WIRE_DEFERRED);

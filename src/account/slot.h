@@ -25,6 +25,7 @@ MUST_CHECK enum err account_slot_make(struct task *task, const struct id *mailbo
 MUST_CHECK enum err account_slot_open(const struct id *mailbox, const struct account_slot *slot,
                                       struct str password, struct secret **out_keys);
 
+/* A password that its owner has not shown to have seen (docs/passwords.md). */
 bool account_slot_is_unconfirmed(const struct account_slot *slot);
 
 /* Opens the mailbox's password or recovery slot, for a change that needs the owner. *out_slot may be

@@ -5,7 +5,6 @@
 #include "base/memory.h"
 #include "role/config.h"
 #include "wire/channel.h"
-#include "wire/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +74,6 @@ enum err cli_service_connect(struct task *task, const char *config_path, int *ou
 static enum err send_request(struct task *task, int fd, const struct admin_command *command,
                              json_t *arguments, const struct cli_service_job *job)
 {
-    CLEANUP(buf_free) struct buf frame;
     json_t *request = json_object();
     struct wire_admin body;
     char *text;
@@ -88,15 +86,11 @@ static enum err send_request(struct task *task, int fd, const struct admin_comma
     if (text == NULL)
         return fail(task, ERR_INVALID, "the request is not UTF-8 text");
     body.json = str_from_c(text);
-    buf_init(&frame, SIZE_MAX);
-    err = wire_encode(WIRE_ADMIN, 1, &body, &frame);
+    err = wire_send_blocking(task, fd, WIRE_ROLE_KEEPER, WIRE_ADMIN, 1, &body, job->fds,
+                             job->fd_count);
     mem_wipe(text, strlen(text));
     mem_free(&text);
-    if (err != ERR_OK)
-        return fail(task, err, "the request is too large");
-    if (wire_socket_send(fd, buf_str(&frame), job->fds, job->fd_count, 0) != WIRE_SOCKET_DONE)
-        return fail(task, ERR_IO, "the service closed the connection");
-    return ERR_OK;
+    return err;
 }
 
 enum err cli_service_call(struct task *task, int fd, const struct admin_command *command,

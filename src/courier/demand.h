@@ -25,6 +25,8 @@ struct courier_demand {
     bool is_permanent;
 };
 
+/* What this message needs at this host of the plan; always an answer, `problem` where none will do.
+ */
 void courier_demand_of(const struct courier_plan *plan, const struct courier_host *host,
                        const struct courier_wish *wish, struct courier_demand *out);
 

@@ -17,9 +17,12 @@
 
 struct lanes;
 
+/* `most_active`: how many attempts of one lane may be under way. */
 struct lanes *lanes_new(unsigned most_active);
 void lanes_free(struct lanes **lanes);
+/* Each lane learns of it with its next change. */
 void lanes_set_most(struct lanes *lanes, unsigned most_active);
+/* Forgets all lanes, what is under way among it. */
 void lanes_clear(struct lanes *lanes);
 
 /* Something of it is due at `due_ms`: earlier than what was known, or no news. */
@@ -35,6 +38,7 @@ void lanes_end(struct lanes *lanes, struct str lane);
 bool lanes_next(struct lanes *lanes, int64_t now_ms, struct str *out_lane);
 /* When the first turn will be, lanes that are full left out; INT64_MAX: none is waited for. */
 int64_t lanes_first_due(const struct lanes *lanes);
+/* Lanes with anything waiting or under way. */
 size_t lanes_count(const struct lanes *lanes);
 
 #endif

@@ -56,6 +56,7 @@ void courier_link_own(struct courier_link *link, const struct courier_link_event
                       void *owner);
 
 enum courier_link_state courier_link_state(const struct courier_link *link);
+/* ENDED: what ended it. */
 enum courier_link_trouble courier_link_trouble(const struct courier_link *link);
 /* Why it ended: of the engine, or in its form what happened before there was one. */
 struct smtp_client_trouble courier_link_words(const struct courier_link *link);

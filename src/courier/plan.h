@@ -91,6 +91,7 @@ struct courier_planning *courier_plan_start(const struct courier_planner *planne
                                             courier_on_plan on_plan, void *owner);
 void courier_plan_cancel(struct courier_planning **planning);
 
+/* A plan is shared by the attempts that follow it, and goes with the last. */
 void courier_plan_ref(struct courier_plan *plan);
 void courier_plan_unref(struct courier_plan **plan);
 

@@ -87,6 +87,7 @@ bool queue_is_broken(const struct queue *queue);
 MUST_CHECK enum err queue_reopen(struct queue *queue, struct task *task);
 MUST_CHECK enum err queue_activate(struct queue *queue, struct task *task, int64_t recipient);
 
+/* All that changes the queue is between queue_begin and queue_commit, or queue_rollback. */
 MUST_CHECK enum err queue_begin(struct queue *queue, struct task *task);
 /* is_durable: somebody is told, so it is synced first. On an error nothing happened. */
 MUST_CHECK enum err queue_commit(struct queue *queue, struct task *task, bool is_durable);
@@ -94,6 +95,7 @@ void queue_rollback(struct queue *queue);
 
 /* --- Messages --- */
 
+/* Without recipients so far; `content` is sealed a piece at a time. */
 MUST_CHECK enum err queue_add(struct queue *queue, struct task *task,
                               const struct queue_message *message, struct str content,
                               int64_t *out_id);

@@ -24,6 +24,7 @@ enum signing_state {
     SIGNING_NONE,    /* not one of our domains, or it has no keys */
     SIGNING_READY,
 };
+/* Are the keys of this domain known, and still fresh? */
 enum signing_state signing_look_up(struct signing *signing, struct str domain, int64_t now_ms);
 /* ERR_INVALID: a key does not read; the other one is kept all the same. */
 MUST_CHECK enum err signing_keep(struct signing *signing, struct task *task, struct str domain,

@@ -21,6 +21,7 @@ struct courier_table {
 };
 
 void courier_table_init(struct courier_table *table);
+/* NULL: none. */
 struct courier_node *courier_table_find(const struct courier_table *table, struct str key);
 /* `key` is copied; there is none with it yet. */
 void courier_table_add(struct courier_table *table, struct courier_node *node, struct str key);

@@ -35,6 +35,7 @@ bool dns_cache_get(struct dns_cache *cache, const struct dns_key *key, int64_t n
 void dns_cache_put(struct dns_cache *cache, const struct dns_key *key, int64_t now_ms,
                    const struct dns_cached *answer);
 
+/* How many answers, and the memory that they take. */
 size_t dns_cache_count(const struct dns_cache *cache);
 size_t dns_cache_bytes(const struct dns_cache *cache);
 

@@ -60,6 +60,7 @@ void dns_resolver_forget(struct dns_resolver *resolver, const void *owner);
 struct dns_resolver_numbers {
     uint64_t asked, cached, shared, joined, refused, failed;
 };
+/* Since the start. Borrowed, and always up to date. */
 const struct dns_resolver_numbers *dns_resolver_numbers(const struct dns_resolver *resolver);
 
 #endif

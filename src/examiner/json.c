@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { ROOM = 64 * 1024, ROOM_SLACK = 64, SLICE = 24 * 1024 };
+enum { ROOM = 64 * 1024, SLICE = 24 * 1024 };
 
 void json_begin(struct json_writer *json, struct task *task, int fd)
 {

@@ -27,6 +27,7 @@ struct imap_parser {
     bool is_name_impossible; /* it failed at a mailbox name that cannot exist: NO, not BAD */
 };
 
+/* ATOM-CHAR and ASTRING-CHAR (RFC 3501 §9). */
 bool imap_is_atom_char(char c);
 bool imap_is_astring_char(char c);
 

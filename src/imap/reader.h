@@ -34,6 +34,7 @@ struct imap_literal {
 
 void imap_reader_init(struct imap_reader *reader);
 void imap_reader_free(struct imap_reader *reader);
+/* What the client sent; copied. */
 void imap_reader_add(struct imap_reader *reader, struct str bytes);
 /*
  * What comes next; views hold until the reader is touched. `is_raw`: the line is not a command

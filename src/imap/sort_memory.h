@@ -41,6 +41,7 @@ struct imap_sort_memory {
     } folders[IMAP_SORT_MEMORY_FOLDERS];
 };
 
+/* All of it, freed. */
 void imap_sort_forget(struct imap_sort_memory *memory);
 /* What is remembered of the view's folder, maybe with fewer or other messages than the view's; borrowed until
  * something is remembered. NULL: nothing. */

@@ -17,6 +17,7 @@ struct mailauth_authors {
     bool is_none; /* no From field */
 };
 
+/* Views of the fields, or in the arena. */
 void mailauth_authors_read(struct arena *arena, const struct mailauth_fields *fields,
                            struct mailauth_authors *out);
 

@@ -44,6 +44,7 @@ struct mailauth_body_hash {
     size_t part_count; /* set by the caller */
 };
 
+/* Sets all of *hash but what the caller has. */
 void mailauth_canon_body(enum mailauth_canon canon, struct str body,
                          struct mailauth_body_hash *hash);
 

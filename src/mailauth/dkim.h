@@ -23,6 +23,7 @@ struct mailauth_bodies {
     struct mailauth_body_hash hashes[MAILAUTH_CANON_COUNT];
 };
 
+/* Those that are wanted. */
 void mailauth_bodies_hash(struct mailauth_bodies *bodies, struct str body);
 
 enum mailauth_dkim_form { MAILAUTH_FORM_DKIM, MAILAUTH_FORM_ARC };

@@ -30,6 +30,7 @@ EVP_PKEY *mailauth_public_key(enum mailauth_key_kind kind, struct str bytes);
 /* PKCS #8 in DER. NULL: not a key of one of these kinds. */
 EVP_PKEY *mailauth_private_key(struct str der, enum mailauth_key_kind *out_kind);
 
+/* An RSA key of fewer bits than MAILAUTH_RSA_BITS_MIN: its signatures count for nothing. */
 bool mailauth_key_is_short(const EVP_PKEY *key);
 
 /* Is this the signature of the digest? */

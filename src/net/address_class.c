@@ -113,22 +113,3 @@ enum net_address_class net_address_class(const struct ip_address *address)
                ? NET_ADDRESS_PUBLIC
                : NET_ADDRESS_RESERVED;
 }
-
-const char *net_address_class_name(enum net_address_class class)
-{
-    static const char *const names[] = {
-        [NET_ADDRESS_PUBLIC] = "public",
-        [NET_ADDRESS_UNSPECIFIED] = "unspecified",
-        [NET_ADDRESS_LOOPBACK] = "loopback",
-        [NET_ADDRESS_PRIVATE] = "private",
-        [NET_ADDRESS_SHARED] = "shared",
-        [NET_ADDRESS_LINK_LOCAL] = "link-local",
-        [NET_ADDRESS_MULTICAST] = "multicast",
-        [NET_ADDRESS_DOCUMENTATION] = "documentation",
-        [NET_ADDRESS_BENCHMARKING] = "benchmarking",
-        [NET_ADDRESS_TRANSLATED] = "translated",
-        [NET_ADDRESS_RESERVED] = "reserved",
-    };
-
-    return names[class];
-}

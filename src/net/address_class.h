@@ -25,11 +25,10 @@ enum net_address_class {
     NET_ADDRESS_RESERVED,   /* for protocols, for the future, not global unicast */
 };
 
+/* For connect: gives how much of *out is used. */
 socklen_t net_address_to_socket(const struct ip_address *address, uint16_t port,
                                 struct sockaddr_storage *out);
 
 enum net_address_class net_address_class(const struct ip_address *address);
-/* "loopback", "private", … */
-const char *net_address_class_name(enum net_address_class class);
 
 #endif

@@ -10,7 +10,7 @@
 #include <openssl/x509v3.h>
 #include <time.h>
 
-enum { VALID_DAYS = 3650, DAY_SECONDS = 24 * 60 * 60 };
+enum { VALID_DAYS = 3650 };
 
 static void bio_free(BIO **bio)
 {
@@ -113,19 +113,4 @@ enum err net_certificate_make(struct task *task, struct str hostname, int64_t no
     }
     TRY(take_bytes(certificate_bio, out_certificate));
     return take_bytes(key_bio, out_key);
-}
-
-enum err net_certificate_end(struct task *task, struct str pem, int64_t *out_end_ms)
-{
-    CLEANUP(bio_free) BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
-    CLEANUP(certificate_free) X509 *certificate =
-        bio == NULL ? NULL : PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    struct tm fields;
-
-    if (certificate == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &fields) != 1) {
-        ERR_clear_error();
-        return fail(task, ERR_INVALID, "the certificate file holds no PEM certificate");
-    }
-    *out_end_ms = (int64_t)timegm(&fields) * 1000;
-    return ERR_OK;
 }

@@ -12,7 +12,4 @@
 MUST_CHECK enum err net_certificate_make(struct task *task, struct str hostname, int64_t now_ms,
                                          struct buf *out_certificate, struct buf *out_key);
 
-/* When the first certificate of `pem` ends, Unix milliseconds. ERR_INVALID. */
-MUST_CHECK enum err net_certificate_end(struct task *task, struct str pem, int64_t *out_end_ms);
-
 #endif

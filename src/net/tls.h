@@ -15,6 +15,5 @@ MUST_CHECK enum err net_tls_new(struct task *task, struct str certificate_pem, s
 MUST_CHECK enum err net_tls_replace(struct net_tls *tls, struct task *task,
                                     struct str certificate_pem, struct str key_pem);
 void net_tls_free(struct net_tls **tls);
-SSL_CTX *net_tls_context(struct net_tls *tls);
 
 #endif

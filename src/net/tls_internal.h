@@ -1,4 +1,4 @@
-/* Between tls.c, tls_client.c and connection.c: an SSL whose bytes a connection carries. */
+/* Between tls.c, tls_client.c and a connection: an SSL whose bytes a connection carries. */
 #ifndef NET_TLS_INTERNAL_H
 #define NET_TLS_INTERNAL_H
 
@@ -30,6 +30,8 @@ const char *net_tls_reason(void);
 
 /* A server's SSL over `carrier` (borrowed, must outlive it). NULL when there is no memory. */
 SSL *net_tls_accept(struct net_tls *tls, struct tls_carrier *carrier);
+/* For the test: what connections to come are made with. Borrowed. */
+SSL_CTX *net_tls_context(struct net_tls *tls);
 /* A client's, which asks for what `peer` says. NULL: that cannot be asked for. */
 SSL *net_tls_connect(struct net_tls_client *client, const struct net_tls_peer *peer,
                      struct tls_carrier *carrier);

@@ -21,7 +21,9 @@ struct pop3_lines {
     bool is_done;    /* the number of lines is reached: the rest is not wanted */
 };
 
+/* `body_lines`: so many of the body, and the header; or POP3_LINES_ALL. */
 void pop3_lines_init(struct pop3_lines *lines, uint64_t body_lines);
+/* Appends what the next bytes of the message become. */
 void pop3_lines_add(struct pop3_lines *lines, struct str bytes, struct buf *out);
 /* The end of the message: completes the last line, and writes the terminating dot. */
 void pop3_lines_end(struct pop3_lines *lines, struct buf *out);

@@ -3,6 +3,7 @@
  * asks, the courier, the resolver and the scanner.
  */
 #include "role/roles.h"
+#include "role/trial.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -34,8 +35,8 @@ static const enum wire_role peer_roles[PEERS] = {WIRE_ROLE_SMTP, WIRE_ROLE_COURI
                                                  WIRE_ROLE_RESOLVER, WIRE_ROLE_SCANNER};
 
 struct fixture {
-    pid_t pid;
-    int master, peers[PEERS]; /* our ends */
+    struct role_trial process;
+    int peers[PEERS]; /* our ends */
     bool is_resolver_mute, is_scanner_mute;
     bool is_nameless; /* the client that is asked about */
     struct wire_scan_reply scan;
@@ -51,35 +52,12 @@ struct fixture {
 
 /* ---- The wire ---- */
 
-static void tell(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
-                 size_t fd_count)
-{
-    CLEANUP(buf_free) struct buf frame;
-
-    buf_init(&frame, WIRE_FRAME_MAX);
-    assert_int_equal(wire_encode(type, tag, body, &frame), ERR_OK);
-    assert_int_equal(wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0), WIRE_SOCKET_DONE);
-}
-
 static enum err hear(struct fixture *f, int fd, enum wire_role self)
 {
     for (size_t i = 0; i < f->message.fd_count; i++)
         fd_close(&f->message.fds[i]);
     f->message.fd_count = 0;
     return wire_receive_blocking(&f->task, fd, self, WIRE_ROLE_EXAMINER, &f->storage, &f->message);
-}
-
-static int give_peer(struct fixture *f, enum wire_role role)
-{
-    struct wire_peer body = {.role = role};
-    struct timeval wait = {.tv_sec = REPLY_SECONDS};
-    int fds[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
-    tell(f->master, WIRE_PEER, 0, &body, &fds[1], 1);
-    close(fds[1]);
-    assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
-    return fds[0];
 }
 
 /* a.example sends from 192.0.2.1 and wants to be believed only then. */
@@ -100,7 +78,7 @@ static void answer_query(struct fixture *f)
     buf_init(&encoded, SIZE_MAX);
     dns_answer_encode(&answer, &encoded);
     body = (struct wire_dns_answer){.status = answer.status, .records = buf_str(&encoded)};
-    tell(f->peers[RESOLVER], WIRE_DNS_ANSWER, f->message.tag, &body, NULL, 0);
+    role_trial_send(f->peers[RESOLVER], WIRE_DNS_ANSWER, f->message.tag, &body, NULL, 0);
 }
 
 /* With a late answer to an earlier question before it. */
@@ -109,8 +87,8 @@ static void answer_scan(struct fixture *f)
     struct wire_scan_reply old = {.is_virus = true, .words = STR("of another message")};
 
     assert_int_equal(f->message.fd_count, 1);
-    tell(f->peers[SCANNER], WIRE_SCAN_REPLY, f->message.tag - 1, &old, NULL, 0);
-    tell(f->peers[SCANNER], WIRE_SCAN_REPLY, f->message.tag, &f->scan, NULL, 0);
+    role_trial_send(f->peers[SCANNER], WIRE_SCAN_REPLY, f->message.tag - 1, &old, NULL, 0);
+    role_trial_send(f->peers[SCANNER], WIRE_SCAN_REPLY, f->message.tag, &f->scan, NULL, 0);
 }
 
 /* Serves resolver and scanner until this one has an answer. */
@@ -151,7 +129,7 @@ static void ask(struct fixture *f, struct str message, const char *client, uint6
     int fd;
 
     assert_int_equal(memfd_from(&f->task, message, &fd), ERR_OK);
-    tell(f->peers[SMTP], WIRE_EXAMINE, tag, &body, &fd, 1);
+    role_trial_send(f->peers[SMTP], WIRE_EXAMINE, tag, &body, &fd, 1);
     close(fd);
 }
 
@@ -162,51 +140,41 @@ static const struct wire_examine_reply *verdict(struct fixture *f, uint64_t tag)
 
 /* ---- The process ---- */
 
-static void start_examiner(struct fixture *f, const char *settings)
+static void configure(struct fixture *f, const char *settings)
 {
-    struct wire_configure configure = {.descriptor_count = 1};
-    struct wire_start start = {.index = 0};
     CLEANUP(buf_free) struct buf text;
-    int fds[2], config_fd;
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
-    f->pid = fork();
-    assert_true(f->pid >= 0);
-    if (f->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        close(fds[0]);
-        role_run(&role_examiner, fds[1], 0);
-    }
-    close(fds[1]);
-    f->master = fds[0];
     buf_init(&text, SIZE_MAX);
     buf_putf(&text, "data = \"%s\"\nhostname = here.example\nlog_level = error\n%s", f->folder,
              settings);
-    assert_int_equal(memfd_from(&f->task, buf_str(&text), &config_fd), ERR_OK);
-    tell(f->master, WIRE_CONFIGURE, 0, &configure, &config_fd, 1);
-    close(config_fd);
-    for (size_t i = 0; i < PEERS; i++)
-        f->peers[i] = give_peer(f, peer_roles[i]);
-    tell(f->master, WIRE_START, 0, &start, NULL, 0);
-    assert_int_equal(hear(f, f->master, WIRE_ROLE_MASTER), ERR_OK);
-    assert_int_equal(f->message.type, WIRE_READY);
+    role_trial_configure(&f->process, (struct str[]){buf_str(&text)}, 1);
 }
 
-static int stop_examiner(struct fixture *f)
+static void start_examiner(struct fixture *f, const char *settings)
 {
-    struct wire_stop stop = {.grace_ms = 1000};
-    int status;
+    role_trial_fork(&f->process, &role_examiner);
+    configure(f, settings);
+    for (size_t i = 0; i < PEERS; i++)
+        f->peers[i] = role_trial_connect(&f->process, peer_roles[i]);
+    role_trial_start(&f->process);
+}
 
-    if (f->pid > 0) {
-        tell(f->master, WIRE_STOP, 0, &stop, NULL, 0);
-        assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
-        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    }
-    f->pid = 0;
-    fd_close(&f->master);
+static void close_channels(struct fixture *f)
+{
+    f->process.pid = 0;
+    fd_close(&f->process.master);
     for (size_t i = 0; i < PEERS; i++)
         fd_close(&f->peers[i]);
-    return 0;
+}
+
+static void stop_examiner(struct fixture *f)
+{
+    int status;
+
+    role_trial_ask_stop(&f->process);
+    status = role_trial_wait(&f->process);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close_channels(f);
 }
 
 /* ---- What it finds ---- */
@@ -270,8 +238,8 @@ static void resolver_and_scanner_are_silent(void **state)
     assert_in_range(clock_monotonic_ms() - before_ms, 0, 3000);
     /* They are back. */
     f->is_resolver_mute = f->is_scanner_mute = false;
-    f->peers[RESOLVER] = give_peer(f, WIRE_ROLE_RESOLVER);
-    f->peers[SCANNER] = give_peer(f, WIRE_ROLE_SCANNER);
+    f->peers[RESOLVER] = role_trial_connect(&f->process, WIRE_ROLE_RESOLVER);
+    f->peers[SCANNER] = role_trial_connect(&f->process, WIRE_ROLE_SCANNER);
     usleep(200 * 1000);
     ask(f, STR(MESSAGE), "192.0.2.1", 3);
     assert_int_equal(verdict(f, 3)->action, EXAMINER_ACCEPT);
@@ -288,7 +256,7 @@ static void a_message_is_rendered(void **state)
 
     start_examiner(f, "");
     assert_int_equal(memfd_from(&f->task, STR(MESSAGE), &fd), ERR_OK);
-    tell(f->peers[COURIER], WIRE_RENDER, 5, &body, &fd, 1);
+    role_trial_send(f->peers[COURIER], WIRE_RENDER, 5, &body, &fd, 1);
     assert_int_equal(await_reply(f, COURIER, WIRE_RENDER_REPLY, 5)->render_reply.status, WIRE_OK);
     assert_int_equal(f->message.fd_count, 1);
     buf_init(&text, SIZE_MAX);
@@ -296,7 +264,7 @@ static void a_message_is_rendered(void **state)
     assert_true(str_starts_with(buf_str(&text), STR("{\"recipient\":\"me@here.example\",")));
     assert_true(str_find(buf_str(&text), STR("\"subject\":\"Lunch\"")) > 0);
     assert_int_equal(write(f->message.fds[0], "x", 1), -1); /* sealed */
-    tell(f->peers[COURIER], WIRE_RENDER, 6, &wrong, &fd, 1);
+    role_trial_send(f->peers[COURIER], WIRE_RENDER, 6, &wrong, &fd, 1);
     assert_int_equal(await_reply(f, COURIER, WIRE_RENDER_REPLY, 6)->render_reply.status,
                      WIRE_INVALID);
     assert_int_equal(f->message.fd_count, 0);
@@ -308,13 +276,11 @@ static void a_message_is_rendered(void **state)
 static void a_new_model_counts_after_a_reload(void **state)
 {
     struct fixture *f = *state;
-    struct wire_configure configure = {.descriptor_count = 1};
     struct spam_trainer *trainer = spam_trainer_new(NULL);
     struct message_summary summary;
     struct spam_tokens *tokens = ARENA_NEW(&f->task.arena, struct spam_tokens);
-    CLEANUP(buf_free) struct buf bytes, text;
+    CLEANUP(buf_free) struct buf bytes;
     char path[128];
-    int fd;
 
     start_examiner(f, "");
     ask(f, STR(MESSAGE), "192.0.2.1", 1);
@@ -329,11 +295,7 @@ static void a_new_model_counts_after_a_reload(void **state)
     spam_trainer_free(&trainer);
     (void)snprintf(path, sizeof(path), "%s/spam/model", f->folder);
     assert_int_equal(file_replace(&f->task, AT_FDCWD, path, buf_str(&bytes)), ERR_OK);
-    buf_init(&text, SIZE_MAX);
-    buf_putf(&text, "data = \"%s\"\nhostname = here.example\nlog_level = error\n", f->folder);
-    assert_int_equal(memfd_from(&f->task, buf_str(&text), &fd), ERR_OK);
-    tell(f->master, WIRE_CONFIGURE, 0, &configure, &fd, 1);
-    close(fd);
+    configure(f, "");
     usleep(300 * 1000);
     ask(f, STR(MESSAGE), "192.0.2.1", 2);
     assert_true(str_find(verdict(f, 2)->fields, STR("BAYES")) > 0);
@@ -350,16 +312,16 @@ static void messages_that_cannot_be_mapped(void **state)
 
     start_examiner(f, "");
     assert_int_equal(memfd_new(&f->task, &fd), ERR_OK); /* not sealed */
-    tell(f->peers[SMTP], WIRE_EXAMINE, 1, &body, &fd, 1);
+    role_trial_send(f->peers[SMTP], WIRE_EXAMINE, 1, &body, &fd, 1);
     assert_int_equal(verdict(f, 1)->status, WIRE_INVALID);
     if (!IS_SANITIZED) { /* beyond the 512 MB that it may have */
         assert_int_equal(ftruncate(fd, 600 << 20), 0);
         assert_int_equal(memfd_seal(&f->task, fd), ERR_OK);
-        tell(f->peers[SMTP], WIRE_EXAMINE, 2, &body, &fd, 1);
+        role_trial_send(f->peers[SMTP], WIRE_EXAMINE, 2, &body, &fd, 1);
         assert_int_equal(verdict(f, 2)->status, WIRE_INVALID);
     }
     close(fd);
-    tell(f->peers[SMTP], WIRE_EXAMINE, 3, &body, NULL, 0);
+    role_trial_send(f->peers[SMTP], WIRE_EXAMINE, 3, &body, NULL, 0);
     assert_int_equal(verdict(f, 3)->status, WIRE_UNAVAILABLE);
     ask(f, STR(MESSAGE), "192.0.2.1", 4);
     assert_int_equal(verdict(f, 4)->action, EXAMINER_ACCEPT);
@@ -376,14 +338,13 @@ static void ten_seconds_end_it(void **state)
     f->is_resolver_mute = true;
     ask(f, STR(MESSAGE), "192.0.2.1", 1);
     assert_int_equal(hear(f, f->peers[RESOLVER], WIRE_ROLE_RESOLVER), ERR_OK); /* it is at it */
-    assert_int_equal(kill(f->pid, SIGSTOP), 0);
+    assert_int_equal(kill(f->process.pid, SIGSTOP), 0);
     sleep(10);
-    assert_int_equal(kill(f->pid, SIGCONT), 0);
-    assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+    assert_int_equal(kill(f->process.pid, SIGCONT), 0);
+    status = role_trial_wait(&f->process);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
     assert_int_equal(hear(f, f->peers[SMTP], WIRE_ROLE_SMTP), ERR_IO); /* the channel is gone */
-    f->pid = 0;
-    stop_examiner(f);
+    close_channels(f);
 }
 
 static int setup(void **state)
@@ -391,7 +352,7 @@ static int setup(void **state)
     static struct fixture fixture;
     struct fixture *f = &fixture;
 
-    *f = (struct fixture){.master = -1, .peers = {-1, -1, -1, -1}};
+    *f = (struct fixture){.process.master = -1, .peers = {-1, -1, -1, -1}};
     task_init(&f->task, clock_now_ms());
     buf_init(&f->storage, SIZE_MAX);
     scratch_folder(f->folder, sizeof(f->folder), "sealpost-examiner");
@@ -404,8 +365,8 @@ static int teardown(void **state)
     struct fixture *f = *state;
     char command[128];
 
-    if (f->pid > 0)
-        kill(f->pid, SIGKILL);
+    if (f->process.pid > 0)
+        kill(f->process.pid, SIGKILL);
     for (size_t i = 0; i < f->message.fd_count; i++)
         fd_close(&f->message.fds[i]);
     buf_free(&f->storage);

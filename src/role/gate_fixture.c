@@ -23,16 +23,6 @@
 
 #include <cmocka.h>
 
-void fixture_tell(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
-                  size_t fd_count)
-{
-    CLEANUP(buf_free) struct buf frame;
-
-    buf_init(&frame, WIRE_FRAME_MAX);
-    assert_int_equal(wire_encode(type, tag, body, &frame), ERR_OK);
-    assert_int_equal(wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0), WIRE_SOCKET_DONE);
-}
-
 struct wire_message *fixture_hear(struct fixture *f, int fd, enum wire_role self,
                                   enum wire_type type)
 {
@@ -43,34 +33,17 @@ struct wire_message *fixture_hear(struct fixture *f, int fd, enum wire_role self
     return &f->message;
 }
 
-int fixture_give_peer(struct fixture *f, enum wire_role role)
-{
-    struct wire_peer body = {.role = role};
-    int fds[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
-    fixture_tell(f->master, WIRE_PEER, 0, &body, &fds[1], 1);
-    close(fds[1]);
-    return fds[0];
-}
-
 static void give_configuration(struct fixture *f, const char *settings)
 {
-    struct wire_configure body = {.descriptor_count = 3};
     CLEANUP(buf_free) struct buf certificate, key;
-    int fds[3];
 
     buf_init(&certificate, SIZE_MAX);
     buf_init(&key, SIZE_MAX);
     assert_int_equal(
         net_certificate_make(&f->task, STR("localhost"), clock_now_ms(), &certificate, &key),
         ERR_OK);
-    assert_int_equal(memfd_from(&f->task, str_from_c(settings), &fds[0]), ERR_OK);
-    assert_int_equal(memfd_from(&f->task, buf_str(&certificate), &fds[1]), ERR_OK);
-    assert_int_equal(memfd_from(&f->task, buf_str(&key), &fds[2]), ERR_OK);
-    fixture_tell(f->master, WIRE_CONFIGURE, 0, &body, fds, 3);
-    for (size_t i = 0; i < 3; i++)
-        close(fds[i]);
+    role_trial_configure(
+        &f->process, (struct str[]){str_from_c(settings), buf_str(&certificate), buf_str(&key)}, 3);
 }
 
 static void give_listener(struct fixture *f, struct str name, struct sockaddr_in *address)
@@ -83,58 +56,37 @@ static void give_listener(struct fixture *f, struct str name, struct sockaddr_in
     assert_int_equal(bind(fd, (struct sockaddr *)address, len), 0);
     assert_int_equal(listen(fd, 10), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)address, &len), 0);
-    fixture_tell(f->master, WIRE_LISTENER, 0, &body, &fd, 1);
+    role_trial_send(f->process.master, WIRE_LISTENER, 0, &body, &fd, 1);
     close(fd);
 }
 
 void fixture_start(struct fixture *f, const char *settings)
 {
-    struct wire_start body = {.index = 0};
-    struct timeval patience = {.tv_sec = 20};
-    int fds[2];
-
     memset(f, 0, sizeof(*f));
     task_init(&f->task, clock_now_ms());
     buf_init(&f->storage, SIZE_MAX);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
-    f->pid = fork();
-    if (f->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        close(fds[0]);
-        role_run(&role_gate, fds[1], 0);
-    }
-    close(fds[1]);
-    f->master = fds[0];
+    role_trial_fork(&f->process, &role_gate);
     give_configuration(f, settings);
     give_listener(f, STR("imap"), &f->address);
     give_listener(f, STR("pop3"), &f->pop3_address);
-    f->keeper = fixture_give_peer(f, WIRE_ROLE_KEEPER);
-    f->store = fixture_give_peer(f, WIRE_ROLE_STORE);
-    setsockopt(f->master, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    setsockopt(f->keeper, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    setsockopt(f->store, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    fixture_tell(f->master, WIRE_START, 0, &body, NULL, 0);
-    (void)fixture_hear(f, f->master, WIRE_ROLE_MASTER, WIRE_READY);
+    f->keeper = role_trial_connect(&f->process, WIRE_ROLE_KEEPER);
+    f->store = role_trial_connect(&f->process, WIRE_ROLE_STORE);
+    role_trial_start(&f->process);
 }
 
 void fixture_await_end(struct fixture *f)
 {
-    int status;
-
-    assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
-    assert_int_equal(status, 0);
-    close(f->master);
-    close(f->keeper);
-    close(f->store);
+    assert_int_equal(role_trial_wait(&f->process), 0);
+    fd_close(&f->keeper);
+    fd_close(&f->store);
     buf_free(&f->storage);
     task_done(&f->task);
+    f->process.pid = 0;
 }
 
 void fixture_stop(struct fixture *f)
 {
-    struct wire_stop body = {.grace_ms = 5000};
-
-    fixture_tell(f->master, WIRE_STOP, 0, &body, NULL, 0);
+    role_trial_ask_stop(&f->process);
     fixture_await_end(f);
 }
 
@@ -179,37 +131,47 @@ void fixture_expect_end(int fd)
     close(fd);
 }
 
-int fixture_log_in(struct fixture *f, int client, struct id *out_session)
+struct fixture_session fixture_log_in(struct fixture *f)
 {
     struct wire_login_reply login = {
         .status = WIRE_OK, .mailbox = id_random(), .pass = STR(FIXTURE_PASS)};
     struct wire_session_open_reply open = {.status = WIRE_OK};
+    struct fixture_session session = {.client = fixture_client(f)};
     struct wire_message *message;
-    int stream;
 
-    fixture_expect(client, "* OK");
-    fixture_expect(client, "\r\n");
-    fixture_say(client, "a LOGIN alice@demo.test \"pass word\"\r\nb NOOP\r\n");
+    fixture_expect(session.client, "* OK");
+    fixture_expect(session.client, "\r\n");
+    fixture_say(session.client, "a LOGIN alice@demo.test \"pass word\"\r\nb NOOP\r\n");
     message = fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
     assert_true(str_equal(message->body.login.username, STR("alice@demo.test")));
     assert_true(str_equal(message->body.login.password, STR("pass word")));
     assert_true(str_equal(message->body.login.address, STR("127.0.0.1")));
     assert_true(message->body.login.is_local);
-    *out_session = message->body.login.session;
-    fixture_tell(f->keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
+    session.id = message->body.login.session;
+    role_trial_send(f->keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
     message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
     assert_true(id_equal(&message->body.session_open.mailbox, &login.mailbox));
-    assert_true(id_equal(&message->body.session_open.session, out_session));
+    assert_true(id_equal(&message->body.session_open.session, &session.id));
     assert_true(str_equal(message->body.session_open.tag, STR("a")));
     assert_true(str_equal(message->body.session_open.pass, STR(FIXTURE_PASS)));
     assert_true(str_equal(message->body.session_open.input, STR("b NOOP\r\n")));
     assert_int_equal(message->fd_count, 1);
-    stream = message->fds[0];
-    assert_int_equal(fcntl(stream, F_SETFL, 0), 0); /* the test waits for what comes */
+    session.stream = message->fds[0];
+    assert_int_equal(fcntl(session.stream, F_SETFL, 0), 0); /* the test waits for what comes */
     f->tag = message->tag;
     f->mailbox = login.mailbox;
-    fixture_tell(f->store, WIRE_SESSION_OPEN_REPLY, f->tag, &open, NULL, 0);
-    return stream;
+    role_trial_send(f->store, WIRE_SESSION_OPEN_REPLY, f->tag, &open, NULL, 0);
+    return session;
+}
+
+void fixture_hear_close(struct fixture *f, const struct id *session)
+{
+    struct wire_message *message;
+
+    message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
+    assert_true(id_equal(&message->body.session_close.session, session));
+    message = fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+    assert_true(id_equal(&message->body.session_close.session, session));
 }
 
 int fixture_set_up(void **state)
@@ -217,5 +179,23 @@ int fixture_set_up(void **state)
     (void)state;
     signal(SIGPIPE, SIG_IGN);
     secret_init();
+    return 0;
+}
+
+int fixture_start_plain(void **state)
+{
+    static struct fixture fixture;
+
+    fixture_start(&fixture, FIXTURE_PLAIN);
+    *state = &fixture;
+    return 0;
+}
+
+int fixture_stop_plain(void **state)
+{
+    struct fixture *f = *state;
+
+    if (f->process.pid != 0)
+        fixture_stop(f);
     return 0;
 }

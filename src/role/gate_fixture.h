@@ -5,17 +5,17 @@
 #ifndef ROLE_GATE_FIXTURE_H
 #define ROLE_GATE_FIXTURE_H
 
+#include "role/trial.h"
 #include "wire/channel.h"
 
 #include <netinet/in.h>
-#include <sys/types.h>
 
 #define FIXTURE_PASS "the keeper's: forty octets, as they came"
 #define FIXTURE_PLAIN "plain_login_on_loopback = yes\n"
 
 struct fixture {
-    pid_t pid;
-    int master, keeper, store; /* our ends */
+    struct role_trial process;
+    int keeper, store; /* our ends */
     struct sockaddr_in address, pop3_address;
     uint64_t tag; /* of the client that logged in last, on the wire */
     struct id mailbox;
@@ -24,12 +24,8 @@ struct fixture {
     struct wire_message message;
 };
 
-void fixture_tell(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
-                  size_t fd_count);
 struct wire_message *fixture_hear(struct fixture *f, int fd, enum wire_role self,
                                   enum wire_type type);
-/* A process of that role is there; its end. */
-int fixture_give_peer(struct fixture *f, enum wire_role role);
 /* A gate with these settings, waited for until it is ready. */
 void fixture_start(struct fixture *f, const char *settings);
 /* It was told to stop. */
@@ -44,10 +40,26 @@ void fixture_say(int fd, const char *words);
 void fixture_expect(int fd, const char *words);
 /* The other end closes; closes this one. */
 void fixture_expect_end(int fd);
-/* Logs a client in; gives the mailbox process's end of its stream. */
-int fixture_log_in(struct fixture *f, int client, struct id *out_session);
 
-/* cmocka's group setup. */
+/* A client of IMAP that is logged in. */
+struct fixture_session {
+    int client; /* its end */
+    int stream; /* the mailbox process's end */
+    struct id id;
+};
+
+struct fixture_session fixture_log_in(struct fixture *f);
+/* Store and keeper hear that the session is over. */
+void fixture_hear_close(struct fixture *f, const struct id *session);
+
+/*
+ * cmocka's group setup; setup and teardown of a test whose *state is a gate with FIXTURE_PLAIN,
+ * which is stopped behind it unless the test did.
+ */
 int fixture_set_up(void **state);
+int fixture_start_plain(void **state);
+int fixture_stop_plain(void **state);
+#define FIXTURE_TEST_PLAIN(function)                                                               \
+    cmocka_unit_test_setup_teardown(function, fixture_start_plain, fixture_stop_plain)
 
 #endif

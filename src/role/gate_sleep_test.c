@@ -18,7 +18,7 @@ static uint64_t offer(struct fixture *f, const struct id *session, uint64_t cons
                                           .state = STR("where it stopped")};
     const struct wire_session_hibernate_reply *reply;
 
-    fixture_tell(f->store, WIRE_SESSION_HIBERNATE, f->tag, &body, NULL, 0);
+    role_trial_send(f->store, WIRE_SESSION_HIBERNATE, f->tag, &body, NULL, 0);
     reply = &fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_HIBERNATE_REPLY)
                  ->body.session_hibernate_reply;
     assert_true(id_equal(&reply->session, session));
@@ -30,7 +30,7 @@ static void wake(struct fixture *f, const struct id *session, enum wire_status s
 {
     struct wire_session_wake body = {.session = *session, .mailbox = f->mailbox, .status = status};
 
-    fixture_tell(f->store, WIRE_SESSION_WAKE, f->tag, &body, NULL, 0);
+    role_trial_send(f->store, WIRE_SESSION_WAKE, f->tag, &body, NULL, 0);
 }
 
 /* The gate opens the session again; the new process's end of the stream. */
@@ -48,14 +48,8 @@ static int hear_resume(struct fixture *f, const struct id *session, bool is_rest
     assert_int_equal(message->fd_count, 1);
     assert_int_equal(message->tag, f->tag);
     assert_int_equal(fcntl(message->fds[0], F_SETFL, 0), 0);
-    fixture_tell(f->store, WIRE_SESSION_OPEN_REPLY, f->tag, &reply, NULL, 0);
+    role_trial_send(f->store, WIRE_SESSION_OPEN_REPLY, f->tag, &reply, NULL, 0);
     return message->fds[0];
-}
-
-static void hear_close(struct fixture *f)
-{
-    (void)fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
-    (void)fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
 }
 
 /* Until the gate has nothing left to do: it answers a client that comes now. */
@@ -71,102 +65,85 @@ static void let_settle(struct fixture *f)
 
 static void a_client_sleeps_and_goes_on(void **state)
 {
-    struct fixture f;
-    struct id session;
-    int client, stream;
+    struct fixture *f = *state;
+    struct fixture_session s = fixture_log_in(f);
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
-    client = fixture_client(&f);
-    stream = fixture_log_in(&f, client, &session);
-    fixture_say(client, "c SELECT INBOX\r\n");
-    fixture_expect(stream, "c SELECT INBOX\r\n");
-    assert_int_equal(offer(&f, &session, 15), WIRE_UNAVAILABLE); /* it sent 16 */
-    fixture_say(stream, "c OK selected\r\n");
-    assert_int_equal(offer(&f, &session, 16), WIRE_OK);
+    fixture_say(s.client, "c SELECT INBOX\r\n");
+    fixture_expect(s.stream, "c SELECT INBOX\r\n");
+    assert_int_equal(offer(f, &s.id, 15), WIRE_UNAVAILABLE); /* it sent 16 */
+    fixture_say(s.stream, "c OK selected\r\n");
+    assert_int_equal(offer(f, &s.id, 16), WIRE_OK);
     /* What the process had said comes before the end of its stream, and is no loss. */
-    fixture_say(stream, "* 3 EXISTS\r\n");
-    close(stream);
-    fixture_expect(client, "c OK selected\r\n* 3 EXISTS\r\n");
+    fixture_say(s.stream, "* 3 EXISTS\r\n");
+    close(s.stream);
+    fixture_expect(s.client, "c OK selected\r\n* 3 EXISTS\r\n");
     /* What the client says next is in the stream before anybody reads it. */
-    fixture_say(client, "d NOOP\r\n");
-    stream = hear_resume(&f, &session, true);
-    fixture_expect(stream, "d NOOP\r\n");
-    fixture_say(stream, "d OK\r\n");
-    fixture_expect(client, "d OK\r\n");
+    fixture_say(s.client, "d NOOP\r\n");
+    s.stream = hear_resume(f, &s.id, true);
+    fixture_expect(s.stream, "d NOOP\r\n");
+    fixture_say(s.stream, "d OK\r\n");
+    fixture_expect(s.client, "d OK\r\n");
     /* The count begins anew with the stream. */
-    assert_int_equal(offer(&f, &session, 24), WIRE_UNAVAILABLE);
-    assert_int_equal(offer(&f, &session, 8), WIRE_OK);
+    assert_int_equal(offer(f, &s.id, 24), WIRE_UNAVAILABLE);
+    assert_int_equal(offer(f, &s.id, 8), WIRE_OK);
     /* Said while it dozes: read when it sleeps. */
-    fixture_say(client, "e NOOP\r\n");
-    let_settle(&f);
-    close(stream);
-    stream = hear_resume(&f, &session, true);
-    fixture_expect(stream, "e NOOP\r\n");
-    close(client);
-    fixture_expect_end(stream);
-    hear_close(&f);
-    fixture_stop(&f);
+    fixture_say(s.client, "e NOOP\r\n");
+    let_settle(f);
+    close(s.stream);
+    s.stream = hear_resume(f, &s.id, true);
+    fixture_expect(s.stream, "e NOOP\r\n");
+    close(s.client);
+    fixture_expect_end(s.stream);
+    fixture_hear_close(f, &s.id);
 }
 
 static void the_store_wakes_a_sleeper(void **state)
 {
-    struct id session, other = id_random();
-    struct fixture f;
-    int client, stream;
+    struct fixture *f = *state;
+    struct fixture_session s = fixture_log_in(f);
+    struct id other = id_random();
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
-    client = fixture_client(&f);
-    stream = fixture_log_in(&f, client, &session);
-    assert_int_equal(offer(&f, &session, 0), WIRE_OK);
-    wake(&f, &session, WIRE_OK); /* it only dozes: as soon as it sleeps */
-    let_settle(&f);
-    close(stream);
-    stream = hear_resume(&f, &session, false);
-    fixture_say(stream, "* 4 EXISTS\r\n");
-    fixture_expect(client, "* 4 EXISTS\r\n");
-    wake(&f, &session, WIRE_OK); /* it is awake */
-    assert_int_equal(offer(&f, &session, 0), WIRE_OK);
-    close(stream);
-    let_settle(&f);
-    wake(&f, &other, WIRE_OK); /* not this session */
-    let_settle(&f);
-    wake(&f, &session, WIRE_OK);
-    stream = hear_resume(&f, &session, false);
-    close(client);
-    fixture_expect_end(stream);
-    hear_close(&f);
-    fixture_stop(&f);
+    assert_int_equal(offer(f, &s.id, 0), WIRE_OK);
+    wake(f, &s.id, WIRE_OK); /* it only dozes: as soon as it sleeps */
+    let_settle(f);
+    close(s.stream);
+    s.stream = hear_resume(f, &s.id, false);
+    fixture_say(s.stream, "* 4 EXISTS\r\n");
+    fixture_expect(s.client, "* 4 EXISTS\r\n");
+    wake(f, &s.id, WIRE_OK); /* it is awake */
+    assert_int_equal(offer(f, &s.id, 0), WIRE_OK);
+    close(s.stream);
+    let_settle(f);
+    wake(f, &other, WIRE_OK); /* not this session */
+    let_settle(f);
+    wake(f, &s.id, WIRE_OK);
+    s.stream = hear_resume(f, &s.id, false);
+    close(s.client);
+    fixture_expect_end(s.stream);
+    fixture_hear_close(f, &s.id);
 }
 
 /* A mail about IMAP was read: its words are not the mailbox process's last ones. */
 static void a_mail_that_says_bye_does_not_end_the_sleep(void **state)
 {
-    struct fixture f;
-    struct id session;
-    int client, stream;
+    struct fixture *f = *state;
+    struct fixture_session s = fixture_log_in(f);
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
-    client = fixture_client(&f);
-    stream = fixture_log_in(&f, client, &session);
-    fixture_say(stream, "* 1 FETCH (BODY[] {15}\r\n* BYE and so on)\r\nc OK fetched\r\n");
-    fixture_expect(client, "c OK fetched\r\n");
-    assert_int_equal(offer(&f, &session, 0), WIRE_OK);
-    close(stream);
-    let_settle(&f);
-    fixture_say(client, "d NOOP\r\n");
-    stream = hear_resume(&f, &session, true);
-    fixture_expect(stream, "d NOOP\r\n");
+    fixture_say(s.stream, "* 1 FETCH (BODY[] {15}\r\n* BYE and so on)\r\nc OK fetched\r\n");
+    fixture_expect(s.client, "c OK fetched\r\n");
+    assert_int_equal(offer(f, &s.id, 0), WIRE_OK);
+    close(s.stream);
+    let_settle(f);
+    fixture_say(s.client, "d NOOP\r\n");
+    s.stream = hear_resume(f, &s.id, true);
+    fixture_expect(s.stream, "d NOOP\r\n");
     /* Real last words, though the state was taken, are. */
-    assert_int_equal(offer(&f, &session, 8), WIRE_OK);
-    fixture_say(stream, "* BYE the server ends this session\r\n");
-    close(stream);
-    fixture_expect(client, "* BYE the server ends this session\r\n");
-    fixture_expect_end(client);
-    hear_close(&f);
-    fixture_stop(&f);
+    assert_int_equal(offer(f, &s.id, 8), WIRE_OK);
+    fixture_say(s.stream, "* BYE the server ends this session\r\n");
+    close(s.stream);
+    fixture_expect(s.client, "* BYE the server ends this session\r\n");
+    fixture_expect_end(s.client);
+    fixture_hear_close(f, &s.id);
 }
 
 /* Whatever takes a sleeper's mailbox away, it is told in a line of its own. */
@@ -174,40 +151,37 @@ static void a_sleeper_is_told_of_its_end(void **state)
 {
     static const char *const ends[] = {"expelled", "no mailbox", "no store", "stop", "silence"};
     struct wire_session_open_reply refused = {.status = WIRE_UNAVAILABLE};
-    struct wire_stop stop = {.grace_ms = 5000};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
         struct fixture f;
-        struct id session;
-        int client, stream;
+        struct fixture_session s;
 
         fixture_start(&f, i == 4 ? FIXTURE_PLAIN "idle_timeout = 200ms\n" : FIXTURE_PLAIN);
-        client = fixture_client(&f);
-        stream = fixture_log_in(&f, client, &session);
-        assert_int_equal(offer(&f, &session, 0), WIRE_OK);
-        close(stream);
+        s = fixture_log_in(&f);
+        assert_int_equal(offer(&f, &s.id, 0), WIRE_OK);
+        close(s.stream);
         if (i == 0) {
             let_settle(&f);
-            wake(&f, &session, WIRE_DENIED);
+            wake(&f, &s.id, WIRE_DENIED);
         } else if (i == 1) {
-            fixture_say(client, "c NOOP\r\n");
-            stream = hear_resume(&f, &session, true);
-            fixture_tell(f.store, WIRE_SESSION_OPEN_REPLY, f.tag, &refused, NULL, 0);
+            fixture_say(s.client, "c NOOP\r\n");
+            s.stream = hear_resume(&f, &s.id, true);
+            role_trial_send(f.store, WIRE_SESSION_OPEN_REPLY, f.tag, &refused, NULL, 0);
         } else if (i == 2) {
             let_settle(&f);
             close(f.store);
         } else if (i == 3) {
             let_settle(&f);
-            fixture_tell(f.master, WIRE_STOP, 0, &stop, NULL, 0);
+            role_trial_ask_stop(&f.process);
         }
         if (i < 4)
-            fixture_expect(client, "* BYE ");
+            fixture_expect(s.client, "* BYE ");
         if (i < 4)
-            fixture_expect(client, "\r\n");
+            fixture_expect(s.client, "\r\n");
         if (i == 1)
-            close(stream);
-        fixture_expect_end(client);
+            close(s.stream);
+        fixture_expect_end(s.client);
         if (i != 2)
             (void)fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
         (void)fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
@@ -223,9 +197,9 @@ static void a_sleeper_is_told_of_its_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_client_sleeps_and_goes_on),
-        cmocka_unit_test(the_store_wakes_a_sleeper),
-        cmocka_unit_test(a_mail_that_says_bye_does_not_end_the_sleep),
+        FIXTURE_TEST_PLAIN(a_client_sleeps_and_goes_on),
+        FIXTURE_TEST_PLAIN(the_store_wakes_a_sleeper),
+        FIXTURE_TEST_PLAIN(a_mail_that_says_bye_does_not_end_the_sleep),
         cmocka_unit_test(a_sleeper_is_told_of_its_end),
     };
 

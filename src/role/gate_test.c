@@ -17,61 +17,44 @@
 
 static void a_session_is_carried(void **state)
 {
-    struct wire_message *message;
-    struct id session;
-    struct fixture f;
-    int client, stream;
+    struct fixture *f = *state;
+    struct fixture_session s = fixture_log_in(f);
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
-    client = fixture_client(&f);
-    stream = fixture_log_in(&f, client, &session);
-    fixture_say(stream, "a OK welcome\r\n");
-    fixture_expect(client, "a OK welcome\r\n");
-    fixture_say(client, "c SELECT INBOX\r\n");
-    fixture_expect(stream, "c SELECT INBOX\r\n");
+    fixture_say(s.stream, "a OK welcome\r\n");
+    fixture_expect(s.client, "a OK welcome\r\n");
+    fixture_say(s.client, "c SELECT INBOX\r\n");
+    fixture_expect(s.stream, "c SELECT INBOX\r\n");
     /* What the client says last still arrives, though it goes at once. */
-    fixture_say(client, "d LOGOUT\r\n");
-    close(client);
-    fixture_expect(stream, "d LOGOUT\r\n");
-    fixture_expect_end(stream);
-    message = fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
-    assert_true(id_equal(&message->body.session_close.session, &session));
-    message = fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
-    assert_true(id_equal(&message->body.session_close.session, &session));
-    fixture_stop(&f);
+    fixture_say(s.client, "d LOGOUT\r\n");
+    close(s.client);
+    fixture_expect(s.stream, "d LOGOUT\r\n");
+    fixture_expect_end(s.stream);
+    fixture_hear_close(f, &s.id);
 }
 
 /* `printf '...' | nc -N`: the commands come with the end of the input behind them. */
 static void a_half_closed_client_gets_its_answers(void **state)
 {
-    struct fixture f;
-    struct id session;
-    int client, stream;
+    struct fixture *f = *state;
+    struct fixture_session s = fixture_log_in(f);
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
-    client = fixture_client(&f);
-    stream = fixture_log_in(&f, client, &session);
-    fixture_say(client, "c SELECT INBOX\r\n");
-    shutdown(client, SHUT_WR);
-    fixture_expect(stream, "c SELECT INBOX\r\n");
-    assert_int_equal(recv(stream, &(char){0}, 1, 0), 0);
+    fixture_say(s.client, "c SELECT INBOX\r\n");
+    shutdown(s.client, SHUT_WR);
+    fixture_expect(s.stream, "c SELECT INBOX\r\n");
+    assert_int_equal(recv(s.stream, &(char){0}, 1, 0), 0);
     /* The mailbox process answers, and is not said to be missing when it has. */
-    fixture_say(stream, "a OK welcome\r\nb OK done\r\nc OK selected\r\n");
-    close(stream);
-    fixture_expect(client, "c OK selected\r\n");
-    fixture_expect_end(client);
-    (void)fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
-    (void)fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+    fixture_say(s.stream, "a OK welcome\r\nb OK done\r\nc OK selected\r\n");
+    close(s.stream);
+    fixture_expect(s.client, "c OK selected\r\n");
+    fixture_expect_end(s.client);
+    fixture_hear_close(f, &s.id);
     /* Before login, too. */
-    client = fixture_client(&f);
-    fixture_say(client, "a CAPABILITY\r\nb NOOP\r\n");
-    shutdown(client, SHUT_WR);
-    fixture_expect(client, "b OK");
-    fixture_expect(client, "\r\n");
-    fixture_expect_end(client);
-    fixture_stop(&f);
+    s.client = fixture_client(f);
+    fixture_say(s.client, "a CAPABILITY\r\nb NOOP\r\n");
+    shutdown(s.client, SHUT_WR);
+    fixture_expect(s.client, "b OK");
+    fixture_expect(s.client, "\r\n");
+    fixture_expect_end(s.client);
 }
 
 #define LOST "* BYE [UNAVAILABLE] the mailbox is not available just now\r\n"
@@ -132,118 +115,101 @@ static void the_end_of_a_mailbox_process_is_told(void **state)
         {"b FETCH 1 BODY[]\r\n", " OK DEFLATE active.\r\n)\r\n",
          " OK DEFLATE active.\r\n)\r\n" LOST},
     };
-    struct fixture f;
+    struct fixture *f = *state;
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        int client = fixture_client(&f), stream;
-        struct id session;
+        struct fixture_session s = fixture_log_in(f);
 
-        stream = fixture_log_in(&f, client, &session);
-        ask_in_pieces(client, rows[i].asked, stream);
-        say_and_hear(stream, rows[i].last_words, client, rows[i].heard);
-        fixture_expect_end(client);
-        (void)fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
-        (void)fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+        ask_in_pieces(s.client, rows[i].asked, s.stream);
+        say_and_hear(s.stream, rows[i].last_words, s.client, rows[i].heard);
+        fixture_expect_end(s.client);
+        fixture_hear_close(f, &s.id);
     }
-    fixture_stop(&f);
 }
 
 static void a_refusal_waits_as_long_as_it_is_told(void **state)
 {
+    struct fixture *f = *state;
     struct wire_login_reply login = {.status = WIRE_DENIED, .delay_ms = 200};
     struct wire_message *message;
-    struct fixture f;
+    int client = fixture_client(f);
     int64_t before_ms;
-    int client;
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
-    client = fixture_client(&f);
     for (int i = 0; i < 2; i++) {
         fixture_say(client, "a LOGIN alice@demo.test wrong\r\n");
-        message = fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+        message = fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
         before_ms = clock_monotonic_ms();
-        fixture_tell(f.keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
+        role_trial_send(f->keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
         fixture_expect(client, "a NO [AUTHENTICATIONFAILED]");
         assert_in_range(clock_monotonic_ms() - before_ms, 195, 2000);
         login.status = WIRE_THROTTLED; /* is told what DENIED is told */
     }
     close(client);
-    fixture_stop(&f);
 }
 
 static void without_its_peers_it_answers(void **state)
 {
+    struct fixture *f = *state;
     struct wire_login_reply login = {.status = WIRE_OK, .mailbox = id_random()};
     struct wire_session_open_reply open = {.status = WIRE_UNAVAILABLE};
     struct wire_message *message;
-    struct fixture f;
-    int client;
+    int client = fixture_client(f);
+    struct id session;
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
-    client = fixture_client(&f);
     /* The mailbox does not open: the session that the keeper keeps is closed. */
     fixture_say(client, "a LOGIN alice@demo.test right\r\n");
-    message = fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
-    fixture_tell(f.keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
-    message = fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
+    message = fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+    session = message->body.login.session;
+    role_trial_send(f->keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
+    message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
     close(message->fds[0]);
-    fixture_tell(f.store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
+    role_trial_send(f->store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
     /* Its process may just have died: it is asked for once more. */
-    message = fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
+    message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
     close(message->fds[0]);
-    fixture_tell(f.store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
+    role_trial_send(f->store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
     fixture_expect(client, "a NO [UNAVAILABLE]");
-    (void)fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
-    (void)fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
+    fixture_hear_close(f, &session);
     /* The keeper dies before it answers, and no other comes. */
     fixture_say(client, "b LOGIN alice@demo.test right\r\n");
-    (void)fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
-    close(f.keeper);
+    (void)fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+    close(f->keeper);
     fixture_expect(client, "b NO [UNAVAILABLE]");
-    f.keeper = fixture_give_peer(&f, WIRE_ROLE_KEEPER);
+    f->keeper = role_trial_connect(&f->process, WIRE_ROLE_KEEPER);
     close(client);
-    fixture_stop(&f);
 }
 
 /* A new keeper is asked what the old one was; a new store likewise, without another login. */
 static void a_login_waits_for_a_peer_that_restarts(void **state)
 {
+    struct fixture *f = *state;
     struct wire_login_reply login = {.status = WIRE_OK, .mailbox = id_random()};
     struct wire_session_open_reply open = {.status = WIRE_OK};
     struct wire_message *message;
-    struct fixture f;
+    int client = fixture_client(f), stream;
     struct id session;
-    int client, stream;
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
-    client = fixture_client(&f);
     fixture_say(client, "a LOGIN alice@demo.test right\r\n");
-    (void)fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
-    close(f.keeper);
-    f.keeper = fixture_give_peer(&f, WIRE_ROLE_KEEPER);
-    message = fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+    (void)fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+    close(f->keeper);
+    f->keeper = role_trial_connect(&f->process, WIRE_ROLE_KEEPER);
+    message = fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
     assert_true(str_equal(message->body.login.password, STR("right")));
     session = message->body.login.session;
-    close(f.store);
-    fixture_tell(f.keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
-    f.store = fixture_give_peer(&f, WIRE_ROLE_STORE);
-    message = fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
+    close(f->store);
+    role_trial_send(f->keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
+    f->store = role_trial_connect(&f->process, WIRE_ROLE_STORE);
+    message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
     close(message->fds[0]);
-    close(f.store); /* this one dies with the question */
-    f.store = fixture_give_peer(&f, WIRE_ROLE_STORE);
-    message = fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
+    close(f->store); /* this one dies with the question */
+    f->store = role_trial_connect(&f->process, WIRE_ROLE_STORE);
+    message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
     assert_true(id_equal(&message->body.session_open.session, &session));
     stream = message->fds[0];
-    fixture_tell(f.store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
+    role_trial_send(f->store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
     fixture_say(stream, "a OK welcome\r\n");
     fixture_expect(client, "a OK welcome\r\n");
     close(client);
-    fixture_stop(&f);
     close(stream);
 }
 
@@ -291,21 +257,14 @@ static void the_deadline_leaves_no_session_behind(void **state)
 static void who_does_not_read_blocks_nobody(void **state)
 {
     static char chunk[64 * 1024];
-    struct fixture f;
-    struct id session;
-    int slow, slow_stream, quick, quick_stream;
+    struct fixture *f = *state;
+    struct fixture_session slow = fixture_log_in(f), quick = fixture_log_in(f);
     size_t taken = 0;
 
-    (void)state;
     memset(chunk, 'x', sizeof(chunk));
-    fixture_start(&f, FIXTURE_PLAIN);
-    slow = fixture_client(&f);
-    slow_stream = fixture_log_in(&f, slow, &session);
-    quick = fixture_client(&f);
-    quick_stream = fixture_log_in(&f, quick, &session);
     /* All that the sockets and the gate's bounded buffers take, and not more. */
     for (int idle = 0; idle < 20;) {
-        ssize_t sent = send(slow_stream, chunk, sizeof(chunk), MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t sent = send(slow.stream, chunk, sizeof(chunk), MSG_DONTWAIT | MSG_NOSIGNAL);
 
         if (sent > 0) {
             taken += (size_t)sent;
@@ -316,24 +275,23 @@ static void who_does_not_read_blocks_nobody(void **state)
         }
         assert_true(taken < 64 * 1024 * 1024);
     }
-    fixture_say(quick_stream, "* 1 EXISTS\r\n");
-    fixture_expect(quick, "* 1 EXISTS\r\n");
-    fixture_say(quick, "b NOOP\r\n");
-    fixture_expect(quick_stream, "b NOOP\r\n");
+    fixture_say(quick.stream, "* 1 EXISTS\r\n");
+    fixture_expect(quick.client, "* 1 EXISTS\r\n");
+    fixture_say(quick.client, "b NOOP\r\n");
+    fixture_expect(quick.stream, "b NOOP\r\n");
     /* It reads after all: everything is there. */
     while (taken > 0) {
-        ssize_t got = recv(slow, chunk, sizeof(chunk), 0);
+        ssize_t got = recv(slow.client, chunk, sizeof(chunk), 0);
 
         assert_true(got > 0);
         for (ssize_t i = 0; i < got; i++)
             assert_int_equal(chunk[i], 'x');
         taken -= (size_t)got;
     }
-    close(slow);
-    close(quick);
-    fixture_stop(&f);
-    close(slow_stream);
-    close(quick_stream);
+    close(slow.client);
+    close(quick.client);
+    close(slow.stream);
+    close(quick.stream);
 }
 
 static void connections_are_limited(void **state)
@@ -364,90 +322,82 @@ static void connections_are_limited(void **state)
 
 static void a_stop_says_bye_to_those_before_login(void **state)
 {
-    struct wire_stop body = {.grace_ms = 5000};
-    struct fixture f;
-    struct id session;
-    int waiting, client, stream;
+    struct fixture *f = *state;
+    struct fixture_session s = fixture_log_in(f);
+    int waiting = fixture_client(f);
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
-    waiting = fixture_client(&f);
     fixture_expect(waiting, "\r\n");
-    client = fixture_client(&f);
-    stream = fixture_log_in(&f, client, &session);
-    fixture_tell(f.master, WIRE_STOP, 0, &body, NULL, 0);
+    role_trial_ask_stop(&f->process);
     fixture_expect(waiting, "* BYE");
     fixture_expect(waiting, "\r\n");
     fixture_expect_end(waiting);
     /* The session goes on until its mailbox process ends it. */
-    fixture_say(client, "b NOOP\r\n");
-    fixture_expect(stream, "b NOOP\r\n");
-    fixture_say(stream, "* BYE the server stops\r\n");
-    close(stream);
-    fixture_expect(client, "* BYE the server stops\r\n");
-    fixture_expect_end(client);
-    fixture_await_end(&f);
+    fixture_say(s.client, "b NOOP\r\n");
+    fixture_expect(s.stream, "b NOOP\r\n");
+    fixture_say(s.stream, "* BYE the server stops\r\n");
+    close(s.stream);
+    fixture_expect(s.client, "* BYE the server stops\r\n");
+    fixture_expect_end(s.client);
+    fixture_await_end(f);
 }
 
 /* The same for POP3, but that nothing is said unasked. */
 static void pop3_is_carried(void **state)
 {
+    struct fixture *f = *state;
     struct wire_login_reply login = {.status = WIRE_DENIED};
     struct wire_session_open_reply open = {.status = WIRE_OK};
     struct wire_message *message;
-    struct fixture f;
-    int client, stream;
+    int client = fixture_client_at(&f->pop3_address), stream;
+    struct id session;
 
-    (void)state;
-    fixture_start(&f, FIXTURE_PLAIN);
-    client = fixture_client_at(&f.pop3_address);
     fixture_expect(client, "+OK localhost Sealpost is ready.\r\n");
     for (int i = 0; i < 2; i++) {
         fixture_say(client, "USER alice@demo.test\r\nPASS pass word\r\nSTAT\r\n");
-        message = fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+        message = fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
         assert_int_equal(message->body.login.service, WIRE_SERVICE_POP3);
         assert_true(str_equal(message->body.login.username, STR("alice@demo.test")));
         assert_true(str_equal(message->body.login.password, STR("pass word")));
-        fixture_tell(f.keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
+        session = message->body.login.session;
+        role_trial_send(f->keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
         fixture_expect(client, i == 0 ? "-ERR [AUTH] Authentication failed.\r\n-ERR" : "+OK");
         login = (struct wire_login_reply){.status = WIRE_OK, .mailbox = id_random()};
     }
-    message = fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
+    message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
     assert_int_equal(message->body.session_open.service, WIRE_SERVICE_POP3);
     assert_true(str_equal(message->body.session_open.input, STR("STAT\r\n")));
     stream = message->fds[0];
     assert_int_equal(fcntl(stream, F_SETFL, 0), 0);
-    fixture_tell(f.store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
+    role_trial_send(f->store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
     fixture_say(stream, "+OK Logged in\r\n+OK 0 0\r\n");
     fixture_expect(client, "\r\n+OK Logged in\r\n+OK 0 0\r\n");
     fixture_say(client, "RETR 1\r\n");
     fixture_expect(stream, "RETR 1\r\n");
     close(stream); /* the mailbox process dies: the client finds the end, and no words */
     fixture_expect_end(client);
-    (void)fixture_hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_CLOSE);
-    (void)fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
-    client = fixture_client_at(&f.pop3_address);
+    fixture_hear_close(f, &session);
+    client = fixture_client_at(&f->pop3_address);
     fixture_expect(client, "+OK");
     fixture_expect(client, "\r\n");
-    fixture_stop(&f);
+    fixture_stop(f);
     fixture_expect_end(client);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_session_is_carried),
-        cmocka_unit_test(a_half_closed_client_gets_its_answers),
-        cmocka_unit_test(the_end_of_a_mailbox_process_is_told),
-        cmocka_unit_test(a_refusal_waits_as_long_as_it_is_told),
-        cmocka_unit_test(without_its_peers_it_answers),
-        cmocka_unit_test(a_login_waits_for_a_peer_that_restarts),
+        FIXTURE_TEST_PLAIN(a_session_is_carried),
+        FIXTURE_TEST_PLAIN(a_half_closed_client_gets_its_answers),
+        FIXTURE_TEST_PLAIN(the_end_of_a_mailbox_process_is_told),
+        FIXTURE_TEST_PLAIN(a_refusal_waits_as_long_as_it_is_told),
+        FIXTURE_TEST_PLAIN(without_its_peers_it_answers),
+        FIXTURE_TEST_PLAIN(a_login_waits_for_a_peer_that_restarts),
         cmocka_unit_test(a_trickle_does_not_hold_the_deadline),
         cmocka_unit_test(the_deadline_leaves_no_session_behind),
-        cmocka_unit_test(who_does_not_read_blocks_nobody),
+        FIXTURE_TEST_PLAIN(who_does_not_read_blocks_nobody),
         cmocka_unit_test(connections_are_limited),
-        cmocka_unit_test(a_stop_says_bye_to_those_before_login),
-        cmocka_unit_test(pop3_is_carried),
+        FIXTURE_TEST_PLAIN(a_stop_says_bye_to_those_before_login),
+        FIXTURE_TEST_PLAIN(pop3_is_carried),
     };
 
     return cmocka_run_group_tests(tests, fixture_set_up, NULL);

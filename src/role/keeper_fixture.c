@@ -22,29 +22,9 @@
 
 #include <cmocka.h>
 
-enum { REPLY_SECONDS = 20 };
-
 static const enum wire_role peer_roles[FIXTURE_PEERS] = {
     WIRE_ROLE_GATE, WIRE_ROLE_STORE,   WIRE_ROLE_NURSERY, WIRE_ROLE_SEALER,
     WIRE_ROLE_SMTP, WIRE_ROLE_COURIER, WIRE_ROLE_RESOLVER};
-
-void fixture_bound_waits(int fd)
-{
-    struct timeval wait = {.tv_sec = REPLY_SECONDS};
-
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
-}
-
-void fixture_send(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
-                  size_t fd_count)
-{
-    struct buf frame;
-
-    buf_init(&frame, SIZE_MAX);
-    assert_int_equal(wire_encode(type, tag, body, &frame), ERR_OK);
-    assert_int_equal(wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0), WIRE_SOCKET_DONE);
-    buf_free(&frame);
-}
 
 const union wire_body *fixture_receive(struct fixture *f, int fd, enum wire_role self,
                                        enum wire_type type)
@@ -61,48 +41,35 @@ const union wire_body *fixture_receive(struct fixture *f, int fd, enum wire_role
 
 void fixture_connect_peer(struct fixture *f, size_t peer)
 {
-    struct wire_peer body = {.role = peer_roles[peer]};
-    int ends[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    fixture_send(f->master, WIRE_PEER, 0, &body, &ends[1], 1);
-    (void)close(ends[1]);
-    f->peers[peer] = ends[0];
-    fixture_bound_waits(ends[0]);
+    f->peers[peer] = role_trial_connect(&f->process, peer_roles[peer]);
 }
 
 static void configure(struct fixture *f)
 {
-    struct wire_configure body = {.descriptor_count = 2};
-    struct buf text;
-    int fds[2];
+    CLEANUP(buf_free) struct buf settings;
 
-    buf_init(&text, SIZE_MAX);
-    buf_putf(&text,
+    buf_init(&settings, SIZE_MAX);
+    buf_putf(&settings,
              "data = \"%s\"\nsandbox_required = no\nlog_level = error\nhostname = \"mx.test\"\n"
              "submission_per_user = 2\nsessions_per_mailbox_max = 10\n"
              "failures_per_address = 5\nfailures_per_account = 8\n",
              f->folder);
-    assert_int_equal(memfd_from(&f->task, buf_str(&text), &fds[0]), ERR_OK);
-    assert_int_equal(memfd_from(&f->task, str_from_c(FIXTURE_HOST_KEY), &fds[1]), ERR_OK);
-    fixture_send(f->master, WIRE_CONFIGURE, 0, &body, fds, 2);
-    (void)close(fds[0]);
-    (void)close(fds[1]);
-    buf_free(&text);
+    role_trial_configure(&f->process, (struct str[]){buf_str(&settings), STR(FIXTURE_HOST_KEY)}, 2);
 }
 
 static void listen_for_admin(struct fixture *f)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct wire_listener body = {.name = STR("admin")};
+    int listener;
 
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", f->socket);
     (void)unlink(f->socket);
-    f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(f->listener, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(f->listener, 5), 0);
-    fixture_send(f->master, WIRE_LISTENER, 0, &body, &f->listener, 1);
-    (void)close(f->listener);
+    listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 5), 0);
+    role_trial_send(f->process.master, WIRE_LISTENER, 0, &body, &listener, 1);
+    (void)close(listener);
 }
 
 void fixture_connect_admin(struct fixture *f)
@@ -112,51 +79,33 @@ void fixture_connect_admin(struct fixture *f)
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", f->socket);
     f->admin = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(f->admin, (struct sockaddr *)&address, sizeof(address)), 0);
-    fixture_bound_waits(f->admin);
+    role_trial_bound_waits(f->admin);
 }
 
 void fixture_start(struct fixture *f)
 {
-    struct wire_start start = {.index = 0};
-    int ends[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    f->pid = fork();
-    assert_true(f->pid >= 0);
-    if (f->pid == 0) {
-        (void)close(ends[0]);
-        role_run(&role_keeper, ends[1], 0);
-    }
-    (void)close(ends[1]);
-    f->master = ends[0];
-    fixture_bound_waits(f->master);
+    role_trial_fork(&f->process, &role_keeper);
     configure(f);
     listen_for_admin(f);
     for (size_t i = 0; i < FIXTURE_PEERS; i++)
         fixture_connect_peer(f, i);
-    fixture_send(f->master, WIRE_START, 0, &start, NULL, 0);
-    assert_int_equal(wire_receive_blocking(&f->task, f->master, WIRE_ROLE_MASTER, WIRE_ROLE_KEEPER,
-                                           &f->storage, &f->message),
-                     ERR_OK);
-    assert_int_equal(f->message.type, WIRE_READY);
+    role_trial_start(&f->process);
     fixture_connect_admin(f);
 }
 
 void fixture_stop(struct fixture *f, bool is_orderly)
 {
-    struct wire_stop stop = {.grace_ms = 1000};
     int status;
 
     if (is_orderly)
-        fixture_send(f->master, WIRE_STOP, 0, &stop, NULL, 0);
+        role_trial_ask_stop(&f->process);
     else
-        assert_int_equal(kill(f->pid, SIGKILL), 0);
-    assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+        assert_int_equal(kill(f->process.pid, SIGKILL), 0);
+    status = role_trial_wait(&f->process);
     if (is_orderly)
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     for (size_t i = 0; i < FIXTURE_PEERS; i++)
         (void)close(f->peers[i]);
-    (void)close(f->master);
     (void)close(f->admin);
 }
 
@@ -171,7 +120,7 @@ void fixture_ask(struct fixture *f, const char *json)
     for (char *at = text; *at != '\0'; at++)
         *at = *at == '\'' ? '"' : *at;
     body.json = str_from_c(text);
-    fixture_send(f->admin, WIRE_ADMIN, 9, &body, NULL, 0);
+    role_trial_send(f->admin, WIRE_ADMIN, 9, &body, NULL, 0);
 }
 
 json_t *fixture_answer(struct fixture *f, const char *status)
@@ -193,22 +142,29 @@ void fixture_ask_ok(struct fixture *f, const char *json)
 
 /* --- as nursery and mailbox ----------------------------------------------------------------- */
 
+int fixture_connect_mailbox(struct fixture *f, const struct wire_mailbox_started *started)
+{
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    role_trial_send(f->peers[NURSERY], WIRE_MAILBOX_STARTED, 0, started, &ends[1], 1);
+    (void)close(ends[1]);
+    role_trial_bound_waits(ends[0]);
+    return ends[0];
+}
+
 int fixture_start_mailbox(struct fixture *f, const struct id *id, bool is_new,
                           enum wire_status expected)
 {
     struct wire_mailbox_started body = {.mailbox = *id, .is_new = is_new};
     const struct wire_mailbox_key *key;
-    int ends[2];
+    int channel = fixture_connect_mailbox(f, &body);
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    fixture_send(f->peers[NURSERY], WIRE_MAILBOX_STARTED, 0, &body, &ends[1], 1);
-    (void)close(ends[1]);
-    fixture_bound_waits(ends[0]);
-    key = &fixture_receive(f, ends[0], WIRE_ROLE_MAILBOX, WIRE_MAILBOX_KEY)->mailbox_key;
+    key = &fixture_receive(f, channel, WIRE_ROLE_MAILBOX, WIRE_MAILBOX_KEY)->mailbox_key;
     assert_int_equal(key->status, expected);
     assert_int_equal(key->key.len, expected == WIRE_OK ? 48 : 0);
     assert_int_equal(key->drop_key.len, expected == WIRE_OK ? 48 : 0);
-    return ends[0];
+    return channel;
 }
 
 void fixture_tell_usage(int channel, const struct id *id, uint64_t bytes, uint64_t counter)
@@ -216,7 +172,7 @@ void fixture_tell_usage(int channel, const struct id *id, uint64_t bytes, uint64
     struct wire_mailbox_usage body = {
         .mailbox = *id, .bytes = bytes, .messages = 1, .epoch = 1, .change_counter = counter};
 
-    fixture_send(channel, WIRE_MAILBOX_USAGE, 0, &body, NULL, 0);
+    role_trial_send(channel, WIRE_MAILBOX_USAGE, 0, &body, NULL, 0);
 }
 
 /* `alias add`, with the store's and nursery's parts. */
@@ -232,7 +188,7 @@ static void make_alias(struct fixture *f)
     channel = fixture_start_mailbox(f, &created.mailbox, true, WIRE_OK);
     fixture_tell_usage(channel, &created.mailbox, 0, 1);
     (void)close(channel);
-    fixture_send(f->peers[STORE], WIRE_MAILBOX_CREATE_REPLY, 0, &created, NULL, 0);
+    role_trial_send(f->peers[STORE], WIRE_MAILBOX_CREATE_REPLY, 0, &created, NULL, 0);
     json = fixture_answer(f, "ok");
     (void)snprintf(f->password, sizeof(f->password), "%s",
                    json_string_value(json_object_get(json, "password")));

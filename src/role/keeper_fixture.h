@@ -5,11 +5,11 @@
 #ifndef ROLE_KEEPER_FIXTURE_H
 #define ROLE_KEEPER_FIXTURE_H
 
+#include "role/trial.h"
 #include "secret/pass.h"
 #include "wire/channel.h"
 
 #include <jansson.h>
-#include <sys/types.h>
 
 #define FIXTURE_HOST_KEY "0123456789abcdef0123456789abcdef"
 
@@ -17,8 +17,8 @@ enum { GATE, STORE, NURSERY, SEALER, SMTP, COURIER, RESOLVER, FIXTURE_PEERS };
 
 struct fixture {
     char folder[64], socket[96];
-    pid_t pid;
-    int master, listener, admin;
+    struct role_trial process;
+    int admin;
     int peers[FIXTURE_PEERS];
     struct buf storage;
     struct task task;
@@ -29,10 +29,6 @@ struct fixture {
     struct id slot;                 /* likewise */
 };
 
-/* A lost answer fails the test, instead of hanging it. */
-void fixture_bound_waits(int fd);
-void fixture_send(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
-                  size_t fd_count);
 /* The next message there, which must be of this type. */
 const union wire_body *fixture_receive(struct fixture *f, int fd, enum wire_role self,
                                        enum wire_type type);
@@ -48,6 +44,8 @@ void fixture_ask(struct fixture *f, const char *json);
 /* The answer's status must be `status`; gives the answer. */
 json_t *fixture_answer(struct fixture *f, const char *status);
 void fixture_ask_ok(struct fixture *f, const char *json);
+/* A mailbox process is there, as the nursery tells it; gives its channel. */
+int fixture_connect_mailbox(struct fixture *f, const struct wire_mailbox_started *started);
 /* A mailbox process starts; gives its channel, on which the key came (or did not). */
 int fixture_start_mailbox(struct fixture *f, const struct id *id, bool is_new,
                           enum wire_status expected);

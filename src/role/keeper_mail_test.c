@@ -52,7 +52,7 @@ static void test_bounces_to_rewritten_senders_go_back(void **state)
                                  STR("demo.test"), clock_now_ms(), &rewritten),
                      ERR_OK);
     asked.address = buf_str(&rewritten);
-    fixture_send(f->peers[SMTP], WIRE_RECIPIENT, 5, &asked, NULL, 0);
+    role_trial_send(f->peers[SMTP], WIRE_RECIPIENT, 5, &asked, NULL, 0);
     reply =
         &fixture_receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_RECIPIENT_REPLY)->recipient_reply;
     assert_int_equal(reply->status, WIRE_OK);
@@ -61,7 +61,7 @@ static void test_bounces_to_rewritten_senders_go_back(void **state)
         str_equal(reply->routes, STR("[{\"kind\":\"return\",\"to\":\"Peer@elsewhere.test\"}]")));
     rewritten.ptr[5] = rewritten.ptr[5] == 'A' ? 'B' : 'A'; /* in the hash */
     asked.address = buf_str(&rewritten);
-    fixture_send(f->peers[SMTP], WIRE_RECIPIENT, 5, &asked, NULL, 0);
+    role_trial_send(f->peers[SMTP], WIRE_RECIPIENT, 5, &asked, NULL, 0);
     reply =
         &fixture_receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_RECIPIENT_REPLY)->recipient_reply;
     assert_int_equal(reply->status, WIRE_REFUSED);
@@ -72,7 +72,7 @@ static const struct wire_signing_keys_reply *signing_keys(struct fixture *f, con
 {
     struct wire_signing_keys body = {.domain = str_from_c(domain)};
 
-    fixture_send(f->peers[COURIER], WIRE_SIGNING_KEYS, 8, &body, NULL, 0);
+    role_trial_send(f->peers[COURIER], WIRE_SIGNING_KEYS, 8, &body, NULL, 0);
     return &fixture_receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_SIGNING_KEYS_REPLY)
                 ->signing_keys_reply;
 }
@@ -99,14 +99,14 @@ static void test_others_are_answered_while_keys_are_made(void **state)
     char text[128];
 
     (void)fixture_receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY);
-    assert_int_equal(kill(f->pid, SIGSTOP), 0);
+    assert_int_equal(kill(f->process.pid, SIGSTOP), 0);
     for (size_t i = 0; i < ARRAY_LEN(domains); i++) {
         (void)snprintf(text, sizeof(text), "{'command':'domain add','arguments':{'domain':'%s'}}",
                        domains[i]);
         fixture_ask(f, text);
     }
     fixture_ask(f, "{'command':'domain show','arguments':{'domain':'a5.test'}}");
-    assert_int_equal(kill(f->pid, SIGCONT), 0);
+    assert_int_equal(kill(f->process.pid, SIGCONT), 0);
     for (size_t i = 0; i < ARRAY_LEN(domains) + 1; i++)
         missing += !is_next_found(f);
     assert_int_equal(missing, 1);
@@ -185,7 +185,7 @@ static void test_commands_for_the_courier(void **state)
     asked = &fixture_receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_ADMIN)->admin;
     assert_true(
         str_equal(asked->json, STR("{\"command\":\"queue hold\",\"arguments\":{\"id\":\"all\"}}")));
-    fixture_send(f->peers[COURIER], WIRE_ADMIN_REPLY, f->message.tag, &reply, NULL, 0);
+    role_trial_send(f->peers[COURIER], WIRE_ADMIN_REPLY, f->message.tag, &reply, NULL, 0);
     json = fixture_answer(f, "ok");
     assert_int_equal(json_integer_value(json_object_get(json, "count")), 2);
     json_decref(json);
@@ -221,14 +221,14 @@ static void test_a_domain_s_records(void **state)
         struct wire_dns_answer body = {.status = is_mx ? DNS_OK : DNS_NO_NAME,
                                        .records = is_mx ? buf_str(&records) : STR("")};
 
-        fixture_send(f->peers[RESOLVER], WIRE_DNS_ANSWER, f->message.tag, &body, NULL, 0);
+        role_trial_send(f->peers[RESOLVER], WIRE_DNS_ANSWER, f->message.tag, &body, NULL, 0);
     } while (++asked < 13);
     (void)fixture_receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_HOST_KEY);
     assert_true(
         str_equal(fixture_receive(f, f->peers[COURIER], WIRE_ROLE_COURIER, WIRE_ADMIN)->admin.json,
                   STR("{\"command\":\"sts policy\",\"arguments\":"
                       "{\"domain\":\"demo.test\",\"hosts\":[\"mx.test\"]}}")));
-    fixture_send(f->peers[COURIER], WIRE_ADMIN_REPLY, f->message.tag, &policy, NULL, 0);
+    role_trial_send(f->peers[COURIER], WIRE_ADMIN_REPLY, f->message.tag, &policy, NULL, 0);
     json = fixture_answer(f, "ok");
     assert_int_equal(json_array_size(json_object_get(json, "items")), 14);
     item = json_array_get(json_object_get(json, "items"), 2);
@@ -248,14 +248,14 @@ static void test_daily_limits_outlive_the_keeper(void **state)
     static const enum wire_status expected[] = {WIRE_NOT_LOCAL, WIRE_NOT_LOCAL, WIRE_DEFERRED};
 
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
-        fixture_send(f->peers[SMTP], WIRE_RECIPIENT, 5, &body, NULL, 0);
+        role_trial_send(f->peers[SMTP], WIRE_RECIPIENT, 5, &body, NULL, 0);
         assert_int_equal(fixture_receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_RECIPIENT_REPLY)
                              ->recipient_reply.status,
                          expected[i]);
     }
     fixture_stop(f, true);
     fixture_start(f);
-    fixture_send(f->peers[SMTP], WIRE_RECIPIENT, 5, &body, NULL, 0);
+    role_trial_send(f->peers[SMTP], WIRE_RECIPIENT, 5, &body, NULL, 0);
     assert_int_equal(fixture_receive(f, f->peers[SMTP], WIRE_ROLE_SMTP, WIRE_RECIPIENT_REPLY)
                          ->recipient_reply.status,
                      WIRE_DEFERRED);

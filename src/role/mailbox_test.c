@@ -3,6 +3,7 @@
  * channels.
  */
 #include "role/mailbox.h"
+#include "role/trial.h"
 
 #include "base/clock.h"
 #include "base/encode.h"
@@ -47,16 +48,6 @@ struct fixture {
     struct wire_message message;
 };
 
-static void tell(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
-                 size_t fd_count)
-{
-    CLEANUP(buf_free) struct buf frame;
-
-    buf_init(&frame, WIRE_FRAME_MAX);
-    assert_int_equal(wire_encode(type, tag, body, &frame), ERR_OK);
-    assert_int_equal(wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0), WIRE_SOCKET_DONE);
-}
-
 static const union wire_body *hear(struct fixture *f, int fd, enum wire_role self,
                                    enum wire_type type)
 {
@@ -96,7 +87,6 @@ static void run_process(const struct fixture *f, const int far[static 3], bool i
 /* As the nursery does. */
 static void connect_process(struct fixture *f, bool is_new)
 {
-    struct timeval patience = {.tv_sec = 20};
     int far[3], *near[3] = {&f->store, &f->keeper, &f->nursery};
 
     for (size_t i = 0; i < 3; i++) {
@@ -105,7 +95,7 @@ static void connect_process(struct fixture *f, bool is_new)
         assert_int_equal(
             socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
         assert_int_equal(fcntl(pair[0], F_SETFL, 0), 0);
-        setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        role_trial_bound_waits(pair[0]);
         *near[i] = pair[0];
         far[i] = pair[1];
     }
@@ -138,7 +128,7 @@ static void start_mailbox(struct fixture *f)
     connect_process(f, true);
     key.key = str_make(f->key, sizeof(f->key));
     key.drop_key = key.key;
-    tell(f->keeper, WIRE_MAILBOX_KEY, 0, &key, NULL, 0);
+    role_trial_send(f->keeper, WIRE_MAILBOX_KEY, 0, &key, NULL, 0);
     assert_int_equal(
         hear(f, f->store, WIRE_ROLE_STORE, WIRE_MAILBOX_OPENED)->mailbox_opened.status, WIRE_OK);
 }
@@ -168,7 +158,7 @@ static uint64_t open_session(struct fixture *f, const struct wire_session_open *
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
-    tell(f->store, WIRE_SESSION_OPEN, 5, body, &fds[1], 1);
+    role_trial_send(f->store, WIRE_SESSION_OPEN, 5, body, &fds[1], 1);
     close(fds[1]);
     status = hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN_REPLY)->session_open_reply.status;
     /* Who is refused finds the end of the stream, and nothing before it. */
@@ -236,7 +226,7 @@ static void ask_job_with(struct fixture *f, const struct id *session, const char
     pass_make(key, session, which == JOB_PASS_OF_IMAP ? WIRE_SERVICE_IMAP : WIRE_SERVICE_JOB,
               SESSIONS_ENDED + 1, pass);
     body.pass = str_make(pass, which == JOB_PASS_NONE ? 0 : sizeof(pass));
-    tell(f->store, WIRE_JOB, 6, &body, fd < 0 ? NULL : &fd, fd >= 0);
+    role_trial_send(f->store, WIRE_JOB, 6, &body, fd < 0 ? NULL : &fd, fd >= 0);
 }
 
 static void ask_job(struct fixture *f, const struct id *session, const char *kind, const char *json,
@@ -298,13 +288,13 @@ static void a_job_that_is_cancelled_is_answered(void **state)
     start_mailbox(&f);
     ask_job(&f, &session, "alias check", "{}", JOB_PASS_GOOD);
     cancel = (struct wire_job_cancel){.session = session, .mailbox = f.id};
-    tell(f.store, WIRE_JOB_CANCEL, 0, &cancel, NULL, 0);
+    role_trial_send(f.store, WIRE_JOB_CANCEL, 0, &cancel, NULL, 0);
     /* It was done before it heard, or was not. */
     assert_true(hear_job(&f)->status == WIRE_UNAVAILABLE ||
                 f.message.body.job_reply.status == WIRE_OK);
     /* So with the process's end. */
     ask_job(&f, &other, "alias check", "{}", JOB_PASS_GOOD);
-    tell(f.store, WIRE_STOP, 0, &stop, NULL, 0);
+    role_trial_send(f.store, WIRE_STOP, 0, &stop, NULL, 0);
     assert_true(hear_job(&f)->status == WIRE_UNAVAILABLE ||
                 f.message.body.job_reply.status == WIRE_OK);
     end_mailbox(&f);
@@ -320,7 +310,7 @@ static void start_again(struct fixture *f, const unsigned char *key_bytes,
     key.key = str_make(key_bytes, MAILBOX_KEY_BYTES);
     key.next_key = str_make(next_bytes, next_bytes == NULL ? 0 : MAILBOX_KEY_BYTES);
     key.drop_key = str_make(f->key, sizeof(f->key));
-    tell(f->keeper, WIRE_MAILBOX_KEY, 0, &key, NULL, 0);
+    role_trial_send(f->keeper, WIRE_MAILBOX_KEY, 0, &key, NULL, 0);
 }
 
 static void stop_process(struct fixture *f)

@@ -51,6 +51,8 @@ struct role {
     bool is_expendable;
 };
 
+/* Borrowed, for the process's life. A reload changes what the configuration says; texts that were
+ * taken from it before stay. */
 struct net_loop *role_loop(struct role_process *process);
 const struct log *role_log(const struct role_process *process);
 const struct config *role_config(const struct role_process *process);
@@ -62,6 +64,7 @@ void *role_state(const struct role_process *process);
 struct wire_channel *role_peer(struct role_process *process, enum wire_role peer, unsigned index);
 size_t role_listener_count(const struct role_process *process);
 struct role_listener *role_listener_at(struct role_process *process, size_t index);
+/* Which one of its role it is, from 0. */
 unsigned role_index(const struct role_process *process);
 /* The connections of all processes of this role; before the sandbox, for a role that is_per_core. */
 MUST_CHECK enum err role_census(const struct role_process *process, struct task *task,

@@ -24,6 +24,7 @@ struct role_files {
     bool has_trust; /* and a password: role_trust_pem, role_password */
 };
 
+/* What a role of this kind gets. */
 struct role_files role_files(enum wire_role kind);
 /* Which role serves a listening socket of this name. */
 enum wire_role role_of_listener(struct str name);

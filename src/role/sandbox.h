@@ -41,6 +41,7 @@ struct sandbox_rules {
     bool may_read_others;
 };
 
+/* A folder with all below it, or a file. `path` is borrowed until the sandbox is entered. */
 void sandbox_allow_path(struct sandbox_rules *rules, const char *path, enum sandbox_access access);
 
 /*

@@ -3,6 +3,7 @@
  * is in the drop file and opens with the owner's keys, in whatever order its peers come and go.
  */
 #include "role/roles.h"
+#include "role/trial.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -32,12 +33,12 @@
 
 #include <cmocka.h>
 
-enum { REPLY_SECONDS = 20, MAILS_MAX = 2000, PATH_ROOM = 256 };
+enum { MAILS_MAX = 2000, PATH_ROOM = 256 };
 
 struct fixture {
     char folder[64], drop[PATH_ROOM];
-    pid_t pid;
-    int master, keeper, store;
+    struct role_trial process;
+    int keeper, store; /* our ends */
     struct buf storage;
     struct task task;
     struct wire_message message; /* the last received */
@@ -45,24 +46,6 @@ struct fixture {
     struct secret *drop_root, *boot_key_1, *owner_secret;
     bool is_acknowledged[MAILS_MAX]; /* by tag, which is the message's number */
 };
-
-static void bound_waits(int fd)
-{
-    struct timeval wait = {.tv_sec = REPLY_SECONDS};
-
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
-}
-
-static void send_to(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
-                    size_t fd_count)
-{
-    struct buf frame;
-
-    buf_init(&frame, SIZE_MAX);
-    assert_int_equal(wire_encode(type, tag, body, &frame), ERR_OK);
-    assert_int_equal(wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0), WIRE_SOCKET_DONE);
-    buf_free(&frame);
-}
 
 static const union wire_body *receive(struct fixture *f, int fd, enum wire_role self,
                                       enum wire_type type)
@@ -77,63 +60,32 @@ static const union wire_body *receive(struct fixture *f, int fd, enum wire_role 
 
 /* --- as master --------------------------------------------------------------------------------- */
 
-static int connect_peer(struct fixture *f, enum wire_role role)
-{
-    struct wire_peer body = {.role = role};
-    int ends[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    send_to(f->master, WIRE_PEER, 0, &body, &ends[1], 1);
-    (void)close(ends[1]);
-    bound_waits(ends[0]);
-    return ends[0];
-}
-
 static void start_sealer(struct fixture *f)
 {
-    struct wire_configure configure = {.descriptor_count = 1};
-    struct wire_start start = {.index = 0};
-    struct buf text;
-    int ends[2], config_fd;
+    CLEANUP(buf_free) struct buf settings;
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    f->pid = fork();
-    assert_true(f->pid >= 0);
-    if (f->pid == 0) {
-        (void)close(ends[0]);
-        (void)signal(SIGXFSZ, SIG_IGN); /* a file too large shall be an error, like a full disk */
-        role_run(&role_sealer, ends[1], 0);
-    }
-    (void)close(ends[1]);
-    f->master = ends[0];
-    bound_waits(f->master);
-    buf_init(&text, SIZE_MAX);
-    buf_putf(&text, "data = \"%s\"\nsandbox_required = no\nlog_level = error\n", f->folder);
-    assert_int_equal(memfd_from(&f->task, buf_str(&text), &config_fd), ERR_OK);
-    send_to(f->master, WIRE_CONFIGURE, 0, &configure, &config_fd, 1);
-    (void)close(config_fd);
-    buf_free(&text);
-    f->keeper = connect_peer(f, WIRE_ROLE_KEEPER);
-    f->store = connect_peer(f, WIRE_ROLE_STORE);
-    send_to(f->master, WIRE_START, 0, &start, NULL, 0);
-    (void)receive(f, f->master, WIRE_ROLE_MASTER, WIRE_READY);
+    buf_init(&settings, SIZE_MAX);
+    buf_putf(&settings, "data = \"%s\"\nsandbox_required = no\nlog_level = error\n", f->folder);
+    role_trial_fork(&f->process, &role_sealer);
+    role_trial_configure(&f->process, (struct str[]){buf_str(&settings)}, 1);
+    f->keeper = role_trial_connect(&f->process, WIRE_ROLE_KEEPER);
+    f->store = role_trial_connect(&f->process, WIRE_ROLE_STORE);
+    role_trial_start(&f->process);
 }
 
 static void stop_sealer(struct fixture *f, bool is_orderly)
 {
-    struct wire_stop stop = {.grace_ms = 1000};
     int status;
 
     if (is_orderly)
-        send_to(f->master, WIRE_STOP, 0, &stop, NULL, 0);
+        role_trial_ask_stop(&f->process);
     else
-        assert_int_equal(kill(f->pid, SIGKILL), 0);
-    assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+        assert_int_equal(kill(f->process.pid, SIGKILL), 0);
+    status = role_trial_wait(&f->process);
     if (is_orderly)
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     (void)close(f->keeper);
     (void)close(f->store);
-    (void)close(f->master);
 }
 
 /* --- as keeper --------------------------------------------------------------------------------- */
@@ -142,7 +94,7 @@ static void give_key(struct fixture *f)
 {
     struct wire_host_key body = {.key = secret_str(f->drop_root)};
 
-    send_to(f->keeper, WIRE_HOST_KEY, 0, &body, NULL, 0);
+    role_trial_send(f->keeper, WIRE_HOST_KEY, 0, &body, NULL, 0);
 }
 
 static uint64_t told_messages(struct fixture *f)
@@ -170,7 +122,7 @@ static void send_mail(struct fixture *f, const struct id *mailbox, uint64_t tag,
         buf_putf(&text, "%*s", 64, "");
     body.size_bytes = text.len;
     assert_int_equal(memfd_from(&f->task, buf_str(&text), &fd), ERR_OK);
-    send_to(f->store, WIRE_DELIVER, tag, &body, &fd, 1);
+    role_trial_send(f->store, WIRE_DELIVER, tag, &body, &fd, 1);
     (void)close(fd);
     buf_free(&text);
 }
@@ -197,7 +149,7 @@ static void send_release(struct fixture *f, uint64_t tag)
 {
     struct wire_lane_release body = {.mailbox = f->mailbox};
 
-    send_to(f->store, WIRE_LANE_RELEASE, tag, &body, NULL, 0);
+    role_trial_send(f->store, WIRE_LANE_RELEASE, tag, &body, NULL, 0);
 }
 
 static void expect_released(struct fixture *f, uint64_t tag)
@@ -366,7 +318,7 @@ static void set_file_limit(struct fixture *f, rlim_t bytes)
 {
     struct rlimit limit = {bytes, RLIM_INFINITY};
 
-    assert_int_equal(prlimit(f->pid, RLIMIT_FSIZE, &limit, NULL), 0);
+    assert_int_equal(prlimit(f->process.pid, RLIMIT_FSIZE, &limit, NULL), 0);
 }
 
 /* A refusal, nothing half done, and service again without a restart. */
@@ -417,7 +369,7 @@ static void test_another_store(void **state)
     for (uint64_t tag = 1; tag <= 5; tag++)
         send_mail(f, &f->mailbox, tag, 10); /* waits for the key */
     (void)close(f->store);
-    f->store = connect_peer(f, WIRE_ROLE_STORE);
+    f->store = role_trial_connect(&f->process, WIRE_ROLE_STORE);
     give_key(f);
     assert_int_equal(deliver(f, 6), WIRE_OK);
     assert_true(is_silent(f->store));
@@ -437,7 +389,7 @@ static void test_refusals(void **state)
     send_mail(f, &other, 1, 10);
     assert_int_equal(reply_to(f, 1), WIRE_DAMAGED); /* put off: 550 would send the mail back */
     assert_int_equal(memfd_new(&f->task, &fd), ERR_OK); /* not sealed: it could change under us */
-    send_to(f->store, WIRE_DELIVER, 2, &body, &fd, 1);
+    role_trial_send(f->store, WIRE_DELIVER, 2, &body, &fd, 1);
     (void)close(fd);
     assert_int_equal(reply_to(f, 2), WIRE_INVALID);
     /* Its owner's process has the drop box, and no store said so. */
@@ -466,5 +418,6 @@ int main(void)
 
     secret_init();
     db_init_library();
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file too large shall be an error, like a full disk */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,7 @@ enum spam_content {
 
 enum { SPAM_CONTENT_HEAD = 64 * 1024 }; /* so many bytes tell, except for OLE and PDF */
 
+/* By its bytes alone, never by a name. */
 enum spam_content spam_content_of(struct str bytes);
 /* Run by whoever opens it: refused. */
 bool spam_content_is_program(enum spam_content content);

@@ -5,6 +5,7 @@
 #include "spam/model.h"
 #include "spam/view.h"
 
+/* Replaces what is in *out, without duplicates; `task` for what is needed meanwhile. */
 void spam_tokenize_view(struct task *task, const struct spam_view *view, struct spam_tokens *out);
 
 #endif

@@ -23,6 +23,7 @@ void unpack_note_claim(struct spam_archive *archive, uint64_t claimed, uint64_t 
 /* As unpack_content needs it: are the first bytes those of a file that must be seen whole? */
 bool unpack_wants_all(struct str head);
 
+/* Entries' names and contents; at `depth` archives within the outermost (0). */
 void unpack_zip(struct spam_archive *archive, struct str bytes, unsigned depth);
 void unpack_tar(struct spam_archive *archive, struct str bytes, unsigned depth);
 void unpack_gzip(struct spam_archive *archive, struct str bytes, unsigned depth);

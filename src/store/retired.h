@@ -11,6 +11,7 @@ struct store_retired {
 };
 
 bool store_retired_has(const struct store_retired *retired, const struct id *id);
+/* Once more is harmless. */
 void store_retired_add(struct store_retired *retired, const struct id *id);
 void store_retired_done(struct store_retired *retired);
 

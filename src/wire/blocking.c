@@ -1,4 +1,4 @@
-/* For a process without a loop: one frame out, one frame in, waiting. */
+/* For a process without a loop: one message in, one message out, waiting. */
 #include "wire/channel.h"
 
 #include "wire/socket.h"
@@ -24,17 +24,15 @@ enum err wire_receive_blocking(struct task *task, int fd, enum wire_role self, e
     return ERR_OK;
 }
 
-enum err wire_call_blocking(struct task *task, int fd, enum wire_role self, enum wire_role peer,
-                            enum wire_type type, const void *body, struct buf *storage,
-                            struct wire_message *out_reply)
+enum err wire_send_blocking(struct task *task, int fd, enum wire_role peer, enum wire_type type,
+                            uint64_t tag, const void *body, const int *fds, size_t fd_count)
 {
-    enum wire_socket_result result;
+    CLEANUP(buf_free) struct buf frame;
 
-    buf_reset(storage);
-    if (wire_encode(type, 1, body, storage) != ERR_OK)
-        return fail(task, ERR_LIMIT, "%s is too large", wire_type_name(type));
-    result = wire_socket_send(fd, buf_str(storage), NULL, 0, 0);
-    if (result != WIRE_SOCKET_DONE)
+    buf_init(&frame, WIRE_FRAME_MAX);
+    if (wire_encode(type, tag, body, &frame) != ERR_OK)
+        return fail(task, ERR_LIMIT, "a message to %s is too large", wire_role_name(peer));
+    if (wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0) != WIRE_SOCKET_DONE)
         return fail(task, ERR_IO, "%s closed the connection", wire_role_name(peer));
-    return wire_receive_blocking(task, fd, self, peer, storage, out_reply);
+    return ERR_OK;
 }

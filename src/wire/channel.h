@@ -63,10 +63,18 @@ MUST_CHECK enum err wire_send(struct wire_channel *channel, enum wire_type type,
  */
 bool wire_channel_wait(struct wire_channel *channel, int64_t timeout_ms);
 
-/* For a process that has no loop (the administrator's command): send and wait for one message. */
-MUST_CHECK enum err wire_call_blocking(struct task *task, int fd, enum wire_role self,
-                                       enum wire_role peer, enum wire_type type, const void *body,
-                                       struct buf *storage, struct wire_message *out_reply);
+/*
+ * For a process that has no loop (the administrator's command, a role before it has one): sends one
+ * message to `peer`, waiting until it is on its way. ERR_LIMIT: too large; ERR_IO: the peer is
+ * gone.
+ */
+MUST_CHECK enum err wire_send_blocking(struct task *task, int fd, enum wire_role peer,
+                                       enum wire_type type, uint64_t tag, const void *body,
+                                       const int *fds, size_t fd_count);
+/*
+ * Waits for one message; its views are of `storage`, its descriptors the caller's. ERR_IO: the peer
+ * is gone, or said nothing for as long as the socket waits; ERR_INVALID: it may not send this.
+ */
 MUST_CHECK enum err wire_receive_blocking(struct task *task, int fd, enum wire_role self,
                                           enum wire_role peer, struct buf *storage,
                                           struct wire_message *out_message);

@@ -299,11 +299,14 @@ static void blocking_calls_see_the_same_rules(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
     assert_int_equal(wire_socket_send(fds[1], STR("\x93\x04\x01\x05"), NULL, 0, 0),
                      WIRE_SOCKET_DONE);
-    /* The "reply" is a STOP, from the keeper: not allowed. */
-    assert_int_equal(wire_call_blocking(&task, fds[0], WIRE_ROLE_GATE, WIRE_ROLE_KEEPER,
-                                        WIRE_LOGIN, &login, &storage, &message),
-                     ERR_INVALID);
+    /* A STOP from the keeper: not allowed. */
+    assert_int_equal(
+        wire_receive_blocking(&task, fds[0], WIRE_ROLE_GATE, WIRE_ROLE_KEEPER, &storage, &message),
+        ERR_INVALID);
     task_forgive(&task);
+    assert_int_equal(
+        wire_send_blocking(&task, fds[0], WIRE_ROLE_KEEPER, WIRE_LOGIN, 1, &login, NULL, 0),
+        ERR_OK);
     assert_int_equal(wire_receive_blocking(&task, fds[1], WIRE_ROLE_KEEPER, WIRE_ROLE_GATE,
                                            &storage, &message),
                      ERR_OK);
@@ -312,6 +315,14 @@ static void blocking_calls_see_the_same_rules(void **state)
     assert_int_equal(wire_receive_blocking(&task, fds[1], WIRE_ROLE_KEEPER, WIRE_ROLE_GATE,
                                            &storage, &message),
                      ERR_IO);
+    task_forgive(&task);
+    assert_int_equal(
+        wire_send_blocking(&task, fds[1], WIRE_ROLE_GATE, WIRE_LOGIN, 1, &login, NULL, 0), ERR_IO);
+    task_forgive(&task);
+    login.password = str_make(storage.ptr, WIRE_FRAME_MAX);
+    assert_int_equal(
+        wire_send_blocking(&task, fds[1], WIRE_ROLE_KEEPER, WIRE_LOGIN, 1, &login, NULL, 0),
+        ERR_LIMIT);
     close(fds[1]);
     buf_free(&storage);
     task_done(&task);

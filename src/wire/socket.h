@@ -28,6 +28,7 @@ MUST_CHECK enum err wire_socket_check(struct str frame, int *fds, size_t fd_coun
                                       enum wire_role self, enum wire_role peer,
                                       struct wire_message *out);
 
+/* Those that came with it and that nobody took. */
 void wire_message_close_fds(struct wire_message *message);
 
 #endif

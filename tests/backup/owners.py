@@ -67,6 +67,18 @@ class World:
     def restore(self, alias, *options, **passwords):
         return self.run(alias, "restore", *options, **passwords)
 
+    def check_has(self, alias, *names):
+        """A mailbox that was just restored: the subjects of what its INBOX has."""
+        with connect(self, alias) as client:
+            check(subjects(client) == list(names), f"{subjects(client)}")
+
+    def check_restores(self, alias, *names):
+        """From the newest that there is; what came of the command."""
+        result = self.restore(alias)
+        check(result[0] == 0, show(result))
+        self.check_has(alias, *names)
+        return result
+
     def verify(self, alias, *options, **passwords):
         return self.run(alias, "backup", "verify", *options, **passwords)
 

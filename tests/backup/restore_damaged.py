@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lib.suite import check  # noqa: E402
+from lib.suite import check, until  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import owners  # noqa: E402
@@ -21,15 +21,20 @@ import storage  # noqa: E402
 suite = owners.suite(__doc__)
 
 
-@suite.case
-def objects_that_were_altered(world):
+def four_segments(world):
+    """A mailbox of four messages, each in a segment of the log of its own; the segments."""
     alias = world.alias()
     with world.server.imap(alias) as client:
         for number in range(4):
             append(client, f"message {number}")
             time.sleep(0.6)
     world.wait_shipped(alias)
-    log = sorted((world.folder_of(alias) / "log").rglob("*.seg"))
+    return alias, sorted((world.folder_of(alias) / "log").rglob("*.seg"))
+
+
+@suite.case
+def objects_that_were_altered(world):
+    alias, log = four_segments(world)
     base = sorted((world.folder_of(alias) / "base").glob("*.sqlite"))[0]
     words = []
     for path in (log[1], base):
@@ -56,13 +61,7 @@ def objects_that_were_altered(world):
 def what_is_good_before_an_altered_segment(world):
     """The time that the refusal names can be had, as docs/operating.md says."""
     for how in ("missing", "cut", "forged"):
-        alias = world.alias()
-        with world.server.imap(alias) as client:
-            for number in range(4):
-                append(client, f"message {number}")
-                time.sleep(0.6)
-        world.wait_shipped(alias)
-        log = sorted((world.folder_of(alias) / "log").rglob("*.seg"))
+        alias, log = four_segments(world)
         damage(log[2], how)
         result = world.restore(alias)
         found = re.search(r"segment 3: .*good up to (\S+Z)", result[1].get("message", ""))
@@ -87,11 +86,8 @@ def a_full_backup_that_has_more_than_the_log(world):
         for path in sorted((world.folder_of(alias) / "log").rglob("*.seg"))[is_base_whole:]:
             path.unlink()
         full = sorted((world.folder_of(alias) / "full").glob("*.sqlite"))[-1].stem
-        result = world.restore(alias)
-        check(result[0] == 0, show(result))
+        result = world.check_restores(alias, "one", "two", "three")
         check(not is_base_whole or full in result[1].get("hint", ""), show(result))
-        with connect(world, alias) as client:
-            check(subjects(client) == ["one", "two", "three"], f"{subjects(client)}")
 
 
 @suite.case
@@ -139,9 +135,7 @@ def older_backups(world):
         check(result[0] != 0 and "does not match its digest" in result[1]["message"], show(result))
         path.write_bytes(whole)
         path.with_name(path.name + ".digest").write_text(storage.old_digest_of(whole) + "\n")
-    check(world.restore(alias)[0] == 0, "not restored")
-    with connect(world, alias) as client:
-        check(subjects(client) == ["one", "two"], f"{subjects(client)}")
+    world.check_restores(alias, "one", "two")
 
 
 @suite.case
@@ -159,17 +153,12 @@ def a_full_backup_of_a_clock_that_was_wrong(world):
         append(client, "two")
         world.back_up(alias)
     check(len(list(folder.glob("*.json"))) == 2, "one was removed")
-    deadline = time.monotonic() + 30
-    while not list((world.folder_of(alias) / "base").glob("*.json")):  # it begins after the backups
-        check(time.monotonic() < deadline, "no log begins")
-        time.sleep(0.05)
+    # The log begins after the backups.
+    until(lambda: list((world.folder_of(alias) / "base").glob("*.json")), "no log begins", 30)
     world.wait_shipped(alias)
     for kind in ("base", "log"):
         storage.remove_all(world.folder_of(alias) / kind)
-    result = world.restore(alias)
-    check(result[0] == 0, show(result))
-    with connect(world, alias) as client:
-        check(subjects(client) == ["one", "two"], f"{subjects(client)}")
+    world.check_restores(alias, "one", "two")
 
 
 def two_generations(world):
@@ -185,13 +174,9 @@ def two_generations(world):
     with world.server.imap(alias) as client:
         append(client, "two")
         world.wait_shipped(alias)
-    deadline = time.monotonic() + 30
-    while True:
-        second = [path for path in (world.folder_of(alias) / "base").glob("*.json") if path != first]
-        if second:
-            return alias, first, second[0]
-        check(time.monotonic() < deadline, "no second generation")
-        time.sleep(0.1)
+    second = until(lambda: [path for path in (world.folder_of(alias) / "base").glob("*.json")
+                            if path != first], "no second generation", 30)
+    return alias, first, second[0]
 
 
 @suite.case
@@ -199,10 +184,7 @@ def a_clock_that_was_wrong_for_a_while(world):
     """The log that the wrong clock dated into the future is not the newest one."""
     alias, first, _ = two_generations(world)
     redate(alias, first, "2036-01-01T00:00:00.000Z")
-    result = world.restore(alias)
-    check(result[0] == 0, show(result))
-    with connect(world, alias) as client:
-        check(subjects(client) == ["one", "two"], f"{subjects(client)}")
+    world.check_restores(alias, "one", "two")
 
 
 @suite.case

@@ -12,7 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lib.suite import Skip, check  # noqa: E402
+from lib.suite import Skip, check, until  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import owners  # noqa: E402
@@ -34,11 +34,9 @@ def a_backup_that_is_asked_for_while_one_is_made(world):
         os.kill(archivist.pid, signal.SIGSTOP)
         try:
             first = world.start(alias, "backup", "now")
-            deadline = time.monotonic() + 30
-            while not any(".copy (deleted)" in each for process in world.server.processes("mailbox")
-                          for each in descriptors(process.pid)):
-                check(time.monotonic() < deadline, "no copy is made")
-                time.sleep(0.01)
+            until(lambda: any(".copy (deleted)" in each
+                              for process in world.server.processes("mailbox")
+                              for each in descriptors(process.pid)), "no copy is made", 30)
             append(client, "two")
             others = [world.start(alias, "backup", "now") for _ in range(2)]
             time.sleep(0.3)
@@ -69,10 +67,7 @@ def the_process_ends_while_the_archivist_is_stuck(world):
             os.kill(archivist.pid, signal.SIGCONT)
     check("was ended by signal" not in world.server.log(), "a mailbox process crashed")
     time.sleep(3)  # the process ends, and is not there for a job any more
-    result = world.restore(alias)
-    check(result[0] == 0, show(result))
-    with connect(world, alias) as client:
-        check(subjects(client) == ["one", "two", "three"], f"{subjects(client)}")
+    world.check_restores(alias, "one", "two", "three")
 
 
 @suite.case
@@ -97,8 +92,7 @@ def a_server_that_fails_in_the_middle(world):
     check(result[0] == 0, show(result))
     check(not any(rule.times for rule in breaker.rules), "the server did not fail as it should")
     breaker.reset()
-    with connect(world, alias) as client:
-        check(subjects(client) == ["one", "two", "three"], f"{subjects(client)}")
+    world.check_has(alias, "one", "two", "three")
 
 
 @suite.case
@@ -119,15 +113,10 @@ def a_bucket_that_is_gone(world):
         check(subjects(client) == ["one", "two"], "the live mailbox was touched")
         world.s3.make_bucket("mail")
         append(client, "three")
-    deadline = time.monotonic() + 60
-    while world.run(alias, "backup", "now")[0] != 0:
-        check(time.monotonic() < deadline, "no backup when it is back")
-        time.sleep(1)
+    until(lambda: world.run(alias, "backup", "now")[0] == 0, "no backup when it is back", 60,
+          pause=1)
     time.sleep(3)
-    result = world.restore(alias)
-    check(result[0] == 0, show(result))
-    with connect(world, alias) as client:
-        check(subjects(client) == ["one", "two", "three"], f"{subjects(client)}")
+    world.check_restores(alias, "one", "two", "three")
 
 
 def make_large(world, alias, client):
@@ -220,16 +209,11 @@ def who_is_killed_in_the_middle(world):
     pid = stop_child(world, process)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 30
-    while "restore error=busy" not in world.server.log(2000):  # the job's end
-        check(time.monotonic() < deadline, world.server.log(2000))
-        time.sleep(0.02)
+    until(lambda: "restore error=busy" in world.server.log(2000), "the job does not end", 30)
     result = world.run(alias, "backup", "verify")
     check(result[0] == 8, f"while the child of the last one may still write: {show(result)}")
     os.kill(pid, signal.SIGCONT)
-    while building(world):
-        check(time.monotonic() < deadline, "the child goes on though nobody waits for it")
-        time.sleep(0.02)
+    until(lambda: not building(world), "the child goes on though nobody waits for it", 30)
     check(not rest(), f"left by one that was given up: {rest()}")
     result = world.run(alias, "backup", "verify")
     check(result[0] == 0, show(result))

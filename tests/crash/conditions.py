@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import GONE, Load, check_files  # noqa: E402
 from faults.faults import Faults, library  # noqa: E402
 from lib.server import AdminError, Server  # noqa: E402
-from lib.suite import Skip, Suite, check  # noqa: E402
+from lib.suite import Skip, Suite, check, until  # noqa: E402
 
 suite = Suite(__doc__)
 
@@ -199,14 +199,6 @@ def kill_role(server, role):
         os.kill(pid, signal.SIGKILL)
     until(lambda: {process.pid for process in server.processes(role)} - before,
           f"no new {role} came")
-
-
-def until(condition, words, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        check(time.monotonic() < deadline, words)
-        time.sleep(0.02)
-    return answer
 
 
 @suite.case

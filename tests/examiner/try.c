@@ -7,30 +7,28 @@
  * Questions to the DNS are answered at once: every selector has a key, no other name exists.
  */
 #include "role/roles.h"
+#include "role/trial.h"
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "dns/answer.h"
-#include "wire/socket.h"
+#include "wire/channel.h"
 
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { SAMPLE_MS = 3 };
 
 struct trial {
-    pid_t pid;
-    int master, asker, resolver; /* our ends */
+    struct role_trial process;
+    int asker, resolver; /* our ends */
     bool is_render;
     long most_kb; /* of its own memory */
     char folder[64];
@@ -55,65 +53,17 @@ _Noreturn static void die(const char *words)
     exit(2);
 }
 
-static void tell(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
-                 size_t fd_count)
-{
-    struct buf frame;
-
-    buf_init(&frame, WIRE_FRAME_MAX);
-    if (wire_encode(type, tag, body, &frame) != ERR_OK ||
-        wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0) != WIRE_SOCKET_DONE)
-        die("cannot send");
-    buf_free(&frame);
-}
-
-static int pair(int *out_other)
-{
-    int fds[2];
-
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
-        die("socketpair");
-    *out_other = fds[1];
-    return fds[0];
-}
-
-static int give_peer(struct trial *trial, enum wire_role role)
-{
-    struct wire_peer peer = {.role = role};
-    int theirs, ours = pair(&theirs);
-
-    tell(trial->master, WIRE_PEER, 0, &peer, &theirs, 1);
-    close(theirs);
-    return ours;
-}
-
 static void start(struct trial *trial)
 {
-    struct wire_configure configure = {.descriptor_count = 1};
-    struct wire_start body = {.index = 0};
-    struct wire_message message;
     char settings[256];
-    int theirs, config_fd;
 
-    trial->master = pair(&theirs);
-    trial->pid = fork();
-    if (trial->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        close(trial->master);
-        role_run(&role_examiner, theirs, 0);
-    }
-    close(theirs);
     snprintf(settings, sizeof(settings), "data = \"%s\"\nhostname = here.example\n", trial->folder);
-    if (memfd_from(&task, str_from_c(settings), &config_fd) != ERR_OK)
-        die("configuration");
-    tell(trial->master, WIRE_CONFIGURE, 0, &configure, &config_fd, 1);
-    close(config_fd);
-    trial->asker = give_peer(trial, trial->is_render ? WIRE_ROLE_COURIER : WIRE_ROLE_SMTP);
-    trial->resolver = give_peer(trial, WIRE_ROLE_RESOLVER);
-    tell(trial->master, WIRE_START, 0, &body, NULL, 0);
-    if (wire_receive_blocking(&task, trial->master, WIRE_ROLE_MASTER, WIRE_ROLE_EXAMINER, &storage,
-                              &message) != ERR_OK)
-        die("does not start");
+    role_trial_fork(&trial->process, &role_examiner);
+    role_trial_configure(&trial->process, (struct str[]){str_from_c(settings)}, 1);
+    trial->asker =
+        role_trial_connect(&trial->process, trial->is_render ? WIRE_ROLE_COURIER : WIRE_ROLE_SMTP);
+    trial->resolver = role_trial_connect(&trial->process, WIRE_ROLE_RESOLVER);
+    role_trial_start(&trial->process);
 }
 
 static void answer_question(struct trial *trial)
@@ -135,7 +85,7 @@ static void answer_question(struct trial *trial)
     dns_answer_encode(&answer, &encoded);
     body.status = answer.status;
     body.records = buf_str(&encoded);
-    tell(trial->resolver, WIRE_DNS_ANSWER, message.tag, &body, NULL, 0);
+    role_trial_send(trial->resolver, WIRE_DNS_ANSWER, message.tag, &body, NULL, 0);
     buf_free(&encoded);
 }
 
@@ -166,7 +116,7 @@ static bool await_reply(struct trial *trial, struct wire_message *out)
     for (;;) {
         struct pollfd ready[2] = {{.fd = trial->asker, .events = POLLIN},
                                   {.fd = trial->resolver, .events = POLLIN}};
-        long now_kb = memory_of(trial->pid, "RssAnon:");
+        long now_kb = memory_of(trial->process.pid, "RssAnon:");
 
         trial->most_kb = now_kb > trial->most_kb ? now_kb : trial->most_kb;
         if (poll(ready, 2, SAMPLE_MS) < 0 || clock_monotonic_ms() > end_ms)
@@ -190,9 +140,9 @@ static void ask(struct trial *trial, int fd)
     struct wire_render render = {.with_raw = true};
 
     if (trial->is_render)
-        tell(trial->asker, WIRE_RENDER, 1, &render, &fd, 1);
+        role_trial_send(trial->asker, WIRE_RENDER, 1, &render, &fd, 1);
     else
-        tell(trial->asker, WIRE_EXAMINE, 1, &examine, &fd, 1);
+        role_trial_send(trial->asker, WIRE_EXAMINE, 1, &examine, &fd, 1);
 }
 
 static json_t *describe(struct trial *trial, struct wire_message *message)
@@ -230,7 +180,7 @@ static void show(struct trial *trial, const char *path, long repeat)
         die("cannot read");
     buf_free(&bytes);
     start(trial);
-    base_kb = memory_of(trial->pid, "RssAnon:");
+    base_kb = memory_of(trial->process.pid, "RssAnon:");
     trial->most_kb = base_kb;
     before_ms = clock_monotonic_ms();
     for (long i = 0; i < repeat; i++) {
@@ -242,8 +192,8 @@ static void show(struct trial *trial, const char *path, long repeat)
     }
     json_object_set_new(result, "took_ms", json_integer(clock_monotonic_ms() - before_ms));
     json_object_set_new(result, "grown_kb", json_integer(trial->most_kb - base_kb));
-    close(trial->master); /* it ends */
-    if (wait4(trial->pid, &status, 0, &usage) != trial->pid)
+    close(trial->process.master); /* it ends */
+    if (wait4(trial->process.pid, &status, 0, &usage) != trial->process.pid)
         die("wait");
     json_object_set_new(result, "signal", json_integer(WIFSIGNALED(status) ? WTERMSIG(status) : 0));
     json_object_set_new(result, "cpu_ms",

@@ -74,3 +74,12 @@ def check(condition, words):
     """An assertion that stays on under python -O and says what was wrong."""
     if not condition:
         raise AssertionError(words)
+
+
+def until(condition, words, seconds=20, pause=0.01):
+    """Waits for what comes in its own time, but must come; what the condition gave."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        check(time.monotonic() < deadline, words)
+        time.sleep(pause)
+    return found

@@ -5,19 +5,17 @@
  *   scanner_try SETTINGS CLIENT NAME SENDER FILE…       SETTINGS: lines of a configuration
  */
 #include "role/roles.h"
+#include "role/trial.h"
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "wire/socket.h"
+#include "wire/channel.h"
 
 #include <fcntl.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,51 +29,15 @@ _Noreturn static void die(const char *words)
     exit(2);
 }
 
-static void tell(int fd, enum wire_type type, uint64_t tag, const void *body, const int *fds,
-                 size_t fd_count)
-{
-    struct buf frame;
-
-    buf_init(&frame, WIRE_FRAME_MAX);
-    if (wire_encode(type, tag, body, &frame) != ERR_OK ||
-        wire_socket_send(fd, buf_str(&frame), fds, fd_count, 0) != WIRE_SOCKET_DONE)
-        die("cannot send");
-    buf_free(&frame);
-}
-
-static int pair(int *out_other)
-{
-    int fds[2];
-
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
-        die("socketpair");
-    *out_other = fds[1];
-    return fds[0];
-}
-
 /* Gives the examiner's end of its channel. */
-static int start_scanner(const char *settings, pid_t *out_pid, int *out_master)
+static int start_scanner(const char *settings, struct role_trial *out_process)
 {
-    struct wire_configure configure = {.descriptor_count = 1};
-    struct wire_peer peer = {.role = WIRE_ROLE_EXAMINER};
-    struct wire_start start = {.index = 0};
-    int theirs, examiner, config_fd;
+    int examiner;
 
-    *out_master = pair(&theirs);
-    *out_pid = fork();
-    if (*out_pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        close(*out_master);
-        role_run(&role_scanner, theirs, 0);
-    }
-    close(theirs);
-    if (memfd_from(&task, str_from_c(settings), &config_fd) != ERR_OK)
-        die("configuration");
-    tell(*out_master, WIRE_CONFIGURE, 0, &configure, &config_fd, 1);
-    examiner = pair(&theirs);
-    tell(*out_master, WIRE_PEER, 0, &peer, &theirs, 1);
-    close(theirs);
-    tell(*out_master, WIRE_START, 0, &start, NULL, 0);
+    role_trial_fork(out_process, &role_scanner);
+    role_trial_configure(out_process, (struct str[]){str_from_c(settings)}, 1);
+    examiner = role_trial_connect(out_process, WIRE_ROLE_EXAMINER);
+    role_trial_start(out_process);
     return examiner;
 }
 
@@ -92,17 +54,16 @@ static json_t *describe(const struct wire_scan_reply *reply, int64_t took_ms)
 int main(int argc, char **argv)
 {
     json_t *answers[FILES_MAX] = {NULL};
+    struct role_trial process;
     struct buf bytes, storage;
-    struct wire_stop stop = {.grace_ms = 1000};
-    int examiner, master, count = argc - 5, status;
+    int examiner, count = argc - 5, status;
     int64_t before_ms;
-    pid_t pid;
 
     if (count < 1 || count > FILES_MAX)
         die("SETTINGS CLIENT NAME SENDER FILE…");
     task_init(&task, clock_now_ms());
     buf_init(&storage, SIZE_MAX);
-    examiner = start_scanner(argv[1], &pid, &master);
+    examiner = start_scanner(argv[1], &process);
     before_ms = clock_monotonic_ms();
     for (int i = 0; i < count; i++) {
         struct wire_scan body = {.client = str_from_c(argv[2]),
@@ -115,7 +76,7 @@ int main(int argc, char **argv)
         if (file_read(&task, AT_FDCWD, argv[5 + i], SIZE_MAX, &bytes) != ERR_OK ||
             memfd_from(&task, buf_str(&bytes), &fd) != ERR_OK)
             die("cannot read");
-        tell(examiner, WIRE_SCAN, (uint64_t)i, &body, &fd, 1);
+        role_trial_send(examiner, WIRE_SCAN, (uint64_t)i, &body, &fd, 1);
         close(fd);
         buf_free(&bytes);
     }
@@ -133,8 +94,9 @@ int main(int argc, char **argv)
         printf("\n");
         json_decref(answers[i]);
     }
-    tell(master, WIRE_STOP, 0, &stop, NULL, 0);
     buf_free(&storage);
     task_done(&task);
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 3;
+    role_trial_ask_stop(&process);
+    status = role_trial_wait(&process);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 3;
 }

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from attacks.pop3 import pop3  # noqa: E402
 from lib.server import Server, find_key  # noqa: E402
-from lib.suite import Suite, check  # noqa: E402
+from lib.suite import Suite, check, until  # noqa: E402
 
 suite = Suite(__doc__)
 
@@ -59,15 +59,6 @@ def connect(server, alias, password=None):
 def subjects(client):
     return [next(line[9:] for line in client.top(n + 1, 0)[1] if line.startswith(b"Subject: "))
             for n in range(client.stat()[0])]
-
-
-def until(condition, words):
-    """For what comes in its own time, but must come."""
-    for _ in range(400):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError(words)
 
 
 @suite.case

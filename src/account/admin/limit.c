@@ -18,22 +18,33 @@ static void put_limit(struct admin_request *request, const struct account_daily 
                    daily->day == today && daily->count > 0 ? (uint64_t)daily->count : 0);
 }
 
-enum err admin_user_limit(struct admin_request *request)
+/* Sets it where the request says so, and reads it. */
+static enum err set_and_read(struct admin_request *request, enum account_daily_of whose,
+                             int64_t row, bool *out_is_set, struct account_daily *out_daily)
 {
     struct account_database *database = request->admin->database;
     bool is_set = admin_argument_text(request, "limit").len > 0;
-    struct account_daily daily;
-    struct account_user user;
     int64_t limit = 0;
 
     if (is_set)
         TRY(admin_argument_limit(request, "limit", &limit));
-    TRY(admin_find_user(request, admin_argument_text(request, "name"), &user));
     TRY(account_begin(database, &request->task));
     if (is_set)
-        TRY(account_user_set_limit(database, &request->task, user.row, limit));
-    TRY(account_user_daily(database, &request->task, user.row, &daily));
+        TRY(account_daily_set_limit(database, &request->task, whose, row, limit));
+    TRY(account_daily(database, &request->task, whose, row, out_daily));
     TRY(account_commit(database, &request->task));
+    *out_is_set = is_set;
+    return ERR_OK;
+}
+
+enum err admin_user_limit(struct admin_request *request)
+{
+    struct account_daily daily;
+    struct account_user user;
+    bool is_set;
+
+    TRY(admin_find_user(request, admin_argument_text(request, "name"), &user));
+    TRY(set_and_read(request, ACCOUNT_DAILY_USER, user.row, &is_set, &daily));
     if (is_set)
         admin_say(request, "The daily limit of user %.*s was set.", STR_ARG(user.name));
     admin_put_text(request->reply, "name", user.name);
@@ -43,20 +54,12 @@ enum err admin_user_limit(struct admin_request *request)
 
 enum err admin_domain_limit(struct admin_request *request)
 {
-    struct account_database *database = request->admin->database;
-    bool is_set = admin_argument_text(request, "limit").len > 0;
-    struct account_daily daily;
     struct account_domain domain;
-    int64_t limit = 0;
+    struct account_daily daily;
+    bool is_set;
 
-    if (is_set)
-        TRY(admin_argument_limit(request, "limit", &limit));
     TRY(admin_find_domain(request, &domain));
-    TRY(account_begin(database, &request->task));
-    if (is_set)
-        TRY(account_domain_set_limit(database, &request->task, domain.row, limit));
-    TRY(account_domain_daily(database, &request->task, domain.row, &daily));
-    TRY(account_commit(database, &request->task));
+    TRY(set_and_read(request, ACCOUNT_DAILY_DOMAIN, domain.row, &is_set, &daily));
     if (is_set)
         admin_say(request, "The daily limit of the domain %.*s was set.", STR_ARG(domain.name));
     admin_put_text(request->reply, "domain", domain.name);

@@ -122,6 +122,7 @@ struct smtp_client_verdict {
 struct smtp_client *smtp_client_new(const struct smtp_client_options *options, int64_t now_ms);
 void smtp_client_free(struct smtp_client **client);
 
+/* What the server sent. */
 void smtp_client_input(struct smtp_client *client, struct str bytes, int64_t now_ms);
 /* What is to be sent; holds until the next call. Tell what was taken: more of a message follows. */
 struct str smtp_client_output(const struct smtp_client *client);
@@ -145,6 +146,7 @@ const struct smtp_client_verdict *smtp_client_verdict(const struct smtp_client *
 /* While WANTS_MAIL: says QUIT and ends. In any other state it ends without. */
 void smtp_client_quit(struct smtp_client *client, int64_t now_ms);
 
+/* Why it ended; the words hold as long as the client. */
 struct smtp_client_trouble smtp_client_trouble(const struct smtp_client *client);
 /* What EHLO said. */
 bool smtp_client_has_dsn(const struct smtp_client *client);

@@ -90,6 +90,7 @@ enum smtp_reply {
 #undef R
 };
 
+/* Appends the reply, with the CRLF. */
 void smtp_reply_write(struct buf *out, enum smtp_reply reply);
 /*
  * The same as another role wants it: with its words unless they are empty, and its code unless that
