@@ -548,7 +548,7 @@ static void next_item(struct mirror *mirror)
         put_item(mirror);
     else
         mirror->call = backup_delete(mirror->use->public.destination, str_from_c(item->name),
-                                     on_removed, mirror);
+                                     BACKUP_GONE_NOW, on_removed, mirror);
 }
 
 static void go_on(struct mirror *mirror)

@@ -58,6 +58,7 @@ struct backup_prune {
     struct items doomed;  /* objects to remove, the first first */
     struct items segments; /* of the generation that goes */
     size_t next, next_segment;
+    bool has_more_segments; /* than those */
     size_t removed_count;
     struct str removing; /* the object that goes */
     int64_t oldest_kept_ms;
@@ -332,6 +333,7 @@ static void on_listed(void *owner, struct backup_result *result)
         item->modified_ms = object->modified_ms;
         item->size_bytes = object->size_bytes;
     }
+    prune->has_more_segments = !result->is_last;
     /* Segments go a page at a time. */
     if (!result->is_last && prune->stage != STAGE_LOG && into->count < OBJECTS_MAX &&
         last.len > 0) {
@@ -367,11 +369,11 @@ static void on_removed(void *owner, struct backup_result *result)
     step(prune);
 }
 
-static void remove_one(struct backup_prune *prune, struct str name)
+static void remove_one(struct backup_prune *prune, struct str name, enum backup_gone gone)
 {
     prune->removing = name;
     prune->events->on_removing(prune->owner, name);
-    prune->call = backup_delete(prune->destination, name, on_removed, prune);
+    prune->call = backup_delete(prune->destination, name, gone, on_removed, prune);
 }
 
 /* One of the two objects of the generation that goes. */
@@ -380,7 +382,7 @@ static void remove_of_base(struct backup_prune *prune, enum stage stage, const c
     struct str base = prune->doomed.at[prune->next].name; /* "<mailbox>/base/<generation>" */
 
     prune->stage = stage;
-    remove_one(prune, arena_printf(&prune->arena, "%.*s%s", STR_ARG(base), kind));
+    remove_one(prune, arena_printf(&prune->arena, "%.*s%s", STR_ARG(base), kind), BACKUP_GONE_NOW);
 }
 
 /* Its segments, behind those that went. */
@@ -414,20 +416,29 @@ static void begin_generation(struct backup_prune *prune)
         finish(prune);
 }
 
+/* The last of all is gone for good, and all with it, before the copy goes by which they are found.
+ */
 static void remove_segment(struct backup_prune *prune)
 {
+    struct str name;
+
     prune->stage = STAGE_REMOVING_LOG;
-    if (prune->next_segment < prune->segments.count)
-        remove_one(prune, prune->segments.at[prune->next_segment++].name);
-    else
+    if (prune->next_segment < prune->segments.count) {
+        name = prune->segments.at[prune->next_segment++].name;
+        remove_one(prune, name,
+                   prune->has_more_segments || prune->next_segment < prune->segments.count
+                       ? BACKUP_GONE_LATER
+                       : BACKUP_GONE_NOW);
+    } else {
         list_log(prune, prune->segments.at[prune->segments.count - 1].name); /* more of them? */
+    }
 }
 
 static void remove_next(struct backup_prune *prune)
 {
     prune->stage = STAGE_REMOVING;
     if (prune->next < prune->doomed.count)
-        remove_one(prune, prune->doomed.at[prune->next++].name);
+        remove_one(prune, prune->doomed.at[prune->next++].name, BACKUP_GONE_NOW);
     else if (prune->has_manifests)
         begin_bases(prune);
     else
