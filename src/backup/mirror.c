@@ -768,6 +768,20 @@ void backup_mirrors_removed(struct backup_mirrors *mirrors, struct str name)
     run_ready(mirrors);
 }
 
+bool backup_mirrors_has_room(const struct backup_mirrors *mirrors, struct str name)
+{
+    const struct mirror *mirror = find(mirrors, name);
+
+    return mirror == NULL || mirror->failures > 0 || mirror->removal_count < MIRROR_REMOVALS_MAX;
+}
+
+bool backup_mirrors_is_failing(const struct backup_mirrors *mirrors, struct str name)
+{
+    const struct mirror *mirror = find(mirrors, name);
+
+    return mirror != NULL && mirror->failures > 0;
+}
+
 /* ---- Direct use ---- */
 
 bool backup_mirrors_has(const struct backup_mirrors *mirrors, struct str name)

@@ -372,7 +372,10 @@ static void on_removed(void *owner, struct backup_result *result)
 static void remove_one(struct backup_prune *prune, struct str name, enum backup_gone gone)
 {
     prune->removing = name;
-    prune->events->on_removing(prune->owner, name);
+    if (!prune->events->on_removing(prune->owner, name)) {
+        finish(prune);
+        return;
+    }
     prune->call = backup_delete(prune->destination, name, gone, on_removed, prune);
 }
 

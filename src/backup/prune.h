@@ -17,7 +17,8 @@
 struct backup_prune;
 
 struct backup_prune_events {
-    void (*on_removing)(void *owner, struct str name); /* before it goes */
+    /* Before it goes. False: it must not, for now; it and the rest stay for the next one. */
+    bool (*on_removing)(void *owner, struct str name);
     void (*on_removed)(void *owner, struct str name);
     void (*on_done)(void *owner);
 };

@@ -32,7 +32,9 @@ static char root[64];
 struct state {
     struct backup_fixture direct;
     struct backup_prune *prune;
-    size_t removed, stop_after; /* it is interrupted behind so many objects */
+    size_t removed;
+    size_t stop_after;    /* it is interrupted behind so many objects */
+    size_t refused_after; /* and from then on they must not go */
     bool is_done;
 };
 
@@ -116,7 +118,7 @@ static int set_up(void **out)
     (void)snprintf(root, sizeof(root), "/tmp/sealpost-prune-XXXXXX");
     assert_non_null(mkdtemp(root));
     s->direct.loop = net_loop_new();
-    s->stop_after = NEVER;
+    s->stop_after = s->refused_after = NEVER;
     assert_int_equal(backup_directory_open(s->direct.loop, &task, root, &s->direct.destination),
                      ERR_OK);
     task_done(&task);
@@ -154,11 +156,13 @@ static void check_order(void)
     }
 }
 
-static void on_removing(void *owner, struct str name)
+static bool on_removing(void *owner, struct str name)
 {
-    (void)owner;
+    const struct state *s = owner;
+
     (void)name;
     check_order();
+    return s->removed != s->refused_after;
 }
 
 static void on_removed(void *owner, struct str name)
@@ -224,6 +228,22 @@ static void what_an_interruption_leaves_goes_with_the_next(void **state)
     }
 }
 
+static void what_must_not_go_yet_stays_with_the_rest(void **state)
+{
+    struct state *s = *state;
+    char newest[64];
+
+    fill(s, newest);
+    s->refused_after = 3; /* the manifest and two segments */
+    prune(s, newest);
+    assert_true(s->is_done);
+    assert_int_equal(s->removed, 3);
+    assert_true(has("base/g1.sqlite") && segments_of("g1") == SEGMENTS - 2 && has("base/g2.json"));
+    s->refused_after = NEVER;
+    prune(s, newest);
+    check_all_gone();
+}
+
 /* A process of its own, which dies at any moment. */
 static void whoever_prunes_may_be_killed(void **state)
 {
@@ -241,7 +261,7 @@ static void whoever_prunes_may_be_killed(void **state)
         age("*/g2*", "5 days ago");
         pid = fork();
         if (pid == 0) {
-            struct state own = {.stop_after = NEVER};
+            struct state own = {.stop_after = NEVER, .refused_after = NEVER};
             struct task task;
 
             task_init(&task, clock_now_ms());
@@ -270,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_an_interruption_leaves_goes_with_the_next),
+        TEST(what_must_not_go_yet_stays_with_the_rest),
         TEST(whoever_prunes_may_be_killed),
     };
 
