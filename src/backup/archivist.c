@@ -303,7 +303,7 @@ static void attempt(void *owner)
         order->call = backup_list(destination, put.name, str_from_c(order->after),
                                   ARCHIVIST_LIST_MAX, on_done, order);
     else
-        order->call = backup_delete(destination, put.name, on_done, order);
+        order->call = backup_delete(destination, put.name, BACKUP_GONE_NOW, on_done, order);
 }
 
 /* The lane in which a put of this name waits or runs; LANE_COUNT: none does. */

@@ -433,7 +433,13 @@ static void on_pruned(void *owner)
     ((struct state *)owner)->direct.is_done = true;
 }
 
-static void on_let_go(void *owner, struct str name)
+static bool on_removing(void *owner, struct str name)
+{
+    (void)owner;
+    return name.len > 0;
+}
+
+static void on_removed(void *owner, struct str name)
 {
     (void)owner;
     assert_true(name.len > 0);
@@ -442,7 +448,7 @@ static void on_let_go(void *owner, struct str name)
 static void prune_now(struct state *s, const char *newest, uint64_t size_bytes,
                       const struct backup_policy *policy)
 {
-    static const struct backup_prune_events events = {on_let_go, on_let_go, on_pruned};
+    static const struct backup_prune_events events = {on_removing, on_removed, on_pruned};
     struct backup_prune *prune;
     char name[128];
 

@@ -26,10 +26,10 @@ struct backup_call *backup_list(struct backup_destination *destination, struct s
 }
 
 struct backup_call *backup_delete(struct backup_destination *destination, struct str name,
-                                  backup_on_done on_done, void *owner)
+                                  enum backup_gone gone, backup_on_done on_done, void *owner)
 {
     assert(backup_name_is_valid(name));
-    return destination->kind->remove(destination, name, on_done, owner);
+    return destination->kind->remove(destination, name, gone, on_done, owner);
 }
 
 void backup_cancel(struct backup_call **call)

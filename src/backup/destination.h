@@ -66,9 +66,11 @@ struct backup_call *backup_get(struct backup_destination *destination, struct st
 struct backup_call *backup_list(struct backup_destination *destination, struct str prefix,
                                 struct str after, size_t count_max, backup_on_done on_done,
                                 void *owner);
-/* Gone already is fine. */
+/* Gone already is fine. LATER: whoever asks deletes others of the same folder next, and this one
+ * need not be gone for good, should the power fail, before one of them was deleted NOW. */
+enum backup_gone { BACKUP_GONE_NOW, BACKUP_GONE_LATER };
 struct backup_call *backup_delete(struct backup_destination *destination, struct str name,
-                                  backup_on_done on_done, void *owner);
+                                  enum backup_gone gone, backup_on_done on_done, void *owner);
 /* Not inside its own on_done. Sets the caller's pointer to NULL; NULL is fine. */
 void backup_cancel(struct backup_call **call);
 /* No call is under way. */
@@ -85,7 +87,7 @@ struct backup_destination_kind {
                                 struct str after, size_t count_max, backup_on_done on_done,
                                 void *owner);
     struct backup_call *(*remove)(struct backup_destination *destination, struct str name,
-                                  backup_on_done on_done, void *owner);
+                                  enum backup_gone gone, backup_on_done on_done, void *owner);
     void (*cancel)(struct backup_call *call);
     void (*free)(struct backup_destination *destination);
 };

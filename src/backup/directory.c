@@ -52,6 +52,7 @@ struct directory_call {
     char *name;              /* own; of the object; for a list its prefix */
     char *after;             /* own; list */
     size_t count_max;
+    enum backup_gone gone; /* delete */
     int root_fd;        /* own; the directory, as it is mounted now */
     int from_fd, to_fd; /* own; -1: none */
     uint64_t offset, size_bytes;
@@ -438,32 +439,35 @@ static void drop_lone_digests(int root, const char *path)
     }
 }
 
+/* What went from this folder is gone for good; folders that are empty now go with it. */
+static enum err sync_removed(struct task *task, int root, const char *name)
+{
+    char folder[BACKUP_NAME_MAX + 1], parent[BACKUP_NAME_MAX + 1];
+
+    folder_of(name, folder);
+    if (strcmp(folder, ".") != 0)
+        drop_lone_digests(root, folder);
+    while (strcmp(folder, ".") != 0 &&
+           (unlinkat(root, folder, AT_REMOVEDIR) == 0 || errno == ENOENT)) {
+        folder_of(folder, parent);
+        memcpy(folder, parent, sizeof(folder));
+    }
+    return dir_sync(task, root, folder);
+}
+
 /* The digest first: an object without one is still listed, and so can be removed once more, by
  * whoever comes after a crash in between. */
 static enum err remove_object(struct directory_call *call, struct task *task)
 {
     int root = call->root_fd;
-    char name[BACKUP_NAME_MAX + 16], folder[BACKUP_NAME_MAX + 1];
+    char name[BACKUP_NAME_MAX + 16];
 
     digest_name(call->name, name);
-    folder_of(call->name, folder);
     if (unlinkat(root, name, 0) != 0 && errno != ENOENT)
         return fail_errno(task, "remove", name);
     if (unlinkat(root, call->name, 0) != 0 && errno != ENOENT)
         return fail_errno(task, "remove", call->name);
-    if (strcmp(folder, ".") != 0)
-        drop_lone_digests(root, folder);
-    if (faccessat(root, folder, F_OK, 0) == 0)
-        TRY(dir_sync(task, root, folder));
-    /* Folders that are empty now go, too. */
-    while (strcmp(folder, ".") != 0 && unlinkat(root, folder, AT_REMOVEDIR) == 0) {
-        char *slash = strrchr(folder, '/');
-
-        if (slash == NULL)
-            break;
-        *slash = '\0';
-    }
-    return ERR_OK;
+    return call->gone == BACKUP_GONE_LATER ? ERR_OK : sync_removed(task, root, call->name);
 }
 
 static void on_slice(void *owner)
@@ -553,9 +557,12 @@ static struct backup_call *list(struct backup_destination *destination, struct s
 }
 
 static struct backup_call *remove_call(struct backup_destination *destination, struct str name,
-                                       backup_on_done on_done, void *owner)
+                                       enum backup_gone gone, backup_on_done on_done, void *owner)
 {
-    return &call_new(destination, KIND_DELETE, name, on_done, owner)->base;
+    struct directory_call *call = call_new(destination, KIND_DELETE, name, on_done, owner);
+
+    call->gone = gone;
+    return &call->base;
 }
 
 static void free_directory(struct backup_destination *destination)

@@ -146,6 +146,7 @@ enum err fixture_list(struct backup_fixture *fixture, const char *prefix, const 
 enum err fixture_delete(struct backup_fixture *fixture, const char *name)
 {
     begin(fixture);
-    (void)backup_delete(fixture->destination, str_from_c(name), fixture_on_done, fixture);
+    (void)backup_delete(fixture->destination, str_from_c(name), BACKUP_GONE_NOW, fixture_on_done,
+                        fixture);
     return wait_for(fixture);
 }

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* As many names as the mirrors take: the shortest are "<mailbox>/full/<stamp>-1.json". */
-enum { FILE_BYTES_MAX = MIRROR_REMOVALS_MAX * (ID_TEXT_LEN + 6 + BACKUP_STAMP_LEN + 7 + 1) };
+/* As many names as the mirrors take: the longest are "<mailbox>/log/<generation>/<number>.seg". */
+enum { FILE_BYTES_MAX = MIRROR_REMOVALS_MAX * (ID_TEXT_LEN + 5 + ID_TEXT_LEN + 1 + 12 + 4 + 1) };
 
 struct let_go {
     struct backup_mirrors *mirrors; /* borrowed, as the log */
@@ -29,34 +29,65 @@ static bool is_noted(const struct let_go *let_go, struct str name)
     return !let_go->is_told || backup_mirrors_has(let_go->mirrors, name);
 }
 
-static bool open_file(struct let_go *let_go, struct str name)
+static enum err open_file(struct let_go *let_go, struct task *task, const struct id *mailbox)
 {
-    struct id mailbox;
-
-    if (name.len <= ID_TEXT_LEN || !id_parse(str_upto(name, ID_TEXT_LEN), &mailbox))
-        return false; /* a host's */
-    if (let_go->file_fd >= 0 && id_equal(&mailbox, &let_go->mailbox))
-        return true;
+    if (let_go->file_fd >= 0 && id_equal(mailbox, &let_go->mailbox))
+        return ERR_OK;
     let_go_sync(let_go);
-    let_go->mailbox = mailbox;
-    let_go->file_fd = openat(let_go->folder_fd, mailbox.text,
-                             O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return let_go->file_fd >= 0;
+    let_go->mailbox = *mailbox;
+    let_go->file_fd = openat(let_go->folder_fd, mailbox->text,
+                             O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (let_go->file_fd < 0)
+        return fail(task, ERR_IO, "open %s: %s", mailbox->text, strerror(errno));
+    return ERR_OK;
 }
 
-void let_go_note(struct let_go *let_go, struct str name)
+/* A process that was killed, or a power cut, may have left half a line. */
+static const char *begin_of_line(const struct let_go *let_go, off_t end)
+{
+    char last = '\n';
+
+    return end > 0 && pread(let_go->file_fd, &last, 1, end - 1) == 1 && last != '\n' ? "\n" : "";
+}
+
+/* All of it, or nothing. */
+static enum err write_name(struct let_go *let_go, struct task *task, struct str name)
 {
     struct stat about;
-    struct task task;
+    enum err err;
 
-    if (!is_noted(let_go, name) || !open_file(let_go, name))
-        return;
+    if (fstat(let_go->file_fd, &about) != 0)
+        return fail(task, ERR_IO, "stat: %s", strerror(errno));
+    if (about.st_size + (off_t)name.len >= FILE_BYTES_MAX)
+        return backup_mirrors_is_failing(let_go->mirrors, name)
+                   ? ERR_OK
+                   : fail(task, ERR_BUSY, "%zu names at most, and they are being let go",
+                          (size_t)MIRROR_REMOVALS_MAX);
+    err = fd_write_all(task, let_go->file_fd,
+                       arena_printf(&task->arena, "%s%.*s\n", begin_of_line(let_go, about.st_size),
+                                    STR_ARG(name)));
+    if (err != ERR_OK && ftruncate(let_go->file_fd, about.st_size) != 0)
+        log_warning(let_go->log, "half a name is left of %.*s: %s", STR_ARG(name), strerror(errno));
+    return err;
+}
+
+bool let_go_note(struct let_go *let_go, struct str name)
+{
+    struct id mailbox;
+    struct task task;
+    enum err err;
+
+    if (!is_noted(let_go, name) || name.len <= ID_TEXT_LEN ||
+        !id_parse(str_upto(name, ID_TEXT_LEN), &mailbox))
+        return true; /* a host's, or nobody else has it */
     task_init(&task, clock_now_ms());
-    if (fstat(let_go->file_fd, &about) == 0 && about.st_size + (off_t)name.len < FILE_BYTES_MAX &&
-        fd_write_all(&task, let_go->file_fd, arena_printf(&task.arena, "%.*s\n", STR_ARG(name))) !=
-            ERR_OK)
+    err = open_file(let_go, &task, &mailbox);
+    if (err == ERR_OK)
+        err = write_name(let_go, &task, name);
+    if (err != ERR_OK)
         log_failure(let_go->log, "noting what owners' own destinations are to let go", &task);
     task_done(&task);
+    return err == ERR_OK;
 }
 
 void let_go_sync(struct let_go *let_go)

@@ -548,7 +548,7 @@ static void next_item(struct mirror *mirror)
         put_item(mirror);
     else
         mirror->call = backup_delete(mirror->use->public.destination, str_from_c(item->name),
-                                     on_removed, mirror);
+                                     BACKUP_GONE_NOW, on_removed, mirror);
 }
 
 static void go_on(struct mirror *mirror)
@@ -766,6 +766,20 @@ void backup_mirrors_removed(struct backup_mirrors *mirrors, struct str name)
     mirror->removal_count++;
     get_ready(mirror);
     run_ready(mirrors);
+}
+
+bool backup_mirrors_has_room(const struct backup_mirrors *mirrors, struct str name)
+{
+    const struct mirror *mirror = find(mirrors, name);
+
+    return mirror == NULL || mirror->failures > 0 || mirror->removal_count < MIRROR_REMOVALS_MAX;
+}
+
+bool backup_mirrors_is_failing(const struct backup_mirrors *mirrors, struct str name)
+{
+    const struct mirror *mirror = find(mirrors, name);
+
+    return mirror != NULL && mirror->failures > 0;
 }
 
 /* ---- Direct use ---- */

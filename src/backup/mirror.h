@@ -56,6 +56,13 @@ void backup_mirrors_put(struct backup_mirrors *mirrors, const struct backup_put 
 enum { MIRROR_REMOVALS_MAX = 4096 };
 void backup_mirrors_removed(struct backup_mirrors *mirrors, struct str name);
 
+/*
+ * May another name follow? False: the owner's is at work, and has as many to let go as are
+ * remembered. The host waits so long with the next; for one that fails it does not.
+ */
+bool backup_mirrors_has_room(const struct backup_mirrors *mirrors, struct str name);
+bool backup_mirrors_is_failing(const struct backup_mirrors *mirrors, struct str name);
+
 /* Does the object's mailbox have one? */
 bool backup_mirrors_has(const struct backup_mirrors *mirrors, struct str name);
 

@@ -123,11 +123,11 @@ static struct backup_call *list(struct backup_destination *d, struct str prefix,
 }
 
 static struct backup_call *take_away(struct backup_destination *d, struct str name,
-                                     backup_on_done on_done, void *owner)
+                                     enum backup_gone gone, backup_on_done on_done, void *owner)
 {
     struct backup_call *call = maybe_fail(flaky_of(d), on_done, owner);
 
-    return call != NULL ? call : backup_delete(flaky_of(d)->inner, name, on_done, owner);
+    return call != NULL ? call : backup_delete(flaky_of(d)->inner, name, gone, on_done, owner);
 }
 
 static void free_flaky(struct backup_destination *d)

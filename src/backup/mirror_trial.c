@@ -80,7 +80,8 @@ static void on_put(void *owner, struct backup_result *result)
     if (result->err != ERR_OK)
         end(trial, result->err, result->words);
     else
-        trial->call = backup_delete(trial->destination, str_from_c(trial->name), on_deleted, trial);
+        trial->call = backup_delete(trial->destination, str_from_c(trial->name), BACKUP_GONE_NOW,
+                                    on_deleted, trial);
 }
 
 static void begin(struct backup_trial *trial)

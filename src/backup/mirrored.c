@@ -31,6 +31,7 @@ struct call {
     struct arena arena;
     struct str name, after; /* of the object; or a list's prefix */
     size_t count_max;
+    enum backup_gone gone;      /* delete */
     struct backup_call *half;   /* own; the one under way */
     struct backup_own_use *own; /* own; NULL: not used, or not yet */
     enum err err;               /* of the host's half, and its words */
@@ -285,16 +286,18 @@ static void on_host_deleted(void *owner, struct backup_result *result)
         finish(call, result);
         return;
     }
-    call->half = backup_delete(call->own->destination, call->name, on_own_deleted, call);
+    call->half =
+        backup_delete(call->own->destination, call->name, call->gone, on_own_deleted, call);
 }
 
 static struct backup_call *remove_call(struct backup_destination *destination, struct str name,
-                                       backup_on_done on_done, void *owner)
+                                       enum backup_gone gone, backup_on_done on_done, void *owner)
 {
     struct call *call =
         call_new(CONTAINER_OF(destination, struct mirrored, base), name, on_done, owner);
 
-    call->half = backup_delete(call->mirrored->host, call->name, on_host_deleted, call);
+    call->gone = gone;
+    call->half = backup_delete(call->mirrored->host, call->name, gone, on_host_deleted, call);
     return &call->base;
 }
 

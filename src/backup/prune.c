@@ -16,13 +16,15 @@ enum {
 /*
  *   LISTING_SERIES ──> REMOVING ──> (done)
  *                        │  full/ only
- *                        └──> LISTING_BASES ──> LISTING_LOG <──> REMOVING_LOG
- *                                                   └──> REMOVING_BASE ──> LISTING_LOG, (done)
+ *                        └──> LISTING_BASES ──> REMOVING_MANIFEST ──> LISTING_LOG <──> REMOVING_LOG
+ *                                                      ^                   └──> REMOVING_BASE ──>
+ * (done) └── the next generation ────┘
  */
 enum stage {
     STAGE_SERIES,
     STAGE_REMOVING,
     STAGE_BASES,
+    STAGE_REMOVING_MANIFEST,
     STAGE_LOG,
     STAGE_REMOVING_LOG,
     STAGE_REMOVING_BASE,
@@ -56,6 +58,7 @@ struct backup_prune {
     struct items doomed;  /* objects to remove, the first first */
     struct items segments; /* of the generation that goes */
     size_t next, next_segment;
+    bool has_more_segments; /* than those */
     size_t removed_count;
     struct str removing; /* the object that goes */
     int64_t oldest_kept_ms;
@@ -330,6 +333,7 @@ static void on_listed(void *owner, struct backup_result *result)
         item->modified_ms = object->modified_ms;
         item->size_bytes = object->size_bytes;
     }
+    prune->has_more_segments = !result->is_last;
     /* Segments go a page at a time. */
     if (!result->is_last && prune->stage != STAGE_LOG && into->count < OBJECTS_MAX &&
         last.len > 0) {
@@ -365,17 +369,29 @@ static void on_removed(void *owner, struct backup_result *result)
     step(prune);
 }
 
-static void remove_one(struct backup_prune *prune, struct str name)
+static void remove_one(struct backup_prune *prune, struct str name, enum backup_gone gone)
 {
     prune->removing = name;
-    prune->events->on_removing(prune->owner, name);
-    prune->call = backup_delete(prune->destination, name, on_removed, prune);
+    if (!prune->events->on_removing(prune->owner, name)) {
+        finish(prune);
+        return;
+    }
+    prune->call = backup_delete(prune->destination, name, gone, on_removed, prune);
 }
 
-/* The segments of the next generation that goes, behind those that went. */
-static void list_log(struct backup_prune *prune, struct str after)
+/* One of the two objects of the generation that goes. */
+static void remove_of_base(struct backup_prune *prune, enum stage stage, const char *kind)
 {
     struct str base = prune->doomed.at[prune->next].name; /* "<mailbox>/base/<generation>" */
+
+    prune->stage = stage;
+    remove_one(prune, arena_printf(&prune->arena, "%.*s%s", STR_ARG(base), kind), BACKUP_GONE_NOW);
+}
+
+/* Its segments, behind those that went. */
+static void list_log(struct backup_prune *prune, struct str after)
+{
+    struct str base = prune->doomed.at[prune->next].name;
     struct str generation = str_from(base, prune->root.len + STR("base/").len);
 
     prune->stage = STAGE_LOG;
@@ -395,40 +411,37 @@ static void begin_bases(struct backup_prune *prune)
     list(prune, arena_printf(&prune->arena, "%.*sbase/", STR_ARG(prune->root)), STR(""));
 }
 
-/* The base's own objects, when no segment is left: manifest last, by which it is found again. */
-static void remove_base(struct backup_prune *prune)
+static void begin_generation(struct backup_prune *prune)
 {
-    static const char *const kinds[] = {".sqlite", ".json"};
-
-    prune->stage = STAGE_REMOVING_BASE;
-    if (prune->next_segment < ARRAY_LEN(kinds)) {
-        struct str base = prune->doomed.at[prune->next].name;
-
-        remove_one(prune, arena_printf(&prune->arena, "%.*s%s", STR_ARG(base),
-                                       kinds[prune->next_segment++]));
-        return;
-    }
-    prune->next++;
     if (prune->next < prune->doomed.count)
-        list_log(prune, STR(""));
+        remove_of_base(prune, STAGE_REMOVING_MANIFEST, ".json");
     else
         finish(prune);
 }
 
+/* The last of all is gone for good, and all with it, before the copy goes by which they are found.
+ */
 static void remove_segment(struct backup_prune *prune)
 {
+    struct str name;
+
     prune->stage = STAGE_REMOVING_LOG;
-    if (prune->next_segment < prune->segments.count)
-        remove_one(prune, prune->segments.at[prune->next_segment++].name);
-    else
+    if (prune->next_segment < prune->segments.count) {
+        name = prune->segments.at[prune->next_segment++].name;
+        remove_one(prune, name,
+                   prune->has_more_segments || prune->next_segment < prune->segments.count
+                       ? BACKUP_GONE_LATER
+                       : BACKUP_GONE_NOW);
+    } else {
         list_log(prune, prune->segments.at[prune->segments.count - 1].name); /* more of them? */
+    }
 }
 
 static void remove_next(struct backup_prune *prune)
 {
     prune->stage = STAGE_REMOVING;
     if (prune->next < prune->doomed.count)
-        remove_one(prune, prune->doomed.at[prune->next++].name);
+        remove_one(prune, prune->doomed.at[prune->next++].name, BACKUP_GONE_NOW);
     else if (prune->has_manifests)
         begin_bases(prune);
     else
@@ -450,24 +463,23 @@ static void step(struct backup_prune *prune)
         return;
     case STAGE_BASES:
         decide_bases(prune);
-        if (prune->doomed.count > 0)
-            list_log(prune, STR(""));
-        else
-            finish(prune);
+        begin_generation(prune);
+        return;
+    case STAGE_REMOVING_MANIFEST:
+        list_log(prune, STR(""));
         return;
     case STAGE_LOG:
-        if (prune->segments.count > 0) {
+        if (prune->segments.count > 0)
             remove_segment(prune);
-            return;
-        }
-        prune->next_segment = 0;
-        remove_base(prune);
+        else
+            remove_of_base(prune, STAGE_REMOVING_BASE, ".sqlite");
         return;
     case STAGE_REMOVING_LOG:
         remove_segment(prune);
         return;
     case STAGE_REMOVING_BASE:
-        remove_base(prune);
+        prune->next++;
+        begin_generation(prune);
         return;
     }
 }

@@ -1,10 +1,11 @@
 /*
- * Lets old backups go: of one series (a mailbox's full/ or drop/, a host's in account/) what its policy
- * does not keep, and with a mailbox's full backups those generations of its log of which every moment
- * is older than the oldest one kept, and than policy's days.
+ * Lets old backups go: of one series (a mailbox's full/ or drop/, a host's in account/) what its
+ * policy does not keep, and with a mailbox's full backups those generations of its log of which
+ * every moment is older than the oldest one kept, and than policy's days.
  *
- * A backup goes manifest first, so that a half-removed one is none; a generation its segments first, so
- * that what an interruption leaves of it is found again by its base.
+ * A backup goes manifest first, so that a half-removed one is none, and whoever reads one meanwhile
+ * can tell (mailbox/job_restore.c): while the manifest is there, so is all that it had. The copy
+ * goes last: by it the next one finds what an interruption left, a generation's segments too.
  */
 #ifndef BACKUP_PRUNE_H
 #define BACKUP_PRUNE_H
@@ -16,7 +17,8 @@
 struct backup_prune;
 
 struct backup_prune_events {
-    void (*on_removing)(void *owner, struct str name); /* before it goes */
+    /* Before it goes. False: it must not, for now; it and the rest stay for the next one. */
+    bool (*on_removing)(void *owner, struct str name);
     void (*on_removed)(void *owner, struct str name);
     void (*on_done)(void *owner);
 };

@@ -29,12 +29,12 @@ struct prune_queue {
 
 static void run(struct prune_queue *queue);
 
-static void on_removing(void *owner, struct str name)
+static bool on_removing(void *owner, struct str name)
 {
     struct prune_queue *queue = owner;
 
-    if (queue->let_go != NULL)
-        let_go_note(queue->let_go, name);
+    return (queue->mirrors == NULL || backup_mirrors_has_room(queue->mirrors, name)) &&
+           (queue->let_go == NULL || let_go_note(queue->let_go, name));
 }
 
 static void on_removed(void *owner, struct str name)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MANIFEST_MAX = 64 * 1024, NAME_ROOM = BACKUP_NAME_MAX + 1 };
+enum { MANIFEST_MAX = 64 * 1024, NAME_ROOM = BACKUP_NAME_MAX + 1, LOOKS_MAX = 4 };
 
 /* The series of a mailbox, in the order in which they are shown. */
 static const struct {
@@ -27,6 +27,8 @@ struct backup_report {
     json_t *items;       /* own */
     json_t *found;       /* own; the items of this series: full ones wait for their manifests */
     size_t next_manifest;
+    char listed[NAME_ROOM];   /* the last manifest of the list, without .json */
+    unsigned looks;           /* at this series, since what was listed was let go meanwhile */
     struct backup_call *call; /* own */
     void (*on_done)(void *owner, json_t *items, const char *words);
     void *owner; /* borrowed */
@@ -69,7 +71,21 @@ static const char *text_of(const struct backup_report *report, const char *membe
     return text == NULL ? "" : text;
 }
 
+static void list(struct backup_report *report, struct str after);
+
 /* ---- Manifests ---- */
+
+/* It was listed and is not there any more: the list is an old one (backup/prune.h). */
+static bool look_again(struct backup_report *report, const json_t *item)
+{
+    if (!json_is_true(json_object_get(item, "listed")) || report->looks + 1 >= LOOKS_MAX)
+        return false;
+    report->looks++;
+    report->next_manifest = 0;
+    json_array_clear(report->found);
+    list(report, STR(""));
+    return true;
+}
 
 static void on_manifest(void *owner, struct backup_result *result)
 {
@@ -80,6 +96,9 @@ static void on_manifest(void *owner, struct backup_result *result)
     json_t *manifest = NULL;
 
     report->call = NULL;
+    if (result->err == ERR_NOT_FOUND && look_again(report, item))
+        return;
+    (void)json_object_del(item, "listed");
     task_init(&task, clock_now_ms());
     buf_init(&text, MANIFEST_MAX + 16384);
     if (result->err == ERR_OK &&
@@ -119,18 +138,26 @@ static void add_item(struct backup_report *report, const struct backup_object *o
     struct str stamp = str_from(name, strlen(series[report->series].folder));
     char time[CLOCK_ISO_ROOM];
     int64_t ms = object->modified_ms;
+    json_t *item;
 
+    if (str_ends_with(name, STR(".json")))
+        (void)snprintf(report->listed, sizeof(report->listed), "%.*s",
+                       STR_ARG(str_upto(object->name, object->name.len - strlen(".json"))));
     if (!str_ends_with(name, STR(".sqlite")))
         return;
     (void)backup_stamp_parse(stamp, &ms);
     clock_format_iso(ms, time);
     if (!report->has_details)
         json_array_clear(report->found); /* the newest only */
-    json_array_append_new(
-        report->found,
-        json_pack("{s:s, s:s, s:s, s:I, s:s%}", "address", text_of(report, "address"), "time", time,
-                  "kind", series[report->series].kind, "size", (json_int_t)object->size_bytes,
-                  "name", name.ptr, name.len));
+    item = json_pack("{s:s, s:s, s:s, s:I, s:s%}", "address", text_of(report, "address"), "time",
+                     time, "kind", series[report->series].kind, "size",
+                     (json_int_t)object->size_bytes, "name", name.ptr, name.len);
+    /* Names are sorted: its manifest came right before it. */
+    if (series[report->series].has_manifest &&
+        str_equal(str_upto(object->name, object->name.len - strlen(".sqlite")),
+                  str_from_c(report->listed)))
+        json_object_set_new(item, "listed", json_true());
+    json_array_append_new(report->found, item);
 }
 
 static void on_listed(void *owner, struct backup_result *result);
@@ -176,6 +203,7 @@ static void next_series(struct backup_report *report)
     json_array_extend(report->items, report->found);
     json_array_clear(report->found);
     report->next_manifest = 0;
+    report->looks = 0;
     do {
         if (++report->series == ARRAY_LEN(series)) {
             report->series = 0;

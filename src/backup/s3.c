@@ -165,11 +165,12 @@ static void on_deleted(void *owner, const struct s3_reply *reply)
 static const struct backup_destination_kind delete_kind = {.cancel = delete_cancel};
 
 static struct backup_call *remove_call(struct backup_destination *destination, struct str name,
-                                       backup_on_done on_done, void *owner)
+                                       enum backup_gone gone, backup_on_done on_done, void *owner)
 {
     struct delete_call *call = NEW(struct delete_call);
     struct s3_request request = {.method = NET_HTTP_DELETE, .name = name};
 
+    (void)gone; /* each is, when it is answered */
     call->base.kind = &delete_kind;
     call->on_done = on_done;
     call->owner = owner;

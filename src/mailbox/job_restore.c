@@ -11,6 +11,10 @@
  * While BUILDING a segment may not be there: the list behind it says whether that is the log's end, or
  * a hole. FULL_INSTEAD: the log ends before the full backup, which has more.
  *
+ * Old backups are let go meanwhile, too (backup/prune.h), the manifest first: so what is not there any
+ * more, or a log that ends and has lost its manifest, is looked for anew, from FULLS on, and what is there
+ * then is taken. A log whose manifest is there still has lost nothing.
+ *
  * Also of a mailbox that does not open (mailbox->is_damaged): there is nothing to merge into then.
  *
  * A backup from before a new password opens with the password of its time only (docs/passwords.md): with
@@ -33,6 +37,8 @@
 
 #include <stdio.h>
 #include <string.h>
+
+enum { LET_GO_MAX = 5 }; /* so often it begins anew, since what it read was let go */
 
 enum phase {
     PHASE_FULLS,
@@ -67,6 +73,10 @@ struct restoring {
     bool is_missing;            /* that was not there, and later ones are */
     bool has_whole_log;         /* there is no segment more */
     bool has_reached_time;      /* no segment more is needed: no gap before the time asked for */
+    bool is_looking_at_manifest; /* the log ends or has a hole: is its manifest still there? */
+    bool is_beginning_anew;      /* when the child has ended */
+    unsigned let_go_count;
+    char let_go[MAILBOX_CHOICE_NAME_ROOM]; /* what was, the last time */
     struct mailbox_rebuilt built;
     struct restore *restore;    /* own; what was built */
     struct vault *restored;     /* own: merging */
@@ -177,6 +187,85 @@ static bool is_manifest(const struct mailbox_job *job, const struct secret *mac_
 
     return mailbox_choice_is_manifest(&job->mailbox->start->id, buf_str(&state->manifest), mac_key,
                                       out);
+}
+
+/* --- What was let go meanwhile --- */
+
+static void list_anew(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    int64_t at_ms = state->choice.at_ms;
+    struct str from = state->choice.from;
+
+    mailbox_rebuild_end(job->mailbox, job);
+    secret_free(&state->backup_key);
+    fd_close(&state->fd);
+    mailbox_choice_done(&state->choice);
+    mailbox_choice_init(&state->choice, at_ms, from);
+    state->is_beginning_anew = false;
+    state->phase = PHASE_FULLS;
+    list(job, STR("full/"));
+}
+
+/* An object of the chosen one is not there any more. */
+static enum err begin_anew(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    char before[MAILBOX_CHOICE_NAME_ROOM];
+
+    memcpy(before, state->let_go, sizeof(before));
+    mailbox_choice_name(&state->choice, "", state->let_go);
+    if (strcmp(before, state->let_go) == 0) /* it is listed all the same: damage */
+        return fail(&job->task, ERR_NOT_FOUND,
+                    "the destination lists %s, and has not all of it: %.*s", state->let_go,
+                    STR_ARG(buf_str(&state->answer)));
+    if (++state->let_go_count > LET_GO_MAX) {
+        mailbox_job_say(
+            job,
+            "What was to be read was removed from the destination while it was read, %d "
+            "times running, at last %s. Nothing was changed; try again.",
+            LET_GO_MAX + 1, state->let_go);
+        return fail(&job->task, ERR_BUSY, "backups are let go faster than they are read");
+    }
+    log_info(job->mailbox->start->log, "a backup was let go while it was read mailbox=%s name=%s",
+             job->mailbox->start->id.text, state->let_go);
+    if (state->phase != PHASE_BUILDING) {
+        list_anew(job);
+        return ERR_OK;
+    }
+    mailbox_rebuild_give_up(job->mailbox->rebuild);
+    state->is_beginning_anew = true;
+    return ERR_OK;
+}
+
+/* Nothing is there for the time that was asked for: not any more? */
+static enum err tell_gone(struct mailbox_job *job)
+{
+    const struct restoring *state = job->state;
+
+    if (state->let_go_count > 0)
+        mailbox_job_say(
+            job,
+            "%s, which has what was asked for, was removed from the destination while it "
+            "was read, and nothing else there has it: old backups go (backup_daily, "
+            "backup_hourly). Nothing was changed.",
+            state->let_go);
+    return ERR_NOT_FOUND;
+}
+
+/* What was taken is not what was found at first; before what else is to be told. */
+static void tell_let_go(struct mailbox_job *job)
+{
+    const struct restoring *state = job->state;
+    const char *else_told = json_string_value(json_object_get(job->result, "hint"));
+
+    if (state->let_go_count == 0)
+        return;
+    json_object_set_new(job->result, "hint",
+                        json_sprintf("%s was removed from the destination while it was read; of what "
+                                     "is there now, this has most of what was asked for.%s%s",
+                                     state->let_go, else_told == NULL ? "" : " ",
+                                     else_told == NULL ? "" : else_told));
 }
 
 /* --- Building --- */
@@ -291,6 +380,8 @@ static enum err take_file(struct mailbox_job *job)
                                           .base_fd = state->fd};
     enum err err;
 
+    if (state->status == WIRE_UNKNOWN)
+        return begin_anew(job);
     if (state->status != WIRE_OK)
         return refused(job);
     TRY(take_key(job));
@@ -300,6 +391,7 @@ static enum err take_file(struct mailbox_job *job)
         order.present_key = job->mailbox->key;
     state->segment_next = 1;
     state->is_missing = state->is_looking_behind = state->has_reached_time = false;
+    state->is_looking_at_manifest = false;
     state->has_whole_log = !id_is_set(&state->choice.chosen.id);
     err = mailbox_rebuild_start(job, &order);
     fd_close(&state->fd);
@@ -349,6 +441,33 @@ static void look_behind(struct mailbox_job *job)
     list(job, str_from_c(prefix));
 }
 
+/* The log ends here, or has a hole: in its time, or since it is being let go? */
+static void look_at_manifest(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+    char name[MAILBOX_CHOICE_NAME_ROOM];
+
+    state->is_looking_at_manifest = true;
+    mailbox_choice_name(&state->choice, ".json", name);
+    get(job, name);
+}
+
+static enum err take_end(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+
+    state->is_looking_at_manifest = false;
+    fd_close(&state->fd);
+    if (state->status == WIRE_UNKNOWN)
+        return begin_anew(job);
+    if (state->status != WIRE_OK && state->status != WIRE_DAMAGED)
+        return refused(job);
+    if (state->is_missing)
+        return bad_segment(job, "it is missing, and later ones are there");
+    state->has_whole_log = true;
+    return ERR_OK;
+}
+
 static enum err take_rest(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
@@ -363,7 +482,7 @@ static enum err take_rest(struct mailbox_job *job)
     if (state->is_missing) /* or it came in this moment */
         ask_segment(job);
     else
-        state->has_whole_log = true;
+        look_at_manifest(job);
     return ERR_OK;
 }
 
@@ -372,12 +491,15 @@ static enum err take_segment(struct mailbox_job *job)
     struct restoring *state = job->state;
     enum err err;
 
+    if (state->is_looking_at_manifest)
+        return take_end(job);
     if (state->is_looking_behind)
         return take_rest(job);
-    if (state->status == WIRE_UNKNOWN && state->is_missing)
-        return bad_segment(job, "it is missing, and later ones are there");
     if (state->status == WIRE_UNKNOWN) {
-        look_behind(job);
+        if (state->is_missing)
+            look_at_manifest(job);
+        else
+            look_behind(job);
         return ERR_OK;
     }
     if (state->status == WIRE_DAMAGED)
@@ -609,6 +731,7 @@ static enum err use_built(struct mailbox_job *job, enum mailbox_job_next *out_ne
     state->restore = restore_resume(&job->task, &options, state->built.reached_ms);
     tell_behind(job);
     tell_gap(job);
+    tell_let_go(job);
     if (state->is_verify) {
         clock_format_iso(state->built.reached_ms, reached);
         mailbox_job_say(job, "The backup opens, is whole, and reaches up to %s.", reached);
@@ -628,9 +751,13 @@ static enum err go_on_building(struct mailbox_job *job, enum mailbox_job_next *o
     struct mailbox_rebuild *rebuild = job->mailbox->rebuild;
     enum mailbox_rebuild_state child = mailbox_rebuild_state(rebuild);
 
-    if (child == MAILBOX_REBUILD_ENDED)
+    if (child == MAILBOX_REBUILD_ENDED && !state->is_beginning_anew)
         return take_built(job, out_next);
     *out_next = MAILBOX_JOB_WAITS;
+    if (child == MAILBOX_REBUILD_ENDED) {
+        list_anew(job);
+        return ERR_OK;
+    }
     if (state->has_answer) {
         state->has_answer = state->is_asked = false;
         TRY(take_segment(job));
@@ -692,7 +819,8 @@ static enum err ask_next_manifest(struct mailbox_job *job)
 
     state->asked = mailbox_choice_next(&state->choice);
     if (state->asked == NULL) {
-        TRY(mailbox_choice_choose(&state->choice, &job->task, state->password != NULL));
+        if (mailbox_choice_choose(&state->choice, &job->task, state->password != NULL) != ERR_OK)
+            return tell_gone(job);
         ask_manifest(job);
         return ERR_OK;
     }
@@ -731,6 +859,8 @@ static enum err advance(struct mailbox_job *job)
         TRY(take_manifest(job, state->asked));
         return ask_next_manifest(job);
     case PHASE_MANIFEST:
+        if (state->status == WIRE_UNKNOWN)
+            return begin_anew(job);
         if (state->status != WIRE_OK)
             return refused(job);
         TRY(read_answer(job, &state->manifest));

@@ -237,6 +237,12 @@ enum err mailbox_rebuild_finish(struct mailbox_rebuild *rebuild, struct task *ta
     return tell(rebuild, task, SAYS_FINISH, -1);
 }
 
+void mailbox_rebuild_give_up(struct mailbox_rebuild *rebuild)
+{
+    (void)shutdown(rebuild->fd, SHUT_WR);
+    rebuild->state = MAILBOX_REBUILD_WORKING;
+}
+
 int64_t mailbox_rebuild_reached_ms(const struct mailbox_rebuild *rebuild)
 {
     return rebuild->reached_ms;

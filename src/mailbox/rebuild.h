@@ -47,6 +47,9 @@ enum mailbox_rebuild_state mailbox_rebuild_state(const struct mailbox_rebuild *r
 MUST_CHECK enum err mailbox_rebuild_segment(struct mailbox_rebuild *rebuild, struct task *task,
                                             int fd);
 MUST_CHECK enum err mailbox_rebuild_finish(struct mailbox_rebuild *rebuild, struct task *task);
+/* It is not wanted any more, when it is READY or ENOUGH: its child ends, with an error that says
+ * nothing. */
+void mailbox_rebuild_give_up(struct mailbox_rebuild *rebuild);
 /* How far what was passed on reaches, when it is READY or ENOUGH. */
 int64_t mailbox_rebuild_reached_ms(const struct mailbox_rebuild *rebuild);
 

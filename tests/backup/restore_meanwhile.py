@@ -16,7 +16,8 @@ from lib.suite import Skip, check, until  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import owners  # noqa: E402
-from owners import append, connect, show, subjects  # noqa: E402
+from owners import append, connect, now, show, subjects  # noqa: E402
+import storage  # noqa: E402
 
 suite = owners.suite(__doc__)
 
@@ -186,6 +187,92 @@ def sessions_go_on_while_a_backup_is_built_and_checked(world):
                 check(subjects(client)[-2:] == [name, f"mail {name}"], f"{subjects(client)}")
     with connect(world, alias) as client:
         check(subjects(client)[:2] == ["one", "two"], f"{subjects(client)}")
+
+
+def let_go(world, alias, generation):
+    """As backup/prune.h does it: the manifest first, then the log, the copy last."""
+    base = world.folder_of(alias) / "base"
+    doomed = [base / f"{generation}.json",
+              *sorted((world.folder_of(alias) / "log" / generation).glob("*.seg"))]
+    for path in (*doomed, base / f"{generation}.sqlite"):
+        if world.s3 is None:
+            path.with_name(path.name + ".digest").unlink()
+        path.unlink()
+
+
+@suite.case
+def a_log_that_is_let_go_while_it_is_read(world):
+    """What is there then is taken; where that has not the time that was asked for, it is told."""
+    for with_full, words in ((True, ()), (True, ("--into-folder", "Back")), (True, ("--at",)),
+                             (False, ()), (False, ("--at",))):
+        alias = world.alias()
+        with world.server.imap(alias) as client:
+            append(client, "one", "two")
+            make_large(world, alias, client)
+            world.back_up(alias)
+            world.wait_shipped(alias)
+            append(client, "three")
+            world.wait_shipped(alias)
+            at = now()
+            if not with_full:
+                storage.remove_all(world.folder_of(alias) / "full")
+            generation, = (each.stem for each in (world.folder_of(alias) / "base").glob("*.json"))
+            process = world.start(alias, "restore", *words, *([at] if words == ("--at",) else []))
+            pid = stop_child(world, process)
+            let_go(world, alias, generation)
+            os.kill(pid, signal.SIGCONT)
+            result = world.finish(process)
+        name = f"{words}, full backup {with_full}"
+        said = json.dumps(result[1])
+        check((result[0] == 0) == with_full, f"{name}: {show(result)}")
+        check(f"base/{generation} was removed" in said or f"base/{generation}, which has" in said,
+              f"{name}: {show(result)}")
+        with connect(world, alias) as client:
+            folder = "Back/INBOX" if "--into-folder" in words else "INBOX"
+            wanted = ["one", "two"] + ([] if with_full else ["three"])
+            check(subjects(client, folder) == wanted, f"{name}: {subjects(client, folder)}")
+
+
+@suite.case
+def a_log_that_loses_its_end_while_it_is_read(world):
+    """Its manifest is still there: then nothing was let go, and it is told as ever."""
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        make_large(world, alias, client)
+        for name in ("two", "three", "four"):
+            append(client, name)
+            world.wait_shipped(alias)
+    process = world.start(alias, "backup", "verify")
+    pid = stop_child(world, process)
+    sorted((world.folder_of(alias) / "log").rglob("*.seg"))[1].unlink()
+    os.kill(pid, signal.SIGCONT)
+    result = world.finish(process)
+    check(result[0] != 0 and "it is missing, and later ones are there" in result[1]["message"],
+          show(result))
+
+
+@suite.case
+def a_copy_that_is_let_go_while_it_is_asked_for(world):
+    """Listed, and gone when it is fetched: once, and for good."""
+    if world.s3 is None:
+        raise Skip("in a folder nobody comes between")
+    alias = world.alias()
+    breaker = world.s3.breaker
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        world.back_up(alias)
+        append(client, "two")
+        world.wait_shipped(alias)
+    base, = (world.folder_of(alias) / "base").glob("*.sqlite")
+    breaker.add("GET", f"base/{base.name}", "status", 404)
+    result = world.verify(alias)
+    check(result[0] == 0, show(result))
+    breaker.add("GET", f"base/{base.name}", "status", 404, times=100)
+    result = world.verify(alias)
+    check(result[0] != 0 and f"lists base/{base.name[:-7]}, and has not all of it" in
+          result[1]["message"], show(result))
+    breaker.reset()
 
 
 @suite.case

@@ -155,7 +155,7 @@ static void start(struct backup_destination *destination, char **words)
         (void)backup_list(destination, name, str_from_c(words[2]),
                           (size_t)strtoul(words[3], NULL, 10), on_done, NULL);
     } else {
-        (void)backup_delete(destination, name, on_done, NULL);
+        (void)backup_delete(destination, name, BACKUP_GONE_NOW, on_done, NULL);
     }
 }
 
