@@ -3,11 +3,15 @@
  * program selects a folder with several connections, and again and again: what changed since is known
  * (change.h) and read alone. What comes of it has the number of messages that the folder counts, or the
  * folder is read.
+ *
+ * Where all rows are read, what a search would read them for again is noted on the way: which contents
+ * they have (folder_contents.h), and their days, for which the list has room.
  */
 #include "vault/message.h"
 
 #include "base/memory.h"
-#include "vault/state.h"
+#include "vault/folder_contents.h"
+#include "vault/rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +41,23 @@ void message_list_forget(struct vault *vault)
 struct list {
     struct vault_uid_flags *messages;
     size_t count, room;
+    bool is_noting; /* the contents */
 };
+
+/* Between changes only: what is read within one may be undone. */
+static bool may_keep(const struct vault *vault)
+{
+    return vault->batch == VAULT_BATCH_NONE && !vault->is_writing;
+}
+
+static int32_t sent_day_of(sqlite3_stmt *statement, int column)
+{
+    int64_t day = db_column_int(statement, column);
+
+    if (db_column_is_null(statement, column) || day < INT32_MIN)
+        return INT32_MIN;
+    return day > INT32_MAX ? INT32_MAX : (int32_t)day;
+}
 
 /* Appends the messages of a range of UIDs; *out_fits: there were not more than there is room for. */
 static enum err read_range(struct vault *vault, struct task *task, int64_t folder_id,
@@ -47,26 +67,51 @@ static enum err read_range(struct vault *vault, struct task *task, int64_t folde
     bool has_row;
 
     *out_fits = true;
-    TRY(db_prepare(vault->db, task,
-                   "SELECT key, flags, modseq FROM message WHERE key BETWEEN ?1 AND ?2 "
-                   "AND is_expunged = 0",
-                   &statement));
-    db_bind_int(statement, 1, message_key(folder_id, range.first));
-    db_bind_int(statement, 2, message_key(folder_id, range.last));
+    TRY(rows_read(vault, task, ROWS_ALL(", flags, modseq, is_expunged, content_id, sent_day"),
+                  folder_id, range, &statement));
     for (;;) {
+        uint32_t uid;
+
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             return ERR_OK;
+        uid = key_uid(db_column_int(statement, 0));
+        if (list->is_noting)
+            folder_contents_add(vault, uid, db_column_int(statement, 4));
+        if (db_column_int(statement, 3) != ROW_LIVE)
+            continue;
         if (list->count == list->room) {
             *out_fits = false;
             return ERR_OK;
         }
         list->messages[list->count++] = (struct vault_uid_flags){
-            .uid = key_uid(db_column_int(statement, 0)),
+            .uid = uid,
+            .sent_day = sent_day_of(statement, 5),
             .flags = (uint64_t)db_column_int(statement, 1),
             .modseq = (uint64_t)db_column_int(statement, 2),
         };
     }
+}
+
+/* All messages of the folder. */
+static enum err read_folder(struct vault *vault, struct task *task, const struct folder *folder,
+                            struct list *list)
+{
+    bool fits = true;
+    enum err err;
+
+    list->count = 0;
+    list->is_noting = may_keep(vault);
+    if (list->is_noting)
+        folder_contents_begin(vault, folder);
+    err = read_range(vault, task, folder->id, ALL_UIDS, list, &fits);
+    if (err == ERR_OK && !fits)
+        err = fail(task, ERR_CORRUPT, "vault: a folder has more messages than it counted");
+    if (list->is_noting && err == ERR_OK)
+        folder_contents_rest(vault);
+    else if (list->is_noting)
+        folder_contents_forget(vault);
+    return err;
 }
 
 /* ---- From the list that was kept ---- */
@@ -172,12 +217,6 @@ static enum err update(struct vault *vault, struct task *task, const struct fold
 
 /* ---- The list ---- */
 
-/* Between changes only: what is read within one may be undone. */
-static bool may_keep(const struct vault *vault)
-{
-    return vault->batch == VAULT_BATCH_NONE && !vault->is_writing;
-}
-
 static bool has_kept(const struct vault *vault, const struct folder *folder)
 {
     return may_keep(vault) && vault->kept_list != NULL &&
@@ -204,10 +243,9 @@ static void keep(struct vault *vault, const struct folder *folder, const struct 
 enum err vault_message_list(struct vault *vault, struct task *task, int64_t folder_id,
                             struct vault_uid_flags **out_messages, size_t *out_count)
 {
-    const struct vault_uid_range all = {1, UINT32_MAX};
     const struct folder *folder;
     struct list list = {0};
-    bool is_done = false, fits;
+    bool is_done = false;
 
     TRY(vault_check(vault, task));
     folder = vault_folder_get(vault, folder_id);
@@ -217,15 +255,26 @@ enum err vault_message_list(struct vault *vault, struct task *task, int64_t fold
     list.messages = ARENA_ARRAY(&task->arena, struct vault_uid_flags, list.room + 1);
     if (has_kept(vault, folder))
         TRY(update(vault, task, folder, &list, &is_done));
-    if (!is_done) {
-        list.count = 0;
-        TRY(read_range(vault, task, folder_id, all, &list, &fits));
-        if (!fits)
-            return fail(task, ERR_CORRUPT, "vault: a folder has more messages than it counted");
-    }
+    if (!is_done)
+        TRY(read_folder(vault, task, folder, &list));
     if (may_keep(vault))
         keep(vault, folder, &list);
     *out_messages = list.messages;
     *out_count = list.count;
     return ERR_OK;
+}
+
+bool vault_message_sent_day(const struct vault *vault, int64_t folder_id, uint32_t uid, size_t *at,
+                            int32_t *out_day)
+{
+    const struct kept_list *kept = vault->kept_list;
+
+    if (kept == NULL || kept->folder_id != folder_id)
+        return false;
+    while (*at < kept->count && kept->messages[*at].uid < uid)
+        ++*at;
+    if (*at == kept->count || kept->messages[*at].uid != uid)
+        return false;
+    *out_day = kept->messages[*at].sent_day;
+    return true;
 }
