@@ -113,7 +113,7 @@ static void test_plans(void **state)
 
             assert_int_equal(vault_search_candidates(f->vault, &f->task, f->inbox,
                                                      (enum vault_search_field)field, STR("Subject"),
-                                                     str_from_c(keys[k]), &found),
+                                                     str_from_c(keys[k]), NULL, 0, &found),
                              ERR_OK);
         }
     }
