@@ -563,6 +563,19 @@ static enum err sift_text(struct imap_session *s, struct task *task, struct imap
     return make_text(s, run) ? test_text(s, task, run) : ERR_OK;
 }
 
+/* Before the first one. */
+static enum err ask_for_texts(struct imap_session *s, struct task *task,
+                              const struct imap_search_run *run)
+{
+    uint32_t uids[VAULT_AHEAD_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->found_count && count < VAULT_AHEAD_MAX; i++)
+        if (!run->is_decided[i])
+            uids[count++] = run->view->uids[run->found[i]];
+    return vault_search_ahead(s->vault, task, run->view->folder_id, uids, count);
+}
+
 static enum err sift_texts(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
     enum err err;
@@ -658,6 +671,8 @@ static enum err begin(struct imap_session *s, struct task *task, struct imap_sea
     run->has_begun = true;
     if (run->sieve == IMAP_SIEVE_INDEX)
         return ask_index(s, task, run, next_index_key(run));
+    if (run->sieve == IMAP_SIEVE_TEXTS)
+        TRY(ask_for_texts(s, task, run));
     if (run->sieve == IMAP_SIEVE_SCORES)
         run->scores = ARENA_ARRAY(&task->arena, uint8_t, run->found_count);
     if (run->sieve == IMAP_SIEVE_MODSEQS)

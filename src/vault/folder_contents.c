@@ -31,6 +31,11 @@ void folder_contents_rest(struct vault *vault)
         folder_contents_forget(vault);
 }
 
+bool folder_contents_are_of(const struct vault *vault, int64_t folder_id)
+{
+    return vault->contents != NULL && vault->contents->folder_id == folder_id;
+}
+
 size_t folder_contents_count(const struct vault *vault)
 {
     return vault->contents->count;

@@ -36,6 +36,8 @@ struct folder_contents_walk {
 /* The next stretch of what was read; start with an empty walk. False: that was all. */
 bool folder_contents_next(const struct vault *vault, struct folder_contents_walk *walk,
                           struct folder_contents_stretch *out);
+/* What was read is this folder's. */
+bool folder_contents_are_of(const struct vault *vault, int64_t folder_id);
 /* How many messages were read. */
 size_t folder_contents_count(const struct vault *vault);
 /* They were looked at: what takes much memory goes. */

@@ -10,7 +10,9 @@
 #include "vault/message.h"
 
 #include "base/memory.h"
+#include "vault/ahead.h"
 #include "vault/folder_contents.h"
+#include "vault/index.h"
 #include "vault/rows.h"
 
 #include <stdlib.h>
@@ -20,6 +22,7 @@ enum {
     KEPT_MAX = 65536, /* messages: 1.5 MB */
     /* Finding a range in the table takes as long as reading so many rows in order. */
     RANGE_ROWS = 16,
+    AHEAD_MIN = 500, /* messages: a dozen pages */
 };
 
 struct kept_list {
@@ -93,6 +96,19 @@ static enum err read_range(struct vault *vault, struct task *task, int64_t folde
     }
 }
 
+/* Of a file that was not used for long the rows are asked for, and what a search begins with, which then
+ * comes while they are read. */
+static enum err ask_ahead(struct vault *vault, struct task *task, const struct folder *folder)
+{
+    struct db_keys rows = {message_key(folder->id, 1), message_key(folder->id, UINT32_MAX)};
+    bool is_cold;
+
+    if (folder->message_count < AHEAD_MIN)
+        return ERR_OK;
+    TRY(ahead_of_rows(vault, task, "message", &rows, 1, AHEAD_PAGE, &is_cold));
+    return is_cold ? index_ask_ahead(vault, task) : ERR_OK;
+}
+
 /* All messages of the folder. */
 static enum err read_folder(struct vault *vault, struct task *task, const struct folder *folder,
                             struct list *list)
@@ -100,6 +116,7 @@ static enum err read_folder(struct vault *vault, struct task *task, const struct
     bool fits = true;
     enum err err;
 
+    TRY(ask_ahead(vault, task, folder));
     list->count = 0;
     list->is_noting = may_keep(vault);
     if (list->is_noting)

@@ -50,4 +50,13 @@ MUST_CHECK enum err vault_search_candidates(struct vault *vault, struct task *ta
                                             struct str name, struct str key, const uint32_t *uids,
                                             size_t uid_count, struct vault_candidates *out);
 
+/*
+ * These messages are going to be read, one after the other: where the file was not used for long, the
+ * disk is asked for all of them now. UIDs ascending, those of messages that the folder had when
+ * candidates were asked for; of others, and of those behind VAULT_AHEAD_MAX, nothing is done.
+ */
+enum { VAULT_AHEAD_MAX = 64 };
+MUST_CHECK enum err vault_search_ahead(struct vault *vault, struct task *task, int64_t folder_id,
+                                       const uint32_t *uids, size_t uid_count);
+
 #endif
