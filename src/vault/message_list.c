@@ -4,8 +4,9 @@
  * (change.h) and read alone. What comes of it has the number of messages that the folder counts, or the
  * folder is read.
  *
- * Where all rows are read, what a search would read them for again is noted on the way: which contents
- * they have (folder_contents.h), and their days, for which the list has room.
+ * Where all rows are read for a SELECT, what a search would read them for again is noted on the way: which
+ * contents they have (folder_contents.h), and their days, for which the list has room. It is a third of the
+ * reading, and not done where a search is no more likely than before.
  */
 #include "vault/message.h"
 
@@ -30,6 +31,7 @@ struct kept_list {
     uint64_t modseq; /* all changes up to it are in the list, and no later one */
     struct vault_uid_flags *messages; /* own; ascending */
     size_t count;
+    bool has_days;
 };
 
 void message_list_forget(struct vault *vault)
@@ -44,7 +46,8 @@ void message_list_forget(struct vault *vault)
 struct list {
     struct vault_uid_flags *messages;
     size_t count, room;
-    bool is_noting; /* the contents */
+    bool has_days;
+    bool is_noting; /* the contents, too */
 };
 
 /* Between changes only: what is read within one may be undone. */
@@ -53,11 +56,13 @@ static bool may_keep(const struct vault *vault)
     return vault->batch == VAULT_BATCH_NONE && !vault->is_writing;
 }
 
+enum { STATE_COLUMN = 3, CONTENT_COLUMN, DAY_COLUMN }; /* where the list has days */
+
 static int32_t sent_day_of(sqlite3_stmt *statement, int column)
 {
     int64_t day = db_column_int(statement, column);
 
-    if (db_column_is_null(statement, column) || day < INT32_MIN)
+    if (day < INT32_MIN || (day == 0 && db_column_is_null(statement, column)))
         return INT32_MIN;
     return day > INT32_MAX ? INT32_MAX : (int32_t)day;
 }
@@ -70,7 +75,9 @@ static enum err read_range(struct vault *vault, struct task *task, int64_t folde
     bool has_row;
 
     *out_fits = true;
-    TRY(rows_read(vault, task, ROWS_ALL(", flags, modseq, is_expunged, content_id, sent_day"),
+    TRY(rows_read(vault, task,
+                  list->has_days ? ROWS_ALL(", flags, modseq, is_expunged, content_id, sent_day")
+                                 : ROWS_LIVE(", flags, modseq"),
                   folder_id, range, &statement));
     for (;;) {
         uint32_t uid;
@@ -80,8 +87,8 @@ static enum err read_range(struct vault *vault, struct task *task, int64_t folde
             return ERR_OK;
         uid = key_uid(db_column_int(statement, 0));
         if (list->is_noting)
-            folder_contents_add(vault, uid, db_column_int(statement, 4));
-        if (db_column_int(statement, 3) != ROW_LIVE)
+            folder_contents_add(vault, uid, db_column_int(statement, CONTENT_COLUMN));
+        if (list->has_days && db_column_int(statement, STATE_COLUMN) != ROW_LIVE)
             continue;
         if (list->count == list->room) {
             *out_fits = false;
@@ -89,16 +96,17 @@ static enum err read_range(struct vault *vault, struct task *task, int64_t folde
         }
         list->messages[list->count++] = (struct vault_uid_flags){
             .uid = uid,
-            .sent_day = sent_day_of(statement, 5),
+            .sent_day = list->has_days ? sent_day_of(statement, DAY_COLUMN) : INT32_MIN,
             .flags = (uint64_t)db_column_int(statement, 1),
             .modseq = (uint64_t)db_column_int(statement, 2),
         };
     }
 }
 
-/* Of a file that was not used for long the rows are asked for, and what a search begins with, which then
+/* Of a file that was not used for long the rows are asked for, and what a search begins with, which
  * comes while they are read. */
-static enum err ask_ahead(struct vault *vault, struct task *task, const struct folder *folder)
+static enum err ask_ahead(struct vault *vault, struct task *task, const struct folder *folder,
+                          bool is_for_search)
 {
     struct db_keys rows = {message_key(folder->id, 1), message_key(folder->id, UINT32_MAX)};
     bool is_cold;
@@ -106,19 +114,20 @@ static enum err ask_ahead(struct vault *vault, struct task *task, const struct f
     if (folder->message_count < AHEAD_MIN)
         return ERR_OK;
     TRY(ahead_of_rows(vault, task, "message", &rows, 1, AHEAD_PAGE, &is_cold));
-    return is_cold ? index_ask_ahead(vault, task) : ERR_OK;
+    return is_cold && is_for_search ? index_ask_ahead(vault, task) : ERR_OK;
 }
 
 /* All messages of the folder. */
 static enum err read_folder(struct vault *vault, struct task *task, const struct folder *folder,
-                            struct list *list)
+                            bool is_for_search, struct list *list)
 {
     bool fits = true;
     enum err err;
 
-    TRY(ask_ahead(vault, task, folder));
+    TRY(ask_ahead(vault, task, folder, is_for_search));
     list->count = 0;
-    list->is_noting = may_keep(vault);
+    list->has_days = is_for_search;
+    list->is_noting = is_for_search && may_keep(vault);
     if (list->is_noting)
         folder_contents_begin(vault, folder);
     err = read_range(vault, task, folder->id, ALL_UIDS, list, &fits);
@@ -214,6 +223,7 @@ static enum err update(struct vault *vault, struct task *task, const struct fold
 
     if (!is_cheaper(ranges, range_count, kept->count))
         return ERR_OK;
+    list->has_days = kept->has_days;
     TRY(vault_vanished_since(vault, task, folder->id, kept->modseq, &is_known, &vanished.ranges,
                              &vanished.count));
     if (!is_known)
@@ -252,13 +262,15 @@ static void keep(struct vault *vault, const struct folder *folder, const struct 
     kept->folder_id = folder->id;
     kept->modseq = folder->highest_modseq;
     kept->count = list->count;
+    kept->has_days = list->has_days;
     kept->messages = mem_room(list->count * sizeof(*list->messages));
     memcpy(kept->messages, list->messages, list->count * sizeof(*list->messages));
     vault->kept_list = kept;
 }
 
-enum err vault_message_list(struct vault *vault, struct task *task, int64_t folder_id,
-                            struct vault_uid_flags **out_messages, size_t *out_count)
+static enum err make_list(struct vault *vault, struct task *task, int64_t folder_id,
+                          bool is_for_search, struct vault_uid_flags **out_messages,
+                          size_t *out_count)
 {
     const struct folder *folder;
     struct list list = {0};
@@ -273,7 +285,7 @@ enum err vault_message_list(struct vault *vault, struct task *task, int64_t fold
     if (has_kept(vault, folder))
         TRY(update(vault, task, folder, &list, &is_done));
     if (!is_done)
-        TRY(read_folder(vault, task, folder, &list));
+        TRY(read_folder(vault, task, folder, is_for_search, &list));
     if (may_keep(vault))
         keep(vault, folder, &list);
     *out_messages = list.messages;
@@ -281,12 +293,24 @@ enum err vault_message_list(struct vault *vault, struct task *task, int64_t fold
     return ERR_OK;
 }
 
+enum err vault_message_list(struct vault *vault, struct task *task, int64_t folder_id,
+                            struct vault_uid_flags **out_messages, size_t *out_count)
+{
+    return make_list(vault, task, folder_id, false, out_messages, out_count);
+}
+
+enum err vault_message_list_selected(struct vault *vault, struct task *task, int64_t folder_id,
+                                     struct vault_uid_flags **out_messages, size_t *out_count)
+{
+    return make_list(vault, task, folder_id, true, out_messages, out_count);
+}
+
 bool vault_message_sent_day(const struct vault *vault, int64_t folder_id, uint32_t uid, size_t *at,
                             int32_t *out_day)
 {
     const struct kept_list *kept = vault->kept_list;
 
-    if (kept == NULL || kept->folder_id != folder_id)
+    if (kept == NULL || kept->folder_id != folder_id || !kept->has_days)
         return false;
     while (*at < kept->count && kept->messages[*at].uid < uid)
         ++*at;
