@@ -280,7 +280,7 @@ static void search(struct vault *vault, int64_t folder_id, const struct search *
 
     task_init(&task, clock_now_ms());
     must(vault_search_candidates(vault, &task, folder_id, row->field, str_from_c(row->name),
-                                 str_from_c(row->key), &found),
+                                 str_from_c(row->key), NULL, 0, &found),
          &task);
     printf("%-44s %8.1f ms, cpu %8.1f ms, %7zu found, %7zu of them to be confirmed\n", row->what,
            ms_since(start_us), cpu_ms() - cpu, found.count,

@@ -220,6 +220,12 @@ enum err imap_parse_number64(struct imap_parser *parser, uint64_t *out)
     return ERR_OK;
 }
 
+enum err imap_parse_modseq(struct imap_parser *parser, uint64_t *out)
+{
+    TRY(imap_parse_number64(parser, out));
+    return *out == 0 ? imap_expected(parser, "a MODSEQ above 0") : ERR_OK;
+}
+
 static struct str normal_inbox(struct imap_parser *parser, struct str name)
 {
     struct str inbox = STR("INBOX");

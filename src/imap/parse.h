@@ -58,6 +58,8 @@ MUST_CHECK enum err imap_parse_astring(struct imap_parser *parser, struct str *o
 MUST_CHECK enum err imap_parse_nstring(struct imap_parser *parser, struct str *out);
 MUST_CHECK enum err imap_parse_number(struct imap_parser *parser, uint32_t *out);
 MUST_CHECK enum err imap_parse_number64(struct imap_parser *parser, uint64_t *out);
+/* mod-sequence-value, which is not 0 (RFC 7162 §7); mod-sequence-valzer is a number64. */
+MUST_CHECK enum err imap_parse_modseq(struct imap_parser *parser, uint64_t *out);
 /* A mailbox name in UTF-8; INBOX in any case becomes INBOX, also as the first level. */
 MUST_CHECK enum err imap_parse_mailbox(struct imap_parser *parser, struct str *out);
 /* list-mailbox = 1*list-char / string */

@@ -5,6 +5,7 @@
 enum {
     ROW_UNITS = 1,
     CURSOR_UNITS = 10,
+    REMEMBERED_PER_UNIT = 50, /* days */
     WORD_BITS = 64,
     WORTH_FEW = 64,         /* rows: read whatever is open */
     WITH_INDEX_MAX = 20000, /* so many, where the index may leave nothing open */
@@ -190,6 +191,23 @@ static void take_row(const struct imap_view *view, struct imap_search_reading *r
     reading->next++;
 }
 
+/* Days that the vault remembers of the folder's list. */
+static void take_remembered(struct imap_session *s, const struct imap_view *view,
+                            struct imap_search_reading *reading)
+{
+    size_t at = 0, first = reading->next;
+    int32_t day;
+
+    if (reading->has_flags || reading->columns != 1u << IMAP_COLUMN_SENT_DAY)
+        return;
+    while (reading->next < reading->end &&
+           vault_message_sent_day(s->vault, view->folder_id, view->uids[reading->next], &at, &day)) {
+        imap_facts_put(view->facts, IMAP_COLUMN_SENT_DAY, day);
+        reading->next++;
+    }
+    imap_spend(s, (reading->next - first) / REMEMBERED_PER_UNIT);
+}
+
 enum err imap_search_read_facts(struct imap_session *s, struct task *task,
                                 struct imap_search_run *run, bool *out_is_done)
 {
@@ -198,6 +216,7 @@ enum err imap_search_read_facts(struct imap_session *s, struct task *task,
     const struct imap_view *view = run->view;
 
     *out_is_done = false;
+    take_remembered(s, view, reading);
     imap_spend(s, CURSOR_UNITS);
     if (reading->next < reading->end)
         TRY(vault_cursor_open(s->vault, task, view->folder_id, view->uids[reading->next],

@@ -354,23 +354,55 @@ static uint64_t *bits_of(const struct imap_search_run *run, struct task *task, c
     return bits;
 }
 
+/* The messages that are still open, ascending; NULL: all of the folder are. */
+static uint32_t *open_uids(const struct imap_search_run *run, struct task *task)
+{
+    uint32_t *uids;
+    size_t count = 0;
+
+    if (run->open_count == run->view->count)
+        return NULL;
+    uids = ARENA_ARRAY(&task->arena, uint32_t, run->open_count);
+    for (size_t i = 0; i < run->found_count; i++)
+        if (!run->is_decided[i])
+            uids[count++] = run->view->uids[run->found[i]];
+    return uids;
+}
+
+/* Those that were not asked for stay open: nothing is known of them. */
+static uint64_t *bits_of_asked(const struct imap_search_run *run, struct task *task,
+                               const uint64_t *asked, const uint32_t *uids, size_t count)
+{
+    uint64_t *bits = bits_of(run, task, uids, count);
+
+    for (size_t word = 0; asked != NULL && word * WORD_BITS < run->view->count; word++)
+        bits[word] |= ~asked[word];
+    return bits;
+}
+
 static enum err ask_index(struct imap_session *s, struct task *task,
                           const struct imap_search_run *run, struct imap_search_node *node)
 {
     struct vault_candidates candidates;
     struct task lookup;
+    uint64_t *asked = NULL;
+    uint32_t *uids;
     enum err err;
 
     task_init(&lookup, task->now_ms);
+    uids = open_uids(run, &lookup);
+    if (uids != NULL)
+        asked = bits_of(run, &lookup, uids, run->open_count);
     err = vault_search_candidates(s->vault, &lookup, run->view->folder_id, node->field, node->name,
-                                  node->text, &candidates);
+                                  node->text, uids, run->open_count, &candidates);
     if (err == ERR_OK) {
-        node->candidates = bits_of(run, task, candidates.uids, candidates.count);
+        node->candidates = bits_of_asked(run, task, asked, candidates.uids, candidates.count);
         node->has_candidates = true;
         node->is_exact = candidates.is_exact;
         node->has_open = candidates.is_exact && candidates.open_count > 0;
         if (node->is_exact)
-            node->open = bits_of(run, task, candidates.open_uids, candidates.open_count);
+            node->open =
+                bits_of_asked(run, task, asked, candidates.open_uids, candidates.open_count);
         imap_search_note_candidates(run, node);
         imap_spend(s, INDEX_UNITS + candidates.count / 50 + run->view->count / 500);
     } else {
@@ -531,6 +563,19 @@ static enum err sift_text(struct imap_session *s, struct task *task, struct imap
     return make_text(s, run) ? test_text(s, task, run) : ERR_OK;
 }
 
+/* Before the first one. */
+static enum err ask_for_texts(struct imap_session *s, struct task *task,
+                              const struct imap_search_run *run)
+{
+    uint32_t uids[VAULT_AHEAD_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->found_count && count < VAULT_AHEAD_MAX; i++)
+        if (!run->is_decided[i])
+            uids[count++] = run->view->uids[run->found[i]];
+    return vault_search_ahead(s->vault, task, run->view->folder_id, uids, count);
+}
+
 static enum err sift_texts(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
     enum err err;
@@ -626,6 +671,8 @@ static enum err begin(struct imap_session *s, struct task *task, struct imap_sea
     run->has_begun = true;
     if (run->sieve == IMAP_SIEVE_INDEX)
         return ask_index(s, task, run, next_index_key(run));
+    if (run->sieve == IMAP_SIEVE_TEXTS)
+        TRY(ask_for_texts(s, task, run));
     if (run->sieve == IMAP_SIEVE_SCORES)
         run->scores = ARENA_ARRAY(&task->arena, uint8_t, run->found_count);
     if (run->sieve == IMAP_SIEVE_MODSEQS)

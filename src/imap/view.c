@@ -79,7 +79,7 @@ enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task
     size_t count;
 
     imap_view_done(view);
-    TRY(vault_message_list(vault, task, folder->id, &messages, &count));
+    TRY(vault_message_list_selected(vault, task, folder->id, &messages, &count));
     view->folder_id = folder->id;
     view->uidvalidity = folder->uidvalidity;
     view->is_read_only = is_read_only;

@@ -10,6 +10,8 @@
 
 enum { AROUND_BYTES = 64 * 1024 };
 
+static uint64_t misses;
+
 /*
  * In place of SQLite's pread. The first call reads what is in memory and tells when something is not;
  * failures and short reads are those of the second.
@@ -24,13 +26,20 @@ static ssize_t read_around(int fd, void *room, size_t len, off_t offset)
 
         if (got == (ssize_t)len)
             return got;
-        if (got < 0 && errno == EAGAIN)
+        if (got < 0 && errno == EAGAIN) {
+            misses++;
             (void)posix_fadvise(fd, offset - offset % AROUND_BYTES, AROUND_BYTES,
                                 POSIX_FADV_WILLNEED);
-        else if (got < 0 && errno != EINTR)
+        } else if (got < 0 && errno != EINTR) {
             is_told = false;
+        }
     }
     return pread(fd, room, len, offset);
+}
+
+uint64_t read_around_misses(void)
+{
+    return misses;
 }
 
 void read_around_init(void)

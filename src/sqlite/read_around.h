@@ -7,6 +7,11 @@
 #ifndef SQLITE_READ_AROUND_H
 #define SQLITE_READ_AROUND_H
 
+#include <stdint.h>
+
+/* How many reads of this process found something that was not in memory. */
+uint64_t read_around_misses(void);
+
 /* For all connections that are opened from now on, in this process and its children. */
 void read_around_init(void);
 

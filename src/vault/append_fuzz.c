@@ -136,7 +136,7 @@ static void check_search(struct task *task, int64_t folder_id, struct str raw)
         message_fold(part, &key);
         has = str_find(buf_str(&folded), buf_str(&key)) >= 0;
         assert(vault_search_candidates(mailbox.vault, task, folder_id, VAULT_SEARCH_TEXT, STR(""),
-                                       part, &found) == ERR_OK);
+                                       part, NULL, 0, &found) == ERR_OK);
         assert(found.count <= 1 && (!has || found.count == 1));
         assert(!found.is_exact || found.open_count == 1 || has == (found.count == 1));
     }

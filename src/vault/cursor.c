@@ -13,12 +13,14 @@ enum {
     HEADER_COLUMNS = VAULT_COLUMN_SEARCH | VAULT_COLUMN_MESSAGE_ID,
     TEXT_COLUMNS = HEADER_COLUMNS | VAULT_COLUMN_BODY | VAULT_COLUMN_STRUCTURE,
     ROW_COLUMN_COUNT = 5,
-    DATE_COLUMN_COUNT = 4,
+    SENT_COLUMN_COUNT = 1,
+    DATE_COLUMN_COUNT = 3,
     LIST_COLUMN_COUNT = 2,
 };
 
 #define ROW "SELECT m.key, m.flags, m.modseq, m.content_id, m.size_bytes"
-#define DATES ", m.internal_date, m.internal_zone, m.save_date, m.sent_day"
+#define SENT ", m.sent_day"
+#define DATES SENT ", m.internal_date, m.internal_zone, m.save_date"
 #define LIST ", c.envelope, c.bodystructure"
 #define HEADERS ", c.subject, c.sender, c.recipient, c.cc, c.bcc, c.message_id"
 #define TEXTS HEADERS ", c.body, c.structure"
@@ -33,6 +35,7 @@ static const struct shape {
     const char *sql;
 } SHAPES[] = {
     {0, ROW FROM_MESSAGE WHERE},
+    {VAULT_COLUMN_SENT, ROW SENT FROM_MESSAGE WHERE},
     {DATE_COLUMNS, ROW DATES FROM_MESSAGE WHERE},
     {LIST_COLUMNS, ROW LIST FROM_BOTH WHERE},
     {DATE_COLUMNS | LIST_COLUMNS, ROW DATES LIST FROM_BOTH WHERE},
@@ -42,6 +45,7 @@ static const struct shape {
 };
 
 #undef ROW
+#undef SENT
 #undef DATES
 #undef LIST
 #undef HEADERS
@@ -54,7 +58,7 @@ struct vault_cursor {
     struct vault *vault; /* borrowed */
     sqlite3_stmt *statement;
     unsigned columns;
-    int dates, list, texts;           /* where the groups begin in the statement */
+    int sent, dates, list, texts;     /* where the groups begin in the statement */
     sqlite3_stmt *identity, *preview; /* own; NULL: not asked for */
 };
 
@@ -101,8 +105,11 @@ enum err vault_cursor_open(struct vault *vault, struct task *task, int64_t folde
     cursor->vault = vault;
     cursor->statement = statement;
     cursor->columns = columns;
-    cursor->dates = ROW_COLUMN_COUNT;
-    cursor->list = cursor->dates + ((shape->columns & DATE_COLUMNS) != 0 ? DATE_COLUMN_COUNT : 0);
+    cursor->sent = ROW_COLUMN_COUNT;
+    cursor->dates =
+        cursor->sent + ((shape->columns & VAULT_COLUMN_SENT) != 0 ? SENT_COLUMN_COUNT : 0);
+    cursor->list =
+        cursor->dates + ((shape->columns & VAULT_COLUMN_DATES) != 0 ? DATE_COLUMN_COUNT : 0);
     cursor->texts = cursor->list + ((shape->columns & LIST_COLUMNS) != 0 ? LIST_COLUMN_COUNT : 0);
     TRY(prepare_facts(cursor, task));
     *out_cursor = cursor;
@@ -191,8 +198,8 @@ enum err vault_cursor_next(struct vault_cursor *cursor, struct task *task,
         .sent_day = INT64_MIN,
     };
     if ((cursor->columns & VAULT_COLUMN_SENT) != 0 &&
-        !db_column_is_null(statement, cursor->dates + 3))
-        out->sent_day = db_column_int(statement, cursor->dates + 3);
+        !db_column_is_null(statement, cursor->sent))
+        out->sent_day = db_column_int(statement, cursor->sent);
     if ((cursor->columns & VAULT_COLUMN_DATES) != 0)
         TRY(load_dates(cursor, task, out));
     load_content(cursor, out);

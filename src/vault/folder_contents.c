@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/memory.h"
+#include "vault/rows.h"
 #include "vault/varint.h"
 
 struct folder_contents {
@@ -28,6 +29,11 @@ void folder_contents_rest(struct vault *vault)
 {
     if (vault->contents != NULL && vault->contents->bytes.len > CONTENTS_KEPT_MAX)
         folder_contents_forget(vault);
+}
+
+bool folder_contents_are_of(const struct vault *vault, int64_t folder_id)
+{
+    return vault->contents != NULL && vault->contents->folder_id == folder_id;
 }
 
 size_t folder_contents_count(const struct vault *vault)
@@ -74,10 +80,8 @@ static enum err read_new(struct vault *vault, struct task *task, struct folder_c
 
     if (known == UINT32_MAX)
         return ERR_OK;
-    TRY(db_prepare(vault->db, task,
-                   "SELECT key, content_id FROM message WHERE key BETWEEN ?1 AND ?2", &statement));
-    db_bind_int(statement, 1, message_key(c->folder_id, known + 1));
-    db_bind_int(statement, 2, message_key(c->folder_id, UINT32_MAX));
+    TRY(rows_read(vault, task, ROWS_ALL(", content_id"), c->folder_id,
+                  (struct vault_uid_range){known + 1, UINT32_MAX}, &statement));
     for (;;) {
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
@@ -86,19 +90,27 @@ static enum err read_new(struct vault *vault, struct task *task, struct folder_c
     }
 }
 
+void folder_contents_begin(struct vault *vault, const struct folder *folder)
+{
+    folder_contents_forget(vault);
+    vault->contents = NEW(struct folder_contents);
+    vault->contents->folder_id = folder->id;
+    vault->contents->uidvalidity = folder->uidvalidity;
+    buf_init(&vault->contents->bytes, SIZE_MAX);
+}
+
+void folder_contents_add(struct vault *vault, uint32_t uid, int64_t content_id)
+{
+    add(vault->contents, uid, content_id);
+}
+
 enum err folder_contents_read(struct vault *vault, struct task *task, const struct folder *folder)
 {
     enum err err;
 
-    if (vault->contents != NULL && (vault->contents->folder_id != folder->id ||
-                                    vault->contents->uidvalidity != folder->uidvalidity))
-        folder_contents_forget(vault);
-    if (vault->contents == NULL) {
-        vault->contents = NEW(struct folder_contents);
-        vault->contents->folder_id = folder->id;
-        vault->contents->uidvalidity = folder->uidvalidity;
-        buf_init(&vault->contents->bytes, SIZE_MAX);
-    }
+    if (vault->contents == NULL || vault->contents->folder_id != folder->id ||
+        vault->contents->uidvalidity != folder->uidvalidity)
+        folder_contents_begin(vault, folder);
     err = read_new(vault, task, vault->contents);
     if (err != ERR_OK)
         folder_contents_forget(vault);

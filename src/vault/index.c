@@ -6,6 +6,10 @@
  */
 #include "vault/index.h"
 
+#include "vault/ahead.h"
+
+#include <stdlib.h>
+
 enum {
     FAN_IN = 8,            /* segments of a level that become one of the next */
     BLOCKS_IN_SLICE = 100, /* removed */
@@ -77,6 +81,29 @@ enum err index_segments(struct vault *vault, struct task *task, struct segment *
     *out_segments = segments;
     *out_count = count;
     return ERR_OK;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct db_keys *left = a, *right = b;
+
+    return left->first < right->first ? -1 : left->first > right->first;
+}
+
+enum err index_ask_ahead(struct vault *vault, struct task *task)
+{
+    struct segment *segments;
+    struct db_keys *heads;
+    size_t count;
+    bool is_cold;
+
+    TRY(index_segments(vault, task, &segments, &count));
+    heads = ARENA_ARRAY(&task->arena, struct db_keys, count + 1);
+    for (size_t i = 0; i < count; i++)
+        heads[i] = (struct db_keys){segment_key(&segments[i], SEGMENT_BEGINNINGS),
+                                    segment_key(&segments[i], SEGMENT_NUMBER_MAX)};
+    qsort(heads, count, sizeof(*heads), compare_keys);
+    return ahead_of_rows(vault, task, "word_terms", heads, count, AHEAD_PAGE, &is_cold);
 }
 
 static enum err load_is_unfinished(struct vault *vault, struct task *task)

@@ -34,6 +34,8 @@ MUST_CHECK enum err index_load(struct vault *vault, struct task *task);
 /* The live segments, oldest first, in the task's arena. */
 MUST_CHECK enum err index_segments(struct vault *vault, struct task *task,
                                    struct segment **out_segments, size_t *out_count);
+/* What a search reads of each segment first is asked for (ahead.h). */
+MUST_CHECK enum err index_ask_ahead(struct vault *vault, struct task *task);
 bool index_is_behind(const struct vault *vault);
 /* As it was loaded, there was something to fold, merge or remove. */
 bool index_is_unfinished(const struct vault *vault);

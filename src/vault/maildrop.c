@@ -1,5 +1,6 @@
 #include "vault/maildrop.h"
 
+#include "vault/rows.h"
 #include "vault/uidl.h"
 
 #include <string.h>
@@ -49,12 +50,8 @@ enum err vault_maildrop_list(struct vault *vault, struct task *task, int64_t fol
     if (folder == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
     messages = ARENA_ARRAY(&task->arena, struct vault_maildrop_message, folder->message_count + 1);
-    TRY(db_prepare(vault->db, task,
-                   "SELECT key, content_id, size_bytes, line_end_octets FROM message "
-                   "WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0",
-                   &statement));
-    db_bind_int(statement, 1, message_key(folder_id, 1));
-    db_bind_int(statement, 2, message_key(folder_id, UINT32_MAX));
+    TRY(rows_read(vault, task, ROWS_LIVE(", content_id, size_bytes, line_end_octets"), folder_id,
+                  ALL_UIDS, &statement));
     for (;;) {
         struct vault_maildrop_message *message = &messages[count];
 

@@ -16,17 +16,13 @@ struct expunge {
 
 /* Adds those in the range that have \Deleted, or all. */
 static enum err look_at_range(struct vault *vault, struct task *task, int64_t folder_id,
-                              struct uid_range range, struct expunge *expunge, size_t room)
+                              struct vault_uid_range range, struct expunge *expunge, size_t room)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
 
-    TRY(db_prepare(vault->db, task,
-                   "SELECT key, flags, size_bytes FROM message WHERE key BETWEEN ?1 AND ?2 "
-                   "AND is_expunged = 0 AND (flags & ?3 OR ?4)",
-                   &statement));
-    db_bind_int(statement, 1, message_key(folder_id, range.first));
-    db_bind_int(statement, 2, message_key(folder_id, range.last));
+    TRY(rows_read(vault, task, ROWS_LIVE(", flags, size_bytes") " AND (flags & ?3 OR ?4)", folder_id,
+                  range, &statement));
     db_bind_int(statement, 3, (int64_t)VAULT_FLAG_DELETED);
     db_bind_int(statement, 4, expunge->is_of_any);
     for (;;) {
@@ -49,7 +45,7 @@ static enum err expunge_in_change(struct vault *vault, struct task *task, int64_
                                   const uint32_t *uids, size_t uid_count, struct expunge *expunge)
 {
     struct folder *folder = vault_folder_get(vault, folder_id);
-    struct uid_range range = {1, UINT32_MAX};
+    struct vault_uid_range range = {1, UINT32_MAX};
     size_t position = 0, room;
     uint64_t modseq;
 

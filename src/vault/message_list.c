@@ -3,11 +3,18 @@
  * program selects a folder with several connections, and again and again: what changed since is known
  * (change.h) and read alone. What comes of it has the number of messages that the folder counts, or the
  * folder is read.
+ *
+ * Where all rows are read for a SELECT, what a search would read them for again is noted on the way: which
+ * contents they have (folder_contents.h), and their days, for which the list has room. It is a third of the
+ * reading, and not done where a search is no more likely than before.
  */
 #include "vault/message.h"
 
 #include "base/memory.h"
-#include "vault/state.h"
+#include "vault/ahead.h"
+#include "vault/folder_contents.h"
+#include "vault/index.h"
+#include "vault/rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +23,7 @@ enum {
     KEPT_MAX = 65536, /* messages: 1.5 MB */
     /* Finding a range in the table takes as long as reading so many rows in order. */
     RANGE_ROWS = 16,
+    AHEAD_MIN = 500, /* messages: a dozen pages */
 };
 
 struct kept_list {
@@ -23,6 +31,7 @@ struct kept_list {
     uint64_t modseq; /* all changes up to it are in the list, and no later one */
     struct vault_uid_flags *messages; /* own; ascending */
     size_t count;
+    bool has_days;
 };
 
 void message_list_forget(struct vault *vault)
@@ -37,7 +46,26 @@ void message_list_forget(struct vault *vault)
 struct list {
     struct vault_uid_flags *messages;
     size_t count, room;
+    bool has_days;
+    bool is_noting; /* the contents, too */
 };
+
+/* Between changes only: what is read within one may be undone. */
+static bool may_keep(const struct vault *vault)
+{
+    return vault->batch == VAULT_BATCH_NONE && !vault->is_writing;
+}
+
+enum { STATE_COLUMN = 3, CONTENT_COLUMN, DAY_COLUMN }; /* where the list has days */
+
+static int32_t sent_day_of(sqlite3_stmt *statement, int column)
+{
+    int64_t day = db_column_int(statement, column);
+
+    if (day < INT32_MIN || (day == 0 && db_column_is_null(statement, column)))
+        return INT32_MIN;
+    return day > INT32_MAX ? INT32_MAX : (int32_t)day;
+}
 
 /* Appends the messages of a range of UIDs; *out_fits: there were not more than there is room for. */
 static enum err read_range(struct vault *vault, struct task *task, int64_t folder_id,
@@ -47,26 +75,69 @@ static enum err read_range(struct vault *vault, struct task *task, int64_t folde
     bool has_row;
 
     *out_fits = true;
-    TRY(db_prepare(vault->db, task,
-                   "SELECT key, flags, modseq FROM message WHERE key BETWEEN ?1 AND ?2 "
-                   "AND is_expunged = 0",
-                   &statement));
-    db_bind_int(statement, 1, message_key(folder_id, range.first));
-    db_bind_int(statement, 2, message_key(folder_id, range.last));
+    TRY(rows_read(vault, task,
+                  list->has_days ? ROWS_ALL(", flags, modseq, is_expunged, content_id, sent_day")
+                                 : ROWS_LIVE(", flags, modseq"),
+                  folder_id, range, &statement));
     for (;;) {
+        uint32_t uid;
+
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             return ERR_OK;
+        uid = key_uid(db_column_int(statement, 0));
+        if (list->is_noting)
+            folder_contents_add(vault, uid, db_column_int(statement, CONTENT_COLUMN));
+        if (list->has_days && db_column_int(statement, STATE_COLUMN) != ROW_LIVE)
+            continue;
         if (list->count == list->room) {
             *out_fits = false;
             return ERR_OK;
         }
         list->messages[list->count++] = (struct vault_uid_flags){
-            .uid = key_uid(db_column_int(statement, 0)),
+            .uid = uid,
+            .sent_day = list->has_days ? sent_day_of(statement, DAY_COLUMN) : INT32_MIN,
             .flags = (uint64_t)db_column_int(statement, 1),
             .modseq = (uint64_t)db_column_int(statement, 2),
         };
     }
+}
+
+/* Of a file that was not used for long the rows are asked for, and what a search begins with, which
+ * comes while they are read. */
+static enum err ask_ahead(struct vault *vault, struct task *task, const struct folder *folder,
+                          bool is_for_search)
+{
+    struct db_keys rows = {message_key(folder->id, 1), message_key(folder->id, UINT32_MAX)};
+    bool is_cold;
+
+    if (folder->message_count < AHEAD_MIN)
+        return ERR_OK;
+    TRY(ahead_of_rows(vault, task, "message", &rows, 1, AHEAD_PAGE, &is_cold));
+    return is_cold && is_for_search ? index_ask_ahead(vault, task) : ERR_OK;
+}
+
+/* All messages of the folder. */
+static enum err read_folder(struct vault *vault, struct task *task, const struct folder *folder,
+                            bool is_for_search, struct list *list)
+{
+    bool fits = true;
+    enum err err;
+
+    TRY(ask_ahead(vault, task, folder, is_for_search));
+    list->count = 0;
+    list->has_days = is_for_search;
+    list->is_noting = is_for_search && may_keep(vault);
+    if (list->is_noting)
+        folder_contents_begin(vault, folder);
+    err = read_range(vault, task, folder->id, ALL_UIDS, list, &fits);
+    if (err == ERR_OK && !fits)
+        err = fail(task, ERR_CORRUPT, "vault: a folder has more messages than it counted");
+    if (list->is_noting && err == ERR_OK)
+        folder_contents_rest(vault);
+    else if (list->is_noting)
+        folder_contents_forget(vault);
+    return err;
 }
 
 /* ---- From the list that was kept ---- */
@@ -152,6 +223,7 @@ static enum err update(struct vault *vault, struct task *task, const struct fold
 
     if (!is_cheaper(ranges, range_count, kept->count))
         return ERR_OK;
+    list->has_days = kept->has_days;
     TRY(vault_vanished_since(vault, task, folder->id, kept->modseq, &is_known, &vanished.ranges,
                              &vanished.count));
     if (!is_known)
@@ -172,12 +244,6 @@ static enum err update(struct vault *vault, struct task *task, const struct fold
 
 /* ---- The list ---- */
 
-/* Between changes only: what is read within one may be undone. */
-static bool may_keep(const struct vault *vault)
-{
-    return vault->batch == VAULT_BATCH_NONE && !vault->is_writing;
-}
-
 static bool has_kept(const struct vault *vault, const struct folder *folder)
 {
     return may_keep(vault) && vault->kept_list != NULL &&
@@ -196,18 +262,19 @@ static void keep(struct vault *vault, const struct folder *folder, const struct 
     kept->folder_id = folder->id;
     kept->modseq = folder->highest_modseq;
     kept->count = list->count;
+    kept->has_days = list->has_days;
     kept->messages = mem_room(list->count * sizeof(*list->messages));
     memcpy(kept->messages, list->messages, list->count * sizeof(*list->messages));
     vault->kept_list = kept;
 }
 
-enum err vault_message_list(struct vault *vault, struct task *task, int64_t folder_id,
-                            struct vault_uid_flags **out_messages, size_t *out_count)
+static enum err make_list(struct vault *vault, struct task *task, int64_t folder_id,
+                          bool is_for_search, struct vault_uid_flags **out_messages,
+                          size_t *out_count)
 {
-    const struct vault_uid_range all = {1, UINT32_MAX};
     const struct folder *folder;
     struct list list = {0};
-    bool is_done = false, fits;
+    bool is_done = false;
 
     TRY(vault_check(vault, task));
     folder = vault_folder_get(vault, folder_id);
@@ -217,15 +284,38 @@ enum err vault_message_list(struct vault *vault, struct task *task, int64_t fold
     list.messages = ARENA_ARRAY(&task->arena, struct vault_uid_flags, list.room + 1);
     if (has_kept(vault, folder))
         TRY(update(vault, task, folder, &list, &is_done));
-    if (!is_done) {
-        list.count = 0;
-        TRY(read_range(vault, task, folder_id, all, &list, &fits));
-        if (!fits)
-            return fail(task, ERR_CORRUPT, "vault: a folder has more messages than it counted");
-    }
+    if (!is_done)
+        TRY(read_folder(vault, task, folder, is_for_search, &list));
     if (may_keep(vault))
         keep(vault, folder, &list);
     *out_messages = list.messages;
     *out_count = list.count;
     return ERR_OK;
+}
+
+enum err vault_message_list(struct vault *vault, struct task *task, int64_t folder_id,
+                            struct vault_uid_flags **out_messages, size_t *out_count)
+{
+    return make_list(vault, task, folder_id, false, out_messages, out_count);
+}
+
+enum err vault_message_list_selected(struct vault *vault, struct task *task, int64_t folder_id,
+                                     struct vault_uid_flags **out_messages, size_t *out_count)
+{
+    return make_list(vault, task, folder_id, true, out_messages, out_count);
+}
+
+bool vault_message_sent_day(const struct vault *vault, int64_t folder_id, uint32_t uid, size_t *at,
+                            int32_t *out_day)
+{
+    const struct kept_list *kept = vault->kept_list;
+
+    if (kept == NULL || kept->folder_id != folder_id || !kept->has_days)
+        return false;
+    while (*at < kept->count && kept->messages[*at].uid < uid)
+        ++*at;
+    if (*at == kept->count || kept->messages[*at].uid != uid)
+        return false;
+    *out_day = kept->messages[*at].sent_day;
+    return true;
 }

@@ -1,7 +1,8 @@
-/* The list of a folder against its table, while messages come, change and go. */
+/* The list of a folder, and what is noted with it, against its table, while messages come, change and
+ * go. */
 #include "vault/fixture.h"
 
-#include "vault/state.h"
+#include "vault/folder_contents.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,18 +27,64 @@ static uint32_t random_to(size_t bound)
     return (seed >> 8) % (uint32_t)bound;
 }
 
+/* What the search goes by is the table's. */
+static void check_contents(struct fixture *f, int64_t folder_id)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    const struct folder *folder = vault_folder_get(f->vault, folder_id);
+    struct folder_contents_walk walk = {0};
+    struct folder_contents_stretch stretch = {0};
+    uint32_t at = 0;
+    bool has_row;
+
+    assert_int_equal(folder_contents_read(f->vault, &f->task, folder), ERR_OK);
+    assert_int_equal(db_prepare(f->vault->db, &f->task,
+                                "SELECT key, content_id FROM message WHERE key >> 32 = ?1 ORDER BY key",
+                                &statement),
+                     ERR_OK);
+    db_bind_int(statement, 1, folder_id);
+    for (;; at++) {
+        assert_int_equal(db_step(f->vault->db, &f->task, statement, &has_row), ERR_OK);
+        if (at == stretch.count) {
+            at = 0;
+            assert_int_equal(folder_contents_next(f->vault, &walk, &stretch), has_row);
+        }
+        if (!has_row)
+            return;
+        assert_int_equal(stretch.uid + at, key_uid(db_column_int(statement, 0)));
+        assert_int_equal(stretch.content_id + at, db_column_int(statement, 1));
+    }
+}
+
+/* Of a message in the list; it may be one that is kept from before, without days. */
+static size_t check_sent_day(const struct listed *listed, uint32_t uid, size_t *at,
+                             sqlite3_stmt *statement, int column)
+{
+    int32_t day;
+
+    if (!vault_message_sent_day(listed->f->vault, listed->folder_id, uid, at, &day))
+        return 0;
+    assert_int_equal(day, db_column_is_null(statement, column) ? INT32_MIN
+                                                               : db_column_int(statement, column));
+    return 1;
+}
+
+static size_t days_seen;
+
 static void list(struct fixture *f, int64_t folder_id, struct listed *out)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     struct vault_uid_flags *messages;
-    bool has_row;
+    size_t at = 0, days = 0;
+    bool has_row, is_selected = random_to(2) == 0;
 
     *out = (struct listed){.f = f, .folder_id = folder_id};
-    assert_int_equal(vault_message_list(f->vault, &f->task, folder_id, &messages, &out->count),
+    assert_int_equal((is_selected ? vault_message_list_selected : vault_message_list)(
+                         f->vault, &f->task, folder_id, &messages, &out->count),
                      ERR_OK);
     assert_true(out->count <= MESSAGES_MAX);
     assert_int_equal(db_prepare(f->vault->db, &f->task,
-                                "SELECT key, flags, modseq FROM message "
+                                "SELECT key, flags, modseq, sent_day FROM message "
                                 "WHERE key >> 32 = ?1 AND is_expunged = 0 ORDER BY key",
                                 &statement),
                      ERR_OK);
@@ -46,12 +93,28 @@ static void list(struct fixture *f, int64_t folder_id, struct listed *out)
         assert_int_equal(db_step(f->vault->db, &f->task, statement, &has_row), ERR_OK);
         assert_int_equal(has_row, i < out->count);
         if (!has_row)
-            return;
+            break;
         assert_int_equal(messages[i].uid, key_uid(db_column_int(statement, 0)));
         assert_int_equal(messages[i].flags, db_column_int(statement, 1));
         assert_int_equal(messages[i].modseq, db_column_int(statement, 2));
         out->uids[i] = messages[i].uid;
+        days += check_sent_day(out, out->uids[i], &at, statement, 3);
     }
+    assert_true(days == 0 || days == out->count);
+    days_seen += days;
+    if (random_to(3) == 0)
+        check_contents(f, folder_id);
+}
+
+/* Of another day than the one before, or of none. */
+static void append_one(struct fixture *f, int64_t folder_id)
+{
+    uint32_t day = random_to(30);
+    struct str raw = day == 0 ? STR("Subject: x\r\n\r\ny\r\n")
+                              : arena_printf(&f->task.arena,
+                                             "Date: %u Nov 2026 05:00:00 +0100\r\n\r\ny\r\n", day);
+
+    fixture_append(f, folder_id, raw, 0);
 }
 
 /* Some neighbours; they may be gone since the list. */
@@ -107,7 +170,7 @@ static void change(const struct listed *listed)
     switch (random_to(4)) {
     case 0:
         if (listed->count < MESSAGES_ENOUGH)
-            fixture_append(listed->f, listed->folder_id, fixture_message(listed->f, "x"), 0);
+            append_one(listed->f, listed->folder_id);
         break;
     case 1:
         remove_some(listed);
@@ -123,7 +186,7 @@ static void test_follows_changes(void **state)
     struct listed here, there;
 
     for (int i = 0; i < 60; i++)
-        fixture_append(f, f->inbox, fixture_message(f, "x"), 0);
+        append_one(f, f->inbox);
     for (int round = 0; round < ROUNDS; round++) {
         bool is_inbox = random_to(4) > 0;
 
@@ -143,6 +206,7 @@ static void test_follows_changes(void **state)
         if (random_to(100) == 0)
             fixture_reopen(f);
     }
+    assert_true(days_seen > ROUNDS);
 }
 
 /* What is read within a change that is undone is not kept. */

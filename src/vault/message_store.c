@@ -51,7 +51,7 @@ static void look_at(const struct vault *vault, struct store *store,
     enum learn_kind kind;
 
     store->now[store->now_count++] =
-        (struct vault_uid_flags){uid, after, after == flags ? modseq : 0};
+        (struct vault_uid_flags){.uid = uid, .flags = after, .modseq = after == flags ? modseq : 0};
     if (after == flags)
         return;
     store->changing[store->changing_count++] = uid;
@@ -66,19 +66,14 @@ static void look_at(const struct vault *vault, struct store *store,
 
 /* Sorts the UIDs of one range into those that change, are refused, or are gone. */
 static enum err look_at_range(struct vault *vault, struct task *task, int64_t folder_id,
-                              struct uid_range range, const struct flag_change *change,
+                              struct vault_uid_range range, const struct flag_change *change,
                               uint64_t unchanged_since, struct store *store)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     uint64_t expected = range.first;
     bool has_row;
 
-    TRY(db_prepare(vault->db, task,
-                   "SELECT key, flags, modseq FROM message WHERE key BETWEEN ?1 AND ?2 "
-                   "AND is_expunged = 0",
-                   &statement));
-    db_bind_int(statement, 1, message_key(folder_id, range.first));
-    db_bind_int(statement, 2, message_key(folder_id, range.last));
+    TRY(rows_read(vault, task, ROWS_LIVE(", flags, modseq"), folder_id, range, &statement));
     for (;;) {
         uint64_t modseq;
         uint32_t uid;
@@ -119,7 +114,7 @@ static enum err update_ranges(struct vault *vault, struct task *task, struct fol
                               uint64_t modseq)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    struct uid_range range;
+    struct vault_uid_range range;
     size_t position = 0;
 
     TRY(db_prepare(vault->db, task, update_sql(change->mode), &statement));
@@ -156,7 +151,7 @@ static enum err store_in_change(struct vault *vault, struct task *task, int64_t 
                                 struct store *store)
 {
     struct folder *folder = vault_folder_get(vault, folder_id);
-    struct uid_range range;
+    struct vault_uid_range range;
     size_t position = 0;
     uint64_t modseq;
 

@@ -36,7 +36,7 @@ void rows_sort(struct task *task, const uint32_t *uids, size_t uid_count, uint32
 }
 
 bool rows_next_range(const uint32_t *uids, size_t uid_count, size_t *position,
-                     struct uid_range *out)
+                     struct vault_uid_range *out)
 {
     size_t i = *position;
 
@@ -50,6 +50,15 @@ bool rows_next_range(const uint32_t *uids, size_t uid_count, size_t *position,
     return true;
 }
 
+enum err rows_read(struct vault *vault, struct task *task, const char *sql, int64_t folder_id,
+                   struct vault_uid_range range, sqlite3_stmt **out_statement)
+{
+    TRY(db_prepare(vault->db, task, sql, out_statement));
+    db_bind_int(*out_statement, 1, message_key(folder_id, range.first));
+    db_bind_int(*out_statement, 2, message_key(folder_id, range.last));
+    return ERR_OK;
+}
+
 enum err rows_live_uids(struct vault *vault, struct task *task, int64_t folder_id,
                         uint32_t **out_uids, size_t *out_count)
 {
@@ -59,11 +68,7 @@ enum err rows_live_uids(struct vault *vault, struct task *task, int64_t folder_i
     uint32_t *uids = ARENA_ARRAY(&task->arena, uint32_t, room + 1);
     bool has_row;
 
-    TRY(db_prepare(vault->db, task,
-                   "SELECT key FROM message WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0",
-                   &statement));
-    db_bind_int(statement, 1, message_key(folder_id, 1));
-    db_bind_int(statement, 2, message_key(folder_id, UINT32_MAX));
+    TRY(rows_read(vault, task, ROWS_LIVE(""), folder_id, ALL_UIDS, &statement));
     for (;;) {
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
@@ -96,7 +101,7 @@ enum err rows_purge_later(struct vault *vault, struct task *task, int64_t folder
 }
 
 static enum err hide_range(struct vault *vault, struct task *task, int64_t folder_id,
-                           uint64_t modseq, struct uid_range range, enum row_state state)
+                           uint64_t modseq, struct vault_uid_range range, enum row_state state)
 {
     CLEANUP(db_release) sqlite3_stmt *hide = NULL;
 
@@ -115,7 +120,7 @@ static enum err hide_range(struct vault *vault, struct task *task, int64_t folde
 enum err rows_hide(struct vault *vault, struct task *task, int64_t folder_id, uint64_t modseq,
                    const uint32_t *uids, size_t uid_count, enum row_state state)
 {
-    struct uid_range range;
+    struct vault_uid_range range;
     size_t position = 0;
 
     while (rows_next_range(uids, uid_count, &position, &range))

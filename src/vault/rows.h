@@ -1,21 +1,27 @@
-/* Inside the vault only: the rows of table message, in bulk. All of it within a change (state.h).
- */
+/* Inside the vault only: the rows of table message, in bulk. What writes, within a change (state.h). */
 #ifndef VAULT_ROWS_H
 #define VAULT_ROWS_H
 
 #include "vault/state.h"
 
-/* UIDs that are next to each other. */
-struct uid_range {
-    uint32_t first, last;
-};
-
 /* Sorted copies of `uids` without repetitions, in the task's arena. */
 void rows_sort(struct task *task, const uint32_t *uids, size_t uid_count, uint32_t **out_uids,
                size_t *out_count);
-/* The next range of neighbours in ascending `uids` from *position on; false at the end. */
+/* The next range of UIDs that are next to each other in ascending `uids` from *position on; false at
+ * the end. */
 bool rows_next_range(const uint32_t *uids, size_t uid_count, size_t *position,
-                     struct uid_range *out);
+                     struct vault_uid_range *out);
+
+/*
+ * The rows of a range of UIDs, ascending, ready to be stepped through: the first column is the key.
+ * A row of ROWS_ALL may be expunged, and not purged yet.
+ */
+#define ALL_UIDS ((struct vault_uid_range){1, UINT32_MAX})
+#define ROWS_ALL(columns) "SELECT key" columns " FROM message WHERE key BETWEEN ?1 AND ?2"
+#define ROWS_LIVE(columns) ROWS_ALL(columns) " AND is_expunged = 0"
+MUST_CHECK enum err rows_read(struct vault *vault, struct task *task, const char *sql,
+                              int64_t folder_id, struct vault_uid_range range,
+                              sqlite3_stmt **out_statement);
 
 /* The UIDs of all messages of the folder, ascending, in the task's arena. */
 MUST_CHECK enum err rows_live_uids(struct vault *vault, struct task *task, int64_t folder_id,

@@ -89,7 +89,7 @@ static size_t found(struct fixture *f, enum vault_search_field field, struct str
     struct vault_candidates candidates;
 
     assert_int_equal(vault_search_candidates(f->vault, &f->task, f->inbox, field,
-                                             (struct str){NULL, 0}, needle, &candidates),
+                                             (struct str){NULL, 0}, needle, NULL, 0, &candidates),
                      ERR_OK);
     assert_true(candidates.is_exact);
     assert_int_equal(candidates.open_count, possible);

@@ -13,9 +13,13 @@
 
 #include "base/memory.h"
 #include "message/message.h"
+#include "sqlite/read_around.h"
+#include "vault/ahead.h"
 #include "vault/folder_contents.h"
 #include "vault/index.h"
+#include "vault/parts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -437,8 +441,14 @@ static enum err scan_places(struct query *query, struct segment_cursor *cursor,
 static enum err word_contents(struct query *query, const struct key_word *word, struct hits *hits)
 {
     for (size_t s = 0; s < query->segment_count; s++) {
+        const struct segment *segment = &query->segments[s];
         struct segment_cursor cursor;
-        enum err err = segment_cursor_open(&cursor, query->vault, query->task, &query->segments[s]);
+        enum err err;
+
+        if (id_set_count(hits->wanted, &hits->found, segment->first_content_id,
+                         segment->last_content_id) == 0)
+            continue;
+        err = segment_cursor_open(&cursor, query->vault, query->task, segment);
 
         /* A common word may be in all that is wanted, and then its parts need not be looked for. */
         if (err == ERR_OK && word->may_be_end)
@@ -487,24 +497,64 @@ static enum err open_contents(struct vault *vault, struct task *task, struct id_
 
 /* --- The folder's messages --- */
 
-static void want(const struct vault *vault, struct id_set *wanted)
+/* Which of them are asked for. */
+struct among {
+    const uint32_t *uids; /* ascending; NULL: all */
+    size_t count;
+    size_t at; /* those before were passed */
+};
+
+/* The next part of the folder's stretches that is asked for: walks through them and, where some UIDs
+ * only are, through these. */
+static bool next_asked(const struct vault *vault, struct folder_contents_walk *walk,
+                       struct among *among, struct folder_contents_stretch *whole,
+                       struct folder_contents_stretch *out)
+{
+    if (among->uids == NULL)
+        return folder_contents_next(vault, walk, out);
+    for (;;) {
+        uint32_t uid, from;
+
+        while (among->at < among->count && among->uids[among->at] < whole->uid)
+            among->at++;
+        if (among->at == among->count)
+            return false;
+        uid = among->uids[among->at];
+        from = uid - whole->uid;
+        if (from >= whole->count) {
+            if (!folder_contents_next(vault, walk, whole))
+                return false;
+            continue;
+        }
+        *out = (struct folder_contents_stretch){uid, whole->content_id + from, 1};
+        for (among->at++; among->at < among->count && out->count < whole->count - from &&
+                          among->uids[among->at] == uid + out->count;
+             among->at++)
+            out->count++;
+        return true;
+    }
+}
+
+static void want(const struct vault *vault, struct among among, struct id_set *wanted)
 {
     struct folder_contents_walk walk = {0};
-    struct folder_contents_stretch stretch;
+    struct folder_contents_stretch whole = {0}, stretch;
 
-    while (folder_contents_next(vault, &walk, &stretch))
+    while (next_asked(vault, &walk, &among, &whole, &stretch))
         id_set_add_range(wanted, stretch.content_id, stretch.count);
 }
 
-static void choose(const struct vault *vault, struct task *task, const struct id_set *found,
-                   const struct id_set *open, struct vault_candidates *out)
+static void choose(const struct vault *vault, struct task *task, struct among among,
+                   const struct id_set *found, const struct id_set *open,
+                   struct vault_candidates *out)
 {
     struct folder_contents_walk walk = {0};
-    struct folder_contents_stretch stretch;
+    struct folder_contents_stretch whole = {0}, stretch;
+    size_t room = among.uids == NULL ? folder_contents_count(vault) : among.count;
 
-    out->uids = ARENA_ARRAY(&task->arena, uint32_t, folder_contents_count(vault) + 1);
-    out->open_uids = ARENA_ARRAY(&task->arena, uint32_t, folder_contents_count(vault) + 1);
-    while (folder_contents_next(vault, &walk, &stretch)) {
+    out->uids = ARENA_ARRAY(&task->arena, uint32_t, room + 1);
+    out->open_uids = ARENA_ARRAY(&task->arena, uint32_t, room + 1);
+    while (next_asked(vault, &walk, &among, &whole, &stretch)) {
         for (uint32_t i = 0; i < stretch.count; i++) {
             bool is_open = id_set_has(open, stretch.content_id + i);
 
@@ -517,25 +567,26 @@ static void choose(const struct vault *vault, struct task *task, const struct id
     }
 }
 
-static enum err search(struct query *query, const struct folder *folder, bool is_narrowed,
-                       struct vault_candidates *out)
+static enum err search(struct query *query, const struct folder *folder, struct among among,
+                       bool is_narrowed, struct vault_candidates *out)
 {
     CLEANUP(id_set_done) struct id_set wanted = id_set_new(query->vault->next_content_id);
     CLEANUP(id_set_done) struct id_set open = id_set_new(query->vault->next_content_id);
 
     TRY(folder_contents_read(query->vault, query->task, folder));
-    want(query->vault, &wanted);
+    want(query->vault, among, &wanted);
     TRY(index_segments(query->vault, query->task, &query->segments, &query->segment_count));
     if (is_narrowed)
         TRY(narrow(query, &wanted, &open));
     TRY(open_contents(query->vault, query->task, &open));
-    choose(query->vault, query->task, &wanted, &open, out);
+    choose(query->vault, query->task, among, &wanted, &open, out);
     folder_contents_rest(query->vault);
     return ERR_OK;
 }
 
 enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t folder_id,
                                  enum vault_search_field field, struct str name, struct str key,
+                                 const uint32_t *uids, size_t uid_count,
                                  struct vault_candidates *out)
 {
     CLEANUP(buf_free) struct buf folded = {0};
@@ -563,9 +614,58 @@ enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t
     is_narrowed = query.words.count > 0 && str_is_utf8(buf_str(&folded));
     candidates.is_exact = is_narrowed && query.words.is_exact && query.places.is_exact;
     TRY(db_read_begin(vault->db, task, &is_begun));
-    err = search(&query, folder, is_narrowed, &candidates);
+    err = search(&query, folder, (struct among){.uids = uids, .count = uid_count}, is_narrowed,
+                 &candidates);
     db_read_end(vault->db, is_begun);
     TRY(err);
     *out = candidates;
     return ERR_OK;
+}
+
+/* --- Before they are read --- */
+
+static int compare_ids(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+/* The contents of these messages, ascending. */
+static size_t contents_of(const struct vault *vault, struct among among,
+                          int64_t out[static VAULT_AHEAD_MAX])
+{
+    struct folder_contents_walk walk = {0};
+    struct folder_contents_stretch whole = {0}, stretch;
+    size_t count = 0;
+
+    while (next_asked(vault, &walk, &among, &whole, &stretch))
+        for (uint32_t i = 0; i < stretch.count && count < VAULT_AHEAD_MAX; i++)
+            out[count++] = stretch.content_id + i;
+    qsort(out, count, sizeof(*out), compare_ids);
+    return count;
+}
+
+enum err vault_search_ahead(struct vault *vault, struct task *task, int64_t folder_id,
+                            const uint32_t *uids, size_t uid_count)
+{
+    struct among among = {.uids = uids,
+                          .count = uid_count < VAULT_AHEAD_MAX ? uid_count : VAULT_AHEAD_MAX};
+    struct db_keys rows[VAULT_AHEAD_MAX], parts[VAULT_AHEAD_MAX];
+    int64_t ids[VAULT_AHEAD_MAX];
+    bool is_cold = vault->misses != read_around_misses();
+    size_t count;
+
+    vault->misses = read_around_misses();
+    if (!is_cold || !folder_contents_are_of(vault, folder_id))
+        return ERR_OK;
+    TRY(vault_check(vault, task));
+    count = contents_of(vault, among, ids);
+    for (size_t i = 0; i < count; i++) {
+        rows[i].first = rows[i].last = ids[i];
+        parts[i].first = part_key(ids[i], 0);
+        parts[i].last = part_key(ids[i] + 1, 0) - 1;
+    }
+    TRY(ahead_of_rows(vault, task, "part", parts, count, AHEAD_AROUND, &is_cold));
+    return ahead_of_rows(vault, task, "content", rows, count, AHEAD_PAGE, &is_cold);
 }

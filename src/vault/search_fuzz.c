@@ -132,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     key = str_make(data + 1, size - 1);
     task_init(&task, clock_now_ms());
     assert(vault_search_candidates(mailbox.vault, &task, mailbox.inbox, field, STR("Subject"), key,
-                                   &found) == ERR_OK);
+                                   NULL, 0, &found) == ERR_OK);
     assert(found.count <= ARRAY_LEN(bodies) && found.open_count == 0);
     if (field == VAULT_SEARCH_BODY || field == VAULT_SEARCH_FROM || field == VAULT_SEARCH_SUBJECT ||
         field == VAULT_SEARCH_HEADER)

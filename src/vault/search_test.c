@@ -21,7 +21,7 @@ static const char *search(struct fixture *f, enum vault_search_field field, cons
 
     buf_init(&out, SIZE_MAX);
     if (vault_search_candidates(f->vault, &f->task, f->inbox, field, STR("X-Strange"),
-                                str_from_c(key), &found) != ERR_OK)
+                                str_from_c(key), NULL, 0, &found) != ERR_OK)
         fail_msg("search: %s", f->task.words);
     *out_is_exact = found.is_exact && found.open_count == 0;
     for (size_t i = 0; i < found.count; i++)
@@ -184,7 +184,7 @@ static void test_unindexed(void **state)
     assert_string_equal(search(f, VAULT_SEARCH_BODY, "fgh17abcdefgh18", &is_exact), "2 3 4 5");
     assert_string_equal(search(f, VAULT_SEARCH_BODY, "fgh17abcdefgh19", &is_exact), "3 4 5");
     assert_int_equal(vault_search_candidates(f->vault, &f->task, f->inbox, VAULT_SEARCH_BODY,
-                                             STR(""), STR("lazy"), &found),
+                                             STR(""), STR("lazy"), NULL, 0, &found),
                      ERR_OK);
     assert_true(found.is_exact);
     assert_int_equal(found.open_count, 3);
@@ -302,7 +302,7 @@ static void test_superset(void **state)
         if (k % 100 == 1)
             fixture_housekeep(f, 0);
         assert_int_equal(vault_search_candidates(f->vault, &f->task, f->inbox, VAULT_SEARCH_BODY,
-                                                 STR(""), buf_str(&key), &found),
+                                                 STR(""), buf_str(&key), NULL, 0, &found),
                          ERR_OK);
         for (uint32_t i = 0; i < TEXTS; i++) {
             bool has = str_find(buf_str(&texts[i]), buf_str(&folded_key)) >= 0;

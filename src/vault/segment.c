@@ -2,6 +2,8 @@
 #include "vault/segment.h"
 
 #include "base/memory.h"
+#include "sqlite/read_around.h"
+#include "vault/ahead.h"
 
 #include <string.h>
 
@@ -49,7 +51,8 @@ enum err segment_cursor_open(struct segment_cursor *cursor, struct vault *vault,
 {
     struct str beginning;
 
-    *cursor = (struct segment_cursor){.vault = vault, .segment = *segment, .chunk_number = -1};
+    *cursor = (struct segment_cursor){
+        .vault = vault, .segment = *segment, .misses = read_around_misses(), .chunk_number = -1};
     buf_init(&cursor->block, SIZE_MAX);
     buf_init(&cursor->beginnings, SIZE_MAX);
     buf_init(&cursor->signs, SIZE_MAX);
@@ -335,9 +338,41 @@ void segment_cursor_look(struct segment_cursor *cursor, struct segment_needle *n
     cursor->at = 0;
     needle->next_block = 0;
     needle->last_block = -1;
+    needle->likely_at = needle->likely_count = 0;
     if (cursor->block_count == 0)
         return;
     blocks_of(cursor, needle->prefix, needle->prefix, &needle->next_block, &needle->last_block);
+}
+
+/* Where pages were missing already, those of the blocks are asked for together. */
+static enum err ask_for_likely(struct segment_cursor *cursor, struct task *task,
+                               const struct segment_needle *needle)
+{
+    struct db_keys blocks[NEEDLE_BLOCKS_MAX];
+    bool is_cold;
+
+    if (read_around_misses() == cursor->misses || needle->likely_count < 2)
+        return ERR_OK;
+    for (size_t i = 0; i < needle->likely_count; i++)
+        blocks[i].first = blocks[i].last = segment_key(&cursor->segment, needle->likely[i]);
+    return ahead_of_rows(cursor->vault, task, "word_terms", blocks, needle->likely_count, AHEAD_PAGE,
+                         &is_cold);
+}
+
+/* The next blocks that may have it. */
+static enum err find_likely(struct segment_cursor *cursor, struct task *task,
+                            struct segment_needle *needle)
+{
+    needle->likely_at = needle->likely_count = 0;
+    for (; needle->next_block <= needle->last_block && needle->likely_count < NEEDLE_BLOCKS_MAX;
+         needle->next_block++) {
+        bool may_have;
+
+        TRY(block_may_have(cursor, task, needle->next_block, &needle->sign, &may_have));
+        if (may_have)
+            needle->likely[needle->likely_count++] = needle->next_block;
+    }
+    return ask_for_likely(cursor, task, needle);
 }
 
 /* As reach_entry, but only of blocks that may have it. */
@@ -345,13 +380,14 @@ static enum err reach_likely(struct segment_cursor *cursor, struct task *task,
                              struct segment_needle *needle, bool *out_has_entry)
 {
     *out_has_entry = cursor->at < cursor->block.len;
-    while (!*out_has_entry && needle->next_block <= needle->last_block) {
-        TRY(block_may_have(cursor, task, needle->next_block, &needle->sign, out_has_entry));
-        if (*out_has_entry)
-            TRY(load_block(cursor, task, needle->next_block));
-        needle->next_block++;
-    }
-    return ERR_OK;
+    if (*out_has_entry)
+        return ERR_OK;
+    if (needle->likely_at == needle->likely_count)
+        TRY(find_likely(cursor, task, needle));
+    if (needle->likely_at == needle->likely_count)
+        return ERR_OK;
+    *out_has_entry = true;
+    return load_block(cursor, task, needle->likely[needle->likely_at++]);
 }
 
 enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,

@@ -41,6 +41,7 @@ struct segment {
 enum {
     /* Of a row's key in both tables: the segment's id is above them. */
     SEGMENT_NUMBER_BITS = 24,
+    SEGMENT_NUMBER_MAX = (1 << SEGMENT_NUMBER_BITS) - 1,
     /* In word_terms: the number of the first block's beginning, and of its sign. */
     SEGMENT_BEGINNINGS = 1 << 22,
     SEGMENT_SIGNS = 2 << 22,
@@ -100,6 +101,7 @@ struct segment_cursor {
     uint64_t content_count;
     int64_t content_id; /* of a count of 1 */
     uint64_t postings_at, postings_len;
+    uint64_t misses; /* of pages, before it was opened (read_around.h) */
     /* Postings that were read last. */
     struct buf chunk; /* own */
     int64_t chunk_number;
@@ -124,12 +126,14 @@ static inline struct str segment_cursor_term(const struct segment_cursor *cursor
  * the needle; its states are kept for every length of the term at hand, so that what a term shares
  * with the one before is not looked at again.
  */
-enum { NEEDLE_BYTES_MAX = 63 };
+enum { NEEDLE_BYTES_MAX = 63, NEEDLE_BLOCKS_MAX = 32 };
 struct segment_needle {
     struct str prefix; /* of the place; borrowed */
     struct str text;   /* 1 … NEEDLE_BYTES_MAX bytes; borrowed */
     struct sign_needle sign;
-    int64_t next_block, last_block; /* that may have it */
+    int64_t next_block, last_block; /* that may have it, and were not looked at yet */
+    int64_t likely[NEEDLE_BLOCKS_MAX]; /* those before, of which some were */
+    size_t likely_at, likely_count;
     bool is_at_end;                 /* only as the end of a word */
     uint64_t masks[256];            /* the positions in the needle that a byte fits */
     uint64_t found;                 /* the bit that stays set from the end of the needle on */

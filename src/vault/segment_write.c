@@ -42,7 +42,7 @@ static enum err postings_count(struct vault *vault, struct task *task,
                    "LIMIT 1",
                    &statement));
     db_bind_int(statement, 1, segment_key(segment, 0));
-    db_bind_int(statement, 2, segment_key(segment, (1 << SEGMENT_NUMBER_BITS) - 1));
+    db_bind_int(statement, 2, segment_key(segment, SEGMENT_NUMBER_MAX));
     TRY(db_step(vault->db, task, statement, &has_row));
     *out_count = !has_row ? 0 : db_column_int(statement, 0) - segment_key(segment, 0) + 1;
     return ERR_OK;

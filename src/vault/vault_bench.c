@@ -192,7 +192,7 @@ static void search(struct vault *vault, int64_t folder_id, const char *key, cons
     task_init(&task, clock_now_ms());
     start();
     must(vault_search_candidates(vault, &task, folder_id, VAULT_SEARCH_TEXT, STR(""),
-                                 str_from_c(key), &found),
+                                 str_from_c(key), NULL, 0, &found),
          &task);
     report(what, 1);
     printf("    %zu found, %s\n", found.count, found.is_exact ? "exact" : "to be confirmed");

@@ -318,7 +318,7 @@ static enum err parse_modifier(struct imap_parser *parser, struct imap_fetch_arg
 {
     if (imap_take_word(parser, STR("CHANGEDSINCE"))) {
         TRY(imap_parse_space(parser));
-        TRY(imap_parse_number64(parser, &fetch->changed_since));
+        TRY(imap_parse_modseq(parser, &fetch->changed_since));
         fetch->has_changed_since = true;
         fetch->items |= IMAP_FETCH_MODSEQ;
     } else if (imap_take_word(parser, STR("VANISHED"))) {

@@ -24,7 +24,7 @@ static enum err parse_qresync(struct imap_parser *parser, struct imap_select_arg
     if (select->uidvalidity == 0) /* uidvalidity = nz-number */
         return imap_expected(parser, "a UIDVALIDITY");
     TRY(imap_parse_space(parser));
-    TRY(imap_parse_number64(parser, &select->modseq));
+    TRY(imap_parse_modseq(parser, &select->modseq));
     select->has_qresync = true;
     if (imap_take(parser, ')'))
         return ERR_OK;
