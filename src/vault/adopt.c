@@ -3,6 +3,7 @@
 #include "vault/folder.h"
 
 #include "base/clock.h"
+#include "vault/former.h"
 #include "vault/state.h"
 
 /* Whoever brings UIDs along, by mistake or in malice, must not use them up: where none is left, the
@@ -25,11 +26,22 @@ static enum err is_older_than_mailbox(struct vault *vault, struct task *task, ui
     return ERR_OK;
 }
 
+/* A client that remembers the name must not take it for what it had then. */
+static enum err had_younger(struct vault *vault, struct task *task, const struct folder *folder,
+                            uint32_t uidvalidity, bool *out)
+{
+    uint32_t former;
+
+    TRY(former_uidvalidity(vault, task, folder->name, &former));
+    *out = former > uidvalidity;
+    return ERR_OK;
+}
+
 static enum err adopt(struct vault *vault, struct task *task, int64_t folder_id,
                       uint32_t uidvalidity, uint32_t uidnext)
 {
     struct folder *folder = vault_folder_get(vault, folder_id);
-    bool is_new = folder != NULL && folder->uidnext == 1, is_older = false;
+    bool is_new = folder != NULL && folder->uidnext == 1, is_older = false, is_known = false;
 
     if (folder == NULL || !folder->is_selectable)
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
@@ -42,6 +54,9 @@ static enum err adopt(struct vault *vault, struct task *task, int64_t folder_id,
             TRY(is_older_than_mailbox(vault, task, uidvalidity, &is_older));
         if (!is_older)
             return fail(task, ERR_EXISTS, "vault: the folder has another UIDVALIDITY");
+        TRY(had_younger(vault, task, folder, uidvalidity, &is_known));
+        if (is_known)
+            return fail(task, ERR_EXISTS, "vault: a younger folder had the name");
     }
     if (uidvalidity == folder->uidvalidity && uidnext == folder->uidnext)
         return ERR_OK;

@@ -6,6 +6,7 @@
 #include "vault/folder.h"
 
 #include "base/memory.h"
+#include "vault/former.h"
 #include "vault/rows.h"
 #include "vault/state.h"
 #include "vault/undelete_keep.h"
@@ -378,6 +379,7 @@ static enum err delete_row(struct vault *vault, struct task *task, struct folder
     CLEANUP(db_release) sqlite3_stmt *expunges = NULL;
     char *name = (char *)(uintptr_t)folder->name.ptr;
 
+    TRY(former_note(vault, task, folder->name, folder->uidvalidity));
     TRY(db_prepare(vault->db, task, "DELETE FROM folder WHERE id = ?1", &folder_row));
     db_bind_int(folder_row, 1, folder->id);
     TRY(db_run(vault->db, task, folder_row));
@@ -469,15 +471,23 @@ enum err vault_folder_delete(struct vault *vault, struct task *task, struct str 
 
 /* --- Renaming --- */
 
+/* It stays the folder that it is, unless a younger one had the name. */
 static enum err set_name(struct vault *vault, struct task *task, struct folder *folder,
                          struct str name)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     char *old = (char *)(uintptr_t)folder->name.ptr;
+    uint32_t former;
 
-    TRY(db_prepare(vault->db, task, "UPDATE folder SET name = ?2 WHERE id = ?1", &statement));
+    TRY(former_note(vault, task, folder->name, folder->uidvalidity));
+    TRY(former_uidvalidity(vault, task, name, &former));
+    if (folder->uidvalidity < former)
+        folder->uidvalidity = vault_next_uidvalidity(vault, task);
+    TRY(db_prepare(vault->db, task, "UPDATE folder SET name = ?2, uidvalidity = ?3 WHERE id = ?1",
+                   &statement));
     db_bind_int(statement, 1, folder->id);
     db_bind_text(statement, 2, name);
+    db_bind_int(statement, 3, folder->uidvalidity);
     TRY(db_run(vault->db, task, statement));
     folder->name = str_make(mem_copy_text(name.ptr, name.len), name.len);
     mem_free(&old);

@@ -2,6 +2,7 @@
 #include "vault/fixture.h"
 
 #include "base/memory.h"
+#include "vault/former.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -315,10 +316,32 @@ static void test_recent_follows_changes(void **state)
     assert_int_equal(recent_in_inbox(f), 3);
 }
 
+static uint32_t uidvalidity_of(struct fixture *f, const char *name)
+{
+    struct vault_folder folder;
+
+    assert_int_equal(vault_folder_find(f->vault, &f->task, str_from_c(name), &folder), ERR_OK);
+    return folder.uidvalidity;
+}
+
+static void rename_to(struct fixture *f, const char *from, const char *to)
+{
+    assert_int_equal(
+        vault_folder_rename(f->vault, &f->task, str_from_c(from), str_from_c(to)), ERR_OK);
+}
+
+static uint32_t create(struct fixture *f, const char *name)
+{
+    assert_int_equal(vault_folder_create(f->vault, &f->task, str_from_c(name), VAULT_USE_NONE),
+                     ERR_OK);
+    return uidvalidity_of(f, name);
+}
+
 /* UIDs that messages bring along: not so high that none is left for those that follow. */
 static void test_adopted_uids(void **state)
 {
     struct fixture *f = *state;
+    struct vault_folder folder;
 
     assert_int_equal(vault_folder_adopt(f->vault, &f->task, f->inbox, 1, UINT32_MAX), ERR_EXISTS);
     task_forgive(&f->task);
@@ -328,6 +351,74 @@ static void test_adopted_uids(void **state)
                      ERR_EXISTS);
     task_forgive(&f->task);
     assert_int_equal(fixture_append(f, f->inbox, fixture_message(f, "x"), 0), 8);
+    create(f, "again");
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("again")), ERR_OK);
+    create(f, "again");
+    assert_int_equal(vault_folder_find(f->vault, &f->task, STR("again"), &folder), ERR_OK);
+    assert_int_equal(vault_folder_adopt(f->vault, &f->task, folder.id, 1, 7), ERR_EXISTS);
+    task_forgive(&f->task);
+}
+
+/* A folder keeps its UIDVALIDITY with a new name, but where a younger one had that name. */
+static void test_a_renamed_folder_is_no_older(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t old = create(f, "old"), below = create(f, "old/below"), young = create(f, "young"),
+             now;
+
+    rename_to(f, "old", "other");
+    assert_int_equal(uidvalidity_of(f, "other"), old);
+    rename_to(f, "other", "old"); /* its own former name */
+    assert_int_equal(uidvalidity_of(f, "old"), old);
+    assert_int_equal(uidvalidity_of(f, "old/below"), below);
+    rename_to(f, "young", "elsewhere");
+    rename_to(f, "old", "young");
+    now = uidvalidity_of(f, "young");
+    assert_true(now > young);
+    assert_int_equal(uidvalidity_of(f, "young/below"), below);
+    fixture_reopen(f);
+    assert_int_equal(uidvalidity_of(f, "young"), now);
+    young = create(f, "x");
+    create(f, "x/below");
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("x/below")), ERR_OK);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("x")), ERR_OK);
+    rename_to(f, "young", "x"); /* children, too */
+    assert_true(uidvalidity_of(f, "x") > young);
+    assert_true(uidvalidity_of(f, "x/below") > below);
+}
+
+static int64_t former_rows(struct fixture *f)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row;
+
+    assert_int_equal(db_prepare(f->vault->db, &f->task, "SELECT count(*) FROM former_name", &statement),
+                     ERR_OK);
+    assert_int_equal(db_step(f->vault->db, &f->task, statement, &has_row), ERR_OK);
+    return db_column_int(statement, 0);
+}
+
+/* Of very many names the oldest count as one. */
+static void test_former_names_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t found;
+
+    assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
+    for (uint32_t i = 1; i <= VAULT_FORMER_MAX + 1; i++)
+        assert_int_equal(former_note(f->vault, &f->task,
+                                     arena_printf(&f->task.arena, "name %u", i), 10 * i),
+                         ERR_OK);
+    assert_true(former_rows(f) <= VAULT_FORMER_MAX);
+    for (uint32_t i = 1; i <= VAULT_FORMER_MAX + 1; i++) {
+        assert_int_equal(former_uidvalidity(f->vault, &f->task,
+                                            arena_printf(&f->task.arena, "name %u", i), &found),
+                         ERR_OK);
+        assert_true(i <= VAULT_FORMER_MAX / 2 ? found >= 10 * i : found == 10 * i);
+    }
+    assert_int_equal(former_uidvalidity(f->vault, &f->task, STR("never"), &found), ERR_OK);
+    assert_in_range(found, 10, 10 * VAULT_FORMER_MAX / 2);
+    assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
 }
 
 int main(void)
@@ -338,6 +429,7 @@ int main(void)
         TEST(test_delete),           TEST(test_rename),        TEST(test_uidvalidity_never_repeats),
         TEST(test_rename_inbox),     TEST(test_subscriptions), TEST(test_special_use),
         TEST(test_recent),           TEST(test_adopted_uids),  TEST(test_recent_follows_changes),
+        TEST(test_a_renamed_folder_is_no_older), TEST(test_former_names_are_bounded),
     };
 
     fixture_init_libraries();

@@ -273,9 +273,7 @@ def on_churn(command, status, code):
     else:
         world.folders[names[0]] = None
         world.folders[names[1]] = folder
-        folder.name = names[1]
-        if folder.uidvalidity is not None:
-            world.uidvalidities.setdefault(names[1], set()).add(folder.uidvalidity)
+        folder.renamed(names[1])
 
 
 def unfinished(world, names):

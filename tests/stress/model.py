@@ -268,6 +268,15 @@ class Folder:
         require(value == self.uidvalidity,
                 f"{words}: UIDVALIDITY of {self.name} is {value}, was {self.uidvalidity}")
 
+    def renamed(self, name):
+        """It keeps its UIDVALIDITY, unless a younger folder had the name: then it gets a new one."""
+        used = self.world.uidvalidities.setdefault(name, set())
+        self.name = name
+        if self.uidvalidity is not None and self.uidvalidity < max(used, default=0):
+            self.uidvalidity = None
+        elif self.uidvalidity is not None:
+            used.add(self.uidvalidity)
+
     def told_uidnext(self, value, least, words):
         require(value >= least, f"{words}: UIDNEXT of {self.name} is {value}, but {least - 1} was "
                 "in use or excluded before")

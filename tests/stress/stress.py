@@ -374,7 +374,7 @@ class Driver:
                                if not world.folders[other].is_dying), None)
                 if source is not None:
                     world.folders[name], world.folders[source] = world.folders[source], None
-                    world.folders[name].name = name
+                    world.folders[name].renamed(name)
                 else:
                     world.folders[name] = world.lost_folders.get(name) or Folder(world, name)
             elif name not in listed:
