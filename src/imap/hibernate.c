@@ -2,7 +2,7 @@
  * The state of a sleeping session, written and read (hibernate.h).
  *
  *   version  enabled  flags  bad-count  shape  [tag]
- *     [folder uidvalidity next-uid modseq keywords recent saved]
+ *     [folder incarnation next-uid modseq keywords recent saved]
  *
  * Numbers are in groups of seven bits, lowest first (LEB128), each in its shortest form; `shape`
  * says what follows. The state comes back from our own gate, and is still read as foreign bytes.
@@ -74,7 +74,7 @@ void imap_hibernated_write(const struct imap_hibernated *state, struct buf *out)
     if (!state->is_selected)
         return;
     put(out, (uint64_t)state->folder_id);
-    put(out, state->uidvalidity);
+    put(out, state->incarnation);
     put(out, state->next_uid);
     put(out, state->modseq);
     put(out, state->keywords);
@@ -162,7 +162,7 @@ enum err imap_hibernated_read(struct str text, struct task *task, struct imap_hi
         state.idle_tag = take_text(&reading, (size_t)take(&reading, IMAP_HIBERNATED_TAG_MAX));
     if (state.is_selected) {
         state.folder_id = (int64_t)take(&reading, INT64_MAX);
-        state.uidvalidity = (uint32_t)take(&reading, UINT32_MAX);
+        state.incarnation = (uint32_t)take(&reading, UINT32_MAX);
         state.next_uid = (uint32_t)take(&reading, UINT32_MAX);
         state.modseq = take(&reading, INT64_MAX);
         state.keywords = take(&reading, UINT64_MAX);
@@ -229,7 +229,7 @@ void imap_session_hibernate(const struct imap_session *s, struct buf *out)
     if (state.is_selected) {
         state.is_read_only = view->is_read_only;
         state.folder_id = view->folder_id;
-        state.uidvalidity = view->uidvalidity;
+        state.incarnation = view->incarnation;
         state.next_uid = view->next_uid;
         state.modseq = view->modseq;
         state.keywords = view->keywords;
@@ -301,7 +301,7 @@ static void restore_selection(struct imap_session *s, const struct imap_hibernat
     struct imap_view *view = &s->view;
 
     view->folder_id = state->folder_id;
-    view->uidvalidity = state->uidvalidity;
+    view->uidvalidity = view->incarnation = state->incarnation;
     view->is_read_only = state->is_read_only;
     view->next_uid = state->next_uid;
     view->modseq = state->modseq;
@@ -323,11 +323,14 @@ static enum err restore_selected(struct imap_session *s, struct task *task,
         return err;
     restore_selection(s, state);
     /* Gone, or another one of that id: found out, and told, when the session next looks. */
-    if (err == ERR_NOT_FOUND)
+    if (err == ERR_NOT_FOUND) {
         task_forgive(task);
-    else if (folder.uidvalidity == state->uidvalidity)
-        TRY(restore_messages(s, task, state));
-    return ERR_OK;
+        return ERR_OK;
+    }
+    if (folder.incarnation != state->incarnation)
+        return ERR_OK;
+    s->view.uidvalidity = folder.uidvalidity;
+    return restore_messages(s, task, state);
 }
 
 /* IDLE's first line was answered before; the next one is read as its end. */

@@ -36,7 +36,7 @@ struct imap_hibernated {
     bool is_selected;    /* and then: */
     bool is_read_only;
     int64_t folder_id;
-    uint32_t uidvalidity;
+    uint32_t incarnation;
     uint32_t next_uid;
     uint64_t modseq;
     uint64_t keywords;

@@ -215,7 +215,7 @@ static void test_a_folder_that_went(void **unused)
     imap_session_free(&s);
     s = connect();
     say(s, "a SELECT brief\r\n");
-    s->view.uidvalidity++;
+    s->view.incarnation++;
     go_to_sleep(&s, &state);
     s = awake(&state);
     assert_says(s, "b NOOP\r\n", "* BYE The selected mailbox was deleted.\r\nb OK NOOP completed.\r\n");
@@ -275,7 +275,7 @@ static void test_text_and_back(void **unused)
                                     .idle_tag = STR("A001"),
                                     .is_selected = true,
                                     .folder_id = INT64_MAX,
-                                    .uidvalidity = UINT32_MAX,
+                                    .incarnation = UINT32_MAX,
                                     .next_uid = 128,
                                     .modseq = INT64_MAX,
                                     .keywords = UINT64_MAX,

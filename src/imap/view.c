@@ -82,6 +82,7 @@ enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task
     TRY(vault_message_list_selected(vault, task, folder->id, &messages, &count));
     view->folder_id = folder->id;
     view->uidvalidity = folder->uidvalidity;
+    view->incarnation = folder->incarnation;
     view->is_read_only = is_read_only;
     view->modseq = vault_folder_modseq(vault, folder->id);
     view->keywords = vault_keywords(vault);
@@ -457,7 +458,7 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
     struct vault_changes changes;
     bool has_new;
 
-    if (modseq == 0 || !vault_folder_is_valid(s->vault, view->folder_id, view->uidvalidity))
+    if (modseq == 0 || !vault_folder_is_valid(s->vault, view->folder_id, view->incarnation))
         return fail(task, ERR_NOT_FOUND, "the selected folder is gone");
     if (imap_notify_is_muted(s))
         return ERR_OK;

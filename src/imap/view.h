@@ -17,7 +17,8 @@ struct imap_session;
 
 struct imap_view {
     int64_t folder_id;
-    uint32_t uidvalidity;
+    uint32_t uidvalidity; /* when it was selected */
+    uint32_t incarnation; /* vault_folder */
     bool is_read_only;
     uint32_t *uids; /* own; ascending */
     size_t count, room;

@@ -63,7 +63,7 @@ static enum err adopt(struct vault *vault, struct task *task, int64_t folder_id,
     (void)vault_touch(vault);
     if (uidvalidity != folder->uidvalidity)
         vault_note(vault, -1);
-    folder->uidvalidity = uidvalidity;
+    folder->uidvalidity = folder->incarnation = uidvalidity;
     folder->uidnext = uidnext;
     folder->is_dirty = true;
     return ERR_OK;

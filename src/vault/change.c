@@ -34,11 +34,11 @@ uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id)
     return 0;
 }
 
-bool vault_folder_is_valid(const struct vault *vault, int64_t folder_id, uint32_t uidvalidity)
+bool vault_folder_is_valid(const struct vault *vault, int64_t folder_id, uint32_t incarnation)
 {
     for (size_t i = 0; i < vault->folder_count; i++) {
         if (vault->folders[i].id == folder_id)
-            return vault->folders[i].is_selectable && vault->folders[i].uidvalidity == uidvalidity;
+            return vault->folders[i].is_selectable && vault->folders[i].incarnation == incarnation;
     }
     return false;
 }

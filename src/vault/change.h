@@ -41,7 +41,7 @@ uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id);
 
 /* It is still the same mailbox: a name that was deleted and made again can have the same id. From
  * memory. */
-bool vault_folder_is_valid(const struct vault *vault, int64_t folder_id, uint32_t uidvalidity);
+bool vault_folder_is_valid(const struct vault *vault, int64_t folder_id, uint32_t incarnation);
 
 /* UIDs first … last, inclusive. */
 struct vault_uid_range {

@@ -173,6 +173,7 @@ static enum err describe(struct vault *vault, struct task *task, struct folder *
         .use = folder->use,
         .is_selectable = folder->is_selectable,
         .uidvalidity = folder->uidvalidity,
+        .incarnation = folder->incarnation,
         .uidnext = folder->uidnext,
         .highest_modseq = folder->highest_modseq,
         .message_count = (uint32_t)folder->message_count,
@@ -313,7 +314,7 @@ static void revive(struct vault *vault, struct task *task, struct folder *folder
 {
     folder->use = use;
     folder->is_selectable = true;
-    folder->uidvalidity = vault_next_uidvalidity(vault, task);
+    folder->uidvalidity = folder->incarnation = vault_next_uidvalidity(vault, task);
     folder->is_dirty = true;
 }
 

@@ -28,6 +28,7 @@ struct vault_folder {
     bool has_children;
     bool is_subscribed;
     uint32_t uidvalidity;
+    uint32_t incarnation; /* the same as long as messages keep their UIDs, whatever it is called */
     uint32_t uidnext;
     uint64_t highest_modseq; /* at least 1 */
     uint32_t message_count;

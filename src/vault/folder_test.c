@@ -2,6 +2,7 @@
 #include "vault/fixture.h"
 
 #include "base/memory.h"
+#include "vault/change.h"
 #include "vault/former.h"
 
 #include <setjmp.h>
@@ -284,7 +285,8 @@ static uint32_t recent_in_inbox(struct fixture *f)
     return folder.recent_count;
 }
 
-/* The count is remembered: it follows what comes, goes, and never came to be, also within a batch. */
+/* The count is remembered: it follows what comes, goes, and never came to be, also within a batch.
+ */
 static void test_recent_follows_changes(void **state)
 {
     struct fixture *f = *state;
@@ -326,8 +328,8 @@ static uint32_t uidvalidity_of(struct fixture *f, const char *name)
 
 static void rename_to(struct fixture *f, const char *from, const char *to)
 {
-    assert_int_equal(
-        vault_folder_rename(f->vault, &f->task, str_from_c(from), str_from_c(to)), ERR_OK);
+    assert_int_equal(vault_folder_rename(f->vault, &f->task, str_from_c(from), str_from_c(to)),
+                     ERR_OK);
 }
 
 static uint32_t create(struct fixture *f, const char *name)
@@ -363,6 +365,7 @@ static void test_adopted_uids(void **state)
 static void test_a_renamed_folder_is_no_older(void **state)
 {
     struct fixture *f = *state;
+    struct vault_folder folder;
     uint32_t old = create(f, "old"), below = create(f, "old/below"), young = create(f, "young"),
              now;
 
@@ -374,6 +377,8 @@ static void test_a_renamed_folder_is_no_older(void **state)
     rename_to(f, "young", "elsewhere");
     rename_to(f, "old", "young");
     now = uidvalidity_of(f, "young");
+    assert_int_equal(vault_folder_find(f->vault, &f->task, STR("young"), &folder), ERR_OK);
+    assert_true(vault_folder_is_valid(f->vault, folder.id, old)); /* for who had it selected */
     assert_true(now > young);
     assert_int_equal(uidvalidity_of(f, "young/below"), below);
     fixture_reopen(f);
@@ -392,8 +397,8 @@ static int64_t former_rows(struct fixture *f)
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
 
-    assert_int_equal(db_prepare(f->vault->db, &f->task, "SELECT count(*) FROM former_name", &statement),
-                     ERR_OK);
+    assert_int_equal(
+        db_prepare(f->vault->db, &f->task, "SELECT count(*) FROM former_name", &statement), ERR_OK);
     assert_int_equal(db_step(f->vault->db, &f->task, statement, &has_row), ERR_OK);
     return db_column_int(statement, 0);
 }
@@ -406,9 +411,9 @@ static void test_former_names_are_bounded(void **state)
 
     assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
     for (uint32_t i = 1; i <= VAULT_FORMER_MAX + 1; i++)
-        assert_int_equal(former_note(f->vault, &f->task,
-                                     arena_printf(&f->task.arena, "name %u", i), 10 * i),
-                         ERR_OK);
+        assert_int_equal(
+            former_note(f->vault, &f->task, arena_printf(&f->task.arena, "name %u", i), 10 * i),
+            ERR_OK);
     assert_true(former_rows(f) <= VAULT_FORMER_MAX);
     for (uint32_t i = 1; i <= VAULT_FORMER_MAX + 1; i++) {
         assert_int_equal(former_uidvalidity(f->vault, &f->task,
@@ -425,11 +430,20 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_standard_folders), TEST(test_names),         TEST(test_order_and_children),
-        TEST(test_delete),           TEST(test_rename),        TEST(test_uidvalidity_never_repeats),
-        TEST(test_rename_inbox),     TEST(test_subscriptions), TEST(test_special_use),
-        TEST(test_recent),           TEST(test_adopted_uids),  TEST(test_recent_follows_changes),
-        TEST(test_a_renamed_folder_is_no_older), TEST(test_former_names_are_bounded),
+        TEST(test_standard_folders),
+        TEST(test_names),
+        TEST(test_order_and_children),
+        TEST(test_delete),
+        TEST(test_rename),
+        TEST(test_uidvalidity_never_repeats),
+        TEST(test_rename_inbox),
+        TEST(test_subscriptions),
+        TEST(test_special_use),
+        TEST(test_recent),
+        TEST(test_adopted_uids),
+        TEST(test_recent_follows_changes),
+        TEST(test_a_renamed_folder_is_no_older),
+        TEST(test_former_names_are_bounded),
     };
 
     fixture_init_libraries();

@@ -27,7 +27,7 @@ static const char take_back_sql[] =
     "DROP TABLE spam_waiting; DROP TABLE spam_learned; DROP TABLE spam_total; DROP TABLE spam_token;"
     "DROP TABLE given_uidl;"
     "ALTER TABLE message DROP COLUMN line_end_octets;"
-    "DROP TABLE former_name; DROP TABLE preview; DROP TABLE thread_reference; DROP TABLE identity; DROP TABLE metadata;"
+    "DROP TABLE former_name; ALTER TABLE folder DROP COLUMN incarnation; DROP TABLE preview; DROP TABLE thread_reference; DROP TABLE identity; DROP TABLE metadata;"
     "ALTER TABLE message DROP COLUMN sent_day;"
     "DROP TABLE word_gone; DROP TABLE word_postings; DROP TABLE word_terms;"
     "DROP TABLE word_segment;"

@@ -78,7 +78,7 @@ static enum err load_folders(struct vault *vault, struct task *task)
     TRY(db_prepare(vault->db, task,
                    "SELECT id, name, special_use, is_selectable, uidvalidity, uidnext, "
                    "first_recent_uid, highest_modseq, message_count, unseen_count, deleted_count, "
-                   "size_bytes FROM folder",
+                   "size_bytes, incarnation FROM folder",
                    &statement));
     for (;;) {
         struct folder *folder;
@@ -99,6 +99,7 @@ static enum err load_folders(struct vault *vault, struct task *task)
         folder->unseen_count = (uint64_t)db_column_int(statement, 9);
         folder->deleted_count = (uint64_t)db_column_int(statement, 10);
         folder->size_bytes = (uint64_t)db_column_int(statement, 11);
+        folder->incarnation = (uint32_t)db_column_int(statement, 12);
     }
 }
 
@@ -238,8 +239,8 @@ enum err vault_folder_insert(struct vault *vault, struct task *task, struct str 
 
     *out_folder = NULL;
     TRY(db_prepare(vault->db, task,
-                   "INSERT INTO folder(name, special_use, is_selectable, uidvalidity) "
-                   "VALUES (?1, ?2, ?3, ?4)",
+                   "INSERT INTO folder(name, special_use, is_selectable, uidvalidity, incarnation) "
+                   "VALUES (?1, ?2, ?3, ?4, ?4)",
                    &statement));
     db_bind_text(statement, 1, name);
     db_bind_int(statement, 2, use);
@@ -251,7 +252,7 @@ enum err vault_folder_insert(struct vault *vault, struct task *task, struct str 
     folder->name = copy_name(name);
     folder->use = use;
     folder->is_selectable = is_selectable;
-    folder->uidvalidity = uidvalidity;
+    folder->uidvalidity = folder->incarnation = uidvalidity;
     folder->uidnext = 1;
     folder->first_recent_uid = 1;
     folder->highest_modseq = 1;
@@ -268,7 +269,8 @@ static enum err flush_folder(struct vault *vault, struct task *task, struct fold
     TRY(db_prepare(vault->db, task,
                    "UPDATE folder SET uidnext = ?2, first_recent_uid = ?3, highest_modseq = ?4, "
                    "message_count = ?5, unseen_count = ?6, deleted_count = ?7, size_bytes = ?8, "
-                   "uidvalidity = ?9, is_selectable = ?10, special_use = ?11 WHERE id = ?1",
+                   "uidvalidity = ?9, is_selectable = ?10, special_use = ?11, incarnation = ?12 "
+                   "WHERE id = ?1",
                    &statement));
     db_bind_int(statement, 1, folder->id);
     db_bind_int(statement, 2, folder->uidnext);
@@ -281,6 +283,7 @@ static enum err flush_folder(struct vault *vault, struct task *task, struct fold
     db_bind_int(statement, 9, folder->uidvalidity);
     db_bind_int(statement, 10, folder->is_selectable);
     db_bind_int(statement, 11, folder->use);
+    db_bind_int(statement, 12, folder->incarnation);
     TRY(db_run(vault->db, task, statement));
     folder->is_dirty = false;
     return ERR_OK;

@@ -43,6 +43,7 @@ struct folder {
     bool is_selectable;
     bool is_dirty;
     uint32_t uidvalidity;
+    uint32_t incarnation; /* the UIDVALIDITY that it was made with */
     uint32_t uidnext;
     uint32_t first_recent_uid;
     uint64_t highest_modseq;

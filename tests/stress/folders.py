@@ -26,7 +26,7 @@ def open_folder(client, name, is_read_only):
     verb = "EXAMINE" if is_read_only else "SELECT"
     text = f"{verb} {name}"
     old, is_limited = None, False
-    if client.is_qresync and client.world.chance.random() < 0.9:
+    if client.is_qresync and folder.uidvalidity is not None and client.world.chance.random() < 0.9:
         old = client.remembered.get(folder)
     if old is not None:
         words = resynchronise(client, old)

@@ -5,3 +5,8 @@ CREATE TABLE former_name (
     hash INTEGER PRIMARY KEY,
     uidvalidity INTEGER NOT NULL
 ) STRICT;
+
+-- The UIDVALIDITY that a folder was made with: with a new name it may get another, but its messages and their
+-- UIDs stay what they are, for whoever has it selected.
+ALTER TABLE folder ADD COLUMN incarnation INTEGER NOT NULL DEFAULT 0;
+UPDATE folder SET incarnation = uidvalidity;
