@@ -105,38 +105,35 @@ void clock_format_iso(int64_t ms, char out[static CLOCK_ISO_ROOM])
              (unsigned)date.millisecond % 1000u);
 }
 
-/* `len` digits at `at`, or -1. */
-static int digits(struct str text, size_t at, size_t len)
-{
-    int value = 0;
+enum { NO_PAIR = 10000 }; /* more than any field may be, also where two pairs are one */
 
-    for (size_t i = at; i < at + len; i++) {
-        if (!ascii_is_digit(text.ptr[i]))
-            return -1;
-        value = value * 10 + (text.ptr[i] - '0');
-    }
-    return value;
+/* The number that two digits make; NO_PAIR: they are none. */
+static inline int pair(const char *at)
+{
+    unsigned tens = (unsigned)(unsigned char)at[0] - '0', ones = (unsigned)(unsigned char)at[1] - '0';
+
+    return tens > 9 || ones > 9 ? NO_PAIR : (int)(tens * 10 + ones);
 }
 
+/* "0000-00-00T00:00:00.000Z" */
 bool clock_parse_iso(struct str text, int64_t *out_ms)
 {
-    static const char shape[] = "0000-00-00T00:00:00.000Z";
+    enum { ISO_BYTES = 24 };
+    const char *at = text.ptr;
     struct clock_date date;
 
-    if (text.len != sizeof(shape) - 1)
+    if (text.len != ISO_BYTES || at[4] != '-' || at[7] != '-' || at[10] != 'T' || at[13] != ':' ||
+        at[16] != ':' || at[19] != '.' || at[23] != 'Z' || !ascii_is_digit(at[22]))
         return false;
-    for (size_t i = 0; i < text.len; i++)
-        if (shape[i] != '0' ? text.ptr[i] != shape[i] : !ascii_is_digit(text.ptr[i]))
-            return false;
-    date = (struct clock_date){.year = digits(text, 0, 4),
-                               .month = digits(text, 5, 2),
-                               .day = digits(text, 8, 2),
-                               .hour = digits(text, 11, 2),
-                               .minute = digits(text, 14, 2),
-                               .second = digits(text, 17, 2),
-                               .millisecond = digits(text, 20, 3)};
-    if (date.month < 1 || date.month > 12 || date.day < 1 || date.day > 31 || date.hour > 23 ||
-        date.minute > 59 || date.second > 60)
+    date = (struct clock_date){.year = pair(at) * 100 + pair(at + 2),
+                               .month = pair(at + 5),
+                               .day = pair(at + 8),
+                               .hour = pair(at + 11),
+                               .minute = pair(at + 14),
+                               .second = pair(at + 17),
+                               .millisecond = pair(at + 20) * 10 + (at[22] - '0')};
+    if (date.year > 9999 || date.month < 1 || date.month > 12 || date.day < 1 || date.day > 31 ||
+        date.hour > 23 || date.minute > 59 || date.second > 60 || date.millisecond > 999)
         return false;
     *out_ms = clock_join(&date);
     return true;

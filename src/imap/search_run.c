@@ -117,6 +117,18 @@ static enum err prepare_node(struct imap_session *s, struct task *task,
     return ERR_OK;
 }
 
+/* Nothing is known of any message. */
+static void open_all(struct task *task, struct imap_search_run *run)
+{
+    size_t count = run->view->count;
+
+    run->found_count = run->open_count = count;
+    run->decided = ARENA_ARRAY(&task->arena, uint64_t, count / WORD_BITS + 1);
+    run->open = ARENA_ARRAY(&task->arena, uint64_t, count / WORD_BITS + 1);
+    memset(run->open, 0xff, count / WORD_BITS * sizeof(*run->open));
+    run->open[count / WORD_BITS] = (UINT64_C(1) << (count % WORD_BITS)) - 1;
+}
+
 static enum err start(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
     struct imap_search_program *program = run->program;
@@ -126,11 +138,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sea
         imap_enable_condstore(s);
     for (uint32_t i = 0; i < program->node_count; i++)
         TRY(prepare_node(s, task, run, &program->nodes[i]));
-    run->found_count = run->open_count = run->view->count;
-    run->found = ARENA_ARRAY(&task->arena, uint32_t, run->view->count);
-    run->is_decided = ARENA_ARRAY(&task->arena, bool, run->view->count);
-    for (size_t i = 0; i < run->view->count; i++)
-        run->found[i] = (uint32_t)i;
+    open_all(task, run);
     imap_search_remember(s, run);
     imap_search_recall(s, run);
     imap_spend(s, program->node_count + run->view->count / 100);
@@ -211,9 +219,43 @@ static void put_rest(struct imap_search_run *run)
         put(run, run->is_decided[run->next] ? IMAP_TRUTH_YES : IMAP_TRUTH_OPEN);
 }
 
+static size_t count_bits(const uint64_t *words, size_t message_count)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i * WORD_BITS < message_count; i++)
+        count += (size_t)__builtin_popcountll(words[i]);
+    return count;
+}
+
+/* From here on the messages are looked at one by one. */
+static void make_list(struct task *task, struct imap_search_run *run)
+{
+    size_t all = run->view->count, count = 0;
+    size_t room = count_bits(run->decided, all) + count_bits(run->open, all);
+
+    run->found = ARENA_ARRAY(&task->arena, uint32_t, room + 1);
+    run->is_decided = ARENA_ARRAY(&task->arena, bool, room + 1);
+    for (size_t word = 0; word * WORD_BITS < all; word++) {
+        for (uint64_t left = run->decided[word] | run->open[word]; left != 0; left &= left - 1) {
+            unsigned bit = (unsigned)__builtin_ctzll(left);
+
+            run->found[count] = (uint32_t)(word * WORD_BITS + bit);
+            run->is_decided[count++] = (run->decided[word] >> bit & 1) != 0;
+        }
+    }
+    run->found_count = count;
+    run->is_listed = true;
+}
+
 /* The sieve is through. */
 static void settle(struct imap_search_run *run)
 {
+    if (!run->is_listed) {
+        run->open_count = count_bits(run->open, run->view->count);
+        run->next = run->kept = 0;
+        return;
+    }
     run->found_count = run->kept;
     run->next = run->kept = run->open_count = 0;
     for (size_t i = 0; i < run->found_count; i++)
@@ -232,8 +274,32 @@ static enum err test(struct imap_session *s, struct task *task, struct imap_sear
     return ERR_OK;
 }
 
+/* Before there is a list. */
+static void sift_words(struct imap_session *s, struct imap_search_run *run)
+{
+    while (run->next < run->found_count && !imap_must_give_way(s)) {
+        size_t word = run->next / WORD_BITS;
+
+        run->next += WORD_BITS;
+        if (run->next > run->found_count)
+            run->next = run->found_count;
+        if (run->open[word] != 0) {
+            struct imap_search_word truths =
+                imap_search_matches_word(run->view, run->program, word);
+
+            run->decided[word] |= run->open[word] & truths.yes;
+            run->open[word] &= truths.open & ~truths.yes;
+            imap_spend(s, WORD_UNITS + run->program->node_count / NODES_PER_UNIT);
+        }
+    }
+}
+
 static void sift_numbers(struct imap_session *s, struct imap_search_run *run)
 {
+    if (!run->is_listed) {
+        sift_words(s, run);
+        return;
+    }
     while (run->next < run->found_count && !imap_must_give_way(s)) {
         uint32_t word = run->found[run->next] / WORD_BITS;
         struct imap_search_word truths = imap_search_matches_word(run->view, run->program, word);
@@ -363,9 +429,12 @@ static uint32_t *open_uids(const struct imap_search_run *run, struct task *task)
     if (run->open_count == run->view->count)
         return NULL;
     uids = ARENA_ARRAY(&task->arena, uint32_t, run->open_count);
-    for (size_t i = 0; i < run->found_count; i++)
+    for (size_t i = 0; run->is_listed && i < run->found_count; i++)
         if (!run->is_decided[i])
             uids[count++] = run->view->uids[run->found[i]];
+    for (size_t word = 0; !run->is_listed && word * WORD_BITS < run->view->count; word++)
+        for (uint64_t left = run->open[word]; left != 0; left &= left - 1)
+            uids[count++] = run->view->uids[word * WORD_BITS + (size_t)__builtin_ctzll(left)];
     return uids;
 }
 
@@ -665,10 +734,17 @@ static bool is_wanted(const struct imap_session *s, struct imap_search_run *run)
     return false;
 }
 
+static bool is_by_number(enum imap_search_sieve sieve)
+{
+    return sieve == IMAP_SIEVE_NUMBERS || sieve == IMAP_SIEVE_FACTS || sieve == IMAP_SIEVE_INDEX;
+}
+
 static enum err begin(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
     run->next = run->kept = 0;
     run->has_begun = true;
+    if (!run->is_listed && !is_by_number(run->sieve))
+        make_list(task, run);
     if (run->sieve == IMAP_SIEVE_INDEX)
         return ask_index(s, task, run, next_index_key(run));
     if (run->sieve == IMAP_SIEVE_TEXTS)
@@ -740,5 +816,7 @@ enum err imap_search_run(struct imap_session *s, struct task *task, struct imap_
         if (run->sieve != IMAP_SIEVE_INDEX) /* which is asked for one key after the other */
             run->sieve++;
     }
+    if (!run->is_listed)
+        make_list(task, run);
     return ERR_OK;
 }

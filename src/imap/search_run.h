@@ -51,7 +51,11 @@ struct imap_search_run {
     /* progress */
     bool is_started, has_begun, has_facts;
     enum imap_search_sieve sieve;
-    bool *is_decided; /* of each one found so far: it matches for certain */
+    /* As long as they are sifted by number, bits for all indexes: those that match for certain, and
+     * those that may. Then the list: `found`, of which these match for certain. */
+    uint64_t *decided, *open;
+    bool is_listed;
+    bool *is_decided;
     size_t next, kept, open_count;
     struct imap_search_reading reading;
     /* the message whose text is looked at; its parts are in the session's message_arena */

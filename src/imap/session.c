@@ -223,6 +223,11 @@ bool imap_session_is_input_full(const struct imap_session *s)
     return s->reader.in.len - held >= IMAP_PENDING_MAX;
 }
 
+bool imap_session_is_receiving(const struct imap_session *s)
+{
+    return s->taken[IMAP_ROOM_MESSAGES] > 0 && imap_session_wants(s) == IMAP_WANTS_INPUT;
+}
+
 void imap_session_resume(struct imap_session *s, int64_t now_ms)
 {
     s->now_ms = now_ms;

@@ -18,6 +18,7 @@ void mailbox_session_free(struct mailbox_session *session)
     mailbox->session_count--;
     session->kind->free(session->engine);
     net_timer_free(&session->turn);
+    net_timer_free(&session->stall);
     net_connection_free(&session->connection);
     mem_free(&session);
 }
@@ -41,6 +42,44 @@ static void finish(struct mailbox_session *session)
     net_connection_finish(session->connection);
 }
 
+/* ---- A message that is being sent ---- */
+
+static bool is_receiving(const struct mailbox_session *session)
+{
+    return !session->is_finishing && session->kind->is_receiving != NULL &&
+           session->kind->is_receiving(session->engine);
+}
+
+static void on_stall(void *owner)
+{
+    struct mailbox_session *session = owner;
+
+    if (!is_receiving(session))
+        return;
+    session->kind->end(session->engine, "Your message did not come on.");
+    mailbox_session_pump(session);
+}
+
+/* The engine holds room for it that others may want, so it has to come on: a step of it, or its end, in
+ * append_timeout. Another silence is the gate's to end. */
+static void watch_message(struct mailbox_session *session)
+{
+    bool is_new = session->stall == NULL;
+
+    if (!is_receiving(session)) {
+        net_timer_free(&session->stall);
+        return;
+    }
+    if (!is_new && session->consumed_bytes - session->stall_bytes < MAILBOX_SESSION_STEP_BYTES)
+        return;
+    if (is_new)
+        session->stall = net_timer_new(session->mailbox->loop, on_stall, session);
+    session->stall_bytes = session->consumed_bytes;
+    net_timer_start(session->stall, (int64_t)session->mailbox->start->config->append_timeout_ms);
+}
+
+/* ---- Bytes in and out ---- */
+
 void mailbox_session_pump(struct mailbox_session *session)
 {
     while (!session->is_offered) {
@@ -53,6 +92,7 @@ void mailbox_session_pump(struct mailbox_session *session)
         net_connection_want_input(session->connection, !is_full && !session->is_finishing);
         switch (session->kind->wants(session->engine)) {
         case ENGINE_WANTS_INPUT:
+            watch_message(session);
             if (session->is_input_over)
                 finish(session);
             return;

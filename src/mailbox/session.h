@@ -6,7 +6,10 @@
 #include "net/connection.h"
 #include "role/engine.h"
 
-enum { MAILBOX_SESSION_OUTPUT_MAX = 512 * 1024 };
+enum {
+    MAILBOX_SESSION_OUTPUT_MAX = 512 * 1024,
+    MAILBOX_SESSION_STEP_BYTES = 64 * 1024, /* of a message, in append_timeout */
+};
 
 struct mailbox_session {
     struct mailbox *mailbox; /* borrowed */
@@ -16,6 +19,8 @@ struct mailbox_session {
     const struct engine_kind *kind;    /* the protocol it speaks */
     void *engine;                      /* own, a session of that kind */
     struct net_timer *turn;            /* own */
+    struct net_timer *stall;           /* own; while a message comes; NULL: none does */
+    uint64_t stall_bytes;              /* of the stream, when it was started */
     uint64_t consumed_bytes;           /* of its stream */
     int64_t active_ms;                 /* monotonic: when something was read or said last */
     int64_t spoke_ms;                  /* monotonic: when the client said something last */

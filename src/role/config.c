@@ -126,6 +126,10 @@ static const struct setting settings[] = {
      UINT64_C(7) * 24 * 3600 * 1000, NULL,
      "A client that is logged in and silent for this long is cut off (RFC 9051 asks for 30m, RFC "
      "1939 for 10m)."},
+    {"append_timeout", SETTING_DURATION, AT(append_timeout_ms), "5m", 100,
+     UINT64_C(24) * 3600 * 1000, NULL,
+     "Of a message that an IMAP client sends, 64 KiB must come in this time: it holds memory that "
+     "others of the mailbox wait for."},
     {"connections_max", SETTING_NUMBER, AT(connections_max), "10000", 1, 1000000, NULL,
      "The most connections of one process."},
     {"connections_per_address_max", SETTING_NUMBER, AT(connections_per_address_max), "100", 1,

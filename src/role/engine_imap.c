@@ -91,6 +91,11 @@ static void login(const void *session, struct str *out_tag, struct str *out_user
     imap_session_login(session, out_tag, out_username, out_password);
 }
 
+static bool is_receiving(const void *session)
+{
+    return imap_session_is_receiving(session);
+}
+
 static struct str pending_input(const void *session)
 {
     return imap_session_pending_input(session);
@@ -174,6 +179,7 @@ const struct engine_kind engine_imap = {
     .free = free_session,
     .input = input,
     .is_input_full = is_input_full,
+    .is_receiving = is_receiving,
     .resume = resume,
     .wants = wants,
     .output = output,

@@ -11,6 +11,7 @@
 #include "vault/message.h"
 
 #include "base/memory.h"
+#include "sqlite/read_around.h"
 #include "vault/ahead.h"
 #include "vault/folder_contents.h"
 #include "vault/index.h"
@@ -103,18 +104,32 @@ static enum err read_range(struct vault *vault, struct task *task, int64_t folde
     }
 }
 
-/* Of a file that was not used for long the rows are asked for, and what a search begins with, which
- * comes while they are read. */
-static enum err ask_ahead(struct vault *vault, struct task *task, const struct folder *folder,
-                          bool is_for_search)
+static enum err ask_for_rows(struct vault *vault, struct task *task, const struct folder *folder,
+                             bool is_for_search)
 {
     struct db_keys rows = {message_key(folder->id, 1), message_key(folder->id, UINT32_MAX)};
     bool is_cold;
 
-    if (folder->message_count < AHEAD_MIN)
-        return ERR_OK;
     TRY(ahead_of_rows(vault, task, "message", &rows, 1, AHEAD_PAGE, &is_cold));
     return is_cold && is_for_search ? index_ask_ahead(vault, task) : ERR_OK;
+}
+
+/* Of a file that was not used for long the rows are asked for, and what a search begins with, which
+ * comes while they are read. Where not even opening it missed a page, none of them will be missing. */
+static enum err ask_ahead(struct vault *vault, struct task *task, const struct folder *folder,
+                          bool is_for_search)
+{
+    struct task aside;
+    enum err err;
+
+    if (folder->message_count < AHEAD_MIN || read_around_misses() == 0)
+        return ERR_OK;
+    task_init(&aside, task->now_ms); /* its memory is free before the list takes some */
+    err = ask_for_rows(vault, &aside, folder, is_for_search);
+    if (err != ERR_OK)
+        err = fail(task, err, "%s", aside.words);
+    task_done(&aside);
+    return err;
 }
 
 /* All messages of the folder. */

@@ -26,6 +26,7 @@ enum {
     KEY_WORDS_MAX = 64, /* further ones narrow nothing */
     FEW_PART = 64,      /* a term that fewer than one in so many contents have */
     FEW_MAX = 32768,
+    FEW_AT_FIRST = 64,
     /* Reading so many bytes of postings takes as long as confirming one content by its text. */
     DOUBT_BYTES = 64 * 1024,
 };
@@ -171,7 +172,7 @@ struct scan {
     size_t left; /* wanted contents of the segment that were not found yet; 0: no need to go on */
     struct buf postings;
     struct few *few; /* own; read last, as those of many contents may make them needless */
-    size_t few_count;
+    size_t few_count, few_room;
     uint64_t few_bytes; /* of postings that are to be read yet */
 };
 
@@ -234,8 +235,10 @@ static enum err add_term(struct scan *scan)
             (uint64_t)(cursor->segment.last_content_id - cursor->segment.first_content_id) /
                 FEW_PART)
         return add_postings(scan, cursor->postings_at, cursor->postings_len);
-    if (scan->few == NULL)
-        scan->few = NEW_ARRAY(struct few, FEW_MAX);
+    if (scan->few_count == scan->few_room) {
+        scan->few_room = scan->few_room == 0 ? FEW_AT_FIRST : scan->few_room * 2;
+        scan->few = mem_resize(scan->few, scan->few_room, sizeof(*scan->few));
+    }
     scan->few[scan->few_count++] = (struct few){cursor->postings_at, cursor->postings_len};
     scan->few_bytes += cursor->postings_len;
     doubt_where_cheaper(scan);

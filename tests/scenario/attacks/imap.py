@@ -4,6 +4,7 @@ import time
 
 from attacks.raw import (Neighbour, Watch, check, forget_peak, imap, is_sanitized, memory_kib,
                          messages_in, peak_kib, suite, wait_until)
+from lib.server import Server
 from lib.suite import Skip
 
 MEGABYTE = 1 << 20
@@ -366,3 +367,50 @@ def twentyfive_sessions_on_one_mailbox(server):
     for client in clients:
         check(client.line() == b"* 1 EXISTS", "EXISTS for each")
         client.socket.close()
+
+
+LARGEST = 50 * MEGABYTE
+
+
+def begin_message(client):
+    """Whether the server says to go on, in its words."""
+    client.send(b"m APPEND INBOX {%d}\r\n" % LARGEST)
+    return client.line()
+
+
+@suite.case
+def messages_that_do_not_come_on_give_their_room_back(_):
+    """Five hold all the room that a mailbox has for messages (imap/room.h), and stop."""
+    with Server(settings={"append_timeout": "3s"}) as server:
+        alias = server.add_alias("stalled@imap.test")
+        stalled = [imap(server, alias) for _ in range(5)]
+        for client in stalled:
+            said = begin_message(client)
+            check(said.startswith(b"+"), said)
+        with imap(server, alias) as late:
+            said = begin_message(late)
+            check(said.startswith(b"m NO [UNAVAILABLE]"), said)
+            for client in stalled:
+                client.send(b"a few bytes do not help")
+            for client in stalled:
+                said = client.line()
+                check(said == b"* BYE Your message did not come on.", said)
+                client.socket.close()
+            said = begin_message(late)
+            check(said.startswith(b"+"), said)
+
+
+@suite.case
+def a_message_that_comes_slowly_arrives(_):
+    """In more time than the time-out, but it comes on."""
+    piece = b"slow \r\n" * (10 * 1024)
+    with Server(settings={"append_timeout": "8s"}) as server:
+        with imap(server, server.add_alias("slow@imap.test")) as client:
+            client.send(b"m APPEND INBOX {%d}\r\n" % (6 * len(piece)))
+            check(client.line().startswith(b"+"), "it was not told to go on")
+            for _ in range(6):
+                client.send(piece)
+                time.sleep(2)
+            client.send(b"\r\n")
+            said = client.answer(b"m")[-1]
+            check(said.startswith(b"m OK"), said)
