@@ -2,7 +2,7 @@
 it (`doveadm import` and `backup`) and mbsync, which many people move with.
 
 Every row ends when the command does, and its processor time is that of the command and the server. Sealpost
-has what it took in synced, 32 messages at a time, and what it wrote synced before it has its name; mbsync is
+has what it took in synced, 64 messages at a time, and what it wrote synced before it has its name; mbsync is
 told to do the same (FSync), Dovecot is as it ships.
 """
 

@@ -20,11 +20,21 @@
 
 enum {
     COPY_LOOK_MS = 50, /* between two looks whether the copy is made */
+    BEHIND_MS = 1000,  /* a follower that has this much to put has not caught up */
+    BEHIND_MAX = 8,    /* so many segments at most before its manifest */
     NAME_ROOM = 96,
     PATH_ROOM = 4096,
 };
 
-enum state { STATE_OFF, STATE_NONE, STATE_COPYING, STATE_BASE, STATE_MANIFEST, STATE_RUNNING };
+enum state {
+    STATE_OFF,
+    STATE_NONE,
+    STATE_COPYING,
+    STATE_BASE,
+    STATE_CATCHING_UP,
+    STATE_MANIFEST,
+    STATE_RUNNING
+};
 
 /* An object on its way, or to be sent again. */
 struct flight {
@@ -67,6 +77,8 @@ struct shipper {
     int64_t retry_at_ms, retry_ms; /* 0: at once */
     bool is_held_up;               /* a generation begins when a full backup has been made */
     bool has_left; /* the file is another shipper's */
+    struct shipper *before; /* borrowed; NULL: it follows none, or has taken over */
+    struct shipper *next;   /* borrowed; what follows, and hears of the log by this one */
 };
 
 /* --- Names --- */
@@ -77,11 +89,17 @@ static void path_of(const struct shipper *shipper, const char *suffix, char out[
              suffix);
 }
 
+/* The next process goes on with this one's generation. */
+static bool is_noting(const struct shipper *shipper)
+{
+    return !shipper->has_left && shipper->before == NULL;
+}
+
 static void save(const struct shipper *shipper, const struct shipping *shipping)
 {
     char path[PATH_ROOM];
 
-    if (shipper->has_left)
+    if (!is_noting(shipper))
         return;
     path_of(shipper, ".shipping", path);
     shipping_save(path, &shipper->options.mailbox, shipper->key, shipping);
@@ -127,7 +145,7 @@ static void forget(struct shipper *shipper)
     drop_wal(shipper);
     shipper->unread_count = 0;
     memset(&shipper->shipped, 0, sizeof(shipper->shipped));
-    if (shipper->has_left)
+    if (!is_noting(shipper))
         return;
     path_of(shipper, ".shipping", path);
     (void)unlink(path);
@@ -314,11 +332,9 @@ static bool may_stay_unread(const struct shipper *shipper, uint32_t frames)
            frames - shipper->wal.place.frames < SHIPPER_UNREAD_MAX;
 }
 
-static void on_log(void *owner, int pages, bool may_wait)
+static void hear(struct shipper *shipper, int pages, bool may_wait, int64_t now_ms)
 {
-    struct shipper *shipper = owner;
     uint32_t frames = (uint32_t)pages;
-    int64_t now_ms = clock_now_ms();
 
     if (shipper->state < STATE_COPYING)
         return;
@@ -332,6 +348,16 @@ static void on_log(void *owner, int pages, bool may_wait)
     }
     if (pages > 0)
         shipper->options.on_work(shipper->options.owner);
+}
+
+static void on_log(void *owner, int pages, bool may_wait)
+{
+    struct shipper *shipper = owner;
+    int64_t now_ms = clock_now_ms();
+
+    hear(shipper, pages, may_wait, now_ms);
+    if (shipper->next != NULL)
+        hear(shipper->next, pages, may_wait, now_ms);
 }
 
 /* --- A generation begins --- */
@@ -447,6 +473,22 @@ static enum err put_manifest(struct shipper *shipper, struct task *task)
     return ERR_OK;
 }
 
+/* A follower is found by its manifest only when it has what the one before has, but for a second.
+ */
+static bool is_behind(const struct shipper *shipper, int64_t now_ms)
+{
+    return shipper->pending != NULL && now_ms - shipper->pending_since_ms > BEHIND_MS &&
+           shipper->sealed.next_number <= BEHIND_MAX;
+}
+
+static enum err go_on_beginning(struct shipper *shipper, struct task *task)
+{
+    shipper->state = STATE_CATCHING_UP;
+    return shipper->before != NULL && is_behind(shipper, task->now_ms)
+               ? ERR_OK
+               : put_manifest(shipper, task);
+}
+
 /* --- Segments --- */
 
 static enum err seal(struct shipper *shipper, struct task *task)
@@ -492,14 +534,15 @@ void shipper_answered(struct shipper *shipper, enum shipper_answer answer, int64
         return;
     fd_close(&flight->fd);
     task_init(&task, now_ms);
-    if (shipper->state == STATE_BASE) {
-        if (put_manifest(shipper, &task) != ERR_OK)
+    if (shipper->state == STATE_BASE || shipper->state == STATE_CATCHING_UP) {
+        if (go_on_beginning(shipper, &task) != ERR_OK)
             give_up(shipper, &task, "beginning to ship the log");
     } else {
         if (shipper->state == STATE_MANIFEST) {
             shipper->state = STATE_RUNNING;
             shipper->shipped = shipper->sealed;
-            shipper->shipped.last_ms = shipper->manifest.time_ms;
+            if (shipper->shipped.last_ms < shipper->manifest.time_ms)
+                shipper->shipped.last_ms = shipper->manifest.time_ms;
         } else {
             shipper->shipped = flight->after;
         }
@@ -520,12 +563,6 @@ static bool is_copy_made(const struct shipper *shipper)
 static int64_t wait_of(int64_t at_ms, int64_t now_ms)
 {
     return at_ms > now_ms ? at_ms - now_ms : 0;
-}
-
-static bool is_old(const struct shipper *shipper, int64_t now_ms)
-{
-    return now_ms - shipper->sealed.began_ms >= SHIPPER_GENERATION_MS ||
-           now_ms < shipper->sealed.began_ms - SHIPPER_GENERATION_MS;
 }
 
 /* Something is there to be done, and may be done now. */
@@ -551,10 +588,12 @@ static int64_t next_at(const struct shipper *shipper, int64_t now_ms)
         return -1;
     if (shipper->flight.fd >= 0)
         return shipper->retry_at_ms;
-    if (shipper->state == STATE_NONE)
-        return shipper->vault == NULL ? -1 : shipper->retry_at_ms;
+    if (shipper->state == STATE_NONE) /* what follows is beginning already */
+        return shipper->vault == NULL || shipper->next != NULL ? -1 : shipper->retry_at_ms;
     if (shipper->state == STATE_COPYING)
         return is_copy_made(shipper) ? now_ms : now_ms + COPY_LOOK_MS;
+    if (shipper->state == STATE_CATCHING_UP && shipper->pending != NULL)
+        return now_ms;
     if (shipper->state == STATE_RUNNING && shipper->pending != NULL)
         return shipper->vault == NULL ? now_ms : shipper->pending_since_ms + SHIPPER_BATCH_MS;
     return -1;
@@ -566,9 +605,6 @@ int64_t shipper_run(struct shipper *shipper, int64_t now_ms)
     int64_t at_ms;
 
     read_or_give_up(shipper, now_ms);
-    if (shipper->state == STATE_RUNNING && shipper->pending == NULL && shipper->flight.fd < 0 &&
-        shipper->vault != NULL && is_old(shipper, now_ms))
-        shipper_end_generation(shipper, "a day is over");
     at_ms = next_at(shipper, now_ms);
     if (at_ms < 0 || at_ms > now_ms)
         return at_ms < 0 ? -1 : wait_of(at_ms, now_ms);
@@ -645,7 +681,7 @@ static void go_on(struct shipper *shipper, struct task *task)
     drop_wal(shipper); /* the mailbox's opening empties the log; the next frame may be another's */
 }
 
-struct shipper *shipper_new(struct task *task, const struct shipper_options *options)
+static struct shipper *shipper_make(const struct shipper_options *options)
 {
     struct shipper *shipper = NEW(struct shipper);
     char path[PATH_ROOM];
@@ -659,6 +695,13 @@ struct shipper *shipper_new(struct task *task, const struct shipper_options *opt
     path_of(shipper, ".sqlite", shipper->path);
     path_of(shipper, ".base", path);
     (void)unlink(path); /* of a process that died */
+    return shipper;
+}
+
+struct shipper *shipper_new(struct task *task, const struct shipper_options *options)
+{
+    struct shipper *shipper = shipper_make(options);
+
     go_on(shipper, task);
     return shipper;
 }
@@ -723,8 +766,54 @@ bool shipper_is_copying(const struct shipper *shipper)
 bool shipper_is_beginning(const struct shipper *shipper)
 {
     return shipper->copy != NULL || (shipper->state == STATE_NONE && shipper->is_held_up) ||
-           ((shipper->state == STATE_BASE || shipper->state == STATE_MANIFEST) &&
+           (shipper->state >= STATE_BASE && shipper->state <= STATE_MANIFEST &&
             (shipper->flight.is_asked || shipper->retry_at_ms == 0));
+}
+
+/* --- The next generation --- */
+
+bool shipper_is_old(const struct shipper *shipper, int64_t now_ms)
+{
+    return shipper->state == STATE_RUNNING && shipper->vault != NULL && shipper->next == NULL &&
+           (now_ms - shipper->sealed.began_ms >= SHIPPER_GENERATION_MS ||
+            now_ms < shipper->sealed.began_ms - SHIPPER_GENERATION_MS);
+}
+
+struct shipper *shipper_follow(struct shipper *before, const struct shipper_options *options)
+{
+    struct shipper *shipper = shipper_make(options);
+
+    assert(before->next == NULL && before->vault != NULL);
+    shipper->vault = before->vault;
+    shipper->last_ms = before->last_ms;
+    shipper->before = before;
+    before->next = shipper;
+    return shipper;
+}
+
+static void part(struct shipper *before, struct shipper *next)
+{
+    before->next = NULL;
+    next->before = NULL;
+}
+
+bool shipper_may_take_over(const struct shipper *shipper)
+{
+    return shipper->state == STATE_RUNNING || shipper->before->state == STATE_NONE;
+}
+
+void shipper_take_over(struct shipper *shipper, int64_t now_ms)
+{
+    struct shipper *before = shipper->before;
+
+    read_or_give_up(before, now_ms);
+    part(before, shipper);
+    log_info(shipper->options.log, "log shipping goes on in a new generation mailbox=%s",
+             shipper->options.mailbox.text);
+    vault_set_log_reader(shipper->vault, on_log, shipper);
+    shipper_leave(before);
+    if (shipper->state == STATE_RUNNING)
+        save(shipper, &shipper->shipped);
 }
 
 void shipper_close(struct shipper **shipper_place)
@@ -734,10 +823,12 @@ void shipper_close(struct shipper **shipper_place)
     if (shipper == NULL)
         return;
     *shipper_place = NULL;
-    if (shipper->state == STATE_RUNNING && shipper_is_done(shipper) && !shipper->has_left &&
+    if (shipper->state == STATE_RUNNING && shipper_is_done(shipper) && is_noting(shipper) &&
         !has_log(shipper))
         save_as_closed(shipper);
     snapshot_free(&shipper->copy);
+    if (shipper->before != NULL)
+        part(shipper->before, shipper);
     drop_pending(shipper);
     drop_flight(shipper);
     drop_wal(shipper);

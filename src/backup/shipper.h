@@ -1,27 +1,34 @@
 /*
- * Log shipping: every commit of the mailbox goes to the backup's destination, within a second, as it
- * is on disk (backup/segment.h). An engine: it is told of commits, times and answers, and asks for
- * objects to be put; mailbox/backup.c carries those.
+ * Log shipping: every commit of the mailbox goes to the backup's destination, within a second, as
+ * it is on disk (backup/segment.h). An engine: it is told of commits, times and answers, and asks
+ * for objects to be put; mailbox/backup.c carries those.
  *
- *        ┌──────────────────────── a gap, or a day is over ───────────────┐
+ *        ┌──────────────────────── a gap ──────────────────────────────────┐
  *        v                                                                │
  *   NONE ──> COPYING ──> BASE ──> MANIFEST ──> RUNNING ────────────────────┤
  *            a child     the objects are        a segment after the other │
  *            copies the  put, one after                                   │
  *            file        the other                     any ──> OFF: there is no destination
  *
- * From COPYING on, what is committed is written into the next segment: in memory while it is small,
- * then a file without a name in the mailbox's folder (ciphertext), so memory stays bounded. One segment is on its way at a time; what
- * is committed meanwhile goes into the next. When more than SHIPPER_PENDING_MAX waits, because the
- * destination is away, the generation ends there: a gap that restoring names. The next begins when
- * the destination answers again.
+ * A day's end must not wait for the base of the next generation, which is as large as the mailbox:
+ * the generation goes on until a second shipper (shipper_follow) has begun the next one, whose
+ * segments go before its manifest (CATCHING_UP, behind BASE), so that it has all that the one
+ * before has when it is found. Then it takes over (shipper_take_over). After a gap there is nothing
+ * to go on with, and what is committed until the new base is at the destination is on the data disk
+ * only.
  *
- * A commit is read from the log behind the answer to its client, with others of that moment: at the next
- * shipper_run, and always before the log can begin anew (db_set_log_reader), so a checkpoint loses nothing.
- * What the log does not say of it, its time and change counter, is noted at once. What a crash leaves: the
- * commits since the last answer are still in the log, whose place is in <id>.shipping; shipper_new, before
- * the mailbox is opened (which empties the log), reads them. If the log is not the one of that place, a new
- * generation begins.
+ * From COPYING on, what is committed is written into the next segment: in memory while it is small,
+ * then a file without a name in the mailbox's folder (ciphertext), so memory stays bounded. One
+ * segment is on its way at a time; what is committed meanwhile goes into the next. When more than
+ * SHIPPER_PENDING_MAX waits, because the destination is away, the generation ends there: a gap that
+ * restoring names. The next begins when the destination answers again.
+ *
+ * A commit is read from the log behind the answer to its client, with others of that moment: at the
+ * next shipper_run, and always before the log can begin anew (db_set_log_reader), so a checkpoint
+ * loses nothing. What the log does not say of it, its time and change counter, is noted at once.
+ * What a crash leaves: the commits since the last answer are still in the log, whose place is in
+ * <id>.shipping; shipper_new, before the mailbox is opened (which empties the log), reads them. If
+ * the log is not the one of that place, a new generation begins.
  */
 #ifndef BACKUP_SHIPPER_H
 #define BACKUP_SHIPPER_H
@@ -87,6 +94,18 @@ bool shipper_is_done(const struct shipper *shipper);
 /* The file was re-encrypted, and another shipper has its new log: what was committed before is still
  * put, then this one is done. It notes nothing for the next process any more. */
 void shipper_leave(struct shipper *shipper);
+/* A day is over, and it runs: another one should follow. Not while one does. */
+bool shipper_is_old(const struct shipper *shipper, int64_t now_ms);
+/*
+ * The one that begins the next generation, of a mailbox that is open: it hears of the log from
+ * `before`, which it is freed before, or takes over from. It notes nothing until then.
+ */
+struct shipper *shipper_follow(struct shipper *before, const struct shipper_options *options);
+/* It has begun, or the one before has ended. */
+bool shipper_may_take_over(const struct shipper *shipper);
+/* The one before only puts what it has, as after shipper_leave; false: that has ended, and is done.
+ */
+void shipper_take_over(struct shipper *shipper, int64_t now_ms);
 /* The file was exchanged or put back: begins anew. */
 void shipper_end_generation(struct shipper *shipper, const char *why);
 /* After shipper_after_close: notes that the file has nothing that was not shipped. Then frees. */

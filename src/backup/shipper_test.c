@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "vault/rekey.h"
+#include "vault/state.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -603,17 +604,271 @@ static void no_generation_begins_while_checkpoints_are_held(void **state)
     assert_int_equal(away_count(&away, "base/"), 2);
 }
 
+/* --- A day is over --- */
+
+static struct away behind; /* the destination as the one sees it that follows */
+
+static void follow(struct fixture *f)
+{
+    away_done(&behind);
+    away_init(&behind, f);
+    assert_false(shipper_is_old(away.shipper, clock_now_ms()));
+    assert_true(shipper_is_old(away.shipper, clock_now_ms() + SHIPPER_GENERATION_MS));
+    behind.shipper = shipper_follow(away.shipper, &behind.options);
+    assert_false(shipper_is_old(away.shipper, clock_now_ms() + SHIPPER_GENERATION_MS));
+}
+
+/* Until it has put so many objects, of which the last has no answer yet. */
+static void run_to_put(size_t puts)
+{
+    for (int i = 0; i < 5000 && behind.puts < puts; i++) {
+        (void)shipper_run(behind.shipper, clock_now_ms());
+        if (behind.puts < puts)
+            usleep(1000);
+    }
+    assert_int_equal(behind.puts, puts);
+}
+
+static void answer(int64_t now_ms)
+{
+    assert_true(behind.has_question);
+    behind.has_question = false;
+    shipper_answered(behind.shipper, behind.answer, now_ms);
+}
+
+static const char *name_of_last(const struct away *destination)
+{
+    return destination->objects[destination->count - 1].name;
+}
+
+static void expect_whole(const struct away *destination, struct fixture *f, const char *expected)
+{
+    CLEANUP(restore_free) struct restore *restore = NULL;
+    CLEANUP(vault_close) struct vault *vault = NULL;
+    CLEANUP(mem_free) char *found = NULL;
+    const char *generation = away_generation(destination, 0);
+
+    if (away_restore(destination, f, &f->task, generation, INT64_MAX, &restore) != ERR_OK ||
+        restore_open(restore, &f->task, &vault) != ERR_OK)
+        fail_msg("%s", f->task.words);
+    found = content_of(f, vault);
+    assert_string_equal(found, expected);
+}
+
+/* A process that dies now has the next one go on with that. */
+static void expect_note_of(const struct fixture *f, const char *generation)
+{
+    CLEANUP(secret_free) struct secret *own = segment_key(f->key);
+    struct shipping shipping;
+    char path[160];
+
+    (void)snprintf(path, sizeof(path), "%s/%s.shipping", f->folder, f->options.id.text);
+    assert_true(shipping_load(path, &f->options.id, own, &shipping));
+    assert_string_equal(shipping.generation.text, generation);
+}
+
+/* Its base is hours on its way: what is committed meanwhile is at the destination all the same. */
+static void the_log_goes_on_while_the_next_generation_begins(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(mem_free) char *before = NULL;
+    CLEANUP(mem_free) char *after = NULL;
+    struct shipper *old;
+
+    away_open(&away, f);
+    fixture_append(f, f->inbox, fixture_message(f, "first"), 0);
+    away_settle(&away, f);
+    follow(f);
+    run_to_put(1);
+    assert_true(shipper_is_beginning(behind.shipper));
+    expect_note_of(f, away_generation(&away, 0));
+    for (int i = 0; i < 5; i++) {
+        CLEANUP(mem_free) char *now = NULL;
+
+        fixture_append(f, f->inbox, fixture_message(f, "while its base is on its way"), 0);
+        away_settle(&away, f);
+        now = content_of(f, f->vault);
+        expect_whole(&away, f, now);
+        if (i == 2)
+            fixture_housekeep(f, 0); /* a checkpoint: the log begins anew for both */
+    }
+    assert_int_equal(behind.count, 1);
+    /* It is found only when it has what the one before has. */
+    answer(clock_now_ms() + 2000);
+    assert_false(shipper_may_take_over(behind.shipper));
+    run_to_put(2);
+    assert_non_null(strstr(name_of_last(&behind), "/000000000001.seg"));
+    answer(clock_now_ms());
+    run_to_put(3);
+    assert_non_null(strstr(name_of_last(&behind), ".json"));
+    before = content_of(f, f->vault);
+    expect_whole(&behind, f, before);
+    fixture_append(f, f->inbox, fixture_message(f, "while its manifest is on its way"), 0);
+    answer(clock_now_ms());
+    assert_true(shipper_may_take_over(behind.shipper));
+    expect_note_of(f, away_generation(&away, 0));
+    shipper_take_over(behind.shipper, clock_now_ms());
+    expect_note_of(f, away_generation(&behind, 0));
+    mem_free(&before);
+    before = content_of(f, f->vault);
+    fixture_append(f, f->inbox, fixture_message(f, "then"), 0);
+    away_settle(&away, f);
+    assert_true(shipper_is_done(away.shipper));
+    expect_whole(&away, f, before);
+    old = away.shipper;
+    away.shipper = NULL;
+    shipper_close(&old);
+    away_settle(&behind, f);
+    after = content_of(f, f->vault);
+    expect_whole(&behind, f, after);
+    /* And the next process goes on with it. */
+    away_close(&behind, f);
+    away_open(&behind, f);
+    fixture_append(f, f->inbox, fixture_message(f, "of the next process"), 0);
+    away_settle(&behind, f);
+    assert_int_equal(away_count(&behind, "base/"), 2);
+    mem_free(&after);
+    after = content_of(f, f->vault);
+    expect_whole(&behind, f, after);
+    away_close(&behind, f);
+    away_done(&behind);
+}
+
+/* The one before fails while the next begins: that is there already. */
+static void a_generation_that_ends_while_the_next_begins(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(mem_free) char *expected = NULL;
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    follow(f);
+    run_to_put(1);
+    shipper_end_generation(away.shipper, "a test");
+    assert_int_equal(shipper_run(away.shipper, clock_now_ms()), -1); /* begins none of its own */
+    assert_true(shipper_may_take_over(behind.shipper));
+    shipper_take_over(behind.shipper, clock_now_ms());
+    assert_true(shipper_is_done(away.shipper));
+    shipper_close(&away.shipper);
+    fixture_append(f, f->inbox, fixture_message(f, "then"), 0);
+    away_settle(&behind, f);
+    expected = content_of(f, f->vault);
+    expect_whole(&behind, f, expected);
+    away_close(&behind, f);
+    away_done(&behind);
+}
+
+/* A child that copies the file has its parent's lock, too, and dies a moment later. */
+static void wait_for_lock(struct fixture *f)
+{
+    const char *path =
+        arena_printf(&f->task.arena, "%s/%s.sqlite", f->folder, f->options.id.text).ptr;
+    CLEANUP(fd_close) int fd = -1;
+
+    for (int i = 0; i < 5000; i++) {
+        if (vault_lock_file(&f->task, path, &fd) == ERR_OK)
+            return;
+        task_forgive(&f->task);
+        usleep(1000);
+    }
+    fail_msg("it stays open");
+}
+
+/* The mailbox is closed meanwhile: the generation of before has all. */
+static void one_that_follows_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(mem_free) char *expected = NULL;
+
+    for (int is_copied = 0; is_copied < 2; is_copied++) {
+        if (f->vault == NULL)
+            wait_for_lock(f);
+        away_open(&away, f);
+        fixture_append(f, f->inbox, fixture_message(f, "one"), 0);
+        away_settle(&away, f);
+        follow(f);
+        if (is_copied)
+            run_to_put(1);
+        else
+            (void)shipper_run(behind.shipper, clock_now_ms());
+        assert_int_equal(shipper_is_copying(behind.shipper), !is_copied);
+        fixture_append(f, f->inbox, fixture_message(f, "two"), 0);
+        shipper_before_close(behind.shipper);
+        shipper_close(&behind.shipper);
+        assert_false(vault_checkpoints_are_held(f->vault));
+        away_close(&away, f);
+    }
+    wait_for_lock(f);
+    away_open(&away, f);
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 2); /* one generation, of all this */
+    expected = content_of(f, f->vault);
+    expect_whole(&away, f, expected);
+    away_done(&behind);
+}
+
+/* At every step of the change a process is killed: the next one goes on with the generation of
+ * before. */
+static void a_process_that_is_killed_while_the_next_generation_begins(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(mem_free) char *expected = NULL;
+
+    away_open(&away, f);
+    away_settle(&away, f);
+    away_close(&away, f);
+    for (size_t puts = 0; puts <= 3; puts++) {
+        pid_t pid;
+
+        secret_set_inherited(true);
+        pid = fork();
+        if (pid == 0) {
+            away_open(&away, f);
+            follow(f);
+            (void)shipper_run(behind.shipper, clock_now_ms());
+            fixture_append(f, f->inbox, fixture_message(f, "of one that died"), 0);
+            for (size_t i = 1; i <= puts; i++) {
+                run_to_put(i);
+                if (i < puts)
+                    answer(clock_now_ms() + (i == 1 ? 2000 : 0));
+            }
+            fixture_append(f, f->inbox, fixture_message(f, "and more"), 0);
+            kill(getpid(), SIGKILL);
+        }
+        secret_set_inherited(false);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        wait_for_lock(f);
+        away_open(&away, f);
+        away_settle(&away, f);
+        away_close(&away, f);
+    }
+    away_open(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 2); /* no gap */
+    expected = content_of(f, f->vault);
+    expect_whole(&away, f, expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(no_generation_begins_while_checkpoints_are_held), TEST(each_moment_can_be_restored),
+        TEST(no_generation_begins_while_checkpoints_are_held),
+        TEST(each_moment_can_be_restored),
         TEST(commits_are_read_together),
-        TEST(each_moment_around_a_re_encryption), TEST(large_transactions_and_checkpoints),
-        TEST(closing_and_opening_goes_on), TEST(a_killed_process_loses_nothing),
-        TEST(a_log_that_lost_a_frame_begins_anew), TEST(the_base_on_its_way_is_waited_for),
-        TEST(a_destination_that_is_away_for_a_while), TEST(too_much_is_a_gap_and_a_new_generation),
-        TEST(a_file_that_was_exchanged_is_noticed), TEST(tampering_is_named),
+        TEST(each_moment_around_a_re_encryption),
+        TEST(large_transactions_and_checkpoints),
+        TEST(closing_and_opening_goes_on),
+        TEST(a_killed_process_loses_nothing),
+        TEST(a_log_that_lost_a_frame_begins_anew),
+        TEST(the_base_on_its_way_is_waited_for),
+        TEST(a_destination_that_is_away_for_a_while),
+        TEST(too_much_is_a_gap_and_a_new_generation),
+        TEST(a_file_that_was_exchanged_is_noticed),
+        TEST(tampering_is_named),
+        TEST(the_log_goes_on_while_the_next_generation_begins),
+        TEST(a_generation_that_ends_while_the_next_begins),
+        TEST(one_that_follows_is_given_up),
+        TEST(a_process_that_is_killed_while_the_next_generation_begins),
     };
 
     fixture_init_libraries();

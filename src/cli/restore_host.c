@@ -201,8 +201,12 @@ static void print_end(const struct restored *restored)
         "\nNext:\n"
         "  where the configuration names no certificate: sealpost make-certificate --config FILE\n"
         "  start the service\n");
-    if (restored->later > 0)
-        printf("  for each that is to be restored, with its owner: sealpost restore ADDRESS\n");
+    if (restored->later > 0) {
+        printf(
+            "  with the owner of each of these, since only his password or recovery key opens its\n"
+            "  log (until then he cannot log in, and mail for him is put off, not lost):\n");
+        (void)fwrite(restored->commands.ptr, 1, restored->commands.len, stdout);
+    }
     printf("Be sure that the old host does not come back: two may not use one destination.\n");
 }
 
@@ -236,6 +240,7 @@ static void done(struct ground *ground, struct restored *restored)
     if (restored->ask.loop != NULL)
         net_loop_free(&restored->ask.loop);
     fd_close(&ground->lock_fd);
+    buf_free(&restored->commands);
     config_done(&ground->config);
 }
 
@@ -248,6 +253,7 @@ int cli_restore_host(const char *config_file)
 
     umask(077);
     db_init_library();
+    buf_init(&restored.commands, SIZE_MAX);
     task_init(&task, clock_now_ms());
     err = run(config_file, &ground, &restored, &task);
     (void)fflush(stdout);

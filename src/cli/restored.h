@@ -5,6 +5,7 @@
 #include "account/database.h"
 #include "backup/ask.h"
 #include "backup/name.h"
+#include "base/buf.h"
 #include "cli/progress.h"
 #include "role/config.h"
 
@@ -16,6 +17,7 @@ struct restored {
     struct account_database *accounts;   /* own; restoring.sqlite */
     struct cli_progress progress;
     uint64_t mailboxes, drops, files, present, later, missing, damaged;
+    struct buf commands; /* own; of those that are left to their owners, a line each */
 };
 
 /* Step 1. ERR_NOT_FOUND: there is no copy that this host key opens. */

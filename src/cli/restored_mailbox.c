@@ -4,6 +4,7 @@
 
 #include "backup/newest.h"
 #include "backup/set_down.h"
+#include "base/clock.h"
 #include "base/file.h"
 
 #include <fcntl.h>
@@ -131,6 +132,25 @@ static enum err fetch_file(struct restored *restored, struct task *task, const s
     return ERR_OK;
 }
 
+/* Whose log nobody else can check: it may be altered, or be cut. */
+static void leave_to_owner(struct restored *restored, struct task *task,
+                           const struct backup_newest *newest, struct str address)
+{
+    struct str why = STR("there is no full backup, only its log");
+    char time[CLOCK_ISO_ROOM];
+
+    if (newest->full[0] != '\0' && newest->is_all) {
+        why = STR("its full backup is damaged");
+    } else if (newest->full[0] != '\0') {
+        clock_format_iso(newest->manifest.time_ms, time);
+        why = arena_printf(&task->arena, "its log may have more than its full backup of %s", time);
+    }
+    restored_say(restored, "to be restored with its owner",
+                 arena_printf(&task->arena, "%.*s (%.*s)", STR_ARG(address), STR_ARG(why)));
+    buf_putf(&restored->commands, "    sealpost restore %.*s\n", STR_ARG(address));
+    restored->later++;
+}
+
 enum err restored_mailbox(struct restored *restored, struct task *task, int64_t row,
                           const struct id *mailbox)
 {
@@ -153,8 +173,7 @@ enum err restored_mailbox(struct restored *restored, struct task *task, int64_t 
     if (is_done)
         return ERR_OK;
     if (newest->has_log || newest->full[0] != '\0') {
-        restored_say(restored, "to be restored with its owner", address);
-        restored->later++;
+        leave_to_owner(restored, task, newest, address);
     } else {
         restored_say(restored, "no backup", address);
         restored->missing++;

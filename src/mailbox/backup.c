@@ -54,8 +54,9 @@ struct way {
 struct mailbox_backup {
     struct mailbox *mailbox; /* borrowed */
     struct way *way;         /* own */
-    struct way
-        *old_way; /* own; of the file from before a re-encryption; NULL: none, or all is sent */
+    struct way *old_way;     /* own; of the file from before a re-encryption, or of the generation
+                                before; NULL: none, or all is sent */
+    struct way *next_way;    /* own; the next generation's, while it begins; NULL: it does not */
     struct secret *mac_key;                               /* own */
     struct net_timer *ship_timer, *full_timer, *farewell; /* own */
     struct ask asks[ASKS_MAX];
@@ -175,18 +176,51 @@ static void way_free(struct way **way)
     mem_free(way);
 }
 
+static struct way *way_make(struct mailbox_backup *backup, const struct secret *key,
+                            struct shipper *before);
+
+/* What is not wanted any more: another generation than this begins. */
+static void drop_next(struct mailbox_backup *backup)
+{
+    if (backup->next_way != NULL)
+        shipper_before_close(backup->next_way->shipper);
+    way_free(&backup->next_way);
+}
+
+/* The generation of a day that is over goes on until the next one has begun. */
+static void change_generation(struct mailbox_backup *backup, int64_t now_ms)
+{
+    if (backup->next_way == NULL && backup->old_way == NULL &&
+        shipper_is_old(backup->way->shipper, now_ms))
+        backup->next_way = way_make(backup, backup->mailbox->key, backup->way->shipper);
+    if (backup->next_way == NULL || !shipper_may_take_over(backup->next_way->shipper))
+        return;
+    shipper_take_over(backup->next_way->shipper, now_ms);
+    backup->old_way = backup->way;
+    backup->way = backup->next_way;
+    backup->next_way = NULL;
+}
+
+static int64_t run_way(struct way *way, int64_t now_ms, int64_t wait_ms)
+{
+    int64_t own_ms = way == NULL ? -1 : shipper_run(way->shipper, now_ms);
+
+    return wait_ms < 0 || (own_ms >= 0 && own_ms < wait_ms) ? own_ms : wait_ms;
+}
+
 static void run_shipper(void *owner)
 {
     struct mailbox_backup *backup = owner;
-    int64_t wait_ms = shipper_run(backup->way->shipper, clock_now_ms()), old_ms = -1;
+    int64_t now_ms = clock_now_ms(), wait_ms;
 
-    if (backup->old_way != NULL) {
-        old_ms = shipper_run(backup->old_way->shipper, clock_now_ms());
-        if (shipper_is_done(backup->old_way->shipper))
-            way_free(&backup->old_way);
-    }
-    if (wait_ms < 0 || (old_ms >= 0 && old_ms < wait_ms))
-        wait_ms = old_ms;
+    change_generation(backup, now_ms);
+    wait_ms = run_way(backup->way, now_ms, -1);
+    wait_ms = run_way(backup->next_way, now_ms, wait_ms);
+    wait_ms = run_way(backup->old_way, now_ms, wait_ms);
+    if (backup->next_way != NULL && shipper_may_take_over(backup->next_way->shipper))
+        wait_ms = 0;
+    if (backup->old_way != NULL && shipper_is_done(backup->old_way->shipper))
+        way_free(&backup->old_way);
     if (wait_ms >= 0)
         plan_shipping(backup, wait_ms);
 }
@@ -560,24 +594,25 @@ static void look(void *owner)
 
 /* --- The life of it --- */
 
-static struct way *way_new(struct mailbox_backup *backup, const struct secret *key)
+/* `before`: the one that it follows; NULL: none. */
+static struct way *way_make(struct mailbox_backup *backup, const struct secret *key,
+                            struct shipper *before)
 {
     const struct mailbox_start *start = backup->mailbox->start;
     struct way *way = NEW(struct way);
+    const struct shipper_options options = {.folder = start->mail_folder,
+                                            .mailbox = start->id,
+                                            .key = key,
+                                            .log = start->log,
+                                            .pending_max = SHIPPER_PENDING_MAX,
+                                            .put = ship,
+                                            .on_work = on_work,
+                                            .owner = way};
     struct task task;
 
     way->backup = backup;
     task_init(&task, clock_now_ms());
-    way->shipper = shipper_new(&task, &(struct shipper_options){
-                                          .folder = start->mail_folder,
-                                          .mailbox = start->id,
-                                          .key = key,
-                                          .log = start->log,
-                                          .pending_max = SHIPPER_PENDING_MAX,
-                                          .put = ship,
-                                          .on_work = on_work,
-                                          .owner = way,
-                                      });
+    way->shipper = before == NULL ? shipper_new(&task, &options) : shipper_follow(before, &options);
     task_done(&task);
     return way;
 }
@@ -614,7 +649,7 @@ void mailbox_backup_prepare(struct mailbox *mailbox, const struct secret *key)
     read_note(backup, &task);
     remove_left(backup, &task);
     task_done(&task);
-    backup->way = way_new(backup, key);
+    backup->way = way_make(backup, key, NULL);
     mailbox->backup = backup;
 }
 
@@ -634,7 +669,9 @@ bool mailbox_backup_is_under_way(const struct mailbox *mailbox)
 {
     const struct mailbox_backup *backup = mailbox->backup;
 
-    return backup != NULL && (backup->full.is_active || shipper_is_copying(backup->way->shipper));
+    return backup != NULL &&
+           (backup->full.is_active || shipper_is_copying(backup->way->shipper) ||
+            (backup->next_way != NULL && shipper_is_copying(backup->next_way->shipper)));
 }
 
 bool mailbox_backup_is_busy(struct mailbox *mailbox)
@@ -645,7 +682,8 @@ bool mailbox_backup_is_busy(struct mailbox *mailbox)
         return false;
     if (is_due(backup, clock_now_ms()))
         look(backup);
-    return backup->full.is_active || shipper_is_beginning(backup->way->shipper);
+    return backup->full.is_active || shipper_is_beginning(backup->way->shipper) ||
+           (backup->next_way != NULL && shipper_is_beginning(backup->next_way->shipper));
 }
 
 void mailbox_backup_before_close(struct mailbox *mailbox)
@@ -662,6 +700,7 @@ void mailbox_backup_before_close(struct mailbox *mailbox)
     (void)unlink(copy_path(backup, &task));
     task_done(&task);
     net_timer_stop(backup->full_timer);
+    drop_next(backup);
     shipper_before_close(backup->way->shipper);
 }
 
@@ -708,6 +747,7 @@ void mailbox_backup_rekeyed(struct mailbox *mailbox)
 
     if (backup == NULL)
         return;
+    drop_next(backup);
     way_free(&backup->old_way);
     backup->old_way = backup->way;
     shipper_leave(backup->old_way->shipper);
@@ -715,7 +755,7 @@ void mailbox_backup_rekeyed(struct mailbox *mailbox)
     backup->mac_key = segment_key(mailbox->key);
     backup->last_ms = 0; /* the last full backup opens with the old password only */
     write_note(backup);
-    backup->way = way_new(backup, mailbox->key);
+    backup->way = way_make(backup, mailbox->key, NULL);
     if (!backup->is_begun)
         return;
     shipper_attach(backup->way->shipper, mailbox->vault);
@@ -728,6 +768,7 @@ void mailbox_backup_free(struct mailbox_backup **backup_place)
 
     if (backup == NULL)
         return;
+    way_free(&backup->next_way);
     way_free(&backup->old_way);
     way_free(&backup->way);
     net_watch_free(&backup->full.watch);

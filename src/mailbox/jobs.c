@@ -120,6 +120,15 @@ enum err mailbox_job_secret(struct mailbox_job *job, const char *name, struct se
     return fail(&job->task, ERR_DENIED, "what came as \"%s\" was not sealed by the keeper", name);
 }
 
+bool mailbox_job_is_bulk(const struct mailbox *mailbox)
+{
+    for (const struct mailbox_job *job = mailbox->jobs; job != NULL; job = job->next) {
+        if (job->kind == &mailbox_job_import)
+            return true;
+    }
+    return false;
+}
+
 /* --- a job's life ---------------------------------------------------------------------------- */
 
 static void unlink_and_free(struct mailbox_job *job)

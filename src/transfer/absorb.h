@@ -14,7 +14,7 @@
 
 enum {
     /* What is committed together, and held in memory before. */
-    TRANSFER_BATCH_MESSAGES = 32,
+    TRANSFER_BATCH_MESSAGES = 64,
     TRANSFER_BATCH_BYTES = 1024 * 1024,
 };
 

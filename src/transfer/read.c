@@ -80,15 +80,25 @@ static enum err pass(struct reader *reader, struct task *task,
 
 /* --- Files --- */
 
-/* The file that came last, whole. *out_is_large: it is over the limit. */
-static enum err read_whole(struct reader *reader, struct task *task, size_t limit_bytes,
-                           struct buf *out, bool *out_is_large)
+/* What is left of a file of that size, and one byte, by which its end is seen: a message's room is
+ * not made for two chunks, and wiped. */
+static size_t left_of(uint64_t size_bytes, size_t got)
+{
+    return size_bytes >= got && size_bytes - got < TRANSFER_CHUNK_BYTES
+               ? (size_t)(size_bytes - got) + 1
+               : TRANSFER_CHUNK_BYTES;
+}
+
+/* The file that came last, whole; it was said to be of that size, and may be of another.
+ * *out_is_large: it is over the limit. */
+static enum err read_whole(struct reader *reader, struct task *task, uint64_t size_bytes,
+                           size_t limit_bytes, struct buf *out, bool *out_is_large)
 {
     *out_is_large = false;
     for (;;) {
         size_t before = out->len;
 
-        TRY(tree_read(reader->tree, task, TRANSFER_CHUNK_BYTES, out));
+        TRY(tree_read(reader->tree, task, left_of(size_bytes, out->len), out));
         if (out->len == before)
             return ERR_OK;
         if (out->len > limit_bytes) {
@@ -109,7 +119,8 @@ static enum err take_message(struct reader *reader, struct task *task, struct pl
     buf_init(&raw, SIZE_MAX);
     TRY(announce(reader, task, place, NULL));
     if (!is_large)
-        TRY(read_whole(reader, task, TRANSFER_MESSAGE_BYTES_MAX, &raw, &is_large));
+        TRY(read_whole(reader, task, file->size_bytes, TRANSFER_MESSAGE_BYTES_MAX, &raw,
+                       &is_large));
     if (is_large) {
         place->taken += place->taken < place->row_count;
         return leave_out(reader, task);
@@ -178,7 +189,7 @@ static enum err learn(struct reader *reader, struct task *task, struct place *pl
     bool is_large;
 
     buf_init(&content, SIZE_MAX);
-    TRY(read_whole(reader, task, PLACE_FILE_BYTES_MAX, &content, &is_large));
+    TRY(read_whole(reader, task, UINT64_MAX, PLACE_FILE_BYTES_MAX, &content, &is_large));
     if (!is_large)
         places_learn(&reader->places, place, kind, buf_str(&content));
     return ERR_OK;

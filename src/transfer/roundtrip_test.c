@@ -10,6 +10,7 @@
 #include "transfer/write.h"
 #include "vault/fixture.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -428,6 +429,47 @@ static void test_no_such_folder(void **state)
                      ERR_NOT_FOUND);
 }
 
+/* A format that wants an index has room for so many; with many long keywords that is soon. */
+static void test_more_than_an_index_has_room_for(void **state)
+{
+    static const enum transfer_format formats[] = {TRANSFER_MAILDIR, TRANSFER_EML, TRANSFER_ZIP};
+    struct fixture *f = *state;
+    const struct transfer_folder folder = {.name = STR("Work/Plans"), .is_selectable = true};
+    struct str keywords[TRANSFER_KEYWORDS_MAX];
+
+    for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
+        keywords[i] = arena_printf(&f->task.arena, LONG "%zu", i);
+    for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
+        CLEANUP(transfer_write_free) struct transfer_writer *writer = NULL;
+        CLEANUP(fd_close) int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        const struct transfer_sink *sink;
+        enum err err = ERR_OK;
+        struct task task;
+        uint32_t uid = 0;
+
+        task_init(&task, 0);
+        assert_int_equal(transfer_write_open(&task, fd, formats[i], &writer), ERR_OK);
+        sink = transfer_write_sink(writer);
+        assert_int_equal(sink->folder(sink->owner, &task, &folder), ERR_OK);
+        while (err == ERR_OK && uid < 10000) {
+            struct transfer_message message = {
+                .uid = ++uid, .keywords = keywords, .keyword_count = ARRAY_LEN(keywords)};
+            struct task one;
+
+            task_init(&one, 0);
+            err = sink->plan_message(sink->owner, &one, &message);
+            if (err != ERR_OK)
+                (void)(fail)(&task, err, "%s", one.words);
+            task_done(&one);
+        }
+        assert_int_equal(err, ERR_LIMIT);
+        assert_in_range(uid, 6000, 9999); /* of 128 MiB */
+        assert_non_null(strstr(task.words, "\"Work/Plans\" has more messages than"));
+        assert_non_null(strstr(task.words, "mbox"));
+        task_done(&task);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +477,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_single_mbox, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_interrupted, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_no_such_folder, fixture_set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_more_than_an_index_has_room_for, fixture_set_up,
+                                        fixture_tear_down),
     };
 
     fixture_init_libraries();

@@ -110,6 +110,16 @@ void writer_take_folder(struct transfer_writer *writer, const struct transfer_fo
     writer->folder.source = STR("");
 }
 
+enum err writer_check_index(struct transfer_writer *writer, struct task *task)
+{
+    if (writer->index.len + TRANSFER_INDEX_LINE_MAX <= TRANSFER_INDEX_BYTES_MAX)
+        return ERR_OK;
+    return fail(task, ERR_LIMIT,
+                "folder \"%.*s\" has more messages than the index beside them may tell of (%d MiB, "
+                "some 900,000 messages); --format mbox and --format file have no such limit",
+                STR_ARG(str_upto(writer->folder.name, 200)), TRANSFER_INDEX_BYTES_MAX >> 20);
+}
+
 enum err writer_put_index(struct transfer_writer *writer, struct task *task)
 {
     struct str path = arena_printf(&task->arena, "%.*s%s" TRANSFER_INDEX_NAME,

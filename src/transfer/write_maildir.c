@@ -118,8 +118,7 @@ static enum err plan_message(void *owner, struct task *task, const struct transf
 {
     struct transfer_writer *writer = owner;
 
-    if (writer->index.len + TRANSFER_INDEX_LINE_MAX > TRANSFER_INDEX_BYTES_MAX)
-        return fail(task, ERR_LIMIT, "the folder has too many messages for one index");
+    TRY(writer_check_index(writer, task));
     transfer_index_message(&writer->index, file_of(writer, task, message), message);
     buf_putf(&writer->uids, "%" PRIu32 " :%.*s\n", message->uid,
              STR_ARG(base_of(task, message)));

@@ -30,6 +30,9 @@ void writer_init_eml(struct transfer_writer *writer);
 void writer_forget_folder(struct transfer_writer *writer);
 /* Keeps a copy as the folder under way. */
 void writer_take_folder(struct transfer_writer *writer, const struct transfer_folder *folder);
+/* Has it room for another line? It is in memory until it is whole, since it goes before the
+ * messages and tells its size first; and who reads it has no more. ERR_LIMIT. */
+MUST_CHECK enum err writer_check_index(struct transfer_writer *writer, struct task *task);
 /* Writes the index beside the folder's messages, at <path>/TRANSFER_INDEX_NAME. */
 MUST_CHECK enum err writer_put_index(struct transfer_writer *writer, struct task *task);
 /* Bytes and the end of a message that is a file of its own. */

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "vault/content.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,29 +37,62 @@ struct terms {
     size_t id_count;
 };
 
+/* At most 8 bytes, the first one highest, zeros behind them. */
+static uint64_t head_of(const char *bytes, size_t len)
+{
+    uint64_t head = 0;
+    uint32_t first, last;
+
+    if (len >= sizeof(head)) {
+        memcpy(&head, bytes, sizeof(head));
+        return be64toh(head);
+    }
+    if (len >= sizeof(first)) { /* two halves, which may overlap */
+        memcpy(&first, bytes, sizeof(first));
+        memcpy(&last, bytes + len - sizeof(last), sizeof(last));
+        return (uint64_t)be32toh(first) << 32 | (uint64_t)be32toh(last) << (8 - len) * 8;
+    }
+    for (size_t i = 0; i < len; i++)
+        head |= (uint64_t)(unsigned char)bytes[i] << (7 - i) * 8;
+    return head;
+}
+
 static uint32_t hash_of(struct str term)
 {
-    uint64_t hash = term.len, part;
+    uint64_t hash = term.len;
     size_t at = 0;
 
-    for (; at + sizeof(part) <= term.len; at += sizeof(part)) {
-        memcpy(&part, term.ptr + at, sizeof(part));
-        hash = (hash ^ part) * UINT64_C(0x9e3779b97f4a7c15);
+    for (; at + sizeof(hash) <= term.len; at += sizeof(hash)) {
+        hash = (hash ^ head_of(term.ptr + at, sizeof(hash))) * UINT64_C(0x9e3779b97f4a7c15);
         hash ^= hash >> 29;
     }
-    part = 0;
-    memcpy(&part, term.ptr + at, term.len - at);
-    hash = (hash ^ part) * UINT64_C(0x9e3779b97f4a7c15);
+    hash = (hash ^ head_of(term.ptr + at, term.len - at)) * UINT64_C(0x9e3779b97f4a7c15);
     return (uint32_t)(hash >> 32);
 }
 
-static struct slot *slot_of(const struct terms *terms, struct str term, uint32_t hash)
+/* Most terms end within their heads: their texts, which lie elsewhere, are not looked at. */
+static bool is_of(const struct term_entry *entry, struct str term, uint64_t head)
+{
+    const size_t len = term.len, head_len = sizeof(head);
+
+    if (entry->head != head || entry->term.len != len)
+        return false;
+    if (len <= head_len)
+        return true;
+    if (len <= 2 * head_len)
+        return head_of(entry->term.ptr + len - head_len, head_len) ==
+               head_of(term.ptr + len - head_len, head_len);
+    return memcmp(entry->term.ptr + head_len, term.ptr + head_len, len - head_len) == 0;
+}
+
+static struct slot *slot_of(const struct terms *terms, struct str term, uint64_t head,
+                            uint32_t hash)
 {
     size_t at = hash & (terms->slot_count - 1);
 
     while (terms->slots[at].entry != 0 &&
            (terms->slots[at].hash != hash ||
-            !str_equal(terms->entries[terms->slots[at].entry - 1].term, term)))
+            !is_of(&terms->entries[terms->slots[at].entry - 1], term, head)))
         at = (at + 1) & (terms->slot_count - 1);
     return &terms->slots[at];
 }
@@ -71,33 +105,26 @@ static void grow(struct terms *terms)
     terms->slot_count = terms->room * 2;
     terms->slots = NEW_ARRAY(struct slot, terms->slot_count);
     for (size_t i = 0; i < terms->count; i++) {
-        uint32_t hash = hash_of(terms->entries[i].term);
+        const struct term_entry *entry = &terms->entries[i];
+        uint32_t hash = hash_of(entry->term);
 
-        *slot_of(terms, terms->entries[i].term, hash) = (struct slot){hash, (uint32_t)i + 1};
+        *slot_of(terms, entry->term, entry->head, hash) = (struct slot){hash, (uint32_t)i + 1};
     }
-}
-
-static uint64_t head_of(struct str term)
-{
-    uint64_t head = 0;
-
-    for (size_t i = 0; i < sizeof(head); i++)
-        head = head << 8 | (i < term.len ? (unsigned char)term.ptr[i] : 0);
-    return head;
 }
 
 static void on_term(void *owner, struct str term)
 {
     struct terms *terms = owner;
+    uint64_t head = head_of(term.ptr, term.len);
     uint32_t hash = hash_of(term);
     struct slot *slot;
 
     if (terms->count == terms->room)
         grow(terms);
-    slot = slot_of(terms, term, hash);
+    slot = slot_of(terms, term, head, hash);
     if (slot->entry == 0) {
         terms->entries[terms->count] =
-            (struct term_entry){.term = arena_copy(&terms->arena, term), .head = head_of(term)};
+            (struct term_entry){.term = arena_copy(&terms->arena, term), .head = head};
         *slot = (struct slot){hash, (uint32_t)++terms->count};
     }
     terms->entries[slot->entry - 1].contents |= UINT64_C(1) << terms->id_count;
@@ -245,11 +272,11 @@ static enum err write_entry(struct segment_writer *writer, struct task *task,
     uint64_t count = 0;
     size_t len = 0;
 
-    for (size_t i = 0; i < terms->id_count; i++) {
-        if ((entry->contents >> i & 1) == 0)
-            continue;
-        len += varint_put((uint64_t)(terms->ids[i] - before), postings + len);
-        before = terms->ids[i];
+    for (uint64_t left = entry->contents; left != 0; left &= left - 1) {
+        int64_t id = terms->ids[__builtin_ctzll(left)];
+
+        len += varint_put((uint64_t)(id - before), postings + len);
+        before = id;
         count++;
     }
     return segment_writer_put(writer, task, entry->term, count, str_make(postings, len));

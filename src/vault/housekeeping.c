@@ -215,14 +215,14 @@ static enum err slice(struct vault *vault, struct task *task, bool *out_did)
     return ERR_OK;
 }
 
-bool vault_is_behind(const struct vault *vault)
+bool vault_is_behind(const struct vault *vault, int64_t contents)
 {
-    return index_is_behind(vault) || sort_is_behind(vault);
+    return index_is_behind(vault, contents) || sort_is_behind(vault, contents);
 }
 
 bool vault_is_unfinished(const struct vault *vault)
 {
-    return index_is_unfinished(vault) || sort_is_behind(vault);
+    return index_is_unfinished(vault) || sort_is_behind(vault, VAULT_BEHIND_CONTENTS);
 }
 
 /* Before the log is so long that a commit, at the end of another slice, writes it back. What a

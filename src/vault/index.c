@@ -144,9 +144,9 @@ bool index_is_unfinished(const struct vault *vault)
            vault->indexed_content_id + 1 < vault->next_content_id;
 }
 
-bool index_is_behind(const struct vault *vault)
+bool index_is_behind(const struct vault *vault, int64_t contents)
 {
-    return vault->next_content_id - vault->indexed_content_id > INDEX_BEHIND_CONTENTS;
+    return vault->next_content_id - vault->indexed_content_id > contents;
 }
 
 enum err index_forget(struct vault *vault, struct task *task, int64_t content_id)

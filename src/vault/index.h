@@ -21,12 +21,6 @@
 
 #include "vault/segment.h"
 
-enum {
-    /* More contents than this not indexed: do not wait for an idle moment. Confirming one costs
-     * some 0.1 ms. */
-    INDEX_BEHIND_CONTENTS = 1024,
-};
-
 /* Of folding, words and blocks as this program has them. */
 int64_t index_form(void);
 /* Reads what is indexed into the mirror. */
@@ -36,7 +30,8 @@ MUST_CHECK enum err index_segments(struct vault *vault, struct task *task,
                                    struct segment **out_segments, size_t *out_count);
 /* What a search reads of each segment first is asked for (ahead.h). */
 MUST_CHECK enum err index_ask_ahead(struct vault *vault, struct task *task);
-bool index_is_behind(const struct vault *vault);
+/* So many contents are not indexed, and more. */
+bool index_is_behind(const struct vault *vault, int64_t contents);
 /* As it was loaded, there was something to fold, merge or remove. */
 bool index_is_unfinished(const struct vault *vault);
 

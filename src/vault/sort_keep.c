@@ -9,7 +9,6 @@ enum {
     SLICE_CONTENTS = 200,          /* some 15 us of processor time each */
     SLICE_TEXT_BYTES = 512 * 1024, /* no further content behind so many bytes: a few ms */
     WAITING_MIN = 32,              /* fewer contents are not worth a transaction of their own */
-    BEHIND_CONTENTS = 1024,
     /* Count it up with every change that makes other keys of the same content, but folding's. */
     FORM = 2,
 };
@@ -36,9 +35,9 @@ enum err sort_load(struct vault *vault, struct task *task)
     return ERR_OK;
 }
 
-bool sort_is_behind(const struct vault *vault)
+bool sort_is_behind(const struct vault *vault, int64_t contents)
 {
-    return vault->next_content_id - vault->sort_next_id > BEHIND_CONTENTS;
+    return vault->next_content_id - vault->sort_next_id > contents;
 }
 
 /* --- Forgetting and filling --- */

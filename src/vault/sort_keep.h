@@ -20,7 +20,7 @@ MUST_CHECK enum err sort_make(struct vault *vault, struct task *task, int64_t co
 
 MUST_CHECK enum err sort_load(struct vault *vault, struct task *task);
 /* So many contents have no row that filling should not wait for an idle moment. */
-bool sort_is_behind(const struct vault *vault);
+bool sort_is_behind(const struct vault *vault, int64_t contents);
 /* Within a change: goes on filling; false: there is not enough to do. */
 MUST_CHECK enum err sort_slice(struct vault *vault, struct task *task, bool *out_did);
 /* Within a change: the content goes. */

@@ -445,9 +445,10 @@ static void test_another_form(void **state)
     assert_int_equal(compare(f, f->inbox), 0);
     fixture_reopen(f);
     assert_int_equal(compare(f, f->inbox), 0);
-    assert_false(vault_is_behind(f->vault));
+    assert_false(vault_is_behind(f->vault, VAULT_BEHIND_CONTENTS));
     f->vault->sort_next_id -= 1100; /* as of a large file */
-    assert_true(vault_is_behind(f->vault));
+    assert_true(vault_is_behind(f->vault, VAULT_BEHIND_CONTENTS));
+    assert_false(vault_is_behind(f->vault, VAULT_BEHIND_IN_BULK_CONTENTS));
     f->vault->sort_next_id += 1100;
 }
 

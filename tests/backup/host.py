@@ -114,6 +114,10 @@ def all_comes_back_and_only_once(world):
     check(f"to be restored with its owner: {world.aliases[2].address}" in shown and
           "brought back: 2, there already: 0, to be restored with their owners: 1" in shown and
           "\n  start the service" in shown, shown)
+    _, _, then = shown.partition("\nNext:\n")
+    check(f"{world.aliases[2].address} (its log may have more than its full backup of 20" in shown and
+          then.count("sealpost restore ") == 1 and
+          f"\n    sealpost restore {world.aliases[2].address}\n" in then, shown)
     world.check_whole()
     before = tree(world.data)
     status, shown = world.run()
