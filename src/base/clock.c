@@ -110,7 +110,8 @@ enum { NO_PAIR = 10000 }; /* more than any field may be, also where two pairs ar
 /* The number that two digits make; NO_PAIR: they are none. */
 static inline int pair(const char *at)
 {
-    unsigned tens = (unsigned)(unsigned char)at[0] - '0', ones = (unsigned)(unsigned char)at[1] - '0';
+    unsigned tens = (unsigned)(unsigned char)at[0] - '0',
+             ones = (unsigned)(unsigned char)at[1] - '0';
 
     return tens > 9 || ones > 9 ? NO_PAIR : (int)(tens * 10 + ones);
 }

@@ -4,8 +4,8 @@
  * messages half sent and long sorts under way, takes no more of the host than a few would. One that
  * asks for more is answered NO [UNAVAILABLE], and may try again when others have done.
  *
- * A client that stops in the middle of a message would hold its room for as long as a silent one may
- * stay: mailbox/session.c ends it sooner (append_timeout).
+ * A client that stops in the middle of a message would hold its room for as long as a silent one
+ * may stay: mailbox/session.c ends it sooner (append_timeout).
  *
  * Part of the group that the sessions share (session.h); a session gives back what it took at the
  * latest when it is freed.

@@ -200,8 +200,9 @@ static void take_remembered(struct imap_session *s, const struct imap_view *view
 
     if (reading->has_flags || reading->columns != 1u << IMAP_COLUMN_SENT_DAY)
         return;
-    while (reading->next < reading->end &&
-           vault_message_sent_day(s->vault, view->folder_id, view->uids[reading->next], &at, &day)) {
+    while (
+        reading->next < reading->end &&
+        vault_message_sent_day(s->vault, view->folder_id, view->uids[reading->next], &at, &day)) {
         imap_facts_put(view->facts, IMAP_COLUMN_SENT_DAY, day);
         reading->next++;
     }

@@ -60,8 +60,8 @@ static void on_stall(void *owner)
     mailbox_session_pump(session);
 }
 
-/* The engine holds room for it that others may want, so it has to come on: a step of it, or its end, in
- * append_timeout. Another silence is the gate's to end. */
+/* The engine holds room for it that others may want, so it has to come on: a step of it, or its
+ * end, in append_timeout. Another silence is the gate's to end. */
 static void watch_message(struct mailbox_session *session)
 {
     bool is_new = session->stall == NULL;

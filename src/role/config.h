@@ -47,7 +47,7 @@ struct config {
     struct str trusted_clients[CONFIG_ADDRESSES_MAX]; /* networks: the DNS is not asked about them */
     uint64_t login_timeout_ms;     /* default 75,000: cut before login */
     uint64_t idle_timeout_ms;      /* after login; default 30 min */
-    uint64_t append_timeout_ms;    /* for each 64 KiB of a message that a client sends; default 5 min */
+    uint64_t append_timeout_ms;    /* for 64 KiB of a message; default 5 min */
     uint64_t connections_max;      /* of one process of gate or smtp */
     uint64_t connections_per_address_max;
     uint64_t sessions_per_mailbox_max;

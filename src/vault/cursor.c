@@ -197,8 +197,7 @@ enum err vault_cursor_next(struct vault_cursor *cursor, struct task *task,
         .size_bytes = (uint64_t)db_column_int(statement, 4),
         .sent_day = INT64_MIN,
     };
-    if ((cursor->columns & VAULT_COLUMN_SENT) != 0 &&
-        !db_column_is_null(statement, cursor->sent))
+    if ((cursor->columns & VAULT_COLUMN_SENT) != 0 && !db_column_is_null(statement, cursor->sent))
         out->sent_day = db_column_int(statement, cursor->sent);
     if ((cursor->columns & VAULT_COLUMN_DATES) != 0)
         TRY(load_dates(cursor, task, out));

@@ -634,9 +634,9 @@ static size_t compare_run(struct fixture *f, enum vault_search_field field, stru
     size_t count = compare(f, f->inbox, field, names[0], key);
     struct vault_candidates found;
 
-    assert_int_equal(
-        vault_search_candidates(f->vault, &f->task, f->inbox, field, names[0], key, NULL, 0, &found),
-        ERR_OK);
+    assert_int_equal(vault_search_candidates(f->vault, &f->task, f->inbox, field, names[0], key,
+                                             NULL, 0, &found),
+                     ERR_OK);
     if (found.is_exact != is_exact || found.open_count != 0)
         fail_msg("key <%.*s>: %d, %zu open", STR_ARG(key), found.is_exact, found.open_count);
     return count;

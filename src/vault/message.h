@@ -80,17 +80,18 @@ struct vault_uid_flags {
 };
 MUST_CHECK enum err vault_message_list(struct vault *vault, struct task *task, int64_t folder_id,
                                        struct vault_uid_flags **out_messages, size_t *out_count);
-/* The same for SELECT, behind which a search may come: what this would read the rows for once more is
- * noted on the way. */
+/* The same for SELECT, behind which a search may come: what this would read the rows for once more
+ * is noted on the way. */
 MUST_CHECK enum err vault_message_list_selected(struct vault *vault, struct task *task,
                                                 int64_t folder_id,
                                                 struct vault_uid_flags **out_messages,
                                                 size_t *out_count);
 
 /*
- * The day of a message's Date: (days since 1970, INT32_MIN: it has no valid one) from the list of its
- * folder when it was selected, which the vault keeps for a while. False: it does not, or the message is
- * not in it: its row tells. `at` is 0 for the first UID and then kept for the next, which is a higher one.
+ * The day of a message's Date: (days since 1970, INT32_MIN: it has no valid one) from the list of
+ * its folder when it was selected, which the vault keeps for a while. False: it does not, or the
+ * message is not in it: its row tells. `at` is 0 for the first UID and then kept for the next,
+ * which is a higher one.
  */
 bool vault_message_sent_day(const struct vault *vault, int64_t folder_id, uint32_t uid, size_t *at,
                             int32_t *out_day);

@@ -21,8 +21,8 @@ static enum err look_at_range(struct vault *vault, struct task *task, int64_t fo
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
 
-    TRY(rows_read(vault, task, ROWS_LIVE(", flags, size_bytes") " AND (flags & ?3 OR ?4)", folder_id,
-                  range, &statement));
+    TRY(rows_read(vault, task, ROWS_LIVE(", flags, size_bytes") " AND (flags & ?3 OR ?4)",
+                  folder_id, range, &statement));
     db_bind_int(statement, 3, (int64_t)VAULT_FLAG_DELETED);
     db_bind_int(statement, 4, expunge->is_of_any);
     for (;;) {

@@ -1,12 +1,12 @@
 /*
- * The list of a folder: UIDs, flags and MODSEQs, for each SELECT. The last one is kept, since a mail
- * program selects a folder with several connections, and again and again: what changed since is known
- * (change.h) and read alone. What comes of it has the number of messages that the folder counts, or the
- * folder is read.
+ * The list of a folder: UIDs, flags and MODSEQs, for each SELECT. The last one is kept, since a
+ * mail program selects a folder with several connections, and again and again: what changed since
+ * is known (change.h) and read alone. What comes of it has the number of messages that the folder
+ * counts, or the folder is read.
  *
- * Where all rows are read for a SELECT, what a search would read them for again is noted on the way: which
- * contents they have (folder_contents.h), and their days, for which the list has room. It is a third of the
- * reading, and not done where a search is no more likely than before.
+ * Where all rows are read for a SELECT, what a search would read them for again is noted on the
+ * way: which contents they have (folder_contents.h), and their days, for which the list has room.
+ * It is a third of the reading, and not done where a search is no more likely than before.
  */
 #include "vault/message.h"
 
@@ -115,7 +115,8 @@ static enum err ask_for_rows(struct vault *vault, struct task *task, const struc
 }
 
 /* Of a file that was not used for long the rows are asked for, and what a search begins with, which
- * comes while they are read. Where not even opening it missed a page, none of them will be missing. */
+ * comes while they are read. Where not even opening it missed a page, none of them will be missing.
+ */
 static enum err ask_ahead(struct vault *vault, struct task *task, const struct folder *folder,
                           bool is_for_search)
 {

@@ -1,5 +1,5 @@
-/* The list of a folder, and what is noted with it, against its table, while messages come, change and
- * go. */
+/* The list of a folder, and what is noted with it, against its table, while messages come, change
+ * and go. */
 #include "vault/fixture.h"
 
 #include "vault/folder_contents.h"
@@ -38,10 +38,11 @@ static void check_contents(struct fixture *f, int64_t folder_id)
     bool has_row;
 
     assert_int_equal(folder_contents_read(f->vault, &f->task, folder), ERR_OK);
-    assert_int_equal(db_prepare(f->vault->db, &f->task,
-                                "SELECT key, content_id FROM message WHERE key >> 32 = ?1 ORDER BY key",
-                                &statement),
-                     ERR_OK);
+    assert_int_equal(
+        db_prepare(f->vault->db, &f->task,
+                   "SELECT key, content_id FROM message WHERE key >> 32 = ?1 ORDER BY key",
+                   &statement),
+        ERR_OK);
     db_bind_int(statement, 1, folder_id);
     for (;; at++) {
         assert_int_equal(db_step(f->vault->db, &f->task, statement, &has_row), ERR_OK);

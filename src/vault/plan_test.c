@@ -16,9 +16,8 @@
 #include <cmocka.h>
 
 /* Tables of a few rows, which may be read as a whole. */
-static const char *const small_tables[] = {"unindexed",     "word_segment", "folder",
-                                           "mailbox",       "keyword",      "purge",
-                                           "sqlite_schema", "sort_progress",
+static const char *const small_tables[] = {"unindexed", "word_segment", "folder", "mailbox",
+                                           "keyword", "purge", "sqlite_schema", "sort_progress",
                                            /* one page of it */
                                            "sqlite_dbpage VIRTUAL TABLE INDEX 1:"};
 
@@ -134,8 +133,8 @@ static void test_plans(void **state)
         assert_int_equal(vault_sort_keys(f->vault, &f->task, f->inbox, 1, UINT32_MAX, field,
                                          on_sort_key, NULL, &is_end),
                          ERR_OK);
-    assert_int_equal(
-        ahead_of_rows(f->vault, &f->task, "message", &rows, 1, AHEAD_PAGE, &is_end), ERR_OK);
+    assert_int_equal(ahead_of_rows(f->vault, &f->task, "message", &rows, 1, AHEAD_PAGE, &is_end),
+                     ERR_OK);
     assert_true(check_statements(f) >= 14);
 }
 

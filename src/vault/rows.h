@@ -1,4 +1,5 @@
-/* Inside the vault only: the rows of table message, in bulk. What writes, within a change (state.h). */
+/* Inside the vault only: the rows of table message, in bulk. What writes, within a change
+ * (state.h). */
 #ifndef VAULT_ROWS_H
 #define VAULT_ROWS_H
 
@@ -7,8 +8,8 @@
 /* Sorted copies of `uids` without repetitions, in the task's arena. */
 void rows_sort(struct task *task, const uint32_t *uids, size_t uid_count, uint32_t **out_uids,
                size_t *out_count);
-/* The next range of UIDs that are next to each other in ascending `uids` from *position on; false at
- * the end. */
+/* The next range of UIDs that are next to each other in ascending `uids` from *position on; false
+ * at the end. */
 bool rows_next_range(const uint32_t *uids, size_t uid_count, size_t *position,
                      struct vault_uid_range *out);
 

@@ -507,8 +507,8 @@ struct among {
     size_t at; /* those before were passed */
 };
 
-/* The next part of the folder's stretches that is asked for: walks through them and, where some UIDs
- * only are, through these. */
+/* The next part of the folder's stretches that is asked for: walks through them and, where some
+ * UIDs only are, through these. */
 static bool next_asked(const struct vault *vault, struct folder_contents_walk *walk,
                        struct among *among, struct folder_contents_stretch *whole,
                        struct folder_contents_stretch *out)

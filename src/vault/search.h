@@ -35,10 +35,11 @@ struct vault_candidates { /* arrays in the task's arena, ascending */
 
 /*
  * The messages of the folder that may match `key`, also of those expunged a moment ago (a session
- * may not have announced it yet); of `uids` alone, ascending, unless it is NULL: of few messages that
- * arrived together only the part of the index is read that has them. The key is UTF-8; other bytes, and an empty key, make all messages
- * candidates. `name` is HEADER's field name and not looked at for other fields; with a name, the
- * empty key asks for messages that have the field, and is exact.
+ * may not have announced it yet); of `uids` alone, ascending, unless it is NULL: of few messages
+ * that arrived together only the part of the index is read that has them. The key is UTF-8; other
+ * bytes, and an empty key, make all messages candidates. `name` is HEADER's field name and not
+ * looked at for other fields; with a name, the empty key asks for messages that have the field, and
+ * is exact.
  *
  * A few milliseconds for a part of a word of SIGN_GRAM bytes or more that few words have (signs.h);
  * for shorter and very common ones, which many terms have, up to some 90 for 100,000 messages with
@@ -51,8 +52,8 @@ MUST_CHECK enum err vault_search_candidates(struct vault *vault, struct task *ta
                                             size_t uid_count, struct vault_candidates *out);
 
 /*
- * These messages are going to be read, one after the other: where the file was not used for long, the
- * disk is asked for all of them now. UIDs ascending, those of messages that the folder had when
+ * These messages are going to be read, one after the other: where the file was not used for long,
+ * the disk is asked for all of them now. UIDs ascending, those of messages that the folder had when
  * candidates were asked for; of others, and of those behind VAULT_AHEAD_MAX, nothing is done.
  */
 enum { VAULT_AHEAD_MAX = 64 };

@@ -355,8 +355,8 @@ static enum err ask_for_likely(struct segment_cursor *cursor, struct task *task,
         return ERR_OK;
     for (size_t i = 0; i < needle->likely_count; i++)
         blocks[i].first = blocks[i].last = segment_key(&cursor->segment, needle->likely[i]);
-    return ahead_of_rows(cursor->vault, task, "word_terms", blocks, needle->likely_count, AHEAD_PAGE,
-                         &is_cold);
+    return ahead_of_rows(cursor->vault, task, "word_terms", blocks, needle->likely_count,
+                         AHEAD_PAGE, &is_cold);
 }
 
 /* The next blocks that may have it. */

@@ -131,7 +131,7 @@ struct segment_needle {
     struct str prefix; /* of the place; borrowed */
     struct str text;   /* 1 … NEEDLE_BYTES_MAX bytes; borrowed */
     struct sign_needle sign;
-    int64_t next_block, last_block; /* that may have it, and were not looked at yet */
+    int64_t next_block, last_block;    /* that may have it, and were not looked at yet */
     int64_t likely[NEEDLE_BLOCKS_MAX]; /* those before, of which some were */
     size_t likely_at, likely_count;
     bool is_at_end;                 /* only as the end of a word */

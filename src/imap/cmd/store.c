@@ -99,8 +99,8 @@ static enum err add_gone(struct imap_session *s, struct task *task, struct vault
                               &cursor));
         TRY(vault_cursor_next(cursor, task, &row, &has_row));
         if (has_row)
-            all[count++] = (struct vault_uid_flags){
-                .uid = uid, .flags = row.flags, .modseq = row.modseq};
+            all[count++] =
+                (struct vault_uid_flags){.uid = uid, .flags = row.flags, .modseq = row.modseq};
     }
     while (live < stored->now_count)
         all[count++] = stored->now[live++];
