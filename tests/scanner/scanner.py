@@ -76,7 +76,7 @@ class Scanner:
 class Daemon:
     """A program that runs while the case does; ready when its port or socket answers."""
 
-    def __init__(self, arguments, address, seconds=60, **options):
+    def __init__(self, arguments, address, seconds=300, **options):
         self.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, **options)
         end = time.monotonic() + seconds
