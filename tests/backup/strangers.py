@@ -10,14 +10,13 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from lib.listener import Listener  # noqa: E402
 from lib.server import Server, program  # noqa: E402
 from lib.suite import Skip, Suite, check  # noqa: E402
 
@@ -37,34 +36,18 @@ class Folder:
         self.is_refused = is_refused
 
 
-class Imap:
+class Imap(Listener):
     """A server that says what it is told to. `is_backwards`: messages in descending order;
     `is_silent`: it says nothing behind its greeting."""
 
     def __init__(self, folders, is_backwards=False, is_silent=False):
         self.folders = {folder.name: folder for folder in folders}
         self.is_backwards, self.is_silent = is_backwards, is_silent
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+        super().__init__()
 
     def serve(self, client):
         folder = None
-        with client, client.makefile("rwb") as stream:
+        with client.makefile("rwb") as stream:
             stream.write(b"* OK here\r\n")
             stream.flush()
             for line in stream:

@@ -9,12 +9,12 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from lib import doh  # noqa: E402
+from lib.listener import Listener  # noqa: E402
 from lib.server import free_ports, program  # noqa: E402
 from lib.suite import check  # noqa: E402
 
@@ -88,45 +88,30 @@ class Kit:
         self.log.close()
 
 
-class Faulty:
+class Faulty(Listener):
     """An HTTPS server (HTTP/1.1) that answers rightly and then spoils it as `manner` says."""
 
     def __init__(self, certificate, key, zones, manner, port=0):
         self.zones = zones
         self.manner = manner
-        self.requests = self.connections = 0
+        self.requests = 0
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certificate, key)
-        self.socket = socket.create_server(("127.0.0.1", port), backlog=128)
-        self.port = self.socket.getsockname()[1]
         # One whose URL has a query already.
         self.path = "/dns-query?key=1&" if manner == "an age" else "/dns-query?"
+        super().__init__(port=port)
         self.url = f"https://{doh.NAME}:{self.port}{self.path.strip('?&')} 127.0.0.1"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
 
     def serve(self, client):
-        try:
-            with client:
-                if self.manner == "no TLS":
-                    client.sendall(b"220 mail.test ESMTP\r\n")
-                    return
-                if self.manner == "silent handshake":
-                    time.sleep(20)
-                    return
-                with self.context.wrap_socket(client, server_side=True) as stream:
-                    while self.answer(stream):
-                        pass
-        except (OSError, ssl.SSLError):
-            pass
+        if self.manner == "no TLS":
+            client.sendall(b"220 mail.test ESMTP\r\n")
+            return
+        if self.manner == "silent handshake":
+            time.sleep(20)
+            return
+        with self.context.wrap_socket(client, server_side=True) as stream:
+            while self.answer(stream):
+                pass
 
     def answer(self, stream):
         data = b""
@@ -186,7 +171,7 @@ class Faulty:
         return manner != "breaks in the middle"
 
     def stop(self):
-        self.socket.close()
+        self.listener.close()
 
 
 class Redis:

@@ -13,10 +13,10 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from listener import Listener  # noqa: E402
 from suite import Skip, Suite, check  # noqa: E402
 
 TRY = os.path.join(os.environ["SEALPOST_BUILD"], "tests", "scanner", "scanner_try")
@@ -76,7 +76,7 @@ class Scanner:
 class Daemon:
     """A program that runs while the case does; ready when its port or socket answers."""
 
-    def __init__(self, arguments, address, seconds=60, **options):
+    def __init__(self, arguments, address, seconds=300, **options):
         self.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, **options)
         end = time.monotonic() + seconds
@@ -109,43 +109,12 @@ class Daemon:
         self.stop()
 
 
-class Fake:
-    """A daemon of a few lines: `serve` gets each connection."""
+class Fake(Listener):
+    """A scanner of a few lines, and how a configuration names it."""
 
     def __init__(self, serve, path=None):
-        self.serve = serve
-        self.connections = 0
-        if path:
-            self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind(path)
-            self.listener.listen(100)
-            self.address = path
-        else:
-            self.listener = socket.create_server(("127.0.0.1", 0))
-            self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self.handle, args=(connection,), daemon=True).start()
-
-    def handle(self, connection):
-        with connection:
-            try:
-                self.serve(connection)
-            except OSError:
-                pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
+        super().__init__(serve, path=path)
+        self.address = path or f"127.0.0.1:{self.port}"
 
 
 def read_exactly(connection, size):

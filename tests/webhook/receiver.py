@@ -4,11 +4,16 @@ sockets that misbehave."""
 import hashlib
 import hmac
 import http.server
+import pathlib
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from lib.listener import Listener  # noqa: E402
 
 
 def verify(secret, header, body, now=None, tolerance=300):
@@ -81,37 +86,15 @@ class Receiver:
         self.server.server_close()
 
 
-class Raw:
+class Raw(Listener):
     """A socket that reads the head of a request (or nothing) and then does what it is told."""
 
     def __init__(self, act, address="127.0.0.1", reads=True):
-        self.listener = socket.create_server((address, 0))
-        self.port = self.listener.getsockname()[1]
-        self.connections = 0
         self.act = act
         self.reads = reads
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def run(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+        super().__init__(address=address)
 
     def serve(self, connection):
-        with connection:
-            try:
-                if self.reads:
-                    connection.recv(65536)
-                self.act(connection)
-            except OSError:
-                pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
+        if self.reads:
+            connection.recv(65536)
+        self.act(connection)
