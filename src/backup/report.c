@@ -91,7 +91,7 @@ static void on_manifest(void *owner, struct backup_result *result)
 {
     struct backup_report *report = owner;
     json_t *item = json_array_get(report->found, report->next_manifest++);
-    CLEANUP(buf_free) struct buf text;
+    CLEANUP(buf_free) struct buf text = {0};
     struct task task;
     json_t *manifest = NULL;
 
