@@ -179,7 +179,7 @@ def make_anew(client):
     """DELETE, and CREATE of the same name behind it: another folder (RFC 3501 §2.3.1.1)."""
     world = client.world
     free = [name for name in CHURN if name not in world.busy and not world.users[name]
-            and world.folders[name] is not None]
+            and world.folders[name] is not None and world.folders[name].uidvalidity is not None]
     if not free or not quiet(client):
         return False
     name = world.chance.choice(free)

@@ -239,7 +239,8 @@ def show(flags):
 class Folder:
     def __init__(self, world, name):
         self.world, self.name = world, name
-        self.uidvalidity = None
+        self.uidvalidity = None    # nobody was told
+        self.before_renaming = None
         self.messages = {}     # UID -> Message, gone ones too
         self.creations, self.removals = [], []
         self.min_uidnext = 1   # no new message gets a UID below it
@@ -261,21 +262,22 @@ class Folder:
     def told_uidvalidity(self, value, words):
         if self.uidvalidity is None:
             used = self.world.uidvalidities.setdefault(self.name, set())
-            require(value > max(used, default=0), f"{words}: UIDVALIDITY of {self.name} is {value}, "
-                    f"after {sorted(used)[-5:]} (RFC 3501 §2.3.1.1)")
+            greatest = max(used, default=0)
+            require(value > greatest or value == self.before_renaming == greatest,
+                    f"{words}: UIDVALIDITY of {self.name} is {value}, after {sorted(used)[-5:]} "
+                    "(RFC 3501 §2.3.1.1)")
             used.add(value)
             self.uidvalidity = value
         require(value == self.uidvalidity,
                 f"{words}: UIDVALIDITY of {self.name} is {value}, was {self.uidvalidity}")
 
     def renamed(self, name):
-        """It keeps its UIDVALIDITY, unless a younger folder had the name: then it gets a new one."""
-        used = self.world.uidvalidities.setdefault(name, set())
+        """It keeps its UIDVALIDITY, unless a younger folder had the name, of which maybe nobody was told: then it
+        gets a greater one."""
         self.name = name
-        if self.uidvalidity is not None and self.uidvalidity < max(used, default=0):
-            self.uidvalidity = None
-        elif self.uidvalidity is not None:
-            used.add(self.uidvalidity)
+        if self.uidvalidity is not None:
+            self.before_renaming = self.uidvalidity
+        self.uidvalidity = None
 
     def told_uidnext(self, value, least, words):
         require(value >= least, f"{words}: UIDNEXT of {self.name} is {value}, but {least - 1} was "
