@@ -262,6 +262,21 @@ static void test_strangers(void **state)
     }
 }
 
+/* As a program of the version before wrote it. */
+static void test_earlier_version(void **state)
+{
+    struct world *world = *state;
+    struct transfer_totals totals;
+    struct vault *copy;
+
+    assert_int_equal(write_copy(world, &totals), ERR_OK);
+    change_copy(world, "DROP TABLE former_name; ALTER TABLE folder DROP COLUMN incarnation; "
+                       "PRAGMA user_version=7");
+    if (open_copy(world, world->copy_key, &copy) != ERR_OK)
+        fail_msg("%s", world->f->task.words);
+    vault_close(&copy);
+}
+
 /* A page that was changed, exchanged or cut off; bytes that are no page at all. */
 static void test_damaged(void **state)
 {
@@ -321,7 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_out_and_in), TEST(test_without_lane_roots),
         TEST(test_not_wanted), TEST(test_no_room),
-        TEST(test_read_back),  TEST(test_strangers),
+        TEST(test_read_back),  TEST(test_strangers), TEST(test_earlier_version),
         TEST(test_damaged),    TEST(test_clear),
     };
 

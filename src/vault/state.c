@@ -69,17 +69,18 @@ static struct folder *folder_add(struct vault *vault)
     return &vault->folders[vault->folder_count++];
 }
 
-static enum err load_folders(struct vault *vault, struct task *task)
+#define FOLDER_COLUMNS                                                                             \
+    "SELECT id, name, special_use, is_selectable, uidvalidity, uidnext, first_recent_uid, "        \
+    "highest_modseq, message_count, unseen_count, deleted_count, size_bytes, "
+
+/* `sql`: FOLDER_COLUMNS and the incarnation, which files of earlier versions do not have. */
+static enum err load_folders(struct vault *vault, struct task *task, const char *sql)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
 
     free_folders(vault);
-    TRY(db_prepare(vault->db, task,
-                   "SELECT id, name, special_use, is_selectable, uidvalidity, uidnext, "
-                   "first_recent_uid, highest_modseq, message_count, unseen_count, deleted_count, "
-                   "size_bytes, incarnation FROM folder",
-                   &statement));
+    TRY(db_prepare(vault->db, task, sql, &statement));
     for (;;) {
         struct folder *folder;
 
@@ -166,7 +167,7 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     folder_contents_forget(vault);
     message_list_forget(vault);
     TRY(load_mailbox(vault, task));
-    TRY(load_folders(vault, task));
+    TRY(load_folders(vault, task, FOLDER_COLUMNS "incarnation FROM folder"));
     TRY(load_keywords(vault, task));
     TRY(facts_load_identities(vault, task));
     TRY(facts_load_previews(vault, task));
@@ -181,7 +182,7 @@ enum err vault_state_load(struct vault *vault, struct task *task)
 
 enum err vault_state_load_mail(struct vault *vault, struct task *task)
 {
-    TRY(load_folders(vault, task));
+    TRY(load_folders(vault, task, FOLDER_COLUMNS "uidvalidity FROM folder"));
     TRY(load_keywords(vault, task));
     vault->is_stale = false;
     return ERR_OK;

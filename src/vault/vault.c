@@ -182,7 +182,8 @@ static void renumber(struct vault *vault, struct task *task, const struct vault_
     if (vault->change_counter < options->change_counter_seen)
         vault->change_counter = options->change_counter_seen;
     for (size_t i = 0; i < vault->folder_count; i++) {
-        vault->folders[i].uidvalidity = vault_next_uidvalidity(vault, task);
+        vault->folders[i].uidvalidity = vault->folders[i].incarnation =
+            vault_next_uidvalidity(vault, task);
         vault->folders[i].is_dirty = true;
     }
 }

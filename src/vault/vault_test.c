@@ -132,6 +132,7 @@ static void test_roll_back(void **state)
     assert_true(vault_was_rolled_back(f->vault));
     assert_int_equal(vault_folder_by_id(f->vault, &f->task, f->inbox, &after), ERR_OK);
     assert_true(after.uidvalidity > before.uidvalidity);
+    assert_false(vault_folder_is_valid(f->vault, f->inbox, before.incarnation));
     assert_int_equal(after.message_count, 1);
     vault_usage(f->vault, &now);
     assert_true(now.epoch > usage.epoch && now.change_counter > usage.change_counter);
