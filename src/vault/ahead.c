@@ -54,17 +54,17 @@ static void on_pages(void *owner, const uint32_t *pages, size_t count)
     }
 }
 
-enum err ahead_of_rows(struct vault *vault, struct task *task, const char *table,
-                       const struct db_keys *ranges, size_t range_count, enum ahead_extent extent,
-                       bool *out_is_cold)
+void ahead_of_rows(struct vault *vault, struct task *task, const char *table,
+                   const struct db_keys *ranges, size_t range_count, enum ahead_extent extent,
+                   bool *out_is_cold)
 {
     struct ahead ahead = {.fd = vault->lock_fd,
                           .extent_pages = extent == AHEAD_AROUND ? AROUND_PAGES : 1};
 
     *out_is_cold = false;
     if (ahead.fd < 0 || range_count == 0)
-        return ERR_OK;
-    TRY(db_find_leaves(vault->db, task, table, ranges, range_count, on_pages, &ahead));
+        return;
+    if (db_find_leaves(vault->db, task, table, ranges, range_count, on_pages, &ahead) != ERR_OK)
+        task_forgive(task);
     *out_is_cold = ahead.is_cold;
-    return ERR_OK;
 }

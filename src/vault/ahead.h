@@ -17,10 +17,11 @@ enum ahead_extent {
 
 /*
  * Ascending ranges of keys, none over another. *out_is_cold: something was not in memory; else this
- * cost next to nothing. Within a reading, or between two.
+ * cost next to nothing. Within a reading, or between two. Nothing but time depends on it: whatever is
+ * wrong, a damaged page too, is for the reading itself to find, if it comes there at all.
  */
-MUST_CHECK enum err ahead_of_rows(struct vault *vault, struct task *task, const char *table,
-                                  const struct db_keys *ranges, size_t range_count,
-                                  enum ahead_extent extent, bool *out_is_cold);
+void ahead_of_rows(struct vault *vault, struct task *task, const char *table,
+                   const struct db_keys *ranges, size_t range_count, enum ahead_extent extent,
+                   bool *out_is_cold);
 
 #endif

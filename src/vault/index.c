@@ -90,20 +90,23 @@ static int compare_keys(const void *a, const void *b)
     return left->first < right->first ? -1 : left->first > right->first;
 }
 
-enum err index_ask_ahead(struct vault *vault, struct task *task)
+void index_ask_ahead(struct vault *vault, struct task *task)
 {
     struct segment *segments;
     struct db_keys *heads;
     size_t count;
     bool is_cold;
 
-    TRY(index_segments(vault, task, &segments, &count));
+    if (index_segments(vault, task, &segments, &count) != ERR_OK) {
+        task_forgive(task);
+        return;
+    }
     heads = ARENA_ARRAY(&task->arena, struct db_keys, count + 1);
     for (size_t i = 0; i < count; i++)
         heads[i] = (struct db_keys){segment_key(&segments[i], SEGMENT_BEGINNINGS),
                                     segment_key(&segments[i], SEGMENT_NUMBER_MAX)};
     qsort(heads, count, sizeof(*heads), compare_keys);
-    return ahead_of_rows(vault, task, "word_terms", heads, count, AHEAD_PAGE, &is_cold);
+    ahead_of_rows(vault, task, "word_terms", heads, count, AHEAD_PAGE, &is_cold);
 }
 
 static enum err load_is_unfinished(struct vault *vault, struct task *task)

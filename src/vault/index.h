@@ -29,7 +29,7 @@ MUST_CHECK enum err index_load(struct vault *vault, struct task *task);
 MUST_CHECK enum err index_segments(struct vault *vault, struct task *task,
                                    struct segment **out_segments, size_t *out_count);
 /* What a search reads of each segment first is asked for (ahead.h). */
-MUST_CHECK enum err index_ask_ahead(struct vault *vault, struct task *task);
+void index_ask_ahead(struct vault *vault, struct task *task);
 /* So many contents are not indexed, and more. */
 bool index_is_behind(const struct vault *vault, int64_t contents);
 /* As it was loaded, there was something to fold, merge or remove. */

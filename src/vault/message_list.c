@@ -104,33 +104,23 @@ static enum err read_range(struct vault *vault, struct task *task, int64_t folde
     }
 }
 
-static enum err ask_for_rows(struct vault *vault, struct task *task, const struct folder *folder,
-                             bool is_for_search)
-{
-    struct db_keys rows = {message_key(folder->id, 1), message_key(folder->id, UINT32_MAX)};
-    bool is_cold;
-
-    TRY(ahead_of_rows(vault, task, "message", &rows, 1, AHEAD_PAGE, &is_cold));
-    return is_cold && is_for_search ? index_ask_ahead(vault, task) : ERR_OK;
-}
-
 /* Of a file that was not used for long the rows are asked for, and what a search begins with, which
  * comes while they are read. Where not even opening it missed a page, none of them will be missing.
  */
-static enum err ask_ahead(struct vault *vault, struct task *task, const struct folder *folder,
-                          bool is_for_search)
+static void ask_ahead(struct vault *vault, const struct folder *folder, int64_t now_ms,
+                      bool is_for_search)
 {
+    struct db_keys rows = {message_key(folder->id, 1), message_key(folder->id, UINT32_MAX)};
     struct task aside;
-    enum err err;
+    bool is_cold;
 
     if (folder->message_count < AHEAD_MIN || read_around_misses() == 0)
-        return ERR_OK;
-    task_init(&aside, task->now_ms); /* its memory is free before the list takes some */
-    err = ask_for_rows(vault, &aside, folder, is_for_search);
-    if (err != ERR_OK)
-        err = fail(task, err, "%s", aside.words);
+        return;
+    task_init(&aside, now_ms); /* its memory is free before the list takes some */
+    ahead_of_rows(vault, &aside, "message", &rows, 1, AHEAD_PAGE, &is_cold);
+    if (is_cold && is_for_search)
+        index_ask_ahead(vault, &aside);
     task_done(&aside);
-    return err;
 }
 
 /* All messages of the folder. */
@@ -140,7 +130,7 @@ static enum err read_folder(struct vault *vault, struct task *task, const struct
     bool fits = true;
     enum err err;
 
-    TRY(ask_ahead(vault, task, folder, is_for_search));
+    ask_ahead(vault, folder, task->now_ms, is_for_search);
     list->count = 0;
     list->has_days = is_for_search;
     list->is_noting = is_for_search && may_keep(vault);

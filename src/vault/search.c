@@ -659,16 +659,17 @@ enum err vault_search_ahead(struct vault *vault, struct task *task, int64_t fold
     bool is_cold = vault->misses != read_around_misses();
     size_t count;
 
+    TRY(vault_check(vault, task));
     vault->misses = read_around_misses();
     if (!is_cold || !folder_contents_are_of(vault, folder_id))
         return ERR_OK;
-    TRY(vault_check(vault, task));
     count = contents_of(vault, among, ids);
     for (size_t i = 0; i < count; i++) {
         rows[i].first = rows[i].last = ids[i];
         parts[i].first = part_key(ids[i], 0);
         parts[i].last = part_key(ids[i] + 1, 0) - 1;
     }
-    TRY(ahead_of_rows(vault, task, "part", parts, count, AHEAD_AROUND, &is_cold));
-    return ahead_of_rows(vault, task, "content", rows, count, AHEAD_PAGE, &is_cold);
+    ahead_of_rows(vault, task, "part", parts, count, AHEAD_AROUND, &is_cold);
+    ahead_of_rows(vault, task, "content", rows, count, AHEAD_PAGE, &is_cold);
+    return ERR_OK;
 }

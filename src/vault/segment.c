@@ -345,18 +345,18 @@ void segment_cursor_look(struct segment_cursor *cursor, struct segment_needle *n
 }
 
 /* Where pages were missing already, those of the blocks are asked for together. */
-static enum err ask_for_likely(struct segment_cursor *cursor, struct task *task,
+static void ask_for_likely(struct segment_cursor *cursor, struct task *task,
                                const struct segment_needle *needle)
 {
     struct db_keys blocks[NEEDLE_BLOCKS_MAX];
     bool is_cold;
 
     if (read_around_misses() == cursor->misses || needle->likely_count < 2)
-        return ERR_OK;
+        return;
     for (size_t i = 0; i < needle->likely_count; i++)
         blocks[i].first = blocks[i].last = segment_key(&cursor->segment, needle->likely[i]);
-    return ahead_of_rows(cursor->vault, task, "word_terms", blocks, needle->likely_count,
-                         AHEAD_PAGE, &is_cold);
+    ahead_of_rows(cursor->vault, task, "word_terms", blocks, needle->likely_count, AHEAD_PAGE,
+                  &is_cold);
 }
 
 /* The next blocks that may have it. */
@@ -372,7 +372,8 @@ static enum err find_likely(struct segment_cursor *cursor, struct task *task,
         if (may_have)
             needle->likely[needle->likely_count++] = needle->next_block;
     }
-    return ask_for_likely(cursor, task, needle);
+    ask_for_likely(cursor, task, needle);
+    return ERR_OK;
 }
 
 /* As reach_entry, but only of blocks that may have it. */
