@@ -133,6 +133,7 @@ static void forget_command(struct imap_session *s)
     task_done(&s->folder_task);
     s->command = NULL;
     s->args = NULL;
+    s->command_count++;
     s->tag = s->code = s->line = (struct str){NULL, 0};
     s->words = NULL;
     s->lowest_uid = 0;

@@ -223,9 +223,12 @@ bool imap_session_is_input_full(const struct imap_session *s)
     return s->reader.in.len - held >= IMAP_PENDING_MAX;
 }
 
-bool imap_session_is_receiving(const struct imap_session *s)
+uint64_t imap_session_receiving(const struct imap_session *s)
 {
-    return s->taken[IMAP_ROOM_MESSAGES] > 0 && imap_session_wants(s) == IMAP_WANTS_INPUT;
+    bool is_receiving =
+        s->taken[IMAP_ROOM_MESSAGES] > 0 && imap_session_wants(s) == IMAP_WANTS_INPUT;
+
+    return is_receiving ? s->command_count + 1 : 0;
 }
 
 void imap_session_resume(struct imap_session *s, int64_t now_ms)

@@ -44,17 +44,21 @@ static void finish(struct mailbox_session *session)
 
 /* ---- A message that is being sent ---- */
 
-static bool is_receiving(const struct mailbox_session *session)
+/* As the engine numbers them; 0: none. */
+static uint64_t receiving(const struct mailbox_session *session)
 {
-    return !session->is_finishing && session->kind->is_receiving != NULL &&
-           session->kind->is_receiving(session->engine);
+    if (session->is_finishing || session->kind->receiving == NULL)
+        return 0;
+    return session->kind->receiving(session->engine);
 }
 
+/* Where it is being stored just now, the next wait begins anew. */
 static void on_stall(void *owner)
 {
     struct mailbox_session *session = owner;
 
-    if (!is_receiving(session))
+    session->stall_number = 0;
+    if (receiving(session) == 0)
         return;
     session->kind->end(session->engine, "Your message did not come on.");
     mailbox_session_pump(session);
@@ -64,16 +68,19 @@ static void on_stall(void *owner)
  * end, in append_timeout. Another silence is the gate's to end. */
 static void watch_message(struct mailbox_session *session)
 {
-    bool is_new = session->stall == NULL;
+    uint64_t number = receiving(session);
 
-    if (!is_receiving(session)) {
+    if (number == 0) {
         net_timer_free(&session->stall);
+        session->stall_number = 0;
         return;
     }
-    if (!is_new && session->consumed_bytes - session->stall_bytes < MAILBOX_SESSION_STEP_BYTES)
+    if (number == session->stall_number &&
+        session->consumed_bytes - session->stall_bytes < MAILBOX_SESSION_STEP_BYTES)
         return;
-    if (is_new)
+    if (session->stall == NULL)
         session->stall = net_timer_new(session->mailbox->loop, on_stall, session);
+    session->stall_number = number;
     session->stall_bytes = session->consumed_bytes;
     net_timer_start(session->stall, (int64_t)session->mailbox->start->config->append_timeout_ms);
 }

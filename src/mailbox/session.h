@@ -20,6 +20,7 @@ struct mailbox_session {
     void *engine;                      /* own, a session of that kind */
     struct net_timer *turn;            /* own */
     struct net_timer *stall;           /* own; while a message comes; NULL: none does */
+    uint64_t stall_number;             /* which it is (engine_kind.receiving) */
     uint64_t stall_bytes;              /* of the stream, when it was started */
     uint64_t consumed_bytes;           /* of its stream */
     int64_t active_ms;                 /* monotonic: when something was read or said last */

@@ -57,8 +57,9 @@ struct engine_kind {
     void (*free)(void *session);
     void (*input)(void *session, struct str bytes, int64_t now_ms);
     bool (*is_input_full)(const void *session);
-    /* It waits for more of something that it holds much memory for; NULL: it never does. */
-    bool (*is_receiving)(const void *session);
+    /* It waits for more of something that it holds much memory for, another number for each such thing; 0:
+     * it does not. NULL: it never does. */
+    uint64_t (*receiving)(const void *session);
     void (*resume)(void *session, int64_t now_ms);
     enum engine_want (*wants)(const void *session);
     struct str (*output)(const void *session);

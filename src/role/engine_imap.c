@@ -91,9 +91,9 @@ static void login(const void *session, struct str *out_tag, struct str *out_user
     imap_session_login(session, out_tag, out_username, out_password);
 }
 
-static bool is_receiving(const void *session)
+static uint64_t receiving(const void *session)
 {
-    return imap_session_is_receiving(session);
+    return imap_session_receiving(session);
 }
 
 static struct str pending_input(const void *session)
@@ -179,7 +179,7 @@ const struct engine_kind engine_imap = {
     .free = free_session,
     .input = input,
     .is_input_full = is_input_full,
-    .is_receiving = is_receiving,
+    .receiving = receiving,
     .resume = resume,
     .wants = wants,
     .output = output,
