@@ -384,10 +384,10 @@ def messages_that_do_not_come_on_give_their_room_back(_):
     with Server(settings={"append_timeout": "3s"}) as server:
         alias = server.add_alias("stalled@imap.test")
         stalled = [imap(server, alias) for _ in range(5)]
-        for client in stalled:
-            said = begin_message(client)
-            check(said.startswith(b"+"), said)
         with imap(server, alias) as late:
+            for client in stalled:
+                said = begin_message(client)
+                check(said.startswith(b"+"), said)
             said = begin_message(late)
             check(said.startswith(b"m NO [UNAVAILABLE]"), said)
             for client in stalled:
