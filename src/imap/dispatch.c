@@ -133,7 +133,6 @@ static void forget_command(struct imap_session *s)
     task_done(&s->folder_task);
     s->command = NULL;
     s->args = NULL;
-    s->command_count++;
     s->tag = s->code = s->line = (struct str){NULL, 0};
     s->words = NULL;
     s->lowest_uid = 0;
@@ -508,6 +507,7 @@ static void on_literal(struct imap_session *s, struct str line, struct imap_lite
     if (refusal == IMAP_REFUSAL_NONE) {
         task_done(&s->task);
         imap_reader_accept(&s->reader, (size_t)literal.size);
+        s->literal_count++;
         if (literal.is_waiting) {
             imap_group_flush(s);
             buf_put(&s->out, STR("+ OK\r\n"));

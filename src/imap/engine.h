@@ -121,7 +121,7 @@ struct imap_session {
     enum imap_refusal doom; /* NONE: there is none; `tag` is its tag */
 
     struct imap_group *group;     /* own, or the options' */
-    uint64_t command_count;          /* that ended */
+    uint64_t literal_count;          /* of those that were accepted */
     uint64_t taken[IMAP_ROOM_COUNT]; /* of the room that the group's sessions share */
     bool is_waiting;              /* in the group, for its commit */
     struct imap_session *waiting; /* the next one in the group */

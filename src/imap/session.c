@@ -228,7 +228,7 @@ uint64_t imap_session_receiving(const struct imap_session *s)
     bool is_receiving =
         s->taken[IMAP_ROOM_MESSAGES] > 0 && imap_session_wants(s) == IMAP_WANTS_INPUT;
 
-    return is_receiving ? s->command_count + 1 : 0;
+    return is_receiving ? s->literal_count : 0;
 }
 
 void imap_session_resume(struct imap_session *s, int64_t now_ms)

@@ -73,7 +73,7 @@ void imap_session_input(struct imap_session *session, struct str bytes, int64_t 
 bool imap_session_is_input_full(const struct imap_session *session);
 /* The client is in the middle of a message for which room is held (room.h), or of a command with
  * one: whoever has the connection sees to it that it does not stop there. Another number for each
- * command; 0: in none. */
+ * message; 0: in none. */
 uint64_t imap_session_receiving(const struct imap_session *session);
 /* Goes on with a command that gave way (ROOM, TURN). */
 void imap_session_resume(struct imap_session *session, int64_t now_ms);
