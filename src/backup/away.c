@@ -47,7 +47,7 @@ static void put(void *owner, const char *name, int fd, uint64_t size, const unsi
     away->puts++;
     away->answer = away->is_down ? SHIPPER_AGAIN : SHIPPER_STORED;
     if (!away->is_down)
-        store(away, name, fd, size, digest);
+        store(away->into != NULL ? away->into : away, name, fd, size, digest);
     away->has_question = !away->is_lossy;
 }
 

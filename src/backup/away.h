@@ -21,6 +21,7 @@ struct away {
     enum shipper_answer answer;
     struct shipper *shipper;
     struct shipper_options options;
+    struct away *into; /* borrowed; whose objects it puts; NULL: its own */
 };
 
 void away_init(struct away *away, struct fixture *f);

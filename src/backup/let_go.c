@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -50,23 +51,40 @@ static const char *begin_of_line(const struct let_go *let_go, off_t end)
     return end > 0 && pread(let_go->file_fd, &last, 1, end - 1) == 1 && last != '\n' ? "\n" : "";
 }
 
-/* All of it, or nothing. */
-static enum err write_name(struct let_go *let_go, struct task *task, struct str name)
+/* What the owner's has let go needs no name any more. *out_size: what is left of the file. */
+static enum err make_room(struct let_go *let_go, struct task *task, struct str name,
+                          off_t *out_size)
 {
     struct stat about;
-    enum err err;
 
     if (fstat(let_go->file_fd, &about) != 0)
         return fail(task, ERR_IO, "stat: %s", strerror(errno));
-    if (about.st_size + (off_t)name.len >= FILE_BYTES_MAX)
+    *out_size = about.st_size;
+    if (about.st_size + (off_t)name.len < FILE_BYTES_MAX ||
+        backup_mirrors_is_removing(let_go->mirrors, name))
+        return ERR_OK;
+    if (ftruncate(let_go->file_fd, 0) != 0)
+        return fail(task, ERR_IO, "truncate: %s", strerror(errno));
+    *out_size = 0;
+    return ERR_OK;
+}
+
+/* All of it, or nothing. */
+static enum err write_name(struct let_go *let_go, struct task *task, struct str name)
+{
+    off_t size = 0;
+    enum err err;
+
+    TRY(make_room(let_go, task, name, &size));
+    if (size + (off_t)name.len >= FILE_BYTES_MAX)
         return backup_mirrors_is_failing(let_go->mirrors, name)
                    ? ERR_OK
                    : fail(task, ERR_BUSY, "%zu names at most, and they are being let go",
                           (size_t)MIRROR_REMOVALS_MAX);
     err = fd_write_all(task, let_go->file_fd,
-                       arena_printf(&task->arena, "%s%.*s\n", begin_of_line(let_go, about.st_size),
+                       arena_printf(&task->arena, "%s%.*s\n", begin_of_line(let_go, size),
                                     STR_ARG(name)));
-    if (err != ERR_OK && ftruncate(let_go->file_fd, about.st_size) != 0)
+    if (err != ERR_OK && ftruncate(let_go->file_fd, size) != 0)
         log_warning(let_go->log, "half a name is left of %.*s: %s", STR_ARG(name), strerror(errno));
     return err;
 }
@@ -148,19 +166,14 @@ void let_go_told(struct let_go *let_go)
     each_file(let_go, tell);
 }
 
-/* Its owner's is up to date: nothing is left to go. */
+/* Nothing is left to go. */
 static void forget(struct let_go *let_go, const char *mailbox)
 {
-    json_t *about = json_object();
-    const char *state;
-    struct id id;
+    char prefix[ID_TEXT_LEN + 2];
 
-    if (id_parse(str_from_c(mailbox), &id))
-        backup_mirrors_describe(let_go->mirrors, &id, about);
-    state = json_string_value(json_object_get(about, "state"));
-    if (state == NULL || strcmp(state, "up to date") == 0)
+    (void)snprintf(prefix, sizeof(prefix), "%s/", mailbox);
+    if (!backup_mirrors_is_removing(let_go->mirrors, str_from_c(prefix)))
         (void)unlinkat(let_go->folder_fd, mailbox, 0);
-    json_decref(about);
 }
 
 /* Not while objects go: they are noted before the mirrors hear of them. */

@@ -1,7 +1,7 @@
 /*
  * What was let go at the host's destination, and owners' own (backup/mirror.h) may still have: kept
- * in a folder, a file for each mailbox with a name a line, until its owner's is up to date. The
- * mirrors remember it themselves while this process lives; the files are for the next one.
+ * in a folder, a file for each mailbox with a name a line, until its owner's has none to let go any
+ * more. The mirrors remember it themselves while this process lives; the files are for the next one.
  *
  * A name is written before the object goes at the host's; where that does not work, on a full disk,
  * the object stays until it does. What a crash leaves is told to the mirrors once more: to delete

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ struct state {
     struct backup_fixture host, own;
     struct backup_mirrors *mirrors;
     struct let_go *let_go;
+    struct net_timer *timer; /* of a test */
 };
 
 /* --- the world --- */
@@ -223,22 +225,67 @@ static void half_a_line_of_before_takes_no_name_with_it(void **state)
     end(s);
 }
 
-/* The host lets go faster than an owner's far away can: it waits for the next time, so that none is
- * forgotten. */
-static void more_than_are_remembered_wait(void **state)
+static void let_go_as_many_as_are_remembered(struct state *s)
 {
-    struct state *s = *state;
     char name[128];
 
-    begin(s);
     for (int i = 0; i < MIRROR_REMOVALS_MAX; i++) {
         (void)snprintf(name, sizeof(name), MAILBOX "/log/89abcdef0123456789abcdef/%012d.seg", i);
         assert_true(backup_mirrors_has_room(s->mirrors, str_from_c(name)));
         assert_true(note(s, name));
         backup_mirrors_removed(s->mirrors, str_from_c(name));
     }
-    assert_false(backup_mirrors_has_room(s->mirrors, str_from_c(name)));
-    assert_false(note(s, name)); /* nor has its file */
+}
+
+/* The host lets go faster than an owner's far away can: it waits for the next time, so that none is
+ * forgotten. */
+static void more_than_are_remembered_wait(void **state)
+{
+    struct state *s = *state;
+
+    begin(s);
+    let_go_as_many_as_are_remembered(s);
+    assert_false(backup_mirrors_has_room(s->mirrors, STR(NAME(1))));
+    assert_false(note(s, NAME(1))); /* nor has its file */
+    end(s);
+}
+
+static void stop_when_removed(void *owner)
+{
+    struct state *s = owner;
+
+    if (!backup_mirrors_is_removing(s->mirrors, STR(MAILBOX "/")))
+        net_loop_stop(s->host.loop);
+    else
+        net_timer_start(s->timer, 1);
+}
+
+/* An owner's that always has something to copy is never up to date, and lets go all the same: names
+ * that it has let go are in nobody's way, in the file neither. */
+static void what_was_let_go_makes_room(void **state)
+{
+    struct state *s = *state;
+    unsigned char digest[CRYPT_HASH_BYTES] = {0};
+    struct backup_put put = {.name = STR(NAME(1)), .fd = -1, .digest = digest};
+    json_t *about = json_object();
+    struct id mailbox;
+
+    begin(s);
+    let_go_as_many_as_are_remembered(s);
+    assert_false(note(s, NAME(1)));
+    s->timer = net_timer_new(s->host.loop, stop_when_removed, s);
+    net_timer_start(s->timer, 0);
+    net_loop_run(s->host.loop);
+    net_timer_free(&s->timer);
+    put.fd = memfd_create("copy", MFD_CLOEXEC);
+    backup_mirrors_put(s->mirrors, &put);
+    fd_close(&put.fd);
+    assert_true(id_parse(STR(MAILBOX), &mailbox));
+    backup_mirrors_describe(s->mirrors, &mailbox, about);
+    assert_string_equal(json_string_value(json_object_get(about, "state")), "copying");
+    json_decref(about);
+    assert_true(note(s, NAME(1)));
+    assert_int_equal(size_of_names(), strlen(NAME(1)) + 1);
     end(s);
 }
 
@@ -251,6 +298,7 @@ int main(void)
         TEST(what_cannot_even_be_opened_stays),
         TEST(half_a_line_of_before_takes_no_name_with_it),
         TEST(more_than_are_remembered_wait),
+        TEST(what_was_let_go_makes_room),
     };
 
     secret_init();

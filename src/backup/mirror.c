@@ -782,6 +782,14 @@ bool backup_mirrors_is_failing(const struct backup_mirrors *mirrors, struct str 
     return mirror != NULL && mirror->failures > 0;
 }
 
+bool backup_mirrors_is_removing(const struct backup_mirrors *mirrors, struct str name)
+{
+    const struct mirror *mirror = find(mirrors, name);
+
+    return mirror != NULL &&
+           (mirror->removal_count > 0 || (mirror->item != NULL && mirror->item->is_removal));
+}
+
 /* ---- Direct use ---- */
 
 bool backup_mirrors_has(const struct backup_mirrors *mirrors, struct str name)

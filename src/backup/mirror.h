@@ -62,6 +62,8 @@ void backup_mirrors_removed(struct backup_mirrors *mirrors, struct str name);
  */
 bool backup_mirrors_has_room(const struct backup_mirrors *mirrors, struct str name);
 bool backup_mirrors_is_failing(const struct backup_mirrors *mirrors, struct str name);
+/* Has the owner's something to let go still? */
+bool backup_mirrors_is_removing(const struct backup_mirrors *mirrors, struct str name);
 
 /* Does the object's mailbox have one? */
 bool backup_mirrors_has(const struct backup_mirrors *mirrors, struct str name);

@@ -14,11 +14,14 @@ enum {
 };
 
 /*
- *   LISTING_SERIES ──> REMOVING ──> (done)
- *                        │  full/ only
- *                        └──> LISTING_BASES ──> REMOVING_MANIFEST ──> LISTING_LOG <──> REMOVING_LOG
- *                                                      ^                   └──> REMOVING_BASE ──>
- * (done) └── the next generation ────┘
+ *   SERIES ──> REMOVING ──> (done)
+ *                 │  full/ only
+ *                 v
+ *               BASES ──> REMOVING_MANIFEST ──> LOG <──> REMOVING_LOG
+ *                              ^                 │
+ *                              │                 v
+ *                              └─ the next ── REMOVING_BASE ──> (done)
+ *                                 generation
  */
 enum stage {
     STAGE_SERIES,

@@ -32,6 +32,7 @@ enum state {
     STATE_COPYING,
     STATE_BASE,
     STATE_CATCHING_UP,
+    STATE_READY,
     STATE_MANIFEST,
     STATE_RUNNING
 };
@@ -457,11 +458,29 @@ static enum err take_copy(struct shipper *shipper, struct task *task)
     return ERR_OK;
 }
 
+/*
+ * Once the manifest may be there, restoring takes this generation, and what any before it got from
+ * then on would never be found: so no process may go on with one, not after a power cut either.
+ */
+static enum err forget_note(const struct shipper *shipper, struct task *task)
+{
+    char path[PATH_ROOM];
+
+    assert(shipper->before == NULL);
+    if (shipper->has_left) /* it is the next one's, of the file under its new key */
+        return ERR_OK;
+    path_of(shipper, ".shipping", path);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return fail(task, ERR_IO, "log shipping: %s", strerror(errno));
+    return dir_sync(task, AT_FDCWD, shipper->options.folder);
+}
+
 static enum err put_manifest(struct shipper *shipper, struct task *task)
 {
     CLEANUP(buf_free) struct buf json = {0};
     struct flight *flight = &shipper->flight;
 
+    TRY(forget_note(shipper, task));
     buf_init(&json, MANIFEST_BYTES_MAX);
     manifest_write(&shipper->manifest, shipper->key, &json);
     TRY(memfd_from(task, buf_str(&json), &flight->fd));
@@ -483,10 +502,10 @@ static bool is_behind(const struct shipper *shipper, int64_t now_ms)
 
 static enum err go_on_beginning(struct shipper *shipper, struct task *task)
 {
-    shipper->state = STATE_CATCHING_UP;
-    return shipper->before != NULL && is_behind(shipper, task->now_ms)
-               ? ERR_OK
-               : put_manifest(shipper, task);
+    if (shipper->before == NULL)
+        return put_manifest(shipper, task);
+    shipper->state = is_behind(shipper, task->now_ms) ? STATE_CATCHING_UP : STATE_READY;
+    return ERR_OK;
 }
 
 /* --- Segments --- */
@@ -799,12 +818,13 @@ static void part(struct shipper *before, struct shipper *next)
 
 bool shipper_may_take_over(const struct shipper *shipper)
 {
-    return shipper->state == STATE_RUNNING || shipper->before->state == STATE_NONE;
+    return shipper->state == STATE_READY || shipper->before->state == STATE_NONE;
 }
 
 void shipper_take_over(struct shipper *shipper, int64_t now_ms)
 {
     struct shipper *before = shipper->before;
+    struct task task;
 
     read_or_give_up(before, now_ms);
     part(before, shipper);
@@ -812,8 +832,12 @@ void shipper_take_over(struct shipper *shipper, int64_t now_ms)
              shipper->options.mailbox.text);
     vault_set_log_reader(shipper->vault, on_log, shipper);
     shipper_leave(before);
-    if (shipper->state == STATE_RUNNING)
-        save(shipper, &shipper->shipped);
+    if (shipper->state != STATE_READY)
+        return;
+    task_init(&task, now_ms);
+    if (put_manifest(shipper, &task) != ERR_OK)
+        give_up(shipper, &task, "beginning to ship the log");
+    task_done(&task);
 }
 
 void shipper_close(struct shipper **shipper_place)

@@ -3,19 +3,25 @@
  * it is on disk (backup/segment.h). An engine: it is told of commits, times and answers, and asks
  * for objects to be put; mailbox/backup.c carries those.
  *
- *        ┌──────────────────────── a gap ──────────────────────────────────┐
- *        v                                                                │
- *   NONE ──> COPYING ──> BASE ──> MANIFEST ──> RUNNING ────────────────────┤
- *            a child     the objects are        a segment after the other │
- *            copies the  put, one after                                   │
- *            file        the other                     any ──> OFF: there is no destination
+ *     ┌───────────────────────────── a gap ──────────────────────────────┐
+ *     v                                                                  │
+ *   NONE ──> COPYING ──> BASE ───────────────────────> MANIFEST ──> RUNNING
+ *            a child      │  is put                    ^  is put    a segment
+ *            copies       v                            │            after the other
+ *            the file   CATCHING_UP ──────> READY ─────┘
+ *                       one that follows    has what the one before
+ *                       puts segments       has, and takes over
+ *
+ *   any ──> OFF: there is no destination
  *
  * A day's end must not wait for the base of the next generation, which is as large as the mailbox:
- * the generation goes on until a second shipper (shipper_follow) has begun the next one, whose
- * segments go before its manifest (CATCHING_UP, behind BASE), so that it has all that the one
- * before has when it is found. Then it takes over (shipper_take_over). After a gap there is nothing
- * to go on with, and what is committed until the new base is at the destination is on the data disk
- * only.
+ * the generation goes on until a second shipper (shipper_follow) has put the next one's base, and
+ * segments, so that it has all that the one before has when it is found. Then it takes over
+ * (shipper_take_over), and only then puts its manifest: restoring takes the generation that begins
+ * last, so from then on nothing may go on with the one before, whatever becomes of this process.
+ * One that ends before the manifest is answered leaves no note, and the next begins with a base of
+ * its own. After a gap there is nothing to go on with, and what is committed until the new base is
+ * at the destination is on the data disk only.
  *
  * From COPYING on, what is committed is written into the next segment: in memory while it is small,
  * then a file without a name in the mailbox's folder (ciphertext), so memory stays bounded. One
@@ -98,13 +104,12 @@ void shipper_leave(struct shipper *shipper);
 bool shipper_is_old(const struct shipper *shipper, int64_t now_ms);
 /*
  * The one that begins the next generation, of a mailbox that is open: it hears of the log from
- * `before`, which it is freed before, or takes over from. It notes nothing until then.
+ * `before`, which it is freed before, or takes over from; it can be given up until then.
  */
 struct shipper *shipper_follow(struct shipper *before, const struct shipper_options *options);
-/* It has begun, or the one before has ended. */
+/* All but its manifest is at the destination, or the one before has ended. */
 bool shipper_may_take_over(const struct shipper *shipper);
-/* The one before only puts what it has, as after shipper_leave; false: that has ended, and is done.
- */
+/* Puts the manifest. The one before only puts what it has, as after shipper_leave. */
 void shipper_take_over(struct shipper *shipper, int64_t now_ms);
 /* The file was exchanged or put back: begins anew. */
 void shipper_end_generation(struct shipper *shipper, const char *why);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "mailbox/choice.h"
 #include "vault/rekey.h"
 #include "vault/state.h"
 
@@ -221,14 +222,13 @@ static struct secret *put_under_another_key(struct fixture *f)
 }
 
 /* What a process that dies now leaves for the next one. */
-static void expect_note_under(const struct fixture *f, const struct secret *key)
+static bool has_note_under(const struct fixture *f, const struct secret *key, struct shipping *out)
 {
     CLEANUP(secret_free) struct secret *own = segment_key(key);
-    struct shipping shipping;
     char path[160];
 
     (void)snprintf(path, sizeof(path), "%s/%s.shipping", f->folder, f->options.id.text);
-    assert_true(shipping_load(path, &f->options.id, own, &shipping));
+    return shipping_load(path, &f->options.id, own, out);
 }
 
 /* Before it, in the moment before it, and after it: each under the key of its time. */
@@ -240,6 +240,7 @@ static void each_moment_around_a_re_encryption(void **state)
     int64_t times[MOMENTS];
     CLEANUP(secret_free) struct secret *old_key = NULL;
     struct shipper *old = NULL;
+    struct shipping note;
     const char *generation;
 
     away_open(&away, f);
@@ -274,7 +275,7 @@ static void each_moment_around_a_re_encryption(void **state)
         shipper_close(&away.shipper);
         away.shipper = now;
     }
-    expect_note_under(f, f->key);
+    assert_true(has_note_under(f, f->key, &note));
     away_close(&away, f);
     away_open(&away, f);
     fixture_append(f, f->inbox, fixture_message(f, "afterwards"), 0);
@@ -658,13 +659,18 @@ static void expect_whole(const struct away *destination, struct fixture *f, cons
 /* A process that dies now has the next one go on with that. */
 static void expect_note_of(const struct fixture *f, const char *generation)
 {
-    CLEANUP(secret_free) struct secret *own = segment_key(f->key);
     struct shipping shipping;
-    char path[160];
 
-    (void)snprintf(path, sizeof(path), "%s/%s.shipping", f->folder, f->options.id.text);
-    assert_true(shipping_load(path, &f->options.id, own, &shipping));
+    assert_true(has_note_under(f, f->key, &shipping));
     assert_string_equal(shipping.generation.text, generation);
+}
+
+/* The next one begins anew. */
+static void expect_no_note(const struct fixture *f)
+{
+    struct shipping shipping;
+
+    assert_false(has_note_under(f, f->key, &shipping));
 }
 
 /* Its base is hours on its way: what is committed meanwhile is at the destination all the same. */
@@ -699,18 +705,20 @@ static void the_log_goes_on_while_the_next_generation_begins(void **state)
     run_to_put(2);
     assert_non_null(strstr(name_of_last(&behind), "/000000000001.seg"));
     answer(clock_now_ms());
-    run_to_put(3);
-    assert_non_null(strstr(name_of_last(&behind), ".json"));
-    before = content_of(f, f->vault);
-    expect_whole(&behind, f, before);
-    fixture_append(f, f->inbox, fixture_message(f, "while its manifest is on its way"), 0);
-    answer(clock_now_ms());
+    assert_int_equal(shipper_run(behind.shipper, clock_now_ms()), -1);
     assert_true(shipper_may_take_over(behind.shipper));
+    assert_true(shipper_is_beginning(behind.shipper));
     expect_note_of(f, away_generation(&away, 0));
-    shipper_take_over(behind.shipper, clock_now_ms());
-    expect_note_of(f, away_generation(&behind, 0));
-    mem_free(&before);
+    fixture_append(f, f->inbox, fixture_message(f, "the last that both have"), 0);
     before = content_of(f, f->vault);
+    shipper_take_over(behind.shipper, clock_now_ms());
+    assert_int_equal(behind.puts, 3);
+    assert_non_null(strstr(name_of_last(&behind), ".json"));
+    expect_no_note(f);
+    fixture_append(f, f->inbox, fixture_message(f, "while its manifest is on its way"), 0);
+    expect_no_note(f);
+    answer(clock_now_ms());
+    expect_note_of(f, away_generation(&behind, 0));
     fixture_append(f, f->inbox, fixture_message(f, "then"), 0);
     away_settle(&away, f);
     assert_true(shipper_is_done(away.shipper));
@@ -807,7 +815,7 @@ static void one_that_follows_is_given_up(void **state)
     away_done(&behind);
 }
 
-/* At every step of the change a process is killed: the next one goes on with the generation of
+/* At every step up to the change a process is killed: the next one goes on with the generation of
  * before. */
 static void a_process_that_is_killed_while_the_next_generation_begins(void **state)
 {
@@ -817,7 +825,7 @@ static void a_process_that_is_killed_while_the_next_generation_begins(void **sta
     away_open(&away, f);
     away_settle(&away, f);
     away_close(&away, f);
-    for (size_t puts = 0; puts <= 3; puts++) {
+    for (size_t puts = 0; puts <= 2; puts++) {
         pid_t pid;
 
         secret_set_inherited(true);
@@ -848,6 +856,151 @@ static void a_process_that_is_killed_while_the_next_generation_begins(void **sta
     expect_whole(&away, f, expected);
 }
 
+/* --- The moment of the change --- */
+
+/* What a restore takes of all that lies there (mailbox/choice.h). */
+static char *content_of_the_newest(struct fixture *f)
+{
+    CLEANUP(secret_free) struct secret *mac_key = segment_key(f->key);
+    CLEANUP(mailbox_choice_done) struct mailbox_choice choice;
+    CLEANUP(buf_free) struct buf json = {0};
+    struct mailbox_choice_generation *generation;
+
+    buf_init(&json, SIZE_MAX);
+    for (size_t i = 0; i < away.count; i++)
+        buf_putf(&json, "%s{\"name\":\"%s\"}", i == 0 ? "[" : ",", away.objects[i].name);
+    buf_put(&json, STR("]"));
+    mailbox_choice_init(&choice, INT64_MAX, STR(""));
+    assert_int_equal(mailbox_choice_list(&choice, &f->task, buf_str(&json), false, true), ERR_OK);
+    while ((generation = mailbox_choice_next(&choice)) != NULL) {
+        CLEANUP(buf_free) struct buf manifest = {0};
+        char name[96];
+
+        buf_init(&manifest, SIZE_MAX);
+        (void)snprintf(name, sizeof(name), "base/%s.json", generation->id.text);
+        assert_int_equal(
+            fd_read_all(&f->task, away_find(&away, name), MANIFEST_BYTES_MAX, &manifest), ERR_OK);
+        mailbox_choice_manifest(&choice, generation, &f->options.id, buf_str(&manifest), mac_key);
+    }
+    assert_int_equal(mailbox_choice_choose(&choice, &f->task, false), ERR_OK);
+    return restored_content(f, choice.chosen.id.text, INT64_MAX);
+}
+
+enum ending { KILLED, CLOSED, REFUSED_AND_CLOSED };
+
+static const struct moment {
+    const char *name;
+    size_t puts; /* of the one that follows: its base, a segment, its manifest, a segment */
+    bool is_answered;
+    enum ending ending;
+} moments[] = {
+    {"killed with the base on its way", 1, false, KILLED},
+    {"killed with the base there", 1, true, KILLED},
+    {"killed with the segment there", 2, true, KILLED},
+    {"killed with the manifest on its way", 3, false, KILLED},
+    {"killed with the manifest there", 3, true, KILLED},
+    {"killed with a segment behind the manifest", 4, true, KILLED},
+    {"closed with the base there", 1, true, CLOSED},
+    {"closed with the segment there", 2, true, CLOSED},
+    {"closed with the manifest on its way", 3, false, CLOSED},
+    {"closed with the manifest there", 3, true, CLOSED},
+    {"closed with a manifest that is there and was called refused", 3, false, REFUSED_AND_CLOSED},
+};
+
+/* As a mailbox's process does. True: it has taken over. */
+static bool change_generation(struct fixture *f, const struct moment *moment)
+{
+    bool has_taken_over = false;
+    size_t puts = 0;
+
+    follow(f);
+    behind.into = &away;
+    for (int i = 0; i < 5000 && puts < moment->puts; i++) {
+        int64_t now_ms = clock_now_ms();
+
+        if (!has_taken_over && shipper_may_take_over(behind.shipper)) {
+            shipper_take_over(behind.shipper, now_ms);
+            has_taken_over = true;
+        }
+        (void)shipper_run(behind.shipper, now_ms);
+        if (behind.puts == puts) {
+            usleep(1000);
+            continue;
+        }
+        if (puts == 0)
+            fixture_append(f, f->inbox, fixture_message(f, "with its base on its way"), 0);
+        puts = behind.puts;
+        if (puts == 3)
+            fixture_append(f, f->inbox, fixture_message(f, "with its manifest on its way"), 0);
+        if (puts < moment->puts || moment->is_answered)
+            answer(now_ms + (puts == 1 ? 2000 : 0)); /* so that it is behind, and puts a segment */
+    }
+    assert_int_equal(puts, moment->puts);
+    if (!has_taken_over && moment->is_answered && shipper_may_take_over(behind.shipper)) {
+        shipper_take_over(behind.shipper, clock_now_ms());
+        has_taken_over = true;
+    }
+    return has_taken_over;
+}
+
+/* The one before has put all that it had by then, if it may. */
+static void end_process(struct fixture *f, bool has_taken_over)
+{
+    if (has_taken_over) {
+        away_settle(&away, f);
+        shipper_close(&away.shipper);
+        away_close(&behind, f);
+        return;
+    }
+    shipper_before_close(behind.shipper);
+    shipper_close(&behind.shipper);
+    away_close(&away, f);
+}
+
+static void end_as(struct fixture *f, const struct moment *moment, bool has_taken_over)
+{
+    if (moment->ending == REFUSED_AND_CLOSED) {
+        behind.answer = SHIPPER_AGAIN;
+        answer(clock_now_ms());
+        behind.is_down = true;
+    }
+    if (moment->ending == KILLED) {
+        keep_files(f);
+        away.is_down = behind.is_down = true; /* what is done from now on, none has done */
+    }
+    end_process(f, has_taken_over);
+    away.is_down = false;
+    if (moment->ending == KILLED)
+        bring_files_back(f);
+    wait_for_lock(f);
+}
+
+/* Restoring takes the generation that begins last, so once its manifest may be there, no process goes
+ * on with the one before: nothing that it had would ever be found. */
+static void the_generation_that_is_found_goes_on(void **state)
+{
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(moments); i++) {
+        CLEANUP(mem_free) char *expected = NULL;
+        CLEANUP(mem_free) char *found = NULL;
+
+        away_open(&away, f);
+        fixture_append(f, f->inbox, fixture_message(f, "before"), 0);
+        away_settle(&away, f);
+        end_as(f, &moments[i], change_generation(f, &moments[i]));
+        away_open(&away, f);
+        fixture_append(f, f->inbox, fixture_message(f, "of the next process"), 0);
+        away_settle(&away, f);
+        expected = content_of(f, f->vault);
+        found = content_of_the_newest(f);
+        if (strcmp(found, expected) != 0)
+            fail_msg("%s: what is restored is not what there is", moments[i].name);
+        away_close(&away, f);
+    }
+    away_done(&behind);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -869,6 +1022,7 @@ int main(void)
         TEST(a_generation_that_ends_while_the_next_begins),
         TEST(one_that_follows_is_given_up),
         TEST(a_process_that_is_killed_while_the_next_generation_begins),
+        TEST(the_generation_that_is_found_goes_on),
     };
 
     fixture_init_libraries();

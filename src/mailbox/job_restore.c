@@ -203,6 +203,7 @@ static void list_anew(struct mailbox_job *job)
     mailbox_choice_done(&state->choice);
     mailbox_choice_init(&state->choice, at_ms, from);
     state->is_beginning_anew = false;
+    (void)json_object_del(job->result, "hint"); /* of what was taken then */
     state->phase = PHASE_FULLS;
     list(job, STR("full/"));
 }

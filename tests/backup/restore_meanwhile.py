@@ -276,6 +276,31 @@ def a_copy_that_is_let_go_while_it_is_asked_for(world):
 
 
 @suite.case
+def a_full_backup_that_is_let_go_when_it_is_taken(world):
+    """It had more than the log, which is taken after all: of it nobody says that it was taken."""
+    if world.s3 is None:
+        raise Skip("in a folder nobody comes between")
+    alias = world.alias()
+    breaker = world.s3.breaker
+    with world.server.imap(alias) as client:
+        for name in ("one", "two", "three"):
+            append(client, name)
+            world.wait_shipped(alias)
+        world.back_up(alias)
+    world.wait_closed(alias)
+    for path in sorted((world.folder_of(alias) / "log").rglob("*.seg"))[1:]:
+        path.unlink()
+    full, = (each.stem for each in (world.folder_of(alias) / "full").glob("*.sqlite"))
+    breaker.add("GET", f"full/{full}.sqlite", "status", 404)
+    breaker.add("GET", f"full/{full}.json", None, None)  # the first time it is there
+    breaker.add("GET", f"full/{full}.json", "status", 404, times=100)
+    result = world.verify(alias, "--at", now())
+    breaker.reset()
+    check(result[0] == 0 and f"full/{full} was removed" in result[1]["hint"], show(result))
+    check("was taken" not in result[1]["hint"], show(result))
+
+
+@suite.case
 def who_is_killed_in_the_middle(world):
     """The child, the command, the mailbox's process: the mailbox is as it was, and a restore works."""
     alias = world.alias()
