@@ -152,6 +152,26 @@ static void test_encodings(void **state)
     buf_free(&buf);
 }
 
+static void test_words_for_a_shell(void **state)
+{
+    static const char *const words[][2] = {
+        {"ann.b+c@example.test", "ann.b+c@example.test"},
+        {"", "''"},
+        {"a b", "'a b'"},
+        {"$(id)`id`&|;\"*", "'$(id)`id`&|;\"*'"},
+        {"o'brien@example.test", "'o'\\''brien@example.test'"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        CLEANUP(buf_free) struct buf out = {0};
+
+        buf_init(&out, SIZE_MAX);
+        encode_shell_word(&out, str_from_c(words[i][0]));
+        assert_true(str_equal(buf_str(&out), str_from_c(words[i][1])));
+    }
+}
+
 static void test_ids_never_become_paths(void **state)
 {
     (void)state;
@@ -204,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_buf_as_queue),
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_encodings),
+        cmocka_unit_test(test_words_for_a_shell),
         cmocka_unit_test(test_ids_never_become_paths),
         cmocka_unit_test(test_arena),
         cmocka_unit_test(test_hash),

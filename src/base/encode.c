@@ -1,5 +1,9 @@
 #include "base/encode.h"
 
+#include "base/ascii.h"
+
+#include <string.h>
+
 static const char hex_digits[] = "0123456789abcdef";
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -117,4 +121,25 @@ enum err decode_base64(struct buf *out, struct str text)
     }
     buf_commit(out, len - padding);
     return ERR_OK;
+}
+
+static bool is_plain_in_shell(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!ascii_is_alnum(text.ptr[i]) && memchr("@%+=:,./-_", text.ptr[i], 10) == NULL)
+            return false;
+    }
+    return text.len > 0;
+}
+
+void encode_shell_word(struct buf *out, struct str text)
+{
+    if (is_plain_in_shell(text)) {
+        buf_put(out, text);
+        return;
+    }
+    buf_put(out, STR("'"));
+    for (size_t i = 0; i < text.len; i++)
+        buf_put(out, text.ptr[i] == '\'' ? STR("'\\''") : str_make(&text.ptr[i], 1));
+    buf_put(out, STR("'"));
 }

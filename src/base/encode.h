@@ -1,4 +1,4 @@
-/* Hexadecimal and base64 (RFC 4648) between bytes and text. */
+/* Hexadecimal and base64 (RFC 4648) between bytes and text; words for a shell. */
 #ifndef BASE_ENCODE_H
 #define BASE_ENCODE_H
 
@@ -15,5 +15,9 @@ MUST_CHECK enum err decode_hex(struct buf *out, struct str text);
 MUST_CHECK enum err encode_base64(struct buf *out, struct str bytes);
 /* Strict: padding required, no white space, unused bits zero; ERR_INVALID otherwise. */
 MUST_CHECK enum err decode_base64(struct buf *out, struct str text);
+
+/* As one word of a command that is shown to be pasted: in single quotes where a shell would read more
+ * into it. */
+void encode_shell_word(struct buf *out, struct str text);
 
 #endif

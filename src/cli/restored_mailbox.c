@@ -5,6 +5,7 @@
 #include "backup/newest.h"
 #include "backup/set_down.h"
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/file.h"
 
 #include <fcntl.h>
@@ -147,7 +148,9 @@ static void leave_to_owner(struct restored *restored, struct task *task,
     }
     restored_say(restored, "to be restored with its owner",
                  arena_printf(&task->arena, "%.*s (%.*s)", STR_ARG(address), STR_ARG(why)));
-    buf_putf(&restored->commands, "    sealpost restore %.*s\n", STR_ARG(address));
+    buf_put(&restored->commands, STR("    sealpost restore "));
+    encode_shell_word(&restored->commands, address);
+    buf_put(&restored->commands, STR("\n"));
     restored->later++;
 }
 

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,7 @@ class World:
     def __init__(self, server, place, s3):
         self.server, self.place, self.s3 = server, place, s3
         self.aliases = [server.add_alias(f"{name}@example.test")
-                        for name in ("waits", "plain", "busy")]
+                        for name in ("waits", "plain", "busy&more")]
         self.data = server.data
         self.uidvalidity = {}
 
@@ -117,7 +118,7 @@ def all_comes_back_and_only_once(world):
     _, _, then = shown.partition("\nNext:\n")
     check(f"{world.aliases[2].address} (its log may have more than its full backup of 20" in shown and
           then.count("sealpost restore ") == 1 and
-          f"\n    sealpost restore {world.aliases[2].address}\n" in then, shown)
+          f"\n    sealpost restore {shlex.quote(world.aliases[2].address)}\n" in then, shown)
     world.check_whole()
     before = tree(world.data)
     status, shown = world.run()
