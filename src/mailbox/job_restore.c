@@ -272,14 +272,21 @@ static void tell_let_go(struct mailbox_job *job)
 /* --- Building --- */
 
 /* Of the one that was chosen. */
-static void ask_manifest(struct mailbox_job *job)
+static void get_manifest(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
     char name[MAILBOX_CHOICE_NAME_ROOM];
 
-    state->phase = PHASE_MANIFEST;
     mailbox_choice_name(&state->choice, ".json", name);
     get(job, name);
+}
+
+static void ask_manifest(struct mailbox_job *job)
+{
+    struct restoring *state = job->state;
+
+    state->phase = PHASE_MANIFEST;
+    get_manifest(job);
 }
 
 /* Which backup, of when, and what it needs. */
@@ -446,11 +453,9 @@ static void look_behind(struct mailbox_job *job)
 static void look_at_manifest(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
-    char name[MAILBOX_CHOICE_NAME_ROOM];
 
     state->is_looking_at_manifest = true;
-    mailbox_choice_name(&state->choice, ".json", name);
-    get(job, name);
+    get_manifest(job);
 }
 
 static enum err take_end(struct mailbox_job *job)

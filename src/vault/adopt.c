@@ -41,7 +41,7 @@ static enum err adopt(struct vault *vault, struct task *task, int64_t folder_id,
                       uint32_t uidvalidity, uint32_t uidnext)
 {
     struct folder *folder = vault_folder_get(vault, folder_id);
-    bool is_new = folder != NULL && folder->uidnext == 1, is_older = false, is_known = false;
+    bool is_new = folder != NULL && folder->uidnext == 1, is_older = false, has_younger = false;
 
     if (folder == NULL || !folder->is_selectable)
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
@@ -54,8 +54,8 @@ static enum err adopt(struct vault *vault, struct task *task, int64_t folder_id,
             TRY(is_older_than_mailbox(vault, task, uidvalidity, &is_older));
         if (!is_older)
             return fail(task, ERR_EXISTS, "vault: the folder has another UIDVALIDITY");
-        TRY(had_younger(vault, task, folder, uidvalidity, &is_known));
-        if (is_known)
+        TRY(had_younger(vault, task, folder, uidvalidity, &has_younger));
+        if (has_younger)
             return fail(task, ERR_EXISTS, "vault: a younger folder had the name");
     }
     if (uidvalidity == folder->uidvalidity && uidnext == folder->uidnext)
