@@ -2,7 +2,7 @@
  * The list of a folder: UIDs, flags and MODSEQs, for each SELECT. The last one is kept, since a
  * mail program selects a folder with several connections, and again and again: what changed since
  * is known (change.h) and read alone. What comes of it has the number of messages that the folder
- * counts, or the folder is read.
+ * counts, or the folder is read. STORE goes by it, too, and enters what it changed.
  *
  * Where all rows are read for a SELECT, what a search would read them for again is noted on the
  * way: which contents they have (folder_contents.h), and their days, for which the list has room.
@@ -272,6 +272,56 @@ static void keep(struct vault *vault, const struct folder *folder, const struct 
     kept->messages = mem_room(list->count * sizeof(*list->messages));
     memcpy(kept->messages, list->messages, list->count * sizeof(*list->messages));
     vault->kept_list = kept;
+}
+
+const struct vault_uid_flags *message_list_current(const struct vault *vault, const struct folder *folder,
+                                                   size_t *out_count)
+{
+    const struct kept_list *kept = vault->kept_list;
+
+    if (kept == NULL || kept->folder_id != folder->id || kept->modseq != folder->highest_modseq ||
+        kept->count != folder->message_count)
+        return NULL;
+    *out_count = kept->count;
+    return kept->messages;
+}
+
+size_t message_list_at(const struct vault_uid_flags *messages, size_t count, uint32_t uid)
+{
+    size_t first = 0, behind = count;
+
+    while (first < behind) {
+        size_t middle = first + (behind - first) / 2;
+
+        if (messages[middle].uid < uid)
+            first = middle + 1;
+        else
+            behind = middle;
+    }
+    return first;
+}
+
+void message_list_enter(struct vault *vault, const struct folder *folder, uint64_t since,
+                        const struct vault_uid_flags *now, size_t count)
+{
+    struct kept_list *kept = vault->kept_list;
+    size_t at;
+
+    if (count == 0 || !may_keep(vault) || kept == NULL || kept->folder_id != folder->id ||
+        kept->modseq != since)
+        return;
+    at = message_list_at(kept->messages, kept->count, now[0].uid);
+    for (size_t i = 0; i < count; i++) {
+        while (at < kept->count && kept->messages[at].uid < now[i].uid)
+            at++;
+        if (at == kept->count || kept->messages[at].uid != now[i].uid) {
+            message_list_forget(vault);
+            return;
+        }
+        kept->messages[at].flags = now[i].flags;
+        kept->messages[at].modseq = now[i].modseq;
+    }
+    kept->modseq = folder->highest_modseq;
 }
 
 static enum err make_list(struct vault *vault, struct task *task, int64_t folder_id,

@@ -20,6 +20,7 @@ struct listed {
 };
 
 static uint32_t seed = 7;
+static unsigned stores, stores_from_list;
 
 static uint32_t random_to(size_t bound)
 {
@@ -127,18 +128,64 @@ static size_t choose(const struct listed *listed, const uint32_t **out)
     return left == 0 ? 0 : 1 + random_to(left < 5 ? left : 5);
 }
 
+/* The row of a message, by the table; false: it is gone. */
+static bool read_row(const struct listed *listed, uint32_t uid, struct vault_uid_flags *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    bool has_row;
+
+    assert_int_equal(db_prepare(listed->f->vault->db, &listed->f->task,
+                                "SELECT flags, modseq FROM message WHERE key = ?1 AND is_expunged = 0",
+                                &statement),
+                     ERR_OK);
+    db_bind_int(statement, 1, message_key(listed->folder_id, uid));
+    assert_int_equal(db_step(listed->f->vault->db, &listed->f->task, statement, &has_row), ERR_OK);
+    if (has_row)
+        *out = (struct vault_uid_flags){.uid = uid,
+                                        .flags = (uint64_t)db_column_int(statement, 0),
+                                        .modseq = (uint64_t)db_column_int(statement, 1)};
+    return has_row;
+}
+
+/* Each message is gone, refused or told of, as the table has it. */
 static void change_flags(const struct listed *listed)
 {
-    uint32_t *modified, *gone;
-    size_t modified_count, gone_count;
+    struct fixture *f = listed->f;
+    const struct folder *folder = vault_folder_get(f->vault, listed->folder_id);
+    size_t modified = 0, gone = 0, now = 0, count, at_count = 0;
+    struct vault_uid_flags before[5] = {0}, after;
+    bool is_there[5] = {0};
     const uint32_t *chosen;
-    size_t count = choose(listed, &chosen);
     enum vault_store_mode mode = random_to(2) == 0 ? VAULT_STORE_ADD : VAULT_STORE_REMOVE;
+    uint64_t unchanged_since = random_to(2) == 0 ? UINT64_MAX : folder->highest_modseq - random_to(10);
+    struct vault_stored stored;
 
-    assert_int_equal(vault_message_store(listed->f->vault, &listed->f->task, listed->folder_id,
-                                         chosen, count, mode, VAULT_FLAG_FLAGGED, UINT64_MAX,
-                                         &modified, &modified_count, &gone, &gone_count),
+    count = choose(listed, &chosen);
+    for (size_t i = 0; i < count; i++)
+        is_there[i] = read_row(listed, chosen[i], &before[i]);
+    stores_from_list += message_list_current(f->vault, folder, &at_count) != NULL;
+    stores++;
+    assert_int_equal(vault_message_store_telling(f->vault, &f->task, listed->folder_id, chosen, count,
+                                                 mode, VAULT_FLAG_FLAGGED, unchanged_since, &stored),
                      ERR_OK);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(read_row(listed, chosen[i], &after), is_there[i]);
+        if (!is_there[i]) {
+            assert_int_equal(stored.gone[gone++], chosen[i]);
+        } else if (before[i].modseq > unchanged_since) {
+            assert_int_equal(stored.modified[modified++], chosen[i]);
+            assert_int_equal(after.flags, before[i].flags);
+        } else {
+            assert_int_equal(after.flags & VAULT_FLAG_FLAGGED,
+                             mode == VAULT_STORE_ADD ? VAULT_FLAG_FLAGGED : 0);
+            assert_int_equal(stored.now[now].uid, chosen[i]);
+            assert_int_equal(stored.now[now].flags, after.flags);
+            assert_int_equal(stored.now[now++].modseq, after.modseq);
+        }
+    }
+    assert_int_equal(stored.gone_count, gone);
+    assert_int_equal(stored.modified_count, modified);
+    assert_int_equal(stored.now_count, now);
 }
 
 static void remove_some(const struct listed *listed)
@@ -208,6 +255,7 @@ static void test_follows_changes(void **state)
             fixture_reopen(f);
     }
     assert_true(days_seen > ROUNDS);
+    assert_in_range(stores_from_list, stores / 4, stores - stores / 4);
 }
 
 /* What is read within a change that is undone is not kept. */
@@ -231,12 +279,39 @@ static void test_forgets_what_was_undone(void **state)
     assert_int_equal(listed.count, 1);
 }
 
+/* Flags that a batch changed, or took back, without the list's knowing. */
+static void test_follows_batches(void **state)
+{
+    struct fixture *f = *state;
+    struct listed listed;
+
+    for (int i = 0; i < 12; i++)
+        append_one(f, f->inbox);
+    for (int round = 0; round < 40; round++) {
+        list(f, f->inbox, &listed);
+        change_flags(&listed);
+        assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
+        change_flags(&listed);
+        change_flags(&listed);
+        if (random_to(2) == 0) {
+            fixture_execute(f, "ROLLBACK");
+            assert_int_not_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
+            task_forgive(&f->task);
+        } else {
+            assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
+        }
+        change_flags(&listed);
+        list(f, f->inbox, &listed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_follows_changes, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_forgets_what_was_undone, fixture_set_up,
                                         fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_follows_batches, fixture_set_up, fixture_tear_down),
     };
 
     fixture_init_libraries();

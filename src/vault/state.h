@@ -144,6 +144,16 @@ struct vault {
 
 /* message_list.c: makes kept_list NULL. */
 void message_list_forget(struct vault *vault);
+/* The kept list, where it is this folder's as it is now, else NULL. Ascending UIDs; borrowed until the vault
+ * is used again. */
+const struct vault_uid_flags *message_list_current(const struct vault *vault, const struct folder *folder,
+                                                   size_t *out_count);
+/* The first of `messages` that has this UID or a higher one; `count`: none has. */
+size_t message_list_at(const struct vault_uid_flags *messages, size_t count, uint32_t uid);
+/* Behind a commit that took the folder from MODSEQ `since` to its highest one and changed no more than these
+ * messages' flags (`now`: ascending): where the kept list was the folder's at `since`, it is so again. */
+void message_list_enter(struct vault *vault, const struct folder *folder, uint64_t since,
+                        const struct vault_uid_flags *now, size_t count);
 
 /* Closed, and with nothing in it. */
 struct vault *vault_new(const struct vault_options *options);
