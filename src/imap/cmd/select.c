@@ -76,7 +76,9 @@ void imap_write_permanent_flags(struct imap_session *s)
         return;
     }
     imap_write_flags(&s->out, s->vault, all, false);
-    /* "\*": keywords may be made (RFC 3501 §7.1). */
+    /* "\*": keywords may be made; without it, they are as many as there may be (RFC 9051 §7.1). */
+    if (!vault_keywords_can_grow(s->vault))
+        return;
     buf_truncate(&s->out, s->out.len - 1);
     buf_put(&s->out, STR(" \\*)"));
 }
