@@ -12,6 +12,7 @@
 #include "imap/write.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     SEEN_BATCH = 256,     /* messages that get \Seen in one transaction */
@@ -44,16 +45,21 @@ static unsigned columns_of(const struct imap_fetch_args *fetch)
     return columns;
 }
 
-/* UID FETCH … (CHANGEDSINCE n VANISHED) (RFC 7162 §3.2.6). */
+/* UID FETCH … (CHANGEDSINCE n VANISHED) (RFC 7162 §3.2.6). "*" is the last UID that there was: who
+ * asks for "1:*" is to hear of the last messages too. */
 static enum err tell_vanished(struct imap_session *s, struct task *task,
                               const struct imap_fetch_args *fetch)
 {
-    struct imap_set among = fetch->set;
+    struct imap_set among = {
+        .ranges = ARENA_ARRAY(&task->arena, struct imap_range, fetch->set.count),
+        .count = fetch->set.count,
+    };
 
     if (!imap_is_by_uid(s) || !imap_has(s, IMAP_EXT_QRESYNC) || !fetch->has_changed_since)
         return imap_bad(s, task,
                         "VANISHED is for UID FETCH with CHANGEDSINCE, after ENABLE QRESYNC.");
-    imap_set_resolve(&among, s->view.count == 0 ? 0 : s->view.uids[s->view.count - 1]);
+    memcpy(among.ranges, fetch->set.ranges, among.count * sizeof(*among.ranges));
+    imap_set_resolve(&among, s->view.next_uid - 1);
     return imap_tell_vanished(s, task, fetch->changed_since, &among, 0);
 }
 
