@@ -196,7 +196,8 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
         if (imap_has(s, IMAP_EXT_CONDSTORE)) /* as in every FETCH that tells a change */
             items |= IMAP_FETCH_UID | IMAP_FETCH_MODSEQ;
     }
-    if (imap_has(s, IMAP_EXT_UIDONLY)) /* it is said already */
+    /* It is said already; but a list has an item. */
+    if (imap_has(s, IMAP_EXT_UIDONLY) && (items != IMAP_FETCH_UID || fetch->section_count > 0))
         items &= ~(unsigned)IMAP_FETCH_UID;
     imap_write_fetch_start(s, fetch->index, row->uid);
     if (items & IMAP_FETCH_UID) {

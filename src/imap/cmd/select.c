@@ -7,11 +7,13 @@
 
 /* ---- Parsing ---- */
 
-/* A set without "*", which here would mean nothing (RFC 7162 §7 known-uids). */
+/* A set without "*" and "$", which here would mean nothing (RFC 7162 §7 known-uids). */
 static enum err parse_known_set(struct imap_parser *parser, struct imap_set *out)
 {
     TRY(imap_parse_set(parser, out));
-    return imap_set_has_star(out) ? imap_expected(parser, "a set without \"*\"") : ERR_OK;
+    return imap_set_has_star(out) || out->has_saved
+               ? imap_expected(parser, "a set without \"*\" and \"$\"")
+               : ERR_OK;
 }
 
 /* "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"
