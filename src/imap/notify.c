@@ -582,6 +582,10 @@ void imap_notify_tell(struct imap_session *s)
         return;
     task_init(&task, s->now_ms);
     tell_selected(s, &task);
+    if (s->state == IMAP_STATE_LOGOUT) { /* BYE is the last word */
+        task_done(&task);
+        return;
+    }
     notify->is_selected_foreign = false;
     if (notify->is_all_heard) {
         notify->heard_count = 0;
