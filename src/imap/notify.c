@@ -321,9 +321,9 @@ static enum err tell_status(struct imap_session *s, struct task *task,
             items |= IMAP_STATUS_UIDVALIDITY | IMAP_STATUS_UNSEEN;
         if (imap_has(s, IMAP_EXT_CONDSTORE) && now->highest_modseq != was->highest_modseq)
             items |= IMAP_STATUS_UIDVALIDITY | IMAP_STATUS_HIGHESTMODSEQ;
-        if (now->uidvalidity != was->uidvalidity)
-            items |= IMAP_STATUS_UIDVALIDITY;
     }
+    if (now->uidvalidity != was->uidvalidity && events != 0) /* it came with another name */
+        items |= IMAP_STATUS_UIDVALIDITY;
     if (items == 0)
         return ERR_OK;
     if (imap_has(s, IMAP_EXT_CONDSTORE))
