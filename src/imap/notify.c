@@ -354,6 +354,7 @@ static enum err tell_folder(struct imap_session *s, struct task *task, struct he
 
 struct affected {
     struct str name, old_name; /* the latter empty: not renamed */
+    bool is_told;
 };
 
 struct comparison {
@@ -372,7 +373,7 @@ static void add_affected(struct comparison *c, struct str name, struct str old_n
     for (size_t i = 0; i < c->affected_count; i++)
         if (str_equal(c->affected[i].name, name))
             return;
-    c->affected[c->affected_count++] = (struct affected){name, old_name};
+    c->affected[c->affected_count++] = (struct affected){.name = name, .old_name = old_name};
 }
 
 static struct str parent_of(struct str name)
@@ -456,6 +457,54 @@ static void tell_name(struct comparison *c, const struct affected *affected, uns
                         affected->old_name);
 }
 
+/* What had this name and was given another. NULL: nothing, or it is told. */
+static struct affected *renamed_from(struct comparison *c, struct str name)
+{
+    for (size_t i = 0; i < c->affected_count; i++)
+        if (!c->affected[i].is_told && str_equal(c->affected[i].old_name, name))
+            return &c->affected[i];
+    return NULL;
+}
+
+/* A client that follows these one after the other must not meet a name that is still another's: who had
+ * it goes first. */
+static void tell_names(struct comparison *c)
+{
+    struct affected **waiting = ARENA_ARRAY(&c->task->arena, struct affected *, c->affected_count);
+
+    for (size_t i = 0; i < c->affected_count; i++) {
+        struct affected *next = c->affected[i].is_told ? NULL : &c->affected[i];
+        size_t count = 0;
+
+        for (; next != NULL; next = renamed_from(c, next->name)) {
+            next->is_told = true;
+            waiting[count++] = next;
+        }
+        while (count > 0)
+            tell_name(c, waiting[--count], IMAP_NOTIFY_MAILBOX_NAME);
+    }
+}
+
+static bool is_heard_of(const struct imap_notify *notify, int64_t folder_id)
+{
+    for (size_t i = 0; i < notify->heard_count; i++)
+        if (notify->heard[i].folder_id == folder_id)
+            return notify->heard[i].is_foreign;
+    return notify->is_all_heard;
+}
+
+/* A new mailbox has messages already, or a name that the client knows as another's. */
+static enum err tell_new(struct comparison *c, const struct vault_folder *now)
+{
+    const struct imap_notify *notify = c->s->notify;
+    const struct vault_folder nothing = {.id = 0};
+    bool is_foreign = is_heard_of(notify, now->id);
+
+    for (size_t i = 0; i < notify->known_count && !is_foreign && notify->is_list_foreign; i++)
+        is_foreign = str_equal(notify->known[i].name, now->name);
+    return is_foreign ? tell_status(c->s, c->task, &nothing, now) : ERR_OK;
+}
+
 static void tell_subscriptions(struct comparison *c)
 {
     struct imap_notify *notify = c->s->notify;
@@ -487,17 +536,18 @@ static enum err tell_list(struct imap_session *s, struct task *task)
         ARENA_ARRAY(&task->arena, struct affected, 2 * (c.now_count + notify->known_count));
     if (notify->is_list_foreign) {
         compare_folders(&c);
-        for (size_t i = 0; i < c.affected_count; i++)
-            tell_name(&c, &c.affected[i], IMAP_NOTIFY_MAILBOX_NAME);
+        tell_names(&c);
         tell_subscriptions(&c);
     }
-    /* What changed inside the folders is told by itself. */
+    /* What changed inside the folders is told by itself, but where nothing was known of them. */
     for (size_t i = 0; i < c.now_count; i++) {
         const struct vault_folder *was = find_known(notify->known, notify->known_count, now[i].id);
         struct vault_folder is = now[i];
 
-        if (was == NULL)
+        if (was == NULL) {
+            TRY(tell_new(&c, &now[i]));
             continue;
+        }
         now[i] = *was;
         now[i].name = is.name;
         now[i].is_selectable = is.is_selectable;
@@ -587,6 +637,8 @@ void imap_notify_tell(struct imap_session *s)
         return;
     }
     notify->is_selected_foreign = false;
+    if (notify->is_list_heard) /* the names first: the rest is told by them */
+        err = tell_list(s, &task);
     if (notify->is_all_heard) {
         notify->heard_count = 0;
         for (size_t i = 0; i < notify->known_count && err == ERR_OK; i++)
@@ -594,8 +646,6 @@ void imap_notify_tell(struct imap_session *s)
     }
     for (size_t i = 0; i < notify->heard_count && err == ERR_OK; i++)
         err = tell_folder(s, &task, notify->heard[i]);
-    if (notify->is_list_heard && err == ERR_OK)
-        err = tell_list(s, &task);
     imap_metadata_tell(s);
     notify->heard_count = 0;
     notify->is_all_heard = notify->is_list_heard = notify->is_list_foreign = false;
