@@ -310,12 +310,9 @@ static enum err tell_status(struct imap_session *s, struct task *task,
 {
     unsigned events = imap_notify_events(s, now), items = 0;
 
-    if (now->message_count != was->message_count || now->uidnext != was->uidnext) {
-        if ((events & IMAP_NOTIFY_MESSAGE_NEW) != 0)
-            items |= IMAP_STATUS_UIDNEXT | IMAP_STATUS_MESSAGES;
-    } else if ((events & IMAP_NOTIFY_FLAG_CHANGE) == 0) {
-        return ERR_OK;
-    }
+    if ((events & IMAP_NOTIFY_MESSAGE_NEW) != 0 &&
+        (now->message_count != was->message_count || now->uidnext != was->uidnext))
+        items |= IMAP_STATUS_UIDNEXT | IMAP_STATUS_MESSAGES;
     if ((events & IMAP_NOTIFY_FLAG_CHANGE) != 0) {
         if (now->unseen_count != was->unseen_count)
             items |= IMAP_STATUS_UIDVALIDITY | IMAP_STATUS_UNSEEN;
@@ -354,6 +351,7 @@ static enum err tell_folder(struct imap_session *s, struct task *task, struct he
 
 struct affected {
     struct str name, old_name; /* the latter empty: not renamed */
+    bool is_gone;              /* what had the name; another may have it */
     bool is_told;
 };
 
@@ -366,14 +364,21 @@ struct comparison {
     size_t subscription_count;
     struct affected *affected;
     size_t affected_count;
+    bool has_renamed;
 };
 
-static void add_affected(struct comparison *c, struct str name, struct str old_name)
+static void add_affected(struct comparison *c, struct affected affected)
 {
-    for (size_t i = 0; i < c->affected_count; i++)
-        if (str_equal(c->affected[i].name, name))
-            return;
-    c->affected[c->affected_count++] = (struct affected){.name = name, .old_name = old_name};
+    c->has_renamed |= affected.old_name.len > 0;
+    for (size_t i = 0; i < c->affected_count; i++) {
+        if (!str_equal(c->affected[i].name, affected.name))
+            continue;
+        if (affected.old_name.len > 0)
+            c->affected[i].old_name = affected.old_name;
+        c->affected[i].is_gone |= affected.is_gone;
+        return;
+    }
+    c->affected[c->affected_count++] = affected;
 }
 
 static struct str parent_of(struct str name)
@@ -384,13 +389,13 @@ static struct str parent_of(struct str name)
 }
 
 /* "If a mailbox is created or deleted, the mailbox itself and its direct parent" are. */
-static void add_with_parent(struct comparison *c, struct str name)
+static void add_with_parent(struct comparison *c, struct str name, bool is_gone)
 {
     struct str parent = parent_of(name);
 
-    add_affected(c, name, (struct str){NULL, 0});
+    add_affected(c, (struct affected){.name = name, .is_gone = is_gone});
     if (parent.len > 0)
-        add_affected(c, parent, (struct str){NULL, 0});
+        add_affected(c, (struct affected){.name = parent});
 }
 
 /* Its parent was renamed and took it along: "No additional MailboxName events are sent". */
@@ -421,17 +426,18 @@ static void compare_folders(struct comparison *c)
         const struct vault_folder *now = &c->now[i];
         const struct vault_folder *was = find_known(notify->known, notify->known_count, now->id);
 
-        if (was == NULL || was->is_selectable != now->is_selectable)
-            add_with_parent(c, now->name);
-        else if (!str_equal(was->name, now->name) && !went_along(notify, c, was->name, now->name))
-            add_affected(c, now->name, was->name);
+        if (was != NULL && !str_equal(was->name, now->name) &&
+            !went_along(notify, c, was->name, now->name))
+            add_affected(c, (struct affected){.name = now->name, .old_name = was->name});
+        else if (was == NULL || was->is_selectable != now->is_selectable)
+            add_with_parent(c, now->name, false);
     }
     for (size_t i = 0; i < notify->known_count; i++) {
         struct vault_folder key = {.id = notify->known[i].id};
 
         if (c->now_count == 0 ||
             bsearch(&key, c->now, c->now_count, sizeof(key), compare_ids) == NULL)
-            add_with_parent(c, notify->known[i].name);
+            add_with_parent(c, notify->known[i].name, true);
     }
 }
 
@@ -445,6 +451,7 @@ static const struct vault_folder *now_named(const struct comparison *c, struct s
 
 static void tell_name(struct comparison *c, const struct affected *affected, unsigned event)
 {
+    const struct vault_folder *now = now_named(c, affected->name);
     bool is_subscribed = is_in(c->subscriptions, c->subscription_count, affected->name);
     unsigned events = events_of(c->s->notify, affected->name, is_subscribed);
 
@@ -452,22 +459,37 @@ static void tell_name(struct comparison *c, const struct affected *affected, uns
         events |= events_of(c->s->notify, affected->old_name,
                             is_in(c->s->notify->subscriptions, c->s->notify->subscription_count,
                                   affected->old_name));
+    /* A parent that has another name now is told of by that, or by its own parent's. */
+    if (event == IMAP_NOTIFY_MAILBOX_NAME && now == NULL && !affected->is_gone)
+        return;
     if ((events & event) != 0)
-        imap_write_list(c->s, affected->name, now_named(c, affected->name), is_subscribed,
-                        affected->old_name);
+        imap_write_list(c->s, affected->name, now, is_subscribed, affected->old_name);
 }
 
-/* What had this name and was given another. NULL: nothing, or it is told. */
-static struct affected *renamed_from(struct comparison *c, struct str name)
+/*
+ * What must be told before this, so that a client can follow one after the other: a renaming that
+ * takes the name away from what had it, alone or with what is above it; and before what is below
+ * goes along with a renaming, what went elsewhere or is gone.
+ */
+static bool comes_before(const struct comparison *c, const struct affected *first,
+                         const struct affected *then)
 {
-    for (size_t i = 0; i < c->affected_count; i++)
-        if (!c->affected[i].is_told && str_equal(c->affected[i].old_name, name))
+    struct str source = first->old_name.len > 0 ? first->old_name : first->name;
+
+    if (first->old_name.len > 0 && is_at_or_below(then->name, first->old_name))
+        return true;
+    return then->old_name.len > 0 && is_at_or_below(source, then->old_name) &&
+           (first->old_name.len > 0 || (first->is_gone && now_named(c, first->name) == NULL));
+}
+
+static struct affected *untold_before(struct comparison *c, const struct affected *then)
+{
+    for (size_t i = 0; i < c->affected_count && c->has_renamed; i++)
+        if (!c->affected[i].is_told && comes_before(c, &c->affected[i], then))
             return &c->affected[i];
     return NULL;
 }
 
-/* A client that follows these one after the other must not meet a name that is still another's: who had
- * it goes first. */
 static void tell_names(struct comparison *c)
 {
     struct affected **waiting = ARENA_ARRAY(&c->task->arena, struct affected *, c->affected_count);
@@ -476,12 +498,15 @@ static void tell_names(struct comparison *c)
         struct affected *next = c->affected[i].is_told ? NULL : &c->affected[i];
         size_t count = 0;
 
-        for (; next != NULL; next = renamed_from(c, next->name)) {
-            next->is_told = true;
-            waiting[count++] = next;
+        while (next != NULL || count > 0) {
+            if (next == NULL) {
+                tell_name(c, waiting[--count], IMAP_NOTIFY_MAILBOX_NAME);
+            } else {
+                next->is_told = true;
+                waiting[count++] = next;
+            }
+            next = count == 0 ? NULL : untold_before(c, waiting[count - 1]);
         }
-        while (count > 0)
-            tell_name(c, waiting[--count], IMAP_NOTIFY_MAILBOX_NAME);
     }
 }
 
@@ -497,7 +522,7 @@ static bool is_heard_of(const struct imap_notify *notify, int64_t folder_id)
 static enum err tell_new(struct comparison *c, const struct vault_folder *now)
 {
     const struct imap_notify *notify = c->s->notify;
-    const struct vault_folder nothing = {.id = 0};
+    const struct vault_folder nothing = {.unseen_count = UINT32_MAX};
     bool is_foreign = is_heard_of(notify, now->id);
 
     for (size_t i = 0; i < notify->known_count && !is_foreign && notify->is_list_foreign; i++)
@@ -546,6 +571,10 @@ static enum err tell_list(struct imap_session *s, struct task *task)
 
         if (was == NULL) {
             TRY(tell_new(&c, &now[i]));
+            continue;
+        }
+        if (was->uidvalidity != is.uidvalidity && notify->is_list_foreign) {
+            TRY(tell_status(s, task, was, &is));
             continue;
         }
         now[i] = *was;
