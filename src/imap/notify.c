@@ -108,6 +108,12 @@ bool imap_notify_is_muted(const struct imap_session *s)
            (s->notify->selected == NULL || s->notify->selected->events == 0);
 }
 
+bool imap_notify_expunges_at_once(const struct imap_session *s)
+{
+    return s->notify != NULL && s->notify->selected != NULL && s->notify->selected->events != 0 &&
+           s->notify->selected->filter == IMAP_NOTIFY_SELECTED;
+}
+
 bool imap_notify_wants_flags(const struct imap_session *s)
 {
     return s->notify == NULL || (s->notify->selected != NULL &&
@@ -642,8 +648,7 @@ void imap_notify_fetched(struct imap_session *s)
 static void tell_selected(struct imap_session *s, struct task *task)
 {
     /* §6.1.2; IDLE is a command during which EXPUNGE may be told. */
-    bool may_expunge = s->is_idling || (s->notify->selected != NULL &&
-                                        s->notify->selected->filter == IMAP_NOTIFY_SELECTED);
+    bool may_expunge = s->is_idling || imap_notify_expunges_at_once(s);
 
     if (s->state != IMAP_STATE_SELECTED || !s->has_changes)
         return;
