@@ -199,6 +199,9 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
     /* It is said already; but a list has an item. */
     if (imap_has(s, IMAP_EXT_UIDONLY) && (items != IMAP_FETCH_UID || fetch->section_count > 0))
         items &= ~(unsigned)IMAP_FETCH_UID;
+    /* The client hears of a keyword before it meets it. */
+    if ((items & IMAP_FETCH_FLAGS) && (row->flags & ~s->view.keywords) >> VAULT_KEYWORD_FIRST != 0)
+        imap_view_announce_keywords(s);
     imap_write_fetch_start(s, fetch->index, row->uid);
     if (items & IMAP_FETCH_UID) {
         put_item(s, &is_first, STR("UID "));
