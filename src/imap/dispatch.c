@@ -252,6 +252,8 @@ static void finish(struct imap_session *s, enum err err)
         s->has_changes = false;
         imap_sync_or_end(s, &task, (s->command->flags & IMAP_NO_EXPUNGE) == 0 && !s->has_numbers);
         imap_view_tell_safe_modseq(s);
+        /* What this command holds back is told when it is over, not with the next change. */
+        s->has_changes = s->view.gone_count > 0 && imap_notify_expunges_at_once(s);
         task_done(&task);
     }
     if (s->lowest_uid != 0)

@@ -232,7 +232,7 @@ void imap_enable_condstore(struct imap_session *s);
 /* "* OK [HIGHESTMODSEQ 5]" */
 void imap_write_highest_modseq(struct imap_session *s, uint64_t modseq);
 
-/* "(\Seen … \*)" or "()" as the view is. */
+/* "(\Seen … \*)", where no keyword can be made without "\*", or "()" as the view is. */
 void imap_write_permanent_flags(struct imap_session *s);
 
 /* cmd/status.c, also for LIST-STATUS */

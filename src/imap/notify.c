@@ -108,6 +108,12 @@ bool imap_notify_is_muted(const struct imap_session *s)
            (s->notify->selected == NULL || s->notify->selected->events == 0);
 }
 
+bool imap_notify_expunges_at_once(const struct imap_session *s)
+{
+    return s->notify != NULL && s->notify->selected != NULL && s->notify->selected->events != 0 &&
+           s->notify->selected->filter == IMAP_NOTIFY_SELECTED;
+}
+
 bool imap_notify_wants_flags(const struct imap_session *s)
 {
     return s->notify == NULL || (s->notify->selected != NULL &&
@@ -310,20 +316,17 @@ static enum err tell_status(struct imap_session *s, struct task *task,
 {
     unsigned events = imap_notify_events(s, now), items = 0;
 
-    if (now->message_count != was->message_count || now->uidnext != was->uidnext) {
-        if ((events & IMAP_NOTIFY_MESSAGE_NEW) != 0)
-            items |= IMAP_STATUS_UIDNEXT | IMAP_STATUS_MESSAGES;
-    } else if ((events & IMAP_NOTIFY_FLAG_CHANGE) == 0) {
-        return ERR_OK;
-    }
+    if ((events & IMAP_NOTIFY_MESSAGE_NEW) != 0 &&
+        (now->message_count != was->message_count || now->uidnext != was->uidnext))
+        items |= IMAP_STATUS_UIDNEXT | IMAP_STATUS_MESSAGES;
     if ((events & IMAP_NOTIFY_FLAG_CHANGE) != 0) {
         if (now->unseen_count != was->unseen_count)
             items |= IMAP_STATUS_UIDVALIDITY | IMAP_STATUS_UNSEEN;
         if (imap_has(s, IMAP_EXT_CONDSTORE) && now->highest_modseq != was->highest_modseq)
             items |= IMAP_STATUS_UIDVALIDITY | IMAP_STATUS_HIGHESTMODSEQ;
-        if (now->uidvalidity != was->uidvalidity)
-            items |= IMAP_STATUS_UIDVALIDITY;
     }
+    if (now->uidvalidity != was->uidvalidity && events != 0) /* it came with another name */
+        items |= IMAP_STATUS_UIDVALIDITY;
     if (items == 0)
         return ERR_OK;
     if (imap_has(s, IMAP_EXT_CONDSTORE))
@@ -354,6 +357,8 @@ static enum err tell_folder(struct imap_session *s, struct task *task, struct he
 
 struct affected {
     struct str name, old_name; /* the latter empty: not renamed */
+    bool is_gone;              /* what had the name; another may have it */
+    bool is_told;
 };
 
 struct comparison {
@@ -365,14 +370,21 @@ struct comparison {
     size_t subscription_count;
     struct affected *affected;
     size_t affected_count;
+    bool has_renamed;
 };
 
-static void add_affected(struct comparison *c, struct str name, struct str old_name)
+static void add_affected(struct comparison *c, struct affected affected)
 {
-    for (size_t i = 0; i < c->affected_count; i++)
-        if (str_equal(c->affected[i].name, name))
-            return;
-    c->affected[c->affected_count++] = (struct affected){name, old_name};
+    c->has_renamed |= affected.old_name.len > 0;
+    for (size_t i = 0; i < c->affected_count; i++) {
+        if (!str_equal(c->affected[i].name, affected.name))
+            continue;
+        if (affected.old_name.len > 0)
+            c->affected[i].old_name = affected.old_name;
+        c->affected[i].is_gone |= affected.is_gone;
+        return;
+    }
+    c->affected[c->affected_count++] = affected;
 }
 
 static struct str parent_of(struct str name)
@@ -383,13 +395,13 @@ static struct str parent_of(struct str name)
 }
 
 /* "If a mailbox is created or deleted, the mailbox itself and its direct parent" are. */
-static void add_with_parent(struct comparison *c, struct str name)
+static void add_with_parent(struct comparison *c, struct str name, bool is_gone)
 {
     struct str parent = parent_of(name);
 
-    add_affected(c, name, (struct str){NULL, 0});
+    add_affected(c, (struct affected){.name = name, .is_gone = is_gone});
     if (parent.len > 0)
-        add_affected(c, parent, (struct str){NULL, 0});
+        add_affected(c, (struct affected){.name = parent});
 }
 
 /* Its parent was renamed and took it along: "No additional MailboxName events are sent". */
@@ -420,17 +432,18 @@ static void compare_folders(struct comparison *c)
         const struct vault_folder *now = &c->now[i];
         const struct vault_folder *was = find_known(notify->known, notify->known_count, now->id);
 
-        if (was == NULL || was->is_selectable != now->is_selectable)
-            add_with_parent(c, now->name);
-        else if (!str_equal(was->name, now->name) && !went_along(notify, c, was->name, now->name))
-            add_affected(c, now->name, was->name);
+        if (was != NULL && !str_equal(was->name, now->name) &&
+            !went_along(notify, c, was->name, now->name))
+            add_affected(c, (struct affected){.name = now->name, .old_name = was->name});
+        else if (was == NULL || was->is_selectable != now->is_selectable)
+            add_with_parent(c, now->name, false);
     }
     for (size_t i = 0; i < notify->known_count; i++) {
         struct vault_folder key = {.id = notify->known[i].id};
 
         if (c->now_count == 0 ||
             bsearch(&key, c->now, c->now_count, sizeof(key), compare_ids) == NULL)
-            add_with_parent(c, notify->known[i].name);
+            add_with_parent(c, notify->known[i].name, true);
     }
 }
 
@@ -444,6 +457,7 @@ static const struct vault_folder *now_named(const struct comparison *c, struct s
 
 static void tell_name(struct comparison *c, const struct affected *affected, unsigned event)
 {
+    const struct vault_folder *now = now_named(c, affected->name);
     bool is_subscribed = is_in(c->subscriptions, c->subscription_count, affected->name);
     unsigned events = events_of(c->s->notify, affected->name, is_subscribed);
 
@@ -451,9 +465,75 @@ static void tell_name(struct comparison *c, const struct affected *affected, uns
         events |= events_of(c->s->notify, affected->old_name,
                             is_in(c->s->notify->subscriptions, c->s->notify->subscription_count,
                                   affected->old_name));
+    /* A parent that has another name now is told of by that, or by its own parent's. */
+    if (event == IMAP_NOTIFY_MAILBOX_NAME && now == NULL && !affected->is_gone)
+        return;
     if ((events & event) != 0)
-        imap_write_list(c->s, affected->name, now_named(c, affected->name), is_subscribed,
-                        affected->old_name);
+        imap_write_list(c->s, affected->name, now, is_subscribed, affected->old_name);
+}
+
+/*
+ * What must be told before this, so that a client can follow one after the other: a renaming that
+ * takes the name away from what had it, alone or with what is above it; and before what is below
+ * goes along with a renaming, what went elsewhere or is gone.
+ */
+static bool comes_before(const struct comparison *c, const struct affected *first,
+                         const struct affected *then)
+{
+    struct str source = first->old_name.len > 0 ? first->old_name : first->name;
+
+    if (first->old_name.len > 0 && is_at_or_below(then->name, first->old_name))
+        return true;
+    return then->old_name.len > 0 && is_at_or_below(source, then->old_name) &&
+           (first->old_name.len > 0 || (first->is_gone && now_named(c, first->name) == NULL));
+}
+
+static struct affected *untold_before(struct comparison *c, const struct affected *then)
+{
+    for (size_t i = 0; i < c->affected_count && c->has_renamed; i++)
+        if (!c->affected[i].is_told && comes_before(c, &c->affected[i], then))
+            return &c->affected[i];
+    return NULL;
+}
+
+static void tell_names(struct comparison *c)
+{
+    struct affected **waiting = ARENA_ARRAY(&c->task->arena, struct affected *, c->affected_count);
+
+    for (size_t i = 0; i < c->affected_count; i++) {
+        struct affected *next = c->affected[i].is_told ? NULL : &c->affected[i];
+        size_t count = 0;
+
+        while (next != NULL || count > 0) {
+            if (next == NULL) {
+                tell_name(c, waiting[--count], IMAP_NOTIFY_MAILBOX_NAME);
+            } else {
+                next->is_told = true;
+                waiting[count++] = next;
+            }
+            next = count == 0 ? NULL : untold_before(c, waiting[count - 1]);
+        }
+    }
+}
+
+static bool is_heard_of(const struct imap_notify *notify, int64_t folder_id)
+{
+    for (size_t i = 0; i < notify->heard_count; i++)
+        if (notify->heard[i].folder_id == folder_id)
+            return notify->heard[i].is_foreign;
+    return notify->is_all_heard;
+}
+
+/* A new mailbox has messages already, or a name that the client knows as another's. */
+static enum err tell_new(struct comparison *c, const struct vault_folder *now)
+{
+    const struct imap_notify *notify = c->s->notify;
+    const struct vault_folder nothing = {.unseen_count = UINT32_MAX};
+    bool is_foreign = is_heard_of(notify, now->id);
+
+    for (size_t i = 0; i < notify->known_count && !is_foreign && notify->is_list_foreign; i++)
+        is_foreign = str_equal(notify->known[i].name, now->name);
+    return is_foreign ? tell_status(c->s, c->task, &nothing, now) : ERR_OK;
 }
 
 static void tell_subscriptions(struct comparison *c)
@@ -487,17 +567,22 @@ static enum err tell_list(struct imap_session *s, struct task *task)
         ARENA_ARRAY(&task->arena, struct affected, 2 * (c.now_count + notify->known_count));
     if (notify->is_list_foreign) {
         compare_folders(&c);
-        for (size_t i = 0; i < c.affected_count; i++)
-            tell_name(&c, &c.affected[i], IMAP_NOTIFY_MAILBOX_NAME);
+        tell_names(&c);
         tell_subscriptions(&c);
     }
-    /* What changed inside the folders is told by itself. */
+    /* What changed inside the folders is told by itself, but where nothing was known of them. */
     for (size_t i = 0; i < c.now_count; i++) {
         const struct vault_folder *was = find_known(notify->known, notify->known_count, now[i].id);
         struct vault_folder is = now[i];
 
-        if (was == NULL)
+        if (was == NULL) {
+            TRY(tell_new(&c, &now[i]));
             continue;
+        }
+        if (was->uidvalidity != is.uidvalidity && notify->is_list_foreign) {
+            TRY(tell_status(s, task, was, &is));
+            continue;
+        }
         now[i] = *was;
         now[i].name = is.name;
         now[i].is_selectable = is.is_selectable;
@@ -563,8 +648,7 @@ void imap_notify_fetched(struct imap_session *s)
 static void tell_selected(struct imap_session *s, struct task *task)
 {
     /* §6.1.2; IDLE is a command during which EXPUNGE may be told. */
-    bool may_expunge = s->is_idling || (s->notify->selected != NULL &&
-                                        s->notify->selected->filter == IMAP_NOTIFY_SELECTED);
+    bool may_expunge = s->is_idling || imap_notify_expunges_at_once(s);
 
     if (s->state != IMAP_STATE_SELECTED || !s->has_changes)
         return;
@@ -582,7 +666,13 @@ void imap_notify_tell(struct imap_session *s)
         return;
     task_init(&task, s->now_ms);
     tell_selected(s, &task);
+    if (s->state == IMAP_STATE_LOGOUT) { /* BYE is the last word */
+        task_done(&task);
+        return;
+    }
     notify->is_selected_foreign = false;
+    if (notify->is_list_heard) /* the names first: the rest is told by them */
+        err = tell_list(s, &task);
     if (notify->is_all_heard) {
         notify->heard_count = 0;
         for (size_t i = 0; i < notify->known_count && err == ERR_OK; i++)
@@ -590,8 +680,6 @@ void imap_notify_tell(struct imap_session *s)
     }
     for (size_t i = 0; i < notify->heard_count && err == ERR_OK; i++)
         err = tell_folder(s, &task, notify->heard[i]);
-    if (notify->is_list_heard && err == ERR_OK)
-        err = tell_list(s, &task);
     imap_metadata_tell(s);
     notify->heard_count = 0;
     notify->is_all_heard = notify->is_list_heard = notify->is_list_foreign = false;

@@ -77,6 +77,8 @@ unsigned imap_notify_events(const struct imap_session *s, const struct vault_fol
 unsigned imap_notify_status_items(unsigned events);
 /* Nothing of the selected mailbox is to be told (§3.1), but what the running command did itself. */
 bool imap_notify_is_muted(const struct imap_session *s);
+/* EXPUNGE may be told whenever no command is running (§6.1.1). */
+bool imap_notify_expunges_at_once(const struct imap_session *s);
 bool imap_notify_wants_flags(const struct imap_session *s);
 /* A change of an annotation of this folder (id 0: of the mailbox as a whole) is to be told. */
 bool imap_notify_wants_metadata(const struct imap_session *s, const struct vault_folder *folder);

@@ -179,7 +179,7 @@ static void write_extended(struct imap_session *s, const struct imap_search_retu
         buf_put(&s->out, STR(" MAILBOX "));
         imap_write_mailbox(&s->out, result->mailbox, imap_names_are_utf8(s));
         buf_put(&s->out, STR(" UIDVALIDITY "));
-        imap_write_number(&s->out, result->view->uidvalidity);
+        imap_write_number(&s->out, result->uidvalidity);
     }
     buf_put(&s->out, STR(")"));
     if (is_uid)

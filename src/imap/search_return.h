@@ -40,7 +40,8 @@ struct imap_search_result {
     size_t count;
     const uint64_t *modseqs; /* of each; NULL: not to be told */
     const uint8_t *scores;   /* of each, for RELEVANCY */
-    struct str mailbox;      /* with its UIDVALIDITY; empty: the selected one */
+    struct str mailbox;      /* empty: the selected one, of which nothing is told */
+    uint32_t uidvalidity; /* of that mailbox as it is now: the view's may be of its former name */
 };
 
 /* The one line that answers a search: ESEARCH if RETURN was given or IMAP4rev2 is enabled. */

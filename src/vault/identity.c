@@ -31,7 +31,7 @@ void vault_identity_write_folder(const struct vault_folder *folder,
                                  char out[static VAULT_IDENTITY_ROOM])
 {
     snprintf(out, VAULT_IDENTITY_ROOM, "F%lld-%lu", (long long)folder->id,
-             (unsigned long)folder->uidvalidity);
+             (unsigned long)folder->incarnation);
 }
 
 bool vault_identity_read(enum vault_identity_kind kind, struct str text, int64_t *out_id)

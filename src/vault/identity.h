@@ -1,7 +1,8 @@
 /*
  * Object identifiers (RFC 8474): of folders, of emails and of threads. A folder's is made of its
- * id and its UIDVALIDITY, so that a new one of the same name, and all of them after a roll-back,
- * have others. Copies share a content and with it the email's and the thread's.
+ * id and the UIDVALIDITY that it was made with, so that a new one of the same name, and all of them
+ * after a roll-back, have others, while one that is renamed keeps its own. Copies share a content
+ * and with it the email's and the thread's.
  *
  * A message joins, at arrival and for good, the thread of the nearest message that it refers to
  * (In-Reply-To, then References from the end), or else of one that referred to it.

@@ -75,3 +75,12 @@ uint64_t vault_keywords(const struct vault *vault)
     }
     return bits;
 }
+
+bool vault_keywords_can_grow(const struct vault *vault)
+{
+    for (unsigned bit = VAULT_KEYWORD_FIRST; bit < VAULT_KEYWORD_END; bit++) {
+        if (vault->keywords[bit].ptr == NULL)
+            return true;
+    }
+    return false;
+}

@@ -34,6 +34,8 @@ MUST_CHECK enum err vault_keyword_bit(struct vault *vault, struct task *task, st
 struct str vault_keyword_name(const struct vault *vault, unsigned bit_number);
 /* All bits that have a keyword. */
 uint64_t vault_keywords(const struct vault *vault);
+/* A bit is left for another one. */
+bool vault_keywords_can_grow(const struct vault *vault);
 
 enum vault_columns {                              /* what a cursor loads, as a set */
                      VAULT_COLUMN_FLAGS = 1 << 0, /* flags, modseq: always cheap */

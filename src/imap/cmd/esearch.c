@@ -217,6 +217,7 @@ static enum err end_folder(struct imap_session *s, struct task *task,
         .modseqs = args->run.modseqs,
         .scores = args->run.scores,
         .mailbox = args->folders[args->next].name,
+        .uidvalidity = args->folders[args->next].uidvalidity,
     };
 
     if (args->sources == IMAP_ESEARCH_SELECTED)

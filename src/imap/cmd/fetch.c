@@ -12,6 +12,7 @@
 #include "imap/write.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     SEEN_BATCH = 256,     /* messages that get \Seen in one transaction */
@@ -44,16 +45,21 @@ static unsigned columns_of(const struct imap_fetch_args *fetch)
     return columns;
 }
 
-/* UID FETCH … (CHANGEDSINCE n VANISHED) (RFC 7162 §3.2.6). */
+/* UID FETCH … (CHANGEDSINCE n VANISHED) (RFC 7162 §3.2.6). "*" is the last UID that there was: who
+ * asks for "1:*" is to hear of the last messages too. */
 static enum err tell_vanished(struct imap_session *s, struct task *task,
                               const struct imap_fetch_args *fetch)
 {
-    struct imap_set among = fetch->set;
+    struct imap_set among = {
+        .ranges = ARENA_ARRAY(&task->arena, struct imap_range, fetch->set.count),
+        .count = fetch->set.count,
+    };
 
     if (!imap_is_by_uid(s) || !imap_has(s, IMAP_EXT_QRESYNC) || !fetch->has_changed_since)
         return imap_bad(s, task,
                         "VANISHED is for UID FETCH with CHANGEDSINCE, after ENABLE QRESYNC.");
-    imap_set_resolve(&among, s->view.count == 0 ? 0 : s->view.uids[s->view.count - 1]);
+    memcpy(among.ranges, fetch->set.ranges, among.count * sizeof(*among.ranges));
+    imap_set_resolve(&among, s->view.next_uid - 1);
     return imap_tell_vanished(s, task, fetch->changed_since, &among, 0);
 }
 
@@ -190,8 +196,12 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
         if (imap_has(s, IMAP_EXT_CONDSTORE)) /* as in every FETCH that tells a change */
             items |= IMAP_FETCH_UID | IMAP_FETCH_MODSEQ;
     }
-    if (imap_has(s, IMAP_EXT_UIDONLY)) /* it is said already */
+    /* It is said already; but a list has an item. */
+    if (imap_has(s, IMAP_EXT_UIDONLY) && (items != IMAP_FETCH_UID || fetch->section_count > 0))
         items &= ~(unsigned)IMAP_FETCH_UID;
+    /* The client hears of a keyword before it meets it. */
+    if ((items & IMAP_FETCH_FLAGS) && (row->flags & ~s->view.keywords) >> VAULT_KEYWORD_FIRST != 0)
+        imap_view_announce_keywords(s);
     imap_write_fetch_start(s, fetch->index, row->uid);
     if (items & IMAP_FETCH_UID) {
         put_item(s, &is_first, STR("UID "));

@@ -85,6 +85,8 @@ static enum err parse_path(struct imap_parser *parser, struct imap_section *sect
         if (imap_at(parser, ']'))
             return ERR_OK;
         TRY(imap_parse_byte(parser, '.'));
+        if (imap_at(parser, ']'))
+            return imap_expected(parser, "more behind the dot");
     }
     return ERR_OK;
 }
@@ -216,15 +218,11 @@ static enum err parse_binary(struct imap_parser *parser, struct imap_fetch_args 
                              size_t *room, enum imap_section_form form, bool is_peek)
 {
     struct imap_section *section;
-    struct str start;
 
     TRY(new_section(parser, fetch, room, &section));
     section->form = form;
     TRY(imap_parse_byte(parser, '['));
-    start = parser->rest;
     TRY(parse_path(parser, section));
-    if (str_ends_with(str_upto(start, start.len - parser->rest.len), STR(".")))
-        return imap_expected(parser, "a part number behind the dot");
     TRY(imap_parse_byte(parser, ']'));
     section->kind = MESSAGE_SECTION_ALL;
     if (form == IMAP_SECTION_BINARY)

@@ -343,7 +343,7 @@ void imap_metadata_heard(struct imap_session *s, int64_t folder_id, struct str e
 
 void imap_metadata_tell(struct imap_session *s)
 {
-    if (s->metadata_news.len == 0)
+    if (s->metadata_news.len == 0 || s->state == IMAP_STATE_LOGOUT) /* BYE is the last word */
         return;
     buf_put(&s->out, buf_str(&s->metadata_news));
     buf_free(&s->metadata_news);

@@ -1,6 +1,6 @@
 /*
  * QUOTA (RFC 9208): one quota root, named "", with the storage and the number of messages
- * that the operator gives, where he does. GETQUOTA,
+ * that the operator gives; where he gives neither, none. GETQUOTA,
  * GETQUOTAROOT, and SETQUOTA, which is always refused.
  */
 #include "imap/engine.h"
@@ -32,45 +32,54 @@ IMAP_PARSE(setquota)
     return imap_parse_byte(parser, ')');
 }
 
-/* STORAGE is in units of 1,024 octets (RFC 9208 §5.1). */
-static void write_quota(struct imap_session *s)
+/* quota-list has one resource at least (§7), so a root without any is none. */
+static bool has_root(const struct vault_usage *usage)
 {
-    struct vault_usage usage;
+    return usage->limit_bytes != UINT64_MAX || usage->limit_messages != UINT64_MAX;
+}
 
-    vault_usage(s->vault, &usage);
+/* STORAGE is in units of 1,024 octets (RFC 9208 §5.1). */
+static void write_quota(struct imap_session *s, const struct vault_usage *usage)
+{
     buf_put(&s->out, STR("* QUOTA \"\" ("));
-    if (usage.limit_bytes != UINT64_MAX) {
+    if (usage->limit_bytes != UINT64_MAX) {
         buf_put(&s->out, STR("STORAGE "));
-        imap_write_number(&s->out, usage.bytes / 1024 + (usage.bytes % 1024 > 0));
+        imap_write_number(&s->out, usage->bytes / 1024 + (usage->bytes % 1024 > 0));
         buf_put(&s->out, STR(" "));
-        imap_write_number(&s->out, usage.limit_bytes / 1024);
+        imap_write_number(&s->out, usage->limit_bytes / 1024);
     }
-    if (usage.limit_messages != UINT64_MAX) {
-        buf_put(&s->out, usage.limit_bytes != UINT64_MAX ? STR(" MESSAGE ") : STR("MESSAGE "));
-        imap_write_number(&s->out, usage.messages);
+    if (usage->limit_messages != UINT64_MAX) {
+        buf_put(&s->out, usage->limit_bytes != UINT64_MAX ? STR(" MESSAGE ") : STR("MESSAGE "));
+        imap_write_number(&s->out, usage->messages);
         buf_put(&s->out, STR(" "));
-        imap_write_number(&s->out, usage.limit_messages);
+        imap_write_number(&s->out, usage->limit_messages);
     }
     buf_put(&s->out, STR(")\r\n"));
 }
 
 IMAP_COMMAND(getquota)
 {
-    if (args->mailbox.name.len > 0)
+    struct vault_usage usage;
+
+    vault_usage(s->vault, &usage);
+    if (args->mailbox.name.len > 0 || !has_root(&usage))
         return imap_refuse(s, task, IMAP_REFUSAL_NO_QUOTA_ROOT);
-    write_quota(s);
+    write_quota(s, &usage);
     return ERR_OK;
 }
 
 IMAP_COMMAND(getquotaroot)
 {
     struct vault_folder folder;
+    struct vault_usage usage;
 
     TRY(vault_folder_find(s->vault, task, args->mailbox.name, &folder));
+    vault_usage(s->vault, &usage);
     buf_put(&s->out, STR("* QUOTAROOT "));
     imap_write_mailbox(&s->out, folder.name, imap_names_are_utf8(s));
-    buf_put(&s->out, STR(" \"\"\r\n"));
-    write_quota(s);
+    buf_put(&s->out, has_root(&usage) ? STR(" \"\"\r\n") : STR("\r\n"));
+    if (has_root(&usage))
+        write_quota(s, &usage);
     return ERR_OK;
 }
 

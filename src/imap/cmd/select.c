@@ -7,11 +7,13 @@
 
 /* ---- Parsing ---- */
 
-/* A set without "*", which here would mean nothing (RFC 7162 §7 known-uids). */
+/* A set without "*" and "$", which here would mean nothing (RFC 7162 §7 known-uids). */
 static enum err parse_known_set(struct imap_parser *parser, struct imap_set *out)
 {
     TRY(imap_parse_set(parser, out));
-    return imap_set_has_star(out) ? imap_expected(parser, "a set without \"*\"") : ERR_OK;
+    return imap_set_has_star(out) || out->has_saved
+               ? imap_expected(parser, "a set without \"*\" and \"$\"")
+               : ERR_OK;
 }
 
 /* "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"
@@ -76,7 +78,9 @@ void imap_write_permanent_flags(struct imap_session *s)
         return;
     }
     imap_write_flags(&s->out, s->vault, all, false);
-    /* "\*": keywords may be made (RFC 3501 §7.1). */
+    /* "\*": keywords may be made; without it, they are as many as there may be (RFC 9051 §7.1). */
+    if (!vault_keywords_can_grow(s->vault))
+        return;
     buf_truncate(&s->out, s->out.len - 1);
     buf_put(&s->out, STR(" \\*)"));
 }
