@@ -332,6 +332,9 @@ static void test_fold(void **state)
          "A\xff"
          "B\xc3"},
         {"\xcc\x81x", "\xcc\x81X"},
+        {"Ⅳⅳ", "IVIV"}, /* cases of what is no letter */
+        {"Ⓐⓐ", "AA"},
+        {"ᾳα\xcd\x85", "Α\xcd\x85Α\xcd\x85"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -344,15 +347,18 @@ static void test_fold(void **state)
     }
 }
 
-/* Every character: the quick way gives what Unicode's tables say, and two cases of a letter are
- * one. */
+/* Every character: the quick way gives what Unicode's tables say. */
 static void test_fold_all(void **state)
 {
     (void)state;
     for (gunichar code = 1; code < 0x20000; code++) {
+        bool is_numeral = code >= 0x2170 && code <= 0x217f,
+             is_circled = code >= 0x24d0 && code <= 0x24e9;
+        gunichar title = is_numeral   ? code - 0x10
+                         : is_circled ? code - 0x1a
+                                      : g_unichar_totitle(code);
         gunichar decomposed[G_UNICHAR_MAX_DECOMPOSITION_LENGTH];
-        gsize count = g_unichar_fully_decompose(g_unichar_totitle(code), TRUE, decomposed,
-                                                G_N_ELEMENTS(decomposed));
+        gsize count = g_unichar_fully_decompose(title, TRUE, decomposed, G_N_ELEMENTS(decomposed));
         g_autofree char *expected = g_ucs4_to_utf8(decomposed, (glong)count, NULL, NULL, NULL);
         char text[8];
         struct buf out;
