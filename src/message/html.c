@@ -119,7 +119,9 @@ static const struct str inline_tags[] = {
     STR_INIT("tt"),     STR_INIT("u"),      STR_INIT("var"),     STR_INIT("wbr"),
 };
 
-static const char SOFT_HYPHEN[] = "\xc2\xad"; /* inside a word, which it does not part */
+/* U+00A0 and U+00AD as UTF-8, of which the first byte is one. */
+static const char NO_BREAK_SPACE[] = "\xc2\xa0"; /* white space, as that of ASCII */
+static const char SOFT_HYPHEN[] = "\xc2\xad";    /* inside a word, which it does not part */
 
 enum { REFERENCE_MAX = 10, LATIN_REFERENCE_MAX = 6, TAG_NAME_MAX = 12 };
 
@@ -350,13 +352,18 @@ static void read_tag(struct html_reader *r)
         skip_content(r, name);
 }
 
+static bool is_at(struct str html, size_t i, const char *character)
+{
+    return html.ptr[i] == character[0] && i + 1 < html.len && html.ptr[i + 1] == character[1];
+}
+
 /* Whether text ends at `i`: something else begins there. */
 static bool ends_text(struct str html, size_t i)
 {
     char c = html.ptr[i];
 
-    return c == '<' || c == '&' || ascii_is_space(c) ||
-           (c == SOFT_HYPHEN[0] && i + 1 < html.len && html.ptr[i + 1] == SOFT_HYPHEN[1]);
+    return c == '<' || c == '&' || ascii_is_space(c) || is_at(html, i, NO_BREAK_SPACE) ||
+           is_at(html, i, SOFT_HYPHEN);
 }
 
 bool html_reader_step(struct html_reader *r, size_t max)
@@ -377,12 +384,12 @@ bool html_reader_step(struct html_reader *r, size_t max)
             read_tag(r);
         } else if (html.ptr[r->i] == '&') {
             read_reference(r);
-        } else if (html.ptr[r->i] == SOFT_HYPHEN[0]) {
+        } else if (is_at(html, r->i, SOFT_HYPHEN)) {
             r->i += 2;
         } else {
             if (r->blank == 0)
                 r->blank = ' ';
-            r->i++;
+            r->i += ascii_is_space(html.ptr[r->i]) ? 1 : 2;
         }
     }
     return r->i < html.len;

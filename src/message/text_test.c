@@ -219,6 +219,7 @@ static void test_html(void **state)
          "café ©2026 ¬it; x<b>y &hearts &apos &"},
         {"no semicolon: numbers", "&#233t&#xe9,&#228", "été,ä"},
         {"numbers of controls are windows-1252's", "don&#146;t &#x80;&#129;", "don’t €" BAD},
+        {"no-break spaces", "a&nbsp; b\xc2\xa0 c\xc2\xa0", "a b c"},
         {"many zeros", "&#000000000000228;", "ä"},
         {"comments, styles, scripts", "a<!-- x > y -->b<style>c</style><script>d<p></script >e",
          "ab\ne"},
