@@ -155,7 +155,8 @@ static bool regex_finds(struct imap_search_candidate *c, struct imap_regex *rege
     return answer == IMAP_REGEX_YES;
 }
 
-/* What is in an id is in the field, as long as decoding the field leaves the id as it is. */
+/* What is in an id is in the field, as long as decoding the field leaves the id as it is; a
+ * question mark stands in an id for NUL, too. */
 static bool is_in_message_id(struct imap_search_candidate *c, const struct imap_search_node *node)
 {
     struct str id = c->row->message_id;
@@ -163,7 +164,7 @@ static bool is_in_message_id(struct imap_search_candidate *c, const struct imap_
     for (size_t i = 0; i < id.len; i++)
         if (ascii_is_control(id.ptr[i]) || ascii_is_8bit(id.ptr[i]) || ascii_is_space(id.ptr[i]))
             return false;
-    return str_find(id, STR("=?")) < 0 && folded_contains(c, id, node->folded);
+    return str_index(id, '?') < 0 && folded_contains(c, id, node->folded);
 }
 
 /* HEADER: any field of the message's own header with that name; an empty string matches them all.

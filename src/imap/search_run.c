@@ -26,6 +26,11 @@ enum {
     DIRECT_MAX = 64,
     DIRECT_MIN = 8,
     DIRECT_PART = 1000,
+    /* What the index said of each key is kept as bits for all messages: so many bytes of them, or
+     * of so many keys, which only a program that was made for it has. Others are left to the texts.
+     */
+    INDEX_BYTES_MAX = 4 * 1024 * 1024,
+    INDEX_KEYS_MIN = 64,
 };
 
 /* ---- Before the first message ---- */
@@ -378,11 +383,21 @@ static enum err sift_first_rows(struct imap_session *s, struct task *task,
 
 /* ---- The index ---- */
 
+/* For what it says of another key: the candidates, and the open ones of them. */
+static bool has_room_for_key(const struct imap_search_run *run)
+{
+    size_t key_bytes = 2 * (run->view->count / WORD_BITS + 1) * sizeof(uint64_t);
+
+    return run->index_keys < INDEX_KEYS_MIN || run->index_keys * key_bytes < INDEX_BYTES_MAX;
+}
+
 /* The key to ask the index for next: header fields have fewer words, longer keys fewer matches. */
 static struct imap_search_node *next_index_key(const struct imap_search_run *run)
 {
     struct imap_search_node *best = NULL;
 
+    if (!has_room_for_key(run))
+        return NULL;
     for (uint32_t i = 0; i < run->program->node_count; i++) {
         struct imap_search_node *node = &run->program->nodes[i];
         bool is_better;
@@ -745,8 +760,12 @@ static enum err begin(struct imap_session *s, struct task *task, struct imap_sea
     run->has_begun = true;
     if (!run->is_listed && !is_by_number(run->sieve))
         make_list(task, run);
-    if (run->sieve == IMAP_SIEVE_INDEX)
-        return ask_index(s, task, run, next_index_key(run));
+    if (run->sieve == IMAP_SIEVE_INDEX) {
+        struct imap_search_node *key = next_index_key(run);
+
+        run->index_keys++;
+        return ask_index(s, task, run, key);
+    }
     if (run->sieve == IMAP_SIEVE_TEXTS)
         TRY(ask_for_texts(s, task, run));
     if (run->sieve == IMAP_SIEVE_SCORES)

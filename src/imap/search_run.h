@@ -51,6 +51,7 @@ struct imap_search_run {
     /* progress */
     bool is_started, has_begun, has_facts;
     enum imap_search_sieve sieve;
+    size_t index_keys; /* that the index was asked for */
     /* As long as they are sifted by number, bits for all indexes: those that match for certain, and
      * those that may. Then the list: `found`, of which these match for certain. */
     uint64_t *decided, *open;

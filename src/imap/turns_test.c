@@ -247,6 +247,30 @@ static void test_esearch_is_small(void **state)
     assert_true(highest < 8 * 1024 * 1024);
 }
 
+/* What the index says of each key takes two bits a message: of so many keys the last ones are not
+ * looked for there. */
+static void test_search_of_many_keys_is_small(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s;
+    size_t highest;
+
+    fixture_converse(s, "a CREATE Crowd\r\nb APPEND Crowd {5+}\r\n\r\nabc\r\nc SELECT Crowd\r\n");
+    for (int i = 0; i < 14; i++)
+        fixture_converse(s, "d COPY 1:* Crowd\r\ne NOOP\r\n");
+    buf_put(&f->command, STR("f SEARCH RETURN (COUNT)"));
+    for (unsigned i = 0; i < 1990; i++)
+        buf_put(&f->command, STR(" BODY abc"));
+    buf_put(&f->command, STR("\r\n"));
+    assert_true(turns_of(s, buf_str(&f->command), &highest) > 5);
+
+    assert_true(highest < 6 * 1024 * 1024);
+    buf_reset(&f->out);
+    fixture_say(s, "g SEARCH RETURN (COUNT) BODY abc\r\n");
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "COUNT 16384"));
+}
+
 /* A large thread is looked up once, however often it is asked for. */
 static void test_search_for_a_large_thread_is_small(void **state)
 {
@@ -282,8 +306,8 @@ static void test_search_for_a_large_thread_is_small(void **state)
     assert_true(highest < 4 * 1024 * 1024);
 }
 
-/* Of what takes much memory a few are under way at a time, as many as their messages are few, and each
- * lets another in when it is done. */
+/* Of what takes much memory a few are under way at a time, as many as their messages are few, and
+ * each lets another in when it is done. */
 static void test_long_sorts_do_not_add_up(void **state)
 {
     struct fixture *f = *state;
@@ -329,6 +353,7 @@ int main(void)
         TEST(test_lsub_gives_way),
         TEST(test_commits_give_way),
         TEST(test_esearch_is_small),
+        TEST(test_search_of_many_keys_is_small),
         TEST(test_long_sorts_do_not_add_up),
         TEST(test_search_for_a_large_thread_is_small),
     };

@@ -11,43 +11,127 @@
 
 enum { CHARSET_NAME_MAX = 40, CHUNK = 4096, ERRORS_MAX = 1000 };
 
-/* Names that writers use and iconv has not, or has for something narrower than what is meant. */
+/* Names that iconv has not, or has for something narrower than what writers mean; by them and in
+ * what charset_is_named takes for the same. */
 static const struct {
     struct str name, iconv_name;
 } aliases[] = {
     {STR_INIT("gb2312"), STR_INIT("gb18030")},
     {STR_INIT("gbk"), STR_INIT("gb18030")},
-    {STR_INIT("x-gbk"), STR_INIT("gb18030")},
-    {STR_INIT("hz-gb-2312"), STR_INIT("hz")},
-    {STR_INIT("ks_c_5601-1987"), STR_INIT("cp949")},
-    {STR_INIT("ks_c_5601"), STR_INIT("cp949")},
+    {STR_INIT("cp936"), STR_INIT("gb18030")},
+    {STR_INIT("windows-936"), STR_INIT("gb18030")},
+    {STR_INIT("ms936"), STR_INIT("gb18030")},
+    {STR_INIT("euc-cn"), STR_INIT("gb18030")},
+    {STR_INIT("gb_2312-80"), STR_INIT("gb18030")},
+    {STR_INIT("csgb2312"), STR_INIT("gb18030")},
+    {STR_INIT("chinese"), STR_INIT("gb18030")},
+    {STR_INIT("iso-ir-58"), STR_INIT("gb18030")},
+    {STR_INIT("csiso58gb231280"), STR_INIT("gb18030")},
+    {STR_INIT("gb18030"), STR_INIT("gb18030")},
+    {STR_INIT("csgb18030"), STR_INIT("gb18030")},
+    {STR_INIT("csgbk"), STR_INIT("gb18030")},
     {STR_INIT("euc-kr"), STR_INIT("cp949")},
+    {STR_INIT("cseuckr"), STR_INIT("cp949")},
+    {STR_INIT("ks_c_5601"), STR_INIT("cp949")},
+    {STR_INIT("ks_c_5601-1987"), STR_INIT("cp949")},
+    {STR_INIT("ks_c_5601-1989"), STR_INIT("cp949")},
+    {STR_INIT("csksc56011987"), STR_INIT("cp949")},
+    {STR_INIT("korean"), STR_INIT("cp949")},
+    {STR_INIT("iso-ir-149"), STR_INIT("cp949")},
+    {STR_INIT("cp949"), STR_INIT("cp949")},
+    {STR_INIT("windows-949"), STR_INIT("cp949")},
+    {STR_INIT("ms949"), STR_INIT("cp949")},
+    {STR_INIT("uhc"), STR_INIT("cp949")},
+    {STR_INIT("csiso2022kr"), STR_INIT("iso-2022-kr")},
     {STR_INIT("shift_jis"), STR_INIT("cp932")},
-    {STR_INIT("shift-jis"), STR_INIT("cp932")},
-    {STR_INIT("x-sjis"), STR_INIT("cp932")},
     {STR_INIT("sjis"), STR_INIT("cp932")},
+    {STR_INIT("ms_kanji"), STR_INIT("cp932")},
+    {STR_INIT("csshiftjis"), STR_INIT("cp932")},
     {STR_INIT("windows-31j"), STR_INIT("cp932")},
+    {STR_INIT("cswindows31j"), STR_INIT("cp932")},
+    {STR_INIT("windows-932"), STR_INIT("cp932")},
+    {STR_INIT("ms932"), STR_INIT("cp932")},
+    {STR_INIT("ms-cp932"), STR_INIT("cp932")},
+    {STR_INIT("euc-jp"), STR_INIT("euc-jp")},
+    {STR_INIT("eucjp-ms"), STR_INIT("euc-jp")},
+    {STR_INIT("cp51932"), STR_INIT("euc-jp")},
+    {STR_INIT("cseucpkdfmtjapanese"), STR_INIT("euc-jp")},
+    {STR_INIT("csiso2022jp"), STR_INIT("iso-2022-jp")},
+    {STR_INIT("iso-2022-jp-ms"), STR_INIT("iso-2022-jp")},
+    {STR_INIT("windows-iso2022jp"), STR_INIT("iso-2022-jp")},
+    {STR_INIT("cp50220"), STR_INIT("iso-2022-jp")},
+    {STR_INIT("cp50221"), STR_INIT("iso-2022-jp")},
+    {STR_INIT("cp50222"), STR_INIT("iso-2022-jp")},
+    {STR_INIT("iso-2022-jp-1"), STR_INIT("iso-2022-jp-2")},
+    {STR_INIT("csiso2022jp2"), STR_INIT("iso-2022-jp-2")},
     {STR_INIT("big5"), STR_INIT("big5-hkscs")},
-    {STR_INIT("x-big5"), STR_INIT("big5-hkscs")},
+    {STR_INIT("csbig5"), STR_INIT("big5-hkscs")},
+    {STR_INIT("cn-big5"), STR_INIT("big5-hkscs")},
+    {STR_INIT("big5-eten"), STR_INIT("big5-hkscs")},
+    {STR_INIT("cp950"), STR_INIT("big5-hkscs")},
+    {STR_INIT("windows-950"), STR_INIT("big5-hkscs")},
     {STR_INIT("unicode-1-1-utf-7"), STR_INIT("utf-7")},
+    {STR_INIT("csunicode11utf7"), STR_INIT("utf-7")},
+    {STR_INIT("unicode-2-0-utf-7"), STR_INIT("utf-7")},
 };
 
 /* Kept loaded by charset_init. */
 static const char *const usual[] = {
-    "gb18030", "big5-hkscs", "euc-jp", "cp932", "iso-2022-jp", "cp949", "utf-7", "utf-16",
+    "gb18030", "big5-hkscs",  "euc-jp", "cp932",  "iso-2022-jp",
+    "cp949",   "iso-2022-kr", "utf-7",  "utf-16", "utf-32",
 };
 
 static const struct {
     struct str name;
     enum charset_kind kind;
 } builtin[] = {
-    {STR_INIT("us-ascii"), CHARSET_ASCII}, {STR_INIT("ascii"), CHARSET_ASCII},
-    {STR_INIT(""), CHARSET_ASCII},         {STR_INIT("ansi_x3.4-1968"), CHARSET_ASCII},
-    {STR_INIT("utf-8"), CHARSET_UTF8},     {STR_INIT("utf8"), CHARSET_UTF8},
-    {STR_INIT("x-unknown"), CHARSET_UTF8}, {STR_INIT("unknown-8bit"), CHARSET_UTF8},
+    {STR_INIT("us-ascii"), CHARSET_ASCII},
+    {STR_INIT("ascii"), CHARSET_ASCII},
+    {STR_INIT(""), CHARSET_ASCII},
+    {STR_INIT("ansi_x3.4-1968"), CHARSET_ASCII},
+    {STR_INIT("utf-8"), CHARSET_UTF8},
+    {STR_INIT("x-unknown"), CHARSET_UTF8},
+    {STR_INIT("unknown-8bit"), CHARSET_UTF8},
 };
 
 #define REPLACEMENT STR("\xef\xbf\xbd")
+
+/* ---- Names ---- */
+
+/* Passes over what does not count; the next one that does, in lower case, or 0. */
+static char next_of_name(struct str name, size_t *at)
+{
+    while (*at < name.len && !ascii_is_alnum(name.ptr[*at]))
+        ++*at;
+    return *at < name.len ? ascii_lower(name.ptr[(*at)++]) : 0;
+}
+
+bool charset_is_named(struct str name, struct str other)
+{
+    size_t name_at = 0, other_at = 0;
+    char c;
+
+    do {
+        c = next_of_name(name, &name_at);
+        if (next_of_name(other, &other_at) != c)
+            return false;
+    } while (c != 0);
+    return true;
+}
+
+/* "x-" only says that a name was not registered; ":1987" behind one, when the charset was. */
+static struct str plain_name(struct str name)
+{
+    ptrdiff_t colon = str_index(name, ':');
+
+    if (colon > 0)
+        name = str_upto(name, (size_t)colon);
+    while (str_starts_with_nocase(name, STR("x-")) || str_starts_with_nocase(name, STR("x_")))
+        name = str_from(name, 2);
+    return name;
+}
+
+/* ---- Bytes ---- */
 
 void charset_init(void)
 {
@@ -198,6 +282,13 @@ static bool convert_some(iconv_t converter, char **in, size_t *in_left, struct b
     return to_left < CHUNK || *in_left < left_before;
 }
 
+static void close_converter(struct charset_reader *reader)
+{
+    if (reader->kind == CHARSET_CONVERTER)
+        (void)iconv_close(reader->converter);
+    reader->kind = CHARSET_UTF8;
+}
+
 static void put_converted(struct charset_reader *reader, size_t until, struct buf *out)
 {
     struct str bytes = reader->bytes;
@@ -214,7 +305,7 @@ static void put_converted(struct charset_reader *reader, size_t until, struct bu
         in_left--;
         /* Mostly errors: not this charset at all, and a call for each byte would take long. */
         if (++reader->error_count > ERRORS_MAX + (bytes.len - in_left) / 8) {
-            charset_reader_close(reader);
+            close_converter(reader);
             reader->kind = CHARSET_TABLE;
             reader->high = NULL;
             break;
@@ -233,7 +324,7 @@ static bool open_converter(struct str charset, iconv_t *out_converter)
     if (charset.len > CHARSET_NAME_MAX)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(aliases); i++) {
-        if (str_equal_nocase(aliases[i].name, charset)) {
+        if (charset_is_named(aliases[i].name, charset)) {
             charset = aliases[i].iconv_name;
             break;
         }
@@ -251,22 +342,78 @@ static bool open_converter(struct str charset, iconv_t *out_converter)
     return *out_converter != (iconv_t)-1;
 }
 
+/*
+ * HZ (RFC 1843), which iconv has not: GB 2312 in seven bits, between "~{" and "~}". Gives it in
+ * eight.
+ */
+static void unpack_hz(struct str bytes, struct buf *out)
+{
+    bool is_packed = false;
+    char *room;
+    size_t len = 0;
+
+    if (buf_reserve(out, bytes.len + 1, &room) != ERR_OK)
+        return;
+    for (size_t i = 0; i < bytes.len; i++) {
+        char c = bytes.ptr[i], next = i + 1 < bytes.len ? bytes.ptr[i + 1] : '\0';
+
+        if (c == '\n')
+            is_packed = false; /* it ends with the line */
+        if (c == '~' && next == (is_packed ? '}' : '{')) {
+            is_packed = !is_packed;
+            i++;
+        } else if (is_packed && c > ' ' && next > ' ') {
+            room[len++] = (char)(c | 0x80);
+            room[len++] = (char)(next | 0x80);
+            i++;
+        } else if (!is_packed && c == '~' && (next == '~' || next == '\n')) {
+            if (next == '~')
+                room[len++] = '~';
+            i++;
+        } else {
+            room[len++] = c;
+        }
+    }
+    buf_commit(out, len);
+}
+
+static void open_hz(struct charset_reader *reader)
+{
+    buf_init(&reader->unpacked, SIZE_MAX);
+    unpack_hz(reader->bytes, &reader->unpacked);
+    reader->bytes = buf_str(&reader->unpacked);
+    if (open_converter(STR("gb18030"), &reader->converter))
+        reader->kind = CHARSET_CONVERTER;
+}
+
+/* Raw UTF-8 under a missing or wrong label is common; anything else is not text. */
+static void open_unlabelled(struct charset_reader *reader)
+{
+    reader->kind = str_is_utf8(reader->bytes) ? CHARSET_UTF8 : CHARSET_TABLE;
+}
+
 void charset_reader_open(struct charset_reader *reader, struct str charset, struct str bytes)
 {
     *reader = (struct charset_reader){.bytes = bytes, .kind = CHARSET_TABLE};
     charset = str_trim(charset);
     for (size_t i = 0; i < ARRAY_LEN(builtin); i++) {
-        if (!str_equal_nocase(builtin[i].name, charset))
+        if (!charset_is_named(builtin[i].name, charset))
             continue;
         reader->kind = builtin[i].kind;
-        /* Raw UTF-8 under a missing or wrong label is common; anything else is not text. */
         if (reader->kind == CHARSET_ASCII)
-            reader->kind = str_is_utf8(bytes) ? CHARSET_UTF8 : CHARSET_TABLE;
+            open_unlabelled(reader);
         return;
     }
+    charset = plain_name(charset);
     reader->high = charset_table(charset);
-    if (reader->high == NULL && open_converter(charset, &reader->converter))
+    if (reader->high != NULL)
+        return;
+    if (charset_is_named(charset, STR("hz-gb-2312")) || charset_is_named(charset, STR("hz")))
+        open_hz(reader);
+    else if (open_converter(charset, &reader->converter))
         reader->kind = CHARSET_CONVERTER;
+    else
+        open_unlabelled(reader);
 }
 
 bool charset_reader_step(struct charset_reader *reader, size_t max, struct buf *out)
@@ -292,9 +439,8 @@ bool charset_reader_step(struct charset_reader *reader, size_t max, struct buf *
 
 void charset_reader_close(struct charset_reader *reader)
 {
-    if (reader->kind == CHARSET_CONVERTER)
-        (void)iconv_close(reader->converter);
-    reader->kind = CHARSET_UTF8;
+    close_converter(reader);
+    buf_free(&reader->unpacked);
 }
 
 void charset_to_utf8(struct str charset, struct str bytes, struct buf *out)

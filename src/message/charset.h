@@ -15,9 +15,14 @@
  */
 void charset_init(void);
 
+/* Writers differ in the signs between a name's letters and digits, and in their case: these do not
+ * count (Unicode Technical Standard #22 §1.4). */
+bool charset_is_named(struct str name, struct str other);
+
 /*
- * Appends `bytes` as UTF-8. An unknown charset: ASCII stays and every other byte becomes U+FFFD; so
- * does what is invalid in a known one. NUL becomes U+FFFD. An empty name means US-ASCII.
+ * Appends `bytes` as UTF-8. An unknown charset: if they are UTF-8 they stay, else ASCII does and
+ * every other byte becomes U+FFFD; so does what is invalid in a known one. NUL becomes U+FFFD. An
+ * empty name means US-ASCII.
  */
 void charset_to_utf8(struct str charset, struct str bytes, struct buf *out);
 /* The same in steps. */
@@ -33,6 +38,7 @@ struct charset_reader {
     const uint16_t *high; /* TABLE: of the upper half; NULL: U+FFFD for all of it */
     iconv_t converter;    /* own; CONVERTER */
     size_t error_count;   /* CONVERTER */
+    struct buf unpacked;  /* own; HZ: what `bytes` is of then */
 };
 void charset_reader_open(struct charset_reader *reader, struct str charset, struct str bytes);
 /* Reads about `max` bytes on, which may end in the middle of nothing. False: that was all. */

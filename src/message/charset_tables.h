@@ -4,14 +4,14 @@
 
 #include "base/str.h"
 
-enum { CHARSET_NAMES_MAX = 7 };
+enum { CHARSET_NAMES_MAX = 11 };
 
 struct charset_table {
-    struct str names[CHARSET_NAMES_MAX]; /* lower case; empty: no more */
+    struct str names[CHARSET_NAMES_MAX]; /* empty: no more */
     uint16_t high[128];                  /* the characters of 0x80 … 0xff */
 };
 
-/* The upper half of the charset with this name, or NULL. */
+/* The upper half of the charset with this name (charset_is_named), or NULL. */
 const uint16_t *charset_table(struct str name);
 
 #endif

@@ -10,7 +10,7 @@
 
 /* Count it up with every change here that changes what comes out: what was indexed is folded anew.
  */
-enum { FORM = 1 };
+enum { FORM = 2 };
 
 static void put_upper(struct str ascii, struct buf *out)
 {
@@ -48,7 +48,21 @@ static gunichar fold_quickly(gunichar c)
     return 0;
 }
 
-/* Title case (the simple mapping), then decomposed, compatibility included (RFC 5051 §2). */
+/*
+ * The simple mapping to title case. GLib has it of letters; Unicode also of Roman numerals, which
+ * are numbers, and of letters in a circle, which are signs. (An iota below a vowel has one as well,
+ * and is left as it is: otherwise its two spellings would no longer be one.)
+ */
+static gunichar title_case(gunichar c)
+{
+    if (c >= 0x2170 && c <= 0x217f)
+        return c - 0x10;
+    if (c >= 0x24d0 && c <= 0x24e9)
+        return c - 0x1a;
+    return g_unichar_totitle(c);
+}
+
+/* Title case, then decomposed, compatibility included (RFC 5051 §2). */
 static void put_char(gunichar code, struct buf *out)
 {
     gunichar quick = fold_quickly(code), decomposed[G_UNICHAR_MAX_DECOMPOSITION_LENGTH];
@@ -58,8 +72,8 @@ static void put_char(gunichar code, struct buf *out)
     if (quick != 0)
         decomposed[0] = quick;
     else
-        count = g_unichar_fully_decompose(g_unichar_totitle(code), TRUE, decomposed,
-                                          G_N_ELEMENTS(decomposed));
+        count =
+            g_unichar_fully_decompose(title_case(code), TRUE, decomposed, G_N_ELEMENTS(decomposed));
     for (gsize i = 0; i < count; i++)
         buf_put(out, str_make(bytes, (size_t)g_unichar_to_utf8(decomposed[i], bytes)));
 }

@@ -102,6 +102,24 @@ static void test_charsets(void **state)
         {"utf-7", STR_INIT("+AOQ-"), "ä"},
         {"utf-16le", STR_INIT("a\0\xe4\0"), "aä"},
         {"utf-16le", STR_INIT("a\0\0\0"), "a" BAD},
+        {"iso-2022-kr", STR_INIT("\x1b$)C\x0e\x30\x21\x0f"), "가"},
+        {"hz-gb-2312", STR_INIT("a~~~{Dc~}~\nb ~{DcDc\nDc~{Dc~"), "a~你b 你你\nDc你~"},
+        {"utf-32be", STR_INIT("\0\0\0\xe4"), "ä"},
+        /* the same charsets by other names */
+        {"ISO_8859-1:1987", STR_INIT("\xe4"), "ä"},
+        {"csISOLatin1", STR_INIT("\xe4"), "ä"},
+        {"iso88591", STR_INIT("\xe4"), "ä"},
+        {"cp-1252", STR_INIT("\x80"), "€"},
+        {"x-cp1251", STR_INIT("\xe0"), "а"},
+        {"KOI8_R", STR_INIT("\xc1"), "а"},
+        {"x-euc-jp", STR_INIT("\xc5\xec"), "東"},
+        {"cp50221", STR_INIT("\x1b$BEl\x1b(B"), "東"},
+        {"MS_Kanji", STR_INIT("\x93\x8c"), "東"},
+        {"windows-936", STR_INIT("\xc4\xe3"), "你"},
+        {"x-x-big5", STR_INIT("\xa7\x41"), "你"},
+        {"KS_C_5601-1989", STR_INIT("\xb0\xa1"), "가"},
+        {"utf_8", STR_INIT("\xc3\xa4"), "ä"},
+        {"x-none", STR_INIT("\xc3\xa4"), "ä"},
         {"x-none", STR_INIT("a\xe4"), "a" BAD},
         {"utf-8//TRANSLIT", STR_INIT("\xe4"), BAD},
         {"../../x", STR_INIT("\xe4"), BAD},
@@ -132,6 +150,12 @@ static void test_charsets_without_files(void **state)
         {STR_INIT("iso-2022-jp"), STR_INIT("\x1b$BEl\x1b(B"), "東"},
         {STR_INIT("shift_jis"), STR_INIT("\x93\x8c"), "東"},
         {STR_INIT("euc-kr"), STR_INIT("\xb0\xa1"), "가"},
+        {STR_INIT("cp936"), STR_INIT("\xc4\xe3"), "你"},
+        {STR_INIT("windows-950"), STR_INIT("\xa7\x41"), "你"},
+        {STR_INIT("iso-2022-kr"), STR_INIT("\x1b$)C\x0e\x30\x21\x0f"), "가"},
+        {STR_INIT("hz-gb-2312"), STR_INIT("~{Dc~}"), "你"},
+        {STR_INIT("iso-2022-jp-1"), STR_INIT("\x1b$BEl\x1b(B"), "東"},
+        {STR_INIT("utf-32le"), STR_INIT("\xe4\0\0\0"), "ä"},
         {STR_INIT("utf-7"), STR_INIT("+AOQ-"), "ä"},
         {STR_INIT("utf-16"), STR_INIT("\xff\xfe\xe4\0"), "ä"},
         {STR_INIT("viscii"), STR_INIT("a\xd5"), "a" BAD}, /* not loaded: no failure */
@@ -186,7 +210,17 @@ static void test_html(void **state)
         {"what is none stays", "a & b &unknown; &#xzz; &#9999999999; &",
          "a & b &unknown; &#xzz; &#9999999999; &"},
         {"surrogates and NUL vanish", "a&#xd800;&#0;b", "ab"},
-        {"soft hyphen", "foot&shy;ball", "football"},
+        {"soft hyphen",
+         "foot&shy;ball foot\xc2\xad"
+         "ball \xc2",
+         "football football \xc2"},
+        {"references to what is no letter", "&hearts;&rArr;&thetasym;&AMP;", "♥⇒ϑ&"},
+        {"no semicolon: Latin-1 alone", "caf&eacute &copy2026 &notit; x&ltb>y &hearts &apos &amp",
+         "café ©2026 ¬it; x<b>y &hearts &apos &"},
+        {"no semicolon: numbers", "&#233t&#xe9,&#228", "été,ä"},
+        {"numbers of controls are windows-1252's", "don&#146;t &#x80;&#129;", "don’t €" BAD},
+        {"no-break spaces", "a&nbsp; b\xc2\xa0 c\xc2\xa0", "a b c"},
+        {"many zeros", "&#000000000000228;", "ä"},
         {"comments, styles, scripts", "a<!-- x > y -->b<style>c</style><script>d<p></script >e",
          "ab\ne"},
         {"a quoted >", "<a href=\"x>y\">z</a>", "z"},
@@ -332,6 +366,9 @@ static void test_fold(void **state)
          "A\xff"
          "B\xc3"},
         {"\xcc\x81x", "\xcc\x81X"},
+        {"Ⅳⅳ", "IVIV"}, /* cases of what is no letter */
+        {"Ⓐⓐ", "AA"},
+        {"ᾳα\xcd\x85", "Α\xcd\x85Α\xcd\x85"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -344,15 +381,18 @@ static void test_fold(void **state)
     }
 }
 
-/* Every character: the quick way gives what Unicode's tables say, and two cases of a letter are
- * one. */
+/* Every character: the quick way gives what Unicode's tables say. */
 static void test_fold_all(void **state)
 {
     (void)state;
     for (gunichar code = 1; code < 0x20000; code++) {
+        bool is_numeral = code >= 0x2170 && code <= 0x217f,
+             is_circled = code >= 0x24d0 && code <= 0x24e9;
+        gunichar title = is_numeral   ? code - 0x10
+                         : is_circled ? code - 0x1a
+                                      : g_unichar_totitle(code);
         gunichar decomposed[G_UNICHAR_MAX_DECOMPOSITION_LENGTH];
-        gsize count = g_unichar_fully_decompose(g_unichar_totitle(code), TRUE, decomposed,
-                                                G_N_ELEMENTS(decomposed));
+        gsize count = g_unichar_fully_decompose(title, TRUE, decomposed, G_N_ELEMENTS(decomposed));
         g_autofree char *expected = g_ucs4_to_utf8(decomposed, (glong)count, NULL, NULL, NULL);
         char text[8];
         struct buf out;

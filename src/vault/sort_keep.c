@@ -10,7 +10,7 @@ enum {
     SLICE_TEXT_BYTES = 512 * 1024, /* no further content behind so many bytes: a few ms */
     WAITING_MIN = 32,              /* fewer contents are not worth a transaction of their own */
     /* Count it up with every change that makes other keys of the same content, but folding's. */
-    FORM = 2,
+    FORM = 3,
 };
 
 /* No date is like this one: content.sent is of four-digit years. */

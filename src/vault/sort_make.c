@@ -159,7 +159,7 @@ static struct str display_of(struct arena *arena, const struct first_address *ad
         name = address->mailbox;
     if (name.len == 0)
         return arena_printf(arena, "%.*s@%.*s", STR_ARG(address->mailbox), STR_ARG(address->host));
-    if (str_find(name, STR("=?")) < 0)
+    if (str_find(name, STR("=?")) < 0 && str_is_utf8(name))
         return name;
     buf_init(&decoded, SIZE_MAX);
     message_header_decode(name, &decoded);

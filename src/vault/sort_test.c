@@ -65,6 +65,17 @@ static const struct {
      .display_to = "Ren\xc3\xa9",
      .message_id = "",
      .ancestors = ""},
+    {.name = "8-bit names that are not UTF-8",
+     .message = "From: \"J\xf6rg\" <j@example.org>\r\nTo: Ren\xe9 <r@example.org>\r\n"
+                "Subject: K\xf6ln\r\n\r\n",
+     .base_subject = "K\xc3\xb6ln",
+     .from = "j",
+     .to = "r",
+     .cc = "",
+     .display_from = "J\xc3\xb6rg",
+     .display_to = "Ren\xc3\xa9",
+     .message_id = "",
+     .ancestors = ""},
     {.name = "a group",
      .message = "From: a@b\r\nTo: Friends: x@y, z@y;\r\nCc: last@list, more@list\r\n"
                 "Subject: [fwd: hello]\r\n\r\n",
