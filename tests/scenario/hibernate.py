@@ -11,6 +11,7 @@ import smtplib
 import socket
 import struct
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -328,6 +329,26 @@ def a_removed_alias_ends_sleepers(server):
         all_asleep(server)
         server.admin("alias", "remove", alias.address, "--yes")
         check(client.until_end(), "closed without BYE")
+
+
+@suite.case
+def a_restore_ends_sleepers_in_idle(_):
+    """As it ends those that are awake: what it shows is of another file. The others learn when they speak."""
+    with tempfile.TemporaryDirectory(prefix="sealpost-kept-") as kept, \
+            Server(settings={**SETTINGS, "backup": kept}) as server:
+        alias = server.add_alias("restored@sleep.test")
+        path = server.folder / "secret"
+        path.write_text(alias.password + "\n")
+        with Talk(server, alias) as idler, Talk(server, alias) as other:
+            for client in (idler, other):
+                client.do("SELECT INBOX")
+            idler.idle()
+            server.admin("backup", "now", alias.address, "--password-file", str(path))
+            all_asleep(server)
+            server.admin("restore", alias.address, "--password-file", str(path))
+            check(idler.until_end(10), "closed without BYE")
+            other.begin("NOOP")
+            check(other.until_end(10), "closed without BYE")
 
 
 @suite.case
