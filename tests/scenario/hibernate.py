@@ -321,6 +321,28 @@ def a_new_password_ends_sleepers(server):
 
 
 @suite.case
+def a_re_encryption_ends_no_session(server):
+    """The file is under another key when they wake, and they showed who they are by the old one."""
+    alias = server.add_alias("rekeyed@sleep.test")
+    path = server.folder / "secret"
+    path.write_text(alias.password + "\n")
+    done = server.log().count("mailbox re-encrypted")
+    answer = server.admin("alias", "password", alias.address, "--old-password-file", str(path))
+    alias.password = find_key(answer, "password")
+    with Talk(server, alias) as idler, Talk(server, alias) as other:
+        for client in (idler, other):
+            client.do("SELECT INBOX")
+        tag = idler.idle()
+        until(lambda: server.log().count("mailbox re-encrypted") > done, "it is not re-encrypted")
+        for number in range(1, 3):
+            all_asleep(server)
+            deliver(server, alias, f"rekeyed{number}")
+            check(idler.until_exists() == number, "EXISTS")
+        check("* 2 EXISTS" in other.do("NOOP"), "told with the next command")
+        idler.done(tag)
+
+
+@suite.case
 def a_removed_alias_ends_sleepers(server):
     alias = server.add_alias("removed@sleep.test")
     with Talk(server, alias) as client:
