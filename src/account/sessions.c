@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "secret/crypt.h"
+#include "secret/pass.h"
 
 #include <assert.h>
 #include <string.h>
@@ -19,6 +20,7 @@ struct holder { /* a mailbox with live sessions */
     struct holder *next;
     struct id id;
     struct secret *sealed; /* own; the mailbox's keys under the process's key */
+    struct secret *former_pass_key; /* own; NULL: the key is the one that it was */
     size_t session_count;
 };
 
@@ -159,6 +161,7 @@ static void let_go(struct account_sessions *sessions, struct holder *holder)
         link = &(*link)->next;
     *link = holder->next;
     secret_free(&holder->sealed);
+    secret_free(&holder->former_pass_key);
     mem_free(&holder);
     sessions->holder_count--;
 }
@@ -263,12 +266,28 @@ void account_sessions_advance(struct account_sessions *sessions, const struct id
                               const struct secret *key)
 {
     struct holder *holder = find_holder(sessions, mailbox);
+    CLEANUP(secret_free) struct secret *keys = NULL;
+    CLEANUP(secret_free) struct secret *former = NULL;
+    CLEANUP(task_done) struct task task;
     struct secret *sealed = NULL;
 
-    if (holder == NULL || seal(sessions, mailbox, key, &sealed) != ERR_OK)
+    task_init(&task, 0);
+    if (account_sessions_key(sessions, &task, mailbox, &keys) != ERR_OK ||
+        seal(sessions, mailbox, key, &sealed) != ERR_OK)
         return;
+    former = secret_copy(str_upto(secret_str(keys), MAILBOX_KEY_BYTES));
+    secret_free(&holder->former_pass_key);
+    holder->former_pass_key = pass_key(former);
     secret_free(&holder->sealed);
     holder->sealed = sealed;
+}
+
+const struct secret *account_sessions_former_pass_key(const struct account_sessions *sessions,
+                                                      const struct id *mailbox)
+{
+    const struct holder *holder = find_holder(sessions, mailbox);
+
+    return holder == NULL ? NULL : holder->former_pass_key;
 }
 
 size_t account_sessions_of(const struct account_sessions *sessions, const struct id *mailbox)

@@ -36,9 +36,13 @@ void account_sessions_close_mailbox(struct account_sessions *sessions, const str
 /* A copy of the mailbox's keys (account/slot.h), as the last session to open brought them; ERR_NOT_FOUND without a live session. */
 MUST_CHECK enum err account_sessions_key(struct account_sessions *sessions, struct task *task,
                                          const struct id *mailbox, struct secret **out_key);
-/* The mailbox's sessions have this key from now on. */
+/* The mailbox's sessions have this key from now on: its file is under it. */
 void account_sessions_advance(struct account_sessions *sessions, const struct id *mailbox,
                               const struct secret *key);
+/* What checks the passes (secret/pass.h) of those that opened before that; NULL: there was no such
+ * change. Borrowed until the next call. */
+const struct secret *account_sessions_former_pass_key(const struct account_sessions *sessions,
+                                                      const struct id *mailbox);
 /* How many this mailbox has. */
 size_t account_sessions_of(const struct account_sessions *sessions, const struct id *mailbox);
 size_t account_sessions_count(const struct account_sessions *sessions);

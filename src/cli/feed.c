@@ -9,6 +9,7 @@
 #include "transfer/names.h"
 #include "transfer/read.h"
 #include "transfer/stream.h"
+#include "transfer/uidl.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -204,6 +205,8 @@ static int feed_all(const struct cli_feed_source *source, int stream_fd)
     enum err err;
 
     task_init(&task, clock_now_ms());
+    if (source->uidl != NULL)
+        transfer_feed_set_uidl(feed, transfer_uidl_template(str_from_c(source->uidl)));
     err = read_source(&task, source, feed, &fetched);
     if (err == ERR_OK)
         err = transfer_feed_end(feed, &task, &totals);

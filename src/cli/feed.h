@@ -21,6 +21,7 @@ struct cli_feed_source {
     /* Files with a password in their first line; NULL: it is asked for, once it is needed. */
     const char *file_password_file, *server_password_file;
     const char *server_ca_file;  /* NULL: what the system trusts */
+    const char *uidl;            /* of POP3 there (transfer/uidl.h); NULL: not told */
     const struct cli_line *line; /* its secret stays behind, as all other descriptors do */
 };
 

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "cli/remote.h"
 #include "cli/secret_input.h"
+#include "transfer/uidl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,11 +58,15 @@ static enum err open_source(struct task *task, const struct cli_line *line,
         .server_ca_file = cli_line_path(line, "server-ca-file") != NULL
                               ? cli_line_path(line, "server-ca-file")
                               : line->outgoing_ca,
+        .uidl = cli_line_path(line, "uidl"),
     };
 
     *fd = -1;
     if (source_fd < 0 && !cli_remote_is_one(name))
         return words_of(task, name);
+    if (source.uidl != NULL && transfer_uidl_template(str_from_c(source.uidl)).len == 0)
+        return fail(task, ERR_INVALID,
+                    "--uidl is dovecot, cyrus, sealpost, or a format with %%u in it: %%v-%%u");
     return cli_feed_start(task, &files->feed, &source, fd);
 }
 

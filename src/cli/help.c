@@ -35,6 +35,8 @@ static const char *value_name(const struct admin_argument *argument)
         return "ID";
     case ADMIN_LETTER:
         return "TEXT";
+    case ADMIN_HINT:
+        return "FORMAT";
     case ADMIN_SECRET:
     case ADMIN_FILE:
     case ADMIN_OUTPUT:

@@ -212,6 +212,7 @@ static enum err set_argument(struct reader *reader, const struct admin_argument 
     case ADMIN_SOURCE:
     case ADMIN_KEY:
     case ADMIN_PATH:
+    case ADMIN_HINT:
         break;
     }
     json = json_string(value);
@@ -221,7 +222,8 @@ static enum err set_argument(struct reader *reader, const struct admin_argument 
         json_decref(json);
         return complain(reader, "The value of \"%s\" is empty.", argument->name);
     }
-    if (argument->kind == ADMIN_KEY || argument->kind == ADMIN_PATH) {
+    if (argument->kind == ADMIN_KEY || argument->kind == ADMIN_PATH ||
+        argument->kind == ADMIN_HINT) {
         json_object_set_new(reader->line->paths, argument->name, json);
         if (argument->kind == ADMIN_KEY)
             json_object_set_new(reader->line->arguments, argument->name, json_true());

@@ -37,7 +37,7 @@ struct cli_line {
 /* ERR_INVALID: `words` says what is wrong and how it is written. Strings are borrowed from argv. */
 MUST_CHECK enum err cli_parse(int argc, char *const *argv, struct buf *words,
                               struct cli_line *out_line);
-/* The value of an ADMIN_PATH or ADMIN_KEY option; NULL: not given. */
+/* The value of an ADMIN_PATH, ADMIN_HINT or ADMIN_KEY option; NULL: not given. */
 const char *cli_line_path(const struct cli_line *line, const char *option);
 void cli_line_done(struct cli_line *line);
 

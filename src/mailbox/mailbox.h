@@ -53,6 +53,7 @@ struct mailbox {
     struct secret *drop_key;           /* own; likewise */
     struct secret *pass_key;           /* own; likewise: checks the sessions' passes */
     struct secret *next_pass_key;      /* own; from the next key, NULL: there was none */
+    struct secret *former_pass_key; /* own; of sessions from before a re-encryption; NULL: none */
     uint64_t passes_since;             /* those of logins up to this one count no more */
     bool is_being_copied; /* it is re-encrypted: what can wait is not written meanwhile */
     bool is_rekeyed; /* the file is under what was the next key: the keeper has to know */

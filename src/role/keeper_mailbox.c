@@ -159,6 +159,7 @@ static void send_key(struct keeper_mailbox *mailbox, struct task *task, bool is_
     struct keeper *keeper = mailbox->keeper;
     CLEANUP(secret_free) struct secret *key = NULL;
     CLEANUP(secret_free) struct secret *drop_key = NULL;
+    const struct secret *former;
     struct str keys;
     struct wire_mailbox_key body = {.status = WIRE_DENIED};
     struct account_mailbox row;
@@ -168,6 +169,7 @@ static void send_key(struct keeper_mailbox *mailbox, struct task *task, bool is_
         drop_key = dropbox_key(keeper->drop_root, &mailbox->id);
         mailbox->has_key = true;
         mailbox->limit_bytes = account_mailbox_limit(&row);
+        former = account_sessions_former_pass_key(keeper->sessions, &mailbox->id);
         keys = secret_str(key);
         body = (struct wire_mailbox_key){
             .status = WIRE_OK,
@@ -178,6 +180,7 @@ static void send_key(struct keeper_mailbox *mailbox, struct task *task, bool is_
             .epoch = row.epoch,
             .change_counter = row.change_counter,
             .passes_since = account_expelled_since(keeper->expelled, &mailbox->id),
+            .former_pass_key = former == NULL ? STR("") : secret_str(former),
         };
     } else {
         log_info(keeper->log, "no key for a mailbox process mailbox=%s: %s", mailbox->id.text,

@@ -415,6 +415,23 @@ static void check_one_key(struct fixture *f, const unsigned char check[static PA
     assert_memory_equal(again, check, sizeof(again));
 }
 
+/* Whoever logged in before that is one of its sessions still, by the key that comes beside it;
+ * whoever did before all sessions were ended is not. */
+static void check_former_passes(struct fixture *f, const struct id *session,
+                                const unsigned char pass[static PASS_BYTES], const struct id *ended,
+                                const unsigned char ended_pass[static PASS_BYTES])
+{
+    const struct wire_mailbox_key *key = &f->message.body.mailbox_key;
+    CLEANUP(secret_free) struct secret *passes = NULL;
+
+    assert_true(key->former_pass_key.len > 0);
+    passes = secret_copy(key->former_pass_key);
+    assert_true(pass_is_valid(passes, session, WIRE_SERVICE_IMAP, key->passes_since,
+                              str_make(pass, PASS_BYTES)));
+    assert_false(pass_is_valid(passes, ended, WIRE_SERVICE_IMAP, key->passes_since,
+                               str_make(ended_pass, PASS_BYTES)));
+}
+
 static enum wire_status log_in_to_imap(struct fixture *f, const struct id *session,
                                        const char *password)
 {
@@ -430,7 +447,7 @@ static void test_a_new_password(void **state)
     struct wire_mailbox_started started = {.mailbox = f->mailbox};
     struct wire_mailbox_rekeyed rekeyed = {.mailbox = f->mailbox};
     struct wire_job_reply reply;
-    unsigned char check[PASS_CHECK_BYTES], before[PASS_BYTES];
+    unsigned char check[PASS_CHECK_BYTES], before[PASS_BYTES], after[PASS_BYTES];
     char app[40], old[40];
     int channel;
 
@@ -443,6 +460,7 @@ static void test_a_new_password(void **state)
     assert_int_equal(log_in_to_imap(f, &app_session, app), WIRE_OK);
     /* Its first use is the confirmation. */
     assert_int_equal(log_in_to_imap(f, &other, f->password), WIRE_OK);
+    memcpy(after, f->pass, sizeof(after));
     (void)fixture_receive(f, f->peers[STORE], WIRE_ROLE_STORE, WIRE_MAILBOX_EXPEL);
     reply = expect_rekey(f);
     assert_int_equal(log_in_to_imap(f, &third, old), WIRE_DENIED);
@@ -465,6 +483,7 @@ static void test_a_new_password(void **state)
     /* One key again, the next one, for whoever logs in. */
     assert_int_equal(log_in_to_imap(f, &third, app), WIRE_OK);
     check_one_key(f, check);
+    check_former_passes(f, &other, after, &session, before);
 }
 
 int main(void)

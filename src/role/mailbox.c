@@ -298,7 +298,9 @@ bool mailbox_pass_is_valid(const struct mailbox *mailbox, const struct id *sessi
 
     return pass_is_valid(mailbox->pass_key, session, service, since, pass) ||
            (mailbox->next_pass_key != NULL &&
-            pass_is_valid(mailbox->next_pass_key, session, service, since, pass));
+            pass_is_valid(mailbox->next_pass_key, session, service, since, pass)) ||
+           (mailbox->former_pass_key != NULL &&
+            pass_is_valid(mailbox->former_pass_key, session, service, since, pass));
 }
 
 void mailbox_tell_rekeyed(struct mailbox *mailbox)
@@ -339,6 +341,8 @@ static enum err open_vault(struct mailbox *mailbox, struct task *task,
 
     mailbox->vault_options = options;
     mailbox->pass_key = pass_key(mailbox_key);
+    if (key->former_pass_key.len > 0)
+        mailbox->former_pass_key = secret_copy(key->former_pass_key);
     mailbox->passes_since = key->passes_since;
     mailbox->key = secret_copy(key->key);
     restore_remove_rest(task, start->mail_folder, &start->id);
@@ -671,6 +675,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     mailbox_rebuild_free(&mailbox.rebuild);
     secret_free(&mailbox.pass_key);
     secret_free(&mailbox.next_pass_key);
+    secret_free(&mailbox.former_pass_key);
     secret_free(&mailbox.key);
     secret_free(&mailbox.next_key);
     secret_free(&mailbox.drop_key);

@@ -6,7 +6,7 @@
  *   STARTING: the roles come up one after the other, in the table's order; each one is connected to
  *   those before it. The same function restarts a process later and connects it to the survivors.
  *
- *   STOPPING: in stages, see `stages`.
+ *   STOPPING: in stages, see `stages`; master ends last, behind the roles' own processes too.
  *
  * Two processes are connected when the message table allows anything between their roles.
  */
@@ -448,13 +448,27 @@ static bool is_running(const struct master *master, unsigned kinds)
     return false;
 }
 
-/* Enters every stage whose predecessors' processes are gone; at the end the loop stops. */
+/* Processes that a role made and did not wait for; asked when no role runs any more. */
+static bool has_orphans(void)
+{
+    pid_t pid;
+
+    do {
+        pid = waitpid(-1, NULL, WNOHANG);
+    } while (pid > 0);
+    return pid == 0;
+}
+
+/* Enters every stage whose predecessors' processes are gone; at the end, when also theirs are, the
+ * loop stops. */
 static void next_stage(struct master *master)
 {
     struct wire_stop body = {.grace_ms = GRACE_MS};
 
     while (master->stage == 0 || !is_running(master, stages[master->stage - 1].awaits)) {
         if (master->stage == ARRAY_LEN(stages)) {
+            if (has_orphans())
+                return; /* their end is heard of as any */
             net_timer_stop(master->grace);
             net_loop_stop(master->loop);
             return;
@@ -482,6 +496,11 @@ static void on_grace_over(void *owner)
         }
     }
     net_timer_start(master->grace, GRACE_MS);
+    if (master->stage == ARRAY_LEN(stages) && !is_running(master, ~0u)) {
+        log_warning(&master->log,
+                    "a process that a role made hangs in the kernel; ending without it");
+        net_loop_stop(master->loop);
+    }
 }
 
 static void on_stop_signal(void *owner)
@@ -674,6 +693,9 @@ static void serve(struct master *master)
     struct net_signal *hup = net_signal_new(master->loop, SIGHUP, on_reload_signal, master);
     struct net_signal *child = net_signal_new(master->loop, SIGCHLD, reap, master);
 
+    /* The kernel kills what a role made when the role ends, but that takes its time on a busy
+     * machine: who waits for us is to find all of them gone, so they become our children. */
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     start_next_role(master);
     net_loop_run(master->loop);
     net_signal_free(&term);

@@ -77,6 +77,26 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     net_loop_stop(role_loop(process));
 }
 
+/* A process of its own, as a mailbox's copier is one, that ends a while after it. */
+static void on_stop_with_helper(struct role_process *process, int64_t grace_ms)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        usleep(700 * 1000);
+        log_info(role_log(process), "helper ends");
+        _exit(EXIT_SUCCESS);
+    }
+    log_info(role_log(process), "helper %s", pid > 0 ? "begins" : "could not be made");
+    on_stop(process, grace_ms);
+}
+
+static void may_fork(struct role_process *process, struct sandbox_rules *rules)
+{
+    (void)process;
+    rules->may_fork = true;
+}
+
 #define TEST_ROLE(KIND)                                                                            \
     {                                                                                              \
         .kind = WIRE_ROLE_##KIND, .setup = setup, .start = start, .on_peer = on_peer,              \
@@ -84,8 +104,16 @@ static void on_stop(struct role_process *process, int64_t grace_ms)
     }
 
 static const struct role keeper = TEST_ROLE(KEEPER), sealer = TEST_ROLE(SEALER),
-                         nursery = TEST_ROLE(NURSERY), store = TEST_ROLE(STORE),
-                         smtp = TEST_ROLE(SMTP), gate = TEST_ROLE(GATE);
+                         store = TEST_ROLE(STORE), smtp = TEST_ROLE(SMTP), gate = TEST_ROLE(GATE);
+
+static const struct role nursery = {.kind = WIRE_ROLE_NURSERY,
+                                    .setup = setup,
+                                    .sandbox = may_fork,
+                                    .start = start,
+                                    .on_peer = on_peer,
+                                    .on_peer_lost = on_peer_lost,
+                                    .on_reload = on_reload,
+                                    .on_stop = on_stop_with_helper};
 
 static size_t two(const struct config *config, size_t cores)
 {
@@ -365,6 +393,22 @@ static void a_reload_takes_the_good_and_leaves_the_bad(void **state)
     service_done(&service);
 }
 
+static void nothing_that_a_role_made_outlives_a_stopped_master(void **state)
+{
+    struct service service;
+
+    (void)state;
+    service_init(&service);
+    service_start(&service);
+    assert_true(sees(&service, "ready"));
+    kill(service.pid, SIGTERM);
+    assert_true(sees(&service, "helper begins"));
+    assert_true(sees(&service, "helper ends"));
+    assert_true(sees(&service, "stopped"));
+    assert_int_equal(service_wait(&service), 0);
+    service_done(&service);
+}
+
 static void nothing_outlives_a_killed_master(void **state)
 {
     struct service service;
@@ -447,6 +491,7 @@ int main(void)
         cmocka_unit_test(the_expendable_is_not_kept_waiting),
         cmocka_unit_test(one_service_for_each_folder),
         cmocka_unit_test(a_reload_takes_the_good_and_leaves_the_bad),
+        cmocka_unit_test(nothing_that_a_role_made_outlives_a_stopped_master),
         cmocka_unit_test(nothing_outlives_a_killed_master),
         cmocka_unit_test(a_role_that_cannot_start_is_named),
         cmocka_unit_test(a_lost_host_key_is_not_replaced),

@@ -1,9 +1,11 @@
 /*
- * A session's pass: what shows a mailbox process that the keeper opened this session of its mailbox,
- * though others bring the session to it. Only who has the mailbox's key can make one; the keeper
- * gives it to the gate with the login's answer, and the gate shows it whenever the session is
- * opened, also after a sleep, and after the keeper that made it. It opens nothing where no process
- * has the key, none whose key has changed since, and none of a mailbox whose sessions were ended since.
+ * A session's pass: what shows a mailbox process that the keeper opened this session of its
+ * mailbox, though others bring the session to it. Only who has the mailbox's key can make one; the
+ * keeper gives it to the gate with the login's answer, and the gate shows it whenever the session
+ * is opened, also after a sleep, and after the keeper that made it. It opens nothing where no
+ * process has the key, none whose key has changed since (but by the re-encryption that a new
+ * password asks for, which the keeper remembers), and none of a mailbox whose sessions were ended
+ * since.
  */
 #ifndef SECRET_PASS_H
 #define SECRET_PASS_H

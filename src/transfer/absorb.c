@@ -16,7 +16,7 @@
 #include "transfer/json.h"
 #include "transfer/names.h"
 #include "transfer/stream.h"
-#include "vault/message.h"
+#include "vault/maildrop.h"
 #include "vault/metadata.h"
 
 #include <inttypes.h>
@@ -43,6 +43,7 @@ struct transfer_absorb {
     bool must_commit;
     /* The folder under way; 0: none yet. */
     int64_t folder_id;
+    bool is_inbox;
     uint32_t uidvalidity, uidnext; /* of the source, as far as it has them */
     char entry[128];      /* of its annotation; empty: it has no name */
     uint32_t last_uid;    /* of the source, in this batch */
@@ -252,6 +253,7 @@ static enum err begin_folder(struct transfer_absorb *absorb, struct task *task, 
     TRY(choose_name(absorb, task, &folder));
     TRY(make_folder(absorb, task, &folder));
     TRY(read_known(absorb, task, &folder, &known_uidvalidity, &known_uid));
+    absorb->is_inbox = str_equal_nocase(folder.name, STR("INBOX"));
     absorb->uidvalidity = folder.uidvalidity;
     absorb->uidnext = folder.uidnext;
     absorb->last_uid = 0;
@@ -332,6 +334,18 @@ static enum err flags_of(struct transfer_absorb *absorb, struct task *task,
     return ERR_OK;
 }
 
+/* Nothing where it is the one that the server makes of a message that kept its UID. */
+static struct str uidl_of(const struct transfer_absorb *absorb,
+                          const struct transfer_message *message, bool has_kept_uid)
+{
+    char own[VAULT_OWN_UIDL_LEN + 1];
+
+    vault_uidl_own(absorb->uidvalidity, message->uid, own);
+    if (!absorb->is_inbox || (has_kept_uid && str_equal(message->uidl, str_from_c(own))))
+        return STR("");
+    return message->uidl;
+}
+
 static enum err store(struct transfer_absorb *absorb, struct task *task, struct pending *pending)
 {
     const struct transfer_message *message = &pending->message;
@@ -340,6 +354,7 @@ static enum err store(struct transfer_absorb *absorb, struct task *task, struct 
         .internal_date_ms = message->date_ms,
         .internal_zone_minutes = message->zone_minutes,
     };
+    bool has_kept_uid = false;
     uint32_t uid;
 
     if (absorb->duplicates != NULL && duplicates_take(absorb->duplicates, append.raw)) {
@@ -355,7 +370,9 @@ static enum err store(struct transfer_absorb *absorb, struct task *task, struct 
             task_forgive(task); /* it gets another UID */
         else
             TRY(err);
+        has_kept_uid = err == ERR_OK;
     }
+    append.uidl = uidl_of(absorb, message, has_kept_uid);
     TRY(vault_message_append(absorb->vault, task, absorb->folder_id, &append, &uid));
     absorb->totals.messages++;
     absorb->totals.bytes += append.raw.len;

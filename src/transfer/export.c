@@ -2,7 +2,9 @@
 #include "transfer/export.h"
 
 #include "vault/content.h"
-#include "vault/message.h"
+#include "vault/maildrop.h"
+
+#include <stdlib.h>
 
 struct source {
     struct vault *vault;
@@ -11,6 +13,11 @@ struct source {
     struct transfer_totals totals;
     uint64_t total_messages;
     bool is_planning;
+    /* Of the folder under way; in its task's arena. */
+    bool is_inbox;
+    uint32_t uidvalidity;
+    struct vault_given_uidl *given;
+    size_t given_count;
 };
 
 static bool is_in(struct str name, struct str wanted)
@@ -75,6 +82,32 @@ static enum err pass_bytes(struct source *source, struct task *task, int64_t con
     return ERR_OK;
 }
 
+static int compare_uids(const void *a, const void *b)
+{
+    uint32_t one = ((const struct vault_given_uidl *)a)->uid;
+    uint32_t other = ((const struct vault_given_uidl *)b)->uid;
+
+    return one < other ? -1 : one > other;
+}
+
+/* What clients of POP3 know it by, so that they know it elsewhere, too. */
+static struct str uidl_of(const struct source *source, struct task *task, uint32_t uid)
+{
+    const struct vault_given_uidl wanted = {.uid = uid};
+    const struct vault_given_uidl *given =
+        source->given_count == 0
+            ? NULL
+            : bsearch(&wanted, source->given, source->given_count, sizeof(wanted), compare_uids);
+    char own[VAULT_OWN_UIDL_LEN + 1];
+
+    if (!source->is_inbox)
+        return STR("");
+    if (given != NULL)
+        return str_from_c(given->uidl);
+    vault_uidl_own(source->uidvalidity, uid, own);
+    return arena_copy(&task->arena, str_from_c(own));
+}
+
 static enum err pass_message(struct source *source, struct task *task,
                              const struct vault_message *row)
 {
@@ -88,6 +121,7 @@ static enum err pass_message(struct source *source, struct task *task,
         .date_ms = row->internal_date_ms,
         .zone_minutes = row->internal_zone_minutes,
         .size_bytes = row->size_bytes,
+        .uidl = uidl_of(source, task, row->uid),
     };
 
     if (source->is_planning) {
@@ -165,6 +199,11 @@ static enum err pass_folder(struct source *source, struct task *task,
     };
     uint32_t known = 0;
 
+    source->is_inbox = str_equal(row->name, STR("INBOX"));
+    source->uidvalidity = row->uidvalidity;
+    source->given_count = 0;
+    if (source->is_inbox)
+        TRY(vault_uidl_given(source->vault, task, row->id, &source->given, &source->given_count));
     /* By its number, which stays when it is renamed. */
     if (options->source.len > 0)
         folder.source =

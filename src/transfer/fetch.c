@@ -12,6 +12,7 @@
 #include "imap/use.h"
 #include "imap/utf7.h"
 #include "transfer/names.h"
+#include "transfer/uidl.h"
 #include "vault/message.h"
 
 #include <inttypes.h>
@@ -45,6 +46,7 @@ struct fetch {
     const uint32_t *batch;
     size_t batch_count;
     struct transfer_fetched fetched;
+    struct str uidl_template; /* uidl.h; the server's */
 };
 
 /* --- One response, one command --- */
@@ -144,6 +146,8 @@ static enum err log_in(struct fetch *fetch, struct task *task)
     bool is_ok;
 
     TRY(next_response(fetch, task, &greeting, &len));
+    fetch->uidl_template =
+        transfer_uidl_template_of_greeting(str_upto(buf_str(&fetch->input), len));
     if (!str_equal(greeting.tag, STR("*")) || !imap_response_is(&greeting, 0, STR("OK")))
         return fail(task, ERR_INVALID, "that is no IMAP server, or it takes no clients now");
     buf_consume(&fetch->input, len);
@@ -577,6 +581,7 @@ static enum err fetch_folder(struct fetch *fetch, struct task *task, struct remo
     }
     remote->folder.uidvalidity = fetch->uidvalidity;
     remote->folder.uidnext = fetch->uidnext;
+    remote->folder.uidl_template = fetch->uidl_template;
     TRY(fetch->sink->folder(fetch->sink->owner, task, &remote->folder));
     if (transfer_feed_known_uidvalidity(fetch->feed) == fetch->uidvalidity)
         first = transfer_feed_known_uid(fetch->feed) + 1;

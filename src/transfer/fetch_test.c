@@ -306,6 +306,35 @@ static void test_taken(void **state)
     done(&server, &outcome);
 }
 
+/* By its greeting it is a Cyrus: of its INBOX, which POP3 has, the unique-ids are known. */
+static void test_unique_ids(void **state)
+{
+#define CYRUS(NAME)                                                                                \
+    {                                                                                              \
+        {NULL, "* OK host Cyrus IMAP 3.6.1 server ready\r\n"}, {LOGIN, "^ OK\r\n"},                \
+            {"LIST \"\" \"*\"", "* LIST () \".\" " NAME "\r\n^ OK\r\n"},                           \
+            {"LSUB \"\" \"*\"", "^ OK\r\n"},                                                       \
+            {"EXAMINE \"" NAME "\"", "* OK [UIDVALIDITY 7] x\r\n^ OK [READ-ONLY]\r\n"},            \
+            {"UID SEARCH UID 1:*", "* SEARCH 9\r\n^ OK\r\n"},                                      \
+            {"UID FETCH 9 (UID RFC822.SIZE)", "* 1 FETCH (UID 9 RFC822.SIZE 5)\r\n^ OK\r\n"},      \
+            {"UID FETCH 9 (UID FLAGS INTERNALDATE BODY.PEEK[])",                                   \
+             "* 1 FETCH (UID 9 BODY[] {5}\r\nhello)\r\n^ OK\r\n"},                                 \
+            {"NOOP", "^ OK\r\n"},                                                                  \
+    }
+    static const struct turn rows[][TURNS_MAX] = {CYRUS("INBOX"), CYRUS("Old")};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct outcome outcome;
+        struct server server;
+
+        play(rows[i], false, "{\"uidvalidity\":0,\"uid\":0}", &server, &outcome);
+        assert_string_equal(server.wrong, "");
+        assert_int_equal(has(&outcome.fed, "\"uidl\":\"7.9\""), i == 0);
+        done(&server, &outcome);
+    }
+}
+
 /* What is known already is not asked for, though "n:*" names the last one whatever n. */
 static void test_known(void **state)
 {
@@ -370,9 +399,8 @@ static void test_not_given(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_taken),
-        cmocka_unit_test(test_known),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_unique_ids), cmocka_unit_test(test_known),
         cmocka_unit_test(test_not_given),
     };
 

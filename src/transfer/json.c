@@ -2,7 +2,7 @@
 #include "transfer/json.h"
 
 #include "base/clock.h"
-#include "vault/message.h"
+#include "vault/maildrop.h"
 
 static void put_text(json_t *object, const char *name, struct str text)
 {
@@ -61,6 +61,8 @@ json_t *transfer_json_message(const struct transfer_message *message)
     put_number(object, "zone", message->zone_minutes);
     if (message->size_bytes != UINT64_MAX)
         put_number(object, "size", (int64_t)message->size_bytes);
+    if (message->uidl.len > 0)
+        put_text(object, "uidl", message->uidl);
     return object;
 }
 
@@ -142,6 +144,9 @@ enum err transfer_json_read_message(struct task *task, const json_t *object,
     message.zone_minutes = (int16_t)minutes;
     if (json_is_integer(size) && json_integer_value(size) >= 0)
         message.size_bytes = (uint64_t)json_integer_value(size);
+    message.uidl = text_of(task, object, "uidl");
+    if (!vault_uidl_is_valid(message.uidl))
+        message.uidl = STR("");
     *out = message;
     return ERR_OK;
 }

@@ -2,6 +2,7 @@
 #include "transfer/maildir.h"
 
 #include "base/ascii.h"
+#include "base/buf.h"
 #include "transfer/names.h"
 #include "vault/message.h"
 
@@ -106,46 +107,132 @@ static bool parse_head(struct str line, bool *out_is_third, struct maildir_uids 
     return *out_is_third && out->uidvalidity != 0;
 }
 
+/* Room for a row of each line that is left. */
+static struct maildir_uid *rows_for(struct arena *arena, struct str rest)
+{
+    size_t room = 1;
+
+    for (size_t i = 0; i < rest.len; i++)
+        room += rest.ptr[i] == '\n';
+    return ARENA_ARRAY(arena, struct maildir_uid, room);
+}
+
+static void sort_rows(struct maildir_uids *uids)
+{
+    if (uids->count > 1)
+        qsort(uids->rows, uids->count, sizeof(*uids->rows), compare);
+}
+
+/* "7 Pabc W123 :base": what is said between UID and name. A "P" alone stands for the name. */
+static struct str uidl_among(struct str words, struct str base)
+{
+    struct str word;
+
+    while (str_split(&words, ' ', &word)) {
+        if (word.len > 0 && word.ptr[0] == 'P')
+            return word.len == 1 ? base : str_from(word, 1);
+    }
+    return STR("");
+}
+
+static bool parse_uid_line(struct str line, bool is_third, struct maildir_uid *out)
+{
+    struct str rest = line, number;
+    ptrdiff_t colon = str_find(line, STR(" :"));
+
+    if (!str_split(&rest, ' ', &number) || !parse_u32(number, &out->uid) || out->uid == 0 ||
+        (is_third && colon < 0))
+        return false;
+    if (is_third)
+        rest = str_from(line, (size_t)colon + 2);
+    out->base = maildir_base(rest);
+    out->uidl = is_third ? uidl_among(str_upto(line, (size_t)colon), out->base) : STR("");
+    return rest.len > 0;
+}
+
 bool maildir_parse_uids(struct arena *arena, struct str text, struct maildir_uids *out)
 {
     struct maildir_uids found = {0};
     struct str rest = text, line;
-    size_t room = 0;
     bool is_third;
 
     if (!str_split(&rest, '\n', &line) || !parse_head(line, &is_third, &found))
         return false;
-    for (size_t i = 0; i < rest.len; i++)
-        room += rest.ptr[i] == '\n';
-    found.rows = ARENA_ARRAY(arena, struct maildir_uid, room + 1);
-    while (str_split(&rest, '\n', &line) && found.count <= room) {
-        struct str base = line, number;
-        ptrdiff_t colon = str_find(line, STR(" :"));
-        uint32_t uid;
-
-        if (!str_split(&base, ' ', &number) || !parse_u32(number, &uid) || uid == 0)
-            continue;
-        if (is_third && colon < 0)
-            continue;
-        if (is_third)
-            base = str_from(line, (size_t)colon + 2);
-        if (base.len > 0)
-            found.rows[found.count++] = (struct maildir_uid){maildir_base(base), uid};
-    }
-    if (found.count > 1)
-        qsort(found.rows, found.count, sizeof(*found.rows), compare);
+    found.rows = rows_for(arena, rest);
+    while (str_split(&rest, '\n', &line))
+        found.count += parse_uid_line(line, is_third, &found.rows[found.count]);
+    sort_rows(&found);
     *out = found;
     return true;
 }
 
-uint32_t maildir_uid_of(const struct maildir_uids *uids, struct str base)
+/* The name itself, with what a quoted string had better not have as +XX. */
+static struct str uidl_of_name(struct arena *arena, struct str base)
+{
+    CLEANUP(buf_free) struct buf out;
+
+    buf_init(&out, SIZE_MAX);
+    for (size_t i = 0; i < base.len; i++) {
+        char c = base.ptr[i];
+
+        if (c < 0x21 || c > 0x7e || str_index(STR("'\"+"), c) >= 0)
+            buf_putf(&out, "+%02X", (unsigned)(unsigned char)c);
+        else
+            buf_put(&out, str_make(&c, 1));
+    }
+    return arena_copy(arena, buf_str(&out));
+}
+
+/* "name size number:UIDVALIDITY", in the third version ":" and a flag behind it. The number is
+ * POP3's own, no UID; without one the name counts. */
+static bool parse_courier_line(struct arena *arena, struct str line, struct maildir_uid *out)
+{
+    ptrdiff_t last = str_last_index(line, ' '), size;
+    struct str rest, name, part;
+    uint32_t number, uidvalidity;
+
+    if (last < 0)
+        return false;
+    rest = str_from(line, (size_t)last + 1);
+    name = str_upto(line, (size_t)last);
+    size = str_last_index(name, ' ');
+    if (size < 1 || !str_split(&rest, ':', &part) || !parse_u32(part, &number) ||
+        !str_split(&rest, ':', &part) || !parse_u32(part, &uidvalidity))
+        return false;
+    out->base = maildir_base(str_upto(name, (size_t)size));
+    out->uid = 0;
+    if (number == 0)
+        out->uidl = uidl_of_name(arena, out->base);
+    else if (uidvalidity == 0)
+        out->uidl = arena_printf(arena, "UID%u", (unsigned)number);
+    else
+        out->uidl = arena_printf(arena, "UID%u-%u", (unsigned)number, (unsigned)uidvalidity);
+    return true;
+}
+
+bool maildir_parse_courier(struct arena *arena, struct str text, struct maildir_uids *out)
+{
+    struct maildir_uids found = {0};
+    struct str rest = text, line;
+
+    if (!str_split(&rest, '\n', &line) ||
+        (!str_starts_with(line, STR("/2 ")) && !str_starts_with(line, STR("/3 "))))
+        return false;
+    found.rows = rows_for(arena, rest);
+    while (str_split(&rest, '\n', &line))
+        found.count += parse_courier_line(arena, line, &found.rows[found.count]);
+    sort_rows(&found);
+    *out = found;
+    return true;
+}
+
+const struct maildir_uid *maildir_uid_of(const struct maildir_uids *uids, struct str base)
 {
     const struct maildir_uid wanted = {.base = base};
-    const struct maildir_uid *found =
-        uids->count == 0 ? NULL
-                         : bsearch(&wanted, uids->rows, uids->count, sizeof(*uids->rows), compare);
 
-    return found == NULL ? 0 : found->uid;
+    return uids->count == 0
+               ? NULL
+               : bsearch(&wanted, uids->rows, uids->count, sizeof(*uids->rows), compare);
 }
 
 void maildir_parse_subscriptions(struct arena *arena, struct str text, struct str **out_names,

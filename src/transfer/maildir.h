@@ -1,4 +1,5 @@
-/* What a Maildir says about its messages: in their names, and in the files that Dovecot keeps. */
+/* What a Maildir says about its messages: in their names, and in the files that Dovecot and Courier
+ * keep. */
 #ifndef TRANSFER_MAILDIR_H
 #define TRANSFER_MAILDIR_H
 
@@ -23,6 +24,7 @@ void maildir_parse_keywords(struct str text, struct str out[static MAILDIR_KEYWO
 struct maildir_uid {
     struct str base; /* in the text */
     uint32_t uid;
+    struct str uidl; /* POP3's unique-id, if it is another than that of all; in the text or arena */
 };
 struct maildir_uids {
     uint32_t uidvalidity, uidnext;
@@ -31,8 +33,11 @@ struct maildir_uids {
 };
 /* dovecot-uidlist, versions 1 and 3. False: it is none. What is wrong in it is left out. */
 bool maildir_parse_uids(struct arena *arena, struct str text, struct maildir_uids *out);
-/* 0: it has none. */
-uint32_t maildir_uid_of(const struct maildir_uids *uids, struct str base);
+/* courierpop3dsizelist, versions 2 and 3: of each message POP3's unique-id, and no UID. False: it
+ * is none. */
+bool maildir_parse_courier(struct arena *arena, struct str text, struct maildir_uids *out);
+/* NULL: nothing is said of it. */
+const struct maildir_uid *maildir_uid_of(const struct maildir_uids *uids, struct str base);
 
 /* The names in `subscriptions`, in either of its forms, as ours; in the arena. */
 void maildir_parse_subscriptions(struct arena *arena, struct str text, struct str **out_names,

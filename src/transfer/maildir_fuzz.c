@@ -1,8 +1,11 @@
-/* Any bytes as a file's name, as Dovecot's lists, as an index and as names of folders. */
+/* Any bytes as a file's name, as Dovecot's and Courier's lists, as an index and as names of
+ * folders. */
 #include "transfer/index.h"
 #include "transfer/maildir.h"
 #include "transfer/names.h"
 #include "transfer/places.h"
+#include "transfer/uidl.h"
+#include "vault/maildrop.h"
 
 #include <assert.h>
 
@@ -41,8 +44,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(count <= MAILDIR_KEYWORDS && maildir_base(text).len <= size);
     if (maildir_parse_uids(&places.task.arena, text, &uids)) {
         for (size_t i = 0; i < uids.count; i++)
-            assert(maildir_uid_of(&uids, uids.rows[i].base) != 0);
+            assert(maildir_uid_of(&uids, uids.rows[i].base) != NULL);
     }
+    if (maildir_parse_courier(&places.task.arena, text, &uids)) {
+        for (size_t i = 0; i < uids.count; i++)
+            assert(uids.rows[i].uidl.len > 0 || uids.rows[i].base.len == 0);
+    }
+    file = transfer_uidl_make(&places.task.arena, transfer_uidl_template(text), 7, 1763787600);
+    assert(file.len == 0 || vault_uidl_is_valid(file));
     maildir_parse_subscriptions(&places.task.arena, text, &names, &count);
     if (transfer_index_parse(&places.task, text, &line) == ERR_OK)
         assert(line.is_folder == (line.folder.name.len > 0));

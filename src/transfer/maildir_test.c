@@ -61,6 +61,54 @@ static void test_keywords(void **state)
     assert_int_equal(found[2].len + found[3].len, 0);
 }
 
+static uint32_t uid_of(const struct maildir_uids *uids, struct str base)
+{
+    const struct maildir_uid *found = maildir_uid_of(uids, base);
+
+    return found == NULL ? 0 : found->uid;
+}
+
+static void check_uidl(const struct maildir_uids *uids, const char *base, const char *uidl)
+{
+    const struct maildir_uid *found = maildir_uid_of(uids, str_from_c(base));
+
+    if (found == NULL || !str_equal(found->uidl, str_from_c(uidl)))
+        fail_msg("%s: %.*s", base, found == NULL ? 0 : (int)found->uidl.len,
+                 found == NULL ? "" : found->uidl.ptr);
+}
+
+/* As Dovecot keeps those of the servers that were there before it, and as Courier keeps its own. */
+static void test_unique_ids(void **state)
+{
+    struct maildir_uids uids = {0};
+    struct task task;
+
+    (void)state;
+    task_init(&task, 0);
+    assert_true(maildir_parse_uids(&task.arena,
+                                   STR("3 V1763 N9 G0123\n1 PUID7-99 W12 :a\n2 W12 P S3 :b:2,S\n"
+                                       "3 W12 :c P9\n4 :d\n"),
+                                   &uids));
+    check_uidl(&uids, "a", "UID7-99");
+    check_uidl(&uids, "b", "b");
+    check_uidl(&uids, "c P9", "");
+    check_uidl(&uids, "d", "");
+    assert_int_equal(uid_of(&uids, STR("b")), 2);
+    assert_true(maildir_parse_courier(&task.arena,
+                                      STR("/3 9 1763\n1.a:2,S 100 3:1763:0\n2.b 1 4:0:1\n"
+                                          "3.c+'d 1 0:0:0\n4 d 1 5:6\nnothing\n5.e 1\n6.f 1 x:1:0\n"
+                                          " 1 1:1\n7.g 1 1\n"),
+                                      &uids));
+    assert_int_equal(uids.count, 4);
+    check_uidl(&uids, "1.a", "UID3-1763");
+    check_uidl(&uids, "2.b", "UID4");
+    check_uidl(&uids, "3.c+'d", "3.c+2B+27d");
+    check_uidl(&uids, "4 d", "UID5-6");
+    assert_false(maildir_parse_courier(&task.arena, STR("/1 9\n1.a 1 3:4\n"), &uids));
+    assert_false(maildir_parse_courier(&task.arena, STR(""), &uids));
+    task_done(&task);
+}
+
 static void test_uid_lists(void **state)
 {
     struct maildir_uids uids = {0};
@@ -75,11 +123,11 @@ static void test_uid_lists(void **state)
     assert_int_equal(uids.uidvalidity, 1763);
     assert_int_equal(uids.uidnext, 9);
     assert_int_equal(uids.count, 2);
-    assert_int_equal(maildir_uid_of(&uids, STR("a.host")), 3);
-    assert_int_equal(maildir_uid_of(&uids, STR("b.host")), 5);
-    assert_int_equal(maildir_uid_of(&uids, STR("c.host")), 0);
+    assert_int_equal(uid_of(&uids, STR("a.host")), 3);
+    assert_int_equal(uid_of(&uids, STR("b.host")), 5);
+    assert_int_equal(uid_of(&uids, STR("c.host")), 0);
     assert_true(maildir_parse_uids(&task.arena, STR("1 1763 9\n3 a.host\n"), &uids));
-    assert_int_equal(maildir_uid_of(&uids, STR("a.host")), 3);
+    assert_int_equal(uid_of(&uids, STR("a.host")), 3);
     assert_false(maildir_parse_uids(&task.arena, STR("2 V1 N2\n"), &uids));
     assert_false(maildir_parse_uids(&task.arena, STR("3 Vx N2\n"), &uids));
     assert_false(maildir_parse_uids(&task.arena, STR("3 N2\n"), &uids));
@@ -110,9 +158,8 @@ static void test_subscriptions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file_names),
-        cmocka_unit_test(test_keywords),
-        cmocka_unit_test(test_uid_lists),
+        cmocka_unit_test(test_file_names),    cmocka_unit_test(test_keywords),
+        cmocka_unit_test(test_uid_lists),     cmocka_unit_test(test_unique_ids),
         cmocka_unit_test(test_subscriptions),
     };
 

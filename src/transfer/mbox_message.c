@@ -4,7 +4,7 @@
 #include "base/ascii.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "vault/message.h"
+#include "vault/maildrop.h"
 
 /* --- Fields --- */
 
@@ -60,6 +60,13 @@ static void take_base(struct task *task, struct mbox_message *out, struct str va
         out->uidvalidity = out->last_uid = 0;
 }
 
+/* POP3's (qpopper, and others behind it). */
+static void take_uidl(struct task *task, struct mbox_message *out, struct str value)
+{
+    if (vault_uidl_is_valid(value))
+        out->message.uidl = arena_copy(&task->arena, value);
+}
+
 static void take_nothing(struct task *task, struct mbox_message *out, struct str value)
 {
     (void)task;
@@ -67,23 +74,28 @@ static void take_nothing(struct task *task, struct mbox_message *out, struct str
     (void)value;
 }
 
-/* They are the file's, not the message's: they go. */
+/* They are the file's, not the message's: they go, but for X-UIDL, which may be either's. */
 static const struct {
     struct str name;
     void (*take)(struct task *task, struct mbox_message *out, struct str value);
 } fields[] = {
-    {STR_INIT("X-UID:"), take_uid},           {STR_INIT("Status:"), take_status},
-    {STR_INIT("X-Status:"), take_status},     {STR_INIT("X-Keywords:"), take_keywords},
-    {STR_INIT("X-IMAPbase:"), take_base},     {STR_INIT("X-IMAP:"), take_base},
+    {STR_INIT("X-UID:"), take_uid},
+    {STR_INIT("Status:"), take_status},
+    {STR_INIT("X-Status:"), take_status},
+    {STR_INIT("X-Keywords:"), take_keywords},
+    {STR_INIT("X-IMAPbase:"), take_base},
+    {STR_INIT("X-IMAP:"), take_base},
     {STR_INIT("Content-Length:"), take_nothing},
+    {STR_INIT("X-UIDL:"), take_uidl},
 };
 
+/* Whether it goes. */
 static bool take_field(struct task *task, struct mbox_message *out, struct str line)
 {
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         if (str_starts_with_nocase(line, fields[i].name)) {
             fields[i].take(task, out, str_trim(str_from(line, fields[i].name.len)));
-            return true;
+            return fields[i].take != take_uidl;
         }
     }
     return false;

@@ -63,13 +63,15 @@ enum err mbox_out_begin(struct mbox_out *out, struct task *task,
     clock_format_iso(message->date_ms, date);
     buf_reset(&out->head);
     put_from_line(&out->head, message->date_ms);
-    buf_putf(&out->head,
-             TRANSFER_MBOX_MARK "1 lines=%u size=%" PRIu64 " date=%s zone=%d\n",
-             folder != NULL ? 6 : 5, message->size_bytes, date, message->zone_minutes);
+    buf_putf(&out->head, TRANSFER_MBOX_MARK "1 lines=%u size=%" PRIu64 " date=%s zone=%d\n",
+             5u + (folder != NULL) + (message->uidl.len > 0), message->size_bytes, date,
+             message->zone_minutes);
     if (folder != NULL)
         buf_putf(&out->head, "X-IMAPbase: %" PRIu32 " %" PRIu32 "\n", folder->uidvalidity,
                  folder->uidnext - (folder->uidnext > 0));
     buf_putf(&out->head, "X-UID: %" PRIu32 "\n", message->uid);
+    if (message->uidl.len > 0)
+        buf_putf(&out->head, "X-UIDL: %.*s\n", STR_ARG(message->uidl));
     buf_putf(&out->head, "Status: %sO\n", (message->flags & VAULT_FLAG_SEEN) != 0 ? "R" : "");
     buf_putf(&out->head, "X-Status: %s%s%s%s\n",
              (message->flags & VAULT_FLAG_ANSWERED) != 0 ? "A" : "",

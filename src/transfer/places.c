@@ -3,6 +3,8 @@
 
 #include "base/memory.h"
 #include "transfer/names.h"
+#include "transfer/uidl.h"
+#include "vault/maildrop.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,7 @@ static const struct {
     {STR_INIT(TRANSFER_INDEX_NAME), PLACE_INDEX},
     {STR_INIT("dovecot-uidlist"), PLACE_UIDS},
     {STR_INIT("dovecot-keywords"), PLACE_KEYWORDS},
+    {STR_INIT("courierpop3dsizelist"), PLACE_COURIER},
     {STR_INIT("subscriptions"), PLACE_SUBSCRIPTIONS},
     {STR_INIT("maildirfolder"), PLACE_SIGN},
 };
@@ -201,6 +204,9 @@ void places_learn(struct places *places, struct place *place, enum place_kind ki
     case PLACE_KEYWORDS:
         maildir_parse_keywords(arena_copy(arena, content), place->keywords);
         return;
+    case PLACE_COURIER:
+        (void)maildir_parse_courier(arena, arena_copy(arena, content), &place->courier);
+        return;
     case PLACE_SUBSCRIPTIONS:
         maildir_parse_subscriptions(arena, content, &places->subscribed,
                                     &places->subscribed_count);
@@ -246,11 +252,29 @@ void places_folder(const struct places *places, struct task *task, const struct 
         folder.use = transfer_use_guess(folder.name);
         folder.uidvalidity = place->uids.uidvalidity;
         folder.uidnext = place->uids.uidnext;
+        if (place->uids.count > 0)
+            folder.uidl_template = transfer_uidl_template(STR("dovecot"));
         for (size_t i = 0; place->is_maildir && i < places->subscribed_count; i++)
             folder.is_subscribed = folder.is_subscribed ||
                                    str_equal(places->subscribed[i], folder.name);
     }
     *out = folder;
+}
+
+/* Of whom Dovecot knows, Courier's list is of an earlier time. */
+static void add_uids(const struct place *place, struct str base, struct transfer_message *message)
+{
+    const struct maildir_uid *dovecot = maildir_uid_of(&place->uids, base);
+    const struct maildir_uid *courier = maildir_uid_of(&place->courier, base);
+
+    if (dovecot != NULL) {
+        message->uid = dovecot->uid;
+        message->uidl = dovecot->uidl;
+    } else if (courier != NULL) {
+        message->uidl = courier->uidl;
+    }
+    if (!vault_uidl_is_valid(message->uidl))
+        message->uidl = STR("");
 }
 
 uint64_t places_missing(const struct places *places)
@@ -277,7 +301,7 @@ void places_message(const struct place *place, struct task *task, enum place_kin
     } else if (kind == PLACE_MAILDIR) {
         struct str *keywords = ARENA_ARRAY(&task->arena, struct str, MAILDIR_KEYWORDS);
 
-        message.uid = maildir_uid_of(&place->uids, maildir_base(file));
+        add_uids(place, maildir_base(file), &message);
         message.flags = maildir_flags(file, place->keywords, keywords, &message.keyword_count);
         message.keywords = keywords;
         if (mtime_ms == 0)

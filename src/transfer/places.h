@@ -20,6 +20,7 @@ enum place_kind {
     PLACE_INDEX,
     PLACE_UIDS,
     PLACE_KEYWORDS,
+    PLACE_COURIER, /* of POP3's unique-ids */
     PLACE_SUBSCRIPTIONS,
     PLACE_SIGN, /* nothing but that there is a folder */
 };
@@ -40,7 +41,7 @@ struct place {
     struct place_row *rows; /* own; by file */
     size_t row_count, row_room;
     size_t taken; /* of them, messages that came */
-    struct maildir_uids uids;
+    struct maildir_uids uids, courier;
     struct str keywords[MAILDIR_KEYWORDS];
 };
 

@@ -174,7 +174,7 @@ static enum err take_mbox(struct reader *reader, struct task *task, struct place
 static bool says_something(enum place_kind kind)
 {
     return kind == PLACE_INDEX || kind == PLACE_UIDS || kind == PLACE_KEYWORDS ||
-           kind == PLACE_SUBSCRIPTIONS;
+           kind == PLACE_COURIER || kind == PLACE_SUBSCRIPTIONS;
 }
 
 static bool is_mail(enum place_kind kind)

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "transfer/json.h"
+#include "transfer/uidl.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,6 +18,10 @@ struct transfer_feed {
     struct buf in;    /* own; of an answer */
     uint32_t known_uidvalidity, known_uid;
     uint64_t messages;
+    struct str uidl_template; /* borrowed; the owner's word, empty: he said none */
+    /* Of the folder under way. */
+    struct buf folder_template; /* own; empty: its messages get none */
+    uint32_t uidvalidity;
 };
 
 void transfer_frame_put(struct buf *out, char kind, struct str content)
@@ -119,11 +124,22 @@ static enum err await(struct transfer_feed *feed, struct task *task, char kind, 
     }
 }
 
+/* Only in INBOX, which is what POP3 has. */
+static void note_template(struct transfer_feed *feed, const struct transfer_folder *folder)
+{
+    buf_reset(&feed->folder_template);
+    feed->uidvalidity = folder->uidvalidity;
+    if (str_equal_nocase(folder->name, STR("INBOX")))
+        buf_put(&feed->folder_template,
+                feed->uidl_template.len > 0 ? feed->uidl_template : folder->uidl_template);
+}
+
 static enum err feed_folder(void *owner, struct task *task, const struct transfer_folder *folder)
 {
     struct transfer_feed *feed = owner;
     json_t *answer = NULL;
 
+    note_template(feed, folder);
     TRY(put_json(feed, task, 'F', transfer_json_folder(folder)));
     TRY(await(feed, task, 'K', &answer));
     feed->known_uidvalidity =
@@ -135,7 +151,13 @@ static enum err feed_folder(void *owner, struct task *task, const struct transfe
 
 static enum err feed_message(void *owner, struct task *task, const struct transfer_message *message)
 {
-    return put_json(owner, task, 'M', transfer_json_message(message));
+    const struct transfer_feed *feed = owner;
+    struct transfer_message whole = *message;
+
+    if (whole.uidl.len == 0 && feed->folder_template.len > 0)
+        whole.uidl = transfer_uidl_make(&task->arena, buf_str(&feed->folder_template), message->uid,
+                                        feed->uidvalidity);
+    return put_json(owner, task, 'M', transfer_json_message(&whole));
 }
 
 static enum err feed_bytes(void *owner, struct task *task, struct str bytes)
@@ -186,6 +208,7 @@ struct transfer_feed *transfer_feed_new(int fd)
         .owner = feed,
     };
     buf_init(&feed->out, SIZE_MAX);
+    buf_init(&feed->folder_template, SIZE_MAX);
     buf_init(&feed->in, TRANSFER_FRAME_HEAD + TRANSFER_FRAME_MAX + 16 * 1024);
     return feed;
 }
@@ -195,6 +218,7 @@ void transfer_feed_free(struct transfer_feed **feed)
     if (*feed != NULL) {
         buf_free(&(*feed)->out);
         buf_free(&(*feed)->in);
+        buf_free(&(*feed)->folder_template);
     }
     mem_free(feed);
 }
@@ -202,6 +226,11 @@ void transfer_feed_free(struct transfer_feed **feed)
 const struct transfer_sink *transfer_feed_sink(const struct transfer_feed *feed)
 {
     return &feed->sink;
+}
+
+void transfer_feed_set_uidl(struct transfer_feed *feed, struct str uidl_template)
+{
+    feed->uidl_template = uidl_template;
 }
 
 uint32_t transfer_feed_known_uidvalidity(const struct transfer_feed *feed)

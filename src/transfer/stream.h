@@ -33,6 +33,9 @@ struct transfer_feed;
 struct transfer_feed *transfer_feed_new(int fd);
 void transfer_feed_free(struct transfer_feed **feed);
 const struct transfer_sink *transfer_feed_sink(const struct transfer_feed *feed);
+/* How the source's server makes unique-ids (uidl.h), as its owner says: it counts before what the
+ * source is taken for. Borrowed. */
+void transfer_feed_set_uidl(struct transfer_feed *feed, struct str uidl_template);
 /* After `folder`: what was imported from its source before. Valid until the next one. */
 uint32_t transfer_feed_known_uidvalidity(const struct transfer_feed *feed);
 uint32_t transfer_feed_known_uid(const struct transfer_feed *feed);

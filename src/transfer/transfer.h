@@ -33,6 +33,9 @@ struct transfer_folder {
     uint32_t uidvalidity, uidnext; /* 0: not known */
     /* "imap://someone@host/folder", empty: none. What came from there is remembered under it. */
     struct str source;
+    /* How its server makes POP3's unique-ids (uidl.h), for a message without one; empty: not known.
+     * It is for the feeding end, and not in the stream. */
+    struct str uidl_template;
 };
 
 struct transfer_message {
@@ -43,6 +46,7 @@ struct transfer_message {
     int64_t date_ms; /* internal date */
     int16_t zone_minutes;
     uint64_t size_bytes; /* what will come; UINT64_MAX: not known yet */
+    struct str uidl;     /* POP3's unique-id, of those in INBOX; empty: not known */
 };
 
 enum transfer_plan {

@@ -120,8 +120,10 @@ static enum err plan_message(void *owner, struct task *task, const struct transf
 
     TRY(writer_check_index(writer, task));
     transfer_index_message(&writer->index, file_of(writer, task, message), message);
-    buf_putf(&writer->uids, "%" PRIu32 " :%.*s\n", message->uid,
-             STR_ARG(base_of(task, message)));
+    buf_putf(&writer->uids, "%" PRIu32 " ", message->uid);
+    if (message->uidl.len > 0)
+        buf_putf(&writer->uids, "P%.*s ", STR_ARG(message->uidl));
+    buf_putf(&writer->uids, ":%.*s\n", STR_ARG(base_of(task, message)));
     return ERR_OK;
 }
 

@@ -7,12 +7,12 @@
 
 /* --- The list --- */
 
-/* Merges the given unique-ids, by UID as the messages are, into the list. */
-static enum err load_given(struct vault *vault, struct task *task, const struct folder *folder,
-                           struct vault_maildrop_message *messages, size_t count)
+static enum err read_given(struct vault *vault, struct task *task, const struct folder *folder,
+                           struct vault_given_uidl **out_given, size_t *out_count)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    size_t i = 0;
+    struct vault_given_uidl *given = NULL;
+    size_t count = 0, room = 0;
     bool has_row;
 
     TRY(db_prepare(vault->db, task, "SELECT key, uidl FROM given_uidl WHERE key BETWEEN ?1 AND ?2",
@@ -21,19 +21,68 @@ static enum err load_given(struct vault *vault, struct task *task, const struct 
     db_bind_int(statement, 2, message_key(folder->id, UINT32_MAX));
     for (;;) {
         struct str uidl;
-        uint32_t uid;
 
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
-            return ERR_OK;
-        uid = key_uid(db_column_int(statement, 0));
+            break;
         uidl = db_column_text(statement, 1);
-        while (i < count && messages[i].uid < uid)
-            i++;
-        if (i < count && messages[i].uid == uid && vault_uidl_is_valid(uidl) &&
-            !uidl_has_own_shape(uidl, folder->uidvalidity))
-            messages[i].given_uidl = arena_copy(&task->arena, uidl).ptr;
+        if (!vault_uidl_is_valid(uidl) || uidl_has_own_shape(uidl, folder->uidvalidity))
+            continue;
+        if (count == room) {
+            struct vault_given_uidl *larger;
+
+            room = room * 2 + 16;
+            larger = ARENA_ARRAY(&task->arena, struct vault_given_uidl, room);
+            if (count > 0)
+                memcpy(larger, given, count * sizeof(*larger));
+            given = larger;
+        }
+        given[count++] = (struct vault_given_uidl){.uid = key_uid(db_column_int(statement, 0)),
+                                                   .uidl = arena_copy(&task->arena, uidl).ptr};
     }
+    *out_given = given;
+    *out_count = count;
+    return ERR_OK;
+}
+
+/* A file that somebody brought along may be of a version that had none. */
+static enum err has_given(struct vault *vault, struct task *task, bool *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task, "SELECT 1 FROM sqlite_schema WHERE name = 'given_uidl'",
+                   &statement));
+    return db_step(vault->db, task, statement, out);
+}
+
+enum err vault_uidl_given(struct vault *vault, struct task *task, int64_t folder_id,
+                          struct vault_given_uidl **out_given, size_t *out_count)
+{
+    const struct folder *folder = vault_folder_get(vault, folder_id);
+    bool has_any;
+
+    *out_given = NULL;
+    *out_count = 0;
+    TRY(has_given(vault, task, &has_any));
+    return folder == NULL || !has_any ? ERR_OK
+                                      : read_given(vault, task, folder, out_given, out_count);
+}
+
+/* Merges the given unique-ids, by UID as the messages are, into the list. */
+static enum err load_given(struct vault *vault, struct task *task, const struct folder *folder,
+                           struct vault_maildrop_message *messages, size_t count)
+{
+    struct vault_given_uidl *given;
+    size_t given_count, i = 0;
+
+    TRY(read_given(vault, task, folder, &given, &given_count));
+    for (size_t g = 0; g < given_count; g++) {
+        while (i < count && messages[i].uid < given[g].uid)
+            i++;
+        if (i < count && messages[i].uid == given[g].uid)
+            messages[i].given_uidl = given[g].uidl;
+    }
+    return ERR_OK;
 }
 
 enum err vault_maildrop_list(struct vault *vault, struct task *task, int64_t folder_id,

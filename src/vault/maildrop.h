@@ -41,6 +41,14 @@ MUST_CHECK enum err vault_maildrop_list(struct vault *vault, struct task *task, 
                                         struct vault_maildrop_message **out_messages,
                                         size_t *out_count);
 
+struct vault_given_uidl {
+    uint32_t uid;
+    const char *uidl; /* in the task's arena */
+};
+/* The unique-ids that the folder's messages brought along, by UID, in the task's arena. */
+MUST_CHECK enum err vault_uidl_given(struct vault *vault, struct task *task, int64_t folder_id,
+                                     struct vault_given_uidl **out_given, size_t *out_count);
+
 /* Counts what is to be added to bytes for all lines to end in CRLF; a message comes in pieces. */
 struct vault_line_ends {
     uint64_t missing_octets;

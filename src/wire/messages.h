@@ -260,8 +260,10 @@ enum wire_status {
  * `passes_since` were ended (account/expelled.h). status other than OK: no
  * session of this mailbox is alive, there is no key. */
 #define WIRE_FIELDS_mailbox_key(F)                                                                 \
-    F(u64, status) F(secret, key) F(secret, drop_key) F(u64, limit_bytes) F(u64, epoch)            \
-    F(u64, change_counter) F(secret, next_key) F(u64, passes_since)
+    F(u64, status)                                                                                 \
+    F(secret, key)                                                                                 \
+    F(secret, drop_key) F(u64, limit_bytes) F(u64, epoch) F(u64, change_counter)                   \
+        F(secret, next_key) F(u64, passes_since) F(secret, former_pass_key)
 /* `check` names that key (secret/pass.h). */
 #define WIRE_FIELDS_mailbox_rekeyed(F) F(id, mailbox) F(str, check)
 #define WIRE_FIELDS_mailbox_opened(F) F(id, mailbox) F(u64, status) F(flag, was_rolled_back)

@@ -10,6 +10,7 @@ import json
 import mailbox
 import os
 import pathlib
+import poplib
 import re
 import signal
 import subprocess
@@ -176,6 +177,77 @@ def mbox_comes_back(world):
     world.arrives(world.server.folder / "mail-mbox.tar")
 
 
+
+def unique_ids(world, alias):
+    """What POP3 says, in the order of INBOX."""
+    client = poplib.POP3_SSL("127.0.0.1", world.server.ports["pop3s"], context=world.server.tls, timeout=60)
+    return unique_ids_of(client, alias.address, alias.password)
+
+
+def unique_ids_of(client, name, password):
+    client.user(name)
+    client.pass_(password)
+    found = [line.split()[1].decode() for line in client.uidl()[1]]
+    client.quit()
+    return found
+
+
+def small_maildir(path, lists):
+    """Messages 1 to 5, and what other servers say of them."""
+    for part in ("cur", "new", "tmp"):
+        (path / part).mkdir(parents=True)
+    for number in range(1, 6):
+        (path / "cur" / f"{number}.host:2,S").write_bytes(b"Subject: %d\r\n\r\n" % number)
+    for name, text in lists.items():
+        (path / name).write_text(text)
+    return path
+
+
+@suite.case
+def unique_ids_of_other_servers_come_along(world):
+    """A POP3 client that leaves its mail on the server finds none that it does not know."""
+    rows = (
+        ({"dovecot-uidlist": "3 V1763787600 N9 G1\n1 Pold-1 :1.host\n2 P :2.host\n3 :3.host\n"
+                             "4 :4.host\n26 :5.host\n"}, (),
+         ["old-1", "2.host", "0000000369214350", "0000000469214350", "0000001a69214350"]),
+        ({"dovecot-uidlist": "3 V1763787600 N9 G1\n" +
+                             "".join(f"{n} {'Pold ' * (n == 1)}:{n}.host\n" for n in range(1, 6))},
+         ("--uidl", "%v-%u"), ["old", *(f"1763787600-{n}" for n in range(2, 6))]),
+        ({"courierpop3dsizelist": "/3 9 1763787600\n" +
+                                  "".join(f"{n}.host 20 {n + 2}:1763787600:0\n" for n in range(1, 6))}, (),
+         [f"UID{n + 2}-1763787600" for n in range(1, 6)]),
+    )
+    for number, (lists, options, expected) in enumerate(rows):
+        path = small_maildir(world.server.folder / f"other{number}", lists)
+        alias = world.alias()
+        world.ok(alias, "import", path, *options)
+        check(unique_ids(world, alias) == expected, unique_ids(world, alias))
+        # Through every form of our own, also where UIDs are not kept; and none is given twice.
+        for form in ("file", "maildir", "mbox", "eml", "zip") if number == 0 else ():
+            gone = world.server.folder / f"ids{number}.{form}"
+            world.ok(alias, "export", gone, "--format", form)
+            other = world.alias()
+            with world.server.imap(other) as client:
+                check(client.append("INBOX", None, None, b"Subject: x\r\n\r\n")[0] == "OK", "append")
+            secret = world.server.folder / "ids-password"
+            secret.write_text(alias.password + "\n")
+            more = ("--file-password-file", secret) if form == "file" else ()
+            world.ok(other, "import", gone, *more)
+            found = unique_ids(world, other)
+            check(sorted(found[1:]) == sorted(expected), f"{form}: {found}")
+            if form != "maildir":
+                continue
+            world.ok(other, "import", gone)
+            twice = unique_ids(world, other)
+            check(twice[:6] == found and len(set(twice)) == 11, twice)
+    before = unique_ids(world, world.source)
+    world.server.stop()
+    world.server.start()
+    check(unique_ids(world, world.source) == before and len(set(before)) == len(before), "after a start")
+    code, out, err = world.run(world.alias(), "import", path, "--uidl", "courier")
+    check(code != 0 and "--uidl" in out + err, f"{code}: {out}{err}")
+
+
 @suite.case
 def one_folder_is_one_mbox(world):
     path, answer = world.export("plans.mbox", "mbox", "--folder", "Work/Plans")
@@ -224,10 +296,15 @@ def dovecot_reads_the_maildir_and_what_it_keeps_comes_back(world):
             client.store("1", "+FLAGS", r"(\Flagged $New)")
         with dovecot.client() as client:
             seen = snapshot(client)
+        ids = dovecot.has_pop3 and unique_ids_of(poplib.POP3("127.0.0.1", dovecot.pop3_port), "x", "secret")
     archive = world.server.folder / "dovecot.tar"
     subprocess.run(["tar", "-C", folder, "-cf", archive, "Maildir"], check=True)
-    world.arrives(archive, expected={name: sorted((0, *row[1:]) for row in rows)
-                                     for name, rows in seen.items()})
+    alias = world.arrives(archive, expected={name: sorted((0, *row[1:]) for row in rows)
+                                             for name, rows in seen.items()})
+    if ids:
+        check(sorted(unique_ids(world, alias)) == sorted(ids), f"{unique_ids(world, alias)} for {ids}")
+        # Ours, which it was told, and one that it made.
+        check(set(unique_ids(world, world.source)) < set(ids) and len(set(ids)) == len(ids), ids)
     return f"{sum(map(len, seen.values()))} messages"
 
 
@@ -237,7 +314,19 @@ class Dovecot:
     def __init__(self, folder, maildir, address="127.0.0.1", certificate=None):
         folder.mkdir()
         self.address = address
-        self.port, self.tls_port = free_ports(2)
+        self.port, self.tls_port, self.pop3_port = free_ports(3)
+        self.has_pop3 = pathlib.Path("/usr/lib/dovecot/pop3").exists()
+        pop3 = f"""
+service pop3-login {{
+  chroot =
+  inet_listener pop3 {{
+    port = {self.pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = 0
+  }}
+}}
+""" if self.has_pop3 else ""
         tls = "ssl = no"
         if certificate is not None:
             tls = f"ssl = yes\nssl_cert = <{certificate[0]}\nssl_key = <{certificate[1]}"
@@ -248,7 +337,7 @@ class Dovecot:
         self.out = open(folder / "out", "w")
         conf = folder / "dovecot.conf"
         conf.write_text(f"""
-protocols = imap
+protocols = imap {"pop3" if self.has_pop3 else ""}
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/log
@@ -279,6 +368,7 @@ service imap-login {{
     ssl = yes
   }}
 }}
+{pop3}
 service anvil {{
   chroot =
 }}

@@ -11,6 +11,7 @@ import smtplib
 import socket
 import struct
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -320,6 +321,28 @@ def a_new_password_ends_sleepers(server):
 
 
 @suite.case
+def a_re_encryption_ends_no_session(server):
+    """The file is under another key when they wake, and they showed who they are by the old one."""
+    alias = server.add_alias("rekeyed@sleep.test")
+    path = server.folder / "secret"
+    path.write_text(alias.password + "\n")
+    done = server.log().count("mailbox re-encrypted")
+    answer = server.admin("alias", "password", alias.address, "--old-password-file", str(path))
+    alias.password = find_key(answer, "password")
+    with Talk(server, alias) as idler, Talk(server, alias) as other:
+        for client in (idler, other):
+            client.do("SELECT INBOX")
+        tag = idler.idle()
+        until(lambda: server.log().count("mailbox re-encrypted") > done, "it is not re-encrypted")
+        for number in range(1, 3):
+            all_asleep(server)
+            deliver(server, alias, f"rekeyed{number}")
+            check(idler.until_exists() == number, "EXISTS")
+        check("* 2 EXISTS" in other.do("NOOP"), "told with the next command")
+        idler.done(tag)
+
+
+@suite.case
 def a_removed_alias_ends_sleepers(server):
     alias = server.add_alias("removed@sleep.test")
     with Talk(server, alias) as client:
@@ -328,6 +351,26 @@ def a_removed_alias_ends_sleepers(server):
         all_asleep(server)
         server.admin("alias", "remove", alias.address, "--yes")
         check(client.until_end(), "closed without BYE")
+
+
+@suite.case
+def a_restore_ends_sleepers_in_idle(_):
+    """As it ends those that are awake: what it shows is of another file. The others learn when they speak."""
+    with tempfile.TemporaryDirectory(prefix="sealpost-kept-") as kept, \
+            Server(settings={**SETTINGS, "backup": kept}) as server:
+        alias = server.add_alias("restored@sleep.test")
+        path = server.folder / "secret"
+        path.write_text(alias.password + "\n")
+        with Talk(server, alias) as idler, Talk(server, alias) as other:
+            for client in (idler, other):
+                client.do("SELECT INBOX")
+            idler.idle()
+            server.admin("backup", "now", alias.address, "--password-file", str(path))
+            all_asleep(server)
+            server.admin("restore", alias.address, "--password-file", str(path))
+            check(idler.until_end(10), "closed without BYE")
+            other.begin("NOOP")
+            check(other.until_end(10), "closed without BYE")
 
 
 @suite.case

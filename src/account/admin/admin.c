@@ -152,6 +152,7 @@ static bool has_right_kind(const struct admin_argument *argument, const json_t *
     case ADMIN_KEY:
         return json_is_true(value);
     case ADMIN_PATH:
+    case ADMIN_HINT:
         return false; /* stays with the command */
     case ADMIN_FILE:
         if (!json_is_array(value) || json_array_size(value) > ADMIN_LINES_MAX)

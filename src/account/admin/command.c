@@ -179,6 +179,11 @@ static const struct admin_argument import_mail_arguments[] = {
      "PEM file with what the other server's certificate leads back to (its own, if it signed that "
      "itself); when left out the setting outgoing_ca, else what the system trusts"},
     {"into", ADMIN_TEXT, true, false, "put its folders below this one"},
+    {"uidl", ADMIN_HINT, true, false,
+     "how the server that the mail comes from made POP3's unique-ids, so that POP3 clients take "
+     "nothing a second time: dovecot, cyrus, sealpost, or a format with %u and %v for UID and "
+     "UIDVALIDITY "
+     "(docs/leaving.md)"},
     {"skip-duplicates", ADMIN_FLAG, true, false,
      "what a folder has already, byte for byte, is not stored again: for an import that is "
      "repeated"},

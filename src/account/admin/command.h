@@ -26,8 +26,8 @@
 #include <stddef.h>
 
 enum admin_kind {
-    ADMIN_TEXT,     /* a name: UTF-8, no control characters, at most ADMIN_NAME_MAX bytes */
-    ADMIN_ADDRESS,  /* someone@domain */
+    ADMIN_TEXT,    /* a name: UTF-8, no control characters, at most ADMIN_NAME_MAX bytes */
+    ADMIN_ADDRESS, /* someone@domain */
     ADMIN_DOMAIN,
     ADMIN_SIZE,     /* bytes, or with K, M, G, T (of 1024), or "none" */
     ADMIN_SERVICES, /* imap, pop3, smtp, with commas between */
@@ -36,18 +36,19 @@ enum admin_kind {
     ADMIN_ANSWER,   /* 250, 421 or 550 */
     ADMIN_TARGET,   /* where a forward leads (account/target.h) */
     ADMIN_URL,
-    ADMIN_SENDER,   /* an address, a domain, an IP address or network (account/lists.h) */
-    ADMIN_MESSAGE,  /* a message of the queue, or "all" */
-    ADMIN_LETTER,   /* text that may have several lines */
-    ADMIN_FLAG,     /* an option without a value */
-    ADMIN_SECRET,   /* a password: from a file, standard input or terminal, never an argument */
-    ADMIN_FILE,     /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
-    ADMIN_OUTPUT,   /* of a job: a file that is made, or "-"; its name is sent, and a descriptor */
-    ADMIN_INPUT,    /* of a job: a file that is read, or "-"; likewise */
-    ADMIN_SOURCE,   /* of a job: mail to be taken in, read by the command and passed on in one form */
-    ADMIN_KEY,      /* of a job: a password for a mailbox file, given like ADMIN_SECRET; what is sent is
-                       true, and a pipe with the key that the command derived from it */
-    ADMIN_PATH,     /* a file that the command reads itself: not sent */
+    ADMIN_SENDER,  /* an address, a domain, an IP address or network (account/lists.h) */
+    ADMIN_MESSAGE, /* a message of the queue, or "all" */
+    ADMIN_LETTER,  /* text that may have several lines */
+    ADMIN_FLAG,    /* an option without a value */
+    ADMIN_SECRET,  /* a password: from a file, standard input or terminal, never an argument */
+    ADMIN_FILE,    /* a file whose lines are sent, in portions of ADMIN_LINES_MAX */
+    ADMIN_OUTPUT,  /* of a job: a file that is made, or "-"; its name is sent, and a descriptor */
+    ADMIN_INPUT,   /* of a job: a file that is read, or "-"; likewise */
+    ADMIN_SOURCE, /* of a job: mail to be taken in, read by the command and passed on in one form */
+    ADMIN_KEY,  /* of a job: a password for a mailbox file, given like ADMIN_SECRET; what is sent is
+                   true, and a pipe with the key that the command derived from it */
+    ADMIN_PATH, /* a file that the command reads itself: not sent */
+    ADMIN_HINT, /* a word for the command itself: not sent */
 };
 
 /* What a disabled alias may answer. */
