@@ -25,33 +25,23 @@
 
 #include <cmocka.h>
 
-static char root[64];
+static char root[FIXTURE_ROOT_ROOM];
 
 static int setup(void **state)
 {
     static struct backup_fixture fixture;
-    struct task task;
 
-    task_init(&task, clock_now_ms());
     memset(&fixture, 0, sizeof(fixture));
-    (void)snprintf(root, sizeof(root), "/tmp/sealpost-backup-XXXXXX");
-    if (mkdtemp(root) == NULL)
-        return -1;
-    fixture.loop = net_loop_new();
-    if (backup_directory_open(fixture.loop, &task, root, &fixture.destination) != ERR_OK)
-        return -1;
-    task_done(&task);
+    fixture_make_root(root, "sealpost-backup");
+    fixture_open(&fixture, root);
     *state = &fixture;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    char command[96];
-
     fixture_done(*state);
-    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
-    return system(command);
+    return fixture_remove_root(root);
 }
 
 static void path_of(const char *name, char out[static 256])
@@ -308,12 +298,9 @@ static void what_was_left_goes_before_the_next_large_one(void **state)
 /* Objects of two contents under three names, over and over, until it is killed. */
 static void put_for_ever(void)
 {
-    struct backup_fixture fixture = {.loop = net_loop_new()};
-    struct task task;
+    struct backup_fixture fixture = {.loop = NULL};
 
-    task_init(&task, clock_now_ms());
-    if (backup_directory_open(fixture.loop, &task, root, &fixture.destination) != ERR_OK)
-        _exit(1);
+    fixture_open(&fixture, root);
     for (unsigned i = 0;; i++) {
         char name[32];
 
