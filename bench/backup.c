@@ -42,7 +42,6 @@ enum {
     BACKUP_ROUNDS = 3,
     ALONE_S = 10,
     AFTER_S = 5,
-    NICENESS_OF_A_BACKUP = 5,
     PAUSE_MS = 2, /* between two commands of the session */
     TOO_LONG_MS = 50,
 };
@@ -242,7 +241,7 @@ static void measure_copy(const char *target)
     if (pipe(ends) != 0 || (child = fork()) < 0)
         exit(1);
     if (child == 0) {
-        (void)setpriority(PRIO_PROCESS, 0, NICENESS_OF_A_BACKUP);
+        (void)setpriority(PRIO_PROCESS, 0, SNAPSHOT_NICENESS);
         (void)copy_and_sync(path, target);
         _exit(0);
     }

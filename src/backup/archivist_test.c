@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-static char root[64];
+static char root[FIXTURE_ROOT_ROOM];
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
 
 struct peer {
@@ -100,13 +100,10 @@ static struct state *begin(bool has_destination)
     struct task task;
 
     task_init(&task, clock_now_ms());
-    (void)snprintf(root, sizeof(root), "/tmp/sealpost-archivist-XXXXXX");
-    assert_non_null(mkdtemp(root));
-    s->direct.loop = net_loop_new();
+    fixture_make_root(root, "sealpost-archivist");
+    fixture_open(&s->direct, root);
     s->mailbox = id_random();
     s->archivist = archivist_new(s->direct.loop, &quiet);
-    assert_int_equal(
-        backup_directory_open(s->direct.loop, &task, root, &s->direct.destination), ERR_OK);
     if (has_destination) {
         assert_int_equal(backup_directory_open(s->direct.loop, &task, root, &destination), ERR_OK);
         archivist_set_destination(s->archivist, destination, WIRE_OK, STR(""));
@@ -123,7 +120,6 @@ static struct state *begin(bool has_destination)
 static void end(struct state *s)
 {
     struct peer *peers[] = {&s->store, &s->keeper, &s->sealer};
-    char command[96];
 
     archivist_free(&s->archivist);
     for (size_t i = 0; i < ARRAY_LEN(peers); i++) {
@@ -132,8 +128,7 @@ static void end(struct state *s)
     }
     fixture_done(&s->direct);
     mem_free(&s);
-    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(fixture_remove_root(root), 0);
 }
 
 static void stop_loop(void *owner)

@@ -1,13 +1,16 @@
 #include "backup/away.h"
 
+#include "backup/segment.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "secret/hasher.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -183,4 +186,80 @@ enum err away_restore(const struct away *away, struct fixture *f, struct task *t
     *out = restore;
     restore = NULL;
     return ERR_OK;
+}
+
+char *away_content(struct fixture *f, struct vault *vault)
+{
+    struct vault *own = f->vault;
+    struct buf out;
+    char *text;
+
+    buf_init(&out, SIZE_MAX);
+    f->vault = vault;
+    for (int64_t folder_id = 1; folder_id <= 6; folder_id++) {
+        struct vault_uid_flags *messages;
+        size_t count;
+
+        assert_int_equal(vault_message_list(vault, &f->task, folder_id, &messages, &count), ERR_OK);
+        for (size_t i = 0; i < count; i++) {
+            struct str raw = fixture_read(f, folder_id, messages[i].uid);
+
+            buf_putf(&out, "%lld %u %llx ", (long long)folder_id, messages[i].uid,
+                     (unsigned long long)messages[i].flags);
+            buf_put(&out, raw);
+        }
+    }
+    f->vault = own;
+    text = mem_copy_text(out.ptr == NULL ? "" : out.ptr, out.len);
+    buf_free(&out);
+    return text;
+}
+
+char *away_restored(const struct away *away, struct fixture *f, const char *generation,
+                    int64_t until_ms)
+{
+    CLEANUP(restore_free) struct restore *restore = NULL;
+    CLEANUP(vault_close) struct vault *vault = NULL;
+
+    if (away_restore(away, f, &f->task, generation, until_ms, &restore) != ERR_OK ||
+        restore_open(restore, &f->task, &vault) != ERR_OK)
+        fail_msg("%s", f->task.words);
+    return away_content(f, vault);
+}
+
+bool away_has_note(const struct fixture *f, const struct secret *key, struct shipping *out)
+{
+    CLEANUP(secret_free) struct secret *own = segment_key(key);
+    char path[160];
+
+    (void)snprintf(path, sizeof(path), "%s/%s.shipping", f->folder, f->options.id.text);
+    return shipping_load(path, &f->options.id, own, out);
+}
+
+void away_keep_files(const struct fixture *f)
+{
+    char command[500];
+
+    snprintf(command, sizeof(command), "cp -a %s %s.kept", f->folder, f->folder);
+    assert_int_equal(system(command), 0);
+}
+
+void away_bring_files_back(const struct fixture *f)
+{
+    char command[500];
+
+    snprintf(command, sizeof(command), "rm %s/%s.* && cp -a %s.kept/. %s && rm -r %s.kept", f->folder,
+             f->options.id.text, f->folder, f->folder, f->folder);
+    assert_int_equal(system(command), 0);
+}
+
+void away_tear_down(struct away *away, struct fixture *f)
+{
+    char path[160];
+
+    if (away->shipper != NULL)
+        away_close(away, f);
+    away_done(away);
+    snprintf(path, sizeof(path), "%s/%s.shipping", f->folder, f->options.id.text);
+    (void)unlink(path);
 }

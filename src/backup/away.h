@@ -4,6 +4,7 @@
 
 #include "backup/restore.h"
 #include "backup/shipper.h"
+#include "backup/shipping.h"
 #include "vault/fixture.h"
 
 enum { AWAY_OBJECTS_MAX = 200 };
@@ -41,5 +42,18 @@ const char *away_generation(const struct away *away, size_t n);
 /* Restores from that generation up to a time into <id>.restored. */
 enum err away_restore(const struct away *away, struct fixture *f, struct task *task,
                       const char *generation, int64_t until_ms, struct restore **out);
+/* What is in the vault, as a text: the folder, UID, flags and bytes of every message. For mem_free. */
+char *away_content(struct fixture *f, struct vault *vault);
+/* The same of what that restores; a failure is the test's. */
+char *away_restored(const struct away *away, struct fixture *f, const char *generation,
+                    int64_t until_ms);
+/* What a process that dies now leaves for the next one, under that key of a mailbox; false: nothing. */
+bool away_has_note(const struct fixture *f, const struct secret *key, struct shipping *out);
+/* The files as they are now, as a power cut would leave them if nothing more came to the disk; and
+ * these files again in place of what was done since, when the vault is closed. */
+void away_keep_files(const struct fixture *f);
+void away_bring_files_back(const struct fixture *f);
+/* Closes what is open, and what was noted goes. Before fixture_tear_down. */
+void away_tear_down(struct away *away, struct fixture *f);
 
 #endif

@@ -1,18 +1,48 @@
 #include "backup/fixture.h"
 
+#include "backup/directory.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/scratch.h"
 #include "secret/hasher.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CONTENT_MAX = 256 * 1024 * 1024 };
+
+void fixture_make_root(char out[static FIXTURE_ROOT_ROOM], const char *name)
+{
+    scratch_folder(out, FIXTURE_ROOT_ROOM, name);
+}
+
+int fixture_remove_root(const char *root)
+{
+    char command[FIXTURE_ROOT_ROOM + 10];
+
+    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
+    return system(command);
+}
+
+void fixture_open(struct backup_fixture *fixture, const char *folder)
+{
+    struct task task;
+
+    task_init(&task, clock_now_ms());
+    if (fixture->loop == NULL)
+        fixture->loop = net_loop_new();
+    if ((mkdir(folder, 0700) != 0 && errno != EEXIST) ||
+        backup_directory_open(fixture->loop, &task, folder, &fixture->destination) != ERR_OK)
+        abort();
+    task_done(&task);
+}
 
 void fixture_done(struct backup_fixture *fixture)
 {

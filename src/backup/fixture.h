@@ -1,4 +1,4 @@
-/* What the tests of destinations share: a loop, calls that wait, contents. */
+/* What the tests of destinations share: a loop, a folder, calls that wait, contents. */
 #ifndef BACKUP_FIXTURE_H
 #define BACKUP_FIXTURE_H
 
@@ -19,6 +19,13 @@ struct backup_fixture {
     bool is_last;
 };
 
+/* A folder for the test, and away with it and all that is in it. Gives what a teardown gives. */
+enum { FIXTURE_ROOT_ROOM = 100 };
+void fixture_make_root(char out[static FIXTURE_ROOT_ROOM], const char *name);
+int fixture_remove_root(const char *root);
+
+/* A directory as the destination, made where it is not there; and a loop where none is set. */
+void fixture_open(struct backup_fixture *fixture, const char *folder);
 void fixture_done(struct backup_fixture *fixture);
 /* A memfd with `size` bytes that depend on `seed`; appended to `copy` unless NULL. */
 int fixture_memfd(size_t size, unsigned seed, struct buf *copy);

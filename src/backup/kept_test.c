@@ -3,13 +3,13 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/scratch.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -94,7 +94,7 @@ static bool is_there(int dir_fd, const char *name)
 
 static void the_old_ones_go(void **state)
 {
-    char folder[] = "/tmp/sealpost-kept-XXXXXX";
+    char folder[100];
     static const char *const old[] = {MAILBOX ".before-2026-11-22T050000.000Z",
                                       MAILBOX ".before-2026-11-22T050000.000Z-wal",
                                       MAILBOX ".before-2025-01-01T000000.000Z"};
@@ -110,7 +110,7 @@ static void the_old_ones_go(void **state)
     (void)state;
     task_init(&task, 0);
     assert_true(clock_parse_iso(STR("2026-11-22T05:00:00.000Z"), &until_ms));
-    assert_non_null(mkdtemp(folder));
+    scratch_folder(folder, sizeof(folder), "sealpost-kept");
     dir_fd = open(folder, O_RDONLY | O_DIRECTORY);
     assert_int_equal(kept_remove(&task, dir_fd, "none", &id, until_ms, &removed), ERR_OK);
     assert_int_equal(removed, 0);

@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -29,7 +28,7 @@
 #define NAME(n) MAILBOX "/log/89abcdef0123456789abcdef/00000000000" #n ".seg"
 
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = -1, .role = "test"};
-static char root[64], own_folder[80], names_folder[80];
+static char root[FIXTURE_ROOT_ROOM], own_folder[120], names_folder[120];
 
 struct state {
     struct backup_fixture host, own;
@@ -86,20 +85,12 @@ static int set_up(void **out)
     struct task task;
 
     task_init(&task, clock_now_ms());
-    (void)snprintf(root, sizeof(root), "/tmp/sealpost-let-go-XXXXXX");
-    assert_non_null(mkdtemp(root));
+    fixture_make_root(root, "sealpost-let-go");
     (void)snprintf(own_folder, sizeof(own_folder), "%s/own", root);
     (void)snprintf(names_folder, sizeof(names_folder), "%s/names", root);
-    assert_int_equal(dir_make(&task, AT_FDCWD, own_folder, false), ERR_OK);
-    assert_int_equal(dir_make(&task, AT_FDCWD, arena_printf(&task.arena, "%s/host", root).ptr, false),
-                     ERR_OK);
-    s->host.loop = s->own.loop = net_loop_new();
-    assert_int_equal(backup_directory_open(s->host.loop, &task,
-                                           arena_printf(&task.arena, "%s/host", root).ptr,
-                                           &s->host.destination),
-                     ERR_OK);
-    assert_int_equal(backup_directory_open(s->host.loop, &task, own_folder, &s->own.destination),
-                     ERR_OK);
+    fixture_open(&s->host, arena_printf(&task.arena, "%s/host", root).ptr);
+    s->own.loop = s->host.loop;
+    fixture_open(&s->own, own_folder);
     task_done(&task);
     *out = s;
     return 0;
@@ -108,7 +99,6 @@ static int set_up(void **out)
 static int tear_down(void **state)
 {
     struct state *s = *state;
-    char command[96];
 
     limit_files(RLIM_INFINITY);
     if (s->mirrors != NULL) /* it failed */
@@ -117,9 +107,8 @@ static int tear_down(void **state)
     backup_destination_free(&s->own.destination);
     fixture_done(&s->own);
     fixture_done(&s->host);
-    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
     mem_free(&s);
-    return system(command);
+    return fixture_remove_root(root);
 }
 
 /* --- steps --- */
@@ -156,7 +145,7 @@ static bool own_has(struct state *s, const char *name)
 
 static off_t size_of_names(void)
 {
-    char path[128];
+    char path[160];
     struct stat about;
 
     (void)snprintf(path, sizeof(path), "%s/" MAILBOX, names_folder);
@@ -195,7 +184,7 @@ static void a_full_disk_keeps_what_cannot_be_noted(void **state)
 static void what_cannot_even_be_opened_stays(void **state)
 {
     struct state *s = *state;
-    char path[128];
+    char path[160];
 
     begin(s);
     (void)snprintf(path, sizeof(path), "%s/" MAILBOX, names_folder);
@@ -209,7 +198,7 @@ static void what_cannot_even_be_opened_stays(void **state)
 static void half_a_line_of_before_takes_no_name_with_it(void **state)
 {
     struct state *s = *state;
-    char path[128];
+    char path[160];
     FILE *file;
 
     assert_int_equal(fixture_put(&s->own, NAME(1), 10, 1), ERR_OK);

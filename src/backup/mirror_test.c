@@ -4,7 +4,6 @@
 
 #include "backup/directory.h"
 #include "backup/fixture.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "secret/hasher.h"
@@ -13,13 +12,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-static char root[64];
+static char root[FIXTURE_ROOT_ROOM];
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
 
 /* --- a destination that fails when told to --- */
@@ -162,31 +160,23 @@ static enum err open_own(void *owner, struct task *task, const struct backup_own
 
 /* --- the world --- */
 
-static char own_folder[80];
+static char own_folder[120];
 
 static int set_up(void **out)
 {
     struct state *s = NEW(struct state);
-    char host_folder[80];
-    struct task task;
+    char host_folder[120];
 
-    task_init(&task, clock_now_ms());
-    (void)snprintf(root, sizeof(root), "/tmp/sealpost-mirror-XXXXXX");
-    assert_non_null(mkdtemp(root));
+    fixture_make_root(root, "sealpost-mirror");
     (void)snprintf(host_folder, sizeof(host_folder), "%s/host", root);
     (void)snprintf(own_folder, sizeof(own_folder), "%s/own", root);
-    assert_int_equal(dir_make(&task, AT_FDCWD, host_folder, false), ERR_OK);
-    assert_int_equal(dir_make(&task, AT_FDCWD, own_folder, false), ERR_OK);
-    s->host.loop = s->own.loop = s->both.loop = net_loop_new();
+    fixture_open(&s->host, host_folder);
+    s->own.loop = s->both.loop = s->host.loop;
+    fixture_open(&s->own, own_folder);
     s->mailbox = id_random();
-    assert_int_equal(backup_directory_open(s->host.loop, &task, host_folder, &s->host.destination),
-                     ERR_OK);
-    assert_int_equal(backup_directory_open(s->host.loop, &task, own_folder, &s->own.destination),
-                     ERR_OK);
     s->mirrors = backup_mirrors_new(s->host.loop, &quiet, s->host.destination, open_own, s);
     s->both.destination = backup_mirrored_new(s->host.destination, s->mirrors, &quiet, false);
     s->whole = backup_mirrored_new(s->host.destination, s->mirrors, &quiet, true);
-    task_done(&task);
     *out = s;
     return 0;
 }
@@ -194,7 +184,6 @@ static int set_up(void **out)
 static int tear_down(void **state)
 {
     struct state *s = *state;
-    char command[96];
 
     s->own.loop = NULL;
     s->both.loop = NULL;
@@ -205,9 +194,7 @@ static int tear_down(void **state)
     fixture_done(&s->own);
     fixture_done(&s->host);
     mem_free(&s);
-    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
-    assert_int_equal(system(command), 0);
-    return 0;
+    return fixture_remove_root(root);
 }
 
 static void set_place(struct state *s, const char *place, const char *secret)

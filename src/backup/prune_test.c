@@ -27,7 +27,7 @@ enum { SEGMENTS = 5, COPY_BYTES = 10, NEVER = 1000000 };
 
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
 static const struct backup_policy policy = {.daily = 1, .hourly = 0};
-static char root[64];
+static char root[FIXTURE_ROOT_ROOM];
 
 struct state {
     struct backup_fixture direct;
@@ -114,16 +114,10 @@ static void fill(struct state *s, char newest[static 64])
 static int set_up(void **out)
 {
     struct state *s = NEW(struct state);
-    struct task task;
 
-    task_init(&task, clock_now_ms());
-    (void)snprintf(root, sizeof(root), "/tmp/sealpost-prune-XXXXXX");
-    assert_non_null(mkdtemp(root));
-    s->direct.loop = net_loop_new();
+    fixture_make_root(root, "sealpost-prune");
+    fixture_open(&s->direct, root);
     s->stop_after = s->refused_after = NEVER;
-    assert_int_equal(backup_directory_open(s->direct.loop, &task, root, &s->direct.destination),
-                     ERR_OK);
-    task_done(&task);
     *out = s;
     return 0;
 }
@@ -131,13 +125,11 @@ static int set_up(void **out)
 static int tear_down(void **state)
 {
     struct state *s = *state;
-    char command[96];
 
     backup_prune_cancel(&s->prune);
     fixture_done(&s->direct);
-    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
     mem_free(&s);
-    return system(command);
+    return fixture_remove_root(root);
 }
 
 /* --- pruning --- */

@@ -1,7 +1,6 @@
 /* What `sealpost backup list` says of a destination from which backups are let go meanwhile. */
 #include "backup/report.h"
 
-#include "backup/directory.h"
 #include "backup/fixture.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -10,7 +9,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,7 +25,7 @@ struct letting {
     size_t gone;
 };
 
-static char root[64];
+static char root[FIXTURE_ROOT_ROOM];
 
 static struct letting *letting_of(struct backup_destination *destination)
 {
@@ -83,11 +81,8 @@ static int set_up(void **out)
     struct task task;
 
     task_init(&task, clock_now_ms());
-    (void)snprintf(root, sizeof(root), "/tmp/sealpost-report-XXXXXX");
-    assert_non_null(mkdtemp(root));
-    s->direct.loop = net_loop_new();
-    assert_int_equal(backup_directory_open(s->direct.loop, &task, root, &s->direct.destination),
-                     ERR_OK);
+    fixture_make_root(root, "sealpost-report");
+    fixture_open(&s->direct, root);
     for (size_t i = 0; i < ARRAY_LEN(stems); i++) {
         const char *copy = arena_printf(&task.arena, MAILBOX "/%s.sqlite", stems[i]).ptr;
         const char *manifest = arena_printf(&task.arena, MAILBOX "/%s.json", stems[i]).ptr;
@@ -104,13 +99,11 @@ static int set_up(void **out)
 static int tear_down(void **state)
 {
     struct state *s = *state;
-    char command[96];
 
     json_decref(s->items);
     fixture_done(&s->direct);
-    (void)snprintf(command, sizeof(command), "rm -rf %s", root);
     mem_free(&s);
-    return system(command);
+    return fixture_remove_root(root);
 }
 
 static void on_done(void *owner, json_t *items, const char *words)

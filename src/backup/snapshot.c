@@ -27,7 +27,6 @@ enum {
     LOOK_INSTRUCTIONS = 2000, /* of SQLite's machine, between two looks at the pipe */
     COPY_INSTRUCTIONS = 16,   /* the same while it copies: a few rows, each at most a chunk's size */
     LOOK_MS = 20,
-    NICENESS = 5, /* sessions, and what of the kernel they wait for, come first */
 };
 
 struct snapshot {
@@ -426,7 +425,7 @@ _Noreturn static void be_child(const struct snapshot_request *request, int fd, b
 
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(EXIT_FAILURE);
-    (void)setpriority(PRIO_PROCESS, 0, NICENESS);
+    (void)setpriority(PRIO_PROCESS, 0, SNAPSHOT_NICENESS);
     vault_forget(&vault);
     if (fd > STDERR_FILENO + 1)
         (void)close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0);

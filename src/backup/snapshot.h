@@ -24,6 +24,9 @@
 #include "secret/crypt.h"
 #include "vault/vault.h"
 
+/* Of the child: sessions, and what of the kernel they wait for, come first. */
+enum { SNAPSHOT_NICENESS = 5 };
+
 enum snapshot_kind { SNAPSHOT_FULL, SNAPSHOT_BASE, SNAPSHOT_CHECK };
 
 struct snapshot_request {

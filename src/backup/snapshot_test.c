@@ -216,20 +216,30 @@ static void hashing_ends_with_the_check(void **state)
     assert_int_equal(unlink(request.target), 0);
 }
 
+/* Its child can write a little, and then no more. */
+static struct snapshot *start_without_room(struct fixture *f,
+                                           const struct snapshot_request *request)
+{
+    struct rlimit limit = {.rlim_cur = 64 * 1024, .rlim_max = RLIM_INFINITY}, old;
+    struct snapshot *snapshot;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(snapshot_start(&f->task, request, &snapshot), ERR_OK);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    return snapshot;
+}
+
 static void no_room_on_the_disk(void **state)
 {
     struct fixture *f = *state;
     struct snapshot_request request = request_of(f, SNAPSHOT_FULL);
-    struct rlimit limit = {.rlim_cur = 64 * 1024, .rlim_max = RLIM_INFINITY}, old;
     struct snapshot_result result;
     struct snapshot *snapshot;
 
     fill(f);
     signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    assert_int_equal(snapshot_start(&f->task, &request, &snapshot), ERR_OK);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    snapshot = start_without_room(f, &request);
     snapshot_collect(snapshot, &result);
     snapshot_free(&snapshot);
     assert_true(result.err == ERR_LIMIT || result.err == ERR_IO);
@@ -253,16 +263,12 @@ static void a_child_that_dies_is_reported(void **state)
 {
     struct fixture *f = *state;
     struct snapshot_request request = request_of(f, SNAPSHOT_FULL);
-    struct rlimit limit = {.rlim_cur = 64 * 1024, .rlim_max = RLIM_INFINITY}, old;
     struct snapshot_result result;
     struct snapshot *snapshot;
 
     fill(f);
     signal(SIGXFSZ, SIG_DFL); /* the child is killed by it */
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    assert_int_equal(snapshot_start(&f->task, &request, &snapshot), ERR_OK);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    snapshot = start_without_room(f, &request);
     snapshot_collect(snapshot, &result);
     snapshot_free(&snapshot);
     assert_int_equal(result.err, ERR_IO);

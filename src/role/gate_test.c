@@ -147,32 +147,44 @@ static void a_refusal_waits_as_long_as_it_is_told(void **state)
     close(client);
 }
 
+/* The client gives the right password; what the keeper is asked. */
+static struct wire_message *ask_to_log_in(struct fixture *f, int client, const char *tag)
+{
+    char words[64];
+
+    (void)snprintf(words, sizeof(words), "%s LOGIN alice@demo.test right\r\n", tag);
+    fixture_say(client, words);
+    return fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+}
+
+/* The store is asked for the session, and the mailbox does not open. */
+static void refuse_to_open(struct fixture *f)
+{
+    struct wire_session_open_reply open = {.status = WIRE_UNAVAILABLE};
+    struct wire_message *message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
+
+    close(message->fds[0]);
+    role_trial_send(f->store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
+}
+
 static void without_its_peers_it_answers(void **state)
 {
     struct fixture *f = *state;
     struct wire_login_reply login = {.status = WIRE_OK, .mailbox = id_random()};
-    struct wire_session_open_reply open = {.status = WIRE_UNAVAILABLE};
     struct wire_message *message;
     int client = fixture_client(f);
     struct id session;
 
     /* The mailbox does not open: the session that the keeper keeps is closed. */
-    fixture_say(client, "a LOGIN alice@demo.test right\r\n");
-    message = fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+    message = ask_to_log_in(f, client, "a");
     session = message->body.login.session;
     role_trial_send(f->keeper, WIRE_LOGIN_REPLY, message->tag, &login, NULL, 0);
-    message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
-    close(message->fds[0]);
-    role_trial_send(f->store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
-    /* Its process may just have died: it is asked for once more. */
-    message = fixture_hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN);
-    close(message->fds[0]);
-    role_trial_send(f->store, WIRE_SESSION_OPEN_REPLY, message->tag, &open, NULL, 0);
+    refuse_to_open(f);
+    refuse_to_open(f); /* its process may just have died: it is asked for once more */
     fixture_expect(client, "a NO [UNAVAILABLE]");
     fixture_hear_close(f, &session);
     /* The keeper dies before it answers, and no other comes. */
-    fixture_say(client, "b LOGIN alice@demo.test right\r\n");
-    (void)fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+    (void)ask_to_log_in(f, client, "b");
     close(f->keeper);
     fixture_expect(client, "b NO [UNAVAILABLE]");
     f->keeper = role_trial_connect(&f->process, WIRE_ROLE_KEEPER);
@@ -189,8 +201,7 @@ static void a_login_waits_for_a_peer_that_restarts(void **state)
     int client = fixture_client(f), stream;
     struct id session;
 
-    fixture_say(client, "a LOGIN alice@demo.test right\r\n");
-    (void)fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
+    (void)ask_to_log_in(f, client, "a");
     close(f->keeper);
     f->keeper = role_trial_connect(&f->process, WIRE_ROLE_KEEPER);
     message = fixture_hear(f, f->keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN);
@@ -246,8 +257,7 @@ static void the_deadline_leaves_no_session_behind(void **state)
     fixture_start(&f, "plain_login_on_loopback = yes\nlogin_timeout = 200ms\n");
     client = fixture_client(&f);
     fixture_expect(client, "\r\n");
-    fixture_say(client, "a LOGIN alice@demo.test right\r\n");
-    session = fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_LOGIN)->body.login.session;
+    session = ask_to_log_in(&f, client, "a")->body.login.session;
     fixture_expect_end(client);
     (void)fixture_hear(&f, f.keeper, WIRE_ROLE_KEEPER, WIRE_SESSION_CLOSE);
     assert_true(id_equal(&f.message.body.session_close.session, &session));

@@ -5,7 +5,7 @@
 
 #include "transfer/transfer.h"
 
-enum { MAILDIR_KEYWORDS = 26, MAILDIR_FILE_BYTES_MAX = 256 * 1024 * 1024 };
+enum { MAILDIR_KEYWORDS = 26 };
 
 /* The part of a file's name that never changes: "1763787600.M1P2.host,S=12" of "…:2,FS". */
 struct str maildir_base(struct str file);

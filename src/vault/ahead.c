@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/uio.h>
 
 enum {
@@ -52,6 +53,18 @@ static void on_pages(void *owner, const uint32_t *pages, size_t count)
         (void)posix_fadvise(ahead->fd, offset_of(pages[i]), (off_t)(end - pages[i]) * PAGE_BYTES,
                             POSIX_FADV_WILLNEED);
     }
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct db_keys *left = a, *right = b;
+
+    return left->first < right->first ? -1 : left->first > right->first;
+}
+
+void ahead_sort(struct db_keys *ranges, size_t range_count)
+{
+    qsort(ranges, range_count, sizeof(*ranges), compare_keys);
 }
 
 void ahead_of_rows(struct vault *vault, struct task *task, const char *table,

@@ -23,5 +23,7 @@ enum ahead_extent {
 void ahead_of_rows(struct vault *vault, struct task *task, const char *table,
                    const struct db_keys *ranges, size_t range_count, enum ahead_extent extent,
                    bool *out_is_cold);
+/* Ascending, as that wants them. */
+void ahead_sort(struct db_keys *ranges, size_t range_count);
 
 #endif

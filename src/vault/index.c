@@ -8,7 +8,6 @@
 
 #include "vault/ahead.h"
 
-#include <stdlib.h>
 
 enum {
     FAN_IN = 8,            /* segments of a level that become one of the next */
@@ -83,13 +82,6 @@ enum err index_segments(struct vault *vault, struct task *task, struct segment *
     return ERR_OK;
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    const struct db_keys *left = a, *right = b;
-
-    return left->first < right->first ? -1 : left->first > right->first;
-}
-
 void index_ask_ahead(struct vault *vault, struct task *task)
 {
     struct segment *segments;
@@ -105,7 +97,7 @@ void index_ask_ahead(struct vault *vault, struct task *task)
     for (size_t i = 0; i < count; i++)
         heads[i] = (struct db_keys){segment_key(&segments[i], SEGMENT_BEGINNINGS),
                                     segment_key(&segments[i], SEGMENT_NUMBER_MAX)};
-    qsort(heads, count, sizeof(*heads), compare_keys);
+    ahead_sort(heads, count);
     ahead_of_rows(vault, task, "word_terms", heads, count, AHEAD_PAGE, &is_cold);
 }
 

@@ -4,9 +4,7 @@
  */
 #include "vault/fixture.h"
 #include "vault/index.h"
-
-#include "base/memory.h"
-#include "message/message.h"
+#include "vault/plain_scan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,15 +14,8 @@
 
 #include <cmocka.h>
 
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t chosen_below(uint32_t bound)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (uint32_t)(random_state >> 33) % bound;
-}
+static const struct str names[] = {STR_INIT("X-Strange"), STR_INIT("x-STRANGE"), STR_INIT("Cc"),
+                                   STR_INIT("Subject"), STR_INIT("X-Absent")};
 
 /* From few letters, so that much nearly matches; with all that folding and cutting treat apart. */
 static void put_random(struct buf *out, size_t pieces)
@@ -60,15 +51,15 @@ static void put_random(struct buf *out, size_t pieces)
     };
 
     for (size_t i = 0; i < pieces; i++)
-        buf_put(out, str_from_c(alphabet[chosen_below(ARRAY_LEN(alphabet))]));
+        buf_put(out, str_from_c(alphabet[plain_scan_below(ARRAY_LEN(alphabet))]));
 }
 
 static void put_long_word(struct buf *out)
 {
-    for (uint32_t i = 0, count = 90 + chosen_below(200); i < count; i++)
-        buf_put(out, str_from_c(chosen_below(8) == 0   ? "\xc3\xa9"
-                                : chosen_below(2) == 0 ? "a"
-                                                       : "b"));
+    for (uint32_t i = 0, count = 90 + plain_scan_below(200); i < count; i++)
+        buf_put(out, str_from_c(plain_scan_below(8) == 0   ? "\xc3\xa9"
+                                : plain_scan_below(2) == 0 ? "a"
+                                                           : "b"));
 }
 
 /* An address, or nearly one: joiners at the edges, doubled, beside what parts and what stands
@@ -78,10 +69,11 @@ static void put_run(struct buf *out)
     static const char *const pieces[] = {
         "a", "b", "ab", "A", "1", ".", ".", "-", "_", "@", "@", "\xc3\xa9", "\xc3\x9f",
     };
-    uint32_t count = chosen_below(12) == 0 ? 90 + chosen_below(250) : 1 + chosen_below(8);
+    uint32_t count =
+        plain_scan_below(12) == 0 ? 90 + plain_scan_below(250) : 1 + plain_scan_below(8);
 
     for (uint32_t i = 0; i < count; i++)
-        buf_put(out, str_from_c(pieces[chosen_below(ARRAY_LEN(pieces))]));
+        buf_put(out, str_from_c(pieces[plain_scan_below(ARRAY_LEN(pieces))]));
 }
 
 /* In a field: beside signs and other scripts, in folded lines, in encoded words that split it. */
@@ -91,9 +83,9 @@ static void put_runs(struct buf *out)
         " ", "\r\n ", "<", "+", ",", "\xe4\xb8\xad", "=?utf-8?q?a=2Eb=C3=A9?= =?utf-8?q?=40a-?= ",
     };
 
-    for (uint32_t i = 0, count = chosen_below(4); i < count; i++) {
+    for (uint32_t i = 0, count = plain_scan_below(4); i < count; i++) {
         put_run(out);
-        buf_put(out, str_from_c(between[chosen_below(ARRAY_LEN(between))]));
+        buf_put(out, str_from_c(between[plain_scan_below(ARRAY_LEN(between))]));
     }
 }
 
@@ -108,148 +100,20 @@ static void make_message(struct buf *raw)
     buf_put(raw, STR(" <aab@b>\r\nSubject: "));
     put_random(raw, 8);
     put_runs(raw);
-    if (chosen_below(3) == 0) {
+    if (plain_scan_below(3) == 0) {
         buf_put(raw, STR("\r\nX-Strange: "));
         put_random(raw, 6);
         put_runs(raw);
     }
-    if (chosen_below(4) == 0)
+    if (plain_scan_below(4) == 0)
         buf_put(raw, STR("\r\nX-strange: =?utf-8?q?=C3=A9ab?= b"));
-    if (chosen_below(3) == 0)
+    if (plain_scan_below(3) == 0)
         buf_put(raw, STR("\r\nCc: ba@a"));
     buf_put(raw, STR("\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"));
-    put_random(raw, chosen_below(40));
-    if (chosen_below(10) == 0)
+    put_random(raw, plain_scan_below(40));
+    if (plain_scan_below(10) == 0)
         put_long_word(raw);
-    put_random(raw, chosen_below(40));
-}
-
-/* --- The plain scan --- */
-
-static bool contains(struct str text, struct str folded_key)
-{
-    struct buf folded;
-    bool is_there;
-
-    buf_init(&folded, SIZE_MAX);
-    message_fold(text, &folded);
-    is_there = str_find(buf_str(&folded), folded_key) >= 0;
-    buf_free(&folded);
-    return is_there;
-}
-
-static bool header_contains(struct str raw, const struct message_structure *structure,
-                            struct str name, struct str folded_key)
-{
-    struct str value, header = str_upto(raw, (size_t)structure->parts[0].header_len);
-    bool is_there = false;
-    size_t position = 0;
-
-    while (!is_there && message_header_next(header, name, &position, &value)) {
-        struct buf decoded;
-
-        buf_init(&decoded, SIZE_MAX);
-        message_header_decode(value, &decoded);
-        is_there = contains(buf_str(&decoded), folded_key);
-        buf_free(&decoded);
-    }
-    return is_there;
-}
-
-static bool matches(struct str raw, const struct message_summary *summary,
-                    enum vault_search_field field, struct str name, struct str folded_key)
-{
-    struct buf text;
-    bool is_there = false;
-
-    switch (field) {
-    case VAULT_SEARCH_SUBJECT:
-        return contains(summary->subject, folded_key);
-    case VAULT_SEARCH_FROM:
-        return contains(summary->from, folded_key);
-    case VAULT_SEARCH_TO:
-        return contains(summary->to, folded_key);
-    case VAULT_SEARCH_CC:
-        return contains(summary->cc, folded_key);
-    case VAULT_SEARCH_BCC:
-        return contains(summary->bcc, folded_key);
-    case VAULT_SEARCH_HEADER:
-        return header_contains(raw, &summary->structure, name, folded_key);
-    case VAULT_SEARCH_TEXT:
-    case VAULT_SEARCH_BODY:
-        buf_init(&text, SIZE_MAX);
-        message_text(&summary->structure, raw, field == VAULT_SEARCH_TEXT, &text);
-        is_there = contains(buf_str(&text), folded_key);
-        buf_free(&text);
-    }
-    return is_there;
-}
-
-static bool is_among(const uint32_t *uids, size_t count, uint32_t uid)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (uids[i] == uid)
-            return true;
-    }
-    return false;
-}
-
-static const struct str names[] = {STR_INIT("X-Strange"), STR_INIT("x-STRANGE"), STR_INIT("Cc"),
-                                   STR_INIT("Subject"), STR_INIT("X-Absent")};
-
-/* Some of them. */
-static size_t choose_some(const struct vault_uid_flags *messages, size_t count, uint32_t *out)
-{
-    size_t chosen = 0;
-    uint32_t stretch = 1 + chosen_below(8);
-
-    for (size_t i = 0; i < count; i++)
-        if (chosen_below(stretch) == 0)
-            out[chosen++] = messages[i].uid;
-    return chosen;
-}
-
-/* All messages of the folder by one key, or some of them: how many of all match. */
-static size_t compare(struct fixture *f, int64_t folder_id, enum vault_search_field field,
-                      struct str name, struct str key)
-{
-    struct vault_uid_flags *messages;
-    struct vault_candidates found;
-    struct buf folded;
-    size_t count, asked_count = 0, matching = 0;
-    uint32_t *asked = NULL;
-
-    buf_init(&folded, SIZE_MAX);
-    message_fold(key, &folded);
-    assert_int_equal(vault_message_list(f->vault, &f->task, folder_id, &messages, &count), ERR_OK);
-    if (chosen_below(2) == 0) {
-        asked = ARENA_ARRAY(&f->task.arena, uint32_t, count + 1);
-        asked_count = choose_some(messages, count, asked);
-    }
-    assert_int_equal(vault_search_candidates(f->vault, &f->task, folder_id, field, name, key, asked,
-                                             asked_count, &found),
-                     ERR_OK);
-    for (size_t i = 0; i < count; i++) {
-        uint32_t uid = messages[i].uid;
-        struct message_summary summary;
-        struct task task;
-        struct str raw = fixture_read(f, folder_id, uid);
-        bool has, is_found = is_among(found.uids, found.count, uid);
-        bool is_asked = asked == NULL || is_among(asked, asked_count, uid);
-
-        task_init(&task, f->task.now_ms);
-        message_parse(&task, raw, &summary);
-        has = matches(raw, &summary, field, name, buf_str(&folded));
-        task_done(&task);
-        matching += has;
-        if ((has && is_asked && !is_found) || (is_found && !is_asked) ||
-            (found.is_exact && is_asked && has != is_found &&
-             !is_among(found.open_uids, found.open_count, uid)))
-            fail_msg("field %d <%.*s> key <%.*s> in <%.*s>: %d %d %d", field, STR_ARG(name),
-                     STR_ARG(buf_str(&folded)), STR_ARG(raw), has, is_asked, is_found);
-    }
-    buf_free(&folded);
-    return matching;
+    put_random(raw, plain_scan_below(40));
 }
 
 /* Random keys, and parts of a message's own text, in every field. */
@@ -261,21 +125,22 @@ static size_t compare_many(struct fixture *f, int64_t folder_id, int keys, const
     buf_init(&key, SIZE_MAX);
     for (int k = 0; k < keys; k++) {
         enum vault_search_field field =
-            (enum vault_search_field)chosen_below(VAULT_SEARCH_HEADER + 1);
-        struct str name = names[chosen_below(ARRAY_LEN(names))];
+            (enum vault_search_field)plain_scan_below(VAULT_SEARCH_HEADER + 1);
+        struct str name = names[plain_scan_below(ARRAY_LEN(names))];
 
         buf_reset(&key);
         if (k % 3 == 0) {
-            struct str part = str_upto(str_from(buf_str(text), chosen_below((uint32_t)text->len)),
-                                       1 + chosen_below(k % 2 == 0 ? 6 : 180));
+            struct str part =
+                str_upto(str_from(buf_str(text), plain_scan_below((uint32_t)text->len)),
+                         1 + plain_scan_below(k % 2 == 0 ? 6 : 180));
 
             buf_put(&key, str_is_utf8(part) ? part : STR("ab"));
         } else if (k % 3 == 1) {
             put_run(&key);
         } else {
-            put_random(&key, chosen_below(4));
+            put_random(&key, plain_scan_below(4));
         }
-        matching += compare(f, folder_id, field, name, buf_str(&key));
+        matching += plain_scan_compare(f, folder_id, field, name, buf_str(&key));
         task_done(&f->task);
         task_init(&f->task, f->task.now_ms);
     }
@@ -300,9 +165,9 @@ static void change_some(struct fixture *f)
     if (count < 10)
         return;
     for (size_t i = 0; i < ARRAY_LEN(uids); i++)
-        uids[i] = messages[chosen_below((uint32_t)count)].uid;
+        uids[i] = messages[plain_scan_below((uint32_t)count)].uid;
     assert_int_equal(vault_message_copy(f->vault, &f->task, f->inbox, f->archive, uids, 1,
-                                        chosen_below(2) == 0, &sources, &targets, &copied),
+                                        plain_scan_below(2) == 0, &sources, &targets, &copied),
                      ERR_OK);
     assert_int_equal(vault_message_store(f->vault, &f->task, f->inbox, uids + 1, 2, VAULT_STORE_ADD,
                                          VAULT_FLAG_DELETED, UINT64_MAX, &modified, &modified_count,
@@ -389,14 +254,16 @@ static void test_slices(void **state)
     blocks = fixture_ask(f, "SELECT count(*) FROM word_terms WHERE key >> 24 IN (SELECT id FROM "
                             "word_segment WHERE state = 0)");
     assert_true(blocks > 4); /* in the middle of it */
-    assert_true(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("w77")) > 0);
+    assert_true(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("w77")) > 0);
     fixture_housekeep(f, 0);
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM word_segment"), 2);
     assert_int_equal(fixture_ask(f, "SELECT max(level) FROM word_segment"), 1);
-    assert_true(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("w77")) > 0);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("w0 ")), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("number7")), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("mber")), MESSAGES);
+    assert_true(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("w77")) > 0);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("w0 ")), 1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("number7")),
+                     1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("mber")),
+                     MESSAGES);
     buf_free(&raw);
 }
 
@@ -424,14 +291,18 @@ static void test_signs(void **state)
 
         buf_reset(&word);
         buf_putf(&word, "%xz%d", (unsigned)number * 2654435761u, number / WORDS);
-        assert_true(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), buf_str(&word)) > 0);
+        assert_true(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), buf_str(&word)) >
+                    0);
         buf_putf(&word, "y");
-        assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_TEXT, STR(""), buf_str(&word)), 0);
+        assert_int_equal(
+            plain_scan_compare(f, f->inbox, VAULT_SEARCH_TEXT, STR(""), buf_str(&word)), 0);
         buf_truncate(&word, 5);
-        (void)compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), buf_str(&word));
+        (void)plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), buf_str(&word));
     }
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_HEADER, STR("x-n"), STR("7-same")), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_HEADER, STR("x-n"), STR("same")), MESSAGES);
+    assert_int_equal(
+        plain_scan_compare(f, f->inbox, VAULT_SEARCH_HEADER, STR("x-n"), STR("7-same")), 1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_HEADER, STR("x-n"), STR("same")),
+                     MESSAGES);
     buf_free(&raw);
     buf_free(&word);
 }
@@ -460,14 +331,16 @@ static void test_contents(void **state)
         append_text(f, i % 3 == 2 ? f->archive : f->inbox, texts[i % 4]);
     fixture_housekeep(f, 0);
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), str_from_c(texts[i])), 2);
-        assert_int_equal(compare(f, f->archive, VAULT_SEARCH_BODY, STR(""), str_from_c(texts[i])),
-                         1);
+        assert_int_equal(
+            plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), str_from_c(texts[i])), 2);
+        assert_int_equal(
+            plain_scan_compare(f, f->archive, VAULT_SEARCH_BODY, STR(""), str_from_c(texts[i])), 1);
     }
     /* What a batch that failed had appended; its UID is given again. */
     assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
     assert_int_equal(vault_message_append(f->vault, &f->task, f->inbox, &append, &uid), ERR_OK);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("epsilon")), 1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("epsilon")),
+                     1);
     db_rollback(f->vault->db); /* as SQLite does */
     assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_IO);
     task_forgive(&f->task);
@@ -475,8 +348,9 @@ static void test_contents(void **state)
                                         1, false, &sources, &targets, &count),
                      ERR_OK);
     assert_int_equal(targets[0], uid);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("gamma")), 3);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("epsilon")), 0);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("gamma")), 3);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("epsilon")),
+                     0);
     /* Gone from the middle. */
     assert_int_equal(vault_message_store(f->vault, &f->task, f->inbox, (uint32_t[]){3}, 1,
                                          VAULT_STORE_ADD, VAULT_FLAG_DELETED, UINT64_MAX, &modified,
@@ -486,9 +360,9 @@ static void test_contents(void **state)
         vault_message_expunge(f->vault, &f->task, f->inbox, NULL, 0, &expunged, &count), ERR_OK);
     fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS);
     append_text(f, f->inbox, "beta");
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("beta")), 3);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("beta")), 3);
     fixture_housekeep(f, 0);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("beta")), 3);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("beta")), 3);
 }
 
 /* Pairs that fold.c's table has under one hash; most have the same first eight bytes, the place's
@@ -513,8 +387,10 @@ static void test_one_hash(void **state)
         append_text(f, f->inbox, words[i]);
     fixture_housekeep(f, 0);
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), str_from_c(words[i])), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("GHIJKLM")), 6);
+        assert_int_equal(
+            plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), str_from_c(words[i])), 1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("GHIJKLM")),
+                     6);
 }
 
 /* Words of what is gone do not stay for ever. */
@@ -547,8 +423,10 @@ static void test_gone(void **state)
     fixture_housekeep(f, VAULT_EXPUNGED_GRACE_MS);
     assert_true(fixture_ask(f, "SELECT count(*) FROM word_gone") < 400);
     assert_true(fixture_ask(f, "SELECT sum(length(bytes)) FROM word_terms") < bytes / 2);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("common")), 10);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("unique1299")), 1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("common")),
+                     10);
+    assert_int_equal(
+        plain_scan_compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("unique1299")), 1);
     buf_free(&raw);
 }
 
@@ -611,7 +489,7 @@ static void test_doubt(void **state)
     assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
     fixture_housekeep(f, 0);
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM word_segment"), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("ver")),
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("ver")),
                      MESSAGES - LACKING + 1);
     assert_int_equal(vault_search_candidates(f->vault, &f->task, f->inbox, VAULT_SEARCH_BODY,
                                              STR(""), STR("ver"), NULL, 0, &found),
@@ -631,7 +509,7 @@ static void test_doubt(void **state)
 static size_t compare_run(struct fixture *f, enum vault_search_field field, struct str key,
                           bool is_exact)
 {
-    size_t count = compare(f, f->inbox, field, names[0], key);
+    size_t count = plain_scan_compare(f, f->inbox, field, names[0], key);
     struct vault_candidates found;
 
     assert_int_equal(vault_search_candidates(f->vault, &f->task, f->inbox, field, names[0], key,
@@ -707,12 +585,15 @@ static void test_attachment(void **state)
     fixture_housekeep(f, 0);
     assert_int_equal(f->vault->indexed_content_id + 1, f->vault->next_content_id);
     assert_int_equal(fixture_ask(f, "SELECT count(*) FROM unindexed"), 0);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("before")), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("picture7")), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_TEXT, STR(""), STR("inner")), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("enclosed")), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("behind")), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_TEXT, STR(""), STR("AAAABBBB")), 0);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("before")), 1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("picture7")),
+                     1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_TEXT, STR(""), STR("inner")), 1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("enclosed")),
+                     1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("behind")), 1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_TEXT, STR(""), STR("AAAABBBB")),
+                     0);
     buf_free(&raw);
 }
 
@@ -746,11 +627,14 @@ static void append_short(struct fixture *f, int count)
 
 static void compare_forms(struct fixture *f, size_t short_count)
 {
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("TRASSE")), 0);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("tra\xc3\x9f")),
-                     short_count);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("unique77")), 1);
-    assert_int_equal(compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("mmon")),
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("TRASSE")),
+                     0);
+    assert_int_equal(
+        plain_scan_compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("tra\xc3\x9f")),
+        short_count);
+    assert_int_equal(
+        plain_scan_compare(f, f->inbox, VAULT_SEARCH_SUBJECT, STR(""), STR("unique77")), 1);
+    assert_int_equal(plain_scan_compare(f, f->inbox, VAULT_SEARCH_BODY, STR(""), STR("mmon")),
                      short_count + 1);
 }
 

@@ -17,7 +17,6 @@
 #include "vault/index.h"
 #include "vault/rows.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -148,20 +147,13 @@ static enum err read_folder(struct vault *vault, struct task *task, const struct
 
 /* ---- From the list that was kept ---- */
 
-static int compare_ranges(const void *a, const void *b)
-{
-    const struct vault_uid_range *left = a, *right = b;
-
-    return left->first < right->first ? -1 : left->first > right->first;
-}
-
 /* The UIDs that later changes touched, ascending and joined. Gives how many ranges. */
 static size_t changed_ranges(const struct vault *vault, const struct kept_list *kept,
                              struct vault_uid_range out[static VAULT_CHANGES_KEPT])
 {
     size_t known =
         vault->change_count < VAULT_CHANGES_KEPT ? vault->change_count : VAULT_CHANGES_KEPT;
-    size_t count = 0, joined = 0;
+    size_t count = 0;
 
     for (size_t i = 0; i < known; i++) {
         const struct change *change = &vault->changes[i];
@@ -170,16 +162,8 @@ static size_t changed_ranges(const struct vault *vault, const struct kept_list *
             change->last_uid != 0)
             out[count++] = (struct vault_uid_range){change->first_uid, change->last_uid};
     }
-    qsort(out, count, sizeof(*out), compare_ranges);
-    for (size_t i = 0; i < count; i++) {
-        if (joined > 0 && out[i].first <= out[joined - 1].last) {
-            if (out[i].last > out[joined - 1].last)
-                out[joined - 1].last = out[i].last;
-        } else {
-            out[joined++] = out[i];
-        }
-    }
-    return joined;
+    rows_join(out, &count);
+    return count;
 }
 
 static bool is_cheaper(const struct vault_uid_range *ranges, size_t range_count, size_t kept_count)

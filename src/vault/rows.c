@@ -50,6 +50,31 @@ bool rows_next_range(const uint32_t *uids, size_t uid_count, size_t *position,
     return true;
 }
 
+static int compare_ranges(const void *a, const void *b)
+{
+    const struct vault_uid_range *left = a, *right = b;
+
+    return left->first < right->first ? -1 : left->first > right->first;
+}
+
+void rows_join(struct vault_uid_range *ranges, size_t *count)
+{
+    size_t kept = 0;
+
+    if (*count < 2)
+        return;
+    qsort(ranges, *count, sizeof(*ranges), compare_ranges);
+    for (size_t i = 1; i < *count; i++) {
+        if (ranges[i].first <= ranges[kept].last || ranges[i].first - ranges[kept].last == 1) {
+            if (ranges[i].last > ranges[kept].last)
+                ranges[kept].last = ranges[i].last;
+        } else {
+            ranges[++kept] = ranges[i];
+        }
+    }
+    *count = kept + 1;
+}
+
 enum err rows_read(struct vault *vault, struct task *task, const char *sql, int64_t folder_id,
                    struct vault_uid_range range, sqlite3_stmt **out_statement)
 {

@@ -12,6 +12,8 @@ void rows_sort(struct task *task, const uint32_t *uids, size_t uid_count, uint32
  * at the end. */
 bool rows_next_range(const uint32_t *uids, size_t uid_count, size_t *position,
                      struct vault_uid_range *out);
+/* Ascending, in place, those that overlap or are next to each other made one. */
+void rows_join(struct vault_uid_range *ranges, size_t *count);
 
 /*
  * The rows of a range of UIDs, ascending, ready to be stepped through: the first column is the key.

@@ -19,7 +19,6 @@
 #include "vault/index.h"
 #include "vault/parts.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -627,25 +626,18 @@ enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t
 
 /* --- Before they are read --- */
 
-static int compare_ids(const void *a, const void *b)
-{
-    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
-
-    return left < right ? -1 : left > right;
-}
-
-/* The contents of these messages, ascending. */
+/* The rows of these messages' contents, ascending. */
 static size_t contents_of(const struct vault *vault, struct among among,
-                          int64_t out[static VAULT_AHEAD_MAX])
+                          struct db_keys out[static VAULT_AHEAD_MAX])
 {
     struct folder_contents_walk walk = {0};
     struct folder_contents_stretch whole = {0}, stretch;
     size_t count = 0;
 
     while (next_asked(vault, &walk, &among, &whole, &stretch))
-        for (uint32_t i = 0; i < stretch.count && count < VAULT_AHEAD_MAX; i++)
-            out[count++] = stretch.content_id + i;
-    qsort(out, count, sizeof(*out), compare_ids);
+        for (uint32_t i = 0; i < stretch.count && count < VAULT_AHEAD_MAX; i++, count++)
+            out[count].first = out[count].last = stretch.content_id + i;
+    ahead_sort(out, count);
     return count;
 }
 
@@ -655,7 +647,6 @@ enum err vault_search_ahead(struct vault *vault, struct task *task, int64_t fold
     struct among among = {.uids = uids,
                           .count = uid_count < VAULT_AHEAD_MAX ? uid_count : VAULT_AHEAD_MAX};
     struct db_keys rows[VAULT_AHEAD_MAX], parts[VAULT_AHEAD_MAX];
-    int64_t ids[VAULT_AHEAD_MAX];
     bool is_cold = vault->misses != read_around_misses();
     size_t count;
 
@@ -663,11 +654,10 @@ enum err vault_search_ahead(struct vault *vault, struct task *task, int64_t fold
     vault->misses = read_around_misses();
     if (!is_cold || !folder_contents_are_of(vault, folder_id))
         return ERR_OK;
-    count = contents_of(vault, among, ids);
+    count = contents_of(vault, among, rows);
     for (size_t i = 0; i < count; i++) {
-        rows[i].first = rows[i].last = ids[i];
-        parts[i].first = part_key(ids[i], 0);
-        parts[i].last = part_key(ids[i] + 1, 0) - 1;
+        parts[i].first = part_key(rows[i].first, 0);
+        parts[i].last = part_key(rows[i].first + 1, 0) - 1;
     }
     ahead_of_rows(vault, task, "part", parts, count, AHEAD_AROUND, &is_cold);
     ahead_of_rows(vault, task, "content", rows, count, AHEAD_PAGE, &is_cold);

@@ -18,7 +18,6 @@ enum {
     SIGN_GRAM = 4,
     SIGN_LOG_MIN = 8,
     SIGN_LOG_MAX = 14,
-    SIGN_BYTES_MAX = 1 + (1 << SIGN_LOG_MAX) / 8,
 };
 
 /* Of the block under way; all zero: of one without terms. */

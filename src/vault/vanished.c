@@ -6,8 +6,8 @@
 #include "vault/vanished.h"
 
 #include "vault/change.h"
+#include "vault/rows.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -49,31 +49,6 @@ enum err vanished_floor(struct vault *vault, struct task *task, int64_t folder_i
 
 /* ---- Reading ---- */
 
-static int compare_ranges(const void *a, const void *b)
-{
-    const struct vault_uid_range *left = a, *right = b;
-
-    return left->first < right->first ? -1 : left->first > right->first;
-}
-
-static void sort_and_join(struct vault_uid_range *ranges, size_t *count)
-{
-    size_t kept = 0;
-
-    if (*count < 2)
-        return;
-    qsort(ranges, *count, sizeof(*ranges), compare_ranges);
-    for (size_t i = 1; i < *count; i++) {
-        if (ranges[i].first <= ranges[kept].last || ranges[i].first - ranges[kept].last == 1) {
-            if (ranges[i].last > ranges[kept].last)
-                ranges[kept].last = ranges[i].last;
-        } else {
-            ranges[++kept] = ranges[i];
-        }
-    }
-    *count = kept + 1;
-}
-
 static enum err read_ranges(struct vault *vault, struct task *task, int64_t folder_id,
                             uint64_t since, struct vault_uid_range **out_ranges, size_t *out_count)
 {
@@ -106,7 +81,7 @@ static enum err read_ranges(struct vault *vault, struct task *task, int64_t fold
             return fail(task, ERR_CORRUPT, "vault: an impossible expunge range");
         count++;
     }
-    sort_and_join(ranges, &count);
+    rows_join(ranges, &count);
     *out_ranges = ranges;
     *out_count = count;
     return ERR_OK;

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import Load, check_files  # noqa: E402
 from lib.server import Server  # noqa: E402
-from lib.suite import Suite, check  # noqa: E402
+from lib.suite import Suite, until  # noqa: E402
 
 suite = Suite(__doc__)
 
@@ -37,10 +37,8 @@ def kill_tree(server, chance, killed):
         master = server.process
         os.kill(master.pid, signal.SIGKILL)
         master.wait()
-        deadline = time.monotonic() + 10
-        while server.processes() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        check(not server.processes(), f"without a master there still run {server.processes()}")
+        until(lambda: not server.processes(),
+              lambda: f"without a master there still run {server.processes()}", 10, 0.05)
         killed["master"] = killed.get("master", 0) + 1
     else:
         killed["all"] = killed.get("all", 0) + 1

@@ -26,7 +26,7 @@ from crash.load import GONE, patiently, stock_shell  # noqa: E402
 from faults.faults import KILL, Faults, library  # noqa: E402
 from faults.powercut import Disk  # noqa: E402
 from lib.server import AdminError, Server, find_key, program  # noqa: E402
-from lib.suite import Suite, check  # noqa: E402
+from lib.suite import Suite, check, until  # noqa: E402
 
 suite = Suite(__doc__)
 REFUSED = ("AUTHENTICATIONFAILED",)
@@ -81,10 +81,8 @@ class World:
 
     def wait_for_no_process(self):
         """So that the next login starts one, with the keys of its own slot."""
-        deadline = time.monotonic() + 30
-        while self.server.processes("mailbox"):
-            check(time.monotonic() < deadline, "the mailbox's process does not end")
-            time.sleep(0.02)
+        until(lambda: not self.server.processes("mailbox"), "the mailbox's process does not end",
+              30, 0.02)
 
     def login(self, password):
         """A connection, or None: refused. Tries again while the service comes up."""

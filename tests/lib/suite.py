@@ -77,9 +77,11 @@ def check(condition, words):
 
 
 def until(condition, words, seconds=20, pause=0.01):
-    """Waits for what comes in its own time, but must come; what the condition gave."""
+    """Waits for what comes in its own time, but must come; what the condition gave. `words`, or what
+    they give when they are called, say what did not come."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        check(time.monotonic() < deadline, words)
+        if time.monotonic() >= deadline:
+            raise AssertionError(words() if callable(words) else words)
         time.sleep(pause)
     return found

@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib.server import AdminError, Server  # noqa: E402
 from lib.sink import Sink  # noqa: E402
 from secrecy.secrecy import memory_of  # noqa: E402
-from lib.suite import Skip, Suite, check  # noqa: E402
+from lib.suite import Skip, Suite, check, until  # noqa: E402
 
 suite = Suite(__doc__)
 SETTINGS = {"queue_retry_first": "200ms", "queue_retry_most": "400ms", "processes": 1,
@@ -62,26 +62,21 @@ class Rig:
 
     def sent_to(self, address, count=1, seconds=10):
         """The messages that the other servers have for an address, at least so many."""
-        deadline = time.monotonic() + seconds
-        while True:
-            found = [each for each in self.sink.taken() if address in each.recipients]
-            if len(found) >= count:
-                return found
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{len(found)} messages for {address}, not {count}: "
-                                     f"{self.server.log(2000)}")
-            time.sleep(0.02)
+        def found():
+            return [each for each in self.sink.taken() if address in each.recipients]
+
+        until(lambda: len(found()) >= count,
+              lambda: f"{len(found())} messages for {address}, not {count}: "
+                      f"{self.server.log(2000)}", seconds, 0.02)
+        return found()
 
     def inbox(self, count=1, seconds=10, alias=None):
         """Takes everything out of ann's mailbox, once it has so many."""
-        deadline = time.monotonic() + seconds
         client = self.server.imap(alias or self.ann)
         try:
-            while int(client.select("INBOX")[1][0]) < count:
-                if time.monotonic() > deadline:
-                    raise AssertionError(f"not {count} messages in the mailbox: "
-                                         f"{self.server.log(2000)}")
-                time.sleep(0.05)
+            until(lambda: int(client.select("INBOX")[1][0]) >= count,
+                  lambda: f"not {count} messages in the mailbox: {self.server.log(2000)}",
+                  seconds, 0.05)
             data = client.uid("FETCH", "1:*", "(BODY.PEEK[])")[1]
             client.uid("STORE", "1:*", "+FLAGS.SILENT", "(\\Deleted)")
             client.expunge()
@@ -98,10 +93,7 @@ class Rig:
         return listed(self.server.admin("queue", "list"))
 
     def wait_empty(self, seconds=10):
-        deadline = time.monotonic() + seconds
-        while self.queue():
-            check(time.monotonic() < deadline, f"the queue has {self.queue()}")
-            time.sleep(0.05)
+        until(lambda: not self.queue(), lambda: f"the queue has {self.queue()}", seconds, 0.05)
 
 
 def listed(answer):
@@ -177,10 +169,7 @@ def a_report_that_comes_later_is_believed_of_what_we_sent(rig):
     check("late@far.test" not in suppressed() and "other@far.test" not in suppressed(),
           suppressed())
     report("late@far.test", "<late.1@ours.test>")
-    deadline = time.monotonic() + 10
-    while "late@far.test" not in suppressed():
-        check(time.monotonic() < deadline, "the report was not believed")
-        time.sleep(0.05)
+    until(lambda: "late@far.test" in suppressed(), "the report was not believed", 10, 0.05)
     rig.submit("late@far.test", "again")
     message = rig.inbox()[0]
     check("nobody" in parse_report(message)[0], message)
@@ -428,11 +417,8 @@ def a_webhook_is_posted_until_it_is_taken(rig):
     Receiver.statuses[:] = [503, 200]
     letter = LETTER.format(4).replace("fwd@", "hook@")
     rig.arrive("hook@ours.test", letter)
-    deadline = time.monotonic() + 10
-    while len(Receiver.got) < 2:
-        check(time.monotonic() < deadline, f"posted {len(Receiver.got)} times: "
-              f"{rig.server.log(2000)}")
-        time.sleep(0.05)
+    until(lambda: len(Receiver.got) >= 2,
+          lambda: f"posted {len(Receiver.got)} times: {rig.server.log(2000)}", 10, 0.05)
     rig.wait_empty()
     headers, body, _ = Receiver.got[-1]
     lower = {name.lower(): value for name, value in headers.items()}
@@ -479,10 +465,8 @@ def a_webhook_that_leads_into_the_network(rig):
 def holding_showing_deleting(rig):
     rig.world.replies["rcpt", "slow"] = ["451 4.2.0 later"]
     rig.submit("slow@remote.test")
-    deadline = time.monotonic() + 10
-    while not any("later" in each["error"] for each in rig.queue()):
-        check(time.monotonic() < deadline, f"{rig.queue()}")
-        time.sleep(0.05)
+    until(lambda: any("later" in each["error"] for each in rig.queue()),
+          lambda: f"{rig.queue()}", 10, 0.05)
     item = rig.queue()[0]
     check(item["sender"] == "ann@ours.test" and item["recipient"] == "slow@remote.test", item)
     shown = rig.server.admin("queue", "show", item["id"])

@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib.server import Server, program  # noqa: E402
-from lib.suite import Suite, check  # noqa: E402
+from lib.suite import Suite, check, until  # noqa: E402
 from lib.talk import Talk  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -84,10 +84,8 @@ class Crowd:
 
     def read_all(self):
         """Until all that is expected came."""
-        deadline = time.monotonic() + 60
-        while self.pending and time.monotonic() < deadline:
-            self.read(0.5)
-        check(not self.pending, f"{len(self.pending)} EXISTS never came: {list(self.pending)[:5]}")
+        until(lambda: not self.pending or self.read(0.5),
+              lambda: f"{len(self.pending)} EXISTS never came: {list(self.pending)[:5]}", 60, 0)
 
     def close(self):
         for client in self.clients:
