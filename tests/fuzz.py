@@ -20,8 +20,8 @@ BUILD = os.path.join(ROOT, "build-fuzz")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def build():
-    """The fuzzers; quick when nothing changed."""
+def configure():
+    """The names of all fuzzers."""
     if not os.path.exists(os.path.join(BUILD, "build.ninja")):
         environment = dict(os.environ, CC=os.environ.get("CC", "clang"))
         subprocess.run(["meson", "setup", BUILD, ROOT, "-Dfuzz=true", "-Db_lundef=false",
@@ -29,10 +29,13 @@ def build():
                        stdout=subprocess.DEVNULL)
     names = subprocess.run(["ninja", "-C", BUILD, "-t", "targets", "all"], check=True,
                            capture_output=True, text=True).stdout
-    programs = sorted(set(re.findall(r"^(\w+_fuzz): ", names, re.MULTILINE)))
+    return sorted(set(re.findall(r"^(\w+_fuzz): ", names, re.MULTILINE)))
+
+
+def build(programs):
+    """Quick when nothing changed."""
     print(f"building {len(programs)} fuzzers", flush=True)
     subprocess.run(["ninja", "-C", BUILD, *programs], check=True, stdout=subprocess.DEVNULL)
-    return programs
 
 
 def processor_seconds(pid):
@@ -99,7 +102,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="only name the targets")
     parser.add_argument("targets", nargs="*", help="as --list names them")
     options = parser.parse_args()
-    programs = build()
+    programs = configure()
     if options.list:
         print("\n".join(programs))
         return 0
@@ -108,6 +111,7 @@ def main():
         print(f"no such target: {', '.join(unknown)}; --list names them", file=sys.stderr)
         return 2
     waiting = list(options.targets or programs)
+    build(waiting)
     running, results = [], []
     while waiting or running:
         while waiting and len(running) < options.at_once:
