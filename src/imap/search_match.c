@@ -236,12 +236,15 @@ struct str imap_search_text(struct imap_search_candidate *c, const struct imap_s
 
 static bool string_matches(struct imap_search_candidate *c, const struct imap_search_node *node)
 {
+    struct str text;
+
     if (node->op == IMAP_SEARCH_HEADER)
         return header_matches(c, node);
-    if (node->field == VAULT_SEARCH_BODY || node->field == VAULT_SEARCH_TEXT)
-        return str_find(message_text_maker_text(c->text, node->field == VAULT_SEARCH_TEXT),
-                        node->folded) >= 0;
-    return folded_contains(c, column_of(c->row, node->field), node->folded);
+    if (node->field != VAULT_SEARCH_BODY && node->field != VAULT_SEARCH_TEXT)
+        return folded_contains(c, column_of(c->row, node->field), node->folded);
+    text = message_text_maker_text(c->text, node->field == VAULT_SEARCH_TEXT);
+    imap_spend(c->s, text.len / IMAP_SEARCH_BYTES_PER_UNIT);
+    return str_find(text, node->folded) >= 0;
 }
 
 static bool regex_matches(struct imap_search_candidate *c, const struct imap_search_node *node)
@@ -363,6 +366,24 @@ static enum imap_truth judge(struct imap_search_candidate *c, const struct imap_
     return is_true ? IMAP_TRUTH_YES : IMAP_TRUTH_NO;
 }
 
+/*
+ * Likewise, of a message whose text may have 50 MB, by a program that may have 2,000 keys: it gives
+ * way between two of them, and does not judge again what it did before.
+ */
+static enum imap_truth judge_in_turn(struct imap_search_candidate *c,
+                                     const struct imap_search_node *node)
+{
+    enum imap_search_sight *sight = &c->sights[node - c->nodes];
+
+    if (*sight == IMAP_SEARCH_NOT_SEEN && imap_must_give_way(c->s)) {
+        c->is_unfinished = true;
+        return IMAP_TRUTH_OPEN;
+    }
+    if (*sight == IMAP_SEARCH_NOT_SEEN)
+        *sight = judge(c, node) == IMAP_TRUTH_YES ? IMAP_SEARCH_FOUND : IMAP_SEARCH_MISSING;
+    return *sight == IMAP_SEARCH_FOUND ? IMAP_TRUTH_YES : IMAP_TRUTH_NO;
+}
+
 static bool word_has(uint64_t word, uint32_t index)
 {
     return (word >> (index % 64) & 1) != 0;
@@ -395,7 +416,7 @@ static enum imap_truth leaf_matches(struct imap_search_candidate *c,
     if (node->is_at_hand) /* as it was when the command began */
         return word_has(imap_search_leaf_word(c->view, node, word), c->index) ? IMAP_TRUTH_YES
                                                                               : IMAP_TRUTH_NO;
-    return judge(c, node);
+    return c->sights == NULL ? judge(c, node) : judge_in_turn(c, node);
 }
 
 /* What an operator has made of its operands so far. */
@@ -443,6 +464,7 @@ enum imap_truth imap_search_matches(struct imap_search_candidate *c,
     uint32_t at = 0;
     enum imap_truth last = IMAP_TRUTH_YES;
 
+    c->nodes = nodes;
     for (;;) {
         if (imap_search_is_operator(program, at)) {
             stack[depth++] = (struct frame){

@@ -20,7 +20,11 @@ enum imap_search_level {
     IMAP_SEARCH_BY_REGEX,  /* the same, and the time that regular expressions take */
 };
 
+enum { IMAP_SEARCH_BYTES_PER_UNIT = 1000 /* of text that a key is looked for in: 4 us at worst */ };
+
 enum imap_truth { IMAP_TRUTH_NO, IMAP_TRUTH_YES, IMAP_TRUTH_OPEN };
+
+enum imap_search_sight { IMAP_SEARCH_NOT_SEEN, IMAP_SEARCH_MISSING, IMAP_SEARCH_FOUND };
 
 struct imap_search_candidate {
     struct imap_session *s;
@@ -33,10 +37,15 @@ struct imap_search_candidate {
     struct str raw;
     struct arena *arena;                   /* for what is made of it */
     const struct message_text_maker *text; /* ready, if a key looks into it */
-    int64_t regex_us;                      /* that are left for this message */
-    bool is_too_dear;                      /* it was not enough: the answer is worth nothing */
+    const struct imap_search_node *nodes;  /* the program's */
+    /* What was found out of each node in the turns before; NULL: there were none. */
+    enum imap_search_sight *sights;
+    bool is_unfinished; /* the turn is over: to be asked again in the next one */
+    int64_t regex_us;   /* that are left for this message */
+    bool is_too_dear;   /* it was not enough: the answer is worth nothing */
 };
 
+/* Where `sights` are there, it may give way before it knows: is_unfinished, and OPEN. */
 enum imap_truth imap_search_matches(struct imap_search_candidate *candidate,
                                     const struct imap_search_program *program);
 /*

@@ -124,7 +124,9 @@ static enum err test(struct imap_session *s, struct task *task, struct imap_sear
 
     if (c->is_too_dear)
         return imap_refuse(s, task, IMAP_REFUSAL_PATTERN_TOO_DEAR);
-    imap_search_put(run, truth);
+    c->is_unfinished = c->is_unfinished && truth == IMAP_TRUTH_OPEN;
+    if (!c->is_unfinished)
+        imap_search_put(run, truth);
     return ERR_OK;
 }
 
@@ -229,6 +231,10 @@ static enum err open_message(struct imap_session *s, struct task *task, struct i
     enum err err;
 
     run->has_message = true;
+    run->has_text = false;
+    run->regex_us = IMAP_REGEX_MESSAGE_US;
+    run->scoring = (struct imap_search_scoring){0};
+    run->sights = ARENA_ARRAY(&s->message_arena, enum imap_search_sight, run->program->node_count);
     TRY(read_row(s, task, run, &is_there));
     if (!is_there)
         return ERR_NOT_FOUND;
@@ -277,9 +283,9 @@ static bool looks_into_text(const struct imap_search_run *run, const struct imap
 }
 
 /* False: it has more to do. */
-static bool make_text(struct imap_session *s, const struct imap_search_run *run)
+static bool make_text(struct imap_session *s, struct imap_search_run *run)
 {
-    bool is_wanted = false, has_regex = false, has_more = true;
+    bool is_wanted = false, has_regex = false, has_more = !run->has_text;
 
     for (uint32_t i = 0; i < run->program->node_count; i++) {
         is_wanted = is_wanted || looks_into_text(run, &run->program->nodes[i]);
@@ -294,9 +300,11 @@ static bool make_text(struct imap_session *s, const struct imap_search_run *run)
         has_more = message_text_maker_step(s->text, TEXT_STEP);
         imap_spend(s, TEXT_STEP_UNITS);
     }
-    return !has_more;
+    run->has_text = !has_more;
+    return run->has_text;
 }
 
+/* Of a message with many keys and a long text it takes turns. */
 static enum err test_text(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
     struct imap_search_candidate c =
@@ -307,13 +315,19 @@ static enum err test_text(struct imap_session *s, struct task *task, struct imap
     c.raw = str_make(run->raw, (size_t)run->raw_size);
     c.arena = &s->message_arena;
     c.text = s->text;
+    c.sights = run->sights;
+    c.regex_us = run->regex_us;
     if (run->sieve == IMAP_SIEVE_SCORES) {
-        run->scores[run->kept] = imap_search_score(&c, run->program);
+        if (!imap_search_score(&c, run->program, &run->scoring))
+            return ERR_OK;
+        run->scores[run->kept] = imap_search_score_of(&run->scoring);
         imap_search_put(run, IMAP_TRUTH_YES);
     } else {
         err = test(s, task, run, &c);
+        run->regex_us = c.regex_us;
     }
-    close_message(s, run);
+    if (!c.is_unfinished)
+        close_message(s, run);
     return err;
 }
 

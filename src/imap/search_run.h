@@ -13,6 +13,7 @@
 #define IMAP_SEARCH_RUN_H
 
 #include "imap/search_match.h"
+#include "imap/search_score.h"
 
 struct imap_session;
 
@@ -60,7 +61,10 @@ struct imap_search_run {
     size_t next, kept, open_count;
     struct imap_search_reading reading;
     /* the message whose text is looked at; its parts are in the session's message_arena */
-    bool has_message;
+    bool has_message, has_text;
+    enum imap_search_sight *sights;
+    struct imap_search_scoring scoring;
+    int64_t regex_us; /* that are left for it */
     struct vault_message row;
     struct message_structure structure;
     char *raw;

@@ -1,12 +1,15 @@
 #include "imap/search_score.h"
 
 #include "base/ascii.h"
+#include "imap/engine.h"
 
 enum {
     SCORE_WHOLE = 100,
     SCORE_BASE = 10,
     SCORE_PARTS = 30, /* all words are there, be it inside others */
     SCORE_WORDS = 50, /* all of them as words */
+
+    WORD_BYTES_MAX = 256, /* a longer one counts as a part only */
 };
 
 /* A FUZZY that stands for the words of a text; the others stand for the word FUZZY itself. */
@@ -28,50 +31,85 @@ static bool is_word_char(char c)
     return ascii_is_alnum(c) || ascii_is_8bit(c);
 }
 
+/* Where the word is found, but inside another, it is looked for behind that one. */
 static bool has_word(struct str text, struct str word)
 {
-    while (text.len > 0) {
-        ptrdiff_t at = str_find(text, word);
-        size_t end = at < 0 ? 0 : (size_t)at + word.len;
+    size_t at = 0;
 
-        if (at < 0)
+    while (at < text.len && word.len <= WORD_BYTES_MAX) {
+        ptrdiff_t found = str_find(str_from(text, at), word);
+        size_t end;
+
+        if (found < 0)
             return false;
+        at += (size_t)found;
+        end = at + word.len;
         if ((at == 0 || !is_word_char(text.ptr[at - 1])) &&
             (end == text.len || !is_word_char(text.ptr[end])))
             return true;
-        text = str_from(text, (size_t)at + 1);
+        do
+            at++;
+        while (at < text.len && is_word_char(text.ptr[at - 1]) && is_word_char(text.ptr[at]));
     }
     return false;
 }
 
-static unsigned score_of(struct imap_search_candidate *c, const struct imap_search_program *program,
-                         uint32_t at)
+/* The key at hand is scored. */
+static void end_key(struct imap_search_scoring *scoring)
 {
-    const struct imap_search_node *nodes = program->nodes;
-    struct str text = imap_search_text(c, &nodes[at]);
-    unsigned total = 0, parts = 0, words = 0;
-
-    if (str_find(text, nodes[at].folded) >= 0)
-        return SCORE_WHOLE;
-    for (uint32_t i = at + 1; i < nodes[at].next; i = nodes[i].next) {
-        total++;
-        parts += str_find(text, nodes[i].folded) >= 0;
-        words += nodes[i].folded.len > 0 && has_word(text, nodes[i].folded);
-    }
-    return total == 0 ? SCORE_BASE
-                      : SCORE_BASE + (SCORE_PARTS * parts + SCORE_WORDS * words) / total;
+    scoring->sum +=
+        scoring->is_whole ? SCORE_WHOLE
+        : scoring->total == 0
+            ? SCORE_BASE
+            : SCORE_BASE +
+                  (SCORE_PARTS * scoring->parts + SCORE_WORDS * scoring->words) / scoring->total;
+    scoring->count++;
 }
 
-uint8_t imap_search_score(struct imap_search_candidate *c,
-                          const struct imap_search_program *program)
+static void begin_key(struct imap_search_candidate *c, const struct imap_search_node *nodes,
+                      struct imap_search_scoring *scoring)
 {
-    unsigned sum = 0, count = 0;
+    const struct imap_search_node *key = &nodes[scoring->at];
 
-    for (uint32_t i = 0; i < program->node_count; i++) {
-        if (!is_text(&program->nodes[i]))
+    scoring->text = imap_search_text(c, key);
+    scoring->end = key->next;
+    scoring->total = scoring->parts = scoring->words = 0;
+    scoring->is_whole = str_find(scoring->text, key->folded) >= 0;
+    scoring->at = scoring->is_whole ? key->next : scoring->at + 1;
+}
+
+static void look_for_word(const struct imap_search_node *nodes, struct imap_search_scoring *scoring)
+{
+    const struct imap_search_node *word = &nodes[scoring->at];
+
+    scoring->total++;
+    scoring->parts += str_find(scoring->text, word->folded) >= 0;
+    scoring->words += word->folded.len > 0 && has_word(scoring->text, word->folded);
+    scoring->at = word->next;
+}
+
+bool imap_search_score(struct imap_search_candidate *c, const struct imap_search_program *program,
+                       struct imap_search_scoring *scoring)
+{
+    const struct imap_search_node *nodes = program->nodes;
+
+    while (scoring->at < program->node_count && !imap_must_give_way(c->s)) {
+        if (scoring->at < scoring->end) {
+            look_for_word(nodes, scoring);
+        } else if (is_text(&nodes[scoring->at])) {
+            begin_key(c, nodes, scoring);
+        } else {
+            scoring->at++;
             continue;
-        sum += score_of(c, program, i);
-        count++;
+        }
+        imap_spend(c->s, 1 + scoring->text.len / IMAP_SEARCH_BYTES_PER_UNIT);
+        if (scoring->at == scoring->end)
+            end_key(scoring);
     }
-    return count == 0 ? SCORE_WHOLE : (uint8_t)(sum / count);
+    return scoring->at == program->node_count;
+}
+
+uint8_t imap_search_score_of(const struct imap_search_scoring *scoring)
+{
+    return scoring->count == 0 ? SCORE_WHOLE : (uint8_t)(scoring->sum / scoring->count);
 }

@@ -11,7 +11,17 @@ bool imap_search_scores_content(const struct imap_search_program *program);
  * counting for more than parts. The mean of all FUZZY keys. The candidate has its header columns,
  * and its bytes if they are looked at.
  */
-uint8_t imap_search_score(struct imap_search_candidate *candidate,
-                          const struct imap_search_program *program);
+struct imap_search_scoring { /* of one message; begin with all zero */
+    /* private */
+    uint32_t at, end; /* nodes: the next one; behind the words of the key at hand */
+    struct str text;  /* that it looks at */
+    bool is_whole;
+    unsigned total, parts, words, sum, count;
+};
+/* Goes on with it; true: that was all. The candidate's arena is to stay until then. */
+bool imap_search_score(struct imap_search_candidate *candidate,
+                       const struct imap_search_program *program,
+                       struct imap_search_scoring *scoring);
+uint8_t imap_search_score_of(const struct imap_search_scoring *scoring);
 
 #endif

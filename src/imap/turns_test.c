@@ -271,6 +271,36 @@ static void test_search_of_many_keys_is_small(void **state)
     assert_true(fixture_heard(f, "COUNT 16384"));
 }
 
+/* Between two keys, and two words of a FUZZY; and a long word is not looked for at each of a
+ * million places where it is only a part of another. */
+static void test_search_in_a_large_text_gives_way(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s;
+    size_t highest, size = 1000000;
+
+    fixture_converse(s, "a CREATE Large\r\nb SELECT Large\r\n");
+    buf_putf(&f->message, "c APPEND Large {%zu+}\r\n\r\n", size + 4);
+    for (size_t i = 0; i < size / 10; i++)
+        buf_put(&f->message, STR("aaaaaaaaaa"));
+    buf_put(&f->message, STR(" x\r\n"));
+    (void)turns_of(s, buf_str(&f->message), &highest);
+    buf_put(&f->command, STR("d SEARCH"));
+    for (unsigned i = 0; i < 300; i++)
+        buf_putf(&f->command, " NOT BODY aab%u", i);
+    buf_put(&f->command, STR("\r\n"));
+    assert_true(turns_of(s, buf_str(&f->command), &highest) > 30);
+    buf_reset(&f->command);
+    buf_put(&f->command, STR("e SEARCH RETURN (RELEVANCY) FUZZY BODY {30002+}\r\nx "));
+    for (int i = 0; i < 3000; i++)
+        buf_put(&f->command, STR("aaaaaaaaaa"));
+    buf_put(&f->command, STR("\r\n"));
+    buf_reset(&f->out);
+    imap_session_input(s, buf_str(&f->command), FIXTURE_NOW_MS);
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "RELEVANCY (65)"));
+}
+
 /* A large thread is looked up once, however often it is asked for. */
 static void test_search_for_a_large_thread_is_small(void **state)
 {
@@ -354,6 +384,7 @@ int main(void)
         TEST(test_commits_give_way),
         TEST(test_esearch_is_small),
         TEST(test_search_of_many_keys_is_small),
+        TEST(test_search_in_a_large_text_gives_way),
         TEST(test_long_sorts_do_not_add_up),
         TEST(test_search_for_a_large_thread_is_small),
     };
