@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "net/run_for.h"
 #include "secret/hasher.h"
 
 #include <setjmp.h>
@@ -131,25 +132,11 @@ static void end(struct state *s)
     assert_int_equal(fixture_remove_root(root), 0);
 }
 
-static void stop_loop(void *owner)
-{
-    net_loop_stop(owner);
-}
-
-static void turn(struct state *s, int64_t ms)
-{
-    struct net_timer *timer = net_timer_new(s->direct.loop, stop_loop, s->direct.loop);
-
-    net_timer_start(timer, ms);
-    net_loop_run(s->direct.loop);
-    net_timer_free(&timer);
-}
-
 /* Until the peer has so many answers. */
 static void wait_for(struct state *s, const struct peer *peer, size_t answers)
 {
     for (int i = 0; i < 400 && peer->answers < answers; i++)
-        turn(s, 5);
+        net_run_for(s->direct.loop, 5);
     assert_int_equal(peer->answers, answers);
 }
 
@@ -276,7 +263,7 @@ static void put_backups(struct state *s, const char *const *stamps, size_t count
         assert_int_equal(put(s, &s->store, &s->mailbox, name, STR("copy")), WIRE_OK);
         (void)snprintf(name, sizeof(name), "full/%s-1.json", stamps[i]);
         assert_int_equal(put(s, &s->store, &s->mailbox, name, str_from_c(manifest)), WIRE_OK);
-        turn(s, 20);
+        net_run_for(s->direct.loop, 20);
     }
     assert_int_equal(list(s, &s->store, &s->mailbox, "full/", ""), WIRE_OK);
 }
@@ -319,7 +306,7 @@ static void nothing_goes_behind_an_unverified_one(void **unused)
         assert_int_equal(put(s, &s->store, &s->mailbox, "full/20260102T100000.000Z-1.json",
                              STR("{\"verified\":true,\"size\":4}")),
                          WIRE_OK);
-        turn(s, 20);
+        net_run_for(s->direct.loop, 20);
         assert_int_equal(list(s, &s->store, &s->mailbox, "full/", ""), WIRE_OK);
         assert_non_null(strstr(s->store.json, stamps[0]));
         end(s);
@@ -393,7 +380,7 @@ static void generations_of_the_log_go_with_their_backups(void **unused)
     archivist_set_policy(s->archivist, &policy);
     for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
         assert_int_equal(put(s, &s->store, &s->mailbox, objects[i], STR("x")), WIRE_OK);
-        turn(s, 5);
+        net_run_for(s->direct.loop, 5);
     }
     /* All of g1 is older than this, g2 goes on. */
     backup_stamp_format(clock_now_ms() + 1000, now);
@@ -403,7 +390,7 @@ static void generations_of_the_log_go_with_their_backups(void **unused)
     assert_non_null(strstr(s->store.json, "base/g1.json"));
     backup_stamp_format(clock_now_ms() + 25 * 60 * 60 * 1000, later);
     put_backups(s, newer, 1, "{\"verified\":true,\"size\":4}");
-    turn(s, 100); /* it goes in several turns */
+    net_run_for(s->direct.loop, 100); /* it goes in several turns */
     assert_int_equal(list(s, &s->store, &s->mailbox, "base/", ""), WIRE_OK);
     assert_null(strstr(s->store.json, "base/g1"));
     assert_non_null(strstr(s->store.json, "base/g2.json"));
@@ -453,7 +440,7 @@ static void prune_now(struct state *s, const char *newest, uint64_t size_bytes,
                                &events, s);
     assert_non_null(prune);
     for (int i = 0; i < 400 && !s->direct.is_done; i++)
-        turn(s, 5);
+        net_run_for(s->direct.loop, 5);
     assert_true(s->direct.is_done);
 }
 
@@ -523,7 +510,7 @@ static void sealed_mail_and_accounts_have_the_same_policy(void **unused)
         assert_int_equal(put(s, &s->sealer, &s->mailbox, name, STR("x")), WIRE_OK);
         (void)snprintf(name, sizeof(name), "account/%s.sqlite", stamps[i]);
         assert_int_equal(put(s, &s->keeper, &none, name, STR("x")), WIRE_OK);
-        turn(s, 20);
+        net_run_for(s->direct.loop, 20);
     }
     assert_int_equal(list(s, &s->keeper, &s->mailbox, "drop/", ""), WIRE_OK);
     assert_null(strstr(s->keeper.json, stamps[0]));
@@ -548,7 +535,7 @@ static void another_hosts_accounts_stay(void **unused)
     archivist_set_policy(s->archivist, &policy);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         assert_int_equal(put(s, &s->keeper, &none, names[i], STR("x")), WIRE_OK);
-        turn(s, 20);
+        net_run_for(s->direct.loop, 20);
     }
     assert_int_equal(list(s, &s->keeper, &none, "account/", ""), WIRE_OK);
     assert_non_null(strstr(s->keeper.json, names[0]));
@@ -564,9 +551,9 @@ static void who_is_gone_is_forgotten(void **unused)
     (void)unused;
     for (size_t i = 0; i < 20; i++)
         send_put(&s->store, &s->mailbox, "full/a.sqlite", STR("abc"));
-    turn(s, 0);
+    net_run_for(s->direct.loop, 0);
     archivist_asker_gone(s->archivist, s->store.near);
-    turn(s, 50);
+    net_run_for(s->direct.loop, 50);
     assert_int_equal(put(s, &s->keeper, &s->mailbox, "full/b", STR("abc")), WIRE_OK);
     end(s);
 }

@@ -9,6 +9,7 @@
 #include "courier/fixture.h"
 #include "net/connection.h"
 #include "net/listener.h"
+#include "net/run_for.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>
@@ -281,20 +282,10 @@ static size_t count_of(const struct world *world, enum courier_outcome outcome)
     return count;
 }
 
-static void stop_loop(void *owner)
-{
-    net_loop_stop(owner);
-}
-
 static void run_until_mail(struct world *world)
 {
-    struct net_timer *timer = net_timer_new(world->loop, stop_loop, world->loop);
-
-    while (world->mails == 0) {
-        net_timer_start(timer, 0);
-        net_loop_run(world->loop);
-    }
-    net_timer_free(&timer);
+    while (world->mails == 0)
+        net_run_for(world->loop, 0);
 }
 
 /* In every state it can be in: the server is silent at each place in turn. */
@@ -307,18 +298,14 @@ static void giving_up_at_any_moment(void **state)
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         for (int turns = 0; turns < 30; turns++) {
             struct courier_attempt *attempt, *behind;
-            struct net_timer *timer;
             struct world world;
 
             begin(&world, &settings);
             world.hangs_at = places[i];
             attempt = start(&world, "good.test");
             behind = start(&world, "good.test");
-            timer = net_timer_new(world.loop, stop_loop, world.loop);
-            for (int turn = 0; turn < turns && world.done == 0; turn++) {
-                net_timer_start(timer, 0);
-                net_loop_run(world.loop);
-            }
+            for (int turn = 0; turn < turns && world.done == 0; turn++)
+                net_run_for(world.loop, 0);
             if (world.done == 0)
                 courier_attempt_cancel(&attempt);
             if (world.done < 2)
@@ -328,7 +315,6 @@ static void giving_up_at_any_moment(void **state)
             start(&world, "other.test");
             world.waiting = world.done + 1;
             net_loop_run(world.loop);
-            net_timer_free(&timer);
             end(&world);
         }
     }

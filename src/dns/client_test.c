@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/macros.h"
+#include "net/run_for.h"
 #include "wire/channel.h"
 
 #include <limits.h>
@@ -113,20 +114,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void stop_loop(void *owner)
-{
-    net_loop_stop(owner);
-}
-
-static void run_for(int64_t ms)
-{
-    struct net_timer *timer = net_timer_new(world.loop, stop_loop, world.loop);
-
-    net_timer_start(timer, ms);
-    net_loop_run(world.loop);
-    net_timer_free(&timer);
-}
-
 struct heard {
     unsigned count;
     enum dns_status status;
@@ -166,14 +153,14 @@ static void an_answer_finds_its_question(void **state)
     (void)state;
     ask(&first);
     ask(&second);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(world.kept, 2);
     answer(world.tags[0] + 256, DNS_OK, "nobody's");
     answer(world.tags[1], DNS_NO_NAME, "");
     answer(world.tags[0], DNS_OK, "one");
     answer(world.tags[0], DNS_OK, "twice");
     answer(12345, DNS_OK, "nobody's");
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(first.count, 1);
     assert_int_equal(first.status, DNS_OK);
     assert_true(first.is_secure);
@@ -189,10 +176,10 @@ static void nonsense_is_a_failure(void **state)
 
     (void)state;
     ask(&heard);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(wire_send(world.resolver, WIRE_DNS_ANSWER, world.tags[0], &body, NULL, 0),
                      ERR_OK);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(heard.count, 1);
     assert_int_equal(heard.status, DNS_FAILED);
 }
@@ -203,28 +190,28 @@ static void without_a_resolver_nothing_is_known(void **state)
 
     (void)state;
     ask(&under_way);
-    run_for(20);
+    net_run_for(world.loop, 20);
     wire_channel_free(&world.resolver);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(under_way.count, 1);
     assert_int_equal(under_way.status, DNS_FAILED);
     ask(&later);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(later.count, 4);
     assert_int_equal(later.status, DNS_FAILED);
     /* Who never gives up leaves the others their turns. */
     later = (struct heard){.asks_again = UINT_MAX};
     ask(&later);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_in_range(later.count, 2, 1000000);
     later.asks_again = 0;
-    run_for(20);
+    net_run_for(world.loop, 20);
     /* With a new one it goes on. */
     later = (struct heard){0};
     world.answers = true;
     connect_ends();
     ask(&later);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(later.status, DNS_OK);
 }
 
@@ -235,17 +222,17 @@ static void a_cancelled_question_is_not_answered(void **state)
         dns_client_ask(world.client, STR("a.test"), DNS_TYPE_A, false, on_answer, &heard);
 
     (void)state;
-    run_for(20);
+    net_run_for(world.loop, 20);
     dns_query_cancel(&query);
     assert_null(query);
     answer(world.tags[0], DNS_OK, "late");
-    run_for(20);
+    net_run_for(world.loop, 20);
     /* One that is over already, too. */
     wire_channel_free(&world.resolver);
-    run_for(20);
+    net_run_for(world.loop, 20);
     query = dns_client_ask(world.client, STR("a.test"), DNS_TYPE_A, false, on_answer, &heard);
     dns_query_cancel(&query);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(heard.count, 0);
 }
 
@@ -294,7 +281,7 @@ static void who_waits_is_answered_or_not_in_time(void **state)
     (void)state;
     task_init(&task, 0);
     wire_channel_free(&world.resolver);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
     pid = start_slow_resolver(fds[1]);
     fd_close(&fds[1]);
@@ -338,7 +325,7 @@ static void what_is_expected_is_asked_once(void **state)
     source.expect(&waiting, &task, STR("b.test"), DNS_TYPE_TXT);
     source.expect(&waiting, &task, STR("A.test"), DNS_TYPE_TXT);
     source.expect(&waiting, &task, STR("never.test"), DNS_TYPE_TXT);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(world.kept, 3);
     answer(world.tags[1], DNS_NO_NAME, "");
     answer(world.tags[0], DNS_OK, "data");
@@ -351,7 +338,7 @@ static void what_is_expected_is_asked_once(void **state)
     }
     dns_waiting_done(&waiting);
     answer(world.tags[2], DNS_OK, "late");
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(world.kept, 3);
     waiting.deadline_ms = clock_monotonic_ms() + 50;
     source.expect(&waiting, &task, STR("slow.test"), DNS_TYPE_TXT);

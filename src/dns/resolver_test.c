@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/macros.h"
 #include "base/memory.h"
+#include "net/run_for.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -250,20 +251,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void stop_loop(void *owner)
-{
-    net_loop_stop(owner);
-}
-
-static void run_for(int64_t ms)
-{
-    struct net_timer *timer = net_timer_new(world.loop, stop_loop, world.loop);
-
-    net_timer_start(timer, ms);
-    net_loop_run(world.loop);
-    net_timer_free(&timer);
-}
-
 struct heard {
     unsigned count, expected;
     enum dns_status status;
@@ -366,7 +353,7 @@ static void answers_are_kept(void **state)
 
     (void)state;
     assert_int_equal(ask("a.test").ttl_s, 100);
-    run_for(1100);
+    net_run_for(world.loop, 1100);
     heard = ask("A.TEST.");
     assert_int_equal(world.datagrams, 1);
     assert_in_range(heard.ttl_s, 97, 99);
@@ -390,7 +377,7 @@ static void failures_are_kept_for_a_moment(void **state)
     assert_int_equal(ask("b.test").status, DNS_NO_NAME);
     assert_int_equal(ask("b.test").status, DNS_NO_NAME);
     assert_int_equal(world.datagrams, 2);
-    run_for(DNS_HOLD_S * 1000 + 50);
+    net_run_for(world.loop, DNS_HOLD_S * 1000 + 50);
     world.manner = GOOD;
     assert_int_equal(ask("a.test").status, DNS_OK);
 }
@@ -407,7 +394,7 @@ static void one_question_for_all_who_ask_it(void **state)
                      &other, 0);
     assert_int_equal(heard.count, 0);
     net_loop_run(world.loop);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(heard.count, 10);
     assert_int_equal(heard.tag, 9);
     assert_int_equal(other.count, 1);
@@ -475,7 +462,7 @@ static void a_reload_loses_no_question(void **state)
     world.manner = SILENT;
     dns_resolver_ask(world.resolver, STR("a.test"), DNS_TYPE_A, DNS_SERVICE_LISTS, on_result,
                      &heard, 0);
-    run_for(20);
+    net_run_for(world.loop, 20);
     world.manner = GOOD;
     world.direct = dns_direct_new(world.loop);
     memcpy(&address, &world.address, sizeof(world.address));
@@ -497,7 +484,7 @@ static void start_redis(const char *answer)
     world.redis_answer = answer;
     memcpy(&address, &world.redis_address, sizeof(world.redis_address));
     world.shared = dns_redis_new(world.loop, &address, sizeof(world.redis_address), STR("word"), &quiet);
-    run_for(50);
+    net_run_for(world.loop, 50);
     make_resolver();
 }
 
@@ -506,7 +493,7 @@ static void an_answer_is_shared(void **state)
     (void)state;
     start_redis("$-1\r\n");
     assert_int_equal(ask("a.test").status, DNS_OK);
-    run_for(20);
+    net_run_for(world.loop, 20);
     assert_int_equal(world.datagrams, 1);
     /* AUTH first. */
     assert_true(str_starts_with(buf_str(&world.redis_input),
@@ -549,7 +536,7 @@ static void whatever_redis_does_costs_nothing_but_speed(void **state)
             fail_msg("%s: no answer", rows[i].rule);
         if (clock_monotonic_ms() - start_ms > DNS_REDIS_TIMEOUT_MS + 500)
             fail_msg("%s: late", rows[i].rule);
-        run_for(20);
+        net_run_for(world.loop, 20);
         dns_resolver_free(&world.resolver);
         dns_redis_free(&world.shared);
         make_resolver();
@@ -563,7 +550,7 @@ static void a_late_redis_is_left_alone(void **state)
     (void)state;
     start_redis(NULL);
     (void)ask("a.test");
-    run_for(1000); /* its answer is a second late: the connection is closed */
+    net_run_for(world.loop, 1000); /* its answer is a second late: the connection is closed */
     assert_int_equal(world.redis_stream, -1);
     start_ms = clock_monotonic_ms();
     (void)ask("b.test");

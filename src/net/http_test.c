@@ -10,6 +10,7 @@
 #include "net/certificate.h"
 #include "net/connection.h"
 #include "net/listener.h"
+#include "net/run_for.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>
@@ -445,14 +446,8 @@ static void connections_are_kept(void **state)
     assert_int_equal(server.peer_count, before + 1);
 }
 
-static void stop_loop(void *owner)
-{
-    net_loop_stop(owner);
-}
-
 static void a_cancelled_call_is_not_answered(void **state)
 {
-    struct net_timer *timer = net_timer_new(server.loop, stop_loop, server.loop);
     struct net_http_request request = {.address = STR("127.0.0.1"), .response_limit = 10};
     struct outcome outcome = {.is_done = false};
     struct net_http_call *call;
@@ -462,15 +457,12 @@ static void a_cancelled_call_is_not_answered(void **state)
     snprintf(url, sizeof(url), "%s", url_of("http://mail.test", server.port, "/silent"));
     request.url = str_from_c(url);
     call = net_http_start(server.http, &request, on_done, &outcome);
-    net_timer_start(timer, 50);
-    net_loop_run(server.loop);
+    net_run_for(server.loop, 50);
     net_http_cancel(&call);
     assert_null(call);
     net_http_cancel(&call);
-    net_timer_start(timer, 50);
-    net_loop_run(server.loop);
+    net_run_for(server.loop, 50);
     assert_false(outcome.is_done);
-    net_timer_free(&timer);
 }
 
 static int setup(void **state)

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "net/run_for.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,18 +88,9 @@ static void connect_peer(struct fixture *f, struct fixture_peer *peer, enum wire
         wire_channel_new(f->loop, pair[1], WIRE_ROLE_STORE, role, &near_events, f, &f->log);
 }
 
-static void stop_loop(void *owner)
-{
-    net_loop_stop(owner);
-}
-
 void fixture_turn(struct fixture *f)
 {
-    struct net_timer *timer = net_timer_new(f->loop, stop_loop, f->loop);
-
-    net_timer_start(timer, 5);
-    net_loop_run(f->loop);
-    net_timer_free(&timer);
+    net_run_for(f->loop, 5);
 }
 
 int fixture_set_up(void **state)
