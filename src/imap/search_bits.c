@@ -21,7 +21,7 @@ enum {
     /* What the index said of each key is kept as bits for all messages: so many bytes of them, or
      * of so many keys, which only a program that was made for it has. Others are left to the texts.
      */
-    INDEX_BYTES_MAX = 4 * 1024 * 1024,
+    INDEX_BYTES_MAX = 2 * 1024 * 1024,
     INDEX_KEYS_MIN = 64,
 };
 
