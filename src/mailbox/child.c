@@ -184,6 +184,7 @@ enum err mailbox_child_start(struct mailbox_job *job, mailbox_child_work work, v
     if (keep_count > MAILBOX_JOB_DESCRIPTORS_MAX || pipe2(ends, O_CLOEXEC) != 0)
         return fail(&job->task, ERR_IO, "no pipe: %s", strerror(errno));
     (void)mailbox_child_is_any_alive(); /* clears away those that nobody waited for */
+    vault_prepare_fork(job->mailbox->vault);
     secret_set_inherited(true);
     pid = fork();
     secret_set_inherited(false);

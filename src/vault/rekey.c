@@ -17,8 +17,9 @@ struct vault_rekey {
     struct vault *vault;                 /* borrowed */
     const struct vault_options *options; /* borrowed */
     struct secret *key;                  /* own; the new one */
-    struct db *copy;                     /* own; NULL: complete and closed */
-    sqlite3_backup *backup;              /* own */
+    struct db *copy;                     /* own; NULL: it is complete, or was interrupted */
+    sqlite3_backup *backup;              /* own; likewise */
+    bool is_complete;                    /* all pages are in the file, which is closed */
     sqlite3_int64 changes;               /* of the live connection, as the last page was copied */
     uint64_t done, total;                /* pages */
 };
@@ -39,6 +40,19 @@ void vault_rekey_remove_rest(struct task *task, const struct vault_options *opti
         (void)unlink(path_of(task, options, suffixes[i]));
 }
 
+static enum err begin_copy(struct vault_rekey *rekey, struct task *task)
+{
+    vault_rekey_remove_rest(task, rekey->options);
+    TRY(db_open(task, path_of(task, rekey->options, VAULT_REKEY_SUFFIX), DB_CREATE_ASIDE,
+                rekey->key, &rekey->copy));
+    rekey->backup = sqlite3_backup_init(db_handle(rekey->copy), "main",
+                                        db_handle(rekey->vault->db), "main");
+    if (rekey->backup == NULL)
+        return db_fail(rekey->copy, task, sqlite3_extended_errcode(db_handle(rekey->copy)),
+                       "vault: copying");
+    return ERR_OK;
+}
+
 enum err vault_rekey_begin(struct vault *vault, struct task *task,
                            const struct vault_options *options, const struct secret *new_key,
                            struct vault_rekey **out_rekey)
@@ -46,21 +60,26 @@ enum err vault_rekey_begin(struct vault *vault, struct task *task,
     CLEANUP(vault_rekey_free) struct vault_rekey *rekey = NULL;
 
     TRY(vault_check(vault, task));
-    vault_rekey_remove_rest(task, options);
     rekey = NEW(struct vault_rekey);
     rekey->vault = vault;
     rekey->options = options;
     rekey->key = secret_copy(secret_str(new_key));
-    TRY(db_open(task, path_of(task, options, VAULT_REKEY_SUFFIX), DB_CREATE_ASIDE, new_key,
-                &rekey->copy));
-    rekey->backup =
-        sqlite3_backup_init(db_handle(rekey->copy), "main", db_handle(vault->db), "main");
-    if (rekey->backup == NULL)
-        return db_fail(rekey->copy, task, sqlite3_extended_errcode(db_handle(rekey->copy)),
-                       "vault: copying");
+    TRY(begin_copy(rekey, task));
+    vault->rekey = rekey;
     *out_rekey = rekey;
     rekey = NULL;
     return ERR_OK;
+}
+
+void vault_prepare_fork(struct vault *vault)
+{
+    struct vault_rekey *rekey = vault->rekey;
+
+    if (rekey == NULL || rekey->backup == NULL)
+        return;
+    (void)sqlite3_backup_finish(rekey->backup);
+    rekey->backup = NULL;
+    db_close(&rekey->copy);
 }
 
 /* All pages are there: into the file with them. */
@@ -75,14 +94,18 @@ static enum err close_copy(struct vault_rekey *rekey, struct task *task)
     db_close(&rekey->copy);
     if (access(path_of(task, rekey->options, VAULT_REKEY_SUFFIX "-wal"), F_OK) == 0)
         return fail(task, ERR_LIMIT, "vault: the copy's log was not written back");
+    rekey->is_complete = true;
     return ERR_OK;
 }
 
 enum err vault_rekey_copy(struct vault_rekey *rekey, struct task *task, bool *out_is_done)
 {
-    int code = sqlite3_backup_step(rekey->backup, PAGES_AT_A_TIME);
+    int code;
 
     *out_is_done = false;
+    if (rekey->backup == NULL)
+        TRY(begin_copy(rekey, task));
+    code = sqlite3_backup_step(rekey->backup, PAGES_AT_A_TIME);
     rekey->total = (uint64_t)sqlite3_backup_pagecount(rekey->backup);
     rekey->done = rekey->total - (uint64_t)sqlite3_backup_remaining(rekey->backup);
     if (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED)
@@ -101,7 +124,7 @@ void vault_rekey_progress(const struct vault_rekey *rekey, uint64_t *out_done, u
 
 bool vault_rekey_is_current(const struct vault_rekey *rekey)
 {
-    return rekey->copy == NULL && rekey->vault->batch == VAULT_BATCH_NONE &&
+    return rekey->is_complete && rekey->vault->batch == VAULT_BATCH_NONE &&
            sqlite3_total_changes64(db_handle(rekey->vault->db)) == rekey->changes;
 }
 
@@ -157,6 +180,7 @@ void vault_rekey_free(struct vault_rekey **rekey_place)
 
     if (rekey == NULL)
         return;
+    rekey->vault->rekey = NULL;
     if (rekey->backup != NULL)
         (void)sqlite3_backup_finish(rekey->backup);
     db_close(&rekey->copy);

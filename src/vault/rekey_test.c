@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -148,6 +149,42 @@ static void test_in_use(void **state)
     secret_free(&key);
 }
 
+/* A child can let go of a vault that is being copied, and the copy is whole in the end. */
+static void test_fork_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    struct secret *key = other_key(f);
+    struct vault_rekey *rekey;
+    bool is_done;
+    int status;
+    pid_t child;
+
+    fill(f, 1000);
+    assert_int_equal(vault_rekey_begin(f->vault, &f->task, &f->options, key, &rekey), ERR_OK);
+    assert_int_equal(vault_rekey_copy(rekey, &f->task, &is_done), ERR_OK);
+    assert_false(is_done);
+    vault_prepare_fork(f->vault);
+    assert_false(vault_rekey_is_current(rekey));
+    secret_set_inherited(true);
+    child = fork();
+    if (child == 0) {
+        vault_forget(&f->vault);
+        _exit(0);
+    }
+    secret_set_inherited(false);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    copy(f, rekey, 3);
+    vault_prepare_fork(f->vault); /* which leaves a complete one alone */
+    assert_int_equal(vault_rekey_exchange(rekey, &f->task), ERR_OK);
+    vault_rekey_free(&rekey);
+    vault_prepare_fork(f->vault);
+    fixture_check(f);
+    expect_key(f, key, f->key, fixture_ask(f, "SELECT count(*) FROM message"));
+    secret_free(&f->key);
+    f->key = key;
+}
+
 /* What a crash left is removed with the next opening. */
 static void test_rest(void **state)
 {
@@ -176,6 +213,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_exchanged, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_written_meanwhile, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_in_use, fixture_set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_fork_meanwhile, fixture_set_up, fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_rest, fixture_set_up, fixture_tear_down),
     };
 
