@@ -365,26 +365,30 @@ struct comparison {
     struct imap_session *s;
     struct task *task;
     const struct vault_folder *now; /* by id */
+    const struct vault_folder **by_name;
     size_t now_count;
     const struct str *subscriptions;
     size_t subscription_count;
-    struct affected *affected;
-    size_t affected_count;
-    bool has_renamed;
+    struct affected *affected, **renamed; /* the latter: those of the former that are */
+    size_t affected_count, renamed_count;
 };
 
 static void add_affected(struct comparison *c, struct affected affected)
 {
-    c->has_renamed |= affected.old_name.len > 0;
-    for (size_t i = 0; i < c->affected_count; i++) {
-        if (!str_equal(c->affected[i].name, affected.name))
-            continue;
-        if (affected.old_name.len > 0)
-            c->affected[i].old_name = affected.old_name;
-        c->affected[i].is_gone |= affected.is_gone;
-        return;
+    struct affected *entry = NULL;
+
+    for (size_t i = 0; i < c->affected_count && entry == NULL; i++)
+        if (str_equal(c->affected[i].name, affected.name))
+            entry = &c->affected[i];
+    if (entry == NULL) {
+        entry = &c->affected[c->affected_count++];
+        *entry = (struct affected){.name = affected.name};
     }
-    c->affected[c->affected_count++] = affected;
+    if (affected.old_name.len > 0) { /* a name is one folder's, so this once */
+        entry->old_name = affected.old_name;
+        c->renamed[c->renamed_count++] = entry;
+    }
+    entry->is_gone |= affected.is_gone;
 }
 
 static struct str parent_of(struct str name)
@@ -404,24 +408,44 @@ static void add_with_parent(struct comparison *c, struct str name, bool is_gone)
         add_affected(c, (struct affected){.name = parent});
 }
 
+static int compare_folder_names(const void *a, const void *b)
+{
+    return compare_names(&(*(const struct vault_folder *const *)a)->name,
+                         &(*(const struct vault_folder *const *)b)->name);
+}
+
+static void sort_by_name(struct comparison *c)
+{
+    c->by_name = ARENA_ARRAY(&c->task->arena, const struct vault_folder *, c->now_count + 1);
+    for (size_t i = 0; i < c->now_count; i++)
+        c->by_name[i] = &c->now[i];
+    if (c->now_count > 1)
+        qsort(c->by_name, c->now_count, sizeof(*c->by_name), compare_folder_names);
+}
+
+static const struct vault_folder *now_named(const struct comparison *c, struct str name)
+{
+    const struct vault_folder key = {.name = name}, *wanted = &key, **found;
+
+    if (c->now_count == 0)
+        return NULL;
+    found = bsearch(&wanted, c->by_name, c->now_count, sizeof(wanted), compare_folder_names);
+    return found == NULL ? NULL : *found;
+}
+
 /* Its parent was renamed and took it along: "No additional MailboxName events are sent". */
 static bool went_along(const struct imap_notify *notify, const struct comparison *c,
                        struct str old_name, struct str name)
 {
     struct str old_parent = parent_of(old_name), parent = parent_of(name);
+    const struct vault_folder *now, *was;
 
     if (old_parent.len == 0 || parent.len == 0 || str_equal(old_parent, parent) ||
         !str_equal(str_from(old_name, old_parent.len), str_from(name, parent.len)))
         return false;
-    for (size_t i = 0; i < c->now_count; i++) {
-        const struct vault_folder *was;
-
-        if (!str_equal(c->now[i].name, parent))
-            continue;
-        was = find_known(notify->known, notify->known_count, c->now[i].id);
-        return was != NULL && str_equal(was->name, old_parent);
-    }
-    return false;
+    now = now_named(c, parent);
+    was = now == NULL ? NULL : find_known(notify->known, notify->known_count, now->id);
+    return was != NULL && str_equal(was->name, old_parent);
 }
 
 static void compare_folders(struct comparison *c)
@@ -445,14 +469,6 @@ static void compare_folders(struct comparison *c)
             bsearch(&key, c->now, c->now_count, sizeof(key), compare_ids) == NULL)
             add_with_parent(c, notify->known[i].name, true);
     }
-}
-
-static const struct vault_folder *now_named(const struct comparison *c, struct str name)
-{
-    for (size_t i = 0; i < c->now_count; i++)
-        if (str_equal(c->now[i].name, name))
-            return &c->now[i];
-    return NULL;
 }
 
 static void tell_name(struct comparison *c, const struct affected *affected, unsigned event)
@@ -490,7 +506,10 @@ static bool comes_before(const struct comparison *c, const struct affected *firs
 
 static struct affected *untold_before(struct comparison *c, const struct affected *then)
 {
-    for (size_t i = 0; i < c->affected_count && c->has_renamed; i++)
+    for (size_t i = 0; i < c->renamed_count; i++)
+        if (!c->renamed[i]->is_told && comes_before(c, c->renamed[i], then))
+            return c->renamed[i];
+    for (size_t i = 0; i < c->affected_count && then->old_name.len > 0; i++)
         if (!c->affected[i].is_told && comes_before(c, &c->affected[i], then))
             return &c->affected[i];
     return NULL;
@@ -565,6 +584,8 @@ static enum err tell_list(struct imap_session *s, struct task *task)
     c.subscriptions = subscriptions;
     c.affected =
         ARENA_ARRAY(&task->arena, struct affected, 2 * (c.now_count + notify->known_count));
+    c.renamed = ARENA_ARRAY(&task->arena, struct affected *, c.now_count + 1);
+    sort_by_name(&c);
     if (notify->is_list_foreign) {
         compare_folders(&c);
         tell_names(&c);

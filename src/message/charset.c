@@ -321,8 +321,8 @@ static bool open_converter(struct str charset, iconv_t *out_converter)
 {
     char name[CHARSET_NAME_MAX + 1];
 
-    if (charset.len > CHARSET_NAME_MAX)
-        return false;
+    if (charset.len == 0 || charset.len > CHARSET_NAME_MAX)
+        return false; /* without a name iconv would take the locale's */
     for (size_t i = 0; i < ARRAY_LEN(aliases); i++) {
         if (charset_is_named(aliases[i].name, charset)) {
             charset = aliases[i].iconv_name;

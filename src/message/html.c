@@ -216,7 +216,7 @@ static bool is_latin(const struct reference *row)
 }
 
 /* "auml;" at the beginning of the text, or "auml" of any longer word; likewise. */
-static size_t read_name(struct str text, uint32_t *out_code)
+static size_t read_name(struct str text, bool is_attribute, uint32_t *out_code)
 {
     size_t len = 0;
     const struct reference *row;
@@ -234,7 +234,8 @@ static size_t read_name(struct str text, uint32_t *out_code)
             len--;
         }
     }
-    if (row == NULL)
+    if (row == NULL || (is_attribute && len < text.len &&
+                        (text.ptr[len] == '=' || ascii_is_alnum(text.ptr[len]))))
         return 0;
     *out_code = row->code;
     return len;
@@ -246,7 +247,7 @@ static void read_reference(struct html_reader *r)
     struct str rest = str_from(r->html, r->i + 1);
     uint32_t code;
     size_t len =
-        str_starts_with(rest, STR("#")) ? read_number(rest, &code) : read_name(rest, &code);
+        str_starts_with(rest, STR("#")) ? read_number(rest, &code) : read_name(rest, r->is_attribute, &code);
 
     r->i++;
     if (len == 0) {

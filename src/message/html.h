@@ -15,6 +15,7 @@ struct html_reader {
     size_t i;
     char *room; /* borrowed; as long as the input, which is never outgrown */
     size_t len; /* of the text in `room` */
+    bool is_attribute;   /* its value, in which "&copy=" is no reference, as browsers have it */
     char blank;          /* white space to write before the next text, 0: none */
     bool has_no_more[2]; /* closing quotes: double, single */
 };

@@ -105,6 +105,7 @@ static void test_charsets(void **state)
         {"iso-2022-kr", STR_INIT("\x1b$)C\x0e\x30\x21\x0f"), "가"},
         {"hz-gb-2312", STR_INIT("a~~~{Dc~}~\nb ~{DcDc\nDc~{Dc~"), "a~你b 你你\nDc你~"},
         {"utf-32be", STR_INIT("\0\0\0\xe4"), "ä"},
+        {"x-", STR_INIT("caf\xc3\xa9"), "café"},
         /* the same charsets by other names */
         {"ISO_8859-1:1987", STR_INIT("\xe4"), "ä"},
         {"csISOLatin1", STR_INIT("\xe4"), "ä"},
@@ -242,6 +243,30 @@ static void test_html(void **state)
             assert_text(rows[i].rule, buf_str(&out), rows[i].expected);
             buf_free(&out);
         }
+    }
+}
+
+/* A link's parameters are not references, unless they say so. */
+static void test_html_attribute(void **state)
+{
+    static const struct {
+        const char *value, *expected;
+    } rows[] = {
+        {"?a=1&copy=2&reg3=4", "?a=1&copy=2&reg3=4"},
+        {"?a=1&amp;copy=2&copy;&#233;", "?a=1&copy=2©é"},
+        {"caf&eacute", "café"},
+        {"a&copy b", "a© b"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char room[100];
+        struct html_reader reader = {
+            .html = str_from_c(rows[i].value), .room = room, .is_attribute = true};
+
+        while (html_reader_step(&reader, SIZE_MAX))
+            continue;
+        assert_text(rows[i].value, str_make(room, reader.len), rows[i].expected);
     }
 }
 
@@ -414,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_decode),
         cmocka_unit_test(test_charsets),
         cmocka_unit_test(test_html),
+        cmocka_unit_test(test_html_attribute),
         cmocka_unit_test(test_message_text),
         cmocka_unit_test(test_text_in_steps),
         cmocka_unit_test(test_fold),

@@ -70,6 +70,7 @@ struct master {
     int census_fds[WIRE_ROLE_COUNT]; /* own; of the roles that are many processes, -1: none yet */
     enum phase phase;
     size_t stage;            /* while STOPPING */
+    bool has_strangers; /* children from before: of a script that became us (exec) */
     struct net_timer *grace; /* own; of the stage */
     int exit_status;
 };
@@ -448,7 +449,7 @@ static bool is_running(const struct master *master, unsigned kinds)
     return false;
 }
 
-/* Processes that a role made and did not wait for; asked when no role runs any more. */
+/* Children, asked for when no role runs: what one made and did not wait for, or what was there before. */
 static bool has_orphans(void)
 {
     pid_t pid;
@@ -467,7 +468,7 @@ static void next_stage(struct master *master)
 
     while (master->stage == 0 || !is_running(master, stages[master->stage - 1].awaits)) {
         if (master->stage == ARRAY_LEN(stages)) {
-            if (has_orphans())
+            if (!master->has_strangers && has_orphans())
                 return; /* their end is heard of as any */
             net_timer_stop(master->grace);
             net_loop_stop(master->loop);
@@ -695,6 +696,7 @@ static void serve(struct master *master)
 
     /* The kernel kills what a role made when the role ends, but that takes its time on a busy
      * machine: who waits for us is to find all of them gone, so they become our children. */
+    master->has_strangers = has_orphans();
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     start_next_role(master);
     net_loop_run(master->loop);

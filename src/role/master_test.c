@@ -190,7 +190,17 @@ static void service_init(struct service *service)
     buf_init(&service->log, SIZE_MAX);
 }
 
-static void service_start(struct service *service)
+/* A child that a script made before it became the service; it ends with its parent. */
+static void make_stranger(void)
+{
+    if (fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        pause();
+        _exit(EXIT_SUCCESS);
+    }
+}
+
+static void service_start_with(struct service *service, void (*before)(void))
 {
     int fds[2];
 
@@ -199,12 +209,19 @@ static void service_start(struct service *service)
     if (service->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a test that fails leaves nothing behind */
         dup2(fds[1], STDERR_FILENO);
+        if (before != NULL)
+            before();
         exit(master_run(service->config));
     }
     close(fds[1]);
     fd_close(&service->log_fd);
     service->log_fd = fds[0];
     buf_reset(&service->log);
+}
+
+static void service_start(struct service *service)
+{
+    service_start_with(service, NULL);
 }
 
 /* Reads the log up to and including a line with `words`; false when it ended or was silent. */
@@ -409,6 +426,20 @@ static void nothing_that_a_role_made_outlives_a_stopped_master(void **state)
     service_done(&service);
 }
 
+static void what_was_there_before_is_not_waited_for(void **state)
+{
+    struct service service;
+
+    (void)state;
+    service_init(&service);
+    service_start_with(&service, make_stranger);
+    assert_true(sees(&service, "ready"));
+    kill(service.pid, SIGTERM);
+    assert_false(sees(&service, "hangs")); /* to the end of the log */
+    assert_int_equal(service_wait(&service), 0);
+    service_done(&service);
+}
+
 static void nothing_outlives_a_killed_master(void **state)
 {
     struct service service;
@@ -492,6 +523,7 @@ int main(void)
         cmocka_unit_test(one_service_for_each_folder),
         cmocka_unit_test(a_reload_takes_the_good_and_leaves_the_bad),
         cmocka_unit_test(nothing_that_a_role_made_outlives_a_stopped_master),
+        cmocka_unit_test(what_was_there_before_is_not_waited_for),
         cmocka_unit_test(nothing_outlives_a_killed_master),
         cmocka_unit_test(a_role_that_cannot_start_is_named),
         cmocka_unit_test(a_lost_host_key_is_not_replaced),

@@ -168,7 +168,7 @@ struct str spam_link_host_shown(struct task *task, struct str text)
  * browsers drop line breaks and tabs, too. */
 static struct str attribute_text(struct task *task, struct str value)
 {
-    struct html_reader reader = {.html = value};
+    struct html_reader reader = {.html = value, .is_attribute = true};
     size_t len = 0;
 
     if (value.len == 0)

@@ -107,13 +107,13 @@ static bool parse_head(struct str line, bool *out_is_third, struct maildir_uids 
     return *out_is_third && out->uidvalidity != 0;
 }
 
-/* Room for a row of each line that is left. */
+/* Room for a row of each line that is left and has something in it. */
 static struct maildir_uid *rows_for(struct arena *arena, struct str rest)
 {
     size_t room = 1;
 
     for (size_t i = 0; i < rest.len; i++)
-        room += rest.ptr[i] == '\n';
+        room += rest.ptr[i] == '\n' && i > 0 && rest.ptr[i - 1] != '\n';
     return ARENA_ARRAY(arena, struct maildir_uid, room);
 }
 

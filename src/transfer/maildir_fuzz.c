@@ -9,6 +9,9 @@
 
 #include <assert.h>
 
+/* Escaped it takes three times as much at most, and so no level is shortened to a digest. */
+enum { SHORT_NAME = 70 };
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void try_names(struct arena *arena, struct str text)
@@ -21,7 +24,7 @@ static void try_names(struct arena *arena, struct str text)
         return;
     for (int i = 0; i < 2; i++) {
         again = transfer_path_name(arena, transfer_path(arena, name, i == 1));
-        assert(str_equal(again, name));
+        assert(again.len > 0 && (name.len > SHORT_NAME || str_equal(again, name)));
     }
     again = transfer_maildir_name(arena, transfer_maildir(arena, name));
     assert(again.len > 0);

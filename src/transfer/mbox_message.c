@@ -63,7 +63,7 @@ static void take_base(struct task *task, struct mbox_message *out, struct str va
 /* POP3's (qpopper, and others behind it). */
 static void take_uidl(struct task *task, struct mbox_message *out, struct str value)
 {
-    if (vault_uidl_is_valid(value))
+    if (out->message.uidl.len == 0 && vault_uidl_is_valid(value))
         out->message.uidl = arena_copy(&task->arena, value);
 }
 
@@ -74,7 +74,8 @@ static void take_nothing(struct task *task, struct mbox_message *out, struct str
     (void)value;
 }
 
-/* They are the file's, not the message's: they go, but for X-UIDL, which may be either's. */
+/* They are the file's, not the message's: they go, but for X-UIDL, which may be either's, and of which the
+ * first counts. */
 static const struct {
     struct str name;
     void (*take)(struct task *task, struct mbox_message *out, struct str value);
@@ -244,24 +245,37 @@ static struct str without_separator(struct str text)
     return str_ends_with(text, STR("\n\n")) ? str_upto(text, text.len - 1) : text;
 }
 
+/* True; how many of the header's first lines are an export's. */
+static bool read_mark(struct str line, uint32_t *out_lines)
+{
+    struct transfer_message ignored;
+    uint64_t size;
+
+    if (!parse_mark(str_from(line, sizeof(TRANSFER_MBOX_MARK) - 1), out_lines, &size, &ignored))
+        *out_lines = 0;
+    return true;
+}
+
 static void read_foreign(struct task *task, struct str text, bool is_counted,
                          struct mbox_message *out)
 {
     struct str rest = is_counted ? text : without_separator(text);
     CLEANUP(buf_free) struct buf raw = {0};
     bool is_dropping = false;
+    uint32_t own_lines = 0; /* of an export's in a message that was changed since */
 
     buf_init(&raw, SIZE_MAX);
-    while (rest.len > 0) {
+    for (; rest.len > 0; own_lines -= own_lines > 0) {
         struct str line = take_line(&rest);
 
         if (is_empty(line)) {
             buf_put(&raw, line);
             break;
         }
-        if (line.ptr[0] != ' ' && line.ptr[0] != '\t')
-            is_dropping = take_field(task, out, line) ||
-                          str_starts_with(line, STR(TRANSFER_MBOX_MARK));
+        if (str_starts_with(line, STR(TRANSFER_MBOX_MARK)))
+            is_dropping = read_mark(line, &own_lines);
+        else if (line.ptr[0] != ' ' && line.ptr[0] != '\t')
+            is_dropping = take_field(task, out, line) || own_lines > 0;
         if (!is_dropping)
             buf_put(&raw, line);
     }

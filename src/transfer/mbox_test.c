@@ -21,6 +21,7 @@ struct found {
     struct buf text; /* each message's bytes, '|' behind it */
     uint64_t flags;  /* of the last one */
     uint32_t uid, uidvalidity;
+    char uidl[80];
     size_t keywords, left_out;
 };
 
@@ -34,6 +35,7 @@ static enum err on_message(void *owner, struct task *task, const struct mbox_mes
     buf_put(&found->text, STR("|"));
     found->flags = message->message.flags;
     found->uid = message->message.uid;
+    (void)snprintf(found->uidl, sizeof(found->uidl), "%.*s", STR_ARG(message->message.uidl));
     found->keywords = message->message.keyword_count;
     if (message->uidvalidity != 0)
         found->uidvalidity = message->uidvalidity;
@@ -165,6 +167,25 @@ static void test_fields(void **state)
     buf_free(&found.text);
 }
 
+/* Of an export's message that was changed since, the export's own lines go; a sender's field stays. */
+static void test_changed_export(void **state)
+{
+    struct found found;
+
+    (void)state;
+    assert_int_equal(
+        read_pieces(STR(FROM TRANSFER_MBOX_MARK
+                        "1 lines=3 size=999 date=2026-11-22T05:00:00.000Z zone=0\nX-UIDL: ours\n"
+                        "X-UID: 8\nX-UIDL: theirs\nA: 1\n\nx\n\n"),
+                    SIZE_MAX, &found),
+        ERR_OK);
+    if (!str_equal(buf_str(&found.text), STR("X-UIDL: theirs\nA: 1\n\nx\n|")))
+        fail_msg("%.*s", STR_ARG(buf_str(&found.text)));
+    assert_string_equal(found.uidl, "ours");
+    assert_int_equal(found.uid, 8);
+    buf_free(&found.text);
+}
+
 static void test_refused(void **state)
 {
     CLEANUP(buf_free) struct buf large;
@@ -192,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_length),
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_changed_export),
         cmocka_unit_test(test_refused),
     };
 

@@ -116,7 +116,7 @@ enum err writer_check_index(struct transfer_writer *writer, struct task *task)
         return ERR_OK;
     return fail(task, ERR_LIMIT,
                 "folder \"%.*s\" has more messages than the index beside them may tell of (%d MiB, "
-                "some 900,000 messages); --format mbox and --format file have no such limit",
+                "some 750,000 messages of INBOX); --format mbox and --format file have no such limit",
                 STR_ARG(str_upto(writer->folder.name, 200)), TRANSFER_INDEX_BYTES_MAX >> 20);
 }
 

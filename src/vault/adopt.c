@@ -61,9 +61,10 @@ static enum err adopt(struct vault *vault, struct task *task, int64_t folder_id,
     if (uidvalidity == folder->uidvalidity && uidnext == folder->uidnext)
         return ERR_OK;
     (void)vault_touch(vault);
-    if (uidvalidity != folder->uidvalidity)
+    if (uidvalidity != folder->uidvalidity) {
         vault_note(vault, -1);
-    folder->uidvalidity = folder->incarnation = uidvalidity;
+        folder->uidvalidity = folder->incarnation = uidvalidity;
+    }
     folder->uidnext = uidnext;
     folder->is_dirty = true;
     return ERR_OK;

@@ -93,7 +93,7 @@ class Server:
         self.make_bucket("mail")
 
     def wait(self):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300  # it loads much, and the machine may be busy
         while time.monotonic() < end:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
