@@ -449,8 +449,7 @@ enum err snapshot_start(struct task *task, const struct snapshot_request *reques
 
     if (pipe2(ends, O_CLOEXEC) != 0)
         return fail(task, ERR_IO, "backup: no pipe: %s", strerror(errno));
-    if (request->vault != NULL)
-        vault_prepare_fork(request->vault);
+    vault_prepare_fork(request->vault);
     secret_set_inherited(true);
     pid = fork();
     secret_set_inherited(false);

@@ -73,7 +73,7 @@ enum err vault_rekey_begin(struct vault *vault, struct task *task,
 
 void vault_prepare_fork(struct vault *vault)
 {
-    struct vault_rekey *rekey = vault->rekey;
+    struct vault_rekey *rekey = vault == NULL ? NULL : vault->rekey;
 
     if (rekey == NULL || rekey->backup == NULL)
         return;

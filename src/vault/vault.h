@@ -41,7 +41,7 @@ MUST_CHECK enum err vault_create(struct task *task, const struct vault_options *
 MUST_CHECK enum err vault_open(struct task *task, const struct vault_options *options,
                                const struct secret *key, struct vault **out_vault);
 void vault_close(struct vault **vault);
-/* Before a fork whose child calls vault_forget. A copy under another key that is being made (rekey.h) is
+/* Before a fork whose child calls vault_forget; NULL: nothing. A copy under another key that is being made (rekey.h) is
  * given up and begun anew behind it: the child could not close a connection that is still copied from. */
 void vault_prepare_fork(struct vault *vault);
 /* In a forked child, for its parent's vault, before it opens anything: as db_forget. */
