@@ -530,10 +530,10 @@ def waiting_mail_is_backed_up_sealed(world):
         check(re.fullmatch(STAMP + r"\.drop\.sqlite", path.name), path)
         check(b"marked" not in path.read_bytes(), "plain text")
         check(not list(folder.glob("**/lanes")), "a lane left the host")
-        with server.imap(alias) as imap:  # its owner takes it over as ever
-            check(imap.select()[1] == [b"1"], "not there")
         kinds = [row["kind"] for row in rows(server.admin("backup", "list", alias.address))]
         check(kinds == ["drop"], kinds)
+        with server.imap(alias) as imap:  # its owner takes it over as ever
+            check(imap.select()[1] == [b"1"], "not there")
         # The copy in the place of the lost original: it is taken over, too.
         copy, mailbox = path.read_bytes(), alias.mailbox
         drop = server.data / "drop" / mailbox[-2:] / mailbox / f"{mailbox}.drop.sqlite"
