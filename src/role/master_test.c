@@ -190,12 +190,15 @@ static void service_init(struct service *service)
     buf_init(&service->log, SIZE_MAX);
 }
 
-/* A child that a script made before it became the service; it ends with its parent. */
+/* A child that a script made before it became the service; it ends behind it. (A parent that has given
+ * up being root cannot have the kernel kill it.) */
 static void make_stranger(void)
 {
+    pid_t parent = getpid();
+
     if (fork() == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        pause();
+        while (getppid() == parent)
+            usleep(20 * 1000);
         _exit(EXIT_SUCCESS);
     }
 }
