@@ -120,13 +120,24 @@ enum err mailbox_job_secret(struct mailbox_job *job, const char *name, struct se
     return fail(&job->task, ERR_DENIED, "what came as \"%s\" was not sealed by the keeper", name);
 }
 
-bool mailbox_job_is_bulk(const struct mailbox *mailbox)
+static bool is_under_way(const struct mailbox *mailbox, const struct mailbox_job_kind *kind)
 {
     for (const struct mailbox_job *job = mailbox->jobs; job != NULL; job = job->next) {
-        if (job->kind == &mailbox_job_import)
+        if (job->kind == kind)
             return true;
     }
     return false;
+}
+
+bool mailbox_job_is_bulk(const struct mailbox *mailbox)
+{
+    return is_under_way(mailbox, &mailbox_job_import);
+}
+
+bool mailbox_job_is_restoring(const struct mailbox *mailbox)
+{
+    return is_under_way(mailbox, &mailbox_job_restore) ||
+           is_under_way(mailbox, &mailbox_job_verify);
 }
 
 /* --- a job's life ---------------------------------------------------------------------------- */

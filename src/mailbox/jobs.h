@@ -86,6 +86,8 @@ MUST_CHECK enum err mailbox_job_secret(struct mailbox_job *job, const char *name
 
 /* One that brings in many messages is under way. */
 bool mailbox_job_is_bulk(const struct mailbox *mailbox);
+/* One that looks whether the backups have all that was changed is under way. */
+bool mailbox_job_is_restoring(const struct mailbox *mailbox);
 /* A JOB from the store, whose descriptors are taken; answered at once or later. */
 void mailbox_job_begin(struct mailbox *mailbox, struct wire_message *message);
 void mailbox_job_cancel(struct mailbox *mailbox, const struct id *session);

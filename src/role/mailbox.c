@@ -390,9 +390,8 @@ static void take_drop_box(struct mailbox *mailbox, struct task *task)
 }
 
 /* Right after the login, and then hourly: has the drop box had its keys for too long? */
-static void on_renewal(void *owner)
+static void renew(struct mailbox *mailbox)
 {
-    struct mailbox *mailbox = owner;
     const struct dropbox_owner drop_box = drop_box_of(mailbox);
     int64_t age_ms =
         mailbox->was_renewed ? DROPBOX_AGE_IN_SESSION_MS : DROPBOX_AGE_AT_LOGIN_MS;
@@ -407,6 +406,17 @@ static void on_renewal(void *owner)
     check_undelete(mailbox, &task);
     task_done(&task);
     net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_MS);
+}
+
+/* Not while a restore is made: it would tell its owner of a later change that the backups lack. */
+static void on_renewal(void *owner)
+{
+    struct mailbox *mailbox = owner;
+
+    if (mailbox_job_is_restoring(mailbox))
+        net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_AT_LOGIN_MS);
+    else
+        renew(mailbox);
 }
 
 static void tell_opened(struct mailbox *mailbox, enum wire_status status)
@@ -662,7 +672,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     mailbox_job_end_all(&mailbox);
     if (mailbox.vault != NULL) {
         if (!mailbox.was_renewed)
-            on_renewal(&mailbox);
+            renew(&mailbox);
         tell_usage(&mailbox);
     }
     mailbox_stop_timers(&mailbox); /* the loop goes on for the last of the log, without a vault */
