@@ -5,7 +5,8 @@
  *   1. vault_rekey_begin   <id>.rekey is made, an empty file under the new key
  *   2. vault_rekey_copy    its pages are copied, a few at a time. Who writes the live file
  * meanwhile through its own connection has SQLite write the copy too (sqlite3_backup); with the
- * last page the copy is the live file's state
+ * last page the copy is the live file's state. A fork meanwhile (vault_prepare_fork) ends the copy, and
+ * it is begun anew
  *   3. vault_check_file    in a child: on the disk, readable and whole, under the new key
  *   4. vault_rekey_exchange  only if nothing was written since 2, or else back to 1. The log of the
  *                          live file goes into it and is removed, then the two files change places
