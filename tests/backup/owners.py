@@ -20,9 +20,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib.server import Server, program  # noqa: E402
-from lib.suite import Suite, check  # noqa: E402
+from lib.suite import Suite, check, until  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import shipped  # noqa: E402
 import storage  # noqa: E402
 
 
@@ -119,9 +120,14 @@ class World:
             check(time.monotonic() < deadline, "it stays open")
             time.sleep(0.05)
 
+    def wait_ended(self):
+        """Until no mailbox has a process any more."""
+        until(lambda: not self.server.processes("mailbox"), "a mailbox's process does not end", 120, 0.05)
+
     def wait_shipped(self, alias):
         """Until what was done so far is at the destination."""
-        time.sleep(1.5)
+        until(lambda: shipped.is_shipped(self.file_of(alias), lambda: self.server.processes("mailbox")),
+              "what was committed does not come to the destination", 120, 0.05)
 
 
 def subjects(client, folder="INBOX"):

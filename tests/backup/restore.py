@@ -48,7 +48,7 @@ def what_is_committed_is_there_within_a_second(world):
     alias = world.alias()
     with world.server.imap(alias) as client:
         append(client, "first")
-        time.sleep(2)
+        world.wait_shipped(alias)
         log = world.folder_of(alias) / "log"
         worst = 0
         for number in range(5):
@@ -106,7 +106,7 @@ def points_in_time_before_and_after_a_deletion(world):
         check(found == ["one", "two", "three"], f"{found}")
         _, new_validity = client.response("UIDVALIDITY")
         check(new_validity != validity, "clients would mix the two up")
-    time.sleep(1.5)
+    world.wait_shipped(alias)
     result = world.restore(alias, "--at", after)
     check(result[0] == 0, show(result))
     with connect(world, alias) as client:
@@ -169,7 +169,7 @@ def one_full_backup_in_an_interval(world):
     for number in range(3):
         with world.server.imap(alias) as client:
             append(client, f"message {number}")
-        time.sleep(3)  # its process has ended
+        world.wait_ended()
         seen.append([each.name for each in (world.folder_of(alias) / "full").glob("*.sqlite")])
     check(len(seen[0]) == 1 and seen[1:] == [seen[0], seen[0]], f"{seen}")
 
