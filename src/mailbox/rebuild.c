@@ -24,7 +24,8 @@
 
 struct mailbox_rebuild {
     struct mailbox_rebuild_order order;
-    struct mailbox_job *job;     /* borrowed; NULL: it is over */
+    struct mailbox *mailbox;     /* borrowed */
+    struct mailbox_job *job;     /* borrowed; NULL: it is over, and the child may still be ending */
     struct mailbox_child *child; /* own */
     struct net_watch *watch;     /* own */
     int fd;                      /* own: our end of the socket */
@@ -146,6 +147,11 @@ static void on_readable(void *owner)
         fd_close(&fds[i]);
     if (result == WIRE_SOCKET_AGAIN)
         return;
+    if (rebuild->job == NULL) {
+        if (result == WIRE_SOCKET_GONE)
+            (void)mailbox_rebuild_is_free(rebuild->mailbox);
+        return;
+    }
     if (result == WIRE_SOCKET_GONE) { /* its pipe says what came of it */
         net_watch_free(&rebuild->watch);
     } else if (len == 1 + sizeof(rebuild->reached_ms)) {
@@ -199,6 +205,7 @@ enum err mailbox_rebuild_start(struct mailbox_job *job, const struct mailbox_reb
     rebuild = NEW(struct mailbox_rebuild);
     rebuild->fd = ends[0];
     rebuild->order = *order;
+    rebuild->mailbox = mailbox;
     rebuild->job = job;
     kept[0] = order->base_fd;
     kept[1] = theirs;
@@ -280,9 +287,9 @@ void mailbox_rebuild_end(struct mailbox *mailbox, const struct mailbox_job *job)
     if (rebuild == NULL || rebuild->job != job)
         return;
     rebuild->job = NULL;
-    net_watch_free(&rebuild->watch);
     mailbox_child_free(&rebuild->child);
     (void)shutdown(rebuild->fd, SHUT_WR);
+    /* Of one that was killed the pipe may be closed a moment before the socket: then the watch sees it. */
     (void)mailbox_rebuild_is_free(mailbox);
 }
 

@@ -321,7 +321,7 @@ def who_is_killed_in_the_middle(world):
     os.kill(stop_child(world, process), signal.SIGKILL)
     result = world.finish(process)
     check(result[0] == 8 and "died" in result[1]["message"], show(result))
-    check(not rest(), f"left by the child: {rest()}")
+    until(lambda: not rest(), lambda: f"left by the child: {rest()}")
 
     process = world.start(alias, "restore")
     pid = stop_child(world, process)
