@@ -26,6 +26,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -179,7 +180,7 @@ static enum err configure(struct db *db, struct task *task, bool is_new)
         "PRAGMA trusted_schema=OFF",
         "PRAGMA cell_size_check=ON",
         "PRAGMA memory_security=fill",
-        "PRAGMA cache_size=-8192", /* KiB: the rows that 20,000 messages are listed and sorted by */
+        "PRAGMA cache_size=-8192", /* KiB */
         db->is_beside ? "PRAGMA query_only=ON" : NULL,
     };
     int code;
@@ -749,6 +750,14 @@ void db_hold_checkpoints(struct db *db, bool is_held)
 bool db_checkpoints_are_held(const struct db *db)
 {
     return db->holds > 0;
+}
+
+void db_set_cache(struct db *db, int kib)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "PRAGMA cache_size=-%d", kib);
+    (void)sqlite3_exec(db->handle, text, NULL, NULL, NULL); /* without it, it is only slower */
 }
 
 void db_shrink(struct db *db)

@@ -146,6 +146,8 @@ void db_set_log_reader(struct db *db, db_on_log on_log, void *owner);
  * once; not over a closing. */
 void db_hold_checkpoints(struct db *db, bool is_held);
 bool db_checkpoints_are_held(const struct db *db);
+/* At most so much of the file's pages is kept in memory, decrypted; 8 MiB if nobody says. */
+void db_set_cache(struct db *db, int kib);
 /* Gives page cache back to the allocator: for a connection that will be idle. */
 void db_shrink(struct db *db);
 

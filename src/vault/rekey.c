@@ -130,7 +130,7 @@ bool vault_rekey_is_current(const struct vault_rekey *rekey)
 
 static enum err reopen(struct vault_rekey *rekey, struct task *task, const struct secret *key)
 {
-    return db_open(task, path_of(task, rekey->options, ".sqlite"), DB_OPEN, key, &rekey->vault->db);
+    return vault_open_file(rekey->vault, task, path_of(task, rekey->options, ".sqlite"), key);
 }
 
 static enum err exchange_files(struct vault_rekey *rekey, struct task *task)

@@ -158,6 +158,9 @@ void message_list_enter(struct vault *vault, const struct folder *folder, uint64
 
 /* Closed, and with nothing in it. */
 struct vault *vault_new(const struct vault_options *options);
+/* The vault's own connection (vault->db, which is closed before); db_open's errors. */
+MUST_CHECK enum err vault_open_file(struct vault *vault, struct task *task, const char *path,
+                                    const struct secret *key);
 /* No other process of ours opens this file. ERR_BUSY: one has it. */
 MUST_CHECK enum err vault_lock_file(struct task *task, const char *path, int *out_fd);
 /* The file as a reader beside the process that has it open: takes no lock, writes nothing. */

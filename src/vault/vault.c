@@ -28,6 +28,9 @@
 enum {
     /* A byte that SQLite's own locks, from 0x40000000 on, never touch. */
     LOCK_BYTE = 0x3fffffff,
+    /* Of pages: what 20,000 messages are listed, sorted and fetched by, without their text. With 8 MiB
+     * half of a FETCH of their envelopes was reading and decrypting pages again. */
+    CACHE_KIB = 24 * 1024,
 };
 
 static struct str path_of(struct task *task, const struct vault_options *options,
@@ -221,6 +224,14 @@ static enum err find_purges(struct vault *vault, struct task *task)
     return ERR_OK;
 }
 
+enum err vault_open_file(struct vault *vault, struct task *task, const char *path,
+                         const struct secret *key)
+{
+    TRY(db_open(task, path, DB_OPEN, key, &vault->db));
+    db_set_cache(vault->db, CACHE_KIB);
+    return ERR_OK;
+}
+
 enum err vault_open(struct task *task, const struct vault_options *options,
                     const struct secret *key, struct vault **out_vault)
 {
@@ -231,7 +242,7 @@ enum err vault_open(struct task *task, const struct vault_options *options,
     TRY(vault_lock_file(task, path, &vault->lock_fd));
     if (options->suffix == NULL)
         vault_rekey_remove_rest(task, options);
-    TRY(db_open(task, path, DB_OPEN, key, &vault->db));
+    TRY(vault_open_file(vault, task, path, key));
     TRY(db_migrate(vault->db, task, vault_schema, vault_schema_count));
     TRY(vault_state_load(vault, task));
     TRY(find_purges(vault, task));
