@@ -2,7 +2,7 @@
 
 import time
 
-from attacks.raw import (Neighbour, Watch, check, forget_peak, imap, is_sanitized, memory_kib,
+from attacks.raw import (Neighbour, Turns, Watch, check, forget_peak, imap, is_sanitized, memory_kib,
                          messages_in, peak_kib, suite, wait_until)
 from lib.server import Server
 from lib.suite import Skip
@@ -183,19 +183,20 @@ def huge_sets_are_bounded(server):
         for _ in range(3):
             client.append(b"Subject: a\r\n\r\nb\r\n")
         client.last(b"SELECT INBOX")
+        turns = Turns(server, alias)
         for line in (b"FETCH 1:4294967295 UID", b"UID FETCH 4294967295:1 FLAGS",
                      b"SEARCH 1:*", b"UID SEARCH UID 1:4294967295",
                      b"UID FETCH " + b",".join(b"%d" % n for n in range(1, 1500)) + b" UID"):
-            start = time.monotonic()
+            start = turns.now()
             said = client.last(line)
             check(said.startswith((b"OK", b"BAD", b"NO")), said)
-            check(time.monotonic() - start < 2, f"{line[:40]} took too long")
+            check(turns.now() - start < 2, f"{line[:40]} took too long")
         # A set of a hundred thousand pieces: an answer, not a hang.
-        start = time.monotonic()
+        start = turns.now()
         said = client.last(b"UID FETCH " + b",".join(b"%d" % (2 * n) for n in range(1, 100000)) +
                            b" UID")
         check(said.startswith((b"OK", b"BAD", b"NO", b"")), said[:100])
-        check(time.monotonic() - start < 5, "took too long")
+        check(turns.now() - start < 5, "took too long")
 
 
 @suite.case

@@ -265,8 +265,11 @@ class Turns:
         except OSError:
             return False  # it has ended
 
+    def now(self):
+        """A clock that stands still meanwhile: in seconds, between two looks."""
+        return time.monotonic() - self.lost()
+
     def lost(self):
-        """Seconds, since each of them began."""
         total = 0
         for path in (*self.paths, "/proc/thread-self/schedstat"):
             try:
@@ -292,11 +295,9 @@ class Neighbour:
     def run(self):
         try:
             while not self.stopping.wait(0.02):
-                lost = self.turns.lost()
-                start = time.monotonic()
+                start = self.turns.now()
                 said = self.client.last(b"NOOP")
-                wait = time.monotonic() - start
-                self.waits.append(max(0, wait - (self.turns.lost() - lost)))
+                self.waits.append(max(0, self.turns.now() - start))
                 check(said.startswith(b"OK"), said)
         except Exception as error:  # told by the thread that opened it
             self.error = error
