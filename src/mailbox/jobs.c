@@ -120,10 +120,20 @@ enum err mailbox_job_secret(struct mailbox_job *job, const char *name, struct se
     return fail(&job->task, ERR_DENIED, "what came as \"%s\" was not sealed by the keeper", name);
 }
 
-static bool is_under_way(const struct mailbox *mailbox, const struct mailbox_job_kind *kind)
+static bool is_import(const struct mailbox_job_kind *kind)
+{
+    return kind == &mailbox_job_import;
+}
+
+static bool is_restore(const struct mailbox_job_kind *kind)
+{
+    return kind == &mailbox_job_restore || kind == &mailbox_job_verify;
+}
+
+static bool is_under_way(const struct mailbox *mailbox, bool (*is_one)(const struct mailbox_job_kind *kind))
 {
     for (const struct mailbox_job *job = mailbox->jobs; job != NULL; job = job->next) {
-        if (job->kind == kind)
+        if (is_one(job->kind))
             return true;
     }
     return false;
@@ -131,13 +141,12 @@ static bool is_under_way(const struct mailbox *mailbox, const struct mailbox_job
 
 bool mailbox_job_is_bulk(const struct mailbox *mailbox)
 {
-    return is_under_way(mailbox, &mailbox_job_import);
+    return is_under_way(mailbox, is_import);
 }
 
 bool mailbox_job_is_restoring(const struct mailbox *mailbox)
 {
-    return is_under_way(mailbox, &mailbox_job_restore) ||
-           is_under_way(mailbox, &mailbox_job_verify);
+    return is_under_way(mailbox, is_restore);
 }
 
 /* --- a job's life ---------------------------------------------------------------------------- */
@@ -242,9 +251,7 @@ static struct mailbox_job *job_new(struct mailbox *mailbox, struct wire_message 
 static enum wire_status judge(const struct mailbox *mailbox, const struct wire_job *body,
                               const struct mailbox_job_kind *kind)
 {
-    bool is_restore = kind == &mailbox_job_restore || kind == &mailbox_job_verify;
-
-    if (mailbox->is_damaged && !is_restore)
+    if (mailbox->is_damaged && !is_restore(kind))
         return WIRE_DAMAGED;
     if ((mailbox->vault == NULL && !mailbox->is_damaged) || mailbox->is_ending || mailbox->job_count >= MAILBOX_JOBS_MAX)
         return WIRE_UNAVAILABLE;
