@@ -7,7 +7,6 @@ import json
 import pathlib
 import re
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lib.suite import check, until  # noqa: E402
@@ -27,8 +26,8 @@ def four_segments(world):
     with world.server.imap(alias) as client:
         for number in range(4):
             append(client, f"message {number}")
-            time.sleep(0.6)
-    world.wait_shipped(alias)
+            world.wait_shipped(alias)
+    world.wait_ended()
     return alias, sorted((world.folder_of(alias) / "log").rglob("*.seg"))
 
 
@@ -82,7 +81,7 @@ def a_full_backup_that_has_more_than_the_log(world):
             world.wait_shipped(alias)
             append(client, "two", "three")
             world.back_up(alias)
-            world.wait_shipped(alias)
+        world.wait_ended()
         for path in sorted((world.folder_of(alias) / "log").rglob("*.seg"))[is_base_whole:]:
             path.unlink()
         full = sorted((world.folder_of(alias) / "full").glob("*.sqlite"))[-1].stem
@@ -116,7 +115,7 @@ def older_backups(world):
         append(client, "one")
         world.back_up(alias)
         append(client, "two")
-    world.wait_shipped(alias)
+    world.wait_ended()
     folder = world.folder_of(alias)
     check(make_old(alias, folder) >= 5, "a base with its log, and a full backup, are five objects")
     name = next((folder / "full").glob("*.json")).stem
@@ -155,7 +154,7 @@ def a_full_backup_of_a_clock_that_was_wrong(world):
     check(len(list(folder.glob("*.json"))) == 2, "one was removed")
     # The log begins after the backups.
     until(lambda: list((world.folder_of(alias) / "base").glob("*.json")), "no log begins", 30)
-    world.wait_shipped(alias)
+    world.wait_ended()
     for kind in ("base", "log"):
         storage.remove_all(world.folder_of(alias) / kind)
     world.check_restores(alias, "one", "two")
