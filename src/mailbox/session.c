@@ -131,8 +131,11 @@ static void on_turn(void *owner)
 {
     struct mailbox_session *session = owner;
 
-    if (!session->is_offered && session->kind->wants(session->engine) == ENGINE_WANTS_TURN)
+    if (!session->is_offered && session->kind->wants(session->engine) == ENGINE_WANTS_TURN) {
+        session->is_running = true;
         session->kind->resume(session->engine, clock_now_ms());
+        session->is_running = false;
+    }
     mailbox_session_pump(session);
 }
 
@@ -174,12 +177,13 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
 }
 
 /* Another session's change reached this one in IDLE: the engine is in the middle of a commit, so
- * the bytes go out in the next turn. */
+ * the bytes go out in the next turn. Not so the session's own commit. */
 static void on_output(void *owner)
 {
     struct mailbox_session *session = owner;
 
-    net_timer_start(session->turn, 0);
+    if (!session->is_running)
+        net_timer_start(session->turn, 0);
 }
 
 static const struct net_connection_events connection_events = {

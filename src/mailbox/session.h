@@ -29,6 +29,7 @@ struct mailbox_session {
     bool is_finishing;
     bool is_restless; /* its last sleep was a short one */
     bool is_offered;  /* its state is with the gate, which has not answered: nothing may happen */
+    bool is_running;  /* its engine is being called, and mailbox_session_pump comes behind that */
 };
 
 void mailbox_session_free(struct mailbox_session *session);

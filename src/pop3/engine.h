@@ -63,7 +63,8 @@ struct pop3_maildrop {
 
 /*
  * Whoever takes one message after the other will ask for the next: its answer is made while the client
- * reads this one, in a turn of its own, unless the message is long.
+ * reads this one, as soon as the output was taken (a turn of its own would cost as much as a command),
+ * unless the message is long.
  */
 struct pop3_ahead {
     size_t retrieved; /* as many as the last RETR's number; 0: none yet */
@@ -134,7 +135,8 @@ MUST_CHECK enum err pop3_retrieve(struct pop3_session *s, struct task *task, uni
                                   uint64_t body_lines);
 /* RETR of this message is over: is it worth to prepare the one behind it? */
 void pop3_ahead_note(struct pop3_session *s, uint32_t number);
-/* Whether there is something to prepare, now that no command runs; prepares it. */
+/* Whether there is something to prepare, now that no command runs and all output was taken;
+ * prepares it. */
 bool pop3_ahead_is_due(const struct pop3_session *s);
 void pop3_ahead_read(struct pop3_session *s);
 

@@ -106,7 +106,7 @@ void pop3_ahead_note(struct pop3_session *s, uint32_t number)
 bool pop3_ahead_is_due(const struct pop3_session *s)
 {
     return s->ahead.is_wanted && s->state == POP3_STATE_TRANSACTION && s->command == NULL &&
-           s->pause == POP3_PAUSE_NONE;
+           s->pause == POP3_PAUSE_NONE && s->out.len == 0;
 }
 
 static enum err write_rest(struct pop3_session *s, struct task *task, struct buf *out)

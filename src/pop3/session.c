@@ -146,8 +146,6 @@ void pop3_session_resume(struct pop3_session *s, int64_t now_ms)
             open_maildrop(s);
         if (s->state != POP3_STATE_OPENING)
             pop3_dispatch(s);
-    } else if (pop3_ahead_is_due(s)) {
-        pop3_ahead_read(s);
     }
     release(s);
 }
@@ -167,7 +165,7 @@ enum pop3_want pop3_session_wants(const struct pop3_session *s)
     case POP3_PAUSE_LINE:
         break;
     }
-    return pop3_ahead_is_due(s) ? POP3_WANTS_TURN : POP3_WANTS_INPUT;
+    return POP3_WANTS_INPUT;
 }
 
 struct str pop3_session_output(const struct pop3_session *s)
@@ -179,6 +177,8 @@ void pop3_session_consume_output(struct pop3_session *s, size_t len)
 {
     buf_consume(&s->out, len);
     release(s);
+    if (pop3_ahead_is_due(s))
+        pop3_ahead_read(s);
 }
 
 void pop3_session_secured(struct pop3_session *s)

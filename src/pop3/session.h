@@ -56,10 +56,11 @@ void pop3_session_free(struct pop3_session **session);
 void pop3_session_input(struct pop3_session *session, struct str bytes, int64_t now_ms);
 /* True while the session has taken as much input as it will before it answers. */
 bool pop3_session_is_input_full(const struct pop3_session *session);
-/* Goes on with a command that gave way (ROOM, TURN), or prepares the answer to the next. */
+/* Goes on with a command that gave way (ROOM, TURN). */
 void pop3_session_resume(struct pop3_session *session, int64_t now_ms);
 enum pop3_want pop3_session_wants(const struct pop3_session *session);
-/* What is to be sent; holds until the next call. Tell what was taken with consume. */
+/* What is to be sent; holds until the next call. Tell what was taken with consume, which prepares the
+ * answer to the client's next command when that is all: send first. */
 struct str pop3_session_output(const struct pop3_session *session);
 void pop3_session_consume_output(struct pop3_session *session, size_t len);
 /* The server ends the session: nothing is deleted, nothing is said, since only answers to commands

@@ -403,6 +403,27 @@ static void test_the_next_message_is_prepared(void **state)
     }
 }
 
+/* As soon as the client's answer was taken, all of it; that costs the session no turn. */
+static void test_the_next_message_waits_for_the_answer(void **state)
+{
+    (void)state;
+    struct pop3_session *s;
+
+    append_five();
+    s = connect();
+    expect(s, "RETR 1\r\n", "+OK");
+    say(s, "RETR 2\r\n");
+    assert_int_equal(pop3_session_wants(s), POP3_WANTS_INPUT);
+    pop3_session_consume_output(s, pop3_session_output(s).len - 1);
+    assert_false(s->ahead.is_ready);
+    pop3_session_consume_output(s, 1);
+    assert_true(s->ahead.is_ready);
+    assert_int_equal(pop3_session_wants(s), POP3_WANTS_INPUT);
+    assert_int_equal(pop3_session_output(s).len, 0);
+    expect(s, "RETR 3\r\n", THREE);
+    pop3_session_free(&s);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -415,6 +436,7 @@ int main(void)
         TEST(test_a_login_that_fails),
         TEST(test_quit_on_a_full_disk),
         TEST(test_the_next_message_is_prepared),
+        TEST(test_the_next_message_waits_for_the_answer),
     };
 
     transcript_vault_init();
