@@ -233,7 +233,7 @@ def a_log_that_was_just_beginning(world):
             had = fulls()
             full = json.loads(had[-1].read_text())
             append(client, "two")
-            world.wait_shipped(alias)
+        world.wait_ended()
         manifest, = (world.folder_of(alias) / "base").glob("*.json")
         base = json.loads(manifest.read_text())
         # On a slow machine the mailbox makes another full one by itself, which has "two"; or the base was
@@ -249,7 +249,7 @@ def a_log_that_was_just_beginning(world):
     result = world.restore(alias, "--into-folder", "Back", "--folder", "INBOX")
     check(result[0] == 0 and result[1]["messages"] == 1, show(result))
     # Without a full one there is nothing, and it says why. What the restore changed was logged, too.
-    world.wait_shipped(alias)
+    world.wait_ended()
     for path in (world.folder_of(alias) / "log").rglob("*.seg*"):
         path.unlink()
     for path in (world.folder_of(alias) / "full").glob("*"):
