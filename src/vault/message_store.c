@@ -1,10 +1,12 @@
 /*
  * Changing flags. First a look at the rows named tells which of them change, which are refused by
- * UNCHANGEDSINCE and which are gone; then one UPDATE for each run of neighbouring UIDs. Where SELECT's
- * list is the folder's still (message_list.c), the look is at that: reading the rows was a third of the work.
+ * UNCHANGEDSINCE and which are gone; then each run of neighbouring UIDs is changed
+ * (sqlite/patch.h). Where SELECT's list is the folder's still (message_list.c), the look is at
+ * that: reading the rows was a third of the work.
  */
 #include "vault/message.h"
 
+#include "sqlite/patch.h"
 #include "vault/learn.h"
 #include "vault/rows.h"
 
@@ -66,7 +68,8 @@ static void look_at(const struct vault *vault, struct store *store,
         (int64_t)((after & VAULT_FLAG_DELETED) != 0) - (int64_t)((flags & VAULT_FLAG_DELETED) != 0);
 }
 
-/* One message of a range, or, behind the last, its end: the UIDs before it, from *expected on, are gone. */
+/* One message of a range, or, behind the last, its end: the UIDs before it, from *expected on, are
+ * gone. */
 static void pass_gone(struct store *store, uint64_t *expected, uint64_t uid)
 {
     for (; *expected < uid; ++*expected)
@@ -74,8 +77,9 @@ static void pass_gone(struct store *store, uint64_t *expected, uint64_t uid)
     *expected = uid + 1;
 }
 
-static void sort_in(const struct vault *vault, struct store *store, const struct flag_change *change,
-                    uint64_t unchanged_since, uint32_t uid, uint64_t flags, uint64_t modseq)
+static void sort_in(const struct vault *vault, struct store *store,
+                    const struct flag_change *change, uint64_t unchanged_since, uint32_t uid,
+                    uint64_t flags, uint64_t modseq)
 {
     if (modseq > unchanged_since)
         store->modified[store->modified_count++] = uid;
@@ -109,9 +113,10 @@ static enum err look_at_range(struct vault *vault, struct task *task, int64_t fo
 }
 
 /* The same from the folder's list. */
-static void look_at_listed(const struct vault *vault, const struct vault_uid_flags *messages, size_t count,
-                           struct vault_uid_range range, const struct flag_change *change,
-                           uint64_t unchanged_since, struct store *store)
+static void look_at_listed(const struct vault *vault, const struct vault_uid_flags *messages,
+                           size_t count, struct vault_uid_range range,
+                           const struct flag_change *change, uint64_t unchanged_since,
+                           struct store *store)
 {
     uint64_t expected = range.first;
 
@@ -125,8 +130,9 @@ static void look_at_listed(const struct vault *vault, const struct vault_uid_fla
 }
 
 static enum err look_at_all(struct vault *vault, struct task *task, const struct folder *folder,
-                            const uint32_t *uids, size_t uid_count, const struct flag_change *change,
-                            uint64_t unchanged_since, struct store *store)
+                            const uint32_t *uids, size_t uid_count,
+                            const struct flag_change *change, uint64_t unchanged_since,
+                            struct store *store)
 {
     size_t listed_count = 0, position = 0;
     const struct vault_uid_flags *listed = message_list_current(vault, folder, &listed_count);
@@ -148,31 +154,77 @@ static const char *update_sql(enum vault_store_mode mode)
         return "UPDATE OR FAIL message SET flags = ?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
                "AND is_expunged = 0";
     case VAULT_STORE_ADD:
-        return "UPDATE OR FAIL message SET flags = flags | ?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
+        return "UPDATE OR FAIL message SET flags = flags | ?3, modseq = ?4 WHERE key BETWEEN ?1 "
+               "AND ?2 "
                "AND is_expunged = 0";
     case VAULT_STORE_REMOVE:
-        return "UPDATE OR FAIL message SET flags = flags & ~?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
+        return "UPDATE OR FAIL message SET flags = flags & ~?3, modseq = ?4 WHERE key BETWEEN ?1 "
+               "AND ?2 "
                "AND is_expunged = 0";
     }
     return NULL;
+}
+
+static struct db_patch_plan plan_of(const struct flag_change *change, uint64_t modseq)
+{
+    struct db_patch_column flags = {.name = "flags"};
+
+    switch (change->mode) {
+    case VAULT_STORE_REPLACE:
+        flags.set = change->flags;
+        break;
+    case VAULT_STORE_ADD:
+        flags.keep = UINT64_MAX;
+        flags.set = change->flags;
+        break;
+    case VAULT_STORE_REMOVE:
+        flags.keep = ~change->flags;
+        break;
+    }
+    return (struct db_patch_plan){.table = "message",
+                                  .columns = {flags, {.name = "modseq", .set = modseq}},
+                                  .if_zero = "is_expunged"};
+}
+
+/* By a statement, which can do all of them. */
+static enum err update_range(struct vault *vault, struct task *task, const struct folder *folder,
+                             struct vault_uid_range range, const struct flag_change *change,
+                             uint64_t modseq, uint64_t *out_count)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(db_prepare(vault->db, task, update_sql(change->mode), &statement));
+    db_bind_int(statement, 1, message_key(folder->id, range.first));
+    db_bind_int(statement, 2, message_key(folder->id, range.last));
+    db_bind_int(statement, 3, (int64_t)change->flags);
+    db_bind_int(statement, 4, (int64_t)modseq);
+    TRY(db_run(vault->db, task, statement));
+    *out_count = (uint64_t)sqlite3_changes64(db_handle(vault->db));
+    return ERR_OK;
 }
 
 static enum err update_ranges(struct vault *vault, struct task *task, struct folder *folder,
                               const struct store *store, const struct flag_change *change,
                               uint64_t modseq)
 {
-    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    CLEANUP(db_patch_close) struct db_patch *patch = NULL;
+    struct db_patch_plan plan = plan_of(change, modseq);
     struct vault_uid_range range;
     size_t position = 0;
 
-    TRY(db_prepare(vault->db, task, update_sql(change->mode), &statement));
+    TRY(db_patch_open(vault->db, task, &plan, &patch));
     while (rows_next_range(store->changing, store->changing_count, &position, &range)) {
-        db_bind_int(statement, 1, message_key(folder->id, range.first));
-        db_bind_int(statement, 2, message_key(folder->id, range.last));
-        db_bind_int(statement, 3, (int64_t)change->flags);
-        db_bind_int(statement, 4, (int64_t)modseq);
-        TRY(db_run(vault->db, task, statement));
-        if ((uint64_t)sqlite3_changes64(db_handle(vault->db)) != (uint64_t)range.last - range.first + 1) {
+        uint64_t count = 0;
+        bool is_done = false;
+
+        if (patch != NULL)
+            TRY(db_patch_rows(patch, task, message_key(folder->id, range.first),
+                              message_key(folder->id, range.last), &count, &is_done));
+        if (!is_done) {
+            db_patch_close(&patch);
+            TRY(update_range(vault, task, folder, range, change, modseq, &count));
+        }
+        if (count != (uint64_t)range.last - range.first + 1) {
             message_list_forget(vault);
             return fail(task, ERR_CORRUPT, "vault: messages changed that are not the folder's");
         }

@@ -150,10 +150,80 @@ static void test_scan_is_noticed(void **state)
     assert_false(scans(handle, "SELECT key FROM message WHERE key BETWEEN 1 AND 5"));
 }
 
+static bool is_prepared(struct fixture *f, const char *start)
+{
+    sqlite3 *handle = db_handle(f->vault->db);
+
+    for (sqlite3_stmt *s = sqlite3_next_stmt(handle, NULL); s != NULL;
+         s = sqlite3_next_stmt(handle, s))
+        if (strncmp(sqlite3_sql(s), start, strlen(start)) == 0)
+            return true;
+    return false;
+}
+
+/* Of the five messages in INBOX all but the fourth have these flags, since the last change. */
+static void check_rows(struct fixture *f, uint64_t flags)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    int64_t modseq = (int64_t)vault_folder_modseq(f->vault, f->inbox);
+    bool has_row;
+
+    assert_int_equal(
+        db_prepare(f->vault->db, &f->task, "SELECT flags, modseq FROM message", &statement),
+        ERR_OK);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(db_step(f->vault->db, &f->task, statement, &has_row), ERR_OK);
+        assert_true(has_row);
+        assert_int_equal(db_column_int(statement, 0), i == 3 ? VAULT_FLAG_DRAFT : flags);
+        assert_int_equal(db_column_int(statement, 1) == modseq, i != 3);
+    }
+}
+
+static void store_in_each_way(struct fixture *f)
+{
+    static const struct {
+        enum vault_store_mode mode;
+        uint64_t flags, after;
+    } steps[] = {{VAULT_STORE_ADD, VAULT_FLAG_FLAGGED, VAULT_FLAG_SEEN | VAULT_FLAG_FLAGGED},
+                 {VAULT_STORE_REMOVE, VAULT_FLAG_SEEN, VAULT_FLAG_FLAGGED},
+                 {VAULT_STORE_REPLACE, VAULT_FLAG_SEEN, VAULT_FLAG_SEEN}};
+    static const uint32_t uids[] = {1, 2, 3, 5}; /* 4 has other flags */
+    uint32_t *modified, *gone;
+    size_t modified_count, gone_count;
+
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        assert_int_equal(vault_message_store(f->vault, &f->task, f->inbox, uids, ARRAY_LEN(uids),
+                                             steps[i].mode, steps[i].flags, UINT64_MAX, &modified,
+                                             &modified_count, &gone, &gone_count),
+                         ERR_OK);
+        check_rows(f, steps[i].after);
+    }
+}
+
+/* Flags are changed without a statement for the rows, unless something depends on these. */
+static void test_store(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int i = 0; i < 5; i++)
+        fixture_append(f, f->inbox, fixture_message(f, "a message"),
+                       i == 3 ? VAULT_FLAG_DRAFT : VAULT_FLAG_SEEN);
+    fixture_reopen(f); /* only what follows is prepared */
+    for (int round = 0; round < 2; round++) {
+        store_in_each_way(f);
+        assert_int_equal(is_prepared(f, "UPDATE OR FAIL message"), round == 1);
+        if (round == 0)
+            assert_int_equal(
+                db_execute(f->vault->db, &f->task, "CREATE INDEX flagged ON message(flags)"),
+                ERR_OK);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
-    const struct CMUnitTest tests[] = {TEST(test_plans), TEST(test_scan_is_noticed)};
+    const struct CMUnitTest tests[] = {TEST(test_plans), TEST(test_scan_is_noticed),
+                                       TEST(test_store)};
 
     fixture_init_libraries();
     return cmocka_run_group_tests(tests, NULL, NULL);
