@@ -91,12 +91,17 @@ static void add_plane(struct imap_facts *facts, uint64_t flag)
     facts->flags |= flag;
 }
 
+static void add_planes(struct imap_facts *facts, uint64_t flags)
+{
+    for (uint64_t fresh = flags & ~facts->flags; fresh != 0; fresh &= fresh - 1)
+        add_plane(facts, fresh & -fresh);
+}
+
 static void set_bits(struct imap_facts *facts, size_t index, uint64_t flags)
 {
     uint64_t bit = UINT64_C(1) << (index % WORD_BITS);
 
-    for (uint64_t fresh = flags & ~facts->flags; fresh != 0; fresh &= fresh - 1)
-        add_plane(facts, fresh & -fresh);
+    add_planes(facts, flags);
     for (; flags != 0; flags &= flags - 1)
         facts->planes[plane_of(facts, flags & -flags) * facts->words + index / WORD_BITS] |= bit;
 }
@@ -122,6 +127,39 @@ void imap_facts_set_flags(struct imap_facts *facts, size_t index, uint64_t flags
         facts->planes[i * facts->words + index / WORD_BITS] &=
             ~(UINT64_C(1) << (index % WORD_BITS));
     set_bits(facts, index, flags);
+}
+
+/* One flag's bits of the messages from this index on, a word at a time. */
+static void set_plane(uint64_t *plane, unsigned flag_number, size_t index,
+                      const struct vault_uid_flags *now, size_t count)
+{
+    while (count > 0) {
+        size_t at = index % WORD_BITS;
+        size_t step = count < WORD_BITS - at ? count : WORD_BITS - at;
+        uint64_t mask = step == WORD_BITS ? UINT64_MAX : ((UINT64_C(1) << step) - 1) << at,
+                 bits = 0;
+
+        for (size_t i = 0; i < step; i++)
+            bits |= (now[i].flags >> flag_number & 1) << (at + i);
+        plane[index / WORD_BITS] = (plane[index / WORD_BITS] & ~mask) | bits;
+        index += step;
+        now += step;
+        count -= step;
+    }
+}
+
+void imap_facts_set_run(struct imap_facts *facts, size_t index, const struct vault_uid_flags *now,
+                        size_t count)
+{
+    uint64_t *plane, flags = 0;
+
+    assert(index <= facts->count && count <= facts->count - index);
+    for (size_t i = 0; i < count; i++)
+        flags |= now[i].flags;
+    add_planes(facts, flags);
+    plane = facts->planes;
+    for (uint64_t left = facts->flags; left != 0; left &= left - 1, plane += facts->words)
+        set_plane(plane, (unsigned)__builtin_ctzll(left), index, now, count);
 }
 
 uint64_t imap_facts_with_flags(const struct imap_facts *facts, uint64_t flags, size_t word)

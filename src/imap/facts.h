@@ -59,6 +59,9 @@ void imap_facts_free(struct imap_facts **facts);
 /* Another message, behind the last one. */
 void imap_facts_add(struct imap_facts *facts, uint64_t flags);
 void imap_facts_set_flags(struct imap_facts *facts, size_t index, uint64_t flags);
+/* The same of `count` messages, the first of which is at this index. */
+void imap_facts_set_run(struct imap_facts *facts, size_t index, const struct vault_uid_flags *now,
+                        size_t count);
 /* The messages at these indexes (ascending) are no longer there; those behind them move up. */
 void imap_facts_remove(struct imap_facts *facts, const size_t *indexes, size_t count);
 

@@ -79,6 +79,19 @@ static void remove_some(struct imap_facts *facts, struct plain *plain)
     imap_facts_remove(facts, indexes, count);
 }
 
+/* New flags for some neighbours, which may be none. */
+static void set_some(struct imap_facts *facts, struct plain *plain)
+{
+    static struct vault_uid_flags now[PLAIN_MAX];
+    size_t index = random_to((uint32_t)plain->count + 1);
+    size_t count = random_to((uint32_t)(plain->count - index) + 1);
+
+    for (size_t i = 0; i < count; i++) {
+        now[i].flags = plain->flags[index + i] = UINT64_C(1) << random_to(6) | random_to(4);
+    }
+    imap_facts_set_run(facts, index, now, count);
+}
+
 static void test_planes_and_columns(void **state)
 {
     (void)state;
@@ -102,6 +115,8 @@ static void test_planes_and_columns(void **state)
                 imap_facts_set_flags(facts, index, flags);
                 plain.flags[index] = flags;
             }
+            if (random_to(20) == 0)
+                set_some(facts, &plain);
             if (random_to(4) > 0 && plain.days_known < plain.count) {
                 int32_t day = random_to(10) == 0 ? INT32_MIN : (int32_t)random_to(40) - 20;
 

@@ -416,14 +416,17 @@ void imap_view_take_own(struct imap_session *s, const struct vault_uid_flags *no
 {
     struct imap_view *view = &s->view;
     bool was_right = view->facts != NULL && view->facts->modseq == view->modseq;
-    size_t index = 0;
+    size_t run = 0;
 
     imap_view_skip_own(s);
-    for (size_t i = 0; i < count && was_right; i++) {
-        if (i == 0 || index == view->count || view->uids[index] != now[i].uid)
-            index = imap_view_index(view, now[i].uid);
-        if (index < view->count && view->uids[index] == now[i].uid)
-            imap_facts_set_flags(view->facts, index++, now[i].flags);
+    for (size_t i = 0; i < count && was_right; i += run > 0 ? run : 1) {
+        size_t index = imap_view_index(view, now[i].uid);
+
+        /* Those that are neighbours in the view, too. */
+        for (run = 0; i + run < count && index + run < view->count &&
+                      view->uids[index + run] == now[i + run].uid;)
+            run++;
+        imap_facts_set_run(view->facts, index, now + i, run);
     }
     if (was_right)
         view->facts->modseq = view->modseq;

@@ -11,7 +11,7 @@
 static const char MONTHS[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
-static char *reserve(struct buf *out, size_t len)
+char *imap_write_room(struct buf *out, size_t len)
 {
     char *room;
 
@@ -49,7 +49,7 @@ char *imap_write_digits(char *room, uint64_t number)
 
 void imap_write_number(struct buf *out, uint64_t number)
 {
-    char *room = reserve(out, IMAP_DIGITS_MAX);
+    char *room = imap_write_room(out, IMAP_DIGITS_MAX);
 
     buf_commit(out, (size_t)(imap_write_digits(room, number) - room));
 }
@@ -177,7 +177,7 @@ void imap_write_date_time(struct buf *out, int64_t ms, int zone_minutes)
 {
     struct clock_date date;
     int zone = zone_minutes < 0 ? -zone_minutes : zone_minutes;
-    char *start = reserve(out, 40), *at = start;
+    char *start = imap_write_room(out, 40), *at = start;
 
     clock_split(ms + (int64_t)zone_minutes * 60000, &date);
     *at++ = '"';

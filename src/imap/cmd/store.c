@@ -6,7 +6,13 @@
 
 #include "imap/write.h"
 
-enum { SLICE = 4000, MESSAGE_UNITS = 2 };
+#include <string.h>
+
+enum {
+    SLICE = 4000,
+    MESSAGE_UNITS = 2,
+    ROW_MAX = 64 + 3 * IMAP_DIGITS_MAX, /* of an answer's line, but for its flags */
+};
 
 /* store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag))) */
 IMAP_PARSE(store)
@@ -55,30 +61,59 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sto
                            &store->bits);
 }
 
-static void write_row(struct imap_session *s, const struct imap_store_args *store, size_t index,
-                      const struct vault_uid_flags *now)
-{
-    struct str separator = STR("");
+/* What ends the line of each message with these flags: neighbours have the same, as a rule. */
+struct flags_text {
+    uint64_t flags;
+    bool is_recent;
+    struct buf text; /* own; empty: of none yet */
+};
 
-    imap_write_fetch_start(s, index, now->uid);
-    if ((imap_is_by_uid(s) || imap_has(s, IMAP_EXT_CONDSTORE)) && !imap_has(s, IMAP_EXT_UIDONLY)) {
-        buf_put(&s->out, STR("UID "));
-        imap_write_number(&s->out, now->uid);
-        separator = STR(" ");
+static struct str text_of(struct imap_session *s, const struct imap_store_args *store,
+                          struct flags_text *last, uint64_t flags, bool is_recent)
+{
+    if (last->text.len > 0 && last->flags == flags && last->is_recent == is_recent)
+        return buf_str(&last->text);
+    buf_truncate(&last->text, 0);
+    if (!store->is_silent) {
+        buf_put(&last->text, STR("FLAGS "));
+        imap_write_flags(&last->text, s->vault, flags, is_recent);
+    }
+    buf_put(&last->text, STR(")\r\n"));
+    last->flags = flags;
+    last->is_recent = is_recent;
+    return buf_str(&last->text);
+}
+
+static char *put(char *at, struct str text)
+{
+    memcpy(at, text.ptr, text.len);
+    return at + text.len;
+}
+
+/* "* 3 FETCH (UID 17 MODSEQ (5) FLAGS (\Seen))", with of UID and MODSEQ what the client is to have.
+ */
+static void write_row(struct imap_session *s, const struct imap_store_args *store,
+                      struct flags_text *last, size_t index, const struct vault_uid_flags *now)
+{
+    bool is_uid_only = imap_has(s, IMAP_EXT_UIDONLY);
+    struct str end = text_of(s, store, last, now->flags, imap_tells_recent(s, now->uid));
+    char *start = imap_write_room(&s->out, ROW_MAX + end.len), *at = start;
+
+    at = put(at, STR("* "));
+    at = imap_write_digits(at, is_uid_only ? now->uid : index + 1);
+    at = is_uid_only ? put(at, STR(" UIDFETCH (")) : put(at, STR(" FETCH ("));
+    if ((imap_is_by_uid(s) || imap_has(s, IMAP_EXT_CONDSTORE)) && !is_uid_only) {
+        at = put(at, STR("UID "));
+        at = imap_write_digits(at, now->uid);
+        *at++ = ' ';
     }
     if (imap_has(s, IMAP_EXT_CONDSTORE)) {
-        buf_put(&s->out, separator);
-        buf_put(&s->out, STR("MODSEQ ("));
-        imap_write_number(&s->out, now->modseq);
-        buf_put(&s->out, STR(")"));
-        separator = STR(" ");
+        at = put(at, STR("MODSEQ ("));
+        at = imap_write_digits(at, now->modseq);
+        at = put(at, store->is_silent ? STR(")") : STR(") "));
     }
-    if (!store->is_silent) {
-        buf_put(&s->out, separator);
-        buf_put(&s->out, STR("FLAGS "));
-        imap_write_flags(&s->out, s->vault, now->flags, imap_tells_recent(s, now->uid));
-    }
-    buf_put(&s->out, STR(")\r\n"));
+    at = put(at, end);
+    buf_commit(&s->out, (size_t)(at - start));
 }
 
 /* Of messages that are expunged but still numbered: the flags that they went with. */
@@ -114,16 +149,19 @@ static enum err tell(struct imap_session *s, struct task *task, const struct ima
                      struct vault_stored *stored)
 {
     const struct imap_view *view = &s->view;
+    struct flags_text last = {0};
     size_t index = 0;
 
+    buf_init(&last.text, SIZE_MAX);
     if (stored->gone_count > 0)
         TRY(add_gone(s, task, stored));
     for (size_t i = 0; i < stored->now_count; i++) {
         /* They are neighbours, as a rule. */
         if (i == 0 || index == view->count || view->uids[index] != stored->now[i].uid)
             index = imap_view_index(view, stored->now[i].uid);
-        write_row(s, store, index++, &stored->now[i]);
+        write_row(s, store, &last, index++, &stored->now[i]);
     }
+    buf_free(&last.text);
     return ERR_OK;
 }
 
