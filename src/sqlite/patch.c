@@ -96,19 +96,23 @@ bool db_patch_record(const struct db_patch_plan *plan, const struct db_patch_pos
                      unsigned char out[static DB_PATCH_RECORD_MAX + DB_PATCH_GROWTH_MAX],
                      size_t *out_len, bool *out_has_changed)
 {
-    size_t header, from, to, changed = 0;
+    size_t from, to, changed = 0;
+    unsigned type = 0;
 
     if (len == 0 || len > DB_PATCH_RECORD_MAX || record[0] >= ONE_BYTE_END || record[0] > len ||
         record[0] < positions->if_zero + 2)
         return false;
-    header = from = to = record[0];
-    memcpy(out, record, header);
-    for (size_t i = 0; i <= positions->if_zero; i++) {
-        unsigned type = record[i + 1];
-        size_t size = size_of(type);
+    from = to = record[0];
+    memcpy(out, record, len); /* what comes behind an integer of another width moves once more */
+    for (size_t i = 0;; i++) {
+        size_t size;
 
+        type = record[i + 1];
+        size = size_of(type);
         if (type >= ONE_BYTE_END || size > len - from)
             return false;
+        if (i == positions->if_zero)
+            break;
         if (changed < DB_PATCH_COLUMNS && i == positions->columns[changed]) {
             const struct db_patch_column *column = &plan->columns[changed++];
             int64_t value;
@@ -121,17 +125,17 @@ bool db_patch_record(const struct db_patch_plan *plan, const struct db_patch_pos
             out[i + 1] = (unsigned char)type;
             to += put_integer(out + to, value, type);
         } else {
-            memcpy(out + to, record + from, size);
+            if (to != from)
+                memcpy(out + to, record + from, size);
             to += size;
-        }
-        if (i == positions->if_zero) {
-            if (!is_integer(type))
-                return false;
-            *out_has_changed = integer_at(record + from, type) == 0;
         }
         from += size;
     }
-    memcpy(out + to, record + from, len - from);
+    if (!is_integer(type))
+        return false;
+    *out_has_changed = integer_at(record + from, type) == 0;
+    if (to != from)
+        memcpy(out + to, record + from, len - from);
     *out_len = to + (len - from);
     return true;
 }

@@ -64,8 +64,8 @@ static void assert_alike(struct db *db, struct task *task)
 }
 
 #define COLUMNS                                                                                    \
-    "(key INTEGER PRIMARY KEY, flags INTEGER NOT NULL, modseq INTEGER NOT NULL, "                  \
-    "is_expunged INTEGER NOT NULL DEFAULT 0, size INTEGER, day TEXT NOT NULL, rest BLOB) STRICT;"
+    "(key INTEGER PRIMARY KEY, flags INTEGER NOT NULL, mark TEXT, modseq INTEGER NOT NULL, "       \
+    "size INTEGER, is_expunged INTEGER NOT NULL DEFAULT 0, day TEXT NOT NULL, rest BLOB) STRICT;"
 
 /* Both tables, with the same rows. `long_every`: each so many-th row is longer than a page; 0:
  * none. */
@@ -80,7 +80,8 @@ static void fill(struct db *db, struct task *task, unsigned long_every)
     assert_int_equal(db_begin(db, task), ERR_OK);
     assert_int_equal(
         db_prepare(db, task,
-                   "INSERT INTO patched VALUES (?1, ?2, ?3, ?4, ?5, "
+                   "INSERT INTO patched(key, flags, modseq, is_expunged, size, mark, day, rest) "
+                   "VALUES (?1, ?2, ?3, ?4, ?5, substr('0123456789', 1 + ?5 % 10), "
                    "'2026-11-27T05:00:00.000Z', CASE WHEN ?6 > 0 THEN randomblob(?6) END)",
                    &statement),
         ERR_OK);
