@@ -9,9 +9,12 @@
 #include <string.h>
 
 enum {
-    SLICE = 4000,
-    MESSAGE_UNITS = 2,
+    SLICE_MIN = 500,
+    SLICE_MAX = 8000,              /* one and a half milliseconds, and a sync */
+    SLICE_BYTES = 2 * 1024 * 1024, /* of answers that wait to be sent */
+    MESSAGE_UNITS = 1,
     ROW_MAX = 64 + 3 * IMAP_DIGITS_MAX, /* of an answer's line, but for its flags */
+    SYSTEM_FLAGS_MAX = 64,              /* the names of all of them */
 };
 
 /* store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag))) */
@@ -165,15 +168,27 @@ static enum err tell(struct imap_session *s, struct task *task, const struct ima
     return ERR_OK;
 }
 
+/* How many messages: fewer where there are many keywords, or long ones, which each of them may
+ * have. */
+static size_t slice_max(const struct imap_session *s)
+{
+    size_t row = ROW_MAX + SYSTEM_FLAGS_MAX, count;
+
+    for (uint64_t left = vault_keywords(s->vault); left != 0; left &= left - 1)
+        row += vault_keyword_name(s->vault, (unsigned)__builtin_ctzll(left)).len + 1;
+    count = SLICE_BYTES / row;
+    return count < SLICE_MIN ? SLICE_MIN : count < SLICE_MAX ? count : SLICE_MAX;
+}
+
 static enum err store_slice(struct imap_session *s, struct task *task,
                             struct imap_store_args *store)
 {
     const uint32_t *uids = store->uids + store->next;
-    size_t count = store->uid_count - store->next;
+    size_t count = store->uid_count - store->next, max = slice_max(s);
     struct vault_stored stored;
 
-    if (count > SLICE)
-        count = SLICE;
+    if (count > max)
+        count = max;
     /* What others did comes first, so that afterwards only our own change is left to tell. */
     TRY(imap_view_sync(s, task, false));
     TRY(vault_message_store_telling(s->vault, task, s->view.folder_id, uids, count, store->mode,
