@@ -11,7 +11,6 @@
 #include "base/memory.h"
 #include "sqlite/row_cursor.h"
 
-#include <assert.h>
 #include <string.h>
 
 enum {
