@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 void imap_write_number(struct buf *out, uint64_t number);
-/* The same into so much room; where it ends. */
 /* Room for so many bytes more, to be followed by buf_commit. */
 char *imap_write_room(struct buf *out, size_t len);
+/* A number into so much room; where it ends. */
 enum { IMAP_DIGITS_MAX = 20 };
 char *imap_write_digits(char *room, uint64_t number);
 /* A quoted string where the grammar allows, else a literal (RFC 3501 §4.3). */
