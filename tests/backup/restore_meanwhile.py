@@ -47,12 +47,14 @@ def a_backup_that_is_asked_for_while_one_is_made(world):
                               for each in descriptors(process.pid)), "no copy is made", 30)
             append(client, "two")
             others = [world.start(alias, "backup", "now") for _ in range(2)]
-            time.sleep(0.3)
+            time.sleep(1)
         finally:
             os.kill(archivist.pid, signal.SIGCONT)
-        for process in (first, *others):
-            result = world.finish(process)
-            check(result[0] == 0 and "was made" in result[1]["message"], show(result))
+        results = [world.finish(process) for process in (first, *others)]
+        check(all(result[0] == 0 for result in results), results)
+        # On a busy machine one of the others may come when the other's is made already.
+        is_made = ["was made" in result[1]["message"] for result in results]
+        check(is_made[0] and any(is_made[1:]), results)
     check(made() - before == 2, f"one behind the other, for both: {made() - before}")
 
 
@@ -253,18 +255,21 @@ def a_log_that_is_let_go_while_it_is_read(world):
 @suite.case
 def a_log_that_loses_its_end_while_it_is_read(world):
     """Its manifest is still there: then nothing was let go, and it is told as ever."""
-    alias = world.alias()
-    with world.server.imap(alias) as client:
-        append(client, "one")
-        make_large(world, alias, client)
-        for name in ("two", "three", "four"):
-            append(client, name)
-            world.wait_shipped(alias)
-    process = world.start(alias, "backup", "verify")
-    pid = stop_child(world, process)
-    sorted((world.folder_of(alias) / "log").rglob("*.seg"))[1].unlink()
-    os.kill(pid, signal.SIGCONT)
-    result = world.finish(process)
+    for _ in range(10):
+        alias = world.alias()
+        with world.server.imap(alias) as client:
+            append(client, "one")
+            make_large(world, alias, client)
+            for name in ("two", "three", "four"):
+                append(client, name)
+                world.wait_shipped(alias)
+        process = world.start(alias, "backup", "verify")
+        pid = stop_child(world, process)
+        sorted((world.folder_of(alias) / "log").rglob("*.seg"))[1].unlink()
+        os.kill(pid, signal.SIGCONT)
+        result = world.finish(process)
+        if result[0] != 0:  # else the child had it already when it was stopped
+            break
     check(result[0] != 0 and "it is missing, and later ones are there" in result[1]["message"],
           show(result))
 
