@@ -130,7 +130,8 @@ static bool is_restore(const struct mailbox_job_kind *kind)
     return kind == &mailbox_job_restore || kind == &mailbox_job_verify;
 }
 
-static bool is_under_way(const struct mailbox *mailbox, bool (*is_one)(const struct mailbox_job_kind *kind))
+static bool is_under_way(const struct mailbox *mailbox,
+                         bool (*is_one)(const struct mailbox_job_kind *kind))
 {
     for (const struct mailbox_job *job = mailbox->jobs; job != NULL; job = job->next) {
         if (is_one(job->kind))

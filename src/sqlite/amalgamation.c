@@ -27,11 +27,23 @@ static int row_cursor_may_write(sqlite3 *handle)
 }
 
 /* Nothing but its rows depends on what is in it. */
-static int row_cursor_is_plain(const Table *table)
+static int row_cursor_is_plain(const sqlite3 *handle, const Table *table)
 {
+    const Schema *temporary = handle->aDb[1].pSchema; /* whose triggers may be of any table */
+
+    if (temporary != NULL && sqliteHashFirst(&temporary->trigHash) != NULL)
+        return 0;
     return IsOrdinaryTable(table) && HasRowid(table) && table->pIndex == NULL &&
            table->pCheck == NULL && table->pTrigger == NULL && table->u.tab.pFKey == NULL &&
            (table->tabFlags & TF_HasGenerated) == 0;
+}
+
+/* What the connection says of its last error is this one, as behind a statement. */
+static int row_cursor_tell(sqlite3 *handle, int code)
+{
+    if (code != SQLITE_OK)
+        sqlite3Error(handle, code);
+    return code;
 }
 
 int row_cursor_open(sqlite3 *handle, const char *table_name, struct row_cursor **out)
@@ -44,7 +56,7 @@ int row_cursor_open(sqlite3 *handle, const char *table_name, struct row_cursor *
     if (!row_cursor_may_write(handle))
         return SQLITE_OK;
     table = sqlite3FindTable(handle, table_name, "main");
-    if (table == NULL || !row_cursor_is_plain(table) || handle->xUpdateCallback != NULL)
+    if (table == NULL || !row_cursor_is_plain(handle, table) || handle->xUpdateCallback != NULL)
         return SQLITE_OK;
     row = sqlite3_malloc64(sizeof(*row));
     if (row == NULL)
@@ -54,7 +66,7 @@ int row_cursor_open(sqlite3 *handle, const char *table_name, struct row_cursor *
     code = sqlite3BtreeCursor(handle->aDb[0].pBt, table->tnum, BTREE_WRCSR, NULL, &row->cursor);
     if (code != SQLITE_OK) {
         row_cursor_close(&row);
-        return code;
+        return row_cursor_tell(handle, code);
     }
     *out = row;
     return SQLITE_OK;
@@ -80,10 +92,10 @@ int row_cursor_column(const struct row_cursor *row, const char *name)
 }
 
 /* Where the cursor is after a move with this outcome. */
-static int row_cursor_arrived(int code, bool *out_has_row)
+static int row_cursor_arrived(const struct row_cursor *row, int code, bool *out_has_row)
 {
     *out_has_row = code == SQLITE_OK;
-    return code == SQLITE_DONE ? SQLITE_OK : code;
+    return code == SQLITE_DONE ? SQLITE_OK : row_cursor_tell(row->cursor.pBtree->db, code);
 }
 
 int row_cursor_seek(struct row_cursor *row, int64_t key, bool *out_has_row)
@@ -91,15 +103,15 @@ int row_cursor_seek(struct row_cursor *row, int64_t key, bool *out_has_row)
     int place = 0, code = sqlite3BtreeTableMoveto(&row->cursor, key, 0, &place);
 
     if (code != SQLITE_OK || place >= 0)
-        return row_cursor_arrived(code, out_has_row);
+        return row_cursor_arrived(row, code, out_has_row);
     if (sqlite3BtreeEof(&row->cursor)) /* the table is empty */
-        return row_cursor_arrived(SQLITE_DONE, out_has_row);
+        return row_cursor_arrived(row, SQLITE_DONE, out_has_row);
     return row_cursor_next(row, out_has_row);
 }
 
 int row_cursor_next(struct row_cursor *row, bool *out_has_row)
 {
-    return row_cursor_arrived(sqlite3BtreeNext(&row->cursor, 0), out_has_row);
+    return row_cursor_arrived(row, sqlite3BtreeNext(&row->cursor, 0), out_has_row);
 }
 
 int64_t row_cursor_key(struct row_cursor *row)
@@ -128,5 +140,6 @@ int row_cursor_replace(struct row_cursor *row, const unsigned char *record, uint
     payload.pData = record;
     payload.nData = (int)len;
     row->cursor.pBtree->db->nTotalChange++; /* as sqlite3_total_changes64 has it of a statement */
-    return sqlite3BtreeInsert(&row->cursor, &payload, BTREE_SAVEPOSITION, 0);
+    return row_cursor_tell(row->cursor.pBtree->db,
+                           sqlite3BtreeInsert(&row->cursor, &payload, BTREE_SAVEPOSITION, 0));
 }

@@ -60,7 +60,7 @@ def what_is_committed_is_there_within_a_second(world):
                 time.sleep(0.01)
             waits.append(time.monotonic() - start)
             time.sleep(0.4)
-    check(min(waits) < 1, f"{waits}")  # the machine may have been busy with others
+    check(sorted(waits)[2] < 1, f"{waits}")  # once or twice the machine may have been busy with others
     return f"at most {max(waits) * 1000:.0f} ms"
 
 

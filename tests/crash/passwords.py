@@ -260,7 +260,7 @@ def steps(world, kind, error, lasting=False, most=10 ** 6, stride=1):
 
         def during():
             # The re-encryption goes on behind the command: until it is over, or the fault came.
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 30
             while (world.server.log().count("mailbox re-encrypted") == world.ended
                    and not world.faults.given() and time.monotonic() < deadline):
                 time.sleep(0.005)
@@ -278,6 +278,7 @@ def steps(world, kind, error, lasting=False, most=10 ** 6, stride=1):
             break
         number += 1
         world.settle()
+    check(number > 0, f"no {kind} was reached")
     return number
 
 

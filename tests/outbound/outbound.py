@@ -398,8 +398,8 @@ def replies_that_never_end(world):
             result = expect(kit.send("x@endless.test"), "temporary", 0, "4.5.0", "too long")
             check(result["uncertain"] == (verb == "END"), f"{verb}: {result}")
         for verb in ("GREETING", "EHLO", "MAIL", "END"):
-            sink.replies = {verb: drip("250-slowly", 0.3) if verb != "GREETING"
-                            else drip("220-slowly", 0.3)}
+            sink.replies = {verb: drip("250-" + "slowly" * 30, 0.3) if verb != "GREETING"
+                            else drip("220-" + "slowly" * 30, 0.3)}
             kit2 = Kit(world, timeout_ms=1000)
             with kit2:
                 start = time.monotonic()

@@ -523,8 +523,8 @@ def hundred_thousand_aliases(server):
 
     without = restart()
     server.admin("alias", "import", str(path), timeout=300)
-    took = restart()
-    check(took < 2 * without + 2, f"starting takes {took:.1f} s, without them {without:.1f}")
+    took = min(restart(), restart())
+    check(took < 2 * without + 1, f"starting takes {took:.1f} s, without them {without:.1f}")
     check(send(server, [f"a{count - 1}@crowd.test"], "for the last") == {}, "the last one")
     check(subjects(server, alias) == ["for the last"], "it arrived")
     keeper = server.processes("keeper")[0]

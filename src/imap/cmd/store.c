@@ -10,9 +10,10 @@
 
 enum {
     SLICE_MIN = 500,
-    SLICE_MAX = 8000,              /* one and a half milliseconds, and a sync */
+    SLICE_MAX = 8000, /* one and a half milliseconds, and a sync; many more where each teaches ($Junk) */
     SLICE_BYTES = 2 * 1024 * 1024, /* of answers that wait to be sent */
     MESSAGE_UNITS = 1,
+    SLICE_UNITS = 4000, /* of a slice's sync, in which nobody else has a turn */
     ROW_MAX = 64 + 3 * IMAP_DIGITS_MAX, /* of an answer's line, but for its flags */
     SYSTEM_FLAGS_MAX = 64,              /* the names of all of them */
 };
@@ -168,12 +169,19 @@ static enum err tell(struct imap_session *s, struct task *task, const struct ima
     return ERR_OK;
 }
 
-/* How many messages: fewer where there are many keywords, or long ones, which each of them may
- * have. */
-static size_t slice_max(const struct imap_session *s)
+static bool is_told(const struct imap_session *s, const struct imap_store_args *store)
+{
+    return !store->is_silent || imap_has(s, IMAP_EXT_CONDSTORE);
+}
+
+/* How many messages: fewer where their flags are told and there are many keywords, or long ones, which
+ * each of them may have. */
+static size_t slice_max(const struct imap_session *s, const struct imap_store_args *store)
 {
     size_t row = ROW_MAX + SYSTEM_FLAGS_MAX, count;
 
+    if (store->is_silent)
+        return SLICE_MAX;
     for (uint64_t left = vault_keywords(s->vault); left != 0; left &= left - 1)
         row += vault_keyword_name(s->vault, (unsigned)__builtin_ctzll(left)).len + 1;
     count = SLICE_BYTES / row;
@@ -184,7 +192,7 @@ static enum err store_slice(struct imap_session *s, struct task *task,
                             struct imap_store_args *store)
 {
     const uint32_t *uids = store->uids + store->next;
-    size_t count = store->uid_count - store->next, max = slice_max(s);
+    size_t count = store->uid_count - store->next, max = slice_max(s, store);
     struct vault_stored stored;
 
     if (count > max)
@@ -195,7 +203,7 @@ static enum err store_slice(struct imap_session *s, struct task *task,
                                     store->bits, store->unchanged_since, &stored));
     imap_view_take_own(s, stored.now, stored.now_count);
     imap_view_announce_keywords(s);
-    if (!store->is_silent || imap_has(s, IMAP_EXT_CONDSTORE))
+    if (is_told(s, store))
         TRY(tell(s, task, store, &stored));
     for (size_t i = 0; i < stored.modified_count; i++)
         store->modified[store->modified_count++] =
@@ -203,7 +211,7 @@ static enum err store_slice(struct imap_session *s, struct task *task,
                               : (uint32_t)imap_view_index(&s->view, stored.modified[i]) + 1;
     store->has_gone |= stored.gone_count > 0;
     store->next += count;
-    imap_spend(s, count * MESSAGE_UNITS);
+    imap_spend(s, SLICE_UNITS + count * MESSAGE_UNITS);
     return ERR_OK;
 }
 

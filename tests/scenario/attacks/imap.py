@@ -187,16 +187,16 @@ def huge_sets_are_bounded(server):
         for line in (b"FETCH 1:4294967295 UID", b"UID FETCH 4294967295:1 FLAGS",
                      b"SEARCH 1:*", b"UID SEARCH UID 1:4294967295",
                      b"UID FETCH " + b",".join(b"%d" % n for n in range(1, 1500)) + b" UID"):
-            start = turns.now()
+            mark = turns.mark()
             said = client.last(line)
             check(said.startswith((b"OK", b"BAD", b"NO")), said)
-            check(turns.now() - start < 2, f"{line[:40]} took too long")
+            check(turns.since(mark) < 2, f"{line[:40]} took too long")
         # A set of a hundred thousand pieces: an answer, not a hang.
-        start = turns.now()
+        mark = turns.mark()
         said = client.last(b"UID FETCH " + b",".join(b"%d" % (2 * n) for n in range(1, 100000)) +
                            b" UID")
         check(said.startswith((b"OK", b"BAD", b"NO", b"")), said[:100])
-        check(turns.now() - start < 5, "took too long")
+        check(turns.since(mark) < 5, "took too long")
 
 
 @suite.case

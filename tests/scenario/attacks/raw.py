@@ -253,10 +253,12 @@ class Turns:
     something else: that is the machine's doing, and not the server's."""
 
     def __init__(self, server, alias):
-        self.paths = [f"/proc/{process.pid}/schedstat" for process in server.processes()
-                      if process.role == "gate"
-                      or process.role == "mailbox" and self.has_file(process.pid, alias.mailbox)]
-        check(len(self.paths) > 1, "nobody serves the neighbour")
+        processes = server.processes()
+        self.server = server
+        self.serving = [process.pid for process in processes if process.role == "gate"
+                        or process.role == "mailbox" and self.has_file(process.pid, alias.mailbox)]
+        check(len(self.serving) > 1, "nobody serves the neighbour")
+        self.all, self.looked = [process.pid for process in processes], time.monotonic()
 
     @staticmethod
     def has_file(pid, mailbox):
@@ -265,19 +267,33 @@ class Turns:
         except OSError:
             return False  # it has ended
 
-    def now(self):
-        """A clock that stands still meanwhile: in seconds, between two looks."""
-        return time.monotonic() - self.lost()
-
-    def lost(self):
+    @staticmethod
+    def sum_of(processes, column):
+        """Of /proc/PID/schedstat, in seconds: 0, on a processor; 1, waiting for one."""
         total = 0
-        for path in (*self.paths, "/proc/thread-self/schedstat"):
+        for process in processes:
             try:
-                with open(path, encoding="ascii") as file:
-                    total += int(file.read().split()[1])
+                with open(f"/proc/{process}/schedstat", encoding="ascii") as file:
+                    total += int(file.read().split()[column])
             except (OSError, IndexError):
                 pass  # it has ended, or this system does not tell
         return total / 1e9
+
+    def mark(self):
+        """The beginning of a wait."""
+        now = time.monotonic()
+        if now - self.looked > 1:
+            self.all, self.looked = [process.pid for process in self.server.processes()], now
+        return (time.monotonic(), self.sum_of((*self.serving, "thread-self"), 1),
+                self.sum_of(self.all, 0), self.all)
+
+    def since(self, mark):
+        """How long that wait was. What the server's own processes ran meanwhile is its doing, too."""
+        began, lost, ran, processes = mark
+        took = time.monotonic() - began
+        lost = self.sum_of((*self.serving, "thread-self"), 1) - lost
+        ran = self.sum_of(processes, 0) - ran
+        return took - min(took, max(0, lost - max(0, ran)))
 
 
 class Neighbour:
@@ -295,9 +311,9 @@ class Neighbour:
     def run(self):
         try:
             while not self.stopping.wait(0.02):
-                start = self.turns.now()
+                mark = self.turns.mark()
                 said = self.client.last(b"NOOP")
-                self.waits.append(max(0, self.turns.now() - start))
+                self.waits.append(self.turns.since(mark))
                 check(said.startswith(b"OK"), said)
         except Exception as error:  # told by the thread that opened it
             self.error = error
