@@ -13,7 +13,7 @@ enum {
     SLICE_MAX = 8000, /* one and a half milliseconds, and a sync; many more where each teaches ($Junk) */
     SLICE_BYTES = 2 * 1024 * 1024, /* of answers that wait to be sent */
     MESSAGE_UNITS = 1,
-    SLICE_UNITS = 4000, /* of a slice's sync, in which nobody else has a turn */
+    SLICE_TURN = IMAP_BUDGET, /* behind a slice others have a turn, who waited for its sync, too */
     ROW_MAX = 64 + 3 * IMAP_DIGITS_MAX, /* of an answer's line, but for its flags */
     SYSTEM_FLAGS_MAX = 64,              /* the names of all of them */
 };
@@ -211,7 +211,7 @@ static enum err store_slice(struct imap_session *s, struct task *task,
                               : (uint32_t)imap_view_index(&s->view, stored.modified[i]) + 1;
     store->has_gone |= stored.gone_count > 0;
     store->next += count;
-    imap_spend(s, SLICE_UNITS + count * MESSAGE_UNITS);
+    imap_spend(s, store->next < store->uid_count ? SLICE_TURN : count * MESSAGE_UNITS);
     return ERR_OK;
 }
 
