@@ -154,13 +154,11 @@ static const char *update_sql(enum vault_store_mode mode)
         return "UPDATE OR FAIL message SET flags = ?3, modseq = ?4 WHERE key BETWEEN ?1 AND ?2 "
                "AND is_expunged = 0";
     case VAULT_STORE_ADD:
-        return "UPDATE OR FAIL message SET flags = flags | ?3, modseq = ?4 WHERE key BETWEEN ?1 "
-               "AND ?2 "
-               "AND is_expunged = 0";
+        return "UPDATE OR FAIL message SET flags = flags | ?3, modseq = ?4 "
+               "WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0";
     case VAULT_STORE_REMOVE:
-        return "UPDATE OR FAIL message SET flags = flags & ~?3, modseq = ?4 WHERE key BETWEEN ?1 "
-               "AND ?2 "
-               "AND is_expunged = 0";
+        return "UPDATE OR FAIL message SET flags = flags & ~?3, modseq = ?4 "
+               "WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0";
     }
     return NULL;
 }

@@ -169,11 +169,6 @@ static enum err tell(struct imap_session *s, struct task *task, const struct ima
     return ERR_OK;
 }
 
-static bool is_told(const struct imap_session *s, const struct imap_store_args *store)
-{
-    return !store->is_silent || imap_has(s, IMAP_EXT_CONDSTORE);
-}
-
 /* How many messages: fewer where their flags are told and there are many keywords, or long ones, which
  * each of them may have. */
 static size_t slice_max(const struct imap_session *s, const struct imap_store_args *store)
@@ -203,7 +198,7 @@ static enum err store_slice(struct imap_session *s, struct task *task,
                                     store->bits, store->unchanged_since, &stored));
     imap_view_take_own(s, stored.now, stored.now_count);
     imap_view_announce_keywords(s);
-    if (is_told(s, store))
+    if (!store->is_silent || imap_has(s, IMAP_EXT_CONDSTORE))
         TRY(tell(s, task, store, &stored));
     for (size_t i = 0; i < stored.modified_count; i++)
         store->modified[store->modified_count++] =
