@@ -1,9 +1,11 @@
 #include "net/loop.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +18,16 @@ enum { SCRATCH_BYTES = 64 * 1024 };
 struct net_loop {
     struct event_base *base; /* own */
     char *scratch;           /* own; made when first needed */
+    bool is_stopped;
+    bool may_linger;
+    bool is_waiting;     /* nothing has come since waiting_us */
+    bool was_short_wait; /* the last one was over while it could linger */
+    int64_t waiting_us;  /* monotonic */
 };
 
 struct net_timer {
     struct event event;
+    struct net_loop *loop; /* borrowed */
     net_callback on_time;
     void *owner; /* borrowed */
 };
@@ -28,6 +36,7 @@ struct net_timer {
 struct net_watch {
     struct event reading;
     struct event writing;
+    struct net_loop *loop; /* borrowed */
     net_callback on_readable;
     net_callback on_writable;
     void *owner; /* borrowed */
@@ -86,13 +95,63 @@ char *net_loop_scratch(struct net_loop *loop, size_t *out_size)
     return loop->scratch;
 }
 
+void net_loop_allow_linger(struct net_loop *loop)
+{
+    loop->may_linger = true;
+}
+
+static void dispatch(struct net_loop *loop, int flags)
+{
+    must(event_base_loop(loop->base, flags | EVLOOP_NO_EXIT_ON_EMPTY) >= 0);
+}
+
+static int64_t waited_us(const struct net_loop *loop)
+{
+    return clock_monotonic_us() - loop->waiting_us;
+}
+
+/* Looks again and again; whoever wants this processor has it in between. */
+static void linger(struct net_loop *loop)
+{
+    do {
+        sched_yield();
+        dispatch(loop, EVLOOP_NONBLOCK);
+    } while (loop->is_waiting && !loop->is_stopped && waited_us(loop) < NET_LOOP_LINGER_US);
+}
+
+static void wait_once(struct net_loop *loop)
+{
+    loop->is_waiting = true;
+    loop->waiting_us = clock_monotonic_us();
+    if (loop->was_short_wait)
+        linger(loop);
+    if (loop->is_waiting && !loop->is_stopped)
+        dispatch(loop, EVLOOP_ONCE);
+}
+
+/* Something came. */
+static void end_wait(struct net_loop *loop)
+{
+    if (!loop->is_waiting)
+        return;
+    loop->is_waiting = false;
+    loop->was_short_wait = waited_us(loop) < NET_LOOP_LINGER_US;
+}
+
 void net_loop_run(struct net_loop *loop)
 {
-    must(event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0);
+    if (!loop->may_linger) {
+        dispatch(loop, 0);
+        return;
+    }
+    loop->is_stopped = false;
+    while (!loop->is_stopped)
+        wait_once(loop);
 }
 
 void net_loop_stop(struct net_loop *loop)
 {
+    loop->is_stopped = true;
     must(event_base_loopbreak(loop->base) == 0);
 }
 
@@ -102,6 +161,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
+    end_wait(timer->loop);
     timer->on_time(timer->owner);
 }
 
@@ -109,6 +169,7 @@ struct net_timer *net_timer_new(struct net_loop *loop, net_callback on_time, voi
 {
     struct net_timer *timer = NEW(struct net_timer);
 
+    timer->loop = loop;
     timer->on_time = on_time;
     timer->owner = owner;
     must(event_assign(&timer->event, loop->base, -1, 0, timer_fired, timer) == 0);
@@ -147,6 +208,7 @@ static void watch_readable(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
+    end_wait(watch->loop);
     watch->on_readable(watch->owner);
 }
 
@@ -156,6 +218,7 @@ static void watch_writable(evutil_socket_t fd, short what, void *data)
 
     (void)fd;
     (void)what;
+    end_wait(watch->loop);
     watch->on_writable(watch->owner);
 }
 
@@ -164,6 +227,7 @@ struct net_watch *net_watch_new(struct net_loop *loop, int fd, net_callback on_r
 {
     struct net_watch *watch = NEW(struct net_watch);
 
+    watch->loop = loop;
     watch->on_readable = on_readable;
     watch->on_writable = on_writable;
     watch->owner = owner;

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@ struct turn {
     struct net_loop *loop;
     struct net_timer *timer;
     struct net_watch *watch;
-    int fd;
+    int fd, other_fd;
     int timer_count, read_count, write_count, signal_count, accept_count;
 };
 
@@ -50,6 +51,85 @@ static void timers_fire_once_each_start(void **state)
     net_loop_free(&turn.loop);
 }
 
+enum { BYTES = 200 };
+
+static void on_byte(void *owner)
+{
+    struct turn *turn = owner;
+    char byte;
+
+    assert_int_equal(read(turn->fd, &byte, 1), 1);
+    if (++turn->read_count == BYTES)
+        net_loop_stop(turn->loop);
+    net_timer_start(turn->timer, 2);
+}
+
+static void on_time_for_a_byte(void *owner)
+{
+    struct turn *turn = owner;
+
+    assert_int_equal(write(turn->other_fd, "x", 1), 1);
+}
+
+/* In the place of the C library's: the loop calls it before it looks again instead of sleeping. */
+static int looks;
+
+int sched_yield(void)
+{
+    looks++;
+    return 0;
+}
+
+/* The looks of a loop to which things come by twos: a timer, and at once a byte. */
+static int looks_of_loop(bool may_linger)
+{
+    struct turn turn = {.loop = net_loop_new()};
+    int fds[2];
+
+    if (may_linger)
+        net_loop_allow_linger(turn.loop);
+    assert_int_equal(pipe(fds), 0);
+    turn.fd = fds[0];
+    turn.other_fd = fds[1];
+    turn.watch = net_watch_new(turn.loop, fds[0], on_byte, NULL, &turn);
+    net_watch_want(turn.watch, true, false);
+    turn.timer = net_timer_new(turn.loop, on_time_for_a_byte, &turn);
+    net_timer_start(turn.timer, 0);
+    looks = 0;
+    net_loop_run(turn.loop);
+    net_watch_free(&turn.watch);
+    net_timer_free(&turn.timer);
+    net_loop_free(&turn.loop);
+    close(fds[0]);
+    close(fds[1]);
+    return looks;
+}
+
+/* Behind the byte, which it did not wait for: but not until the timer. */
+static void a_loop_lingers_where_something_may_come(void **state)
+{
+    (void)state;
+    assert_int_equal(looks_of_loop(false), 0);
+    assert_in_range(looks_of_loop(true), BYTES / 2, BYTES * NET_LOOP_LINGER_US * 8);
+}
+
+/* Whoever waited for long waits for long again. */
+static void a_loop_sleeps_where_little_happens(void **state)
+{
+    struct turn turn = {.loop = net_loop_new()};
+
+    (void)state;
+    net_loop_allow_linger(turn.loop);
+    turn.timer = net_timer_new(turn.loop, on_time, &turn);
+    net_timer_start(turn.timer, 5);
+    looks = 0;
+    net_loop_run(turn.loop);
+    assert_int_equal(turn.timer_count, 3);
+    assert_int_equal(looks, 0);
+    net_timer_free(&turn.timer);
+    net_loop_free(&turn.loop);
+}
+
 static void on_readable(void *owner)
 {
     struct turn *turn = owner;
@@ -67,12 +147,13 @@ static void on_zero_time(void *owner)
         net_timer_start(turn->timer, 0);
 }
 
-static void a_timer_of_no_delay_starves_nobody(void **state)
+static void starve_nobody(bool may_linger)
 {
     struct turn turn = {.loop = net_loop_new()};
     int fds[2];
 
-    (void)state;
+    if (may_linger)
+        net_loop_allow_linger(turn.loop);
     assert_int_equal(pipe(fds), 0);
     assert_int_equal(write(fds[1], "x", 1), 1);
     turn.watch = net_watch_new(turn.loop, fds[0], on_readable, NULL, &turn);
@@ -86,6 +167,13 @@ static void a_timer_of_no_delay_starves_nobody(void **state)
     net_loop_free(&turn.loop);
     close(fds[0]);
     close(fds[1]);
+}
+
+static void a_timer_of_no_delay_starves_nobody(void **state)
+{
+    (void)state;
+    starve_nobody(false);
+    starve_nobody(true);
 }
 
 static void on_signal(void *owner)
@@ -163,6 +251,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_once_each_start),
+        cmocka_unit_test(a_loop_lingers_where_something_may_come),
+        cmocka_unit_test(a_loop_sleeps_where_little_happens),
         cmocka_unit_test(a_timer_of_no_delay_starves_nobody),
         cmocka_unit_test(signals_come_through_the_loop),
         cmocka_unit_test(a_listener_survives_the_descriptor_limit),

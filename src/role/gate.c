@@ -74,6 +74,7 @@ static enum err start(struct role_process *process, struct task *task)
 {
     struct gate *gate = role_state(process);
 
+    net_loop_allow_linger(role_loop(process));
     gate->listener_count = role_listener_count(process);
     gate->listeners = NEW_ARRAY(struct gate_listener, gate->listener_count);
     for (size_t i = 0; i < gate->listener_count; i++) {

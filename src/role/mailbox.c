@@ -651,6 +651,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
 
     confine(start);
     mailbox.loop = net_loop_new();
+    net_loop_allow_linger(mailbox.loop);
     mailbox.store = wire_channel_new(mailbox.loop, start->store_fd, WIRE_ROLE_MAILBOX,
                                      WIRE_ROLE_STORE, &store_events, &mailbox, start->log);
     mailbox.nursery = wire_channel_new(mailbox.loop, start->nursery_fd, WIRE_ROLE_MAILBOX,
