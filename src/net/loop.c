@@ -9,20 +9,34 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { SCRATCH_BYTES = 64 * 1024 };
+enum {
+    SCRATCH_BYTES = 64 * 1024,
+    HISTORY_BITS = 4,
+    WAKING_US = 25, /* a sleeper has what came so much later */
+    TRUST_MAX = 3,
+};
+
+/* Whether the next wait will be short, told by what followed the same few waits before: a gate
+ * waits for its client and for the mailbox in turns, and only the one or the other may be quick. */
+struct forecast {
+    unsigned history;                       /* the last waits; a bit that is set was a short one */
+    unsigned char trust[1 << HISTORY_BITS]; /* 0 to TRUST_MAX; the upper half: it will be short */
+};
 
 struct net_loop {
     struct event_base *base; /* own */
     char *scratch;           /* own; made when first needed */
     bool is_stopped;
     bool may_linger;
-    bool is_waiting;     /* nothing has come since waiting_us */
-    bool was_short_wait; /* the last one was over while it could linger */
-    int64_t waiting_us;  /* monotonic */
+    bool is_waiting;    /* nothing has come since waiting_us */
+    bool is_asleep;     /* it does not linger */
+    int64_t waiting_us; /* monotonic */
+    struct forecast forecast;
 };
 
 struct net_timer {
@@ -97,7 +111,24 @@ char *net_loop_scratch(struct net_loop *loop, size_t *out_size)
 
 void net_loop_allow_linger(struct net_loop *loop)
 {
+    memset(loop->forecast.trust, TRUST_MAX / 2 + 1, sizeof(loop->forecast.trust));
     loop->may_linger = true;
+}
+
+static bool forecast_is_short(const struct forecast *forecast)
+{
+    return forecast->trust[forecast->history] > TRUST_MAX / 2;
+}
+
+static void forecast_learn(struct forecast *forecast, bool is_short)
+{
+    unsigned char *trust = &forecast->trust[forecast->history];
+
+    if (is_short && *trust < TRUST_MAX)
+        (*trust)++;
+    else if (!is_short && *trust > 0)
+        (*trust)--;
+    forecast->history = (forecast->history << 1 | is_short) % (1 << HISTORY_BITS);
 }
 
 static void dispatch(struct net_loop *loop, int flags)
@@ -123,7 +154,8 @@ static void wait_once(struct net_loop *loop)
 {
     loop->is_waiting = true;
     loop->waiting_us = clock_monotonic_us();
-    if (loop->was_short_wait)
+    loop->is_asleep = !forecast_is_short(&loop->forecast);
+    if (!loop->is_asleep)
         linger(loop);
     if (loop->is_waiting && !loop->is_stopped)
         dispatch(loop, EVLOOP_ONCE);
@@ -135,7 +167,8 @@ static void end_wait(struct net_loop *loop)
     if (!loop->is_waiting)
         return;
     loop->is_waiting = false;
-    loop->was_short_wait = waited_us(loop) < NET_LOOP_LINGER_US;
+    forecast_learn(&loop->forecast,
+                   waited_us(loop) < NET_LOOP_LINGER_US + (loop->is_asleep ? WAKING_US : 0));
 }
 
 void net_loop_run(struct net_loop *loop)

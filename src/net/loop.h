@@ -20,9 +20,9 @@ void net_loop_stop(struct net_loop *loop);
 
 /*
  * Before it runs: the loop may linger, which means that it looks for what comes next for
- * NET_LOOP_LINGER_US before it sleeps, if the wait before was no longer than that. Where processes
- * answer each other, being put to sleep and woken costs more than the answers. Others that want the
- * processor go first, and nothing is spent in silence.
+ * NET_LOOP_LINGER_US before it sleeps, if that was enough when the last waits were as they are now.
+ * Where processes answer each other, being put to sleep and woken costs more than the answers.
+ * Others that want the processor go first, and nothing is spent in silence.
  */
 enum { NET_LOOP_LINGER_US = 50 };
 void net_loop_allow_linger(struct net_loop *loop);

@@ -105,12 +105,12 @@ static int looks_of_loop(bool may_linger)
     return looks;
 }
 
-/* Behind the byte, which it did not wait for: but not until the timer. */
+/* For the byte, and once it has learned not for the timer, where it would look a hundred times. */
 static void a_loop_lingers_where_something_may_come(void **state)
 {
     (void)state;
     assert_int_equal(looks_of_loop(false), 0);
-    assert_in_range(looks_of_loop(true), BYTES / 2, BYTES * NET_LOOP_LINGER_US * 8);
+    assert_in_range(looks_of_loop(true), BYTES / 2, BYTES * 25);
 }
 
 /* Whoever waited for long waits for long again. */
@@ -121,10 +121,12 @@ static void a_loop_sleeps_where_little_happens(void **state)
     (void)state;
     net_loop_allow_linger(turn.loop);
     turn.timer = net_timer_new(turn.loop, on_time, &turn);
-    net_timer_start(turn.timer, 5);
-    looks = 0;
-    net_loop_run(turn.loop);
-    assert_int_equal(turn.timer_count, 3);
+    for (int i = 0; i < 2; i++) {
+        looks = turn.timer_count = 0;
+        net_timer_start(turn.timer, 5);
+        net_loop_run(turn.loop);
+        assert_int_equal(turn.timer_count, 3);
+    }
     assert_int_equal(looks, 0);
     net_timer_free(&turn.timer);
     net_loop_free(&turn.loop);
