@@ -17,7 +17,9 @@
 enum {
     SCRATCH_BYTES = 64 * 1024,
     HISTORY_BITS = 4,
-    WAKING_US = 25, /* a sleeper has what came so much later */
+    WAKING_US = 10,   /* a sleeper has what came so much later */
+    CROWDED_US = 500, /* a processor that is given away and not back for so long is wanted */
+    CROWDED_FOR_US = 1000000, /* by somebody who computes, and goes on for a while */
     TRUST_MAX = 3,
 };
 
@@ -33,9 +35,10 @@ struct net_loop {
     char *scratch;           /* own; made when first needed */
     bool is_stopped;
     bool may_linger;
-    bool is_waiting;    /* nothing has come since waiting_us */
-    bool is_asleep;     /* it does not linger */
-    int64_t waiting_us; /* monotonic */
+    bool is_waiting;          /* nothing has come since waiting_us */
+    bool is_lingering;        /* or was, and sleeps now after all */
+    int64_t waiting_us;       /* monotonic */
+    int64_t crowded_until_us; /* no lingering until then */
     struct forecast forecast;
 };
 
@@ -141,21 +144,37 @@ static int64_t waited_us(const struct net_loop *loop)
     return clock_monotonic_us() - loop->waiting_us;
 }
 
-/* Looks again and again; whoever wants this processor has it in between. */
+/*
+ * Whoever wants this processor has it; false: it took long to come back. Who computes keeps what is
+ * given to him for milliseconds, where a sleeper that wakes would be preferred to him.
+ */
+static bool yield(struct net_loop *loop)
+{
+    int64_t before_us = clock_monotonic_us(), after_us;
+
+    sched_yield();
+    after_us = clock_monotonic_us();
+    if (after_us - before_us < CROWDED_US)
+        return true;
+    loop->crowded_until_us = after_us + CROWDED_FOR_US;
+    return false;
+}
+
 static void linger(struct net_loop *loop)
 {
-    do {
-        sched_yield();
+    do
         dispatch(loop, EVLOOP_NONBLOCK);
-    } while (loop->is_waiting && !loop->is_stopped && waited_us(loop) < NET_LOOP_LINGER_US);
+    while (loop->is_waiting && !loop->is_stopped && waited_us(loop) < NET_LOOP_LINGER_US &&
+           yield(loop));
 }
 
 static void wait_once(struct net_loop *loop)
 {
     loop->is_waiting = true;
     loop->waiting_us = clock_monotonic_us();
-    loop->is_asleep = !forecast_is_short(&loop->forecast);
-    if (!loop->is_asleep)
+    loop->is_lingering =
+        loop->waiting_us >= loop->crowded_until_us && forecast_is_short(&loop->forecast);
+    if (loop->is_lingering)
         linger(loop);
     if (loop->is_waiting && !loop->is_stopped)
         dispatch(loop, EVLOOP_ONCE);
@@ -168,7 +187,7 @@ static void end_wait(struct net_loop *loop)
         return;
     loop->is_waiting = false;
     forecast_learn(&loop->forecast,
-                   waited_us(loop) < NET_LOOP_LINGER_US + (loop->is_asleep ? WAKING_US : 0));
+                   waited_us(loop) < NET_LOOP_LINGER_US + (loop->is_lingering ? 0 : WAKING_US));
 }
 
 void net_loop_run(struct net_loop *loop)

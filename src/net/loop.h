@@ -19,10 +19,10 @@ void net_loop_run(struct net_loop *loop);
 void net_loop_stop(struct net_loop *loop);
 
 /*
- * Before it runs: the loop may linger, which means that it looks for what comes next for
- * NET_LOOP_LINGER_US before it sleeps, if that was enough when the last waits were as they are now.
- * Where processes answer each other, being put to sleep and woken costs more than the answers.
- * Others that want the processor go first, and nothing is spent in silence.
+ * To be called before the loop runs: it may linger. Before it sleeps it then looks for what comes
+ * next for NET_LOOP_LINGER_US, wherever that was enough the last times: where processes answer each
+ * other, being put to sleep and woken costs more than the answers. It does so only while nobody else
+ * wants the processor, and spends nothing in silence.
  */
 enum { NET_LOOP_LINGER_US = 50 };
 void net_loop_allow_linger(struct net_loop *loop);

@@ -21,7 +21,7 @@ struct turn {
     struct net_loop *loop;
     struct net_timer *timer;
     struct net_watch *watch;
-    int fd, other_fd;
+    int fd;
     int timer_count, read_count, write_count, signal_count, accept_count;
 };
 
@@ -51,83 +51,127 @@ static void timers_fire_once_each_start(void **state)
     net_loop_free(&turn.loop);
 }
 
-enum { BYTES = 200 };
+/*
+ * A loop that waits for something that comes soon, and only to one that lingers: a look later. What
+ * stands for others here is the C library's sched_yield, which the loop calls before it looks
+ * again.
+ */
+enum { ROUND_MS = 2, SLEEPER_HAS_IT_MS = 10, CROWD_US = 1000 };
 
-static void on_byte(void *owner)
+struct rounds {
+    struct turn turn;
+    struct net_timer *late;
+    int writing_fd, left;
+    bool is_due, is_crowded;
+    int looks, soon;
+};
+
+static struct rounds *rounds;
+
+static void write_byte(void *owner)
 {
-    struct turn *turn = owner;
-    char byte;
+    struct rounds *r = owner;
 
-    assert_int_equal(read(turn->fd, &byte, 1), 1);
-    if (++turn->read_count == BYTES)
-        net_loop_stop(turn->loop);
-    net_timer_start(turn->timer, 2);
+    if (r->is_due)
+        assert_int_equal(write(r->writing_fd, "x", 1), 1);
+    r->is_due = false;
 }
-
-static void on_time_for_a_byte(void *owner)
-{
-    struct turn *turn = owner;
-
-    assert_int_equal(write(turn->other_fd, "x", 1), 1);
-}
-
-/* In the place of the C library's: the loop calls it before it looks again instead of sleeping. */
-static int looks;
 
 int sched_yield(void)
 {
-    looks++;
-    return 0;
+    rounds->looks++;
+    rounds->soon += rounds->is_due;
+    write_byte(rounds);
+    return rounds->is_crowded ? usleep(CROWD_US) : 0;
 }
 
-/* The looks of a loop to which things come by twos: a timer, and at once a byte. */
-static int looks_of_loop(bool may_linger)
+static void on_byte(void *owner)
 {
-    struct turn turn = {.loop = net_loop_new()};
+    struct rounds *r = owner;
+    char byte;
+
+    assert_int_equal(read(r->turn.fd, &byte, 1), 1);
+    net_timer_stop(r->late);
+    net_timer_start(r->turn.timer, ROUND_MS);
+    if (--r->left == 0)
+        net_loop_stop(r->turn.loop);
+}
+
+static void on_round(void *owner)
+{
+    struct rounds *r = owner;
+
+    r->is_due = true;
+    net_timer_start(r->late, SLEEPER_HAS_IT_MS);
+}
+
+static void run_rounds(struct rounds *r, bool may_linger, int count)
+{
     int fds[2];
 
+    rounds = r;
+    r->left = count;
+    r->turn.loop = net_loop_new();
     if (may_linger)
-        net_loop_allow_linger(turn.loop);
+        net_loop_allow_linger(r->turn.loop);
     assert_int_equal(pipe(fds), 0);
-    turn.fd = fds[0];
-    turn.other_fd = fds[1];
-    turn.watch = net_watch_new(turn.loop, fds[0], on_byte, NULL, &turn);
-    net_watch_want(turn.watch, true, false);
-    turn.timer = net_timer_new(turn.loop, on_time_for_a_byte, &turn);
-    net_timer_start(turn.timer, 0);
-    looks = 0;
-    net_loop_run(turn.loop);
-    net_watch_free(&turn.watch);
-    net_timer_free(&turn.timer);
-    net_loop_free(&turn.loop);
+    r->turn.fd = fds[0];
+    r->writing_fd = fds[1];
+    r->turn.watch = net_watch_new(r->turn.loop, fds[0], on_byte, NULL, r);
+    net_watch_want(r->turn.watch, true, false);
+    r->turn.timer = net_timer_new(r->turn.loop, on_round, r);
+    r->late = net_timer_new(r->turn.loop, write_byte, r);
+    net_timer_start(r->turn.timer, ROUND_MS);
+    net_loop_run(r->turn.loop);
+    net_watch_free(&r->turn.watch);
+    net_timer_free(&r->turn.timer);
+    net_timer_free(&r->late);
+    net_loop_free(&r->turn.loop);
     close(fds[0]);
     close(fds[1]);
-    return looks;
 }
 
-/* For the byte, and once it has learned not for the timer, where it would look a hundred times. */
+/* For the byte, and once it has learned not for the next round, where it would look a hundred
+ * times. */
 static void a_loop_lingers_where_something_may_come(void **state)
 {
+    struct rounds plain = {0}, lingering = {0};
+
     (void)state;
-    assert_int_equal(looks_of_loop(false), 0);
-    assert_in_range(looks_of_loop(true), BYTES / 2, BYTES * 25);
+    run_rounds(&plain, false, 5);
+    assert_int_equal(plain.looks, 0);
+    run_rounds(&lingering, true, 200);
+    assert_true(lingering.soon >= 100);
+    assert_true(lingering.looks < 25 * 200);
+}
+
+/* Where others keep the processor that it gives away, it sleeps. */
+static void a_loop_does_not_linger_in_a_crowd(void **state)
+{
+    struct rounds crowded = {.is_crowded = true};
+
+    (void)state;
+    run_rounds(&crowded, true, 30);
+    assert_in_range(crowded.looks, 1, 3);
 }
 
 /* Whoever waited for long waits for long again. */
 static void a_loop_sleeps_where_little_happens(void **state)
 {
     struct turn turn = {.loop = net_loop_new()};
+    struct rounds none = {0};
 
     (void)state;
     net_loop_allow_linger(turn.loop);
     turn.timer = net_timer_new(turn.loop, on_time, &turn);
+    rounds = &none;
     for (int i = 0; i < 2; i++) {
-        looks = turn.timer_count = 0;
-        net_timer_start(turn.timer, 5);
+        none.looks = turn.timer_count = 0;
+        net_timer_start(turn.timer, 50);
         net_loop_run(turn.loop);
         assert_int_equal(turn.timer_count, 3);
     }
-    assert_int_equal(looks, 0);
+    assert_int_equal(none.looks, 0);
     net_timer_free(&turn.timer);
     net_loop_free(&turn.loop);
 }
@@ -152,8 +196,10 @@ static void on_zero_time(void *owner)
 static void starve_nobody(bool may_linger)
 {
     struct turn turn = {.loop = net_loop_new()};
+    struct rounds none = {0};
     int fds[2];
 
+    rounds = &none;
     if (may_linger)
         net_loop_allow_linger(turn.loop);
     assert_int_equal(pipe(fds), 0);
@@ -254,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_once_each_start),
         cmocka_unit_test(a_loop_lingers_where_something_may_come),
+        cmocka_unit_test(a_loop_does_not_linger_in_a_crowd),
         cmocka_unit_test(a_loop_sleeps_where_little_happens),
         cmocka_unit_test(a_timer_of_no_delay_starves_nobody),
         cmocka_unit_test(signals_come_through_the_loop),
