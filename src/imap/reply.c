@@ -75,6 +75,8 @@ static const struct imap_reply REFUSALS[] = {
     ROW(IMAP_REFUSAL_BAD_EVENT, "NO", "BADEVENT", "There is no such event."),
     ROW(IMAP_REFUSAL_NOTIFY_TOO_MUCH, "NO", "NOTIFICATIONOVERFLOW", "That is too much to watch."),
     ROW(IMAP_REFUSAL_MESSAGE_LIMIT, "NO", "MESSAGELIMIT", "These are too many messages at once."),
+    ROW(IMAP_REFUSAL_EXPUNGED, "NO", "EXPUNGEISSUED",
+        "Some of these messages are expunged, and nothing was done with the others."),
     ROW(IMAP_REFUSAL_BUSY, "NO", "UNAVAILABLE", "Busy, try again later."),
 #undef ROW
 };

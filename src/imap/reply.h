@@ -49,6 +49,7 @@ enum imap_refusal {
     IMAP_REFUSAL_BAD_EVENT, /* the session's `code` names the events */
     IMAP_REFUSAL_NOTIFY_TOO_MUCH,
     IMAP_REFUSAL_MESSAGE_LIMIT,
+    IMAP_REFUSAL_EXPUNGED,
     IMAP_REFUSAL_DOUBTFUL, /* a sync failed: nobody knows what the disk has */
     IMAP_REFUSAL_BUSY,
 };

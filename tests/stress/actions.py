@@ -405,6 +405,8 @@ def on_copy(command, status, code):
             require(source in by_uid, f"{view.words}: COPYUID {code}: {source} was not asked for")
             target.created(creation, uid, by_uid[source].token, world.now, view.words)
             moved.append(by_uid[source])
+        require(not command.by_number or len(moved) == len(messages),
+                f"{view.words}: {command.name} by number left out some: {code}")
     elif status == "OK":
         require(not certain(messages) or view.folder.is_dying, f"{view.words}: no COPYUID: {code}")
     creation.finish(DONE if moved else FAILED, world.now)

@@ -6,6 +6,20 @@
 
 #include "imap/write.h"
 
+/* Whether one of these, ascending, was expunged by another session and the client cannot know yet. */
+static bool is_one_gone(const struct imap_view *view, const uint32_t *uids, size_t count)
+{
+    size_t gone = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        while (gone < view->gone_count && view->gone[gone] < uids[i])
+            gone++;
+        if (gone < view->gone_count && view->gone[gone] == uids[i])
+            return true;
+    }
+    return false;
+}
+
 static enum err transfer(struct imap_session *s, struct task *task, union imap_args *args,
                          bool is_move, struct str *out_code)
 {
@@ -26,16 +40,16 @@ static enum err transfer(struct imap_session *s, struct task *task, union imap_a
     *out_code = (struct str){NULL, 0};
     if (uid_count == 0)
         return ERR_OK;
+    /* Who names messages by their numbers believes that they are there: of them all or none (RFC 2180
+     * §4.4.1). UIDs that are gone are left out (RFC 3501 §6.4.8). */
+    TRY(imap_view_sync(s, task, false));
+    if (!imap_is_by_uid(s) && is_one_gone(&s->view, uids, uid_count))
+        return imap_refuse(s, task, IMAP_REFUSAL_EXPUNGED);
     TRY(vault_message_copy(s->vault, task, s->view.folder_id, target.id, uids, uid_count, is_move,
                            &from_uids, &to_uids, &count));
     imap_spend(s, count * 10);
-    if (count == 0) {
-        if (!imap_is_by_uid(s)) {
-            s->code = STR("EXPUNGEISSUED"); /* RFC 5530 §3 */
-            s->words = "The messages are expunged.";
-        }
+    if (count == 0)
         return ERR_OK;
-    }
     buf_init(&code, SIZE_MAX);
     buf_put(&code, STR("COPYUID "));
     imap_write_number(&code, target.uidvalidity);
