@@ -6,7 +6,7 @@
 
 #include "imap/write.h"
 
-/* Whether one of these, ascending, was expunged by another session and the client cannot know yet. */
+/* Whether one of these, ascending, was expunged by another session, untold. */
 static bool is_one_gone(const struct imap_view *view, const uint32_t *uids, size_t count)
 {
     size_t gone = 0;
@@ -40,8 +40,8 @@ static enum err transfer(struct imap_session *s, struct task *task, union imap_a
     *out_code = (struct str){NULL, 0};
     if (uid_count == 0)
         return ERR_OK;
-    /* Who names messages by their numbers believes that they are there: of them all or none (RFC 2180
-     * §4.4.1). UIDs that are gone are left out (RFC 3501 §6.4.8). */
+    /* Who names messages by their numbers believes that they are there: all of them or none (RFC
+     * 2180 §4.4.1). UIDs that are gone are left out (RFC 3501 §6.4.8). */
     TRY(imap_view_sync(s, task, false));
     if (!imap_is_by_uid(s) && is_one_gone(&s->view, uids, uid_count))
         return imap_refuse(s, task, IMAP_REFUSAL_EXPUNGED);
