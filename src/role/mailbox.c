@@ -408,12 +408,16 @@ static void renew(struct mailbox *mailbox)
     net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_MS);
 }
 
-/* Not while a restore is made: it would tell its owner of a later change that the backups lack. */
+/*
+ * Not while a restore is made, or may come next, where the mailbox was opened for no session: its
+ * owner would be told of a later change that the backups lack. Without a session it is done before
+ * the process ends.
+ */
 static void on_renewal(void *owner)
 {
     struct mailbox *mailbox = owner;
 
-    if (mailbox_job_is_restoring(mailbox))
+    if (mailbox->session_count == 0 || mailbox_job_is_restoring(mailbox))
         net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_AT_LOGIN_MS);
     else
         renew(mailbox);

@@ -40,7 +40,7 @@ class World:
 
     def command(self, alias, *words, backup_password=None):
         """`words`: a command without its alias, then its options."""
-        count = 2 if words[0] == "backup" else 1
+        count = 2 if words[0] in ("alias", "backup") else 1
         return [program(), *words[:count], alias.address, *words[count:], "--password-file", "-",
                 *(["--backup-password-file", "-"] if backup_password else []),
                 "--json", "--config", str(self.server.conf)]
