@@ -218,6 +218,17 @@ static void close_answer(struct imap_session *s, bool *is_open)
     *is_open = false;
 }
 
+/* An entry that there is, unless its value is larger than the client wants. */
+static void offer_entry(struct imap_session *s, const struct vault_folder *folder,
+                        const struct imap_metadata_args *metadata, bool *is_open, uint64_t *longest,
+                        const struct vault_metadata *entry)
+{
+    if (!metadata->has_max_size || entry->value.len <= metadata->max_size)
+        write_entry(s, folder, is_open, entry);
+    else if (entry->value.len > *longest)
+        *longest = entry->value.len;
+}
+
 /* One entry that was asked for, with what is below it. */
 static enum err write_entries(struct imap_session *s, const struct vault_folder *folder,
                               const struct imap_metadata_args *metadata, struct str entry,
@@ -230,19 +241,13 @@ static enum err write_entries(struct imap_session *s, const struct vault_folder 
 
     if (str_equal(entry, SPECIAL_USE) && folder->use != VAULT_USE_NONE) {
         nothing.value = imap_use_name(folder->use);
-        write_entry(s, folder, is_open, &nothing);
+        offer_entry(s, folder, metadata, is_open, longest, &nothing);
         return ERR_OK;
     }
     task_init(&task, s->now_ms);
     err = vault_metadata_get(s->vault, &task, folder->id, entry, metadata->depth, &found, &count);
-    for (size_t i = 0; err == ERR_OK && i < count; i++) {
-        if (metadata->has_max_size && found[i].value.len > metadata->max_size) {
-            if (found[i].value.len > *longest)
-                *longest = found[i].value.len;
-        } else {
-            write_entry(s, folder, is_open, &found[i]);
-        }
-    }
+    for (size_t i = 0; err == ERR_OK && i < count; i++)
+        offer_entry(s, folder, metadata, is_open, longest, &found[i]);
     if (err == ERR_OK && count == 0 && metadata->depth == VAULT_METADATA_EXACT)
         write_entry(s, folder, is_open, &nothing);
     if (err != ERR_OK)
