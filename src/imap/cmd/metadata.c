@@ -234,21 +234,22 @@ static enum err write_entries(struct imap_session *s, const struct vault_folder 
                               const struct imap_metadata_args *metadata, struct str entry,
                               bool *is_open, uint64_t *longest)
 {
-    struct vault_metadata nothing = {entry, {NULL, 0}}, *found;
+    const struct vault_metadata nothing = {entry, {NULL, 0}},
+                                use = {SPECIAL_USE, imap_use_name(folder->use)};
+    bool has_use = folder->use != VAULT_USE_NONE &&
+                   vault_metadata_is_below(SPECIAL_USE, entry, metadata->depth);
+    struct vault_metadata *found;
     enum err err = ERR_OK;
     struct task task; /* its own: what is read does not add up */
     size_t count;
 
-    if (str_equal(entry, SPECIAL_USE) && folder->use != VAULT_USE_NONE) {
-        nothing.value = imap_use_name(folder->use);
-        offer_entry(s, folder, metadata, is_open, longest, &nothing);
-        return ERR_OK;
-    }
+    if (has_use)
+        offer_entry(s, folder, metadata, is_open, longest, &use);
     task_init(&task, s->now_ms);
     err = vault_metadata_get(s->vault, &task, folder->id, entry, metadata->depth, &found, &count);
     for (size_t i = 0; err == ERR_OK && i < count; i++)
         offer_entry(s, folder, metadata, is_open, longest, &found[i]);
-    if (err == ERR_OK && count == 0 && metadata->depth == VAULT_METADATA_EXACT)
+    if (err == ERR_OK && count == 0 && !has_use && metadata->depth == VAULT_METADATA_EXACT)
         write_entry(s, folder, is_open, &nothing);
     if (err != ERR_OK)
         log_failure(s->options.log, "reading annotations", &task);
