@@ -228,6 +228,8 @@ IMAP_COMMAND(list)
         buf_put(&s->out, STR("* LIST (\\Noselect) \"/\" \"\"\r\n"));
         return ERR_OK;
     }
+    if (list->return_metadata.is_too_many)
+        return imap_refuse(s, task, IMAP_REFUSAL_METADATA_ENTRIES);
     if (list->listing == NULL) {
         TRY(start(s, task, list));
         if (inbox_of(list->listing) != NULL)

@@ -12,7 +12,7 @@
 #include "imap/write.h"
 
 enum {
-    ENTRIES_MAX = 200, /* in one command */
+    ENTRIES_MAX = 200, /* in one command; what is beyond is read past */
     ENTRY_UNITS = 20,
     BYTES_PER_UNIT = 256,
 };
@@ -78,9 +78,13 @@ enum err imap_parse_metadata_entries(struct imap_parser *parser, enum vault_meta
 
     out->entries = ARENA_ARRAY(&parser->task->arena, struct str, is_list ? ENTRIES_MAX : 1);
     do {
+        struct str entry;
+
+        TRY(parse_entry(parser, depth, &entry));
         if (out->count == ENTRIES_MAX)
-            return imap_expected(parser, "fewer entries");
-        TRY(parse_entry(parser, depth, &out->entries[out->count++]));
+            out->is_too_many = true;
+        else
+            out->entries[out->count++] = entry;
     } while (is_list && imap_take(parser, ' '));
     return is_list ? imap_parse_byte(parser, ')') : ERR_OK;
 }
@@ -157,14 +161,15 @@ IMAP_PARSE(setmetadata)
     TRY(imap_parse_byte(parser, '('));
     metadata->changes = ARENA_ARRAY(&parser->task->arena, struct vault_metadata, ENTRIES_MAX);
     do {
-        struct vault_metadata *change = &metadata->changes[metadata->change_count];
+        struct vault_metadata change;
 
-        if (metadata->change_count == ENTRIES_MAX)
-            return imap_expected(parser, "fewer entries");
-        TRY(parse_entry(parser, VAULT_METADATA_EXACT, &change->entry));
+        TRY(parse_entry(parser, VAULT_METADATA_EXACT, &change.entry));
         TRY(imap_parse_space(parser));
-        TRY(parse_value(parser, &change->value));
-        metadata->change_count++;
+        TRY(parse_value(parser, &change.value));
+        if (metadata->change_count == ENTRIES_MAX)
+            metadata->is_too_much = true;
+        else
+            metadata->changes[metadata->change_count++] = change;
     } while (imap_take(parser, ' '));
     return imap_parse_byte(parser, ')');
 }
@@ -276,6 +281,8 @@ IMAP_COMMAND(getmetadata)
     struct imap_metadata_args *metadata = &args->metadata;
     enum err err = ERR_OK;
 
+    if (metadata->names.is_too_many)
+        return imap_refuse(s, task, IMAP_REFUSAL_METADATA_ENTRIES);
     if (!metadata->is_started)
         TRY(find(s, task, metadata->name, &metadata->folder));
     metadata->is_started = true;
@@ -305,6 +312,8 @@ IMAP_COMMAND(setmetadata)
     struct imap_metadata_args *metadata = &args->metadata;
     enum err err;
 
+    if (metadata->is_too_much) /* RFC 5464 §4.3: TOOMANY */
+        return fail(task, ERR_LIMIT, "more than %d entries in one command", ENTRIES_MAX);
     TRY(find(s, task, metadata->name, &metadata->folder));
     for (size_t i = 0; i < metadata->change_count; i++) {
         if (metadata->changes[i].value.len > VAULT_METADATA_VALUE_MAX)
