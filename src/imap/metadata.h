@@ -13,6 +13,7 @@ enum { IMAP_METADATA_NEWS_MAX = 32 * 1024 };
 struct imap_metadata_names {
     struct str *entries;
     size_t count;
+    bool is_too_many; /* there were more: IMAP_REFUSAL_METADATA_ENTRIES */
 };
 
 struct imap_metadata_args {
@@ -23,6 +24,7 @@ struct imap_metadata_args {
     uint32_t max_size;
     struct vault_metadata *changes; /* SETMETADATA */
     size_t change_count;
+    bool is_too_much; /* there were more of them: NO [METADATA TOOMANY] */
     /* progress */
     bool is_started;
     struct vault_folder folder;

@@ -146,14 +146,6 @@ void imap_notify_arrived(struct imap_session *s, uint32_t first_uid)
     notify->last_new = s->view.uids[s->view.count - 1];
 }
 
-void imap_notify_deselected(struct imap_session *s)
-{
-    if (s->notify == NULL)
-        return;
-    s->notify->first_new = s->notify->last_new = 0;
-    s->notify->is_selected_foreign = false;
-}
-
 /* ---- The snapshot ---- */
 
 static int compare_ids(const void *a, const void *b)
@@ -267,11 +259,25 @@ enum err imap_notify_set(struct imap_session *s, struct task *task,
 
 /* ---- Hearing ---- */
 
+static void note_folder(struct imap_notify *notify, int64_t folder_id, bool is_foreign)
+{
+    size_t i = 0;
+
+    while (i < notify->heard_count && notify->heard[i].folder_id != folder_id)
+        i++;
+    if (i == HEARD_MAX) {
+        notify->is_all_heard = true;
+        return;
+    }
+    if (i == notify->heard_count)
+        notify->heard[notify->heard_count++] = (struct heard){folder_id, false};
+    notify->heard[i].is_foreign |= is_foreign;
+}
+
 void imap_notify_heard(struct imap_session *s, int64_t folder_id)
 {
     struct imap_notify *notify = s->notify;
     bool is_foreign = !s->is_running && !imap_group_is_own(s, folder_id);
-    size_t i = 0;
 
     if (notify == NULL)
         return;
@@ -281,18 +287,27 @@ void imap_notify_heard(struct imap_session *s, int64_t folder_id)
         notify->is_list_heard = true;
         notify->is_list_foreign |= is_foreign;
     } else {
-        while (i < notify->heard_count && notify->heard[i].folder_id != folder_id)
-            i++;
-        if (i == HEARD_MAX) {
-            notify->is_all_heard = true;
-        } else {
-            if (i == notify->heard_count)
-                notify->heard[notify->heard_count++] = (struct heard){folder_id, false};
-            notify->heard[i].is_foreign |= is_foreign;
-        }
+        note_folder(notify, folder_id, is_foreign);
     }
     if (imap_notify_has_news(s) && s->on_output != NULL)
         s->on_output(s->on_output_owner);
+}
+
+void imap_notify_deselecting(struct imap_session *s)
+{
+    struct imap_notify *notify = s->notify;
+    struct vault_folder *known;
+
+    if (notify == NULL)
+        return;
+    notify->first_new = notify->last_new = 0;
+    notify->is_selected_foreign = false;
+    known = find_known(notify->known, notify->known_count, s->view.folder_id);
+    if (s->view.gone_count == 0 || known == NULL)
+        return;
+    /* The EXPUNGEs can be told no more: whatever the folder's numbers are now, they are news. */
+    known->message_count = known->unseen_count = UINT32_MAX;
+    note_folder(notify, s->view.folder_id, true);
 }
 
 bool imap_notify_has_news(const struct imap_session *s)

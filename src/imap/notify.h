@@ -85,8 +85,9 @@ bool imap_notify_wants_metadata(const struct imap_session *s, const struct vault
 /* The view has taken in new messages from this UID on. */
 void imap_notify_arrived(struct imap_session *s, uint32_t first_uid);
 
-/* What was to be fetched belongs to a mailbox that is selected no more. */
-void imap_notify_deselected(struct imap_session *s);
+/* Before the view goes: what was to be fetched of it is forgotten, and EXPUNGEs that were held back
+ * (§6.1.2) become a change of a mailbox that is not selected (§5.3). */
+void imap_notify_deselecting(struct imap_session *s);
 
 /* From a commit: the folder, or -1 the list of them, changed. */
 void imap_notify_heard(struct imap_session *s, int64_t folder_id);

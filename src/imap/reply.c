@@ -57,6 +57,7 @@ static const struct imap_reply REFUSALS[] = {
     ROW(IMAP_REFUSAL_IMPOSSIBLE_NAME, "NO", "CANNOT", "No mailbox can have this name."),
     ROW(IMAP_REFUSAL_USE, "NO", "USEATTR", "No mailbox can be made for this use."),
     ROW(IMAP_REFUSAL_METADATA_SIZE, "NO", "METADATA MAXSIZE 32768", "The value is too large."),
+    ROW(IMAP_REFUSAL_METADATA_ENTRIES, "NO", "LIMIT", "There are too many entries in one command."),
     ROW(IMAP_REFUSAL_UNKNOWN_CTE, "NO", "UNKNOWN-CTE", "A part has an encoding that nobody knows."),
     ROW(IMAP_REFUSAL_CHARSET, "NO", "BADCHARSET (US-ASCII UTF-8)", "Unknown charset."),
     ROW(IMAP_REFUSAL_NOT_SAVED, "NO", "NOTSAVED", "The result is too scattered to be saved."),

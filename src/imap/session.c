@@ -156,9 +156,9 @@ void imap_session_deselect(struct imap_session *s)
 {
     if (s->state == IMAP_STATE_SELECTED)
         enter(s, IMAP_STATE_AUTH);
+    imap_notify_deselecting(s);
     imap_view_done(&s->view);
     imap_room_give_back(s, IMAP_ROOM_VIEWS);
-    imap_notify_deselected(s);
 }
 
 void imap_session_end(struct imap_session *s)

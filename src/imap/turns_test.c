@@ -180,6 +180,28 @@ static void test_list_gives_way(void **state)
     assert_int_equal(lines, 600);
 }
 
+/* A folder that goes in the middle of it has no annotations to tell: nothing fails. One that
+ * becomes \Noselect is still there. */
+static void test_list_of_what_goes_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s;
+
+    create_folders(f, "a", 600);
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("x/y"), VAULT_USE_NONE), ERR_OK);
+    assert_int_equal(vault_folder_create(f->vault, &f->task, STR("z"), VAULT_USE_NONE), ERR_OK);
+    imap_session_input(s, STR("a LIST \"\" * RETURN (METADATA (/private/comment))\r\n"),
+                       FIXTURE_NOW_MS);
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("x")), ERR_OK);
+    assert_int_equal(vault_folder_delete(f->vault, &f->task, STR("z")), ERR_OK);
+    fixture_hear(s, &f->out, 4096, NULL);
+    assert_true(fixture_heard(f, "* METADATA x (/private/comment NIL)\r\n"));
+    assert_true(fixture_heard(f, "* METADATA x/y (/private/comment NIL)\r\n"));
+    assert_false(fixture_heard(f, "* METADATA z"));
+    assert_true(fixture_heard(f, "a OK"));
+}
+
 /* What a pattern costs counts for LSUB as it does for LIST. */
 static void test_lsub_gives_way(void **state)
 {
@@ -380,6 +402,7 @@ int main(void)
         TEST(test_a_resynchronisation_streams),
         TEST(test_fetch_of_damaged_messages),
         TEST(test_list_gives_way),
+        TEST(test_list_of_what_goes_meanwhile),
         TEST(test_lsub_gives_way),
         TEST(test_commits_give_way),
         TEST(test_esearch_is_small),

@@ -34,6 +34,14 @@ uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id)
     return 0;
 }
 
+bool vault_folder_exists(const struct vault *vault, int64_t folder_id)
+{
+    for (size_t i = 0; i < vault->folder_count; i++)
+        if (vault->folders[i].id == folder_id)
+            return true;
+    return false;
+}
+
 bool vault_folder_is_valid(const struct vault *vault, int64_t folder_id, uint32_t incarnation)
 {
     for (size_t i = 0; i < vault->folder_count; i++) {

@@ -38,6 +38,8 @@ void vault_changed_range(const struct vault *vault, int64_t folder_id, uint64_t 
                          uint32_t *out_first, uint32_t *out_last);
 /* The folder's highest MODSEQ, from memory. 0: the folder is gone, or has become \Noselect. */
 uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id);
+/* It is there, be it \Noselect. From memory. */
+bool vault_folder_exists(const struct vault *vault, int64_t folder_id);
 
 /* It is still the same mailbox: a name that was deleted and made again can have the same id. From
  * memory. */

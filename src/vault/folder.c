@@ -65,8 +65,7 @@ static bool has_forbidden_character(struct str name)
     return false;
 }
 
-/* No empty level, no control characters, and the limits. */
-static enum err check_name(struct task *task, struct str name)
+enum err vault_folder_check_name(struct task *task, struct str name)
 {
     struct str rest = name, level;
     size_t depth = 0;
@@ -367,7 +366,7 @@ enum err vault_folder_obtain(struct vault *vault, struct task *task, struct str 
 enum err vault_folder_create(struct vault *vault, struct task *task, struct str name,
                              enum vault_special_use use)
 {
-    TRY(check_name(task, name));
+    TRY(vault_folder_check_name(task, name));
     TRY(vault_write_begin(vault, task));
     return vault_write_end(vault, task, create(vault, task, name, use), VAULT_DURABLE);
 }
@@ -521,7 +520,7 @@ static enum err check_below(struct vault *vault, struct task *task, struct str f
             continue;
         moved =
             arena_printf(&task->arena, "%.*s%.*s", STR_ARG(to), STR_ARG(str_from(name, from.len)));
-        TRY(check_name(task, moved));
+        TRY(vault_folder_check_name(task, moved));
         if (vault_folder_named(vault, moved) != NULL)
             return fail(task, ERR_EXISTS, "vault: a folder of the new name exists");
     }
@@ -572,7 +571,7 @@ static enum err rename_folder(struct vault *vault, struct task *task, struct str
 
 enum err vault_folder_rename(struct vault *vault, struct task *task, struct str from, struct str to)
 {
-    TRY(check_name(task, to));
+    TRY(vault_folder_check_name(task, to));
     TRY(vault_write_begin(vault, task));
     return vault_write_end(vault, task, rename_folder(vault, task, from, to), VAULT_DURABLE);
 }
@@ -602,7 +601,7 @@ enum err vault_folder_subscribe(struct vault *vault, struct task *task, struct s
                                 bool is_subscribing)
 {
     if (is_subscribing)
-        TRY(check_name(task, name));
+        TRY(vault_folder_check_name(task, name));
     TRY(vault_write_begin(vault, task));
     return vault_write_end(vault, task, subscribe(vault, task, name, is_subscribing),
                            VAULT_DURABLE);

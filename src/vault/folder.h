@@ -52,6 +52,8 @@ MUST_CHECK enum err vault_folder_by_id(struct vault *vault, struct task *task, i
  */
 MUST_CHECK enum err vault_folder_id(struct vault *vault, struct task *task, struct str name,
                                     int64_t *out_folder_id);
+/* No empty level, no control characters, and the limits. ERR_INVALID: no folder can be named so. */
+MUST_CHECK enum err vault_folder_check_name(struct task *task, struct str name);
 /* Is there a folder with this use? From memory. */
 bool vault_folder_has_use(const struct vault *vault, enum vault_special_use use);
 /* The bytes of its messages that have \Deleted: looks at the folder's rows if there are any. */

@@ -16,9 +16,15 @@ static enum err check_folder(struct vault *vault, struct task *task, int64_t fol
 
 /* ---- Reading ---- */
 
-/* `below` is what follows the entry that was asked for: empty, or "/…". */
-static bool is_in_depth(struct str below, enum vault_metadata_depth depth)
+bool vault_metadata_is_below(struct str entry, struct str top, enum vault_metadata_depth depth)
 {
+    struct str below;
+
+    if (!str_starts_with(entry, top))
+        return false;
+    below = str_from(entry, top.len);
+    if (below.len > 0 && below.ptr[0] != '/')
+        return false;
     switch (depth) {
     case VAULT_METADATA_EXACT:
         return below.len == 0;
@@ -71,7 +77,7 @@ enum err vault_metadata_get(struct vault *vault, struct task *task, int64_t fold
         if (!has_row)
             return ERR_OK;
         name = db_column_text(statement, 0);
-        if (!is_in_depth(str_from(name, entry.len), depth))
+        if (!vault_metadata_is_below(name, entry, depth))
             continue;
         add(task, out, out_count, &room,
             (struct vault_metadata){arena_copy(&task->arena, name),

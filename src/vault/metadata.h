@@ -27,6 +27,8 @@ struct vault_metadata {
     struct str value; /* ptr NULL: NIL, there is none */
 };
 
+/* Whether asking for `top` at this depth is to ask for `entry`; `top` itself is in any. */
+bool vault_metadata_is_below(struct str entry, struct str top, enum vault_metadata_depth depth);
 /* Those that there are, by name, in the task's arena. ERR_NOT_FOUND: no such folder. */
 MUST_CHECK enum err vault_metadata_get(struct vault *vault, struct task *task, int64_t folder_id,
                                        struct str entry, enum vault_metadata_depth depth,

@@ -17,15 +17,16 @@ void transcript_variables_done(struct transcript_variables *variables)
 /* "$(x*70000)" at the front; its length, 0: it is none. */
 static size_t expand_repetition(struct str text, struct buf *out)
 {
-    struct str times = str_from(text, 4);
-    ptrdiff_t end = str_index(times, ')');
+    ptrdiff_t end = str_index(text, ')');
+    struct str inside = end < 2 ? STR("") : str_from(str_upto(text, (size_t)end), 2);
+    ptrdiff_t star = str_last_index(inside, '*');
     uint32_t count;
 
-    if (end < 0 || text.ptr[3] != '*' || !parse_u32(str_upto(times, (size_t)end), &count))
+    if (star < 1 || !parse_u32(str_from(inside, (size_t)star + 1), &count))
         return 0;
     for (uint32_t i = 0; i < count; i++)
-        buf_put(out, str_make(text.ptr + 2, 1));
-    return 4 + (size_t)end + 1;
+        buf_put(out, str_upto(inside, (size_t)star));
+    return (size_t)end + 1;
 }
 
 /* "$name" at the front; its length, 0: there is no such variable. */

@@ -202,12 +202,12 @@ static enum err list_one(struct imap_session *s, struct task *task, struct imap_
     if (!matches(s, list->listing, list->pattern_count, name->text))
         return ERR_OK;
     write_name(s, list, name);
-    if (name->folder == NULL || !name->folder->is_selectable)
+    if (name->folder == NULL)
         return ERR_OK;
-    if (list->return_status != 0)
+    if (list->return_status != 0 && name->folder->is_selectable) /* RFC 5819 §2 */
         TRY(imap_write_status(s, task, name->folder, list->return_status));
     /* A folder that went since the command began has none to tell. */
-    if (list->return_metadata.count > 0 && vault_folder_modseq(s->vault, name->folder->id) != 0)
+    if (list->return_metadata.count > 0 && vault_folder_exists(s->vault, name->folder->id))
         TRY(imap_write_metadata(s, name->folder, &list->return_metadata));
     return ERR_OK;
 }
@@ -228,6 +228,8 @@ IMAP_COMMAND(list)
         buf_put(&s->out, STR("* LIST (\\Noselect) \"/\" \"\"\r\n"));
         return ERR_OK;
     }
+    if (list->return_metadata.is_too_many)
+        return imap_refuse(s, task, IMAP_REFUSAL_METADATA_ENTRIES);
     if (list->listing == NULL) {
         TRY(start(s, task, list));
         if (inbox_of(list->listing) != NULL)

@@ -44,7 +44,7 @@ static enum err parse_return(struct imap_parser *parser, struct imap_list_args *
             TRY(imap_parse_status_items(parser, &list->return_status));
         } else if (imap_take_word(parser, STR("METADATA"))) { /* RFC 9590 §5 */
             TRY(imap_parse_space(parser));
-            list->return_metadata.count = 0;
+            list->return_metadata = (struct imap_metadata_names){0};
             TRY(imap_parse_metadata_entries(parser, VAULT_METADATA_EXACT, &list->return_metadata));
         } else if (imap_take_word(parser, STR("SUBSCRIBED"))) {
             list->return_subscribed = true;

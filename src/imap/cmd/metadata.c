@@ -12,7 +12,7 @@
 #include "imap/write.h"
 
 enum {
-    ENTRIES_MAX = 200, /* in one command */
+    ENTRIES_MAX = 200, /* in one command; what is beyond is read past */
     ENTRY_UNITS = 20,
     BYTES_PER_UNIT = 256,
 };
@@ -78,9 +78,13 @@ enum err imap_parse_metadata_entries(struct imap_parser *parser, enum vault_meta
 
     out->entries = ARENA_ARRAY(&parser->task->arena, struct str, is_list ? ENTRIES_MAX : 1);
     do {
+        struct str entry;
+
+        TRY(parse_entry(parser, depth, &entry));
         if (out->count == ENTRIES_MAX)
-            return imap_expected(parser, "fewer entries");
-        TRY(parse_entry(parser, depth, &out->entries[out->count++]));
+            out->is_too_many = true;
+        else
+            out->entries[out->count++] = entry;
     } while (is_list && imap_take(parser, ' '));
     return is_list ? imap_parse_byte(parser, ')') : ERR_OK;
 }
@@ -157,14 +161,15 @@ IMAP_PARSE(setmetadata)
     TRY(imap_parse_byte(parser, '('));
     metadata->changes = ARENA_ARRAY(&parser->task->arena, struct vault_metadata, ENTRIES_MAX);
     do {
-        struct vault_metadata *change = &metadata->changes[metadata->change_count];
+        struct vault_metadata change;
 
-        if (metadata->change_count == ENTRIES_MAX)
-            return imap_expected(parser, "fewer entries");
-        TRY(parse_entry(parser, VAULT_METADATA_EXACT, &change->entry));
+        TRY(parse_entry(parser, VAULT_METADATA_EXACT, &change.entry));
         TRY(imap_parse_space(parser));
-        TRY(parse_value(parser, &change->value));
-        metadata->change_count++;
+        TRY(parse_value(parser, &change.value));
+        if (metadata->change_count == ENTRIES_MAX)
+            metadata->is_too_much = true;
+        else
+            metadata->changes[metadata->change_count++] = change;
     } while (imap_take(parser, ' '));
     return imap_parse_byte(parser, ')');
 }
@@ -218,32 +223,38 @@ static void close_answer(struct imap_session *s, bool *is_open)
     *is_open = false;
 }
 
+/* An entry that there is, unless its value is larger than the client wants. */
+static void offer_entry(struct imap_session *s, const struct vault_folder *folder,
+                        const struct imap_metadata_args *metadata, bool *is_open, uint64_t *longest,
+                        const struct vault_metadata *entry)
+{
+    if (!metadata->has_max_size || entry->value.len <= metadata->max_size)
+        write_entry(s, folder, is_open, entry);
+    else if (entry->value.len > *longest)
+        *longest = entry->value.len;
+}
+
 /* One entry that was asked for, with what is below it. */
 static enum err write_entries(struct imap_session *s, const struct vault_folder *folder,
                               const struct imap_metadata_args *metadata, struct str entry,
                               bool *is_open, uint64_t *longest)
 {
-    struct vault_metadata nothing = {entry, {NULL, 0}}, *found;
+    const struct vault_metadata nothing = {entry, {NULL, 0}},
+                                use = {SPECIAL_USE, imap_use_name(folder->use)};
+    bool has_use = folder->use != VAULT_USE_NONE &&
+                   vault_metadata_is_below(SPECIAL_USE, entry, metadata->depth);
+    struct vault_metadata *found;
     enum err err = ERR_OK;
     struct task task; /* its own: what is read does not add up */
     size_t count;
 
-    if (str_equal(entry, SPECIAL_USE) && folder->use != VAULT_USE_NONE) {
-        nothing.value = imap_use_name(folder->use);
-        write_entry(s, folder, is_open, &nothing);
-        return ERR_OK;
-    }
+    if (has_use)
+        offer_entry(s, folder, metadata, is_open, longest, &use);
     task_init(&task, s->now_ms);
     err = vault_metadata_get(s->vault, &task, folder->id, entry, metadata->depth, &found, &count);
-    for (size_t i = 0; err == ERR_OK && i < count; i++) {
-        if (metadata->has_max_size && found[i].value.len > metadata->max_size) {
-            if (found[i].value.len > *longest)
-                *longest = found[i].value.len;
-        } else {
-            write_entry(s, folder, is_open, &found[i]);
-        }
-    }
-    if (err == ERR_OK && count == 0 && metadata->depth == VAULT_METADATA_EXACT)
+    for (size_t i = 0; err == ERR_OK && i < count; i++)
+        offer_entry(s, folder, metadata, is_open, longest, &found[i]);
+    if (err == ERR_OK && count == 0 && !has_use && metadata->depth == VAULT_METADATA_EXACT)
         write_entry(s, folder, is_open, &nothing);
     if (err != ERR_OK)
         log_failure(s->options.log, "reading annotations", &task);
@@ -270,6 +281,8 @@ IMAP_COMMAND(getmetadata)
     struct imap_metadata_args *metadata = &args->metadata;
     enum err err = ERR_OK;
 
+    if (metadata->names.is_too_many)
+        return imap_refuse(s, task, IMAP_REFUSAL_METADATA_ENTRIES);
     if (!metadata->is_started)
         TRY(find(s, task, metadata->name, &metadata->folder));
     metadata->is_started = true;
@@ -299,6 +312,8 @@ IMAP_COMMAND(setmetadata)
     struct imap_metadata_args *metadata = &args->metadata;
     enum err err;
 
+    if (metadata->is_too_much) /* RFC 5464 §4.3: TOOMANY */
+        return fail(task, ERR_LIMIT, "more than %d entries in one command", ENTRIES_MAX);
     TRY(find(s, task, metadata->name, &metadata->folder));
     for (size_t i = 0; i < metadata->change_count; i++) {
         if (metadata->changes[i].value.len > VAULT_METADATA_VALUE_MAX)

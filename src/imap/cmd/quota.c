@@ -68,15 +68,17 @@ IMAP_COMMAND(getquota)
     return ERR_OK;
 }
 
+/* The mailbox need not exist: "which quota root would apply to a mailbox when it gets created"
+ * (RFC 9208 §4.1.3). */
 IMAP_COMMAND(getquotaroot)
 {
-    struct vault_folder folder;
+    struct str name = args->mailbox.name;
     struct vault_usage usage;
 
-    TRY(vault_folder_find(s->vault, task, args->mailbox.name, &folder));
+    TRY(vault_folder_check_name(task, name));
     vault_usage(s->vault, &usage);
     buf_put(&s->out, STR("* QUOTAROOT "));
-    imap_write_mailbox(&s->out, folder.name, imap_names_are_utf8(s));
+    imap_write_mailbox(&s->out, name, imap_names_are_utf8(s));
     buf_put(&s->out, has_root(&usage) ? STR(" \"\"\r\n") : STR("\r\n"));
     if (has_root(&usage))
         write_quota(s, &usage);
