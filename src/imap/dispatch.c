@@ -196,6 +196,8 @@ static void answer_reply(struct imap_session *s, const struct imap_reply *reply)
 {
     struct buf line;
 
+    if (str_equal(reply->status, STR("NO")))
+        imap_search_refused(s);
     buf_init(&line, SIZE_MAX);
     imap_write_reply(&line, s->tag, reply);
     answer(s, buf_str(&line), false);
@@ -387,6 +389,13 @@ static enum err parse_name(struct imap_parser *parser, struct str *out_tag,
     return ERR_OK;
 }
 
+/* A bulk client's command that costs something waits while others do. */
+static bool must_wait(const struct imap_session *s, const struct imap_command *command)
+{
+    return s->is_bulk && (command->flags & IMAP_IN_NOT_AUTH) == 0 && s->is_under_load != NULL &&
+           s->is_under_load(s->load_owner);
+}
+
 /* What the command's row demands before its arguments are looked at. */
 static enum imap_refusal refusal_of(const struct imap_session *s,
                                     const struct imap_command *command)
@@ -395,9 +404,6 @@ static enum imap_refusal refusal_of(const struct imap_session *s,
         return IMAP_REFUSAL_UNKNOWN_COMMAND;
     if ((command->flags & BIT(s->state)) == 0)
         return IMAP_REFUSAL_WRONG_STATE;
-    if (s->is_bulk && (command->flags & IMAP_IN_NOT_AUTH) == 0 && s->is_under_load != NULL &&
-        s->is_under_load(s->load_owner))
-        return IMAP_REFUSAL_BUSY;
     if (imap_has(s, IMAP_EXT_UIDONLY) && imap_command_is_by_number(command))
         return IMAP_REFUSAL_UID_REQUIRED; /* RFC 9586 §3 */
     return IMAP_REFUSAL_NONE;
@@ -455,6 +461,8 @@ static void on_command(struct imap_session *s, struct str line)
         reject(s, IMAP_REFUSAL_IMPOSSIBLE_NAME);
     else if (err != ERR_OK)
         reject_syntax(s);
+    else if (must_wait(s, s->command))
+        reject(s, IMAP_REFUSAL_BUSY);
     else if ((s->command->flags & IMAP_WRITES) != 0 && s->view.is_read_only)
         reject(s, IMAP_REFUSAL_READ_ONLY);
     else if ((s->command->flags & IMAP_IS_LARGE) != 0 &&
@@ -476,6 +484,8 @@ static enum imap_refusal judge_literal(struct imap_session *s, const struct imap
 
     if (refusal != IMAP_REFUSAL_NONE)
         return refusal;
+    if (must_wait(s, command))
+        return IMAP_REFUSAL_BUSY;
     if (command->flags & IMAP_TAKES_MESSAGE) {
         if (size > message_max)
             return IMAP_REFUSAL_MESSAGE_TOO_BIG;

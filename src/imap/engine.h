@@ -253,8 +253,8 @@ MUST_CHECK enum err imap_search_selected(struct imap_session *s, struct task *ta
 MUST_CHECK enum err imap_search_answer(struct imap_session *s, struct task *task,
                                        const struct imap_search_return *wanted,
                                        const struct imap_search_result *result);
-/* The command ends so. A SAVE that is answered with NO leaves "$" empty (RFC 5182 §2.1). */
-MUST_CHECK enum err imap_search_end(struct imap_session *s, const struct imap_search_return *wanted,
-                                    enum err err);
+/* The command, whichever it is, is answered with NO: that leaves "$" empty where it was to be saved
+ * (RFC 5182 §2.1; BAD does not). */
+void imap_search_refused(struct imap_session *s);
 
 #endif

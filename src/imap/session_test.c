@@ -117,6 +117,43 @@ static bool is_under_load(void *owner)
     return *(const bool *)owner;
 }
 
+/* What is refused with NO empties "$", where it was to be saved (RFC 5182 §2.1); with BAD, or where
+ * nothing was to be saved, it stays. */
+static void test_a_refused_search_saves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = fixture_connect(f, NULL);
+    static const struct {
+        const char *command;
+        bool is_kept;
+    } rows[] = {
+        {"c SEARCH RETURN (SAVE) ALL\r\n", false},
+        {"c UID SORT RETURN (SAVE COUNT) (DATE) UTF-8 ALL\r\n", false},
+        {"c ESEARCH IN (selected) RETURN (SAVE) ALL\r\n", false},
+        {"c SEARCH RETURN (SAVE) NONSENSE\r\n", true},
+        {"c SEARCH RETURN (COUNT) ALL\r\n", true},
+        {"c THREAD REFERENCES UTF-8 ALL\r\n", true},
+        {"c STATUS INBOX (MESSAGES)\r\n", true},
+    };
+    bool is_busy = false;
+
+    imap_session_ask_load(s, is_under_load, &is_busy);
+    fixture_converse(s, "a ID (\"event\" \"Indexer\" \"name\" \"com.apple.mobilemail\")\r\n"
+                        "b APPEND INBOX {3+}\r\nabc\r\nc SELECT INBOX\r\n");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        fixture_converse(s, "b SEARCH RETURN (SAVE) ALL\r\n");
+        is_busy = true;
+        fixture_say(s, rows[i].command);
+        assert_true(fixture_said(s, "c NO [UNAVAILABLE]") || fixture_said(s, "c BAD "));
+        imap_session_consume_output(s, SIZE_MAX);
+        is_busy = false;
+        fixture_say(s, "d SEARCH RETURN (COUNT) $\r\n");
+        assert_int_equal(fixture_said(s, "COUNT 1\r\n"), rows[i].is_kept);
+        imap_session_consume_output(s, SIZE_MAX);
+    }
+    imap_session_free(&s);
+}
+
 /* iOS's bulk downloads: NO [UNAVAILABLE] under load (RFC 5530 §3), to what costs something. */
 static void test_bulk_downloads_wait_under_load(void **state)
 {
@@ -167,6 +204,7 @@ int main(void)
         TEST(test_a_group_commits_once),
         TEST(test_long_commands_tell_their_progress),
         TEST(test_bulk_downloads_wait_under_load),
+        TEST(test_a_refused_search_saves_nothing),
     };
 
     transcript_vault_init();

@@ -259,8 +259,10 @@ static enum err search_folder(struct imap_session *s, struct task *task,
     return ERR_OK;
 }
 
-static enum err search(struct imap_session *s, struct task *task, struct imap_esearch_args *esearch)
+IMAP_COMMAND(esearch)
 {
+    struct imap_esearch_args *esearch = &args->esearch;
+
     if (esearch->program.is_wrong_charset)
         return imap_refuse(s, task, IMAP_REFUSAL_CHARSET);
     if ((esearch->sources & IMAP_ESEARCH_SELECTED) && s->state != IMAP_STATE_SELECTED)
@@ -277,11 +279,4 @@ static enum err search(struct imap_session *s, struct task *task, struct imap_es
             return ERR_OK;
     }
     return ERR_OK;
-}
-
-IMAP_COMMAND(esearch)
-{
-    enum err err = search(s, task, &args->esearch);
-
-    return imap_search_end(s, &args->esearch.wanted, err);
 }
