@@ -236,6 +236,20 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
     imap_spend(s, ROW_UNITS);
 }
 
+/* Of a message that cannot be answered: what was done to it is told, as no sync will tell it. */
+static void write_seen(struct imap_session *s, const struct imap_fetch_args *fetch,
+                       const struct vault_message *row)
+{
+    struct imap_fetch_args flags_only = *fetch;
+
+    if (!is_now_seen(fetch, row->uid))
+        return;
+    flags_only.items &= IMAP_FETCH_UID;
+    flags_only.section_count = 0;
+    write_row(s, &flags_only, row);
+    buf_put(&s->out, STR(")\r\n"));
+}
+
 /* ---- The messages ---- */
 
 static bool is_at_end(const struct imap_fetch_args *fetch)
@@ -279,6 +293,7 @@ static enum err write_message(struct imap_session *s, struct task *task,
         vault_content_close(&s->content);
         arena_free(&s->message_arena);
         task_forgive(task);
+        write_seen(s, fetch, row);
         fetch->index++;
         return vault_is_broken(s->vault) ? fail(task, ERR_IO, "the vault is broken") : ERR_OK;
     }
