@@ -71,17 +71,21 @@ void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges)
     s->lowest_uid = s->view.uids[ranges->ranges[0].first];
 }
 
-/* In the tagged answer, or where that has another code, before it (RFC 9738 §3). */
-static void tell_limit(struct imap_session *s)
+/* In the tagged answer, or where that has another code or is a failure's, before it (RFC 9738 §3).
+ */
+static void tell_limit(struct imap_session *s, enum err err)
 {
+    bool is_failure = err != ERR_OK && s->refusal != IMAP_REFUSAL_MESSAGE_LIMIT;
     struct str code =
         arena_printf(&s->task.arena, "MESSAGELIMIT %u %u", s->options.message_limit, s->lowest_uid);
 
-    if (s->code.len == 0) {
+    if (s->code.len == 0 && !is_failure) {
         s->code = code;
         s->words = "Only the newest of these messages.";
         return;
     }
+    if (s->is_bad || (is_failure && s->state == IMAP_STATE_LOGOUT))
+        return;
     buf_put(&s->out, STR("* NO ["));
     buf_put(&s->out, code);
     buf_put(&s->out, STR("] Only the newest of these messages.\r\n"));
@@ -259,7 +263,7 @@ static void finish(struct imap_session *s, enum err err)
         task_done(&task);
     }
     if (s->lowest_uid != 0)
-        tell_limit(s);
+        tell_limit(s, err);
     if (!s->is_waiting)
         imap_metadata_tell(s);
     if (err == ERR_OK)
