@@ -288,11 +288,18 @@ void imap_dispatch_refuse(struct imap_session *s, enum imap_refusal refusal)
 
 /* ---- Running ---- */
 
-/* RFC 9585: a sign of life, so that the client need not think that the connection is dead. */
+/* RFC 9585: a sign of life, so that the client need not think that the connection is dead. What
+ * goes over its messages once more does not go back (§4), and who is at its goal has no more to
+ * say. */
 static void tell_progress(struct imap_session *s)
 {
-    if (s->goal == 0 || s->now_ms < s->progress_due_ms || s->tag.len == 0)
+    if (s->now_ms < s->progress_due_ms || s->tag.len == 0)
         return;
+    if (s->progress < s->progress_told)
+        s->progress = s->progress_told;
+    if (s->progress >= s->goal)
+        return;
+    s->progress_told = s->progress;
     s->progress_due_ms = s->now_ms + IMAP_PROGRESS_MS;
     buf_put(&s->out, STR("* OK [INPROGRESS (\""));
     buf_put(&s->out, s->tag); /* no character of a tag needs a backslash */
@@ -434,6 +441,7 @@ static void on_command(struct imap_session *s, struct str line)
     imap_spend(s, 50);
     task_init(&s->task, s->now_ms);
     s->progress_due_ms = s->now_ms + IMAP_PROGRESS_MS;
+    s->progress_told = 0;
     s->is_input_held = true;
     err = parse_name(&parser, &tag, &s->command);
     s->tag = arena_copy(&s->task.arena, tag);

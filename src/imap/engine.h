@@ -109,6 +109,7 @@ struct imap_session {
     enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
     bool has_numbers;              /* message numbers are among its keys: no EXPUNGE meanwhile */
     uint64_t progress, goal;       /* how far it is, where it said; goal 0: nothing to say */
+    uint64_t progress_told;        /* the last that the client heard */
     int64_t progress_due_ms;       /* when that is told next */
     bool is_input_held;            /* its arguments point into the reader's input */
     struct str line;               /* after IMAP_PAUSE_LINE */
@@ -185,7 +186,8 @@ static inline void imap_give_way(struct imap_session *s)
     s->pause = IMAP_PAUSE_TURN;
 }
 
-/* The same between two lines of output; when it takes long, the client is told how far it is. */
+/* The same between two lines of output; when it takes long, the client is told how far it is. The
+ * goal is the same each time. */
 static inline void imap_give_way_at(struct imap_session *s, uint64_t progress, uint64_t goal)
 {
     s->progress = progress;

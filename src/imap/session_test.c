@@ -112,6 +112,65 @@ static void test_long_commands_tell_their_progress(void **state)
     assert_true(str_find(buf_str(&f->out), buf_str(&f->message)) > 0);
 }
 
+/* Runs the command with eleven seconds to a turn. How often the client was told how far it is:
+ * always of `goal`, less than it, and never less than before. */
+static size_t count_told(struct fixture *f, const char *command, uint64_t goal)
+{
+    struct imap_session *s = f->s;
+    struct str rest, line, word;
+    uint64_t last = 0, number;
+    size_t told = 0;
+
+    buf_reset(&f->out);
+    fixture_say(s, command);
+    for (int64_t now_ms = FIXTURE_NOW_MS; imap_session_wants(s) != IMAP_WANTS_INPUT;
+         now_ms += 11000) {
+        buf_put(&f->out, imap_session_output(s));
+        imap_session_consume_output(s, SIZE_MAX);
+        imap_session_resume(s, now_ms);
+    }
+    buf_put(&f->out, imap_session_output(s));
+    imap_session_consume_output(s, SIZE_MAX);
+    assert_true(fixture_heard(f, "tag OK"));
+    rest = buf_str(&f->out);
+    while (str_split(&rest, '\n', &line)) {
+        if (!str_starts_with(line, STR("* OK [INPROGRESS (\"tag\" ")))
+            continue;
+        line = str_from(line, strlen("* OK [INPROGRESS (\"tag\" "));
+        str_split(&line, ' ', &word);
+        assert_true(parse_u64(word, &number));
+        assert_in_range(number, last, goal - 1);
+        last = number;
+        str_split(&line, ')', &word);
+        assert_true(parse_u64(word, &number));
+        assert_int_equal(number, goal);
+        told++;
+    }
+    return told;
+}
+
+/* RFC 9585 §4: the goal does not change, and is what the progress will reach. */
+static void test_progress_goes_towards_one_goal(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s;
+
+    fixture_converse(s, "a CREATE Long\r\nb SELECT INBOX\r\n");
+    fixture_append_large(s, &f->message, 1000000);
+    for (int i = 0; i < 12; i++)
+        fixture_converse(s, "c COPY * Long\r\n");
+    fixture_converse(s, "d SELECT Long\r\n");
+    assert_true(count_told(f, "tag UID SEARCH 2:4 TEXT \"large message 12\"\r\n", 12) > 2);
+    assert_true(count_told(f, "tag SEARCH RETURN (RELEVANCY ALL) FUZZY TEXT large\r\n", 12) > 10);
+    assert_true(count_told(f,
+                           "tag ESEARCH IN (mailboxes (INBOX Long)) TEXT \"large message 12\"\r\n",
+                           13) > 10);
+    fixture_converse(s, "a CREATE Many\r\nb APPEND Many {3+}\r\nabc\r\nc SELECT Many\r\n");
+    for (int i = 0; i < 14; i++)
+        fixture_converse(s, "d COPY 1:* Many\r\n");
+    assert_true(count_told(f, "tag FETCH 1001:3000,5001:16000 FLAGS\r\n", 13000) > 2);
+}
+
 static bool is_under_load(void *owner)
 {
     return *(const bool *)owner;
@@ -203,6 +262,7 @@ int main(void)
         TEST(test_an_idle_session_is_small),
         TEST(test_a_group_commits_once),
         TEST(test_long_commands_tell_their_progress),
+        TEST(test_progress_goes_towards_one_goal),
         TEST(test_bulk_downloads_wait_under_load),
         TEST(test_a_refused_search_saves_nothing),
     };

@@ -145,6 +145,8 @@ static enum err choose_folders(struct imap_session *s, struct task *task,
         if (is_source(s, args, &folders[i]))
             args->folders[args->folder_count++] = folders[i];
     }
+    for (size_t i = 0; i < args->folder_count; i++)
+        args->goal += args->folders[i].message_count;
     return ERR_OK;
 }
 
@@ -230,8 +232,20 @@ static enum err end_folder(struct imap_session *s, struct task *task,
 static void leave_folder(struct imap_session *s, struct imap_esearch_args *args)
 {
     args->run.view = NULL;
-    args->next++;
+    args->passed += args->folders[args->next++].message_count;
     task_done(&s->folder_task);
+}
+
+/* The search told how far it is in this mailbox; the client hears how far in all of them, which are
+ * taken as large as they were at first. */
+static void add_passed(struct imap_session *s, const struct imap_esearch_args *args)
+{
+    uint64_t here = args->folders[args->next].message_count;
+
+    if (s->goal == 0)
+        return;
+    s->progress = args->passed + (s->progress < here ? s->progress : here);
+    s->goal = args->goal;
 }
 
 /*
@@ -256,6 +270,8 @@ static enum err search_folder(struct imap_session *s, struct task *task,
         return fail(task, err, "%s", at_hand->words);
     if (s->pause == IMAP_PAUSE_NONE)
         leave_folder(s, args);
+    else
+        add_passed(s, args);
     return ERR_OK;
 }
 

@@ -353,6 +353,24 @@ static enum err outcome(struct imap_session *s, struct task *task,
     return ERR_OK;
 }
 
+/* How many of the messages that it is about it has done. */
+static uint64_t position_of(const struct imap_fetch_args *fetch)
+{
+    struct imap_set before = {.ranges = fetch->ranges.ranges, .count = fetch->range};
+    uint64_t position = imap_set_size(&before);
+
+    return is_at_end(fetch) ? position
+                            : position + (fetch->index - fetch->ranges.ranges[fetch->range].first);
+}
+
+static void give_way(struct imap_session *s, const struct imap_fetch_args *fetch)
+{
+    if (fetch->phase == IMAP_FETCH_ROWS)
+        imap_give_way_at(s, position_of(fetch), imap_set_size(&fetch->ranges));
+    else
+        imap_give_way(s);
+}
+
 enum err imap_cmd_fetch(struct imap_session *s, struct task *task, union imap_args *args)
 {
     struct imap_fetch_args *fetch = &args->fetch;
@@ -368,7 +386,7 @@ enum err imap_cmd_fetch(struct imap_session *s, struct task *task, union imap_ar
     }
     for (;;) {
         if (imap_must_give_way(s)) {
-            imap_give_way_at(s, fetch->index, fetch->phase == IMAP_FETCH_ROWS ? s->view.count : 0);
+            give_way(s, fetch);
             return ERR_OK;
         }
         if (fetch->phase != IMAP_FETCH_ROWS) {
