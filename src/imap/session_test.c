@@ -171,6 +171,48 @@ static void test_progress_goes_towards_one_goal(void **state)
     assert_true(count_told(f, "tag FETCH 1001:3000,5001:16000 FLAGS\r\n", 13000) > 2);
 }
 
+/* Searches INBOX and another mailbox; when it has found one message there, another client says
+ * this. */
+static void search_meanwhile(struct fixture *f, const char *name, const char *other)
+{
+    struct imap_session *s = f->s;
+
+    buf_reset(&f->out);
+    buf_reset(&f->command);
+    buf_putf(&f->command, "tag ESEARCH IN (mailboxes (INBOX %s)) OR SEEN TEXT large\r\n", name);
+    buf_put(&f->command, (struct str){"", 1});
+    fixture_say(s, f->command.ptr);
+    while (!fixture_said(s, "MAILBOX INBOX")) {
+        assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+        imap_session_resume(s, FIXTURE_NOW_MS);
+    }
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+    fixture_converse(f->other, other);
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "tag OK"));
+}
+
+/* RFC 7377 §2: MAILBOX is its name, not one that it had when the search began. */
+static void test_esearch_tells_names_as_they_are(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s;
+
+    fixture_converse(s, "a CREATE Long\r\nb SELECT INBOX\r\n");
+    fixture_append_large(s, &f->message, 1000000);
+    fixture_converse(s, "c COPY * Long\r\nd STORE * +FLAGS (\\Seen)\r\ne COPY * Long\r\n");
+    search_meanwhile(f, "Long", "a RENAME Long Longer\r\n");
+    assert_true(fixture_heard(f, "MAILBOX Longer UIDVALIDITY"));
+    assert_false(fixture_heard(f, "MAILBOX Long "));
+    /* It is gone, or is another one of that name: there is nothing to say of it. */
+    search_meanwhile(f, "Longer", "b DELETE Longer\r\n");
+    assert_false(fixture_heard(f, "MAILBOX Longer"));
+    fixture_converse(s, "a CREATE Long/child\r\nb COPY * Long\r\nc STORE * -FLAGS (\\Seen)\r\n"
+                        "d COPY * Long\r\n");
+    search_meanwhile(f, "Long", "b DELETE Long\r\nc CREATE Long\r\n");
+    assert_false(fixture_heard(f, "MAILBOX Long"));
+}
+
 static bool is_under_load(void *owner)
 {
     return *(const bool *)owner;
@@ -263,6 +305,7 @@ int main(void)
         TEST(test_a_group_commits_once),
         TEST(test_long_commands_tell_their_progress),
         TEST(test_progress_goes_towards_one_goal),
+        TEST(test_esearch_tells_names_as_they_are),
         TEST(test_bulk_downloads_wait_under_load),
         TEST(test_a_refused_search_saves_nothing),
     };

@@ -209,19 +209,30 @@ static enum err begin_folder(struct imap_session *s, struct task *task,
     return open_folder(s, task, args, &args->folders[args->next]);
 }
 
+/* The folder as it is called by now. ERR_NOT_FOUND: it is gone, or another one of its name. */
+static enum err look_again(struct imap_session *s, struct task *task,
+                           const struct vault_folder *folder, struct vault_folder *out_now)
+{
+    if (!vault_folder_is_valid(s->vault, folder->id, folder->incarnation))
+        return fail(task, ERR_NOT_FOUND, "the folder was deleted meanwhile");
+    return vault_folder_by_id(s->vault, task, folder->id, out_now);
+}
+
 static enum err end_folder(struct imap_session *s, struct task *task,
                            struct imap_esearch_args *args)
 {
+    struct vault_folder now;
     struct imap_search_result result = {
         .view = args->run.view,
         .found = args->run.found,
         .count = args->run.found_count,
         .modseqs = args->run.modseqs,
         .scores = args->run.scores,
-        .mailbox = args->folders[args->next].name,
-        .uidvalidity = args->folders[args->next].uidvalidity,
     };
 
+    TRY(look_again(s, task, &args->folders[args->next], &now));
+    result.mailbox = now.name;
+    result.uidvalidity = now.uidvalidity;
     if (args->sources == IMAP_ESEARCH_SELECTED)
         TRY(imap_search_save(s, task, &args->wanted, &result));
     if (result.count > 0)
