@@ -134,6 +134,7 @@ struct imap_esearch_args {
     /* progress */
     struct vault_folder *folders;
     size_t folder_count, next;
+    uint64_t passed, goal;              /* messages, of the folders that are done and of all */
     struct imap_search_program running; /* a copy for the present folder */
     struct imap_view view;              /* of it */
     struct imap_search_run run;         /* its view NULL: between two folders */

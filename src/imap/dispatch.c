@@ -71,17 +71,21 @@ void imap_limit_ranges(struct imap_session *s, struct imap_set *ranges)
     s->lowest_uid = s->view.uids[ranges->ranges[0].first];
 }
 
-/* In the tagged answer, or where that has another code, before it (RFC 9738 §3). */
-static void tell_limit(struct imap_session *s)
+/* In the tagged answer, or where that has another code or is a failure's, before it (RFC 9738 §3).
+ */
+static void tell_limit(struct imap_session *s, enum err err)
 {
+    bool is_failure = err != ERR_OK && s->refusal != IMAP_REFUSAL_MESSAGE_LIMIT;
     struct str code =
         arena_printf(&s->task.arena, "MESSAGELIMIT %u %u", s->options.message_limit, s->lowest_uid);
 
-    if (s->code.len == 0) {
+    if (s->code.len == 0 && !is_failure) {
         s->code = code;
         s->words = "Only the newest of these messages.";
         return;
     }
+    if (s->is_bad || (is_failure && s->state == IMAP_STATE_LOGOUT))
+        return;
     buf_put(&s->out, STR("* NO ["));
     buf_put(&s->out, code);
     buf_put(&s->out, STR("] Only the newest of these messages.\r\n"));
@@ -196,6 +200,8 @@ static void answer_reply(struct imap_session *s, const struct imap_reply *reply)
 {
     struct buf line;
 
+    if (str_equal(reply->status, STR("NO")))
+        imap_search_refused(s);
     buf_init(&line, SIZE_MAX);
     imap_write_reply(&line, s->tag, reply);
     answer(s, buf_str(&line), false);
@@ -257,7 +263,7 @@ static void finish(struct imap_session *s, enum err err)
         task_done(&task);
     }
     if (s->lowest_uid != 0)
-        tell_limit(s);
+        tell_limit(s, err);
     if (!s->is_waiting)
         imap_metadata_tell(s);
     if (err == ERR_OK)
@@ -282,11 +288,18 @@ void imap_dispatch_refuse(struct imap_session *s, enum imap_refusal refusal)
 
 /* ---- Running ---- */
 
-/* RFC 9585: a sign of life, so that the client need not think that the connection is dead. */
+/* RFC 9585: a sign of life, so that the client need not think that the connection is dead. What
+ * goes over its messages once more does not go back (§4), and who is at its goal has no more to
+ * say. */
 static void tell_progress(struct imap_session *s)
 {
-    if (s->goal == 0 || s->now_ms < s->progress_due_ms || s->tag.len == 0)
+    if (s->now_ms < s->progress_due_ms || s->tag.len == 0)
         return;
+    if (s->progress < s->progress_told)
+        s->progress = s->progress_told;
+    if (s->progress >= s->goal)
+        return;
+    s->progress_told = s->progress;
     s->progress_due_ms = s->now_ms + IMAP_PROGRESS_MS;
     buf_put(&s->out, STR("* OK [INPROGRESS (\""));
     buf_put(&s->out, s->tag); /* no character of a tag needs a backslash */
@@ -387,6 +400,13 @@ static enum err parse_name(struct imap_parser *parser, struct str *out_tag,
     return ERR_OK;
 }
 
+/* A bulk client's command that costs something waits while others do. */
+static bool must_wait(const struct imap_session *s, const struct imap_command *command)
+{
+    return s->is_bulk && (command->flags & IMAP_IN_NOT_AUTH) == 0 && s->is_under_load != NULL &&
+           s->is_under_load(s->load_owner);
+}
+
 /* What the command's row demands before its arguments are looked at. */
 static enum imap_refusal refusal_of(const struct imap_session *s,
                                     const struct imap_command *command)
@@ -395,9 +415,6 @@ static enum imap_refusal refusal_of(const struct imap_session *s,
         return IMAP_REFUSAL_UNKNOWN_COMMAND;
     if ((command->flags & BIT(s->state)) == 0)
         return IMAP_REFUSAL_WRONG_STATE;
-    if (s->is_bulk && (command->flags & IMAP_IN_NOT_AUTH) == 0 && s->is_under_load != NULL &&
-        s->is_under_load(s->load_owner))
-        return IMAP_REFUSAL_BUSY;
     if (imap_has(s, IMAP_EXT_UIDONLY) && imap_command_is_by_number(command))
         return IMAP_REFUSAL_UID_REQUIRED; /* RFC 9586 §3 */
     return IMAP_REFUSAL_NONE;
@@ -424,6 +441,7 @@ static void on_command(struct imap_session *s, struct str line)
     imap_spend(s, 50);
     task_init(&s->task, s->now_ms);
     s->progress_due_ms = s->now_ms + IMAP_PROGRESS_MS;
+    s->progress_told = 0;
     s->is_input_held = true;
     err = parse_name(&parser, &tag, &s->command);
     s->tag = arena_copy(&s->task.arena, tag);
@@ -455,6 +473,8 @@ static void on_command(struct imap_session *s, struct str line)
         reject(s, IMAP_REFUSAL_IMPOSSIBLE_NAME);
     else if (err != ERR_OK)
         reject_syntax(s);
+    else if (must_wait(s, s->command))
+        reject(s, IMAP_REFUSAL_BUSY);
     else if ((s->command->flags & IMAP_WRITES) != 0 && s->view.is_read_only)
         reject(s, IMAP_REFUSAL_READ_ONLY);
     else if ((s->command->flags & IMAP_IS_LARGE) != 0 &&
@@ -476,6 +496,8 @@ static enum imap_refusal judge_literal(struct imap_session *s, const struct imap
 
     if (refusal != IMAP_REFUSAL_NONE)
         return refusal;
+    if (must_wait(s, command))
+        return IMAP_REFUSAL_BUSY;
     if (command->flags & IMAP_TAKES_MESSAGE) {
         if (size > message_max)
             return IMAP_REFUSAL_MESSAGE_TOO_BIG;

@@ -109,6 +109,7 @@ struct imap_session {
     enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
     bool has_numbers;              /* message numbers are among its keys: no EXPUNGE meanwhile */
     uint64_t progress, goal;       /* how far it is, where it said; goal 0: nothing to say */
+    uint64_t progress_told;        /* the last that the client heard */
     int64_t progress_due_ms;       /* when that is told next */
     bool is_input_held;            /* its arguments point into the reader's input */
     struct str line;               /* after IMAP_PAUSE_LINE */
@@ -185,7 +186,8 @@ static inline void imap_give_way(struct imap_session *s)
     s->pause = IMAP_PAUSE_TURN;
 }
 
-/* The same between two lines of output; when it takes long, the client is told how far it is. */
+/* The same between two lines of output; when it takes long, the client is told how far it is. The
+ * goal is the same each time. */
 static inline void imap_give_way_at(struct imap_session *s, uint64_t progress, uint64_t goal)
 {
     s->progress = progress;
@@ -253,8 +255,8 @@ MUST_CHECK enum err imap_search_selected(struct imap_session *s, struct task *ta
 MUST_CHECK enum err imap_search_answer(struct imap_session *s, struct task *task,
                                        const struct imap_search_return *wanted,
                                        const struct imap_search_result *result);
-/* The command ends so. A SAVE that is answered with NO leaves "$" empty (RFC 5182 §2.1). */
-MUST_CHECK enum err imap_search_end(struct imap_session *s, const struct imap_search_return *wanted,
-                                    enum err err);
+/* The command, whichever it is, is answered with NO: that leaves "$" empty where it was to be saved
+ * (RFC 5182 §2.1; BAD does not). */
+void imap_search_refused(struct imap_session *s);
 
 #endif

@@ -22,7 +22,7 @@ struct imap_parser {
     struct str rest;         /* borrowed: the command */
     struct task *task;       /* borrowed; results are in its arena or in the command */
     bool is_utf8;            /* mailbox names come in UTF-8, not in modified UTF-7 */
-    bool is_charset_fixed;   /* strings are UTF-8, and no charset may be named (RFC 6855 §3) */
+    bool is_charset_fixed;   /* strings are UTF-8, and SEARCH names no charset (RFC 6855 §3) */
     struct str name_as_sent; /* the last mailbox name, if it was not in its normal form */
     bool is_name_impossible; /* it failed at a mailbox name that cannot exist: NO, not BAD */
 };

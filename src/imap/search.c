@@ -449,7 +449,5 @@ enum err imap_search_parse_with_charset(struct imap_parser *parser, struct imap_
 
     TRY(imap_parse_astring(parser, &charset));
     TRY(imap_parse_space(parser));
-    if (parser->is_charset_fixed && !str_equal_nocase(charset, STR("UTF-8")))
-        return imap_expected(parser, "no charset but UTF-8 after ENABLE UTF8=ACCEPT");
     return parse_in_charset(parser, charset, out);
 }

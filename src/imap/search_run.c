@@ -495,6 +495,16 @@ static enum err sift(struct imap_session *s, struct task *task, struct imap_sear
     return ERR_OK;
 }
 
+/* How far in the folder: how many messages a sieve will see is not known before it is at them. */
+static void give_way(struct imap_session *s, const struct imap_search_run *run)
+{
+    uint64_t position = run->next;
+
+    if (run->is_listed)
+        position = run->next < run->found_count ? run->found[run->next] : run->view->count;
+    imap_give_way_at(s, position, run->view->count);
+}
+
 enum err imap_search_run(struct imap_session *s, struct task *task, struct imap_search_run *run)
 {
     bool is_ready = true;
@@ -513,7 +523,7 @@ enum err imap_search_run(struct imap_session *s, struct task *task, struct imap_
             continue;
         }
         if (imap_must_give_way(s)) {
-            imap_give_way_at(s, run->next, run->found_count);
+            give_way(s, run);
             return ERR_OK;
         }
         if (!run->has_begun)

@@ -112,9 +112,147 @@ static void test_long_commands_tell_their_progress(void **state)
     assert_true(str_find(buf_str(&f->out), buf_str(&f->message)) > 0);
 }
 
+/* Runs the command with eleven seconds to a turn. How often the client was told how far it is:
+ * always of `goal`, less than it, and never less than before. */
+static size_t count_told(struct fixture *f, const char *command, uint64_t goal)
+{
+    struct imap_session *s = f->s;
+    struct str rest, line, word;
+    uint64_t last = 0, number;
+    size_t told = 0;
+
+    buf_reset(&f->out);
+    fixture_say(s, command);
+    for (int64_t now_ms = FIXTURE_NOW_MS; imap_session_wants(s) != IMAP_WANTS_INPUT;
+         now_ms += 11000) {
+        buf_put(&f->out, imap_session_output(s));
+        imap_session_consume_output(s, SIZE_MAX);
+        imap_session_resume(s, now_ms);
+    }
+    buf_put(&f->out, imap_session_output(s));
+    imap_session_consume_output(s, SIZE_MAX);
+    assert_true(fixture_heard(f, "tag OK"));
+    rest = buf_str(&f->out);
+    while (str_split(&rest, '\n', &line)) {
+        if (!str_starts_with(line, STR("* OK [INPROGRESS (\"tag\" ")))
+            continue;
+        line = str_from(line, strlen("* OK [INPROGRESS (\"tag\" "));
+        str_split(&line, ' ', &word);
+        assert_true(parse_u64(word, &number));
+        assert_in_range(number, last, goal - 1);
+        last = number;
+        str_split(&line, ')', &word);
+        assert_true(parse_u64(word, &number));
+        assert_int_equal(number, goal);
+        told++;
+    }
+    return told;
+}
+
+/* RFC 9585 §4: the goal does not change, and is what the progress will reach. */
+static void test_progress_goes_towards_one_goal(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s;
+
+    fixture_converse(s, "a CREATE Long\r\nb SELECT INBOX\r\n");
+    fixture_append_large(s, &f->message, 1000000);
+    for (int i = 0; i < 12; i++)
+        fixture_converse(s, "c COPY * Long\r\n");
+    fixture_converse(s, "d SELECT Long\r\n");
+    assert_true(count_told(f, "tag UID SEARCH 2:4 TEXT \"large message 12\"\r\n", 12) > 2);
+    assert_true(count_told(f, "tag SEARCH RETURN (RELEVANCY ALL) FUZZY TEXT large\r\n", 12) > 10);
+    assert_true(count_told(f,
+                           "tag ESEARCH IN (mailboxes (INBOX Long)) TEXT \"large message 12\"\r\n",
+                           13) > 10);
+    fixture_converse(s, "a CREATE Many\r\nb APPEND Many {3+}\r\nabc\r\nc SELECT Many\r\n");
+    for (int i = 0; i < 14; i++)
+        fixture_converse(s, "d COPY 1:* Many\r\n");
+    assert_true(count_told(f, "tag FETCH 1001:3000,5001:16000 FLAGS\r\n", 13000) > 2);
+}
+
+/* Searches INBOX and another mailbox; when it has found one message there, another client says
+ * this. */
+static void search_meanwhile(struct fixture *f, const char *name, const char *other)
+{
+    struct imap_session *s = f->s;
+
+    buf_reset(&f->out);
+    buf_reset(&f->command);
+    buf_putf(&f->command, "tag ESEARCH IN (mailboxes (INBOX %s)) OR SEEN TEXT large\r\n", name);
+    buf_put(&f->command, (struct str){"", 1});
+    fixture_say(s, f->command.ptr);
+    while (!fixture_said(s, "MAILBOX INBOX")) {
+        assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+        imap_session_resume(s, FIXTURE_NOW_MS);
+    }
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_TURN);
+    fixture_converse(f->other, other);
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "tag OK"));
+}
+
+/* RFC 7377 §2: MAILBOX is its name, not one that it had when the search began. */
+static void test_esearch_tells_names_as_they_are(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s;
+
+    fixture_converse(s, "a CREATE Long\r\nb SELECT INBOX\r\n");
+    fixture_append_large(s, &f->message, 1000000);
+    fixture_converse(s, "c COPY * Long\r\nd STORE * +FLAGS (\\Seen)\r\ne COPY * Long\r\n");
+    search_meanwhile(f, "Long", "a RENAME Long Longer\r\n");
+    assert_true(fixture_heard(f, "MAILBOX Longer UIDVALIDITY"));
+    assert_false(fixture_heard(f, "MAILBOX Long "));
+    /* It is gone, or is another one of that name: there is nothing to say of it. */
+    search_meanwhile(f, "Longer", "b DELETE Longer\r\n");
+    assert_false(fixture_heard(f, "MAILBOX Longer"));
+    fixture_converse(s, "a CREATE Long/child\r\nb COPY * Long\r\nc STORE * -FLAGS (\\Seen)\r\n"
+                        "d COPY * Long\r\n");
+    search_meanwhile(f, "Long", "b DELETE Long\r\nc CREATE Long\r\n");
+    assert_false(fixture_heard(f, "MAILBOX Long"));
+}
+
 static bool is_under_load(void *owner)
 {
     return *(const bool *)owner;
+}
+
+/* What is refused with NO empties "$", where it was to be saved (RFC 5182 §2.1); with BAD, or where
+ * nothing was to be saved, it stays. */
+static void test_a_refused_search_saves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = fixture_connect(f, NULL);
+    static const struct {
+        const char *command;
+        bool is_kept;
+    } rows[] = {
+        {"c SEARCH RETURN (SAVE) ALL\r\n", false},
+        {"c UID SORT RETURN (SAVE COUNT) (DATE) UTF-8 ALL\r\n", false},
+        {"c ESEARCH IN (selected) RETURN (SAVE) ALL\r\n", false},
+        {"c SEARCH RETURN (SAVE) NONSENSE\r\n", true},
+        {"c SEARCH RETURN (COUNT) ALL\r\n", true},
+        {"c THREAD REFERENCES UTF-8 ALL\r\n", true},
+        {"c STATUS INBOX (MESSAGES)\r\n", true},
+    };
+    bool is_busy = false;
+
+    imap_session_ask_load(s, is_under_load, &is_busy);
+    fixture_converse(s, "a ID (\"event\" \"Indexer\" \"name\" \"com.apple.mobilemail\")\r\n"
+                        "b APPEND INBOX {3+}\r\nabc\r\nc SELECT INBOX\r\n");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        fixture_converse(s, "b SEARCH RETURN (SAVE) ALL\r\n");
+        is_busy = true;
+        fixture_say(s, rows[i].command);
+        assert_true(fixture_said(s, "c NO [UNAVAILABLE]") || fixture_said(s, "c BAD "));
+        imap_session_consume_output(s, SIZE_MAX);
+        is_busy = false;
+        fixture_say(s, "d SEARCH RETURN (COUNT) $\r\n");
+        assert_int_equal(fixture_said(s, "COUNT 1\r\n"), rows[i].is_kept);
+        imap_session_consume_output(s, SIZE_MAX);
+    }
+    imap_session_free(&s);
 }
 
 /* iOS's bulk downloads: NO [UNAVAILABLE] under load (RFC 5530 §3), to what costs something. */
@@ -166,7 +304,10 @@ int main(void)
         TEST(test_an_idle_session_is_small),
         TEST(test_a_group_commits_once),
         TEST(test_long_commands_tell_their_progress),
+        TEST(test_progress_goes_towards_one_goal),
+        TEST(test_esearch_tells_names_as_they_are),
         TEST(test_bulk_downloads_wait_under_load),
+        TEST(test_a_refused_search_saves_nothing),
     };
 
     transcript_vault_init();

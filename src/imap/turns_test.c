@@ -117,6 +117,12 @@ static void test_fetch_of_damaged_messages(void **state)
     fixture_say(s, "d FETCH 1:* (PREVIEW BODY.PEEK[TEXT])\r\n");
     fixture_hear(s, &f->out, SIZE_MAX, NULL);
     assert_true(str_starts_with(buf_str(&f->out), STR("d NO ")));
+    /* They are seen all the same: that was done before they were read, and is told. */
+    buf_reset(&f->out);
+    fixture_say(s, "e FETCH 1:* (PREVIEW BODY[TEXT])\r\n");
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "* 1 FETCH (FLAGS (\\Seen \\Recent))\r\n"));
+    assert_true(fixture_heard(f, "* 3 FETCH (FLAGS (\\Seen \\Recent))\r\ne NO [CORRUPTION]"));
 }
 
 /* Turns that this command takes, and memory (0 under a sanitizer); nobody looks at its output. */

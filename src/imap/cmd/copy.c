@@ -94,8 +94,11 @@ IMAP_COMMAND(copy)
 IMAP_COMMAND(move)
 {
     struct str code;
+    enum err err = transfer(s, task, args, true, &code);
 
-    TRY(transfer(s, task, args, true, &code));
+    if (err != ERR_OK)
+        s->lowest_uid = 0; /* nothing was moved, so the limit left nothing out */
+    TRY(err);
     if (code.len == 0)
         return ERR_OK;
     buf_put(&s->out, STR("* OK ["));

@@ -145,6 +145,8 @@ static enum err choose_folders(struct imap_session *s, struct task *task,
         if (is_source(s, args, &folders[i]))
             args->folders[args->folder_count++] = folders[i];
     }
+    for (size_t i = 0; i < args->folder_count; i++)
+        args->goal += args->folders[i].message_count;
     return ERR_OK;
 }
 
@@ -207,19 +209,30 @@ static enum err begin_folder(struct imap_session *s, struct task *task,
     return open_folder(s, task, args, &args->folders[args->next]);
 }
 
+/* The folder as it is called by now. ERR_NOT_FOUND: it is gone, or another one of its name. */
+static enum err look_again(struct imap_session *s, struct task *task,
+                           const struct vault_folder *folder, struct vault_folder *out_now)
+{
+    if (!vault_folder_is_valid(s->vault, folder->id, folder->incarnation))
+        return fail(task, ERR_NOT_FOUND, "the folder was deleted meanwhile");
+    return vault_folder_by_id(s->vault, task, folder->id, out_now);
+}
+
 static enum err end_folder(struct imap_session *s, struct task *task,
                            struct imap_esearch_args *args)
 {
+    struct vault_folder now;
     struct imap_search_result result = {
         .view = args->run.view,
         .found = args->run.found,
         .count = args->run.found_count,
         .modseqs = args->run.modseqs,
         .scores = args->run.scores,
-        .mailbox = args->folders[args->next].name,
-        .uidvalidity = args->folders[args->next].uidvalidity,
     };
 
+    TRY(look_again(s, task, &args->folders[args->next], &now));
+    result.mailbox = now.name;
+    result.uidvalidity = now.uidvalidity;
     if (args->sources == IMAP_ESEARCH_SELECTED)
         TRY(imap_search_save(s, task, &args->wanted, &result));
     if (result.count > 0)
@@ -230,8 +243,20 @@ static enum err end_folder(struct imap_session *s, struct task *task,
 static void leave_folder(struct imap_session *s, struct imap_esearch_args *args)
 {
     args->run.view = NULL;
-    args->next++;
+    args->passed += args->folders[args->next++].message_count;
     task_done(&s->folder_task);
+}
+
+/* The search told how far it is in this mailbox; the client hears how far in all of them, which are
+ * taken as large as they were at first. */
+static void add_passed(struct imap_session *s, const struct imap_esearch_args *args)
+{
+    uint64_t here = args->folders[args->next].message_count;
+
+    if (s->goal == 0)
+        return;
+    s->progress = args->passed + (s->progress < here ? s->progress : here);
+    s->goal = args->goal;
 }
 
 /*
@@ -256,11 +281,15 @@ static enum err search_folder(struct imap_session *s, struct task *task,
         return fail(task, err, "%s", at_hand->words);
     if (s->pause == IMAP_PAUSE_NONE)
         leave_folder(s, args);
+    else
+        add_passed(s, args);
     return ERR_OK;
 }
 
-static enum err search(struct imap_session *s, struct task *task, struct imap_esearch_args *esearch)
+IMAP_COMMAND(esearch)
 {
+    struct imap_esearch_args *esearch = &args->esearch;
+
     if (esearch->program.is_wrong_charset)
         return imap_refuse(s, task, IMAP_REFUSAL_CHARSET);
     if ((esearch->sources & IMAP_ESEARCH_SELECTED) && s->state != IMAP_STATE_SELECTED)
@@ -277,11 +306,4 @@ static enum err search(struct imap_session *s, struct task *task, struct imap_es
             return ERR_OK;
     }
     return ERR_OK;
-}
-
-IMAP_COMMAND(esearch)
-{
-    enum err err = search(s, task, &args->esearch);
-
-    return imap_search_end(s, &args->esearch.wanted, err);
 }

@@ -236,6 +236,20 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
     imap_spend(s, ROW_UNITS);
 }
 
+/* Of a message that cannot be answered: what was done to it is told, as no sync will tell it. */
+static void write_seen(struct imap_session *s, const struct imap_fetch_args *fetch,
+                       const struct vault_message *row)
+{
+    struct imap_fetch_args flags_only = *fetch;
+
+    if (!is_now_seen(fetch, row->uid))
+        return;
+    flags_only.items &= IMAP_FETCH_UID;
+    flags_only.section_count = 0;
+    write_row(s, &flags_only, row);
+    buf_put(&s->out, STR(")\r\n"));
+}
+
 /* ---- The messages ---- */
 
 static bool is_at_end(const struct imap_fetch_args *fetch)
@@ -279,6 +293,7 @@ static enum err write_message(struct imap_session *s, struct task *task,
         vault_content_close(&s->content);
         arena_free(&s->message_arena);
         task_forgive(task);
+        write_seen(s, fetch, row);
         fetch->index++;
         return vault_is_broken(s->vault) ? fail(task, ERR_IO, "the vault is broken") : ERR_OK;
     }
@@ -338,6 +353,24 @@ static enum err outcome(struct imap_session *s, struct task *task,
     return ERR_OK;
 }
 
+/* How many of the messages that it is about it has done. */
+static uint64_t position_of(const struct imap_fetch_args *fetch)
+{
+    struct imap_set before = {.ranges = fetch->ranges.ranges, .count = fetch->range};
+    uint64_t position = imap_set_size(&before);
+
+    return is_at_end(fetch) ? position
+                            : position + (fetch->index - fetch->ranges.ranges[fetch->range].first);
+}
+
+static void give_way(struct imap_session *s, const struct imap_fetch_args *fetch)
+{
+    if (fetch->phase == IMAP_FETCH_ROWS)
+        imap_give_way_at(s, position_of(fetch), imap_set_size(&fetch->ranges));
+    else
+        imap_give_way(s);
+}
+
 enum err imap_cmd_fetch(struct imap_session *s, struct task *task, union imap_args *args)
 {
     struct imap_fetch_args *fetch = &args->fetch;
@@ -353,7 +386,7 @@ enum err imap_cmd_fetch(struct imap_session *s, struct task *task, union imap_ar
     }
     for (;;) {
         if (imap_must_give_way(s)) {
-            imap_give_way_at(s, fetch->index, fetch->phase == IMAP_FETCH_ROWS ? s->view.count : 0);
+            give_way(s, fetch);
             return ERR_OK;
         }
         if (fetch->phase != IMAP_FETCH_ROWS) {

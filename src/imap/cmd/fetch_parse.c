@@ -314,7 +314,7 @@ enum err imap_parse_fetch_items(struct imap_parser *parser, struct imap_fetch_ar
  * fetch-modifier =/ "PARTIAL" SP partial-range (RFC 9394 §4) */
 static enum err parse_modifier(struct imap_parser *parser, struct imap_fetch_args *fetch)
 {
-    if (imap_take_word(parser, STR("CHANGEDSINCE"))) {
+    if (!fetch->has_changed_since && imap_take_word(parser, STR("CHANGEDSINCE"))) {
         TRY(imap_parse_space(parser));
         TRY(imap_parse_modseq(parser, &fetch->changed_since));
         fetch->has_changed_since = true;

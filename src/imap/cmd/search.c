@@ -39,34 +39,38 @@ enum err imap_search_answer(struct imap_session *s, struct task *task,
     return ERR_OK;
 }
 
-enum err imap_search_end(struct imap_session *s, const struct imap_search_return *wanted,
-                         enum err err)
+static const struct imap_search_return *wanted_of(const struct imap_session *s)
 {
-    if (err != ERR_OK && (wanted->options & IMAP_RETURN_SAVE))
-        imap_view_save(&s->view, NULL, 0);
-    return err;
+    if (s->command->run == imap_cmd_search)
+        return &s->args->search.wanted;
+    if (s->command->run == imap_cmd_sort)
+        return &s->args->sort.search.wanted;
+    return s->command->run == imap_cmd_esearch ? &s->args->esearch.wanted : NULL;
 }
 
-static enum err search(struct imap_session *s, struct task *task, struct imap_search_args *args)
+void imap_search_refused(struct imap_session *s)
 {
-    struct imap_search_result result = {.is_search = true, .view = &s->view};
+    const struct imap_search_return *wanted = s->args == NULL ? NULL : wanted_of(s);
 
-    /* IMAP4rev2 has no other answer than ESEARCH (RFC 9051 §6.4.4). */
-    if (imap_has(s, IMAP_EXT_REV2) && !args->wanted.is_extended)
-        args->wanted = (struct imap_search_return){.is_extended = true, .options = IMAP_RETURN_ALL};
-    TRY(imap_search_selected(s, task, args));
-    if (s->pause != IMAP_PAUSE_NONE)
-        return ERR_OK;
-    result.found = args->run.found;
-    result.count = args->run.found_count;
-    result.modseqs = args->run.modseqs;
-    result.scores = args->run.scores;
-    return imap_search_answer(s, task, &args->wanted, &result);
+    if (wanted != NULL && (wanted->options & IMAP_RETURN_SAVE))
+        imap_view_save(&s->view, NULL, 0);
 }
 
 IMAP_COMMAND(search)
 {
-    enum err err = search(s, task, &args->search);
+    struct imap_search_args *search = &args->search;
+    struct imap_search_result result = {.is_search = true, .view = &s->view};
 
-    return imap_search_end(s, &args->search.wanted, err);
+    /* IMAP4rev2 has no other answer than ESEARCH (RFC 9051 §6.4.4). */
+    if (imap_has(s, IMAP_EXT_REV2) && !search->wanted.is_extended)
+        search->wanted =
+            (struct imap_search_return){.is_extended = true, .options = IMAP_RETURN_ALL};
+    TRY(imap_search_selected(s, task, search));
+    if (s->pause != IMAP_PAUSE_NONE)
+        return ERR_OK;
+    result.found = search->run.found;
+    result.count = search->run.found_count;
+    result.modseqs = search->run.modseqs;
+    result.scores = search->run.scores;
+    return imap_search_answer(s, task, &search->wanted, &result);
 }

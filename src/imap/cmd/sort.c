@@ -14,35 +14,29 @@ IMAP_PARSE(sort)
     return imap_search_parse_end(parser, &args->sort.search);
 }
 
-static enum err sort(struct imap_session *s, struct task *task, struct imap_sort_args *args)
+IMAP_COMMAND(sort)
 {
-    struct imap_search_args *search = &args->search;
+    struct imap_sort_args *sort = &args->sort;
+    struct imap_search_args *search = &sort->search;
     struct imap_search_result result = {.view = &s->view};
 
     TRY(imap_search_selected(s, task, search));
     if (s->pause != IMAP_PAUSE_NONE)
         return ERR_OK;
-    if (args->sort.phase == IMAP_SORT_BEGINNING) {
-        args->sort.order = &args->order;
-        args->sort.view = &s->view;
-        args->sort.found = search->run.found;
-        args->sort.found_count = search->run.found_count;
-        args->sort.modseqs = search->run.modseqs;
-        args->sort.scores = search->run.scores;
+    if (sort->sort.phase == IMAP_SORT_BEGINNING) {
+        sort->sort.order = &sort->order;
+        sort->sort.view = &s->view;
+        sort->sort.found = search->run.found;
+        sort->sort.found_count = search->run.found_count;
+        sort->sort.modseqs = search->run.modseqs;
+        sort->sort.scores = search->run.scores;
     }
-    TRY(imap_sort_run(s, task, &args->sort));
+    TRY(imap_sort_run(s, task, &sort->sort));
     if (s->pause != IMAP_PAUSE_NONE)
         return ERR_OK;
-    result.found = args->sort.found;
-    result.count = args->sort.found_count;
-    result.modseqs = args->sort.modseqs;
-    result.scores = args->sort.scores;
+    result.found = sort->sort.found;
+    result.count = sort->sort.found_count;
+    result.modseqs = sort->sort.modseqs;
+    result.scores = sort->sort.scores;
     return imap_search_answer(s, task, &search->wanted, &result);
-}
-
-IMAP_COMMAND(sort)
-{
-    enum err err = sort(s, task, &args->sort);
-
-    return imap_search_end(s, &args->sort.search.wanted, err);
 }
