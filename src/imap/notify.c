@@ -101,8 +101,10 @@ unsigned imap_notify_status_items(unsigned events)
 
 bool imap_notify_is_muted(const struct imap_session *s)
 {
-    bool may_expunge = s->command != NULL && (s->command->flags & IMAP_WRITES) != 0 &&
-                       s->command->run != imap_cmd_store;
+    /* What goes by numbers, and refuses those that are expunged, has to say which. */
+    bool may_expunge = s->command != NULL && s->command->run != imap_cmd_store &&
+                       ((s->command->flags & IMAP_WRITES) != 0 ||
+                        (s->command->run == imap_cmd_copy && !imap_is_by_uid(s)));
 
     return s->notify != NULL && !may_expunge &&
            (s->notify->selected == NULL || s->notify->selected->events == 0);

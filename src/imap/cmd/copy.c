@@ -6,39 +6,18 @@
 
 #include "imap/write.h"
 
-/* Whether two ascending lists have a UID in common. */
-static bool have_common(const uint32_t *left, size_t left_count, const uint32_t *right,
-                        size_t right_count)
+/* Of these UIDs, ascending, one was expunged by another session, and its EXPUNGE is held back. */
+static bool is_one_gone(const struct imap_view *view, const uint32_t *uids, size_t count)
 {
-    size_t l = 0, r = 0;
+    size_t gone = 0;
 
-    while (l < left_count && r < right_count) {
-        if (left[l] == right[r])
+    for (size_t i = 0; i < count; i++) {
+        while (gone < view->gone_count && view->gone[gone] < uids[i])
+            gone++;
+        if (gone < view->gone_count && view->gone[gone] == uids[i])
             return true;
-        if (left[l] < right[r])
-            l++;
-        else
-            r++;
     }
     return false;
-}
-
-/* Whether one of these, ascending, was expunged by another session, untold: held back, or unsaid
- * since NOTIFY wants it so. */
-static enum err is_one_expunged(struct imap_session *s, struct task *task, const uint32_t *uids,
-                                size_t count, bool *out_is)
-{
-    const struct imap_view *view = &s->view;
-    struct vault_changes changes;
-
-    TRY(imap_view_sync(s, task, false));
-    *out_is = have_common(view->gone, view->gone_count, uids, count);
-    if (*out_is || view->modseq == vault_folder_modseq(s->vault, view->folder_id))
-        return ERR_OK;
-    TRY(vault_changes_since(s->vault, task, view->folder_id, view->modseq, &changes));
-    *out_is = changes.is_expunged_unknown ||
-              have_common(changes.expunged, changes.expunged_count, uids, count);
-    return ERR_OK;
 }
 
 static enum err transfer(struct imap_session *s, struct task *task, union imap_args *args,
@@ -48,7 +27,6 @@ static enum err transfer(struct imap_session *s, struct task *task, union imap_a
     size_t uid_count, count;
     struct vault_folder target;
     struct imap_set ranges;
-    bool is_expunged = false;
     struct buf code;
 
     TRY(imap_command_ranges(s, task, args->copy.set, &ranges));
@@ -64,10 +42,11 @@ static enum err transfer(struct imap_session *s, struct task *task, union imap_a
         return ERR_OK;
     /* Who names messages by their numbers believes that they are there: all of them or none (RFC
      * 2180 §4.4.1). UIDs that are gone are left out (RFC 3501 §6.4.8). */
-    if (!imap_is_by_uid(s))
-        TRY(is_one_expunged(s, task, uids, uid_count, &is_expunged));
-    if (is_expunged)
-        return imap_refuse(s, task, IMAP_REFUSAL_EXPUNGED);
+    if (!imap_is_by_uid(s)) {
+        TRY(imap_view_sync(s, task, false));
+        if (is_one_gone(&s->view, uids, uid_count))
+            return imap_refuse(s, task, IMAP_REFUSAL_EXPUNGED);
+    }
     TRY(vault_message_copy(s->vault, task, s->view.folder_id, target.id, uids, uid_count, is_move,
                            &from_uids, &to_uids, &count));
     imap_spend(s, count * 10);
