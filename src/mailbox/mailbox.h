@@ -18,19 +18,20 @@
 
 enum {
     MAILBOX_SESSIONS_MAX = 1000,
-    MAILBOX_KEY_TIMEOUT_MS = 10 * 1000, /* for the keeper to send the key */
-    MAILBOX_ENDING_MS = 3 * 1000,       /* for clients to take their last bytes */
-    MAILBOX_USAGE_DELAY_MS = 50,        /* changes within it are reported together */
-    MAILBOX_HOUSEKEEPING_IDLE_MS = 1000, /* without a change: then what was put off is done, */
-    MAILBOX_HOUSEKEEPING_PAUSE_MS = 20,  /* a slice at a time; */
-    MAILBOX_HOUSEKEEPING_BUSY_MS = 1000, /* while a command is under way, so seldom, */
+    MAILBOX_KEY_TIMEOUT_MS = 10 * 1000,   /* for the keeper to send the key */
+    MAILBOX_ENDING_MS = 3 * 1000,         /* for clients to take their last bytes */
+    MAILBOX_USAGE_DELAY_MS = 50,          /* changes within it are reported together */
+    MAILBOX_HOUSEKEEPING_IDLE_MS = 1000,  /* without a change: then what was put off is done, */
+    MAILBOX_HOUSEKEEPING_PAUSE_MS = 20,   /* a slice at a time; */
+    MAILBOX_HOUSEKEEPING_BUSY_MS = 1000,  /* while a command is under way, so seldom, */
     MAILBOX_HOUSEKEEPING_BEHIND_MS = 100, /* or so seldom when catching up; */
     /* without a session, without pauses, but then the process ends, and the next one goes on. */
     MAILBOX_HOUSEKEEPING_LAST_MS = 120 * 1000,
-    MAILBOX_RENEWAL_AT_LOGIN_MS = 50,    /* new keys for the drop box, behind the first answers */
-    MAILBOX_RENEWAL_MS = 60 * 60 * 1000, /* between looks whether the drop box is due for new keys */
-    MAILBOX_BACKUP_PAUSE_MS = 200,       /* while a backup is made, nobody asks whether to end */
-    MAILBOX_IDLE_AGAIN_MS = 5 * 1000,   /* the store did not let us end: ask again */
+    MAILBOX_RENEWAL_AT_LOGIN_MS = 50, /* new keys for the drop box, behind the first answers */
+    MAILBOX_RENEWAL_MS =
+        60 * 60 * 1000,               /* between looks whether the drop box is due for new keys */
+    MAILBOX_BACKUP_PAUSE_MS = 200,    /* while a backup is made, nobody asks whether to end */
+    MAILBOX_IDLE_AGAIN_MS = 5 * 1000, /* the store did not let us end: ask again */
 };
 
 struct imap_group;
@@ -49,13 +50,13 @@ struct mailbox {
     struct vault *vault;               /* own; NULL before the key came */
     struct imap_group *appends;        /* own; committed before anything else uses the vault */
     struct secret *key;                /* own; for children that open the file (mailbox/child.h) */
-    struct secret *next_key;           /* own; NULL: the file is under its last key (docs/passwords.md) */
-    struct secret *drop_key;           /* own; likewise */
-    struct secret *pass_key;           /* own; likewise: checks the sessions' passes */
-    struct secret *next_pass_key;      /* own; from the next key, NULL: there was none */
+    struct secret *next_key; /* own; NULL: the file is under its last key (docs/passwords.md) */
+    struct secret *drop_key; /* own; likewise */
+    struct secret *pass_key; /* own; likewise: checks the sessions' passes */
+    struct secret *next_pass_key;   /* own; from the next key, NULL: there was none */
     struct secret *former_pass_key; /* own; of sessions from before a re-encryption; NULL: none */
-    uint64_t passes_since;             /* those of logins up to this one count no more */
-    bool is_being_copied; /* it is re-encrypted: what can wait is not written meanwhile */
+    uint64_t passes_since;          /* those of logins up to this one count no more */
+    bool is_being_copied;           /* it is re-encrypted: what can wait is not written meanwhile */
     bool is_rekeyed; /* the file is under what was the next key: the keeper has to know */
     struct vault_subscriber changes;
     struct mailbox_session *sessions; /* own, a list */
@@ -63,34 +64,37 @@ struct mailbox {
     struct mailbox_delivery *first_delivery, *last_delivery; /* own, a queue */
     struct mailbox_job *jobs; /* own, a list; what the owner asked for (mailbox/jobs.h) */
     size_t job_count;
-    struct mailbox_backup *backup; /* own; NULL: none are configured (mailbox/backup.h) */
-    struct mailbox_rebuild *rebuild; /* own; the one under way, or ending (mailbox/rebuild.h) */
-    struct net_timer *delivery_timer;     /* own: stores what is queued */
-    struct net_timer *usage_timer;        /* own: tells the keeper */
-    struct net_timer *idle_timer;         /* own: nobody there for a while */
+    struct mailbox_backup *backup;    /* own; NULL: none are configured (mailbox/backup.h) */
+    struct mailbox_rebuild *rebuild;  /* own; the one under way, or ending (mailbox/rebuild.h) */
+    struct net_timer *delivery_timer; /* own: stores what is queued */
+    struct net_timer *usage_timer;    /* own: tells the keeper */
+    struct net_timer *idle_timer;     /* own: nobody there for a while */
     struct net_timer *housekeeping_timer; /* own: work that was put off */
     struct net_timer *renewal_timer;      /* own: the drop box in a long session */
     struct net_timer *hibernate_timer;    /* own: sessions that are silent */
     struct net_timer *deadline;           /* own: the key is late, or the end is */
-    struct vault_options vault_options; /* as the file was opened, or was to be */
+    struct vault_options vault_options;   /* as the file was opened, or was to be */
     bool is_damaged;       /* it does not open: nothing can be done but restoring it */
     bool is_hibernate_due; /* that timer runs */
     bool has_housekeeping; /* work was put off, and is not done yet */
     int64_t unused_ms; /* monotonic: since when there is no session, delivery or job; 0: there is */
-    bool is_key_only_here; /* the keeper that had it too is gone: no session may sleep */
-    bool is_watched;       /* somebody sleeps in IDLE: the store hears of changes */
-    bool has_imported;     /* waiting mail was taken over */
-    bool was_renewed; /* the drop box's keys, or they were not an hour old */
-    bool is_catching_up; /* the vault is behind: slices go between the commands */
+    bool is_key_only_here;         /* the keeper that had it too is gone: no session may sleep */
+    bool is_watched;               /* somebody sleeps in IDLE: the store hears of changes */
+    bool has_imported;             /* waiting mail was taken over */
+    bool was_renewed;              /* the drop box's keys, or they were not an hour old */
+    bool owes_renewal;             /* it was time to look, and there was no session */
+    bool is_catching_up;           /* the vault is behind: slices go between the commands */
     int64_t housekeeping_waits_ms; /* monotonic: since when for a command's end; 0: it does not */
     bool is_ending;
 };
 
 /* Looks whether the process has become idle, or busy again. After every change of either kind. */
 void mailbox_check_idle(struct mailbox *mailbox);
-/* Something was put off although nothing changed: done when nobody changes anything for a second. */
+/* Something was put off although nothing changed: done when nobody changes anything for a second.
+ */
 void mailbox_housekeep_later(struct mailbox *mailbox);
-/* Nothing is done by itself any more: before the vault is closed, since the loop may go on after that. */
+/* Nothing is done by itself any more: before the vault is closed, since the loop may go on after
+ * that. */
 void mailbox_stop_timers(struct mailbox *mailbox);
 /* No more of it: clients get BYE, the vault is closed, the loop stops. */
 void mailbox_end(struct mailbox *mailbox, const char *why);

@@ -410,14 +410,17 @@ static void renew(struct mailbox *mailbox)
 
 /*
  * Not while a restore is made, or may come next, where the mailbox was opened for no session: its
- * owner would be told of a later change that the backups lack. Without a session it is done before
- * the process ends.
+ * owner would be told of a later change that the backups lack. A session that comes, or the end of
+ * the process, has it done.
  */
 static void on_renewal(void *owner)
 {
     struct mailbox *mailbox = owner;
 
-    if (mailbox->session_count == 0 || mailbox_job_is_restoring(mailbox))
+    mailbox->owes_renewal = mailbox->session_count == 0;
+    if (mailbox->owes_renewal)
+        net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_MS);
+    else if (mailbox_job_is_restoring(mailbox))
         net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_AT_LOGIN_MS);
     else
         renew(mailbox);
@@ -511,6 +514,8 @@ static void on_session_open(struct mailbox *mailbox, struct wire_message *messag
 
         if (err == ERR_OK)
             message->fds[0] = -1;
+        if (err == ERR_OK && mailbox->owes_renewal)
+            net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_AT_LOGIN_MS);
         reply.status = err == ERR_OK ? WIRE_OK : WIRE_UNAVAILABLE;
     }
     if (wire_send(mailbox->store, WIRE_SESSION_OPEN_REPLY, message->tag, &reply, NULL, 0) != ERR_OK)
@@ -676,7 +681,7 @@ _Noreturn void mailbox_run(const struct mailbox_start *start)
     mailbox_session_free_all(&mailbox);
     mailbox_job_end_all(&mailbox);
     if (mailbox.vault != NULL) {
-        if (!mailbox.was_renewed)
+        if (!mailbox.was_renewed || mailbox.owes_renewal)
             renew(&mailbox);
         tell_usage(&mailbox);
     }

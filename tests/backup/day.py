@@ -88,7 +88,7 @@ def new_keys_of_the_drop_box_are_no_later_change(world, server, faults):
         faults.set_clock(day * 86400)
         result = world.run(alias, "alias", "check")  # opens it, and leaves it open for a moment
         check(result[0] == 0, show(result))
-        time.sleep(0.1)  # what is due behind a login begins
+        time.sleep(0.1)  # so that what is due behind a login would be done
         result = world.restore(alias)
         check(result[0] == 0 and "hint" not in result[1], show(result))
 
