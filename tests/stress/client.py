@@ -111,7 +111,7 @@ class Client:
 
     def abandon(self, state):
         for command in self.outstanding:
-            self.world.users.subtract(command.names)
+            self.world.leave_names(command.names, state)
             for change in command.changes:
                 if change.state == OPEN:
                     self.world.close_change(change, state)

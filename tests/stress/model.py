@@ -34,7 +34,8 @@ class Change:
         self.base_modseq = base_modseq  # the folder's highest known one when it was sent
 
     def finish(self, state, now):
-        self.state, self.done = state, now
+        """UNKNOWN: it is on its way, and may be done at any time until that is resolved."""
+        self.state, self.done = state, FOREVER if state == UNKNOWN else now
 
 
 class FlagChange(Change):
@@ -357,7 +358,8 @@ class Folder:
 
     def may_be_gone(self, message):
         return (message.gone_at is not None or message.maybe_gone or
-                any(each.state == OPEN and each.may_cover(message) for each in self.removals))
+                any(each.state in (OPEN, UNKNOWN) and each.may_cover(message)
+                    for each in self.removals))
 
     def was_removable(self, message):
         return any(each.may_cover(message) for each in self.removals)

@@ -28,7 +28,7 @@ CLIENTS = 20
 PERIOD = 600       # commands between two checkpoints
 KILL_EVERY = 4     # checkpoints
 DOZE_EVERY = 5
-PATIENCE = 60      # seconds for what must come at all; not a measure of speed
+PATIENCE = 180     # seconds for what must come at all; a process may finish its index for two minutes
 SETTLING = ("SELECT", "EXAMINE", "CLOSE", "UNSELECT", "LOGOUT", "LOGIN", "IDLE", "CREATE", "DELETE",
             "RENAME", "RENAME INBOX", "ENABLE", "COMPRESS")  # nothing is sent behind these
 # What a client with a selected folder does, and how often.

@@ -47,7 +47,8 @@ class World:
         self.may_drop = True
         self.capabilities = set()  # as LOGIN's OK names them
         self.contents = {}
-        self.unknown = []     # changes whose connection we dropped
+        self.unknown = []        # changes whose connection we dropped
+        self.unknown_names = []  # and the folders that their commands say
         self.counts = collections.Counter()  # of commands, by name
 
     def tick(self):
@@ -70,6 +71,13 @@ class World:
                 if folder is not None and name not in self.busy and not folder.is_dying]
 
     # ---- changes end ----
+
+    def leave_names(self, names, state):
+        """A command that named them is over; or, UNKNOWN, on its way: they still mean the same to it."""
+        if state == UNKNOWN:
+            self.unknown_names.extend(names)
+        else:
+            self.users.subtract(names)
 
     def close_change(self, change, state):
         """A connection ended with it unanswered."""
@@ -104,6 +112,8 @@ class World:
 
     def resolve_unknown(self, state):
         """Long after a drop: what was on its way has arrived, or never will."""
+        self.users.subtract(self.unknown_names)
+        self.unknown_names = []
         changes, self.unknown = self.unknown, []
         for change in changes:
             self.close_change(change, state)
