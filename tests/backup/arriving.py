@@ -210,10 +210,12 @@ def what_was_said_before_tls_is_forgotten(world):
         client.sendall(line.split()[0] + b" NO never\r\n")
         heard.append(client.recv(1000))
 
-    threading.Thread(target=serve, daemon=True).start()
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
     world.is_refused("imap", listener.getsockname()[1], "--server-ca-file", world.ca,
                      said=("refuses name or password",))
-    check(heard[0].startswith(b"s2 LOGIN") and heard[1] == b"", heard)
+    server.join(60)
+    check(len(heard) == 2 and heard[0].startswith(b"s2 LOGIN") and heard[1] == b"", heard)
 
 
 def main():
