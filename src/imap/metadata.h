@@ -24,7 +24,7 @@ struct imap_metadata_args {
     uint32_t max_size;
     struct vault_metadata *changes; /* SETMETADATA */
     size_t change_count;
-    bool is_too_much; /* there were more of them: NO [METADATA TOOMANY] */
+    bool is_too_many; /* there were more of them: NO [METADATA TOOMANY] */
     /* progress */
     bool is_started;
     struct vault_folder folder;

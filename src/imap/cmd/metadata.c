@@ -167,7 +167,7 @@ IMAP_PARSE(setmetadata)
         TRY(imap_parse_space(parser));
         TRY(parse_value(parser, &change.value));
         if (metadata->change_count == ENTRIES_MAX)
-            metadata->is_too_much = true;
+            metadata->is_too_many = true;
         else
             metadata->changes[metadata->change_count++] = change;
     } while (imap_take(parser, ' '));
@@ -312,7 +312,7 @@ IMAP_COMMAND(setmetadata)
     struct imap_metadata_args *metadata = &args->metadata;
     enum err err;
 
-    if (metadata->is_too_much) /* RFC 5464 §4.3: TOOMANY */
+    if (metadata->is_too_many) /* RFC 5464 §4.3: TOOMANY */
         return fail(task, ERR_LIMIT, "more than %d entries in one command", ENTRIES_MAX);
     TRY(find(s, task, metadata->name, &metadata->folder));
     for (size_t i = 0; i < metadata->change_count; i++) {
