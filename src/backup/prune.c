@@ -62,6 +62,7 @@ struct backup_prune {
     struct items segments; /* of the generation that goes */
     size_t next, next_segment;
     bool has_more_segments; /* than those */
+    bool has_removed_log;   /* of this generation */
     size_t removed_count;
     struct str removing; /* the object that goes */
     int64_t oldest_kept_ms;
@@ -391,18 +392,44 @@ static void remove_of_base(struct backup_prune *prune, enum stage stage, const c
     remove_one(prune, arena_printf(&prune->arena, "%.*s%s", STR_ARG(base), kind), BACKUP_GONE_NOW);
 }
 
-/* Its segments, behind those that went. */
-static void list_log(struct backup_prune *prune, struct str after)
+/* "<mailbox>/log/<generation>/" of the generation that goes. */
+static struct str log_of(struct backup_prune *prune)
 {
     struct str base = prune->doomed.at[prune->next].name;
     struct str generation = str_from(base, prune->root.len + STR("base/").len);
 
+    return arena_printf(&prune->arena, "%.*slog/%.*s/", STR_ARG(prune->root), STR_ARG(generation));
+}
+
+static void on_folder_removed(void *owner, struct backup_result *result)
+{
+    struct backup_prune *prune = owner;
+
+    prune->call = NULL;
+    if (result->err != ERR_OK)
+        log_warning(prune->log,
+                    "the folder of an old log could not be removed series=%.*s reason=\"%s\"",
+                    STR_ARG(prune->series), result->words);
+    remove_of_base(prune, STAGE_REMOVING_BASE, ".sqlite");
+}
+
+/* There are no segments: whoever died behind the last one has left a folder, where there are
+ * folders. It goes with any name in it that is deleted. */
+static void remove_folder_of_log(struct backup_prune *prune)
+{
+    struct str name = arena_printf(&prune->arena, "%.*s0", STR_ARG(log_of(prune)));
+
+    prune->call =
+        backup_delete(prune->destination, name, BACKUP_GONE_NOW, on_folder_removed, prune);
+}
+
+/* Its segments, behind those that went. */
+static void list_log(struct backup_prune *prune, struct str after)
+{
     prune->stage = STAGE_LOG;
     prune->segments.count = 0;
     prune->next_segment = 0;
-    list(prune,
-         arena_printf(&prune->arena, "%.*slog/%.*s/", STR_ARG(prune->root), STR_ARG(generation)),
-         after);
+    list(prune, log_of(prune), after);
 }
 
 static void begin_bases(struct backup_prune *prune)
@@ -416,6 +443,7 @@ static void begin_bases(struct backup_prune *prune)
 
 static void begin_generation(struct backup_prune *prune)
 {
+    prune->has_removed_log = false;
     if (prune->next < prune->doomed.count)
         remove_of_base(prune, STAGE_REMOVING_MANIFEST, ".json");
     else
@@ -429,6 +457,7 @@ static void remove_segment(struct backup_prune *prune)
     struct str name;
 
     prune->stage = STAGE_REMOVING_LOG;
+    prune->has_removed_log = true;
     if (prune->next_segment < prune->segments.count) {
         name = prune->segments.at[prune->next_segment++].name;
         remove_one(prune, name,
@@ -474,6 +503,8 @@ static void step(struct backup_prune *prune)
     case STAGE_LOG:
         if (prune->segments.count > 0)
             remove_segment(prune);
+        else if (!prune->has_removed_log)
+            remove_folder_of_log(prune);
         else
             remove_of_base(prune, STAGE_REMOVING_BASE, ".sqlite");
         return;

@@ -239,6 +239,22 @@ static void what_an_interruption_leaves_goes_with_the_next(void **state)
     }
 }
 
+/* Died behind the last segment, before the folder. */
+static void an_empty_folder_that_was_left_goes_too(void **state)
+{
+    struct state *s = *state;
+    char newest[64], command[400];
+
+    fill(s, newest);
+    (void)snprintf(command, sizeof(command),
+                   "rm %s/" MAILBOX "/base/g1.json* %s/" MAILBOX "/log/g1/*", root, root);
+    assert_int_equal(system(command), 0);
+    assert_true(has("log/g1") && segments_of("g1") == 0);
+    prune(s, newest);
+    assert_true(s->is_done);
+    check_all_gone();
+}
+
 static void what_must_not_go_yet_stays_with_the_rest(void **state)
 {
     struct state *s = *state;
@@ -257,10 +273,8 @@ static void what_must_not_go_yet_stays_with_the_rest(void **state)
 
 static void prune_in_child(const char *newest, int told_fd)
 {
-    struct state own = {.stop_after = NEVER,
-                        .refused_after = NEVER,
-                        .is_child = true,
-                        .told_fd = told_fd};
+    struct state own = {
+        .stop_after = NEVER, .refused_after = NEVER, .is_child = true, .told_fd = told_fd};
     struct task task;
 
     task_init(&task, clock_now_ms());
@@ -325,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_an_interruption_leaves_goes_with_the_next),
+        TEST(an_empty_folder_that_was_left_goes_too),
         TEST(what_must_not_go_yet_stays_with_the_rest),
         TEST(whoever_prunes_may_be_killed),
     };
