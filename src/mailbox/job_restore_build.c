@@ -21,7 +21,7 @@ enum err restoring_begin_building(struct mailbox_job *job)
         order.present_key = job->mailbox->key;
     state->segment_next = 1;
     state->is_missing = state->is_looking_behind = state->has_reached_time = false;
-    state->is_looking_at_manifest = false;
+    state->is_looking_at_manifest = state->is_damaged = false;
     state->has_whole_log = !id_is_set(&state->choice.chosen.id);
     err = mailbox_rebuild_start(job, &order);
     fd_close(&state->fd);
@@ -74,7 +74,8 @@ static void look_behind(struct mailbox_job *job)
     restoring_list(job, str_from_c(prefix));
 }
 
-/* The log ends here, or has a hole: in its time, or since it is being let go? */
+/* The log ends here, has a hole or is damaged (a digest goes before its object): in its time, or
+ * since it is being let go? */
 static void look_at_manifest(struct mailbox_job *job)
 {
     struct restoring *state = job->state;
@@ -93,6 +94,8 @@ static enum err take_end(struct mailbox_job *job)
         return restoring_begin_anew(job);
     if (state->status != WIRE_OK && state->status != WIRE_DAMAGED)
         return restoring_refused(job);
+    if (state->is_damaged)
+        return bad_segment(job, "it is not what was put there");
     if (state->is_missing)
         return bad_segment(job, "it is missing, and later ones are there");
     state->has_whole_log = true;
@@ -133,8 +136,11 @@ static enum err take_segment(struct mailbox_job *job)
             look_behind(job);
         return ERR_OK;
     }
-    if (state->status == WIRE_DAMAGED)
-        return bad_segment(job, "it is not what was put there");
+    if (state->status == WIRE_DAMAGED) {
+        state->is_damaged = true;
+        look_at_manifest(job);
+        return ERR_OK;
+    }
     if (state->status != WIRE_OK)
         return restoring_refused(job);
     err = mailbox_rebuild_segment(job->mailbox->rebuild, &job->task, state->fd);

@@ -44,6 +44,7 @@ struct restoring {
     uint64_t segment_next;       /* from 1 */
     bool is_looking_behind;      /* the list after the segment that was not there is asked for */
     bool is_missing;             /* that was not there, and later ones are */
+    bool is_damaged;             /* that is not what was put there */
     bool has_whole_log;          /* there is no segment more */
     bool has_reached_time;       /* no segment more is needed: no gap before the time asked for */
     bool is_looking_at_manifest; /* the log ends or has a hole: is its manifest still there? */

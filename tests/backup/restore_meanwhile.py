@@ -253,6 +253,23 @@ def a_log_that_is_let_go_while_it_is_read(world):
 
 
 @suite.case
+def a_log_of_which_the_digests_are_gone(world):
+    """In a folder each digest goes before its object: who reads in between takes it for damaged."""
+    if world.s3 is not None:
+        raise Skip("a bucket has no digests")
+    alias, generation = with_one_generation(world)
+    with world.server.imap(alias):
+        process = world.start(alias, "restore")
+        pid = stop_child(world, process)
+        (world.folder_of(alias) / "base" / f"{generation}.json").unlink()
+        for each in (world.folder_of(alias) / "log" / generation).glob("*.digest"):
+            each.unlink()
+        os.kill(pid, signal.SIGCONT)
+        result = world.finish(process)
+    check(result[0] == 0 and f"base/{generation} was removed" in json.dumps(result[1]), show(result))
+
+
+@suite.case
 def a_log_that_loses_its_end_while_it_is_read(world):
     """Its manifest is still there: then nothing was let go, and it is told as ever."""
     for _ in range(10):
