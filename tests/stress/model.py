@@ -339,8 +339,10 @@ class Folder:
                        uid >= each.min_uid]
             require(fitting, f"{words}: UID {uid} of {self.name} ({token}) came out of nowhere")
             # Its flags may have been changed already by somebody who saw it before us: not known.
+            states = set().union(*(each.first_states(token) for each in fitting))
             fitting[0].left[token] -= 1
             message = self.add(fitting[0], uid, token, now)
+            message.base = states  # a guess that no answer sets right may be wrong
         require(message.token == token,
                 f"{words}: UID {uid} of {self.name} is {token}, was {message.token}")
         return message
