@@ -20,6 +20,7 @@ from breaker import Breaker  # noqa: E402
 from s3_server import KEY_ID, SECRET  # noqa: E402
 from server import free_ports  # noqa: E402
 
+STARTING = 300  # seconds until the server answers: it loads much, and the machine may be busy
 HERE = pathlib.Path(__file__).resolve().parent
 # S3's header of a digest, and what it begins with in a file beside an object.
 DIGESTS = {"x-amz-meta-sha256": "sha256:", "x-amz-meta-blake2b": ""}
@@ -93,7 +94,7 @@ class Server:
         self.make_bucket("mail")
 
     def wait(self):
-        end = time.monotonic() + 300  # it loads much, and the machine may be busy
+        end = time.monotonic() + STARTING
         while time.monotonic() < end:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -108,7 +109,7 @@ class Server:
 
     def make_bucket(self, bucket):
         """With curl, so that a mistake of ours in signing is not made twice."""
-        end = time.monotonic() + 300  # as above
+        end = time.monotonic() + STARTING
         while True:
             result = self.curl("PUT", f"/{bucket}")[0]
             if result == 200 or time.monotonic() > end:
@@ -195,7 +196,7 @@ class Bucket:
 
     def remove(self):
         """The bucket itself, with all that is in it."""
-        end = time.monotonic() + 300  # as above
+        end = time.monotonic() + 30
         while True:
             for line in re.findall(r"<Key>([^<]*)</Key>",
                                    self.server.curl("GET", f"/{self.bucket}")[2].decode()):

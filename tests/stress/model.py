@@ -322,8 +322,9 @@ class Folder:
             creation.left[message.token] -= 1
             message.creation = creation
 
-    def add(self, creation, uid, token, now):
-        message = Message(self, uid, token, creation.sent, now, creation.first_states(token))
+    def add(self, creation, uid, token, now, states=None):
+        message = Message(self, uid, token, creation.sent, now,
+                          states or creation.first_states(token))
         message.creation = creation
         message.maybe_gone = any(removal.may_cover(message) for removal in self.removals)
         self.messages[uid] = message
@@ -339,10 +340,10 @@ class Folder:
                        uid >= each.min_uid]
             require(fitting, f"{words}: UID {uid} of {self.name} ({token}) came out of nowhere")
             # Its flags may have been changed already by somebody who saw it before us: not known.
+            # Nor which of them made it, where no answer says so.
             states = set().union(*(each.first_states(token) for each in fitting))
             fitting[0].left[token] -= 1
-            message = self.add(fitting[0], uid, token, now)
-            message.base = states  # a guess that no answer sets right may be wrong
+            message = self.add(fitting[0], uid, token, now, states)
         require(message.token == token,
                 f"{words}: UID {uid} of {self.name} is {token}, was {message.token}")
         return message
