@@ -58,6 +58,9 @@ struct imap_search_word {
 struct imap_search_word imap_search_matches_word(const struct imap_view *view,
                                                  const struct imap_search_program *program,
                                                  size_t word);
+/* No message of the folder can match, told without a look at any: a flag that none has. */
+bool imap_search_matches_none(const struct imap_view *view,
+                              const struct imap_search_program *program);
 /* A leaf that is decided by number. */
 uint64_t imap_search_leaf_word(const struct imap_view *view, const struct imap_search_node *node,
                                size_t word);

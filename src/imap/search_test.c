@@ -3,6 +3,8 @@
 #include "base/buf.h"
 #include "base/macros.h"
 #include "base/memory.h"
+#include "imap/facts.h"
+#include "imap/search_match.h"
 #include "imap/view.h"
 
 #include <setjmp.h>
@@ -187,6 +189,51 @@ static void test_saved_results_are_bounded(void **state)
     imap_view_done(&view);
 }
 
+/* Where a flag is wanted that no message has, none is looked at. */
+static void test_what_matches_no_message(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_none;
+    } ROWS[] = {
+        {"DRAFT", true},
+        {"SEEN DRAFT", true},
+        {"TEXT x DRAFT", true},
+        {"OR DRAFT ANSWERED", true},
+        {"NEW", true},
+        {"NOT UNDRAFT", true},
+        {"NOT (OR UNDRAFT SEEN)", true},
+        {"SEEN", false},
+        {"UNDRAFT", false},
+        {"NOT DRAFT", false},
+        {"OR DRAFT SEEN", false},
+        {"OR DRAFT TEXT x", false},
+        {"NOT (TEXT x DRAFT)", false},
+        {"NOT (TEXT x UNDRAFT)", false},
+    };
+    struct imap_view view;
+
+    imap_view_init(&view);
+    view.facts = imap_facts_new();
+    imap_facts_add(view.facts, 0);
+    imap_facts_add(view.facts, VAULT_FLAG_SEEN);
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        struct imap_search_program search;
+        struct task task;
+
+        assert_int_equal(parse(&task, str_from_c(ROWS[i].text), &search), ERR_OK);
+        assert_true(strstr(ROWS[i].text, "DRAFT") == NULL ||
+                    !imap_search_matches_none(&view, &search)); /* the flags are not at hand */
+        for (uint32_t node = 0; node < search.node_count; node++)
+            search.nodes[node].is_at_hand = search.nodes[node].op == IMAP_SEARCH_FLAG;
+        if (imap_search_matches_none(&view, &search) != ROWS[i].is_none)
+            fail_msg("row %zu: %s", i, ROWS[i].text);
+        task_done(&task);
+    }
+    imap_view_done(&view);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_charsets),
         cmocka_unit_test(test_saved_results_are_bounded),
+        cmocka_unit_test(test_what_matches_no_message),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,6 +243,7 @@ enum kind {
     NOT,
     SEEN,
     FLAGGED,
+    ABSENT, /* a flag that none has */
     NUMBERS,
     UIDS,
     SINCE,
@@ -322,6 +323,8 @@ static struct str write_tree(struct arena *arena, const struct tree *tree)
         return STR("SEEN");
     case FLAGGED:
         return STR("FLAGGED");
+    case ABSENT:
+        return tree->number % 2 == 0 ? STR("DRAFT") : STR("KEYWORD $Nobody");
     case NUMBERS:
         return arena_printf(arena, "%u:%u", tree->number / 2 + 1, tree->number + 1);
     case UIDS:
@@ -398,6 +401,8 @@ static bool matches(struct arena *arena, const struct tree *tree, const struct t
         return (text->flags & 1) != 0;
     case FLAGGED:
         return (text->flags & 2) != 0;
+    case ABSENT:
+        return false;
     case NUMBERS:
         return number >= tree->number / 2 + 1 && number <= tree->number + 1;
     case UIDS:

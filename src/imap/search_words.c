@@ -141,6 +141,24 @@ static struct truths leaf_truths(const struct imap_view *view, const struct imap
     return truths;
 }
 
+/* The same for all messages of the folder, as far as no look at them is needed. */
+static struct truths truths_of_all(const struct imap_view *view,
+                                   const struct imap_search_node *node, size_t word)
+{
+    (void)word;
+    if (node->op == IMAP_SEARCH_NOT) /* a keyword that no folder knows */
+        return (struct truths){0, 0};
+    if (node->op == IMAP_SEARCH_FLAG && node->is_at_hand &&
+        (node->number & view->facts->flags) == 0)
+        return node->is_absent ? (struct truths){ALL, ALL} : (struct truths){0, 0};
+    if ((node->op == IMAP_SEARCH_RECENT || node->op == IMAP_SEARCH_NEW) && view->recent_count == 0)
+        return (struct truths){0, 0};
+    return (struct truths){0, ALL};
+}
+
+typedef struct truths (*leaf_reader)(const struct imap_view *view,
+                                     const struct imap_search_node *node, size_t word);
+
 struct frame {
     const struct imap_search_node *node;
     struct truths truths;
@@ -164,9 +182,9 @@ static bool take_operand(struct frame *frame, struct truths operand)
 }
 
 /* The parser bounded the depth, so the stack is enough. */
-struct imap_search_word imap_search_matches_word(const struct imap_view *view,
-                                                 const struct imap_search_program *program,
-                                                 size_t word)
+static struct truths tree_truths(const struct imap_view *view,
+                                 const struct imap_search_program *program, leaf_reader read_leaf,
+                                 size_t word)
 {
     const struct imap_search_node *nodes = program->nodes;
     struct frame stack[IMAP_SEARCH_DEPTH_MAX + 1];
@@ -184,7 +202,7 @@ struct imap_search_word imap_search_matches_word(const struct imap_view *view,
                 continue;
             last = stack[--depth].truths;
         } else {
-            last = leaf_truths(view, &nodes[at], word);
+            last = read_leaf(view, &nodes[at], word);
             at = nodes[at].next;
         }
         /* `last` are the truths of what ended at `at`. */
@@ -199,6 +217,21 @@ struct imap_search_word imap_search_matches_word(const struct imap_view *view,
             depth--;
         }
         if (depth == 0)
-            return (struct imap_search_word){last.yes, last.may & ~last.yes};
+            return last;
     }
+}
+
+struct imap_search_word imap_search_matches_word(const struct imap_view *view,
+                                                 const struct imap_search_program *program,
+                                                 size_t word)
+{
+    struct truths truths = tree_truths(view, program, leaf_truths, word);
+
+    return (struct imap_search_word){truths.yes, truths.may & ~truths.yes};
+}
+
+bool imap_search_matches_none(const struct imap_view *view,
+                              const struct imap_search_program *program)
+{
+    return tree_truths(view, program, truths_of_all, 0).may == 0;
 }
