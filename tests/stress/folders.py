@@ -279,6 +279,8 @@ def on_churn(command, status, code):
 def unfinished(world, names):
     """The connection was lost in the middle: stays busy until the next checkpoint asks LIST."""
     world.lost_names.update(names)
+    if len(names) == 2:
+        world.lost_renames.append(names)
 
 
 def list_folders(client):

@@ -366,17 +366,15 @@ class Driver:
         for name in MAIN:
             require(name in listed, f"{name} is gone after a kill")
         lost = {name for name in world.lost_names}
-        moved = [name for name in lost if world.folders[name] is not None and name not in listed]
+        for source, name in world.lost_renames:
+            if world.folders[source] is not None and world.folders[name] is None and \
+                    source not in listed:
+                require(name in listed, f"{source} and {name} are gone after a kill")
+                world.folders[name], world.folders[source] = world.folders[source], None
+                world.folders[name].renamed(name)
         for name in lost:
             if name in listed and world.folders[name] is None:
-                # RENAME is the only one with two names: the other one must be gone.
-                source = next((other for other in moved
-                               if not world.folders[other].is_dying), None)
-                if source is not None:
-                    world.folders[name], world.folders[source] = world.folders[source], None
-                    world.folders[name].renamed(name)
-                else:
-                    world.folders[name] = world.lost_folders.get(name) or Folder(world, name)
+                world.folders[name] = world.lost_folders.get(name) or Folder(world, name)
             elif name not in listed:
                 world.folders[name] = None
             elif world.folders[name].is_dying:
@@ -384,6 +382,7 @@ class Driver:
             world.name_changed[name] = world.now
         world.busy.difference_update(lost)
         world.lost_names.clear()
+        world.lost_renames.clear()
         world.lost_folders.clear()
 
     def find_remade(self, name):

@@ -43,6 +43,7 @@ class World:
         self.users = collections.Counter()  # name -> commands under way that say it
         self.name_changed = collections.Counter()  # name -> when its folder came or went
         self.lost_names = set()  # a folder command's connection was lost: ask LIST
+        self.lost_renames = []   # ... of RENAME: from, to
         self.lost_folders = {}   # ... and what RENAME of INBOX would have made
         self.may_drop = True
         self.capabilities = set()  # as LOGIN's OK names them
