@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@
 enum {
     FINISH_MS = 10 * 1000, /* to send what is queued */
     LINGER_MS = 2 * 1000,  /* to see the peer close */
+    LOOK_MS = 1000,        /* whether a peer that sends no more still reads */
 };
 
 void net_connection_watch(struct net_connection *connection)
@@ -52,6 +54,7 @@ static void destroy(struct net_connection *connection)
 {
     net_watch_free(&connection->watch);
     net_timer_free(&connection->kick);
+    net_timer_free(&connection->look);
     net_timer_free(&connection->timer);
     SSL_free(connection->ssl);
     net_compress_free(&connection->compress);
@@ -86,6 +89,8 @@ void net_connection_close_with(struct net_connection *connection, enum net_close
     connection->wants_input = false;
     if (connection->timer != NULL)
         net_timer_stop(connection->timer);
+    if (connection->look != NULL)
+        net_timer_stop(connection->look);
     net_connection_watch(connection);
     connection->events->on_close(connection->owner, connection, reason);
 }
@@ -189,6 +194,31 @@ void net_connection_kick(struct net_connection *connection)
     if (connection->kick == NULL)
         connection->kick = net_timer_new(connection->loop, on_kick, connection);
     net_timer_start(connection->kick, 0);
+}
+
+/* A peer that closed its half, and is not read from any more, goes without a sign: a reset
+ * connection, or a process that ended. Whoever works for it for long has to hear of that before he
+ * writes. */
+static void on_look(void *owner)
+{
+    struct net_connection *connection = owner;
+    struct pollfd peer = {.fd = connection->carrier.fd};
+
+    enter(connection);
+    if (!connection->is_shut && connection->state != CONNECTION_FINISHING) {
+        if (poll(&peer, 1, 0) > 0 && (peer.revents & (POLLHUP | POLLERR)) != 0)
+            net_connection_close_with(connection, NET_CLOSED_BY_PEER);
+        else
+            net_timer_start(connection->look, LOOK_MS);
+    }
+    leave(connection);
+}
+
+void net_connection_look_later(struct net_connection *connection)
+{
+    if (connection->look == NULL)
+        connection->look = net_timer_new(connection->loop, on_look, connection);
+    net_timer_start(connection->look, LOOK_MS);
 }
 
 /* Activity only notes the time; the timer finds out here whether it was long ago. */

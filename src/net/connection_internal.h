@@ -44,6 +44,7 @@ struct net_connection {
     struct net_watch *watch;                    /* own */
     struct net_timer *kick;                     /* own; made when first needed */
     struct net_timer *timer;                    /* own; time-outs, made when first needed */
+    struct net_timer *look;                     /* own; made when the peer closed its half */
     const struct net_connection_events *events; /* borrowed */
     void *owner;                                /* borrowed */
     struct net_tls *tls;                        /* borrowed; while AWAITING_TLS */
@@ -79,6 +80,9 @@ struct net_connection {
 void net_connection_watch(struct net_connection *connection);
 /* A turn of the loop's for it, soon: what failed is reported, what waits is read. */
 void net_connection_kick(struct net_connection *connection);
+/* The peer closed its half: looks every second whether it is gone altogether, as long as it is
+ * answered. */
+void net_connection_look_later(struct net_connection *connection);
 /* The end: calls on_close. Only from the loop, or on_close would be called from inside the owner's
  * call. */
 void net_connection_close_with(struct net_connection *connection, enum net_close_reason reason);

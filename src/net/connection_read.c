@@ -114,6 +114,7 @@ void net_connection_read(struct net_connection *connection)
         if (reading == READING_END && !is_finishing && connection->events->on_end != NULL) {
             connection->is_input_over = true;
             connection->wants_input = false;
+            net_connection_look_later(connection);
             connection->events->on_end(connection->owner, connection);
             return;
         }

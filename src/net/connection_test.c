@@ -31,7 +31,8 @@ struct server {
     size_t to_send, largest_queue;
     bool packs, is_packed; /* compresses from the first line on */
     size_t inflated, largest_piece;
-    bool is_echo, frees_on_input, finishes_on_input, starts_tls, is_closed, was_secured, with_end;
+    bool is_echo, frees_on_input, finishes_on_input, starts_tls, is_closed, was_secured, with_end,
+        is_busy;
     bool is_offering; /* to_send in one piece, once; the rest when there is room */
     bool ends_output; /* its answers are over before the client's words are */
     enum net_close_reason reason;
@@ -319,7 +320,10 @@ static int half_closing_client(int fd)
 
 static void on_end(void *owner, struct net_connection *connection)
 {
-    (void)owner;
+    const struct server *server = owner;
+
+    if (server->is_busy) /* its answer takes long */
+        return;
     net_connection_write(connection, STR("bye\n"));
     net_connection_finish(connection);
 }
@@ -587,6 +591,23 @@ static int reset(int fd)
     return 0;
 }
 
+static int half_close_and_reset(int fd)
+{
+    return shutdown(fd, SHUT_WR) == 0 ? reset(fd) : 1;
+}
+
+/* Nobody reads any more, and nothing is to be written yet. */
+static void a_reset_behind_a_half_is_noticed(void **state)
+{
+    struct server server = {.with_end = true, .is_busy = true};
+
+    (void)state;
+    serve(&server, half_close_and_reset, false);
+    assert_true(server.is_closed);
+    assert_int_equal(server.reason, NET_CLOSED_BY_PEER);
+    buf_free(&server.input);
+}
+
 static void a_reset_is_an_error(void **state)
 {
     struct server server = {.is_echo = true};
@@ -632,6 +653,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_line_is_echoed),
         cmocka_unit_test(a_half_closed_client_is_answered),
+        cmocka_unit_test(a_reset_behind_a_half_is_noticed),
         cmocka_unit_test(a_half_closed_tls_client_is_answered),
         cmocka_unit_test(output_ends_before_input),
         cmocka_unit_test(a_tls_line_is_echoed),
