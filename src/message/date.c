@@ -58,9 +58,10 @@ static bool next_word(struct str text, size_t *position, bool may_be_zone, struc
     return true;
 }
 
+/* Of an invalid time no part is taken: it counts as 00:00:00 (RFC 5256 §2.2). */
 static bool read_time(struct str word, struct clock_date *date)
 {
-    int *const parts[] = {&date->hour, &date->minute, &date->second};
+    int parts[3] = {0};
     struct str part;
     size_t count = 0;
 
@@ -71,11 +72,14 @@ static bool read_time(struct str word, struct clock_date *date)
             part, (size_t)(str_index(part, '.') < 0 ? (ptrdiff_t)part.len : str_index(part, '.')));
         if (part.len > 2 || !parse_u32(part, &value) || value > (count == 0 ? 23u : 60u))
             return false;
-        *parts[count++] = (int)value;
+        parts[count++] = (int)value;
     }
-    if (date->second > 59)
-        date->second = 59;
-    return count >= 2 && date->minute < 60;
+    if (count < 2 || parts[1] > 59)
+        return false;
+    date->hour = parts[0];
+    date->minute = parts[1];
+    date->second = parts[2] > 59 ? 59 : parts[2]; /* a leap second */
+    return true;
 }
 
 static bool read_month(struct str word, int *out_month)

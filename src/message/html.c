@@ -267,21 +267,76 @@ static void skip_behind(struct html_reader *r, struct str mark)
     r->i = found < 0 ? r->html.len : r->i + (size_t)found + mark.len;
 }
 
-/* Behind the tag that begins at r->i; a '>' inside quotes does not end it. */
-static void skip_tag(struct html_reader *r)
+/* Behind the comment that begins at r->i. "<!-->" and "<!--->" are whole ones: the dashes of "-->"
+ * may be those of the beginning, those of "--!>" may not. */
+static void skip_comment(struct html_reader *r)
 {
-    while (r->i < r->html.len && r->html.ptr[r->i] != '>') {
-        char c = r->html.ptr[r->i++];
-        bool *has_no_more = &r->has_no_more[c == '"' ? 0 : 1];
-        const char *end;
+    size_t start = r->i + 2;
+    const char *mark;
 
-        if ((c != '"' && c != '\'') || *has_no_more)
-            continue;
-        end = memchr(r->html.ptr + r->i, c, r->html.len - r->i);
-        if (end == NULL)
-            *has_no_more = true;
-        else
-            r->i = (size_t)(end - r->html.ptr) + 1;
+    r->i += 4;
+    while ((mark = memchr(r->html.ptr + r->i, '>', r->html.len - r->i)) != NULL) {
+        size_t end = (size_t)(mark - r->html.ptr);
+        struct str inside = str_make(r->html.ptr + start, end - start);
+
+        r->i = end + 1;
+        if (str_ends_with(inside, STR("--")) || str_ends_with(str_from(inside, 2), STR("--!")))
+            return;
+    }
+    r->i = r->html.len;
+}
+
+/* Where in a tag the next character stands (HTML 13.2.5.8, 13.2.5.32 to 40). */
+enum tag_place { IN_TAG_NAME, BEFORE_NAME, IN_NAME, BEHIND_NAME, BEFORE_VALUE, IN_VALUE };
+
+static enum tag_place behind_character(enum tag_place place, char c)
+{
+    bool has_name = place == IN_NAME || place == BEHIND_NAME;
+
+    if (ascii_is_space(c) || c == '\f')
+        return has_name ? BEHIND_NAME : place == BEFORE_VALUE ? BEFORE_VALUE : BEFORE_NAME;
+    if (place == BEFORE_VALUE || place == IN_VALUE)
+        return IN_VALUE;
+    if (c == '/')
+        return BEFORE_NAME;
+    if (c == '=' && has_name)
+        return BEFORE_VALUE;
+    return place == IN_TAG_NAME ? IN_TAG_NAME : IN_NAME;
+}
+
+/* To the quote that ends the value which begins at r->i, and behind it; false: there is none. */
+static bool skip_quoted(struct html_reader *r)
+{
+    char quote = r->html.ptr[r->i];
+    bool *has_no_more = &r->has_no_more[quote == '"' ? 0 : 1];
+    const char *end = NULL;
+
+    if (!*has_no_more)
+        end = memchr(r->html.ptr + r->i + 1, quote, r->html.len - r->i - 1);
+    if (end == NULL) {
+        *has_no_more = true;
+        return false;
+    }
+    r->i = (size_t)(end - r->html.ptr) + 1;
+    return true;
+}
+
+/* Behind the tag that begins at r->i, of which `skip` bytes stand before its name; a '>' inside
+ * quotes does not end it. */
+static void skip_tag(struct html_reader *r, size_t skip)
+{
+    enum tag_place place = IN_TAG_NAME;
+
+    r->i += skip;
+    while (r->i < r->html.len && r->html.ptr[r->i] != '>') {
+        char c = r->html.ptr[r->i];
+
+        if (place == BEFORE_VALUE && (c == '"' || c == '\'') && skip_quoted(r)) {
+            place = BEFORE_NAME;
+        } else {
+            place = behind_character(place, c);
+            r->i++;
+        }
     }
     if (r->i < r->html.len)
         r->i++;
@@ -332,8 +387,7 @@ static void read_tag(struct html_reader *r)
     struct str name;
 
     if (str_starts_with(rest, STR("!--"))) {
-        r->i += 4;
-        skip_behind(r, STR("-->"));
+        skip_comment(r);
         return;
     }
     if (str_starts_with(rest, STR("!")) || str_starts_with(rest, STR("?"))) {
@@ -346,7 +400,7 @@ static void read_tag(struct html_reader *r)
         r->i++;
         return;
     }
-    skip_tag(r);
+    skip_tag(r, is_end ? 2 : 1);
     if (!is_inline(name))
         r->blank = '\n';
     if (!is_end && (str_equal_nocase(name, STR("script")) || str_equal_nocase(name, STR("style"))))

@@ -27,7 +27,7 @@ enum {
      * message_text's rules, too), of terms, or of the rows of a segment. Folding has a number of
      * its own (message_fold_form).
      */
-    WORDS_FORM = 5,
+    WORDS_FORM = 6,
 
     WORD_BYTES_MAX = 200,
     WORD_PIECE_STEP = 100,
