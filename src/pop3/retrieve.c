@@ -1,6 +1,5 @@
 /* Sends a message, whole or its top (RFC 1939 §5 RETR, §7 TOP). */
 #include "pop3/engine.h"
-#include "pop3/surrogate.h"
 
 enum { ROOM_AROUND = 256 }; /* the first line, the last, some dots: a guess */
 
@@ -22,7 +21,9 @@ static enum err read_on(struct pop3_session *s, struct task *task)
 static enum err read_piece(struct pop3_session *s, struct task *task)
 {
     buf_reset(&s->piece);
-    return read_on(s, task);
+    TRY(read_on(s, task));
+    pop3_surrogate_rest_mask(&s->rest, s->piece.ptr, s->piece.len);
+    return ERR_OK;
 }
 
 /* Puts the surrogate of a header that a client without UTF8 must not see before the rest of it
@@ -42,6 +43,11 @@ static enum err replace_header(struct pop3_session *s, struct task *task, bool *
     }
     if (!pop3_surrogate_is_needed(str_upto(buf_str(&s->piece), len)))
         return ERR_OK;
+    if (len > POP3_SURROGATE_HEADER_MAX) {
+        len = pop3_surrogate_fields_len(buf_str(&s->piece), POP3_SURROGATE_HEADER_MAX);
+        pop3_surrogate_rest_init(&s->rest);
+        pop3_surrogate_rest_mask(&s->rest, s->piece.ptr + len, s->piece.len - len);
+    }
     buf_init(&whole, SIZE_MAX);
     buf_put(&whole, buf_str(&s->piece));
     buf_reset(&s->piece);
@@ -62,6 +68,7 @@ static enum err write_first(struct pop3_session *s, struct task *task, size_t in
 
     TRY(vault_content_open(s->vault, task, message->content_id, &s->content));
     s->offset = 0;
+    s->rest = (struct pop3_surrogate_rest){0};
     TRY(read_piece(s, task));
     TRY(replace_header(s, task, &is_surrogate));
     /* At once: a buffer that grows is copied, and wiped. */

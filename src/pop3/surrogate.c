@@ -44,7 +44,17 @@ size_t pop3_surrogate_header_len(struct str beginning)
 
 bool pop3_surrogate_is_needed(struct str header)
 {
-    return header.len <= POP3_SURROGATE_HEADER_MAX && !is_ascii(header) && str_is_utf8(header);
+    return header.len > POP3_SURROGATE_HEADER_MAX || (!is_ascii(header) && str_is_utf8(header));
+}
+
+size_t pop3_surrogate_fields_len(struct str header, size_t max)
+{
+    struct header_field field;
+    size_t position = 0, len = 0;
+
+    while (header_field_next(header, &position, &field) && position <= max)
+        len = position;
+    return len;
 }
 
 /* ---- Writing ---- */
@@ -278,7 +288,31 @@ void pop3_surrogate_write(struct arena *arena, struct str header, struct buf *ou
 
         if (is_ascii(field.whole))
             buf_put(out, field.whole);
-        else if (!write_field(arena, &field, out) || out->len - first > POP3_SURROGATE_MAX)
+        else if (!str_is_utf8(field.whole) || !write_field(arena, &field, out) ||
+                 out->len - first > POP3_SURROGATE_MAX)
             buf_truncate(out, before);
+    }
+}
+
+/* ---- What is too long ---- */
+
+void pop3_surrogate_rest_init(struct pop3_surrogate_rest *rest)
+{
+    *rest = (struct pop3_surrogate_rest){.is_in_header = true, .is_at_start = true};
+}
+
+void pop3_surrogate_rest_mask(struct pop3_surrogate_rest *rest, char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len && rest->is_in_header; i++) {
+        if (bytes[i] == '\n') {
+            rest->is_in_header = !rest->is_at_start && !rest->is_after_cr;
+            rest->is_at_start = true;
+            rest->is_after_cr = false;
+            continue;
+        }
+        rest->is_after_cr = rest->is_at_start && bytes[i] == '\r';
+        rest->is_at_start = false;
+        if (ascii_is_8bit(bytes[i]))
+            bytes[i] = '?';
     }
 }
