@@ -26,14 +26,27 @@ static enum err read_piece(struct pop3_session *s, struct task *task)
     return ERR_OK;
 }
 
+/* Whether the header may be one that this client must not see. */
+static enum err is_header_suspect(struct pop3_session *s, struct task *task, bool *out)
+{
+    struct str beginning = buf_str(&s->piece);
+
+    *out = !s->options.is_utf8 && pop3_surrogate_is_likely(beginning);
+    if (s->options.is_utf8 || *out || pop3_surrogate_is_ruled_out(beginning))
+        return ERR_OK;
+    return vault_content_has_utf8_header(s->content, task, out);
+}
+
 /* Puts the surrogate of a header that a client without UTF8 must not see before the rest of it
  * (surrogate.h), in `piece`. */
 static enum err replace_header(struct pop3_session *s, struct task *task, bool *out_is_surrogate)
 {
     CLEANUP(buf_free) struct buf whole = {0};
+    bool is_suspect;
     size_t len;
 
-    if (s->options.is_utf8 || !pop3_surrogate_is_likely(buf_str(&s->piece)))
+    TRY(is_header_suspect(s, task, &is_suspect));
+    if (!is_suspect)
         return ERR_OK;
     len = pop3_surrogate_header_len(buf_str(&s->piece));
     while (len == s->piece.len && len <= POP3_SURROGATE_HEADER_MAX &&

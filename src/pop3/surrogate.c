@@ -42,6 +42,13 @@ size_t pop3_surrogate_header_len(struct str beginning)
     return position;
 }
 
+bool pop3_surrogate_is_ruled_out(struct str beginning)
+{
+    size_t len = pop3_surrogate_header_len(beginning);
+
+    return len < beginning.len && is_ascii(str_upto(beginning, len));
+}
+
 bool pop3_surrogate_is_needed(struct str header)
 {
     return header.len > POP3_SURROGATE_HEADER_MAX || (!is_ascii(header) && str_is_utf8(header));

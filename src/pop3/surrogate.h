@@ -20,8 +20,10 @@
  *
  * The body, and the headers of its parts, stay as they are. 8-bit bytes in a header are common in
  * old mail and spam, and have always been delivered: a message is only taken for one of the new
- * kind when it came with SMTPUTF8 (its first Received field says so, RFC 6531 §4.3) and its header
- * is valid UTF-8, or too long to tell.
+ * kind when it was declared to be one, and its header is valid UTF-8, or too long to tell. Declared
+ * it is by SMTPUTF8 (its first Received field says so, RFC 6531 §4.3), or by who stored it with
+ * IMAP's APPEND: with UTF8 (RFC 6855 §4), or in a session that enabled UTF8=ACCEPT (RFC 9755), which
+ * the vault notes (vault_content_has_utf8_header) from its version 9 on.
  *
  * LIST and STAT tell the octets of the message, not of the surrogate: to know which ones need one,
  * every message would have to be read at login (RFC 6858 §3 allows the same of RFC822.SIZE).
@@ -41,6 +43,8 @@ enum {
 
 /* By the beginning of a message: did it come with SMTPUTF8? */
 bool pop3_surrogate_is_likely(struct str beginning);
+/* By the beginning of a message: its header ends there, and is ASCII. */
+bool pop3_surrogate_is_ruled_out(struct str beginning);
 /* The length of the header at the beginning, without the empty line; all, when none is there. */
 size_t pop3_surrogate_header_len(struct str beginning);
 /* Whether the header is one that needs a surrogate; a longer one than POP3_SURROGATE_HEADER_MAX, of

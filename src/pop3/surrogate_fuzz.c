@@ -80,6 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     header = str_upto(message, pop3_surrogate_header_len(message));
     (void)pop3_surrogate_is_likely(message);
+    if (header.len <= POP3_SURROGATE_HEADER_MAX && pop3_surrogate_is_ruled_out(message))
+        assert(!pop3_surrogate_is_needed(header));
     buf_init(&first, SIZE_MAX);
     buf_init(&again, SIZE_MAX);
     if (size > 0)

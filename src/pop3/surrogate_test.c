@@ -64,16 +64,17 @@ static void test_which(void **state)
 {
     static const struct {
         const char *message;
-        bool is_likely, is_needed;
+        bool is_likely, is_needed, is_ruled_out;
     } messages[] = {
-        {"Received: from x\r\n\tby y with UTF8SMTPS\r\nSubject: \xc3\xbc\r\n\r\n", true, true},
+        {"Received: from x\r\n\tby y with UTF8SMTPS\r\nSubject: \xc3\xbc\r\n\r\n", true, true, false},
         {"Return-Path: <>\nReceived: from x\n\tby y with UTF8SMTP\nSubject: u\n\n\xc3\xbc", true,
-         false},
-        {"Received: by y with UTF8SMTP\r\nSubject: \xfc\r\n\r\n", true, false},
-        {"Received: by y with ESMTP\r\nReceived: by x with UTF8SMTP\r\nSubject: \xc3\xbc\r\n",
          false, true},
-        {"Subject: \xc3\xbc\r\n\r\n", false, true},
-        {"", false, false},
+        {"Received: by y with UTF8SMTP\r\nSubject: \xfc\r\n\r\n", true, false, false},
+        {"Received: by y with ESMTP\r\nReceived: by x with UTF8SMTP\r\nSubject: \xc3\xbc\r\n",
+         false, true, false},
+        {"Subject: \xc3\xbc\r\n\r\n", false, true, false},
+        {"Subject: u\r\n", false, false, false},
+        {"", false, false, false},
     };
 
     (void)state;
@@ -83,6 +84,7 @@ static void test_which(void **state)
 
         assert_int_equal(pop3_surrogate_is_likely(message), messages[i].is_likely);
         assert_int_equal(pop3_surrogate_is_needed(header), messages[i].is_needed);
+        assert_int_equal(pop3_surrogate_is_ruled_out(message), messages[i].is_ruled_out);
     }
 }
 
