@@ -6,7 +6,6 @@
  */
 #include "pop3/surrogate.h"
 
-#include "base/ascii.h"
 #include "base/macros.h"
 #include "message/header.h"
 
@@ -25,15 +24,6 @@ static size_t count_fields(struct str header)
         count++;
     assert(position == header.len);
     return count;
-}
-
-static bool is_ascii(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (ascii_is_8bit(text.ptr[i]))
-            return false;
-    }
-    return true;
 }
 
 static void mask_in_pieces(struct str bytes, size_t piece, struct buf *out)
@@ -60,14 +50,14 @@ static void check_long(struct arena *arena, struct str message, size_t max, size
     buf_init(&again, SIZE_MAX);
     assert(len <= max && len <= header_len);
     pop3_surrogate_write(arena, str_upto(message, len), &first);
-    assert(is_ascii(buf_str(&first)));
+    assert(str_is_ascii(buf_str(&first)));
     assert(count_fields(buf_str(&first)) <= count_fields(str_upto(message, len)));
     mask_in_pieces(str_from(message, len), message.len + 1, &rest);
     mask_in_pieces(str_from(message, len), piece, &again);
     assert(str_equal(buf_str(&rest), buf_str(&again)));
     header_len -= len;
     assert(pop3_surrogate_header_len(buf_str(&rest)) == header_len);
-    assert(is_ascii(str_upto(buf_str(&rest), header_len)));
+    assert(str_is_ascii(str_upto(buf_str(&rest), header_len)));
     assert(str_equal(str_from(buf_str(&rest), header_len), str_from(message, len + header_len)));
 }
 
@@ -88,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_long(&arena, message, data[size - 1], (size_t)data[size - 1] % 7 + 1);
     if (header.len <= POP3_SURROGATE_HEADER_MAX && pop3_surrogate_is_needed(header)) {
         pop3_surrogate_write(&arena, header, &first);
-        assert(is_ascii(buf_str(&first)));
+        assert(str_is_ascii(buf_str(&first)));
         assert(first.len <= header.len + POP3_SURROGATE_MAX);
         assert(count_fields(buf_str(&first)) <= count_fields(header));
         assert(!pop3_surrogate_is_needed(buf_str(&first)));

@@ -1,7 +1,6 @@
 /* Writing a content and taking it away again (parts.h). */
 #include "vault/parts.h"
 
-#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "secret/crypt.h"
@@ -217,22 +216,13 @@ enum err content_store(struct vault *vault, struct task *task, struct str raw,
     return err;
 }
 
-static bool is_ascii(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (ascii_is_8bit(text.ptr[i]))
-            return false;
-    }
-    return true;
-}
-
 enum err content_note_utf8(struct vault *vault, struct task *task, int64_t content_id,
                            struct str raw, const struct message_summary *summary)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     struct str header = str_upto(raw, (size_t)summary->structure.parts[0].body_start);
 
-    if (is_ascii(header) || !str_is_utf8(header))
+    if (str_is_ascii(header) || !str_is_utf8(header))
         return ERR_OK;
     TRY(db_prepare(vault->db, task, "UPDATE content SET has_utf8_header = 1 WHERE id = ?1",
                    &statement));
