@@ -189,12 +189,13 @@ static size_t utf8_sequence(struct str text)
 bool str_is_ascii(struct str text)
 {
     uint64_t word, seen = 0;
+    size_t i = 0;
 
-    for (; text.len >= sizeof(word); text = str_from(text, sizeof(word))) {
-        memcpy(&word, text.ptr, sizeof(word));
+    for (; text.len - i >= sizeof(word); i += sizeof(word)) {
+        memcpy(&word, text.ptr + i, sizeof(word));
         seen |= word;
     }
-    for (size_t i = 0; i < text.len; i++)
+    for (; i < text.len; i++)
         seen |= (unsigned char)text.ptr[i];
     return (seen & UINT64_C(0x8080808080808080)) == 0;
 }

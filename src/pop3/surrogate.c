@@ -7,6 +7,8 @@
 #include "message/header.h"
 #include "message/message.h"
 
+#include <string.h>
+
 enum { WORD_BYTES = 45 }; /* in base64, with what is around them, under 75 (RFC 2047 §2) */
 
 /* ---- Which messages ---- */
@@ -23,14 +25,23 @@ bool pop3_surrogate_is_likely(struct str beginning)
     return false;
 }
 
+static bool is_empty_line(struct str text, size_t at)
+{
+    return text.ptr[at] == '\n' ||
+           (text.ptr[at] == '\r' && at + 1 < text.len && text.ptr[at + 1] == '\n');
+}
+
+/* Where header_field_next would end; line by line, as it is asked of every message. */
 size_t pop3_surrogate_header_len(struct str beginning)
 {
-    struct header_field field;
-    size_t position = 0;
+    size_t at = 0;
 
-    while (header_field_next(beginning, &position, &field))
-        continue;
-    return position;
+    while (at < beginning.len && !is_empty_line(beginning, at)) {
+        const char *lf = memchr(beginning.ptr + at, '\n', beginning.len - at);
+
+        at = lf == NULL ? beginning.len : (size_t)(lf - beginning.ptr) + 1;
+    }
+    return at;
 }
 
 bool pop3_surrogate_is_ruled_out(struct str beginning)

@@ -67,8 +67,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CLEANUP(buf_free) struct buf again = {0};
     struct str message = str_make(data, size), header;
     struct arena arena = {0};
+    struct header_field field;
+    size_t position = 0;
 
     header = str_upto(message, pop3_surrogate_header_len(message));
+    while (header_field_next(message, &position, &field))
+        continue;
+    assert(position == header.len);
     (void)pop3_surrogate_is_likely(message);
     if (header.len <= POP3_SURROGATE_HEADER_MAX && pop3_surrogate_is_ruled_out(message))
         assert(!pop3_surrogate_is_needed(header));
