@@ -39,6 +39,15 @@ static void test_numbers(void **state)
 static void test_utf8(void **state)
 {
     (void)state;
+    for (size_t i = 0; i <= 20; i++) {
+        char text[21] = "twenty ASCII bytes\0\x7f";
+
+        if (i < 20)
+            text[i] = (char)0x80;
+        assert_int_equal(str_is_ascii(str_make(text, 20)), i == 20);
+        assert_true(str_is_ascii(str_make(text, i < 20 ? i : 20)));
+    }
+    assert_true(str_is_ascii(STR("")));
     assert_true(str_is_utf8(STR("gr\xc3\xbc\xc3\x9f \xf0\x9f\x93\xac")));
     assert_false(str_is_utf8(STR("\xc0\x80")));         /* overlong */
     assert_false(str_is_utf8(STR("\xed\xa0\x80")));     /* surrogate */

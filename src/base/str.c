@@ -186,6 +186,20 @@ static size_t utf8_sequence(struct str text)
     return len;
 }
 
+bool str_is_ascii(struct str text)
+{
+    uint64_t word, seen = 0;
+    size_t i = 0;
+
+    for (; text.len - i >= sizeof(word); i += sizeof(word)) {
+        memcpy(&word, text.ptr + i, sizeof(word));
+        seen |= word;
+    }
+    for (; i < text.len; i++)
+        seen |= (unsigned char)text.ptr[i];
+    return (seen & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool str_is_utf8(struct str text)
 {
     while (text.len > 0) {

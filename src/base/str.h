@@ -64,5 +64,7 @@ bool parse_i64(struct str text, int64_t *out_value);
 
 /* Well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms) without NUL. */
 bool str_is_utf8(struct str text);
+/* No byte has its highest bit set; there may be NUL, and controls. */
+bool str_is_ascii(struct str text);
 
 #endif

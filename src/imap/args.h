@@ -70,6 +70,7 @@ struct imap_append_message {
     bool has_date;
     int64_t date_ms;
     int16_t zone_minutes;
+    bool is_utf8;     /* said to be with UTF8 (RFC 6855 §4) */
     bool is_literal8; /* NUL may be among the bytes */
     struct str bytes;
 };

@@ -21,6 +21,7 @@
 #include "pop3/reader.h"
 #include "pop3/reply.h"
 #include "pop3/session.h"
+#include "pop3/surrogate.h"
 #include "vault/content.h"
 #include "vault/maildrop.h"
 
@@ -104,6 +105,7 @@ struct pop3_session {
     uint64_t offset;
     struct buf piece; /* own */
     struct pop3_lines lines;
+    struct pop3_surrogate_rest rest; /* of a header that is too long for its surrogate */
     struct pop3_ahead ahead;
 };
 

@@ -1,6 +1,5 @@
 /* Sends a message, whole or its top (RFC 1939 §5 RETR, §7 TOP). */
 #include "pop3/engine.h"
-#include "pop3/surrogate.h"
 
 enum { ROOM_AROUND = 256 }; /* the first line, the last, some dots: a guess */
 
@@ -22,7 +21,20 @@ static enum err read_on(struct pop3_session *s, struct task *task)
 static enum err read_piece(struct pop3_session *s, struct task *task)
 {
     buf_reset(&s->piece);
-    return read_on(s, task);
+    TRY(read_on(s, task));
+    pop3_surrogate_rest_mask(&s->rest, s->piece.ptr, s->piece.len);
+    return ERR_OK;
+}
+
+/* Whether the header may be one that this client must not see. */
+static enum err is_header_suspect(struct pop3_session *s, struct task *task, bool *out)
+{
+    struct str beginning = buf_str(&s->piece);
+
+    *out = !s->options.is_utf8 && pop3_surrogate_is_likely(beginning);
+    if (s->options.is_utf8 || *out || pop3_surrogate_is_ruled_out(beginning))
+        return ERR_OK;
+    return vault_content_has_utf8_header(s->content, task, out);
 }
 
 /* Puts the surrogate of a header that a client without UTF8 must not see before the rest of it
@@ -30,9 +42,11 @@ static enum err read_piece(struct pop3_session *s, struct task *task)
 static enum err replace_header(struct pop3_session *s, struct task *task, bool *out_is_surrogate)
 {
     CLEANUP(buf_free) struct buf whole = {0};
+    bool is_suspect;
     size_t len;
 
-    if (s->options.is_utf8 || !pop3_surrogate_is_likely(buf_str(&s->piece)))
+    TRY(is_header_suspect(s, task, &is_suspect));
+    if (!is_suspect)
         return ERR_OK;
     len = pop3_surrogate_header_len(buf_str(&s->piece));
     while (len == s->piece.len && len <= POP3_SURROGATE_HEADER_MAX &&
@@ -42,6 +56,11 @@ static enum err replace_header(struct pop3_session *s, struct task *task, bool *
     }
     if (!pop3_surrogate_is_needed(str_upto(buf_str(&s->piece), len)))
         return ERR_OK;
+    if (len > POP3_SURROGATE_HEADER_MAX) {
+        len = pop3_surrogate_fields_len(buf_str(&s->piece), POP3_SURROGATE_HEADER_MAX);
+        pop3_surrogate_rest_init(&s->rest);
+        pop3_surrogate_rest_mask(&s->rest, s->piece.ptr + len, s->piece.len - len);
+    }
     buf_init(&whole, SIZE_MAX);
     buf_put(&whole, buf_str(&s->piece));
     buf_reset(&s->piece);
@@ -62,6 +81,7 @@ static enum err write_first(struct pop3_session *s, struct task *task, size_t in
 
     TRY(vault_content_open(s->vault, task, message->content_id, &s->content));
     s->offset = 0;
+    s->rest = (struct pop3_surrogate_rest){0};
     TRY(read_piece(s, task));
     TRY(replace_header(s, task, &is_surrogate));
     /* At once: a buffer that grows is copied, and wiped. */

@@ -133,6 +133,78 @@ static void test_retr_streams(void **state)
     buf_free(&out);
 }
 
+/* A header too long to be read at once is sent in ASCII all the same; `last` is its last field. */
+static void check_long_header(const char *last, const char *last_sent)
+{
+    struct pop3_session *s;
+    struct buf message, surrogate, out;
+
+    buf_init(&message, SIZE_MAX);
+    buf_init(&surrogate, SIZE_MAX);
+    buf_put(&message, STR("Received: by y with UTF8SMTP\r\nSubject: gr\xc3\xbc\r\n"));
+    buf_put(&surrogate, STR("Received: by y with UTF8SMTP\r\nSubject: =?UTF-8?B?Z3LDvA==?=\r\n"));
+    for (unsigned i = 0; message.len < 3 * POP3_SURROGATE_HEADER_MAX; i++) {
+        buf_putf(&message, "X-%u: a field that is ASCII\r\n", i);
+        buf_putf(&surrogate, "X-%u: a field that is ASCII\r\n", i);
+    }
+    buf_putf(&message, "%s\r\n\r\n.\xc3\xbc\r\n", last);
+    buf_putf(&surrogate, "%s\r\n\r\n..\xc3\xbc\r\n.\r\n", last_sent);
+    append(buf_str(&message));
+    for (int is_top = 0; is_top < 2; is_top++) {
+        buf_init(&out, SIZE_MAX);
+        s = connect();
+        expect(s, "", "+OK Logged in");
+        say(s, is_top ? "TOP 1 1\r\n" : "RETR 1\r\n");
+        hear(s, &out, SIZE_MAX, NULL);
+        assert_true(str_starts_with(buf_str(&out), STR("+OK In ASCII")));
+        assert_true(str_equal(str_from(buf_str(&out), (size_t)str_index(buf_str(&out), '\n') + 1),
+                              buf_str(&surrogate)));
+        pop3_session_free(&s);
+        buf_free(&out);
+    }
+    buf_free(&message);
+    buf_free(&surrogate);
+}
+
+static void test_a_long_header(void **state)
+{
+    (void)state;
+    check_long_header("X-A: \xc3\xbc", "X-A: ??");
+}
+
+/* It may not be valid UTF-8 in the end: of what was sent nothing can be taken back. */
+static void test_a_long_header_in_latin1(void **state)
+{
+    (void)state;
+    check_long_header("X-A: \xfc", "X-A: ?");
+}
+
+/* What did not come with SMTPUTF8 is sent as it came, however long its header is. */
+static void test_a_long_header_of_old(void **state)
+{
+    struct pop3_session *s;
+    struct buf message, out;
+
+    (void)state;
+    buf_init(&message, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    buf_put(&message, STR("Received: by y with ESMTP\r\nSubject: gr\xc3\xbc\r\n"));
+    while (message.len < 3 * POP3_SURROGATE_HEADER_MAX)
+        buf_put(&message, STR("X-A: \xc3\xbc \xfc\r\n"));
+    buf_put(&message, STR("\r\nbody\r\n"));
+    append(buf_str(&message));
+    s = connect();
+    expect(s, "", "+OK Logged in");
+    say(s, "RETR 1\r\n");
+    hear(s, &out, SIZE_MAX, NULL);
+    buf_consume(&out, (size_t)str_index(buf_str(&out), '\n') + 1);
+    buf_put(&message, STR(".\r\n"));
+    assert_true(str_equal(buf_str(&out), buf_str(&message)));
+    pop3_session_free(&s);
+    buf_free(&message);
+    buf_free(&out);
+}
+
 /* A client that sends many commands without reading the answers gives others their turn. */
 static void test_commands_give_way(void **state)
 {
@@ -429,6 +501,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_retr_streams),
+        TEST(test_a_long_header),
+        TEST(test_a_long_header_in_latin1),
+        TEST(test_a_long_header_of_old),
         TEST(test_commands_give_way),
         TEST(test_octets_are_counted_once),
         TEST(test_a_damaged_message),

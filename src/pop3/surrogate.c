@@ -7,16 +7,9 @@
 #include "message/header.h"
 #include "message/message.h"
 
-enum { WORD_BYTES = 45 }; /* in base64, with what is around them, under 75 (RFC 2047 §2) */
+#include <string.h>
 
-static bool is_ascii(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (ascii_is_8bit(text.ptr[i]))
-            return false;
-    }
-    return true;
-}
+enum { WORD_BYTES = 45 }; /* in base64, with what is around them, under 75 (RFC 2047 §2) */
 
 /* ---- Which messages ---- */
 
@@ -32,19 +25,45 @@ bool pop3_surrogate_is_likely(struct str beginning)
     return false;
 }
 
+static bool is_empty_line(struct str text, size_t at)
+{
+    return text.ptr[at] == '\n' ||
+           (text.ptr[at] == '\r' && at + 1 < text.len && text.ptr[at + 1] == '\n');
+}
+
+/* Where header_field_next would end; line by line, as it is asked of every message. */
 size_t pop3_surrogate_header_len(struct str beginning)
 {
-    struct header_field field;
-    size_t position = 0;
+    size_t at = 0;
 
-    while (header_field_next(beginning, &position, &field))
-        continue;
-    return position;
+    while (at < beginning.len && !is_empty_line(beginning, at)) {
+        const char *lf = memchr(beginning.ptr + at, '\n', beginning.len - at);
+
+        at = lf == NULL ? beginning.len : (size_t)(lf - beginning.ptr) + 1;
+    }
+    return at;
+}
+
+bool pop3_surrogate_is_ruled_out(struct str beginning)
+{
+    size_t len = pop3_surrogate_header_len(beginning);
+
+    return len < beginning.len && str_is_ascii(str_upto(beginning, len));
 }
 
 bool pop3_surrogate_is_needed(struct str header)
 {
-    return header.len <= POP3_SURROGATE_HEADER_MAX && !is_ascii(header) && str_is_utf8(header);
+    return header.len > POP3_SURROGATE_HEADER_MAX || (!str_is_ascii(header) && str_is_utf8(header));
+}
+
+size_t pop3_surrogate_fields_len(struct str header, size_t max)
+{
+    struct header_field field;
+    size_t position = 0, len = 0;
+
+    while (header_field_next(header, &position, &field) && position <= max)
+        len = position;
+    return len;
 }
 
 /* ---- Writing ---- */
@@ -95,7 +114,7 @@ static void write_ascii(struct buf *out, struct str text, char also_plain)
 
 static void write_phrase(struct buf *out, struct str text)
 {
-    if (is_ascii(text) && str_find(text, STR("=?")) < 0)
+    if (str_is_ascii(text) && str_find(text, STR("=?")) < 0)
         write_ascii(out, text, ' ');
     else
         write_words(out, text);
@@ -104,7 +123,7 @@ static void write_phrase(struct buf *out, struct str text)
 /* addr-spec, as it is meant for a reader when it is not ASCII. */
 static void write_spec(struct buf *out, const struct address *address)
 {
-    if (is_ascii(address->mailbox) && is_ascii(address->host))
+    if (str_is_ascii(address->mailbox) && str_is_ascii(address->host))
         write_ascii(out, address->mailbox, '.');
     else
         buf_put(out, address->mailbox);
@@ -121,7 +140,7 @@ static void write_spec(struct buf *out, const struct address *address)
 static void write_mailbox(struct buf *out, const struct address *address)
 {
     CLEANUP(buf_free) struct buf name = {0};
-    bool is_plain = is_ascii(address->mailbox) && is_ascii(address->host);
+    bool is_plain = str_is_ascii(address->mailbox) && str_is_ascii(address->host);
 
     buf_init(&name, SIZE_MAX);
     if (address->name.len > 0)
@@ -211,14 +230,14 @@ static bool write_parameters(struct arena *arena, struct str flat, struct buf *o
     struct str value = str_upto(flat, parameter_end(flat));
 
     (void)arena;
-    if (!is_ascii(value))
+    if (!str_is_ascii(value))
         return false;
     buf_put(out, STR(" "));
     buf_put(out, value);
     while (value.len < flat.len) {
         flat = str_from(flat, value.len + 1);
         value = str_upto(flat, parameter_end(flat));
-        if (!is_ascii(value) || str_trim(value).len == 0)
+        if (!str_is_ascii(value) || str_trim(value).len == 0)
             continue;
         buf_put(out, STR(";\r\n "));
         buf_put(out, str_trim(value));
@@ -276,9 +295,33 @@ void pop3_surrogate_write(struct arena *arena, struct str header, struct buf *ou
     while (header_field_next(header, &position, &field)) {
         size_t before = out->len;
 
-        if (is_ascii(field.whole))
+        if (str_is_ascii(field.whole))
             buf_put(out, field.whole);
-        else if (!write_field(arena, &field, out) || out->len - first > POP3_SURROGATE_MAX)
+        else if (!str_is_utf8(field.whole) || !write_field(arena, &field, out) ||
+                 out->len - first > POP3_SURROGATE_MAX)
             buf_truncate(out, before);
+    }
+}
+
+/* ---- What is too long ---- */
+
+void pop3_surrogate_rest_init(struct pop3_surrogate_rest *rest)
+{
+    *rest = (struct pop3_surrogate_rest){.is_in_header = true, .is_at_start = true};
+}
+
+void pop3_surrogate_rest_mask(struct pop3_surrogate_rest *rest, char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len && rest->is_in_header; i++) {
+        if (bytes[i] == '\n') {
+            rest->is_in_header = !rest->is_at_start && !rest->is_after_cr;
+            rest->is_at_start = true;
+            rest->is_after_cr = false;
+            continue;
+        }
+        rest->is_after_cr = rest->is_at_start && bytes[i] == '\r';
+        rest->is_at_start = false;
+        if (ascii_is_8bit(bytes[i]))
+            bytes[i] = '?';
     }
 }

@@ -35,6 +35,8 @@ static const struct {
      "Content-Type: text/plain;\r\n charset=utf-8\r\n"},
     {"RFC 6858 §2.4: others go",
      "X-A: \xc3\xbc\r\n \xc3\xbc\r\nX-B: b\r\nReceived: for \xc3\xbc\r\n", "X-B: b\r\n"},
+    {"fields that are not valid UTF-8 go (of a long header)", "Subject: \xfc\r\nX-B: b\r\n",
+     "X-B: b\r\n"},
     {"what is no field goes", "From \xc3\xbc\r\nX-B: b\r\n", "X-B: b\r\n"},
     {"nothing hidden in a word becomes a field",
      "From: =?utf-8?q?a=0D=0ABcc=3A_x?= <a@b.test>, \xc3\xbc@c.test\r\n",
@@ -62,16 +64,17 @@ static void test_which(void **state)
 {
     static const struct {
         const char *message;
-        bool is_likely, is_needed;
+        bool is_likely, is_needed, is_ruled_out;
     } messages[] = {
-        {"Received: from x\r\n\tby y with UTF8SMTPS\r\nSubject: \xc3\xbc\r\n\r\n", true, true},
+        {"Received: from x\r\n\tby y with UTF8SMTPS\r\nSubject: \xc3\xbc\r\n\r\n", true, true, false},
         {"Return-Path: <>\nReceived: from x\n\tby y with UTF8SMTP\nSubject: u\n\n\xc3\xbc", true,
-         false},
-        {"Received: by y with UTF8SMTP\r\nSubject: \xfc\r\n\r\n", true, false},
-        {"Received: by y with ESMTP\r\nReceived: by x with UTF8SMTP\r\nSubject: \xc3\xbc\r\n",
          false, true},
-        {"Subject: \xc3\xbc\r\n\r\n", false, true},
-        {"", false, false},
+        {"Received: by y with UTF8SMTP\r\nSubject: \xfc\r\n\r\n", true, false, false},
+        {"Received: by y with ESMTP\r\nReceived: by x with UTF8SMTP\r\nSubject: \xc3\xbc\r\n",
+         false, true, false},
+        {"Subject: \xc3\xbc\r\n\r\n", false, true, false},
+        {"Subject: u\r\n", false, false, false},
+        {"", false, false, false},
     };
 
     (void)state;
@@ -81,6 +84,7 @@ static void test_which(void **state)
 
         assert_int_equal(pop3_surrogate_is_likely(message), messages[i].is_likely);
         assert_int_equal(pop3_surrogate_is_needed(header), messages[i].is_needed);
+        assert_int_equal(pop3_surrogate_is_ruled_out(message), messages[i].is_ruled_out);
     }
 }
 
@@ -102,17 +106,61 @@ static void test_bounds(void **state)
     pop3_surrogate_write(&arena, buf_str(&header), &out);
     assert_true(str_equal(buf_str(&out), STR("Subject: last\r\n")));
     while (header.len <= POP3_SURROGATE_HEADER_MAX)
-        buf_put(&header, STR("X: y\r\n"));
-    assert_false(pop3_surrogate_is_needed(buf_str(&header)));
+        buf_put(&header, STR("X: \xfc\r\n"));
+    assert_true(pop3_surrogate_is_needed(buf_str(&header)));
     arena_free(&arena);
+}
+
+static void test_fields_len(void **state)
+{
+    const struct str header = STR("A: b\r\n c\r\nD: e\r\n\r\nF: g\r\n");
+
+    (void)state;
+    assert_int_equal(pop3_surrogate_fields_len(header, 0), 0);
+    assert_int_equal(pop3_surrogate_fields_len(header, 9), 0);
+    assert_int_equal(pop3_surrogate_fields_len(header, 10), 10);
+    assert_int_equal(pop3_surrogate_fields_len(header, 15), 10);
+    assert_int_equal(pop3_surrogate_fields_len(header, 16), 16);
+    assert_int_equal(pop3_surrogate_fields_len(header, 100), 16);
+}
+
+/* The header, up to its empty line, is masked, wherever it is cut. */
+static void test_rest(void **state)
+{
+    static const struct {
+        const char *bytes, *masked;
+    } rests[] = {
+        {"X: \xc3\xbc\r\n \xfc\r\n\r\n\xc3\xbc\r\n", "X: ??\r\n ?\r\n\r\n\xc3\xbc\r\n"},
+        {"X: \xfc\n\n\xfc", "X: ?\n\n\xfc"},
+        {"\r\n\xfc", "\r\n\xfc"},
+        {"\n\xfc", "\n\xfc"},
+        {"\r\r\n\xfc\r\r\n\r\n\xfc", "\r\r\n?\r\r\n\r\n\xfc"},
+        {"\xfc\r\n\r\xfc\n\n\xfc", "?\r\n\r?\n\n\xfc"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rests); i++) {
+        size_t len = strlen(rests[i].bytes);
+
+        for (size_t cut = 0; cut <= len; cut++) {
+            struct pop3_surrogate_rest rest;
+            char bytes[64];
+
+            memcpy(bytes, rests[i].bytes, len);
+            pop3_surrogate_rest_init(&rest);
+            pop3_surrogate_rest_mask(&rest, bytes, cut);
+            pop3_surrogate_rest_mask(&rest, bytes + cut, len - cut);
+            assert_memory_equal(bytes, rests[i].masked, len);
+        }
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_which),
-        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_fields), cmocka_unit_test(test_which),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_fields_len),
+        cmocka_unit_test(test_rest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@ static const char base_sql[] =
     "INSERT INTO attachment VALUES (1, x'00', 6000, 1);"
     "INSERT INTO attachment_part VALUES (1<<24, 0, zeroblob(6000));"
     "INSERT INTO content SELECT i, '', '', 1, '', '', '', '', '', '', x'00', '', '', '', '', '', "
-    "'' "
+    "'', NULL "
     "FROM (SELECT 1 AS i UNION SELECT 2 UNION SELECT 3);"
     "INSERT INTO part VALUES (1<<24, 0, 5, 0, NULL, NULL, NULL, x'68656c6c6f');"
     "INSERT INTO part VALUES (2<<24, 0, 8210, 3, 1, 76, 2, NULL);"

@@ -270,8 +270,7 @@ static void test_earlier_version(void **state)
     struct vault *copy;
 
     assert_int_equal(write_copy(world, &totals), ERR_OK);
-    change_copy(world, "DROP TABLE former_name; ALTER TABLE folder DROP COLUMN incarnation; "
-                       "PRAGMA user_version=7");
+    change_copy(world, "ALTER TABLE content DROP COLUMN has_utf8_header; PRAGMA user_version=8");
     if (open_copy(world, world->copy_key, &copy) != ERR_OK)
         fail_msg("%s", world->f->task.words);
     vault_close(&copy);

@@ -142,6 +142,18 @@ uint64_t vault_content_size(const struct vault_content *content)
     return content->size_bytes;
 }
 
+enum err vault_content_has_utf8_header(const struct vault_content *content, struct task *task,
+                                       bool *out)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+
+    TRY(vault_check(content->vault, task));
+    TRY(db_prepare(content->vault->db, task,
+                   "SELECT 1 FROM content WHERE id = ?1 AND has_utf8_header = 1", &statement));
+    db_bind_int(statement, 1, content->id);
+    return db_step(content->vault->db, task, statement, out);
+}
+
 /* --- Chunks --- */
 
 /* The bytes of one row. */

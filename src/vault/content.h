@@ -16,6 +16,10 @@ MUST_CHECK enum err vault_content_open(struct vault *vault, struct task *task, i
                                        struct vault_content **out_content);
 void vault_content_close(struct vault_content **content);
 uint64_t vault_content_size(const struct vault_content *content);
+/* Whether its header is not ASCII but UTF-8, and was said to be when it was stored: not by a field
+ * of its own, but by vault_append.is_utf8. */
+MUST_CHECK enum err vault_content_has_utf8_header(const struct vault_content *content,
+                                                  struct task *task, bool *out);
 /*
  * Appends up to `len` bytes from `offset` to `out`; fewer only at the end. Bounded memory whatever
  * the size; going forward costs no more than the bytes read, a jump at most one part.

@@ -116,6 +116,8 @@ static enum err write_message(struct vault *vault, struct task *task, struct fol
     int64_t content_id;
 
     TRY(content_store(vault, task, append->raw, summary, &content_id));
+    if (append->is_utf8)
+        TRY(content_note_utf8(vault, task, content_id, append->raw, summary));
     TRY(facts_add_identity(vault, task, content_id, summary));
     TRY(facts_add_preview(vault, task, content_id, append->raw, &summary->structure));
     TRY(insert_message(vault, task, message_key(folder->id, uid), append, summary, modseq,

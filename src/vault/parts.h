@@ -69,6 +69,9 @@ MUST_CHECK enum err part_decompress(struct vault *vault, struct task *task, stru
 /* Writes the content's row and parts; the word indexes are words.h's. */
 MUST_CHECK enum err content_store(struct vault *vault, struct task *task, struct str raw,
                                   const struct message_summary *summary, int64_t *out_content_id);
+/* Its header was said to be in UTF-8 (vault_append.is_utf8): notes it if that is so. */
+MUST_CHECK enum err content_note_utf8(struct vault *vault, struct task *task, int64_t content_id,
+                                      struct str raw, const struct message_summary *summary);
 /* Takes one user off the content: deletes all of it when that was the last. */
 MUST_CHECK enum err content_release(struct vault *vault, struct task *task, int64_t content_id);
 

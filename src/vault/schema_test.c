@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 static const char take_back_sql[] =
+    "ALTER TABLE content DROP COLUMN has_utf8_header;"
     "DROP TABLE sort_progress; DROP TABLE sort_key;"
     "ALTER TABLE mailbox DROP COLUMN hidden_count; ALTER TABLE mailbox DROP COLUMN hidden_bytes;"
     "DROP TABLE former_folder; DROP TABLE hidden;"

@@ -216,6 +216,20 @@ enum err content_store(struct vault *vault, struct task *task, struct str raw,
     return err;
 }
 
+enum err content_note_utf8(struct vault *vault, struct task *task, int64_t content_id,
+                           struct str raw, const struct message_summary *summary)
+{
+    CLEANUP(db_release) sqlite3_stmt *statement = NULL;
+    struct str header = str_upto(raw, (size_t)summary->structure.parts[0].body_start);
+
+    if (str_is_ascii(header) || !str_is_utf8(header))
+        return ERR_OK;
+    TRY(db_prepare(vault->db, task, "UPDATE content SET has_utf8_header = 1 WHERE id = ?1",
+                   &statement));
+    db_bind_int(statement, 1, content_id);
+    return db_run(vault->db, task, statement);
+}
+
 /* --- Taking away --- */
 
 static enum err run_with_key(struct vault *vault, struct task *task, const char *sql, int64_t first,

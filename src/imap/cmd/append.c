@@ -20,7 +20,8 @@ static enum err parse_utf8_literal(struct imap_parser *parser, struct str *out)
 static enum err parse_bytes(struct imap_parser *parser, struct imap_append_message *out)
 {
     out->is_literal8 = true;
-    if (imap_take_word(parser, STR("UTF8")))
+    out->is_utf8 = imap_take_word(parser, STR("UTF8"));
+    if (out->is_utf8)
         return parse_utf8_literal(parser, &out->bytes);
     if (imap_at(parser, '~'))
         return imap_parse_literal8(parser, &out->bytes);
@@ -110,6 +111,7 @@ enum err imap_append_prepare(struct imap_session *s, struct task *task,
         .raw = message->bytes,
         .internal_date_ms = message->has_date ? message->date_ms : s->now_ms,
         .internal_zone_minutes = message->zone_minutes,
+        .is_utf8 = message->is_utf8 || imap_has(s, IMAP_EXT_UTF8),
     };
     if (message->bytes.len == 0)
         return imap_refuse(s, task, IMAP_REFUSAL_EMPTY_MESSAGE);
