@@ -66,7 +66,8 @@ static void test_which(void **state)
         const char *message;
         bool is_likely, is_needed, is_ruled_out;
     } messages[] = {
-        {"Received: from x\r\n\tby y with UTF8SMTPS\r\nSubject: \xc3\xbc\r\n\r\n", true, true, false},
+        {"Received: from x\r\n\tby y with UTF8SMTPS\r\nSubject: \xc3\xbc\r\n\r\n", true, true,
+         false},
         {"Return-Path: <>\nReceived: from x\n\tby y with UTF8SMTP\nSubject: u\n\n\xc3\xbc", true,
          false, true},
         {"Received: by y with UTF8SMTP\r\nSubject: \xfc\r\n\r\n", true, false, false},

@@ -121,8 +121,8 @@ struct vault_append {
     bool is_delivery;      /* from SMTP: a message with the same digest delivered within a day is
                               not stored again, and *out_uid is 0 */
     struct id drop_record; /* from the drop box: also noted as imported; unset: none */
-    bool is_utf8;          /* who stores it says that its header is in UTF-8 (RFC 9755): noted if so,
-                              as old mail has 8-bit headers that nobody declared (content.h) */
+    bool is_utf8;          /* who stores it says that its header is in UTF-8 (RFC 9755): noted if
+                              so, as old mail has 8-bit headers that nobody declared (content.h) */
     struct str uidl;       /* its unique-id at another POP3 server (maildrop.h); empty: none. One
                               that a message of the folder has already is not taken over */
 };
