@@ -28,6 +28,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sea
     if (program->has_modseq)
         imap_enable_condstore(s);
     TRY(imap_search_prepare(s, task, run));
+    imap_spend(s, program->node_count);
     imap_search_recall(s, run);
     if (imap_search_matches_none(run->view, program)) {
         run->found = ARENA_ARRAY(&task->arena, uint32_t, 1);
@@ -37,7 +38,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sea
     }
     imap_search_open_all(task, run);
     imap_search_remember(s, run);
-    imap_spend(s, program->node_count + run->view->count / 100);
+    imap_spend(s, run->view->count / 100);
     return ERR_OK;
 }
 

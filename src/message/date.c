@@ -30,6 +30,7 @@ struct reading {
     struct clock_date date;
     int zone_minutes;
     bool has_day, has_month, has_year, has_time, has_zone;
+    bool is_behind_time; /* or what was meant to be one: a zone may follow */
 };
 
 /* The next word: up to a blank, a comma, or a '-' between the parts of "22-Nov-2026". */
@@ -152,12 +153,13 @@ bool date_parse(struct str value, int64_t *out_ms, int64_t *out_day)
 
     value = str_upto(value, 1000);
     for (size_t i = 0; i < DATE_WORDS_MAX; i++) {
-        if (!next_word(value, &position, reading.has_time, &word))
+        if (!next_word(value, &position, reading.is_behind_time, &word))
             break;
         if (str_index(word, ':') >= 0) {
             if (!reading.has_time)
                 reading.has_time = read_time(word, &reading.date);
-        } else if (reading.has_time && !reading.has_zone &&
+            reading.is_behind_time = word.len > 1;
+        } else if (reading.is_behind_time && !reading.has_zone &&
                    read_zone(word, &reading.zone_minutes)) {
             reading.has_zone = true;
         } else if (!reading.has_month && read_month(word, &reading.date.month)) {

@@ -304,40 +304,46 @@ static enum tag_place behind_character(enum tag_place place, char c)
     return place == IN_TAG_NAME ? IN_TAG_NAME : IN_NAME;
 }
 
-/* To the quote that ends the value which begins at r->i, and behind it; false: there is none. */
-static bool skip_quoted(struct html_reader *r)
+/* The quote that ends the value which begins with one at `i`; NULL: there is none. */
+static const char *closing_quote(struct str html, size_t i, bool *has_no_more)
 {
-    char quote = r->html.ptr[r->i];
-    bool *has_no_more = &r->has_no_more[quote == '"' ? 0 : 1];
+    bool *has_none = &has_no_more[html.ptr[i] == '"' ? 0 : 1];
     const char *end = NULL;
 
-    if (!*has_no_more)
-        end = memchr(r->html.ptr + r->i + 1, quote, r->html.len - r->i - 1);
-    if (end == NULL) {
-        *has_no_more = true;
-        return false;
-    }
-    r->i = (size_t)(end - r->html.ptr) + 1;
-    return true;
+    if (!*has_none)
+        end = memchr(html.ptr + i + 1, html.ptr[i], html.len - i - 1);
+    *has_none = end == NULL;
+    return end;
 }
 
-/* Behind the tag that begins at r->i, of which `skip` bytes stand before its name; a '>' inside
- * quotes does not end it. */
-static void skip_tag(struct html_reader *r, size_t skip)
+/* The '>' of the tag whose name begins at `i`, or the text's end; a '>' inside quotes is none. */
+static size_t tag_end(struct str html, size_t i, bool *has_no_more)
 {
     enum tag_place place = IN_TAG_NAME;
 
-    r->i += skip;
-    while (r->i < r->html.len && r->html.ptr[r->i] != '>') {
-        char c = r->html.ptr[r->i];
+    while (i < html.len && html.ptr[i] != '>') {
+        char c = html.ptr[i];
+        const char *end = NULL;
 
-        if (place == BEFORE_VALUE && (c == '"' || c == '\'') && skip_quoted(r)) {
-            place = BEFORE_NAME;
-        } else {
-            place = behind_character(place, c);
-            r->i++;
-        }
+        if (place == BEFORE_VALUE && (c == '"' || c == '\''))
+            end = closing_quote(html, i, has_no_more);
+        place = end != NULL ? BEFORE_NAME : behind_character(place, c);
+        i = end != NULL ? (size_t)(end - html.ptr) + 1 : i + 1;
     }
+    return i;
+}
+
+size_t html_tag_end(struct str tag)
+{
+    bool has_no_more[2] = {false};
+
+    return tag_end(tag, 0, has_no_more);
+}
+
+/* Behind the tag that begins at r->i, of which `skip` bytes stand before its name. */
+static void skip_tag(struct html_reader *r, size_t skip)
+{
+    r->i = tag_end(r->html, r->i + skip, r->has_no_more);
     if (r->i < r->html.len)
         r->i++;
 }

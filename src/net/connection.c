@@ -196,9 +196,9 @@ void net_connection_kick(struct net_connection *connection)
     net_timer_start(connection->kick, 0);
 }
 
-/* A peer that closed its half, and is not read from any more, goes without a sign: a reset
- * connection, or a process that ended. Whoever works for it for long has to hear of that before he
- * writes. */
+/* A peer that closed its half, and is not read from any more, goes without a sign: a connection
+ * that was reset, a local socket that was closed. Whoever works for it for long has to hear of that
+ * before he writes. */
 static void on_look(void *owner)
 {
     struct net_connection *connection = owner;

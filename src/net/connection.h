@@ -31,8 +31,9 @@ struct net_connection_events {
     /* TLS is up (after net_connection_start_tls, or at once for implicit TLS); may be NULL. */
     void (*on_secure)(void *owner, struct net_connection *connection);
     /* The peer sends no more, but may still read (it closed its half): no on_input comes any more.
-     * Answer what came, then net_connection_finish; if the peer goes altogether before that,
-     * on_close comes within a second or two. NULL: that is on_close, too. */
+     * Answer what came, then net_connection_finish; if the peer resets the connection before that,
+     * or closes a local socket, on_close comes within a second or two (over TCP a mere close looks
+     * like this until something was sent to it). NULL: that is on_close, too. */
     void (*on_end)(void *owner, struct net_connection *connection);
     /* Over; free it inside or later. */
     void (*on_close)(void *owner, struct net_connection *connection, enum net_close_reason reason);

@@ -31,8 +31,11 @@ static enum err is_header_suspect(struct pop3_session *s, struct task *task, boo
 {
     struct str beginning = buf_str(&s->piece);
 
-    *out = !s->options.is_utf8 && pop3_surrogate_is_likely(beginning);
-    if (s->options.is_utf8 || *out || pop3_surrogate_is_ruled_out(beginning))
+    *out = false;
+    if (s->options.is_utf8)
+        return ERR_OK;
+    *out = pop3_surrogate_is_likely(beginning);
+    if (*out || pop3_surrogate_is_ruled_out(beginning))
         return ERR_OK;
     return vault_content_has_utf8_header(s->content, task, out);
 }

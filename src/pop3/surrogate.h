@@ -23,7 +23,9 @@
  * kind when it was declared to be one, and its header is valid UTF-8, or too long to tell. Declared
  * it is by SMTPUTF8 (its first Received field says so, RFC 6531 §4.3), or by who stored it with
  * IMAP's APPEND: with UTF8 (RFC 6855 §4), or in a session that enabled UTF8=ACCEPT (RFC 9755),
- * which the vault notes (vault_content_has_utf8_header) from its version 9 on.
+ * which the vault notes (vault_content_has_utf8_header) from its version 9 on if its header is
+ * valid. What was exported and imported, or put back from a backup message by message, is not
+ * noted.
  *
  * LIST and STAT tell the octets of the message, not of the surrogate: to know which ones need one,
  * every message would have to be read at login (RFC 6858 §3 allows the same of RFC822.SIZE).

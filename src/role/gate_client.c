@@ -502,7 +502,8 @@ static void on_close(void *owner, struct net_connection *connection, enum net_cl
         gate_client_free(&client);
         return;
     }
-    /* What the client sent before it went still reaches the mailbox process. */
+    /* What the client sent before it went still reaches the mailbox process, which does what it can
+     * within a few seconds. */
     client->state = GATE_CLIENT_ENDING;
     close_session(client);
     net_connection_free(&client->connection);

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { TAG_BYTES_MAX = 4096 };
+
 /* --- One URL --- */
 
 static struct str lower(struct task *task, struct str text)
@@ -242,25 +244,6 @@ static void add(struct finder *finder, struct str url, struct str shown)
     finder->count++;
 }
 
-/* Where the tag that begins at `start` ends, quotes heeded; its length at most 4 KiB. */
-static size_t tag_end(struct str html, size_t start)
-{
-    char quote = '\0';
-    size_t limit = html.len - start > 4096 ? start + 4096 : html.len;
-
-    for (size_t i = start; i < limit; i++) {
-        char c = html.ptr[i];
-
-        if (quote != '\0')
-            quote = c == quote ? '\0' : quote;
-        else if (c == '"' || c == '\'')
-            quote = c;
-        else if (c == '>')
-            return i;
-    }
-    return limit;
-}
-
 static struct str shown_text(struct finder *finder, struct str html, size_t start)
 {
     struct str rest = str_upto(str_from(html, start), 4 * SPAM_LINK_SHOWN_MAX);
@@ -300,7 +283,7 @@ static void find_in_html(struct finder *finder, struct str html)
             if (!str_starts_with_nocase(rest, tags[k].name) || rest.len == tags[k].name.len ||
                 ascii_is_alnum(rest.ptr[tags[k].name.len]))
                 continue;
-            end = tag_end(html, i + 1);
+            end = i + 1 + html_tag_end(str_upto(rest, TAG_BYTES_MAX));
             if (attribute(str_from(str_upto(html, end), i + 1), tags[k].attribute, &value))
                 add(finder, attribute_text(finder->task, value),
                     tags[k].has_text ? shown_text(finder, html, end + 1) : STR(""));

@@ -115,6 +115,10 @@ static void test_finding(void **state)
     assert_int_equal(find("plain", "see http://a.example/x. Or <https://b.example>, www.c.example!", &links), 3);
     assert_true(str_equal(links[0].url, STR("http://a.example/x")));
     assert_true(str_equal(links[1].host, STR("b.example")));
+    /* An apostrophe is a quote only where a value begins. */
+    assert_int_equal(find("html", "<a title=don't></a><a href=http://a.example/>it's</a>", &links),
+                     1);
+    assert_true(str_equal(links[0].host, STR("a.example")));
     /* Broken markup ends somewhere. */
     assert_int_equal(find("html", "<a href=\"http://a.example/", &links), 1);
     assert_int_equal(find("html", "<a href", &links), 0);

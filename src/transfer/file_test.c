@@ -262,18 +262,25 @@ static void test_strangers(void **state)
     }
 }
 
-/* As a program of the version before wrote it. */
+/* As programs of the versions before wrote it. */
 static void test_earlier_version(void **state)
 {
+    static const char *const steps_back[] = {
+        "ALTER TABLE content DROP COLUMN has_utf8_header; PRAGMA user_version=8",
+        "DROP TABLE former_name; ALTER TABLE folder DROP COLUMN incarnation; "
+        "PRAGMA user_version=7",
+    };
     struct world *world = *state;
     struct transfer_totals totals;
     struct vault *copy;
 
     assert_int_equal(write_copy(world, &totals), ERR_OK);
-    change_copy(world, "ALTER TABLE content DROP COLUMN has_utf8_header; PRAGMA user_version=8");
-    if (open_copy(world, world->copy_key, &copy) != ERR_OK)
-        fail_msg("%s", world->f->task.words);
-    vault_close(&copy);
+    for (size_t i = 0; i < ARRAY_LEN(steps_back); i++) {
+        change_copy(world, steps_back[i]);
+        if (open_copy(world, world->copy_key, &copy) != ERR_OK)
+            fail_msg("%zu: %s", i, world->f->task.words);
+        vault_close(&copy);
+    }
 }
 
 /* A page that was changed, exchanged or cut off; bytes that are no page at all. */

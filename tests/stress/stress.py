@@ -367,9 +367,11 @@ class Driver:
             require(name in listed, f"{name} is gone after a kill")
         lost = {name for name in world.lost_names}
         for source, name in world.lost_renames:
-            if world.folders[source] is not None and world.folders[name] is None and \
-                    source not in listed:
-                require(name in listed, f"{source} and {name} are gone after a kill")
+            there = [each for each in (source, name) if each in listed]
+            had = [each for each in (source, name) if world.folders[each] is not None]
+            require(there == had or (had == [source] and there == [name]),
+                    f"RENAME {source} {name} when there was {had}, and a kill, left {there}")
+            if there != had:
                 world.folders[name], world.folders[source] = world.folders[source], None
                 world.folders[name].renamed(name)
         for name in lost:
