@@ -20,7 +20,6 @@
  */
 #include "courier/attempt.h"
 
-#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "courier/demand.h"
@@ -125,14 +124,6 @@ static void next_host(struct courier_attempt *attempt)
 
 /* ---- the mail ---- */
 
-static bool has_8bit(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (ascii_is_8bit(text.ptr[i]))
-            return true;
-    return false;
-}
-
 /* With the domain in A-labels where that alone spares SMTPUTF8. */
 static struct str mail_address(struct courier_attempt *attempt, struct str address)
 {
@@ -141,7 +132,7 @@ static struct str mail_address(struct courier_attempt *attempt, struct str addre
     struct task task;
     enum err err;
 
-    if (at < 0 || !has_8bit(address) || has_8bit(str_upto(address, (size_t)at)))
+    if (at < 0 || str_is_ascii(address) || !str_is_ascii(str_upto(address, (size_t)at)))
         return address;
     task_init(&task, 0);
     err = courier_domain_normal(&task, &attempt->arena, str_from(address, (size_t)at + 1), &normal);
@@ -156,13 +147,13 @@ static bool needs_utf8(const struct courier_attempt *attempt, const struct smtp_
 {
     const struct courier_request *request = &attempt->request;
 
-    if (has_8bit(mail->sender))
+    if (!str_is_ascii(mail->sender))
         return true;
     for (size_t i = 0; i < mail->recipient_count; i++)
-        if (has_8bit(mail->recipients[i].address))
+        if (!str_is_ascii(mail->recipients[i].address))
             return true;
     return request->smtputf8 &&
-           has_8bit(str_upto(request->message, smtp_header_len(request->message)));
+           !str_is_ascii(str_upto(request->message, smtp_header_len(request->message)));
 }
 
 static void send_mail(struct courier_attempt *attempt)

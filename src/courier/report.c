@@ -27,15 +27,6 @@ static const struct {
 
 /* --- Small texts --- */
 
-static bool has_8bit(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (ascii_is_8bit(text.ptr[i]))
-            return true;
-    }
-    return false;
-}
-
 static int hex_digit(char c)
 {
     if (ascii_is_digit(c))
@@ -135,7 +126,7 @@ static void put_recipient(const struct report *report, const struct report_recip
                           bool is_utf8, struct buf *out)
 {
     /* RFC 6533 §3: an address that needs UTF-8 has its own type. */
-    const char *type = has_8bit(recipient->address) ? "utf-8" : "rfc822";
+    const char *type = str_is_ascii(recipient->address) ? "rfc822" : "utf-8";
     ptrdiff_t semicolon = str_index(recipient->orcpt, ';');
 
     buf_put(out, STR("\r\n"));
@@ -201,7 +192,7 @@ static void put_original(const struct report *report, const struct report_text *
                          struct buf *out)
 {
     struct str original = is_whole(report) ? report->message : header_of(report);
-    bool is_8bit = has_8bit(original);
+    bool is_8bit = !str_is_ascii(original);
 
     if (is_whole(report))
         put_part(report, out, text->is_utf8 ? "message/global" : "message/rfc822", is_8bit);
@@ -216,11 +207,12 @@ static void put_original(const struct report *report, const struct report_text *
 
 void report_write(const struct report *report, struct buf *out, struct report_text *out_text)
 {
-    struct report_text text = {.is_utf8 = has_8bit(report->to)};
+    struct report_text text = {.is_utf8 = !str_is_ascii(report->to)};
 
     for (size_t i = 0; i < report->recipient_count; i++)
-        text.is_utf8 |= has_8bit(report->recipients[i].address);
-    text.is_8bit = text.is_utf8 || has_8bit(is_whole(report) ? report->message : header_of(report));
+        text.is_utf8 |= !str_is_ascii(report->recipients[i].address);
+    text.is_8bit =
+        text.is_utf8 || !str_is_ascii(is_whole(report) ? report->message : header_of(report));
     put_header(report, &text, out);
     put_words(report, &text, out);
     put_status(report, &text, out);

@@ -13,14 +13,6 @@ static void name_free(char **text)
     *text = NULL;
 }
 
-static bool is_ascii(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (ascii_is_8bit(text.ptr[i]))
-            return false;
-    return true;
-}
-
 /* Letters, digits, hyphens and underscores between dots; no label empty or over 63 bytes. */
 static bool is_name(struct str name)
 {
@@ -48,7 +40,7 @@ enum err courier_domain_normal(struct task *task, struct arena *arena, struct st
     if (domain.len > 4 * NAME_MAX_LEN)
         return fail(task, ERR_INVALID, "a domain name that is too long");
     copy = arena_copy(arena, domain);
-    if (!is_ascii(copy)) {
+    if (!str_is_ascii(copy)) {
         if (!str_is_utf8(copy) ||
             idn2_to_ascii_8z(copy.ptr, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
             return fail(task, ERR_INVALID, "an international domain name that is not valid");

@@ -3,7 +3,6 @@
 #include "courier/state.h"
 #include "courier/trace.h"
 
-#include "base/ascii.h"
 #include "base/id.h"
 
 static const int64_t ONCE_IN_MS = 4LL * 24 * 3600 * 1000;
@@ -18,15 +17,6 @@ static bool is_answered(const struct courier_job *job, const struct envelope_rou
            reply_may_go_to(message->sender, route->from) &&
            reply_may_go_to(message->sender, alias) &&
            (reply_is_addressed_to(given, alias) || reply_is_addressed_to(given, route->from));
-}
-
-static bool has_8bit(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (ascii_is_8bit(text.ptr[i]))
-            return true;
-    }
-    return false;
 }
 
 enum err courier_reply(struct courier *courier, struct task *task, struct courier_job *job)
@@ -61,6 +51,6 @@ enum err courier_reply(struct courier *courier, struct task *task, struct courie
     };
     reply_write(&reply, &out);
     own.trace = reply.name;
-    own.is_utf8 = has_8bit(reply.from) || has_8bit(reply.to);
+    own.is_utf8 = !str_is_ascii(reply.from) || !str_is_ascii(reply.to);
     return courier_add_own(courier, task, &own, buf_str(&out), reply.to);
 }

@@ -404,11 +404,8 @@ static bool has_bad_text(const struct imap_search_program *search, bool is_ascii
     for (uint32_t i = 0; i < search->node_count; i++) {
         struct str text = search->nodes[i].text;
 
-        if (!str_is_utf8(text))
+        if (!str_is_utf8(text) || (is_ascii && !str_is_ascii(text)))
             return true;
-        for (size_t k = 0; is_ascii && k < text.len; k++)
-            if ((unsigned char)text.ptr[k] >= 0x80)
-                return true;
     }
     return false;
 }

@@ -158,7 +158,7 @@ bool date_parse(struct str value, int64_t *out_ms, int64_t *out_day)
         if (str_index(word, ':') >= 0) {
             if (!reading.has_time)
                 reading.has_time = read_time(word, &reading.date);
-            reading.is_behind_time = word.len > 1;
+            reading.is_behind_time = reading.is_behind_time || word.len > 1; /* no lone colon */
         } else if (reading.is_behind_time && !reading.has_zone &&
                    read_zone(word, &reading.zone_minutes)) {
             reading.has_zone = true;

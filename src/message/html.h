@@ -21,8 +21,7 @@ struct html_reader {
 };
 /* Reads about `max` bytes on, or to the end of what begins in them. False: that was all. */
 bool html_reader_step(struct html_reader *reader, size_t max);
-/* In a text that begins with a tag's name, behind its '<': where its '>' is, or the text's length.
- */
+/* Where a tag's '>' is, in a text that begins with its name; the text's length: there is none. */
 size_t html_tag_end(struct str tag);
 
 #endif

@@ -34,11 +34,8 @@ static struct str lower(struct arena *arena, struct str text)
 static bool to_ascii(struct arena *arena, struct str host, struct str *out)
 {
     CLEANUP(free_idn) char *ascii = NULL;
-    bool is_ascii = true;
 
-    for (size_t i = 0; i < host.len; i++)
-        is_ascii = is_ascii && !ascii_is_8bit(host.ptr[i]);
-    if (is_ascii) {
+    if (str_is_ascii(host)) {
         *out = lower(arena, host);
         return true;
     }

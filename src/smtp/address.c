@@ -129,15 +129,6 @@ static bool is_literal(struct str text)
     return tag.ptr[tag.len - 1] != '-';
 }
 
-static bool has_8bit(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (ascii_is_8bit(text.ptr[i]))
-            return true;
-    }
-    return false;
-}
-
 /* Local-part at the front of the text; its length in *out_len, canonical in *out_local. */
 static enum smtp_address_problem read_local(struct arena *arena, struct str text,
                                             size_t *out_len, struct str *out_local)
@@ -193,7 +184,7 @@ enum smtp_address_problem smtp_address_parse(struct arena *arena, struct str tex
         return SMTP_ADDRESS_TOO_LONG;
     address.text = arena_printf(arena, "%.*s@%.*s", STR_ARG(address.local),
                                 STR_ARG(address.domain));
-    address.has_utf8 = has_8bit(address.text);
+    address.has_utf8 = !str_is_ascii(address.text);
     *out = address;
     return SMTP_ADDRESS_OK;
 }

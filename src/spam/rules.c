@@ -157,13 +157,7 @@ static bool false_reply(struct spam_scan *scan)
 
 static bool raw_bytes(struct spam_scan *scan)
 {
-    struct str header = scan->view.header;
-
-    for (size_t i = 0; i < header.len; i++) {
-        if (ascii_is_8bit(header.ptr[i]))
-            return !str_is_utf8(header);
-    }
-    return false;
+    return !str_is_ascii(scan->view.header) && !str_is_utf8(scan->view.header);
 }
 
 /* A Received field without a date, or with one that is still to come: no server writes such. */
@@ -305,13 +299,9 @@ static bool needless_base64(struct spam_scan *scan)
 {
     for (size_t i = 0; i < scan->view.text_count; i++) {
         const struct spam_text *text = &scan->view.texts[i];
-        bool is_ascii = text->source.len > 100;
 
-        if (scan->request->structure->parts[text->part].encoding != MESSAGE_ENCODING_BASE64)
-            continue;
-        for (size_t k = 0; k < text->source.len && is_ascii; k++)
-            is_ascii = !ascii_is_8bit(text->source.ptr[k]);
-        if (is_ascii)
+        if (scan->request->structure->parts[text->part].encoding == MESSAGE_ENCODING_BASE64 &&
+            text->source.len > 100 && str_is_ascii(text->source))
             return true;
     }
     return false;

@@ -63,13 +63,10 @@ static void put_reversed(const struct smtp_checks *checks, struct buf *out)
 /* A domain as the DNS knows it; false: it cannot be asked about. */
 static bool put_domain(struct str domain, struct buf *out)
 {
-    bool is_ascii = true;
     char *ascii = NULL;
     int result;
 
-    for (size_t i = 0; i < domain.len; i++)
-        is_ascii &= !ascii_is_8bit(domain.ptr[i]);
-    if (is_ascii) {
+    if (str_is_ascii(domain)) {
         buf_put(out, domain);
     } else {
         CLEANUP(buf_free) struct buf text;
