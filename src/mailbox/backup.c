@@ -66,6 +66,7 @@ struct mailbox_backup {
     /* The last full backup that came there: 0, 0: not known. */
     int64_t last_ms;
     uint64_t last_counter;
+    int64_t retry_ms, retry_at_ms; /* monotonic: after one that failed, none of its own accord before */
     bool is_off;          /* the archivist has no destination */
     bool is_begun;        /* the file is open */
 };
@@ -359,6 +360,18 @@ static bool has_waiters(const struct mailbox_backup *backup)
 
 static void begin_next(struct mailbox_backup *backup);
 
+/* After a failure: not at once, or a destination that refuses would have one copy behind the other made,
+ * and the mailbox open for as long. */
+static void put_off(struct mailbox_backup *backup)
+{
+    int64_t max_ms = (int64_t)backup->mailbox->start->config->backup_interval_ms;
+
+    backup->retry_ms = backup->retry_ms == 0 ? MAILBOX_BACKUP_LOOK_MS : backup->retry_ms * 2;
+    if (backup->retry_ms > max_ms)
+        backup->retry_ms = max_ms > MAILBOX_BACKUP_LOOK_MS ? max_ms : MAILBOX_BACKUP_LOOK_MS;
+    backup->retry_at_ms = clock_monotonic_ms() + backup->retry_ms;
+}
+
 static void end_full(struct mailbox_backup *backup, enum err err, const char *words, bool is_new)
 {
     struct full *full = &backup->full;
@@ -368,12 +381,16 @@ static void end_full(struct mailbox_backup *backup, enum err err, const char *wo
     snapshot_free(&full->copy);
     fd_close(&full->fd);
     full->is_active = false;
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
+        put_off(backup);
         log_error(backup->mailbox->start->log, "backup failed mailbox=%s: %s (%s)",
                   backup->mailbox->start->id.text, words, err_name(err));
-    else if (is_new)
-        log_info(backup->mailbox->start->log, "backup made mailbox=%s bytes=%llu",
-                 backup->mailbox->start->id.text, (unsigned long long)size_bytes);
+    } else {
+        backup->retry_ms = backup->retry_at_ms = 0;
+        if (is_new)
+            log_info(backup->mailbox->start->log, "backup made mailbox=%s bytes=%llu",
+                     backup->mailbox->start->id.text, (unsigned long long)size_bytes);
+    }
     tell_waiters(backup, full->number, err, words, is_new);
     begin_next(backup);
     mailbox_check_idle(backup->mailbox);
@@ -572,7 +589,7 @@ static bool is_due(const struct mailbox_backup *backup, int64_t now_ms)
     int64_t since_ms = now_ms - backup->last_ms;
 
     return !backup->is_off && !backup->full.is_active && backup->mailbox->vault != NULL &&
-           !backup->mailbox->is_ending &&
+           !backup->mailbox->is_ending && clock_monotonic_ms() >= backup->retry_at_ms &&
            (since_ms >= (int64_t)backup->mailbox->start->config->backup_interval_ms ||
             since_ms < 0) &&
            has_changed(backup);

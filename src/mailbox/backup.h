@@ -4,7 +4,8 @@
  * `backup` is configured; without, nothing here does anything.
  *
  * A full backup is due `backup_interval` after the last one, if anything changed since: looked at soon
- * after the opening, then every few minutes, and when the process would end.
+ * after the opening, then every minute, and when the process would end. After one that failed the next is
+ * due a minute later, doubled each time up to `backup_interval`; the process may end before.
  */
 #ifndef MAILBOX_BACKUP_H
 #define MAILBOX_BACKUP_H
