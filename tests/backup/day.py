@@ -69,7 +69,7 @@ def the_log_goes_on_while_the_next_copy_is_on_its_way(world, server, faults):
         wait_until_restored(world, alias, "Next", names)
         check("goes on in a new generation" in server.log(), "it does not go on in it")
         check(len(generations()) == 2, "a third generation")
-    world.wait_closed(alias)  # with all of it at the destination
+    world.wait_ended()  # with all of it at the destination
     result = world.restore(alias)
     check(result[0] == 0 and "hint" not in result[1], f"a gap: {show(result)}")
     with connect(world, alias) as client:

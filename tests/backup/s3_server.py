@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 """An S3 server that checks signatures: OpenStack Swift with its S3 interface, of Debian's python3-swift.
 
-    s3_server.py FOLDER PORT [--tls CERTIFICATE KEY] [--domain NAME]
+    s3_server.py FOLDER SOCKET [--domain NAME]
 
 runs the proxy and the servers for accounts, containers and objects below FOLDER, one device, one copy of
-everything, until it is killed or its standard input ends. The key is KEY_ID with SECRET.
+everything, until it is killed, its standard input ends, or one of them does. SOCKET is an inherited one, by
+its number, that listens: all their sockets are there before their rings name them, as a port that is only
+looked up may be somebody else's when they have loaded. The key is KEY_ID with SECRET.
 """
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -69,10 +72,12 @@ use = egg:swift#dlo
 """
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+def listening_socket():
+    one = socket.socket()
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # for all that it accepts
+    one.bind(("127.0.0.1", 0))
+    one.listen(1024)
+    return one
 
 
 def make_rings(folder, ports):
@@ -86,62 +91,79 @@ def make_rings(folder, ports):
         builder.get_ring().save(os.path.join(folder, kind + ".ring.gz"))
 
 
-def configure(folder, port, tls, domain):
+def configure(folder, sockets, domain):
     os.makedirs(os.path.join(folder, "devices", "d"), exist_ok=True)
     with open(os.path.join(folder, "swift.conf"), "w", encoding="ascii") as file:
         file.write("[swift-hash]\nswift_hash_path_suffix = tests\n"
                    "[storage-policy:0]\nname = one\ndefault = yes\n")
-    ports = {kind: free_port() for kind in ("account", "container", "object")}
-    make_rings(folder, ports)
-    common = {"folder": folder, "log_port": free_port()}
-    for kind, own in ports.items():
+    ports = {kind: each.getsockname()[1] for kind, each in sockets.items()}
+    common = {"folder": folder, "log_port": ports["proxy"]}  # of UDP, where nobody listens
+    make_rings(folder, {kind: port for kind, port in ports.items() if kind != "proxy"})
+    for kind, port in ports.items():
         with open(os.path.join(folder, kind + ".conf"), "w", encoding="ascii") as file:
-            file.write(BACKEND.format(kind=kind, port=own, more="", pipeline=kind + "-server",
-                                      **common))
-    more = "" if tls is None else f"cert_file = {tls[0]}\nkey_file = {tls[1]}\n"
-    with open(os.path.join(folder, "proxy.conf"), "w", encoding="ascii") as file:
-        file.write(PROXY.format(
-            kind="proxy", port=port, more=more, domain=domain, secret=SECRET,
-            pipeline="catch_errors gatekeeper listing_formats cache s3api tempauth "
-            "copy bulk slo dlo proxy-server", **common))
+            if kind == "proxy":
+                file.write(PROXY.format(
+                    kind=kind, port=port, more="", domain=domain, secret=SECRET,
+                    pipeline="catch_errors gatekeeper listing_formats cache s3api tempauth "
+                    "copy bulk slo dlo proxy-server", **common))
+            else:
+                file.write(BACKEND.format(kind=kind, port=port, more="", pipeline=kind + "-server",
+                                          **common))
 
 
-def run(kind, folder):
+def run(kind, folder, listening):
     os.environ["SWIFT_TEST"] = "1"
     from swift.common import utils
     utils.SWIFT_CONF_FILE = os.path.join(folder, "swift.conf")
     utils.drop_privileges = lambda user: None
     from swift.common import wsgi
+    from eventlet.greenio import GreenSocket
     wsgi.drop_privileges = lambda user: None
+    wsgi.get_socket = lambda conf: GreenSocket(listening)
     sys.exit(wsgi.run_wsgi(os.path.join(folder, kind + ".conf"), kind + "-server",
                            default_port=1, verbose=False))
 
 
 def main():
     words = sys.argv[1:]
-    folder, port = os.path.abspath(words[0]), int(words[1])
-    tls = words[words.index("--tls") + 1:][:2] if "--tls" in words else None
+    folder = os.path.abspath(words[0])
     domain = words[words.index("--domain") + 1] if "--domain" in words else ""
-    children = []
+    sockets = {kind: listening_socket() for kind in ("account", "container", "object")}
+    sockets["proxy"] = socket.socket(fileno=int(words[1]))
+    children = {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if os.fork() == 0:  # swift's modules read their configuration as they are loaded
         from swift.common import utils
         utils.SWIFT_CONF_FILE = os.path.join(folder, "swift.conf")
-        configure(folder, port, tls, domain)
+        configure(folder, sockets, domain)
         os._exit(0)
     if os.wait()[1] != 0:
         sys.exit("the configuration could not be made")
-    for kind in ("account", "container", "object", "proxy"):
+    for kind, listening in sockets.items():
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            run(kind, folder)
-        children.append(pid)
+            for each in sockets.values():
+                if each is not listening:
+                    each.close()
+            run(kind, folder, listening)
+        children[pid] = kind
+    for each in sockets.values():
+        each.close()
     try:
-        sys.stdin.read()
+        wait_for_end(children)
     finally:
         for pid in children:
             os.kill(pid, signal.SIGKILL)
+
+
+def wait_for_end(children):
+    """Of standard input, or of a child."""
+    while not select.select([sys.stdin], [], [], 0.5)[0] or sys.stdin.buffer.read1():
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid != 0:
+            kind = children.pop(pid)
+            sys.exit(f"the {kind} server ended: {os.waitstatus_to_exitcode(status)}")
 
 
 if __name__ == "__main__":

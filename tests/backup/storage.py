@@ -9,7 +9,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,8 +16,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from breaker import Breaker  # noqa: E402
-from s3_server import KEY_ID, SECRET  # noqa: E402
-from server import free_ports  # noqa: E402
+from s3_server import KEY_ID, SECRET, listening_socket  # noqa: E402
 
 STARTING = 300  # seconds until the server answers: it loads much, and the machine may be busy
 HERE = pathlib.Path(__file__).resolve().parent
@@ -83,26 +81,16 @@ class Server:
                         "-keyout", self.key, "-out", self.certificate, "-subj", "/CN=test",
                         "-addext", f"subjectAltName={alternatives}"],
                        check=True, capture_output=True)
-        self.port = free_ports(1)[0]
         (self.folder / "s3").mkdir()
-        self.server = subprocess.Popen(
-            ["/usr/bin/python3", HERE / "s3_server.py", self.folder / "s3", str(self.port),
-             "--domain", "s3.test"], stdin=subprocess.PIPE,
-            stdout=open(self.folder / "s3.log", "wb"), stderr=subprocess.STDOUT)
-        self.wait()
+        self.log_path = self.folder / "s3.log"
+        with listening_socket() as listening, self.log_path.open("wb") as log:
+            self.port = listening.getsockname()[1]
+            self.server = subprocess.Popen(
+                ["/usr/bin/python3", HERE / "s3_server.py", self.folder / "s3",
+                 str(listening.fileno()), "--domain", "s3.test"], stdin=subprocess.PIPE, stdout=log,
+                stderr=subprocess.STDOUT, pass_fds=[listening.fileno()])
         self.breaker = Breaker(self.port, self.certificate, self.key)
         self.make_bucket("mail")
-
-    def wait(self):
-        end = time.monotonic() + STARTING
-        while time.monotonic() < end:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.2)
-        raise AssertionError("the S3 server does not start: " +
-                             (self.folder / "s3.log").read_text()[-2000:])
 
     def url(self, bucket="mail", prefix="", host="127.0.0.1"):
         return f"s3:https://{host}:{self.breaker.own_port}/{bucket}" + (f"/{prefix}" if prefix else "")
@@ -110,13 +98,19 @@ class Server:
     def make_bucket(self, bucket):
         """With curl, so that a mistake of ours in signing is not made twice."""
         end = time.monotonic() + STARTING
-        while True:
-            result = self.curl("PUT", f"/{bucket}")[0]
-            if result == 200 or time.monotonic() > end:
-                break
+        while (status := self.curl("PUT", f"/{bucket}")[0]) != 200:
+            self.check_lives()
+            if time.monotonic() > end:
+                raise AssertionError(f"no bucket: {status}: {self.log()}")
             time.sleep(0.5)
-        if result != 200:
-            raise AssertionError(f"no bucket: {result}")
+
+    def log(self):
+        """The end of what it said."""
+        return self.log_path.read_text(errors="replace")[-2000:]
+
+    def check_lives(self):
+        if self.server.poll() is not None:
+            raise AssertionError(f"the S3 server ended with {self.server.returncode}: {self.log()}")
 
     def curl(self, method, path, headers=(), body=None):
         """Past the proxy: status, header lines and body of the answer."""

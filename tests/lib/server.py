@@ -9,6 +9,7 @@ on ports that were free. Processes are found by their session id, which survives
 master, so that kill_all() leaves none behind.
 """
 
+import fcntl
 import imaplib
 import json
 import os
@@ -48,23 +49,40 @@ def build_folder():
     return pathlib.Path(os.environ.get("SEALPOST_BUILD", PROJECT / "build")).resolve()
 
 
+_ports = None  # the file whose bytes stand for ports: each is locked by the process that may use it
+_own_ports = set()  # a process's own locks do not keep it out
+
+
 def free_ports(count):
     """Below those that the kernel gives to outgoing connections: one of these, made between our looking
-    and the server's listening, would have the port."""
-    sockets = []
+    and the server's listening, would have the port. No other process gets them from here while this one
+    lives, not between a server's end and its next start either."""
+    global _ports
+    if _ports is None:
+        _ports = open(pathlib.Path(tempfile.gettempdir(), "sealpost-ports"), "ab")  # noqa: SIM115
+    found = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(10000, 32000)
+        if port not in _own_ports and _take_port(port):
+            _own_ports.add(port)
+            found.append(port)
+    return found
+
+
+def _take_port(port):
+    """Nobody else has it, of our processes or of others."""
     try:
-        while len(sockets) < count:
-            each = socket.socket()
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                each.bind(("127.0.0.1", random.SystemRandom().randrange(10000, 32000)))
-                sockets.append(each)
-            except OSError:
-                each.close()
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+        fcntl.lockf(_ports, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            fcntl.lockf(_ports, fcntl.LOCK_UN, 1, port)
+            return False
 
 
 class AdminError(Exception):

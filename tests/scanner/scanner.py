@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from listener import Listener  # noqa: E402
+from server import free_ports  # noqa: E402
 from suite import Skip, Suite, check  # noqa: E402
 
 TRY = os.path.join(os.environ["SEALPOST_BUILD"], "tests", "scanner", "scanner_try")
@@ -33,12 +34,6 @@ suite = Suite(__doc__.split("\n\n", maxsplit=1)[0])
 def with_attachment(content):
     return (HEADER + b"Content-Type: application/octet-stream; name=a.bin\r\n"
             b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(content))
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Scanner:
@@ -197,7 +192,7 @@ def clamd_finds_what_it_knows(scanner):
 
 @suite.case
 def clamd_over_tcp(scanner):
-    port = free_port()
+    port = free_ports(1)[0]
     with clamd(scanner, tcp=port):
         check(scanner.one(with_attachment(EICAR), clamd=f"127.0.0.1:{port}")["is_virus"], "missed")
         check(not scanner.one(CLEAN, clamd=f"127.0.0.1:{port}")["is_virus"], "not a virus")
@@ -206,7 +201,7 @@ def clamd_over_tcp(scanner):
 def rspamd(scanner, port):
     if not shutil.which("rspamd"):
         raise Skip("rspamd is not installed")
-    conf, controller, proxy = scanner.path("rspamd"), free_port(), free_port()
+    conf, (controller, proxy) = scanner.path("rspamd"), free_ports(2)
     shutil.copytree("/etc/rspamd", conf)
     for name in ("local.d", "override.d", "db", "run", "log"):
         os.makedirs(os.path.join(conf, name), exist_ok=True)
@@ -233,7 +228,7 @@ def rspamd(scanner, port):
 
 @suite.case
 def rspamd_gives_its_score(scanner):
-    port = free_port()
+    port = free_ports(1)[0]
     with rspamd(scanner, port):
         place = f"127.0.0.1:{port}"
         gtube = HEADER + b"\r\n" + GTUBE + b"\r\n"
@@ -336,7 +331,7 @@ def an_rspamd_that_misbehaves(scanner):
 @suite.case
 def one_is_away_the_other_counts(scanner):
     with Fake(lambda c: (read_stream(c), c.sendall(b"stream: Eicar FOUND\0"))) as fake:
-        found = scanner.one(clamd=fake.address, rspamd=f"127.0.0.1:{free_port()}", fails=True)
+        found = scanner.one(clamd=fake.address, rspamd=f"127.0.0.1:{free_ports(1)[0]}", fails=True)
     check(found["is_virus"] and found["name"] == "Eicar" and not found["is_complete"], found)
     found = scanner.one(clamd=scanner.path("nowhere.sock"), fails=True)
     check(not found["is_complete"] and found["took_ms"] < 1000, found)
