@@ -186,6 +186,8 @@ def run(suite):
     suite.parse()
     with tempfile.TemporaryDirectory(prefix="sealpost-backup-") as folder:
         s3 = storage.Server(folder) if suite.options.s3 else None
+        if s3 is not None:
+            suite.behind_each = s3.breaker.reset
         bucket = None if s3 is None else storage.Bucket(s3, prefix="host")
         settings = {"backup": folder} if bucket is None else bucket.settings
         place = pathlib.Path(folder) if bucket is None else storage.BucketPath(bucket)

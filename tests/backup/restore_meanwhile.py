@@ -110,20 +110,19 @@ def a_server_that_refuses(world):
     if world.s3 is None:
         raise Skip("only on S3")
     alias = world.alias()
-    breaker = world.s3.breaker
-    breaker.reset()
-    breaker.add("PUT", "", "status", 403, times=10_000)
+    breaker, root = world.s3.breaker, world.id_of(alias)
+    breaker.add("PUT", root, "status", 403, times=10_000)
     with world.server.imap(alias) as client:
         append(client, "one")
     world.wait_ended()
-    fulls = breaker.count("PUT", "/full/")
+    fulls = breaker.count("PUT", f"{root}/full/")
     check(fulls == 1, f"{fulls} full backups were sent")
     breaker.reset()
     with world.server.imap(alias) as client:
         append(client, "two")
         world.wait_shipped(alias)
     world.wait_ended()
-    check(breaker.count("PUT", "/full/") > 0, "none when it takes them again")
+    check(breaker.count("PUT", f"{root}/full/") > 0, "none when it takes them again")
     world.check_restores(alias, "one", "two")
 
 

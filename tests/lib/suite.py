@@ -24,6 +24,7 @@ class Suite:
         self.parser.add_argument("--seed", type=int, default=None, help="for the random choices")
         self.cases = []
         self.options = None
+        self.behind_each = lambda: None  # called when a case has ended, however it did
 
     def case(self, function):
         """Decorator: a case takes what run() was given and raises to fail."""
@@ -38,6 +39,12 @@ class Suite:
             self.options.seed = int(time.time())
         return self.options
 
+    def call(self, function, arguments):
+        try:
+            return function(*arguments)
+        finally:
+            self.behind_each()
+
     def run(self, *arguments):
         """Runs the cases in the order of their definition and exits."""
         if self.options is None:
@@ -51,7 +58,7 @@ class Suite:
                 continue
             start = time.monotonic()
             try:
-                words = function(*arguments)
+                words = self.call(function, arguments)
             except Skip as reason:
                 skipped += 1
                 print(f"skip  {name}: {reason}", flush=True)
