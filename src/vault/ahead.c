@@ -10,6 +10,7 @@ enum {
     PAGE_BYTES = 4096,
     GAP_PAGES = 8, /* between two that are asked for together */
     AROUND_PAGES = 16,
+    LOOKED_AT_MAX = 64,
 };
 
 struct ahead {
@@ -31,11 +32,16 @@ static bool is_in_memory(const struct ahead *ahead, uint32_t page)
     return preadv2(ahead->fd, &vector, 1, offset_of(page), RWF_NOWAIT) >= 0 || errno != EAGAIN;
 }
 
-/* The first, the last and one in the middle stand for all. */
+/* Of many the first, the last and one in the middle stand for all. */
 static bool are_in_memory(const struct ahead *ahead, const uint32_t *pages, size_t count)
 {
-    return is_in_memory(ahead, pages[0]) && is_in_memory(ahead, pages[count / 2]) &&
-           is_in_memory(ahead, pages[count - 1]);
+    if (count > LOOKED_AT_MAX)
+        return is_in_memory(ahead, pages[0]) && is_in_memory(ahead, pages[count / 2]) &&
+               is_in_memory(ahead, pages[count - 1]);
+    for (size_t i = 0; i < count; i++)
+        if (!is_in_memory(ahead, pages[i]))
+            return false;
+    return true;
 }
 
 static void on_pages(void *owner, const uint32_t *pages, size_t count)

@@ -4,6 +4,8 @@
 
 #include "sqlite/read_around.h"
 #include "vault/ahead.h"
+#include "vault/index.h"
+#include "vault/segment_ahead.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -132,10 +134,145 @@ static void test_search(void **state)
     assert_int_equal(vault_search_ahead(f->vault, &f->task, f->inbox, found.uids, 1), ERR_OK);
 }
 
+/* --- The index --- */
+
+enum { SEGMENTS = 16, PAGES_MAX = 2 * SEGMENTS, WORDS_EACH = 40 };
+
+/* Where a word stands in each segment: the pages of its blocks, and of its postings. */
+struct places {
+    uint32_t pages[PAGES_MAX];
+    size_t count;
+};
+
+static void on_place(void *owner, const uint32_t *pages, size_t count)
+{
+    struct places *places = owner;
+
+    if (count > 0) /* the last level of each is what is wanted */
+        places->pages[places->count] = pages[0];
+}
+
+static void add_place(struct fixture *f, const char *table, const struct segment *segment,
+                      int64_t number, struct places *places)
+{
+    struct db_keys row = {segment_key(segment, number), segment_key(segment, number)};
+
+    assert_true(places->count < PAGES_MAX);
+    assert_int_equal(db_find_leaves(f->vault->db, &f->task, table, &row, 1, on_place, places),
+                     ERR_OK);
+    places->count++;
+}
+
+static void find_places(struct fixture *f, struct segment_cursor *cursors, size_t count,
+                        struct str prefix, const char *word, struct places *places)
+{
+    char room[TERM_BYTES_MAX + 16];
+    struct str term = str_make(room, prefix.len + strlen(word));
+    bool has_entry;
+
+    memcpy(room, prefix.ptr, prefix.len);
+    memcpy(room + prefix.len, word, strlen(word));
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(segment_cursor_seek(&cursors[i], &f->task, term), ERR_OK);
+        assert_int_equal(segment_cursor_next(&cursors[i], &f->task, &has_entry), ERR_OK);
+        assert_true(has_entry && str_equal(segment_cursor_term(&cursors[i]), term));
+        assert_true(cursors[i].postings_len > 0);
+        add_place(f, "word_terms", &cursors[i].segment, cursors[i].block_number, places);
+        add_place(f, "word_postings", &cursors[i].segment,
+                  (int64_t)(cursors[i].postings_at / SEGMENT_ROW_BYTES), places);
+    }
+}
+
+static size_t open_cursors(struct fixture *f, struct segment_cursor cursors[static SEGMENTS])
+{
+    struct segment *segments;
+    size_t count;
+
+    assert_int_equal(index_segments(f->vault, &f->task, &segments, &count), ERR_OK);
+    assert_in_range(count, 2, SEGMENTS);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(segment_cursor_open(&cursors[i], f->vault, &f->task, &segments[i]),
+                         ERR_OK);
+    return count;
+}
+
+static void close_cursors(struct segment_cursor *cursors, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        segment_cursor_close(&cursors[i]);
+}
+
+/* A blank and eight letters, none of them a hexadecimal digit. */
+static void put_word(char *out, uint32_t number)
+{
+    *out = ' ';
+    for (int i = 0; i < 8; i++)
+        out[1 + i] = (char)('g' + (number * 2654435761U >> 4 * i & 15));
+    out[9] = '\0';
+}
+
+/* One word that all have, among so many others that each segment has many blocks of them. */
+static void fill_with_words(struct fixture *f)
+{
+    char subject[sizeof("meeting") + WORDS_EACH * 9] = "meeting";
+
+    assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        for (uint32_t k = 0; k < WORDS_EACH; k++)
+            put_word(subject + strlen("meeting") + k * 9, i * WORDS_EACH + k);
+        fixture_append(f, f->inbox, fixture_message(f, subject), 0);
+    }
+    assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
+    fixture_housekeep(f, 0);
+}
+
+/* Asks for what is looked for, and waits for what that must have brought. */
+static void check_words_come(struct fixture *f, struct str prefix, struct str text, bool is_part,
+                             const uint32_t *pages, size_t step, size_t count)
+{
+    struct segment_cursor cursors[SEGMENTS];
+    size_t cursor_count = open_cursors(f, cursors), cold = 0;
+    struct segment_word word = {
+        .prefixes = &prefix, .prefix_count = 1, .text = text, .is_part = is_part};
+
+    for (size_t i = 0; i < count; i += step)
+        cold += !is_in_memory(f->vault->lock_fd, pages[i]);
+    assert_true(cold > 0);
+    segments_ask_ahead(cursors, cursor_count, &f->task, &word);
+    for (size_t i = 0; i < count; i += step)
+        wait_for(f->vault->lock_fd, pages[i]);
+    close_cursors(cursors, cursor_count);
+}
+
+/* A word, and a part of one, with its postings; of a part that any block may have, the blocks. */
+static void test_words_come(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_cursor cursors[SEGMENTS];
+    char room[TERM_BYTES_MAX];
+    struct str prefix = words_prefix(WORDS_BODY, STR(""), room);
+    struct places places = {.count = 0};
+    size_t count;
+
+    fill_with_words(f);
+    count = open_cursors(f, cursors);
+    find_places(f, cursors, count, prefix, "MEETING", &places);
+    close_cursors(cursors, count);
+    assert_true(places.count >= 4);
+    if (!forget(f))
+        skip();
+    check_words_come(f, prefix, STR("MEETING"), false, places.pages, 1, places.count);
+    assert_true(forget(f));
+    check_words_come(f, prefix, STR("EETIN"), true, places.pages, 1, places.count);
+    assert_true(forget(f));
+    check_words_come(f, prefix, STR("EET"), true, places.pages, 2, places.count);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
-    const struct CMUnitTest tests[] = {TEST(test_rows_come), TEST(test_search)};
+    const struct CMUnitTest tests[] = {TEST(test_rows_come), TEST(test_search),
+                                       TEST(test_words_come)};
     const char *parent = getenv("TMPDIR");
 
     /* On a disk, not in memory. */

@@ -18,6 +18,7 @@
 #include "vault/folder_contents.h"
 #include "vault/index.h"
 #include "vault/parts.h"
+#include "vault/segment_ahead.h"
 
 #include <string.h>
 
@@ -417,8 +418,10 @@ struct query {
     struct task *task;
     struct segment *segments;
     size_t segment_count;
+    struct segment_cursor *cursors; /* own; of some of the segments at a time */
     struct places places;
     struct key_words words;
+    bool is_cold; /* pages were missing since the search before */
 };
 
 static bool is_hex(struct str prefix)
@@ -439,25 +442,62 @@ static enum err scan_places(struct query *query, struct segment_cursor *cursor,
     return ERR_OK;
 }
 
+/* The next segments that may have some of `wanted`: their cursors, opened. *segment_at is passed
+ * on. */
+static enum err open_some(struct query *query, const struct hits *hits, size_t *segment_at,
+                          size_t *out_count)
+{
+    *out_count = 0;
+    for (; *segment_at < query->segment_count && *out_count < SEGMENT_AHEAD_MAX; ++*segment_at) {
+        const struct segment *segment = &query->segments[*segment_at];
+
+        if (id_set_count(hits->wanted, &hits->found, segment->first_content_id,
+                         segment->last_content_id) > 0)
+            TRY(segment_cursor_open(&query->cursors[(*out_count)++], query->vault, query->task,
+                                    segment));
+    }
+    return ERR_OK;
+}
+
+static void ask_ahead(struct query *query, size_t cursor_count, const struct key_word *word)
+{
+    struct str prefixes[ARRAY_LEN(query->places.prefixes)];
+    struct segment_word ahead = {.prefixes = prefixes,
+                                 .text = word->text,
+                                 .is_beginning = word->may_be_beginning && !word->may_be_end,
+                                 .is_part = word->may_be_end};
+
+    for (size_t p = 0; p < query->places.count; p++)
+        if (!is_hex(query->places.prefixes[p]) || words_are_hex(word->text))
+            prefixes[ahead.prefix_count++] = query->places.prefixes[p];
+    segments_ask_ahead(query->cursors, cursor_count, query->task, &ahead);
+}
+
+static enum err scan_some(struct query *query, size_t cursor_count, const struct key_word *word,
+                          struct hits *hits)
+{
+    for (size_t i = 0; i < cursor_count; i++) {
+        /* A common word may be in all that is wanted, and then its parts need not be looked for. */
+        if (word->may_be_end)
+            TRY(scan_places(query, &query->cursors[i], word, true, hits));
+        TRY(scan_places(query, &query->cursors[i], word, false, hits));
+    }
+    return ERR_OK;
+}
+
 /* Those of `wanted` that have the word. */
 static enum err word_contents(struct query *query, const struct key_word *word, struct hits *hits)
 {
-    for (size_t s = 0; s < query->segment_count; s++) {
-        const struct segment *segment = &query->segments[s];
-        struct segment_cursor cursor;
-        enum err err;
+    for (size_t s = 0; s < query->segment_count;) {
+        size_t count;
+        enum err err = open_some(query, hits, &s, &count);
 
-        if (id_set_count(hits->wanted, &hits->found, segment->first_content_id,
-                         segment->last_content_id) == 0)
-            continue;
-        err = segment_cursor_open(&cursor, query->vault, query->task, segment);
-
-        /* A common word may be in all that is wanted, and then its parts need not be looked for. */
-        if (err == ERR_OK && word->may_be_end)
-            err = scan_places(query, &cursor, word, true, hits);
+        if (err == ERR_OK && query->is_cold)
+            ask_ahead(query, count, word);
         if (err == ERR_OK)
-            err = scan_places(query, &cursor, word, false, hits);
-        segment_cursor_close(&cursor);
+            err = scan_some(query, count, word, hits);
+        for (size_t i = 0; i < count; i++)
+            segment_cursor_close(&query->cursors[i]);
         TRY(err);
     }
     return ERR_OK;
@@ -578,6 +618,7 @@ static enum err search(struct query *query, const struct folder *folder, struct 
     TRY(folder_contents_read(query->vault, query->task, folder));
     want(query->vault, among, &wanted);
     TRY(index_segments(query->vault, query->task, &query->segments, &query->segment_count));
+    query->cursors = ARENA_ARRAY(&query->task->arena, struct segment_cursor, SEGMENT_AHEAD_MAX);
     if (is_narrowed)
         TRY(narrow(query, &wanted, &open));
     TRY(open_contents(query->vault, query->task, &open));
@@ -592,13 +633,15 @@ enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t
                                  struct vault_candidates *out)
 {
     CLEANUP(buf_free) struct buf folded = {0};
-    struct query query = {.vault = vault, .task = task};
+    struct query query = {
+        .vault = vault, .task = task, .is_cold = vault->search_misses != read_around_misses()};
     struct vault_candidates candidates = {0};
     const struct folder *folder;
     bool is_narrowed, is_begun;
     enum err err;
 
     TRY(vault_check(vault, task));
+    vault->search_misses = read_around_misses();
     folder = vault_folder_get(vault, folder_id);
     if (folder == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");

@@ -332,16 +332,39 @@ static inline bool skip_contents(struct segment_cursor *cursor)
     return cursor->at <= cursor->block.len;
 }
 
+static const struct segment_known *known_of(const struct segment_cursor *cursor,
+                                            const struct segment_needle *needle)
+{
+    for (size_t i = 0; i < cursor->known_count; i++)
+        if (str_equal(cursor->known[i].prefix, needle->prefix) &&
+            str_equal(cursor->known[i].text, needle->text))
+            return &cursor->known[i];
+    return NULL;
+}
+
 void segment_cursor_look(struct segment_cursor *cursor, struct segment_needle *needle)
 {
+    const struct segment_known *known = known_of(cursor, needle);
+
     buf_truncate(&cursor->block, 0);
     cursor->at = 0;
     needle->next_block = 0;
     needle->last_block = -1;
     needle->likely_at = needle->likely_count = 0;
-    if (cursor->block_count == 0)
-        return;
-    blocks_of(cursor, needle->prefix, needle->prefix, &needle->next_block, &needle->last_block);
+    if (known != NULL) {
+        memcpy(needle->likely, known->blocks, known->count * sizeof(known->blocks[0]));
+        needle->likely_count = known->count;
+    } else if (cursor->block_count > 0) {
+        blocks_of(cursor, needle->prefix, needle->prefix, &needle->next_block, &needle->last_block);
+    }
+}
+
+bool segment_cursor_block_of(struct segment_cursor *cursor, struct str term, int64_t *out_block)
+{
+    int64_t last;
+
+    blocks_of(cursor, term, term, out_block, &last);
+    return cursor->block_count > 0;
 }
 
 /* Where pages were missing already, those of the blocks are asked for together. */
@@ -372,7 +395,33 @@ static enum err find_likely(struct segment_cursor *cursor, struct task *task,
         if (may_have)
             needle->likely[needle->likely_count++] = needle->next_block;
     }
-    ask_for_likely(cursor, task, needle);
+    return ERR_OK;
+}
+
+static void keep_known(struct segment_cursor *cursor, const struct segment_needle *needle)
+{
+    struct segment_known *known = &cursor->known[cursor->known_count];
+
+    if (cursor->known_count == SEGMENT_KNOWN_MAX)
+        return;
+    cursor->known_count++;
+    known->prefix = needle->prefix;
+    known->text = needle->text;
+    known->count = needle->likely_count;
+    memcpy(known->blocks, needle->likely, known->count * sizeof(known->blocks[0]));
+}
+
+enum err segment_cursor_likely(struct segment_cursor *cursor, struct task *task,
+                               struct segment_needle *needle, const int64_t **out_blocks,
+                               size_t *out_count)
+{
+    if (known_of(cursor, needle) == NULL) {
+        TRY(find_likely(cursor, task, needle));
+        if (needle->next_block > needle->last_block)
+            keep_known(cursor, needle);
+    }
+    *out_blocks = needle->likely;
+    *out_count = needle->likely_count;
     return ERR_OK;
 }
 
@@ -383,8 +432,10 @@ static enum err reach_likely(struct segment_cursor *cursor, struct task *task,
     *out_has_entry = cursor->at < cursor->block.len;
     if (*out_has_entry)
         return ERR_OK;
-    if (needle->likely_at == needle->likely_count)
+    if (needle->likely_at == needle->likely_count) {
         TRY(find_likely(cursor, task, needle));
+        ask_for_likely(cursor, task, needle);
+    }
     if (needle->likely_at == needle->likely_count)
         return ERR_OK;
     *out_has_entry = true;

@@ -84,6 +84,15 @@ MUST_CHECK enum err segment_writer_flush(struct segment_writer *writer, struct t
 
 /* --- Reading --- */
 
+enum { NEEDLE_BYTES_MAX = 63, NEEDLE_BLOCKS_MAX = 32, SEGMENT_KNOWN_MAX = 4 };
+
+/* All blocks of a place that may have a needle. */
+struct segment_known {
+    struct str prefix, text; /* borrowed */
+    int64_t blocks[NEEDLE_BLOCKS_MAX];
+    size_t count;
+};
+
 struct segment_cursor {
     struct vault *vault; /* borrowed */
     struct segment segment;
@@ -101,6 +110,8 @@ struct segment_cursor {
     uint64_t content_count;
     int64_t content_id; /* of a count of 1 */
     uint64_t postings_at, postings_len;
+    struct segment_known known[SEGMENT_KNOWN_MAX]; /* so that signs are not looked through again */
+    size_t known_count;
     uint64_t misses; /* of pages, before it was opened (read_around.h) */
     /* Postings that were read last. */
     struct buf chunk; /* own */
@@ -126,7 +137,6 @@ static inline struct str segment_cursor_term(const struct segment_cursor *cursor
  * the needle; its states are kept for every length of the term at hand, so that what a term shares
  * with the one before is not looked at again.
  */
-enum { NEEDLE_BYTES_MAX = 63, NEEDLE_BLOCKS_MAX = 32 };
 struct segment_needle {
     struct str prefix; /* of the place; borrowed */
     struct str text;   /* 1 … NEEDLE_BYTES_MAX bytes; borrowed */
@@ -146,6 +156,14 @@ void segment_cursor_look(struct segment_cursor *cursor, struct segment_needle *n
 /* The next entry of the place that has the needle; false at the end of the place. Look first. */
 MUST_CHECK enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
                                         struct segment_needle *needle, bool *out_has_entry);
+/* The blocks that may have it, some of them at once, ascending; borrowed from the needle. Look
+ * first. Of few the cursor keeps which they are, for whoever looks again; prefix and text are
+ * borrowed as long. */
+MUST_CHECK enum err segment_cursor_likely(struct segment_cursor *cursor, struct task *task,
+                                          struct segment_needle *needle, const int64_t **out_blocks,
+                                          size_t *out_count);
+/* The block where the term would be; false: there are none. */
+bool segment_cursor_block_of(struct segment_cursor *cursor, struct str term, int64_t *out_block);
 /* Whether the term (of which `word` is what follows the place) may be there at all. */
 MUST_CHECK enum err segment_cursor_may_have(struct segment_cursor *cursor, struct task *task,
                                             struct str term, struct str word, bool *out_may);
