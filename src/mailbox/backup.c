@@ -771,6 +771,7 @@ void mailbox_backup_rekeyed(struct mailbox *mailbox)
     secret_free(&backup->mac_key);
     backup->mac_key = segment_key(mailbox->key);
     backup->last_ms = 0; /* the last full backup opens with the old password only */
+    backup->retry_ms = backup->retry_at_ms = 0;
     write_note(backup);
     backup->way = way_make(backup, mailbox->key, NULL);
     if (!backup->is_begun)

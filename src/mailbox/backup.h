@@ -1,11 +1,12 @@
 /*
  * The backups of a mailbox that is open (docs/backups.md): its log goes to the archivist as it is
- * written (backup/shipper.h), and a full copy now and then (backup/snapshot.h). All of it only where
- * `backup` is configured; without, nothing here does anything.
+ * written (backup/shipper.h), and a full copy now and then (backup/snapshot.h). All of it only
+ * where `backup` is configured; without, nothing here does anything.
  *
- * A full backup is due `backup_interval` after the last one, if anything changed since: looked at soon
- * after the opening, then every minute, and when the process would end. After one that failed the next is
- * due a minute later, doubled each time up to `backup_interval`; the process may end before.
+ * A full backup is due `backup_interval` after the last one, if anything changed since: looked at
+ * soon after the opening, then every minute, and when the process would end. After one that failed
+ * the next is put off for a minute, doubled each time up to `backup_interval`; the process may end
+ * before.
  */
 #ifndef MAILBOX_BACKUP_H
 #define MAILBOX_BACKUP_H

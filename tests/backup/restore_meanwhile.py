@@ -127,6 +127,23 @@ def a_server_that_refuses(world):
 
 
 @suite.case
+def a_server_that_refuses_before_a_new_password(world):
+    """S3: what was put off is the old key's backup; the new key's is made before the process goes."""
+    if world.s3 is None:
+        raise Skip("only on S3")
+    alias = world.alias()
+    breaker, full = world.s3.breaker, f"{world.id_of(alias)}/full/"
+    breaker.add("PUT", full, "status", 403, times=10_000)
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        world.new_password(alias)
+        check(breaker.count("PUT", full) > 0, "no backup was refused")
+        breaker.reset()
+    world.wait_ended()
+    check(breaker.count("PUT", full) > 0, "no full backup under the new key")
+
+
+@suite.case
 def a_bucket_that_is_gone(world):
     """Told to whoever restores; mail goes on, and so do backups when it is there again."""
     if world.s3 is None:
