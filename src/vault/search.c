@@ -421,7 +421,7 @@ struct query {
     struct segment_cursor *cursors; /* own; of some of the segments at a time */
     struct places places;
     struct key_words words;
-    bool is_cold; /* pages were missing since the search before */
+    bool is_cold; /* pages were missing since the search before began */
 };
 
 static bool is_hex(struct str prefix)
@@ -470,7 +470,8 @@ static void ask_ahead(struct query *query, size_t cursor_count, const struct key
     for (size_t p = 0; p < query->places.count; p++)
         if (!is_hex(query->places.prefixes[p]) || words_are_hex(word->text))
             prefixes[ahead.prefix_count++] = query->places.prefixes[p];
-    segments_ask_ahead(query->cursors, cursor_count, query->task, &ahead);
+    if (segments_ask_ahead(query->cursors, cursor_count, query->task, &ahead))
+        query->vault->search_was_cold = true;
 }
 
 static enum err scan_some(struct query *query, size_t cursor_count, const struct key_word *word,
@@ -618,9 +619,12 @@ static enum err search(struct query *query, const struct folder *folder, struct 
     TRY(folder_contents_read(query->vault, query->task, folder));
     want(query->vault, among, &wanted);
     TRY(index_segments(query->vault, query->task, &query->segments, &query->segment_count));
-    query->cursors = ARENA_ARRAY(&query->task->arena, struct segment_cursor, SEGMENT_AHEAD_MAX);
-    if (is_narrowed)
+    if (is_narrowed) {
+        query->cursors = ARENA_ARRAY(&query->task->arena, struct segment_cursor,
+                                     query->segment_count < SEGMENT_AHEAD_MAX ? query->segment_count
+                                                                              : SEGMENT_AHEAD_MAX);
         TRY(narrow(query, &wanted, &open));
+    }
     TRY(open_contents(query->vault, query->task, &open));
     choose(query->vault, query->task, among, &wanted, &open, out);
     folder_contents_rest(query->vault);
@@ -633,8 +637,10 @@ enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t
                                  struct vault_candidates *out)
 {
     CLEANUP(buf_free) struct buf folded = {0};
-    struct query query = {
-        .vault = vault, .task = task, .is_cold = vault->search_misses != read_around_misses()};
+    struct query query = {.vault = vault,
+                          .task = task,
+                          .is_cold = vault->search_was_cold ||
+                                     vault->search_misses != read_around_misses()};
     struct vault_candidates candidates = {0};
     const struct folder *folder;
     bool is_narrowed, is_begun;
@@ -642,6 +648,7 @@ enum err vault_search_candidates(struct vault *vault, struct task *task, int64_t
 
     TRY(vault_check(vault, task));
     vault->search_misses = read_around_misses();
+    vault->search_was_cold = false;
     folder = vault_folder_get(vault, folder_id);
     if (folder == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");

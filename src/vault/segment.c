@@ -476,6 +476,8 @@ enum err segment_cursor_find(struct segment_cursor *cursor, struct task *task,
 
 enum err segment_cursor_seek(struct segment_cursor *cursor, struct task *task, struct str term)
 {
+    char before[TERM_BYTES_MAX];
+    size_t before_len;
     int64_t first, last;
     bool has_entry;
 
@@ -484,21 +486,24 @@ enum err segment_cursor_seek(struct segment_cursor *cursor, struct task *task, s
     blocks_of(cursor, term, term, &first, &last);
     TRY(load_block(cursor, task, first));
     for (;;) {
-        struct segment_cursor before = *cursor;
+        int64_t block_number = cursor->block_number;
+        uint64_t next_postings = cursor->next_postings;
         size_t at = cursor->at;
 
+        before_len = cursor->term_len;
+        memcpy(before, cursor->term, before_len);
         TRY(segment_cursor_next(cursor, task, &has_entry));
         if (!has_entry)
             return ERR_OK;
         if (str_compare(segment_cursor_term(cursor), term) < 0)
             continue;
-        if (cursor->block_number != before.block_number)
+        if (cursor->block_number != block_number)
             return load_block(cursor, task, cursor->block_number);
         /* One step back. */
         cursor->at = at;
-        cursor->next_postings = before.next_postings;
-        memcpy(cursor->term, before.term, before.term_len);
-        cursor->term_len = before.term_len;
+        cursor->next_postings = next_postings;
+        memcpy(cursor->term, before, before_len);
+        cursor->term_len = before_len;
         return ERR_OK;
     }
 }

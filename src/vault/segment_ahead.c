@@ -10,16 +10,15 @@ enum {
     PART_BLOCKS_MAX = 4, /* of a place of a segment */
 };
 
+/* Rows of a table that are wanted. */
 struct wishes {
+    struct vault *vault; /* borrowed */
+    struct task *task;   /* borrowed */
+    const char *table;
     struct db_keys rows[WISHES_MAX];
     size_t count;
+    bool is_cold; /* some were not in memory */
 };
-
-static void wish(struct wishes *wishes, int64_t first, int64_t last)
-{
-    if (wishes->count < WISHES_MAX)
-        wishes->rows[wishes->count++] = (struct db_keys){first, last};
-}
 
 /* Ascending, and none over another. */
 static void put_in_order(struct wishes *wishes)
@@ -37,13 +36,28 @@ static void put_in_order(struct wishes *wishes)
 }
 
 /* For them all; then there are none any more. */
-static void ask(struct vault *vault, struct task *task, const char *table, struct wishes *wishes)
+static void ask(struct wishes *wishes)
 {
     bool is_cold;
 
     put_in_order(wishes);
-    ahead_of_rows(vault, task, table, wishes->rows, wishes->count, AHEAD_PAGE, &is_cold);
+    ahead_of_rows(wishes->vault, wishes->task, wishes->table, wishes->rows, wishes->count,
+                  AHEAD_PAGE, &is_cold);
     wishes->count = 0;
+    wishes->is_cold |= is_cold;
+}
+
+static void wish(struct wishes *wishes, const struct segment *segment, int64_t first, int64_t last)
+{
+    struct db_keys rows = {segment_key(segment, first), segment_key(segment, last)};
+    const struct db_keys *before = &wishes->rows[wishes->count];
+
+    /* Many terms of a block have their postings in the same row. */
+    if (wishes->count > 0 && before[-1].first <= rows.first && before[-1].last >= rows.last)
+        return;
+    if (wishes->count == WISHES_MAX)
+        ask(wishes);
+    wishes->rows[wishes->count++] = rows;
 }
 
 /* `room` for both together. */
@@ -69,7 +83,7 @@ static enum err wish_for_term(struct segment_cursor *cursor, struct task *task, 
     if (!word->is_beginning)
         TRY(segment_cursor_may_have(cursor, task, term, word->text, &may_have));
     if (may_have && segment_cursor_block_of(cursor, term, &block))
-        wish(wishes, segment_key(&cursor->segment, block), segment_key(&cursor->segment, block));
+        wish(wishes, &cursor->segment, block, block);
     return ERR_OK;
 }
 
@@ -84,8 +98,7 @@ static enum err wish_for_parts(struct segment_cursor *cursor, struct task *task,
     segment_cursor_look(cursor, &needle);
     TRY(segment_cursor_likely(cursor, task, &needle, &blocks, &count));
     for (size_t i = 0; i < count; i++)
-        wish(wishes, segment_key(&cursor->segment, blocks[i]),
-             segment_key(&cursor->segment, blocks[i]));
+        wish(wishes, &cursor->segment, blocks[i], blocks[i]);
     return ERR_OK;
 }
 
@@ -108,8 +121,8 @@ static void wish_for_entry(const struct segment_cursor *cursor, struct wishes *w
     uint64_t at = cursor->postings_at, len = cursor->postings_len;
 
     if (len > 0) /* one content has no postings */
-        wish(wishes, segment_key(&cursor->segment, (int64_t)(at / SEGMENT_ROW_BYTES)),
-             segment_key(&cursor->segment, (int64_t)((at + len - 1) / SEGMENT_ROW_BYTES)));
+        wish(wishes, &cursor->segment, (int64_t)(at / SEGMENT_ROW_BYTES),
+             (int64_t)((at + len - 1) / SEGMENT_ROW_BYTES));
 }
 
 static enum err wish_for_term_postings(struct segment_cursor *cursor, struct task *task,
@@ -164,19 +177,22 @@ static enum err wish_for_postings(struct segment_cursor *cursor, struct task *ta
     return ERR_OK;
 }
 
-void segments_ask_ahead(struct segment_cursor *cursors, size_t cursor_count, struct task *task,
+bool segments_ask_ahead(struct segment_cursor *cursors, size_t cursor_count, struct task *task,
                         const struct segment_word *word)
 {
-    struct wishes wishes = {.count = 0};
+    struct wishes wishes = {.task = task, .table = "word_terms"};
 
     if (cursor_count == 0)
-        return;
+        return false;
+    wishes.vault = cursors[0].vault;
     for (size_t i = 0; i < cursor_count; i++)
         if (wish_for_blocks(&cursors[i], task, word, &wishes) != ERR_OK)
             task_forgive(task);
-    ask(cursors[0].vault, task, "word_terms", &wishes);
+    ask(&wishes);
+    wishes.table = "word_postings";
     for (size_t i = 0; i < cursor_count; i++)
         if (wish_for_postings(&cursors[i], task, word, &wishes) != ERR_OK)
             task_forgive(task);
-    ask(cursors[0].vault, task, "word_postings", &wishes);
+    ask(&wishes);
+    return wishes.is_cold;
 }

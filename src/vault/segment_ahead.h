@@ -18,9 +18,9 @@ struct segment_word {
 };
 
 /* The blocks of terms that may have it, then the postings of the word itself. The cursors' own
- * places are lost. Nothing but time depends on it: what is wrong is for the reading itself to find.
- */
-void segments_ask_ahead(struct segment_cursor *cursors, size_t cursor_count, struct task *task,
+ * places are lost. True: something was not in memory. Nothing but time depends on it: what is wrong
+ * is for the reading itself to find. */
+bool segments_ask_ahead(struct segment_cursor *cursors, size_t cursor_count, struct task *task,
                         const struct segment_word *word);
 
 #endif

@@ -128,8 +128,9 @@ struct vault {
     bool has_index_of_other_form; /* which is in the way (index.h) */
     bool has_segments_to_merge;   /* or to remove, as the mirror was read */
     bool has_words_gone; /* contents went, and it was not looked at yet whether that matters */
-    uint64_t search_misses; /* … when the index was searched last */
     uint64_t misses;     /* of pages, when messages were asked for last (vault_search_ahead) */
+    uint64_t search_misses;    /* … when the index was searched last; */
+    bool search_was_cold;      /* then it asked for some that were missing */
     struct vault_rekey *rekey; /* borrowed; the copy under another key that is being made (rekey.c), or NULL */
     struct kept_list *kept_list;     /* own; of the folder that was listed last; NULL: none */
     int64_t delivery_purged_ms;

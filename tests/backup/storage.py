@@ -116,7 +116,7 @@ class Server:
         """Past the proxy: status, header lines and body of the answer."""
         user, _, name = KEY_ID.partition(":")
         # curl takes the first colon for the end of the key's id; %3A is none.
-        words = ["curl", "-s", "-i", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3",
+        words = ["curl", "-s", "-i", "-m", "60", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3",
                  "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]
         for header in headers:
             words += ["-H", header]

@@ -58,8 +58,8 @@ def free_ports(count):
     and the server's listening, would have the port. No other process gets them from here while this one
     lives, not between a server's end and its next start either."""
     global _ports
-    if _ports is None:
-        _ports = open(pathlib.Path(tempfile.gettempdir(), "sealpost-ports"), "ab")  # noqa: SIM115
+    if _ports is None:  # one for all runs on this machine, whatever their TMPDIR
+        _ports = open(f"/tmp/sealpost-ports-{os.getuid()}", "ab")  # noqa: SIM115
     found = []
     while len(found) < count:
         port = random.SystemRandom().randrange(10000, 32000)
