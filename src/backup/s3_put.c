@@ -423,15 +423,15 @@ static enum err on_sent(struct put_call *call, struct task *task, const struct s
 {
     struct str etag = net_http_header(reply->response, "ETag");
 
-    if (is_in_parts(call)) {
-        for (size_t i = 0; i < etag.len; i++) {
-            if (etag.ptr[i] == '<' || etag.ptr[i] == '&')
-                etag.len = 0;
-        }
-        if (etag.len == 0 || etag.len > 200)
-            return fail(task, ERR_INVALID, "S3: a part without an ETag");
-        call->parts[call->part].etag = arena_copy(&call->arena, etag);
+    for (size_t i = 0; i < etag.len; i++) {
+        if (etag.ptr[i] == '<' || etag.ptr[i] == '&')
+            etag.len = 0;
     }
+    /* What some gateway says with status 200 while the server is away is no answer of it. */
+    if (etag.len == 0 || etag.len > 200)
+        return fail(task, ERR_INVALID, "S3: the answer has no ETag, as if another server gave it");
+    if (is_in_parts(call))
+        call->parts[call->part].etag = arena_copy(&call->arena, etag);
     next_part(call);
     return ERR_OK;
 }

@@ -245,6 +245,11 @@ bool shipper_is_done(const struct shipper *shipper)
             shipper->unread_count == 0 && shipper->flight.fd < 0);
 }
 
+bool shipper_is_put_off(const struct shipper *shipper)
+{
+    return shipper->flight.fd >= 0 && !shipper->flight.is_asked && shipper->retry_at_ms > 0;
+}
+
 /* --- The beginning and the end --- */
 
 static void go_on(struct shipper *shipper, struct task *task)

@@ -97,6 +97,8 @@ int64_t shipper_run(struct shipper *shipper, int64_t now_ms);
 void shipper_answered(struct shipper *shipper, enum shipper_answer answer, int64_t now_ms);
 /* Everything that was committed is at the destination, as far as it ever will be. */
 bool shipper_is_done(const struct shipper *shipper);
+/* The destination did not take what was put last, and is not to be asked again for now. */
+bool shipper_is_put_off(const struct shipper *shipper);
 /* The file was re-encrypted, and another shipper has its new log: what was committed before is still
  * put, then this one is done. It notes nothing for the next process any more. */
 void shipper_leave(struct shipper *shipper);

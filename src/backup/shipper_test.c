@@ -379,16 +379,19 @@ static void the_base_on_its_way_is_waited_for(void **state)
     }
     assert_false(shipper_is_copying(away.shipper));
     assert_true(shipper_is_beginning(away.shipper));
+    assert_false(shipper_is_put_off(away.shipper));
     away.has_question = false; /* not if it is not taken, though */
     shipper_answered(away.shipper, SHIPPER_AGAIN, now_ms);
     assert_false(shipper_is_beginning(away.shipper));
+    assert_true(shipper_is_put_off(away.shipper));
     (void)shipper_run(away.shipper, now_ms + SHIPPER_RETRY_MS);
     assert_true(away.has_question);
+    assert_false(shipper_is_put_off(away.shipper));
     away.has_question = false;
     shipper_answered(away.shipper, SHIPPER_STORED, now_ms);
     assert_true(away.has_question && shipper_is_beginning(away.shipper)); /* the manifest */
     away_settle(&away, f);
-    assert_false(shipper_is_beginning(away.shipper));
+    assert_false(shipper_is_beginning(away.shipper) || shipper_is_put_off(away.shipper));
 }
 
 static void a_destination_that_is_away_for_a_while(void **state)

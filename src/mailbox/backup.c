@@ -66,7 +66,9 @@ struct mailbox_backup {
     /* The last full backup that came there: 0, 0: not known. */
     int64_t last_ms;
     uint64_t last_counter;
-    int64_t retry_ms, retry_at_ms; /* monotonic: after one that failed, none of its own accord before */
+    /* After one that failed, how long none is made of its own accord, and until when (monotonic).
+     */
+    int64_t retry_ms, retry_at_ms;
     bool is_off;          /* the archivist has no destination */
     bool is_begun;        /* the file is open */
 };
@@ -260,11 +262,33 @@ static void on_work(void *owner)
 
 /* --- What the last full backup was, over processes --- */
 
+static int64_t longest_put_off(const struct mailbox_backup *backup)
+{
+    int64_t interval_ms = (int64_t)backup->mailbox->start->config->backup_interval_ms;
+
+    return interval_ms > MAILBOX_BACKUP_LOOK_MS ? interval_ms : MAILBOX_BACKUP_LOOK_MS;
+}
+
 static const char *note_path(const struct mailbox_backup *backup, struct task *task)
 {
     return arena_printf(&task->arena, "%s/%s.backup", backup->mailbox->start->mail_folder,
                         backup->mailbox->start->id.text)
         .ptr;
+}
+
+/* When the last one failed, and for how long the next was put off; not for longer, whatever a clock
+ * said. */
+static void read_put_off(struct mailbox_backup *backup, struct str rest, int64_t now_ms)
+{
+    int64_t failed_ms, put_off_ms;
+    struct str failed, put_off;
+
+    if (!str_split(&rest, ' ', &failed) || !str_split(&rest, ' ', &put_off) ||
+        !parse_i64(failed, &failed_ms) || !parse_i64(put_off, &put_off_ms) || put_off_ms <= 0)
+        return;
+    backup->retry_ms = put_off_ms < longest_put_off(backup) ? put_off_ms : longest_put_off(backup);
+    if (failed_ms <= now_ms && now_ms - failed_ms < backup->retry_ms)
+        backup->retry_at_ms = clock_monotonic_ms() + backup->retry_ms - (now_ms - failed_ms);
 }
 
 static void read_note(struct mailbox_backup *backup, struct task *task)
@@ -280,6 +304,7 @@ static void read_note(struct mailbox_backup *backup, struct task *task)
         if (str_split(&rest, ' ', &time) && str_split(&rest, ' ', &counter) &&
             (!parse_i64(time, &backup->last_ms) || !parse_u64(counter, &backup->last_counter)))
             backup->last_ms = 0;
+        read_put_off(backup, rest, task->now_ms);
     }
     task_done(&aside);
 }
@@ -308,8 +333,10 @@ static void write_note(struct mailbox_backup *backup)
     task_init(&task, clock_now_ms());
     path = note_path(backup, &task);
     aside = arena_printf(&task.arena, "%s.new", path).ptr;
-    text = arena_printf(&task.arena, "%lld %llu\n", (long long)backup->last_ms,
-                        (unsigned long long)backup->last_counter);
+    text = arena_printf(&task.arena, "%lld %llu %lld %lld\n", (long long)backup->last_ms,
+                        (unsigned long long)backup->last_counter,
+                        (long long)(backup->retry_ms == 0 ? 0 : task.now_ms),
+                        (long long)backup->retry_ms);
     if (write_note_aside(&task, path, aside, text) != ERR_OK) {
         log_failure(backup->mailbox->start->log, "noting a backup", &task);
         (void)unlink(aside);
@@ -364,12 +391,11 @@ static void begin_next(struct mailbox_backup *backup);
  * and the mailbox open for as long. */
 static void put_off(struct mailbox_backup *backup)
 {
-    int64_t max_ms = (int64_t)backup->mailbox->start->config->backup_interval_ms;
-
     backup->retry_ms = backup->retry_ms == 0 ? MAILBOX_BACKUP_LOOK_MS : backup->retry_ms * 2;
-    if (backup->retry_ms > max_ms)
-        backup->retry_ms = max_ms > MAILBOX_BACKUP_LOOK_MS ? max_ms : MAILBOX_BACKUP_LOOK_MS;
+    if (backup->retry_ms > longest_put_off(backup))
+        backup->retry_ms = longest_put_off(backup);
     backup->retry_at_ms = clock_monotonic_ms() + backup->retry_ms;
+    write_note(backup);
 }
 
 static void end_full(struct mailbox_backup *backup, enum err err, const char *words, bool is_new)
@@ -382,14 +408,13 @@ static void end_full(struct mailbox_backup *backup, enum err err, const char *wo
     fd_close(&full->fd);
     full->is_active = false;
     if (err != ERR_OK) {
-        put_off(backup);
+        if (!backup->mailbox->is_ending)
+            put_off(backup);
         log_error(backup->mailbox->start->log, "backup failed mailbox=%s: %s (%s)",
                   backup->mailbox->start->id.text, words, err_name(err));
-    } else {
-        backup->retry_ms = backup->retry_at_ms = 0;
-        if (is_new)
-            log_info(backup->mailbox->start->log, "backup made mailbox=%s bytes=%llu",
-                     backup->mailbox->start->id.text, (unsigned long long)size_bytes);
+    } else if (is_new) {
+        log_info(backup->mailbox->start->log, "backup made mailbox=%s bytes=%llu",
+                 backup->mailbox->start->id.text, (unsigned long long)size_bytes);
     }
     tell_waiters(backup, full->number, err, words, is_new);
     begin_next(backup);
@@ -427,6 +452,7 @@ static void on_manifest_put(void *owner, enum wire_status status, struct wire_me
     }
     backup->last_ms = backup->full.manifest.time_ms;
     backup->last_counter = backup->full.manifest.change_counter;
+    backup->retry_ms = backup->retry_at_ms = 0;
     write_note(backup);
     end_full(backup, ERR_OK, "", true);
 }
@@ -728,7 +754,16 @@ static void on_farewell(void *owner)
     net_loop_stop(backup->mailbox->loop);
 }
 
-/* The loop goes on for nothing but this. */
+/* Not everything is sent, and it would not be for nothing to wait for it. */
+static bool is_leaving(const struct mailbox_backup *backup)
+{
+    const struct shipper *shipper = backup->way->shipper;
+
+    return (backup->old_way != NULL && !shipper_is_put_off(backup->old_way->shipper)) ||
+           (!shipper_is_done(shipper) && !shipper_is_put_off(shipper));
+}
+
+/* The loop goes on for nothing but this: whoever logs in meanwhile waits for the process's end. */
 void mailbox_backup_after_close(struct mailbox *mailbox)
 {
     struct mailbox_backup *backup = mailbox->backup;
@@ -739,8 +774,7 @@ void mailbox_backup_after_close(struct mailbox *mailbox)
     shipper_after_close(backup->way->shipper);
     backup->farewell = net_timer_new(mailbox->loop, on_farewell, backup);
     run_shipper(backup);
-    while ((backup->old_way != NULL || !shipper_is_done(backup->way->shipper)) &&
-           clock_monotonic_ms() < end_ms) {
+    while (is_leaving(backup) && clock_monotonic_ms() < end_ms) {
         net_timer_start(backup->farewell, FAREWELL_STEP_MS);
         net_loop_run(mailbox->loop);
     }
@@ -755,6 +789,7 @@ void mailbox_backup_restored(struct mailbox *mailbox)
     shipper_end_generation(mailbox->backup->way->shipper, "the mailbox was restored");
     net_timer_stop(mailbox->backup->ship_timer);
     mailbox->backup->last_ms = 0; /* whatever its counter says, it is another file */
+    mailbox->backup->retry_ms = mailbox->backup->retry_at_ms = 0;
     write_note(mailbox->backup);
 }
 

@@ -112,18 +112,39 @@ def a_server_that_refuses(world):
     alias = world.alias()
     breaker, root = world.s3.breaker, world.id_of(alias)
     breaker.add("PUT", root, "status", 403, times=10_000)
-    with world.server.imap(alias) as client:
-        append(client, "one")
-    world.wait_ended()
+    for name in ("one", "two"):  # the second session's process knows of it
+        with world.server.imap(alias) as client:
+            append(client, name)
+        world.wait_ended()
     fulls = breaker.count("PUT", f"{root}/full/")
     check(fulls == 1, f"{fulls} full backups were sent")
     breaker.reset()
+    with world.server.imap(alias):
+        world.back_up(alias)  # who asks for one does not wait
+        world.wait_shipped(alias)
+    world.check_restores(alias, "one", "two")
+
+
+@suite.case
+def a_server_that_is_none(world):
+    """Something between says 200 to all that is put, and keeps nothing: nothing of it counts."""
+    if world.s3 is None:
+        raise Skip("only on S3")
+    alias = world.alias()
+    breaker, root = world.s3.breaker, world.id_of(alias)
     with world.server.imap(alias) as client:
+        append(client, "one")
+        world.wait_shipped(alias)
+        breaker.add("PUT", root, "status", 200)
         append(client, "two")
         world.wait_shipped(alias)
+        check(not any(rule.times for rule in breaker.rules), "it was not asked")
+        append(client, "three")
+        world.wait_shipped(alias)
+        result = world.run(alias, "backup", "verify")
+        check(result[0] == 0, show(result))
     world.wait_ended()
-    check(breaker.count("PUT", f"{root}/full/") > 0, "none when it takes them again")
-    world.check_restores(alias, "one", "two")
+    world.check_restores(alias, "one", "two", "three")
 
 
 @suite.case
