@@ -66,8 +66,7 @@ struct mailbox_backup {
     /* The last full backup that came there: 0, 0: not known. */
     int64_t last_ms;
     uint64_t last_counter;
-    /* After one that failed, how long none is made of its own accord, and until when (monotonic).
-     */
+    /* After one that failed: how long none is made of its own accord; until when (monotonic). */
     int64_t retry_ms, retry_at_ms;
     bool is_off;          /* the archivist has no destination */
     bool is_begun;        /* the file is open */
@@ -754,7 +753,7 @@ static void on_farewell(void *owner)
     net_loop_stop(backup->mailbox->loop);
 }
 
-/* Not everything is sent, and it would not be for nothing to wait for it. */
+/* Something is to be sent yet, and the destination may take it. */
 static bool is_leaving(const struct mailbox_backup *backup)
 {
     const struct shipper *shipper = backup->way->shipper;
