@@ -225,7 +225,7 @@ void backup_mirrors_put(struct backup_mirrors *mirrors, const struct backup_put 
     struct mirror_item *item;
     int fd = -1;
 
-    if (mirror == NULL)
+    if (mirror == NULL || mirror->is_leaving)
         return;
     if (mirror->must_compare && mirror->stage == MIRROR_STAGE_NONE && mirror->after == NULL)
         return; /* it will be found */
@@ -278,6 +278,17 @@ bool backup_mirrors_is_removing(const struct backup_mirrors *mirrors, struct str
 
     return mirror != NULL &&
            (mirror->removal_count > 0 || (mirror->item != NULL && mirror->item->is_removal));
+}
+
+bool backup_mirrors_end_copying(struct backup_mirrors *mirrors, struct str name)
+{
+    struct mirror *mirror = find(mirrors, name);
+
+    if (mirror == NULL)
+        return false;
+    mirror->is_leaving = true;
+    mirror_drop_copies(mirror, false);
+    return mirror->item != NULL && !mirror->item->is_removal;
 }
 
 /* ---- Direct use ---- */

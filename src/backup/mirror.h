@@ -65,6 +65,10 @@ bool backup_mirrors_is_failing(const struct backup_mirrors *mirrors, struct str 
 /* Has the owner's something to let go still? */
 bool backup_mirrors_is_removing(const struct backup_mirrors *mirrors, struct str name);
 
+/* All of this mailbox's goes, here and there: nothing is copied any more, only let go. True: an
+ * object is on its way to the owner's still. */
+bool backup_mirrors_end_copying(struct backup_mirrors *mirrors, struct str name);
+
 /* Does the object's mailbox have one? */
 bool backup_mirrors_has(const struct backup_mirrors *mirrors, struct str name);
 

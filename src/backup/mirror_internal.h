@@ -65,6 +65,7 @@ struct mirror {
     struct mirror_use *use;        /* NULL: not open */
     bool is_working, is_ready;     /* is_ready: waits for its turn */
     bool must_compare, must_compare_again;
+    bool is_leaving; /* nothing is compared or copied any more */
     enum mirror_stage stage;
     struct mirror_page page;
     char *after;              /* own; compared up to this name; NULL: from the first on */

@@ -474,6 +474,53 @@ static void test_reading_both(void **state)
     assert_int_equal(fixture_get(&s->own, name_of(s, "full/2.sqlite")), ERR_NOT_FOUND);
 }
 
+/* Removed: what is being copied is told of, the rest is not copied any more. */
+static void test_one_that_leaves(void **state)
+{
+    struct state *s = *state;
+    struct str name;
+
+    assert_false(backup_mirrors_end_copying(s->mirrors, str_from_c(name_of(s, ""))));
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    come(s, "full/1.sqlite", 3000000, 1);
+    come(s, "full/2.sqlite", 100, 2);
+    name = str_from_c(name_of(s, "full/1.sqlite"));
+    assert_true(backup_mirrors_end_copying(s->mirrors, name));
+    settle(s, "up to date");
+    come(s, "full/3.sqlite", 100, 3);
+    assert_false(backup_mirrors_end_copying(s->mirrors, name));
+    assert_state(s, "up to date");
+    assert_int_equal(fixture_list(&s->own, s->mailbox.text, "", 1000), ERR_OK);
+    assert_int_equal(s->own.names.len, name.len + 1);
+    assert_true(str_starts_with(buf_str(&s->own.names), name));
+    backup_mirrors_removed(s->mirrors, name); /* but let go */
+    settle(s, "up to date");
+    assert_int_equal(fixture_list(&s->own, s->mailbox.text, "", 1000), ERR_OK);
+    assert_int_equal(s->own.names.len, 0);
+}
+
+/* While all of it is compared, or behind a failure, that ends, too. */
+static void test_one_that_leaves_while_it_is_compared(void **state)
+{
+    struct state *s = *state;
+
+    for (unsigned i = 0; i < 4; i++) {
+        char inner[32];
+
+        (void)snprintf(inner, sizeof(inner), "full/%u.sqlite", i);
+        come(s, inner, 1000, i);
+    }
+    s->deny_after = 1;
+    set_place(s, own_folder, "one");
+    settle(s, "failing");
+    s->down = ERR_OK;
+    assert_false(backup_mirrors_end_copying(s->mirrors, str_from_c(name_of(s, ""))));
+    run_for(s, 1500);
+    assert_int_equal(fixture_list(&s->own, s->mailbox.text, "", 1000), ERR_OK);
+    assert_int_equal(s->own.names.len, 0);
+}
+
 static void test_who_is_not_named_has_none(void **state)
 {
     struct state *s = *state;
@@ -549,6 +596,8 @@ int main(void)
         TEST(test_a_storm),
         TEST(test_a_place_that_cannot_be_opened),
         TEST(test_reading_both),
+        TEST(test_one_that_leaves),
+        TEST(test_one_that_leaves_while_it_is_compared),
         TEST(test_who_is_not_named_has_none),
         TEST(test_a_trial),
     };

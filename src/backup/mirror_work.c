@@ -94,7 +94,7 @@ static void go_on(struct mirror *mirror);
 
 bool mirror_has_work(const struct mirror *mirror)
 {
-    return mirror->must_compare || !TAILQ_EMPTY(&mirror->items);
+    return (mirror->must_compare && !mirror->is_leaving) || !TAILQ_EMPTY(&mirror->items);
 }
 
 void mirror_get_ready(struct mirror *mirror)
@@ -235,6 +235,8 @@ static void on_fetched(void *owner, struct backup_result *result)
         end_turn(mirror);
     } else if (result->err != ERR_OK) {
         fail_turn(mirror, "this host's backups: ", result->err, result->words);
+    } else if (mirror->is_leaving) {
+        end_turn(mirror);
     } else {
         mirror->item->fd = result->fd;
         result->fd = -1;
@@ -417,7 +419,7 @@ static void go_on(struct mirror *mirror)
     task_init(&task, clock_now_ms());
     if (mirror_open(mirror, &task) != ERR_OK)
         fail_turn(mirror, "", task.err, task.words);
-    else if (mirror->must_compare)
+    else if (mirror->must_compare && !mirror->is_leaving)
         compare(mirror);
     else
         next_item(mirror);
