@@ -59,7 +59,7 @@ void account_purge_free(struct account_purge **purge)
 
 /* --- The row --- */
 
-enum outcome { OUTCOME_FAILED, OUTCOME_EMPTY, OUTCOME_GONE };
+enum outcome { OUTCOME_FAILED, OUTCOME_NOT_YET, OUTCOME_EMPTY, OUTCOME_GONE };
 
 static enum err write_outcome(struct account_purge *purge, struct task *task, enum outcome outcome)
 {
@@ -68,6 +68,7 @@ static enum err write_outcome(struct account_purge *purge, struct task *task, en
     TRY(account_begin(purge->database, task));
     switch (outcome) {
     case OUTCOME_FAILED:
+    case OUTCOME_NOT_YET:
         TRY(account_purge_put_off(purge->database, task, row, task->now_ms + PURGE_RETRY_MS, false));
         break;
     case OUTCOME_EMPTY:
@@ -90,6 +91,9 @@ static void end(struct account_purge *purge, enum outcome outcome, const char *w
     if (outcome == OUTCOME_FAILED)
         log_warning(purge->log, "backups of a removed mailbox stay for now mailbox=%s: %s",
                     purge->current.mailbox.text, words);
+    else if (outcome == OUTCOME_NOT_YET)
+        log_info(purge->log, "backups of a removed mailbox are on their way still mailbox=%s",
+                 purge->current.mailbox.text);
     else if (outcome == OUTCOME_GONE)
         log_info(purge->log, "no backup of a removed mailbox is left mailbox=%s",
                  purge->current.mailbox.text);
@@ -172,13 +176,15 @@ static bool is_same_page(struct account_purge *purge)
 void account_purge_listed(struct account_purge *purge, uint64_t tag, enum wire_status status,
                           struct str json, int64_t now_ms)
 {
-    bool was_there = status == WIRE_OK;
+    bool was_there = status == WIRE_OK || status == WIRE_DEFERRED;
 
     if (purge->current.row == 0 || tag != purge->tag || purge->names != NULL)
         return;
-    purge->names = was_there ? read_names(json) : NULL;
+    purge->names = status == WIRE_OK ? read_names(json) : NULL;
     purge->next_name = 0;
-    if (purge->names == NULL) {
+    if (status == WIRE_DEFERRED) {
+        end(purge, OUTCOME_NOT_YET, "", now_ms);
+    } else if (purge->names == NULL) {
         end(purge, OUTCOME_FAILED, "they could not be listed", now_ms);
     } else if (json_array_size(purge->names) == 0) {
         end(purge, purge->current.is_empty ? OUTCOME_GONE : OUTCOME_EMPTY, "", now_ms);

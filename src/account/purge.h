@@ -4,8 +4,10 @@
  * on with it:
  *
  *   removed ──due──> list ──> delete what it names, a few at a time ──> list ──> …
- *                      └─ nothing there: once more after PURGE_CHECK_MS, for what was on its way
- *                         to the destination; nothing again: the row goes
+ *             ^        ├─ nothing there: once more after PURGE_CHECK_MS, for what was on its way
+ *             │        │  unknown to the archivist; nothing again: the row goes
+ *             │        └─ DEFERRED, the archivist has more on its way:
+ *             └─────────── after PURGE_RETRY_MS
  *
  * Not before the mailbox's files are gone: its process may be sending more until then. One mailbox
  * at a time. The keeper's role connects it with the archivist.
@@ -19,7 +21,7 @@
 
 enum {
     PURGE_CHECK_MS = 60 * 1000,
-    PURGE_RETRY_MS = 30 * 1000, /* what did not work is tried again */
+    PURGE_RETRY_MS = 30 * 1000, /* what did not work, or not yet, is tried again */
     PURGE_AT_A_TIME = 8,             /* deletions under way */
 };
 

@@ -533,6 +533,60 @@ static void refuse(struct archivist *archivist, struct wire_channel *from,
     send_answer(archivist, from, message->tag, message->type, &request->mailbox, &answer);
 }
 
+/* ---- A removed mailbox ---- */
+
+/* Nobody wants it any more. */
+static void drop_waiting_puts(struct archivist *archivist, const struct id *mailbox)
+{
+    static const struct answer answer = {
+        .status = WIRE_UNAVAILABLE, .words = STR_INIT("the mailbox was removed"), .fd = -1};
+    struct order *order, *next;
+
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        for (order = TAILQ_FIRST(&archivist->waiting[lane]); order != NULL; order = next) {
+            next = TAILQ_NEXT(order, in_orders);
+            if (order->type != WIRE_BACKUP_PUT || !id_equal(&order->mailbox, mailbox))
+                continue;
+            if (order->asker != NULL)
+                send_answer(archivist, order->asker, order->tag, order->type, mailbox, &answer);
+            TAILQ_REMOVE(&archivist->waiting[lane], order, in_orders);
+            order_free(&order);
+        }
+    }
+}
+
+/* To the host's destination. */
+static bool is_put_under_way(struct archivist *archivist, const struct id *mailbox)
+{
+    const struct order *order;
+
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        TAILQ_FOREACH(order, &archivist->running[lane], in_orders)
+        {
+            if (order->type == WIRE_BACKUP_PUT && id_equal(&order->mailbox, mailbox))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* The keeper lists what a removed mailbox has left; true: not yet, as more is to come. */
+static bool must_wait_for_puts(struct archivist *archivist, const struct wire_channel *from,
+                               const struct wire_message *message, const struct request *request)
+{
+    char name[ID_TEXT_LEN + 2];
+    bool is_being_copied;
+
+    if (wire_channel_peer(from) != WIRE_ROLE_KEEPER || message->type != WIRE_BACKUP_LIST ||
+        !id_is_set(&request->mailbox))
+        return false;
+    drop_waiting_puts(archivist, &request->mailbox);
+    (void)snprintf(name, sizeof(name), "%s/", request->mailbox.text);
+    is_being_copied = archivist->mirrors != NULL &&
+                      backup_mirrors_end_copying(archivist->mirrors, str_from_c(name));
+    return is_being_copied || is_put_under_way(archivist, &request->mailbox);
+}
+
 static void on_admin(struct archivist *archivist, struct wire_channel *from,
                      const struct wire_message *message)
 {
@@ -604,6 +658,8 @@ void archivist_message(struct archivist *archivist, struct wire_channel *from,
                str_from_c(archivist->words));
     else if (message->type == WIRE_BACKUP_PUT && message->fd_count == 0)
         refuse(archivist, from, message, &request, WIRE_UNAVAILABLE, STR("its bytes were lost"));
+    else if (must_wait_for_puts(archivist, from, message, &request))
+        refuse(archivist, from, message, &request, WIRE_DEFERRED, STR("more is on its way"));
     else if (!has_room(archivist, &request.mailbox, lane_of(archivist, message, &request)))
         refuse(archivist, from, message, &request, WIRE_UNAVAILABLE,
                STR("too much is waiting already"));

@@ -14,6 +14,10 @@
  * Trying again: what fails with ERR_BUSY, after 1, 2, 4, 8 and 16 seconds; once that was in vain,
  * nothing is tried twice for half a minute, so that all who wait hear soon that the destination is
  * away.
+ *
+ * A removed mailbox: the keeper lists the objects of no other, to delete them. Its puts that wait
+ * are dropped then, and nothing is copied to its owner's destination any more; while one is under
+ * way, to either place, the answer is DEFERRED: it would come behind a list that had nothing.
  */
 #ifndef BACKUP_ARCHIVIST_H
 #define BACKUP_ARCHIVIST_H

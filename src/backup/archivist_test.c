@@ -23,6 +23,140 @@
 static char root[FIXTURE_ROOT_ROOM];
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
 
+/* --- a destination whose puts begin when they are let go --- */
+
+enum { HELD_MAX = 8 };
+
+struct held {
+    struct backup_call base;
+    struct holding *holding;
+    char *name; /* own */
+    int fd;     /* own */
+    uint64_t size_bytes;
+    unsigned char digest[CRYPT_HASH_BYTES];
+    backup_on_done on_done;
+    void *owner;
+    struct backup_call *call; /* own; the put itself */
+};
+
+struct holding {
+    struct backup_destination base;
+    struct backup_destination *inner; /* own */
+    bool is_holding;
+    struct held *held[HELD_MAX];
+    size_t count;
+};
+
+static void held_free(struct held *held)
+{
+    for (size_t i = 0; i < held->holding->count; i++) {
+        if (held->holding->held[i] == held)
+            held->holding->held[i] = held->holding->held[--held->holding->count];
+    }
+    backup_cancel(&held->call);
+    fd_close(&held->fd);
+    mem_free(&held->name);
+    mem_free(&held);
+}
+
+static void held_cancel(struct backup_call *base)
+{
+    held_free(CONTAINER_OF(base, struct held, base));
+}
+
+static const struct backup_destination_kind held_kind = {.cancel = held_cancel};
+
+static void on_held_put(void *owner, struct backup_result *result)
+{
+    struct held *held = owner;
+
+    held->call = NULL;
+    held->on_done(held->owner, result);
+    held_free(held);
+}
+
+static void held_begin(struct held *held)
+{
+    struct backup_put what = {.name = str_from_c(held->name),
+                              .fd = held->fd,
+                              .size_bytes = held->size_bytes,
+                              .digest = held->digest};
+
+    held->call = backup_put(held->holding->inner, &what, on_held_put, held);
+}
+
+static void let_them_go(struct holding *holding)
+{
+    struct held *held[HELD_MAX];
+    size_t count = holding->count;
+
+    memcpy(held, holding->held, sizeof(held));
+    holding->is_holding = false;
+    holding->count = 0;
+    for (size_t i = 0; i < count; i++)
+        held_begin(held[i]);
+}
+
+static struct backup_call *holding_put(struct backup_destination *d, const struct backup_put *what,
+                                       backup_on_done on_done, void *owner)
+{
+    struct holding *holding = CONTAINER_OF(d, struct holding, base);
+    struct held *held = NEW(struct held);
+
+    held->base.kind = &held_kind;
+    held->holding = holding;
+    held->name = mem_copy_text(what->name.ptr, what->name.len);
+    held->fd = dup(what->fd);
+    held->size_bytes = what->size_bytes;
+    memcpy(held->digest, what->digest, CRYPT_HASH_BYTES);
+    held->on_done = on_done;
+    held->owner = owner;
+    if (holding->is_holding) {
+        assert_true(holding->count < HELD_MAX);
+        holding->held[holding->count++] = held;
+    } else {
+        held_begin(held);
+    }
+    return &held->base;
+}
+
+static struct backup_call *holding_get(struct backup_destination *d, struct str name,
+                                       backup_on_done on_done, void *owner)
+{
+    return backup_get(CONTAINER_OF(d, struct holding, base)->inner, name, on_done, owner);
+}
+
+static struct backup_call *holding_list(struct backup_destination *d, struct str prefix,
+                                        struct str after, size_t count_max, backup_on_done on_done,
+                                        void *owner)
+{
+    return backup_list(CONTAINER_OF(d, struct holding, base)->inner, prefix, after, count_max,
+                       on_done, owner);
+}
+
+static struct backup_call *holding_remove(struct backup_destination *d, struct str name,
+                                          enum backup_gone gone, backup_on_done on_done,
+                                          void *owner)
+{
+    return backup_delete(CONTAINER_OF(d, struct holding, base)->inner, name, gone, on_done, owner);
+}
+
+static void holding_free(struct backup_destination *d)
+{
+    struct holding *holding = CONTAINER_OF(d, struct holding, base);
+
+    backup_destination_free(&holding->inner);
+    mem_free(&holding);
+}
+
+static const struct backup_destination_kind holding_kind = {.put = holding_put,
+                                                            .get = holding_get,
+                                                            .list = holding_list,
+                                                            .remove = holding_remove,
+                                                            .free = holding_free};
+
+/* --- the world --- */
+
 struct peer {
     struct wire_channel *far, *near; /* own */
     size_t answers;
@@ -35,6 +169,7 @@ struct peer {
 struct state {
     struct backup_fixture direct; /* the same directory, without an archivist */
     struct archivist *archivist;
+    struct holding *holding; /* the archivist's destination, unless it has none */
     struct peer store, keeper, sealer;
     struct id mailbox;
 };
@@ -97,7 +232,6 @@ static void connect_peer(struct state *s, struct peer *peer, enum wire_role role
 static struct state *begin(bool has_destination)
 {
     struct state *s = NEW(struct state);
-    struct backup_destination *destination = NULL;
     struct task task;
 
     task_init(&task, clock_now_ms());
@@ -106,8 +240,11 @@ static struct state *begin(bool has_destination)
     s->mailbox = id_random();
     s->archivist = archivist_new(s->direct.loop, &quiet);
     if (has_destination) {
-        assert_int_equal(backup_directory_open(s->direct.loop, &task, root, &destination), ERR_OK);
-        archivist_set_destination(s->archivist, destination, WIRE_OK, STR(""));
+        s->holding = NEW(struct holding);
+        s->holding->base.kind = &holding_kind;
+        assert_int_equal(backup_directory_open(s->direct.loop, &task, root, &s->holding->inner),
+                         ERR_OK);
+        archivist_set_destination(s->archivist, &s->holding->base, WIRE_OK, STR(""));
     } else {
         archivist_set_destination(s->archivist, NULL, WIRE_DISABLED, STR("none"));
     }
@@ -558,6 +695,60 @@ static void who_is_gone_is_forgotten(void **unused)
     end(s);
 }
 
+/* Its upload takes longer than the purge: it must not come when all was found to be gone. */
+static void puts_of_a_removed_mailbox_are_waited_for_or_dropped(void **unused)
+{
+    struct state *s = begin(true);
+    size_t large_len = ARCHIVIST_SMALL_BYTES + 1;
+    CLEANUP(mem_free) char *large = mem_new(large_len, 1);
+    struct id other = id_random();
+    char name[32];
+
+    (void)unused;
+    s->holding->is_holding = true;
+    for (int i = 0; i < 5; i++) {
+        (void)snprintf(name, sizeof(name), "full/%d.sqlite", i);
+        send_put(&s->store, &s->mailbox, name, str_make(large, large_len));
+    }
+    send_put(&s->store, &other, "full/a.sqlite", str_make(large, large_len));
+    /* Its process may ask what it likes. */
+    assert_int_equal(list(s, &s->store, &s->mailbox, "", ""), WIRE_OK);
+    assert_int_equal(s->store.answers, 1);
+    assert_int_equal(s->holding->count, 3); /* the others wait */
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_DEFERRED);
+    wait_for(s, &s->store, 3);
+    assert_int_equal(s->store.status, WIRE_UNAVAILABLE);
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_DEFERRED);
+    let_them_go(s->holding);
+    wait_for(s, &s->store, 7);
+    assert_int_equal(s->store.status, WIRE_OK);
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_OK);
+    assert_non_null(strstr(s->keeper.json, "full/0.sqlite"));
+    assert_non_null(strstr(s->keeper.json, "full/2.sqlite"));
+    assert_null(strstr(s->keeper.json, "full/3.sqlite"));
+    assert_null(strstr(s->keeper.json, "full/4.sqlite"));
+    assert_int_equal(get(s, &s->store, &other, "full/a.sqlite"), WIRE_OK);
+    end(s);
+}
+
+/* The archivist ends with some under way; and another's removal is no matter of theirs. */
+static void puts_of_others_are_not_touched(void **unused)
+{
+    struct state *s = begin(true);
+    struct id removed = id_random();
+
+    (void)unused;
+    s->holding->is_holding = true;
+    for (int i = 0; i < HELD_MAX + 4; i++)
+        send_put(&s->store, &s->mailbox, "log/a", STR("abc"));
+    send_put(&s->store, &s->mailbox, "log/b", STR("abc"));
+    net_run_for(s->direct.loop, 20);
+    assert_int_equal(list(s, &s->keeper, &removed, "", ""), WIRE_OK);
+    assert_int_equal(s->holding->count, 2); /* one of each name */
+    assert_int_equal(s->store.answers, 0);
+    end(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -576,6 +767,8 @@ int main(void)
         cmocka_unit_test(sealed_mail_and_accounts_have_the_same_policy),
         cmocka_unit_test(another_hosts_accounts_stay),
         cmocka_unit_test(who_is_gone_is_forgotten),
+        cmocka_unit_test(puts_of_a_removed_mailbox_are_waited_for_or_dropped),
+        cmocka_unit_test(puts_of_others_are_not_touched),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
