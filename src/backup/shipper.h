@@ -27,7 +27,7 @@
  * then a file without a name in the mailbox's folder (ciphertext), so memory stays bounded. One
  * segment is on its way at a time; what is committed meanwhile goes into the next. When more than
  * SHIPPER_PENDING_MAX waits, because the destination is away, the generation ends there: a gap that
- * restoring names. The next begins when the destination answers again.
+ * restoring names. The next begins a while later, whether the destination answers again or not.
  *
  * A commit is read from the log behind the answer to its client, with others of that moment: at the
  * next shipper_run, and always before the log can begin anew (db_set_log_reader), so a checkpoint
