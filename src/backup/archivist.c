@@ -710,10 +710,11 @@ void archivist_allow_own(struct archivist *archivist, backup_own_open open, void
     archivist->mirrors =
         backup_mirrors_new(archivist->loop, archivist->log, archivist->destination, open, owner);
     prune_queue_set_mirrors(archivist->prunes, archivist->mirrors);
-    archivist->readable = backup_mirrored_new(archivist->destination, archivist->mirrors,
-                                              archivist->log, false);
-    archivist->whole =
-        backup_mirrored_new(archivist->destination, archivist->mirrors, archivist->log, true);
+    archivist->readable =
+        backup_mirrored_new(archivist->loop, archivist->destination, archivist->mirrors,
+                            archivist->log, BACKUP_OWN_PATIENCE_MS);
+    archivist->whole = backup_mirrored_new(archivist->loop, archivist->destination,
+                                           archivist->mirrors, archivist->log, 0);
 }
 
 enum err archivist_remember(struct archivist *archivist, struct task *task, const char *folder)

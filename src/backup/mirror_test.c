@@ -20,6 +20,8 @@
 static char root[FIXTURE_ROOT_ROOM];
 static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "test"};
 
+enum { PATIENCE_MS = 20 };
+
 /* --- a destination that fails when told to --- */
 
 struct state;
@@ -44,6 +46,7 @@ struct state {
     struct backup_mirrors *mirrors;
     struct id mailbox;
     enum err down;                 /* what the owner's answers with */
+    bool is_silent;                /* it does not answer */
     int opened, asked, deny_after; /* deny_after > 0: the so-many-th call fails */
     char seen_secret[32];
 };
@@ -78,7 +81,7 @@ static struct backup_call *maybe_fail(struct flaky *flaky, backup_on_done on_don
     s->asked++;
     if (s->deny_after > 0 && --s->deny_after == 0)
         s->down = ERR_DENIED;
-    if (s->down == ERR_OK)
+    if (s->down == ERR_OK && !s->is_silent)
         return NULL;
     call = NEW(struct failing);
     call->base.kind = &failing_kind;
@@ -86,7 +89,8 @@ static struct backup_call *maybe_fail(struct flaky *flaky, backup_on_done on_don
     call->owner = owner;
     call->err = s->down;
     call->timer = net_timer_new(s->host.loop, on_failing, call);
-    net_timer_start(call->timer, 0);
+    if (!s->is_silent)
+        net_timer_start(call->timer, 0);
     return &call->base;
 }
 
@@ -175,8 +179,9 @@ static int set_up(void **out)
     fixture_open(&s->own, own_folder);
     s->mailbox = id_random();
     s->mirrors = backup_mirrors_new(s->host.loop, &quiet, s->host.destination, open_own, s);
-    s->both.destination = backup_mirrored_new(s->host.destination, s->mirrors, &quiet, false);
-    s->whole = backup_mirrored_new(s->host.destination, s->mirrors, &quiet, true);
+    s->both.destination =
+        backup_mirrored_new(s->host.loop, s->host.destination, s->mirrors, &quiet, PATIENCE_MS);
+    s->whole = backup_mirrored_new(s->host.loop, s->host.destination, s->mirrors, &quiet, 0);
     *out = s;
     return 0;
 }
@@ -457,6 +462,12 @@ static void test_reading_both(void **state)
     s->down = ERR_BUSY;
     assert_int_equal(fixture_list(&s->both, name_of(s, ""), "", 10), ERR_OK);
     assert_int_equal(s->both.names.len, strlen(name_of(s, "full/1.sqlite")) + 1);
+    s->down = ERR_OK;
+    s->is_silent = true;
+    assert_int_equal(fixture_list(&s->both, name_of(s, ""), "", 10), ERR_OK);
+    assert_int_equal(s->both.names.len, strlen(name_of(s, "full/1.sqlite")) + 1);
+    s->is_silent = false;
+    s->down = ERR_BUSY;
     s->host.is_done = false;
     (void)backup_list(s->whole, str_from_c(name_of(s, "")), STR(""), 10, fixture_on_done, &s->both);
     net_loop_run(s->both.loop);

@@ -14,7 +14,8 @@ struct mirrored {
     struct backup_destination *host; /* borrowed */
     struct backup_mirrors *mirrors;  /* borrowed */
     const struct log *log;           /* borrowed */
-    bool is_thorough;
+    struct net_loop *loop;           /* borrowed */
+    int64_t own_patience_ms;
 };
 
 /* A page of a list. */
@@ -34,6 +35,7 @@ struct call {
     enum backup_gone gone;      /* delete */
     struct backup_call *half;   /* own; the one under way */
     struct backup_own_use *own; /* own; NULL: not used, or not yet */
+    struct net_timer *patience; /* own; with the owner's half of a list; NULL: no end to it */
     enum err err;               /* of the host's half, and its words */
     char words[WORDS_ROOM];
     struct page host; /* list */
@@ -43,6 +45,7 @@ struct call {
 
 static void call_free(struct call *call)
 {
+    net_timer_free(&call->patience);
     backup_cancel(&call->half);
     backup_mirrors_give_back(call->mirrored->mirrors, &call->own);
     arena_free(&call->arena);
@@ -215,7 +218,7 @@ static void on_own_listed(void *owner, struct backup_result *result)
     add_words(call, result->words);
     if (!is_host_there) {
         finish_with(call, call->err);
-    } else if (mirrored->is_thorough &&
+    } else if (mirrored->own_patience_ms == 0 &&
                !backup_mirrors_is_lost(mirrored->mirrors, call->name, result->err)) {
         finish_with(call, ERR_IO);
     } else {
@@ -225,10 +228,30 @@ static void on_own_listed(void *owner, struct backup_result *result)
     }
 }
 
+static void on_patience_over(void *owner)
+{
+    struct call *call = owner;
+    struct backup_result result = {.err = ERR_BUSY, .words = "it does not answer", .fd = -1};
+
+    backup_cancel(&call->half);
+    on_own_listed(call, &result);
+}
+
+/* What the host has is enough for whoever waits. */
+static void limit_patience(struct call *call)
+{
+    struct mirrored *mirrored = call->mirrored;
+
+    if (call->err != ERR_OK || mirrored->own_patience_ms == 0)
+        return;
+    call->patience = net_timer_new(mirrored->loop, on_patience_over, call);
+    net_timer_start(call->patience, mirrored->own_patience_ms);
+}
+
 static void on_host_listed(void *owner, struct backup_result *result)
 {
     struct call *call = owner;
-    bool is_urgent = result->err != ERR_OK || call->mirrored->is_thorough;
+    bool is_urgent = result->err != ERR_OK || call->mirrored->own_patience_ms == 0;
 
     call->half = NULL;
     keep_error(call, result);
@@ -237,6 +260,7 @@ static void on_host_listed(void *owner, struct backup_result *result)
         return;
     }
     keep_page(call, result);
+    limit_patience(call);
     call->half = backup_list(call->own->destination, call->name, call->after, call->count_max,
                              on_own_listed, call);
 }
@@ -318,9 +342,10 @@ static const struct backup_destination_kind kind = {
     .free = free_mirrored,
 };
 
-struct backup_destination *backup_mirrored_new(struct backup_destination *host,
+struct backup_destination *backup_mirrored_new(struct net_loop *loop,
+                                               struct backup_destination *host,
                                                struct backup_mirrors *mirrors,
-                                               const struct log *log, bool is_thorough)
+                                               const struct log *log, int64_t own_patience_ms)
 {
     struct mirrored *mirrored = NEW(struct mirrored);
 
@@ -328,6 +353,7 @@ struct backup_destination *backup_mirrored_new(struct backup_destination *host,
     mirrored->host = host;
     mirrored->mirrors = mirrors;
     mirrored->log = log;
-    mirrored->is_thorough = is_thorough;
+    mirrored->loop = loop;
+    mirrored->own_patience_ms = own_patience_ms;
     return &mirrored->base;
 }

@@ -3,22 +3,25 @@
  * looked for in both.
  *
  *   get      the host's; if that has it not, or not as it was put, the owner's
- *   list     both, each name once. An owner's that does not work at present is left out where the
- *            host's was listed
+ *   list     both, each name once. An owner's that does not work at present, or does not answer in
+ *            own_patience_ms, is left out where the host's was listed
  *   delete   in both. The owner's fails alone: ERR_IO, for the host's is done then
  *   put      into the host's; copying is backup_mirrors_put's
  *
- * is_thorough, for deleting all of a removed mailbox: an owner's that cannot be listed fails the
- * list (ERR_IO), unless it is lost (backup_mirrors_is_lost).
+ * With a patience of 0, for deleting all of a removed mailbox, nothing is left out: an owner's that
+ * cannot be listed fails the list (ERR_IO), unless it is lost (backup_mirrors_is_lost).
  */
 #ifndef BACKUP_MIRRORED_H
 #define BACKUP_MIRRORED_H
 
 #include "backup/mirror.h"
 
+enum { BACKUP_OWN_PATIENCE_MS = 10 * 1000 };
+
 /* All borrowed; they outlive it. */
-struct backup_destination *backup_mirrored_new(struct backup_destination *host,
+struct backup_destination *backup_mirrored_new(struct net_loop *loop,
+                                               struct backup_destination *host,
                                                struct backup_mirrors *mirrors,
-                                               const struct log *log, bool is_thorough);
+                                               const struct log *log, int64_t own_patience_ms);
 
 #endif
