@@ -570,9 +570,10 @@ static bool is_put_under_way(struct archivist *archivist, const struct id *mailb
     return false;
 }
 
-/* The keeper lists what a removed mailbox has left; true: not yet, as more is to come. */
-static bool must_wait_for_puts(struct archivist *archivist, const struct wire_channel *from,
-                               const struct wire_message *message, const struct request *request)
+/* Where the keeper lists what a removed mailbox has left: no put of it begins any more. True: one
+ * is under way, and would come behind the list. */
+static bool end_puts(struct archivist *archivist, const struct wire_channel *from,
+                     const struct wire_message *message, const struct request *request)
 {
     char name[ID_TEXT_LEN + 2];
     bool is_being_copied;
@@ -658,7 +659,7 @@ void archivist_message(struct archivist *archivist, struct wire_channel *from,
                str_from_c(archivist->words));
     else if (message->type == WIRE_BACKUP_PUT && message->fd_count == 0)
         refuse(archivist, from, message, &request, WIRE_UNAVAILABLE, STR("its bytes were lost"));
-    else if (must_wait_for_puts(archivist, from, message, &request))
+    else if (end_puts(archivist, from, message, &request))
         refuse(archivist, from, message, &request, WIRE_DEFERRED, STR("more is on its way"));
     else if (!has_room(archivist, &request.mailbox, lane_of(archivist, message, &request)))
         refuse(archivist, from, message, &request, WIRE_UNAVAILABLE,

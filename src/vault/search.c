@@ -258,14 +258,10 @@ static enum err add_few(struct scan *scan)
 /* The word itself, or those that begin with it: they stand together. */
 static enum err add_beginnings(struct scan *scan, bool is_whole)
 {
-    char bytes[TERM_BYTES_MAX + WORD_PIECE_STEP];
-    struct str word = scan->word->text, start;
+    char room[TERM_BYTES_MAX + WORD_PIECE_STEP];
+    struct str word = scan->word->text, start = segment_term(scan->prefix, word, room);
     bool has_entry;
 
-    memcpy(bytes, scan->prefix.ptr, scan->prefix.len);
-    if (word.len > 0) /* the empty word has no bytes */
-        memcpy(bytes + scan->prefix.len, word.ptr, word.len);
-    start = str_make(bytes, scan->prefix.len + word.len);
     if (is_whole)
         TRY(segment_cursor_may_have(scan->cursor, scan->task, start, word, &has_entry));
     if (is_whole && !has_entry)
@@ -418,7 +414,7 @@ struct query {
     struct task *task;
     struct segment *segments;
     size_t segment_count;
-    struct segment_cursor *cursors; /* own; of some of the segments at a time */
+    struct segment_cursor *cursors; /* of some of the segments at a time; room in the arena */
     struct places places;
     struct key_words words;
     bool is_cold; /* pages were missing since the search before began */
@@ -429,6 +425,12 @@ static bool is_hex(struct str prefix)
     return prefix.ptr[0] == WORDS_BODY_HEX || prefix.ptr[0] == WORDS_HEADERS_HEX;
 }
 
+/* Numbers in hexadecimal stand at places of their own. */
+static bool may_be_at(struct str prefix, const struct key_word *word)
+{
+    return !is_hex(prefix) || words_are_hex(word->text);
+}
+
 /* In all places of a segment. */
 static enum err scan_places(struct query *query, struct segment_cursor *cursor,
                             const struct key_word *word, bool is_whole, struct hits *hits)
@@ -436,14 +438,13 @@ static enum err scan_places(struct query *query, struct segment_cursor *cursor,
     for (size_t p = 0; p < query->places.count; p++) {
         struct str prefix = query->places.prefixes[p];
 
-        if (!is_hex(prefix) || words_are_hex(word->text))
+        if (may_be_at(prefix, word))
             TRY(scan_segment(query->task, cursor, prefix, word, is_whole, hits));
     }
     return ERR_OK;
 }
 
-/* The next segments that may have some of `wanted`: their cursors, opened. *segment_at is passed
- * on. */
+/* The next segments that may have some of `wanted`, up to *segment_at: their cursors, opened. */
 static enum err open_some(struct query *query, const struct hits *hits, size_t *segment_at,
                           size_t *out_count)
 {
@@ -468,7 +469,7 @@ static void ask_ahead(struct query *query, size_t cursor_count, const struct key
                                  .is_part = word->may_be_end};
 
     for (size_t p = 0; p < query->places.count; p++)
-        if (!is_hex(query->places.prefixes[p]) || words_are_hex(word->text))
+        if (may_be_at(query->places.prefixes[p], word))
             prefixes[ahead.prefix_count++] = query->places.prefixes[p];
     if (segments_ask_ahead(query->cursors, cursor_count, query->task, &ahead))
         query->vault->search_was_cold = true;

@@ -33,6 +33,8 @@
 #include "vault/varint.h"
 #include "vault/words.h"
 
+#include <string.h>
+
 struct segment {
     int64_t id;
     int64_t first_content_id, last_content_id;
@@ -50,6 +52,16 @@ enum {
     /* An entry of terms, at most; more than the beginning of a block. */
     SEGMENT_ENTRY_MAX = TERM_BYTES_MAX + 5 * 10,
 };
+
+/* A word at a place, put together in `room`; the empty word may have no bytes at all. */
+static inline struct str segment_term(struct str prefix, struct str word,
+                                      char room[static TERM_BYTES_MAX + WORD_PIECE_STEP])
+{
+    memcpy(room, prefix.ptr, prefix.len);
+    if (word.len > 0)
+        memcpy(room + prefix.len, word.ptr, word.len);
+    return str_make(room, prefix.len + word.len);
+}
 
 static inline int64_t segment_key(const struct segment *segment, int64_t number)
 {

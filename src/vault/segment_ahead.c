@@ -3,8 +3,6 @@
 
 #include "vault/ahead.h"
 
-#include <string.h>
-
 enum {
     WISHES_MAX = 512,
     PART_BLOCKS_MAX = 4, /* of a place of a segment */
@@ -60,23 +58,13 @@ static void wish(struct wishes *wishes, const struct segment *segment, int64_t f
     wishes->rows[wishes->count++] = rows;
 }
 
-/* `room` for both together. */
-static struct str term_of(struct str prefix, struct str word,
-                          char room[static TERM_BYTES_MAX + WORD_PIECE_STEP])
-{
-    memcpy(room, prefix.ptr, prefix.len);
-    if (word.len > 0)
-        memcpy(room + prefix.len, word.ptr, word.len);
-    return str_make(room, prefix.len + word.len);
-}
-
 /* --- The blocks --- */
 
 static enum err wish_for_term(struct segment_cursor *cursor, struct task *task, struct str prefix,
                               const struct segment_word *word, struct wishes *wishes)
 {
     char room[TERM_BYTES_MAX + WORD_PIECE_STEP];
-    struct str term = term_of(prefix, word->text, room);
+    struct str term = segment_term(prefix, word->text, room);
     int64_t block;
     bool may_have = true;
 
@@ -87,6 +75,16 @@ static enum err wish_for_term(struct segment_cursor *cursor, struct task *task, 
     return ERR_OK;
 }
 
+/* The first blocks of the place that may have it; the cursor stands before them. */
+static enum err look_for_part(struct segment_cursor *cursor, struct task *task, struct str prefix,
+                              const struct segment_word *word, struct segment_needle *needle,
+                              const int64_t **out_blocks, size_t *out_count)
+{
+    segment_needle_init(needle, prefix, str_upto(word->text, NEEDLE_BYTES_MAX), false);
+    segment_cursor_look(cursor, needle);
+    return segment_cursor_likely(cursor, task, needle, out_blocks, out_count);
+}
+
 static enum err wish_for_parts(struct segment_cursor *cursor, struct task *task, struct str prefix,
                                const struct segment_word *word, struct wishes *wishes)
 {
@@ -94,9 +92,7 @@ static enum err wish_for_parts(struct segment_cursor *cursor, struct task *task,
     const int64_t *blocks;
     size_t count;
 
-    segment_needle_init(&needle, prefix, str_upto(word->text, NEEDLE_BYTES_MAX), false);
-    segment_cursor_look(cursor, &needle);
-    TRY(segment_cursor_likely(cursor, task, &needle, &blocks, &count));
+    TRY(look_for_part(cursor, task, prefix, word, &needle, &blocks, &count));
     for (size_t i = 0; i < count; i++)
         wish(wishes, &cursor->segment, blocks[i], blocks[i]);
     return ERR_OK;
@@ -130,7 +126,7 @@ static enum err wish_for_term_postings(struct segment_cursor *cursor, struct tas
                                        struct wishes *wishes)
 {
     char room[TERM_BYTES_MAX + WORD_PIECE_STEP];
-    struct str term = term_of(prefix, word->text, room);
+    struct str term = segment_term(prefix, word->text, room);
     bool has_entry;
 
     TRY(segment_cursor_may_have(cursor, task, term, word->text, &has_entry));
@@ -153,9 +149,7 @@ static enum err wish_for_part_postings(struct segment_cursor *cursor, struct tas
     size_t count;
     bool has_entry = true;
 
-    segment_needle_init(&needle, prefix, str_upto(word->text, NEEDLE_BYTES_MAX), false);
-    segment_cursor_look(cursor, &needle);
-    TRY(segment_cursor_likely(cursor, task, &needle, &blocks, &count));
+    TRY(look_for_part(cursor, task, prefix, word, &needle, &blocks, &count));
     if (count > PART_BLOCKS_MAX)
         return ERR_OK;
     for (;;) {

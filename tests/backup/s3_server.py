@@ -29,7 +29,7 @@ log_name = {kind}
 log_udp_host = 127.0.0.1
 log_udp_port = {log_port}
 fallocate_reserve = 0
-{more}
+
 [pipeline:main]
 pipeline = {pipeline}
 """
@@ -97,18 +97,15 @@ def configure(folder, sockets, domain):
         file.write("[swift-hash]\nswift_hash_path_suffix = tests\n"
                    "[storage-policy:0]\nname = one\ndefault = yes\n")
     ports = {kind: each.getsockname()[1] for kind, each in sockets.items()}
-    common = {"folder": folder, "log_port": ports["proxy"]}  # of UDP, where nobody listens
     make_rings(folder, {kind: port for kind, port in ports.items() if kind != "proxy"})
     for kind, port in ports.items():
+        form, pipeline = (PROXY, "catch_errors gatekeeper listing_formats cache s3api tempauth "
+                          "copy bulk slo dlo ") if kind == "proxy" else (BACKEND, "")
         with open(os.path.join(folder, kind + ".conf"), "w", encoding="ascii") as file:
-            if kind == "proxy":
-                file.write(PROXY.format(
-                    kind=kind, port=port, more="", domain=domain, secret=SECRET,
-                    pipeline="catch_errors gatekeeper listing_formats cache s3api tempauth "
-                    "copy bulk slo dlo proxy-server", **common))
-            else:
-                file.write(BACKEND.format(kind=kind, port=port, more="", pipeline=kind + "-server",
-                                          **common))
+            file.write(form.format(
+                folder=folder, kind=kind, port=port, pipeline=f"{pipeline}{kind}-server",
+                log_port=ports["proxy"],  # of UDP, where nobody listens
+                domain=domain, secret=SECRET))
 
 
 def run(kind, folder, listening):
