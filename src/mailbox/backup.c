@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "imap/session.h"
+#include "mailbox/backup_note.h"
 #include "secret/hasher.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_ROOM = 96, ASKS_MAX = 16, WAITERS_MAX = 8, FAREWELL_STEP_MS = 50, NOTE_MAX = 100 };
+enum { NAME_ROOM = 96, ASKS_MAX = 16, WAITERS_MAX = 8, FAREWELL_STEP_MS = 50 };
 
 /* What was asked and is not answered yet. */
 struct ask {
@@ -63,11 +64,8 @@ struct mailbox_backup {
     uint64_t last_tag;
     struct full full;
     struct waiter waiters[WAITERS_MAX];
-    /* The last full backup that came there: 0, 0: not known. */
-    int64_t last_ms;
-    uint64_t last_counter;
-    /* After one that failed: how long none is made of its own accord; until when (monotonic). */
-    int64_t retry_ms, retry_at_ms;
+    struct mailbox_backup_note note;
+    int64_t retry_at_ms;  /* monotonic; until then none is made of its own accord, as one failed */
     bool is_off;          /* the archivist has no destination */
     bool is_begun;        /* the file is open */
 };
@@ -275,72 +273,37 @@ static const char *note_path(const struct mailbox_backup *backup, struct task *t
         .ptr;
 }
 
-/* When the last one failed, and for how long the next was put off; not for longer, whatever a clock
- * said. */
-static void read_put_off(struct mailbox_backup *backup, struct str rest, int64_t now_ms)
-{
-    int64_t failed_ms, put_off_ms;
-    struct str failed, put_off;
-
-    if (!str_split(&rest, ' ', &failed) || !str_split(&rest, ' ', &put_off) ||
-        !parse_i64(failed, &failed_ms) || !parse_i64(put_off, &put_off_ms) || put_off_ms <= 0)
-        return;
-    backup->retry_ms = put_off_ms < longest_put_off(backup) ? put_off_ms : longest_put_off(backup);
-    if (failed_ms <= now_ms && now_ms - failed_ms < backup->retry_ms)
-        backup->retry_at_ms = clock_monotonic_ms() + backup->retry_ms - (now_ms - failed_ms);
-}
-
+/* Not for longer than it would be now, whatever a clock said. */
 static void read_note(struct mailbox_backup *backup, struct task *task)
 {
-    CLEANUP(buf_free) struct buf text;
-    struct str rest, time, counter;
-    struct task aside;
+    struct mailbox_backup_note *note = &backup->note;
+    int64_t since_ms;
 
-    buf_init(&text, SIZE_MAX);
-    task_init(&aside, task->now_ms);
-    if (file_read(&aside, AT_FDCWD, note_path(backup, &aside), NOTE_MAX, &text) == ERR_OK) {
-        rest = str_trim(buf_str(&text));
-        if (str_split(&rest, ' ', &time) && str_split(&rest, ' ', &counter) &&
-            (!parse_i64(time, &backup->last_ms) || !parse_u64(counter, &backup->last_counter)))
-            backup->last_ms = 0;
-        read_put_off(backup, rest, task->now_ms);
-    }
-    task_done(&aside);
+    mailbox_backup_note_read(note_path(backup, task), note);
+    if (note->put_off_ms > longest_put_off(backup))
+        note->put_off_ms = longest_put_off(backup);
+    since_ms = task->now_ms - note->failed_ms;
+    if (since_ms >= 0 && since_ms < note->put_off_ms)
+        backup->retry_at_ms = clock_monotonic_ms() + note->put_off_ms - since_ms;
 }
 
-static enum err write_note_aside(struct task *task, const char *path, const char *aside,
-                                 struct str text)
-{
-    CLEANUP(fd_close) int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-    if (fd < 0)
-        return fail(task, ERR_IO, "create: %s", strerror(errno));
-    TRY(fd_write_all(task, fd, text));
-    if (rename(aside, path) != 0)
-        return fail(task, ERR_IO, "rename: %s", strerror(errno));
-    return ERR_OK;
-}
-
-/* Not synced, for which sessions would wait behind all that the disk has to do for the backup: a note
- * that is lost costs another backup, nothing else. */
 static void write_note(struct mailbox_backup *backup)
 {
-    const char *path, *aside;
     struct task task;
-    struct str text;
 
-    task_init(&task, clock_now_ms());
-    path = note_path(backup, &task);
-    aside = arena_printf(&task.arena, "%s.new", path).ptr;
-    text = arena_printf(&task.arena, "%lld %llu %lld %lld\n", (long long)backup->last_ms,
-                        (unsigned long long)backup->last_counter,
-                        (long long)(backup->retry_ms == 0 ? 0 : task.now_ms),
-                        (long long)backup->retry_ms);
-    if (write_note_aside(&task, path, aside, text) != ERR_OK) {
+    task_init(&task, 0);
+    if (mailbox_backup_note_write(&task, note_path(backup, &task), &backup->note) != ERR_OK)
         log_failure(backup->mailbox->start->log, "noting a backup", &task);
-        (void)unlink(aside);
-    }
     task_done(&task);
+}
+
+/* What the last one was, or that none is known, whatever was before; nothing is put off any more.
+ */
+static void note_last(struct mailbox_backup *backup, int64_t last_ms, uint64_t last_counter)
+{
+    backup->note = (struct mailbox_backup_note){.last_ms = last_ms, .last_counter = last_counter};
+    backup->retry_at_ms = 0;
+    write_note(backup);
 }
 
 /* --- Who waits for a full backup --- */
@@ -390,10 +353,13 @@ static void begin_next(struct mailbox_backup *backup);
  * and the mailbox open for as long. */
 static void put_off(struct mailbox_backup *backup)
 {
-    backup->retry_ms = backup->retry_ms == 0 ? MAILBOX_BACKUP_LOOK_MS : backup->retry_ms * 2;
-    if (backup->retry_ms > longest_put_off(backup))
-        backup->retry_ms = longest_put_off(backup);
-    backup->retry_at_ms = clock_monotonic_ms() + backup->retry_ms;
+    struct mailbox_backup_note *note = &backup->note;
+
+    note->failed_ms = clock_now_ms();
+    note->put_off_ms = note->put_off_ms == 0 ? MAILBOX_BACKUP_LOOK_MS : note->put_off_ms * 2;
+    if (note->put_off_ms > longest_put_off(backup))
+        note->put_off_ms = longest_put_off(backup);
+    backup->retry_at_ms = clock_monotonic_ms() + note->put_off_ms;
     write_note(backup);
 }
 
@@ -449,10 +415,7 @@ static void on_manifest_put(void *owner, enum wire_status status, struct wire_me
         end_refused(backup, status, message);
         return;
     }
-    backup->last_ms = backup->full.manifest.time_ms;
-    backup->last_counter = backup->full.manifest.change_counter;
-    backup->retry_ms = backup->retry_at_ms = 0;
-    write_note(backup);
+    note_last(backup, backup->full.manifest.time_ms, backup->full.manifest.change_counter);
     end_full(backup, ERR_OK, "", true);
 }
 
@@ -562,7 +525,7 @@ static bool has_changed(const struct mailbox_backup *backup)
     struct vault_usage usage;
 
     vault_usage(backup->mailbox->vault, &usage);
-    return backup->last_ms == 0 || usage.change_counter != backup->last_counter;
+    return backup->note.last_ms == 0 || usage.change_counter != backup->note.last_counter;
 }
 
 /* For those who asked while the last one was made, of which it cannot be told what it has. */
@@ -611,7 +574,7 @@ void mailbox_backup_forget(struct mailbox *mailbox, const void *owner)
 
 static bool is_due(const struct mailbox_backup *backup, int64_t now_ms)
 {
-    int64_t since_ms = now_ms - backup->last_ms;
+    int64_t since_ms = now_ms - backup->note.last_ms;
 
     return !backup->is_off && !backup->full.is_active && backup->mailbox->vault != NULL &&
            !backup->mailbox->is_ending && clock_monotonic_ms() >= backup->retry_at_ms &&
@@ -787,9 +750,7 @@ void mailbox_backup_restored(struct mailbox *mailbox)
     shipper_after_close(mailbox->backup->way->shipper);
     shipper_end_generation(mailbox->backup->way->shipper, "the mailbox was restored");
     net_timer_stop(mailbox->backup->ship_timer);
-    mailbox->backup->last_ms = 0; /* whatever its counter says, it is another file */
-    mailbox->backup->retry_ms = mailbox->backup->retry_at_ms = 0;
-    write_note(mailbox->backup);
+    note_last(mailbox->backup, 0, 0); /* whatever its counter says, it is another file */
 }
 
 void mailbox_backup_rekeyed(struct mailbox *mailbox)
@@ -804,9 +765,7 @@ void mailbox_backup_rekeyed(struct mailbox *mailbox)
     shipper_leave(backup->old_way->shipper);
     secret_free(&backup->mac_key);
     backup->mac_key = segment_key(mailbox->key);
-    backup->last_ms = 0; /* the last full backup opens with the old password only */
-    backup->retry_ms = backup->retry_at_ms = 0;
-    write_note(backup);
+    note_last(backup, 0, 0); /* the last full backup opens with the old password only */
     backup->way = way_make(backup, mailbox->key, NULL);
     if (!backup->is_begun)
         return;
