@@ -35,6 +35,7 @@ void mailauth_authors_read(struct arena *arena, const struct mailauth_fields *fi
             struct str domain;
 
             address_count++;
+            is_clean = is_clean && !list.addresses[i].is_name_an_address;
             if (list.addresses[i].kind == ADDRESS_MAILBOX &&
                 mailauth_domain_normal(arena, list.addresses[i].host, &domain))
                 add(out, domain);

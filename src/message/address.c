@@ -8,6 +8,7 @@
 #include "message/address.h"
 
 #include "base/ascii.h"
+#include "base/buf.h"
 #include "message/mime.h"
 
 #include <string.h>
@@ -20,8 +21,11 @@ struct parser {
      * address (joined by nothing). Both have room for the whole text. */
     char *phrase, *joined;
     size_t phrase_len, joined_len;
+    /* Where the last word begins, if other words are before it and no dot binds them; else 0. */
+    size_t phrase_last, joined_last;
     bool has_words;
     struct str comment; /* the last one seen; ptr NULL: none */
+    struct str plain;   /* the words of the last address, if it was no angle-addr */
     bool is_in_group;
     struct address_list *list;
 };
@@ -83,9 +87,19 @@ static void skip_cfws(struct parser *p)
     }
 }
 
+static bool begins_with_dot(struct str part)
+{
+    return part.len > 0 && part.ptr[0] == '.';
+}
+
 /* Adds to both forms; `begins_word` puts a space before it in the phrase. */
 static void gather(struct parser *p, struct str part, bool begins_word)
 {
+    if (begins_word && p->joined_len > 0 && p->joined[p->joined_len - 1] != '.' &&
+        !begins_with_dot(part)) {
+        p->phrase_last = p->phrase_len;
+        p->joined_last = p->joined_len;
+    }
     if (begins_word && p->phrase_len > 0)
         p->phrase[p->phrase_len++] = ' ';
     if (part.len > 0) {
@@ -124,7 +138,7 @@ static void gather_atom(struct parser *p, bool begins_word)
 
 static void forget_words(struct parser *p)
 {
-    p->phrase_len = p->joined_len = 0;
+    p->phrase_len = p->joined_len = p->phrase_last = p->joined_last = 0;
     p->has_words = false;
 }
 
@@ -192,13 +206,38 @@ static struct str route(struct parser *p)
     return str_trim(str_make(p->text.ptr + start, colon - start));
 }
 
-/* angle-addr = "<" [obs-route] addr-spec ">"; the words before it are the name. */
-static void angle_address(struct parser *p)
+/* The name of an angle-addr: the words before it. An address right before it is meant as such, too.
+ */
+static struct str take_name(struct parser *p, size_t count_before)
 {
-    struct address *address = add(p, ADDRESS_MAILBOX);
-    bool has_at = false;
+    CLEANUP(buf_free) struct buf name = {0};
 
-    address->name = take_phrase(p);
+    if (p->plain.ptr == NULL || p->list->count != count_before + 1)
+        return take_phrase(p);
+    buf_init(&name, SIZE_MAX);
+    buf_put(&name, p->plain);
+    buf_put(&name, STR("@"));
+    buf_put(&name, p->list->addresses[count_before].host);
+    if (p->has_words) {
+        buf_put(&name, STR(" "));
+        buf_put(&name, take_phrase(p));
+    }
+    p->list->count--;
+    return arena_copy(p->arena, buf_str(&name));
+}
+
+/* angle-addr = "<" [obs-route] addr-spec ">" */
+static void angle_address(struct parser *p, size_t count_before)
+{
+    size_t count = p->list->count;
+    struct str name = take_name(p, count_before);
+    struct address *address;
+    bool is_name_an_address = p->list->count < count, has_at = false;
+
+    address = add(p, ADDRESS_MAILBOX);
+    address->name = name;
+    address->is_name_an_address = is_name_an_address;
+    p->plain = (struct str){0};
     p->i++;
     skip_cfws(p);
     if (p->i < p->text.len && p->text.ptr[p->i] == '@')
@@ -237,13 +276,18 @@ static void angle_address(struct parser *p)
     forget_words(p);
 }
 
-/* addr-spec without angles, at its '@'. */
+/* addr-spec without angles, at its '@'. Words before it are a name whose writer forgot the angles.
+ */
 static void plain_address(struct parser *p)
 {
     struct address *address = add(p, ADDRESS_MAILBOX);
+    size_t last = p->joined_last;
 
     p->i++;
-    address->mailbox = take_joined(p);
+    p->plain = arena_copy(p->arena, str_make(p->phrase, p->phrase_len));
+    if (last > 0)
+        address->name = str_upto(p->plain, p->phrase_last);
+    address->mailbox = str_from(take_joined(p), last);
     address->host = domain(p);
 }
 
@@ -279,7 +323,7 @@ static void end_address(struct parser *p, size_t count_before)
     if (last->name.ptr == NULL && p->comment.len > 0)
         last->name = without_escapes(p->arena, p->comment);
     forget_words(p);
-    p->comment = (struct str){0};
+    p->comment = p->plain = (struct str){0};
 }
 
 static void parse_list(struct parser *p)
@@ -298,7 +342,7 @@ static void parse_list(struct parser *p)
             break;
         c = p->text.ptr[p->i];
         if (c == '<') {
-            angle_address(p);
+            angle_address(p, count_before);
         } else if (c == '@') {
             plain_address(p);
         } else if (c == ',' || c == ';') {

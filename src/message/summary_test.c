@@ -50,6 +50,15 @@ static void test_envelope(void **state)
          "(NIL NIL NIL NIL NIL ((NIL NIL \"A group\" NIL)(NIL NIL \"a\" \"b\")"
          "(\"C D\" NIL \"c\" \"d\")(NIL NIL NIL NIL)(NIL NIL \"undisclosed\" NIL)"
          "(NIL NIL NIL NIL)) NIL NIL NIL NIL)"},
+        {"an address as a name, its quotes forgotten", "To: a@b <c@d>, e f@g (x) h <i@j>\r\n\r\n",
+         "(NIL NIL NIL NIL NIL ((\"a@b\" NIL \"c\" \"d\")(\"e f@g h\" NIL \"i\" \"j\")) NIL NIL "
+         "NIL "
+         "NIL)"},
+        {"two addresses, a comma forgotten", "To: a@b c@d\r\n\r\n",
+         "(NIL NIL NIL NIL NIL ((NIL NIL \"a\" \"b\")(NIL NIL \"c\" \"d\")) NIL NIL NIL NIL)"},
+        {"a name, its angles forgotten", "To: Joe Doe joe@x, \"A B\" a . b@x, c .d@x\r\n\r\n",
+         "(NIL NIL NIL NIL NIL ((\"Joe Doe\" NIL \"joe\" \"x\")(\"A B\" NIL \"a.b\" \"x\")"
+         "(NIL NIL \"c.d\" \"x\")) NIL NIL NIL NIL)"},
         {"a source route", "To: <@a,@b:c@d>\r\n\r\n",
          "(NIL NIL NIL NIL NIL ((NIL \"@a,@b\" \"c\" \"d\")) NIL NIL NIL NIL)"},
         {"a comment serves as name", "To: c@d (Chris \\) Doe)\r\n\r\n",
