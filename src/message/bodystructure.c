@@ -15,20 +15,23 @@ struct writer {
     struct buf *out;
 };
 
-/* body-fld-param = "(" string SP string *(SP string SP string) ")" / nil; values as written, also
- * the pieces and encodings of RFC 2231, which readers put together. */
+/* body-fld-param = "(" string SP string *(SP string SP string) ")" / nil; values as written but for
+ * their pieces, which are put together (RFC 2231 §6). */
 static void write_params(const struct writer *w, struct str flat, size_t position,
                          bool needs_charset)
 {
+    struct mime_params params;
     struct mime_param param;
     size_t count = 0;
 
-    while (flat.ptr != NULL && mime_param_next(w->arena, flat, &position, &param)) {
+    mime_params_init(&params, flat, position);
+    while (flat.ptr != NULL && mime_params_next(w->arena, &params, &param)) {
         buf_put(w->out, count++ == 0 ? STR("(") : STR(" "));
         imaptext_string(param.name, w->out);
         buf_put(w->out, STR(" "));
         imaptext_string(param.value, w->out);
-        if (str_equal_nocase(param.name, STR("charset")))
+        if (str_equal_nocase(param.name, STR("charset")) ||
+            str_equal_nocase(param.name, STR("charset*")))
             needs_charset = false;
     }
     if (needs_charset) {

@@ -290,3 +290,110 @@ bool mime_param_decoded(struct arena *arena, struct str flat, size_t position, s
     words_decode(plain, out);
     return true;
 }
+
+/* ---- Joined ---- */
+
+/* Whether it is the piece of a parameter. */
+static bool is_piece(const struct mime_param *param, struct str *out_name, uint32_t *out_number,
+                     bool *out_is_extended)
+{
+    ptrdiff_t star = str_index(param->name, '*');
+
+    if (star <= 0)
+        return false;
+    *out_name = str_upto(param->name, (size_t)star);
+    return segment_number(str_from(param->name, (size_t)star + 1), out_number, out_is_extended);
+}
+
+/* attribute-char stays, anything else is "%" 2HEXDIG                            (RFC 2231 §7) */
+static void encode_percent(struct str text, struct buf *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.ptr[i];
+        char encoded[] = {'%', digits[byte >> 4], digits[byte & 15]};
+
+        if (is_token_char(text.ptr[i]) && memchr("*'%", byte, 3) == NULL)
+            buf_put(out, str_make(text.ptr + i, 1));
+        else
+            buf_put(out, str_make(encoded, sizeof(encoded)));
+    }
+}
+
+static struct str join_encoded(struct arena *arena, const struct segment *segments, size_t count,
+                               bool is_encoded)
+{
+    CLEANUP(buf_free) struct buf whole = {0};
+
+    buf_init(&whole, SIZE_MAX);
+    if (is_encoded && !segments[0].is_extended)
+        buf_put(&whole, STR("''")); /* of no charset, of no language */
+    for (size_t i = 0; i < count; i++) {
+        if (is_encoded && !segments[i].is_extended)
+            encode_percent(segments[i].value, &whole);
+        else
+            buf_put(&whole, segments[i].value);
+    }
+    return arena_copy(arena, buf_str(&whole));
+}
+
+/* How many pieces of this name follow on each other; none: *out is not touched. */
+static size_t join(struct arena *arena, const struct mime_params *params, struct str name,
+                   struct mime_param *out)
+{
+    struct segment segments[SEGMENTS_MAX] = {0};
+    bool is_encoded = false, is_extended;
+    size_t position = params->begin, count = 0;
+    struct mime_param param;
+    uint32_t number;
+    struct str base;
+
+    while (mime_param_next(arena, params->flat, &position, &param)) {
+        if (is_piece(&param, &base, &number, &is_extended) && str_equal_nocase(base, name) &&
+            segments[number].value.ptr == NULL)
+            segments[number] = (struct segment){param.value, is_extended};
+    }
+    for (; count < SEGMENTS_MAX && segments[count].value.ptr != NULL; count++)
+        is_encoded = is_encoded || segments[count].is_extended;
+    if (count == 0)
+        return 0;
+    out->name = str_make(name.ptr, name.len + is_encoded); /* "name*0" goes on with the star */
+    out->value = join_encoded(arena, segments, count, is_encoded);
+    return count;
+}
+
+void mime_params_init(struct mime_params *params, struct str flat, size_t position)
+{
+    *params = (struct mime_params){.flat = flat, .begin = position, .position = position};
+}
+
+bool mime_params_next(struct arena *arena, struct mime_params *params, struct mime_param *out)
+{
+    while (mime_param_next(arena, params->flat, &params->position, out)) {
+        size_t known = 0;
+        bool is_extended;
+        uint32_t number;
+        struct str name;
+
+        if (!is_piece(out, &name, &number, &is_extended))
+            return true;
+        while (known < params->joined_count && !str_equal_nocase(params->joined[known].name, name))
+            known++;
+        if (known == MIME_JOINED_MAX)
+            return true;
+        if (known == params->joined_count) {
+            params->joined[known].name = name;
+            params->joined[known].pieces = join(arena, params, name, &params->joined[known].whole);
+            params->joined_count++;
+        }
+        if (number >= params->joined[known].pieces)
+            return true;
+        if (number == 0 && !params->joined[known].is_told) {
+            params->joined[known].is_told = true;
+            *out = params->joined[known].whole;
+            return true;
+        }
+    }
+    return false;
+}

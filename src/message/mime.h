@@ -36,6 +36,28 @@ bool mime_param_next(struct arena *arena, struct str flat, size_t *position,
 bool mime_param_decoded(struct arena *arena, struct str flat, size_t position, struct str name,
                         struct buf *out);
 
+/*
+ * The parameters in their order, those that were cut into pieces whole again, in the place of the
+ * first piece that comes (RFC 2231 §6 wants that of BODYSTRUCTURE): "name*0", "name*1" are "name";
+ * when a piece was encoded, it is "name*", all of it encoded. Pieces behind a missing one stay as
+ * they are, and so do all of more than MIME_JOINED_MAX names; a piece that comes twice is left out.
+ * `position` is what mime_type or mime_token gave.
+ */
+enum { MIME_JOINED_MAX = 4 };
+struct mime_params {
+    struct str flat;
+    size_t begin, position;
+    struct {
+        struct str name;
+        struct mime_param whole;
+        size_t pieces; /* of it, which follow on each other, from 0 on */
+        bool is_told;
+    } joined[MIME_JOINED_MAX];
+    size_t joined_count;
+};
+void mime_params_init(struct mime_params *params, struct str flat, size_t position);
+bool mime_params_next(struct arena *arena, struct mime_params *params, struct mime_param *out);
+
 /* Moves *position over white space and comments (RFC 5322 §3.2.2), nested to any depth. */
 void mime_skip_cfws(struct str text, size_t *position);
 

@@ -174,8 +174,31 @@ static const struct {
      "((\"text\" \"plain\" " LEAF "1 0)(\"text\" \"plain\" " LEAF "0 0) \"mixed\")", NULL},
     {"an unknown encoding is told", "Content-Transfer-Encoding: x-uu\r\n\r\n",
      "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"x-uu\" 0 0)", NULL},
-    {"RFC 2231 stays raw", "Content-Type: a/b; n*0*=utf-8''%41; n*1=c\r\n\r\n",
-     "(\"a\" \"b\" (\"n*0*\" \"utf-8''%41\" \"n*1\" \"c\") NIL NIL \"7bit\" 0)", NULL},
+    {"pieces, RFC 2231 \xc2\xa7"
+     "3",
+     "Content-Type: a/b; n*1=\"b c\"; x=y; n*0=\"a \"; n*2=d\r\n\r\n",
+     "(\"a\" \"b\" (\"x\" \"y\" \"n\" \"a b cd\") NIL NIL \"7bit\" 0)", NULL},
+    {"encoded pieces", "Content-Type: a/b; n*0*=utf-8'en'%41; n*1=\"c %\"; n*2*=%20d\r\n\r\n",
+     "(\"a\" \"b\" (\"n*\" \"utf-8'en'%41c%20%25%20d\") NIL NIL \"7bit\" 0)", NULL},
+    {"encoded behind the first piece", "Content-Type: a/b; n*0=\"a'\"; n*1*=%41\r\n\r\n",
+     "(\"a\" \"b\" (\"n*\" \"''a%27%41\") NIL NIL \"7bit\" 0)", NULL},
+    {"not in pieces, encoded", "Content-Type: a/b; n*=utf-8''%41\r\n\r\n",
+     "(\"a\" \"b\" (\"n*\" \"utf-8''%41\") NIL NIL \"7bit\" 0)", NULL},
+    {"pieces that do not follow", "Content-Type: a/b; n*2=c; n*0=a; m*1=x; n*0=z; *0=s\r\n\r\n",
+     "(\"a\" \"b\" (\"n*2\" \"c\" \"n\" \"a\" \"m*1\" \"x\" \"*0\" \"s\") NIL NIL \"7bit\" 0)",
+     NULL},
+    {"pieces of many", "Content-Type: a/b; a*0=a; b*0=b; c*0=c; d*0=d; e*0=e; a*1=f; e*1=g\r\n\r\n",
+     "(\"a\" \"b\" (\"a\" \"af\" \"b\" \"b\" \"c\" \"c\" \"d\" \"d\" \"e*0\" \"e\" \"e*1\" \"g\") "
+     "NIL NIL "
+     "\"7bit\" 0)",
+     NULL},
+    {"a charset in pieces", "Content-Type: text/plain; charset*0=utf; charset*1=-8\r\n\r\n",
+     "(\"text\" \"plain\" (\"charset\" \"utf-8\") NIL NIL \"7bit\" 0 0)", NULL},
+    {"pieces of a disposition",
+     "Content-Disposition: attachment; filename*0=a; filename*1=.txt\r\n\r\n",
+     "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0)",
+     "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL (\"attachment\" "
+     "(\"filename\" \"a.txt\")) NIL NIL)"},
     {"quotes forgotten", "Content-Type: a/b; name=my file.pdf; x=\"open\r\n\r\n",
      "(\"a\" \"b\" (\"name\" \"my file.pdf\" \"x\" \"open\") NIL NIL \"7bit\" 0)", NULL},
 };
