@@ -206,18 +206,22 @@ static struct str route(struct parser *p)
     return str_trim(str_make(p->text.ptr + start, colon - start));
 }
 
-/* The name of an angle-addr: the words before it. An address right before it is meant as such, too.
+/*
+ * The name of an angle-addr: the words before it. An address right before it is meant as such, too:
+ * *out_host is then its host, else without a ptr.
  */
-static struct str take_name(struct parser *p, size_t count_before)
+static struct str take_name(struct parser *p, size_t count_before, struct str *out_host)
 {
     CLEANUP(buf_free) struct buf name = {0};
 
+    *out_host = (struct str){0};
     if (p->plain.ptr == NULL || p->list->count != count_before + 1)
         return take_phrase(p);
+    *out_host = p->list->addresses[count_before].host;
     buf_init(&name, SIZE_MAX);
     buf_put(&name, p->plain);
     buf_put(&name, STR("@"));
-    buf_put(&name, p->list->addresses[count_before].host);
+    buf_put(&name, *out_host);
     if (p->has_words) {
         buf_put(&name, STR(" "));
         buf_put(&name, take_phrase(p));
@@ -229,14 +233,11 @@ static struct str take_name(struct parser *p, size_t count_before)
 /* angle-addr = "<" [obs-route] addr-spec ">" */
 static void angle_address(struct parser *p, size_t count_before)
 {
-    size_t count = p->list->count;
-    struct str name = take_name(p, count_before);
-    struct address *address;
-    bool is_name_an_address = p->list->count < count, has_at = false;
+    struct str host_of_name, name = take_name(p, count_before, &host_of_name);
+    struct address *address = add(p, ADDRESS_MAILBOX);
+    bool has_at = false;
 
-    address = add(p, ADDRESS_MAILBOX);
     address->name = name;
-    address->is_name_an_address = is_name_an_address;
     p->plain = (struct str){0};
     p->i++;
     skip_cfws(p);
@@ -273,6 +274,8 @@ static void angle_address(struct parser *p, size_t count_before)
         address->mailbox = take_joined(p);
     if (address->host.ptr == NULL)
         address->host = STR("");
+    address->is_name_an_address =
+        host_of_name.ptr != NULL && !str_equal_nocase(host_of_name, address->host);
     forget_words(p);
 }
 

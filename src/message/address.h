@@ -23,8 +23,8 @@ struct address {
     struct str route;   /* "@a,@b" */
     struct str mailbox; /* the local part; never absent */
     struct str host;    /* empty when the writer gave none */
-    /* The name is an address that somebody forgot to quote, as in "a@x.org <b@y.org>": others may
-     * take it for the address. */
+    /* The name is an address at another host that somebody forgot to quote, as in
+     * "a@x.org <b@y.org>": others may take it for the address. */
     bool is_name_an_address;
 };
 
