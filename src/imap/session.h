@@ -39,7 +39,7 @@ void imap_group_commit(struct imap_group *group, int64_t now_ms);
 struct imap_options {
     struct str hostname;
     uint64_t append_limit_bytes; /* APPENDLIMIT (RFC 7889) */
-    uint32_t message_limit;      /* MESSAGELIMIT (RFC 9738); 0: none */
+    uint32_t message_limit;      /* MESSAGELIMIT (RFC 9738); 0: none; APPEND has its own, too */
     bool is_secure;              /* TLS, or loopback where plain login is allowed */
     bool is_tls;                 /* TLS is on already: no STARTTLS */
     const struct log *log;       /* borrowed */

@@ -101,7 +101,8 @@ static const struct setting settings[] = {
     {"message_size_max", SETTING_SIZE, AT(message_size_max), "50M", 1024, UINT64_C(1) << 31, NULL,
      "The largest message accepted."},
     {"imap_message_limit", SETTING_NUMBER, AT(imap_message_limit), "1000000", 1, UINT32_MAX, NULL,
-     "The most messages that one IMAP command fetches, changes, copies or moves (RFC 9738)."},
+     "The most messages that one IMAP command fetches, changes, copies, moves or appends "
+     "(RFC 9738); APPEND takes 256 at most."},
     {"mailbox_messages_max", SETTING_NUMBER, AT(mailbox_messages_max), "0", 0, 1000000000, NULL,
      "The most messages in one mailbox, all its folders together; 0: no limit."},
     {"recipients_max", SETTING_NUMBER, AT(recipients_max), "50", 1, 10000, NULL,

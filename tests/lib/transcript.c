@@ -20,12 +20,17 @@ static size_t expand_repetition(struct str text, struct buf *out)
     ptrdiff_t end = str_index(text, ')');
     struct str inside = end < 2 ? STR("") : str_from(str_upto(text, (size_t)end), 2);
     ptrdiff_t star = str_last_index(inside, '*');
+    struct transcript_variables none = {.count = 0};
+    CLEANUP(buf_free) struct buf once = {0};
     uint32_t count;
 
     if (star < 1 || !parse_u32(str_from(inside, (size_t)star + 1), &count))
         return 0;
+    buf_init(&once, SIZE_MAX);
+    if (!transcript_expand(&none, str_upto(inside, (size_t)star), &once))
+        return 0;
     for (uint32_t i = 0; i < count; i++)
-        buf_put(out, str_upto(inside, (size_t)star));
+        buf_put(out, buf_str(&once));
     return (size_t)end + 1;
 }
 

@@ -2,7 +2,7 @@
  * What the conversations in tests/protocol have in common, whatever they speak: the lines' own
  * notation. $name captures a word, or demands (or says) the same again; $name! captures one that no
  * variable has yet; $(x*70000) is 70,000 times x, which may be several characters; \xNN is that
- * byte; "..." is any text.
+ * byte, also inside of the former; "..." is any text.
  */
 #ifndef TESTS_TRANSCRIPT_H
 #define TESTS_TRANSCRIPT_H

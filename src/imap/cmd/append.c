@@ -132,6 +132,26 @@ static enum err prepare_all(struct imap_session *s, struct task *task,
     return ERR_OK;
 }
 
+/* All or nothing, and done in one turn: no more than that allows, nor than MESSAGELIMIT says. */
+static uint32_t messages_max(const struct imap_session *s)
+{
+    uint32_t limit = s->options.message_limit;
+
+    return limit != 0 && limit < IMAP_APPEND_MESSAGES_MAX ? limit : IMAP_APPEND_MESSAGES_MAX;
+}
+
+/*
+ * "NO [MESSAGELIMIT 256]" (RFC 9738 §3.1, §5.1), with the number that APPEND goes by, since that is
+ * what tells the client how to cut its messages up; where no limit is announced, LIMIT (RFC 5530).
+ */
+static enum err refuse_count(struct imap_session *s, struct task *task)
+{
+    if (s->options.message_limit == 0)
+        return imap_refuse(s, task, IMAP_REFUSAL_MESSAGES_TOO_MANY);
+    s->code = arena_printf(&task->arena, "MESSAGELIMIT %u", messages_max(s));
+    return imap_refuse(s, task, IMAP_REFUSAL_MESSAGE_LIMIT);
+}
+
 IMAP_COMMAND(append)
 {
     const struct imap_append_args *append = &args->append;
@@ -140,8 +160,8 @@ IMAP_COMMAND(append)
     CLEANUP(buf_free) struct buf code = {0};
     size_t bytes = 0;
 
-    if (append->is_too_many)
-        return imap_refuse(s, task, IMAP_REFUSAL_MESSAGES_TOO_MANY);
+    if (append->is_too_many || append->count > messages_max(s))
+        return refuse_count(s, task);
     for (size_t i = 0; i < append->count; i++) {
         bytes += append->messages[i].bytes.len;
         if (append->messages[i].bytes.len == 0)
