@@ -33,8 +33,8 @@ struct imap_metadata_args {
     uint64_t longest; /* of those left out for MAXSIZE */
 };
 
-/* entries = entry / "(" entry *(SP entry) ")" (RFC 5464 §5), appended to *out, in the task's arena.
- */
+/* entries = entry / "(" entry *(SP entry) ")" (RFC 5464 §5): those that *out does not have yet are
+ * appended to it, in the task's arena. */
 MUST_CHECK enum err imap_parse_metadata_entries(struct imap_parser *parser,
                                                 enum vault_metadata_depth depth,
                                                 struct imap_metadata_names *out);

@@ -18,7 +18,7 @@
  *   @ room views 5          what all connections may hold together (imap/room.h): messages, views,
  * orders
  *   @ forget INBOX          its log of expunges is cut short
- *   $(x*70000)              in a C line: 70,000 times x;  \xNN: that byte
+ *   $(x$i *70000)           in a C line: x1, x2 … x70000;  \xNN: that byte
  *
  * A connection that is not announced is born logged in, with the tag L; its answer is read past.
  *

@@ -231,6 +231,24 @@ static void test_lsub_gives_way(void **state)
     assert_true(turns_of(s, buf_str(&f->command), &highest) > 0);
 }
 
+/* What is said again and again in one line takes no more than the line: its return options, and
+ * their entries. */
+static void test_repeated_options_are_small(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s;
+    size_t highest;
+
+    create_folders(f, "wide", 1000);
+    buf_put(&f->command, STR("a LIST \"\" * RETURN ("));
+    for (unsigned i = 0; i < 2400; i++)
+        buf_put(&f->command, STR("METADATA (/private/none) "));
+    buf_put(&f->command, STR("METADATA (/private/none))\r\n"));
+    assert_true(f->command.len < IMAP_LINE_MAX);
+    assert_true(turns_of(s, buf_str(&f->command), &highest) > 0);
+    assert_true(highest < 2 * 1024 * 1024);
+}
+
 /* Waiting for the disk is a part of the turn: what is pipelined takes several. */
 static void test_commits_give_way(void **state)
 {
@@ -408,6 +426,7 @@ int main(void)
         TEST(test_a_resynchronisation_streams),
         TEST(test_fetch_of_damaged_messages),
         TEST(test_list_gives_way),
+        TEST(test_repeated_options_are_small),
         TEST(test_list_of_what_goes_meanwhile),
         TEST(test_lsub_gives_way),
         TEST(test_commits_give_way),

@@ -4,6 +4,7 @@
 #include "base/encode.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 void transcript_variables_done(struct transcript_variables *variables)
@@ -14,23 +15,25 @@ void transcript_variables_done(struct transcript_variables *variables)
 
 /* --- What a client says --- */
 
-/* "$(x*70000)" at the front; its length, 0: it is none. */
+/* "$(x*70000)" at the front, with $i for the how manieth it is; its length, 0: it is none. */
 static size_t expand_repetition(struct str text, struct buf *out)
 {
     ptrdiff_t end = str_index(text, ')');
     struct str inside = end < 2 ? STR("") : str_from(str_upto(text, (size_t)end), 2);
     ptrdiff_t star = str_last_index(inside, '*');
-    struct transcript_variables none = {.count = 0};
-    CLEANUP(buf_free) struct buf once = {0};
+    struct transcript_variables own = {.at = {{.name = STR("i")}}, .count = 1};
+    char digits[16];
     uint32_t count;
 
     if (star < 1 || !parse_u32(str_from(inside, (size_t)star + 1), &count))
         return 0;
-    buf_init(&once, SIZE_MAX);
-    if (!transcript_expand(&none, str_upto(inside, (size_t)star), &once))
-        return 0;
-    for (uint32_t i = 0; i < count; i++)
-        buf_put(out, buf_str(&once));
+    inside = str_upto(inside, (size_t)star);
+    for (uint32_t i = 1; i <= count; i++) {
+        (void)snprintf(digits, sizeof(digits), "%u", i);
+        own.at[0].value = str_from_c(digits);
+        if (!transcript_expand(&own, inside, out))
+            return 0;
+    }
     return (size_t)end + 1;
 }
 

@@ -1,8 +1,8 @@
 /*
  * What the conversations in tests/protocol have in common, whatever they speak: the lines' own
  * notation. $name captures a word, or demands (or says) the same again; $name! captures one that no
- * variable has yet; $(x*70000) is 70,000 times x, which may be several characters; \xNN is that
- * byte, also inside of the former; "..." is any text.
+ * variable has yet; $(x*70000) is 70,000 times x, which may be several characters, among them $i,
+ * the how manieth it is; \xNN is that byte; "..." is any text.
  */
 #ifndef TESTS_TRANSCRIPT_H
 #define TESTS_TRANSCRIPT_H

@@ -26,7 +26,8 @@ static enum err parse_selection(struct imap_parser *parser, struct imap_list_arg
     return imap_parse_byte(parser, ')');
 }
 
-/* SP "RETURN" SP "(" [return-option *(SP return-option)] ")" */
+/* SP "RETURN" SP "(" [return-option *(SP return-option)] ")"; a set, so what is named again adds
+ * what it has that is new. */
 static enum err parse_return(struct imap_parser *parser, struct imap_list_args *list)
 {
     if (!imap_take(parser, ' '))
@@ -44,7 +45,6 @@ static enum err parse_return(struct imap_parser *parser, struct imap_list_args *
             TRY(imap_parse_status_items(parser, &list->return_status));
         } else if (imap_take_word(parser, STR("METADATA"))) { /* RFC 9590 §5 */
             TRY(imap_parse_space(parser));
-            list->return_metadata = (struct imap_metadata_names){0};
             TRY(imap_parse_metadata_entries(parser, VAULT_METADATA_EXACT, &list->return_metadata));
         } else if (imap_take_word(parser, STR("SUBSCRIBED"))) {
             list->return_subscribed = true;

@@ -15,6 +15,7 @@ enum {
     ENTRIES_MAX = 200, /* in one command; what is beyond is read past */
     ENTRY_UNITS = 20,
     BYTES_PER_UNIT = 256,
+    COMPARED_PER_UNIT = 64, /* names */
 };
 
 /* The special use as an annotation (RFC 6154 §4): to be read. */
@@ -70,17 +71,28 @@ static enum err parse_entry(struct imap_parser *parser, enum vault_metadata_dept
     return ERR_OK;
 }
 
+static bool is_named(const struct imap_metadata_names *names, struct str entry)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (str_equal(names->entries[i], entry))
+            return true;
+    return false;
+}
+
 /* entries = entry / "(" entry *(SP entry) ")" */
 enum err imap_parse_metadata_entries(struct imap_parser *parser, enum vault_metadata_depth depth,
                                      struct imap_metadata_names *out)
 {
     bool is_list = imap_take(parser, '(');
 
-    out->entries = ARENA_ARRAY(&parser->task->arena, struct str, is_list ? ENTRIES_MAX : 1);
+    if (out->entries == NULL)
+        out->entries = ARENA_ARRAY(&parser->task->arena, struct str, ENTRIES_MAX);
     do {
         struct str entry;
 
         TRY(parse_entry(parser, depth, &entry));
+        if (out->is_too_many || is_named(out, entry))
+            continue;
         if (out->count == ENTRIES_MAX)
             out->is_too_many = true;
         else
@@ -223,11 +235,24 @@ static void close_answer(struct imap_session *s, bool *is_open)
     *is_open = false;
 }
 
-/* An entry that there is, unless its value is larger than the client wants. */
-static void offer_entry(struct imap_session *s, const struct vault_folder *folder,
-                        const struct imap_metadata_args *metadata, bool *is_open, uint64_t *longest,
-                        const struct vault_metadata *entry)
+/* One of the `count` entries that were asked for before had it, too. */
+static bool is_answered(const struct imap_metadata_names *names, size_t count,
+                        enum vault_metadata_depth depth, struct str entry)
 {
+    for (size_t i = 0; i < count; i++)
+        if (vault_metadata_is_below(entry, names->entries[i], depth))
+            return true;
+    return false;
+}
+
+/* An entry that there is, once, unless its value is larger than the client wants. `asked`: which of
+ * the entries that were asked for it is found by. */
+static void offer_entry(struct imap_session *s, const struct vault_folder *folder,
+                        const struct imap_metadata_args *metadata, size_t asked, bool *is_open,
+                        uint64_t *longest, const struct vault_metadata *entry)
+{
+    if (is_answered(&metadata->names, asked, metadata->depth, entry->entry))
+        return;
     if (!metadata->has_max_size || entry->value.len <= metadata->max_size)
         write_entry(s, folder, is_open, entry);
     else if (entry->value.len > *longest)
@@ -236,9 +261,10 @@ static void offer_entry(struct imap_session *s, const struct vault_folder *folde
 
 /* One entry that was asked for, with what is below it. */
 static enum err write_entries(struct imap_session *s, const struct vault_folder *folder,
-                              const struct imap_metadata_args *metadata, struct str entry,
+                              const struct imap_metadata_args *metadata, size_t asked,
                               bool *is_open, uint64_t *longest)
 {
+    struct str entry = metadata->names.entries[asked];
     const struct vault_metadata nothing = {entry, {NULL, 0}},
                                 use = {SPECIAL_USE, imap_use_name(folder->use)};
     bool has_use = folder->use != VAULT_USE_NONE &&
@@ -249,11 +275,13 @@ static enum err write_entries(struct imap_session *s, const struct vault_folder 
     size_t count;
 
     if (has_use)
-        offer_entry(s, folder, metadata, is_open, longest, &use);
+        offer_entry(s, folder, metadata, asked, is_open, longest, &use);
     task_init(&task, s->now_ms);
     err = vault_metadata_get(s->vault, &task, folder->id, entry, metadata->depth, &found, &count);
+    if (err == ERR_OK)
+        imap_spend(s, count * (1 + asked / COMPARED_PER_UNIT));
     for (size_t i = 0; err == ERR_OK && i < count; i++)
-        offer_entry(s, folder, metadata, is_open, longest, &found[i]);
+        offer_entry(s, folder, metadata, asked, is_open, longest, &found[i]);
     if (err == ERR_OK && count == 0 && !has_use && metadata->depth == VAULT_METADATA_EXACT)
         write_entry(s, folder, is_open, &nothing);
     if (err != ERR_OK)
@@ -265,13 +293,13 @@ static enum err write_entries(struct imap_session *s, const struct vault_folder 
 enum err imap_write_metadata(struct imap_session *s, const struct vault_folder *folder,
                              const struct imap_metadata_names *names)
 {
-    struct imap_metadata_args metadata = {.depth = VAULT_METADATA_EXACT};
+    struct imap_metadata_args metadata = {.depth = VAULT_METADATA_EXACT, .names = *names};
     uint64_t longest = 0;
     bool is_open = false;
     enum err err = ERR_OK;
 
     for (size_t i = 0; i < names->count && err == ERR_OK; i++)
-        err = write_entries(s, folder, &metadata, names->entries[i], &is_open, &longest);
+        err = write_entries(s, folder, &metadata, i, &is_open, &longest);
     close_answer(s, &is_open);
     return err;
 }
@@ -291,9 +319,8 @@ IMAP_COMMAND(getmetadata)
             imap_give_way(s);
             return ERR_OK;
         }
-        err =
-            write_entries(s, &metadata->folder, metadata, metadata->names.entries[metadata->next++],
-                          &metadata->is_open, &metadata->longest);
+        err = write_entries(s, &metadata->folder, metadata, metadata->next++, &metadata->is_open,
+                            &metadata->longest);
     }
     close_answer(s, &metadata->is_open);
     if (err != ERR_OK)
