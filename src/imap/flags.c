@@ -19,18 +19,34 @@ uint64_t imap_system_flag(struct str name)
     return 0;
 }
 
+/* As many as there are: one command may have thousands of lists (RFC 3502). */
+static enum err add_keyword(struct imap_parser *parser, size_t *room, struct imap_flags *out,
+                            struct str name)
+{
+    if (out->keyword_count == IMAP_KEYWORDS_MAX)
+        return imap_expected(parser, "fewer flags");
+    if (out->keyword_count == *room) {
+        struct str *grown;
+
+        *room = *room == 0 ? 2 : *room * 2;
+        grown = ARENA_ARRAY(&parser->task->arena, struct str, *room);
+        for (size_t i = 0; i < out->keyword_count; i++)
+            grown[i] = out->keywords[i];
+        out->keywords = grown;
+    }
+    out->keywords[out->keyword_count++] = name;
+    return ERR_OK;
+}
+
 /* flag = "\Answered" / "\Flagged" / "\Deleted" / "\Seen" / "\Draft" / flag-keyword */
-static enum err parse_flag(struct imap_parser *parser, size_t room, struct imap_flags *out)
+static enum err parse_flag(struct imap_parser *parser, size_t *room, struct imap_flags *out)
 {
     struct str name, start = parser->rest;
     uint64_t bit;
 
     if (!imap_take(parser, '\\')) {
         TRY(imap_parse_atom(parser, &name));
-        if (out->keyword_count == room)
-            return imap_expected(parser, "fewer flags");
-        out->keywords[out->keyword_count++] = name;
-        return ERR_OK;
+        return add_keyword(parser, room, out, name);
     }
     TRY(imap_parse_atom(parser, &name));
     bit = imap_system_flag(str_upto(start, name.len + 1));
@@ -43,15 +59,15 @@ static enum err parse_flag(struct imap_parser *parser, size_t room, struct imap_
 enum err imap_parse_flags(struct imap_parser *parser, bool may_be_bare, struct imap_flags *out)
 {
     bool is_list = imap_take(parser, '(');
+    size_t room = 0;
 
-    *out = (struct imap_flags){
-        .keywords = ARENA_ARRAY(&parser->task->arena, struct str, IMAP_KEYWORDS_MAX)};
+    *out = (struct imap_flags){0};
     if (!is_list && !may_be_bare)
         return imap_expected(parser, "a list of flags");
     if (is_list && imap_take(parser, ')'))
         return ERR_OK;
     do
-        TRY(parse_flag(parser, IMAP_KEYWORDS_MAX, out));
+        TRY(parse_flag(parser, &room, out));
     while (imap_take(parser, ' '));
     return is_list ? imap_parse_byte(parser, ')') : ERR_OK;
 }
