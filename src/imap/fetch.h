@@ -55,7 +55,7 @@ struct imap_fetch_args {
     struct imap_set set;
     unsigned items; /* enum imap_fetch_item */
     struct imap_section *sections;
-    size_t section_count;
+    size_t section_count, section_room;
     bool sets_seen;       /* a section without PEEK */
     bool is_preview_lazy; /* PREVIEW (LAZY) */
     bool has_changed_since;

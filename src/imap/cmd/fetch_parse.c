@@ -180,16 +180,17 @@ static struct str make_label(struct imap_parser *parser, const struct imap_secti
     return label;
 }
 
-static enum err new_section(struct imap_parser *parser, struct imap_fetch_args *fetch, size_t *room,
+/* NOTIFY may have several lists for the same `fetch`. */
+static enum err new_section(struct imap_parser *parser, struct imap_fetch_args *fetch,
                             struct imap_section **out)
 {
     if (fetch->section_count == IMAP_SECTIONS_MAX)
         return imap_expected(parser, "fewer sections");
-    if (fetch->section_count == *room) {
+    if (fetch->section_count == fetch->section_room) {
         struct imap_section *grown;
 
-        *room = *room == 0 ? 4 : *room * 2;
-        grown = ARENA_ARRAY(&parser->task->arena, struct imap_section, *room);
+        fetch->section_room = fetch->section_room == 0 ? 4 : fetch->section_room * 2;
+        grown = ARENA_ARRAY(&parser->task->arena, struct imap_section, fetch->section_room);
         for (size_t i = 0; i < fetch->section_count; i++)
             grown[i] = fetch->sections[i];
         fetch->sections = grown;
@@ -199,12 +200,11 @@ static enum err new_section(struct imap_parser *parser, struct imap_fetch_args *
     return ERR_OK;
 }
 
-static enum err parse_body(struct imap_parser *parser, struct imap_fetch_args *fetch, size_t *room,
-                           bool is_peek)
+static enum err parse_body(struct imap_parser *parser, struct imap_fetch_args *fetch, bool is_peek)
 {
     struct imap_section *section;
 
-    TRY(new_section(parser, fetch, room, &section));
+    TRY(new_section(parser, fetch, &section));
     TRY(parse_section(parser, section));
     TRY(parse_partial(parser, section));
     section->label = make_label(parser, section);
@@ -215,11 +215,11 @@ static enum err parse_body(struct imap_parser *parser, struct imap_fetch_args *f
 
 /* "BINARY" [".PEEK"] section-binary [partial], "BINARY.SIZE" section-binary (RFC 3516 §7) */
 static enum err parse_binary(struct imap_parser *parser, struct imap_fetch_args *fetch,
-                             size_t *room, enum imap_section_form form, bool is_peek)
+                             enum imap_section_form form, bool is_peek)
 {
     struct imap_section *section;
 
-    TRY(new_section(parser, fetch, room, &section));
+    TRY(new_section(parser, fetch, &section));
     section->form = form;
     TRY(imap_parse_byte(parser, '['));
     TRY(parse_path(parser, section));
@@ -255,7 +255,7 @@ static const struct {
 };
 
 /* fetch-att */
-static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *fetch, size_t *room)
+static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *fetch)
 {
     struct imap_section *section;
 
@@ -267,7 +267,7 @@ static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *f
     }
     for (size_t i = 0; i < ARRAY_LEN(OLD_SECTIONS); i++) {
         if (imap_take_word(parser, OLD_SECTIONS[i].name)) {
-            TRY(new_section(parser, fetch, room, &section));
+            TRY(new_section(parser, fetch, &section));
             section->kind = OLD_SECTIONS[i].kind;
             section->label = OLD_SECTIONS[i].name;
             fetch->sets_seen |= OLD_SECTIONS[i].sets_seen;
@@ -277,7 +277,7 @@ static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *f
     for (size_t i = 0; i < ARRAY_LEN(BINARIES); i++) {
         if (str_starts_with_nocase(parser->rest, BINARIES[i].name)) {
             parser->rest = str_from(parser->rest, BINARIES[i].name.len - 1);
-            return parse_binary(parser, fetch, room, BINARIES[i].form, BINARIES[i].is_peek);
+            return parse_binary(parser, fetch, BINARIES[i].form, BINARIES[i].is_peek);
         }
     }
     if (imap_take_word(parser, STR("PREVIEW"))) {
@@ -286,11 +286,11 @@ static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *f
     }
     if (str_starts_with_nocase(parser->rest, STR("BODY.PEEK["))) {
         parser->rest = str_from(parser->rest, 9);
-        return parse_body(parser, fetch, room, true);
+        return parse_body(parser, fetch, true);
     }
     if (str_starts_with_nocase(parser->rest, STR("BODY["))) {
         parser->rest = str_from(parser->rest, 4);
-        return parse_body(parser, fetch, room, false);
+        return parse_body(parser, fetch, false);
     }
     if (imap_take_word(parser, STR("BODY"))) {
         fetch->items |= IMAP_FETCH_BODY;
@@ -301,11 +301,9 @@ static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *f
 
 enum err imap_parse_fetch_items(struct imap_parser *parser, struct imap_fetch_args *fetch)
 {
-    size_t room = 0;
-
     TRY(imap_parse_byte(parser, '('));
     do
-        TRY(parse_item(parser, fetch, &room));
+        TRY(parse_item(parser, fetch));
     while (imap_take(parser, ' '));
     return imap_parse_byte(parser, ')');
 }
@@ -348,7 +346,6 @@ enum err imap_parse_fetch(struct imap_parser *parser, union imap_args *args)
 {
     struct imap_fetch_args *fetch = &args->fetch;
     bool is_macro = false;
-    size_t room = 0;
 
     TRY(imap_parse_space(parser));
     TRY(imap_parse_set(parser, &fetch->set));
@@ -361,6 +358,6 @@ enum err imap_parse_fetch(struct imap_parser *parser, union imap_args *args)
     if (!is_macro && imap_at(parser, '('))
         TRY(imap_parse_fetch_items(parser, fetch));
     else if (!is_macro)
-        TRY(parse_item(parser, fetch, &room));
+        TRY(parse_item(parser, fetch));
     return parse_modifiers(parser, fetch);
 }
