@@ -4,6 +4,7 @@
 
 #include "imap/set.h"
 #include "message/transfer.h"
+#include "vault/message.h"
 
 enum { IMAP_SECTIONS_MAX = 1000, IMAP_SECTION_DEPTH_MAX = MESSAGE_DEPTH_MAX };
 
@@ -65,11 +66,11 @@ struct imap_fetch_args {
     int64_t partial_first, partial_last;
     /* progress */
     enum imap_fetch_phase phase;
-    struct imap_set ranges; /* of indexes in the view */
-    size_t range;           /* in which of them */
-    uint32_t index;         /* the next message */
-    uint32_t batch_end;     /* of sets_seen: up to here \Seen is set already */
-    uint32_t *now_seen;     /* UIDs of the batch that were not seen before, ascending */
+    struct imap_set ranges;           /* of indexes in the view */
+    size_t range;                     /* in which of them */
+    uint32_t index;                   /* the next message */
+    uint32_t batch_end;               /* of sets_seen: up to here \Seen is set already */
+    struct vault_uid_flags *now_seen; /* of the batch: on which this command set it, ascending */
     size_t now_seen_count;
     bool has_unknown_encoding; /* BINARY of a message was refused */
     bool has_missing;          /* a message was purged meanwhile */

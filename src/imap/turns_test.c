@@ -125,6 +125,44 @@ static void test_fetch_of_damaged_messages(void **state)
     assert_true(fixture_heard(f, "* 3 FETCH (FLAGS (\\Seen \\Recent))\r\ne NO [CORRUPTION]"));
 }
 
+/* RFC 3501 §6.4.5: FETCH tells the flags that it changed, also where it comes to nothing before it
+ * has told of all the messages that it marked as seen. */
+static void test_a_failing_fetch_tells_what_it_did(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s, *other = f->other;
+
+    fixture_append_large(s, &f->message, 3000000);
+    for (int i = 0; i < 3; i++)
+        fixture_converse(s, "b APPEND INBOX {3+}\r\nabc\r\n");
+    fixture_converse(s, "c SELECT INBOX\r\nd STORE 3 +FLAGS (\\Seen \\Flagged)\r\n");
+    fixture_converse(other, "c ENABLE CONDSTORE\r\nd SELECT INBOX\r\n");
+    fixture_say(s, "e FETCH 1:* (EMAILID BODY[])\r\n");
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_ROOM);
+    assert_int_equal(db_execute(f->vault->db, &f->task, "ALTER TABLE identity RENAME TO gone"),
+                     ERR_OK);
+    /* Others hear of it as of any change; what they do to them meanwhile is told behind it. */
+    fixture_say(other, "e STORE 4 +FLAGS ($Mark)\r\n");
+    fixture_hear(other, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "* 1 FETCH (UID 1 MODSEQ ("));
+    assert_true(fixture_heard(f, "* 2 FETCH (UID 2 MODSEQ ("));
+    assert_true(fixture_heard(f, "FLAGS (\\Seen $Mark))\r\ne OK"));
+    buf_reset(&f->out);
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, ")\r\n* 2 FETCH (FLAGS (\\Seen \\Recent))\r\n"
+                                 "* 4 FETCH (FLAGS (\\Seen \\Recent))\r\n* FLAGS ("));
+    assert_true(fixture_heard(f, "] Flags permitted.\r\n"
+                                 "* 4 FETCH (FLAGS (\\Seen $Mark \\Recent))\r\ne NO "));
+    buf_reset(&f->out);
+    fixture_say(other, "f NOOP\r\n");
+    fixture_say(s, "f NOOP\r\n");
+    assert_true(str_starts_with(imap_session_output(s), STR("f OK")));
+    fixture_hear(other, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "f OK"));
+    assert_int_equal(db_execute(f->vault->db, &f->task, "ALTER TABLE gone RENAME TO identity"),
+                     ERR_OK);
+}
+
 /* Turns that this command takes, and memory (0 under a sanitizer); nobody looks at its output. */
 static size_t turns_of(struct imap_session *s, struct str command, size_t *out_highest)
 {
@@ -425,6 +463,7 @@ int main(void)
         TEST(test_binary_streams),
         TEST(test_a_resynchronisation_streams),
         TEST(test_fetch_of_damaged_messages),
+        TEST(test_a_failing_fetch_tells_what_it_did),
         TEST(test_list_gives_way),
         TEST(test_repeated_options_are_small),
         TEST(test_list_of_what_goes_meanwhile),

@@ -102,70 +102,89 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_fet
 
 static int compare_uids(const void *a, const void *b)
 {
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    uint32_t left = ((const struct vault_uid_flags *)a)->uid,
+             right = ((const struct vault_uid_flags *)b)->uid;
 
     return left < right ? -1 : left > right;
 }
 
 static bool is_now_seen(const struct imap_fetch_args *fetch, uint32_t uid)
 {
+    const struct vault_uid_flags key = {.uid = uid};
+
     return fetch->now_seen_count > 0 &&
-           bsearch(&uid, fetch->now_seen, fetch->now_seen_count, sizeof(uid), compare_uids) != NULL;
+           bsearch(&key, fetch->now_seen, fetch->now_seen_count, sizeof(key), compare_uids) != NULL;
 }
 
 /* Finds the unseen of the batch that begins at `index`, of those that will be answered. */
 static enum err find_unseen(struct imap_session *s, struct task *task,
-                            struct imap_fetch_args *fetch)
+                            const struct imap_fetch_args *fetch, uint32_t **out, size_t *out_count)
 {
     CLEANUP(vault_cursor_close) struct vault_cursor *cursor = NULL;
+    uint32_t *unseen = ARENA_ARRAY(&task->arena, uint32_t, SEEN_BATCH);
+    size_t count = 0;
     struct vault_message row;
-    bool has_row;
+    bool has_row = true;
 
     TRY(vault_cursor_open(s->vault, task, s->view.folder_id, s->view.uids[fetch->index],
                           s->view.uids[fetch->batch_end - 1], VAULT_COLUMN_FLAGS, true, &cursor));
-    for (;;) {
+    while (has_row) {
         TRY(vault_cursor_next(cursor, task, &row, &has_row));
-        if (!has_row)
-            return ERR_OK;
-        if ((row.flags & VAULT_FLAG_SEEN) == 0 && imap_view_has(&s->view, row.uid) &&
-            (!fetch->has_changed_since || row.modseq > fetch->changed_since) &&
-            fetch->now_seen_count < SEEN_BATCH)
-            fetch->now_seen[fetch->now_seen_count++] = row.uid;
+        if (has_row && (row.flags & VAULT_FLAG_SEEN) == 0 && imap_view_has(&s->view, row.uid) &&
+            (!fetch->has_changed_since || row.modseq > fetch->changed_since) && count < SEEN_BATCH)
+            unseen[count++] = row.uid;
     }
+    *out = unseen;
+    *out_count = count;
+    return ERR_OK;
 }
 
 /*
  * Sets \Seen on the next messages before they are read, in one transaction (RFC 3501 §6.4.5: the
- * flag "is implicitly set"). Reading goes on where that fails: with a full disk, mail stays
- * readable.
+ * flag "is implicitly set"), and notes of them what each one's answer is to tell. Reading goes on
+ * where that fails: with a full disk, mail stays readable.
  */
+static enum err mark_batch(struct imap_session *s, struct task *task, struct imap_fetch_args *fetch)
+{
+    struct vault_stored stored;
+    uint32_t *unseen;
+    size_t count;
+    enum err err;
+
+    TRY(find_unseen(s, task, fetch, &unseen, &count));
+    if (count == 0)
+        return ERR_OK;
+    TRY(imap_view_sync(s, task, false));
+    err = vault_message_store_telling(s->vault, task, s->view.folder_id, unseen, count,
+                                      VAULT_STORE_ADD, VAULT_FLAG_SEEN, UINT64_MAX, &stored);
+    imap_spend(s, count * 10);
+    if (err != ERR_OK) {
+        log_failure(s->options.log, "marking messages as seen", task);
+        task_forgive(task);
+        return vault_is_broken(s->vault) ? fail(task, ERR_IO, "the vault is broken") : ERR_OK;
+    }
+    memcpy(fetch->now_seen, stored.now, stored.now_count * sizeof(*stored.now));
+    fetch->now_seen_count = stored.now_count;
+    imap_view_take_own(s, stored.now, stored.now_count);
+    return ERR_OK;
+}
+
 static enum err mark_seen(struct imap_session *s, struct task *task, struct imap_fetch_args *fetch,
                           uint32_t last)
 {
-    uint32_t *modified, *gone;
-    size_t modified_count, gone_count;
+    struct task own; /* what the batches take does not add up */
     enum err err;
 
     fetch->batch_end = last - fetch->index < SEEN_BATCH ? last + 1 : fetch->index + SEEN_BATCH;
     fetch->now_seen_count = 0;
     if (fetch->now_seen == NULL)
-        fetch->now_seen = ARENA_ARRAY(&task->arena, uint32_t, SEEN_BATCH);
-    TRY(find_unseen(s, task, fetch));
-    if (fetch->now_seen_count == 0)
-        return ERR_OK;
-    TRY(imap_view_sync(s, task, false));
-    err = vault_message_store(s->vault, task, s->view.folder_id, fetch->now_seen,
-                              fetch->now_seen_count, VAULT_STORE_ADD, VAULT_FLAG_SEEN, UINT64_MAX,
-                              &modified, &modified_count, &gone, &gone_count);
-    imap_spend(s, fetch->now_seen_count * 10);
-    if (err != ERR_OK) {
-        log_failure(s->options.log, "marking messages as seen", task);
-        task_forgive(task);
-        fetch->now_seen_count = 0;
-        return vault_is_broken(s->vault) ? fail(task, ERR_IO, "the vault is broken") : ERR_OK;
-    }
-    imap_view_skip_own(s);
-    return ERR_OK;
+        fetch->now_seen = ARENA_ARRAY(&task->arena, struct vault_uid_flags, SEEN_BATCH);
+    task_init(&own, task->now_ms);
+    err = mark_batch(s, &own, fetch);
+    if (err != ERR_OK)
+        err = fail(task, err, "%s", own.words);
+    task_done(&own);
+    return err;
 }
 
 /* ---- The items that a row holds ---- */
@@ -185,6 +204,13 @@ static void put_text(struct imap_session *s, bool *is_first, struct str name, st
     imap_spend(s, text.len / BYTES_PER_UNIT);
 }
 
+/* The client hears of a keyword before it meets it. */
+static void announce_keywords(struct imap_session *s, uint64_t flags)
+{
+    if ((flags & ~s->view.keywords) >> VAULT_KEYWORD_FIRST != 0)
+        imap_view_announce_keywords(s);
+}
+
 static void write_row(struct imap_session *s, const struct imap_fetch_args *fetch,
                       const struct vault_message *row)
 {
@@ -199,9 +225,8 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
     /* It is said already; but a list has an item. */
     if (imap_has(s, IMAP_EXT_UIDONLY) && (items != IMAP_FETCH_UID || fetch->section_count > 0))
         items &= ~(unsigned)IMAP_FETCH_UID;
-    /* The client hears of a keyword before it meets it. */
-    if ((items & IMAP_FETCH_FLAGS) && (row->flags & ~s->view.keywords) >> VAULT_KEYWORD_FIRST != 0)
-        imap_view_announce_keywords(s);
+    if (items & IMAP_FETCH_FLAGS)
+        announce_keywords(s, row->flags);
     imap_write_fetch_start(s, fetch->index, row->uid);
     if (items & IMAP_FETCH_UID) {
         put_item(s, &is_first, STR("UID "));
@@ -248,6 +273,21 @@ static void write_seen(struct imap_session *s, const struct imap_fetch_args *fet
     flags_only.section_count = 0;
     write_row(s, &flags_only, row);
     buf_put(&s->out, STR(")\r\n"));
+}
+
+/* Nothing more will be answered: of those that were marked and come later, too. */
+static void tell_untold(struct imap_session *s, const struct imap_fetch_args *fetch)
+{
+    uint32_t next = fetch->index < s->view.count ? s->view.uids[fetch->index] : UINT32_MAX;
+
+    for (size_t i = 0; i < fetch->now_seen_count; i++) {
+        const struct vault_uid_flags *now = &fetch->now_seen[i];
+
+        if (now->uid < next || !imap_view_has(&s->view, now->uid))
+            continue;
+        announce_keywords(s, now->flags);
+        imap_view_tell_flags(s, now);
+    }
 }
 
 /* ---- The messages ---- */
@@ -398,7 +438,11 @@ enum err imap_cmd_fetch(struct imap_session *s, struct task *task, union imap_ar
             if (!is_at_end(fetch))
                 fetch->index = fetch->ranges.ranges[fetch->range].first;
         } else {
-            TRY(write_rows(s, task, fetch));
+            enum err err = write_rows(s, task, fetch);
+
+            if (err != ERR_OK && s->state != IMAP_STATE_LOGOUT) /* BYE is the last word */
+                tell_untold(s, fetch);
+            TRY(err);
         }
     }
 }
