@@ -196,12 +196,17 @@ static void answer_bad(struct imap_session *s, const char *words)
     buf_free(&line);
 }
 
+static bool is_no(const struct imap_reply *reply)
+{
+    return str_equal(reply->status, STR("NO"));
+}
+
 static void answer_reply(struct imap_session *s, const struct imap_reply *reply)
 {
     struct buf line;
 
-    if (str_equal(reply->status, STR("NO")))
-        imap_search_refused(s);
+    if (is_no(reply) && s->args != NULL)
+        imap_search_refused(s, s->command, s->args);
     buf_init(&line, SIZE_MAX);
     imap_write_reply(&line, s->tag, reply);
     answer(s, buf_str(&line), false);
@@ -513,6 +518,25 @@ static enum imap_refusal judge_literal(struct imap_session *s, const struct imap
     return IMAP_REFUSAL_NONE;
 }
 
+/* A command that is answered with NO before its literal came: what it said until then counts as if
+ * it were whole. */
+static void refuse_early(struct imap_session *s, const struct imap_command *command,
+                         struct str arguments)
+{
+    union imap_args *args;
+    struct task task;
+    struct imap_parser parser = imap_parser(s, &task, arguments);
+
+    if (command->flags & IMAP_TAKES_MESSAGE)
+        return;
+    task_init(&task, s->now_ms);
+    args = ARENA_NEW(&task.arena, union imap_args);
+    /* Of course it fails, where the literal should be. */
+    (void)(command->parse(&parser, args) == ERR_OK);
+    imap_search_refused(s, command, args);
+    task_done(&task);
+}
+
 static void on_literal(struct imap_session *s, struct str line, struct imap_literal literal)
 {
     enum imap_refusal refusal = s->doom;
@@ -527,6 +551,8 @@ static void on_literal(struct imap_session *s, struct str line, struct imap_lite
         err = parse_name(&parser, &tag, &command);
         refusal =
             err == ERR_OK ? judge_literal(s, command, literal.size) : IMAP_REFUSAL_UNKNOWN_COMMAND;
+        if (refusal != IMAP_REFUSAL_NONE && is_no(imap_reply_for_refusal(refusal)))
+            refuse_early(s, command, parser.rest);
     }
     if (refusal == IMAP_REFUSAL_NONE) {
         task_done(&s->task);

@@ -256,7 +256,8 @@ MUST_CHECK enum err imap_search_answer(struct imap_session *s, struct task *task
                                        const struct imap_search_return *wanted,
                                        const struct imap_search_result *result);
 /* The command, whichever it is, is answered with NO: that leaves "$" empty where it was to be saved
- * (RFC 5182 §2.1; BAD does not). */
-void imap_search_refused(struct imap_session *s);
+ * (RFC 5182 §2.1; BAD does not). Its arguments may be there in part. */
+void imap_search_refused(struct imap_session *s, const struct imap_command *command,
+                         const union imap_args *args);
 
 #endif

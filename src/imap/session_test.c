@@ -226,15 +226,26 @@ static void test_a_refused_search_saves_nothing(void **state)
     struct imap_session *s = fixture_connect(f, NULL);
     static const struct {
         const char *command;
-        bool is_kept;
+        bool is_kept, is_refused_anyway;
     } rows[] = {
-        {"c SEARCH RETURN (SAVE) ALL\r\n", false},
-        {"c UID SORT RETURN (SAVE COUNT) (DATE) UTF-8 ALL\r\n", false},
-        {"c ESEARCH IN (selected) RETURN (SAVE) ALL\r\n", false},
-        {"c SEARCH RETURN (SAVE) NONSENSE\r\n", true},
-        {"c SEARCH RETURN (COUNT) ALL\r\n", true},
-        {"c THREAD REFERENCES UTF-8 ALL\r\n", true},
-        {"c STATUS INBOX (MESSAGES)\r\n", true},
+        {"c SEARCH RETURN (SAVE) ALL\r\n", false, false},
+        {"c UID SORT RETURN (SAVE COUNT) (DATE) UTF-8 ALL\r\n", false, false},
+        {"c ESEARCH IN (selected) RETURN (SAVE) ALL\r\n", false, false},
+        {"c SEARCH RETURN (SAVE) NONSENSE\r\n", true, false},
+        {"c SEARCH RETURN (COUNT) ALL\r\n", true, false},
+        {"c THREAD REFERENCES UTF-8 ALL\r\n", true, false},
+        {"c STATUS INBOX (MESSAGES)\r\n", true, false},
+        /* Refused at a literal, before the rest is there. */
+        {"c SEARCH RETURN (SAVE) SUBJECT {3}\r\n", false, false},
+        {"c UID SEARCH RETURN (COUNT SAVE) SUBJECT {3+}\r\nabc\r\n", false, false},
+        {"c SEARCH RETURN (SAVE) SUBJECT {3+}\r\nabc TEXT {3+}\r\nabc\r\n", false, false},
+        {"c SORT RETURN (SAVE) (DATE) UTF-8 SUBJECT {3}\r\n", false, false},
+        {"c ESEARCH RETURN (SAVE) SUBJECT {3}\r\n", false, false},
+        {"c SEARCH RETURN (COUNT) SUBJECT {3}\r\n", true, false},
+        {"c SEARCH SUBJECT {3+}\r\nabc\r\n", true, false},
+        {"c STATUS {5}\r\n", true, false},
+        {"c SEARCH RETURN (SAVE) SUBJECT {100000}\r\n", true, true},
+        {"c SEARCH RETURN (SAVE) CHARSET X SUBJECT {3+}\r\nabc\r\n", false, true},
     };
     bool is_busy = false;
 
@@ -243,9 +254,10 @@ static void test_a_refused_search_saves_nothing(void **state)
                         "b APPEND INBOX {3+}\r\nabc\r\nc SELECT INBOX\r\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         fixture_converse(s, "b SEARCH RETURN (SAVE) ALL\r\n");
-        is_busy = true;
+        is_busy = !rows[i].is_refused_anyway;
         fixture_say(s, rows[i].command);
-        assert_true(fixture_said(s, "c NO [UNAVAILABLE]") || fixture_said(s, "c BAD "));
+        assert_true(fixture_said(s, is_busy ? "c NO [UNAVAILABLE]" : "c NO [BADCHARSET ") ||
+                    fixture_said(s, "c BAD "));
         imap_session_consume_output(s, SIZE_MAX);
         is_busy = false;
         fixture_say(s, "d SEARCH RETURN (COUNT) $\r\n");

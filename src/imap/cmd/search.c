@@ -39,18 +39,20 @@ enum err imap_search_answer(struct imap_session *s, struct task *task,
     return ERR_OK;
 }
 
-static const struct imap_search_return *wanted_of(const struct imap_session *s)
+static const struct imap_search_return *wanted_of(const struct imap_command *command,
+                                                  const union imap_args *args)
 {
-    if (s->command->run == imap_cmd_search)
-        return &s->args->search.wanted;
-    if (s->command->run == imap_cmd_sort)
-        return &s->args->sort.search.wanted;
-    return s->command->run == imap_cmd_esearch ? &s->args->esearch.wanted : NULL;
+    if (command->run == imap_cmd_search)
+        return &args->search.wanted;
+    if (command->run == imap_cmd_sort)
+        return &args->sort.search.wanted;
+    return command->run == imap_cmd_esearch ? &args->esearch.wanted : NULL;
 }
 
-void imap_search_refused(struct imap_session *s)
+void imap_search_refused(struct imap_session *s, const struct imap_command *command,
+                         const union imap_args *args)
 {
-    const struct imap_search_return *wanted = s->args == NULL ? NULL : wanted_of(s);
+    const struct imap_search_return *wanted = wanted_of(command, args);
 
     if (wanted != NULL && (wanted->options & IMAP_RETURN_SAVE))
         imap_view_save(&s->view, NULL, 0);
