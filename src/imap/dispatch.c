@@ -97,7 +97,7 @@ void imap_enable_condstore(struct imap_session *s)
         return;
     s->enabled |= IMAP_EXT_CONDSTORE;
     if (s->state == IMAP_STATE_SELECTED)
-        imap_write_highest_modseq(s, s->view.modseq);
+        imap_write_highest_modseq(s, imap_view_say_modseq(s));
 }
 
 void imap_write_highest_modseq(struct imap_session *s, uint64_t modseq)
@@ -140,7 +140,7 @@ static void forget_command(struct imap_session *s)
     s->tag = s->code = s->line = (struct str){NULL, 0};
     s->words = NULL;
     s->lowest_uid = 0;
-    s->has_numbers = false;
+    s->has_numbers = s->tells_modseq = false;
     s->is_bad = false;
     s->refusal = IMAP_REFUSAL_NONE;
     s->doom = IMAP_REFUSAL_NONE;
@@ -242,6 +242,8 @@ static void finish_unasked(struct imap_session *s, enum err err)
 {
     if (err != ERR_OK)
         log_failure(s->options.log, "telling of new messages", &s->task);
+    if (s->state == IMAP_STATE_SELECTED)
+        imap_view_tell_safe_modseq(s);
     forget_command(s);
     imap_notify_fetched(s);
 }
@@ -262,7 +264,12 @@ static void finish(struct imap_session *s, enum err err)
         task_init(&task, s->now_ms);
         s->has_changes = false;
         imap_sync_or_end(s, &task, (s->command->flags & IMAP_NO_EXPUNGE) == 0 && !s->has_numbers);
-        imap_view_tell_safe_modseq(s);
+        /* HIGHESTMODSEQ, in the tagged OK or for itself, now that all else is told. */
+        if (err == ERR_OK && s->tells_modseq && s->state == IMAP_STATE_SELECTED)
+            s->code = arena_printf(&s->task.arena, "HIGHESTMODSEQ %llu",
+                                   (unsigned long long)imap_view_say_modseq(s));
+        else
+            imap_view_tell_safe_modseq(s);
         /* What this command holds back is told when it is over, not with the next change. */
         s->has_changes = s->view.gone_count > 0 && imap_notify_expunges_at_once(s);
         task_done(&task);

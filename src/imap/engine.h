@@ -107,6 +107,7 @@ struct imap_session {
     uint32_t lowest_uid;           /* not 0: the limit cut its messages off below this one */
     bool is_bad;                   /* its failure is the client's syntax: BAD */
     enum imap_refusal refusal;     /* its failure, where it is not the outcome of a call */
+    bool tells_modseq;             /* its OK has HIGHESTMODSEQ, as it is behind all changes */
     bool has_numbers;              /* message numbers are among its keys: no EXPUNGE meanwhile */
     uint64_t progress, goal;       /* how far it is, where it said; goal 0: nothing to say */
     uint64_t progress_told;        /* the last that the client heard */

@@ -692,6 +692,8 @@ static void tell_selected(struct imap_session *s, struct task *task)
         return;
     s->has_changes = false;
     imap_sync_or_end(s, task, may_expunge);
+    if (s->state == IMAP_STATE_SELECTED && s->view.is_modseq_told)
+        imap_view_tell_safe_modseq(s);
 }
 
 void imap_notify_tell(struct imap_session *s)

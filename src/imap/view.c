@@ -352,20 +352,47 @@ static void announce_gone(struct imap_session *s)
     close_up(view);
     mem_free(&view->gone);
     view->gone_count = 0;
-    if (view->safe_modseq != 0 && view->is_safe_told) {
-        view->safe_modseq = view->modseq;
-        imap_view_tell_safe_modseq(s);
-    }
     view->safe_modseq = 0;
-    view->is_safe_told = false;
+}
+
+/* Up to which MODSEQ the client was told of everything. */
+static uint64_t told_modseq(const struct imap_view *view)
+{
+    uint64_t told = view->modseq;
+
+    if (view->safe_modseq != 0 && view->safe_modseq < told)
+        told = view->safe_modseq;
+    if (view->flags_modseq != 0 && view->flags_modseq < told)
+        told = view->flags_modseq;
+    return told;
+}
+
+void imap_view_note_modseq(struct imap_view *view, uint64_t modseq)
+{
+    view->is_modseq_told |= modseq > told_modseq(view);
+}
+
+static bool is_all_told(const struct imap_session *s)
+{
+    return told_modseq(&s->view) == vault_folder_modseq(s->vault, s->view.folder_id);
+}
+
+uint64_t imap_view_say_modseq(struct imap_session *s)
+{
+    s->view.is_modseq_told = false;
+    s->view.is_resume_told = !is_all_told(s);
+    return told_modseq(&s->view);
 }
 
 void imap_view_tell_safe_modseq(struct imap_session *s)
 {
-    if (s->view.safe_modseq == 0 || !imap_has(s, IMAP_EXT_QRESYNC))
-        return;
-    s->view.is_safe_told = true;
-    imap_write_highest_modseq(s, s->view.safe_modseq);
+    struct imap_view *view = &s->view;
+    bool is_due =
+        view->safe_modseq != 0 || (is_all_told(s) ? view->is_resume_told : view->is_modseq_told);
+
+    if (is_due && imap_has(s, IMAP_EXT_QRESYNC))
+        imap_write_highest_modseq(s, imap_view_say_modseq(s));
+    view->is_modseq_told = false;
 }
 
 void imap_write_fetch_start(struct imap_session *s, size_t index, uint32_t uid)
@@ -390,6 +417,7 @@ void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *
         buf_put(&s->out, STR("MODSEQ ("));
         imap_write_number(&s->out, now->modseq);
         buf_put(&s->out, STR(") "));
+        imap_view_note_modseq(&s->view, now->modseq);
     }
     buf_put(&s->out, STR("FLAGS "));
     imap_write_flags(&s->out, s->vault, now->flags, imap_tells_recent(s, now->uid));
@@ -405,20 +433,15 @@ void imap_write_recent(struct imap_session *s)
     buf_put(&s->out, STR(" RECENT\r\n"));
 }
 
-void imap_view_skip_own(struct imap_session *s)
-{
-    /* While nothing is told, others' changes wait before our own. */
-    if (!imap_notify_is_muted(s))
-        s->view.modseq = vault_folder_modseq(s->vault, s->view.folder_id);
-}
-
 void imap_view_take_own(struct imap_session *s, const struct vault_uid_flags *now, size_t count)
 {
     struct imap_view *view = &s->view;
     bool was_right = view->facts != NULL && view->facts->modseq == view->modseq;
     size_t run = 0;
 
-    imap_view_skip_own(s);
+    /* While nothing is told, others' changes wait before our own. */
+    if (view->is_others_known)
+        view->modseq = vault_folder_modseq(s->vault, view->folder_id);
     for (size_t i = 0; i < count && was_right; i += run > 0 ? run : 1) {
         size_t index = imap_view_index(view, now[i].uid);
 
@@ -450,12 +473,17 @@ static void take_change(struct imap_session *s, const struct vault_uid_flags *no
         imap_facts_set_flags(view->facts, index, now->flags);
     if (imap_notify_wants_flags(s))
         imap_view_tell_flags(s, now);
+    else if (view->flags_modseq == 0)
+        view->flags_modseq = view->modseq;
 }
 
 enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expunge)
 {
     struct imap_view *view = &s->view;
     uint64_t modseq = vault_folder_modseq(s->vault, view->folder_id);
+    bool wants_flags = imap_notify_wants_flags(s);
+    /* Flags that were kept back are told, once they are wanted. */
+    uint64_t since = wants_flags && view->flags_modseq != 0 ? view->flags_modseq : view->modseq;
     uint32_t first_new = view->next_uid;
     size_t old_count = view->count;
     struct vault_changes changes;
@@ -463,13 +491,14 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
 
     if (modseq == 0 || !vault_folder_is_valid(s->vault, view->folder_id, view->incarnation))
         return fail(task, ERR_NOT_FOUND, "the selected folder is gone");
+    view->is_others_known = modseq == view->modseq;
     if (imap_notify_is_muted(s))
         return ERR_OK;
     imap_view_announce_keywords(s);
-    if (modseq == view->modseq && (view->gone_count == 0 || !may_expunge))
+    if (modseq == since && (view->gone_count == 0 || !may_expunge))
         return ERR_OK;
-    if (modseq != view->modseq) {
-        TRY(vault_changes_since(s->vault, task, view->folder_id, view->modseq, &changes));
+    if (modseq != since) {
+        TRY(vault_changes_since(s->vault, task, view->folder_id, since, &changes));
         add_gone(view, changes.expunged, changes.expunged_count);
         if (changes.is_expunged_unknown)
             TRY(find_gone(view, s->vault, task));
@@ -478,6 +507,9 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
         if (view->facts != NULL && view->facts->modseq == view->modseq)
             view->facts->modseq = changes.modseq;
         view->modseq = changes.modseq;
+        view->is_others_known = true;
+        if (wants_flags)
+            view->flags_modseq = 0;
     }
     has_new = view->count > old_count;
     if (has_new)
@@ -491,5 +523,7 @@ enum err imap_view_sync(struct imap_session *s, struct task *task, bool may_expu
         imap_write_recent(s);
         imap_notify_arrived(s, first_new);
     }
+    if (view->is_resume_told && is_all_told(s))
+        imap_view_tell_safe_modseq(s);
     return ERR_OK;
 }

@@ -25,8 +25,11 @@ struct imap_view {
     struct imap_facts *facts; /* own; NULL: nothing is kept in memory of the messages */
     uint32_t next_uid;        /* above every UID that was announced */
     uint64_t modseq;          /* all changes up to it are known here */
-    uint64_t safe_modseq;     /* while `gone` is not empty: what the client may resume from */
-    bool is_safe_told;        /* ... and it was told */
+    uint64_t safe_modseq;     /* while `gone` is not empty: the others up to it are told */
+    uint64_t flags_modseq;    /* not 0: flags that changed after it are not told (notify.h) */
+    bool is_modseq_told;      /* one was that is above what the client may resume from */
+    bool is_resume_told;      /* what it may resume from was told, and was not the newest */
+    bool is_others_known;     /* nothing of others has happened that is not in `modseq` */
     uint64_t keywords;        /* the bits that FLAGS told of */
     uint32_t *gone;           /* own; ascending */
     size_t gone_count;
@@ -87,14 +90,19 @@ void imap_write_fetch_start(struct imap_session *s, size_t index, uint32_t uid);
 void imap_write_recent(struct imap_session *s);
 /* An untagged FETCH of a message in the view: its flags, and what the client enabled. */
 void imap_view_tell_flags(struct imap_session *s, const struct vault_uid_flags *now);
+/* A message's MODSEQ is told. */
+void imap_view_note_modseq(struct imap_view *view, uint64_t modseq);
+/* What HIGHESTMODSEQ is to say: up to there the client was told of everything, so that it may
+ * resume from it (RFC 7162 §3.2). It counts as said. */
+uint64_t imap_view_say_modseq(struct imap_session *s);
 /*
- * While EXPUNGEs are held back, what a QRESYNC client has seen of MODSEQs is not yet what it may
- * resume from; HIGHESTMODSEQ says what is (RFC 7162 §3.2, §6).
+ * While EXPUNGEs are held back, or NOTIFY keeps something from the client, what a QRESYNC client
+ * has seen of MODSEQs is not what it may resume from; HIGHESTMODSEQ says what is (RFC 7162 §3.2,
+ * §6).
  */
 void imap_view_tell_safe_modseq(struct imap_session *s);
-/* The session's own change was answered by its own means: not to be told again. */
-void imap_view_skip_own(struct imap_session *s);
-/* The same, with the flags that messages have now (ascending): all that the change changed. */
+/* The session's own change, made right after a sync, was answered by its own means: not to be told
+ * again. `now`: the flags that messages have now (ascending), all that the change changed. */
 void imap_view_take_own(struct imap_session *s, const struct vault_uid_flags *now, size_t count);
 /* "* FLAGS (…)" and PERMANENTFLAGS, when there are keywords the client has not heard of. */
 void imap_view_announce_keywords(struct imap_session *s);

@@ -84,9 +84,6 @@ IMAP_COMMAND(move)
     buf_put(&s->out, code);
     buf_put(&s->out, STR("] Moved.\r\n"));
     /* As EXPUNGE does (RFC 7162 §3.2.7): the VANISHED comes before the tagged answer. */
-    if (imap_has(s, IMAP_EXT_CONDSTORE))
-        s->code =
-            arena_printf(&task->arena, "HIGHESTMODSEQ %llu",
-                         (unsigned long long)vault_folder_modseq(s->vault, s->view.folder_id));
+    s->tells_modseq = imap_has(s, IMAP_EXT_CONDSTORE);
     return ERR_OK;
 }

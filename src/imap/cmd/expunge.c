@@ -11,10 +11,7 @@ static enum err expunge(struct imap_session *s, struct task *task, const uint32_
     TRY(vault_message_expunge(s->vault, task, s->view.folder_id, uids, uid_count, &gone,
                               &gone_count));
     imap_spend(s, gone_count * 10);
-    if (imap_has(s, IMAP_EXT_CONDSTORE) && gone_count > 0)
-        s->code =
-            arena_printf(&task->arena, "HIGHESTMODSEQ %llu",
-                         (unsigned long long)vault_folder_modseq(s->vault, s->view.folder_id));
+    s->tells_modseq = imap_has(s, IMAP_EXT_CONDSTORE) && gone_count > 0;
     return ERR_OK;
 }
 

@@ -240,6 +240,7 @@ static void write_row(struct imap_session *s, const struct imap_fetch_args *fetc
         put_item(s, &is_first, STR("MODSEQ ("));
         imap_write_number(&s->out, row->modseq);
         buf_put(&s->out, STR(")"));
+        imap_view_note_modseq(&s->view, row->modseq);
     }
     if (items & IMAP_FETCH_INTERNALDATE) {
         put_item(s, &is_first, STR("INTERNALDATE "));

@@ -62,9 +62,6 @@ IMAP_COMMAND(replace)
     imap_write_number(&s->out, uid);
     buf_put(&s->out, STR("] The replacement is there.\r\n"));
     /* As UID EXPUNGE does (§4.5). */
-    if (imap_has(s, IMAP_EXT_CONDSTORE))
-        s->code =
-            arena_printf(&task->arena, "HIGHESTMODSEQ %llu",
-                         (unsigned long long)vault_folder_modseq(s->vault, s->view.folder_id));
+    s->tells_modseq = imap_has(s, IMAP_EXT_CONDSTORE);
     return ERR_OK;
 }

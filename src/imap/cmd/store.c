@@ -115,6 +115,7 @@ static void write_row(struct imap_session *s, const struct imap_store_args *stor
         at = put(at, STR("MODSEQ ("));
         at = imap_write_digits(at, now->modseq);
         at = put(at, store->is_silent ? STR(")") : STR(") "));
+        imap_view_note_modseq(&s->view, now->modseq);
     }
     at = put(at, end);
     buf_commit(&s->out, (size_t)(at - start));
