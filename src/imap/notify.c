@@ -30,6 +30,7 @@ struct imap_notify {
     size_t heard_count;
     bool is_all_heard, is_list_heard;
     bool is_list_foreign, is_selected_foreign;
+    bool is_selected_missed; /* others changed it, and not all is told: `known` has it as before */
     uint32_t first_new, last_new; /* UIDs to FETCH in the selected mailbox; 0: none */
 
     /* IDLE, while a FETCH runs inside it. */
@@ -99,6 +100,11 @@ unsigned imap_notify_status_items(unsigned events)
     return items;
 }
 
+static bool is_selected_unwanted(const struct imap_notify *notify)
+{
+    return notify->selected == NULL || notify->selected->events == 0;
+}
+
 bool imap_notify_is_muted(const struct imap_session *s)
 {
     /* What goes by numbers, and refuses those that are expunged, has to say which. */
@@ -106,8 +112,7 @@ bool imap_notify_is_muted(const struct imap_session *s)
                        ((s->command->flags & IMAP_WRITES) != 0 ||
                         (s->command->run == imap_cmd_copy && !imap_is_by_uid(s)));
 
-    return s->notify != NULL && !may_expunge &&
-           (s->notify->selected == NULL || s->notify->selected->events == 0);
+    return s->notify != NULL && !may_expunge && is_selected_unwanted(s->notify);
 }
 
 bool imap_notify_expunges_at_once(const struct imap_session *s)
@@ -116,10 +121,14 @@ bool imap_notify_expunges_at_once(const struct imap_session *s)
            s->notify->selected->filter == IMAP_NOTIFY_SELECTED;
 }
 
+static bool wants_flags(const struct imap_notify *notify)
+{
+    return notify->selected != NULL && (notify->selected->events & IMAP_NOTIFY_FLAG_CHANGE) != 0;
+}
+
 bool imap_notify_wants_flags(const struct imap_session *s)
 {
-    return s->notify == NULL || (s->notify->selected != NULL &&
-                                 (s->notify->selected->events & IMAP_NOTIFY_FLAG_CHANGE) != 0);
+    return s->notify == NULL || wants_flags(s->notify);
 }
 
 bool imap_notify_wants_metadata(const struct imap_session *s, const struct vault_folder *folder)
@@ -236,6 +245,25 @@ static enum err keep_args(struct imap_session *s, struct imap_notify *notify, st
     return ERR_OK;
 }
 
+/* What was missed of the selected mailbox is missed still, unless the new rules have it told. */
+static void keep_missed(const struct imap_session *s, struct imap_notify *notify)
+{
+    const struct imap_notify *before = s->notify;
+    struct vault_folder *was, *now;
+    struct str name;
+
+    if (before == NULL || !before->is_selected_missed || wants_flags(notify))
+        return;
+    was = find_known(before->known, before->known_count, s->view.folder_id);
+    now = find_known(notify->known, notify->known_count, s->view.folder_id);
+    if (was == NULL || now == NULL)
+        return;
+    name = now->name;
+    *now = *was;
+    now->name = name;
+    notify->is_selected_missed = true;
+}
+
 enum err imap_notify_set(struct imap_session *s, struct task *task,
                          const struct imap_notify_args *args)
 {
@@ -254,6 +282,7 @@ enum err imap_notify_set(struct imap_session *s, struct task *task,
         return err;
     }
     keep_lists(notify, folders, count, subscriptions, subscription_count);
+    keep_missed(s, notify);
     imap_notify_free(&s->notify);
     s->notify = notify;
     return ERR_OK;
@@ -283,8 +312,10 @@ void imap_notify_heard(struct imap_session *s, int64_t folder_id)
 
     if (notify == NULL)
         return;
-    if (s->state == IMAP_STATE_SELECTED && folder_id == s->view.folder_id)
+    if (s->state == IMAP_STATE_SELECTED && folder_id == s->view.folder_id) {
         notify->is_selected_foreign |= is_foreign;
+        notify->is_selected_missed |= is_foreign && !imap_notify_wants_flags(s);
+    }
     if (folder_id == -1) {
         notify->is_list_heard = true;
         notify->is_list_foreign |= is_foreign;
@@ -302,8 +333,10 @@ void imap_notify_deselecting(struct imap_session *s)
 
     if (notify == NULL)
         return;
+    if (notify->is_selected_missed)
+        note_folder(notify, s->view.folder_id, true);
     notify->first_new = notify->last_new = 0;
-    notify->is_selected_foreign = false;
+    notify->is_selected_foreign = notify->is_selected_missed = false;
     known = find_known(notify->known, notify->known_count, s->view.folder_id);
     if (s->view.gone_count == 0 || known == NULL)
         return;
@@ -351,12 +384,27 @@ static enum err tell_status(struct imap_session *s, struct task *task,
     return imap_write_status(s, task, now, items);
 }
 
+/* The client knows this now: but of the selected mailbox no more than it is told of that. */
+static void take_known(struct imap_session *s, struct vault_folder *known, struct vault_folder now)
+{
+    bool is_missed = s->state == IMAP_STATE_SELECTED && known->id == s->view.folder_id &&
+                     s->notify->is_selected_missed;
+
+    if (is_missed && is_selected_unwanted(s->notify))
+        return;
+    if (is_missed) {
+        now.unseen_count = known->unseen_count;
+        now.highest_modseq = known->highest_modseq;
+    }
+    now.name = known->name;
+    *known = now;
+}
+
 static enum err tell_folder(struct imap_session *s, struct task *task, struct heard heard)
 {
     struct imap_notify *notify = s->notify;
     struct vault_folder *known = find_known(notify->known, notify->known_count, heard.folder_id);
     struct vault_folder now;
-    struct str name;
 
     /* Not in the list: it is new, or gone, and the list tells. */
     if (known == NULL || vault_folder_modseq(s->vault, heard.folder_id) == 0)
@@ -364,9 +412,7 @@ static enum err tell_folder(struct imap_session *s, struct task *task, struct he
     TRY(vault_folder_by_id(s->vault, task, heard.folder_id, &now));
     if (heard.is_foreign)
         TRY(tell_status(s, task, known, &now));
-    name = known->name;
-    *known = now;
-    known->name = name;
+    take_known(s, known, now);
     return ERR_OK;
 }
 
@@ -617,11 +663,11 @@ static enum err tell_list(struct imap_session *s, struct task *task)
             TRY(tell_new(&c, &now[i]));
             continue;
         }
+        now[i] = *was;
         if (was->uidvalidity != is.uidvalidity && notify->is_list_foreign) {
             TRY(tell_status(s, task, was, &is));
-            continue;
+            take_known(s, &now[i], is);
         }
-        now[i] = *was;
         now[i].name = is.name;
         now[i].is_selectable = is.is_selectable;
         now[i].is_subscribed = is.is_subscribed;

@@ -85,8 +85,12 @@ bool imap_notify_wants_metadata(const struct imap_session *s, const struct vault
 /* The view has taken in new messages from this UID on. */
 void imap_notify_arrived(struct imap_session *s, uint32_t first_uid);
 
-/* Before the view goes: what was to be fetched of it is forgotten, and EXPUNGEs that were held back
- * (§6.1.2) become a change of a mailbox that is not selected (§5.3). */
+/*
+ * Before the view goes: what was to be fetched of it is forgotten. What was held back of it,
+ * EXPUNGEs (§6.1.2) or all that SELECTED does not have (§3.1), becomes a change of a mailbox that
+ * is not selected (§5.1 to §5.3), so that what the client knows of it by the other filters is
+ * right.
+ */
 void imap_notify_deselecting(struct imap_session *s);
 
 /* From a commit: the folder, or -1 the list of them, changed. */
