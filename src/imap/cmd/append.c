@@ -141,7 +141,7 @@ static uint32_t messages_max(const struct imap_session *s)
 }
 
 /*
- * "NO [MESSAGELIMIT 256]" (RFC 9738 §3.1, §5.1), with the number that APPEND goes by, since that is
+ * "NO [MESSAGELIMIT 256]" (RFC 9738 §3.1), with the number that APPEND goes by, since that is
  * what tells the client how to cut its messages up; where no limit is announced, LIMIT (RFC 5530).
  */
 static enum err refuse_count(struct imap_session *s, struct task *task)
