@@ -1,6 +1,7 @@
 /* What a session tells unasked, in IDLE and by NOTIFY: when, how much, and whose doing it is. */
 #include "imap/fixture.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,6 +96,28 @@ static void test_notify_has_limits(void **state)
     fixture_converse(other, "a APPEND Trash {3+}\r\nabc\r\n");
     imap_session_resume(s, FIXTURE_NOW_MS);
     assert_true(fixture_said(s, "* STATUS Trash "));
+}
+
+static size_t memory_in_use(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
+/* What a session keeps of NOTIFY, as long as it lasts, is about what the client said. */
+static void test_notify_is_small(void **state)
+{
+    struct fixture *f = *state;
+    struct imap_session *s = f->s;
+    size_t before;
+
+    fixture_converse(s, "a NOOP\r\n");
+    before = memory_in_use();
+    fixture_converse(s,
+                     "b NOTIFY SET (SELECTED (MessageNew MessageExpunge)) (PERSONAL (MailboxName))"
+                     "\r\n");
+    assert_true(memory_in_use() - before < 16 * 1024);
 }
 
 /* The FETCH that NOTIFY brings about streams, also inside IDLE, whose end waits behind it. */
@@ -209,6 +232,7 @@ int main(void)
         TEST(test_idle_tells_in_the_next_turn),
         TEST(test_notify_is_bounded),
         TEST(test_notify_has_limits),
+        TEST(test_notify_is_small),
         TEST(test_notify_fetch_streams),
         TEST(test_notify_waits_for_a_refused_literal),
         TEST(test_notify_tells_of_what_others_commit),

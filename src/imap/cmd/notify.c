@@ -131,11 +131,29 @@ static enum err parse_group(struct imap_parser *parser, struct imap_notify_args 
     return imap_parse_byte(parser, ')');
 }
 
+/* Behind those that there are; they are large, and the session keeps them. */
+static struct imap_notify_group *next_group(struct imap_parser *parser,
+                                            struct imap_notify_args *notify, size_t *room)
+{
+    if (notify->group_count == *room) {
+        struct imap_notify_group *larger;
+
+        *room = *room == 0 ? 2 : *room * 2;
+        larger = ARENA_ARRAY(&parser->task->arena, struct imap_notify_group, *room);
+        for (size_t i = 0; i < notify->group_count; i++)
+            larger[i] = notify->groups[i];
+        notify->groups = larger;
+    }
+    notify->groups[notify->group_count] = (struct imap_notify_group){0};
+    return &notify->groups[notify->group_count];
+}
+
 /* notify = "NOTIFY" SP ("SET" [SP "STATUS"] SP event-group *(SP event-group) / "NONE") */
 IMAP_PARSE(notify)
 {
     struct imap_notify_args *notify = &args->notify;
     bool has_selected = false;
+    size_t room = 0;
 
     notify->text = parser->rest;
     TRY(imap_parse_space(parser));
@@ -150,12 +168,9 @@ IMAP_PARSE(notify)
         notify->has_status = true;
         TRY(imap_parse_space(parser));
     }
-    notify->groups =
-        ARENA_ARRAY(&parser->task->arena, struct imap_notify_group, IMAP_NOTIFY_GROUPS_MAX + 1);
     do {
-        struct imap_notify_group *group = &notify->groups[notify->group_count];
+        struct imap_notify_group *group = next_group(parser, notify, &room);
 
-        *group = (struct imap_notify_group){0};
         TRY(parse_group(parser, notify, group));
         if (is_selected(group) && has_selected)
             return imap_expected(parser, "the selected mailbox once"); /* §6.1 */
