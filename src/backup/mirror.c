@@ -122,6 +122,7 @@ static void mirror_free(struct mirror *mirror)
 {
     mirror_stop(mirror);
     mirror_drop_copies(mirror, true);
+    mirror_done_turns(mirror);
     net_timer_free(&mirror->timer);
     mem_free(&mirror->place);
     mem_free(&mirror->region);
@@ -154,6 +155,7 @@ static struct mirror *insert_at(struct backup_mirrors *mirrors, size_t place,
     mirror->mirrors = mirrors;
     mirror->mailbox = *mailbox;
     mirror->timer = net_timer_new(mirrors->loop, mirror_on_time, mirror);
+    mirror_init_turns(mirror);
     TAILQ_INIT(&mirror->items);
     return mirror;
 }
@@ -397,7 +399,7 @@ struct backup_mirrors *backup_mirrors_new(struct net_loop *loop, const struct lo
     mirrors->host = host;
     mirrors->open = open;
     mirrors->owner = owner;
-    TAILQ_INIT(&mirrors->ready);
+    mirrors_init_turns(mirrors);
     LIST_INIT(&mirrors->uses);
     return mirrors;
 }

@@ -13,7 +13,10 @@
  * was away, and what was there before it was set, comes there as well. Nothing is deleted by
  * comparing: a host whose disk was lost empties no owner's bucket.
  *
- * A few work at once, an object each in turn; what waits in memory is bounded.
+ * A few work at once, a step each in turn (an object, a page of a list), so that no owner's
+ * destination is in the way of others': one whose step takes too long is slow until nothing is left
+ * to do, and slow ones share places of their own, which each gives up after a time if others wait
+ * for one (mirror_turn.c has the picture). What waits in memory is bounded.
  */
 #ifndef BACKUP_MIRROR_H
 #define BACKUP_MIRROR_H
@@ -42,6 +45,17 @@ struct backup_mirrors *backup_mirrors_new(struct net_loop *loop, const struct lo
                                           struct backup_destination *host, backup_own_open open,
                                           void *owner);
 void backup_mirrors_free(struct backup_mirrors **mirrors);
+
+/* How many work at once of those that answer in time, and as many of slow ones. */
+enum { MIRROR_PLACES = 4, MIRROR_QUICK_MS = 10 * 1000, MIRROR_SLOW_MS = 15 * 60 * 1000 };
+
+/* For tests; else as above. */
+struct backup_mirrors_limits {
+    int64_t quick_ms; /* of a step; what takes longer is slow */
+    int64_t slow_ms;  /* of a slow one's place, while others wait for one */
+};
+void backup_mirrors_set_limits(struct backup_mirrors *mirrors,
+                               const struct backup_mirrors_limits *limits);
 
 /* A mailbox has this one from now on; without a place: none. */
 void backup_mirrors_set(struct backup_mirrors *mirrors, const struct backup_own *own);

@@ -1,6 +1,7 @@
 /*
  * What the files about owners' destinations share: mirror.c knows who has one, and is asked and
- * told; mirror_work.c compares and copies, in turns; mirror_trial.c tries one before it is set.
+ * told; mirror_turn.c says whose turn it is; mirror_work.c compares and copies, a step in each
+ * turn; mirror_trial.c tries one before it is set.
  */
 #ifndef BACKUP_MIRROR_INTERNAL_H
 #define BACKUP_MIRROR_INTERNAL_H
@@ -22,6 +23,9 @@ enum mirror_stage {
     MIRROR_STAGE_COMPARING, /* and what of it is at the owner's */
     MIRROR_STAGE_COPYING,   /* what is not */
 };
+
+/* Where it waits for its turn, and works. */
+enum mirror_lane { MIRROR_LANE_QUICK, MIRROR_LANE_SLOW, MIRROR_LANE_COUNT };
 
 /* An object that is to be copied, or deleted. */
 struct mirror_item {
@@ -63,7 +67,13 @@ struct mirror {
     struct secret *secret;         /* own */
     unsigned told;                 /* backup_mirrors.told when it was named last */
     struct mirror_use *use;        /* NULL: not open */
-    bool is_working, is_ready;     /* is_ready: waits for its turn */
+    enum mirror_lane lane;
+    bool is_working, is_ready; /* is_ready: waits for its turn */
+    bool is_overdue;           /* others may have its place */
+    bool keeps_place;          /* its turn goes on with the next step */
+    struct net_timer *limit;   /* own; until it is overdue */
+    int64_t began_ms;          /* its turn; monotonic */
+    int64_t served_ms;         /* mirror_turn.c */
     bool must_compare, must_compare_again;
     bool is_leaving; /* nothing is compared or copied any more */
     enum mirror_stage stage;
@@ -79,9 +89,14 @@ struct mirror {
     int64_t failing_since_ms, lost_since_ms, last_copied_ms; /* 0: not */
     uint64_t copied_count;
     char words[MIRROR_WORDS_ROOM];
-    TAILQ_ENTRY(mirror) in_ready;
+    TAILQ_ENTRY(mirror) in_lane; /* of those that are ready, or that work */
 };
 TAILQ_HEAD(mirror_queue, mirror);
+
+struct mirror_places {
+    struct mirror_queue ready, working;
+    size_t taken; /* of MIRROR_PLACES; by those that work */
+};
 
 struct backup_mirrors {
     struct net_loop *loop; /* borrowed, as the next two */
@@ -92,9 +107,11 @@ struct backup_mirrors {
     struct mirror **all; /* own; by mailbox */
     size_t count, room;
     unsigned told;
-    struct mirror_queue ready;
-    size_t working, copies;
-    bool is_running_ready;
+    struct mirror_places lanes[MIRROR_LANE_COUNT];
+    struct backup_mirrors_limits limits;
+    int64_t served_ms; /* what the one whose turn began last had been served */
+    size_t copies;
+    bool is_running;
     struct mirror_uses uses;
 };
 
@@ -108,6 +125,20 @@ MUST_CHECK enum err mirror_open(struct mirror *mirror, struct task *task);
 /* Closed behind the last call of the last who uses it. */
 void mirror_release(struct mirror_use **pointer);
 
+/* --- mirror_turn.c --- */
+
+void mirrors_init_turns(struct backup_mirrors *mirrors);
+void mirror_init_turns(struct mirror *mirror);
+void mirror_done_turns(struct mirror *mirror);
+/* It has work, perhaps: it waits for its turn. mirrors_run is to follow. */
+void mirror_get_ready(struct mirror *mirror);
+/* Those whose turn it is begin. */
+void mirrors_run(struct backup_mirrors *mirrors);
+/* Its step is done, and nothing of it is under way: others have their turns. */
+void mirror_end_turn(struct mirror *mirror);
+/* It neither works nor waits for its turn any more. */
+void mirror_leave_turns(struct mirror *mirror);
+
 /* --- mirror_work.c --- */
 
 /* To be copied, or to be removed; waits where it is told so, behind the others. */
@@ -116,10 +147,12 @@ void mirror_add(struct mirror *mirror, struct mirror_item *item);
 /* Copies that wait are dropped: comparing finds them. */
 void mirror_drop_copies(struct mirror *mirror, bool with_removals);
 bool mirror_has_work(const struct mirror *mirror);
-/* It has work, perhaps: it waits for its turn. mirrors_run is to follow. */
-void mirror_get_ready(struct mirror *mirror);
-/* Those whose turn it is begin. */
-void mirrors_run(struct backup_mirrors *mirrors);
+/* Of its turn: the next step begins. */
+void mirror_go_on(struct mirror *mirror);
+/* The step under way is given up; what it was about is found again. Its turn is not ended. */
+void mirror_give_up(struct mirror *mirror);
+/* The same as a failure: the turn ends, and it waits. */
+void mirror_put_off(struct mirror *mirror, const char *words);
 /* Of its timer: the next attempt, or the end of a rest. */
 void mirror_on_time(void *owner);
 /* Nothing of it is under way any more, and it is closed. What waits stays. */

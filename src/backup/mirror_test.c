@@ -6,6 +6,7 @@
 #include "backup/fixture.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/scratch.h"
 #include "secret/hasher.h"
 
 #include <fcntl.h>
@@ -30,6 +31,8 @@ struct flaky {
     struct backup_destination base;
     struct backup_destination *inner; /* own */
     struct state *state;
+    bool hangs;       /* its secret is "hangs": it never answers */
+    int64_t delay_ms; /* its secret is "slow": it answers so late */
 };
 
 struct failing {
@@ -40,6 +43,21 @@ struct failing {
     enum err err;
 };
 
+/* A call that begins late. */
+struct late {
+    struct backup_call base;
+    struct flaky *flaky;
+    struct net_timer *timer;  /* own */
+    struct backup_call *call; /* own; once it has begun */
+    char *name, *after;       /* own; the second of a list */
+    int fd;                   /* own; of a put */
+    struct backup_put what;
+    unsigned char digest[CRYPT_HASH_BYTES];
+    size_t count_max;
+    backup_on_done on_done;
+    void *owner;
+};
+
 struct state {
     struct backup_fixture host, own, both; /* the first two directly */
     struct backup_destination *whole;
@@ -48,6 +66,8 @@ struct state {
     enum err down;                 /* what the owner's answers with */
     bool is_silent;                /* it does not answer */
     int opened, asked, deny_after; /* deny_after > 0: the so-many-th call fails */
+    int64_t delay_ms;              /* of slow ones */
+    unsigned slow_answers;
     char seen_secret[32];
 };
 
@@ -81,7 +101,7 @@ static struct backup_call *maybe_fail(struct flaky *flaky, backup_on_done on_don
     s->asked++;
     if (s->deny_after > 0 && --s->deny_after == 0)
         s->down = ERR_DENIED;
-    if (s->down == ERR_OK && !s->is_silent)
+    if (s->down == ERR_OK && !s->is_silent && !flaky->hangs)
         return NULL;
     call = NEW(struct failing);
     call->base.kind = &failing_kind;
@@ -89,9 +109,69 @@ static struct backup_call *maybe_fail(struct flaky *flaky, backup_on_done on_don
     call->owner = owner;
     call->err = s->down;
     call->timer = net_timer_new(s->host.loop, on_failing, call);
-    if (!s->is_silent)
+    if (!s->is_silent && !flaky->hangs)
         net_timer_start(call->timer, 0);
     return &call->base;
+}
+
+static void late_free(struct late *late)
+{
+    backup_cancel(&late->call);
+    net_timer_free(&late->timer);
+    fd_close(&late->fd);
+    mem_free(&late->name);
+    mem_free(&late->after);
+    mem_free(&late);
+}
+
+static void late_cancel(struct backup_call *base)
+{
+    late_free(CONTAINER_OF(base, struct late, base));
+}
+
+static const struct backup_destination_kind late_kind = {.cancel = late_cancel};
+
+static void on_late_done(void *owner, struct backup_result *result)
+{
+    struct late *late = owner;
+
+    late->call = NULL;
+    late->flaky->state->slow_answers++;
+    late->on_done(late->owner, result);
+    late_free(late);
+}
+
+static void late_begin(void *owner)
+{
+    struct late *late = owner;
+    struct backup_destination *inner = late->flaky->inner;
+
+    late->what.name = str_from_c(late->name);
+    late->what.fd = late->fd;
+    late->what.digest = late->digest;
+    late->call = late->fd >= 0 ? backup_put(inner, &late->what, on_late_done, late)
+                               : backup_list(inner, late->what.name, str_from_c(late->after),
+                                             late->count_max, on_late_done, late);
+}
+
+/* NULL: at once. */
+static struct late *maybe_late(struct flaky *flaky, struct str name, backup_on_done on_done,
+                               void *owner)
+{
+    struct late *late;
+
+    if (flaky->delay_ms == 0)
+        return NULL;
+    late = NEW(struct late);
+    late->base.kind = &late_kind;
+    late->flaky = flaky;
+    late->fd = -1;
+    late->name = mem_copy_text(name.ptr, name.len);
+    late->on_done = on_done;
+    late->owner = owner;
+    late->timer = net_timer_new(flaky->state->host.loop, late_begin, late);
+    net_timer_start(late->timer, flaky->delay_ms);
+    return late;
 }
 
 static struct flaky *flaky_of(struct backup_destination *destination)
@@ -103,7 +183,14 @@ static struct backup_call *put(struct backup_destination *d, const struct backup
                                backup_on_done on_done, void *owner)
 {
     struct backup_call *call = maybe_fail(flaky_of(d), on_done, owner);
+    struct late *late = call != NULL ? NULL : maybe_late(flaky_of(d), what->name, on_done, owner);
 
+    if (late != NULL) {
+        late->fd = dup(what->fd);
+        late->what.size_bytes = what->size_bytes;
+        memcpy(late->digest, what->digest, CRYPT_HASH_BYTES);
+        return &late->base;
+    }
     return call != NULL ? call : backup_put(flaky_of(d)->inner, what, on_done, owner);
 }
 
@@ -119,7 +206,13 @@ static struct backup_call *list(struct backup_destination *d, struct str prefix,
                                 size_t count_max, backup_on_done on_done, void *owner)
 {
     struct backup_call *call = maybe_fail(flaky_of(d), on_done, owner);
+    struct late *late = call != NULL ? NULL : maybe_late(flaky_of(d), prefix, on_done, owner);
 
+    if (late != NULL) {
+        late->after = mem_copy_text(after.ptr, after.len);
+        late->count_max = count_max;
+        return &late->base;
+    }
     return call != NULL ? call
                         : backup_list(flaky_of(d)->inner, prefix, after, count_max, on_done, owner);
 }
@@ -156,6 +249,8 @@ static enum err open_own(void *owner, struct task *task, const struct backup_own
     flaky = NEW(struct flaky);
     flaky->base.kind = &flaky_kind;
     flaky->state = s;
+    flaky->hangs = str_equal(own->secret, STR("hangs"));
+    flaky->delay_ms = str_equal(own->secret, STR("slow")) ? s->delay_ms : 0;
     TRY(backup_directory_open(s->host.loop, task, arena_copy(&task->arena, own->place).ptr,
                               &flaky->inner));
     *out = &flaky->base;
@@ -171,7 +266,7 @@ static int set_up(void **out)
     struct state *s = NEW(struct state);
     char host_folder[120];
 
-    fixture_make_root(root, "sealpost-mirror");
+    scratch_folder_in_memory(root, sizeof(root), "sealpost-mirror");
     (void)snprintf(host_folder, sizeof(host_folder), "%s/host", root);
     (void)snprintf(own_folder, sizeof(own_folder), "%s/own", root);
     fixture_open(&s->host, host_folder);
@@ -554,6 +649,140 @@ static void test_who_is_not_named_has_none(void **state)
     run_for(s, 20);
 }
 
+/* --- others in the way --- */
+
+enum { OTHERS = 24, OTHERS_QUICK_MS = 60, OTHERS_SLOW_MS = 240 };
+
+static struct id set_other(struct state *s, const char *secret)
+{
+    struct backup_own own = {.mailbox = id_random(),
+                             .place = str_from_c(own_folder),
+                             .region = STR("r"),
+                             .key_id = STR("k"),
+                             .secret = str_from_c(secret)};
+
+    backup_mirrors_set(s->mirrors, &own);
+    return own.mailbox;
+}
+
+static void limit_turns(struct state *s)
+{
+    static const struct backup_mirrors_limits limits = {.quick_ms = OTHERS_QUICK_MS,
+                                                        .slow_ms = OTHERS_SLOW_MS};
+
+    backup_mirrors_set_limits(s->mirrors, &limits);
+}
+
+static size_t failing(const struct state *s)
+{
+    struct backup_mirrors_count count;
+
+    backup_mirrors_count(s->mirrors, &count);
+    return count.failing;
+}
+
+/* However many there are: each is in the way once, for the time of a step. */
+static void test_those_that_hang_are_in_nobodys_way(void **state)
+{
+    struct state *s = *state;
+    int asked;
+
+    limit_turns(s);
+    for (int i = 0; i < OTHERS; i++)
+        (void)set_other(s, "hangs");
+    set_place(s, own_folder, "one");
+    come(s, "log/0/1.seg", 500, 1);
+    settle(s, "up to date");
+    assert_same_lists(s);
+    for (unsigned i = 2; i < 40; i++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "log/0/%u.seg", i);
+        come(s, name, 10, i);
+    }
+    settle(s, "up to date");
+    assert_same_lists(s);
+    /* They take turns, put off for longer and longer; but for those whose places nobody wants. */
+    while (failing(s) < OTHERS - MIRROR_PLACES)
+        run_for(s, 10);
+    asked = s->asked;
+    run_for(s, 10 * OTHERS_SLOW_MS);
+    assert_in_range(s->asked - asked, 1, 60);
+}
+
+/* What takes longer than its turn is not given up while nobody wants its place. */
+static void test_a_slow_one(void **state)
+{
+    struct state *s = *state;
+
+    limit_turns(s);
+    s->delay_ms = 2 * OTHERS_SLOW_MS;
+    set_place(s, own_folder, "slow");
+    settle(s, "up to date");
+    come(s, "log/0/1.seg", 500, 1);
+    come(s, "log/0/2.seg", 500, 1);
+    for (int i = 0; i < 2 * MIRROR_PLACES - 2; i++)
+        (void)set_other(s, "hangs");
+    settle(s, "up to date");
+    assert_same_lists(s);
+    assert_int_equal(failing(s), 0);
+    assert_int_equal(s->slow_answers, 3);
+}
+
+/* It has its time among those that hang, and gets on in it. */
+static void test_a_slow_one_among_those_that_hang(void **state)
+{
+    struct state *s = *state;
+
+    limit_turns(s);
+    s->delay_ms = OTHERS_QUICK_MS * 3 / 2;
+    for (int i = 0; i < OTHERS; i++)
+        (void)set_other(s, "hangs");
+    come(s, "log/0/1.seg", 500, 1);
+    come(s, "log/0/2.seg", 500, 1);
+    come(s, "log/0/3.seg", 500, 1);
+    set_place(s, own_folder, "slow");
+    while (fixture_get(&s->own, name_of(s, "log/0/3.seg")) != ERR_OK)
+        run_for(s, 10);
+    assert_same_lists(s);
+}
+
+/* Those that take just less than what is too long have no more time than others: turn about, they
+ * would copy DAWDLERS objects while another copies one. */
+static void test_those_that_dawdle(void **state)
+{
+    enum { DAWDLERS = 8, OBJECTS = 60 };
+    struct state *s = *state;
+    struct id first = s->mailbox;
+    unsigned before;
+
+    limit_turns(s);
+    s->delay_ms = OTHERS_QUICK_MS * 2 / 3;
+    for (int i = 0; i < DAWDLERS; i++) {
+        s->mailbox = id_random();
+        for (unsigned n = 0; n < 40; n++) {
+            char name[32];
+
+            (void)snprintf(name, sizeof(name), "log/0/%u.seg", n);
+            come(s, name, 10, n);
+        }
+        set_place(s, own_folder, "slow");
+    }
+    s->mailbox = first;
+    run_for(s, 4 * OTHERS_QUICK_MS);
+    for (unsigned n = 0; n < OBJECTS; n++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "log/0/%u.seg", n);
+        come(s, name, 10, n);
+    }
+    before = s->slow_answers;
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    assert_same_lists(s);
+    assert_in_range(s->slow_answers - before, 0, DAWDLERS * OBJECTS / 2);
+}
+
 /* --- a trial --- */
 
 static void on_tried(void *owner, enum err err, const char *words)
@@ -610,6 +839,10 @@ int main(void)
         TEST(test_one_that_leaves),
         TEST(test_one_that_leaves_while_it_is_compared),
         TEST(test_who_is_not_named_has_none),
+        TEST(test_those_that_hang_are_in_nobodys_way),
+        TEST(test_a_slow_one),
+        TEST(test_a_slow_one_among_those_that_hang),
+        TEST(test_those_that_dawdle),
         TEST(test_a_trial),
     };
 

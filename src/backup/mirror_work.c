@@ -1,4 +1,4 @@
-/* Owners' destinations at work: what is missing is found by comparing, and copied, in turns. */
+/* Owners' destinations at work: what is missing is found by comparing, and copied, step by step. */
 #include "backup/mirror_internal.h"
 
 #include "base/clock.h"
@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum {
-    WORKING_MAX = 4, /* owners whose destinations are worked on at once */
     FIRST_WAIT_MS = 1000,
     WAITS_MAX = 10, /* doublings */
     LONGEST_WAIT_MS = 15 * 60 * 1000,
@@ -88,37 +87,18 @@ static void forget_place(struct mirror *mirror)
     mirror->stage = MIRROR_STAGE_NONE;
 }
 
-/* ---- Turns ---- */
-
-static void go_on(struct mirror *mirror);
+/* ---- The end of a step ---- */
 
 bool mirror_has_work(const struct mirror *mirror)
 {
     return (mirror->must_compare && !mirror->is_leaving) || !TAILQ_EMPTY(&mirror->items);
 }
 
-void mirror_get_ready(struct mirror *mirror)
-{
-    if (mirror->is_ready || mirror->is_working || mirror->is_waiting || !mirror_has_work(mirror))
-        return;
-    net_timer_stop(mirror->timer); /* of its rest */
-    mirror->is_ready = true;
-    TAILQ_INSERT_TAIL(&mirror->mirrors->ready, mirror, in_ready);
-}
-
-/* Its turn is over: others have theirs. */
 static void end_turn(struct mirror *mirror)
 {
-    struct backup_mirrors *mirrors = mirror->mirrors;
-
     mirror->call = NULL;
     item_free(&mirror->item);
-    mirror->is_working = false;
-    mirrors->working--;
-    mirror_get_ready(mirror);
-    if (!mirror->is_ready && !mirror->is_waiting)
-        net_timer_start(mirror->timer, MIRROR_OPEN_MS);
-    mirrors_run(mirrors);
+    mirror_end_turn(mirror);
 }
 
 /* One step was done, at the owner's. */
@@ -130,6 +110,22 @@ static void succeed(struct mirror *mirror)
     mirror->failures = 0;
     mirror->failing_since_ms = mirror->lost_since_ms = 0;
     end_turn(mirror);
+}
+
+void mirror_give_up(struct mirror *mirror)
+{
+    backup_cancel(&mirror->call);
+    if (mirror->item != NULL && mirror->item->is_removal) { /* again, later */
+        TAILQ_INSERT_HEAD(&mirror->items, mirror->item, in_items);
+        mirror->removal_count++;
+        mirror->item = NULL;
+    }
+    item_free(&mirror->item);
+    mirror_drop_copies(mirror, false);
+    forget_place(mirror);
+    mirror->must_compare = true;
+    mirror->must_compare_again = false;
+    mirror_release(&mirror->use);
 }
 
 static void fail_turn(struct mirror *mirror, const char *where, enum err err, const char *words)
@@ -147,15 +143,7 @@ static void fail_turn(struct mirror *mirror, const char *where, enum err err, co
     if (mirror->failures == 0)
         mirror->failing_since_ms = clock_now_ms();
     mirror->failures++;
-    if (mirror->item != NULL && mirror->item->is_removal) { /* again, later */
-        TAILQ_INSERT_HEAD(&mirror->items, mirror->item, in_items);
-        mirror->removal_count++;
-        mirror->item = NULL;
-    }
-    mirror_drop_copies(mirror, false);
-    forget_place(mirror);
-    mirror->must_compare = true;
-    mirror->must_compare_again = false;
+    mirror_give_up(mirror);
     mirror->is_waiting = true;
     net_timer_start(mirror->timer, wait_ms < LONGEST_WAIT_MS ? wait_ms : LONGEST_WAIT_MS);
     end_turn(mirror);
@@ -164,6 +152,11 @@ static void fail_turn(struct mirror *mirror, const char *where, enum err err, co
 static void fail_own(struct mirror *mirror, const struct backup_result *result)
 {
     fail_turn(mirror, "", result->err, result->words);
+}
+
+void mirror_put_off(struct mirror *mirror, const char *words)
+{
+    fail_turn(mirror, "", ERR_BUSY, words);
 }
 
 void mirror_on_time(void *owner)
@@ -177,23 +170,6 @@ void mirror_on_time(void *owner)
     mirror->is_waiting = false;
     mirror_get_ready(mirror);
     mirrors_run(mirror->mirrors);
-}
-
-void mirrors_run(struct backup_mirrors *mirrors)
-{
-    struct mirror *mirror;
-
-    if (mirrors->is_running_ready)
-        return; /* a turn that ended at once: the loop below goes on */
-    mirrors->is_running_ready = true;
-    while (mirrors->working < WORKING_MAX && (mirror = TAILQ_FIRST(&mirrors->ready)) != NULL) {
-        TAILQ_REMOVE(&mirrors->ready, mirror, in_ready);
-        mirror->is_ready = false;
-        mirror->is_working = true;
-        mirrors->working++;
-        go_on(mirror);
-    }
-    mirrors->is_running_ready = false;
 }
 
 /* ---- Steps ---- */
@@ -376,7 +352,7 @@ static void on_host_listed(void *owner, struct backup_result *result)
     for (size_t i = 0; i < count; i++)
         page->entries[page->count++] =
             (struct mirror_entry){.name = arena_copy(&page->arena, result->objects[i].name).ptr,
-                           .size_bytes = result->objects[i].size_bytes};
+                                  .size_bytes = result->objects[i].size_bytes};
     list_own(mirror, mirror->after == NULL ? STR("") : str_from_c(mirror->after));
 }
 
@@ -412,7 +388,7 @@ static void next_item(struct mirror *mirror)
                                      BACKUP_GONE_NOW, on_removed, mirror);
 }
 
-static void go_on(struct mirror *mirror)
+void mirror_go_on(struct mirror *mirror)
 {
     struct task task;
 
@@ -428,15 +404,10 @@ static void go_on(struct mirror *mirror)
 
 void mirror_stop(struct mirror *mirror)
 {
-    struct backup_mirrors *mirrors = mirror->mirrors;
-
     backup_cancel(&mirror->call);
     item_free(&mirror->item);
-    if (mirror->is_ready)
-        TAILQ_REMOVE(&mirrors->ready, mirror, in_ready);
-    if (mirror->is_working)
-        mirrors->working--;
-    mirror->is_ready = mirror->is_working = mirror->is_waiting = false;
+    mirror_leave_turns(mirror);
+    mirror->is_waiting = false;
     net_timer_stop(mirror->timer);
     forget_place(mirror);
     mirror_release(&mirror->use);
