@@ -22,6 +22,7 @@ struct backup_s3_options {
     const char *work_folder;  /* exists; what was left in it is removed */
     const struct log *log;    /* borrowed */
     uint64_t part_bytes;      /* 0: S3_PART_BYTES */
+    int64_t sweep_ms;         /* how long looking for old uploads may take, once a day; 0: no limit */
 };
 
 /* Takes the secret over, whatever it gives. ERR_IO, ERR_NOT_FOUND: the work folder. */

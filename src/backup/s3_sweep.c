@@ -16,11 +16,30 @@ struct s3_sweep {
     struct arena arena;
     struct s3_upload *uploads; /* in the arena */
     size_t count, next;
-    struct net_timer *timer;      /* own */
+    struct net_timer *timer;      /* own; the next time */
+    struct net_timer *patience;   /* own; the end of this one */
     struct s3_exchange *exchange; /* own */
 };
 
 static void drop_next(struct s3_sweep *sweep);
+
+static void end(struct s3_sweep *sweep)
+{
+    arena_free(&sweep->arena);
+    sweep->count = sweep->next = 0;
+    net_timer_stop(sweep->patience);
+    net_timer_start(sweep->timer, SWEEP_EVERY_MS);
+}
+
+/* A connection that others may need: what is left is for the next time. */
+static void on_patience_over(void *owner)
+{
+    struct s3_sweep *sweep = owner;
+
+    s3_cancel(&sweep->exchange);
+    sweep->exchange = NULL;
+    end(sweep);
+}
 
 static void on_swept(void *owner, const struct s3_reply *reply)
 {
@@ -51,9 +70,7 @@ static void drop_next(struct s3_sweep *sweep)
         sweep->exchange = s3_start(sweep->s3->client, &request, on_swept, sweep);
         return;
     }
-    arena_free(&sweep->arena);
-    sweep->count = 0;
-    net_timer_start(sweep->timer, SWEEP_EVERY_MS);
+    end(sweep);
 }
 
 static void on_uploads(void *owner, const struct s3_reply *reply)
@@ -86,6 +103,8 @@ static void sweep_now(void *owner)
     CLEANUP(buf_free) struct buf query;
     struct s3_request request = {.method = NET_HTTP_GET, .response_limit = S3_XML_BODY_MAX};
 
+    if (sweep->s3->sweep_ms > 0)
+        net_timer_start(sweep->patience, sweep->s3->sweep_ms);
     buf_init(&query, SIZE_MAX);
     s3_query_put(&query, "prefix", s3_client_prefix(sweep->s3->client));
     s3_query_put(&query, "uploads", STR(""));
@@ -99,6 +118,7 @@ struct s3_sweep *s3_sweep_new(struct s3 *s3)
 
     sweep->s3 = s3;
     sweep->timer = net_timer_new(s3->loop, sweep_now, sweep);
+    sweep->patience = net_timer_new(s3->loop, on_patience_over, sweep);
     net_timer_start(sweep->timer, SWEEP_FIRST_MS);
     return sweep;
 }
@@ -109,6 +129,7 @@ void s3_sweep_free(struct s3_sweep **sweep)
         return;
     s3_cancel(&(*sweep)->exchange);
     net_timer_free(&(*sweep)->timer);
+    net_timer_free(&(*sweep)->patience);
     arena_free(&(*sweep)->arena);
     mem_free(sweep);
 }

@@ -21,6 +21,13 @@
 #include <fcntl.h>
 #include <string.h>
 
+enum {
+    /* Of owners' own buckets, which may hang, all at once: those that are worked on, read and tried
+     * (backup/archivist.h) leave some for sweeps. */
+    OWN_CONNECTIONS_MAX = 2 * MIRROR_PLACES + 16,
+    OWN_SWEEP_MS = 10 * 1000,
+};
+
 struct archivist_role {
     struct archivist *archivist; /* own */
     struct dns_client *dns;      /* own */
@@ -69,7 +76,8 @@ static enum err make_own_http(struct role_process *process, struct task *task)
 {
     struct archivist_role *state = role_state(process);
     const struct config *config = role_config(process);
-    struct net_http_options options = {.connections_max = 16, .connections_per_host_max = 4};
+    struct net_http_options options = {.connections_max = OWN_CONNECTIONS_MAX,
+                                       .connections_per_host_max = OWN_CONNECTIONS_MAX};
     CLEANUP(buf_free) struct buf pem;
 
     if (net_http_read_trust(task, STR(""), &state->system_trust) != ERR_OK)
@@ -94,7 +102,8 @@ static enum err open_own(void *owner, struct task *task, const struct backup_own
     struct role_process *process = owner;
     struct archivist_role *state = role_state(process);
     struct backup_s3_options options = {.work_folder = state->work_folder,
-                                        .log = role_log(process)};
+                                        .log = role_log(process),
+                                        .sweep_ms = OWN_SWEEP_MS};
     struct backup_place place;
     const char *reason = backup_place_parse(&task->arena, own->place, &place);
 
