@@ -188,7 +188,6 @@ static void free_s3(struct backup_destination *destination)
     s3_sweep_free(&s3->sweep);
     s3_client_free(&s3->client);
     mem_free(&s3->work_folder);
-    mem_free(&s3->slice);
     mem_free(&s3);
 }
 
@@ -229,7 +228,6 @@ enum err backup_s3_new(struct task *task, const struct backup_s3_options *option
     s3->client = s3_client_new(&options->client);
     s3->part_bytes = options->part_bytes > 0 ? options->part_bytes : S3_PART_BYTES;
     s3->sweep_ms = options->sweep_ms;
-    s3->slice = mem_room(S3_SLICE_BYTES);
     s3->work_folder = mem_copy_text(options->work_folder, strlen(options->work_folder));
     err = clean(task, s3->work_folder);
     if (err != ERR_OK) {

@@ -10,7 +10,6 @@ struct s3 {
     const struct log *log;      /* borrowed */
     struct s3_client *client;   /* own */
     char *work_folder;          /* own */
-    char *slice;                /* own; room that bytes are hashed through */
     uint64_t part_bytes;
     int64_t sweep_ms;           /* 0: no limit */
     struct s3_sweep *sweep;     /* own */

@@ -62,6 +62,7 @@ struct put_call {
     struct s3_part *parts;   /* own; S3_PARTS_MAX, what the server has */
     uint32_t part_count, part, highest; /* `part` from 0: the one in work */
     uint64_t hashed;         /* of the part in work */
+    char *slice;             /* own; of it; NULL: none was read yet */
     EVP_MD_CTX *sha256, *md5;    /* own; of the part in work */
     struct hasher *hasher; /* own; of the whole; NULL: that is one part */
     unsigned char part_digest[CRYPT_HASH_BYTES];
@@ -84,6 +85,7 @@ static void put_free(struct put_call *call)
     EVP_MD_CTX_free(call->md5);
     fd_close(&call->fd);
     mem_free(&call->parts);
+    mem_free(&call->slice);
     arena_free(&call->arena);
     mem_free(&call);
 }
@@ -346,20 +348,21 @@ static void on_slice(void *owner)
     struct put_call *call = owner;
     uint64_t left = part_len(call) - call->hashed;
     size_t want = left < S3_SLICE_BYTES ? (size_t)left : S3_SLICE_BYTES;
-    ssize_t got =
-        want == 0 ? 0
-                  : pread(call->fd, call->s3->slice, want,
-                          (off_t)(part_start(call) + call->hashed));
+    ssize_t got = 0;
 
+    if (call->slice == NULL) /* of the first part, which is as long as any */
+        call->slice = mem_room(want > 0 ? want : 1);
+    if (want > 0)
+        got = pread(call->fd, call->slice, want, (off_t)(part_start(call) + call->hashed));
     if (got < 0 || (got == 0 && want > 0)) {
         finish(call, got < 0 ? ERR_IO : ERR_INVALID,
                got < 0 ? "its bytes cannot be read" : "shorter than its size");
         return;
     }
-    must(EVP_DigestUpdate(call->sha256, call->s3->slice, (size_t)got));
-    must(EVP_DigestUpdate(call->md5, call->s3->slice, (size_t)got));
+    must(EVP_DigestUpdate(call->sha256, call->slice, (size_t)got));
+    must(EVP_DigestUpdate(call->md5, call->slice, (size_t)got));
     if (call->hasher != NULL)
-        hasher_add(call->hasher, str_make(call->s3->slice, (size_t)got));
+        hasher_add(call->hasher, str_make(call->slice, (size_t)got));
     call->hashed += (uint64_t)got;
     if (call->hashed < part_len(call))
         net_timer_start(call->timer, 0);
