@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    COPIES_MAX = 512, /* that wait with an open descriptor; what is beyond is found by comparing */
+    COPIES_MAX = 512, /* that wait; what is beyond is found by comparing */
     COPIES_OF_ONE_MAX = 64,
     LOST_MS = 24 * 60 * 60 * 1000,
 };
@@ -221,6 +221,20 @@ void backup_mirrors_all_told(struct backup_mirrors *mirrors)
 
 /* ---- What came, and what went ---- */
 
+static bool fits(uint64_t waiting_bytes, uint64_t size_bytes, uint64_t limit_bytes)
+{
+    return waiting_bytes <= limit_bytes && size_bytes <= limit_bytes - waiting_bytes;
+}
+
+static bool may_wait(const struct mirror *mirror, uint64_t size_bytes)
+{
+    const struct backup_mirrors *mirrors = mirror->mirrors;
+
+    return mirror->copy_count < COPIES_OF_ONE_MAX && mirrors->copies < COPIES_MAX &&
+           fits(mirror->copy_bytes, size_bytes, MIRROR_WAITING_OF_ONE_BYTES) &&
+           fits(mirrors->copy_bytes, size_bytes, MIRROR_WAITING_BYTES);
+}
+
 void backup_mirrors_put(struct backup_mirrors *mirrors, const struct backup_put *put)
 {
     struct mirror *mirror = find(mirrors, put->name);
@@ -231,7 +245,7 @@ void backup_mirrors_put(struct backup_mirrors *mirrors, const struct backup_put 
         return;
     if (mirror->must_compare && mirror->stage == MIRROR_STAGE_NONE && mirror->after == NULL)
         return; /* it will be found */
-    if (mirror->copy_count < COPIES_OF_ONE_MAX && mirrors->copies < COPIES_MAX)
+    if (mirror_begins_at_once(mirror) || may_wait(mirror, put->size_bytes))
         fd = fcntl(put->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) {
         *(mirror->must_compare ? &mirror->must_compare_again : &mirror->must_compare) = true;

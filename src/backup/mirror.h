@@ -64,7 +64,14 @@ void backup_mirrors_set(struct backup_mirrors *mirrors, const struct backup_own 
 void backup_mirrors_tell(struct backup_mirrors *mirrors);
 void backup_mirrors_all_told(struct backup_mirrors *mirrors);
 
-/* This came to the host's; nothing happens if the mailbox has no other. */
+/* This came to the host's; nothing happens if the mailbox has no other. Its bytes wait for their
+ * turn while they are no more than these, for one mailbox and for all; what is beyond is read from
+ * the host's again, when comparing finds that it is missing. What is on its way is not counted: an
+ * object for each place, however large. */
+enum {
+    MIRROR_WAITING_OF_ONE_BYTES = 16 * 1024 * 1024,
+    MIRROR_WAITING_BYTES = 128 * 1024 * 1024,
+};
 void backup_mirrors_put(struct backup_mirrors *mirrors, const struct backup_put *put);
 /* This was let go there. While the owner's cannot be reached, so many names are remembered. */
 enum { MIRROR_REMOVALS_MAX = 4096 };

@@ -82,9 +82,10 @@ struct mirror {
     struct mirror_item *item; /* own; that is being copied or deleted */
     struct mirror_items items;
     size_t copy_count, removal_count; /* of them */
-    struct backup_call *call;         /* own */
-    struct net_timer *timer;          /* own; the next attempt, or the end of a rest */
-    bool is_waiting;                  /* it is the next attempt */
+    uint64_t copy_bytes;
+    struct backup_call *call; /* own */
+    struct net_timer *timer;  /* own; the next attempt, or the end of a rest */
+    bool is_waiting;          /* it is the next attempt */
     unsigned failures;
     int64_t failing_since_ms, lost_since_ms, last_copied_ms; /* 0: not */
     uint64_t copied_count;
@@ -110,7 +111,8 @@ struct backup_mirrors {
     struct mirror_places lanes[MIRROR_LANE_COUNT];
     struct backup_mirrors_limits limits;
     int64_t served_ms; /* what the one whose turn began last had been served */
-    size_t copies;
+    size_t copies;     /* that wait, of all */
+    uint64_t copy_bytes;
     bool is_running;
     struct mirror_uses uses;
 };
@@ -132,6 +134,8 @@ void mirror_init_turns(struct mirror *mirror);
 void mirror_done_turns(struct mirror *mirror);
 /* It has work, perhaps: it waits for its turn. mirrors_run is to follow. */
 void mirror_get_ready(struct mirror *mirror);
+/* Whatever it is to do next does not wait. */
+bool mirror_begins_at_once(const struct mirror *mirror);
 /* Those whose turn it is begin. */
 void mirrors_run(struct backup_mirrors *mirrors);
 /* Its step is done, and nothing of it is under way: others have their turns. */

@@ -9,11 +9,13 @@
 #include "base/scratch.h"
 #include "secret/hasher.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -31,8 +33,8 @@ struct flaky {
     struct backup_destination base;
     struct backup_destination *inner; /* own */
     struct state *state;
-    bool hangs;       /* its secret is "hangs": it never answers */
-    int64_t delay_ms; /* its secret is "slow": it answers so late */
+    bool hangs;   /* its secret is "hangs": it never answers */
+    bool is_slow; /* its secret is "slow" */
 };
 
 struct failing {
@@ -66,7 +68,7 @@ struct state {
     enum err down;                 /* what the owner's answers with */
     bool is_silent;                /* it does not answer */
     int opened, asked, deny_after; /* deny_after > 0: the so-many-th call fails */
-    int64_t delay_ms;              /* of slow ones */
+    int64_t delay_ms;              /* slow ones answer so late */
     unsigned slow_answers;
     char seen_secret[32];
 };
@@ -160,7 +162,7 @@ static struct late *maybe_late(struct flaky *flaky, struct str name, backup_on_d
 {
     struct late *late;
 
-    if (flaky->delay_ms == 0)
+    if (!flaky->is_slow)
         return NULL;
     late = NEW(struct late);
     late->base.kind = &late_kind;
@@ -170,7 +172,7 @@ static struct late *maybe_late(struct flaky *flaky, struct str name, backup_on_d
     late->on_done = on_done;
     late->owner = owner;
     late->timer = net_timer_new(flaky->state->host.loop, late_begin, late);
-    net_timer_start(late->timer, flaky->delay_ms);
+    net_timer_start(late->timer, flaky->state->delay_ms);
     return late;
 }
 
@@ -250,7 +252,7 @@ static enum err open_own(void *owner, struct task *task, const struct backup_own
     flaky->base.kind = &flaky_kind;
     flaky->state = s;
     flaky->hangs = str_equal(own->secret, STR("hangs"));
-    flaky->delay_ms = str_equal(own->secret, STR("slow")) ? s->delay_ms : 0;
+    flaky->is_slow = str_equal(own->secret, STR("slow"));
     TRY(backup_directory_open(s->host.loop, task, arena_copy(&task->arena, own->place).ptr,
                               &flaky->inner));
     *out = &flaky->base;
@@ -649,6 +651,78 @@ static void test_who_is_not_named_has_none(void **state)
     run_for(s, 20);
 }
 
+/* --- what waits --- */
+
+/* In files without names that this process has open, each counted once. */
+static uint64_t held_bytes(void)
+{
+    CLEANUP(folder_close) DIR *folder = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    ino_t seen[256];
+    size_t count = 0;
+    uint64_t bytes = 0;
+
+    while ((entry = readdir(folder)) != NULL) {
+        struct stat about;
+        char path[64];
+        size_t i = 0;
+
+        if (readlinkat(dirfd(folder), entry->d_name, path, sizeof(path)) < 7 ||
+            memcmp(path, "/memfd:", 7) != 0 ||
+            fstatat(dirfd(folder), entry->d_name, &about, 0) != 0)
+            continue;
+        while (i < count && seen[i] != about.st_ino)
+            i++;
+        if (i < count)
+            continue;
+        assert_true(count < 256);
+        seen[count++] = about.st_ino;
+        bytes += (uint64_t)about.st_size;
+    }
+    return bytes;
+}
+
+/* What is too much to wait is read from the host's again. */
+static void test_what_waits_is_bounded_in_bytes(void **state)
+{
+    enum { MIB = 1024 * 1024, OBJECTS = 40 };
+    struct state *s = *state;
+
+    set_place(s, own_folder, "slow");
+    settle(s, "up to date");
+    s->delay_ms = 60 * 1000;
+    come(s, "full/1.sqlite", 20 * MIB, 1); /* it does not wait: it is on its way at once */
+    assert_in_range(held_bytes(), 20 * MIB, 20 * MIB);
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "log/0/%u.seg", i);
+        come(s, name, MIB, i);
+    }
+    assert_in_range(held_bytes(), 20 * MIB + MIRROR_WAITING_OF_ONE_BYTES / 2,
+                    20 * MIB + MIRROR_WAITING_OF_ONE_BYTES);
+    come(s, "full/2.sqlite", 20 * MIB, 2);
+    assert_in_range(held_bytes(), 20 * MIB, 20 * MIB + MIRROR_WAITING_OF_ONE_BYTES);
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    assert_same_lists(s);
+    assert_int_equal(held_bytes(), 0);
+    /* And without another being set. */
+    s->delay_ms = 0;
+    set_place(s, own_folder, "slow");
+    settle(s, "up to date");
+    s->delay_ms = 300;
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "log/1/%u.seg", i);
+        come(s, name, MIB, i);
+    }
+    s->delay_ms = 0;
+    settle(s, "up to date");
+    assert_same_lists(s);
+}
+
 /* --- others in the way --- */
 
 enum { OTHERS = 24, OTHERS_QUICK_MS = 60, OTHERS_SLOW_MS = 240 };
@@ -839,6 +913,7 @@ int main(void)
         TEST(test_one_that_leaves),
         TEST(test_one_that_leaves_while_it_is_compared),
         TEST(test_who_is_not_named_has_none),
+        TEST(test_what_waits_is_bounded_in_bytes),
         TEST(test_those_that_hang_are_in_nobodys_way),
         TEST(test_a_slow_one),
         TEST(test_a_slow_one_among_those_that_hang),

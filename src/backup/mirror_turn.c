@@ -74,6 +74,14 @@ void mirror_get_ready(struct mirror *mirror)
         TAILQ_INSERT_TAIL(&places_of(mirror)->ready, mirror, in_lane);
 }
 
+bool mirror_begins_at_once(const struct mirror *mirror)
+{
+    const struct mirror_places *places = &mirror->mirrors->lanes[mirror->lane];
+
+    return !mirror->is_ready && !mirror->is_working && !mirror->is_waiting &&
+           !mirror_has_work(mirror) && TAILQ_EMPTY(&places->ready) && places->taken < MIRROR_PLACES;
+}
+
 /* ---- Working ---- */
 
 static void enter_place(struct mirror *mirror)

@@ -34,7 +34,9 @@ static void take_item(struct mirror *mirror, struct mirror_item *item)
         mirror->removal_count--;
     } else {
         mirror->copy_count--;
+        mirror->copy_bytes -= item->size_bytes;
         mirror->mirrors->copies--;
+        mirror->mirrors->copy_bytes -= item->size_bytes;
     }
 }
 
@@ -67,7 +69,9 @@ void mirror_add(struct mirror *mirror, struct mirror_item *item)
         mirror->removal_count++;
     } else {
         mirror->copy_count++;
+        mirror->copy_bytes += item->size_bytes;
         mirror->mirrors->copies++;
+        mirror->mirrors->copy_bytes += item->size_bytes;
     }
 }
 
