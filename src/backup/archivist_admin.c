@@ -69,6 +69,19 @@ void archivist_admin_gone(struct archivist_admin *admin, const struct wire_chann
     }
 }
 
+static void cancel(struct archivist_admin *admin, const struct wire_channel *asker, uint64_t tag)
+{
+    struct request *request;
+
+    LIST_FOREACH(request, &admin->requests, in_requests)
+    {
+        if (request->from == asker && request->tag == tag) {
+            request_free(request);
+            return;
+        }
+    }
+}
+
 /* Takes the reply over. */
 static void answer(struct archivist_admin *admin, struct wire_channel *to, uint64_t tag,
                    json_t *reply)
@@ -289,7 +302,9 @@ void archivist_admin_message(struct archivist_admin *admin, const struct archivi
         begin_trial(admin, state, from, message->tag, json);
         return;
     }
-    if (command != NULL && strcmp(command, "backup destination show") == 0)
+    if (command != NULL && strcmp(command, "cancel") == 0)
+        cancel(admin, from, message->tag);
+    else if (command != NULL && strcmp(command, "backup destination show") == 0)
         show_own(admin, state, from, message->tag, json);
     else if (command != NULL && strcmp(command, "backup status") == 0)
         answer(admin, from, message->tag, describe(state));

@@ -1,5 +1,10 @@
-/* The administrator's commands that the keeper passes on: `sealpost backup list`, `backup status`,
- * `backup destination …`. */
+/*
+ * The administrator's commands that the keeper passes on: `sealpost backup list`, `backup status`,
+ * `backup destination …`.
+ *
+ * Those that take their time are few at once; so where nobody waits for one any more, the keeper
+ * says "cancel" with its tag: it ends, and is not answered, nor is this.
+ */
 #ifndef BACKUP_ARCHIVIST_ADMIN_H
 #define BACKUP_ARCHIVIST_ADMIN_H
 

@@ -42,7 +42,7 @@ struct held {
 struct holding {
     struct backup_destination base;
     struct backup_destination *inner; /* own */
-    bool is_holding;
+    bool is_holding, is_silent;       /* is_silent: lists are not answered */
     struct held *held[HELD_MAX];
     size_t count;
 };
@@ -126,10 +126,27 @@ static struct backup_call *holding_get(struct backup_destination *d, struct str 
     return backup_get(CONTAINER_OF(d, struct holding, base)->inner, name, on_done, owner);
 }
 
+static void silent_cancel(struct backup_call *call)
+{
+    mem_free(&call);
+}
+
+static const struct backup_destination_kind silent_kind = {.cancel = silent_cancel};
+
+static struct backup_call *silence(void)
+{
+    struct backup_call *call = NEW(struct backup_call);
+
+    call->kind = &silent_kind;
+    return call;
+}
+
 static struct backup_call *holding_list(struct backup_destination *d, struct str prefix,
                                         struct str after, size_t count_max, backup_on_done on_done,
                                         void *owner)
 {
+    if (CONTAINER_OF(d, struct holding, base)->is_silent)
+        return silence();
     return backup_list(CONTAINER_OF(d, struct holding, base)->inner, prefix, after, count_max,
                        on_done, owner);
 }
@@ -197,6 +214,8 @@ static void far_message(void *owner, struct wire_channel *channel, struct wire_m
         peer->status = body->backup_list_reply.status;
         peer->is_last = body->backup_list_reply.is_last;
         copy(body->backup_list_reply.json, peer->json, sizeof(peer->json));
+    } else if (message->type == WIRE_ADMIN_REPLY) {
+        copy(body->admin_reply.json, peer->json, sizeof(peer->json));
     } else {
         assert_int_equal(message->type, WIRE_BACKUP_DELETE_REPLY);
         peer->status = body->backup_delete_reply.status;
@@ -277,7 +296,8 @@ static void wait_for(struct state *s, const struct peer *peer, size_t answers)
     assert_int_equal(peer->answers, answers);
 }
 
-static void send_put(struct peer *from, const struct id *mailbox, const char *name, struct str bytes)
+static void send_put(struct peer *from, const struct id *mailbox, const char *name,
+                     struct str bytes)
 {
     unsigned char digest[CRYPT_HASH_BYTES];
     CLEANUP(fd_close) int fd = -1;
@@ -325,6 +345,45 @@ static enum wire_status list(struct state *s, struct peer *from, const struct id
     return (enum wire_status)from->status;
 }
 
+static void ask_admin(struct state *s, uint64_t tag, const char *json)
+{
+    struct wire_admin body = {.json = str_from_c(json)};
+
+    assert_int_equal(wire_send(s->keeper.far, WIRE_ADMIN, tag, &body, NULL, 0), ERR_OK);
+}
+
+/* What nobody waits for any more takes no place of what others ask. */
+static void a_list_that_is_given_up(void **unused)
+{
+    enum { LISTS_MAX = 4 };
+    struct state *s = begin(true);
+    char ask[200];
+
+    (void)unused;
+    (void)snprintf(ask, sizeof(ask),
+                   "{\"command\":\"backup list\",\"mailboxes\":[{\"address\":\"a@x.test\","
+                   "\"mailbox\":\"%s\"}]}",
+                   s->mailbox.text);
+    s->holding->is_silent = true;
+    for (uint64_t tag = 1; tag <= LISTS_MAX; tag++)
+        ask_admin(s, tag, ask);
+    ask_admin(s, 5, ask);
+    wait_for(s, &s->keeper, 1);
+    assert_non_null(strstr(s->keeper.json, "\"busy\""));
+    ask_admin(s, 6, "{\"command\":\"cancel\"}"); /* of none */
+    ask_admin(s, 3, "{\"command\":\"cancel\"}");
+    s->holding->is_silent = false;
+    ask_admin(s, 7, ask);
+    wait_for(s, &s->keeper, 2);
+    assert_non_null(strstr(s->keeper.json, "\"ok\""));
+    s->holding->is_silent = true;
+    ask_admin(s, 8, ask);
+    ask_admin(s, 9, ask);
+    wait_for(s, &s->keeper, 3);
+    assert_non_null(strstr(s->keeper.json, "\"busy\""));
+    end(s);
+}
+
 static void a_mailbox_has_its_part(void **unused)
 {
     struct state *s = begin(true);
@@ -337,7 +396,8 @@ static void a_mailbox_has_its_part(void **unused)
     assert_int_equal(s->store.size_bytes, 3);
     assert_int_equal(get(s, &s->store, &other, "full/a.sqlite"), WIRE_UNKNOWN);
     assert_int_equal(list(s, &s->store, &s->mailbox, "full/", ""), WIRE_OK);
-    assert_non_null(strstr(s->store.json, "{\"name\":\"full/a.sqlite\",\"size\":3,\"modified\":\"2"));
+    assert_non_null(
+        strstr(s->store.json, "{\"name\":\"full/a.sqlite\",\"size\":3,\"modified\":\"2"));
     assert_true(s->store.is_last);
     assert_int_equal(list(s, &s->store, &s->mailbox, "", "full/a.sqlite"), WIRE_OK);
     assert_string_equal(s->store.json, "[]");
@@ -481,7 +541,8 @@ static void old_ones_go_although_one_is_of_the_future(void **unused)
     end(s);
 }
 
-/* Of a process that died, and of the next one, which has more: the later one stays, however large. */
+/* Of a process that died, and of the next one, which has more: the later one stays, however large.
+ */
 static void puts_of_one_name_stay_in_order(void **unused)
 {
     struct state *s = begin(true);
@@ -504,10 +565,9 @@ static void puts_of_one_name_stay_in_order(void **unused)
 
 static void generations_of_the_log_go_with_their_backups(void **unused)
 {
-    static const char *const objects[] = {"base/g1.sqlite",           "base/g1.json",
-                                          "log/g1/000000000001.seg", "log/g1/000000000002.seg",
-                                          "base/g2.sqlite",           "base/g2.json",
-                                          "log/g2/000000000001.seg"};
+    static const char *const objects[] = {
+        "base/g1.sqlite", "base/g1.json", "log/g1/000000000001.seg", "log/g1/000000000002.seg",
+        "base/g2.sqlite", "base/g2.json", "log/g2/000000000001.seg"};
     struct backup_policy policy = {.daily = 1, .hourly = 0};
     struct state *s = begin(true);
     char now[BACKUP_STAMP_ROOM], later[BACKUP_STAMP_ROOM];
@@ -753,6 +813,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mailbox_has_its_part),
+        cmocka_unit_test(a_list_that_is_given_up),
         cmocka_unit_test(who_may_name_what),
         cmocka_unit_test(without_a_destination_it_says_so),
         cmocka_unit_test(what_waits_is_bounded),

@@ -125,6 +125,7 @@ void keeper_key_stop(struct keeper *keeper);
 /* keeper_ask.c: what commands ask of courier and resolver, and keys for domains without any. */
 enum err keeper_ask_courier(void *keeper, uint64_t ticket, struct str json);
 enum err keeper_ask_archivist(void *keeper, uint64_t ticket, struct str json);
+void keeper_forget_archivist(void *keeper, uint64_t ticket);
 void keeper_ask_dns(void *keeper, uint64_t ticket, struct str name, enum dns_type type);
 /* Looks for domains without keys, from the loop. */
 void keeper_keys_soon(struct keeper *keeper);

@@ -205,6 +205,7 @@ static const struct admin_services services = {
     .limits_changed = limits_changed,
     .ask_courier = keeper_ask_courier,
     .ask_archivist = keeper_ask_archivist,
+    .forget_archivist = keeper_forget_archivist,
     .bucket_reason = keeper_bucket_reason,
     .bucket_changed = keeper_bucket_changed,
     .ask_dns = keeper_ask_dns,

@@ -40,6 +40,14 @@ enum err keeper_ask_archivist(void *owner, uint64_t ticket, struct str json)
                              : wire_send(archivist, WIRE_ADMIN, ticket, &body, NULL, 0);
 }
 
+void keeper_forget_archivist(void *owner, uint64_t ticket)
+{
+    /* The same tag: it is about that one (backup/archivist_admin.h). Without an archivist, or
+     * where it takes nothing, that is over with its channel. */
+    if (keeper_ask_archivist(owner, ticket, STR("{\"command\":\"cancel\"}")) != ERR_OK)
+        log_info(((struct keeper *)owner)->log, "the archivist could not be told to give up");
+}
+
 static void unlink_question(struct keeper_question *question)
 {
     struct keeper_question **link = &question->keeper->questions;

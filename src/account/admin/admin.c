@@ -367,8 +367,33 @@ static void forget_client(struct admin_request *request, const void *client)
     }
 }
 
+static void finish_asked(struct admin_request **link, enum err err)
+{
+    struct admin_request *request = *link;
+
+    *link = request->next;
+    finish(request, err);
+}
+
+/* What only this client asked the archivist ends. */
+static void forget_archivist(struct admin *admin, const void *client)
+{
+    struct admin_request **link = &admin->asking;
+
+    while (*link != NULL) {
+        if ((*link)->client == client && (*link)->other == ADMIN_OTHER_ARCHIVIST) {
+            admin->services->forget_archivist(admin->owner, (*link)->ticket);
+            (*link)->client = NULL;
+            finish_asked(link, ERR_BUSY);
+        } else {
+            link = &(*link)->next;
+        }
+    }
+}
+
 void admin_client_gone(struct admin *admin, const void *client)
 {
+    forget_archivist(admin, client);
     forget_client(admin->waiting, client);
     forget_client(admin->working, client);
     forget_client(admin->asking, client);
@@ -455,14 +480,6 @@ void admin_mailbox_removed(struct admin *admin, const struct id *mailbox, bool i
                     mailbox->text);
     /* One that stays is passed over until the store or the keeper starts again. */
     admin_sweep(admin, now_ms);
-}
-
-static void finish_asked(struct admin_request **link, enum err err)
-{
-    struct admin_request *request = *link;
-
-    *link = request->next;
-    finish(request, err);
 }
 
 static enum err unavailable(struct admin_request *request)
@@ -609,10 +626,15 @@ static bool is_late(const struct admin_request *request, int64_t now_ms, int64_t
 static void expire_asked(struct admin_request **link, int64_t now_ms, int64_t limit_ms)
 {
     while (*link != NULL) {
-        if (is_late(*link, now_ms, limit_ms))
-            finish_asked(link, unavailable(*link));
-        else
-            link = &(*link)->next;
+        struct admin_request *request = *link;
+
+        if (!is_late(request, now_ms, limit_ms)) {
+            link = &request->next;
+            continue;
+        }
+        if (request->other == ADMIN_OTHER_ARCHIVIST)
+            request->admin->services->forget_archivist(request->admin->owner, request->ticket);
+        finish_asked(link, unavailable(request));
     }
 }
 

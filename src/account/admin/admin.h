@@ -49,6 +49,8 @@ struct admin_services {
     enum err (*ask_courier)(void *owner, uint64_t ticket, struct str json);
     /* The same with the archivist. */
     enum err (*ask_archivist)(void *owner, uint64_t ticket, struct str json);
+    /* Nobody waits for the archivist's answer any more, which need not come. */
+    void (*forget_archivist)(void *owner, uint64_t ticket);
     /* NULL, or why no backups can be copied to this place of an owner's. */
     const char *(*bucket_reason)(void *owner, struct task *task, struct str place);
     /* A mailbox's own bucket is another one, or none any more. */

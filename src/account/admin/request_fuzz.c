@@ -149,6 +149,12 @@ static int64_t reset_keep_ms(void *owner)
     return 5000;
 }
 
+static void forget_archivist(void *owner, uint64_t ticket)
+{
+    (void)owner;
+    (void)ticket;
+}
+
 static void cancel_job(void *owner, uint64_t ticket)
 {
     (void)owner;
@@ -189,6 +195,7 @@ static const struct admin_services services = {
     .limits_changed = nothing,
     .ask_courier = ask_courier,
     .ask_archivist = ask_courier,
+    .forget_archivist = forget_archivist,
     .bucket_reason = bucket_reason,
     .bucket_changed = nothing_for,
     .ask_dns = ask_dns,

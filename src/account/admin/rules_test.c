@@ -271,6 +271,31 @@ static void test_a_mailbox_s_own_bucket(void **state)
     task_done(&task);
 }
 
+/* It hears when nobody waits for its answer any more, and a late one is nobody's. */
+static void test_the_archivist_is_not_asked_for_nothing(void **state)
+{
+    static const char list[] = "{'command':'backup list','arguments':{'address':'you@demo.test'}}";
+    struct test_admin *f = *state;
+
+    test_admin_add_demo(f);
+    assert_string_equal(test_admin_ask(f, list), "(none)");
+    admin_client_gone(f->admin, f);
+    assert_int_equal(f->forgotten_ticket, f->courier_ticket);
+    admin_archivist_answered(f->admin, f->courier_ticket, STR("{\"status\":\"ok\"}"));
+    assert_null(f->answer);
+    assert_string_equal(test_admin_ask(f, list), "(none)");
+    assert_int_not_equal(f->forgotten_ticket, f->courier_ticket);
+    admin_expire(f->admin, TEST_ADMIN_NOW_MS + 30000, 30000);
+    assert_string_equal(test_admin_member(f, "status"), "busy");
+    assert_int_equal(f->forgotten_ticket, f->courier_ticket);
+    f->forgotten_ticket = 0;
+    assert_string_equal(test_admin_ask(f, list), "(none)");
+    admin_archivist_answered(f->admin, f->courier_ticket, STR("{\"status\":\"ok\",\"items\":[]}"));
+    assert_string_equal(test_admin_member(f, "status"), "ok");
+    admin_client_gone(f->admin, f);
+    assert_int_equal(f->forgotten_ticket, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +303,7 @@ int main(void)
         TEST(test_a_webhook_s_secret_is_shown_once),
         TEST(test_the_queue_s_commands),
         TEST(test_a_mailbox_s_own_bucket),
+        TEST(test_the_archivist_is_not_asked_for_nothing),
     };
 
     secret_init();

@@ -91,6 +91,13 @@ static enum err ask_courier(void *owner, uint64_t ticket, struct str json)
     return f->is_courier_down ? ERR_BUSY : ERR_OK;
 }
 
+static void forget_archivist(void *owner, uint64_t ticket)
+{
+    struct test_admin *f = owner;
+
+    f->forgotten_ticket = ticket;
+}
+
 static void ask_dns(void *owner, uint64_t ticket, struct str name, enum dns_type type)
 {
     struct test_admin *f = owner;
@@ -213,6 +220,7 @@ static const struct admin_services services = {
     .limits_changed = limits_changed,
     .ask_courier = ask_courier,
     .ask_archivist = ask_courier,
+    .forget_archivist = forget_archivist,
     .bucket_reason = bucket_reason,
     .bucket_changed = bucket_changed,
     .ask_dns = ask_dns,

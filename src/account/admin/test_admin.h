@@ -32,7 +32,7 @@ struct test_admin {
     struct id rekeyed;
     struct secret *keys; /* own; with which the last re-encryption was asked for */
     bool is_last; /* of the last answer */
-    uint64_t courier_ticket;
+    uint64_t courier_ticket, forgotten_ticket;
     char courier_json[512];
     struct {
         uint64_t ticket;
