@@ -34,14 +34,15 @@ struct order {
     uint64_t tag;
     enum wire_type type;
     struct id mailbox;
-    char *name;  /* own; the object's whole name, or the prefix */
-    char *after; /* own; the whole name */
+    char *name;      /* own; the object's whole name, or the prefix */
+    char *after;     /* own; the whole name */
     size_t root_len; /* of name: the mailbox's part and its slash */
-    int fd;      /* own; -1: none */
+    int fd;          /* own; -1: none */
     uint64_t size_bytes;
     unsigned char digest[CRYPT_HASH_BYTES];
     enum lane lane;
     bool is_of_the_keepers; /* it takes all of a removed mailbox away */
+    bool has_abandoned;     /* uploads, behind a list that had nothing */
     unsigned attempts;
     struct net_timer *timer;  /* own; the next attempt */
     struct backup_call *call; /* own; NULL: waits */
@@ -53,7 +54,7 @@ struct archivist {
     const struct log *log;                  /* borrowed */
     struct backup_destination *destination; /* own; NULL: none */
     struct backup_mirrors *mirrors;         /* own; NULL: owners have none of their own */
-    struct let_go *let_go;                  /* own; NULL: nobody remembers what they are to let go */
+    struct let_go *let_go; /* own; NULL: nobody remembers what they are to let go */
     /* Own; both together, for reading, and for all that a removed mailbox had. */
     struct backup_destination *readable, *whole;
     struct backup_policy policy;
@@ -62,11 +63,13 @@ struct archivist {
     struct orders waiting[LANE_COUNT], running[LANE_COUNT];
     size_t running_count[LANE_COUNT];
     size_t order_count;
-    int64_t away_until_ms; /* monotonic */
+    int64_t away_until_ms;         /* monotonic */
+    int64_t began_ms;              /* monotonic */
+    int64_t late_ms;               /* archivist_set_late */
     struct archivist_admin *admin; /* own */
     uint64_t put_count, put_bytes, failed_count;
     int64_t last_put_ms, last_failure_ms;
-    char failure[WORDS_ROOM]; /* the last one's words */
+    char failure[WORDS_ROOM];   /* the last one's words */
     struct prune_queue *prunes; /* own */
 };
 
@@ -183,9 +186,9 @@ static char *list_json(const struct order *order, const struct backup_result *re
         char modified[CLOCK_ISO_ROOM];
 
         clock_format_iso(object->modified_ms, modified);
-        json_array_append_new(
-            list, json_pack("{s:s%, s:I, s:s}", "name", name.ptr, name.len, "size",
-                            (json_int_t)object->size_bytes, "modified", modified));
+        json_array_append_new(list,
+                              json_pack("{s:s%, s:I, s:s}", "name", name.ptr, name.len, "size",
+                                        (json_int_t)object->size_bytes, "modified", modified));
     }
     text = json_dumps(list, JSON_COMPACT);
     json_decref(list);
@@ -247,6 +250,53 @@ static void was_put(struct archivist *archivist, const struct order *order)
     prune_queue_add(archivist->prunes, &put, order->root_len);
 }
 
+static struct backup_destination *destination_of(const struct order *order)
+{
+    const struct archivist *archivist = order->archivist;
+
+    return order->lane != LANE_OWN    ? archivist->destination
+           : order->is_of_the_keepers ? archivist->whole
+                                      : archivist->readable;
+}
+
+/* Of a removed mailbox nothing is left that a list would show. */
+static bool is_last_look(const struct order *order, const struct backup_result *result)
+{
+    return order->is_of_the_keepers && order->type == WIRE_BACKUP_LIST &&
+           id_is_set(&order->mailbox) && result->err == ERR_OK &&
+           (order->has_abandoned || (result->object_count == 0 && result->is_last));
+}
+
+static bool is_recent(const struct archivist *archivist, int64_t lost_ms)
+{
+    return lost_ms > 0 && clock_monotonic_ms() - lost_ms < archivist->late_ms;
+}
+
+/* May a server have a put of it that nobody waits for any more? */
+static bool may_come_late(const struct order *order)
+{
+    const struct archivist *archivist = order->archivist;
+    struct str name = str_from_c(order->name);
+    bool is_own = archivist->mirrors != NULL && backup_mirrors_has(archivist->mirrors, name);
+    int64_t lost_ms = backup_lost_put_ms(archivist->destination, name);
+    int64_t own_lost_ms = is_own ? backup_mirrors_lost_put_ms(archivist->mirrors, name) : 0;
+
+    if (is_own || archivist->destination->kind->lost_put_ms != NULL)
+        lost_ms = lost_ms > archivist->began_ms ? lost_ms : archivist->began_ms;
+    return is_recent(archivist, lost_ms > own_lost_ms ? lost_ms : own_lost_ms);
+}
+
+static void on_done(void *owner, struct backup_result *result);
+
+static bool abandon(struct order *order)
+{
+    if (order->has_abandoned)
+        return false;
+    order->has_abandoned = true;
+    order->call = backup_abandon(destination_of(order), str_from_c(order->name), on_done, order);
+    return order->call != NULL;
+}
+
 static void on_done(void *owner, struct backup_result *result)
 {
     struct order *order = owner;
@@ -258,7 +308,7 @@ static void on_done(void *owner, struct backup_result *result)
     char *json = NULL;
 
     order->call = NULL;
-    if (try_later(order, result))
+    if (try_later(order, result) || (is_last_look(order, result) && abandon(order)))
         return;
     count(archivist, order, result);
     if (result->err != ERR_OK) {
@@ -276,7 +326,11 @@ static void on_done(void *owner, struct backup_result *result)
         json = list_json(order, result);
         answer.json = str_from_c(json);
     }
-    answer.is_last = result->is_last || result->err != ERR_OK;
+    answer.is_last = result->is_last || result->err != ERR_OK || order->has_abandoned;
+    if (is_last_look(order, result) && may_come_late(order)) {
+        answer.status = WIRE_DEFERRED;
+        answer.words = STR("more may be on its way");
+    }
     finish(order, &answer);
     free(json);
 }
@@ -284,17 +338,14 @@ static void on_done(void *owner, struct backup_result *result)
 static void attempt(void *owner)
 {
     struct order *order = owner;
-    struct archivist *archivist = order->archivist;
-    struct backup_destination *destination =
-        order->lane != LANE_OWN    ? archivist->destination
-        : order->is_of_the_keepers ? archivist->whole
-                                   : archivist->readable;
+    struct backup_destination *destination = destination_of(order);
     struct backup_put put = {.name = str_from_c(order->name),
                              .fd = order->fd,
                              .size_bytes = order->size_bytes,
                              .digest = order->digest};
 
     order->attempts++;
+    order->has_abandoned = false;
     if (order->type == WIRE_BACKUP_PUT)
         order->call = backup_put(destination, &put, on_done, order);
     else if (order->type == WIRE_BACKUP_GET)
@@ -480,7 +531,7 @@ static size_t count_of(const struct orders *orders, const struct id *mailbox)
     size_t count = 0;
 
     TAILQ_FOREACH(order, orders, in_orders)
-        count += id_equal(&order->mailbox, mailbox) ? 1 : 0;
+    count += id_equal(&order->mailbox, mailbox) ? 1 : 0;
     return count;
 }
 
@@ -592,8 +643,7 @@ static void on_admin(struct archivist *archivist, struct wire_channel *from,
                      const struct wire_message *message)
 {
     struct archivist_state state = {
-        .destination =
-            archivist->readable != NULL ? archivist->readable : archivist->destination,
+        .destination = archivist->readable != NULL ? archivist->readable : archivist->destination,
         .mirrors = archivist->mirrors,
         .words = archivist->words,
         .put_count = archivist->put_count,
@@ -678,6 +728,7 @@ struct archivist *archivist_new(struct net_loop *loop, const struct log *log)
     archivist->log = log;
     archivist->admin = archivist_admin_new(log);
     archivist->without = WIRE_UNAVAILABLE;
+    archivist->began_ms = clock_monotonic_ms();
     archivist->policy = (struct backup_policy){.daily = 7, .hourly = 24};
     for (int lane = 0; lane < LANE_COUNT; lane++) {
         TAILQ_INIT(&archivist->waiting[lane]);
@@ -726,6 +777,11 @@ enum err archivist_remember(struct archivist *archivist, struct task *task, cons
                    &archivist->let_go));
     prune_queue_set_let_go(archivist->prunes, archivist->let_go);
     return ERR_OK;
+}
+
+void archivist_set_late(struct archivist *archivist, int64_t late_ms)
+{
+    archivist->late_ms = late_ms;
 }
 
 /* Those that wait are dropped; of those that run, a put is finished. */

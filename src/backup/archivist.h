@@ -17,7 +17,10 @@
  *
  * A removed mailbox: the keeper lists the objects of no other, to delete them. Its puts that wait
  * are dropped then, and nothing is copied to its owner's destination any more; while one is under
- * way, to either place, the answer is DEFERRED: it would come behind a list that had nothing.
+ * way, to either place, the answer is DEFERRED: it would come behind a list that had nothing. Where
+ * there is nothing, uploads that were begun are abandoned, so that they do not end any more; and the
+ * answer is DEFERRED, too, while a server may have one that nobody waits for: late_ms from the start
+ * on, for the process before this one may have left some, and from each that was given up on.
  */
 #ifndef BACKUP_ARCHIVIST_H
 #define BACKUP_ARCHIVIST_H
@@ -50,6 +53,13 @@ void archivist_allow_own(struct archivist *archivist, backup_own_open open, void
 /* Behind it: what owners' own are to let go is remembered in this folder (backup/let_go.h). */
 MUST_CHECK enum err archivist_remember(struct archivist *archivist, struct task *task,
                                        const char *folder);
+/*
+ * How long a server may take to end a put that was given up on; 0, as at the start: no longer. It has
+ * no limit that S3 would promise; a request that is signed is refused by a server that begins with it
+ * more than 15 minutes later, and to put an upload's parts together may take it minutes.
+ */
+enum { ARCHIVIST_LATE_MS = 20 * 60 * 1000 };
+void archivist_set_late(struct archivist *archivist, int64_t late_ms);
 /* A keeper came: it tells of all of them (BACKUP_OWN). */
 void archivist_keeper_came(struct archivist *archivist);
 

@@ -42,7 +42,11 @@ struct held {
 struct holding {
     struct backup_destination base;
     struct backup_destination *inner; /* own */
-    bool is_holding, is_silent;       /* is_silent: lists are not answered */
+    struct net_loop *loop;
+    bool is_holding, is_silent; /* is_silent: lists are not answered */
+    unsigned abandoned;         /* calls */
+    enum err abandon_err;       /* of the next one */
+    int64_t lost_put_ms;
     struct held *held[HELD_MAX];
     size_t count;
 };
@@ -158,6 +162,57 @@ static struct backup_call *holding_remove(struct backup_destination *d, struct s
     return backup_delete(CONTAINER_OF(d, struct holding, base)->inner, name, gone, on_done, owner);
 }
 
+/* --- uploads that are abandoned --- */
+
+struct abandon {
+    struct backup_call base;
+    struct net_timer *timer; /* own */
+    struct holding *holding;
+    backup_on_done on_done;
+    void *owner;
+};
+
+static void abandon_cancel(struct backup_call *base)
+{
+    struct abandon *call = CONTAINER_OF(base, struct abandon, base);
+
+    net_timer_free(&call->timer);
+    mem_free(&call);
+}
+
+static void on_abandoned(void *owner)
+{
+    struct abandon *call = owner;
+    struct backup_result result = {.err = call->holding->abandon_err, .words = "", .fd = -1};
+
+    call->on_done(call->owner, &result);
+    abandon_cancel(&call->base);
+}
+
+static const struct backup_destination_kind abandon_kind = {.cancel = abandon_cancel};
+
+static struct backup_call *holding_abandon(struct backup_destination *d, struct str prefix,
+                                           backup_on_done on_done, void *owner)
+{
+    struct abandon *call = NEW(struct abandon);
+
+    assert_int_equal(prefix.len, ID_TEXT_LEN + 1);
+    call->base.kind = &abandon_kind;
+    call->holding = CONTAINER_OF(d, struct holding, base);
+    call->holding->abandoned++;
+    call->on_done = on_done;
+    call->owner = owner;
+    call->timer = net_timer_new(call->holding->loop, on_abandoned, call);
+    net_timer_start(call->timer, 0);
+    return &call->base;
+}
+
+static int64_t holding_lost_put_ms(const struct backup_destination *d, struct str name)
+{
+    assert_true(name.len > ID_TEXT_LEN);
+    return CONTAINER_OF(d, const struct holding, base)->lost_put_ms;
+}
+
 static void holding_free(struct backup_destination *d)
 {
     struct holding *holding = CONTAINER_OF(d, struct holding, base);
@@ -170,6 +225,8 @@ static const struct backup_destination_kind holding_kind = {.put = holding_put,
                                                             .get = holding_get,
                                                             .list = holding_list,
                                                             .remove = holding_remove,
+                                                            .abandon = holding_abandon,
+                                                            .lost_put_ms = holding_lost_put_ms,
                                                             .free = holding_free};
 
 /* --- the world --- */
@@ -261,6 +318,7 @@ static struct state *begin(bool has_destination)
     if (has_destination) {
         s->holding = NEW(struct holding);
         s->holding->base.kind = &holding_kind;
+        s->holding->loop = s->direct.loop;
         assert_int_equal(backup_directory_open(s->direct.loop, &task, root, &s->holding->inner),
                          ERR_OK);
         archivist_set_destination(s->archivist, &s->holding->base, WIRE_OK, STR(""));
@@ -381,6 +439,42 @@ static void a_list_that_is_given_up(void **unused)
     ask_admin(s, 9, ask);
     wait_for(s, &s->keeper, 3);
     assert_non_null(strstr(s->keeper.json, "\"busy\""));
+    end(s);
+}
+
+/* Behind the last list of a removed mailbox uploads go that are in none, and what a server may end
+ * later is waited for. */
+static void what_comes_late(void **unused)
+{
+    static const int64_t late_ms = 300;
+    struct state *s = begin(true);
+    struct wire_backup_delete gone = {.mailbox = s->mailbox, .name = STR("full/1.sqlite")};
+
+    (void)unused;
+    assert_int_equal(put(s, &s->store, &s->mailbox, "full/1.sqlite", STR("one")), WIRE_OK);
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_OK);
+    assert_int_equal(s->holding->abandoned, 0);
+    assert_int_equal(wire_send(s->keeper.far, WIRE_BACKUP_DELETE, 1, &gone, NULL, 0), ERR_OK);
+    wait_for(s, &s->keeper, 2);
+    assert_int_equal(list(s, &s->store, &s->mailbox, "", ""), WIRE_OK); /* nobody removes it */
+    assert_int_equal(s->holding->abandoned, 0);
+    s->holding->abandon_err = ERR_IO;
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_UNAVAILABLE);
+    s->holding->abandon_err = ERR_OK;
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_OK);
+    assert_string_equal(s->keeper.json, "[]");
+    assert_true(s->keeper.is_last);
+    assert_int_equal(s->holding->abandoned, 2);
+    /* The process before this one may have put something. */
+    archivist_set_late(s->archivist, 3600 * 1000);
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_DEFERRED);
+    archivist_set_late(s->archivist, late_ms);
+    net_run_for(s->direct.loop, late_ms);
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_OK);
+    s->holding->lost_put_ms = clock_monotonic_ms() + 1000;
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_DEFERRED);
+    s->holding->lost_put_ms = clock_monotonic_ms() - late_ms;
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_OK);
     end(s);
 }
 
@@ -814,6 +908,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mailbox_has_its_part),
         cmocka_unit_test(a_list_that_is_given_up),
+        cmocka_unit_test(what_comes_late),
         cmocka_unit_test(who_may_name_what),
         cmocka_unit_test(without_a_destination_it_says_so),
         cmocka_unit_test(what_waits_is_bounded),

@@ -32,6 +32,22 @@ struct backup_call *backup_delete(struct backup_destination *destination, struct
     return destination->kind->remove(destination, name, gone, on_done, owner);
 }
 
+struct backup_call *backup_abandon(struct backup_destination *destination, struct str prefix,
+                                   backup_on_done on_done, void *owner)
+{
+    assert(backup_prefix_is_valid(prefix));
+    return destination->kind->abandon == NULL
+               ? NULL
+               : destination->kind->abandon(destination, prefix, on_done, owner);
+}
+
+int64_t backup_lost_put_ms(const struct backup_destination *destination, struct str name)
+{
+    return destination->kind->lost_put_ms == NULL
+               ? 0
+               : destination->kind->lost_put_ms(destination, name);
+}
+
 void backup_cancel(struct backup_call **call)
 {
     if (*call != NULL)

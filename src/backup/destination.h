@@ -1,7 +1,7 @@
 /*
  * Where backups are kept: one interface, of which directory.c and s3.c are the two kinds. An object
- * is there whole or not at all; its SHA-256 is kept beside it and compared whenever it is read. Older
- * objects have a BLAKE2b-256 there instead: which of the two it is, is said with it.
+ * is there whole or not at all; its SHA-256 is kept beside it and compared whenever it is read.
+ * Older objects have a BLAKE2b-256 there instead: which of the two it is, is said with it.
  *
  * Every call answers later, from the loop, once. None takes memory by an object's size. A call that
  * failed with ERR_BUSY may do next time (backup/archivist.h tries again); S3 goes on there with the
@@ -71,6 +71,14 @@ struct backup_call *backup_list(struct backup_destination *destination, struct s
 enum backup_gone { BACKUP_GONE_NOW, BACKUP_GONE_LATER };
 struct backup_call *backup_delete(struct backup_destination *destination, struct str name,
                                   enum backup_gone gone, backup_on_done on_done, void *owner);
+/* Puts of names that begin with `prefix`, which were begun and are not ended, by whomever: what is
+ * there of them goes, and they cannot be ended any more. NULL: nothing of that kind is ever there,
+ * and on_done is not called. */
+struct backup_call *backup_abandon(struct backup_destination *destination, struct str prefix,
+                                   backup_on_done on_done, void *owner);
+/* When a request of a put of this mailbox ("<mailbox>/…") was last given up before it was answered:
+ * the server may have it, and end it whenever it likes. Monotonic; 0: never, or it cannot be. */
+int64_t backup_lost_put_ms(const struct backup_destination *destination, struct str name);
 /* Not inside its own on_done. Sets the caller's pointer to NULL; NULL is fine. */
 void backup_cancel(struct backup_call **call);
 /* No call is under way. */
@@ -88,6 +96,10 @@ struct backup_destination_kind {
                                 void *owner);
     struct backup_call *(*remove)(struct backup_destination *destination, struct str name,
                                   enum backup_gone gone, backup_on_done on_done, void *owner);
+    /* NULL in the next two: as none is. */
+    struct backup_call *(*abandon)(struct backup_destination *destination, struct str prefix,
+                                   backup_on_done on_done, void *owner);
+    int64_t (*lost_put_ms)(const struct backup_destination *destination, struct str name);
     void (*cancel)(struct backup_call *call);
     void (*free)(struct backup_destination *destination);
 };

@@ -36,13 +36,30 @@ static void use_free(void *owner)
     mem_free(&use);
 }
 
-void mirror_release(struct mirror_use **pointer)
+static void mirror_release(struct mirror_use **pointer)
 {
     struct mirror_use *use = *pointer;
 
     *pointer = NULL;
     if (use != NULL && --use->count == 0)
         net_timer_start(use->ending, 0);
+}
+
+/* What its destination knows of itself is kept for the next one. */
+static void note_lost_put(struct mirror *mirror)
+{
+    int64_t lost_put_ms = mirror->use == NULL ? 0
+                                              : backup_lost_put_ms(mirror->use->public.destination,
+                                                                   id_str(&mirror->mailbox));
+
+    if (mirror->lost_put_ms < lost_put_ms)
+        mirror->lost_put_ms = lost_put_ms;
+}
+
+void mirror_close(struct mirror *mirror)
+{
+    note_lost_put(mirror);
+    mirror_release(&mirror->use);
 }
 
 static struct mirror_use *use_new(struct backup_mirrors *mirrors,
@@ -305,6 +322,16 @@ bool backup_mirrors_end_copying(struct backup_mirrors *mirrors, struct str name)
     mirror->is_leaving = true;
     mirror_drop_copies(mirror, false);
     return mirror->item != NULL && !mirror->item->is_removal;
+}
+
+int64_t backup_mirrors_lost_put_ms(const struct backup_mirrors *mirrors, struct str name)
+{
+    struct mirror *mirror = find(mirrors, name);
+
+    if (mirror == NULL)
+        return 0;
+    note_lost_put(mirror);
+    return mirror->lost_put_ms;
 }
 
 /* ---- Direct use ---- */

@@ -90,6 +90,9 @@ bool backup_mirrors_is_removing(const struct backup_mirrors *mirrors, struct str
  * object is on its way to the owner's still. */
 bool backup_mirrors_end_copying(struct backup_mirrors *mirrors, struct str name);
 
+/* As backup_lost_put_ms has it, of the owner's. */
+int64_t backup_mirrors_lost_put_ms(const struct backup_mirrors *mirrors, struct str name);
+
 /* Does the object's mailbox have one? */
 bool backup_mirrors_has(const struct backup_mirrors *mirrors, struct str name);
 

@@ -88,6 +88,7 @@ struct mirror {
     bool is_waiting;          /* it is the next attempt */
     unsigned failures;
     int64_t failing_since_ms, lost_since_ms, last_copied_ms; /* 0: not */
+    int64_t lost_put_ms; /* monotonic; of destinations that it had */
     uint64_t copied_count;
     char words[MIRROR_WORDS_ROOM];
     TAILQ_ENTRY(mirror) in_lane; /* of those that are ready, or that work */
@@ -124,8 +125,8 @@ MUST_CHECK enum err mirrors_open(const struct backup_mirrors *mirrors, struct ta
                                  const struct backup_own *own, struct backup_destination **out);
 /* mirror->use is there then. ERR_INVALID, ERR_IO. */
 MUST_CHECK enum err mirror_open(struct mirror *mirror, struct task *task);
-/* Closed behind the last call of the last who uses it. */
-void mirror_release(struct mirror_use **pointer);
+/* Nothing of it is under way; it goes behind the last call of the last who uses it. */
+void mirror_close(struct mirror *mirror);
 
 /* --- mirror_turn.c --- */
 

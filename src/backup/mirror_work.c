@@ -129,7 +129,7 @@ void mirror_give_up(struct mirror *mirror)
     forget_place(mirror);
     mirror->must_compare = true;
     mirror->must_compare_again = false;
-    mirror_release(&mirror->use);
+    mirror_close(mirror);
 }
 
 static void fail_turn(struct mirror *mirror, const char *where, enum err err, const char *words)
@@ -168,7 +168,7 @@ void mirror_on_time(void *owner)
     struct mirror *mirror = owner;
 
     if (!mirror->is_waiting) {
-        mirror_release(&mirror->use); /* it has rested for long */
+        mirror_close(mirror); /* it has rested for long */
         return;
     }
     mirror->is_waiting = false;
@@ -414,5 +414,5 @@ void mirror_stop(struct mirror *mirror)
     mirror->is_waiting = false;
     net_timer_stop(mirror->timer);
     forget_place(mirror);
-    mirror_release(&mirror->use);
+    mirror_close(mirror);
 }

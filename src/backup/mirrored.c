@@ -325,6 +325,59 @@ static struct backup_call *remove_call(struct backup_destination *destination, s
     return &call->base;
 }
 
+/* ---- Abandon ---- */
+
+static void on_own_abandoned(void *owner, struct backup_result *result)
+{
+    struct call *call = owner;
+
+    call->half = NULL;
+    if (result->err != ERR_OK &&
+        !backup_mirrors_is_lost(call->mirrored->mirrors, call->name, result->err)) {
+        add_words(call, result->words);
+        finish_with(call, ERR_IO);
+    } else {
+        finish_with(call, ERR_OK);
+    }
+}
+
+/* The owner's, if it has such. */
+static bool abandon_own(struct call *call)
+{
+    if (!use_own(call, true))
+        return false;
+    call->half = backup_abandon(call->own->destination, call->name, on_own_abandoned, call);
+    return call->half != NULL;
+}
+
+static void on_host_abandoned(void *owner, struct backup_result *result)
+{
+    struct call *call = owner;
+
+    call->half = NULL;
+    if (result->err != ERR_OK || !abandon_own(call))
+        finish(call, result);
+}
+
+static struct backup_call *abandon(struct backup_destination *destination, struct str prefix,
+                                   backup_on_done on_done, void *owner)
+{
+    struct call *call =
+        call_new(CONTAINER_OF(destination, struct mirrored, base), prefix, on_done, owner);
+
+    call->half = backup_abandon(call->mirrored->host, call->name, on_host_abandoned, call);
+    if (call->half == NULL && !abandon_own(call)) {
+        call_free(call);
+        return NULL;
+    }
+    return &call->base;
+}
+
+static int64_t lost_put_ms(const struct backup_destination *destination, struct str name)
+{
+    return backup_lost_put_ms(CONTAINER_OF(destination, const struct mirrored, base)->host, name);
+}
+
 /* ---- The destination ---- */
 
 static void free_mirrored(struct backup_destination *destination)
@@ -339,6 +392,8 @@ static const struct backup_destination_kind kind = {
     .get = get,
     .list = list,
     .remove = remove_call,
+    .abandon = abandon,
+    .lost_put_ms = lost_put_ms,
     .free = free_mirrored,
 };
 

@@ -6,6 +6,7 @@
  *   list     both, each name once. An owner's that does not work at present, or does not answer in
  *            own_patience_ms, is left out where the host's was listed
  *   delete   in both. The owner's fails alone: ERR_IO, for the host's is done then
+ *   abandon  in both, as delete
  *   put      into the host's; copying is backup_mirrors_put's
  *
  * With a patience of 0, for deleting all of a removed mailbox, nothing is left out: an owner's that

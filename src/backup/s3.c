@@ -191,11 +191,18 @@ static void free_s3(struct backup_destination *destination)
     mem_free(&s3);
 }
 
+static int64_t lost_put_ms(const struct backup_destination *destination, struct str name)
+{
+    return s3_client_lost_put_ms(CONTAINER_OF(destination, const struct s3, base)->client, name);
+}
+
 static const struct backup_destination_kind kind = {
     .put = s3_put,
     .get = s3_get,
     .list = list,
     .remove = remove_call,
+    .abandon = s3_abandon,
+    .lost_put_ms = lost_put_ms,
     .free = free_s3,
 };
 

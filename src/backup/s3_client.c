@@ -20,6 +20,7 @@ enum {
     TIMEOUT_MS = 60 * 60 * 1000,
     RESPONSE_LIMIT = 64 * 1024,
     WORDS_ROOM = 200,
+    LOST_MAX = 64,
 };
 
 struct s3_client {
@@ -34,6 +35,13 @@ struct s3_client {
     struct secret *secret; /* own */
     const struct net_target_rules *rules; /* borrowed; NULL: any address */
     int64_t first_wait_ms;
+    /* Mailboxes of which a put was lost; those that are not among them any more: all at once. */
+    struct lost {
+        struct id mailbox;
+        int64_t at_ms; /* monotonic; 0: nothing */
+    } lost[LOST_MAX];
+    size_t next_lost;
+    int64_t others_lost_ms;
 };
 
 struct s3_exchange {
@@ -117,12 +125,68 @@ void s3_query_put(struct buf *query, const char *name, struct str value)
     }
 }
 
+/* ---- Puts that were lost ---- */
+
+static bool read_mailbox(struct str name, struct id *out)
+{
+    return id_parse(str_upto(name, ID_TEXT_LEN), out);
+}
+
+static size_t find_lost(const struct s3_client *client, const struct id *mailbox)
+{
+    size_t i = 0;
+
+    while (i < LOST_MAX && (client->lost[i].at_ms == 0 || !id_equal(&client->lost[i].mailbox, mailbox)))
+        i++;
+    return i;
+}
+
+int64_t s3_client_lost_put_ms(const struct s3_client *client, struct str name)
+{
+    int64_t at_ms = client->others_lost_ms;
+    struct id mailbox;
+    size_t i;
+
+    if (!read_mailbox(name, &mailbox))
+        return at_ms;
+    i = find_lost(client, &mailbox);
+    return i < LOST_MAX && client->lost[i].at_ms > at_ms ? client->lost[i].at_ms : at_ms;
+}
+
+/* Its answer is not known: if it was to put something there, the server may do so yet. */
+static void lose(struct s3_exchange *exchange)
+{
+    struct s3_client *client = exchange->client;
+    struct id mailbox;
+    size_t i;
+
+    if ((exchange->request.method != NET_HTTP_PUT && exchange->request.method != NET_HTTP_POST) ||
+        !read_mailbox(exchange->request.name, &mailbox))
+        return;
+    i = find_lost(client, &mailbox);
+    if (i == LOST_MAX) {
+        i = client->next_lost++ % LOST_MAX;
+        if (client->lost[i].at_ms > client->others_lost_ms)
+            client->others_lost_ms = client->lost[i].at_ms;
+    }
+    client->lost[i] = (struct lost){.mailbox = mailbox, .at_ms = clock_monotonic_ms()};
+}
+
+/* A gateway's word is none of the server's behind it. */
+static bool is_answer(const struct net_http_response *response)
+{
+    return response->err == ERR_OK && response->status != 500 && response->status != 502 &&
+           response->status != 504;
+}
+
 /* ---- The end of an exchange ---- */
 
 static void exchange_free(struct s3_exchange **pointer)
 {
     struct s3_exchange *exchange = *pointer;
 
+    if (exchange->call != NULL)
+        lose(exchange);
     dns_query_cancel(&exchange->query);
     net_http_cancel(&exchange->call);
     net_timer_free(&exchange->timer);
@@ -211,6 +275,8 @@ static void on_response(void *owner, const struct net_http_response *response)
         (void)snprintf(words, sizeof(words), "S3: status %u %.*s", response->status,
                        STR_ARG(reply.code));
     }
+    if (!is_answer(response))
+        lose(exchange);
     if (!try_again(exchange, reply.err))
         finish(exchange, &reply);
     task_done(&task);

@@ -36,6 +36,9 @@ void s3_client_free(struct s3_client **client);
 /* The place's, "" or "…/". */
 struct str s3_client_prefix(const struct s3_client *client);
 
+/* As backup_lost_put_ms has it. */
+int64_t s3_client_lost_put_ms(const struct s3_client *client, struct str name);
+
 struct s3_request {
     enum net_http_method method;
     struct str name;  /* of an object, without the prefix; empty: the bucket */

@@ -25,6 +25,9 @@ struct backup_call *s3_get(struct backup_destination *destination, struct str na
                            backup_on_done on_done, void *owner);
 void s3_get_cancel(struct backup_call *call);
 
+struct backup_call *s3_abandon(struct backup_destination *destination, struct str prefix,
+                               backup_on_done on_done, void *owner);
+
 /* Removes uploads that were begun a week ago and not ended, now and then. */
 struct s3_sweep;
 struct s3_sweep *s3_sweep_new(struct s3 *s3);

@@ -185,6 +185,7 @@ static enum err setup(struct role_process *process, struct task *task)
     }
     archivist_set_destination(state->archivist, state->destination, WIRE_OK, STR(""));
     archivist_allow_own(state->archivist, open_own, process);
+    archivist_set_late(state->archivist, ARCHIVIST_LATE_MS);
     if (archivist_remember(state->archivist, task,
                            arena_printf(&task->arena, "%s/let-go", state->work_folder).ptr) != ERR_OK) {
         log_failure(role_log(process), "remembering what owners' own buckets are to let go", task);

@@ -7,6 +7,7 @@ Rules are tried in order for each request; the first one that matches is taken, 
     status S         answers S itself, without asking the server
     alter N          changes the byte N of the response's body
     swap (A, B)      has B for each A in the response's body
+    late N           passes it on after N seconds, whether its client is still there or not
     sizes N          says in the response's header that the object has N bytes
 """
 
@@ -15,6 +16,7 @@ import socket
 import socketserver
 import ssl
 import threading
+import time
 
 
 class Rule:
@@ -100,6 +102,8 @@ class Breaker:
             file.read(min(rule.value, length))
             return False
         body = file.read(length)
+        if rule.action == "late":
+            time.sleep(rule.value)
         return self.pass_on(stream, rule, method, target, headers, body)
 
     def pass_on(self, stream, rule, method, target, headers, body):
