@@ -764,9 +764,10 @@ void archivist_allow_own(struct archivist *archivist, backup_own_open open, void
     prune_queue_set_mirrors(archivist->prunes, archivist->mirrors);
     archivist->readable =
         backup_mirrored_new(archivist->loop, archivist->destination, archivist->mirrors,
-                            archivist->log, BACKUP_OWN_PATIENCE_MS);
-    archivist->whole = backup_mirrored_new(archivist->loop, archivist->destination,
-                                           archivist->mirrors, archivist->log, 0);
+                            archivist->log, BACKUP_OWN_PATIENCE_MS, false);
+    archivist->whole =
+        backup_mirrored_new(archivist->loop, archivist->destination, archivist->mirrors,
+                            archivist->log, BACKUP_OWN_ALONE_MS, true);
 }
 
 enum err archivist_remember(struct archivist *archivist, struct task *task, const char *folder)

@@ -276,9 +276,10 @@ static int set_up(void **out)
     fixture_open(&s->own, own_folder);
     s->mailbox = id_random();
     s->mirrors = backup_mirrors_new(s->host.loop, &quiet, s->host.destination, open_own, s);
-    s->both.destination =
-        backup_mirrored_new(s->host.loop, s->host.destination, s->mirrors, &quiet, PATIENCE_MS);
-    s->whole = backup_mirrored_new(s->host.loop, s->host.destination, s->mirrors, &quiet, 0);
+    s->both.destination = backup_mirrored_new(s->host.loop, s->host.destination, s->mirrors, &quiet,
+                                              PATIENCE_MS, false);
+    s->whole = backup_mirrored_new(s->host.loop, s->host.destination, s->mirrors, &quiet,
+                                   PATIENCE_MS, true);
     *out = s;
     return 0;
 }
@@ -563,6 +564,14 @@ static void test_reading_both(void **state)
     s->is_silent = true;
     assert_int_equal(fixture_list(&s->both, name_of(s, ""), "", 10), ERR_OK);
     assert_int_equal(s->both.names.len, strlen(name_of(s, "full/1.sqlite")) + 1);
+    /* Nobody waits for ever, where all is to go neither. */
+    (void)backup_list(s->whole, str_from_c(name_of(s, "")), STR(""), 10, fixture_on_done, &s->both);
+    net_loop_run(s->both.loop);
+    assert_int_equal(s->both.err, ERR_IO);
+    (void)backup_delete(s->whole, str_from_c(name_of(s, "full/0.sqlite")), BACKUP_GONE_NOW,
+                        fixture_on_done, &s->both);
+    net_loop_run(s->both.loop);
+    assert_int_equal(s->both.err, ERR_IO);
     s->is_silent = false;
     s->down = ERR_BUSY;
     s->host.is_done = false;

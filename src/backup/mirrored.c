@@ -16,6 +16,7 @@ struct mirrored {
     const struct log *log;           /* borrowed */
     struct net_loop *loop;           /* borrowed */
     int64_t own_patience_ms;
+    bool needs_own;
 };
 
 /* A page of a list. */
@@ -32,11 +33,12 @@ struct call {
     struct arena arena;
     struct str name, after; /* of the object; or a list's prefix */
     size_t count_max;
-    enum backup_gone gone;      /* delete */
-    struct backup_call *half;   /* own; the one under way */
-    struct backup_own_use *own; /* own; NULL: not used, or not yet */
-    struct net_timer *patience; /* own; with the owner's half of a list; NULL: no end to it */
-    enum err err;               /* of the host's half, and its words */
+    enum backup_gone gone;       /* delete */
+    struct backup_call *half;    /* own; the one under way */
+    struct backup_own_use *own;  /* own; NULL: not used, or not yet */
+    struct net_timer *patience;  /* own; with the owner's half; NULL: no end to it */
+    backup_on_done on_impatient; /* what hears of its end */
+    enum err err;                /* of the host's half, and its words */
     char words[WORDS_ROOM];
     struct page host; /* list */
     backup_on_done on_done;
@@ -103,6 +105,23 @@ static bool use_own(struct call *call, bool is_urgent)
 {
     call->own = backup_mirrors_use(call->mirrored->mirrors, call->name, is_urgent);
     return call->own != NULL;
+}
+
+static void on_patience_over(void *owner)
+{
+    struct call *call = owner;
+    struct backup_result result = {.err = ERR_BUSY, .words = "it does not answer", .fd = -1};
+
+    backup_cancel(&call->half);
+    call->on_impatient(call, &result);
+}
+
+/* The owner's half ends then, whatever its destination does. */
+static void limit_patience(struct call *call, int64_t ms, backup_on_done on_impatient)
+{
+    call->on_impatient = on_impatient;
+    call->patience = net_timer_new(call->mirrored->loop, on_patience_over, call);
+    net_timer_start(call->patience, ms);
 }
 
 /* ---- Put ---- */
@@ -218,7 +237,7 @@ static void on_own_listed(void *owner, struct backup_result *result)
     add_words(call, result->words);
     if (!is_host_there) {
         finish_with(call, call->err);
-    } else if (mirrored->own_patience_ms == 0 &&
+    } else if (mirrored->needs_own &&
                !backup_mirrors_is_lost(mirrored->mirrors, call->name, result->err)) {
         finish_with(call, ERR_IO);
     } else {
@@ -228,30 +247,10 @@ static void on_own_listed(void *owner, struct backup_result *result)
     }
 }
 
-static void on_patience_over(void *owner)
-{
-    struct call *call = owner;
-    struct backup_result result = {.err = ERR_BUSY, .words = "it does not answer", .fd = -1};
-
-    backup_cancel(&call->half);
-    on_own_listed(call, &result);
-}
-
-/* What the host has is enough for whoever waits. */
-static void limit_patience(struct call *call)
-{
-    struct mirrored *mirrored = call->mirrored;
-
-    if (call->err != ERR_OK || mirrored->own_patience_ms == 0)
-        return;
-    call->patience = net_timer_new(mirrored->loop, on_patience_over, call);
-    net_timer_start(call->patience, mirrored->own_patience_ms);
-}
-
 static void on_host_listed(void *owner, struct backup_result *result)
 {
     struct call *call = owner;
-    bool is_urgent = result->err != ERR_OK || call->mirrored->own_patience_ms == 0;
+    bool is_urgent = result->err != ERR_OK || call->mirrored->needs_own;
 
     call->half = NULL;
     keep_error(call, result);
@@ -260,7 +259,10 @@ static void on_host_listed(void *owner, struct backup_result *result)
         return;
     }
     keep_page(call, result);
-    limit_patience(call);
+    /* What the host has is enough for whoever waits. */
+    limit_patience(call,
+                   call->err == ERR_OK ? call->mirrored->own_patience_ms : BACKUP_OWN_ALONE_MS,
+                   on_own_listed);
     call->half = backup_list(call->own->destination, call->name, call->after, call->count_max,
                              on_own_listed, call);
 }
@@ -310,6 +312,7 @@ static void on_host_deleted(void *owner, struct backup_result *result)
         finish(call, result);
         return;
     }
+    limit_patience(call, call->mirrored->own_patience_ms, on_own_deleted);
     call->half =
         backup_delete(call->own->destination, call->name, call->gone, on_own_deleted, call);
 }
@@ -347,6 +350,8 @@ static bool abandon_own(struct call *call)
     if (!use_own(call, true))
         return false;
     call->half = backup_abandon(call->own->destination, call->name, on_own_abandoned, call);
+    if (call->half != NULL)
+        limit_patience(call, call->mirrored->own_patience_ms, on_own_abandoned);
     return call->half != NULL;
 }
 
@@ -400,7 +405,8 @@ static const struct backup_destination_kind kind = {
 struct backup_destination *backup_mirrored_new(struct net_loop *loop,
                                                struct backup_destination *host,
                                                struct backup_mirrors *mirrors,
-                                               const struct log *log, int64_t own_patience_ms)
+                                               const struct log *log, int64_t own_patience_ms,
+                                               bool needs_own)
 {
     struct mirrored *mirrored = NEW(struct mirrored);
 
@@ -410,5 +416,6 @@ struct backup_destination *backup_mirrored_new(struct net_loop *loop,
     mirrored->log = log;
     mirrored->loop = loop;
     mirrored->own_patience_ms = own_patience_ms;
+    mirrored->needs_own = needs_own;
     return &mirrored->base;
 }
