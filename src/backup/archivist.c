@@ -1,6 +1,7 @@
 #include "backup/archivist.h"
 
 #include "backup/archivist_admin.h"
+#include "backup/archivist_answer.h"
 #include "backup/mirrored.h"
 #include "backup/let_go.h"
 #include "backup/prune_queue.h"
@@ -18,7 +19,6 @@ enum {
     ATTEMPTS_MAX = 6,
     FIRST_WAIT_MS = 1000,
     AWAY_MS = 30 * 1000,
-    WORDS_ROOM = 200,
 };
 
 enum lane { LANE_SMALL, LANE_LARGE, LANE_GET, LANE_OWN, LANE_COUNT };
@@ -58,8 +58,8 @@ struct archivist {
     /* Own; both together, for reading, and for all that a removed mailbox had. */
     struct backup_destination *readable, *whole;
     struct backup_policy policy;
-    enum wire_status without; /* what is answered without one */
-    char words[WORDS_ROOM];   /* and why */
+    enum wire_status without;        /* what is answered without one */
+    char words[ARCHIVIST_WORDS_MAX]; /* and why */
     struct orders waiting[LANE_COUNT], running[LANE_COUNT];
     size_t running_count[LANE_COUNT];
     size_t order_count;
@@ -69,80 +69,11 @@ struct archivist {
     struct archivist_admin *admin; /* own */
     uint64_t put_count, put_bytes, failed_count;
     int64_t last_put_ms, last_failure_ms;
-    char failure[WORDS_ROOM];   /* the last one's words */
-    struct prune_queue *prunes; /* own */
+    char failure[ARCHIVIST_WORDS_MAX]; /* the last one's words */
+    struct prune_queue *prunes;        /* own */
 };
 
 static void run_lane(struct archivist *archivist, enum lane lane);
-
-/* ---- Answers ---- */
-
-static enum wire_status status_of(enum err err)
-{
-    switch (err) {
-    case ERR_OK:
-        return WIRE_OK;
-    case ERR_NOT_FOUND:
-        return WIRE_UNKNOWN;
-    case ERR_CORRUPT:
-        return WIRE_DAMAGED;
-    case ERR_LIMIT:
-        return WIRE_DISK_FULL;
-    case ERR_DENIED:
-        return WIRE_DENIED;
-    case ERR_INVALID:
-        return WIRE_INVALID;
-    case ERR_EXISTS:
-    case ERR_BUSY:
-    case ERR_IO:
-        return WIRE_UNAVAILABLE;
-    }
-    return WIRE_UNAVAILABLE;
-}
-
-struct answer {
-    enum wire_status status;
-    struct str words;
-    uint64_t size_bytes;
-    int fd; /* borrowed; -1: none */
-    struct str json;
-    bool is_last;
-};
-
-static void send_answer(struct archivist *archivist, struct wire_channel *asker, uint64_t tag,
-                        enum wire_type type, const struct id *mailbox, const struct answer *answer)
-{
-    union wire_body body;
-    enum wire_type reply;
-    struct str words = str_upto(answer->words, WORDS_ROOM);
-
-    memset(&body, 0, sizeof(body));
-    if (type == WIRE_BACKUP_PUT) {
-        reply = WIRE_BACKUP_PUT_REPLY;
-        body.backup_put_reply = (struct wire_backup_put_reply){
-            .mailbox = *mailbox, .status = answer->status, .words = words};
-    } else if (type == WIRE_BACKUP_GET) {
-        reply = WIRE_BACKUP_GET_REPLY;
-        body.backup_get_reply = (struct wire_backup_get_reply){.mailbox = *mailbox,
-                                                               .status = answer->status,
-                                                               .size_bytes = answer->size_bytes,
-                                                               .words = words};
-    } else if (type == WIRE_BACKUP_LIST) {
-        reply = WIRE_BACKUP_LIST_REPLY;
-        body.backup_list_reply = (struct wire_backup_list_reply){.mailbox = *mailbox,
-                                                                 .status = answer->status,
-                                                                 .json = answer->json,
-                                                                 .is_last = answer->is_last,
-                                                                 .words = words};
-    } else {
-        reply = WIRE_BACKUP_DELETE_REPLY;
-        body.backup_delete_reply = (struct wire_backup_delete_reply){
-            .mailbox = *mailbox, .status = answer->status, .words = words};
-    }
-    if (wire_send(asker, reply, tag, &body, &answer->fd, answer->fd >= 0 ? 1 : 0) != ERR_OK)
-        log_warning(archivist->log, "an answer could not be sent peer=%s",
-                    wire_role_name(wire_channel_peer(asker)));
-}
 
 /* ---- Orders ---- */
 
@@ -159,13 +90,14 @@ static void order_free(struct order **pointer)
     mem_free(pointer);
 }
 
-static void finish(struct order *order, const struct answer *answer)
+static void finish(struct order *order, const struct archivist_answer *answer)
 {
     struct archivist *archivist = order->archivist;
     enum lane lane = order->lane;
 
     if (order->asker != NULL)
-        send_answer(archivist, order->asker, order->tag, order->type, &order->mailbox, answer);
+        archivist_answer(archivist->log, order->asker, order->tag, order->type, &order->mailbox,
+                         answer);
     TAILQ_REMOVE(&archivist->running[lane], order, in_orders);
     archivist->running_count[lane]--;
     order_free(&order);
@@ -301,10 +233,10 @@ static void on_done(void *owner, struct backup_result *result)
 {
     struct order *order = owner;
     struct archivist *archivist = order->archivist;
-    struct answer answer = {.status = status_of(result->err),
-                            .words = str_from_c(result->words),
-                            .size_bytes = result->size_bytes,
-                            .fd = -1};
+    struct archivist_answer answer = {.status = archivist_status_of(result->err),
+                                      .words = str_from_c(result->words),
+                                      .size_bytes = result->size_bytes,
+                                      .fd = -1};
     char *json = NULL;
 
     order->call = NULL;
@@ -579,9 +511,9 @@ static void refuse(struct archivist *archivist, struct wire_channel *from,
                    const struct wire_message *message, const struct request *request,
                    enum wire_status status, struct str words)
 {
-    struct answer answer = {.status = status, .words = words, .fd = -1, .is_last = true};
+    struct archivist_answer answer = {.status = status, .words = words, .fd = -1, .is_last = true};
 
-    send_answer(archivist, from, message->tag, message->type, &request->mailbox, &answer);
+    archivist_answer(archivist->log, from, message->tag, message->type, &request->mailbox, &answer);
 }
 
 /* ---- A removed mailbox ---- */
@@ -589,7 +521,7 @@ static void refuse(struct archivist *archivist, struct wire_channel *from,
 /* Nobody wants it any more. */
 static void drop_waiting_puts(struct archivist *archivist, const struct id *mailbox)
 {
-    static const struct answer answer = {
+    static const struct archivist_answer answer = {
         .status = WIRE_UNAVAILABLE, .words = STR_INIT("the mailbox was removed"), .fd = -1};
     struct order *order, *next;
 
@@ -599,7 +531,8 @@ static void drop_waiting_puts(struct archivist *archivist, const struct id *mail
             if (order->type != WIRE_BACKUP_PUT || !id_equal(&order->mailbox, mailbox))
                 continue;
             if (order->asker != NULL)
-                send_answer(archivist, order->asker, order->tag, order->type, mailbox, &answer);
+                archivist_answer(archivist->log, order->asker, order->tag, order->type, mailbox,
+                                 &answer);
             TAILQ_REMOVE(&archivist->waiting[lane], order, in_orders);
             order_free(&order);
         }
