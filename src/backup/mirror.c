@@ -215,7 +215,7 @@ void backup_mirrors_set(struct backup_mirrors *mirrors, const struct backup_own 
     secret_free(&mirror->secret);
     mirror->secret = secret_copy(own->secret);
     mirror->failures = 0;
-    mirror->failing_since_ms = mirror->lost_since_ms = 0;
+    mirror->failing_since_ms = mirror->lost_since_ms = mirror->silent_until_ms = 0;
     mirror->must_compare = true;
     mirror->must_compare_again = false;
     mirror_get_ready(mirror);
@@ -341,6 +341,11 @@ bool backup_mirrors_has(const struct backup_mirrors *mirrors, struct str name)
     return find(mirrors, name) != NULL;
 }
 
+static bool works(const struct mirror *mirror)
+{
+    return mirror->failures == 0 && clock_monotonic_ms() >= mirror->silent_until_ms;
+}
+
 struct backup_own_use *backup_mirrors_use(struct backup_mirrors *mirrors, struct str name,
                                           bool is_urgent)
 {
@@ -348,7 +353,7 @@ struct backup_own_use *backup_mirrors_use(struct backup_mirrors *mirrors, struct
     struct task task;
     enum err err;
 
-    if (mirror == NULL || (mirror->failures > 0 && !is_urgent))
+    if (mirror == NULL || (!is_urgent && !works(mirror)))
         return NULL;
     task_init(&task, clock_now_ms());
     err = mirror_open(mirror, &task);
@@ -361,6 +366,14 @@ struct backup_own_use *backup_mirrors_use(struct backup_mirrors *mirrors, struct
         net_timer_start(mirror->timer, MIRROR_OPEN_MS);
     mirror->use->count++;
     return &mirror->use->public;
+}
+
+void backup_mirrors_was_silent(struct backup_mirrors *mirrors, struct str name)
+{
+    struct mirror *mirror = find(mirrors, name);
+
+    if (mirror != NULL)
+        mirror->silent_until_ms = clock_monotonic_ms() + MIRROR_SILENT_MS;
 }
 
 void backup_mirrors_give_back(struct backup_mirrors *mirrors, struct backup_own_use **pointer)

@@ -107,6 +107,10 @@ struct backup_own_use {
 struct backup_own_use *backup_mirrors_use(struct backup_mirrors *mirrors, struct str name,
                                           bool is_urgent);
 void backup_mirrors_give_back(struct backup_mirrors *mirrors, struct backup_own_use **use);
+/* It did not answer whoever could not wait: until it takes something, or for MIRROR_SILENT_MS, it
+ * does not work as far as use is concerned. */
+enum { MIRROR_SILENT_MS = 60 * 1000 };
+void backup_mirrors_was_silent(struct backup_mirrors *mirrors, struct str name);
 /* For deleting all of a removed mailbox: this error came from its owner's destination. True: there
  * is no point in waiting for it; it is not a matter of time, or it has been away for a day. */
 bool backup_mirrors_is_lost(struct backup_mirrors *mirrors, struct str name, enum err err);

@@ -88,6 +88,7 @@ struct mirror {
     bool is_waiting;          /* it is the next attempt */
     unsigned failures;
     int64_t failing_since_ms, lost_since_ms, last_copied_ms; /* 0: not */
+    int64_t silent_until_ms;                                 /* monotonic */
     int64_t lost_put_ms; /* monotonic; of destinations that it had */
     uint64_t copied_count;
     char words[MIRROR_WORDS_ROOM];

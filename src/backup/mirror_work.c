@@ -112,7 +112,7 @@ static void succeed(struct mirror *mirror)
         log_info(mirror->mirrors->log, "an owner's backup destination works again mailbox=%s",
                  mirror->mailbox.text);
     mirror->failures = 0;
-    mirror->failing_since_ms = mirror->lost_since_ms = 0;
+    mirror->failing_since_ms = mirror->lost_since_ms = mirror->silent_until_ms = 0;
     end_turn(mirror);
 }
 

@@ -113,6 +113,7 @@ static void on_patience_over(void *owner)
     struct backup_result result = {.err = ERR_BUSY, .words = "it does not answer", .fd = -1};
 
     backup_cancel(&call->half);
+    backup_mirrors_was_silent(call->mirrored->mirrors, call->name);
     call->on_impatient(call, &result);
 }
 
