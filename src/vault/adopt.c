@@ -3,6 +3,7 @@
 #include "vault/folder.h"
 
 #include "base/clock.h"
+#include "vault/folder_mirror.h"
 #include "vault/former.h"
 #include "vault/state.h"
 
@@ -66,7 +67,7 @@ static enum err adopt(struct vault *vault, struct task *task, int64_t folder_id,
         folder->uidvalidity = folder->incarnation = uidvalidity;
     }
     folder->uidnext = uidnext;
-    folder->is_dirty = true;
+    folder_mirror_soil(vault, folder);
     return ERR_OK;
 }
 

@@ -27,28 +27,21 @@ void vault_unsubscribe(struct vault *vault, struct vault_subscriber *subscriber)
 
 uint64_t vault_folder_modseq(const struct vault *vault, int64_t folder_id)
 {
-    for (size_t i = 0; i < vault->folder_count; i++) {
-        if (vault->folders[i].id == folder_id)
-            return vault->folders[i].is_selectable ? vault->folders[i].highest_modseq : 0;
-    }
-    return 0;
+    const struct folder *folder = vault_folder_get(vault, folder_id);
+
+    return folder != NULL && folder->is_selectable ? folder->highest_modseq : 0;
 }
 
 bool vault_folder_exists(const struct vault *vault, int64_t folder_id)
 {
-    for (size_t i = 0; i < vault->folder_count; i++)
-        if (vault->folders[i].id == folder_id)
-            return true;
-    return false;
+    return vault_folder_get(vault, folder_id) != NULL;
 }
 
 bool vault_folder_is_valid(const struct vault *vault, int64_t folder_id, uint32_t incarnation)
 {
-    for (size_t i = 0; i < vault->folder_count; i++) {
-        if (vault->folders[i].id == folder_id)
-            return vault->folders[i].is_selectable && vault->folders[i].incarnation == incarnation;
-    }
-    return false;
+    const struct folder *folder = vault_folder_get(vault, folder_id);
+
+    return folder != NULL && folder->is_selectable && folder->incarnation == incarnation;
 }
 
 void vault_changed_range(const struct vault *vault, int64_t folder_id, uint64_t since,

@@ -6,6 +6,7 @@
 #include "vault/folder.h"
 
 #include "base/memory.h"
+#include "vault/folder_mirror.h"
 #include "vault/former.h"
 #include "vault/rows.h"
 #include "vault/state.h"
@@ -17,37 +18,14 @@
 
 /* --- Names --- */
 
-/* Sorts a folder's children right after it: '/' is the lowest character, INBOX the first name. */
+/* INBOX is the first name. */
 static int compare_names(struct str a, struct str b)
 {
     bool a_is_inbox = str_equal(a, STR("INBOX")), b_is_inbox = str_equal(b, STR("INBOX"));
-    size_t len = a.len < b.len ? a.len : b.len;
 
     if (a_is_inbox || b_is_inbox)
         return (int)b_is_inbox - (int)a_is_inbox;
-    for (size_t i = 0; i < len; i++) {
-        int left = a.ptr[i] == '/' ? -1 : (unsigned char)a.ptr[i];
-        int right = b.ptr[i] == '/' ? -1 : (unsigned char)b.ptr[i];
-
-        if (left != right)
-            return left - right;
-    }
-    return a.len < b.len ? -1 : a.len > b.len;
-}
-
-static bool is_below(struct str name, struct str parent)
-{
-    return name.len > parent.len + 1 && name.ptr[parent.len] == '/' &&
-           str_starts_with(name, parent);
-}
-
-static bool has_children(const struct vault *vault, struct str name)
-{
-    for (size_t i = 0; i < vault->folder_count; i++) {
-        if (is_below(vault->folders[i].name, name))
-            return true;
-    }
-    return false;
+    return vault_folder_compare_names(a, b);
 }
 
 /* U+0080 to U+009F, U+2028, U+2029 (RFC 9051 §5.1, RFC 6855 §3); the name is UTF-8. */
@@ -137,8 +115,8 @@ static bool is_known(const struct folder *folder)
            known->modseq == folder->highest_modseq && known->message_count == folder->message_count;
 }
 
-/* Programs ask over and over, of folders too that nobody ever selects: the messages are counted once a
- * change at most, and never where all are recent. */
+/* Programs ask over and over, of folders too that nobody ever selects: the messages are counted
+ * once a change at most, and never where all are recent. */
 static enum err count_recent(struct vault *vault, struct task *task, struct folder *folder,
                              uint32_t *out)
 {
@@ -162,7 +140,6 @@ static enum err count_recent(struct vault *vault, struct task *task, struct fold
     return ERR_OK;
 }
 
-/* All but has_children, which costs a look at every folder. */
 static enum err describe(struct vault *vault, struct task *task, struct folder *folder,
                          struct vault_folder *out)
 {
@@ -171,6 +148,7 @@ static enum err describe(struct vault *vault, struct task *task, struct folder *
         .name = arena_copy(&task->arena, folder->name),
         .use = folder->use,
         .is_selectable = folder->is_selectable,
+        .has_children = folder_mirror_has_children(vault, folder->name),
         .uidvalidity = folder->uidvalidity,
         .incarnation = folder->incarnation,
         .uidnext = folder->uidnext,
@@ -187,30 +165,23 @@ static enum err describe(struct vault *vault, struct task *task, struct folder *
     return ERR_OK;
 }
 
-static int compare_folders(const void *a, const void *b)
-{
-    return compare_names(((const struct vault_folder *)a)->name,
-                         ((const struct vault_folder *)b)->name);
-}
-
 enum err vault_folder_list(struct vault *vault, struct task *task,
                            struct vault_folder **out_folders, size_t *out_count)
 {
+    struct folder *inbox;
     struct vault_folder *folders;
+    size_t count = 0;
 
     TRY(vault_check(vault, task));
     folders = ARENA_ARRAY(&task->arena, struct vault_folder, vault->folder_count + 1);
+    inbox = vault_folder_named(vault, STR("INBOX"));
+    if (inbox != NULL)
+        TRY(describe(vault, task, inbox, &folders[count++]));
     for (size_t i = 0; i < vault->folder_count; i++)
-        TRY(describe(vault, task, &vault->folders[i], &folders[i]));
-    qsort(folders, vault->folder_count, sizeof(*folders), compare_folders);
-    /* In this order the first child follows its parent; only INBOX stands apart from its own. */
-    for (size_t i = 0; i < vault->folder_count; i++)
-        folders[i].has_children =
-            str_equal(folders[i].name, STR("INBOX"))
-                ? has_children(vault, folders[i].name)
-                : i + 1 < vault->folder_count && is_below(folders[i + 1].name, folders[i].name);
+        if (vault->folders_by_name[i] != inbox)
+            TRY(describe(vault, task, vault->folders_by_name[i], &folders[count++]));
     *out_folders = folders;
-    *out_count = vault->folder_count;
+    *out_count = count;
     return ERR_OK;
 }
 
@@ -223,9 +194,7 @@ enum err vault_folder_find(struct vault *vault, struct task *task, struct str na
     folder = vault_folder_named(vault, name);
     if (folder == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
-    TRY(describe(vault, task, folder, out));
-    out->has_children = has_children(vault, name);
-    return ERR_OK;
+    return describe(vault, task, folder, out);
 }
 
 enum err vault_folder_id(struct vault *vault, struct task *task, struct str name,
@@ -250,9 +219,7 @@ enum err vault_folder_by_id(struct vault *vault, struct task *task, int64_t fold
     folder = vault_folder_get(vault, folder_id);
     if (folder == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: the folder is gone");
-    TRY(describe(vault, task, folder, out));
-    out->has_children = has_children(vault, folder->name);
-    return ERR_OK;
+    return describe(vault, task, folder, out);
 }
 
 enum err vault_folder_deleted_bytes(struct vault *vault, struct task *task, int64_t folder_id,
@@ -285,8 +252,8 @@ enum err vault_folder_deleted_bytes(struct vault *vault, struct task *task, int6
 
 bool vault_folder_has_use(const struct vault *vault, enum vault_special_use use)
 {
-    for (size_t i = 0; i < vault->folder_count; i++) {
-        if (use != VAULT_USE_NONE && vault->folders[i].use == use)
+    for (size_t i = 0; use != VAULT_USE_NONE && i < vault->folder_count; i++) {
+        if (vault->folders[i]->use == use)
             return true;
     }
     return false;
@@ -314,7 +281,7 @@ static void revive(struct vault *vault, struct task *task, struct folder *folder
     folder->use = use;
     folder->is_selectable = true;
     folder->uidvalidity = folder->incarnation = vault_next_uidvalidity(vault, task);
-    folder->is_dirty = true;
+    folder_mirror_soil(vault, folder);
 }
 
 static size_t missing_levels(struct vault *vault, struct str name)
@@ -355,8 +322,7 @@ enum err vault_folder_obtain(struct vault *vault, struct task *task, struct str 
     struct folder *folder = vault_folder_named(vault, name);
 
     if (folder == NULL || !folder->is_selectable) {
-        TRY(create(vault, task, name,
-                   vault_folder_has_use(vault, use) ? VAULT_USE_NONE : use));
+        TRY(create(vault, task, name, vault_folder_has_use(vault, use) ? VAULT_USE_NONE : use));
         folder = vault_folder_named(vault, name);
     }
     *out_folder = folder;
@@ -377,7 +343,6 @@ static enum err delete_row(struct vault *vault, struct task *task, struct folder
 {
     CLEANUP(db_release) sqlite3_stmt *folder_row = NULL;
     CLEANUP(db_release) sqlite3_stmt *expunges = NULL;
-    char *name = (char *)(uintptr_t)folder->name.ptr;
 
     TRY(former_note(vault, task, folder->name, folder->uidvalidity));
     TRY(db_prepare(vault->db, task, "DELETE FROM folder WHERE id = ?1", &folder_row));
@@ -386,8 +351,7 @@ static enum err delete_row(struct vault *vault, struct task *task, struct folder
     TRY(db_prepare(vault->db, task, "DELETE FROM expunge WHERE folder_id = ?1", &expunges));
     db_bind_int(expunges, 1, folder->id);
     TRY(db_run(vault->db, task, expunges));
-    mem_free(&name);
-    *folder = vault->folders[--vault->folder_count];
+    folder_mirror_remove(vault, &folder);
     return ERR_OK;
 }
 
@@ -398,9 +362,10 @@ static enum err empty(struct vault *vault, struct task *task, struct folder *fol
 
     if (folder->uidnext == 1)
         return ERR_OK;
-    TRY(db_prepare(vault->db, task,
-                   "UPDATE message SET is_expunged = ?3 WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0",
-                   &statement));
+    TRY(db_prepare(
+        vault->db, task,
+        "UPDATE message SET is_expunged = ?3 WHERE key BETWEEN ?1 AND ?2 AND is_expunged = 0",
+        &statement));
     db_bind_int(statement, 1, message_key(folder->id, 1));
     db_bind_int(statement, 2, message_key(folder->id, UINT32_MAX));
     db_bind_int(statement, 3, undelete_state(vault));
@@ -425,7 +390,8 @@ static enum err drop_empty_parents(struct vault *vault, struct task *task, struc
         if (name.ptr[i] != '/')
             continue;
         parent = vault_folder_named(vault, str_upto(name, i));
-        if (parent == NULL || parent->is_selectable || has_children(vault, parent->name))
+        if (parent == NULL || parent->is_selectable ||
+            folder_mirror_has_children(vault, parent->name))
             return ERR_OK;
         TRY(metadata_forget(vault, task, parent->id));
         TRY(delete_row(vault, task, parent));
@@ -443,7 +409,7 @@ static enum err delete_folder(struct vault *vault, struct task *task, struct str
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
     if (str_equal(name, STR("INBOX")))
         return fail(task, ERR_DENIED, "vault: INBOX stays");
-    if (!folder->is_selectable && has_children(vault, name))
+    if (!folder->is_selectable && folder_mirror_has_children(vault, name))
         return fail(task, ERR_EXISTS, "vault: the name has folders below it");
     folder_id = folder->id;
     modseq = vault_touch(vault);
@@ -452,7 +418,7 @@ static enum err delete_folder(struct vault *vault, struct task *task, struct str
     vault_note_messages(vault, folder, modseq, 0, 0);
     vault_note(vault, -1);
     TRY(undelete_note_folder(vault, task, vault_folder_get(vault, folder_id)));
-    if (!has_children(vault, name)) {
+    if (!folder_mirror_has_children(vault, name)) {
         TRY(delete_row(vault, task, vault_folder_get(vault, folder_id)));
         return drop_empty_parents(vault, task, name);
     }
@@ -476,7 +442,6 @@ static enum err set_name(struct vault *vault, struct task *task, struct folder *
                          struct str name)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
-    char *old = (char *)(uintptr_t)folder->name.ptr;
     uint32_t former;
 
     TRY(former_note(vault, task, folder->name, folder->uidvalidity));
@@ -489,8 +454,7 @@ static enum err set_name(struct vault *vault, struct task *task, struct folder *
     db_bind_text(statement, 2, name);
     db_bind_int(statement, 3, folder->uidvalidity);
     TRY(db_run(vault->db, task, statement));
-    folder->name = str_make(mem_copy_text(name.ptr, name.len), name.len);
-    mem_free(&old);
+    folder_mirror_set_name(folder, name);
     return ERR_OK;
 }
 
@@ -511,15 +475,19 @@ static enum err rename_inbox(struct vault *vault, struct task *task, struct fold
                      &count);
 }
 
+static struct str moved_name(struct task *task, struct str name, struct str from, struct str to)
+{
+    return arena_printf(&task->arena, "%.*s%.*s", STR_ARG(to), STR_ARG(str_from(name, from.len)));
+}
+
 static enum err check_below(struct vault *vault, struct task *task, struct str from, struct str to)
 {
-    for (size_t i = 0; i < vault->folder_count; i++) {
-        struct str name = vault->folders[i].name, moved;
+    size_t first, count;
 
-        if (!is_below(name, from))
-            continue;
-        moved =
-            arena_printf(&task->arena, "%.*s%.*s", STR_ARG(to), STR_ARG(str_from(name, from.len)));
+    folder_mirror_at_or_below(vault, from, &first, &count);
+    for (size_t i = first; i < first + count; i++) {
+        struct str moved = moved_name(task, vault->folders_by_name[i]->name, from, to);
+
         TRY(vault_folder_check_name(task, moved));
         if (vault_folder_named(vault, moved) != NULL)
             return fail(task, ERR_EXISTS, "vault: a folder of the new name exists");
@@ -527,45 +495,42 @@ static enum err check_below(struct vault *vault, struct task *task, struct str f
     return ERR_OK;
 }
 
-static enum err rename_below(struct vault *vault, struct task *task, struct str from, struct str to)
+/* The folder and all below it. */
+static enum err set_names(struct vault *vault, struct task *task, struct str from, struct str to)
 {
-    for (size_t i = 0; i < vault->folder_count; i++) {
-        struct folder *folder = &vault->folders[i];
+    enum err err = ERR_OK;
+    size_t first, count;
 
-        if (!is_below(folder->name, from))
-            continue;
-        TRY(set_name(vault, task, folder,
-                     arena_printf(&task->arena, "%.*s%.*s", STR_ARG(to),
-                                  STR_ARG(str_from(folder->name, from.len)))));
-    }
-    return ERR_OK;
+    folder_mirror_at_or_below(vault, from, &first, &count);
+    folder_mirror_sort_begin(vault);
+    for (size_t i = first; i < first + count && err == ERR_OK; i++)
+        err = set_name(vault, task, vault->folders_by_name[i],
+                       moved_name(task, vault->folders_by_name[i]->name, from, to));
+    folder_mirror_sort_end_of(vault, first, count);
+    return err;
 }
 
 static enum err rename_folder(struct vault *vault, struct task *task, struct str from,
                               struct str to)
 {
     struct folder *folder = vault_folder_named(vault, from);
-    int64_t folder_id;
 
     if (folder == NULL)
         return fail(task, ERR_NOT_FOUND, "vault: no such folder");
     if (vault_folder_named(vault, to) != NULL)
         return fail(task, ERR_EXISTS, "vault: a folder of the new name exists");
-    if (is_below(to, from) && !str_equal(from, STR("INBOX")))
+    if (vault_folder_is_below(to, from) && !str_equal(from, STR("INBOX")))
         return fail(task, ERR_INVALID, "vault: a folder cannot move below itself");
     if (vault->folder_count + missing_levels(vault, to) > VAULT_FOLDERS_MAX)
         return fail(task, ERR_LIMIT, "vault: too many folders");
-    folder_id = folder->id;
     if (!str_equal(from, STR("INBOX")))
         TRY(check_below(vault, task, from, to));
     (void)vault_touch(vault);
     TRY(create_parents(vault, task, to));
     vault_note(vault, -1);
-    folder = vault_folder_get(vault, folder_id);
     if (str_equal(from, STR("INBOX")))
         return rename_inbox(vault, task, folder, to);
-    TRY(set_name(vault, task, folder, to));
-    TRY(rename_below(vault, task, from, to));
+    TRY(set_names(vault, task, from, to));
     return drop_empty_parents(vault, task, from);
 }
 
@@ -661,7 +626,7 @@ enum err vault_folder_take_recent(struct vault *vault, struct task *task, int64_
          * folder selected takes every new message, and must not make each arrival two commits.
          * Losing this only shows a message as recent twice. */
         folder->first_recent_uid = folder->uidnext;
-        folder->is_dirty = true;
+        folder_mirror_soil(vault, folder);
     }
     *out_first_recent_uid = first_recent_uid;
     return ERR_OK;

@@ -38,6 +38,10 @@ struct vault_folder {
     uint64_t size_bytes;
 };
 
+/* The order of names in which what is below one follows it: '/' is the lowest character. */
+int vault_folder_compare_names(struct str a, struct str b);
+bool vault_folder_is_below(struct str name, struct str parent);
+
 /* All folders, sorted by name, INBOX first; in the task's arena. */
 MUST_CHECK enum err vault_folder_list(struct vault *vault, struct task *task,
                                       struct vault_folder **out_folders, size_t *out_count);

@@ -426,6 +426,127 @@ static void test_former_names_are_bounded(void **state)
     assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
 }
 
+enum { FEW = 500, MANY = 4000 };
+
+/* Names compared, and pages looked at. */
+static void looks(struct fixture *f, uint64_t out[static 2])
+{
+    int pages, highest;
+
+    assert_int_equal(
+        sqlite3_db_status(db_handle(f->vault->db), SQLITE_DBSTATUS_CACHE_HIT, &pages, &highest, 1),
+        SQLITE_OK);
+    out[0] = f->vault->names_compared;
+    out[1] = (uint64_t)pages;
+}
+
+enum folder_command { CREATE_ONE, RENAME_ONE, DELETE_ONE, RENAME_ALL, FOLDER_COMMANDS };
+
+static void command_looks(struct fixture *f, enum folder_command command, uint64_t out[static 2])
+{
+    uint64_t before[2];
+    enum err err = ERR_OK;
+
+    looks(f, before);
+    switch (command) {
+    case CREATE_ONE:
+        err = vault_folder_create(f->vault, &f->task, STR("many/new"), VAULT_USE_NONE);
+        break;
+    case RENAME_ONE:
+        err = vault_folder_rename(f->vault, &f->task, STR("many/new"), STR("many/a/newer"));
+        break;
+    case DELETE_ONE:
+        err = vault_folder_delete(f->vault, &f->task, STR("many/a/newer"));
+        break;
+    case RENAME_ALL:
+        err = vault_folder_rename(f->vault, &f->task, STR("many"), STR("INBOX/below"));
+        break;
+    case FOLDER_COMMANDS:
+        break;
+    }
+    assert_int_equal(err, ERR_OK);
+    looks(f, out);
+    out[0] -= before[0];
+}
+
+static void make_many(struct fixture *f, unsigned count)
+{
+    assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(
+            vault_folder_create(f->vault, &f->task,
+                                arena_printf(&f->task.arena, "many/%u-%u", i * 2654435761u, i),
+                                VAULT_USE_NONE),
+            ERR_OK);
+    assert_int_equal(vault_batch_end(f->vault, &f->task), ERR_OK);
+}
+
+/* What is done to one folder costs no more because there are many (log n); what is done to
+ * many, by their number. */
+static void test_many_cost_what_they_are(void **state)
+{
+    static const unsigned counts[] = {FEW, MANY};
+    struct fixture *f = *state;
+    uint64_t cost[2][FOLDER_COMMANDS][2];
+
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        make_many(f, counts[i]);
+        for (unsigned command = 0; command < FOLDER_COMMANDS; command++)
+            command_looks(f, (enum folder_command)command, cost[i][command]);
+        /* RENAME of all notes former names, of which there are more the next time. */
+        assert_int_equal(vault_folder_rename(f->vault, &f->task, STR("INBOX/below"),
+                                             arena_printf(&f->task.arena, "done-%zu", i)),
+                         ERR_OK);
+    }
+    for (unsigned command = 0; command < FOLDER_COMMANDS; command++) {
+        for (size_t kind = 0; kind < 2; kind++) {
+            uint64_t few = cost[0][command][kind], many = cost[1][command][kind];
+            uint64_t times = command == RENAME_ALL ? MANY / FEW : 1;
+
+            if (many > few * times * 3 / 2 + 20)
+                fail_msg("command %u, kind %zu: %llu among few, %llu among many", command, kind,
+                         (unsigned long long)few, (unsigned long long)many);
+        }
+    }
+}
+
+/* Names in the mirror's order, whatever became of them. */
+static void test_order_holds_through_changes(void **state)
+{
+    static const struct {
+        const char *from, *to; /* `to` NULL: deleted; `from` NULL: made */
+    } rows[] = {
+        {NULL, "a/b/c"},     {NULL, "a/b-c"},   {NULL, "a b"},    {NULL, "z/y"},
+        {"a/b", "z/y/x"},    {"z", "A"},        {"a", "INBOX/a"}, {"a b", NULL},
+        {"A/y/x", "INBOX!"}, {"A", "zz"},       {NULL, "INBOX"},  {"Sent", "INBOX/a/b-c/d"},
+        {"INBOX/a", "0"},    {"0/b-c/d", NULL}, {"zz/y", "y"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct str from = rows[i].from == NULL ? STR("") : str_from_c(rows[i].from);
+        struct str to = rows[i].to == NULL ? STR("") : str_from_c(rows[i].to);
+        enum err err = to.len == 0     ? vault_folder_delete(f->vault, &f->task, from)
+                       : from.len == 0 ? vault_folder_create(f->vault, &f->task, to, VAULT_USE_NONE)
+                                       : vault_folder_rename(f->vault, &f->task, from, to);
+
+        task_forgive(&f->task);
+        assert_int_equal(err, str_equal(to, STR("INBOX")) ? ERR_EXISTS : ERR_OK);
+        for (size_t k = 0; k < f->vault->folder_count; k++) {
+            struct folder **all = f->vault->folders, **by_name = f->vault->folders_by_name;
+
+            assert_true(k == 0 || all[k - 1]->id < all[k]->id);
+            assert_true(k == 0 ||
+                        vault_folder_compare_names(by_name[k - 1]->name, by_name[k]->name) < 0);
+            assert_ptr_equal(vault_folder_get(f->vault, all[k]->id), all[k]);
+            assert_ptr_equal(vault_folder_named(f->vault, all[k]->name), all[k]);
+        }
+    }
+    assert_string_equal(names(f), "INBOX 0+ 0/b-c Archive Drafts INBOX!+ INBOX!/c Junk Trash y zz");
+    fixture_reopen(f);
+    assert_string_equal(names(f), "INBOX 0+ 0/b-c Archive Drafts INBOX!+ INBOX!/c Junk Trash y zz");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -444,6 +565,8 @@ int main(void)
         TEST(test_recent_follows_changes),
         TEST(test_a_renamed_folder_is_no_older),
         TEST(test_former_names_are_bounded),
+        TEST(test_many_cost_what_they_are),
+        TEST(test_order_holds_through_changes),
     };
 
     fixture_init_libraries();

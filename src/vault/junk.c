@@ -89,8 +89,8 @@ static int64_t junk_folder(struct vault *vault)
     const struct folder *named = vault_folder_named(vault, STR("Junk"));
 
     for (size_t i = 0; i < vault->folder_count; i++) {
-        if (vault->folders[i].use == VAULT_USE_JUNK && vault->folders[i].is_selectable)
-            return vault->folders[i].id;
+        if (vault->folders[i]->use == VAULT_USE_JUNK && vault->folders[i]->is_selectable)
+            return vault->folders[i]->id;
     }
     return named != NULL && named->is_selectable ? named->id : -1;
 }

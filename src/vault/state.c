@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "vault/facts.h"
 #include "vault/folder_contents.h"
+#include "vault/folder_mirror.h"
 #include "vault/index.h"
 #include "vault/learn.h"
 #include "vault/sort_keep.h"
@@ -13,16 +14,6 @@
 #include <string.h>
 
 /* --- Reading the mirror --- */
-
-static void free_folders(struct vault *vault)
-{
-    for (size_t i = 0; i < vault->folder_count; i++) {
-        char *name = (char *)(uintptr_t)vault->folders[i].name.ptr;
-
-        mem_free(&name);
-    }
-    vault->folder_count = 0;
-}
 
 static void free_keyword(struct vault *vault, unsigned bit)
 {
@@ -47,10 +38,11 @@ void vault_state_free(struct vault *vault)
     folder_contents_forget(vault);
     free_metadata_notes(vault);
     mem_free(&vault->metadata_notes);
-    free_folders(vault);
+    folder_mirror_clear(vault);
     for (unsigned bit = 0; bit < ARRAY_LEN(vault->keywords); bit++)
         free_keyword(vault, bit);
     mem_free(&vault->folders);
+    mem_free(&vault->folders_by_name);
     mem_free(&vault->notes);
 }
 
@@ -59,27 +51,15 @@ static struct str copy_name(struct str name)
     return str_make(mem_copy_text(name.ptr, name.len), name.len);
 }
 
-static struct folder *folder_add(struct vault *vault)
-{
-    if (vault->folder_count == vault->folder_room) {
-        vault->folder_room = vault->folder_room * 2 + 16;
-        vault->folders = mem_resize(vault->folders, vault->folder_room, sizeof(*vault->folders));
-    }
-    memset(&vault->folders[vault->folder_count], 0, sizeof(struct folder));
-    return &vault->folders[vault->folder_count++];
-}
-
 #define FOLDER_COLUMNS                                                                             \
     "SELECT id, name, special_use, is_selectable, uidvalidity, uidnext, first_recent_uid, "        \
     "highest_modseq, message_count, unseen_count, deleted_count, size_bytes, "
 
-/* `sql`: FOLDER_COLUMNS and the incarnation, which files of earlier versions do not have. */
-static enum err load_folders(struct vault *vault, struct task *task, const char *sql)
+static enum err read_folders(struct vault *vault, struct task *task, const char *sql)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
     bool has_row;
 
-    free_folders(vault);
     TRY(db_prepare(vault->db, task, sql, &statement));
     for (;;) {
         struct folder *folder;
@@ -87,9 +67,8 @@ static enum err load_folders(struct vault *vault, struct task *task, const char 
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             return ERR_OK;
-        folder = folder_add(vault);
-        folder->id = db_column_int(statement, 0);
-        folder->name = copy_name(db_column_text(statement, 1));
+        folder =
+            folder_mirror_add(vault, db_column_int(statement, 0), db_column_text(statement, 1));
         folder->use = (enum vault_special_use)db_column_int(statement, 2);
         folder->is_selectable = db_column_int(statement, 3) != 0;
         folder->uidvalidity = (uint32_t)db_column_int(statement, 4);
@@ -102,6 +81,18 @@ static enum err load_folders(struct vault *vault, struct task *task, const char 
         folder->size_bytes = (uint64_t)db_column_int(statement, 11);
         folder->incarnation = (uint32_t)db_column_int(statement, 12);
     }
+}
+
+/* `sql`: FOLDER_COLUMNS and the incarnation, which files of earlier versions do not have. */
+static enum err load_folders(struct vault *vault, struct task *task, const char *sql)
+{
+    enum err err;
+
+    folder_mirror_clear(vault);
+    folder_mirror_sort_begin(vault);
+    err = read_folders(vault, task, sql);
+    folder_mirror_sort_end(vault);
+    return err;
 }
 
 /* Names that are there already stay where they are: callers have borrowed them. */
@@ -166,6 +157,7 @@ enum err vault_state_load(struct vault *vault, struct task *task)
     vault->is_stale = true;
     folder_contents_forget(vault);
     message_list_forget(vault);
+    vault->former_count = -1;
     TRY(load_mailbox(vault, task));
     TRY(load_folders(vault, task, FOLDER_COLUMNS "incarnation FROM folder"));
     TRY(load_keywords(vault, task));
@@ -197,25 +189,7 @@ enum err vault_check(struct vault *vault, struct task *task)
     return ERR_OK;
 }
 
-/* --- Folders in the mirror --- */
-
-struct folder *vault_folder_get(struct vault *vault, int64_t folder_id)
-{
-    for (size_t i = 0; i < vault->folder_count; i++) {
-        if (vault->folders[i].id == folder_id)
-            return &vault->folders[i];
-    }
-    return NULL;
-}
-
-struct folder *vault_folder_named(struct vault *vault, struct str name)
-{
-    for (size_t i = 0; i < vault->folder_count; i++) {
-        if (str_equal(vault->folders[i].name, name))
-            return &vault->folders[i];
-    }
-    return NULL;
-}
+/* --- A new folder --- */
 
 /* Seconds since 1970 where possible: later than any that a lost future of this file gave out. */
 uint32_t vault_next_uidvalidity(struct vault *vault, struct task *task)
@@ -248,9 +222,7 @@ enum err vault_folder_insert(struct vault *vault, struct task *task, struct str 
     db_bind_int(statement, 3, is_selectable);
     db_bind_int(statement, 4, uidvalidity);
     TRY(db_run(vault->db, task, statement));
-    folder = folder_add(vault);
-    folder->id = sqlite3_last_insert_rowid(db_handle(vault->db));
-    folder->name = copy_name(name);
+    folder = folder_mirror_add(vault, sqlite3_last_insert_rowid(db_handle(vault->db)), name);
     folder->use = use;
     folder->is_selectable = is_selectable;
     folder->uidvalidity = folder->incarnation = uidvalidity;
@@ -285,18 +257,19 @@ static enum err flush_folder(struct vault *vault, struct task *task, struct fold
     db_bind_int(statement, 10, folder->is_selectable);
     db_bind_int(statement, 11, folder->use);
     db_bind_int(statement, 12, folder->incarnation);
-    TRY(db_run(vault->db, task, statement));
-    folder->is_dirty = false;
-    return ERR_OK;
+    return db_run(vault->db, task, statement);
 }
 
 static enum err flush(struct vault *vault, struct task *task)
 {
     CLEANUP(db_release) sqlite3_stmt *statement = NULL;
 
-    for (size_t i = 0; i < vault->folder_count; i++) {
-        if (vault->folders[i].is_dirty)
-            TRY(flush_folder(vault, task, &vault->folders[i]));
+    while (vault->dirty_folders != NULL) {
+        struct folder *folder = vault->dirty_folders;
+
+        TRY(flush_folder(vault, task, folder));
+        folder->is_dirty = false;
+        vault->dirty_folders = folder->next_dirty;
     }
     if (!vault->is_mailbox_dirty)
         return ERR_OK;
@@ -476,7 +449,7 @@ void vault_note_messages(struct vault *vault, struct folder *folder, uint64_t mo
     *change = (struct change){folder->id, modseq, first_uid, last_uid};
     vault->change_count++;
     folder->highest_modseq = modseq;
-    folder->is_dirty = true;
+    folder_mirror_soil(vault, folder);
     vault_note(vault, folder->id);
 }
 

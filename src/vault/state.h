@@ -41,7 +41,8 @@ struct folder {
     struct str name; /* own */
     enum vault_special_use use;
     bool is_selectable;
-    bool is_dirty;
+    bool is_dirty; /* and then in vault->dirty_folders (folder_mirror_soil) */
+    struct folder *next_dirty;
     uint32_t uidvalidity;
     uint32_t incarnation; /* the UIDVALIDITY that it was made with */
     uint32_t uidnext;
@@ -88,9 +89,14 @@ struct vault {
     bool was_rolled_back;
 
     /* The mirror. */
-    bool is_stale;          /* it must be read anew before anything is done */
-    struct folder *folders; /* own; in no order */
+    bool is_stale;                   /* it must be read anew before anything is done */
+    struct folder **folders;         /* own, and each of them; by id (folder_mirror.h) */
+    struct folder **folders_by_name; /* own; the same, by vault_folder_compare_names */
     size_t folder_count, folder_room;
+    bool is_sorting_folders;      /* the latter is out of order for the moment */
+    struct folder *dirty_folders; /* borrowed; a list */
+    uint64_t names_compared;      /* ever, to find folders: for tests */
+    int64_t former_count;         /* of former_name's rows; -1: not counted yet */
     struct str keywords[64]; /* own */
     uint64_t epoch;
     uint64_t change_counter;
@@ -204,8 +210,8 @@ MUST_CHECK enum err metadata_copy(struct vault *vault, struct task *task, int64_
  * selectable again if it was not (folder.c). `use` is given unless another folder has it. */
 MUST_CHECK enum err vault_folder_obtain(struct vault *vault, struct task *task, struct str name,
                                         enum vault_special_use use, struct folder **out_folder);
-/* NULL: none. The pointer holds until a folder is made or deleted. */
-struct folder *vault_folder_get(struct vault *vault, int64_t folder_id);
+/* NULL: none. The pointer holds until that folder is deleted (folder_mirror.h). */
+struct folder *vault_folder_get(const struct vault *vault, int64_t folder_id);
 struct folder *vault_folder_named(struct vault *vault, struct str name);
 /* Adds to the mirror and the file. The name is copied. Gives NULL in *out_folder on error. */
 MUST_CHECK enum err vault_folder_insert(struct vault *vault, struct task *task, struct str name,

@@ -154,7 +154,7 @@ enum err vanished_trim(struct vault *vault, struct task *task, bool *out_did)
         vault->vanished_written = 0;
     for (; vault->vanished_next < vault->folder_count && vault->vanished_next < end;
          vault->vanished_next++) {
-        int64_t folder_id = vault->folders[vault->vanished_next].id;
+        int64_t folder_id = vault->folders[vault->vanished_next]->id;
         uint64_t modseq;
 
         TRY(find_middle(vault, task, folder_id, &modseq));

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "vault/folder_mirror.h"
 #include "vault/rekey.h"
 #include "vault/schema.h"
 #include "vault/state.h"
@@ -185,9 +186,9 @@ static void renumber(struct vault *vault, struct task *task, const struct vault_
     if (vault->change_counter < options->change_counter_seen)
         vault->change_counter = options->change_counter_seen;
     for (size_t i = 0; i < vault->folder_count; i++) {
-        vault->folders[i].uidvalidity = vault->folders[i].incarnation =
+        vault->folders[i]->uidvalidity = vault->folders[i]->incarnation =
             vault_next_uidvalidity(vault, task);
-        vault->folders[i].is_dirty = true;
+        folder_mirror_soil(vault, vault->folders[i]);
     }
 }
 
@@ -206,7 +207,7 @@ static enum err mend_roll_back(struct vault *vault, struct task *task,
     renumber(vault, task, options);
     modseq = vault_touch(vault);
     for (size_t i = 0; i < vault->folder_count; i++)
-        vault->folders[i].highest_modseq = modseq;
+        vault->folders[i]->highest_modseq = modseq;
     TRY(vault_write_end(vault, task, ERR_OK, VAULT_DURABLE));
     vault->was_rolled_back = true;
     return ERR_OK;
@@ -273,11 +274,9 @@ enum err vault_open_beside(struct task *task, const struct vault_options *option
 static void save_notes(struct vault *vault)
 {
     struct task task;
-    bool is_dirty = false;
 
-    for (size_t i = 0; i < vault->folder_count; i++)
-        is_dirty |= vault->folders[i].is_dirty;
-    if (!is_dirty || vault->is_stale || vault->batch != VAULT_BATCH_NONE || vault_is_broken(vault))
+    if (vault->dirty_folders == NULL || vault->is_stale || vault->batch != VAULT_BATCH_NONE ||
+        vault_is_broken(vault))
         return;
     task_init(&task, clock_now_ms());
     if (vault_write_begin(vault, &task) == ERR_OK) {
