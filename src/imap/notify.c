@@ -422,36 +422,37 @@ struct affected {
     struct str name, old_name; /* the latter empty: not renamed */
     bool is_gone;              /* what had the name; another may have it */
     bool is_told;
+    size_t position; /* among them, as they were found */
+};
+
+/* Some of them, by the name that the client knows them by, in the order of
+ * vault_folder_compare_names. */
+struct sources {
+    struct source {
+        struct str name;
+        struct affected *affected;
+        size_t next; /* if it is told: those in between are, too */
+    } * list;
+    size_t count;
 };
 
 struct comparison {
     struct imap_session *s;
     struct task *task;
-    const struct vault_folder *now; /* by id */
-    const struct vault_folder **by_name;
+    const struct vault_folder *now;                       /* by id */
+    const struct vault_folder **by_name, **known_by_name; /* what is now, and was */
     size_t now_count;
     const struct str *subscriptions;
     size_t subscription_count;
-    struct affected *affected, **renamed; /* the latter: those of the former that are */
-    size_t affected_count, renamed_count;
+    struct affected *affected;
+    size_t affected_count;
+    struct sources renamed, gone; /* of the affected; gone: and nothing has the name now */
 };
 
 static void add_affected(struct comparison *c, struct affected affected)
 {
-    struct affected *entry = NULL;
-
-    for (size_t i = 0; i < c->affected_count && entry == NULL; i++)
-        if (str_equal(c->affected[i].name, affected.name))
-            entry = &c->affected[i];
-    if (entry == NULL) {
-        entry = &c->affected[c->affected_count++];
-        *entry = (struct affected){.name = affected.name};
-    }
-    if (affected.old_name.len > 0) { /* a name is one folder's, so this once */
-        entry->old_name = affected.old_name;
-        c->renamed[c->renamed_count++] = entry;
-    }
-    entry->is_gone |= affected.is_gone;
+    affected.position = c->affected_count;
+    c->affected[c->affected_count++] = affected;
 }
 
 static struct str parent_of(struct str name)
@@ -477,23 +478,33 @@ static int compare_folder_names(const void *a, const void *b)
                          &(*(const struct vault_folder *const *)b)->name);
 }
 
-static void sort_by_name(struct comparison *c)
+static const struct vault_folder **sort_by_name(struct task *task,
+                                                const struct vault_folder *folders, size_t count)
 {
-    c->by_name = ARENA_ARRAY(&c->task->arena, const struct vault_folder *, c->now_count + 1);
-    for (size_t i = 0; i < c->now_count; i++)
-        c->by_name[i] = &c->now[i];
-    if (c->now_count > 1)
-        qsort(c->by_name, c->now_count, sizeof(*c->by_name), compare_folder_names);
+    const struct vault_folder **sorted =
+        ARENA_ARRAY(&task->arena, const struct vault_folder *, count + 1);
+
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = &folders[i];
+    if (count > 1)
+        qsort(sorted, count, sizeof(*sorted), compare_folder_names);
+    return sorted;
+}
+
+static const struct vault_folder *find_named(const struct vault_folder **by_name, size_t count,
+                                             struct str name)
+{
+    const struct vault_folder key = {.name = name}, *wanted = &key, **found;
+
+    if (count == 0)
+        return NULL;
+    found = bsearch(&wanted, by_name, count, sizeof(wanted), compare_folder_names);
+    return found == NULL ? NULL : *found;
 }
 
 static const struct vault_folder *now_named(const struct comparison *c, struct str name)
 {
-    const struct vault_folder key = {.name = name}, *wanted = &key, **found;
-
-    if (c->now_count == 0)
-        return NULL;
-    found = bsearch(&wanted, c->by_name, c->now_count, sizeof(wanted), compare_folder_names);
-    return found == NULL ? NULL : *found;
+    return find_named(c->by_name, c->now_count, name);
 }
 
 /* Its parent was renamed and took it along: "No additional MailboxName events are sent". */
@@ -534,6 +545,134 @@ static void compare_folders(struct comparison *c)
     }
 }
 
+/* ---- … in an order that a client can follow ---- */
+
+static int compare_affected_names(const void *a, const void *b)
+{
+    const struct affected *left = a, *right = b;
+    int order = str_compare(left->name, right->name);
+
+    return order != 0 ? order : left->position < right->position ? -1 : 1;
+}
+
+static int compare_positions(const void *a, const void *b)
+{
+    return ((const struct affected *)a)->position < ((const struct affected *)b)->position ? -1 : 1;
+}
+
+/* Each name once, where it was found first. */
+static void join_affected(struct comparison *c)
+{
+    size_t kept = 0;
+
+    if (c->affected_count > 1)
+        qsort(c->affected, c->affected_count, sizeof(*c->affected), compare_affected_names);
+    for (size_t i = 0; i < c->affected_count; i++) {
+        struct affected *one = &c->affected[i], *last = kept > 0 ? &c->affected[kept - 1] : NULL;
+
+        if (last == NULL || !str_equal(last->name, one->name)) {
+            c->affected[kept++] = *one;
+            continue;
+        }
+        if (one->old_name.len > 0) /* a name is one folder's, so this once */
+            last->old_name = one->old_name;
+        last->is_gone |= one->is_gone;
+    }
+    c->affected_count = kept;
+    if (kept > 1)
+        qsort(c->affected, kept, sizeof(*c->affected), compare_positions);
+}
+
+static int compare_sources(const void *a, const void *b)
+{
+    return vault_folder_compare_names(((const struct source *)a)->name,
+                                      ((const struct source *)b)->name);
+}
+
+static void sort_sources(struct sources *sources)
+{
+    if (sources->count > 1)
+        qsort(sources->list, sources->count, sizeof(*sources->list), compare_sources);
+    for (size_t i = 0; i < sources->count; i++)
+        sources->list[i].next = i + 1;
+}
+
+static void find_sources(struct comparison *c)
+{
+    c->renamed.list = ARENA_ARRAY(&c->task->arena, struct source, c->affected_count + 1);
+    c->gone.list = ARENA_ARRAY(&c->task->arena, struct source, c->affected_count + 1);
+    for (size_t i = 0; i < c->affected_count; i++) {
+        struct affected *one = &c->affected[i];
+
+        if (one->old_name.len > 0)
+            c->renamed.list[c->renamed.count++] =
+                (struct source){.name = one->old_name, .affected = one};
+        else if (one->is_gone && now_named(c, one->name) == NULL)
+            c->gone.list[c->gone.count++] = (struct source){.name = one->name, .affected = one};
+    }
+    sort_sources(&c->renamed);
+    sort_sources(&c->gone);
+}
+
+/* The first that does not come before this name; those at and below it follow. */
+static size_t place_of(const struct sources *sources, struct str name)
+{
+    size_t low = 0, high = sources->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (vault_folder_compare_names(sources->list[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* From this place on. What is told stays so, and is passed once. */
+static size_t next_untold(struct imap_session *s, struct sources *sources, size_t place)
+{
+    size_t found = place;
+
+    for (; found < sources->count && sources->list[found].affected->is_told;
+         found = sources->list[found].next)
+        imap_spend(s, 1);
+    while (place < found) {
+        size_t next = sources->list[place].next;
+
+        sources->list[place].next = found;
+        place = next;
+    }
+    return found;
+}
+
+static struct affected *untold_at_or_below(struct imap_session *s, struct sources *sources,
+                                           struct str top)
+{
+    size_t place = next_untold(s, sources, place_of(sources, top));
+
+    return place < sources->count && is_at_or_below(sources->list[place].name, top)
+               ? sources->list[place].affected
+               : NULL;
+}
+
+/* Which had this name, or one above it. */
+static struct affected *untold_at_or_above(const struct sources *sources, struct str name)
+{
+    for (size_t len = 1; len <= name.len; len++) {
+        size_t place;
+
+        if (len < name.len && name.ptr[len] != '/')
+            continue;
+        place = place_of(sources, str_upto(name, len));
+        if (place < sources->count && str_equal(sources->list[place].name, str_upto(name, len)) &&
+            !sources->list[place].affected->is_told)
+            return sources->list[place].affected;
+    }
+    return NULL;
+}
+
 static void tell_name(struct comparison *c, const struct affected *affected, unsigned event)
 {
     const struct vault_folder *now = now_named(c, affected->name);
@@ -556,32 +695,25 @@ static void tell_name(struct comparison *c, const struct affected *affected, uns
  * takes the name away from what had it, alone or with what is above it; and before what is below
  * goes along with a renaming, what went elsewhere or is gone.
  */
-static bool comes_before(const struct comparison *c, const struct affected *first,
-                         const struct affected *then)
-{
-    struct str source = first->old_name.len > 0 ? first->old_name : first->name;
-
-    if (first->old_name.len > 0 && is_at_or_below(then->name, first->old_name))
-        return true;
-    return then->old_name.len > 0 && is_at_or_below(source, then->old_name) &&
-           (first->old_name.len > 0 || (first->is_gone && now_named(c, first->name) == NULL));
-}
-
 static struct affected *untold_before(struct comparison *c, const struct affected *then)
 {
-    for (size_t i = 0; i < c->renamed_count; i++)
-        if (!c->renamed[i]->is_told && comes_before(c, c->renamed[i], then))
-            return c->renamed[i];
-    for (size_t i = 0; i < c->affected_count && then->old_name.len > 0; i++)
-        if (!c->affected[i].is_told && comes_before(c, &c->affected[i], then))
-            return &c->affected[i];
-    return NULL;
+    struct affected *first = untold_at_or_above(&c->renamed, then->name);
+
+    imap_spend(c->s, 1);
+    if (first == NULL && then->old_name.len > 0)
+        first = untold_at_or_below(c->s, &c->renamed, then->old_name);
+    if (first == NULL && then->old_name.len > 0)
+        first = untold_at_or_below(c->s, &c->gone, then->old_name);
+    return first;
 }
 
 static void tell_names(struct comparison *c)
 {
-    struct affected **waiting = ARENA_ARRAY(&c->task->arena, struct affected *, c->affected_count);
+    struct affected **waiting;
 
+    join_affected(c);
+    find_sources(c);
+    waiting = ARENA_ARRAY(&c->task->arena, struct affected *, c->affected_count);
     for (size_t i = 0; i < c->affected_count; i++) {
         struct affected *next = c->affected[i].is_told ? NULL : &c->affected[i];
         size_t count = 0;
@@ -613,8 +745,8 @@ static enum err tell_new(struct comparison *c, const struct vault_folder *now)
     const struct vault_folder nothing = {.unseen_count = UINT32_MAX};
     bool is_foreign = is_heard_of(notify, now->id);
 
-    for (size_t i = 0; i < notify->known_count && !is_foreign && notify->is_list_foreign; i++)
-        is_foreign = str_equal(notify->known[i].name, now->name);
+    if (!is_foreign && notify->is_list_foreign)
+        is_foreign = find_named(c->known_by_name, notify->known_count, now->name) != NULL;
     return is_foreign ? tell_status(c->s, c->task, &nothing, now) : ERR_OK;
 }
 
@@ -647,8 +779,8 @@ static enum err tell_list(struct imap_session *s, struct task *task)
     c.subscriptions = subscriptions;
     c.affected =
         ARENA_ARRAY(&task->arena, struct affected, 2 * (c.now_count + notify->known_count));
-    c.renamed = ARENA_ARRAY(&task->arena, struct affected *, c.now_count + 1);
-    sort_by_name(&c);
+    c.by_name = sort_by_name(task, now, c.now_count);
+    c.known_by_name = sort_by_name(task, notify->known, notify->known_count);
     if (notify->is_list_foreign) {
         compare_folders(&c);
         tell_names(&c);

@@ -225,6 +225,47 @@ static void test_notify_tells_of_what_others_commit(void **state)
     imap_group_free(&group);
 }
 
+/* Children go elsewhere, then their parent is renamed: each must be told before it. What that
+ * costs. */
+static uint64_t cost_of_telling(struct fixture *f, unsigned count)
+{
+    struct imap_session *s = f->s, *other = f->other;
+
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(vault_folder_create(f->vault, &f->task,
+                                             arena_printf(&f->task.arena, "top/%u", i),
+                                             VAULT_USE_NONE),
+                         ERR_OK);
+    fixture_converse(s, "a NOTIFY SET (PERSONAL (MailboxName))\r\n");
+    for (unsigned i = 0; i < count; i++) {
+        buf_reset(&f->command);
+        buf_putf(&f->command, i % 2 == 0 ? "b DELETE top/%u\r\n" : "b RENAME top/%u x%u\r\n", i, i);
+        imap_session_input(other, buf_str(&f->command), FIXTURE_NOW_MS);
+        assert_true(fixture_said(other, "b OK"));
+        imap_session_consume_output(other, SIZE_MAX);
+    }
+    fixture_converse(other, "c RENAME top elsewhere\r\n");
+    imap_session_resume(s, FIXTURE_NOW_MS);
+    buf_reset(&f->out);
+    buf_put(&f->out, imap_session_output(s));
+    imap_session_consume_output(s, SIZE_MAX);
+    assert_true(str_ends_with(buf_str(&f->out), STR("\"/\" elsewhere (\"OLDNAME\" (top))\r\n")));
+    return (uint64_t)(IMAP_BUDGET - s->budget);
+}
+
+static void test_notify_of_many_names(void **state)
+{
+    enum { FEW = 200, MANY = 1600 };
+    uint64_t few, many;
+
+    few = cost_of_telling(*state, FEW);
+    fixture_tear_down(state);
+    fixture_set_up(state);
+    many = cost_of_telling(*state, MANY);
+    if (many > few * (MANY / FEW) * 3 / 2)
+        fail_msg("%llu for few, %llu for many", (unsigned long long)few, (unsigned long long)many);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -236,6 +277,7 @@ int main(void)
         TEST(test_notify_fetch_streams),
         TEST(test_notify_waits_for_a_refused_literal),
         TEST(test_notify_tells_of_what_others_commit),
+        TEST(test_notify_of_many_names),
     };
 
     transcript_vault_init();
