@@ -200,7 +200,7 @@ static enum err translate_flags(struct merge *merge, struct task *task, uint64_t
 
         if ((flags >> bit & 1) == 0 || name.len == 0)
             continue;
-        err = vault_keyword_bit(merge->to, task, name, true, &there);
+        err = vault_keyword_bit(merge->to, task, name, true, *out, &there);
         if (err == ERR_LIMIT) /* all are taken: the message comes without it */
             task_forgive(task);
         else if (err != ERR_OK)

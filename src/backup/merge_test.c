@@ -59,7 +59,8 @@ static uint64_t keyword(struct fixture *f, const char *name)
 {
     uint64_t bit = 0;
 
-    assert_int_equal(vault_keyword_bit(f->vault, &f->task, str_from_c(name), true, &bit), ERR_OK);
+    assert_int_equal(vault_keyword_bit(f->vault, &f->task, str_from_c(name), true, 0, &bit),
+                     ERR_OK);
     return bit;
 }
 

@@ -141,6 +141,7 @@ static void forget_command(struct imap_session *s)
     s->words = NULL;
     s->lowest_uid = 0;
     s->has_numbers = s->tells_modseq = false;
+    s->subscriber.keywords_held = 0;
     s->is_bad = false;
     s->refusal = IMAP_REFUSAL_NONE;
     s->doom = IMAP_REFUSAL_NONE;

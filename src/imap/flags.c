@@ -1,6 +1,7 @@
 #include "imap/flags.h"
 
 #include "base/macros.h"
+#include "imap/engine.h"
 
 static const struct {
     struct str name;
@@ -72,7 +73,7 @@ enum err imap_parse_flags(struct imap_parser *parser, bool may_be_bare, struct i
     return is_list ? imap_parse_byte(parser, ')') : ERR_OK;
 }
 
-enum err imap_flags_bits(const struct imap_flags *flags, struct vault *vault, struct task *task,
+enum err imap_flags_bits(struct imap_session *s, struct task *task, const struct imap_flags *flags,
                          bool may_create, uint64_t *out_bits)
 {
     *out_bits = flags->system;
@@ -85,12 +86,13 @@ enum err imap_flags_bits(const struct imap_flags *flags, struct vault *vault, st
                 return fail(task, ERR_LIMIT, "the name of a flag is too long");
             continue;
         }
-        err = vault_keyword_bit(vault, task, flags->keywords[i], may_create, &bit);
+        err = vault_keyword_bit(s->vault, task, flags->keywords[i], may_create, 0, &bit);
         if (err == ERR_NOT_FOUND && !may_create) {
             task_forgive(task);
             continue;
         }
         TRY(err);
+        s->subscriber.keywords_held |= bit;
         *out_bits |= bit;
     }
     return ERR_OK;

@@ -39,7 +39,7 @@ struct imap_hibernated {
     uint32_t incarnation;
     uint32_t next_uid;
     uint64_t modseq;
-    uint64_t keywords;
+    uint64_t keywords; /* imap_view_keywords */
     size_t recent_count, saved_count;
     struct imap_range recent[IMAP_HIBERNATED_RANGES_MAX]; /* ascending */
     struct imap_range saved[IMAP_HIBERNATED_RANGES_MAX];  /* likewise */

@@ -12,7 +12,7 @@ static enum err prepare_keyword(struct imap_session *s, struct task *task,
     struct imap_flags flags = {.keywords = &node->text, .keyword_count = 1};
 
     node->op = IMAP_SEARCH_FLAG;
-    TRY(imap_flags_bits(&flags, s->vault, task, false, &node->number));
+    TRY(imap_flags_bits(s, task, &flags, false, &node->number));
     if (node->number == 0) { /* no message has it */
         node->op = IMAP_SEARCH_NOT;
         if (node->is_absent)

@@ -18,6 +18,7 @@
  *   @ room views 5          what all connections may hold together (imap/room.h): messages, views,
  * orders
  *   @ forget INBOX          its log of expunges is cut short
+ *   @ later 10              so many seconds pass
  *   $(x$i *70000)           in a C line: x1, x2 … x70000;  \xNN: that byte
  *
  * A connection that is not announced is born logged in, with the tag L; its answer is read past.
@@ -75,6 +76,7 @@ struct run {
     struct arena arena;
     unsigned mails;
     uint32_t message_limit;
+    int64_t now_ms;
 };
 
 /* What all files cover together. */
@@ -131,7 +133,7 @@ static void wake(struct run *run, size_t n)
         return;
     options.group = run->group;
     options.message_limit = run->message_limit;
-    task_init(&task, NOW_MS);
+    task_init(&task, run->now_ms);
     assert_int_equal(imap_session_resume_hibernated(&options, transcript_vault(run->home), &task,
                                                     buf_str(&sleeper->state), &run->sessions[n]),
                      ERR_OK);
@@ -171,7 +173,7 @@ static void pump(struct run *run)
             drain(run, n);
             want = imap_session_wants(run->sessions[n]);
             if (want == IMAP_WANTS_ROOM || want == IMAP_WANTS_TURN) {
-                imap_session_resume(run->sessions[n], NOW_MS);
+                imap_session_resume(run->sessions[n], run->now_ms);
                 has_work = true;
             }
             drain(run, n);
@@ -201,7 +203,7 @@ static void send_packet(struct run *run)
 {
     if (run->packet.len == 0)
         return;
-    imap_session_input(session_of(run, run->packet_to), buf_str(&run->packet), NOW_MS);
+    imap_session_input(session_of(run, run->packet_to), buf_str(&run->packet), run->now_ms);
     buf_reset(&run->packet);
     pump(run);
 }
@@ -344,7 +346,7 @@ static void on_world(struct run *run, struct str text)
         if (!parse_u32(number, &count))
             complain(run, "how many?", number);
         for (uint32_t i = 0; i < count; i++)
-            transcript_vault_mail(run->home, folder, ++run->mails, NOW_MS);
+            transcript_vault_mail(run->home, folder, ++run->mails, run->now_ms);
     } else if (str_equal(verb, STR("limit"))) {
         str_split(&text, ' ', &number);
         if (!parse_u32(number, &run->message_limit))
@@ -353,7 +355,7 @@ static void on_world(struct run *run, struct str text)
         limit_room(run, text);
     } else if (str_equal(verb, STR("forget"))) {
         str_split(&text, ' ', &folder);
-        transcript_vault_forget(run->home, folder, NOW_MS);
+        transcript_vault_forget(run->home, folder, run->now_ms);
     } else if (str_equal(verb, STR("quota"))) {
         str_split(&text, ' ', &number);
         if (!parse_u32(number, &count))
@@ -364,6 +366,11 @@ static void on_world(struct run *run, struct str text)
         if (!parse_u32(number, &count))
             complain(run, "how many?", number);
         vault_set_message_limit(vault, count);
+    } else if (str_equal(verb, STR("later"))) {
+        str_split(&text, ' ', &number);
+        if (!parse_u32(number, &count))
+            complain(run, "how many seconds?", number);
+        run->now_ms += (int64_t)count * 1000;
     } else {
         complain(run, "unknown", verb);
     }
@@ -403,7 +410,7 @@ static void on_line(struct run *run, struct str line)
 
 static void run_text(const char *name, struct str text, bool is_sleepy)
 {
-    struct run run = {.file = name, .is_sleepy = is_sleepy};
+    struct run run = {.file = name, .is_sleepy = is_sleepy, .now_ms = NOW_MS};
     struct str line;
 
     run.home = transcript_vault_new(&quiet);

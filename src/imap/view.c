@@ -25,6 +25,11 @@ void imap_view_done(struct imap_view *view)
     imap_view_init(view);
 }
 
+uint64_t imap_view_keywords(const struct vault *vault, int64_t now_ms)
+{
+    return (vault_keywords_state(vault) & ~UINT64_C(1)) | vault_keywords_can_grow(vault, now_ms);
+}
+
 static void add_message(struct imap_view *view, const struct vault_uid_flags *now)
 {
     if (view->count == view->room) {
@@ -85,7 +90,7 @@ enum err imap_view_open(struct imap_view *view, struct vault *vault, struct task
     view->incarnation = folder->incarnation;
     view->is_read_only = is_read_only;
     view->modseq = vault_folder_modseq(vault, folder->id);
-    view->keywords = vault_keywords(vault);
+    view->keywords = imap_view_keywords(vault, task->now_ms);
     view->uids = NEW_ARRAY(uint32_t, count);
     view->room = count;
     view->facts = imap_facts_new();
@@ -256,14 +261,14 @@ void imap_view_uids(const struct imap_view *view, struct task *task, const struc
 
 void imap_view_announce_keywords(struct imap_session *s)
 {
-    uint64_t keywords = vault_keywords(s->vault);
     uint64_t system = (UINT64_C(1) << VAULT_KEYWORD_FIRST) - 1;
+    uint64_t keywords = imap_view_keywords(s->vault, s->now_ms);
 
-    if (keywords == s->view.keywords)
+    if (s->view.keywords == keywords)
         return;
     s->view.keywords = keywords;
     buf_put(&s->out, STR("* FLAGS "));
-    imap_write_flags(&s->out, s->vault, keywords | system, false);
+    imap_write_flags(&s->out, s->vault, vault_keywords(s->vault) | system, false);
     buf_put(&s->out, STR("\r\n* OK [PERMANENTFLAGS "));
     imap_write_permanent_flags(s);
     buf_put(&s->out, STR("] Flags permitted.\r\n"));

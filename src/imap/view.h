@@ -30,7 +30,7 @@ struct imap_view {
     bool is_modseq_told;      /* one was that is above what the client may resume from */
     bool is_resume_told;      /* what it may resume from was told, and was not the newest */
     bool is_others_known;     /* nothing of others has happened that is not in `modseq` */
-    uint64_t keywords;        /* the bits that FLAGS told of */
+    uint64_t keywords;        /* imap_view_keywords, that FLAGS told of */
     uint32_t *gone;           /* own; ascending */
     size_t gone_count;
     struct imap_range *recent; /* own; UIDs that are \Recent in this session, ascending */
@@ -104,7 +104,10 @@ void imap_view_tell_safe_modseq(struct imap_session *s);
 /* The session's own change, made right after a sync, was answered by its own means: not to be told
  * again. `now`: the flags that messages have now (ascending), all that the change changed. */
 void imap_view_take_own(struct imap_session *s, const struct vault_uid_flags *now, size_t count);
-/* "* FLAGS (…)" and PERMANENTFLAGS, when there are keywords the client has not heard of. */
+/* "* FLAGS (…)" and PERMANENTFLAGS, when there are other keywords than the client has heard of:
+ * before any message's flags are told. */
 void imap_view_announce_keywords(struct imap_session *s);
+/* A number for what that tells: it is another one when that is other. */
+uint64_t imap_view_keywords(const struct vault *vault, int64_t now_ms);
 
 #endif

@@ -321,7 +321,7 @@ static enum err flags_of(struct transfer_absorb *absorb, struct task *task,
     for (size_t i = 0; i < message->keyword_count; i++) {
         uint64_t bit;
         enum err err =
-            vault_keyword_bit(absorb->vault, task, message->keywords[i], true, &bit);
+            vault_keyword_bit(absorb->vault, task, message->keywords[i], true, *out_flags, &bit);
 
         /* Its 58 keywords are taken: the message comes without this one. */
         if (err == ERR_LIMIT && !vault_is_broken(absorb->vault))

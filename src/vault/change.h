@@ -15,6 +15,9 @@ struct vault_subscriber {
     /* Likewise; an annotation was set or removed, of a folder or (0) of the mailbox as a whole.
      * NULL: not of interest. `entry` is borrowed for the call. */
     void (*on_metadata)(struct vault_subscriber *subscriber, int64_t folder_id, struct str entry);
+    /* Bits of keywords that it has in mind, where no row may have them: they are not given to other
+     * keywords meanwhile (message.h). */
+    uint64_t keywords_held;
     /* private */
     struct vault_subscriber *next;
 };

@@ -56,7 +56,7 @@ static void store(struct fixture *f, int64_t folder, uint32_t uid, const char *k
     size_t modified_count, gone_count;
     uint64_t bit;
 
-    assert_int_equal(vault_keyword_bit(f->vault, &f->task, str_from_c(keyword), true, &bit),
+    assert_int_equal(vault_keyword_bit(f->vault, &f->task, str_from_c(keyword), true, 0, &bit),
                      ERR_OK);
     assert_int_equal(vault_message_store(f->vault, &f->task, folder, &uid, 1, mode, bit, UINT64_MAX,
                                          &modified, &modified_count, &gone, &gone_count),

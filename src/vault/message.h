@@ -12,7 +12,8 @@
 
 /*
  * Flags are one 64-bit set: the system flags below, then keywords from VAULT_KEYWORD_FIRST on, each
- * bit given to one keyword of the mailbox when it is first used. \Recent is not stored.
+ * bit given to one keyword of the mailbox when it is first used (keyword.c says for how long).
+ * \Recent is not stored.
  */
 #define VAULT_FLAG_SEEN (UINT64_C(1) << 0)
 #define VAULT_FLAG_ANSWERED (UINT64_C(1) << 1)
@@ -24,18 +25,24 @@ enum { VAULT_KEYWORD_FIRST = 5, VAULT_KEYWORD_END = 63, VAULT_KEYWORD_NAME_MAX =
 enum { VAULT_EXPUNGED_GRACE_MS = 60 * 1000 };
 
 /*
- * The bit of a keyword (compared without case, first spelling kept); made when `may_create`.
- * ERR_LIMIT when all bits are taken, or the name is none that a keyword may have (an atom, RFC 9051
- * §9); ERR_NOT_FOUND. Inside the caller's batch if there is one.
+ * The bit of a keyword (compared without case, first spelling kept); made when `may_create`. If
+ * there is no bit left, all keywords that no message has lose theirs: but for `kept`, bits that
+ * were asked for just now and are still to be given to a message, and those that subscribers hold
+ * (change.h). ERR_LIMIT when messages have all keywords, or had at the last look, not long ago; or
+ * the name is none that a keyword may have (an atom, RFC 9051 §9). ERR_NOT_FOUND. Inside the
+ * caller's batch if there is one.
  */
 MUST_CHECK enum err vault_keyword_bit(struct vault *vault, struct task *task, struct str name,
-                                      bool may_create, uint64_t *out_bit);
-/* The keyword of a bit number; empty when there is none. Borrowed until the vault closes. */
+                                      bool may_create, uint64_t kept, uint64_t *out_bit);
+/* The keyword of a bit number; empty when there is none. Borrowed until a keyword is made. */
 struct str vault_keyword_name(const struct vault *vault, unsigned bit_number);
 /* All bits that have a keyword. */
 uint64_t vault_keywords(const struct vault *vault);
-/* A bit is left for another one. */
-bool vault_keywords_can_grow(const struct vault *vault);
+/* The same number as long as every bit has the same keyword, or none, in this process and the next.
+ */
+uint64_t vault_keywords_state(const struct vault *vault);
+/* A bit is left for another one, or can be looked for. */
+bool vault_keywords_can_grow(const struct vault *vault, int64_t now_ms);
 
 enum vault_columns {                              /* what a cursor loads, as a set */
                      VAULT_COLUMN_FLAGS = 1 << 0, /* flags, modseq: always cheap */

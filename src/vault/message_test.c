@@ -169,35 +169,35 @@ static void test_keywords(void **state)
     uint64_t bit, same, all = 0;
     char name[32];
 
-    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("$Label"), false, &bit),
+    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("$Label"), false, 0, &bit),
                      ERR_NOT_FOUND);
     task_forgive(&f->task);
-    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("$Label"), true, &bit), ERR_OK);
+    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("$Label"), true, 0, &bit), ERR_OK);
     assert_int_equal(bit, UINT64_C(1) << VAULT_KEYWORD_FIRST);
     fixture_append(f, f->inbox, fixture_message(f, "x"), bit | VAULT_FLAG_SEEN);
     fixture_reopen(f);
-    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("$LABEL"), true, &same), ERR_OK);
+    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("$LABEL"), true, 0, &same), ERR_OK);
     assert_int_equal(bit, same);
     assert_true(str_equal(vault_keyword_name(f->vault, VAULT_KEYWORD_FIRST), STR("$Label")));
     assert_int_equal(vault_keyword_name(f->vault, 40).len, 0);
     assert_int_equal(load(f, f->inbox, 1, 0).flags, bit | VAULT_FLAG_SEEN);
     for (size_t i = 0; i < ARRAY_LEN(bad_names); i++) {
-        if (vault_keyword_bit(f->vault, &f->task, str_from_c(bad_names[i]), true, &same) !=
+        if (vault_keyword_bit(f->vault, &f->task, str_from_c(bad_names[i]), true, 0, &same) !=
             ERR_LIMIT)
             fail_msg("%s", bad_names[i]);
         task_forgive(&f->task);
     }
     for (int i = VAULT_KEYWORD_FIRST + 1; i < VAULT_KEYWORD_END; i++) {
         snprintf(name, sizeof(name), "key%d", i);
-        assert_int_equal(vault_keyword_bit(f->vault, &f->task, str_from_c(name), true, &bit),
+        assert_int_equal(vault_keyword_bit(f->vault, &f->task, str_from_c(name), true, 0, &bit),
                          ERR_OK);
         all |= bit;
     }
-    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("more"), true, &bit), ERR_LIMIT);
-    task_forgive(&f->task);
     assert_true(vault_keywords(f->vault) == (all | same));
     fixture_append(f, f->inbox, fixture_message(f, "x"), all);
     assert_true(load(f, f->inbox, 2, 0).flags == all);
+    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("more"), true, 0, &bit), ERR_LIMIT);
+    task_forgive(&f->task);
     assert_string_equal(fixture_uids(f, f->inbox), "1 2");
 }
 

@@ -124,6 +124,7 @@ static enum err load_keywords(struct vault *vault, struct task *task)
         if ((found >> bit & 1) == 0)
             free_keyword(vault, bit);
     }
+    keyword_note_state(vault);
     return ERR_OK;
 }
 

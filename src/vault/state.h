@@ -97,7 +97,9 @@ struct vault {
     struct folder *dirty_folders; /* borrowed; a list */
     uint64_t names_compared;      /* ever, to find folders: for tests */
     int64_t former_count;         /* of former_name's rows; -1: not counted yet */
-    struct str keywords[64]; /* own */
+    struct str keywords[64];      /* own */
+    uint64_t keywords_state;      /* vault_keywords_state */
+    int64_t keywords_looked_ms;   /* for those that no message carries; 0: not yet */
     uint64_t epoch;
     uint64_t change_counter;
     uint32_t next_uidvalidity;
@@ -163,6 +165,9 @@ size_t message_list_at(const struct vault_uid_flags *messages, size_t count, uin
  * messages' flags (`now`: ascending): where the kept list was the folder's at `since`, it is so again. */
 void message_list_enter(struct vault *vault, const struct folder *folder, uint64_t since,
                         const struct vault_uid_flags *now, size_t count);
+
+/* keyword.c: the names, or whose bits they are, are others now. */
+void keyword_note_state(struct vault *vault);
 
 /* Closed, and with nothing in it. */
 struct vault *vault_new(const struct vault_options *options);

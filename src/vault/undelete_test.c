@@ -127,7 +127,7 @@ static void test_flags_and_dates(void **state)
     uint32_t uid, *uids;
     size_t count;
 
-    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("Important"), true, &keyword),
+    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("Important"), true, 0, &keyword),
                      ERR_OK);
     append.flags |= keyword;
     assert_int_equal(vault_message_append(f->vault, &f->task, f->inbox, &append, &uid), ERR_OK);

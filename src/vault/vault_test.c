@@ -152,7 +152,7 @@ static void test_batch(void **state)
     assert_int_equal(vault_batch_begin(f->vault, &f->task), ERR_OK);
     assert_int_equal(vault_message_append(f->vault, &f->task, f->inbox, &append, &uid), ERR_OK);
     assert_int_equal(vault_message_append(f->vault, &f->task, 99, &append, &uid), ERR_NOT_FOUND);
-    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("$a"), true, &bit), ERR_OK);
+    assert_int_equal(vault_keyword_bit(f->vault, &f->task, STR("$a"), true, 0, &bit), ERR_OK);
     assert_int_equal(vault_message_append(f->vault, &f->task, f->inbox, &append, &uid), ERR_OK);
     assert_int_equal(uid, 2);
     task_forgive(&f->task);

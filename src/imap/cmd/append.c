@@ -120,7 +120,7 @@ enum err imap_append_prepare(struct imap_session *s, struct task *task,
     /* CHAR8 = %x01-ff; an "error in … message text" is a NO (RFC 3501 §6.3.11, §9). */
     if (!message->is_literal8 && str_index(message->bytes, '\0') >= 0)
         return imap_refuse(s, task, IMAP_REFUSAL_NUL);
-    return imap_flags_bits(&message->flags, s->vault, task, true, &out->flags);
+    return imap_flags_bits(s, task, &message->flags, true, &out->flags);
 }
 
 /* Before any of them is written: what is refused of one is refused of all. */

@@ -165,6 +165,8 @@ static enum err mark_batch(struct imap_session *s, struct task *task, struct ima
     }
     memcpy(fetch->now_seen, stored.now, stored.now_count * sizeof(*stored.now));
     fetch->now_seen_count = stored.now_count;
+    for (size_t i = 0; i < stored.now_count; i++) /* told in a later turn */
+        s->subscriber.keywords_held |= stored.now[i].flags;
     imap_view_take_own(s, stored.now, stored.now_count);
     return ERR_OK;
 }
@@ -207,7 +209,7 @@ static void put_text(struct imap_session *s, bool *is_first, struct str name, st
 /* The client hears of a keyword before it meets it. */
 static void announce_keywords(struct imap_session *s, uint64_t flags)
 {
-    if ((flags & ~s->view.keywords) >> VAULT_KEYWORD_FIRST != 0)
+    if (flags >> VAULT_KEYWORD_FIRST != 0)
         imap_view_announce_keywords(s);
 }
 

@@ -79,7 +79,7 @@ void imap_write_permanent_flags(struct imap_session *s)
     }
     imap_write_flags(&s->out, s->vault, all, false);
     /* "\*": keywords may be made; without it, they are as many as there may be (RFC 9051 §7.1). */
-    if (!vault_keywords_can_grow(s->vault))
+    if (!vault_keywords_can_grow(s->vault, s->now_ms))
         return;
     buf_truncate(&s->out, s->out.len - 1);
     buf_put(&s->out, STR(" \\*)"));
@@ -102,7 +102,7 @@ static void describe(struct imap_session *s, size_t first_unseen)
     uint64_t system = (UINT64_C(1) << VAULT_KEYWORD_FIRST) - 1;
 
     buf_put(&s->out, STR("* FLAGS "));
-    imap_write_flags(&s->out, s->vault, view->keywords | system, false);
+    imap_write_flags(&s->out, s->vault, vault_keywords(s->vault) | system, false);
     buf_put(&s->out, STR("\r\n* OK [PERMANENTFLAGS "));
     imap_write_permanent_flags(s);
     buf_put(&s->out, STR("] Flags permitted.\r\n* "));
@@ -186,6 +186,8 @@ static enum err run_select(struct imap_session *s, struct task *task,
         TRY(open_folder(s, task, select, is_read_only));
         if (select->has_qresync)
             TRY(begin_resync(s, task, select));
+        /* Flags that were read just now are told in later turns. */
+        s->subscriber.keywords_held = select->has_qresync ? vault_keywords(s->vault) : 0;
     }
     for (; select->next < select->changed_count; select->next++) {
         const struct vault_uid_flags *now = &select->changed[select->next];

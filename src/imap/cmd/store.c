@@ -61,8 +61,7 @@ static enum err start(struct imap_session *s, struct task *task, struct imap_sto
     imap_view_uids(&s->view, task, &ranges, &store->uids, &store->uid_count);
     store->modified = ARENA_ARRAY(&task->arena, uint32_t, store->uid_count);
     /* -FLAGS of a keyword that nobody has changes nothing and makes none. */
-    return imap_flags_bits(&store->flags, s->vault, task, store->mode != VAULT_STORE_REMOVE,
-                           &store->bits);
+    return imap_flags_bits(s, task, &store->flags, store->mode != VAULT_STORE_REMOVE, &store->bits);
 }
 
 /* What ends the line of each message with these flags: neighbours have the same, as a rule. */
