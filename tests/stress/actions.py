@@ -9,9 +9,17 @@ from stress.model import DONE, FAILED, OPEN, RESOLVED, require
 from stress.wire import set_numbers, set_text
 
 SETTABLE = ("\\Seen", "\\Flagged", "\\Answered", "\\Draft", "$Work", "$Later")
+STORES_A_TAG = 8  # then there is another one: in all many more than a mailbox has keywords
 CROWD = 120   # messages of a folder above which nobody adds to it
 OVERLAPS = 3  # changes of one message under way at a time
 LOOK = "UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (SUBJECT)]"
+
+
+def settable(world, how):
+    """What a STORE may name: besides, tags of now, or to take away, those of before."""
+    newest = world.stores // STORES_A_TAG
+    tags = range(max(newest - (20 if how == "-" else 1), 0), newest + 1)
+    return SETTABLE + tuple(f"tag{number}" for number in tags)
 
 
 def quiet(client):
@@ -261,7 +269,8 @@ def store(client):
     by_number = choose_number(client)
     prefix, text = set_of(client, messages, by_number)
     how = chance.choice(("+", "+", "-", "-", "="))
-    flags = chance.sample(SETTABLE, chance.randint(0 if how == "=" else 1, 3))
+    flags = chance.sample(settable(world, how), chance.randint(0 if how == "=" else 1, 3))
+    world.stores += 1
     crowded = len(view.uids) > CROWD / 2
     if chance.random() < (0.5 if crowded else 0.15):
         how, flags = chance.choice("+++=-"), ["\\Deleted"]
@@ -284,6 +293,13 @@ def store(client):
 def on_store(command, status, code):
     view, change, messages = command.view, command.changes[0], command.facts["messages"]
     world = view.client.world
+    if status == "NO" and code and code[0] == b"LIMIT":
+        # Messages have as many keywords as there can be: nothing was done.
+        require(any(flag.startswith("tag") for flag in change.flags) and change.how != "-",
+                f"{view.words}: no room for {sorted(change.flags)}")
+        world.counts["STORE without room for a keyword"] += 1
+        world.close_change(change, FAILED)
+        return
     require_ok(command, status, code, len(certain(messages)) < len(messages))
     if code and code[0] == b"MODIFIED":
         require(change.unchanged_since is not None, f"{view.words}: MODIFIED without UNCHANGEDSINCE")

@@ -45,6 +45,7 @@ class Client:
         self.steps = []            # of login, yet to be taken
         self.epoch = 0
         self.tags = 0
+        self.known_flags = set()   # as FLAGS told, for whatever was selected then
         self.remembered = {}       # folder -> what SELECT (QRESYNC) builds on
 
     # ---- out ----
@@ -213,7 +214,9 @@ class Client:
             self.on_numbered(int(first), tokens.one().upper(), tokens, command)
         elif word == b"VANISHED":
             self.on_vanished(tokens.all(), command)
-        elif word in (b"FLAGS", b"CAPABILITY"):
+        elif word == b"FLAGS":
+            self.known_flags = {canonical(bytes(each).decode()) for each in tokens.one()}
+        elif word == b"CAPABILITY":
             pass
         else:
             require(command is not None, f"{self.name}: {word!r} without a command")
@@ -308,6 +311,8 @@ class Client:
                 f"{self.name}: an untagged FETCH without UID (RFC 7162 §3.2.4)")
 
     def after_fetch(self, command, number, uid, items):
+        untold = items.get("FLAGS", set()) - self.known_flags - {"\\Recent"}
+        require(not untold, f"{self.name}: {sorted(untold)} before FLAGS said so (RFC 3501 §7.2.6)")
         if command is None:
             return
         if uid is not None:

@@ -6,7 +6,7 @@ changed while the search runs may be found or not.
 
 import datetime
 
-from stress.actions import certain, choose_number, require_ok
+from stress.actions import certain, choose_number, require_ok, settable
 from stress.client import Command
 from stress.model import require, show
 from stress.wire import set_numbers, set_text
@@ -21,9 +21,10 @@ class Key:
         self.words, self.test = words, test
 
 
-def flag_key(chance):
+def flag_key(world):
+    chance = world.chance
     if chance.random() < 0.3:
-        word = chance.choice(("$Work", "$Later"))
+        word = chance.choice([each for each in settable(world, "+") if each[0] != "\\"])
         if chance.random() < 0.5:
             return Key(b"KEYWORD " + word.encode(), lambda m, f, v: word in f)
         return Key(b"UNKEYWORD " + word.encode(), lambda m, f, v: word not in f)
@@ -118,7 +119,7 @@ def random_key(client, depth=0):
         inner = random_key(client, depth + 1)
         return Key(b"NOT (%s)" % inner.words, lambda m, f, v: opposite(inner.test(m, f, v)))
     if which < 0.6:
-        return flag_key(chance)
+        return flag_key(world)
     if which < 0.8:
         return content_key(chance, world)
     if which < 0.85:

@@ -51,6 +51,7 @@ class World:
         self.unknown = []        # changes whose connection we dropped
         self.unknown_names = []  # and the folders that their commands say
         self.counts = collections.Counter()  # of commands, by name
+        self.stores = 0
 
     def tick(self):
         self.now += 1
