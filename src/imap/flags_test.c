@@ -1,6 +1,8 @@
 /* Keywords whose bits were given to others: no message is told with a keyword that it never had. */
 #include "imap/fixture.h"
 
+#include "imap/hibernate.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -156,14 +158,63 @@ static void test_of_a_select_in_turns(void **state)
     assert_true(fixture_heard(f, "e OK"));
 }
 
+static void sleep_and_wake(struct fixture *f)
+{
+    struct imap_options options = {.hostname = STR("mail.example"), .log = &f->log};
+
+    assert_true(imap_session_can_hibernate(f->s));
+    buf_reset(&f->message);
+    imap_session_hibernate(f->s, &f->message);
+    imap_session_free(&f->s);
+    assert_int_equal(
+        imap_session_resume_hibernated(&options, f->vault, &f->task, buf_str(&f->message), &f->s),
+        ERR_OK);
+}
+
+/* The bits that have keywords are the same as before, and one has another: whoever knew the old
+ * ones is told, awake or not, and once. */
+static void test_same_bits_other_names(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned round = 0; round < 2; round++) {
+        uint64_t bits;
+
+        if (round == 0) {
+            take_all(f, 1);
+            mail(f);
+            fixture_converse(f->other, "a SELECT INBOX\r\n");
+            fixture_converse(f->s, "a SELECT INBOX\r\n");
+        } else {
+            fixture_converse(f->other, "b STORE 1 FLAGS ()\r\n");
+            say_later(f->s, "b NOOP\r\n", 2);
+            hear(f, f->s);
+        }
+        bits = vault_keywords(f->vault);
+        say_later(f->other, round == 0 ? "c STORE 1 FLAGS (one)\r\n" : "c STORE 2 FLAGS (two)\r\n",
+                  round == 0 ? 0 : 2);
+        hear(f, f->other);
+        assert_true(fixture_heard(f, "c OK"));
+        assert_true(vault_keywords(f->vault) == bits);
+        if (round == 1)
+            sleep_and_wake(f);
+        say_later(f->s, "d NOOP\r\n", round == 0 ? 1 : 4);
+        hear(f, f->s);
+        assert_true(fixture_heard(f, round == 0 ? " one)\r\n" : " two)\r\n"));
+        assert_true(str_starts_with(buf_str(&f->out), STR("* FLAGS (")));
+        say_later(f->s, "e NOOP\r\n", round == 0 ? 1 : 4);
+        hear(f, f->s);
+        assert_false(fixture_heard(f, "* FLAGS"));
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_of_one_command),
-        TEST(test_of_one_append),
-        TEST(test_of_a_store_in_turns),
-        TEST(test_of_a_select_in_turns),
+        TEST(test_of_one_command),        TEST(test_of_one_append),
+        TEST(test_of_a_store_in_turns),   TEST(test_of_a_select_in_turns),
+        TEST(test_same_bits_other_names),
     };
 
     transcript_vault_init();
