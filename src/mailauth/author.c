@@ -35,12 +35,17 @@ void mailauth_authors_read(struct arena *arena, const struct mailauth_fields *fi
             struct str domain;
 
             address_count++;
-            is_clean = is_clean && !list.addresses[i].is_name_an_address;
             if (list.addresses[i].kind == ADDRESS_MAILBOX &&
                 mailauth_domain_normal(arena, list.addresses[i].host, &domain))
                 add(out, domain);
             else
                 is_clean = false;
+            if (list.addresses[i].name_host.ptr == NULL)
+                continue;
+            /* Whom a reader may take for the author has a say, too. */
+            is_clean = false;
+            if (mailauth_domain_normal(arena, list.addresses[i].name_host, &domain))
+                add(out, domain);
         }
     }
     out->is_none = field_count == 0;

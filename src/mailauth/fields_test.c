@@ -67,7 +67,9 @@ static const struct {
     struct str first;
 } authors[] = {
     {STR_INIT("From: a@b.test\r\n\r\n"), true, 1, STR_INIT("b.test")},
-    {STR_INIT("From: x@y.test <a@B.Test>\r\n\r\n"), false, 1, STR_INIT("b.test")},
+    {STR_INIT("From: x@y.test <a@B.Test>\r\n\r\n"), false, 2, STR_INIT("b.test")},
+    {STR_INIT("From: N x@Y.test (c) n <a@b.test>\r\n\r\n"), false, 2, STR_INIT("b.test")},
+    {STR_INIT("From: x@ <a@b.test>\r\n\r\n"), false, 1, STR_INIT("b.test")},
     {STR_INIT("From: x@b.test <a@B.Test>\r\n\r\n"), true, 1, STR_INIT("b.test")},
     {STR_INIT("From: \"x@y.test\" (c@d.test) <a@B.Test>\r\n\r\n"), true, 1, STR_INIT("b.test")},
     {STR_INIT("From: A\r\n <a@b.test>\r\n\r\n"), true, 1, STR_INIT("b.test")},

@@ -274,8 +274,8 @@ static void angle_address(struct parser *p, size_t count_before)
         address->mailbox = take_joined(p);
     if (address->host.ptr == NULL)
         address->host = STR("");
-    address->is_name_an_address =
-        host_of_name.ptr != NULL && !str_equal_nocase(host_of_name, address->host);
+    if (host_of_name.ptr != NULL && !str_equal_nocase(host_of_name, address->host))
+        address->name_host = host_of_name;
     forget_words(p);
 }
 

@@ -8,8 +8,6 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-#include <stdbool.h>
-
 enum address_kind {
     ADDRESS_MAILBOX,
     ADDRESS_GROUP_START, /* `mailbox` holds the group's name */
@@ -23,9 +21,9 @@ struct address {
     struct str route;   /* "@a,@b" */
     struct str mailbox; /* the local part; never absent */
     struct str host;    /* empty when the writer gave none */
-    /* The name is an address at another host that somebody forgot to quote, as in
+    /* Not NULL: the name is an address at this other host that somebody forgot to quote, as in
      * "a@x.org <b@y.org>": others may take it for the address. */
-    bool is_name_an_address;
+    struct str name_host;
 };
 
 struct address_list {
