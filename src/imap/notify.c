@@ -264,30 +264,6 @@ static void keep_missed(const struct imap_session *s, struct imap_notify *notify
     notify->is_selected_missed = true;
 }
 
-enum err imap_notify_set(struct imap_session *s, struct task *task,
-                         const struct imap_notify_args *args)
-{
-    struct imap_notify *notify = NEW(struct imap_notify);
-    struct vault_folder *folders;
-    struct str *subscriptions;
-    size_t count, subscription_count;
-    enum err err;
-
-    task_init(&notify->task, task->now_ms);
-    err = keep_args(s, notify, args->text);
-    if (err == ERR_OK)
-        err = read_lists(s, task, &folders, &count, &subscriptions, &subscription_count);
-    if (err != ERR_OK) {
-        imap_notify_free(&notify);
-        return err;
-    }
-    keep_lists(notify, folders, count, subscriptions, subscription_count);
-    keep_missed(s, notify);
-    imap_notify_free(&s->notify);
-    s->notify = notify;
-    return ERR_OK;
-}
-
 /* ---- Hearing ---- */
 
 static void note_folder(struct imap_notify *notify, int64_t folder_id, bool is_foreign)
@@ -874,10 +850,69 @@ static void tell_selected(struct imap_session *s, struct task *task)
         imap_view_tell_safe_modseq(s);
 }
 
-void imap_notify_tell(struct imap_session *s)
+/* ---- All of it ---- */
+
+/* All that was heard, but of the selected mailbox. */
+static enum err tell_heard(struct imap_session *s, struct task *task)
 {
     struct imap_notify *notify = s->notify;
     enum err err = ERR_OK;
+
+    if (notify->is_list_heard) /* the names first: the rest is told by them */
+        err = tell_list(s, task);
+    if (notify->is_all_heard) {
+        notify->heard_count = 0;
+        for (size_t i = 0; i < notify->known_count && err == ERR_OK; i++)
+            err = tell_folder(s, task, (struct heard){notify->known[i].id, true});
+    }
+    for (size_t i = 0; i < notify->heard_count && err == ERR_OK; i++)
+        err = tell_folder(s, task, notify->heard[i]);
+    notify->heard_count = 0;
+    notify->is_all_heard = notify->is_list_heard = notify->is_list_foreign = false;
+    return err;
+}
+
+/* New messages that were to be fetched are still, where the new rules have it. */
+static void keep_new(const struct imap_session *s, struct imap_notify *notify)
+{
+    if (s->notify == NULL || notify->selected == NULL || !notify->selected->has_fetch)
+        return;
+    notify->first_new = s->notify->first_new;
+    notify->last_new = s->notify->last_new;
+}
+
+enum err imap_notify_set(struct imap_session *s, struct task *task,
+                         const struct imap_notify_args *args)
+{
+    struct imap_notify *notify = NEW(struct imap_notify);
+    struct vault_folder *folders;
+    struct str *subscriptions;
+    size_t count, subscription_count;
+    enum err err;
+
+    task_init(&notify->task, task->now_ms);
+    err = keep_args(s, notify, args->text);
+    /* "A successful NOTIFY SET command implies an implicit NOOP" (§3.1), by the rules of before. */
+    if (err == ERR_OK && s->notify != NULL && !args->is_none && s->state != IMAP_STATE_LOGOUT)
+        err = tell_heard(s, task);
+    if (err == ERR_OK)
+        err = read_lists(s, task, &folders, &count, &subscriptions, &subscription_count);
+    if (err != ERR_OK) {
+        imap_notify_free(&notify);
+        return err;
+    }
+    keep_lists(notify, folders, count, subscriptions, subscription_count);
+    keep_missed(s, notify);
+    keep_new(s, notify);
+    imap_notify_free(&s->notify);
+    s->notify = notify;
+    return ERR_OK;
+}
+
+void imap_notify_tell(struct imap_session *s)
+{
+    struct imap_notify *notify = s->notify;
+    enum err err;
     struct task task;
 
     if (!imap_notify_has_news(s) || s->out.len >= IMAP_OUTPUT_HIGH)
@@ -889,18 +924,8 @@ void imap_notify_tell(struct imap_session *s)
         return;
     }
     notify->is_selected_foreign = false;
-    if (notify->is_list_heard) /* the names first: the rest is told by them */
-        err = tell_list(s, &task);
-    if (notify->is_all_heard) {
-        notify->heard_count = 0;
-        for (size_t i = 0; i < notify->known_count && err == ERR_OK; i++)
-            err = tell_folder(s, &task, (struct heard){notify->known[i].id, true});
-    }
-    for (size_t i = 0; i < notify->heard_count && err == ERR_OK; i++)
-        err = tell_folder(s, &task, notify->heard[i]);
+    err = tell_heard(s, &task);
     imap_metadata_tell(s);
-    notify->heard_count = 0;
-    notify->is_all_heard = notify->is_list_heard = notify->is_list_foreign = false;
     if (err != ERR_OK)
         log_failure(s->options.log, "telling of changes", &task);
     task_done(&task);

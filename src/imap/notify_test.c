@@ -120,6 +120,32 @@ static void test_notify_is_small(void **state)
     assert_true(memory_in_use() - before < 16 * 1024);
 }
 
+/* RFC 5465 §3.1: NOTIFY SET implies a NOOP. What was heard while a command before it ran is told by
+ * the rules of then, and the new messages are fetched. */
+static void test_notify_anew_loses_nothing(void **state)
+{
+    static const char rules[] = "NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge)) "
+                                "(PERSONAL (MessageNew MessageExpunge FlagChange MailboxName))";
+    struct fixture *f = *state;
+    struct imap_session *s = f->s, *other = f->other;
+
+    fixture_append_large(s, &f->message, 3000000);
+    fixture_converse(other, "a APPEND Sent {3+}\r\nabc\r\nb SELECT Sent\r\n");
+    fixture_converse(s, "a SELECT INBOX\r\n");
+    buf_reset(&f->command);
+    buf_putf(&f->command, "b %s\r\nc FETCH 1 (BODY.PEEK[])\r\nd %s\r\n", rules, rules);
+    imap_session_input(s, buf_str(&f->command), FIXTURE_NOW_MS);
+    assert_int_equal(imap_session_wants(s), IMAP_WANTS_ROOM);
+    fixture_converse(other, "c STORE 1 +FLAGS (\\Seen)\r\nd CREATE New\r\n"
+                            "e APPEND INBOX {3+}\r\nabc\r\n");
+    fixture_hear(s, &f->out, SIZE_MAX, NULL);
+    assert_true(fixture_heard(f, "c OK"));
+    assert_true(fixture_heard(f, "\"/\" New\r\n"));
+    assert_true(fixture_heard(f, "* STATUS Sent (UIDVALIDITY"));
+    assert_true(fixture_heard(f, "d OK"));
+    assert_true(fixture_heard(f, "* 2 FETCH (UID 2)\r\n"));
+}
+
 /* The FETCH that NOTIFY brings about streams, also inside IDLE, whose end waits behind it. */
 static void test_notify_fetch_streams(void **state)
 {
@@ -274,6 +300,7 @@ int main(void)
         TEST(test_notify_is_bounded),
         TEST(test_notify_has_limits),
         TEST(test_notify_is_small),
+        TEST(test_notify_anew_loses_nothing),
         TEST(test_notify_fetch_streams),
         TEST(test_notify_waits_for_a_refused_literal),
         TEST(test_notify_tells_of_what_others_commit),
