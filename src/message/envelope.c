@@ -22,6 +22,14 @@ static bool has_addresses(enum envelope_field field)
     return field >= ENVELOPE_FROM && field <= ENVELOPE_BCC;
 }
 
+/* Of the budget: what an address, or a field of addresses, takes besides its text. */
+enum { ADDRESS_COST = 64 };
+
+static void charge(size_t *budget, size_t cost)
+{
+    *budget -= cost < *budget ? cost : *budget;
+}
+
 static void note(struct arena *arena, const struct header_field *field, size_t *budget,
                  struct envelope *out)
 {
@@ -30,13 +38,18 @@ static void note(struct arena *arena, const struct header_field *field, size_t *
 
         if (field->name.len != names[i].len || !str_equal_nocase(field->name, names[i]))
             continue;
-        if (out->values[i].ptr != NULL && !has_addresses((enum envelope_field)i))
+        /* Of addresses all fields count, while there is room for them. */
+        if (out->values[i].ptr != NULL && (!has_addresses((enum envelope_field)i) || *budget == 0))
             return;
         flat = header_flat(arena, field->value, budget);
         if (out->values[i].ptr == NULL)
             out->values[i] = flat;
-        if (has_addresses((enum envelope_field)i))
+        if (has_addresses((enum envelope_field)i)) {
+            size_t before = out->addresses[i].count;
+
             address_parse(arena, flat, &out->addresses[i]);
+            charge(budget, (1 + out->addresses[i].count - before) * ADDRESS_COST);
+        }
         return;
     }
 }

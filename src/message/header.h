@@ -12,8 +12,9 @@
 
 /*
  * What one field may contribute to a summary (ENVELOPE, BODYSTRUCTURE, subject, …), and what all
- * fields of a message may; once that is used up, still so much for each. The rest is only found in
- * the message itself. No writer comes near; a hostile one would fill the memory.
+ * fields of a message may; once that is used up, still so much for each (of addresses, for the
+ * first field of each name). The rest is only found in the message itself. No writer comes near; a
+ * hostile one would fill the memory.
  */
 enum {
     HEADER_FIELD_MAX = 256 * 1024,

@@ -282,6 +282,32 @@ static void repeat(struct buf *out, const char *text, size_t count)
         buf_put(out, str_from_c(text));
 }
 
+static void test_budget_of_addresses(void **state)
+{
+    (void)state;
+    static const char *const repeated[] = {"From: a@b\r\n", "To: a,b,c,d,e,f,g,h\r\n", "Cc:\r\n"};
+
+    for (size_t i = 0; i < ARRAY_LEN(repeated); i++) {
+        struct message_summary summary;
+        struct task task;
+        struct buf raw;
+
+        buf_init(&raw, SIZE_MAX);
+        buf_put(&raw, STR("From: x@y\r\n"));
+        repeat(&raw, repeated[i], 500000);
+        buf_put(&raw, STR("Bcc: last@example.org, one@more\r\n"));
+        task_init(&task, 0);
+        message_parse(&task, buf_str(&raw), &summary);
+        /* Sender and Reply-To are From's, too. */
+        assert_in_range(summary.envelope.len, 50, 6000000);
+        assert_true(check_is_list(summary.envelope));
+        assert_true(str_starts_with(summary.from, STR("x@y")));
+        assert_text("bcc", summary.bcc, "last@example.org, one@more");
+        buf_free(&raw);
+        task_done(&task);
+    }
+}
+
 /* Hostile shapes of several megabytes: no crash, the limits hold, and the time is linear. */
 static void test_limits(void **state)
 {
@@ -338,9 +364,13 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_envelope),      cmocka_unit_test(test_nul_in_envelope),
-        cmocka_unit_test(test_bodystructure), cmocka_unit_test(test_decoded_fields),
-        cmocka_unit_test(test_limits),        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_envelope),
+        cmocka_unit_test(test_nul_in_envelope),
+        cmocka_unit_test(test_bodystructure),
+        cmocka_unit_test(test_decoded_fields),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_budget_of_addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
