@@ -1,5 +1,6 @@
 #include "backup/shipper_internal.h"
 
+#include "backup/nameless.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -46,6 +47,8 @@ static void drop_pending(struct shipper *shipper)
 
 static void drop_flight(struct shipper *shipper)
 {
+    nameless_empty(shipper->flight.own_fd);
+    fd_close(&shipper->flight.own_fd);
     fd_close(&shipper->flight.fd);
     /* An answer that is still to come is for nobody: is_asked stays until then. */
 }
@@ -161,6 +164,7 @@ void shipper_answered(struct shipper *shipper, enum shipper_answer answer, int64
     if (flight->fd < 0) /* of a generation that has ended since */
         return;
     fd_close(&flight->fd);
+    fd_close(&flight->own_fd);
     task_init(&task, now_ms);
     if (shipper->state == SHIPPER_STATE_BASE || shipper->state == SHIPPER_STATE_CATCHING_UP) {
         if (shipper_begin_on(shipper, &task) != ERR_OK)
@@ -177,6 +181,13 @@ void shipper_answered(struct shipper *shipper, enum shipper_answer answer, int64
         shipper_save(shipper, &shipper->shipped);
     }
     task_done(&task);
+}
+
+void shipper_abandon(struct shipper *shipper, const char *why, int64_t now_ms)
+{
+    shipper->flight.is_asked = false;
+    shipper_end_generation(shipper, why);
+    put_off(shipper, now_ms);
 }
 
 /* --- What is due --- */
@@ -284,7 +295,7 @@ static struct shipper *shipper_make(const struct shipper_options *options)
     shipper->options = *options;
     shipper->key = segment_key(options->key);
     shipper->pending_fd = -1;
-    shipper->flight.fd = -1;
+    shipper->flight.fd = shipper->flight.own_fd = -1;
     shipper->wal.fd = -1;
     shipper->state = SHIPPER_STATE_NONE;
     shipper_path(shipper, ".sqlite", shipper->path);

@@ -65,6 +65,8 @@ struct shipper_options {
     /* Puts an object; `fd` and the rest are borrowed for the call. shipper_answered follows, later. */
     void (*put)(void *owner, const char *name, int fd, uint64_t size_bytes,
                 const unsigned char digest[CRYPT_HASH_BYTES]);
+    /* A generation may begin, which takes a copy of the mailbox; asked now and then. NULL: always. */
+    bool (*may_begin)(void *owner);
     /* Something was committed: shipper_run is to be called, when those who wait for it have their answers. */
     void (*on_work)(void *owner);
     void *owner;
@@ -102,6 +104,8 @@ bool shipper_is_put_off(const struct shipper *shipper);
 /* The file was re-encrypted, and another shipper has its new log: what was committed before is still
  * put, then this one is done. It notes nothing for the next process any more. */
 void shipper_leave(struct shipper *shipper);
+/* What was asked is not waited for any more, its answer does not come: the generation that begins ends. */
+void shipper_abandon(struct shipper *shipper, const char *why, int64_t now_ms);
 /* A day is over, and it runs: another one should follow. Not while one does. */
 bool shipper_is_old(const struct shipper *shipper, int64_t now_ms);
 /*

@@ -1,6 +1,7 @@
 /* The beginning of a generation of the log: the copy of the file, its base, the manifest. */
 #include "backup/shipper_internal.h"
 
+#include "backup/nameless.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "secret/hasher.h"
@@ -33,6 +34,10 @@ enum err shipper_begin(struct shipper *shipper, struct task *task)
         return ERR_OK;
     }
     shipper->is_held_up = false;
+    if (shipper->options.may_begin != NULL && !shipper->options.may_begin(shipper->options.owner)) {
+        shipper->retry_at_ms = task->now_ms + SHIPPER_RETRY_MS;
+        return ERR_OK;
+    }
     shipper_forget(shipper);
     memset(&shipper->sealed, 0, sizeof(shipper->sealed));
     shipper->sealed.generation = id_random();
@@ -77,10 +82,7 @@ enum err shipper_begin_base(struct shipper *shipper, struct task *task)
     if (result.err != ERR_OK)
         return fail(task, result.err, "%s", result.words);
     shipper_path(shipper, ".base", target);
-    flight->fd = open(target, O_RDONLY | O_CLOEXEC);
-    if (flight->fd < 0)
-        return fail(task, ERR_IO, "log shipping: the base: %s", strerror(errno));
-    (void)unlink(target);
+    TRY(nameless_take(task, target, &flight->fd, &flight->own_fd));
     shipper->manifest.size_bytes = result.size_bytes;
     memcpy(shipper->manifest.digest, result.digest, sizeof(result.digest));
     snprintf(flight->name, sizeof(flight->name), "base/%s.sqlite", shipper->sealed.generation.text);

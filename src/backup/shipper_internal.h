@@ -28,7 +28,8 @@ enum shipper_state {
 
 /* An object on its way, or to be sent again. */
 struct shipper_flight {
-    int fd; /* own; -1: none */
+    int fd;     /* own; -1: none */
+    int own_fd; /* own; of a base, to empty it with (backup/nameless.h); -1 */
     char name[SHIPPER_NAME_ROOM];
     uint64_t size_bytes;
     unsigned char digest[CRYPT_HASH_BYTES];

@@ -100,6 +100,12 @@ static void ship(void *owner, const char *name, int fd, uint64_t size_bytes,
     mailbox_archive_put(way->backup, name, fd, size_bytes, digest, on_shipped, way);
 }
 
+/* Once it was given up, only somebody who comes has it begun again. */
+static bool may_begin(void *owner)
+{
+    return !((struct backup_way *)owner)->backup->peer.is_given_up;
+}
+
 /* Behind the answers of the commands that were committed now, which are sent first. */
 static void on_work(void *owner)
 {
@@ -120,6 +126,7 @@ static struct backup_way *way_make(struct mailbox_backup *backup, const struct s
                                             .log = start->log,
                                             .pending_max = SHIPPER_PENDING_MAX,
                                             .put = ship,
+                                            .may_begin = may_begin,
                                             .on_work = on_work,
                                             .owner = way};
     struct task task;
@@ -178,13 +185,60 @@ void mailbox_backup_begin(struct mailbox *mailbox)
     net_timer_start(backup->full_timer, MAILBOX_BACKUP_FIRST_MS);
 }
 
-bool mailbox_backup_is_under_way(const struct mailbox *mailbox)
+bool mailbox_backup_is_reading(const struct mailbox *mailbox)
 {
     const struct mailbox_backup *backup = mailbox->backup;
 
     return backup != NULL &&
-           (backup->full.is_active || shipper_is_copying(backup->way->shipper) ||
+           (backup->full.copy != NULL || shipper_is_copying(backup->way->shipper) ||
             (backup->next_way != NULL && shipper_is_copying(backup->next_way->shipper)));
+}
+
+/* What waits for the destination does so no longer. */
+static bool is_too_slow(struct mailbox_backup *backup)
+{
+    if (backup_peer_should_be_asked(&backup->peer))
+        mailbox_archive_probe(backup);
+    return backup_peer_is_too_slow(&backup->peer, mailbox_backup_is_reading(backup->mailbox),
+                                   mailbox_archive_bytes(backup), clock_monotonic_ms());
+}
+
+static void give_up(struct mailbox_backup *backup)
+{
+    static const char words[] = "the destination is too slow, and nobody is there";
+
+    log_warning(backup->mailbox->start->log, "backups are not waited for mailbox=%s: %s",
+                backup->mailbox->start->id.text, words);
+    mailbox_full_give_up(backup, words);
+    drop_next(backup);
+    if (!shipper_is_beginning(backup->way->shipper))
+        return;
+    mailbox_archive_forget(backup->mailbox, backup->way);
+    shipper_abandon(backup->way->shipper, words, clock_now_ms());
+}
+
+void mailbox_backup_be_patient(struct mailbox *mailbox)
+{
+    if (mailbox->backup != NULL)
+        backup_peer_be_patient(&mailbox->backup->peer);
+}
+
+bool mailbox_backup_forget_if_slow(struct mailbox *mailbox, const void *owner)
+{
+    struct mailbox_backup *backup = mailbox->backup;
+
+    if (backup == NULL || !is_too_slow(backup))
+        return false;
+    mailbox_backup_forget(mailbox, owner); /* or the next would begin for him */
+    mailbox_full_give_up(backup, "the destination is too slow, and the mailbox is re-encrypted");
+    backup_peer_be_patient(&backup->peer);
+    return true;
+}
+
+static bool is_working(const struct mailbox_backup *backup)
+{
+    return backup->full.is_active || shipper_is_beginning(backup->way->shipper) ||
+           (backup->next_way != NULL && shipper_is_beginning(backup->next_way->shipper));
 }
 
 bool mailbox_backup_is_busy(struct mailbox *mailbox)
@@ -195,8 +249,12 @@ bool mailbox_backup_is_busy(struct mailbox *mailbox)
         return false;
     if (mailbox_full_is_due(backup))
         mailbox_full_look(backup);
-    return backup->full.is_active || shipper_is_beginning(backup->way->shipper) ||
-           (backup->next_way != NULL && shipper_is_beginning(backup->next_way->shipper));
+    if (!is_working(backup))
+        return false;
+    if (!is_too_slow(backup))
+        return true;
+    give_up(backup);
+    return false;
 }
 
 void mailbox_backup_before_close(struct mailbox *mailbox)
@@ -268,13 +326,13 @@ void mailbox_backup_rekeyed(struct mailbox *mailbox)
     shipper_leave(backup->old_way->shipper);
     secret_free(&backup->mac_key);
     backup->mac_key = segment_key(mailbox->key);
-    mailbox_full_note_last(backup, 0,
-                           0); /* the last full backup opens with the old password only */
+    mailbox_full_rekeyed(backup);
     backup->way = way_make(backup, mailbox->key, NULL);
     if (!backup->is_begun)
         return;
     shipper_attach(backup->way->shipper, mailbox->vault);
     run_shipper(backup); /* at once: what is committed from now on is in the new log */
+    mailbox_full_begin_next(backup);
 }
 
 void mailbox_backup_free(struct mailbox_backup **backup_place)

@@ -7,6 +7,9 @@
  * soon after the opening, then every minute, and when the process would end. After one that failed
  * the next is put off for a minute, doubled each time up to `backup_interval`; the process may end
  * before.
+ *
+ * What is under way when the last session ends is waited for, but not for as long as the destination
+ * likes.
  */
 #ifndef MAILBOX_BACKUP_H
 #define MAILBOX_BACKUP_H
@@ -25,10 +28,16 @@ struct mailbox_backup;
 /* Before the file is opened: what a dead process left in its log is not lost. */
 void mailbox_backup_prepare(struct mailbox *mailbox, const struct secret *key);
 void mailbox_backup_begin(struct mailbox *mailbox);
-/* The process should not end now: something is under way that would be for nothing. */
+/*
+ * Nobody is there, and the process should not end now: something is under way that would be for nothing.
+ * Asked every now and then, as a destination that takes its time is given up behind some of it
+ * (mailbox/backup_peer.h), and with it what is under way.
+ */
 bool mailbox_backup_is_busy(struct mailbox *mailbox);
-/* The same, but begins nothing: one that is under way. */
-bool mailbox_backup_is_under_way(const struct mailbox *mailbox);
+/* Somebody came: what was waited until now does not count, and what was given up begins anew. */
+void mailbox_backup_be_patient(struct mailbox *mailbox);
+/* The file is being copied: it cannot be exchanged now. */
+bool mailbox_backup_is_reading(const struct mailbox *mailbox);
 /* Around vault_close; the second waits until the log is shipped, or cannot be. */
 void mailbox_backup_before_close(struct mailbox *mailbox);
 void mailbox_backup_after_close(struct mailbox *mailbox);
@@ -53,6 +62,9 @@ MUST_CHECK enum err mailbox_backup_now(struct mailbox *mailbox, struct task *tas
                                        mailbox_backup_done on_done, void *owner);
 /* Whoever asked is gone. */
 void mailbox_backup_forget(struct mailbox *mailbox, const void *owner);
+/* Asked every now and then by who asked and need not wait: true, the destination is too slow; he does not hear of
+ * it, and the one under way was given up. */
+bool mailbox_backup_forget_if_slow(struct mailbox *mailbox, const void *owner);
 
 /*
  * Asks the archivist; the answer comes once (a fd is the callee's if he takes it out of the message),

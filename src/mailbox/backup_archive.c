@@ -6,7 +6,8 @@ static struct backup_ask *take_ask(struct mailbox_backup *backup, mailbox_archiv
 {
     for (size_t i = 0; i < ARRAY_LEN(backup->asks); i++) {
         if (backup->asks[i].tag == 0) {
-            backup->asks[i] = (struct backup_ask){++backup->last_tag, on_answer, owner};
+            backup->asks[i] = (struct backup_ask){
+                .tag = ++backup->last_tag, .on_answer = on_answer, .owner = owner};
             return &backup->asks[i];
         }
     }
@@ -18,6 +19,8 @@ static void ask(struct mailbox_backup *backup, enum wire_type type, const void *
 {
     struct backup_ask *one = take_ask(backup, on_answer, owner);
 
+    if (one != NULL && type == WIRE_BACKUP_PUT)
+        one->size_bytes = ((const struct wire_backup_put *)body)->size_bytes;
     if (one != NULL &&
         wire_send(backup->mailbox->store, type, one->tag, body, &fd, fd < 0 ? 0 : 1) == ERR_OK)
         return;
@@ -65,6 +68,32 @@ void mailbox_archive_forget(struct mailbox *mailbox, const void *owner)
     }
 }
 
+static void on_probed(void *owner, enum wire_status status, struct wire_message *message)
+{
+    struct mailbox_backup *backup = owner;
+
+    (void)status;
+    (void)message;
+    backup->is_probing = false;
+}
+
+void mailbox_archive_probe(struct mailbox_backup *backup)
+{
+    if (backup->is_probing)
+        return;
+    backup->is_probing = true;
+    mailbox_archive_list(backup->mailbox, STR("none/"), STR(""), on_probed, backup);
+}
+
+uint64_t mailbox_archive_bytes(const struct mailbox_backup *backup)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(backup->asks); i++)
+        bytes += backup->asks[i].tag != 0 ? backup->asks[i].size_bytes : 0;
+    return bytes;
+}
+
 static enum wire_status status_of(const struct wire_message *message)
 {
     if (message->type == WIRE_BACKUP_PUT_REPLY)
@@ -84,6 +113,7 @@ void mailbox_backup_reply(struct mailbox *mailbox, struct wire_message *message)
         if (one.tag == 0 || one.tag != message->tag)
             continue;
         backup->asks[i].tag = 0;
+        backup_peer_answered(&backup->peer, message->type == WIRE_BACKUP_PUT_REPLY);
         if (one.on_answer != NULL)
             one.on_answer(one.owner, status_of(message), message);
         return;

@@ -5,6 +5,7 @@
 #include "mailbox/backup_internal.h"
 
 #include "backup/name.h"
+#include "backup/nameless.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -104,8 +105,6 @@ static bool has_waiters(const struct mailbox_backup *backup)
 
 /* --- Making one --- */
 
-static void begin_next(struct mailbox_backup *backup);
-
 /* After a failure: not at once, or a destination that refuses would have one copy behind the other
  * made, and the mailbox open for as long. */
 static void put_off(struct mailbox_backup *backup)
@@ -120,15 +119,27 @@ static void put_off(struct mailbox_backup *backup)
     write_note(backup);
 }
 
+/* An answer that is still to come is for nobody. */
+static void let_go(struct mailbox_backup *backup, bool is_stored)
+{
+    struct backup_full *full = &backup->full;
+
+    net_watch_free(&full->watch);
+    snapshot_free(&full->copy);
+    mailbox_archive_forget(backup->mailbox, full);
+    if (!is_stored)
+        nameless_empty(full->own_fd);
+    fd_close(&full->own_fd);
+    fd_close(&full->fd);
+    full->is_active = false;
+}
+
 static void end_full(struct mailbox_backup *backup, enum err err, const char *words, bool is_new)
 {
     struct backup_full *full = &backup->full;
     uint64_t size_bytes = full->manifest.size_bytes;
 
-    net_watch_free(&full->watch);
-    snapshot_free(&full->copy);
-    fd_close(&full->fd);
-    full->is_active = false;
+    let_go(backup, err == ERR_OK);
     if (err != ERR_OK) {
         if (!backup->mailbox->is_ending)
             put_off(backup);
@@ -139,7 +150,7 @@ static void end_full(struct mailbox_backup *backup, enum err err, const char *wo
                  backup->mailbox->start->id.text, (unsigned long long)size_bytes);
     }
     tell_waiters(backup, full->number, err, words, is_new);
-    begin_next(backup);
+    mailbox_full_begin_next(backup);
     mailbox_check_idle(backup->mailbox);
 }
 
@@ -164,31 +175,27 @@ static void end_refused(struct mailbox_backup *backup, enum wire_status status,
 
 static void on_manifest_put(void *owner, enum wire_status status, struct wire_message *message)
 {
-    struct mailbox_backup *backup = owner;
+    struct backup_full *full = owner;
+    struct mailbox_backup *backup = CONTAINER_OF(full, struct mailbox_backup, full);
 
-    if (!backup->full.is_active)
-        return;
     if (status != WIRE_OK) {
         end_refused(backup, status, message);
         return;
     }
-    mailbox_full_note_last(backup, backup->full.manifest.time_ms,
-                           backup->full.manifest.change_counter);
+    mailbox_full_note_last(backup, full->manifest.time_ms, full->manifest.change_counter);
     end_full(backup, ERR_OK, "", true);
 }
 
 static void on_file_put(void *owner, enum wire_status status, struct wire_message *message)
 {
-    struct mailbox_backup *backup = owner;
-    struct backup_full *full = &backup->full;
+    struct backup_full *full = owner;
+    struct mailbox_backup *backup = CONTAINER_OF(full, struct mailbox_backup, full);
     unsigned char digest[CRYPT_HASH_BYTES];
     CLEANUP(buf_free) struct buf json = {0};
     CLEANUP(fd_close) int fd = -1;
     char name[MAILBOX_BACKUP_NAME_ROOM + 8];
     struct task task;
 
-    if (!full->is_active)
-        return;
     if (status != WIRE_OK) {
         end_refused(backup, status, message);
         return;
@@ -199,7 +206,7 @@ static void on_file_put(void *owner, enum wire_status status, struct wire_messag
     snprintf(name, sizeof(name), "%s.json", full->name);
     task_init(&task, clock_now_ms());
     if (memfd_from(&task, buf_str(&json), &fd) == ERR_OK)
-        mailbox_archive_put(backup, name, fd, json.len, digest, on_manifest_put, backup);
+        mailbox_archive_put(backup, name, fd, json.len, digest, on_manifest_put, full);
     else
         end_full(backup, task.err, task.words, false);
     task_done(&task);
@@ -218,10 +225,8 @@ static void send_copy(struct mailbox_backup *backup, struct task *task,
     struct backup_full *full = &backup->full;
     char stamp[BACKUP_STAMP_ROOM], name[MAILBOX_BACKUP_NAME_ROOM + 8];
 
-    full->fd = open(copy_path(backup, task), O_RDONLY | O_CLOEXEC);
-    (void)unlink(copy_path(backup, task));
-    if (full->fd < 0) {
-        end_full(backup, ERR_IO, "the copy is gone", false);
+    if (nameless_take(task, copy_path(backup, task), &full->fd, &full->own_fd) != ERR_OK) {
+        end_full(backup, task->err, task->words, false);
         return;
     }
     full->manifest.size_bytes = result->size_bytes;
@@ -234,7 +239,7 @@ static void send_copy(struct mailbox_backup *backup, struct task *task,
              (unsigned long long)result->change_counter);
     snprintf(name, sizeof(name), "%s.sqlite", full->name);
     mailbox_archive_put(backup, name, full->fd, result->size_bytes, result->digest, on_file_put,
-                        backup);
+                        full);
 }
 
 static void on_copied(void *owner)
@@ -288,7 +293,7 @@ static bool has_changed(const struct mailbox_backup *backup)
 }
 
 /* For those who asked while the last one was made, of which it cannot be told what it has. */
-static void begin_next(struct mailbox_backup *backup)
+void mailbox_full_begin_next(struct mailbox_backup *backup)
 {
     struct task task;
 
@@ -311,6 +316,7 @@ enum err mailbox_backup_now(struct mailbox *mailbox, struct task *task, mailbox_
 
     if (backup == NULL || backup->is_off)
         return fail(task, ERR_NOT_FOUND, "no destination is configured");
+    backup_peer_be_patient(&backup->peer);
     if (backup->full.is_active)
         return wait_for(backup, task, backup->full.number + 1, on_done, owner);
     if (!has_changed(backup)) {
@@ -335,8 +341,9 @@ bool mailbox_full_is_due(const struct mailbox_backup *backup)
 {
     int64_t since_ms = clock_now_ms() - backup->note.last_ms;
 
-    return !backup->is_off && !backup->full.is_active && backup->mailbox->vault != NULL &&
-           !backup->mailbox->is_ending && clock_monotonic_ms() >= backup->retry_at_ms &&
+    return !backup->is_off && !backup->full.is_active && !backup->peer.is_given_up &&
+           backup->mailbox->vault != NULL && !backup->mailbox->is_ending &&
+           clock_monotonic_ms() >= backup->retry_at_ms &&
            (since_ms >= (int64_t)backup->mailbox->start->config->backup_interval_ms ||
             since_ms < 0) &&
            has_changed(backup);
@@ -360,7 +367,7 @@ void mailbox_full_look(void *owner)
 
 void mailbox_full_prepare(struct mailbox_backup *backup, struct task *task)
 {
-    backup->full.fd = -1;
+    backup->full.fd = backup->full.own_fd = -1;
     read_note(backup, task);
 }
 
@@ -376,9 +383,32 @@ void mailbox_full_end(struct mailbox_backup *backup)
     task_done(&task);
 }
 
+void mailbox_full_give_up(struct mailbox_backup *backup, const char *words)
+{
+    if (backup->full.is_active)
+        end_full(backup, ERR_BUSY, words, false);
+}
+
+void mailbox_full_rekeyed(struct mailbox_backup *backup)
+{
+    struct backup_full *full = &backup->full;
+
+    if (full->is_active) {
+        log_info(backup->mailbox->start->log, "a backup under the old key is given up mailbox=%s",
+                 backup->mailbox->start->id.text);
+        let_go(backup, false);
+        for (size_t i = 0; i < ARRAY_LEN(backup->waiters); i++) {
+            if (backup->waiters[i].number == full->number)
+                backup->waiters[i].number++;
+        }
+    }
+    mailbox_full_note_last(backup, 0, 0); /* the last one opens with the old password only */
+}
+
 void mailbox_full_done(struct mailbox_backup *backup)
 {
     net_watch_free(&backup->full.watch);
     snapshot_free(&backup->full.copy);
     fd_close(&backup->full.fd);
+    fd_close(&backup->full.own_fd);
 }

@@ -10,6 +10,7 @@
 #include "backup/snapshot.h"
 #include "mailbox/backup.h"
 #include "mailbox/backup_note.h"
+#include "mailbox/backup_peer.h"
 
 enum {
     MAILBOX_BACKUP_NAME_ROOM = 96,
@@ -22,13 +23,14 @@ struct backup_ask {
     uint64_t tag;                     /* 0: the place is free */
     mailbox_archive_answer on_answer; /* NULL: nobody waits for it any more */
     void *owner;
+    uint64_t size_bytes; /* of what is put */
 };
 
 /* A full backup: the copy, its file on the way, its manifest on the way. */
 struct backup_full {
     struct snapshot *copy;   /* own; NULL: not now */
     struct net_watch *watch; /* own */
-    int fd;                  /* own; of the copy, which has no name any more; -1 */
+    int fd, own_fd;          /* own; of the copy (backup/nameless.h); -1 */
     struct manifest manifest;
     char name[MAILBOX_BACKUP_NAME_ROOM]; /* without .sqlite or .json */
     bool is_active;
@@ -59,10 +61,12 @@ struct mailbox_backup {
     struct net_timer *ship_timer, *full_timer, *farewell; /* own */
     struct backup_ask asks[MAILBOX_BACKUP_ASKS_MAX];
     uint64_t last_tag;
+    struct backup_peer peer;
     struct backup_full full;
     struct backup_waiter waiters[MAILBOX_BACKUP_WAITERS_MAX];
     struct mailbox_backup_note note;
     int64_t retry_at_ms; /* monotonic; until then none is made of its own accord, as one failed */
+    bool is_probing;     /* the archivist was asked only to hear of the destination */
     bool is_off;         /* the archivist has no destination */
     bool is_begun;       /* the file is open */
 };
@@ -73,6 +77,11 @@ struct mailbox_backup {
 void mailbox_archive_put(struct mailbox_backup *backup, const char *name, int fd,
                          uint64_t size_bytes, const unsigned char *digest,
                          mailbox_archive_answer on_answer, void *owner);
+
+/* Asks for nothing that is there, if nobody waits for such an answer already. */
+void mailbox_archive_probe(struct mailbox_backup *backup);
+/* What is on its way to the archivist and not answered yet. */
+uint64_t mailbox_archive_bytes(const struct mailbox_backup *backup);
 
 /* --- backup_full.c --- */
 
@@ -87,6 +96,13 @@ bool mailbox_full_is_due(const struct mailbox_backup *backup);
 void mailbox_full_note_last(struct mailbox_backup *backup, int64_t last_ms, uint64_t last_counter);
 /* The file is closed next: the one under way is given up. */
 void mailbox_full_end(struct mailbox_backup *backup);
+/* The one under way ends, as one that failed; whatever the archivist has of it becomes nothing. */
+void mailbox_full_give_up(struct mailbox_backup *backup, const char *words);
+/* The file is under a new key: one that is on its way is for nothing, and who waits for it waits
+ * for the next. Not while it is copied. */
+void mailbox_full_rekeyed(struct mailbox_backup *backup);
+/* Behind that: the next is begun, if somebody waits for it. */
+void mailbox_full_begin_next(struct mailbox_backup *backup);
 void mailbox_full_done(struct mailbox_backup *backup);
 
 #endif

@@ -98,7 +98,7 @@ static enum err check_copy(struct mailbox_child_link *link, struct task *task, v
 
 static bool is_being_read(const struct mailbox *mailbox)
 {
-    return mailbox_backup_is_under_way(mailbox) || mailbox_child_is_any_alive();
+    return mailbox_backup_is_reading(mailbox) || mailbox_child_is_any_alive();
 }
 
 static void pause_job(struct reencrypt *r, int64_t pause_ms, enum mailbox_job_next *out_next)

@@ -514,6 +514,7 @@ static void on_session_open(struct mailbox *mailbox, struct wire_message *messag
 
         if (err == ERR_OK)
             message->fds[0] = -1;
+        mailbox_backup_be_patient(mailbox);
         if (err == ERR_OK && mailbox->owes_renewal)
             net_timer_start(mailbox->renewal_timer, MAILBOX_RENEWAL_AT_LOGIN_MS);
         reply.status = err == ERR_OK ? WIRE_OK : WIRE_UNAVAILABLE;

@@ -8,6 +8,8 @@ Rules are tried in order for each request; the first one that matches is taken, 
     alter N          changes the byte N of the response's body
     swap (A, B)      has B for each A in the response's body
     late N           passes it on after N seconds, whether its client is still there or not
+    hang None        takes the request's head, and does not answer until the rules go
+    drip None        begins an answer that has no end, a byte now and then, until the rules go
     sizes N          says in the response's header that the object has N bytes
 """
 
@@ -98,6 +100,8 @@ class Breaker:
         if "100-continue" in fields.get("expect", ""):
             stream.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         length = int(fields.get("content-length", 0))
+        if rule.action in ("hang", "drip"):
+            return self.hold(stream, rule, file, length)
         if rule.action == "cut_request":
             file.read(min(rule.value, length))
             return False
@@ -105,6 +109,16 @@ class Breaker:
         if rule.action == "late":
             time.sleep(rule.value)
         return self.pass_on(stream, rule, method, target, headers, body)
+
+    def hold(self, stream, rule, file, length):
+        if rule.action == "drip":
+            file.read(length)
+            stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+        while rule in self.rules:
+            if rule.action == "drip":
+                stream.sendall(b" ")
+            time.sleep(0.2)
+        return False
 
     def pass_on(self, stream, rule, method, target, headers, body):
         behind = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
