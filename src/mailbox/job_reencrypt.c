@@ -7,9 +7,10 @@
  *                     ^                        │             │
  *                     └────────────────────────┴─────────────┘  something was written meanwhile
  *
- * The backup is first, where any are configured; that it fails stops nothing. While another process
- * reads the file (an export, a backup), the files cannot change places: that is waited for before a
- * copy is made, and, where it began later, before the exchange.
+ * The backup is first, where any are configured; that it fails stops nothing, nor does a
+ * destination that does not take it in time. While another process reads the file (an export, a
+ * backup), the files cannot change places: that is waited for before a copy is made, and, where it
+ * began later, before the exchange.
  */
 #include "mailbox/backup.h"
 #include "mailbox/child.h"
@@ -272,6 +273,20 @@ static enum err copy(struct mailbox_job *job, enum mailbox_job_next *out_next)
     return r->state == REENCRYPT_EXCHANGING ? exchange(job, out_next) : ERR_OK;
 }
 
+static enum err back_up(struct mailbox_job *job, enum mailbox_job_next *out_next)
+{
+    struct reencrypt *r = job->state;
+
+    if (r->is_backing_up && mailbox_backup_forget_if_slow(job->mailbox, job)) {
+        log_warning(job->mailbox->start->log, "no backup before re-encrypting: it takes too long");
+        r->is_backing_up = false;
+    }
+    if (!r->is_backing_up)
+        return begin_again(job);
+    pause_job(r, READER_PAUSE_MS, out_next);
+    return ERR_OK;
+}
+
 static enum err step(struct mailbox_job *job, enum mailbox_job_next *out_next)
 {
     struct reencrypt *r = job->state;
@@ -283,10 +298,7 @@ static enum err step(struct mailbox_job *job, enum mailbox_job_next *out_next)
     }
     switch (r->state) {
     case REENCRYPT_BACKING_UP:
-        if (!r->is_backing_up)
-            return begin_again(job);
-        *out_next = MAILBOX_JOB_WAITS;
-        return ERR_OK;
+        return back_up(job, out_next);
     case REENCRYPT_WAITING:
         if (!is_being_read(job->mailbox))
             return begin_round(job);

@@ -90,5 +90,19 @@ def a_log_that_cannot_begin_keeps_no_mailbox_open(world):
         check_goes_on(world, alias, "one", "two")
 
 
+@suite.case
+def a_new_password_does_not_wait_for_it(world):
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        world.wait_shipped(alias)
+        fail(world, alias, "drip", "full/")
+        world.new_password(alias)
+        check("no backup before re-encrypting" in world.server.log(), "it was backed up")
+        until(lambda: copies_without_names(world) == 0, "the old key's backup is still there", 60)
+    world.s3.breaker.reset()
+    check_goes_on(world, alias, "one", "two")
+
+
 if __name__ == "__main__":
     owners.run(suite)
