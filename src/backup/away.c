@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -48,6 +49,8 @@ static void put(void *owner, const char *name, int fd, uint64_t size, const unsi
     struct away *away = owner;
 
     away->puts++;
+    fd_close(&away->last_fd);
+    away->last_fd = dup(fd);
     away->answer = away->is_down ? SHIPPER_AGAIN : SHIPPER_STORED;
     if (!away->is_down)
         store(away->into != NULL ? away->into : away, name, fd, size, digest);
@@ -59,9 +62,23 @@ static void on_work(void *owner)
     (void)owner;
 }
 
+int64_t away_wait_to_begin(void *owner)
+{
+    return ((struct away *)owner)->wait_to_begin_ms;
+}
+
+int64_t away_last_size(const struct away *away)
+{
+    struct stat status;
+
+    assert_int_equal(fstat(away->last_fd, &status), 0);
+    return status.st_size;
+}
+
 void away_init(struct away *away, struct fixture *f)
 {
     memset(away, 0, sizeof(*away));
+    away->last_fd = -1;
     away->options = (struct shipper_options){.folder = f->folder,
                                              .mailbox = f->options.id,
                                              .key = f->key,
@@ -77,6 +94,7 @@ void away_done(struct away *away)
     for (size_t i = 0; i < away->count; i++)
         close(away->objects[i].fd);
     away->count = 0;
+    fd_close(&away->last_fd);
 }
 
 void away_open(struct away *away, struct fixture *f)

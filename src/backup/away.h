@@ -16,7 +16,9 @@ struct away {
     } objects[AWAY_OBJECTS_MAX];
     size_t count;
     size_t puts;
+    int last_fd;       /* own; of what was put last, as the archivist has it; -1: none */
     bool is_down;      /* SHIPPER_AGAIN to all */
+    int64_t wait_to_begin_ms;
     bool is_lossy;     /* stores, but the answer does not come */
     bool has_question; /* an answer is owed */
     enum shipper_answer answer;
@@ -25,6 +27,10 @@ struct away {
     struct away *into; /* borrowed; whose objects it puts; NULL: its own */
 };
 
+/* As options.wait_to_begin. */
+int64_t away_wait_to_begin(void *away);
+/* Of what was put last, as it is now. */
+int64_t away_last_size(const struct away *away);
 void away_init(struct away *away, struct fixture *f);
 void away_done(struct away *away);
 /* Opens the fixture's vault with a new shipper, as a mailbox process does. */

@@ -95,8 +95,7 @@ void shipper_end_generation(struct shipper *shipper, const char *why)
     shipper->state = SHIPPER_STATE_NONE;
 }
 
-/* As after a failure: not at once. */
-static void put_off(struct shipper *shipper, int64_t now_ms)
+void shipper_put_off(struct shipper *shipper, int64_t now_ms)
 {
     shipper->retry_ms = shipper->retry_ms == 0 ? SHIPPER_RETRY_MS : shipper->retry_ms * 2;
     if (shipper->retry_ms > SHIPPER_RETRY_MAX_MS)
@@ -108,7 +107,7 @@ void shipper_give_up(struct shipper *shipper, const struct task *task, const cha
 {
     log_failure(shipper->options.log, what, task);
     shipper_end_generation(shipper, what);
-    put_off(shipper, task->now_ms);
+    shipper_put_off(shipper, task->now_ms);
 }
 
 /* --- What is put --- */
@@ -157,7 +156,9 @@ void shipper_answered(struct shipper *shipper, enum shipper_answer answer, int64
         return;
     }
     if (answer == SHIPPER_AGAIN) {
-        put_off(shipper, now_ms);
+        if (shipper->state == SHIPPER_STATE_BASE && flight->fd >= 0)
+            shipper_end_generation(shipper, "the destination did not take the copy");
+        shipper_put_off(shipper, now_ms);
         return;
     }
     shipper->retry_ms = shipper->retry_at_ms = 0;
@@ -183,11 +184,23 @@ void shipper_answered(struct shipper *shipper, enum shipper_answer answer, int64
     task_done(&task);
 }
 
+void shipper_retry(struct shipper *shipper)
+{
+    if (!shipper->flight.is_asked)
+        shipper->retry_ms = shipper->retry_at_ms = 0;
+}
+
+bool shipper_is_putting_base(const struct shipper *shipper)
+{
+    return shipper->state == SHIPPER_STATE_BASE && shipper->flight.is_asked &&
+           shipper->flight.fd >= 0;
+}
+
 void shipper_abandon(struct shipper *shipper, const char *why, int64_t now_ms)
 {
     shipper->flight.is_asked = false;
     shipper_end_generation(shipper, why);
-    put_off(shipper, now_ms);
+    shipper_put_off(shipper, now_ms);
 }
 
 /* --- What is due --- */

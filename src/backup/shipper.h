@@ -25,9 +25,10 @@
  *
  * From COPYING on, what is committed is written into the next segment: in memory while it is small,
  * then a file without a name in the mailbox's folder (ciphertext), so memory stays bounded. One
- * segment is on its way at a time; what is committed meanwhile goes into the next. When more than
+ * segment is on its way at a time; what is committed meanwhile goes into the next. A base that the
+ * destination does not take is not kept, as it is as large as the mailbox: another is made. When more than
  * SHIPPER_PENDING_MAX waits, because the destination is away, the generation ends there: a gap that
- * restoring names. The next begins a while later, whether the destination answers again or not.
+ * restoring names. The next begins a while later, when it may (wait_to_begin).
  *
  * A commit is read from the log behind the answer to its client, with others of that moment: at the
  * next shipper_run, and always before the log can begin anew (db_set_log_reader), so a checkpoint
@@ -65,8 +66,9 @@ struct shipper_options {
     /* Puts an object; `fd` and the rest are borrowed for the call. shipper_answered follows, later. */
     void (*put)(void *owner, const char *name, int fd, uint64_t size_bytes,
                 const unsigned char digest[CRYPT_HASH_BYTES]);
-    /* A generation may begin, which takes a copy of the mailbox; asked now and then. NULL: always. */
-    bool (*may_begin)(void *owner);
+    /* A generation would begin, which takes a copy of the mailbox. Gives 0: it may; the milliseconds until this is
+     * to be asked again; -1: a while later. NULL: it always may. */
+    int64_t (*wait_to_begin)(void *owner);
     /* Something was committed: shipper_run is to be called, when those who wait for it have their answers. */
     void (*on_work)(void *owner);
     void *owner;
@@ -104,6 +106,10 @@ bool shipper_is_put_off(const struct shipper *shipper);
 /* The file was re-encrypted, and another shipper has its new log: what was committed before is still
  * put, then this one is done. It notes nothing for the next process any more. */
 void shipper_leave(struct shipper *shipper);
+/* What was put off is tried with the next shipper_run. */
+void shipper_retry(struct shipper *shipper);
+/* The base is on its way: a copy of the mailbox for which the destination answers. */
+bool shipper_is_putting_base(const struct shipper *shipper);
 /* What was asked is not waited for any more, its answer does not come: the generation that begins ends. */
 void shipper_abandon(struct shipper *shipper, const char *why, int64_t now_ms);
 /* A day is over, and it runs: another one should follow. Not while one does. */

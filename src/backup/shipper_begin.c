@@ -19,6 +19,18 @@ enum {
     BEHIND_MAX = 8,   /* so many segments at most before its manifest */
 };
 
+static bool must_wait(struct shipper *shipper, int64_t now_ms)
+{
+    const struct shipper_options *options = &shipper->options;
+    int64_t wait_ms = options->wait_to_begin == NULL ? 0 : options->wait_to_begin(options->owner);
+
+    if (wait_ms > 0)
+        shipper->retry_at_ms = now_ms + wait_ms;
+    else if (wait_ms < 0)
+        shipper_put_off(shipper, now_ms);
+    return wait_ms != 0;
+}
+
 enum err shipper_begin(struct shipper *shipper, struct task *task)
 {
     struct snapshot_request request = {.kind = SNAPSHOT_BASE,
@@ -34,10 +46,8 @@ enum err shipper_begin(struct shipper *shipper, struct task *task)
         return ERR_OK;
     }
     shipper->is_held_up = false;
-    if (shipper->options.may_begin != NULL && !shipper->options.may_begin(shipper->options.owner)) {
-        shipper->retry_at_ms = task->now_ms + SHIPPER_RETRY_MS;
+    if (must_wait(shipper, task->now_ms))
         return ERR_OK;
-    }
     shipper_forget(shipper);
     memset(&shipper->sealed, 0, sizeof(shipper->sealed));
     shipper->sealed.generation = id_random();

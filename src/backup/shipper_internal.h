@@ -84,6 +84,8 @@ void shipper_save(const struct shipper *shipper, const struct shipping *shipping
 void shipper_forget(struct shipper *shipper);
 /* The generation ends, with what the task says; the next does not begin at once. */
 void shipper_give_up(struct shipper *shipper, const struct task *task, const char *what);
+/* As after a failure: what is to be done next is not done at once. */
+void shipper_put_off(struct shipper *shipper, int64_t now_ms);
 /* No checkpoint runs while the base is copied. */
 void shipper_hold(struct shipper *shipper, bool is_held);
 /* Puts what is in `flight`, perhaps once more. */

@@ -380,18 +380,79 @@ static void the_base_on_its_way_is_waited_for(void **state)
     assert_false(shipper_is_copying(away.shipper));
     assert_true(shipper_is_beginning(away.shipper));
     assert_false(shipper_is_put_off(away.shipper));
-    away.has_question = false; /* not if it is not taken, though */
-    shipper_answered(away.shipper, SHIPPER_AGAIN, now_ms);
-    assert_false(shipper_is_beginning(away.shipper));
-    assert_true(shipper_is_put_off(away.shipper));
-    (void)shipper_run(away.shipper, now_ms + SHIPPER_RETRY_MS);
-    assert_true(away.has_question);
-    assert_false(shipper_is_put_off(away.shipper));
     away.has_question = false;
     shipper_answered(away.shipper, SHIPPER_STORED, now_ms);
     assert_true(away.has_question && shipper_is_beginning(away.shipper)); /* the manifest */
     away_settle(&away, f);
     assert_false(shipper_is_beginning(away.shipper) || shipper_is_put_off(away.shipper));
+}
+
+static void run_to_question(int64_t now_ms)
+{
+    for (int i = 0; i < 5000 && !away.has_question; i++) {
+        (void)shipper_run(away.shipper, now_ms);
+        usleep(1000);
+    }
+    assert_true(away.has_question);
+}
+
+/* It is as large as the mailbox: whoever has it open still, as the archivist does, has nothing any more. */
+static void a_base_that_is_not_taken_is_not_kept(void **state)
+{
+    struct fixture *f = *state;
+    int64_t now_ms = clock_now_ms();
+
+    for (int is_abandoned = 0; is_abandoned < 2; is_abandoned++) {
+        size_t puts = away.puts;
+
+        if (away.shipper == NULL)
+            away_open(&away, f);
+        away.is_down = true; /* nothing of it is read */
+        run_to_question(now_ms);
+        assert_true(away_last_size(&away) > 0);
+        assert_true(shipper_is_putting_base(away.shipper));
+        away.has_question = false;
+        if (is_abandoned)
+            shipper_abandon(away.shipper, "a test", now_ms);
+        else
+            shipper_answered(away.shipper, SHIPPER_AGAIN, now_ms);
+        assert_int_equal(away_last_size(&away), 0);
+        assert_false(shipper_is_beginning(away.shipper));
+        assert_true(shipper_is_done(away.shipper));
+        assert_in_range(shipper_run(away.shipper, now_ms), 1, SHIPPER_RETRY_MAX_MS);
+        assert_int_equal(away.puts, puts + 1);
+        shipper_retry(away.shipper);
+    }
+    away.is_down = false;
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 2);
+}
+
+/* No copy is made before somebody says that it may. */
+static void a_generation_begins_when_it_may(void **state)
+{
+    struct fixture *f = *state;
+    int64_t now_ms = clock_now_ms();
+
+    away.options.wait_to_begin = away_wait_to_begin;
+    away.wait_to_begin_ms = 7;
+    away_open(&away, f);
+    assert_int_equal(shipper_run(away.shipper, now_ms), 7);
+    now_ms += 7;
+    away.wait_to_begin_ms = -1;
+    for (int i = 0; i < 5; i++) {
+        int64_t wait_ms = shipper_run(away.shipper, now_ms);
+
+        assert_false(shipper_is_copying(away.shipper) || shipper_is_beginning(away.shipper));
+        assert_int_equal(wait_ms, SHIPPER_RETRY_MS << i);
+        now_ms += wait_ms;
+    }
+    away.wait_to_begin_ms = 0;
+    shipper_retry(away.shipper);
+    (void)shipper_run(away.shipper, now_ms);
+    assert_true(shipper_is_copying(away.shipper));
+    away_settle(&away, f);
+    assert_int_equal(away_count(&away, "base/"), 2);
 }
 
 static void a_destination_that_is_away_for_a_while(void **state)
@@ -544,6 +605,8 @@ int main(void)
         TEST(a_killed_process_loses_nothing),
         TEST(a_log_that_lost_a_frame_begins_anew),
         TEST(the_base_on_its_way_is_waited_for),
+        TEST(a_base_that_is_not_taken_is_not_kept),
+        TEST(a_generation_begins_when_it_may),
         TEST(a_destination_that_is_away_for_a_while),
         TEST(too_much_is_a_gap_and_a_new_generation),
         TEST(a_file_that_was_exchanged_is_noticed),

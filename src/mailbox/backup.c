@@ -88,6 +88,11 @@ static void on_shipped(void *owner, enum wire_status status, struct wire_message
                     message == NULL ? 0 : (int)message->body.backup_put_reply.words.len,
                     message == NULL ? "" : message->body.backup_put_reply.words.ptr);
     backup->is_off |= answer == SHIPPER_OFF;
+    if (shipper_is_putting_base(way->shipper) && answer == SHIPPER_AGAIN &&
+        !backup->mailbox->is_ending)
+        mailbox_full_put_off(backup);
+    if (shipper_is_putting_base(way->shipper) && answer == SHIPPER_STORED)
+        mailbox_full_was_taken(backup);
     shipper_answered(way->shipper, answer, clock_now_ms());
     plan_shipping(backup, 0);
 }
@@ -100,16 +105,33 @@ static void ship(void *owner, const char *name, int fd, uint64_t size_bytes,
     mailbox_archive_put(way->backup, name, fd, size_bytes, digest, on_shipped, way);
 }
 
-/* Once it was given up, only somebody who comes has it begun again. */
-static bool may_begin(void *owner)
+static int64_t wait_to_begin(void *owner)
 {
-    return !((struct backup_way *)owner)->backup->peer.is_given_up;
+    struct mailbox_backup *backup = ((struct backup_way *)owner)->backup;
+    int64_t wait_ms = backup->retry_at_ms - clock_monotonic_ms();
+
+    if (wait_ms > 0)
+        return wait_ms < SHIPPER_RETRY_MAX_MS ? wait_ms : SHIPPER_RETRY_MAX_MS;
+    return mailbox_full_may_copy(backup) ? 0 : -1;
 }
 
 /* Behind the answers of the commands that were committed now, which are sent first. */
 static void on_work(void *owner)
 {
     plan_shipping(((struct backup_way *)owner)->backup, 0);
+}
+
+void mailbox_backup_go_on(struct mailbox_backup *backup)
+{
+    struct backup_way *const ways[] = {backup->way, backup->next_way, backup->old_way};
+
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        if (ways[i] != NULL)
+            shipper_retry(ways[i]->shipper);
+    }
+    run_shipper(backup);
+    if (backup->is_full_wanted && backup->mailbox->vault != NULL)
+        mailbox_full_look(backup);
 }
 
 /* --- The life of it --- */
@@ -126,7 +148,7 @@ static struct backup_way *way_make(struct mailbox_backup *backup, const struct s
                                             .log = start->log,
                                             .pending_max = SHIPPER_PENDING_MAX,
                                             .put = ship,
-                                            .may_begin = may_begin,
+                                            .wait_to_begin = wait_to_begin,
                                             .on_work = on_work,
                                             .owner = way};
     struct task task;
@@ -209,6 +231,8 @@ static void give_up(struct mailbox_backup *backup)
 
     log_warning(backup->mailbox->start->log, "backups are not waited for mailbox=%s: %s",
                 backup->mailbox->start->id.text, words);
+    if (!backup->full.is_active && shipper_is_putting_base(backup->way->shipper))
+        mailbox_full_put_off(backup);
     mailbox_full_give_up(backup, words);
     drop_next(backup);
     if (!shipper_is_beginning(backup->way->shipper))
@@ -237,7 +261,8 @@ bool mailbox_backup_forget_if_slow(struct mailbox *mailbox, const void *owner)
 
 static bool is_working(const struct mailbox_backup *backup)
 {
-    return backup->full.is_active || shipper_is_beginning(backup->way->shipper) ||
+    return backup->full.is_active || (backup->is_probing && !backup->peer.is_refusing) ||
+           shipper_is_beginning(backup->way->shipper) ||
            (backup->next_way != NULL && shipper_is_beginning(backup->next_way->shipper));
 }
 
@@ -247,9 +272,9 @@ bool mailbox_backup_is_busy(struct mailbox *mailbox)
 
     if (backup == NULL || mailbox->vault == NULL)
         return false;
-    if (mailbox_full_is_due(backup))
+    if (!backup->peer.is_refusing && mailbox_full_is_due(backup))
         mailbox_full_look(backup);
-    if (!is_working(backup))
+    if (backup->peer.is_given_up || !is_working(backup))
         return false;
     if (!is_too_slow(backup))
         return true;

@@ -8,6 +8,9 @@
  * the next is put off for a minute, doubled each time up to `backup_interval`; the process may end
  * before.
  *
+ * Before a copy of the mailbox is made, full or a log's base, the destination is asked something, if it has
+ * not been heard of lately: while it refuses, none is made. One that it refused is not kept.
+ *
  * What is under way when the last session ends is waited for, but not for as long as the destination
  * likes.
  */

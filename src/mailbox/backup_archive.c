@@ -1,6 +1,8 @@
 /* What a mailbox's process asks of the archivist, by way of the store. */
 #include "mailbox/backup_internal.h"
 
+#include "base/clock.h"
+
 static struct backup_ask *take_ask(struct mailbox_backup *backup, mailbox_archive_answer on_answer,
                                    void *owner)
 {
@@ -68,12 +70,19 @@ void mailbox_archive_forget(struct mailbox *mailbox, const void *owner)
     }
 }
 
+/* What has the destination itself in it; that there is none (DISABLED), who puts hears. */
+static bool is_good(enum wire_status status)
+{
+    return status == WIRE_OK || status == WIRE_UNKNOWN || status == WIRE_DISABLED;
+}
+
 static void on_probed(void *owner, enum wire_status status, struct wire_message *message)
 {
     struct mailbox_backup *backup = owner;
 
-    (void)status;
     (void)message;
+    if (is_good(status))
+        mailbox_backup_go_on(backup);
     backup->is_probing = false;
 }
 
@@ -103,19 +112,33 @@ static enum wire_status status_of(const struct wire_message *message)
     return (enum wire_status)message->body.backup_list_reply.status;
 }
 
+/* True: it is well again. */
+static bool take_notice(struct mailbox_backup *backup, const struct wire_message *message)
+{
+    bool is_put = message->type == WIRE_BACKUP_PUT_REPLY;
+    bool is_well = is_put ? status_of(message) == WIRE_OK : is_good(status_of(message));
+    bool is_again = is_well && backup->peer.is_refusing;
+
+    backup_peer_answered(&backup->peer, is_put, is_well, clock_monotonic_ms());
+    return is_again;
+}
+
 void mailbox_backup_reply(struct mailbox *mailbox, struct wire_message *message)
 {
     struct mailbox_backup *backup = mailbox->backup;
 
     for (size_t i = 0; backup != NULL && i < ARRAY_LEN(backup->asks); i++) {
         struct backup_ask one = backup->asks[i];
+        bool is_again;
 
         if (one.tag == 0 || one.tag != message->tag)
             continue;
         backup->asks[i].tag = 0;
-        backup_peer_answered(&backup->peer, message->type == WIRE_BACKUP_PUT_REPLY);
+        is_again = take_notice(backup, message);
         if (one.on_answer != NULL)
             one.on_answer(one.owner, status_of(message), message);
+        if (is_again)
+            mailbox_backup_go_on(backup);
         return;
     }
 }

@@ -107,7 +107,7 @@ static bool has_waiters(const struct mailbox_backup *backup)
 
 /* After a failure: not at once, or a destination that refuses would have one copy behind the other
  * made, and the mailbox open for as long. */
-static void put_off(struct mailbox_backup *backup)
+void mailbox_full_put_off(struct mailbox_backup *backup)
 {
     struct mailbox_backup_note *note = &backup->note;
 
@@ -117,6 +117,26 @@ static void put_off(struct mailbox_backup *backup)
         note->put_off_ms = longest_put_off(backup);
     backup->retry_at_ms = clock_monotonic_ms() + note->put_off_ms;
     write_note(backup);
+}
+
+void mailbox_full_was_taken(struct mailbox_backup *backup)
+{
+    if (backup->note.put_off_ms == 0)
+        return;
+    backup->note.failed_ms = backup->note.put_off_ms = backup->retry_at_ms = 0;
+    write_note(backup);
+}
+
+bool mailbox_full_may_copy(struct mailbox_backup *backup)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (backup->peer.is_given_up || now_ms < backup->retry_at_ms)
+        return false;
+    if (backup_peer_is_there(&backup->peer, now_ms))
+        return true;
+    mailbox_archive_probe(backup);
+    return false;
 }
 
 /* An answer that is still to come is for nobody. */
@@ -142,7 +162,7 @@ static void end_full(struct mailbox_backup *backup, enum err err, const char *wo
     let_go(backup, err == ERR_OK);
     if (err != ERR_OK) {
         if (!backup->mailbox->is_ending)
-            put_off(backup);
+            mailbox_full_put_off(backup);
         log_error(backup->mailbox->start->log, "backup failed mailbox=%s: %s (%s)",
                   backup->mailbox->start->id.text, words, err_name(err));
     } else if (is_new) {
@@ -184,6 +204,7 @@ static void on_manifest_put(void *owner, enum wire_status status, struct wire_me
     }
     mailbox_full_note_last(backup, full->manifest.time_ms, full->manifest.change_counter);
     end_full(backup, ERR_OK, "", true);
+    mailbox_backup_go_on(backup); /* a log that waits with its base */
 }
 
 static void on_file_put(void *owner, enum wire_status status, struct wire_message *message)
@@ -357,9 +378,14 @@ void mailbox_full_look(void *owner)
     net_timer_start(backup->full_timer, MAILBOX_BACKUP_LOOK_MS);
     if (!mailbox_full_is_due(backup))
         return;
+    backup->is_full_wanted = !mailbox_full_may_copy(backup);
+    if (backup->is_full_wanted)
+        return;
     task_init(&task, clock_now_ms());
-    if (begin_full(backup, &task) != ERR_OK)
+    if (begin_full(backup, &task) != ERR_OK) {
         log_failure(backup->mailbox->start->log, "beginning a backup", &task);
+        mailbox_full_put_off(backup);
+    }
     task_done(&task);
 }
 

@@ -66,10 +66,16 @@ struct mailbox_backup {
     struct backup_waiter waiters[MAILBOX_BACKUP_WAITERS_MAX];
     struct mailbox_backup_note note;
     int64_t retry_at_ms; /* monotonic; until then none is made of its own accord, as one failed */
+    bool is_full_wanted; /* one is due when the destination has answered that it is there */
     bool is_probing;     /* the archivist was asked only to hear of the destination */
     bool is_off;         /* the archivist has no destination */
     bool is_begun;       /* the file is open */
 };
+
+/* --- backup.c --- */
+
+/* The destination is well: what was put off for its sake goes on. */
+void mailbox_backup_go_on(struct mailbox_backup *backup);
 
 /* --- backup_archive.c --- */
 
@@ -78,7 +84,8 @@ void mailbox_archive_put(struct mailbox_backup *backup, const char *name, int fd
                          uint64_t size_bytes, const unsigned char *digest,
                          mailbox_archive_answer on_answer, void *owner);
 
-/* Asks for nothing that is there, if nobody waits for such an answer already. */
+/* Asks for nothing that is there, if nobody waits for such an answer already: what waited for it
+ * goes on when it is good. */
 void mailbox_archive_probe(struct mailbox_backup *backup);
 /* What is on its way to the archivist and not answered yet. */
 uint64_t mailbox_archive_bytes(const struct mailbox_backup *backup);
@@ -94,6 +101,13 @@ bool mailbox_full_is_due(const struct mailbox_backup *backup);
 /* What the last one was, or that none is known, whatever was before; nothing is put off any more.
  */
 void mailbox_full_note_last(struct mailbox_backup *backup, int64_t last_ms, uint64_t last_counter);
+/* A copy of the mailbox was not taken, full or a log's base: neither is made again at once. */
+void mailbox_full_put_off(struct mailbox_backup *backup);
+/* One was taken: they need not wait any more. */
+void mailbox_full_was_taken(struct mailbox_backup *backup);
+/* Such a copy may be made now; false: not now, or the destination is asked first
+ * (mailbox_archive_probe). */
+bool mailbox_full_may_copy(struct mailbox_backup *backup);
 /* The file is closed next: the one under way is given up. */
 void mailbox_full_end(struct mailbox_backup *backup);
 /* The one under way ends, as one that failed; whatever the archivist has of it becomes nothing. */

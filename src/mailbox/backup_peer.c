@@ -6,11 +6,20 @@ void backup_peer_be_patient(struct backup_peer *peer)
     peer->is_given_up = false;
 }
 
-void backup_peer_answered(struct backup_peer *peer, bool is_put)
+void backup_peer_answered(struct backup_peer *peer, bool is_put, bool is_good, int64_t now_ms)
 {
+    peer->is_refusing = !is_good;
+    if (is_good)
+        peer->good_ms = now_ms;
     peer->silent_ms = 0;
     if (is_put)
         peer->put_ms = 0;
+}
+
+bool backup_peer_is_there(const struct backup_peer *peer, int64_t now_ms)
+{
+    return !peer->is_refusing && peer->good_ms != 0 &&
+           now_ms - peer->good_ms < BACKUP_PEER_KNOWN_MS;
 }
 
 static int64_t time_for(uint64_t bytes)

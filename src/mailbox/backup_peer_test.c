@@ -40,9 +40,9 @@ static int64_t give_up_time(const struct row *row)
         now_ms += STEP_MS;
         assert_true(now_ms - start_ms < 3600 * SECOND);
         if (row->answers_ms > 0 && (now_ms - start_ms) % row->answers_ms == 0)
-            backup_peer_answered(&peer, false);
+            backup_peer_answered(&peer, false, true, now_ms);
         if (row->puts_ms > 0 && (now_ms - start_ms) % row->puts_ms == 0)
-            backup_peer_answered(&peer, true);
+            backup_peer_answered(&peer, true, true, now_ms);
     }
     return now_ms - start_ms;
 }
@@ -70,11 +70,28 @@ static void it_begins_anew_for_somebody(void **state)
     assert_false(backup_peer_is_too_slow(&peer, false, 0, now_ms += BACKUP_PEER_ASK_MS));
     assert_true(backup_peer_should_be_asked(&peer));
     assert_true(backup_peer_is_too_slow(&peer, false, 0, now_ms += BACKUP_PEER_SILENT_MS));
-    backup_peer_answered(&peer, true);
+    backup_peer_answered(&peer, true, true, now_ms);
     assert_true(backup_peer_is_too_slow(&peer, false, 0, now_ms));
     backup_peer_be_patient(&peer);
     assert_false(backup_peer_is_too_slow(&peer, false, 0, now_ms += BACKUP_PEER_MOST_MS));
     assert_false(backup_peer_is_too_slow(&peer, false, 0, now_ms + 1));
+}
+
+static void it_is_there_for_a_while_behind_a_good_answer(void **state)
+{
+    struct backup_peer peer = {0};
+    int64_t now_ms = 1000;
+
+    (void)state;
+    assert_false(backup_peer_is_there(&peer, now_ms));
+    backup_peer_answered(&peer, false, true, now_ms);
+    assert_true(backup_peer_is_there(&peer, now_ms + BACKUP_PEER_KNOWN_MS - 1));
+    assert_false(backup_peer_is_there(&peer, now_ms + BACKUP_PEER_KNOWN_MS));
+    backup_peer_answered(&peer, true, false, now_ms + 1);
+    assert_false(backup_peer_is_there(&peer, now_ms + 2));
+    assert_true(peer.is_refusing);
+    backup_peer_answered(&peer, true, true, now_ms + 3);
+    assert_true(backup_peer_is_there(&peer, now_ms + 4));
 }
 
 int main(void)
@@ -82,6 +99,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_is_given_up_in_time),
         cmocka_unit_test(it_begins_anew_for_somebody),
+        cmocka_unit_test(it_is_there_for_a_while_behind_a_good_answer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,13 +24,13 @@ def copies_without_names(world):
     """Bytes of copies of mailboxes that somebody has open, whoever it is."""
     found = {}
     for process in world.server.processes():
-        try:
-            for each in pathlib.Path(f"/proc/{process.pid}/fd").iterdir():
+        for each in pathlib.Path(f"/proc/{process.pid}/fd").glob("*"):
+            try:
                 name = os.readlink(each)
                 if name.endswith((".copy (deleted)", ".base (deleted)")):
                     found[name] = each.stat().st_blocks * 512
-        except OSError:  # it ended, or closed it, while we looked
-            pass
+            except OSError:  # it was closed while we looked
+                pass
     return sum(found.values())
 
 
@@ -70,7 +70,8 @@ def a_full_backup_that_is_not_taken_keeps_no_mailbox_open(world):
             fail(world, alias, action, "full/")
         world.wait_ended()
         check(len(copies_sent(world, alias)) == 2, f"{action}: {copies_sent(world, alias)}")
-        check("backups are not waited for" in world.server.log(), f"{action}: it was not given up")
+        words = f"backups are not waited for mailbox={world.id_of(alias)}"
+        check(words in world.server.log(), f"{action}: it was not given up")
         check(copies_without_names(world) == 0, f"{action}: {copies_without_names(world)} bytes left")
         world.s3.breaker.reset()
         check_goes_on(world, alias, "one", "two")
@@ -102,6 +103,69 @@ def a_new_password_does_not_wait_for_it(world):
         until(lambda: copies_without_names(world) == 0, "the old key's backup is still there", 60)
     world.s3.breaker.reset()
     check_goes_on(world, alias, "one", "two")
+
+
+def check_few_copies(world, alias, most):
+    """Three sessions in which something is changed, while the destination is away."""
+    for _ in range(3):
+        with world.server.imap(alias) as client:
+            append(client, "in vain")
+        world.wait_ended()
+    found = copies_sent(world, alias)
+    check(len(found) <= most, f"{len(found)} copies were made: {found}")
+    check(copies_without_names(world) == 0, f"{copies_without_names(world)} bytes left")
+
+
+@suite.case
+def sessions_make_no_copy_for_one_that_refuses(world):
+    """The first finds out, where lists are answered; later ones know of it."""
+    alias = world.alias()
+    fail(world, alias, "status", "", value=403)
+    check_few_copies(world, alias, 1)
+    world.s3.breaker.reset()
+    check_goes_on(world, alias, *["in vain"] * 3, "then")
+
+
+@suite.case
+def sessions_make_no_copy_for_one_that_is_away(world):
+    alias = world.alias()
+    for method in ("PUT", "GET"):
+        world.s3.breaker.add(method, "", "status", 503, times=10_000)
+    check_few_copies(world, alias, 0)
+    world.s3.breaker.reset()
+    check_goes_on(world, alias, *["in vain"] * 3, "then")
+
+
+@suite.case
+def no_full_backup_begins_where_the_log_is_refused(world):
+    alias = world.alias()
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        world.wait_shipped(alias)
+        fail(world, alias, "status", "log/", value=403)
+        append(client, "two")
+        words = f"the log was not taken mailbox={world.id_of(alias)}"
+        until(lambda: words in world.server.log(), "the log is taken", 60)
+    world.wait_ended()
+    found = {name for name in copies_sent(world, alias) if name.startswith("full/")}
+    check(not found, f"a full backup for one that refuses the log: {found}")
+    world.s3.breaker.reset()
+    check_goes_on(world, alias, "one", "two", "three")
+
+
+@suite.case
+def an_open_mailbox_keeps_no_copy_that_was_refused(world):
+    alias = world.alias()
+    fail(world, alias, "status", "", value=403)
+    with world.server.imap(alias) as client:
+        append(client, "one")
+        until(lambda: copies_sent(world, alias), "no log begins", 60)
+        # A session that is silent may sleep, and its process end.
+        until(lambda: client.noop() and copies_without_names(world) == 0, "it is kept", 60)
+        append(client, "two")
+    world.wait_ended()
+    world.s3.breaker.reset()
+    check_goes_on(world, alias, "one", "two", "three")
 
 
 if __name__ == "__main__":
