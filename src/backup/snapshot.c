@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -438,6 +439,34 @@ _Noreturn static void be_child(const struct snapshot_request *request, int fd, b
     _exit(EXIT_SUCCESS);
 }
 
+/* Of a file that is not there the child tells. */
+static uint64_t size_of(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+static enum err check_room(struct task *task, const struct snapshot_request *request)
+{
+    struct statvfs disk;
+    uint64_t needed, room;
+
+    if (request->kind == SNAPSHOT_CHECK || statvfs(request->path, &disk) != 0)
+        return ERR_OK;
+    needed = size_of(request->path) + SNAPSHOT_SPARE_BYTES;
+    if (request->kind == SNAPSHOT_FULL) /* what the log has may not be in the file yet */
+        needed += size_of(arena_printf(&task->arena, "%s-wal", request->path).ptr);
+    room = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (room < needed)
+        return fail(
+            task, ERR_LIMIT,
+            "backup: the disk with the mailboxes needs %llu MB of free room for a copy, and "
+            "has %llu",
+            (unsigned long long)(needed >> 20), (unsigned long long)(room >> 20));
+    return ERR_OK;
+}
+
 enum err snapshot_start(struct task *task, const struct snapshot_request *request,
                         struct snapshot **out_snapshot)
 {
@@ -447,6 +476,7 @@ enum err snapshot_start(struct task *task, const struct snapshot_request *reques
     struct snapshot *snapshot;
     int ends[2];
 
+    TRY(check_room(task, request));
     if (pipe2(ends, O_CLOEXEC) != 0)
         return fail(task, ERR_IO, "backup: no pipe: %s", strerror(errno));
     vault_prepare_fork(request->vault);

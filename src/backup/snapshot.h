@@ -27,6 +27,9 @@
 /* Of the child: sessions, and what of the kernel they wait for, come first. */
 enum { SNAPSHOT_NICENESS = 5 };
 
+/* That a copy must leave on its disk. */
+enum { SNAPSHOT_SPARE_BYTES = 16 * 1024 * 1024 };
+
 enum snapshot_kind { SNAPSHOT_FULL, SNAPSHOT_BASE, SNAPSHOT_CHECK };
 
 struct snapshot_request {
@@ -56,7 +59,8 @@ struct snapshot_result {
 
 struct snapshot;
 
-/* ERR_IO: no process could be made. What is pointed to is borrowed for the call. */
+/* ERR_IO: no process could be made; ERR_LIMIT: a copy could take all the room of the disk with the mailboxes, which
+ * sessions and deliveries need, so none is begun. What is pointed to is borrowed for the call. */
 MUST_CHECK enum err snapshot_start(struct task *task, const struct snapshot_request *request,
                                    struct snapshot **out_snapshot);
 /* Becomes readable when there is a result, or the child has died. Borrowed. */

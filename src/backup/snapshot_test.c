@@ -246,6 +246,29 @@ static void no_room_on_the_disk(void **state)
     assert_int_equal(access(request.target, F_OK), -1);
 }
 
+/* A mailbox larger than what is free: it is told before anything is written. */
+static void no_copy_begins_that_would_fill_the_disk(void **state)
+{
+    static const enum snapshot_kind kinds[] = {SNAPSHOT_FULL, SNAPSHOT_BASE};
+    struct fixture *f = *state;
+    struct snapshot *snapshot;
+    int fd;
+
+    vault_close(&f->vault);
+    fd = open(f->path, O_WRONLY);
+    assert_int_equal(ftruncate(fd, (off_t)1 << 43), 0); /* with a hole of 8 TB */
+    close(fd);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct snapshot_request request = request_of(f, kinds[i]);
+
+        request.vault = NULL;
+        assert_int_equal(snapshot_start(&f->task, &request, &snapshot), ERR_LIMIT);
+        assert_non_null(strstr(f->task.words, "free room"));
+        task_forgive(&f->task);
+        assert_int_equal(access(request.target, F_OK), -1);
+    }
+}
+
 static void a_backup_that_takes_too_long_leaves_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -281,7 +304,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
         TEST(a_full_backup_is_the_mailbox_as_it_was), TEST(a_wrong_key_or_a_damaged_copy_is_told),
         TEST(hashing_ends_with_the_check),
-        TEST(no_room_on_the_disk), TEST(a_backup_that_takes_too_long_leaves_nothing),
+        TEST(no_room_on_the_disk), TEST(no_copy_begins_that_would_fill_the_disk),
+        TEST(a_backup_that_takes_too_long_leaves_nothing),
         TEST(a_child_that_dies_is_reported), TEST(the_log_is_written_back_by_the_child),
         TEST(not_while_somebody_copies_the_file), TEST(one_that_is_given_up_lets_go),
     };
