@@ -361,20 +361,25 @@ static void assert_state(struct state *s, const char *expected)
     json_decref(object);
 }
 
+static bool is_in_state(const struct state *s, const char *expected)
+{
+    json_t *object = json_object();
+    const char *found;
+    bool is_it;
+
+    backup_mirrors_describe(s->mirrors, &s->mailbox, object);
+    found = json_string_value(json_object_get(object, "state"));
+    is_it = found != NULL && strcmp(found, expected) == 0;
+    json_decref(object);
+    return is_it;
+}
+
 /* Until it is so; a state that never comes fails the test's own time limit. */
 static void settle(struct state *s, const char *expected)
 {
     for (int i = 0; i < 2000; i++) {
-        json_t *object = json_object();
-        const char *found;
-
-        backup_mirrors_describe(s->mirrors, &s->mailbox, object);
-        found = json_string_value(json_object_get(object, "state"));
-        if (found != NULL && strcmp(found, expected) == 0) {
-            json_decref(object);
+        if (is_in_state(s, expected))
             return;
-        }
-        json_decref(object);
         run_for(s, 10);
     }
     assert_state(s, expected);
@@ -870,6 +875,44 @@ static void test_those_that_dawdle(void **state)
     assert_in_range(s->slow_answers - before, 0, DAWDLERS * OBJECTS / 2);
 }
 
+/* The same of those whose objects come one by one, each too slow for its place: they begin anew
+ * each time, and would come before whoever has used any time at all. */
+static void test_those_that_are_slow_anew_each_time(void **state)
+{
+    enum { DAWDLERS = 10, OBJECTS = 20 };
+    struct state *s = *state;
+    struct id first = s->mailbox, dawdlers[DAWDLERS];
+    bool has_come = false;
+    char name[32];
+
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    for (int i = 0; i < DAWDLERS; i++) {
+        s->mailbox = dawdlers[i] = id_random();
+        set_place(s, own_folder, "slow");
+        settle(s, "up to date");
+    }
+    limit_turns(s);
+    s->delay_ms = OTHERS_QUICK_MS * 5 / 4;
+    s->slow_answers = 0;
+    for (unsigned next = 0; !has_come || !is_in_state(s, "up to date"); run_for(s, 5)) {
+        for (int i = 0; i < DAWDLERS; i++) {
+            s->mailbox = dawdlers[i];
+            (void)snprintf(name, sizeof(name), "log/0/%u.seg", next++);
+            if (is_in_state(s, "up to date"))
+                come(s, name, 10, next);
+        }
+        s->mailbox = first;
+        for (unsigned n = 0; !has_come && s->slow_answers > 0 && n < OBJECTS; n++) {
+            (void)snprintf(name, sizeof(name), "log/1/%u.seg", n);
+            come(s, name, 10, n);
+        }
+        has_come = has_come || s->slow_answers > 0;
+        assert_in_range(s->slow_answers, 0, 10 * OBJECTS);
+    }
+    assert_same_lists(s);
+}
+
 /* --- a trial --- */
 
 static void on_tried(void *owner, enum err err, const char *words)
@@ -931,6 +974,7 @@ int main(void)
         TEST(test_a_slow_one),
         TEST(test_a_slow_one_among_those_that_hang),
         TEST(test_those_that_dawdle),
+        TEST(test_those_that_are_slow_anew_each_time),
         TEST(test_a_trial),
     };
 

@@ -106,6 +106,8 @@ static void leave_place(struct mirror *mirror)
     TAILQ_REMOVE(&places->working, mirror, in_lane);
     places->taken--;
     mirror->is_working = false;
+    if (mirror->lane == MIRROR_LANE_QUICK) /* however it ends, and wherever it goes on */
+        mirror->served_ms += clock_monotonic_ms() - mirror->began_ms + 1;
     if (mirror->keeps_place)
         return;
     mirror->is_overdue = false;
@@ -134,8 +136,6 @@ void mirror_end_turn(struct mirror *mirror)
     mirror->keeps_place = mirror->lane == MIRROR_LANE_SLOW && !is_done && !mirror->is_waiting &&
                           !(mirror->is_overdue && !TAILQ_EMPTY(&places_of(mirror)->ready));
     leave_place(mirror);
-    if (mirror->lane == MIRROR_LANE_QUICK)
-        mirror->served_ms += clock_monotonic_ms() - mirror->began_ms + 1;
     if (is_done)
         mirror->lane = MIRROR_LANE_QUICK;
     mirror_get_ready(mirror);
