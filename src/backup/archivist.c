@@ -54,6 +54,7 @@ struct archivist {
     const struct log *log;                  /* borrowed */
     struct backup_destination *destination; /* own; NULL: none */
     struct backup_mirrors *mirrors;         /* own; NULL: owners have none of their own */
+    bool is_told;                           /* who has one */
     struct let_go *let_go; /* own; NULL: nobody remembers what they are to let go */
     /* Own; both together, for reading, and for all that a removed mailbox had. */
     struct backup_destination *readable, *whole;
@@ -555,7 +556,8 @@ static bool is_put_under_way(struct archivist *archivist, const struct id *mailb
 }
 
 /* Where the keeper lists what a removed mailbox has left: no put of it begins any more. True: one
- * is under way, and would come behind the list. */
+ * is under way, and would come behind the list; or its owner may have a destination of which nobody
+ * has told yet, whose objects would not be in the list. */
 static bool end_puts(struct archivist *archivist, const struct wire_channel *from,
                      const struct wire_message *message, const struct request *request)
 {
@@ -569,7 +571,8 @@ static bool end_puts(struct archivist *archivist, const struct wire_channel *fro
     (void)snprintf(name, sizeof(name), "%s/", request->mailbox.text);
     is_being_copied = archivist->mirrors != NULL &&
                       backup_mirrors_end_copying(archivist->mirrors, str_from_c(name));
-    return is_being_copied || is_put_under_way(archivist, &request->mailbox);
+    return is_being_copied || is_put_under_way(archivist, &request->mailbox) ||
+           (archivist->mirrors != NULL && !archivist->is_told);
 }
 
 static void on_admin(struct archivist *archivist, struct wire_channel *from,
@@ -607,6 +610,7 @@ static void on_own(struct archivist *archivist, const struct wire_backup_own *bo
         return;
     if (!id_is_set(&body->mailbox)) {
         backup_mirrors_all_told(archivist->mirrors);
+        archivist->is_told = true;
         if (archivist->let_go != NULL)
             let_go_told(archivist->let_go);
     } else if (id_parse(id_str(&body->mailbox), &again)) {

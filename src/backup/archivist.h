@@ -17,7 +17,8 @@
  *
  * A removed mailbox: the keeper lists the objects of no other, to delete them. Its puts that wait
  * are dropped then, and nothing is copied to its owner's destination any more; while one is under
- * way, to either place, the answer is DEFERRED: it would come behind a list that had nothing. Where
+ * way, to either place, the answer is DEFERRED: it would come behind a list that had nothing. So it
+ * is before the keeper has told of all owners' destinations, for one would not be looked at. Where
  * there is nothing, uploads that were begun are abandoned, so that they do not end any more; and the
  * answer is DEFERRED, too, while a server may have one that nobody waits for: late_ms from the start
  * on, for the process before this one may have left some, and from each that was given up on.

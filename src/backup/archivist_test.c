@@ -442,6 +442,32 @@ static void a_list_that_is_given_up(void **unused)
     end(s);
 }
 
+static enum err open_nothing(void *owner, struct task *task, const struct backup_own *own,
+                             struct backup_destination **out)
+{
+    (void)owner;
+    (void)own;
+    *out = NULL;
+    return (fail)(task, ERR_INVALID, "not here");
+}
+
+/* Before all owners' destinations are known, a removed mailbox's cannot be said to be empty. */
+static void a_list_before_all_is_told(void **unused)
+{
+    static const struct wire_backup_own no_more = {.place = {0}};
+    struct state *s = begin(true);
+
+    (void)unused;
+    archivist_allow_own(s->archivist, open_nothing, s);
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_DEFERRED);
+    assert_int_equal(list(s, &s->store, &s->mailbox, "", ""), WIRE_OK);
+    assert_int_equal(wire_send(s->keeper.far, WIRE_BACKUP_OWN, 0, &no_more, NULL, 0), ERR_OK);
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_OK);
+    archivist_keeper_came(s->archivist); /* what the one before told is known still */
+    assert_int_equal(list(s, &s->keeper, &s->mailbox, "", ""), WIRE_OK);
+    end(s);
+}
+
 /* Behind the last list of a removed mailbox uploads go that are in none, and what a server may end
  * later is waited for. */
 static void what_comes_late(void **unused)
@@ -908,6 +934,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mailbox_has_its_part),
         cmocka_unit_test(a_list_that_is_given_up),
+        cmocka_unit_test(a_list_before_all_is_told),
         cmocka_unit_test(what_comes_late),
         cmocka_unit_test(who_may_name_what),
         cmocka_unit_test(without_a_destination_it_says_so),

@@ -136,9 +136,7 @@ static void on_peer(struct role_process *process, struct wire_channel *channel)
     } else if (peer == WIRE_ROLE_RESOLVER) {
         dns_client_set_peer(keeper->dns, channel);
     } else if (peer == WIRE_ROLE_ARCHIVIST) {
-        keeper_bucket_tell_all(keeper);
-        if (keeper->purge != NULL)
-            account_purge_set_peer(keeper->purge, true, clock_now_ms());
+        keeper_bucket_tell_all(keeper); /* and then what is to go there goes */
     } else if (peer == WIRE_ROLE_STORE) {
         admin_store_changed(keeper->admin, true, clock_now_ms());
     }

@@ -69,6 +69,8 @@ static void on_time(void *owner)
     task_done(&task);
     if (!is_done)
         net_timer_start(keeper->bucket_timer, err == ERR_OK ? PAUSE_MS : AGAIN_MS);
+    else /* it knows where all of them have backups */
+        account_purge_set_peer(keeper->purge, true, clock_now_ms());
 }
 
 void keeper_bucket_tell_all(struct keeper *keeper)

@@ -42,9 +42,6 @@ void keeper_purge_start(struct keeper *keeper)
     keeper->purge = account_purge_new(keeper->database, &services, keeper, keeper->log);
     keeper->purge_timer = net_timer_new(role_loop(keeper->process), on_look, keeper);
     net_timer_start(keeper->purge_timer, LOOK_MS);
-    account_purge_set_peer(keeper->purge,
-                           role_peer(keeper->process, WIRE_ROLE_ARCHIVIST, 0) != NULL,
-                           clock_now_ms());
 }
 
 void keeper_purge_stop(struct keeper *keeper)
