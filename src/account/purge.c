@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <string.h>
 
+enum { PAGES_AT_A_TIME = 16 }; /* then it is others' turn; one is compared with the next */
+
 static const uint64_t TAG_FIRST = UINT64_C(1) << 62; /* apart from what else the keeper asks */
 
 struct account_purge {
@@ -16,7 +18,7 @@ struct account_purge {
     struct account_purge_row current; /* row 0: nothing is under way */
     uint64_t tag;                     /* of the questions that are open */
     json_t *names;                    /* own; the page whose objects go */
-    size_t next_name;
+    size_t next_name, page_count;
     size_t removing_count; /* answers that are to come */
     bool has_failed;
     char *first_name; /* own; of the last page: it must not come again */
@@ -42,7 +44,7 @@ static void let_go(struct account_purge *purge)
     purge->tag++;
     purge->current = (struct account_purge_row){0};
     purge->removing_count = 0;
-    purge->next_name = 0;
+    purge->next_name = purge->page_count = 0;
     purge->has_failed = false;
     json_decref(purge->names);
     purge->names = NULL;
@@ -59,7 +61,7 @@ void account_purge_free(struct account_purge **purge)
 
 /* --- The row --- */
 
-enum outcome { OUTCOME_FAILED, OUTCOME_NOT_YET, OUTCOME_EMPTY, OUTCOME_GONE };
+enum outcome { OUTCOME_FAILED, OUTCOME_NOT_YET, OUTCOME_MORE, OUTCOME_EMPTY, OUTCOME_GONE };
 
 static enum err write_outcome(struct account_purge *purge, struct task *task, enum outcome outcome)
 {
@@ -70,6 +72,9 @@ static enum err write_outcome(struct account_purge *purge, struct task *task, en
     case OUTCOME_FAILED:
     case OUTCOME_NOT_YET:
         TRY(account_purge_put_off(purge->database, task, row, task->now_ms + PURGE_RETRY_MS, false));
+        break;
+    case OUTCOME_MORE: /* behind those that are due */
+        TRY(account_purge_put_off(purge->database, task, row, task->now_ms, false));
         break;
     case OUTCOME_EMPTY:
         TRY(account_purge_put_off(purge->database, task, row, task->now_ms + PURGE_CHECK_MS, true));
@@ -134,10 +139,14 @@ static void remove_more(struct account_purge *purge, int64_t now_ms)
     }
     if (purge->removing_count > 0)
         return;
-    if (purge->has_failed)
+    if (purge->has_failed) {
         end(purge, OUTCOME_FAILED, "an object could not be deleted", now_ms);
-    else
+    } else if (++purge->page_count == PAGES_AT_A_TIME) {
+        end(purge, OUTCOME_MORE, "", now_ms);
+        account_purge_run(purge, now_ms);
+    } else {
         ask_list(purge, now_ms);
+    }
 }
 
 /* The names of a page; NULL: it makes no sense. */

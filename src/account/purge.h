@@ -10,7 +10,7 @@
  *             └─────────── after PURGE_RETRY_MS
  *
  * Not before the mailbox's files are gone: its process may be sending more until then. One mailbox
- * at a time. The keeper's role connects it with the archivist.
+ * at a time, some pages of a list each: an owner's bucket may say what it likes, for ever. The keeper's role connects it with the archivist.
  */
 #ifndef ACCOUNT_PURGE_H
 #define ACCOUNT_PURGE_H

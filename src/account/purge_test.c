@@ -35,6 +35,8 @@ struct fixture {
     bool is_deaf;    /* takes no question */
     bool is_broken;  /* deletes nothing, and says so */
     bool is_lying;   /* deletes nothing, and says it did */
+    bool is_endless; /* the first mailbox's have other names each time */
+    unsigned endless_pages;
     /* Questions that it has not answered yet; of a list the name is empty. */
     struct {
         uint64_t tag;
@@ -132,6 +134,10 @@ static void answer_list(struct fixture *f, uint64_t tag)
     CLEANUP(buf_free) struct buf json;
     size_t count = 0;
 
+    if (f->is_endless && id_equal(&f->asked, &f->id)) {
+        memset(f->has_object, 0, sizeof(f->has_object));
+        f->has_object[f->endless_pages++ % NAMES] = true;
+    }
     buf_init(&json, SIZE_MAX);
     buf_putf(&json, "[");
     for (size_t i = 0; i < NAMES && count < PAGE; i++)
@@ -389,6 +395,36 @@ static void test_others_do_not_wait_for_it(void **state)
     assert_int_equal(rows(f), 2);
 }
 
+/* An owner's bucket is a stranger's server. */
+static void test_others_do_not_wait_for_one_without_an_end(void **state)
+{
+    struct fixture *f = *state;
+
+    remove_mailbox(f, 0, true);
+    f->other = id_random();
+    OK(account_begin(f->database, &f->task));
+    OK(account_mailbox_add(f->database, &f->task, &f->other, f->user, f->domain, ACCOUNT_UNLIMITED,
+                           &f->mailbox));
+    OK(account_mailbox_activate(f->database, &f->task, f->mailbox));
+    OK(account_commit(f->database, &f->task));
+    remove_mailbox(f, 1, true);
+    f->is_endless = true;
+    f->task.now_ms = NOW_MS + 2;
+    account_purge_set_peer(f->purge, true, f->task.now_ms);
+    assert_true(id_equal(&f->asked, &f->id));
+    for (int i = 0; id_equal(&f->asked, &f->id); i++) {
+        assert_true(i < 1000);
+        answer_one(f);
+    }
+    f->has_object[0] = false;
+    answer_one(f); /* the other has nothing */
+    assert_true(id_equal(&f->asked, &f->id));
+    f->is_endless = false;
+    answer_all(f);
+    run_at(f, NOW_MS + PURGE_CHECK_MS + 2);
+    assert_int_equal(rows(f), 0);
+}
+
 /* Answers that make no sense, that are not ours, or come late. */
 static void test_strange_answers(void **state)
 {
@@ -431,6 +467,7 @@ int main(void)
         TEST(test_not_before_its_time),
         TEST(test_what_is_on_its_way_is_waited_for),
         TEST(test_others_do_not_wait_for_it),
+        TEST(test_others_do_not_wait_for_one_without_an_end),
         TEST(test_unfinished),
         TEST(test_interrupted_everywhere),
         TEST(test_what_fails_is_tried_again),
