@@ -282,7 +282,7 @@ void backup_mirrors_removed(struct backup_mirrors *mirrors, struct str name)
     struct mirror *mirror = find(mirrors, name);
     struct mirror_item *item;
 
-    if (mirror == NULL || mirror->removal_count == MIRROR_REMOVALS_MAX)
+    if (mirror == NULL || mirror->removal_count >= MIRROR_REMOVALS_MAX)
         return;
     item = mirror_item_new(name);
     item->is_removal = true;

@@ -600,6 +600,31 @@ static void test_reading_both(void **state)
     assert_int_equal(fixture_get(&s->own, name_of(s, "full/2.sqlite")), ERR_NOT_FOUND);
 }
 
+/* No more than are remembered, though one that failed is behind as many that came meanwhile. */
+static void test_what_is_to_be_let_go_is_bounded(void **state)
+{
+    struct state *s = *state;
+    char name[32];
+    int asked;
+
+    set_place(s, own_folder, "one");
+    settle(s, "up to date");
+    s->down = ERR_BUSY;
+    for (unsigned i = 0; i <= MIRROR_REMOVALS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "log/0/%u.seg", i);
+        backup_mirrors_removed(s->mirrors, str_from_c(name_of(s, name)));
+    }
+    settle(s, "failing");
+    for (unsigned i = 0; i < 100; i++) {
+        (void)snprintf(name, sizeof(name), "log/1/%u.seg", i);
+        backup_mirrors_removed(s->mirrors, str_from_c(name_of(s, name)));
+    }
+    s->down = ERR_OK;
+    asked = s->asked;
+    settle(s, "up to date");
+    assert_in_range(s->asked - asked, MIRROR_REMOVALS_MAX, MIRROR_REMOVALS_MAX + 10);
+}
+
 /* Removed: what is being copied is told of, the rest is not copied any more. */
 static void test_one_that_leaves(void **state)
 {
@@ -966,6 +991,7 @@ int main(void)
         TEST(test_a_storm),
         TEST(test_a_place_that_cannot_be_opened),
         TEST(test_reading_both),
+        TEST(test_what_is_to_be_let_go_is_bounded),
         TEST(test_one_that_leaves),
         TEST(test_one_that_leaves_while_it_is_compared),
         TEST(test_who_is_not_named_has_none),
