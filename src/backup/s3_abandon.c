@@ -64,6 +64,7 @@ static void drop_next(struct abandon_call *call)
     const struct s3_upload *upload;
     struct s3_request request = {.method = NET_HTTP_DELETE};
 
+    buf_init(&query, SIZE_MAX);
     if (call->next == call->count) {
         if (call->count < S3_UPLOADS_MAX)
             finish(call, ERR_OK, "");
@@ -75,7 +76,6 @@ static void drop_next(struct abandon_call *call)
     }
     upload = &call->uploads[call->next++];
     request.name = str_from(upload->key, s3_client_prefix(call->s3->client).len);
-    buf_init(&query, SIZE_MAX);
     s3_query_put(&query, "uploadId", upload->id);
     request.query = buf_str(&query);
     call->exchange = s3_start(call->s3->client, &request, on_dropped, call);
