@@ -437,11 +437,13 @@ static const char *find_fault(const struct wire_message *message, const struct r
 
 /* What is not put is looked for where the owner has it, too. */
 static bool is_owners(const struct archivist *archivist, enum wire_type type,
-                      const struct id *mailbox)
+                      const struct request *request)
 {
     char name[ID_TEXT_LEN + 2];
 
-    (void)snprintf(name, sizeof(name), "%s/", mailbox->text);
+    if (type == WIRE_BACKUP_LIST && str_equal(request->name, STR(BACKUP_PROBE_PREFIX)))
+        return false;
+    (void)snprintf(name, sizeof(name), "%s/", request->mailbox.text);
     return type != WIRE_BACKUP_PUT && archivist->mirrors != NULL &&
            backup_mirrors_has(archivist->mirrors, str_from_c(name));
 }
@@ -449,7 +451,7 @@ static bool is_owners(const struct archivist *archivist, enum wire_type type,
 static enum lane lane_of(const struct archivist *archivist, const struct wire_message *message,
                          const struct request *request)
 {
-    if (is_owners(archivist, message->type, &request->mailbox))
+    if (is_owners(archivist, message->type, request))
         return LANE_OWN;
     if (message->type == WIRE_BACKUP_GET)
         return LANE_GET;

@@ -23,6 +23,10 @@ enum {
 /* Beside an object in a directory lies a file with its digest, named so; no object may be. */
 #define BACKUP_DIGEST_SUFFIX ".digest"
 
+/* Of a mailbox, below which nothing is: whoever lists it asks only whether the host's destination
+ * answers, and an owner's own bucket has no part in that. */
+#define BACKUP_PROBE_PREFIX "none/"
+
 bool backup_name_is_valid(struct str name);
 /* The beginning of one: may end in a slash or within a part, and may be empty. */
 bool backup_prefix_is_valid(struct str prefix);

@@ -195,6 +195,24 @@ def one_that_is_away_is_in_nobodys_way(world):
 
 
 @suite.case
+def nobody_asks_it_whether_the_host_answers(world):
+    """Before a copy is made, the host's destination is asked for a list; an owner's that hangs is not waited
+    for, and one that answers is no answer of the host's."""
+    alias = world.alias()
+    check(world.set(alias)[0] == 0, "not set")
+    for needle in (f"{alias.bucket.prefix}%2F", f"prefix={alias.bucket.prefix}"):
+        world.s3.breaker.add("GET", needle, "hang", None, times=10**6)
+    with world.server.imap(alias) as client:
+        client.append("INBOX", None, None, b"Subject: one\r\n\r\none\r\n")
+        world.wait(lambda: any(name.endswith(".json") for name in world.host.names(f"{alias.mailbox}/base/")),
+                   "no log begins")
+    with world.s3.breaker.lock:
+        asked = [line for line in world.s3.breaker.seen if f"{alias.mailbox}%2Fnone" in line]
+    world.s3.breaker.reset()
+    check(not asked, asked)
+
+
+@suite.case
 def what_goes_while_it_is_away_goes_there_later(world):
     """Also when the archivist was started anew meanwhile."""
     alias = world.alias()
