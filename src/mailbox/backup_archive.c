@@ -1,6 +1,7 @@
 /* What a mailbox's process asks of the archivist, by way of the store. */
 #include "mailbox/backup_internal.h"
 
+#include "backup/name.h"
 #include "base/clock.h"
 
 static struct backup_ask *take_ask(struct mailbox_backup *backup, mailbox_archive_answer on_answer,
@@ -70,10 +71,11 @@ void mailbox_archive_forget(struct mailbox *mailbox, const void *owner)
     }
 }
 
-/* What has the destination itself in it; that there is none (DISABLED), who puts hears. */
-static bool is_good(enum wire_status status)
+/* What has the destination itself in it, which a list that is UNKNOWN has not: its bucket or folder
+ * is gone. That there is none (DISABLED), who puts hears. */
+static bool is_good(bool is_get, enum wire_status status)
 {
-    return status == WIRE_OK || status == WIRE_UNKNOWN || status == WIRE_DISABLED;
+    return status == WIRE_OK || (is_get && status == WIRE_UNKNOWN) || status == WIRE_DISABLED;
 }
 
 static void on_probed(void *owner, enum wire_status status, struct wire_message *message)
@@ -81,7 +83,7 @@ static void on_probed(void *owner, enum wire_status status, struct wire_message 
     struct mailbox_backup *backup = owner;
 
     (void)message;
-    if (is_good(status))
+    if (is_good(false, status))
         mailbox_backup_go_on(backup);
     backup->is_probing = false;
 }
@@ -91,7 +93,7 @@ void mailbox_archive_probe(struct mailbox_backup *backup)
     if (backup->is_probing)
         return;
     backup->is_probing = true;
-    mailbox_archive_list(backup->mailbox, STR("none/"), STR(""), on_probed, backup);
+    mailbox_archive_list(backup->mailbox, STR(BACKUP_PROBE_PREFIX), STR(""), on_probed, backup);
 }
 
 uint64_t mailbox_archive_bytes(const struct mailbox_backup *backup)
@@ -116,7 +118,8 @@ static enum wire_status status_of(const struct wire_message *message)
 static bool take_notice(struct mailbox_backup *backup, const struct wire_message *message)
 {
     bool is_put = message->type == WIRE_BACKUP_PUT_REPLY;
-    bool is_well = is_put ? status_of(message) == WIRE_OK : is_good(status_of(message));
+    bool is_well = is_put ? status_of(message) == WIRE_OK
+                          : is_good(message->type == WIRE_BACKUP_GET_REPLY, status_of(message));
     bool is_again = is_well && backup->peer.is_refusing;
 
     backup_peer_answered(&backup->peer, is_put, is_well, clock_monotonic_ms());
