@@ -34,6 +34,8 @@ bool backup_peer_is_too_slow(struct backup_peer *peer, bool is_ours, uint64_t by
     int64_t since_ms = peer->looked_ms == 0 ? 0 : now_ms - peer->looked_ms;
 
     peer->looked_ms = now_ms;
+    if (since_ms > BACKUP_PEER_LOOK_MS) /* somebody was there meanwhile, with a command or mail */
+        since_ms = BACKUP_PEER_LOOK_MS;
     if (!is_ours) {
         peer->silent_ms += since_ms;
         peer->put_ms += since_ms;

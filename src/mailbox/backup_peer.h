@@ -17,6 +17,7 @@ enum {
     BACKUP_PEER_BYTES_PER_S = 256 * 1024, /* of what is on its way, behind the first 30 seconds */
     BACKUP_PEER_MOST_MS = 10 * 60 * 1000, /* all in all */
     BACKUP_PEER_KNOWN_MS = 60 * 1000,     /* an answer says for so long that it is there */
+    BACKUP_PEER_LOOK_MS = 5 * 1000, /* of the time between two looks no more was waited for it */
 };
 
 struct backup_peer {

@@ -58,6 +58,32 @@ static void each_is_given_up_in_time(void **state)
     }
 }
 
+/* What of a long time between two looks was for others is not its delay. */
+static void only_looks_count(void **state)
+{
+    struct backup_peer peer = {0};
+    int64_t now_ms = 1000;
+
+    (void)state;
+    assert_false(backup_peer_is_too_slow(&peer, false, 0, now_ms));
+    now_ms += 2 * BACKUP_PEER_MOST_MS;
+    backup_peer_answered(&peer, true, true, now_ms);
+    assert_false(backup_peer_is_too_slow(&peer, false, 0, now_ms));
+    for (int64_t end_ms = now_ms + BACKUP_PEER_SILENT_MS - 2 * BACKUP_PEER_LOOK_MS;
+         now_ms < end_ms;)
+        assert_false(backup_peer_is_too_slow(&peer, false, 0, now_ms += STEP_MS));
+    assert_true(peer.silent_ms >= BACKUP_PEER_ASK_MS);
+}
+
+static bool is_too_slow_after(struct backup_peer *peer, int64_t wait_ms, int64_t *now_ms)
+{
+    bool is_it = false;
+
+    for (int64_t end_ms = *now_ms + wait_ms; !is_it && *now_ms < end_ms;)
+        is_it = backup_peer_is_too_slow(peer, false, 0, *now_ms += STEP_MS);
+    return is_it;
+}
+
 /* A session that comes begins it anew; without one it stays given up, whatever is answered. */
 static void it_begins_anew_for_somebody(void **state)
 {
@@ -67,9 +93,9 @@ static void it_begins_anew_for_somebody(void **state)
     (void)state;
     assert_false(backup_peer_is_too_slow(&peer, false, 0, now_ms));
     assert_false(backup_peer_should_be_asked(&peer));
-    assert_false(backup_peer_is_too_slow(&peer, false, 0, now_ms += BACKUP_PEER_ASK_MS));
+    assert_false(is_too_slow_after(&peer, BACKUP_PEER_ASK_MS, &now_ms));
     assert_true(backup_peer_should_be_asked(&peer));
-    assert_true(backup_peer_is_too_slow(&peer, false, 0, now_ms += BACKUP_PEER_SILENT_MS));
+    assert_true(is_too_slow_after(&peer, BACKUP_PEER_SILENT_MS, &now_ms));
     backup_peer_answered(&peer, true, true, now_ms);
     assert_true(backup_peer_is_too_slow(&peer, false, 0, now_ms));
     backup_peer_be_patient(&peer);
@@ -98,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_is_given_up_in_time),
+        cmocka_unit_test(only_looks_count),
         cmocka_unit_test(it_begins_anew_for_somebody),
         cmocka_unit_test(it_is_there_for_a_while_behind_a_good_answer),
     };
