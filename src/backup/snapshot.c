@@ -452,7 +452,8 @@ static enum err check_room(struct task *task, const struct snapshot_request *req
     struct statvfs disk;
     uint64_t needed, room;
 
-    if (request->kind == SNAPSHOT_CHECK || statvfs(request->path, &disk) != 0)
+    if (request->kind == SNAPSHOT_CHECK || statvfs(request->path, &disk) != 0 ||
+        disk.f_blocks == 0) /* it has no limit, or does not tell */
         return ERR_OK;
     needed = size_of(request->path) + SNAPSHOT_SPARE_BYTES;
     if (request->kind == SNAPSHOT_FULL) /* what the log has may not be in the file yet */

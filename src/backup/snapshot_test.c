@@ -269,6 +269,22 @@ static void no_copy_begins_that_would_fill_the_disk(void **state)
     }
 }
 
+/* As tmpfs without a limit, and file systems of users that do not tell: no block of any kind. */
+static void a_disk_that_does_not_tell_its_room_is_no_full_one(void **state)
+{
+    struct fixture *f = *state;
+    struct snapshot_request request = request_of(f, SNAPSHOT_BASE);
+    struct snapshot_result result;
+    struct snapshot *snapshot;
+
+    request.path = "/proc/version";
+    assert_int_equal(snapshot_start(&f->task, &request, &snapshot), ERR_OK);
+    snapshot_collect(snapshot, &result);
+    snapshot_free(&snapshot);
+    assert_int_equal(result.err, ERR_OK);
+    assert_int_equal(unlink(request.target), 0);
+}
+
 static void a_backup_that_takes_too_long_leaves_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -305,6 +321,7 @@ int main(void)
         TEST(a_full_backup_is_the_mailbox_as_it_was), TEST(a_wrong_key_or_a_damaged_copy_is_told),
         TEST(hashing_ends_with_the_check),
         TEST(no_room_on_the_disk), TEST(no_copy_begins_that_would_fill_the_disk),
+        TEST(a_disk_that_does_not_tell_its_room_is_no_full_one),
         TEST(a_backup_that_takes_too_long_leaves_nothing),
         TEST(a_child_that_dies_is_reported), TEST(the_log_is_written_back_by_the_child),
         TEST(not_while_somebody_copies_the_file), TEST(one_that_is_given_up_lets_go),
