@@ -25,11 +25,21 @@ enum { LOOK_WAIT_MS = 1000, ROWS_PER_WAIT_MS = 20 };
 static const uint64_t ALL_KEYWORDS =
     (UINT64_C(1) << VAULT_KEYWORD_END) - (UINT64_C(1) << VAULT_KEYWORD_FIRST);
 
+static unsigned free_bit(const struct vault *vault)
+{
+    unsigned bit = VAULT_KEYWORD_FIRST;
+
+    while (bit < VAULT_KEYWORD_END && vault->keywords[bit].ptr != NULL)
+        bit++;
+    return bit;
+}
+
 void keyword_note_state(struct vault *vault)
 {
     CLEANUP(buf_free) struct buf text;
     unsigned char digest[CRYPT_HASH_BYTES];
 
+    vault->has_keyword_left = free_bit(vault) < VAULT_KEYWORD_END;
     buf_init(&text, SIZE_MAX);
     for (unsigned bit = VAULT_KEYWORD_FIRST; bit < VAULT_KEYWORD_END; bit++)
         if (vault->keywords[bit].ptr != NULL)
@@ -41,15 +51,6 @@ void keyword_note_state(struct vault *vault)
 uint64_t vault_keywords_state(const struct vault *vault)
 {
     return vault->keywords_state;
-}
-
-static unsigned free_bit(const struct vault *vault)
-{
-    unsigned bit = VAULT_KEYWORD_FIRST;
-
-    while (bit < VAULT_KEYWORD_END && vault->keywords[bit].ptr != NULL)
-        bit++;
-    return bit;
 }
 
 /* --- Which can be let go --- */
@@ -205,5 +206,5 @@ uint64_t vault_keywords(const struct vault *vault)
 
 bool vault_keywords_can_grow(const struct vault *vault, int64_t now_ms)
 {
-    return free_bit(vault) < VAULT_KEYWORD_END || !was_looked(vault, now_ms);
+    return vault->has_keyword_left || !was_looked(vault, now_ms);
 }

@@ -99,6 +99,7 @@ struct vault {
     int64_t former_count;         /* of former_name's rows; -1: not counted yet */
     struct str keywords[64];      /* own */
     uint64_t keywords_state;      /* vault_keywords_state */
+    bool has_keyword_left;        /* a bit without one; noted with the former */
     int64_t keywords_looked_ms;   /* for those that no message carries; 0: not yet */
     uint64_t epoch;
     uint64_t change_counter;
