@@ -158,6 +158,27 @@ static void test_of_a_select_in_turns(void **state)
     assert_true(fixture_heard(f, "e OK"));
 }
 
+/* Who wants one too many, and goes on asking, is not heard by the others each time. */
+static void test_no_room_is_told_once(void **state)
+{
+    struct fixture *f = *state;
+
+    take_all(f, 0);
+    fixture_converse(f->s, "a APPEND INBOX {3+}\r\nabc\r\nb SELECT INBOX\r\n");
+    fixture_converse(f->other, "a SELECT INBOX\r\n");
+    for (int minute = 1; minute < 4; minute++) {
+        say_later(f->s, "c STORE 1 +FLAGS (new)\r\n", 2 * minute);
+        hear(f, f->s);
+        assert_true(fixture_heard(f, "c NO [LIMIT]"));
+        say_later(f->other, "b NOOP\r\n", 2 * minute);
+        hear(f, f->other);
+        assert_true(fixture_heard(f, "PERMANENTFLAGS") == (minute == 1));
+        say_later(f->other, "c NOOP\r\n", 2 * minute + 1);
+        hear(f, f->other);
+        assert_false(fixture_heard(f, "PERMANENTFLAGS"));
+    }
+}
+
 static void sleep_and_wake(struct fixture *f)
 {
     struct imap_options options = {.hostname = STR("mail.example"), .log = &f->log};
@@ -212,9 +233,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_of_one_command),        TEST(test_of_one_append),
-        TEST(test_of_a_store_in_turns),   TEST(test_of_a_select_in_turns),
-        TEST(test_same_bits_other_names),
+        TEST(test_of_one_command),       TEST(test_of_one_append),
+        TEST(test_of_a_store_in_turns),  TEST(test_of_a_select_in_turns),
+        TEST(test_no_room_is_told_once), TEST(test_same_bits_other_names),
     };
 
     transcript_vault_init();

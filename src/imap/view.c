@@ -264,7 +264,9 @@ void imap_view_announce_keywords(struct imap_session *s)
     uint64_t system = (UINT64_C(1) << VAULT_KEYWORD_FIRST) - 1;
     uint64_t keywords = imap_view_keywords(s->vault, s->now_ms);
 
-    if (s->view.keywords == keywords)
+    /* That there may be more again, for a while, is told with other names only, or by SELECT: else
+     * a client that goes on asking for one too many would have it told to all, over and over. */
+    if (s->view.keywords == keywords || (s->view.keywords | 1) == keywords)
         return;
     s->view.keywords = keywords;
     buf_put(&s->out, STR("* FLAGS "));
