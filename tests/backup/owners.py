@@ -124,9 +124,11 @@ class World:
         """Until no mailbox has a process any more."""
         until(lambda: not self.server.processes("mailbox"), "a mailbox's process does not end", 120, 0.05)
 
-    def wait_shipped(self, alias):
-        """Until what was done so far is at the destination."""
-        until(lambda: shipped.is_shipped(self.file_of(alias), lambda: self.server.processes("mailbox")),
+    def wait_shipped(self, alias, client=None):
+        """Until what was done so far is at the destination. `client`: its session is kept awake; else it may
+        sleep, and the mailbox's process end, with the last of the log for the next one to send."""
+        until(lambda: (client is None or client.noop()) and
+              shipped.is_shipped(self.file_of(alias), lambda: self.server.processes("mailbox")),
               "what was committed does not come to the destination", 120, 0.05)
 
 

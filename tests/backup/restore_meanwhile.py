@@ -277,9 +277,9 @@ def with_one_generation(world):
             append(client, "one", "two")
             make_large(world, alias, client)
             world.back_up(alias)
-            world.wait_shipped(alias)
+            world.wait_shipped(alias, client)
             append(client, "three")
-            world.wait_shipped(alias)
+            world.wait_shipped(alias, client)
         generations = [each.stem for each in (world.folder_of(alias) / "base").glob("*.json")]
         if len(generations) == 1:
             return alias, generations[0]
