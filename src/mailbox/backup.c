@@ -225,13 +225,19 @@ static bool is_too_slow(struct mailbox_backup *backup)
                                    mailbox_archive_bytes(backup), clock_monotonic_ms());
 }
 
+static bool is_putting_base(const struct mailbox_backup *backup)
+{
+    return shipper_is_putting_base(backup->way->shipper) ||
+           (backup->next_way != NULL && shipper_is_putting_base(backup->next_way->shipper));
+}
+
 static void give_up(struct mailbox_backup *backup)
 {
     static const char words[] = "the destination is too slow, and nobody is there";
 
     log_warning(backup->mailbox->start->log, "backups are not waited for mailbox=%s: %s",
                 backup->mailbox->start->id.text, words);
-    if (!backup->full.is_active && shipper_is_putting_base(backup->way->shipper))
+    if (!backup->full.is_active && is_putting_base(backup))
         mailbox_full_put_off(backup);
     mailbox_full_give_up(backup, words);
     drop_next(backup);
