@@ -3,7 +3,9 @@
 One mailbox with the whole corpus. Warm is the median of several runs after one that does not count, each
 behind an IDLE, with which Sealpost's session forgets what it remembers of searches; again is the same without
 that; cold is the first search after a restart of the server, with its files dropped from the kernel's
-memory. Every answer's number of messages is compared with what the corpus says it must be.
+memory. A NOOP comes before it, as the IDLE before a warm one, so that both are asked of processes that are
+awake: the difference is the file. What the NOOP takes is in a remark; its processor time is in the row's.
+Every answer's number of messages is compared with what the corpus says it must be.
 """
 
 import datetime
@@ -108,15 +110,15 @@ class Finder:
         self.run, self.server, self.place = run, server, place
         self.messages = run.corpus.messages
         self.client = None
+        self.first = []  # of each cold session: milliseconds that the NOOP behind its SELECT took
 
     def rows(self):
         self.fill()
         start = time.perf_counter()
         if self.server.make_index(USER):
-            words = (f"{self.server.name}: the full-text index of {len(self.messages):,} messages "
-                     f"was made in {time.perf_counter() - start:,.0f} s")
-            print(f"  {words}", flush=True)
-            self.run.table.remarks.append(words)
+            self.run.remark(self.server, self.place,
+                            f"full-text index of {len(self.messages):,} messages: made in "
+                            f"{time.perf_counter() - start:,.0f} s")
         # So is what the others put off: none is searched with an index that is still to be made.
         self.run.settle(self.server, self.place, f"APPEND of {len(self.messages):,} messages")
         self.open()
@@ -175,6 +177,10 @@ class Finder:
                 if found != expected:
                     self.run.failed(self.server, self.place, row,
                                     f"it found {found} messages, not {expected}")
+        if self.first:
+            self.run.remark(self.server, self.place,
+                            f"the NOOP before a cold search: {statistics.median(self.first):.2f} ms, "
+                            f"{min(self.first):.2f} to {max(self.first):.2f}")
 
     def warm(self, row, text):
         return self.again(row, text, before=self.idle)
@@ -206,6 +212,7 @@ class Finder:
             self.server.restart()
             self.open()
             before = self.server.cpu_seconds()
+            self.first.append(ask(self.client, b"NOOP")[0])
             took, answer = ask(self.client, text)
             times.append(took)
             cpu += self.server.cpu_seconds() - before
