@@ -5,13 +5,15 @@
  *   FINDING ──> COUNTING ──┐
  *      └─────> BEGINNING ──┴─> HASHING <──> SENDING ──> ENDING ──> CHECKING ──> (done)   more
  *                  ^              └──> DROPPING ──┐                   │
- *                  └──────────────────────────────┴───────────────────┘
+ *                  └──────────────────────────────┼───────────────────┘
+ *                                                 └──> (done)                   given up
  *
  *   FINDING    is there an upload of this name, which was interrupted?
  *   COUNTING   which parts does the server have of it?
  *   HASHING    the next part, in slices: SHA-256 for the signature, MD5 to compare with what is there,
  *              SHA-256 over all of them for the object's digest, where that is not the same
- *   DROPPING   what is there is of other bytes: begin anew
+ *   DROPPING   what is there is of other bytes: begin anew; or ours are not those that were promised: nobody
+ *              goes on with it, and it is given up
  *   ENDING     only when the digest of the whole was right
  *   CHECKING   has the server all of it, with its digest? An upload that was gone on with has the digest
  *              that it was begun with: of other bytes, of which only what was sent was the same, it begins anew
@@ -70,6 +72,7 @@ struct put_call {
     char md5_hex[MD5_HEX + 1];
     struct net_timer *timer;      /* own; the next slice */
     struct s3_exchange *exchange; /* own */
+    const char *ending;           /* why it is given up; NULL: it is not */
     backup_on_done on_done;
     void *owner; /* borrowed */
 };
@@ -302,6 +305,17 @@ static void check_object(struct put_call *call)
 
 /* ---- Steps ---- */
 
+/* Whether its upload, if there is one, can be dropped or not: the sweep takes what is left. */
+static void give_up(struct put_call *call, const char *words)
+{
+    if (call->upload_id.len == 0) {
+        finish(call, ERR_INVALID, words);
+        return;
+    }
+    call->ending = words;
+    drop_upload(call);
+}
+
 static void next_part(struct put_call *call)
 {
     if (++call->part < call->part_count) {
@@ -329,8 +343,7 @@ static void on_hashed(struct put_call *call)
 {
     end_hashes(call);
     if (call->part + 1 == call->part_count && !is_right_digest(call)) {
-        /* An upload that was begun is found and dropped by the sweep. */
-        finish(call, ERR_INVALID, "the bytes are not those of the digest");
+        give_up(call, "the bytes are not those of the digest");
         return;
     }
     if (is_in_parts(call) && call->parts[call->part].etag.len > 0) {
@@ -354,9 +367,12 @@ static void on_slice(void *owner)
         call->slice = mem_room(want > 0 ? want : 1);
     if (want > 0)
         got = pread(call->fd, call->slice, want, (off_t)(part_start(call) + call->hashed));
-    if (got < 0 || (got == 0 && want > 0)) {
-        finish(call, got < 0 ? ERR_IO : ERR_INVALID,
-               got < 0 ? "its bytes cannot be read" : "shorter than its size");
+    if (got < 0) {
+        finish(call, ERR_IO, "its bytes cannot be read");
+        return;
+    }
+    if (got == 0 && want > 0) {
+        give_up(call, "shorter than its size");
         return;
     }
     must(EVP_DigestUpdate(call->sha256, call->slice, (size_t)got));
@@ -516,6 +532,10 @@ static void on_reply(void *owner, const struct s3_reply *reply)
     enum err err = reply->err;
 
     call->exchange = NULL;
+    if (call->ending != NULL) {
+        finish(call, ERR_INVALID, call->ending);
+        return;
+    }
     task_init(&task, clock_now_ms());
     if (err != ERR_OK && is_forgiven(call, reply)) {
         task_done(&task);

@@ -19,7 +19,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from breaker import Breaker  # noqa: E402
+from breaker import Breaker, Rule  # noqa: E402
 from s3_server import KEY_ID, SECRET  # noqa: E402
 from server import AdminError, Server, build_folder, free_ports  # noqa: E402
 import storage  # noqa: E402
@@ -188,6 +188,44 @@ def what_is_gone_on_with_can_be_read(world):
     world.breaker.reset()
     world.ok("put", "m/beginning", path)
     world.same("m/beginning", path)
+
+
+@test
+def what_is_given_up_leaves_no_upload(world):
+    """A file that changes while its first part is on the way; and where the upload cannot be dropped, the same is
+    said of it."""
+    path = world.folder / "changing"
+    denied = Rule("DELETE", "uploadId=", "status", 403)
+
+    def put(name, change, rules):
+        path.write_bytes(world.file(3 * PART).read_bytes())
+        world.breaker.reset()
+        world.breaker.add("PUT", "partNumber=1&", "hang", None)
+        process = world.start("put", name, path)
+        while not world.breaker.count("PUT", "partNumber=1&"):
+            check(process.poll() is None, "it did not get that far")
+            time.sleep(0.05)
+        with open(path, "r+b") as file:
+            change(file)
+        with world.breaker.lock:
+            world.breaker.rules = rules
+        return process.communicate()[0]
+
+    def other_bytes(file):
+        file.seek(2 * PART)
+        file.write(b"????")
+
+    for name, change, rules, words in (
+            ("m/other", other_bytes, [], "not those of the digest"),
+            ("m/shorter", lambda file: file.truncate(2 * PART), [], "shorter than its size"),
+            ("m/denied", other_bytes, [denied], "not those of the digest")):
+        text = put(name, change, rules)
+        check(text.startswith("invalid") and words in text, text)
+        check(world.breaker.count("DELETE", "uploadId=") == 1, world.breaker.seen)
+        check(world.breaker.count("POST", "uploads=") == 1, world.breaker.seen)
+        is_left = name in world.curl("GET", "/mail?uploads=")[2].decode()
+        check(is_left == bool(rules), f"{name}: an upload is left: {is_left}")
+        check(world.ok("list", name, "", 10) == "ok\n", "half an object is listed")
 
 
 @test
