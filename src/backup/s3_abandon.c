@@ -5,7 +5,6 @@
  */
 #include "backup/s3_internal.h"
 
-#include "backup/s3_xml.h"
 #include "base/clock.h"
 #include "base/memory.h"
 
@@ -15,7 +14,7 @@ struct abandon_call {
     struct backup_call base;
     struct s3 *s3; /* borrowed */
     struct arena arena;
-    struct str prefix; /* as the server has it; in the arena, as the next */
+    struct str prefix; /* in the arena, as the next */
     struct s3_upload *uploads;
     size_t count, next, rounds;
     struct s3_exchange *exchange; /* own */
@@ -60,40 +59,16 @@ static void on_dropped(void *owner, const struct s3_reply *reply)
 
 static void drop_next(struct abandon_call *call)
 {
-    CLEANUP(buf_free) struct buf query;
-    const struct s3_upload *upload;
-    struct s3_request request = {.method = NET_HTTP_DELETE};
+    if (call->next < call->count) {
+        const struct s3_upload *upload = &call->uploads[call->next++];
 
-    buf_init(&query, SIZE_MAX);
-    if (call->next == call->count) {
-        if (call->count < S3_UPLOADS_MAX)
-            finish(call, ERR_OK, "");
-        else if (++call->rounds == ROUNDS_MAX)
-            finish(call, ERR_INVALID, "S3: a list of uploads without an end");
-        else
-            look(call);
-        return;
-    }
-    upload = &call->uploads[call->next++];
-    request.name = str_from(upload->key, s3_client_prefix(call->s3->client).len);
-    s3_query_put(&query, "uploadId", upload->id);
-    request.query = buf_str(&query);
-    call->exchange = s3_start(call->s3->client, &request, on_dropped, call);
-}
-
-/* Of a server's list only what was asked for. */
-static void keep(struct abandon_call *call, const struct s3_upload *uploads, size_t count)
-{
-    size_t root_len = s3_client_prefix(call->s3->client).len;
-
-    call->uploads = ARENA_ARRAY(&call->arena, struct s3_upload, count + 1);
-    call->count = call->next = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (str_starts_with(uploads[i].key, call->prefix) &&
-            backup_name_is_valid(str_from(uploads[i].key, root_len)))
-            call->uploads[call->count++] =
-                (struct s3_upload){.key = arena_copy(&call->arena, uploads[i].key),
-                                   .id = arena_copy(&call->arena, uploads[i].id)};
+        call->exchange = s3_upload_drop(call->s3, upload->key, upload->id, on_dropped, call);
+    } else if (call->count < S3_UPLOADS_MAX) {
+        finish(call, ERR_OK, "");
+    } else if (++call->rounds == ROUNDS_MAX) {
+        finish(call, ERR_INVALID, "S3: a list of uploads without an end");
+    } else {
+        look(call);
     }
 }
 
@@ -110,14 +85,14 @@ static void on_uploads(void *owner, const struct s3_reply *reply)
     struct s3_upload *uploads;
     enum err err = reply->err;
     struct task task;
-    size_t count;
 
     call->exchange = NULL;
     task_init(&task, clock_now_ms());
     if (err == ERR_OK)
-        err = s3_xml_uploads(&task, reply->body, &uploads, &count);
+        err = s3_uploads_read(call->s3, &task, call->prefix, reply->body, &uploads, &call->count);
     if (err == ERR_OK) {
-        keep(call, uploads, count);
+        call->uploads = s3_uploads_copy(&call->arena, uploads, call->count);
+        call->next = 0;
         drop_next(call);
     } else if (is_forgiven(reply)) {
         finish(call, ERR_OK, "");
@@ -129,14 +104,7 @@ static void on_uploads(void *owner, const struct s3_reply *reply)
 
 static void look(struct abandon_call *call)
 {
-    CLEANUP(buf_free) struct buf query;
-    struct s3_request request = {.method = NET_HTTP_GET, .response_limit = S3_XML_BODY_MAX};
-
-    buf_init(&query, SIZE_MAX);
-    s3_query_put(&query, "prefix", call->prefix);
-    s3_query_put(&query, "uploads", STR(""));
-    request.query = buf_str(&query);
-    call->exchange = s3_start(call->s3->client, &request, on_uploads, call);
+    call->exchange = s3_uploads_ask(call->s3, call->prefix, on_uploads, call);
 }
 
 static const struct backup_destination_kind abandon_kind = {.cancel = abandon_cancel};
@@ -148,8 +116,7 @@ struct backup_call *s3_abandon(struct backup_destination *destination, struct st
 
     call->base.kind = &abandon_kind;
     call->s3 = CONTAINER_OF(destination, struct s3, base);
-    call->prefix = arena_printf(&call->arena, "%.*s%.*s",
-                                STR_ARG(s3_client_prefix(call->s3->client)), STR_ARG(prefix));
+    call->prefix = arena_copy(&call->arena, prefix);
     call->on_done = on_done;
     call->owner = owner;
     look(call);

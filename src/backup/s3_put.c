@@ -20,7 +20,6 @@
  */
 #include "backup/s3_internal.h"
 
-#include "backup/s3_xml.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -194,17 +193,8 @@ static void send_request(struct put_call *call, enum stage stage, struct s3_requ
 
 static void find(struct put_call *call)
 {
-    CLEANUP(buf_free) struct buf query;
-    CLEANUP(buf_free) struct buf key;
-    struct str prefix = s3_client_prefix(call->s3->client);
-    struct s3_request request = {.method = NET_HTTP_GET, .response_limit = S3_XML_BODY_MAX};
-
-    buf_init(&query, SIZE_MAX);
-    buf_init(&key, SIZE_MAX);
-    buf_putf(&key, "%.*s%.*s", STR_ARG(prefix), STR_ARG(call->name));
-    s3_query_put(&query, "prefix", buf_str(&key));
-    s3_query_put(&query, "uploads", STR(""));
-    send_request(call, STAGE_FINDING, &request, &query);
+    call->stage = STAGE_FINDING;
+    call->exchange = s3_uploads_ask(call->s3, call->name, on_reply, call);
 }
 
 static void count_parts(struct put_call *call)
@@ -239,12 +229,8 @@ static void begin_upload(struct put_call *call)
 
 static void drop_upload(struct put_call *call)
 {
-    CLEANUP(buf_free) struct buf query;
-    struct s3_request request = {.method = NET_HTTP_DELETE, .name = call->name};
-
-    buf_init(&query, SIZE_MAX);
-    s3_query_put(&query, "uploadId", call->upload_id);
-    send_request(call, STAGE_DROPPING, &request, &query);
+    call->stage = STAGE_DROPPING;
+    call->exchange = s3_upload_drop(call->s3, call->name, call->upload_id, on_reply, call);
 }
 
 static void send_part(struct put_call *call)
@@ -389,15 +375,13 @@ static void on_slice(void *owner)
 /* The newest one of just this name. */
 static enum err on_found(struct put_call *call, struct task *task, const struct s3_reply *reply)
 {
-    struct str prefix = s3_client_prefix(call->s3->client);
     struct s3_upload *uploads;
     size_t count;
     int64_t newest_ms = INT64_MIN;
 
-    TRY(s3_xml_uploads(task, reply->body, &uploads, &count));
+    TRY(s3_uploads_read(call->s3, task, call->name, reply->body, &uploads, &count));
     for (size_t i = 0; i < count; i++) {
-        if (uploads[i].initiated_ms > newest_ms && str_starts_with(uploads[i].key, prefix) &&
-            str_equal(str_from(uploads[i].key, prefix.len), call->name)) {
+        if (uploads[i].initiated_ms > newest_ms && str_equal(uploads[i].key, call->name)) {
             newest_ms = uploads[i].initiated_ms;
             call->upload_id = arena_copy(&call->arena, uploads[i].id);
         }

@@ -1,7 +1,6 @@
 /* Uploads that were begun and that nobody came back for: their parts cost room, and no list shows them. */
 #include "backup/s3_internal.h"
 
-#include "backup/s3_xml.h"
 #include "base/clock.h"
 #include "base/memory.h"
 
@@ -53,21 +52,12 @@ static void on_swept(void *owner, const struct s3_reply *reply)
 
 static void drop_next(struct s3_sweep *sweep)
 {
-    CLEANUP(buf_free) struct buf query;
-    struct str prefix = s3_client_prefix(sweep->s3->client);
-
-    buf_init(&query, SIZE_MAX);
     while (sweep->next < sweep->count) {
         const struct s3_upload *upload = &sweep->uploads[sweep->next++];
-        struct s3_request request = {.method = NET_HTTP_DELETE,
-                                     .name = str_from(upload->key, prefix.len)};
 
-        if (!str_starts_with(upload->key, prefix) || !backup_name_is_valid(request.name) ||
-            clock_now_ms() - upload->initiated_ms < SWEEP_OLD_MS)
+        if (clock_now_ms() - upload->initiated_ms < SWEEP_OLD_MS)
             continue;
-        s3_query_put(&query, "uploadId", upload->id);
-        request.query = buf_str(&query);
-        sweep->exchange = s3_start(sweep->s3->client, &request, on_swept, sweep);
+        sweep->exchange = s3_upload_drop(sweep->s3, upload->key, upload->id, on_swept, sweep);
         return;
     }
     end(sweep);
@@ -78,21 +68,13 @@ static void on_uploads(void *owner, const struct s3_reply *reply)
     struct s3_sweep *sweep = owner;
     struct s3_upload *uploads;
     struct task task;
-    size_t count;
 
     sweep->exchange = NULL;
     sweep->count = sweep->next = 0;
     task_init(&task, clock_now_ms());
     if (reply->err == ERR_OK &&
-        s3_xml_uploads(&task, reply->body, &uploads, &count) == ERR_OK) {
-        sweep->uploads = ARENA_ARRAY(&sweep->arena, struct s3_upload, count + 1);
-        for (size_t i = 0; i < count; i++)
-            sweep->uploads[i] = (struct s3_upload){
-                .key = arena_copy(&sweep->arena, uploads[i].key),
-                .id = arena_copy(&sweep->arena, uploads[i].id),
-                .initiated_ms = uploads[i].initiated_ms};
-        sweep->count = count;
-    }
+        s3_uploads_read(sweep->s3, &task, STR(""), reply->body, &uploads, &sweep->count) == ERR_OK)
+        sweep->uploads = s3_uploads_copy(&sweep->arena, uploads, sweep->count);
     task_done(&task);
     drop_next(sweep);
 }
@@ -100,16 +82,10 @@ static void on_uploads(void *owner, const struct s3_reply *reply)
 static void sweep_now(void *owner)
 {
     struct s3_sweep *sweep = owner;
-    CLEANUP(buf_free) struct buf query;
-    struct s3_request request = {.method = NET_HTTP_GET, .response_limit = S3_XML_BODY_MAX};
 
     if (sweep->s3->sweep_ms > 0)
         net_timer_start(sweep->patience, sweep->s3->sweep_ms);
-    buf_init(&query, SIZE_MAX);
-    s3_query_put(&query, "prefix", s3_client_prefix(sweep->s3->client));
-    s3_query_put(&query, "uploads", STR(""));
-    request.query = buf_str(&query);
-    sweep->exchange = s3_start(sweep->s3->client, &request, on_uploads, sweep);
+    sweep->exchange = s3_uploads_ask(sweep->s3, STR(""), on_uploads, sweep);
 }
 
 struct s3_sweep *s3_sweep_new(struct s3 *s3)
