@@ -72,6 +72,14 @@ class World:
             check(time.monotonic() < deadline, f"{words}: {self.server.log(1500)}")
             time.sleep(0.2)
 
+    def kill_archivist(self):
+        """Until there is another: the one killed is among the processes for a while, and the next one may be
+        late, as cases before have killed it, too."""
+        killed, = self.server.processes("archivist")
+        os.kill(killed.pid, 9)
+        self.wait(lambda: any(process.pid != killed.pid for process in self.server.processes("archivist")),
+                  "no archivist")
+
     def wait_same(self, alias, seconds=60):
         """Until both have the same objects, byte for byte in the end."""
         def is_same():
@@ -232,9 +240,7 @@ def what_goes_while_it_is_away_goes_there_later(world):
     going = {name + kind for name in old[:2] for kind in (".sqlite", ".json")}
     world.wait(lambda: not going & set(world.host.names(full)), "the host keeps them")
     check(going <= set(alias.bucket.names(full)), "it is not away")
-    archivist, = world.server.processes("archivist")
-    os.kill(archivist.pid, 9)
-    world.wait(lambda: world.server.processes("archivist"), "no archivist")
+    world.kill_archivist()
     world.s3.breaker.reset()
     world.wait_same(alias, 120)
     check(old[2] + ".json" in alias.bucket.names(full), "what is kept went, too")
@@ -319,10 +325,8 @@ def a_removed_mailbox_leaves_nothing_there(world):
     check(world.now(alias)[0] == 0, "no backup")
     world.wait(lambda: world.s3.breaker.count("PUT", full), "it is not copied")
     time.sleep(1)  # its bytes are there
-    archivist, = world.server.processes("archivist")
-    os.kill(archivist.pid, 9)
     began = time.monotonic()
-    world.wait(lambda: world.server.processes("archivist"), "no archivist")
+    world.kill_archivist()
     status, _, body = world.s3.curl("POST", f"/mail/{full}a.sqlite?uploads=")
     check(status == 200, body)
     for each in (alias, lost):
