@@ -197,12 +197,17 @@ static enum err mend_roll_back(struct vault *vault, struct task *task,
 {
     uint64_t modseq;
 
-    log_error(vault->log,
-              "mailbox file was rolled back mailbox=%s epoch=%llu change=%llu seen_epoch=%llu "
-              "seen_change=%llu",
-              vault->id.text, (unsigned long long)vault->epoch,
-              (unsigned long long)vault->change_counter, (unsigned long long)options->epoch_seen,
-              (unsigned long long)options->change_counter_seen);
+    if (options->suffix != NULL)
+        log_info(vault->log, "a file is numbered anew that is to take a mailbox's place mailbox=%s",
+                 vault->id.text);
+    else
+        log_error(vault->log,
+                  "mailbox file was rolled back mailbox=%s epoch=%llu change=%llu seen_epoch=%llu "
+                  "seen_change=%llu",
+                  vault->id.text, (unsigned long long)vault->epoch,
+                  (unsigned long long)vault->change_counter,
+                  (unsigned long long)options->epoch_seen,
+                  (unsigned long long)options->change_counter_seen);
     TRY(vault_write_begin(vault, task));
     renumber(vault, task, options);
     modseq = vault_touch(vault);

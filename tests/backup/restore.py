@@ -115,6 +115,7 @@ def points_in_time_before_and_after_a_deletion(world):
         check(subjects(client)[-1] == "life goes on", "no new mail")
     kept = list(world.file_of(alias).parent.glob("*.before-*"))
     check(len(kept) == 2, f"{kept}")
+    check("was rolled back" not in world.server.log(), "an error in the log for what was asked for")
 
 
 @suite.case
