@@ -1,49 +1,11 @@
-#include "imap/notify.h"
+#include "imap/notify_internal.h"
 
 #include "base/memory.h"
 #include "imap/engine.h"
-#include "imap/list_reply.h"
-
-#include <stdlib.h>
-
-enum { HEARD_MAX = 64 /* mailboxes at a time; with more, all are looked at */ };
-
-struct heard {
-    int64_t folder_id;
-    bool is_foreign; /* not only this session's own doing, which is not told (RFC 5465 §5) */
-};
-
-struct imap_notify {
-    struct task task; /* its arena holds what follows */
-    struct imap_notify_args args;
-    const struct imap_notify_group *selected; /* in args; NULL: none */
-
-    /* What the client knows, or would if it had asked. */
-    struct arena arena;         /* of the names */
-    struct vault_folder *known; /* own; by id */
-    size_t known_count;
-    struct str *subscriptions; /* in the arena; sorted */
-    size_t subscription_count;
-
-    /* What was heard since. */
-    struct heard heard[HEARD_MAX];
-    size_t heard_count;
-    bool is_all_heard, is_list_heard;
-    bool is_list_foreign, is_selected_foreign;
-    bool is_selected_missed; /* others changed it, and not all is told: `known` has it as before */
-    uint32_t first_new, last_new; /* UIDs to FETCH in the selected mailbox; 0: none */
-
-    /* IDLE, while a FETCH runs inside it. */
-    bool is_fetching, has_idle;
-    const struct imap_command *idle_command;
-    struct task idle_task;
-    union imap_args *idle_args;
-    struct str idle_tag;
-};
 
 /* ---- What is wanted ---- */
 
-static bool is_at_or_below(struct str name, struct str top)
+bool imap_notify_is_at_or_below(struct str name, struct str top)
 {
     return str_equal(name, top) ||
            (name.len > top.len && str_starts_with(name, top) && name.ptr[top.len] == '/');
@@ -63,15 +25,17 @@ static bool group_matches(const struct imap_notify_group *group, struct str name
     case IMAP_NOTIFY_SUBTREE:
     case IMAP_NOTIFY_MAILBOXES:
         for (size_t i = 0; i < group->name_count; i++)
-            if (group->filter == IMAP_NOTIFY_SUBTREE ? is_at_or_below(name, group->names[i])
-                                                     : str_equal(name, group->names[i]))
+            if (group->filter == IMAP_NOTIFY_SUBTREE
+                    ? imap_notify_is_at_or_below(name, group->names[i])
+                    : str_equal(name, group->names[i]))
                 return true;
         return false;
     }
     return false;
 }
 
-static unsigned events_of(const struct imap_notify *notify, struct str name, bool is_subscribed)
+unsigned imap_notify_name_events(const struct imap_notify *notify, struct str name,
+                                 bool is_subscribed)
 {
     unsigned events = 0;
 
@@ -86,7 +50,8 @@ unsigned imap_notify_events(const struct imap_session *s, const struct vault_fol
     if (s->notify == NULL || !folder->is_selectable ||
         (s->state == IMAP_STATE_SELECTED && s->view.folder_id == folder->id))
         return 0;
-    return events_of(s->notify, folder->name, folder->is_subscribed) & IMAP_NOTIFY_MESSAGES;
+    return imap_notify_name_events(s->notify, folder->name, folder->is_subscribed) &
+           IMAP_NOTIFY_MESSAGES;
 }
 
 unsigned imap_notify_status_items(unsigned events)
@@ -138,7 +103,7 @@ bool imap_notify_wants_metadata(const struct imap_session *s, const struct vault
     if (s->notify == NULL)
         return false;
     if (folder->id != 0)
-        return (events_of(s->notify, folder->name, folder->is_subscribed) &
+        return (imap_notify_name_events(s->notify, folder->name, folder->is_subscribed) &
                 IMAP_NOTIFY_MAILBOX_METADATA) != 0;
     for (size_t i = 0; i < s->notify->args.group_count; i++)
         events |= s->notify->args.groups[i].events;
@@ -155,64 +120,6 @@ void imap_notify_arrived(struct imap_session *s, uint32_t first_uid)
     if (notify->first_new == 0)
         notify->first_new = first_uid;
     notify->last_new = s->view.uids[s->view.count - 1];
-}
-
-/* ---- The snapshot ---- */
-
-static int compare_ids(const void *a, const void *b)
-{
-    int64_t left = ((const struct vault_folder *)a)->id,
-            right = ((const struct vault_folder *)b)->id;
-
-    return left < right ? -1 : left > right;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return str_compare(*(const struct str *)a, *(const struct str *)b);
-}
-
-static struct vault_folder *find_known(struct vault_folder *known, size_t count, int64_t id)
-{
-    struct vault_folder key = {.id = id};
-
-    return count == 0 ? NULL : bsearch(&key, known, count, sizeof(key), compare_ids);
-}
-
-static bool is_in(const struct str *names, size_t count, struct str name)
-{
-    return count > 0 && bsearch(&name, names, count, sizeof(name), compare_names) != NULL;
-}
-
-/* The folders by id, and the subscriptions sorted, as they are now; in the task's arena. */
-static enum err read_lists(struct imap_session *s, struct task *task,
-                           struct vault_folder **out_folders, size_t *out_count,
-                           struct str **out_subscriptions, size_t *out_subscription_count)
-{
-    TRY(vault_folder_list(s->vault, task, out_folders, out_count));
-    TRY(vault_subscription_list(s->vault, task, out_subscriptions, out_subscription_count));
-    qsort(*out_folders, *out_count, sizeof(**out_folders), compare_ids);
-    if (*out_subscription_count > 1)
-        qsort(*out_subscriptions, *out_subscription_count, sizeof(**out_subscriptions),
-              compare_names);
-    imap_spend(s, *out_count * 4);
-    return ERR_OK;
-}
-
-static void keep_lists(struct imap_notify *notify, const struct vault_folder *folders, size_t count,
-                       const struct str *subscriptions, size_t subscription_count)
-{
-    arena_free(&notify->arena);
-    notify->known = ARENA_ARRAY(&notify->arena, struct vault_folder, count);
-    notify->known_count = count;
-    for (size_t i = 0; i < count; i++) {
-        notify->known[i] = folders[i];
-        notify->known[i].name = arena_copy(&notify->arena, folders[i].name);
-    }
-    notify->subscriptions = ARENA_ARRAY(&notify->arena, struct str, subscription_count);
-    notify->subscription_count = subscription_count;
-    for (size_t i = 0; i < subscription_count; i++)
-        notify->subscriptions[i] = arena_copy(&notify->arena, subscriptions[i]);
 }
 
 void imap_notify_free(struct imap_notify **notify)
@@ -254,8 +161,8 @@ static void keep_missed(const struct imap_session *s, struct imap_notify *notify
 
     if (before == NULL || !before->is_selected_missed || wants_flags(notify))
         return;
-    was = find_known(before->known, before->known_count, s->view.folder_id);
-    now = find_known(notify->known, notify->known_count, s->view.folder_id);
+    was = imap_notify_list_known(before, s->view.folder_id);
+    now = imap_notify_list_known(notify, s->view.folder_id);
     if (was == NULL || now == NULL)
         return;
     name = now->name;
@@ -272,12 +179,12 @@ static void note_folder(struct imap_notify *notify, int64_t folder_id, bool is_f
 
     while (i < notify->heard_count && notify->heard[i].folder_id != folder_id)
         i++;
-    if (i == HEARD_MAX) {
+    if (i == IMAP_NOTIFY_HEARD_MAX) {
         notify->is_all_heard = true;
         return;
     }
     if (i == notify->heard_count)
-        notify->heard[notify->heard_count++] = (struct heard){folder_id, false};
+        notify->heard[notify->heard_count++] = (struct imap_notify_note){folder_id, false};
     notify->heard[i].is_foreign |= is_foreign;
 }
 
@@ -313,7 +220,7 @@ void imap_notify_deselecting(struct imap_session *s)
         note_folder(notify, s->view.folder_id, true);
     notify->first_new = notify->last_new = 0;
     notify->is_selected_foreign = notify->is_selected_missed = false;
-    known = find_known(notify->known, notify->known_count, s->view.folder_id);
+    known = imap_notify_list_known(notify, s->view.folder_id);
     if (s->view.gone_count == 0 || known == NULL)
         return;
     /* The EXPUNGEs can be told no more: whatever the folder's numbers are now, they are news. */
@@ -337,8 +244,8 @@ bool imap_notify_has_news(const struct imap_session *s)
 
 /* ---- STATUS of other mailboxes (RFC 5465 §5.1 to §5.3) ---- */
 
-static enum err tell_status(struct imap_session *s, struct task *task,
-                            const struct vault_folder *was, const struct vault_folder *now)
+enum err imap_notify_tell_status(struct imap_session *s, struct task *task,
+                                 const struct vault_folder *was, const struct vault_folder *now)
 {
     unsigned events = imap_notify_events(s, now), items = 0;
 
@@ -361,7 +268,8 @@ static enum err tell_status(struct imap_session *s, struct task *task,
 }
 
 /* The client knows this now: but of the selected mailbox no more than it is told of that. */
-static void take_known(struct imap_session *s, struct vault_folder *known, struct vault_folder now)
+void imap_notify_take_known(struct imap_session *s, struct vault_folder *known,
+                            struct vault_folder now)
 {
     bool is_missed = s->state == IMAP_STATE_SELECTED && known->id == s->view.folder_id &&
                      s->notify->is_selected_missed;
@@ -376,10 +284,11 @@ static void take_known(struct imap_session *s, struct vault_folder *known, struc
     *known = now;
 }
 
-static enum err tell_folder(struct imap_session *s, struct task *task, struct heard heard)
+static enum err tell_folder(struct imap_session *s, struct task *task,
+                            struct imap_notify_note heard)
 {
     struct imap_notify *notify = s->notify;
-    struct vault_folder *known = find_known(notify->known, notify->known_count, heard.folder_id);
+    struct vault_folder *known = imap_notify_list_known(notify, heard.folder_id);
     struct vault_folder now;
 
     /* Not in the list: it is new, or gone, and the list tells. */
@@ -387,400 +296,8 @@ static enum err tell_folder(struct imap_session *s, struct task *task, struct he
         return ERR_OK;
     TRY(vault_folder_by_id(s->vault, task, heard.folder_id, &now));
     if (heard.is_foreign)
-        TRY(tell_status(s, task, known, &now));
-    take_known(s, known, now);
-    return ERR_OK;
-}
-
-/* ---- LIST of names that changed (RFC 5465 §5.4, §5.5) ---- */
-
-struct affected {
-    struct str name, old_name; /* the latter empty: not renamed */
-    bool is_gone;              /* what had the name; another may have it */
-    bool is_told;
-    size_t position; /* among them, as they were found */
-};
-
-/* Some of them, by the name that the client knows them by, in the order of
- * vault_folder_compare_names. */
-struct sources {
-    struct source {
-        struct str name;
-        struct affected *affected;
-        size_t next; /* if it is told: those in between are, too */
-    } * list;
-    size_t count;
-};
-
-struct comparison {
-    struct imap_session *s;
-    struct task *task;
-    const struct vault_folder *now;                       /* by id */
-    const struct vault_folder **by_name, **known_by_name; /* what is now, and was */
-    size_t now_count;
-    const struct str *subscriptions;
-    size_t subscription_count;
-    struct affected *affected;
-    size_t affected_count;
-    struct sources renamed, gone; /* of the affected; gone: and nothing has the name now */
-};
-
-static void add_affected(struct comparison *c, struct affected affected)
-{
-    affected.position = c->affected_count;
-    c->affected[c->affected_count++] = affected;
-}
-
-static struct str parent_of(struct str name)
-{
-    ptrdiff_t slash = str_last_index(name, '/');
-
-    return slash < 0 ? (struct str){NULL, 0} : str_upto(name, (size_t)slash);
-}
-
-/* "If a mailbox is created or deleted, the mailbox itself and its direct parent" are. */
-static void add_with_parent(struct comparison *c, struct str name, bool is_gone)
-{
-    struct str parent = parent_of(name);
-
-    add_affected(c, (struct affected){.name = name, .is_gone = is_gone});
-    if (parent.len > 0)
-        add_affected(c, (struct affected){.name = parent});
-}
-
-static int compare_folder_names(const void *a, const void *b)
-{
-    return compare_names(&(*(const struct vault_folder *const *)a)->name,
-                         &(*(const struct vault_folder *const *)b)->name);
-}
-
-static const struct vault_folder **sort_by_name(struct task *task,
-                                                const struct vault_folder *folders, size_t count)
-{
-    const struct vault_folder **sorted =
-        ARENA_ARRAY(&task->arena, const struct vault_folder *, count + 1);
-
-    for (size_t i = 0; i < count; i++)
-        sorted[i] = &folders[i];
-    if (count > 1)
-        qsort(sorted, count, sizeof(*sorted), compare_folder_names);
-    return sorted;
-}
-
-static const struct vault_folder *find_named(const struct vault_folder **by_name, size_t count,
-                                             struct str name)
-{
-    const struct vault_folder key = {.name = name}, *wanted = &key, **found;
-
-    if (count == 0)
-        return NULL;
-    found = bsearch(&wanted, by_name, count, sizeof(wanted), compare_folder_names);
-    return found == NULL ? NULL : *found;
-}
-
-static const struct vault_folder *now_named(const struct comparison *c, struct str name)
-{
-    return find_named(c->by_name, c->now_count, name);
-}
-
-/* Its parent was renamed and took it along: "No additional MailboxName events are sent". */
-static bool went_along(const struct imap_notify *notify, const struct comparison *c,
-                       struct str old_name, struct str name)
-{
-    struct str old_parent = parent_of(old_name), parent = parent_of(name);
-    const struct vault_folder *now, *was;
-
-    if (old_parent.len == 0 || parent.len == 0 || str_equal(old_parent, parent) ||
-        !str_equal(str_from(old_name, old_parent.len), str_from(name, parent.len)))
-        return false;
-    now = now_named(c, parent);
-    was = now == NULL ? NULL : find_known(notify->known, notify->known_count, now->id);
-    return was != NULL && str_equal(was->name, old_parent);
-}
-
-static void compare_folders(struct comparison *c)
-{
-    struct imap_notify *notify = c->s->notify;
-
-    for (size_t i = 0; i < c->now_count; i++) {
-        const struct vault_folder *now = &c->now[i];
-        const struct vault_folder *was = find_known(notify->known, notify->known_count, now->id);
-
-        if (was != NULL && !str_equal(was->name, now->name) &&
-            !went_along(notify, c, was->name, now->name))
-            add_affected(c, (struct affected){.name = now->name, .old_name = was->name});
-        else if (was == NULL || was->is_selectable != now->is_selectable)
-            add_with_parent(c, now->name, false);
-    }
-    for (size_t i = 0; i < notify->known_count; i++) {
-        struct vault_folder key = {.id = notify->known[i].id};
-
-        if (c->now_count == 0 ||
-            bsearch(&key, c->now, c->now_count, sizeof(key), compare_ids) == NULL)
-            add_with_parent(c, notify->known[i].name, true);
-    }
-}
-
-/* ---- … in an order that a client can follow ---- */
-
-static int compare_affected_names(const void *a, const void *b)
-{
-    const struct affected *left = a, *right = b;
-    int order = str_compare(left->name, right->name);
-
-    return order != 0 ? order : left->position < right->position ? -1 : 1;
-}
-
-static int compare_positions(const void *a, const void *b)
-{
-    return ((const struct affected *)a)->position < ((const struct affected *)b)->position ? -1 : 1;
-}
-
-/* Each name once, where it was found first. */
-static void join_affected(struct comparison *c)
-{
-    size_t kept = 0;
-
-    if (c->affected_count > 1)
-        qsort(c->affected, c->affected_count, sizeof(*c->affected), compare_affected_names);
-    for (size_t i = 0; i < c->affected_count; i++) {
-        struct affected *one = &c->affected[i], *last = kept > 0 ? &c->affected[kept - 1] : NULL;
-
-        if (last == NULL || !str_equal(last->name, one->name)) {
-            c->affected[kept++] = *one;
-            continue;
-        }
-        if (one->old_name.len > 0) /* a name is one folder's, so this once */
-            last->old_name = one->old_name;
-        last->is_gone |= one->is_gone;
-    }
-    c->affected_count = kept;
-    if (kept > 1)
-        qsort(c->affected, kept, sizeof(*c->affected), compare_positions);
-}
-
-static int compare_sources(const void *a, const void *b)
-{
-    return vault_folder_compare_names(((const struct source *)a)->name,
-                                      ((const struct source *)b)->name);
-}
-
-static void sort_sources(struct sources *sources)
-{
-    if (sources->count > 1)
-        qsort(sources->list, sources->count, sizeof(*sources->list), compare_sources);
-    for (size_t i = 0; i < sources->count; i++)
-        sources->list[i].next = i + 1;
-}
-
-static void find_sources(struct comparison *c)
-{
-    c->renamed.list = ARENA_ARRAY(&c->task->arena, struct source, c->affected_count + 1);
-    c->gone.list = ARENA_ARRAY(&c->task->arena, struct source, c->affected_count + 1);
-    for (size_t i = 0; i < c->affected_count; i++) {
-        struct affected *one = &c->affected[i];
-
-        if (one->old_name.len > 0)
-            c->renamed.list[c->renamed.count++] =
-                (struct source){.name = one->old_name, .affected = one};
-        else if (one->is_gone && now_named(c, one->name) == NULL)
-            c->gone.list[c->gone.count++] = (struct source){.name = one->name, .affected = one};
-    }
-    sort_sources(&c->renamed);
-    sort_sources(&c->gone);
-}
-
-/* The first that does not come before this name; those at and below it follow. */
-static size_t place_of(const struct sources *sources, struct str name)
-{
-    size_t low = 0, high = sources->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (vault_folder_compare_names(sources->list[middle].name, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* From this place on. What is told stays so, and is passed once. */
-static size_t next_untold(struct imap_session *s, struct sources *sources, size_t place)
-{
-    size_t found = place;
-
-    for (; found < sources->count && sources->list[found].affected->is_told;
-         found = sources->list[found].next)
-        imap_spend(s, 1);
-    while (place < found) {
-        size_t next = sources->list[place].next;
-
-        sources->list[place].next = found;
-        place = next;
-    }
-    return found;
-}
-
-static struct affected *untold_at_or_below(struct imap_session *s, struct sources *sources,
-                                           struct str top)
-{
-    size_t place = next_untold(s, sources, place_of(sources, top));
-
-    return place < sources->count && is_at_or_below(sources->list[place].name, top)
-               ? sources->list[place].affected
-               : NULL;
-}
-
-/* Which had this name, or one above it. */
-static struct affected *untold_at_or_above(const struct sources *sources, struct str name)
-{
-    for (size_t len = 1; len <= name.len; len++) {
-        size_t place;
-
-        if (len < name.len && name.ptr[len] != '/')
-            continue;
-        place = place_of(sources, str_upto(name, len));
-        if (place < sources->count && str_equal(sources->list[place].name, str_upto(name, len)) &&
-            !sources->list[place].affected->is_told)
-            return sources->list[place].affected;
-    }
-    return NULL;
-}
-
-static void tell_name(struct comparison *c, const struct affected *affected, unsigned event)
-{
-    const struct vault_folder *now = now_named(c, affected->name);
-    bool is_subscribed = is_in(c->subscriptions, c->subscription_count, affected->name);
-    unsigned events = events_of(c->s->notify, affected->name, is_subscribed);
-
-    if (affected->old_name.len > 0)
-        events |= events_of(c->s->notify, affected->old_name,
-                            is_in(c->s->notify->subscriptions, c->s->notify->subscription_count,
-                                  affected->old_name));
-    /* A parent that has another name now is told of by that, or by its own parent's. */
-    if (event == IMAP_NOTIFY_MAILBOX_NAME && now == NULL && !affected->is_gone)
-        return;
-    if ((events & event) != 0)
-        imap_write_list(c->s, affected->name, now, is_subscribed, affected->old_name);
-}
-
-/*
- * What must be told before this, so that a client can follow one after the other: a renaming that
- * takes the name away from what had it, alone or with what is above it; and before what is below
- * goes along with a renaming, what went elsewhere or is gone.
- */
-static struct affected *untold_before(struct comparison *c, const struct affected *then)
-{
-    struct affected *first = untold_at_or_above(&c->renamed, then->name);
-
-    imap_spend(c->s, 1);
-    if (first == NULL && then->old_name.len > 0)
-        first = untold_at_or_below(c->s, &c->renamed, then->old_name);
-    if (first == NULL && then->old_name.len > 0)
-        first = untold_at_or_below(c->s, &c->gone, then->old_name);
-    return first;
-}
-
-static void tell_names(struct comparison *c)
-{
-    struct affected **waiting;
-
-    join_affected(c);
-    find_sources(c);
-    waiting = ARENA_ARRAY(&c->task->arena, struct affected *, c->affected_count);
-    for (size_t i = 0; i < c->affected_count; i++) {
-        struct affected *next = c->affected[i].is_told ? NULL : &c->affected[i];
-        size_t count = 0;
-
-        while (next != NULL || count > 0) {
-            if (next == NULL) {
-                tell_name(c, waiting[--count], IMAP_NOTIFY_MAILBOX_NAME);
-            } else {
-                next->is_told = true;
-                waiting[count++] = next;
-            }
-            next = count == 0 ? NULL : untold_before(c, waiting[count - 1]);
-        }
-    }
-}
-
-static bool is_heard_of(const struct imap_notify *notify, int64_t folder_id)
-{
-    for (size_t i = 0; i < notify->heard_count; i++)
-        if (notify->heard[i].folder_id == folder_id)
-            return notify->heard[i].is_foreign;
-    return notify->is_all_heard;
-}
-
-/* A new mailbox has messages already, or a name that the client knows as another's. */
-static enum err tell_new(struct comparison *c, const struct vault_folder *now)
-{
-    const struct imap_notify *notify = c->s->notify;
-    const struct vault_folder nothing = {.unseen_count = UINT32_MAX};
-    bool is_foreign = is_heard_of(notify, now->id);
-
-    if (!is_foreign && notify->is_list_foreign)
-        is_foreign = find_named(c->known_by_name, notify->known_count, now->name) != NULL;
-    return is_foreign ? tell_status(c->s, c->task, &nothing, now) : ERR_OK;
-}
-
-static void tell_subscriptions(struct comparison *c)
-{
-    struct imap_notify *notify = c->s->notify;
-    struct affected affected = {0};
-
-    for (size_t i = 0; i < c->subscription_count; i++) {
-        affected.name = c->subscriptions[i];
-        if (!is_in(notify->subscriptions, notify->subscription_count, affected.name))
-            tell_name(c, &affected, IMAP_NOTIFY_SUBSCRIPTION_CHANGE);
-    }
-    for (size_t i = 0; i < notify->subscription_count; i++) {
-        affected.name = notify->subscriptions[i];
-        if (!is_in(c->subscriptions, c->subscription_count, affected.name))
-            tell_name(c, &affected, IMAP_NOTIFY_SUBSCRIPTION_CHANGE);
-    }
-}
-
-static enum err tell_list(struct imap_session *s, struct task *task)
-{
-    struct imap_notify *notify = s->notify;
-    struct comparison c = {.s = s, .task = task};
-    struct vault_folder *now;
-    struct str *subscriptions;
-
-    TRY(read_lists(s, task, &now, &c.now_count, &subscriptions, &c.subscription_count));
-    c.now = now;
-    c.subscriptions = subscriptions;
-    c.affected =
-        ARENA_ARRAY(&task->arena, struct affected, 2 * (c.now_count + notify->known_count));
-    c.by_name = sort_by_name(task, now, c.now_count);
-    c.known_by_name = sort_by_name(task, notify->known, notify->known_count);
-    if (notify->is_list_foreign) {
-        compare_folders(&c);
-        tell_names(&c);
-        tell_subscriptions(&c);
-    }
-    /* What changed inside the folders is told by itself, but where nothing was known of them. */
-    for (size_t i = 0; i < c.now_count; i++) {
-        const struct vault_folder *was = find_known(notify->known, notify->known_count, now[i].id);
-        struct vault_folder is = now[i];
-
-        if (was == NULL) {
-            TRY(tell_new(&c, &now[i]));
-            continue;
-        }
-        now[i] = *was;
-        if (was->uidvalidity != is.uidvalidity && notify->is_list_foreign) {
-            TRY(tell_status(s, task, was, &is));
-            take_known(s, &now[i], is);
-        }
-        now[i].name = is.name;
-        now[i].is_selectable = is.is_selectable;
-        now[i].is_subscribed = is.is_subscribed;
-    }
-    keep_lists(notify, now, c.now_count, subscriptions, c.subscription_count);
+        TRY(imap_notify_tell_status(s, task, known, &now));
+    imap_notify_take_known(s, known, now);
     return ERR_OK;
 }
 
@@ -859,11 +376,11 @@ static enum err tell_heard(struct imap_session *s, struct task *task)
     enum err err = ERR_OK;
 
     if (notify->is_list_heard) /* the names first: the rest is told by them */
-        err = tell_list(s, task);
+        err = imap_notify_list_tell(s, task);
     if (notify->is_all_heard) {
         notify->heard_count = 0;
         for (size_t i = 0; i < notify->known_count && err == ERR_OK; i++)
-            err = tell_folder(s, task, (struct heard){notify->known[i].id, true});
+            err = tell_folder(s, task, (struct imap_notify_note){notify->known[i].id, true});
     }
     for (size_t i = 0; i < notify->heard_count && err == ERR_OK; i++)
         err = tell_folder(s, task, notify->heard[i]);
@@ -896,12 +413,12 @@ enum err imap_notify_set(struct imap_session *s, struct task *task,
     if (err == ERR_OK && s->notify != NULL && !args->is_none && s->state != IMAP_STATE_LOGOUT)
         err = tell_heard(s, task);
     if (err == ERR_OK)
-        err = read_lists(s, task, &folders, &count, &subscriptions, &subscription_count);
+        err = imap_notify_list_read(s, task, &folders, &count, &subscriptions, &subscription_count);
     if (err != ERR_OK) {
         imap_notify_free(&notify);
         return err;
     }
-    keep_lists(notify, folders, count, subscriptions, subscription_count);
+    imap_notify_list_keep(notify, folders, count, subscriptions, subscription_count);
     keep_missed(s, notify);
     keep_new(s, notify);
     imap_notify_free(&s->notify);
