@@ -69,6 +69,22 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size)
     return out;
 }
 
+void *arena_grow(struct arena *arena, const void *array, size_t *room, size_t first_room,
+                 size_t size)
+{
+    size_t wider = *room == 0 ? first_room : *room * 2;
+    void *grown;
+
+    assert(first_room > 0 && (*room == 0 || array != NULL));
+    if (wider <= *room)
+        abort();
+    grown = arena_alloc(arena, wider, size);
+    if (*room > 0)
+        memcpy(grown, array, *room * size);
+    *room = wider;
+    return grown;
+}
+
 struct str arena_copy(struct arena *arena, struct str text)
 {
     char *copy = arena_alloc(arena, text.len + 1, 1);

@@ -8,8 +8,11 @@
 #include "base/str.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -210,6 +213,60 @@ static void test_arena(void **state)
     arena_free(&arena);
 }
 
+static void test_arena_grow(void **state)
+{
+    (void)state;
+    static const size_t rooms[] = {3, 6, 12, 24, 48, 96, 192, 384, 768, 1536};
+    struct arena arena;
+    uint32_t *numbers = NULL, *before;
+    size_t count = 0, room = 0;
+
+    arena_init(&arena);
+    for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {
+        before = numbers;
+        numbers = arena_grow(&arena, numbers, &room, 3, sizeof(*numbers));
+        assert_int_equal(room, rooms[i]);
+        for (size_t k = 0; k < room; k++)
+            assert_int_equal(numbers[k], k < count ? k + 1 : 0);
+        /* What pointed into the array before may still be read, and is apart. */
+        if (count > 0)
+            numbers[0] = 7;
+        for (size_t k = 0; k < count; k++)
+            assert_int_equal(before[k], k + 1);
+        numbers[0] = 1;
+        for (; count < room; count++)
+            numbers[count] = (uint32_t)count + 1;
+    }
+    arena_free(&arena);
+}
+
+/* Twice the room is no number, or no number of bytes: no array that is smaller than was asked for.
+ */
+static void test_arena_grow_overflows(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t room, size;
+    } rows[] = {{SIZE_MAX / 2 + 1, 1}, {SIZE_MAX, 1}, {SIZE_MAX / 4, 4}, {SIZE_MAX / 4 + 1, 2}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        pid_t child = fork();
+        int status;
+
+        assert_true(child >= 0);
+        if (child == 0) {
+            size_t room = rows[i].room;
+            struct arena arena = {0};
+            uint32_t array[1] = {0};
+
+            signal(SIGABRT, SIG_DFL);
+            _exit(arena_grow(&arena, array, &room, 1, rows[i].size) == NULL);
+        }
+        assert_true(waitpid(child, &status, 0) == child);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    }
+}
+
 /* The vectors of the paper and of its reference code. */
 static void test_hash(void **state)
 {
@@ -236,6 +293,8 @@ int main(void)
         cmocka_unit_test(test_words_for_a_shell),
         cmocka_unit_test(test_ids_never_become_paths),
         cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_arena_grow),
+        cmocka_unit_test(test_arena_grow_overflows),
         cmocka_unit_test(test_hash),
     };
 

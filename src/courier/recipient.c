@@ -1,8 +1,6 @@
 /* The queue's recipients: whose turn it is, and what became of it. */
 #include "courier/queue_rows.h"
 
-#include <string.h>
-
 static const char *const kind_names[] = {
     [QUEUE_REMOTE] = "remote",   [QUEUE_FORWARD] = "forward",   [QUEUE_RETURN] = "return",
     [QUEUE_WEBHOOK] = "webhook", [QUEUE_VACATION] = "vacation", [QUEUE_LOCAL] = "local",
@@ -137,16 +135,8 @@ static enum err read_all(struct queue *queue, struct task *task, sqlite3_stmt *s
         TRY(db_step(queue->db, task, statement, &has_row));
         if (!has_row)
             break;
-        if (count == room) {
-            size_t wider = room == 0 ? 4 : room * 2;
-            struct queue_recipient *moved =
-                ARENA_ARRAY(&task->arena, struct queue_recipient, wider);
-
-            if (count > 0)
-                memcpy(moved, rows, count * sizeof(*rows));
-            rows = moved;
-            room = wider;
-        }
+        if (count == room)
+            rows = arena_grow(&task->arena, rows, &room, 4, sizeof(*rows));
         TRY(read_recipient(task, statement, &rows[count++]));
     }
     *out = rows;

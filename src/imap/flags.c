@@ -26,15 +26,9 @@ static enum err add_keyword(struct imap_parser *parser, size_t *room, struct ima
 {
     if (out->keyword_count == IMAP_KEYWORDS_MAX)
         return imap_expected(parser, "fewer flags");
-    if (out->keyword_count == *room) {
-        struct str *grown;
-
-        *room = *room == 0 ? 2 : *room * 2;
-        grown = ARENA_ARRAY(&parser->task->arena, struct str, *room);
-        for (size_t i = 0; i < out->keyword_count; i++)
-            grown[i] = out->keywords[i];
-        out->keywords = grown;
-    }
+    if (out->keyword_count == *room)
+        out->keywords =
+            arena_grow(&parser->task->arena, out->keywords, room, 2, sizeof(*out->keywords));
     out->keywords[out->keyword_count++] = name;
     return ERR_OK;
 }

@@ -3,8 +3,6 @@
 #include "base/ascii.h"
 #include "imap/flags.h"
 
-#include <string.h>
-
 enum { FUZZY_WORDS_MAX = 32 };
 
 /* What follows a key's name. */
@@ -80,7 +78,7 @@ struct search_parser {
     struct imap_search_program *out;
     struct level levels[IMAP_SEARCH_DEPTH_MAX];
     size_t depth;
-    uint32_t room;
+    size_t room;
 };
 
 static enum err add_node(struct search_parser *p, enum imap_search_op op,
@@ -90,15 +88,9 @@ static enum err add_node(struct search_parser *p, enum imap_search_op op,
 
     if (out->node_count == IMAP_SEARCH_KEYS_MAX)
         return imap_expected(p->parser, "fewer search keys");
-    if (out->node_count == p->room) {
-        struct imap_search_node *grown;
-
-        p->room = p->room == 0 ? 8 : p->room * 2;
-        grown = ARENA_ARRAY(&p->parser->task->arena, struct imap_search_node, p->room);
-        if (out->node_count > 0)
-            memcpy(grown, out->nodes, out->node_count * sizeof(*grown));
-        out->nodes = grown;
-    }
+    if (out->node_count == p->room)
+        out->nodes =
+            arena_grow(&p->parser->task->arena, out->nodes, &p->room, 8, sizeof(*out->nodes));
     *out_node = &out->nodes[out->node_count++];
     (*out_node)->op = op;
     (*out_node)->next = out->node_count;
@@ -119,7 +111,7 @@ static enum err push(struct search_parser *p, enum imap_search_op op, uint32_t o
 /* MODSEQ [SP entry-name SP entry-type-req] SP mod-sequence-valzer (RFC 7162 §7) */
 static enum err parse_modseq(struct search_parser *p)
 {
-    struct imap_search_node *node;
+    struct imap_search_node *node = NULL;
     struct str name;
 
     TRY(add_node(p, IMAP_SEARCH_MODSEQ, &node));
@@ -141,7 +133,7 @@ static enum err parse_modseq(struct search_parser *p)
 /* "UIDAFTER" SP uniqueid / "UIDBEFORE" SP uniqueid (RFC 9738 §3): a UID key that needs no set. */
 static enum err parse_uid_bound(struct search_parser *p, bool is_after)
 {
-    struct imap_search_node *node;
+    struct imap_search_node *node = NULL;
     uint32_t uid;
 
     TRY(add_node(p, IMAP_SEARCH_UID, &node));
@@ -183,7 +175,7 @@ static bool next_word(struct str *rest, struct str *out)
 /* Inside a FUZZY (RFC 6203 §3) a text matches if all its words are there, in any order. */
 static enum err make_fuzzy(struct search_parser *p, uint32_t at)
 {
-    struct imap_search_node *node;
+    struct imap_search_node *node = NULL;
     struct str rest = p->out->nodes[at].text, word;
     enum imap_search_op op = p->out->nodes[at].op;
     size_t words = 0;
@@ -210,7 +202,7 @@ static enum err make_fuzzy(struct search_parser *p, uint32_t at)
 
 static enum err parse_header(struct search_parser *p)
 {
-    struct imap_search_node *node;
+    struct imap_search_node *node = NULL;
 
     TRY(add_node(p, IMAP_SEARCH_HEADER, &node));
     node->field = VAULT_SEARCH_HEADER;
@@ -236,7 +228,7 @@ static enum err parse_regex(struct search_parser *p)
         {STR_INIT("BODY"), VAULT_SEARCH_BODY},       {STR_INIT("TEXT"), VAULT_SEARCH_TEXT},
         {STR_INIT("HEADER"), VAULT_SEARCH_HEADER},
     };
-    struct imap_search_node *node;
+    struct imap_search_node *node = NULL;
     size_t i = 0;
 
     if (++p->out->regex_count > IMAP_SEARCH_REGEXES_MAX)
@@ -302,7 +294,7 @@ static enum err parse_arguments(struct search_parser *p, enum arguments argument
 /* One search-key that has no search-key inside it. */
 static enum err parse_leaf(struct search_parser *p)
 {
-    struct imap_search_node *node;
+    struct imap_search_node *node = NULL;
     char first = p->parser->rest.len > 0 ? p->parser->rest.ptr[0] : '\0';
 
     if (first == '*' || first == '$' || ascii_is_digit(first)) {

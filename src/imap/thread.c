@@ -61,14 +61,8 @@ static void fill_slot(struct imap_thread_table *table, struct imap_thread_slot *
 
 static uint32_t new_node(struct imap_threads *t, uint32_t message)
 {
-    if (t->node_count == t->node_room) {
-        struct imap_thread_node *grown;
-
-        t->node_room *= 2;
-        grown = ARENA_ARRAY(t->arena, struct imap_thread_node, t->node_room);
-        memcpy(grown, t->nodes, t->node_count * sizeof(*grown));
-        t->nodes = grown;
-    }
+    if (t->node_count == t->node_room)
+        t->nodes = arena_grow(t->arena, t->nodes, &t->node_room, t->room + 16, sizeof(*t->nodes));
     t->nodes[t->node_count] = (struct imap_thread_node){
         .parent = IMAP_THREAD_NONE,
         .message = message,
@@ -92,8 +86,6 @@ void imap_threads_init(struct imap_threads *t, struct arena *arena,
         .last_root = IMAP_THREAD_NONE,
     };
     t->facts = ARENA_ARRAY(arena, struct imap_thread_fact, room);
-    t->node_room = (uint32_t)room + 16;
-    t->nodes = ARENA_ARRAY(arena, struct imap_thread_node, t->node_room);
     grow_table(arena, &t->ids, 64);
     grow_table(arena, &t->subjects, 64);
 }

@@ -66,7 +66,8 @@ struct imap_threads {
     } * facts;
     size_t count, room;
     struct imap_thread_node *nodes;
-    uint32_t node_count, node_room, dummy_count;
+    uint32_t node_count, dummy_count;
+    size_t node_room;
     struct imap_thread_table ids, subjects;
     struct imap_merge order; /* messages by sent date */
     uint32_t *roots;         /* nodes */

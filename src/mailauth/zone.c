@@ -4,8 +4,6 @@
 #include "base/ascii.h"
 #include "base/ip.h"
 
-#include <string.h>
-
 enum { ALIASES_MAX = 8, PREFERENCE_MAX = 65535 };
 
 static struct str text_of(const json_t *value)
@@ -78,15 +76,9 @@ struct records {
 
 static struct dns_record *add(struct records *records)
 {
-    if (records->count == records->room) {
-        size_t room = records->room == 0 ? 4 : records->room * 2;
-        struct dns_record *more = ARENA_ARRAY(&records->task->arena, struct dns_record, room);
-
-        if (records->count > 0)
-            memcpy(more, records->list, records->count * sizeof(*more));
-        records->list = more;
-        records->room = room;
-    }
+    if (records->count == records->room)
+        records->list = arena_grow(&records->task->arena, records->list, &records->room, 4,
+                                   sizeof(*records->list));
     return &records->list[records->count++];
 }
 

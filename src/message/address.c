@@ -39,15 +39,9 @@ static struct address *add(struct parser *p, enum address_kind kind)
 {
     struct address *address;
 
-    if (p->list->count == p->list->room) {
-        size_t room = p->list->room == 0 ? 4 : p->list->room * 2;
-        struct address *more = ARENA_ARRAY(p->arena, struct address, room);
-
-        if (p->list->count > 0)
-            memcpy(more, p->list->addresses, p->list->count * sizeof(*more));
-        p->list->addresses = more;
-        p->list->room = room;
-    }
+    if (p->list->count == p->list->room)
+        p->list->addresses = arena_grow(p->arena, p->list->addresses, &p->list->room, 4,
+                                        sizeof(*p->list->addresses));
     address = &p->list->addresses[p->list->count++];
     address->kind = kind;
     address->mailbox = STR("");

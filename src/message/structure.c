@@ -41,7 +41,8 @@ struct scanner {
     uint64_t line; /* line breaks before it */
     struct message_part *parts;
     struct structure_notes *notes;
-    uint32_t count, room;
+    uint32_t count;
+    size_t room;
     struct level levels[MESSAGE_DEPTH_MAX + 1];
     size_t depth; /* levels in use */
     size_t open_boundaries;
@@ -330,17 +331,10 @@ static void read_part(struct scanner *s, struct message_part *part, struct struc
 static uint32_t add_part(struct scanner *s)
 {
     if (s->count == s->room) {
-        uint32_t room = s->room == 0 ? FIRST_PARTS : s->room * 2;
-        struct message_part *parts = ARENA_ARRAY(s->arena, struct message_part, room);
-        struct structure_notes *notes = ARENA_ARRAY(s->arena, struct structure_notes, room);
+        size_t room = s->room; /* of the one as of the other */
 
-        if (s->count > 0) {
-            memcpy(parts, s->parts, s->count * sizeof(*parts));
-            memcpy(notes, s->notes, s->count * sizeof(*notes));
-        }
-        s->parts = parts;
-        s->notes = notes;
-        s->room = room;
+        s->parts = arena_grow(s->arena, s->parts, &room, FIRST_PARTS, sizeof(*s->parts));
+        s->notes = arena_grow(s->arena, s->notes, &s->room, FIRST_PARTS, sizeof(*s->notes));
     }
     s->is_full = s->count + 1 == MESSAGE_PARTS_MAX;
     return s->count++;

@@ -118,14 +118,8 @@ static enum err rows_of(struct db *db, struct task *task, const char *sql, struc
         TRY(db_step(db, task, statement, &has_row));
         if (!has_row)
             break;
-        if (count == room) {
-            struct str *larger = ARENA_ARRAY(&task->arena, struct str, room * 2 + 16);
-
-            if (count > 0)
-                memcpy(larger, rows, count * sizeof(*rows));
-            rows = larger;
-            room = room * 2 + 16;
-        }
+        if (count == room)
+            rows = arena_grow(&task->arena, rows, &room, 16, sizeof(*rows));
         rows[count++] = arena_copy(&task->arena, db_column_text(statement, 0));
     }
     *out_rows = rows;
@@ -307,8 +301,8 @@ static enum err compare_objects(struct comparison *c, const char *type)
 
         if (has_row_text(live, live_count, expected[i])) {
             added = c->added;
-            /* Of a table that is not ours, not even the columns are asked for: a virtual one would be
-             * brought to life by that. */
+            /* Of a table that is not ours, not even the columns are asked for: a virtual one would
+             * be brought to life by that. */
             if (c->is_reading)
                 TRY(compare_text(c, type, expected[i]));
             if (strcmp(type, "table") == 0) {

@@ -7,8 +7,6 @@
 
 #include "vault/state.h"
 
-#include <string.h>
-
 void vault_subscribe(struct vault *vault, struct vault_subscriber *subscriber)
 {
     subscriber->next = vault->subscribers;
@@ -91,15 +89,8 @@ static enum err read_changed(struct vault *vault, struct task *task, int64_t fol
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             return ERR_OK;
-        if (out->changed_count == room) {
-            struct vault_uid_flags *larger;
-
-            room = room * 2 + 16;
-            larger = ARENA_ARRAY(&task->arena, struct vault_uid_flags, room);
-            if (out->changed_count > 0)
-                memcpy(larger, out->changed, out->changed_count * sizeof(*larger));
-            out->changed = larger;
-        }
+        if (out->changed_count == room)
+            out->changed = arena_grow(&task->arena, out->changed, &room, 16, sizeof(*out->changed));
         out->changed[out->changed_count++] = (struct vault_uid_flags){
             .uid = key_uid(db_column_int(statement, 0)),
             .flags = (uint64_t)db_column_int(statement, 1),

@@ -14,7 +14,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* --- Names --- */
 
@@ -591,14 +590,8 @@ enum err vault_subscription_list(struct vault *vault, struct task *task, struct 
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             break;
-        if (count == room) {
-            struct str *larger = ARENA_ARRAY(&task->arena, struct str, room * 2 + 16);
-
-            if (count > 0)
-                memcpy(larger, names, count * sizeof(*names));
-            names = larger;
-            room = room * 2 + 16;
-        }
+        if (count == room)
+            names = arena_grow(&task->arena, names, &room, 16, sizeof(*names));
         names[count++] = arena_copy(&task->arena, db_column_text(statement, 0));
     }
     if (count > 1)

@@ -287,14 +287,8 @@ enum err vault_identity_contents(struct vault *vault, struct task *task,
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             break;
-        if (count == room) {
-            int64_t *larger = ARENA_ARRAY(&task->arena, int64_t, room * 2 + 16);
-
-            if (count > 0)
-                memcpy(larger, found, count * sizeof(*larger));
-            found = larger;
-            room = room * 2 + 16;
-        }
+        if (count == room)
+            found = arena_grow(&task->arena, found, &room, 16, sizeof(*found));
         found[count++] = db_column_int(statement, 0);
     }
     *out_content_ids = found;

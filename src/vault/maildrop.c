@@ -28,15 +28,8 @@ static enum err read_given(struct vault *vault, struct task *task, const struct 
         uidl = db_column_text(statement, 1);
         if (!vault_uidl_is_valid(uidl) || uidl_has_own_shape(uidl, folder->uidvalidity))
             continue;
-        if (count == room) {
-            struct vault_given_uidl *larger;
-
-            room = room * 2 + 16;
-            larger = ARENA_ARRAY(&task->arena, struct vault_given_uidl, room);
-            if (count > 0)
-                memcpy(larger, given, count * sizeof(*larger));
-            given = larger;
-        }
+        if (count == room)
+            given = arena_grow(&task->arena, given, &room, 16, sizeof(*given));
         given[count++] = (struct vault_given_uidl){.uid = key_uid(db_column_int(statement, 0)),
                                                    .uidl = arena_copy(&task->arena, uidl).ptr};
     }

@@ -3,8 +3,6 @@
 #include "base/memory.h"
 #include "vault/state.h"
 
-#include <string.h>
-
 static enum err check_folder(struct vault *vault, struct task *task, int64_t folder_id)
 {
     const struct folder *folder = folder_id == 0 ? NULL : vault_folder_get(vault, folder_id);
@@ -39,15 +37,8 @@ bool vault_metadata_is_below(struct str entry, struct str top, enum vault_metada
 static void add(struct task *task, struct vault_metadata **entries, size_t *count, size_t *room,
                 struct vault_metadata entry)
 {
-    if (*count == *room) {
-        struct vault_metadata *larger;
-
-        *room = *room * 2 + 8;
-        larger = ARENA_ARRAY(&task->arena, struct vault_metadata, *room);
-        if (*count > 0)
-            memcpy(larger, *entries, *count * sizeof(*larger));
-        *entries = larger;
-    }
+    if (*count == *room)
+        *entries = arena_grow(&task->arena, *entries, room, 8, sizeof(**entries));
     (*entries)[(*count)++] = entry;
 }
 

@@ -8,8 +8,6 @@
 #include "vault/change.h"
 #include "vault/rows.h"
 
-#include <string.h>
-
 enum {
     TRIM_FOLDERS = 50, /* looked at in one slice */
     TRIM_AFTER = 1000, /* rows written since the last look */
@@ -66,15 +64,8 @@ static enum err read_ranges(struct vault *vault, struct task *task, int64_t fold
         TRY(db_step(vault->db, task, statement, &has_row));
         if (!has_row)
             break;
-        if (count == room) {
-            struct vault_uid_range *larger;
-
-            room = room * 2 + 16;
-            larger = ARENA_ARRAY(&task->arena, struct vault_uid_range, room);
-            if (count > 0)
-                memcpy(larger, ranges, count * sizeof(*larger));
-            ranges = larger;
-        }
+        if (count == room)
+            ranges = arena_grow(&task->arena, ranges, &room, 16, sizeof(*ranges));
         ranges[count] = (struct vault_uid_range){(uint32_t)db_column_int(statement, 0),
                                                  (uint32_t)db_column_int(statement, 1)};
         if (ranges[count].first == 0 || ranges[count].last < ranges[count].first)

@@ -61,15 +61,9 @@ static struct imap_append_message *next_message(struct imap_parser *parser,
         *forgotten = (struct imap_append_message){0};
         return forgotten;
     }
-    if (append->count == *room) {
-        struct imap_append_message *larger;
-
-        *room = *room == 0 ? 1 : *room * 4;
-        larger = ARENA_ARRAY(&parser->task->arena, struct imap_append_message, *room);
-        for (size_t i = 0; i < append->count; i++)
-            larger[i] = append->messages[i];
-        append->messages = larger;
-    }
+    if (append->count == *room)
+        append->messages =
+            arena_grow(&parser->task->arena, append->messages, room, 1, sizeof(*append->messages));
     return &append->messages[append->count++];
 }
 

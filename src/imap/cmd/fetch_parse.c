@@ -53,15 +53,9 @@ static enum err parse_fields(struct imap_parser *parser, struct imap_section *se
     TRY(imap_parse_space(parser));
     TRY(imap_parse_byte(parser, '('));
     do {
-        if (section->field_count == room) {
-            struct str *grown;
-
-            room = room == 0 ? 8 : room * 2;
-            grown = ARENA_ARRAY(&parser->task->arena, struct str, room);
-            for (size_t i = 0; i < section->field_count; i++)
-                grown[i] = section->fields[i];
-            section->fields = grown;
-        }
+        if (section->field_count == room)
+            section->fields = arena_grow(&parser->task->arena, section->fields, &room, 8,
+                                         sizeof(*section->fields));
         if (section->field_count == IMAP_LIST_ITEMS_MAX)
             return imap_expected(parser, "fewer header fields");
         TRY(imap_parse_astring(parser, &section->fields[section->field_count++]));
@@ -186,15 +180,9 @@ static enum err new_section(struct imap_parser *parser, struct imap_fetch_args *
 {
     if (fetch->section_count == IMAP_SECTIONS_MAX)
         return imap_expected(parser, "fewer sections");
-    if (fetch->section_count == fetch->section_room) {
-        struct imap_section *grown;
-
-        fetch->section_room = fetch->section_room == 0 ? 4 : fetch->section_room * 2;
-        grown = ARENA_ARRAY(&parser->task->arena, struct imap_section, fetch->section_room);
-        for (size_t i = 0; i < fetch->section_count; i++)
-            grown[i] = fetch->sections[i];
-        fetch->sections = grown;
-    }
+    if (fetch->section_count == fetch->section_room)
+        fetch->sections = arena_grow(&parser->task->arena, fetch->sections, &fetch->section_room, 4,
+                                     sizeof(*fetch->sections));
     *out = &fetch->sections[fetch->section_count++];
     **out = (struct imap_section){0};
     return ERR_OK;
@@ -202,7 +190,7 @@ static enum err new_section(struct imap_parser *parser, struct imap_fetch_args *
 
 static enum err parse_body(struct imap_parser *parser, struct imap_fetch_args *fetch, bool is_peek)
 {
-    struct imap_section *section;
+    struct imap_section *section = NULL;
 
     TRY(new_section(parser, fetch, &section));
     TRY(parse_section(parser, section));
@@ -217,7 +205,7 @@ static enum err parse_body(struct imap_parser *parser, struct imap_fetch_args *f
 static enum err parse_binary(struct imap_parser *parser, struct imap_fetch_args *fetch,
                              enum imap_section_form form, bool is_peek)
 {
-    struct imap_section *section;
+    struct imap_section *section = NULL;
 
     TRY(new_section(parser, fetch, &section));
     section->form = form;
@@ -257,7 +245,7 @@ static const struct {
 /* fetch-att */
 static enum err parse_item(struct imap_parser *parser, struct imap_fetch_args *fetch)
 {
-    struct imap_section *section;
+    struct imap_section *section = NULL;
 
     for (size_t i = 0; i < ARRAY_LEN(ITEMS); i++) {
         if (imap_take_word(parser, ITEMS[i].name)) {

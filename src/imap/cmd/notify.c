@@ -48,15 +48,9 @@ static enum err parse_names(struct imap_parser *parser, struct imap_notify_args 
             notify->is_too_much = true;
             continue;
         }
-        if (group->name_count == room) {
-            struct str *larger;
-
-            room = room * 2 + 4;
-            larger = ARENA_ARRAY(&parser->task->arena, struct str, room);
-            for (size_t i = 0; i < group->name_count; i++)
-                larger[i] = group->names[i];
-            group->names = larger;
-        }
+        if (group->name_count == room)
+            group->names =
+                arena_grow(&parser->task->arena, group->names, &room, 4, sizeof(*group->names));
         notify->name_count++;
         group->names[group->name_count++] = name;
     } while (is_list && imap_take(parser, ' '));
@@ -135,15 +129,9 @@ static enum err parse_group(struct imap_parser *parser, struct imap_notify_args 
 static struct imap_notify_group *next_group(struct imap_parser *parser,
                                             struct imap_notify_args *notify, size_t *room)
 {
-    if (notify->group_count == *room) {
-        struct imap_notify_group *larger;
-
-        *room = *room == 0 ? 2 : *room * 2;
-        larger = ARENA_ARRAY(&parser->task->arena, struct imap_notify_group, *room);
-        for (size_t i = 0; i < notify->group_count; i++)
-            larger[i] = notify->groups[i];
-        notify->groups = larger;
-    }
+    if (notify->group_count == *room)
+        notify->groups =
+            arena_grow(&parser->task->arena, notify->groups, room, 2, sizeof(*notify->groups));
     notify->groups[notify->group_count] = (struct imap_notify_group){0};
     return &notify->groups[notify->group_count];
 }
