@@ -233,6 +233,49 @@ static bool segment_number(struct str suffix, uint32_t *out_number, bool *out_is
            *out_number < SEGMENTS_MAX;
 }
 
+/* What there is of one parameter, whichever way it was written. Of what comes twice, the first. */
+struct pieces {
+    struct str plain; /* "name"; ptr NULL: missing */
+    struct str whole; /* "name*", where no "name*0" came before it; ptr NULL: missing */
+    bool is_any;      /* else `segments` is not set, and there is no `whole` */
+    struct segment segments[SEGMENTS_MAX]; /* "name*0", "name*1*" … by number */
+};
+
+static void gather(struct arena *arena, struct str flat, size_t position, struct str name,
+                   struct pieces *out)
+{
+    struct mime_param param;
+
+    out->plain = out->whole = (struct str){NULL, 0};
+    out->is_any = false;
+    while (mime_param_next(arena, flat, &position, &param)) {
+        struct str suffix = str_from(param.name, name.len);
+        uint32_t number = 0;
+        bool is_extended = true;
+
+        if (!str_starts_with_nocase(param.name, name))
+            continue;
+        if (suffix.len == 0) {
+            if (out->plain.ptr == NULL)
+                out->plain = param.value;
+            continue;
+        }
+        if (suffix.ptr[0] != '*')
+            continue;
+        if (suffix.len > 1 && !segment_number(str_from(suffix, 1), &number, &is_extended))
+            continue;
+        if (!out->is_any) /* not before: nearly all parameters are plain */
+            memset(out->segments, 0, sizeof(out->segments));
+        out->is_any = true;
+        if (out->segments[number].value.ptr != NULL)
+            continue;
+        if (suffix.len > 1)
+            out->segments[number] = (struct segment){param.value, is_extended};
+        else if (out->whole.ptr == NULL)
+            out->whole = param.value;
+    }
+}
+
 static void join_segments(const struct segment *segments, struct buf *out)
 {
     struct str charset = STR("utf-8");
@@ -256,38 +299,18 @@ static void join_segments(const struct segment *segments, struct buf *out)
 bool mime_param_decoded(struct arena *arena, struct str flat, size_t position, struct str name,
                         struct buf *out)
 {
-    struct segment *segments = NULL;
-    struct str plain = {0};
-    struct mime_param param;
+    struct pieces pieces;
 
-    while (mime_param_next(arena, flat, &position, &param)) {
-        struct str suffix = str_from(param.name, name.len);
-        uint32_t number = 0;
-        bool is_extended = true;
-
-        if (!str_starts_with_nocase(param.name, name))
-            continue;
-        if (suffix.len == 0) {
-            if (plain.ptr == NULL)
-                plain = param.value;
-            continue;
-        }
-        if (suffix.ptr[0] != '*')
-            continue;
-        if (suffix.len > 1 && !segment_number(str_from(suffix, 1), &number, &is_extended))
-            continue;
-        if (segments == NULL)
-            segments = ARENA_ARRAY(arena, struct segment, SEGMENTS_MAX);
-        if (segments[number].value.ptr == NULL)
-            segments[number] = (struct segment){param.value, is_extended};
-    }
-    if (segments != NULL && segments[0].value.ptr != NULL) {
-        join_segments(segments, out);
+    gather(arena, flat, position, name, &pieces);
+    if (pieces.whole.ptr != NULL)
+        pieces.segments[0] = (struct segment){pieces.whole, true};
+    if (pieces.is_any && pieces.segments[0].value.ptr != NULL) {
+        join_segments(pieces.segments, out);
         return true;
     }
-    if (plain.ptr == NULL)
+    if (pieces.plain.ptr == NULL)
         return false;
-    words_decode(plain, out);
+    words_decode(pieces.plain, out);
     return true;
 }
 
@@ -342,24 +365,17 @@ static struct str join_encoded(struct arena *arena, const struct segment *segmen
 static size_t join(struct arena *arena, const struct mime_params *params, struct str name,
                    struct mime_param *out)
 {
-    struct segment segments[SEGMENTS_MAX] = {0};
-    bool is_encoded = false, is_extended;
-    size_t position = params->begin, count = 0;
-    struct mime_param param;
-    uint32_t number;
-    struct str base;
+    struct pieces pieces;
+    bool is_encoded = false;
+    size_t count = 0;
 
-    while (mime_param_next(arena, params->flat, &position, &param)) {
-        if (is_piece(&param, &base, &number, &is_extended) && str_equal_nocase(base, name) &&
-            segments[number].value.ptr == NULL)
-            segments[number] = (struct segment){param.value, is_extended};
-    }
-    for (; count < SEGMENTS_MAX && segments[count].value.ptr != NULL; count++)
-        is_encoded = is_encoded || segments[count].is_extended;
+    gather(arena, params->flat, params->begin, name, &pieces);
+    while (pieces.is_any && count < SEGMENTS_MAX && pieces.segments[count].value.ptr != NULL)
+        is_encoded |= pieces.segments[count++].is_extended;
     if (count == 0)
         return 0;
     out->name = str_make(name.ptr, name.len + is_encoded); /* "name*0" goes on with the star */
-    out->value = join_encoded(arena, segments, count, is_encoded);
+    out->value = join_encoded(arena, pieces.segments, count, is_encoded);
     return count;
 }
 

@@ -184,6 +184,8 @@ static const struct {
      "(\"a\" \"b\" (\"n*\" \"''a%27%41\") NIL NIL \"7bit\" 0)", NULL},
     {"not in pieces, encoded", "Content-Type: a/b; n*=utf-8''%41\r\n\r\n",
      "(\"a\" \"b\" (\"n*\" \"utf-8''%41\") NIL NIL \"7bit\" 0)", NULL},
+    {"encoded, and in pieces", "Content-Type: a/b; n*=utf-8''%41; n*1=c; n*0=b\r\n\r\n",
+     "(\"a\" \"b\" (\"n*\" \"utf-8''%41\" \"n\" \"bc\") NIL NIL \"7bit\" 0)", NULL},
     {"pieces that do not follow", "Content-Type: a/b; n*2=c; n*0=a; m*1=x; n*0=z; *0=s\r\n\r\n",
      "(\"a\" \"b\" (\"n*2\" \"c\" \"n\" \"a\" \"m*1\" \"x\" \"*0\" \"s\") NIL NIL \"7bit\" 0)",
      NULL},
@@ -253,6 +255,40 @@ static void test_decoded_fields(void **state)
     assert_int_equal(summary.sent_ms, 30 * 60 * 1000);
     assert_int_equal(summary.sent_day, -1);
     task_done(&task);
+}
+
+/* One parameter, in all the ways of RFC 2231 §3 and §4, and in several at once. */
+static void test_file_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule, *params, *name;
+    } rows[] = {
+        {"plain, the first", "name=a; name=b", "a"},
+        {"encoded", "name*=iso-8859-1'en'%E4", "ä"},
+        {"pieces, in any order", "name*1=b; name*2*=%C3%A4; name*0=a", "abä"},
+        {"the first piece has the charset", "name*0*=iso-8859-1''%E4; name*1=b", "äb"},
+        {"up to the one that is missing", "name*0=a; name*2=c", "a"},
+        {"a piece comes twice", "name*0=a; name*0=b; name*1=c; name*1*=d", "ac"},
+        {"before the plain one", "name=p; name*0=a", "a"},
+        {"the plain one, without a first piece", "name=p; name*1=b", "p"},
+        {"encoded, then pieces", "name*=''e; name*0=a; name*1=b", "eb"},
+        {"pieces, then encoded", "name*0=a; name*1=b; name*=''e", "ab"},
+        {"encoded twice", "name*=''e; name*=''f", "e"},
+        {"of another name", "named=a; names*0=b; nam*0=c; NAME*0=d; name**=x; name*1000=y", "d"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct message_summary summary;
+        struct task task;
+
+        task_init(&task, 0);
+        message_parse(&task,
+                      arena_printf(&task.arena, "Content-Type: a/b; %s\r\n\r\n", rows[i].params),
+                      &summary);
+        assert_text(rows[i].rule, summary.structure.parts[0].filename, rows[i].name);
+        task_done(&task);
+    }
 }
 
 /* 10,000 parts with long fields: what is kept stays far below what came. */
@@ -364,13 +400,10 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_envelope),
-        cmocka_unit_test(test_nul_in_envelope),
-        cmocka_unit_test(test_bodystructure),
-        cmocka_unit_test(test_decoded_fields),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_budget_of_addresses),
+        cmocka_unit_test(test_envelope),      cmocka_unit_test(test_nul_in_envelope),
+        cmocka_unit_test(test_bodystructure), cmocka_unit_test(test_decoded_fields),
+        cmocka_unit_test(test_file_names),    cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_budget),        cmocka_unit_test(test_budget_of_addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
