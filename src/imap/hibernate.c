@@ -194,8 +194,7 @@ bool imap_session_can_hibernate(const struct imap_session *s)
     /* Which entries changed while it slept, nobody would know (RFC 5464 §4.4.2). */
     if (s->is_compressed || s->notify != NULL || imap_has(s, IMAP_EXT_METADATA))
         return false;
-    return s->view.gone_count == 0 && s->view.recent_count <= IMAP_HIBERNATED_RANGES_MAX &&
-           s->view.saved_count <= IMAP_HIBERNATED_RANGES_MAX;
+    return s->view.gone_count == 0 && s->view.saved_count <= IMAP_HIBERNATED_RANGES_MAX;
 }
 
 int64_t imap_session_watched_folder(const struct imap_session *s)
@@ -233,10 +232,9 @@ void imap_session_hibernate(const struct imap_session *s, struct buf *out)
         state.next_uid = view->next_uid;
         state.modseq = view->modseq;
         state.keywords = view->keywords;
-        state.recent_count = view->recent_count;
+        state.recent_count =
+            imap_view_recent_ranges(view, state.recent, IMAP_HIBERNATED_RANGES_MAX);
         state.saved_count = view->saved_count;
-        if (view->recent_count > 0)
-            memcpy(state.recent, view->recent, view->recent_count * sizeof(*view->recent));
         if (view->saved_count > 0)
             memcpy(state.saved, view->saved, view->saved_count * sizeof(*view->saved));
     }

@@ -6,10 +6,14 @@
  * MODSEQ up to which the client was told; the messages that it knew then are those that are there
  * now, below the UIDNEXT of then, and those expunged since.
  *
+ * Of the messages that are \Recent in it, the newest stay so, IMAP_HIBERNATED_RANGES_MAX ranges.
+ * Two sessions that are told of new mail in turn have a range for each message, and would not sleep
+ * any more; and no client that is known goes by \Recent of old mail (RFC 9051 has it no more).
+ *
  * What is costly to keep does not sleep: a command under way (but IDLE), half a line of input,
  * output that waits, an expunge that could not be announced yet, compression, a large saved search
- * result, NOTIFY, the news of metadata. Whoever gives a session more to remember adds it here: what is
- * enabled is kept as it is (enum imap_extension), another boolean is a row of `kept_flags` in
+ * result, NOTIFY, the news of metadata. Whoever gives a session more to remember adds it here: what
+ * is enabled is kept as it is (enum imap_extension), another boolean is a row of `kept_flags` in
  * hibernate.c, anything else a field of struct imap_hibernated (and a new version), or a line in
  * imap_session_can_hibernate.
  */

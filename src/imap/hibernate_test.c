@@ -266,6 +266,66 @@ static void test_a_saved_result_survives(void **unused)
     buf_free(&state);
 }
 
+/* \Recent at two sessions in turn, a range for each message: of more than fit, the newest. */
+static void test_mail_that_was_told_in_turn(void **unused)
+{
+    struct imap_session *two[2], *other;
+    struct buf state;
+
+    (void)unused;
+    buf_init(&state, SIZE_MAX);
+    say(other = connect(), "a CREATE turns\r\nb SELECT turns\r\n");
+    for (size_t i = 0; i < 2; i++)
+        say(two[i] = connect(), "a SELECT turns\r\n");
+    for (unsigned n = 0; n < 40; n++) {
+        transcript_vault_mail(home, STR("turns"), 600 + n, NOW_MS);
+        say(two[n % 2], "b NOOP\r\n");
+    }
+    say(two[1], "c STORE 10,20 FLAGS (\\Deleted)\r\nd EXPUNGE\r\n");
+    say(two[0], "c NOOP\r\n");
+    assert_says(two[0], "d UID SEARCH RECENT\r\n",
+                "* SEARCH 1 3 5 7 9 11 13 15 17 19 21 23 25 27 29 31 33 35 37 39\r\n"
+                "d OK UID SEARCH completed.\r\n");
+    go_to_sleep(&two[0], &state);
+    assert_true(state.len <= 60);
+    two[0] = awake(&state);
+    /* 9 and 11, and 19 and 21, are neighbours now: 16 ranges, 18 messages. */
+    assert_says(two[0], "e UID SEARCH RECENT\r\n",
+                "* SEARCH 5 7 9 11 13 15 17 19 21 23 25 27 29 31 33 35 37 39\r\n"
+                "e OK UID SEARCH completed.\r\n");
+    /* A range of which nothing is left takes no place. */
+    say(two[0], "f UID STORE 39 FLAGS (\\Deleted)\r\ng EXPUNGE\r\n");
+    go_to_sleep(&two[0], &state);
+    two[0] = awake(&state);
+    assert_int_equal(two[0]->view.recent_count, 15);
+    assert_int_equal(imap_view_recent_count(&two[0]->view), 17);
+    for (size_t i = 0; i < 2; i++)
+        imap_session_free(&two[i]);
+    imap_session_free(&other);
+    buf_free(&state);
+}
+
+/* However long a session lasts: what it remembers has a limit. */
+static void test_mail_that_was_told_in_turn_for_long(void **unused)
+{
+    struct imap_session *two[2];
+
+    (void)unused;
+    say(two[0] = connect(), "a CREATE long\r\nb SELECT long\r\n");
+    say(two[1] = connect(), "b SELECT long\r\n");
+    for (unsigned n = 0; n < 2 * IMAP_VIEW_RECENT_MAX + 2; n++) {
+        transcript_vault_mail(home, STR("long"), 700 + n, NOW_MS);
+        say(two[n % 2], "b NOOP\r\n");
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(two[i]->view.recent_count, IMAP_VIEW_RECENT_MAX / 2 + 1);
+        assert_true(imap_view_is_recent(&two[i]->view, 2 * IMAP_VIEW_RECENT_MAX + 1 + i));
+        assert_true(imap_view_is_recent(&two[i]->view, IMAP_VIEW_RECENT_MAX + 1 + i));
+        assert_false(imap_view_is_recent(&two[i]->view, 1 + i));
+        imap_session_free(&two[i]);
+    }
+}
+
 static void test_text_and_back(void **unused)
 {
     struct imap_hibernated state = {.enabled = IMAP_EXT_ALL,
@@ -329,6 +389,8 @@ int main(void)
         cmocka_unit_test(test_a_folder_that_went),
         cmocka_unit_test(test_a_sleep_beyond_memory_ends),
         cmocka_unit_test(test_a_saved_result_survives),
+        cmocka_unit_test(test_mail_that_was_told_in_turn),
+        cmocka_unit_test(test_mail_that_was_told_in_turn_for_long),
         cmocka_unit_test(test_text_and_back),
     };
     int failed;

@@ -42,6 +42,8 @@ static void add_message(struct imap_view *view, const struct vault_uid_flags *no
         imap_facts_add(view->facts, now->flags);
 }
 
+/* Of very many ranges (two sessions that are told of new mail in turn) the older half is forgotten:
+ * what they take, and how long a look takes, has a limit. */
 static void add_recent(struct imap_view *view, uint32_t first, uint32_t last)
 {
     struct imap_range *newest =
@@ -50,6 +52,11 @@ static void add_recent(struct imap_view *view, uint32_t first, uint32_t last)
     if (newest != NULL && first <= newest->last + 1) {
         newest->last = last;
         return;
+    }
+    if (view->recent_count == IMAP_VIEW_RECENT_MAX) {
+        view->recent_count = IMAP_VIEW_RECENT_MAX / 2;
+        memmove(view->recent, view->recent + IMAP_VIEW_RECENT_MAX - view->recent_count,
+                view->recent_count * sizeof(*view->recent));
     }
     view->recent = mem_resize(view->recent, view->recent_count + 1, sizeof(*view->recent));
     view->recent[view->recent_count++] = (struct imap_range){first, last};
@@ -151,19 +158,40 @@ bool imap_view_is_recent(const struct imap_view *view, uint32_t uid)
     return false;
 }
 
+/* The indexes of its messages: from *out_first on, before the one that is returned. */
+static size_t find_range(const struct imap_view *view, const struct imap_range *range,
+                         size_t *out_first)
+{
+    *out_first = imap_view_index(view, range->first);
+    return range->last == UINT32_MAX ? view->count : imap_view_index(view, range->last + 1);
+}
+
 size_t imap_view_recent_count(const struct imap_view *view)
 {
-    size_t count = 0;
+    size_t count = 0, first;
 
-    for (size_t i = 0; i < view->recent_count; i++) {
-        size_t first = imap_view_index(view, view->recent[i].first);
-        size_t end = view->recent[i].last == UINT32_MAX
-                         ? view->count
-                         : imap_view_index(view, view->recent[i].last + 1);
-
-        count += end - first;
-    }
+    for (size_t i = 0; i < view->recent_count; i++)
+        count += find_range(view, &view->recent[i], &first) - first;
     return count;
+}
+
+size_t imap_view_recent_ranges(const struct imap_view *view, struct imap_range *out, size_t most)
+{
+    size_t at = most, first, end, newer_first = 0;
+
+    for (size_t i = view->recent_count; i-- > 0; newer_first = first) {
+        end = find_range(view, &view->recent[i], &first);
+        if (first == end)
+            first = newer_first; /* none of them is left */
+        else if (at < most && end == newer_first)
+            out[at].first = view->recent[i].first;
+        else if (at > 0)
+            out[--at] = view->recent[i];
+        else
+            break;
+    }
+    memmove(out, out + at, (most - at) * sizeof(*out));
+    return most - at;
 }
 
 size_t imap_view_stretch(const uint32_t *indexes, size_t count, size_t start)

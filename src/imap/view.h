@@ -15,6 +15,8 @@
 
 struct imap_session;
 
+enum { IMAP_VIEW_RECENT_MAX = 1024 };
+
 struct imap_view {
     int64_t folder_id;
     uint32_t uidvalidity; /* when it was selected */
@@ -33,7 +35,8 @@ struct imap_view {
     uint64_t keywords;        /* imap_view_keywords, that FLAGS told of */
     uint32_t *gone;           /* own; ascending */
     size_t gone_count;
-    struct imap_range *recent; /* own; UIDs that are \Recent in this session, ascending */
+    struct imap_range *recent; /* own; UIDs that are \Recent in this session, ascending; at most
+                                  IMAP_VIEW_RECENT_MAX, and then the newest */
     size_t recent_count;
     struct imap_range *saved; /* own; "$": the UIDs of the saved search result, ascending */
     size_t saved_count;
@@ -54,6 +57,9 @@ bool imap_view_is_recent(const struct imap_view *view, uint32_t uid);
 /* Its messages are those that the folder has just now, with nothing left to be told. */
 bool imap_view_is_current(const struct imap_view *view, const struct vault *vault);
 size_t imap_view_recent_count(const struct imap_view *view);
+/* The same as ranges, at most `most`, ascending: those of messages that are in the view, as few as
+ * can be. If there are more, the newest. Returns how many. */
+size_t imap_view_recent_ranges(const struct imap_view *view, struct imap_range *out, size_t most);
 
 /* Of ascending indexes, the end of the stretch from `start` on that is worth one cursor: what lies
  * between its messages is read past. */

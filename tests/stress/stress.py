@@ -309,9 +309,8 @@ class Driver:
     @staticmethod
     def is_costly(client):
         """Has it state that a server need not keep for a sleeper?"""
-        view = client.view
-        return client.connection.deflate is not None or (view is not None and (
-            "has_saved" in view.facts or len(view.recent) > 8))
+        return client.connection.deflate is not None or (
+            client.view is not None and "has_saved" in client.view.facts)
 
     # ---- kill ----
 

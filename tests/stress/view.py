@@ -7,6 +7,8 @@ its own STORE .SILENT it cannot always tell which of two states the server means
 
 from stress.model import require, show
 
+RECENT_KEPT = 16  # ranges of \Recent messages that a session has still when it wakes (imap/hibernate.h)
+
 
 class View:
     def __init__(self, client, folder, is_read_only, now):
@@ -17,6 +19,7 @@ class View:
         self.modseqs = {}    # UID -> the last MODSEQ told
         self.recent = set()
         self.recent_count = None  # as RECENT told it
+        self.recent_most = 0      # that it ever told
         self.is_open = False      # SELECT was answered
         self.facts = {}           # HIGHESTMODSEQ as last told
 
@@ -46,6 +49,11 @@ class View:
     def on_recent(self, count):
         require(count <= len(self.uids), f"{self.words}: {count} RECENT of {len(self.uids)}")
         self.recent_count = count
+        self.recent_most = max(self.recent_most, count)
+
+    def may_forget_recent(self):
+        """A session that slept may have forgotten the oldest of many."""
+        return self.recent_most > RECENT_KEPT
 
     def on_expunge(self, number, now):
         require(1 <= number <= len(self.uids),
@@ -186,8 +194,9 @@ class View:
                 require(owner is None or owner is self,
                         f"{self.words}: {message!r} is \\Recent here and at {owner and owner.words}")
                 message.recent_of = self
-        elif not is_recent:
-            require(uid not in self.recent, f"{self.words}: UID {uid} was \\Recent, and is not now")
+        elif not is_recent and uid in self.recent:
+            require(self.may_forget_recent(), f"{self.words}: UID {uid} was \\Recent, and is not now")
+            self.recent.discard(uid)
 
     # ---- when a command is over ----
 
@@ -248,6 +257,7 @@ class View:
                 self.check_flags(self.message(mine), now + 1)
         if self.recent_count is not None and all(self.uids) and not self.client.is_rev2 and \
                 all(uid in self.known for uid in self.uids):
-            require(self.recent_count == len(self.recent),
+            require(self.recent_count == len(self.recent) or
+                    (self.recent_count < len(self.recent) and self.may_forget_recent()),
                     f"{self.words}: RECENT {self.recent_count}, but {len(self.recent)} messages "
                     "are \\Recent")
