@@ -11,14 +11,7 @@
  *                           "..." is any text; after OK, NO, BAD, BYE or "]" any words may follow
  *   2 ! gate                connection 2 is one before login (gate: no TLS yet, gate-tls: with it)
  *   2 ! secured | compressed | denied | unavailable | login user password | close | closed
- *   @ mail INBOX 3          three simple messages arrive
- *   @ quota 5000            the mailbox's limit in bytes
- *   @ messages-max 5        ... and in messages
- *   @ limit 3               messages of one command, for connections from here on
- *   @ room views 5          what all connections may hold together (imap/room.h): messages, views,
- * orders
- *   @ forget INBOX          its log of expunges is cut short
- *   @ later 10              so many seconds pass
+ *   @ mail INBOX 3          something happens around the connections (imap/transcript_world.h)
  *   $(x$i *70000)           in a C line: x1, x2 … x70000;  \xNN: that byte
  *
  * A connection that is not announced is born logged in, with the tag L; its answer is read past.
@@ -31,13 +24,12 @@
 #include "imap/command.h"
 #include "imap/capability.h"
 #include "imap/hibernate.h"
-#include "imap/room.h"
 #include "imap/session.h"
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "imap/transcript_vault.h"
+#include "imap/transcript_world.h"
 #include "transcript.h"
 
 #include <dirent.h>
@@ -60,8 +52,7 @@ static const struct log quiet = {.level = LOG_LEVEL_ERROR, .fd = 2, .role = "tes
 struct run {
     const char *file;
     size_t line_number;
-    struct transcript_vault *home;
-    struct imap_group *group;
+    struct transcript_world world;
     struct imap_session *sessions[CONNECTIONS_MAX];
     bool is_sleepy;
     struct sleeper {
@@ -74,9 +65,6 @@ struct run {
     size_t packet_to;
     struct transcript_variables variables;
     struct arena arena;
-    unsigned mails;
-    uint32_t message_limit;
-    int64_t now_ms;
 };
 
 /* What all files cover together. */
@@ -131,11 +119,12 @@ static void wake(struct run *run, size_t n)
 
     if (sleeper->state.len == 0)
         return;
-    options.group = run->group;
-    options.message_limit = run->message_limit;
-    task_init(&task, run->now_ms);
-    assert_int_equal(imap_session_resume_hibernated(&options, transcript_vault(run->home), &task,
-                                                    buf_str(&sleeper->state), &run->sessions[n]),
+    options.group = run->world.group;
+    options.message_limit = run->world.message_limit;
+    task_init(&task, run->world.now_ms);
+    assert_int_equal(imap_session_resume_hibernated(&options, transcript_vault(run->world.home),
+                                                    &task, buf_str(&sleeper->state),
+                                                    &run->sessions[n]),
                      ERR_OK);
     task_done(&task);
     buf_reset(&sleeper->state);
@@ -173,7 +162,7 @@ static void pump(struct run *run)
             drain(run, n);
             want = imap_session_wants(run->sessions[n]);
             if (want == IMAP_WANTS_ROOM || want == IMAP_WANTS_TURN) {
-                imap_session_resume(run->sessions[n], run->now_ms);
+                imap_session_resume(run->sessions[n], run->world.now_ms);
                 has_work = true;
             }
             drain(run, n);
@@ -188,11 +177,11 @@ static struct imap_session *session_of(struct run *run, size_t n)
     struct imap_options options = options_of(true);
 
     wake(run, n);
-    options.group = run->group;
-    options.message_limit = run->message_limit;
+    options.group = run->world.group;
+    options.message_limit = run->world.message_limit;
     if (run->sessions[n] == NULL) {
-        run->sessions[n] =
-            imap_session_resume_authenticated(&options, transcript_vault(run->home), STR("L"));
+        run->sessions[n] = imap_session_resume_authenticated(
+            &options, transcript_vault(run->world.home), STR("L"));
         drain(run, n);
         buf_reset(&run->output[n]);
     }
@@ -203,7 +192,7 @@ static void send_packet(struct run *run)
 {
     if (run->packet.len == 0)
         return;
-    imap_session_input(session_of(run, run->packet_to), buf_str(&run->packet), run->now_ms);
+    imap_session_input(session_of(run, run->packet_to), buf_str(&run->packet), run->world.now_ms);
     buf_reset(&run->packet);
     pump(run);
 }
@@ -314,66 +303,11 @@ static void on_act(struct run *run, size_t n, struct str act)
 }
 
 /* "@ mail INBOX 3", "@ quota 5000" */
-static void limit_room(struct run *run, struct str text)
-{
-    static const struct str KINDS[] = {[IMAP_ROOM_MESSAGES] = STR_INIT("messages"),
-                                       [IMAP_ROOM_VIEWS] = STR_INIT("views"),
-                                       [IMAP_ROOM_ORDERS] = STR_INIT("orders")};
-    struct str name, number;
-    uint32_t limit;
-
-    str_split(&text, ' ', &name);
-    str_split(&text, ' ', &number);
-    if (!parse_u32(number, &limit))
-        complain(run, "how much?", number);
-    for (size_t i = 0; i < IMAP_ROOM_COUNT; i++) {
-        if (str_equal(name, KINDS[i]))
-            imap_group_limit(run->group, (enum imap_room_kind)i, limit);
-    }
-}
-
 static void on_world(struct run *run, struct str text)
 {
-    struct vault *vault = transcript_vault(run->home);
-    struct str verb, folder, number;
-    uint32_t count = 0;
-
     send_packet(run);
-    str_split(&text, ' ', &verb);
-    if (str_equal(verb, STR("mail"))) {
-        str_split(&text, ' ', &folder);
-        str_split(&text, ' ', &number);
-        if (!parse_u32(number, &count))
-            complain(run, "how many?", number);
-        for (uint32_t i = 0; i < count; i++)
-            transcript_vault_mail(run->home, folder, ++run->mails, run->now_ms);
-    } else if (str_equal(verb, STR("limit"))) {
-        str_split(&text, ' ', &number);
-        if (!parse_u32(number, &run->message_limit))
-            complain(run, "how many?", number);
-    } else if (str_equal(verb, STR("room"))) {
-        limit_room(run, text);
-    } else if (str_equal(verb, STR("forget"))) {
-        str_split(&text, ' ', &folder);
-        transcript_vault_forget(run->home, folder, run->now_ms);
-    } else if (str_equal(verb, STR("quota"))) {
-        str_split(&text, ' ', &number);
-        if (!parse_u32(number, &count))
-            complain(run, "how much?", number);
-        vault_set_limit(vault, count);
-    } else if (str_equal(verb, STR("messages-max"))) {
-        str_split(&text, ' ', &number);
-        if (!parse_u32(number, &count))
-            complain(run, "how many?", number);
-        vault_set_message_limit(vault, count);
-    } else if (str_equal(verb, STR("later"))) {
-        str_split(&text, ' ', &number);
-        if (!parse_u32(number, &count))
-            complain(run, "how many seconds?", number);
-        run->now_ms += (int64_t)count * 1000;
-    } else {
-        complain(run, "unknown", verb);
-    }
+    if (!transcript_world_act(&run->world, text))
+        complain(run, "this cannot happen", text);
     pump(run);
 }
 
@@ -410,11 +344,11 @@ static void on_line(struct run *run, struct str line)
 
 static void run_text(const char *name, struct str text, bool is_sleepy)
 {
-    struct run run = {.file = name, .is_sleepy = is_sleepy, .now_ms = NOW_MS};
+    struct run run = {.file = name, .is_sleepy = is_sleepy, .world = {.now_ms = NOW_MS}};
     struct str line;
 
-    run.home = transcript_vault_new(&quiet);
-    run.group = imap_group_new(transcript_vault(run.home));
+    run.world.home = transcript_vault_new(&quiet);
+    run.world.group = imap_group_new(transcript_vault(run.world.home));
     buf_init(&run.packet, SIZE_MAX);
     for (size_t n = 0; n < CONNECTIONS_MAX; n++) {
         buf_init(&run.output[n], SIZE_MAX);
@@ -434,8 +368,8 @@ static void run_text(const char *name, struct str text, bool is_sleepy)
     buf_free(&run.packet);
     transcript_variables_done(&run.variables);
     arena_free(&run.arena);
-    imap_group_free(&run.group);
-    transcript_vault_free(&run.home);
+    imap_group_free(&run.world.group);
+    transcript_vault_free(&run.world.home);
 }
 
 /* ---- The tests ---- */

@@ -73,17 +73,15 @@ struct vault *transcript_vault(struct transcript_vault *home)
     return home->vault;
 }
 
-void transcript_vault_mail(struct transcript_vault *home, struct str folder, unsigned n,
-                           int64_t now_ms)
+enum err transcript_vault_deliver(struct transcript_vault *home, struct task *task,
+                                  struct str folder, unsigned n)
 {
-    struct vault_append append = {.internal_date_ms = now_ms, .is_delivery = true};
+    struct vault_append append = {.internal_date_ms = task->now_ms, .is_delivery = true};
     struct vault_folder found;
-    struct task task;
     uint32_t uid;
 
-    task_init(&task, now_ms);
-    must(vault_folder_find(home->vault, &task, folder, &found), &task);
-    append.raw = arena_printf(&task.arena,
+    TRY(vault_folder_find(home->vault, task, folder, &found));
+    append.raw = arena_printf(&task->arena,
                               "From: Alice <alice@example.org>\r\n"
                               "To: bob@example.net\r\n"
                               "Subject: Message %u\r\n"
@@ -92,7 +90,16 @@ void transcript_vault_mail(struct transcript_vault *home, struct str folder, uns
                               "\r\n"
                               "This is message %u.\r\n",
                               n, n, n);
-    must(vault_message_append(home->vault, &task, found.id, &append, &uid), &task);
+    return vault_message_append(home->vault, task, found.id, &append, &uid);
+}
+
+void transcript_vault_mail(struct transcript_vault *home, struct str folder, unsigned n,
+                           int64_t now_ms)
+{
+    struct task task;
+
+    task_init(&task, now_ms);
+    must(transcript_vault_deliver(home, &task, folder, n), &task);
     task_done(&task);
 }
 
@@ -109,7 +116,7 @@ void transcript_vault_forget(struct transcript_vault *home, struct str folder, i
     sql = arena_printf(
         &task.arena,
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) "
-        "INSERT INTO expunge SELECT %lld, %llu, 1000000 + 2 * i, 1000000 + 2 * i "
+        "INSERT OR IGNORE INTO expunge SELECT %lld, %llu, 1000000 + 2 * i, 1000000 + 2 * i "
         "FROM n",
         VANISHED_ROWS_MAX + 1, (long long)found.id, (unsigned long long)found.highest_modseq);
     if (sqlite3_exec(db_handle(home->vault->db),
