@@ -166,7 +166,8 @@ enum err imap_parse_literal(struct imap_parser *parser, struct str *out)
     imap_take(parser, '+');
     TRY(imap_parse_byte(parser, '}'));
     imap_take(parser, '\r');
-    TRY(imap_parse_byte(parser, '\n'));
+    if (!imap_take(parser, '\n'))
+        return imap_expected(parser, "a line end behind the size of a literal");
     if (!parse_u64(digits, &size) || size > parser->rest.len)
         return imap_expected(parser, "a literal");
     *out = str_upto(parser->rest, (size_t)size);
