@@ -13,8 +13,6 @@ import shutil
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# The protocol's folder in tests/protocol, and the target.
-TARGETS = {"imap": "imap_parse_fuzz", "pop3": "pop3_session_fuzz"}
 # The first byte (imap/parse_fuzz.c, pop3/session_fuzz.c): which sessions.
 BEFORE_LOGIN, BEFORE_LOGIN_SECURE, LOGGED_IN, ASLEEP_IN_BETWEEN = b"\0", b"\4", b"\1", b"\3"
 REPEATED_BYTES_MAX = 400  # of $(x*70000): what is long takes long
@@ -80,10 +78,8 @@ def pop3_input_of(head, lines):
     return input_of(head + messages[-1] + b"\xff" if messages else head, said)
 
 
-def inputs(protocol, path):
-    """All that are made of one conversation."""
-    make = input_of if protocol == "imap" else pop3_input_of
-    kinds = [LOGGED_IN, ASLEEP_IN_BETWEEN] if protocol == "imap" else [LOGGED_IN]
+def inputs_of(path, make, kinds):
+    """All that are made of one conversation: `make` does, for sessions of these kinds."""
     lines, gates = conversation(path)
     for number, head in gates.items():
         yield head + b"".join(data for connection, data in lines if connection == number)
@@ -95,6 +91,32 @@ def inputs(protocol, path):
             yield make(LOGGED_IN, lines[first:first + PIECE_LINES])
 
 
+def imap_inputs(path):
+    """For imap/parse_fuzz.c."""
+    return inputs_of(path, input_of, [LOGGED_IN, ASLEEP_IN_BETWEEN])
+
+
+def imap_commands(path):
+    """For imap/command_fuzz.c: every command, with its literals, which other lines follow."""
+    said = b""
+    for connection, data in conversation(path)[0]:
+        if connection > 0:
+            said += data
+            if not data.endswith(b"}\r\n"):
+                yield b"\0" + said.removesuffix(b"\r\n")
+                said = b""
+
+
+def pop3_inputs(path):
+    """For pop3/session_fuzz.c."""
+    return inputs_of(path, pop3_input_of, [LOGGED_IN])
+
+
+# The target; the protocol's folder in tests/protocol; what makes inputs of a conversation.
+TARGETS = [("imap_parse_fuzz", "imap", imap_inputs), ("imap_command_fuzz", "imap", imap_commands),
+           ("pop3_session_fuzz", "pop3", pop3_inputs)]
+
+
 def words(data):
     """Keywords and their like; not what is in the messages."""
     return re.findall(rb"[\\A-Za-z][A-Za-z0-9.=-]{2,30}", data)
@@ -103,7 +125,7 @@ def words(data):
 def write(folder):
     """{target: (its seeds' folder, its dictionary)}"""
     made = {}
-    for protocol, target in TARGETS.items():
+    for target, protocol, inputs in TARGETS:
         seeds = os.path.join(folder, target)
         said = set()
         shutil.rmtree(seeds, ignore_errors=True)
@@ -112,7 +134,7 @@ def write(folder):
             if not name.endswith(".txt"):
                 continue
             path = os.path.join(ROOT, "tests", "protocol", protocol, name)
-            for number, data in enumerate(inputs(protocol, path)):
+            for number, data in enumerate(inputs(path)):
                 if len(data) > INPUT_BYTES_MAX:
                     data = data[:data.rfind(b"\n", 0, INPUT_BYTES_MAX) + 1]
                 said.update(words(data))
