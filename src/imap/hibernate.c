@@ -28,6 +28,7 @@ enum shape {
 /* What holds for the rest of a session. New rows go to the end. */
 static const size_t kept_flags[] = {
     offsetof(struct imap_session, is_bulk),
+    offsetof(struct imap_session, is_compressed),
 };
 
 static const uint64_t all_flags = (UINT64_C(1) << ARRAY_LEN(kept_flags)) - 1;
@@ -192,7 +193,7 @@ bool imap_session_can_hibernate(const struct imap_session *s)
     if (s->reader.in.len > 0 || s->reader.to_discard > 0)
         return false;
     /* Which entries changed while it slept, nobody would know (RFC 5464 §4.4.2). */
-    if (s->is_compressed || s->notify != NULL || imap_has(s, IMAP_EXT_METADATA))
+    if (s->notify != NULL || imap_has(s, IMAP_EXT_METADATA))
         return false;
     return s->view.gone_count == 0 && s->view.saved_count <= IMAP_HIBERNATED_RANGES_MAX;
 }

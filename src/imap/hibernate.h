@@ -11,11 +11,12 @@
  * any more; and no client that is known goes by \Recent of old mail (RFC 9051 has it no more).
  *
  * What is costly to keep does not sleep: a command under way (but IDLE), half a line of input,
- * output that waits, an expunge that could not be announced yet, compression, a large saved search
- * result, NOTIFY, the news of metadata. Whoever gives a session more to remember adds it here: what
- * is enabled is kept as it is (enum imap_extension), another boolean is a row of `kept_flags` in
- * hibernate.c, anything else a field of struct imap_hibernated (and a new version), or a line in
- * imap_session_can_hibernate.
+ * output that waits, an expunge that could not be announced yet, a large saved search result,
+ * NOTIFY, the news of metadata. Of compression the state says that it is on; who carries the bytes
+ * keeps what it goes on with (net/compress.h). Whoever gives a session more to remember adds it
+ * here: what is enabled is kept as it is (enum imap_extension), another boolean is a row of
+ * `kept_flags` in hibernate.c, anything else a field of struct imap_hibernated (and a new version),
+ * or a line in imap_session_can_hibernate.
  */
 #ifndef IMAP_HIBERNATE_H
 #define IMAP_HIBERNATE_H

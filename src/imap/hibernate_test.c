@@ -105,7 +105,6 @@ static void test_what_cannot_sleep(void **unused)
         "x APPEND INBOX {900000+}\r\nabc", /* a refused one that is read past */
         "x LOGOUT\r\n",
         "x ENABLE METADATA\r\n", /* what changed meanwhile, nobody would know */
-        "x COMPRESS DEFLATE\r\n",
         "x NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n",
     };
     struct imap_session *s;

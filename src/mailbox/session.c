@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "imap/session.h"
+#include "net/compress.h"
 
 void mailbox_session_free(struct mailbox_session *session)
 {
@@ -193,9 +194,9 @@ static const struct net_connection_events connection_events = {
     .on_close = on_close,
 };
 
-/* The engine of a session that is new, or goes on after a sleep. */
+/* The engine of a session that is new, or goes on after a sleep, from `state`. */
 static enum err make_engine(struct mailbox *mailbox, const struct wire_session_open *open,
-                            const struct engine_kind *kind, void **out_engine)
+                            const struct engine_kind *kind, struct str state, void **out_engine)
 {
     struct engine_options options = {
         .config = mailbox->start->config,
@@ -209,7 +210,7 @@ static enum err make_engine(struct mailbox *mailbox, const struct wire_session_o
     struct task task;
     enum err err;
 
-    if (open->state.len == 0) {
+    if (state.len == 0) {
         *out_engine = kind->resume_authenticated(&options);
         return ERR_OK;
     }
@@ -218,7 +219,7 @@ static enum err make_engine(struct mailbox *mailbox, const struct wire_session_o
     task_init(&task, clock_now_ms());
     vault_keep_expunged(mailbox->vault);
     imap_group_commit(mailbox->appends, task.now_ms);
-    err = kind->resume_hibernated(&options, &task, open->state, out_engine);
+    err = kind->resume_hibernated(&options, &task, state, out_engine);
     if (err != ERR_OK)
         log_failure(mailbox->start->log, "a session that slept", &task);
     task_done(&task);
@@ -228,7 +229,9 @@ static enum err make_engine(struct mailbox *mailbox, const struct wire_session_o
 enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session_open *open, int fd)
 {
     const struct engine_kind *kind = engine_for_service(open->service);
+    CLEANUP(net_compress_free) struct net_compress *compress = NULL;
     struct mailbox_session *session;
+    struct str state;
     void *engine;
 
     if (kind == NULL)
@@ -241,7 +244,8 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
     }
     if (mailbox->session_count >= MAILBOX_SESSIONS_MAX)
         return ERR_LIMIT;
-    TRY(make_engine(mailbox, open, kind, &engine));
+    TRY(mailbox_hibernate_unpack(mailbox, open, &state, &compress));
+    TRY(make_engine(mailbox, open, kind, state, &engine));
     session = NEW(struct mailbox_session);
     session->mailbox = mailbox;
     session->id = open->session;
@@ -255,6 +259,9 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
     session->turn = net_timer_new(mailbox->loop, on_turn, session);
     session->connection = net_connection_new(mailbox->loop, fd, NULL, MAILBOX_SESSION_OUTPUT_MAX,
                                              &connection_events, session);
+    if (compress != NULL)
+        net_connection_go_on_compressed(session->connection, compress);
+    compress = NULL;
     session->kind = kind;
     session->engine = engine;
     kind->on_output(session->engine, on_output, session);

@@ -33,6 +33,14 @@ struct mailbox_session {
 };
 
 void mailbox_session_free(struct mailbox_session *session);
+/*
+ * Of the state with which a session slept (hibernate.c), what is the engine's, and what its stream
+ * goes on with: own, NULL where it is not compressed. ERR_INVALID or ERR_DENIED: not a state of
+ * ours.
+ */
+MUST_CHECK enum err mailbox_hibernate_unpack(const struct mailbox *mailbox,
+                                             const struct wire_session_open *open,
+                                             struct str *out_engine, struct net_compress **out);
 /* Goes on until the engine waits for the client, for room, or lets others have their turn. */
 void mailbox_session_pump(struct mailbox_session *session);
 

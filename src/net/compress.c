@@ -13,6 +13,13 @@ enum {
     DEFLATE_MEMORY_LEVEL = 6,
     INFLATE_WINDOW_BITS = 15, /* the peer chooses: the largest */
     DEFLATE_ROOM = 16 * 1024,
+    /* zlib's data_type behind inflate(): how many bits of the last byte are left, and where it is.
+     */
+    BITS_LEFT = 7,
+    IN_LAST_BLOCK = 64,
+    BETWEEN_BLOCKS = 128,
+    SAVED_HEAD = 2, /* how many bits are left; they */
+    WINDOW_MAX = 1 << INFLATE_WINDOW_BITS,
 };
 
 struct net_compress {
@@ -104,4 +111,50 @@ enum err net_compress_inflate(struct net_compress *compress, struct str *out_pla
     compress->is_full = stream->avail_out == 0;
     *out_plain = str_make(compress->piece, sizeof(compress->piece) - stream->avail_out);
     return ERR_OK;
+}
+
+/* ---- Going on elsewhere ---- */
+
+bool net_compress_can_save(const struct net_compress *compress)
+{
+    const z_stream *stream = &compress->inflating;
+    int where = stream->data_type & (BITS_LEFT | IN_LAST_BLOCK | BETWEEN_BLOCKS);
+
+    return !net_compress_has_more(compress) && (stream->total_in == 0 || where == BETWEEN_BLOCKS);
+}
+
+void net_compress_save(const struct net_compress *compress, struct buf *out)
+{
+    z_stream *stream = (z_stream *)(uintptr_t)&compress->inflating; /* zlib only reads it */
+    unsigned char window[WINDOW_MAX];
+    unsigned window_len = sizeof(window);
+    uLongf len = NET_COMPRESS_SAVED_MAX;
+    char *room;
+
+    assert(net_compress_can_save(compress) && compressBound(WINDOW_MAX) <= len);
+    if (buf_reserve(out, len, &room) != ERR_OK ||
+        inflateGetDictionary(stream, window, &window_len) != Z_OK ||
+        compress2((unsigned char *)room, &len, window, window_len, Z_DEFAULT_COMPRESSION) != Z_OK)
+        abort(); /* out of memory */
+    buf_commit(out, len);
+    mem_wipe(window, sizeof(window));
+}
+
+enum err net_compress_restore(struct str saved, struct net_compress **out)
+{
+    struct net_compress *compress;
+    unsigned char window[WINDOW_MAX];
+    uLongf len = sizeof(window);
+
+    enum err err = ERR_INVALID;
+
+    if (uncompress(window, &len, (const unsigned char *)saved.ptr, saved.len) == Z_OK) {
+        compress = net_compress_new();
+        if (len > 0 && inflateSetDictionary(&compress->inflating, window, (unsigned)len) != Z_OK)
+            abort(); /* which it does for each raw stream */
+        *out = compress;
+        err = ERR_OK;
+    }
+    mem_wipe(window, sizeof(window));
+    return err;
 }

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-enum { NET_COMPRESS_PIECE = 16 * 1024 };
+enum { NET_COMPRESS_PIECE = 16 * 1024, NET_COMPRESS_SAVED_MAX = 33 * 1024 };
 
 struct net_compress;
 
@@ -29,5 +29,18 @@ bool net_compress_has_more(const struct net_compress *compress);
  * ERR_INVALID: not DEFLATE, or its end, behind which nothing may come.
  */
 MUST_CHECK enum err net_compress_inflate(struct net_compress *compress, struct str *out_plain);
+
+/*
+ * Going on elsewhere: what the peer's next bytes may refer to (the last 32 KiB that were inflated)
+ * is kept as bytes, and what is written goes on without what was written before, as the peer need
+ * not know.
+ *
+ * False: the peer has said the half of something, or there is more to inflate.
+ */
+bool net_compress_can_save(const struct net_compress *compress);
+/* Appends at most NET_COMPRESS_SAVED_MAX bytes; `compress` is as before. Only where it can. */
+void net_compress_save(const struct net_compress *compress, struct buf *out);
+/* ERR_INVALID: no such bytes. */
+MUST_CHECK enum err net_compress_restore(struct str saved, struct net_compress **out);
 
 #endif

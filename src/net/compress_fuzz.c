@@ -1,7 +1,8 @@
 /*
  * Any bytes from a peer that said COMPRESS DEFLATE. Properties: a piece is never larger than
- * promised; how the bytes were cut into packets changes nothing; what came out, compressed by us
- * and inflated again, is the same. The first byte chooses the packets' size.
+ * promised; how the bytes were cut into packets changes nothing, nor does going on elsewhere
+ * between them; what came out, compressed by us and inflated again, is the same. The first byte
+ * chooses the packets' size.
  */
 #include "net/compress.h"
 
@@ -10,6 +11,19 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PLAIN_MAX = 1 << 20 };
+
+/* With another one that is made of its bytes. */
+static void move(struct net_compress **compress)
+{
+    CLEANUP(buf_free) struct buf saved = {0};
+    enum err err;
+
+    buf_init(&saved, NET_COMPRESS_SAVED_MAX);
+    net_compress_save(*compress, &saved);
+    net_compress_free(compress);
+    err = net_compress_restore(buf_str(&saved), compress);
+    assert(err == ERR_OK);
+}
 
 static enum err inflate_all(struct str bytes, size_t packet, struct buf *out)
 {
@@ -28,6 +42,8 @@ static enum err inflate_all(struct str bytes, size_t packet, struct buf *out)
             buf_put(out, plain);
         } while (err == ERR_OK && plain.len > 0 && out->len < PLAIN_MAX);
         assert(err != ERR_OK || plain.len > 0 || !net_compress_has_more(compress));
+        if (packet % 2 == 0 && err == ERR_OK && net_compress_can_save(compress))
+            move(&compress);
     }
     net_compress_free(&compress);
     return err;
@@ -43,6 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     bytes = str_make(data + 1, size - 1);
+    if (net_compress_restore(bytes, &compress) == ERR_OK)
+        net_compress_free(&compress);
     buf_init(&whole, SIZE_MAX);
     buf_init(&cut, SIZE_MAX);
     buf_init(&again, SIZE_MAX);

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -125,12 +126,166 @@ static void test_what_is_not_deflate_is_refused(void **state)
     net_compress_free(&compress);
 }
 
+/* Goes on from its bytes. */
+static void move(struct net_compress **compress)
+{
+    struct net_compress *moved;
+    struct buf saved;
+
+    buf_init(&saved, NET_COMPRESS_SAVED_MAX);
+    assert_true(net_compress_can_save(*compress));
+    net_compress_save(*compress, &saved);
+    net_compress_free(compress);
+    assert_int_equal(net_compress_restore(buf_str(&saved), &moved), ERR_OK);
+    *compress = moved;
+    buf_free(&saved);
+}
+
+/* Both sides are moved all the time; what each says refers to what it said long before. */
+static void test_it_goes_on_elsewhere(void **state)
+{
+    (void)state;
+    static const size_t PIECES[] = {1, 30, 1000, 40000, 7, 100000, 2};
+    struct net_compress *server = net_compress_new();
+    z_stream deflating = {0}, inflating = {0};
+    struct buf text, out;
+    struct str rest;
+    unsigned char *packet = NEW_ARRAY(unsigned char, 400000);
+    char *plain = NEW_ARRAY(char, 400000);
+
+    assert_int_equal(deflateInit2(&deflating, 9, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY), Z_OK);
+    assert_int_equal(inflateInit2(&inflating, -15), Z_OK);
+    make_text(&text, 400000);
+    buf_init(&out, SIZE_MAX);
+    rest = buf_str(&text);
+    move(&server); /* before anything was said */
+    for (size_t i = 0; rest.len > 0; i++) {
+        struct str part = str_upto(rest, PIECES[i % ARRAY_LEN(PIECES)]);
+
+        rest = str_from(rest, part.len);
+        /* The client, which is not moved. */
+        deflating.next_in = (unsigned char *)(uintptr_t)part.ptr;
+        deflating.avail_in = (unsigned)part.len;
+        deflating.next_out = packet;
+        deflating.avail_out = 400000;
+        assert_int_equal(deflate(&deflating, i % 3 == 0 ? Z_FULL_FLUSH : Z_SYNC_FLUSH), Z_OK);
+        net_compress_feed(server, str_make(packet, 400000 - deflating.avail_out));
+        take_all(server, &out);
+        assert_true(str_equal(buf_str(&out), part));
+        buf_reset(&out);
+        move(&server);
+        net_compress_deflate(server, part, &out);
+        inflating.next_in = (unsigned char *)out.ptr;
+        inflating.avail_in = (unsigned)out.len;
+        inflating.next_out = (unsigned char *)plain;
+        inflating.avail_out = 400000;
+        assert_int_equal(inflate(&inflating, Z_SYNC_FLUSH), Z_OK);
+        assert_true(str_equal(str_make(plain, 400000 - inflating.avail_out), part));
+        buf_reset(&out);
+    }
+    deflateEnd(&deflating);
+    inflateEnd(&inflating);
+    net_compress_free(&server);
+    buf_free(&text);
+    buf_free(&out);
+    mem_free(&packet);
+    mem_free(&plain);
+}
+
+/* Flushes that seldom end at a byte: it goes on where one does, and else stays. */
+static void test_flushes_within_a_byte(void **state)
+{
+    (void)state;
+    struct net_compress *server = net_compress_new();
+    z_stream deflating = {0};
+    size_t moved = 0, stayed = 0;
+    struct buf out;
+
+    buf_init(&out, SIZE_MAX);
+    assert_int_equal(deflateInit2(&deflating, 6, Z_DEFLATED, -15, 8, Z_FIXED), Z_OK);
+    for (unsigned i = 0; i < 2000; i++) {
+        unsigned char packet[400];
+        char line[40];
+        int len = snprintf(line, sizeof(line), "a%u UID FETCH %u:* FLAGS\r\n", i, i * 7919 % 1000);
+
+        deflating.next_in = (unsigned char *)line;
+        deflating.avail_in = (unsigned)len;
+        deflating.next_out = packet;
+        deflating.avail_out = sizeof(packet);
+        assert_int_equal(deflate(&deflating, i % 2 == 0 ? Z_BLOCK : Z_PARTIAL_FLUSH), Z_OK);
+        net_compress_feed(server, str_make(packet, sizeof(packet) - deflating.avail_out));
+        take_all(server, &out);
+        if (net_compress_can_save(server)) {
+            moved++;
+            move(&server);
+        } else {
+            stayed++;
+        }
+        if (i % 2 == 1) { /* all of it is there, at the latest */
+            assert_true(str_ends_with(buf_str(&out), str_make(line, (size_t)len)));
+            buf_reset(&out);
+        }
+    }
+    assert_true(moved > 100 && stayed > 100);
+    deflateEnd(&deflating);
+    net_compress_free(&server);
+    buf_free(&out);
+}
+
+static void test_what_is_under_way_stays(void **state)
+{
+    (void)state;
+    struct net_compress *compress = net_compress_new(), *peer = net_compress_new();
+    struct str plain;
+    struct buf packet;
+
+    buf_init(&packet, SIZE_MAX);
+    net_compress_deflate(peer, STR("a NOOP\r\n"), &packet);
+    for (size_t i = 1; i < packet.len; i++) {
+        net_compress_feed(compress, str_upto(str_from(buf_str(&packet), i - 1), 1));
+        assert_false(net_compress_can_save(compress));
+        do {
+            assert_int_equal(net_compress_inflate(compress, &plain), ERR_OK);
+        } while (plain.len > 0);
+        assert_false(net_compress_can_save(compress));
+    }
+    net_compress_feed(compress, str_from(buf_str(&packet), packet.len - 1));
+    assert_int_equal(net_compress_inflate(compress, &plain), ERR_OK);
+    assert_true(net_compress_can_save(compress));
+    net_compress_free(&compress);
+    net_compress_free(&peer);
+    buf_free(&packet);
+}
+
+static void test_no_bytes_of_ours(void **state)
+{
+    (void)state;
+    static const struct str BAD[] = {STR_INIT(""), STR_INIT("x"), STR_INIT("\x78\x9c")};
+    struct net_compress *compress = net_compress_new(), *made = NULL;
+    struct buf saved;
+
+    for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
+        assert_int_equal(net_compress_restore(BAD[i], &made), ERR_INVALID);
+        assert_null(made);
+    }
+    buf_init(&saved, NET_COMPRESS_SAVED_MAX);
+    net_compress_save(compress, &saved);
+    for (size_t len = 0; len < saved.len; len++)
+        assert_int_equal(net_compress_restore(str_upto(buf_str(&saved), len), &made), ERR_INVALID);
+    net_compress_free(&compress);
+    buf_free(&saved);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_a_bomb_comes_in_pieces),
         cmocka_unit_test(test_what_is_not_deflate_is_refused),
+        cmocka_unit_test(test_it_goes_on_elsewhere),
+        cmocka_unit_test(test_flushes_within_a_byte),
+        cmocka_unit_test(test_what_is_under_way_stays),
+        cmocka_unit_test(test_no_bytes_of_ours),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -310,6 +310,23 @@ void net_connection_start_compression(struct net_connection *connection, struct 
         net_connection_kick(connection);
 }
 
+void net_connection_go_on_compressed(struct net_connection *connection,
+                                     struct net_compress *compress)
+{
+    assert(connection->compress == NULL);
+    connection->compress = compress;
+}
+
+const struct net_compress *net_connection_compress(const struct net_connection *connection)
+{
+    return connection->compress;
+}
+
+uint64_t net_connection_received(const struct net_connection *connection)
+{
+    return connection->received;
+}
+
 void net_connection_finish(struct net_connection *connection)
 {
     if (connection->state == CONNECTION_FINISHING || connection->state == CONNECTION_CLOSED ||

@@ -13,6 +13,7 @@
 
 #include <stddef.h>
 
+struct net_compress;
 struct net_connection;
 
 enum net_close_reason {
@@ -81,6 +82,14 @@ struct str net_connection_tls_problem(const struct net_connection *connection);
  * again, inflated. What is not DEFLATE closes with NET_CLOSED_ERROR. At most once.
  */
 void net_connection_start_compression(struct net_connection *connection, struct str early);
+/* The same for a conversation that was compressed elsewhere before (net/compress.h). Takes it over.
+ */
+void net_connection_go_on_compressed(struct net_connection *connection,
+                                     struct net_compress *compress);
+/* Borrowed; NULL: it is not compressed. */
+const struct net_compress *net_connection_compress(const struct net_connection *connection);
+/* All that came from the peer, in bytes as they were on the way. */
+uint64_t net_connection_received(const struct net_connection *connection);
 bool net_connection_is_secure(const struct net_connection *connection);
 /*
  * Nothing more will be written, but input goes on: what is queued is sent, then our half of the

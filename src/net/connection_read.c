@@ -123,6 +123,7 @@ void net_connection_read(struct net_connection *connection)
                                                                          : NET_CLOSED_ERROR);
             return;
         }
+        connection->received += len;
         connection->last_active_ms = clock_monotonic_ms();
         if (!is_finishing && !deliver(connection, str_make(room, len))) {
             mem_wipe(room, len);

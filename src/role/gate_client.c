@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "net/compress.h"
 
 #include <assert.h>
 #include <string.h>
@@ -371,13 +372,27 @@ static void on_stream_close(void *owner, struct net_connection *stream,
         gate_client_lost_mailbox(client);
 }
 
+/* Compression can begin anew wherever a flush ended, which is so when the session sleeps. */
+static void write_compressed(struct gate_client *client, struct str words)
+{
+    struct net_compress *compress = net_compress_new();
+    CLEANUP(buf_free) struct buf packed;
+
+    buf_init(&packed, SIZE_MAX);
+    net_compress_deflate(compress, words, &packed);
+    net_connection_write(client->connection, buf_str(&packed));
+    net_compress_free(&compress);
+}
+
 void gate_client_lost_mailbox(struct gate_client *client)
 {
-    /* Not in the middle of a line or a literal, where nobody would understand it, nor in plain among
-     * what is compressed; nor to a client that closed its half: with its last answer the session was
-     * over. */
-    if (!client->said_bye && !client->is_input_over && client->is_at_line_end &&
-        !client->is_compressed)
+    /* Not in the middle of a line or a literal, where nobody would understand it; nor to a client
+     * that closed its half: with its last answer the session was over. */
+    bool may_speak = !client->said_bye && !client->is_input_over;
+
+    if (may_speak && client->is_compressed && client->state == GATE_CLIENT_ASLEEP)
+        write_compressed(client, client->kind->lost);
+    else if (may_speak && !client->is_compressed && client->is_at_line_end)
         net_connection_write(client->connection, client->kind->lost);
     client->said_bye = true;
     gate_client_end(client);
@@ -575,7 +590,7 @@ void gate_client_new(struct gate *gate, int fd, const struct engine_kind *kind, 
     client->gate = gate;
     client->kind = kind;
     client->stream_fd = -1;
-    buf_init(&client->sleep_state, GATE_CLIENT_SLEEP_STATE_MAX);
+    buf_init(&client->sleep_state, WIRE_SLEEP_STATE_MAX);
     client->tag = gate_enlist(gate, client);
     client->connection = net_connection_new(role_loop(gate->process), fd, is_tls ? gate->tls : NULL,
                                             GATE_CLIENT_OUTPUT_MAX, &client_events, client);

@@ -6,9 +6,8 @@
 #include "secret/pass.h"
 
 enum {
-    GATE_CLIENT_TAIL = 24, /* engine_kind's words of compression are no longer */
+    GATE_CLIENT_TAIL = 24,               /* engine_kind's words of compression are no longer */
     GATE_CLIENT_OUTPUT_MAX = 128 * 1024, /* to the client, and as much to the mailbox process */
-    GATE_CLIENT_SLEEP_STATE_MAX = 4096,
 };
 
 enum gate_client_state {

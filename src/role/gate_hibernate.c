@@ -23,7 +23,7 @@ static bool may_sleep(const struct gate_client *client, const struct wire_sessio
 {
     return client->state == GATE_CLIENT_CARRYING && id_equal(&client->session, &body->session) &&
            client->sent_bytes == body->consumed_bytes && !client->is_input_over &&
-           body->state.len > 0 && body->state.len <= GATE_CLIENT_SLEEP_STATE_MAX &&
+           body->state.len > 0 && body->state.len <= WIRE_SLEEP_STATE_MAX &&
            !client->gate->is_stopping;
 }
 

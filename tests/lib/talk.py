@@ -4,6 +4,7 @@ how a connection ends) is what tests of sleeping sessions are about."""
 import re
 import socket
 import time
+import zlib
 
 
 class Ended(Exception):
@@ -23,6 +24,7 @@ class Talk:
         if tls:
             self.sock = server.tls.wrap_socket(self.sock)
         self.pending = b""
+        self.deflating = self.inflating = None
         self.bye = None
         self.number = 0
         self.line()
@@ -38,9 +40,17 @@ class Talk:
     def close(self):
         self.sock.close()
 
+    def compress(self):
+        """COMPRESS DEFLATE (RFC 4978): from now on both sides are compressed, the client in one stream."""
+        self.do("COMPRESS DEFLATE")
+        self.deflating, self.inflating = zlib.compressobj(9, zlib.DEFLATED, -15), zlib.decompressobj(-15)
+
     def send(self, text):
+        data = text.encode()
+        if self.deflating is not None:
+            data = self.deflating.compress(data) + self.deflating.flush(zlib.Z_SYNC_FLUSH)
         try:
-            self.sock.sendall(text.encode())
+            self.sock.sendall(data)
         except OSError:
             raise Ended(self.bye) from None
 
@@ -57,7 +67,7 @@ class Talk:
                 got = b""
             if got == b"":
                 raise Ended(self.bye)
-            self.pending += got
+            self.pending += got if self.inflating is None else self.inflating.decompress(got)
         line, _, self.pending = self.pending.partition(b"\n")
         line = line.rstrip(b"\r").decode("utf-8", "replace")
         if line.startswith("* BYE"):

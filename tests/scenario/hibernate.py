@@ -54,6 +54,40 @@ def a_client_that_speaks_is_answered(server):
 
 
 @suite.case
+def a_compressed_session_sleeps_too(server):
+    """RFC 4978: what the client says refers to what it said up to 32 KiB before, whoever reads it now."""
+    chance = random.Random(suite.options.seed)
+    alias = server.add_alias("compressed@sleep.test")
+    with Talk(server, alias) as client, Talk(server, alias) as plain:
+        plain.do("SELECT INBOX")
+        all_asleep(server)
+        client.compress()
+        all_asleep(server)  # nothing was said yet
+        client.do("SELECT INBOX")
+        texts = []
+        for number in range(6):
+            # Nothing that could be said shorter, but by what was said before.
+            size = chance.choice((100, 3000, 30000, 50000))
+            texts.append(chance.randbytes(size).hex()[:size] if number % 3 == 0 else chance.choice(texts))
+            all_asleep(server)
+            body = f"Subject: {number}\r\n\r\n{texts[-1]}\r\n"
+            client.send(f"x APPEND INBOX {{{len(body)}+}}\r\n{body}\r\n")
+            check(f"* {number + 1} EXISTS" in client.answer("x"), "appended")
+            all_asleep(server)
+            check(client.do(f"UID SEARCH BODY {texts[-1][:60]}")[0].endswith(f" {number + 1}"), "found")
+        tag = client.idle()
+        for number in range(7, 9):
+            all_asleep(server)
+            deliver(server, alias, f"compressed{number}")
+            check(client.until_exists() == number, "EXISTS")
+        all_asleep(server)
+        client.done(tag)
+        check("* 8 EXISTS" in plain.do("NOOP"), "the other one")
+        client.send("y LOGOUT\r\n")
+        client.answer("y")
+
+
+@suite.case
 def mail_reaches_a_sleeper_in_idle(server):
     alias = server.add_alias("idle@sleep.test")
     with Talk(server, alias) as client:
@@ -306,6 +340,7 @@ def a_sleeper_that_goes_is_away(server):
 def a_new_password_ends_sleepers(server):
     alias = server.add_alias("renew@sleep.test")
     with Talk(server, alias) as idler, Talk(server, alias) as other:
+        other.compress()
         idler.do("SELECT INBOX")
         idler.idle()
         all_asleep(server)
@@ -330,6 +365,7 @@ def a_re_encryption_ends_no_session(server):
     answer = server.admin("alias", "password", alias.address, "--old-password-file", str(path))
     alias.password = find_key(answer, "password")
     with Talk(server, alias) as idler, Talk(server, alias) as other:
+        other.compress()
         for client in (idler, other):
             client.do("SELECT INBOX")
         tag = idler.idle()

@@ -309,8 +309,7 @@ class Driver:
     @staticmethod
     def is_costly(client):
         """Has it state that a server need not keep for a sleeper?"""
-        return client.connection.deflate is not None or (
-            client.view is not None and "has_saved" in client.view.facts)
+        return client.view is not None and "has_saved" in client.view.facts
 
     # ---- kill ----
 
