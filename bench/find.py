@@ -220,7 +220,7 @@ class Finder:
         return found_in(answer)
 
     def cold_runs(self, times):
-        """An answer of less than a millisecond is mostly the waking of processes, and scatters."""
+        """What scatters is a larger part of an answer of less than a millisecond."""
         if self.run.options.quick:
             return 1
         return COLD_RUNS_SHORT if times and min(times) < 1 else COLD_RUNS
