@@ -4,8 +4,9 @@
  * signed with.
  *
  * More than S3_PART_BYTES goes in parts (s3_put.c). A put that failed, or whose process was restarted, is
- * found again by its name, and goes on with the parts that the server has, each compared by its MD5. What
- * nobody comes back for is removed after a week.
+ * found again by its name, and goes on with the parts that the server has, each compared by its MD5. Of
+ * one whose bytes are not those that were promised, they are dropped at once, before it is answered: where
+ * the server is away just then, that takes a while. What nobody comes back for is removed after a week.
  *
  * A get keeps its bytes in a nameless file of the work folder, and goes on where the connection broke.
  */
