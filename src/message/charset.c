@@ -291,9 +291,9 @@ static void close_converter(struct charset_reader *reader)
 
 static void put_converted(struct charset_reader *reader, size_t until, struct buf *out)
 {
-    struct str bytes = reader->bytes;
-    char *in = (char *)(uintptr_t)(bytes.ptr + reader->at); /* iconv takes char ** but only reads */
-    size_t in_left = bytes.len - reader->at;
+    struct str bytes = reader->bytes, rest = str_from(bytes, reader->at);
+    char *in = (char *)(uintptr_t)rest.ptr; /* iconv takes char ** but only reads */
+    size_t in_left = rest.len;
     struct buf scratch;
 
     buf_init(&scratch, SIZE_MAX);
