@@ -4,12 +4,13 @@
  * each is offered to its gate:
  *
  *   1. its stream is not read any more, and its state goes to the gate, through the store, with
- *      the number of bytes that were read from the stream;
+ *      the numbers of bytes that were read from the stream and written there;
  *   2. the gate compares: has it sent just as many? Then it keeps the state, stops reading the
  *      client and says yes; from here on the session is the gate's. Else it says no, and all is
  *      as before;
  *   3. at a yes the session is freed here, its stream closed. What was said on it before the
- *      state was taken comes to the gate before the end of the stream;
+ *      state was taken comes to the gate before the end of the stream. What was said since are
+ *      last words (this process had to end): then the gate ends the session, too;
  *   4. without sessions the process ends, and the store keeps in mind who sleeps.
  *
  * What is left of a kill:
@@ -174,6 +175,8 @@ static void offer(struct mailbox_session *session)
         .session = session->id,
         .mailbox = mailbox->start->id,
         .consumed_bytes = net_connection_received(session->connection),
+        .said_bytes = net_connection_written(session->connection),
+        .is_compressed = net_connection_compress(session->connection) != NULL,
         .watched_folder = session->kind->watched_folder(session->engine),
     };
     CLEANUP(buf_free) struct buf state;

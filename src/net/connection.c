@@ -327,6 +327,11 @@ uint64_t net_connection_received(const struct net_connection *connection)
     return connection->received;
 }
 
+uint64_t net_connection_written(const struct net_connection *connection)
+{
+    return connection->written;
+}
+
 void net_connection_finish(struct net_connection *connection)
 {
     if (connection->state == CONNECTION_FINISHING || connection->state == CONNECTION_CLOSED ||

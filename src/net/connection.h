@@ -90,6 +90,8 @@ void net_connection_go_on_compressed(struct net_connection *connection,
 const struct net_compress *net_connection_compress(const struct net_connection *connection);
 /* All that came from the peer, in bytes as they were on the way. */
 uint64_t net_connection_received(const struct net_connection *connection);
+/* Likewise all that was written to it, of which some may still be queued; without TLS's own. */
+uint64_t net_connection_written(const struct net_connection *connection);
 bool net_connection_is_secure(const struct net_connection *connection);
 /*
  * Nothing more will be written, but input goes on: what is queued is sent, then our half of the

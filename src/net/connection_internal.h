@@ -53,7 +53,7 @@ struct net_connection {
     char *tls_words;                            /* own */
     struct tls_carrier carrier;                 /* its descriptor is ours */
     struct net_compress *compress;              /* own; NULL: not compressed */
-    uint64_t received;
+    uint64_t received, written;                 /* bytes, as they are on the way */
     struct buf output;
     size_t output_limit;
     int64_t idle_ms; /* 0: no time-out */

@@ -117,6 +117,7 @@ static void put(struct net_connection *connection, struct str bytes)
 {
     size_t taken = 0;
 
+    connection->written += bytes.len;
     if (net_connection_queued(connection) == 0 && connection->state != CONNECTION_HANDSHAKE &&
         !transmit(connection, bytes, &taken)) {
         net_connection_fail_later(connection, NET_CLOSED_ERROR);

@@ -336,7 +336,8 @@ static void on_stream_input(void *owner, struct net_connection *stream, struct s
 
     if (client->state != GATE_CLIENT_CARRYING && client->state != GATE_CLIENT_DOZING)
         return;
-    if (!client->is_compressed) {
+    client->heard_bytes += bytes.len;
+    if (client->state == GATE_CLIENT_CARRYING && !client->is_compressed) {
         client->said_bye |= has_bye(client, bytes, client->kind->bye);
         client->is_compressed = has_compressing(client, bytes);
     }
@@ -366,13 +367,16 @@ static void on_stream_close(void *owner, struct net_connection *stream,
     net_connection_free(&client->stream);
     if (client->connection == NULL)
         gate_client_free(&client);
-    else if (client->state == GATE_CLIENT_DOZING && !client->said_bye)
+    else if (client->state == GATE_CLIENT_DOZING && client->heard_bytes == client->said_bytes)
         gate_hibernate_asleep(client);
-    else if (client->state == GATE_CLIENT_CARRYING || client->state == GATE_CLIENT_DOZING)
+    else if (client->state == GATE_CLIENT_DOZING)
+        gate_client_end(client); /* it heard why */
+    else if (client->state == GATE_CLIENT_CARRYING)
         gate_client_lost_mailbox(client);
 }
 
-/* Compression can begin anew wherever a flush ended, which is so when the session sleeps. */
+/* Compression can begin anew wherever a flush ended, which is so when the session sleeps, and until the
+ * process that it wakes in has said something. */
 static void write_compressed(struct gate_client *client, struct str words)
 {
     struct net_compress *compress = net_compress_new();
@@ -390,7 +394,7 @@ void gate_client_lost_mailbox(struct gate_client *client)
      * that closed its half: with its last answer the session was over. */
     bool may_speak = !client->said_bye && !client->is_input_over;
 
-    if (may_speak && client->is_compressed && client->state == GATE_CLIENT_ASLEEP)
+    if (may_speak && client->is_compressed && client->heard_bytes == 0)
         write_compressed(client, client->kind->lost);
     else if (may_speak && !client->is_compressed && client->is_at_line_end)
         net_connection_write(client->connection, client->kind->lost);
@@ -406,7 +410,7 @@ void gate_client_carry(struct gate_client *client, int stream_fd)
     client->state = GATE_CLIENT_CARRYING;
     client->is_at_line_end = true;
     client->line_len = 0;
-    client->sent_bytes = 0;
+    client->sent_bytes = client->heard_bytes = 0;
     client->stream = net_connection_new(role_loop(client->gate->process), stream_fd, NULL,
                                         GATE_CLIENT_OUTPUT_MAX, &stream_events, client);
     net_connection_want_input(client->connection, true);

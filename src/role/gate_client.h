@@ -50,7 +50,10 @@ struct gate_client {
     char line[8]; /* the beginning of the line that is under way */
     size_t line_len;
     bool is_woken;          /* DOZING: it is to go on as soon as it sleeps */
+    bool is_expelled;       /* DOZING: it is to end as soon as it sleeps */
     uint64_t sent_bytes;    /* on this stream */
+    uint64_t heard_bytes;   /* likewise */
+    uint64_t said_bytes;    /* DOZING: how many there are to hear; more are last words */
     struct buf sleep_state; /* DOZING, ASLEEP */
     int64_t slept_ms;       /* monotonic: since when */
 };

@@ -43,9 +43,12 @@ void gate_hibernate_offer(struct gate *gate, struct gate_client *client,
     buf_reset(&client->sleep_state);
     buf_put(&client->sleep_state, body->state);
     client->state = GATE_CLIENT_DOZING;
-    client->is_woken = false;
-    /* What looked like last words was a mail's: the session goes on. */
+    client->is_woken = client->is_expelled = false;
+    client->said_bytes = body->said_bytes;
+    /* What looked like last words was a mail's: the session goes on. So it may be with the words of
+     * compression, which may have been missed, too. */
     client->said_bye = false;
+    client->is_compressed = body->is_compressed;
     net_connection_want_input(client->connection, false);
 }
 
@@ -53,7 +56,8 @@ void gate_hibernate_asleep(struct gate_client *client)
 {
     client->state = GATE_CLIENT_ASLEEP;
     client->slept_ms = clock_monotonic_ms();
-    if (client->gate->is_stopping)
+    client->heard_bytes = 0;
+    if (client->gate->is_stopping || client->is_expelled)
         gate_client_lost_mailbox(client);
     else if (client->is_woken)
         (void)gate_hibernate_resume(client, false);
@@ -108,12 +112,14 @@ void gate_hibernate_wake(struct gate_client *client, const struct wire_session_w
     if (!id_equal(&client->session, &body->session) ||
         (!is_asleep && client->state != GATE_CLIENT_DOZING))
         return; /* it woke by itself */
-    if (body->status != WIRE_OK)
-        gate_client_lost_mailbox(client);
-    else if (is_asleep)
-        (void)gate_hibernate_resume(client, false);
-    else
+    if (!is_asleep && body->status != WIRE_OK)
+        client->is_expelled = true; /* its process may be saying why */
+    else if (!is_asleep)
         client->is_woken = true;
+    else if (body->status != WIRE_OK)
+        gate_client_lost_mailbox(client);
+    else
+        (void)gate_hibernate_resume(client, false);
 }
 
 void gate_hibernate_store_lost(struct gate_client *client)
