@@ -91,12 +91,13 @@ static enum err seal_stream(const struct mailbox_session *session,
     CLEANUP(secret_free)
     struct secret *key = stream_key(session->mailbox->pass_key, &session->id);
     CLEANUP(buf_free) struct buf plain;
+    enum err err;
 
     buf_init(&plain, NET_COMPRESS_SAVED_MAX);
     net_compress_save(compress, &plain);
-    TRY(crypt_seal(state, secret_str(key), SEALED_FOR, buf_str(&plain)));
+    err = crypt_seal(state, secret_str(key), SEALED_FOR, buf_str(&plain));
     mem_wipe(plain.ptr, plain.len);
-    return ERR_OK;
+    return err;
 }
 
 static enum err pack(const struct mailbox_session *session, struct buf *state)

@@ -244,7 +244,12 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
     }
     if (mailbox->session_count >= MAILBOX_SESSIONS_MAX)
         return ERR_LIMIT;
-    TRY(mailbox_hibernate_unpack(mailbox, open, &state, &compress));
+    if (mailbox_hibernate_unpack(mailbox, open, &state, &compress) != ERR_OK) {
+        log_error(mailbox->start->log,
+                  "a session that slept with a state that is not ours session=%s",
+                  open->session.text);
+        return ERR_INVALID;
+    }
     TRY(make_engine(mailbox, open, kind, state, &engine));
     session = NEW(struct mailbox_session);
     session->mailbox = mailbox;

@@ -11,6 +11,8 @@
 #include "base/random.h"
 #include "base/scratch.h"
 #include "message/message.h"
+#include "net/compress.h"
+#include "secret/crypt.h"
 #include "secret/pass.h"
 #include "sqlite/db.h"
 #include "vault/message.h"
@@ -158,6 +160,7 @@ static uint64_t open_session(struct fixture *f, const struct wire_session_open *
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+    role_trial_bound_waits(fds[0]);
     role_trial_send(f->store, WIRE_SESSION_OPEN, 5, body, &fds[1], 1);
     close(fds[1]);
     status = hear(f, f->store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN_REPLY)->session_open_reply.status;
@@ -171,6 +174,11 @@ static uint64_t open_session(struct fixture *f, const struct wire_session_open *
     close(fds[0]);
     return status;
 }
+
+/* States of a session that is authenticated, nothing selected: plain; of a compressed one, without
+ * what its stream goes on with (mailbox/hibernate.c). */
+static const struct str ASLEEP = {"\0\5\1\0\0\0\0", 7},
+                        ASLEEP_COMPRESSED = {"\0\5\1\0\2\0\0", 7};
 
 /* Whoever brings a session, a gate that was taken over for one, must have its pass from the keeper:
  * that of this session, this mailbox and this protocol. */
@@ -199,12 +207,134 @@ static void only_with_its_pass_is_a_session_opened(void **state)
                   i == BEFORE_THE_END ? SESSIONS_ENDED : SESSIONS_ENDED + 1, pass);
         body.pass = str_make(pass, i == NONE ? 0 : sizeof(pass) - (i == CUT));
         if (i == AFTER_A_SLEEP) {
-            body.state = STR("\1\0\0\0\0"); /* authenticated, nothing selected */
-            body.state.len = 5;
+            body.state = ASLEEP;
             body.pass.len = 0;
         }
         if (open_session(&f, &body) != (i == GOOD ? WIRE_OK : WIRE_UNAVAILABLE))
             fail_msg("case %d", i);
+    }
+    end_mailbox(&f);
+}
+
+/* The client says NOOP, and hears that it is done: a session that slept goes on. */
+static void try_noop(int fd, struct net_compress *client)
+{
+    const struct str noop = STR("x NOOP\r\n");
+    struct str plain = {NULL, 0};
+    struct buf packed;
+    char text[256];
+    ssize_t got;
+
+    buf_init(&packed, SIZE_MAX);
+    if (client != NULL)
+        net_compress_deflate(client, noop, &packed);
+    else
+        buf_put(&packed, noop);
+    assert_int_equal(write(fd, packed.ptr, packed.len), packed.len);
+    got = read(fd, text, sizeof(text));
+    assert_true(got > 0);
+    plain = str_make(text, (size_t)got);
+    if (client != NULL) {
+        net_compress_feed(client, plain);
+        assert_int_equal(net_compress_inflate(client, &plain), ERR_OK);
+    }
+    assert_true(str_starts_with(plain, STR("x OK")));
+    buf_free(&packed);
+}
+
+enum asleep {
+    SLEPT_PLAIN,
+    SLEPT_COMPRESSED,
+    /* and what is none of ours: */
+    STATE_OF_ANOTHER_SESSION,
+    STATE_OF_ANOTHER_MAILBOX,
+    STATE_ALTERED,
+    STATE_CUT,
+    STATE_CUT_IN_ENGINE,
+    STATE_OF_A_BYTE,
+    STATE_WITHOUT_ENGINE,
+    STATE_OF_NO_WINDOW,
+    ASLEEP_CASES,
+};
+
+/* What a gate might give back, `out`. */
+static void make_state(struct fixture *f, enum asleep which, const struct id *session,
+                       struct net_compress *process, struct buf *out)
+{
+    CLEANUP(secret_free)
+    struct secret *mailbox_key = secret_copy(str_make(f->key, sizeof(f->key)));
+    CLEANUP(secret_free) struct secret *passes = NULL;
+    CLEANUP(secret_free) struct secret *key = NULL;
+    const struct id other = id_random();
+    struct buf window;
+
+    if (which == STATE_OF_ANOTHER_MAILBOX)
+        secret_bytes(mailbox_key)[0] ^= 1;
+    passes = pass_key(mailbox_key);
+    key = crypt_derive(passes, STR("sleeping-stream"),
+                       str_from_c(which == STATE_OF_ANOTHER_SESSION ? other.text : session->text));
+    buf_init(&window, NET_COMPRESS_SAVED_MAX);
+    if (which == STATE_OF_NO_WINDOW)
+        buf_put(&window, STR("no such bytes"));
+    else
+        net_compress_save(process, &window);
+    buf_put(out, which == SLEPT_PLAIN ? ASLEEP : ASLEEP_COMPRESSED);
+    if (which != SLEPT_PLAIN)
+        assert_int_equal(
+            crypt_seal(out, secret_str(key), STR("sleeping-stream"), buf_str(&window)), ERR_OK);
+    if (which == STATE_ALTERED)
+        out->ptr[out->len - 1] ^= 1;
+    else if (which == STATE_CUT)
+        buf_truncate(out, out->len - 1);
+    else if (which == STATE_CUT_IN_ENGINE)
+        buf_truncate(out, ASLEEP.len - 1);
+    else if (which == STATE_OF_A_BYTE)
+        buf_truncate(out, 1);
+    else if (which == STATE_WITHOUT_ENGINE)
+        out->ptr[1] = 0;
+    buf_free(&window);
+}
+
+static void only_with_its_state_does_a_session_wake(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    start_mailbox(&f);
+    for (enum asleep i = 0; i < ASLEEP_CASES; i++) {
+        CLEANUP(secret_free)
+        struct secret *mailbox_key = secret_copy(str_make(f.key, sizeof(f.key)));
+        CLEANUP(secret_free) struct secret *key = pass_key(mailbox_key);
+        struct wire_session_open body = {
+            .session = id_random(), .mailbox = f.id, .tag = STR("a"), .is_secure = true};
+        struct net_compress *client = net_compress_new(), *process = net_compress_new();
+        unsigned char pass[PASS_BYTES];
+        struct buf asleep;
+
+        buf_init(&asleep, WIRE_SLEEP_STATE_MAX);
+        make_state(&f, i, &body.session, process, &asleep);
+        pass_make(key, &body.session, WIRE_SERVICE_IMAP, SESSIONS_ENDED + 1, pass);
+        body.pass = str_make(pass, sizeof(pass));
+        body.state = buf_str(&asleep);
+        if (i <= SLEPT_COMPRESSED) {
+            int fds[2];
+
+            assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+            assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+            role_trial_bound_waits(fds[0]);
+            role_trial_send(f.store, WIRE_SESSION_OPEN, 5, &body, &fds[1], 1);
+            close(fds[1]);
+            assert_int_equal(hear(&f, f.store, WIRE_ROLE_STORE, WIRE_SESSION_OPEN_REPLY)
+                                 ->session_open_reply.status,
+                             WIRE_OK);
+            try_noop(fds[0], i == SLEPT_COMPRESSED ? client : NULL);
+            close(fds[0]);
+        } else if (open_session(&f, &body) != WIRE_UNAVAILABLE) {
+            fail_msg("case %d", (int)i);
+        }
+        net_compress_free(&client);
+        net_compress_free(&process);
+        buf_free(&asleep);
     }
     end_mailbox(&f);
 }
@@ -525,6 +655,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_with_its_pass_is_a_session_opened),
+        cmocka_unit_test(only_with_its_state_does_a_session_wake),
         cmocka_unit_test(jobs_are_for_those_whom_the_keeper_let_in),
         cmocka_unit_test(a_job_that_is_cancelled_is_answered),
         cmocka_unit_test(a_file_is_put_under_the_next_key),
