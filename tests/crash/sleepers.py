@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from crash.load import GONE, Load, check_files, patiently  # noqa: E402
@@ -25,8 +26,9 @@ ROLES = ("mailbox", "store", "nursery", "keeper", "gate", "sealer", "smtp")
 
 
 class Watcher:
-    """A client that is mostly asleep: it says now and then NOOP, or idles. While its connection lasts,
-    its numbers only grow by what comes, and every answer is the one to its command."""
+    """A client that is mostly asleep: it says now and then NOOP, or idles, every other time compressed.
+    While its connection lasts, its numbers only grow by what comes, and every answer is the one to its
+    command."""
 
     def __init__(self, server, alias, seed):
         self.server, self.alias = server, alias
@@ -46,11 +48,15 @@ class Watcher:
                 continue
             self.counts["sessions"] += 1
             try:
+                if self.chance.random() < 0.5:
+                    client.compress()
                 self.session(client)
             except Ended as end:
                 self.counts["bye" if end.bye else "cut"] += 1
             except TimeoutError as error:
                 self.problems.append(f"{self.alias}: no answer: {error}")
+            except zlib.error as error:
+                self.problems.append(f"{self.alias}: the compressed stream broke: {error}")
             except AssertionError as error:
                 # NO [UNAVAILABLE] is an answer; what else there is, is not.
                 if "UNAVAILABLE" not in str(error):
