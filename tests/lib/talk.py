@@ -40,15 +40,16 @@ class Talk:
     def close(self):
         self.sock.close()
 
-    def compress(self):
+    def compress(self, flush=zlib.Z_SYNC_FLUSH):
         """COMPRESS DEFLATE (RFC 4978): from now on both sides are compressed, the client in one stream."""
         self.do("COMPRESS DEFLATE")
+        self.flush = flush
         self.deflating, self.inflating = zlib.compressobj(9, zlib.DEFLATED, -15), zlib.decompressobj(-15)
 
     def send(self, text):
         data = text.encode()
         if self.deflating is not None:
-            data = self.deflating.compress(data) + self.deflating.flush(zlib.Z_SYNC_FLUSH)
+            data = self.deflating.compress(data) + self.deflating.flush(self.flush)
         try:
             self.sock.sendall(data)
         except OSError:
