@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "imap/session.h"
+#include "mailbox/sleep_state.h"
 #include "net/compress.h"
 
 void mailbox_session_free(struct mailbox_session *session)
@@ -244,7 +245,7 @@ enum err mailbox_session_open(struct mailbox *mailbox, const struct wire_session
     }
     if (mailbox->session_count >= MAILBOX_SESSIONS_MAX)
         return ERR_LIMIT;
-    if (mailbox_hibernate_unpack(mailbox, open, &state, &compress) != ERR_OK) {
+    if (mailbox_sleep_state_unpack(mailbox, open, &state, &compress) != ERR_OK) {
         log_error(mailbox->start->log,
                   "a session that slept with a state that is not ours session=%s",
                   open->session.text);

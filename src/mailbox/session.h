@@ -22,7 +22,7 @@ struct mailbox_session {
     struct net_timer *stall;           /* own; while a message comes; NULL: none does */
     uint64_t stall_number;             /* which it is (engine_kind.receiving) */
     uint64_t stall_bytes;              /* of the stream, when it was started */
-    uint64_t consumed_bytes;           /* of its stream */
+    uint64_t consumed_bytes;           /* of its stream, inflated */
     int64_t active_ms;                 /* monotonic: when something was read or said last */
     int64_t spoke_ms;                  /* monotonic: when the client said something last */
     bool is_input_over; /* the client closed its half: it is over when what came is answered */
@@ -33,14 +33,6 @@ struct mailbox_session {
 };
 
 void mailbox_session_free(struct mailbox_session *session);
-/*
- * Of the state with which a session slept (hibernate.c), what is the engine's, and what its stream
- * goes on with: own, NULL where it is not compressed. ERR_INVALID or ERR_DENIED: not a state of
- * ours.
- */
-MUST_CHECK enum err mailbox_hibernate_unpack(const struct mailbox *mailbox,
-                                             const struct wire_session_open *open,
-                                             struct str *out_engine, struct net_compress **out);
 /* Goes on until the engine waits for the client, for room, or lets others have their turn. */
 void mailbox_session_pump(struct mailbox_session *session);
 

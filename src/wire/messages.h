@@ -388,10 +388,11 @@ enum wire_status {
 /* `is_last` false: more replies to the same tag follow. */
 #define WIRE_FIELDS_admin_reply(F) F(secret, json) F(flag, is_last)
 
-/* `consumed_bytes`, `said_bytes`: all that the mailbox process has read from the session's stream and
- * written there, as it was on the way; `state`: mailbox/hibernate.c. watched_folder: whose changes the
- * client must hear of at once, 0: none. */
-enum { WIRE_SLEEP_STATE_MAX = 36 * 1024 }; /* bytes of `state` */
+enum { WIRE_SLEEP_STATE_MAX = 36 * 1024 }; /* bytes of the `state` of a session that sleeps */
+
+/* `consumed_bytes`, `said_bytes`: all that the mailbox process has read from the session's stream
+ * and written there, as it was on the way; `state`: mailbox/sleep_state.h. watched_folder: whose
+ * changes the client must hear of at once, 0: none. */
 #define WIRE_FIELDS_session_hibernate(F)                                                           \
     F(id, session) F(id, mailbox) F(u64, consumed_bytes) F(u64, said_bytes)                        \
         F(flag, is_compressed) F(i64, watched_folder) F(str, state)
